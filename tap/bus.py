@@ -1,0 +1,73 @@
+"""The one way from the tap to whoever watches it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tap.replication.events import Event, as_dict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event, and when and where it happened.
+
+    time: seconds since the epoch. link: the configured link's name. connection: number of the replica's connection,
+    counted by the tap from 1. replica: the address the replica announces, its source host before it did.
+    """
+
+    time: float
+    link: str
+    connection: int
+    replica: str
+    event: Event
+
+    def as_dict(self) -> dict[str, Any]:
+        """One flat object, as the JSON readers see it."""
+        said = as_dict(self.event)
+        kind = said.pop("event")
+        return {
+            "event": kind,
+            "time": self.time,
+            "link": self.link,
+            "connection": self.connection,
+            "replica": self.replica,
+            **said,
+        }
+
+
+Observer = Callable[[Told], None]
+
+
+class Bus:
+    """Hands every event to every observer, in order, at once. An observer must not block."""
+
+    def __init__(self) -> None:
+        self._observers: list[Observer] = []
+
+    def subscribe(self, observer: Observer) -> Callable[[], None]:
+        """From now on call observer with each event. Returns what ends that."""
+        self._observers.append(observer)
+
+        def unsubscribe() -> None:
+            if observer in self._observers:
+                self._observers.remove(observer)
+
+        return unsubscribe
+
+    def publish(self, link: str, connection: int, replica: str, event: Event) -> None:
+        """Tell the observers. One that raises is dropped with its traceback in the log: the link goes on."""
+        if not self._observers:
+            return
+        told = Told(time.time(), link, connection, replica, event)
+        for observer in tuple(self._observers):
+            try:
+                observer(told)
+            except Exception:
+                log.exception("an observer failed and is dropped: %r", observer)
+                self._observers.remove(observer)

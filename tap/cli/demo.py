@@ -1,0 +1,3 @@
+"""redis-tap demo"""
+def demo() -> None:
+    """Show it."""

@@ -1,0 +1,231 @@
+"""What one tap is asked to do: parsed and checked here, at the edge, and only read afterwards."""
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from tap.errors import ConfigError
+
+DEFAULT_LINK = "main"
+Ui = Literal["auto", "live", "log", "json", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP endpoint, or with *path* a Unix socket. Port 0: the system chooses (listening only)."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str, *, default_host: str = "127.0.0.1") -> "Address":
+        """Read HOST:PORT, [IPV6]:PORT, :PORT, PORT, HOST (port 6379), unix:/PATH or /PATH.
+
+        Raises ConfigError.
+        """
+        text = text.strip()
+        if text.startswith(("unix:", "/")):
+            path = text.removeprefix("unix:").removeprefix("//")
+            if not path.startswith("/"):
+                raise ConfigError(f"{text!r} is no address: a Unix socket is written unix:/path/to/socket")
+            return cls(path=path)
+        text = text.removeprefix("redis://").removeprefix("tcp://").rstrip("/")
+        bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", text)
+        if bracketed:
+            host, port = bracketed[1], bracketed[2]
+        elif text.count(":") > 1:
+            raise ConfigError(f"{text!r} is no address: an IPv6 address is written [{text}]:PORT")
+        elif text.isdigit():
+            host, port = "", text
+        else:
+            host, _, port = text.partition(":")
+        if port in (None, ""):
+            port = "6379"
+        if not port.isdigit() or int(port) > 65535:
+            raise ConfigError(f"{text!r} is no address: {port!r} is no port (0 to 65535)")
+        if re.search(r"[\s/@\[\]]", host):
+            raise ConfigError(f"{text!r} is no address: write HOST:PORT, [IPV6]:PORT or unix:/PATH")
+        return cls(host=host or default_host, port=int(port))
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkConfig:
+    """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key."""
+
+    master: Address
+    listen: Address = field(default=Address("127.0.0.1", 0))
+    name: str = DEFAULT_LINK
+
+    @classmethod
+    def parse(cls, text: str) -> "LinkConfig":
+        """Read NAME=LISTEN->MASTER. Raises ConfigError."""
+        name, equals, route = text.partition("=")
+        listen, arrow, master = route.partition("->")
+        if not equals or not arrow:
+            raise ConfigError(f"{text!r} is no link: write NAME=LISTEN->MASTER, as orders=127.0.0.1:6400->10.0.0.5:6379")
+        return cls(name=_link_name(name), listen=_listen(listen), master=_master(master))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What one tap is asked to do.
+
+    duration: seconds until it ends by itself, None for never. every_command: tell commands one by one, too.
+    connect_timeout: seconds a master has to accept a connection. drain_timeout: seconds that bytes for one peer may
+    wait after the other has gone.
+    """
+
+    links: tuple[LinkConfig, ...]
+    ui: Ui = "auto"
+    duration: float | None = None
+    every_command: bool = False
+    connect_timeout: float = 10.0
+    drain_timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not self.links:
+            raise ConfigError("no link: give --master HOST:PORT, --link NAME=LISTEN->MASTER or --config FILE.toml")
+        names = [link.name for link in self.links]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(f"two links are named {name!r}; give each its own name")
+        listens = [str(link.listen) for link in self.links if link.listen.port]
+        for listen in listens:
+            if listens.count(listen) > 1:
+                raise ConfigError(f"two links listen on {listen}; give each its own port")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds from 500ms, 30s, 10m, 2h or a bare number of seconds. Raises ConfigError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)?", text.strip())
+    if match is None:
+        raise ConfigError(f"{text!r} is no duration: write a number with us, ms, s, m or h, as 30s")
+    return float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2] or "s"]
+
+
+def _link_name(text: str) -> str:
+    name = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+        raise ConfigError(f"{name!r} is no name for a link: letters, digits, _ . - and at most 64 of them")
+    return name
+
+
+def _listen(text: str) -> Address:
+    address = Address.parse(text)
+    if address.path:
+        raise ConfigError(f"{address}: replicas connect over TCP, so a link listens on HOST:PORT")
+    return address
+
+
+def _master(text: str) -> Address:
+    address = Address.parse(text)
+    if not address.path and not address.port:
+        raise ConfigError(f"{address}: a master's port is never 0")
+    return address
+
+
+# ---- the file ----
+
+
+def _parsed(parse: Any) -> BeforeValidator:
+    """For pydantic, which wants ValueError where we raise ConfigError."""
+
+    def validate(text: Any) -> Any:
+        try:
+            return parse(str(text))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    return BeforeValidator(validate)
+
+
+class _LinkTable(BaseModel):
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    master: Annotated[Address, _parsed(_master)]
+    listen: Annotated[Address, _parsed(_listen)] = Address("127.0.0.1", 0)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    ui: Ui = "auto"
+    duration: Annotated[float, _parsed(parse_duration)] | None = None
+    commands: bool = False
+    connect_timeout: Annotated[float, _parsed(parse_duration)] = 10.0
+    drain_timeout: Annotated[float, _parsed(parse_duration)] = 60.0
+    links: dict[Annotated[str, _parsed(_link_name)], _LinkTable]
+
+
+def load(path: Path) -> Config:
+    """Read a TOML file as the README shows it. Raises ConfigError naming file, line and key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file") from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    try:
+        file = _File.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(f"{path}{_first_problem(error, text)}") from None
+    links = tuple(
+        LinkConfig(name=name, listen=link.listen, master=link.master) for name, link in file.links.items()
+    )
+    try:
+        return Config(
+            links=links,
+            ui=file.ui,
+            duration=file.duration,
+            every_command=file.commands,
+            connect_timeout=file.connect_timeout,
+            drain_timeout=file.drain_timeout,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _first_problem(error: ValidationError, text: str) -> str:
+    problem = error.errors()[0]
+    where = [str(part) for part in problem["loc"] if part != "[key]"]
+    key = ".".join(where)
+    line = _line_of(where, text)
+    at = f", line {line}" if line else ""
+    if problem["type"] == "extra_forbidden":
+        known = list((_LinkTable if len(where) > 1 else _File).model_fields)
+        return f"{at}: unknown key {key!r}; known: {', '.join(known)}.{did_you_mean(where[-1], known)}"
+    if problem["type"] == "missing":
+        return f"{at}: {key!r} is missing"
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"{at}: {key}: {said[0].lower() + said[1:]}" if "Address" not in said else f"{at}: {key}: {said}"
+
+
+def _line_of(where: list[str], text: str) -> int | None:
+    """The line on which the key stands, or its table begins."""
+    for name in reversed(where):
+        pattern = re.compile(rf"^\s*(\[.*\b{re.escape(name)}\]|\"?{re.escape(name)}\"?\s*=)")
+        for number, line in enumerate(text.splitlines(), 1):
+            if pattern.match(line):
+                return number
+    return None
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """" Did you mean ...?" or nothing."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,121 @@
+"""Events in words: one sentence for a journal, or none for what only a program wants."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tap.console.figures import seconds, size
+from tap.replication import events
+from tap.replication.events import Event, Role, Transfer
+
+
+def sentence(event: Event) -> str | None:
+    """What an operator would want to read of the event; None for what comes all the time."""
+    words = _SENTENCES.get(type(event))
+    return None if words is None else words(event)
+
+
+def is_alarming(event: Event) -> bool:
+    """Whether the eye should fall on it."""
+    if isinstance(event, events.LinkClosed):
+        return event.how != "fin" or event.phase in ("rdb", "waiting", "loading")
+    return isinstance(event, events.Opaque | events.ResyncRefused)
+
+
+def _opened(event: events.LinkOpened) -> str:
+    return f"connected from {event.peer}, dialling master {event.master}"
+
+
+def _closed(event: events.LinkClosed) -> str:
+    if event.how == "refused":
+        return f"master not reachable: {event.text}; the connection is closed, the replica will try again"
+    if event.by is events.Side.MASTER and event.how == "timeout" and event.bytes_from_master == 0:
+        return f"master not reachable: {event.text}; the connection is closed, the replica will try again"
+    how = {"fin": "closed", "reset": "reset (RST)", "timeout": "lost (timeout)"}.get(event.how, "failed")
+    offset = "" if event.offset is None else f" at offset {event.offset}"
+    text = f": {event.text}" if event.text and event.how != "reset" else ""
+    passed = f"{size(event.bytes_from_master)} from the master, {size(event.bytes_from_replica)} from the replica"
+    return f"{how} by the {event.by.value} in phase {event.phase}{offset}{text} ({passed})"
+
+
+def _handshake(event: events.Handshake) -> str | None:
+    if event.reply.startswith("-"):
+        return f"{' '.join(event.request) or 'connecting'}: the master answered {event.reply}"
+    return None
+
+
+def _identified(event: events.Identified) -> str | None:
+    return None if event.role is Role.REPLICA else f"this is {event.text}"
+
+
+def _psync(event: events.PsyncRequested) -> str:
+    if event.replid is None:
+        return "asks for a full resync (PSYNC ? -1)"
+    failover = ", failing over" if event.failover else ""
+    return f"asks to go on with {event.replid[:8]}… from offset {event.offset} (PSYNC){failover}"
+
+
+def _full(event: events.FullResync) -> str:
+    where = "" if event.replid is None else f", {event.replid[:8]}… at offset {event.offset}"
+    return f"FULL RESYNC{where}. Why: {event.reason.code}: {event.reason.text}"
+
+
+def _partial(event: events.PartialResync) -> str:
+    changed = "" if event.previous_replid is None else f" (until now {event.previous_replid[:8]}…)"
+    return (
+        f"partial resync: goes on with {event.replid[:8]}…{changed} after offset {event.offset}, "
+        f"{event.bytes_behind} bytes behind"
+    )
+
+
+def _rdb_started(event: events.RdbStarted) -> str:
+    how = "diskless, size unknown" if event.transfer is Transfer.DISKLESS else size(event.size or 0)
+    channel = " on its own connection" if event.channel is events.Channel.RDB else ""
+    return f"RDB begins{channel} ({how})"
+
+
+def _rdb_finished(event: events.RdbFinished) -> str:
+    rate = f", {size(event.bytes / event.seconds)}/s" if event.seconds >= 0.001 else ""
+    return f"RDB through: {size(event.bytes)} in {seconds(event.seconds)}{rate}"
+
+
+def _stream(event: events.StreamStarted) -> str:
+    buffered = f", {size(event.buffered)} came beside the RDB" if event.buffered else ""
+    return "the stream begins" + ("" if event.offset is None else f" after offset {event.offset}") + buffered
+
+
+def _opaque(event: events.Opaque) -> str:
+    return f"no longer understood: byte {event.start} from the {event.side.value}: {event.reason}. Bytes still flow"
+
+
+def _command(event: events.Command) -> str:
+    where = "?" if event.offset is None else str(event.offset)
+    db = "?" if event.db is None else str(event.db)
+    words = " ".join([event.name, *(_argument(word) for word in event.args)])
+    omitted = f" ({size(event.omitted_bytes)}, too large to show)" if event.omitted_bytes else ""
+    return f"{where} db{db} {words}{omitted}"
+
+
+def _argument(word: bytes) -> str:
+    plain = events.plain(word)
+    text = plain if isinstance(plain, str) else repr(word)[1:]
+    if plain == "" or not isinstance(plain, str) or " " in text:
+        text = f'"{text.strip(chr(39))}"'
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+_SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
+    events.LinkOpened: _opened,
+    events.LinkClosed: _closed,
+    events.Handshake: _handshake,
+    events.Identified: _identified,
+    events.PsyncRequested: _psync,
+    events.SyncRequested: lambda event: "asks with SYNC",
+    events.FullResync: _full,
+    events.PartialResync: _partial,
+    events.ResyncRefused: lambda event: f"resync refused: {event.reply}",
+    events.RdbStarted: _rdb_started,
+    events.RdbFinished: _rdb_finished,
+    events.StreamStarted: _stream,
+    events.Opaque: _opaque,
+    events.Command: _command,
+}

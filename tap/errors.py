@@ -1,0 +1,24 @@
+"""What can go wrong at the user's end. What a peer does is never an error but an event.
+
+TapError            anything below; its text is one sentence for a person
+    ConfigError     an argument or a file that says something impossible (exit code 2)
+    EnvironmentFailure  what was asked is fine, the machine will not have it: a port taken, no server (exit code 3)
+"""
+
+
+class TapError(Exception):
+    """The base of everything redis-tap raises for a user to read."""
+
+    exit_code = 1
+
+
+class ConfigError(TapError):
+    """Wrong use or bad input."""
+
+    exit_code = 2
+
+
+class EnvironmentFailure(TapError):
+    """The environment failed."""
+
+    exit_code = 3

@@ -1,0 +1,144 @@
+"""One socket of a link: reads for the other leg, and writes what the other has read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import sys
+from typing import TYPE_CHECKING
+
+from tap.replication.events import Side
+
+if TYPE_CHECKING:
+    from tap.relay.link import Link
+
+# As much as one read can usefully take: larger ones gave no more throughput, smaller ones less.
+BUFFER_SIZE = 256 * 1024
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close sends RST and forgets what is unsent
+
+
+class Buffers:
+    """Read buffers, shared by all legs of a tap: between two reads nobody needs one.
+
+    A buffer that a transport still holds unsent bytes of is lent until those are gone; then another one is used.
+    """
+
+    def __init__(self) -> None:
+        self.current = memoryview(bytearray(BUFFER_SIZE))
+        self._free: list[memoryview] = []
+
+    def lend(self) -> memoryview:
+        """Leave the current buffer to the caller, who gives it back."""
+        lent = self.current
+        self.current = self._free.pop() if self._free else memoryview(bytearray(BUFFER_SIZE))
+        return lent
+
+    def give_back(self, buffer: memoryview) -> None:
+        self._free.append(buffer)
+
+
+class Leg(asyncio.BufferedProtocol):
+    """One socket of a link.
+
+    Backpressure passes through: while the other leg has unsent bytes, this one does not read, so at most one buffer
+    is held per direction, and a slow replica slows its master as it would without a tap.
+    """
+
+    def __init__(self, link: Link, side: Side, buffers: Buffers) -> None:
+        self.link = link
+        self.side = side
+        self.transport: asyncio.Transport | None = None
+        self.other: Leg  # set by the link before any byte flows
+        self.at_end = False  # the peer sent FIN
+        self.lost = False
+        self._buffers = buffers
+        self._held: memoryview | None = None  # the buffer of the other leg's read that is not sent yet
+
+    # ---- called by asyncio ----
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.pause_reading()  # until both legs are there: the link resumes
+        transport.set_write_buffer_limits(high=0)
+        tune(transport.get_extra_info("socket"))
+        self.link.leg_made(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffers.current
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.link.received(self, self._buffers.current[:nbytes])
+
+    def eof_received(self) -> bool:
+        self.at_end = True
+        self.link.ended(self)
+        return True  # the other direction may still have something to say
+
+    def pause_writing(self) -> None:
+        self._held = self._buffers.lend()
+        assert self.other.transport is not None
+        self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._release()
+        if self.other.transport is not None and not self.other.lost:
+            self.other.transport.resume_reading()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.lost = True
+        self._release()
+        self.link.lost(self, error)
+
+    # ---- called by the link ----
+
+    def write(self, data: memoryview) -> None:
+        """Send now, or as soon as the peer takes it. data may be of the current shared buffer."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def write_eof(self) -> None:
+        """Pass a FIN on, after everything before it."""
+        if self.transport is not None and not self.transport.is_closing():
+            with contextlib.suppress(OSError):  # the peer is gone already: connection_lost tells
+                self.transport.write_eof()
+
+    def close(self) -> None:
+        """End with FIN, after everything before it."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def reset(self) -> None:
+        """End with RST; what was not sent is lost, as it is when the peer's peer resets."""
+        if self.transport is None or self.lost:
+            return
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family != socket.AF_UNIX:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.transport.abort()
+
+    def abort(self) -> None:
+        """End at once, whatever is unsent."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._buffers.give_back(self._held)
+            self._held = None
+
+
+def tune(sock: socket.socket) -> None:
+    """No delay for small writes, and a peer that vanished is noticed within two minutes of silence."""
+    if sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    idle = socket.TCP_KEEPALIVE if sys.platform == "darwin" else socket.TCP_KEEPIDLE
+    sock.setsockopt(socket.IPPROTO_TCP, idle, 60)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)

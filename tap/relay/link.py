@@ -1,0 +1,196 @@
+"""One replica connection with its master connection, and what their bytes say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from tap.relay.leg import Leg
+from tap.replication import events
+from tap.replication.conversation import Conversation
+from tap.replication.events import Event, Side
+
+if TYPE_CHECKING:
+    from tap.relay.listener import Listener
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """Born when a replica connects; dials the master; ends when both sockets are gone.
+
+    Bytes are written to the other side first and understood afterwards. A failure to understand ends nothing but the
+    understanding.
+    """
+
+    def __init__(self, listener: Listener, number: int) -> None:
+        self.listener = listener
+        self.number = number
+        self.name = listener.config.name
+        self.peer = ""
+        self.replica = Leg(self, Side.REPLICA, listener.buffers)
+        self.master = Leg(self, Side.MASTER, listener.buffers)
+        self.replica.other = self.master
+        self.master.other = self.replica
+        self.conversation: Conversation
+        self.closed = False
+        self._loop = asyncio.get_running_loop()
+        self._dialling: asyncio.Task[None] | None = None
+        self._end: tuple[Side, str, str] | None = None  # by whom, how, in the system's words
+        self._draining: asyncio.TimerHandle | None = None
+
+    # ---- the conversation ----
+
+    def tell(self, event: Event) -> None:
+        self.listener.bus.publish(self.name, self.number, self.conversation.replica, event)
+
+    def tick(self, now: float) -> None:
+        try:
+            self.conversation.tick(now)
+        except Exception:
+            self._misunderstood(Side.MASTER)
+
+    def _misunderstood(self, side: Side) -> None:
+        """A bug of ours must cost the understanding, never the link."""
+        log.exception("link %s, connection %d: reading along failed; please report this", self.name, self.number)
+        self.conversation.lost(side, "redis-tap failed to read it; this is a bug, its traceback is in the log")
+
+    # ---- called by the legs ----
+
+    def leg_made(self, leg: Leg) -> None:
+        if leg is not self.replica:
+            return
+        assert leg.transport is not None
+        host, port = leg.transport.get_extra_info("peername")[:2]
+        self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.conversation = Conversation(
+            self.tell,
+            memory=self.listener.memory,
+            connection=self.number,
+            peer_host=host,
+            every_command=self.listener.every_command,
+        )
+        self.tell(events.LinkOpened(peer=self.peer, master=str(self.listener.config.master)))
+        self._dialling = self._loop.create_task(self._dial(), name=f"dial {self.name} {self.number}")
+        self.listener.own(self._dialling)
+
+    def received(self, leg: Leg, data: memoryview) -> None:
+        leg.other.write(data)
+        try:
+            if leg is self.master:
+                self.conversation.receive_from_master(data, self._loop.time())
+            else:
+                self.conversation.receive_from_replica(data, self._loop.time())
+        except Exception:
+            self._misunderstood(leg.side)
+
+    def ended(self, leg: Leg) -> None:
+        """The leg's peer sent FIN: pass it on; when both have, the link is done."""
+        self._note_end(leg.side, "fin", "")
+        leg.other.write_eof()
+        if leg.other.at_end:
+            leg.close()
+            leg.other.close()
+
+    def lost(self, leg: Leg, error: Exception | None) -> None:
+        """The leg's socket is gone."""
+        if isinstance(error, ConnectionResetError | BrokenPipeError):
+            self._note_end(leg.side, "reset", _words(error))
+        elif isinstance(error, TimeoutError):
+            self._note_end(leg.side, "timeout", _words(error))
+        elif error is not None:
+            self._note_end(leg.side, "error", _words(error))
+        other = leg.other
+        if other.transport is None:
+            if self._dialling is not None:
+                self._dialling.cancel()
+            self._closed()
+        elif other.lost:
+            self._closed()
+        elif error is not None:
+            other.reset()
+        else:
+            other.close()
+            self._draining = self._loop.call_later(self.listener.drain_timeout, other.abort)
+
+    # ---- dialling, and the end ----
+
+    async def _dial(self) -> None:
+        """Connect to the master, within the timeout; the replica's bytes wait in its socket."""
+        master = self.listener.config.master
+        how, text = "refused", ""
+        try:
+            async with asyncio.timeout(self.listener.connect_timeout):
+                if master.path:
+                    await self._loop.create_unix_connection(lambda: self.master, master.path)
+                else:
+                    await self._loop.create_connection(
+                        lambda: self.master, master.host, master.port, happy_eyeballs_delay=0.25
+                    )
+        except TimeoutError:
+            how, text = "timeout", f"no connection within {self.listener.connect_timeout:g} s"
+        except OSError as error:
+            text = _words(error)
+        if text:
+            self._note_end(Side.MASTER, how, text)
+            self.replica.close()
+            return
+        if self.replica.lost:
+            self.master.close()
+            return
+        assert self.replica.transport is not None
+        assert self.master.transport is not None
+        self.replica.transport.resume_reading()
+        self.master.transport.resume_reading()
+
+    def close(self) -> None:
+        """End the link from our side: with FIN, after what has been read."""
+        self._note_end(Side.TAP, "fin", "")
+        if self._dialling is not None:
+            self._dialling.cancel()
+        self.replica.close()
+        self.master.close()
+
+    def abort(self) -> None:
+        """End the link at once."""
+        self.replica.abort()
+        self.master.abort()
+
+    def _note_end(self, by: Side, how: str, text: str) -> None:
+        if self._end is None:
+            self._end = (by, how, text)
+
+    def _closed(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        if self._draining is not None:
+            self._draining.cancel()
+        phase = self.conversation.phase
+        offset = self.conversation.offset
+        try:
+            self.conversation.close(self._loop.time())
+        except Exception:
+            self._misunderstood(Side.MASTER)
+        by, how, text = self._end or (Side.TAP, "fin", "")
+        self.tell(
+            events.LinkClosed(
+                by=by,
+                how=how,
+                text=text,
+                phase=phase.value,
+                offset=offset,
+                bytes_from_master=self.conversation.from_master,
+                bytes_from_replica=self.conversation.from_replica,
+            )
+        )
+        self.listener.forget(self)
+
+
+def _words(error: Exception) -> str:
+    """The system's words for it, without Python's."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

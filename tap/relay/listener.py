@@ -1,0 +1,97 @@
+"""Where replicas of one configured link arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+
+from tap.bus import Bus
+from tap.config import Address, Config, LinkConfig
+from tap.errors import EnvironmentFailure
+from tap.relay.leg import Buffers, Leg
+from tap.relay.link import Link
+from tap.replication.memory import Memory
+
+BACKLOG = 512
+
+
+class Listener:
+    """Accepts replicas of one configured link, and owns the links they become."""
+
+    def __init__(
+        self, config: LinkConfig, tap: Config, bus: Bus, buffers: Buffers, numbers: itertools.count[int]
+    ) -> None:
+        self.config = config
+        self.bus = bus
+        self.buffers = buffers
+        self.memory = Memory()
+        self.every_command = tap.every_command
+        self.connect_timeout = tap.connect_timeout
+        self.drain_timeout = tap.drain_timeout
+        self.address = config.listen  # with the port the system chose, once open
+        self.links: list[Link] = []
+        self._numbers = numbers
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def open(self) -> None:
+        """Listen on every address of the host. Raises EnvironmentFailure if that cannot be."""
+        loop = asyncio.get_running_loop()
+        listen = self.config.listen
+        try:
+            found = await loop.getaddrinfo(
+                listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            # With port 0 each address would get a port of its own; a replica needs one.
+            for family, _, _, _, address in dict.fromkeys(found[:1] if listen.port == 0 else found):
+                sock = socket.socket(family, socket.SOCK_STREAM)
+                try:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    if family == socket.AF_INET6:
+                        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    sock.bind(address)
+                    self._servers.append(await loop.create_server(self._accept, sock=sock, backlog=BACKLOG))
+                except OSError:
+                    sock.close()
+                    raise
+                self.address = Address(listen.host, sock.getsockname()[1])
+        except OSError as error:
+            self._stop_listening()
+            raise EnvironmentFailure(f"cannot listen on {listen}: {error.strerror or error}") from None
+
+    def _accept(self) -> Leg:
+        link = Link(self, next(self._numbers))
+        self.links.append(link)
+        self._empty.clear()
+        return link.replica
+
+    def own(self, task: asyncio.Task[None]) -> None:
+        """Keep a link's task until it is done; close() waits for it."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def forget(self, link: Link) -> None:
+        self.links.remove(link)
+        if not self.links:
+            self._empty.set()
+
+    async def close(self, within: float) -> None:
+        """Stop listening, end the links, and cut those that are not gone after *within* seconds."""
+        self._stop_listening()
+        for link in tuple(self.links):
+            link.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), within)
+        for link in tuple(self.links):
+            link.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._empty.wait()
+
+    def _stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()

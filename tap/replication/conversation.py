@@ -1,0 +1,796 @@
+"""One connection of a replica with its master: bytes of both directions in, events out.
+
+Each direction is read by a grammar: FROM MASTER replies, then perhaps one RDB, then the stream; from the replica
+requests, then acknowledgements. What the conversation has come to is its phase, and NEXT says what may follow what.
+What cannot be understood makes it opaque: from there on bytes are only counted.
+
+Protocol facts, unless said otherwise: Redis 7.0 replication.c, syncWithMaster and readSyncBulkPayload for the
+replica's side, syncCommand and replconfCommand for the master's.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable
+
+import hiredis
+
+from tap.replication import events
+from tap.replication.events import Channel, Event, Reason, Role, Side
+from tap.replication.lag import LagClock
+from tap.replication.memory import Memory, Track
+from tap.replication.payload import Payload
+from tap.replication.reasons import why_full, why_sync
+from tap.replication.replies import LineReader, LineTooLong, ReplyReader
+from tap.replication.requests import Newline, Nonsense, Request, RequestReader, masked
+from tap.replication.stream import StreamScanner
+
+
+class Phase(enum.Enum):
+    """What a connection has come to. The values are what users see and write."""
+
+    CONNECT = "connect"  # nothing asked yet
+    HANDSHAKE = "handshake"  # PING, AUTH, REPLCONF
+    PSYNC = "psync"  # the master has not answered PSYNC yet
+    WAITING = "waiting"  # for the RDB: granted, or SYNC sent
+    RDB = "rdb"
+    LOADING = "loading"  # the RDB is through, the replica has not acknowledged; see Conversation.phase
+    STREAM = "stream"
+    ORDINARY = "ordinary"  # no replication: passed on, not read
+    OPAQUE = "opaque"  # no longer understood: passed on, counted
+
+
+NEXT = {
+    Phase.CONNECT: {Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING, Phase.ORDINARY, Phase.OPAQUE},
+    Phase.HANDSHAKE: {Phase.PSYNC, Phase.WAITING, Phase.ORDINARY, Phase.OPAQUE},
+    Phase.PSYNC: {Phase.HANDSHAKE, Phase.WAITING, Phase.STREAM, Phase.OPAQUE},
+    Phase.WAITING: {Phase.HANDSHAKE, Phase.RDB, Phase.OPAQUE},
+    Phase.RDB: {Phase.STREAM, Phase.OPAQUE},
+    Phase.STREAM: {Phase.OPAQUE},
+    Phase.ORDINARY: set(),
+    Phase.OPAQUE: set(),
+}
+
+# What may be said on a connection before it asks to replicate. Another request makes it an ordinary one.
+SET_UP = frozenset({b"PING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF", b"PSYNC", b"SYNC"})
+
+MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
+MAX_COMMAND = 16 * 2**20  # bytes of one command that are collected to tell it whole
+BATCH_SECONDS = 1.0  # at most one Commands event in this time, but for those that an acknowledgement brings
+
+
+class Conversation:
+    """One connection. Each event goes to *tell* the moment it is known, with this conversation's own or, for the RDB
+    of a two-connection sync, through that of the main connection it belongs to.
+
+    The receive methods never raise on what a peer sent. An exception out of them is a bug in redis-tap.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[Event], None],
+        *,
+        memory: Memory | None = None,
+        connection: int = 0,
+        peer_host: str = "",
+        every_command: bool = False,
+    ) -> None:
+        """memory: shared by the conversations with one master. connection: its number, for others to refer to.
+
+        peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
+        one by one, too.
+        """
+        self._tell = tell
+        self._memory = Memory() if memory is None else memory
+        self.connection = connection
+        self._peer_host = peer_host
+        self._every_command = every_command
+
+        self._phase = Phase.CONNECT
+        self.role: Role | None = None
+        self.from_master = 0  # bytes received in each direction
+        self.from_replica = 0
+        self._options: dict[str, str] = {}  # of REPLCONF: what the replica said of itself
+
+        # handshake
+        self._requests = RequestReader()
+        self._replies = ReplyReader()
+        self._lines = LineReader()
+        self._unanswered: deque[Request] = deque()
+        self._requests_seen = 0
+        self._reading_replica = True
+        self._asked: tuple[str | None, int] | None = None  # by the first PSYNC
+        self._refusal: str | None = None
+        self._kept_alive: set[Side] = set()  # sides whose keepalive of this wait was told
+
+        # two-connection sync
+        self.main: Conversation | None = None  # of an RDB channel
+        self._rdb_channel: Conversation | None = None  # of a main connection
+        self._dual_channel = False  # Valkey's kind, as the main connection
+
+        # RDB
+        self.rdb: Payload | None = None
+        self._rdb_start = 0
+        self._rdb_began = 0.0
+        self._rdb_grew = 0.0
+
+        # stream
+        self.replid: str | None = None
+        self._base: int | None = None  # replication offset before the first stream byte
+        self._scanner = StreamScanner()
+        self._stream_start = 0  # position of the first stream byte
+        self._started = False  # StreamStarted told
+        self._continued: tuple[int, int, str | None, int] | None = None  # a PartialResync that is not told yet
+        self._settled = 0  # from_master at the last tick
+        self._batch_at = 0.0
+        self._lag = LagClock()
+        self._acked: int | None = None
+        self.lag_seconds: float | None = None
+        self._unread = bytearray()  # of a command that is not whole, with every_command
+        self._unread_start = 0
+        self._stream_read = True
+
+    # ---- what it has come to ----
+
+    @property
+    def phase(self) -> Phase:
+        """The phase as the replica lives it: on a main connection that waits for its RDB channel, that one's."""
+        if self._phase is Phase.STREAM and self._acked is None:
+            if self._rdb_channel is not None and not self._started:
+                channel = self._rdb_channel.phase
+                return channel if channel in (Phase.RDB, Phase.LOADING, Phase.OPAQUE) else Phase.WAITING
+            if self._base is None and self.role is Role.REPLICA and not self._started:
+                return Phase.WAITING
+            loads = self.rdb is not None or self._rdb_channel is not None
+            return Phase.LOADING if loads and self.role is Role.REPLICA else Phase.STREAM
+        if self._phase is Phase.RDB and self.rdb is not None and self.rdb.looks_complete:
+            return Phase.LOADING
+        return self._phase
+
+    @property
+    def replica(self) -> str:
+        """The replica's name: the address it announces, or its source host with the announced port."""
+        host = self._options.get("ip-address", self._peer_host)
+        port = self._options.get("listening-port")
+        if port is None:
+            return host
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def offset(self) -> int | None:
+        """Replication offset of the last stream byte received from the master; None while unknown."""
+        if self._phase in (Phase.STREAM, Phase.OPAQUE) and self._base is not None:
+            return self._base + self._stream_bytes
+        return None
+
+    @property
+    def acked(self) -> int | None:
+        """The offset last acknowledged by the replica."""
+        return self._acked
+
+    @property
+    def lag_bytes(self) -> int | None:
+        offset = self.offset
+        return None if offset is None or self._acked is None else max(0, offset - self._acked)
+
+    @property
+    def db(self) -> int | None:
+        """The database in force in the stream, None if unknown."""
+        return self._scanner.db
+
+    @property
+    def rdb_channel(self) -> Conversation | None:
+        """The connection that carries the RDB of this main connection's sync."""
+        return self._rdb_channel
+
+    @property
+    def _stream_bytes(self) -> int:
+        return self.from_master - self._stream_start if self._stream_start else 0
+
+    def _enter(self, phase: Phase) -> None:
+        """The only place that changes the phase."""
+        if phase is self._phase:
+            return
+        if phase not in NEXT[self._phase]:
+            raise _Lost(f"{phase.value} does not follow {self._phase.value}")
+        self._phase = phase
+        self._kept_alive.clear()
+
+    # ---- from the master ----
+
+    def receive_from_master(self, data: bytes | memoryview, at: float = 0.0) -> None:
+        """Take the master's next bytes: any slice of the connection, however cut. at: seconds, of one clock."""
+        begin = self.from_master
+        self.from_master += len(data)
+        i = 0
+        try:
+            while i < len(data):
+                if self._phase is Phase.STREAM:
+                    self._read_stream(data[i:] if i else data, at)
+                    return
+                if self._phase is Phase.RDB:
+                    i += self._read_rdb(data[i:] if i else data, at)
+                elif self._phase in (Phase.ORDINARY, Phase.OPAQUE):
+                    return
+                else:
+                    data = bytes(data)  # lines: a few bytes, or the chunk in which the RDB begins
+                    i = self._read_reply(data, i, begin, at)
+        except LineTooLong:
+            self._lose(Side.MASTER, begin + i, "a line that never ends")
+        except _Lost as lost:
+            self._lose(Side.MASTER, begin + i, str(lost))
+
+    def _read_reply(self, data: bytes, i: int, begin: int, at: float) -> int:
+        """Read one reply, or a part of it. Returns where reading stopped; data[0] is byte number *begin*."""
+        head = self._unanswered[0] if self._unanswered else None
+        if head is not None and head.name not in (b"PSYNC", b"SYNC"):
+            i, line = self._replies.feed(data, i)
+            if line is not None:
+                self._unanswered.popleft()
+                self._answered(head, line)
+            return i
+        if head is None and data[i] != 0x2D:  # not an error, as a master sends unasked when it refuses a client
+            raise _Lost(f"the master sent byte 0x{data[i]:02x} without being asked: this is not replication")
+        start = begin + i
+        i, line = self._lines.feed(data, i)
+        if line is None:
+            return i
+        if head is None:
+            self._tell(events.Handshake(start=0, end=0, request=(), reply=_text(line)))
+        elif not line:
+            self._keepalive(Side.MASTER, start, begin + i)
+            while data[i : i + 1] == b"\n":
+                i += 1
+        elif head.name == b"PSYNC" and self._phase is Phase.PSYNC:
+            self._psync_answered(head, line, start, begin + i)
+        else:
+            self._payload_announced(head, line, start, begin + i, at)
+        return i
+
+    def _answered(self, request: Request, line: bytes) -> None:
+        self._tell(
+            events.Handshake(start=request.start, end=request.end, request=masked(request), reply=_text(line))
+        )
+
+    def _psync_answered(self, request: Request, line: bytes, start: int, end: int) -> None:
+        words = line.split()
+        answer = words[0] if words else b""
+        if line.startswith(b"-"):
+            self._unanswered.popleft()
+            self._refusal = _text(line)
+            self._tell(events.ResyncRefused(start=start, end=end, reply=self._refusal))
+            self._enter(Phase.HANDSHAKE)
+        elif answer == b"+FULLRESYNC" and len(words) == 3 and words[2].isdigit():
+            self._granted_full(_text(words[1]), int(words[2]), start, end, request, line)
+            self._enter(Phase.WAITING)
+        elif answer == b"+CONTINUE" and self._rdb_channel is not None:
+            self._unanswered.popleft()
+            self._answered(request, line)
+            self._enter(Phase.STREAM)
+            self._begin_stream(end, self._rdb_channel.replid, self._base, self._rdb_channel.db)
+        elif answer == b"+CONTINUE" and self._asked is not None and self._asked[0] is not None:
+            self._unanswered.popleft()
+            self._enter(Phase.STREAM)
+            self._granted_partial(_text(words[1]) if len(words) > 1 else None, start, end)
+        elif answer == b"+RDBCHANNELSYNC" and len(words) == 2:
+            self._unanswered.popleft()
+            self._answered(request, line)
+            self._memory.await_channel(_redis_key(_text(words[1])), self)
+            self._enter(Phase.STREAM)
+            self._begin_stream(end, None, None, None)
+        elif answer == b"+DUALCHANNELSYNC":
+            self._unanswered.popleft()
+            self._answered(request, line)
+            self._memory.await_channel(_valkey_key(self.replica), self)
+            self._dual_channel = True
+            self._enter(Phase.HANDSHAKE)
+        else:
+            raise _Lost(f"an answer to PSYNC that nobody knows: {_text(line[:80])}")
+
+    def _granted_full(
+        self, replid: str, offset: int, start: int, end: int, request: Request, line: bytes
+    ) -> None:
+        self.replid = replid
+        self._base = offset
+        if self.role is Role.RDB_CHANNEL:
+            self._answered(request, line)
+        self._full_resync_of(self.main or self, replid, offset, start, end)
+
+    def _full_resync_of(self, main: Conversation, replid: str, offset: int, start: int, end: int) -> None:
+        """Tell the full resync that these bytes grant to *main*: this conversation, or the one it is the channel of."""
+        if main._asked is None:
+            reason = Reason(code="unknown", text="the request for it was not seen")
+        else:
+            reason = why_full(self._memory, main.replica, *main._asked, replid, offset)
+        main._tell(
+            events.FullResync(
+                start=start, end=end, replid=replid, offset=offset, reason=reason, channel=self._channel
+            )
+        )
+        history = self._memory.history(replid)
+        if main is not self:
+            main.replid = replid
+            main._base = offset
+            main._rdb_channel = self
+            if main._phase is Phase.STREAM:
+                history.add(Track(offset, main._scanner))
+
+    def _granted_partial(self, replid: str | None, start: int, end: int) -> None:
+        assert self._asked is not None and self._asked[0] is not None
+        previous, wanted = self._asked
+        offset = wanted - 1
+        known_end = self._memory.history(previous).end
+        if replid is not None and replid != previous:
+            self._memory.succeed(previous, replid)
+        self.replid = replid or previous
+        self._continued = (start, end, None if self.replid == previous else previous, known_end or 0)
+        self._begin_stream(end, self.replid, offset, self._memory.history(self.replid).db_at(offset))
+
+    def _payload_announced(self, head: Request, line: bytes, start: int, end: int, at: float) -> None:
+        """A line after +FULLRESYNC or SYNC that is not empty: the RDB's header, or an error."""
+        if line.startswith(b"$ENDOFF:"):
+            self._dual_channel_announced(head, line, start, end)
+        elif line.startswith(b"$"):
+            if head.name == b"SYNC" and self.main is None:
+                self._tell(
+                    events.FullResync(
+                        start=start, end=end, replid=None, offset=None, reason=why_sync(self._refusal)
+                    )
+                )
+            self._unanswered.popleft()
+            self._begin_rdb(line[1:], end, at)
+        elif line.startswith(b"-"):
+            self._unanswered.popleft()
+            self._refusal = _text(line)
+            self._tell(events.ResyncRefused(start=start, end=end, reply=self._refusal))
+            self._enter(Phase.HANDSHAKE)
+        else:
+            raise _Lost(f"where the RDB was expected: {_text(line[:80])}")
+
+    def _dual_channel_announced(self, head: Request, line: bytes, start: int, end: int) -> None:
+        """$ENDOFF:<offset> <replid> <db> <client id>: Valkey 8.0 replication.c, sendCurrentOffsetToReplica."""
+        words = line[len(b"$ENDOFF:") :].split()
+        if self.replid is not None or len(words) != 4 or not words[0].isdigit():
+            raise _Lost(f"where the RDB was expected: {_text(line[:80])}")
+        self._answered(head, line)
+        self.replid = _text(words[1])
+        self._base = int(words[0])
+        self._scanner = StreamScanner(int(words[2]) if words[2].isdigit() else None)
+        self._memory.await_channel(_rdb_client_key(_text(words[3])), self)
+        self._full_resync_of(self.main or self, self.replid, self._base, start, end)
+
+    # ---- RDB ----
+
+    @property
+    def _channel(self) -> Channel:
+        return Channel.RDB if self.role is Role.RDB_CHANNEL else Channel.MAIN
+
+    def _begin_rdb(self, header: bytes, end: int, at: float) -> None:
+        """header: what follows the $ of its line."""
+        try:
+            self.rdb = Payload(header)
+        except ValueError:
+            raise _Lost(f"an RDB header that nobody knows: ${_text(header[:80])}") from None
+        self._enter(Phase.RDB)
+        self._rdb_start = end
+        self._rdb_began = self._rdb_grew = at
+        (self.main or self)._tell(
+            events.RdbStarted(
+                start=end, end=end, transfer=self.rdb.transfer, size=self.rdb.size, channel=self._channel
+            )
+        )
+        if self.rdb.is_complete:
+            self._finish_rdb()
+
+    def _read_rdb(self, data: bytes | memoryview, at: float) -> int:
+        """Returns how many bytes were the RDB's."""
+        assert self.rdb is not None
+        taken = self.rdb.feed(data)
+        self._rdb_grew = at
+        for reached in self.rdb.milestones():
+            (self.main or self)._tell(
+                events.RdbProgress(
+                    start=self._rdb_start,
+                    end=self._rdb_start + reached,
+                    bytes=reached,
+                    size=self.rdb.size,
+                    channel=self._channel,
+                )
+            )
+        if self.rdb.is_complete:
+            self._finish_rdb()
+        return taken
+
+    def _finish_if_complete(self) -> None:
+        """The replica has acknowledged, or has left: if the RDB looks complete it is."""
+        if self._phase is Phase.RDB and self.rdb is not None and self.rdb.looks_complete:
+            self._finish_rdb()
+
+    def _finish_rdb(self) -> None:
+        assert self.rdb is not None
+        main = self.main or self
+        main._tell(
+            events.RdbFinished(
+                start=self._rdb_start,
+                end=self._rdb_start + self.rdb.rdb_bytes,
+                transfer=self.rdb.transfer,
+                bytes=self.rdb.rdb_bytes,
+                seconds=self._rdb_grew - self._rdb_began,
+                channel=self._channel,
+            )
+        )
+        self._enter(Phase.STREAM)
+        if main is not self:
+            main._tell_started()
+            return
+        self._begin_stream(self._rdb_start + self.rdb.received, self.replid, self._base, self._scanner.db)
+        if self.role not in (Role.RDB_CLIENT, Role.RDB_CHANNEL):
+            self._tell_started()
+
+    # ---- stream ----
+
+    def _begin_stream(self, position: int, replid: str | None, base: int | None, db: int | None) -> None:
+        """The byte at *position* is the first of the stream, with replication offset base + 1."""
+        self._stream_start = position
+        self.replid = replid
+        self._base = base
+        self._scanner = StreamScanner(db, keep_ends=self._every_command)
+        self._unread_start = position
+        if replid is not None and base is not None:
+            self._memory.history(replid).add(Track(base, self._scanner))
+
+    def _read_stream(self, data: bytes | memoryview, at: float) -> None:
+        scanner = self._scanner
+        scanner.feed(data)
+        self._lag.passed(scanner.position, at)
+        if self._every_command:
+            self._tell_commands_of(data)
+        if scanner.broken and self._stream_read:
+            self._stream_read = False
+            self._tell_batch()
+            where = self._stream_start + scanner.broken_at
+            offset = "" if self._base is None else f" (offset {self._base + scanner.broken_at + 1})"
+            self._lose(Side.MASTER, where, f"in the stream{offset}: {scanner.broken}")
+
+    def _tell_started(self) -> None:
+        if self._started:
+            return
+        self._started = True
+        buffered = self._scanner.position if self._rdb_channel is not None else 0
+        db = self._scanner.db_at(0)
+        self._tell(
+            events.StreamStarted(
+                start=self._stream_start,
+                end=self._stream_start,
+                replid=self.replid,
+                offset=self._base,
+                db=db,
+                buffered=buffered,
+            )
+        )
+
+    def _tell_continued(self) -> None:
+        """Tell the partial resync, now that it is known how much the replica had missed."""
+        if self._continued is None:
+            return
+        start, end, previous, known_end = self._continued
+        self._continued = None
+        assert self.replid is not None and self._base is not None
+        self._tell(
+            events.PartialResync(
+                start=start,
+                end=end,
+                replid=self.replid,
+                previous_replid=previous,
+                offset=self._base,
+                bytes_behind=max(self._stream_bytes, known_end - self._base),
+            )
+        )
+        self._tell_started()
+
+    def _tell_batch(self) -> None:
+        scanner = self._scanner
+        if not scanner.commands:
+            return
+        count, size, boundary = scanner.commands, scanner.command_bytes, scanner.boundary
+        self._tell(
+            events.Commands(
+                start=self._stream_start + boundary - size,
+                end=self._stream_start + boundary,
+                offset=None if self._base is None else self._base + boundary,
+                count=count,
+                bytes=size,
+                by_name={
+                    name: events.Share(count=share[0], bytes=share[1])
+                    for name, share in sorted(scanner.take().items(), key=lambda item: -item[1][1])
+                },
+                db=scanner.db,
+                in_transaction=scanner.in_transaction,
+            )
+        )
+
+    def _tell_commands_of(self, data: bytes | memoryview) -> None:
+        """Tell one by one the commands that *data* completes."""
+        self._unread += data
+        for begin, end, db, in_transaction in self._scanner.take_ends():
+            first = self._stream_start + begin - self._unread_start
+            last = self._stream_start + end - self._unread_start
+            args: tuple[bytes, ...] = ()
+            name = b""
+            if first >= 0:
+                reader = hiredis.Reader()
+                reader.feed(bytes(self._unread[first:last]))
+                name, *rest = reader.gets()
+                args = tuple(rest)
+            self._tell(
+                events.Command(
+                    start=self._stream_start + begin,
+                    end=self._stream_start + end,
+                    offset=None if self._base is None else self._base + end,
+                    db=None if db < 0 else db,
+                    name=name.decode("latin-1").upper(),
+                    args=args,
+                    in_transaction=in_transaction,
+                    omitted_bytes=end - begin if first < 0 else 0,
+                )
+            )
+        done = self._stream_start + self._scanner.boundary - self._unread_start
+        if done > 0 or len(self._unread) > MAX_COMMAND:
+            done = len(self._unread) if len(self._unread) - max(done, 0) > MAX_COMMAND else done
+            del self._unread[:done]
+            self._unread_start += done
+
+    # ---- from the replica ----
+
+    def receive_from_replica(self, data: bytes | memoryview, at: float = 0.0) -> None:
+        """Take the replica's next bytes, as receive_from_master."""
+        self.from_replica += len(data)
+        if not self._reading_replica:
+            return
+        self._requests.feed(data)
+        try:
+            while self._reading_replica and (item := self._requests.next()) is not None:
+                if isinstance(item, Newline):
+                    self._keepalive(Side.REPLICA, item.start, item.end)
+                elif isinstance(item, Nonsense):
+                    self._unreadable(item)
+                else:
+                    self._requested(item, at)
+            if self._reading_replica:
+                name = self._requests.name_so_far()
+                if name is not None and name not in SET_UP and self._phase in (Phase.CONNECT, Phase.HANDSHAKE):
+                    self._ordinary(self._requests.position, self._requests.position)
+        except _Lost as lost:
+            self._lose(Side.REPLICA, self._requests.position, str(lost))
+
+    def _unreadable(self, item: Nonsense) -> None:
+        name = self._requests.name_so_far()
+        if name is not None and name not in SET_UP and self._phase in (Phase.CONNECT, Phase.HANDSHAKE):
+            self._ordinary(item.start, item.start)
+        else:
+            self._lose(Side.REPLICA, item.start, item.why)
+
+    def _requested(self, request: Request, at: float) -> None:
+        name = request.name
+        if name == b"REPLCONF" and len(request.args) > 2 and request.args[1].upper() in (b"ACK", b"GETACK"):
+            self._acknowledged(request, at)
+            return
+        if self._phase not in (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING):
+            return  # servers ignore it, or end the connection (6.2: answer into the stream, which then shows)
+        if name not in SET_UP and self._phase in (Phase.CONNECT, Phase.HANDSHAKE):
+            self._ordinary(request.start, request.end)
+            return
+        self._requests_seen += 1
+        if self._requests_seen > MAX_SET_UP:
+            self._ordinary(request.start, request.end)
+            return
+        self._unanswered.append(request)
+        if name == b"REPLCONF":
+            self._configured(request)
+        if name == b"PSYNC":
+            self._psync_requested(request)
+        elif name == b"SYNC":
+            self._sync_requested(request)
+        elif self._phase is Phase.CONNECT:
+            self._enter(Phase.HANDSHAKE)
+
+    def _configured(self, request: Request) -> None:
+        options = request.args[1:]
+        for option, value in zip(options[::2], options[1::2], strict=False):
+            self._options[_text(option).lower()] = _text(value)
+            if option.lower() == b"capa":
+                self._options["capa " + _text(value)] = ""
+        main_id = self._options.get("main-ch-client-id")
+        if self.role is None and self._options.get("rdb-channel") == "1":
+            if main_id is not None:
+                self.main = self._memory.main_of(_redis_key(main_id))
+            self._identify(Role.RDB_CHANNEL, request)
+        channel_id = self._options.get("set-rdb-client-id")
+        if self._dual_channel and self._rdb_channel is None and channel_id is not None:
+            channel = self._memory.main_of(_rdb_client_key(channel_id))
+            if channel is not None and channel.replid is not None and channel._base is not None:
+                channel.main = self
+                self._rdb_channel = channel
+                self._base = channel._base
+
+    def _psync_requested(self, request: Request) -> None:
+        if len(request.args) < 3 or not _is_integer(request.args[2]):
+            self._enter(Phase.PSYNC)
+            return
+        replid = None if request.args[1] == b"?" else _text(request.args[1])
+        offset = int(request.args[2])
+        self._enter(Phase.PSYNC)
+        if self.role is Role.RDB_CHANNEL or (self._dual_channel and self._rdb_channel is not None):
+            return  # a step of a sync whose request has been told; the reply is told as a Handshake
+        self._identify(Role.REPLICA, request)
+        self._asked = (replid, offset)
+        self._tell(
+            events.PsyncRequested(
+                start=request.start,
+                end=request.end,
+                replid=replid,
+                offset=offset,
+                failover=len(request.args) > 3 and request.args[3].upper() == b"FAILOVER",
+            )
+        )
+
+    def _sync_requested(self, request: Request) -> None:
+        self._enter(Phase.WAITING)
+        if self.role is Role.RDB_CHANNEL:
+            self.main = self.main or self._memory.main_of(_valkey_key(self.replica))
+            return
+        if self._options.get("rdb-only") == "1":
+            self._identify(Role.RDB_CLIENT, request)
+        elif "listening-port" in self._options or self._refusal is not None:
+            self._identify(Role.REPLICA, request)
+        else:
+            self._identify(Role.SYNC_CLIENT, request)
+        self._tell(events.SyncRequested(start=request.start, end=request.end, inline=request.inline))
+
+    def _identify(self, role: Role, request: Request) -> None:
+        if self.role is not None:
+            return
+        self.role = role
+        text = _ROLES[role]
+        if role is Role.RDB_CHANNEL and self.main is not None:
+            text = f"{text} of connection {self.main.connection}"
+        self._tell(
+            events.Identified(
+                start=request.start,
+                end=request.end,
+                role=role,
+                replica=self.replica,
+                text=text,
+                main_connection=None if self.main is None else self.main.connection,
+            )
+        )
+
+    def _ordinary(self, start: int, end: int) -> None:
+        self._reading_replica = False
+        self._requests = RequestReader()
+        self._unanswered.clear()
+        self.role = Role.ORDINARY
+        self._enter(Phase.ORDINARY)
+        self._tell(
+            events.Identified(
+                start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=_ROLES[Role.ORDINARY]
+            )
+        )
+
+    def _acknowledged(self, request: Request, at: float) -> None:
+        if request.args[1].upper() != b"ACK" or not request.args[2].isdigit():
+            return
+        if self._rdb_channel is not None:
+            self._rdb_channel._finish_if_complete()
+        self._finish_if_complete()
+        if self._phase not in (Phase.STREAM, Phase.OPAQUE):
+            return
+        self._tell_continued()
+        self._tell_started()
+        self._tell_batch()
+        self._batch_at = at
+        offset = int(request.args[2])
+        fsynced = None
+        if len(request.args) > 4 and request.args[3].upper() == b"FACK" and request.args[4].isdigit():
+            fsynced = int(request.args[4])
+        self._acked = offset
+        self.lag_seconds = None if self._base is None else self._lag.acked(offset - self._base, at)
+        self._tell(
+            events.Ack(
+                start=request.start,
+                end=request.end,
+                offset=offset,
+                fsynced=fsynced,
+                lag_bytes=self.lag_bytes,
+                lag_seconds=self.lag_seconds,
+            )
+        )
+
+    # ---- time and end ----
+
+    def tick(self, at: float) -> None:
+        """Some time has passed: tell what waits for that.
+
+        To be called a few times a second. A partial resync is told once the master pauses for the first time, or the
+        replica acknowledges, for only then is it known how much the master had kept for the replica: all it sent
+        until then. Under constant writes that includes what was written in the meantime, a second's worth at most.
+        """
+        quiet = self.from_master == self._settled
+        self._settled = self.from_master
+        if self._phase is not Phase.STREAM:
+            return
+        if self._continued is not None and quiet:
+            self._tell_continued()
+        if self._started and at - self._batch_at >= BATCH_SECONDS:
+            self._batch_at = at
+            self._tell_batch()
+
+    def close(self, at: float = 0.0) -> None:
+        """Both directions have ended: tell what is still to be told. Nothing may be received afterwards."""
+        self._finish_if_complete()
+        self._tell_continued()
+        self._tell_batch()
+        if self.role is None and self._phase is Phase.HANDSHAKE and not self._options:
+            self._ordinary(self.from_replica, self.from_replica)
+        if self.role is Role.REPLICA and self.replid is not None:
+            self._memory.left(self.replica, self.replid, self.offset)
+        self._memory.forget_channels(self)
+
+    def lost(self, side: Side, why: str) -> None:
+        """Stop understanding what *side* sends: reading it failed."""
+        position = self.from_master if side is Side.MASTER else self.from_replica
+        self._lose(side, position, why)
+
+    def _lose(self, side: Side, position: int, why: str) -> None:
+        if side is Side.REPLICA:
+            self._reading_replica = False
+            self._requests = RequestReader()
+            if self._phase in (Phase.RDB, Phase.STREAM):
+                # The master's bytes can still be understood.
+                self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
+                return
+        if self._phase not in (Phase.OPAQUE, Phase.ORDINARY):
+            self._phase = Phase.OPAQUE
+            self._unread.clear()
+            self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
+
+    def _keepalive(self, side: Side, start: int, end: int) -> None:
+        if side not in self._kept_alive:
+            self._kept_alive.add(side)
+            self._tell(events.Keepalive(start=start, end=end, side=side))
+
+
+class _Lost(Exception):
+    """Understanding ends here. Caught where bytes come in."""
+
+
+_ROLES = {
+    Role.REPLICA: "a replica",
+    Role.RDB_CHANNEL: "the RDB channel",
+    Role.RDB_CLIENT: "a client that takes the RDB only, as redis-cli --rdb does",
+    Role.SYNC_CLIENT: "a client that follows with SYNC, as redis-cli --replica does",
+    Role.ORDINARY: "an ordinary connection, no replication: passed on, not read",
+}
+
+
+def _redis_key(client_id: str) -> str:
+    return f"main client {client_id}"
+
+
+def _valkey_key(replica: str) -> str:
+    return f"replica {replica}"
+
+
+def _rdb_client_key(client_id: str) -> str:
+    return f"rdb client {client_id}"
+
+
+def _is_integer(word: bytes) -> bool:
+    return word.removeprefix(b"-").isdigit() and len(word) < 20
+
+
+def _text(word: bytes) -> str:
+    """A line of the protocol as text; anything unprintable as in a Python bytes literal."""
+    text = word.decode("latin-1")
+    return text if text.isascii() and text.isprintable() else repr(word)[2:-1]

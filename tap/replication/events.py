@@ -1,0 +1,322 @@
+"""What a replication connection can say: one small frozen object per fact.
+
+The same vocabulary everywhere: these classes in Python, and their snake_case names and fields in the JSON that
+as_dict() makes for `--ui json` and every other reader. No event holds more than it takes to say its fact; the bytes
+of an RDB or of a stream are never collected here.
+"""
+
+import base64
+import dataclasses
+import enum
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact about a link."""
+
+    kind: ClassVar[str] = "event"
+
+    # No zero-argument super() here: slots=True makes the class anew, and the cell would hold the old one.
+    def __init_subclass__(cls) -> None:
+        cls.kind = re.sub(r"(?<=.)([A-Z])", r"_\1", cls.__name__).lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireEvent(Event):
+    """A fact read from bytes start <= i < end of its direction, counted from the first byte of the connection."""
+
+    start: int
+    end: int
+
+
+class Side(enum.Enum):
+    """Who sent bytes, or who ended a link."""
+
+    MASTER = "master"
+    REPLICA = "replica"
+    TAP = "tap"
+
+
+class Role(enum.Enum):
+    """What kind of peer opened the connection, decided by its first PSYNC or SYNC, or by the lack of one."""
+
+    REPLICA = "replica"
+    RDB_CHANNEL = "rdb_channel"  # the second connection of a two-connection full sync
+    RDB_CLIENT = "rdb_client"  # takes the RDB and leaves, as redis-cli --rdb
+    SYNC_CLIENT = "sync_client"  # SYNC without a name of its own, as redis-cli --replica
+    ORDINARY = "ordinary"  # a client, or a health check: no replication at all
+
+
+class Transfer(enum.Enum):
+    """How an RDB is delimited: `$<length>` or `$EOF:<mark>`."""
+
+    DISK = "disk"
+    DISKLESS = "diskless"
+
+
+class Channel(enum.Enum):
+    """Which connection of a sync carried the bytes. Only two-connection full syncs use RDB."""
+
+    MAIN = "main"
+    RDB = "rdb"
+
+
+# ---- the connection itself (told by relay/) ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOpened(Event):
+    """A peer connected to the tap. The master is dialled next."""
+
+    peer: str
+    master: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkClosed(Event):
+    """Both connections of the link are gone.
+
+    by: whose doing it was. how: "fin", "reset", "timeout", "refused" or "error". text: the system's words, "" for
+    an orderly end. offset: the replication offset after the last byte passed on, None where there was none.
+    """
+
+    by: Side
+    how: str
+    text: str
+    phase: str
+    offset: int | None
+    bytes_from_master: int
+    bytes_from_replica: int
+
+
+# ---- before the stream ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake(WireEvent):
+    """One request of the replica and the first line of its reply. Secrets are masked. The range is the request's.
+
+    request is empty for an error that the master sent unasked, as it does when it refuses a client at accept.
+    """
+
+    request: tuple[str, ...]
+    reply: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identified(WireEvent):
+    """What the peer turned out to be, at the request that told.
+
+    replica: the address it announces, or its source address with the announced port. main_connection: for an RDB
+    channel, the number of the connection that it belongs to, where known.
+    """
+
+    role: Role
+    replica: str
+    text: str
+    main_connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PsyncRequested(WireEvent):
+    """replid: None for `?`. offset: the first stream byte asked for, -1 with `?`."""
+
+    replid: str | None
+    offset: int
+    failover: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRequested(WireEvent):
+    """The request from before PSYNC; also what a replica falls back to after an error."""
+
+    inline: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keepalive(WireEvent):
+    """The first bare newline of a wait: the sender is alive and busy. Later ones of the same wait are not told."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a full resync and not a partial one: a code for programs, a sentence with numbers for people."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullResync(WireEvent):
+    """The master will send an RDB, then the stream.
+
+    replid: 40 hex digits, names the history that starts here. offset: that of the RDB; the first stream byte is
+    offset + 1. Both None after SYNC, which announces neither.
+    """
+
+    replid: str | None
+    offset: int | None
+    reason: Reason
+    channel: Channel = Channel.MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialResync(WireEvent):
+    """The master goes on where the replica stopped (+CONTINUE).
+
+    replid: the history from here on. previous_replid: the one asked for, where it differs. offset: what the replica
+    had; the next stream byte is offset + 1. bytes_behind: what the replica had missed, see Conversation.tick.
+    """
+
+    replid: str
+    previous_replid: str | None
+    offset: int
+    bytes_behind: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResyncRefused(WireEvent):
+    """PSYNC or SYNC was answered with an error; reply is the master's line."""
+
+    reply: str
+
+
+# ---- the RDB ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RdbStarted(WireEvent):
+    """The payload begins at end. size: bytes, None when diskless."""
+
+    transfer: Transfer
+    size: int | None
+    channel: Channel = Channel.MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RdbProgress(WireEvent):
+    """bytes of the payload have passed; told at fixed steps of the payload, so whatever the chunking."""
+
+    bytes: int
+    size: int | None
+    channel: Channel = Channel.MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RdbFinished(WireEvent):
+    """The payload, start <= i < end without header and mark, is through. seconds: from its header to its last byte."""
+
+    transfer: Transfer
+    bytes: int
+    seconds: float
+    channel: Channel = Channel.MAIN
+
+
+# ---- the stream ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamStarted(WireEvent):
+    """Commands flow from here on; the next byte has replication offset offset + 1.
+
+    db: the database in force, None until a SELECT tells. buffered: bytes of the stream that already came while the
+    RDB was still flowing on its own connection.
+    """
+
+    replid: str | None
+    offset: int | None
+    db: int | None
+    buffered: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one command name had of a batch."""
+
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commands(WireEvent):
+    """Whole commands since the last batch. offset and db: those after the batch. by_name: upper-case names.
+
+    in_transaction: the batch ends between MULTI and EXEC.
+    """
+
+    offset: int | None
+    count: int
+    bytes: int
+    by_name: Mapping[str, Share]
+    db: int | None
+    in_transaction: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command(WireEvent):
+    """One command, told only when asked for. offset: after its last byte. name: upper-case. args: what follows the name.
+
+    omitted_bytes: not 0 when the command was too large to be collected; args is then empty.
+    """
+
+    offset: int | None
+    db: int | None
+    name: str
+    args: tuple[bytes, ...]
+    in_transaction: bool
+    omitted_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack(WireEvent):
+    """REPLCONF ACK. offset: applied by the replica. fsynced: in its AOF (FACK), None if not said.
+
+    lag_bytes: passed on and not yet acknowledged. lag_seconds: from passing byte number offset on to this ACK if the
+    offset has moved; otherwise the age of the oldest byte not acknowledged, 0.0 if there is none.
+    """
+
+    offset: int
+    fsynced: int | None
+    lag_bytes: int | None
+    lag_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opaque(WireEvent):
+    """Understanding of what side sends stopped at start; its bytes still flow and are counted."""
+
+    side: Side
+    reason: str
+
+
+def as_dict(event: Event) -> dict[str, Any]:
+    """The event as JSON takes it: {"event": kind, field: value, ...}; see plain() for the values."""
+    said: dict[str, Any] = {"event": event.kind}
+    for field in dataclasses.fields(event):
+        said[field.name] = plain(getattr(event, field.name))
+    return said
+
+
+def plain(value: Any) -> Any:
+    """Bytes that are printable UTF-8 as a string, others as {"b64": ...}; dataclasses as objects, enums as values."""
+    if isinstance(value, bytes):
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            return {"b64": base64.b64encode(value).decode()}
+        return text if text.isprintable() else {"b64": base64.b64encode(value).decode()}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if dataclasses.is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return [plain(inner) for inner in value]
+    return value

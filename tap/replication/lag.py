@@ -1,0 +1,44 @@
+"""How long a replica takes to acknowledge what was passed on to it."""
+
+from collections import deque
+
+RESOLUTION = 0.001  # seconds between two samples at least
+MAX_SAMPLES = 4096  # when full, every second one is forgotten
+
+
+class LagClock:
+    """Remembers when which byte of the stream was passed on; in bounded memory, so with bounded resolution.
+
+    Positions are bytes since the stream began; times are seconds of any one clock.
+    """
+
+    def __init__(self) -> None:
+        self._passed: deque[tuple[int, float]] = deque()  # (position after the bytes, time), both increasing
+        self._resolution = RESOLUTION
+        self._last = -1.0
+        self._acked = 0
+
+    def passed(self, position: int, at: float) -> None:
+        """All bytes before *position* have been passed on by now."""
+        if at - self._last < self._resolution and self._passed:
+            self._passed[-1] = (position, self._passed[-1][1])
+            return
+        self._last = at
+        self._passed.append((position, at))
+        if len(self._passed) > MAX_SAMPLES:
+            self._passed = deque(list(self._passed)[1::2])
+            self._resolution *= 2
+
+    def acked(self, position: int, at: float) -> float:
+        """Seconds since byte *position* was passed on, if it was not acknowledged before; else see events.Ack."""
+        moved = position > self._acked
+        self._acked = max(position, self._acked)
+        wanted = position if moved else position + 1
+        while self._passed and self._passed[0][0] < wanted:
+            self._passed.popleft()
+        if not self._passed:
+            return 0.0
+        since = at - self._passed[0][1]
+        if moved and self._passed[0][0] == position:
+            self._passed.popleft()
+        return max(0.0, since)

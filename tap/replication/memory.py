@@ -1,0 +1,128 @@
+"""What earlier connections to one master teach about the next.
+
+A partial resync sends no SELECT, a full one gives no reason, and a two-connection sync announces on one connection
+what counts on the other: all of that has to be remembered across connections. Bounded, whatever comes and goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from tap.replication.conversation import Conversation
+    from tap.replication.stream import StreamScanner
+
+MAX_HISTORIES = 256
+MAX_REPLICAS = 4096
+MAX_CHANNELS = 1024  # two-connection syncs that have begun
+MAX_TRACKS = 16
+
+_V = TypeVar("_V")
+
+
+@dataclass(slots=True)
+class Track:
+    """One stretch of a history, as one connection saw it: from offset base on."""
+
+    base: int
+    scanner: StreamScanner
+
+    @property
+    def end(self) -> int:
+        return self.base + self.scanner.position
+
+
+class History:
+    """What is known of the stream under one replication ID."""
+
+    def __init__(self, tracks: list[Track] | None = None) -> None:
+        self._tracks = tracks or []
+
+    def add(self, track: Track) -> None:
+        self._tracks.append(track)
+        del self._tracks[:-MAX_TRACKS]
+
+    @property
+    def end(self) -> int | None:
+        """The highest offset seen, None if none was."""
+        return max((track.end for track in self._tracks), default=None)
+
+    def db_at(self, offset: int) -> int | None:
+        """The database in force after byte number *offset*, None if no connection saw it."""
+        for track in reversed(self._tracks):
+            if track.base <= offset <= track.end:
+                db = track.scanner.db_at(offset - track.base)
+                if db is not None:
+                    return db
+        return None
+
+    def continued(self) -> History:
+        """The same stream under its next replication ID."""
+        return History(list(self._tracks))
+
+
+@dataclass(slots=True)
+class Past:
+    """Where the last connection of one replica had come to."""
+
+    replid: str
+    offset: int | None
+
+
+class Memory:
+    """Shared by all connections to one master."""
+
+    def __init__(self) -> None:
+        self._histories: dict[str, History] = {}
+        self._successors: dict[str, str] = {}
+        self._replicas: dict[str, Past] = {}
+        self._mains: dict[str, Conversation] = {}
+
+    def history(self, replid: str) -> History:
+        """The history of that ID, begun if it is new."""
+        return _remember(self._histories, replid, self._histories.get(replid) or History(), MAX_HISTORIES)
+
+    def knows(self, replid: str) -> bool:
+        """Whether a connection was granted this replication ID before."""
+        return replid in self._histories
+
+    def succeed(self, previous: str, replid: str) -> None:
+        """The stream of *previous* goes on as *replid*."""
+        if replid not in self._histories:
+            _remember(self._histories, replid, self.history(previous).continued(), MAX_HISTORIES)
+        _remember(self._successors, previous, replid, MAX_HISTORIES)
+
+    def successor(self, replid: str) -> str | None:
+        """The ID that replaced it, where a connection saw that happen."""
+        return self._successors.get(replid)
+
+    def left(self, replica: str, replid: str, offset: int | None) -> None:
+        """A connection of the replica with this announced address has ended."""
+        _remember(self._replicas, replica, Past(replid, offset), MAX_REPLICAS)
+
+    def past(self, replica: str) -> Past | None:
+        return self._replicas.get(replica)
+
+    # Two-connection syncs. Redis names the main connection by its client ID, which the second connection repeats.
+    # Valkey names nothing at first: the two are of one replica (key: its announced address); the ID of the RDB
+    # connection that the main one names later confirms it.
+
+    def await_channel(self, key: str, main: Conversation) -> None:
+        """*main* was told to expect its RDB on a second connection, which will say *key*."""
+        _remember(self._mains, key, main, MAX_CHANNELS)
+
+    def main_of(self, key: str) -> Conversation | None:
+        return self._mains.get(key)
+
+    def forget_channels(self, main: Conversation) -> None:
+        self._mains = {key: other for key, other in self._mains.items() if other is not main}
+
+
+def _remember(known: dict[str, _V], key: str, value: _V, limit: int) -> _V:
+    """Put the value last, and drop the oldest beyond the limit."""
+    known.pop(key, None)
+    known[key] = value
+    while len(known) > limit:
+        del known[next(iter(known))]
+    return value

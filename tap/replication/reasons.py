@@ -1,0 +1,91 @@
+"""Why was it a full resync? What the wire alone can tell, in a code and in words.
+
+The rules are those of a master that decides on PSYNC <replid> <offset>: Redis 7.0 replication.c,
+masterTryPartialResynchronization. Its backlog is not on the wire, so of it only bounds are known.
+"""
+
+from tap.replication.events import Reason
+from tap.replication.memory import Memory
+
+
+def why_full(
+    memory: Memory, replica: str, asked: str | None, wanted: int, granted: str, offset: int
+) -> Reason:
+    """The reason for +FULLRESYNC <granted> <offset> as answer to PSYNC <asked> <wanted>; asked is None for `?`.
+
+    Ask before the memory learns of the new history.
+    """
+    past = memory.past(replica)
+    if asked is None:
+        if past is None:
+            return Reason(
+                code="first_sync",
+                text="the replica has no history yet (it asked ? -1): it needs a snapshot first",
+            )
+        had = "" if past.offset is None else f" up to offset {past.offset}"
+        return Reason(
+            code="first_sync",
+            text=f"the replica asked ? -1 although it had followed {_short(past.replid)}{had} through this tap: "
+            "it gave that up (a restart without an RDB, a protocol error, or a failed load)",
+        )
+    held = wanted - 1
+    if asked == granted:
+        if held > offset:
+            return Reason(
+                code="offset_ahead_of_master",
+                text=f"the replica is ahead: it holds {_short(asked)} up to offset {held}, the master only up to "
+                f"{offset} ({held - offset} bytes less)",
+            )
+        behind = offset - held
+        return Reason(
+            code="offset_out_of_backlog",
+            text=f"the replica was {behind} bytes behind (it has offset {held}, the master {offset}) and the "
+            f"master's backlog no longer reaches back that far: repl-backlog-size {_backlog(behind)} would have "
+            "saved it",
+        )
+    if memory.successor(asked) == granted:
+        return Reason(
+            code="offset_ahead_of_master",
+            text=f"the replica holds {_short(asked)} up to offset {held}, beyond the point where the master's history "
+            f"went on as {_short(granted)}",
+        )
+    if past is not None and past.replid == asked:
+        return Reason(
+            code="replication_id_unknown",
+            text=f"the replica offered {_short(asked)} up to offset {held}, which this master gave it earlier, but the "
+            f"master now writes {_short(granted)}: it was restarted without its history, or replaced",
+        )
+    if memory.knows(asked):
+        return Reason(
+            code="replication_id_unknown",
+            text=f"the replica offered {_short(asked)} up to offset {held}, a history that this master wrote earlier; "
+            f"it now writes {_short(granted)}",
+        )
+    return Reason(
+        code="replication_id_unknown",
+        text=f"the replica offered a history of its own, {_short(asked)} up to offset {held}, which the master does not "
+        f"know: the replica was a master until now, or followed another one; this master writes {_short(granted)}",
+    )
+
+
+def why_sync(refusal: str | None) -> Reason:
+    """The reason for a payload after SYNC; refusal: what the master had answered to PSYNC before, None without one."""
+    if refusal is None:
+        return Reason(
+            code="legacy_sync",
+            text="the peer asked with SYNC, the request from before PSYNC, which always gets a snapshot",
+        )
+    return Reason(
+        code="master_refused_psync",
+        text=f"the master answered PSYNC with {refusal!r}, so the replica fell back to SYNC",
+    )
+
+
+def _short(replid: str) -> str:
+    return replid[:8] + "…"
+
+
+def _backlog(behind: int) -> str:
+    """A setting that would have held that many bytes, as redis.conf writes sizes."""
+    megabytes = -(-behind // 2**20)
+    return f"{behind} bytes ({megabytes}mb)" if behind >= 2**19 else f"{behind} bytes"

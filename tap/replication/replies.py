@@ -1,0 +1,75 @@
+"""Replies of a master before the stream: where each one ends, and its first line.
+
+Replies are matched to requests by count, so of each only the end matters: even of a kind that nobody expected.
+"""
+
+# Longest line read; a replica itself stops at 255 bytes in the handshake and 1023 for the RDB header.
+MAX_LINE = 64 * 1024
+
+_AGGREGATES = {0x2A: 1, 0x7E: 1, 0x3E: 1, 0x25: 2, 0x7C: 2}  # * ~ > and, with two elements an entry, % |
+_BULKS = b"$=!"
+
+
+class LineReader:
+    """Collects one line after another."""
+
+    def __init__(self) -> None:
+        self._line = bytearray()
+
+    def feed(self, data: bytes, at: int) -> tuple[int, bytes | None]:
+        """Read from data[at:]. Returns where reading stopped, and the line without its end if it is whole.
+
+        Raises LineTooLong at MAX_LINE.
+        """
+        end = data.find(b"\n", at)
+        stop = len(data) if end < 0 else end + 1
+        if len(self._line) + stop - at > MAX_LINE:
+            raise LineTooLong
+        self._line += data[at:stop]
+        if end < 0:
+            return stop, None
+        line = bytes(self._line[:-1]).removesuffix(b"\r")
+        self._line.clear()
+        return stop, line
+
+
+class LineTooLong(Exception):
+    """Caught by the conversation, which goes opaque."""
+
+
+class ReplyReader:
+    """Reads one RESP2 or RESP3 reply after another; keeps of each its first line only."""
+
+    def __init__(self) -> None:
+        self._lines = LineReader()
+        self._first: bytes | None = None
+        self._skip = 0  # bytes of a bulk
+        self._more = 1  # replies still to come until the outermost is whole
+
+    def feed(self, data: bytes, at: int) -> tuple[int, bytes | None]:
+        """As LineReader.feed, for a whole reply."""
+        while at < len(data):
+            if self._skip:
+                taken = min(self._skip, len(data) - at)
+                self._skip -= taken
+                at += taken
+                if self._skip:
+                    break
+            else:
+                at, line = self._lines.feed(data, at)
+                if line is None:
+                    break
+                if self._first is None:
+                    self._first = line
+                self._more -= 1
+                size = int(line[1:]) if line[1:].isdigit() and len(line) < 16 else 0
+                if line[:1] and line[0] in _BULKS and line != b"$-1":
+                    self._skip = size + 2
+                elif line[:1]:
+                    self._more += size * _AGGREGATES.get(line[0], 0)
+                    if line[0] == 0x7C:
+                        self._more += 1  # attributes come before the reply they belong to
+            if self._more == 0 and not self._skip:
+                first, self._first, self._more = self._first, None, 1
+                return at, first
+        return at, None

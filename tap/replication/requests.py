@@ -1,0 +1,167 @@
+"""What a replica sends: requests as RESP arrays or inline lines, and bare newlines between them.
+
+Requests before the stream and acknowledgements after it are small, so a request is collected whole, up to a limit.
+"""
+
+from dataclasses import dataclass
+
+# Redis refuses longer inline requests (networking.c, PROTO_INLINE_MAX_SIZE). No request of a replica comes near.
+MAX_REQUEST = 64 * 1024
+MAX_ARGUMENTS = 1024
+
+_CRLF = b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """args: the words, the name first. start <= i < end: its bytes, counted from the first of the connection."""
+
+    args: tuple[bytes, ...]
+    start: int
+    end: int
+    inline: bool
+
+    @property
+    def name(self) -> bytes:
+        return self.args[0].upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Newline:
+    """A bare newline between requests, the first of a row: a keepalive of a replica that is loading."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nonsense:
+    """Not a request. Nothing after it can be read."""
+
+    start: int
+    why: str
+
+
+class RequestReader:
+    """Cuts the replica's bytes into requests, however they were cut before.
+
+    position: of the first byte not yet part of a returned item.
+    """
+
+    def __init__(self) -> None:
+        self.position = 0
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes | memoryview) -> None:
+        self._buffer += data
+
+    def next(self) -> Request | Newline | Nonsense | None:
+        """The next item, None if it is not whole yet. After a Nonsense, do not ask again."""
+        buffer = self._buffer
+        if not buffer:
+            return None
+        start = self.position
+        first = buffer[0]
+        if first == 0x0A:
+            self._take(len(buffer) - len(buffer.lstrip(b"\n")))
+            return Newline(start, start + 1)
+        found = self._array() if first == 0x2A else self._line()
+        if isinstance(found, str):
+            return Nonsense(start, found)
+        if found is None:
+            # A request that never ends must not be collected for ever, and one that came in one piece is treated as
+            # the same one that came in many.
+            return Nonsense(start, _too_long()) if len(buffer) > MAX_REQUEST else None
+        args, size = found
+        if size > MAX_REQUEST:
+            return Nonsense(start, _too_long())
+        end = self._take(size)
+        if not args:
+            return self.next()
+        return Request(args, start, end, inline=first != 0x2A)
+
+    def name_so_far(self) -> bytes | None:
+        """The upper-case name of the request that is not whole yet, None if even that is missing."""
+        buffer = self._buffer
+        if not buffer.startswith(b"*"):
+            return None
+        head_end = buffer.find(_CRLF)
+        if head_end < 0:
+            return None
+        length_end = buffer.find(_CRLF, head_end + 2)
+        length = buffer[head_end + 3 : length_end]
+        if length_end < 0 or not length.isdigit() or len(length) > 3:
+            return None
+        name = buffer[length_end + 2 : length_end + 2 + int(length)]
+        return bytes(name).upper() if len(name) == int(length) else None
+
+    def _take(self, size: int) -> int:
+        del self._buffer[:size]
+        self.position += size
+        return self.position
+
+    def _array(self) -> tuple[tuple[bytes, ...], int] | str | None:
+        """The arguments and the size of the array at the front; None if it is not whole, or what is wrong."""
+        count = self._number(0, MAX_ARGUMENTS)
+        if not isinstance(count, tuple):
+            return count
+        args = []
+        at = count[1]
+        for _ in range(count[0]):
+            if at >= len(self._buffer):
+                return None
+            if self._buffer[at] != 0x24:
+                return f"byte 0x{self._buffer[at]:02x} where an argument's $ was expected"
+            length = self._number(at, MAX_REQUEST)
+            if not isinstance(length, tuple):
+                return length
+            at = length[1] + length[0]
+            tail = self._buffer[at : at + 2]
+            if tail != _CRLF[: len(tail)]:
+                return "an argument that is longer than its length says"
+            if len(tail) < 2:
+                return None
+            args.append(bytes(self._buffer[length[1] : at]))
+            at += 2
+        return tuple(args), at
+
+    def _number(self, at: int, limit: int) -> tuple[int, int] | str | None:
+        """The number after the type byte at *at*, and where its line ends."""
+        end = self._buffer.find(b"\n", at, at + 24)
+        if end < 0:
+            return "a length that never ends" if len(self._buffer) >= at + 24 else None
+        digits = self._buffer[at + 1 : end - 1]
+        if self._buffer[end - 1] != 0x0D or not digits.isdigit():
+            return "a length that is no number"
+        if int(digits) > limit:
+            return f"a length of {int(digits)}, of {limit} at the most"
+        return int(digits), end + 1
+
+    def _line(self) -> tuple[tuple[bytes, ...], int] | str | None:
+        """As _array, for an inline request: words up to a newline."""
+        if self._buffer[0] == 0x16:
+            return "byte 0x16: a TLS handshake, and this link is plain TCP"
+        end = self._buffer.find(b"\n", 0, MAX_REQUEST)
+        line = self._buffer[: end if end >= 0 else MAX_REQUEST].rstrip(b"\r")
+        for byte in line:
+            # Servers split any line at blanks. Requiring text tells other protocols at their first byte.
+            if byte < 0x20 and byte != 0x09 or byte >= 0x7F:
+                return f"byte 0x{byte:02x} in an inline request"
+        return (tuple(bytes(line).split()), end + 1) if end >= 0 else None
+
+
+def _too_long() -> str:
+    return f"a request of more than {MAX_REQUEST} bytes"
+
+
+# Requests that carry a password in their arguments.
+_SECRETIVE = {b"AUTH": 1, b"HELLO": 2}
+
+
+def masked(request: Request) -> tuple[str, ...]:
+    """The request's words as text, secrets replaced by ***; anything unprintable as in a Python bytes literal."""
+    first_secret = _SECRETIVE.get(request.name, len(request.args))
+    return tuple(
+        "***" if number >= first_secret else repr(word)[2:-1].replace("\\\\", "\\")
+        for number, word in enumerate(request.args)
+    )

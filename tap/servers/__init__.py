@@ -1,0 +1,1 @@
+"""Real servers: started here, or talked to as a client."""

