@@ -24,7 +24,7 @@ app.command("demo")(demo.demo)
 def _version(wanted: bool) -> None:
     if wanted:
         from tap import __version__
-        from tap.replication.stream import COMPILED
+        from tap.replication.scanner import COMPILED
 
         typer.echo(f"redis-tap {__version__} (scanners {'compiled' if COMPILED else 'not compiled'})")
         raise typer.Exit

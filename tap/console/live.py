@@ -72,9 +72,10 @@ class Row:
         self.phase = conversation.phase.value
         self.replid = conversation.replid
         self.offset = conversation.offset
-        self.lag_bytes = conversation.lag_bytes
-        self.lag_seconds = conversation.lag_seconds
-        self.db = conversation.db
+        if conversation.stream is not None:
+            self.lag_bytes = conversation.stream.lag_bytes
+            self.lag_seconds = conversation.stream.lag_seconds
+            self.db = conversation.stream.db
         channel = conversation.rdb_channel
         rdb = channel.rdb if channel is not None else conversation.rdb
         if rdb is not None:

@@ -14,17 +14,14 @@ import enum
 from collections import deque
 from collections.abc import Callable
 
-import hiredis
-
 from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Role, Side
-from tap.replication.lag import LagClock
-from tap.replication.memory import Memory, Track
+from tap.replication.memory import Memory
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
 from tap.replication.requests import Newline, Nonsense, Request, RequestReader, masked
-from tap.replication.stream import StreamScanner
+from tap.replication.stream import Stream
 
 
 class Phase(enum.Enum):
@@ -37,6 +34,7 @@ class Phase(enum.Enum):
     RDB = "rdb"
     LOADING = "loading"  # the RDB is through, the replica has not acknowledged; see Conversation.phase
     STREAM = "stream"
+    DONE = "done"  # the RDB was all that this connection was for
     ORDINARY = "ordinary"  # no replication: passed on, not read
     OPAQUE = "opaque"  # no longer understood: passed on, counted
 
@@ -46,8 +44,9 @@ NEXT = {
     Phase.HANDSHAKE: {Phase.PSYNC, Phase.WAITING, Phase.ORDINARY, Phase.OPAQUE},
     Phase.PSYNC: {Phase.HANDSHAKE, Phase.WAITING, Phase.STREAM, Phase.OPAQUE},
     Phase.WAITING: {Phase.HANDSHAKE, Phase.RDB, Phase.OPAQUE},
-    Phase.RDB: {Phase.STREAM, Phase.OPAQUE},
+    Phase.RDB: {Phase.STREAM, Phase.DONE, Phase.OPAQUE},
     Phase.STREAM: {Phase.OPAQUE},
+    Phase.DONE: {Phase.OPAQUE},
     Phase.ORDINARY: set(),
     Phase.OPAQUE: set(),
 }
@@ -56,8 +55,6 @@ NEXT = {
 SET_UP = frozenset({b"PING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF", b"PSYNC", b"SYNC"})
 
 MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
-MAX_COMMAND = 16 * 2**20  # bytes of one command that are collected to tell it whole
-BATCH_SECONDS = 1.0  # at most one Commands event in this time, but for those that an acknowledgement brings
 
 
 class Conversation:
@@ -118,30 +115,20 @@ class Conversation:
         # stream
         self.replid: str | None = None
         self._base: int | None = None  # replication offset before the first stream byte
-        self._scanner = StreamScanner()
-        self._stream_start = 0  # position of the first stream byte
-        self._started = False  # StreamStarted told
-        self._continued: tuple[int, int, str | None, int] | None = None  # a PartialResync that is not told yet
-        self._settled = 0  # from_master at the last tick
-        self._batch_at = 0.0
-        self._lag = LagClock()
-        self._acked: int | None = None
-        self.lag_seconds: float | None = None
-        self._unread = bytearray()  # of a command that is not whole, with every_command
-        self._unread_start = 0
-        self._stream_read = True
+        self._db: int | None = None  # in force there
+        self.stream: Stream | None = None
 
     # ---- what it has come to ----
 
     @property
     def phase(self) -> Phase:
         """The phase as the replica lives it: on a main connection that waits for its RDB channel, that one's."""
-        if self._phase is Phase.STREAM and self._acked is None:
-            if self._rdb_channel is not None and not self._started:
+        if self._phase is Phase.STREAM and self.stream is not None and self.stream.acked is None:
+            if self.stream.base is None and self.role is Role.REPLICA:
+                return Phase.WAITING
+            if self._rdb_channel is not None and not self.stream.has_begun:
                 channel = self._rdb_channel.phase
                 return channel if channel in (Phase.RDB, Phase.LOADING, Phase.OPAQUE) else Phase.WAITING
-            if self._base is None and self.role is Role.REPLICA and not self._started:
-                return Phase.WAITING
             loads = self.rdb is not None or self._rdb_channel is not None
             return Phase.LOADING if loads and self.role is Role.REPLICA else Phase.STREAM
         if self._phase is Phase.RDB and self.rdb is not None and self.rdb.looks_complete:
@@ -160,33 +147,12 @@ class Conversation:
     @property
     def offset(self) -> int | None:
         """Replication offset of the last stream byte received from the master; None while unknown."""
-        if self._phase in (Phase.STREAM, Phase.OPAQUE) and self._base is not None:
-            return self._base + self._stream_bytes
-        return None
-
-    @property
-    def acked(self) -> int | None:
-        """The offset last acknowledged by the replica."""
-        return self._acked
-
-    @property
-    def lag_bytes(self) -> int | None:
-        offset = self.offset
-        return None if offset is None or self._acked is None else max(0, offset - self._acked)
-
-    @property
-    def db(self) -> int | None:
-        """The database in force in the stream, None if unknown."""
-        return self._scanner.db
+        return None if self.stream is None else self.stream.offset
 
     @property
     def rdb_channel(self) -> Conversation | None:
         """The connection that carries the RDB of this main connection's sync."""
         return self._rdb_channel
-
-    @property
-    def _stream_bytes(self) -> int:
-        return self.from_master - self._stream_start if self._stream_start else 0
 
     def _enter(self, phase: Phase) -> None:
         """The only place that changes the phase."""
@@ -206,12 +172,14 @@ class Conversation:
         i = 0
         try:
             while i < len(data):
-                if self._phase is Phase.STREAM:
-                    self._read_stream(data[i:] if i else data, at)
+                if self.stream is not None:
+                    problem = self.stream.receive(data[i:] if i else data, at)
+                    if problem is not None:
+                        self._lose(Side.MASTER, *problem)
                     return
                 if self._phase is Phase.RDB:
                     i += self._read_rdb(data[i:] if i else data, at)
-                elif self._phase in (Phase.ORDINARY, Phase.OPAQUE):
+                elif self._phase in (Phase.DONE, Phase.ORDINARY, Phase.OPAQUE):
                     return
                 else:
                     data = bytes(data)  # lines: a few bytes, or the chunk in which the RDB begins
@@ -268,17 +236,18 @@ class Conversation:
             self._unanswered.popleft()
             self._answered(request, line)
             self._enter(Phase.STREAM)
-            self._begin_stream(end, self._rdb_channel.replid, self._base, self._rdb_channel.db)
+            self._begin_stream(end, self._rdb_channel._db)
         elif answer == b"+CONTINUE" and self._asked is not None and self._asked[0] is not None:
             self._unanswered.popleft()
             self._enter(Phase.STREAM)
-            self._granted_partial(_text(words[1]) if len(words) > 1 else None, start, end)
+            replid = _text(words[1]) if len(words) > 1 else self._asked[0]
+            self._granted_partial(self._asked[0], self._asked[1] - 1, replid, start, end)
         elif answer == b"+RDBCHANNELSYNC" and len(words) == 2:
             self._unanswered.popleft()
             self._answered(request, line)
             self._memory.await_channel(_redis_key(_text(words[1])), self)
             self._enter(Phase.STREAM)
-            self._begin_stream(end, None, None, None)
+            self._begin_stream(end, None)
         elif answer == b"+DUALCHANNELSYNC":
             self._unanswered.popleft()
             self._answered(request, line)
@@ -308,24 +277,22 @@ class Conversation:
                 start=start, end=end, replid=replid, offset=offset, reason=reason, channel=self._channel
             )
         )
-        history = self._memory.history(replid)
+        self._memory.history(replid)
         if main is not self:
             main.replid = replid
             main._base = offset
             main._rdb_channel = self
-            if main._phase is Phase.STREAM:
-                history.add(Track(offset, main._scanner))
+            if main.stream is not None:
+                main.stream.rebase(replid, offset)
 
-    def _granted_partial(self, replid: str | None, start: int, end: int) -> None:
-        assert self._asked is not None and self._asked[0] is not None
-        previous, wanted = self._asked
-        offset = wanted - 1
-        known_end = self._memory.history(previous).end
-        if replid is not None and replid != previous:
-            self._memory.succeed(previous, replid)
-        self.replid = replid or previous
-        self._continued = (start, end, None if self.replid == previous else previous, known_end or 0)
-        self._begin_stream(end, self.replid, offset, self._memory.history(self.replid).db_at(offset))
+    def _granted_partial(self, asked: str, offset: int, replid: str, start: int, end: int) -> None:
+        known_end = self._memory.history(asked).end
+        if replid != asked:
+            self._memory.succeed(asked, replid)
+        self.replid = replid
+        self._base = offset
+        stream = self._begin_stream(end, self._memory.history(replid).db_at(offset))
+        stream.continues(None if replid == asked else asked, start, end, known_end)
 
     def _payload_announced(self, head: Request, line: bytes, start: int, end: int, at: float) -> None:
         """A line after +FULLRESYNC or SYNC that is not empty: the RDB's header, or an error."""
@@ -356,7 +323,7 @@ class Conversation:
         self._answered(head, line)
         self.replid = _text(words[1])
         self._base = int(words[0])
-        self._scanner = StreamScanner(int(words[2]) if words[2].isdigit() else None)
+        self._db = int(words[2]) if words[2].isdigit() else None  # -1: none selected yet
         self._memory.await_channel(_rdb_client_key(_text(words[3])), self)
         self._full_resync_of(self.main or self, self.replid, self._base, start, end)
 
@@ -420,126 +387,28 @@ class Conversation:
                 channel=self._channel,
             )
         )
-        self._enter(Phase.STREAM)
         if main is not self:
-            main._tell_started()
-            return
-        self._begin_stream(self._rdb_start + self.rdb.received, self.replid, self._base, self._scanner.db)
-        if self.role not in (Role.RDB_CLIENT, Role.RDB_CHANNEL):
-            self._tell_started()
+            self._enter(Phase.DONE)
+            if main.stream is not None:
+                main.stream.begin(buffered=main.stream.received)
+        elif self.role in (Role.RDB_CLIENT, Role.RDB_CHANNEL):
+            self._enter(Phase.DONE)
+        else:
+            self._enter(Phase.STREAM)
+            self._begin_stream(self._rdb_start + self.rdb.received, None).begin()
 
-    # ---- stream ----
-
-    def _begin_stream(self, position: int, replid: str | None, base: int | None, db: int | None) -> None:
-        """The byte at *position* is the first of the stream, with replication offset base + 1."""
-        self._stream_start = position
-        self.replid = replid
-        self._base = base
-        self._scanner = StreamScanner(db, keep_ends=self._every_command)
-        self._unread_start = position
-        if replid is not None and base is not None:
-            self._memory.history(replid).add(Track(base, self._scanner))
-
-    def _read_stream(self, data: bytes | memoryview, at: float) -> None:
-        scanner = self._scanner
-        scanner.feed(data)
-        self._lag.passed(scanner.position, at)
-        if self._every_command:
-            self._tell_commands_of(data)
-        if scanner.broken and self._stream_read:
-            self._stream_read = False
-            self._tell_batch()
-            where = self._stream_start + scanner.broken_at
-            offset = "" if self._base is None else f" (offset {self._base + scanner.broken_at + 1})"
-            self._lose(Side.MASTER, where, f"in the stream{offset}: {scanner.broken}")
-
-    def _tell_started(self) -> None:
-        if self._started:
-            return
-        self._started = True
-        buffered = self._scanner.position if self._rdb_channel is not None else 0
-        db = self._scanner.db_at(0)
-        self._tell(
-            events.StreamStarted(
-                start=self._stream_start,
-                end=self._stream_start,
-                replid=self.replid,
-                offset=self._base,
-                db=db,
-                buffered=buffered,
-            )
+    def _begin_stream(self, position: int, db: int | None) -> Stream:
+        """The byte at *position* is the first of the stream, and *db* is in force there."""
+        self.stream = Stream(
+            self._tell,
+            self._memory,
+            position,
+            replid=self.replid,
+            base=self._base,
+            db=db,
+            every_command=self._every_command,
         )
-
-    def _tell_continued(self) -> None:
-        """Tell the partial resync, now that it is known how much the replica had missed."""
-        if self._continued is None:
-            return
-        start, end, previous, known_end = self._continued
-        self._continued = None
-        assert self.replid is not None and self._base is not None
-        self._tell(
-            events.PartialResync(
-                start=start,
-                end=end,
-                replid=self.replid,
-                previous_replid=previous,
-                offset=self._base,
-                bytes_behind=max(self._stream_bytes, known_end - self._base),
-            )
-        )
-        self._tell_started()
-
-    def _tell_batch(self) -> None:
-        scanner = self._scanner
-        if not scanner.commands:
-            return
-        count, size, boundary = scanner.commands, scanner.command_bytes, scanner.boundary
-        self._tell(
-            events.Commands(
-                start=self._stream_start + boundary - size,
-                end=self._stream_start + boundary,
-                offset=None if self._base is None else self._base + boundary,
-                count=count,
-                bytes=size,
-                by_name={
-                    name: events.Share(count=share[0], bytes=share[1])
-                    for name, share in sorted(scanner.take().items(), key=lambda item: -item[1][1])
-                },
-                db=scanner.db,
-                in_transaction=scanner.in_transaction,
-            )
-        )
-
-    def _tell_commands_of(self, data: bytes | memoryview) -> None:
-        """Tell one by one the commands that *data* completes."""
-        self._unread += data
-        for begin, end, db, in_transaction in self._scanner.take_ends():
-            first = self._stream_start + begin - self._unread_start
-            last = self._stream_start + end - self._unread_start
-            args: tuple[bytes, ...] = ()
-            name = b""
-            if first >= 0:
-                reader = hiredis.Reader()
-                reader.feed(bytes(self._unread[first:last]))
-                name, *rest = reader.gets()
-                args = tuple(rest)
-            self._tell(
-                events.Command(
-                    start=self._stream_start + begin,
-                    end=self._stream_start + end,
-                    offset=None if self._base is None else self._base + end,
-                    db=None if db < 0 else db,
-                    name=name.decode("latin-1").upper(),
-                    args=args,
-                    in_transaction=in_transaction,
-                    omitted_bytes=end - begin if first < 0 else 0,
-                )
-            )
-        done = self._stream_start + self._scanner.boundary - self._unread_start
-        if done > 0 or len(self._unread) > MAX_COMMAND:
-            done = len(self._unread) if len(self._unread) - max(done, 0) > MAX_COMMAND else done
-            del self._unread[:done]
-            self._unread_start += done
+        return self.stream
 
     # ---- from the replica ----
 
@@ -603,8 +472,8 @@ class Conversation:
                 self._options["capa " + _text(value)] = ""
         main_id = self._options.get("main-ch-client-id")
         if self.role is None and self._options.get("rdb-channel") == "1":
-            if main_id is not None:
-                self.main = self._memory.main_of(_redis_key(main_id))
+            key = _valkey_key(self.replica) if main_id is None else _redis_key(main_id)
+            self.main = self._memory.main_of(key)
             self._identify(Role.RDB_CHANNEL, request)
         channel_id = self._options.get("set-rdb-client-id")
         if self._dual_channel and self._rdb_channel is None and channel_id is not None:
@@ -684,28 +553,12 @@ class Conversation:
         if self._rdb_channel is not None:
             self._rdb_channel._finish_if_complete()
         self._finish_if_complete()
-        if self._phase not in (Phase.STREAM, Phase.OPAQUE):
+        if self.stream is None:
             return
-        self._tell_continued()
-        self._tell_started()
-        self._tell_batch()
-        self._batch_at = at
-        offset = int(request.args[2])
         fsynced = None
         if len(request.args) > 4 and request.args[3].upper() == b"FACK" and request.args[4].isdigit():
             fsynced = int(request.args[4])
-        self._acked = offset
-        self.lag_seconds = None if self._base is None else self._lag.acked(offset - self._base, at)
-        self._tell(
-            events.Ack(
-                start=request.start,
-                end=request.end,
-                offset=offset,
-                fsynced=fsynced,
-                lag_bytes=self.lag_bytes,
-                lag_seconds=self.lag_seconds,
-            )
-        )
+        self.stream.acknowledge(int(request.args[2]), fsynced, request.start, request.end, at)
 
     # ---- time and end ----
 
@@ -716,21 +569,14 @@ class Conversation:
         replica acknowledges, for only then is it known how much the master had kept for the replica: all it sent
         until then. Under constant writes that includes what was written in the meantime, a second's worth at most.
         """
-        quiet = self.from_master == self._settled
-        self._settled = self.from_master
-        if self._phase is not Phase.STREAM:
-            return
-        if self._continued is not None and quiet:
-            self._tell_continued()
-        if self._started and at - self._batch_at >= BATCH_SECONDS:
-            self._batch_at = at
-            self._tell_batch()
+        if self.stream is not None:
+            self.stream.tick(at)
 
-    def close(self, at: float = 0.0) -> None:
+    def close(self) -> None:
         """Both directions have ended: tell what is still to be told. Nothing may be received afterwards."""
         self._finish_if_complete()
-        self._tell_continued()
-        self._tell_batch()
+        if self.stream is not None:
+            self.stream.end()
         if self.role is None and self._phase is Phase.HANDSHAKE and not self._options:
             self._ordinary(self.from_replica, self.from_replica)
         if self.role is Role.REPLICA and self.replid is not None:
@@ -752,7 +598,6 @@ class Conversation:
                 return
         if self._phase not in (Phase.OPAQUE, Phase.ORDINARY):
             self._phase = Phase.OPAQUE
-            self._unread.clear()
             self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
 
     def _keepalive(self, side: Side, start: int, end: int) -> None:

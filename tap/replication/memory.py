@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from tap.replication.conversation import Conversation
-    from tap.replication.stream import StreamScanner
+    from tap.replication.scanner import StreamScanner
 
 MAX_HISTORIES = 256
 MAX_REPLICAS = 4096

@@ -1,439 +1,228 @@
-"""The command stream, cut into commands and counted by name: the hot loop of replication/.
+"""The command stream of one connection: its offsets, its commands, and how far the replica has come with it."""
 
-Written in Cython's pure-Python mode. Compiled, it is a byte-wise state machine in C; uncompiled the same file gives
-the same results, with _whole_commands() as the one shortcut that makes it bearable. No bytes are kept but the first
-ones of a command's name, so memory does not depend on what flows.
+from __future__ import annotations
 
-The grammar (Redis 7.0 networking.c, processMultibulkBuffer): only *<argc>\r\n and then argc times
-$<len>\r\n<bytes>\r\n. A bare newline between commands is skipped by servers and counted in the offset.
-"""
+from collections.abc import Callable
 
-import re
-from collections import deque
+import hiredis
 
-import cython
+from tap.replication import events
+from tap.replication.events import Event
+from tap.replication.lag import LagClock
+from tap.replication.memory import Memory, Track
+from tap.replication.scanner import StreamScanner
 
-COMPILED: bool = cython.compiled
-
-# Where the scanner stands: what the next byte has to be.
-BOUNDARY = cython.declare(cython.int, 0)  # the * of a command, or a newline
-BOUNDARY_LF = cython.declare(cython.int, 1)  # the newline of an empty line
-ARGC = cython.declare(cython.int, 2)  # a digit of argc, or its CR
-ARGC_LF = cython.declare(cython.int, 3)
-DOLLAR = cython.declare(cython.int, 4)
-LENGTH = cython.declare(cython.int, 5)  # a digit of the argument's length, or its CR
-LENGTH_LF = cython.declare(cython.int, 6)
-NAME = cython.declare(cython.int, 7)  # a byte of the first argument
-BODY = cython.declare(cython.int, 8)  # a byte of any other argument
-BODY_CR = cython.declare(cython.int, 9)
-BODY_LF = cython.declare(cython.int, 10)
-BROKEN = cython.declare(cython.int, 11)
-
-# A master sends what its clients sent, and their limits can be configured away; beyond these a length is nonsense.
-MAX_ARGC = cython.declare(cython.longlong, 2**31 - 1)  # INT_MAX, as in processMultibulkBuffer
-MAX_LENGTH = cython.declare(cython.longlong, 2**40)
-
-NAME_SIZE = cython.declare(cython.int, 48)  # the longest names of real servers with their modules stay below
-MAX_NAMES = cython.declare(cython.int, 1000)
-OTHER = b"(other)"  # names that are longer, or come when MAX_NAMES are known: only nonsense has so many
-
-SLOTS = cython.declare(cython.int, 64)  # the slot of a name is the upper six bits of its hash
-GOLDEN = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: Fibonacci hashing
-
-# Commands that change how the following ones are understood, their names as big-endian numbers.
-SELECT = cython.declare(cython.ulonglong, 0x53454C454354)
-MULTI = cython.declare(cython.ulonglong, 0x4D554C5449)
-EXEC = cython.declare(cython.ulonglong, 0x45584543)
-DISCARD = cython.declare(cython.ulonglong, 0x44495343415244)
-
-SELECTS_KEPT = 256  # how many changes of the db are remembered, see db_at()
-
-# For the shortcut of the uncompiled scanner: the head of a command with that of its name; what it leaves alone.
-_HEAD = re.compile(rb"\*([1-9]\d{0,8})\r\n\$(0|[1-9]\d?)\r\n")
-_ARGUMENT = re.compile(rb"\$(0|[1-9]\d{0,9})\r\n")
-_STATEFUL = frozenset({b"SELECT", b"MULTI", b"EXEC", b"DISCARD"})
+MAX_COMMAND = 16 * 2**20  # bytes of one command that are collected to tell it whole
+BATCH_SECONDS = 1.0  # at most one Commands event in this time, but for those that an acknowledgement brings
 
 
-@cython.cclass
-class StreamScanner:
-    """Cuts one command stream. Feed it every byte after the point where the stream starts.
+class Stream:
+    """From the first byte after an RDB, a +CONTINUE or a +RDBCHANNELSYNC on.
 
-    position: bytes fed. boundary: position after the last whole command. db: the database in force, None if unknown.
-    commands, command_bytes: whole commands, and their bytes, since the last take(). in_transaction: between MULTI
-    and EXEC. broken: "" or what is wrong with byte number broken_at; from then on feed() only counts.
+    start: position of that byte on the connection. replid, base: the history, and the offset before that byte; None
+    while only another connection knows. received: bytes of the stream, also of what is not understood.
     """
 
-    _position: cython.longlong
-    _boundary: cython.longlong
-    _state: cython.int
-    _number: cython.longlong
-    _digits: cython.int
-    _left: cython.longlong  # of the argument that is passing
-    _args_left: cython.longlong
-    _argument: cython.longlong  # its number, 0 is the name
-    _begin: cython.longlong  # position of the command that is passing
-    _name: cython.uchar[48]
-    _name_length: cython.longlong
-    _key: cython.ulonglong  # the first eight bytes of the name as a number: all of it, for most
-    _key2: cython.ulonglong  # the next eight
-    _selected: cython.longlong
-    _db: cython.longlong  # -1: unknown
-    _in_transaction: cython.bint
-    _commands: cython.longlong
-    _command_bytes: cython.longlong
-    _slot_key: cython.ulonglong[64]
-    _slot_key2: cython.ulonglong[64]
-    _slot_length: cython.longlong[64]
-    _slot_commands: cython.longlong[64]
-    _slot_bytes: cython.longlong[64]
-    _slots_used: cython.int
-    _by_name: dict
-    _selects: object
-    _selects_begin: cython.longlong  # db_at() knows nothing of what was before
-    _first_db: cython.longlong
-    _ends: object
-    _broken: str
-    _broken_at: cython.longlong
-
-    @cython.locals(slot=cython.int)
-    def __init__(self, db: int | None = None, *, keep_ends: bool = False) -> None:
-        """db: the database in force where the stream starts. keep_ends: remember each command for take_ends()."""
-        self._position = 0
-        self._boundary = 0
-        self._state = BOUNDARY
-        self._number = 0
-        self._digits = 0
-        self._left = 0
-        self._args_left = 0
-        self._argument = 0
-        self._begin = 0
-        self._name_length = 0
-        self._key = 0
-        self._selected = -1
-        self._db = -1 if db is None else db
-        self._in_transaction = False
-        self._commands = 0
-        self._command_bytes = 0
-        self._slots_used = 0
-        self._by_name = {}
-        self._selects = deque()
-        self._selects_begin = 0
-        self._first_db = self._db
-        self._ends = [] if keep_ends else None
-        self._broken = ""
-        self._broken_at = -1
-        if cython.compiled:
-            for slot in range(SLOTS):
-                self._slot_length[slot] = 0
-        else:
-            self._name = bytearray(NAME_SIZE)
+    def __init__(
+        self,
+        tell: Callable[[Event], None],
+        memory: Memory,
+        start: int,
+        *,
+        replid: str | None,
+        base: int | None,
+        db: int | None,
+        every_command: bool,
+    ) -> None:
+        self._tell = tell
+        self._memory = memory
+        self._every_command = every_command
+        self.start = start
+        self.replid = replid
+        self.base = base
+        self.received = 0
+        self.acked: int | None = None
+        self.lag_seconds: float | None = None
+        self.has_begun = False  # StreamStarted has been told
+        self._scanner = StreamScanner(db, keep_ends=every_command)
+        self._lag = LagClock()
+        self._continued: _Continued | None = None
+        self._settled = -1  # received at the last tick; at the first one nothing is settled
+        self._batch_at = 0.0
+        self._unread = bytearray()  # the beginning of a command that is not whole yet
+        self._unread_start = 0  # its position in the stream
+        if replid is not None and base is not None:
+            memory.history(replid).add(Track(base, self._scanner))
 
     @property
-    def position(self) -> int:
-        return self._position
+    def offset(self) -> int | None:
+        """Replication offset of the last byte received."""
+        return None if self.base is None else self.base + self.received
 
     @property
-    def boundary(self) -> int:
-        return self._boundary
-
-    @property
-    def commands(self) -> int:
-        return self._commands
-
-    @property
-    def command_bytes(self) -> int:
-        return self._command_bytes
+    def lag_bytes(self) -> int | None:
+        offset = self.offset
+        return None if offset is None or self.acked is None else max(0, offset - self.acked)
 
     @property
     def db(self) -> int | None:
-        return None if self._db < 0 else self._db
+        db: int | None = self._scanner.db
+        return db
 
-    @property
-    def in_transaction(self) -> bool:
-        return self._in_transaction
+    def rebase(self, replid: str, base: int) -> None:
+        """Another connection of the sync has told what history this stream is of, and where it began."""
+        self.replid = replid
+        self.base = base
+        self._memory.history(replid).add(Track(base, self._scanner))
 
-    @property
-    def broken(self) -> str:
-        return self._broken
+    # ---- bytes ----
 
-    @property
-    def broken_at(self) -> int:
-        return self._broken_at
-
-    def take(self) -> dict[str, tuple[int, int]]:
-        """Commands and bytes by upper-case name since the last take(), and forget them."""
-        if self._slots_used:
-            self._empty_slots()
-        taken = self._by_name
-        self._by_name = {}
-        self._commands = 0
-        self._command_bytes = 0
-        return {name.decode("latin-1"): (pair[0], pair[1]) for name, pair in taken.items()}
-
-    def take_ends(self) -> list[tuple[int, int, int, bool]]:
-        """(first byte, end, db or -1, in a transaction) of each whole command since the last take_ends()."""
-        taken = self._ends
-        self._ends = []
-        return taken
-
-    def db_at(self, position: int) -> int | None:
-        """The database in force after the first *position* bytes; None if unknown or no longer remembered."""
-        for at, db in reversed(self._selects):
-            if at <= position:
-                return db if db >= 0 else None
-        return self._first_db if self._first_db >= 0 and position >= self._selects_begin else None
-
-    @cython.locals(
-        view="const unsigned char[::1]",
-        i=cython.Py_ssize_t,
-        j=cython.Py_ssize_t,
-        n=cython.Py_ssize_t,
-        take=cython.Py_ssize_t,
-        c=cython.uchar,
-        state=cython.int,
-        number=cython.longlong,
-        digits=cython.int,
-        base=cython.longlong,
-    )
-    def feed(self, data: bytes | memoryview) -> None:
-        """Take the next bytes, however cut. Never raises on what they say: see broken."""
-        n = len(data)
-        base = self._position
-        self._position = base + n
-        if self._state == BROKEN or n == 0:
-            return
-        view = data if cython.compiled else bytes(data)
-        state = self._state
-        number = self._number
-        digits = self._digits
-        i = 0
-        while i < n:
-            if state == BODY:
-                take = n - i
-                if take > self._left:
-                    take = self._left
-                if self._argument == 1 and self._key == SELECT and self._name_length == 6:
-                    for j in range(i, i + take):
-                        c = view[j]
-                        if 48 <= c <= 57 and self._selected < 2**31:
-                            self._selected = c - 48 if self._selected < 0 else self._selected * 10 + (c - 48)
-                i += take
-                self._left -= take
-                if self._left == 0:
-                    state = BODY_CR
-                continue
-            if state == NAME and self._left == 0:
-                state = BODY_CR
-            c = view[i]
-            if state == LENGTH or state == ARGC:
-                if 48 <= c <= 57:
-                    if digits and number == 0:
-                        return self._break(base + i, "a length with a leading zero")
-                    number = number * 10 + (c - 48)
-                    digits += 1
-                    if digits > 18:
-                        return self._break(base + i, "a length of more than 18 digits")
-                elif c != 13 or digits == 0:
-                    return self._break(base + i, f"byte 0x{c:02x} where a length was expected")
-                elif state == LENGTH:
-                    if number > MAX_LENGTH:
-                        return self._break(base + i, f"an argument of {number} bytes")
-                    state = LENGTH_LF
-                else:
-                    if number > MAX_ARGC:
-                        return self._break(base + i, f"a command of {number} arguments")
-                    state = ARGC_LF
-            elif state == NAME:
-                if 97 <= c <= 122:
-                    c -= 32
-                if self._name_length < NAME_SIZE:
-                    self._name[self._name_length] = c
-                    if self._name_length < 8:
-                        self._key = self._key << 8 | c
-                    elif self._name_length < 16:
-                        self._key2 = self._key2 << 8 | c
-                self._name_length += 1
-                self._left -= 1
-            elif state == BODY_CR:
-                if c != 13:
-                    return self._break(base + i, f"byte 0x{c:02x} where an argument's CR was expected")
-                state = BODY_LF
-            elif state == BODY_LF:
-                if c != 10:
-                    return self._break(base + i, f"byte 0x{c:02x} where an argument's LF was expected")
-                self._argument += 1
-                self._args_left -= 1
-                if self._args_left:
-                    state = DOLLAR
-                else:
-                    self._end_command(base + i + 1)
-                    state = BOUNDARY
-            elif state == DOLLAR:
-                if c != 36:
-                    return self._break(base + i, f"byte 0x{c:02x} where an argument's $ was expected")
-                number = 0
-                digits = 0
-                state = LENGTH
-            elif state == LENGTH_LF:
-                if c != 10:
-                    return self._break(base + i, f"byte 0x{c:02x} where a length's LF was expected")
-                self._left = number
-                state = BODY if self._argument else NAME
-            elif state == BOUNDARY:
-                if c == 42:
-                    if not cython.compiled:
-                        taken = self._whole_commands(view, i)
-                        if taken:
-                            i += taken
-                            continue
-                    self._begin = base + i
-                    number = 0
-                    digits = 0
-                    state = ARGC
-                elif c == 10:
-                    self._boundary = base + i + 1
-                elif c == 13:
-                    state = BOUNDARY_LF
-                else:
-                    return self._break(base + i, f"byte 0x{c:02x} where a command's * was expected")
-            elif state == ARGC_LF:
-                if c != 10:
-                    return self._break(base + i, f"byte 0x{c:02x} where a count's LF was expected")
-                self._argument = 0
-                self._args_left = number
-                self._name_length = 0
-                self._key = 0
-                self._key2 = 0
-                self._selected = -1
-                state = DOLLAR
-                if number == 0:  # servers take *0 for nothing at all
-                    self._boundary = base + i + 1
-                    state = BOUNDARY
-            else:  # BOUNDARY_LF
-                if c != 10:
-                    return self._break(base + i, f"byte 0x{c:02x} where an empty line's LF was expected")
-                self._boundary = base + i + 1
-                state = BOUNDARY
-            i += 1
-        self._state = state
-        self._number = number
-        self._digits = digits
+    def receive(self, data: bytes | memoryview, at: float) -> tuple[int, str] | None:
+        """Take the next bytes. Returns where on the connection they stop making sense, and why, the first time."""
+        scanner = self._scanner
+        understood = not scanner.broken
+        self.received += len(data)
+        scanner.feed(data)
+        self._lag.passed(self.received, at)
+        if self._every_command and understood:
+            self._tell_commands_of(data)
+        if scanner.broken and understood:
+            self.tell_batch()
+            number = "" if self.base is None else f" (offset {self.base + scanner.broken_at + 1})"
+            return self.start + scanner.broken_at, f"in the stream{number}: {scanner.broken}"
         return None
 
-    @cython.cfunc
-    def _break(self, position: cython.longlong, why: str) -> None:
-        self._state = BROKEN
-        self._broken = why
-        self._broken_at = position
+    def acknowledge(self, offset: int, fsynced: int | None, start: int, end: int, at: float) -> None:
+        """The replica has applied the stream up to *offset*, said in bytes start <= i < end of its direction."""
+        self.begin()
+        self.tell_batch()
+        self._batch_at = at
+        self.acked = offset
+        self.lag_seconds = None if self.base is None else self._lag.acked(offset - self.base, at)
+        self._tell(
+            events.Ack(
+                start=start,
+                end=end,
+                offset=offset,
+                fsynced=fsynced,
+                lag_bytes=self.lag_bytes,
+                lag_seconds=self.lag_seconds,
+            )
+        )
 
-    @cython.cfunc
-    @cython.locals(size=cython.longlong, known=cython.bint)
-    def _end_command(self, end: cython.longlong) -> None:
-        size = end - self._begin
-        self._boundary = end
-        self._commands += 1
-        self._command_bytes += size
-        if not cython.compiled or not self._count_in_slot(size):
-            name = OTHER if self._name_length > NAME_SIZE else bytes(self._name[: self._name_length])
-            self._add(name, 1, size)
-        known = self._name_length <= 8
-        if known and self._key == SELECT:
-            self._db = self._selected
-            self._selects.append((end, self._selected))
-            if len(self._selects) > SELECTS_KEPT:
-                self._selects_begin = self._selects.popleft()[0]
-                self._first_db = -1
-        elif known and self._key == MULTI:
-            self._in_transaction = True
-        if self._ends is not None:
-            self._ends.append((self._begin, end, self._db, bool(self._in_transaction)))
-        if known and (self._key == EXEC or self._key == DISCARD):
-            self._in_transaction = False
+    def tick(self, at: float) -> None:
+        """Some time has passed; see Conversation.tick."""
+        quiet = self.received == self._settled
+        self._settled = self.received
+        if self._continued is not None and quiet:
+            self.begin()
+        if self.has_begun and at - self._batch_at >= BATCH_SECONDS:
+            self._batch_at = at
+            self.tell_batch()
 
-    # Compiled, commands are counted in a small hash table of their names' first sixteen bytes, without touching a
-    # Python object; names that are longer, or find the table full, go to the dictionary one by one.
+    # ---- what is told ----
 
-    @cython.cfunc
-    @cython.exceptval(check=False)
-    @cython.locals(slot=cython.int)
-    def _count_in_slot(self, size: cython.longlong) -> cython.bint:
-        if self._name_length > 16 or self._name_length == 0:
-            return False
-        slot = ((self._key ^ self._key2) * GOLDEN) >> 58
-        while self._slot_length[slot]:
-            if (
-                self._slot_key[slot] == self._key
-                and self._slot_key2[slot] == self._key2
-                and self._slot_length[slot] == self._name_length
-            ):
-                self._slot_commands[slot] += 1
-                self._slot_bytes[slot] += size
-                return True
-            slot = (slot + 1) & (SLOTS - 1)
-        if self._slots_used >= SLOTS // 2:
-            return False
-        self._slots_used += 1
-        self._slot_key[slot] = self._key
-        self._slot_key2[slot] = self._key2
-        self._slot_length[slot] = self._name_length
-        self._slot_commands[slot] = 1
-        self._slot_bytes[slot] = size
-        return True
+    def continues(self, previous: str | None, start: int, end: int, known_end: int | None) -> None:
+        """It is a partial resync, granted in bytes start <= i < end; begin() will tell it.
 
-    @cython.locals(slot=cython.int, length=cython.longlong)
-    def _empty_slots(self) -> None:
-        for slot in range(SLOTS):
-            length = self._slot_length[slot]
-            if length:
-                key, key2 = int(self._slot_key[slot]), int(self._slot_key2[slot])
-                name = key.to_bytes(min(length, 8), "big")
-                if length > 8:
-                    name += key2.to_bytes(length - 8, "big")
-                self._add(name, self._slot_commands[slot], self._slot_bytes[slot])
-                self._slot_length[slot] = 0
-        self._slots_used = 0
-
-    @cython.cfunc
-    def _add(self, name: bytes, commands: cython.longlong, size: cython.longlong) -> None:
-        share = self._by_name.get(name)
-        if share is None:
-            if len(self._by_name) >= MAX_NAMES:
-                name = OTHER
-            share = self._by_name.setdefault(name, [0, 0])
-        share[0] += commands
-        share[1] += size
-
-    def _whole_commands(self, data: bytes, start: int) -> int:
-        """Uncompiled only: take the plain commands that are whole in data[start:], and return their bytes.
-
-        Stops at what is cut off, stateful or strange, and leaves it to the byte-wise loop.
+        previous: the ID asked for, where another one was granted. known_end: the highest offset of the history that
+        was seen anywhere.
         """
-        base = self._position - len(data)
-        begin = start
-        while (head := _HEAD.match(data, begin)) is not None:
-            end = head.end() + int(head[2])
-            name = data[head.end() : end].upper()
-            if data[end : end + 2] != b"\r\n" or name in _STATEFUL or len(name) > NAME_SIZE:
-                break
-            end += 2
-            for _ in range(int(head[1]) - 1):
-                argument = _ARGUMENT.match(data, end)
-                if argument is None:
-                    break
-                end = argument.end() + int(argument[1])
-                if data[end : end + 2] != b"\r\n":
-                    argument = None
-                    break
-                end += 2
-            else:
-                self._add(name, 1, end - begin)
-                self._commands += 1
-                self._command_bytes += end - begin
-                if self._ends is not None:
-                    self._ends.append((base + begin, base + end, self._db, self._in_transaction))
-                begin = end
-                continue
-            break
-        if begin > start:
-            self._boundary = base + begin
-        return begin - start
+        self._continued = _Continued(previous, start, end, known_end)
+
+    def begin(self, buffered: int = 0) -> None:
+        """Tell that the stream has started, once; buffered: see events.StreamStarted."""
+        if self.has_begun:
+            return
+        self.has_begun = True
+        if self._continued is not None and self.base is not None and self.replid is not None:
+            known = 0 if self._continued.known_end is None else self._continued.known_end - self.base
+            self._tell(
+                events.PartialResync(
+                    start=self._continued.start,
+                    end=self._continued.end,
+                    replid=self.replid,
+                    previous_replid=self._continued.previous,
+                    offset=self.base,
+                    bytes_behind=max(self.received, known),
+                )
+            )
+        self._continued = None
+        self._tell(
+            events.StreamStarted(
+                start=self.start,
+                end=self.start,
+                replid=self.replid,
+                offset=self.base,
+                db=self._scanner.db_at(0),
+                buffered=buffered,
+            )
+        )
+
+    def end(self) -> None:
+        """The connection is gone: tell what was kept back."""
+        if self._continued is not None:
+            self.begin()
+        self.tell_batch()
+
+    def tell_batch(self) -> None:
+        """Tell the whole commands since the last batch, if there are any."""
+        scanner = self._scanner
+        count, size, boundary = scanner.commands, scanner.command_bytes, scanner.boundary
+        if not count:
+            return
+        by_name = sorted(scanner.take().items(), key=lambda item: -item[1][1])
+        self._tell(
+            events.Commands(
+                start=self.start + boundary - size,
+                end=self.start + boundary,
+                offset=None if self.base is None else self.base + boundary,
+                count=count,
+                bytes=size,
+                by_name={name: events.Share(count=share[0], bytes=share[1]) for name, share in by_name},
+                db=scanner.db,
+                in_transaction=scanner.in_transaction,
+            )
+        )
+
+    def _tell_commands_of(self, data: bytes | memoryview) -> None:
+        """Tell one by one the commands that *data* completes."""
+        self._unread += data
+        for begin, end, db, in_transaction in self._scanner.take_ends():
+            first, last = begin - self._unread_start, end - self._unread_start
+            name, args = (b"", ()) if first < 0 else _decoded(self._unread[first:last])
+            self._tell(
+                events.Command(
+                    start=self.start + begin,
+                    end=self.start + end,
+                    offset=None if self.base is None else self.base + end,
+                    db=None if db < 0 else db,
+                    name=name.decode("latin-1").upper(),
+                    args=args,
+                    in_transaction=in_transaction,
+                    omitted_bytes=end - begin if first < 0 else 0,
+                )
+            )
+        done = max(0, self._scanner.boundary - self._unread_start)
+        if self._scanner.broken or len(self._unread) - done > MAX_COMMAND:
+            done = len(self._unread)
+        del self._unread[:done]
+        self._unread_start += done
+
+
+class _Continued:
+    """A partial resync that is not told yet."""
+
+    def __init__(self, previous: str | None, start: int, end: int, known_end: int | None) -> None:
+        self.previous = previous
+        self.start = start
+        self.end = end
+        self.known_end = known_end
+
+
+def _decoded(command: bytearray) -> tuple[bytes, tuple[bytes, ...]]:
+    """Name and arguments of one whole command."""
+    reader = hiredis.Reader()
+    reader.feed(bytes(command))
+    name, *args = reader.gets()
+    return name, tuple(args)

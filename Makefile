@@ -1,0 +1,48 @@
+# `make demo` and `make test` need Python 3.11+, make and a package index; a C compiler and servers on PATH are used
+# where they are. PYTHON=python3.12 chooses another interpreter.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format bench servers clean
+
+demo: $(VENV)/demo
+	$(BIN)/redis-tap demo
+
+test: $(VENV)/dev
+	$(BIN)/pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# ONLY=relay runs one group.
+bench: $(VENV)/dev
+	$(BIN)/python -m tests.bench $(ONLY)
+
+# Real servers of several versions, into .servers/ (Debian only). The tests use what is there.
+servers:
+	.ci/get-servers .servers
+
+# Installed anew when the package's description or a compiled module changes.
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "redis-tap needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo: $(VENV)/bin/python pyproject.toml tap/replication/scanner.py
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	touch $@
+
+$(VENV)/dev: $(VENV)/bin/python pyproject.toml tap/replication/scanner.py
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f tap/replication/*.so tap/replication/*.c

