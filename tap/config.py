@@ -184,9 +184,7 @@ def load(path: Path) -> Config:
         file = _File.model_validate(table)
     except ValidationError as error:
         raise ConfigError(f"{path}{_first_problem(error, text)}") from None
-    links = tuple(
-        LinkConfig(name=name, listen=link.listen, master=link.master) for name, link in file.links.items()
-    )
+    links = tuple(LinkConfig(name=name, listen=link.listen, master=link.master) for name, link in file.links.items())
     try:
         return Config(
             links=links,
@@ -226,6 +224,6 @@ def _line_of(where: list[str], text: str) -> int | None:
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
-    """" Did you mean ...?" or nothing."""
+    """ " Did you mean ...?" or nothing."""
     close = difflib.get_close_matches(word, known, n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -65,6 +65,7 @@ def uncompiled_scanner() -> type[scanner.StreamScanner]:
 
 @dataclass(frozen=True)
 class Chunk:
+    at: float
     connection: int
     side: str
     data: bytes
@@ -82,13 +83,18 @@ def captures() -> list[Capture]:
     found = []
     for path in sorted(FIXTURES.glob("*.jsonl")):
         header, *lines = [json.loads(line) for line in path.read_text().splitlines()]
-        chunks = tuple(Chunk(line["connection"], line["from"], line["data"].encode("latin-1")) for line in lines)
+        chunks = tuple(
+            Chunk(line["at"], line["connection"], line["from"], line["data"].encode("latin-1")) for line in lines
+        )
         found.append(Capture(path.stem, header["truth"], chunks))
     return found
 
 
 class Play:
-    """Plays chunks to conversations with one memory, and keeps what they tell: (connection, event)."""
+    """Plays chunks to conversations with one memory, and keeps what they tell: (connection, event).
+
+    Time passes as in the chunks, with a tick every tenth of a second.
+    """
 
     def __init__(self, every_command: bool = False) -> None:
         self.told: list[tuple[int, Event]] = []
@@ -96,6 +102,7 @@ class Play:
         self._every_command = every_command
         self._memory = Memory()
         self._ended: dict[int, set[str]] = {}
+        self._next_tick = 0.0
 
     def conversation(self, connection: int) -> Conversation:
         if connection not in self.conversations:
@@ -109,6 +116,10 @@ class Play:
         return self.conversations[connection]
 
     def play(self, chunk: Chunk) -> None:
+        while self._next_tick < chunk.at:
+            for conversation in self.conversations.values():
+                conversation.tick(self._next_tick)
+            self._next_tick += 0.1
         conversation = self.conversation(chunk.connection)
         if not chunk.data:
             ended = self._ended.setdefault(chunk.connection, set())
@@ -116,9 +127,9 @@ class Play:
             if ended == {"master", "replica"}:
                 conversation.close()
         elif chunk.side == "master":
-            conversation.receive_from_master(chunk.data)
+            conversation.receive_from_master(chunk.data, chunk.at)
         else:
-            conversation.receive_from_replica(chunk.data)
+            conversation.receive_from_replica(chunk.data, chunk.at)
 
     def all(self, chunks: tuple[Chunk, ...] | list[Chunk]) -> list[tuple[int, Event]]:
         for chunk in chunks:
@@ -251,7 +262,12 @@ class TapThread:
 
     def cut(self) -> None:
         """End all links from the tap's side."""
-        self.call(lambda: [link.close() for link in self.tap.links])
+
+        def close_all() -> None:
+            for link in self.tap.links:
+                link.close()
+
+        self.call(close_all)
 
     def events(self, kind: type[E]) -> list[E]:
         return [told.event for told in tuple(self.told) if isinstance(told.event, kind)]

@@ -1,3 +1,5 @@
 """redis-tap demo"""
+
+
 def demo() -> None:
     """Show it."""

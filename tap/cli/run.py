@@ -19,9 +19,7 @@ from tap.tap import Tap
 
 
 def run(
-    master: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="The real master; also unix:/PATH.")
-    ] = None,
+    master: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The real master; also unix:/PATH.")] = None,
     listen: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Where replicas connect. [default: a free port on 127.0.0.1]"),
@@ -30,9 +28,7 @@ def run(
         list[str] | None,
         typer.Option(metavar="NAME=LISTEN->MASTER", help="One of many links. May be repeated."),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="Links and options from a file.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Links and options from a file.")] = None,
     ui: Annotated[
         Ui | None,
         typer.Option(
@@ -41,9 +37,7 @@ def run(
         ),
     ] = None,
     commands: Annotated[bool, typer.Option("--commands", help="Tell every command of the stream.")] = False,
-    duration: Annotated[
-        str | None, typer.Option(metavar="TIME", help="End after this time: 30s, 10m, 2h.")
-    ] = None,
+    duration: Annotated[str | None, typer.Option(metavar="TIME", help="End after this time: 30s, 10m, 2h.")] = None,
 ) -> None:
     """Relay replicas to their master, and tell what happens.
 

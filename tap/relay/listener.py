@@ -43,9 +43,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         listen = self.config.listen
         try:
-            found = await loop.getaddrinfo(
-                listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
+            found = await loop.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             # With port 0 each address would get a port of its own; a replica needs one.
             for family, _, _, _, address in dict.fromkeys(found[:1] if listen.port == 0 else found):
                 sock = socket.socket(family, socket.SOCK_STREAM)

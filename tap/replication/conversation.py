@@ -200,10 +200,10 @@ class Conversation:
             return i
         if head is None and data[i] != 0x2D:  # not an error, as a master sends unasked when it refuses a client
             raise _Lost(f"the master sent byte 0x{data[i]:02x} without being asked: this is not replication")
-        start = begin + i
         i, line = self._lines.feed(data, i)
         if line is None:
             return i
+        start = begin + i - self._lines.size
         if head is None:
             self._tell(events.Handshake(start=0, end=0, request=(), reply=_text(line)))
         elif not line:
@@ -217,9 +217,7 @@ class Conversation:
         return i
 
     def _answered(self, request: Request, line: bytes) -> None:
-        self._tell(
-            events.Handshake(start=request.start, end=request.end, request=masked(request), reply=_text(line))
-        )
+        self._tell(events.Handshake(start=request.start, end=request.end, request=masked(request), reply=_text(line)))
 
     def _psync_answered(self, request: Request, line: bytes, start: int, end: int) -> None:
         words = line.split()
@@ -257,9 +255,7 @@ class Conversation:
         else:
             raise _Lost(f"an answer to PSYNC that nobody knows: {_text(line[:80])}")
 
-    def _granted_full(
-        self, replid: str, offset: int, start: int, end: int, request: Request, line: bytes
-    ) -> None:
+    def _granted_full(self, replid: str, offset: int, start: int, end: int, request: Request, line: bytes) -> None:
         self.replid = replid
         self._base = offset
         if self.role is Role.RDB_CHANNEL:
@@ -273,9 +269,7 @@ class Conversation:
         else:
             reason = why_full(self._memory, main.replica, *main._asked, replid, offset)
         main._tell(
-            events.FullResync(
-                start=start, end=end, replid=replid, offset=offset, reason=reason, channel=self._channel
-            )
+            events.FullResync(start=start, end=end, replid=replid, offset=offset, reason=reason, channel=self._channel)
         )
         self._memory.history(replid)
         if main is not self:
@@ -301,9 +295,7 @@ class Conversation:
         elif line.startswith(b"$"):
             if head.name == b"SYNC" and self.main is None:
                 self._tell(
-                    events.FullResync(
-                        start=start, end=end, replid=None, offset=None, reason=why_sync(self._refusal)
-                    )
+                    events.FullResync(start=start, end=end, replid=None, offset=None, reason=why_sync(self._refusal))
                 )
             self._unanswered.popleft()
             self._begin_rdb(line[1:], end, at)
@@ -343,9 +335,7 @@ class Conversation:
         self._rdb_start = end
         self._rdb_began = self._rdb_grew = at
         (self.main or self)._tell(
-            events.RdbStarted(
-                start=end, end=end, transfer=self.rdb.transfer, size=self.rdb.size, channel=self._channel
-            )
+            events.RdbStarted(start=end, end=end, transfer=self.rdb.transfer, size=self.rdb.size, channel=self._channel)
         )
         if self.rdb.is_complete:
             self._finish_rdb()
@@ -542,9 +532,7 @@ class Conversation:
         self.role = Role.ORDINARY
         self._enter(Phase.ORDINARY)
         self._tell(
-            events.Identified(
-                start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=_ROLES[Role.ORDINARY]
-            )
+            events.Identified(start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=_ROLES[Role.ORDINARY])
         )
 
     def _acknowledged(self, request: Request, at: float) -> None:

@@ -8,9 +8,7 @@ from tap.replication.events import Reason
 from tap.replication.memory import Memory
 
 
-def why_full(
-    memory: Memory, replica: str, asked: str | None, wanted: int, granted: str, offset: int
-) -> Reason:
+def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, granted: str, offset: int) -> Reason:
     """The reason for +FULLRESYNC <granted> <offset> as answer to PSYNC <asked> <wanted>; asked is None for `?`.
 
     Ask before the memory learns of the new history.

@@ -11,10 +11,11 @@ _BULKS = b"$=!"
 
 
 class LineReader:
-    """Collects one line after another."""
+    """Collects one line after another. size: bytes of the last whole one, its end included."""
 
     def __init__(self) -> None:
         self._line = bytearray()
+        self.size = 0
 
     def feed(self, data: bytes, at: int) -> tuple[int, bytes | None]:
         """Read from data[at:]. Returns where reading stopped, and the line without its end if it is whole.
@@ -28,6 +29,7 @@ class LineReader:
         self._line += data[at:stop]
         if end < 0:
             return stop, None
+        self.size = len(self._line)
         line = bytes(self._line[:-1]).removesuffix(b"\r")
         self._line.clear()
         return stop, line

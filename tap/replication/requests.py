@@ -3,13 +3,17 @@
 Requests before the stream and acknowledgements after it are small, so a request is collected whole, up to a limit.
 """
 
+import re
 from dataclasses import dataclass
 
-# Redis refuses longer inline requests (networking.c, PROTO_INLINE_MAX_SIZE). No request of a replica comes near.
-MAX_REQUEST = 64 * 1024
-MAX_ARGUMENTS = 1024
+# A replica's longest request is a REPLCONF of twenty words, or an AUTH with a token for a password.
+MAX_REQUEST = 16 * 1024
+MAX_ARGUMENTS = 64
 
 _CRLF = b"\r\n"
+
+# Servers split any line at blanks. Requiring text tells other protocols at their first byte.
+_NO_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class RequestReader:
     def __init__(self) -> None:
         self.position = 0
         self._buffer = bytearray()
+        self._line_read = 0  # of the inline request at the front: text, and no newline
+        self._after_newline = False
 
     def feed(self, data: bytes | memoryview) -> None:
         self._buffer += data
@@ -58,27 +64,30 @@ class RequestReader:
     def next(self) -> Request | Newline | Nonsense | None:
         """The next item, None if it is not whole yet. After a Nonsense, do not ask again."""
         buffer = self._buffer
-        if not buffer:
-            return None
-        start = self.position
-        first = buffer[0]
-        if first == 0x0A:
-            self._take(len(buffer) - len(buffer.lstrip(b"\n")))
-            return Newline(start, start + 1)
-        found = self._array() if first == 0x2A else self._line()
-        if isinstance(found, str):
-            return Nonsense(start, found)
-        if found is None:
-            # A request that never ends must not be collected for ever, and one that came in one piece is treated as
-            # the same one that came in many.
-            return Nonsense(start, _too_long()) if len(buffer) > MAX_REQUEST else None
-        args, size = found
-        if size > MAX_REQUEST:
-            return Nonsense(start, _too_long())
-        end = self._take(size)
-        if not args:
-            return self.next()
-        return Request(args, start, end, inline=first != 0x2A)
+        while buffer:
+            start = self.position
+            first = buffer[0]
+            if first == 0x0A:
+                self._take(len(buffer) - len(buffer.lstrip(b"\n")))
+                if not self._after_newline:
+                    self._after_newline = True
+                    return Newline(start, start + 1)
+                continue
+            self._after_newline = False
+            found = self._array() if first == 0x2A else self._line()
+            if isinstance(found, str):
+                return Nonsense(start, found)
+            if found is None:
+                # A request that never ends must not be collected for ever, and one that came in one piece is treated
+                # as the same one that came in many.
+                return Nonsense(start, _too_long()) if len(buffer) > MAX_REQUEST else None
+            args, size = found
+            if size > MAX_REQUEST:
+                return Nonsense(start, _too_long())
+            end = self._take(size)
+            if args:
+                return Request(args, start, end, inline=first != 0x2A)
+        return None
 
     def name_so_far(self) -> bytes | None:
         """The upper-case name of the request that is not whole yet, None if even that is missing."""
@@ -141,13 +150,13 @@ class RequestReader:
         """As _array, for an inline request: words up to a newline."""
         if self._buffer[0] == 0x16:
             return "byte 0x16: a TLS handshake, and this link is plain TCP"
-        end = self._buffer.find(b"\n", 0, MAX_REQUEST)
-        line = self._buffer[: end if end >= 0 else MAX_REQUEST].rstrip(b"\r")
-        for byte in line:
-            # Servers split any line at blanks. Requiring text tells other protocols at their first byte.
-            if byte < 0x20 and byte != 0x09 or byte >= 0x7F:
-                return f"byte 0x{byte:02x} in an inline request"
-        return (tuple(bytes(line).split()), end + 1) if end >= 0 else None
+        end = self._buffer.find(b"\n", self._line_read, MAX_REQUEST)
+        stop = end if end >= 0 else len(self._buffer)
+        strange = _NO_TEXT.search(self._buffer, self._line_read, stop)
+        if strange:
+            return f"byte 0x{self._buffer[strange.start()]:02x} in an inline request"
+        self._line_read = 0 if end >= 0 else stop
+        return (tuple(bytes(self._buffer[:end]).split()), end + 1) if end >= 0 else None
 
 
 def _too_long() -> str:

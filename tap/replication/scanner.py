@@ -202,7 +202,7 @@ class StreamScanner:
         base = self._position
         self._position = base + n
         if self._state == BROKEN or n == 0:
-            return
+            return None
         view = data if cython.compiled else bytes(data)
         state = self._state
         number = self._number

@@ -1,0 +1,63 @@
+"""Latency: how long a client of the master waits until a write has reached the replica."""
+
+from __future__ import annotations
+
+import socket
+import time
+from functools import partial
+
+from .commands import VALUE, packed
+from .pair import Pair, pair
+from .peers import Peer, absent, present, setups
+from .results import Figures, Metric, Result, Say, take_turns
+
+NAMES = ("direct", "redis-tap", "haproxy", "socat")
+WARM_UP = 200  # round trips that do not count
+WITHIN = 30.0  # seconds for anything that should be immediate
+
+# In one write, so that a round trip of the client costs nothing beside that of the replica.
+REQUEST = packed("SET", "latency", VALUE) + packed("WAIT", "1", "0")
+REPLY = b"+OK\r\n:1\r\n"
+
+PERCENTILES = {"p50_us": 0.5, "p99_us": 0.99, "p99.9_us": 0.999}
+METRICS = tuple(Metric(key, key.replace("_us", " µs"), 0, compared=True) for key in PERCENTILES)
+
+
+def run(quick: bool, say: Say) -> Result:
+    count = 1_000 if quick else 5_000
+    with pair() as servers:
+        rows = {name: partial(measure, peer, servers, count) for name, peer in present(*NAMES).items()}
+        taken = take_turns(rows, 2 if quick else 5, say)
+        version = servers.master.version
+    return Result(
+        group="latency",
+        about=f"SET and WAIT 1 0 in one round trip, {count} a round",
+        metrics=METRICS,
+        rows=taken,
+        against=("direct", "haproxy"),
+        notes=[f"Master and replica: {version}; {setups(*NAMES)}.", *absent(*NAMES)],
+    )
+
+
+def measure(peer: Peer, servers: Pair, count: int) -> Figures:
+    with peer.relaying_to(servers.master.port) as relay:
+        servers.follow(relay.port)
+        servers.level(WITHIN)
+        with socket.create_connection(("127.0.0.1", servers.master.port), WITHIN) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for _ in range(WARM_UP):
+                round_trip(client)
+            taken = sorted(round_trip(client) for _ in range(count))
+    return {key: taken[int(share * count)] / 1000 for key, share in PERCENTILES.items()}
+
+
+def round_trip(client: socket.socket) -> int:
+    """Nanoseconds."""
+    begin = time.perf_counter_ns()
+    client.sendall(REQUEST)
+    reply = client.recv(1024)
+    while len(reply) < len(REPLY):
+        reply += client.recv(1024)
+    end = time.perf_counter_ns()
+    assert reply == REPLY, reply
+    return end - begin

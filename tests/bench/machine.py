@@ -1,0 +1,42 @@
+"""What the figures were taken on and with."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from tap.replication.scanner import COMPILED
+from tap.servers.embedded import Server
+from tests.support import programs
+
+from .pair import server_name
+from .peers import DIRECT, PEERS
+
+
+def describe() -> dict[str, str]:
+    """By the words that stand before each fact."""
+    facts = {
+        "time": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "CPU": f"{cpu_model()}, {len(os.sched_getaffinity(0))} cores",
+        "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "kernel": platform.platform(),
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "scanner": "compiled" if COMPILED else "not compiled",
+        "hiredis": version("hiredis"),
+    }
+    for name, peer in PEERS.items():
+        if name != DIRECT:
+            facts[name] = peer.version() or f"no {peer.program} on PATH"
+    if programs():
+        facts["servers"] = Server(programs()[server_name()]).version
+    return facts
+
+
+def cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()  # ARM kernels tell no name

@@ -1,0 +1,47 @@
+"""Fixtures: real servers. A missing one skips its tests on a laptop; in CI the matrix is required."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support import MATRIX, Servers, programs, required_servers, some_servers
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("deep", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    missing = [name for name in required_servers() if name not in programs()]
+    if missing:
+        raise pytest.UsageError(f"servers that are required are missing: {', '.join(missing)}")
+
+
+@pytest.fixture
+def servers() -> Iterator[Servers]:
+    with some_servers() as started:
+        yield started
+
+
+@pytest.fixture
+def any_server() -> str:
+    """The name of a server that is at hand, the oldest of the matrix first."""
+    found = programs()
+    if not found:
+        pytest.skip("no server at hand")
+    return next((name for name in MATRIX if name in found), next(iter(found)))
+
+
+@pytest.fixture(params=MATRIX)
+def server_name(request: pytest.FixtureRequest) -> str:
+    """Each server of the matrix."""
+    return need(request.param)
+
+
+def need(name: str) -> str:
+    if name not in programs():
+        pytest.skip(f"{name} is not at hand; `make servers` fetches it")
+    return name

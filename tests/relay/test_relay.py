@@ -1,0 +1,332 @@
+"""The relay with peers made of sockets: bytes, ends and backpressure pass as they are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap import Address, Config, LinkConfig
+from tap.replication import events
+from tap.replication.events import Role, Side
+from tap.servers.embedded import free_port
+from tests.support import WITHIN, TapThread, wait_until
+
+LOCALHOST = "127.0.0.1"
+RESET = struct.pack("ii", 1, 0)
+
+
+def through(port: int, **options: float) -> Config:
+    return Config(links=(LinkConfig(master=Address(LOCALHOST, port)),), **options)  # type: ignore[arg-type]
+
+
+class Pair:
+    """A replica's and a master's socket with a tap in between."""
+
+    def __init__(self, tap: TapThread, listener: socket.socket) -> None:
+        self.replica = socket.create_connection((LOCALHOST, tap.port), WITHIN)
+        self.master = listener.accept()[0]
+        self.master.settimeout(WITHIN)
+
+    def close(self) -> None:
+        self.replica.close()
+        self.master.close()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server((LOCALHOST, 0), backlog=1000) as one:
+        one.settimeout(WITHIN)
+        yield one
+
+
+@pytest.fixture
+def tap(listener: socket.socket) -> Iterator[TapThread]:
+    with TapThread(through(listener.getsockname()[1])) as one:
+        yield one
+
+
+@pytest.fixture
+def pair(tap: TapThread, listener: socket.socket) -> Iterator[Pair]:
+    with contextlib.closing(Pair(tap, listener)) as one:
+        yield one
+
+
+def receive(sock: socket.socket, count: int) -> bytes:
+    """Exactly that many bytes."""
+    data = bytearray()
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        assert piece, f"ended after {len(data)} of {count} bytes"
+        data += piece
+    return bytes(data)
+
+
+def all_of(sock: socket.socket) -> bytes:
+    """Everything up to the FIN."""
+    data = bytearray()
+    while piece := sock.recv(65536):
+        data += piece
+    return bytes(data)
+
+
+BYTES = st.binary(max_size=100) | st.sampled_from(
+    [b"PING\r\n", b"*1\r\n$4\r\nPING\r\n", b"\n", b"SYNC\r\n", bytes(300_000)]
+)
+
+
+@settings(max_examples=60)
+@given(turns=st.lists(st.tuples(st.booleans(), BYTES), max_size=12), first=st.booleans())
+def test_bytes_out_are_bytes_in_whatever_they_are(turns: list[tuple[bool, bytes]], first: bool) -> None:
+    """Law 2, with half-close in either order."""
+    with SHARED as (tap, listener), contextlib.closing(Pair(tap, listener)) as pair:
+        sent = {True: b"", False: b""}
+        for from_master, data in turns:
+            source, target = (pair.master, pair.replica) if from_master else (pair.replica, pair.master)
+            sender = threading.Thread(target=source.sendall, args=(data,))
+            sender.start()
+            assert receive(target, len(data)) == data
+            sender.join()
+            sent[from_master] += data
+        for source, target in [(pair.master, pair.replica), (pair.replica, pair.master)][:: 1 if first else -1]:
+            source.shutdown(socket.SHUT_WR)
+            assert all_of(target) == b""
+
+
+class _Shared:
+    """One tap for all examples of a property: starting one for each would be most of the time."""
+
+    def __init__(self) -> None:
+        self._made: tuple[TapThread, socket.socket] | None = None
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self) -> tuple[TapThread, socket.socket]:
+        if self._made is None:
+            listener = self.stack.enter_context(socket.create_server((LOCALHOST, 0)))
+            listener.settimeout(WITHIN)
+            self._made = self.stack.enter_context(TapThread(through(listener.getsockname()[1]))), listener
+        return self._made
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+SHARED = _Shared()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared() -> Iterator[None]:
+    with SHARED.stack:
+        yield
+
+
+def test_both_directions_at_once(pair: Pair) -> None:
+    data = os.urandom(20 * 2**20)
+    senders = [threading.Thread(target=sock.sendall, args=(data,)) for sock in (pair.replica, pair.master)]
+    got: dict[str, bytes] = {}
+    readers = [
+        threading.Thread(target=lambda name=name, sock=sock: got.update({name: receive(sock, len(data))}))
+        for name, sock in (("replica", pair.replica), ("master", pair.master))
+    ]
+    for thread in senders + readers:
+        thread.start()
+    for thread in senders + readers:
+        thread.join(WITHIN)
+    assert got == {"replica": data, "master": data}
+
+
+def test_a_half_closed_link_goes_on_in_the_other_direction(pair: Pair, tap: TapThread) -> None:
+    pair.replica.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    pair.replica.shutdown(socket.SHUT_WR)
+    assert all_of(pair.master) == b"GET / HTTP/1.0\r\n\r\n"
+    pair.master.sendall(b"answer")
+    assert receive(pair.replica, 6) == b"answer"
+    pair.master.close()
+    assert all_of(pair.replica) == b""
+    closed = tap.wait_for(events.LinkClosed)
+    assert (closed.by, closed.how, closed.bytes_from_master, closed.bytes_from_replica) == (Side.REPLICA, "fin", 6, 18)
+
+
+@pytest.mark.parametrize("by", [Side.REPLICA, Side.MASTER])
+def test_a_reset_is_passed_on_as_a_reset(pair: Pair, tap: TapThread, by: Side) -> None:
+    pair.replica.sendall(b"PING\r\n")
+    receive(pair.master, 6)
+    source, target = (pair.replica, pair.master) if by is Side.REPLICA else (pair.master, pair.replica)
+    source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    source.close()
+    with pytest.raises(ConnectionResetError):
+        all_of(target)
+    closed = tap.wait_for(events.LinkClosed)
+    assert (closed.by, closed.how, closed.phase) == (by, "reset", "handshake")
+
+
+@pytest.mark.parametrize("by", [Side.REPLICA, Side.MASTER])
+def test_a_close_is_passed_on_as_a_close(pair: Pair, tap: TapThread, by: Side) -> None:
+    source, target = (pair.replica, pair.master) if by is Side.REPLICA else (pair.master, pair.replica)
+    source.sendall(b"PING\r\n")
+    source.close()
+    assert all_of(target) == b"PING\r\n"
+    target.close()
+    closed = tap.wait_for(events.LinkClosed)
+    assert (closed.by, closed.how) == (by, "fin")
+
+
+def test_a_master_that_is_not_there_closes_the_replica_and_is_told(free: int) -> None:
+    with TapThread(through(free)) as tap:
+        for _ in range(2):
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
+                assert all_of(replica) == b""
+        closed = tap.wait_for(events.LinkClosed, 2)
+        assert (closed.by, closed.how, closed.text) == (Side.MASTER, "refused", "Connection refused")
+
+
+@pytest.fixture
+def free() -> int:
+    return free_port()
+
+
+def test_a_slow_master_delays_no_other_replica() -> None:
+    """A listener whose backlog is full does not answer; the tap gives up after its timeout, and others pass."""
+    with socket.socket() as full, socket.create_server((LOCALHOST, 0)) as fine, contextlib.ExitStack() as fillers:
+        full.bind((LOCALHOST, 0))
+        full.listen(0)
+        for _ in range(8):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        config = Config(
+            links=(
+                LinkConfig(name="full", master=Address(*full.getsockname())),
+                LinkConfig(name="fine", master=Address(*fine.getsockname())),
+            ),
+            connect_timeout=1.5,
+        )
+        fine.settimeout(WITHIN)
+        with TapThread(config) as tap:
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as stuck:
+                wait_until(lambda: len(tap.tap.links) == 1)
+                with socket.create_connection((LOCALHOST, tap.tap.listeners[1].address.port), WITHIN) as replica:
+                    with fine.accept()[0] as master:
+                        replica.sendall(b"PING\r\n")
+                        assert receive(master, 6) == b"PING\r\n"
+                assert not [
+                    told for told in tap.told if told.link == "full" and isinstance(told.event, events.LinkClosed)
+                ]
+                assert all_of(stuck) == b""
+            closed = next(
+                told.event for told in tap.told if told.link == "full" and isinstance(told.event, events.LinkClosed)
+            )
+            assert (closed.by, closed.how) == (Side.MASTER, "timeout")
+
+
+def test_a_slow_replica_slows_its_master_and_costs_no_memory(pair: Pair) -> None:
+    """Law 5: what the replica does not read stays at the master, but for a buffer and the kernel's."""
+    pair.master.setblocking(False)
+    sent = 0
+    chunk = bytes(1 << 20)
+    quiet = 0
+    while quiet < 20:
+        try:
+            sent += pair.master.send(chunk)
+            quiet = 0
+        except BlockingIOError:
+            quiet += 1
+            threading.Event().wait(0.01)
+    assert sent < 64 * 2**20  # the kernel's buffers of four sockets
+    before = sent
+    pair.replica.settimeout(WITHIN)
+    receive(pair.replica, before)
+    pair.master.settimeout(WITHIN)
+    pair.master.sendall(b"more")
+    assert receive(pair.replica, 4) == b"more"
+
+
+def test_what_is_no_redis_is_opaque_and_says_so(pair: Pair, tap: TapThread) -> None:
+    pair.master.sendall(b"220 mail.example ESMTP\r\n")
+    assert receive(pair.replica, 24) == b"220 mail.example ESMTP\r\n"
+    assert tap.wait_for(events.Opaque).side is Side.MASTER
+
+
+def test_an_ordinary_client_is_said_to_be_one(pair: Pair, tap: TapThread) -> None:
+    pair.replica.sendall(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n")
+    assert tap.wait_for(events.Identified).role is Role.ORDINARY
+
+
+def test_a_thousand_silent_connections_and_one_that_talks(listener: socket.socket) -> None:
+    with TapThread(through(listener.getsockname()[1])) as tap, contextlib.ExitStack() as stack:
+        for _ in range(1000):
+            stack.enter_context(contextlib.closing(Pair(tap, listener)))
+        assert len(tap.tap.links) == 1000
+        pair = stack.enter_context(contextlib.closing(Pair(tap, listener)))
+        pair.replica.sendall(b"PING\r\n")
+        assert receive(pair.master, 6) == b"PING\r\n"
+    assert len(tap.events(events.LinkClosed)) == 1001
+
+
+def test_a_master_behind_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "master.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(WITHIN)
+        with TapThread(Config(links=(LinkConfig(master=Address(path=str(path))),))) as tap:
+            with contextlib.closing(Pair(tap, listener)) as pair:
+                pair.replica.sendall(b"PING\r\n")
+                assert receive(pair.master, 6) == b"PING\r\n"
+
+
+@pytest.mark.parametrize("host", ["::1", "localhost"])
+def test_ipv6_and_names(host: str) -> None:
+    family = socket.AF_INET6 if host == "::1" else socket.AF_INET
+    try:
+        listener = socket.create_server(("::1" if host == "::1" else LOCALHOST, 0), family=family)
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    with listener:
+        listener.settimeout(WITHIN)
+        link = LinkConfig(listen=Address(host, 0), master=Address(host, listener.getsockname()[1]))
+        with TapThread(Config(links=(link,))) as tap:
+            with socket.create_connection((host, tap.port), WITHIN) as replica, listener.accept()[0] as master:
+                replica.sendall(b"PING\r\n")
+                assert receive(master, 6) == b"PING\r\n"
+            assert tap.wait_for(events.LinkOpened).peer.startswith("[::1]:" if host == "::1" else "127.0.0.1:")
+
+
+def test_the_end_of_the_tap_is_the_end_of_its_links(tap: TapThread, pair: Pair) -> None:
+    tap.cut()
+    assert all_of(pair.replica) == all_of(pair.master) == b""
+    closed = tap.wait_for(events.LinkClosed)
+    assert closed.by is Side.TAP
+
+
+def test_a_bug_in_understanding_costs_the_understanding_only(
+    tap: TapThread, pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = tap.tap.links[0]
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    link.conversation.receive_from_replica = broken  # type: ignore[method-assign]
+    pair.replica.sendall(b"PING\r\n")
+    assert receive(pair.master, 6) == b"PING\r\n"
+    assert "bug" in tap.wait_for(events.Opaque).reason
+    assert "a bug" in caplog.text
+
+
+def test_an_observer_that_fails_is_dropped_alone(tap: TapThread, pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    def failing(_: object) -> None:
+        raise RuntimeError("no")
+
+    tap.tap.bus.subscribe(failing)
+    pair.replica.sendall(b"*1\r\n$4\r\nINFO\r\n")
+    assert tap.wait_for(events.Identified)
+    assert "an observer failed" in caplog.text

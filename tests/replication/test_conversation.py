@@ -1,0 +1,255 @@
+"""Conversations that no capture has: refusals, nonsense, and the laws on any bytes at all."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.replication import events
+from tap.replication.conversation import MAX_SET_UP, Conversation, Phase
+from tap.replication.events import Event, Role, Side
+from tap.replication.memory import Memory
+
+ID = "8371a4ee67df5dfc0e22c0d4ab19dcd9e6a2b0c1"
+MARK = "0123456789abcdef0123456789abcdef01234567"
+RDB = b"REDIS0009" + b"\xff" + bytes(8)
+PSYNC = b"*3\r\n$5\r\nPSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\n"
+ACK_0 = b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$1\r\n0\r\n"
+PING = b"*1\r\n$4\r\nping\r\n"
+
+
+class Talk:
+    """A conversation that is fed turn by turn: R(bytes), M(bytes)."""
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.told: list[Event] = []
+        self.conversation = Conversation(self.told.append, memory=memory, peer_host="10.0.0.7")
+
+    def R(self, data: bytes) -> Talk:  # noqa: N802  (as in the transcripts of the reference)
+        self.conversation.receive_from_replica(data)
+        return self
+
+    def M(self, data: bytes) -> Talk:  # noqa: N802
+        self.conversation.receive_from_master(data)
+        return self
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.told]
+
+    def last(self) -> Event:
+        return self.told[-1]
+
+
+def diskless(talk: Talk) -> Talk:
+    talk.R(PSYNC).M(b"+FULLRESYNC %s 0\r\n$EOF:%s\r\n" % (ID.encode(), MARK.encode())).M(RDB + MARK.encode())
+    return talk
+
+
+def test_the_phases_of_a_full_resync() -> None:
+    talk = Talk()
+    phases = [talk.conversation.phase]
+    for side, data in [
+        ("R", PING),
+        ("M", b"+PONG\r\n"),
+        ("R", PSYNC),
+        ("M", f"+FULLRESYNC {ID} 0\r\n".encode()),
+        ("M", f"$EOF:{MARK}\r\n".encode()),
+        ("M", RDB),
+        ("M", MARK.encode()),
+        ("R", ACK_0),
+        ("M", PING),
+    ]:
+        getattr(talk, side)(data)
+        phases.append(talk.conversation.phase)
+    assert [phase.value for phase in phases] == [
+        "connect", "handshake", "handshake", "psync", "waiting", "rdb", "rdb", "loading", "stream", "stream",
+    ]  # fmt: skip
+    assert talk.conversation.offset == len(PING)
+
+
+def test_the_rdb_ends_with_the_acknowledgement_not_with_the_mark() -> None:
+    talk = diskless(Talk())
+    assert talk.kinds()[-1] == "rdb_started"
+    talk.M(b"a value that held the mark goes on" + b"\xff" + bytes(8) + MARK.encode()).R(ACK_0)
+    assert talk.kinds()[-3:] == ["rdb_finished", "stream_started", "ack"]
+    finished = next(event for event in talk.told if isinstance(event, events.RdbFinished))
+    assert finished.bytes == len(RDB) + len(MARK) + len("a value that held the mark goes on") + 9
+
+
+def test_the_rdb_of_a_replica_that_leaves_before_its_acknowledgement_is_whole() -> None:
+    talk = diskless(Talk())
+    talk.conversation.close()
+    assert talk.kinds()[-2:] == ["rdb_finished", "stream_started"]
+
+
+def test_newlines_of_a_loading_replica_do_not_count() -> None:
+    talk = diskless(Talk()).R(b"\n\n").R(b"\n").R(ACK_0).M(PING)
+    assert talk.kinds().count("keepalive") == 1
+    assert talk.conversation.offset == 14
+
+
+def test_a_refused_psync_and_the_sync_after_it() -> None:
+    talk = Talk().R(PSYNC).M(b"-ERR unknown command 'PSYNC'\r\n").R(b"SYNC\r\n").M(b"\n$3\r\nabc" + PING)
+    assert talk.kinds() == [
+        "identified", "psync_requested", "resync_refused", "sync_requested", "keepalive", "full_resync",
+        "rdb_started", "rdb_finished", "stream_started",
+    ]  # fmt: skip
+    reason = next(event.reason for event in talk.told if isinstance(event, events.FullResync))
+    assert reason.code == "master_refused_psync"
+    assert "unknown command" in reason.text
+    assert talk.conversation.offset is None
+    assert talk.conversation.role is Role.REPLICA
+
+
+def test_a_loading_master_refuses() -> None:
+    talk = Talk().R(PSYNC).M(b"-LOADING Redis is loading the dataset in memory\r\n")
+    assert talk.last() == events.ResyncRefused(start=0, end=49, reply="-LOADING Redis is loading the dataset in memory")
+    assert talk.conversation.phase is Phase.HANDSHAKE
+
+
+def test_an_error_that_comes_unasked_is_told() -> None:
+    talk = Talk().M(b"-ERR max number of clients reached\r\n").R(PING)
+    assert talk.told[0] == events.Handshake(start=0, end=0, request=(), reply="-ERR max number of clients reached")
+
+
+def test_replies_are_matched_by_count() -> None:
+    talk = Talk().R(PING * 3).M(b"+1\r\n+2\r\n").M(b"%1\r\n+a\r\n+b\r\n")
+    assert [event.reply for event in talk.told if isinstance(event, events.Handshake)] == ["+1", "+2", "%1"]
+
+
+def test_an_ordinary_client_is_passed_on_and_said_to_be_one() -> None:
+    talk = Talk().R(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n")
+    assert [event.role for event in talk.told if isinstance(event, events.Identified)] == [Role.ORDINARY]
+    talk.R(bytes(100_000)).M(b"+OK\r\n").R(PSYNC)
+    assert talk.kinds() == ["identified"]
+    assert talk.conversation.phase is Phase.ORDINARY
+
+
+def test_a_health_check_is_ordinary_at_its_end_and_an_endless_one_before() -> None:
+    talk = Talk().R(b"PING\r\n").M(b"+PONG\r\n")
+    talk.conversation.close()
+    assert isinstance(talk.last(), events.Identified)
+    endless = Talk()
+    for _ in range(MAX_SET_UP + 1):
+        endless.R(b"PING\r\n").M(b"+PONG\r\n")
+    assert endless.conversation.role is Role.ORDINARY
+
+
+def test_nonsense_makes_it_opaque_and_is_counted() -> None:
+    for talk, side in [
+        (Talk().R(b"\x16\x03\x01\x00"), Side.REPLICA),
+        (Talk().M(b"220 mail.example ESMTP\r\n"), Side.MASTER),
+        (Talk().R(PSYNC).M(b"+SOMETHINGNEW\r\n"), Side.MASTER),
+        (Talk().R(PSYNC).M(b"+CONTINUE\r\n"), Side.MASTER),
+        (Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n+what\r\n".encode()), Side.MASTER),
+        (Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$1000000000000000000\r\n".encode()), Side.MASTER),
+        (Talk().R(PSYNC).M(b"x" * 100_000), Side.MASTER),
+        (Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$0\r\n+x".encode()), Side.MASTER),
+    ]:
+        assert isinstance(talk.last(), events.Opaque), talk.told
+        assert talk.last().side is side
+        assert talk.conversation.phase is Phase.OPAQUE
+        before = len(talk.told)
+        talk.M(b"more").R(b"more")
+        assert len(talk.told) == before
+
+
+def test_an_opaque_stream_still_counts_offsets_and_acknowledgements() -> None:
+    talk = Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 100\r\n$3\r\nabc".encode()).M(PING + b"junk")
+    opaque = talk.last()
+    assert isinstance(opaque, events.Opaque)
+    assert opaque.reason == "in the stream (offset 115): byte 0x6a where a command's * was expected"
+    assert talk.conversation.offset == 118
+    talk.M(b"12").R(b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$3\r\n114\r\n")
+    ack = talk.last()
+    assert isinstance(ack, events.Ack)
+    assert (ack.offset, ack.lag_bytes) == (114, 6)
+
+
+def test_the_db_is_carried_over_and_unknown_without_an_earlier_connection() -> None:
+    def continued(memory: Memory, offset: int) -> int | None:
+        talk = Talk(memory)
+        talk.R(b"*3\r\n$5\r\nPSYNC\r\n$40\r\n%s\r\n$%d\r\n%d\r\n" % (ID.encode(), len(str(offset)), offset))
+        talk.M(f"+CONTINUE {ID}\r\n".encode())
+        talk.conversation.tick(1.0)
+        talk.conversation.tick(2.0)
+        return next(event.db for event in talk.told if isinstance(event, events.StreamStarted))
+
+    memory = Memory()
+    assert continued(memory, 1) is None
+    first = Talk(memory).R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$3\r\nabc".encode())
+    first.M(b"*2\r\n$6\r\nSELECT\r\n$1\r\n4\r\n").M(PING).M(b"*2\r\n$6\r\nSELECT\r\n$1\r\n9\r\n")
+    first.conversation.close()
+    assert continued(memory, 61) == 9
+    assert continued(memory, 60) == 4  # the replica had not got the last SELECT
+    assert continued(memory, 23) is None
+    assert continued(memory, 1000) is None
+
+
+def test_a_connection_that_ends_inside_a_transaction_says_so() -> None:
+    talk = Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$3\r\nabc".encode()).M(b"*1\r\n$5\r\nMULTI\r\n" + PING[:5])
+    talk.conversation.close()
+    batch = talk.last()
+    assert isinstance(batch, events.Commands)
+    assert batch.in_transaction
+    assert batch.offset == 15
+
+
+def test_an_rdb_channel_without_its_main_connection_tells_its_own_story() -> None:
+    words = b"REPLCONF rdb-only 1 rdb-channel 1 main-ch-client-id 7 listening-port 1".split()
+    talk = Talk().R(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+    talk.M(b"+OK\r\n").R(PSYNC).M(f"+FULLRESYNC {ID} 5\r\n$3\r\nabc".encode())
+    reason = next(event.reason for event in talk.told if isinstance(event, events.FullResync))
+    assert reason.code == "unknown"
+    assert talk.conversation.phase is Phase.DONE
+
+
+# Lines of the protocol as well as noise: noise alone never gets past the first line.
+LINES = st.sampled_from(
+    [
+        PING, PSYNC, ACK_0, b"SYNC\r\n", b"\n", b"+OK\r\n", b"+PONG\r\n", b"-ERR x\r\n", RDB, MARK.encode(), b"\r\n",
+        f"+FULLRESYNC {ID} 0\r\n".encode(), f"+CONTINUE {ID}\r\n".encode(), b"+CONTINUE\r\n", b"+RDBCHANNELSYNC 4\r\n",
+        b"+DUALCHANNELSYNC\r\n", f"$EOF:{MARK}\r\n".encode(), b"$5\r\nhello", f"$ENDOFF:0 {ID} -1 4\r\n".encode(),
+        f"*3\r\n$5\r\nPSYNC\r\n$40\r\n{ID}\r\n$1\r\n1\r\n".encode(), b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n",
+        b"*5\r\n$8\r\nREPLCONF\r\n$8\r\nrdb-only\r\n$1\r\n1\r\n$11\r\nrdb-channel\r\n$1\r\n1\r\n", b"PSYNC x y\r\n",
+        b"REPLCONF main-ch-client-id 4 rdb-channel 1\r\n", b"REPLCONF set-rdb-client-id 4\r\n", b"REPLCONF\r\n",
+        b"REPLCONF ACK 99 FACK 98\r\n", b"REPLCONF ACK x\r\n", b"PSYNC\r\n", b"AUTH secret\r\n",
+    ]
+)  # fmt: skip
+DATA = LINES | st.binary(min_size=1, max_size=30)
+TURNS = st.lists(st.tuples(st.sampled_from([1, 2]), st.sampled_from("RM"), DATA), max_size=25)
+
+
+def told_of(turns: list[tuple[int, str, bytes]], size: int = 0) -> list[tuple[int, Event]]:
+    memory, told = Memory(), []
+    talks = {}
+    for number in (1, 2):
+        talks[number] = Conversation(
+            lambda event, number=number: told.append((number, event)),  # type: ignore[misc]
+            memory=memory,
+            connection=number,
+            every_command=True,
+        )
+    for number, side, data in turns:
+        for begin in range(0, len(data), size or len(data)):
+            piece = data[begin : begin + (size or len(data))]
+            if side == "M":
+                talks[number].receive_from_master(piece)
+            else:
+                talks[number].receive_from_replica(piece)
+    for talk in talks.values():
+        talk.tick(1.0)
+        talk.tick(2.0)
+        talk.close()
+    return told
+
+
+@given(TURNS, st.integers(1, 7))
+def test_no_bytes_raise_and_any_cut_tells_the_same(turns: list[tuple[int, str, bytes]], size: int) -> None:
+    assert told_of(turns, size) == told_of(turns)
+
+
+@given(TURNS)
+def test_no_event_shows_a_secret(turns: list[tuple[int, str, bytes]]) -> None:
+    for _, event in told_of([(1, "R", b"AUTH hunter2\r\n"), *turns]):
+        assert "hunter2" not in str(events.as_dict(event))

@@ -1,0 +1,160 @@
+"""The stream scanner, compiled and uncompiled: the same commands from the same bytes, however they are cut."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.replication.scanner import StreamScanner
+from tests.support import uncompiled_scanner
+
+SCANNERS = [StreamScanner, uncompiled_scanner()]
+
+
+@pytest.fixture(params=SCANNERS, ids=["as installed", "uncompiled"])
+def make(request: pytest.FixtureRequest) -> type[StreamScanner]:
+    made: type[StreamScanner] = request.param
+    return made
+
+
+def command(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+def scanned(
+    make: type[StreamScanner], data: bytes, cuts: list[int] | None = None, db: int | None = None
+) -> tuple[object, ...]:
+    """All that a scanner knows after these bytes."""
+    scanner = make(db, keep_ends=True)
+    edges = [0, *sorted(cuts or []), len(data)]
+    for begin, end in itertools.pairwise(edges):
+        scanner.feed(memoryview(data)[begin:end])
+    counts = scanner.commands, scanner.command_bytes
+    where = scanner.position, scanner.boundary
+    state = scanner.db, scanner.in_transaction, scanner.broken, scanner.broken_at
+    return counts, where, state, scanner.take(), scanner.take_ends(), [scanner.db_at(i) for i in range(0, len(data), 7)]
+
+
+WORDS = st.sampled_from(
+    [b"SET", b"set", b"ping", b"SELECT", b"MULTI", b"EXEC", b"DISCARD", b"ZREMRANGEBYSCORE"]
+) | st.binary(max_size=60)
+COMMANDS = st.lists(
+    st.lists(WORDS | st.sampled_from([b"0", b"3", b"15", b"x" * 200]), min_size=1, max_size=5), max_size=12
+)
+# What a master sends, what it might send, and what nobody sends.
+PIECES = st.lists(
+    st.lists(WORDS, min_size=1, max_size=4).map(lambda words: command(*words))
+    | st.sampled_from(
+        [b"\n", b"\r\n", b"*0\r\n", b"*1\r\n", b"$4\r\n", b"$-1\r\n", b"*-1\r\n", b"+OK\r\n", b"*01\r\n", b"$007\r\n"]
+    )
+    | st.sampled_from([b"*2\r\n$6\r\nSELECT\r\n$1\r\n", b"*1\r\n$99999999999999999999\r\n", b"*1\r\n$5\r\nhello!"])
+    | st.binary(max_size=20),
+    max_size=12,
+).map(b"".join)
+
+
+@given(PIECES, st.data())
+def test_any_cut_tells_the_same(data: bytes, draw: st.DataObject) -> None:
+    whole = scanned(StreamScanner, data)
+    cuts = draw.draw(st.lists(st.integers(0, len(data)), max_size=10))
+    for make in SCANNERS:
+        assert scanned(make, data, cuts) == whole
+        assert scanned(make, data, list(range(len(data)))) == whole
+
+
+@given(COMMANDS)
+def test_every_command_is_counted_with_its_bytes(commands: list[list[bytes]]) -> None:
+    data = b"".join(command(*words) for words in commands)
+    for make in SCANNERS:
+        scanner = make(keep_ends=True)
+        scanner.feed(data)
+        assert not scanner.broken
+        assert scanner.commands == len(commands)
+        assert scanner.boundary == scanner.position == scanner.command_bytes == len(data)
+        expected: dict[str, tuple[int, int]] = {}
+        for words in commands:
+            name = words[0].upper().decode("latin-1") if len(words[0]) <= 48 else "(other)"
+            count, size = expected.get(name, (0, 0))
+            expected[name] = count + 1, size + len(command(*words))
+        assert scanner.take() == expected
+        assert scanner.take() == {}
+        ends = scanner.take_ends()
+        assert [data[begin:end] for begin, end, _, _ in ends] == [command(*words) for words in commands]
+
+
+def test_select_and_multi_are_followed(make: type[StreamScanner]) -> None:
+    scanner = make()
+    assert scanner.db is None
+    for words, db, inside in [
+        ((b"SET", b"a", b"b"), None, False),
+        ((b"SELECT", b"7"), 7, False),
+        ((b"multi",), 7, True),
+        ((b"SELECT", b"12"), 12, True),
+        ((b"EXEC",), 12, False),
+        ((b"MULTI",), 12, True),
+        ((b"DISCARD",), 12, False),
+    ]:
+        scanner.feed(command(*words))
+        assert (scanner.db, scanner.in_transaction) == (db, inside)
+
+
+def test_the_db_of_an_earlier_position_is_remembered_as_far_back_as_it_goes(make: type[StreamScanner]) -> None:
+    scanner = make(5)
+    selects = [command(b"SELECT", b"%d" % (number % 10)) for number in range(300)]
+    for select in selects:
+        scanner.feed(select)
+    size = len(selects[0])
+    assert scanner.db_at(300 * size) == 299 % 10
+    assert scanner.db_at(300 * size - 1) == 298 % 10
+    assert scanner.db_at(45 * size) == 44 % 10
+    assert scanner.db_at(0) is None  # too long ago
+    young = make(5)
+    young.feed(selects[0])
+    assert young.db_at(0) == 5
+    assert make().db_at(0) is None
+
+
+def test_a_hundred_thousand_names_are_not_all_kept(make: type[StreamScanner]) -> None:
+    scanner = make()
+    for number in range(100_000):
+        scanner.feed(command(b"NAME%d" % number))
+    taken = scanner.take()
+    assert len(taken) <= 1100
+    assert sum(count for count, _ in taken.values()) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("data", "at", "why"),
+    [
+        (b"+OK\r\n", 0, "byte 0x2b where a command's * was expected"),
+        (command(b"PING") + b"x", 14, "byte 0x78 where a command's * was expected"),
+        (b"*1\r\n$1000000000000000000\r\n", 23, "a length of more than 18 digits"),
+        (b"*1\r\n$99999999999999\r\n", 19, "an argument of 99999999999999 bytes"),
+        (b"*99999999999\r\n", 12, "a command of 99999999999 arguments"),
+        (b"*1\r\n$4\r\nPINGPONG", 12, "byte 0x50 where an argument's CR was expected"),
+        (b"*1\r\n:4\r\n", 4, "byte 0x3a where an argument's $ was expected"),
+        (b"*1\r\n$04\r\nPING\r\n", 6, "a length with a leading zero"),
+    ],
+)
+def test_nonsense_is_located(make: type[StreamScanner], data: bytes, at: int, why: str) -> None:
+    scanner = make()
+    scanner.feed(data)
+    assert (scanner.broken, scanner.broken_at) == (why, at)
+    assert scanner.position == len(data)
+    scanner.feed(b"more")
+    assert scanner.position == len(data) + 4
+    assert scanner.broken_at == at
+
+
+def test_a_value_larger_than_any_buffer_passes(make: type[StreamScanner]) -> None:
+    scanner = make()
+    scanner.feed(b"*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$%d\r\n" % (1 << 30))
+    chunk = bytes(1 << 20)
+    for _ in range(1 << 10):
+        scanner.feed(chunk)
+    scanner.feed(b"\r\n" + command(b"PING"))
+    assert scanner.commands == 2
+    assert scanner.take()["SET"][1] > 1 << 30
