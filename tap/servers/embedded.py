@@ -97,14 +97,14 @@ class Server:
             for name, value in zip(self.options[::2], self.options[1::2], strict=True):
                 command += [f"--{name}", *value.split(" ")]
             # its own session: a Ctrl-C in the terminal is for us to handle, not for the server
-            self._process = subprocess.Popen(
-                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-            )
+            with (self.directory / "out").open("wb") as out:
+                self._process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
             if self._comes_up(port):
                 self.port = port
                 return self
             self.stop()
-        last_words = "\n".join(self.log.splitlines()[-5:])
+        said = (self.directory / "out").read_text(errors="replace") + self.log
+        last_words = "\n".join(said.splitlines()[-5:])
         raise EnvironmentFailure(f"{self.program} does not start:\n{last_words}")
 
     def _comes_up(self, port: int) -> bool:

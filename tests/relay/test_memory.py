@@ -31,7 +31,7 @@ def test_a_gigabyte_passes_in_bounded_memory(commands: bool) -> None:
             "--ui",
             "json",
             "--master",
-            "127.0.0.1:%d" % listener.getsockname()[1],
+            f"127.0.0.1:{listener.getsockname()[1]}",
         ]
         command += ["--commands"] if commands else []
         tap = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

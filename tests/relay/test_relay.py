@@ -315,7 +315,7 @@ def test_a_bug_in_understanding_costs_the_understanding_only(
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    link.conversation.receive_from_replica = broken  # type: ignore[method-assign]
+    link.conversation.receive_from_replica = broken  # type: ignore[method-assign, assignment]
     pair.replica.sendall(b"PING\r\n")
     assert receive(pair.master, 6) == b"PING\r\n"
     assert "bug" in tap.wait_for(events.Opaque).reason

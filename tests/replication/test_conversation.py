@@ -146,8 +146,9 @@ def test_nonsense_makes_it_opaque_and_is_counted() -> None:
         (Talk().R(PSYNC).M(b"x" * 100_000), Side.MASTER),
         (Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$0\r\n+x".encode()), Side.MASTER),
     ]:
-        assert isinstance(talk.last(), events.Opaque), talk.told
-        assert talk.last().side is side
+        opaque = talk.last()
+        assert isinstance(opaque, events.Opaque), talk.told
+        assert opaque.side is side
         assert talk.conversation.phase is Phase.OPAQUE
         before = len(talk.told)
         talk.M(b"more").R(b"more")
