@@ -96,6 +96,7 @@ class Conversation:
         self._lines = LineReader()
         self._unanswered: deque[Request] = deque()
         self._requests_seen = 0
+        self._unasked = False  # an error is being read that no request had asked for
         self._reading_replica = True
         self._asked: tuple[str | None, int] | None = None  # by the first PSYNC
         self._refusal: str | None = None
@@ -184,37 +185,49 @@ class Conversation:
                 else:
                     data = bytes(data)  # lines: a few bytes, or the chunk in which the RDB begins
                     i = self._read_reply(data, i, begin, at)
-        except LineTooLong:
-            self._lose(Side.MASTER, begin + i, "a line that never ends")
+        except LineTooLong as error:
+            self._lose(Side.MASTER, begin + i - error.collected, str(error))
         except _Lost as lost:
-            self._lose(Side.MASTER, begin + i, str(lost))
+            self._lose(Side.MASTER, begin + i if lost.at is None else lost.at, str(lost))
 
     def _read_reply(self, data: bytes, i: int, begin: int, at: float) -> int:
         """Read one reply, or a part of it. Returns where reading stopped; data[0] is byte number *begin*."""
-        head = self._unanswered[0] if self._unanswered else None
+        head = self._unanswered[0] if self._unanswered and not self._unasked else None
         if head is not None and head.name not in (b"PSYNC", b"SYNC"):
             i, line = self._replies.feed(data, i)
             if line is not None:
                 self._unanswered.popleft()
                 self._answered(head, line)
             return i
-        if head is None and data[i] != 0x2D:  # not an error, as a master sends unasked when it refuses a client
-            raise _Lost(f"the master sent byte 0x{data[i]:02x} without being asked: this is not replication")
+        if head is None and not self._unasked:
+            if data[i] != 0x2D:  # not an error, as a master sends unasked when it refuses a client
+                raise _Lost(f"the master sent byte 0x{data[i]:02x} without being asked: this is not replication")
+            self._unasked = True
         i, line = self._lines.feed(data, i)
         if line is None:
             return i
         start = begin + i - self._lines.size
-        if head is None:
-            self._tell(events.Handshake(start=0, end=0, request=(), reply=_text(line)))
-        elif not line:
-            self._keepalive(Side.MASTER, start, begin + i)
+        try:
+            self._read_line(head, line, start, begin + i, at)
+        except _Lost as lost:
+            lost.at = start
+            raise
+        if not line:
             while data[i : i + 1] == b"\n":
                 i += 1
-        elif head.name == b"PSYNC" and self._phase is Phase.PSYNC:
-            self._psync_answered(head, line, start, begin + i)
-        else:
-            self._payload_announced(head, line, start, begin + i, at)
         return i
+
+    def _read_line(self, head: Request | None, line: bytes, start: int, end: int, at: float) -> None:
+        """A line that answers PSYNC or SYNC, or comes unasked."""
+        if head is None:
+            self._unasked = False
+            self._tell(events.Handshake(start=0, end=0, request=(), reply=_text(line)))
+        elif not line:
+            self._keepalive(Side.MASTER, start, end)
+        elif head.name == b"PSYNC" and self._phase is Phase.PSYNC:
+            self._psync_answered(head, line, start, end)
+        else:
+            self._payload_announced(head, line, start, end, at)
 
     def _answered(self, request: Request, line: bytes) -> None:
         self._tell(events.Handshake(start=request.start, end=request.end, request=masked(request), reply=_text(line)))
@@ -553,9 +566,8 @@ class Conversation:
     def tick(self, at: float) -> None:
         """Some time has passed: tell what waits for that.
 
-        To be called a few times a second. A partial resync is told once the master pauses for the first time, or the
-        replica acknowledges, for only then is it known how much the master had kept for the replica: all it sent
-        until then. Under constant writes that includes what was written in the meantime, a second's worth at most.
+        To be called about ten times a second. A partial resync is told some ticks late, when it is known how much
+        the replica had missed; a batch of commands once a second.
         """
         if self.stream is not None:
             self.stream.tick(at)
@@ -595,7 +607,9 @@ class Conversation:
 
 
 class _Lost(Exception):
-    """Understanding ends here. Caught where bytes come in."""
+    """Understanding ends here. Caught where bytes come in. at: the byte, None for the one being read."""
+
+    at: int | None = None
 
 
 _ROLES = {

@@ -171,7 +171,8 @@ class PartialResync(WireEvent):
     """The master goes on where the replica stopped (+CONTINUE).
 
     replid: the history from here on. previous_replid: the one asked for, where it differs. offset: what the replica
-    had; the next stream byte is offset + 1. bytes_behind: what the replica had missed, see Conversation.tick.
+    had; the next stream byte is offset + 1. bytes_behind: what the replica had missed; exact when the
+    master writes nothing meanwhile, otherwise an estimate.
     """
 
     replid: str

@@ -25,7 +25,7 @@ class LineReader:
         end = data.find(b"\n", at)
         stop = len(data) if end < 0 else end + 1
         if len(self._line) + stop - at > MAX_LINE:
-            raise LineTooLong
+            raise LineTooLong(len(self._line))
         self._line += data[at:stop]
         if end < 0:
             return stop, None
@@ -36,7 +36,11 @@ class LineReader:
 
 
 class LineTooLong(Exception):
-    """Caught by the conversation, which goes opaque."""
+    """Caught by the conversation, which goes opaque. collected: bytes of the line from earlier calls."""
+
+    def __init__(self, collected: int) -> None:
+        super().__init__("a line that never ends")
+        self.collected = collected
 
 
 class ReplyReader:

@@ -47,7 +47,6 @@ class Stream:
         self._scanner = StreamScanner(db, keep_ends=every_command)
         self._lag = LagClock()
         self._continued: _Continued | None = None
-        self._settled = -1  # received at the last tick; at the first one nothing is settled
         self._batch_at = 0.0
         self._unread = bytearray()  # the beginning of a command that is not whole yet
         self._unread_start = 0  # its position in the stream
@@ -94,27 +93,28 @@ class Stream:
 
     def acknowledge(self, offset: int, fsynced: int | None, start: int, end: int, at: float) -> None:
         """The replica has applied the stream up to *offset*, said in bytes start <= i < end of its direction."""
-        self.begin()
-        self.tell_batch()
-        self._batch_at = at
+        if self._continued is None:
+            self.begin()
+            self.tell_batch()
+            self._batch_at = at
         self.acked = offset
         self.lag_seconds = None if self.base is None else self._lag.acked(offset - self.base, at)
-        self._tell(
-            events.Ack(
-                start=start,
-                end=end,
-                offset=offset,
-                fsynced=fsynced,
-                lag_bytes=self.lag_bytes,
-                lag_seconds=self.lag_seconds,
-            )
+        ack = events.Ack(
+            start=start,
+            end=end,
+            offset=offset,
+            fsynced=fsynced,
+            lag_bytes=self.lag_bytes,
+            lag_seconds=self.lag_seconds,
         )
+        if self._continued is None:
+            self._tell(ack)
+        else:
+            self._continued.last_ack = ack
 
     def tick(self, at: float) -> None:
         """Some time has passed; see Conversation.tick."""
-        quiet = self.received == self._settled
-        self._settled = self.received
-        if self._continued is not None and quiet:
+        if self._continued is not None and self._continued.is_measured(self.received, at):
             self.begin()
         if self.has_begun and at - self._batch_at >= BATCH_SECONDS:
             self._batch_at = at
@@ -135,16 +135,17 @@ class Stream:
         if self.has_begun:
             return
         self.has_begun = True
-        if self._continued is not None and self.base is not None and self.replid is not None:
-            known = 0 if self._continued.known_end is None else self._continued.known_end - self.base
+        continued = self._continued
+        if continued is not None and self.base is not None and self.replid is not None:
+            known = 0 if continued.known_end is None else continued.known_end - self.base
             self._tell(
                 events.PartialResync(
-                    start=self._continued.start,
-                    end=self._continued.end,
+                    start=continued.start,
+                    end=continued.end,
                     replid=self.replid,
-                    previous_replid=self._continued.previous,
+                    previous_replid=continued.previous,
                     offset=self.base,
-                    bytes_behind=max(self.received, known),
+                    bytes_behind=max(known, continued.missed(self.received)),
                 )
             )
         self._continued = None
@@ -158,6 +159,9 @@ class Stream:
                 buffered=buffered,
             )
         )
+        if continued is not None and continued.last_ack is not None:
+            self.tell_batch()
+            self._tell(continued.last_ack)
 
     def end(self) -> None:
         """The connection is gone: tell what was kept back."""
@@ -211,13 +215,46 @@ class Stream:
 
 
 class _Continued:
-    """A partial resync that is not told yet."""
+    """A partial resync that is not told yet, for it is not known yet how much the replica had missed.
+
+    The master sends all of that at once, and then what is written to it now; nothing marks the border. It shows in
+    the rate: once it falls to less than half, the rest is taken for new writes, and as much of them for the time
+    before is taken off. Exact when the master pauses, an estimate under constant writes.
+    """
+
+    MAX_TICKS = 10
 
     def __init__(self, previous: str | None, start: int, end: int, known_end: int | None) -> None:
         self.previous = previous
         self.start = start
         self.end = end
         self.known_end = known_end
+        self.last_ack: events.Ack | None = None
+        self._ticks: list[tuple[float, int]] = []  # (time, received)
+        self._missed: int | None = None
+
+    def is_measured(self, received: int, at: float) -> bool:
+        """Called at each tick. The first one may come at once, so it decides nothing."""
+        ticks = self._ticks
+        ticks.append((at, received))
+        if len(ticks) < 2:
+            return False
+        (before, received_before), (now, _) = ticks[-2:]
+        rate = (received - received_before) / max(now - before, 0.001)
+        if len(ticks) > 2:
+            (earlier, received_earlier), _ = ticks[-3:-1]
+            falls = rate < (received_before - received_earlier) / max(before - earlier, 0.001) / 2
+        else:
+            falls = False
+        if rate and not falls and len(ticks) < self.MAX_TICKS:
+            return False
+        # the time before the first tick is of unknown length, a tick at the most; what came then counts whole
+        self._missed = max(0, received_before - round(rate * (before - ticks[0][0])))
+        return True
+
+    def missed(self, received: int) -> int:
+        """Bytes that the replica had missed, as far as that is known."""
+        return received if self._missed is None else self._missed
 
 
 def _decoded(command: bytearray) -> tuple[bytes, tuple[bytes, ...]]:

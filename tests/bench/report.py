@@ -10,7 +10,7 @@ from rich.table import Table
 
 from .results import Metric, Result
 
-WIDTH = 150  # where the output goes to a file: the widest table has to fit
+WIDTH = 160  # where the output goes to a file: the widest table has to fit
 
 
 def console() -> Console:
