@@ -125,7 +125,7 @@ class Play:
             ended = self._ended.setdefault(chunk.connection, set())
             ended.add(chunk.side)
             if ended == {"master", "replica"}:
-                conversation.close()
+                conversation.close(chunk.at)
         elif chunk.side == "master":
             conversation.receive_from_master(chunk.data, chunk.at)
         else:
@@ -159,17 +159,13 @@ class Servers:
 
     def start(self, name: str, *options: str) -> Server:
         """A server of the matrix by name; options it does not know are an error."""
-        server = Server(programs()[name], *options, *DEFAULTS.get(name, MODERN), name=name).start()
+        server = Server(programs()[name], "repl-diskless-sync-delay", "0", *options, name=name).start()
         self._started.append(server)
         return server
 
     def close(self) -> None:
         for server in self._started:
             server.close()
-
-
-MODERN = ("repl-diskless-sync-delay", "0", "enable-debug-command", "yes")
-DEFAULTS = {"redis-6.2": ("repl-diskless-sync-delay", "0")}
 
 
 def client(server: Server | int) -> redis.Redis:

@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,6 +36,8 @@ SAMPLE_SECONDS = 1.0
 GONE_SECONDS = 60.0  # a replica that left stays in sight for this long
 TIMELINE = 200
 MAX_ROWS = 500
+WIDE = 120  # columns from which all of a replica stands in one line
+VERY_WIDE = 160
 
 _PHASE_STYLE = {"stream": "green", "rdb": "cyan", "loading": "cyan", "opaque": "red", "gone": "red"}
 
@@ -55,7 +58,6 @@ class Row:
     total: int = 0
     rdb_received: int = 0
     rdb_size: int | None = None
-    rdb_rate: float = 0.0
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
     gone_since: float | None = None
     resyncs: Counter[str] = field(default_factory=Counter)
@@ -186,17 +188,26 @@ class LiveView:
 
     def render(self, width: int, height: int) -> RenderableType:
         """One frame for a terminal of that size."""
-        rows = sorted(self._rows.values(), key=lambda row: (row.link, row.replica))
-        shown = rows[: max(1, (height - 14) // 2)] if len(rows) > 3 else rows
-        replicas = self._replicas(shown, len(rows), width)
-        used = 1 + len(shown) + (4 if rows else 3) + (1 if len(shown) < len(rows) else 0)
-        parts: list[RenderableType] = [self._header(rows, width), replicas]
-        top = 5 if height < 40 else 10
-        if height - used > top + 7:
-            parts.append(self._commands(top, width))
-            used += top + 2
-        parts.append(self._events(max(1, height - used - 2), width))
-        return Group(*parts)
+        rows = sorted(self._rows.values(), key=lambda row: (row.gone_since is not None, row.link, row.replica))
+        wide = width >= WIDE
+        room = max(1, (height - 15) if wide else (height - 13) // 2)
+        shown = rows[:room]
+        lines: list[tuple[RenderableType, int]] = [(self._header(rows, width), 1)]
+        if not rows:
+            lines.append((self._hint(), 3))
+        else:
+            more = len(rows) - len(shown)
+            lines.append((self._replicas(shown, more, width), len(shown) + 4 + (more > 0)))
+            if not wide:
+                lines.append((self._throughput(shown, width), len(shown) + 2))
+        left = height - sum(size for _, size in lines)
+        top = 3 if left < 14 else 5 if left < 25 else 10
+        if left >= top + 2 + 4:
+            lines.append((self._commands(top, width), top + 2))
+            left -= top + 2
+        if left >= 3:
+            lines.append((self._events(left - 2, width), left))
+        return Group(*(part for part, _ in lines))
 
     def _header(self, rows: list[Row], width: int) -> Text:
         routes = [f"{one.address} → {one.config.master}" for one in self._tap.listeners]
@@ -212,37 +223,37 @@ class LiveView:
         left.append(right)
         return left
 
-    def _replicas(self, rows: list[Row], count: int, width: int) -> RenderableType:
-        if not rows:
-            one = self._tap.listeners[0].address
-            hint = Text.assemble(
-                "No replica yet. On one: ", (f"REPLICAOF {one.host} {one.port}", "bold"), "; it resyncs partially."
-            )
-            return Panel(hint, title="replicas", title_align="left", box=box.ROUNDED)
-        wide = width >= 120
-        several = len({row.link for row in rows}) > 1
-        table = Table(box=box.ROUNDED, expand=True, title_justify="left", pad_edge=False, header_style="dim")
-        table.add_column("replica", no_wrap=True, min_width=15)
+    def _hint(self) -> RenderableType:
+        one = self._tap.listeners[0].address
+        hint = Text.assemble(
+            "No replica yet. On one: ", (f"REPLICAOF {one.host} {one.port}", "bold"), "; it resyncs partially."
+        )
+        return Panel(hint, title="replicas", title_align="left")
+
+    def _replicas(self, rows: list[Row], more: int, width: int) -> RenderableType:
+        wide, very_wide = width >= WIDE, width >= VERY_WIDE
+        several = len(self._tap.listeners) > 1
+        table = Table(box=box.ROUNDED, expand=True, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+        table.add_column("replica", no_wrap=True, min_width=15, ratio=None if wide else 1)
         if several:
-            table.add_column("link", no_wrap=True)
+            table.add_column("link", no_wrap=True, max_width=12)
         table.add_column("phase", no_wrap=True)
-        table.add_column("repl. ID", no_wrap=True, width=40 if width >= 160 else 8)
+        table.add_column("replication ID", no_wrap=True, width=40 if very_wide else 14)
         table.add_column("offset", justify="right", no_wrap=True)
         table.add_column("lag", justify="right", no_wrap=True)
         if wide:
             table.add_column("db", justify="right", no_wrap=True)
-            table.add_column("full/part", justify="right", no_wrap=True)
+            table.add_column("full/partial", justify="right", no_wrap=True)
             table.add_column("passed", justify="right", no_wrap=True)
-        table.add_column("now", justify="right", no_wrap=True)
-        spare = max(6, width - (75 if not wide else 115 if width < 160 else 150) - (10 if several else 0))
-        table.add_column("last minutes", no_wrap=True, ratio=1)
+            table.add_column("now", justify="right", no_wrap=True)
+            table.add_column("last minutes", no_wrap=True, ratio=1)
         for row in rows:
             cells: list[RenderableType] = [row.replica]
             if several:
                 cells.append(row.link)
             cells += [
                 Text(row.phase, style=_PHASE_STYLE.get(row.phase, "yellow")),
-                (row.replid or "?")[: 40 if width >= 160 else 8],
+                (row.replid or "?") if very_wide else (row.replid or "?")[:13] + ("…" if row.replid else ""),
                 "?" if row.offset is None else str(row.offset),
                 _lag(row),
             ]
@@ -251,19 +262,28 @@ class LiveView:
                     "?" if row.db is None else str(row.db),
                     f"{row.resyncs['full_resync']}/{row.resyncs['partial_resync']}",
                     size(row.total),
+                    f"{size(row.rate)}/s",
+                    _course(row, max(8, width - (130 if very_wide else 105) - (13 if several else 0))),
                 ]
-            cells.append(f"{size(row.rate)}/s")
-            cells.append(_progress(row) if row.phase == "rdb" else Text(sparkline(row.rates, spare), style="green"))
             table.add_row(*cells, style="dim" if row.gone_since else "")
-        if count > len(rows):
-            table.caption = f"{count - len(rows)} more"
+        if more:
+            table.caption = f"and {more} more"
         return table
+
+    def _throughput(self, rows: list[Row], width: int) -> RenderableType:
+        grid = Table.grid(padding=(0, 1), expand=True)
+        grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True, justify="right", min_width=10)
+        grid.add_column(no_wrap=True, ratio=1)
+        for row in rows:
+            grid.add_row(row.replica, f"{size(row.rate)}/s", _course(row, max(8, width - 43)))
+        return Panel(grid, title="throughput, last minutes", title_align="left", padding=(0, 0))
 
     def _commands(self, top: int, width: int) -> RenderableType:
         grid = Table.grid(expand=True)
         grid.add_column(ratio=1)
         grid.add_column(ratio=1)
-        bar = max(4, width // 2 - 40)
+        bar = max(4, width // 2 - 38)
         grid.add_row(
             Panel(_top(self._by_count, top, bar, str), title="commands by count", title_align="left"),
             Panel(_top(self._by_bytes, top, bar, size), title="commands by bytes", title_align="left"),
@@ -293,31 +313,36 @@ def _lag(row: Row) -> Text:
     return Text(size(row.lag_bytes) + delay, style="yellow" if (row.lag_seconds or 0) > 5 else "")
 
 
+def _course(row: Row, width: int) -> RenderableType:
+    """The RDB's progress while it flows, otherwise the throughput's course."""
+    return _progress(row) if row.phase == "rdb" else Text(sparkline(row.rates, width), style="green")
+
+
 def _progress(row: Row) -> RenderableType:
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
-    pulse = row.rdb_size is None
-    percent = "" if row.rdb_size is None else f" {100 * row.rdb_received // max(1, row.rdb_size)}%"
-    grid.add_row(
-        ProgressBar(total=row.rdb_size or 1, completed=row.rdb_received, pulse=pulse),
-        f"{size(row.rdb_received)}{percent}",
-    )
+    if row.rdb_size is None:
+        said = f"RDB {size(row.rdb_received)}, size unknown"
+    else:
+        remaining = (row.rdb_size - row.rdb_received) / row.rate if row.rate else 0
+        said = f"RDB {row.rdb_received / max(1, row.rdb_size):.0%} of {size(row.rdb_size)}, {seconds(remaining)} left"
+    bar = ProgressBar(total=row.rdb_size or 1, completed=row.rdb_received, pulse=row.rdb_size is None)
+    grid.add_row(bar, said)
     return grid
 
 
-def _top(counts: Counter[str], top: int, bar: int, figure: type[str] | object) -> RenderableType:
+def _top(counts: Counter[str], top: int, bar: int, figure: Callable[[int], str]) -> RenderableType:
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True, ratio=1)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True, min_width=8)
+    table.add_column(justify="right", no_wrap=True, width=4)
     table.add_column(width=bar, no_wrap=True)
     total = sum(counts.values())
     ranked = counts.most_common(top)
     for name, count in ranked:
-        said = size(count) if figure is size else str(count)
         share = count / max(1, total)
-        table.add_row(name, said, f"{share:.0%}", Text("█" * max(1, round(share * bar)), style="blue"))
+        table.add_row(name, figure(count), f"{share:.0%}", Text("█" * round(share * bar), style="blue"))
     for _ in range(top - len(ranked)):
         table.add_row("", "", "", "")
     return table

@@ -171,7 +171,7 @@ class Link:
         phase = self.conversation.phase
         offset = self.conversation.offset
         try:
-            self.conversation.close()
+            self.conversation.close(self._loop.time())
         except Exception:
             self._misunderstood(Side.MASTER)
         by, how, text = self._end or (Side.TAP, "fin", "")

@@ -39,9 +39,9 @@ class Listener:
         self._empty.set()
 
     async def open(self) -> None:
-        """Listen on every address of the host. Raises EnvironmentFailure if that cannot be."""
+        """Listen on every address of the host, also again after close(). Raises EnvironmentFailure if that cannot be."""
         loop = asyncio.get_running_loop()
-        listen = self.config.listen
+        listen = self.address
         try:
             found = await loop.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             # With port 0 each address would get a port of its own; a replica needs one.
@@ -59,7 +59,9 @@ class Listener:
                 self.address = Address(listen.host, sock.getsockname()[1])
         except OSError as error:
             self._stop_listening()
-            raise EnvironmentFailure(f"cannot listen on {listen}: {error.strerror or error}") from None
+            raise EnvironmentFailure(
+                f"link {self.config.name}: cannot listen on {listen}: {error.strerror or error}"
+            ) from None
 
     def _accept(self) -> Leg:
         link = Link(self, next(self._numbers))

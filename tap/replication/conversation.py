@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Role, Side
-from tap.replication.memory import Memory
+from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
@@ -225,14 +225,14 @@ class Conversation:
         elif not line:
             self._keepalive(Side.MASTER, start, end)
         elif head.name == b"PSYNC" and self._phase is Phase.PSYNC:
-            self._psync_answered(head, line, start, end)
+            self._psync_answered(head, line, start, end, at)
         else:
             self._payload_announced(head, line, start, end, at)
 
     def _answered(self, request: Request, line: bytes) -> None:
         self._tell(events.Handshake(start=request.start, end=request.end, request=masked(request), reply=_text(line)))
 
-    def _psync_answered(self, request: Request, line: bytes, start: int, end: int) -> None:
+    def _psync_answered(self, request: Request, line: bytes, start: int, end: int, at: float) -> None:
         words = line.split()
         answer = words[0] if words else b""
         if line.startswith(b"-"):
@@ -252,7 +252,7 @@ class Conversation:
             self._unanswered.popleft()
             self._enter(Phase.STREAM)
             replid = _text(words[1]) if len(words) > 1 else self._asked[0]
-            self._granted_partial(self._asked[0], self._asked[1] - 1, replid, start, end)
+            self._granted_partial(self._asked[0], self._asked[1] - 1, replid, start, end, at)
         elif answer == b"+RDBCHANNELSYNC" and len(words) == 2:
             self._unanswered.popleft()
             self._answered(request, line)
@@ -292,14 +292,21 @@ class Conversation:
             if main.stream is not None:
                 main.stream.rebase(replid, offset)
 
-    def _granted_partial(self, asked: str, offset: int, replid: str, start: int, end: int) -> None:
+    def _granted_partial(self, asked: str, offset: int, replid: str, start: int, end: int, at: float) -> None:
         known_end = self._memory.history(asked).end
+        past = self._memory.past(self.replica)
         if replid != asked:
             self._memory.succeed(asked, replid)
         self.replid = replid
         self._base = offset
         stream = self._begin_stream(end, self._memory.history(replid).db_at(offset))
-        stream.continues(None if replid == asked else asked, start, end, known_end)
+        stream.continues(
+            None if replid == asked else asked,
+            start,
+            end,
+            least=0 if known_end is None else max(0, known_end - offset),
+            expected=None if past is None else past.expected(asked, offset, at),
+        )
 
     def _payload_announced(self, head: Request, line: bytes, start: int, end: int, at: float) -> None:
         """A line after +FULLRESYNC or SYNC that is not empty: the RDB's header, or an error."""
@@ -572,7 +579,7 @@ class Conversation:
         if self.stream is not None:
             self.stream.tick(at)
 
-    def close(self) -> None:
+    def close(self, at: float = 0.0) -> None:
         """Both directions have ended: tell what is still to be told. Nothing may be received afterwards."""
         self._finish_if_complete()
         if self.stream is not None:
@@ -580,7 +587,8 @@ class Conversation:
         if self.role is None and self._phase is Phase.HANDSHAKE and not self._options:
             self._ordinary(self.from_replica, self.from_replica)
         if self.role is Role.REPLICA and self.replid is not None:
-            self._memory.left(self.replica, self.replid, self.offset)
+            rate = 0.0 if self.stream is None else self.stream.rate
+            self._memory.left(self.replica, Past(self.replid, self.offset, at, rate))
         self._memory.forget_channels(self)
 
     def lost(self, side: Side, why: str) -> None:

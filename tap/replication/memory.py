@@ -64,10 +64,18 @@ class History:
 
 @dataclass(slots=True)
 class Past:
-    """Where the last connection of one replica had come to."""
+    """Where the last connection of one replica had come to, when it ended, and its rate then, bytes per second."""
 
     replid: str
     offset: int | None
+    at: float
+    rate: float
+
+    def expected(self, replid: str, offset: int, at: float) -> int | None:
+        """Bytes that the replica, back with this offset, has probably missed; None if that cannot be told."""
+        if self.replid != replid or self.offset is None or not self.rate:
+            return None
+        return max(0, self.offset - offset) + round(self.rate * (at - self.at))
 
 
 class Memory:
@@ -97,9 +105,9 @@ class Memory:
         """The ID that replaced it, where a connection saw that happen."""
         return self._successors.get(replid)
 
-    def left(self, replica: str, replid: str, offset: int | None) -> None:
+    def left(self, replica: str, past: Past) -> None:
         """A connection of the replica with this announced address has ended."""
-        _remember(self._replicas, replica, Past(replid, offset), MAX_REPLICAS)
+        _remember(self._replicas, replica, past, MAX_REPLICAS)
 
     def past(self, replica: str) -> Past | None:
         return self._replicas.get(replica)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 import hiredis
@@ -14,6 +15,8 @@ from tap.replication.scanner import StreamScanner
 
 MAX_COMMAND = 16 * 2**20  # bytes of one command that are collected to tell it whole
 BATCH_SECONDS = 1.0  # at most one Commands event in this time, but for those that an acknowledgement brings
+
+RATE_TICKS = 20  # over which the rate is taken: about two seconds
 
 
 class Stream:
@@ -48,6 +51,7 @@ class Stream:
         self._lag = LagClock()
         self._continued: _Continued | None = None
         self._batch_at = 0.0
+        self._course: deque[tuple[float, int]] = deque(maxlen=RATE_TICKS)  # (time, received) at the last ticks
         self._unread = bytearray()  # the beginning of a command that is not whole yet
         self._unread_start = 0  # its position in the stream
         if replid is not None and base is not None:
@@ -62,6 +66,14 @@ class Stream:
     def lag_bytes(self) -> int | None:
         offset = self.offset
         return None if offset is None or self.acked is None else max(0, offset - self.acked)
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second over the last ticks."""
+        if len(self._course) < 2:
+            return 0.0
+        (begin, before), (end, after) = self._course[0], self._course[-1]
+        return (after - before) / max(end - begin, 0.001)
 
     @property
     def db(self) -> int | None:
@@ -114,7 +126,8 @@ class Stream:
 
     def tick(self, at: float) -> None:
         """Some time has passed; see Conversation.tick."""
-        if self._continued is not None and self._continued.is_measured(self.received, at):
+        self._course.append((at, self.received))
+        if self._continued is not None and self._continued.is_measured(self.received):
             self.begin()
         if self.has_begun and at - self._batch_at >= BATCH_SECONDS:
             self._batch_at = at
@@ -122,13 +135,13 @@ class Stream:
 
     # ---- what is told ----
 
-    def continues(self, previous: str | None, start: int, end: int, known_end: int | None) -> None:
+    def continues(self, previous: str | None, start: int, end: int, *, least: int, expected: int | None) -> None:
         """It is a partial resync, granted in bytes start <= i < end; begin() will tell it.
 
-        previous: the ID asked for, where another one was granted. known_end: the highest offset of the history that
-        was seen anywhere.
+        previous: the ID asked for, where another one was granted. least, expected: bytes that the replica certainly,
+        and probably, had missed.
         """
-        self._continued = _Continued(previous, start, end, known_end)
+        self._continued = _Continued(previous, start, end, least, expected)
 
     def begin(self, buffered: int = 0) -> None:
         """Tell that the stream has started, once; buffered: see events.StreamStarted."""
@@ -137,7 +150,6 @@ class Stream:
         self.has_begun = True
         continued = self._continued
         if continued is not None and self.base is not None and self.replid is not None:
-            known = 0 if continued.known_end is None else continued.known_end - self.base
             self._tell(
                 events.PartialResync(
                     start=continued.start,
@@ -145,7 +157,7 @@ class Stream:
                     replid=self.replid,
                     previous_replid=continued.previous,
                     offset=self.base,
-                    bytes_behind=max(known, continued.missed(self.received)),
+                    bytes_behind=continued.missed(self.received),
                 )
             )
         self._continued = None
@@ -217,44 +229,36 @@ class Stream:
 class _Continued:
     """A partial resync that is not told yet, for it is not known yet how much the replica had missed.
 
-    The master sends all of that at once, and then what is written to it now; nothing marks the border. It shows in
-    the rate: once it falls to less than half, the rest is taken for new writes, and as much of them for the time
-    before is taken off. Exact when the master pauses, an estimate under constant writes.
+    The master sends all of that at once, and then what is written to it now; nothing marks the border. If it pauses,
+    all until then counts, and that is exact. If it never does, new writes come all the time, as they did before: then
+    the time that the replica was away, at the rate of before, is the best estimate.
     """
 
     MAX_TICKS = 10
 
-    def __init__(self, previous: str | None, start: int, end: int, known_end: int | None) -> None:
+    def __init__(self, previous: str | None, start: int, end: int, least: int, expected: int | None) -> None:
+        """least: bytes that the replica certainly had missed. expected: by the rate of before, None if it is unknown."""
         self.previous = previous
         self.start = start
         self.end = end
-        self.known_end = known_end
         self.last_ack: events.Ack | None = None
-        self._ticks: list[tuple[float, int]] = []  # (time, received)
-        self._missed: int | None = None
+        self._least = least
+        self._expected = expected
+        self._ticks = 0
+        self._received = -1  # at the last tick
 
-    def is_measured(self, received: int, at: float) -> bool:
+    def is_measured(self, received: int) -> bool:
         """Called at each tick. The first one may come at once, so it decides nothing."""
-        ticks = self._ticks
-        ticks.append((at, received))
-        if len(ticks) < 2:
-            return False
-        (before, received_before), (now, _) = ticks[-2:]
-        rate = (received - received_before) / max(now - before, 0.001)
-        if len(ticks) > 2:
-            (earlier, received_earlier), _ = ticks[-3:-1]
-            falls = rate < (received_before - received_earlier) / max(before - earlier, 0.001) / 2
-        else:
-            falls = False
-        if rate and not falls and len(ticks) < self.MAX_TICKS:
-            return False
-        # the time before the first tick is of unknown length, a tick at the most; what came then counts whole
-        self._missed = max(0, received_before - round(rate * (before - ticks[0][0])))
-        return True
+        self._ticks += 1
+        pauses = received == self._received
+        self._received = received
+        return pauses or self._ticks == self.MAX_TICKS
 
     def missed(self, received: int) -> int:
         """Bytes that the replica had missed, as far as that is known."""
-        return received if self._missed is None else self._missed
+        if self._ticks == self.MAX_TICKS and self._expected is not None:
+            received = min(received, self._expected)
+        return max(self._least, received)
 
 
 def _decoded(command: bytearray) -> tuple[bytes, tuple[bytes, ...]]:

@@ -55,14 +55,18 @@ def bundled_server() -> Path | None:
 class Server:
     """One server process on a free loopback port, with a directory of its own that goes with it.
 
-    Raises EnvironmentFailure when it does not come up, with the last words of its log.
+    version: as the program says it, "Redis 7.0.15". DEBUG is allowed. Raises EnvironmentFailure when it does not come
+    up, with the last words of its log.
     """
 
     def __init__(self, program: Path, *options: str, name: str = "server") -> None:
         """options: as on a server's command line, in pairs: "repl-backlog-size", "1mb"."""
         self.program = program
         self.name = name
+        self.version = _version_of(program)
         self.options = options
+        if not self.version.startswith("Redis 6"):
+            self.options += ("enable-debug-command", "yes")  # older ones always have DEBUG
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._directory = tempfile.TemporaryDirectory(prefix=f"redis-tap-{name}-")
@@ -80,13 +84,6 @@ class Server:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
-
-    @property
-    def version(self) -> str:
-        """As the program says it: "Redis 7.0.15"."""
-        said = subprocess.run([self.program, "--version"], capture_output=True, text=True, check=True).stdout
-        found = re.search(r"(\w+) server v=([\d.]+)", said)
-        return f"{found[1]} {found[2]}" if found else said.strip()
 
     def start(self) -> Server:
         """Start it, and return once it answers."""
@@ -152,6 +149,15 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _version_of(program: Path) -> str:
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EnvironmentFailure(f"{program} does not run: {error}") from None
+    found = re.search(r"(\w+) server v=([\d.]+)", said)
+    return f"{found[1]} {found[2]}" if found else said.strip()
 
 
 def free_port() -> int:

@@ -29,7 +29,7 @@ def run(quick: bool, say: Say) -> Result:
     if scanner.COMPILED:
         rows["scanner, compiled"] = partial(measure, partial(scan, scanner.StreamScanner), streams, count)
     rows["scanner, not compiled"] = partial(measure, partial(scan, uncompiled_scanner()), streams, count)
-    sizes = ", ".join(f"{len(stream) / count:.0f}" for stream in streams.values())
+    sizes = " and ".join(f"{len(stream) / count:.0f}" for stream in streams.values())
     return Result(
         group="scanner",
         about=f"commands told apart and counted, {count} a round, fed in chunks of {CHUNK // 1024} KiB",
@@ -37,7 +37,7 @@ def run(quick: bool, say: Say) -> Result:
         rows=take_turns(rows, 2 if quick else 5, say),
         against=("hiredis",),
         notes=[
-            f"Bytes of a command on average: {sizes}. hiredis: Reader.feed and gets, which make objects of all "
+            f"A command has {sizes} bytes on average. hiredis: Reader.feed and gets, which make objects of all "
             "arguments; the scanner keeps counts and bytes by name.",
             *([] if scanner.COMPILED else ["The compiled scanner is left out: there was no C compiler when installing."]),
         ],

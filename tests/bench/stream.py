@@ -34,7 +34,8 @@ def run(quick: bool, say: Say) -> Result:
         rows = {name: partial(measure, peer, servers, count, log) for name, peer in present(*NAMES).items()}
         taken = take_turns(rows, 2 if quick else 5, say)
         version = servers.master.version
-        written_by = write_command(servers, count)[0]
+        program = benchmark_program(servers.master)
+        writer = program.name if program else "tests.bench.writer"
     return Result(
         group="stream",
         about=f"{count} pipelined SETs (16-byte keys, 64-byte values) until the replica is level",
@@ -42,7 +43,7 @@ def run(quick: bool, say: Say) -> Result:
         rows=taken,
         against=("direct", "haproxy"),
         notes=[
-            f"Master and replica: {version}; written by {Path(written_by).name}; {setups(*NAMES)}.",
+            f"Master and replica: {version}; written by {writer}; {setups(*NAMES)}.",
             *absent(*NAMES),
         ],
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.replication.lag import MAX_SAMPLES, LagClock
-from tap.replication.memory import Memory
+from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full
 from tap.replication.replies import ReplyReader
@@ -202,7 +202,7 @@ def test_reasons_from_the_wire_alone() -> None:
     )
     assert why(A, 102, A, 100)[0] == "offset_ahead_of_master"
     assert "until now" in why(B, 1, A, 0)[1]
-    memory.left("r:1", B, 50)
+    memory.left("r:1", Past(B, 50, 0.0, 0.0))
     code, text = why(B, 51, A, 0)
     assert code == "replication_id_unknown"
     assert "restarted" in text

@@ -1,0 +1,214 @@
+"""The story of `redis-tap demo`, for somebody who has never seen replication from inside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from rich.console import Console, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from tap.bus import Told
+from tap.console.sentences import sentence
+from tap.replication import events
+from tap.replication.events import Event
+from tap.servers.embedded import Server
+from tap.tap import Tap
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+E = TypeVar("E", bound=Event)
+WITHIN = 15.0  # seconds; each step takes one or two
+
+
+async def tell(tap: Tap, master: Server, replica: Server, to_master: Redis, backlog: int) -> bool:
+    """Tell the story; the replica is started in it. Returns whether both data sets were equal in the end.
+
+    backlog: the master's repl-backlog-size, bytes.
+    """
+    return await _Story(tap, master, replica, to_master, backlog).tell()
+
+
+class _Story:
+    def __init__(self, tap: Tap, master: Server, replica: Server, to_master: Redis, backlog: int) -> None:
+        self._tap = tap
+        self._master = master
+        self._replica = replica
+        self._to_master = to_master
+        self._backlog = backlog
+        self._console = Console(highlight=False)
+        self._told: list[Told] = []
+        self._news = asyncio.Event()
+        self._written = 0
+
+    async def tell(self) -> bool:
+        unsubscribe = self._tap.bus.subscribe(self._hear)
+        self._introduction()
+        await self._full_resync()
+        await self._writes()
+        await self._partial_resync()
+        await self._lost_backlog()
+        unsubscribe()
+        return await self._comparison()
+
+    def _hear(self, told: Told) -> None:
+        self._told.append(told)
+        self._news.set()
+        event = told.event
+        if isinstance(event, events.FullResync):
+            self._show(f"[bold green]FULL RESYNC[/], the stream will go on at offset {event.offset}")
+            reason = Panel(event.reason.text, title=f"why? {event.reason.code}", title_align="left", border_style="green")
+            self._show(reason)
+            return
+        said = sentence(event)
+        if said is not None:
+            self._show(Text(said, style="bold green" if isinstance(event, events.PartialResync) else ""))
+
+    def _show(self, what: RenderableType) -> None:
+        line = Table.grid(padding=(0, 1))
+        line.add_row("[cyan]   tap │", what)
+        self._console.print(line)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text)
+
+    def _chapter(self, number: int, title: str) -> None:
+        self._console.print()
+        self._console.rule(f"[bold]{number}. {title}", align="left")
+
+    def _introduction(self) -> None:
+        self._console.print(
+            Panel(
+                f"replica  ⇄  redis-tap 127.0.0.1:{self._tap.port}  ⇄  master 127.0.0.1:{self._master.port}\n\n"
+                f"Two {self._master.version} servers of our own. The replica believes that the tap is its master; the "
+                "tap passes every byte on and tells what it sees, in the lines that start with [cyan]tap │[/cyan].",
+                title="redis-tap demo",
+                title_align="left",
+            )
+        )
+
+    async def _full_resync(self) -> None:
+        self._chapter(1, "A replica joins: full resync")
+        self._say(
+            "The replica introduces itself and asks to follow (PSYNC). It has nothing yet, so the master sends a "
+            "snapshot of everything, the RDB, and from then on every write: the stream."
+        )
+        for number in range(200):
+            await self._to_master.set(f"user:{number}", f"name {number}")
+        started = self._next(events.StreamStarted)
+        await asyncio.to_thread(self._replica.start)
+        await started
+        await self._level()
+
+    async def _writes(self) -> None:
+        self._chapter(2, "Writes flow")
+        self._say(
+            "Each byte of the stream has a number, the replication offset. The replica reports once a second how far it "
+            "has come (ACK); what is missing to the master's offset is its lag."
+        )
+        await self._write(2000)
+        await self._level()
+        acks = [told.event for told in self._told if isinstance(told.event, events.Ack)]
+        table = Table("", "replication offset", box=None, pad_edge=False)
+        table.add_row("master", str(await self._master_offset()))
+        table.add_row("tap", str(self._offset()))
+        table.add_row("replica", f"{acks[-1].offset} (its last ACK)")
+        self._console.print(table)
+
+    async def _partial_resync(self) -> None:
+        self._chapter(3, "The tap cuts the link: partial resync")
+        self._say(
+            "The replica comes back and names the history it follows and the next offset it needs. The master keeps the "
+            f"last {self._backlog // 1024} KB of its stream, the backlog. What the replica missed is still in it, so it "
+            "gets just those bytes and no snapshot."
+        )
+        resumed = self._next(events.PartialResync)
+        for link in self._tap.links:
+            link.close()
+        await self._write(100)
+        await resumed
+        await self._level()
+
+    async def _lost_backlog(self) -> None:
+        self._chapter(4, "A longer cut: the backlog is overrun")
+        missed = 4 * self._backlog
+        self._say(
+            f"Now nobody gets through while {missed // 1024} KB are written, four times what the backlog holds. When the "
+            "replica returns, the bytes it needs are gone, and only a snapshot helps."
+        )
+        listener = self._tap.listeners[0]
+        await listener.close(0.5)
+        before = await self._master_offset()
+        while await self._master_offset() < before + missed:
+            await self._write(200)
+        started = self._next(events.StreamStarted)
+        await listener.open()
+        await started
+        await self._level()
+
+    async def _comparison(self) -> bool:
+        self._chapter(5, "Are both data sets equal?")
+        table = Table("", "keys", "digest of all data", box=None, pad_edge=False)
+        digests = []
+        async with type(self._to_master)(port=self._replica.port) as to_replica:
+            for name, client in (("master", self._to_master), ("replica", to_replica)):
+                digests.append(bytes(await client.execute_command("DEBUG", "DIGEST")).decode())
+                table.add_row(name, str(await client.dbsize()), digests[-1])
+        equal = digests[0] == digests[1]
+        self._console.print(table)
+        verdict = "[bold green]Equal." if equal else "[bold red]Different: this is a bug, please report it."
+        self._console.print(f"{verdict}[/] {self._written} writes and two cuts; one was repaired without a snapshot.")
+        self._console.print("\nOn a pair of your own:  redis-tap run --master HOST:PORT")
+        return equal
+
+    # ---- doing, and waiting ----
+
+    async def _write(self, count: int) -> None:
+        async with self._to_master.pipeline(transaction=False) as pipeline:
+            for _ in range(count):
+                self._written += 1
+                pipeline.set(f"user:{self._written % 1000}", f"name {self._written}")
+                if self._written % 10 == 0:
+                    pipeline.incr("logins")
+            await pipeline.execute()
+
+    def _next(self, kind: type[E]) -> Awaitable[E]:
+        """The first event of that kind from now on; ask before doing what brings it."""
+        seen = len(self._told)
+
+        async def come() -> E:
+            while True:
+                for told in self._told[seen:]:
+                    if isinstance(told.event, kind):
+                        return told.event
+                self._news.clear()
+                await self._news.wait()
+
+        return asyncio.wait_for(come(), WITHIN)
+
+    async def _level(self) -> None:
+        """Wait until the replica has acknowledged all that the master wrote."""
+
+        async def reached() -> bool:
+            offset = await self._master_offset()
+            acks = [told.event.offset for told in self._told if isinstance(told.event, events.Ack)]
+            return bool(acks) and acks[-1] == offset == self._offset()
+
+        await _until(reached)
+
+    async def _master_offset(self) -> int:
+        return int((await self._to_master.info("replication"))["master_repl_offset"])
+
+    def _offset(self) -> int | None:
+        links = self._tap.links
+        return links[-1].conversation.offset if links else None
+
+
+async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(WITHIN):
+        while not await condition():
+            await asyncio.sleep(0.05)
