@@ -58,18 +58,21 @@ class Row:
     total: int = 0
     rdb_received: int = 0
     rdb_size: int | None = None
-    rates: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    rate: float = 0.0
+    rates: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))  # of the stream: an RDB would dwarf it
     gone_since: float | None = None
     resyncs: Counter[str] = field(default_factory=Counter)
-    _seen: int = 0
-    _sampled_at: float = 0.0
+    _stream_total: int = 0
+    _seen: int = 0  # of the connection it has now
+    _stream_seen: int = 0
+    _sampled: tuple[float, int, int] | None = None
 
     def take(self, link: Link) -> None:
         """The figures of the connection it has now."""
         conversation = link.conversation
         if link.number != self.connection:
             self.connection = link.number
-            self._seen = 0
+            self._seen = self._stream_seen = 0
         self.gone_since = None
         self.phase = conversation.phase.value
         self.replid = conversation.replid
@@ -84,18 +87,19 @@ class Row:
             self.rdb_received = rdb.received
             self.rdb_size = rdb.size
         received = conversation.from_master + (channel.from_master if channel is not None else 0)
+        streamed = 0 if conversation.stream is None else conversation.stream.received
         self.total += max(0, received - self._seen)
-        self._seen = received
+        self._stream_total += max(0, streamed - self._stream_seen)
+        self._seen, self._stream_seen = received, streamed
 
-    def sample(self, now: float, before: int) -> None:
-        """Close a second: what has passed since the total was *before*."""
-        elapsed = now - self._sampled_at if self._sampled_at else SAMPLE_SECONDS
-        self.rates.append((self.total - before) / max(elapsed, 0.001))
-        self._sampled_at = now
-
-    @property
-    def rate(self) -> float:
-        return self.rates[-1] if self.rates else 0.0
+    def sample(self, now: float) -> None:
+        """Another second is over."""
+        if self._sampled is not None:
+            at, total, stream_total = self._sampled
+            elapsed = max(now - at, 0.001)
+            self.rate = (self.total - total) / elapsed
+            self.rates.append((self._stream_total - stream_total) / elapsed)
+        self._sampled = now, self.total, self._stream_total
 
 
 class LiveView:
@@ -105,7 +109,6 @@ class LiveView:
         self._tap = tap
         self._console = console or Console()
         self._rows: dict[tuple[str, str], Row] = {}
-        self._totals: dict[tuple[str, str], int] = {}
         self._by_count: Counter[str] = Counter()
         self._by_bytes: Counter[str] = Counter()
         self._ordinary = 0
@@ -169,9 +172,8 @@ class LiveView:
         for key in [key for key, row in self._rows.items() if row.gone_since and now - row.gone_since > GONE_SECONDS]:
             del self._rows[key]
         if now - self._sampled >= SAMPLE_SECONDS * 0.9:
-            for key, row in self._rows.items():
-                row.sample(now, self._totals.get(key, 0))
-            self._totals = {key: row.total for key, row in self._rows.items()}
+            for row in self._rows.values():
+                row.sample(now)
             self._sampled = now
 
     def _row(self, link: str, replica: str) -> Row:

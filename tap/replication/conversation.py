@@ -11,6 +11,7 @@ replica's side, syncCommand and replconfCommand for the master's.
 from __future__ import annotations
 
 import enum
+import re
 from collections import deque
 from collections.abc import Callable
 
@@ -53,6 +54,8 @@ NEXT = {
 
 # What may be said on a connection before it asks to replicate. Another request makes it an ordinary one.
 SET_UP = frozenset({b"PING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF", b"PSYNC", b"SYNC"})
+
+_ACK = re.compile(rb"\*3\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$(\d{1,2})\r\n(\d{1,19})\r\n")
 
 MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
 
@@ -424,9 +427,17 @@ class Conversation:
 
     def receive_from_replica(self, data: bytes | memoryview, at: float = 0.0) -> None:
         """Take the replica's next bytes, as receive_from_master."""
+        start = self.from_replica
         self.from_replica += len(data)
         if not self._reading_replica:
             return
+        if self.stream is not None and self._requests.position == start:
+            # What comes all the time from here on, as WAIT makes it by the thousand: one ACK in one piece.
+            ack = _ACK.fullmatch(data)
+            if ack is not None and len(ack[2]) == int(ack[1]):
+                self._requests.skip(len(data))
+                self._acknowledged(int(ack[2]), None, start, self.from_replica, at)
+                return
         self._requests.feed(data)
         try:
             while self._reading_replica and (item := self._requests.next()) is not None:
@@ -453,7 +464,7 @@ class Conversation:
     def _requested(self, request: Request, at: float) -> None:
         name = request.name
         if name == b"REPLCONF" and len(request.args) > 2 and request.args[1].upper() in (b"ACK", b"GETACK"):
-            self._acknowledged(request, at)
+            self._maybe_acknowledged(request, at)
             return
         if self._phase not in (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING):
             return  # servers ignore it, or end the connection (6.2: answer into the stream, which then shows)
@@ -555,18 +566,20 @@ class Conversation:
             events.Identified(start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=_ROLES[Role.ORDINARY])
         )
 
-    def _acknowledged(self, request: Request, at: float) -> None:
-        if request.args[1].upper() != b"ACK" or not request.args[2].isdigit():
-            return
+    def _maybe_acknowledged(self, request: Request, at: float) -> None:
+        """REPLCONF ACK <offset> [FACK <offset>], or GETACK, which says nothing here."""
+        words = request.args
+        if words[1].upper() == b"ACK" and words[2].isdigit():
+            with_fsynced = len(words) > 4 and words[3].upper() == b"FACK" and words[4].isdigit()
+            fsynced = int(words[4]) if with_fsynced else None
+            self._acknowledged(int(words[2]), fsynced, request.start, request.end, at)
+
+    def _acknowledged(self, offset: int, fsynced: int | None, start: int, end: int, at: float) -> None:
         if self._rdb_channel is not None:
             self._rdb_channel._finish_if_complete()
         self._finish_if_complete()
-        if self.stream is None:
-            return
-        fsynced = None
-        if len(request.args) > 4 and request.args[3].upper() == b"FACK" and request.args[4].isdigit():
-            fsynced = int(request.args[4])
-        self.stream.acknowledge(int(request.args[2]), fsynced, request.start, request.end, at)
+        if self.stream is not None:
+            self.stream.acknowledge(offset, fsynced, start, end, at)
 
     # ---- time and end ----
 

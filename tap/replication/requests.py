@@ -49,7 +49,7 @@ class Nonsense:
 class RequestReader:
     """Cuts the replica's bytes into requests, however they were cut before.
 
-    position: of the first byte not yet part of a returned item.
+    position: of the first byte not yet part of a returned item: of all that was fed, between two requests.
     """
 
     def __init__(self) -> None:
@@ -60,6 +60,11 @@ class RequestReader:
 
     def feed(self, data: bytes | memoryview) -> None:
         self._buffer += data
+
+    def skip(self, size: int) -> None:
+        """Bytes that somebody else has read; only between two requests, when position is that of the first of them."""
+        self.position += size
+        self._after_newline = False
 
     def next(self) -> Request | Newline | Nonsense | None:
         """The next item, None if it is not whole yet. After a Nonsense, do not ask again."""

@@ -184,6 +184,8 @@ class StreamScanner:
                 return db if db >= 0 else None
         return self._first_db if self._first_db >= 0 and position >= self._selects_begin else None
 
+    @cython.boundscheck(False)
+    @cython.wraparound(False)
     @cython.locals(
         view="const unsigned char[::1]",
         i=cython.Py_ssize_t,
@@ -195,6 +197,7 @@ class StreamScanner:
         number=cython.longlong,
         digits=cython.int,
         base=cython.longlong,
+        key=cython.ulonglong,
     )
     def feed(self, data: bytes | memoryview) -> None:
         """Take the next bytes, however cut. Never raises on what they say: see broken."""
@@ -223,6 +226,72 @@ class StreamScanner:
                 if self._left == 0:
                     state = BODY_CR
                 continue
+            # Two straight lines through what is regular and whole in this chunk; the bytes of all else go one by one.
+            # First, an argument after the name, head and body.
+            if (
+                cython.compiled
+                and state == DOLLAR
+                and self._argument
+                and view[i] == 36
+                and not (self._argument == 1 and self._key == SELECT)
+            ):
+                j = i + 1
+                number = 0
+                while j < n and j < i + 11 and 48 <= view[j] <= 57:
+                    number = number * 10 + (view[j] - 48)
+                    j += 1
+                if (
+                    j > i + 1
+                    and (view[i + 1] != 48 or j == i + 2)
+                    and j + number + 4 <= n
+                    and view[j] == 13
+                    and view[j + 1] == 10
+                    and view[j + 2 + number] == 13
+                    and view[j + 3 + number] == 10
+                ):
+                    i = j + number + 4
+                    self._argument += 1
+                    self._args_left -= 1
+                    if self._args_left == 0:
+                        self._end_command(base + i)
+                        state = BOUNDARY
+                    continue
+            # Second, the head of a command with its name: *<digit>\r\n$<digit>\r\n<name>\r\n.
+            if (
+                cython.compiled
+                and state == BOUNDARY
+                and i + 18 <= n
+                and view[i] == 42
+                and 49 <= view[i + 1] <= 57
+                and view[i + 2] == 13
+                and view[i + 3] == 10
+                and view[i + 4] == 36
+                and 49 <= view[i + 5] <= 56
+                and view[i + 6] == 13
+                and view[i + 7] == 10
+            ):
+                take = view[i + 5] - 48
+                if view[i + 8 + take] == 13 and view[i + 9 + take] == 10:
+                    self._begin = base + i
+                    self._args_left = view[i + 1] - 49
+                    self._argument = 1
+                    self._name_length = take
+                    self._selected = -1
+                    self._key2 = 0
+                    key = 0
+                    for j in range(take):
+                        c = view[i + 8 + j]
+                        if 97 <= c <= 122:
+                            c -= 32
+                        self._name[j] = c
+                        key = key << 8 | c
+                    self._key = key
+                    i += 10 + take
+                    if self._args_left == 0:
+                        self._end_command(base + i)
+                    else:
+                        state = DOLLAR
+                    continue
             if state == NAME and self._left == 0:
                 state = BODY_CR
             c = view[i]

@@ -14,7 +14,10 @@ from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
 
 MAX_COMMAND = 16 * 2**20  # bytes of one command that are collected to tell it whole
-BATCH_SECONDS = 1.0  # at most one Commands event in this time, but for those that an acknowledgement brings
+# A batch of commands is told with an acknowledgement, which comes once a second; but not with each of the thousands
+# that a client's WAIT can bring, and without one in time not later than this.
+ACK_BATCH_SECONDS = 0.5
+BATCH_SECONDS = 1.0
 
 RATE_TICKS = 20  # over which the rate is taken: about two seconds
 
@@ -50,7 +53,7 @@ class Stream:
         self._scanner = StreamScanner(db, keep_ends=every_command)
         self._lag = LagClock()
         self._continued: _Continued | None = None
-        self._batch_at = 0.0
+        self._batch_at = float("-inf")
         self._course: deque[tuple[float, int]] = deque(maxlen=RATE_TICKS)  # (time, received) at the last ticks
         self._unread = bytearray()  # the beginning of a command that is not whole yet
         self._unread_start = 0  # its position in the stream
@@ -107,8 +110,9 @@ class Stream:
         """The replica has applied the stream up to *offset*, said in bytes start <= i < end of its direction."""
         if self._continued is None:
             self.begin()
-            self.tell_batch()
-            self._batch_at = at
+            if at - self._batch_at >= ACK_BATCH_SECONDS:
+                self._batch_at = at
+                self.tell_batch()
         self.acked = offset
         self.lag_seconds = None if self.base is None else self._lag.acked(offset - self.base, at)
         ack = events.Ack(

@@ -1,0 +1,196 @@
+"""What a person reads: figures, sentences, lines, and the live view at two sizes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+
+import pytest
+from rich.console import Console
+
+from tap import Address, Config, LinkConfig
+from tap.bus import Told
+from tap.console.figures import seconds, size, sparkline
+from tap.console.lines import json_lines, log_line, log_lines
+from tap.console.live import LiveView, Row
+from tap.console.sentences import sentence
+from tap.replication import events
+from tap.replication.events import Event, Reason, Role, Side, Transfer
+from tests.support import WITHIN, TapThread, wait_until
+
+ID = "8371a4ee67df5dfc0e22c0d4ab19dcd9e6a2b0c1"
+FULL = events.FullResync(start=0, end=9, replid=ID, offset=7, reason=Reason(code="first_sync", text="it is new"))
+COMMANDS = events.Commands(
+    start=0,
+    end=100,
+    offset=107,
+    count=4,
+    bytes=100,
+    by_name={"SET": events.Share(count=3, bytes=80), "PING": events.Share(count=1, bytes=20)},
+    db=0,
+    in_transaction=False,
+)
+
+
+def told(event: Event) -> Told:
+    return Told(1_790_000_000.25, "main", 3, "10.0.0.7:6379", event)
+
+
+def test_figures() -> None:
+    assert [size(n) for n in (0, 1023, 1536, 5 * 2**30)] == ["0 B", "1023 B", "1.5 KB", "5.0 GB"]
+    assert [seconds(s) for s in (0.00042, 0.5, 59.9, 75, 7260)] == [
+        "0.4 ms",
+        "0.5 s",
+        "59.9 s",
+        "1 min 15 s",
+        "2 h 1 min",
+    ]
+    assert sparkline([0, 1, 4, 8], 3) == "▁▄█"
+    assert sparkline([0, 0], 10) == "▁▁"
+    assert sparkline([], 10) == ""
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (FULL, "FULL RESYNC, 8371a4ee… at offset 7. Why: first_sync: it is new"),
+        (
+            events.PartialResync(start=0, end=1, replid=ID, previous_replid="b" * 40, offset=5, bytes_behind=9),
+            "partial resync: goes on with 8371a4ee… (until now bbbbbbbb…) after offset 5, 9 bytes behind",
+        ),
+        (
+            events.RdbFinished(start=0, end=1, transfer=Transfer.DISK, bytes=2**20, seconds=0.5),
+            "RDB through: 1.0 MB in 0.5 s, 2.0 MB/s",
+        ),
+        (
+            events.Opaque(start=12, end=12, side=Side.MASTER, reason="nonsense"),
+            "no longer understood: byte 12 from the master: nonsense. Bytes still flow",
+        ),
+        (
+            events.Handshake(start=0, end=1, request=("AUTH", "***"), reply="-WRONGPASS no"),
+            "AUTH ***: the master answered -WRONGPASS no",
+        ),
+        (events.Handshake(start=0, end=1, request=("PING",), reply="+PONG"), None),
+        (
+            events.Command(
+                start=0, end=1, offset=50, db=0, name="SET", args=(b"k", b"a b", b"\x00"), in_transaction=False
+            ),
+            '50 db0 SET k "a b" "\\x00"',
+        ),
+        (COMMANDS, None),
+    ],
+)
+def test_an_event_in_words(event: Event, words: str | None) -> None:
+    assert sentence(event) == words
+
+
+def test_a_line_of_the_log_names_time_link_and_replica() -> None:
+    line = log_line(told(FULL))
+    assert line is not None
+    at, where, replica, *_ = line.split()
+    assert at.startswith("2026-09-")
+    assert (where, replica) == ("main/3", "10.0.0.7:6379")
+    assert log_line(told(COMMANDS)) is None
+
+
+def test_json_lines_are_flat_objects() -> None:
+    out = io.StringIO()
+    lines = json_lines(out)
+    lines(told(FULL))
+    lines(told(COMMANDS))
+    lines(told(events.Command(start=0, end=1, offset=1, db=None, name="SET", args=(b"\xff",), in_transaction=False)))
+    lines.close()
+    full, commands, command = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert full["event"] == "full_resync"
+    assert full["reason"] == {"code": "first_sync", "text": "it is new"}
+    assert (full["time"], full["link"], full["connection"]) == (1_790_000_000.25, "main", 3)
+    assert commands["by_name"]["SET"] == {"count": 3, "bytes": 80}
+    assert command["args"] == [{"b64": "/w=="}]
+
+
+def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as reader:
+        with os.fdopen(writing, "w") as out:
+            lines = log_lines(out)
+            for _ in range(100_000):
+                lines(told(FULL))  # returns at once, though the pipe is full
+            got: list[str] = []
+            thread = threading.Thread(target=lambda: got.extend(iter(reader.readline, "")), daemon=True)
+            thread.start()
+            wait_until(lambda: got and "lines were lost" in got[-1])
+            lines.close()
+        thread.join(WITHIN)
+    assert len(got) < 100_000
+
+
+def test_a_reader_that_has_gone_ends_nothing() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    out = os.fdopen(writing, "w")
+    lines = log_lines(out)
+    lines(told(FULL))
+    lines.close()
+    lines(told(FULL))
+    with pytest.raises(BrokenPipeError):
+        out.close()
+
+
+def frame(view: LiveView, width: int, height: int) -> list[str]:
+    console = Console(width=width, height=height, file=io.StringIO(), record=True, color_system=None)
+    console.print(view.render(width, height))
+    return console.export_text().splitlines()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 30), (200, 60), (60, 12)])
+def test_the_live_view_fits_its_terminal(width: int, height: int) -> None:
+    with TapThread(Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),))) as tap:
+        view = LiveView(tap.tap, Console(width=width, height=height, file=io.StringIO()))
+        for count in (0, 1, 3, 40):
+            for number in range(count):
+                row = view._row("main", f"10.0.0.{number}:6379")
+                row.phase, row.replid, row.offset, row.lag_bytes, row.lag_seconds = "stream", ID, 10**12, 10**6, 0.25
+                row.rates.extend(range(500))
+            view(told(COMMANDS))
+            for _ in range(50):
+                view(told(FULL))
+            lines = frame(view, width, height)
+            assert len(lines) <= height
+            assert max(len(line) for line in lines) <= width
+            text = "\n".join(lines)
+            if height >= 24:
+                assert "first_sync" in text
+            if 0 < count < 40 and height >= 24:
+                assert "SET" in text
+                assert "█" in text
+                assert str(10**12) in text
+                assert ID[:13] in text
+
+
+def test_the_live_view_shows_an_rdb_on_its_way() -> None:
+    with TapThread(Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),))) as tap:
+        view = LiveView(tap.tap, Console(width=80, height=24, file=io.StringIO()))
+        row: Row = view._row("main", "10.0.0.7:6379")
+        row.phase, row.rdb_received, row.rdb_size, row.rate = "rdb", 50 * 2**20, 200 * 2**20, 10 * 2**20
+        assert "RDB 25% of 200.0 MB, 15.0 s left" in "\n".join(frame(view, 80, 24))
+        row.rdb_size = None
+        assert "RDB 50.0 MB, size unknown" in "\n".join(frame(view, 80, 24))
+
+
+def test_every_event_can_be_told() -> None:
+    """No sentence fails on a field that is None."""
+    closed = events.LinkClosed(
+        by=Side.MASTER, how="refused", text="no", phase="connect", offset=None, bytes_from_master=0, bytes_from_replica=0
+    )
+    for event in [
+        closed,
+        events.FullResync(start=0, end=0, replid=None, offset=None, reason=Reason(code="legacy_sync", text="x")),
+        events.StreamStarted(start=0, end=0, replid=None, offset=None, db=None, buffered=5),
+        events.RdbStarted(start=0, end=0, transfer=Transfer.DISKLESS, size=None),
+        events.Identified(start=0, end=0, role=Role.RDB_CLIENT, replica="x", text="a client"),
+        events.PsyncRequested(start=0, end=0, replid=None, offset=-1),
+        events.SyncRequested(start=0, end=0, inline=True),
+    ]:
+        assert sentence(event)
