@@ -73,7 +73,10 @@ class LinkConfig:
         name, equals, route = text.partition("=")
         listen, arrow, master = route.partition("->")
         if not equals or not arrow:
-            raise ConfigError(f"{text!r} is no link: write NAME=LISTEN->MASTER, as orders=127.0.0.1:6400->10.0.0.5:6379")
+            raise ConfigError(
+                f"{text!r} is no link: write 'NAME=LISTEN->MASTER', as 'orders=127.0.0.1:6400->10.0.0.5:6379', in "
+                "quotes: the shell takes > for itself"
+            )
         return cls(name=_link_name(name), listen=_listen(listen), master=_master(master))
 
 

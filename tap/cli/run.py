@@ -26,7 +26,7 @@ def run(
     ] = None,
     link: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=LISTEN->MASTER", help="One of many links. May be repeated."),
+        typer.Option(metavar="NAME=LISTEN->MASTER", help="One of many links, in quotes. May be repeated."),
     ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Links and options from a file.")] = None,
     ui: Annotated[

@@ -1,0 +1,209 @@
+"""The command as a user types it: what it prints, where, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tap import __version__
+from tests.support import WITHIN, Servers, client, follow, is_up, level, programs, wait_until
+
+TAP = [sys.executable, "-m", "tap"]
+
+
+def tap(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    return subprocess.run([*TAP, *arguments], capture_output=True, text=True, timeout=60, check=False, env=environment)
+
+
+@contextlib.contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A tap that runs, and the port of its first link."""
+    process = subprocess.Popen([*TAP, "run", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        found = re.search(r"listening on \S+:(\d+)", process.stderr.readline())
+        assert found
+        yield process, int(found[1])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_version_says_whether_the_scanners_are_compiled() -> None:
+    said = tap("--version")
+    assert re.fullmatch(rf"redis-tap {re.escape(__version__)} \(scanners (not )?compiled\)\n", said.stdout)
+
+
+def test_help_names_every_option() -> None:
+    said = tap("run", "--help").stdout
+    for option in ("--master", "--listen", "--link", "--config", "--ui", "--commands", "--duration"):
+        assert option in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run"], 2, "no link: give --master HOST:PORT"),
+        (["run", "--master", "here:port"], 2, "'here:port' is no address: 'port' is no port"),
+        (["run", "--master", "1:2:3"], 2, "an IPv6 address is written [1:2:3]:PORT"),
+        (["run", "--master", "h:1", "--listen", "h:70000"], 2, "'70000' is no port"),
+        (["run", "--listen", "h:1"], 2, "--master HOST:PORT says to which master"),
+        (["run", "--link", "a=b"], 2, "write 'NAME=LISTEN->MASTER', as"),
+        (["run", "--link", "a=:1->h:1", "--link", "a=:2->h:2"], 2, "two links are named 'a'"),
+        (["run", "--link", "a=:1->h:1", "--link", "b=:1->h:2"], 2, "two links listen on 127.0.0.1:1"),
+        (["run", "--master", "h:1", "--duration", "soon"], 2, "'soon' is no duration"),
+        (["run", "--master", "h:1", "--speed", "9"], 2, "--speed"),
+        (["run", "--master", "h:1", "--ui", "tv"], 2, "'tv' is not one of"),
+        (["run", "--config", "/nowhere.toml"], 2, "/nowhere.toml: No such file or directory"),
+        (["fly"], 2, "fly"),
+        (["run", "--master", "h:1", "--listen", "192.0.2.1:9999"], 3, "cannot listen on 192.0.2.1:9999"),
+        (["run", "--master", "h:1", "--listen", "no.such.host.invalid:1"], 3, "cannot listen on no.such.host.invalid:1"),
+    ],
+)
+def test_mistakes_get_a_clear_line_and_an_exit_code(arguments: list[str], code: int, words: str) -> None:
+    said = tap(*arguments)
+    assert said.returncode == code
+    assert said.stdout == ""
+    assert words in " ".join(said.stderr.replace("│", " ").split())
+    assert "Traceback" not in said.stderr
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = tap("run", "--master", "127.0.0.1:1", "--listen", f"127.0.0.1:{port}")
+    assert said.returncode == 3
+    assert said.stderr == f"redis-tap: link main: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", "line 3: unknown key 'links.a.listne'; known: master, listen."),
+        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", " Did you mean 'listen'?"),
+        ("[links.a]\nlisten = ':1'\n", "line 1: 'links.a.master' is missing"),
+        ("[links.a]\nmaster = 'h:x'\n", "line 2: links.a.master: 'h:x' is no address"),
+        ("ui = 'tv'\n[links.a]\nmaster = 'h:1'\n", "line 1: ui: input should be 'auto', 'live'"),
+        ("duration = 'soon'\n[links.a]\nmaster = 'h:1'\n", "line 1: duration: 'soon' is no duration"),
+        ("[links.a]\nmaster = \n", "Invalid value (at line 2, column 10)"),
+        ("[links]\n", "no link: give"),
+        ("", "'links' is missing"),
+    ],
+)  # fmt: skip
+def test_a_broken_config_file_is_located(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "tap.toml"
+    path.write_text(text)
+    said = tap("run", "--config", str(path))
+    assert said.returncode == 2
+    assert said.stderr.startswith(f"redis-tap: {path}")
+    assert words in said.stderr
+    assert said.stderr.count("\n") == 1
+
+
+def test_a_config_file_is_obeyed_and_flags_win(tmp_path: Path) -> None:
+    path = tmp_path / "tap.toml"
+    path.write_text(
+        "ui = 'log'\nduration = '1h'\n[links.orders]\nmaster = '127.0.0.1:1'\n[links.sessions]\nmaster = '/tmp/x'\n"
+    )
+    began = time.monotonic()
+    said = tap("run", "--config", str(path), "--duration", "300ms", "--ui", "json")
+    assert said.returncode == 0
+    assert time.monotonic() - began < 10
+    assert re.search(
+        r"link orders: listening on 127.0.0.1:\d+, master 127.0.0.1:1; on the replica: REPLICAOF", said.stderr
+    )
+    assert "link sessions: " in said.stderr
+    assert said.stdout == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly_within_a_second(servers: Servers, any_server: str, number: signal.Signals) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with running("--master", f"127.0.0.1:{master.port}", "--ui", "json") as (process, port):
+        follow(replica, port)
+        wait_until(lambda: is_up(replica))
+        began = time.monotonic()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=WITHIN)
+        assert time.monotonic() - began < 1.5
+        assert process.returncode == 0
+        assert json.loads(out.splitlines()[-1])["event"] == "link_closed"
+        assert err == ""
+
+
+def test_the_json_of_a_first_sync(servers: Servers, server_name: str) -> None:
+    """Nothing but JSON lines on stdout, each with event, time and link; the story in its order."""
+    master = servers.start(server_name)
+    with running("--master", f"127.0.0.1:{master.port}", "--ui", "json", "--commands") as (process, port):
+        began = time.time()
+        replica = servers.start(server_name, "replicaof", f"127.0.0.1 {port}")
+        wait_until(lambda: is_up(replica))
+        client(master).set("key", "value")
+        offset = level(master, replica)
+        wait_until(lambda: client(master).info("replication")["slave0"]["offset"] == offset)
+        time.sleep(1.2)  # one more batch and acknowledgement
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=WITHIN)
+    lines = [json.loads(line) for line in out.splitlines()]
+    for line in lines:
+        assert {"event", "time", "link", "connection", "replica"} <= line.keys()
+        assert line["link"] == "main"
+        assert began - 1 < line["time"] < time.time() + 1
+    main = [line for line in lines if line["connection"] == 1]
+    order = list(dict.fromkeys(line["event"] for line in main))
+    expected = "link_opened handshake psync_requested full_resync rdb_started rdb_finished stream_started"
+    assert [kind for kind in order if kind in expected.split()] == expected.split()
+    one = {line["event"]: line for line in main}
+    assert (one["psync_requested"]["replid"], one["psync_requested"]["offset"]) == (None, -1)
+    assert one["full_resync"]["replid"] == client(master).info("replication")["master_replid"]
+    assert one["full_resync"]["reason"]["code"] == "first_sync"
+    assert one["ack"]["offset"] == one["commands"]["offset"] == offset
+    assert one["ack"]["lag_bytes"] == 0
+    assert one["ack"]["lag_seconds"] >= 0
+    assert {"count", "bytes", "by_name", "db"} <= one["commands"].keys()
+    written = next(line for line in main if line["event"] == "command" and line["name"] == "SET")
+    assert (written["args"][:2], written["db"]) == (["key", "value"], 0)
+
+
+def test_the_log_of_a_cut_link(servers: Servers, any_server: str) -> None:
+    master = servers.start(any_server)
+    with running("--master", f"127.0.0.1:{master.port}", "--ui", "log") as (process, port):
+        replica = servers.start(any_server, "replicaof", f"127.0.0.1 {port}")
+        wait_until(lambda: is_up(replica))
+        client(master).execute_command("CLIENT", "KILL", "TYPE", "replica")
+        wait_until(lambda: client(master).info("stats")["sync_partial_ok"] == 1)
+        level(master, replica)
+        time.sleep(0.5)  # the partial resync is told a few ticks later
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=WITHIN)
+    assert re.search(
+        rf"^\S+ main/\d+ 127.0.0.1:{replica.port} FULL RESYNC, \w{{8}}… at offset \d+. Why: first_sync: ",
+        out,
+        re.MULTILINE,
+    )
+    assert re.search(r" closed by the master in phase (stream|loading) at offset \d+ ", out)
+    assert re.search(r" partial resync: goes on with \w{8}… after offset \d+, \d+ bytes behind$", out, re.MULTILINE)
+
+
+def test_the_demo_tells_its_story_in_time() -> None:
+    if not programs():
+        pytest.skip("no server at hand")
+    began = time.monotonic()
+    said = tap("demo")
+    assert said.returncode == 0, said.stderr
+    assert time.monotonic() - began < 30
+    for words in ("FULL RESYNC", "first_sync", "partial resync", "offset_out_of_backlog", "repl-backlog-size", "Equal."):
+        assert words in said.stdout
+    assert said.stderr == ""

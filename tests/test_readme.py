@@ -1,0 +1,77 @@
+"""The README promises what is there: its commands are understood, its example runs, its events exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tap
+from tap import config
+from tap.cli import app
+from tap.replication import events
+from tests.support import ROOT, all_subclasses
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("redis-tap")])
+def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> None:
+    """Run for a moment, on ports of the system's choosing."""
+    (tmp_path / "tap.toml").write_text(re.sub(r"(\S+):64\d\d", r"\1:0", blocks("toml")[0]))
+    words = shlex.split(re.sub(r"127\.0\.0\.1:64\d\d", "127.0.0.1:0", line))
+    command = [sys.executable, "-m", "tap", *words[1:], "--duration", "100ms"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    if "Cannot assign requested address" in done.stderr or "Address family" in done.stderr:
+        pytest.skip("no IPv6 on this machine")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make")])
+def test_a_target_of_the_readme_exists(line: str) -> None:
+    assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", blocks("python"))
+def test_the_python_example_runs(example: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(example, {})
+    assert "REPLICAOF 127.0.0.1" in capsys.readouterr().out
+
+
+def test_the_toml_example_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "tap.toml"
+    path.write_text(blocks("toml")[0])
+    loaded = config.load(path)
+    assert [link.name for link in loaded.links] == ["orders", "sessions"]
+    assert loaded.duration == 12 * 3600
+
+
+def test_every_event_is_in_the_readme_and_none_else() -> None:
+    table = README.split("| event | says |")[1].split("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    leaves = {kind for kind in all_subclasses(events.Event) if kind is not events.WireEvent}
+    assert named == {kind.kind for kind in leaves}
+
+
+def test_every_option_of_run_is_in_the_readme() -> None:
+    from typer.main import get_command
+
+    run = get_command(app).commands["run"]  # type: ignore[attr-defined]
+    options = {option for parameter in run.params for option in parameter.opts}
+    assert options == set(re.findall(r"^\| `(--[a-z]+)", README, re.MULTILINE))
+
+
+def test_what_is_public_is_in_the_readme() -> None:
+    for name in tap.__all__:
+        assert name in README or name == "__version__"

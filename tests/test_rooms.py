@@ -1,0 +1,63 @@
+"""The house: who may import whom, read from the imports themselves."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.support import ROOT
+
+# A room, and the rooms of the house it may use. The modules beside the rooms (config, errors, bus) stand under most.
+MAY_USE = {
+    "replication": set(),
+    "relay": {"replication", "config", "errors", "bus"},
+    "console": {"replication", "relay", "servers", "config", "errors", "bus", "tap"},
+    "servers": {"errors"},
+    "cli": {"replication", "relay", "console", "servers", "config", "errors", "bus", "tap"},
+    "tap": {"relay", "config", "bus"},
+    "bus": {"replication"},
+    "config": {"errors"},
+    "errors": set(),
+}
+SANS_IO = {"replication": {"asyncio", "socket", "time", "os", "threading", "random", "logging", "pathlib", "datetime"}}
+
+
+def modules() -> list[tuple[Path, str]]:
+    """Every module of the package, and the room it is in: its folder, or itself."""
+    found = []
+    for path in sorted((ROOT / "tap").rglob("*.py")):
+        inside = path.relative_to(ROOT / "tap")
+        if len(inside.parts) > 1 or path.stem not in ("__init__", "__main__"):
+            found.append((path, inside.parts[0] if len(inside.parts) > 1 else path.stem))
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" if node.module == "tap" else node.module for alias in node.names}
+    return names
+
+
+def test_no_room_imports_from_above_or_next_door() -> None:
+    offenders = []
+    for path, room in modules():
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] == "tap" and len(parts) > 1 and parts[1] not in MAY_USE[room] | {room, "__version__"}:
+                offenders.append(f"{path.relative_to(ROOT)} imports {name}; {room} may use {sorted(MAY_USE[room])}")
+    assert not offenders
+
+
+def test_the_rooms_of_bytes_open_no_socket_and_read_no_clock() -> None:
+    offenders = []
+    for path, room in modules():
+        for name in imports(path):
+            if name.split(".")[0] in SANS_IO.get(room, set()):
+                offenders.append(
+                    f"{path.relative_to(ROOT)} imports {name}; {room}/ is sans-IO, move the waiting to relay/"
+                )
+    assert not offenders
