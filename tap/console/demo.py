@@ -61,7 +61,9 @@ class _Story:
         event = told.event
         if isinstance(event, events.FullResync):
             self._show(f"[bold green]FULL RESYNC[/], the stream will go on at offset {event.offset}")
-            reason = Panel(event.reason.text, title=f"why? {event.reason.code}", title_align="left", border_style="green")
+            reason = Panel(
+                Text(event.reason.text), title=f"why? {event.reason.code}", title_align="left", border_style="green"
+            )
             self._show(reason)
             return
         said = sentence(event)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import threading
+import time
 
 import pytest
 from rich.console import Console
@@ -14,11 +15,12 @@ from tap import Address, Config, LinkConfig
 from tap.bus import Told
 from tap.console.figures import seconds, size, sparkline
 from tap.console.lines import json_lines, log_line, log_lines
-from tap.console.live import LiveView, Row
+from tap.console.live import LiveView
+from tap.console.screen import Frame, Line, Ranking, draw
 from tap.console.sentences import sentence
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side, Transfer
-from tests.support import WITHIN, TapThread, wait_until
+from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_until
 
 ID = "8371a4ee67df5dfc0e22c0d4ab19dcd9e6a2b0c1"
 FULL = events.FullResync(start=0, end=9, replid=ID, offset=7, reason=Reason(code="first_sync", text="it is new"))
@@ -138,45 +140,71 @@ def test_a_reader_that_has_gone_ends_nothing() -> None:
         out.close()
 
 
-def frame(view: LiveView, width: int, height: int) -> list[str]:
+def drawn(frame: Frame, width: int, height: int) -> list[str]:
     console = Console(width=width, height=height, file=io.StringIO(), record=True, color_system=None)
-    console.print(view.render(width, height))
+    console.print(draw(frame, width, height))
     return console.export_text().splitlines()
 
 
-@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 30), (200, 60), (60, 12)])
-def test_the_live_view_fits_its_terminal(width: int, height: int) -> None:
-    with TapThread(Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),))) as tap:
-        view = LiveView(tap.tap, Console(width=width, height=height, file=io.StringIO()))
-        for count in (0, 1, 3, 40):
-            for number in range(count):
-                row = view._row("main", f"10.0.0.{number}:6379")
-                row.phase, row.replid, row.offset, row.lag_bytes, row.lag_seconds = "stream", ID, 10**12, 10**6, 0.25
-                row.rates.extend(range(500))
-            view(told(COMMANDS))
-            for _ in range(50):
-                view(told(FULL))
-            lines = frame(view, width, height)
-            assert len(lines) <= height
-            assert max(len(line) for line in lines) <= width
-            text = "\n".join(lines)
-            if height >= 24:
-                assert "first_sync" in text
-            if 0 < count < 40 and height >= 24:
-                assert "SET" in text
-                assert "█" in text
-                assert str(10**12) in text
-                assert ID[:13] in text
+def a_frame(*lines: Line) -> Frame:
+    said = tuple((1_790_000_000.0 + number, "10.0.0.7:6379", sentence(FULL) or "", False) for number in range(50))
+    ranking = Ranking(4, [("SET", 3), ("PING", 1)])
+    return Frame([("127.0.0.1:6400", "10.0.0.5:6379")], 12.5, 0, list(lines), ranking, ranking, said)
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 30), (200, 60), (60, 12), (40, 20), (80, 5)])
+@pytest.mark.parametrize("count", [0, 1, 3, 40])
+def test_the_live_view_fits_its_terminal(width: int, height: int, count: int) -> None:
+    replicas = [
+        Line(f"10.0.0.{number}:6379", "main", "stream", ID, 10**12, 10**6, 0.25, rates=tuple(range(500)))
+        for number in range(count)
+    ]
+    lines = drawn(a_frame(*replicas), width, height)
+    text = "\n".join(lines)
+    assert max(len(line) for line in lines) <= width
+    if height >= 12:
+        assert len(lines) <= height
+    if height >= 24:
+        assert "first_sync" in text
+        if 0 < count < 40:
+            assert "SET" in text
+            assert "█" in text
+            assert str(10**12) in text
+            assert ID[:13] in text
 
 
 def test_the_live_view_shows_an_rdb_on_its_way() -> None:
-    with TapThread(Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),))) as tap:
+    line = Line("10.0.0.7:6379", "main", "rdb", rdb_received=50 * 2**20, rdb_size=200 * 2**20, rate=10 * 2**20)
+    assert "RDB 25% of 200.0 MB, 15.0 s left" in "\n".join(drawn(a_frame(line), 80, 24))
+    line.rdb_size = None
+    assert "RDB 50.0 MB, size unknown" in "\n".join(drawn(a_frame(line), 80, 24))
+
+
+def test_an_ipv6_replica_is_shown_as_it_is() -> None:
+    assert "[fe80::1]:6379" in "\n".join(drawn(a_frame(Line("[fe80::1]:6379", "main")), 80, 24))
+
+
+def test_the_live_view_follows_a_replica_over_its_connections(servers: Servers, any_server: str) -> None:
+    master = servers.start(any_server)
+    with TapThread(Config(links=(LinkConfig(master=Address("127.0.0.1", master.port)),))) as tap:
         view = LiveView(tap.tap, Console(width=80, height=24, file=io.StringIO()))
-        row: Row = view._row("main", "10.0.0.7:6379")
-        row.phase, row.rdb_received, row.rdb_size, row.rate = "rdb", 50 * 2**20, 200 * 2**20, 10 * 2**20
-        assert "RDB 25% of 200.0 MB, 15.0 s left" in "\n".join(frame(view, 80, 24))
-        row.rdb_size = None
-        assert "RDB 50.0 MB, size unknown" in "\n".join(frame(view, 80, 24))
+        tap.tap.bus.subscribe(view)
+        replica = servers.start(any_server, "replicaof", f"127.0.0.1 {tap.port}")
+        wait_until(lambda: is_up(replica))
+        for number in range(100):
+            client(master).set(f"key:{number}", "value")
+        tap.cut()
+        level(master, replica)
+        tap.wait_for(events.PartialResync)
+        wait_until(lambda: master_offset(master) in [ack.offset for ack in tap.events(events.Ack)])
+        (line,) = view.frame(time.time()).lines
+        assert (line.replica, line.full_resyncs, line.partial_resyncs) == (f"127.0.0.1:{replica.port}", 1, 1)
+        assert line.offset == master_offset(master)
+        assert dict(view.frame(time.time()).by_count.first)["SET"] == 100
+        replica.stop()
+        wait_until(lambda: not tap.tap.links)
+        assert [line.phase for line in view.frame(time.time()).lines] == ["gone"]
+        assert not view.frame(time.time() + 61).lines
 
 
 def test_every_event_can_be_told() -> None:

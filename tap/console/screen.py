@@ -1,0 +1,236 @@
+"""One frame of the live view, drawn for a terminal of any size."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tap.console.figures import seconds, size, sparkline
+
+WIDE = 120  # columns from which all of a replica stands in one line
+VERY_WIDE = 160  # columns from which the replication ID is shown in full
+
+_PHASE_STYLE = {"stream": "green", "rdb": "cyan", "loading": "cyan", "opaque": "red", "gone": "red"}
+
+
+@dataclass(slots=True)
+class Line:
+    """What is shown of one replica. Rates are bytes per second; rates are of the stream: an RDB would dwarf it."""
+
+    replica: str
+    link: str
+    phase: str = "connect"
+    replid: str | None = None
+    offset: int | None = None
+    lag_bytes: int | None = None
+    lag_seconds: float | None = None
+    db: int | None = None
+    full_resyncs: int = 0
+    partial_resyncs: int = 0
+    passed: int = 0
+    rate: float = 0.0
+    rates: tuple[float, ...] = ()
+    rdb_received: int = 0
+    rdb_size: int | None = None
+
+    def copy(self, rates: tuple[float, ...]) -> Line:
+        return dataclasses.replace(self, rates=rates)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The total of all names, and the first of them."""
+
+    total: int
+    first: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """All that one picture shows.
+
+    routes: where replicas connect, and the master behind. timeline: (time, replica, words, is it alarming).
+    """
+
+    routes: list[tuple[str, str]]
+    up: float
+    ordinary: int
+    lines: list[Line]
+    by_count: Ranking
+    by_bytes: Ranking
+    timeline: tuple[tuple[float, str, str, bool], ...]
+
+
+def draw(frame: Frame, width: int, height: int) -> RenderableType:
+    """The frame, in at most *height* lines of *width* columns."""
+    lines = sorted(frame.lines, key=lambda line: (line.phase == "gone", line.link, line.replica))
+    wide = width >= WIDE
+    shown = lines[: max(1, height - 15 if wide else (height - 13) // 2)]
+    parts: list[tuple[RenderableType, int]] = [(_header(frame, width), 1)]
+    if not lines:
+        parts.append(_hint(frame, width))
+    else:
+        more = len(lines) - len(shown)
+        parts.append((_replicas(frame, shown, more, width), len(shown) + 4 + (more > 0)))
+        if not wide:
+            parts.append((_throughput(shown, width), len(shown) + 2))
+    left = height - sum(used for _, used in parts)
+    top = 3 if left < 14 else 5 if left < 25 else 10
+    if left >= top + 2 + 4:
+        parts.append((_commands(frame, top, width), top + 2))
+        left -= top + 2
+    if left >= 3:
+        parts.append((_timeline(frame, left - 2, width), left))
+    return Group(*(part for part, _ in parts))
+
+
+def _header(frame: Frame, width: int) -> Text:
+    route = f"{frame.routes[0][0]} → {frame.routes[0][1]}" if len(frame.routes) == 1 else f"{len(frame.routes)} links"
+    here = sum(line.phase != "gone" for line in frame.lines)
+    right = f"{here} replica{'' if here == 1 else 's'}"
+    if frame.ordinary:
+        right += f", {frame.ordinary} ordinary"
+    right += f"  up {seconds(frame.up)} "
+    text = Text.assemble((" redis-tap ", "bold reverse"), " ", (route, "bold"))
+    text.truncate(max(10, width - len(right) - 1), overflow="ellipsis")
+    text.append(" " * max(1, width - text.cell_len - len(right)) + right)
+    text.truncate(width)
+    return text
+
+
+def _hint(frame: Frame, width: int) -> tuple[RenderableType, int]:
+    host, _, port = frame.routes[0][0].rpartition(":")
+    said = Text.assemble(
+        "No replica yet. On one: ", (f"REPLICAOF {host.strip('[]')} {port}", "bold"), "; it resyncs partially."
+    )
+    used = len(said.wrap(Console(width=width), max(1, width - 4))) + 2
+    return Panel(said, title="replicas", title_align="left"), used
+
+
+def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> RenderableType:
+    wide, very_wide = width >= WIDE, width >= VERY_WIDE
+    several = len(frame.routes) > 1
+    table = Table(box=box.ROUNDED, expand=True, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column("replica", no_wrap=True, min_width=15, ratio=None if wide else 1)
+    if several:
+        table.add_column("link", no_wrap=True, max_width=12)
+    table.add_column("phase", no_wrap=True)
+    table.add_column("replication ID", no_wrap=True, width=40 if very_wide else 14)
+    table.add_column("offset", justify="right", no_wrap=True)
+    table.add_column("lag", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("db", justify="right", no_wrap=True)
+        table.add_column("full/partial", justify="right", no_wrap=True)
+        table.add_column("passed", justify="right", no_wrap=True)
+        table.add_column("now", justify="right", no_wrap=True)
+        table.add_column("last minutes", no_wrap=True, ratio=1)
+    for line in lines:
+        replid = line.replid or "?"
+        cells: list[RenderableType] = [Text(line.replica)]
+        if several:
+            cells.append(Text(line.link))
+        cells += [
+            Text(line.phase, style=_PHASE_STYLE.get(line.phase, "yellow")),
+            replid if very_wide or len(replid) < 14 else replid[:13] + "…",
+            "?" if line.offset is None else str(line.offset),
+            _lag(line),
+        ]
+        if wide:
+            cells += [
+                "?" if line.db is None else str(line.db),
+                f"{line.full_resyncs}/{line.partial_resyncs}",
+                size(line.passed),
+                f"{size(line.rate)}/s",
+                _course(line, max(8, width - (130 if very_wide else 105) - (13 if several else 0))),
+            ]
+        table.add_row(*cells, style="dim" if line.phase == "gone" else "")
+    if more:
+        table.caption = f"and {more} more"
+    return table
+
+
+def _throughput(lines: list[Line], width: int) -> RenderableType:
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, justify="right", min_width=10)
+    grid.add_column(no_wrap=True, ratio=1)
+    for line in lines:
+        grid.add_row(Text(line.replica), f"{size(line.rate)}/s", _course(line, max(8, width - 43)))
+    return Panel(grid, title="throughput, last minutes", title_align="left", padding=(0, 0))
+
+
+def _lag(line: Line) -> Text:
+    if line.lag_bytes is None:
+        return Text("?")
+    delay = "" if line.lag_seconds is None else f" {seconds(line.lag_seconds)}"
+    return Text(size(line.lag_bytes) + delay, style="yellow" if (line.lag_seconds or 0) > 5 else "")
+
+
+def _course(line: Line, width: int) -> RenderableType:
+    """The RDB's progress while it flows, otherwise the throughput's course."""
+    return _progress(line) if line.phase == "rdb" else Text(sparkline(line.rates, width), style="green")
+
+
+def _progress(line: Line) -> RenderableType:
+    grid = Table.grid(padding=(0, 1), expand=True)
+    grid.add_column(ratio=1)
+    grid.add_column(no_wrap=True)
+    if line.rdb_size is None:
+        said = f"RDB {size(line.rdb_received)}, size unknown"
+    else:
+        said = f"RDB {line.rdb_received / max(1, line.rdb_size):.0%} of {size(line.rdb_size)}"
+        if line.rate:
+            said += f", {seconds((line.rdb_size - line.rdb_received) / line.rate)} left"
+    bar = ProgressBar(total=line.rdb_size or 1, completed=line.rdb_received, pulse=line.rdb_size is None)
+    grid.add_row(bar, said)
+    return grid
+
+
+def _commands(frame: Frame, top: int, width: int) -> RenderableType:
+    grid = Table.grid(expand=True)
+    grid.add_column(ratio=1)
+    grid.add_column(ratio=1)
+    bar = max(4, width // 2 - 38)
+    grid.add_row(
+        Panel(_top(frame.by_count, top, bar, str), title="commands by count", title_align="left"),
+        Panel(_top(frame.by_bytes, top, bar, size), title="commands by bytes", title_align="left"),
+    )
+    return grid
+
+
+def _top(ranking: Ranking, top: int, bar: int, figure: Callable[[int], str]) -> RenderableType:
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(no_wrap=True, ratio=1)
+    table.add_column(justify="right", no_wrap=True, min_width=8)
+    table.add_column(justify="right", no_wrap=True, width=4)
+    table.add_column(width=bar, no_wrap=True)
+    for name, count in ranking.first[:top]:
+        share = count / max(1, ranking.total)
+        table.add_row(Text(name), figure(count), f"{share:.0%}", Text("█" * round(share * bar), style="blue"))
+    for _ in range(top - len(ranking.first)):
+        table.add_row("", "", "", "")
+    return table
+
+
+def _timeline(frame: Frame, lines: int, width: int) -> RenderableType:
+    said: list[Text] = []
+    measure = Console(width=width)
+    for at, replica, words, alarming in reversed(frame.timeline):
+        clock = datetime.fromtimestamp(at).strftime("%H:%M:%S")
+        style = "red" if alarming else "bold" if words.startswith("FULL RESYNC") else ""
+        text = Text.assemble((f"{clock} ", "dim"), (f"{replica} ", "cyan"), (words, style))
+        wrapped = list(text.wrap(measure, max(1, width - 4)))
+        if len(said) + len(wrapped) > lines:
+            break
+        said[:0] = wrapped
+    body = Text("\n").join(said) if said else Text("nothing yet", style="dim")
+    return Panel(body, title="what happened", title_align="left", height=lines + 2)
