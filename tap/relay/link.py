@@ -7,6 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from tap.relay.dial import dial
 from tap.relay.leg import Leg
 from tap.replication import events
 from tap.replication.conversation import Conversation
@@ -119,18 +120,12 @@ class Link:
 
     async def _dial(self) -> None:
         """Connect to the master, within the timeout; the replica's bytes wait in its socket."""
-        master = self.listener.config.master
+        within = self.listener.connect_timeout
         how, text = "refused", ""
         try:
-            async with asyncio.timeout(self.listener.connect_timeout):
-                if master.path:
-                    await self._loop.create_unix_connection(lambda: self.master, master.path)
-                else:
-                    await self._loop.create_connection(
-                        lambda: self.master, master.host, master.port, happy_eyeballs_delay=0.25
-                    )
+            await dial(self.listener.config.master, self.master, within)
         except TimeoutError:
-            how, text = "timeout", f"no connection within {self.listener.connect_timeout:g} s"
+            how, text = "timeout", f"no connection within {within:g} s"
         except OSError as error:
             text = _words(error)
         if text:

@@ -307,6 +307,24 @@ def test_the_end_of_the_tap_is_the_end_of_its_links(tap: TapThread, pair: Pair) 
     assert closed.by is Side.TAP
 
 
+def test_links_that_end_while_they_are_dialling_leave_nothing_behind(listener: socket.socket) -> None:
+    for _ in range(50):
+        with TapThread(through(listener.getsockname()[1])) as tap:
+            replica = socket.create_connection((LOCALHOST, tap.port), WITHIN)
+            wait_until(lambda: tap.events(events.LinkOpened))
+        with replica:
+            assert all_of(replica) == b""
+        closed = tap.wait_for(events.LinkClosed)
+        assert (closed.by, closed.how) == (Side.TAP, "fin")
+    listener.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            with listener.accept()[0] as master:
+                master.settimeout(WITHIN)
+                with contextlib.suppress(ConnectionResetError):
+                    assert all_of(master) == b""
+
+
 def test_a_bug_in_understanding_costs_the_understanding_only(
     tap: TapThread, pair: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
