@@ -69,8 +69,7 @@ class Tap:
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        self._ticker = loop.call_later(TICK_SECONDS, self._tick)
         for listener in self.listeners:
             for link in tuple(listener.links):
-                link.tick(now)
-        self._ticker = loop.call_later(TICK_SECONDS, self._tick)
+                link.tick(loop.time())

@@ -35,7 +35,9 @@ class Link:
         self.master = Leg(self, Side.MASTER, listener.buffers)
         self.replica.other = self.master
         self.master.other = self.replica
-        self.conversation: Conversation
+        self.conversation = Conversation(
+            self.tell, memory=listener.memory, connection=number, every_command=listener.every_command
+        )
         self.closed = False
         self._loop = asyncio.get_running_loop()
         self._dialling: asyncio.Task[None] | None = None
@@ -66,13 +68,7 @@ class Link:
         assert leg.transport is not None
         host, port = leg.transport.get_extra_info("peername")[:2]
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.conversation = Conversation(
-            self.tell,
-            memory=self.listener.memory,
-            connection=self.number,
-            peer_host=host,
-            every_command=self.listener.every_command,
-        )
+        self.conversation.peer_host = host
         self.tell(events.LinkOpened(peer=self.peer, master=str(self.listener.config.master)))
         self._dialling = self._loop.create_task(self._dial(), name=f"dial {self.name} {self.number}")
         self.listener.own(self._dialling)

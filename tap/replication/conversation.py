@@ -84,7 +84,7 @@ class Conversation:
         self._tell = tell
         self._memory = Memory() if memory is None else memory
         self.connection = connection
-        self._peer_host = peer_host
+        self.peer_host = peer_host
         self._every_command = every_command
 
         self._phase = Phase.CONNECT
@@ -142,7 +142,7 @@ class Conversation:
     @property
     def replica(self) -> str:
         """The replica's name: the address it announces, or its source host with the announced port."""
-        host = self._options.get("ip-address", self._peer_host)
+        host = self._options.get("ip-address", self.peer_host)
         port = self._options.get("listening-port")
         if port is None:
             return host

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import struct
@@ -260,7 +261,9 @@ def test_an_ordinary_client_is_said_to_be_one(pair: Pair, tap: TapThread) -> Non
     assert tap.wait_for(events.Identified).role is Role.ORDINARY
 
 
-def test_a_thousand_silent_connections_and_one_that_talks(listener: socket.socket) -> None:
+def test_a_thousand_silent_connections_and_one_that_talks(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
     with TapThread(through(listener.getsockname()[1])) as tap, contextlib.ExitStack() as stack:
         for _ in range(1000):
             stack.enter_context(contextlib.closing(Pair(tap, listener)))
@@ -269,6 +272,7 @@ def test_a_thousand_silent_connections_and_one_that_talks(listener: socket.socke
         pair.replica.sendall(b"PING\r\n")
         assert receive(pair.master, 6) == b"PING\r\n"
     assert len(tap.events(events.LinkClosed)) == 1001
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_a_master_behind_a_unix_socket(tmp_path: Path) -> None:
