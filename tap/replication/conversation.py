@@ -243,7 +243,7 @@ class Conversation:
             self._refusal = _text(line)
             self._tell(events.ResyncRefused(start=start, end=end, reply=self._refusal))
             self._enter(Phase.HANDSHAKE)
-        elif answer == b"+FULLRESYNC" and len(words) == 3 and words[2].isdigit():
+        elif answer == b"+FULLRESYNC" and len(words) == 3 and _is_number(words[2]):
             self._granted_full(_text(words[1]), int(words[2]), start, end, request, line)
             self._enter(Phase.WAITING)
         elif answer == b"+CONTINUE" and self._rdb_channel is not None:
@@ -333,12 +333,12 @@ class Conversation:
     def _dual_channel_announced(self, head: Request, line: bytes, start: int, end: int) -> None:
         """$ENDOFF:<offset> <replid> <db> <client id>: Valkey 8.0 replication.c, sendCurrentOffsetToReplica."""
         words = line[len(b"$ENDOFF:") :].split()
-        if self.replid is not None or len(words) != 4 or not words[0].isdigit():
+        if self.replid is not None or len(words) != 4 or not _is_number(words[0]):
             raise _Lost(f"where the RDB was expected: {_text(line[:80])}")
         self._answered(head, line)
         self.replid = _text(words[1])
         self._base = int(words[0])
-        self._db = int(words[2]) if words[2].isdigit() else None  # -1: none selected yet
+        self._db = int(words[2]) if _is_number(words[2]) else None  # -1: none selected yet
         self._memory.await_channel(_rdb_client_key(_text(words[3])), self)
         self._full_resync_of(self.main or self, self.replid, self._base, start, end)
 
@@ -489,8 +489,6 @@ class Conversation:
         options = request.args[1:]
         for option, value in zip(options[::2], options[1::2], strict=False):
             self._options[_text(option).lower()] = _text(value)
-            if option.lower() == b"capa":
-                self._options["capa " + _text(value)] = ""
         main_id = self._options.get("main-ch-client-id")
         if self.role is None and self._options.get("rdb-channel") == "1":
             key = _valkey_key(self.replica) if main_id is None else _redis_key(main_id)
@@ -505,7 +503,7 @@ class Conversation:
                 self._base = channel._base
 
     def _psync_requested(self, request: Request) -> None:
-        if len(request.args) < 3 or not _is_integer(request.args[2]):
+        if len(request.args) < 3 or not _is_number(request.args[2].removeprefix(b"-")):
             self._enter(Phase.PSYNC)
             return
         replid = None if request.args[1] == b"?" else _text(request.args[1])
@@ -569,8 +567,8 @@ class Conversation:
     def _maybe_acknowledged(self, request: Request, at: float) -> None:
         """REPLCONF ACK <offset> [FACK <offset>], or GETACK, which says nothing here."""
         words = request.args
-        if words[1].upper() == b"ACK" and words[2].isdigit():
-            with_fsynced = len(words) > 4 and words[3].upper() == b"FACK" and words[4].isdigit()
+        if words[1].upper() == b"ACK" and _is_number(words[2]):
+            with_fsynced = len(words) > 4 and words[3].upper() == b"FACK" and _is_number(words[4])
             fsynced = int(words[4]) if with_fsynced else None
             self._acknowledged(int(words[2]), fsynced, request.start, request.end, at)
 
@@ -618,7 +616,7 @@ class Conversation:
                 self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
                 return
         if self._phase not in (Phase.OPAQUE, Phase.ORDINARY):
-            self._phase = Phase.OPAQUE
+            self._enter(Phase.OPAQUE)
             self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
 
     def _keepalive(self, side: Side, start: int, end: int) -> None:
@@ -654,8 +652,9 @@ def _rdb_client_key(client_id: str) -> str:
     return f"rdb client {client_id}"
 
 
-def _is_integer(word: bytes) -> bool:
-    return word.removeprefix(b"-").isdigit() and len(word) < 20
+def _is_number(word: bytes) -> bool:
+    """Digits, and no more than 64 bits have: int() raises on thousands of them."""
+    return word.isdigit() and len(word) < 20
 
 
 def _text(word: bytes) -> str:

@@ -215,6 +215,9 @@ LINES = st.sampled_from(
         b"*5\r\n$8\r\nREPLCONF\r\n$8\r\nrdb-only\r\n$1\r\n1\r\n$11\r\nrdb-channel\r\n$1\r\n1\r\n", b"PSYNC x y\r\n",
         b"REPLCONF main-ch-client-id 4 rdb-channel 1\r\n", b"REPLCONF set-rdb-client-id 4\r\n", b"REPLCONF\r\n",
         b"REPLCONF ACK 99 FACK 98\r\n", b"REPLCONF ACK x\r\n", b"PSYNC\r\n", b"AUTH secret\r\n",
+        b"REPLCONF ACK " + b"9" * 5000 + b"\r\n", b"PSYNC ? " + b"9" * 5000 + b"\r\n",
+        b"+FULLRESYNC %s %s\r\n" % (ID.encode(), b"9" * 5000), b"$" + b"9" * 5000 + b"\r\n",
+        b"$ENDOFF:%s %s -1 4\r\n" % (b"9" * 5000, ID.encode()),
     ]
 )  # fmt: skip
 DATA = LINES | st.binary(min_size=1, max_size=30)
