@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
 
 from tap.errors import ConfigError
 
@@ -35,23 +35,33 @@ class Address:
             if not path.startswith("/"):
                 raise ConfigError(f"{text!r} is no address: a Unix socket is written unix:/path/to/socket")
             return cls(path=path)
+        if "@" in text:  # a password may stand before it: not to be repeated
+            raise ConfigError("an address is written HOST:PORT, without a user or a password")
         text = text.removeprefix("redis://").removeprefix("tcp://").rstrip("/")
+        if "/" in text:
+            raise ConfigError(f"{text!r} is no address: write HOST:PORT, [IPV6]:PORT or unix:/PATH")
         bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", text)
         if bracketed:
             host, port = bracketed[1], bracketed[2]
         elif text.count(":") > 1:
-            raise ConfigError(f"{text!r} is no address: an IPv6 address is written [{text}]:PORT")
+            raise ConfigError(f"{text!r} is no address: an IPv6 address is written in brackets, as [::1]:6379")
         elif text.isdigit():
             host, port = "", text
         else:
-            host, _, port = text.partition(":")
-        if port in (None, ""):
-            port = "6379"
+            host, colon, port = text.partition(":")
+            if not text or (colon and not port):
+                raise ConfigError(f"{text!r} is no address: write HOST:PORT, as 127.0.0.1:6379")
+        port = port or "6379"
         if not port.isdigit() or int(port) > 65535:
             raise ConfigError(f"{text!r} is no address: {port!r} is no port (0 to 65535)")
-        if re.search(r"[\s/@\[\]]", host):
+        if not re.fullmatch(r"[A-Za-z0-9._-]*|[0-9A-Fa-f:.]+(%\w+)?", host):
             raise ConfigError(f"{text!r} is no address: write HOST:PORT, [IPV6]:PORT or unix:/PATH")
         return cls(host=host or default_host, port=int(port))
+
+    @property
+    def to_dial(self) -> str:
+        """The host as others write it; listening on every address has no name."""
+        return "<this machine>" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
 
     def __str__(self) -> str:
         if self.path:
@@ -97,12 +107,22 @@ class Config:
     drain_timeout: float = 60.0
 
     def __post_init__(self) -> None:
+        if self.connect_timeout <= 0 or self.drain_timeout <= 0:
+            raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
         if not self.links:
             raise ConfigError("no link: give --master HOST:PORT, --link NAME=LISTEN->MASTER or --config FILE.toml")
         names = [link.name for link in self.links]
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"two links are named {name!r}; give each its own name")
+        masters = {link.listen: link.master for link in self.links if link.listen.port}
+        for first in masters:
+            seen, at = [first], masters[first]
+            while at in masters and at not in seen:
+                seen.append(at)
+                at = masters[at]
+            if at in seen:
+                raise ConfigError(f"a circle: what connects to {first} would be sent to {at}, and so on for ever")
         listens = [str(link.listen) for link in self.links if link.listen.port]
         for listen in listens:
             if listens.count(listen) > 1:
@@ -113,7 +133,7 @@ def parse_duration(text: str) -> float:
     """Seconds from 500ms, 30s, 10m, 2h or a bare number of seconds. Raises ConfigError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)?", text.strip())
     if match is None:
-        raise ConfigError(f"{text!r} is no duration: write a number with us, ms, s, m or h, as 30s")
+        raise ConfigError(f"{text!r} is no duration: write seconds, or a number with us, ms, s, m or h, as 30s")
     return float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2] or "s"]
 
 
@@ -165,7 +185,7 @@ class _File(BaseModel):
 
     ui: Ui = "auto"
     duration: Annotated[float, _parsed(parse_duration)] | None = None
-    commands: bool = False
+    commands: StrictBool = False
     connect_timeout: Annotated[float, _parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, _parsed(parse_duration)] = 60.0
     links: dict[Annotated[str, _parsed(_link_name)], _LinkTable]
@@ -174,7 +194,7 @@ class _File(BaseModel):
 def load(path: Path) -> Config:
     """Read a TOML file as the README shows it. Raises ConfigError naming file, line and key."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -202,7 +222,8 @@ def load(path: Path) -> Config:
 
 
 def _first_problem(error: ValidationError, text: str) -> str:
-    problem = error.errors()[0]
+    # a misspelt key explains a missing one
+    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     where = [str(part) for part in problem["loc"] if part != "[key]"]
     key = ".".join(where)
     line = _line_of(where, text)
@@ -212,6 +233,10 @@ def _first_problem(error: ValidationError, text: str) -> str:
         return f"{at}: unknown key {key!r}; known: {', '.join(known)}.{did_you_mean(where[-1], known)}"
     if problem["type"] == "missing":
         return f"{at}: {key!r} is missing"
+    if problem["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        return f'{at}: {key}: a table is expected, as [links.orders] with master = "127.0.0.1:6379"'
+    if problem["type"].startswith("bool"):
+        return f"{at}: {key}: true or false is expected"
     said = problem["msg"].removeprefix("Value error, ")
     return f"{at}: {key}: {said[0].lower() + said[1:]}" if "Address" not in said else f"{at}: {key}: {said}"
 

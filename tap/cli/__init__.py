@@ -44,5 +44,6 @@ def main() -> None:
     try:
         app()
     except TapError as error:
-        print(f"redis-tap: {error}", file=sys.stderr)
+        if sys.stderr is not None:
+            print(f"redis-tap: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from tap.config import Address, Config, LinkConfig, Ui, load, parse_duration
 from tap.console.lines import json_lines, log_lines
@@ -41,7 +42,8 @@ def run(
 ) -> None:
     """Relay replicas to their master, and tell what happens.
 
-    Then point a replica at the tap: REPLICAOF <tap host> <tap port>. It resyncs partially.
+    Then point a replica at the tap: REPLICAOF <tap host> <tap port>. One that follows this master already resyncs
+    partially, as far as the backlog reaches.
     """
     chosen = _configuration(master, listen, link or [], config, ui, commands, duration)
     asyncio.run(_run(chosen))
@@ -80,18 +82,24 @@ async def _run(config: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     ui = config.ui
+    console = Console()
+    drawable = console.is_terminal and not console.is_dumb_terminal
     if ui == "auto":
-        ui = "live" if sys.stdout.isatty() else "log"
+        ui = "live" if drawable else "log"
+    if ui == "live" and not drawable:
+        raise ConfigError("--ui live draws on a terminal, and stdout is none that can be drawn on; take --ui log")
     async with Tap(config) as tap, contextlib.AsyncExitStack() as viewers:
         if ui == "live":
-            view = LiveView(tap)
+            signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would stop the links, too
+            view = LiveView(tap, console)
             tap.bus.subscribe(view)
             view.start()
+            viewers.callback(lambda: print(view.summary()))
             viewers.callback(view.stop)
         else:
             for listener in tap.listeners:
                 _announce(listener.config, listener.address)
-            if ui != "none":
+            if ui != "none" and sys.stdout is not None:
                 lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
                 tap.bus.subscribe(lines)
                 viewers.callback(lines.close)
@@ -101,8 +109,9 @@ async def _run(config: Config) -> None:
 
 
 def _announce(link: LinkConfig, address: Address) -> None:
-    print(
-        f"redis-tap: link {link.name}: listening on {address}, master {link.master}; "
-        f"on the replica: REPLICAOF {address.host} {address.port}",
-        file=sys.stderr,
-    )
+    if sys.stderr is not None:
+        print(
+            f"redis-tap: link {link.name}: listening on {address}, master {link.master}; "
+            f"on the replica: REPLICAOF {address.to_dial} {address.port}",
+            file=sys.stderr,
+        )

@@ -28,9 +28,9 @@ def seconds(duration: float) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The last *width* values as bars; anything above nothing shows at least the lowest one."""
+    """The last *width* values as bars; anything above nothing is higher than nothing."""
     shown = list(values)[-width:]
     top = max(shown, default=0)
     if top <= 0:
         return _BARS[1] * len(shown)
-    return "".join(_BARS[max(1, min(8, -int(-8 * value // top)))] for value in shown)
+    return "".join(_BARS[max(2, round(8 * value / top))] if value > 0 else _BARS[1] for value in shown)

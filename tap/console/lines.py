@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -56,11 +57,13 @@ class LineWriter:
                         dropped, self._dropped = self._dropped, 0
                         self._out.write(self._dropped_line(dropped) + "\n")
                     self._out.flush()
-        except (OSError, ValueError):
-            self._give_up()
+        except (OSError, ValueError) as error:
+            self._give_up(error)
 
-    def _give_up(self) -> None:
-        """The reader has gone. The link stays: whoever relays through this tap depends on it."""
+    def _give_up(self, error: Exception) -> None:
+        """The reader has gone. The links stay: whoever relays through this tap depends on it."""
+        if sys.stderr is not None:
+            print(f"redis-tap: the output cannot be written any more ({error}); still relaying", file=sys.stderr)
         while not self._closing.is_set():
             try:
                 self._queue.get(timeout=0.05)

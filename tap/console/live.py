@@ -7,6 +7,7 @@ one, and may stand still with its terminal for as long as it likes.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 import time
 from collections import Counter, deque
@@ -16,7 +17,8 @@ from rich.console import Console
 from rich.live import Live
 
 from tap.bus import Told
-from tap.console.screen import Frame, Line, Ranking, draw
+from tap.console.figures import seconds, size
+from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import is_alarming, sentence
 from tap.relay.link import Link
 from tap.replication import events
@@ -31,6 +33,16 @@ MAX_REPLICAS = 500
 MAX_TIMELINE = 200
 MAX_RANKED = 10
 
+# What the timeline shows: resyncs with their reasons, and what goes wrong.
+TIMELINE = (
+    events.FullResync,
+    events.PartialResync,
+    events.ResyncRefused,
+    events.RdbFinished,
+    events.Handshake,
+    events.Opaque,
+    events.LinkClosed,
+)
 SHOWN = (Role.REPLICA, Role.SYNC_CLIENT, Role.RDB_CLIENT)
 
 
@@ -40,6 +52,7 @@ class _Replica:
 
     line: Line
     connection: int = 0
+    passes_by: bool = False  # a client with no name of its own, not worth a line once it is gone
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
     gone_since: float | None = None
     total: int = 0
@@ -55,6 +68,7 @@ class _Replica:
             self.connection = link.number
             self.seen = self.stream_seen = 0
         self.gone_since = None
+        self.passes_by = conversation.role is not Role.REPLICA
         line.phase = conversation.phase.value
         line.replid = conversation.replid
         line.offset = conversation.offset
@@ -92,8 +106,7 @@ class LiveView:
         self._replicas: dict[tuple[str, str], _Replica] = {}
         self._by_count: Counter[str] = Counter()
         self._by_bytes: Counter[str] = Counter()
-        self._ordinary = 0
-        self._timeline: deque[tuple[float, str, str, bool]] = deque(maxlen=MAX_TIMELINE)
+        self._timeline: deque[Happening] = deque(maxlen=MAX_TIMELINE)
         self._started = time.time()
         self._sampled = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -110,15 +123,22 @@ class LiveView:
                 self._by_count[name] += share.count
                 self._by_bytes[name] += share.bytes
             return
-        if isinstance(event, events.Identified) and event.role is Role.ORDINARY:
-            self._ordinary += 1
         if isinstance(event, events.FullResync):
             self._replica(told.link, told.replica).line.full_resyncs += 1
         if isinstance(event, events.PartialResync):
             self._replica(told.link, told.replica).line.partial_resyncs += 1
+        if isinstance(event, events.LinkClosed) and event.role is Role.REPLICA and event.offset is not None:
+            self._replica(told.link, told.replica).line.offset = event.offset
         said = sentence(event)
-        if said is not None and not isinstance(event, events.LinkOpened | events.Command):
-            self._timeline.append((told.time, told.replica, said, is_alarming(event)))
+        if said is None or not isinstance(event, TIMELINE):
+            return
+        if isinstance(event, events.LinkClosed) and event.role is Role.RDB_CHANNEL and event.phase == "done":
+            return  # the ordinary end of a sync's second connection
+        last = self._timeline[-1] if self._timeline else None
+        if last is not None and (last.replica, last.words) == (told.replica, said):
+            self._timeline[-1] = dataclasses.replace(last, time=told.time, times=last.times + 1)
+        else:
+            self._timeline.append(Happening(told.time, told.replica, said, is_alarming(event)))
 
     def start(self) -> None:
         self._thread.start()
@@ -131,6 +151,16 @@ class LiveView:
         self._stopping = True
         self._new_frame.set()
         self._thread.join(1.0)
+
+    def summary(self) -> str:
+        """What to leave on the terminal when the picture has gone."""
+        said = [f"redis-tap: up {seconds(time.time() - self._started)}"]
+        for replica in self._replicas.values():
+            line = replica.line
+            resyncs = f"{line.full_resyncs} full and {line.partial_resyncs} partial resyncs"
+            said.append(f"  {line.replica}: {resyncs}, {size(line.passed)} passed, {line.phase}")
+        said += [f"  {one.words}" for one in self._timeline if one.words.startswith("FULL RESYNC")][-3:]
+        return "\n".join(said)
 
     def _tick(self) -> None:
         self._frame = self.frame(time.time())
@@ -151,7 +181,8 @@ class LiveView:
             if replica.gone_since is None:
                 replica.gone_since = now
                 replica.line.phase = "gone"
-            if now - replica.gone_since > GONE_SECONDS:
+                replica.line.lag_bytes = replica.line.lag_seconds = None
+            if replica.passes_by or now - replica.gone_since > GONE_SECONDS:
                 del self._replicas[key]
         if now - self._sampled >= SAMPLE_SECONDS * 0.9:
             self._sampled = now
@@ -160,7 +191,7 @@ class LiveView:
         return Frame(
             routes=[(str(one.address), str(one.config.master)) for one in self._tap.listeners],
             up=now - self._started,
-            ordinary=self._ordinary,
+            ordinary=sum(link.conversation.role is Role.ORDINARY for link in self._tap.links),
             lines=[replica.line.copy(tuple(replica.rates)) for replica in self._replicas.values()],
             by_count=_ranking(self._by_count),
             by_bytes=_ranking(self._by_bytes),

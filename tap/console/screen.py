@@ -17,6 +17,8 @@ from rich.text import Text
 from tap.console.figures import seconds, size, sparkline
 
 WIDE = 120  # columns from which all of a replica stands in one line
+NARROW = 70  # columns below which the replication ID is left out, and one ranking of two
+MAX_HINTS = 5
 VERY_WIDE = 160  # columns from which the replication ID is shown in full
 
 _PHASE_STYLE = {"stream": "green", "rdb": "cyan", "loading": "cyan", "opaque": "red", "gone": "red"}
@@ -55,10 +57,21 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """A line of the timeline. times: how often it happened in a row, the last time at *time*."""
+
+    time: float
+    replica: str
+    words: str
+    alarming: bool
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """All that one picture shows.
 
-    routes: where replicas connect, and the master behind. timeline: (time, replica, words, is it alarming).
+    routes: where replicas connect, and the master behind.
     """
 
     routes: list[tuple[str, str]]
@@ -67,7 +80,7 @@ class Frame:
     lines: list[Line]
     by_count: Ranking
     by_bytes: Ranking
-    timeline: tuple[tuple[float, str, str, bool], ...]
+    timeline: tuple[Happening, ...]
 
 
 def draw(frame: Frame, width: int, height: int) -> RenderableType:
@@ -84,7 +97,7 @@ def draw(frame: Frame, width: int, height: int) -> RenderableType:
         if not wide:
             parts.append((_throughput(shown, width), len(shown) + 2))
     left = height - sum(used for _, used in parts)
-    top = 3 if left < 14 else 5 if left < 25 else 10
+    top = 3 if left < 18 else 5 if left < 25 else 10
     if left >= top + 2 + 4:
         parts.append((_commands(frame, top, width), top + 2))
         left -= top + 2
@@ -108,10 +121,10 @@ def _header(frame: Frame, width: int) -> Text:
 
 
 def _hint(frame: Frame, width: int) -> tuple[RenderableType, int]:
-    host, _, port = frame.routes[0][0].rpartition(":")
-    said = Text.assemble(
-        "No replica yet. On one: ", (f"REPLICAOF {host.strip('[]')} {port}", "bold"), "; it resyncs partially."
-    )
+    said = Text("No replica yet. On one:")
+    for listen, master in frame.routes[:MAX_HINTS]:
+        host, _, port = listen.rpartition(":")
+        said.append("\n  ").append(f"REPLICAOF {host.strip('[]')} {port}", "bold").append(f"  to follow {master}")
     used = len(said.wrap(Console(width=width), max(1, width - 4))) + 2
     return Panel(said, title="replicas", title_align="left"), used
 
@@ -124,7 +137,8 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
     if several:
         table.add_column("link", no_wrap=True, max_width=12)
     table.add_column("phase", no_wrap=True)
-    table.add_column("replication ID", no_wrap=True, width=40 if very_wide else 14)
+    if width >= NARROW:
+        table.add_column("replication ID", no_wrap=True, width=40 if very_wide else 14)
     table.add_column("offset", justify="right", no_wrap=True)
     table.add_column("lag", justify="right", no_wrap=True)
     if wide:
@@ -140,7 +154,7 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
             cells.append(Text(line.link))
         cells += [
             Text(line.phase, style=_PHASE_STYLE.get(line.phase, "yellow")),
-            replid if very_wide or len(replid) < 14 else replid[:13] + "…",
+            *([replid if very_wide or len(replid) < 14 else replid[:13] + "…"] if width >= NARROW else []),
             "?" if line.offset is None else str(line.offset),
             _lag(line),
         ]
@@ -161,11 +175,13 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
 def _throughput(lines: list[Line], width: int) -> RenderableType:
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, justify="right", min_width=10)
     grid.add_column(no_wrap=True, ratio=1)
     for line in lines:
-        grid.add_row(Text(line.replica), f"{size(line.rate)}/s", _course(line, max(8, width - 43)))
-    return Panel(grid, title="throughput, last minutes", title_align="left", padding=(0, 0))
+        resyncs = f"{line.full_resyncs} full {line.partial_resyncs} partial"
+        grid.add_row(Text(line.replica), resyncs, f"{size(line.rate)}/s", _course(line, max(8, width - 56)))
+    return Panel(grid, title="resyncs, and throughput in the last minutes", title_align="left", padding=(0, 0))
 
 
 def _lag(line: Line) -> Text:
@@ -190,7 +206,14 @@ def _progress(line: Line) -> RenderableType:
         said = f"RDB {line.rdb_received / max(1, line.rdb_size):.0%} of {size(line.rdb_size)}"
         if line.rate:
             said += f", {seconds((line.rdb_size - line.rdb_received) / line.rate)} left"
-    bar = ProgressBar(total=line.rdb_size or 1, completed=line.rdb_received, pulse=line.rdb_size is None)
+    bar = ProgressBar(
+        total=line.rdb_size or 1,
+        completed=line.rdb_received,
+        pulse=line.rdb_size is None,
+        complete_style="cyan",
+        finished_style="cyan",
+        pulse_style="cyan",
+    )
     grid.add_row(bar, said)
     return grid
 
@@ -200,6 +223,8 @@ def _commands(frame: Frame, top: int, width: int) -> RenderableType:
     grid.add_column(ratio=1)
     grid.add_column(ratio=1)
     bar = max(4, width // 2 - 38)
+    if width < NARROW:
+        return Panel(_top(frame.by_count, top, 4, str), title="commands by count", title_align="left")
     grid.add_row(
         Panel(_top(frame.by_count, top, bar, str), title="commands by count", title_align="left"),
         Panel(_top(frame.by_bytes, top, bar, size), title="commands by bytes", title_align="left"),
@@ -224,12 +249,17 @@ def _top(ranking: Ranking, top: int, bar: int, figure: Callable[[int], str]) -> 
 def _timeline(frame: Frame, lines: int, width: int) -> RenderableType:
     said: list[Text] = []
     measure = Console(width=width)
-    for at, replica, words, alarming in reversed(frame.timeline):
-        clock = datetime.fromtimestamp(at).strftime("%H:%M:%S")
-        style = "red" if alarming else "bold" if words.startswith("FULL RESYNC") else ""
-        text = Text.assemble((f"{clock} ", "dim"), (f"{replica} ", "cyan"), (words, style))
+    several = len(frame.lines) != 1
+    for one in reversed(frame.timeline):
+        clock = datetime.fromtimestamp(one.time).strftime("%H:%M:%S ")
+        style = "red" if one.alarming else "bold" if one.words.startswith("FULL RESYNC") else ""
+        times = f"  ({one.times} times)" if one.times > 1 else ""
+        text = Text.assemble((clock, "dim"), (f"{one.replica} " if several else "", "cyan"), (one.words, style), times)
         wrapped = list(text.wrap(measure, max(1, width - 4)))
-        if len(said) + len(wrapped) > lines:
+        room = lines - len(said)
+        if len(wrapped) > room:
+            if not said:  # rather the beginning of the newest than nothing
+                said = wrapped[:room]
             break
         said[:0] = wrapped
     body = Text("\n").join(said) if said else Text("nothing yet", style="dim")

@@ -17,7 +17,7 @@ def sentence(event: Event) -> str | None:
 def is_alarming(event: Event) -> bool:
     """Whether the eye should fall on it."""
     if isinstance(event, events.LinkClosed):
-        return event.how != "fin" or event.phase in ("rdb", "waiting", "loading")
+        return event.role is not Role.ORDINARY and (event.how != "fin" or event.phase in ("rdb", "waiting", "loading"))
     return isinstance(event, events.Opaque | events.ResyncRefused)
 
 
@@ -25,7 +25,9 @@ def _opened(event: events.LinkOpened) -> str:
     return f"connected from {event.peer}, dialling master {event.master}"
 
 
-def _closed(event: events.LinkClosed) -> str:
+def _closed(event: events.LinkClosed) -> str | None:
+    if event.role is Role.ORDINARY and event.how in ("fin", "reset"):
+        return None
     if event.how == "refused":
         return f"master not reachable: {event.text}; the connection is closed, the replica will try again"
     if event.by is events.Side.MASTER and event.how == "timeout" and event.bytes_from_master == 0:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from typing import TYPE_CHECKING
 
 from tap.relay.dial import dial
 from tap.relay.leg import Leg
 from tap.replication import events
-from tap.replication.conversation import Conversation
+from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Side
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class Link:
         self.closed = True
         if self._draining is not None:
             self._draining.cancel()
-        phase = self.conversation.phase
+        phase = self.conversation.phase  # as it was: to close a conversation decides what was still open
         offset = self.conversation.offset
         try:
             self.conversation.close(self._loop.time())
@@ -171,7 +172,8 @@ class Link:
                 by=by,
                 how=how,
                 text=text,
-                phase=phase.value,
+                role=self.conversation.role,
+                phase=Phase.DONE.value if self.conversation.phase is Phase.DONE else phase.value,
                 offset=offset,
                 bytes_from_master=self.conversation.from_master,
                 bytes_from_replica=self.conversation.from_replica,
@@ -184,4 +186,6 @@ def _words(error: Exception) -> str:
     """The system's words for it, without Python's."""
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
+    if isinstance(error, socket.gaierror):
+        return f"the name cannot be resolved ({error.strerror})"
     return str(error) or type(error).__name__

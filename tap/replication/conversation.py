@@ -150,8 +150,13 @@ class Conversation:
 
     @property
     def offset(self) -> int | None:
-        """Replication offset of the last stream byte received from the master; None while unknown."""
-        return None if self.stream is None else self.stream.offset
+        """Replication offset of the last stream byte received from the master, or of the RDB before there is one.
+
+        None while unknown, and on a connection that has no stream.
+        """
+        if self.stream is None:
+            return self._base if self.role is Role.REPLICA else None
+        return self.stream.offset
 
     @property
     def rdb_channel(self) -> Conversation | None:
@@ -592,6 +597,7 @@ class Conversation:
 
     def close(self, at: float = 0.0) -> None:
         """Both directions have ended: tell what is still to be told. Nothing may be received afterwards."""
+        unloaded = self.phase.value if self.phase in (Phase.WAITING, Phase.RDB, Phase.LOADING) else ""
         self._finish_if_complete()
         if self.stream is not None:
             self.stream.end()
@@ -599,7 +605,7 @@ class Conversation:
             self._ordinary(self.from_replica, self.from_replica)
         if self.role is Role.REPLICA and self.replid is not None:
             rate = 0.0 if self.stream is None else self.stream.rate
-            self._memory.left(self.replica, Past(self.replid, self.offset, at, rate))
+            self._memory.left(self.replica, Past(self.replid, self.offset, at, rate, unloaded))
         self._memory.forget_channels(self)
 
     def lost(self, side: Side, why: str) -> None:

@@ -81,12 +81,14 @@ class LinkClosed(Event):
     """Both connections of the link are gone.
 
     by: whose doing it was. how: "fin", "reset", "timeout", "refused" or "error". text: the system's words, "" for
-    an orderly end. offset: the replication offset after the last byte passed on, None where there was none.
+    an orderly end. role: what the peer was, None if that never showed. offset: the replication offset after the last
+    byte passed on, None where there was none.
     """
 
     by: Side
     how: str
     text: str
+    role: Role | None
     phase: str
     offset: int | None
     bytes_from_master: int

@@ -64,12 +64,16 @@ class History:
 
 @dataclass(slots=True)
 class Past:
-    """Where the last connection of one replica had come to, when it ended, and its rate then, bytes per second."""
+    """Where the last connection of one replica had come to, when it ended, and its rate then, bytes per second.
+
+    unloaded: "" or the phase in which it ended before the replica acknowledged an RDB.
+    """
 
     replid: str
     offset: int | None
     at: float
     rate: float
+    unloaded: str = ""
 
     def expected(self, replid: str, offset: int, at: float) -> int | None:
         """Bytes that the replica, back with this offset, has probably missed; None if that cannot be told."""

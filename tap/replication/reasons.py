@@ -20,6 +20,12 @@ def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, grant
                 code="first_sync",
                 text="the replica has no history yet (it asked ? -1): it needs a snapshot first",
             )
+        if past.unloaded:
+            return Reason(
+                code="first_sync",
+                text=f"the replica has no history: its last full resync through this tap ended in phase {past.unloaded}, "
+                "before it had acknowledged the snapshot; if that repeats, its log says why the snapshot does not load",
+            )
         had = "" if past.offset is None else f" up to offset {past.offset}"
         return Reason(
             code="first_sync",

@@ -16,7 +16,7 @@ from tap.bus import Told
 from tap.console.figures import seconds, size, sparkline
 from tap.console.lines import json_lines, log_line, log_lines
 from tap.console.live import LiveView
-from tap.console.screen import Frame, Line, Ranking, draw
+from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import sentence
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side, Transfer
@@ -49,7 +49,7 @@ def test_figures() -> None:
         "1 min 15 s",
         "2 h 1 min",
     ]
-    assert sparkline([0, 1, 4, 8], 3) == "▁▄█"
+    assert sparkline([0, 0.1, 4, 8], 4) == "▁▂▄█"
     assert sparkline([0, 0], 10) == "▁▁"
     assert sparkline([], 10) == ""
 
@@ -147,7 +147,9 @@ def drawn(frame: Frame, width: int, height: int) -> list[str]:
 
 
 def a_frame(*lines: Line) -> Frame:
-    said = tuple((1_790_000_000.0 + number, "10.0.0.7:6379", sentence(FULL) or "", False) for number in range(50))
+    said = tuple(
+        Happening(1_790_000_000.0 + number, "10.0.0.7:6379", sentence(FULL) or "", False) for number in range(50)
+    )
     ranking = Ranking(4, [("SET", 3), ("PING", 1)])
     return Frame([("127.0.0.1:6400", "10.0.0.5:6379")], 12.5, 0, list(lines), ranking, ranking, said)
 
@@ -210,7 +212,14 @@ def test_the_live_view_follows_a_replica_over_its_connections(servers: Servers, 
 def test_every_event_can_be_told() -> None:
     """No sentence fails on a field that is None."""
     closed = events.LinkClosed(
-        by=Side.MASTER, how="refused", text="no", phase="connect", offset=None, bytes_from_master=0, bytes_from_replica=0
+        by=Side.MASTER,
+        how="refused",
+        text="no",
+        role=None,
+        phase="connect",
+        offset=None,
+        bytes_from_master=0,
+        bytes_from_replica=0,
     )
     for event in [
         closed,
