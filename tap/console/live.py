@@ -29,6 +29,7 @@ FRAME_SECONDS = 0.5
 SAMPLE_SECONDS = 1.0
 HISTORY = 360  # samples: six minutes
 GONE_SECONDS = 60.0  # a replica that left stays in sight for this long
+SILENT_SECONDS = 2.5  # acknowledgements come once a second; a replica without one for so long is falling behind
 MAX_REPLICAS = 500
 MAX_TIMELINE = 200
 MAX_RANKED = 10
@@ -46,11 +47,21 @@ TIMELINE = (
 SHOWN = (Role.REPLICA, Role.SYNC_CLIENT, Role.RDB_CLIENT)
 
 
+@dataclass(frozen=True, slots=True)
+class _Lag:
+    """What the last acknowledgement said, at *time*."""
+
+    time: float
+    lag_bytes: int | None
+    lag_seconds: float | None
+
+
 @dataclass(slots=True)
 class _Replica:
     """One replica over all of its connections."""
 
     line: Line
+    ack: _Lag | None = None
     connection: int = 0
     passes_by: bool = False  # a client with no name of its own, not worth a line once it is gone
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
@@ -61,7 +72,7 @@ class _Replica:
     stream_seen: int = 0
     sampled: tuple[float, int, int] | None = None
 
-    def take(self, link: Link) -> None:
+    def take(self, link: Link, now: float) -> None:
         """The figures of the connection it has now."""
         conversation, line = link.conversation, self.line
         if link.number != self.connection:
@@ -72,10 +83,16 @@ class _Replica:
         line.phase = conversation.phase.value
         line.replid = conversation.replid
         line.offset = conversation.offset
-        if conversation.stream is not None:
-            line.lag_bytes = conversation.stream.lag_bytes
-            line.lag_seconds = conversation.stream.lag_seconds
-            line.db = conversation.stream.db
+        stream = conversation.stream
+        if stream is not None:
+            line.db = stream.db
+        if self.ack is None or stream is None or stream.acked is None:
+            line.lag_bytes = line.lag_seconds = None
+        elif now - self.ack.time < SILENT_SECONDS:
+            # as it was then: what has passed since could not be acknowledged yet
+            line.lag_bytes, line.lag_seconds = self.ack.lag_bytes, self.ack.lag_seconds
+        else:
+            line.lag_bytes, line.lag_seconds = stream.lag_bytes, now - self.ack.time
         channel = conversation.rdb_channel
         rdb = channel.rdb if channel is not None else conversation.rdb
         if rdb is not None:
@@ -122,6 +139,9 @@ class LiveView:
             for name, share in event.by_name.items():
                 self._by_count[name] += share.count
                 self._by_bytes[name] += share.bytes
+            return
+        if isinstance(event, events.Ack):
+            self._replica(told.link, told.replica).ack = _Lag(told.time, event.lag_bytes, event.lag_seconds)
             return
         if isinstance(event, events.FullResync):
             self._replica(told.link, told.replica).line.full_resyncs += 1
@@ -174,7 +194,7 @@ class LiveView:
             if link.conversation.role in SHOWN and len(present) < MAX_REPLICAS:
                 key = link.name, link.conversation.replica
                 present.add(key)
-                self._replica(*key).take(link)
+                self._replica(*key).take(link, now)
         for key, replica in tuple(self._replicas.items()):
             if key in present:
                 continue
