@@ -89,8 +89,7 @@ class Link:
         self._note_end(leg.side, "fin", "")
         leg.other.write_eof()
         if leg.other.at_end:
-            leg.close()
-            leg.other.close()
+            self._drain()
 
     def lost(self, leg: Leg, error: Exception | None) -> None:
         """The leg's socket is gone."""
@@ -110,8 +109,14 @@ class Link:
         elif error is not None:
             other.reset()
         else:
-            other.close()
-            self._draining = self._loop.call_later(self.listener.drain_timeout, other.abort)
+            self._drain()
+
+    def _drain(self) -> None:
+        """End both sides once what they have not been sent yet is sent; not later than the timeout."""
+        if self._draining is None:
+            self._draining = self._loop.call_later(self.listener.drain_timeout, self.abort)
+        self.replica.close()
+        self.master.close()
 
     # ---- dialling, and the end ----
 

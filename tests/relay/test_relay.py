@@ -250,6 +250,20 @@ def test_a_slow_replica_slows_its_master_and_costs_no_memory(pair: Pair) -> None
     assert receive(pair.replica, 4) == b"more"
 
 
+def test_a_replica_that_never_takes_the_rest_is_let_go(listener: socket.socket) -> None:
+    with TapThread(through(listener.getsockname()[1], drain_timeout=0.3)) as tap:
+        with contextlib.closing(Pair(tap, listener)) as pair:
+            pair.master.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    pair.master.send(bytes(1 << 20))
+            pair.replica.shutdown(socket.SHUT_WR)
+            pair.master.close()
+            closed = tap.wait_for(events.LinkClosed)
+            assert closed.bytes_from_master > 0
+            assert not tap.tap.links
+
+
 def test_what_is_no_redis_is_opaque_and_says_so(pair: Pair, tap: TapThread) -> None:
     pair.master.sendall(b"220 mail.example ESMTP\r\n")
     assert receive(pair.replica, 24) == b"220 mail.example ESMTP\r\n"
