@@ -45,14 +45,14 @@ class Address:
             host, port = bracketed[1], bracketed[2]
         elif text.count(":") > 1:
             raise ConfigError(f"{text!r} is no address: an IPv6 address is written in brackets, as [::1]:6379")
-        elif text.isdigit():
+        elif re.fullmatch(r"[0-9]+", text):
             host, port = "", text
         else:
             host, colon, port = text.partition(":")
             if not text or (colon and not port):
                 raise ConfigError(f"{text!r} is no address: write HOST:PORT, as 127.0.0.1:6379")
         port = port or "6379"
-        if not port.isdigit() or int(port) > 65535:
+        if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
             raise ConfigError(f"{text!r} is no address: {port!r} is no port (0 to 65535)")
         if not re.fullmatch(r"[A-Za-z0-9._-]*|[0-9A-Fa-f:.]+(%\w+)?", host):
             raise ConfigError(f"{text!r} is no address: write HOST:PORT, [IPV6]:PORT or unix:/PATH")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -46,6 +48,7 @@ def run(
     partially, as far as the backlog reaches.
     """
     chosen = _configuration(master, listen, link or [], config, ui, commands, duration)
+    _prepare_process()
     asyncio.run(_run(chosen))
 
 
@@ -74,6 +77,15 @@ def _configuration(
         every_command=commands or (file.every_command if file else False),
         **({"connect_timeout": file.connect_timeout, "drain_timeout": file.drain_timeout} if file else {}),
     )
+
+
+def _prepare_process() -> None:
+    """As many sockets as the system lets us have, and no character that ends the output."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 async def _run(config: Config) -> None:

@@ -12,7 +12,10 @@ from typing import TextIO
 
 from tap.bus import Told
 from tap.console.sentences import sentence
+from tap.replication.events import Command
 
+LARGE = 4096  # bytes of a command, from which on only so many may wait:
+MAX_LARGE = 32
 QUEUE_SIZE = 10_000  # events; when a reader is that far behind, it loses the newest
 
 
@@ -31,6 +34,10 @@ class LineWriter:
 
     def __call__(self, told: Told) -> None:
         """An observer of the bus."""
+        event = told.event
+        if isinstance(event, Command) and event.end - event.start > LARGE and self._queue.qsize() > MAX_LARGE:
+            self._dropped += 1  # a queue of events is bounded, of megabytes each it would not be
+            return
         try:
             self._queue.put_nowait(told)
         except queue.Full:

@@ -154,7 +154,7 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
             cells.append(Text(line.link))
         cells += [
             Text(line.phase, style=_PHASE_STYLE.get(line.phase, "yellow")),
-            *([replid if very_wide or len(replid) < 14 else replid[:13] + "…"] if width >= NARROW else []),
+            *([Text(replid if very_wide or len(replid) < 14 else replid[:13] + "…")] if width >= NARROW else []),
             "?" if line.offset is None else str(line.offset),
             _lag(line),
         ]

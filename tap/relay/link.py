@@ -66,6 +66,7 @@ class Link:
     def leg_made(self, leg: Leg) -> None:
         if leg is not self.replica:
             return
+        self.listener.add(self)
         assert leg.transport is not None
         host, port = leg.transport.get_extra_info("peername")[:2]
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -130,6 +131,11 @@ class Link:
             how, text = "timeout", f"no connection within {within:g} s"
         except OSError as error:
             text = _words(error)
+        except UnicodeError:
+            text = "the name cannot be resolved (no resolver takes it)"
+        except Exception as error:
+            log.exception("link %s, connection %d: dialling failed; please report this", self.name, self.number)
+            how, text = "error", _words(error)
         if text:
             self._note_end(Side.MASTER, how, text)
             self.replica.close()
@@ -147,8 +153,7 @@ class Link:
         self._note_end(Side.TAP, "fin", "")
         if self._dialling is not None:
             self._dialling.cancel()
-        self.replica.close()
-        self.master.close()
+        self._drain()
 
     def abort(self) -> None:
         """End the link at once."""

@@ -57,17 +57,18 @@ class Listener:
                     sock.close()
                     raise
                 self.address = Address(listen.host, sock.getsockname()[1])
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver takes
             self._stop_listening()
-            raise EnvironmentFailure(
-                f"link {self.config.name}: cannot listen on {listen}: {error.strerror or error}"
-            ) from None
+            why = getattr(error, "strerror", None) or error
+            raise EnvironmentFailure(f"link {self.config.name}: cannot listen on {listen}: {why}") from None
 
     def _accept(self) -> Leg:
-        link = Link(self, next(self._numbers))
+        return Link(self, next(self._numbers)).replica
+
+    def add(self, link: Link) -> None:
+        """The link has its socket. Not sooner: of one that arrives while we close, asyncio never tells again."""
         self.links.append(link)
         self._empty.clear()
-        return link.replica
 
     def own(self, task: asyncio.Task[None]) -> None:
         """Keep a link's task until it is done; close() waits for it."""

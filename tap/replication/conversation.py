@@ -500,11 +500,13 @@ class Conversation:
             self.main = self._memory.main_of(key)
             self._identify(Role.RDB_CHANNEL, request)
         channel_id = self._options.get("set-rdb-client-id")
-        if self._dual_channel and self._rdb_channel is None and channel_id is not None:
+        if self._dual_channel and self.stream is None and channel_id is not None:
+            # The ID is certain where the name was a guess: replicas behind one address can have the same.
             channel = self._memory.main_of(_rdb_client_key(channel_id))
             if channel is not None and channel.replid is not None and channel._base is not None:
                 channel.main = self
                 self._rdb_channel = channel
+                self.replid = channel.replid
                 self._base = channel._base
 
     def _psync_requested(self, request: Request) -> None:

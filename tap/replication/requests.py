@@ -11,6 +11,7 @@ MAX_REQUEST = 16 * 1024
 MAX_ARGUMENTS = 64
 
 _CRLF = b"\r\n"
+_NEWLINES = re.compile(rb"\n+")
 
 # Servers split any line at blanks. Requiring text tells other protocols at their first byte.
 _NO_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
@@ -73,7 +74,7 @@ class RequestReader:
             start = self.position
             first = buffer[0]
             if first == 0x0A:
-                self._take(len(buffer) - len(buffer.lstrip(b"\n")))
+                self._take(_NEWLINES.match(buffer).end())  # type: ignore[union-attr]
                 if not self._after_newline:
                     self._after_newline = True
                     return Newline(start, start + 1)

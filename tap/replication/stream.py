@@ -13,7 +13,7 @@ from tap.replication.lag import LagClock
 from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
 
-MAX_COMMAND = 16 * 2**20  # bytes of one command that are collected to tell it whole
+MAX_COMMAND = 2**20  # bytes of one command that are collected to tell it whole
 # A batch of commands is told with an acknowledgement, which comes once a second; but not with each of the thousands
 # that a client's WAIT can bring, and without one in time not later than this.
 ACK_BATCH_SECONDS = 0.5

@@ -250,20 +250,6 @@ def test_a_slow_replica_slows_its_master_and_costs_no_memory(pair: Pair) -> None
     assert receive(pair.replica, 4) == b"more"
 
 
-def test_a_replica_that_never_takes_the_rest_is_let_go(listener: socket.socket) -> None:
-    with TapThread(through(listener.getsockname()[1], drain_timeout=0.3)) as tap:
-        with contextlib.closing(Pair(tap, listener)) as pair:
-            pair.master.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    pair.master.send(bytes(1 << 20))
-            pair.replica.shutdown(socket.SHUT_WR)
-            pair.master.close()
-            closed = tap.wait_for(events.LinkClosed)
-            assert closed.bytes_from_master > 0
-            assert not tap.tap.links
-
-
 def test_what_is_no_redis_is_opaque_and_says_so(pair: Pair, tap: TapThread) -> None:
     pair.master.sendall(b"220 mail.example ESMTP\r\n")
     assert receive(pair.replica, 24) == b"220 mail.example ESMTP\r\n"
@@ -323,6 +309,14 @@ def test_the_end_of_the_tap_is_the_end_of_its_links(tap: TapThread, pair: Pair) 
     assert all_of(pair.replica) == all_of(pair.master) == b""
     closed = tap.wait_for(events.LinkClosed)
     assert closed.by is Side.TAP
+
+
+@pytest.mark.parametrize("host", ["foo..bar", "a" * 70 + ".x"])
+def test_a_name_that_no_resolver_takes_closes_the_replica_and_is_told(host: str) -> None:
+    with TapThread(Config(links=(LinkConfig(master=Address(host, 1)),))) as tap:
+        with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
+            assert all_of(replica) == b""
+        assert tap.wait_for(events.LinkClosed).by is Side.MASTER
 
 
 def test_links_that_end_while_they_are_dialling_leave_nothing_behind(listener: socket.socket) -> None:
