@@ -26,7 +26,7 @@ class LineWriter:
         self._out = out
         self._render = render
         self._dropped_line = dropped
-        self._queue: queue.Queue[Told | None] = queue.Queue(QUEUE_SIZE)
+        self._queue: queue.Queue[Told] = queue.Queue(QUEUE_SIZE)
         self._dropped = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="lines", daemon=True)
@@ -56,7 +56,7 @@ class LineWriter:
                 except queue.Empty:
                     self._out.flush()
                     continue
-                line = self._render(told) if told is not None else None
+                line = self._render(told)
                 if line is not None:
                     self._out.write(line + "\n")
                 if self._queue.empty():

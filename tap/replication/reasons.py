@@ -41,6 +41,12 @@ def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, grant
                 f"{offset} ({held - offset} bytes less)",
             )
         behind = offset - held
+        if behind == 0:
+            return Reason(
+                code="offset_out_of_backlog",
+                text=f"the replica has all that the master has ({_short(asked)} up to offset {held}), but the master "
+                "keeps no backlog to go on from: it frees it when no replica was there for repl-backlog-ttl",
+            )
         return Reason(
             code="offset_out_of_backlog",
             text=f"the replica was {behind} bytes behind (it has offset {held}, the master {offset}) and the "

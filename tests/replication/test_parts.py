@@ -200,6 +200,7 @@ def test_reasons_from_the_wire_alone() -> None:
         "the replica was 900 bytes behind (it has offset 100, the master 1000) and the master's backlog no longer "
         "reaches back that far: repl-backlog-size 900 bytes would have saved it",
     )
+    assert "keeps no backlog" in why(A, 101, A, 100)[1]
     assert why(A, 102, A, 100)[0] == "offset_ahead_of_master"
     assert "until now" in why(B, 1, A, 0)[1]
     memory.left("r:1", Past(B, 50, 0.0, 0.0))
