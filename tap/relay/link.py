@@ -52,7 +52,8 @@ class Link:
 
     def tick(self, now: float) -> None:
         try:
-            self.conversation.tick(now)
+            master = self.master.transport
+            self.conversation.tick(now, held_back=master is not None and not master.is_reading())
         except Exception:
             self._misunderstood(Side.MASTER)
 

@@ -57,6 +57,9 @@ SET_UP = frozenset({b"PING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF
 
 _ACK = re.compile(rb"\*3\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$(\d{1,2})\r\n(\d{1,19})\r\n")
 
+# What of REPLCONF matters later; of the rest nothing is kept.
+OPTIONS = frozenset({"listening-port", "ip-address", "rdb-only", "rdb-channel", "main-ch-client-id", "set-rdb-client-id"})
+
 MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
 
 
@@ -92,6 +95,7 @@ class Conversation:
         self.from_master = 0  # bytes received in each direction
         self.from_replica = 0
         self._options: dict[str, str] = {}  # of REPLCONF: what the replica said of itself
+        self._configured_itself = False  # with any REPLCONF
 
         # handshake
         self._requests = RequestReader()
@@ -112,6 +116,7 @@ class Conversation:
 
         # RDB
         self.rdb: Payload | None = None
+        self._acknowledges = False  # the replica does, or did while there was nothing yet
         self._rdb_start = 0
         self._rdb_began = 0.0
         self._rdb_grew = 0.0
@@ -194,7 +199,7 @@ class Conversation:
                     data = bytes(data)  # lines: a few bytes, or the chunk in which the RDB begins
                     i = self._read_reply(data, i, begin, at)
         except LineTooLong as error:
-            self._lose(Side.MASTER, begin + i - error.collected, str(error))
+            self._lose(Side.MASTER, begin + error.at, str(error))
         except _Lost as lost:
             self._lose(Side.MASTER, begin + i if lost.at is None else lost.at, str(lost))
 
@@ -360,6 +365,8 @@ class Conversation:
         except ValueError:
             raise _Lost(f"an RDB header that nobody knows: ${_text(header[:80])}") from None
         self._enter(Phase.RDB)
+        if self._acknowledges:
+            self.rdb.watch()
         self._rdb_start = end
         self._rdb_began = self._rdb_grew = at
         (self.main or self)._tell(
@@ -478,6 +485,8 @@ class Conversation:
             return
         self._requests_seen += 1
         if self._requests_seen > MAX_SET_UP:
+            if self._phase not in (Phase.CONNECT, Phase.HANDSHAKE):
+                raise _Lost(f"more than {MAX_SET_UP} requests before the stream")
             self._ordinary(request.start, request.end)
             return
         self._unanswered.append(request)
@@ -491,13 +500,18 @@ class Conversation:
             self._enter(Phase.HANDSHAKE)
 
     def _configured(self, request: Request) -> None:
+        self._configured_itself = True
         options = request.args[1:]
         for option, value in zip(options[::2], options[1::2], strict=False):
-            self._options[_text(option).lower()] = _text(value)
+            name = _text(option).lower()
+            if name in OPTIONS:
+                self._options[name] = _text(value[:255])
         main_id = self._options.get("main-ch-client-id")
         if self.role is None and self._options.get("rdb-channel") == "1":
             key = _valkey_key(self.replica) if main_id is None else _redis_key(main_id)
             self.main = self._memory.main_of(key)
+            if self.main is None and main_id is None:
+                self.main = self._main_by_port()
             self._identify(Role.RDB_CHANNEL, request)
         channel_id = self._options.get("set-rdb-client-id")
         if self._dual_channel and self.stream is None and channel_id is not None:
@@ -508,6 +522,16 @@ class Conversation:
                 self._rdb_channel = channel
                 self.replid = channel.replid
                 self._base = channel._base
+
+    def _main_by_port(self) -> Conversation | None:
+        """The main connection that waits for a Valkey RDB channel with our port, if there is only one.
+
+        Valkey 8.1 does not repeat the announced address on the second connection.
+        """
+        port = self._options.get("listening-port")
+        waiting = [main for main in self._memory.waiting() if main._dual_channel and main._rdb_channel is None]
+        waiting = [main for main in waiting if main._options.get("listening-port") == port]
+        return waiting[0] if len(waiting) == 1 else None
 
     def _psync_requested(self, request: Request) -> None:
         if len(request.args) < 3 or not _is_number(request.args[2].removeprefix(b"-")):
@@ -533,7 +557,7 @@ class Conversation:
     def _sync_requested(self, request: Request) -> None:
         self._enter(Phase.WAITING)
         if self.role is Role.RDB_CHANNEL:
-            self.main = self.main or self._memory.main_of(_valkey_key(self.replica))
+            self.main = self.main or self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port()
             return
         if self._options.get("rdb-only") == "1":
             self._identify(Role.RDB_CLIENT, request)
@@ -583,19 +607,23 @@ class Conversation:
         if self._rdb_channel is not None:
             self._rdb_channel._finish_if_complete()
         self._finish_if_complete()
+        self._acknowledges = True
+        if self.stream is None and self.rdb is not None:
+            self.rdb.watch()
         if self.stream is not None:
             self.stream.acknowledge(offset, fsynced, start, end, at)
 
     # ---- time and end ----
 
-    def tick(self, at: float) -> None:
+    def tick(self, at: float, *, held_back: bool = False) -> None:
         """Some time has passed: tell what waits for that.
 
         To be called about ten times a second. A partial resync is told some ticks late, when it is known how much
-        the replica had missed; a batch of commands once a second.
+        the replica had missed; a batch of commands once a second. held_back: the master is not read at the moment,
+        for the replica does not take what was.
         """
         if self.stream is not None:
-            self.stream.tick(at)
+            self.stream.tick(at, held_back=held_back)
 
     def close(self, at: float = 0.0) -> None:
         """Both directions have ended: tell what is still to be told. Nothing may be received afterwards."""
@@ -603,12 +631,14 @@ class Conversation:
         self._finish_if_complete()
         if self.stream is not None:
             self.stream.end()
-        if self.role is None and self._phase is Phase.HANDSHAKE and not self._options:
+        if self.role is None and self._phase is Phase.HANDSHAKE and not self._configured_itself:
             self._ordinary(self.from_replica, self.from_replica)
         if self.role is Role.REPLICA and self.replid is not None:
             rate = 0.0 if self.stream is None else self.stream.rate
             self._memory.left(self.replica, Past(self.replid, self.offset, at, rate, unloaded))
         self._memory.forget_channels(self)
+        if self._rdb_channel is not None:
+            self._rdb_channel.main = None  # what it still brings is nobody's sync
 
     def lost(self, side: Side, why: str) -> None:
         """Stop understanding what *side* sends: reading it failed."""
@@ -619,8 +649,9 @@ class Conversation:
         if side is Side.REPLICA:
             self._reading_replica = False
             self._requests = RequestReader()
-            if self._phase in (Phase.RDB, Phase.STREAM):
-                # The master's bytes can still be understood.
+            ends_alone = self._phase is Phase.RDB and self.rdb is not None and self.rdb.size is not None
+            if self._phase is Phase.STREAM or ends_alone:
+                # The master's bytes can still be understood; a diskless RDB ends where the replica acknowledges it.
                 self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
                 return
         if self._phase not in (Phase.OPAQUE, Phase.ORDINARY):

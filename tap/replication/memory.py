@@ -127,6 +127,10 @@ class Memory:
     def main_of(self, key: str) -> Conversation | None:
         return self._mains.get(key)
 
+    def waiting(self) -> list[Conversation]:
+        """The main connections that were told to expect a second one, oldest first."""
+        return list(dict.fromkeys(self._mains.values()))
+
     def forget_channels(self, main: Conversation) -> None:
         self._mains = {key: other for key, other in self._mains.items() if other is not main}
 

@@ -25,7 +25,7 @@ class LineReader:
         end = data.find(b"\n", at)
         stop = len(data) if end < 0 else end + 1
         if len(self._line) + stop - at > MAX_LINE:
-            raise LineTooLong(len(self._line))
+            raise LineTooLong(at - len(self._line))
         self._line += data[at:stop]
         if end < 0:
             return stop, None
@@ -36,11 +36,11 @@ class LineReader:
 
 
 class LineTooLong(Exception):
-    """Caught by the conversation, which goes opaque. collected: bytes of the line from earlier calls."""
+    """Caught by the conversation, which goes opaque. at: where in data the line begins, below 0 in earlier data."""
 
-    def __init__(self, collected: int) -> None:
+    def __init__(self, at: int) -> None:
         super().__init__("a line that never ends")
-        self.collected = collected
+        self.at = at
 
 
 class ReplyReader:

@@ -440,7 +440,7 @@ class StreamScanner:
                 self._slot_bytes[slot] += size
                 return True
             slot = (slot + 1) & (SLOTS - 1)
-        if self._slots_used >= SLOTS // 2:
+        if self._slots_used >= SLOTS // 2 or len(self._by_name) + self._slots_used >= MAX_NAMES:
             return False
         self._slots_used += 1
         self._slot_key[slot] = self._key
@@ -459,7 +459,7 @@ class StreamScanner:
                 name = key.to_bytes(min(length, 8), "big")
                 if length > 8:
                     name += key2.to_bytes(length - 8, "big")
-                self._add(name, self._slot_commands[slot], self._slot_bytes[slot])
+                self._by_name[name] = [self._slot_commands[slot], self._slot_bytes[slot]]
                 self._slot_length[slot] = 0
         self._slots_used = 0
 
@@ -467,7 +467,7 @@ class StreamScanner:
     def _add(self, name: bytes, commands: cython.longlong, size: cython.longlong) -> None:
         share = self._by_name.get(name)
         if share is None:
-            if len(self._by_name) >= MAX_NAMES:
+            if len(self._by_name) + self._slots_used >= MAX_NAMES:
                 name = OTHER
             share = self._by_name.setdefault(name, [0, 0])
         share[0] += commands

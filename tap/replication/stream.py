@@ -14,6 +14,7 @@ from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
 
 MAX_COMMAND = 2**20  # bytes of one command that are collected to tell it whole
+MAX_HELD = 2**20  # bytes of commands that are told after the beginning of the stream is
 # A batch of commands is told with an acknowledgement, which comes once a second; but not with each of the thousands
 # that a client's WAIT can bring, and without one in time not later than this.
 ACK_BATCH_SECONDS = 0.5
@@ -99,9 +100,14 @@ class Stream:
         scanner.feed(data)
         self._lag.passed(self.received, at)
         if self._every_command and understood:
-            self._tell_commands_of(data)
+            self._unread += data
+            if not self.has_begun and len(self._unread) > MAX_HELD:
+                self.begin()
+            if self.has_begun:
+                self._tell_each()
         if scanner.broken and understood:
-            self.tell_batch()
+            if self.has_begun:
+                self.tell_batch()
             number = "" if self.base is None else f" (offset {self.base + scanner.broken_at + 1})"
             return self.start + scanner.broken_at, f"in the stream{number}: {scanner.broken}"
         return None
@@ -128,10 +134,10 @@ class Stream:
         else:
             self._continued.last_ack = ack
 
-    def tick(self, at: float) -> None:
+    def tick(self, at: float, *, held_back: bool) -> None:
         """Some time has passed; see Conversation.tick."""
         self._course.append((at, self.received))
-        if self._continued is not None and self._continued.is_measured(self.received):
+        if self._continued is not None and self._continued.is_measured(self.received, held_back):
             self.begin()
         if self.has_begun and at - self._batch_at >= BATCH_SECONDS:
             self._batch_at = at
@@ -175,6 +181,8 @@ class Stream:
                 buffered=buffered,
             )
         )
+        if self._every_command:
+            self._tell_each()
         if continued is not None and continued.last_ack is not None:
             self.tell_batch()
             self._tell(continued.last_ack)
@@ -205,12 +213,12 @@ class Stream:
             )
         )
 
-    def _tell_commands_of(self, data: bytes | memoryview) -> None:
-        """Tell one by one the commands that *data* completes."""
-        self._unread += data
+    def _tell_each(self) -> None:
+        """Tell one by one the commands that are whole."""
         for begin, end, db, in_transaction in self._scanner.take_ends():
             first, last = begin - self._unread_start, end - self._unread_start
-            name, args = (b"", ()) if first < 0 else _decoded(self._unread[first:last])
+            omitted = end - begin > MAX_COMMAND
+            name, args = (b"", ()) if omitted else _decoded(self._unread[first:last])
             self._tell(
                 events.Command(
                     start=self.start + begin,
@@ -220,7 +228,7 @@ class Stream:
                     name=name.decode("latin-1").upper(),
                     args=args,
                     in_transaction=in_transaction,
-                    omitted_bytes=end - begin if first < 0 else 0,
+                    omitted_bytes=end - begin if omitted else 0,
                 )
             )
         done = max(0, self._scanner.boundary - self._unread_start)
@@ -238,7 +246,9 @@ class _Continued:
     the time that the replica was away, at the rate of before, is the best estimate.
     """
 
-    MAX_TICKS = 10
+    PAUSE_TICKS = 3  # longer than a round trip, in which the master may wait for room to send
+    MAX_TICKS = 15
+    MAX_HELD_TICKS = 100  # a replica that reads nothing for so long may never again
 
     def __init__(self, previous: str | None, start: int, end: int, least: int, expected: int | None) -> None:
         """least: bytes that the replica certainly had missed. expected: by the rate of before, None if it is unknown."""
@@ -249,18 +259,23 @@ class _Continued:
         self._least = least
         self._expected = expected
         self._ticks = 0
+        self._quiet_ticks = 0
+        self._held_ticks = 0
         self._received = -1  # at the last tick
 
-    def is_measured(self, received: int) -> bool:
-        """Called at each tick. The first one may come at once, so it decides nothing."""
+    def is_measured(self, received: int, held_back: bool) -> bool:
+        """Called at each tick; held_back: the master could not send."""
+        if held_back:
+            self._held_ticks += 1
+            return self._held_ticks == self.MAX_HELD_TICKS
         self._ticks += 1
-        pauses = received == self._received
+        self._quiet_ticks = self._quiet_ticks + 1 if received == self._received else 0
         self._received = received
-        return pauses or self._ticks == self.MAX_TICKS
+        return self._quiet_ticks == self.PAUSE_TICKS or self._ticks == self.MAX_TICKS
 
     def missed(self, received: int) -> int:
         """Bytes that the replica had missed, as far as that is known."""
-        if self._ticks == self.MAX_TICKS and self._expected is not None:
+        if self._quiet_ticks < self.PAUSE_TICKS and self._expected is not None:
             received = min(received, self._expected)
         return max(self._least, received)
 

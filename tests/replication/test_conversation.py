@@ -9,6 +9,7 @@ from tap.replication import events
 from tap.replication.conversation import MAX_SET_UP, Conversation, Phase
 from tap.replication.events import Event, Role, Side
 from tap.replication.memory import Memory
+from tap.replication.stream import MAX_COMMAND
 
 ID = "8371a4ee67df5dfc0e22c0d4ab19dcd9e6a2b0c1"
 MARK = "0123456789abcdef0123456789abcdef01234567"
@@ -21,9 +22,11 @@ PING = b"*1\r\n$4\r\nping\r\n"
 class Talk:
     """A conversation that is fed turn by turn: R(bytes), M(bytes)."""
 
-    def __init__(self, memory: Memory | None = None) -> None:
+    def __init__(self, memory: Memory | None = None, *, every_command: bool = False) -> None:
         self.told: list[Event] = []
-        self.conversation = Conversation(self.told.append, memory=memory, peer_host="10.0.0.7")
+        self.conversation = Conversation(
+            self.told.append, memory=memory, peer_host="10.0.0.7", every_command=every_command
+        )
 
     def R(self, data: bytes) -> Talk:  # noqa: N802  (as in the transcripts of the reference)
         self.conversation.receive_from_replica(data)
@@ -31,6 +34,12 @@ class Talk:
 
     def M(self, data: bytes) -> Talk:  # noqa: N802
         self.conversation.receive_from_master(data)
+        return self
+
+    def quiet(self, *, held_back: bool = False) -> Talk:
+        """Time passes in which nothing comes."""
+        for tick in range(5):
+            self.conversation.tick(tick / 10, held_back=held_back)
         return self
 
     def kinds(self) -> list[str]:
@@ -86,6 +95,70 @@ def test_newlines_of_a_loading_replica_do_not_count() -> None:
     talk = diskless(Talk()).R(b"\n\n").R(b"\n").R(ACK_0).M(PING)
     assert talk.kinds().count("keepalive") == 1
     assert talk.conversation.offset == 14
+
+
+def test_the_stream_after_a_diskless_rdb_is_found_where_acknowledgements_came_too_early() -> None:
+    end = RDB + MARK.encode() + PING
+    for cut in range(1, len(end)):
+        talk = Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$EOF:{MARK}\r\n".encode())
+        talk.M(b"a value with " + MARK.encode()).R(ACK_0).M(end[:cut]).M(end[cut:]).R(ACK_0)
+        finished = next(event for event in talk.told if isinstance(event, events.RdbFinished))
+        assert finished.bytes == len("a value with ") + len(MARK) + len(RDB)
+        assert talk.conversation.offset == len(PING)
+
+
+def test_the_stream_is_found_also_where_acknowledgements_came_before_the_rdb() -> None:
+    talk = Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n".encode()).R(ACK_0)
+    talk.M(f"$EOF:{MARK}\r\n".encode() + RDB + MARK.encode() + PING)
+    assert talk.conversation.offset == len(PING)
+
+
+def test_nonsense_from_a_replica_that_was_to_end_a_diskless_rdb_ends_the_understanding() -> None:
+    talk = diskless(Talk()).R(b"\x00")
+    assert talk.conversation.phase is Phase.OPAQUE
+
+
+def test_bytes_that_our_own_replica_holds_back_are_still_missed_ones() -> None:
+    talk = Talk().R(f"PSYNC {ID} 1\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode() + PING)
+    talk.quiet(held_back=True).M(PING).quiet()
+    assert next(event.bytes_behind for event in talk.told if isinstance(event, events.PartialResync)) == 28
+
+
+def test_no_command_is_told_before_the_stream_it_belongs_to() -> None:
+    talk = Talk(every_command=True).R(f"PSYNC {ID} 1\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode() + PING).quiet()
+    assert talk.kinds()[-4:] == ["partial_resync", "stream_started", "command", "commands"]
+    busy = Talk(every_command=True).R(f"PSYNC {ID} 1\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode())
+    busy.M(PING * 100_000)
+    assert busy.kinds()[2:5] == ["partial_resync", "stream_started", "command"]
+    assert busy.kinds().count("command") == 100_000
+
+
+def test_whether_a_command_is_too_large_to_tell_depends_on_its_size_alone() -> None:
+    for size in (MAX_COMMAND - 100, MAX_COMMAND + 1):
+        large = b"*2\r\n$3\r\nSET\r\n$%d\r\n%s\r\n" % (size, bytes(size))
+        for piece in (len(large), 1000):
+            talk = Talk(every_command=True).R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$3\r\nabc".encode())
+            for begin in range(0, len(large), piece):
+                talk.M(large[begin : begin + piece])
+            command = next(event for event in talk.told if isinstance(event, events.Command))
+            assert command.omitted_bytes == (0 if size < MAX_COMMAND else len(large))
+
+
+def test_a_line_that_never_ends_is_located_also_inside_a_reply() -> None:
+    for piece in (100_000, 1000):
+        talk = Talk().R(b"HELLO 3\r\n")
+        data = b"%1\r\n+a\r\n" + b"x" * 80_000
+        for begin in range(0, len(data), piece):
+            talk.M(data[begin : begin + piece])
+        opaque = talk.last()
+        assert isinstance(opaque, events.Opaque)
+        assert opaque.start == len(b"%1\r\n+a\r\n")
+
+
+def test_requests_without_end_after_psync_are_said_in_words() -> None:
+    opaque = Talk().R(PSYNC + PING * MAX_SET_UP).last()
+    assert isinstance(opaque, events.Opaque)
+    assert opaque.reason == "more than 64 requests before the stream"
 
 
 def test_a_refused_psync_and_the_sync_after_it() -> None:
@@ -172,8 +245,7 @@ def test_the_db_is_carried_over_and_unknown_without_an_earlier_connection() -> N
         talk = Talk(memory)
         talk.R(b"*3\r\n$5\r\nPSYNC\r\n$40\r\n%s\r\n$%d\r\n%d\r\n" % (ID.encode(), len(str(offset)), offset))
         talk.M(f"+CONTINUE {ID}\r\n".encode())
-        talk.conversation.tick(1.0)
-        talk.conversation.tick(2.0)
+        talk.quiet()
         return next(event.db for event in talk.told if isinstance(event, events.StreamStarted))
 
     memory = Memory()
@@ -203,6 +275,41 @@ def test_an_rdb_channel_without_its_main_connection_tells_its_own_story() -> Non
     reason = next(event.reason for event in talk.told if isinstance(event, events.FullResync))
     assert reason.code == "unknown"
     assert talk.conversation.phase is Phase.DONE
+
+
+def valkey_main(memory: Memory, host: bytes) -> Talk:
+    talk = Talk(memory).R(b"REPLCONF listening-port 5\r\nREPLCONF ip-address %s\r\n" % host).M(b"+OK\r\n+OK\r\n")
+    return talk.R(PSYNC).M(b"+DUALCHANNELSYNC\r\n")
+
+
+def valkey_rdb_channel(memory: Memory) -> Talk:
+    talk = Talk(memory).R(b"REPLCONF capa eof rdb-only 1 rdb-channel 1 listening-port 5\r\n").M(b"+OK\r\n")
+    return talk.R(b"SYNC\r\n").M(f"$ENDOFF:7 {ID} 0 33\r\n".encode())
+
+
+def test_a_dual_channel_is_joined_although_only_the_main_connection_announces_an_address() -> None:
+    memory = Memory()
+    main, channel = valkey_main(memory, b"9.9.9.9"), valkey_rdb_channel(memory)
+    assert "full_resync" in main.kinds()
+    assert "full_resync" not in channel.kinds()
+    # two that could be meant: only the ID that the main connection names later decides
+    memory = Memory()
+    first, second, channel = valkey_main(memory, b"9.9.9.9"), valkey_main(memory, b"8.8.8.8"), valkey_rdb_channel(memory)
+    assert "full_resync" in channel.kinds()
+    second.R(b"REPLCONF set-rdb-client-id 33\r\n").M(b"+OK\r\n")
+    second.R(f"PSYNC {ID} 8\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode() + PING)
+    assert second.conversation.offset == 7 + 14
+    assert first.conversation.offset is None
+
+
+def test_a_main_connection_that_has_closed_hears_nothing_of_its_rdb_channel() -> None:
+    memory = Memory()
+    main, channel = valkey_main(memory, b"9.9.9.9"), valkey_rdb_channel(memory)
+    main.conversation.close()
+    told = len(main.told)
+    channel.M(b"$3\r\nabc")
+    assert len(main.told) == told
+    assert channel.kinds()[-1] == "rdb_finished"
 
 
 # Lines of the protocol as well as noise: noise alone never gets past the first line.
@@ -242,8 +349,8 @@ def told_of(turns: list[tuple[int, str, bytes]], size: int = 0) -> list[tuple[in
             else:
                 talks[number].receive_from_replica(piece)
     for talk in talks.values():
-        talk.tick(1.0)
-        talk.tick(2.0)
+        for second in range(4):
+            talk.tick(second)
         talk.close()
     return told
 

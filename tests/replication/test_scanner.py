@@ -126,6 +126,19 @@ def test_a_hundred_thousand_names_are_not_all_kept(make: type[StreamScanner]) ->
     assert sum(count for count, _ in taken.values()) == 100_000
 
 
+def test_which_names_are_kept_does_not_depend_on_the_compiler() -> None:
+    names = [b"A_NAME_TOO_LONG_FOR_A_SLOT_%d" % number for number in range(990)]
+    names += [b"SHORT%d" % number for number in range(50)] + names[:5]
+    taken = []
+    for make in SCANNERS:
+        scanner = make()
+        for name in names:
+            scanner.feed(command(name))
+        taken.append(scanner.take())
+    assert taken[0] == taken[1]
+    assert len(taken[0]) == 1001
+
+
 @pytest.mark.parametrize(
     ("data", "at", "why"),
     [
