@@ -248,9 +248,14 @@ class TapThread:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(WITHIN)
-        assert not self._thread.is_alive()
+        assert self.end()
+
+    def end(self, within: float = WITHIN) -> bool:
+        """Whether the tap and its loop ended in time."""
+        with contextlib.suppress(RuntimeError):  # has ended before
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(within)
+        return not self._thread.is_alive()
 
     @property
     def port(self) -> int:

@@ -360,3 +360,36 @@ def test_an_observer_that_fails_is_dropped_alone(tap: TapThread, pair: Pair, cap
     pair.replica.sendall(b"*1\r\n$4\r\nINFO\r\n")
     assert tap.wait_for(events.Identified)
     assert "an observer failed" in caplog.text
+
+
+def test_a_resolver_that_does_not_answer_delays_neither_other_names_nor_the_end(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    asked: list[str] = []
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: object, **options: object) -> object:
+        asked.append(host)
+        if host == "stuck.example":
+            answers.wait(WITHIN)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return resolve(host, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    links = (
+        LinkConfig(name="stuck", master=Address("stuck.example", 1)),
+        LinkConfig(name="fine", master=Address("localhost", listener.getsockname()[1])),
+    )
+    with contextlib.ExitStack() as stack:
+        tap = stack.enter_context(TapThread(Config(links=links, connect_timeout=2 * WITHIN)))
+        stack.callback(answers.set)
+        for _ in range(64):
+            stack.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN))
+        wait_until(lambda: asked.count("stuck.example") == 64)
+        replica = socket.create_connection((LOCALHOST, tap.tap.listeners[1].address.port), WITHIN)
+        with replica, listener.accept()[0] as master:
+            replica.sendall(b"PING\r\n")
+            assert receive(master, 6) == b"PING\r\n"
+        assert tap.end(within=1.0)
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name == "resolve stuck.example"])
