@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 from pathlib import Path
 
 import typer
 
 from tap.config import Address, Config, LinkConfig
-from tap.console.demo import tell
+from tap.console.demo import WITHIN, tell
 from tap.errors import EnvironmentFailure
 from tap.servers.embedded import Server, find_server
 from tap.tap import Tap
@@ -18,25 +20,56 @@ BACKLOG = 64 * 1024  # bytes; small, so that it can be overrun in a second
 
 def demo() -> None:
     """Show it on a master and a replica of our own: a full resync, a cut, a partial resync, a lost backlog."""
-    program = find_server()
-    options = ("repl-backlog-size", str(BACKLOG), "repl-diskless-sync-delay", "0")
-    with Server(program, *options, name="master") as master:
-        equal = asyncio.run(_run(master, program, options))
-    if not equal:
+    if not asyncio.run(_run(find_server())):
         raise typer.Exit(1)
 
 
-async def _run(master: Server, program: Path, options: tuple[str, ...]) -> bool:
+async def _run(program: Path) -> bool:
+    """Tell the story until it or a signal ends it; its servers never outlive it."""
+    loop = asyncio.get_running_loop()
+    signals: list[signal.Signals] = []
+    servers = contextlib.ExitStack()
+    story = loop.create_task(_story(servers, program), name="demo")
+
+    def end(number: signal.Signals) -> None:
+        if not signals:  # a second one must not disturb the cleaning up
+            story.cancel()
+        signals.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end, number)
+    try:
+        return await story
+    except asyncio.CancelledError:
+        if not signals:
+            raise
+        raise typer.Exit(128 + signals[0]) from None
+    finally:
+        await loop.shutdown_default_executor()  # a server that is just starting is there to be stopped after this
+        servers.close()
+
+
+async def _story(servers: contextlib.ExitStack, program: Path) -> bool:
     try:
         from redis.asyncio import Redis
+        from redis.exceptions import RedisError
     except ImportError:
         raise EnvironmentFailure("the demo talks to its servers with redis-py: pip install 'redis-tap[demo]'") from None
-    async with (
-        Tap(Config(links=(LinkConfig(master=Address("127.0.0.1", master.port)),))) as tap,
-        Redis(port=master.port) as to_master,
-    ):
-        replica = Server(program, *options, "replicaof", f"127.0.0.1 {tap.port}", name="replica")
-        try:
+    options = ("repl-backlog-size", str(BACKLOG), "repl-diskless-sync-delay", "0")
+    master = Server(program, *options, name="master")
+    servers.callback(master.close)
+    await asyncio.to_thread(master.start)
+    try:
+        async with (
+            Tap(Config(links=(LinkConfig(master=Address("127.0.0.1", master.port)),))) as tap,
+            Redis(port=master.port) as to_master,
+        ):
+            replica = Server(program, *options, "replicaof", f"127.0.0.1 {tap.port}", name="replica")
+            servers.callback(replica.close)
             return await tell(tap, master, replica, to_master, BACKLOG)
-        finally:
-            await asyncio.to_thread(replica.close)
+    except TimeoutError:
+        raise EnvironmentFailure(
+            f"a step of the demo took more than {WITHIN:g} s; is this machine busy, or was one of the servers stopped?"
+        ) from None
+    except RedisError as error:
+        raise EnvironmentFailure(f"the demo lost one of its own servers: {error}") from None

@@ -101,9 +101,9 @@ class _Story:
         )
         for number in range(200):
             await self._to_master.set(f"user:{number}", f"name {number}")
-        started = self._next(events.StreamStarted)
+        before = len(self._told)
         await asyncio.to_thread(self._replica.start)
-        await started
+        await self._next(events.StreamStarted, before)
         await self._level()
 
     async def _writes(self) -> None:
@@ -128,11 +128,11 @@ class _Story:
             f"last {self._backlog // 1024} KB of its stream, the backlog. What the replica missed is still in it, so it "
             "gets just those bytes and no snapshot."
         )
-        resumed = self._next(events.PartialResync)
+        before = len(self._told)
         for link in self._tap.links:
             link.close()
         await self._write(100)
-        await resumed
+        await self._next(events.PartialResync, before)
         await self._level()
 
     async def _lost_backlog(self) -> None:
@@ -144,12 +144,12 @@ class _Story:
         )
         listener = self._tap.listeners[0]
         await listener.close(0.5)
-        before = await self._master_offset()
-        while await self._master_offset() < before + missed:
+        enough = await self._master_offset() + missed
+        while await self._master_offset() < enough:
             await self._write(200)
-        started = self._next(events.StreamStarted)
+        before = len(self._told)
         await listener.open()
-        await started
+        await self._next(events.StreamStarted, before)
         await self._level()
 
     async def _comparison(self) -> bool:
@@ -178,19 +178,15 @@ class _Story:
                     pipeline.incr("logins")
             await pipeline.execute()
 
-    def _next(self, kind: type[E]) -> Awaitable[E]:
-        """The first event of that kind from now on; ask before doing what brings it."""
-        seen = len(self._told)
-
-        async def come() -> E:
+    async def _next(self, kind: type[E], before: int) -> E:
+        """The first event of that kind, but for those that were among the first *before* told."""
+        async with asyncio.timeout(WITHIN):
             while True:
-                for told in self._told[seen:]:
+                for told in self._told[before:]:
                     if isinstance(told.event, kind):
                         return told.event
                 self._news.clear()
                 await self._news.wait()
-
-        return asyncio.wait_for(come(), WITHIN)
 
     async def _level(self) -> None:
         """Wait until the replica has acknowledged all that the master wrote."""

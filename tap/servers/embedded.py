@@ -153,7 +153,9 @@ class Server:
 
 def _version_of(program: Path) -> str:
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=True, start_new_session=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise EnvironmentFailure(f"{program} does not run: {error}") from None
     found = re.search(r"(\w+) server v=([\d.]+)", said)
