@@ -5,6 +5,11 @@ TapError            anything below; its text is one sentence for a person
     EnvironmentFailure  what was asked is fine, the machine will not have it: a port taken, no server (exit code 3)
 """
 
+import errno
+import os
+import resource
+import socket
+
 
 class TapError(Exception):
     """The base of everything redis-tap raises for a user to read."""
@@ -22,3 +27,15 @@ class EnvironmentFailure(TapError):
     """The environment failed."""
 
     exit_code = 3
+
+
+def words(error: Exception) -> str:
+    """The system's words for it, without Python's, and what to do where we know."""
+    if isinstance(error, socket.gaierror):
+        return f"the name cannot be resolved ({error.strerror})"
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return f"{os.strerror(errno.EMFILE)} (limit {limit}); raise it with ulimit -n"
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

@@ -17,6 +17,7 @@ from rich.console import Console
 from tap.config import Address, Config, LinkConfig, Ui, load, parse_duration
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
+from tap.console.trouble import Trouble
 from tap.errors import ConfigError
 from tap.tap import Tap
 
@@ -93,6 +94,7 @@ async def _run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    loop.set_exception_handler(Trouble(_say))
     ui = config.ui
     console = Console()
     drawable = console.is_terminal and not console.is_dumb_terminal
@@ -105,6 +107,7 @@ async def _run(config: Config) -> None:
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would stop the links, too
             view = LiveView(tap, console)
             tap.bus.subscribe(view)
+            loop.set_exception_handler(Trouble(view.complain))
             view.start()
             viewers.callback(lambda: print(view.summary()))
             viewers.callback(view.stop)
@@ -121,9 +124,12 @@ async def _run(config: Config) -> None:
 
 
 def _announce(link: LinkConfig, address: Address) -> None:
+    _say(
+        f"link {link.name}: listening on {address}, master {link.master}; "
+        f"on the replica: REPLICAOF {address.to_dial} {address.port}"
+    )
+
+
+def _say(said: str) -> None:
     if sys.stderr is not None:
-        print(
-            f"redis-tap: link {link.name}: listening on {address}, master {link.master}; "
-            f"on the replica: REPLICAOF {address.to_dial} {address.port}",
-            file=sys.stderr,
-        )
+        print(f"redis-tap: {said}", file=sys.stderr)

@@ -154,11 +154,18 @@ class LiveView:
             return
         if isinstance(event, events.LinkClosed) and event.role is Role.RDB_CHANNEL and event.phase == "done":
             return  # the ordinary end of a sync's second connection
+        self._happened(Happening(told.time, told.replica, said, is_alarming(event)))
+
+    def complain(self, words: str) -> None:
+        """Show trouble of the tap's own."""
+        self._happened(Happening(time.time(), "redis-tap", words, True))
+
+    def _happened(self, new: Happening) -> None:
         last = self._timeline[-1] if self._timeline else None
-        if last is not None and (last.replica, last.words) == (told.replica, said):
-            self._timeline[-1] = dataclasses.replace(last, time=told.time, times=last.times + 1)
+        if last is not None and (last.replica, last.words) == (new.replica, new.words):
+            self._timeline[-1] = dataclasses.replace(new, times=last.times + 1)
         else:
-            self._timeline.append(Happening(told.time, told.replica, said, is_alarming(event)))
+            self._timeline.append(new)
 
     def start(self) -> None:
         self._thread.start()

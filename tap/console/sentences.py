@@ -32,6 +32,8 @@ def _closed(event: events.LinkClosed) -> str | None:
         return f"master not reachable: {event.text}; the connection is closed, the replica will try again"
     if event.by is events.Side.MASTER and event.how == "timeout" and event.bytes_from_master == 0:
         return f"master not reachable: {event.text}; the connection is closed, the replica will try again"
+    if event.by is events.Side.TAP and event.how == "error":
+        return f"cannot dial the master: {event.text}; the connection is closed, the replica will try again"
     how = {"fin": "closed", "reset": "reset (RST)", "timeout": "lost (timeout)"}.get(event.how, "failed")
     offset = "" if event.offset is None else f" at offset {event.offset}"
     text = f": {event.text}" if event.text and event.how != "reset" else ""

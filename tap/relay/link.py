@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-import os
-import socket
 from typing import TYPE_CHECKING
 
+from tap.errors import words
 from tap.relay.dial import dial
 from tap.relay.leg import Leg
 from tap.replication import events
@@ -96,11 +96,11 @@ class Link:
     def lost(self, leg: Leg, error: Exception | None) -> None:
         """The leg's socket is gone."""
         if isinstance(error, ConnectionResetError | BrokenPipeError):
-            self._note_end(leg.side, "reset", _words(error))
+            self._note_end(leg.side, "reset", words(error))
         elif isinstance(error, TimeoutError):
-            self._note_end(leg.side, "timeout", _words(error))
+            self._note_end(leg.side, "timeout", words(error))
         elif error is not None:
-            self._note_end(leg.side, "error", _words(error))
+            self._note_end(leg.side, "error", words(error))
         other = leg.other
         if other.transport is None:
             if self._dialling is not None:
@@ -125,20 +125,22 @@ class Link:
     async def _dial(self) -> None:
         """Connect to the master, within the timeout; the replica's bytes wait in its socket."""
         within = self.listener.connect_timeout
-        how, text = "refused", ""
+        by, how, text = Side.MASTER, "refused", ""
         try:
             await dial(self.listener.config.master, self.master, within)
         except TimeoutError:
             how, text = "timeout", f"no connection within {within:g} s"
         except OSError as error:
-            text = _words(error)
+            text = words(error)
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # not a word was said to the master
+                by, how = Side.TAP, "error"
         except UnicodeError:
             text = "the name cannot be resolved (no resolver takes it)"
         except Exception as error:
             log.exception("link %s, connection %d: dialling failed; please report this", self.name, self.number)
-            how, text = "error", _words(error)
+            by, how, text = Side.TAP, "error", words(error)
         if text:
-            self._note_end(Side.MASTER, how, text)
+            self._note_end(by, how, text)
             self.replica.close()
             return
         if self.replica.lost:
@@ -191,12 +193,3 @@ class Link:
             )
         )
         self.listener.forget(self)
-
-
-def _words(error: Exception) -> str:
-    """The system's words for it, without Python's."""
-    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    if isinstance(error, socket.gaierror):
-        return f"the name cannot be resolved ({error.strerror})"
-    return str(error) or type(error).__name__

@@ -33,9 +33,10 @@ def tap(*arguments: str) -> subprocess.CompletedProcess[str]:
 class Running:
     """A tap that runs, the port of its first link, and the lines that it has printed."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, files: int | None = None) -> None:
+        limited = [] if files is None else ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"]
         self.process = subprocess.Popen(
-            [*TAP, "run", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*limited, *TAP, "run", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -64,8 +65,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(*arguments: str) -> Iterator[Running]:
-    with contextlib.closing(Running(*arguments)) as one:
+def running(*arguments: str, files: int | None = None) -> Iterator[Running]:
+    """files: how many the process may have open."""
+    with contextlib.closing(Running(*arguments, files=files)) as one:
         yield one
 
 
@@ -182,6 +184,23 @@ def test_a_signal_ends_it_cleanly_within_a_second(servers: Servers, any_server: 
         assert time.monotonic() - began < 1.5
         assert tap.process.returncode == 0
         assert json.loads(tap.lines[-1])["event"] == "link_closed"
+
+
+def test_out_of_files_says_so_once_and_recovers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as master, contextlib.ExitStack() as stack:
+        address = f"127.0.0.1:{master.getsockname()[1]}"
+        tap = stack.enter_context(running("--master", address, "--ui", "json", files=16))
+        tap.process.send_signal(signal.SIGSTOP)  # so that all of them are there when it looks
+        for _ in range(16):
+            stack.enter_context(socket.create_connection(("127.0.0.1", tap.port), WITHIN))
+        tap.process.send_signal(signal.SIGCONT)
+        master.settimeout(WITHIN)
+        master.accept()[0].close()  # once the first have been let go, there is room for a later one
+        closed = next(one for one in map(json.loads, tap.lines) if one["event"] == "link_closed")
+        assert (closed["by"], closed["how"]) == ("tap", "error")
+        assert closed["text"] == "Too many open files (limit 16); raise it with ulimit -n"
+        said = tap.end()
+    assert said == ("redis-tap: cannot accept another replica: Too many open files (limit 16); raise it with ulimit -n\n")
 
 
 def test_the_json_of_a_first_sync(servers: Servers, server_name: str) -> None:

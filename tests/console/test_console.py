@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import io
 import json
 import os
@@ -17,7 +19,8 @@ from tap.console.figures import seconds, size, sparkline
 from tap.console.lines import json_lines, log_line, log_lines
 from tap.console.live import LiveView
 from tap.console.screen import Frame, Happening, Line, Ranking, draw
-from tap.console.sentences import sentence
+from tap.console.sentences import is_alarming, sentence
+from tap.console.trouble import Trouble
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side, Transfer
 from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_until
@@ -86,6 +89,32 @@ def test_figures() -> None:
 )
 def test_an_event_in_words(event: Event, words: str | None) -> None:
     assert sentence(event) == words
+
+
+def test_trouble_in_the_event_loop_is_said_once_in_a_while() -> None:
+    said: list[str] = []
+    loop = asyncio.new_event_loop()
+    now = 100.0
+    loop.time = lambda: now  # type: ignore[method-assign]
+    loop.set_exception_handler(Trouble(said.append))
+    accept = {"message": "socket.accept() out of system resource", "exception": OSError(errno.ENFILE, "no")}
+    for _ in range(3):
+        loop.call_exception_handler(accept)
+    assert said == ["cannot accept another replica: Too many open files in system"]
+    now += 11
+    loop.call_exception_handler(accept)
+    assert len(said) == 2
+    loop.close()
+
+
+def test_other_trouble_is_logged_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(Trouble(lambda said: None))
+    for _ in range(3):
+        loop.call_exception_handler({"message": "a bug", "exception": ValueError("of ours")})
+    loop.call_exception_handler({"message": "another", "exception": KeyError("of ours")})
+    assert [record.getMessage() for record in caplog.records] == ["a bug", "another"]
+    loop.close()
 
 
 def test_a_line_of_the_log_names_time_link_and_replica() -> None:
@@ -207,6 +236,24 @@ def test_the_live_view_follows_a_replica_over_its_connections(servers: Servers, 
         wait_until(lambda: not tap.tap.links)
         assert [line.phase for line in view.frame(time.time()).lines] == ["gone"]
         assert not view.frame(time.time() + 61).lines
+
+
+def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
+    closed = events.LinkClosed(
+        by=Side.TAP,
+        how="error",
+        text="Too many open files (limit 16); raise it with ulimit -n",
+        role=None,
+        phase="connect",
+        offset=None,
+        bytes_from_master=0,
+        bytes_from_replica=0,
+    )
+    assert sentence(closed) == (
+        "cannot dial the master: Too many open files (limit 16); raise it with ulimit -n; the connection is closed, "
+        "the replica will try again"
+    )
+    assert is_alarming(closed)
 
 
 def test_every_event_can_be_told() -> None:
