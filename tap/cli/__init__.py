@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tap.cli import demo, run
-from tap.errors import TapError
+from tap.errors import ConfigError, TapError
 
 app = typer.Typer(
     name="redis-tap",
@@ -17,8 +19,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("run")(run.run)
-app.command("demo")(demo.demo)
+VERBS = {"run": run.run, "demo": demo.demo}
+for name, verb in VERBS.items():
+    app.command(name)(verb)
 
 
 def _version(wanted: bool) -> None:
@@ -39,11 +42,35 @@ def _options(
     pass
 
 
+# Of click, which typer brought as a package of its own once, and now brings within itself.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
 def main() -> None:
     """Entry point. What a user did wrong is one line on stderr, and an exit code (see tap/errors.py)."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except TapError as error:
-        if sys.stderr is not None:
-            print(f"redis-tap: {error}", file=sys.stderr)
+        _say(f"redis-tap: {error}")
         sys.exit(error.exit_code)
+    except _UsageError as error:
+        _say(_mistake(error))
+        sys.exit(ConfigError.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(128 + signal.SIGINT)
+
+
+def _mistake(error: Any) -> str:
+    """Nothing for the lack of a verb: typer has shown the help then."""
+    said = error.format_message().removesuffix(".")
+    if not said:
+        return ""
+    said = said.replace("Value error, ", "")  # pydantic's
+    said = re.sub(r"\(Possible options: (.*)\)", r"(did you mean \1?)", said)
+    verb = " ".join(["redis-tap", *(word for word in sys.argv[1:2] if word in VERBS)])
+    return f"{verb}: {said[0].lower()}{said[1:]}; see {verb} --help"
+
+
+def _say(said: str) -> None:
+    if said and sys.stderr is not None:
+        print(said, file=sys.stderr)
