@@ -36,6 +36,8 @@ MAX_RANKED = 10
 
 # What the timeline shows: resyncs with their reasons, and what goes wrong.
 TIMELINE = (
+MAX_NAMES = 1000  # of commands; only nonsense has more
+OTHER = "(other)"
     events.FullResync,
     events.PartialResync,
     events.ResyncRefused,
@@ -149,6 +151,8 @@ class LiveView:
             self._replica(told.link, told.replica).line.partial_resyncs += 1
         if isinstance(event, events.LinkClosed) and event.role is Role.REPLICA and event.offset is not None:
             self._replica(told.link, told.replica).line.offset = event.offset
+                if name not in self._by_count and len(self._by_count) >= MAX_NAMES:
+                    name = OTHER
         said = sentence(event)
         if said is None or not isinstance(event, TIMELINE):
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import errno
 import io
 import json
@@ -13,7 +14,7 @@ import time
 import pytest
 from rich.console import Console
 
-from tap import Address, Config, LinkConfig
+from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Told
 from tap.console.figures import seconds, size, sparkline
 from tap.console.lines import json_lines, log_line, log_lines
@@ -236,6 +237,24 @@ def test_the_live_view_follows_a_replica_over_its_connections(servers: Servers, 
         wait_until(lambda: not tap.tap.links)
         assert [line.phase for line in view.frame(time.time()).lines] == ["gone"]
         assert not view.frame(time.time() + 61).lines
+
+
+def view_of(tap: Tap) -> LiveView:
+    return LiveView(tap, Console(width=80, height=24, file=io.StringIO(), force_terminal=True))
+
+
+def nothing() -> Tap:
+    return Tap(Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),)))
+
+
+def test_invented_command_names_cost_the_live_view_no_memory() -> None:
+    view = view_of(nothing())
+    for number in range(3000):
+        one = events.Share(count=1, bytes=10)
+        view(told(dataclasses.replace(COMMANDS, count=1, bytes=10, by_name={f"NAME{number}": one})))
+    frame = view.frame(time.time())
+    assert (frame.by_count.total, frame.by_bytes.total) == (3000, 30_000)
+    assert frame.by_count.first[0] == ("(other)", 2000)
 
 
 def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
