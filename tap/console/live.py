@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import threading
 import time
 from collections import Counter, deque
@@ -24,6 +25,8 @@ from tap.relay.link import Link
 from tap.replication import events
 from tap.replication.events import Role
 from tap.tap import Tap
+
+log = logging.getLogger(__name__)
 
 FRAME_SECONDS = 0.5
 SAMPLE_SECONDS = 1.0
@@ -196,13 +199,13 @@ class LiveView:
     def _tick(self) -> None:
         self._frame = self.frame(time.time())
         self._new_frame.set()
-        self._timer = asyncio.get_running_loop().call_later(FRAME_SECONDS, self._tick)
 
     def frame(self, now: float) -> Frame:
         """Take the figures of all links, as they are now."""
         present: set[tuple[str, str]] = set()
         for link in self._tap.links:
             if link.conversation.role in SHOWN and len(present) < MAX_REPLICAS:
+        self._timer = asyncio.get_running_loop().call_later(FRAME_SECONDS, self._tick)
                 key = link.name, link.conversation.replica
                 present.add(key)
                 self._replica(*key).take(link, now)
@@ -251,3 +254,5 @@ class LiveView:
 
 def _ranking(counts: Counter[str]) -> Ranking:
     return Ranking(sum(counts.values()), counts.most_common(MAX_RANKED))
+        except Exception:  # said on the terminal as it was before
+            log.exception("the live view failed and is gone, its links are not; please report this")

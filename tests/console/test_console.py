@@ -257,6 +257,37 @@ def test_invented_command_names_cost_the_live_view_no_memory() -> None:
     assert frame.by_count.first[0] == ("(other)", 2000)
 
 
+def test_trouble_of_the_tap_is_in_the_live_views_timeline() -> None:
+    view = view_of(nothing())
+    view.complain("cannot accept")
+    view.complain("cannot accept")
+    (one,) = view.frame(time.time()).timeline
+    assert (one.words, one.times, one.alarming) == ("cannot accept", 2, True)
+
+
+def test_a_live_view_that_fails_says_so_on_a_terminal_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr("tap.console.live.draw", failing)
+    out = io.StringIO()
+    view = LiveView(nothing(), Console(width=80, height=24, file=out, force_terminal=True))
+
+    async def show() -> None:
+        view.start()
+        async with asyncio.timeout(WITHIN):
+            while not caplog.records:
+                await asyncio.sleep(0.01)
+        view.stop()
+
+    asyncio.run(show())
+    assert "the live view failed" in caplog.text
+    assert "a bug" in caplog.text
+    assert out.getvalue().endswith("\x1b[?1049l")
+
+
 def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
     closed = events.LinkClosed(
         by=Side.TAP,
