@@ -36,11 +36,11 @@ SILENT_SECONDS = 2.5  # acknowledgements come once a second; a replica without o
 MAX_REPLICAS = 500
 MAX_TIMELINE = 200
 MAX_RANKED = 10
+MAX_NAMES = 1000  # of commands; only nonsense has more
+OTHER = "(other)"
 
 # What the timeline shows: resyncs with their reasons, and what goes wrong.
 TIMELINE = (
-MAX_NAMES = 1000  # of commands; only nonsense has more
-OTHER = "(other)"
     events.FullResync,
     events.PartialResync,
     events.ResyncRefused,
@@ -50,6 +50,14 @@ OTHER = "(other)"
     events.LinkClosed,
 )
 SHOWN = (Role.REPLICA, Role.SYNC_CLIENT, Role.RDB_CLIENT)
+
+_Key = tuple[str, str, int | None]
+
+
+def _key(link: str, replica: str, connection: int) -> _Key:
+    """What makes a line: a replica over all of its connections, or one connection of whoever announces no port."""
+    announced = replica.startswith("[") or replica.count(":") == 1
+    return link, replica, None if announced else connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,7 @@ class LiveView:
     def __init__(self, tap: Tap, console: Console | None = None) -> None:
         self._tap = tap
         self._console = console or Console()
-        self._replicas: dict[tuple[str, str], _Replica] = {}
+        self._replicas: dict[_Key, _Replica] = {}
         self._by_count: Counter[str] = Counter()
         self._by_bytes: Counter[str] = Counter()
         self._timeline: deque[Happening] = deque(maxlen=MAX_TIMELINE)
@@ -140,22 +148,23 @@ class LiveView:
     def __call__(self, told: Told) -> None:
         """An observer of the bus."""
         event = told.event
+        key = _key(told.link, told.replica, told.connection)
         if isinstance(event, events.Commands):
             for name, share in event.by_name.items():
+                if name not in self._by_count and len(self._by_count) >= MAX_NAMES:
+                    name = OTHER
                 self._by_count[name] += share.count
                 self._by_bytes[name] += share.bytes
             return
         if isinstance(event, events.Ack):
-            self._replica(told.link, told.replica).ack = _Lag(told.time, event.lag_bytes, event.lag_seconds)
+            self._replica(key).ack = _Lag(told.time, event.lag_bytes, event.lag_seconds)
             return
         if isinstance(event, events.FullResync):
-            self._replica(told.link, told.replica).line.full_resyncs += 1
+            self._replica(key).line.full_resyncs += 1
         if isinstance(event, events.PartialResync):
-            self._replica(told.link, told.replica).line.partial_resyncs += 1
+            self._replica(key).line.partial_resyncs += 1
         if isinstance(event, events.LinkClosed) and event.role is Role.REPLICA and event.offset is not None:
-            self._replica(told.link, told.replica).line.offset = event.offset
-                if name not in self._by_count and len(self._by_count) >= MAX_NAMES:
-                    name = OTHER
+            self._replica(key).line.offset = event.offset
         said = sentence(event)
         if said is None or not isinstance(event, TIMELINE):
             return
@@ -197,18 +206,18 @@ class LiveView:
         return "\n".join(said)
 
     def _tick(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(FRAME_SECONDS, self._tick)
         self._frame = self.frame(time.time())
         self._new_frame.set()
 
     def frame(self, now: float) -> Frame:
         """Take the figures of all links, as they are now."""
-        present: set[tuple[str, str]] = set()
+        present: set[_Key] = set()
         for link in self._tap.links:
             if link.conversation.role in SHOWN and len(present) < MAX_REPLICAS:
-        self._timer = asyncio.get_running_loop().call_later(FRAME_SECONDS, self._tick)
-                key = link.name, link.conversation.replica
+                key = _key(link.name, link.conversation.replica, link.number)
                 present.add(key)
-                self._replica(*key).take(link, now)
+                self._replica(key).take(link, now)
         for key, replica in tuple(self._replicas.items()):
             if key in present:
                 continue
@@ -216,7 +225,8 @@ class LiveView:
                 replica.gone_since = now
                 replica.line.phase = "gone"
                 replica.line.lag_bytes = replica.line.lag_seconds = None
-            if replica.passes_by or now - replica.gone_since > GONE_SECONDS:
+            _, _, connection = key
+            if replica.passes_by or connection is not None or now - replica.gone_since > GONE_SECONDS:
                 del self._replicas[key]
         if now - self._sampled >= SAMPLE_SECONDS * 0.9:
             self._sampled = now
@@ -232,9 +242,9 @@ class LiveView:
             timeline=tuple(self._timeline),
         )
 
-    def _replica(self, link: str, replica: str) -> _Replica:
-        key = link, replica
+    def _replica(self, key: _Key) -> _Replica:
         if key not in self._replicas:
+            link, replica, _ = key
             self._replicas[key] = _Replica(Line(replica=replica, link=link))
         return self._replicas[key]
 
@@ -250,9 +260,9 @@ class LiveView:
                         live.update(draw(self._frame, width, height), refresh=True)
         except OSError:
             return
+        except Exception:  # said on the terminal as it was before
+            log.exception("the live view failed and is gone, its links are not; please report this")
 
 
 def _ranking(counts: Counter[str]) -> Ranking:
     return Ranking(sum(counts.values()), counts.most_common(MAX_RANKED))
-        except Exception:  # said on the terminal as it was before
-            log.exception("the live view failed and is gone, its links are not; please report this")

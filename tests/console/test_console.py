@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import errno
 import io
 import json
 import os
+import socket
 import threading
 import time
 
@@ -245,6 +247,21 @@ def view_of(tap: Tap) -> LiveView:
 
 def nothing() -> Tap:
     return Tap(Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),)))
+
+
+def test_clients_that_announce_no_port_have_a_line_each() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as master, contextlib.ExitStack() as stack:
+        config = Config(links=(LinkConfig(master=Address(*master.getsockname())),))
+        tap = stack.enter_context(TapThread(config))
+        view = view_of(tap.tap)
+        for _ in range(2):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", tap.port), WITHIN))
+            one.sendall(b"SYNC\r\n")
+        tap.wait_for(events.Identified, 2)
+        assert [line.replica for line in view.frame(time.time()).lines] == ["127.0.0.1", "127.0.0.1"]
+        tap.cut()
+        wait_until(lambda: not tap.tap.links)
+        assert not view.frame(time.time()).lines
 
 
 def test_invented_command_names_cost_the_live_view_no_memory() -> None:
