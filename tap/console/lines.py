@@ -6,9 +6,10 @@ import json
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from tap.bus import Told
 from tap.console.sentences import sentence
@@ -81,9 +82,13 @@ class LineWriter:
 def json_lines(out: TextIO) -> LineWriter:
     return LineWriter(
         out,
-        lambda told: json.dumps(told.as_dict(), ensure_ascii=False, separators=(",", ":")),
-        lambda count: json.dumps({"event": "events_dropped", "count": count}),
+        lambda told: _json(told.as_dict()),
+        lambda count: _json({"event": "events_dropped", "time": time.time(), "count": count}),
     )
+
+
+def _json(said: dict[str, Any]) -> str:
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
 
 
 def log_lines(out: TextIO) -> LineWriter:

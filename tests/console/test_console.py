@@ -12,6 +12,8 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
+from typing import TextIO
 
 import pytest
 from rich.console import Console
@@ -19,7 +21,7 @@ from rich.console import Console
 from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Told
 from tap.console.figures import seconds, size, sparkline
-from tap.console.lines import json_lines, log_line, log_lines
+from tap.console.lines import LineWriter, json_lines, log_line, log_lines
 from tap.console.live import LiveView
 from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import is_alarming, sentence
@@ -144,20 +146,29 @@ def test_json_lines_are_flat_objects() -> None:
     assert command["args"] == [{"b64": "/w=="}]
 
 
-def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost() -> None:
+@pytest.mark.parametrize("lines_to", [log_lines, json_lines])
+def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost(
+    lines_to: Callable[[TextIO], LineWriter],
+) -> None:
+    began = time.time()
     reading, writing = os.pipe()
     with os.fdopen(reading) as reader:
         with os.fdopen(writing, "w") as out:
-            lines = log_lines(out)
+            lines = lines_to(out)
             for _ in range(100_000):
                 lines(told(FULL))  # returns at once, though the pipe is full
             got: list[str] = []
             thread = threading.Thread(target=lambda: got.extend(iter(reader.readline, "")), daemon=True)
             thread.start()
-            wait_until(lambda: got and "lines were lost" in got[-1])
+            wait_until(lambda: got and ("lines were lost" in got[-1] or "events_dropped" in got[-1]))
             lines.close()
         thread.join(WITHIN)
     assert len(got) < 100_000
+    if lines_to is json_lines:
+        last = json.loads(got[-1])
+        assert last.keys() == {"event", "time", "count"}
+        assert began <= last["time"] <= time.time()
+        assert last["count"] == 100_000 - len(got) + 1
 
 
 def test_a_reader_that_has_gone_ends_nothing() -> None:
