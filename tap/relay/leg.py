@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # As much as one read can usefully take: larger ones gave no more throughput, smaller ones less.
 BUFFER_SIZE = 256 * 1024
+MAX_SPARE = 16  # buffers; more are given back to the system once a crowd of slow peers has passed
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close sends RST and forgets what is unsent
 
@@ -37,7 +38,8 @@ class Buffers:
         return lent
 
     def give_back(self, buffer: memoryview) -> None:
-        self._free.append(buffer)
+        if len(self._free) < MAX_SPARE:
+            self._free.append(buffer)
 
 
 class Leg(asyncio.BufferedProtocol):

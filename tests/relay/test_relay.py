@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap import Address, Config, LinkConfig
+from tap.relay.leg import Buffers
 from tap.replication import events
 from tap.replication.events import Role, Side
 from tap.servers.embedded import free_port
@@ -393,3 +395,13 @@ def test_a_resolver_that_does_not_answer_delays_neither_other_names_nor_the_end(
             assert receive(master, 6) == b"PING\r\n"
         assert tap.end(within=1.0)
     wait_until(lambda: not [one for one in threading.enumerate() if one.name == "resolve stuck.example"])
+
+
+def test_buffers_that_a_crowd_of_slow_peers_needed_are_not_kept() -> None:
+    buffers = Buffers()
+    lent = [buffers.lend() for _ in range(100)]
+    alive = [weakref.ref(buffer) for buffer in lent]
+    while lent:
+        buffers.give_back(lent.pop())
+    kept = sum(buffer() is not None for buffer in alive)
+    assert 0 < kept <= 16
