@@ -109,7 +109,7 @@ class Leg(asyncio.BufferedProtocol):
                 self.transport.write_eof()
 
     def close(self) -> None:
-        """End with FIN, after everything before it."""
+        """End after everything before it: with FIN, or with the kernel's RST if the peer sent what nobody read."""
         if self.transport is not None:
             self.transport.close()
 
@@ -135,7 +135,12 @@ class Leg(asyncio.BufferedProtocol):
 
 
 def tune(sock: socket.socket) -> None:
-    """No delay for small writes, and a peer that vanished is noticed within two minutes of silence."""
+    """No delay for small writes, and a peer that vanished is noticed within two minutes if it owes us no ACK.
+
+    Bytes on their way to it are sent again for as long as the kernel tries, a quarter of an hour on Linux; the servers'
+    repl-timeout ends the link before. TCP_USER_TIMEOUT would be no help: it also ends the connection of a peer that is
+    there and does not read for so long (seen on Linux 6.18), which the servers would have kept.
+    """
     if sock.family == socket.AF_UNIX:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

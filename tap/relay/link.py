@@ -152,7 +152,7 @@ class Link:
         self.master.transport.resume_reading()
 
     def close(self) -> None:
-        """End the link from our side: with FIN, after what has been read."""
+        """End the link from our side, after what has been read."""
         self._note_end(Side.TAP, "fin", "")
         if self._dialling is not None:
             self._dialling.cancel()
