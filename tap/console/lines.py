@@ -8,15 +8,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TextIO
 
 from tap.bus import Told
-from tap.console.sentences import sentence
-from tap.replication.events import Command
+from tap.console.sentences import is_in_vain, sentence
+from tap.replication.events import Command, LinkClosed, LinkOpened
 
 LARGE = 4096  # bytes of a command, from which on only so many may wait:
 MAX_LARGE = 32
+MAX_TRYING = 1000  # replicas; beyond that, their lines are told as they come
+QUIET_SECONDS = 60.0
 QUEUE_SIZE = 10_000  # events; when a reader is that far behind, it loses the newest
 
 
@@ -92,7 +95,7 @@ def _json(said: dict[str, Any]) -> str:
 
 
 def log_lines(out: TextIO) -> LineWriter:
-    return LineWriter(out, log_line, lambda count: f"({count} lines were lost: the reader was too slow)")
+    return LineWriter(out, Journal(), lambda count: f"({count} lines were lost: the reader was too slow)")
 
 
 def log_line(told: Told) -> str | None:
@@ -102,3 +105,45 @@ def log_line(told: Told) -> str | None:
         return None
     at = datetime.fromtimestamp(told.time).astimezone().isoformat(timespec="milliseconds")
     return f"{at} {told.link}/{told.connection} {told.replica} {said}"
+
+
+@dataclass(slots=True)
+class _Trying:
+    """A replica whose master is not reached. said: when a line told of it last."""
+
+    words: str
+    said: float
+    times: int = 1
+
+
+class Journal:
+    """log_line(), but a replica that tries in vain does so once a second: told once, and then once a minute."""
+
+    def __init__(self) -> None:
+        self._trying: dict[tuple[str, str], _Trying] = {}
+        self._opened: dict[int, tuple[_Trying, str]] = {}  # by connection, lines that wait for how it goes on
+
+    def __call__(self, told: Told) -> str | None:
+        event, line = told.event, log_line(told)
+        key = told.link, told.replica
+        trying = self._trying.get(key)
+        if isinstance(event, LinkOpened) and trying is not None and line is not None and len(self._opened) < MAX_TRYING:
+            self._opened[told.connection] = trying, line
+            return None
+        before, opened = self._opened.pop(told.connection, (None, None))
+        if isinstance(event, LinkClosed) and is_in_vain(event):
+            if trying is None:
+                if len(self._trying) >= MAX_TRYING:
+                    self._trying.clear()
+                self._trying[key] = _Trying(event.text, told.time)
+                return line
+            trying.times += 1
+            if trying.words == event.text and told.time - trying.said < QUIET_SECONDS:
+                return None
+            trying.words, trying.said = event.text, told.time
+            return f"{line} (so far {trying.times} times in vain)"
+        if before is None:
+            return line
+        self._trying = {key: one for key, one in self._trying.items() if one is not before}
+        opened = f"{opened} (after {before.times} times in vain)"
+        return opened if line is None else f"{opened}\n{line}"

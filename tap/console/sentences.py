@@ -21,6 +21,15 @@ def is_alarming(event: Event) -> bool:
     return isinstance(event, events.Opaque | events.ResyncRefused)
 
 
+def is_in_vain(event: events.LinkClosed) -> bool:
+    """Whether the master was never reached."""
+    return (
+        event.how == "refused"
+        or (event.by is events.Side.MASTER and event.how == "timeout" and event.bytes_from_master == 0)
+        or (event.by is events.Side.TAP and event.how == "error")
+    )
+
+
 def _opened(event: events.LinkOpened) -> str:
     return f"connected from {event.peer}, dialling master {event.master}"
 
@@ -28,12 +37,9 @@ def _opened(event: events.LinkOpened) -> str:
 def _closed(event: events.LinkClosed) -> str | None:
     if event.role is Role.ORDINARY and event.how in ("fin", "reset"):
         return None
-    if event.how == "refused":
-        return f"master not reachable: {event.text}; the connection is closed, the replica will try again"
-    if event.by is events.Side.MASTER and event.how == "timeout" and event.bytes_from_master == 0:
-        return f"master not reachable: {event.text}; the connection is closed, the replica will try again"
-    if event.by is events.Side.TAP and event.how == "error":
-        return f"cannot dial the master: {event.text}; the connection is closed, the replica will try again"
+    if is_in_vain(event):
+        what = "cannot dial the master" if event.by is events.Side.TAP else "master not reachable"
+        return f"{what}: {event.text}; the connection is closed, the replica will try again"
     how = {"fin": "closed", "reset": "reset (RST)", "timeout": "lost (timeout)"}.get(event.how, "failed")
     offset = "" if event.offset is None else f" at offset {event.offset}"
     text = f": {event.text}" if event.text and event.how != "reset" else ""

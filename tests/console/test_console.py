@@ -21,7 +21,7 @@ from rich.console import Console
 from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Told
 from tap.console.figures import seconds, size, sparkline
-from tap.console.lines import LineWriter, json_lines, log_line, log_lines
+from tap.console.lines import Journal, LineWriter, json_lines, log_line, log_lines
 from tap.console.live import LiveView
 from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import is_alarming, sentence
@@ -129,6 +129,50 @@ def test_a_line_of_the_log_names_time_link_and_replica() -> None:
     assert at.startswith("2026-09-")
     assert (where, replica) == ("main/3", "10.0.0.7:6379")
     assert log_line(told(COMMANDS)) is None
+
+
+def test_a_master_that_is_away_is_told_once_a_minute() -> None:
+    journal = Journal()
+    said: list[str] = []
+
+    def tell(second: int, event: Event) -> None:
+        line = journal(Told(1_790_000_000.0 + second, "main", second, "10.0.0.7", event))
+        if line is not None:
+            said.extend(line.splitlines())
+
+    closed = events.LinkClosed(
+        by=Side.MASTER,
+        how="refused",
+        text="Connection refused",
+        role=None,
+        phase="connect",
+        offset=None,
+        bytes_from_master=0,
+        bytes_from_replica=0,
+    )
+    opened = events.LinkOpened(peer="10.0.0.7:34567", master="10.0.0.5:6379")
+    for second in range(100):
+        tell(second, opened)
+        tell(second, closed)
+    assert [line.partition("main/")[2] for line in said] == [
+        f"0 10.0.0.7 {sentence(opened)}",
+        f"0 10.0.0.7 {sentence(closed)}",
+        f"60 10.0.0.7 {sentence(closed)} (so far 61 times in vain)",
+    ]
+    del said[:]
+    tell(100, opened)
+    tell(100, dataclasses.replace(closed, text="No route to host"))
+    tell(101, opened)
+    assert ["No route to host" in line and "(so far 101 times in vain)" in line for line in said] == [True]
+    del said[:]
+    tell(101, events.Handshake(start=0, end=1, request=("PING",), reply="+PONG"))
+    tell(101, FULL)
+    tell(102, opened)
+    assert [line.partition("main/")[2] for line in said] == [
+        f"101 10.0.0.7 {sentence(opened)} (after 101 times in vain)",
+        f"101 10.0.0.7 {sentence(FULL)}",
+        f"102 10.0.0.7 {sentence(opened)}",
+    ]
 
 
 def test_json_lines_are_flat_objects() -> None:
