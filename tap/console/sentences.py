@@ -84,8 +84,9 @@ def _rdb_started(event: events.RdbStarted) -> str:
 
 
 def _rdb_finished(event: events.RdbFinished) -> str:
-    rate = f", {size(event.bytes / event.seconds)}/s" if event.seconds >= 0.001 else ""
-    return f"RDB through: {size(event.bytes)} in {seconds(event.seconds)}{rate}"
+    if event.seconds < 0.001:  # less than the time it takes to tell
+        return f"RDB through: {size(event.bytes)}"
+    return f"RDB through: {size(event.bytes)} in {seconds(event.seconds)}, {size(event.bytes / event.seconds)}/s"
 
 
 def _stream(event: events.StreamStarted) -> str:

@@ -75,6 +75,10 @@ def test_figures() -> None:
             "RDB through: 1.0 MB in 0.5 s, 2.0 MB/s",
         ),
         (
+            events.RdbFinished(start=0, end=1, transfer=Transfer.DISK, bytes=176, seconds=0.0009),
+            "RDB through: 176 B",
+        ),
+        (
             events.Opaque(start=12, end=12, side=Side.MASTER, reason="nonsense"),
             "no longer understood: byte 12 from the master: nonsense. Bytes still flow",
         ),
