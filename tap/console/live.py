@@ -23,6 +23,7 @@ from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import is_alarming, sentence
 from tap.relay.link import Link
 from tap.replication import events
+from tap.replication.conversation import Phase
 from tap.replication.events import Role
 from tap.tap import Tap
 
@@ -79,6 +80,7 @@ class _Replica:
     passes_by: bool = False  # a client with no name of its own, not worth a line once it is gone
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
     gone_since: float | None = None
+    waiting_since: float | None = None
     total: int = 0
     stream_total: int = 0
     seen: int = 0  # of the connection it has now
@@ -91,8 +93,14 @@ class _Replica:
         if link.number != self.connection:
             self.connection = link.number
             self.seen = self.stream_seen = 0
+            self.waiting_since = None
         self.gone_since = None
         self.passes_by = conversation.role is not Role.REPLICA
+        if conversation.phase is not Phase.WAITING:
+            self.waiting_since = None
+        elif self.waiting_since is None:
+            self.waiting_since = now
+        line.waited = 0.0 if self.waiting_since is None else now - self.waiting_since
         line.phase = conversation.phase.value
         line.replid = conversation.replid
         line.offset = conversation.offset

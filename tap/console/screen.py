@@ -26,7 +26,10 @@ _PHASE_STYLE = {"stream": "green", "rdb": "cyan", "loading": "cyan", "opaque": "
 
 @dataclass(slots=True)
 class Line:
-    """What is shown of one replica. Rates are bytes per second; rates are of the stream: an RDB would dwarf it."""
+    """What is shown of one replica. Rates are bytes per second; rates are of the stream: an RDB would dwarf it.
+
+    waited: seconds in the phase "waiting", in which nothing else moves.
+    """
 
     replica: str
     link: str
@@ -43,6 +46,7 @@ class Line:
     rates: tuple[float, ...] = ()
     rdb_received: int = 0
     rdb_size: int | None = None
+    waited: float = 0.0
 
     def copy(self, rates: tuple[float, ...]) -> Line:
         return dataclasses.replace(self, rates=rates)
@@ -153,7 +157,7 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
         if several:
             cells.append(Text(line.link))
         cells += [
-            Text(line.phase, style=_PHASE_STYLE.get(line.phase, "yellow")),
+            Text(_phase(line), style=_PHASE_STYLE.get(line.phase, "yellow")),
             *([Text(replid if very_wide or len(replid) < 14 else replid[:13] + "…")] if width >= NARROW else []),
             "?" if line.offset is None else str(line.offset),
             _lag(line),
@@ -182,6 +186,12 @@ def _throughput(lines: list[Line], width: int) -> RenderableType:
         resyncs = f"{line.full_resyncs} full {line.partial_resyncs} partial"
         grid.add_row(Text(line.replica), resyncs, f"{size(line.rate)}/s", _course(line, max(8, width - 56)))
     return Panel(grid, title="resyncs, and throughput in the last minutes", title_align="left", padding=(0, 0))
+
+
+def _phase(line: Line) -> str:
+    if line.phase != "waiting":
+        return line.phase
+    return f"waiting {line.waited:.0f} s" if line.waited < 59.5 else f"waiting {seconds(line.waited)}"
 
 
 def _lag(line: Line) -> Text:

@@ -257,6 +257,8 @@ def test_the_live_view_fits_its_terminal(width: int, height: int, count: int) ->
     assert max(len(line) for line in lines) <= width
     if height >= 12:
         assert len(lines) <= height
+    waiting = [dataclasses.replace(one, phase="waiting", waited=4000.0) for one in replicas]
+    assert max(len(line) for line in drawn(a_frame(*waiting), width, height)) <= width
     if height >= 24:
         assert "first_sync" in text
         if 0 < count < 40:
@@ -321,6 +323,32 @@ def test_clients_that_announce_no_port_have_a_line_each() -> None:
         tap.cut()
         wait_until(lambda: not tap.tap.links)
         assert not view.frame(time.time()).lines
+
+
+def test_the_live_view_shows_how_long_a_replica_waits_for_its_rdb() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = Config(links=(LinkConfig(master=Address(*listener.getsockname())),))
+        with TapThread(config) as tap, socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
+            listener.settimeout(WITHIN)
+            master, _ = listener.accept()
+            with master:
+                view = view_of(tap.tap)
+                master.settimeout(WITHIN)
+                replica.sendall(b"REPLCONF listening-port 7000\r\n")
+                assert master.recv(100)
+                master.sendall(b"+OK\r\n")
+                tap.wait_for(events.Handshake)
+                replica.sendall(b"PSYNC ? -1\r\n")
+                tap.wait_for(events.PsyncRequested)
+                assert "waiting" not in "\n".join(drawn(view.frame(900.0), 80, 24))
+                master.sendall(f"+FULLRESYNC {ID} 7\r\n".encode())
+                tap.wait_for(events.FullResync)
+                assert "waiting 0 s" in "\n".join(drawn(view.frame(1000.0), 80, 24))
+                assert "waiting 12 s" in "\n".join(drawn(view.frame(1012.0), 80, 24))
+                assert "waiting 1 min 15 s" in "\n".join(drawn(view.frame(1075.0), 80, 24))
+                master.sendall(b"$100\r\nREDIS0011")
+                tap.wait_for(events.RdbStarted)
+                assert "waiting" not in "\n".join(drawn(view.frame(1080.0), 80, 24))
 
 
 def test_invented_command_names_cost_the_live_view_no_memory() -> None:
