@@ -21,7 +21,8 @@ from tap import __version__
 from tap.cli import demo as cli_demo
 from tap.cli import main
 from tap.errors import EnvironmentFailure
-from tests.support import WITHIN, Servers, client, follow, is_up, level, programs, wait_until
+from tap.servers.embedded import find_server
+from tests.support import WITHIN, Servers, client, follow, is_up, level, wait_until
 
 TAP = [sys.executable, "-m", "tap"]
 
@@ -284,9 +285,16 @@ def test_the_log_of_a_cut_link(servers: Servers, any_server: str) -> None:
     assert re.search(r" partial resync: goes on with \w{8}… after offset \d+, \d+ bytes behind$", out, re.MULTILINE)
 
 
+def need_demo_server() -> None:
+    """The demo takes no server out of .servers/."""
+    try:
+        find_server()
+    except EnvironmentFailure:
+        pytest.skip("no server on PATH, and none in a wheel")
+
+
 def test_the_demo_tells_its_story_in_time() -> None:
-    if not programs():
-        pytest.skip("no server at hand")
+    need_demo_server()
     began = time.monotonic()
     said = tap("demo")
     assert said.returncode == 0, said.stderr
@@ -328,8 +336,7 @@ class Demo:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    if not programs():
-        pytest.skip("no server at hand")
+    need_demo_server()
     if not Path("/proc/self/cwd").exists():
         pytest.skip("needs /proc")
     with contextlib.closing(Demo(tmp_path)) as one:
@@ -360,8 +367,7 @@ def test_a_demo_that_loses_a_server_says_so(demo: Demo) -> None:
 
 
 def test_a_demo_on_a_machine_that_is_too_busy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not programs():
-        pytest.skip("no server at hand")
+    need_demo_server()
 
     async def late(*_: object) -> bool:
         raise TimeoutError
