@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILED := tap/replication/scanner.py $(wildcard tap/rdb/*.py tap/rdb/*.pxd)
 
 .PHONY: demo test lint format bench servers clean
 
@@ -35,14 +36,14 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "redis-tap needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/demo: $(VENV)/bin/python pyproject.toml tap/replication/scanner.py
+$(VENV)/demo: $(VENV)/bin/python pyproject.toml $(COMPILED)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	touch $@
 
-$(VENV)/dev: $(VENV)/bin/python pyproject.toml tap/replication/scanner.py
+$(VENV)/dev: $(VENV)/bin/python pyproject.toml $(COMPILED)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -f tap/replication/*.so tap/replication/*.c
+	rm -f tap/*/*.so tap/*/*.c

@@ -9,7 +9,8 @@ from tests.support import ROOT
 
 # A room, and the rooms of the house it may use. The modules beside the rooms (config, errors, bus) stand under most.
 MAY_USE = {
-    "replication": set(),
+    "rdb": set(),
+    "replication": {"rdb"},
     "relay": {"replication", "config", "errors", "bus"},
     "console": {"replication", "relay", "servers", "config", "errors", "bus", "tap"},
     "servers": {"errors"},
@@ -19,7 +20,8 @@ MAY_USE = {
     "config": {"errors"},
     "errors": set(),
 }
-SANS_IO = {"replication": {"asyncio", "socket", "time", "os", "threading", "random", "logging", "pathlib", "datetime"}}
+IO = {"asyncio", "socket", "time", "os", "threading", "random", "logging", "pathlib", "datetime"}
+SANS_IO = {"replication": IO, "rdb": IO}
 
 
 def modules() -> list[tuple[Path, str]]:

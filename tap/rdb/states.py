@@ -1,0 +1,107 @@
+"""Where the parser stands, and how things are written: numbers; states.pxd has them again, as constants of C."""
+
+# What the next bytes are. From END_OF_VALUE on there need not be any.
+MAGIC = 0
+RECORD = 1
+AUX_NAME = 2
+AUX_VALUE = 3
+LIBRARY = 4
+STRING_VALUE = 5
+COUNT = 6
+MINIMUM = 7
+ITEMS = 8
+LIST_NODE = 9
+BLOB = 10
+BLOB_RAW = 11
+COMPRESSED = 12
+RAW = 13
+STREAM_NODES = 14
+NODE_ID = 15
+STREAM_END = 16
+GROUP_NAME = 17
+GROUP_HEAD = 18
+GROUP_PENDING = 19
+CONSUMERS = 20
+CONSUMER_NAME = 21
+CONSUMER_HEAD = 22
+CONSUMER_OWNED = 23
+NACKED_COUNT = 24
+NACKED = 25
+IDEMPOTENCE = 26
+PRODUCER = 27
+PRODUCER_IDS = 28
+PRODUCER_ID = 29
+PRODUCED = 30
+IDEMPOTENCE_END = 31
+MODULE_ID = 32
+MODULE_PART = 33
+METADATA_CLASS = 34
+ARRAY_HEAD = 35
+ARRAY_ELEMENT = 36
+TEMPLATE_HEAD = 37
+TEMPLATE_FIELD = 38
+TEMPLATE_OF = 39
+TEMPLATE_FORM = 40
+TEMPLATE_COUNT = 41
+TEMPLATE_NAME = 42
+COMMAND = 43
+COMMAND_ARGUMENT = 44
+CHECKSUM = 45
+TEMPLATE_VALUE = 46
+END_OF_VALUE = 50
+END_OF_BLOB = 51
+END_OF_CONSUMER = 52
+END_OF_GROUP = 53
+END_OF_TTL_VALUE = 54
+DONE = 60
+BROKEN = 61
+
+# How a string is written.
+PLAIN_BYTES = 0
+DECIMAL = 1
+LZF = 2
+
+# What an element is made of, four bits for each part, the first one lowest.
+A_STRING = 1
+A_BINARY64 = 2
+A_TEXT_SCORE = 3
+A_TTL_BEFORE = 4  # relative to the minimum, said after the value
+AN_EXPIRY_BEFORE = 5
+AN_EXPIRY_BEHIND = 6
+STRINGS = 0x1
+STRING_PAIRS = 0x11
+BINARY_SCORES = 0x21
+TEXT_SCORES = 0x31
+TTL_PAIRS = 0x114
+EXPIRY_PAIRS = 0x115
+PAIRS_EXPIRY = 0x611
+
+# What a packed value is, and what the strings in it are.
+IN_LISTPACK = 0
+IN_ZIPLIST = 1
+IN_INTSET = 2
+IN_ZIPMAP = 3
+OF_ELEMENTS = 0
+OF_PAIRS = 1
+OF_SCORES = 2
+OF_TRIPLES = 3
+OF_NODE = 4
+OF_TEMPLATE = 5
+
+# Instead of a place.
+NEED = -2  # the unit is not whole yet
+BAD = -3  # the problem is set
+
+# What comes next in a stream's node.
+NODE_COUNT = 0
+NODE_DELETED = 1
+NODE_FIELDS = 2
+NODE_NAME = 3
+NODE_MASTER_END = 4
+NODE_FLAGS = 5
+NODE_MS_DELTA = 6
+NODE_SEQ_DELTA = 7
+NODE_ENTRY_FIELDS = 8
+NODE_ENTRY_NAME = 9
+NODE_ENTRY_VALUE = 10
+NODE_ENTRY_END = 11

@@ -1,0 +1,71 @@
+"""The words of the tape, as plain numbers; tokens.pxd has them again, as constants of C. See tape.py."""
+
+# What stands on the tape.
+KEY = 1
+END = 2
+ITEM = 3
+PIECE = 4
+INTEGER = 5
+BITS = 6
+EXPIRES = 7
+ENTRY = 8
+STREAM = 9
+GROUP = 10
+PENDING = 11
+CONSUMER = 12
+OWNED = 13
+MODULE = 14
+UNSIGNED = 15
+SIGNED = 16
+FLOAT = 17
+DOUBLE = 18
+SLOT_OF = 19
+DB = 20
+AUX = 21
+FUNCTION = 22
+MODULE_AUX = 23
+HINT = 24
+
+# How many numbers follow each token.
+SIZES = (0, 9, 3, 2, 2, 1, 1, 1, 3, 8, 3, 4, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0, 0, 2, 1)
+
+# What a value is: TYPE's words, and their names here.
+TYPES = ("string", "list", "set", "zset", "hash", "stream", "module", "array", "gcra")
+STRING = 0
+LIST = 1
+SET = 2
+ZSET = 3
+HASH = 4
+STREAM_VALUE = 5
+MODULE_VALUE = 6
+ARRAY = 7
+GCRA = 8
+
+# How it is held: OBJECT ENCODING's words, and their names here.
+ENCODINGS = (
+    "int", "embstr", "raw", "linkedlist", "ziplist", "quicklist", "listpack", "intset", "hashtable", "skiplist",
+    "zipmap", "listpackex", "stream", "module", "sliced_array", "template", "gcra",
+)  # fmt: skip
+E_INT = 0
+E_EMBSTR = 1
+E_RAW = 2
+E_LINKEDLIST = 3
+E_ZIPLIST = 4
+E_QUICKLIST = 5
+E_LISTPACK = 6
+E_INTSET = 7
+E_HASHTABLE = 8
+E_SKIPLIST = 9
+E_ZIPMAP = 10
+E_LISTPACKEX = 11
+E_STREAM = 12
+E_MODULE = 13
+E_SLICED_ARRAY = 14
+E_TEMPLATE = 15
+E_GCRA = 16
+
+NONE = -(2**31)  # in 1969: no expiry that anybody set
+
+TAPE_SIZE = 64 * 1024  # numbers
+ROOM = 16  # no token has more
+LARGE = 64 * 1024  # bytes; longer strings pass in pieces
