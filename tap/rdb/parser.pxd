@@ -9,7 +9,7 @@ cdef class Parser(Values):
     cdef object crc
     cdef bint checks
     cdef readonly str checksum
-    cdef long long expires
+    cdef bint names_version
     cdef long long freq
     cdef long long idle
     cdef long long attributes
@@ -20,6 +20,7 @@ cdef class Parser(Values):
     cdef Py_ssize_t magic(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t record(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t opcode(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n, int c) except -1
+    cdef Py_ssize_t aux(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t lengths(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n, int count) except -1
     cdef Py_ssize_t key_record(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t value_end(self, Py_ssize_t i) except -1

@@ -50,7 +50,7 @@ class Parser(Values):
         self.crc = Crc64()
         self.checks = checks
         self.checksum = ""
-        self.expires = NONE
+        self.names_version = False
         self.freq = -1
         self.idle = -1
         self.attributes = 0
@@ -159,9 +159,9 @@ class Parser(Values):
             return self.raw(p, i, n)
         if s == COMPRESSED:
             return self.compressed(p, i, n)
-        if s == AUX_NAME:
-            return self.string(p, i, n, True, AUX_VALUE)
-        if s == AUX_VALUE or s == LIBRARY:
+        if s == AUX_NAME or s == AUX_VALUE:
+            return self.aux(p, i, n)
+        if s == LIBRARY:
             return self.string(p, i, n, True, RECORD)
         if s == MINIMUM:
             if i + 8 > n:
@@ -325,6 +325,21 @@ class Parser(Values):
             self.state = TEMPLATE_HEAD
             return i + 1
         return self.bad(i, f"opcode {c}, which this redis-tap does not know", "unknown")
+
+    @cython.locals(j=cython.Py_ssize_t)
+    def aux(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """A field that the writer added: the name, or the value."""
+        if self.state == AUX_NAME:
+            j = self.string(p, i, n, True, AUX_VALUE)
+            if j > 0:
+                self.names_version = self.kind == PLAIN_BYTES and bytes(p[i:j]) == b"\x0avalkey-ver"
+            return j
+        j = self.string(p, i, n, True, RECORD)
+        if j > 0 and self.names_version and self.kind == PLAIN_BYTES:
+            numbers = bytes(p[i + 1 : j]).split(b".")
+            if len(numbers) > 1 and numbers[0].isdigit() and numbers[1].isdigit() and len(numbers[0] + numbers[1]) < 6:
+                self.valkey_version = int(numbers[0]) * 100 + int(numbers[1])
+        return j
 
     @cython.locals(j=cython.Py_ssize_t, c=cython.int)
     def lengths(

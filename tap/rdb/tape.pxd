@@ -8,10 +8,12 @@ cdef class Tape:
     cdef readonly bytearray arena
     cdef unsigned char *a
     cdef readonly long long[::1] numbers
+    cdef readonly double[::1] scores
     cdef readonly Py_ssize_t count
     cdef Py_ssize_t used
     cdef Py_ssize_t base
 
+    cpdef bytes text(self, Py_ssize_t start, Py_ssize_t size)
     cdef int open(self, const unsigned char *s, object source) except -1
     cdef int flush(self) except -1
     cdef int say(self, long long token) except -1

@@ -50,7 +50,9 @@ class Tape:
 
     def __init__(self, reader: Callable[[Tape], None]) -> None:
         self.reader = reader
-        self.numbers = memoryview(array("q", bytes(8 * TAPE_SIZE)))
+        numbers = memoryview(array("q", bytes(8 * TAPE_SIZE)))
+        self.numbers = numbers
+        self.scores = numbers.cast("B").cast("d")  # the same bytes
         self.count = 0
         self.source: Any = b""
         self.arena = bytearray(ARENA_SIZE)
@@ -58,9 +60,11 @@ class Tape:
         self.base = 0  # below it the arena is in use, and a flush frees nothing
         self.a = cython.cast(cython.p_uchar, self.arena) if cython.compiled else self.arena
 
-    def text(self, start: int, size: int) -> bytes:
-        """The bytes that a token names."""
-        return bytes(self.source[start : start + size] if start >= 0 else self.arena[~start : ~start + size])
+    def text(self, start: cython.Py_ssize_t, size: cython.Py_ssize_t) -> bytes:
+        """The bytes that a token names, for as long as the reader is being called."""
+        if start < 0:
+            return bytes(self.a[-1 - start : size - 1 - start])
+        return bytes(self.s[start : start + size])
 
     # ---- for the parser ----
 

@@ -46,10 +46,9 @@ cdef enum:
     E_ZIPMAP = 10
     E_LISTPACKEX = 11
     E_STREAM = 12
-    E_MODULE = 13
-    E_SLICED_ARRAY = 14
-    E_TEMPLATE = 15
-    E_GCRA = 16
+    E_SLICED_ARRAY = 13
+    E_TEMPLATE = 14
+    E_GCRA = 15
     NONE = -2147483648
     TAPE_SIZE = 65536
     ROOM = 16

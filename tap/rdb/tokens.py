@@ -44,7 +44,7 @@ GCRA = 8
 # How it is held: OBJECT ENCODING's words, and their names here.
 ENCODINGS = (
     "int", "embstr", "raw", "linkedlist", "ziplist", "quicklist", "listpack", "intset", "hashtable", "skiplist",
-    "zipmap", "listpackex", "stream", "module", "sliced_array", "template", "gcra",
+    "zipmap", "listpackex", "stream", "sliced_array", "template", "gcra",
 )  # fmt: skip
 E_INT = 0
 E_EMBSTR = 1
@@ -59,10 +59,9 @@ E_SKIPLIST = 9
 E_ZIPMAP = 10
 E_LISTPACKEX = 11
 E_STREAM = 12
-E_MODULE = 13
-E_SLICED_ARRAY = 14
-E_TEMPLATE = 15
-E_GCRA = 16
+E_SLICED_ARRAY = 13
+E_TEMPLATE = 14
+E_GCRA = 15
 
 NONE = -(2**31)  # in 1969: no expiry that anybody set
 

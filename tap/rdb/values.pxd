@@ -29,9 +29,12 @@ cdef class Values(Strings):
     cdef list fields
     cdef readonly int version
     cdef readonly bint valkey
+    cdef int valkey_version
+    cdef long long expires
 
     cdef bint begin_value(self) except -1
     cdef Py_ssize_t string_value(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
+    cdef bint is_embedded(self, long long size) except -1
     cdef Py_ssize_t count(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t items(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t other_part(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n, int part) except -1

@@ -16,6 +16,7 @@ if not cython.compiled:
     from tap.rdb.strings import Strings
     from tap.rdb.tokens import *
 
+LIST_NODE_BYTES = cython.declare(cython.longlong, 65536)  # the largest setting of list-max-listpack-size
 MAX_TTL = cython.declare(cython.longlong, 2**48 - 1)  # ms; Redis 8.0 ebuckets.h, EB_EXPIRE_TIME_MAX
 MAX_TEMPLATES = cython.declare(cython.longlong, 64 * 2**20)  # bytes of field names: they are needed to the end
 
@@ -25,6 +26,7 @@ class Values(Strings):
 
     def begin(self) -> None:
         """At the beginning of an RDB."""
+        self.expires = NONE
         self.type = 0
         self.logical = 0
         self.encoding = 0
@@ -49,6 +51,7 @@ class Values(Strings):
         self.fields: list[bytes] = []
         self.version = 0
         self.valkey = False
+        self.valkey_version = 0  # 801: the writer is Valkey 8.1
 
     def begin_value(self) -> cython.bint:
         """The key has been read. False: nobody knows this type."""
@@ -79,7 +82,7 @@ class Values(Strings):
             self.state = COUNT
         elif t == 7:
             logical = MODULE_VALUE
-            self.encoding = E_MODULE
+            self.encoding = E_RAW
             self.state = MODULE_ID
         elif t == 9:
             self.encoding = E_ZIPMAP
@@ -148,15 +151,25 @@ class Values(Strings):
         if j < 0:
             return j
         self.elements = 1
-        if self.kind == DECIMAL:
-            self.encoding = E_INT
-        elif self.kind == LZF:
-            self.encoding = E_EMBSTR if self.expanded <= 44 else E_RAW
-        elif self.size <= 20 and is_integer(p, j - self.size, j):
+        if self.kind == DECIMAL or (self.kind == PLAIN_BYTES and self.size <= 20 and is_integer(p, j - self.size, j)):
             self.encoding = E_INT
         else:
-            self.encoding = E_EMBSTR if self.size <= 44 else E_RAW
+            self.encoding = (
+                E_EMBSTR if self.is_embedded(self.size if self.kind == PLAIN_BYTES else self.expanded) else E_RAW
+            )
         return j
+
+    @cython.locals(key=cython.longlong)
+    def is_embedded(self, size: cython.longlong) -> cython.bint:
+        """Whether a string of this size is held in one piece with its head; in Valkey from 8.1 on with its key, too.
+
+        Redis 7.0 object.c, OBJ_ENCODING_EMBSTR_SIZE_LIMIT; Valkey 8.1 and 9.1 object.c, shouldEmbedStringObject.
+        """
+        if self.valkey_version < 801:
+            return size <= 44
+        key = self.key_size + (3 if self.key_size < 32 else 5)
+        whole: cython.longlong = key + (8 if self.expires != NONE else 0) + size
+        return whole + 20 <= 64 if self.valkey_version < 900 else whole + 12 <= 128
 
     @cython.locals(j=cython.Py_ssize_t)
     def count(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
@@ -337,8 +350,8 @@ class Values(Strings):
             self.part = 0
             self.left -= 1
             self.state = LIST_NODE if self.left else END_OF_VALUE
-            # Redis from 7.2 on turns a list of one packed node into a listpack when it loads it.
-            if t == 18 and self.nodes == 1 and self.version >= 11:
+            # From 7.2 on a list of one packed node within list-max-listpack-size is none of nodes in memory.
+            if t == 18 and self.nodes == 1 and self.version >= 11 and self.packed.size <= LIST_NODE_BYTES:
                 self.encoding = E_LISTPACK
             return True
         if self.encoding == E_STREAM:
