@@ -95,14 +95,15 @@ class Config:
     """What one tap is asked to do.
 
     duration: seconds until it ends by itself, None for never. every_command: tell commands one by one, too.
-    connect_timeout: seconds a master has to accept a connection. drain_timeout: seconds that bytes for one peer may
-    wait after the other has gone.
+    every_key: tell the keys of an RDB one by one. connect_timeout: seconds a master has to accept a connection.
+    drain_timeout: seconds that bytes for one peer may wait after the other has gone.
     """
 
     links: tuple[LinkConfig, ...]
     ui: Ui = "auto"
     duration: float | None = None
     every_command: bool = False
+    every_key: bool = False
     connect_timeout: float = 10.0
     drain_timeout: float = 60.0
 
@@ -186,6 +187,7 @@ class _File(BaseModel):
     ui: Ui = "auto"
     duration: Annotated[float, _parsed(parse_duration)] | None = None
     commands: StrictBool = False
+    rdb_keys: StrictBool = False
     connect_timeout: Annotated[float, _parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, _parsed(parse_duration)] = 60.0
     links: dict[Annotated[str, _parsed(_link_name)], _LinkTable]
@@ -214,6 +216,7 @@ def load(path: Path) -> Config:
             ui=file.ui,
             duration=file.duration,
             every_command=file.commands,
+            every_key=file.rdb_keys,
             connect_timeout=file.connect_timeout,
             drain_timeout=file.drain_timeout,
         )

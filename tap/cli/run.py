@@ -41,6 +41,7 @@ def run(
         ),
     ] = None,
     commands: Annotated[bool, typer.Option("--commands", help="Tell every command of the stream.")] = False,
+    rdb_keys: Annotated[bool, typer.Option("--rdb-keys", help="Tell every key of an RDB.")] = False,
     duration: Annotated[str | None, typer.Option(metavar="TIME", help="End after this time: 30s, 10m, 2h.")] = None,
 ) -> None:
     """Relay replicas to their master, and tell what happens.
@@ -48,7 +49,7 @@ def run(
     Then point a replica at the tap: REPLICAOF <tap host> <tap port>. One that follows this master already resyncs
     partially, as far as the backlog reaches.
     """
-    chosen = _configuration(master, listen, link or [], config, ui, commands, duration)
+    chosen = _configuration(master, listen, link or [], config, ui, commands, rdb_keys, duration)
     _prepare_process()
     asyncio.run(_run(chosen))
 
@@ -60,6 +61,7 @@ def _configuration(
     config: Path | None,
     ui: Ui | None,
     commands: bool,
+    rdb_keys: bool,
     duration: str | None,
 ) -> Config:
     """One Config from flags and file; a flag wins over the file."""
@@ -76,6 +78,7 @@ def _configuration(
         ui=ui or (file.ui if file else "auto"),
         duration=parse_duration(duration) if duration is not None else (file.duration if file else None),
         every_command=commands or (file.every_command if file else False),
+        every_key=rdb_keys or (file.every_key if file else False),
         **({"connect_timeout": file.connect_timeout, "drain_timeout": file.drain_timeout} if file else {}),
     )
 

@@ -46,6 +46,7 @@ TIMELINE = (
     events.PartialResync,
     events.ResyncRefused,
     events.RdbFinished,
+    events.RdbProblem,
     events.Handshake,
     events.Opaque,
     events.LinkClosed,
@@ -118,6 +119,7 @@ class _Replica:
         rdb = channel.rdb if channel is not None else conversation.rdb
         if rdb is not None:
             line.rdb_received, line.rdb_size = rdb.received, rdb.size
+            line.rdb_keys, line.rdb_announced = rdb.summary.keys, rdb.summary.announced
         received = conversation.from_master + (channel.from_master if channel is not None else 0)
         streamed = 0 if conversation.stream is None else conversation.stream.received
         self.total += max(0, received - self.seen)

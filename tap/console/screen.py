@@ -46,6 +46,8 @@ class Line:
     rates: tuple[float, ...] = ()
     rdb_received: int = 0
     rdb_size: int | None = None
+    rdb_keys: int = 0
+    rdb_announced: int = 0  # keys
     waited: float = 0.0
 
     def copy(self, rates: tuple[float, ...]) -> Line:
@@ -210,10 +212,13 @@ def _progress(line: Line) -> RenderableType:
     grid = Table.grid(padding=(0, 1), expand=True)
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
+    keys = f", {line.rdb_keys} keys" if line.rdb_keys else ""
     if line.rdb_size is None:
-        said = f"RDB {size(line.rdb_received)}, size unknown"
+        said = f"RDB {size(line.rdb_received)}, size unknown{keys}"
+        if line.rdb_keys < line.rdb_announced:
+            said += f" of {line.rdb_announced}"
     else:
-        said = f"RDB {line.rdb_received / max(1, line.rdb_size):.0%} of {size(line.rdb_size)}"
+        said = f"RDB {line.rdb_received / max(1, line.rdb_size):.0%} of {size(line.rdb_size)}{keys}"
         if line.rate:
             said += f", {seconds((line.rdb_size - line.rdb_received) / line.rate)} left"
     bar = ProgressBar(

@@ -18,7 +18,9 @@ def is_alarming(event: Event) -> bool:
     """Whether the eye should fall on it."""
     if isinstance(event, events.LinkClosed):
         return event.role is not Role.ORDINARY and (event.how != "fin" or event.phase in ("rdb", "waiting", "loading"))
-    return isinstance(event, events.Opaque | events.ResyncRefused)
+    if isinstance(event, events.RdbFinished):
+        return event.checksum == "wrong"
+    return isinstance(event, events.Opaque | events.ResyncRefused | events.RdbProblem)
 
 
 def is_in_vain(event: events.LinkClosed) -> bool:
@@ -80,13 +82,44 @@ def _partial(event: events.PartialResync) -> str:
 def _rdb_started(event: events.RdbStarted) -> str:
     how = "diskless, size unknown" if event.transfer is Transfer.DISKLESS else size(event.size or 0)
     channel = " on its own connection" if event.channel is events.Channel.RDB else ""
-    return f"RDB begins{channel} ({how})"
+    version = "" if event.version is None else f", RDB {event.version}"
+    writer = "".join(
+        f" by {name} {event.aux[field]}"
+        for name, field in (("Valkey", "valkey-ver"), ("Redis", "redis-ver"))
+        if field in event.aux
+    )
+    memory = event.aux.get("used-mem", "")
+    used = f", {size(int(memory))} in use there" if memory.isdigit() and len(memory) < 20 else ""
+    return f"RDB begins{channel} ({how}{version}{writer}{used})"
 
 
 def _rdb_finished(event: events.RdbFinished) -> str:
-    if event.seconds < 0.001:  # less than the time it takes to tell
-        return f"RDB through: {size(event.bytes)}"
-    return f"RDB through: {size(event.bytes)} in {seconds(event.seconds)}, {size(event.bytes / event.seconds)}/s"
+    said = f"RDB through: {size(event.bytes)}"
+    if event.seconds >= 0.001:  # less is no time to speak of
+        said += f" in {seconds(event.seconds)}, {size(event.bytes / event.seconds)}/s"
+    keys = "1 key" if event.keys == 1 else f"{event.keys} keys"
+    types = ", ".join(f"{share.keys} {name} {size(share.bytes)}" for name, share in event.by_type.items())
+    said += f"; {keys}{f' ({types})' if types else ''}"
+    if event.largest:
+        largest = event.largest[0]
+        said += f"; largest {_argument(largest.key)} ({largest.type}, {size(largest.serialized_bytes)})"
+    return said + (
+        f"; checksum {event.checksum.upper()}" if event.checksum == "wrong" else f"; checksum {event.checksum}"
+    )
+
+
+def _rdb_problem(event: events.RdbProblem) -> str:
+    where = f"byte {event.position}"
+    if event.key is not None:
+        where += f", in key {_argument(event.key)} of db {event.db}"
+    return f"the RDB cannot be read on from {where} (after {event.keys} keys): {event.text}. Bytes still flow"
+
+
+def _rdb_key(event: events.RdbKey) -> str:
+    expires = "" if event.expires_at_ms is None else f", expires at {event.expires_at_ms} ms"
+    elements = "" if event.type == "string" else f", {event.elements} elements"
+    what = f"{event.type} {event.encoding} {size(event.serialized_bytes)}"
+    return f"db{event.db} {_argument(event.key)} {what}{elements}{expires}"
 
 
 def _stream(event: events.StreamStarted) -> str:
@@ -126,6 +159,8 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.ResyncRefused: lambda event: f"resync refused: {event.reply}",
     events.RdbStarted: _rdb_started,
     events.RdbFinished: _rdb_finished,
+    events.RdbProblem: _rdb_problem,
+    events.RdbKey: _rdb_key,
     events.StreamStarted: _stream,
     events.Opaque: _opaque,
     events.Command: _command,

@@ -244,7 +244,14 @@ class Parser(Values):
             self.state = AUX_NAME
             return i + 1
         if c == 0xFB:
-            return self.lengths(p, i, n, 2)
+            j = self.counted(p, i + 1, n)
+            if j < 0:
+                return j
+            self.left = self.number
+            j = self.length(p, j, n)
+            if j >= 0:
+                self.tape.say2(RESIZE, self.left, self.number)
+            return j
         if c == 0xFD:
             if i + 5 > n:
                 return self.need(i, 5)

@@ -24,7 +24,7 @@ if not cython.compiled:
     from tap.rdb.tokens import *
 
 MAX_STRING = cython.declare(cython.longlong, 2**40)  # bytes; servers' own limit can be configured away
-WINDOW = cython.declare(cython.Py_ssize_t, 256 * 1024)  # bytes of a long compressed string expanded at a time
+WINDOW = cython.declare(cython.Py_ssize_t, 128 * 1024)  # bytes of a long compressed string expanded at a time
 HISTORY = cython.declare(cython.Py_ssize_t, 8192)  # as in lzf.py
 LONGEST = cython.declare(cython.Py_ssize_t, 264)
 UNLIMITED = cython.declare(cython.longlong, 2**62)

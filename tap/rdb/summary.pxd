@@ -26,6 +26,8 @@ cdef class Database:
 cdef class Summary:
     cdef readonly dict databases
     cdef readonly dict aux
+    cdef readonly dict heading
+    cdef readonly long long announced
     cdef readonly long long functions
     cdef readonly set module_names
     cdef readonly long long largest

@@ -57,14 +57,17 @@ class Database:
 class Summary:
     """A reader of the tape.
 
-    databases: by number. aux: the fields that the writer added, as text. functions: libraries. module_names: of
-    modules with data beside the keys.
+    databases: by number. aux: the fields that the writer added, as text; heading: those before everything else, None
+    until that comes. announced: keys, as the writer counted them at the beginning of each db. functions: libraries.
+    module_names: of modules with data beside the keys.
     """
 
     def __init__(self, largest: int = 10) -> None:
         """largest: how many keys to remember of each db."""
         self.databases: dict[int, Database] = {}
         self.aux: dict[str, str] = {}
+        self.heading: dict[str, str] | None = None
+        self.announced = 0
         self.functions = 0
         self.module_names: set[str] = set()
         self.largest = largest
@@ -82,6 +85,10 @@ class Summary:
     @property
     def keys(self) -> int:
         return sum(database.keys for database in self.databases.values())
+
+    @property
+    def expiring(self) -> int:
+        return sum(database.expiring for database in self.databases.values())
 
     def by_type(self) -> dict[str, tuple[int, int, int]]:
         """Keys, bytes and elements of each type, modules by their own names; most bytes first."""
@@ -132,6 +139,10 @@ class Summary:
             else:
                 if token == AUX:
                     self.said = 2
+                elif self.heading is None:
+                    self.heading = dict(self.aux)
+                if token == RESIZE:
+                    self.announced += n[at + 1]
                 elif token == FUNCTION:
                     self.functions += 1
                 elif token == MODULE:
@@ -210,14 +221,3 @@ class Summary:
         if number not in self.databases:
             self.databases[number] = Database(number)
         return self.databases[number]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: keys by type and the largest keys, of all databases."""
-        return {
-            "keys": self.keys,
-            "expiring": sum(database.expiring for database in self.databases.values()),
-            "by_type": {
-                name: {"keys": keys, "bytes": size, "elements": elements}
-                for name, (keys, size, elements) in self.by_type().items()
-            },
-        }

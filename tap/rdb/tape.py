@@ -26,7 +26,8 @@ the arena, where decompressed and other made bytes are. text() takes both.
     AUX          two strings follow: name and value
     FUNCTION     a string follows: a library's code
     MODULE_AUX   type id, when (1 before the keys, 2 after them)
-    HINT         opcode: sizes of tables to come, slots; nothing that a reader needs
+    RESIZE       keys, keys that expire: of the db, as far as the writer knew
+    HINT         opcode: slots
 
 At the depth of keys, nothing stands between KEY and END. 64 bits are signed here: a reader of IDs masks them.
 """
@@ -42,7 +43,7 @@ import cython
 if not cython.compiled:
     from tap.rdb.tokens import *
 
-ARENA_SIZE = 512 * 1024  # bytes
+ARENA_SIZE = 256 * 1024  # bytes
 
 
 class Tape:

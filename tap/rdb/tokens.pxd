@@ -24,6 +24,7 @@ cdef enum:
     FUNCTION = 22
     MODULE_AUX = 23
     HINT = 24
+    RESIZE = 25
     STRING = 0
     LIST = 1
     SET = 2
@@ -50,6 +51,6 @@ cdef enum:
     E_TEMPLATE = 14
     E_GCRA = 15
     NONE = -2147483648
-    TAPE_SIZE = 65536
+    TAPE_SIZE = 16384
     ROOM = 16
     LARGE = 65536

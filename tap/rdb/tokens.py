@@ -25,9 +25,10 @@ AUX = 21
 FUNCTION = 22
 MODULE_AUX = 23
 HINT = 24
+RESIZE = 25
 
 # How many numbers follow each token.
-SIZES = (0, 9, 3, 2, 2, 1, 1, 1, 3, 8, 3, 4, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0, 0, 2, 1)
+SIZES = (0, 9, 3, 2, 2, 1, 1, 1, 3, 8, 3, 4, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0, 0, 2, 1, 2)
 
 # What a value is: TYPE's words, and their names here.
 TYPES = ("string", "list", "set", "zset", "hash", "stream", "module", "array", "gcra")
@@ -65,6 +66,6 @@ E_GCRA = 15
 
 NONE = -(2**31)  # in 1969: no expiry that anybody set
 
-TAPE_SIZE = 64 * 1024  # numbers
+TAPE_SIZE = 16 * 1024  # numbers
 ROOM = 16  # no token has more
 LARGE = 64 * 1024  # bytes; longer strings pass in pieces

@@ -197,6 +197,7 @@ class Values(Strings):
         return j
 
     @cython.locals(
+        begin=cython.Py_ssize_t,
         j=cython.Py_ssize_t,
         size=cython.Py_ssize_t,
         c=cython.int,
@@ -206,7 +207,8 @@ class Values(Strings):
         values=cython.bint,
     )
     def items(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Elements, as many as there are whole ones."""
+        """Strings and other parts of elements, as many as are whole."""
+        begin = i
         shape = self.shape
         part = self.part
         values = self.values
@@ -220,12 +222,12 @@ class Values(Strings):
                 else:
                     if i + 2 > n:
                         self.part = part
-                        return self.need(i, 2)
+                        return self.need(i, 2) if i == begin else i
                     size = (c & 63) << 8 | p[i + 1]
                     j = i + 2
                 if j + size > n:
                     self.part = part
-                    return self.need(i, j - i + size)
+                    return self.need(i, j - i + size) if i == begin else i
                 if values:
                     self.tape.say2(ITEM, j, size)
                 i = j + size
@@ -233,13 +235,13 @@ class Values(Strings):
                 self.part = part
                 j = self.string(p, i, n, values, ITEMS)
                 if j < 0:
-                    return j
+                    return j if j == BAD or i == begin else i
                 i = j
             else:
                 self.part = part
                 j = self.other_part(p, i, n, op)
                 if j < 0:
-                    return j
+                    return j if j == BAD or i == begin else i
                 i = j
             part += 1
             if shape >> (4 * part) == 0:

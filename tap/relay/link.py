@@ -37,7 +37,11 @@ class Link:
         self.replica.other = self.master
         self.master.other = self.replica
         self.conversation = Conversation(
-            self.tell, memory=listener.memory, connection=number, every_command=listener.every_command
+            self.tell,
+            memory=listener.memory,
+            connection=number,
+            every_command=listener.every_command,
+            every_key=listener.every_key,
         )
         self.closed = False
         self._loop = asyncio.get_running_loop()

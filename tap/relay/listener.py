@@ -28,6 +28,7 @@ class Listener:
         self.buffers = buffers
         self.memory = Memory()
         self.every_command = tap.every_command
+        self.every_key = tap.every_key
         self.connect_timeout = tap.connect_timeout
         self.drain_timeout = tap.drain_timeout
         self.address = config.listen  # with the port the system chose, once open

@@ -15,6 +15,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 
+from tap.rdb.keys import Key
 from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Role, Side
 from tap.replication.memory import Memory, Past
@@ -78,17 +79,19 @@ class Conversation:
         connection: int = 0,
         peer_host: str = "",
         every_command: bool = False,
+        every_key: bool = False,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
 
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
-        one by one, too.
+        one by one, too. every_key: tell the keys of an RDB one by one.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
         self.connection = connection
         self.peer_host = peer_host
         self._every_command = every_command
+        self._every_key = every_key
 
         self._phase = Phase.CONNECT
         self.role: Role | None = None
@@ -120,6 +123,8 @@ class Conversation:
         self._rdb_start = 0
         self._rdb_began = 0.0
         self._rdb_grew = 0.0
+        self._rdb_told = False
+        self._rdb_problem_told = False
 
         # stream
         self.replid: str | None = None
@@ -361,7 +366,7 @@ class Conversation:
     def _begin_rdb(self, header: bytes, end: int, at: float) -> None:
         """header: what follows the $ of its line."""
         try:
-            self.rdb = Payload(header)
+            self.rdb = Payload(header, self._tell_keys if self._every_key else None)
         except ValueError:
             raise _Lost(f"an RDB header that nobody knows: ${_text(header[:80])}") from None
         self._enter(Phase.RDB)
@@ -369,9 +374,6 @@ class Conversation:
             self.rdb.watch()
         self._rdb_start = end
         self._rdb_began = self._rdb_grew = at
-        (self.main or self)._tell(
-            events.RdbStarted(start=end, end=end, transfer=self.rdb.transfer, size=self.rdb.size, channel=self._channel)
-        )
         if self.rdb.is_complete:
             self._finish_rdb()
 
@@ -380,19 +382,99 @@ class Conversation:
         assert self.rdb is not None
         taken = self.rdb.feed(data)
         self._rdb_grew = at
-        for reached in self.rdb.milestones():
-            (self.main or self)._tell(
-                events.RdbProgress(
-                    start=self._rdb_start,
-                    end=self._rdb_start + reached,
-                    bytes=reached,
-                    size=self.rdb.size,
-                    channel=self._channel,
-                )
-            )
+        self._tell_rdb_started()
+        self._tell_rdb_problem()
+        if self.rdb.reached_milestone:
+            self._tell_rdb_progress(at)
         if self.rdb.is_complete:
             self._finish_rdb()
         return taken
+
+    def _tell_rdb_started(self, *, at_last: bool = False) -> None:
+        """Once its heading is known; at_last: or will never be."""
+        rdb = self.rdb
+        if rdb is None or self._rdb_told or (rdb.heading is None and not at_last):
+            return
+        self._rdb_told = True
+        (self.main or self)._tell(
+            events.RdbStarted(
+                start=self._rdb_start,
+                end=self._rdb_start,
+                transfer=rdb.transfer,
+                size=rdb.size,
+                version=rdb.version,
+                aux=rdb.heading or {},
+                channel=self._channel,
+            )
+        )
+
+    def _tell_rdb_problem(self) -> None:
+        rdb = self.rdb
+        if rdb is None or rdb.problem is None or rdb.problem.kind == "checksum" or self._rdb_problem_told:
+            return
+        self._rdb_problem_told = True
+        problem = rdb.problem
+        (self.main or self)._tell(
+            events.RdbProblem(
+                start=self._rdb_start + problem.position,
+                end=self._rdb_start + problem.position,
+                problem=problem.kind,
+                text=problem.text,
+                position=problem.position,
+                keys=rdb.summary.keys,
+                db=problem.db,
+                key=problem.key,
+                channel=self._channel,
+            )
+        )
+
+    def _tell_rdb_progress(self, at: float) -> None:
+        rdb = self.rdb
+        assert rdb is not None
+        elapsed = at - self._rdb_began
+        rate = rdb.received / elapsed if elapsed > 0 else None
+        left = None
+        keys, announced = rdb.summary.keys, rdb.summary.announced
+        if rate and rdb.size is not None:
+            left = (rdb.size - rdb.received) / rate
+        elif rate and 0 < keys <= announced:
+            left = elapsed * (announced - keys) / keys
+        (self.main or self)._tell(
+            events.RdbProgress(
+                start=self._rdb_start,
+                end=self._rdb_start + rdb.received,
+                bytes=rdb.received,
+                size=rdb.size,
+                keys=keys,
+                keys_announced=announced,
+                bytes_per_second=rate,
+                seconds_left=left,
+                channel=self._channel,
+            )
+        )
+
+    def _tell_keys(self, keys: list[Key]) -> None:
+        """Keys of the RDB that have passed."""
+        self._tell_rdb_started()
+        for key in keys:
+            position = self._rdb_start + key.position
+            (self.main or self)._tell(
+                events.RdbKey(
+                    start=position,
+                    end=position + key.serialized_bytes,
+                    db=key.db,
+                    key=key.key,
+                    type=key.type,
+                    encoding=key.encoding,
+                    rdb_type=key.rdb_type,
+                    serialized_bytes=key.serialized_bytes,
+                    elements=key.elements,
+                    expires_at_ms=key.expires_at_ms,
+                    freq=key.freq,
+                    idle_s=key.idle_s,
+                    channel=self._channel,
+                )
+            )
 
     def _finish_if_complete(self) -> None:
         """The replica has acknowledged, or has left: if the RDB looks complete it is."""
@@ -400,15 +482,38 @@ class Conversation:
             self._finish_rdb()
 
     def _finish_rdb(self) -> None:
-        assert self.rdb is not None
+        rdb = self.rdb
+        assert rdb is not None
+        rdb.close()
+        self._tell_rdb_started(at_last=True)
+        self._tell_rdb_problem()
         main = self.main or self
+        summary = rdb.summary
         main._tell(
             events.RdbFinished(
                 start=self._rdb_start,
-                end=self._rdb_start + self.rdb.rdb_bytes,
-                transfer=self.rdb.transfer,
-                bytes=self.rdb.rdb_bytes,
+                end=self._rdb_start + rdb.rdb_bytes,
+                transfer=rdb.transfer,
+                bytes=rdb.rdb_bytes,
                 seconds=self._rdb_grew - self._rdb_began,
+                keys=summary.keys,
+                expiring=summary.expiring,
+                functions=summary.functions,
+                by_type={
+                    name: events.TypeShare(keys=keys, bytes=size, elements=elements)
+                    for name, (keys, size, elements) in summary.by_type().items()
+                },
+                largest=tuple(
+                    events.LargeKey(
+                        db=key.db,
+                        key=key.key,
+                        type=key.type,
+                        serialized_bytes=key.serialized_bytes,
+                        elements=key.elements,
+                    )
+                    for key in summary.biggest()
+                ),
+                checksum=rdb.checksum or "unread",
                 channel=self._channel,
             )
         )
@@ -420,7 +525,7 @@ class Conversation:
             self._enter(Phase.DONE)
         else:
             self._enter(Phase.STREAM)
-            self._begin_stream(self._rdb_start + self.rdb.received, None).begin()
+            self._begin_stream(self._rdb_start + rdb.received, None).begin()
 
     def _begin_stream(self, position: int, db: int | None) -> Stream:
         """The byte at *position* is the first of the stream, and *db* is in force there."""
@@ -629,6 +734,7 @@ class Conversation:
         """Both directions have ended: tell what is still to be told. Nothing may be received afterwards."""
         unloaded = self.phase.value if self.phase in (Phase.WAITING, Phase.RDB, Phase.LOADING) else ""
         self._finish_if_complete()
+        self._tell_rdb_started(at_last=True)
         if self.stream is not None:
             self.stream.end()
         if self.role is None and self._phase is Phase.HANDSHAKE and not self._configured_itself:
@@ -649,9 +755,10 @@ class Conversation:
         if side is Side.REPLICA:
             self._reading_replica = False
             self._requests = RequestReader()
-            ends_alone = self._phase is Phase.RDB and self.rdb is not None and self.rdb.size is not None
+            rdb = self.rdb if self._phase is Phase.RDB else None
+            ends_alone = rdb is not None and (rdb.size is not None or rdb.problem is None)
             if self._phase is Phase.STREAM or ends_alone:
-                # The master's bytes can still be understood; a diskless RDB ends where the replica acknowledges it.
+                # The master's bytes can still be understood, but for the end of a diskless RDB that cannot be read.
                 self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
                 return
         if self._phase not in (Phase.OPAQUE, Phase.ORDINARY):

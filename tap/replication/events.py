@@ -195,29 +195,107 @@ class ResyncRefused(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RdbStarted(WireEvent):
-    """The payload begins at end. size: bytes, None when diskless."""
+    """The payload begins at end; told when what stands before its first key has passed.
+
+    size: bytes, None when diskless. version: of the RDB, None if it is none. aux: what the writer says of itself
+    ("redis-ver" or "valkey-ver", "used-mem", "repl-id", "repl-offset" and more).
+    """
 
     transfer: Transfer
     size: int | None
+    version: int | None
+    aux: Mapping[str, str]
     channel: Channel = Channel.MAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RdbProgress(WireEvent):
-    """bytes of the payload have passed; told at fixed steps of the payload, so whatever the chunking."""
+    """bytes of the payload, keys of the RDB, have passed; told at fixed steps of bytes, so whatever the chunking.
+
+    keys_announced: as the writer counted them in the databases that have begun, 0 if it did not. bytes_per_second: so
+    far. seconds_left: by size where it is known, else by keys; None where neither is.
+    """
 
     bytes: int
     size: int | None
+    keys: int
+    keys_announced: int
+    bytes_per_second: float | None
+    seconds_left: float | None
     channel: Channel = Channel.MAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RdbKey(WireEvent):
+    """One key of the snapshot, told only when asked for. Fields as in tap.rdb.Key."""
+
+    db: int
+    key: bytes
+    type: str
+    encoding: str
+    rdb_type: int
+    serialized_bytes: int
+    elements: int
+    expires_at_ms: int | None
+    freq: int | None
+    idle_s: int | None
+    channel: Channel = Channel.MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RdbProblem(WireEvent):
+    """The RDB cannot be read on from here; its bytes still flow, and its end is still found.
+
+    problem: "damaged", "unknown" (a version, type or opcode that this redis-tap does not know) or "truncated". text:
+    what is wrong. position: in the RDB. keys: whole ones before. db, key: where it is, key None between keys.
+    """
+
+    problem: str
+    text: str
+    position: int
+    keys: int
+    db: int
+    key: bytes | None
+    channel: Channel = Channel.MAIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeShare:
+    """What the keys of one type have of an RDB."""
+
+    keys: int
+    bytes: int
+    elements: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LargeKey:
+    """One of the largest keys of an RDB."""
+
+    db: int
+    key: bytes
+    type: str
+    serialized_bytes: int
+    elements: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RdbFinished(WireEvent):
-    """The payload, start <= i < end without header and mark, is through. seconds: from its header to its last byte."""
+    """The payload, start <= i < end without header and mark, is through. seconds: from its header to its last byte.
+
+    keys, expiring, functions: how many it held. by_type: most bytes first. largest: keys by serialized bytes. checksum:
+    "ok", "wrong", "disabled" by the writer, "absent" before RDB 5, "unread" after an RdbProblem.
+    """
 
     transfer: Transfer
     bytes: int
     seconds: float
+    keys: int
+    expiring: int
+    functions: int
+    by_type: Mapping[str, TypeShare]
+    largest: tuple[LargeKey, ...]
+    checksum: str
     channel: Channel = Channel.MAIN
 
 

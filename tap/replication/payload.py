@@ -1,34 +1,44 @@
-"""The frame around an RDB: `$<length>` and that many bytes, or `$EOF:<mark>`, the RDB and the mark again.
+"""One RDB on the wire: `$<length>` and that many bytes, or `$EOF:<mark>`, the RDB and the mark again.
 
-What is inside the RDB is another room's business; here it only passes, and nothing of it is kept but its last bytes.
+The RDB is read as it passes, which also tells where it ends. Where it cannot be read, its frame still ends it.
 """
 
+from collections.abc import Callable
+
+from tap.rdb.keys import Key, KeyReader
+from tap.rdb.parser import Parser
+from tap.rdb.problem import Problem
+from tap.rdb.summary import Summary
+from tap.rdb.tape import Tape
 from tap.replication.events import Transfer
 
 MARK_SIZE = 40
 # The mark may occur inside a value, and masters use it again and again: it ends the RDB only behind the RDB's own end,
-# a byte 0xFF and eight of checksum, and only where the master then falls silent until the replica acknowledges (Redis
-# replication.c, repl_start_cmd_stream_on_ack). So the last bytes before an acknowledgement, or before the close,
-# decide, and nothing has to be searched. Servers acknowledge only then; other clients do all the time, and then an
-# acknowledgement that was on its way when the mark passed starts the stream: see watch().
+# a byte 0xFF and eight of checksum. Where the RDB cannot be read, that shows only because the master then falls silent
+# until the replica acknowledges (Redis replication.c, repl_start_cmd_stream_on_ack): the last bytes before an
+# acknowledgement, or before the close, decide. Servers acknowledge only then; other clients do all the time, and then
+# an acknowledgement that was on its way when the mark passed starts the stream: see watch().
 TAIL_SIZE = MARK_SIZE + 9
 
 MAX_SIZE = 2**50
 PROGRESS_STEP = 8 * 2**20  # of a diskless RDB; a disk-based one counts in hundredths, of this size at the least
+LARGEST = 5  # keys that are remembered
 
 
 class Payload:
-    """One RDB on the wire.
+    """transfer. size: bytes of the RDB, None when diskless. received: bytes so far, a diskless RDB's mark included.
 
-    transfer. size: bytes of the RDB, None when diskless. received: bytes so far, a diskless RDB's mark included.
+    summary: what the RDB holds, as far as it was read.
     """
 
-    def __init__(self, header: bytes) -> None:
-        """header: what follows the $ of its line. Raises ValueError if it is neither form."""
+    def __init__(self, header: bytes, each: Callable[[list[Key]], None] | None = None) -> None:
+        """header: what follows the $ of its line. each: called with the keys as they pass; None if nobody asks.
+
+        Raises ValueError if the header is of neither form.
+        """
         self.transfer = Transfer.DISK
         self.size: int | None = None
         self._mark = b""
-        self._tail = b""
         if header.startswith(b"EOF:") and len(header) == len(b"EOF:") + MARK_SIZE:
             self.transfer = Transfer.DISKLESS
             self._mark = header[len(b"EOF:") :]
@@ -37,32 +47,57 @@ class Payload:
         else:
             raise ValueError(header)
         self.received = 0
+        self.summary = Summary(LARGEST)
+        self._parser = Parser(self.summary if each is None else _both(self.summary, KeyReader(each)), size=self.size)
+        self._rdb_end: int | None = None  # as the RDB itself says
+        self._after_rdb = b""
+        self._tail = b""
         self._ended = False
         self._watches = False
         self._step = max(PROGRESS_STEP, (self.size or 0) // 100)
-        self._told = 0
+        self._milestone = self._step
 
     def watch(self) -> None:
         """The peer acknowledges already now: the stream may follow the mark without a pause."""
         self._watches = True
 
     def feed(self, data: bytes | memoryview) -> int:
-        """Take payload bytes from the front of data; returns how many, fewer only where the RDB ends."""
-        taken = len(data)
+        """Take payload bytes from the front of data; returns how many, fewer at a milestone or where the RDB ends."""
+        data = data[: self._milestone - self.received]
         if self.size is not None:
-            taken = min(taken, self.size - self.received)
-        elif self._watches and (end := self._end_in(data)) is not None:
-            self._ended = True
-            taken = end
-        elif taken >= TAIL_SIZE:
-            self._tail = bytes(data[-TAIL_SIZE:])
+            data = data[: self.size - self.received]
+            self._parser.feed(data)
+            taken = len(data)
         else:
-            self._tail = (self._tail + bytes(data))[-TAIL_SIZE:]
+            taken = self._feed_diskless(data)
+            self._tail = (self._tail + bytes(data[max(0, taken - TAIL_SIZE) : taken]))[-TAIL_SIZE:]
         self.received += taken
         return taken
 
+    def _feed_diskless(self, data: bytes | memoryview) -> int:
+        """Returns how many bytes are the payload's, its mark included."""
+        begin = 0
+        if self._rdb_end is None and self._parser.problem is None:
+            begin = self._parser.feed(data)
+            if self._parser.finished:
+                self._rdb_end = self.received + begin
+            elif self._parser.problem is None:
+                return len(data)
+        if self._rdb_end is not None and len(self._after_rdb) < MARK_SIZE:
+            more = bytes(data[begin : begin + MARK_SIZE - len(self._after_rdb)])
+            self._after_rdb += more
+            self._ended = self._after_rdb == self._mark
+            if self._ended or len(self._after_rdb) < MARK_SIZE:
+                return begin + len(more)
+        if self._watches:
+            end = self._end_in(data)
+            if end is not None:
+                self._ended = True
+                return end
+        return len(data)
+
     def _end_in(self, data: bytes | memoryview) -> int | None:
-        """Where in data a diskless RDB ends and a command begins, None if nowhere."""
+        """Where in data an RDB that cannot be read ends and a command begins, None if nowhere."""
         seen = self._tail + bytes(data)
         found = seen.find(self._mark)
         while found >= 0:
@@ -72,16 +107,23 @@ class Payload:
             found = seen.find(self._mark, found + 1)
         return None
 
-    def milestones(self) -> range:
-        """The numbers of bytes, at fixed steps, that have been reached since the last call."""
-        reached = range(self._told + self._step, self.received + 1, self._step)
-        if reached:
-            self._told = reached[-1]
-        return reached
+    def close(self) -> None:
+        """The payload is over: what of the RDB has not come never will."""
+        self._parser.close()
+
+    # ---- what is known ----
+
+    @property
+    def reached_milestone(self) -> bool:
+        """Whether a fixed number of bytes has been received, told once."""
+        if self.received < self._milestone:
+            return False
+        self._milestone += self._step
+        return True
 
     @property
     def is_complete(self) -> bool:
-        """Whether its end has been seen. That of a diskless one shows only to who has to watch for it."""
+        """Whether its end has been seen."""
         return self._ended or self.received == self.size
 
     @property
@@ -93,3 +135,36 @@ class Payload:
     def rdb_bytes(self) -> int:
         """Bytes of the RDB itself, once it is complete."""
         return self.received - len(self._mark)
+
+    @property
+    def heading(self) -> dict[str, str] | None:
+        """The fields that stand before the first key; None until they are known."""
+        if self.summary.heading is not None:
+            return self.summary.heading
+        over = self._parser.finished or self._parser.problem is not None
+        return self.summary.aux if over else None
+
+    @property
+    def version(self) -> int | None:
+        """The RDB version, None until that is known."""
+        return self._parser.version or None
+
+    @property
+    def checksum(self) -> str:
+        """See tap.rdb.parser.Parser; "" if the end was not read."""
+        verdict: str = self._parser.checksum
+        return verdict
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why the RDB could not be read on."""
+        problem: Problem | None = self._parser.problem
+        return problem
+
+
+def _both(first: Callable[[Tape], None], second: Callable[[Tape], None]) -> Callable[[Tape], None]:
+    def read(tape: Tape) -> None:
+        first(tape)
+        second(tape)
+
+    return read

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 from rich.console import Console
@@ -62,6 +62,23 @@ def test_figures() -> None:
     assert sparkline([], 10) == ""
 
 
+def rdb_finished(**changes: Any) -> events.RdbFinished:
+    whole = events.RdbFinished(
+        start=0,
+        end=1,
+        transfer=Transfer.DISK,
+        bytes=176,
+        seconds=0.0009,
+        keys=1,
+        expiring=0,
+        functions=0,
+        by_type={"hash": events.TypeShare(keys=1, bytes=9, elements=2)},
+        largest=(events.LargeKey(db=0, key=b"k", type="hash", serialized_bytes=9, elements=2),),
+        checksum="ok",
+    )
+    return dataclasses.replace(whole, **changes)
+
+
 @pytest.mark.parametrize(
     ("event", "words"),
     [
@@ -71,12 +88,27 @@ def test_figures() -> None:
             "partial resync: goes on with 8371a4ee… (until now bbbbbbbb…) after offset 5, 9 bytes behind",
         ),
         (
-            events.RdbFinished(start=0, end=1, transfer=Transfer.DISK, bytes=2**20, seconds=0.5),
-            "RDB through: 1.0 MB in 0.5 s, 2.0 MB/s",
+            rdb_finished(bytes=2**20, seconds=0.5),
+            "RDB through: 1.0 MB in 0.5 s, 2.0 MB/s; 1 key (1 hash 9 B); largest k (hash, 9 B); checksum ok",
         ),
         (
-            events.RdbFinished(start=0, end=1, transfer=Transfer.DISK, bytes=176, seconds=0.0009),
-            "RDB through: 176 B",
+            rdb_finished(keys=0, by_type={}, largest=(), checksum="wrong"),
+            "RDB through: 176 B; 0 keys; checksum WRONG",
+        ),
+        (
+            events.RdbProblem(start=0, end=0, problem="unknown", text="type 99", position=70, keys=3, db=1, key=b"a b"),
+            'the RDB cannot be read on from byte 70, in key "a b" of db 1 (after 3 keys): type 99. Bytes still flow',
+        ),
+        (
+            events.RdbStarted(
+                start=0,
+                end=0,
+                transfer=Transfer.DISK,
+                size=176,
+                version=80,
+                aux={"valkey-ver": "9.1.2", "used-mem": "2048"},
+            ),
+            "RDB begins (176 B, RDB 80 by Valkey 9.1.2, 2.0 KB in use there)",
         ),
         (
             events.Opaque(start=12, end=12, side=Side.MASTER, reason="nonsense"),
@@ -346,7 +378,7 @@ def test_the_live_view_shows_how_long_a_replica_waits_for_its_rdb() -> None:
                 assert "waiting 0 s" in "\n".join(drawn(view.frame(1000.0), 80, 24))
                 assert "waiting 12 s" in "\n".join(drawn(view.frame(1012.0), 80, 24))
                 assert "waiting 1 min 15 s" in "\n".join(drawn(view.frame(1075.0), 80, 24))
-                master.sendall(b"$100\r\nREDIS0011")
+                master.sendall(b"$100\r\nREDIS0011\xfe\x00")
                 tap.wait_for(events.RdbStarted)
                 assert "waiting" not in "\n".join(drawn(view.frame(1080.0), 80, 24))
 
@@ -426,7 +458,7 @@ def test_every_event_can_be_told() -> None:
         closed,
         events.FullResync(start=0, end=0, replid=None, offset=None, reason=Reason(code="legacy_sync", text="x")),
         events.StreamStarted(start=0, end=0, replid=None, offset=None, db=None, buffered=5),
-        events.RdbStarted(start=0, end=0, transfer=Transfer.DISKLESS, size=None),
+        events.RdbStarted(start=0, end=0, transfer=Transfer.DISKLESS, size=None, version=None, aux={}),
         events.Identified(start=0, end=0, role=Role.RDB_CLIENT, replica="x", text="a client"),
         events.PsyncRequested(start=0, end=0, replid=None, offset=-1),
         events.SyncRequested(start=0, end=0, inline=True),

@@ -14,6 +14,7 @@ from tap.replication.stream import MAX_COMMAND
 ID = "8371a4ee67df5dfc0e22c0d4ab19dcd9e6a2b0c1"
 MARK = "0123456789abcdef0123456789abcdef01234567"
 RDB = b"REDIS0009" + b"\xff" + bytes(8)
+UNREADABLE = b"REDIS0079" + b"\xff" + bytes(8)
 PSYNC = b"*3\r\n$5\r\nPSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\n"
 ACK_0 = b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$1\r\n0\r\n"
 PING = b"*1\r\n$4\r\nping\r\n"
@@ -22,10 +23,10 @@ PING = b"*1\r\n$4\r\nping\r\n"
 class Talk:
     """A conversation that is fed turn by turn: R(bytes), M(bytes)."""
 
-    def __init__(self, memory: Memory | None = None, *, every_command: bool = False) -> None:
+    def __init__(self, memory: Memory | None = None, *, every_command: bool = False, every_key: bool = False) -> None:
         self.told: list[Event] = []
         self.conversation = Conversation(
-            self.told.append, memory=memory, peer_host="10.0.0.7", every_command=every_command
+            self.told.append, memory=memory, peer_host="10.0.0.7", every_command=every_command, every_key=every_key
         )
 
     def R(self, data: bytes) -> Talk:  # noqa: N802  (as in the transcripts of the reference)
@@ -76,13 +77,54 @@ def test_the_phases_of_a_full_resync() -> None:
     assert talk.conversation.offset == len(PING)
 
 
-def test_the_rdb_ends_with_the_acknowledgement_not_with_the_mark() -> None:
-    talk = diskless(Talk())
-    assert talk.kinds()[-1] == "rdb_started"
+def begun_diskless() -> Talk:
+    return Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$EOF:{MARK}\r\n".encode())
+
+
+# One key, whose value is a whole diskless transfer with the same mark.
+TRICKY_VALUE = RDB + MARK.encode() + PING
+TRICKY_RDB = b"REDIS0009\x00\x01k\x40" + bytes([len(TRICKY_VALUE)]) + TRICKY_VALUE + b"\xff" + bytes(8)
+
+
+def test_the_rdb_ends_where_it_says_itself_not_with_the_mark() -> None:
+    for cut in range(len(TRICKY_RDB) + len(MARK)):
+        data = TRICKY_RDB + MARK.encode()
+        talk = begun_diskless().M(data[:cut]).M(data[cut:])
+        assert talk.kinds()[-3:] == ["rdb_started", "rdb_finished", "stream_started"]
+        finished = next(event for event in talk.told if isinstance(event, events.RdbFinished))
+        assert (finished.bytes, finished.keys, finished.checksum) == (len(TRICKY_RDB), 1, "disabled")
+
+
+def test_an_rdb_that_cannot_be_read_ends_with_the_acknowledgement() -> None:
+    talk = begun_diskless().M(UNREADABLE + MARK.encode())
+    assert talk.kinds()[-2:] == ["rdb_started", "rdb_problem"]
     talk.M(b"a value that held the mark goes on" + b"\xff" + bytes(8) + MARK.encode()).R(ACK_0)
     assert talk.kinds()[-3:] == ["rdb_finished", "stream_started", "ack"]
     finished = next(event for event in talk.told if isinstance(event, events.RdbFinished))
-    assert finished.bytes == len(RDB) + len(MARK) + len("a value that held the mark goes on") + 9
+    assert finished.bytes == len(UNREADABLE) + len(MARK) + len("a value that held the mark goes on") + 9
+    assert finished.checksum == "unread"
+
+
+def test_a_mark_that_does_not_follow_its_rdb_is_looked_for_behind_it() -> None:
+    talk = begun_diskless().M(RDB + b"something else, and at last" + b"\xff" + bytes(8) + MARK.encode()).R(ACK_0).M(PING)
+    assert talk.conversation.offset == len(PING)
+
+
+def test_a_value_type_of_the_future_stops_the_reading_of_the_rdb_alone() -> None:
+    rdb = b"REDIS0012\xfe\x03\x00\x03one\x01x\x8c\x03keyand what nobody knows"
+    talk = Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n${len(rdb)}\r\n".encode() + rdb + PING)
+    problem = next(event for event in talk.told if isinstance(event, events.RdbProblem))
+    assert (problem.problem, problem.db, problem.key, problem.keys) == ("unknown", 3, b"key", 1)
+    assert problem.text == "value type 140, which this redis-tap does not know"
+    assert rdb[problem.position] == 140
+    assert talk.conversation.offset == len(PING)
+
+
+def test_the_keys_of_an_rdb_are_told_when_asked_for() -> None:
+    talk = Talk(every_key=True).R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n${len(TRICKY_RDB)}\r\n".encode() + TRICKY_RDB)
+    assert talk.kinds()[-4:] == ["rdb_started", "rdb_key", "rdb_finished", "stream_started"]
+    key = next(event for event in talk.told if isinstance(event, events.RdbKey))
+    assert (key.key, key.type, key.serialized_bytes, key.db) == (b"k", "string", len(TRICKY_VALUE) + 5, 0)
 
 
 def test_the_rdb_of_a_replica_that_leaves_before_its_acknowledgement_is_whole() -> None:
@@ -98,24 +140,26 @@ def test_newlines_of_a_loading_replica_do_not_count() -> None:
 
 
 def test_the_stream_after_a_diskless_rdb_is_found_where_acknowledgements_came_too_early() -> None:
-    end = RDB + MARK.encode() + PING
+    end = UNREADABLE + MARK.encode() + PING
     for cut in range(1, len(end)):
         talk = Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$EOF:{MARK}\r\n".encode())
         talk.M(b"a value with " + MARK.encode()).R(ACK_0).M(end[:cut]).M(end[cut:]).R(ACK_0)
         finished = next(event for event in talk.told if isinstance(event, events.RdbFinished))
-        assert finished.bytes == len("a value with ") + len(MARK) + len(RDB)
+        assert finished.bytes == len("a value with ") + len(MARK) + len(UNREADABLE)
         assert talk.conversation.offset == len(PING)
 
 
 def test_the_stream_is_found_also_where_acknowledgements_came_before_the_rdb() -> None:
     talk = Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n".encode()).R(ACK_0)
-    talk.M(f"$EOF:{MARK}\r\n".encode() + RDB + MARK.encode() + PING)
+    talk.M(f"$EOF:{MARK}\r\n".encode() + UNREADABLE + MARK.encode() + PING)
     assert talk.conversation.offset == len(PING)
 
 
 def test_nonsense_from_a_replica_that_was_to_end_a_diskless_rdb_ends_the_understanding() -> None:
-    talk = diskless(Talk()).R(b"\x00")
+    talk = begun_diskless().M(UNREADABLE).R(b"\x00")
     assert talk.conversation.phase is Phase.OPAQUE
+    talk = begun_diskless().M(RDB[:9]).R(b"\x00").M(RDB[9:] + MARK.encode() + PING)
+    assert talk.conversation.offset == len(PING)
 
 
 def test_bytes_that_our_own_replica_holds_back_are_still_missed_ones() -> None:
@@ -165,7 +209,7 @@ def test_a_refused_psync_and_the_sync_after_it() -> None:
     talk = Talk().R(PSYNC).M(b"-ERR unknown command 'PSYNC'\r\n").R(b"SYNC\r\n").M(b"\n$3\r\nabc" + PING)
     assert talk.kinds() == [
         "identified", "psync_requested", "resync_refused", "sync_requested", "keepalive", "full_resync",
-        "rdb_started", "rdb_finished", "stream_started",
+        "rdb_started", "rdb_problem", "rdb_finished", "stream_started",
     ]  # fmt: skip
     reason = next(event.reason for event in talk.told if isinstance(event, events.FullResync))
     assert reason.code == "master_refused_psync"
@@ -319,6 +363,7 @@ LINES = st.sampled_from(
         f"+FULLRESYNC {ID} 0\r\n".encode(), f"+CONTINUE {ID}\r\n".encode(), b"+CONTINUE\r\n", b"+RDBCHANNELSYNC 4\r\n",
         b"+DUALCHANNELSYNC\r\n", f"$EOF:{MARK}\r\n".encode(), b"$5\r\nhello", f"$ENDOFF:0 {ID} -1 4\r\n".encode(),
         f"*3\r\n$5\r\nPSYNC\r\n$40\r\n{ID}\r\n$1\r\n1\r\n".encode(), b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n",
+        TRICKY_RDB, UNREADABLE,
         b"*5\r\n$8\r\nREPLCONF\r\n$8\r\nrdb-only\r\n$1\r\n1\r\n$11\r\nrdb-channel\r\n$1\r\n1\r\n", b"PSYNC x y\r\n",
         b"REPLCONF main-ch-client-id 4 rdb-channel 1\r\n", b"REPLCONF set-rdb-client-id 4\r\n", b"REPLCONF\r\n",
         b"REPLCONF ACK 99 FACK 98\r\n", b"REPLCONF ACK x\r\n", b"PSYNC\r\n", b"AUTH secret\r\n",
@@ -340,6 +385,7 @@ def told_of(turns: list[tuple[int, str, bytes]], size: int = 0) -> list[tuple[in
             memory=memory,
             connection=number,
             every_command=True,
+            every_key=True,
         )
     for number, side, data in turns:
         for begin in range(0, len(data), size or len(data)):
