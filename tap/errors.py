@@ -2,6 +2,7 @@
 
 TapError            anything below; its text is one sentence for a person
     ConfigError     an argument or a file that says something impossible (exit code 2)
+    RdbError        an RDB that cannot be read to its end (exit code 2)
     EnvironmentFailure  what was asked is fine, the machine will not have it: a port taken, no server (exit code 3)
 """
 
@@ -39,3 +40,13 @@ def words(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
+
+
+class RdbError(TapError):
+    """An RDB that is damaged, cut off or of an unknown kind; problem says where."""
+
+    exit_code = 2
+
+    def __init__(self, problem: object) -> None:
+        super().__init__(str(problem))
+        self.problem = problem

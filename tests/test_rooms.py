@@ -9,12 +9,13 @@ from tests.support import ROOT
 
 # A room, and the rooms of the house it may use. The modules beside the rooms (config, errors, bus) stand under most.
 MAY_USE = {
-    "rdb": set(),
+    "rdb": {"errors"},
     "replication": {"rdb"},
     "relay": {"replication", "config", "errors", "bus"},
-    "console": {"replication", "relay", "servers", "config", "errors", "bus", "tap"},
+    "glob": set(),
+    "console": {"replication", "rdb", "relay", "servers", "config", "errors", "bus", "tap"},
     "servers": {"errors"},
-    "cli": {"replication", "relay", "console", "servers", "config", "errors", "bus", "tap"},
+    "cli": {"replication", "rdb", "glob", "relay", "console", "servers", "config", "errors", "bus", "tap"},
     "tap": {"relay", "config", "bus"},
     "bus": {"replication"},
     "config": {"errors"},

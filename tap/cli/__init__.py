@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import signal
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from tap.cli import demo, run
+from tap.cli import demo, rdb, run
 from tap.errors import ConfigError, TapError
 
 app = typer.Typer(
@@ -19,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-VERBS = {"run": run.run, "demo": demo.demo}
+VERBS: dict[str, Callable[..., None]] = {"run": run.run, "rdb": rdb.rdb, "demo": demo.demo}
 for name, verb in VERBS.items():
     app.command(name)(verb)
 
@@ -27,9 +28,11 @@ for name, verb in VERBS.items():
 def _version(wanted: bool) -> None:
     if wanted:
         from tap import __version__
-        from tap.replication.scanner import COMPILED
+        from tap.rdb import parser
+        from tap.replication import scanner
 
-        typer.echo(f"redis-tap {__version__} (scanners {'compiled' if COMPILED else 'not compiled'})")
+        compiled = scanner.COMPILED and parser.COMPILED
+        typer.echo(f"redis-tap {__version__} (scanners {'compiled' if compiled else 'not compiled'})")
         raise typer.Exit
 
 

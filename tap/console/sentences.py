@@ -102,7 +102,7 @@ def _rdb_finished(event: events.RdbFinished) -> str:
     said += f"; {keys}{f' ({types})' if types else ''}"
     if event.largest:
         largest = event.largest[0]
-        said += f"; largest {_argument(largest.key)} ({largest.type}, {size(largest.serialized_bytes)})"
+        said += f"; largest {argument(largest.key)} ({largest.type}, {size(largest.serialized_bytes)})"
     return said + (
         f"; checksum {event.checksum.upper()}" if event.checksum == "wrong" else f"; checksum {event.checksum}"
     )
@@ -111,7 +111,7 @@ def _rdb_finished(event: events.RdbFinished) -> str:
 def _rdb_problem(event: events.RdbProblem) -> str:
     where = f"byte {event.position}"
     if event.key is not None:
-        where += f", in key {_argument(event.key)} of db {event.db}"
+        where += f", in key {argument(event.key)} of db {event.db}"
     return f"the RDB cannot be read on from {where} (after {event.keys} keys): {event.text}. Bytes still flow"
 
 
@@ -119,7 +119,7 @@ def _rdb_key(event: events.RdbKey) -> str:
     expires = "" if event.expires_at_ms is None else f", expires at {event.expires_at_ms} ms"
     elements = "" if event.type == "string" else f", {event.elements} elements"
     what = f"{event.type} {event.encoding} {size(event.serialized_bytes)}"
-    return f"db{event.db} {_argument(event.key)} {what}{elements}{expires}"
+    return f"db{event.db} {argument(event.key)} {what}{elements}{expires}"
 
 
 def _stream(event: events.StreamStarted) -> str:
@@ -134,17 +134,18 @@ def _opaque(event: events.Opaque) -> str:
 def _command(event: events.Command) -> str:
     where = "?" if event.offset is None else str(event.offset)
     db = "?" if event.db is None else str(event.db)
-    words = " ".join([event.name, *(_argument(word) for word in event.args)])
+    words = " ".join([event.name, *(argument(word) for word in event.args)])
     omitted = f" ({size(event.omitted_bytes)}, too large to show)" if event.omitted_bytes else ""
     return f"{where} db{db} {words}{omitted}"
 
 
-def _argument(word: bytes) -> str:
+def argument(word: bytes, *, whole: bool = False) -> str:
+    """Bytes as in a command line; shortened where they are long, unless whole."""
     plain = events.plain(word)
     text = plain if isinstance(plain, str) else repr(word)[1:]
     if plain == "" or not isinstance(plain, str) or " " in text:
         text = f'"{text.strip(chr(39))}"'
-    return text if len(text) <= 100 else f"{text[:97]}..."
+    return text if whole or len(text) <= 100 else f"{text[:97]}..."
 
 
 _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {

@@ -1,0 +1,77 @@
+"""RDB snapshots, from bytes alone: no file is opened here, no clock read.
+
+    with open("dump.rdb", "rb") as file:
+        for key in keys(file):
+            print(key.db, key.key, key.type, key.serialized_bytes)
+
+A source is a binary file, a pipe, or anything that gives bytes when iterated. Start at tape.py for how it works: the
+parser puts what it finds on a tape of numbers, and readers of the tape (Summary, KeyReader, JsonLines, or one of your
+own) make of it what they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from tap.errors import RdbError
+from tap.rdb.jsonl import JsonLines
+from tap.rdb.keys import Key, KeyReader
+from tap.rdb.parser import Parser
+from tap.rdb.problem import Problem
+from tap.rdb.summary import Summary
+from tap.rdb.tape import Tape
+
+__all__ = ["JsonLines", "Key", "KeyReader", "Parser", "Problem", "Source", "Summary", "Tape", "chunks", "keys", "read"]
+
+CHUNK_SIZE = 256 * 1024
+
+
+class _Readable(Protocol):
+    def readinto(self, buffer: bytearray, /) -> int | None: ...
+
+
+Source = _Readable | Iterable[bytes]
+
+
+def read(
+    source: Source, reader: Callable[[Tape], None], *, values: bool = False, checks: bool = True, size: int | None = None
+) -> Parser:
+    """Read an RDB to its end. Arguments as of Parser; what follows the RDB in the source is left alone.
+
+    Returns the parser, whose problem says what is wrong, if something is.
+    """
+    parser = Parser(reader, values=values, checks=checks, size=size)
+    for chunk in chunks(source):
+        parser.feed(chunk)
+        if parser.finished or parser.problem is not None:
+            break
+    parser.close()
+    return parser
+
+
+def keys(source: Source, *, checks: bool = True) -> Iterator[Key]:
+    """Every key of an RDB, in its order. Raises RdbError behind the last one that could be read, if it is not whole."""
+    found: list[Key] = []
+    parser = Parser(KeyReader(found.extend), checks=checks)
+    for chunk in chunks(source):
+        parser.feed(chunk)
+        yield from found
+        found.clear()
+        if parser.finished or parser.problem is not None:
+            break
+    problem = parser.close()
+    if problem is not None:
+        raise RdbError(problem)
+
+
+def chunks(source: Source) -> Iterator[bytes | memoryview]:
+    """The source's bytes in pieces, each valid until the next is asked for."""
+    readinto = getattr(source, "readinto", None)
+    if readinto is None:
+        yield from source  # type: ignore[misc]
+        return
+    buffer = bytearray(CHUNK_SIZE)
+    view = memoryview(buffer)
+    while size := readinto(buffer):
+        yield view[:size]

@@ -25,6 +25,8 @@ if not cython.compiled:
     from tap.rdb.tokens import *
     from tap.rdb.values import Values
 
+COMPILED: bool = cython.compiled
+
 REDIS_VERSIONS = cython.declare(cython.int, 15)
 VALKEY_VERSIONS = cython.declare(cython.int, 81)
 FIRST_VALKEY = cython.declare(cython.int, 80)
@@ -111,6 +113,7 @@ class Parser(Values):
         self.tape.flush()
         if self.state == BROKEN:
             self.leftover = bytearray()
+            self.base += i
             return n - held
         if self.state == DONE:
             self.leftover = bytearray()

@@ -31,6 +31,8 @@ cdef class Summary:
     cdef readonly long long functions
     cdef readonly set module_names
     cdef readonly long long largest
+    cdef object only
+    cdef bint wanted
     cdef Database current
     cdef long long db
     # the open key

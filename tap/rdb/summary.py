@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cython
@@ -62,8 +63,10 @@ class Summary:
     module_names: of modules with data beside the keys.
     """
 
-    def __init__(self, largest: int = 10) -> None:
-        """largest: how many keys to remember of each db."""
+    def __init__(self, largest: int = 10, only: Callable[[Key], bool] | None = None) -> None:
+        """largest: how many keys to remember of each db. only: which keys to count; None for all."""
+        self.only = only
+        self.wanted = True
         self.databases: dict[int, Database] = {}
         self.aux: dict[str, str] = {}
         self.heading: dict[str, str] | None = None
@@ -121,12 +124,18 @@ class Summary:
                 self.key_at = at
                 self.logical = n[at + 9]
                 self.expiry = n[at + 5]
-                if n[at + 1] != self.db or self.current is None:
+                if self.only is not None:
+                    self.wanted = self.only(begun(tape, at))
+                if self.wanted and (n[at + 1] != self.db or self.current is None):
                     self.db = n[at + 1]
                     self.current = self._database(self.db)
                 at += 10
             elif token == END:
-                self.end_key(tape, at)
+                if self.wanted:
+                    self.end_key(tape, at)
+                self.key = None
+                self.key_at = -1
+                self.module = None
                 at += 4
             elif token == ITEM or token == PIECE:
                 if self.said:
@@ -189,9 +198,6 @@ class Summary:
                 one.size_threshold = self.rank(one.by_size, size, key)
             if elements > one.elements_threshold:
                 one.elements_threshold = self.rank(one.by_elements, elements, key)
-        self.key = None
-        self.key_at = -1
-        self.module = None
         return 0
 
     def rank(self, ranking: list[tuple[int, Key]], figure: int, key: Key) -> int:

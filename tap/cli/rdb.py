@@ -1,0 +1,191 @@
+"""`redis-tap rdb`: look into an RDB."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Annotated, BinaryIO, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from tap.config import did_you_mean
+from tap.console.rdb_report import HEADING, key_lines, print_report
+from tap.errors import ConfigError, RdbError
+from tap.glob import matcher
+from tap.rdb import JsonLines, Key, KeyReader, Parser, Summary, Tape, chunks
+from tap.rdb.tokens import TYPES
+
+Format = Literal["summary", "keys", "jsonl"]
+
+LONG = 64 * 2**20  # bytes of a file from which on a person wants to see how far it is
+IN_MEMORY = 8 * 2**20  # bytes of one string that are held until its end
+
+
+def rdb(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="An RDB, or an AOF that begins with one; - for stdin.")],
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="summary: tables. keys: a line per key. jsonl: a JSON object per key, with its value.",
+        ),
+    ] = "summary",
+    db: Annotated[list[int] | None, typer.Option(metavar="N", help="Only this db. May be repeated.")] = None,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only keys of this type. May be repeated.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only keys that match, as with KEYS. May be repeated.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N of these keys.")] = None,
+    largest: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The N largest keys: the length of the tables, or which lines.")
+    ] = None,
+) -> None:
+    """Look into an RDB: what takes the space, which keys, what is in them.
+
+    A broken file is told up to where it breaks; the exit code is then 2.
+    """
+    if largest is not None and form == "jsonl":
+        raise ConfigError("--largest is for summary and keys: which keys are the largest is known only at the end")
+    only = _filter(db or [], type_ or [], key or [], limit)
+    with _opened(file) as (source, size), _progress(size) as advance:
+        parser = _FORMATS[form](file, source, size, only, largest, advance)
+    if parser.problem is not None:
+        raise RdbError(f"{file}: {parser.problem}")
+
+
+def _filter(dbs: list[int], types: list[str], globs: list[str], limit: int | None) -> Callable[[Key], bool] | None:
+    """Which keys are wanted; None for all."""
+    for name in types:
+        if name not in TYPES:
+            raise ConfigError(f"--type {name}: known are {', '.join(TYPES)}{did_you_mean(name, list(TYPES))}")
+    matchers = [matcher(os.fsencode(glob)) for glob in globs]
+    if not (dbs or types or matchers or limit):
+        return None
+    left = sys.maxsize if limit is None else limit
+
+    def wanted(key: Key) -> bool:
+        nonlocal left
+        fits = (
+            left > 0
+            and (not dbs or key.db in dbs)
+            and (not types or key.type in types)
+            and (not matchers or any(matches(key.key) for matches in matchers))
+        )
+        left -= fits
+        return fits
+
+    return wanted
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The source, and its size where it has one."""
+    if name == "-":
+        yield sys.stdin.buffer, None
+        return
+    try:
+        with Path(name).open("rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            yield file, status.st_size if os.path.isfile(name) else None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise ConfigError(f"{name}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _progress(size: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, where a person is looking and the file is long."""
+    console = Console(stderr=True)
+    if size is None or size < LONG or not console.is_terminal:
+        yield lambda count: None
+        return
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("reading", total=size)
+        yield lambda count: progress.advance(task, count)
+
+
+def _parsed(
+    source: BinaryIO,
+    size: int | None,
+    reader: Callable[[Tape], None],
+    advance: Callable[[int], None],
+    *,
+    values: bool = False,
+) -> Parser:
+    parser = Parser(reader, values=values, size=size)
+    for chunk in chunks(source):
+        parser.feed(chunk)
+        advance(len(chunk))
+        if parser.finished or parser.problem is not None:
+            break
+    parser.close()
+    return parser
+
+
+def _summary(
+    name: str,
+    source: BinaryIO,
+    size: int | None,
+    only: Callable[[Key], bool] | None,
+    largest: int | None,
+    advance: Callable[[int], None],
+) -> Parser:
+    summary = Summary(largest or 10, only)
+    parser = _parsed(source, size, summary, advance)
+    print_report(Console(highlight=False), name, parser, summary)
+    return parser
+
+
+def _keys(
+    name: str,
+    source: BinaryIO,
+    size: int | None,
+    only: Callable[[Key], bool] | None,
+    largest: int | None,
+    advance: Callable[[int], None],
+) -> Parser:
+    if largest is not None:
+        summary = Summary(largest, only)
+        parser = _parsed(source, size, summary, advance)
+        sys.stdout.write(f"{HEADING}\n{key_lines(summary.biggest())}")
+        return parser
+    sys.stdout.write(f"{HEADING}\n")
+    reader = KeyReader(lambda keys: _put(key_lines(keys if only is None else filter(only, keys))))
+    return _parsed(source, size, reader, advance)
+
+
+def _put(text: str) -> None:
+    sys.stdout.write(text)
+
+
+def _jsonl(
+    name: str,
+    source: BinaryIO,
+    size: int | None,
+    only: Callable[[Key], bool] | None,
+    largest: int | None,
+    advance: Callable[[int], None],
+) -> Parser:
+    sys.stdout.flush()
+    lines = JsonLines(sys.stdout.buffer.write, spool=_spool, only=only)
+    parser = _parsed(source, size, lines, advance, values=True)
+    lines.close()
+    sys.stdout.buffer.flush()
+    return parser
+
+
+def _spool() -> IO[bytes]:
+    """Where one long string waits for its end."""
+    return tempfile.SpooledTemporaryFile(IN_MEMORY)
+
+
+_FORMATS = {"summary": _summary, "keys": _keys, "jsonl": _jsonl}

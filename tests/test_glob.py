@@ -1,0 +1,44 @@
+"""Patterns match as the servers' own do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.glob import matcher
+from tests.support import Servers, client
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "matches"),
+    [
+        (b"user:*", b"user:1", True),
+        (b"user:*", b"a user:1", False),
+        (b"a?c", b"a\nc", True),
+        (b"[a-c]", b"b", True),
+        (b"[c-a]", b"b", True),
+        (b"[^a]x", b"ax", False),
+        (rb"\*", b"*", True),
+        (rb"\*", b"a", False),
+        (b"[]", b"x", False),
+        (b"", b"", True),
+    ],
+)
+def test_a_pattern_matches(pattern: bytes, key: bytes, matches: bool) -> None:
+    assert matcher(pattern)(key) is matches
+
+
+BYTES = st.text("ab-^[]*?\\", max_size=6).map(str.encode)
+
+
+def test_patterns_match_as_in_a_real_server(servers: Servers) -> None:
+    with client(servers.start("redis-6.2")) as master:
+
+        @given(BYTES, BYTES.filter(bool))
+        def same(pattern: bytes, key: bytes) -> None:
+            master.flushall()
+            master.set(key, b"")
+            assert matcher(pattern)(key) is (master.keys(pattern) == [key])
+
+        same()
