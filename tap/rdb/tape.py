@@ -65,7 +65,7 @@ class Tape:
         """The bytes that a token names, for as long as the reader is being called."""
         if start < 0:
             return bytes(self.a[-1 - start : size - 1 - start])
-        return bytes(self.s[start : start + size])
+        return self.s[start : start + size]  # of pointers and of bytes alike these are bytes
 
     # ---- for the parser ----
 

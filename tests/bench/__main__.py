@@ -14,7 +14,7 @@ from rich.status import Status
 
 from tap.errors import EnvironmentFailure, TapError
 
-from . import fullsync, latency, machine, relay, report, scanner, stream
+from . import fullsync, latency, machine, rdb, relay, report, scanner, stream
 from .results import Say
 
 GROUPS = {
@@ -23,6 +23,7 @@ GROUPS = {
     "stream": stream.run,
     "fullsync": fullsync.run,
     "scanner": scanner.run,
+    "rdb": rdb.run,
 }
 OUTPUT = Path("bench.json")
 
