@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import tap
 from tap import config
 from tap.cli import app
 from tap.replication import events
-from tests.support import ROOT, all_subclasses
+from tests.support import FIXTURES, ROOT, all_subclasses
 
 README = (ROOT / "README.md").read_text()
 
@@ -31,7 +32,10 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
     """Run for a moment, on ports of the system's choosing."""
     (tmp_path / "tap.toml").write_text(re.sub(r"(\S+):64\d\d", r"\1:0", blocks("toml")[0]))
     words = shlex.split(re.sub(r"127\.0\.0\.1:64\d\d", "127.0.0.1:0", line))
-    command = [sys.executable, "-m", "tap", *words[1:], "--duration", "100ms"]
+    shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
+    command = [sys.executable, "-m", "tap", *words[1:]]
+    if words[1] == "run":
+        command += ["--duration", "100ms"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
     if "Cannot assign requested address" in done.stderr or "Address family" in done.stderr:
         pytest.skip("no IPv6 on this machine")
@@ -43,10 +47,16 @@ def test_a_target_of_the_readme_exists(line: str) -> None:
     assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-@pytest.mark.parametrize("example", blocks("python"))
-def test_the_python_example_runs(example: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("example", "says"), list(zip(blocks("python"), ["0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"], strict=True))
+)
+def test_a_python_example_runs(
+    example: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
+    monkeypatch.chdir(tmp_path)
     exec(example, {})
-    assert "REPLICAOF 127.0.0.1" in capsys.readouterr().out
+    assert says in capsys.readouterr().out
 
 
 def test_the_toml_example_is_loaded(tmp_path: Path) -> None:
@@ -64,12 +74,14 @@ def test_every_event_is_in_the_readme_and_none_else() -> None:
     assert named == {kind.kind for kind in leaves}
 
 
-def test_every_option_of_run_is_in_the_readme() -> None:
+@pytest.mark.parametrize(("verb", "table"), [("run", "| option | does |"), ("rdb", "| option of `rdb` | does |")])
+def test_every_option_is_in_the_readme(verb: str, table: str) -> None:
     from typer.main import get_command
 
-    run = get_command(app).commands["run"]  # type: ignore[attr-defined]
-    options = {option for parameter in run.params for option in parameter.opts}
-    assert options == set(re.findall(r"^\| `(--[a-z]+)", README, re.MULTILINE))
+    command = get_command(app).commands[verb]  # type: ignore[attr-defined]
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    rows = README.split(table)[1].split("\n\n")[0]
+    assert options == set(re.findall(r"`(--[a-z-]+)", rows))
 
 
 def test_what_is_public_is_in_the_readme() -> None:

@@ -1,0 +1,115 @@
+"""`redis-tap rdb` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import FIXTURES
+
+RDBS = FIXTURES / "rdb"
+MIXED = RDBS / "redis-8.0.2-mixed.rdb"
+TAP = [sys.executable, "-m", "tap", "rdb"]
+
+
+def rdb(*arguments: str | Path, data: bytes | None = None, width: int = 80) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": str(width), "NO_COLOR": "1", "TERM": "dumb"}
+    done = subprocess.run(
+        [*TAP, *map(str, arguments)], input=data, capture_output=True, timeout=60, check=False, env=environment
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_the_summary_says_what_is_in_it() -> None:
+    said = rdb(MIXED).stdout
+    for words in ("12, written by Redis 8.0.2", "listpackex", "largest keys", "keys of most elements", "ok"):
+        assert words in said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_column_of_the_summary_is_cut_off(width: int) -> None:
+    said = rdb(MIXED, width=width).stdout
+    for words in ("type", "encoding", "keys", "bytes", "share", "elements", "bytes/key", "listpackex", "hashtable"):
+        assert words in said or words == "hashtable"
+
+
+def test_every_key_has_a_line() -> None:
+    lines = rdb(RDBS / "redis-8.0.2-keys.rdb", "--format", "keys").stdout.splitlines()
+    truth = json.loads((RDBS / "redis-8.0.2-keys.json").read_text())
+    assert len(lines) == 1 + len(truth["keys"])
+    assert lines[0].split() == ["db", "type", "encoding", "bytes", "elements", "expires", "key"]
+
+
+def test_a_line_of_json_per_key_also_from_a_pipe_and_before_an_aof() -> None:
+    told = [json.loads(line) for line in rdb(MIXED, "--format", "jsonl").stdout.splitlines()]
+    assert {line["key"] for line in told} == {
+        key["key"] for key in json.loads(MIXED.with_suffix(".json").read_text())["keys"]
+    }
+    aof = MIXED.read_bytes() + b"*1\r\n$4\r\nPING\r\n"
+    again = rdb("-", "--format", "jsonl", data=aof)
+    assert [json.loads(line) for line in again.stdout.splitlines()] == told
+    assert again.returncode == 0
+
+
+def test_filters_choose() -> None:
+    def keys(*filters: str) -> set[str]:
+        lines = rdb(RDBS / "redis-8.0.2-multidb.rdb", "--format", "jsonl", *filters).stdout.splitlines()
+        return {f"{one['db']} {one['key']} {one['type']}" for one in map(json.loads, lines)}
+
+    everything = keys()
+    assert keys("--type", "hash") == {one for one in everything if one.endswith("hash")}
+    assert keys("--db", "1", "--db", "9") == {one for one in everything if one.split()[0] in ("1", "9")}
+    assert keys("--key", "sam?") == {one for one in everything if " same " in one}
+    assert len(keys("--type", "hash", "--limit", "2")) == 2
+    summary = rdb(RDBS / "redis-8.0.2-multidb.rdb", "--db", "9", "--type", "hash").stdout
+    assert "1 in 1 db" in summary
+
+
+def test_the_largest_come_first() -> None:
+    lines = rdb(RDBS / "redis-8.0.2-strings.rdb", "--format", "keys", "--largest", "3").stdout.splitlines()[1:]
+    sizes = [int(line.split()[3]) for line in lines]
+    assert len(sizes) == 3
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("form", ["summary", "keys", "jsonl"])
+def test_a_broken_file_is_told_up_to_where_it_breaks(form: str, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.rdb"
+    broken.write_bytes(MIXED.read_bytes()[:-100])
+    done = rdb(broken, "--format", form)
+    assert done.returncode == 2
+    assert done.stdout
+    assert done.stderr.count("\n") == 1
+    assert f"redis-tap: {broken}: byte" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["/nonexistent"], "No such file or directory"),
+        ([str(RDBS)], "Is a directory"),
+        (["-"], "byte 0: it is empty"),
+        ([str(RDBS / "README.md")], "this is no RDB: it begins with"),
+        ([str(MIXED), "--type", "hsh"], "Did you mean 'hash'?"),
+        ([str(MIXED), "--format", "jsonl", "--largest", "3"], "--largest is for summary and keys"),
+        ([str(MIXED), "--limit", "0"], "--limit"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], said: str) -> None:
+    done = rdb(*arguments, data=b"")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
+    command = f"{sys.executable} -m tap rdb {RDBS / 'redis-6.2.14-big-counts.rdb'} --format jsonl | head -c 10"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    assert len(done.stdout) == 10
+    assert done.stderr == ""
