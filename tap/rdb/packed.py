@@ -373,6 +373,8 @@ class Packed:
         """entry: bytes free behind the value that is passing."""
         start = i
         if self.position == 0:
+            if i == n:
+                return i
             self.announced = p[i]
             i += 1
         while i < n:
