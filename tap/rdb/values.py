@@ -676,8 +676,8 @@ class Values(Strings):
                 return self.bad(i, f"templates of more than {MAX_TEMPLATES} bytes", "unknown")
             if s == TEMPLATE_NAME and self.container == 0:
                 names = listpack_strings(name)
-                if names is None:
-                    return self.bad(i, "a template whose names cannot be read")
+                if not names:
+                    return self.bad(i, "a template whose names cannot be read, or that has none")
                 self.fields = names
                 self.left = 1
             else:
