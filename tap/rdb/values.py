@@ -670,7 +670,6 @@ class Values(Strings):
             if j < 0:
                 return j
             name: bytes = self.tape.text(self.number, self.size)
-            self.tape.used = 0
             self.templates_size += len(name) + 50
             if self.templates_size > MAX_TEMPLATES:
                 return self.bad(i, f"templates of more than {MAX_TEMPLATES} bytes", "unknown")
