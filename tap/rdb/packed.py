@@ -467,7 +467,9 @@ class Packed:
             and self.step != NODE_ENTRY_VALUE
         ):
             return self.broken("a stream's node with a string where a number was expected")
-        if self.role == OF_TEMPLATE and self.part == 0 and (self.elements == 0 or not self.template_entry(0)):
+        if self.role == OF_TEMPLATE and self.elements == 0:
+            return self.broken("a template's number that is a string")
+        if self.role == OF_TEMPLATE and self.part == 0 and not self.template_entry(0):
             return STUCK
         k = min(self.left, n - i)
         self.left -= k
