@@ -692,14 +692,12 @@ def listpack_strings(blob: bytes) -> list[bytes] | None:
     found: list[bytes] = []
 
     def take(tape: Tape) -> None:
-        numbers = list(tape.numbers[: tape.count])
-        while numbers:
-            token, value = numbers[:2]
+        numbers = iter(tape.numbers[: tape.count])
+        for token in numbers:
             if token == INTEGER:
-                found.append(b"%d" % value)
+                found.append(b"%d" % next(numbers))
             else:
-                found.append(tape.text(value, numbers[2]))
-            del numbers[: 2 if token == INTEGER else 3]
+                found.append(tape.text(next(numbers), next(numbers)))
 
     tape = Tape(take)
     packed = Packed(tape, True)
