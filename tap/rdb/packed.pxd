@@ -38,6 +38,7 @@ cdef class Packed:
     cdef long long ms_delta
     cdef long long entry_start
     cdef readonly long long living
+    cdef bytearray name
     cdef public list names
     cdef public dict templates
 
@@ -56,7 +57,7 @@ cdef class Packed:
     cdef bint node_value_passed(self) except -1
     cdef int say_name(self) except -1
     cdef int say_entry(self, long long fields) except -1
-    cdef bint keep(self, bytes name, bint new) except -1
+    cdef bint keep(self, bytes name, bint whole) except -1
     cdef bint template_entry(self, long long value) except -1
     cdef Py_ssize_t broken(self, str why) except -1
     cdef Py_ssize_t finish(self, Py_ssize_t i, long long counted) except -1

@@ -42,6 +42,7 @@ class Packed:
         self.field = 0
         self.fields = 0
         self.flags = 0
+        self.name = bytearray()
         self.names: list[bytes] = []
         self.templates: dict[int, list[bytes]] | None = (
             None  # of the file: {number: names}; None where the names are given
@@ -67,6 +68,7 @@ class Packed:
             self.step = NODE_COUNT
             self.living = 0
             self.kept = 0
+            self.name = bytearray()
             self.names = []
         return 0
 
@@ -475,7 +477,7 @@ class Packed:
         self.left -= k
         if self.role == OF_NODE:
             if self.step == NODE_NAME:
-                if not self.keep(bytes(p[i : i + k]), self.part == 0):
+                if not self.keep(bytes(p[i : i + k]), self.left == 0):
                     return STUCK
                 self.part = 1
             elif self.values and not self.flags & 1:
@@ -633,18 +635,17 @@ class Packed:
             return True
         return self.node_value_passed()
 
-    def keep(self, name: bytes, new: cython.bint) -> cython.bint:
-        """Remember a field's name, or a further piece of it: it is said with every entry."""
-        if not self.values:
-            return True
-        self.kept += len(name) + 50
+    def keep(self, name: bytes, whole: cython.bint) -> cython.bint:
+        """Remember a field's name, or a piece of it, the last one if whole: it is said with every entry."""
+        self.kept += len(name) + (50 if whole else 0)
         if self.kept > MAX_NAMES:
             self.broken(f"a stream's node with field names of more than {MAX_NAMES} bytes")
             return False
-        if new:
-            self.names.append(name)
-        else:
-            self.names[self.field] += name
+        if self.values:
+            self.name += name
+            if whole:
+                self.names.append(bytes(self.name))
+                self.name = bytearray()
         return True
 
     def node_value_passed(self) -> cython.bint:
