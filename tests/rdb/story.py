@@ -1,0 +1,137 @@
+"""An RDB as the parser tells it, in a form that is the same however the bytes were cut."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+
+from tap.rdb.parser import Parser
+from tap.rdb.problem import Problem
+from tap.rdb.tape import Tape
+from tap.rdb.tokens import END, ITEM, KEY, PIECE, SIZES
+from tests.support import ROOT
+
+Token = tuple[int | bytes, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What one reading told. consumed: bytes that feed() took for the RDB's own."""
+
+    tokens: list[Token]
+    problem: Problem | None
+    checksum: str
+    consumed: int
+
+
+class Listener:
+    """A reader of tapes that keeps every token, with the bytes it names, and joins the pieces of strings."""
+
+    def __init__(self) -> None:
+        self.tokens: list[Token] = []
+        self._pieces = bytearray()
+
+    def __call__(self, tape: Tape) -> None:
+        numbers = list(tape.numbers[: tape.count])
+        i = 0
+        while i < len(numbers):
+            token = numbers[i]
+            i += 1
+            told = numbers[i : i + SIZES[token]]
+            i += SIZES[token]
+            if token == PIECE:
+                self._pieces += tape.text(*told)
+            elif token == ITEM:
+                self.tokens.append((ITEM, bytes(self._pieces) + tape.text(*told)))
+                self._pieces.clear()
+            elif token == KEY:
+                self.tokens.append((KEY, *told[:2], tape.text(*told[2:4]), *told[4:]))
+            else:
+                self.tokens.append((token, *told))
+
+    def end(self) -> list[Token]:
+        """All tokens; the last is PIECE with what came of a string that did not end."""
+        if self._pieces:
+            self.tokens.append((PIECE, bytes(self._pieces)))
+        return self.tokens
+
+
+def exactly(data: bytes) -> memoryview:
+    """The bytes in memory of just their size: to a sanitizer, the next byte is out of bounds."""
+    return memoryview((ctypes.c_ubyte * len(data)).from_buffer_copy(data)).cast("B")
+
+
+def cuts(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
+    """The bytes in pieces of these sizes, and the rest in one."""
+    i = 0
+    for size in sizes:
+        if i >= len(data):
+            return
+        yield data[i : i + size]
+        i += size
+    if i < len(data):
+        yield data[i:]
+
+
+def read(
+    data: bytes, sizes: Iterable[int] = (), *, values: bool = True, size: int | None = None, kind: type[Parser] = Parser
+) -> Story:
+    """Feed it in pieces of these sizes, and the rest in one."""
+    listener = Listener()
+    parser = kind(listener, values=values, size=size)
+    consumed = 0
+    for piece in cuts(data, sizes):
+        consumed += parser.feed(exactly(piece))
+    problem = parser.close()
+    assert parser.close() == problem, "closing again tells something else"
+    return Story(listener.end(), problem, parser.checksum, consumed)
+
+
+def of_keys(story: Story) -> list[Token]:
+    """The keys and their ends."""
+    return [token for token in story.tokens if token[0] in (KEY, END)]
+
+
+# ---- uncompiled ----
+
+
+class SourcesOnly:
+    """Finds the modules of tap.rdb as sources, even where they are compiled."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if not name.startswith("tap.rdb."):
+            return None
+        return importlib.util.spec_from_file_location(name, ROOT / (name.replace(".", "/") + ".py"))
+
+
+@contextlib.contextmanager
+def _sources_only() -> Iterator[None]:
+    package = importlib.import_module("tap.rdb")
+    attributes = dict(vars(package))
+    compiled = {name: module for name, module in sys.modules.items() if name.startswith("tap.rdb.")}
+    for name in compiled:
+        if name != "tap.rdb.problem":
+            del sys.modules[name]
+    sys.meta_path.insert(0, SourcesOnly)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(SourcesOnly)
+        for name in [name for name in sys.modules if name.startswith("tap.rdb.")]:
+            del sys.modules[name]
+        sys.modules.update(compiled)
+        vars(package).update(attributes)
+
+
+def uncompiled_parser() -> type[Parser]:
+    """The parser as it is where there was no compiler."""
+    with _sources_only():
+        found: type[Parser] = importlib.import_module("tap.rdb.parser").Parser
+    return found

@@ -1,0 +1,84 @@
+"""The RDB parser: what it tells does not depend on how the bytes were cut, and no bytes make it raise."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.rdb import states, tokens
+from tap.rdb.crc64 import Crc64
+from tests.rdb import make
+from tests.rdb.fuzz import Maker, complaints, damaged, seeds_at_hand
+from tests.rdb.story import of_keys, read, uncompiled_parser
+from tests.support import FIXTURES, ROOT
+
+FILES = sorted((FIXTURES / "rdb").glob("*.rdb"))
+SMALL = [path for path in FILES if path.stat().st_size < 1500]
+FOUND = [path for path in FILES if path.stem.startswith("found-")]
+SEEDS = seeds_at_hand()
+
+
+def named(path: Path) -> str:
+    return path.stem
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_a_file_in_pieces_tells_what_the_whole_tells(path: Path) -> None:
+    data = path.read_bytes()
+    whole = read(data)
+    assert read(data, [1] * len(data)) == whole
+    assert read(data, [7] * len(data)) == whole
+    assert of_keys(read(data, values=False)) == of_keys(whole)
+    assert read(data, values=False).problem == whole.problem
+
+
+@pytest.mark.parametrize("path", SMALL[::6] + FOUND, ids=named)
+def test_a_file_cut_at_any_place_tells_what_the_whole_tells(path: Path) -> None:
+    data = path.read_bytes()
+    whole = read(data)
+    for size in range(1, min(len(data), 1500)):
+        assert read(data, [size]) == whole, f"cut at byte {size}"
+
+
+@pytest.mark.parametrize("path", FOUND, ids=named)
+def test_what_was_found_once_is_told_the_same_in_every_way(path: Path) -> None:
+    assert list(complaints(path.read_bytes(), random.Random(1), uncompiled_parser())) == []
+
+
+def test_a_stream_with_a_long_field_name_is_told_the_same_byte_by_byte() -> None:
+    blob = make.string(make.node([b"n" * 700_000], [[b"v"], [b"w"]]))
+    data = make.rdb(10, make.key(19, make.string(b"k"), make.stream(2, [blob])))
+    assert read(data, [1] * len(data)) == read(data)
+
+
+@given(st.integers(0, 2**32), st.data())
+def test_anything_sound_is_read_without_a_problem(seed: int, data: st.DataObject) -> None:
+    rng = random.Random(seed)
+    made = Maker(rng).rdb()
+    assert read(made).problem is None
+    assert list(complaints(made, rng, None)) == []
+
+
+@given(st.integers(0, 2**32))
+def test_no_damage_makes_the_parser_raise_or_depend_on_the_cuts(seed: int) -> None:
+    rng = random.Random(seed)
+    broken = damaged(rng.choice(SEEDS), rng, SEEDS)
+    assert list(complaints(broken, rng, None)) == []
+
+
+def test_the_checksum_of_the_check_string() -> None:
+    crc = Crc64()
+    crc.feed(b"123456789")
+    assert crc.value == 0xE9C6D914C4B8D9CA
+
+
+@pytest.mark.parametrize("module", [states, tokens])
+def test_the_numbers_for_c_are_those_of_the_module(module: object) -> None:
+    name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
+    lines = (ROOT / f"tap/rdb/{name}.pxd").read_text().splitlines()
+    of_c = {key.strip(): int(number, 0) for key, _, number in (line.partition("=") for line in lines) if number}
+    assert of_c == {key: number for key, number in vars(module).items() if isinstance(number, int) and key != "annotations"}
