@@ -24,7 +24,7 @@ MAX_DATABASES = 1024  # beyond, they are counted together, as db -1
 
 
 class Database:
-    """One db of an RDB. by_size, by_elements: the largest keys, largest first."""
+    """One db of an RDB. by_size, by_elements: the largest keys, largest first. modules: keys, bytes, elements by type."""
 
     def __init__(self, db: int) -> None:
         self.db = db
@@ -34,7 +34,7 @@ class Database:
         self.expiring = 0
         self.first_expiry_ms: int | None = None
         self.last_expiry_ms: int | None = None
-        self.modules: dict[str, int] = {}
+        self.modules: dict[str, tuple[int, int, int]] = {}
         self.by_size: list[tuple[int, Key]] = []
         self.by_elements: list[tuple[int, Key]] = []
         self.size_threshold = -1
@@ -46,12 +46,15 @@ class Database:
 
     @cython.locals(cell=cython.int)
     def by_encoding(self) -> list[tuple[str, str, int, int, int]]:
-        """(type, encoding, keys, bytes, elements), in bytes, most first."""
+        """(type, encoding, keys, bytes, elements), in bytes, most first. Modules by their own names."""
         found = []
         for cell in range(CELLS):
             if self.counts[cell]:
                 pair = TYPES[cell // ROW], ENCODINGS[cell % ROW]
-                found.append((*pair, self.counts[cell], self.sizes[cell], self.members[cell]))
+                if cell // ROW == MODULE_VALUE:
+                    found += [(name, pair[1], *figures) for name, figures in self.modules.items()]
+                else:
+                    found.append((*pair, self.counts[cell], self.sizes[cell], self.members[cell]))
         return sorted(found, key=lambda row: -row[3])
 
 
@@ -186,8 +189,10 @@ class Summary:
                 one.last_expiry = self.expiry
                 one.last_expiry_ms = self.expiry
             one.expiring += 1
-        if self.module is not None and len(one.modules) < MAX_AUX:
-            one.modules[self.module] = one.modules.get(self.module, 0) + 1
+        if self.module is not None:
+            name = self.module if self.module in one.modules or len(one.modules) < MAX_AUX else "module"
+            before = one.modules.get(name, (0, 0, 0))
+            one.modules[name] = (before[0] + 1, before[1] + size, before[2] + elements)
         if size > one.size_threshold or elements > one.elements_threshold:
             key = self.key if self.key_at < 0 else begun(tape, self.key_at)
             key.elements = elements
