@@ -1,0 +1,96 @@
+"""What the RDB tests share: the fixtures with their truth, and each reader over a whole RDB."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from tap.rdb.jsonl import JsonLines
+from tap.rdb.keys import Key, KeyReader
+from tap.rdb.parser import Parser
+from tap.rdb.problem import Problem
+from tests.support import FIXTURES
+
+RDB = FIXTURES / "rdb"
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """An RDB and what is known of it, see README.md beside them. raw: the full resynchronisation it came in, or b""."""
+
+    name: str
+    data: bytes
+    truth: dict[str, Any]
+    raw: bytes
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@cache
+def fixtures(origin: str) -> list[Fixture]:
+    """Those of one origin: "server", "crafted" or "corrupt"."""
+    found = []
+    for path in sorted(RDB.glob("*.json")):
+        truth = json.loads(path.read_text())
+        if truth["origin"] == origin:
+            raw = path.with_suffix(".raw")
+            data = path.with_suffix(".rdb").read_bytes()
+            found.append(Fixture(path.stem, data, truth, raw.read_bytes() if raw.exists() else b""))
+    return found
+
+
+def fed(parser: Parser, data: bytes, step: int = 0) -> Problem | None:
+    """Feed all of it, so many bytes at a time or, for 0, at once. What is wrong."""
+    for begin in range(0, len(data), step or len(data) or 1):
+        parser.feed(data[begin : begin + (step or len(data))])
+    return parser.close()
+
+
+def json_lines(data: bytes, step: int = 0) -> list[Record]:
+    """The lines of a sound RDB."""
+    out = bytearray()
+    reader = JsonLines(out.extend)
+    assert fed(Parser(reader, values=True), data, step) is None
+    reader.close()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert len(lines) == reader.records
+    return lines
+
+
+def keys(data: bytes, step: int = 0) -> list[Key]:
+    """The records of a sound RDB."""
+    found: list[Key] = []
+    assert fed(Parser(KeyReader(found.extend)), data, step) is None
+    return found
+
+
+def as_bytes(value: Any) -> bytes:
+    """A byte string of JSON."""
+    return value.encode() if isinstance(value, str) else base64.b64decode(value["b64"])
+
+
+def expanded(value: Any) -> Any:
+    """The truth without its short forms for long runs."""
+    if isinstance(value, list):
+        return [expanded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "repeat" in value:
+        return value["repeat"] * value["count"]
+    if "rle" in value:
+        return [expanded(item) for item, count in value["rle"] for _ in range(count)]
+    if "int_range" in value:
+        first, last = value["int_range"]
+        return [str(number) for number in range(first, last + 1)]
+    return {name: expanded(item) for name, item in value.items()}
+
+
+def in_order(logical: str, value: Any) -> Any:
+    """As the truth has it: of what has no order, sorted; of a sorted set, an RDB may begin at either end."""
+    return sorted(value, key=json.dumps) if logical in ("set", "hash", "zset") else value
