@@ -167,7 +167,8 @@ class Values(Strings):
         """
         if self.valkey_version < 801:
             return size <= 44
-        key = self.key_size + (3 if self.key_size < 32 else 5)
+        # 8.1 counts every key's head as that of a short one
+        key = self.key_size + (3 if self.key_size < 32 or self.valkey_version < 900 else 5)
         whole: cython.longlong = key + (8 if self.expires != NONE else 0) + size
         return whole + 20 <= 64 if self.valkey_version < 900 else whole + 12 <= 128
 
