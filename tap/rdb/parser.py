@@ -157,7 +157,7 @@ class Parser(Values):
         if s == BLOB_RAW:
             return self.blob_raw(p, i, n)
         if s == END_OF_BLOB:
-            return i if self.blob_done() else self.bad(i, self.packed.problem)
+            return i if self.blob_done() else self.bad(self.long_at - self.base, self.packed.problem)
         if s == RAW:
             return self.raw(p, i, n)
         if s == COMPRESSED:

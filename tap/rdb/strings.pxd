@@ -31,6 +31,7 @@ cdef class Strings:
     cdef bint blob
     cdef Py_ssize_t window
     cdef Py_ssize_t window_end
+    cdef long long long_at
 
     cdef Py_ssize_t need(self, Py_ssize_t i, long long size) except -1
     cdef Py_ssize_t bad(self, Py_ssize_t i, str why, str kind=*) except -1

@@ -61,6 +61,7 @@ class Strings:
         self.blob = False
         self.window = 0
         self.window_end = 0
+        self.long_at = 0  # where the string began that is passing in pieces; what is wrong with it is told of there
 
     def need(self, i: cython.Py_ssize_t, size: cython.longlong) -> cython.Py_ssize_t:
         """The unit needs so many bytes from i on."""
@@ -168,6 +169,7 @@ class Strings:
             if emits:
                 self.tape.say1(INTEGER, self.number)
         elif self.size > LARGE or (self.kind == LZF and self.expanded > LARGE):
+            self.long_at = self.base + i
             self.after = then
             self.emits = emits
             self.blob = False
@@ -270,6 +272,7 @@ class Strings:
             return self.bad(i, "an integer where a packed value was expected")
         if self.kind == PLAIN_BYTES:
             if self.size > LARGE:
+                self.long_at = self.base + i
                 self.packed.begin(form, role, self.size)
                 self.state = BLOB_RAW
                 return j
@@ -283,6 +286,7 @@ class Strings:
                 return self.bad(i, self.packed.problem)
             return k
         if self.expanded > LARGE or self.size > LARGE:
+            self.long_at = self.base + i
             self.packed.begin(form, role, self.expanded)
             self.emits = False
             self.blob = True
@@ -324,15 +328,15 @@ class Strings:
         k = min(self.size, n - i)
         k = self.packed.walk(p, i, i + k, False)
         if k < 0:
-            return self.bad(i, self.packed.problem)
+            return self.bad(self.long_at - self.base, self.packed.problem)
         self.size -= k - i
         if self.packed.done:
             self.state = END_OF_BLOB
             if self.size:
-                return self.bad(i, "a packed value that ends before its string does")
+                return self.bad(self.long_at - self.base, "a packed value that ends before its string does")
         elif k == i:
             if n - i >= self.size:
-                return self.bad(i, "a packed value that runs over its end")
+                return self.bad(self.long_at - self.base, "a packed value that runs over its end")
             return self.need(i, n - i + 1)
         return k
 
@@ -344,7 +348,7 @@ class Strings:
         end = min(n, i + self.size)
         if not self.blob and not self.emits:
             if not self.expander.measure(p, i, end):
-                return self.bad(i, "a compressed string that refers to what was never there")
+                return self.bad(self.long_at - self.base, "a compressed string that refers to what was never there")
             self.window = self.window_end = 0
         else:
             if self.window_end + LONGEST > WINDOW:
@@ -355,21 +359,21 @@ class Strings:
                 self.window -= shift
                 self.window_end -= shift
             if not self.expander.expand(p, i, end, self.tape.a, self.window_end, WINDOW):
-                return self.bad(i, "a compressed string that refers to what was never there")
+                return self.bad(self.long_at - self.base, "a compressed string that refers to what was never there")
             self.window_end = self.expander.o
             self.tape.base = self.tape.used = self.window_end
         k = self.expander.i
         whole = k - i == self.size
         if self.expander.done > self.expanded or (whole and self.expander.done != self.expanded):
-            return self.bad(i, "a compressed string that does not expand to its size")
+            return self.bad(self.long_at - self.base, "a compressed string that does not expand to its size")
         if self.blob:
             shift = self.packed.walk(self.tape.a, self.window, self.window_end, True)
             if shift < 0:
-                return self.bad(i, self.packed.problem)
+                return self.bad(self.long_at - self.base, self.packed.problem)
             if whole and not self.packed.done:
-                return self.bad(i, "a packed value that runs over its end")
+                return self.bad(self.long_at - self.base, "a packed value that runs over its end")
             if shift == self.window and k == i and self.window_end + LONGEST > WINDOW and self.window == 0:
-                return self.bad(i, "a packed value with an entry that never ends")
+                return self.bad(self.long_at - self.base, "a packed value with an entry that never ends")
             self.window = shift
         elif self.emits and self.window_end > self.window:
             self.tape.say2(ITEM if whole else PIECE, ~self.window, self.window_end - self.window)
@@ -382,7 +386,7 @@ class Strings:
             self.blob = False
         elif k == i and self.window_end + LONGEST <= WINDOW:
             if n - i >= self.size:
-                return self.bad(i, "a compressed string that ends inside of an item")
+                return self.bad(self.long_at - self.base, "a compressed string that ends inside of an item")
             return self.need(i, n - i + 1)
         return k
 

@@ -107,7 +107,9 @@ def take_out(data: bytearray, rng: random.Random, seeds: list[bytes]) -> None:
 
 def put_in(data: bytearray, rng: random.Random, seeds: list[bytes]) -> None:
     i = rng.randrange(len(data))
-    data[i:i] = rng.choice([bytes([rng.choice(INTERESTING)]), rng.randbytes(rng.randint(1, 9)), bytes(rng.randint(1, 99))])
+    data[i:i] = rng.choice(
+        [bytes([rng.choice(INTERESTING)]), rng.randbytes(rng.randint(1, 9)), bytes(rng.randint(1, 99))]
+    )
 
 
 def splice(data: bytearray, rng: random.Random, seeds: list[bytes]) -> None:
@@ -126,7 +128,11 @@ def number(data: bytearray, rng: random.Random, seeds: list[bytes]) -> None:
     i, value = rng.randrange(len(data)), rng.choice(LENGTHS) + rng.choice([0, 0, -1, 1])
     size = rng.choice([2, 4, 8])
     written = rng.choice(
-        [(value % 2 ** (8 * size)).to_bytes(size, rng.choice(["big", "little"])), make.length(value), make.length(value, 9)]
+        [
+            (value % 2 ** (8 * size)).to_bytes(size, rng.choice(["big", "little"])),
+            make.length(value),
+            make.length(value, 9),
+        ]
     )
     data[i : i + len(written)] = written
 
@@ -239,7 +245,9 @@ class Maker:
 
     def node(self) -> bytes:
         names = self.entries()[:50]
-        entries = [self.entries(2) if self.rng.random() < 0.3 else [self.entry() for _ in names] for _ in range(self.count())]
+        entries = [
+            self.entries(2) if self.rng.random() < 0.3 else [self.entry() for _ in names] for _ in range(self.count())
+        ]
         dead = [k for k in range(len(entries)) if self.rng.random() < 0.2]
         return self.blob(make.node(names, entries[:100], [k for k in dead if k < 100]))
 
@@ -267,7 +275,9 @@ class Maker:
     def array(self) -> bytes:
         payloads = [(0, self.string), (1, self.eight), (2, self.eight), (3, self.string)]
         chosen = [self.rng.choice(payloads) for _ in range(self.count())]
-        return make.array([(self.rng.getrandbits(40), kind, payload()) for kind, payload in chosen], self.rng.choice([None, 7]))
+        return make.array(
+            [(self.rng.getrandbits(40), kind, payload()) for kind, payload in chosen], self.rng.choice([None, 7])
+        )
 
     def plain_or_packed(self) -> bytes:
         if self.rng.random() < 0.3:
@@ -336,7 +346,12 @@ class Maker:
 
     def attribute(self, valkey: bool, version: int) -> bytes:
         rng = self.rng
-        found = [b"\xfc" + self.eight(), b"\xfd" + rng.randbytes(4), b"\xf9" + rng.randbytes(1), b"\xf8" + self.some_length()]
+        found = [
+            b"\xfc" + self.eight(),
+            b"\xfd" + rng.randbytes(4),
+            b"\xf9" + rng.randbytes(1),
+            b"\xf8" + self.some_length(),
+        ]
         if version >= 13 and not valkey:
             found.append(make.key_metadata(*(self.module() for _ in range(rng.randrange(4)))))
         return b"".join(rng.choice(found) for _ in range(rng.choice([0, 0, 1, 2])))

@@ -44,7 +44,9 @@ def string(text: bytes) -> bytes:
 
 def decimal(number: int) -> bytes:
     """A string that is a number of 32 bits."""
-    kind, size = next((kind, 2**kind) for kind in range(3) if -(2 ** (8 * 2**kind - 1)) <= number < 2 ** (8 * 2**kind - 1))
+    kind, size = next(
+        (kind, 2**kind) for kind in range(3) if -(2 ** (8 * 2**kind - 1)) <= number < 2 ** (8 * 2**kind - 1)
+    )
     return bytes([0xC0 | kind]) + number.to_bytes(size, "little", signed=True)
 
 
@@ -107,7 +109,9 @@ def listpack_entry(value: bytes | int) -> bytes:
         elif -4096 <= value < 4096:
             entry = (0xC000 | value & 0x1FFF).to_bytes(2, "big")
         else:
-            kind, size = next((kind, size) for kind, size in ((0xF1, 2), (0xF2, 3), (0xF3, 4), (0xF4, 8)) if fits(value, size))
+            kind, size = next(
+                (kind, size) for kind, size in ((0xF1, 2), (0xF2, 3), (0xF3, 4), (0xF4, 8)) if fits(value, size)
+            )
             entry = bytes([kind]) + value.to_bytes(size, "little", signed=True)
     elif len(value) < 64:
         entry = bytes([0x80 | len(value)]) + value

@@ -81,4 +81,6 @@ def test_the_numbers_for_c_are_those_of_the_module(module: object) -> None:
     name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
     lines = (ROOT / f"tap/rdb/{name}.pxd").read_text().splitlines()
     of_c = {key.strip(): int(number, 0) for key, _, number in (line.partition("=") for line in lines) if number}
-    assert of_c == {key: number for key, number in vars(module).items() if isinstance(number, int) and key != "annotations"}
+    assert of_c == {
+        key: number for key, number in vars(module).items() if isinstance(number, int) and key != "annotations"
+    }
