@@ -224,6 +224,10 @@ class JsonLines:
                     self.long = self.spool()
                 self.long.write(tape.text(n[at + 1], n[at + 2]))
                 at += 3
+            elif token == LENGTH:
+                at += 3
+            elif token == NODE:
+                at += 5
             else:
                 self.rarer(token, [n[at + 1 + k] for k in range(SIZES[token])])
                 at += 1 + SIZES[token]

@@ -22,7 +22,7 @@ cdef class Key:
     cdef readonly object module
 
 
-cdef Key begun(Tape tape, Py_ssize_t at)
+cpdef Key begun(Tape tape, Py_ssize_t at)
 
 
 cdef class KeyReader:

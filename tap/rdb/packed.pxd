@@ -60,4 +60,5 @@ cdef class Packed:
     cdef bint keep(self, bytes name, bint whole) except -1
     cdef bint template_entry(self, long long value) except -1
     cdef Py_ssize_t broken(self, str why) except -1
+    cdef int announce(self, long long unknown) except -1
     cdef Py_ssize_t finish(self, Py_ssize_t i, long long counted) except -1

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import cython
 
+from tap.rdb.tokens import SIZES
+
 if not cython.compiled:
     from tap.rdb.integers import as_signed, back_length, i64, is_score, u16, u32
     from tap.rdb.states import *
@@ -72,6 +74,7 @@ class Packed:
             self.names = []
         return 0
 
+    @cython.locals(k=cython.Py_ssize_t)
     def walk(
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t, made: cython.bint
     ) -> cython.Py_ssize_t:
@@ -81,7 +84,10 @@ class Packed:
         """
         self.made = made
         if self.form == IN_LISTPACK:
-            return self.listpack(p, i, n)
+            k = self.listpack(p, i, n)
+            if self.role == OF_NODE and self.values and k > i:
+                self.tape.say4(NODE, as_signed(self.ms), as_signed(self.seq), ~i if made else i, k - i)
+            return k
         if self.form == IN_ZIPLIST:
             return self.ziplist(p, i, n)
         if self.form == IN_INTSET:
@@ -106,6 +112,7 @@ class Packed:
             if u32(p, i) != self.size:
                 return self.broken(f"a listpack of {self.size} bytes that says {u32(p, i)}")
             self.announced = u16(p, i + 4)
+            self.announce(UNKNOWN)
             i += 6
         while i < n:
             if self.left:
@@ -230,6 +237,7 @@ class Packed:
                 return self.broken(f"a ziplist of {self.size} bytes that says {u32(p, i)}")
             self.tail = u32(p, i + 4)
             self.announced = u16(p, i + 8)
+            self.announce(UNKNOWN)
             self.last = 10
             i += 10
         while i < n:
@@ -345,6 +353,7 @@ class Packed:
                 return self.broken(f"an intset of integers of {u32(p, i)} bytes")
             if self.announced == 0 or self.size != 8 + self.width * self.announced:
                 return self.broken(f"an intset of {self.size} bytes that says {self.announced} times {self.width}")
+            self.announce(2**32)
             i += 8
         while i + self.width <= n:
             if self.width == 2:
@@ -378,6 +387,7 @@ class Packed:
             if i == n:
                 return i
             self.announced = p[i]
+            self.announce(254)
             i += 1
         while i < n:
             if self.left:
@@ -428,6 +438,12 @@ class Packed:
             i = j + body
         self.position += i - start
         return i
+
+    def announce(self, unknown: cython.longlong) -> cython.int:
+        """The header has been read; unknown: a count that means this or more."""
+        if self.values:
+            self.tape.say2(LENGTH, self.announced if self.announced < unknown else NONE, self.size)
+        return 0
 
     def finish(self, i: cython.Py_ssize_t, counted: cython.longlong) -> cython.Py_ssize_t:
         """The end mark has been read; counted: what the header may say although there is another number of entries."""
@@ -697,8 +713,11 @@ def listpack_strings(blob: bytes) -> list[bytes] | None:
         for token in numbers:
             if token == INTEGER:
                 found.append(b"%d" % next(numbers))
-            else:
+            elif token == ITEM:
                 found.append(tape.text(next(numbers), next(numbers)))
+            else:
+                for _ in range(SIZES[token]):
+                    next(numbers)
 
     tape = Tape(take)
     packed = Packed(tape, True)

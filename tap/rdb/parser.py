@@ -288,7 +288,8 @@ class Parser(Values):
                 return j
             self.tape.say2(MODULE_AUX, self.module, self.number)
             self.module_after = RECORD
-            self.module_says = False
+            self.module_says = self.values
+            self.module_position = self.base + i + 1
             self.state = MODULE_PART
             return j
         if c == 0xF5:

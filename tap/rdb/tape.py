@@ -9,11 +9,14 @@ the arena, where decompressed and other made bytes are. text() takes both.
     token        numbers after it
     KEY          db, rdb type, start, size, expires at (ms; NONE), freq (-1), idle seconds (-1), position, logical type
     END          elements, serialized bytes, encoding: of the last KEY. The value's tokens stand between the two
+    LENGTH       count, bytes (NONE: not packed) of what follows: elements as the RDB counts them, entries of a packed
+                 value (NONE: its header cannot say), nodes of a list or a stream
     ITEM         start, size: a string, or the last piece of one
     PIECE        start, size: of a string too large to be whole; more of it follows
     INTEGER      a string, as the integer whose decimal text it is
     BITS         a score, as the bits of its binary64
     EXPIRES      at (ms; NONE), behind the value of a hash's field
+    NODE         ms, seq, start, size: of a stream, as it is packed, or the next piece of it; its entries stand before
     ENTRY        ms, seq, fields: an entry of a stream; its fields and values follow
     STREAM       length, last ms, last seq, first ms, first seq, deleted ms, deleted seq, entries added; NONE: not said
     GROUP        last ms, last seq, entries read; its name is the string before
@@ -21,11 +24,12 @@ the arena, where decompressed and other made bytes are. text() takes both.
     CONSUMER     seen at (ms), active at (ms; NONE); its name is the string before
     OWNED        ms, seq: pending at the consumer
     MODULE       type id. Then UNSIGNED, SIGNED, FLOAT, DOUBLE with their bits, and strings
+    MODULE_END   bytes, from the type id to the end mark
     SLOT_OF      index of the element that follows in an array
     DB           number
     AUX          two strings follow: name and value
     FUNCTION     a string follows: a library's code
-    MODULE_AUX   type id, when (1 before the keys, 2 after them)
+    MODULE_AUX   type id, when (1 before the keys, 2 after them); at the depth of values its data follow, and MODULE_END
     RESIZE       keys, keys that expire: of the db, as far as the writer knew
     HINT         opcode: slots
 

@@ -25,6 +25,9 @@ cdef enum:
     MODULE_AUX = 23
     HINT = 24
     RESIZE = 25
+    LENGTH = 26
+    NODE = 27
+    MODULE_END = 28
     STRING = 0
     LIST = 1
     SET = 2

@@ -23,6 +23,7 @@ cdef class Values(Strings):
     cdef long long module
     cdef int module_after
     cdef bint module_says
+    cdef long long module_position
     cdef long long classes
     cdef dict templates
     cdef long long templates_size

@@ -45,6 +45,7 @@ class Values(Strings):
         self.module = 0
         self.module_after = RECORD
         self.module_says = False
+        self.module_position = 0
         self.classes = 0
         self.templates: dict[int, list[bytes]] = {}
         self.templates_size = 0
@@ -187,6 +188,8 @@ class Values(Strings):
         if j < 0:
             return j
         self.left = self.number
+        if self.values:
+            self.tape.say2(LENGTH, self.left, NONE)
         if self.type == 14 or self.type == 18:
             self.nodes = self.left
             self.state = LIST_NODE
@@ -405,6 +408,8 @@ class Values(Strings):
             j = self.counted(p, i, n)
             if j >= 0:
                 self.left = self.number
+                if self.values:
+                    self.tape.say2(LENGTH, self.left, NONE)
                 self.state = NODE_ID if self.left else STREAM_END
             return j
         if self.state == NODE_ID:
@@ -589,10 +594,13 @@ class Values(Strings):
             self.tape.say1(MODULE, self.number)
             self.module_after = END_OF_VALUE
             self.module_says = self.values
+            self.module_position = self.base + i
             self.elements = 1
             self.state = MODULE_PART
             return j
         if self.number == 0:
+            if self.module_says:
+                self.tape.say1(MODULE_END, self.base + j - self.module_position)
             self.state = self.module_after
         elif self.number == 1 or self.number == 2:
             width = self.number
@@ -623,6 +631,8 @@ class Values(Strings):
             if j >= 0 and self.number == 1:
                 j = self.length(p, j, n)
             if j >= 0:
+                if self.values:
+                    self.tape.say2(LENGTH, self.left, NONE)
                 self.state = ARRAY_ELEMENT if self.left else END_OF_VALUE
             return j
         if self.part == 0:
@@ -690,6 +700,8 @@ class Values(Strings):
                 else:
                     self.state = BLOB if self.type == 29 else TEMPLATE_VALUE
                     self.left = self.elements = len(self.fields)
+                    if self.values and self.type == 31:
+                        self.tape.say2(LENGTH, self.left, NONE)
             return j
         if s == TEMPLATE_VALUE:
             j = self.header(p, i, n)
@@ -730,6 +742,8 @@ class Values(Strings):
                 return self.bad(i, f"template {self.number}, which nothing has defined")
             self.fields = fields
             self.left = self.elements = len(self.fields)
+            if self.values:
+                self.tape.say2(LENGTH, self.left, NONE)
             self.state = TEMPLATE_VALUE
         elif s == TEMPLATE_FORM:
             if self.number != 0 and self.number != 1:
