@@ -1,0 +1,395 @@
+"""An RDB told to a callback of rdbtools: any RdbCallback, for RDBs of every version that the parser reads.
+
+Of RDB 1 to 9 the calls are those of rdbtools' own parser (rdbtools 0.1.15, parser.py): the same ones in the same order
+with the same arguments, so a string that the RDB holds as an integer is an int. Where that parser goes wrong, the
+callback hears what a server would load:
+
+    expiry, idle time and frequency belong to the next key, whatever stands between
+    a packed value may have more entries than its header can count: the length said is the right one
+
+What newer RDBs added is told as what is nearest to it; what has no word there is left out:
+
+    listpack                    as rdbtools tells a ziplist, encoding "listpack"; of fields that can expire "listpackex"
+    a field's own expiry        left out
+    list of plain nodes         a quicklist; sizeof_value is that of its packed nodes
+    stream                      first ID, deleted ID, entries added and read, activity of consumers: left out
+    hash of a template          a hash with all its fields
+    array                       a hash of index and element
+    gcra                        a string that is an integer
+    function library            aux_field(b"function", code)
+
+Of modules the buffer of end_module() is always None, whatever start_module() returned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from tap.rdb.keys import Key, begun, module_name
+from tap.rdb.tape import Tape
+from tap.rdb.tokens import *
+
+MASK = 2**64 - 1
+
+# Of each type byte, in rdbtools' words. "hashtable" and "skiplist" have a length and no size of a packed value.
+_ENCODINGS = {
+    0: "string", 1: "linkedlist", 2: "hashtable", 3: "skiplist", 4: "hashtable", 5: "skiplist", 9: "zipmap",
+    10: "ziplist", 11: "intset", 12: "ziplist", 13: "ziplist", 14: "quicklist", 15: "listpack", 16: "listpack",
+    17: "listpack", 18: "quicklist", 19: "listpack", 20: "listpack", 21: "listpack", 22: "hashtable", 23: "listpackex",
+    24: "hashtable", 25: "listpackex", 26: "listpack", 27: "listpack", 28: "hashtable", 29: "listpack", 30: "listpack",
+    31: "hashtable", 32: "hashtable", 33: "string",
+}  # fmt: skip
+_TEXT_SCORES = 3
+_ZIPMAP = 9
+_WITH_TTL = (23, 25)  # packed in triples
+_TEMPLATES = (29, 30)  # packed behind the template's number
+_OPCODES = {SIGNED: 1, UNSIGNED: 2, FLOAT: 3, DOUBLE: 4}  # of a module's data
+_STRING_OPCODE = 5
+
+_NOTHING: Any = object()
+
+
+class CallbackReader:
+    """A reader of the tape of a parser with values; close() after the last byte."""
+
+    def __init__(
+        self,
+        callback: Any,
+        moment: Callable[[int], Any],
+        *,
+        beside_keys: bool = True,
+        only: Callable[[Key], bool] | None = None,
+    ) -> None:
+        """moment: makes of Unix milliseconds, never negative, the time that the callback is told; of expiries a datetime
+        for rdbtools' own callbacks. beside_keys: whether to tell what modules saved beside the keys, as a module of the
+        key None. only: which keys; None for all.
+        """
+        self._callback = callback
+        self._moment = moment
+        self._beside_keys = beside_keys
+        self._only = only
+        self._started = False
+        self._db: int | None = None
+        self._take: Callable[[Any], None] | None = None  # what the next string is for; None: for nobody
+        self._pieces: list[bytes] = []
+        self._half: Any = _NOTHING  # the first of two strings
+        # the key
+        self._open = False
+        self._key: Any = None
+        self._type = 0
+        self._logical = 0
+        self._expiry: Any = None
+        self._info: dict[str, Any] = {}
+        self._held: list[tuple[Any, ...]] | None = None  # calls of elements, until it is known how many they are
+        self._told = False  # the key's start
+        self._nodes: int | None = None
+        self._packed_bytes = 0
+        # its stream
+        self._node: list[bytes] = []
+        self._node_left = 0
+        self._length = 0
+        self._last_id = ""
+        self._groups: list[dict[str, Any]] = []
+        self._name: Any = b""
+
+    def close(self) -> None:
+        """There are no more bytes. Of an RDB that ends too soon, what is known of the last key stands for all of it."""
+        self._start()
+        if self._open:
+            self._end(self._taken())
+        self._callback.end_database(self._db or 0)
+        self._callback.end_rdb()
+
+    def __call__(self, tape: Tape) -> None:
+        self._start()
+        n = memoryview(tape.numbers)[: tape.count].tolist()
+        at = 0
+        while at < len(n):
+            token = n[at]
+            if token == ITEM:
+                if self._take is not None:
+                    data = tape.text(n[at + 1], n[at + 2])
+                    if self._pieces:
+                        data = b"".join([*self._pieces, data])
+                        self._pieces = []
+                    self._take(data)
+            elif token == INTEGER:
+                if self._take is not None:
+                    self._take(n[at + 1])
+            elif token == KEY:
+                self._begin(tape, at, n)
+            elif token == END:
+                if self._open:
+                    self._end(n[at + 1])
+            elif token == PIECE:
+                if self._take is not None:
+                    self._pieces.append(tape.text(n[at + 1], n[at + 2]))
+            elif token == BITS:
+                if self._take is not None:
+                    self._take(memoryview(tape.scores)[at + 1])
+            elif token == NODE:
+                if self._open:
+                    self._stream_node(n[at + 1], n[at + 2], tape.text(n[at + 3], n[at + 4]))
+            elif self._open:
+                self._of_a_value(token, n[at + 1 : at + 1 + SIZES[token]])
+            else:
+                self._of_the_rdb(token, n[at + 1 : at + 1 + SIZES[token]])
+            at += 1 + SIZES[token]
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self._callback.start_rdb()
+
+    # ---- outside of values ----
+
+    def _of_the_rdb(self, token: int, numbers: list[int]) -> None:
+        if token == DB:
+            if self._db is not None:
+                self._callback.end_database(self._db)
+            self._db = numbers[0]
+            self._callback.start_database(self._db)
+        elif token == AUX:
+            self._half = _NOTHING
+            self._take = self._aux
+        elif token == FUNCTION:
+            self._take = self._function
+        elif token == RESIZE:
+            self._callback.db_size(numbers[0] & MASK, numbers[1] & MASK)
+        elif token == MODULE_AUX and self._beside_keys:
+            self._key = None
+            self._expiry = None
+            self._info = {"idle": None, "freq": None}
+            self._of_a_module(MODULE, numbers[:1])
+            self._of_a_module(UNSIGNED, numbers[1:])  # rdbtools does not know this number from the module's data
+            self._take = self._module_string
+        elif token in (UNSIGNED, SIGNED, FLOAT, DOUBLE, MODULE_END) and self._take is not None:
+            self._of_a_module(token, numbers)
+            if token == MODULE_END:
+                self._take = None
+
+    def _aux(self, string: Any) -> None:
+        if self._half is _NOTHING:
+            self._half = string
+        else:
+            self._take = None
+            self._callback.aux_field(self._half, string)
+
+    def _function(self, code: Any) -> None:
+        self._take = None
+        self._callback.aux_field(b"function", code)
+
+    def _of_a_module(self, token: int, numbers: list[int]) -> None:
+        if token == MODULE:
+            self._callback.start_module(self._key, module_name(numbers[0]), self._expiry, info=self._info)
+        elif token == MODULE_END:
+            self._callback.end_module(self._key, buffer_size=numbers[0], buffer=None)
+        else:
+            data: Any = numbers[0] & MASK  # of signed ones, too
+            if token == FLOAT:
+                data = struct.unpack("<f", struct.pack("<I", data))[0]
+            elif token == DOUBLE:
+                data = struct.unpack("<d", struct.pack("<Q", data))[0]
+            self._callback.handle_module_data(self._key, _OPCODES[token], data)
+
+    def _module_string(self, string: Any) -> None:
+        self._callback.handle_module_data(self._key, _STRING_OPCODE, string)
+
+    # ---- a key ----
+
+    def _begin(self, tape: Tape, at: int, n: list[int]) -> None:
+        self._pieces = []
+        self._half = _NOTHING
+        self._take = None
+        self._open = self._only is None or self._only(begun(tape, at))
+        if not self._open:
+            return
+        _, _, self._type, start, size, expires, freq, idle, _, self._logical = n[at : at + 10]
+        key = tape.text(start, size)
+        self._key = key
+        if start < 0 and size <= 11 and key.removeprefix(b"-").isdigit():
+            self._key = int(key)  # in the RDB it is one; a string of this size is never compressed there
+        self._expiry = None if expires == NONE else self._moment(expires & MASK)
+        encoding = {} if self._logical == MODULE_VALUE else {"encoding": _ENCODINGS[self._type]}
+        self._info = {**encoding, "idle": None if idle < 0 else idle, "freq": None if freq < 0 else freq}
+        self._held = None
+        self._told = False
+        self._nodes = None
+        self._packed_bytes = 0
+        self._take = self._element()
+
+    def _element(self) -> Callable[[Any], None] | None:
+        """What a string of this value is for. Of a stream: names come after the entries."""
+        if self._logical == STRING:
+            return self._set
+        if self._logical == LIST:
+            return self._rpush
+        if self._logical == SET:
+            return self._sadd
+        if self._logical == ZSET:
+            return self._zadd
+        if self._logical == MODULE_VALUE:
+            return self._module_string
+        return None if self._logical in (STREAM_VALUE, GCRA) else self._hset
+
+    def _of_a_value(self, token: int, numbers: list[int]) -> None:
+        if token == LENGTH:
+            self._length_said(*numbers)
+        elif token == SLOT_OF:
+            self._half = numbers[0] & MASK
+        elif token in (STREAM, GROUP, PENDING, CONSUMER, OWNED):
+            self._of_a_stream(token, [number & MASK for number in numbers])
+        elif self._logical == GCRA and token == UNSIGNED:
+            self._set(numbers[0] & MASK)
+        elif token in (MODULE, MODULE_END, UNSIGNED, SIGNED, FLOAT, DOUBLE):
+            self._told = token != MODULE_END  # that has told the end, too
+            self._of_a_module(token, numbers)
+
+    def _length_said(self, count: int, size: int) -> None:
+        """count, size: of the whole value, or of a node of it."""
+        call = self._callback
+        if self._logical == LIST:
+            if self._told:
+                self._packed_bytes += size
+                return
+            if size != NONE:
+                self._info["sizeof_value"] = size
+            elif self._type != 1:
+                self._nodes = self._info["zips"] = count
+            self._told = True
+            call.start_list(self._key, self._expiry, info=self._info)
+        elif self._logical == STREAM_VALUE:
+            if self._told:
+                self._node_left = size
+                return
+            self._told = True
+            self._groups = []
+            self._length = 0
+            self._last_id = "0-0"
+            call.start_stream(self._key, count, self._expiry, info=self._info)
+        else:
+            if size != NONE:
+                self._info["sizeof_value"] = size
+                if count == NONE:
+                    self._held = []
+                    return
+                if self._type in _TEMPLATES:
+                    count -= 1
+                elif self._logical != SET and self._type != _ZIPMAP:  # which counts pairs
+                    count //= 3 if self._type in _WITH_TTL else 2
+            self._start_collection(count)
+
+    def _start_collection(self, count: int) -> None:
+        self._told = True
+        call = self._callback
+        begin = {SET: call.start_set, ZSET: call.start_sorted_set}.get(self._logical, call.start_hash)
+        begin(self._key, count, self._expiry, info=self._info)
+
+    def _taken(self) -> int:
+        """Elements of a key that the RDB's end has cut off."""
+        return 0 if self._held is None else len(self._held)
+
+    def _end(self, elements: int) -> None:
+        call, key = self._callback, self._key
+        if self._held is not None:
+            self._start_collection(elements)
+            for add, *arguments in self._held:
+                add(key, *arguments)
+            self._held = None
+        if self._told:
+            if self._logical == LIST:
+                info = {"encoding": self._info["encoding"]}
+                if self._nodes is not None:
+                    info.update(zips=self._nodes, sizeof_value=self._packed_bytes)
+                call.end_list(key, info=info)
+            elif self._logical == STREAM_VALUE:
+                call.end_stream(key, self._length, self._last_id, self._groups)
+            elif self._logical == SET:
+                call.end_set(key)
+            elif self._logical == ZSET:
+                call.end_sorted_set(key)
+            elif self._logical == MODULE_VALUE:
+                call.end_module(key, buffer_size=0, buffer=None)
+            else:
+                call.end_hash(key)
+        self._open = False
+        self._take = None
+        self._key = None
+
+    # ---- elements ----
+
+    def _add(self, call: Any, *arguments: Any) -> None:
+        if self._held is None:
+            call(self._key, *arguments)
+        else:
+            self._held.append((call, *arguments))
+
+    def _set(self, value: Any) -> None:
+        self._callback.set(self._key, value, self._expiry, info=self._info)
+
+    def _rpush(self, value: Any) -> None:
+        self._callback.rpush(self._key, value)
+
+    def _sadd(self, member: Any) -> None:
+        self._add(self._callback.sadd, member)
+
+    def _hset(self, string: Any) -> None:
+        if self._half is _NOTHING:
+            self._half = string
+            return
+        field, self._half = self._half, _NOTHING
+        if self._type == _ZIPMAP:
+            with contextlib.suppress(ValueError):  # as rdbtools does
+                string = int(string)
+        self._add(self._callback.hset, field, string)
+
+    def _zadd(self, value: Any) -> None:
+        if self._half is _NOTHING:
+            self._half = value
+            return
+        member, self._half = self._half, _NOTHING
+        # Scores as text stay bytes in rdbtools, but the infinite ones, which the RDB writes in another way.
+        if isinstance(value, bytes) and (self._type != _TEXT_SCORES or value in (b"inf", b"-inf")):
+            value = float(value)
+        self._add(self._callback.zadd, value, member)
+
+    # ---- streams ----
+
+    def _stream_node(self, ms: int, seq: int, data: bytes) -> None:
+        self._node.append(data)
+        self._node_left -= len(data)
+        if self._node_left == 0:
+            whole, self._node = b"".join(self._node), []
+            self._callback.stream_listpack(self._key, _id_bytes(ms & MASK, seq & MASK), whole)
+
+    def _of_a_stream(self, token: int, numbers: list[int]) -> None:
+        if token == STREAM:
+            self._length = numbers[0]
+            self._last_id = f"{numbers[1]}-{numbers[2]}"
+            self._take = self._stream_name
+        elif token == GROUP:
+            last_id = f"{numbers[0]}-{numbers[1]}"
+            self._groups.append({"name": self._name, "last_entry_id": last_id, "pending": [], "consumers": []})
+        elif token == PENDING:
+            entry = {
+                "id": _id_bytes(*numbers[:2]),
+                "delivery_time": self._moment(numbers[2]),
+                "delivery_count": numbers[3],
+            }
+            self._groups[-1]["pending"].append(entry)
+        elif token == CONSUMER:
+            consumer = {"name": self._name, "seen_time": self._moment(numbers[0]), "pending": []}
+            self._groups[-1]["consumers"].append(consumer)
+        else:
+            self._groups[-1]["consumers"][-1]["pending"].append({"id": _id_bytes(*numbers)})
+
+    def _stream_name(self, name: Any) -> None:
+        """Of a group or a consumer; which one, the next token says."""
+        self._name = name
+
+
+def _id_bytes(ms: int, seq: int) -> bytes:
+    return struct.pack(">QQ", ms, seq)
