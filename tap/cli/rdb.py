@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from tap.config import did_you_mean
+from tap.console import formats
 from tap.console.rdb_report import HEADING, key_lines, print_report
 from tap.errors import ConfigError, RdbError
 from tap.glob import matcher
 from tap.rdb import JsonLines, Key, KeyReader, Parser, Summary, Tape, chunks
 from tap.rdb.tokens import TYPES
 
-Format = Literal["summary", "keys", "jsonl"]
+Format = Literal["summary", "keys", "jsonl", "json", "protocol", "diff", "memory"]
 
 LONG = 64 * 2**20  # bytes of a file from which on a person wants to see how far it is
 IN_MEMORY = 8 * 2**20  # bytes of one string that are held until its end
@@ -33,7 +34,8 @@ def rdb(
         Format,
         typer.Option(
             "--format",
-            help="summary: tables. keys: a line per key. jsonl: a JSON object per key, with its value.",
+            help="summary: tables. keys: a line per key. jsonl: a JSON object per key, with its value. json, protocol, "
+            "diff, memory: as the command rdb of rdbtools writes them.",
         ),
     ] = "summary",
     db: Annotated[list[int] | None, typer.Option(metavar="N", help="Only this db. May be repeated.")] = None,
@@ -52,8 +54,8 @@ def rdb(
 
     A broken file is told up to where it breaks; the exit code is then 2.
     """
-    if largest is not None and form == "jsonl":
-        raise ConfigError("--largest is for summary and keys: which keys are the largest is known only at the end")
+    if largest is not None and form not in ("summary", "keys", "memory"):
+        raise ConfigError("--largest is for summary, keys and memory: which keys these are is known only at the end")
     only = _filter(db or [], type_ or [], key or [], limit)
     with _opened(file) as (source, size), _progress(size) as advance:
         parser = _FORMATS[form](file, source, size, only, largest, advance)
@@ -183,9 +185,36 @@ def _jsonl(
     return parser
 
 
+def _rdbtools(form: formats.Format) -> Callable[..., Parser]:
+    def write(
+        name: str,
+        source: BinaryIO,
+        size: int | None,
+        only: Callable[[Key], bool] | None,
+        largest: int | None,
+        advance: Callable[[int], None],
+    ) -> Parser:
+        sys.stdout.flush()
+        reader = formats.reader_for(form, sys.stdout.buffer, largest=largest, only=only)
+        parser = _parsed(source, size, reader, advance, values=True)
+        reader.close()
+        sys.stdout.buffer.flush()
+        return parser
+
+    return write
+
+
 def _spool() -> IO[bytes]:
     """Where one long string waits for its end."""
     return tempfile.SpooledTemporaryFile(IN_MEMORY)
 
 
-_FORMATS = {"summary": _summary, "keys": _keys, "jsonl": _jsonl}
+_FORMATS: dict[Format, Callable[..., Parser]] = {
+    "summary": _summary,
+    "keys": _keys,
+    "jsonl": _jsonl,
+    "json": _rdbtools("json"),
+    "protocol": _rdbtools("protocol"),
+    "diff": _rdbtools("diff"),
+    "memory": _rdbtools("memory"),
+}

@@ -97,7 +97,7 @@ def test_a_broken_file_is_told_up_to_where_it_breaks(form: str, tmp_path: Path) 
         (["-"], "byte 0: it is empty"),
         ([str(RDBS / "README.md")], "this is no RDB: it begins with"),
         ([str(MIXED), "--type", "hsh"], "Did you mean 'hash'?"),
-        ([str(MIXED), "--format", "jsonl", "--largest", "3"], "--largest is for summary and keys"),
+        ([str(MIXED), "--format", "jsonl", "--largest", "3"], "--largest is for summary, keys and memory"),
         ([str(MIXED), "--limit", "0"], "--limit"),
     ],
 )
@@ -106,6 +106,19 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], said: str) 
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("form", ["json", "protocol", "diff", "memory"])
+def test_the_formats_of_rdbtools_are_written_for_any_version(form: str) -> None:
+    done = rdb(RDBS / "valkey-9.1.2-mixed.rdb", "--format", form)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    if form == "json":
+        assert json.loads(done.stdout)[0]["str"] == "hello"
+    elif form == "memory":
+        assert done.stdout.splitlines()[0].startswith("database,type,key,size_in_bytes")
+    else:
+        assert "hello" in done.stdout
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:

@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from tap.rdb.parser import Parser
 from tap.rdb.problem import Problem
 from tap.rdb.tape import Tape
-from tap.rdb.tokens import END, ITEM, KEY, PIECE, SIZES
+from tap.rdb.tokens import END, ITEM, KEY, NODE, PIECE, SIZES
 from tests.support import ROOT
 
 Token = tuple[int | bytes, ...]
@@ -50,10 +50,25 @@ class Listener:
             elif token == ITEM:
                 self.tokens.append((ITEM, bytes(self._pieces) + tape.text(*told)))
                 self._pieces.clear()
+            elif token == NODE:
+                self.node(told[0], told[1], tape.text(*told[2:4]))
             elif token == KEY:
                 self.tokens.append((KEY, *told[:2], tape.text(*told[2:4]), *told[4:]))
             else:
                 self.tokens.append((token, *told))
+
+    def node(self, ms: int, seq: int, piece: bytes) -> None:
+        """A stream's node as it is packed: its pieces joined, behind all of its entries."""
+        before = b""
+        for i in range(len(self.tokens) - 1, -1, -1):
+            token = self.tokens[i]
+            if token[0] == KEY:
+                break
+            if token[:3] == (NODE, ms, seq) and isinstance(token[3], bytes):
+                before = token[3]
+                del self.tokens[i]
+                break
+        self.tokens.append((NODE, ms, seq, before + piece))
 
     def end(self) -> list[Token]:
         """All tokens; the last is PIECE with what came of a string that did not end."""

@@ -23,7 +23,7 @@ from tests.support import FIXTURES
 # Of rdbtools' own parser, on Python 3.12 and later.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning:rdbtools")
 
-WHOLE = [path for path in sorted((FIXTURES / "rdb").glob("*.rdb")) if not path.stem.startswith("corrupt-")]
+WHOLE = [path for path in sorted((FIXTURES / "rdb").glob("*.rdb")) if not path.stem.startswith(("corrupt-", "found-"))]
 DIFFERENT = {
     "crafted-v2-zipmap-254": "260 pairs, of which a zipmap's header can count 254; rdbtools takes that for their number",
     "crafted-v9-order-of-opcodes": "rdbtools knows one order of attributes, and nothing between them and their key",
