@@ -353,7 +353,7 @@ class JsonLines:
                 self.value.raw(b'.0"]')
                 self.index += 1
                 return 0
-            return self.score(value)
+            return self.score(float(value))
         if self.logical == STREAM_VALUE and self.fields == 0:
             self.name = b"%d" % value
             return 0
