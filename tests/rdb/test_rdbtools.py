@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from tap.console import formats
 from tests.rdb.reading import Fixture, Record, as_bytes, fixtures, json_lines
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # it needs distutils, which Python 3.12 no longer has
-    rdbtools: Any = pytest.importorskip("rdbtools")
+rdbtools = formats.rdbtools()
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = 221925052800000  # ms; where rdbtools cuts expiries off: what follows is no date for it
