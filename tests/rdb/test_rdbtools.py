@@ -39,7 +39,7 @@ def as_text(value: Any) -> bytes:
     return value if isinstance(value, bytes) else b"%d" % value
 
 
-class Collected(rdbtools.RdbCallback):  # type: ignore[misc]
+class Collected(rdbtools.RdbCallback):  # type: ignore[misc, name-defined]
     """What rdbtools calls back, as records."""
 
     def __init__(self) -> None:
