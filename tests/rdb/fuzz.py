@@ -183,11 +183,11 @@ class Maker:
             return rng.randbytes(rng.randint(1, 9)) * (size // 8) + b"end"[: size % 4]
         return rng.randbytes(size)
 
-    def string(self) -> bytes:
+    def string(self, most: int = 2**30) -> bytes:
         kind = self.rng.randrange(4)
         if kind == 0:
             return make.decimal(self.number(32))
-        text = self.text()
+        text = self.text()[:most]
         return make.compressed(text) if kind == 1 and len(text) > 3 else make.string(text)
 
     def blob(self, blob: bytes) -> bytes:
@@ -196,7 +196,7 @@ class Maker:
 
     def number(self, bits: int = 64) -> int:
         size = self.rng.randint(1, bits)
-        return self.rng.getrandbits(size) - 2 ** (size - 1)
+        return self.rng.getrandbits(size) - (1 << size - 1)
 
     def count(self) -> int:
         if self.room <= 0:
@@ -210,6 +210,10 @@ class Maker:
 
     def entries(self, each: int = 1) -> list[bytes | int]:
         return [self.entry() for _ in range(self.count() * each)]
+
+    def name(self) -> bytes:
+        """Of a template's field, which is held whole: at most tap.rdb.tokens.LARGE bytes, compressed or not."""
+        return self.string(60_000)
 
     def strings(self, each: int = 1) -> bytes:
         count = self.count()
@@ -287,10 +291,10 @@ class Maker:
     def names(self) -> tuple[bytes, int]:
         """The names of a template, as types 29 and 31 have them, and how many."""
         if self.rng.random() < 0.5:
-            entries = self.entries()
+            entries = [entry if isinstance(entry, int) else entry[:1000] for entry in self.entries()[:60]]
             return make.length(0) + self.blob(make.listpack(entries)), len(entries)
         count = self.count()
-        return make.length(1) + make.length(count) + b"".join(self.string() for _ in range(count)), count
+        return make.length(1) + make.length(count) + b"".join(self.name() for _ in range(count)), count
 
     def template_values(self, count: int, listed: bool) -> bytes:
         if listed:
@@ -379,8 +383,8 @@ class Maker:
         version = rng.choice([80, 81]) if valkey else rng.choice([*range(1, 15), *[15] * 10])
         records: list[bytes] = []
         if version == 15:
-            records.append(make.template(1, [self.string() for _ in range(3)]))
-            records.append(make.template(300, [self.string() for _ in range(5)]))
+            records.append(make.template(1, [self.name() for _ in range(3)]))
+            records.append(make.template(300, [self.name() for _ in range(5)]))
         kinds = [k for k in range(34) if k not in (6, 8) and (not valkey or k < 23)]
         kinds = [k for k in kinds if version == 15 or k not in (30, 32)]
         for _ in range(rng.choice([1, 2, 5])):

@@ -123,7 +123,7 @@ def listpack_entry(value: bytes | int) -> bytes:
 
 
 def fits(value: int, size: int) -> bool:
-    return -(2 ** (8 * size - 1)) <= value < 2 ** (8 * size - 1)
+    return -(1 << 8 * size - 1) <= value < 1 << 8 * size - 1
 
 
 def back_length(size: int) -> bytes:
