@@ -19,8 +19,6 @@ printable UTF-8 and {"b64": ...} where not. Nothing is shortened; elements come 
 
 from __future__ import annotations
 
-import base64
-import codecs
 import io
 import json
 import struct
@@ -29,6 +27,7 @@ from typing import IO, Any
 
 import cython
 
+from tap.rdb.json_parts import MASK, Groups, encoded, long_text, stream_id
 from tap.rdb.keys import module_name
 from tap.rdb.tokens import ENCODINGS, SIZES
 
@@ -40,7 +39,6 @@ if not cython.compiled:
 WRITE_SIZE = cython.declare(cython.Py_ssize_t, 256 * 1024)
 SPILL_SIZE = cython.declare(cython.Py_ssize_t, 1024 * 1024)
 WITH_TTL = (22, 23, 24, 25)  # types of hashes whose fields can expire
-SPOOL_PIECE = 3 * 64 * 1024  # bytes; a multiple of three, for base64
 
 
 class Text:
@@ -131,17 +129,6 @@ class Text:
         self.p[o] = 34
         self.size = o + 1
         return 0
-
-
-def encoded(data: bytes) -> bytes:
-    """Any byte string as JSON."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if text.isprintable():
-        return json.dumps(text, ensure_ascii=False).encode()
-    return b'{"b64":"%s"}' % base64.b64encode(data)
 
 
 class JsonLines:
@@ -268,7 +255,7 @@ class JsonLines:
         key.serialized_bytes = n[at + 2]
         key.code = n[at + 3]
         if self.logical == STREAM_VALUE:
-            self.value.raw(self.groups.close() if self.groups is not None else b"}")
+            self.end_stream()
         elif self.logical != STRING and self.logical != GCRA:
             self.value.put(93)
         self.records += 1
@@ -318,6 +305,12 @@ class JsonLines:
             out.raw(b',"idle_s":')
             out.integer(key.idleness)
         out.raw(b',"value":')
+
+    def end_stream(self) -> None:
+        for text in self.groups.texts() if self.groups is not None else ("}",):
+            self.value.raw(text.encode())
+            if self.value.size > SPILL_SIZE:
+                self.spill()
 
     def spill(self) -> None:
         """The value grows large: write what there is of it."""
@@ -422,18 +415,10 @@ class JsonLines:
             self.name = whole.read()
             return
         self.before()
-        printable = is_printable(whole)
-        whole.seek(0)
-        self.value.raw(b'"' if printable else b'{"b64":"')
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        while piece := whole.read(SPOOL_PIECE):
-            if printable:
-                self.value.raw(json.dumps(decoder.decode(piece), ensure_ascii=False).encode()[1:-1])
-            else:
-                self.value.raw(base64.b64encode(piece))
+        for piece in long_text(whole):
+            self.value.raw(piece)
             if self.value.size > SPILL_SIZE:
                 self.spill()
-        self.value.raw(b'"' if printable else b'"}')
         whole.close()
         self.after()
 
@@ -442,7 +427,7 @@ class JsonLines:
         value = self.value
         if token == ENTRY:
             value.raw(b",[" if self.entries else b"[")
-            value.raw(b'"%s",[' % _stream_id(*numbers[:2]))
+            value.raw(b'"%s",[' % stream_id(*numbers[:2]).encode())
             self.entries += 1
             self.index = 0
             self.fields = numbers[2]
@@ -450,7 +435,7 @@ class JsonLines:
                 value.raw(b"]]")
         elif token == STREAM:
             value.raw(b"]")
-            self.groups = _Groups(self.entries, numbers)
+            self.groups = Groups(self.entries, numbers)
         elif token in (GROUP, PENDING, CONSUMER, OWNED):
             if self.groups is not None:
                 self.groups.take(token, numbers, self.name)
@@ -462,7 +447,7 @@ class JsonLines:
             value.integer(numbers[0])
             value.put(44)
         elif token in (UNSIGNED, SIGNED, FLOAT, DOUBLE):
-            bits = numbers[0] & (2**64 - 1)
+            bits = numbers[0] & MASK
             if token == UNSIGNED:
                 text = f'["u",{bits}]'
             elif token == SIGNED:
@@ -475,77 +460,3 @@ class JsonLines:
                 text = str(bits)
             value.raw((b"," if self.index else b"") + text.encode())
             self.index += 1
-
-
-class _Groups:
-    """The end of a stream: groups with their pending entries, whose owners the RDB tells later than the entries."""
-
-    def __init__(self, entries: int, numbers: list[int]) -> None:
-        self.head: dict[str, Any] = {"length": entries, "last_id": _id(*numbers[1:3])}
-        if numbers[3] != NONE:
-            self.head["first_id"] = _id(*numbers[3:5])
-            self.head["max_deleted_id"] = _id(*numbers[5:7])
-            self.head["entries_added"] = numbers[7]
-        self.groups: list[dict[str, Any]] = []
-        self._by_id: dict[str, dict[str, Any]] = {}
-
-    def take(self, token: int, numbers: list[int], name: bytes) -> None:
-        if token == GROUP:
-            self._by_id = {}
-            new: dict[str, Any] = {"name": _plain(name), "last_id": _id(*numbers[:2]), "pel": [], "consumers": []}
-            if numbers[2] != NONE:
-                new["entries_read"] = None if numbers[2] == -1 else numbers[2]
-            self.groups.append(new)
-            return
-        group: Any = self.groups[len(self.groups) - 1]
-        if token == PENDING:
-            entry: dict[str, Any] = {
-                "id": _id(*numbers[:2]),
-                "consumer": None,
-                "delivery_time_ms": numbers[2],
-                "delivery_count": numbers[3],
-            }
-            group["pel"].append(entry)
-            self._by_id[entry["id"]] = entry
-        elif token == CONSUMER:
-            consumer: Any = {"name": _plain(name), "seen_time_ms": numbers[0], "pel": []}
-            if numbers[1] != NONE:
-                consumer["active_time_ms"] = numbers[1]
-            group["consumers"].append(consumer)
-        else:
-            consumer = group["consumers"][len(group["consumers"]) - 1]
-            owned = _id(*numbers)
-            consumer["pel"].append(owned)
-            if owned in self._by_id:
-                self._by_id[owned]["consumer"] = consumer["name"]
-
-    def close(self) -> bytes:
-        """The rest of the stream's object, after its entries."""
-        end = {**self.head, "groups": self.groups}
-        return b"," + json.dumps(end, ensure_ascii=False, separators=(",", ":")).encode()[1:]
-
-
-def _plain(data: bytes) -> Any:
-    return json.loads(encoded(data))
-
-
-def _id(ms: int, seq: int) -> str:
-    return f"{ms & (2**64 - 1)}-{seq & (2**64 - 1)}"
-
-
-def _stream_id(ms: int, seq: int) -> bytes:
-    return _id(ms, seq).encode()
-
-
-def is_printable(file: IO[bytes]) -> bool:
-    """Whether the whole file is printable UTF-8."""
-    file.seek(0)
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        while piece := file.read(SPOOL_PIECE):
-            if not decoder.decode(piece).isprintable():
-                return False
-        decoder.decode(b"", True)
-    except UnicodeDecodeError:
-        return False
-    return True

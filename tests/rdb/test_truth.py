@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tap.rdb.jsonl import JsonLines, encoded
+from tap.rdb.json_parts import encoded
+from tap.rdb.jsonl import JsonLines
 from tap.rdb.keys import KeyReader
 from tap.rdb.parser import Parser
 from tap.rdb.summary import Summary

@@ -1,0 +1,143 @@
+"""What lines of JSON need and need not in a hurry: strings that are no plain text, and the groups of a stream."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import json
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import IO
+
+from tap.rdb.tokens import CONSUMER, GROUP, NONE, PENDING
+
+MASK = 2**64 - 1
+SPOOL_PIECE = 3 * 64 * 1024  # bytes; a multiple of three, for base64
+
+
+def encoded(data: bytes) -> bytes:
+    """Any byte string as JSON."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if text.isprintable():
+        return json.dumps(text, ensure_ascii=False).encode()
+    return b'{"b64":"%s"}' % base64.b64encode(data)
+
+
+class Group:
+    """One consumer group. pending: ms, seq, delivered at, deliveries of each entry in turn. owners: of each entry its
+    consumer's number, -1 where none has it. consumers: name, seen at, active at, and ms, seq of each entry they have.
+    """
+
+    def __init__(self, name: bytes, numbers: list[int]) -> None:
+        self.name = name
+        self.numbers = numbers
+        self.pending = array("q")
+        self.owners = array("q")
+        self.consumers: list[tuple[bytes, int, int, array[int]]] = []
+
+    def id_at(self, i: int) -> tuple[int, int]:
+        return self.pending[4 * i] & MASK, self.pending[4 * i + 1] & MASK
+
+    def own(self, ms: int, seq: int) -> None:
+        """The last consumer has this entry. Both lists are in order."""
+        self.consumers[len(self.consumers) - 1][3].extend((ms, seq))
+        wanted = ms & MASK, seq & MASK
+        i = bisect_left(range(len(self.owners)), wanted, key=self.id_at)
+        if i < len(self.owners) and self.id_at(i) == wanted:
+            self.owners[i] = len(self.consumers) - 1
+
+    def texts(self) -> Iterator[str]:
+        last_ms, last_seq, read = self.numbers
+        yield f'{{"name":{as_text(self.name)},"last_id":"{stream_id(last_ms, last_seq)}"'
+        if read != NONE:
+            yield f',"entries_read":{"null" if read == -1 else read}'
+        yield ',"pel":['
+        names = [as_text(name) for name, *_ in self.consumers]
+        for i in range(len(self.owners)):
+            ms, seq, delivered, deliveries = self.pending[4 * i : 4 * i + 4]
+            owner = "null" if self.owners[i] < 0 else names[self.owners[i]]
+            yield f'{"," if i else ""}{{"id":"{stream_id(ms, seq)}","consumer":{owner},"delivery_time_ms":{delivered},'
+            yield f'"delivery_count":{deliveries}}}'
+        yield '],"consumers":['
+        for number, (name, seen, active, owned) in enumerate(self.consumers):
+            yield f'{"," if number else ""}{{"name":{as_text(name)},"seen_time_ms":{seen}'
+            yield "" if active == NONE else f',"active_time_ms":{active}'
+            yield ',"pel":['
+            for i in range(0, len(owned), 2):
+                yield f'{"," if i else ""}"{stream_id(owned[i], owned[i + 1])}"'
+            yield "]}"
+        yield "]}"
+
+
+class Groups:
+    """The end of a stream: groups with their pending entries, whose owners the RDB tells later than the entries.
+
+    So the pending entries of one stream are held, 40 to 60 bytes for each.
+    """
+
+    def __init__(self, entries: int, numbers: list[int]) -> None:
+        self.head = f'"length":{entries},"last_id":"{stream_id(*numbers[1:3])}"'
+        if numbers[3] != NONE:
+            self.head += f',"first_id":"{stream_id(*numbers[3:5])}","max_deleted_id":"{stream_id(*numbers[5:7])}"'
+            self.head += f',"entries_added":{numbers[7]}'
+        self.groups: list[Group] = []
+
+    def take(self, token: int, numbers: list[int], name: bytes) -> None:
+        if token == GROUP:
+            self.groups.append(Group(name, numbers))
+            return
+        group = self.groups[len(self.groups) - 1]
+        if token == PENDING:
+            group.pending.extend(numbers)
+            group.owners.append(-1)
+        elif token == CONSUMER:
+            group.consumers.append((name, numbers[0], numbers[1], array("q")))
+        else:
+            group.own(*numbers)
+
+    def texts(self) -> Iterator[str]:
+        """The rest of the stream's object, after its entries."""
+        yield f',{self.head},"groups":['
+        for number, group in enumerate(self.groups):
+            yield "," if number else ""
+            yield from group.texts()
+        yield "]}"
+
+
+def as_text(data: bytes) -> str:
+    return encoded(data).decode()
+
+
+def stream_id(ms: int, seq: int) -> str:
+    return f"{ms & MASK}-{seq & MASK}"
+
+
+def long_text(file: IO[bytes]) -> Iterator[bytes]:
+    """The content of a file as JSON, as encoded() does it, in pieces."""
+    printable = is_printable(file)
+    file.seek(0)
+    yield b'"' if printable else b'{"b64":"'
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    while piece := file.read(SPOOL_PIECE):
+        yield (
+            json.dumps(decoder.decode(piece), ensure_ascii=False).encode()[1:-1] if printable else base64.b64encode(piece)
+        )
+    yield b'"' if printable else b'"}'
+
+
+def is_printable(file: IO[bytes]) -> bool:
+    """Whether the whole file is printable UTF-8."""
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while piece := file.read(SPOOL_PIECE):
+            if not decoder.decode(piece).isprintable():
+                return False
+        decoder.decode(b"", True)
+    except UnicodeDecodeError:
+        return False
+    return True
