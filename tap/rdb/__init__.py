@@ -4,6 +4,13 @@
         for key in keys(file):
             print(key.db, key.key, key.type, key.serialized_bytes)
 
+    class Users(Handler):
+        def hash_field(self, field, value, expires_at_ms):
+            print(field, value)
+
+    with open("dump.rdb", "rb") as file:
+        handle(file, Users(), only=lambda key: key.key.startswith(b"user:"))
+
 A source is a binary file, a pipe, or anything that gives bytes when iterated. Start at tape.py for how it works: the
 parser puts what it finds on a tape of numbers, and readers of the tape (Summary, KeyReader, JsonLines, or one of your
 own) make of it what they need.
@@ -15,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from tap.errors import RdbError
+from tap.rdb.handler import Handler, HandlerReader
 from tap.rdb.jsonl import JsonLines
 from tap.rdb.keys import Key, KeyReader
 from tap.rdb.parser import Parser
@@ -22,7 +30,10 @@ from tap.rdb.problem import Problem
 from tap.rdb.summary import Summary
 from tap.rdb.tape import Tape
 
-__all__ = ["JsonLines", "Key", "KeyReader", "Parser", "Problem", "Source", "Summary", "Tape", "chunks", "keys", "read"]
+__all__ = [
+    "Handler", "JsonLines", "Key", "KeyReader", "Parser", "Problem", "Source", "Summary", "Tape", "chunks", "handle",
+    "keys", "read",
+]  # fmt: skip
 
 CHUNK_SIZE = 256 * 1024
 
@@ -63,6 +74,13 @@ def keys(source: Source, *, checks: bool = True) -> Iterator[Key]:
     problem = parser.close()
     if problem is not None:
         raise RdbError(problem)
+
+
+def handle(source: Source, handler: Handler, *, only: Callable[[Key], bool] | None = None, checks: bool = True) -> None:
+    """Tell a handler of every key, or of those that *only* chooses, with its value. Raises RdbError as keys()."""
+    parser = read(source, HandlerReader(handler, only), values=True, checks=checks)
+    if parser.problem is not None:
+        raise RdbError(parser.problem)
 
 
 def chunks(source: Source) -> Iterator[bytes | memoryview]:

@@ -19,7 +19,7 @@ cdef class Key:
     cdef long long expiry
     cdef long long frequency
     cdef long long idleness
-    cdef readonly object module
+    cdef public object module
 
 
 cpdef Key begun(Tape tape, Py_ssize_t at)

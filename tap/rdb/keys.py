@@ -40,6 +40,12 @@ class Key:
         self.idleness = -1
         self.module: str | None = None
 
+    def close(self, elements: int, serialized_bytes: int, encoding: int) -> None:
+        """What END tells of it."""
+        self.elements = elements
+        self.serialized_bytes = serialized_bytes
+        self.code = encoding
+
     @property
     def type(self) -> str:
         """As TYPE says: "string", "list", "set", "zset", "hash", "stream", or the name of a module's type."""
