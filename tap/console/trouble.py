@@ -18,6 +18,8 @@ class Trouble:
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
+        if isinstance(error, ValueError) and "_start_serving" in repr(context.get("handle")):
+            return  # asyncio was out of files, waited, and now the socket that it would accept on has been closed
         kind = type(error), getattr(error, "errno", None)
         now = loop.time()
         if kind in self._said and now - self._said[kind] < QUIET_SECONDS:

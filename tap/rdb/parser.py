@@ -247,7 +247,7 @@ class Parser(Values):
             self.state = AUX_NAME
             return i + 1
         if c == 0xFB:
-            j = self.counted(p, i + 1, n)
+            j = self.length(p, i + 1, n)  # a hint, which may be wrong
             if j < 0:
                 return j
             self.left = self.number

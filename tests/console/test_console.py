@@ -148,6 +148,18 @@ def test_trouble_in_the_event_loop_is_said_once_in_a_while() -> None:
     loop.close()
 
 
+def test_a_listener_that_closes_while_asyncio_is_out_of_files_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    async def close_before_accepting_again() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(Trouble(lambda said: None))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            loop.call_soon(loop._start_serving, asyncio.Protocol, listening)  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+
+    asyncio.run(close_before_accepting_again())
+    assert not caplog.records
+
+
 def test_other_trouble_is_logged_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(Trouble(lambda said: None))

@@ -175,6 +175,48 @@ def test_one_and_two_connections_tell_the_same_story_and_offsets(servers: Server
     assert offset_of_one == offset_of_two
 
 
+SNAPSHOTS = [
+    ("redis-6.2", ("repl-diskless-sync", "no")),
+    ("redis-6.2", ("repl-diskless-sync", "yes")),
+    ("redis-7.0", ("repl-diskless-sync", "yes", "rdbchecksum", "no")),
+    ("redis-8.0", ()),
+    ("redis-8.0", ("repl-rdb-channel", "no", "repl-diskless-sync", "no")),
+    ("redis-newest", ()),
+    ("valkey-8.1", ("dual-channel-replication-enabled", "yes")),
+    ("valkey-newest", ()),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), SNAPSHOTS)
+def test_the_snapshot_of_a_full_resync_is_read_as_it_passes(
+    servers: Servers, name: str, options: tuple[str, ...]
+) -> None:
+    master = servers.start(need(name), *options)
+    write(master)
+    write(master, db=3)
+    large = os.urandom(3 * 2**20)
+    client(master).set("large", large)
+    replica = servers.start(name, *options)
+    with TapThread(before(master, every_key=True)) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        started, finished = tap.wait_for(events.RdbStarted), tap.wait_for(events.RdbFinished)
+        version = "valkey-ver" if name.startswith("valkey") else "redis-ver"
+        assert started.aux[version] == client(master).info("server")[version.replace("-ver", "_version")]
+        assert started.aux["repl-id"] == tap.wait_for(events.FullResync).replid
+        assert (finished.keys, finished.expiring) == (107, 2)
+        assert finished.by_type["string"].keys == 103
+        assert finished.largest[0].key == b"large"
+        assert finished.largest[0].serialized_bytes > len(large)
+        assert finished.checksum == ("disabled" if "rdbchecksum" in options else "ok")
+        told = tap.events(events.RdbKey)
+        assert {event.key for event in told if event.db == 0} == set(client(master).keys("*"))
+        assert {event.key for event in told if event.db == 3} == set(redis.Redis(port=master.port, db=3).keys("*"))
+        assert not tap.events(events.RdbProblem)
+        write(master)
+        assert_equal_data(master, replica)
+
+
 def test_a_full_resync_after_an_overrun_backlog_says_by_how_much(servers: Servers, server_name: str) -> None:
     master = servers.start(server_name, "repl-backlog-size", "16kb")
     replica = servers.start(server_name)
