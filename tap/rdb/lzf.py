@@ -13,40 +13,59 @@ LONGEST = 264  # bytes that one item makes
 
 
 class Expander:
-    """Begin a string by setting done to 0. i, o: how far the last call came in its input and output."""
+    """One string at a time. i, o: how far the last call came in its input and output, sound items only."""
 
     def __init__(self) -> None:
         self.i = 0
         self.o = 0
         self.done = 0  # bytes of the string that came out so far
+        self.size = 0  # bytes that are to come out of it
 
-    @cython.locals(c=cython.int, size=cython.int, distance=cython.int)
+    def begin(self, size: cython.longlong) -> cython.int:
+        """The next string, which claims to expand to so many bytes."""
+        self.done = 0
+        self.size = size
+        return 0
+
+    @cython.locals(c=cython.int, size=cython.int, distance=cython.int, taken=cython.int)
     def measure(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.bint:
-        """Follow p[i:n] without putting out anything. False: it refers to what was never there."""
+        """Follow p[i:n] without putting out anything.
+
+        False: the item at i refers to what was never there, or goes beyond the string's size.
+        """
+        sound: cython.bint = True
         while i < n:
             c = p[i]
             if c < 32:
                 if i + c + 2 > n:
+                    break
+                if self.done + c + 1 > self.size:
+                    sound = False
                     break
                 i += c + 2
                 self.done += c + 1
                 continue
             size = c >> 5
             distance = (c & 31) << 8
+            taken = 2
             if size == 7:
                 if i + 3 > n:
                     break
                 size += p[i + 1]
-                i += 1
+                distance += p[i + 2]
+                taken = 3
             elif i + 2 > n:
                 break
-            distance += p[i + 1]
-            i += 2
-            if distance >= self.done:
-                return False
-            self.done += size + 2
+            else:
+                distance += p[i + 1]
+            size += 2
+            if distance >= self.done or self.done + size > self.size:
+                sound = False
+                break
+            i += taken
+            self.done += size
         self.i = i
-        return True
+        return sound
 
     @cython.locals(
         c=cython.int,
@@ -68,10 +87,17 @@ class Expander:
     ) -> cython.bint:
         """Expand p[i:n] to out[o:room]; before o is what came out before. False as measure()."""
         begin = o
+        most: cython.Py_ssize_t = o + (self.size - self.done)
+        sound: cython.bint = True
         while i < n:
             c = p[i]
             if c < 32:
-                if i + c + 2 > n or o + c + 1 > room:
+                if i + c + 2 > n:
+                    break
+                if o + c + 1 > most:
+                    sound = False
+                    break
+                if o + c + 1 > room:
                     break
                 for k in range(c + 1):
                     out[o + k] = p[i + 1 + k]
@@ -92,10 +118,11 @@ class Expander:
             else:
                 distance += p[i + 1]
             size += 2
+            if distance >= self.done + o - begin or o + size > most:
+                sound = False
+                break
             if o + size > room:
                 break
-            if distance >= self.done + o - begin:
-                return False
             start = o - distance - 1
             for k in range(size):
                 out[o + k] = out[start + k]
@@ -104,4 +131,4 @@ class Expander:
         self.done += o - begin
         self.i = i
         self.o = o
-        return True
+        return sound

@@ -524,6 +524,9 @@ class Packed:
         """An entry that is a string. False if it cannot be here."""
         if self.role == OF_NODE:
             return self.node_string(p, start, size)
+        if self.role == OF_SCORES and self.elements & 1 and size > LARGE:
+            self.broken(f"a score of {size} bytes")
+            return False
         if self.role == OF_SCORES and self.elements & 1 and not is_score(bytes(p[start : start + size])):
             self.broken(f"a score that is no number: {bytes(p[start : start + size])[:40]!r}")
             return False

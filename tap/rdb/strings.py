@@ -27,6 +27,7 @@ MAX_STRING = cython.declare(cython.longlong, 2**40)  # bytes; servers' own limit
 WINDOW = cython.declare(cython.Py_ssize_t, 128 * 1024)  # bytes of a long compressed string expanded at a time
 HISTORY = cython.declare(cython.Py_ssize_t, 8192)  # as in lzf.py
 LONGEST = cython.declare(cython.Py_ssize_t, 264)
+NOT_ITS_SIZE = "a compressed string that does not expand to its size"
 UNLIMITED = cython.declare(cython.longlong, 2**62)
 
 
@@ -178,7 +179,7 @@ class Strings:
                 self.tape.flush()
                 self.window = 0
                 self.window_end = 0
-                self.expander.done = 0
+                self.expander.begin(self.expanded)
                 self.state = COMPRESSED
             return j
         elif j + self.size > n:
@@ -188,7 +189,7 @@ class Strings:
                 self.tape.say2(ITEM, j, self.size)
             j += self.size
         else:
-            self.expander.done = 0
+            self.expander.begin(self.expanded)
             if emits:
                 self.tape.room(self.expanded)
                 at = self.tape.used
@@ -197,7 +198,7 @@ class Strings:
                     or self.expander.i != j + self.size
                     or self.expander.o != at + self.expanded
                 ):
-                    return self.bad(i, "a compressed string that does not expand to its size")
+                    return self.bad(i, NOT_ITS_SIZE)
                 self.tape.used = at + self.expanded
                 self.tape.base = self.tape.used
                 self.tape.say2(ITEM, ~at, self.expanded)
@@ -207,7 +208,7 @@ class Strings:
                 or self.expander.i != j + self.size
                 or self.expander.done != self.expanded
             ):
-                return self.bad(i, "a compressed string that does not expand to its size")
+                return self.bad(i, NOT_ITS_SIZE)
             j += self.size
         self.state = then
         return j
@@ -236,13 +237,13 @@ class Strings:
             return i + self.size
         self.tape.room(self.expanded)
         at = self.tape.used
-        self.expander.done = 0
+        self.expander.begin(self.expanded)
         if (
             not self.expander.expand(p, i, i + self.size, self.tape.a, at, at + self.expanded)
             or self.expander.i != i + self.size
             or self.expander.o != at + self.expanded
         ):
-            return self.bad(i, "a compressed string that does not expand to its size")
+            return self.bad(i, NOT_ITS_SIZE)
         self.tape.used = at + self.expanded
         self.number = ~at
         i += self.size
@@ -293,7 +294,7 @@ class Strings:
             self.tape.flush()
             self.window = 0
             self.window_end = 0
-            self.expander.done = 0
+            self.expander.begin(self.expanded)
             self.state = COMPRESSED
             return j
         if j + self.size > n:
@@ -301,13 +302,13 @@ class Strings:
         self.packed.begin(form, role, self.expanded)
         self.tape.room(self.expanded)
         at = self.tape.used
-        self.expander.done = 0
+        self.expander.begin(self.expanded)
         if (
             not self.expander.expand(p, j, j + self.size, self.tape.a, at, at + self.expanded)
             or self.expander.i != j + self.size
             or self.expander.o != at + self.expanded
         ):
-            return self.bad(i, "a compressed string that does not expand to its size")
+            return self.bad(i, NOT_ITS_SIZE)
         self.tape.used = at + self.expanded
         if self.values:
             self.tape.base = self.tape.used
@@ -341,14 +342,18 @@ class Strings:
         return k
 
     @cython.locals(
-        k=cython.Py_ssize_t, end=cython.Py_ssize_t, shift=cython.Py_ssize_t, j=cython.Py_ssize_t, whole=cython.bint
+        k=cython.Py_ssize_t,
+        end=cython.Py_ssize_t,
+        shift=cython.Py_ssize_t,
+        j=cython.Py_ssize_t,
+        whole=cython.bint,
+        sound=cython.bint,
     )
     def compressed(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """More of a long compressed string; what comes out of it passes through a window in the arena."""
         end = min(n, i + self.size)
         if not self.blob and not self.emits:
-            if not self.expander.measure(p, i, end):
-                return self.bad(self.long_at - self.base, "a compressed string that refers to what was never there")
+            sound = self.expander.measure(p, i, end)
             self.window = self.window_end = 0
         else:
             if self.window_end + LONGEST > WINDOW:
@@ -358,26 +363,28 @@ class Strings:
                     self.tape.a[j] = self.tape.a[j + shift]
                 self.window -= shift
                 self.window_end -= shift
-            if not self.expander.expand(p, i, end, self.tape.a, self.window_end, WINDOW):
-                return self.bad(self.long_at - self.base, "a compressed string that refers to what was never there")
+            sound = self.expander.expand(p, i, end, self.tape.a, self.window_end, WINDOW)
             self.window_end = self.expander.o
             self.tape.base = self.tape.used = self.window_end
         k = self.expander.i
         whole = k - i == self.size
-        if self.expander.done > self.expanded or (whole and self.expander.done != self.expanded):
-            return self.bad(self.long_at - self.base, "a compressed string that does not expand to its size")
+        if whole and self.expander.done != self.expanded:
+            sound = False
+        # What came out before the damage is looked at first: in smaller pieces it would have passed already.
         if self.blob:
             shift = self.packed.walk(self.tape.a, self.window, self.window_end, True)
             if shift < 0:
                 return self.bad(self.long_at - self.base, self.packed.problem)
-            if whole and not self.packed.done:
+            if sound and whole and not self.packed.done:
                 return self.bad(self.long_at - self.base, "a packed value that runs over its end")
-            if shift == self.window and k == i and self.window_end + LONGEST > WINDOW and self.window == 0:
+            if sound and shift == self.window and k == i and self.window_end + LONGEST > WINDOW and self.window == 0:
                 return self.bad(self.long_at - self.base, "a packed value with an entry that never ends")
             self.window = shift
         elif self.emits and self.window_end > self.window:
-            self.tape.say2(ITEM if whole else PIECE, ~self.window, self.window_end - self.window)
+            self.tape.say2(ITEM if sound and whole else PIECE, ~self.window, self.window_end - self.window)
             self.window = self.window_end
+        if not sound:
+            return self.bad(self.long_at - self.base, NOT_ITS_SIZE)
         self.size -= k - i
         if whole:
             self.tape.flush()
@@ -386,7 +393,7 @@ class Strings:
             self.blob = False
         elif k == i and self.window_end + LONGEST <= WINDOW:
             if n - i >= self.size:
-                return self.bad(self.long_at - self.base, "a compressed string that ends inside of an item")
+                return self.bad(self.long_at - self.base, NOT_ITS_SIZE)
             return self.need(i, n - i + 1)
         return k
 

@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from tap.rdb.parser import Parser
 from tap.rdb.problem import Problem
 from tap.rdb.tape import Tape
-from tap.rdb.tokens import END, ITEM, KEY, NODE, PIECE, SIZES
+from tap.rdb.tokens import END, ITEM, KEY, NODE, PIECE, SIZES, STREAM
 from tests.support import ROOT
 
 Token = tuple[int | bytes, ...]
@@ -31,11 +31,15 @@ class Story:
 
 
 class Listener:
-    """A reader of tapes that keeps every token, with the bytes it names, and joins the pieces of strings."""
+    """A reader of tapes that keeps every token, with the bytes it names, and joins what comes in pieces.
+
+    A stream's nodes stand before the token that follows them all.
+    """
 
     def __init__(self) -> None:
         self.tokens: list[Token] = []
         self._pieces = bytearray()
+        self._nodes: list[tuple[int, int, bytearray]] = []
 
     def __call__(self, tape: Tape) -> None:
         numbers = list(tape.numbers[: tape.count])
@@ -51,29 +55,26 @@ class Listener:
                 self.tokens.append((ITEM, bytes(self._pieces) + tape.text(*told)))
                 self._pieces.clear()
             elif token == NODE:
-                self.node(told[0], told[1], tape.text(*told[2:4]))
+                ms, seq, start, size = told
+                if not self._nodes or self._nodes[-1][:2] != (ms, seq):
+                    self._nodes.append((ms, seq, bytearray()))
+                self._nodes[-1][2].extend(tape.text(start, size))
             elif token == KEY:
                 self.tokens.append((KEY, *told[:2], tape.text(*told[2:4]), *told[4:]))
             else:
+                if token in (STREAM, END):
+                    self._put_nodes()
                 self.tokens.append((token, *told))
 
-    def node(self, ms: int, seq: int, piece: bytes) -> None:
-        """A stream's node as it is packed: its pieces joined, behind all of its entries."""
-        before = b""
-        for i in range(len(self.tokens) - 1, -1, -1):
-            token = self.tokens[i]
-            if token[0] == KEY:
-                break
-            if token[:3] == (NODE, ms, seq) and isinstance(token[3], bytes):
-                before = token[3]
-                del self.tokens[i]
-                break
-        self.tokens.append((NODE, ms, seq, before + piece))
+    def _put_nodes(self) -> None:
+        self.tokens += [(NODE, ms, seq, bytes(blob)) for ms, seq, blob in self._nodes]
+        self._nodes.clear()
 
     def end(self) -> list[Token]:
-        """All tokens; the last is PIECE with what came of a string that did not end."""
-        if self._pieces:
-            self.tokens.append((PIECE, bytes(self._pieces)))
+        """All tokens, but nothing of a string or a node that did not end: that depends on the cuts."""
+        if self._nodes and len(self._nodes[-1][2]) != int.from_bytes(self._nodes[-1][2][:4], "little"):
+            self._nodes.pop()
+        self._put_nodes()
         return self.tokens
 
 

@@ -55,6 +55,34 @@ def test_a_stream_with_a_long_field_name_is_told_the_same_byte_by_byte() -> None
     assert read(data, [1] * len(data)) == read(data)
 
 
+LONG = random.Random(3).randbytes(200_000) + bytes(9000)
+PACKED = make.lzf(make.listpack([LONG[:70_000], LONG[70_000:]]))
+TEXT = make.lzf(LONG)
+
+
+@pytest.mark.parametrize(
+    ("kind", "packed", "size"),
+    [
+        pytest.param(0, TEXT, len(LONG) - 1, id="longer than it says"),
+        pytest.param(0, TEXT, len(LONG) + 1, id="shorter than it says"),
+        pytest.param(0, b"\xff\xff\xff" + TEXT, len(LONG) + 264, id="an item before there is anything"),
+        pytest.param(0, TEXT + b"\x1f", len(LONG) + 32, id="an item that is cut off"),
+        pytest.param(16, PACKED, 209_022, id="a hash, longer than it says"),
+        pytest.param(16, PACKED[:99_000] + b"\xff" * 3 + PACKED[99_000:], 209_023, id="a hash with a strange item"),
+        pytest.param(16, PACKED[:-1], 209_023, id="a hash that is cut off"),
+    ],
+)
+def test_damage_in_a_long_compressed_value_is_told_the_same_in_every_way(kind: int, packed: bytes, size: int) -> None:
+    value = b"\xc3" + make.length(len(packed)) + make.length(size) + packed
+    data = make.rdb(12, make.key(kind, make.string(b"k"), value))
+    whole = read(data)
+    assert whole.problem is not None
+    assert (whole.problem.position, whole.problem.kind) == (12, "damaged")
+    for sizes in ([1] * len(data), [1000] * 300, [65_536] * 9):
+        assert read(data, sizes) == whole
+    assert read(data, values=False).problem == whole.problem
+
+
 @given(st.integers(0, 2**32), st.data())
 def test_anything_sound_is_read_without_a_problem(seed: int, data: st.DataObject) -> None:
     rng = random.Random(seed)
