@@ -12,7 +12,6 @@ cdef class Parser(Values):
     cdef bint names_version
     cdef long long freq
     cdef long long idle
-    cdef long long attributes
     cdef long long key_position
     cdef readonly long long keys
 
@@ -20,6 +19,7 @@ cdef class Parser(Values):
     cdef Py_ssize_t magic(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t record(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t opcode(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n, int c) except -1
+    cdef Py_ssize_t attribute(self, Py_ssize_t i, Py_ssize_t j) except -1
     cdef Py_ssize_t aux(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t lengths(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n, int count) except -1
     cdef Py_ssize_t key_record(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1

@@ -55,7 +55,6 @@ class Parser(Values):
         self.names_version = False
         self.freq = -1
         self.idle = -1
-        self.attributes = 0
         self.key_position = 0
         self.keys = 0
 
@@ -224,8 +223,7 @@ class Parser(Values):
             if i + 9 > n:
                 return self.need(i, 9)
             self.expires = i64(p, i + 1)
-            self.attributes += 9
-            return i + 9
+            return self.attribute(i, i + 9)
         if c == 0xFE:
             j = self.length(p, i + 1, n)
             if j < 0:
@@ -259,20 +257,18 @@ class Parser(Values):
             if i + 5 > n:
                 return self.need(i, 5)
             self.expires = (i64_of_i32(u32(p, i + 1))) * 1000
-            self.attributes += 5
-            return i + 5
+            return self.attribute(i, i + 5)
         if c == 0xF9:
             if i + 2 > n:
                 return self.need(i, 2)
             self.freq = p[i + 1]
-            self.attributes += 2
-            return i + 2
+            return self.attribute(i, i + 2)
         if c == 0xF8:
             j = self.length(p, i + 1, n)
-            if j >= 0:
-                self.idle = self.number
-                self.attributes += j - i
-            return j
+            if j < 0:
+                return j
+            self.idle = self.number
+            return self.attribute(i, j)
         if c == 0xF7:
             j = self.length(p, i + 1, n)
             if j < 0:
@@ -327,8 +323,12 @@ class Parser(Values):
             if self.number < 0 or self.number > 7:
                 return self.bad(i, f"key metadata of {self.number} classes")
             self.classes = self.number
-            self.state = METADATA_CLASS if self.classes else RECORD
-            return j
+            if self.classes:
+                self.attribute(i, i)  # the rest of it is counted where it ends
+                self.metadata_at = self.base + i
+                self.state = METADATA_CLASS
+                return j
+            return self.attribute(i, j)
         if c == 0xF2 and self.valkey:
             self.state = COMMAND
             return i + 1
@@ -336,6 +336,13 @@ class Parser(Values):
             self.state = TEMPLATE_HEAD
             return i + 1
         return self.bad(i, f"opcode {c}, which this redis-tap does not know", "unknown")
+
+    def attribute(self, i: cython.Py_ssize_t, j: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """p[i:j] belongs to the next key, and other records may stand between them. Returns j."""
+        if self.attributes == 0:
+            self.attributes_at = self.base + i
+        self.attributes += j - i
+        return j
 
     @cython.locals(j=cython.Py_ssize_t)
     def aux(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
@@ -404,7 +411,7 @@ class Parser(Values):
         self.tape.add(self.expires)
         self.tape.add(self.freq)
         self.tape.add(self.idle)
-        self.tape.add(self.key_position - self.attributes)
+        self.tape.add(self.attributes_at if self.attributes else self.key_position)
         self.tape.add(self.logical)
         self.tape.base = 0
         return j

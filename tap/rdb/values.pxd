@@ -25,6 +25,9 @@ cdef class Values(Strings):
     cdef bint module_says
     cdef long long module_position
     cdef long long classes
+    cdef long long attributes
+    cdef long long attributes_at
+    cdef long long metadata_at
     cdef dict templates
     cdef long long templates_size
     cdef list fields

@@ -47,6 +47,9 @@ class Values(Strings):
         self.module_says = False
         self.module_position = 0
         self.classes = 0
+        self.attributes = 0  # bytes of what stands before the next key and belongs to it
+        self.attributes_at = 0
+        self.metadata_at = NONE
         self.templates: dict[int, list[bytes]] = {}
         self.templates_size = 0
         self.fields: list[bytes] = []
@@ -602,6 +605,9 @@ class Values(Strings):
             if self.module_says:
                 self.tape.say1(MODULE_END, self.base + j - self.module_position)
             self.state = self.module_after
+            if self.metadata_at != NONE and self.state == RECORD:
+                self.attributes += self.base + j - self.metadata_at
+                self.metadata_at = NONE
         elif self.number == 1 or self.number == 2:
             width = self.number
             j = self.length(p, j, n)

@@ -55,6 +55,35 @@ def test_a_stream_with_a_long_field_name_is_told_the_same_byte_by_byte() -> None
     assert read(data, [1] * len(data)) == read(data)
 
 
+FREQ = b"\xf9\x07"
+METADATA = make.key_metadata(make.module_parts(make.length(2) + make.length(5)), make.module_parts())
+AUX = make.aux(make.string(b"a"), make.string(b"b"))
+KEY_OF_5 = make.key(0, make.string(b"k"), make.string(b"v"))
+
+
+@pytest.mark.parametrize(
+    ("before", "position", "size"),
+    [
+        ((), 9, 5),
+        ((FREQ,), 9, 7),
+        ((AUX, FREQ), 14, 7),
+        ((FREQ, AUX), 9, 7),
+        ((FREQ, AUX, FREQ, AUX), 9, 9),
+        ((METADATA,), 9, 5 + len(METADATA)),
+        ((AUX, METADATA, AUX, FREQ), 14, 7 + len(METADATA)),
+        ((FREQ, METADATA), 9, 7 + len(METADATA)),
+        ((make.key_metadata(), AUX), 9, 7),
+    ],
+)
+def test_a_record_begins_with_its_first_attribute_and_has_no_others_in_it(
+    before: tuple[bytes, ...], position: int, size: int
+) -> None:
+    told = read(make.rdb(13, *before, KEY_OF_5, KEY_OF_5))
+    first, end, second, last = of_keys(told)
+    assert (first[7], end[2]) == (position, size)
+    assert (second[7], last[2]) == (9 + len(b"".join(before)) + 5, 5)
+
+
 LONG = random.Random(3).randbytes(200_000) + bytes(9000)
 PACKED = make.lzf(make.listpack([LONG[:70_000], LONG[70_000:]]))
 TEXT = make.lzf(LONG)
