@@ -30,6 +30,7 @@ cdef class Values(Strings):
     cdef long long metadata_at
     cdef dict templates
     cdef long long templates_size
+    cdef long long names_size
     cdef list fields
     cdef readonly int version
     cdef readonly bint valkey

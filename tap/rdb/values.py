@@ -18,7 +18,8 @@ if not cython.compiled:
 
 LIST_NODE_BYTES = cython.declare(cython.longlong, 65536)  # the largest setting of list-max-listpack-size
 MAX_TTL = cython.declare(cython.longlong, 2**48 - 1)  # ms; Redis 8.0 ebuckets.h, EB_EXPIRE_TIME_MAX
-MAX_TEMPLATES = cython.declare(cython.longlong, 64 * 2**20)  # bytes of field names: they are needed to the end
+# Bytes, as they are held: of all templates' field names, which are needed to the end, or of one key's own names.
+MAX_TEMPLATES = cython.declare(cython.longlong, 64 * 2**20)
 
 
 class Values(Strings):
@@ -52,6 +53,7 @@ class Values(Strings):
         self.metadata_at = NONE
         self.templates: dict[int, list[bytes]] = {}
         self.templates_size = 0
+        self.names_size = 0  # with those of the template that is being read
         self.fields: list[bytes] = []
         self.version = 0
         self.valkey = False
@@ -687,8 +689,8 @@ class Values(Strings):
             if j < 0:
                 return j
             name: bytes = self.tape.text(self.number, self.size)
-            self.templates_size += len(name) + 50
-            if self.templates_size > MAX_TEMPLATES:
+            self.names_size += len(name) + 50
+            if self.names_size > MAX_TEMPLATES:
                 return self.bad(i, f"templates of more than {MAX_TEMPLATES} bytes", "unknown")
             if s == TEMPLATE_NAME and self.container == 0:
                 names = listpack_strings(name)
@@ -702,6 +704,7 @@ class Values(Strings):
             if self.left == 0:
                 if s == TEMPLATE_FIELD:
                     self.templates[self.module] = self.fields
+                    self.templates_size = self.names_size
                     self.state = RECORD
                 else:
                     self.state = BLOB if self.type == 29 else TEMPLATE_VALUE
@@ -739,6 +742,7 @@ class Values(Strings):
                 return j
             self.left = self.number
             self.fields = []
+            self.names_size = self.templates_size + 200
             self.state = TEMPLATE_FIELD
             if self.left == 0:
                 return self.bad(i, "a template of no fields")
@@ -756,6 +760,7 @@ class Values(Strings):
                 return self.bad(i, f"a template of form {self.number}")
             self.container = self.number
             self.fields = []
+            self.names_size = 0  # these names are the key's own, and not kept
             self.left = 1
             self.state = TEMPLATE_COUNT if self.number else TEMPLATE_NAME
         else:  # TEMPLATE_COUNT

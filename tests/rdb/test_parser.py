@@ -84,6 +84,16 @@ def test_a_record_begins_with_its_first_attribute_and_has_no_others_in_it(
     assert (second[7], last[2]) == (9 + len(b"".join(before)) + 5, 5)
 
 
+def test_templates_are_refused_before_they_take_much_memory() -> None:
+    one = [make.string(b"f")]
+    many = b"".join(make.template(number, one) for number in range(300_000))
+    found = read(make.rdb(15, many)).problem
+    assert found is not None
+    assert (found.kind, found.text) == ("unknown", "templates of more than 67108864 bytes")
+    own = make.length(1) + make.length(1) + one[0] + make.string(b"v")
+    assert read(make.rdb(15, make.key(31, make.string(b"k"), own) * 1_400_000), values=False).problem is None
+
+
 LONG = random.Random(3).randbytes(200_000) + bytes(9000)
 PACKED = make.lzf(make.listpack([LONG[:70_000], LONG[70_000:]]))
 TEXT = make.lzf(LONG)
