@@ -7,6 +7,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, BinaryIO, Literal
 
@@ -58,7 +60,7 @@ def rdb(
         raise ConfigError("--largest is for summary, keys and memory: which keys these are is known only at the end")
     only = _filter(db or [], type_ or [], key or [], limit)
     with _opened(file) as (source, size), _progress(size) as advance:
-        parser = _FORMATS[form](file, source, size, only, largest, advance)
+        parser = _FORMATS[form](_Job(file, source, size, only, largest, advance))
     if parser.problem is not None:
         raise RdbError(f"{file}: {parser.problem}")
 
@@ -115,93 +117,56 @@ def _progress(size: int | None) -> Iterator[Callable[[int], None]]:
         yield lambda count: progress.advance(task, count)
 
 
-def _parsed(
-    source: BinaryIO,
-    size: int | None,
-    reader: Callable[[Tape], None],
-    advance: Callable[[int], None],
-    *,
-    values: bool = False,
-) -> Parser:
-    parser = Parser(reader, values=values, size=size)
-    for chunk in chunks(source):
-        parser.feed(chunk)
-        advance(len(chunk))
-        if parser.finished or parser.problem is not None:
-            break
-    parser.close()
-    return parser
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is to be read and how. size: bytes, None of a pipe. advance: tells somebody how many have been read."""
 
+    name: str
+    source: BinaryIO
+    size: int | None
+    only: Callable[[Key], bool] | None
+    largest: int | None
+    advance: Callable[[int], None]
 
-def _summary(
-    name: str,
-    source: BinaryIO,
-    size: int | None,
-    only: Callable[[Key], bool] | None,
-    largest: int | None,
-    advance: Callable[[int], None],
-) -> Parser:
-    summary = Summary(largest or 10, only)
-    parser = _parsed(source, size, summary, advance)
-    print_report(Console(highlight=False), name, parser, summary)
-    return parser
-
-
-def _keys(
-    name: str,
-    source: BinaryIO,
-    size: int | None,
-    only: Callable[[Key], bool] | None,
-    largest: int | None,
-    advance: Callable[[int], None],
-) -> Parser:
-    if largest is not None:
-        summary = Summary(largest, only)
-        parser = _parsed(source, size, summary, advance)
-        sys.stdout.write(f"{HEADING}\n{key_lines(summary.biggest())}")
+    def read(self, reader: Callable[[Tape], None], *, values: bool = False) -> Parser:
+        parser = Parser(reader, values=values, size=self.size)
+        for chunk in chunks(self.source):
+            parser.feed(chunk)
+            self.advance(len(chunk))
+            if parser.finished or parser.problem is not None:
+                break
+        parser.close()
         return parser
+
+
+def _summary(job: _Job) -> Parser:
+    summary = Summary(job.largest or 10, job.only)
+    parser = job.read(summary)
+    print_report(Console(highlight=False), job.name, parser, summary)
+    return parser
+
+
+def _keys(job: _Job) -> Parser:
     sys.stdout.write(f"{HEADING}\n")
-    reader = KeyReader(lambda keys: _put(key_lines(keys if only is None else filter(only, keys))))
-    return _parsed(source, size, reader, advance)
+    if job.largest is not None:
+        summary = Summary(job.largest, job.only)
+        parser = job.read(summary)
+        sys.stdout.write(key_lines(summary.biggest()))
+        return parser
+    return job.read(KeyReader(lambda keys: _put(key_lines(keys if job.only is None else filter(job.only, keys)))))
 
 
 def _put(text: str) -> None:
     sys.stdout.write(text)
 
 
-def _jsonl(
-    name: str,
-    source: BinaryIO,
-    size: int | None,
-    only: Callable[[Key], bool] | None,
-    largest: int | None,
-    advance: Callable[[int], None],
-) -> Parser:
+def _jsonl(job: _Job) -> Parser:
     sys.stdout.flush()
-    lines = JsonLines(sys.stdout.buffer.write, spool=_spool, only=only)
-    parser = _parsed(source, size, lines, advance, values=True)
+    lines = JsonLines(sys.stdout.buffer.write, spool=_spool, only=job.only)
+    parser = job.read(lines, values=True)
     lines.close()
     sys.stdout.buffer.flush()
     return parser
-
-
-def _rdbtools(form: formats.Format) -> Callable[..., Parser]:
-    def write(
-        name: str,
-        source: BinaryIO,
-        size: int | None,
-        only: Callable[[Key], bool] | None,
-        largest: int | None,
-        advance: Callable[[int], None],
-    ) -> Parser:
-        sys.stdout.flush()
-        reader = formats.reader_for(form, sys.stdout.buffer, largest=largest, only=only)
-        parser = _parsed(source, size, reader, advance, values=True)
-        reader.close()
-        sys.stdout.buffer.flush()
-        return parser
-
-    return write
 
 
 def _spool() -> IO[bytes]:
@@ -209,12 +174,21 @@ def _spool() -> IO[bytes]:
     return tempfile.SpooledTemporaryFile(IN_MEMORY)
 
 
-_FORMATS: dict[Format, Callable[..., Parser]] = {
+def _as_rdbtools(form: formats.Format, job: _Job) -> Parser:
+    sys.stdout.flush()
+    reader = formats.reader_for(form, sys.stdout.buffer, largest=job.largest, only=job.only)
+    parser = job.read(reader, values=True)
+    reader.close()
+    sys.stdout.buffer.flush()
+    return parser
+
+
+_FORMATS: dict[Format, Callable[[_Job], Parser]] = {
     "summary": _summary,
     "keys": _keys,
     "jsonl": _jsonl,
-    "json": _rdbtools("json"),
-    "protocol": _rdbtools("protocol"),
-    "diff": _rdbtools("diff"),
-    "memory": _rdbtools("memory"),
+    "json": partial(_as_rdbtools, "json"),
+    "protocol": partial(_as_rdbtools, "protocol"),
+    "diff": partial(_as_rdbtools, "diff"),
+    "memory": partial(_as_rdbtools, "memory"),
 }

@@ -40,6 +40,8 @@ cdef class Strings:
     cdef Py_ssize_t header(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t string(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n, bint emits, int then) except -1
     cdef Py_ssize_t whole(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n, long long most) except -1
+    cdef Py_ssize_t expand_whole(self, const unsigned char *p, Py_ssize_t i) except -1
+    cdef int begin_window(self) except -1
     cdef Py_ssize_t raw(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t blob_string(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n, int form, int role) except -1
     cdef Py_ssize_t blob_raw(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1

@@ -176,11 +176,7 @@ class Strings:
             self.blob = False
             self.state = RAW
             if self.kind == LZF:
-                self.tape.flush()
-                self.window = 0
-                self.window_end = 0
-                self.expander.begin(self.expanded)
-                self.state = COMPRESSED
+                self.begin_window()
             return j
         elif j + self.size > n:
             return self.need(i, j - i + self.size)
@@ -189,29 +185,47 @@ class Strings:
                 self.tape.say2(ITEM, j, self.size)
             j += self.size
         else:
-            self.expander.begin(self.expanded)
             if emits:
-                self.tape.room(self.expanded)
-                at = self.tape.used
-                if (
-                    not self.expander.expand(p, j, j + self.size, self.tape.a, at, at + self.expanded)
-                    or self.expander.i != j + self.size
-                    or self.expander.o != at + self.expanded
-                ):
+                at = self.expand_whole(p, j)
+                if at < 0:
                     return self.bad(i, NOT_ITS_SIZE)
-                self.tape.used = at + self.expanded
                 self.tape.base = self.tape.used
                 self.tape.say2(ITEM, ~at, self.expanded)
                 self.tape.base = 0
-            elif (
-                not self.expander.measure(p, j, j + self.size)
-                or self.expander.i != j + self.size
-                or self.expander.done != self.expanded
-            ):
-                return self.bad(i, NOT_ITS_SIZE)
+            else:
+                self.expander.begin(self.expanded)
+                if (
+                    not self.expander.measure(p, j, j + self.size)
+                    or self.expander.i != j + self.size
+                    or self.expander.done != self.expanded
+                ):
+                    return self.bad(i, NOT_ITS_SIZE)
             j += self.size
         self.state = then
         return j
+
+    @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t)
+    def expand_whole(self, p: cython.p_const_uchar, i: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Expand the compressed string p[i : i + size] into the arena. Returns its place there, BAD if it is damaged."""
+        self.tape.room(self.expanded)
+        at = self.tape.used
+        end = at + self.expanded
+        self.expander.begin(self.expanded)
+        if not self.expander.expand(p, i, i + self.size, self.tape.a, at, end):
+            return BAD
+        if self.expander.i != i + self.size or self.expander.o != end:
+            return BAD
+        self.tape.used = end
+        return at
+
+    def begin_window(self) -> cython.int:
+        """A compressed string that is too large to be whole begins."""
+        self.tape.flush()
+        self.window = 0
+        self.window_end = 0
+        self.expander.begin(self.expanded)
+        self.state = COMPRESSED
+        return 0
 
     @cython.locals(at=cython.Py_ssize_t)
     def whole(
@@ -235,16 +249,9 @@ class Strings:
         if self.kind == PLAIN_BYTES:
             self.number = i
             return i + self.size
-        self.tape.room(self.expanded)
-        at = self.tape.used
-        self.expander.begin(self.expanded)
-        if (
-            not self.expander.expand(p, i, i + self.size, self.tape.a, at, at + self.expanded)
-            or self.expander.i != i + self.size
-            or self.expander.o != at + self.expanded
-        ):
+        at = self.expand_whole(p, i)
+        if at < 0:
             return self.bad(i, NOT_ITS_SIZE)
-        self.tape.used = at + self.expanded
         self.number = ~at
         i += self.size
         self.size = self.expanded
@@ -291,25 +298,14 @@ class Strings:
             self.packed.begin(form, role, self.expanded)
             self.emits = False
             self.blob = True
-            self.tape.flush()
-            self.window = 0
-            self.window_end = 0
-            self.expander.begin(self.expanded)
-            self.state = COMPRESSED
+            self.begin_window()
             return j
         if j + self.size > n:
             return self.need(i, j - i + self.size)
         self.packed.begin(form, role, self.expanded)
-        self.tape.room(self.expanded)
-        at = self.tape.used
-        self.expander.begin(self.expanded)
-        if (
-            not self.expander.expand(p, j, j + self.size, self.tape.a, at, at + self.expanded)
-            or self.expander.i != j + self.size
-            or self.expander.o != at + self.expanded
-        ):
+        at = self.expand_whole(p, j)
+        if at < 0:
             return self.bad(i, NOT_ITS_SIZE)
-        self.tape.used = at + self.expanded
         if self.values:
             self.tape.base = self.tape.used
         k = self.packed.walk(self.tape.a, at, at + self.expanded, True)
