@@ -4,6 +4,7 @@ The RDB is read as it passes, which also tells where it ends. Where it cannot be
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tap.rdb.keys import Key, KeyReader
 from tap.rdb.parser import Parser
@@ -23,6 +24,16 @@ TAIL_SIZE = MARK_SIZE + 9
 MAX_SIZE = 2**50
 PROGRESS_STEP = 8 * 2**20  # of a diskless RDB; a disk-based one counts in hundredths, of this size at the least
 LARGEST = 5  # keys that are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What is left of a parser that has no more to read."""
+
+    finished: bool
+    problem: Problem | None
+    version: int
+    checksum: str
 
 
 class Payload:
@@ -48,7 +59,8 @@ class Payload:
             raise ValueError(header)
         self.received = 0
         self.summary = Summary(LARGEST)
-        self._parser = Parser(self.summary if each is None else _both(self.summary, KeyReader(each)), size=self.size)
+        reader = self.summary if each is None else _both(self.summary, KeyReader(each))
+        self._parser: Parser | _Verdict = Parser(reader, size=self.size)
         self._rdb_end: int | None = None  # as the RDB itself says
         self._after_rdb = b""
         self._tail = b""
@@ -66,6 +78,7 @@ class Payload:
         data = data[: self._milestone - self.received]
         if self.size is not None:
             data = data[: self.size - self.received]
+            assert isinstance(self._parser, Parser)
             self._parser.feed(data)
             taken = len(data)
         else:
@@ -78,6 +91,7 @@ class Payload:
         """Returns how many bytes are the payload's, its mark included."""
         begin = 0
         if self._rdb_end is None and self._parser.problem is None:
+            assert isinstance(self._parser, Parser)
             begin = self._parser.feed(data)
             if self._parser.finished:
                 self._rdb_end = self.received + begin
@@ -108,8 +122,11 @@ class Payload:
         return None
 
     def close(self) -> None:
-        """The payload is over: what of the RDB has not come never will."""
-        self._parser.close()
+        """The payload is over: what of the RDB has not come never will. The parser's buffers go, what it found stays."""
+        parser = self._parser
+        if isinstance(parser, Parser):
+            parser.close()
+            self._parser = _Verdict(parser.finished, parser.problem, parser.version, parser.checksum)
 
     # ---- what is known ----
 
