@@ -51,6 +51,7 @@ class Crc64:
         if cython.compiled:
             view = data
             p = cython.address(view[0])
+            # Right where memory is little-endian and read from any address, as on x86-64 and arm64.
             while i + 8 <= n:
                 crc ^= cython.cast("const unsigned long long *", p + i)[0]
                 crc = (

@@ -442,6 +442,8 @@ class Parser(Values):
     def resp(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """A command in the middle of the snapshot: *<argc>, and each argument with its $<length>."""
         c = 42 if self.state == COMMAND else 36
+        if p[i] != c:
+            return self.bad(i, "a command that cannot be read")
         j = i
         while j < n and p[j] != 10:
             j += 1
@@ -450,7 +452,7 @@ class Parser(Values):
         if j == n and j - i <= 24:
             return self.need(i, j - i + 1)
         digits: bytes = bytes(p[i + 1 : j]).removesuffix(b"\r")
-        if p[i] != c or not digits.isdigit() or len(digits) > 12:
+        if not digits.isdigit() or len(digits) > 12:
             return self.bad(i, "a command that cannot be read")
         if c == 42:
             self.left = int(digits)
