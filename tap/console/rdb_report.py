@@ -53,7 +53,8 @@ def _head(name: str, parser: Parser, summary: Summary) -> RenderableType:
     grid.add_row("RDB", Text(name, style="bold"))
     if parser.version:
         grid.add_row("version", Text(f"{parser.version}{writer}"))
-    grid.add_row("size", f"{size(parser.position)} ({parser.position} bytes)")
+    exactly = f" ({parser.position} bytes)" if parser.position >= 1024 else ""
+    grid.add_row("size", f"{size(parser.position)}{exactly}")
     for field, label in _AUX:
         if field in aux:
             grid.add_row(label, Text(_readable(field, aux[field])))
