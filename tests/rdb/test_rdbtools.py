@@ -14,6 +14,9 @@ from tests.rdb.reading import Fixture, Record, as_bytes, fixtures, json_lines
 
 rdbtools = formats.rdbtools()
 
+# Of rdbtools' own parser, on Python 3.12 and later.
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning:rdbtools")
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = 221925052800000  # ms; where rdbtools cuts expiries off: what follows is no date for it
 
