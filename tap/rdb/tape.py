@@ -33,7 +33,7 @@ the arena, where decompressed and other made bytes are. text() takes both.
     RESIZE       keys, keys that expire: of the db, as far as the writer knew
     HINT         opcode: slots
 
-At the depth of keys, nothing stands between KEY and END. 64 bits are signed here: a reader of IDs masks them.
+At the depth of keys, only MODULE stands between KEY and END. 64 bits are signed here: a reader of IDs masks them.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ MAX_TEMPLATES = cython.declare(cython.longlong, 64 * 2**20)
 
 
 class Values(Strings):
-    """The value of one key: begin_value() sets the state for its type, and value() reads on from there."""
+    """The value of one key: begin_value() sets the state for its type, the methods of the states read on from there."""
 
     def begin(self) -> None:
         """At the beginning of an RDB."""
