@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from tap.cli import demo, rdb, run
-from tap.errors import ConfigError, TapError
+from tap.errors import ConfigError, EnvironmentFailure, TapError, words
 
 app = typer.Typer(
     name="redis-tap",
@@ -63,8 +63,17 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:  # a full disk, a broken one: verbs name the files that they open themselves
+        _leave_stdout()
+        _say(f"redis-tap: reading or writing failed: {words(error)}")
+        sys.exit(EnvironmentFailure.exit_code)
+
+
+def _leave_stdout() -> None:
+    """What is still in its buffer can go nowhere, and the interpreter would complain of that at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _mistake(error: Any) -> str:

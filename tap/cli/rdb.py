@@ -69,7 +69,7 @@ def _filter(dbs: list[int], types: list[str], globs: list[str], limit: int | Non
     """Which keys are wanted; None for all."""
     for name in types:
         if name not in TYPES:
-            raise ConfigError(f"--type {name}: known are {', '.join(TYPES)}{did_you_mean(name, list(TYPES))}")
+            raise ConfigError(f"--type {name}: known are {', '.join(TYPES)}.{did_you_mean(name, list(TYPES))}")
     matchers = [matcher(os.fsencode(glob)) for glob in globs]
     if not (dbs or types or matchers or limit):
         return None
@@ -80,7 +80,7 @@ def _filter(dbs: list[int], types: list[str], globs: list[str], limit: int | Non
         fits = (
             left > 0
             and (not dbs or key.db in dbs)
-            and (not types or key.type in types)
+            and (not types or ("module" if key.module else key.type) in types)
             and (not matchers or any(matches(key.key) for matches in matchers))
         )
         left -= fits

@@ -67,6 +67,9 @@ def test_filters_choose() -> None:
     assert keys("--db", "1", "--db", "9") == {one for one in everything if one.split()[0] in ("1", "9")}
     assert keys("--key", "sam?") == {one for one in everything if " same " in one}
     assert len(keys("--type", "hash", "--limit", "2")) == 2
+    for form in ("keys", "jsonl"):  # one knows the module's name when it chooses, the other does not
+        modules = rdb(RDBS / "redis-8.0.2-vectorset.rdb", "--format", form, "--type", "module").stdout
+        assert modules.count("vectorset") == 3
     summary = rdb(RDBS / "redis-8.0.2-multidb.rdb", "--db", "9", "--type", "hash").stdout
     assert "1 in 1 db" in summary
 
@@ -119,6 +122,15 @@ def test_the_formats_of_rdbtools_are_written_for_any_version(form: str) -> None:
         assert done.stdout.splitlines()[0].startswith("database,type,key,size_in_bytes")
     else:
         assert "hello" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("form", ["summary", "keys", "jsonl", "json"])
+def test_a_full_disk_is_one_line_and_exit_code_3(form: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*TAP, str(MIXED), "--format", form], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 3
+    assert done.stderr == b"redis-tap: reading or writing failed: No space left on device\n"
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
