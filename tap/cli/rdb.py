@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from tap.config import did_you_mean
 from tap.console import formats
-from tap.console.rdb_report import HEADING, key_lines, print_report
+from tap.console.rdb_report import HEADING, key_lines, report
 from tap.errors import ConfigError, RdbError
 from tap.glob import matcher
 from tap.rdb import JsonLines, Key, KeyReader, Parser, Summary, Tape, chunks
@@ -142,7 +142,8 @@ class _Job:
 def _summary(job: _Job) -> Parser:
     summary = Summary(job.largest or 10, job.only)
     parser = job.read(summary)
-    print_report(Console(highlight=False), job.name, parser, summary)
+    console = Console(highlight=False)
+    console.print(report(job.name, parser, summary, console.width))
     return parser
 
 

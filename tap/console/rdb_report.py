@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -147,10 +147,6 @@ def key_line(key: Key) -> str:
     expires = "-" if key.expires_at_ms is None else moment(key.expires_at_ms).replace(" UTC", "Z").replace(" ", "T")
     figures = f"{key.serialized_bytes:>9} {key.elements:>9}"
     return f"{key.db:<3} {key.type:<8} {key.encoding:<11} {figures}  {expires:<23}  {argument(key.key, whole=True)}"
-
-
-def print_report(console: Console, name: str, parser: Parser, summary: Summary) -> None:
-    console.print(report(name, parser, summary, console.width))
 
 
 def key_lines(keys: Iterable[Key]) -> str:

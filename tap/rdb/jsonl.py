@@ -163,7 +163,9 @@ class JsonLines:
         self.name = b""
 
     def close(self) -> None:
-        """Write what is still held. A record that the RDB's end cut off is left out."""
+        """Write what is still held. A record that damage or the RDB's end cut off is left out; of one above a megabyte
+        its beginning has been written, and the last line is then no JSON.
+        """
         self._write_out()
 
     def _write_out(self) -> None:

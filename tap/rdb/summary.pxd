@@ -9,8 +9,6 @@ cdef class Database:
     cdef readonly long long bytes
     cdef readonly long long elements
     cdef readonly long long expiring
-    cdef readonly object first_expiry_ms
-    cdef readonly object last_expiry_ms
     cdef long long first_expiry
     cdef long long last_expiry
     cdef long long counts[288]

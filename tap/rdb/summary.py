@@ -32,8 +32,8 @@ class Database:
         self.bytes = 0
         self.elements = 0
         self.expiring = 0
-        self.first_expiry_ms: int | None = None
-        self.last_expiry_ms: int | None = None
+        self.first_expiry = 0
+        self.last_expiry = 0
         self.modules: dict[str, tuple[int, int, int]] = {}
         self.by_size: list[tuple[int, Key]] = []
         self.by_elements: list[tuple[int, Key]] = []
@@ -43,6 +43,15 @@ class Database:
             self.counts = [0] * 288
             self.sizes = [0] * 288
             self.members = [0] * 288
+
+    @property
+    def first_expiry_ms(self) -> int | None:
+        """The earliest expiry, Unix time; None where no key expires."""
+        return self.first_expiry if self.expiring else None
+
+    @property
+    def last_expiry_ms(self) -> int | None:
+        return self.last_expiry if self.expiring else None
 
     @cython.locals(cell=cython.int)
     def by_encoding(self) -> list[tuple[str, str, int, int, int]]:
@@ -184,10 +193,8 @@ class Summary:
         if self.expiry != NONE:
             if one.expiring == 0 or self.expiry < one.first_expiry:
                 one.first_expiry = self.expiry
-                one.first_expiry_ms = self.expiry
             if one.expiring == 0 or self.expiry > one.last_expiry:
                 one.last_expiry = self.expiry
-                one.last_expiry_ms = self.expiry
             one.expiring += 1
         if self.module is not None:
             name = self.module if self.module in one.modules or len(one.modules) < MAX_AUX else "module"
