@@ -1,6 +1,5 @@
 """What one tap is asked to do: parsed and checked here, at the edge, and only read afterwards."""
 
-import difflib
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -9,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
 
-from tap.errors import ConfigError
+from tap.errors import ConfigError, did_you_mean
+from tap.units import parse_duration
 
 DEFAULT_LINK = "main"
 Ui = Literal["auto", "live", "log", "json", "none"]
@@ -130,14 +130,6 @@ class Config:
                 raise ConfigError(f"two links listen on {listen}; give each its own port")
 
 
-def parse_duration(text: str) -> float:
-    """Seconds from 500ms, 30s, 10m, 2h or a bare number of seconds. Raises ConfigError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)?", text.strip())
-    if match is None:
-        raise ConfigError(f"{text!r} is no duration: write seconds, or a number with us, ms, s, m or h, as 30s")
-    return float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2] or "s"]
-
-
 def _link_name(text: str) -> str:
     name = text.strip()
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
@@ -252,9 +244,3 @@ def _line_of(where: list[str], text: str) -> int | None:
             if pattern.match(line):
                 return number
     return None
-
-
-def did_you_mean(word: str, known: list[str]) -> str:
-    """ " Did you mean ...?" or nothing."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""

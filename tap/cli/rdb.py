@@ -16,10 +16,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from tap.config import did_you_mean
 from tap.console import formats
 from tap.console.rdb_report import HEADING, key_lines, report
-from tap.errors import ConfigError, RdbError
+from tap.errors import ConfigError, RdbError, did_you_mean
 from tap.glob import matcher
 from tap.rdb import JsonLines, Key, KeyReader, Parser, Summary, Tape, chunks
 from tap.rdb.tokens import TYPES

@@ -208,12 +208,10 @@ class StreamScanner:
 
     @cython.locals(number=cython.int)
     def watch(self, names: frozenset[bytes] | None) -> None:
-        """From the next command on, note those with one of these upper-case names. None: every command."""
-        self._heads = []
-        self._match_ends = []
-        self._next_ends = []
-        self._is_match = False
-        self._was_match = False
+        """From the next name on, note the commands with one of these upper-case names. None: every command.
+
+        Commands that have matched before keep that, and their ends are still noted.
+        """
         self._watched = 0
         self._watch_names = names
         if names is None or len(names) > WATCHED or any(len(name) > 16 for name in names):
@@ -538,7 +536,7 @@ class StreamScanner:
             self._ends.append((self._begin, end, self._db, bool(self._in_transaction)))
         if known and (self._key == EXEC or self._key == DISCARD):
             self._in_transaction = False
-        if self._watched:
+        if self._watched or self._is_match or self._was_match:
             self._end_watched(end)
         if end >= self._seek:
             self._reached(end)
@@ -608,7 +606,7 @@ class StreamScanner:
             name = data[head.end() : end].upper()
             if data[end : end + 2] != b"\r\n" or name in _STATEFUL or len(name) > NAME_SIZE:
                 break
-            if self._watched and (self._was_match or self._watch_names is None or name in self._watch_names):
+            if self._was_match or self._watch_names is None or name in self._watch_names:
                 break
             end += 2
             for _ in range(int(head[1]) - 1):
