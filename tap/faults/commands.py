@@ -159,20 +159,17 @@ class CommandFaults:
         if any(work.is_key is not None for work in self._owner.works):
             found, more = hit.finder.keys(command)
             hit.keys += found
-        for work in self._owner.works:
-            when = work.fault.when
-            if when.command is None and when.key is None and not is_for_pings(work):
-                continue
-            if name != (when.command or (b"PING" if when.key is None else name)) or not self._owner.is_on_channel(work):
-                continue
-            if work.is_key is not None and not any(work.is_key(key) for key in hit.keys):
-                if more and len(command) < MAX_HELD:
-                    return False
-                continue
-            first = _first_argument(command, hit.name_end - hit.begin)
-            if isinstance(work.fault.what, Corrupt) and first is None:
+        fitting = [work for work in self._owner.works if _fits(work, name) and self._owner.is_on_channel(work)]
+        if any(work.is_key is not None for work in fitting) and more and len(command) < MAX_HELD:
+            unclear = [work for work in fitting if work.is_key is not None and not any(map(work.is_key, hit.keys))]
+            if unclear:
                 return False
-            if work.matched(self._owner.now):
+        first = _first_argument(command, hit.name_end - hit.begin)
+        if first is None and any(isinstance(work.fault.what, Corrupt) for work in fitting):
+            return False
+        for work in fitting:
+            fits = work.is_key is None or any(map(work.is_key, hit.keys))
+            if fits and work.matched(self._owner.now):
                 self._take(work, hit, name, hit.begin + (first or 0))
                 return True
         return True
@@ -255,6 +252,14 @@ class CommandFaults:
         taken.give_up = give_up
         if later:
             taken.on_next_end = next_ended
+
+
+def _fits(work: Work, name: bytes) -> bool:
+    """Whether a command of this name may be what the fault waits for."""
+    when = work.fault.when
+    if when.command is not None:
+        return name == when.command
+    return when.key is not None or (is_for_pings(work) and name == b"PING")
 
 
 def is_for_pings(work: Work) -> bool:

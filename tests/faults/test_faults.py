@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.faults.flow import Cut
@@ -523,7 +523,6 @@ SPECS = [
 ]
 
 
-@settings(max_examples=300)
 @given(
     specs=st.lists(st.sampled_from(SPECS), min_size=1, max_size=3, unique=True),
     cuts=st.lists(st.integers(1, 3000), max_size=12),
