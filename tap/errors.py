@@ -6,10 +6,12 @@ TapError            anything below; its text is one sentence for a person
     EnvironmentFailure  what was asked is fine, the machine will not have it: a port taken, no server (exit code 3)
 """
 
+import difflib
 import errno
 import os
 import resource
 import socket
+from collections.abc import Iterable
 
 
 class TapError(Exception):
@@ -40,6 +42,12 @@ def words(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """ " Did you mean ...?" or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 class RdbError(TapError):

@@ -18,7 +18,8 @@ MAY_USE = {
     "cli": {"replication", "rdb", "glob", "relay", "console", "servers", "config", "errors", "bus", "tap"},
     "tap": {"relay", "config", "bus"},
     "bus": {"replication"},
-    "config": {"errors"},
+    "config": {"errors", "toml"},
+    "toml": {"errors"},
     "errors": set(),
 }
 IO = {"asyncio", "socket", "time", "os", "threading", "random", "logging", "pathlib", "datetime"}

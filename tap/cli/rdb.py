@@ -16,10 +16,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from tap.config import did_you_mean
 from tap.console import formats
 from tap.console.rdb_report import HEADING, key_lines, report
-from tap.errors import ConfigError, RdbError
+from tap.errors import ConfigError, RdbError, did_you_mean
 from tap.glob import matcher
 from tap.rdb import JsonLines, Key, KeyReader, Parser, Summary, Tape, chunks
 from tap.rdb.tokens import TYPES
@@ -69,7 +68,7 @@ def _filter(dbs: list[int], types: list[str], globs: list[str], limit: int | Non
     """Which keys are wanted; None for all."""
     for name in types:
         if name not in TYPES:
-            raise ConfigError(f"--type {name}: known are {', '.join(TYPES)}.{did_you_mean(name, list(TYPES))}")
+            raise ConfigError(f"--type {name}: known are {', '.join(TYPES)}.{did_you_mean(name, TYPES)}")
     matchers = [matcher(os.fsencode(glob)) for glob in globs]
     if not (dbs or types or matchers or limit):
         return None
