@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -119,10 +122,16 @@ class Server:
                 time.sleep(0.01)
         return False
 
+    @property
+    def exit_code(self) -> int | None:
+        """What the process ended with by itself; None while it runs, and when we have stopped it."""
+        return None if self._process is None else self._process.poll()
+
     def kill(self) -> None:
-        """As a crash would: no last words to anybody."""
+        """As a crash of the machine would: no last words to anybody, and a child that writes an RDB goes, too."""
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
