@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool
 from tap import toml
 from tap.errors import ConfigError
 from tap.toml import parsed
+from tap.units import parse_duration
 
 DEFAULT_LINK = "main"
 Ui = Literal["auto", "live", "log", "json", "none"]
@@ -128,14 +129,6 @@ class Config:
         for listen in listens:
             if listens.count(listen) > 1:
                 raise ConfigError(f"two links listen on {listen}; give each its own port")
-
-
-def parse_duration(text: str) -> float:
-    """Seconds from 500ms, 30s, 10m, 2h or a bare number of seconds. Raises ConfigError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)?", text.strip())
-    if match is None:
-        raise ConfigError(f"{text!r} is no duration: write seconds, or a number with us, ms, s, m or h, as 30s")
-    return float(match[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2] or "s"]
 
 
 def _link_name(text: str) -> str:

@@ -14,12 +14,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tap.config import Address, Config, LinkConfig, Ui, load, parse_duration
+from tap.config import Address, Config, LinkConfig, Ui, load
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
 from tap.errors import ConfigError
 from tap.tap import Tap
+from tap.units import parse_duration
 
 
 def run(

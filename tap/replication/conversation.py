@@ -10,6 +10,7 @@ replica's side, syncCommand and replconfCommand for the master's.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import re
 from collections import deque
@@ -22,8 +23,9 @@ from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
-from tap.replication.requests import Newline, Nonsense, Request, RequestReader, masked
+from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
 from tap.replication.stream import Stream
+from tap.replication.watcher import Watcher
 
 
 class Phase(enum.Enum):
@@ -93,6 +95,8 @@ class Conversation:
         self._every_command = every_command
         self._every_key = every_key
 
+        self.watcher: Watcher | None = None
+        self.forced = ""  # what a fault did so that the next resync is a full one
         self._phase = Phase.CONNECT
         self.role: Role | None = None
         self.from_master = 0  # bytes received in each direction
@@ -106,6 +110,8 @@ class Conversation:
         self._lines = LineReader()
         self._unanswered: deque[Request] = deque()
         self._requests_seen = 0
+        self._reply_begin = 0  # position of the first byte not yet part of a whole reply
+        self.waiting_from: int | None = None  # position in the master's bytes where Phase.WAITING began
         self._unasked = False  # an error is being read that no request had asked for
         self._reading_replica = True
         self._asked: tuple[str | None, int] | None = None  # by the first PSYNC
@@ -121,6 +127,7 @@ class Conversation:
         self.rdb: Payload | None = None
         self._acknowledges = False  # the replica does, or did while there was nothing yet
         self._rdb_start = 0
+        self.rdb_end: int | None = None  # position behind it and its mark
         self._rdb_began = 0.0
         self._rdb_grew = 0.0
         self._rdb_told = False
@@ -169,6 +176,22 @@ class Conversation:
         return self.stream.offset
 
     @property
+    def rdb_start(self) -> int | None:
+        """Position of the RDB's first byte, None until its header has been read."""
+        return None if self.rdb is None else self._rdb_start
+
+    @property
+    def undecided_from_replica(self) -> int:
+        """Position of the first byte that is not part of a whole request yet; of all received, where none are read."""
+        return self._requests.position if self._reading_replica else self.from_replica
+
+    @property
+    def undecided_from_master(self) -> int:
+        """Position of the first byte that is not part of a whole reply yet; of all received, behind the replies."""
+        replies = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)
+        return self._reply_begin if self._phase in replies else self.from_master
+
+    @property
     def rdb_channel(self) -> Conversation | None:
         """The connection that carries the RDB of this main connection's sync."""
         return self._rdb_channel
@@ -203,6 +226,7 @@ class Conversation:
                 else:
                     data = bytes(data)  # lines: a few bytes, or the chunk in which the RDB begins
                     i = self._read_reply(data, i, begin, at)
+                    self._take_given(begin + i, at)
         except LineTooLong as error:
             self._lose(Side.MASTER, begin + error.at, str(error))
         except _Lost as lost:
@@ -215,6 +239,7 @@ class Conversation:
             i, line = self._replies.feed(data, i)
             if line is not None:
                 self._unanswered.popleft()
+                self._replied(head, begin + i)
                 self._answered(head, line)
             return i
         if head is None and not self._unasked:
@@ -225,15 +250,41 @@ class Conversation:
         if line is None:
             return i
         start = begin + i - self._lines.size
+        if not line:
+            while data[i : i + 1] == b"\n":
+                i += 1
+            if self.watcher is not None:
+                self.watcher.newlines(Side.MASTER, start, begin + i)
+            self._reply_begin = begin + i
+        elif line.startswith(b"$") and self.watcher is not None:
+            self.watcher.header(line, self._reply_begin, begin + i)
+            self._reply_begin = begin + i
+        else:
+            self._replied(head, begin + i)
         try:
             self._read_line(head, line, start, begin + i, at)
         except _Lost as lost:
             lost.at = start
             raise
-        if not line:
-            while data[i : i + 1] == b"\n":
-                i += 1
         return i
+
+    def _replied(self, request: Request | None, end: int) -> None:
+        if self.watcher is not None and request is not None:
+            self.watcher.reply(request, self._reply_begin, end)
+        self._reply_begin = end
+
+    def _take_given(self, position: int, at: float) -> None:
+        """Read the replies that a fault gives in the master's place, once those before them have come."""
+        while self._unanswered and self._unanswered[0].given is not None and self._reply_begin == position:
+            head = self._unanswered[0]
+            assert head.given is not None
+            if self.watcher is not None:
+                self.watcher.given(head.given, position)
+            if head.name in (b"PSYNC", b"SYNC"):
+                self._read_line(head, head.given, position, position, at)
+            else:
+                self._unanswered.popleft()
+                self._answered(head, head.given)
 
     def _read_line(self, head: Request | None, line: bytes, start: int, end: int, at: float) -> None:
         """A line that answers PSYNC or SYNC, or comes unasked."""
@@ -241,7 +292,7 @@ class Conversation:
             self._unasked = False
             self._tell(events.Handshake(start=0, end=0, request=(), reply=_text(line)))
         elif not line:
-            self._keepalive(Side.MASTER, start, end)
+            self._keepalive(Side.MASTER, start, start + self._lines.size)
         elif head.name == b"PSYNC" and self._phase is Phase.PSYNC:
             self._psync_answered(head, line, start, end, at)
         else:
@@ -260,6 +311,7 @@ class Conversation:
             self._enter(Phase.HANDSHAKE)
         elif answer == b"+FULLRESYNC" and len(words) == 3 and _is_number(words[2]):
             self._granted_full(_text(words[1]), int(words[2]), start, end, request, line)
+            self.waiting_from = end
             self._enter(Phase.WAITING)
         elif answer == b"+CONTINUE" and self._rdb_channel is not None:
             self._unanswered.popleft()
@@ -275,6 +327,7 @@ class Conversation:
             self._unanswered.popleft()
             self._answered(request, line)
             self._memory.await_channel(_redis_key(_text(words[1])), self)
+            self.waiting_from = end
             self._enter(Phase.STREAM)
             self._begin_stream(end, None)
         elif answer == b"+DUALCHANNELSYNC":
@@ -282,6 +335,7 @@ class Conversation:
             self._answered(request, line)
             self._memory.await_channel(_valkey_key(self.replica), self)
             self._dual_channel = True
+            self.waiting_from = end
             self._enter(Phase.HANDSHAKE)
         else:
             raise _Lost(f"an answer to PSYNC that nobody knows: {_text(line[:80])}")
@@ -295,7 +349,9 @@ class Conversation:
 
     def _full_resync_of(self, main: Conversation, replid: str, offset: int, start: int, end: int) -> None:
         """Tell the full resync that these bytes grant to *main*: this conversation, or the one it is the channel of."""
-        if main._asked is None:
+        if main.forced:
+            reason = Reason(code="forced_by_fault", text=main.forced)
+        elif main._asked is None:
             reason = Reason(code="unknown", text="the request for it was not seen")
         else:
             reason = why_full(self._memory, main.replica, *main._asked, replid, offset)
@@ -366,7 +422,7 @@ class Conversation:
     def _begin_rdb(self, header: bytes, end: int, at: float) -> None:
         """header: what follows the $ of its line."""
         try:
-            self.rdb = Payload(header, self._tell_keys if self._every_key else None)
+            self.rdb = Payload(header, self._tell_keys if self._wants_keys else None)
         except ValueError:
             raise _Lost(f"an RDB header that nobody knows: ${_text(header[:80])}") from None
         self._enter(Phase.RDB)
@@ -453,8 +509,16 @@ class Conversation:
             )
         )
 
+    @property
+    def _wants_keys(self) -> bool:
+        return self._every_key or (self.watcher is not None and self.watcher.wants_keys)
+
     def _tell_keys(self, keys: list[Key]) -> None:
         """Keys of the RDB that have passed."""
+        if self.watcher is not None:
+            self.watcher.keys(keys, self._rdb_start)
+        if not self._every_key:
+            return
         self._tell_rdb_started()
         for key in keys:
             position = self._rdb_start + key.position
@@ -484,6 +548,7 @@ class Conversation:
     def _finish_rdb(self) -> None:
         rdb = self.rdb
         assert rdb is not None
+        self.rdb_end = self._rdb_start + rdb.received
         rdb.close()
         self._tell_rdb_started(at_last=True)
         self._tell_rdb_problem()
@@ -538,6 +603,8 @@ class Conversation:
             db=db,
             every_command=self._every_command,
         )
+        if self.watcher is not None:
+            self.watcher.stream_begins(self.stream)
         return self.stream
 
     # ---- from the replica ----
@@ -548,7 +615,7 @@ class Conversation:
         self.from_replica += len(data)
         if not self._reading_replica:
             return
-        if self.stream is not None and self._requests.position == start:
+        if self.stream is not None and self._requests.position == start and self.watcher is None:
             # What comes all the time from here on, as WAIT makes it by the thousand: one ACK in one piece.
             ack = _ACK.fullmatch(data)
             if ack is not None and len(ack[2]) == int(ack[1]):
@@ -558,8 +625,8 @@ class Conversation:
         self._requests.feed(data)
         try:
             while self._reading_replica and (item := self._requests.next()) is not None:
-                if isinstance(item, Newline):
-                    self._keepalive(Side.REPLICA, item.start, item.end)
+                if isinstance(item, Newlines):
+                    self._newlines(item)
                 elif isinstance(item, Nonsense):
                     self._unreadable(item)
                 else:
@@ -571,6 +638,12 @@ class Conversation:
         except _Lost as lost:
             self._lose(Side.REPLICA, self._requests.position, str(lost))
 
+    def _newlines(self, item: Newlines) -> None:
+        if self.watcher is not None:
+            self.watcher.newlines(Side.REPLICA, item.start, item.end)
+        if not item.again:
+            self._keepalive(Side.REPLICA, item.start, item.start + 1)
+
     def _unreadable(self, item: Nonsense) -> None:
         name = self._requests.name_so_far()
         if name is not None and name not in SET_UP and self._phase in (Phase.CONNECT, Phase.HANDSHAKE):
@@ -580,6 +653,10 @@ class Conversation:
 
     def _requested(self, request: Request, at: float) -> None:
         name = request.name
+        if self.watcher is not None:
+            given = self.watcher.request(request)
+            if given is not None:
+                request = dataclasses.replace(request, given=given)
         if name == b"REPLCONF" and len(request.args) > 2 and request.args[1].upper() in (b"ACK", b"GETACK"):
             self._maybe_acknowledged(request, at)
             return
@@ -603,6 +680,7 @@ class Conversation:
             self._sync_requested(request)
         elif self._phase is Phase.CONNECT:
             self._enter(Phase.HANDSHAKE)
+        self._take_given(self.from_master, at)
 
     def _configured(self, request: Request) -> None:
         self._configured_itself = True
@@ -661,6 +739,7 @@ class Conversation:
 
     def _sync_requested(self, request: Request) -> None:
         self._enter(Phase.WAITING)
+        self.waiting_from = self.from_master
         if self.role is Role.RDB_CHANNEL:
             self.main = self.main or self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port()
             return

@@ -19,12 +19,16 @@ _NO_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """args: the words, the name first. start <= i < end: its bytes, counted from the first of the connection."""
+    """args: the words, the name first. start <= i < end: its bytes, counted from the first of the connection.
+
+    given: the reply that it gets from a fault, in the master's place.
+    """
 
     args: tuple[bytes, ...]
     start: int
     end: int
     inline: bool
+    given: bytes | None = None
 
     @property
     def name(self) -> bytes:
@@ -32,11 +36,12 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Newline:
-    """A bare newline between requests, the first of a row: a keepalive of a replica that is loading."""
+class Newlines:
+    """Bare newlines between requests, keepalives of a replica that is loading. again: others stood before them."""
 
     start: int
     end: int
+    again: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +72,15 @@ class RequestReader:
         self.position += size
         self._after_newline = False
 
-    def next(self) -> Request | Newline | Nonsense | None:
+    def next(self) -> Request | Newlines | Nonsense | None:
         """The next item, None if it is not whole yet. After a Nonsense, do not ask again."""
         buffer = self._buffer
         while buffer:
             start = self.position
             first = buffer[0]
             if first == 0x0A:
-                self._take(_NEWLINES.match(buffer).end())  # type: ignore[union-attr]
-                if not self._after_newline:
-                    self._after_newline = True
-                    return Newline(start, start + 1)
-                continue
+                again, self._after_newline = self._after_newline, True
+                return Newlines(start, self._take(_NEWLINES.match(buffer).end()), again)  # type: ignore[union-attr]
             self._after_newline = False
             found = self._array() if first == 0x2A else self._line()
             if isinstance(found, str):

@@ -38,6 +38,8 @@ NAME_SIZE = cython.declare(cython.int, 48)  # the longest names of real servers 
 MAX_NAMES = cython.declare(cython.int, 1000)
 OTHER = b"(other)"  # names that are longer, or come when MAX_NAMES are known: only nonsense has so many
 
+NEVER = cython.declare(cython.longlong, 2**62)  # a position
+
 SLOTS = cython.declare(cython.int, 64)  # the slot of a name is the upper six bits of its hash
 GOLDEN = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: Fibonacci hashing
 
@@ -46,6 +48,8 @@ SELECT = cython.declare(cython.ulonglong, 0x53454C454354)
 MULTI = cython.declare(cython.ulonglong, 0x4D554C5449)
 EXEC = cython.declare(cython.ulonglong, 0x45584543)
 DISCARD = cython.declare(cython.ulonglong, 0x44495343415244)
+
+WATCHED = cython.declare(cython.int, 16)  # names that are compared in C; with more, every command is a match
 
 SELECTS_KEPT = 256  # how many changes of the db are remembered, see db_at()
 
@@ -93,6 +97,19 @@ class StreamScanner:
     _selects_begin: cython.longlong  # db_at() knows nothing of what was before
     _first_db: cython.longlong
     _ends: Any
+    _watched: cython.int  # names to match; -1: every command
+    _watch_key: cython.ulonglong[16]
+    _watch_key2: cython.ulonglong[16]
+    _watch_length: cython.longlong[16]
+    _watch_names: Any
+    _is_match: cython.bint  # the command that is passing
+    _was_match: cython.bint  # the one before it
+    _heads: Any
+    _match_ends: Any
+    _next_ends: Any
+    _seek: cython.longlong  # the least of _seeks; a position that is never reached while there is none
+    _seeks: Any
+    _landed: Any
     _broken: str
     _broken_at: cython.longlong
 
@@ -121,6 +138,16 @@ class StreamScanner:
         self._selects_begin = 0
         self._first_db = self._db
         self._ends = [] if keep_ends else None
+        self._watched = 0
+        self._watch_names = frozenset()
+        self._is_match = False
+        self._was_match = False
+        self._heads = []
+        self._match_ends = []
+        self._next_ends = []
+        self._seek = NEVER
+        self._seeks = []
+        self._landed = []
         self._broken = ""
         self._broken_at = -1
         if cython.compiled:
@@ -176,6 +203,92 @@ class StreamScanner:
         taken: list[tuple[int, int, int, bool]] = self._ends
         self._ends = []
         return taken
+
+    # ---- for faults: which commands match, and where they are ----
+
+    @cython.locals(number=cython.int)
+    def watch(self, names: frozenset[bytes] | None) -> None:
+        """From the next name on, note the commands with one of these upper-case names. None: every command.
+
+        Commands that have matched before keep that, and their ends are still noted.
+        """
+        self._watched = 0
+        self._watch_names = names
+        if names is None or len(names) > WATCHED or any(len(name) > 16 for name in names):
+            self._watch_names = None
+            self._watched = -1
+        elif cython.compiled:
+            for number, name in enumerate(names):
+                self._watch_key[number] = int.from_bytes(name[:8], "big")
+                self._watch_key2[number] = int.from_bytes(name[8:], "big")
+                self._watch_length[number] = len(name)
+            self._watched = len(names)
+        else:
+            self._watched = len(names)
+
+    def take_matches(self) -> tuple[list[tuple[int, int]], list[int], list[int]]:
+        """What is known since the last call of the commands that watch() asked for, each in their order.
+
+        (first byte, end of the name), then the command's end, then the end of the command after it.
+        """
+        taken = self._heads, self._match_ends, self._next_ends
+        self._heads, self._match_ends, self._next_ends = [], [], []
+        return taken
+
+    @property
+    def undecided(self) -> int | None:
+        """The first byte of the command whose name is not whole yet, while watch() is on."""
+        if not self._watched or self._state == BROKEN or self._state == BOUNDARY or self._state == BOUNDARY_LF:
+            return None
+        return self._begin if self._argument == 0 or self._state < DOLLAR else None
+
+    def seek(self, position: int, outside: bool) -> None:
+        """Note the first command's end at or behind position. outside: one that is not between MULTI and EXEC."""
+        self._seeks.append((position, outside))
+        self._seek = min(self._seek, position)
+
+    def take_landed(self) -> dict[tuple[int, bool], int]:
+        """What seek() asked for and has been reached since the last call: the command's end."""
+        landed: dict[tuple[int, bool], int] = dict(self._landed)
+        self._landed = []
+        return landed
+
+    def _reached(self, end: int) -> None:
+        left = []
+        for position, outside in self._seeks:
+            if position <= end and not (outside and self._in_transaction):
+                self._landed.append(((position, outside), end))
+            else:
+                left.append((position, outside))
+        self._seeks = left
+        self._seek = min((position for position, _ in left), default=NEVER)
+
+    @cython.cfunc
+    @cython.locals(number=cython.int)
+    def _end_name(self, end: cython.longlong) -> None:
+        """The name of the command that is passing is whole, while some are watched for."""
+        self._is_match = self._watched < 0
+        if cython.compiled:
+            for number in range(self._watched):
+                if (
+                    self._watch_key[number] == self._key
+                    and self._watch_key2[number] == self._key2
+                    and self._watch_length[number] == self._name_length
+                ):
+                    self._is_match = True
+        elif self._watched > 0:
+            self._is_match = bytes(self._name[: self._name_length]) in self._watch_names
+        if self._is_match:
+            self._heads.append((self._begin, end))
+
+    @cython.cfunc
+    def _end_watched(self, end: cython.longlong) -> None:
+        if self._was_match:
+            self._next_ends.append(end)
+        self._was_match = self._is_match
+        if self._is_match:
+            self._match_ends.append(end)
+        self._is_match = False
 
     def db_at(self, position: int) -> int | None:
         """The database in force after the first *position* bytes; None if unknown or no longer remembered."""
@@ -287,6 +400,8 @@ class StreamScanner:
                         key = key << 8 | c
                     self._key = key
                     i += 10 + take
+                    if self._watched:
+                        self._end_name(base + i)
                     if self._args_left == 0:
                         self._end_command(base + i)
                     else:
@@ -331,6 +446,8 @@ class StreamScanner:
             elif state == BODY_LF:
                 if c != 10:
                     return self._break(base + i, f"byte 0x{c:02x} where an argument's LF was expected")
+                if self._watched and self._argument == 0:
+                    self._end_name(base + i + 1)
                 self._argument += 1
                 self._args_left -= 1
                 if self._args_left:
@@ -419,6 +536,10 @@ class StreamScanner:
             self._ends.append((self._begin, end, self._db, bool(self._in_transaction)))
         if known and (self._key == EXEC or self._key == DISCARD):
             self._in_transaction = False
+        if self._watched or self._is_match or self._was_match:
+            self._end_watched(end)
+        if end >= self._seek:
+            self._reached(end)
 
     # Compiled, commands are counted in a small hash table of their names' first sixteen bytes, without touching a
     # Python object; names that are longer, or find the table full, go to the dictionary one by one.
@@ -485,6 +606,8 @@ class StreamScanner:
             name = data[head.end() : end].upper()
             if data[end : end + 2] != b"\r\n" or name in _STATEFUL or len(name) > NAME_SIZE:
                 break
+            if self._was_match or self._watch_names is None or name in self._watch_names:
+                break
             end += 2
             for _ in range(int(head[1]) - 1):
                 argument = _ARGUMENT.match(data, end)
@@ -496,6 +619,8 @@ class StreamScanner:
                     break
                 end += 2
             else:
+                if base + end >= self._seek:
+                    break
                 self._add(name, 1, end - begin)
                 self._commands += 1
                 self._command_bytes += end - begin

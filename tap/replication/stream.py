@@ -62,6 +62,11 @@ class Stream:
             memory.history(replid).add(Track(base, self._scanner))
 
     @property
+    def scanner(self) -> StreamScanner:
+        scanner: StreamScanner = self._scanner
+        return scanner
+
+    @property
     def offset(self) -> int | None:
         """Replication offset of the last byte received."""
         return None if self.base is None else self.base + self.received

@@ -13,7 +13,7 @@ from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full
 from tap.replication.replies import ReplyReader
-from tap.replication.requests import Newline, Nonsense, Request, RequestReader, masked
+from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
 
 A, B = "a" * 40, "b" * 40
 
@@ -21,12 +21,17 @@ A, B = "a" * 40, "b" * 40
 # ---- requests ----
 
 
-def read(data: bytes, size: int = 0) -> list[Request | Newline | Nonsense]:
+def read(data: bytes, size: int = 0) -> list[Request | Newlines | Nonsense]:
     reader = RequestReader()
-    found: list[Request | Newline | Nonsense] = []
+    found: list[Request | Newlines | Nonsense] = []
     for begin in range(0, len(data), size or max(1, len(data))):
         reader.feed(data[begin : begin + (size or len(data))])
         while (item := reader.next()) is not None:
+            if isinstance(item, Newlines) and found and isinstance(found[-1], Newlines):
+                first = found.pop()  # one row, cut in two
+                assert item.again
+                assert isinstance(first, Newlines)
+                item = Newlines(first.start, item.end, first.again)
             found.append(item)
             if isinstance(item, Nonsense):
                 return found
@@ -37,7 +42,7 @@ def test_arrays_inline_lines_and_newlines_are_read() -> None:
     assert read(b"*2\r\n$4\r\nPING\r\n$1\r\nx\r\nSYNC\r\n\nPING a  b\n") == [
         Request((b"PING", b"x"), 0, 21, inline=False),
         Request((b"SYNC",), 21, 27, inline=True),
-        Newline(27, 28),
+        Newlines(27, 28, again=False),
         Request((b"PING", b"a", b"b"), 28, 38, inline=True),
     ]
 

@@ -1,0 +1,85 @@
+"""A fault is what + when + scope: the same object from the command line, a scenario, the API and Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tap.faults.values import At, channel, duration, edge, param, phase, positive, probability, raw, side, times, word
+from tap.faults.what import Answer, Corrupt, Delay, Drop, Rewrite, Slice, Stall, Throttle, Truncate, What
+from tap.replication.events import Channel, Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    """What has to come for a fault to fire. Nothing: at once, on every link, as it is or as it comes."""
+
+    at: At | None = param(At.parse, "PLACE", "a place on the connection, see below")
+    command: bytes | None = param(word, "NAME", "a command of the stream")
+    key: bytes | None = param(raw, "GLOB", "a command of the stream with a key like this, as KEYS takes it")
+    request: bytes | None = param(word, "NAME", "a request of the replica")
+    reply: bytes | None = param(word, "NAME", "the master's reply to this request")
+    nth: int = param(positive, "N", "the Nth match on a connection, and every Nth from then on", default=1)
+    edge: str = param(
+        edge,
+        "start|inside|end",
+        "where in what matches; for offset and stream: byte, or the next end of a command or of a transaction",
+        default="",
+    )
+    during: str | None = param(phase, "PHASE", "only so long as the link is in this phase")
+    after: float = param(duration, "TIME", "not before this time has passed", default=0.0)
+    every: float | None = param(duration, "TIME", "again and again, so often")
+    probability: float | None = param(probability, "0..1", "with this chance, each time; drawn from the seed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Where a fault counts, how often, how long."""
+
+    side: Side | None = param(
+        side,
+        "master|replica|both",
+        "bytes of this direction; both, or where the trigger is",
+        name="from",
+    )
+    link: str | None = param(str, "NAME", "only this link; all of them if not given")
+    channel: Channel | None = param(channel, "main|rdb", "one connection of a two-connection sync")
+    times: int | None = param(times, "N|all", "how often it fires, in all")
+    lasting: float | None = param(duration, "TIME", "how long it goes on", name="for")
+    name: str = param(str, "NAME", "what events call it", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """spec: as one would write it."""
+
+    what: What
+    when: When
+    scope: Scope
+    spec: str
+
+    @property
+    def kind(self) -> str:
+        return self.what.kind
+
+    @property
+    def destructive(self) -> str:
+        """What it does to a server, "" if servers survive it (Redis 7.0 rdb.c, rdbReportError)."""
+        at = self.when.at
+        in_rdb = at is not None and at.place in ("rdb", "waiting")
+        matches = self.when.command or self.when.key or self.when.request or self.when.reply
+        if isinstance(self.what, Corrupt) and not matches and (at is None or at.place not in ("stream", "offset")):
+            return "a replica that loads a damaged RDB exits"
+        if isinstance(self.what, Truncate) and in_rdb:
+            return "a replica that loads half an RDB exits"
+        if isinstance(self.what, Drop) and isinstance(self.what.target, int) and (in_rdb or at is None):
+            return "a replica that loads a damaged RDB exits"
+        if isinstance(self.what, Answer) and (self.what.line or b"").upper().startswith(b"+CONTINUE"):
+            return "a replica that asked for a full resync and is told +CONTINUE crashes"
+        if isinstance(self.what, Rewrite) and self.what.psync not in (None, "? -1"):
+            return "a replica that asked for a full resync and is told +CONTINUE crashes"
+        return ""
+
+    @property
+    def spans(self) -> bool:
+        """Whether it goes on for a while, and is not over when it has fired."""
+        return isinstance(self.what, Stall | Delay | Throttle | Slice)

@@ -1,0 +1,131 @@
+"""The bytes of one direction on their way through the faults that act at a byte: swallow, insert, flip, or stop there.
+
+Bytes are decided in order. `out` is the position of the first one that is not; what has been received beyond it waits
+here, until whoever reads along knows what it belongs to.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+
+from tap.faults.flow import Flow
+
+OPEN = 2**63  # the position of an end that is not known yet
+
+
+class Lane:
+    """Positions count the bytes of the direction from the first of the connection."""
+
+    def __init__(self, out: int) -> None:
+        self.flow = Flow()
+        self.out = out
+        self._pending = b""
+        self._marks: list[tuple[int, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._now = 0.0
+        self._skips = 0  # faults that swallow what passes
+        self._copies: list[bytearray] = []
+        self._masks: list[int] = []
+        self._stopped = False
+
+    # ---- bytes ----
+
+    def feed(self, data: memoryview, decided: int, now: float) -> None:
+        """Take the next bytes; those before position *decided* can go."""
+        if not self._pending and not self._marks and not self._is_editing and decided >= self.out + len(data):
+            self.out += len(data)
+            self.flow.put(data, now)
+            return
+        self._now = now
+        whole = memoryview(self._pending + bytes(data)) if self._pending else data
+        begin = self.out
+        end = min(begin + len(whole), max(begin, decided))
+        self._go_to(whole, begin, end)
+        self._pending = bytes(whole[end - begin :]) if not self._stopped else b""
+
+    def peek(self, data: memoryview) -> memoryview:
+        """What is not decided yet, with the bytes that feed() will take next."""
+        return memoryview(self._pending + bytes(data)) if self._pending else data
+
+    def _go_to(self, whole: memoryview, begin: int, end: int) -> None:
+        """Decide the bytes up to position *end*; whole[0] is byte number *begin*."""
+        while not self._stopped:
+            if self._marks and self._marks[0][0] <= end:
+                position, _, act = heapq.heappop(self._marks)
+                self._emit(whole[self.out - begin : max(self.out, position) - begin])
+                act()
+            else:
+                self._emit(whole[self.out - begin : end - begin])
+                return
+
+    def _emit(self, piece: memoryview) -> None:
+        if not len(piece):
+            return
+        self.out += len(piece)
+        for copy in self._copies:
+            copy += piece
+        if self._skips:
+            return
+        if self._masks:
+            mask = 0
+            for one in self._masks:
+                mask ^= one
+            piece = memoryview(bytes(byte ^ mask for byte in piece))
+        self.flow.put(piece, self._now)
+
+    @property
+    def _is_editing(self) -> bool:
+        return bool(self._skips or self._copies or self._masks or self._stopped)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is held, and nothing is still to be done to bytes that come."""
+        return not self._pending and not self._marks and not self._is_editing and self.flow.is_plain
+
+    # ---- what is done to them ----
+
+    def mark(self, position: int, act: Callable[[], None]) -> None:
+        """Once all bytes before *position* are decided, act; what has been marked earlier for it acts earlier.
+
+        A position that has passed already acts with the next bytes.
+        """
+        heapq.heappush(self._marks, (position, next(self._numbers), act))
+
+    def reach(self, now: float) -> None:
+        """Act on the marks whose bytes have all passed: to be called when some were set without bytes coming."""
+        self._now = now
+        self._go_to(memoryview(b""), self.out, self.out)
+
+    def insert(self, data: bytes) -> None:
+        """Send this between the bytes."""
+        self.flow.put(data, self._now)
+
+    def skip(self, on: bool) -> None:
+        """Swallow what passes from here on, or end that."""
+        self._skips += 1 if on else -1
+
+    def copy(self, into: bytearray) -> None:
+        """Collect what passes from here on, swallowed or not."""
+        self._copies.append(into)
+
+    def end_copy(self, into: bytearray) -> None:
+        self._copies = [copy for copy in self._copies if copy is not into]
+
+    def flip(self, mask: int, on: bool) -> None:
+        """Flip these bits in every byte that passes from here on, or end that."""
+        if on:
+            self._masks.append(mask)
+        else:
+            self._masks.remove(mask)
+
+    def stop(self) -> None:
+        """Nothing more passes."""
+        self._stopped = True
+
+    def release(self, now: float) -> None:
+        """Let go of what is held: nobody is left to decide on it."""
+        self._now = now
+        pending, self._pending = self._pending, b""
+        self._go_to(memoryview(pending), self.out, self.out + len(pending))

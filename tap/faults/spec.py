@@ -1,0 +1,161 @@
+"""Faults as people write them: `KIND [VALUE] NAME=VALUE ...`, as in `cut at=rdb:50% mode=reset`."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import Any
+
+from tap.errors import ConfigError, did_you_mean
+from tap.faults.fault import Fault, Scope, When
+from tap.faults.values import REQUESTS
+from tap.faults.what import (
+    KINDS,
+    Answer,
+    Corrupt,
+    Delay,
+    Drop,
+    Duplicate,
+    Refuse,
+    Reorder,
+    Rewrite,
+    Throttle,
+    Truncate,
+    What,
+)
+
+
+def parameters(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+    """The fields of a class by the names that people write."""
+    return {field.metadata["name"] or field.name: field for field in dataclasses.fields(kind)}
+
+
+def parse(spec: str, **more: object) -> Fault:
+    """Read `KIND [VALUE] NAME=VALUE ...`; *more* are further parameters (after_, for_, from_: as Python can write them).
+
+    Raises ConfigError with the word that was not understood, and what is allowed in its place.
+    """
+    try:
+        words = shlex.split(spec)
+    except ValueError:
+        raise ConfigError(f"fault {spec!r}: a quote that does not end") from None
+    for name, value in more.items():
+        words.append(f"{name.rstrip('_').replace('_', '-')}={value}")
+    try:
+        return _parsed(words)
+    except ConfigError as error:
+        raise ConfigError(f"fault {spec!r}: {error}") from None
+
+
+def _parsed(words: list[str]) -> Fault:
+    if not words:
+        raise ConfigError(f"nothing is written; known faults: {', '.join(KINDS)}")
+    kind = KINDS.get(words[0])
+    if kind is None:
+        raise ConfigError(f"unknown fault {words[0]!r}; known: {', '.join(KINDS)}.{did_you_mean(words[0], KINDS)}")
+    own = parameters(kind)
+    tables: dict[type[Any], dict[str, Any]] = {kind: {}, When: {}, Scope: {}}
+    known: dict[str, tuple[dataclasses.Field[Any], type[Any]]] = {name: (field, kind) for name, field in own.items()}
+    for name, field in parameters(When).items():
+        if name in kind.takes or name in ("after", "probability"):
+            known[name] = field, When
+    known |= {name: (field, Scope) for name, field in parameters(Scope).items()}
+    if kind is Refuse:
+        for name in ("from", "channel"):
+            del known[name]
+    free = [name for name, field in own.items() if field.metadata["positional"]]
+    for text in words[1:]:
+        name, equals, value = text.partition("=")
+        if not equals or (free and name not in known and " " in name):
+            if not free:
+                raise ConfigError(f"{text!r}: parameters are written name=value; {kind.kind} takes {', '.join(known)}")
+            name, value = free[0], text
+        if name not in known:
+            raise ConfigError(
+                f"unknown parameter {name!r} of {kind.kind}; allowed: {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+        field, table = known[name]
+        if field.name in tables[table]:
+            raise ConfigError(f"{name} is given twice")
+        if name in free:
+            free.remove(name)
+        try:
+            tables[table][field.name] = field.metadata["parse"](value)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from None
+    return _checked(kind(**tables[kind]), tables[When], tables[Scope], shlex.join(words))
+
+
+def _checked(what: What, when: dict[str, Any], scope: dict[str, Any], spec: str) -> Fault:
+    """Put it together; what cannot be meant is refused."""
+    at = when.get("at")
+    if at is not None and at.place in REQUESTS and "request" not in when:
+        when["request"] = REQUESTS[at.place]
+        when["at"] = None
+    elif at is not None and at.place == "transaction":
+        when["command"] = b"MULTI"
+        when["at"] = None
+    if "times" not in scope:
+        scope["times"] = 1 if what.once and "every" not in when else None
+    fault = Fault(what, When(**when), Scope(**scope), spec)
+    matchers = [name for name in ("command", "request", "reply") if when.get(name) is not None]
+    if when.get("key") is not None and "command" not in matchers:
+        matchers.append("key")
+    if len(matchers) + (fault.when.at is not None) > 1:
+        given = [*matchers, *(["at"] if fault.when.at else [])]
+        raise ConfigError(f"{' and '.join(given)}: one trigger at a time")
+    edge = fault.when.edge
+    if edge and fault.when.at is None and edge not in ("start", "inside", "end"):
+        raise ConfigError(f"edge={edge} goes with at=offset or at=stream; a match has start, inside and end")
+    if (
+        edge
+        and fault.when.at is not None
+        and (edge not in ("byte", "command", "transaction") or fault.when.at.place not in ("offset", "stream"))
+    ):
+        raise ConfigError("edge with at= is byte, command or transaction, and at is an offset or a place in the stream")
+    if fault.when.nth > 1 and not matchers and not isinstance(what, Rewrite):
+        raise ConfigError("nth counts matches: it goes with command, key, request or reply")
+    if fault.when.every is not None and (matchers or fault.when.at is not None):
+        raise ConfigError("every is a trigger of its own: it does not go with at, command, key, request or reply")
+    missing = _missing(fault, matchers)
+    if missing:
+        raise ConfigError(missing)
+    return fault
+
+
+def _missing(fault: Fault, matchers: list[str]) -> str:
+    """What the fault cannot do without, "" if nothing."""
+    what, at = fault.what, fault.when.at
+    if isinstance(what, Delay) and what.latency is None:
+        return f"how long? write for example {what.example!r}"
+    if isinstance(what, Throttle) and what.rate is None:
+        return f"to how much? write for example {what.example!r}"
+    if isinstance(what, Drop):
+        if (what.target == "") != bool(matchers):
+            return f"drop what? acks, pings, keepalives, a size, or a match, as {what.example!r}"
+        if isinstance(what.target, str) and what.target and at is not None:
+            return f"{what.target} are dropped wherever they are, not at a place"
+    if isinstance(what, Duplicate | Reorder) and not matchers:
+        return f"which command? write for example {what.example!r}"
+    if isinstance(what, Corrupt) and not matchers and at is None and fault.when.every is None and not fault.when.after:
+        return f"where? give at=, command=, request=, reply=, after= or every=, as {what.example!r}"
+    if isinstance(what, Truncate) and (what.size is None) == (at is None):
+        return f"where? as {what.example!r} an RDB, or as 'truncate 1mb' a connection after so many bytes"
+    if isinstance(what, Truncate) and at is not None and at.place != "rdb":
+        return f"only an RDB can end early, as {what.example!r}; to close the link elsewhere, take cut"
+    if isinstance(what, Answer):
+        if what.line is None or not what.line or what.line.strip() != what.line:
+            return f"answer with what? write for example {what.example!r}"
+        if not matchers:
+            return "to which request? give request=, as request=PSYNC, or reply= to replace the master's own reply"
+    if isinstance(what, Rewrite):
+        given = [name for name, field in parameters(Rewrite).items() if getattr(what, field.name) is not None]
+        if len(given) != 1:
+            return f"one thing at a time; write for example {what.example!r}"
+        if what.capa is not None and (what.capa[:1] not in ("+", "-") or not what.capa[1:].replace("-", "").isalnum()):
+            return f"capa: {what.capa!r}; allowed: - or + and a name, as -psync2"
+        if what.psync is not None and len(what.psync.split()) != 2:
+            return f"psync: {what.psync!r}; allowed: a replication ID and an offset, as '? -1'"
+    if isinstance(what, Refuse) and what.mode == "refuse" and (fault.when.probability or fault.scope.times):
+        return "refuse mode=refuse never sees a connection to count: probability and times need mode=close or blackhole"
+    return ""

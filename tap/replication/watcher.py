@@ -1,0 +1,45 @@
+"""Whoever wants to know, before a chunk is passed on, exactly where in it something is: faults.
+
+Events tell what was said, to people, sometimes later. A watcher is told where the frames are, at once, and may reply to a
+request in the master's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tap.rdb.keys import Key
+from tap.replication.events import Side
+from tap.replication.requests import Request
+from tap.replication.stream import Stream
+
+
+class Watcher(Protocol):
+    """Positions count the bytes of a direction from the first of the connection."""
+
+    def request(self, request: Request) -> bytes | None:
+        """A whole request. Returns the line, without its end, that the replica gets instead of the master's reply; the
+        request is then not passed on.
+        """
+
+    def given(self, line: bytes, position: int) -> None:
+        """The line that request() returned belongs before byte *position* of what the master sends."""
+
+    def reply(self, request: Request, start: int, end: int) -> None:
+        """A whole reply, or the line that grants or refuses a resync."""
+
+    def header(self, line: bytes, start: int, end: int) -> None:
+        """The line `$<length>` or `$EOF:<mark>` that announces the RDB."""
+
+    def newlines(self, side: Side, start: int, end: int) -> None:
+        """A row of bare newlines, before the stream."""
+
+    def keys(self, keys: Sequence[Key], rdb_start: int) -> None:
+        """Keys of the RDB have passed, if wants_keys was true when it began."""
+
+    @property
+    def wants_keys(self) -> bool: ...
+
+    def stream_begins(self, stream: Stream) -> None:
+        """Before its first byte is read."""
