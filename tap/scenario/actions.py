@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from tap.units import parse_duration, parse_size
 from tap.errors import ConfigError, did_you_mean
+from tap.units import parse_duration, parse_size
 
 BOTH = ("master", "replica")
 

@@ -1,4 +1,4 @@
-"""Are two data sets equal? By digest where that may be asked for, else key by key; which keys differ is told in both cases."""
+"""Are two data sets equal? By digest where that may be asked for, else key by key; keys that differ are named."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def _batches(client: Redis) -> AsyncIterator[list[bytes]]:
     while True:
         cursor, keys = await client.scan(cursor, count=BATCH)
         if keys:
-            yield keys
+            yield [key for key in keys if isinstance(key, bytes)]  # all of them: this client decodes nothing
         if cursor == 0:
             return
 

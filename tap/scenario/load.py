@@ -32,12 +32,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 
 from tap import faults, toml
 from tap.bus import Told
-from tap.units import parse_duration, parse_size
 from tap.errors import ConfigError, did_you_mean
 from tap.replication.events import Event, WireEvent
 from tap.scenario.actions import Action
 from tap.scenario.versions import Servers
 from tap.toml import parsed
+from tap.units import parse_duration, parse_size
 
 LIBRARY = Path(__file__).parent / "library"
 TABLE = 'workload = { rate = 500 } or [expect] with resync = "partial"'  # an example, for mistakes
@@ -233,7 +233,7 @@ class Expect(_Expectations):
 
 
 class Scenario(_Table):
-    """One experiment. why: what healthy servers do, and why. servers: where it makes sense; everywhere if none is named."""
+    """One experiment. why: what healthy servers do, and why. servers: where it makes sense; none named: everywhere."""
 
     name: str = ""
     title: str
@@ -268,7 +268,7 @@ def load(path: Path) -> Scenario:
     for number, step in enumerate(scenario.steps, 1):
         if step.remove is not None and step.remove not in armed:
             raise ConfigError(
-                f"{path}: step {number}: no fault is named {step.remove!r}; named are: {', '.join(sorted(armed)) or 'none'}."
+                f"{path}: step {number}: no fault is named {step.remove!r}; named: {', '.join(sorted(armed)) or 'none'}."
                 f"{did_you_mean(step.remove, armed)}"
             )
     in_library = path.parent == LIBRARY

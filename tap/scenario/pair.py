@@ -182,7 +182,7 @@ async def started(server: Server) -> None:
 
 
 def parse_url(name: str, url: str) -> Node:
-    """A node from redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or HOST:PORT. Raises ConfigError, which never shows the URL."""
+    """A node from redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or HOST:PORT. Raises ConfigError, without the URL."""
     form = "redis://[USER:PASSWORD@]HOST:PORT[/DB]"
     if "://" not in url:
         url = f"redis://{url}"
@@ -253,8 +253,8 @@ async def options_set(node: Node, options: dict[str, str]) -> AsyncIterator[None
                 await node.client().config_set(option, value)
             except ResponseError as error:
                 raise ConfigError(
-                    f"{option} {value} cannot be set on the running {node.name}: {error}; leave --master and --replica out "
-                    "to run it on servers of our own"
+                    f"{option} {value} cannot be set on the running {node.name}: {error}; leave --master and --replica "
+                    "out to run it on servers of our own"
                 ) from None
             before |= {_text(key): _text(old) for key, old in found.items()}
         yield
@@ -265,8 +265,8 @@ async def options_set(node: Node, options: dict[str, str]) -> AsyncIterator[None
                     await node.client().config_set(option, value)
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _text(value: str | bytes | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""
 
 
 async def _introduced(node: Node) -> Info:

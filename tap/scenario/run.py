@@ -1,7 +1,7 @@
 """One scenario, carried out on one pair with a tap between: steps, then evidence, then verdicts.
 
-Nothing here waits for an amount of time that is hoped to be enough: each wait is for an event or a condition, with a limit
-that only a failure reaches. What has to be seen not to happen is observed for SETTLED seconds.
+Nothing here waits for an amount of time that is hoped to be enough: each wait is for an event or a condition, with a
+limit that only a failure reaches. What has to be seen not to happen is observed for SETTLED seconds.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tap.scenario.result import FaultSeen, Result, Resync, StepTaken
 from tap.scenario.workload import PREFIX, Workload
 from tap.tap import Tap
 
+LOOPBACK = Address("127.0.0.1", 0)
 POLL = 0.03  # seconds between two questions to a server, which has no event to tell
 SETTLED = 2.5  # seconds, more than two ACKs: what has not moved for so long no longer moves
 COMPARE_EVERY = 1.0
@@ -38,11 +39,11 @@ BACK = "back"  # the link by which the old master follows the promoted replica
 LIVELY = frozenset({"ack", "commands", "rdb_progress"})  # events that come all the time
 
 
-async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address = Address("127.0.0.1", 0)) -> Result:
+async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address = LOOPBACK) -> Result:
     """Run it, and judge. listen: where the tap takes the replica; its host must be reachable from there.
 
-    The seed decides every draw of faults and workload. Raises ConfigError for what this pair cannot do, EnvironmentFailure
-    when a port cannot be had, redis-py's errors and OSError when a server fails before the first step.
+    The seed decides every draw of faults and workload. Raises ConfigError for what this pair cannot do,
+    EnvironmentFailure when a port cannot be had, redis-py's errors and OSError when a server fails before the first step.
     """
     config = Config(
         links=(
@@ -89,9 +90,7 @@ class _Sample:
 
 
 class _Run:
-    def __init__(
-        self, scenario: Scenario, pair: Pair, seed: int, tap: Tap, journal: Journal, workload: Workload
-    ) -> None:
+    def __init__(self, scenario: Scenario, pair: Pair, seed: int, tap: Tap, journal: Journal, workload: Workload) -> None:
         self._scenario = scenario
         self._pair = pair
         self._seed = seed
@@ -602,6 +601,7 @@ def check(scenario: Scenario, pair: Pair) -> None:
     for step in scenario.steps:
         action = step.do
         if action is not None and (
-            action.verb in ("kill", "restart", "promote", "demote") or (action.verb == "start" and action.target != "workload")
+            action.verb in ("kill", "restart", "promote", "demote")
+            or (action.verb == "start" and action.target != "workload")
         ):
             raise ConfigError(f"{scenario.name}: {action.text!r} is done to servers of our own only; leave --master out")

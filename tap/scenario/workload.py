@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError, ResponseError
 
-from tap.scenario.pair import Node
+from tap.scenario.pair import ANSWER_SECONDS, Node
 
 PREFIX = "redis-tap:"
 BATCH_SECONDS = 0.02
@@ -59,7 +59,7 @@ class Workload:
         self._with_ledger = ledger
         self._burst = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._news = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     # ---- at a rate ----
 
@@ -69,6 +69,7 @@ class Workload:
 
     def start(self) -> None:
         if not self._tasks:
+            self._stopping.clear()
             jobs = [self._forever(self._batch, BATCH_SECONDS)]
             if self._with_ledger:
                 jobs.append(self._forever(self._note, LEDGER_SECONDS))
@@ -77,23 +78,28 @@ class Workload:
     async def stop(self) -> None:
         """Returns when nothing more is on its way to the master."""
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        if not tasks:
+            return
+        # Not cancelled: that could leave a command in the master's socket, to be executed later.
+        self._stopping.set()
+        try:
+            await asyncio.wait(tasks, timeout=ANSWER_SECONDS)
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _forever(self, job: Callable[[], Awaitable[None]], period: float) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
-        while True:
+        while not self._stopping.is_set():
             try:
                 await job()
             except (RedisError, OSError):
                 self.unreachable += 1
-                await asyncio.sleep(MOMENT)
-            due = max(due + period, loop.time() - period)  # what could not be kept up with is not caught up
-            await asyncio.sleep(due - loop.time())
+                due += MOMENT
+            due = max(due + period, loop.time())  # what could not be kept up with is not caught up
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), due - loop.time())
 
     async def _batch(self) -> None:
         wanted = self._rate * BATCH_SECONDS

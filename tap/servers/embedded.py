@@ -66,7 +66,7 @@ class Server:
         """options: as on a server's command line, in pairs: "repl-backlog-size", "1mb"."""
         self.program = program
         self.name = name
-        self.version = _version_of(program)
+        self.version = version_of(program)
         self.options = options
         if not self.version.startswith("Redis 6"):
             self.options += ("enable-debug-command", "yes")  # older ones always have DEBUG
@@ -160,7 +160,8 @@ class Server:
         self.close()
 
 
-def _version_of(program: Path) -> str:
+def version_of(program: Path) -> str:
+    """As the program says it, "Redis 7.0.15". Raises EnvironmentFailure if it does not run."""
     try:
         said = subprocess.run(
             [program, "--version"], capture_output=True, text=True, check=True, start_new_session=True
