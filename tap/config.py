@@ -1,5 +1,6 @@
 """What one tap is asked to do: parsed and checked here, at the edge, and only read afterwards."""
 
+import random
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,9 @@ class Config:
 
     duration: seconds until it ends by itself, None for never. every_command: tell commands one by one, too.
     every_key: tell the keys of an RDB one by one. connect_timeout: seconds a master has to accept a connection.
-    drain_timeout: seconds that bytes for one peer may wait after the other has gone.
+    drain_timeout: seconds that bytes for one peer may wait after the other has gone. faults: armed from the start, as
+    tap.faults.parse() takes them. seed: decides every random choice of theirs. destructive: those that end a server
+    process are allowed. read_only: no fault is, ever.
     """
 
     links: tuple[LinkConfig, ...]
@@ -107,6 +110,10 @@ class Config:
     every_key: bool = False
     connect_timeout: float = 10.0
     drain_timeout: float = 60.0
+    faults: tuple[str, ...] = ()
+    seed: int = field(default_factory=lambda: random.randrange(2**32))  # noqa: S311
+    destructive: bool = False
+    read_only: bool = False
 
     def __post_init__(self) -> None:
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
@@ -169,6 +176,10 @@ class _File(BaseModel):
     duration: Annotated[float, parsed(parse_duration)] | None = None
     commands: StrictBool = False
     rdb_keys: StrictBool = False
+    faults: tuple[str, ...] = ()
+    seed: int | None = None
+    destructive: StrictBool = False
+    read_only: StrictBool = False
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
     links: dict[Annotated[str, parsed(_link_name)], _LinkTable]
@@ -178,15 +189,9 @@ def load(path: Path) -> Config:
     """Read a TOML file as the README shows it. Raises ConfigError naming file, line and key."""
     file = toml.load(path, _File, table='[links.orders] with master = "127.0.0.1:6379"')
     links = tuple(LinkConfig(name=name, listen=link.listen, master=link.master) for name, link in file.links.items())
+    named = {"commands": "every_command", "rdb_keys": "every_key"}
+    given = {named.get(name, name): getattr(file, name) for name in file.model_fields_set - {"links"}}
     try:
-        return Config(
-            links=links,
-            ui=file.ui,
-            duration=file.duration,
-            every_command=file.commands,
-            every_key=file.rdb_keys,
-            connect_timeout=file.connect_timeout,
-            drain_timeout=file.drain_timeout,
-        )
+        return Config(links=links, **given)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

@@ -4,39 +4,69 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import deque
+from collections.abc import Callable
 from types import TracebackType
+from typing import TypeVar
 
-from tap.bus import Bus
+from tap.bus import Bus, Told
 from tap.config import Config
+from tap.faults import Plan, parse
 from tap.relay.leg import Buffers
 from tap.relay.link import Link
 from tap.relay.listener import Listener
+from tap.replication.events import Command, Event, RdbKey
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
+KEPT = 10_000  # events, for wait_for()
 CLOSE_SECONDS = 0.5  # peers that take longer to say goodbye are cut off
+
+E = TypeVar("E", bound=Event)
 
 
 class Tap:
     """Runs inside one event loop, between __aenter__ and __aexit__:
 
     async with Tap(Config(links=(LinkConfig(master=Address("127.0.0.1", 6379)),))) as tap:
-        tap.bus.subscribe(print)
-        await asyncio.sleep(60)
+        tap.faults.add("cut at=offset:+1mb")
+        resync = await tap.wait_for(PartialResync, within=10)
+
+    faults: what goes wrong on purpose; may change at any time.
     """
 
     def __init__(self, config: Config) -> None:
+        """Raises ConfigError if a fault of the configuration cannot be."""
         self.config = config
         self.bus = Bus()
         self.listeners: list[Listener] = []
         self._ticker: asyncio.TimerHandle | None = None
+        self.faults = Plan(
+            config.seed,
+            lambda event: self.bus.publish("", 0, "", event),
+            lambda: asyncio.get_running_loop().time(),
+            links=[link.name for link in config.links],
+            destructive=config.destructive,
+            read_only=config.read_only,
+        )
+        self._first_faults = [parse(spec) for spec in config.faults]
+        for fault in self._first_faults:
+            self.faults.check(fault)
+        self._journal: deque[Told] = deque(maxlen=KEPT)
+        self._journal_end = 0  # events that were ever in it
+        self._waited_for = 0  # how many of them lie behind
+        self._waiting: list[Callable[[Told], None]] = []
 
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port cannot be had."""
         buffers = Buffers()
         numbers = itertools.count(1)
+        self.bus.subscribe(self._remember)
+        for fault in self._first_faults:
+            self.faults.add(fault)
+        self.faults.changed = self._follow_plan
         try:
             for link in self.config.links:
-                listener = Listener(link, self.config, self.bus, buffers, numbers)
+                listener = Listener(link, self.config, self.bus, self.faults, buffers, numbers)
                 await listener.open()
                 self.listeners.append(listener)
         except BaseException:
@@ -55,6 +85,7 @@ class Tap:
         if self._ticker is not None:
             self._ticker.cancel()
         await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
+        self.faults.clear()
 
     @property
     def links(self) -> list[Link]:
@@ -67,9 +98,57 @@ class Tap:
         """The port of the first listener."""
         return self.listeners[0].address.port
 
+    async def wait_for(
+        self, kind: type[E], *, within: float, where: Callable[[E], bool] | None = None, link: str | None = None
+    ) -> E:
+        """The next event of that kind, behind the one that the last call returned, so that none is missed in between.
+
+        within: seconds. where: only one for which this is true. link: only of this link. Raises TimeoutError.
+        """
+
+        def fits(told: Told) -> bool:
+            event = told.event
+            return isinstance(event, kind) and link in (None, told.link) and (where is None or where(event))
+
+        first = self._journal_end - len(self._journal)
+        for number, told in enumerate(tuple(self._journal), first):
+            if number >= self._waited_for and fits(told):
+                self._waited_for = number + 1
+                return told.event  # type: ignore[return-value]
+        found: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+
+        def hear(told: Told) -> None:
+            if not found.done() and fits(told):
+                self._waited_for = self._journal_end
+                found.set_result(told.event)
+
+        self._waiting.append(hear)
+        try:
+            async with asyncio.timeout(within):
+                return await found  # type: ignore[return-value]
+        except TimeoutError:
+            raise TimeoutError(f"no {kind.kind} within {within:g} s") from None
+        finally:
+            self._waiting.remove(hear)
+
+    def _remember(self, told: Told) -> None:
+        if not isinstance(told.event, Command | RdbKey):  # by the million, and of any size
+            self._journal.append(told)
+            self._journal_end += 1
+        for hear in tuple(self._waiting):
+            hear(told)
+
+    def _follow_plan(self) -> None:
+        for listener in self.listeners:
+            listener.follow_plan()
+            for link in tuple(listener.links):
+                link.arm()
+
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         self._ticker = loop.call_later(TICK_SECONDS, self._tick)
+        self.faults.tick(loop.time())
         for listener in self.listeners:
+            listener.follow_plan()
             for link in tuple(listener.links):
                 link.tick(loop.time())

@@ -8,8 +8,9 @@ import io
 import resource
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -44,44 +45,43 @@ def run(
     commands: Annotated[bool, typer.Option("--commands", help="Tell every command of the stream.")] = False,
     rdb_keys: Annotated[bool, typer.Option("--rdb-keys", help="Tell every key of an RDB.")] = False,
     duration: Annotated[str | None, typer.Option(metavar="TIME", help="End after this time: 30s, 10m, 2h.")] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="What goes wrong on purpose: 'cut at=rdb:50%'; see redis-tap faults."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Decides every random choice of the faults.")] = None,
+    destructive: Annotated[bool, typer.Option("--destructive", help="Allow faults that end a server process.")] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Take no fault, whoever asks for it.")] = False,
 ) -> None:
     """Relay replicas to their master, and tell what happens.
 
     Then point a replica at the tap: REPLICAOF <tap host> <tap port>. One that follows this master already resyncs
     partially, as far as the backlog reaches.
     """
-    chosen = _configuration(master, listen, link or [], config, ui, commands, rdb_keys, duration)
+    file = load(config) if config is not None else None
+    given: dict[str, Any] = {} if file is None else {one.name: getattr(file, one.name) for one in fields(file)}
+    given["links"] = _links(master, listen, link or [], given.get("links", ()))
+    given["faults"] = (*given.get("faults", ()), *(fault or []))
+    flags = {"every_command": commands, "every_key": rdb_keys, "destructive": destructive, "read_only": read_only}
+    given |= {name: True for name, flag in flags.items() if flag}
+    values = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
+    given |= {name: value for name, value in values.items() if value is not None}
+    chosen = Config(**given)
     _prepare_process()
     asyncio.run(_run(chosen))
 
 
-def _configuration(
-    master: str | None,
-    listen: str | None,
-    link: list[str],
-    config: Path | None,
-    ui: Ui | None,
-    commands: bool,
-    rdb_keys: bool,
-    duration: str | None,
-) -> Config:
-    """One Config from flags and file; a flag wins over the file."""
-    file = load(config) if config is not None else None
-    links = list(file.links) if file else []
+def _links(
+    master: str | None, listen: str | None, link: list[str], file: tuple[LinkConfig, ...]
+) -> tuple[LinkConfig, ...]:
+    """Those of the file and those of the command line."""
+    links = list(file)
     if listen is not None and master is None:
         raise ConfigError("--listen says where replicas connect; --master HOST:PORT says to which master they go")
     if master is not None:
         # the same notation and the same checks as in --link
         links.append(LinkConfig.parse(f"main={listen or '127.0.0.1:0'}->{master}"))
-    links += [LinkConfig.parse(text) for text in link]
-    return Config(
-        links=tuple(links),
-        ui=ui or (file.ui if file else "auto"),
-        duration=parse_duration(duration) if duration is not None else (file.duration if file else None),
-        every_command=commands or (file.every_command if file else False),
-        every_key=rdb_keys or (file.every_key if file else False),
-        **({"connect_timeout": file.connect_timeout, "drain_timeout": file.drain_timeout} if file else {}),
-    )
+    return (*links, *(LinkConfig.parse(text) for text in link))
 
 
 def _prepare_process() -> None:
@@ -106,25 +106,35 @@ async def _run(config: Config) -> None:
         ui = "live" if drawable else "log"
     if ui == "live" and not drawable:
         raise ConfigError("--ui live draws on a terminal, and stdout is none that can be drawn on; take --ui log")
-    async with Tap(config) as tap, contextlib.AsyncExitStack() as viewers:
+    tap = Tap(config)
+    with contextlib.ExitStack() as viewers:
+        if ui in ("log", "json") and sys.stdout is not None:
+            lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
+            tap.bus.subscribe(lines)
+            viewers.callback(lines.close)
+        await _relay(tap, ui, console, stop, viewers)
+
+
+async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewers: contextlib.ExitStack) -> None:
+    async with tap:
         if ui == "live":
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would stop the links, too
             view = LiveView(tap, console)
             tap.bus.subscribe(view)
-            loop.set_exception_handler(Trouble(view.complain))
+            asyncio.get_running_loop().set_exception_handler(Trouble(view.complain))
             view.start()
             viewers.callback(lambda: print(view.summary()))
             viewers.callback(view.stop)
         else:
             for listener in tap.listeners:
                 _announce(listener.config, listener.address)
-            if ui != "none" and sys.stdout is not None:
-                lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
-                tap.bus.subscribe(lines)
-                viewers.callback(lines.close)
+        if tap.config.faults:
+            _say(f"seed {tap.config.seed}: with --seed {tap.config.seed} the faults draw the same again")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), config.duration)
+            await asyncio.wait_for(stop.wait(), tap.config.duration)
         await tap.close()  # before the viewers go: they tell the end, too
+    for armed in tap.faults.never_fired:
+        _say(f"fault {armed.name} never fired: {armed.spec}")
 
 
 def _announce(link: LinkConfig, address: Address) -> None:

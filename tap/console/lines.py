@@ -104,6 +104,8 @@ def log_line(told: Told) -> str | None:
     if said is None:
         return None
     at = datetime.fromtimestamp(told.time).astimezone().isoformat(timespec="milliseconds")
+    if not told.connection:  # of the whole tap, or of one link and none of its connections
+        return f"{at} {told.link or 'tap'} {said}"
     return f"{at} {told.link}/{told.connection} {told.replica} {said}"
 
 

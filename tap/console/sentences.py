@@ -20,7 +20,9 @@ def is_alarming(event: Event) -> bool:
         return event.role is not Role.ORDINARY and (event.how != "fin" or event.phase in ("rdb", "waiting", "loading"))
     if isinstance(event, events.RdbFinished):
         return event.checksum == "wrong"
-    return isinstance(event, events.Opaque | events.ResyncRefused | events.RdbProblem)
+    if isinstance(event, events.FaultExpired):
+        return not event.fired
+    return isinstance(event, events.Opaque | events.ResyncRefused | events.RdbProblem | events.FaultFired)
 
 
 def is_in_vain(event: events.LinkClosed) -> bool:
@@ -139,6 +141,20 @@ def _command(event: events.Command) -> str:
     return f"{where} db{db} {words}{omitted}"
 
 
+def _fault_fired(event: events.FaultFired) -> str:
+    offset = "" if event.offset is None else f", offset {event.offset}"
+    times = "" if event.count == 1 else f" ({event.count} times)"
+    where = f"byte {event.position} from the {event.side.value}{offset}, phase {event.phase}"
+    return f"FAULT {event.fault}: {event.text}{times} at {where}"
+
+
+def _fault_expired(event: events.FaultExpired) -> str:
+    if not event.fired:
+        return f"fault {event.fault} is over and NEVER FIRED: {event.spec}"
+    times = "once" if event.fired == 1 else f"{event.fired} times"
+    return f"fault {event.fault} is over: fired {times}, {size(event.bytes)} affected"
+
+
 def argument(word: bytes, *, whole: bool = False) -> str:
     """Bytes as in a command line; shortened where they are long, unless whole."""
     plain = events.plain(word)
@@ -165,4 +181,7 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.StreamStarted: _stream,
     events.Opaque: _opaque,
     events.Command: _command,
+    events.FaultArmed: lambda event: f"fault {event.fault} armed: {event.spec}",
+    events.FaultFired: _fault_fired,
+    events.FaultExpired: _fault_expired,
 }

@@ -66,8 +66,7 @@ class Fault:
         """What it does to a server, "" if servers survive it (Redis 7.0 rdb.c, rdbReportError)."""
         at = self.when.at
         in_rdb = at is not None and at.place in ("rdb", "waiting")
-        matches = self.when.command or self.when.key or self.when.request or self.when.reply
-        if isinstance(self.what, Corrupt) and not matches and (at is None or at.place not in ("stream", "offset")):
+        if isinstance(self.what, Corrupt) and not self.matches and (at is None or at.place not in ("stream", "offset")):
             return "a replica that loads a damaged RDB exits"
         if isinstance(self.what, Truncate) and in_rdb:
             return "a replica that loads half an RDB exits"
@@ -78,6 +77,23 @@ class Fault:
         if isinstance(self.what, Rewrite) and self.what.psync not in (None, "? -1"):
             return "a replica that asked for a full resync and is told +CONTINUE crashes"
         return ""
+
+    @property
+    def matches(self) -> bool:
+        """Whether it waits for a frame: a command, a request or a reply."""
+        when = self.when
+        return (when.command or when.key or when.request or when.reply) is not None
+
+    @property
+    def lasts_each_time(self) -> bool:
+        """Whether `for` counts anew whenever it fires, and not once from when it may."""
+        return self.spans and (self.matches or self.when.at is not None or self.when.every is not None)
+
+    @property
+    def is_continuous(self) -> bool:
+        """Whether it is at work on every link, from its first moment to its last."""
+        when, scope = self.when, self.scope
+        return self.spans and not self.lasts_each_time and scope.times is None and when.during is None
 
     @property
     def spans(self) -> bool:

@@ -185,14 +185,12 @@ class Slice(_Cutter):
 
 
 class Flow:
-    """The shapers of one direction in the order of the plan, and behind them what is ready to be sent.
-
-    stalls: how many faults hold everything at the moment.
-    """
+    """The shapers of one direction in the order of the plan, and behind them what is ready to be sent."""
 
     def __init__(self) -> None:
         self.shapers: list[Shaper] = []
-        self.stalls = 0
+        self._stalls = 0
+        self._before_stall = 0  # ready items that still go out
         self._ready: deque[Item] = deque()
         self._ready_bytes = 0
 
@@ -207,8 +205,9 @@ class Flow:
                 # not more than one read behind the last shaper: the socket may be full for long
                 while self._ready_bytes < HELD and (item := shaper.pop(now)) is not None:
                     self._pass_on(item, number + 1, now)
-        if self.stalls or not self._ready:
+        if not self._ready or (self._stalls and not self._before_stall):
             return None
+        self._before_stall = max(0, self._before_stall - 1)
         item = self._ready.popleft()
         self._ready_bytes -= size_of(item)
         return item
@@ -218,6 +217,12 @@ class Flow:
         for number, item in enumerate(self._ready):
             if isinstance(item, memoryview):
                 self._ready[number] = bytes(item)
+
+    def stall(self, *, on: bool) -> None:
+        """From here on nothing goes out; or it may again. As many may stall as like, the last one lets go."""
+        if on and not self._stalls:
+            self._before_stall = len(self._ready)
+        self._stalls += 1 if on else -1
 
     def stop(self, shaper: Shaper, now: float) -> None:
         """The shaper is active no more; what it held goes on at once."""
@@ -231,13 +236,13 @@ class Flow:
     @property
     def is_plain(self) -> bool:
         """Whether what is put goes straight out."""
-        return not self._ready and not self.stalls and not any(shaper.active for shaper in self.shapers)
+        return not self._ready and not self._stalls and not any(shaper.active for shaper in self.shapers)
 
     @property
     def is_full(self) -> bool:
         """Whether no more should be read into it."""
         return bool(
-            self.stalls
+            self._stalls
             or self._ready_bytes >= HELD
             or any(shaper.active and shaper.held >= shaper.limit for shaper in self.shapers)
         )
@@ -245,7 +250,7 @@ class Flow:
     @property
     def wakes(self) -> float:
         """When take() may have something that it does not have now."""
-        if self.stalls or self._ready_bytes >= HELD:
+        if self._stalls or self._ready_bytes >= HELD:
             return NEVER
         return min((shaper.wakes for shaper in self.shapers if shaper.active), default=NEVER)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 import struct
 import sys
+import termios
 from typing import TYPE_CHECKING
 
 from tap.replication.events import Side
@@ -56,6 +58,9 @@ class Leg(asyncio.BufferedProtocol):
         self.other: Leg  # set by the link before any byte flows
         self.at_end = False  # the peer sent FIN
         self.lost = False
+        self.blocked = False  # the peer takes no more for now
+        self.discards = False  # the link is cut: what still comes goes nowhere
+        self._holds: set[str] = set()  # why the peer is not read
         self._buffers = buffers
         self._held: memoryview | None = None  # the buffer of the other leg's read that is not sent yet
 
@@ -64,7 +69,7 @@ class Leg(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.pause_reading()  # until both legs are there: the link resumes
+        self.hold("dial")  # until both legs are there: the link lets go
         transport.set_write_buffer_limits(high=0)
         tune(transport.get_extra_info("socket"))
         self.link.leg_made(self)
@@ -77,18 +82,21 @@ class Leg(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         self.at_end = True
+        if self.discards:
+            return False  # it has heard our end, and that was its own
         self.link.ended(self)
         return True  # the other direction may still have something to say
 
     def pause_writing(self) -> None:
+        self.blocked = True
         self._held = self._buffers.lend()
-        assert self.other.transport is not None
-        self.other.transport.pause_reading()
+        self.other.hold("slow peer")
 
     def resume_writing(self) -> None:
+        self.blocked = False
         self._release()
-        if self.other.transport is not None and not self.other.lost:
-            self.other.transport.resume_reading()
+        self.other.let("slow peer")
+        self.link.writable(self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
@@ -97,7 +105,20 @@ class Leg(asyncio.BufferedProtocol):
 
     # ---- called by the link ----
 
-    def write(self, data: memoryview) -> None:
+    def hold(self, why: str) -> None:
+        """Do not read the peer. Several may want that; each lets go for itself."""
+        if not self._holds and self.transport is not None and not self.lost:
+            self.transport.pause_reading()
+        self._holds.add(why)
+
+    def let(self, why: str) -> None:
+        """The reason is gone; with the last one, reading goes on."""
+        if why in self._holds:
+            self._holds.remove(why)
+            if not self._holds and self.transport is not None and not self.lost:
+                self.transport.resume_reading()
+
+    def write(self, data: bytes | memoryview) -> None:
         """Send now, or as soon as the peer takes it. data may be of the current shared buffer."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
@@ -112,6 +133,26 @@ class Leg(asyncio.BufferedProtocol):
         """End after everything before it: with FIN, or with the kernel's RST if the peer sent what nobody read."""
         if self.transport is not None:
             self.transport.close()
+
+    def say_goodbye(self) -> None:
+        """Send FIN behind everything before it, and read on until the peer's own: what it still sends, unread, would
+        make the kernel send RST instead.
+        """
+        self.discards = True
+        if self.at_end:
+            self.close()
+            return
+        self.write_eof()
+        for why in tuple(self._holds):
+            self.let(why)
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether bytes are still here or in the kernel, which an RST would lose."""
+        if self.transport is None or self.lost:
+            return False
+        sock = self.transport.get_extra_info("socket")
+        return self.transport.get_write_buffer_size() > 0 or _unsent(sock) > 0
 
     def reset(self) -> None:
         """End with RST; what was not sent is lost, as it is when the peer's peer resets."""
@@ -132,6 +173,14 @@ class Leg(asyncio.BufferedProtocol):
         if self._held is not None:
             self._buffers.give_back(self._held)
             self._held = None
+
+
+def _unsent(sock: socket.socket) -> int:
+    """Bytes that the peer's kernel has not acknowledged; 0 where the system does not say."""
+    if not sys.platform.startswith("linux") or sock.family == socket.AF_UNIX:
+        return 0
+    answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    return int(struct.unpack("i", answer)[0])
 
 
 def tune(sock: socket.socket) -> None:

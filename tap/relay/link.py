@@ -1,13 +1,19 @@
-"""One replica connection with its master connection, and what their bytes say."""
+"""One replica connection with its master connection: their bytes pass, are understood, and may be hurt on purpose."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tap.errors import words
+from tap.faults.flow import Cut, End
+from tap.faults.link import LinkFaults
+from tap.faults.plan import Armed
 from tap.relay.dial import dial
 from tap.relay.leg import Leg
 from tap.replication import events
@@ -17,14 +23,17 @@ from tap.replication.events import Event, Side
 if TYPE_CHECKING:
     from tap.relay.listener import Listener
 
+RESET_SECONDS = 5.0  # for the peer to take what was sent before an RST
+RESET_POLL = 0.001
+
 log = logging.getLogger(__name__)
 
 
 class Link:
     """Born when a replica connects; dials the master; ends when both sockets are gone.
 
-    Bytes are written to the other side first and understood afterwards. A failure to understand ends nothing but the
-    understanding.
+    Bytes are written to the other side first and understood afterwards; with a fault armed it is the other way round.
+    A failure to understand ends nothing but the understanding.
     """
 
     def __init__(self, listener: Listener, number: int) -> None:
@@ -48,6 +57,12 @@ class Link:
         self._dialling: asyncio.Task[None] | None = None
         self._end: tuple[Side, str, str] | None = None  # by whom, how, in the system's words
         self._draining: asyncio.TimerHandle | None = None
+        self._ordinal = next(listener.ordinals)
+        self._opened = self._loop.time()
+        self.faults: LinkFaults | None = None  # while some concern this link
+        self._waking: asyncio.TimerHandle | None = None
+        self._is_cut = False
+        self._refused_by: Armed | None = None  # the fault that leaves the replica without a master
 
     # ---- the conversation ----
 
@@ -60,6 +75,8 @@ class Link:
             self.conversation.tick(now, held_back=master is not None and not master.is_reading())
         except Exception:
             self._misunderstood(Side.MASTER)
+        if self.faults is not None:
+            self._awake()
 
     def _misunderstood(self, side: Side) -> None:
         """A bug of ours must cost the understanding, never the link."""
@@ -77,11 +94,43 @@ class Link:
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.conversation.peer_host = host
         self.tell(events.LinkOpened(peer=self.peer, master=str(self.listener.config.master)))
+        if self._is_refused():
+            return
+        self.arm()
+        if not self._is_cut:
+            self.dial()
+
+    def _is_refused(self) -> bool:
+        """Whether a fault keeps the replica out."""
+        armed = self.listener.plan.refusal(self.name)
+        if armed is None:
+            return False
+        mode = self.listener.plan.refuse(armed, self.tell)
+        if mode != "blackhole":
+            self._is_cut = True
+            self._note_end(Side.TAP, "fin", f"refused by fault {armed.name}")
+            self.replica.say_goodbye()
+        else:
+            self._refused_by = armed
+        return True
+
+    def dial(self) -> None:
         self._dialling = self._loop.create_task(self._dial(), name=f"dial {self.name} {self.number}")
         self.listener.own(self._dialling)
 
     def received(self, leg: Leg, data: memoryview) -> None:
-        leg.other.write(data)
+        if leg.discards:
+            return
+        if self.faults is None:
+            leg.other.write(data)
+            self._read(leg, data)
+            return
+        self._read(leg, data)
+        with self._faulty():
+            self.faults.receive(leg.side, data, self._loop.time())
+        self._send(leg)
+
+    def _read(self, leg: Leg, data: memoryview) -> None:
         try:
             if leg is self.master:
                 self.conversation.receive_from_master(data, self._loop.time())
@@ -93,6 +142,13 @@ class Link:
     def ended(self, leg: Leg) -> None:
         """The leg's peer sent FIN: pass it on; when both have, the link is done."""
         self._note_end(leg.side, "fin", "")
+        if self.faults is None:
+            self._pass_fin(leg)
+        else:
+            self.faults.ended(leg.side, End.FIN, self._loop.time())
+            self._send(leg)
+
+    def _pass_fin(self, leg: Leg) -> None:
         leg.other.write_eof()
         if leg.other.at_end:
             self._drain()
@@ -106,16 +162,145 @@ class Link:
         elif error is not None:
             self._note_end(leg.side, "error", words(error))
         other = leg.other
-        if other.transport is None:
+        if self._is_cut:
+            if other.lost or other.transport is None:
+                self._closed()
+        elif other.transport is None:
             if self._dialling is not None:
                 self._dialling.cancel()
             self._closed()
         elif other.lost:
             self._closed()
-        elif error is not None:
+        elif error is None:
+            self._drain()
+        elif self.faults is None:
             other.reset()
         else:
-            self._drain()
+            self.faults.ended(leg.side, End.RESET, self._loop.time())
+            self._send(leg)
+
+    def writable(self, leg: Leg) -> None:
+        """The leg's peer takes bytes again."""
+        if self.faults is not None:
+            self._send(leg.other)
+
+    # ---- faults ----
+
+    def arm(self) -> None:
+        """The plan has changed."""
+        if self._is_cut or self.closed:
+            return
+        if self._refused_by is not None:
+            if not self._refused_by.is_over:
+                return
+            self._refused_by = None
+            self.dial()
+        now = self._loop.time()
+        if self.faults is not None:
+            with self._faulty():
+                self.faults.refresh(now)
+            self._awake()
+        elif self.listener.plan.armed:
+            self.faults = LinkFaults(
+                self.listener.plan,
+                self.conversation,
+                self.tell,
+                link=self.name,
+                ordinal=self._ordinal,
+                opened=self._opened,
+                now=now,
+            )
+            self._awake()
+
+    @contextlib.contextmanager
+    def _faulty(self) -> Iterator[None]:
+        """A bug in a fault must cost the faults, never the link."""
+        try:
+            yield
+        except Exception:
+            log.exception("link %s, connection %d: a fault failed; please report this", self.name, self.number)
+            assert self.faults is not None
+            self.faults.give_up(self._loop.time())
+
+    def _awake(self) -> None:
+        """Time has passed, or the plan has changed: send what is due."""
+        if self.faults is None or self.closed:
+            return
+        with self._faulty():
+            self.faults.tick(self._loop.time())
+        self._send(self.master)
+        if self.faults is not None:
+            self._send(self.replica)
+        if self.faults is not None and self.faults.is_idle:
+            self.conversation.watcher = None
+            self.faults = None
+
+    def _send(self, source: Leg) -> None:
+        """Send what the faults let out of what *source* sent; read on from it unless they hold enough."""
+        faults, target = self.faults, source.other
+        assert faults is not None
+        flow, now = faults.lanes[source.side].flow, self._loop.time()
+        if faults.cut_now is not None:
+            self._cut(faults.cut_now)
+            return
+        while not target.blocked and target.transport is not None and (item := flow.take(now)) is not None:
+            if isinstance(item, Cut):
+                self._cut(item)
+                return
+            if item is End.FIN:
+                self._pass_fin(source)
+            elif item is End.RESET:
+                target.reset()
+            else:
+                assert isinstance(item, bytes | memoryview)
+                target.write(item)
+        flow.keep()
+        if flow.is_full:
+            source.hold("fault")
+        else:
+            source.let("fault")
+        self._set_alarm(faults.wakes)
+
+    def _set_alarm(self, wakes: float) -> None:
+        if self._waking is not None and (self._waking.when() != wakes or self._waking.cancelled()):
+            self._waking.cancel()
+            self._waking = None
+        if wakes < math.inf and self._waking is None:
+            self._waking = self._loop.call_at(wakes, self._alarm)
+
+    def _alarm(self) -> None:
+        self._waking = None
+        self._awake()
+
+    def _cut(self, cut: Cut) -> None:
+        """End the link as a fault wants it."""
+        self._is_cut = True
+        self.faults = None
+        self.conversation.watcher = None
+        self._set_alarm(math.inf)
+        self._note_end(Side.TAP, "reset" if cut.reset else "fin", f"cut by fault {cut.name}")
+        if self._dialling is not None:
+            self._dialling.cancel()
+        for leg, name in ((self.replica, "replica"), (self.master, "master")):
+            leg.discards = True
+            if cut.legs not in ("both", name):
+                leg.let("fault")
+            elif cut.reset:
+                self._reset(leg, RESET_SECONDS)
+            else:
+                leg.say_goodbye()
+        if cut.legs == "both":
+            self._draining = self._loop.call_later(self.listener.drain_timeout, self.abort)
+
+    def _reset(self, leg: Leg, within: float) -> None:
+        """RST once the peer has what was sent before: it would lose it otherwise."""
+        if leg.has_unsent and within > 0:
+            leg.hold("cut")
+            self._loop.call_later(RESET_POLL, self._reset, leg, within - RESET_POLL)
+        else:
+            leg.reset()
+
+    # ---- the end ----
 
     def _drain(self) -> None:
         """End both sides once what they have not been sent yet is sent; not later than the timeout."""
@@ -123,8 +308,6 @@ class Link:
             self._draining = self._loop.call_later(self.listener.drain_timeout, self.abort)
         self.replica.close()
         self.master.close()
-
-    # ---- dialling, and the end ----
 
     async def _dial(self) -> None:
         """Connect to the master, within the timeout; the replica's bytes wait in its socket."""
@@ -152,8 +335,8 @@ class Link:
             return
         assert self.replica.transport is not None
         assert self.master.transport is not None
-        self.replica.transport.resume_reading()
-        self.master.transport.resume_reading()
+        self.replica.let("dial")
+        self.master.let("dial")
 
     def close(self) -> None:
         """End the link from our side, after what has been read."""
@@ -175,6 +358,9 @@ class Link:
         if self.closed:
             return
         self.closed = True
+        self._set_alarm(math.inf)
+        if self.faults is not None:
+            self.faults.close()
         if self._draining is not None:
             self._draining.cancel()
         phase = self.conversation.phase  # as it was: to close a conversation decides what was still open

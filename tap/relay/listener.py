@@ -5,27 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import socket
 
 from tap.bus import Bus
 from tap.config import Address, Config, LinkConfig
 from tap.errors import EnvironmentFailure
+from tap.faults.plan import Plan
 from tap.relay.leg import Buffers, Leg
 from tap.relay.link import Link
 from tap.replication.memory import Memory
 
 BACKLOG = 512
 
+log = logging.getLogger(__name__)
+
 
 class Listener:
     """Accepts replicas of one configured link, and owns the links they become."""
 
     def __init__(
-        self, config: LinkConfig, tap: Config, bus: Bus, buffers: Buffers, numbers: itertools.count[int]
+        self, config: LinkConfig, tap: Config, bus: Bus, plan: Plan, buffers: Buffers, numbers: itertools.count[int]
     ) -> None:
         self.config = config
         self.bus = bus
+        self.plan = plan
         self.buffers = buffers
+        self.ordinals = itertools.count(1)  # of the connections of this link
         self.memory = Memory()
         self.every_command = tap.every_command
         self.every_key = tap.every_key
@@ -34,6 +40,7 @@ class Listener:
         self.address = config.listen  # with the port the system chose, once open
         self.links: list[Link] = []
         self._numbers = numbers
+        self._refuses = False  # by a fault
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -62,6 +69,24 @@ class Listener:
             self._stop_listening()
             why = getattr(error, "strerror", None) or error
             raise EnvironmentFailure(f"link {self.config.name}: cannot listen on {listen}: {why}") from None
+
+    def follow_plan(self) -> None:
+        """The plan has changed, or time has passed: a fault may want nobody to connect, or no longer."""
+        armed = self.plan.closes(self.config.name)
+        if armed is not None and not self._refuses and self._servers:
+            self._refuses = True
+            self._stop_listening()
+            self.plan.refuse(armed, lambda event: self.bus.publish(self.config.name, 0, "", event))
+        elif armed is None and self._refuses:
+            self._refuses = False
+            self.own(asyncio.get_running_loop().create_task(self._listen_again(), name=f"listen {self.config.name}"))
+
+    async def _listen_again(self) -> None:
+        try:
+            await self.open()
+        except EnvironmentFailure as failure:
+            log.error("%s; trying again", failure)  # noqa: TRY400: its text says all
+            self._refuses = True
 
     def _accept(self) -> Leg:
         return Link(self, next(self._numbers)).replica

@@ -376,6 +376,50 @@ class Opaque(WireEvent):
     reason: str
 
 
+# ---- faults (told by faults/) ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultArmed(Event):
+    """From now on the fault waits for its moment. fault: its name. spec: as one would write it. seed: of its draws."""
+
+    fault: str
+    spec: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultFired(Event):
+    """The fault did what it does, to a link.
+
+    side: the direction, by who sends. position: in its bytes. offset: replication offset there, None where there is
+    none. bytes: affected. count: how often; above 1 where it fires so fast that it is told summed up.
+    """
+
+    fault: str
+    spec: str
+    text: str
+    side: Side
+    phase: str
+    position: int
+    offset: int | None
+    bytes: int
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultExpired(Event):
+    """The fault is over: it has fired as often as it may, its time has passed, or it was removed.
+
+    fired: how often it has, 0 if never. bytes: affected in all.
+    """
+
+    fault: str
+    spec: str
+    fired: int
+    bytes: int
+
+
 def as_dict(event: Event) -> dict[str, Any]:
     """The event as JSON takes it: {"event": kind, field: value, ...}; see plain() for the values."""
     said: dict[str, Any] = {"event": event.kind}

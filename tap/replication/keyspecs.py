@@ -47,7 +47,7 @@ class KeyFinder:
         """command: its first bytes, at least as many as last time. Returns the keys that have become whole since, and
         whether there will be more.
         """
-        found = []
+        found: list[bytes] = []
         while self._number != self._count:
             if self._number >= 0 and self._spec is not None and self._number > self._last:
                 return found, False

@@ -1,0 +1,139 @@
+"""`redis-tap faults`: every fault and trigger, with parameters, units, defaults and an example."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tap.faults.fault import Scope, When
+from tap.faults.spec import parameters, parse
+from tap.faults.values import PLACES
+from tap.faults.what import KINDS, What
+
+
+def overview() -> RenderableType:
+    """All of it."""
+    return Group(
+        _kinds(),
+        _heading("When it fires: nothing given, at once"),
+        _table(parameters(When)),
+        _heading("Places for at=; ranges as rdb:10%..90% draw one, the same for the same seed"),
+        _pairs(PLACES.items()),
+        _heading("Where, how often, how long"),
+        _table(parameters(Scope)),
+        Text("\nDestructive faults end a server process; redis-tap faults NAME tells when, and all else of one fault."),
+    )
+
+
+def one(kind: type[What]) -> RenderableType:
+    """One fault, with the parameters that it takes."""
+    when = {name: field for name, field in parameters(When).items() if name in kind.takes}
+    when |= {name: field for name, field in parameters(When).items() if name in ("after", "probability")}
+    return Group(
+        Text.assemble((kind.kind, "bold"), f": {_does(kind)}"),
+        Text(f"\n  redis-tap run --master HOST:PORT --fault {quoted(kind.example)}\n"),
+        _table(parameters(kind)),
+        _heading("When"),
+        _table(when),
+        _heading("Where, how often, how long"),
+        _table(parameters(Scope), times="1" if kind.once else "all"),
+        Text(f"\n{_warning(kind)}", style="red") if _warning(kind) else Text(""),
+    )
+
+
+def as_dicts() -> list[dict[str, Any]]:
+    """For programs."""
+    return [
+        {
+            "fault": kind.kind,
+            "does": _does(kind),
+            "example": kind.example,
+            "destructive": _warning(kind),
+            "parameters": [
+                {
+                    "name": name,
+                    "takes": field.metadata["takes"],
+                    "default": None if field.default is None else str(field.default),
+                    "does": field.metadata["does"],
+                }
+                for name, field in parameters(kind).items()
+            ],
+        }
+        for kind in KINDS.values()
+    ]
+
+
+def quoted(spec: str) -> str:
+    return f'"{spec}"'
+
+
+def _kinds() -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("fault", style="bold", no_wrap=True)
+    table.add_column("does")
+    table.add_column("for example")
+    for kind in KINDS.values():
+        does = Text(_does(kind))
+        if _warning(kind):
+            does.append(
+                " Destructive in an RDB." if kind.kind != "answer" and kind.kind != "rewrite" else "", style="red"
+            )
+        table.add_row(kind.kind, does, kind.example)
+    return table
+
+
+def _does(kind: type[What]) -> str:
+    return (kind.__doc__ or "").strip()
+
+
+# Specs that would end a server; the check itself is Fault.destructive.
+_ENDS_SERVERS = {
+    "corrupt": "corrupt at=rdb:50%",
+    "drop": "drop 1b at=rdb:50%",
+    "truncate": "truncate at=rdb:50%",
+    "answer": "answer +CONTINUE request=PSYNC",
+    "rewrite": "rewrite psync='0 1'",
+}
+
+
+def _warning(kind: type[What]) -> str:
+    spec = _ENDS_SERVERS.get(kind.kind)
+    return "" if spec is None else f"Destructive, and only with --destructive: {spec}: {parse(spec).destructive}."
+
+
+def _heading(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _pairs(pairs: Any) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, does in pairs:
+        table.add_row(f"  {name}", does)
+    return table
+
+
+def _table(fields: dict[str, dataclasses.Field[Any]], *, times: str = "1, or all; see there") -> Table:
+    """name=VALUE, what it does, its default."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, field in fields.items():
+        takes = field.metadata["takes"]
+        written = f"  [{name}=]{takes}" if field.metadata["positional"] else f"  {name}={takes}"
+        default = times if name == "times" else _default(field)
+        table.add_row(Text(written), f"{field.metadata['does']}{f' [default: {default}]' if default else ''}")
+    return table
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    default = field.default
+    if default is None or default == "":
+        return ""
+    return f"{default:g}" if isinstance(default, float) else str(default)

@@ -1,0 +1,241 @@
+"""The faults of one tap, in order: what is armed, how often it fired, and what is over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from random import Random
+
+from tap.errors import ConfigError, did_you_mean
+from tap.faults.fault import Fault
+from tap.faults.spec import parse
+from tap.faults.what import Refuse
+from tap.replication import events
+from tap.replication.events import Event, Side
+
+
+class Armed:
+    """One fault of the plan. fired: how often. bytes: of all it affected. is_over: it will not fire again.
+
+    at_work: on how many connections it is, which it began and has not ended.
+    """
+
+    def __init__(self, fault: Fault, name: str, now: float) -> None:
+        self.fault = fault
+        self.name = name
+        self.fired = 0
+        self.bytes = 0
+        self.is_over = False
+        self.at_work = 0
+        self._from = now + fault.when.after
+        self._taken = -1  # the last occasion in time
+
+    @property
+    def spec(self) -> str:
+        return self.fault.spec
+
+    def is_due(self, now: float) -> bool:
+        """Whether it may fire, as far as it is for the time and the number of times."""
+        return not self.is_over and self._from <= now < self.until and not self._is_spent
+
+    @property
+    def _is_spent(self) -> bool:
+        return self.fault.scope.times is not None and self.fired >= self.fault.scope.times
+
+    @property
+    def until(self) -> float:
+        """When its time is over, however often it has fired."""
+        lasting = self.fault.scope.lasting
+        return math.inf if lasting is None or self.fault.lasts_each_time else self._from + lasting
+
+    def is_past(self, now: float) -> bool:
+        """Whether nothing more will come of it."""
+        return now >= self.until or (self._is_spent and not self.at_work)
+
+    # Without a place or a match a fault has occasions in time: one, or one every so often. Links that are there when
+    # an occasion comes share it; where there is none, the next one that connects gets it.
+
+    def occasion(self, now: float, opened: float, last: int) -> int | None:
+        """The number of the occasion that a link has now, None if it has none.
+
+        opened: when the link was. last: the number of the last one it took, -1 for none.
+        """
+        if self.is_over or now < self._first or now >= self.until:
+            return None
+        every = self.fault.when.every
+        number = 0 if every is None else int((now - self._first) // every)
+        if number <= last:
+            return None
+        if number > self._taken:
+            return None if self._is_spent else number
+        return number if opened <= self._first + number * (every or 0.0) else None
+
+    def take(self, number: int) -> None:
+        if number > self._taken:
+            self._taken = number
+            self.fired += 1
+
+    def next_occasion(self, now: float) -> float:
+        """When the next one comes."""
+        every = self.fault.when.every
+        if now < self._first:
+            return self._first
+        if every is None or self._is_spent:
+            return math.inf
+        return self._first + (int((now - self._first) // every) + 1) * every
+
+    @property
+    def _first(self) -> float:
+        every = self.fault.when.every
+        return self._from if every is None or self.fault.when.after else self._from + every
+
+
+class Plan:
+    """What a tap does to its links on purpose. Changes at any time; the links follow at once.
+
+    seed: decides every random choice. Each fault draws for each link from a generator of its own, so that neither the
+    order of links nor another fault changes what is drawn.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        tell: Callable[[Event], None],
+        clock: Callable[[], float],
+        *,
+        links: Sequence[str] = (),
+        destructive: bool = False,
+        read_only: bool = False,
+    ) -> None:
+        """tell: is given events that are of no single link. links: the names that exist.
+
+        destructive: faults that end a server process are allowed. read_only: none is.
+        """
+        self.seed = seed
+        self.armed: list[Armed] = []
+        self.never_fired: list[Armed] = []  # of those that are over
+        self.changed: Callable[[], None] = lambda: None
+        self._tell = tell
+        self._clock = clock
+        self._links = links
+        self._destructive = destructive
+        self._read_only = read_only
+        self._numbers: dict[str, int] = {}
+        self._rngs: dict[Armed, Random] = {}
+
+    def add(self, spec: str | Fault, **more: object) -> Armed:
+        """Arm a fault: `add("cut at=rdb:50%")`, or `add("cut", at="rdb:50%", for_="5s")`. Raises ConfigError."""
+        fault = parse(spec, **more) if isinstance(spec, str) else spec
+        self.check(fault)
+        name = fault.scope.name or self._new_name(fault.kind)
+        if any(armed.name == name for armed in self.armed):
+            raise ConfigError(f"fault {fault.spec!r}: another one is named {name!r}")
+        armed = Armed(fault, name, self._clock())
+        self.armed.append(armed)
+        self._tell(events.FaultArmed(fault=name, spec=fault.spec, seed=self.seed))
+        self.changed()
+        return armed
+
+    def check(self, fault: Fault) -> None:
+        """Raises ConfigError if this plan does not take it."""
+        if self._read_only:
+            raise ConfigError(f"fault {fault.spec!r}: this tap is read-only and takes no fault")
+        if fault.destructive and not self._destructive:
+            raise ConfigError(
+                f"fault {fault.spec!r} is destructive: {fault.destructive}. If that is what you want, allow it with "
+                "--destructive"
+            )
+        link = fault.scope.link
+        if link is not None and self._links and link not in self._links:
+            known = ", ".join(self._links)
+            raise ConfigError(
+                f"fault {fault.spec!r}: no link is named {link!r}; known: {known}.{did_you_mean(link, self._links)}"
+            )
+
+    def remove(self, name: str) -> None:
+        """Disarm it; what it held goes on. Raises ConfigError if there is none of that name."""
+        for armed in self.armed:
+            if armed.name == name:
+                self._end(armed)
+                self.changed()
+                return
+        names = [armed.name for armed in self.armed]
+        raise ConfigError(f"no fault is named {name!r}; armed: {', '.join(names) or 'none'}.{did_you_mean(name, names)}")
+
+    def clear(self) -> None:
+        """Disarm all."""
+        for armed in tuple(self.armed):
+            self._end(armed)
+        self.changed()
+
+    def rng(self, armed: Armed, link: str, ordinal: int) -> Random:
+        """For the draws of one fault on the *ordinal*th connection of a link."""
+        return Random(f"{self.seed} {armed.name} {link} {ordinal}")  # noqa: S311
+
+    def _rng(self, armed: Armed) -> Random:
+        """For the draws of a fault that concern no connection yet."""
+        return self._rngs.setdefault(armed, self.rng(armed, "", 0))
+
+    def refusal(self, link: str) -> Armed | None:
+        """The fault that keeps out the replica that connects now."""
+        for armed, _ in self._refusals(link):
+            chance = armed.fault.when.probability
+            if chance is None or self._rng(armed).random() < chance:
+                return armed
+        return None
+
+    def closes(self, link: str) -> Armed | None:
+        """The fault that wants nobody to listen for replicas of this link."""
+        return next((armed for armed, mode in self._refusals(link) if mode == "refuse"), None)
+
+    def _refusals(self, link: str) -> list[tuple[Armed, str]]:
+        now = self._clock()
+        return [
+            (armed, armed.fault.what.mode)
+            for armed in self.armed
+            if isinstance(armed.fault.what, Refuse) and armed.fault.scope.link in (None, link) and armed.is_due(now)
+        ]
+
+    def refuse(self, armed: Armed, tell: Callable[[Event], None]) -> str:
+        """A replica is kept out. Returns how: "refuse", "close" or "blackhole"."""
+        assert isinstance(armed.fault.what, Refuse)
+        mode = armed.fault.what.mode
+        armed.fired += 1
+        text = {"refuse": "no longer listening", "close": "closed at once", "blackhole": "accepted, and left alone"}[mode]
+        tell(
+            events.FaultFired(
+                fault=armed.name,
+                spec=armed.spec,
+                text=text,
+                side=Side.REPLICA,
+                phase="connect",
+                position=0,
+                offset=None,
+                bytes=0,
+            )
+        )
+        return mode
+
+    def tick(self, now: float) -> None:
+        """End the faults whose time is over, unless they are still at work somewhere."""
+        past = [armed for armed in self.armed if armed.is_past(now)]
+        for armed in past:
+            self._end(armed)
+        if past:
+            self.changed()
+
+    def _end(self, armed: Armed) -> None:
+        armed.is_over = True
+        if not armed.fired:
+            self.never_fired.append(armed)
+        self.armed.remove(armed)
+        self._rngs.pop(armed, None)
+        self._tell(events.FaultExpired(fault=armed.name, spec=armed.fault.spec, fired=armed.fired, bytes=armed.bytes))
+
+    def _new_name(self, kind: str) -> str:
+        taken = {armed.name for armed in self.armed}
+        while True:
+            self._numbers[kind] = self._numbers.get(kind, 0) + 1
+            name = f"{kind}-{self._numbers[kind]}"
+            if name not in taken:
+                return name
