@@ -2,14 +2,15 @@
 
 import random
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictBool
 
-from tap.errors import ConfigError, did_you_mean
+from tap import toml
+from tap.errors import ConfigError
+from tap.toml import parsed
 from tap.units import parse_duration
 
 DEFAULT_LINK = "main"
@@ -161,57 +162,32 @@ def _master(text: str) -> Address:
 # ---- the file ----
 
 
-def _parsed(parse: Any) -> BeforeValidator:
-    """For pydantic, which wants ValueError where we raise ConfigError."""
-
-    def validate(text: Any) -> Any:
-        try:
-            return parse(str(text))
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-
-    return BeforeValidator(validate)
-
-
 class _LinkTable(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    master: Annotated[Address, _parsed(_master)]
-    listen: Annotated[Address, _parsed(_listen)] = Address("127.0.0.1", 0)
+    master: Annotated[Address, parsed(_master)]
+    listen: Annotated[Address, parsed(_listen)] = Address("127.0.0.1", 0)
 
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ui: Ui = "auto"
-    duration: Annotated[float, _parsed(parse_duration)] | None = None
+    duration: Annotated[float, parsed(parse_duration)] | None = None
     commands: StrictBool = False
     rdb_keys: StrictBool = False
     faults: tuple[str, ...] = ()
     seed: int | None = None
     destructive: StrictBool = False
     read_only: StrictBool = False
-    connect_timeout: Annotated[float, _parsed(parse_duration)] = 10.0
-    drain_timeout: Annotated[float, _parsed(parse_duration)] = 60.0
-    links: dict[Annotated[str, _parsed(_link_name)], _LinkTable]
+    connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
+    drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
+    links: dict[Annotated[str, parsed(_link_name)], _LinkTable]
 
 
 def load(path: Path) -> Config:
     """Read a TOML file as the README shows it. Raises ConfigError naming file, line and key."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text file") from None
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    try:
-        file = _File.model_validate(table)
-    except ValidationError as error:
-        raise ConfigError(f"{path}{_first_problem(error, text)}") from None
+    file = toml.load(path, _File, table='[links.orders] with master = "127.0.0.1:6379"')
     links = tuple(LinkConfig(name=name, listen=link.listen, master=link.master) for name, link in file.links.items())
     named = {"commands": "every_command", "rdb_keys": "every_key"}
     given = {named.get(name, name): getattr(file, name) for name in file.model_fields_set - {"links"}}
@@ -219,33 +195,3 @@ def load(path: Path) -> Config:
         return Config(links=links, **given)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-
-
-def _first_problem(error: ValidationError, text: str) -> str:
-    # a misspelt key explains a missing one
-    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    where = [str(part) for part in problem["loc"] if part != "[key]"]
-    key = ".".join(where)
-    line = _line_of(where, text)
-    at = f", line {line}" if line else ""
-    if problem["type"] == "extra_forbidden":
-        known = list((_LinkTable if len(where) > 1 else _File).model_fields)
-        return f"{at}: unknown key {key!r}; known: {', '.join(known)}.{did_you_mean(where[-1], known)}"
-    if problem["type"] == "missing":
-        return f"{at}: {key!r} is missing"
-    if problem["type"] in ("dict_type", "model_type", "model_attributes_type"):
-        return f'{at}: {key}: a table is expected, as [links.orders] with master = "127.0.0.1:6379"'
-    if problem["type"].startswith("bool"):
-        return f"{at}: {key}: true or false is expected"
-    said = problem["msg"].removeprefix("Value error, ")
-    return f"{at}: {key}: {said[0].lower() + said[1:]}" if "Address" not in said else f"{at}: {key}: {said}"
-
-
-def _line_of(where: list[str], text: str) -> int | None:
-    """The line on which the key stands, or its table begins."""
-    for name in reversed(where):
-        pattern = re.compile(rf"^\s*(\[.*\b{re.escape(name)}\]|\"?{re.escape(name)}\"?\s*=)")
-        for number, line in enumerate(text.splitlines(), 1):
-            if pattern.match(line):
-                return number
-    return None

@@ -15,12 +15,14 @@ MAY_USE = {
     "relay": {"replication", "faults", "config", "errors", "bus"},
     "glob": set(),
     "units": {"errors"},
-    "console": {"replication", "rdb", "faults", "relay", "servers", "config", "errors", "bus", "tap"},
+    "scenario": {"replication", "faults", "relay", "servers", "config", "errors", "units", "toml", "bus", "tap"},
+    "console": {"replication", "rdb", "faults", "relay", "servers", "scenario", "config", "errors", "bus", "tap"},
     "servers": {"errors"},
     "cli": {
         "replication",
         "rdb",
         "faults",
+        "scenario",
         "glob",
         "units",
         "relay",
@@ -33,7 +35,8 @@ MAY_USE = {
     },
     "tap": {"relay", "faults", "replication", "config", "bus"},
     "bus": {"replication"},
-    "config": {"errors", "units"},
+    "config": {"errors", "units", "toml"},
+    "toml": {"errors"},
     "errors": set(),
 }
 IO = {"asyncio", "socket", "time", "os", "threading", "random", "logging", "pathlib", "datetime"}

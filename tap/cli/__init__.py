@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tap.cli import demo, faults, rdb, run
+from tap.cli import chaos, demo, faults, rdb, run
 from tap.errors import ConfigError, EnvironmentFailure, TapError, words
 
 app = typer.Typer(
@@ -21,7 +21,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-VERBS: dict[str, Callable[..., None]] = {"run": run.run, "faults": faults.faults, "rdb": rdb.rdb, "demo": demo.demo}
+VERBS: dict[str, Callable[..., None]] = {
+    "run": run.run,
+    "faults": faults.faults,
+    "chaos": chaos.chaos,
+    "rdb": rdb.rdb,
+    "demo": demo.demo,
+}
 for name, verb in VERBS.items():
     app.command(name)(verb)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -63,7 +66,7 @@ class Server:
         """options: as on a server's command line, in pairs: "repl-backlog-size", "1mb"."""
         self.program = program
         self.name = name
-        self.version = _version_of(program)
+        self.version = version_of(program)
         self.options = options
         if not self.version.startswith("Redis 6"):
             self.options += ("enable-debug-command", "yes")  # older ones always have DEBUG
@@ -119,10 +122,16 @@ class Server:
                 time.sleep(0.01)
         return False
 
+    @property
+    def exit_code(self) -> int | None:
+        """What the process ended with by itself; None while it runs, and when we have stopped it."""
+        return None if self._process is None else self._process.poll()
+
     def kill(self) -> None:
-        """As a crash would: no last words to anybody."""
+        """As a crash of the machine would: no last words to anybody, and a child that writes an RDB goes, too."""
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
@@ -151,7 +160,8 @@ class Server:
         self.close()
 
 
-def _version_of(program: Path) -> str:
+def version_of(program: Path) -> str:
+    """As the program says it, "Redis 7.0.15". Raises EnvironmentFailure if it does not run."""
     try:
         said = subprocess.run(
             [program, "--version"], capture_output=True, text=True, check=True, start_new_session=True

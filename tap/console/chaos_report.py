@@ -1,0 +1,178 @@
+"""What chaos came to: a line for each run, all of one run that failed, and the matrix of scenarios by servers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tap.console.figures import seconds, size
+from tap.console.sentences import sentence
+from tap.scenario import Result, Scenario
+
+PLACES = 3  # where a fault fired, of one that fired often
+STORY = 40  # events of a run that failed, the last ones
+
+
+def heading(results_of: str) -> RenderableType:
+    return Text(results_of, style="bold")
+
+
+def run_line(result: Result) -> Text:
+    """A run that has ended, in one line."""
+    line = Text()
+    line.append(*_mark(result))
+    line.append(f"  {result.scenario}", style="bold")
+    line.append(f"  {result.server}", style="cyan")
+    line.append(f"  {_summary(result)}")
+    if not result.skipped:
+        line.append(f"  {seconds(result.seconds)}, seed {result.seed}", style="dim")
+    return line
+
+
+def _mark(result: Result) -> tuple[str, str]:
+    if result.failure:
+        return "ERROR  ", "bold red"
+    if result.skipped:
+        return "skipped", "dim"
+    return ("met    ", "green") if result.met else ("NOT MET", "bold red")
+
+
+def _summary(result: Result) -> str:
+    if result.failure or result.skipped:
+        return result.failure or result.skipped
+    return f"{resyncs(result)}; outage {seconds(result.outage)}, re-sent {size(result.resent)}"
+
+
+def resyncs(result: Result) -> str:
+    """ "full (first_sync), partial"; of many of a kind, their number."""
+    said: list[tuple[str, int]] = []
+    for one in result.resyncs:
+        name = f"{one.kind} ({one.reason})" if one.reason else one.kind
+        if said and said[-1][0] == name:
+            said[-1] = (name, said[-1][1] + 1)
+        else:
+            said.append((name, 1))
+    return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in said) or "no resync"
+
+
+def table(results: Sequence[Result]) -> RenderableType:
+    """A row for each run."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for column in ("scenario", "server", "fault", "fired", "resync", "outage", "re-sent", "verdict"):
+        figures = column in ("outage", "re-sent")
+        shown.add_column(column, justify="right" if figures else "left", overflow="fold", no_wrap=figures)
+    for result in results:
+        shown.add_row(
+            Text(result.scenario, style="bold"),
+            result.server,
+            Text("\n".join(fault.spec for fault in result.faults)),
+            Text("\n".join(_fired(fault.fired, fault.places) for fault in result.faults)),
+            Text(result.failure or result.skipped or resyncs(result)),
+            "" if result.skipped else seconds(result.outage),
+            "" if result.skipped else size(result.resent),
+            Text(*_mark(result)),
+        )
+    return shown
+
+
+def _fired(times: int, places: Sequence[str]) -> str:
+    if not times:
+        return "never"
+    first = places[0] if places else "once"
+    return first if times == 1 else f"{times} times, first: {first}"
+
+
+def trouble(result: Result) -> RenderableType:
+    """All there is to know about a run that was not met, and how to repeat it."""
+    parts: list[RenderableType] = [
+        Text(),
+        Text(f"{result.scenario} on {result.server}, seed {result.seed}: {result.title}", style="bold red"),
+    ]
+    if result.failure:
+        parts.append(Text(result.failure))
+    steps = Table.grid(padding=(0, 2))
+    for step in result.steps:
+        problem = Text(step.problem, style="red")
+        steps.add_row(Text(f"{step.at:8.3f} s", style="dim"), Text(step.text), f"{seconds(step.seconds)}", problem)
+    parts += [Text("steps", style="dim"), steps]
+    faults = Table.grid(padding=(0, 2))
+    for fault in result.faults:
+        faults.add_row(Text(fault.spec), Text(f"fired {fault.fired} times: {'; '.join(fault.places[:PLACES])}"))
+    if result.faults:
+        parts += [Text("faults", style="dim"), faults]
+    story = Table.grid(padding=(0, 2))
+    for entry in [entry for entry in result.story if sentence(entry.event)][-STORY:]:
+        where = f"{entry.told.link} {entry.told.connection}"
+        story.add_row(Text(f"{entry.at:8.3f} s", style="dim"), where, Text(sentence(entry.event) or ""))
+    parts += [Text("what the tap told", style="dim"), story, _verdicts(result)]
+    parts.append(Text.assemble(("repeat it with: ", "dim"), result.command))
+    return Group(*parts)
+
+
+def _verdicts(result: Result) -> RenderableType:
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    for column in ("expectation", "expected", "found", ""):
+        shown.add_column(column, overflow="fold")
+    for verdict in result.verdicts:
+        mark = Text("met", style="green") if verdict.met else Text("NOT MET", style="bold red")
+        shown.add_row(verdict.name, Text(verdict.expected), Text(verdict.found), mark)
+    return shown
+
+
+def single(result: Result) -> RenderableType:
+    """One run that was asked for by name: its table and each verdict."""
+    return Group(table([result]), _verdicts(result)) if not result.skipped else table([result])
+
+
+def matrix(results: Sequence[Result]) -> RenderableType:
+    """Scenarios by servers; of repeated runs, how many were met."""
+    servers = list(dict.fromkeys(result.server for result in results))
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    shown.add_column("scenario", no_wrap=True)
+    for server in servers:
+        shown.add_column(server, overflow="fold")
+    for scenario in sorted({result.scenario for result in results}):
+        cells = [
+            _cell([one for one in results if (one.scenario, one.server) == (scenario, server)]) for server in servers
+        ]
+        shown.add_row(scenario, *cells)
+    return shown
+
+
+def _cell(results: Sequence[Result]) -> Text:
+    if not results or all(result.skipped for result in results):
+        return Text("-", style="dim")
+    met = sum(result.met for result in results)
+    of = "" if len(results) == 1 else f" {met}/{len(results)}"
+    if met < len(results):
+        return Text(f"NOT MET{of}", style="bold red")
+    return Text.assemble((f"met{of} ", "green"), (_outcome(results[-1]), "dim"))
+
+
+def _outcome(result: Result) -> str:
+    """What it came to, in a word or two."""
+    verdicts = {verdict.name: verdict for verdict in result.verdicts}
+    if "replica_exits" in verdicts:
+        return "replica exits"
+    if "zombie" in verdicts:
+        return "zombie"
+    if "converged" in verdicts and verdicts["converged"].expected == "different":
+        return "data differ"
+    return result.resyncs[-1].kind if result.resyncs else "no resync"
+
+
+def listing(scenarios: Sequence[Scenario]) -> RenderableType:
+    """The library: a name, a title, and what healthy servers do."""
+    parts: list[RenderableType] = []
+    for scenario in scenarios:
+        where = f"  only {', '.join(map(str, scenario.servers))}" if scenario.servers else ""
+        parts.append(Text.assemble((scenario.name, "bold"), (where, "cyan")))
+        parts.append(Text(f"  {scenario.title}"))
+        why = " ".join(scenario.why.split())
+        if why:
+            parts.append(Text(f"  {why}", style="dim"))
+    return Group(*parts)

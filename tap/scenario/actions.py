@@ -1,0 +1,84 @@
+"""What a step can do: the words after `do`, understood."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from tap.errors import ConfigError, did_you_mean
+from tap.units import parse_duration, parse_size
+
+BOTH = ("master", "replica")
+
+# Verb, what may follow it, and what it does. The same table explains a mistake and `redis-tap chaos --help-steps`.
+ACTIONS = {
+    "attach": ("", "point the replica at the tap"),
+    "write": ("SIZE", "write that many bytes of values to the master, as fast as it takes them"),
+    "send": ("COMMAND", "send one command to the master"),
+    "start": ("workload|master|replica", "go on writing; start a server that was killed"),
+    "stop": ("workload", "pause the writing"),
+    "restart": ("master|replica", "shut a server down, saving its data, and start it again on the same port"),
+    "kill": ("master|replica", "kill a server's process"),
+    "disconnect": ("replica", "have the master close the replica's connection (CLIENT KILL)"),
+    "promote": ("replica", "make the replica a master (REPLICAOF NO ONE)"),
+    "demote": ("master", "make the old master a replica of the promoted one; the two have then changed places"),
+    "set": ("master|replica OPTION VALUE", "change an option of a running server (CONFIG SET)"),
+    "pause": ("TIME", "let time pass; where there is something to wait for, wait for that instead"),
+}
+TARGETS = {
+    "start": ("workload", *BOTH),
+    "stop": ("workload",),
+    "restart": BOTH,
+    "kill": BOTH,
+    "disconnect": ("replica",),
+    "promote": ("replica",),
+    "demote": ("master",),
+    "set": BOTH,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing to do.
+
+    target: "master", "replica" or "workload", as they stand at that step. amount: bytes to write, seconds to pause.
+    words: of the command to send, or option and value.
+    """
+
+    text: str
+    verb: str
+    target: str = ""
+    amount: float = 0
+    words: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Action:
+        """Read "write 2mb", "promote replica" and so on. Raises ConfigError."""
+        try:
+            verb, *rest = shlex.split(text)
+        except ValueError as error:
+            if text.strip():
+                raise ConfigError(f"{text!r}: {str(error).lower()}") from None
+            raise ConfigError(f"nothing to do; known: {', '.join(ACTIONS)}") from None
+        if verb not in ACTIONS:
+            raise ConfigError(f"unknown action {verb!r}; known: {', '.join(ACTIONS)}.{did_you_mean(verb, ACTIONS)}")
+        what, _ = ACTIONS[verb]
+        form = f"{verb} {what}".strip()
+        if verb == "send" and rest:
+            return cls(text, verb, words=tuple(rest))
+        if verb == "write" and len(rest) == 1:
+            return cls(text, verb, amount=parse_size(rest[0]))
+        if verb == "pause" and len(rest) == 1:
+            return cls(text, verb, amount=parse_duration(rest[0]))
+        if verb in TARGETS and rest:
+            target, *words = rest
+            if target not in TARGETS[verb]:
+                known = ", ".join(TARGETS[verb])
+                raise ConfigError(
+                    f"{verb} what? {target!r} is unknown; known: {known}.{did_you_mean(target, TARGETS[verb])}"
+                )
+            if len(words) == (2 if verb == "set" else 0):
+                return cls(text, verb, target=target, words=tuple(words))
+        if verb == "attach" and not rest:
+            return cls(text, verb)
+        raise ConfigError(f"{text!r} is not understood; it is written {form!r}")

@@ -1,0 +1,137 @@
+"""Many runs: scenarios by servers by seeds, several side by side, each on a pair of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shlex
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from redis.exceptions import RedisError
+
+from tap.config import Address
+from tap.errors import EnvironmentFailure
+from tap.scenario import pair as pairs
+from tap.scenario.load import Scenario
+from tap.scenario.pair import Pair, given_pair, own_pair
+from tap.scenario.result import Result
+from tap.scenario.run import LOOPBACK, check, run
+
+AT_ONCE = 4  # pairs side by side; most of a run is waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A pair by its URLs, and where a replica on another machine reaches the tap."""
+
+    master: str
+    replica: str
+    listen: Address = LOOPBACK
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run. program: of a pair of our own; None for the given pair. server: as far as known before it runs."""
+
+    scenario: Scenario
+    program: Path | None
+    server: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """What is to be run. programs: with their versions, each of them in turn. repeat: runs of each, with the seeds seed,
+    seed + 1, and so on. until_failure: stop at the first run that is not met; without a number of repeats, only then.
+    """
+
+    scenarios: Sequence[Scenario]
+    programs: Sequence[tuple[Path, str]] = ()
+    given: Given | None = None
+    seed: int
+    repeat: int | None = 1
+    until_failure: bool = False
+
+    async def results(self) -> AsyncIterator[Result]:
+        """Each as soon as it is there. Raises ConfigError for what the given pair cannot do."""
+        jobs = self._jobs()
+        running: set[asyncio.Task[Result]] = set()
+        at_once = 1 if self.given is not None else AT_ONCE
+        try:
+            while True:
+                while len(running) < at_once and (job := next(jobs, None)) is not None:
+                    running.add(asyncio.create_task(self._one(job), name=f"chaos {job.scenario.name}"))
+                if not running:
+                    return
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    result = task.result()
+                    yield result
+                    if self.until_failure and not result.met:
+                        return
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _jobs(self) -> Iterator[Job]:
+        number = 0
+        while self.repeat is None or number < self.repeat:
+            for program, server in self.programs or ((None, ""),):
+                for scenario in self.scenarios:
+                    yield Job(scenario, program, server, self.seed + number)
+            number += 1
+
+    async def _one(self, job: Job) -> Result:
+        scenario = job.scenario
+        blank = Result(
+            scenario=scenario.name,
+            title=scenario.title,
+            server=job.server,
+            seed=job.seed,
+            command=self._command(job),
+        )
+        if job.server and not scenario.fits(job.server):
+            return replace(blank, skipped=f"it is for {', '.join(map(str, scenario.servers))}")
+        try:
+            async with self._pair(job) as pair:
+                blank = replace(blank, server=pair.version)
+                check(scenario, pair)
+                if not scenario.fits(pair.version):
+                    return replace(blank, skipped=f"it is for {', '.join(map(str, scenario.servers))}")
+                listen = self.given.listen if self.given else LOOPBACK
+                result = await run(scenario, pair, seed=job.seed, listen=listen)
+            return replace(result, command=blank.command)
+        except EnvironmentFailure as error:
+            return replace(blank, failure=str(error))
+        except (RedisError, OSError) as error:
+            return replace(blank, failure=f"a server failed before the first step: {error or type(error).__name__}")
+
+    @contextlib.asynccontextmanager
+    async def _pair(self, job: Job) -> AsyncIterator[Pair]:
+        if job.program is not None:
+            async with own_pair(job.program, job.scenario) as pair:
+                yield pair
+            return
+        assert self.given is not None
+        master = pairs.parse_url("master", self.given.master)
+        replica = pairs.parse_url("replica", self.given.replica)
+        async with given_pair(master, replica) as pair:
+            yield pair
+
+    def _command(self, job: Job) -> str:
+        """What repeats exactly this run, passwords aside."""
+        words = ["redis-tap", "chaos", job.scenario.source]
+        if job.program is not None:
+            words += ["--server", str(job.program)]
+        elif self.given is not None:
+            words += ["--master", pairs.shown(self.given.master), "--replica", pairs.shown(self.given.replica)]
+        return shlex.join([*words, "--seed", str(job.seed)])
+
+
+def new_seed() -> int:
+    """One that is short enough to be typed again."""
+    return random.SystemRandom().randrange(1, 1_000_000)

@@ -1,0 +1,144 @@
+"""Are two data sets equal? By digest where that may be asked for, else key by key; keys that differ are named."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from tap.scenario.pair import Node
+
+BATCH = 200  # keys at a time
+NAMED = 10  # keys that are told
+TTL_SLACK_MS = 10_000  # Redis before 7.0 propagates expiries relative to the moment they arrive
+READS = 3  # of a key that differs: on a pair that others write to, it may only be on its way
+MOMENT = 0.2
+
+_READ: dict[bytes, tuple[str | int, ...]] = {
+    b"string": ("GET",),
+    b"list": ("LRANGE", 0, -1),
+    b"hash": ("HGETALL",),
+    b"set": ("SMEMBERS",),
+    b"zset": ("ZRANGE", 0, -1, "WITHSCORES"),
+    b"stream": ("XRANGE", "-", "+"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """keys: the first that differ, as "db 0: user:1 (only on the master)". by: "digest" or "keys"."""
+
+    equal: bool
+    by: str
+    keys: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.equal:
+            return f"equal, by {self.by}"
+        more = ", ..." if len(self.keys) == NAMED else ""
+        return f"different: {', '.join(self.keys)}{more}" if self.keys else "different, by digest"
+
+
+async def compare(master: Node, replica: Node, *, debug: bool) -> Difference:
+    """debug: whether DEBUG may be asked for. Raises redis-py's errors and OSError while one cannot answer."""
+    if debug and master.version == replica.version:  # others compute it differently
+        digests = [await node.client().execute_command("DEBUG", "DIGEST") for node in (master, replica)]
+        if digests[0] == digests[1]:
+            return Difference(equal=True, by="digest")
+    differing: list[str] = []
+    for db in sorted(await _dbs(master) | await _dbs(replica)):
+        async for key, how in _differing(master.client(db), replica.client(db)):
+            differing.append(f"db {db}: {_shown(key)} ({how})")
+            if len(differing) == NAMED:
+                return Difference(equal=False, by="keys", keys=tuple(differing))
+    if debug and master.version == replica.version and not differing:
+        return Difference(equal=False, by="digest")
+    return Difference(equal=not differing, by="keys", keys=tuple(differing))
+
+
+async def _dbs(node: Node) -> set[int]:
+    return {int(name[2:]) for name in await node.info("keyspace") if re.fullmatch(r"db\d+", name)}
+
+
+async def _differing(master: Redis, replica: Redis) -> AsyncIterator[tuple[bytes, str]]:
+    async for keys in _batches(master):
+        for key, how in await _differences(master, replica, keys):
+            yield key, how
+    async for keys in _batches(replica):
+        for key, how in await _differences(master, replica, keys):
+            if how == "only on the replica":  # the others have been told
+                yield key, how
+
+
+async def _batches(client: Redis) -> AsyncIterator[list[bytes]]:
+    cursor = 0
+    while True:
+        cursor, keys = await client.scan(cursor, count=BATCH)
+        if keys:
+            yield [key for key in keys if isinstance(key, bytes)]  # all of them: this client decodes nothing
+        if cursor == 0:
+            return
+
+
+async def _differences(master: Redis, replica: Redis, keys: list[bytes]) -> list[tuple[bytes, str]]:
+    found: list[tuple[bytes, str]] = []
+    for attempt in range(READS):
+        if attempt:
+            await asyncio.sleep(MOMENT)
+        found = []
+        for key, mine, theirs in zip(keys, await _dumps(master, keys), await _dumps(replica, keys), strict=True):
+            how = await _difference(master, replica, key, mine, theirs)
+            if how:
+                found.append((key, how))
+        keys = [key for key, _ in found]
+        if not keys:
+            break
+    return found
+
+
+async def _dumps(client: Redis, keys: list[bytes]) -> list[tuple[bytes | None, int]]:
+    """What DUMP and PTTL say."""
+    async with client.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.execute_command("DUMP", key)
+            pipeline.pttl(key)
+        said = await pipeline.execute()
+    return list(zip(said[::2], said[1::2], strict=True))
+
+
+async def _difference(
+    master: Redis, replica: Redis, key: bytes, mine: tuple[bytes | None, int], theirs: tuple[bytes | None, int]
+) -> str:
+    """In words, "" if there is none."""
+    if mine[0] is None and theirs[0] is None:
+        return ""
+    if mine[0] is None:
+        return "only on the replica"
+    if theirs[0] is None:
+        return "only on the master"
+    if mine[0] != theirs[0]:  # another encoding, or another RDB version, of what may be the same
+        kinds = [await client.type(key) for client in (master, replica)]
+        if kinds[0] != kinds[1]:
+            return "of another type"
+        if kinds[0] not in _READ or await _value(master, key, kinds[0]) != await _value(replica, key, kinds[0]):
+            return "another value"
+    if (mine[1] < 0) != (theirs[1] < 0) or abs(mine[1] - theirs[1]) > TTL_SLACK_MS:
+        return "another expiry"
+    return ""
+
+
+async def _value(client: Redis, key: bytes, kind: bytes) -> Any:
+    command, *rest = _READ[kind]
+    try:
+        return await client.execute_command(command, key, *rest)
+    except ResponseError as error:  # has become another type meanwhile
+        return str(error)
+
+
+def _shown(key: bytes) -> str:
+    return key.decode("utf-8", "backslashreplace")

@@ -1,0 +1,78 @@
+"""What the tap told during one run, with the time of each event, and waiting for more."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tap.bus import Told
+from tap.replication.events import Event
+
+Where = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """at: seconds since the journal began."""
+
+    at: float
+    told: Told
+
+    @property
+    def event(self) -> Event:
+        return self.told.event
+
+
+class Journal:
+    """An observer of the bus. Nothing is lost between two calls of wait_for: each goes on behind what the last found."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self._began = time.monotonic()
+        self._read = 0  # entries that wait_for has passed
+        self._news = asyncio.Event()
+
+    def __call__(self, told: Told) -> None:
+        self.entries.append(Entry(self.now, told))
+        self._news.set()
+
+    @property
+    def now(self) -> float:
+        return time.monotonic() - self._began
+
+    async def wait_for(self, kind: str, *, where: Where, times: int, within: float) -> Entry:
+        """The event of that kind, as often as that. Raises TimeoutError."""
+        async with asyncio.timeout(within):
+            while True:
+                while self._read < len(self.entries):
+                    entry = self.entries[self._read]
+                    self._read += 1
+                    if entry.event.kind == kind and matches(entry.told, where):
+                        times -= 1
+                        if not times:
+                            return entry
+                self._news.clear()
+                await self._news.wait()
+
+    def of(self, *kinds: str, since: float = 0.0) -> list[Entry]:
+        """All entries of these kinds from that moment on."""
+        return [entry for entry in self.entries if entry.event.kind in kinds and entry.at >= since]
+
+
+def matches(told: Told, where: Where) -> bool:
+    """Whether each field is what is asked for; text may be a glob."""
+    said = told.as_dict()
+    for path, wanted in where.items():
+        found: Any = said
+        for name in path.split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        if isinstance(wanted, str):
+            if not fnmatch.fnmatchcase("" if found is None else str(found), wanted):
+                return False
+        elif found != wanted:
+            return False
+    return True

@@ -1,0 +1,154 @@
+"""Verdicts: what was expected, against what was found. Nothing here asks a server: see run.py for the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tap.scenario.compare import Difference
+from tap.scenario.load import Expect
+from tap.scenario.result import FaultSeen, Resync, StepTaken, Verdict
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the serving masters' INFO stats have grown by, and what the tap saw of the same.
+
+    unanswered: requests for a resync whose answer the tap never saw; the master may have counted them. two_connections:
+    full resyncs of Valkey's dual channel, each of which the master counts as a partial one, too.
+    """
+
+    sync_full: int
+    sync_partial_ok: int
+    full_seen: int
+    partial_seen: int
+    unanswered: int = 0
+    two_connections: int = 0
+
+    @property
+    def agree(self) -> bool:
+        return (
+            0 <= self.sync_full - self.full_seen <= self.unanswered
+            and 0 <= self.sync_partial_ok - self.partial_seen <= self.unanswered + self.two_connections
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"the master counts sync_full +{self.sync_full}, sync_partial_ok +{self.sync_partial_ok}; the tap saw "
+            f"{self.full_seen} full, {self.partial_seen} partial"
+            + (f", {self.unanswered} not answered" if self.unanswered else "")
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Evidence:
+    """What was found at the end of a run.
+
+    difference: None where the data sets could not be compared, why says the reason. standing: "level", "behind", "ahead"
+    or "unknown", standing_text with numbers. exited: names of servers whose process ended by itself, with the exit code.
+    missing: keys of writes that should be on both servers and are not; checked: how many were looked for.
+    """
+
+    steps: list[StepTaken] = field(default_factory=list)
+    faults: list[FaultSeen] = field(default_factory=list)
+    resyncs: list[Resync] = field(default_factory=list)
+    counters: Counters | None = None
+    outages: list[float] = field(default_factory=list)
+    difference: Difference | None = None
+    why: str = ""
+    standing: str = "unknown"
+    standing_text: str = ""
+    link: str = "unknown"
+    exited: dict[str, int] = field(default_factory=dict)
+    zombie: bool = False
+    zombie_text: str = ""
+    missing: list[str] = field(default_factory=list)
+    checked: int = 0
+    refused: int = 0
+
+
+def verdicts(expect: Expect, found: Evidence) -> Iterator[Verdict]:
+    """A verdict for each thing that was expected, and for what is expected of every run."""
+    yield from _steps(found)
+    yield from _faults(found)
+    yield from _resyncs(expect, found)
+    yield from _processes(expect, found)
+    if expect.within is not None:
+        longest = max(found.outages, default=0.0)
+        yield Verdict("within", f"{expect.within:g} s", f"{longest:.2f} s without a stream", longest <= expect.within)
+    if not expect.replica_exits:
+        yield from _pair(expect, found)
+    if expect.no_data_loss_before_offset is not None:
+        lost = f"missing: {', '.join(found.missing[:5])}" if found.missing else f"{found.checked} writes checked"
+        met = not found.missing and found.checked > 0
+        yield Verdict("no_data_loss_before_offset", str(expect.no_data_loss_before_offset), lost, met)
+    if expect.refused_writes is not None:
+        wanted = "some refused" if expect.refused_writes else "none refused"
+        yield Verdict("refused_writes", wanted, f"{found.refused} refused", bool(found.refused) == expect.refused_writes)
+
+
+def _steps(found: Evidence) -> Iterator[Verdict]:
+    for number, step in enumerate(found.steps, 1):
+        if step.problem:
+            yield Verdict(f"step {number}", step.text, step.problem, False)
+
+
+def _faults(found: Evidence) -> Iterator[Verdict]:
+    for fault in found.faults:
+        if not fault.fired:
+            yield Verdict("fault", f"{fault.spec} fires", "it never fired", False)
+
+
+def _resyncs(expect: Expect, found: Evidence) -> Iterator[Verdict]:
+    kinds = [resync.kind for resync in found.resyncs]
+    said = ", then ".join(kinds) or "none"
+    counters = found.counters
+    if counters is not None and not counters.agree:
+        yield Verdict("counters", "the tap and the master's INFO agree", str(counters), False)
+    if expect.resync is not None:
+        met = {
+            "none": not kinds,
+            "partial": bool(kinds) and "full" not in kinds,
+            "full": bool(kinds) and kinds[-1] == "full",
+        }[expect.resync]
+        if counters is None:
+            said, met = f"{said}; the master's INFO could not be read", False
+        else:
+            confirmed = {
+                "none": counters.sync_full == 0 and counters.sync_partial_ok == 0,
+                "partial": counters.sync_full == 0 and counters.sync_partial_ok > 0,
+                "full": counters.sync_full > 0,
+            }[expect.resync]
+            said += f" (sync_full +{counters.sync_full}, sync_partial_ok +{counters.sync_partial_ok})"
+            met = met and confirmed
+        yield Verdict("resync", expect.resync, said, met)
+    full = [resync for resync in found.resyncs if resync.kind == "full"]
+    if expect.reason:
+        reason = f"{full[-1].reason}: {full[-1].text}" if full else "no full resync"
+        yield Verdict("reason", " or ".join(expect.reason), reason, bool(full) and full[-1].reason in expect.reason)
+    if expect.max_full is not None:
+        most = max(len(full), counters.sync_full if counters else 0)
+        yield Verdict("max_full", f"at most {expect.max_full}", f"{most} full", most <= expect.max_full)
+
+
+def _processes(expect: Expect, found: Evidence) -> Iterator[Verdict]:
+    ended = ", ".join(f"the {name} exited with {code}" for name, code in found.exited.items()) or "both servers run"
+    if expect.replica_exits:
+        yield Verdict("replica_exits", "the replica's process ends", ended, "replica" in found.exited)
+    elif found.exited:
+        yield Verdict("processes", "both servers run", ended, False)
+
+
+def _pair(expect: Expect, found: Evidence) -> Iterator[Verdict]:
+    if expect.zombie:
+        yield Verdict("zombie", "the link takes bytes, nothing is applied", found.zombie_text, found.zombie)
+    wanted = "up" if expect.link_up else "down"
+    yield Verdict("link_up", wanted, found.link, found.link == wanted)
+    if found.difference is None:
+        yield Verdict("converged", "equal" if expect.converged else "different", f"not compared: {found.why}", False)
+    else:
+        met = found.difference.equal == expect.converged
+        yield Verdict("converged", "equal" if expect.converged else "different", str(found.difference), met)
+    if expect.acked_offset is not None:
+        met = found.standing == expect.acked_offset
+        yield Verdict("acked_offset", expect.acked_offset, found.standing_text or found.standing, met)

@@ -1,0 +1,300 @@
+"""A scenario as its author writes it: one TOML file, read aloud from top to bottom.
+
+    title = "The link is cut in the middle of a command"
+    why = "The replica drops the half it has, and asks for that command again: a partial resync."
+
+    both = { repl-timeout = 10 }                  # options of the servers; also master, replica
+    workload = { rate = 500, preload = "1mb" }    # what is written while the steps run
+
+    steps = [
+      { fault = "cut at=offset:+100000 edge=byte mode=reset" },
+      { wait = "fault_fired" },
+      { wait = "partial_resync", within = "10s" },
+    ]
+
+    [expect]
+    resync = "partial"
+
+    [expect.on."Valkey < 8"]                      # what is different there
+    resync = "full"
+
+Unless a step attaches the replica, it follows the master through the tap, level with it, before the first step. Nothing
+here runs anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StrictBool, model_validator
+
+from tap import faults, toml
+from tap.bus import Told
+from tap.errors import ConfigError, did_you_mean
+from tap.replication.events import Event, WireEvent
+from tap.scenario.actions import Action
+from tap.scenario.versions import Servers
+from tap.toml import parsed
+from tap.units import parse_duration, parse_size
+
+LIBRARY = Path(__file__).parent / "library"
+TABLE = 'workload = { rate = 500 } or [expect] with resync = "partial"'  # an example, for mistakes
+REASONS = (
+    "first_sync",
+    "replication_id_unknown",
+    "offset_out_of_backlog",
+    "offset_ahead_of_master",
+    "legacy_sync",
+    "master_refused_psync",
+    "forced_by_fault",
+    "unknown",
+)
+
+# What can be waited for besides events.
+CONDITIONS = {
+    "level": "the replica has applied all that the master had written when the waiting began, and the link is up",
+    "link_up": "the replica says that its link is up",
+    "link_down": "the replica says that its link is down",
+    "replica_exits": "the replica's process has ended",
+    "writes_refused": "the master refuses a write (min-replicas-to-write)",
+    "writes_taken": "the master takes a write",
+}
+
+Seconds = Annotated[float, parsed(parse_duration)]
+Pattern = Annotated[Servers, parsed(Servers.parse)]
+
+
+def _events() -> dict[str, type[Event]]:
+    """By name, those that say something of their own."""
+    found: dict[str, type[Event]] = {}
+    kinds = [Event]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if kind not in (Event, WireEvent):
+            found[kind.kind] = kind
+    return found
+
+
+def _option(value: Any) -> str:
+    """As redis.conf writes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, str | int):
+        raise ValueError("text, a number, true or false is expected, as in redis.conf")
+    return str(value)
+
+
+def _list(value: Any) -> Any:
+    """A word may stand for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+def _reason(text: str) -> str:
+    if text not in REASONS:
+        raise ConfigError(f"unknown reason {text!r}; known: {', '.join(REASONS)}.{did_you_mean(text, REASONS)}")
+    return text
+
+
+def _fault(spec: str) -> str:
+    faults.parse(spec)
+    return spec
+
+
+def _waited_for(text: str) -> str:
+    known = (*CONDITIONS, *_events())
+    if text not in known:
+        raise ConfigError(
+            f"nothing called {text!r} can be waited for; conditions: {', '.join(CONDITIONS)}; events: "
+            f"{', '.join(_events())}.{did_you_mean(text, known)}"
+        )
+    return text
+
+
+def _offset(text: str) -> int | str:
+    if text in ("fault", "acked"):
+        return text
+    if text.isdigit():
+        return int(text)
+    raise ConfigError(
+        f"{text!r} is no offset: write a number, 'fault' (where the first fault fired) or 'acked' (what the replica had "
+        "acknowledged then)"
+    )
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+Options = dict[str, Annotated[str, BeforeValidator(_option)]]
+
+
+class Workload(_Table):
+    """What is written. rate: commands per second. preload: bytes of values before the replica follows."""
+
+    kind: Literal["mixed", "none"] = "mixed"
+    rate: Annotated[int, Field(ge=1, le=100_000)] = 300
+    preload: Annotated[int, parsed(parse_size)] = 256 * 1024
+
+
+class Step(_Table):
+    """One of fault, remove, do and wait.
+
+    fault: a spec, armed from here on. remove: the name of a fault that ends here. wait: an event or one of CONDITIONS;
+    an event is waited for behind the one that the last wait found. within: seconds. where: fields of the event, dotted
+    where nested. times: how many such events. only: on these servers; elsewhere the step is left out.
+    """
+
+    fault: Annotated[str, parsed(_fault)] | None = None
+    remove: str | None = None
+    do: Annotated[Action, parsed(Action.parse)] | None = None
+    wait: Annotated[str, parsed(_waited_for)] | None = None
+    within: Seconds = 20.0
+    where: dict[str, str | int | float | bool] = {}
+    times: Annotated[int, Field(ge=1)] = 1
+    only: Pattern | None = None
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Step:
+        things = [name for name in ("fault", "remove", "do", "wait") if getattr(self, name) is not None]
+        if len(things) != 1:
+            found = " and ".join(things) or "none"
+            raise ValueError(f"one of fault, remove, do, wait is expected; {found} found")
+        for name in ("within", "where", "times"):
+            if name in self.model_fields_set and (self.wait is None or (name != "within" and self.wait in CONDITIONS)):
+                raise ValueError(f"{name} belongs to a wait{'' if name == 'within' else ' for an event'}")
+        if self.where:
+            assert self.wait is not None
+            fields = dataclasses.fields(_events()[self.wait]) + dataclasses.fields(Told)
+            known = sorted({field.name for field in fields} - {"event"})
+            for name in self.where:
+                first = name.partition(".")[0]
+                if first not in known:
+                    raise ValueError(
+                        f"{self.wait} has no field {first!r}; known: {', '.join(known)}.{did_you_mean(first, known)}"
+                    )
+        return self
+
+    def __str__(self) -> str:
+        if self.fault is not None:
+            return f"fault {self.fault}"
+        if self.remove is not None:
+            return f"remove {self.remove}"
+        if self.do is not None:
+            return self.do.text
+        times = f" {self.times} times" if self.times > 1 else ""
+        where = "".join(f" {name}={value}" for name, value in self.where.items())
+        return f"wait for {self.wait}{where}{times}"
+
+
+class _Expectations(_Table):
+    """What has to be true in the end.
+
+    resync: what brought the replica back since the first step. "partial": only partial ones, at least one; "full": the
+    last one was full; "none": there was none. reason: of the last full resync. max_full: so many full ones at most.
+    within: the longest time without a stream.
+    converged: both data sets are equal, or, if false, differ and will stay so.
+    acked_offset: where the replica's offset stands by the master's once it no longer moves against it.
+    link_up: by the replica's own account.
+    no_data_loss_before_offset: every write up to there is on the replica.
+    replica_exits: its process ends by itself; what a living one is asked is then not judged.
+    zombie: the link is up and takes bytes, and nothing of them is applied or acknowledged.
+    refused_writes: whether the master refused any, for lack of replicas.
+    settle: seconds that the end may take to come.
+    """
+
+    resync: Literal["partial", "full", "none"] | None = None
+    reason: Annotated[tuple[Annotated[str, parsed(_reason)], ...], BeforeValidator(_list)] = ()
+    max_full: Annotated[int, Field(ge=0)] | None = None
+    within: Seconds | None = None
+    converged: StrictBool = True
+    acked_offset: Literal["level", "behind", "ahead"] | None = None
+    link_up: StrictBool = True
+    no_data_loss_before_offset: Annotated[int | str, parsed(_offset)] | None = None
+    replica_exits: StrictBool = False
+    zombie: StrictBool = False
+    refused_writes: StrictBool | None = None
+    settle: Seconds = 20.0
+
+
+class Expect(_Expectations):
+    """on: what is different on some servers; of several that fit, later ones win."""
+
+    on: dict[Pattern, _Expectations] = {}
+
+    def at(self, server: str) -> Expect:
+        """What is expected of that server, as "Redis 7.0.15"."""
+        merged = self
+        for servers, other in self.on.items():
+            if servers.match(server):
+                merged = merged.model_copy(update={name: getattr(other, name) for name in other.model_fields_set})
+        return merged
+
+
+class Scenario(_Table):
+    """One experiment. why: what healthy servers do, and why. servers: where it makes sense; none named: everywhere."""
+
+    name: str = ""
+    title: str
+    why: str = ""
+    servers: Annotated[tuple[Pattern, ...], BeforeValidator(_list)] = ()
+    master: Options = {}
+    replica: Options = {}
+    both: Options = {}
+    workload: Workload = Workload()
+    steps: tuple[Step, ...]
+    expect: Expect = Expect()
+    _source: str = PrivateAttr("")
+
+    @property
+    def source(self) -> str:
+        """What names it on the command line: a name of the library, or a file."""
+        return self._source
+
+    def fits(self, server: str) -> bool:
+        return not self.servers or any(pattern.match(server) for pattern in self.servers)
+
+    @property
+    def attaches(self) -> bool:
+        """Whether a step attaches the replica, so that it does not follow from the start."""
+        return any(step.do is not None and step.do.verb == "attach" for step in self.steps)
+
+
+def load(path: Path) -> Scenario:
+    """Read a scenario. Raises ConfigError naming file, line and key."""
+    scenario = toml.load(path, Scenario, table=TABLE)
+    armed = {name for step in scenario.steps if step.fault for name in [_name_of(step.fault)] if name}
+    for number, step in enumerate(scenario.steps, 1):
+        if step.remove is not None and step.remove not in armed:
+            raise ConfigError(
+                f"{path}: step {number}: no fault is named {step.remove!r}; named: {', '.join(sorted(armed)) or 'none'}."
+                f"{did_you_mean(step.remove, armed)}"
+            )
+    in_library = path.parent == LIBRARY
+    named = scenario.model_copy(update={"name": scenario.name or path.stem})
+    named._source = path.stem if in_library else str(path)
+    return named
+
+
+def _name_of(spec: str) -> str:
+    return next((word.removeprefix("name=") for word in spec.split() if word.startswith("name=")), "")
+
+
+def library() -> list[Scenario]:
+    """The scenarios that come with redis-tap, by name."""
+    return [load(path) for path in sorted(LIBRARY.glob("*.toml"))]
+
+
+def find(text: str) -> Scenario:
+    """The scenario of a file, or of the library by its name. Raises ConfigError."""
+    if text.endswith(".toml") or "/" in text:
+        return load(Path(text))
+    path = LIBRARY / f"{text}.toml"
+    if path.is_file():
+        return load(path)
+    known = sorted(path.stem for path in LIBRARY.glob("*.toml"))
+    raise ConfigError(
+        f"no scenario is called {text!r}; give a file that ends in .toml, or a name from redis-tap chaos --list."
+        f"{did_you_mean(text, known)}"
+    )

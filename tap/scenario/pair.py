@@ -1,0 +1,297 @@
+"""A master and a replica to experiment on: servers of our own, or a pair that somebody gave us.
+
+Servers of our own are started for one scenario and thrown away behind it. A given pair gets back what it had: its
+options, the master its replica followed; it is never flushed, and its DEBUG is never asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from tap.config import Address
+from tap.errors import ConfigError, EnvironmentFailure
+from tap.scenario.load import Scenario
+from tap.servers.embedded import Server
+
+ANSWER_SECONDS = 10.0  # a replica that reads half a line from its master is frozen for up to 5 s
+FAREWELL_SECONDS = 0.3  # for each thing that a given pair gets back, so that Ctrl-C ends within a second
+
+# Little to wait for: no delay before a diskless child, and a heartbeat each second.
+OWN_OPTIONS = ("repl-diskless-sync-delay", "0", "repl-ping-replica-period", "1")
+
+Info = dict[str, Any]
+
+
+class Node:
+    """One of the two servers.
+
+    name: what it was at the start, "master" or "replica"; a promotion does not change it. version: as "Redis 7.0.15".
+    """
+
+    def __init__(self, name: str, address: Address, *, username: str = "", password: str = "", db: int = 0) -> None:
+        self.name = name
+        self.address = address
+        self.db = db
+        self.version = ""
+        self.server: Server | None = None
+        self._username = username
+        self._password = password
+        self._clients: dict[int, Redis] = {}
+
+    def client(self, db: int | None = None) -> Redis:
+        """Raises redis-py's errors at once, without another try: what fails is often the experiment."""
+        number = self.db if db is None else db
+        if number not in self._clients:
+            self._clients[number] = Redis(
+                host=self.address.host,
+                port=self.address.port,
+                db=number,
+                username=self._username or None,
+                password=self._password or None,
+                socket_timeout=ANSWER_SECONDS,
+                socket_connect_timeout=ANSWER_SECONDS,
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+            )
+        return self._clients[number]
+
+    async def info(self, section: str) -> Info:
+        """Raises redis-py's errors and OSError."""
+        found: Info = await self.client().info(section)
+        return found
+
+    async def maybe_info(self, section: str) -> Info:
+        """Nothing while the server cannot be asked."""
+        try:
+            return await self.info(section)
+        except (RedisError, OSError):
+            return {}
+
+    async def follow(self, address: Address | None) -> None:
+        """REPLICAOF, or NO ONE."""
+        host, port = (address.host, str(address.port)) if address else ("NO", "ONE")
+        await self.client().execute_command("REPLICAOF", host, port)
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of a process of ours that ended by itself."""
+        return None if self.server is None else self.server.exit_code
+
+    async def restart(self) -> None:
+        """Shut down with its data saved, and start again, following whom it followed."""
+        assert self.server is not None
+        with contextlib.suppress(RedisError, OSError):
+            await self.client().execute_command("SHUTDOWN", "SAVE")
+        await asyncio.to_thread(self.server.stop)
+        await self.start()
+
+    async def start(self) -> None:
+        assert self.server is not None
+        await self.disconnect()
+        await started(self.server)
+
+    async def kill(self) -> None:
+        assert self.server is not None
+        self.server.kill()
+        await self.disconnect()
+
+    async def disconnect(self) -> None:
+        for client in self._clients.values():
+            with contextlib.suppress(RedisError, OSError):
+                await client.aclose()
+        self._clients.clear()
+
+
+class Pair:
+    """master and replica: as they stand now; they change places when the master is demoted."""
+
+    def __init__(self, master: Node, replica: Node, *, given: bool = False) -> None:
+        self.master = master
+        self.replica = replica
+        self.given = given
+
+    @property
+    def nodes(self) -> tuple[Node, Node]:
+        return self.master, self.replica
+
+    @property
+    def version(self) -> str:
+        return self.master.version
+
+    def swap(self) -> None:
+        self.master, self.replica = self.replica, self.master
+
+    def node(self, role: str) -> Node:
+        """The one that is "master" or "replica" now."""
+        return self.master if role == "master" else self.replica
+
+
+# ---- servers of our own ----
+
+
+@contextlib.asynccontextmanager
+async def own_pair(program: Path, scenario: Scenario) -> AsyncIterator[Pair]:
+    """Two servers of that program with the scenario's options; gone, with all they had, behind it.
+
+    Raises EnvironmentFailure when they do not start.
+    """
+    nodes: list[Node] = []
+    servers: list[Server] = []
+    try:
+        for name, options in (("master", scenario.master), ("replica", scenario.replica)):
+            chosen = {**dict(zip(OWN_OPTIONS[::2], OWN_OPTIONS[1::2], strict=True)), **scenario.both, **options}
+            server = Server(program, *(word for option in chosen.items() for word in option), name=name)
+            servers.append(server)
+            await started(server)
+            node = Node(name, Address("127.0.0.1", server.port))
+            node.server = server
+            node.version = server.version
+            nodes.append(node)
+        yield Pair(*nodes)
+    finally:
+        for server in servers:
+            server.kill()
+            server.close()
+        for node in nodes:
+            await node.disconnect()
+
+
+async def started(server: Server) -> None:
+    """Start it in a thread. Cancelled, it is let come up first, so that it is there to be stopped."""
+    starting = asyncio.ensure_future(asyncio.to_thread(server.start))
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(EnvironmentFailure):
+            await starting
+        raise
+
+
+# ---- a pair that was given ----
+
+
+def parse_url(name: str, url: str) -> Node:
+    """A node from redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or HOST:PORT. Raises ConfigError, without the URL."""
+    form = "redis://[USER:PASSWORD@]HOST:PORT[/DB]"
+    if "://" not in url:
+        url = f"redis://{url}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 6379
+    except ValueError:
+        raise ConfigError(f"--{name}: this is no URL of a server; write {form}") from None
+    if parts.scheme in ("rediss", "valkeys"):
+        raise ConfigError(f"--{name}: the tap does not speak TLS; write {form}")
+    db = parts.path.strip("/")
+    if parts.scheme not in ("redis", "valkey") or not parts.hostname or (db and not db.isdigit()):
+        raise ConfigError(f"--{name}: this is no URL of a server; write {form}")
+    return Node(
+        name,
+        Address(parts.hostname, port),
+        username=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        db=int(db or 0),
+    )
+
+
+def shown(url: str) -> str:
+    """The URL for a person to read, without its password."""
+    return re.sub(r"(?<=:)[^:@/]*(?=@)", "***", url)
+
+
+@contextlib.asynccontextmanager
+async def given_pair(master: Node, replica: Node) -> AsyncIterator[Pair]:
+    """That pair; in the end the replica follows whom it followed before.
+
+    Raises EnvironmentFailure if one cannot be reached, ConfigError if the replica would lose data of its own.
+    """
+    try:
+        of_master = await _introduced(master)
+        of_replica = await _introduced(replica)
+        if of_master["role"] != "master":
+            raise ConfigError("--master: this server is a replica; give the URL of its master")
+        followed = None
+        if of_replica["role"] == "slave":
+            followed = Address(str(of_replica["master_host"]), int(of_replica["master_port"]))
+        same = of_replica.get("master_replid") == of_master.get("master_replid")
+        if not (followed and same) and (await replica.info("keyspace")):
+            raise ConfigError(
+                "--replica: this server does not follow that master and holds data, which a full resync would replace; "
+                "empty it, or let it follow the master first"
+            )
+    except BaseException:
+        await _disconnected(master, replica)
+        raise
+    try:
+        yield Pair(master, replica, given=True)
+    finally:
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await replica.follow(followed)
+        await _disconnected(master, replica)
+
+
+@contextlib.asynccontextmanager
+async def options_set(node: Node, options: dict[str, str]) -> AsyncIterator[None]:
+    """CONFIG SET for as long as it takes. Raises ConfigError for what cannot be set on a running server."""
+    before: dict[str, str] = {}
+    try:
+        for option, value in options.items():
+            found = await node.client().config_get(option)
+            try:
+                await node.client().config_set(option, value)
+            except ResponseError as error:
+                raise ConfigError(
+                    f"{option} {value} cannot be set on the running {node.name}: {error}; leave --master and --replica "
+                    "out to run it on servers of our own"
+                ) from None
+            before |= {_text(key): _text(old) for key, old in found.items()}
+        yield
+    finally:
+        for option, value in before.items():
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await node.client().config_set(option, value)
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""
+
+
+async def _introduced(node: Node) -> Info:
+    try:
+        server = await node.info("server")
+        node.version = version_of(server)
+        return await node.info("replication")
+    except (RedisError, OSError) as error:
+        raise EnvironmentFailure(f"the {node.name} at {node.address} does not answer: {error}") from None
+
+
+def version_of(server: Info) -> str:
+    """From INFO server, as a program says it: "Valkey 8.1.1"."""
+    if "valkey_version" in server:
+        return f"Valkey {server['valkey_version']}"
+    return f"Redis {server['redis_version']}"
+
+
+async def _disconnected(*nodes: Node) -> None:
+    for node in nodes:
+        await node.disconnect()
+
+
+def replica_offset(info: Info, port: int) -> int | None:
+    """From the master's INFO: what the replica that listens on that port has acknowledged."""
+    replicas = [value for key, value in info.items() if re.fullmatch(r"slave\d+", key) and isinstance(value, dict)]
+    mine: Iterable[Info] = replicas if len(replicas) == 1 else (one for one in replicas if one.get("port") == port)
+    return next((int(one["offset"]) for one in mine), None)

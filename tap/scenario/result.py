@@ -1,0 +1,92 @@
+"""What came of one run: what was done, what happened, and a verdict on each expectation."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from tap.scenario.journal import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """at: seconds since the run began. problem: why the run ended here, "" if it did not."""
+
+    text: str
+    at: float
+    seconds: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSeen:
+    """A fault that was armed, how often it fired, and where each time. bytes: affected in all."""
+
+    name: str
+    spec: str
+    fired: int
+    places: tuple[str, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """kind: "full" or "partial". bytes: of the RDB, or what the replica had missed. seconds: since the run began."""
+
+    kind: str
+    at: float
+    reason: str
+    text: str
+    offset: int | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One expectation, what was expected and what was found, in words."""
+
+    name: str
+    expected: str
+    found: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One scenario on one pair with one seed.
+
+    skipped: why it was not run at all. failure: how the environment failed, so that nothing could be judged. outage:
+    seconds without a stream, in all, since there was one first. resent: bytes of RDBs and of what had been missed.
+    refused: writes that the master refused. command: repeats exactly this run. story: all that the tap told.
+    """
+
+    scenario: str
+    title: str
+    server: str
+    seed: int
+    command: str = ""
+    skipped: str = ""
+    failure: str = ""
+    seconds: float = 0.0
+    steps: tuple[StepTaken, ...] = ()
+    faults: tuple[FaultSeen, ...] = ()
+    resyncs: tuple[Resync, ...] = ()
+    outage: float = 0.0
+    resent: int = 0
+    written: int = 0
+    refused: int = 0
+    verdicts: tuple[Verdict, ...] = ()
+    story: tuple[Entry, ...] = dataclasses.field(default=(), repr=False)
+
+    @property
+    def met(self) -> bool:
+        """Whether all that was expected came true; also of a run that was skipped."""
+        return not self.failure and all(verdict.met for verdict in self.verdicts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; without the story."""
+        said = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "story"}
+        for name in ("steps", "faults", "resyncs", "verdicts"):
+            said[name] = [dataclasses.asdict(one) for one in said[name]]
+        return {**said, "met": self.met}

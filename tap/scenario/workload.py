@@ -1,0 +1,217 @@
+"""What is written while an experiment runs: every kind of value, several dbs, big values, transactions, expiries.
+
+The seed decides every command; how fast they come is up to the clock and the master. Keys expire in a day, so that none
+goes while data sets are compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError, ResponseError
+
+from tap.scenario.pair import ANSWER_SECONDS, Node
+
+PREFIX = "redis-tap:"
+BATCH_SECONDS = 0.02
+LEDGER_SECONDS = 0.05
+KEYS = 300  # of each type: what is there stays small, however long it runs
+EXPIRY_SECONDS = 86_400
+BIG = 96 * 1024  # bytes, several reads of a socket
+BURST_VALUE = 16 * 1024
+DBS = (0, 0, 0, 1, 3)
+MOMENT = 0.05  # until another try where the master is not to be reached
+
+Command = tuple[str | bytes | int | float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A write of the ledger: not later than that offset of the master's."""
+
+    offset: int
+    key: str
+    value: str
+
+
+class Workload:
+    """Writes to one master at a rate, until stopped; survives what the experiment does to that master.
+
+    written: commands that the master took. refused: those it did not, by the first word of its error. unreachable:
+    batches that found no master. ledger: some writes, each with an offset that it does not lie behind.
+    """
+
+    def __init__(self, node: Node, seed: int, rate: int, *, dbs: tuple[int, ...] = DBS, ledger: bool = False) -> None:
+        self.node = node
+        self.written = 0
+        self.bytes = 0
+        self.refused: Counter[str] = Counter()
+        self.unreachable = 0
+        self.ledger: list[Noted] = []
+        self.dbs = dbs
+        self._random = random.Random(f"workload {seed}")  # noqa: S311
+        self._rate = rate
+        self._with_ledger = ledger
+        self._burst = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    # ---- at a rate ----
+
+    @property
+    def running(self) -> bool:
+        return bool(self._tasks)
+
+    def start(self) -> None:
+        if not self._tasks:
+            self._stopping.clear()
+            jobs = [self._forever(self._batch, BATCH_SECONDS)]
+            if self._with_ledger:
+                jobs.append(self._forever(self._note, LEDGER_SECONDS))
+            self._tasks = [asyncio.create_task(job, name="workload") for job in jobs]
+
+    async def stop(self) -> None:
+        """Returns when nothing more is on its way to the master."""
+        tasks, self._tasks = self._tasks, []
+        if not tasks:
+            return
+        # Not cancelled: that could leave a command in the master's socket, to be executed later.
+        self._stopping.set()
+        try:
+            await asyncio.wait(tasks, timeout=ANSWER_SECONDS)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _forever(self, job: Callable[[], Awaitable[None]], period: float) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while not self._stopping.is_set():
+            try:
+                await job()
+            except (RedisError, OSError):
+                self.unreachable += 1
+                due += MOMENT
+            due = max(due + period, loop.time())  # what could not be kept up with is not caught up
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), due - loop.time())
+
+    async def _batch(self) -> None:
+        wanted = self._rate * BATCH_SECONDS
+        count = int(wanted) + (self._random.random() < wanted % 1)
+        commands: list[Command] = []
+        while len(commands) < count:
+            commands += self._mixed()
+        if commands:
+            await self._send(commands, self._random.choice(self.dbs))
+
+    async def _note(self) -> None:
+        number = len(self.ledger)
+        key, value = f"{PREFIX}ledger:{number}", str(number)
+        async with self.node.client().pipeline(transaction=False) as pipeline:
+            pipeline.set(key, value)
+            pipeline.info("replication")
+            said, info = await pipeline.execute(raise_on_error=False)
+        if said is True:
+            self.ledger.append(Noted(int(info["master_repl_offset"]), key, value))
+
+    # ---- at once ----
+
+    async def burst(self, size: int) -> None:
+        """Write values of so many bytes in all, as fast as the master takes them; what it refuses counts, too.
+
+        Raises redis-py's errors and OSError when the master is not to be reached.
+        """
+        while size > 0:
+            commands: list[Command] = []
+            for _ in range(16):
+                if size > 0:
+                    value = self._random.randbytes(min(size, BURST_VALUE))
+                    commands.append(("SET", f"{PREFIX}burst:{self._burst % 200}", value))
+                    self._burst += 1
+                    size -= len(value)
+            await self._send(commands, self.dbs[0])
+
+    async def preload(self, size: int) -> None:
+        """Something of every type, and values of so many bytes in all. Raises as burst()."""
+        if size:
+            for db in sorted(set(self.dbs)):
+                commands: list[Command] = []
+                while len(commands) < 200:
+                    commands += self._mixed()
+                await self._send(commands, db)
+            await self.burst(size)
+
+    async def clean(self) -> None:
+        """Remove every key of ours. Raises as burst()."""
+        for db in sorted(set(self.dbs)):
+            client = self.node.client(db)
+            async for key in client.scan_iter(match=f"{PREFIX}*", count=1000):
+                await client.unlink(key)
+
+    # ---- the commands ----
+
+    async def _send(self, commands: list[Command], db: int) -> None:
+        async with self.node.client(db).pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)  # also MULTI: as it is, not as a transaction of redis-py's
+            replies = await pipeline.execute(raise_on_error=False)
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                self.refused[_code(reply)] += 1
+            elif isinstance(reply, Exception):
+                raise reply
+            else:
+                self.written += 1
+                self.bytes += sum(len(word) for word in command if isinstance(word, bytes | str))
+
+    def _mixed(self) -> list[Command]:
+        """A command, or the few that belong together."""
+        dice = self._random
+        number = dice.randrange(KEYS)
+        value = dice.randbytes(dice.randrange(1, 200))
+        kind = dice.random()
+        if kind < 0.25:
+            return [("SET", f"{PREFIX}string:{number}", value)]
+        if kind < 0.35:
+            return [("INCR", f"{PREFIX}counter:{number % 10}")]
+        if kind < 0.47:
+            return [("HSET", f"{PREFIX}hash:{number % 50}", f"field:{number}", value)]
+        if kind < 0.57:
+            key = f"{PREFIX}list:{number % 20}"
+            return [("RPUSH", key, value, f"item {number}"), ("LTRIM", key, -100, -1)]
+        if kind < 0.65:
+            return [("SADD", f"{PREFIX}set:{number % 20}", number, value[:8])]
+        if kind < 0.68:
+            return [("SREM", f"{PREFIX}set:{number % 20}", number)]
+        if kind < 0.76:
+            return [("ZADD", f"{PREFIX}zset:{number % 20}", dice.randrange(1000), f"member:{number}")]
+        if kind < 0.84:
+            return [("XADD", f"{PREFIX}stream:{number % 5}", "MAXLEN", 200, "*", "field", value)]
+        if kind < 0.89:
+            key = f"{PREFIX}expiring:{number}"
+            return [("SET", key, value, "EX", EXPIRY_SECONDS + number)]
+        if kind < 0.92:
+            return [("DEL", f"{PREFIX}string:{number}")]
+        if kind < 0.925:
+            return [("SET", f"{PREFIX}big:{number % 4}", dice.randbytes(BIG))]
+        return [
+            ("MULTI",),
+            ("INCR", f"{PREFIX}counter:transactions"),
+            ("SET", f"{PREFIX}string:{number}", value),
+            ("RPUSH", f"{PREFIX}list:transactions", number),
+            ("LTRIM", f"{PREFIX}list:transactions", -100, -1),
+            ("EXEC",),
+        ]
+
+
+def _code(error: ResponseError) -> str:
+    """NOREPLICAS of "NOREPLICAS Not enough good replicas to write."; from some redis-py takes it away."""
+    known = {"ReadOnlyError": "READONLY", "OutOfMemoryError": "OOM"}
+    word = str(error).split(" ")[0]
+    return known.get(type(error).__name__, word if word.isupper() else "ERR")

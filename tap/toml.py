@@ -1,0 +1,152 @@
+"""TOML files that users write: read, checked against a pydantic model, and explained where they are wrong.
+
+An error names the file, the line, the key, and what is allowed there. What a file means is its reader's business.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ValidationError
+
+from tap.errors import ConfigError, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+Where = list[str | int]  # keys and places in arrays, from the outermost inwards
+
+
+def load(path: Path, model: type[Model], *, table: str) -> Model:
+    """Read the file as the model says. table: an example of a table, for whoever wrote something else in its place.
+
+    Raises ConfigError.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file") from None
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    try:
+        return model.model_validate(found)
+    except ValidationError as error:
+        raise ConfigError(f"{path}{_first_problem(error, text, model, table)}") from None
+
+
+def parsed(parse: Callable[[str], Any]) -> BeforeValidator:
+    """For pydantic, which wants ValueError where we raise ConfigError."""
+
+    def validate(text: Any) -> Any:
+        try:
+            return parse(str(text))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    return BeforeValidator(validate)
+
+
+def _first_problem(error: ValidationError, text: str, model: type[BaseModel], table: str) -> str:
+    # a misspelt key explains a missing one
+    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    where: Where = [part for part in problem["loc"] if part != "[key]"]
+    key = _spoken(where)
+    line = line_of(where, text)
+    at = f", line {line}" if line else ""
+    if problem["type"] == "extra_forbidden":
+        known = list(_model_at(model, where[:-1]).model_fields)
+        return f"{at}: unknown key {key!r}; known: {', '.join(known)}.{did_you_mean(str(where[-1]), known)}"
+    if problem["type"] == "missing":
+        return f"{at}: {key!r} is missing"
+    if problem["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        return f"{at}: {key}: a table is expected, as {table}"
+    if problem["type"].startswith("bool"):
+        return f"{at}: {key}: true or false is expected"
+    said = problem["msg"].removeprefix("Value error, ")
+    prefix = f"{key}: " if key else ""
+    return f"{at}: {prefix}{said[0].lower() + said[1:]}" if "Address" not in said else f"{at}: {prefix}{said}"
+
+
+def _spoken(where: Where) -> str:
+    """A place as a person says it: "links.orders.master", "step 3, wait"."""
+    said = ""
+    for part in where:
+        if isinstance(part, int):
+            said = f"{said.removesuffix('s')} {part + 1}"
+        elif said and said[-1].isdigit() and isinstance(where[-2], int):
+            said = f"{said}, {part}"
+        else:
+            said = f"{said}.{part}" if said else part
+    return said
+
+
+def _model_at(model: type[BaseModel], where: Where) -> type[BaseModel]:
+    """The model of the table at that place."""
+    kind: Any = model
+    for part in where:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            fields = kind.model_fields
+            names = {field.alias or name: field.annotation for name, field in fields.items()}
+            kind = names[str(part)]
+        else:  # an array or a table of names that the user chose: what it holds
+            kind = [one for one in typing.get_args(kind) if one is not Ellipsis][-1]
+        if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+            kind = next(one for one in typing.get_args(kind) if one is not types.NoneType)
+        if typing.get_origin(kind) is typing.Annotated:
+            kind = typing.get_args(kind)[0]
+    assert isinstance(kind, type)
+    assert issubclass(kind, BaseModel)
+    return kind
+
+
+def line_of(where: Where, text: str) -> int | None:
+    """The line on which the key stands, or its table or array begins; None if it is not to be found."""
+    lines = text.splitlines()
+    first, last = 0, len(lines)
+    for index, part in enumerate(where):
+        if isinstance(part, int) and index:
+            starts = _elements(str(where[index - 1]), text)
+            if part < len(starts):
+                first = starts[part] - 1
+                last = starts[part + 1] - 1 if part + 1 < len(starts) else len(lines)
+    for part in reversed(where):
+        if isinstance(part, int):
+            return first + 1
+        name = rf"(?<!\w){re.escape(part)}(?!\w)\"?"
+        pattern = re.compile(rf"^\s*\[.*{name}\]|^\s*(.*[{{,]\s*)?\"?{name}\s*=")
+        for number in range(first, last):
+            if pattern.match(lines[number]):
+                return number + 1
+    return None
+
+
+def _elements(name: str, text: str) -> list[int]:
+    """The lines on which the tables of an array begin, written as [[name]] or as name = [{...}, ...]."""
+    headers = [
+        number
+        for number, line in enumerate(text.splitlines(), 1)
+        if re.match(rf"\s*\[\[\s*{re.escape(name)}\s*\]\]", line)
+    ]
+    opening = re.search(rf"^\s*{re.escape(name)}\s*=\s*\[", text, re.MULTILINE)
+    if headers or opening is None:
+        return headers
+    starts: list[int] = []
+    depth = 0
+    for token in re.finditer(r"\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|#[^\n]*|[\[\]{}]", text[opening.end() :]):
+        if token[0] in ("{", "["):
+            if depth == 0:
+                starts.append(1 + text.count("\n", 0, opening.end() + token.start()))
+            depth += 1
+        elif token[0] in ("}", "]"):
+            depth -= 1
+            if depth < 0:
+                break
+    return starts
