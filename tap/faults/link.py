@@ -7,6 +7,7 @@ hands in bytes and time, and carries out what the lanes' flows give.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
@@ -136,6 +137,17 @@ class LinkFaults:
         )
         self.wants_keys = any(fault.when.at and fault.when.at.unit in ("key", "percent") for fault in faults)
         self._commands.watch(self.works)
+
+    @property
+    def offset(self) -> int | None:
+        """Replication offset of the last byte that was passed on or swallowed; of the RDB before there is one."""
+        return self._offset_at(Side.MASTER, self.lanes[Side.MASTER].out)
+
+    def _offset_at(self, side: Side, position: int) -> int | None:
+        stream = self._conversation.stream
+        if side is Side.MASTER and stream is not None and stream.base is not None and position >= stream.start:
+            return stream.base + position - stream.start
+        return self._conversation.offset
 
     @property
     def is_idle(self) -> bool:
@@ -429,10 +441,6 @@ class LinkFaults:
     def fired(self, work: Work, side: Side, position: int, size: int, text: str) -> None:
         """Tell it; what fires more often than anybody can read is told once a second, summed up."""
         work.armed.bytes += size
-        stream = self._conversation.stream
-        offset = self._conversation.offset
-        if side is Side.MASTER and stream is not None and stream.base is not None and position >= stream.start:
-            offset = stream.base + position - stream.start
         event = events.FaultFired(
             fault=work.armed.name,
             spec=work.armed.spec,
@@ -440,7 +448,7 @@ class LinkFaults:
             side=side,
             phase=self._phase_at(side, position),
             position=position,
-            offset=offset,
+            offset=self._offset_at(side, position),
             bytes=size,
         )
         if self.now - work.second >= 1:
@@ -460,7 +468,7 @@ class LinkFaults:
                 side=side,
                 phase=event.phase,
                 position=position,
-                offset=offset,
+                offset=event.offset,
                 bytes=before.bytes + size,
                 count=before.count + 1,
             )
@@ -493,24 +501,29 @@ class LinkFaults:
         if request.start < lane.out:
             return None
         is_ack = request.name == b"REPLCONF" and len(request.args) > 1 and request.args[1].upper() == b"ACK"
-        for work in self.works:
-            what = work.fault.what
-            if not self.is_on_channel(work):
-                continue
-            if work.rewriter is not None:
-                rewritten = work.rewriter.rewritten(request)
-                if rewritten is not None and work.matched(self.now):
-                    words, text = rewritten
-                    self._replace(Side.REPLICA, request.start, request.end, encoded(words))
-                    self.fired(work, Side.REPLICA, request.start, request.end - request.start, text)
-                    if isinstance(what, Rewrite) and what.psync == "? -1":
-                        self._conversation.forced = f"fault {work.armed.name} did: {text}"
-                    return None
-                continue
-            fits = _drops(what, "acks") if is_ack else work.fault.when.request == request.name
+        works = [work for work in self.works if self.is_on_channel(work)]
+        for work in works:
+            fits = _drops(work.fault.what, "acks") if is_ack else work.fault.when.request == request.name
             if fits and work.matched(self.now):
                 return self._take_request(work, request)
+        self._rewrite(request, [work for work in works if work.rewriter is not None])
         return None
+
+    def _rewrite(self, request: Request, works: list[Work]) -> None:
+        """Let each change what the one before it has left."""
+        changed = request
+        for work in works:
+            assert work.rewriter is not None
+            rewritten = work.rewriter.rewritten(changed)
+            if rewritten is None or not work.matched(self.now):
+                continue
+            words, text = rewritten
+            changed = dataclasses.replace(changed, args=tuple(words))
+            self.fired(work, Side.REPLICA, request.start, request.end - request.start, text)
+            if request.name == b"PSYNC" and words[1:] == [b"?", b"-1"]:
+                self._conversation.forced = f"fault {work.armed.name} did: {text}"
+        if changed is not request:
+            self._replace(Side.REPLICA, request.start, request.end, encoded(list(changed.args)))
 
     def _take_request(self, work: Work, request: Request) -> bytes | None:
         what, side = work.fault.what, Side.REPLICA

@@ -62,6 +62,7 @@ class Link:
         self.faults: LinkFaults | None = None  # while some concern this link
         self._waking: asyncio.TimerHandle | None = None
         self._is_cut = False
+        self._cut_offset: int | None = None
         self._refused_by: Armed | None = None  # the fault that leaves the replica without a master
 
     # ---- the conversation ----
@@ -274,7 +275,9 @@ class Link:
 
     def _cut(self, cut: Cut) -> None:
         """End the link as a fault wants it."""
+        assert self.faults is not None
         self._is_cut = True
+        self._cut_offset = self.faults.offset
         self.faults = None
         self.conversation.watcher = None
         self._set_alarm(math.inf)
@@ -364,7 +367,7 @@ class Link:
         if self._draining is not None:
             self._draining.cancel()
         phase = self.conversation.phase  # as it was: to close a conversation decides what was still open
-        offset = self.conversation.offset
+        offset = self._cut_offset if self._is_cut else self.conversation.offset
         try:
             self.conversation.close(self._loop.time())
         except Exception:
