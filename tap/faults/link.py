@@ -361,6 +361,8 @@ class LinkFaults:
             reset = isinstance(what, Cut) and what.mode == "reset"
             legs = what.legs if isinstance(what, Cut) else "both"
             cut = flow.Cut(reset, legs, work.armed.name)
+            if at_once:  # what other faults hold goes down with the link
+                position -= {side: lane.flow.abandon(self.now) for side, lane in self.lanes.items()}[side]
             self.fired(work, side, position, 0, f"cut with {'RST' if reset else 'FIN'}{_LEGS[legs]}")
             if at_once:
                 self.cut_now = cut

@@ -241,7 +241,7 @@ class Link:
         assert faults is not None
         flow, now = faults.lanes[source.side].flow, self._loop.time()
         if faults.cut_now is not None:
-            self._cut(faults.cut_now)
+            self._cut_now(faults, faults.cut_now)
             return
         while not target.blocked and target.transport is not None and (item := flow.take(now)) is not None:
             if isinstance(item, Cut):
@@ -271,6 +271,16 @@ class Link:
     def _alarm(self) -> None:
         self._waking = None
         self._awake()
+
+    def _cut_now(self, faults: LinkFaults, cut: Cut) -> None:
+        """Behind what is due, also where a peer has yet to take it."""
+        for leg in (self.master, self.replica):
+            flow = faults.lanes[leg.side].flow
+            flow.keep()
+            while (item := flow.take(self._loop.time())) is not None:
+                if isinstance(item, bytes):
+                    leg.other.write(item)
+        self._cut(cut)
 
     def _cut(self, cut: Cut) -> None:
         """End the link as a fault wants it."""

@@ -66,11 +66,12 @@ def test_a_cut_is_what_it_says_on_both_legs_under_full_load_and_behind_its_byte(
         assert_ended_with(mode, packets.between(flood.port, master_port), flood.port)
 
 
+@pytest.mark.parametrize("other", ["", "delay 50ms", "throttle 2mb/s", "slice 1kb"])
 @pytest.mark.parametrize("mode", ["fin", "reset"])
-def test_a_cut_on_time_ends_both_legs_behind_the_byte_that_it_tells(mode: str) -> None:
-    """Also when the replica has not taken what was read for it."""
+def test_a_cut_on_time_ends_both_legs_behind_the_byte_that_it_tells(mode: str, other: str) -> None:
+    """Also when the replica has not taken what was read for it, or another fault holds some of that."""
     with Packets() as packets:
-        with flooded(in_front_of, slow=True) as (tap, counter, flood):
+        with flooded(lambda port: in_front_of(port, *filter(None, [other])), slow=True) as (tap, counter, flood):
             wait_until(lambda: counter.count > 100_000)
             add(tap, f"cut mode={mode}")
             counter.finish()
