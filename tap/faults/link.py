@@ -91,6 +91,8 @@ class LinkFaults:
             if work.armed not in armed_now:
                 self._stop(work)
                 self._tell_rest(work)
+                for lane in self.lanes.values():
+                    lane.forget(work)
         known = {work.armed: work for work in self.works}
         self.works = [known.get(armed) or self._new(armed) for armed in armed_now]
         self._unplaced = [work for work in self.works if work.fault.when.at is not None and not work.is_placed]
@@ -99,8 +101,9 @@ class LinkFaults:
         self._set_interests()
         self._act_on_time()
         self._place()
-        for lane in self.lanes.values():
+        for side, lane in self.lanes.items():
             lane.reach(now)
+            lane.decide(self._decided(side), now)
 
     def _concerns(self, armed: Armed) -> bool:
         scope = armed.fault.scope
@@ -160,8 +163,9 @@ class LinkFaults:
             self._stop(work)
         self.works = []
         self._conversation.watcher = None
+        self._commands = CommandFaults(self, self.lanes[Side.MASTER])
         for lane in self.lanes.values():
-            lane.release(now)
+            lane.give_up(now)
 
     # ---- bytes and time ----
 
@@ -176,12 +180,7 @@ class LinkFaults:
                 self._cut_short = False
                 lane.mark(self._conversation.rdb_end, lambda: lane.skip(on=False))
             self._commands.read(data)
-            decided = self._decided_from_master()
-        elif self._holds_requests:
-            decided = self._conversation.undecided_from_replica
-        else:
-            decided = self._conversation.from_replica
-        lane.feed(data, decided, now)
+        lane.feed(data, self._decided(side), now)
         self._commands.limit()
         if self.works and any(work.fault.when.during for work in self.works):
             self._follow_phase()
@@ -223,6 +222,12 @@ class LinkFaults:
             elif not work.fault.matches and work.fault.when.at is None:
                 wakes = min(wakes, work.armed.next_occasion(self.now))
         return wakes
+
+    def _decided(self, side: Side) -> int:
+        """Position behind the last byte of which it is clear what becomes of it."""
+        if side is Side.MASTER:
+            return self._decided_from_master()
+        return self._conversation.undecided_from_replica if self._holds_requests else self._conversation.from_replica
 
     def _decided_from_master(self) -> int:
         conversation, stream = self._conversation, self._conversation.stream
@@ -282,11 +287,21 @@ class LinkFaults:
             position -= stream.base
             if position < 0:
                 return Side.MASTER, -1
-        if work.fault.when.edge in ("command", "transaction"):
+        if stream.start + position < self.lanes[Side.MASTER].out:
+            return Side.MASTER, -1
+        if work.fault.when.edge in ("command", "transaction") and not self._is_edge(
+            stream, position, work.fault.when.edge
+        ):
             work.seeks = position, work.fault.when.edge == "transaction"
             stream.scanner.seek(*work.seeks)
             return None
         return Side.MASTER, stream.start + position
+
+    def _is_edge(self, stream: Stream, position: int, edge: str) -> bool:
+        """Whether the stream has been read up to this position, and a command, or a transaction, ends there."""
+        scanner = stream.scanner
+        at_end = scanner.position == scanner.boundary == position
+        return at_end and not (edge == "transaction" and scanner.in_transaction)
 
     def _found_in_rdb(self, work: Work, at: At) -> tuple[Side, int] | None:
         start, rdb = self._conversation.rdb_start, self._conversation.rdb
@@ -319,7 +334,7 @@ class LinkFaults:
                 work.armed.fired += 1
                 self.act(work, side, position)
 
-        self.lanes[side].mark(position, act)
+        self.lanes[side].mark(position, act, work)
 
     # ---- time ----
 
@@ -373,6 +388,8 @@ class LinkFaults:
             reset = isinstance(what, Cut) and what.mode == "reset"
             legs = what.legs if isinstance(what, Cut) else "both"
             cut = flow.Cut(reset, legs, work.armed.name)
+            if at_once:  # what other faults hold goes down with the link
+                position -= {side: lane.flow.abandon(self.now) for side, lane in self.lanes.items()}[side]
             self.fired(work, side, position, 0, f"cut with {'RST' if reset else 'FIN'}{_LEGS[legs]}")
             if at_once:
                 self.cut_now = cut
