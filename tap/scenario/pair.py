@@ -154,7 +154,7 @@ async def own_pair(program: Path, scenario: Scenario) -> AsyncIterator[Pair]:
             server = Server(program, *(word for option in chosen.items() for word in option), name=name)
             servers.append(server)
             await started(server)
-            node = Node(name, Address("127.0.0.1", server.port))
+            node = Node(name, Address("127.0.0.1", server.port), password=chosen.get("requirepass", ""))
             node.server = server
             node.version = server.version
             nodes.append(node)
@@ -291,7 +291,10 @@ async def _disconnected(*nodes: Node) -> None:
 
 
 def replica_offset(info: Info, port: int) -> int | None:
-    """From the master's INFO: what the replica that listens on that port has acknowledged."""
+    """From the master's INFO: what the replica that listens on that port has acknowledged.
+
+    Behind a stalled link the master may still keep its last connection besides the one that counts.
+    """
     replicas = [value for key, value in info.items() if re.fullmatch(r"slave\d+", key) and isinstance(value, dict)]
     mine: Iterable[Info] = replicas if len(replicas) == 1 else (one for one in replicas if one.get("port") == port)
-    return next((int(one["offset"]) for one in mine), None)
+    return max((int(one["offset"]) for one in mine), default=None)

@@ -253,6 +253,9 @@ class _Run:
         async def exits() -> bool:
             return self._pair.replica.exit_code is not None
 
+        async def alone() -> bool:
+            return (await self._pair.master.maybe_info("replication")).get("connected_slaves") == 0
+
         async def refused() -> bool:
             return not await self._takes_a_write()
 
@@ -261,6 +264,7 @@ class _Run:
             "link_up": plain(lambda: link("up")),
             "link_down": plain(lambda: link("down")),
             "replica_exits": plain(exits),
+            "no_replica": plain(alone),
             "writes_refused": plain(refused),
             "writes_taken": plain(self._takes_a_write),
         }.get(name)
