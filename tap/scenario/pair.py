@@ -91,10 +91,21 @@ class Node:
     async def restart(self) -> None:
         """Shut down with its data saved, and start again, following whom it followed."""
         assert self.server is not None
+        await self._remember_master()
         with contextlib.suppress(RedisError, OSError):
             await self.client().execute_command("SHUTDOWN", "SAVE")
         await asyncio.to_thread(self.server.stop)
         await self.start()
+
+    async def _remember_master(self) -> None:
+        """As CONFIG REWRITE would, for the next process: only one that starts as a replica takes its history up."""
+        assert self.server is not None
+        info = await self.info("replication")
+        pairs = zip(self.server.options[::2], self.server.options[1::2], strict=True)
+        options = {name: value for name, value in pairs if name != "replicaof"}
+        if info["role"] == "slave":
+            options["replicaof"] = f"{info['master_host']} {info['master_port']}"
+        self.server.options = tuple(word for option in options.items() for word in option)
 
     async def start(self) -> None:
         assert self.server is not None
@@ -103,6 +114,7 @@ class Node:
 
     async def kill(self) -> None:
         assert self.server is not None
+        await self._remember_master()
         self.server.kill()
         await self.disconnect()
 
