@@ -68,7 +68,7 @@ class Armed:
             return None
         if number > self._taken:
             return None if self._is_spent else number
-        return number if opened <= self._first + number * (every or 0.0) else None
+        return number if opened < self._first + number * (every or 0.0) else None
 
     def take(self, number: int) -> None:
         if number > self._taken:

@@ -1,0 +1,275 @@
+"""Commands of the stream that faults wait for: which one matches is clear at its name, or with the keys behind it.
+
+Until then the head of a command waits in the lane, and no byte longer; what becomes of the rest is known as it comes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tap.faults.lane import Lane
+from tap.faults.what import Corrupt, Drop, Duplicate, Reorder
+from tap.faults.work import Work
+from tap.replication.events import Side
+from tap.replication.keyspecs import KeyFinder
+from tap.replication.stream import Stream
+
+MAX_HELD = 2**20  # bytes of a command that wait until its keys are known; behind them it counts as no match
+MAX_COPIED = 16 * 2**20  # bytes of a command that is sent twice, or later
+
+
+class _Hit:
+    """A command whose name is watched for, until it is clear what becomes of it. Positions are the connection's."""
+
+    def __init__(self, number: int, begin: int, name_end: int) -> None:
+        self.number = number
+        self.begin = begin
+        self.name_end = name_end
+        self.finder = KeyFinder()
+        self.keys: list[bytes] = []
+
+
+class _Taken:
+    """A command that a fault took, until its end, or that of the next one, is known."""
+
+    def __init__(self, work: Work, hit: _Hit) -> None:
+        self.work = work
+        self.number = hit.number
+        self.begin = hit.begin
+        self.copied = bytearray()
+        self.on_end: Callable[[int], None] | None = None
+        self.on_next_end: Callable[[int], None] | None = None
+        self.give_up: Callable[[], None] | None = None
+
+
+class Owner(Protocol):
+    """What is needed of the link that the commands flow on."""
+
+    now: float
+    works: list[Work]
+
+    def is_on_channel(self, work: Work) -> bool: ...
+
+    def act(self, work: Work, side: Side, position: int) -> None: ...
+
+    def fired(self, work: Work, side: Side, position: int, size: int, text: str) -> None: ...
+
+
+class CommandFaults:
+    """The commands of one stream, on the lane of what the master sends."""
+
+    def __init__(self, owner: Owner, lane: Lane) -> None:
+        self._owner = owner
+        self._lane = lane
+        self._stream: Stream | None = None
+        self._names: frozenset[bytes] | None = frozenset()
+        self._hits: deque[_Hit] = deque()
+        self._taken: dict[int, _Taken] = {}
+        self._heads = 0  # how many have been seen of each
+        self._ends = 0
+        self._next_ends = 0
+
+    def begin(self, stream: Stream) -> None:
+        """The stream begins: nothing of it has been read yet, or everything that has was passed on."""
+        self._stream = stream
+        if self._is_watching:
+            stream.scanner.watch(self._names)
+
+    def watch(self, works: Sequence[Work]) -> None:
+        """From the next command on, wait for what these faults wait for."""
+        names = {work.fault.when.command for work in works if work.fault.when.command}
+        if any(is_for_pings(work) for work in works):
+            names.add(b"PING")
+        every = any(work.is_key is not None and work.fault.when.command is None for work in works)
+        wanted = None if every else frozenset(names)
+        if wanted != self._names:
+            self._names = wanted
+            if self._stream is not None:
+                self._stream.scanner.watch(wanted)
+
+    @property
+    def _is_watching(self) -> bool:
+        return self._names is None or bool(self._names)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is still to be seen how a command ends."""
+        return bool(self._taken)
+
+    def undecided(self) -> int | None:
+        """Position of the first command that waits; None if none does."""
+        if self._hits:
+            return self._hits[0].begin
+        if self._stream is None or not self._is_watching:
+            return None
+        undecided = self._stream.scanner.undecided
+        return None if undecided is None else self._stream.start + undecided
+
+    def read(self, data: memoryview) -> None:
+        """The scanner has read these bytes: find what is to be done at which of them."""
+        stream = self._stream
+        if stream is None or not (self._is_watching or self._taken):
+            return
+        view = self._lane.peek(data)
+        heads, ends, next_ends = stream.scanner.take_matches()
+        for begin, name_end in heads:
+            self._hits.append(_Hit(self._heads, stream.start + begin, stream.start + name_end))
+            self._heads += 1
+        while self._hits and self._is_decided(self._hits[0], view):
+            self._hits.popleft()
+        for end in ends:
+            taken = self._taken.get(self._ends)
+            if taken is not None and taken.on_end is not None:
+                taken.on_end(stream.start + end)
+            self._ends += 1
+        for end in next_ends:
+            taken = self._taken.pop(self._next_ends, None)
+            if taken is not None and taken.on_next_end is not None:
+                taken.on_next_end(stream.start + end)
+            self._next_ends += 1
+        if stream.scanner.broken:
+            self._abandon(stream.start + stream.scanner.broken_at)
+
+    def limit(self) -> None:
+        """Let go of the copies that have become too large."""
+        for taken in self._taken.values():
+            if len(taken.copied) > MAX_COPIED and taken.give_up is not None:
+                taken.give_up()
+
+    def _abandon(self, position: int) -> None:
+        """The stream cannot be read on: no command will end any more."""
+        self._hits.clear()
+        for taken in self._taken.values():
+            if taken.give_up is not None:
+                taken.give_up()
+            elif isinstance(taken.work.fault.what, Drop) and taken.number >= self._ends and taken.on_end is not None:
+                taken.on_end(position)
+        self._taken.clear()
+
+    def _is_decided(self, hit: _Hit, view: memoryview) -> bool:
+        """Decide what becomes of a command, if enough of it is there; view[0] is byte number lane.out."""
+        lane = self._lane
+        if hit.begin < lane.out:
+            return True
+        command = view[hit.begin - lane.out :]
+        name = bytes(command[: hit.name_end - hit.begin]).split(b"\r\n", 2)[2][:-2].upper()
+        more = True
+        if any(work.is_key is not None for work in self._owner.works):
+            found, more = hit.finder.keys(command)
+            hit.keys += found
+        fitting = [work for work in self._owner.works if _fits(work, name) and self._owner.is_on_channel(work)]
+        if any(work.is_key is not None for work in fitting) and more and len(command) < MAX_HELD:
+            unclear = [work for work in fitting if work.is_key is not None and not any(map(work.is_key, hit.keys))]
+            if unclear:
+                return False
+        first = _first_argument(command, hit.name_end - hit.begin)
+        if first is None and any(isinstance(work.fault.what, Corrupt) for work in fitting):
+            return False
+        for work in fitting:
+            fits = work.is_key is None or any(map(work.is_key, hit.keys))
+            if fits and work.matched(self._owner.now):
+                self._take(work, hit, name, hit.begin + (first or 0))
+                return True
+        return True
+
+    def _take(self, work: Work, hit: _Hit, name: bytes, first: int) -> None:
+        """first: position of the first byte of its first argument."""
+        what, lane = work.fault.what, self._lane
+        taken = self._taken[hit.number] = _Taken(work, hit)
+        said = name.decode("latin-1")
+        if hit.keys:
+            said += " " + repr(hit.keys[0])[2:-1]
+        begin = hit.begin
+        if isinstance(what, Drop):
+            lane.mark(begin, lambda: lane.skip(on=True))
+            taken.on_end = lambda end: lane.mark(end, lambda: self._swallowed(work, begin, end, said))
+        elif isinstance(what, Duplicate | Reorder):
+            self._take_copy(taken, said)
+        elif isinstance(what, Corrupt):
+            edge = work.fault.when.edge or "inside"
+            if edge == "end":
+                taken.on_end = lambda end: lane.mark(end - 1, lambda: self._owner.act(work, Side.MASTER, end - 1))
+            else:
+                position = begin if edge == "start" else first
+                lane.mark(position, lambda: self._owner.act(work, Side.MASTER, position))
+        else:
+            edge = work.fault.when.edge or "end"
+            if edge == "end":
+                taken.on_end = lambda end: lane.mark(end, lambda: self._owner.act(work, Side.MASTER, end))
+            else:
+                position = begin if edge == "start" else hit.name_end
+                lane.mark(position, lambda: self._owner.act(work, Side.MASTER, position))
+
+    def _swallowed(self, work: Work, begin: int, end: int, said: str) -> None:
+        self._lane.skip(on=False)
+        self._owner.fired(work, Side.MASTER, begin, end - begin, f"dropped {said}")
+
+    def _take_copy(self, taken: _Taken, said: str) -> None:
+        lane = self._lane
+        work, begin, copied = taken.work, taken.begin, taken.copied
+        later = isinstance(work.fault.what, Reorder)
+
+        def start() -> None:
+            lane.copy(copied)
+            if later:
+                lane.skip(on=True)
+
+        def end_copy() -> None:
+            lane.end_copy(copied)
+            if later:
+                lane.skip(on=False)
+
+        def give_up() -> None:
+            end_copy()
+            if later:
+                lane.insert(bytes(copied))
+            copied.clear()
+            taken.on_end = taken.on_next_end = taken.give_up = None
+            self._owner.fired(work, Side.MASTER, begin, 0, f"left {said} alone: it has more than {MAX_COPIED} bytes")
+
+        def ended(end: int) -> None:
+            taken.give_up = None
+
+            def act() -> None:
+                end_copy()
+                if not later:
+                    lane.insert(bytes(copied))
+                    self._owner.fired(work, Side.MASTER, begin, len(copied), f"sent {said} twice")
+
+            lane.mark(end, act)
+
+        def next_ended(end: int) -> None:
+            def act() -> None:
+                lane.insert(bytes(copied))
+                self._owner.fired(work, Side.MASTER, begin, len(copied), f"sent {said} behind the next command")
+
+            lane.mark(end, act)
+
+        lane.mark(begin, start)
+        taken.on_end = ended
+        taken.give_up = give_up
+        if later:
+            taken.on_next_end = next_ended
+
+
+def _fits(work: Work, name: bytes) -> bool:
+    """Whether a command of this name may be what the fault waits for."""
+    when = work.fault.when
+    if when.command is not None:
+        return name == when.command
+    return when.key is not None or (is_for_pings(work) and name == b"PING")
+
+
+def is_for_pings(work: Work) -> bool:
+    return isinstance(work.fault.what, Drop) and work.fault.what.target == "pings"
+
+
+def _first_argument(command: memoryview, at: int) -> int | None:
+    """Where the first byte of the argument whose $ is at *at* is; None while that is not there."""
+    head = bytes(command[at : at + 32])
+    found = head.find(b"\r\n")
+    if not head.startswith(b"$"):
+        return max(0, at - 3) if head else None  # no argument: the last byte of the name
+    return None if found < 0 else at + found + 2
