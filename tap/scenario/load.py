@@ -268,8 +268,9 @@ def load(path: Path) -> Scenario:
     armed = {faults.parse(step.fault).scope.name for step in scenario.steps if step.fault} - {""}
     for number, step in enumerate(scenario.steps, 1):
         if step.remove is not None and step.remove not in armed:
+            line = toml.line_of(["steps", number - 1, "remove"], path.read_text(encoding="utf-8-sig"))
             raise ConfigError(
-                f"{path}: step {number}: no fault is named {step.remove!r}; named: {', '.join(sorted(armed)) or 'none'}."
+                f"{path}, line {line}: step {number}, remove: no fault is named {step.remove!r}; named: {', '.join(sorted(armed)) or 'none'}."
                 f"{did_you_mean(step.remove, armed)}"
             )
     in_library = path.parent == LIBRARY
