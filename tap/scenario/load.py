@@ -266,12 +266,12 @@ def load(path: Path) -> Scenario:
     """Read a scenario. Raises ConfigError naming file, line and key."""
     scenario = toml.load(path, Scenario, table=TABLE)
     armed = {faults.parse(step.fault).scope.name for step in scenario.steps if step.fault} - {""}
-    for number, step in enumerate(scenario.steps, 1):
+    for number, step in enumerate(scenario.steps):
         if step.remove is not None and step.remove not in armed:
-            line = toml.line_of(["steps", number - 1, "remove"], path.read_text(encoding="utf-8-sig"))
+            line = toml.line_of(["steps", number, "remove"], path.read_text(encoding="utf-8-sig"))
             raise ConfigError(
-                f"{path}, line {line}: step {number}, remove: no fault is named {step.remove!r}; named: {', '.join(sorted(armed)) or 'none'}."
-                f"{did_you_mean(step.remove, armed)}"
+                f"{path}, line {line}: step {number + 1}, remove: no fault is named {step.remove!r}; "
+                f"named: {', '.join(sorted(armed)) or 'none'}.{did_you_mean(step.remove, armed)}"
             )
     in_library = path.parent == LIBRARY
     named = scenario.model_copy(update={"name": scenario.name or path.stem})

@@ -144,6 +144,12 @@ class Pair:
     def swap(self) -> None:
         self.master, self.replica = self.replica, self.master
 
+    def end(self) -> None:
+        """Servers of our own end at once."""
+        for node in self.nodes:
+            if node.server is not None:
+                node.server.kill()
+
     def node(self, role: str) -> Node:
         """The one that is "master" or "replica" now."""
         return self.master if role == "master" else self.replica

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -40,17 +42,18 @@ BACK = "back"  # the link by which the old master follows the promoted replica
 LIVELY = frozenset({"ack", "commands", "rdb_progress"})  # events that come all the time
 
 
-async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address = LOOPBACK) -> Result:
+async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address | None = None) -> Result:
     """Run it, and judge. listen: where the tap takes the replica; its host must be reachable from there.
 
     The seed decides every draw of faults and workload. Raises ConfigError for what this pair cannot do,
     EnvironmentFailure when a port cannot be had, redis-py's errors and OSError when a server fails before the first step.
     """
+    listen = listen or (LOOPBACK if pair.given else own_loopback())
+    links = [LinkConfig(master=pair.master.address, listen=listen)]
+    if any(step.do is not None and step.do.verb == "demote" for step in scenario.steps):
+        links.append(LinkConfig(master=pair.replica.address, listen=Address(listen.host, 0), name=BACK))
     config = Config(
-        links=(
-            LinkConfig(master=pair.master.address, listen=listen),
-            LinkConfig(master=pair.replica.address, listen=Address(listen.host, 0), name=BACK),
-        ),
+        links=tuple(links),
         seed=seed,
         destructive=not pair.given,
     )
@@ -60,6 +63,7 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address = LO
             for node, options in ((pair.master, scenario.master), (pair.replica, scenario.replica)):
                 await until_end.enter_async_context(options_set(node, {**scenario.both, **options}))
         tap = await until_end.enter_async_context(Tap(config))
+        until_end.callback(pair.end)  # before the tap: no replica looks for its port, which others may be given
         tap.bus.subscribe(journal)
         workload = Workload(
             pair.master,
@@ -74,6 +78,14 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address = LO
         outages = Outages(tap)
         until_end.push_async_callback(outages.close)
         return await _Run(scenario, pair, seed, tap, journal, workload, outages).result()
+
+
+def own_loopback() -> Address:
+    """An address that no replica of anybody else's is looking for, as many a test leaves them behind on 127.0.0.1."""
+    if sys.platform != "linux":  # where one of them is all there is
+        return LOOPBACK
+    dice = random.SystemRandom()
+    return Address(f"127.{dice.randrange(64, 192)}.{dice.randrange(256)}.{dice.randrange(1, 255)}", 0)
 
 
 async def _cleaned(workload: Workload) -> None:
