@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from tap.bus import Told
 from tap.replication.conversation import Phase
+from tap.replication.events import LinkClosed
 from tap.tap import Tap
 
-PERIOD = 0.01  # seconds; no outage is measured more closely
+PERIOD = 0.01  # seconds; the end of an outage is measured as closely
 
 
 class Outages:
@@ -15,32 +17,43 @@ class Outages:
 
     def __init__(self, tap: Tap) -> None:
         self._tap = tap
+        self._loop = asyncio.get_running_loop()
         self._found: list[float] = []
         self._since: float | None = None
         self._began = False
+        self._unsubscribe = tap.bus.subscribe(self._hear)
         self._task = asyncio.create_task(self._watch(), name="outages")
 
     @property
     def found(self) -> list[float]:
         """Seconds of each, the one that lasts included."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         return [*self._found, *([now - self._since] if self._since is not None else [])]
 
     async def close(self) -> None:
+        self._unsubscribe()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    def _hear(self, told: Told) -> None:
+        """A link may be lost and back between two looks."""
+        if isinstance(told.event, LinkClosed):
+            self._look()
+
     async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            if self._has_stream():
-                self._began = True
-                if self._since is not None:
-                    self._found.append(loop.time() - self._since)
-                    self._since = None
-            elif self._began and self._since is None:
-                self._since = loop.time()
+            self._look()
             await asyncio.sleep(PERIOD)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if self._has_stream():
+            self._began = True
+            if self._since is not None:
+                self._found.append(now - self._since)
+                self._since = None
+        elif self._began and self._since is None:
+            self._since = now
 
     def _has_stream(self) -> bool:
         return any(
