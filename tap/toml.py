@@ -111,15 +111,19 @@ def line_of(where: Where, text: str) -> int | None:
     """The line on which the key stands, or its table or array begins; None if it is not to be found."""
     lines = text.splitlines()
     first, last = 0, len(lines)
+    in_element = False
     for index, part in enumerate(where):
         if isinstance(part, int) and index:
             starts = _elements(str(where[index - 1]), text)
             if part < len(starts):
+                in_element = True
                 first = starts[part] - 1
                 last = starts[part + 1] - 1 if part + 1 < len(starts) else len(lines)
     for part in reversed(where):
         if isinstance(part, int):
-            return first + 1
+            if in_element:
+                return first + 1
+            continue
         name = rf"(?<!\w){re.escape(part)}(?!\w)\"?"
         pattern = re.compile(rf"^\s*\[.*{name}\]|^\s*(.*[{{,]\s*)?\"?{name}\s*=")
         for number in range(first, last):

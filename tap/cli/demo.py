@@ -8,6 +8,8 @@ import signal
 from pathlib import Path
 
 import typer
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from tap.config import Address, Config, LinkConfig
 from tap.console.demo import WITHIN, tell
@@ -50,11 +52,6 @@ async def _run(program: Path) -> bool:
 
 
 async def _story(servers: contextlib.ExitStack, program: Path) -> bool:
-    try:
-        from redis.asyncio import Redis
-        from redis.exceptions import RedisError
-    except ImportError:
-        raise EnvironmentFailure("the demo talks to its servers with redis-py: pip install 'redis-tap[demo]'") from None
     options = ("repl-backlog-size", str(BACKLOG), "repl-diskless-sync-delay", "0")
     master = Server(program, *options, name="master")
     servers.callback(master.close)

@@ -102,8 +102,7 @@ class Campaign:
                 check(scenario, pair)
                 if not scenario.fits(pair.version):
                     return replace(blank, skipped=f"it is for {', '.join(map(str, scenario.servers))}")
-                listen = self.given.listen if self.given else LOOPBACK
-                result = await run(scenario, pair, seed=job.seed, listen=listen)
+                result = await run(scenario, pair, seed=job.seed, listen=self.given.listen if self.given else None)
             return replace(result, command=blank.command)
         except EnvironmentFailure as error:
             return replace(blank, failure=str(error))

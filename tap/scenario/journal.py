@@ -58,6 +58,10 @@ class Journal:
                 self._news.clear()
                 await self._news.wait()
 
+    def skip(self) -> None:
+        """Wait for nothing that was told until now."""
+        self._read = len(self.entries)
+
     def of(self, *kinds: str, since: float = 0.0) -> list[Entry]:
         """All entries of these kinds from that moment on."""
         return [entry for entry in self.entries if entry.event.kind in kinds and entry.at >= since]

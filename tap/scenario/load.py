@@ -58,6 +58,7 @@ CONDITIONS = {
     "link_up": "the replica says that its link is up",
     "link_down": "the replica says that its link is down",
     "replica_exits": "the replica's process has ended",
+    "no_replica": "the master counts no replica",
     "writes_refused": "the master refuses a write (min-replicas-to-write)",
     "writes_taken": "the master takes a write",
 }
@@ -264,21 +265,18 @@ class Scenario(_Table):
 def load(path: Path) -> Scenario:
     """Read a scenario. Raises ConfigError naming file, line and key."""
     scenario = toml.load(path, Scenario, table=TABLE)
-    armed = {name for step in scenario.steps if step.fault for name in [_name_of(step.fault)] if name}
-    for number, step in enumerate(scenario.steps, 1):
+    armed = {faults.parse(step.fault).scope.name for step in scenario.steps if step.fault} - {""}
+    for number, step in enumerate(scenario.steps):
         if step.remove is not None and step.remove not in armed:
+            line = toml.line_of(["steps", number, "remove"], path.read_text(encoding="utf-8-sig"))
             raise ConfigError(
-                f"{path}: step {number}: no fault is named {step.remove!r}; named: {', '.join(sorted(armed)) or 'none'}."
-                f"{did_you_mean(step.remove, armed)}"
+                f"{path}, line {line}: step {number + 1}, remove: no fault is named {step.remove!r}; "
+                f"named: {', '.join(sorted(armed)) or 'none'}.{did_you_mean(step.remove, armed)}"
             )
     in_library = path.parent == LIBRARY
     named = scenario.model_copy(update={"name": scenario.name or path.stem})
     named._source = path.stem if in_library else str(path)
     return named
-
-
-def _name_of(spec: str) -> str:
-    return next((word.removeprefix("name=") for word in spec.split() if word.startswith("name=")), "")
 
 
 def library() -> list[Scenario]:

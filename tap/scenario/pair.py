@@ -91,10 +91,21 @@ class Node:
     async def restart(self) -> None:
         """Shut down with its data saved, and start again, following whom it followed."""
         assert self.server is not None
+        await self._remember_master()
         with contextlib.suppress(RedisError, OSError):
             await self.client().execute_command("SHUTDOWN", "SAVE")
         await asyncio.to_thread(self.server.stop)
         await self.start()
+
+    async def _remember_master(self) -> None:
+        """As CONFIG REWRITE would, for the next process: only one that starts as a replica takes its history up."""
+        assert self.server is not None
+        info = await self.info("replication")
+        pairs = zip(self.server.options[::2], self.server.options[1::2], strict=True)
+        options = {name: value for name, value in pairs if name != "replicaof"}
+        if info["role"] == "slave":
+            options["replicaof"] = f"{info['master_host']} {info['master_port']}"
+        self.server.options = tuple(word for option in options.items() for word in option)
 
     async def start(self) -> None:
         assert self.server is not None
@@ -103,6 +114,7 @@ class Node:
 
     async def kill(self) -> None:
         assert self.server is not None
+        await self._remember_master()
         self.server.kill()
         await self.disconnect()
 
@@ -132,6 +144,12 @@ class Pair:
     def swap(self) -> None:
         self.master, self.replica = self.replica, self.master
 
+    def end(self) -> None:
+        """Servers of our own end at once."""
+        for node in self.nodes:
+            if node.server is not None:
+                node.server.kill()
+
     def node(self, role: str) -> Node:
         """The one that is "master" or "replica" now."""
         return self.master if role == "master" else self.replica
@@ -154,7 +172,7 @@ async def own_pair(program: Path, scenario: Scenario) -> AsyncIterator[Pair]:
             server = Server(program, *(word for option in chosen.items() for word in option), name=name)
             servers.append(server)
             await started(server)
-            node = Node(name, Address("127.0.0.1", server.port))
+            node = Node(name, Address("127.0.0.1", server.port), password=chosen.get("requirepass", ""))
             node.server = server
             node.version = server.version
             nodes.append(node)
@@ -291,7 +309,10 @@ async def _disconnected(*nodes: Node) -> None:
 
 
 def replica_offset(info: Info, port: int) -> int | None:
-    """From the master's INFO: what the replica that listens on that port has acknowledged."""
+    """From the master's INFO: what the replica that listens on that port has acknowledged.
+
+    Behind a stalled link the master may still keep its last connection besides the one that counts.
+    """
     replicas = [value for key, value in info.items() if re.fullmatch(r"slave\d+", key) and isinstance(value, dict)]
     mine: Iterable[Info] = replicas if len(replicas) == 1 else (one for one in replicas if one.get("port") == port)
-    return next((int(one["offset"]) for one in mine), None)
+    return max((int(one["offset"]) for one in mine), default=None)

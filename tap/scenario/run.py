@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,12 +21,13 @@ from tap.config import Address, Config, LinkConfig
 from tap.errors import ConfigError
 from tap.faults import Armed
 from tap.replication import events
-from tap.replication.events import Channel, Role
+from tap.replication.events import Channel
 from tap.scenario.actions import Action
 from tap.scenario.compare import Difference, compare
 from tap.scenario.journal import Entry, Journal
 from tap.scenario.judge import Counters, Evidence, verdicts
 from tap.scenario.load import Scenario, Step
+from tap.scenario.outage import Outages
 from tap.scenario.pair import Info, Node, Pair, options_set, replica_offset
 from tap.scenario.result import FaultSeen, Result, Resync, StepTaken
 from tap.scenario.workload import PREFIX, Workload
@@ -39,17 +42,18 @@ BACK = "back"  # the link by which the old master follows the promoted replica
 LIVELY = frozenset({"ack", "commands", "rdb_progress"})  # events that come all the time
 
 
-async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address = LOOPBACK) -> Result:
+async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address | None = None) -> Result:
     """Run it, and judge. listen: where the tap takes the replica; its host must be reachable from there.
 
     The seed decides every draw of faults and workload. Raises ConfigError for what this pair cannot do,
     EnvironmentFailure when a port cannot be had, redis-py's errors and OSError when a server fails before the first step.
     """
+    listen = listen or (LOOPBACK if pair.given else own_loopback())
+    links = [LinkConfig(master=pair.master.address, listen=listen)]
+    if any(step.do is not None and step.do.verb == "demote" for step in scenario.steps):
+        links.append(LinkConfig(master=pair.replica.address, listen=Address(listen.host, 0), name=BACK))
     config = Config(
-        links=(
-            LinkConfig(master=pair.master.address, listen=listen),
-            LinkConfig(master=pair.replica.address, listen=Address(listen.host, 0), name=BACK),
-        ),
+        links=tuple(links),
         seed=seed,
         destructive=not pair.given,
     )
@@ -59,6 +63,7 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address = LO
             for node, options in ((pair.master, scenario.master), (pair.replica, scenario.replica)):
                 await until_end.enter_async_context(options_set(node, {**scenario.both, **options}))
         tap = await until_end.enter_async_context(Tap(config))
+        until_end.callback(pair.end)  # before the tap: no replica looks for its port, which others may be given
         tap.bus.subscribe(journal)
         workload = Workload(
             pair.master,
@@ -70,7 +75,17 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address = LO
         until_end.push_async_callback(workload.stop)
         if pair.given:
             until_end.push_async_callback(_cleaned, workload)
-        return await _Run(scenario, pair, seed, tap, journal, workload).result()
+        outages = Outages(tap)
+        until_end.push_async_callback(outages.close)
+        return await _Run(scenario, pair, seed, tap, journal, workload, outages).result()
+
+
+def own_loopback() -> Address:
+    """An address that no replica of anybody else's is looking for, as many a test leaves them behind on 127.0.0.1."""
+    if sys.platform != "linux":  # where one of them is all there is
+        return LOOPBACK
+    dice = random.SystemRandom()
+    return Address(f"127.{dice.randrange(64, 192)}.{dice.randrange(256)}.{dice.randrange(1, 255)}", 0)
 
 
 async def _cleaned(workload: Workload) -> None:
@@ -90,13 +105,23 @@ class _Sample:
 
 
 class _Run:
-    def __init__(self, scenario: Scenario, pair: Pair, seed: int, tap: Tap, journal: Journal, workload: Workload) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        pair: Pair,
+        seed: int,
+        tap: Tap,
+        journal: Journal,
+        workload: Workload,
+        outages: Outages,
+    ) -> None:
         self._scenario = scenario
         self._pair = pair
         self._seed = seed
         self._tap = tap
         self._journal = journal
         self._workload = workload
+        self._outages = outages
         self._expect = scenario.expect.at(pair.version)
         self._armed: list[Armed] = []
         self._steps: list[StepTaken] = []
@@ -146,12 +171,21 @@ class _Run:
             await self._until(self._is_level, ATTACH_SECONDS)
         if table.kind == "mixed":
             self._workload.start()
+        if self._expect.no_data_loss_before_offset is not None:
+            await self._until(self._has_acked_a_write, ATTACH_SECONDS)
         for node in self._pair.nodes:
             self._counted[node.name] = await _resyncs_counted(node)
             self._before[node.name] = (0, 0)
+        self._journal.skip()
 
     async def _attach(self) -> None:
         await self._pair.replica.follow(self._tap.listeners[0].address)
+
+    async def _has_acked_a_write(self) -> bool:
+        """Without one there would be nothing to lose."""
+        acks = self._journal.of("ack")
+        ledger = self._workload.ledger
+        return bool(acks and ledger) and getattr(acks[-1].event, "offset", 0) >= ledger[0].offset
 
     # ---- steps ----
 
@@ -253,6 +287,9 @@ class _Run:
         async def exits() -> bool:
             return self._pair.replica.exit_code is not None
 
+        async def alone() -> bool:
+            return (await self._pair.master.maybe_info("replication")).get("connected_slaves") == 0
+
         async def refused() -> bool:
             return not await self._takes_a_write()
 
@@ -261,6 +298,7 @@ class _Run:
             "link_up": plain(lambda: link("up")),
             "link_down": plain(lambda: link("down")),
             "replica_exits": plain(exits),
+            "no_replica": plain(alone),
             "writes_refused": plain(refused),
             "writes_taken": plain(self._takes_a_write),
         }.get(name)
@@ -338,7 +376,7 @@ class _Run:
         if self._expect.no_data_loss_before_offset is not None:
             await self._look_for_writes(found)
         found.faults = [self._fault_seen(armed) for armed in self._armed]
-        found.outages = self._outages()
+        found.outages = self._outages.found
         return found
 
     async def _exits(self) -> bool:
@@ -466,7 +504,8 @@ class _Run:
         if not fired:
             return None
         if wanted == "fault":
-            return getattr(fired[0].event, "offset", None)
+            offsets = [getattr(entry.event, "offset", None) for entry in fired]
+            return next((offset for offset in offsets if offset is not None), None)
         acks = [
             entry.event.offset
             for entry in self._journal.entries
@@ -534,26 +573,6 @@ class _Run:
                 if not isinstance(entry.event, events.RdbProgress):
                     break
         return most
-
-    def _outages(self) -> list[float]:
-        """Times without a stream, from the loss of one until the next, or until now."""
-        lost: float | None = None
-        streaming: set[int] = set()
-        found = []
-        for entry in self._journal.entries:
-            event, connection = entry.event, entry.told.connection
-            if isinstance(event, events.StreamStarted):
-                streaming.add(connection)
-                if lost is not None:
-                    found.append(entry.at - lost)
-                lost = None
-            elif isinstance(event, events.LinkClosed) and event.role is Role.REPLICA and connection in streaming:
-                streaming.discard(connection)
-                if not streaming:
-                    lost = entry.at
-        if lost is not None:
-            found.append(self._journal.now - lost)
-        return found
 
     def _fault_seen(self, armed: Armed) -> FaultSeen:
         fired = [

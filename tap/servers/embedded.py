@@ -67,7 +67,7 @@ class Server:
         self.program = program
         self.name = name
         self.version = version_of(program)
-        self.options = options
+        self.options: tuple[str, ...] = options
         if not self.version.startswith("Redis 6"):
             self.options += ("enable-debug-command", "yes")  # older ones always have DEBUG
         self.port = 0

@@ -1,0 +1,63 @@
+"""How long there was no stream. Events say when a link was lost, but of a partial resync they tell some moments late."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tap.bus import Told
+from tap.replication.conversation import Phase
+from tap.replication.events import LinkClosed
+from tap.tap import Tap
+
+PERIOD = 0.01  # seconds; the end of an outage is measured as closely
+
+
+class Outages:
+    """Looks at the tap's links from the first stream on. An outage lasts while none has a stream and both its ends."""
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        self._loop = asyncio.get_running_loop()
+        self._found: list[float] = []
+        self._since: float | None = None
+        self._began = False
+        self._unsubscribe = tap.bus.subscribe(self._hear)
+        self._task = asyncio.create_task(self._watch(), name="outages")
+
+    @property
+    def found(self) -> list[float]:
+        """Seconds of each, the one that lasts included."""
+        now = self._loop.time()
+        return [*self._found, *([now - self._since] if self._since is not None else [])]
+
+    async def close(self) -> None:
+        self._unsubscribe()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _hear(self, told: Told) -> None:
+        """A link may be lost and back between two looks."""
+        if isinstance(told.event, LinkClosed):
+            self._look()
+
+    async def _watch(self) -> None:
+        while True:
+            self._look()
+            await asyncio.sleep(PERIOD)
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if self._has_stream():
+            self._began = True
+            if self._since is not None:
+                self._found.append(now - self._since)
+                self._since = None
+        elif self._began and self._since is None:
+            self._since = now
+
+    def _has_stream(self) -> bool:
+        return any(
+            link.conversation.phase is Phase.STREAM
+            and not (link.replica.lost or link.replica.at_end or link.master.lost or link.master.at_end)
+            for link in self._tap.links
+        )

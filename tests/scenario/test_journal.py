@@ -1,0 +1,77 @@
+"""Waiting for events without missing one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from tap.bus import Bus
+from tap.replication import events
+from tap.scenario.journal import Journal, matches
+
+
+def closed(phase: str) -> events.LinkClosed:
+    return events.LinkClosed(
+        by=events.Side.TAP,
+        how="reset",
+        text="",
+        role=events.Role.REPLICA,
+        phase=phase,
+        offset=5,
+        bytes_from_master=0,
+        bytes_from_replica=0,
+    )
+
+
+def test_each_wait_goes_on_behind_what_the_last_one_found() -> None:
+    async def story() -> list[str]:
+        bus, journal = Bus(), Journal()
+        bus.subscribe(journal)
+        said = []
+        for phase in ("rdb", "stream", "psync"):
+            bus.publish("main", 1, "", closed(phase))
+        for _ in range(2):
+            entry = await journal.wait_for("link_closed", where={}, times=1, within=1)
+            said.append(entry.told.as_dict()["phase"])
+        asyncio.get_running_loop().call_later(0.01, bus.publish, "main", 1, "", closed("waiting"))
+        entry = await journal.wait_for("link_closed", where={"phase": "w*"}, times=1, within=1)
+        said.append(entry.told.as_dict()["phase"])
+        return said
+
+    assert asyncio.run(story()) == ["rdb", "stream", "waiting"]
+
+
+def test_as_many_as_asked_for_and_no_later_than_allowed() -> None:
+    async def story() -> bool:
+        bus, journal = Bus(), Journal()
+        bus.subscribe(journal)
+        for _ in range(3):
+            bus.publish("main", 1, "", closed("rdb"))
+        await journal.wait_for("link_closed", where={}, times=3, within=1)
+        with contextlib.suppress(TimeoutError):
+            await journal.wait_for("link_closed", where={}, times=1, within=0.01)
+            return False
+        bus.publish("main", 1, "", closed("rdb"))
+        journal.skip()
+        with contextlib.suppress(TimeoutError):
+            await journal.wait_for("link_closed", where={}, times=1, within=0.01)
+            return False
+        return len(journal.of("link_closed")) == 4
+
+    assert asyncio.run(story())
+
+
+def test_fields_are_compared_by_glob_or_value_also_nested_ones() -> None:
+    bus, journal = Bus(), Journal()
+    asyncio.run(_published(bus, journal))
+    (entry,) = journal.entries
+    assert matches(entry.told, {"reason.code": "first*", "offset": 7, "link": "main"})
+    assert not matches(entry.told, {"reason.code": "legacy*"})
+    assert not matches(entry.told, {"offset": 8})
+    assert not matches(entry.told, {"reason.text.deeper": "x"})
+
+
+async def _published(bus: Bus, journal: Journal) -> None:
+    bus.subscribe(journal)
+    reason = events.Reason(code="first_sync", text="")
+    bus.publish("main", 1, "", events.FullResync(start=0, end=1, replid="a" * 40, offset=7, reason=reason))

@@ -1,0 +1,210 @@
+"""Scenarios on real servers: what is met is met, and what is not is said."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import redis
+
+from tap.errors import ConfigError, EnvironmentFailure
+from tap.scenario import Result, load, run
+from tap.scenario.pair import given_pair, parse_url, shown
+from tap.scenario.run import check
+from tests.scenario.support import result_of, unmet, written
+from tests.support import Servers, client, follow, is_up, level, wait_until
+
+
+def test_a_cut_is_repaired_by_a_partial_resync(server_name: str, tmp_path: Path) -> None:
+    text = """
+steps = [
+  { fault = "cut at=offset:+50kb mode=reset" },
+  { wait = "fault_fired" },
+  { wait = "partial_resync" },
+]
+expect = { resync = "partial", acked_offset = "level", within = "5s", no_data_loss_before_offset = "fault" }
+"""
+    result = result_of(server_name, tmp_path, text)
+    assert unmet(result) == []
+    assert [one.kind for one in result.resyncs] == ["partial"]
+    (fault,) = result.faults
+    assert fault.fired == 1
+    assert "stream, offset" in fault.places[0]
+    assert 0 < result.outage < 5
+    assert result.written > 0
+    names = {verdict.name for verdict in result.verdicts}
+    assert names == {"resync", "within", "link_up", "converged", "acked_offset", "no_data_loss_before_offset"}
+
+
+def test_the_same_seed_cuts_at_the_same_byte(any_server: str, tmp_path: Path) -> None:
+    text = """
+workload = { kind = "none" }
+steps = [
+  { fault = "cut at=stream:1..60kb" },
+  { do = "send SET a 1" },
+  { do = "write 100kb" },
+  { wait = "fault_fired" },
+]
+"""
+    places = [result_of(any_server, tmp_path, text, seed).faults[0].places for seed in (5, 5, 6)]
+    assert places[0] == places[1] != places[2]
+
+
+def test_what_was_expected_and_did_not_come_is_not_met(any_server: str, tmp_path: Path) -> None:
+    text = """
+steps = [{ do = "disconnect replica" }, { wait = "partial_resync" }]
+expect = { resync = "full", reason = "first_sync", converged = false, acked_offset = "behind" }
+"""
+    result = result_of(any_server, tmp_path, text)
+    assert unmet(result) == ["resync", "reason", "converged", "acked_offset"]
+    assert not result.met
+
+
+def test_a_step_that_does_not_come_to_its_end_ends_the_run(any_server: str, tmp_path: Path) -> None:
+    text = """
+steps = [{ wait = "full_resync", within = "100ms" }, { do = "write 1kb" }]
+"""
+    result = result_of(any_server, tmp_path, text)
+    assert [step.problem for step in result.steps] == ["not within 0.1 s"]
+    assert unmet(result) == ["step 1"]
+
+
+def test_a_fault_that_never_fired_is_not_met(any_server: str, tmp_path: Path) -> None:
+    result = result_of(any_server, tmp_path, 'steps = [{ fault = "cut at=offset:+1gb" }]')
+    assert unmet(result) == ["fault"]
+
+
+def test_a_process_that_ends_unasked_is_not_met(any_server: str, tmp_path: Path) -> None:
+    text = """
+steps = [{ fault = "corrupt at=rdb:50% mask=0x01" }, { do = "attach" }, { wait = "replica_exits" }]
+expect = { settle = "1s" }
+"""
+    result = result_of(any_server, tmp_path, text)
+    assert "processes" in unmet(result)
+
+
+def test_a_killed_replica_is_started_again(any_server: str, tmp_path: Path) -> None:
+    text = """
+steps = [
+  { do = "kill replica" },
+  { do = "write 10kb" },
+  { do = "start replica" },
+  { wait = "full_resync" },
+]
+expect = { resync = "full", reason = "first_sync" }
+"""
+    assert unmet(result_of(any_server, tmp_path, text)) == []
+
+
+def test_a_step_may_be_for_some_servers_only(any_server: str, tmp_path: Path) -> None:
+    text = """
+steps = [
+  { wait = "full_resync", only = "Redis > 99" },
+  { do = "stop workload" },
+  { do = "set master repl-timeout 7" },
+  { do = "pause 10ms" },
+  { do = "start workload" },
+]
+expect = { resync = "none" }
+"""
+    result = result_of(any_server, tmp_path, text)
+    assert [step.text for step in result.steps] == [
+        "stop workload",
+        "set master repl-timeout 7",
+        "pause 10ms",
+        "start workload",
+    ]
+    assert unmet(result) == []
+
+
+# ---- a given pair ----
+
+
+def on_given(master: str, replica: str, path: Path) -> Result:
+    async def story() -> Result:
+        async with given_pair(parse_url("master", master), parse_url("replica", replica)) as pair:
+            scenario = load(path)
+            check(scenario, pair)
+            return await run(scenario, pair, seed=1)
+
+    return asyncio.run(story())
+
+
+def test_a_given_pair_gets_back_what_it_had(servers: Servers, any_server: str, tmp_path: Path) -> None:
+    master = servers.start(any_server, "requirepass", "sesame", "repl-timeout", "33")
+    replica = servers.start(any_server, "masterauth", "sesame", "requirepass", "sesame")
+    to_master, to_replica = (redis.Redis(port=server.port, password="sesame") for server in (master, replica))
+    to_master.set("mine", "1")
+    to_replica.execute_command("REPLICAOF", "127.0.0.1", str(master.port))
+    wait_until(lambda: to_replica.get("mine") == b"1")
+    text = """
+both = { repl-timeout = 5 }
+steps = [{ fault = "cut mode=reset" }, { wait = "partial_resync" }]
+expect = { resync = "partial", acked_offset = "level" }
+"""
+    urls = [f"redis://:sesame@127.0.0.1:{server.port}" for server in (master, replica)]
+    result = on_given(urls[0], urls[1], written(tmp_path, text))
+    assert unmet(result) == []
+    assert any("by keys" in verdict.found for verdict in result.verdicts)
+    assert to_master.config_get("repl-timeout") == {"repl-timeout": "33"}
+    wait_until(lambda: to_replica.info("replication")["master_port"] == master.port)
+    wait_until(lambda: to_replica.keys() == [b"mine"])
+
+
+def test_on_a_given_pair_a_replica_joins_anew(servers: Servers, any_server: str, tmp_path: Path) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    follow(replica, master.port)
+    wait_until(lambda: is_up(replica))
+    text = """
+steps = [{ fault = "cut at=psync" }, { do = "attach" }, { wait = "full_resync" }, { wait = "link_up" }]
+expect = { resync = "full" }
+"""
+    result = on_given(f"127.0.0.1:{master.port}", f"127.0.0.1:{replica.port}", written(tmp_path, text))
+    assert unmet(result) == []
+    wait_until(lambda: client(replica).info("replication")["master_port"] == master.port)
+    level(master, replica)
+
+
+def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: str, tmp_path: Path) -> None:
+    master, replica, other = (servers.start(any_server) for _ in range(3))
+    follow(replica, master.port)
+    client(other).set("mine", "1")
+    wait_until(lambda: is_up(replica))
+    urls = {server: f"redis://127.0.0.1:{server.port}" for server in (master, replica, other)}
+    nothing = written(tmp_path, "steps = []")
+    with pytest.raises(ConfigError, match="this server is a replica; give the URL of its master"):
+        on_given(urls[replica], urls[master], nothing)
+    with pytest.raises(ConfigError, match="does not follow that master and holds data"):
+        on_given(urls[master], urls[other], nothing)
+    with pytest.raises(ConfigError, match="'kill replica' is done to servers of our own only"):
+        on_given(urls[master], urls[replica], written(tmp_path, 'steps = [{ do = "kill replica" }]'))
+    with pytest.raises(ConfigError, match="is destructive"):
+        on_given(urls[master], urls[replica], written(tmp_path, 'steps = [{ fault = "corrupt at=rdb:50%" }]'))
+    with pytest.raises(ConfigError, match="port 1 cannot be set on the running master"):
+        on_given(urls[master], urls[replica], written(tmp_path, 'master = { port = "1" }\nsteps = []'))
+    with pytest.raises(EnvironmentFailure, match=r"the master at 127\.0\.0\.1:1 does not answer"):
+        on_given("redis://127.0.0.1:1", urls[replica], nothing)
+    assert client(replica).info("replication")["master_port"] == master.port
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("rediss://:sesame@h:1", "does not speak TLS"),
+        ("http://:sesame@h:1", "no URL of a server"),
+        ("redis://:sesame@h:port", "no URL of a server"),
+        ("redis://:sesame@h:1/db", "no URL of a server"),
+    ],
+)
+def test_a_wrong_url_is_explained_without_its_password(url: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        parse_url("master", url)
+    assert "sesame" not in str(caught.value)
+
+
+def test_a_url_is_shown_without_its_password() -> None:
+    assert shown("redis://ann:sesame@h:1/2") == "redis://ann:***@h:1/2"
+    assert shown("redis://:sesame@h:1") == "redis://:***@h:1"
+    assert shown("redis://h:1") == "redis://h:1"
+    assert shown("h:1") == "h:1"

@@ -1,0 +1,107 @@
+"""Writing while an experiment runs, to a real master."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from tap.scenario.pair import Pair
+from tap.scenario.workload import Workload
+from tests.scenario.support import on_pair
+
+EVERY_TYPE: set[bytes | str] = {b"string", b"hash", b"list", b"set", b"zset", b"stream"}
+
+
+def test_it_writes_every_type_into_several_dbs_with_expiries_and_big_values(any_server: str, tmp_path: Path) -> None:
+    async def job(pair: Pair) -> tuple[set[bytes | str], dict[str, Any]]:
+        workload = Workload(pair.master, seed=3, rate=2000)
+        await workload.preload(300_000)
+        workload.start()
+        while workload.written < 2500:
+            await asyncio.sleep(0.01)
+        await workload.stop()
+        client = pair.master.client()
+        kinds = {await client.type(key) async for key in client.scan_iter()}
+        keyspace = await pair.master.info("keyspace")
+        before = await pair.master.info("replication")
+        await asyncio.sleep(0.1)
+        after = await pair.master.info("replication")
+        assert before["master_repl_offset"] == after["master_repl_offset"]
+        assert not workload.refused
+        assert not workload.running
+        return kinds, keyspace
+
+    kinds, keyspace = on_pair(any_server, tmp_path, job)
+    assert kinds == EVERY_TYPE
+    assert set(keyspace) == {"db0", "db1", "db3"}
+    assert keyspace["db0"]["expires"] > 0
+
+
+def test_the_seed_decides_every_command(any_server: str, tmp_path: Path) -> None:
+    async def job(pair: Pair) -> list[bytes]:
+        digests = []
+        for seed in (3, 3, 4):
+            await pair.master.client().flushall()
+            # without streams, whose IDs are the master's clock
+            await Workload(pair.master, seed=seed, rate=1).preload(100_000)
+            for db in (0, 1, 3):
+                client = pair.master.client(db)
+                for key in [key async for key in client.scan_iter(_type="stream")]:
+                    await client.delete(key)
+            digests.append(await pair.master.client().execute_command("DEBUG", "DIGEST"))
+        return digests
+
+    first, second, third = on_pair(any_server, tmp_path, job)
+    assert first == second != third
+
+
+def test_writes_that_are_refused_are_counted_and_a_lost_master_is_survived(any_server: str, tmp_path: Path) -> None:
+    async def job(pair: Pair) -> Workload:
+        workload = Workload(pair.master, seed=3, rate=500)
+        await pair.master.client().config_set("min-replicas-to-write", 1)
+        workload.start()
+        while not workload.refused:
+            await asyncio.sleep(0.01)
+        await pair.master.client().config_set("min-replicas-to-write", 0)
+        await pair.master.kill()
+        while not workload.unreachable:
+            await asyncio.sleep(0.01)
+        await pair.master.start()
+        written = workload.written
+        while workload.written == written:
+            await asyncio.sleep(0.01)
+        await workload.stop()
+        return workload
+
+    workload = on_pair(any_server, tmp_path, job)
+    assert set(workload.refused) <= {"NOREPLICAS", "EXECABORT"}
+
+
+def test_each_write_of_the_ledger_lies_before_its_offset(any_server: str, tmp_path: Path) -> None:
+    async def job(pair: Pair) -> Workload:
+        await pair.replica.follow(pair.master.address)
+        workload = Workload(pair.master, seed=3, rate=500, ledger=True)
+        workload.start()
+        while len(workload.ledger) < 5 or workload.ledger[-1].offset == 0:
+            await asyncio.sleep(0.01)
+        await workload.stop()
+        offset = (await pair.master.info("replication"))["master_repl_offset"]
+        assert all(one.offset <= offset for one in workload.ledger)
+        for one in workload.ledger:
+            assert await pair.master.client().get(one.key) == one.value.encode()
+        return workload
+
+    offsets = [one.offset for one in on_pair(any_server, tmp_path, job).ledger]
+    assert offsets == sorted(offsets)
+
+
+def test_its_keys_are_removed_and_no_others(any_server: str, tmp_path: Path) -> None:
+    async def job(pair: Pair) -> int:
+        await pair.master.client().set("mine", "1")
+        workload = Workload(pair.master, seed=3, rate=500)
+        await workload.preload(50_000)
+        await workload.clean()
+        return sum(one["keys"] for one in (await pair.master.info("keyspace")).values())
+
+    assert on_pair(any_server, tmp_path, job) == 1
