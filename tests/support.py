@@ -198,15 +198,15 @@ def master_offset(master: Server) -> int:
 def level(master: Server, *replicas: Server) -> int:
     """Wait until the replicas have applied all that the master wrote; its offset."""
 
-    def applied() -> int | None:
+    def applied() -> tuple[int] | None:  # in a tuple, for 0 is an offset, too
         offset = master_offset(master)
         infos = [client(replica).info("replication") for replica in replicas]
         same = all(info.get("slave_repl_offset") == offset and info["master_link_status"] == "up" for info in infos)
-        return offset if same else None
+        return (offset,) if same else None
 
-    offset = wait_until(applied, what="the replicas are level with the master")
-    assert offset is not None
-    return offset
+    found = wait_until(applied, what="the replicas are level with the master")
+    assert found is not None
+    return found[0]
 
 
 def digest(server: Server) -> bytes:

@@ -23,8 +23,7 @@ MAX_COPIED = 16 * 2**20  # bytes of a command that is sent twice, or later
 class _Hit:
     """A command whose name is watched for, until it is clear what becomes of it. Positions are the connection's."""
 
-    def __init__(self, number: int, begin: int, name_end: int) -> None:
-        self.number = number
+    def __init__(self, begin: int, name_end: int) -> None:
         self.begin = begin
         self.name_end = name_end
         self.finder = KeyFinder()
@@ -36,8 +35,9 @@ class _Taken:
 
     def __init__(self, work: Work, hit: _Hit) -> None:
         self.work = work
-        self.number = hit.number
         self.begin = hit.begin
+        self.has_ended = False
+        self.end = 0  # once it has
         self.copied = bytearray()
         self.on_end: Callable[[int], None] | None = None
         self.on_next_end: Callable[[int], None] | None = None
@@ -66,10 +66,7 @@ class CommandFaults:
         self._stream: Stream | None = None
         self._names: frozenset[bytes] | None = frozenset()
         self._hits: deque[_Hit] = deque()
-        self._taken: dict[int, _Taken] = {}
-        self._heads = 0  # how many have been seen of each
-        self._ends = 0
-        self._next_ends = 0
+        self._taken: deque[_Taken] = deque()
 
     def begin(self, stream: Stream) -> None:
         """The stream begins: nothing of it has been read yet, or everything that has was passed on."""
@@ -88,6 +85,8 @@ class CommandFaults:
             self._names = wanted
             if self._stream is not None:
                 self._stream.scanner.watch(wanted)
+        if not self._is_watching:
+            self._hits.clear()
 
     @property
     def _is_watching(self) -> bool:
@@ -115,36 +114,48 @@ class CommandFaults:
         view = self._lane.peek(data)
         heads, ends, next_ends = stream.scanner.take_matches()
         for begin, name_end in heads:
-            self._hits.append(_Hit(self._heads, stream.start + begin, stream.start + name_end))
-            self._heads += 1
+            self._hits.append(_Hit(stream.start + begin, stream.start + name_end))
         while self._hits and self._is_decided(self._hits[0], view):
             self._hits.popleft()
-        for end in ends:
-            taken = self._taken.get(self._ends)
-            if taken is not None and taken.on_end is not None:
-                taken.on_end(stream.start + end)
-            self._ends += 1
-        for end in next_ends:
-            taken = self._taken.pop(self._next_ends, None)
-            if taken is not None and taken.on_next_end is not None:
-                taken.on_next_end(stream.start + end)
-            self._next_ends += 1
+        if self._taken:
+            self._end(deque(stream.start + end for end in ends), deque(stream.start + end for end in next_ends))
         if stream.scanner.broken:
             self._abandon(stream.start + stream.scanner.broken_at)
 
+    def _end(self, ends: deque[int], next_ends: deque[int]) -> None:
+        """Ends of commands, and of those behind them. Some are of commands that nobody took, or an earlier fault did."""
+        for taken in self._taken:
+            if not taken.has_ended:
+                while ends and ends[0] <= taken.begin:
+                    ends.popleft()
+                if not ends:
+                    break
+                taken.has_ended = True
+                taken.end = ends[0]
+                if taken.on_end is not None:
+                    taken.on_end(taken.end)
+        while self._taken and self._taken[0].has_ended:
+            while next_ends and next_ends[0] <= self._taken[0].end:
+                next_ends.popleft()
+            if not next_ends:
+                break
+            taken = self._taken.popleft()
+            if taken.on_next_end is not None:
+                taken.on_next_end(next_ends[0])
+
     def limit(self) -> None:
         """Let go of the copies that have become too large."""
-        for taken in self._taken.values():
+        for taken in self._taken:
             if len(taken.copied) > MAX_COPIED and taken.give_up is not None:
                 taken.give_up()
 
     def _abandon(self, position: int) -> None:
         """The stream cannot be read on: no command will end any more."""
         self._hits.clear()
-        for taken in self._taken.values():
+        for taken in self._taken:
             if taken.give_up is not None:
                 taken.give_up()
-            elif isinstance(taken.work.fault.what, Drop) and taken.number >= self._ends and taken.on_end is not None:
+            elif isinstance(taken.work.fault.what, Drop) and not taken.has_ended and taken.on_end is not None:
                 taken.on_end(position)
         self._taken.clear()
 
@@ -177,7 +188,8 @@ class CommandFaults:
     def _take(self, work: Work, hit: _Hit, name: bytes, first: int) -> None:
         """first: position of the first byte of its first argument."""
         what, lane = work.fault.what, self._lane
-        taken = self._taken[hit.number] = _Taken(work, hit)
+        taken = _Taken(work, hit)
+        self._taken.append(taken)
         said = name.decode("latin-1")
         if hit.keys:
             said += " " + repr(hit.keys[0])[2:-1]

@@ -200,17 +200,32 @@ class Flow:
 
     def take(self, now: float) -> Item | None:
         """What goes out next, if it is due."""
-        for number, shaper in enumerate(self.shapers):
-            if shaper.active:
-                # not more than one read behind the last shaper: the socket may be full for long
-                while self._ready_bytes < HELD and (item := shaper.pop(now)) is not None:
-                    self._pass_on(item, number + 1, now)
+        self.settle(now)
         if not self._ready or (self._stalls and not self._before_stall):
             return None
         self._before_stall = max(0, self._before_stall - 1)
         item = self._ready.popleft()
         self._ready_bytes -= size_of(item)
         return item
+
+    def settle(self, now: float) -> None:
+        """Move on what is due. To be called even when nothing can be taken: `wakes` would lie in the past otherwise."""
+        for number, shaper in enumerate(self.shapers):
+            if shaper.active:
+                # not more than one read behind the last shaper: the socket may be full for long
+                while self._ready_bytes < HELD and (item := shaper.pop(now)) is not None:
+                    self._pass_on(item, number + 1, now)
+
+    def abandon(self, now: float) -> int:
+        """Forget what is not due; nothing is put any more. Returns how many bytes that were."""
+        self.settle(now)
+        lost = sum(size_of(item) for shaper in self.shapers if shaper.active for item in shaper.drain())
+        if self._stalls:
+            while len(self._ready) > self._before_stall:
+                size = size_of(self._ready.pop())
+                self._ready_bytes -= size
+                lost += size
+        return lost
 
     def keep(self) -> None:
         """The buffer of what was put is about to be read into again: keep a copy of what has not gone out."""

@@ -22,7 +22,7 @@ class Lane:
         self.flow = Flow()
         self.out = out
         self._pending = b""
-        self._marks: list[tuple[int, int, Callable[[], None]]] = []
+        self._marks: list[tuple[int, int, Callable[[], None], object]] = []
         self._numbers = itertools.count()
         self._now = 0.0
         self._skips = 0  # faults that swallow what passes
@@ -45,6 +45,11 @@ class Lane:
         self._go_to(whole, begin, end)
         self._pending = bytes(whole[end - begin :]) if not self._stopped else b""
 
+    def decide(self, decided: int, now: float) -> None:
+        """Those before position *decided* can go, though none have come."""
+        if self._pending:
+            self.feed(memoryview(b""), decided, now)
+
     def peek(self, data: memoryview) -> memoryview:
         """What is not decided yet, with the bytes that feed() will take next."""
         return memoryview(self._pending + bytes(data)) if self._pending else data
@@ -53,7 +58,7 @@ class Lane:
         """Decide the bytes up to position *end*; whole[0] is byte number *begin*."""
         while not self._stopped:
             if self._marks and self._marks[0][0] <= end:
-                position, _, act = heapq.heappop(self._marks)
+                position, _, act, _ = heapq.heappop(self._marks)
                 self._emit(whole[self.out - begin : max(self.out, position) - begin])
                 act()
             else:
@@ -86,12 +91,17 @@ class Lane:
 
     # ---- what is done to them ----
 
-    def mark(self, position: int, act: Callable[[], None]) -> None:
+    def mark(self, position: int, act: Callable[[], None], owner: object = None) -> None:
         """Once all bytes before *position* are decided, act; what has been marked earlier for it acts earlier.
 
-        A position that has passed already acts with the next bytes.
+        A position that has passed already acts with the next bytes. owner: for forget().
         """
-        heapq.heappush(self._marks, (position, next(self._numbers), act))
+        heapq.heappush(self._marks, (position, next(self._numbers), act, owner))
+
+    def forget(self, owner: object) -> None:
+        """Take away its marks."""
+        self._marks = [mark for mark in self._marks if mark[3] is not owner]
+        heapq.heapify(self._marks)
 
     def reach(self, now: float) -> None:
         """Act on the marks whose bytes have all passed: to be called when some were set without bytes coming."""
@@ -123,6 +133,14 @@ class Lane:
     def stop(self) -> None:
         """Nothing more passes."""
         self._stopped = True
+
+    def give_up(self, now: float) -> None:
+        """Do nothing more to the bytes, and let go of those that are held."""
+        self._marks = []
+        self._skips = 0
+        self._copies = []
+        self._masks = []
+        self.release(now)
 
     def release(self, now: float) -> None:
         """Let go of what is held: nobody is left to decide on it."""

@@ -7,6 +7,7 @@ hands in bytes and time, and carries out what the lanes' flows give.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
@@ -90,6 +91,8 @@ class LinkFaults:
             if work.armed not in armed_now:
                 self._stop(work)
                 self._tell_rest(work)
+                for lane in self.lanes.values():
+                    lane.forget(work)
         known = {work.armed: work for work in self.works}
         self.works = [known.get(armed) or self._new(armed) for armed in armed_now]
         self._unplaced = [work for work in self.works if work.fault.when.at is not None and not work.is_placed]
@@ -98,8 +101,9 @@ class LinkFaults:
         self._set_interests()
         self._act_on_time()
         self._place()
-        for lane in self.lanes.values():
+        for side, lane in self.lanes.items():
             lane.reach(now)
+            lane.decide(self._decided(side), now)
 
     def _concerns(self, armed: Armed) -> bool:
         scope = armed.fault.scope
@@ -138,6 +142,17 @@ class LinkFaults:
         self._commands.watch(self.works)
 
     @property
+    def offset(self) -> int | None:
+        """Replication offset of the last byte that was passed on or swallowed; of the RDB before there is one."""
+        return self._offset_at(Side.MASTER, self.lanes[Side.MASTER].out)
+
+    def _offset_at(self, side: Side, position: int) -> int | None:
+        stream = self._conversation.stream
+        if side is Side.MASTER and stream is not None and stream.base is not None and position >= stream.start:
+            return stream.base + position - stream.start
+        return self._conversation.offset
+
+    @property
     def is_idle(self) -> bool:
         """Whether the link could do without: nothing is armed for it, and nothing is held."""
         return not self.works and not self._commands.is_busy and all(lane.is_idle for lane in self.lanes.values())
@@ -148,8 +163,9 @@ class LinkFaults:
             self._stop(work)
         self.works = []
         self._conversation.watcher = None
+        self._commands = CommandFaults(self, self.lanes[Side.MASTER])
         for lane in self.lanes.values():
-            lane.release(now)
+            lane.give_up(now)
 
     # ---- bytes and time ----
 
@@ -164,12 +180,7 @@ class LinkFaults:
                 self._cut_short = False
                 lane.mark(self._conversation.rdb_end, lambda: lane.skip(on=False))
             self._commands.read(data)
-            decided = self._decided_from_master()
-        elif self._holds_requests:
-            decided = self._conversation.undecided_from_replica
-        else:
-            decided = self._conversation.from_replica
-        lane.feed(data, decided, now)
+        lane.feed(data, self._decided(side), now)
         self._commands.limit()
         if self.works and any(work.fault.when.during for work in self.works):
             self._follow_phase()
@@ -211,6 +222,12 @@ class LinkFaults:
             elif not work.fault.matches and work.fault.when.at is None:
                 wakes = min(wakes, work.armed.next_occasion(self.now))
         return wakes
+
+    def _decided(self, side: Side) -> int:
+        """Position behind the last byte of which it is clear what becomes of it."""
+        if side is Side.MASTER:
+            return self._decided_from_master()
+        return self._conversation.undecided_from_replica if self._holds_requests else self._conversation.from_replica
 
     def _decided_from_master(self) -> int:
         conversation, stream = self._conversation, self._conversation.stream
@@ -270,11 +287,21 @@ class LinkFaults:
             position -= stream.base
             if position < 0:
                 return Side.MASTER, -1
-        if work.fault.when.edge in ("command", "transaction"):
+        if stream.start + position < self.lanes[Side.MASTER].out:
+            return Side.MASTER, -1
+        if work.fault.when.edge in ("command", "transaction") and not self._is_edge(
+            stream, position, work.fault.when.edge
+        ):
             work.seeks = position, work.fault.when.edge == "transaction"
             stream.scanner.seek(*work.seeks)
             return None
         return Side.MASTER, stream.start + position
+
+    def _is_edge(self, stream: Stream, position: int, edge: str) -> bool:
+        """Whether the stream has been read up to this position, and a command, or a transaction, ends there."""
+        scanner = stream.scanner
+        at_end = scanner.position == scanner.boundary == position
+        return at_end and not (edge == "transaction" and scanner.in_transaction)
 
     def _found_in_rdb(self, work: Work, at: At) -> tuple[Side, int] | None:
         start, rdb = self._conversation.rdb_start, self._conversation.rdb
@@ -307,7 +334,7 @@ class LinkFaults:
                 work.armed.fired += 1
                 self.act(work, side, position)
 
-        self.lanes[side].mark(position, act)
+        self.lanes[side].mark(position, act, work)
 
     # ---- time ----
 
@@ -361,6 +388,8 @@ class LinkFaults:
             reset = isinstance(what, Cut) and what.mode == "reset"
             legs = what.legs if isinstance(what, Cut) else "both"
             cut = flow.Cut(reset, legs, work.armed.name)
+            if at_once:  # what other faults hold goes down with the link
+                position -= {side: lane.flow.abandon(self.now) for side, lane in self.lanes.items()}[side]
             self.fired(work, side, position, 0, f"cut with {'RST' if reset else 'FIN'}{_LEGS[legs]}")
             if at_once:
                 self.cut_now = cut
@@ -429,10 +458,6 @@ class LinkFaults:
     def fired(self, work: Work, side: Side, position: int, size: int, text: str) -> None:
         """Tell it; what fires more often than anybody can read is told once a second, summed up."""
         work.armed.bytes += size
-        stream = self._conversation.stream
-        offset = self._conversation.offset
-        if side is Side.MASTER and stream is not None and stream.base is not None and position >= stream.start:
-            offset = stream.base + position - stream.start
         event = events.FaultFired(
             fault=work.armed.name,
             spec=work.armed.spec,
@@ -440,7 +465,7 @@ class LinkFaults:
             side=side,
             phase=self._phase_at(side, position),
             position=position,
-            offset=offset,
+            offset=self._offset_at(side, position),
             bytes=size,
         )
         if self.now - work.second >= 1:
@@ -460,7 +485,7 @@ class LinkFaults:
                 side=side,
                 phase=event.phase,
                 position=position,
-                offset=offset,
+                offset=event.offset,
                 bytes=before.bytes + size,
                 count=before.count + 1,
             )
@@ -493,24 +518,29 @@ class LinkFaults:
         if request.start < lane.out:
             return None
         is_ack = request.name == b"REPLCONF" and len(request.args) > 1 and request.args[1].upper() == b"ACK"
-        for work in self.works:
-            what = work.fault.what
-            if not self.is_on_channel(work):
-                continue
-            if work.rewriter is not None:
-                rewritten = work.rewriter.rewritten(request)
-                if rewritten is not None and work.matched(self.now):
-                    words, text = rewritten
-                    self._replace(Side.REPLICA, request.start, request.end, encoded(words))
-                    self.fired(work, Side.REPLICA, request.start, request.end - request.start, text)
-                    if isinstance(what, Rewrite) and what.psync == "? -1":
-                        self._conversation.forced = f"fault {work.armed.name} did: {text}"
-                    return None
-                continue
-            fits = _drops(what, "acks") if is_ack else work.fault.when.request == request.name
+        works = [work for work in self.works if self.is_on_channel(work)]
+        for work in works:
+            fits = _drops(work.fault.what, "acks") if is_ack else work.fault.when.request == request.name
             if fits and work.matched(self.now):
                 return self._take_request(work, request)
+        self._rewrite(request, [work for work in works if work.rewriter is not None])
         return None
+
+    def _rewrite(self, request: Request, works: list[Work]) -> None:
+        """Let each change what the one before it has left."""
+        changed = request
+        for work in works:
+            assert work.rewriter is not None
+            rewritten = work.rewriter.rewritten(changed)
+            if rewritten is None or not work.matched(self.now):
+                continue
+            words, text = rewritten
+            changed = dataclasses.replace(changed, args=tuple(words))
+            self.fired(work, Side.REPLICA, request.start, request.end - request.start, text)
+            if request.name == b"PSYNC" and words[1:] == [b"?", b"-1"]:
+                self._conversation.forced = f"fault {work.armed.name} did: {text}"
+        if changed is not request:
+            self._replace(Side.REPLICA, request.start, request.end, encoded(list(changed.args)))
 
     def _take_request(self, work: Work, request: Request) -> bytes | None:
         what, side = work.fault.what, Side.REPLICA

@@ -57,6 +57,7 @@ class Leg(asyncio.BufferedProtocol):
         self.transport: asyncio.Transport | None = None
         self.other: Leg  # set by the link before any byte flows
         self.at_end = False  # the peer sent FIN
+        self.is_done = False  # and that was passed on
         self.lost = False
         self.blocked = False  # the peer takes no more for now
         self.discards = False  # the link is cut: what still comes goes nowhere
@@ -118,6 +119,11 @@ class Leg(asyncio.BufferedProtocol):
             if not self._holds and self.transport is not None and not self.lost:
                 self.transport.resume_reading()
 
+    def let_all(self) -> None:
+        """Read on, whatever the reasons were not to."""
+        for why in tuple(self._holds):
+            self.let(why)
+
     def write(self, data: bytes | memoryview) -> None:
         """Send now, or as soon as the peer takes it. data may be of the current shared buffer."""
         if self.transport is not None and not self.transport.is_closing():
@@ -143,16 +149,15 @@ class Leg(asyncio.BufferedProtocol):
             self.close()
             return
         self.write_eof()
-        for why in tuple(self._holds):
-            self.let(why)
+        self.let_all()
 
     @property
-    def has_unsent(self) -> bool:
-        """Whether bytes are still here or in the kernel, which an RST would lose."""
+    def unsent(self) -> int:
+        """Bytes that are still here or in the kernel, which an RST would lose."""
         if self.transport is None or self.lost:
-            return False
+            return 0
         sock = self.transport.get_extra_info("socket")
-        return self.transport.get_write_buffer_size() > 0 or _unsent(sock) > 0
+        return self.transport.get_write_buffer_size() + _unsent(sock)
 
     def reset(self) -> None:
         """End with RST; what was not sent is lost, as it is when the peer's peer resets."""

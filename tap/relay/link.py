@@ -23,7 +23,7 @@ from tap.replication.events import Event, Side
 if TYPE_CHECKING:
     from tap.relay.listener import Listener
 
-RESET_SECONDS = 5.0  # for the peer to take what was sent before an RST
+RESET_SECONDS = 5.0  # in which a peer takes none of what was sent before an RST; then it does without
 RESET_POLL = 0.001
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ class Link:
         self.faults: LinkFaults | None = None  # while some concern this link
         self._waking: asyncio.TimerHandle | None = None
         self._is_cut = False
+        self._cut_offset: int | None = None
+        self._is_busy = False  # bytes or faults are in the middle of something
         self._refused_by: Armed | None = None  # the fault that leaves the replica without a master
 
     # ---- the conversation ----
@@ -121,13 +123,17 @@ class Link:
     def received(self, leg: Leg, data: memoryview) -> None:
         if leg.discards:
             return
-        if self.faults is None:
-            leg.other.write(data)
+        self._is_busy = True
+        try:
+            if self.faults is None:
+                leg.other.write(data)
+                self._read(leg, data)
+                return
             self._read(leg, data)
-            return
-        self._read(leg, data)
-        with self._faulty():
-            self.faults.receive(leg.side, data, self._loop.time())
+            with self._faulty():
+                self.faults.receive(leg.side, data, self._loop.time())
+        finally:
+            self._is_busy = False
         self._send(leg)
 
     def _read(self, leg: Leg, data: memoryview) -> None:
@@ -149,8 +155,9 @@ class Link:
             self._send(leg)
 
     def _pass_fin(self, leg: Leg) -> None:
+        leg.is_done = True
         leg.other.write_eof()
-        if leg.other.at_end:
+        if leg.other.is_done:
             self._drain()
 
     def lost(self, leg: Leg, error: Exception | None) -> None:
@@ -187,8 +194,11 @@ class Link:
     # ---- faults ----
 
     def arm(self) -> None:
-        """The plan has changed."""
+        """The plan has changed. If an observer did that while we told it something, it has to wait."""
         if self._is_cut or self.closed:
+            return
+        if self._is_busy:
+            self._loop.call_soon(self.arm)
             return
         if self._refused_by is not None:
             if not self._refused_by.is_over:
@@ -201,26 +211,33 @@ class Link:
                 self.faults.refresh(now)
             self._awake()
         elif self.listener.plan.armed:
-            self.faults = LinkFaults(
-                self.listener.plan,
-                self.conversation,
-                self.tell,
-                link=self.name,
-                ordinal=self._ordinal,
-                opened=self._opened,
-                now=now,
-            )
+            self._is_busy = True
+            try:
+                self.faults = LinkFaults(
+                    self.listener.plan,
+                    self.conversation,
+                    self.tell,
+                    link=self.name,
+                    ordinal=self._ordinal,
+                    opened=self._opened,
+                    now=now,
+                )
+            finally:
+                self._is_busy = False
             self._awake()
 
     @contextlib.contextmanager
     def _faulty(self) -> Iterator[None]:
         """A bug in a fault must cost the faults, never the link."""
+        was_busy, self._is_busy = self._is_busy, True
         try:
             yield
         except Exception:
             log.exception("link %s, connection %d: a fault failed; please report this", self.name, self.number)
             assert self.faults is not None
             self.faults.give_up(self._loop.time())
+        finally:
+            self._is_busy = was_busy
 
     def _awake(self) -> None:
         """Time has passed, or the plan has changed: send what is due."""
@@ -241,8 +258,9 @@ class Link:
         assert faults is not None
         flow, now = faults.lanes[source.side].flow, self._loop.time()
         if faults.cut_now is not None:
-            self._cut(faults.cut_now)
+            self._cut_now(faults, faults.cut_now)
             return
+        flow.settle(now)
         while not target.blocked and target.transport is not None and (item := flow.take(now)) is not None:
             if isinstance(item, Cut):
                 self._cut(item)
@@ -272,9 +290,22 @@ class Link:
         self._waking = None
         self._awake()
 
+    def _cut_now(self, faults: LinkFaults, cut: Cut) -> None:
+        """Behind what is due, also where a peer has yet to take it."""
+        for leg in (self.master, self.replica):
+            flow = faults.lanes[leg.side].flow
+            flow.keep()
+            while (item := flow.take(self._loop.time())) is not None:
+                if isinstance(item, bytes):
+                    leg.other.write(item)
+        self._cut(cut)
+
     def _cut(self, cut: Cut) -> None:
         """End the link as a fault wants it."""
         self._is_cut = True
+        if self.faults is not None:
+            self._cut_offset = self.faults.offset
+            self.faults.close()
         self.faults = None
         self.conversation.watcher = None
         self._set_alarm(math.inf)
@@ -284,19 +315,22 @@ class Link:
         for leg, name in ((self.replica, "replica"), (self.master, "master")):
             leg.discards = True
             if cut.legs not in ("both", name):
-                leg.let("fault")
+                leg.let_all()
             elif cut.reset:
-                self._reset(leg, RESET_SECONDS)
+                self._reset(leg, leg.unsent, self._loop.time() + RESET_SECONDS)
             else:
                 leg.say_goodbye()
         if cut.legs == "both":
             self._draining = self._loop.call_later(self.listener.drain_timeout, self.abort)
 
-    def _reset(self, leg: Leg, within: float) -> None:
-        """RST once the peer has what was sent before: it would lose it otherwise."""
-        if leg.has_unsent and within > 0:
+    def _reset(self, leg: Leg, left: int, give_up: float) -> None:
+        """RST once the peer has what was sent before: it would lose it otherwise. left: bytes, at last sight."""
+        unsent, now = leg.unsent, self._loop.time()
+        if unsent < left:
+            give_up = now + RESET_SECONDS
+        if unsent and now < give_up:
             leg.hold("cut")
-            self._loop.call_later(RESET_POLL, self._reset, leg, within - RESET_POLL)
+            self._loop.call_later(RESET_POLL, self._reset, leg, unsent, give_up)
         else:
             leg.reset()
 
@@ -364,7 +398,7 @@ class Link:
         if self._draining is not None:
             self._draining.cancel()
         phase = self.conversation.phase  # as it was: to close a conversation decides what was still open
-        offset = self.conversation.offset
+        offset = self._cut_offset if self._is_cut else self.conversation.offset
         try:
             self.conversation.close(self._loop.time())
         except Exception:

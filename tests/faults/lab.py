@@ -38,6 +38,10 @@ class Lab:
         self.out: dict[Side, list[tuple[float, bytes | Cut | End]]] = {Side.MASTER: [], Side.REPLICA: []}
         self.cut: Cut | None = None
         self.conversation = Conversation(self.told.append, memory=self.memory, connection=self.connections)
+        self.again()
+
+    def again(self) -> None:
+        """The first fault comes to a link that had none for a while."""
         self.faults = LinkFaults(
             self.plan,
             self.conversation,

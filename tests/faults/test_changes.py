@@ -1,0 +1,89 @@
+"""Faults that are added and removed while bytes are on their way."""
+
+from __future__ import annotations
+
+import pytest
+
+from tap.replication.events import Side
+from tests.faults.lab import Lab, command, pieces, resync_partially
+
+SETS = [command("SET", f"key:{number}", "value") for number in range(10)]
+
+
+@pytest.mark.parametrize(
+    "spec", ["drop command=SET key=none", "drop key=none", "duplicate command=SET", "drop command=SE"]
+)
+@pytest.mark.parametrize("at", range(1, len(SETS[0])))
+def test_what_waits_for_a_fault_goes_on_when_that_is_removed(spec: str, at: int) -> None:
+    lab = Lab()
+    resync_partially(lab)
+    armed = lab.plan.add(spec)
+    before = len(lab.at_replica)
+    lab.master(SETS[0][:at])
+    lab.plan.remove(armed.name)
+    passed = lab.at_replica[before:]
+    assert passed == (SETS[0][:at] if "duplicate" not in spec else passed)
+    lab.master(SETS[0][at:] + SETS[1])
+    lab.master(SETS[2])
+    assert lab.at_replica[before:].replace(SETS[0] * 2, SETS[0]) == b"".join(SETS[:3])
+    assert lab.faults.is_idle
+
+
+@pytest.mark.parametrize("at", range(1, len(SETS[0])))
+def test_a_command_that_an_earlier_fault_saw_begin_is_not_taken_for_a_later_ones(at: int) -> None:
+    """Also when the link went on without any fault in between."""
+    lab = Lab()
+    resync_partially(lab)
+    before = len(lab.at_replica)
+    armed = lab.plan.add("drop command=SET nth=9")
+    lab.master(SETS[0][:at])
+    lab.plan.remove(armed.name)
+    lab.master(SETS[0][at:])
+    lab.again()
+    lab.plan.add("drop command=SET nth=2 times=all")
+    lab.master(*SETS[1:])
+    assert lab.at_replica[before:] == b"".join([SETS[0], *SETS[1::2]])
+
+
+def test_a_request_that_waits_goes_on_when_nobody_wants_it_any_more() -> None:
+    lab = Lab()
+    armed = lab.plan.add("drop acks")
+    lab.replica(command("PING")[:7])
+    assert lab.at_master == b""
+    lab.plan.remove(armed.name)
+    assert lab.at_master == command("PING")[:7]
+
+
+@pytest.mark.parametrize("edge", ["byte", "command", "transaction"])
+def test_an_offset_that_has_passed_does_not_come_again(edge: str) -> None:
+    lab = Lab()
+    resync_partially(lab, 1000)
+    lab.master(*SETS)
+    lab.plan.add(f"cut at=offset:1020 edge={edge}")
+    lab.master(*SETS)
+    assert lab.cut is None
+
+
+@pytest.mark.parametrize("edge", ["byte", "command", "transaction"])
+def test_an_offset_that_is_now_is_not_passed_yet(edge: str) -> None:
+    """+0: at once, where that is an edge."""
+    lab = Lab()
+    start = resync_partially(lab, 1000)
+    lab.master(SETS[0])
+    lab.plan.add(f"cut at=offset:+0 edge={edge}")
+    lab.master(SETS[1])
+    assert lab.cut is not None
+    assert lab.at_replica[start:] == SETS[0]
+
+
+def test_after_a_failure_of_a_fault_everything_passes() -> None:
+    lab = Lab("drop command=SET times=all", "corrupt at=stream:1kb bytes=100")
+    start = resync_partially(lab)
+    lab.master(*pieces(SETS[0], 12)[:2])
+    lab.faults.give_up(lab.now)
+    before = len(lab.at_replica)
+    lab.master(*[command("ECHO", "x" * 100)] * 20)
+    assert lab.at_replica[before:] == command("ECHO", "x" * 100) * 20
+    assert lab.faults.is_idle
+    assert before >= start
+    assert not lab.is_held(Side.MASTER)

@@ -1,0 +1,237 @@
+"""Links with faults, by sockets: what is not meant passes as it is, whoever ends, is slow, or changes the plan."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+
+import pytest
+
+import tap.relay.link as relay
+from tap.replication import events
+from tests.relay.wire import (
+    BASE,
+    GRANT,
+    LOCALHOST,
+    add,
+    asks,
+    block_up_to,
+    command,
+    flooded,
+    in_front_of,
+    only_link,
+    remove,
+)
+from tests.support import WITHIN, TapThread, wait_until
+
+RESET = struct.pack("ii", 1, 0)
+
+
+class Ends:
+    """A made-up replica and master with a tap between them."""
+
+    def __init__(self, *faults: str, **options: object) -> None:
+        self._stack = contextlib.ExitStack()
+        listener = self._stack.enter_context(socket.create_server((LOCALHOST, 0)))
+        listener.settimeout(WITHIN)
+        self.tap = self._stack.enter_context(TapThread(in_front_of(listener.getsockname()[1], *faults, **options)))
+        self.replica = self._stack.enter_context(socket.create_connection((LOCALHOST, self.tap.port), WITHIN))
+        self.master = self._stack.enter_context(listener.accept()[0])
+        self.master.settimeout(WITHIN)
+
+    def resync(self) -> None:
+        """Up to the stream."""
+        self.replica.sendall(asks(BASE))
+        assert receive(self.master, len(asks(BASE))) == asks(BASE)
+        self.master.sendall(GRANT)
+        assert receive(self.replica, len(GRANT)) == GRANT
+
+    def __enter__(self) -> Ends:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def receive(sock: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        assert piece, f"ended after {data!r}"
+        data += piece
+    return data
+
+
+def fill(ends: Ends) -> int:
+    """Send from the master until nobody takes any more, and the tap holds some. How many bytes went."""
+    sent = 0
+    leg = only_link(ends.tap).master
+    ends.master.setblocking(False)
+
+    def is_full() -> bool:
+        nonlocal sent
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sent += ends.master.send(bytes(2**16))
+        return leg.transport is not None and not leg.transport.is_reading()
+
+    wait_until(lambda: is_full() and is_full())
+    ends.master.settimeout(WITHIN)
+    return sent
+
+
+IDLE = "drop command=NOSUCHCMD"
+
+
+def test_a_half_closed_link_still_gets_what_a_fault_holds() -> None:
+    with Ends("delay 1s from=master during=stream") as ends:
+        ends.resync()
+        ends.master.sendall(b"*1\r\n$4\r\nPING\r\n")
+        ends.master.shutdown(socket.SHUT_WR)
+        link = only_link(ends.tap)
+        wait_until(lambda: link.master.at_end)
+        ends.replica.shutdown(socket.SHUT_WR)
+        assert ends.master.recv(1) == b""
+        assert receive(ends.replica, 14) == b"*1\r\n$4\r\nPING\r\n"
+        assert ends.replica.recv(1) == b""
+        assert ends.tap.wait_for(events.LinkClosed).how == "fin"
+
+
+def test_a_link_that_is_cut_leaves_its_faults() -> None:
+    """A stall that would have gone on is over with it."""
+    with Ends("stall at=stream:4b times=1 from=replica", "cut at=stream:9b") as ends:
+        ends.resync()
+        ends.replica.sendall(b"x")
+        ends.master.sendall(b"*1\r\n$4\r\nPING\r\n")
+        assert receive(ends.replica, 9) == b"*1\r\n$4\r\nP"[:9]
+        expired = {event.fault for event in ends.tap.events(events.FaultExpired)}
+        wait_until(
+            lambda: {event.fault for event in ends.tap.events(events.FaultExpired)} == {"stall-1", "cut-1"},
+            within=5,
+            what=f"both are over, not only {expired}",
+        )
+
+
+def test_a_delay_in_front_of_a_replica_that_does_not_read_costs_no_time_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link wakes when the replica reads again, not all the while until then."""
+    woken = 0
+    alarm = relay.Link._alarm
+
+    def count(link: relay.Link) -> None:
+        nonlocal woken
+        woken += 1
+        alarm(link)
+
+    monkeypatch.setattr(relay.Link, "_alarm", count)
+    with Ends("delay 1ms from=master") as ends:
+        ends.resync()
+        sent = fill(ends)
+        ticks = 0
+
+        def tick(_: object) -> None:
+            nonlocal ticks
+            ticks += 1
+
+        link = only_link(ends.tap)
+        link.conversation.tick = lambda *_, **__: tick(_)  # type: ignore[method-assign]
+        before = woken
+        wait_until(lambda: ticks >= 5)
+        assert woken - before < 10
+        assert receive(ends.replica, sent) == bytes(sent)
+
+
+@pytest.mark.parametrize("mode", ["fin", "reset"])
+def test_the_uncut_leg_is_read_on_when_the_other_one_was_full(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "RESET_SECONDS", 0.01)
+    with Ends() as ends:
+        ends.resync()
+        fill(ends)
+        add(ends.tap, f"cut legs=replica mode={mode}")
+        for _ in range(50):
+            ends.master.sendall(bytes(2**20))
+        assert not ends.tap.events(events.LinkClosed)
+
+
+def test_a_slow_replica_gets_all_before_a_reset_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So long as it goes on."""
+    monkeypatch.setattr(relay, "RESET_SECONDS", 0.2)
+    count = 2_500_000
+    with flooded(lambda port: in_front_of(port, f"cut at=offset:{BASE + count} mode=reset"), slow=True) as (
+        _,
+        counter,
+        _,
+    ):
+        counter.finish()
+        assert counter.how == "reset"
+        assert counter.data == block_up_to(count)
+
+
+# ---- the plan changes while bytes are on their way ----
+
+
+def in_the_tap(ends: Ends, kind: type[events.Event], act: object) -> None:
+    """Call act in the tap's thread, at the first event of that kind."""
+    done = False
+
+    def hear(told: object) -> None:
+        nonlocal done
+        if isinstance(told.event, kind) and not done:  # type: ignore[attr-defined]
+            done = True
+            act()  # type: ignore[operator]
+
+    ends.tap.call(lambda: ends.tap.tap.bus.subscribe(hear))
+
+
+@pytest.mark.parametrize("spec", ["cut", IDLE, "delay 1ms", "stall for=10ms", "cut at=offset:+5"])
+def test_an_observer_may_change_the_plan(spec: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In the middle of the chunk that it is told of."""
+    with Ends(IDLE) as ends:
+        faults = ends.tap.tap.faults
+
+        def change() -> None:
+            faults.clear()
+            faults.add(spec)
+
+        in_the_tap(ends, events.Opaque, change)
+        ends.resync()
+        ends.master.sendall(b"nonsense, and more of it")
+        if spec == "cut":
+            assert ends.replica.recv(100) in (b"", b"nonsense, and more of it")
+        else:
+            assert receive(ends.replica, 24) == b"nonsense, and more of it"
+        assert not caplog.records
+
+
+def test_an_observer_may_take_the_last_fault_away(caplog: pytest.LogCaptureFixture) -> None:
+    with Ends(IDLE) as ends:
+        in_the_tap(ends, events.Opaque, ends.tap.tap.faults.clear)
+        ends.resync()
+        ends.master.sendall(b"nonsense, and more of it")
+        assert receive(ends.replica, 24) == b"nonsense, and more of it"
+        wait_until(lambda: only_link(ends.tap).faults is None)
+        assert not caplog.records
+
+
+def test_an_observer_may_remove_a_fault_when_it_fires(caplog: pytest.LogCaptureFixture) -> None:
+    with Ends("drop command=SET times=all") as ends:
+        in_the_tap(ends, events.FaultFired, ends.tap.tap.faults.clear)
+        ends.resync()
+        one, two = command("SET", "a", "1"), command("SET", "b", "2")
+        ends.master.sendall(one)
+        ends.tap.wait_for(events.FaultFired)
+        ends.master.sendall(two)
+        assert receive(ends.replica, len(two)) == two
+        wait_until(lambda: only_link(ends.tap).faults is None)
+        assert not caplog.records
+
+
+def test_a_fault_that_has_gone_leaves_the_link_as_it_was() -> None:
+    """However far away the byte was that it waited for."""
+    with Ends() as ends:
+        ends.resync()
+        armed = [add(ends.tap, spec) for spec in ("cut at=offset:99gb", "cut at=offset:+1gb", "drop 5 at=stream:1gb")]
+        assert only_link(ends.tap).faults is not None
+        for one in armed:
+            remove(ends.tap, one)
+        assert only_link(ends.tap).faults is None
