@@ -22,7 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 from tap.config import Address
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario.load import Scenario
-from tap.servers.embedded import Server
+from tap.servers.embedded import Server, own_loopback
 
 ANSWER_SECONDS = 10.0  # a replica that reads half a line from its master is frozen for up to 5 s
 FAREWELL_SECONDS = 0.3  # for each thing that a given pair gets back, so that Ctrl-C ends within a second
@@ -164,15 +164,16 @@ async def own_pair(program: Path, scenario: Scenario) -> AsyncIterator[Pair]:
 
     Raises EnvironmentFailure when they do not start.
     """
+    host = own_loopback()
     nodes: list[Node] = []
     servers: list[Server] = []
     try:
         for name, options in (("master", scenario.master), ("replica", scenario.replica)):
             chosen = {**dict(zip(OWN_OPTIONS[::2], OWN_OPTIONS[1::2], strict=True)), **scenario.both, **options}
-            server = Server(program, *(word for option in chosen.items() for word in option), name=name)
+            server = Server(program, *(word for option in chosen.items() for word in option), name=name, host=host)
             servers.append(server)
             await started(server)
-            node = Node(name, Address("127.0.0.1", server.port), password=chosen.get("requirepass", ""))
+            node = Node(name, Address(host, server.port), password=chosen.get("requirepass", ""))
             node.server = server
             node.version = server.version
             nodes.append(node)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -48,7 +46,7 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address | No
     The seed decides every draw of faults and workload. Raises ConfigError for what this pair cannot do,
     EnvironmentFailure when a port cannot be had, redis-py's errors and OSError when a server fails before the first step.
     """
-    listen = listen or (LOOPBACK if pair.given else own_loopback())
+    listen = listen or (LOOPBACK if pair.given else Address(pair.master.address.host, 0))
     links = [LinkConfig(master=pair.master.address, listen=listen)]
     if any(step.do is not None and step.do.verb == "demote" for step in scenario.steps):
         links.append(LinkConfig(master=pair.replica.address, listen=Address(listen.host, 0), name=BACK))
@@ -78,14 +76,6 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address | No
         outages = Outages(tap)
         until_end.push_async_callback(outages.close)
         return await _Run(scenario, pair, seed, tap, journal, workload, outages).result()
-
-
-def own_loopback() -> Address:
-    """An address that no replica of anybody else's is looking for, as many a test leaves them behind on 127.0.0.1."""
-    if sys.platform != "linux":  # where one of them is all there is
-        return LOOPBACK
-    dice = random.SystemRandom()
-    return Address(f"127.{dice.randrange(64, 192)}.{dice.randrange(256)}.{dice.randrange(1, 255)}", 0)
 
 
 async def _cleaned(workload: Workload) -> None:
@@ -169,6 +159,8 @@ class _Run:
         else:
             await self._attach()
             await self._until(self._is_level, ATTACH_SECONDS)
+            # A partial resync, as of a given pair, is told some moments late, and is none of the experiment's.
+            await self._journal.wait_for("stream_started", where={}, times=1, within=ATTACH_SECONDS)
         if table.kind == "mixed":
             self._workload.start()
         if self._expect.no_data_loss_before_offset is not None:

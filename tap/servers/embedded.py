@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import random
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +19,7 @@ from types import TracebackType
 
 from tap.errors import EnvironmentFailure
 
+LOOPBACK = "127.0.0.1"
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 ATTEMPTS = 5  # at a port that nobody else takes first
@@ -62,10 +65,11 @@ class Server:
     up, with the last words of its log.
     """
 
-    def __init__(self, program: Path, *options: str, name: str = "server") -> None:
-        """options: as on a server's command line, in pairs: "repl-backlog-size", "1mb"."""
+    def __init__(self, program: Path, *options: str, name: str = "server", host: str = LOOPBACK) -> None:
+        """options: as on a server's command line, in pairs: "repl-backlog-size", "1mb". host: a loopback address."""
         self.program = program
         self.name = name
+        self.host = host
         self.version = version_of(program)
         self.options: tuple[str, ...] = options
         if not self.version.startswith("Redis 6"):
@@ -91,8 +95,8 @@ class Server:
     def start(self) -> Server:
         """Start it, and return once it answers."""
         for _ in range(ATTEMPTS):
-            port = self.port or free_port()
-            command = [str(self.program), "--port", str(port), "--bind", "127.0.0.1", "--dir", self._directory.name]
+            port = self.port or free_port(self.host)
+            command = [str(self.program), "--port", str(port), "--bind", self.host, "--dir", self._directory.name]
             command += ["--logfile", "log", "--save", "", "--appendonly", "no", "--daemonize", "no"]
             for name, value in zip(self.options[::2], self.options[1::2], strict=True):
                 command += [f"--{name}", *value.split(" ")]
@@ -114,7 +118,7 @@ class Server:
             if self._process.poll() is not None:
                 return False
             try:
-                with socket.create_connection(("127.0.0.1", port), 1) as connection:
+                with socket.create_connection((self.host, port), 1) as connection:
                     connection.sendall(b"PING\r\n")
                     if connection.recv(64)[:1] in b"+-":
                         return True
@@ -172,8 +176,16 @@ def version_of(program: Path) -> str:
     return f"{found[1]} {found[2]}" if found else said.strip()
 
 
-def free_port() -> int:
+def own_loopback() -> str:
+    """An address that nobody else's replica or client looks for a server at: many a test leaves such behind."""
+    if sys.platform != "linux":  # elsewhere 127.0.0.1 is all there is
+        return LOOPBACK
+    dice = random.SystemRandom()
+    return f"127.{dice.randrange(64, 192)}.{dice.randrange(256)}.{dice.randrange(1, 255)}"
+
+
+def free_port(host: str = LOOPBACK) -> int:
     """A port that nobody listens on at this moment."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
