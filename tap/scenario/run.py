@@ -161,6 +161,8 @@ class _Run:
             await self._until(self._is_level, ATTACH_SECONDS)
             # A partial resync, as of a given pair, is told some moments late, and is none of the experiment's.
             await self._journal.wait_for("stream_started", where={}, times=1, within=ATTACH_SECONDS)
+            # Until then the link counts as loading, and an outage would begin unseen.
+            await self._journal.wait_for("ack", where={}, times=1, within=ATTACH_SECONDS)
         if table.kind == "mixed":
             self._workload.start()
         if self._expect.no_data_loss_before_offset is not None:
