@@ -16,6 +16,8 @@ from tap import config
 from tap.cli import app
 from tap.faults.what import KINDS
 from tap.replication import events
+from tap.scenario.actions import ACTIONS
+from tap.scenario.load import CONDITIONS, Expect
 from tests.support import FIXTURES, ROOT, all_subclasses
 
 README = (ROOT / "README.md").read_text()
@@ -32,6 +34,7 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> None:
     """Run for a moment, on ports of the system's choosing."""
     (tmp_path / "tap.toml").write_text(re.sub(r"(\S+):64\d\d", r"\1:0", blocks("toml")[0]))
+    (tmp_path / "stalled.toml").write_text(blocks("toml")[1])
     words = shlex.split(re.sub(r"127\.0\.0\.1:64\d\d", "127.0.0.1:0", line))
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
     command = [sys.executable, "-m", "tap", *words[1:]]
@@ -69,6 +72,17 @@ def test_the_toml_example_is_loaded(tmp_path: Path) -> None:
     assert loaded.duration == 12 * 3600
 
 
+def test_every_step_and_expectation_is_in_the_readme() -> None:
+    steps = README.split("| step | does |")[1].split("\n\n")[0]
+    for verb in ACTIONS:
+        assert re.search(rf"`{verb}[ `]", steps), verb
+    for condition in CONDITIONS:
+        assert f"`{condition}`" in steps, condition
+    expectations = README.split("| expectation | is met if |")[1].split("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in expectations.splitlines()[2:])))
+    assert named == set(Expect.model_fields) - {"on", "settle"}
+
+
 def test_every_event_is_in_the_readme_and_none_else() -> None:
     table = README.split("| event | says |")[1].split("\n\n")[0]
     named = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
@@ -76,7 +90,10 @@ def test_every_event_is_in_the_readme_and_none_else() -> None:
     assert named == {kind.kind for kind in leaves}
 
 
-@pytest.mark.parametrize(("verb", "table"), [("run", "| option | does |"), ("rdb", "| option of `rdb` | does |")])
+@pytest.mark.parametrize(
+    ("verb", "table"),
+    [("run", "| option | does |"), ("rdb", "| option of `rdb` | does |"), ("chaos", "| option of `chaos` | does |")],
+)
 def test_every_option_is_in_the_readme(verb: str, table: str) -> None:
     from typer.main import get_command
 

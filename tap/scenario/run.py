@@ -159,10 +159,7 @@ class _Run:
         else:
             await self._attach()
             await self._until(self._is_level, ATTACH_SECONDS)
-            # A partial resync, as of a given pair, is told some moments late, and is none of the experiment's.
-            await self._journal.wait_for("stream_started", where={}, times=1, within=ATTACH_SECONDS)
-            # Until then the link counts as loading, and an outage would begin unseen.
-            await self._journal.wait_for("ack", where={}, times=1, within=ATTACH_SECONDS)
+            await self._until(self._has_settled, ATTACH_SECONDS)
         if table.kind == "mixed":
             self._workload.start()
         if self._expect.no_data_loss_before_offset is not None:
@@ -174,6 +171,10 @@ class _Run:
 
     async def _attach(self) -> None:
         await self._pair.replica.follow(self._tap.listeners[0].address)
+
+    async def _has_settled(self) -> bool:
+        """The replica has loaded and says so, and what brought it here is told: of a partial resync, some moments late."""
+        return bool(self._journal.of("stream_started") and self._journal.of("ack"))
 
     async def _has_acked_a_write(self) -> bool:
         """Without one there would be nothing to lose."""

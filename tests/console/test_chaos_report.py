@@ -1,0 +1,116 @@
+"""What chaos shows, rendered without running anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+from tap.bus import Told
+from tap.console import chaos_report
+from tap.replication import events
+from tap.scenario import Result, Verdict, library
+from tap.scenario.journal import Entry
+from tap.scenario.result import FaultSeen, Resync, StepTaken
+
+
+def shown(what: RenderableType) -> str:
+    console = Console(width=200, no_color=True, force_terminal=False)
+    with console.capture() as captured:
+        console.print(what)
+    return captured.get()
+
+
+def result(**more: Any) -> Result:
+    told = Told(0.0, "main", 3, "", events.ResyncRefused(start=0, end=1, reply="-LOADING wait"))
+    settings: dict[str, Any] = {
+        "scenario": "cut",
+        "title": "A cut",
+        "server": "Redis 7.0.15",
+        "seed": 5,
+        "command": "redis-tap chaos cut --seed 5",
+        "seconds": 2.5,
+        "steps": (StepTaken("fault cut", 0.1, 0.0), StepTaken("wait for level", 0.2, 3.0, "not within 3 s")),
+        "faults": (FaultSeen("cut-1", "cut [red] mode=reset", 2, ("stream, offset 5", "stream, offset 9"), 0),),
+        "resyncs": (
+            Resync("full", 0.1, "first_sync", "it has nothing", 0, 2048),
+            Resync("partial", 0.2, "", "", 5, 10),
+            Resync("partial", 0.3, "", "", 9, 10),
+        ),
+        "outage": 1.25,
+        "resent": 2068,
+        "verdicts": (Verdict("resync", "partial", "full", False), Verdict("link_up", "up", "up", True)),
+        "story": (Entry(0.15, told),),
+    }
+    return Result(**{**settings, **more})
+
+
+MET = (Verdict("resync", "partial", "partial", True),)
+
+
+def test_a_run_in_a_line() -> None:
+    said = shown(chaos_report.run_line(result(verdicts=MET)))
+    line = "met cut Redis 7.0.15 full (first_sync), 2 x partial; outage 1.2 s, re-sent 2.0 KB 2.5 s, seed 5"
+    assert " ".join(said.split()) == line
+    assert "NOT MET" in shown(chaos_report.run_line(result()))
+    assert "ERROR    cut  Redis 7.0.15  it does not start" in shown(
+        chaos_report.run_line(result(failure="it does not start"))
+    )
+    assert "skipped  cut  Redis 7.0.15  it is for Valkey" in shown(
+        chaos_report.run_line(result(skipped="it is for Valkey", verdicts=()))
+    )
+
+
+def test_a_run_in_a_table_names_the_fault_and_where_it_fired() -> None:
+    said = shown(chaos_report.table([result(verdicts=MET)]))
+    for words in ("cut [red] mode=reset", "2 times, first: stream, offset 5", "full (first_sync), 2 x partial", "met"):
+        assert words in said
+    assert "never" in shown(chaos_report.table([result(faults=(FaultSeen("a", "cut", 0, (), 0),))]))
+
+
+def test_of_a_run_that_is_not_met_everything_is_told() -> None:
+    said = shown(chaos_report.trouble(result()))
+    for words in (
+        "cut on Redis 7.0.15, seed 5: A cut",
+        "wait for level",
+        "not within 3 s",
+        "fired 2 times: stream, offset 5; stream, offset 9",
+        "resync refused: -LOADING wait",
+        "partial    full    NOT MET",
+        "repeat it with: redis-tap chaos cut --seed 5",
+    ):
+        assert " ".join(words.split()) in " ".join(said.split())
+
+
+def test_the_matrix_has_a_column_for_each_server_and_says_what_it_came_to() -> None:
+    exits = (Verdict("replica_exits", "", "", True),)
+    differ = (Verdict("converged", "different", "different", True),)
+    zombie = (Verdict("zombie", "", "", True), *differ)
+    said = shown(
+        chaos_report.matrix(
+            [
+                result(verdicts=MET),
+                result(server="Valkey 9.1.2", verdicts=MET),
+                result(server="Valkey 9.1.2"),
+                result(scenario="exit", verdicts=exits),
+                result(scenario="exit", server="Valkey 9.1.2", skipped="it is for Redis", verdicts=()),
+                result(scenario="differ", verdicts=differ, resyncs=()),
+                result(scenario="zombie", verdicts=zombie, resyncs=()),
+                result(scenario="quiet", verdicts=MET, resyncs=()),
+            ]
+        )
+    )
+    rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.strip()}
+    assert rows["scenario"] == ["Redis", "7.0.15", "Valkey", "9.1.2"]
+    assert rows["cut"] == ["met", "partial", "NOT", "MET", "1/2"]
+    assert rows["exit"] == ["met", "replica", "exits", "-"]
+    assert rows["differ"] == ["met", "data", "differ", "-"]
+    assert rows["zombie"] == ["met", "zombie", "-"]
+    assert rows["quiet"] == ["met", "no", "resync", "-"]
+
+
+def test_the_listing_says_what_healthy_servers_do() -> None:
+    said = shown(chaos_report.listing(library()))
+    for scenario in library():
+        assert scenario.name in said
+        assert " ".join(scenario.why.split())[:80] in said
