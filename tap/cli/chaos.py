@@ -20,6 +20,8 @@ from tap.scenario.load import find
 from tap.scenario.pair import parse_url
 from tap.servers.embedded import find_server, version_of
 
+MOST_ROWS = 12  # of runs; more make a matrix
+
 
 def chaos(
     scenario: Annotated[
@@ -140,9 +142,10 @@ async def _shown(campaign: Campaign, *, as_json: bool, junit_file: Path | None) 
             junit.write(junit_file, results)
     if not as_json and results:
         if not many:
-            console.print(chaos_report.single(results[0]))
+            console.print(chaos_report.single(results[0], console.width))
         else:
-            console.print(chaos_report.table(results) if len(results) <= 12 else chaos_report.matrix(results))
+            few = len(results) <= MOST_ROWS
+            console.print(chaos_report.table(results, console.width) if few else chaos_report.matrix(results))
             met = sum(result.met and not result.skipped for result in results)
             skipped = sum(bool(result.skipped) for result in results)
             console.print(f"{met} met, {len(results) - met - skipped} not met, {skipped} skipped; seed {campaign.seed}")

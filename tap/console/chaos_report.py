@@ -14,6 +14,7 @@ from tap.console.sentences import sentence
 from tap.scenario import Result, Scenario
 
 PLACES = 3  # where a fault fired, of one that fired often
+WIDE = 120  # columns, from which on all of a run stands in one row
 STORY = 40  # events of a run that failed, the last ones
 
 
@@ -59,23 +60,32 @@ def resyncs(result: Result) -> str:
     return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in said) or "no resync"
 
 
-def table(results: Sequence[Result]) -> RenderableType:
-    """A row for each run."""
+def table(results: Sequence[Result], width: int) -> RenderableType:
+    """A row for each run; where there is no room for them, the faults stand in a table of their own."""
+    faults = ("fault", "fired")
+    runs = ("scenario", "server", "resync", "outage", "re-sent", "verdict")
+    if width >= WIDE:
+        return _table(("scenario", "server", *faults, *runs[2:]), results)
+    return Group(_table(runs, results), _table(("scenario", *faults), results))
+
+
+def _table(columns: Sequence[str], results: Sequence[Result]) -> Table:
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for column in ("scenario", "server", "fault", "fired", "resync", "outage", "re-sent", "verdict"):
+    for column in columns:
         figures = column in ("outage", "re-sent")
         shown.add_column(column, justify="right" if figures else "left", overflow="fold", no_wrap=figures)
     for result in results:
-        shown.add_row(
-            Text(result.scenario, style="bold"),
-            result.server,
-            Text("\n".join(fault.spec for fault in result.faults)),
-            Text("\n".join(_fired(fault.fired, fault.places) for fault in result.faults)),
-            Text(result.failure or result.skipped or resyncs(result)),
-            "" if result.skipped else seconds(result.outage),
-            "" if result.skipped else size(result.resent),
-            Text(*_mark(result)),
-        )
+        cells: dict[str, str | Text] = {
+            "scenario": Text(result.scenario, style="bold"),
+            "server": result.server,
+            "fault": Text("\n".join(fault.spec for fault in result.faults)),
+            "fired": Text("\n".join(_fired(fault.fired, fault.places) for fault in result.faults)),
+            "resync": Text(result.failure or result.skipped or resyncs(result)),
+            "outage": "" if result.skipped else seconds(result.outage),
+            "re-sent": "" if result.skipped else size(result.resent),
+            "verdict": Text(*_mark(result)),
+        }
+        shown.add_row(*(cells[column] for column in columns))
     return shown
 
 
@@ -123,9 +133,10 @@ def _verdicts(result: Result) -> RenderableType:
     return shown
 
 
-def single(result: Result) -> RenderableType:
+def single(result: Result, width: int) -> RenderableType:
     """One run that was asked for by name: its table and each verdict."""
-    return Group(table([result]), _verdicts(result)) if not result.skipped else table([result])
+    shown = table([result], width)
+    return shown if result.skipped else Group(shown, _verdicts(result))
 
 
 def matrix(results: Sequence[Result]) -> RenderableType:

@@ -62,10 +62,10 @@ def test_a_run_in_a_line() -> None:
 
 
 def test_a_run_in_a_table_names_the_fault_and_where_it_fired() -> None:
-    said = shown(chaos_report.table([result(verdicts=MET)]))
+    said = shown(chaos_report.table([result(verdicts=MET)], 150))
     for words in ("cut [red] mode=reset", "2 times, first: stream, offset 5", "full (first_sync), 2 x partial", "met"):
         assert words in said
-    assert "never" in shown(chaos_report.table([result(faults=(FaultSeen("a", "cut", 0, (), 0),))]))
+    assert "never" in shown(chaos_report.table([result(faults=(FaultSeen("a", "cut", 0, (), 0),))], 80))
 
 
 def test_of_a_run_that_is_not_met_everything_is_told() -> None:
