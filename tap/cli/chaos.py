@@ -21,6 +21,9 @@ from tap.scenario.pair import parse_url
 from tap.servers.embedded import find_server, version_of
 
 
+ROWS = 12  # runs up to which each gets a row of its own
+
+
 def chaos(
     scenario: Annotated[
         list[str] | None, typer.Argument(metavar="[FILE.toml|NAME]...", help="Scenarios: files, or names of --list.")
@@ -132,7 +135,7 @@ async def _shown(campaign: Campaign, *, as_json: bool, junit_file: Path | None) 
                 print(json.dumps(result.as_dict()), flush=True)
                 continue
             if many:
-                console.print(chaos_report.run_line(result))
+                console.print(chaos_report.run_line(result), soft_wrap=True)
             if not result.met:
                 console.print(chaos_report.trouble(result))
     finally:
@@ -140,9 +143,10 @@ async def _shown(campaign: Campaign, *, as_json: bool, junit_file: Path | None) 
             junit.write(junit_file, results)
     if not as_json and results:
         if not many:
-            console.print(chaos_report.single(results[0]))
+            console.print(chaos_report.single(results[0], console.width))
         else:
-            console.print(chaos_report.table(results) if len(results) <= 12 else chaos_report.matrix(results))
+            as_table = len(results) <= ROWS and campaign.repeat == 1
+            console.print(chaos_report.table(results, console.width) if as_table else chaos_report.matrix(results))
             met = sum(result.met and not result.skipped for result in results)
             skipped = sum(bool(result.skipped) for result in results)
             console.print(f"{met} met, {len(results) - met - skipped} not met, {skipped} skipped; seed {campaign.seed}")

@@ -14,11 +14,8 @@ from tap.console.sentences import sentence
 from tap.scenario import Result, Scenario
 
 PLACES = 3  # where a fault fired, of one that fired often
+WIDE = 130  # columns of a terminal, for a table with a column for everything
 STORY = 40  # events of a run that failed, the last ones
-
-
-def heading(results_of: str) -> RenderableType:
-    return Text(results_of, style="bold")
 
 
 def run_line(result: Result) -> Text:
@@ -59,23 +56,31 @@ def resyncs(result: Result) -> str:
     return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in said) or "no resync"
 
 
-def table(results: Sequence[Result]) -> RenderableType:
-    """A row for each run."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for column in ("scenario", "server", "fault", "fired", "resync", "outage", "re-sent", "verdict"):
+def table(results: Sequence[Result], width: int) -> RenderableType:
+    """A row for each run; in a terminal of few columns, what belongs together stands below each other."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_lines=width < WIDE)
+    if width < WIDE:
+        columns = ["scenario", "fault, and where it fired", "resync", "verdict"]
+    else:
+        columns = ["scenario", "server", "fault", "fired", "resync", "outage", "re-sent", "verdict"]
+    for column in columns:
         figures = column in ("outage", "re-sent")
-        shown.add_column(column, justify="right" if figures else "left", overflow="fold", no_wrap=figures)
-    for result in results:
-        shown.add_row(
-            Text(result.scenario, style="bold"),
-            result.server,
-            Text("\n".join(fault.spec for fault in result.faults)),
-            Text("\n".join(_fired(fault.fired, fault.places) for fault in result.faults)),
-            Text(result.failure or result.skipped or resyncs(result)),
-            "" if result.skipped else seconds(result.outage),
-            "" if result.skipped else size(result.resent),
-            Text(*_mark(result)),
+        shown.add_column(
+            column, justify="right" if figures else "left", no_wrap=column in ("outage", "re-sent", "verdict")
         )
+    for result in results:
+        scenario, mark = Text(result.scenario, style="bold"), Text(*_mark(result))
+        came_to = Text(result.failure or result.skipped or resyncs(result))
+        outage, resent = ("", "") if result.skipped else (seconds(result.outage), size(result.resent))
+        places = [_fired(fault.fired, fault.places) for fault in result.faults]
+        specs = [fault.spec for fault in result.faults]
+        if width < WIDE:
+            fired = "\n".join(f"{spec}\n  {place}" for spec, place in zip(specs, places, strict=True))
+            figures_too = Text(f"\noutage {outage}\nre-sent {resent}" if outage else "")
+            shown.add_row(scenario + Text(f"\n{result.server}"), Text(fired), came_to + figures_too, mark)
+        else:
+            fault_of, place_of = Text("\n".join(specs)), Text("\n".join(places))
+            shown.add_row(scenario, result.server, fault_of, place_of, came_to, outage, resent, mark)
     return shown
 
 
@@ -123,9 +128,10 @@ def _verdicts(result: Result) -> RenderableType:
     return shown
 
 
-def single(result: Result) -> RenderableType:
+def single(result: Result, width: int) -> RenderableType:
     """One run that was asked for by name: its table and each verdict."""
-    return Group(table([result]), _verdicts(result)) if not result.skipped else table([result])
+    row = table([result], width)
+    return row if result.skipped else Group(row, _verdicts(result))
 
 
 def matrix(results: Sequence[Result]) -> RenderableType:
