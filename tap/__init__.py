@@ -3,8 +3,9 @@
 from importlib.metadata import version
 
 from tap.config import Address, Config, LinkConfig
+from tap.replication import events
 from tap.tap import Tap
 
-__all__ = ["Address", "Config", "LinkConfig", "Tap", "__version__"]
+__all__ = ["Address", "Config", "LinkConfig", "Tap", "__version__", "events"]
 
 __version__ = version("redis-tap")

@@ -7,10 +7,10 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tap.bus import Bus, Told
-from tap.config import Config
+from tap.config import Address, Config, LinkConfig
 from tap.faults import Plan, parse
 from tap.relay.leg import Buffers
 from tap.relay.link import Link
@@ -27,15 +27,20 @@ E = TypeVar("E", bound=Event)
 class Tap:
     """Runs inside one event loop, between __aenter__ and __aexit__:
 
-    async with Tap(Config(links=(LinkConfig(master=Address("127.0.0.1", 6379)),))) as tap:
+    async with Tap("127.0.0.1:6379") as tap:
         tap.faults.add("cut at=offset:+1mb")
         resync = await tap.wait_for(PartialResync, within=10)
 
     faults: what goes wrong on purpose; may change at any time.
     """
 
-    def __init__(self, config: Config) -> None:
-        """Raises ConfigError if a fault of the configuration cannot be."""
+    def __init__(self, config: Config | str, **options: Any) -> None:
+        """config: all of it; or the master's address, a port of the system's choosing, and of Config what *options* name.
+
+        Raises ConfigError, also for a fault of the configuration that cannot be.
+        """
+        if isinstance(config, str):
+            config = Config(links=(LinkConfig(master=Address.parse(config)),), **options)
         self.config = config
         self.bus = Bus()
         self.listeners: list[Listener] = []

@@ -14,6 +14,7 @@ import pytest
 import tap
 from tap import config
 from tap.cli import app
+from tap.faults.what import KINDS
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
@@ -51,7 +52,8 @@ def test_a_target_of_the_readme_exists(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("example", "says"), list(zip(blocks("python"), ["0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"], strict=True))
+    ("example", "says"),
+    list(zip(blocks("python"), ["went on after offset", "0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"], strict=True)),
 )
 def test_a_python_example_runs(
     example: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -99,6 +101,11 @@ def test_every_option_is_in_the_readme(verb: str, table: str) -> None:
     options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
     rows = README.split(table)[1].split("\n\n")[0]
     assert options == set(re.findall(r"`(--[a-z-]+)", rows))
+
+
+def test_every_fault_is_in_the_readme() -> None:
+    table = README.split("| fault | does |")[1].split("\n\n")[0]
+    assert {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])} == set(KINDS)
 
 
 def test_what_is_public_is_in_the_readme() -> None:

@@ -20,7 +20,6 @@ from tap.scenario.load import find
 from tap.scenario.pair import parse_url
 from tap.servers.embedded import find_server, version_of
 
-
 ROWS = 12  # runs up to which each gets a row of its own
 
 

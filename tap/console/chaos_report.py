@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -65,9 +65,8 @@ def table(results: Sequence[Result], width: int) -> RenderableType:
         columns = ["scenario", "server", "fault", "fired", "resync", "outage", "re-sent", "verdict"]
     for column in columns:
         figures = column in ("outage", "re-sent")
-        shown.add_column(
-            column, justify="right" if figures else "left", no_wrap=column in ("outage", "re-sent", "verdict")
-        )
+        justify: JustifyMethod = "right" if figures else "left"
+        shown.add_column(column, justify=justify, no_wrap=figures or column == "verdict", overflow="fold")
     for result in results:
         scenario, mark = Text(result.scenario, style="bold"), Text(*_mark(result))
         came_to = Text(result.failure or result.skipped or resyncs(result))

@@ -129,8 +129,7 @@ class _Story:
             "gets just those bytes and no snapshot."
         )
         before = len(self._told)
-        for link in self._tap.links:
-            link.close()
+        self._tap.faults.add("cut at=offset:+1000 name=lost-link")
         await self._write(100)
         await self._next(events.PartialResync, before)
         await self._level()
@@ -142,13 +141,13 @@ class _Story:
             f"Now nobody gets through while {missed // 1024} KB are written, four times what the backlog holds. When the "
             "replica returns, the bytes it needs are gone, and only a snapshot helps."
         )
-        listener = self._tap.listeners[0]
-        await listener.close(0.5)
+        self._tap.faults.add("refuse name=outage")
+        self._tap.faults.add("cut name=lost-again")
         enough = await self._master_offset() + missed
         while await self._master_offset() < enough:
             await self._write(200)
         before = len(self._told)
-        await listener.open()
+        self._tap.faults.remove("outage")
         await self._next(events.StreamStarted, before)
         await self._level()
 

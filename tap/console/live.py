@@ -50,6 +50,9 @@ TIMELINE = (
     events.Handshake,
     events.Opaque,
     events.LinkClosed,
+    events.FaultArmed,
+    events.FaultFired,
+    events.FaultExpired,
 )
 SHOWN = (Role.REPLICA, Role.SYNC_CLIENT, Role.RDB_CLIENT)
 
@@ -180,7 +183,7 @@ class LiveView:
             return
         if isinstance(event, events.LinkClosed) and event.role is Role.RDB_CHANNEL and event.phase == "done":
             return  # the ordinary end of a sync's second connection
-        self._happened(Happening(told.time, told.replica, said, is_alarming(event)))
+        self._happened(Happening(told.time, told.replica or told.link, said, is_alarming(event)))
 
     def complain(self, words: str) -> None:
         """Show trouble of the tap's own."""
@@ -250,6 +253,7 @@ class LiveView:
             by_count=_ranking(self._by_count),
             by_bytes=_ranking(self._by_bytes),
             timeline=tuple(self._timeline),
+            faults=tuple(armed.name for armed in self._tap.faults.armed),
         )
 
     def _replica(self, key: _Key) -> _Replica:

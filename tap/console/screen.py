@@ -77,7 +77,7 @@ class Happening:
 class Frame:
     """All that one picture shows.
 
-    routes: where replicas connect, and the master behind.
+    routes: where replicas connect, and the master behind. faults: the names of those that are armed.
     """
 
     routes: list[tuple[str, str]]
@@ -87,6 +87,7 @@ class Frame:
     by_count: Ranking
     by_bytes: Ranking
     timeline: tuple[Happening, ...]
+    faults: tuple[str, ...] = ()
 
 
 def draw(frame: Frame, width: int, height: int) -> RenderableType:
@@ -118,6 +119,8 @@ def _header(frame: Frame, width: int) -> Text:
     right = f"{here} replica{'' if here == 1 else 's'}"
     if frame.ordinary:
         right += f", {frame.ordinary} ordinary"
+    if frame.faults:
+        right += f", {len(frame.faults)} fault{'' if len(frame.faults) == 1 else 's'}"
     right += f"  up {seconds(frame.up)} "
     text = Text.assemble((" redis-tap ", "bold reverse"), " ", (route, "bold"))
     text.truncate(max(10, width - len(right) - 1), overflow="ellipsis")

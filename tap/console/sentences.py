@@ -142,17 +142,18 @@ def _command(event: events.Command) -> str:
 
 
 def _fault_fired(event: events.FaultFired) -> str:
-    offset = "" if event.offset is None else f", offset {event.offset}"
     times = "" if event.count == 1 else f" ({event.count} times)"
-    where = f"byte {event.position} from the {event.side.value}{offset}, phase {event.phase}"
-    return f"FAULT {event.fault}: {event.text}{times} at {where}"
+    offset = "" if event.offset is None else f"offset {event.offset}, "
+    where = f"; {offset}byte {event.position} from the {event.side.value}" if event.position or event.offset else ""
+    return f"FAULT {event.fault}: {event.text}{times} in phase {event.phase}{where}"
 
 
 def _fault_expired(event: events.FaultExpired) -> str:
     if not event.fired:
         return f"fault {event.fault} is over and NEVER FIRED: {event.spec}"
     times = "once" if event.fired == 1 else f"{event.fired} times"
-    return f"fault {event.fault} is over: fired {times}, {size(event.bytes)} affected"
+    affected = f", {size(event.bytes)} affected" if event.bytes else ""
+    return f"fault {event.fault} is over: fired {times}{affected}"
 
 
 def argument(word: bytes, *, whole: bool = False) -> str:

@@ -135,6 +135,8 @@ class At:
         if unit and place != "rdb":
             raise ConfigError(f"{text!r}: keys are counted in the RDB only, as rdb:key:1000")
         low, dots, high = rest.partition("..")
+        if low.startswith("+") and dots and not high.startswith("+"):
+            high = f"+{high}"  # both are: offset:+1kb..1mb
         first = _amount(place, unit, low, text)
         last = _amount(place, unit, high, text) if dots else first
         if first[0] != last[0] or first[1] > last[1]:

@@ -6,7 +6,7 @@ import asyncio
 
 from tap.bus import Told
 from tap.replication.conversation import Phase
-from tap.replication.events import LinkClosed
+from tap.replication.events import Ack, LinkClosed
 from tap.tap import Tap
 
 PERIOD = 0.01  # seconds; the end of an outage is measured as closely
@@ -36,8 +36,8 @@ class Outages:
         await asyncio.gather(self._task, return_exceptions=True)
 
     def _hear(self, told: Told) -> None:
-        """A link may be lost and back between two looks."""
-        if isinstance(told.event, LinkClosed):
+        """A link may be lost and back between two looks, and its stream may begin just before it is lost."""
+        if isinstance(told.event, Ack | LinkClosed):
             self._look()
 
     async def _watch(self) -> None:

@@ -375,3 +375,56 @@ def test_a_demo_on_a_machine_that_is_too_busy_says_so(monkeypatch: pytest.Monkey
     monkeypatch.setattr("tap.cli.demo.tell", late)
     with pytest.raises(EnvironmentFailure, match="took more than 15 s"):
         cli_demo.demo()
+
+
+# ---- faults ----
+
+
+def test_the_list_of_faults_is_whole_and_each_has_a_page() -> None:
+    said = tap("faults").stdout
+    for word in ("cut", "rewrite", "at=PLACE", "rdb:key:1000", "from=master|replica|both", "[default: 1]"):
+        assert word in said
+    assert "[latency=]TIME" in tap("faults", "delay").stdout
+    assert "--destructive" in tap("faults", "truncate").stdout
+    assert {fault["fault"] for fault in json.loads(tap("faults", "--json").stdout)} >= {"cut", "answer"}
+    unknown = tap("faults", "dealy")
+    assert (unknown.returncode, "Did you mean 'delay'?" in unknown.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--fault", "cutt"], "unknown fault 'cutt'"),
+        (["--fault", "truncate at=rdb:50%"], "is destructive: a replica that loads half an RDB exits"),
+        (["--fault", "cut", "--read-only"], "this tap is read-only"),
+        (["--fault", "cut link=other"], "no link is named 'other'; known: main"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused_before_anything_listens(arguments: list[str], said: str) -> None:
+    done = tap("run", "--master", "127.0.0.1:1", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "listening" not in done.stderr
+
+
+def test_faults_are_told_and_the_one_that_never_fired_is_named_at_the_end(servers: Servers, any_server: str) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with running(
+        "--master", f"127.0.0.1:{master.port}", "--ui", "json", "--seed", "7",
+        "--fault", "cut at=stream name=early", "--fault", "drop command=NOSUCH name=idle",
+    ) as one:  # fmt: skip
+        follow(replica, one.port)
+        wait_until(lambda: is_up(replica) and any('"early","spec"' in line and "fired" in line for line in one.lines))
+        said = one.end()
+    told = [json.loads(line) for line in one.lines]
+    kinds = {(event["event"], event["fault"]) for event in told if "fault" in event}
+    assert kinds >= {
+        ("fault_armed", "early"),
+        ("fault_armed", "idle"),
+        ("fault_fired", "early"),
+        ("fault_expired", "early"),
+    }
+    assert {event["seed"] for event in told if event["event"] == "fault_armed"} == {7}
+    assert "seed 7" in said
+    assert "fault idle never fired: drop command=NOSUCH name=idle" in said
+    assert "fault early" not in said

@@ -184,7 +184,7 @@ def test_a_master_that_is_away_is_told_once_a_minute() -> None:
     said: list[str] = []
 
     def tell(second: int, event: Event) -> None:
-        line = journal(Told(1_790_000_000.0 + second, "main", second, "10.0.0.7", event))
+        line = journal(Told(1_790_000_000.0 + second, "main", second + 1, "10.0.0.7", event))
         if line is not None:
             said.extend(line.splitlines())
 
@@ -203,9 +203,9 @@ def test_a_master_that_is_away_is_told_once_a_minute() -> None:
         tell(second, opened)
         tell(second, closed)
     assert [line.partition("main/")[2] for line in said] == [
-        f"0 10.0.0.7 {sentence(opened)}",
-        f"0 10.0.0.7 {sentence(closed)}",
-        f"60 10.0.0.7 {sentence(closed)} (so far 61 times in vain)",
+        f"1 10.0.0.7 {sentence(opened)}",
+        f"1 10.0.0.7 {sentence(closed)}",
+        f"61 10.0.0.7 {sentence(closed)} (so far 61 times in vain)",
     ]
     del said[:]
     tell(100, opened)
@@ -217,9 +217,9 @@ def test_a_master_that_is_away_is_told_once_a_minute() -> None:
     tell(101, FULL)
     tell(102, opened)
     assert [line.partition("main/")[2] for line in said] == [
-        f"101 10.0.0.7 {sentence(opened)} (after 101 times in vain)",
-        f"101 10.0.0.7 {sentence(FULL)}",
-        f"102 10.0.0.7 {sentence(opened)}",
+        f"102 10.0.0.7 {sentence(opened)} (after 101 times in vain)",
+        f"102 10.0.0.7 {sentence(FULL)}",
+        f"103 10.0.0.7 {sentence(opened)}",
     ]
 
 

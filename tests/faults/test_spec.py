@@ -1,0 +1,134 @@
+"""Faults as people write them, and what they are told when they mistype."""
+
+from __future__ import annotations
+
+import pytest
+
+from tap.errors import ConfigError
+from tap.faults import Plan, parse
+from tap.faults.what import KINDS, Cut, Delay, Throttle
+from tap.replication.events import Channel, Side
+
+
+def test_the_parts_of_a_fault() -> None:
+    fault = parse("cut at=rdb:50% mode=reset times=3 from=master link=orders channel=rdb after=2s name=half")
+    assert fault.what == Cut(mode="reset")
+    assert fault.when.at is not None
+    assert (fault.when.at.place, fault.when.at.unit, fault.when.at.low) == ("rdb", "percent", 50)
+    assert fault.when.after == 2
+    assert (fault.scope.times, fault.scope.side, fault.scope.link) == (3, Side.MASTER, "orders")
+    assert (fault.scope.channel, fault.scope.name) == (Channel.RDB, "half")
+
+
+def test_the_first_value_needs_no_name_and_units_are_those_of_the_field() -> None:
+    assert parse("delay 200ms").what == parse("delay latency=0.2s").what == Delay(latency=0.2)
+    assert parse("throttle 1mb/s").what == parse("throttle rate=1048576").what == Throttle(rate=2**20)
+    assert parse("drop command=SET key='a b*'").when.key == b"a b*"
+
+
+def test_python_gives_parameters_by_name() -> None:
+    assert parse("stall", at="waiting", for_="5s", from_="master") == parse("stall at=waiting for=5s from=master")
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_the_example_of_each_fault_is_one(kind: type) -> None:
+    fault = parse(kind.example)  # type: ignore[attr-defined]
+    assert isinstance(fault.what, kind)
+    assert parse(fault.spec) == fault
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("", "nothing is written; known faults: cut,"),
+        ("cutt", "unknown fault 'cutt'; known: cut, refuse, stall, delay, throttle, slice, drop, duplicate, reorder, "
+         "corrupt, truncate, answer, rewrite. Did you mean 'cut'?"),
+        ("cut 'at=rdb", "a quote that does not end"),
+        ("cut moed=fin", "unknown parameter 'moed' of cut; allowed: mode, legs, at, command, key, request, reply, nth, "
+         "edge, after, every, probability, from, link, channel, times, for, name. Did you mean 'mode'?"),
+        ("cut mode=rst", "mode: 'rst'; allowed: fin, reset. Did you mean 'reset'?"),
+        ("cut rdb", "'rdb': parameters are written name=value; cut takes mode, legs,"),
+        ("cut at=rbd:50%", "at: 'rbd' is no place; allowed: connect, handshake, ping, auth, replconf, psync, waiting, "
+         "rdb, loading, stream, transaction, offset. Did you mean 'rdb'?"),
+        ("cut at=psync:5", "at: psync takes nothing behind a colon; only rdb, stream and offset do"),
+        ("cut at=rdb:500%", "at: 'rdb:500%': '500%' is no percentage"),
+        ("cut at=rdb:90%..10%", "a range goes from the lower to the higher"),
+        ("cut at=offset", "at: offset needs a number: offset:123456, or offset:+1mb from now on"),
+        ("cut at=offset:+1tb", "'1tb' is no size: write bytes, or a number with kb, mb or gb, as 10mb"),
+        ("cut at=stream:key:4", "keys are counted in the RDB only"),
+        ("cut at=rdb command=SET", "command and at: one trigger at a time"),
+        ("cut every=5s at=rdb", "every is a trigger of its own"),
+        ("cut nth=3", "nth counts matches: it goes with command, key, request or reply"),
+        ("cut command=SET edge=byte", "edge=byte goes with at=offset or at=stream; a match has start, inside and end"),
+        ("cut at=rdb edge=end", "edge with at= is byte, command or transaction"),
+        ("cut times=0", "times: '0' is no number from 1 on"),
+        ("cut probability=2", "probability: '2' is no probability: above 0 and up to 1, as 0.01, or 1%"),
+        ("cut after=soon", "after: 'soon' is no duration"),
+        ("cut mode=fin mode=fin", "mode is given twice"),
+        ("delay", "how long? write for example 'delay 200ms jitter=50ms from=master'"),
+        ("throttle", "to how much?"),
+        ("throttle 0", "a rate is more than 0; to stop all bytes, take stall"),
+        ("drop", "drop what? acks, pings, keepalives, a size, or a match"),
+        ("drop akcs", "target: 'akcs'; allowed: acks, pings, keepalives or a size. Did you mean 'acks'?"),
+        ("duplicate", "which command?"),
+        ("duplicate at=stream", "unknown parameter 'at' of duplicate"),
+        ("corrupt", "where? give at=,"),
+        ("corrupt at=stream mask=0x100", "mask: '0x100' is no mask of bits to flip: 0x01 to 0xff"),
+        ("truncate", "where? as 'truncate at=rdb:50%' an RDB, or as 'truncate 1mb' a connection"),
+        ("truncate at=stream:5", "only an RDB can end early"),
+        ("answer request=PSYNC", "answer with what?"),
+        ("answer -LOADING", "to which request?"),
+        ("rewrite", "one thing at a time"),
+        ("rewrite capa=psync2", "capa: 'psync2'; allowed: - or + and a name, as -psync2"),
+        ("rewrite ack=5", "ack: '5'; allowed: freeze, or + or - and a number of bytes"),
+        ("refuse at=rdb", "unknown parameter 'at' of refuse"),
+        ("refuse times=2", "refuse mode=refuse never sees a connection to count"),
+        ("refuse closed", "mode: 'closed'; allowed: refuse, close, blackhole. Did you mean 'close'?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_names_the_word_and_what_is_allowed(spec: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(spec)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "corrupt at=rdb:50%",
+        "corrupt at=loading",
+        "corrupt every=1s",
+        "truncate at=rdb:1kb",
+        "drop 1b at=rdb",
+        "answer +CONTINUE request=PSYNC",
+        "rewrite psync='abc 5'",
+    ],
+)
+def test_what_ends_a_server_is_refused_unless_it_is_wanted(spec: str) -> None:
+    careful, wild, watching = (
+        Plan(1, lambda event: None, lambda: 0.0, destructive=destructive, read_only=read_only)
+        for destructive, read_only in ((False, False), (True, False), (True, True))
+    )
+    assert wild.add(spec)
+    with pytest.raises(ConfigError, match=r"is destructive: .* exits|crashes"):
+        careful.add(spec)
+    with pytest.raises(ConfigError, match="read-only"):
+        watching.add(spec)
+
+
+@pytest.mark.parametrize(
+    "spec", ["corrupt at=stream", "corrupt command=SET", "corrupt at=offset:+1", "cut at=rdb", "drop command=SET"]
+)
+def test_what_servers_survive_is_not(spec: str) -> None:
+    assert not parse(spec).destructive
+
+
+def test_a_plan_knows_its_names() -> None:
+    plan = Plan(1, lambda event: None, lambda: 0.0, links=["orders"])
+    assert [plan.add("cut").name, plan.add("cut").name, plan.add("cut name=mine").name] == ["cut-1", "cut-2", "mine"]
+    with pytest.raises(ConfigError, match="another one is named 'mine'"):
+        plan.add("stall name=mine")
+    with pytest.raises(ConfigError, match=r"no fault is named 'mien'; armed: cut-1, cut-2, mine. Did you mean 'mine'"):
+        plan.remove("mien")
+    with pytest.raises(ConfigError, match=r"no link is named 'order'; known: orders. Did you mean 'orders'"):
+        plan.add("cut link=order")
