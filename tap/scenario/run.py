@@ -173,7 +173,7 @@ class _Run:
         await self._pair.replica.follow(self._tap.listeners[0].address)
 
     async def _has_settled(self) -> bool:
-        """The replica has loaded and says so, and what brought it here is told: a partial resync is some moments late."""
+        """The replica has loaded and says so, and what brought it here is told, which a partial resync is late."""
         return bool(self._journal.of("stream_started") and self._journal.of("ack"))
 
     async def _has_acked_a_write(self) -> bool:
