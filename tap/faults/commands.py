@@ -166,11 +166,13 @@ class CommandFaults:
             return True
         command = view[hit.begin - lane.out :]
         name = bytes(command[: hit.name_end - hit.begin]).split(b"\r\n", 2)[2][:-2].upper()
+        fitting = [work for work in self._owner.works if _fits(work, name) and self._owner.is_on_channel(work)]
+        if not fitting:
+            return True
         more = True
         if any(work.is_key is not None for work in self._owner.works):
             found, more = hit.finder.keys(command)
             hit.keys += found
-        fitting = [work for work in self._owner.works if _fits(work, name) and self._owner.is_on_channel(work)]
         if any(work.is_key is not None for work in fitting) and more and len(command) < MAX_HELD:
             unclear = [work for work in fitting if work.is_key is not None and not any(map(work.is_key, hit.keys))]
             if unclear:

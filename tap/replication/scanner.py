@@ -49,7 +49,7 @@ MULTI = cython.declare(cython.ulonglong, 0x4D554C5449)
 EXEC = cython.declare(cython.ulonglong, 0x45584543)
 DISCARD = cython.declare(cython.ulonglong, 0x44495343415244)
 
-WATCHED = cython.declare(cython.int, 16)  # names that are compared in C; with more, every command is a match
+WATCHED = cython.declare(cython.int, 256)  # names that are compared in C; with more, every command is a match
 
 SELECTS_KEPT = 256  # how many changes of the db are remembered, see db_at()
 
@@ -98,9 +98,10 @@ class StreamScanner:
     _first_db: cython.longlong
     _ends: Any
     _watched: cython.int  # names to match; -1: every command
-    _watch_key: cython.ulonglong[16]
-    _watch_key2: cython.ulonglong[16]
-    _watch_length: cython.longlong[16]
+    _watch_slots: cython.ulonglong  # bit n: a name with slot n is watched for
+    _watch_key: cython.ulonglong[256]
+    _watch_key2: cython.ulonglong[256]
+    _watch_length: cython.longlong[256]
     _watch_names: Any
     _is_match: cython.bint  # the command that is passing
     _was_match: cython.bint  # the one before it
@@ -206,7 +207,7 @@ class StreamScanner:
 
     # ---- for faults: which commands match, and where they are ----
 
-    @cython.locals(number=cython.int)
+    @cython.locals(number=cython.int, slot=cython.ulonglong)
     def watch(self, names: frozenset[bytes] | None) -> None:
         """From the next name on, note the commands with one of these upper-case names. None: every command.
 
@@ -218,10 +219,13 @@ class StreamScanner:
             self._watch_names = None
             self._watched = -1
         elif cython.compiled:
+            self._watch_slots = 0
             for number, name in enumerate(names):
                 self._watch_key[number] = int.from_bytes(name[:8], "big")
                 self._watch_key2[number] = int.from_bytes(name[8:], "big")
                 self._watch_length[number] = len(name)
+                slot = ((self._watch_key[number] ^ self._watch_key2[number]) * GOLDEN) >> 58
+                self._watch_slots |= cython.cast(cython.ulonglong, 1) << slot
             self._watched = len(names)
         else:
             self._watched = len(names)
@@ -264,11 +268,14 @@ class StreamScanner:
         self._seek = min((position for position, _ in left), default=NEVER)
 
     @cython.cfunc
-    @cython.locals(number=cython.int)
+    @cython.locals(number=cython.int, slot=cython.ulonglong)
     def _end_name(self, end: cython.longlong) -> None:
         """The name of the command that is passing is whole, while some are watched for."""
         self._is_match = self._watched < 0
         if cython.compiled:
+            slot = ((self._key ^ self._key2) * GOLDEN) >> 58
+            if self._watched > 0 and not self._watch_slots >> slot & 1:
+                return
             for number in range(self._watched):
                 if (
                     self._watch_key[number] == self._key
