@@ -15,6 +15,7 @@ from tap.units import parse_duration
 
 DEFAULT_LINK = "main"
 Ui = Literal["auto", "live", "log", "json", "none"]
+Sync = Literal["none", "interval", "always"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ class Config:
     every_key: tell the keys of an RDB one by one. connect_timeout: seconds a master has to accept a connection.
     drain_timeout: seconds that bytes for one peer may wait after the other has gone. faults: armed from the start, as
     tap.faults.parse() takes them. seed: decides every random choice of theirs. destructive: those that end a server
-    process are allowed. read_only: no fault is, ever.
+    process are allowed. read_only: no fault is, ever. record_to: a new file for what flows. record_sync: when it is
+    forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
     """
 
     links: tuple[LinkConfig, ...]
@@ -114,6 +116,9 @@ class Config:
     seed: int = field(default_factory=lambda: random.randrange(2**32))  # noqa: S311
     destructive: bool = False
     read_only: bool = False
+    record_to: Path | None = None
+    record_sync: Sync = "interval"
+    record_without_rdb: bool = False
 
     def __post_init__(self) -> None:
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
@@ -180,6 +185,9 @@ class _File(BaseModel):
     seed: int | None = None
     destructive: StrictBool = False
     read_only: StrictBool = False
+    record_to: Path | None = None
+    record_sync: Sync = "interval"
+    record_without_rdb: StrictBool = False
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
     links: dict[Annotated[str, parsed(_link_name)], _LinkTable]

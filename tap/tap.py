@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from tap.bus import Bus, Told
 from tap.config import Address, Config, LinkConfig
 from tap.faults import Plan, parse
+from tap.recording.recorder import Recorder
 from tap.relay.leg import Buffers
 from tap.relay.link import Link
 from tap.relay.listener import Listener
@@ -31,7 +32,7 @@ class Tap:
         tap.faults.add("cut at=offset:+1mb")
         resync = await tap.wait_for(PartialResync, within=10)
 
-    faults: what goes wrong on purpose; may change at any time.
+    faults: what goes wrong on purpose; may change at any time. recorder: of what the configuration wants recorded.
     """
 
     def __init__(self, config: Config | str, **options: Any) -> None:
@@ -44,6 +45,11 @@ class Tap:
         self.config = config
         self.bus = Bus()
         self.listeners: list[Listener] = []
+        self.recorder: Recorder | None = None
+        if config.record_to is not None:
+            self.recorder = Recorder(
+                config.record_to, self.bus, sync=config.record_sync, without_rdb=config.record_without_rdb
+            )
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(
             config.seed,
@@ -62,20 +68,24 @@ class Tap:
         self._waiting: list[Callable[[Told], None]] = []
 
     async def __aenter__(self) -> Tap:
-        """Listen. Raises EnvironmentFailure if a port cannot be had."""
+        """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
         buffers = Buffers()
         numbers = itertools.count(1)
+        if self.recorder is not None:
+            self.recorder.open()
         self.bus.subscribe(self._remember)
         for fault in self._first_faults:
             self.faults.add(fault)
         self.faults.changed = self._follow_plan
         try:
             for link in self.config.links:
-                listener = Listener(link, self.config, self.bus, self.faults, buffers, numbers)
+                listener = Listener(link, self.config, self.bus, self.faults, buffers, numbers, self.recorder)
                 await listener.open()
                 self.listeners.append(listener)
         except BaseException:
             await self.close()
+            if self.recorder is not None:
+                self.recorder.discard()
             raise
         self._tick()
         return self
@@ -91,6 +101,8 @@ class Tap:
             self._ticker.cancel()
         await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
         self.faults.clear()
+        if self.recorder is not None:
+            await self.recorder.close()
 
     @property
     def links(self) -> list[Link]:

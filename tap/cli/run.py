@@ -15,11 +15,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tap.config import Address, Config, LinkConfig, Ui, load
+from tap.config import Address, Config, LinkConfig, Sync, Ui, load
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
-from tap.errors import ConfigError
+from tap.errors import ConfigError, EnvironmentFailure
 from tap.tap import Tap
 from tap.units import parse_duration
 
@@ -52,6 +52,16 @@ def run(
     seed: Annotated[int | None, typer.Option(metavar="N", help="Decides every random choice of the faults.")] = None,
     destructive: Annotated[bool, typer.Option("--destructive", help="Allow faults that end a server process.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Take no fault, whoever asks for it.")] = False,
+    write: Annotated[
+        Path | None, typer.Option("--write", "-w", metavar="FILE.pcapng", help="Record what flows into a new file.")
+    ] = None,
+    sync: Annotated[
+        Sync | None,
+        typer.Option(help="When a recording is forced to the disk: never, once a second (default), with every write."),
+    ] = None,
+    without_rdb: Annotated[
+        bool, typer.Option("--without-rdb", help="Leave the payload of full resyncs out of the recording.")
+    ] = False,
 ) -> None:
     """Relay replicas to their master, and tell what happens.
 
@@ -63,8 +73,10 @@ def run(
     given["links"] = _links(master, listen, link or [], given.get("links", ()))
     given["faults"] = (*given.get("faults", ()), *(fault or []))
     flags = {"every_command": commands, "every_key": rdb_keys, "destructive": destructive, "read_only": read_only}
+    flags["record_without_rdb"] = without_rdb
     given |= {name: True for name, flag in flags.items() if flag}
-    values = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
+    values: dict[str, Any] = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
+    values |= {"record_to": write, "record_sync": sync}
     given |= {name: value for name, value in values.items() if value is not None}
     chosen = Config(**given)
     _prepare_process()
@@ -135,6 +147,10 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
         await tap.close()  # before the viewers go: they tell the end, too
     for armed in tap.faults.never_fired:
         _say(f"fault {armed.name} never fired: {armed.spec}")
+    if tap.recorder is not None and tap.recorder.trouble:
+        raise EnvironmentFailure(
+            f"{tap.recorder.path}: {tap.recorder.trouble}; {tap.recorder.lost_bytes} bytes are not in the recording"
+        )
 
 
 def _announce(link: LinkConfig, address: Address) -> None:

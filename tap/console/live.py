@@ -53,6 +53,8 @@ TIMELINE = (
     events.FaultArmed,
     events.FaultFired,
     events.FaultExpired,
+    events.RecordingStopped,
+    events.RecordingGap,
 )
 SHOWN = (Role.REPLICA, Role.SYNC_CLIENT, Role.RDB_CLIENT)
 

@@ -22,7 +22,7 @@ def is_alarming(event: Event) -> bool:
         return event.checksum == "wrong"
     if isinstance(event, events.FaultExpired):
         return not event.fired
-    return isinstance(event, events.Opaque | events.ResyncRefused | events.RdbProblem | events.FaultFired)
+    return isinstance(event, _ALARMING)
 
 
 def is_in_vain(event: events.LinkClosed) -> bool:
@@ -32,6 +32,16 @@ def is_in_vain(event: events.LinkClosed) -> bool:
         or (event.by is events.Side.MASTER and event.how == "timeout" and event.bytes_from_master == 0)
         or (event.by is events.Side.TAP and event.how == "error")
     )
+
+
+_ALARMING = (
+    events.Opaque,
+    events.ResyncRefused,
+    events.RdbProblem,
+    events.FaultFired,
+    events.RecordingStopped,
+    events.RecordingGap,
+)
 
 
 def _opened(event: events.LinkOpened) -> str:
@@ -156,6 +166,12 @@ def _fault_expired(event: events.FaultExpired) -> str:
     return f"fault {event.fault} is over: fired {times}{affected}"
 
 
+def _recording_gap(event: events.RecordingGap) -> str:
+    offsets = "" if event.from_offset is None else f", offsets {event.from_offset} to {event.to_offset}"
+    where = f"bytes {event.start} to {event.end} from the {event.side.value}{offsets}"
+    return f"NOT RECORDED: {size(event.bytes)}, {where}"
+
+
 def argument(word: bytes, *, whole: bool = False) -> str:
     """Bytes as in a command line; shortened where they are long, unless whole."""
     plain = events.plain(word)
@@ -185,4 +201,6 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.FaultArmed: lambda event: f"fault {event.fault} armed: {event.spec}",
     events.FaultFired: _fault_fired,
     events.FaultExpired: _fault_expired,
+    events.RecordingStopped: lambda event: f"RECORDING HELD UP: {event.text}. Bytes still flow, and may go unrecorded",
+    events.RecordingGap: _recording_gap,
 }

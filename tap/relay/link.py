@@ -16,6 +16,7 @@ from tap.faults.link import LinkFaults
 from tap.faults.plan import Armed
 from tap.relay.dial import dial
 from tap.relay.leg import Leg
+from tap.relay.sink import LinkSink, Place
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Side
@@ -52,6 +53,7 @@ class Link:
             every_command=listener.every_command,
             every_key=listener.every_key,
         )
+        self.sink: LinkSink | None = None
         self.closed = False
         self._loop = asyncio.get_running_loop()
         self._dialling: asyncio.Task[None] | None = None
@@ -95,6 +97,10 @@ class Link:
         host, port = leg.transport.get_extra_info("peername")[:2]
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.conversation.peer_host = host
+        if self.listener.sink is not None:
+            self.sink = self.listener.sink.opened(
+                self.name, self.conversation, (host, port), leg.transport.get_extra_info("sockname")[:2]
+            )
         self.tell(events.LinkOpened(peer=self.peer, master=str(self.listener.config.master)))
         if self._is_refused():
             return
@@ -128,8 +134,12 @@ class Link:
             if self.faults is None:
                 leg.other.write(data)
                 self._read(leg, data)
+                if self.sink is not None:
+                    self.sink.received(leg.side, data)
                 return
             self._read(leg, data)
+            if self.sink is not None:
+                self.sink.received(leg.side, data)
             with self._faulty():
                 self.faults.receive(leg.side, data, self._loop.time())
         finally:
@@ -148,6 +158,8 @@ class Link:
     def ended(self, leg: Leg) -> None:
         """The leg's peer sent FIN: pass it on; when both have, the link is done."""
         self._note_end(leg.side, "fin", "")
+        if self.sink is not None:
+            self.sink.ended(leg.side, "fin")
         if self.faults is None:
             self._pass_fin(leg)
         else:
@@ -164,6 +176,8 @@ class Link:
         """The leg's socket is gone."""
         if isinstance(error, ConnectionResetError | BrokenPipeError):
             self._note_end(leg.side, "reset", words(error))
+            if self.sink is not None:
+                self.sink.ended(leg.side, "reset")
         elif isinstance(error, TimeoutError):
             self._note_end(leg.side, "timeout", words(error))
         elif error is not None:
@@ -369,6 +383,9 @@ class Link:
             return
         assert self.replica.transport is not None
         assert self.master.transport is not None
+        if self.sink is not None:
+            place: Place | None = self.master.transport.get_extra_info("peername")[:2] or None
+            self.sink.dialled(place)
         self.replica.let("dial")
         self.master.let("dial")
 

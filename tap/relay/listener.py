@@ -14,6 +14,7 @@ from tap.errors import EnvironmentFailure
 from tap.faults.plan import Plan
 from tap.relay.leg import Buffers, Leg
 from tap.relay.link import Link
+from tap.relay.sink import Sink
 from tap.replication.memory import Memory
 
 BACKLOG = 512
@@ -25,9 +26,17 @@ class Listener:
     """Accepts replicas of one configured link, and owns the links they become."""
 
     def __init__(
-        self, config: LinkConfig, tap: Config, bus: Bus, plan: Plan, buffers: Buffers, numbers: itertools.count[int]
+        self,
+        config: LinkConfig,
+        tap: Config,
+        bus: Bus,
+        plan: Plan,
+        buffers: Buffers,
+        numbers: itertools.count[int],
+        sink: Sink | None = None,
     ) -> None:
         self.config = config
+        self.sink = sink
         self.bus = bus
         self.plan = plan
         self.buffers = buffers

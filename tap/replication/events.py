@@ -420,6 +420,29 @@ class FaultExpired(Event):
     bytes: int
 
 
+# ---- the recording (told by recording/) ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingStopped(Event):
+    """From now on bytes may be missing in the recording; all of them still flow. text: why."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingGap(WireEvent):
+    """Bytes start <= i < end of side flowed and are not in the recording.
+
+    from_offset, to_offset: the replication offsets before and after them, None where they are not of the stream.
+    """
+
+    side: Side
+    bytes: int
+    from_offset: int | None
+    to_offset: int | None
+
+
 def as_dict(event: Event) -> dict[str, Any]:
     """The event as JSON takes it: {"event": kind, field: value, ...}; see plain() for the values."""
     said: dict[str, Any] = {"event": event.kind}

@@ -1,0 +1,124 @@
+"""Passwords out of what a replica sends, at equal length: AUTH's words, and HELLO's behind the version.
+
+A secret always stands behind the name of its request, so bytes are masked as they come, whatever the chunks.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SECRET_FROM = {b"AUTH": 1, b"HELLO": 2}  # the first word that is one; the name is word 0
+_LONGEST_NAME = 16
+_MANY = re.compile(rb"(?:\*3\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$\d{1,2}\r\n\d{1,19}\r\n)+")
+_BLANK = b" \t\r\n"
+
+
+class Masker:
+    """Follows requests, as RESP arrays or inline lines; what is neither is taken for lines."""
+
+    def __init__(self) -> None:
+        self._line = bytearray()  # of an array: its heading or that of an argument; of an inline request: its name
+        self._words_left = 0  # of an array
+        self._bulk_left = 0  # bytes of the argument, its end included
+        self._bulk_size = 0
+        self._word = 0  # the number of the one that is read
+        self._name = bytearray()
+        self._inline = False
+        self._inline_blank = True
+        self._blind = False
+
+    def mask(self, data: bytes) -> bytes:
+        """The data, secrets replaced by as many asterisks."""
+        if not (self._line or self._words_left or self._inline or self._blind) and _MANY.fullmatch(data):
+            return data
+        out = bytearray(data)
+        at = 0
+        while at < len(out):
+            if self._blind:
+                at = self._seek(out, at)
+            elif self._bulk_left:
+                at = self._argument(out, at)
+            elif self._inline:
+                at = self._inline_bytes(out, at)
+            else:
+                at = self._heading(out, at)
+        return bytes(out)
+
+    def lost(self) -> None:
+        """Some bytes were not seen: all is masked until an array begins a line."""
+        self.__init__()  # type: ignore[misc]
+        self._blind = True
+
+    def _seek(self, out: bytearray, at: int) -> int:
+        while at < len(out):
+            if self._line.startswith(b"\n") and out[at] == 0x2A:
+                self._blind = False
+                self._line.clear()
+                return at
+            self._line[:] = out[at : at + 1]
+            if out[at] not in _BLANK:
+                out[at] = 0x2A
+            at += 1
+        return at
+
+    def _heading(self, out: bytearray, at: int) -> int:
+        """A line that begins an array or one of its arguments, or an inline request."""
+        if not self._line and not self._words_left and out[at] != 0x2A:
+            self._inline, self._inline_blank, self._word = True, True, -1
+            self._name.clear()
+            return at
+        end = out.find(b"\n", at)
+        stop = len(out) if end < 0 else end + 1
+        self._line += out[at:stop]
+        if end < 0 and len(self._line) <= 32:
+            return stop
+        line = bytes(self._line)
+        kind, number = line[:1], line[1:].strip()
+        self._line.clear()
+        if not number.isdigit() or len(number) > 12 or len(line) > 32 or kind != (b"$" if self._words_left else b"*"):
+            self._words_left = 0  # nonsense, where a server ends the connection
+            if end < 0:
+                self._inline, self._inline_blank, self._word = True, False, 0
+        elif kind == b"*":
+            self._words_left, self._word = int(number), 0
+            self._name.clear()
+        else:
+            self._bulk_size = int(number)
+            self._bulk_left = self._bulk_size + 2
+        return stop
+
+    def _argument(self, out: bytearray, at: int) -> int:
+        stop = min(len(out), at + self._bulk_left)
+        done = self._bulk_size + 2 - self._bulk_left
+        text_stop = min(stop, at + max(0, self._bulk_size - done))
+        if self._word == 0 and len(self._name) < _LONGEST_NAME:
+            self._name += out[at:text_stop]
+        elif self._is_secret:
+            out[at:text_stop] = b"*" * (text_stop - at)
+        self._bulk_left -= stop - at
+        if not self._bulk_left:
+            self._words_left -= 1
+            self._word += 1
+        return stop
+
+    def _inline_bytes(self, out: bytearray, at: int) -> int:
+        while at < len(out):
+            byte = out[at]
+            blank = byte in _BLANK
+            if byte == 0x0A:
+                self._inline = False
+                return at + 1
+            if not blank:
+                self._word += self._inline_blank
+                if self._word == 0 and len(self._name) < _LONGEST_NAME:
+                    self._name.append(byte)
+                elif self._is_secret:
+                    out[at] = 0x2A
+            self._inline_blank = blank
+            at += 1
+        return at
+
+    @property
+    def _is_secret(self) -> bool:
+        first = _SECRET_FROM.get(bytes(self._name).strip(b"\"'").upper())
+        return first is not None and self._word >= first

@@ -1,0 +1,90 @@
+"""What tests of recordings share: reading back what was recorded, without the reader under test where it matters."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tap.recording.pcapng import Packet, PcapngReader
+from tests.support import WITHIN
+
+
+def packets(path: Path) -> list[Packet]:
+    """All of a file that must be whole."""
+    reader = PcapngReader()
+    found = [*reader.feed(path.read_bytes()), *reader.close()]
+    assert not reader.problems
+    return found
+
+
+@dataclass(frozen=True)
+class Segment:
+    source: tuple[str, int]
+    target: tuple[str, int]
+    sequence: int
+    acknowledged: int
+    flags: int
+    data: bytes
+
+
+def segment(packet: bytes) -> Segment:
+    """Taken apart by the RFCs; the sums have to be right."""
+    if packet[0] >> 4 == 4:
+        assert plain_sum(packet[:20]) == 0xFFFF
+        assert int.from_bytes(packet[2:4], "big") == len(packet)
+        hosts, tcp = (packet[12:16], packet[16:20]), packet[20:]
+    else:
+        assert int.from_bytes(packet[4:6], "big") == len(packet) - 40
+        hosts, tcp = (packet[8:24], packet[24:40]), packet[40:]
+    assert plain_sum(hosts[0] + hosts[1] + struct.pack("!HH", 6, len(tcp)) + tcp) == 0xFFFF
+    source, target, sequence, acknowledged, offset, flags = struct.unpack_from("!HHIIBB", tcp)
+    names = [str(ipaddress.ip_address(host)) for host in hosts]
+    data = tcp[(offset >> 4) * 4 :]
+    return Segment((names[0], source), (names[1], target), sequence, acknowledged, flags, data)
+
+
+def plain_sum(data: bytes) -> int:
+    total = 0
+    for word in struct.iter_unpack("!H", data + b"\0" * (len(data) % 2)):
+        total += word[0]
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+@contextlib.contextmanager
+def listening(family: int = socket.AF_INET) -> Iterator[socket.socket]:
+    with socket.socket(family) as sock:
+        sock.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
+        sock.listen()
+        sock.settimeout(WITHIN)
+        yield sock
+
+
+def tshark(path: Path, *arguments: str) -> str:
+    """What it says of a file. Skips the test where there is none."""
+    program = shutil.which("tshark")
+    if program is None:
+        pytest.skip("tshark is not at hand")
+    command = [program, "-r", str(path), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def followed(path: Path, stream: int = 0) -> tuple[bytes, bytes]:
+    """What "follow TCP stream" gives: from who opened it, and from the other."""
+    said = tshark(path, "-q", "-z", f"follow,tcp,raw,{stream}")
+    sides: tuple[bytearray, bytearray] = bytearray(), bytearray()
+    for line in said.split("Node 1:")[1].splitlines()[1:]:
+        if line.strip("\t0123456789abcdef"):
+            continue
+        sides[line.startswith("\t")].extend(bytes.fromhex(line.strip()))
+    return bytes(sides[0]), bytes(sides[1])

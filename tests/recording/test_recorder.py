@@ -1,0 +1,350 @@
+"""What a tap records of its links, read back: every byte, as it was received, and what the disk did to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import re
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tap import Address, Config, LinkConfig, Tap
+from tap.errors import ConfigError, EnvironmentFailure
+from tap.recording import recorder
+from tap.recording.pcapng import PcapngReader
+from tap.recording.recorder import Recorder
+from tap.recording.segments import ACK, FIN, PUSH, RST, SYN
+from tap.replication import events
+from tests.recording.support import Segment, followed, listening, packets, segment, tshark
+from tests.relay.wire import BASE, BLOCK, GRANT, asks, command
+from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
+
+
+def config(master: int | str, path: Path, **options: Any) -> Config:
+    host = Address("127.0.0.1", master) if isinstance(master, int) else Address.parse(master)
+    return Config(links=(LinkConfig(master=host),), record_to=path, **options)
+
+
+def comments(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(comment) for packet in packets(path) for comment in packet.comments]
+
+
+def segments(path: Path) -> list[Segment]:
+    return [segment(packet.data) for packet in packets(path)]
+
+
+def sides(path: Path) -> tuple[bytes, bytes]:
+    """What flowed on the one link of a file, by sequence numbers: (from the replica, from the master)."""
+    found = segments(path)
+    replica = found[0].source
+    flowed = bytearray(), bytearray()
+    following: list[int | None] = [None, None]
+    for one in found:
+        side = one.source != replica
+        assert following[side] in (None, one.sequence)
+        following[side] = (one.sequence + len(one.data) + bool(one.flags & (SYN | FIN))) % 2**32
+        flowed[side].extend(one.data)
+    return bytes(flowed[0]), bytes(flowed[1])
+
+
+def exchange(tap: TapThread, listener: socket.socket, pieces: list[tuple[int, bytes]]) -> tuple[bytes, bytes]:
+    """Send the pieces over a link of the tap, side 0 the replica, and close it. What each side sent."""
+    sent = bytearray(), bytearray()
+    with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
+        master, _ = listener.accept()
+        with master:
+            readers = [threading.Thread(target=drain, args=(one,)) for one in (replica, master)]
+            for reader in readers:
+                reader.start()
+            for side, piece in pieces:
+                (replica, master)[side].sendall(piece)
+                sent[side].extend(piece)
+            replica.shutdown(socket.SHUT_WR)
+            master.shutdown(socket.SHUT_WR)
+            for reader in readers:
+                reader.join(WITHIN)
+    tap.wait_for(events.LinkClosed)
+    return bytes(sent[0]), bytes(sent[1])
+
+
+def drain(sock: socket.socket) -> None:
+    while sock.recv(2**16):
+        pass
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_byte_of_both_directions_is_in_the_file(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    path = tmp_path / "one.pcapng"
+    pieces = [(dice.randrange(2), dice.randbytes(dice.choice((1, 30, 5000, 300_000)))) for _ in range(30)]
+    with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
+        sent = exchange(tap, listener, pieces)
+    assert sides(path) == sent
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    found = segments(path)
+    assert [one.flags for one in found[:3]] == [SYN, SYN | ACK, ACK]
+    assert sum(bool(one.flags & FIN) for one in found) == 2
+    assert found[0].target == listener_address(found, tap)
+    said = [said["event"] for said in comments(path)]
+    assert (said[0], said[-1]) == ("link_opened", "link_closed")
+
+
+def listener_address(found: list[Segment], tap: TapThread) -> tuple[str, int]:
+    master = tap.tap.config.links[0].master
+    return master.host, master.port
+
+
+def test_tshark_finds_nothing_wrong_and_follows_the_stream_to_the_byte(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    stream = b"".join(command("SET", f"key:{number}", "v" * number) for number in range(500))
+    pieces = [
+        (0, asks(BASE)),
+        (1, GRANT),
+        (1, stream[:5000]),
+        (0, command("REPLCONF", "ACK", "1200")),
+        (1, stream[5000:]),
+    ]
+    with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
+        sent = exchange(tap, listener, pieces)
+        port = tap.tap.config.links[0].master.port
+    checks = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-d", f"tcp.port=={port},resp"]
+    wrong = "_ws.malformed || tcp.checksum.status==0 || ip.checksum.status==0 || tcp.analysis.flags"
+    assert tshark(path, *checks, "-Y", f"({wrong}) && tcp.len > 0") == ""
+    assert followed(path) == sent
+    assert tshark(path, *checks, "-Y", "resp", "-T", "fields", "-e", "resp.bulk_string.value").count("key:") > 0 or (
+        "resp" in tshark(path, *checks, "-Y", "resp", "-T", "fields", "-e", "frame.protocols")
+    )
+    said = tshark(path, "-Y", 'frame.comment contains "partial_resync"', "-T", "fields", "-e", "frame.comment")
+    assert '"event":"partial_resync"' in said
+
+
+def test_a_reset_is_one_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
+        with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
+            master, _ = listener.accept()
+            with master:
+                replica.sendall(command("PING"))
+                assert master.recv(100)
+                replica.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                replica.close()
+                tap.wait_for(events.LinkClosed)
+    found = segments(path)
+    assert [one.source == found[0].source for one in found if one.flags & RST] == [True]
+    assert not any(one.flags & FIN for one in found)
+
+
+def test_a_master_that_cannot_be_reached_leaves_an_attempt(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    with listening() as listener:
+        port = listener.getsockname()[1]
+    with TapThread(config(port, path)) as tap:
+        with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
+            assert replica.recv(1) == b""
+        tap.wait_for(events.LinkClosed)
+    assert [one.flags for one in segments(path)] == [SYN, RST | ACK]
+    assert [said["event"] for said in comments(path)] == ["link_opened", "link_closed"]
+
+
+def test_what_faults_do_is_said_and_the_bytes_are_those_received(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    with listening() as listener:
+        wants = config(listener.getsockname()[1], path, faults=("drop command=SET key=b times=1",))
+        with TapThread(wants) as tap:
+            stream = command("SET", "a", "1") + command("SET", "b", "2") + command("SET", "c", "3")
+            sent = exchange(tap, listener, [(0, asks(BASE)), (1, GRANT + stream)])
+            tap.wait_for(events.FaultFired)
+    assert sides(path) == sent
+    assert "fault_fired" in [said["event"] for said in comments(path)]
+
+
+def test_passwords_are_not_in_the_file(tmp_path: Path, servers: Servers, any_server: str) -> None:
+    path = tmp_path / "one.pcapng"
+    master = servers.start(any_server, "requirepass", "open-sesame")
+    replica = servers.start(any_server, "masterauth", "open-sesame")
+    with TapThread(config(master.port, path)) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+    data = path.read_bytes()
+    assert b"AUTH" in data
+    assert b"*" * len("open-sesame") in data
+    assert b"open-sesame" not in data
+
+
+def test_without_rdb_all_else_is_in_the_file(tmp_path: Path, servers: Servers, any_server: str) -> None:
+    path = tmp_path / "one.pcapng"
+    master, replica = servers.start(any_server), servers.start(any_server)
+    client(master).set("in-the-snapshot", "x" * 300_000)
+    with TapThread(config(master.port, path, record_without_rdb=True)) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        client(master).set("in-the-stream", "y")
+        level(master, replica)
+        rdb = tap.wait_for(events.RdbFinished)
+    assert b"in-the-snapshot" not in path.read_bytes()
+    assert b"in-the-stream" in path.read_bytes()
+    (said,) = [said for said in comments(path) if said["event"] == "rdb_omitted"]
+    assert (said["start"], said["end"] >= rdb.end) == (rdb.start, True)
+
+
+# ---- the disk ----
+
+
+async def start(wanted: Config) -> None:
+    async with Tap(wanted):
+        pass
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    path.write_text("mine")
+    with pytest.raises(ConfigError, match="is there already"):
+        asyncio.run(start(config(1, path)))
+    assert path.read_text() == "mine"
+
+
+def test_a_file_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailure, match="No such file"):
+        asyncio.run(start(config(1, tmp_path / "no" / "one.pcapng")))
+
+
+def test_a_tap_that_cannot_listen_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    with listening() as listener:
+        taken = Address("127.0.0.1", listener.getsockname()[1])
+        link = LinkConfig(master=Address("127.0.0.1", 1), listen=taken)
+        with pytest.raises(EnvironmentFailure, match="cannot listen"):
+            asyncio.run(start(Config(links=(link,), record_to=path)))
+    assert not path.exists()
+
+
+def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "one.pcapng"
+    may_write = threading.Event()
+    write: Callable[[Recorder, bytes], bool] = Recorder._write
+
+    def slowly(self: Recorder, data: bytes) -> bool:
+        may_write.wait(WITHIN)
+        return write(self, data)
+
+    monkeypatch.setattr(Recorder, "_write", slowly)
+    monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
+    with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
+        with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
+            master, _ = listener.accept()
+            with master:
+                replica.sendall(asks(BASE))
+                assert master.recv(1000)
+                master.sendall(GRANT)
+                for _ in range(5):
+                    master.sendall(BLOCK)
+                left = len(GRANT) + 5 * len(BLOCK)
+                while left:  # all of it comes through, while nothing can be written
+                    left -= len(replica.recv(2**16))
+                assert tap.wait_for(events.RecordingStopped).text == "the disk is slower than the links"
+                may_write.set()
+                wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder._put == tap.tap.recorder._taken)
+                master.sendall(BLOCK)
+                gap = tap.wait_for(events.RecordingGap)
+    assert gap.side is events.Side.MASTER
+    assert gap.from_offset is not None
+    assert (gap.from_offset, gap.to_offset) == (BASE + gap.start - len(GRANT), BASE + gap.end - len(GRANT))
+    everything = GRANT + 6 * BLOCK
+    found = segments(path)
+    first = next(one.sequence for one in found if one.flags == SYN | ACK) + 1
+    kept = [(one.sequence - first, one.data) for one in found if one.source != found[0].source and one.data]
+    assert all(everything[at : at + len(data)] == data for at, data in kept)
+    assert sum(len(data) for _, data in kept) == len(everything) - sum(
+        one.bytes for one in tap.events(events.RecordingGap)
+    )
+    told = [one.start for one in tap.events(events.RecordingGap)]
+    assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == told
+
+
+def test_a_full_disk_ends_with_exit_code_3_and_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    with listening() as listener:
+        program = [
+            sys.executable,
+            "-m",
+            "tap",
+            "run",
+            "--master",
+            f"127.0.0.1:{listener.getsockname()[1]}",
+            "-w",
+            str(path),
+        ]
+        limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", *program]  # blocks of 512 or 1024 bytes
+        with subprocess.Popen(limited, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            found = re.search(r"listening on \S+:(\d+)", process.stderr.readline())
+            assert found
+            with socket.create_connection(("127.0.0.1", int(found[1])), WITHIN) as replica:
+                master, _ = listener.accept()
+                with master:
+                    replica.sendall(asks(BASE))
+                    assert master.recv(1000)
+                    wait_until(lambda: len(packets(path)) > 3)
+                    master.sendall(GRANT + BLOCK)
+                    left = len(GRANT + BLOCK)
+                    while left:
+                        left -= len(replica.recv(2**16))
+            process.send_signal(signal.SIGINT)
+            said, complaint = process.communicate(timeout=WITHIN)
+    assert process.returncode == 3
+    assert "File too large" in complaint
+    assert "RECORDING HELD UP" in said
+    assert len(packets(path)) > 3
+
+
+def test_a_killed_tap_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
+    dice = random.Random(7)
+    with listening() as listener:
+        for number in range(4):
+            path = tmp_path / f"{number}.pcapng"
+            program = [sys.executable, "-m", "tap", "run", "--master", f"127.0.0.1:{listener.getsockname()[1]}"]
+            with subprocess.Popen(
+                [*program, "-w", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            ) as process:
+                assert process.stderr is not None
+                found = re.search(rb"listening on \S+:(\d+)", process.stderr.readline())
+                assert found
+                with socket.create_connection(("127.0.0.1", int(found[1])), WITHIN) as replica:
+                    master, _ = listener.accept()
+                    with master:
+                        replica.sendall(asks(BASE))
+                        assert master.recv(1000)
+                        master.sendall(GRANT + BLOCK)
+                        time.sleep(0.5)  # older than the interval in which the recorder writes
+                        threading.Thread(target=drain_until_gone, args=(replica,), daemon=True).start()
+                        kill_at = time.monotonic() + dice.random() * 0.3
+                        while time.monotonic() < kill_at:
+                            master.sendall(BLOCK)
+                        process.kill()
+                        process.wait(WITHIN)
+            reader = PcapngReader()
+            read = [*reader.feed(path.read_bytes()), *reader.close()]
+            data = b"".join(one.data for one in map(segment, (packet.data for packet in read)) if one.flags & PUSH)
+            assert GRANT + BLOCK in data
+            assert all("cut off" in problem for problem in reader.problems)
+            os.unlink(path)
+
+
+def drain_until_gone(sock: socket.socket) -> None:
+    try:
+        drain(sock)
+    except OSError:
+        return
