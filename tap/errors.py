@@ -3,6 +3,7 @@
 TapError            anything below; its text is one sentence for a person
     ConfigError     an argument or a file that says something impossible (exit code 2)
     RdbError        an RDB that cannot be read to its end (exit code 2)
+    RecordingError  a file that is no capture, or cannot be read to its end (exit code 2)
     EnvironmentFailure  what was asked is fine, the machine will not have it: a port taken, no server (exit code 3)
 """
 
@@ -30,6 +31,12 @@ class EnvironmentFailure(TapError):
     """The environment failed."""
 
     exit_code = 3
+
+
+class RecordingError(TapError):
+    """A file that is no capture, or that cannot be read to its end."""
+
+    exit_code = 2
 
 
 def words(error: Exception) -> str:

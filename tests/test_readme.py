@@ -18,6 +18,7 @@ from tap.faults.what import KINDS
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
+from tests.recording.test_reader import STREAM, file, streamed
 from tests.support import FIXTURES, ROOT, all_subclasses
 
 README = (ROOT / "README.md").read_text()
@@ -37,6 +38,9 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
     (tmp_path / "stalled.toml").write_text(blocks("toml")[1])
     words = shlex.split(re.sub(r"127\.0\.0\.1:64\d\d", "127.0.0.1:0", line))
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
+    recorded = file(tmp_path / "recorded", streamed(STREAM).packets, "pcapng")
+    if words[1] == "show":
+        recorded.rename(tmp_path / words[2])
     command = [sys.executable, "-m", "tap", *words[1:]]
     if words[1] == "run":
         command += ["--duration", "100ms"]
@@ -92,7 +96,12 @@ def test_every_event_is_in_the_readme_and_none_else() -> None:
 
 @pytest.mark.parametrize(
     ("verb", "table"),
-    [("run", "| option | does |"), ("rdb", "| option of `rdb` | does |"), ("chaos", "| option of `chaos` | does |")],
+    [
+        ("run", "| option | does |"),
+        ("rdb", "| option of `rdb` | does |"),
+        ("chaos", "| option of `chaos` | does |"),
+        ("show", "| option of `show` | does |"),
+    ],
 )
 def test_every_option_is_in_the_readme(verb: str, table: str) -> None:
     from typer.main import get_command

@@ -27,6 +27,7 @@ MAY_USE = {
         "glob",
         "units",
         "relay",
+        "recording",
         "console",
         "servers",
         "config",

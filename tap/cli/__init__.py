@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tap.cli import chaos, demo, faults, rdb, run
+from tap.cli import chaos, demo, faults, rdb, run, show
 from tap.errors import ConfigError, EnvironmentFailure, TapError, words
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "faults": faults.faults,
     "chaos": chaos.chaos,
+    "show": show.show,
     "rdb": rdb.rdb,
     "demo": demo.demo,
 }

@@ -85,9 +85,13 @@ class LineWriter:
 def json_lines(out: TextIO) -> LineWriter:
     return LineWriter(
         out,
-        lambda told: _json(told.as_dict()),
+        json_line,
         lambda count: _json({"event": "events_dropped", "time": time.time(), "count": count}),
     )
+
+
+def json_line(told: Told) -> str:
+    return _json(told.as_dict())
 
 
 def _json(said: dict[str, Any]) -> str:

@@ -136,7 +136,8 @@ def _rdb_key(event: events.RdbKey) -> str:
 
 def _stream(event: events.StreamStarted) -> str:
     buffered = f", {size(event.buffered)} came beside the RDB" if event.buffered else ""
-    return "the stream begins" + ("" if event.offset is None else f" after offset {event.offset}") + buffered
+    where = "; its offset is unknown" if event.offset is None else f" after offset {event.offset}"
+    return f"the stream begins{where}{buffered}"
 
 
 def _opaque(event: events.Opaque) -> str:

@@ -44,7 +44,14 @@ class Phase(enum.Enum):
 
 
 NEXT = {
-    Phase.CONNECT: {Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING, Phase.ORDINARY, Phase.OPAQUE},
+    Phase.CONNECT: {  # to the stream when a recording begins in it, see join()
+        Phase.HANDSHAKE,
+        Phase.PSYNC,
+        Phase.WAITING,
+        Phase.STREAM,
+        Phase.ORDINARY,
+        Phase.OPAQUE,
+    },
     Phase.HANDSHAKE: {Phase.PSYNC, Phase.WAITING, Phase.ORDINARY, Phase.OPAQUE},
     Phase.PSYNC: {Phase.HANDSHAKE, Phase.WAITING, Phase.STREAM, Phase.OPAQUE},
     Phase.WAITING: {Phase.HANDSHAKE, Phase.RDB, Phase.OPAQUE},
@@ -145,7 +152,7 @@ class Conversation:
     def phase(self) -> Phase:
         """The phase as the replica lives it: on a main connection that waits for its RDB channel, that one's."""
         if self._phase is Phase.STREAM and self.stream is not None and self.stream.acked is None:
-            if self.stream.base is None and self.role is Role.REPLICA:
+            if self.stream.base is None and self.role is Role.REPLICA and not self.stream.has_begun:
                 return Phase.WAITING
             if self._rdb_channel is not None and not self.stream.has_begun:
                 channel = self._rdb_channel.phase
@@ -582,6 +589,11 @@ class Conversation:
                 channel=self._channel,
             )
         )
+        self._leave_rdb(self.rdb_end)
+
+    def _leave_rdb(self, position: int) -> None:
+        """What comes next begins at *position*."""
+        main = self.main or self
         if main is not self:
             self._enter(Phase.DONE)
             if main.stream is not None:
@@ -590,7 +602,7 @@ class Conversation:
             self._enter(Phase.DONE)
         else:
             self._enter(Phase.STREAM)
-            self._begin_stream(self._rdb_start + rdb.received, None).begin()
+            self._begin_stream(position, None).begin()
 
     def _begin_stream(self, position: int, db: int | None) -> Stream:
         """The byte at *position* is the first of the stream, and *db* is in force there."""
@@ -796,6 +808,41 @@ class Conversation:
             self.rdb.watch()
         if self.stream is not None:
             self.stream.acknowledge(offset, fsynced, start, end, at)
+
+    # ---- what a recording does not hold ----
+
+    def join(self, from_master: int, from_replica: int, replid: str | None, offset: int | None) -> None:
+        """Begin in the middle of a stream: the next byte of the master is the first of a command.
+
+        from_master, from_replica: bytes of each direction that have gone before. replid, offset: of the byte before the
+        next one of the master, None if unknown. To be called before anything is received; tells that the stream begins.
+        """
+        self.from_master = from_master
+        self.skip_from_replica(from_replica)
+        self.role = Role.REPLICA
+        self.replid = replid
+        self._base = offset
+        self._enter(Phase.STREAM)
+        self._begin_stream(from_master, None).begin()
+
+    def skip_rdb(self, size: int) -> bool:
+        """The next bytes of the master, the rest of the RDB with its mark, are not at hand: go on behind them.
+
+        Returns False, and does nothing, where no RDB has begun.
+        """
+        if self._phase is not Phase.RDB:
+            return False
+        self.from_master += size
+        self._tell_rdb_started(at_last=True)
+        self.rdb_end = self.from_master
+        self._leave_rdb(self.from_master)
+        return True
+
+    def skip_from_replica(self, size: int) -> None:
+        """The next bytes of the replica are not at hand; behind them a request begins."""
+        self.from_replica += size
+        self._requests = RequestReader()
+        self._requests.skip(self.from_replica)
 
     # ---- time and end ----
 

@@ -9,6 +9,8 @@ import base64
 import dataclasses
 import enum
 import re
+import types
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -451,6 +453,36 @@ def as_dict(event: Event) -> dict[str, Any]:
     return said
 
 
+def from_dict(said: Mapping[str, Any]) -> Event | None:
+    """The event that as_dict() made this of; None for a kind that is none. What is there besides is left alone.
+
+    Raises KeyError, TypeError or ValueError for one that cannot be. For events without bytes and mappings.
+    """
+    kind = _KINDS.get(said["event"])
+    return None if kind is None else _made(kind, said)
+
+
+def _made(kind: Any, said: Mapping[str, Any]) -> Any:
+    hints = typing.get_type_hints(kind)
+    return kind(
+        **{one.name: _valued(hints[one.name], said[one.name]) for one in dataclasses.fields(kind) if one.name in said}
+    )
+
+
+def _valued(kind: Any, value: Any) -> Any:
+    if isinstance(kind, types.UnionType):
+        return (
+            None if value is None else _valued(next(one for one in typing.get_args(kind) if one is not type(None)), value)
+        )
+    if dataclasses.is_dataclass(kind):
+        return _made(kind, value)
+    if issubclass(kind, enum.Enum):
+        return kind(value)
+    if not isinstance(value, (int, float) if kind is float else kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
 def plain(value: Any) -> Any:
     """Bytes that are printable UTF-8 as a string, others as {"b64": ...}; dataclasses as objects, enums as values."""
     if isinstance(value, bytes):
@@ -468,3 +500,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [plain(inner) for inner in value]
     return value
+
+
+_KEPT: tuple[type[Event], ...] = (
+    LinkOpened,
+    LinkClosed,
+    FullResync,
+    PartialResync,
+    FaultArmed,
+    FaultFired,
+    FaultExpired,
+    RecordingStopped,
+    RecordingGap,
+)
+_KINDS = {kind.kind: kind for kind in _KEPT}

@@ -1,0 +1,86 @@
+"""Where a stream that is met in the middle can be read from: the next beginning of a command."""
+
+from __future__ import annotations
+
+import re
+
+from tap.replication.scanner import StreamScanner
+
+PROOF = 3  # whole commands, one behind the other, are no accident
+MAX_WAIT = 2**20  # bytes behind a place that may be one, in which its first commands have to end
+
+_COMMAND = re.compile(rb"\*[1-9]\d{0,6}\r\n\$\d{1,9}\r\n[A-Za-z]")
+_LONGEST_HEAD = 24
+_ACK = re.compile(rb"\*[35]\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n", re.IGNORECASE)
+
+
+class BoundaryFinder:
+    """Collects bytes until it is known where a command begins; whatever the chunks, it is the same place.
+
+    RESP may stand inside a value, too: a place counts when PROOF commands follow it without a fault, or all that ever
+    comes. skipped: bytes before what is kept.
+    """
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        self._buffer = bytearray()
+
+    @property
+    def kept(self) -> int:
+        """Bytes that wait."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> bytes | None:
+        """The next bytes. Returns all from the first command on, once that is known."""
+        self._buffer += data
+        return self._find(at_end=False)
+
+    def close(self) -> bytes | None:
+        """Nothing more comes: the best that there is."""
+        return self._find(at_end=True)
+
+    def _find(self, at_end: bool) -> bytes | None:
+        buffer = self._buffer
+        at = 0
+        found = None
+        while (match := _COMMAND.search(buffer, at)) is not None:
+            at = match.start()
+            scanner = StreamScanner(None, keep_ends=True)
+            tried = bytes(buffer[at : at + MAX_WAIT])
+            scanner.feed(tried)
+            commands = len(scanner.take_ends())
+            whole = at_end or len(tried) == MAX_WAIT
+            if commands >= PROOF or (whole and commands and not scanner.broken):
+                found = bytes(buffer[at:])
+                break
+            if not scanner.broken and not whole:
+                break  # not known yet
+            at += 1
+        else:
+            at = max(at, len(buffer) - _LONGEST_HEAD)
+        self.skipped += at
+        del buffer[:at]
+        if found is not None:
+            buffer.clear()
+        return found
+
+
+class AckFinder:
+    """As BoundaryFinder, for a replica's direction: where an acknowledgement begins."""
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> bytes | None:
+        self._buffer += data
+        match = _ACK.search(self._buffer)
+        at = max(0, len(self._buffer) - 40) if match is None else match.start()
+        self.skipped += at
+        del self._buffer[:at]
+        return None if match is None else bytes(self._buffer)
+
+
+def is_acknowledging(data: bytes | bytearray) -> bool:
+    """Whether these are bytes of a replica that follows a stream."""
+    return _ACK.search(data) is not None

@@ -1,0 +1,100 @@
+"""The classic pcap container, in either byte order, with micro- or nanoseconds; and which container a file is.
+
+https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Protocol
+
+from tap.recording.pcapng import MAGIC, MAX_BLOCK, Packet, PcapngReader
+
+_KINDS = {
+    b"\xd4\xc3\xb2\xa1": ("<", 1000),
+    b"\xa1\xb2\xc3\xd4": (">", 1000),
+    b"\x4d\x3c\xb2\xa1": ("<", 1),
+    b"\xa1\xb2\x3c\x4d": (">", 1),
+}
+
+
+class PacketReader(Protocol):
+    """Both calls are to be iterated to their end. problems: a line for each thing that could not be read."""
+
+    problems: list[str]
+
+    def feed(self, data: bytes) -> Iterator[Packet]: ...
+
+    def close(self) -> Iterator[Packet]: ...
+
+
+class NotACapture(Exception):
+    """What a file is instead, in words."""
+
+
+def reader_for(head: bytes) -> PacketReader:
+    """The reader for a file that begins so; four bytes are enough. Raises NotACapture."""
+    if head[:4] == MAGIC:
+        return PcapngReader()
+    if head[:4] in _KINDS:
+        return PcapReader()
+    if not head:
+        raise NotACapture("it is empty")
+    if head.startswith(b"\x1f\x8b"):
+        raise NotACapture("it is compressed with gzip; decompress it first")
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        raise NotACapture("it is compressed with zstd; decompress it first")
+    if head.startswith((b"REDIS", b"VALKEY")):
+        raise NotACapture("it is an RDB; see redis-tap rdb")
+    raise NotACapture(f"it is no capture, neither pcapng nor pcap: it begins with {head[:16]!r}")
+
+
+class PcapReader:
+    """Packets out of a file's bytes, however cut. Nothing is read behind a record whose length cannot be."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self._buffer = bytearray()
+        self._start = 0  # of the buffer, in the file
+        self._order = ""
+        self._unit = 1  # nanoseconds
+        self._link_type = 0
+        self._is_lost = False
+
+    def feed(self, data: bytes) -> Iterator[Packet]:
+        """As PcapngReader.feed."""
+        if self._is_lost:
+            return
+        buffer = self._buffer
+        buffer += data
+        at = 0
+        if not self._order and len(buffer) >= 24:
+            self._order, self._unit = _KINDS[bytes(buffer[:4])]
+            (link_type,) = struct.unpack_from(self._order + "I", buffer, 20)
+            self._link_type = link_type & 0xFFFF  # above it: how many bytes of checksum frames end with
+            at = 24
+        while self._order and len(buffer) - at >= 16:
+            seconds, fraction, captured, size = struct.unpack_from(self._order + "4I", buffer, at)
+            if captured > MAX_BLOCK:
+                self.problems.append(
+                    f"byte {self._start + at}: damaged, a packet of {captured} bytes; the rest is not read"
+                )
+                self._is_lost = True
+                buffer.clear()
+                return
+            if len(buffer) - at < 16 + captured:
+                break
+            time = seconds * 1_000_000_000 + fraction * self._unit
+            yield Packet(time, self._link_type, bytes(buffer[at + 16 : at + 16 + captured]), size)
+            at += 16 + captured
+        del buffer[:at]
+        self._start += at
+
+    def close(self) -> Iterator[Packet]:
+        """The file ends here."""
+        if self._buffer:
+            self.problems.append(
+                f"cut off: the last {len(self._buffer)} bytes, from byte {self._start} on, are no packet"
+            )
+        return iter(())

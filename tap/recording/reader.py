@@ -1,0 +1,498 @@
+"""Plays a recording, or any capture of replication links, to conversations, and tells what they say as if it were live.
+
+A recording of ours carries in packet comments what bytes alone do not say: the names of links, why a resync was full when
+a fault made it so, how much a partial one had missed, faults, and what could not be recorded. Another capture has none;
+of its connections those are told that turn out to replicate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tap.bus import Told
+from tap.errors import RecordingError, words
+from tap.recording.assembly import Assembler, Bytes, Connection, Ended, Gap, Item, Opened
+from tap.recording.boundary import AckFinder, BoundaryFinder, is_acknowledging
+from tap.recording.layers import KNOWN_LINK_TYPES, segment
+from tap.recording.pcap import NotACapture, PacketReader, reader_for
+from tap.recording.pcapng import Packet
+from tap.recording.segments import ACK, SYN, Endpoint
+from tap.replication import events
+from tap.replication.conversation import Conversation, Phase
+from tap.replication.events import Event, Role, Side
+from tap.replication.memory import Memory
+
+CHUNK = 2**20
+TICK = 100_000_000  # nanoseconds, as of a tap
+MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
+MAX_UNDECIDED = 2**20  # bytes of a connection of which it is not known yet who the replica is
+MAX_HELD = 1000  # events of a connection of which it is not known yet whether it replicates
+
+_HANDSHAKE = re.compile(
+    rb"\*\d\r\n\$\d\r\n(?:PSYNC|SYNC|AUTH|HELLO)\r\n|\*\d+\r\n\$8\r\nREPLCONF\r\n\$\d+\r\n(?!ACK|GETACK)", re.IGNORECASE
+)
+_PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
+_REPLICA, _MASTER = 0, 1
+
+
+class Player:
+    """Packets in, in the order of the file; what they say goes to *tell*.
+
+    connections: over TCP. replicating, recorded: those of replication, and those that a tap recorded. others: packets
+    without TCP.
+    """
+
+    def __init__(self, tell: Callable[[Told], None], *, every_command: bool = False, every_key: bool = False) -> None:
+        self._tell = tell
+        self._every_command = every_command
+        self._every_key = every_key
+        self._assembler = Assembler()
+        self._links: dict[Connection, _Played] = {}
+        self._memories: dict[str, Memory] = {}
+        self._now = 0
+        self._next_tick = 0
+        self._numbers = 0
+        self.packets = 0
+        self.others = 0
+        self.connections = 0
+        self.replicating = 0
+        self.recorded = 0
+        self.unknown_link_types: set[int] = set()
+
+    def packet(self, packet: Packet) -> None:
+        """The next one."""
+        self.packets += 1
+        self._pass_time(packet.time)
+        said = [one for comment in packet.comments if (one := _said(comment)) is not None]
+        found = segment(packet)
+        if found is None:
+            self.others += 1
+            if packet.link_type not in KNOWN_LINK_TYPES:
+                self.unknown_link_types.add(packet.link_type)
+            return
+        if not said:
+            self._all(self._assembler.take(found, packet.time))
+            return
+        # A tap says first what it told since the packet before, and then what this one made it tell.
+        connection = self._assembler.find(found)
+        link = None if connection is None or found.flags & (SYN | ACK) == SYN else self._links.get(connection)
+        for one in said:
+            if link is not None:
+                link.announce(one)
+                self._all(link.left_out(one, self._assembler))
+            if one["event"] != "link_closed":
+                self._comment(one, link)
+        for item in self._assembler.take(found, packet.time):
+            if isinstance(item, Opened):
+                link = self._open(item, said)
+            else:
+                self._item(item)
+        for one in said:
+            if one["event"] == "link_closed":
+                self._comment(one, link)
+
+    def rest(self, seconds: float) -> None:
+        """For so long nothing has come, of a capture that is still being made."""
+        if self._now:
+            self._pass_time(self._now + int(seconds * 1e9))
+
+    def close(self) -> None:
+        """The capture ends here: tell what is still to be told."""
+        for connection, link in list(self._links.items()):
+            self._all(self._assembler.finish(connection, self._now))
+            link.end()
+        self._links.clear()
+
+    # ---- time ----
+
+    def _pass_time(self, time: int) -> None:
+        if time <= self._now:
+            return
+        if self._next_tick < time - MAX_TICKS * TICK:
+            for _ in range(MAX_TICKS if self._now else 0):
+                self._tick()
+            self._next_tick = time
+        while self._next_tick < time:
+            self._tick()
+        self._now = time
+
+    def _tick(self) -> None:
+        self._now = max(self._now, self._next_tick)
+        for link in self._links.values():
+            link.tick()
+        self._next_tick += TICK
+
+    # ---- what comes ----
+
+    def _all(self, items: Iterable[Item]) -> None:
+        for item in items:
+            self._item(item)
+
+    def _item(self, item: Item) -> None:
+        if isinstance(item, Opened):
+            self._open(item, [])
+            return
+        link = self._links.get(item.connection)
+        if link is None:
+            return
+        if isinstance(item, Bytes):
+            link.receive(item.side, item.data)
+        elif isinstance(item, Gap):
+            link.missing(item.side, item.size)
+        else:
+            link.ended(item)
+            if item.closed and not link.is_ours:  # there its comment may come behind
+                del self._links[item.connection]
+
+    def _open(self, item: Opened, said: list[dict[str, Any]]) -> _Played:
+        self.connections += 1
+        opened = next((one for one in said if one["event"] == "link_opened"), None)
+        self.recorded += opened is not None
+        link = self._links[item.connection] = _Played(self, item.connection, opened)
+        return link
+
+    def _comment(self, said: dict[str, Any], link: _Played | None) -> None:
+        try:
+            event = events.from_dict(said)
+        except (KeyError, TypeError, ValueError):
+            return  # not of ours after all
+        if event is None or isinstance(event, events.LinkOpened | events.FullResync):
+            return
+        if isinstance(event, events.PartialResync):
+            if link is not None:
+                link.begin()
+            return
+        if isinstance(event, events.LinkClosed) and link is not None:
+            link.end()
+            self._links.pop(link.connection, None)
+        self._tell(Told(float(said["time"]), said["link"], said["connection"], said["replica"], event))
+
+    # ---- for the links ----
+
+    @property
+    def now(self) -> int:
+        """Nanoseconds."""
+        return self._now
+
+    def number(self, wanted: int | None) -> int:
+        """Of the next connection."""
+        self._numbers = max(self._numbers + 1, wanted or 0)
+        return self._numbers if wanted is None else wanted
+
+    def conversation(self, link: _Played) -> Conversation:
+        return Conversation(
+            link.tell,
+            memory=self._memories.setdefault(link.name, Memory()),
+            connection=link.number,
+            peer_host=link.peer.host,
+            every_command=self._every_command,
+            every_key=self._every_key,
+        )
+
+    def tell(self, told: Told) -> None:
+        self._tell(told)
+
+
+class _Played:
+    """One connection of a capture. opened: the comment on its first packet, where a tap recorded it."""
+
+    def __init__(self, player: Player, connection: Connection, opened: dict[str, Any] | None) -> None:
+        self._player = player
+        self.connection = connection
+        self.is_ours = opened is not None
+        self._sides: tuple[int, int] | None = (0, 1) if connection.from_start else None  # what each end is
+        self.peer, master = connection.ends
+        self.name = _place(master) if opened is None else str(opened["link"])
+        self.number = player.number(None if opened is None else int(opened["connection"]))
+        self._held: list[Told] | None = None if self.is_ours else []
+        self._announced: dict[str, dict[str, Any]] = {}
+        self._undecided: list[tuple[int, bytes]] = []
+        self._undecided_bytes = 0
+        self._finder: BoundaryFinder | None = None
+        self._acks: AckFinder | None = None
+        self._joins_at: tuple[str | None, int | None, int] = (None, None, 0)  # replid, offset, at this position
+        self._first_end: tuple[Side, str] | None = None
+        self._omits_rdb = False
+        self._has_ended = False
+        self.conversation = player.conversation(self)
+        if self._sides is not None:
+            said = opened or {"peer": _place(self.peer), "master": _place(master)}
+            self.tell(events.LinkOpened(peer=said["peer"], master=said["master"]))
+
+    # ---- events ----
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event, events.FullResync | events.PartialResync):
+            said = self._announced.pop(event.kind, None)
+            if said is not None:
+                event = self._as_announced(event, said)
+        if isinstance(event, events.Identified) and event.role is not Role.ORDINARY:
+            self._is_replication()
+        told = Told(self._player.now / 1e9, self.name, self.number, self.conversation.replica, event)
+        if self._held is None:
+            self._player.tell(told)
+        elif len(self._held) < MAX_HELD:
+            self._held.append(told)
+
+    def _as_announced(self, event: Event, said: dict[str, Any]) -> Event:
+        """What the tap told then: it knew of faults and of time what the bytes do not say."""
+        try:
+            then = events.from_dict(said)
+        except (KeyError, TypeError, ValueError):
+            return event
+        if isinstance(event, events.FullResync) and isinstance(then, events.FullResync):
+            return dataclasses.replace(event, reason=then.reason)
+        if isinstance(event, events.PartialResync) and isinstance(then, events.PartialResync):
+            return dataclasses.replace(event, bytes_behind=then.bytes_behind)
+        return event
+
+    def _is_replication(self) -> None:
+        if self._held is not None:
+            held, self._held = self._held, None
+            for told in held:
+                self._player.tell(told)
+        self._player.replicating += 1
+
+    def announce(self, said: dict[str, Any]) -> None:
+        """A comment on the packet that comes next."""
+        kind = said["event"]
+        if kind in ("full_resync", "partial_resync"):
+            self._announced[kind] = said
+        elif kind == "rdb_omitted":
+            self._omits_rdb = True
+
+    def left_out(self, said: dict[str, Any], assembler: Assembler) -> Iterator[Item]:
+        """Go on at once behind what the tap says that it did not record."""
+        if said["event"] in ("recording_gap", "rdb_omitted") and isinstance(said.get("end"), int):
+            side = _REPLICA if said.get("side") == "replica" else _MASTER
+            yield from assembler.skip(self.connection, side, said["end"], self._player.now)
+
+    def begin(self) -> None:
+        """The tap told a partial resync."""
+        if self.conversation.stream is not None:
+            self.conversation.stream.begin()
+
+    # ---- bytes ----
+
+    @property
+    def _at(self) -> float:
+        return self._player.now / 1e9
+
+    def receive(self, side: int, data: bytes) -> None:
+        if self._sides is None:
+            self._undecided.append((side, data))
+            self._undecided_bytes += len(data)
+            self._decide(self._undecided_bytes > MAX_UNDECIDED)
+        elif self._sides[side] == _MASTER:
+            self._from_master(data)
+        else:
+            self._from_replica(data)
+
+    def _from_master(self, data: bytes) -> None:
+        if self._finder is not None:
+            found = self._finder.feed(data)
+            if found is None:
+                return
+            self._join(found)
+        else:
+            self.conversation.receive_from_master(data, self._at)
+
+    def _from_replica(self, data: bytes) -> None:
+        if self._acks is not None:
+            found = self._acks.feed(data)
+            if found is None:
+                return
+            self.conversation.skip_from_replica(self._acks.skipped)
+            self._acks = None
+            data = found
+        self.conversation.receive_from_replica(data, self._at)
+
+    def _join(self, found: bytes) -> None:
+        """The stream can be read from here on, in a conversation of its own."""
+        assert self._finder is not None
+        replid, offset, position = self._joins_at
+        skipped, self._finder = self._finder.skipped, None
+        before = self.conversation
+        self.conversation = self._player.conversation(self)
+        self.conversation.join(
+            position + skipped, before.from_replica, replid, None if offset is None else offset + skipped
+        )
+        self._acks = self._acks or AckFinder()
+        if self._held is not None:
+            self._is_replication()
+        self.conversation.receive_from_master(found, self._at)
+
+    def _decide(self, at_last: bool) -> None:
+        """Who is the replica, of a connection whose beginning was not captured; at_last: by what there is."""
+        heard = [b"".join(data for side, data in self._undecided if side == number) for number in (0, 1)]
+        for number in (0, 1):
+            if _HANDSHAKE.match(heard[number]) or (_PING.match(heard[number]) and _HANDSHAKE.search(heard[number])):
+                return self._decided(number, begins=True)
+            if is_acknowledging(heard[number]):
+                return self._decided(number, begins=False)
+        if at_last:
+            return self._decided(0 if len(heard[1]) > len(heard[0]) else 1, begins=False)
+        return None
+
+    def _decided(self, replica: int, *, begins: bool) -> None:
+        self._sides = (0, 1) if replica == 0 else (1, 0)
+        self.peer = self.connection.ends[replica]
+        if not self.is_ours:
+            self.name = _place(self.connection.ends[1 - replica])
+        self.conversation = self._player.conversation(self)
+        if not begins:
+            self._finder, self._acks = BoundaryFinder(), AckFinder()
+        undecided, self._undecided = self._undecided, []
+        for side, data in undecided:
+            self.receive(side, data)
+
+    # ---- what is missing ----
+
+    def missing(self, side: int, size: int) -> None:
+        """These bytes are not in the capture."""
+        if self._sides is None:
+            self._decide(at_last=True)
+        assert self._sides is not None
+        conversation = self.conversation
+        if self._sides[side] == _REPLICA:
+            begin = conversation.from_replica
+            self._tell_gap(Side.REPLICA, begin, begin + size, None)
+            conversation.skip_from_replica(size)
+            self._acks = AckFinder()
+            return
+        begin = self._position
+        omits, self._omits_rdb = self._omits_rdb, False
+        if omits and conversation.skip_rdb(size):
+            return
+        replid, offset, position = self._joins_at
+        stream = conversation.stream
+        if self._finder is None:
+            replid, offset, position = conversation.replid, conversation.offset, conversation.from_master
+            if stream is None or stream.base is None:
+                replid, offset = None, None
+                conversation.lost(Side.MASTER, f"{size} bytes are not in the capture")
+            else:
+                stream.end()
+        else:
+            skipped = self._finder.skipped + self._finder.kept
+            offset, position = None if offset is None else offset + skipped, position + skipped
+        self._tell_gap(Side.MASTER, begin, begin + size, offset)
+        self._joins_at = replid, None if offset is None else offset + size, position + size
+        self._finder = BoundaryFinder()
+
+    @property
+    def _position(self) -> int:
+        """Bytes of the master until now."""
+        if self._finder is None:
+            return self.conversation.from_master
+        return self._joins_at[2] + self._finder.skipped + self._finder.kept
+
+    def _tell_gap(self, side: Side, begin: int, end: int, offset: int | None) -> None:
+        if not self.is_ours:  # there it is told by its comment
+            to = None if offset is None else offset + end - begin
+            size = end - begin
+            self.tell(events.RecordingGap(start=begin, end=end, side=side, bytes=size, from_offset=offset, to_offset=to))
+
+    # ---- time and end ----
+
+    def tick(self) -> None:
+        stream = self.conversation.stream
+        if self.is_ours and stream is not None and not stream.has_begun:
+            return  # it begins when the tap said so, see begin()
+        self.conversation.tick(self._at)
+
+    def ended(self, item: Ended) -> None:
+        if self._sides is None:
+            self._decide(at_last=True)
+        assert self._sides is not None
+        side = Side.MASTER if self._sides[item.side] == _MASTER else Side.REPLICA
+        how = "reset" if item.is_reset else "fin"
+        self._first_end = self._first_end or (side, how)
+        if item.closed and not self.is_ours:
+            self.end(told=True)
+
+    def end(self, *, told: bool = False) -> None:
+        """Nothing more comes. told: the end was seen, and nobody else tells it."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        if self._sides is None:
+            self._decide(at_last=True)
+        if self._finder is not None:
+            found = self._finder.close()
+            if found is not None:
+                self._join(found)
+        conversation = self.conversation
+        phase, offset = conversation.phase, conversation.offset
+        conversation.close(self._at)
+        if told and self._first_end is not None:
+            by, how = self._first_end
+            self.tell(
+                events.LinkClosed(
+                    by=by,
+                    how=how,
+                    text="",
+                    role=conversation.role,
+                    phase=Phase.DONE.value if conversation.phase is Phase.DONE else phase.value,
+                    offset=offset,
+                    bytes_from_master=conversation.from_master,
+                    bytes_from_replica=conversation.from_replica,
+                )
+            )
+
+
+def _said(comment: str) -> dict[str, Any] | None:
+    """A comment of ours; None for anybody else's."""
+    try:
+        said = json.loads(comment)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) and isinstance(said.get("event"), str) else None
+
+
+def _place(end: Endpoint) -> str:
+    return f"[{end.host}]:{end.port}" if ":" in end.host else f"{end.host}:{end.port}"
+
+
+# ---- files ----
+
+
+def chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        yield chunk
+
+
+def play(path: Path, player: Player, data: Iterable[bytes] | None = None) -> list[str]:
+    """Play a file, or the bytes of one that somebody else reads. Returns what of it could not be read, a line each.
+
+    Raises RecordingError for a file that is none, or cannot be opened.
+    """
+    try:
+        if data is None:
+            with path.open("rb") as file:
+                return play(path, player, chunks(file))
+    except OSError as error:
+        raise RecordingError(f"{path}: {words(error)}") from None
+    reader: PacketReader | None = None
+    for chunk in data:
+        if reader is None:
+            reader = _reader(path, chunk)
+        for packet in reader.feed(chunk):
+            player.packet(packet)
+    if reader is None:
+        reader = _reader(path, b"")
+    for packet in reader.close():
+        player.packet(packet)
+    return reader.problems
+
+
+def _reader(path: Path, head: bytes) -> PacketReader:
+    try:
+        return reader_for(head)
+    except NotACapture as what:
+        raise RecordingError(f"{path}: {what}") from None

@@ -1,0 +1,348 @@
+"""A capture tells what was told live: whatever its segments, its container, and where it begins."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.bus import Told
+from tap.errors import RecordingError
+from tap.recording import pcapng
+from tap.recording.boundary import BoundaryFinder
+from tap.recording.pcapng import Packet
+from tap.recording.reader import Player, play
+from tap.recording.segments import FIN, PUSH, SYN, Endpoint, Flow
+from tap.replication import events
+from tap.replication.events import Event, Side
+from tests.conftest import need
+from tests.recording.support import listening
+from tests.recording.test_recorder import comments, config, exchange
+from tests.relay.wire import BASE, GRANT, asks, command
+from tests.support import Capture, Play, Servers, TapThread, captures, client, follow, is_up, level, wait_until
+
+REPLICA, MASTER = Endpoint("127.0.0.1", 50000), Endpoint("127.0.0.1", 6379)
+STREAM = [command("SELECT", "3"), *(command("SET", f"key:{number}", "v" * (number * 7)) for number in range(60))]
+
+
+def told(packets: list[Packet] | list[tuple[int, bytes]], **options: Any) -> list[Told]:
+    heard: list[Told] = []
+    player = Player(heard.append, **options)
+    for one in packets:
+        player.packet(one if isinstance(one, Packet) else Packet(one[0], 101, one[1], len(one[1])))
+    player.close()
+    return heard
+
+
+def of(heard: list[Told], kind: type[Event]) -> list[Any]:
+    return [one.event for one in heard if isinstance(one.event, kind)]
+
+
+class Wire:
+    """One connection, as packets of raw IP; a millisecond passes with each."""
+
+    def __init__(self, port: int = 50000) -> None:
+        self.flow = Flow(Endpoint("127.0.0.1", port), MASTER, (5, 2**32 - 10))
+        self.packets: list[tuple[int, bytes]] = []
+        self.now = 10**18
+
+    def send(self, side: int, data: bytes = b"", flags: int = PUSH, at: int | None = None) -> None:
+        self.now = self.now + 1_000_000 if at is None else at
+        parts, _ = self.flow.packet(side, flags, data)
+        self.packets.append((self.now, b"".join(parts)))
+
+    def open(self) -> None:
+        self.send(0, flags=SYN)
+        self.send(1, flags=SYN)
+        self.send(0, flags=0)
+
+
+def as_packets(capture: Capture, size: int, dice: random.Random) -> list[tuple[int, bytes]]:
+    """A fixture as a capture, in segments of about that size, neighbours swapped and some sent twice."""
+    wires: dict[int, Wire] = {}
+    packets: list[tuple[int, bytes]] = []
+    for chunk in capture.chunks:
+        if chunk.connection not in wires:
+            wires[chunk.connection] = wire = Wire(50000 + chunk.connection)
+            wire.now = 10**18 + int(chunk.at * 1e9) - 3_000_000
+            wire.open()
+            packets += wire.packets
+        wire = wires[chunk.connection]
+        wire.packets.clear()
+        side, at = int(chunk.side == "master"), 10**18 + int(chunk.at * 1e9)
+        if not chunk.data:
+            wire.send(side, flags=FIN, at=at)
+        begin = 0
+        while begin < len(chunk.data):
+            end = begin + dice.randint(1, size)
+            wire.send(side, chunk.data[begin:end], at=at)
+            begin = end
+        sent = list(wire.packets)
+        for number in range(len(sent) - 1):
+            if dice.random() < 0.2:
+                sent[number], sent[number + 1] = sent[number + 1], sent[number]
+        packets += [copy for one in sent for copy in ([one, one] if dice.random() < 0.1 else [one])]
+    return packets
+
+
+@pytest.mark.parametrize("size", [7, 1448, 60_000])
+@pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
+def test_segments_of_any_size_tell_what_the_bytes_tell(capture: Capture, size: int) -> None:
+    heard = told(as_packets(capture, size, random.Random(size)), every_command=True)
+    expected = Play(every_command=True).all(capture.chunks)
+    for connection in {connection for connection, _ in expected}:
+        ours = [one.event for one in heard if one.connection == connection]
+        for kind in (events.FullResync, events.PartialResync, events.StreamStarted, events.Command, events.Handshake):
+            theirs = [event for number, event in expected if number == connection and isinstance(event, kind)]
+            if kind is events.PartialResync:  # by how much it was behind depends on the ticks
+                assert [one.offset for one in ours if isinstance(one, events.PartialResync)] == [
+                    one.offset for one in theirs if isinstance(one, events.PartialResync)
+                ]
+            else:
+                assert [one for one in ours if isinstance(one, kind)] == theirs
+        acks = [event.offset for number, event in expected if number == connection and isinstance(event, events.Ack)]
+        assert [one.offset for one in ours if isinstance(one, events.Ack)] == acks
+
+
+# ---- in the middle ----
+
+
+def streamed(pieces: list[bytes]) -> Wire:
+    wire = Wire()
+    wire.open()
+    wire.send(0, asks(BASE))
+    wire.send(1, GRANT)
+    for piece in pieces:
+        wire.send(1, piece)
+        wire.send(0, command("REPLCONF", "ACK", "1500"))
+    return wire
+
+
+@given(st.lists(st.integers(1, 12_000), max_size=30), st.integers(5, 40))
+def test_a_capture_that_begins_in_a_stream_finds_the_next_command(cuts: list[int], first: int) -> None:
+    stream = b"".join(STREAM)
+    places = sorted({0, len(stream), *(cut % len(stream) for cut in cuts)})
+    wire = streamed([stream[begin:end] for begin, end in itertools.pairwise(places)])
+    heard = told(wire.packets[first:], every_command=True)
+    found = of(heard, events.Command)
+    whole = [one.args for one in of(told(wire.packets, every_command=True), events.Command)]
+    if found:
+        assert [one.args for one in found] == whole[-len(found) :]
+        assert {one.offset for one in found} == {None}
+        assert of(heard, events.StreamStarted)[0].offset is None
+
+
+@given(st.integers(0, 12_000), st.lists(st.integers(0, 12_000), max_size=20))
+def test_the_next_command_is_the_same_however_the_bytes_are_cut(begin: int, cuts: list[int]) -> None:
+    inner = command("SET", "in", "a value") + b"junk" + command("PING")
+    stream = (b"".join(STREAM) + command("SET", "resp", inner) + b"".join(STREAM))[begin:]
+    places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
+
+    def found(pieces: Iterator[bytes]) -> int:
+        finder = BoundaryFinder()
+        for piece in pieces:
+            if finder.feed(piece) is not None:
+                return finder.skipped
+        return finder.skipped if finder.close() is not None else -1
+
+    assert found(stream[at:to] for at, to in itertools.pairwise(places)) == found(iter([stream]))
+
+
+@pytest.mark.parametrize("lost", range(8, 60, 7))
+def test_behind_lost_segments_offsets_are_known_again(lost: int) -> None:
+    wire = streamed([b"".join(STREAM)[at : at + 400] for at in range(0, len(b"".join(STREAM)), 400)])
+    everything = {one.args: one.offset for one in of(told(wire.packets, every_command=True), events.Command)}
+    heard = told(wire.packets[:lost] + wire.packets[lost + 1 :], every_command=True)
+    (gap,) = of(heard, events.RecordingGap)
+    if gap.side is Side.MASTER:
+        assert gap.from_offset == BASE + gap.start - len(GRANT)
+        assert gap.to_offset - gap.from_offset == gap.bytes == 400 or lost > 58
+    seen = {one.args: one.offset for one in of(heard, events.Command)}
+    assert seen.items() <= everything.items()
+    assert len(seen) > len(everything) - 30
+
+
+def test_other_traffic_is_not_told() -> None:
+    web = Wire(40000)
+    web.open()
+    web.send(0, b"GET / HTTP/1.1\r\n\r\n")
+    web.send(1, b"HTTP/1.1 200 OK\r\n\r\n")
+    heard = told(sorted([*web.packets, *streamed(STREAM).packets, (10**18, b"\x45 no tcp")]))
+    assert {one.link for one in heard} == {"127.0.0.1:6379"}
+    assert len(of(heard, events.LinkOpened)) == 1
+
+
+# ---- files ----
+
+
+def file(path: Path, packets: list[tuple[int, bytes]], kind: str) -> Path:
+    if kind == "pcapng":
+        blocks = [b"".join(pcapng.packet(at, [data], len(data))) for at, data in packets]
+        path.write_bytes(pcapng.heading("test") + b"".join(blocks))
+        return path
+    order, unit = kind[0], 1000 if kind.endswith("us") else 1
+    magic = 0xA1B2C3D4 if unit == 1000 else 0xA1B23C4D
+    out = [struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 262144, 101)]
+    for at, data in packets:
+        out += [struct.pack(order + "4I", at // 10**9, at % 10**9 // unit, len(data), len(data)), data]
+    path.write_bytes(b"".join(out))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["pcapng", "<us", ">us", "<ns", ">ns"])
+def test_every_container_tells_the_same(tmp_path: Path, kind: str) -> None:
+    wire = streamed(STREAM)
+    heard: list[Told] = []
+    player = Player(heard.append, every_command=True)
+    path = file(tmp_path / "capture", wire.packets, kind)
+    assert play(path, player) == []
+    player.close()
+    assert heard == told(wire.packets, every_command=True)
+    data = path.read_bytes()
+    assert len(play(path, Player(lambda one: None), [data[:-3]])) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "it is empty"),
+        (b"hello\n", "it begins with b'hello"),
+        (b"\x1f\x8b\x08", "gzip"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"REDIS0011", "an RDB"),
+    ],
+)
+def test_what_is_no_capture_is_said(tmp_path: Path, data: bytes, says: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    with pytest.raises(RecordingError, match=says):
+        play(path, Player(lambda one: None))
+
+
+# ---- recordings of ours ----
+
+SAME = (
+    events.LinkOpened,
+    events.LinkClosed,
+    events.Handshake,
+    events.PsyncRequested,
+    events.FullResync,
+    events.PartialResync,
+    events.StreamStarted,
+    events.Command,
+    events.Identified,
+    events.FaultFired,
+)
+
+
+def replayed(path: Path, **options: Any) -> list[Told]:
+    heard: list[Told] = []
+    player = Player(heard.append, **options)
+    assert play(path, player) == []
+    player.close()
+    return heard
+
+
+def same(live: list[Told], read: list[Told]) -> None:
+    for kind in SAME:
+        then = [(one.link, one.connection, one.event) for one in live if isinstance(one.event, kind)]
+        assert [(one.link, one.connection, one.event) for one in read if isinstance(one.event, kind)] == then
+
+
+def test_a_recording_tells_what_the_tap_told(tmp_path: Path, servers: Servers, server_name: str) -> None:
+    path = tmp_path / "one.pcapng"
+    master, replica = servers.start(server_name), servers.start(server_name)
+    client(master).set("before", "x" * 1000)
+    with TapThread(config(master.port, path, every_command=True)) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        for number in range(300):
+            client(master).set(f"key:{number}", "v" * number)
+        level(master, replica)
+        tap.cut()
+        tap.wait_for(events.PartialResync)
+        client(master).set("after", "y")
+        level(master, replica)
+    same(tap.told, replayed(path, every_command=True))
+
+
+def test_what_faults_did_is_told_again(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    with listening() as listener:
+        wanted = config(
+            listener.getsockname()[1], path, every_command=True, faults=("drop command=SET key=key:3 times=1",)
+        )
+        with TapThread(wanted) as tap:
+            exchange(tap, listener, [(0, asks(BASE)), (1, GRANT + b"".join(STREAM))])
+            tap.wait_for(events.FaultFired)
+    same(tap.told, replayed(path, every_command=True))
+
+
+def test_without_rdb_the_stream_has_its_offsets(tmp_path: Path, servers: Servers, any_server: str) -> None:
+    path = tmp_path / "one.pcapng"
+    master, replica = servers.start(any_server), servers.start(any_server)
+    client(master).set("in-the-snapshot", "x" * 300_000)
+    with TapThread(config(master.port, path, record_without_rdb=True, every_command=True)) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        client(master).set("in-the-stream", "y")
+        level(master, replica)
+    same(tap.told, replayed(path, every_command=True))
+    assert "rdb_omitted" in [said["event"] for said in comments(path)]
+
+
+def test_a_tcpdump_of_the_same_link_tells_the_same_commands_and_offsets(tmp_path: Path, servers: Servers) -> None:
+    program = shutil.which("tcpdump")
+    if program is None or os.geteuid():
+        pytest.skip("tcpdump is not at hand, or not for this user")
+    name = need("redis-7.0")
+    master, replica = servers.start(name), servers.start(name)
+    ours, theirs = tmp_path / "ours.pcapng", tmp_path / "theirs.pcap"
+    filter_ = ["tcp", "port", str(master.port)]
+    arguments = [
+        "-i",
+        "lo",
+        "-s",
+        "0",
+        "-B",
+        "65536",
+        "--immediate-mode",
+        "-U",
+        "-w",
+        str(theirs),
+        "-Z",
+        "root",
+        *filter_,
+    ]
+    with subprocess.Popen([program, *arguments], stderr=subprocess.PIPE, text=True) as tcpdump:
+        assert tcpdump.stderr is not None
+        while "listening" not in (line := tcpdump.stderr.readline()):
+            assert line
+        with TapThread(config(master.port, ours, every_command=True)) as tap:
+            follow(replica, tap.port)
+            wait_until(lambda: is_up(replica))
+            for number in range(2000):
+                client(master).set(f"key:{number}", "v" * number)
+            level(master, replica)
+        size = -1
+        while size != theirs.stat().st_size:
+            size = theirs.stat().st_size
+            time.sleep(0.5)
+        tcpdump.send_signal(signal.SIGINT)
+        tcpdump.wait(30)
+    seen = [(one.offset, one.name, one.args) for one in of(replayed(theirs, every_command=True), events.Command)]
+    recorded = [(one.offset, one.name, one.args) for one in of(replayed(ours, every_command=True), events.Command)]
+    assert len(recorded) > 2000
+    assert seen == recorded == [(one.offset, one.name, one.args) for one in tap.events(events.Command)]
