@@ -180,7 +180,7 @@ def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: s
         on_given(urls[master], urls[other], nothing)
     with pytest.raises(ConfigError, match="'kill replica' is done to servers of our own only"):
         on_given(urls[master], urls[replica], written(tmp_path, 'steps = [{ do = "kill replica" }]'))
-    with pytest.raises(ConfigError, match="is destructive"):
+    with pytest.raises(ConfigError, match="is for servers of our own only: a replica that loads a damaged RDB exits"):
         on_given(urls[master], urls[replica], written(tmp_path, 'steps = [{ fault = "corrupt at=rdb:50%" }]'))
     with pytest.raises(ConfigError, match="databases 3 cannot be set on the running master"):
         on_given(urls[master], urls[replica], written(tmp_path, "master = { databases = 3 }\nsteps = []"))
