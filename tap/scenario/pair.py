@@ -143,12 +143,16 @@ class Node:
 
 
 class Pair:
-    """master and replica: as they stand now; they change places when the master is demoted."""
+    """master and replica: as they stand now; they change places when the master is demoted.
+
+    damaged: what the replica has may not be what its master sent, whatever its offset says.
+    """
 
     def __init__(self, master: Node, replica: Node, *, given: bool = False) -> None:
         self.master = master
         self.replica = replica
         self.given = given
+        self.damaged = False
 
     @property
     def nodes(self) -> tuple[Node, Node]:
@@ -268,18 +272,21 @@ async def given_pair(master: Node, replica: Node) -> AsyncIterator[Pair]:
     except BaseException:
         await _disconnected(master, replica)
         raise
+    pair = Pair(master, replica, given=True)
     try:
-        yield Pair(master, replica, given=True)
+        yield pair
     finally:
-        await to_the_end(_restored(master, replica, followed))
+        await to_the_end(_restored(pair, followed))
 
 
-async def _restored(master: Node, replica: Node, followed: Address | None) -> None:
+async def _restored(pair: Pair, followed: Address | None) -> None:
     with contextlib.suppress(RedisError, OSError, TimeoutError):
         async with asyncio.timeout(FAREWELL_SECONDS):
-            await replica.follow(followed)
-    await asyncio.gather(master.restore_options(), replica.restore_options())
-    await _disconnected(master, replica)
+            if pair.damaged:
+                await pair.replica.follow(None)  # forgets the history, so that the way back is a full resync
+            await pair.replica.follow(followed)
+    await asyncio.gather(*(node.restore_options() for node in pair.nodes))
+    await _disconnected(*pair.nodes)
 
 
 async def set_options(node: Node, options: dict[str, str]) -> None:

@@ -17,6 +17,9 @@ from tap.scenario.result import StepTaken
 from tap.scenario.stage import BACK, Stage, offset_of, until
 from tap.scenario.workload import PREFIX, PROBE
 
+# Behind these a partial resync may bring bytes twice, or not at all, without anybody noticing.
+DAMAGING = frozenset({"drop", "duplicate", "reorder", "corrupt", "truncate"})
+
 Question = Callable[[], Awaitable[bool]]
 
 
@@ -42,7 +45,9 @@ class Steps:
         problem = ""
         try:
             if step.fault is not None:
-                self._stage.armed.append(self._stage.tap.faults.add(step.fault))
+                armed = self._stage.tap.faults.add(step.fault)
+                self._stage.armed.append(armed)
+                self._stage.pair.damaged |= armed.fault.kind in DAMAGING
             elif step.remove is not None:
                 self._remove(step.remove)
             elif step.do is not None:
