@@ -42,14 +42,13 @@ class Inspection:
         if self._stage.expect.replica_exits:
             await self._by(deadline, self._exits)
         else:
+            up = await self._by(deadline, self._is_up) if self._stage.expect.link_up else False
+            found.link = "up" if up else await self._stage.link()
             if self._stage.expect.zombie:
                 await self._observe_zombie(found, deadline)
             await self._converge(found, deadline)
             if self._stage.expect.acked_offset is not None:
                 await self._stand(found, max(deadline, self._stage.journal.now + SETTLED + 1))
-            if self._stage.expect.link_up:
-                await self._by(deadline, self._is_up)
-            found.link = await self._stage.link()
         for node in self._stage.pair.nodes:
             code = node.exit_code
             if code is not None and node.name not in self._stage.stopped:
@@ -67,10 +66,13 @@ class Inspection:
     async def _is_up(self) -> bool:
         return await self._stage.link() == "up"
 
-    async def _by(self, deadline: float, question: Callable[[], Awaitable[bool]]) -> None:
-        """Wait for it until then; whether it came is for others to say."""
-        with contextlib.suppress(TimeoutError):
+    async def _by(self, deadline: float, question: Callable[[], Awaitable[bool]]) -> bool:
+        """Wait for it until then; whether it came."""
+        try:
             await until(question, max(POLL, deadline - self._stage.journal.now))
+        except TimeoutError:
+            return False
+        return True
 
     async def _converge(self, found: Evidence, deadline: float) -> None:
         """Compare the data sets until they are equal, or differ and will stay so."""

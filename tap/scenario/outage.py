@@ -9,6 +9,7 @@ from tap.replication.conversation import Phase
 from tap.replication.events import Ack, LinkClosed
 from tap.tap import Tap
 
+STREAMING = (Phase.LOADING, Phase.STREAM, Phase.OPAQUE)  # behind SYNC no ACK tells that the loading is over
 PERIOD = 0.01  # seconds; the end of an outage is measured as closely
 
 
@@ -47,7 +48,7 @@ class Outages:
 
     def _look(self) -> None:
         now = self._loop.time()
-        if self._has_stream():
+        if self.has_stream:
             self._began = True
             if self._since is not None:
                 self._found.append(now - self._since)
@@ -55,9 +56,11 @@ class Outages:
         elif self._began and self._since is None:
             self._since = now
 
-    def _has_stream(self) -> bool:
+    @property
+    def has_stream(self) -> bool:
+        """Whether a link of the tap has a stream, as far as it can tell, and both its ends."""
         return any(
-            link.conversation.phase is Phase.STREAM
+            link.conversation.phase in STREAMING
             and not (link.replica.lost or link.replica.at_end or link.master.lost or link.master.at_end)
             for link in self._tap.links
         )

@@ -56,9 +56,15 @@ class Stage:
         await self.pair.replica.follow(self.tap.listeners[0].address)
 
     async def link(self) -> str:
-        """ "up", "down", or "unknown" while the replica cannot be asked or is none."""
-        info = await self.pair.replica.maybe_info("replication")
-        return str(info.get("master_link_status", "unknown"))
+        """ "up", "down", or "unknown" while the replica cannot be asked or is none.
+
+        Up by the replica's account and by the tap's: when a link is cut, each hears of it at another moment.
+        """
+        return self._link(await self.pair.replica.maybe_info("replication"))
+
+    def _link(self, info: Info) -> str:
+        status = str(info.get("master_link_status", "unknown"))
+        return "down" if status == "up" and not self.outages.has_stream else status
 
     async def is_level(self) -> bool:
         try:
@@ -68,7 +74,7 @@ class Stage:
 
     async def has_applied(self, offset: int) -> bool:
         info = await self.pair.replica.maybe_info("replication")
-        return info.get("master_link_status") == "up" and applied_by(info) >= offset
+        return self._link(info) == "up" and applied_by(info) >= offset
 
     async def sample(self) -> Sample | None:
         """None while one of them cannot be asked."""
@@ -83,7 +89,7 @@ class Stage:
             applied=applied_by(theirs),
             after=int(after["master_repl_offset"]),
             acked=replica_offset(after, self.pair.replica.address.port),
-            link=str(theirs.get("master_link_status", "unknown")),
+            link=self._link(theirs),
         )
 
 
