@@ -70,6 +70,8 @@ class LinkFaults:
         self.cut_now: flow.Cut | None = None
         self.works: list[Work] = []
         self._unplaced: list[Work] = []
+        self._phased: list[Work] = []
+        self._timed: list[Work] = []  # act, or end, when their time has come
         self._holds_requests = False
         self._holds_replies = False
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
@@ -129,7 +131,11 @@ class LinkFaults:
         return work
 
     def _set_interests(self) -> None:
-        """What has to be understood before bytes can go."""
+        """What has to be understood before bytes can go, and who has to be asked often."""
+        self._phased = [work for work in self.works if work.fault.when.during is not None]
+        self._timed = [
+            work for work in self.works if work.fault.spans or not (work.fault.matches or work.fault.when.at is not None)
+        ]
         faults = [work.fault for work in self.works]
         self._holds_requests = any(
             fault.when.request or isinstance(fault.what, Rewrite) or _drops(fault.what, "acks", "keepalives")
@@ -182,7 +188,7 @@ class LinkFaults:
             self._commands.read(data)
         lane.feed(data, self._decided(side), now)
         self._commands.limit()
-        if self.works and any(work.fault.when.during for work in self.works):
+        if self._phased:
             self._follow_phase()
 
     def tick(self, now: float) -> None:
@@ -216,11 +222,8 @@ class LinkFaults:
     def wakes(self) -> float:
         """When tick() should be called next, or a lane's flow be asked again."""
         wakes = min(lane.flow.wakes for lane in self.lanes.values())
-        for work in self.works:
-            if work.is_on:
-                wakes = min(wakes, work.until)
-            elif not work.fault.matches and work.fault.when.at is None:
-                wakes = min(wakes, work.armed.next_occasion(self.now))
+        for work in self._timed:
+            wakes = min(wakes, work.until if work.is_on else work.armed.next_occasion(self.now))
         return wakes
 
     def _decided(self, side: Side) -> int:
@@ -366,9 +369,9 @@ class LinkFaults:
     def _follow_phase(self) -> None:
         """Begin and end what goes on during a phase."""
         phase = self._conversation.phase
-        for work in self.works:
+        for work in self._phased:
             during = work.fault.when.during
-            if during is None or not self.is_on_channel(work):
+            if not self.is_on_channel(work):
                 continue
             in_phase = during == phase.value or (during == "handshake" and phase in (Phase.CONNECT, Phase.PSYNC))
             if in_phase and not work.is_on and work.armed.is_due(self.now):

@@ -103,9 +103,8 @@ class StreamScanner:
     _first_db: cython.longlong
     _ends: Any
     _watches: cython.bint
-    _watched: cython.int  # names in the table
     _otherwise: cython.int  # what becomes of names that are not: NO, BY_NAME, BY_KEY
-    _watch_slots: cython.ulonglong  # bit n: a name with slot n is watched for
+    _watch_slot: cython.int[512]  # open addressing: 1 and the number in the table, 0 where there is none
     _watch_key: cython.ulonglong[256]
     _watch_key2: cython.ulonglong[256]
     _watch_length: cython.longlong[256]
@@ -153,7 +152,6 @@ class StreamScanner:
         self._first_db = self._db
         self._ends = [] if keep_ends else None
         self._watches = False
-        self._watched = 0
         self._otherwise = NO
         self._watch_kinds = {}
         self._prefix_length = 0
@@ -171,6 +169,8 @@ class StreamScanner:
         if cython.compiled:
             for slot in range(SLOTS):
                 self._slot_length[slot] = 0
+            for slot in range(512):
+                self._watch_slot[slot] = 0
         else:
             self._name = bytearray(NAME_SIZE)
 
@@ -239,22 +239,24 @@ class StreamScanner:
         if names is None or len(kinds) > WATCHED or any(len(name) > 16 for name in kinds):
             kinds, self._otherwise = {}, BY_NAME
         self._watches = self._otherwise != NO or bool(kinds)
-        self._watched = len(kinds)
         self._watch_kinds = kinds
-        self._watch_slots = 0
         self._prefix_length = len(prefix)
         if not cython.compiled:
             self._prefix = bytearray(prefix)
             return
         for number in range(len(prefix)):
             self._prefix[number] = prefix[number]
+        for number in range(512):
+            self._watch_slot[number] = 0
         for number, name in enumerate(kinds):
             self._watch_key[number] = int.from_bytes(name[:8], "big")
             self._watch_key2[number] = int.from_bytes(name[8:], "big")
             self._watch_length[number] = len(name)
             self._watch_kind[number] = kinds[name]
-            slot = ((self._watch_key[number] ^ self._watch_key2[number]) * GOLDEN) >> 58
-            self._watch_slots |= cython.cast(cython.ulonglong, 1) << slot
+            slot = ((self._watch_key[number] ^ self._watch_key2[number]) * GOLDEN) >> 55
+            while self._watch_slot[slot]:
+                slot = (slot + 1) & 511
+            self._watch_slot[slot] = number + 1
 
     def take_matches(self) -> tuple[list[tuple[int, int]], list[int], list[int]]:
         """What is known since the last call of the commands that watch() asked for, each in their order.
@@ -299,15 +301,17 @@ class StreamScanner:
         """The name of the command that is passing is whole, while some are watched for."""
         kind = self._otherwise
         if cython.compiled:
-            slot = ((self._key ^ self._key2) * GOLDEN) >> 58
-            if self._watch_slots >> slot & 1:
-                for number in range(self._watched):
-                    if (
-                        self._watch_key[number] == self._key
-                        and self._watch_key2[number] == self._key2
-                        and self._watch_length[number] == self._name_length
-                    ):
-                        kind = self._watch_kind[number]
+            slot = ((self._key ^ self._key2) * GOLDEN) >> 55
+            while self._watch_slot[slot]:
+                number = self._watch_slot[slot] - 1
+                if (
+                    self._watch_key[number] == self._key
+                    and self._watch_key2[number] == self._key2
+                    and self._watch_length[number] == self._name_length
+                ):
+                    kind = self._watch_kind[number]
+                    break
+                slot = (slot + 1) & 511
         else:
             kind = self._watch_kinds.get(bytes(self._name[: self._name_length]), kind)
         self._name_end = end
