@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from tap.bus import Told
-from tap.replication.conversation import Phase
+from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Ack, LinkClosed
 from tap.tap import Tap
 
-STREAMING = (Phase.LOADING, Phase.STREAM, Phase.OPAQUE)  # behind SYNC no ACK tells that the loading is over
 PERIOD = 0.01  # seconds; the end of an outage is measured as closely
 
 
@@ -60,7 +59,14 @@ class Outages:
     def has_stream(self) -> bool:
         """Whether a link of the tap has a stream, as far as it can tell, and both its ends."""
         return any(
-            link.conversation.phase in STREAMING
+            _streams(link.conversation)
             and not (link.replica.lost or link.replica.at_end or link.master.lost or link.master.at_end)
             for link in self._tap.links
         )
+
+
+def _streams(conversation: Conversation) -> bool:
+    if conversation.phase in (Phase.LOADING, Phase.STREAM, Phase.OPAQUE):
+        return True
+    # Behind SYNC there is no offset, nor any ACK to tell that the replica has loaded.
+    return conversation.stream is not None and conversation.rdb_end is not None
