@@ -33,7 +33,8 @@ class _Hit:
 class _Taken:
     """A command that a fault took, until its end, or that of the next one, is known."""
 
-    def __init__(self, work: Work, hit: _Hit) -> None:
+    def __init__(self, work: Work, hit: _Hit, still: set[_Taken]) -> None:
+        """still: those to which something is still to be done."""
         self.work = work
         self.begin = hit.begin
         self.has_ended = False
@@ -42,6 +43,15 @@ class _Taken:
         self.on_end: Callable[[int], None] | None = None
         self.on_next_end: Callable[[int], None] | None = None
         self.give_up: Callable[[], None] | None = None
+        self._still = still
+        still.add(self)
+        work.armed.at_work += 1
+
+    def close(self) -> None:
+        """The fault has done what it does to it, or never will."""
+        if self in self._still:
+            self._still.remove(self)
+            self.work.armed.at_work -= 1
 
 
 class Owner(Protocol):
@@ -67,6 +77,7 @@ class CommandFaults:
         self._names: frozenset[bytes] | None = frozenset()
         self._hits: deque[_Hit] = deque()
         self._taken: deque[_Taken] = deque()
+        self._still: set[_Taken] = set()  # those to which something is still to be done
 
     def begin(self, stream: Stream) -> None:
         """The stream begins: nothing of it has been read yet, or everything that has was passed on."""
@@ -155,9 +166,19 @@ class CommandFaults:
         for taken in self._taken:
             if taken.give_up is not None:
                 taken.give_up()
-            elif isinstance(taken.work.fault.what, Drop) and not taken.has_ended and taken.on_end is not None:
+            elif taken.has_ended:
+                if taken.on_next_end is not None:
+                    taken.on_next_end(position)
+            elif isinstance(taken.work.fault.what, Drop) and taken.on_end is not None:
                 taken.on_end(position)
+            else:
+                taken.close()
         self._taken.clear()
+
+    def close(self) -> None:
+        """The connection is gone, or the faults are: nothing is done to a command any more."""
+        for taken in tuple(self._still):
+            taken.close()
 
     def _is_decided(self, hit: _Hit, view: memoryview) -> bool:
         """Decide what becomes of a command, if enough of it is there; view[0] is byte number lane.out."""
@@ -188,7 +209,7 @@ class CommandFaults:
     def _take(self, work: Work, hit: _Hit, name: bytes, first: int) -> None:
         """first: position of the first byte of its first argument."""
         what, lane = work.fault.what, self._lane
-        taken = _Taken(work, hit)
+        taken = _Taken(work, hit, self._still)
         self._taken.append(taken)
         said = name.decode("latin-1")
         if hit.keys:
@@ -196,27 +217,34 @@ class CommandFaults:
         begin = hit.begin
         if isinstance(what, Drop):
             lane.mark(begin, lambda: lane.skip(on=True))
-            taken.on_end = lambda end: lane.mark(end, lambda: self._swallowed(work, begin, end, said))
+            taken.on_end = lambda end: lane.mark(end, lambda: self._swallowed(taken, end, said))
         elif isinstance(what, Duplicate | Reorder):
             self._take_copy(taken, said)
         elif isinstance(what, Corrupt):
             edge = work.fault.when.edge or "inside"
             if edge == "end":
-                taken.on_end = lambda end: lane.mark(end - 1, lambda: self._owner.act(work, Side.MASTER, end - 1))
+                taken.on_end = lambda end: lane.mark(end - 1, lambda: self._act(taken, end - 1))
             else:
                 position = begin if edge == "start" else first
-                lane.mark(position, lambda: self._owner.act(work, Side.MASTER, position))
+                lane.mark(position, lambda: self._act(taken, position))
         else:
             edge = work.fault.when.edge or "end"
             if edge == "end":
-                taken.on_end = lambda end: lane.mark(end, lambda: self._owner.act(work, Side.MASTER, end))
+                taken.on_end = lambda end: lane.mark(end, lambda: self._act(taken, end))
             else:
                 position = begin if edge == "start" else hit.name_end
-                lane.mark(position, lambda: self._owner.act(work, Side.MASTER, position))
+                lane.mark(position, lambda: self._act(taken, position))
 
-    def _swallowed(self, work: Work, begin: int, end: int, said: str) -> None:
+    def _act(self, taken: _Taken, position: int) -> None:
+        """The byte has come. The fault may have been removed since it took the command: it then does nothing."""
+        if not taken.work.armed.is_over:
+            self._owner.act(taken.work, Side.MASTER, position)
+        taken.close()
+
+    def _swallowed(self, taken: _Taken, end: int, said: str) -> None:
         self._lane.skip(on=False)
-        self._owner.fired(work, Side.MASTER, begin, end - begin, f"dropped {said}")
+        self._owner.fired(taken.work, Side.MASTER, taken.begin, end - taken.begin, f"dropped {said}")
+        taken.close()
 
     def _take_copy(self, taken: _Taken, said: str) -> None:
         lane = self._lane
@@ -240,6 +268,7 @@ class CommandFaults:
             copied.clear()
             taken.on_end = taken.on_next_end = taken.give_up = None
             self._owner.fired(work, Side.MASTER, begin, 0, f"left {said} alone: it has more than {MAX_COPIED} bytes")
+            taken.close()
 
         def ended(end: int) -> None:
             taken.give_up = None
@@ -249,6 +278,7 @@ class CommandFaults:
                 if not later:
                     lane.insert(bytes(copied))
                     self._owner.fired(work, Side.MASTER, begin, len(copied), f"sent {said} twice")
+                    taken.close()
 
             lane.mark(end, act)
 
@@ -256,6 +286,7 @@ class CommandFaults:
             def act() -> None:
                 lane.insert(bytes(copied))
                 self._owner.fired(work, Side.MASTER, begin, len(copied), f"sent {said} behind the next command")
+                taken.close()
 
             lane.mark(end, act)
 

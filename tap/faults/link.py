@@ -163,6 +163,7 @@ class LinkFaults:
             self._stop(work)
         self.works = []
         self._conversation.watcher = None
+        self._commands.close()
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
         for lane in self.lanes.values():
             lane.give_up(now)
@@ -208,6 +209,7 @@ class LinkFaults:
 
     def close(self) -> None:
         """The connection is gone."""
+        self._commands.close()
         for work in self.works:
             self._stop(work)
             self._tell_rest(work)
@@ -472,7 +474,7 @@ class LinkFaults:
             self._tell_rest(work)
             work.second, work.told = self.now, 0
         work.told += 1
-        if work.told <= TOLD_A_SECOND:
+        if work.told <= TOLD_A_SECOND or work.armed.is_over:
             self._tell(event)
         elif work.untold is None:
             work.untold = event

@@ -87,3 +87,57 @@ def test_after_a_failure_of_a_fault_everything_passes() -> None:
     assert lab.faults.is_idle
     assert before >= start
     assert not lab.is_held(Side.MASTER)
+
+
+BIG = command("SET", "key", "v" * 1000)
+
+
+@pytest.mark.parametrize("spec", ["stall command=SET for=1s", "cut command=SET", "corrupt command=SET edge=end"])
+def test_a_fault_is_not_over_before_the_command_that_it_waits_for_is(spec: str) -> None:
+    lab = Lab(spec)
+    resync_partially(lab)
+    lab.master(BIG[:100])
+    lab.wait(1)
+    assert lab.expired == []
+    lab.master(BIG[100:])
+    assert len(lab.fired) == 1
+    lab.wait(2)
+    assert [event.fired for event in lab.expired] == ([] if lab.cut else [1])
+    assert not lab.is_held(Side.MASTER)
+
+
+@pytest.mark.parametrize("spec", ["stall command=SET", "cut command=SET", "corrupt command=SET edge=end"])
+def test_a_fault_that_is_removed_within_the_command_that_it_waits_for_does_nothing(spec: str) -> None:
+    lab = Lab(spec)
+    start = resync_partially(lab)
+    lab.master(BIG[:100])
+    lab.plan.clear()
+    lab.master(BIG[100:], *SETS)
+    assert lab.at_replica[start:] == BIG + b"".join(SETS)
+    assert lab.fired == []
+    assert lab.cut is None
+    assert lab.faults.is_idle
+
+
+@pytest.mark.parametrize("spec", ["drop command=SET times=1", "duplicate command=SET", "reorder command=SET"])
+def test_a_command_that_is_dropped_or_sent_again_is_so_as_a_whole(spec: str) -> None:
+    """However long it takes to come, and though nobody wants it any more."""
+    lab = Lab(spec)
+    start = resync_partially(lab)
+    lab.master(BIG[:100])
+    lab.wait(1)
+    assert lab.expired == []
+    lab.plan.clear()
+    lab.master(BIG[100:], SETS[0])
+    came = {"drop": SETS[0], "duplicate": BIG * 2 + SETS[0], "reorder": SETS[0] + BIG}
+    assert lab.at_replica[start:] == came[spec.split()[0]]
+    assert len(lab.fired) == 1
+
+
+def test_a_link_that_goes_within_a_command_leaves_its_fault_behind() -> None:
+    lab = Lab("cut command=SET times=1 name=x")
+    resync_partially(lab)
+    lab.master(BIG[:100])
+    lab.faults.close()
+    lab.wait(1)
+    assert [event.fault for event in lab.expired] == ["x"]
