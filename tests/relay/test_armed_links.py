@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import struct
@@ -9,6 +10,7 @@ import struct
 import pytest
 
 import tap.relay.link as relay
+from tap import Tap
 from tap.replication import events
 from tests.relay.wire import (
     BASE,
@@ -235,3 +237,26 @@ def test_a_fault_that_has_gone_leaves_the_link_as_it_was() -> None:
         for one in armed:
             remove(ends.tap, one)
         assert only_link(ends.tap).faults is None
+
+
+# ---- nobody is let in ----
+
+
+def test_a_tap_that_refuses_replicas_stays_closed_when_it_has_ended() -> None:
+    async def run() -> int:
+        async with Tap(in_front_of(1, "refuse")) as tap:
+            while tap.listeners[0]._servers:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert refuses(tap.port)
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(run()) == 1
+
+
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection((LOCALHOST, port), WITHIN).close()
+    except ConnectionRefusedError:
+        return True
+    return False
