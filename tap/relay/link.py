@@ -291,7 +291,7 @@ class Link:
             self._cut_now(faults, faults.cut_now)
             return
         flow.settle(now)
-        while not target.blocked and target.transport is not None and (item := flow.take(now)) is not None:
+        while not target.blocked and (target.transport or flow.is_cut) and (item := flow.take(now)) is not None:
             if isinstance(item, Cut):
                 self._cut(item)
                 return

@@ -245,6 +245,19 @@ def test_a_fault_that_has_gone_leaves_the_link_as_it_was() -> None:
 # ---- nobody is let in ----
 
 
+def test_a_cut_at_connect_does_not_wait_for_the_master() -> None:
+    """The master never hears of the link."""
+    with socket.create_server((LOCALHOST, 0)) as master:
+        with TapThread(in_front_of(master.getsockname()[1], "cut at=connect times=2")) as tap:
+            for _ in range(2):
+                with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
+                    assert replica.recv(1) == b""
+            wait_until(lambda: not tap.tap.links)
+            master.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                master.accept()
+
+
 def test_a_tap_that_refuses_replicas_stays_closed_when_it_has_ended() -> None:
     async def run() -> int:
         async with Tap(in_front_of(1, "refuse")) as tap:
