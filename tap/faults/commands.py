@@ -17,6 +17,8 @@ from tap.replication.keyspecs import KeyFinder
 from tap.replication.stream import Stream
 
 MAX_HELD = 2**20  # bytes of a command that wait until its keys are known; behind them it counts as no match
+MAX_NAME = 48  # bytes; nobody can ask for a longer one, see values.word()
+MAX_HEAD = 128  # bytes of a command that wait until its name is known: the name, and the two lengths before it
 MAX_COPIED = 16 * 2**20  # bytes of a command that is sent twice, or later
 
 
@@ -114,8 +116,11 @@ class CommandFaults:
             return self._hits[0].begin
         if self._stream is None or not self._is_watching:
             return None
-        undecided = self._stream.scanner.undecided
-        return None if undecided is None else self._stream.start + undecided
+        scanner = self._stream.scanner
+        undecided = scanner.undecided
+        if undecided is None or scanner.position - undecided > MAX_HEAD:
+            return None
+        return self._stream.start + undecided
 
     def read(self, data: memoryview) -> None:
         """The scanner has read these bytes: find what is to be done at which of them."""
@@ -186,7 +191,11 @@ class CommandFaults:
         if hit.begin < lane.out:
             return True
         command = view[hit.begin - lane.out :]
+        if hit.name_end - hit.begin > MAX_HEAD:
+            return True
         name = bytes(command[: hit.name_end - hit.begin]).split(b"\r\n", 2)[2][:-2].upper()
+        if len(name) > MAX_NAME:
+            return True
         more = True
         if any(work.is_key is not None for work in self._owner.works):
             found, more = hit.finder.keys(command)

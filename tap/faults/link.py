@@ -38,6 +38,7 @@ from tap.replication.events import Channel, Event, Role, Side
 from tap.replication.requests import Request
 from tap.replication.stream import Stream
 
+MAX_REPLY = 64 * 1024  # bytes that wait until a reply is whole; a longer one is left alone
 TOLD_A_SECOND = 10  # firings of one fault on one connection; more are told summed up
 
 
@@ -234,9 +235,11 @@ class LinkFaults:
     def _decided_from_master(self) -> int:
         conversation, stream = self._conversation, self._conversation.stream
         if stream is None:
-            return conversation.undecided_from_master if self._holds_replies else conversation.from_master
-        undecided = self._commands.undecided()
-        return conversation.from_master if undecided is None else undecided
+            undecided = conversation.undecided_from_master if self._holds_replies else conversation.from_master
+            is_endless = conversation.from_master - undecided > MAX_REPLY
+            return conversation.from_master if is_endless else undecided
+        begin = self._commands.undecided()
+        return conversation.from_master if begin is None else begin
 
     # ---- places ----
 
@@ -586,7 +589,7 @@ class LinkFaults:
             lane.reach(self.now)
 
     def reply(self, request: Request, start: int, end: int) -> None:
-        if start < self.lanes[Side.MASTER].out:
+        if start < self.lanes[Side.MASTER].out or end - start > MAX_REPLY:
             return
         for work in self.works:
             if work.fault.when.reply != request.name or not self.is_on_channel(work) or not work.matched(self.now):

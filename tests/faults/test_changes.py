@@ -141,3 +141,48 @@ def test_a_link_that_goes_within_a_command_leaves_its_fault_behind() -> None:
     lab.faults.close()
     lab.wait(1)
     assert [event.fault for event in lab.expired] == ["x"]
+
+
+# ---- peers that talk nonsense, or never stop ----
+
+
+@pytest.mark.parametrize("spec", ["drop key=a", "drop command=SET key=a", "cut key=a", "reorder key=a"])
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"*3\r\n$3\r\nSET\r\nXYZ\r\nabc\r\n",
+        b"*3\r\n$3\r\nSET\r\n$-1\r\nabc\r\n",
+        b"*3\r\n$3\r\nSET\r\n$\xb2\r\nabc\r\n",
+        b"*3\r\n$3\r\nSET\r\n$\r\n\r\n$1\r\na",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_nonsense_where_a_key_was_expected_passes(spec: str, nonsense: bytes, size: int) -> None:
+    lab = Lab(spec)
+    start = resync_partially(lab)
+    lab.master(*pieces(nonsense + SETS[0], size))
+    assert lab.at_replica[start:] == nonsense + SETS[0]
+
+
+@pytest.mark.parametrize("spec", ["drop command=SET", "drop key=a", "drop pings"])
+@pytest.mark.parametrize("size", [1, 100, 10**6])
+def test_a_name_without_end_is_not_kept(spec: str, size: int) -> None:
+    lab = Lab(spec)
+    start = resync_partially(lab)
+    name = b"x" * 20_000
+    lab.master(*pieces(b"*2\r\n$20000\r\n" + name, size))
+    assert len(lab.at_replica) - start >= 20_000 - 128
+    lab.master(*pieces(b"\r\n$1\r\na\r\n", size), command("PING"))
+    assert lab.at_replica[start:].startswith(b"*2\r\n$20000\r\n" + name + b"\r\n$1\r\na\r\n")
+
+
+@pytest.mark.parametrize("size", [1000, 10**6])
+def test_a_reply_without_end_is_not_kept(size: int) -> None:
+    lab = Lab("drop reply=AUTH")
+    lab.replica(command("AUTH", "x"))
+    reply = b"$200000\r\n" + b"x" * 200_000
+    lab.master(*pieces(reply, size))
+    assert lab.at_replica == reply
+    lab.master(b"\r\n")
+    assert lab.at_replica == reply + b"\r\n"
+    assert lab.fired == []
