@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from tap.faults.lane import Lane
+from tap.faults.lane import OPEN, Lane
 from tap.faults.what import Corrupt, Drop, Duplicate, Reorder
 from tap.faults.work import Work
 from tap.replication.events import Side
@@ -131,20 +131,26 @@ class CommandFaults:
         heads, ends, next_ends = stream.scanner.take_matches()
         for begin, name_end in heads:
             self._hits.append(_Hit(stream.start + begin, stream.start + name_end))
-        while self._hits and self._is_decided(self._hits[0], view):
+        behind = deque(stream.start + end for end in ends)
+        behind_next = deque(stream.start + end for end in next_ends)
+        while self._hits:
+            self._end(behind, behind_next, self._hits[0].begin)
+            if not self._is_decided(self._hits[0], view):
+                break
             self._hits.popleft()
-        if self._taken:
-            self._end(deque(stream.start + end for end in ends), deque(stream.start + end for end in next_ends))
+        self._end(behind, behind_next, OPEN)
         if stream.scanner.broken:
             self._abandon(stream.start + stream.scanner.broken_at)
 
-    def _end(self, ends: deque[int], next_ends: deque[int]) -> None:
-        """Ends of commands, and of those behind them. Some are of commands that nobody took, or an earlier fault did."""
+    def _end(self, ends: deque[int], next_ends: deque[int], until: int) -> None:
+        """Ends of commands, and of those behind them, up to position *until*. Some are of commands that nobody took, or
+        an earlier fault did.
+        """
         for taken in self._taken:
             if not taken.has_ended:
                 while ends and ends[0] <= taken.begin:
                     ends.popleft()
-                if not ends:
+                if not ends or ends[0] > until:
                     break
                 taken.has_ended = True
                 taken.end = ends[0]
@@ -153,7 +159,7 @@ class CommandFaults:
         while self._taken and self._taken[0].has_ended:
             while next_ends and next_ends[0] <= self._taken[0].end:
                 next_ends.popleft()
-            if not next_ends:
+            if not next_ends or next_ends[0] > until:
                 break
             taken = self._taken.popleft()
             if taken.on_next_end is not None:
@@ -208,7 +214,10 @@ class CommandFaults:
         first = _first_argument(command, hit.name_end - hit.begin)
         if first is None and any(isinstance(work.fault.what, Corrupt) for work in fitting):
             return False
+        comes_first = any(taken.has_ended and taken.on_next_end is not None for taken in self._taken)
         for work in fitting:
+            if comes_first and isinstance(work.fault.what, Reorder):
+                continue  # it is the one that the command before it waits for
             fits = work.is_key is None or any(map(work.is_key, hit.keys))
             if fits and work.matched(self._owner.now):
                 self._take(work, hit, name, hit.begin + (first or 0))
@@ -320,8 +329,7 @@ def is_for_pings(work: Work) -> bool:
 
 def _first_argument(command: memoryview, at: int) -> int | None:
     """Where the first byte of the argument whose $ is at *at* is; None while that is not there."""
-    head = bytes(command[at : at + 32])
-    found = head.find(b"\r\n")
-    if not head.startswith(b"$"):
-        return max(0, at - 3) if head else None  # no argument: the last byte of the name
+    if bytes(command[:4]) == b"*1\r\n":
+        return at - 3  # no argument: the last byte of the name
+    found = bytes(command[at : at + 32]).find(b"\r\n")
     return None if found < 0 else at + found + 2
