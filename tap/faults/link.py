@@ -126,7 +126,8 @@ class LinkFaults:
                 work.shapers[side] = flow.Slice(what.size, what.gap)
         if isinstance(what, Truncate) and what.size is not None:
             side = work.fault.scope.side or Side.MASTER
-            self._mark(work, side, what.size)
+            if what.size >= self.lanes[side].out:
+                self._mark(work, side, what.size)
         return work
 
     def _set_interests(self) -> None:
@@ -331,11 +332,15 @@ class LinkFaults:
             return True
         return (self._conversation.role is Role.RDB_CHANNEL) == (channel is Channel.RDB)
 
+    def _is_known_on_channel(self, work: Work) -> bool:
+        """As is_on_channel, once the connection has said what it is."""
+        return self.is_on_channel(work) and (work.fault.scope.channel is None or self._conversation.role is not None)
+
     def _mark(self, work: Work, side: Side, position: int) -> None:
         """The fault acts at this byte, if it may by then."""
 
         def act() -> None:
-            if not work.armed.is_over and work.armed.is_due(self.now) and work.has_luck:
+            if self.is_on_channel(work) and work.armed.is_due(self.now) and work.has_luck:
                 work.armed.fired += 1
                 self.act(work, side, position)
 
@@ -350,10 +355,10 @@ class LinkFaults:
                 continue
             if isinstance(fault.what, Drop) and isinstance(fault.what.target, str):
                 continue
-            if fault.when.during is not None or not self.is_on_channel(work):
+            if fault.when.during is not None or not self._is_known_on_channel(work):
                 continue
             if fault.is_continuous:
-                if not work.is_on and work.armed.is_due(self.now):
+                if self._may_go_on(work):
                     work.armed.fired += 1
                     self._begin(work)
                     if work.armed.until < math.inf:
@@ -363,7 +368,7 @@ class LinkFaults:
             if number is None:
                 continue
             work.last_occasion = number
-            if work.has_luck:
+            if not work.is_on and work.has_luck:
                 work.armed.take(number)
                 side = fault.scope.side or Side.MASTER
                 self.act(work, side, self.lanes[side].out, at_once=True)
@@ -373,14 +378,22 @@ class LinkFaults:
         phase = self._conversation.phase
         for work in self.works:
             during = work.fault.when.during
-            if during is None or not self.is_on_channel(work):
+            if during is None or not self._is_known_on_channel(work):
                 continue
             in_phase = during == phase.value or (during == "handshake" and phase in (Phase.CONNECT, Phase.PSYNC))
-            if in_phase and not work.is_on and work.armed.is_due(self.now):
+            if not in_phase:
+                work.has_drawn = False
+                self._stop(work)
+            elif self._may_go_on(work):
                 work.armed.fired += 1
                 self._begin(work)
-            elif not in_phase and work.is_on:
-                self._stop(work)
+
+    def _may_go_on(self, work: Work) -> bool:
+        """Whether it begins now what goes on for long. It draws once for that."""
+        if work.is_on or work.has_drawn or not work.armed.is_due(self.now):
+            return False
+        work.has_drawn = True
+        return work.has_luck
 
     # ---- what they do ----
 
@@ -415,6 +428,7 @@ class LinkFaults:
     def _begin(self, work: Work) -> None:
         """Start what goes on for a while."""
         if work.is_on:
+            work.armed.fired -= 1  # by what was in the same chunk as its beginning
             return
         what = work.fault.what
         work.is_on = True

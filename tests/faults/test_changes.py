@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tap.replication.events import Side
-from tests.faults.lab import Lab, command, pieces, resync_partially
+from tap.replication.events import Event, FaultExpired, Side
+from tests.faults.lab import REPLID, Lab, command, pieces, resync_partially
 
 SETS = [command("SET", f"key:{number}", "value") for number in range(10)]
 
@@ -141,6 +141,74 @@ def test_a_link_that_goes_within_a_command_leaves_its_fault_behind() -> None:
     lab.faults.close()
     lab.wait(1)
     assert [event.fault for event in lab.expired] == ["x"]
+
+
+# ---- whether, and on which connections ----
+
+
+@pytest.mark.parametrize("spec", ["delay 1ms probability=0.5", "throttle 1kb/s probability=0.5 during=handshake"])
+def test_what_goes_on_by_chance_draws_once_for_each_connection(spec: str) -> None:
+    fired = []
+    for seed in range(100):
+        lab = Lab(spec, seed=seed)
+        lab.wait(3)
+        fired.append(len(lab.fired))
+    assert set(fired) == {0, 1}
+    assert 30 < sum(fired) < 70
+
+
+def test_what_is_for_the_main_connection_leaves_the_rdb_channel_alone() -> None:
+    main, other = Lab("delay 1s channel=main"), Lab("delay 1s channel=main", "truncate 500b channel=main")
+    for lab, options in ((main, ("capa", "eof")), (other, ("rdb-channel", "1", "main-ch-client-id", "7"))):
+        lab.replica(command("PING"))
+        lab.master(b"+PONG\r\n")
+        lab.replica(command("REPLCONF", *options))
+        lab.master(b"+OK\r\n")
+        lab.replica(command("PSYNC", "?", "-1"))
+        lab.wait(0.2)
+    assert [fired.fault for fired in main.fired] == ["delay-1"]
+    other.master(b"+FULLRESYNC " + REPLID.encode() + b" 500\r\n$1000\r\n" + bytes(1000))
+    assert other.fired == []
+    assert len(other.at_replica) > 1000
+
+
+def test_a_length_that_has_passed_does_not_come_again() -> None:
+    lab = Lab()
+    start = resync_partially(lab)
+    lab.master(*SETS)
+    lab.plan.add("truncate 100b")
+    lab.master(*SETS)
+    assert lab.at_replica[start:] == b"".join(SETS) * 2
+    assert lab.cut is None
+
+
+def test_a_stall_that_comes_while_it_goes_on_has_not_fired_again() -> None:
+    lab = Lab("stall every=1s for=2500ms name=x")
+    lab.wait(5.9)
+    lab.plan.remove("x")
+    assert len(lab.fired) == 2
+    assert [event.fired for event in lab.expired] == [2]
+    lab = Lab("stall command=SET times=all for=1s name=x")
+    resync_partially(lab)
+    lab.master(b"".join(SETS))
+    lab.plan.remove("x")
+    assert len(lab.fired) == 1
+    assert [event.fired for event in lab.expired] == [1]
+
+
+def test_whoever_hears_of_the_end_of_a_fault_may_end_the_others() -> None:
+    lab = Lab()
+
+    def hear(event: Event) -> None:
+        lab.told.append(event)
+        if isinstance(event, FaultExpired):
+            lab.plan.clear()
+
+    lab.plan._tell = hear
+    for _ in range(3):
+        lab.plan.add("delay 1ms for=1s")
+    lab.wait(2)
+    assert sorted(event.fault for event in lab.expired) == ["delay-1", "delay-2", "delay-3"]
 
 
 # ---- peers that talk nonsense, or never stop ----
