@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from tap.bus import Told
 from tap.config import Address, Config, LinkConfig
 from tap.errors import ConfigError
-from tap.faults import Armed
+from tap.faults import Armed, parse
 from tap.replication import events
 from tap.replication.events import Channel
 from tap.scenario.actions import Action
@@ -70,9 +70,9 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address | No
             dbs=(pair.master.db,) if pair.given else (0, 0, 0, 1, 3),
             ledger=scenario.expect.at(pair.version).no_data_loss_before_offset is not None,
         )
-        until_end.push_async_callback(workload.stop)
         if pair.given:
             until_end.push_async_callback(_cleaned, workload)
+        until_end.push_async_callback(workload.stop)  # before it is cleaned up behind it
         outages = Outages(tap)
         until_end.push_async_callback(outages.close)
         return await _Run(scenario, pair, seed, tap, journal, workload, outages).result()
@@ -613,6 +613,12 @@ def check(scenario: Scenario, pair: Pair) -> None:
     if not pair.given:
         return
     for step in scenario.steps:
+        harm = "" if step.fault is None else parse(step.fault).destructive
+        if harm:
+            raise ConfigError(
+                f"{scenario.name}: fault {step.fault!r} is destructive: {harm}. It is done to servers of our own only; "
+                "leave --master out"
+            )
         action = step.do
         if action is not None and (
             action.verb in ("kill", "restart", "promote", "demote")
