@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tap.faults.values import At, channel, duration, edge, param, phase, positive, probability, raw, side, times, word
+from tap.faults.values import (
+    At,
+    channel,
+    duration,
+    edge,
+    param,
+    period,
+    phase,
+    positive,
+    probability,
+    raw,
+    side,
+    times,
+    word,
+)
 from tap.faults.what import Answer, Corrupt, Delay, Drop, Rewrite, Slice, Stall, Throttle, Truncate, What
 from tap.replication.events import Channel, Side
 
@@ -27,7 +41,7 @@ class When:
     )
     during: str | None = param(phase, "PHASE", "only so long as the link is in this phase")
     after: float = param(duration, "TIME", "not before this time has passed", default=0.0)
-    every: float | None = param(duration, "TIME", "again and again, so often")
+    every: float | None = param(period, "TIME", "again and again, so often")
     probability: float | None = param(probability, "0..1", "with this chance, each time; drawn from the seed")
 
 

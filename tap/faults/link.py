@@ -38,6 +38,7 @@ from tap.replication.events import Channel, Event, Role, Side
 from tap.replication.requests import Request
 from tap.replication.stream import Stream
 
+MAX_REPLY = 64 * 1024  # bytes that wait until a reply is whole; a longer one is left alone
 TOLD_A_SECOND = 10  # firings of one fault on one connection; more are told summed up
 
 
@@ -127,7 +128,8 @@ class LinkFaults:
                 work.shapers[side] = flow.Slice(what.size, what.gap)
         if isinstance(what, Truncate) and what.size is not None:
             side = work.fault.scope.side or Side.MASTER
-            self._mark(work, side, what.size)
+            if what.size >= self.lanes[side].out:
+                self._mark(work, side, what.size)
         return work
 
     def _set_interests(self) -> None:
@@ -169,6 +171,7 @@ class LinkFaults:
             self._stop(work)
         self.works = []
         self._conversation.watcher = None
+        self._commands.close()
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
         for lane in self.lanes.values():
             lane.give_up(now)
@@ -214,6 +217,7 @@ class LinkFaults:
 
     def close(self) -> None:
         """The connection is gone."""
+        self._commands.close()
         for work in self.works:
             self._stop(work)
             self._tell_rest(work)
@@ -235,9 +239,11 @@ class LinkFaults:
     def _decided_from_master(self) -> int:
         conversation, stream = self._conversation, self._conversation.stream
         if stream is None:
-            return conversation.undecided_from_master if self._holds_replies else conversation.from_master
-        undecided = self._commands.undecided()
-        return conversation.from_master if undecided is None else undecided
+            undecided = conversation.undecided_from_master if self._holds_replies else conversation.from_master
+            is_endless = conversation.from_master - undecided > MAX_REPLY
+            return conversation.from_master if is_endless else undecided
+        begin = self._commands.undecided()
+        return conversation.from_master if begin is None else begin
 
     # ---- places ----
 
@@ -329,11 +335,15 @@ class LinkFaults:
             return True
         return (self._conversation.role is Role.RDB_CHANNEL) == (channel is Channel.RDB)
 
+    def _is_known_on_channel(self, work: Work) -> bool:
+        """As is_on_channel, once the connection has said what it is."""
+        return self.is_on_channel(work) and (work.fault.scope.channel is None or self._conversation.role is not None)
+
     def _mark(self, work: Work, side: Side, position: int) -> None:
         """The fault acts at this byte, if it may by then."""
 
         def act() -> None:
-            if not work.armed.is_over and work.armed.is_due(self.now) and work.has_luck:
+            if self.is_on_channel(work) and work.armed.is_due(self.now) and work.has_luck:
                 work.armed.fired += 1
                 self.act(work, side, position)
 
@@ -348,10 +358,10 @@ class LinkFaults:
                 continue
             if isinstance(fault.what, Drop) and isinstance(fault.what.target, str):
                 continue
-            if fault.when.during is not None or not self.is_on_channel(work):
+            if fault.when.during is not None or not self._is_known_on_channel(work):
                 continue
             if fault.is_continuous:
-                if not work.is_on and work.armed.is_due(self.now):
+                if self._may_go_on(work):
                     work.armed.fired += 1
                     self._begin(work)
                     if work.armed.until < math.inf:
@@ -361,7 +371,7 @@ class LinkFaults:
             if number is None:
                 continue
             work.last_occasion = number
-            if work.has_luck:
+            if not work.is_on and work.has_luck:
                 work.armed.take(number)
                 side = fault.scope.side or Side.MASTER
                 self.act(work, side, self.lanes[side].out, at_once=True)
@@ -371,14 +381,22 @@ class LinkFaults:
         phase = self._conversation.phase
         for work in self._phased:
             during = work.fault.when.during
-            if not self.is_on_channel(work):
+            if not self._is_known_on_channel(work):
                 continue
             in_phase = during == phase.value or (during == "handshake" and phase in (Phase.CONNECT, Phase.PSYNC))
-            if in_phase and not work.is_on and work.armed.is_due(self.now):
+            if not in_phase:
+                work.has_drawn = False
+                self._stop(work)
+            elif self._may_go_on(work):
                 work.armed.fired += 1
                 self._begin(work)
-            elif not in_phase and work.is_on:
-                self._stop(work)
+
+    def _may_go_on(self, work: Work) -> bool:
+        """Whether it begins now what goes on for long. It draws once for that."""
+        if work.is_on or work.has_drawn or not work.armed.is_due(self.now):
+            return False
+        work.has_drawn = True
+        return work.has_luck
 
     # ---- what they do ----
 
@@ -413,6 +431,7 @@ class LinkFaults:
     def _begin(self, work: Work) -> None:
         """Start what goes on for a while."""
         if work.is_on:
+            work.armed.fired -= 1  # by what was in the same chunk as its beginning
             return
         what = work.fault.what
         work.is_on = True
@@ -475,7 +494,7 @@ class LinkFaults:
             self._tell_rest(work)
             work.second, work.told = self.now, 0
         work.told += 1
-        if work.told <= TOLD_A_SECOND:
+        if work.told <= TOLD_A_SECOND or work.armed.is_over:
             self._tell(event)
         elif work.untold is None:
             work.untold = event
@@ -587,7 +606,7 @@ class LinkFaults:
             lane.reach(self.now)
 
     def reply(self, request: Request, start: int, end: int) -> None:
-        if start < self.lanes[Side.MASTER].out:
+        if start < self.lanes[Side.MASTER].out or end - start > MAX_REPLY:
             return
         for work in self.works:
             if work.fault.when.reply != request.name or not self.is_on_channel(work) or not work.matched(self.now):

@@ -117,6 +117,8 @@ def _checked(what: What, when: dict[str, Any], scope: dict[str, Any], spec: str)
         raise ConfigError("nth counts matches: it goes with command, key, request or reply")
     if fault.when.every is not None and (matchers or fault.when.at is not None):
         raise ConfigError("every is a trigger of its own: it does not go with at, command, key, request or reply")
+    if fault.scope.channel is not None and fault.when.at is not None and fault.when.at.place in ("connect", "handshake"):
+        raise ConfigError(f"at={fault.when.at.place}: a connection tells later which channel it is; take at=psync")
     missing = _missing(fault, matchers)
     if missing:
         raise ConfigError(missing)

@@ -13,6 +13,8 @@ from tap.errors import ConfigError, did_you_mean
 from tap.replication.events import Channel, Side
 from tap.units import parse_duration, parse_rate, parse_size
 
+SHORTEST = 0.001  # seconds between two occasions: what a timer can keep
+
 
 def param(
     parse: Callable[[str], Any], takes: str, does: str, *, default: Any = None, name: str = "", positional: bool = False
@@ -83,6 +85,15 @@ def channel(text: str) -> Channel:
 edge = one_of("start", "inside", "end", "byte", "command", "transaction")
 phase = one_of("handshake", "waiting", "rdb", "loading", "stream")
 duration = parse_duration
+
+
+def period(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds < SHORTEST:
+        raise ConfigError(f"{text!r} is too often: {SHORTEST * 1000:g}ms at the least")
+    return seconds
+
+
 size = parse_size
 rate = parse_rate
 

@@ -26,6 +26,7 @@ class Work:
         self.seeks: tuple[int, bool] | None = None  # the position and kind of end that the scanner looks for
         self.last_occasion = -1
         self.is_on = False  # goes on at the moment
+        self.has_drawn = False  # whether it goes on at all: on this connection, or for this time in its phase
         self.until = math.inf
         self.shapers: dict[Side, Shaper] = {}
         self.stalled: list[Side] = []

@@ -47,7 +47,7 @@ class KeyFinder:
 
     def keys(self, command: memoryview) -> tuple[list[bytes], bool]:
         """command: its first bytes, at least as many as last time. Returns the keys that have become whole since, and
-        whether there will be more.
+        whether there will be more. What is no command has none.
         """
         found: list[bytes] = []
         while self._number != self._count:
@@ -56,7 +56,10 @@ class KeyFinder:
             end = _find_line(command, self._read)
             if end < 0:
                 return found, True
-            number = int(bytes(command[self._read + 1 : end]))
+            digits = bytes(command[self._read + 1 : end])
+            if not digits.isdigit():
+                return found, False
+            number = int(digits)
             if self._number < 0:
                 self._count = number
                 self._number = 0

@@ -384,6 +384,31 @@ def test_a_connection_ends_after_so_many_bytes() -> None:
     assert lab.cut is not None
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("spec", ["reorder command=SET times=all", "reorder key='*' times=all"])
+def test_of_commands_in_a_row_every_other_one_is_sent_later(spec: str, size: int) -> None:
+    """The next one is what the first waits for: it is not sent later itself."""
+    lab = Lab(spec)
+    start = resync_partially(lab)
+    sets = [command("SET", "n", str(number)) for number in range(5)]
+    lab.master(*pieces(b"".join(sets) + PING, size))
+    assert lab.at_replica[start:] == sets[1] + sets[0] + sets[3] + sets[2] + PING + sets[4]
+    assert len(lab.fired) == 3
+
+
+@pytest.mark.parametrize("edge", ["start", "inside", "end"])
+@pytest.mark.parametrize("size", [1, 14, 1000])
+def test_a_command_without_arguments_is_corrupted_without_waiting_for_the_next(edge: str, size: int) -> None:
+    lab = Lab(f"corrupt command=PING edge={edge} mask=0x80")
+    start = resync_partially(lab)
+    lab.master(*pieces(PING, size))
+    came = bytearray(PING)
+    came[{"start": 0, "inside": 11, "end": 13}[edge]] ^= 0x80
+    assert lab.at_replica[start:] == bytes(came)
+    lab.master(*pieces(SET + PING, size))
+    assert lab.at_replica[start:] == bytes(came) + SET + PING
+
+
 # ---- answer, rewrite ----
 
 
