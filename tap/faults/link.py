@@ -90,7 +90,7 @@ class LinkFaults:
         armed_now = [armed for armed in self._plan.armed if self._concerns(armed)]
         for work in self.works:
             if work.armed not in armed_now:
-                self._stop(work)
+                self._let_go(work)
                 self._tell_rest(work)
                 for lane in self.lanes.values():
                     lane.forget(work)
@@ -162,7 +162,7 @@ class LinkFaults:
     def give_up(self, now: float) -> None:
         """Let go of everything, whatever was to become of it."""
         for work in self.works:
-            self._stop(work)
+            self._let_go(work)
         self.works = []
         self._conversation.watcher = None
         self._commands.close()
@@ -213,7 +213,7 @@ class LinkFaults:
         """The connection is gone."""
         self._commands.close()
         for work in self.works:
-            self._stop(work)
+            self._let_go(work)
             self._tell_rest(work)
 
     @property
@@ -420,7 +420,7 @@ class LinkFaults:
             assert isinstance(what.target, int)
             size = what.target
             lane.skip(on=True)
-            lane.mark(position + size, lambda: lane.skip(on=False))
+            self._until(work, lane, position + size, lambda: lane.skip(on=False))
             self.fired(work, side, position, size, f"dropped {size} bytes")
         else:
             self._begin(work)
@@ -458,6 +458,24 @@ class LinkFaults:
         for side, shaper in work.shapers.items():
             self.lanes[side].flow.stop(shaper, self.now)
 
+    def _until(self, work: Work, lane: Lane, position: int, end: Callable[[], None]) -> None:
+        """End what is done to bytes at this one, or when the fault is removed."""
+
+        def act() -> None:
+            work.spans.remove(act)
+            work.armed.at_work -= 1
+            end()
+
+        work.spans.append(act)
+        work.armed.at_work += 1
+        lane.mark(position, act, work)
+
+    def _let_go(self, work: Work) -> None:
+        """End all that it does at the moment."""
+        self._stop(work)
+        for end in tuple(work.spans):
+            end()
+
     def _end_rdb(self, work: Work, position: int) -> None:
         """Send the mark of a diskless RDB, and swallow what is left of it. Of a disk-based one, the header did it."""
         lane = self.lanes[Side.MASTER]
@@ -471,7 +489,7 @@ class LinkFaults:
         assert isinstance(what, Corrupt)
         mask = what.mask or work.rng.randint(1, 255)
         lane.flip(mask, on=True)
-        lane.mark(position + what.bytes, lambda: lane.flip(mask, on=False))
+        self._until(work, lane, position + what.bytes, lambda: lane.flip(mask, on=False))
         self.fired(work, side, position, what.bytes, f"flipped bits 0x{mask:02x} of {what.bytes} bytes")
 
     def fired(self, work: Work, side: Side, position: int, size: int, text: str) -> None:
