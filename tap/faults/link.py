@@ -71,6 +71,7 @@ class LinkFaults:
         self.cut_now: flow.Cut | None = None
         self.works: list[Work] = []
         self._unplaced: list[Work] = []
+        self._matched: list[Work] = []  # by a frame that is not passed on yet
         self._holds_requests = False
         self._holds_replies = False
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
@@ -164,6 +165,7 @@ class LinkFaults:
         for work in self.works:
             self._let_go(work)
         self.works = []
+        self._matched.clear()
         self._conversation.watcher = None
         self._commands.close()
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
@@ -212,6 +214,9 @@ class LinkFaults:
     def close(self) -> None:
         """The connection is gone."""
         self._commands.close()
+        for work in self._matched:
+            work.armed.fired -= 1
+        self._matched.clear()
         for work in self.works:
             self._let_go(work)
             self._tell_rest(work)
@@ -573,7 +578,7 @@ class LinkFaults:
                 continue
             words, text = rewritten
             changed = dataclasses.replace(changed, args=tuple(words))
-            self.fired(work, Side.REPLICA, request.start, request.end - request.start, text)
+            self._fires(work, Side.REPLICA, request.start, request.end, text)
             if request.name == b"PSYNC" and words[1:] == [b"?", b"-1"]:
                 self._conversation.forced = f"fault {work.armed.name} did: {text}"
         if changed is not request:
@@ -583,13 +588,13 @@ class LinkFaults:
         what, side = work.fault.what, Side.REPLICA
         name = request.name.decode("latin-1")
         if isinstance(what, Drop):
+            self._fires(work, side, request.start, request.end, f"dropped {name}")
             self._replace(side, request.start, request.end, b"")
-            self.fired(work, side, request.start, request.end - request.start, f"dropped {name}")
         elif isinstance(what, Answer):
             assert what.line is not None
-            self._replace(side, request.start, request.end, b"")
             text = f"answered {name} with {what.line.decode('utf-8', 'replace')}"
-            self.fired(work, side, request.start, request.end - request.start, text)
+            self._fires(work, side, request.start, request.end, text)
+            self._replace(side, request.start, request.end, b"")
             return what.line
         else:
             self._act_in(work, side, request.start, request.end)
@@ -601,7 +606,23 @@ class LinkFaults:
         position = self._edge(work, "inside" if isinstance(work.fault.what, Corrupt) else "start", start, inside, end)
         if isinstance(work.fault.what, Corrupt):
             position = min(position, end - 1)
-        self.lanes[side].mark(position, lambda: self.act(work, side, position))
+
+        def act() -> None:
+            self._matched.remove(work)
+            self.act(work, side, position)
+
+        self._matched.append(work)
+        self.lanes[side].mark(position, act)
+
+    def _fires(self, work: Work, side: Side, start: int, end: int, text: str) -> None:
+        """Tell it once the bytes before it have passed: the link may be cut among them."""
+
+        def act() -> None:
+            self._matched.remove(work)
+            self.fired(work, side, start, end - start, text)
+
+        self._matched.append(work)
+        self.lanes[side].mark(start, act)
 
     def _replace(self, side: Side, start: int, end: int, data: bytes) -> None:
         lane = self.lanes[side]
@@ -629,13 +650,13 @@ class LinkFaults:
             what, side = work.fault.what, Side.MASTER
             name = request.name.decode("latin-1")
             if isinstance(what, Drop):
+                self._fires(work, side, start, end, f"dropped the reply to {name}")
                 self._replace(side, start, end, b"")
-                self.fired(work, side, start, end - start, f"dropped the reply to {name}")
             elif isinstance(what, Answer):
                 assert what.line is not None
-                self._replace(side, start, end, what.line + b"\r\n")
                 text = f"answered {name} with {what.line.decode('utf-8', 'replace')}"
-                self.fired(work, side, start, end - start, text)
+                self._fires(work, side, start, end, text)
+                self._replace(side, start, end, what.line + b"\r\n")
             else:
                 self._act_in(work, side, start, end)
             return
@@ -670,8 +691,8 @@ class LinkFaults:
         for position in range(max(start, self.lanes[side].out), end):
             for work in works:
                 if work.matched(self.now):
+                    self._fires(work, side, position, position + 1, "dropped a keepalive")
                     self._replace(side, position, position + 1, b"")
-                    self.fired(work, side, position, 1, "dropped a keepalive")
                     break
 
     def keys(self, keys: Sequence[Key], rdb_start: int) -> None:
