@@ -160,6 +160,11 @@ class LinkFaults:
         """Whether the link could do without: nothing is armed for it, and nothing is held."""
         return not self.works and not self._commands.is_busy and all(lane.is_idle for lane in self.lanes.values())
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether bytes of one direction wait for nothing but the end of a fault."""
+        return any(lane.flow.is_stalled for lane in self.lanes.values())
+
     def give_up(self, now: float) -> None:
         """Let go of everything, whatever was to become of it."""
         for work in self.works:
