@@ -50,11 +50,13 @@ class _Taken:
         still.add(self)
         work.armed.at_work += 1
 
-    def close(self) -> None:
-        """The fault has done what it does to it, or never will."""
+    def close(self, *, done: bool = True) -> None:
+        """The fault has done what it does to it, or never will: it has not fired then."""
         if self in self._still:
             self._still.remove(self)
             self.work.armed.at_work -= 1
+            if not done:
+                self.work.armed.fired -= 1
 
 
 # As StreamScanner.watch() takes it: names, names whose first argument counts, and how that begins.
@@ -185,13 +187,13 @@ class CommandFaults:
             elif isinstance(taken.work.fault.what, Drop) and taken.on_end is not None:
                 taken.on_end(position)
             else:
-                taken.close()
+                taken.close(done=False)
         self._taken.clear()
 
     def close(self) -> None:
         """The connection is gone, or the faults are: nothing is done to a command any more."""
         for taken in tuple(self._still):
-            taken.close()
+            taken.close(done=False)
 
     def _is_decided(self, hit: _Hit, view: memoryview) -> bool:
         """Decide what becomes of a command, if enough of it is there; view[0] is byte number lane.out."""

@@ -254,6 +254,10 @@ class Flow:
         return not self._ready and not self._stalls and not any(shaper.active for shaper in self.shapers)
 
     @property
+    def is_stalled(self) -> bool:
+        return self._stalls > 0
+
+    @property
     def is_cut(self) -> bool:
         """Whether the next thing that goes out is a cut, for which nobody has to be there."""
         return bool(self._ready) and isinstance(self._ready[0], Cut)

@@ -73,6 +73,7 @@ class LinkFaults:
         self._unplaced: list[Work] = []
         self._phased: list[Work] = []
         self._timed: list[Work] = []  # act, or end, when their time has come
+        self._matched: list[Work] = []  # by a frame that is not passed on yet
         self._holds_requests = False
         self._holds_replies = False
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
@@ -92,7 +93,7 @@ class LinkFaults:
         armed_now = [armed for armed in self._plan.armed if self._concerns(armed)]
         for work in self.works:
             if work.armed not in armed_now:
-                self._stop(work)
+                self._let_go(work)
                 self._tell_rest(work)
                 for lane in self.lanes.values():
                     lane.forget(work)
@@ -165,11 +166,17 @@ class LinkFaults:
         """Whether the link could do without: nothing is armed for it, and nothing is held."""
         return not self.works and not self._commands.is_busy and all(lane.is_idle for lane in self.lanes.values())
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether bytes of one direction wait for nothing but the end of a fault."""
+        return any(lane.flow.is_stalled for lane in self.lanes.values())
+
     def give_up(self, now: float) -> None:
         """Let go of everything, whatever was to become of it."""
         for work in self.works:
-            self._stop(work)
+            self._let_go(work)
         self.works = []
+        self._matched.clear()
         self._conversation.watcher = None
         self._commands.close()
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
@@ -218,8 +225,11 @@ class LinkFaults:
     def close(self) -> None:
         """The connection is gone."""
         self._commands.close()
+        for work in self._matched:
+            work.armed.fired -= 1
+        self._matched.clear()
         for work in self.works:
-            self._stop(work)
+            self._let_go(work)
             self._tell_rest(work)
 
     @property
@@ -423,7 +433,7 @@ class LinkFaults:
             assert isinstance(what.target, int)
             size = what.target
             lane.skip(on=True)
-            lane.mark(position + size, lambda: lane.skip(on=False))
+            self._until(work, lane, position + size, lambda: lane.skip(on=False))
             self.fired(work, side, position, size, f"dropped {size} bytes")
         else:
             self._begin(work)
@@ -461,6 +471,24 @@ class LinkFaults:
         for side, shaper in work.shapers.items():
             self.lanes[side].flow.stop(shaper, self.now)
 
+    def _until(self, work: Work, lane: Lane, position: int, end: Callable[[], None]) -> None:
+        """End what is done to bytes at this one, or when the fault is removed."""
+
+        def act() -> None:
+            work.spans.remove(act)
+            work.armed.at_work -= 1
+            end()
+
+        work.spans.append(act)
+        work.armed.at_work += 1
+        lane.mark(position, act, work)
+
+    def _let_go(self, work: Work) -> None:
+        """End all that it does at the moment."""
+        self._stop(work)
+        for end in tuple(work.spans):
+            end()
+
     def _end_rdb(self, work: Work, position: int) -> None:
         """Send the mark of a diskless RDB, and swallow what is left of it. Of a disk-based one, the header did it."""
         lane = self.lanes[Side.MASTER]
@@ -474,7 +502,7 @@ class LinkFaults:
         assert isinstance(what, Corrupt)
         mask = what.mask or work.rng.randint(1, 255)
         lane.flip(mask, on=True)
-        lane.mark(position + what.bytes, lambda: lane.flip(mask, on=False))
+        self._until(work, lane, position + what.bytes, lambda: lane.flip(mask, on=False))
         self.fired(work, side, position, what.bytes, f"flipped bits 0x{mask:02x} of {what.bytes} bytes")
 
     def fired(self, work: Work, side: Side, position: int, size: int, text: str) -> None:
@@ -558,7 +586,7 @@ class LinkFaults:
                 continue
             words, text = rewritten
             changed = dataclasses.replace(changed, args=tuple(words))
-            self.fired(work, Side.REPLICA, request.start, request.end - request.start, text)
+            self._fires(work, Side.REPLICA, request.start, request.end, text)
             if request.name == b"PSYNC" and words[1:] == [b"?", b"-1"]:
                 self._conversation.forced = f"fault {work.armed.name} did: {text}"
         if changed is not request:
@@ -568,13 +596,13 @@ class LinkFaults:
         what, side = work.fault.what, Side.REPLICA
         name = request.name.decode("latin-1")
         if isinstance(what, Drop):
+            self._fires(work, side, request.start, request.end, f"dropped {name}")
             self._replace(side, request.start, request.end, b"")
-            self.fired(work, side, request.start, request.end - request.start, f"dropped {name}")
         elif isinstance(what, Answer):
             assert what.line is not None
-            self._replace(side, request.start, request.end, b"")
             text = f"answered {name} with {what.line.decode('utf-8', 'replace')}"
-            self.fired(work, side, request.start, request.end - request.start, text)
+            self._fires(work, side, request.start, request.end, text)
+            self._replace(side, request.start, request.end, b"")
             return what.line
         else:
             self._act_in(work, side, request.start, request.end)
@@ -586,7 +614,23 @@ class LinkFaults:
         position = self._edge(work, "inside" if isinstance(work.fault.what, Corrupt) else "start", start, inside, end)
         if isinstance(work.fault.what, Corrupt):
             position = min(position, end - 1)
-        self.lanes[side].mark(position, lambda: self.act(work, side, position))
+
+        def act() -> None:
+            self._matched.remove(work)
+            self.act(work, side, position)
+
+        self._matched.append(work)
+        self.lanes[side].mark(position, act)
+
+    def _fires(self, work: Work, side: Side, start: int, end: int, text: str) -> None:
+        """Tell it once the bytes before it have passed: the link may be cut among them."""
+
+        def act() -> None:
+            self._matched.remove(work)
+            self.fired(work, side, start, end - start, text)
+
+        self._matched.append(work)
+        self.lanes[side].mark(start, act)
 
     def _replace(self, side: Side, start: int, end: int, data: bytes) -> None:
         lane = self.lanes[side]
@@ -614,13 +658,13 @@ class LinkFaults:
             what, side = work.fault.what, Side.MASTER
             name = request.name.decode("latin-1")
             if isinstance(what, Drop):
+                self._fires(work, side, start, end, f"dropped the reply to {name}")
                 self._replace(side, start, end, b"")
-                self.fired(work, side, start, end - start, f"dropped the reply to {name}")
             elif isinstance(what, Answer):
                 assert what.line is not None
-                self._replace(side, start, end, what.line + b"\r\n")
                 text = f"answered {name} with {what.line.decode('utf-8', 'replace')}"
-                self.fired(work, side, start, end - start, text)
+                self._fires(work, side, start, end, text)
+                self._replace(side, start, end, what.line + b"\r\n")
             else:
                 self._act_in(work, side, start, end)
             return
@@ -655,8 +699,8 @@ class LinkFaults:
         for position in range(max(start, self.lanes[side].out), end):
             for work in works:
                 if work.matched(self.now):
+                    self._fires(work, side, position, position + 1, "dropped a keepalive")
                     self._replace(side, position, position + 1, b"")
-                    self.fired(work, side, position, 1, "dropped a keepalive")
                     break
 
     def keys(self, keys: Sequence[Key], rdb_start: int) -> None:

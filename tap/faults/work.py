@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from random import Random
 
 from tap.faults.flow import Shaper
@@ -28,6 +29,7 @@ class Work:
         self.is_on = False  # goes on at the moment
         self.has_drawn = False  # whether it goes on at all: on this connection, or for this time in its phase
         self.until = math.inf
+        self.spans: list[Callable[[], None]] = []  # each ends what is being done to so many bytes
         self.shapers: dict[Side, Shaper] = {}
         self.stalled: list[Side] = []
         self.matches = 0

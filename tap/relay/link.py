@@ -82,8 +82,10 @@ class Link:
             self._misunderstood(Side.MASTER)
         if self.faults is not None:
             self._awake()
-        if self.faults is not None or self._refused_by is not None:
+        if self._refused_by is not None or (self.faults is not None and self.faults.is_stalled):
             self._notice_ends(now)
+        else:
+            self._deserted = math.inf
 
     def _notice_ends(self, now: float) -> None:
         """We hear nothing of peers that a fault keeps us from reading: the link ends when none of them is left.

@@ -144,13 +144,39 @@ def test_a_command_that_is_dropped_or_sent_again_is_so_as_a_whole(spec: str) -> 
     assert len(lab.fired) == 1
 
 
-def test_a_link_that_goes_within_a_command_leaves_its_fault_behind() -> None:
+@pytest.mark.parametrize("spec", ["drop 1kb at=stream:10b times=1", "corrupt at=stream:10b bytes=1024 mask=0x01"])
+def test_what_is_done_to_many_bytes_ends_with_its_fault_and_that_not_before(spec: str) -> None:
+    lab = Lab(spec)
+    start = resync_partially(lab)
+    lab.master(bytes(500))
+    lab.wait(1)
+    assert lab.expired == []
+    lab.plan.clear()
+    lab.master(bytes(500))
+    changed = b"" if "drop" in spec else b"\x01" * 490
+    assert lab.at_replica[start:] == bytes(10) + changed + bytes(500)
+    assert lab.faults.is_idle
+    lab = Lab(spec)
+    resync_partially(lab)
+    lab.master(bytes(2000))
+    lab.wait(1)
+    assert len(lab.expired) == 1
+
+
+def test_a_link_that_goes_within_a_command_leaves_its_fault_to_the_next_one() -> None:
     lab = Lab("cut command=SET times=1 name=x")
     resync_partially(lab)
     lab.master(BIG[:100])
     lab.faults.close()
     lab.wait(1)
-    assert [event.fault for event in lab.expired] == ["x"]
+    assert lab.expired == []
+    lab.connect()
+    resync_partially(lab)
+    lab.master(BIG)
+    assert lab.cut is not None
+    lab.faults.close()
+    lab.plan.tick(lab.now)
+    assert [event.fired for event in lab.expired] == [1]
 
 
 # ---- whether, and on which connections ----

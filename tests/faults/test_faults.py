@@ -581,3 +581,28 @@ def test_what_comes_out_does_not_depend_on_how_tcp_cut_what_went_in(
     assert sorted(filter(None, cut[2]), key=str) == sorted(filter(None, whole[2]), key=str)
     if whole[3] is None:
         assert cut[1] == whole[1]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_behind_a_cut_no_fault_fires(size: int) -> None:
+    """Though more came in the same chunk."""
+    lab = Lab("cut at=stream:40b", "drop command=SET times=all name=set", "duplicate command=INCR times=all name=incr")
+    resync_partially(lab)
+    lab.master(*pieces((SET + INCR) * 5, size))
+    lab.faults.close()
+    lab.plan.clear()
+    assert [fired.fault for fired in lab.fired] == ["set", "cut-1"]
+    assert {event.fault: event.fired for event in lab.expired} == {"cut-1": 1, "set": 1, "incr": 0}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    "spec", ["drop request=REPLCONF", "rewrite capa=-eof", "stall request=REPLCONF", "answer +OK request=REPLCONF"]
+)
+def test_behind_a_cut_request_no_fault_fires(spec: str, size: int) -> None:
+    lab = Lab("cut request=PING edge=end", f"{spec} times=all name=other")
+    lab.replica(*pieces(PING + PORT + CAPA, size))
+    lab.faults.close()
+    lab.plan.clear()
+    assert [fired.fault for fired in lab.fired] == ["cut-1"]
+    assert {event.fault: event.fired for event in lab.expired} == {"cut-1": 1, "other": 0}

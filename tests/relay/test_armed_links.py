@@ -323,6 +323,17 @@ def test_an_observer_may_let_a_replica_in_when_it_is_kept_out() -> None:
                 master.accept()[0].close()
 
 
+def test_a_slow_link_is_not_given_up_while_it_still_passes_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have sent FIN, and one still reads."""
+    monkeypatch.setattr(relay, "FORGOTTEN_AFTER", 0.2)
+    with Ends("throttle 10kb/s from=master") as ends:
+        ends.resync()
+        ends.master.sendall(bytes(10_000))
+        ends.master.shutdown(socket.SHUT_WR)
+        ends.replica.shutdown(socket.SHUT_WR)
+        assert receive(ends.replica, 10_000) == bytes(10_000)
+
+
 @pytest.mark.parametrize("how", ["fin", "reset"])
 def test_a_stalled_link_ends_when_both_peers_have_gone(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One alone does not end it: that is what a stall is for."""
