@@ -20,7 +20,7 @@ from tap.scenario.load import find
 from tap.scenario.pair import parse_url
 from tap.servers.embedded import find_server, version_of
 
-MOST_ROWS = 12  # of runs; more make a matrix
+ROWS = 12  # runs up to which each gets a row of its own
 
 
 def chaos(
@@ -134,7 +134,7 @@ async def _shown(campaign: Campaign, *, as_json: bool, junit_file: Path | None) 
                 print(json.dumps(result.as_dict()), flush=True)
                 continue
             if many:
-                console.print(chaos_report.run_line(result))
+                console.print(chaos_report.run_line(result), soft_wrap=True)
             if not result.met:
                 console.print(chaos_report.trouble(result))
     finally:
@@ -144,8 +144,8 @@ async def _shown(campaign: Campaign, *, as_json: bool, junit_file: Path | None) 
         if not many:
             console.print(chaos_report.single(results[0], console.width))
         else:
-            few = len(results) <= MOST_ROWS
-            console.print(chaos_report.table(results, console.width) if few else chaos_report.matrix(results))
+            as_table = len(results) <= ROWS and campaign.repeat == 1
+            console.print(chaos_report.table(results, console.width) if as_table else chaos_report.matrix(results))
             met = sum(result.met and not result.skipped for result in results)
             skipped = sum(bool(result.skipped) for result in results)
             console.print(f"{met} met, {len(results) - met - skipped} not met, {skipped} skipped; seed {campaign.seed}")

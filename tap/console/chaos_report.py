@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,12 +14,8 @@ from tap.console.sentences import sentence
 from tap.scenario import Result, Scenario
 
 PLACES = 3  # where a fault fired, of one that fired often
-WIDE = 120  # columns, from which on all of a run stands in one row
+WIDE = 130  # columns of a terminal, for a table with a column for everything
 STORY = 40  # events of a run that failed, the last ones
-
-
-def heading(results_of: str) -> RenderableType:
-    return Text(results_of, style="bold")
 
 
 def run_line(result: Result) -> Text:
@@ -61,31 +57,29 @@ def resyncs(result: Result) -> str:
 
 
 def table(results: Sequence[Result], width: int) -> RenderableType:
-    """A row for each run; where there is no room for them, the faults stand in a table of their own."""
-    faults = ("fault", "fired")
-    runs = ("scenario", "server", "resync", "outage", "re-sent", "verdict")
-    if width >= WIDE:
-        return _table(("scenario", "server", *faults, *runs[2:]), results)
-    return Group(_table(runs, results), _table(("scenario", *faults), results))
-
-
-def _table(columns: Sequence[str], results: Sequence[Result]) -> Table:
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    """A row for each run; in a terminal of few columns, what belongs together stands below each other."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_lines=width < WIDE)
+    if width < WIDE:
+        columns = ["scenario", "fault, and where it fired", "resync", "verdict"]
+    else:
+        columns = ["scenario", "server", "fault", "fired", "resync", "outage", "re-sent", "verdict"]
     for column in columns:
         figures = column in ("outage", "re-sent")
-        shown.add_column(column, justify="right" if figures else "left", overflow="fold", no_wrap=figures)
+        justify: JustifyMethod = "right" if figures else "left"
+        shown.add_column(column, justify=justify, no_wrap=figures or column == "verdict", overflow="fold")
     for result in results:
-        cells: dict[str, str | Text] = {
-            "scenario": Text(result.scenario, style="bold"),
-            "server": result.server,
-            "fault": Text("\n".join(fault.spec for fault in result.faults)),
-            "fired": Text("\n".join(_fired(fault.fired, fault.places) for fault in result.faults)),
-            "resync": Text(result.failure or result.skipped or resyncs(result)),
-            "outage": "" if result.skipped else seconds(result.outage),
-            "re-sent": "" if result.skipped else size(result.resent),
-            "verdict": Text(*_mark(result)),
-        }
-        shown.add_row(*(cells[column] for column in columns))
+        scenario, mark = Text(result.scenario, style="bold"), Text(*_mark(result))
+        came_to = Text(result.failure or result.skipped or resyncs(result))
+        outage, resent = ("", "") if result.skipped else (seconds(result.outage), size(result.resent))
+        places = [_fired(fault.fired, fault.places) for fault in result.faults]
+        specs = [fault.spec for fault in result.faults]
+        if width < WIDE:
+            fired = "\n".join(f"{spec}\n  {place}" for spec, place in zip(specs, places, strict=True))
+            figures_too = Text(f"\noutage {outage}\nre-sent {resent}" if outage else "")
+            shown.add_row(scenario + Text(f"\n{result.server}"), Text(fired), came_to + figures_too, mark)
+        else:
+            fault_of, place_of = Text("\n".join(specs)), Text("\n".join(places))
+            shown.add_row(scenario, result.server, fault_of, place_of, came_to, outage, resent, mark)
     return shown
 
 
@@ -135,8 +129,8 @@ def _verdicts(result: Result) -> RenderableType:
 
 def single(result: Result, width: int) -> RenderableType:
     """One run that was asked for by name: its table and each verdict."""
-    shown = table([result], width)
-    return shown if result.skipped else Group(shown, _verdicts(result))
+    row = table([result], width)
+    return row if result.skipped else Group(row, _verdicts(result))
 
 
 def matrix(results: Sequence[Result]) -> RenderableType:

@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from tap import glob
 from tap.faults.lane import OPEN, Lane
 from tap.faults.what import Corrupt, Drop, Duplicate, Reorder
 from tap.faults.work import Work
 from tap.replication.events import Side
-from tap.replication.keyspecs import KeyFinder
+from tap.replication.keyspecs import NOT_THE_FIRST, KeyFinder
 from tap.replication.stream import Stream
 
 MAX_HELD = 2**20  # bytes of a command that wait until its keys are known; behind them it counts as no match
@@ -58,6 +59,10 @@ class _Taken:
                 self.work.armed.fired -= 1
 
 
+# As StreamScanner.watch() takes it: names, names whose first argument counts, and how that begins.
+_Wanted = tuple[frozenset[bytes] | None, frozenset[bytes] | None, bytes]
+
+
 class Owner(Protocol):
     """What is needed of the link that the commands flow on."""
 
@@ -78,7 +83,7 @@ class CommandFaults:
         self._owner = owner
         self._lane = lane
         self._stream: Stream | None = None
-        self._names: frozenset[bytes] | None = frozenset()
+        self._wanted: _Wanted = frozenset(), frozenset(), b""
         self._hits: deque[_Hit] = deque()
         self._taken: deque[_Taken] = deque()
         self._still: set[_Taken] = set()  # those to which something is still to be done
@@ -87,25 +92,22 @@ class CommandFaults:
         """The stream begins: nothing of it has been read yet, or everything that has was passed on."""
         self._stream = stream
         if self._is_watching:
-            stream.scanner.watch(self._names)
+            stream.scanner.watch(*self._wanted)
 
     def watch(self, works: Sequence[Work]) -> None:
         """From the next command on, wait for what these faults wait for."""
-        names = {work.fault.when.command for work in works if work.fault.when.command}
-        if any(is_for_pings(work) for work in works):
-            names.add(b"PING")
-        every = any(work.is_key is not None and work.fault.when.command is None for work in works)
-        wanted = None if every else frozenset(names)
-        if wanted != self._names:
-            self._names = wanted
+        wanted = _wanted(works)
+        if wanted != self._wanted:
+            self._wanted = wanted
             if self._stream is not None:
-                self._stream.scanner.watch(wanted)
+                self._stream.scanner.watch(*wanted)
         if not self._is_watching:
             self._hits.clear()
 
     @property
     def _is_watching(self) -> bool:
-        return self._names is None or bool(self._names)
+        names, keyed, _ = self._wanted
+        return names is None or keyed is None or bool(names or keyed)
 
     @property
     def is_busy(self) -> bool:
@@ -202,13 +204,13 @@ class CommandFaults:
         if hit.name_end - hit.begin > MAX_HEAD:
             return True
         name = bytes(command[: hit.name_end - hit.begin]).split(b"\r\n", 2)[2][:-2].upper()
-        if len(name) > MAX_NAME:
+        fitting = [work for work in self._owner.works if _fits(work, name) and self._owner.is_on_channel(work)]
+        if not fitting or len(name) > MAX_NAME:
             return True
         more = True
         if any(work.is_key is not None for work in self._owner.works):
             found, more = hit.finder.keys(command)
             hit.keys += found
-        fitting = [work for work in self._owner.works if _fits(work, name) and self._owner.is_on_channel(work)]
         if any(work.is_key is not None for work in fitting) and more and len(command) < MAX_HELD:
             unclear = [work for work in fitting if work.is_key is not None and not any(map(work.is_key, hit.keys))]
             if unclear:
@@ -315,6 +317,24 @@ class CommandFaults:
         taken.give_up = give_up
         if later:
             taken.on_next_end = next_ended
+
+
+def _wanted(works: Sequence[Work]) -> _Wanted:
+    """What the scanner has to look for, so that no command is looked at here in vain."""
+    prefix = glob.prefix(work.fault.when.key for work in works if work.fault.when.key is not None)
+    names = {b"PING"} if any(is_for_pings(work) for work in works) else set()
+    keyed: set[bytes] = set()
+    every = False
+    for work in works:
+        command, key = work.fault.when.command, work.fault.when.key
+        if command is not None:
+            (keyed if key is not None and prefix and command not in NOT_THE_FIRST else names).add(command)
+        elif key is not None and not prefix:
+            return None, frozenset(), b""
+        elif key is not None:
+            every = True
+            names |= NOT_THE_FIRST
+    return frozenset(names), None if every else frozenset(keyed - names), prefix
 
 
 def _fits(work: Work, name: bytes) -> bool:

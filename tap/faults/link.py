@@ -72,6 +72,8 @@ class LinkFaults:
         self.works: list[Work] = []
         self._unplaced: list[Work] = []
         self._matched: list[Work] = []  # by a frame that is not passed on yet
+        self._phased: list[Work] = []
+        self._timed: list[Work] = []  # act, or end, when their time has come
         self._holds_requests = False
         self._holds_replies = False
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
@@ -132,7 +134,11 @@ class LinkFaults:
         return work
 
     def _set_interests(self) -> None:
-        """What has to be understood before bytes can go."""
+        """What has to be understood before bytes can go, and who has to be asked often."""
+        self._phased = [work for work in self.works if work.fault.when.during is not None]
+        self._timed = [
+            work for work in self.works if work.fault.spans or not (work.fault.matches or work.fault.when.at is not None)
+        ]
         faults = [work.fault for work in self.works]
         self._holds_requests = any(
             fault.when.request or isinstance(fault.what, Rewrite) or _drops(fault.what, "acks", "keepalives")
@@ -192,7 +198,7 @@ class LinkFaults:
             self._commands.read(data)
         lane.feed(data, self._decided(side), now)
         self._commands.limit()
-        if self.works and any(work.fault.when.during for work in self.works):
+        if self._phased:
             self._follow_phase()
 
     def tick(self, now: float) -> None:
@@ -230,11 +236,8 @@ class LinkFaults:
     def wakes(self) -> float:
         """When tick() should be called next, or a lane's flow be asked again."""
         wakes = min(lane.flow.wakes for lane in self.lanes.values())
-        for work in self.works:
-            if work.is_on:
-                wakes = min(wakes, work.until)
-            elif not work.fault.matches and work.fault.when.at is None:
-                wakes = min(wakes, work.armed.next_occasion(self.now))
+        for work in self._timed:
+            wakes = min(wakes, work.until if work.is_on else work.armed.next_occasion(self.now))
         return wakes
 
     def _decided(self, side: Side) -> int:
@@ -386,9 +389,9 @@ class LinkFaults:
     def _follow_phase(self) -> None:
         """Begin and end what goes on during a phase."""
         phase = self._conversation.phase
-        for work in self.works:
+        for work in self._phased:
             during = work.fault.when.during
-            if during is None or not self._is_known_on_channel(work):
+            if not self._is_known_on_channel(work):
                 continue
             in_phase = during == phase.value or (during == "handshake" and phase in (Phase.CONNECT, Phase.PSYNC))
             if not in_phase:
@@ -503,16 +506,23 @@ class LinkFaults:
         self.fired(work, side, position, what.bytes, f"flipped bits 0x{mask:02x} of {what.bytes} bytes")
 
     def fired(self, work: Work, side: Side, position: int, size: int, text: str) -> None:
-        """Tell it; what fires more often than anybody can read is told once a second, summed up."""
+        self._tell_fired(
+            work, side, position, size, text, self._phase_at(side, position), self._offset_at(side, position)
+        )
+
+    def _tell_fired(
+        self, work: Work, side: Side, position: int, size: int, text: str, phase: str, offset: int | None
+    ) -> None:
+        """What fires more often than anybody can read is told once a second, summed up."""
         work.armed.bytes += size
         event = events.FaultFired(
             fault=work.armed.name,
             spec=work.armed.spec,
             text=text,
             side=side,
-            phase=self._phase_at(side, position),
+            phase=phase,
             position=position,
-            offset=self._offset_at(side, position),
+            offset=offset,
             bytes=size,
         )
         if self.now - work.second >= 1:
@@ -622,9 +632,11 @@ class LinkFaults:
     def _fires(self, work: Work, side: Side, start: int, end: int, text: str) -> None:
         """Tell it once the bytes before it have passed: the link may be cut among them."""
 
+        phase, offset = self._phase_at(side, start), self._offset_at(side, start)  # the conversation reads on
+
         def act() -> None:
             self._matched.remove(work)
-            self.fired(work, side, start, end - start, text)
+            self._tell_fired(work, side, start, end - start, text, phase, offset)
 
         self._matched.append(work)
         self.lanes[side].mark(start, act)

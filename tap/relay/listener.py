@@ -95,7 +95,7 @@ class Listener:
         except EnvironmentFailure as failure:
             if self._complaint != str(failure):
                 self._complaint = str(failure)
-                log.error("%s; trying again", failure)  # noqa: TRY400: its text says all
+                log.error("%s; trying again", failure)
             self._refuses = True
 
     def _accept(self) -> Leg:

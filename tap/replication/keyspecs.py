@@ -10,7 +10,6 @@ _SPECS = {
     b"BRPOPLPUSH": (1, 2, 1),
     b"COPY": (1, 2, 1),
     b"DEL": (1, -1, 1),
-    b"GEORADIUS": (1, 1, 1),
     b"GEOSEARCHSTORE": (1, 2, 1),
     b"LMOVE": (1, 2, 1),
     b"MSET": (1, -1, 2),
@@ -31,6 +30,9 @@ _SPECS = {
 _WITHOUT = frozenset(
     b"PING SELECT MULTI EXEC DISCARD REPLCONF PUBLISH SPUBLISH FLUSHALL FLUSHDB SWAPDB SCRIPT FUNCTION EVAL FCALL".split()
 )
+
+# Names of which the first argument alone does not tell the keys.
+NOT_THE_FIRST = frozenset(_SPECS)
 
 
 class KeyFinder:

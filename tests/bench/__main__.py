@@ -14,7 +14,7 @@ from rich.status import Status
 
 from tap.errors import EnvironmentFailure, TapError
 
-from . import fullsync, latency, machine, rdb, relay, report, scanner, stream
+from . import faults, fullsync, latency, machine, rdb, relay, report, scanner, stream
 from .results import Say
 
 GROUPS = {
@@ -24,6 +24,7 @@ GROUPS = {
     "fullsync": fullsync.run,
     "scanner": scanner.run,
     "rdb": rdb.run,
+    "faults": faults.run,
 }
 OUTPUT = Path("bench.json")
 

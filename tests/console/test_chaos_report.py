@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from rich.console import Console, RenderableType
 
 from tap.bus import Told
@@ -61,11 +62,19 @@ def test_a_run_in_a_line() -> None:
     )
 
 
-def test_a_run_in_a_table_names_the_fault_and_where_it_fired() -> None:
-    said = shown(chaos_report.table([result(verdicts=MET)], 150))
-    for words in ("cut [red] mode=reset", "2 times, first: stream, offset 5", "full (first_sync), 2 x partial", "met"):
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_run_in_a_table_names_the_fault_and_where_it_fired(width: int) -> None:
+    said = shown(chaos_report.table([result(verdicts=MET)], width))
+    for words in (
+        "cut [red] mode=reset",
+        "2 times, first: stream, offset 5",
+        "full (first_sync), 2 x partial",
+        "1.2 s",
+        "2.0 KB",
+        "met",
+    ):
         assert words in said
-    assert "never" in shown(chaos_report.table([result(faults=(FaultSeen("a", "cut", 0, (), 0),))], 80))
+    assert "never" in shown(chaos_report.table([result(faults=(FaultSeen("a", "cut", 0, (), 0),))], width))
 
 
 def test_of_a_run_that_is_not_met_everything_is_told() -> None:

@@ -89,6 +89,16 @@ def test_after_a_failure_of_a_fault_everything_passes() -> None:
     assert not lab.is_held(Side.MASTER)
 
 
+@pytest.mark.parametrize("count", [0, 1, 20, 256, 300])
+def test_one_of_many_watched_commands_is_found(count: int) -> None:
+    lab = Lab(*(f"drop command=NAME-{number}" for number in range(count)), "drop command=SET")
+    resync_partially(lab)
+    before = len(lab.at_replica)
+    lab.master(SETS[0] + SETS[1] + command("NAME-400", "x") + command(f"NAME-{count - 1}", "x") + SETS[2])
+    passed = command("NAME-400", "x") + (b"" if count else command("NAME--1", "x"))
+    assert lab.at_replica[before:] == passed
+
+
 BIG = command("SET", "key", "v" * 1000)
 
 

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from tap.bus import Told
 from tap.replication import events
 from tests.conftest import need
 from tests.relay.wire import (
@@ -70,24 +71,29 @@ def test_a_counter_gets_exactly_so_many_bytes_of_a_real_master_under_load(server
         assert client(master).info("stats")["sync_partial_ok"] == before + count
 
 
-class Boundaries:
-    """Where a replica can be: the ends of commands outside MULTI, as the tap tells command by command."""
+class Heard:
+    """What matters of a tap's events, while it tells each command by the hundred thousand.
+
+    offsets: where a replica can be, the ends of commands outside MULTI. ends: of all commands.
+    """
 
     def __init__(self, tap: TapThread) -> None:
-        self._tap = tap
-        self._read = 0
         self.offsets: list[int] = []
         self.ends: list[int] = []
+        self.fired: list[events.FaultFired] = []
+        self.asked: list[events.PsyncRequested] = []
+        tap.call(lambda: tap.tap.bus.subscribe(self._hear))
 
-    def read_on(self) -> None:
-        told = self._tap.told
-        for one in told[self._read : len(told)]:
-            self._read += 1
-            event = one.event
-            if isinstance(event, events.Command) and event.offset is not None:
-                self._note(self.ends, event.offset)
-                if not event.in_transaction or event.name in ("EXEC", "DISCARD"):
-                    self._note(self.offsets, event.offset)
+    def _hear(self, told: Told) -> None:
+        event = told.event
+        if isinstance(event, events.Command) and event.offset is not None:
+            self._note(self.ends, event.offset)
+            if not event.in_transaction or event.name in ("EXEC", "DISCARD"):
+                self._note(self.offsets, event.offset)
+        elif isinstance(event, events.FaultFired):
+            self.fired.append(event)
+        elif isinstance(event, events.PsyncRequested):
+            self.asked.append(event)
 
     def _note(self, into: list[int], offset: int) -> None:
         if not into or offset > into[-1]:
@@ -111,9 +117,8 @@ def test_a_real_replica_under_load_asks_for_what_follows_its_last_whole_command(
     with TapThread(in_front_of(master.port, every_command=True)) as tap:
         follow(replica, tap.port)
         wait_until(lambda: is_up(replica))
-        boundaries = Boundaries(tap)
+        heard = Heard(tap)
         before = client(master).info("stats")["sync_partial_ok"]
-        asked_before = len(asked(tap))
         count = rounds(34, 334)
         with Writes(master.port):
             for number in range(count):
@@ -130,28 +135,23 @@ def test_a_real_replica_under_load_asks_for_what_follows_its_last_whole_command(
                     return True
 
                 wait_until(lambda arm=arm: answer(tap, arm))  # type: ignore[misc]
-                fired = tap.wait_for(events.FaultFired, number + 1)
+                wait_until(lambda number=number: len(heard.asked) > number)  # type: ignore[misc]
+                fired = heard.fired[number]
                 assert fired.offset is not None
                 wanted = origin[0] + more
-                wait_until(lambda number=number: len(asked(tap)) > asked_before + number)  # type: ignore[misc]
-                boundaries.read_on()
                 if edge == "byte":
                     assert fired.offset == wanted
                 elif edge == "command":
-                    assert fired.offset == boundaries.end_behind(wanted)
+                    assert fired.offset == heard.end_behind(wanted)
                 else:
-                    assert fired.offset == boundaries.before(fired.offset) >= wanted
-                assert asked(tap)[asked_before + number].offset == boundaries.before(fired.offset) + 1
+                    assert fired.offset == heard.before(fired.offset) >= wanted
+                assert heard.asked[number].offset == heard.before(fired.offset) + 1
         level(master, replica)
         assert digest(master) == digest(replica)
         stats = client(master).info("stats")
         assert stats["sync_partial_ok"] - before == count
         wait_until(lambda: len(tap.events(events.PartialResync)) == count)
         assert len(tap.events(events.FullResync)) == 1
-
-
-def asked(tap: TapThread) -> list[events.PsyncRequested]:
-    return tap.events(events.PsyncRequested)
 
 
 def answer(tap: TapThread, function: object) -> bool:

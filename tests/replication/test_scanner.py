@@ -171,3 +171,74 @@ def test_a_value_larger_than_any_buffer_passes(make: type[StreamScanner]) -> Non
     scanner.feed(b"\r\n" + command(b"PING"))
     assert scanner.commands == 2
     assert scanner.take()["SET"][1] > 1 << 30
+
+
+# ---- what faults ask for ----
+
+PREFIXES = st.sampled_from([b"0", b"S", b"x" * 70, b"ping"])
+
+NAMES = st.none() | st.frozensets(
+    st.sampled_from([b"SET", b"PING", b"MULTI", b"EXEC", b"SELECT", b"ZREMRANGEBYSCORE", b"SETEX", b"X" * 30])
+    | st.integers(0, 99).map(b"N%d".__mod__),
+    max_size=18,
+)
+
+
+@given(COMMANDS, NAMES, NAMES, PREFIXES, st.lists(st.integers(0, 300), max_size=4), st.data())
+def test_commands_that_are_watched_for_are_found_however_they_are_cut(
+    commands: list[list[bytes]],
+    names: frozenset[bytes] | None,
+    keyed: frozenset[bytes] | None,
+    prefix: bytes,
+    seeks: list[int],
+    draw: st.DataObject,
+) -> None:
+    data = b"".join(command(*words) for words in commands)
+    cuts = draw.draw(st.lists(st.integers(0, len(data)), max_size=8))
+    ends = list(itertools.accumulate(len(command(*words)) for words in commands))
+    begins = [0, *ends[:-1]]
+    everything = names is None or any(len(name) > 16 for name in (*names, *(keyed or ())))
+
+    def matches(name: bytes, first: bytes) -> bool:
+        if everything or name in (names or ()):
+            return True
+        return (keyed is None or name in keyed) and first.startswith(prefix[:64])
+
+    matched = [
+        number for number, words in enumerate(commands) if matches(words[0].upper(), words[1] if len(words) > 1 else b"")
+    ]
+    inside, outside = False, []
+    for end, words in zip(ends, commands, strict=True):
+        inside = words[0].upper() == b"MULTI" or (inside and words[0].upper() not in (b"EXEC", b"DISCARD"))
+        if not inside:
+            outside.append(end)
+    for make in SCANNERS:
+        scanner = make()
+        scanner.watch(names, keyed, prefix)
+        for seek in seeks:
+            scanner.seek(seek, False)
+            scanner.seek(seek, True)
+        heads: list[tuple[int, int]] = []
+        found: tuple[list[int], list[int]] = [], []
+        landed: dict[tuple[int, bool], int] = {}
+        for begin, end in itertools.pairwise([0, *sorted(cuts), len(data)]):
+            scanner.feed(memoryview(data)[begin:end])
+            taken = scanner.take_matches()
+            heads += taken[0]
+            found[0].extend(taken[1])
+            found[1].extend(taken[2])
+            landed |= scanner.take_landed()
+            undecided = scanner.undecided
+            if undecided is not None:
+                assert undecided in begins
+                assert undecided < end
+        assert [head[0] for head in heads] == [begins[number] for number in matched]
+        name_sizes = [
+            len(b"%d" % len(commands[n])) + len(b"%d" % len(commands[n][0])) + len(commands[n][0]) + 8 for n in matched
+        ]
+        assert [end - begin for begin, end in heads] == name_sizes
+        assert found[0] == [ends[number] for number in matched]
+        assert found[1] == [ends[number + 1] for number in matched if number + 1 < len(ends)]
+        for seek in seeks:
+            assert landed.get((seek, False)) == next((end for end in ends if end >= seek), None)
+            assert landed.get((seek, True)) == next((end for end in outside if end >= seek), None)

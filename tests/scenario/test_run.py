@@ -153,31 +153,6 @@ expect = { resync = "partial", acked_offset = "level" }
     wait_until(lambda: to_replica.keys() == [b"mine"])
 
 
-def test_a_given_pair_is_cleaned_up_when_it_is_ended_early(servers: Servers, any_server: str, tmp_path: Path) -> None:
-    """While it is written to: what was written last goes, too."""
-    master, replica = servers.start(any_server), servers.start(any_server)
-    follow(replica, master.port)
-    client(master).set("mine", "1")
-    wait_until(lambda: is_up(replica))
-    path = written(tmp_path, 'workload = { rate = 5000 }\nsteps = [{ do = "pause 1m" }]')
-
-    async def story() -> None:
-        async with given_pair(*(parse_url(one.name, f"127.0.0.1:{one.port}") for one in (master, replica))) as pair:
-            await run(load(path), pair, seed=1)
-
-    async def ended_early() -> None:
-        work = asyncio.create_task(story())
-        while await asyncio.to_thread(client(master).dbsize) < 200:
-            await asyncio.sleep(0.01)
-        work.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await work
-
-    asyncio.run(ended_early())
-    assert client(master).keys() == [b"mine"]
-    wait_until(lambda: client(replica).keys() == [b"mine"])
-
-
 def test_on_a_given_pair_a_replica_joins_anew(servers: Servers, any_server: str, tmp_path: Path) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
     follow(replica, master.port)
@@ -189,6 +164,26 @@ expect = { resync = "full" }
     result = on_given(f"127.0.0.1:{master.port}", f"127.0.0.1:{replica.port}", written(tmp_path, text))
     assert unmet(result) == []
     wait_until(lambda: client(replica).info("replication")["master_port"] == master.port)
+    level(master, replica)
+
+
+def test_a_given_replica_is_synced_in_full_where_the_stream_was_damaged(
+    servers: Servers, any_server: str, tmp_path: Path
+) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    follow(replica, master.port)
+    wait_until(lambda: is_up(replica))
+    text = """
+steps = [
+  { fault = "drop key=redis-tap:lost" },
+  { do = "send SET redis-tap:lost 1" },
+  { wait = "fault_fired" },
+]
+expect = { resync = "none", converged = false, acked_offset = "behind" }
+"""
+    before = client(master).info("stats")["sync_full"]
+    assert unmet(on_given(f"127.0.0.1:{master.port}", f"127.0.0.1:{replica.port}", written(tmp_path, text))) == []
+    wait_until(lambda: client(master).info("stats")["sync_full"] == before + 1)
     level(master, replica)
 
 
@@ -205,7 +200,7 @@ def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: s
         on_given(urls[master], urls[other], nothing)
     with pytest.raises(ConfigError, match="'kill replica' is done to servers of our own only"):
         on_given(urls[master], urls[replica], written(tmp_path, 'steps = [{ do = "kill replica" }]'))
-    with pytest.raises(ConfigError, match=r"is destructive: .*; leave --master out"):
+    with pytest.raises(ConfigError, match="is for servers of our own only: a replica that loads a damaged RDB exits"):
         on_given(urls[master], urls[replica], written(tmp_path, 'steps = [{ fault = "corrupt at=rdb:50%" }]'))
     with pytest.raises(ConfigError, match="databases 3 cannot be set on the running master"):
         on_given(urls[master], urls[replica], written(tmp_path, "master = { databases = 3 }\nsteps = []"))
