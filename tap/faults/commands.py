@@ -234,7 +234,7 @@ class CommandFaults:
         taken = _Taken(work, hit, self._still)
         self._taken.append(taken)
         said = name.decode("latin-1")
-        if hit.keys:
+        if work.is_key is not None and hit.keys:  # others do not wait for the keys
             said += " " + repr(hit.keys[0])[2:-1]
         begin = hit.begin
         if isinstance(what, Drop):

@@ -71,9 +71,9 @@ class LinkFaults:
         self.cut_now: flow.Cut | None = None
         self.works: list[Work] = []
         self._unplaced: list[Work] = []
+        self._matched: list[Work] = []  # by a frame that is not passed on yet
         self._phased: list[Work] = []
         self._timed: list[Work] = []  # act, or end, when their time has come
-        self._matched: list[Work] = []  # by a frame that is not passed on yet
         self._holds_requests = False
         self._holds_replies = False
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
@@ -506,16 +506,23 @@ class LinkFaults:
         self.fired(work, side, position, what.bytes, f"flipped bits 0x{mask:02x} of {what.bytes} bytes")
 
     def fired(self, work: Work, side: Side, position: int, size: int, text: str) -> None:
-        """Tell it; what fires more often than anybody can read is told once a second, summed up."""
+        self._tell_fired(
+            work, side, position, size, text, self._phase_at(side, position), self._offset_at(side, position)
+        )
+
+    def _tell_fired(
+        self, work: Work, side: Side, position: int, size: int, text: str, phase: str, offset: int | None
+    ) -> None:
+        """What fires more often than anybody can read is told once a second, summed up."""
         work.armed.bytes += size
         event = events.FaultFired(
             fault=work.armed.name,
             spec=work.armed.spec,
             text=text,
             side=side,
-            phase=self._phase_at(side, position),
+            phase=phase,
             position=position,
-            offset=self._offset_at(side, position),
+            offset=offset,
             bytes=size,
         )
         if self.now - work.second >= 1:
@@ -625,9 +632,11 @@ class LinkFaults:
     def _fires(self, work: Work, side: Side, start: int, end: int, text: str) -> None:
         """Tell it once the bytes before it have passed: the link may be cut among them."""
 
+        phase, offset = self._phase_at(side, start), self._offset_at(side, start)  # the conversation reads on
+
         def act() -> None:
             self._matched.remove(work)
-            self.fired(work, side, start, end - start, text)
+            self._tell_fired(work, side, start, end - start, text, phase, offset)
 
         self._matched.append(work)
         self.lanes[side].mark(start, act)

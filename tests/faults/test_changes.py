@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tap.replication.events import Event, FaultExpired, Side
-from tests.faults.lab import REPLID, Lab, command, pieces, resync_partially
+from tests.faults.lab import REPLID, Lab, asks, command, pieces, resync_partially
 
 SETS = [command("SET", f"key:{number}", "value") for number in range(10)]
 
@@ -290,3 +290,15 @@ def test_a_reply_without_end_is_not_kept(size: int) -> None:
     lab.master(b"\r\n")
     assert lab.at_replica == reply + b"\r\n"
     assert lab.fired == []
+
+
+@pytest.mark.parametrize("size", [1, 20, 1000])
+def test_what_is_told_of_a_frame_is_as_it_was_when_that_came(size: int) -> None:
+    """Though more was read before it was told, or a key was known that only another fault had waited for."""
+    lab = Lab("drop keepalives", "drop key=none", "duplicate command=SET")
+    lab.replica(asks(1001))
+    lab.master(*pieces(b"\n+CONTINUE\r\n" + SETS[0], size))
+    assert [(one.text, one.phase, one.offset) for one in lab.fired] == [
+        ("dropped a keepalive", "psync", None),
+        ("sent SET twice", "stream", 1000),
+    ]
