@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from tap.faults import flow
 from tap.faults.commands import CommandFaults
@@ -196,6 +197,8 @@ class LinkFaults:
                 self._cut_short = False
                 lane.mark(self._conversation.rdb_end, lambda: lane.skip(on=False))
             self._commands.read(data)
+            if self._phased:
+                self._mark_phases()
         lane.feed(data, self._decided(side), now)
         self._commands.limit()
         if self._phased:
@@ -386,20 +389,63 @@ class LinkFaults:
                 side = fault.scope.side or Side.MASTER
                 self.act(work, side, self.lanes[side].out, at_once=True)
 
+    def _mark_phases(self) -> None:
+        """Mark where the phases begin and end in what the master sends, as far as it has been read."""
+        lane = self.lanes[Side.MASTER]
+        for work in self._phased:
+            if not self._is_known_on_channel(work):
+                continue
+            begin, end = self._borders(work.fault.when.during)
+            for position, act in ((begin, self._enter_phase), (end, self._leave_phase)):
+                border = position is begin, position or 0
+                if position is None or border in work.borders:
+                    continue
+                work.borders.add(border)
+                if position >= lane.out:
+                    lane.mark(position, partial(act, work))
+
+    def _borders(self, phase: str | None) -> tuple[int | None, int | None]:
+        """Where it begins and ends, None where that is not known, or is at no byte of the master."""
+        conversation = self._conversation
+        stream = None if conversation.stream is None else conversation.stream.start
+        if phase == "handshake":
+            return None, stream if conversation.waiting_from is None else conversation.waiting_from
+        if phase == "waiting":
+            return conversation.waiting_from, conversation.rdb_start
+        if phase == "rdb":
+            return conversation.rdb_start, conversation.rdb_end
+        if phase == "loading":
+            return conversation.rdb_end, None
+        return (stream if conversation.waiting_from is None else None), None
+
     def _follow_phase(self) -> None:
-        """Begin and end what goes on during a phase."""
+        """Begin and end what goes on during a phase, where its borders are at no byte of the master."""
         phase = self._conversation.phase
         for work in self._phased:
             during = work.fault.when.during
             if not self._is_known_on_channel(work):
                 continue
-            in_phase = during == phase.value or (during == "handshake" and phase in (Phase.CONNECT, Phase.PSYNC))
-            if not in_phase:
-                work.has_drawn = False
-                self._stop(work)
-            elif self._may_go_on(work):
-                work.armed.fired += 1
-                self._begin(work)
+            if during == phase.value or (during == "handshake" and phase in (Phase.CONNECT, Phase.PSYNC)):
+                self._enter_phase(work)
+            else:
+                self._leave_phase(work)
+
+    def _enter_phase(self, work: Work) -> None:
+        if self._may_go_on(work):
+            work.armed.fired += 1
+            self._begin(work)
+
+    def _leave_phase(self, work: Work) -> None:
+        """What is of the phase goes out as it should; behind that it is over."""
+        work.has_drawn = False
+        if not work.is_on or work.is_ending:
+            return
+        shaper = work.shapers.get(Side.MASTER)
+        if shaper is None:
+            self._stop(work)
+        else:
+            work.is_ending = True
+            self.lanes[Side.MASTER].flow.stop_behind(shaper, partial(self._stop, work), self.now)
 
     def _may_go_on(self, work: Work) -> bool:
         """Whether it begins now what goes on for long. It draws once for that."""
@@ -463,7 +509,7 @@ class LinkFaults:
         """End it; what it held goes on."""
         if not work.is_on:
             return
-        work.is_on = False
+        work.is_on = work.is_ending = False
         work.armed.at_work -= 1
         for side in work.stalled:
             self.lanes[side].flow.stall(on=False)

@@ -259,9 +259,31 @@ def test_a_throttle_of_one_phase_lets_the_others_be() -> None:
     held = len(FULL) + 5000 - len(lab.at_replica)
     assert held > 3000
     lab.master(RDB[5000:])
+    lab.wait(10)
+    assert lab.at_replica.endswith(RDB)
     lab.replica(ack(500))
     lab.master(SET)
     assert lab.at_replica.endswith(RDB + SET)
+
+
+@pytest.mark.parametrize("size", [1, 50, 10**6])
+@pytest.mark.parametrize("disk", [True, False])
+def test_a_throttled_phase_takes_its_time_however_it_comes(size: int, disk: bool) -> None:
+    lab = Lab("throttle 1kb/s during=rdb from=master")
+    shake_hands(lab)
+    lab.replica(ASKS_ALL)
+    header = b"$%d\r\n" % len(RDB) if disk else b"$EOF:" + MARK + b"\r\n"
+    begun = lab.now
+    lab.master(*pieces(FULL + header + RDB + (b"" if disk else MARK) + (SET if disk else b""), size))
+    assert len(lab.at_replica) < 200
+    lab.wait(60)
+    assert lab.at_replica.endswith(header + RDB + (SET if disk else MARK))
+    took = lab.out[Side.MASTER][-1][0] - begun
+    assert took == pytest.approx(len(RDB) / 1024, rel=0.05)
+    lab.replica(ack(500))
+    lab.master(SET)
+    assert lab.at_replica.endswith(SET)
+    assert lab.faults.lanes[Side.MASTER].flow.is_plain
 
 
 def test_slices_are_as_small_as_they_say() -> None:
