@@ -9,6 +9,7 @@ from tap.faults.values import (
     channel,
     duration,
     edge,
+    name,
     param,
     period,
     phase,
@@ -55,11 +56,11 @@ class Scope:
         "bytes of this direction; both, or where the trigger is",
         name="from",
     )
-    link: str | None = param(str, "NAME", "only this link; all of them if not given")
+    link: str | None = param(name, "NAME", "only this link; all of them if not given")
     channel: Channel | None = param(channel, "main|rdb", "one connection of a two-connection sync")
     times: int | None = param(times, "N|all", "how often it fires, in all")
     lasting: float | None = param(duration, "TIME", "how long it goes on", name="for")
-    name: str = param(str, "NAME", "what events call it", default="")
+    name: str = param(name, "NAME", "what events call it", default="")
 
 
 @dataclass(frozen=True, slots=True)

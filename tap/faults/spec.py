@@ -146,7 +146,7 @@ def _missing(fault: Fault, matchers: list[str]) -> str:
     if isinstance(what, Truncate) and at is not None and at.place != "rdb":
         return f"only an RDB can end early, as {what.example!r}; to close the link elsewhere, take cut"
     if isinstance(what, Answer):
-        if what.line is None or not what.line or what.line.strip() != what.line:
+        if what.line is None:
             return f"answer with what? write for example {what.example!r}"
         if not matchers:
             return "to which request? give request=, as request=PSYNC, or reply= to replace the master's own reply"
@@ -156,8 +156,6 @@ def _missing(fault: Fault, matchers: list[str]) -> str:
             return f"one thing at a time; write for example {what.example!r}"
         if what.capa is not None and (what.capa[:1] not in ("+", "-") or not what.capa[1:].replace("-", "").isalnum()):
             return f"capa: {what.capa!r}; allowed: - or + and a name, as -psync2"
-        if what.psync is not None and len(what.psync.split()) != 2:
-            return f"psync: {what.psync!r}; allowed: a replication ID and an offset, as '? -1'"
     if isinstance(what, Refuse) and what.mode == "refuse" and (fault.when.probability or fault.scope.times):
         return "refuse mode=refuse never sees a connection to count: probability and times need mode=close or blackhole"
     return ""

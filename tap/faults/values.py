@@ -39,6 +39,37 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def some_bytes(text: str) -> int:
+    size = parse_size(text)
+    if size == 0:
+        raise ConfigError(f"{text!r}: at least one byte")
+    return size
+
+
+def port(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text) or not 0 < int(text) < 65536:
+        raise ConfigError(f"{text!r} is no port (1 to 65535)")
+    return int(text)
+
+
+def name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
+        raise ConfigError(f"{text!r} is no name: letters, digits, _ . - and at most 64 of them")
+    return text
+
+
+def line(text: str) -> bytes:
+    if not text or text.strip() != text or "\n" in text or "\r" in text:
+        raise ConfigError(f"{text!r}: one line, without its end, as '-LOADING Redis is loading the dataset in memory'")
+    return raw(text)
+
+
+def psync(text: str) -> str:
+    if not re.fullmatch(r"(\?|\S{1,64}) -?\d{1,19}", text):
+        raise ConfigError(f"{text!r}; allowed: a replication ID and an offset, as '? -1'")
+    return text
+
+
 def times(text: str) -> int | None:
     return None if text == "all" else positive(text)
 
