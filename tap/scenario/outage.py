@@ -6,14 +6,17 @@ import asyncio
 
 from tap.bus import Told
 from tap.replication.conversation import Conversation, Phase
-from tap.replication.events import Ack, LinkClosed
+from tap.replication.events import Ack, LinkClosed, Side
 from tap.tap import Tap
 
 PERIOD = 0.01  # seconds; the end of an outage is measured as closely
 
 
 class Outages:
-    """Looks at the tap's links from the first stream on. An outage lasts while none has a stream and both its ends."""
+    """Looks at the tap's links from the first stream on.
+
+    An outage lasts while none has both its ends, and a stream that no fault stalls.
+    """
 
     def __init__(self, tap: Tap) -> None:
         self._tap = tap
@@ -61,6 +64,7 @@ class Outages:
         return any(
             _streams(link.conversation)
             and not (link.replica.lost or link.replica.at_end or link.master.lost or link.master.at_end)
+            and not (link.faults is not None and link.faults.lanes[Side.MASTER].flow.is_stalled)
             for link in self._tap.links
         )
 
