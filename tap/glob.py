@@ -1,7 +1,7 @@
 """Patterns for keys, as KEYS and SCAN take them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 def matcher(pattern: bytes) -> Callable[[bytes], bool]:
@@ -50,3 +50,13 @@ def _set(pattern: bytes, at: int) -> tuple[bytes, int]:
         return (b"." if negated else rb"(?!)"), at + 1
     inside = b"".join(re.escape(bytes([member])) for member in sorted(members))
     return b"[" + (b"^" if negated else b"") + inside + b"]", at + 1
+
+
+def prefix(patterns: Iterable[bytes]) -> bytes:
+    """What every key begins with that matches one of them, as far as they say so plainly."""
+    plain = [re.split(rb"[*?\[\\]", pattern, maxsplit=1)[0] for pattern in patterns]
+    if not plain:
+        return b""
+    first, last = min(plain), max(plain)  # what these two share, all between them share
+    same = next((at for at, byte in enumerate(first) if byte != last[at]), len(first))
+    return first[:same]

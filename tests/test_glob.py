@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.glob import matcher
+from tap.glob import matcher, prefix
 from tests.support import Servers, client
 
 
@@ -42,3 +42,10 @@ def test_patterns_match_as_in_a_real_server(servers: Servers) -> None:
             assert matcher(pattern)(key) is (master.keys(pattern) == [key])
 
         same()
+
+
+def test_what_keys_that_match_begin_with() -> None:
+    assert prefix([]) == prefix([b"*"]) == prefix([b"user:*", b"order:*"]) == b""
+    assert prefix([b"user:*"]) == prefix([b"user:?", b"user:[ab]"]) == b"user:"
+    assert prefix([b"user:1", b"user:12"]) == b"user:1"
+    assert prefix([rb"us\er"]) == b"us"

@@ -92,12 +92,16 @@ def _fired(times: int, places: Sequence[str]) -> str:
 
 def trouble(result: Result) -> RenderableType:
     """All there is to know about a run that was not met, and how to repeat it."""
+    server = f" on {result.server}" if result.server else ""
     parts: list[RenderableType] = [
         Text(),
-        Text(f"{result.scenario} on {result.server}, seed {result.seed}: {result.title}", style="bold red"),
+        Text(f"{result.scenario}{server}, seed {result.seed}: {result.title}", style="bold red"),
     ]
+    repeat = Text.assemble(("repeat it with: ", "dim"), result.command)
     if result.failure:
         parts.append(Text(result.failure))
+    if not result.steps:
+        return Group(*parts, repeat)
     steps = Table.grid(padding=(0, 2))
     for step in result.steps:
         problem = Text(step.problem, style="red")
@@ -113,8 +117,7 @@ def trouble(result: Result) -> RenderableType:
         where = f"{entry.told.link} {entry.told.connection}"
         story.add_row(Text(f"{entry.at:8.3f} s", style="dim"), where, Text(sentence(entry.event) or ""))
     parts += [Text("what the tap told", style="dim"), story, _verdicts(result)]
-    parts.append(Text.assemble(("repeat it with: ", "dim"), result.command))
-    return Group(*parts)
+    return Group(*parts, repeat)
 
 
 def _verdicts(result: Result) -> RenderableType:
@@ -128,7 +131,9 @@ def _verdicts(result: Result) -> RenderableType:
 
 
 def single(result: Result, width: int) -> RenderableType:
-    """One run that was asked for by name: its table and each verdict."""
+    """One run that was asked for by name: its table and each verdict; nothing of one that did not begin."""
+    if result.failure and not result.steps:
+        return Group()
     row = table([result], width)
     return row if result.skipped else Group(row, _verdicts(result))
 

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tap.faults.values import At, channel, duration, edge, param, phase, positive, probability, raw, side, times, word
+from tap.faults.values import (
+    At,
+    channel,
+    duration,
+    edge,
+    name,
+    param,
+    period,
+    phase,
+    positive,
+    probability,
+    raw,
+    side,
+    times,
+    word,
+)
 from tap.faults.what import Answer, Corrupt, Delay, Drop, Rewrite, Slice, Stall, Throttle, Truncate, What
 from tap.replication.events import Channel, Side
 
@@ -27,7 +42,7 @@ class When:
     )
     during: str | None = param(phase, "PHASE", "only so long as the link is in this phase")
     after: float = param(duration, "TIME", "not before this time has passed", default=0.0)
-    every: float | None = param(duration, "TIME", "again and again, so often")
+    every: float | None = param(period, "TIME", "again and again, so often")
     probability: float | None = param(probability, "0..1", "with this chance, each time; drawn from the seed")
 
 
@@ -41,11 +56,11 @@ class Scope:
         "bytes of this direction; both, or where the trigger is",
         name="from",
     )
-    link: str | None = param(str, "NAME", "only this link; all of them if not given")
+    link: str | None = param(name, "NAME", "only this link; all of them if not given")
     channel: Channel | None = param(channel, "main|rdb", "one connection of a two-connection sync")
     times: int | None = param(times, "N|all", "how often it fires, in all")
     lasting: float | None = param(duration, "TIME", "how long it goes on", name="for")
-    name: str = param(str, "NAME", "what events call it", default="")
+    name: str = param(name, "NAME", "what events call it", default="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -38,10 +39,18 @@ class End(enum.Enum):
     RESET = "reset"
 
 
+@dataclass(frozen=True, slots=True)
+class Off:
+    """Behind what a shaper still holds, its fault is over: act."""
+
+    act: Callable[[], None]
+
+
 Item = bytes | memoryview | Cut | End
+_Held = Item | Off
 
 
-def size_of(item: Item) -> int:
+def size_of(item: _Held) -> int:
     return len(item) if isinstance(item, bytes | memoryview) else 0
 
 
@@ -55,10 +64,10 @@ class Shaper:
         self.held = 0
         self._items: deque[Any] = deque()
 
-    def push(self, item: Item, now: float) -> None:
+    def push(self, item: _Held, now: float) -> None:
         raise NotImplementedError
 
-    def pop(self, now: float) -> Item | None:
+    def pop(self, now: float) -> _Held | None:
         """The next item that is due, None if none is."""
         raise NotImplementedError
 
@@ -67,12 +76,12 @@ class Shaper:
         """When the next item is due; NEVER while there is none."""
         raise NotImplementedError
 
-    def drain(self) -> list[Item]:
+    def drain(self) -> list[_Held]:
         """Everything that is held, due or not."""
         raise NotImplementedError
 
 
-def _owned(item: Item) -> Item:
+def _owned(item: _Held) -> _Held:
     """The item for later: a memoryview is of a buffer that is read into again."""
     return bytes(item) if isinstance(item, memoryview) else item
 
@@ -88,7 +97,7 @@ class Delay(Shaper):
         self._rng = rng
         self._last = -NEVER
 
-    def push(self, item: Item, now: float) -> None:
+    def push(self, item: _Held, now: float) -> None:
         latency = self._latency
         if self._jitter:
             varied = self._rng.gauss(0, self._jitter) if self._normal else self._rng.uniform(-self._jitter, self._jitter)
@@ -97,10 +106,10 @@ class Delay(Shaper):
         self._items.append((self._last, _owned(item)))
         self.held += size_of(item)
 
-    def pop(self, now: float) -> Item | None:
+    def pop(self, now: float) -> _Held | None:
         if not self._items or self._items[0][0] > now:
             return None
-        item: Item = self._items.popleft()[1]
+        item: _Held = self._items.popleft()[1]
         self.held -= size_of(item)
         return item
 
@@ -108,7 +117,7 @@ class Delay(Shaper):
     def wakes(self) -> float:
         return self._items[0][0] if self._items else NEVER
 
-    def drain(self) -> list[Item]:
+    def drain(self) -> list[_Held]:
         items = [item for _, item in self._items]
         self._items.clear()
         self.held = 0
@@ -124,14 +133,14 @@ class _Cutter(Shaper):
         self._at = 0  # in the first item
         self._free = -NEVER  # when the next piece may go
 
-    def push(self, item: Item, now: float) -> None:
+    def push(self, item: _Held, now: float) -> None:
         self._items.append(_owned(item))
         self.held += size_of(item)
 
-    def pop(self, now: float) -> Item | None:
+    def pop(self, now: float) -> _Held | None:
         if not self._items or self._free > now:
             return None
-        item: Item = self._items[0]
+        item: _Held = self._items[0]
         if not isinstance(item, bytes):
             self._items.popleft()
             return item
@@ -152,7 +161,7 @@ class _Cutter(Shaper):
     def wakes(self) -> float:
         return self._free if self._items else NEVER
 
-    def drain(self) -> list[Item]:
+    def drain(self) -> list[_Held]:
         if self._at:
             self._items[0] = self._items[0][self._at :]
             self._at = 0
@@ -214,6 +223,9 @@ class Flow:
             if shaper.active:
                 # not more than one read behind the last shaper: the socket may be full for long
                 while self._ready_bytes < HELD and (item := shaper.pop(now)) is not None:
+                    if isinstance(item, Off):
+                        item.act()
+                        break
                     self._pass_on(item, number + 1, now)
 
     def abandon(self, now: float) -> int:
@@ -246,12 +258,29 @@ class Flow:
         shaper.active = False
         number = self.shapers.index(shaper)
         for item in shaper.drain():
-            self._pass_on(item, number + 1, now)
+            if not isinstance(item, Off):
+                self._pass_on(item, number + 1, now)
+
+    def stop_behind(self, shaper: Shaper, act: Callable[[], None], now: float) -> None:
+        """What is put from here on is not for the shaper, which still lets out in its way what it holds; then act."""
+        if shaper.active and shaper.held:
+            shaper.push(Off(act), now)
+        else:
+            act()
 
     @property
     def is_plain(self) -> bool:
         """Whether what is put goes straight out."""
         return not self._ready and not self._stalls and not any(shaper.active for shaper in self.shapers)
+
+    @property
+    def is_stalled(self) -> bool:
+        return self._stalls > 0
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the next thing that goes out is a cut, for which nobody has to be there."""
+        return bool(self._ready) and isinstance(self._ready[0], Cut)
 
     @property
     def is_full(self) -> bool:

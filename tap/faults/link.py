@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from tap.faults import flow
 from tap.faults.commands import CommandFaults
@@ -38,6 +39,7 @@ from tap.replication.events import Channel, Event, Role, Side
 from tap.replication.requests import Request
 from tap.replication.stream import Stream
 
+MAX_REPLY = 64 * 1024  # bytes that wait until a reply is whole; a longer one is left alone
 TOLD_A_SECOND = 10  # firings of one fault on one connection; more are told summed up
 
 
@@ -70,6 +72,9 @@ class LinkFaults:
         self.cut_now: flow.Cut | None = None
         self.works: list[Work] = []
         self._unplaced: list[Work] = []
+        self._matched: list[Work] = []  # by a frame that is not passed on yet
+        self._phased: list[Work] = []
+        self._timed: list[Work] = []  # act, or end, when their time has come
         self._holds_requests = False
         self._holds_replies = False
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
@@ -89,7 +94,7 @@ class LinkFaults:
         armed_now = [armed for armed in self._plan.armed if self._concerns(armed)]
         for work in self.works:
             if work.armed not in armed_now:
-                self._stop(work)
+                self._let_go(work)
                 self._tell_rest(work)
                 for lane in self.lanes.values():
                     lane.forget(work)
@@ -125,11 +130,16 @@ class LinkFaults:
                 work.shapers[side] = flow.Slice(what.size, what.gap)
         if isinstance(what, Truncate) and what.size is not None:
             side = work.fault.scope.side or Side.MASTER
-            self._mark(work, side, what.size)
+            if what.size >= self.lanes[side].out:
+                self._mark(work, side, what.size)
         return work
 
     def _set_interests(self) -> None:
-        """What has to be understood before bytes can go."""
+        """What has to be understood before bytes can go, and who has to be asked often."""
+        self._phased = [work for work in self.works if work.fault.when.during is not None]
+        self._timed = [
+            work for work in self.works if work.fault.spans or not (work.fault.matches or work.fault.when.at is not None)
+        ]
         faults = [work.fault for work in self.works]
         self._holds_requests = any(
             fault.when.request or isinstance(fault.what, Rewrite) or _drops(fault.what, "acks", "keepalives")
@@ -157,12 +167,19 @@ class LinkFaults:
         """Whether the link could do without: nothing is armed for it, and nothing is held."""
         return not self.works and not self._commands.is_busy and all(lane.is_idle for lane in self.lanes.values())
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether bytes of one direction wait for nothing but the end of a fault."""
+        return any(lane.flow.is_stalled for lane in self.lanes.values())
+
     def give_up(self, now: float) -> None:
         """Let go of everything, whatever was to become of it."""
         for work in self.works:
-            self._stop(work)
+            self._let_go(work)
         self.works = []
+        self._matched.clear()
         self._conversation.watcher = None
+        self._commands.close()
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
         for lane in self.lanes.values():
             lane.give_up(now)
@@ -180,9 +197,11 @@ class LinkFaults:
                 self._cut_short = False
                 lane.mark(self._conversation.rdb_end, lambda: lane.skip(on=False))
             self._commands.read(data)
+            if self._phased:
+                self._mark_phases()
         lane.feed(data, self._decided(side), now)
         self._commands.limit()
-        if self.works and any(work.fault.when.during for work in self.works):
+        if self._phased:
             self._follow_phase()
 
     def tick(self, now: float) -> None:
@@ -208,19 +227,20 @@ class LinkFaults:
 
     def close(self) -> None:
         """The connection is gone."""
+        self._commands.close()
+        for work in self._matched:
+            work.armed.fired -= 1
+        self._matched.clear()
         for work in self.works:
-            self._stop(work)
+            self._let_go(work)
             self._tell_rest(work)
 
     @property
     def wakes(self) -> float:
         """When tick() should be called next, or a lane's flow be asked again."""
         wakes = min(lane.flow.wakes for lane in self.lanes.values())
-        for work in self.works:
-            if work.is_on:
-                wakes = min(wakes, work.until)
-            elif not work.fault.matches and work.fault.when.at is None:
-                wakes = min(wakes, work.armed.next_occasion(self.now))
+        for work in self._timed:
+            wakes = min(wakes, work.until if work.is_on else work.armed.next_occasion(self.now))
         return wakes
 
     def _decided(self, side: Side) -> int:
@@ -232,9 +252,11 @@ class LinkFaults:
     def _decided_from_master(self) -> int:
         conversation, stream = self._conversation, self._conversation.stream
         if stream is None:
-            return conversation.undecided_from_master if self._holds_replies else conversation.from_master
-        undecided = self._commands.undecided()
-        return conversation.from_master if undecided is None else undecided
+            undecided = conversation.undecided_from_master if self._holds_replies else conversation.from_master
+            is_endless = conversation.from_master - undecided > MAX_REPLY
+            return conversation.from_master if is_endless else undecided
+        begin = self._commands.undecided()
+        return conversation.from_master if begin is None else begin
 
     # ---- places ----
 
@@ -326,11 +348,15 @@ class LinkFaults:
             return True
         return (self._conversation.role is Role.RDB_CHANNEL) == (channel is Channel.RDB)
 
+    def _is_known_on_channel(self, work: Work) -> bool:
+        """As is_on_channel, once the connection has said what it is."""
+        return self.is_on_channel(work) and (work.fault.scope.channel is None or self._conversation.role is not None)
+
     def _mark(self, work: Work, side: Side, position: int) -> None:
         """The fault acts at this byte, if it may by then."""
 
         def act() -> None:
-            if not work.armed.is_over and work.armed.is_due(self.now) and work.has_luck:
+            if self.is_on_channel(work) and work.armed.is_due(self.now) and work.has_luck:
                 work.armed.fired += 1
                 self.act(work, side, position)
 
@@ -345,10 +371,10 @@ class LinkFaults:
                 continue
             if isinstance(fault.what, Drop) and isinstance(fault.what.target, str):
                 continue
-            if fault.when.during is not None or not self.is_on_channel(work):
+            if fault.when.during is not None or not self._is_known_on_channel(work):
                 continue
             if fault.is_continuous:
-                if not work.is_on and work.armed.is_due(self.now):
+                if self._may_go_on(work):
                     work.armed.fired += 1
                     self._begin(work)
                     if work.armed.until < math.inf:
@@ -358,24 +384,75 @@ class LinkFaults:
             if number is None:
                 continue
             work.last_occasion = number
-            if work.has_luck:
+            if not work.is_on and work.has_luck:
                 work.armed.take(number)
                 side = fault.scope.side or Side.MASTER
                 self.act(work, side, self.lanes[side].out, at_once=True)
 
-    def _follow_phase(self) -> None:
-        """Begin and end what goes on during a phase."""
-        phase = self._conversation.phase
-        for work in self.works:
-            during = work.fault.when.during
-            if during is None or not self.is_on_channel(work):
+    def _mark_phases(self) -> None:
+        """Mark where the phases begin and end in what the master sends, as far as it has been read."""
+        lane = self.lanes[Side.MASTER]
+        for work in self._phased:
+            if not self._is_known_on_channel(work):
                 continue
-            in_phase = during == phase.value or (during == "handshake" and phase in (Phase.CONNECT, Phase.PSYNC))
-            if in_phase and not work.is_on and work.armed.is_due(self.now):
-                work.armed.fired += 1
-                self._begin(work)
-            elif not in_phase and work.is_on:
-                self._stop(work)
+            begin, end = self._borders(work.fault.when.during)
+            for position, act in ((begin, self._enter_phase), (end, self._leave_phase)):
+                border = position is begin, position or 0
+                if position is None or border in work.borders:
+                    continue
+                work.borders.add(border)
+                if position >= lane.out:
+                    lane.mark(position, partial(act, work))
+
+    def _borders(self, phase: str | None) -> tuple[int | None, int | None]:
+        """Where it begins and ends, None where that is not known, or is at no byte of the master."""
+        conversation = self._conversation
+        stream = None if conversation.stream is None else conversation.stream.start
+        if phase == "handshake":
+            return None, stream if conversation.waiting_from is None else conversation.waiting_from
+        if phase == "waiting":
+            return conversation.waiting_from, conversation.rdb_start
+        if phase == "rdb":
+            return conversation.rdb_start, conversation.rdb_end
+        if phase == "loading":
+            return conversation.rdb_end, None
+        return (stream if conversation.waiting_from is None else None), None
+
+    def _follow_phase(self) -> None:
+        """Begin and end what goes on during a phase, where its borders are at no byte of the master."""
+        phase = self._conversation.phase
+        for work in self._phased:
+            during = work.fault.when.during
+            if not self._is_known_on_channel(work):
+                continue
+            if during == phase.value or (during == "handshake" and phase in (Phase.CONNECT, Phase.PSYNC)):
+                self._enter_phase(work)
+            else:
+                self._leave_phase(work)
+
+    def _enter_phase(self, work: Work) -> None:
+        if self._may_go_on(work):
+            work.armed.fired += 1
+            self._begin(work)
+
+    def _leave_phase(self, work: Work) -> None:
+        """What is of the phase goes out as it should; behind that it is over."""
+        work.has_drawn = False
+        if not work.is_on or work.is_ending:
+            return
+        shaper = work.shapers.get(Side.MASTER)
+        if shaper is None:
+            self._stop(work)
+        else:
+            work.is_ending = True
+            self.lanes[Side.MASTER].flow.stop_behind(shaper, partial(self._stop, work), self.now)
+
+    def _may_go_on(self, work: Work) -> bool:
+        """Whether it begins now what goes on for long. It draws once for that."""
+        if work.is_on or work.has_drawn or not work.armed.is_due(self.now):
+            return False
+        work.has_drawn = True
+        return work.has_luck
 
     # ---- what they do ----
 
@@ -402,7 +479,7 @@ class LinkFaults:
             assert isinstance(what.target, int)
             size = what.target
             lane.skip(on=True)
-            lane.mark(position + size, lambda: lane.skip(on=False))
+            self._until(work, lane, position + size, lambda: lane.skip(on=False))
             self.fired(work, side, position, size, f"dropped {size} bytes")
         else:
             self._begin(work)
@@ -410,6 +487,7 @@ class LinkFaults:
     def _begin(self, work: Work) -> None:
         """Start what goes on for a while."""
         if work.is_on:
+            work.armed.fired -= 1  # by what was in the same chunk as its beginning
             return
         what = work.fault.what
         work.is_on = True
@@ -431,13 +509,31 @@ class LinkFaults:
         """End it; what it held goes on."""
         if not work.is_on:
             return
-        work.is_on = False
+        work.is_on = work.is_ending = False
         work.armed.at_work -= 1
         for side in work.stalled:
             self.lanes[side].flow.stall(on=False)
         work.stalled = []
         for side, shaper in work.shapers.items():
             self.lanes[side].flow.stop(shaper, self.now)
+
+    def _until(self, work: Work, lane: Lane, position: int, end: Callable[[], None]) -> None:
+        """End what is done to bytes at this one, or when the fault is removed."""
+
+        def act() -> None:
+            work.spans.remove(act)
+            work.armed.at_work -= 1
+            end()
+
+        work.spans.append(act)
+        work.armed.at_work += 1
+        lane.mark(position, act, work)
+
+    def _let_go(self, work: Work) -> None:
+        """End all that it does at the moment."""
+        self._stop(work)
+        for end in tuple(work.spans):
+            end()
 
     def _end_rdb(self, work: Work, position: int) -> None:
         """Send the mark of a diskless RDB, and swallow what is left of it. Of a disk-based one, the header did it."""
@@ -452,27 +548,34 @@ class LinkFaults:
         assert isinstance(what, Corrupt)
         mask = what.mask or work.rng.randint(1, 255)
         lane.flip(mask, on=True)
-        lane.mark(position + what.bytes, lambda: lane.flip(mask, on=False))
+        self._until(work, lane, position + what.bytes, lambda: lane.flip(mask, on=False))
         self.fired(work, side, position, what.bytes, f"flipped bits 0x{mask:02x} of {what.bytes} bytes")
 
     def fired(self, work: Work, side: Side, position: int, size: int, text: str) -> None:
-        """Tell it; what fires more often than anybody can read is told once a second, summed up."""
+        self._tell_fired(
+            work, side, position, size, text, self._phase_at(side, position), self._offset_at(side, position)
+        )
+
+    def _tell_fired(
+        self, work: Work, side: Side, position: int, size: int, text: str, phase: str, offset: int | None
+    ) -> None:
+        """What fires more often than anybody can read is told once a second, summed up."""
         work.armed.bytes += size
         event = events.FaultFired(
             fault=work.armed.name,
             spec=work.armed.spec,
             text=text,
             side=side,
-            phase=self._phase_at(side, position),
+            phase=phase,
             position=position,
-            offset=self._offset_at(side, position),
+            offset=offset,
             bytes=size,
         )
         if self.now - work.second >= 1:
             self._tell_rest(work)
             work.second, work.told = self.now, 0
         work.told += 1
-        if work.told <= TOLD_A_SECOND:
+        if work.told <= TOLD_A_SECOND or work.armed.is_over:
             self._tell(event)
         elif work.untold is None:
             work.untold = event
@@ -536,7 +639,7 @@ class LinkFaults:
                 continue
             words, text = rewritten
             changed = dataclasses.replace(changed, args=tuple(words))
-            self.fired(work, Side.REPLICA, request.start, request.end - request.start, text)
+            self._fires(work, Side.REPLICA, request.start, request.end, text)
             if request.name == b"PSYNC" and words[1:] == [b"?", b"-1"]:
                 self._conversation.forced = f"fault {work.armed.name} did: {text}"
         if changed is not request:
@@ -546,13 +649,13 @@ class LinkFaults:
         what, side = work.fault.what, Side.REPLICA
         name = request.name.decode("latin-1")
         if isinstance(what, Drop):
+            self._fires(work, side, request.start, request.end, f"dropped {name}")
             self._replace(side, request.start, request.end, b"")
-            self.fired(work, side, request.start, request.end - request.start, f"dropped {name}")
         elif isinstance(what, Answer):
             assert what.line is not None
-            self._replace(side, request.start, request.end, b"")
             text = f"answered {name} with {what.line.decode('utf-8', 'replace')}"
-            self.fired(work, side, request.start, request.end - request.start, text)
+            self._fires(work, side, request.start, request.end, text)
+            self._replace(side, request.start, request.end, b"")
             return what.line
         else:
             self._act_in(work, side, request.start, request.end)
@@ -564,7 +667,25 @@ class LinkFaults:
         position = self._edge(work, "inside" if isinstance(work.fault.what, Corrupt) else "start", start, inside, end)
         if isinstance(work.fault.what, Corrupt):
             position = min(position, end - 1)
-        self.lanes[side].mark(position, lambda: self.act(work, side, position))
+
+        def act() -> None:
+            self._matched.remove(work)
+            self.act(work, side, position)
+
+        self._matched.append(work)
+        self.lanes[side].mark(position, act)
+
+    def _fires(self, work: Work, side: Side, start: int, end: int, text: str) -> None:
+        """Tell it once the bytes before it have passed: the link may be cut among them."""
+
+        phase, offset = self._phase_at(side, start), self._offset_at(side, start)  # the conversation reads on
+
+        def act() -> None:
+            self._matched.remove(work)
+            self._tell_fired(work, side, start, end - start, text, phase, offset)
+
+        self._matched.append(work)
+        self.lanes[side].mark(start, act)
 
     def _replace(self, side: Side, start: int, end: int, data: bytes) -> None:
         lane = self.lanes[side]
@@ -584,7 +705,7 @@ class LinkFaults:
             lane.reach(self.now)
 
     def reply(self, request: Request, start: int, end: int) -> None:
-        if start < self.lanes[Side.MASTER].out:
+        if start < self.lanes[Side.MASTER].out or end - start > MAX_REPLY:
             return
         for work in self.works:
             if work.fault.when.reply != request.name or not self.is_on_channel(work) or not work.matched(self.now):
@@ -592,13 +713,13 @@ class LinkFaults:
             what, side = work.fault.what, Side.MASTER
             name = request.name.decode("latin-1")
             if isinstance(what, Drop):
+                self._fires(work, side, start, end, f"dropped the reply to {name}")
                 self._replace(side, start, end, b"")
-                self.fired(work, side, start, end - start, f"dropped the reply to {name}")
             elif isinstance(what, Answer):
                 assert what.line is not None
-                self._replace(side, start, end, what.line + b"\r\n")
                 text = f"answered {name} with {what.line.decode('utf-8', 'replace')}"
-                self.fired(work, side, start, end - start, text)
+                self._fires(work, side, start, end, text)
+                self._replace(side, start, end, what.line + b"\r\n")
             else:
                 self._act_in(work, side, start, end)
             return
@@ -633,8 +754,8 @@ class LinkFaults:
         for position in range(max(start, self.lanes[side].out), end):
             for work in works:
                 if work.matched(self.now):
+                    self._fires(work, side, position, position + 1, "dropped a keepalive")
                     self._replace(side, position, position + 1, b"")
-                    self.fired(work, side, position, 1, "dropped a keepalive")
                     break
 
     def keys(self, keys: Sequence[Key], rdb_start: int) -> None:

@@ -225,6 +225,8 @@ class Plan:
             self.changed()
 
     def _end(self, armed: Armed) -> None:
+        if armed.is_over:  # by somebody who was told of the end of another one
+            return
         armed.is_over = True
         if not armed.fired:
             self.never_fired.append(armed)

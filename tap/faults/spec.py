@@ -117,6 +117,8 @@ def _checked(what: What, when: dict[str, Any], scope: dict[str, Any], spec: str)
         raise ConfigError("nth counts matches: it goes with command, key, request or reply")
     if fault.when.every is not None and (matchers or fault.when.at is not None):
         raise ConfigError("every is a trigger of its own: it does not go with at, command, key, request or reply")
+    if fault.scope.channel is not None and fault.when.at is not None and fault.when.at.place in ("connect", "handshake"):
+        raise ConfigError(f"at={fault.when.at.place}: a connection tells later which channel it is; take at=psync")
     missing = _missing(fault, matchers)
     if missing:
         raise ConfigError(missing)
@@ -144,7 +146,7 @@ def _missing(fault: Fault, matchers: list[str]) -> str:
     if isinstance(what, Truncate) and at is not None and at.place != "rdb":
         return f"only an RDB can end early, as {what.example!r}; to close the link elsewhere, take cut"
     if isinstance(what, Answer):
-        if what.line is None or not what.line or what.line.strip() != what.line:
+        if what.line is None:
             return f"answer with what? write for example {what.example!r}"
         if not matchers:
             return "to which request? give request=, as request=PSYNC, or reply= to replace the master's own reply"
@@ -154,8 +156,6 @@ def _missing(fault: Fault, matchers: list[str]) -> str:
             return f"one thing at a time; write for example {what.example!r}"
         if what.capa is not None and (what.capa[:1] not in ("+", "-") or not what.capa[1:].replace("-", "").isalnum()):
             return f"capa: {what.capa!r}; allowed: - or + and a name, as -psync2"
-        if what.psync is not None and len(what.psync.split()) != 2:
-            return f"psync: {what.psync!r}; allowed: a replication ID and an offset, as '? -1'"
     if isinstance(what, Refuse) and what.mode == "refuse" and (fault.when.probability or fault.scope.times):
         return "refuse mode=refuse never sees a connection to count: probability and times need mode=close or blackhole"
     return ""

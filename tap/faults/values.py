@@ -13,6 +13,8 @@ from tap.errors import ConfigError, did_you_mean
 from tap.replication.events import Channel, Side
 from tap.units import parse_duration, parse_rate, parse_size
 
+SHORTEST = 0.001  # seconds between two occasions: what a timer can keep
+
 
 def param(
     parse: Callable[[str], Any], takes: str, does: str, *, default: Any = None, name: str = "", positional: bool = False
@@ -35,6 +37,37 @@ def positive(text: str) -> int:
     if not re.fullmatch(r"\d{1,18}", text) or int(text) == 0:
         raise ConfigError(f"{text!r} is no number from 1 on")
     return int(text)
+
+
+def some_bytes(text: str) -> int:
+    size = parse_size(text)
+    if size == 0:
+        raise ConfigError(f"{text!r}: at least one byte")
+    return size
+
+
+def port(text: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", text) or not 0 < int(text) < 65536:
+        raise ConfigError(f"{text!r} is no port (1 to 65535)")
+    return int(text)
+
+
+def name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
+        raise ConfigError(f"{text!r} is no name: letters, digits, _ . - and at most 64 of them")
+    return text
+
+
+def line(text: str) -> bytes:
+    if not text or text.strip() != text or "\n" in text or "\r" in text:
+        raise ConfigError(f"{text!r}: one line, without its end, as '-LOADING Redis is loading the dataset in memory'")
+    return raw(text)
+
+
+def psync(text: str) -> str:
+    if not re.fullmatch(r"(\?|\S{1,64}) -?\d{1,19}", text):
+        raise ConfigError(f"{text!r}; allowed: a replication ID and an offset, as '? -1'")
+    return text
 
 
 def times(text: str) -> int | None:
@@ -83,6 +116,15 @@ def channel(text: str) -> Channel:
 edge = one_of("start", "inside", "end", "byte", "command", "transaction")
 phase = one_of("handshake", "waiting", "rdb", "loading", "stream")
 duration = parse_duration
+
+
+def period(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds < SHORTEST:
+        raise ConfigError(f"{text!r} is too often: {SHORTEST * 1000:g}ms at the least")
+    return seconds
+
+
 size = parse_size
 rate = parse_rate
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tap.errors import ConfigError, did_you_mean
-from tap.faults.values import duration, mask, one_of, param, positive, rate, raw, size
+from tap.faults.values import duration, line, mask, one_of, param, port, positive, psync, rate, size, some_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ class Slice(What):
     once: ClassVar[bool] = False
     takes: ClassVar[frozenset[str]] = frozenset({"at", "during"})
     example: ClassVar[str] = "slice 1b during=handshake"
-    size: int = param(size, "SIZE", "of a segment", default=1, positional=True)
+    size: int = param(some_bytes, "SIZE", "of a segment", default=1, positional=True)
     gap: float = param(duration, "TIME", "between two segments", default=0.0)
 
 
@@ -152,7 +152,7 @@ class Truncate(What):
     kind: ClassVar[str] = "truncate"
     takes: ClassVar[frozenset[str]] = frozenset({"at"})
     example: ClassVar[str] = "truncate at=rdb:50%"
-    size: int | None = param(size, "SIZE", "bytes of the connection that pass; it is then closed", positional=True)
+    size: int | None = param(some_bytes, "SIZE", "bytes of the connection that pass; it is then closed", positional=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ class Answer(What):
     kind: ClassVar[str] = "answer"
     takes: ClassVar[frozenset[str]] = frozenset({"request", "reply", "nth"})
     example: ClassVar[str] = "answer '-LOADING Redis is loading the dataset in memory' request=PSYNC"
-    line: bytes | None = param(raw, "LINE", "the reply, without its line end", positional=True)
+    line: bytes | None = param(line, "LINE", "the reply, without its line end", positional=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,10 +173,10 @@ class Rewrite(What):
     once: ClassVar[bool] = False
     takes: ClassVar[frozenset[str]] = frozenset({"nth"})
     example: ClassVar[str] = "rewrite psync='? -1' times=1"
-    psync: str | None = param(str, "'REPLID OFFSET'", "what PSYNC asks for; '? -1' forces a full resync")
+    psync: str | None = param(psync, "'REPLID OFFSET'", "what PSYNC asks for; '? -1' forces a full resync")
     capa: str | None = param(str, "-NAME|+NAME", "take a capability away, or add one")
     ip: str | None = param(str, "ADDRESS", "announce this address", name="ip-address")
-    port: int | None = param(positive, "PORT", "announce this port", name="listening-port")
+    port: int | None = param(port, "PORT", "announce this port", name="listening-port")
     ack: str | None = param(
         lambda text: _ack(text), "-N|+N|freeze", "lower or raise acknowledged offsets, or repeat the first one for ever"
     )
@@ -184,7 +184,7 @@ class Rewrite(What):
 
 def _dropped(text: str) -> int:
     try:
-        return size(text)
+        return some_bytes(text)
     except ConfigError:
         raise ConfigError(
             f"{text!r}; allowed: acks, pings, keepalives or a size.{did_you_mean(text, ('acks', 'pings', 'keepalives'))}"

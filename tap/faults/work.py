@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from random import Random
 
 from tap.faults.flow import Shaper
@@ -24,9 +25,13 @@ class Work:
         self.amount = 0.0 if self.fault.when.at is None else self.fault.when.at.draw(rng)
         self.origin = 0  # bytes of the stream that had passed when it was armed
         self.seeks: tuple[int, bool] | None = None  # the position and kind of end that the scanner looks for
+        self.borders: set[tuple[bool, int]] = set()  # of its phase: whether it begins there, position
+        self.is_ending = False  # its phase is over, bytes of it still go out
         self.last_occasion = -1
         self.is_on = False  # goes on at the moment
+        self.has_drawn = False  # whether it goes on at all: on this connection, or for this time in its phase
         self.until = math.inf
+        self.spans: list[Callable[[], None]] = []  # each ends what is being done to so many bytes
         self.shapers: dict[Side, Shaper] = {}
         self.stalled: list[Side] = []
         self.matches = 0

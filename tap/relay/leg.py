@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import select
 import socket
 import struct
 import sys
@@ -21,6 +22,8 @@ BUFFER_SIZE = 256 * 1024
 MAX_SPARE = 16  # buffers; more are given back to the system once a crowd of slow peers has passed
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close sends RST and forgets what is unsent
+
+_FIN = getattr(select, "POLLRDHUP", 0)  # elsewhere POLLHUP tells, which needs no asking for
 
 
 class Buffers:
@@ -158,6 +161,18 @@ class Leg(asyncio.BufferedProtocol):
             return 0
         sock = self.transport.get_extra_info("socket")
         return self.transport.get_write_buffer_size() + _unsent(sock)
+
+    @property
+    def hung_up(self) -> str:
+        """How the peer ended, "" if it did not: "fin" or "reset"; seen also while it is not read."""
+        if self.transport is None or self.lost:
+            return "reset"
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), _FIN)
+        found = poll.poll(0)
+        if not found:
+            return ""
+        return "reset" if found[0][1] & select.POLLERR else "fin"
 
     def reset(self) -> None:
         """End with RST; what was not sent is lost, as it is when the peer's peer resets."""

@@ -14,6 +14,7 @@ from tap.errors import words
 from tap.faults.flow import Cut, End
 from tap.faults.link import LinkFaults
 from tap.faults.plan import Armed
+from tap.faults.what import Refuse
 from tap.relay.dial import dial
 from tap.relay.leg import Leg
 from tap.relay.sink import LinkSink, Place
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 RESET_SECONDS = 5.0  # in which a peer takes none of what was sent before an RST; then it does without
 RESET_POLL = 0.001
+FORGOTTEN_AFTER = 60.0  # seconds; Linux keeps a closed socket that waits for its peer's FIN so long (tcp_fin_timeout)
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class Link:
         self._waking: asyncio.TimerHandle | None = None
         self._is_cut = False
         self._cut_offset: int | None = None
+        self._deserted = math.inf  # since when no peer is there
         self._is_busy = False  # bytes or faults are in the middle of something
         self._refused_by: Armed | None = None  # the fault that leaves the replica without a master
 
@@ -81,6 +84,27 @@ class Link:
             self._misunderstood(Side.MASTER)
         if self.faults is not None:
             self._awake()
+        if self._refused_by is not None or (self.faults is not None and self.faults.is_stalled):
+            self._notice_ends(now)
+        else:
+            self._deserted = math.inf
+
+    def _notice_ends(self, now: float) -> None:
+        """We hear nothing of peers that a fault keeps us from reading: the link ends when none of them is left.
+
+        One that has sent FIN may still want what a stall holds; its kernel forgets it after a while if not.
+        """
+        legs = [leg for leg in (self.replica, self.master) if leg.transport is not None]
+        if self._dialling is not None and not self._dialling.done():
+            return
+        ends = {leg.hung_up for leg in legs}
+        if "" in ends:
+            self._deserted = math.inf
+            return
+        self._deserted = min(self._deserted, now)
+        if "fin" not in ends or len(legs) == 1 or now - self._deserted >= FORGOTTEN_AFTER:
+            self._note_end(Side.REPLICA, self.replica.hung_up, "")
+            self.abort()
 
     def _misunderstood(self, side: Side) -> None:
         """A bug of ours must cost the understanding, never the link."""
@@ -113,14 +137,22 @@ class Link:
         armed = self.listener.plan.refusal(self.name)
         if armed is None:
             return False
-        mode = self.listener.plan.refuse(armed, self.tell)
-        if mode != "blackhole":
+        assert isinstance(armed.fault.what, Refuse)
+        if armed.fault.what.mode == "blackhole":
+            self._refused_by = armed
+            armed.at_work += 1
+            self.listener.plan.refuse(armed, self.tell)  # whoever hears of it may end the fault: arm() then dials
+        else:
             self._is_cut = True
+            self.listener.plan.refuse(armed, self.tell)
             self._note_end(Side.TAP, "fin", f"refused by fault {armed.name}")
             self.replica.say_goodbye()
-        else:
-            self._refused_by = armed
         return True
+
+    def _let_in(self) -> None:
+        if self._refused_by is not None:
+            self._refused_by.at_work -= 1
+            self._refused_by = None
 
     def dial(self) -> None:
         self._dialling = self._loop.create_task(self._dial(), name=f"dial {self.name} {self.number}")
@@ -217,7 +249,7 @@ class Link:
         if self._refused_by is not None:
             if not self._refused_by.is_over:
                 return
-            self._refused_by = None
+            self._let_in()
             self.dial()
         now = self._loop.time()
         if self.faults is not None:
@@ -275,7 +307,7 @@ class Link:
             self._cut_now(faults, faults.cut_now)
             return
         flow.settle(now)
-        while not target.blocked and target.transport is not None and (item := flow.take(now)) is not None:
+        while not target.blocked and (target.transport or flow.is_cut) and (item := flow.take(now)) is not None:
             if isinstance(item, Cut):
                 self._cut(item)
                 return
@@ -409,6 +441,7 @@ class Link:
         if self.closed:
             return
         self.closed = True
+        self._let_in()
         self._set_alarm(math.inf)
         if self.faults is not None:
             self.faults.close()

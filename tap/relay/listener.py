@@ -50,6 +50,9 @@ class Listener:
         self.links: list[Link] = []
         self._numbers = numbers
         self._refuses = False  # by a fault
+        self._reopening: asyncio.Task[None] | None = None
+        self._complaint = ""  # the last one
+        self._is_closed = False
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -81,6 +84,8 @@ class Listener:
 
     def follow_plan(self) -> None:
         """The plan has changed, or time has passed: a fault may want nobody to connect, or no longer."""
+        if self._is_closed:
+            return
         armed = self.plan.closes(self.config.name)
         if armed is not None and not self._refuses and self._servers:
             self._refuses = True
@@ -88,13 +93,18 @@ class Listener:
             self.plan.refuse(armed, lambda event: self.bus.publish(self.config.name, 0, "", event))
         elif armed is None and self._refuses:
             self._refuses = False
-            self.own(asyncio.get_running_loop().create_task(self._listen_again(), name=f"listen {self.config.name}"))
+            task = asyncio.get_running_loop().create_task(self._listen_again(), name=f"listen {self.config.name}")
+            self._reopening = task
+            self.own(task)
 
     async def _listen_again(self) -> None:
         try:
             await self.open()
+            self._complaint = ""
         except EnvironmentFailure as failure:
-            log.error("%s; trying again", failure)  # noqa: TRY400: its text says all
+            if self._complaint != str(failure):
+                self._complaint = str(failure)
+                log.error("%s; trying again", failure)
             self._refuses = True
 
     def _accept(self) -> Leg:
@@ -117,6 +127,9 @@ class Listener:
 
     async def close(self, within: float) -> None:
         """Stop listening, end the links, and cut those that are not gone after *within* seconds."""
+        self._is_closed = True
+        if self._reopening is not None:
+            await asyncio.wait({self._reopening}, timeout=within)
         self._stop_listening()
         for link in tuple(self.links):
             link.close()

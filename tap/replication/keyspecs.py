@@ -10,7 +10,6 @@ _SPECS = {
     b"BRPOPLPUSH": (1, 2, 1),
     b"COPY": (1, 2, 1),
     b"DEL": (1, -1, 1),
-    b"GEORADIUS": (1, 1, 1),
     b"GEOSEARCHSTORE": (1, 2, 1),
     b"LMOVE": (1, 2, 1),
     b"MSET": (1, -1, 2),
@@ -32,6 +31,9 @@ _WITHOUT = frozenset(
     b"PING SELECT MULTI EXEC DISCARD REPLCONF PUBLISH SPUBLISH FLUSHALL FLUSHDB SWAPDB SCRIPT FUNCTION EVAL FCALL".split()
 )
 
+# Names of which the first argument alone does not tell the keys.
+NOT_THE_FIRST = frozenset(_SPECS)
+
 
 class KeyFinder:
     """Finds the keys of one command while it comes in; begin it anew for each."""
@@ -45,7 +47,7 @@ class KeyFinder:
 
     def keys(self, command: memoryview) -> tuple[list[bytes], bool]:
         """command: its first bytes, at least as many as last time. Returns the keys that have become whole since, and
-        whether there will be more.
+        whether there will be more. What is no command has none.
         """
         found: list[bytes] = []
         while self._number != self._count:
@@ -54,7 +56,10 @@ class KeyFinder:
             end = _find_line(command, self._read)
             if end < 0:
                 return found, True
-            number = int(bytes(command[self._read + 1 : end]))
+            digits = bytes(command[self._read + 1 : end])
+            if not digits.isdigit():
+                return found, False
+            number = int(digits)
             if self._number < 0:
                 self._count = number
                 self._number = 0

@@ -49,6 +49,11 @@ MULTI = cython.declare(cython.ulonglong, 0x4D554C5449)
 EXEC = cython.declare(cython.ulonglong, 0x45584543)
 DISCARD = cython.declare(cython.ulonglong, 0x44495343415244)
 
+# What makes a command that is watched for a match: see watch().
+NO = cython.declare(cython.int, 0)
+BY_NAME = cython.declare(cython.int, 1)
+BY_KEY = cython.declare(cython.int, 2)
+
 WATCHED = cython.declare(cython.int, 256)  # names that are compared in C; with more, every command is a match
 
 SELECTS_KEPT = 256  # how many changes of the db are remembered, see db_at()
@@ -97,12 +102,19 @@ class StreamScanner:
     _selects_begin: cython.longlong  # db_at() knows nothing of what was before
     _first_db: cython.longlong
     _ends: Any
-    _watched: cython.int  # names to match; -1: every command
-    _watch_slots: cython.ulonglong  # bit n: a name with slot n is watched for
+    _watches: cython.bint
+    _otherwise: cython.int  # what becomes of names that are not: NO, BY_NAME, BY_KEY
+    _watch_slot: cython.int[512]  # open addressing: 1 and the number in the table, 0 where there is none
     _watch_key: cython.ulonglong[256]
     _watch_key2: cython.ulonglong[256]
     _watch_length: cython.longlong[256]
-    _watch_names: Any
+    _watch_kind: cython.int[256]
+    _watch_kinds: Any
+    _prefix: cython.uchar[64]
+    _prefix_length: cython.longlong
+    _prefix_at: cython.longlong  # bytes of the first argument that agree
+    _waits: cython.bint  # for the first argument of the command that is passing
+    _name_end: cython.longlong
     _is_match: cython.bint  # the command that is passing
     _was_match: cython.bint  # the one before it
     _heads: Any
@@ -139,8 +151,11 @@ class StreamScanner:
         self._selects_begin = 0
         self._first_db = self._db
         self._ends = [] if keep_ends else None
-        self._watched = 0
-        self._watch_names = frozenset()
+        self._watches = False
+        self._otherwise = NO
+        self._watch_kinds = {}
+        self._prefix_length = 0
+        self._waits = False
         self._is_match = False
         self._was_match = False
         self._heads = []
@@ -154,6 +169,8 @@ class StreamScanner:
         if cython.compiled:
             for slot in range(SLOTS):
                 self._slot_length[slot] = 0
+            for slot in range(512):
+                self._watch_slot[slot] = 0
         else:
             self._name = bytearray(NAME_SIZE)
 
@@ -208,27 +225,38 @@ class StreamScanner:
     # ---- for faults: which commands match, and where they are ----
 
     @cython.locals(number=cython.int, slot=cython.ulonglong)
-    def watch(self, names: frozenset[bytes] | None) -> None:
+    def watch(
+        self, names: frozenset[bytes] | None, keyed: frozenset[bytes] | None = frozenset(), prefix: bytes = b""
+    ) -> None:
         """From the next name on, note the commands with one of these upper-case names. None: every command.
 
-        Commands that have matched before keep that, and their ends are still noted.
+        keyed: those of these names, too, whose first argument begins with prefix; None: of every other name. Commands
+        that have matched before keep that, and their ends are still noted.
         """
-        self._watched = 0
-        self._watch_names = names
-        if names is None or len(names) > WATCHED or any(len(name) > 16 for name in names):
-            self._watch_names = None
-            self._watched = -1
-        elif cython.compiled:
-            self._watch_slots = 0
-            for number, name in enumerate(names):
-                self._watch_key[number] = int.from_bytes(name[:8], "big")
-                self._watch_key2[number] = int.from_bytes(name[8:], "big")
-                self._watch_length[number] = len(name)
-                slot = ((self._watch_key[number] ^ self._watch_key2[number]) * GOLDEN) >> 58
-                self._watch_slots |= cython.cast(cython.ulonglong, 1) << slot
-            self._watched = len(names)
-        else:
-            self._watched = len(names)
+        prefix = prefix[:64]
+        kinds: dict[bytes, int] = dict.fromkeys(keyed or (), BY_KEY) | dict.fromkeys(names or (), BY_NAME)
+        self._otherwise = BY_NAME if names is None else BY_KEY if keyed is None else NO
+        if names is None or len(kinds) > WATCHED or any(len(name) > 16 for name in kinds):
+            kinds, self._otherwise = {}, BY_NAME
+        self._watches = self._otherwise != NO or bool(kinds)
+        self._watch_kinds = kinds
+        self._prefix_length = len(prefix)
+        if not cython.compiled:
+            self._prefix = bytearray(prefix)
+            return
+        for number in range(len(prefix)):
+            self._prefix[number] = prefix[number]
+        for number in range(512):
+            self._watch_slot[number] = 0
+        for number, name in enumerate(kinds):
+            self._watch_key[number] = int.from_bytes(name[:8], "big")
+            self._watch_key2[number] = int.from_bytes(name[8:], "big")
+            self._watch_length[number] = len(name)
+            self._watch_kind[number] = kinds[name]
+            slot = ((self._watch_key[number] ^ self._watch_key2[number]) * GOLDEN) >> 55
+            while self._watch_slot[slot]:
+                slot = (slot + 1) & 511
+            self._watch_slot[slot] = number + 1
 
     def take_matches(self) -> tuple[list[tuple[int, int]], list[int], list[int]]:
         """What is known since the last call of the commands that watch() asked for, each in their order.
@@ -241,10 +269,10 @@ class StreamScanner:
 
     @property
     def undecided(self) -> int | None:
-        """The first byte of the command whose name is not whole yet, while watch() is on."""
-        if not self._watched or self._state == BROKEN or self._state == BOUNDARY or self._state == BOUNDARY_LF:
+        """The first byte of the command of which is not clear yet whether watch() is for it."""
+        if not self._watches or self._state == BROKEN or self._state == BOUNDARY or self._state == BOUNDARY_LF:
             return None
-        return self._begin if self._argument == 0 or self._state < DOLLAR else None
+        return self._begin if self._argument == 0 or self._state < DOLLAR or self._waits else None
 
     def seek(self, position: int, outside: bool) -> None:
         """Note the first command's end at or behind position. outside: one that is not between MULTI and EXEC."""
@@ -268,28 +296,42 @@ class StreamScanner:
         self._seek = min((position for position, _ in left), default=NEVER)
 
     @cython.cfunc
-    @cython.locals(number=cython.int, slot=cython.ulonglong)
+    @cython.locals(number=cython.int, slot=cython.ulonglong, kind=cython.int)
     def _end_name(self, end: cython.longlong) -> None:
         """The name of the command that is passing is whole, while some are watched for."""
-        self._is_match = self._watched < 0
+        kind = self._otherwise
         if cython.compiled:
-            slot = ((self._key ^ self._key2) * GOLDEN) >> 58
-            if self._watched > 0 and not self._watch_slots >> slot & 1:
-                return
-            for number in range(self._watched):
+            slot = ((self._key ^ self._key2) * GOLDEN) >> 55
+            while self._watch_slot[slot]:
+                number = self._watch_slot[slot] - 1
                 if (
                     self._watch_key[number] == self._key
                     and self._watch_key2[number] == self._key2
                     and self._watch_length[number] == self._name_length
                 ):
-                    self._is_match = True
-        elif self._watched > 0:
-            self._is_match = bytes(self._name[: self._name_length]) in self._watch_names
-        if self._is_match:
-            self._heads.append((self._begin, end))
+                    kind = self._watch_kind[number]
+                    break
+                slot = (slot + 1) & 511
+        else:
+            kind = self._watch_kinds.get(bytes(self._name[: self._name_length]), kind)
+        self._name_end = end
+        self._prefix_at = 0
+        if kind == BY_NAME:
+            self._found(True)
+        elif kind == BY_KEY:
+            self._waits = True
+
+    @cython.cfunc
+    def _found(self, matches: cython.bint) -> None:
+        """Whether the command that is passing matches."""
+        self._waits = False
+        if matches:
+            self._is_match = True
+            self._heads.append((self._begin, self._name_end))
 
     @cython.cfunc
     def _end_watched(self, end: cython.longlong) -> None:
+        self._waits = False
         if self._was_match:
             self._next_ends.append(end)
         self._was_match = self._is_match
@@ -341,6 +383,15 @@ class StreamScanner:
                         c = view[j]
                         if 48 <= c <= 57 and self._selected < 2**31:
                             self._selected = c - 48 if self._selected < 0 else self._selected * 10 + (c - 48)
+                if self._waits:
+                    for j in range(i, i + take):
+                        if view[j] != self._prefix[self._prefix_at]:
+                            self._found(False)
+                            break
+                        self._prefix_at += 1
+                        if self._prefix_at == self._prefix_length:
+                            self._found(True)
+                            break
                 i += take
                 self._left -= take
                 if self._left == 0:
@@ -369,6 +420,12 @@ class StreamScanner:
                     and view[j + 2 + number] == 13
                     and view[j + 3 + number] == 10
                 ):
+                    if self._waits:
+                        take = 0
+                        if number >= self._prefix_length:
+                            while take < self._prefix_length and view[j + 2 + take] == self._prefix[take]:
+                                take += 1
+                        self._found(take == self._prefix_length)
                     i = j + number + 4
                     self._argument += 1
                     self._args_left -= 1
@@ -407,7 +464,7 @@ class StreamScanner:
                         key = key << 8 | c
                     self._key = key
                     i += 10 + take
-                    if self._watched:
+                    if self._watches:
                         self._end_name(base + i)
                     if self._args_left == 0:
                         self._end_command(base + i)
@@ -453,8 +510,10 @@ class StreamScanner:
             elif state == BODY_LF:
                 if c != 10:
                     return self._break(base + i, f"byte 0x{c:02x} where an argument's LF was expected")
-                if self._watched and self._argument == 0:
+                if self._watches and self._argument == 0:
                     self._end_name(base + i + 1)
+                elif self._waits:
+                    self._found(False)
                 self._argument += 1
                 self._args_left -= 1
                 if self._args_left:
@@ -543,7 +602,7 @@ class StreamScanner:
             self._ends.append((self._begin, end, self._db, bool(self._in_transaction)))
         if known and (self._key == EXEC or self._key == DISCARD):
             self._in_transaction = False
-        if self._watched or self._is_match or self._was_match:
+        if self._watches or self._is_match or self._was_match:
             self._end_watched(end)
         if end >= self._seek:
             self._reached(end)
@@ -613,7 +672,7 @@ class StreamScanner:
             name = data[head.end() : end].upper()
             if data[end : end + 2] != b"\r\n" or name in _STATEFUL or len(name) > NAME_SIZE:
                 break
-            if self._was_match or self._watch_names is None or name in self._watch_names:
+            if self._was_match or self._otherwise != NO or name in self._watch_kinds:
                 break
             end += 2
             for _ in range(int(head[1]) - 1):

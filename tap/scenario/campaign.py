@@ -13,7 +13,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from tap.config import Address
-from tap.errors import EnvironmentFailure
+from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario import pair as pairs
 from tap.scenario.load import Scenario
 from tap.scenario.pair import Pair, given_pair, own_pair
@@ -104,6 +104,10 @@ class Campaign:
                     return replace(blank, skipped=f"it is for {', '.join(map(str, scenario.servers))}")
                 result = await run(scenario, pair, seed=job.seed, listen=self.given.listen if self.given else None)
             return replace(result, command=blank.command)
+        except ConfigError as error:
+            if self.given is None or len(self.scenarios) == 1:
+                raise
+            return replace(blank, skipped=str(error))
         except EnvironmentFailure as error:
             return replace(blank, failure=str(error))
         except (RedisError, OSError) as error:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 
 from tap.bus import Told
-from tap.replication.conversation import Phase
-from tap.replication.events import Ack, LinkClosed
+from tap.replication.conversation import Conversation, Phase
+from tap.replication.events import Ack, LinkClosed, Side
 from tap.tap import Tap
 
 PERIOD = 0.01  # seconds; the end of an outage is measured as closely
 
 
 class Outages:
-    """Looks at the tap's links from the first stream on. An outage lasts while none has a stream and both its ends."""
+    """Looks at the tap's links from the first stream on.
+
+    An outage lasts while none has both its ends, and a stream that no fault stalls.
+    """
 
     def __init__(self, tap: Tap) -> None:
         self._tap = tap
@@ -47,7 +50,7 @@ class Outages:
 
     def _look(self) -> None:
         now = self._loop.time()
-        if self._has_stream():
+        if self.has_stream:
             self._began = True
             if self._since is not None:
                 self._found.append(now - self._since)
@@ -55,9 +58,19 @@ class Outages:
         elif self._began and self._since is None:
             self._since = now
 
-    def _has_stream(self) -> bool:
+    @property
+    def has_stream(self) -> bool:
+        """Whether a link of the tap has a stream, as far as it can tell, and both its ends."""
         return any(
-            link.conversation.phase is Phase.STREAM
+            _streams(link.conversation)
             and not (link.replica.lost or link.replica.at_end or link.master.lost or link.master.at_end)
+            and not (link.faults is not None and link.faults.lanes[Side.MASTER].flow.is_stalled)
             for link in self._tap.links
         )
+
+
+def _streams(conversation: Conversation) -> bool:
+    if conversation.phase in (Phase.LOADING, Phase.STREAM, Phase.OPAQUE):
+        return True
+    # Behind SYNC there is no offset, nor any ACK to tell that the replica has loaded.
+    return conversation.stream is not None and conversation.rdb_end is not None

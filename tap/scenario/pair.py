@@ -21,6 +21,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from tap.config import Address
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.scenario.farewell import to_the_end
 from tap.scenario.load import Scenario
 from tap.servers.embedded import Server, own_loopback
 
@@ -48,6 +49,7 @@ class Node:
         self._username = username
         self._password = password
         self._clients: dict[int, Redis] = {}
+        self._before: dict[str, str] = {}  # options that were changed, as they were
 
     def client(self, db: int | None = None) -> Redis:
         """Raises redis-py's errors at once, without another try: what fails is often the experiment."""
@@ -82,6 +84,21 @@ class Node:
         """REPLICAOF, or NO ONE."""
         host, port = (address.host, str(address.port)) if address else ("NO", "ONE")
         await self.client().execute_command("REPLICAOF", host, port)
+
+    async def set_option(self, option: str, value: str) -> None:
+        """CONFIG SET. Raises redis-py's errors and OSError."""
+        found = await self.client().config_get(option)
+        await self.client().config_set(option, value)
+        for name, before in found.items():
+            self._before.setdefault(_text(name), _text(before))
+
+    async def restore_options(self) -> None:
+        """What set_option() changed is as it was."""
+        before, self._before = self._before, {}
+        for option, value in before.items():
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await self.client().config_set(option, value)
 
     @property
     def exit_code(self) -> int | None:
@@ -126,12 +143,16 @@ class Node:
 
 
 class Pair:
-    """master and replica: as they stand now; they change places when the master is demoted."""
+    """master and replica: as they stand now; they change places when the master is demoted.
+
+    damaged: what the replica has may not be what its master sent, whatever its offset says.
+    """
 
     def __init__(self, master: Node, replica: Node, *, given: bool = False) -> None:
         self.master = master
         self.replica = replica
         self.given = given
+        self.damaged = False
 
     @property
     def nodes(self) -> tuple[Node, Node]:
@@ -182,8 +203,7 @@ async def own_pair(program: Path, scenario: Scenario) -> AsyncIterator[Pair]:
         for server in servers:
             server.kill()
             server.close()
-        for node in nodes:
-            await node.disconnect()
+        await to_the_end(_disconnected(*nodes))
 
 
 async def started(server: Server) -> None:
@@ -252,40 +272,33 @@ async def given_pair(master: Node, replica: Node) -> AsyncIterator[Pair]:
     except BaseException:
         await _disconnected(master, replica)
         raise
+    pair = Pair(master, replica, given=True)
     try:
-        yield Pair(master, replica, given=True)
+        yield pair
     finally:
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(FAREWELL_SECONDS):
-                await replica.follow(followed)
-        await _disconnected(master, replica)
+        await to_the_end(_restored(pair, followed))
 
 
-@contextlib.asynccontextmanager
-async def options_set(node: Node, options: dict[str, str]) -> AsyncIterator[None]:
-    """CONFIG SET for as long as it takes. Raises ConfigError for what cannot be set on a running server."""
-    before: dict[str, str] = {}
-    try:
-        for option, value in options.items():
-            found = await node.client().config_get(option)
-            try:
-                await node.client().config_set(option, value)
-            except ResponseError as error:
-                raise ConfigError(
-                    f"{option} {value} cannot be set on the running {node.name}: {error}; leave --master and --replica "
-                    "out to run it on servers of our own"
-                ) from None
-            before |= {_text(key): _text(old) for key, old in found.items()}
-        yield
-    finally:
-        for option, value in before.items():
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                async with asyncio.timeout(FAREWELL_SECONDS):
-                    await node.client().config_set(option, value)
+async def _restored(pair: Pair, followed: Address | None) -> None:
+    with contextlib.suppress(RedisError, OSError, TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            if pair.damaged:
+                await pair.replica.follow(None)  # forgets the history, so that the way back is a full resync
+            await pair.replica.follow(followed)
+    await asyncio.gather(*(node.restore_options() for node in pair.nodes))
+    await _disconnected(*pair.nodes)
 
 
-def _text(value: str | bytes | None) -> str:
-    return value.decode() if isinstance(value, bytes) else value or ""
+async def set_options(node: Node, options: dict[str, str]) -> None:
+    """Of a given server. Raises ConfigError for what cannot be set while it runs."""
+    for option, value in options.items():
+        try:
+            await node.set_option(option, value)
+        except ResponseError as error:
+            raise ConfigError(
+                f"{option} {value} cannot be set on the running {node.name}: {error}; leave --master and --replica "
+                "out to run it on servers of our own"
+            ) from None
 
 
 async def _introduced(node: Node) -> Info:
@@ -307,6 +320,10 @@ def version_of(server: Info) -> str:
 async def _disconnected(*nodes: Node) -> None:
     for node in nodes:
         await node.disconnect()
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode() if isinstance(value, bytes) else value or ""
 
 
 def replica_offset(info: Info, port: int) -> int | None:

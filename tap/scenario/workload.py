@@ -18,6 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from tap.scenario.pair import ANSWER_SECONDS, Node
 
 PREFIX = "redis-tap:"
+PROBE = f"{PREFIX}probe"  # is written to see what becomes of a write
 BATCH_SECONDS = 0.02
 LEDGER_SECONDS = 0.05
 KEYS = 300  # of each type: what is there stays small, however long it runs
@@ -43,7 +44,8 @@ class Workload:
     """Writes to one master at a rate, until stopped; survives what the experiment does to that master.
 
     written: commands that the master took. refused: those it did not, by the first word of its error. unreachable:
-    batches that found no master. ledger: some writes, each with an offset that it does not lie behind.
+    batches that found no master. ledger: some writes, each with an offset that it does not lie behind. keys: that there
+    may be of ours.
     """
 
     def __init__(self, node: Node, seed: int, rate: int, *, dbs: tuple[int, ...] = DBS, ledger: bool = False) -> None:
@@ -54,10 +56,12 @@ class Workload:
         self.unreachable = 0
         self.ledger: list[Noted] = []
         self.dbs = dbs
+        self.keys = {PROBE}
         self._random = random.Random(f"workload {seed}")  # noqa: S311
         self._rate = rate
         self._with_ledger = ledger
         self._burst = 0
+        self._noted = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
@@ -75,15 +79,15 @@ class Workload:
                 jobs.append(self._forever(self._note, LEDGER_SECONDS))
             self._tasks = [asyncio.create_task(job, name="workload") for job in jobs]
 
-    async def stop(self) -> None:
-        """Returns when nothing more is on its way to the master."""
+    async def stop(self, within: float = ANSWER_SECONDS) -> None:
+        """Returns when nothing more is on its way to the master, or after so many seconds."""
         tasks, self._tasks = self._tasks, []
         if not tasks:
             return
         # Not cancelled: that could leave a command in the master's socket, to be executed later.
         self._stopping.set()
         try:
-            await asyncio.wait(tasks, timeout=ANSWER_SECONDS)
+            await asyncio.wait(tasks, timeout=within)
         finally:
             for task in tasks:
                 task.cancel()
@@ -111,8 +115,10 @@ class Workload:
             await self._send(commands, self._random.choice(self.dbs))
 
     async def _note(self) -> None:
-        number = len(self.ledger)
+        number = self._noted
+        self._noted += 1
         key, value = f"{PREFIX}ledger:{number}", str(number)
+        self.keys.add(key)
         async with self.node.client().pipeline(transaction=False) as pipeline:
             pipeline.set(key, value)
             pipeline.info("replication")
@@ -148,15 +154,17 @@ class Workload:
             await self.burst(size)
 
     async def clean(self) -> None:
-        """Remove every key of ours. Raises as burst()."""
+        """Remove every key of ours, by name: looking for them takes long among many others. Raises as burst()."""
         for db in sorted(set(self.dbs)):
-            client = self.node.client(db)
-            async for key in client.scan_iter(match=f"{PREFIX}*", count=1000):
-                await client.unlink(key)
+            async with self.node.client(db).pipeline(transaction=False) as pipeline:
+                for key in self.keys:
+                    pipeline.unlink(key)
+                await pipeline.execute(raise_on_error=False)
 
     # ---- the commands ----
 
     async def _send(self, commands: list[Command], db: int) -> None:
+        self.keys.update(str(command[1]) for command in commands if len(command) > 1)
         async with self.node.client(db).pipeline(transaction=False) as pipeline:
             for command in commands:
                 pipeline.execute_command(*command)  # also MULTI: as it is, not as a transaction of redis-py's

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from tap.errors import EnvironmentFailure
+from tap.errors import EnvironmentFailure, words
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 10.0
@@ -165,15 +165,17 @@ class Server:
 
 
 def version_of(program: Path) -> str:
-    """As the program says it, "Redis 7.0.15". Raises EnvironmentFailure if it does not run."""
+    """As the program says it, "Redis 7.0.15". Raises EnvironmentFailure if it does not run, or is no server."""
     try:
         said = subprocess.run(
             [program, "--version"], capture_output=True, text=True, check=True, start_new_session=True
         ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise EnvironmentFailure(f"{program} does not run: {error}") from None
+        raise EnvironmentFailure(f"{program} does not run: {words(error)}") from None
     found = re.search(r"(\w+) server v=([\d.]+)", said)
-    return f"{found[1]} {found[2]}" if found else said.strip()
+    if found is None:
+        raise EnvironmentFailure(f"{program} is no redis-server or valkey-server, by what it says of its version")
+    return f"{found[1]} {found[2]}"
 
 
 def own_loopback() -> str:

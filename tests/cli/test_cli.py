@@ -108,9 +108,9 @@ def test_help_names_every_option() -> None:
         (["run", "--link", "a=:1->h:1", "--link", "b=:1->h:2"], 2, "two links listen on 127.0.0.1:1"),
         (["run", "--master", "h:1", "--duration", "soon"], 2, "'soon' is no duration"),
         (
-            ["run", "--master", "h:1", "--speed", "9"],
+            ["run", "--master", "h:1", "--zzz", "9"],
             2,
-            "redis-tap run: no such option: --speed; see redis-tap run --help",
+            "redis-tap run: no such option: --zzz; see redis-tap run --help",
         ),
         (["run", "--mastr", "h:1"], 2, "redis-tap run: no such option: --mastr (did you mean --master?)"),
         (["run", "--master"], 2, "redis-tap run: option '--master' requires an argument; see redis-tap run --help"),

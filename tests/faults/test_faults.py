@@ -259,9 +259,31 @@ def test_a_throttle_of_one_phase_lets_the_others_be() -> None:
     held = len(FULL) + 5000 - len(lab.at_replica)
     assert held > 3000
     lab.master(RDB[5000:])
+    lab.wait(10)
+    assert lab.at_replica.endswith(RDB)
     lab.replica(ack(500))
     lab.master(SET)
     assert lab.at_replica.endswith(RDB + SET)
+
+
+@pytest.mark.parametrize("size", [1, 50, 10**6])
+@pytest.mark.parametrize("disk", [True, False])
+def test_a_throttled_phase_takes_its_time_however_it_comes(size: int, disk: bool) -> None:
+    lab = Lab("throttle 1kb/s during=rdb from=master")
+    shake_hands(lab)
+    lab.replica(ASKS_ALL)
+    header = b"$%d\r\n" % len(RDB) if disk else b"$EOF:" + MARK + b"\r\n"
+    begun = lab.now
+    lab.master(*pieces(FULL + header + RDB + (b"" if disk else MARK) + (SET if disk else b""), size))
+    assert len(lab.at_replica) < 200
+    lab.wait(60)
+    assert lab.at_replica.endswith(header + RDB + (SET if disk else MARK))
+    took = lab.out[Side.MASTER][-1][0] - begun
+    assert took == pytest.approx(len(RDB) / 1024, rel=0.05)
+    lab.replica(ack(500))
+    lab.master(SET)
+    assert lab.at_replica.endswith(SET)
+    assert lab.faults.lanes[Side.MASTER].flow.is_plain
 
 
 def test_slices_are_as_small_as_they_say() -> None:
@@ -310,19 +332,15 @@ def test_commands_that_match_are_changed_and_no_others(spec: str, expected: byte
 
 
 def test_what_does_not_match_is_not_held_back() -> None:
-    """Only the head of a command waits, until its name and keys are there."""
-    lab = Lab("drop command=SET key='user:*'")
-    begin = resync_partially(lab)
-    head = b"*3\r\n$3\r\nSET\r\n$6\r\nvisit:"
-    big = b"\r\n$1000000\r\n"
-    lab.master(head)
-    assert lab.at_replica[begin:] == b""
-    lab.master(b"")
-    data = head[:-6] + b"other1" + big
-    lab = Lab("drop command=SET key='user:*'")
-    begin = resync_partially(lab)
-    lab.master(data)
-    assert lab.at_replica[begin:] == data
+    """Only the head of a command waits, and no byte longer than until it is clear."""
+    for key, is_held in ((b"user:", True), (b"users", False), (b"use", True), (b"v", False)):
+        lab = Lab("drop command=SET key='user:*'")
+        begin = resync_partially(lab)
+        head = b"*3\r\n$3\r\nSET\r\n$6\r\n" + key
+        lab.master(*pieces(head, 5))
+        assert lab.at_replica[begin:] == (b"" if is_held else head)
+    lab.master(b"isit:" + b"\r\n$1000000\r\n")
+    assert lab.at_replica[begin:] == head + b"isit:" + b"\r\n$1000000\r\n"
 
 
 def test_a_dropped_command_of_any_size_is_swallowed_as_it_comes() -> None:
@@ -386,6 +404,31 @@ def test_a_connection_ends_after_so_many_bytes() -> None:
     resync_partially(lab)
     assert lab.at_replica == b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n"[:20]
     assert lab.cut is not None
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("spec", ["reorder command=SET times=all", "reorder key='*' times=all"])
+def test_of_commands_in_a_row_every_other_one_is_sent_later(spec: str, size: int) -> None:
+    """The next one is what the first waits for: it is not sent later itself."""
+    lab = Lab(spec)
+    start = resync_partially(lab)
+    sets = [command("SET", "n", str(number)) for number in range(5)]
+    lab.master(*pieces(b"".join(sets) + PING, size))
+    assert lab.at_replica[start:] == sets[1] + sets[0] + sets[3] + sets[2] + PING + sets[4]
+    assert len(lab.fired) == 3
+
+
+@pytest.mark.parametrize("edge", ["start", "inside", "end"])
+@pytest.mark.parametrize("size", [1, 14, 1000])
+def test_a_command_without_arguments_is_corrupted_without_waiting_for_the_next(edge: str, size: int) -> None:
+    lab = Lab(f"corrupt command=PING edge={edge} mask=0x80")
+    start = resync_partially(lab)
+    lab.master(*pieces(PING, size))
+    came = bytearray(PING)
+    came[{"start": 0, "inside": 11, "end": 13}[edge]] ^= 0x80
+    assert lab.at_replica[start:] == bytes(came)
+    lab.master(*pieces(SET + PING, size))
+    assert lab.at_replica[start:] == bytes(came) + SET + PING
 
 
 # ---- answer, rewrite ----
@@ -560,3 +603,28 @@ def test_what_comes_out_does_not_depend_on_how_tcp_cut_what_went_in(
     assert sorted(filter(None, cut[2]), key=str) == sorted(filter(None, whole[2]), key=str)
     if whole[3] is None:
         assert cut[1] == whole[1]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_behind_a_cut_no_fault_fires(size: int) -> None:
+    """Though more came in the same chunk."""
+    lab = Lab("cut at=stream:40b", "drop command=SET times=all name=set", "duplicate command=INCR times=all name=incr")
+    resync_partially(lab)
+    lab.master(*pieces((SET + INCR) * 5, size))
+    lab.faults.close()
+    lab.plan.clear()
+    assert [fired.fault for fired in lab.fired] == ["set", "cut-1"]
+    assert {event.fault: event.fired for event in lab.expired} == {"cut-1": 1, "set": 1, "incr": 0}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    "spec", ["drop request=REPLCONF", "rewrite capa=-eof", "stall request=REPLCONF", "answer +OK request=REPLCONF"]
+)
+def test_behind_a_cut_request_no_fault_fires(spec: str, size: int) -> None:
+    lab = Lab("cut request=PING edge=end", f"{spec} times=all name=other")
+    lab.replica(*pieces(PING + PORT + CAPA, size))
+    lab.faults.close()
+    lab.plan.clear()
+    assert [fired.fault for fired in lab.fired] == ["cut-1"]
+    assert {event.fault: event.fired for event in lab.expired} == {"cut-1": 1, "other": 0}

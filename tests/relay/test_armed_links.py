@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import struct
+import time
 
 import pytest
 
 import tap.relay.link as relay
+from tap import Tap
+from tap.bus import Told
 from tap.replication import events
+from tap.replication.events import Side
 from tests.relay.wire import (
     BASE,
     GRANT,
@@ -235,3 +240,111 @@ def test_a_fault_that_has_gone_leaves_the_link_as_it_was() -> None:
         for one in armed:
             remove(ends.tap, one)
         assert only_link(ends.tap).faults is None
+
+
+# ---- nobody is let in ----
+
+
+def test_a_cut_at_connect_does_not_wait_for_the_master() -> None:
+    """The master never hears of the link."""
+    with socket.create_server((LOCALHOST, 0)) as master:
+        with TapThread(in_front_of(master.getsockname()[1], "cut at=connect times=2")) as tap:
+            for _ in range(2):
+                with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
+                    assert replica.recv(1) == b""
+            wait_until(lambda: not tap.tap.links)
+            master.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                master.accept()
+
+
+def test_a_tap_that_refuses_replicas_stays_closed_when_it_has_ended() -> None:
+    async def run() -> int:
+        async with Tap(in_front_of(1, "refuse")) as tap:
+            while tap.listeners[0]._servers:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert refuses(tap.port)
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(run()) == 1
+
+
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection((LOCALHOST, port), WITHIN).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_replica_that_leaves_while_it_is_kept_in_the_dark_leaves_no_link() -> None:
+    """Nobody reads it: however many come and go, they are gone."""
+    with TapThread(in_front_of(1, "refuse blackhole")) as tap:
+        for how in ("fin", "reset", "fin"):
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
+                replica.sendall(b"PING\r\n")
+                wait_until(lambda: len(tap.tap.links) == 1)
+                if how == "reset":
+                    replica.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            wait_until(lambda: not tap.tap.links)
+        assert [(end.by, end.how) for end in tap.events(events.LinkClosed)] == [
+            (Side.REPLICA, "fin"),
+            (Side.REPLICA, "reset"),
+            (Side.REPLICA, "fin"),
+        ]
+
+
+def test_one_replica_is_kept_in_the_dark_until_it_leaves() -> None:
+    with socket.create_server((LOCALHOST, 0)) as master:
+        with TapThread(in_front_of(master.getsockname()[1], "refuse blackhole times=1")) as tap:
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN):
+                tap.wait_for(events.FaultFired)
+                master.settimeout(0.4)
+                with pytest.raises(TimeoutError):
+                    master.accept()
+                with socket.create_connection((LOCALHOST, tap.port), WITHIN):
+                    master.accept()[0].close()
+                assert not tap.events(events.FaultExpired)
+            tap.wait_for(events.FaultExpired)
+
+
+def test_an_observer_may_let_a_replica_in_when_it_is_kept_out() -> None:
+    with socket.create_server((LOCALHOST, 0)) as master:
+        master.settimeout(WITHIN)
+        with TapThread(in_front_of(master.getsockname()[1], "refuse blackhole name=dark")) as tap:
+
+            def hear(told: Told) -> None:
+                if isinstance(told.event, events.FaultFired):
+                    tap.tap.faults.remove("dark")
+
+            tap.call(lambda: tap.tap.bus.subscribe(hear))
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN):
+                master.accept()[0].close()
+
+
+def test_a_slow_link_is_not_given_up_while_it_still_passes_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have sent FIN, and one still reads."""
+    monkeypatch.setattr(relay, "FORGOTTEN_AFTER", 0.2)
+    with Ends("throttle 10kb/s from=master") as ends:
+        ends.resync()
+        ends.master.sendall(bytes(10_000))
+        ends.master.shutdown(socket.SHUT_WR)
+        ends.replica.shutdown(socket.SHUT_WR)
+        assert receive(ends.replica, 10_000) == bytes(10_000)
+
+
+@pytest.mark.parametrize("how", ["fin", "reset"])
+def test_a_stalled_link_ends_when_both_peers_have_gone(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One alone does not end it: that is what a stall is for."""
+    monkeypatch.setattr(relay, "FORGOTTEN_AFTER", 0.5)
+    with Ends("stall") as ends:
+        wait_until(lambda: only_link(ends.tap).master.transport is not None)
+        for peer in (ends.replica, ends.master):
+            time.sleep(0.3)
+            assert len(ends.tap.tap.links) == 1
+            if how == "reset":
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.close()
+        wait_until(lambda: not ends.tap.tap.links)
+        assert ends.tap.wait_for(events.LinkClosed).how == how

@@ -82,6 +82,7 @@ class Heard:
         self.ends: list[int] = []
         self.fired: list[events.FaultFired] = []
         self.asked: list[events.PsyncRequested] = []
+        self.closed = 0  # links; only then the last commands of one have been told
         tap.call(lambda: tap.tap.bus.subscribe(self._hear))
 
     def _hear(self, told: Told) -> None:
@@ -94,6 +95,8 @@ class Heard:
             self.fired.append(event)
         elif isinstance(event, events.PsyncRequested):
             self.asked.append(event)
+        elif isinstance(event, events.LinkClosed):
+            self.closed += 1
 
     def _note(self, into: list[int], offset: int) -> None:
         if not into or offset > into[-1]:
@@ -135,7 +138,7 @@ def test_a_real_replica_under_load_asks_for_what_follows_its_last_whole_command(
                     return True
 
                 wait_until(lambda arm=arm: answer(tap, arm))  # type: ignore[misc]
-                wait_until(lambda number=number: len(heard.asked) > number)  # type: ignore[misc]
+                wait_until(lambda number=number: min(len(heard.asked), heard.closed) > number)  # type: ignore[misc]
                 fired = heard.fired[number]
                 assert fired.offset is not None
                 wanted = origin[0] + more

@@ -175,6 +175,8 @@ def test_a_value_larger_than_any_buffer_passes(make: type[StreamScanner]) -> Non
 
 # ---- what faults ask for ----
 
+PREFIXES = st.sampled_from([b"0", b"S", b"x" * 70, b"ping"])
+
 NAMES = st.none() | st.frozensets(
     st.sampled_from([b"SET", b"PING", b"MULTI", b"EXEC", b"SELECT", b"ZREMRANGEBYSCORE", b"SETEX", b"X" * 30])
     | st.integers(0, 99).map(b"N%d".__mod__),
@@ -182,16 +184,29 @@ NAMES = st.none() | st.frozensets(
 )
 
 
-@given(COMMANDS, NAMES, st.lists(st.integers(0, 300), max_size=4), st.data())
+@given(COMMANDS, NAMES, NAMES, PREFIXES, st.lists(st.integers(0, 300), max_size=4), st.data())
 def test_commands_that_are_watched_for_are_found_however_they_are_cut(
-    commands: list[list[bytes]], names: frozenset[bytes] | None, seeks: list[int], draw: st.DataObject
+    commands: list[list[bytes]],
+    names: frozenset[bytes] | None,
+    keyed: frozenset[bytes] | None,
+    prefix: bytes,
+    seeks: list[int],
+    draw: st.DataObject,
 ) -> None:
     data = b"".join(command(*words) for words in commands)
     cuts = draw.draw(st.lists(st.integers(0, len(data)), max_size=8))
     ends = list(itertools.accumulate(len(command(*words)) for words in commands))
     begins = [0, *ends[:-1]]
-    everything = names is None or len(names) > 16 or any(len(name) > 16 for name in names)
-    matched = [number for number, words in enumerate(commands) if everything or words[0].upper() in (names or ())]
+    everything = names is None or any(len(name) > 16 for name in (*names, *(keyed or ())))
+
+    def matches(name: bytes, first: bytes) -> bool:
+        if everything or name in (names or ()):
+            return True
+        return (keyed is None or name in keyed) and first.startswith(prefix[:64])
+
+    matched = [
+        number for number, words in enumerate(commands) if matches(words[0].upper(), words[1] if len(words) > 1 else b"")
+    ]
     inside, outside = False, []
     for end, words in zip(ends, commands, strict=True):
         inside = words[0].upper() == b"MULTI" or (inside and words[0].upper() not in (b"EXEC", b"DISCARD"))
@@ -199,7 +214,7 @@ def test_commands_that_are_watched_for_are_found_however_they_are_cut(
             outside.append(end)
     for make in SCANNERS:
         scanner = make()
-        scanner.watch(names)
+        scanner.watch(names, keyed, prefix)
         for seek in seeks:
             scanner.seek(seek, False)
             scanner.seek(seek, True)
@@ -214,7 +229,7 @@ def test_commands_that_are_watched_for_are_found_however_they_are_cut(
             found[1].extend(taken[2])
             landed |= scanner.take_landed()
             undecided = scanner.undecided
-            if (everything or names) and undecided is not None:
+            if undecided is not None:
                 assert undecided in begins
                 assert undecided < end
         assert [head[0] for head in heads] == [begins[number] for number in matched]

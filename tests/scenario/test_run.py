@@ -167,6 +167,26 @@ expect = { resync = "full" }
     level(master, replica)
 
 
+def test_a_given_replica_is_synced_in_full_where_the_stream_was_damaged(
+    servers: Servers, any_server: str, tmp_path: Path
+) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    follow(replica, master.port)
+    wait_until(lambda: is_up(replica))
+    text = """
+steps = [
+  { fault = "drop key=redis-tap:lost" },
+  { do = "send SET redis-tap:lost 1" },
+  { wait = "fault_fired" },
+]
+expect = { resync = "none", converged = false, acked_offset = "behind" }
+"""
+    before = client(master).info("stats")["sync_full"]
+    assert unmet(on_given(f"127.0.0.1:{master.port}", f"127.0.0.1:{replica.port}", written(tmp_path, text))) == []
+    wait_until(lambda: client(master).info("stats")["sync_full"] == before + 1)
+    level(master, replica)
+
+
 def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: str, tmp_path: Path) -> None:
     master, replica, other = (servers.start(any_server) for _ in range(3))
     follow(replica, master.port)
@@ -180,7 +200,7 @@ def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: s
         on_given(urls[master], urls[other], nothing)
     with pytest.raises(ConfigError, match="'kill replica' is done to servers of our own only"):
         on_given(urls[master], urls[replica], written(tmp_path, 'steps = [{ do = "kill replica" }]'))
-    with pytest.raises(ConfigError, match="is destructive"):
+    with pytest.raises(ConfigError, match="is for servers of our own only: a replica that loads a damaged RDB exits"):
         on_given(urls[master], urls[replica], written(tmp_path, 'steps = [{ fault = "corrupt at=rdb:50%" }]'))
     with pytest.raises(ConfigError, match="databases 3 cannot be set on the running master"):
         on_given(urls[master], urls[replica], written(tmp_path, "master = { databases = 3 }\nsteps = []"))

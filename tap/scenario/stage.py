@@ -1,0 +1,110 @@
+"""What one run plays on: the pair, the tap between, what is written, and how things stand at a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from redis.exceptions import RedisError
+
+from tap.faults import Armed
+from tap.scenario.journal import Journal
+from tap.scenario.load import Expect, Scenario
+from tap.scenario.outage import Outages
+from tap.scenario.pair import Info, Node, Pair, replica_offset
+from tap.scenario.tally import Tally
+from tap.scenario.workload import Workload
+from tap.tap import Tap
+
+POLL = 0.03  # seconds between two questions to a server, which has no event to tell
+BACK = "back"  # the link by which the old master follows the promoted replica
+
+
+@dataclass(slots=True)
+class Sample:
+    """Offsets that belong together: the master's before and after the replica's, and what it has acknowledged."""
+
+    before: int
+    applied: int
+    after: int
+    acked: int | None
+    link: str
+
+
+@dataclass(slots=True)
+class Stage:
+    """armed: all faults of the run, those that are over included. stopped: names of nodes that a step has killed.
+
+    since: when the steps began, by the journal's clock.
+    """
+
+    scenario: Scenario
+    expect: Expect
+    pair: Pair
+    tap: Tap
+    journal: Journal
+    workload: Workload
+    outages: Outages
+    tally: Tally
+    armed: list[Armed] = field(default_factory=list)
+    stopped: set[str] = field(default_factory=set)
+    since: float = 0.0
+
+    async def attach(self) -> None:
+        """Point the replica at the tap."""
+        await self.pair.replica.follow(self.tap.listeners[0].address)
+
+    async def link(self) -> str:
+        """ "up", "down", or "unknown" while the replica cannot be asked or is none.
+
+        Up by the replica's account and by the tap's: when a link is cut, each hears of it at another moment.
+        """
+        return self._link(await self.pair.replica.maybe_info("replication"))
+
+    def _link(self, info: Info) -> str:
+        status = str(info.get("master_link_status", "unknown"))
+        return "down" if status == "up" and not self.outages.has_stream else status
+
+    async def is_level(self) -> bool:
+        try:
+            return await self.has_applied(await offset_of(self.pair.master))
+        except (RedisError, OSError):
+            return False
+
+    async def has_applied(self, offset: int) -> bool:
+        info = await self.pair.replica.maybe_info("replication")
+        return self._link(info) == "up" and applied_by(info) >= offset
+
+    async def sample(self) -> Sample | None:
+        """None while one of them cannot be asked."""
+        try:
+            before = await self.pair.master.info("replication")
+            theirs = await self.pair.replica.info("replication")
+            after = await self.pair.master.info("replication")
+        except (RedisError, OSError):
+            return None
+        return Sample(
+            before=int(before["master_repl_offset"]),
+            applied=applied_by(theirs),
+            after=int(after["master_repl_offset"]),
+            acked=replica_offset(after, self.pair.replica.address.port),
+            link=self._link(theirs),
+        )
+
+
+async def until(question: Callable[[], Awaitable[bool]], within: float) -> None:
+    """Raises TimeoutError."""
+    async with asyncio.timeout(within):
+        while not await question():
+            await asyncio.sleep(POLL)
+
+
+async def offset_of(node: Node) -> int:
+    """Raises redis-py's errors and OSError."""
+    return int((await node.info("replication"))["master_repl_offset"])
+
+
+def applied_by(info: Info) -> int:
+    """The replica's own offset; of one that knows none, as behind SYNC, -1."""
+    return int(info.get("slave_repl_offset", -1))

@@ -1,0 +1,169 @@
+"""Steps, taken one by one.
+
+Nothing here waits for an amount of time that is hoped to be enough: each wait is for an event or a condition, with a
+limit that only a failure reaches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from redis.exceptions import RedisError
+
+from tap.scenario.actions import Action
+from tap.scenario.load import Step
+from tap.scenario.result import StepTaken
+from tap.scenario.stage import BACK, Stage, offset_of, until
+from tap.scenario.workload import PREFIX, PROBE
+
+# Behind these a partial resync may bring bytes twice, or not at all, without anybody noticing.
+DAMAGING = frozenset({"drop", "duplicate", "reorder", "corrupt", "truncate"})
+
+Question = Callable[[], Awaitable[bool]]
+
+
+class Steps:
+    """taken: in order; the last one may have failed."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.taken: list[StepTaken] = []
+        self._stage = stage
+
+    async def take_all(self) -> None:
+        """Those that are for this server; behind one that fails there is nothing to see."""
+        for step in self._stage.scenario.steps:
+            if step.only is None or step.only.match(self._stage.pair.version):
+                taken = await self._take(step)
+                self.taken.append(taken)
+                if taken.problem:
+                    return
+
+    async def _take(self, step: Step) -> StepTaken:
+        journal = self._stage.journal
+        began = journal.now
+        problem = ""
+        try:
+            if step.fault is not None:
+                armed = self._stage.tap.faults.add(step.fault)
+                self._stage.armed.append(armed)
+                self._stage.pair.damaged |= armed.fault.kind in DAMAGING
+            elif step.remove is not None:
+                self._remove(step.remove)
+            elif step.do is not None:
+                async with asyncio.timeout(max(step.within, step.do.amount * 2 if step.do.verb == "pause" else 0)):
+                    await self._do(step.do)
+            else:
+                await self._wait(step)
+        except TimeoutError:
+            problem = f"not within {step.within:g} s"
+        except (RedisError, OSError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        return StepTaken(str(step), began, journal.now - began, problem)
+
+    def _remove(self, name: str) -> None:
+        """It may be over by itself already."""
+        if any(armed.name == name and not armed.is_over for armed in self._stage.armed):
+            self._stage.tap.faults.remove(name)
+
+    async def _do(self, action: Action) -> None:
+        node = self._stage.pair.node(action.target)
+        match action.verb:
+            case "attach":
+                await self._stage.attach()
+            case "write":
+                await self._stage.workload.burst(int(action.amount))
+            case "send":
+                self._stage.workload.keys.update(word for word in action.words if word.startswith(PREFIX))
+                await self._stage.pair.master.client().execute_command(*action.words)
+            case "pause":
+                await asyncio.sleep(action.amount)
+            case "stop":
+                await self._stage.workload.stop()
+            case "disconnect":
+                await self._disconnect()
+            case "set":
+                await node.set_option(*action.words)
+            case "promote":
+                await self._stage.pair.replica.follow(None)
+            case "demote":
+                await self._demote()
+            case "kill":
+                self._stage.stopped.add(node.name)
+                await self._stage.tally.remember(node)
+                await node.kill()
+            case "restart":
+                await self._stage.tally.remember(node)
+                await node.restart()
+            case "start" if action.target == "workload":
+                self._stage.workload.start()
+            case "start":
+                await node.start()
+                self._stage.stopped.discard(node.name)
+
+    async def _disconnect(self) -> None:
+        """By address: a given master may have other replicas."""
+        for link in self._stage.tap.links:
+            if link.master.transport is not None:
+                host, port = link.master.transport.get_extra_info("sockname")[:2]
+                await self._stage.pair.master.client().execute_command("CLIENT", "KILL", "ADDR", f"{host}:{port}")
+
+    async def _demote(self) -> None:
+        running = self._stage.workload.running
+        await self._stage.workload.stop()
+        listener = next(one for one in self._stage.tap.listeners if one.config.name == BACK)
+        await self._stage.pair.master.follow(listener.address)
+        self._stage.pair.swap()
+        self._stage.workload.node = self._stage.pair.master
+        if running:
+            self._stage.workload.start()
+
+    async def _wait(self, step: Step) -> None:
+        assert step.wait is not None
+        condition = self._condition(step.wait)
+        if condition is None:
+            await self._stage.journal.wait_for(step.wait, where=step.where, times=step.times, within=step.within)
+        else:
+            await until(await condition(), step.within)
+
+    def _condition(self, name: str) -> Callable[[], Awaitable[Question]] | None:
+        """What makes the question to ask; it may have to look first at how things stand when the waiting begins."""
+
+        async def level() -> Question:
+            offset = await offset_of(self._stage.pair.master)
+            return lambda: self._stage.has_applied(offset)
+
+        def plain(question: Question) -> Callable[[], Awaitable[Question]]:
+            async def made() -> Question:
+                return question
+
+            return made
+
+        async def link(state: str) -> bool:
+            return await self._stage.link() == state
+
+        async def exits() -> bool:
+            return self._stage.pair.replica.exit_code is not None
+
+        async def alone() -> bool:
+            return (await self._stage.pair.master.maybe_info("replication")).get("connected_slaves") == 0
+
+        async def refused() -> bool:
+            return not await self._takes_a_write()
+
+        return {
+            "level": level,
+            "link_up": plain(lambda: link("up")),
+            "link_down": plain(lambda: link("down")),
+            "replica_exits": plain(exits),
+            "no_replica": plain(alone),
+            "writes_refused": plain(refused),
+            "writes_taken": plain(self._takes_a_write),
+        }.get(name)
+
+    async def _takes_a_write(self) -> bool:
+        try:
+            await self._stage.pair.master.client().set(PROBE, self._stage.journal.now)
+        except (RedisError, OSError):
+            return False
+        return True

@@ -1,0 +1,36 @@
+"""What the servers themselves count of resyncs, in INFO stats, since the steps began and over all their processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tap.scenario.pair import Node
+
+
+class Tally:
+    """sync_full and sync_partial_ok, by node. All methods raise redis-py's errors and OSError."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, tuple[int, int]] = {}
+        self._ended: dict[str, tuple[int, int]] = {}  # what processes counted that have ended
+
+    async def begin(self, nodes: Iterable[Node]) -> None:
+        """Count from here."""
+        for node in nodes:
+            self._began[node.name] = await _counted(node)
+            self._ended[node.name] = (0, 0)
+
+    async def remember(self, node: Node) -> None:
+        """Its process is about to end; the next one counts from nought."""
+        self._ended[node.name] = await self.grown(node)
+        self._began[node.name] = (0, 0)
+
+    async def grown(self, node: Node) -> tuple[int, int]:
+        now = await _counted(node)
+        then, ended = self._began[node.name], self._ended[node.name]
+        return now[0] - then[0] + ended[0], now[1] - then[1] + ended[1]
+
+
+async def _counted(node: Node) -> tuple[int, int]:
+    stats = await node.info("stats")
+    return int(stats["sync_full"]), int(stats["sync_partial_ok"])

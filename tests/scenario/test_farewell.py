@@ -1,0 +1,36 @@
+"""Cleaning up is not cut short."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tap.scenario.farewell import to_the_end
+
+
+def test_cleaning_goes_on_when_cancelled_and_the_cancellation_comes_behind_it() -> None:
+    done: list[str] = []
+
+    async def cleaning() -> None:
+        await asyncio.sleep(0.05)
+        done.append("clean")
+
+    async def story() -> None:
+        task = asyncio.create_task(to_the_end(cleaning()))
+        for _ in range(2):
+            await asyncio.sleep(0.01)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(story())
+    assert done == ["clean"]
+
+
+def test_what_goes_wrong_is_raised() -> None:
+    async def cleaning() -> None:
+        raise ValueError("dirty")
+
+    with pytest.raises(ValueError, match="dirty"):
+        asyncio.run(to_the_end(cleaning()))
