@@ -101,6 +101,7 @@ class CommandFaults:
             self._wanted = wanted
             if self._stream is not None:
                 self._stream.scanner.watch(*wanted)
+                self._note(self._stream.scanner.take_matches()[0])  # the command that is passing
         if not self._is_watching:
             self._hits.clear()
 
@@ -133,8 +134,7 @@ class CommandFaults:
             return
         view = self._lane.peek(data)
         heads, ends, next_ends = stream.scanner.take_matches()
-        for begin, name_end in heads:
-            self._hits.append(_Hit(stream.start + begin, stream.start + name_end))
+        self._note(heads)
         behind = deque(stream.start + end for end in ends)
         behind_next = deque(stream.start + end for end in next_ends)
         while self._hits:
@@ -145,6 +145,11 @@ class CommandFaults:
         self._end(behind, behind_next, OPEN)
         if stream.scanner.broken:
             self._abandon(stream.start + stream.scanner.broken_at)
+
+    def _note(self, heads: Sequence[tuple[int, int]]) -> None:
+        assert self._stream is not None
+        for begin, name_end in heads:
+            self._hits.append(_Hit(self._stream.start + begin, self._stream.start + name_end))
 
     def _end(self, ends: deque[int], next_ends: deque[int], until: int) -> None:
         """Ends of commands, and of those behind them, up to position *until*. Some are of commands that nobody took, or

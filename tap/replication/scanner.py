@@ -239,6 +239,8 @@ class StreamScanner:
         if names is None or len(kinds) > WATCHED or any(len(name) > 16 for name in kinds):
             kinds, self._otherwise = {}, BY_NAME
         self._watches = self._otherwise != NO or bool(kinds)
+        if self._waits:  # by the prefix of before; whoever watches now has to look at the keys itself
+            self._found(self._watches)
         self._watch_kinds = kinds
         self._prefix_length = len(prefix)
         if not cython.compiled:

@@ -302,3 +302,13 @@ def test_what_is_told_of_a_frame_is_as_it_was_when_that_came(size: int) -> None:
         ("dropped a keepalive", "psync", None),
         ("sent SET twice", "stream", 1000),
     ]
+
+
+def test_a_fault_that_comes_within_a_key_does_not_let_a_command_through() -> None:
+    for cut in range(1, len(SETS[0])):
+        lab = Lab("drop key='key*'")
+        before = resync_partially(lab)
+        lab.master(SETS[0][:cut])
+        lab.plan.add("drop command=INCR key='other:much:longer*'")
+        lab.master(SETS[0][cut:], command("INCR", "other:much:longer"), command("INCR", "n"))
+        assert lab.at_replica[before:] == command("INCR", "n")
