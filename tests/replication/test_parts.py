@@ -27,9 +27,8 @@ def read(data: bytes, size: int = 0) -> list[Request | Newlines | Nonsense]:
     for begin in range(0, len(data), size or max(1, len(data))):
         reader.feed(data[begin : begin + (size or len(data))])
         while (item := reader.next()) is not None:
-            if isinstance(item, Newlines) and found and isinstance(found[-1], Newlines):
+            if isinstance(item, Newlines) and item.again and found and isinstance(found[-1], Newlines):
                 first = found.pop()  # one row, cut in two
-                assert item.again
                 assert isinstance(first, Newlines)
                 item = Newlines(first.start, item.end, first.again)
             found.append(item)
