@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 import re
+import signal
+import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from tap.cli.ui import chosen
 from tap.config import Ui
-from tap.errors import ConfigError
+from tap.console.lines import json_lines, log_lines
+from tap.console.replay import ReplayView, announcement
+from tap.errors import ConfigError, RecordingError
+from tap.replay import ReplayMaster
+from tap.replay.tape import Moment
 
 
 def replay(
@@ -83,7 +94,67 @@ def _be_master(
     exits: bool,
     ui: Ui,
 ) -> None:
-    raise ConfigError("--as-master is not there yet")
+    master = ReplayMaster(
+        *files,
+        listen=listen,
+        speed=speed,
+        links=links,
+        begin=_moment("--from", begin),
+        end=_moment("--until", end),
+    )
+    raise typer.Exit(asyncio.run(_until_stopped(master, exits, ui)))
+
+
+async def _until_stopped(master: ReplayMaster, exits: bool, ui: Ui) -> int:
+    """Returns the exit code."""
+    loop = asyncio.get_running_loop()
+    work = loop.create_task(_serve(master, exits, ui), name="replay")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, work.cancel)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if exits or not master.parts:  # it had not come to its end
+            return 128 + signal.SIGINT
+    return RecordingError.exit_code if master.problems else 0
+
+
+async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
+    console = Console()
+    ui = chosen(ui, console)
+    with contextlib.ExitStack() as viewers:
+        if ui in ("log", "json"):
+            lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
+            viewers.callback(lines.close)
+            master.bus.subscribe(lines)
+        async with master:
+            for problem in master.problems:
+                _say(problem)
+            _say(announcement(master))
+            if ui == "live":
+                master.bus.subscribe(viewers.enter_context(ReplayView(master, console)))
+            await master.acknowledged()
+            _say(f"played to the end: {len(master.followers)} replicas have acknowledged offset {master.part.end}")
+            if not exits:
+                await asyncio.Event().wait()
+
+
+def _say(said: str) -> None:
+    if sys.stderr is not None:
+        print(f"redis-tap: {said}", file=sys.stderr)
+
+
+def _moment(option: str, text: str | None) -> Moment | None:
+    if text is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,19}", text):
+        return int(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{option} {text!r}: write a time, as 2026-01-31T12:00:00 or with +01:00 behind it, or an offset in digits"
+        ) from None
 
 
 def _send(
