@@ -109,13 +109,19 @@ async def _until_stopped(master: ReplayMaster, exits: bool, ui: Ui) -> int:
     """Returns the exit code."""
     loop = asyncio.get_running_loop()
     work = loop.create_task(_serve(master, exits, ui), name="replay")
+    signals: list[int] = []
+
+    def end(number: int) -> None:
+        signals.append(number)
+        work.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, work.cancel)
+        loop.add_signal_handler(number, end, number)
     try:
         await work
     except asyncio.CancelledError:
         if exits or not master.parts:  # it had not come to its end
-            return 128 + signal.SIGINT
+            return 128 + signals[0]
     return RecordingError.exit_code if master.problems else 0
 
 

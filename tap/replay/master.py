@@ -87,9 +87,11 @@ class ReplayMaster:
         self._tasks: set[asyncio.Task[None]] = set()
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._stop = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
 
     async def __aenter__(self) -> ReplayMaster:
         """Read the recording, and listen. Raises RecordingError, ConfigError, EnvironmentFailure."""
+        self._loop = asyncio.get_running_loop()
         try:
             await self._listen()  # first: that a port is taken is not to be found after minutes of reading
             self._directory = tempfile.TemporaryDirectory(prefix="redis-tap-replay-")
@@ -129,7 +131,7 @@ class ReplayMaster:
         """Until all of this part is due; None while no replica has come."""
         if self._clock is None:
             return None
-        return max(0.0, self._pace.when(self.part.end) - (asyncio.get_running_loop().time() - self._clock))
+        return max(0.0, self._pace.when(self.part.end) - (self._loop.time() - self._clock))
 
     async def acknowledged(self) -> None:
         """Return once all has been played, and every replica that is connected, of which there is one at least, has
@@ -140,10 +142,9 @@ class ReplayMaster:
     # ---- before ----
 
     async def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
         host, port = self.address.host, self.address.port
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             # With port 0 each address would get a port of its own.
             for family, _, _, _, address in dict.fromkeys(found[:1] if port == 0 else found):
                 sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
@@ -191,7 +192,7 @@ class ReplayMaster:
     def start_clock(self, offset: int) -> None:
         """A replica has all up to this offset: unless the clock goes, it starts there."""
         if self._clock is None:
-            self._clock = asyncio.get_running_loop().time() - self._pace.when(offset)
+            self._clock = self._loop.time() - self._pace.when(offset)
             self._advance(offset)
 
     def _advance(self, offset: int) -> None:
@@ -214,26 +215,23 @@ class ReplayMaster:
 
     async def _run(self) -> None:
         """One part, from its beginning to its end."""
-        loop = asyncio.get_running_loop()
         assert self._clock is not None
         wait: float | None = 0.0
         while wait is not None:
             await asyncio.sleep(wait)
-            seconds = loop.time() - self._clock
+            seconds = self._loop.time() - self._clock
             self._advance(self._pace.due(seconds))
             wait = self._pace.wait(seconds)
 
     async def _pause(self, nanoseconds: int) -> None:
         """Between two parts."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + max(0.0, nanoseconds / 1e9 / self._speed)
-        loop.call_at(end, self.signal)
-        await self._ping_until(lambda: loop.time() >= end)
+        end = self._loop.time() + max(0.0, nanoseconds / 1e9 / self._speed)
+        self._loop.call_at(end, self.signal)
+        await self._ping_until(lambda: self._loop.time() >= end)
 
     async def _ping_until(self, condition: Callable[[], bool]) -> None:
         """Be a master without writes: its PINGs belong to the stream, behind what was recorded."""
-        loop = asyncio.get_running_loop()
-        ping_at = loop.time() + PING_SECONDS
+        ping_at = self._loop.time() + PING_SECONDS
         while not condition():
             try:
                 async with asyncio.timeout_at(ping_at):
@@ -266,15 +264,14 @@ class ReplayMaster:
     # ---- connections ----
 
     def _own(self, work: Coroutine[None, None, None], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        task = self._loop.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _accept(self, listening: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                sock, address = await loop.sock_accept(listening)
+                sock, address = await self._loop.sock_accept(listening)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             except OSError as error:  # too many files; or the peer had gone before we came
