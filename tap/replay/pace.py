@@ -25,7 +25,7 @@ class Pace:
         """The offset up to which all is due, so many seconds after the beginning."""
         if math.isinf(self._speed):
             return self._end
-        count = bisect_right(self._marks.times, self._zero + seconds * self._speed * 1e9)
+        count = bisect_right(self._marks.times, self._zero + round(seconds * self._speed * 1e9))
         return min(self._end, self._marks.offsets[count - 1]) if count else self._begin
 
     def when(self, offset: int) -> float:
