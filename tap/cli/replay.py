@@ -140,7 +140,9 @@ async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
             if ui == "live":
                 master.bus.subscribe(viewers.enter_context(ReplayView(master, console)))
             await master.acknowledged()
-            _say(f"played to the end: {len(master.followers)} replicas have acknowledged offset {master.part.end}")
+            count = len(master.followers)
+            who = "1 replica has" if count == 1 else f"{count} replicas have"
+            _say(f"played to the end: {who} acknowledged offset {master.part.end}")
             if not exits:
                 await asyncio.Event().wait()
 

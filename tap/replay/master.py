@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from tap.bus import Bus
 from tap.config import Address
-from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.errors import ConfigError, EnvironmentFailure, RecordingError, words
 from tap.recording.reader import Player, chunks, play
 from tap.replay.pace import Pace
 from tap.replay.replica import Replica
@@ -152,8 +152,7 @@ class ReplayMaster:
                 self._listening.append(sock)
                 self.address = Address(host, sock.getsockname()[1])
         except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver takes
-            why = getattr(error, "strerror", None) or error
-            raise EnvironmentFailure(f"cannot listen on {self.address}: {why}") from None
+            raise EnvironmentFailure(f"cannot listen on {self.address}: {words(error)}") from None
 
     async def _take(self, directory: Path) -> list[Part]:
         taking = asyncio.ensure_future(
@@ -171,8 +170,11 @@ class ReplayMaster:
         """In a thread. Of the readings the last one says what could not be read."""
         self.problems = []
         for path in self._paths:
-            with path.open("rb") as file:
-                self.problems += [f"{path}: {what}" for what in play(path, player, self._unless_stopped(file))]
+            try:
+                with path.open("rb") as file:
+                    self.problems += [f"{path}: {what}" for what in play(path, player, self._unless_stopped(file))]
+            except OSError as error:
+                raise RecordingError(f"{path}: {words(error)}") from None
         player.close()
 
     def _unless_stopped(self, file: BinaryIO) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
@@ -14,11 +15,21 @@ from typing import Any, TypeVar
 from tap.bus import Told
 from tap.replay import ReplayMaster
 from tap.replication.events import Event
+from tests.recording.test_reader import as_packets, file
 from tests.relay.wire import LOCALHOST, command
-from tests.support import WITHIN, wait_until
+from tests.support import WITHIN, Capture, captures, wait_until
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Event)
+
+
+def captured(name: str, path: Path) -> Path:
+    (capture,) = (one for one in captures() if one.name == name)
+    return recorded(capture, path)
+
+
+def recorded(capture: Capture, path: Path) -> Path:
+    return file(path, as_packets(capture, 1448, random.Random(1)), "pcapng")
 
 
 class Playing:

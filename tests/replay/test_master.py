@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import math
-import random
 import threading
 from pathlib import Path
 
@@ -22,22 +21,13 @@ from tap.servers.embedded import Server
 from tests.conftest import need
 from tests.recording.support import listening
 from tests.recording.test_history import reading_file
-from tests.recording.test_reader import STREAM, as_packets, file, streamed
+from tests.recording.test_reader import STREAM, file, streamed
 from tests.recording.test_recorder import config
 from tests.relay.wire import LOCALHOST, REPLID
-from tests.replay.support import Playing, peer
+from tests.replay.support import Playing, captured, peer, recorded
 from tests.support import Capture, Servers, TapThread, captures, client, digest, follow, is_up, level, wait_until
 
 NEVER = 1e-9  # a speed at which nothing comes while a test runs
-
-
-def captured(name: str, path: Path) -> Path:
-    (capture,) = (one for one in captures() if one.name == name)
-    return recorded(capture, path)
-
-
-def recorded(capture: Capture, path: Path) -> Path:
-    return file(path, as_packets(capture, 1448, random.Random(1)), "pcapng")
 
 
 @pytest.fixture
