@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tap.config import Address, Config, LinkConfig, Sync, Ui, load
+from tap.config import Address, Config, LinkConfig, Redact, Sync, Ui, load
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
@@ -62,6 +62,10 @@ def run(
     without_rdb: Annotated[
         bool, typer.Option("--without-rdb", help="Leave the payload of full resyncs out of the recording.")
     ] = False,
+    redact: Annotated[
+        list[Redact] | None,
+        typer.Option(help="Replace values, or keys, in the recording. May be given for both. Implies --without-rdb."),
+    ] = None,
 ) -> None:
     """Relay replicas to their master, and tell what happens.
 
@@ -76,7 +80,7 @@ def run(
     flags["record_without_rdb"] = without_rdb
     given |= {name: True for name, flag in flags.items() if flag}
     values: dict[str, Any] = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
-    values |= {"record_to": write, "record_sync": sync}
+    values |= {"record_to": write, "record_sync": sync, "record_redact": tuple(redact) if redact else None}
     given |= {name: value for name, value in values.items() if value is not None}
     chosen = Config(**given)
     _prepare_process()
@@ -140,6 +144,9 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
         else:
             for listener in tap.listeners:
                 _announce(listener.config, listener.address)
+        if tap.config.record_redact:
+            what = " and ".join(dict.fromkeys(tap.config.record_redact))
+            _say(f"{what} are replaced in {tap.config.record_to}; it holds NO payload of full resyncs, so no snapshot")
         if tap.config.faults:
             _say(f"seed {tap.config.seed}: with --seed {tap.config.seed} the faults draw the same again")
         with contextlib.suppress(TimeoutError):
