@@ -4,7 +4,7 @@ import random
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
@@ -126,6 +126,9 @@ class Config:
     def __post_init__(self) -> None:
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
             raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
+        for one in self.record_redact:
+            if one not in get_args(Redact):
+                raise ConfigError(f"--redact {one}: values or keys can be redacted, and with the option twice both")
         if self.record_redact and self.record_to is None:
             raise ConfigError("--redact is for a recording, and there is none: give -w FILE.pcapng, too")
         if not self.links:

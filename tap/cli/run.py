@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tap.config import Address, Config, LinkConfig, Redact, Sync, Ui, load
+from tap.config import Address, Config, LinkConfig, Sync, Ui, load
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
@@ -63,8 +63,11 @@ def run(
         bool, typer.Option("--without-rdb", help="Leave the payload of full resyncs out of the recording.")
     ] = False,
     redact: Annotated[
-        list[Redact] | None,
-        typer.Option(help="Replace values, or keys, in the recording. May be given for both. Implies --without-rdb."),
+        list[str] | None,
+        typer.Option(
+            metavar="values|keys",
+            help="Replace values, or keys, in the recording; may be repeated for both. Implies --without-rdb.",
+        ),
     ] = None,
 ) -> None:
     """Relay replicas to their master, and tell what happens.
