@@ -407,9 +407,9 @@ class Redactor:
                     x >>= 8
                     at += 1
             return
-        block = hashlib.shake_128(self._digest.to_bytes(8, "little")).digest(REPEATS).translate(_TO_LETTERS)
         begin = position % REPEATS
-        p[at : at + size] = (block * ((begin + size) // REPEATS + 1))[begin : begin + size]
+        drawn = hashlib.shake_128(self._digest.to_bytes(8, "little")).digest(min(begin + size, REPEATS))
+        p[at : at + size] = (drawn.translate(_TO_LETTERS) * ((begin + size) // REPEATS + 1))[begin : begin + size]
 
 
 @cython.cfunc

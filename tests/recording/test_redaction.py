@@ -226,9 +226,11 @@ def test_behind_a_gap_all_is_masked_up_to_the_next_command(tmp_path: Path, monke
     assert b"SET\r\n$10\r\nkey-behind\r\n$6\r\n" in written
 
 
-def test_without_a_recording_there_is_nothing_to_redact() -> None:
+def test_without_a_recording_there_is_nothing_to_redact(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give -w"):
         Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),), record_redact=("keys",))
+    with pytest.raises(ConfigError, match="passwords: values or keys"):
+        config(1, tmp_path / "one.pcapng", record_redact=("passwords",))
 
 
 # ---- before the stream ----
