@@ -64,10 +64,11 @@ class LinkRedaction:
 
         All of what is no replication, or not understood; behind lost ones, up to where a command begins for certain.
         """
-        stream = self._conversation.stream
+        stream, rdb_start = self._conversation.stream, self._conversation.rdb_start
         if stream is None:
-            no_replication = self._conversation.phase in (Phase.ORDINARY, Phase.OPAQUE, Phase.DONE)
-            return end if self._lost or no_replication else begin
+            is_reply = self._conversation.phase not in (Phase.ORDINARY, Phase.OPAQUE, Phase.DONE)
+            is_reply |= rdb_start is not None and begin < rdb_start
+            return begin if is_reply and not self._lost else end
         if self._lost:
             boundary = stream.start + stream.scanner.boundary
             if boundary < begin:

@@ -44,9 +44,11 @@ def hides(path: Path) -> bool:
     return b"hidden" not in path.read_bytes()
 
 
-def test_of_a_real_pair_names_and_offsets_are_left_and_no_data(tmp_path: Path, servers: Servers, any_server: str) -> None:
+def test_of_a_real_pair_names_and_offsets_are_left_and_no_data(
+    tmp_path: Path, servers: Servers, server_name: str
+) -> None:
     path = tmp_path / "one.pcapng"
-    master, replica = servers.start(any_server), servers.start(any_server)
+    master, replica = servers.start(server_name), servers.start(server_name)
     client(master).set("hidden-key-of-the-snapshot", "hidden-value" * 10_000)
     with TapThread(config(master.port, path, record_redact=BOTH, every_command=True)) as tap:
         follow(replica, tap.port)
