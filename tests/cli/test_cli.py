@@ -78,6 +78,12 @@ def test_version_says_whether_the_scanners_are_compiled() -> None:
     assert re.fullmatch(rf"redis-tap {re.escape(__version__)} \(scanners (not )?compiled\)\n", said.stdout)
 
 
+def test_no_verb_loads_what_only_others_need() -> None:
+    """redis-py takes 0.1 s; chaos and demo load it when they begin."""
+    loaded = "import sys, tap.cli; print('redis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True).stdout == b"False\n"
+
+
 def test_help_names_every_option() -> None:
     said = tap("run", "--help").stdout
     for option in ("--master", "--listen", "--link", "--config", "--ui", "--commands", "--duration"):
