@@ -100,6 +100,14 @@ class Fault:
         return (when.command or when.key or when.request or when.reply) is not None
 
     @property
+    def acts_on_time(self) -> bool:
+        """Whether it acts once its time has come, whatever flows."""
+        if self.matches or self.when.at is not None or self.when.during is not None:
+            return False
+        of_bytes = isinstance(self.what, Drop) and isinstance(self.what.target, str)
+        return not of_bytes and not isinstance(self.what, Rewrite | Truncate)
+
+    @property
     def lasts_each_time(self) -> bool:
         """Whether `for` counts anew whenever it fires, and not once from when it may."""
         return self.spans and (self.matches or self.when.at is not None or self.when.every is not None)
