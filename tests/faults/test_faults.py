@@ -351,6 +351,18 @@ def test_a_dropped_command_of_any_size_is_swallowed_as_it_comes() -> None:
     assert lab.fired[0].bytes == len(command("SET", "big", b"x" * 5_000_000))
 
 
+@pytest.mark.parametrize("sent", [SET, SET[:-3]])
+def test_a_command_that_no_other_one_came_behind_is_told_as_lost(sent: bytes) -> None:
+    lab = Lab("reorder command=SET")
+    begin = resync_partially(lab)
+    lab.master(INCR, sent)
+    lab.faults.close()
+    assert lab.at_replica[begin:] == INCR
+    assert [(event.text, event.bytes) for event in lab.fired] == [
+        ("lost SET: no other command came behind it", len(sent))
+    ]
+
+
 def test_a_command_that_is_too_large_is_not_sent_twice_and_says_so() -> None:
     for kind in ("duplicate", "reorder"):
         lab = Lab(f"{kind} command=SET")
