@@ -404,6 +404,7 @@ def test_the_list_of_faults_is_whole_and_each_has_a_page() -> None:
         (["--fault", "truncate at=rdb:50%"], "is destructive: a replica that loads half an RDB exits"),
         (["--fault", "cut", "--read-only"], "this tap is read-only"),
         (["--fault", "cut link=other"], "no link is named 'other'; known: main"),
+        (["--fault", "cut name=a", "--fault", "stall name=a"], "fault 'stall name=a': another one is named 'a'"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_before_anything_listens(arguments: list[str], said: str) -> None:
@@ -411,6 +412,7 @@ def test_a_fault_that_cannot_be_is_refused_before_anything_listens(arguments: li
     assert done.returncode == 2
     assert said in done.stderr
     assert "listening" not in done.stderr
+    assert done.stdout == ""
 
 
 def test_faults_are_told_and_the_one_that_never_fired_is_named_at_the_end(servers: Servers, any_server: str) -> None:
