@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from tap.bus import Told
 from tap.errors import RecordingError, words
@@ -31,6 +31,7 @@ CHUNK = 2**20
 TICK = 100_000_000  # nanoseconds, as of a tap
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
 MAX_UNDECIDED = 2**20  # bytes of a connection of which it is not known yet who the replica is
+MAX_WITHOUT_ACK = 100  # bytes of a replica that follows a stream: longer than two acknowledgements
 MAX_HELD = 1000  # events of a connection of which it is not known yet whether it replicates
 
 _HANDSHAKE = re.compile(
@@ -40,15 +41,38 @@ _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 _REPLICA, _MASTER = 0, 1
 
 
-class Player:
-    """Packets in, in the order of the file; what they say goes to *tell*.
+class Watch(Protocol):
+    """Sees the bytes of replication themselves, behind the conversation's own reading of them."""
 
-    connections: over TCP. replicating, recorded: those of replication, and those that a tap recorded. others: packets
-    without TCP.
+    def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
+        """The master's next bytes, the last of conversation.from_master. connection: counted as they began, from 1.
+
+        Behind a gap in the bytes there is a new conversation of the same connection. time: nanoseconds.
+        """
+
+    def ended(self, conversation: Conversation) -> None:
+        """It has been told all that it will be."""
+
+
+class Player:
+    """Packets in, in the order of the file; what they say goes to *tell*, and the master's bytes to *watch*.
+
+    until: nanoseconds; later packets are as if they were not in the file. connections: over TCP. replicating, recorded:
+    those of replication, and those that a tap recorded. others: packets without TCP.
     """
 
-    def __init__(self, tell: Callable[[Told], None], *, every_command: bool = False, every_key: bool = False) -> None:
+    def __init__(
+        self,
+        tell: Callable[[Told], None],
+        *,
+        every_command: bool = False,
+        every_key: bool = False,
+        watch: Watch | None = None,
+        until: int | None = None,
+    ) -> None:
         self._tell = tell
+        self.watch = watch
+        self._until = until
         self._every_command = every_command
         self._every_key = every_key
         self._assembler = Assembler()
@@ -66,6 +90,8 @@ class Player:
 
     def packet(self, packet: Packet) -> None:
         """The next one."""
+        if self._until is not None and packet.time > self._until:
+            return
         self.packets += 1
         self._pass_time(packet.time)
         said = [one for comment in packet.comments if (one := _said(comment)) is not None]
@@ -203,6 +229,7 @@ class _Played:
 
     def __init__(self, player: Player, connection: Connection, opened: dict[str, Any] | None) -> None:
         self._player = player
+        self._serial = player.connections
         self.connection = connection
         self.is_ours = opened is not None
         self._sides: tuple[int, int] | None = (0, 1) if connection.from_start else None  # what each end is
@@ -218,6 +245,7 @@ class _Played:
         self._joins_at: tuple[str | None, int | None, int] = (None, None, 0)  # replid, offset, at this position
         self._first_end: tuple[Side, str] | None = None
         self._omits_rdb = False
+        self._is_other = False  # no replication, of which nothing is read
         self._has_ended = False
         self.conversation = player.conversation(self)
         if self._sides is not None:
@@ -284,6 +312,8 @@ class _Played:
         return self._player.now / 1e9
 
     def receive(self, side: int, data: bytes) -> None:
+        if self._is_other:
+            return
         if self._sides is None:
             self._undecided.append((side, data))
             self._undecided_bytes += len(data)
@@ -300,7 +330,12 @@ class _Played:
                 return
             self._join(found)
         else:
-            self.conversation.receive_from_master(data, self._at)
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        self.conversation.receive_from_master(data, self._at)
+        if self._player.watch is not None:
+            self._player.watch.received(self._serial, self.name, self.conversation, data, self._player.now)
 
     def _from_replica(self, data: bytes) -> None:
         if self._acks is not None:
@@ -318,6 +353,7 @@ class _Played:
         replid, offset, position = self._joins_at
         skipped, self._finder = self._finder.skipped, None
         before = self.conversation
+        self._leave(before)
         self.conversation = self._player.conversation(self)
         self.conversation.join(
             position + skipped, before.from_replica, replid, None if offset is None else offset + skipped
@@ -325,7 +361,11 @@ class _Played:
         self._acks = self._acks or AckFinder()
         if self._held is not None:
             self._is_replication()
-        self.conversation.receive_from_master(found, self._at)
+        self._read(found)
+
+    def _leave(self, conversation: Conversation) -> None:
+        if self._player.watch is not None:
+            self._player.watch.ended(conversation)
 
     def _decide(self, at_last: bool) -> None:
         """Who is the replica, of a connection whose beginning was not captured; at_last: by what there is."""
@@ -335,8 +375,13 @@ class _Played:
                 return self._decided(number, begins=True)
             if is_acknowledging(heard[number]):
                 return self._decided(number, begins=False)
-        if at_last:
-            return self._decided(0 if len(heard[1]) > len(heard[0]) else 1, begins=False)
+        if not at_last:
+            return None
+        replica = 0 if len(heard[1]) > len(heard[0]) else 1
+        if len(heard[replica]) <= MAX_WITHOUT_ACK:
+            return self._decided(replica, begins=False)
+        self._is_other = True  # these are replies, to a client that writes
+        self._undecided.clear()
         return None
 
     def _decided(self, replica: int, *, begins: bool) -> None:
@@ -357,6 +402,8 @@ class _Played:
         """These bytes are not in the capture."""
         if self._sides is None:
             self._decide(at_last=True)
+        if self._is_other:
+            return
         assert self._sides is not None
         conversation = self.conversation
         if self._sides[side] == _REPLICA:
@@ -409,6 +456,8 @@ class _Played:
     def ended(self, item: Ended) -> None:
         if self._sides is None:
             self._decide(at_last=True)
+        if self._is_other:
+            return
         assert self._sides is not None
         side = Side.MASTER if self._sides[item.side] == _MASTER else Side.REPLICA
         how = "reset" if item.is_reset else "fin"
@@ -423,6 +472,8 @@ class _Played:
         self._has_ended = True
         if self._sides is None:
             self._decide(at_last=True)
+        if self._is_other:
+            return
         if self._finder is not None:
             found = self._finder.close()
             if found is not None:
@@ -430,6 +481,7 @@ class _Played:
         conversation = self.conversation
         phase, offset = conversation.phase, conversation.offset
         conversation.close(self._at)
+        self._leave(conversation)
         if told and self._first_end is not None:
             by, how = self._first_end
             self.tell(
