@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,14 +16,17 @@ import typer
 from tap.bus import Told
 from tap.console.lines import Journal, json_line
 from tap.errors import ConfigError, RecordingError
-from tap.recording.reader import CHUNK, Player, play
+from tap.recording.files import GoesOn
+from tap.recording.reader import Player, nothing, play
 from tap.recording.wanted import Moment, Wanted
 
 FOLLOW_SECONDS = 0.1
 
 
 def show(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="pcapng or pcap; of a rotation, in order.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="pcapng or pcap, or directories of them; - for stdin.")
+    ],
     form: Annotated[
         Literal["text", "json"], typer.Option("--format", help="As --ui log, or as --ui json of redis-tap run.")
     ] = "text",
@@ -68,42 +71,31 @@ def show(
     player = Player(put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
     problems = []
     for number, path in enumerate(files):
-        data = _growing(path, player) if follow and number == len(files) - 1 else None
-        problems += [f"{path}: {problem}" for problem in play(path, player, data)]
+        grows = follow and number == len(files) - 1
+        problems += play(path, player, _until_stopped(player) if grows else None)
     player.close()
     sys.stdout.flush()
-    problems += _nothing(files, player)
+    missing = nothing(player)
+    if missing is not None:
+        problems.append(f"{', '.join(str(path) for path in files)}: {missing}")
     if problems:
         raise RecordingError("\nredis-tap: ".join(problems))
 
 
-def _nothing(files: list[Path], player: Player) -> list[str]:
-    """Why there is nothing to show."""
-    if player.replicating or player.recorded or not player.packets:
-        return []
-    names = ", ".join(str(path) for path in files)
-    if player.unknown_link_types:
-        types = ", ".join(str(number) for number in sorted(player.unknown_link_types))
-        return [f"{names}: no replication in it that could be read: its packets are of link type {types}, not known here"]
-    return [
-        f"{names}: no replication in it: {player.connections} TCP connections, {player.others} packets of other kinds"
-    ]
-
-
-def _growing(path: Path, player: Player) -> Iterator[bytes]:
-    """The bytes of a file that is being written, until Ctrl-C; what has been read by then is shown to its end."""
+def _until_stopped(player: Player) -> GoesOn:
+    """Go on with files that are being written until Ctrl-C; what has been read by then is shown to its end."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with path.open("rb") as file:
-        while not stop.is_set():
-            chunk = file.read(CHUNK)
-            if chunk:
-                yield chunk
-            else:
-                player.rest(FOLLOW_SECONDS)
-                sys.stdout.flush()
-                stop.wait(FOLLOW_SECONDS)
+
+    def goes_on(is_idle: bool) -> bool:
+        if is_idle:
+            player.rest(FOLLOW_SECONDS)
+            sys.stdout.flush()
+            stop.wait(FOLLOW_SECONDS)
+        return not stop.is_set()
+
+    return goes_on
 
 
 def _moment(option: str, text: str | None) -> Moment | None:
