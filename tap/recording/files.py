@@ -20,9 +20,8 @@ from tap.recording.pcapng import Packet
 STDIN = Path("-")
 CHUNK = 2**20
 HEAD = 4  # bytes that tell one kind of file from the other
-# Given to zstd at once. What they are at most, 32 768 times as many, is then in memory; where they are damaged, what
-# they hold before is lost.
-COMPRESSED = 2**12
+# Given to zstd at once, and lost with the one that is damaged. A byte can stand for 32 768, which is then in memory.
+COMPRESSED = 2**8
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _CAPTURE = re.compile(r".+\.p?cap(ng)?\d*(\.zst)?")  # tcpdump -C appends a number
