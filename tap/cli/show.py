@@ -25,7 +25,8 @@ FOLLOW_SECONDS = 0.1
 
 def show(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="pcapng or pcap, or directories of them; - for stdin.")
+        list[Path],
+        typer.Argument(metavar="FILE...", readable=False, help="pcapng or pcap, or directories of them; - for stdin."),
     ],
     form: Annotated[
         Literal["text", "json"], typer.Option("--format", help="As --ui log, or as --ui json of redis-tap run.")
