@@ -20,7 +20,7 @@ from tap.recording.assembly import Assembler, Bytes, Connection, Ended, Gap, Ite
 from tap.recording.boundary import AckFinder, BoundaryFinder, is_acknowledging
 from tap.recording.files import GoesOn, packets
 from tap.recording.layers import KNOWN_LINK_TYPES, segment
-from tap.recording.pcapng import Packet
+from tap.recording.pcapng import MAX_TIME, Packet
 from tap.recording.segments import ACK, SYN, Endpoint
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
@@ -37,6 +37,8 @@ _HANDSHAKE = re.compile(
 )
 _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 _REPLICA, _MASTER = 0, 1
+_TYPES = {"time": (int, float), "link": str, "connection": int, "replica": str, "peer": str, "master": str}  # of comments
+_OPENED = {"link", "connection", "peer", "master"}
 
 
 class Watch(Protocol):
@@ -205,7 +207,7 @@ class Player:
 
     def _open(self, item: Opened, said: list[dict[str, Any]]) -> _Played:
         self.connections += 1
-        opened = next((one for one in said if one["event"] == "link_opened"), None)
+        opened = next((one for one in said if one["event"] == "link_opened" and one.keys() >= _OPENED), None)
         self.recorded += opened is not None
         link = self._links[item.connection] = _Played(self, item.connection, opened)
         return link
@@ -213,6 +215,7 @@ class Player:
     def _comment(self, said: dict[str, Any], link: _Played | None) -> None:
         try:
             event = events.from_dict(said)
+            time, link_name, connection, replica = (said[key] for key in ("time", "link", "connection", "replica"))
         except (KeyError, TypeError, ValueError):
             return  # not of ours after all
         if event is None or isinstance(event, events.LinkOpened | events.FullResync):
@@ -222,10 +225,10 @@ class Player:
                 link.begin()
             return
         if isinstance(event, events.LinkClosed) and link is not None:
-            link.closed = float(said["time"])
+            link.closed = time
             link.end()
             self._links.pop(link.connection, None)
-        self._tell(Told(float(said["time"]), said["link"], said["connection"], said["replica"], event))
+        self._tell(Told(time, link_name, connection, replica, event))
 
     # ---- for the links ----
 
@@ -558,7 +561,10 @@ def _said(comment: str) -> dict[str, Any] | None:
         said = json.loads(comment)
     except ValueError:
         return None
-    return said if isinstance(said, dict) and isinstance(said.get("event"), str) else None
+    if not isinstance(said, dict) or not isinstance(said.get("event"), str):
+        return None
+    has_types = all(isinstance(said[key], kind) for key, kind in _TYPES.items() if key in said)
+    return said if has_types and 0 <= said.get("time", 0) * 1e9 < MAX_TIME else None
 
 
 def _place(end: Endpoint) -> str:
