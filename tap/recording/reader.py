@@ -37,7 +37,14 @@ _HANDSHAKE = re.compile(
 )
 _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 _REPLICA, _MASTER = 0, 1
-_TYPES = {"time": (int, float), "link": str, "connection": int, "replica": str, "peer": str, "master": str}  # of comments
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "time": (int, float),
+    "link": str,
+    "connection": int,
+    "replica": str,
+    "peer": str,
+    "master": str,
+}  # of comments
 _OPENED = {"link", "connection", "peer", "master"}
 
 
