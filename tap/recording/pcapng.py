@@ -22,7 +22,7 @@ MAGIC = b"\x0a\x0d\x0d\x0a"
 RAW_IP = 101  # LINKTYPE_RAW: the packet begins with its IPv4 or IPv6 header
 
 MAX_BLOCK = 2**24  # bytes; a packet is below 300 KB, a longer block is taken for damaged
-MAX_TIME = 2**63  # nanoseconds since the epoch: in the year 2262
+MAX_TIME = 2**64  # nanoseconds since the epoch: in the year 2554
 MAX_COMMENT = 65_000  # an option's length has 16 bits
 
 _COMMENT = 1

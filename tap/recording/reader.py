@@ -38,14 +38,9 @@ _HANDSHAKE = re.compile(
 )
 _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 _REPLICA, _MASTER = 0, 1
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "time": (int, float),
-    "link": str,
-    "connection": int,
-    "replica": str,
-    "peer": str,
-    "master": str,
-}  # of comments
+# Of a comment's fields, so far as it has them.
+_TYPES: dict[str, type | tuple[type, ...]] = {"time": (int, float), "connection": int}
+_TYPES |= dict.fromkeys(("link", "replica", "peer", "master"), str)
 _OPENED = {"link", "connection", "peer", "master"}
 
 
