@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import hiredis
 import typer
+from rich.console import Console
 
 from tap.bus import Told
 from tap.console.lines import Journal, json_line
+from tap.console.stats_report import report
 from tap.errors import ConfigError, RecordingError
 from tap.glob import matcher
 from tap.recording.reader import CHUNK, Player, play
+from tap.recording.stats import Batch, Stats
 from tap.replication.events import Ack, Command
 from tap.replication.keyspecs import KeyFinder
 
@@ -49,6 +53,9 @@ def show(
         str | None, typer.Option("--from", metavar="TIME|OFFSET", help="From then on: 2026-01-31T12:00:00, or an offset.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME|OFFSET", help="Up to then.")] = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Figures instead of events: what was written, when, to which keys.")
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the last file is written, until Ctrl-C.")] = False,
 ) -> None:
     """Show what a recording holds; also a capture by tcpdump or Wireshark, of any number of links among other traffic.
@@ -63,6 +70,9 @@ def show(
         begin=None if from_ is None else _moment("--from", from_),
         end=None if until is None else _moment("--until", until),
     )
+    if stats and (commands or rdb_keys):
+        raise ConfigError("--stats tells figures instead of events: leave out --commands and --rdb-keys")
+    figures = Stats()
     line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
 
     def put(told: Told) -> None:
@@ -70,16 +80,38 @@ def show(
         if said is not None:
             sys.stdout.write(f"{said}\n")
 
-    player = Player(put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
+    def count(told: Told) -> None:
+        if wanted.concerns(told):
+            figures.told(told)
+
+    def count_all(batch: Batch) -> None:
+        chosen = wanted.chosen(batch)
+        if chosen is not None:
+            figures.take(chosen)
+
+    if stats:
+        player = Player(count, count=count_all)
+    else:
+        player = Player(put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
     problems = []
     for number, path in enumerate(files):
         data = _growing(path, player) if follow and number == len(files) - 1 else None
         problems += [f"{path}: {problem}" for problem in play(path, player, data)]
     player.close()
+    if stats:
+        _print(figures, form)
     sys.stdout.flush()
     problems += _nothing(files, player)
     if problems:
         raise RecordingError("\nredis-tap: ".join(problems))
+
+
+def _print(figures: Stats, form: str) -> None:
+    if form == "json":
+        sys.stdout.write(f"{json.dumps(figures.as_dict())}\n")
+        return
+    console = Console(highlight=False)
+    console.print(report(figures, console.width))
 
 
 def _nothing(files: list[Path], player: Player) -> list[str]:
@@ -152,36 +184,57 @@ class Wanted:
 
     def has(self, told: Told) -> bool:
         """To be asked of every event, in order."""
+        if not self.concerns(told):
+            return False
+        if not self.only_commands:
+            return True
+        return isinstance(told.event, Command) and self._has_command(told.event)
+
+    def concerns(self, told: Told) -> bool:
+        """By link, time and offset alone; to be asked of every event, in order."""
         event = told.event
         offset = getattr(event, "offset", None)
         if isinstance(offset, int) and not isinstance(event, Ack):
             self._offsets[told.connection] = offset
-        if self.links and not {told.link, f"{told.link}/{told.connection}"} & self.links:
-            return False
-        if not self._is_in_time(told):
-            return False
-        if not self.only_commands:
-            return True
-        return isinstance(event, Command) and self._has_command(event)
-
-    def _is_in_time(self, told: Told) -> bool:
         offset = self._offsets.get(told.connection)
+        return self._has_link(told) and self._is_in_time(told.time, offset)
+
+    def chosen(self, batch: Batch) -> Batch | None:
+        """The batch with those of its commands only that are wanted; None if all are of another link or time."""
+        heads, base = batch.heads, batch.base
+        if not self._has_link(batch):
+            return None
+        if self.begin is not None or self.end is not None:
+            heads = [head for head in heads if self._is_in_time(batch.time, None if base is None else base + head[0])]
+            if not heads:
+                return None
+        if self.only_commands:
+            heads = [head for head in heads if self._has(*head[2:])]
+        return replace(batch, heads=heads)
+
+    def _has_link(self, where: Told | Batch) -> bool:
+        return not self.links or bool({where.link, f"{where.link}/{where.connection}"} & self.links)
+
+    def _is_in_time(self, time: float, offset: int | None) -> bool:
         for moment, sign in ((self.begin, 1), (self.end, -1)):
             if moment is None:
                 continue
             if moment.time is not None:
-                if (told.time - moment.time) * sign < 0:
+                if (time - moment.time) * sign < 0:
                     return False
             elif moment.offset is not None and (offset is None or (offset - moment.offset) * sign < 0):
                 return False
         return True
 
     def _has_command(self, command: Command) -> bool:
-        if self.dbs and command.db not in self.dbs:
+        return self._has(command.db, command.name, keys(command) if self.globs else ())
+
+    def _has(self, db: int | None, name: str, keys: Iterable[bytes]) -> bool:
+        if self.dbs and db not in self.dbs:
             return False
-        if self.names and command.name not in self.names:
+        if self.names and name not in self.names:
             return False
-        return not self.globs or any(matches(key) for key in keys(command) for matches in self.globs)
+        return not self.globs or any(matches(key) for key in keys for matches in self.globs)
 
 
 def keys(command: Command) -> list[bytes]:

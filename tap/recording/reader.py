@@ -22,10 +22,13 @@ from tap.recording.layers import KNOWN_LINK_TYPES, segment
 from tap.recording.pcap import NotACapture, PacketReader, reader_for
 from tap.recording.pcapng import Packet
 from tap.recording.segments import ACK, SYN, Endpoint
+from tap.recording.stats import Batch
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Role, Side
+from tap.replication.heads import Head
 from tap.replication.memory import Memory
+from tap.replication.stream import Stream
 
 CHUNK = 2**20
 TICK = 100_000_000  # nanoseconds, as of a tap
@@ -47,8 +50,17 @@ class Player:
     without TCP.
     """
 
-    def __init__(self, tell: Callable[[Told], None], *, every_command: bool = False, every_key: bool = False) -> None:
+    def __init__(
+        self,
+        tell: Callable[[Told], None],
+        *,
+        every_command: bool = False,
+        every_key: bool = False,
+        count: Callable[[Batch], None] | None = None,
+    ) -> None:
+        """count: gets names, keys and sizes of the commands, instead of every_command."""
         self._tell = tell
+        self._count = count
         self._every_command = every_command
         self._every_key = every_key
         self._assembler = Assembler()
@@ -192,10 +204,15 @@ class Player:
             peer_host=link.peer.host,
             every_command=self._every_command,
             every_key=self._every_key,
+            tell_heads=None if self._count is None else link.count,
         )
 
     def tell(self, told: Told) -> None:
         self._tell(told)
+
+    def count(self, batch: Batch) -> None:
+        assert self._count is not None
+        self._count(batch)
 
 
 class _Played:
@@ -238,6 +255,10 @@ class _Played:
             self._player.tell(told)
         elif len(self._held) < MAX_HELD:
             self._held.append(told)
+
+    def count(self, stream: Stream, heads: list[Head]) -> None:
+        """Commands have come."""
+        self._player.count(Batch(self._at, self.name, self.number, stream.replid, stream.base, heads))
 
     def _as_announced(self, event: Event, said: dict[str, Any]) -> Event:
         """What the tap told then: it knew of faults and of time what the bytes do not say."""
