@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -63,10 +64,10 @@ def _link(name: str, link: LinkStats, top: int, width: int) -> list[RenderableTy
     if link.commands:
         parts += [Text(), _commands(link, width)]
     if len(link.writes_of):
-        parts += [Text(), _keys("keys by writes", "writes", link.writes_of, link.writes, top, str, width)]
-        parts += [Text(), _keys("keys by bytes", "bytes", link.bytes_of, link.bytes, top, size, width)]
+        parts += [Text(), _keys("keys by writes", "writes", link.writes_of, link.writes, top, str)]
+        parts += [Text(), _keys("keys by bytes", "bytes", link.bytes_of, link.bytes, top, size)]
     if link.commands:
-        parts += [Text(), _largest(link, width)]
+        parts += [Text(), _largest(link)]
     if link.happened:
         parts += [Text(), *_happened(link)]
     return parts
@@ -92,10 +93,10 @@ def _head(name: str, link: LinkStats) -> RenderableType:
     rdb = f" (RDB {size(link.rdb_bytes)})" if link.rdb_bytes else ""
     grid.add_row("resyncs", f"{full} full{rdb}, {partial} partial")
     if link.repeated:
-        text = f"{link.repeated} commands, {size(link.repeated_bytes)}, came again on another connection: counted once"
+        text = f"{link.repeated} commands, {size(link.repeated_bytes)}, came again: counted once"
         grid.add_row("repeated", text)
     if link.missing_bytes:
-        text = f"{size(link.missing_bytes)} from the master are not in the recording, and not in these figures"
+        text = f"{size(link.missing_bytes)} from the master are not recorded, and not counted"
         grid.add_row("missing", Text(text, style="red"))
     return grid
 
@@ -105,7 +106,7 @@ def _rates(link: LinkStats, total: int, most: int, at: float, figure: Callable[[
         return ""
     mean = total / link.seconds
     said = f"{mean:.1f}" if figure is str and mean < 10 else figure(round(mean))
-    return f": {said}/s on average, busiest second {figure(most)} ({_local(at):%H:%M:%S})"
+    return f": {said}/s on average, busiest second {figure(most)} ({_clock(link, at)})"
 
 
 def _duration(span: float) -> str:
@@ -113,6 +114,10 @@ def _duration(span: float) -> str:
         return seconds(span)
     days, rest = divmod(round(span), _DAY)
     return f"{days} days {rest // _HOUR} h"
+
+
+def _clock(link: LinkStats, time: float) -> str:
+    return _local(time).strftime("%H:%M:%S" if link.seconds < _DAY else "%m-%d %H:%M:%S")
 
 
 def _local(time: float) -> datetime:
@@ -131,7 +136,7 @@ def _charts(link: LinkStats, width: int) -> list[RenderableType]:
     lines: list[RenderableType] = [Text(title, style="bold"), *_bars(bytes_, size, "green")]
     ticks = _ticks(link.begin, link.end, columns)
     lines += [_axis(ticks, columns), Text("commands per second", style="bold"), *_bars(commands, _count, "blue")]
-    lines += [_axis(ticks, columns), _labels(ticks, columns, link.end - link.begin)]
+    lines += [_axis(ticks, columns), _labels(ticks)]
     marks = [_mark(part.marks) for part in parts]
     if any(marks):
         row = "".join(mark or " " for mark in marks)
@@ -157,33 +162,31 @@ def _count(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def _ticks(begin: float, end: float, columns: int) -> list[tuple[int, float]]:
-    """(column, time) of the labels, at times that are round on the local clock."""
-    room = 14 if end - begin < 10 or end - begin >= _DAY else 10
-    step = next((step for step in _STEPS if step * columns / (end - begin) >= room), _STEPS[-1])
-    shift = (_local(begin).utcoffset() or datetime.min - datetime.min).total_seconds()
-    number = -int(-(begin + shift) // step)
+def _ticks(begin: float, end: float, columns: int) -> list[tuple[int, str]]:
+    """(column, label), at times that are round on the local clock."""
+    span = end - begin
+    form = "%H:%M:%S.%f" if span < 10 else "%H:%M:%S" if span < _HOUR else "%H:%M" if span < _DAY else "%m-%d %H:%M"
+    width = 12 if span < 10 else len(_local(begin).strftime(form))
+    step = next((step for step in _STEPS if step * columns / span >= width + 1), _STEPS[-1])
+    shift = (_local(begin).utcoffset() or timedelta()).total_seconds()
     ticks = []
-    while (time := number * step - shift) < end:
-        ticks.append((int((time - begin) / (end - begin) * columns), time))
-        number += 1
+    for number in range(math.ceil((begin + shift) / step), math.ceil((end + shift) / step)):
+        time = number * step - shift
+        column = int((time - begin) / span * columns)
+        if column + width <= columns:
+            ticks.append((column, _local(round(time, 3)).strftime(form)[:width]))
     return ticks
 
 
-def _axis(ticks: list[tuple[int, float]], columns: int) -> Text:
+def _axis(ticks: list[tuple[int, str]], columns: int) -> Text:
     at = {column for column, _ in ticks}
     return Text(f"{'0':>{AXIS - 2}} └" + "".join("┴" if column in at else "─" for column in range(columns)), style="dim")
 
 
-def _labels(ticks: list[tuple[int, float]], columns: int, span: float) -> Text:
-    form = "%H:%M:%S.%f" if span < 10 else "%H:%M:%S" if span < _HOUR else "%H:%M" if span < _DAY else "%m-%d %H:%M"
+def _labels(ticks: list[tuple[int, str]]) -> Text:
     line = ""
-    for column, time in ticks:
-        label = _local(round(time, 3)).strftime(form)
-        if span < 10:
-            label = label[:-3]
-        if column + len(label) <= columns + 1:
-            line = line.ljust(column) + label
+    for column, label in ticks:
+        line = line.ljust(column) + label
     return Text(f"{'local time':>{AXIS - 1}} {line}", style="dim")
 
 
@@ -200,7 +203,7 @@ def _table(title: str, *columns: str) -> Table:
     )
     for column in columns:
         text = column in ("command", "key", "time", "")
-        table.add_column(column, justify="left" if text else "right", no_wrap=True, overflow="ellipsis")
+        table.add_column(column, justify="left" if text else "right", no_wrap=column != "key", overflow="fold")
     return table
 
 
@@ -221,29 +224,34 @@ def _commands(link: LinkStats, width: int) -> RenderableType:
 
 
 def _keys(
-    title: str, unit: str, frequent: Frequent, total: int, top: int, figure: Callable[[int], str], width: int
+    title: str, unit: str, frequent: Frequent, total: int, top: int, figure: Callable[[int], str]
 ) -> RenderableType:
-    rows = frequent.top(top)
+    rows = [row for row in frequent.top(top) if row[1] > frequent.error]
+    if not rows:
+        most = figure(frequent.error)
+        said = f"none stands out: of more different keys than are counted at a time, none has more than {most}"
+        return Group(Text(title, style="bold"), Text(said, style="dim"))
     table = _table(title, unit, "share", "db", "key")
     for (db, key), weight, missed in rows:
         figures = f"{'~' if missed else ''}{figure(weight)}", f"{weight / total:.1%}", _db(db)
         table.add_row(*figures, Text(argument(key)))
-    notes = [f"{len(frequent)} different keys"]
+    note = f"{len(frequent)} different keys"
     if frequent.error:
-        notes = [f"too many different keys to keep all; of any other one, at most {figure(frequent.error)}"]
+        note = (
+            f"more different keys than are counted at a time: none of the others has more than {figure(frequent.error)}"
+        )
     missed = max(missed for _, _, missed in rows)
     if missed:
-        notes.append(f"~: may be more, by {figure(missed)} at most")
-    return Group(table, Text("; ".join(notes), style="dim"))
+        note += f"; ~: at least so much, and at most {figure(missed)} more"
+    return Group(table, Text(note, style="dim"))
 
 
-def _largest(link: LinkStats, width: int) -> RenderableType:
+def _largest(link: LinkStats) -> RenderableType:
     table = _table("largest commands", "bytes", "time", "offset", "db", "command", "key")
     for one in link.largest():
         offset = "?" if one.offset is None else str(one.offset)
         key = Text("" if one.key is None else argument(one.key))
-        form = "%H:%M:%S" if link.seconds < _DAY else "%m-%d %H:%M:%S"
-        table.add_row(size(one.size), f"{_local(one.time):{form}}", offset, _db(one.db), Text(one.name[:20]), key)
+        table.add_row(size(one.size), _clock(link, one.time), offset, _db(one.db), Text(one.name[:20]), key)
     return table
 
 
@@ -261,7 +269,6 @@ def _happened(link: LinkStats) -> list[RenderableType]:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(style="cyan", no_wrap=True)
     grid.add_column(overflow="fold")
-    form = "%H:%M:%S" if link.seconds < _DAY else "%m-%d %H:%M:%S"
     for told in kept[-HAPPENED:]:
-        grid.add_row(f"{_local(told.time):{form}}", told.replica, Text(sentence(told.event) or told.event.kind))
+        grid.add_row(_clock(link, told.time), told.replica, Text(sentence(told.event) or told.event.kind))
     return [*lines, grid]

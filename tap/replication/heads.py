@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tap.replication.keyspecs import NOT_THE_FIRST, WITHOUT_KEYS, KeyFinder
+from tap.replication.keyspecs import FROM_THE_FIRST, NOT_THE_FIRST, WITHOUT_KEYS, KeyFinder
 from tap.replication.scanner import StreamScanner
 
 HEAD = 2**16  # bytes of a command in which its keys are looked for
@@ -17,7 +17,7 @@ Head = tuple[int, int, int | None, str, tuple[bytes, ...]]
 # The name is found by its end, not by its length: one with a newline in it is no server's, and counts as OTHER.
 _HEAD = re.compile(rb"\*(\d+)\r\n\$\d+\r\n([^\r\n]{0,48})\r\n(?:\$(\d+)\r\n)?")
 
-_NONE, _FIRST, _FOUND = range(3)  # where the keys of a command are
+_NONE, _FIRST, _FROM_FIRST, _FOUND = range(4)  # where the keys of a command are
 
 
 class HeadReader:
@@ -61,7 +61,7 @@ class HeadReader:
         name, where = known
         if where == _NONE or length is None:
             return name, ()
-        if where == _FIRST or count == b"2":
+        if where == _FIRST or (where == _FROM_FIRST and count == b"2"):
             begin = match.end()
             end = begin + int(length)
             return name, (text[begin:end],) if end + 2 <= limit else ()
@@ -69,7 +69,12 @@ class HeadReader:
 
     def _learn(self, word: bytes) -> tuple[str, int]:
         upper = word.upper()
-        where = _NONE if upper in WITHOUT_KEYS else _FOUND if upper in NOT_THE_FIRST else _FIRST
+        if upper in WITHOUT_KEYS:
+            where = _NONE
+        elif upper in NOT_THE_FIRST:
+            where = _FROM_FIRST if upper in FROM_THE_FIRST else _FOUND
+        else:
+            where = _FIRST
         if len(self._names) >= MAX_NAMES:
             return OTHER, where
         self._names[word] = known = (upper.decode("latin-1"), where)

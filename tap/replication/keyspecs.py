@@ -33,6 +33,7 @@ WITHOUT_KEYS = frozenset(
 
 # Names of which the first argument alone does not tell the keys.
 NOT_THE_FIRST = frozenset(_SPECS)
+FROM_THE_FIRST = frozenset(name for name, (first, _, _) in _SPECS.items() if first == 1)
 
 
 class KeyFinder:

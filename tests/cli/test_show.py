@@ -11,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tap.cli.show import show as run
 from tests.recording.test_reader import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, command
 from tests.support import WITHIN, wait_until
@@ -79,6 +81,54 @@ def test_a_moment_that_is_none_is_said(capture: Path) -> None:
     said = show(capture, "--until", "noon")
     assert said.returncode == 2
     assert said.stderr.startswith("redis-tap: --until 'noon': write a time")
+
+
+def test_figures_are_told_for_people(capture: Path) -> None:
+    said = show(capture, "--stats")
+    assert (said.returncode, said.stderr) == (0, "")
+    lines = said.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in said.stdout
+    assert "commands  61" in lines[2]
+    for title in ("bytes per second", "commands per second", "keys by writes", "keys by bytes", "largest commands"):
+        assert any(line.startswith(title) for line in lines), title
+    assert re.search(r"partial resync: goes on with 8371b4fb… after offset\s+1000", said.stdout)
+
+
+def figures(capsys: pytest.CaptureFixture[str], path: Path, **options: Any) -> Any:
+    run([path], form="json", stats=True, **options)
+    return json.loads(capsys.readouterr().out)["links"]
+
+
+@pytest.mark.parametrize(
+    ("options", "writes"),
+    [
+        ({}, 60),
+        ({"command": ["set"]}, 60),
+        ({"command": ["select"]}, 0),
+        ({"key": ["key:5?"]}, 10),
+        ({"db": [3]}, 60),
+        ({"db": [0]}, 0),
+        ({"key": ["*"], "from_": str(offset(50)), "until": str(offset(52))}, 3),
+        ({"link": ["127.0.0.1:6379/1"]}, 60),
+    ],
+)
+def test_figures_are_of_what_is_chosen(
+    capsys: pytest.CaptureFixture[str], capture: Path, options: dict[str, Any], writes: int
+) -> None:
+    (link,) = figures(capsys, capture, **options)
+    assert link["writes"] == writes
+    assert sum(one["writes"] for one in link["keys_by_writes"]) == min(10, writes)
+
+
+def test_figures_of_nothing_are_none(capsys: pytest.CaptureFixture[str], capture: Path) -> None:
+    assert figures(capsys, capture, link=["other"]) == figures(capsys, capture, from_="2001-09-09T01:46:41Z") == []
+
+
+def test_figures_are_told_instead_of_events(capture: Path) -> None:
+    said = show(capture, "--stats", "--commands")
+    assert said.returncode == 2
+    assert said.stderr == "redis-tap: --stats tells figures instead of events: leave out --commands and --rdb-keys\n"
 
 
 def other(path: Path) -> None:
