@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from tap.bus import Told
 from tap.errors import RecordingError, words
@@ -43,11 +43,24 @@ _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 _REPLICA, _MASTER = 0, 1
 
 
-class Player:
-    """Packets in, in the order of the file; what they say goes to *tell*.
+class Watch(Protocol):
+    """Sees the bytes of replication themselves, behind the conversation's own reading of them."""
 
-    connections: over TCP. replicating, recorded: those of replication, and those that a tap recorded. others: packets
-    without TCP.
+    def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
+        """The master's next bytes, the last of conversation.from_master. connection: counted as they began, from 1.
+
+        Behind a gap in the bytes there is a new conversation of the same connection. time: nanoseconds.
+        """
+
+    def ended(self, conversation: Conversation) -> None:
+        """It has been told all that it will be."""
+
+
+class Player:
+    """Packets in, in the order of the file; what they say goes to *tell*, and the master's bytes to *watch*.
+
+    until: nanoseconds; later packets are as if they were not in the file. connections: over TCP. replicating, recorded:
+    those of replication, and those that a tap recorded. others: packets without TCP.
     """
 
     def __init__(
@@ -57,10 +70,13 @@ class Player:
         every_command: bool = False,
         every_key: bool = False,
         count: Callable[[Batch], None] | None = None,
+        watch: Watch | None = None,
+        until: int | None = None,
     ) -> None:
-        """count: gets names, keys and sizes of the commands, instead of every_command."""
         self._tell = tell
         self._count = count
+        self.watch = watch
+        self._until = until
         self._every_command = every_command
         self._every_key = every_key
         self._assembler = Assembler()
@@ -78,6 +94,8 @@ class Player:
 
     def packet(self, packet: Packet) -> None:
         """The next one."""
+        if self._until is not None and packet.time > self._until:
+            return
         self.packets += 1
         self._pass_time(packet.time)
         said = [one for comment in packet.comments if (one := _said(comment)) is not None]
@@ -220,6 +238,7 @@ class _Played:
 
     def __init__(self, player: Player, connection: Connection, opened: dict[str, Any] | None) -> None:
         self._player = player
+        self._serial = player.connections
         self.connection = connection
         self.is_ours = opened is not None
         self._sides: tuple[int, int] | None = (0, 1) if connection.from_start else None  # what each end is
@@ -321,7 +340,12 @@ class _Played:
                 return
             self._join(found)
         else:
-            self.conversation.receive_from_master(data, self._at)
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        self.conversation.receive_from_master(data, self._at)
+        if self._player.watch is not None:
+            self._player.watch.received(self._serial, self.name, self.conversation, data, self._player.now)
 
     def _from_replica(self, data: bytes) -> None:
         if self._acks is not None:
@@ -339,6 +363,7 @@ class _Played:
         replid, offset, position = self._joins_at
         skipped, self._finder = self._finder.skipped, None
         before = self.conversation
+        self._leave(before)
         self.conversation = self._player.conversation(self)
         self.conversation.join(
             position + skipped, before.from_replica, replid, None if offset is None else offset + skipped
@@ -346,7 +371,11 @@ class _Played:
         self._acks = self._acks or AckFinder()
         if self._held is not None:
             self._is_replication()
-        self.conversation.receive_from_master(found, self._at)
+        self._read(found)
+
+    def _leave(self, conversation: Conversation) -> None:
+        if self._player.watch is not None:
+            self._player.watch.ended(conversation)
 
     def _decide(self, at_last: bool) -> None:
         """Who is the replica, of a connection whose beginning was not captured; at_last: by what there is."""
@@ -451,6 +480,7 @@ class _Played:
         conversation = self.conversation
         phase, offset = conversation.phase, conversation.offset
         conversation.close(self._at)
+        self._leave(conversation)
         if told and self._first_end is not None:
             by, how = self._first_end
             self.tell(

@@ -187,6 +187,11 @@ class Conversation:
         return self.stream.offset
 
     @property
+    def base(self) -> int | None:
+        """Replication offset of the RDB, and before the stream's first byte; None while unknown."""
+        return self._base
+
+    @property
     def rdb_start(self) -> int | None:
         """Position of the RDB's first byte, None until its header has been read."""
         return None if self.rdb is None else self._rdb_start

@@ -1,0 +1,351 @@
+"""What a recording holds of a master's data: RDBs and stretches of the stream, and how they join.
+
+Every connection that was granted the same replication ID brings the same bytes at the same offsets, so that what one of
+them lacks another one may have. A chapter is one RDB and all that follows it without a hole: from it a server can be
+restored to any offset in it, or replicas be fed.
+
+The recording is read twice: an Index finds what is there without keeping any of it, extract() copies what is wanted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import IO, Any
+
+from tap.bus import Told
+from tap.recording.reader import Player
+from tap.replication.conversation import Conversation
+from tap.replication.events import PartialResync
+
+MARK_EVERY = 1_000_000  # nanoseconds, between two marks of when which byte came
+
+Read = Callable[[Player], object]  # plays the whole recording to a player, and closes it
+
+
+@dataclass(frozen=True, slots=True)
+class Rdb:
+    """One RDB that is whole: bytes start <= i < end of what the master sent on a connection.
+
+    offset: before the first byte of the stream that follows; None, as is replid, from a master that was asked with SYNC.
+    began, ended: nanoseconds.
+    """
+
+    link: str
+    connection: int
+    start: int
+    end: int
+    replid: str | None
+    offset: int | None
+    began: int
+    ended: int
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of a stream, bytes start <= i < end of what the master sent on a connection, without a hole.
+
+    offset: before its first byte. db: in force there, None if unknown, or none had been selected.
+    """
+
+    link: str
+    connection: int
+    start: int
+    end: int
+    replid: str
+    offset: int
+    db: int | None
+    began: int
+    ended: int
+
+    @property
+    def end_offset(self) -> int:
+        return self.offset + self.end - self.start
+
+    def part(self, begin: int, end: int) -> Stretch:
+        """Of it what lies behind one offset and up to another."""
+        # The db is that of its own beginning: a part is only read behind what comes before it.
+        first = self.start + begin - self.offset
+        return dataclasses.replace(self, start=first, end=first + end - begin, offset=begin)
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """An RDB, and the stream behind it up to *end*, an offset. db: in force at the beginning of the stream."""
+
+    rdb: Rdb
+    replid: str
+    offset: int
+    db: int | None
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def end(self) -> int:
+        return self.stretches[-1].end_offset if self.stretches else self.offset
+
+    @property
+    def ended(self) -> int:
+        """Nanoseconds: when its last byte came."""
+        return self.stretches[-1].ended if self.stretches else self.rdb.ended
+
+    @property
+    def link(self) -> str:
+        return self.stretches[-1].link if self.stretches else self.rdb.link
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Of one conversation."""
+
+    connection: int
+    link: str
+    began: int
+    rdb_began: int = 0
+    rdb_ended: int = 0
+    stream_began: int = 0
+    stream_ended: int = 0
+
+
+@dataclass(slots=True)
+class Index:
+    """A Watch that notes where things are. rdbs, stretches: in the order of their ends."""
+
+    rdbs: list[Rdb] = field(default_factory=list)
+    stretches: list[Stretch] = field(default_factory=list)
+    _seen: dict[Conversation, _Seen] = field(default_factory=dict)
+    _parents: dict[str, tuple[str, int]] = field(default_factory=dict)  # a replid's: whose history it goes on, from where
+
+    # ---- while the recording is played ----
+
+    def hear(self, told: Told) -> None:
+        event = told.event
+        if isinstance(event, PartialResync) and event.previous_replid not in (None, event.replid):
+            _, before = self._parents.get(event.replid, ("", 0))
+            self._parents[event.replid] = event.previous_replid or "", max(before, event.offset)
+
+    def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
+        seen = self._seen.get(conversation)
+        if seen is None:
+            seen = self._seen[conversation] = _Seen(connection, link, time)
+        if conversation.stream is not None:
+            seen.stream_began = seen.stream_began or time
+            seen.stream_ended = time
+            if not seen.rdb_ended:
+                seen.rdb_ended = time
+        elif conversation.rdb is not None:
+            seen.rdb_began = seen.rdb_began or time
+            if conversation.rdb_end is None or not seen.rdb_ended:
+                seen.rdb_ended = time
+
+    def ended(self, conversation: Conversation) -> None:
+        seen = self._seen.pop(conversation, None)
+        if seen is None:
+            return
+        rdb, start, end = conversation.rdb, conversation.rdb_start, conversation.rdb_end
+        if rdb is not None and start is not None and end == start + rdb.received:  # else it was left out, or cut
+            self.rdbs.append(
+                Rdb(
+                    seen.link,
+                    seen.connection,
+                    start,
+                    start + rdb.rdb_bytes,
+                    conversation.replid,
+                    conversation.base,
+                    seen.rdb_began or seen.began,
+                    seen.rdb_ended,
+                )
+            )
+        stream = conversation.stream
+        if stream is not None and stream.replid is not None and stream.base is not None:
+            scanner = stream.scanner
+            size = scanner.broken_at if scanner.broken else stream.received
+            self.stretches.append(
+                Stretch(
+                    seen.link,
+                    seen.connection,
+                    stream.start,
+                    stream.start + size,
+                    stream.replid,
+                    stream.base,
+                    scanner.db_at(0),
+                    seen.stream_began or seen.began,
+                    seen.stream_ended or seen.began,
+                )
+            )
+
+    # ---- how it joins ----
+
+    @property
+    def links(self) -> list[str]:
+        """The names of those that have something."""
+        return list(dict.fromkeys(one.link for one in self._all))
+
+    @property
+    def _all(self) -> list[Rdb | Stretch]:
+        return [*self.rdbs, *self.stretches]
+
+    def chapters(self) -> list[Chapter]:
+        """In the order of their ends; of those that end together, the one with the latest RDB last."""
+        found = []
+        for replid in self._leaves():
+            stretches, rdbs = self._lineage(replid)
+            for rdb in rdbs:
+                assert rdb.offset is not None
+                followed = tuple(_follow(stretches, rdb.offset))
+                found.append(Chapter(rdb, replid, rdb.offset, followed[0].db if followed else None, followed))
+        return sorted(found, key=lambda chapter: (chapter.ended, chapter.end, chapter.offset))
+
+    def streams(self) -> list[tuple[Stretch, ...]]:
+        """All that there is of the streams, each without a hole and as long as it goes, in the order of their ends."""
+        found = []
+        for replid in self._leaves():
+            stretches, _ = self._lineage(replid)
+            while stretches:
+                followed = tuple(_follow(stretches, min(stretch.offset for stretch in stretches)))
+                end = followed[-1].end_offset if followed else min(stretch.end_offset for stretch in stretches)
+                if followed:
+                    found.append(followed)
+                stretches = [stretch for stretch in stretches if stretch.end_offset > end]
+        return sorted(found, key=lambda followed: followed[-1].ended)
+
+    def _leaves(self) -> Iterator[str]:
+        """Replication IDs that no other one goes on from."""
+        replids = dict.fromkeys(one.replid for one in self._all if one.replid is not None)
+        continued = {parent for replid, (parent, _) in self._parents.items() if replid in replids}
+        yield from (replid for replid in replids if replid not in continued)
+
+    def _lineage(self, replid: str) -> tuple[list[Stretch], list[Rdb]]:
+        """What is of that history, and of those before it as far as they are the same."""
+        stretches: list[Stretch] = []
+        rdbs: list[Rdb] = []
+        limit: int | None = None
+        known: set[str] = set()
+        while replid not in known:
+            known.add(replid)
+            for stretch in self.stretches:
+                if stretch.replid == replid and (limit is None or stretch.offset <= limit):
+                    cut = limit is not None and stretch.end_offset > limit
+                    stretches.append(stretch.part(stretch.offset, limit) if cut and limit is not None else stretch)
+            rdbs += [
+                rdb
+                for rdb in self.rdbs
+                if rdb.replid == replid and rdb.offset is not None and (limit is None or rdb.offset <= limit)
+            ]
+            replid, branched = self._parents.get(replid, (replid, 0))
+            limit = branched if limit is None else min(limit, branched)
+        return stretches, rdbs
+
+
+def _follow(stretches: Sequence[Stretch], offset: int) -> Iterator[Stretch]:
+    """The parts that follow one behind the other from an offset on, each as long as can be."""
+    while True:
+        fitting = [one for one in stretches if one.offset <= offset < one.end_offset]
+        if not fitting:
+            return
+        longest = max(fitting, key=lambda one: one.end_offset)
+        yield longest.part(offset, longest.end_offset)
+        offset = longest.end_offset
+
+
+def index(read: Read, until: int | None = None) -> Index:
+    """Find what a recording holds. until: nanoseconds; what came later is left aside."""
+    found = Index()
+    read(Player(found.hear, watch=found, until=until))
+    return found
+
+
+# ---- copying ----
+
+
+@dataclass(slots=True)
+class Marks:
+    """When which byte of a stream came: at times[i] nanoseconds all up to offsets[i] were there. Both only rise."""
+
+    times: array[int] = field(default_factory=lambda: array("q"))
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+
+    def add(self, time: int, offset: int) -> None:
+        if self.times and time - self.times[-1] < MARK_EVERY:
+            self.offsets[-1] = max(offset, self.offsets[-1])
+        else:
+            self.times.append(time)
+            self.offsets.append(offset)
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """Bytes start <= i < end of a connection, to be written to a file from position *at* on."""
+
+    start: int
+    end: int
+    file: IO[bytes]
+    at: int
+    marks: Marks | None = None
+    first_offset: int = 0
+
+
+class _Copier:
+    """A Watch that writes what is wanted."""
+
+    def __init__(self, wanted: dict[int, list[_Wanted]]) -> None:
+        self._wanted = wanted
+
+    def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
+        begin = conversation.from_master - len(data)
+        for one in self._wanted.get(connection, ()):
+            first, last = max(begin, one.start), min(begin + len(data), one.end)
+            if first < last:
+                one.file.seek(one.at + first - one.start)
+                one.file.write(data[first - begin : last - begin])
+                if one.marks is not None:
+                    one.marks.add(time, one.first_offset + last - one.start)
+
+    def ended(self, conversation: Conversation) -> None: ...
+
+
+def copy_rdb(read: Read, rdb: Rdb, file: IO[bytes]) -> None:
+    """Write an RDB's bytes."""
+    _copy(read, {rdb.connection: [_Wanted(rdb.start, rdb.end, file, 0)]})
+
+
+def copy_stream(read: Read, stretches: Sequence[Stretch], file: IO[bytes]) -> Marks:
+    """Write the bytes of stretches that follow one another."""
+    marks = Marks()
+    _copy(read, _placed(stretches, file, marks))
+    return marks
+
+
+def copy_chapter(read: Read, chapter: Chapter, rdb: IO[bytes], stream: IO[bytes]) -> Marks:
+    """Write both of a chapter, reading the recording once."""
+    marks = Marks()
+    wanted = _placed(chapter.stretches, stream, marks)
+    one = chapter.rdb
+    wanted.setdefault(one.connection, []).append(_Wanted(one.start, one.end, rdb, 0))
+    _copy(read, wanted)
+    return marks
+
+
+def _placed(stretches: Sequence[Stretch], file: IO[bytes], marks: Marks) -> dict[int, list[_Wanted]]:
+    wanted: dict[int, list[_Wanted]] = {}
+    for before, stretch in pairwise((None, *stretches)):
+        assert stretch is not None
+        assert before is None or before.end_offset == stretch.offset
+        at = stretch.offset - stretches[0].offset
+        one = _Wanted(stretch.start, stretch.end, file, at, marks, stretch.offset)
+        wanted.setdefault(stretch.connection, []).append(one)
+    return wanted
+
+
+def _copy(read: Read, wanted: dict[int, list[_Wanted]]) -> None:
+    read(Player(_ignore, watch=_Copier(wanted)))
+
+
+def _ignore(_: Any) -> None: ...

@@ -1,0 +1,186 @@
+"""How RDBs and stretches of a stream join to chapters, and that what is copied of them is what flowed."""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.bus import Told
+from tap.recording.history import Chapter, Index, Marks, Rdb, Read, Stretch, copy_chapter, index
+from tap.recording.pcapng import Packet
+from tap.recording.reader import Player, play
+from tap.replication import events
+from tests.conftest import need
+from tests.recording.test_reader import as_packets
+from tests.recording.test_recorder import config
+from tests.support import Capture, Servers, TapThread, captures, client, follow, is_up, level, wait_until
+
+A, B, C = "a" * 40, "b" * 40, "c" * 40
+
+
+def stretch(
+    connection: int, offset: int, end: int, replid: str = A, *, start: int = 100, ended: int | None = None
+) -> Stretch:
+    last = end if ended is None else ended
+    return Stretch("main", connection, start, start + end - offset, replid, offset, 0, last - 1, last)
+
+
+def rdb(connection: int, offset: int, replid: str | None = A) -> Rdb:
+    return Rdb("main", connection, 10, 100, replid, offset, offset, offset)
+
+
+def made(*parts: Rdb | Stretch, parents: dict[str, tuple[str, int]] | None = None) -> Index:
+    found = Index([one for one in parts if isinstance(one, Rdb)], [one for one in parts if isinstance(one, Stretch)])
+    for replid, (parent, offset) in (parents or {}).items():
+        event = events.PartialResync(start=0, end=0, replid=replid, previous_replid=parent, offset=offset, bytes_behind=0)
+        found.hear(Told(0.0, "main", 1, "", event))
+    return found
+
+
+def spans(chapter: Chapter) -> list[tuple[int, int, int]]:
+    return [(one.connection, one.offset, one.end_offset) for one in chapter.stretches]
+
+
+def test_connections_follow_one_another_and_what_came_twice_counts_once() -> None:
+    (chapter,) = made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 40, 70), stretch(3, 70, 90)).chapters()
+    assert spans(chapter) == [(1, 10, 50), (2, 50, 70), (3, 70, 90)]
+    assert (chapter.end, chapter.ended) == (90, 90)
+    assert chapter.stretches[1].start == 110
+
+
+def test_a_hole_ends_a_chapter_and_a_later_rdb_begins_another() -> None:
+    first, second = made(rdb(1, 10), stretch(1, 10, 50), rdb(2, 60), stretch(2, 60, 90)).chapters()
+    assert (first.offset, first.end, second.offset, second.end) == (10, 50, 60, 90)
+
+
+def test_of_two_rdbs_that_lead_to_the_same_end_the_later_comes_last() -> None:
+    chapters = made(rdb(1, 10), stretch(1, 10, 90), rdb(2, 60), stretch(2, 60, 80)).chapters()
+    assert [(one.offset, one.end) for one in chapters] == [(10, 90), (60, 90)]
+
+
+def test_another_replication_id_goes_on_where_it_was_granted() -> None:
+    found = made(rdb(1, 10), stretch(1, 10, 80), stretch(2, 60, 100, B), parents={B: (A, 60)})
+    (chapter,) = found.chapters()
+    # What the old master wrote behind the promotion is not the new one's.
+    assert spans(chapter) == [(1, 10, 60), (2, 60, 100)]
+    assert chapter.replid == B
+
+
+def test_a_replication_id_that_two_continue_has_two_ends() -> None:
+    found = made(
+        rdb(1, 10), stretch(1, 10, 50), stretch(2, 50, 70, B), stretch(3, 30, 60, C), parents={B: (A, 50), C: (A, 30)}
+    )
+    assert sorted((one.replid, one.end) for one in found.chapters()) == [(B, 70), (C, 60)]
+
+
+def test_replication_ids_that_name_each_other_are_no_endless_story() -> None:
+    found = made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 50, 70, B), parents={B: (A, 50), A: (B, 70)})
+    assert found.chapters() == []
+    assert found.streams() == []
+
+
+def test_without_an_rdb_there_are_streams_but_no_chapters() -> None:
+    found = made(stretch(1, 10, 50), stretch(2, 40, 70), stretch(3, 80, 90))
+    assert found.chapters() == []
+    assert [(one[0].offset, one[-1].end_offset) for one in found.streams()] == [(10, 70), (80, 90)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 40)), min_size=1, max_size=8))
+def test_a_chapter_reaches_as_far_as_offsets_without_a_hole(cuts: list[tuple[int, int]]) -> None:
+    parts = [stretch(number, offset, offset + size) for number, (offset, size) in enumerate(cuts, 1)]
+    first = min(offset for offset, _ in cuts)
+    (chapter,) = made(rdb(1, first), *parts).chapters()
+    there = {byte for offset, size in cuts for byte in range(offset, offset + size)}
+    end = first
+    while end in there:
+        end += 1
+    assert chapter.end == end
+    for before, after in zip(chapter.stretches, chapter.stretches[1:], strict=False):
+        assert before.end_offset == after.offset
+
+
+# ---- of recordings ----
+
+
+def reading(packets: list[tuple[int, bytes]]) -> Read:
+    def read(player: Player) -> None:
+        for time, data in packets:
+            player.packet(Packet(time, 101, data, len(data)))
+        player.close()
+
+    return read
+
+
+def reading_file(path: Path) -> Read:
+    def read(player: Player) -> None:
+        assert play(path, player) == []
+        player.close()
+
+    return read
+
+
+def copied(read: Read, chapter: Chapter) -> tuple[bytes, bytes, Marks]:
+    snapshot, stream = io.BytesIO(), io.BytesIO()
+    marks = copy_chapter(read, chapter, snapshot, stream)
+    return snapshot.getvalue(), stream.getvalue(), marks
+
+
+@pytest.mark.parametrize("size", [100, 60_000])
+@pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
+def test_every_capture_gives_its_rdbs_and_streams_to_the_byte(capture: Capture, size: int) -> None:
+    read = reading(as_packets(capture, size, random.Random(3)))
+    found = index(read)
+    sent: dict[int, bytes] = {}
+    for chunk in capture.chunks:
+        if chunk.side == "master":
+            sent[chunk.connection] = sent.get(chunk.connection, b"") + chunk.data
+    order = list(dict.fromkeys(chunk.connection for chunk in capture.chunks))
+    assert found.rdbs
+    for chapter in found.chapters():
+        snapshot, stream, marks = copied(read, chapter)
+        assert snapshot[:5] in (b"REDIS", b"VALKE")
+        assert snapshot == sent[order[chapter.rdb.connection - 1]][chapter.rdb.start : chapter.rdb.end]
+        for one in chapter.stretches:
+            part = stream[one.offset - chapter.offset : one.end_offset - chapter.offset]
+            assert part == sent[order[one.connection - 1]][one.start : one.end]
+        assert len(stream) == chapter.end - chapter.offset
+        assert not marks.offsets or marks.offsets[-1] == chapter.end
+        assert list(marks.times) == sorted(marks.times)
+        assert list(marks.offsets) == sorted(marks.offsets)
+
+
+def test_several_resyncs_of_a_real_pair_are_one_chapter_until_the_full_one(tmp_path: Path, servers: Servers) -> None:
+    path = tmp_path / "one.pcapng"
+    name = need("redis-7.0")
+    master, replica = servers.start(name, "repl-backlog-size", "16kb"), servers.start(name)
+    with TapThread(config(master.port, path)) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        for round_ in range(3):
+            for number in range(100):
+                client(master).set(f"key:{round_}:{number}", "v" * number)
+            level(master, replica)
+            tap.cut()
+            tap.wait_for(events.PartialResync, round_ + 1)
+        client(master).set("before", "the full one")
+        level(master, replica)
+        first_end = tap.offset()
+        client(replica).replicaof("no", "one")
+        client(master).set("large", "x" * 100_000)
+        follow(replica, tap.port)
+        tap.wait_for(events.FullResync, 2)
+        wait_until(lambda: is_up(replica))
+        client(master).set("behind", "it")
+        end = level(master, replica)
+    read = reading_file(path)
+    first, second = index(read).chapters()
+    assert first_end is not None
+    assert first.end >= first_end
+    assert (len(first.stretches), len(second.stretches), second.end) == (4, 1, end)
+    _, stream, _ = copied(read, first)
+    assert stream.count(b"\r\nkey:") == 300
