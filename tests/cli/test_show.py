@@ -83,7 +83,8 @@ def test_a_moment_that_is_none_is_said(capture: Path) -> None:
     assert said.stderr.startswith("redis-tap: --until 'noon': write a time")
 
 
-def test_figures_are_told_for_people(capture: Path) -> None:
+def test_figures_are_told_for_people(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     said = show(capture, "--stats")
     assert (said.returncode, said.stderr) == (0, "")
     lines = said.stdout.splitlines()
