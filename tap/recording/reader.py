@@ -22,10 +22,13 @@ from tap.recording.files import GoesOn, packets
 from tap.recording.layers import KNOWN_LINK_TYPES, segment
 from tap.recording.pcapng import MAX_TIME, Packet
 from tap.recording.segments import ACK, SYN, Endpoint
+from tap.recording.stats import Batch
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Role, Side
+from tap.replication.heads import Head
 from tap.replication.memory import Memory
+from tap.replication.stream import Stream
 
 TICK = 100_000_000  # nanoseconds, as of a tap
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
@@ -98,11 +101,13 @@ class Player:
         *,
         every_command: bool = False,
         every_key: bool = False,
+        count: Callable[[Batch], None] | None = None,
         watch: Watch | None = None,
         ended: Callable[[Link], None] | None = None,
         until: int | None = None,
     ) -> None:
         self._tell = tell
+        self._count = count
         self.watch = watch
         self.ended = ended
         self._until = until
@@ -253,10 +258,15 @@ class Player:
             peer_host=link.peer.host,
             every_command=self._every_command,
             every_key=self._every_key,
+            tell_heads=None if self._count is None else link.count,
         )
 
     def tell(self, told: Told) -> None:
         self._tell(told)
+
+    def count(self, batch: Batch) -> None:
+        assert self._count is not None
+        self._count(batch)
 
 
 class _Played:
@@ -309,6 +319,10 @@ class _Played:
             self._player.tell(told)
         elif len(self._held) < MAX_HELD:
             self._held.append(told)
+
+    def count(self, stream: Stream, heads: list[Head]) -> None:
+        """Commands have come."""
+        self._player.count(Batch(self._at, self.name, self.number, stream.replid, stream.base, heads))
 
     def _as_announced(self, event: Event, said: dict[str, Any]) -> Event:
         """What the tap told then: it knew of faults and of time what the bytes do not say."""

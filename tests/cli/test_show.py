@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -93,6 +94,54 @@ def test_a_moment_that_is_none_is_said(capture: Path) -> None:
     said = show(capture, "--until", "noon")
     assert said.returncode == 2
     assert said.stderr.startswith("redis-tap: --until 'noon': write a time")
+
+
+def test_figures_are_told_for_people(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = show(capture, "--stats")
+    assert (said.returncode, said.stderr) == (0, "")
+    lines = said.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in said.stdout
+    assert "commands  61" in lines[2]
+    for title in ("bytes per second", "commands per second", "keys by writes", "keys by bytes", "largest commands"):
+        assert any(line.startswith(title) for line in lines), title
+    assert re.search(r"partial resync: goes on with 8371b4fb… after offset\s+1000", said.stdout)
+
+
+def figures(path: Path, *options: str) -> Any:
+    said = show(path, "--stats", "--format", "json", *options)
+    assert said.returncode == 0, said.stderr
+    return json.loads(said.stdout)["links"]
+
+
+@pytest.mark.parametrize(
+    ("options", "writes"),
+    [
+        ([], 60),
+        (["--command", "set"], 60),
+        (["--command", "select"], 0),
+        (["--key", "key:5?"], 10),
+        (["--db", "3"], 60),
+        (["--db", "0"], 0),
+        (["--key", "*", "--from", str(offset(50)), "--until", str(offset(52))], 3),
+        (["--link", "127.0.0.1:6379/1"], 60),
+    ],
+)
+def test_figures_are_of_what_is_chosen(capture: Path, options: list[str], writes: int) -> None:
+    (link,) = figures(capture, *options)
+    assert link["writes"] == writes
+    assert sum(one["writes"] for one in link["keys_by_writes"]) == min(10, writes)
+
+
+def test_figures_of_nothing_are_none(capture: Path) -> None:
+    assert figures(capture, "--link", "other") == figures(capture, "--from", "2001-09-09T01:46:41Z") == []
+
+
+def test_figures_are_told_instead_of_events(capture: Path) -> None:
+    said = show(capture, "--stats", "--commands")
+    assert said.returncode == 2
+    assert said.stderr == "redis-tap: --stats tells figures instead of events: leave out --commands and --rdb-keys\n"
 
 
 def other(path: Path) -> None:
