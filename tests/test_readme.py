@@ -65,7 +65,10 @@ def test_a_target_of_the_readme_exists(line: str) -> None:
     assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-SAID = ["went on after offset", "up to offset", "0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"]
+SAID = [
+    *("went on after offset", "127.0.0.1:6379 127.0.0.1 1000", "up to offset"),
+    *("0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"),
+]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,7 @@ SAID = ["went on after offset", "up to offset", "0 b'httl' hash 44 None", "REPLI
     list(
         zip(
             blocks("python"),
-            ["went on after offset", "up to offset", "0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"],
+            SAID,
             strict=True,
         )
     ),
@@ -82,7 +85,8 @@ def test_a_python_example_runs(
     example: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
-    captured("redis-7.0-diskless", tmp_path / "today.pcapng")
+    captured("redis-7.0-diskless", tmp_path / "orders.pcapng")
+    file(tmp_path / "today.pcapng", streamed(STREAM).packets, "pcapng")
     monkeypatch.chdir(tmp_path)
     exec(example, {})
     assert says in capsys.readouterr().out

@@ -8,19 +8,20 @@ import logging
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from tap.bus import Bus
 from tap.config import Address
-from tap.errors import ConfigError, EnvironmentFailure, RecordingError, words
-from tap.recording.reader import Player, chunks, play
+from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.recording.files import STDIN, check, packets
+from tap.recording.reader import Player
+from tap.recording.wanted import Moment
 from tap.replay.pace import Pace
 from tap.replay.replica import Replica
 from tap.replay.session import Wish
-from tap.replay.tape import Moment, Part, take
+from tap.replay.tape import Part, take
 from tap.replication.events import Reason
 
 BACKLOG = 512
@@ -62,9 +63,13 @@ class ReplayMaster:
 
         Raises ConfigError.
         """
+        self._paths = [Path(path) for path in paths]
         self.address = Address.parse(listen) if isinstance(listen, str) else listen
         if self.address.path:
             raise ConfigError(f"{self.address}: replicas connect over TCP, so a master listens on HOST:PORT")
+        for path in self._paths:
+            if path == STDIN or path.is_fifo():
+                raise ConfigError(f"{path}: a recording is read more than once to be replayed; write it to a file first")
         if not speed > 0:
             raise ConfigError(f"speed {speed:g}: write how many times as fast, more than 0")
         self.bus = Bus()
@@ -75,7 +80,6 @@ class ReplayMaster:
         self.is_over = False
         self.replicas: list[Replica] = []
         self.not_loaded: set[str] = set()  # replicas that left between the RDB and their first ACK
-        self._paths = [Path(path) for path in paths]
         self._speed = speed
         self._links = links
         self._begin = begin
@@ -94,6 +98,8 @@ class ReplayMaster:
         """Read the recording, and listen. Raises RecordingError, ConfigError, EnvironmentFailure."""
         self._loop = asyncio.get_running_loop()
         try:
+            for path in self._paths:
+                check(path)
             await self._listen()  # first: that a port is taken is not to be found after minutes of reading
             self._directory = tempfile.TemporaryDirectory(prefix="redis-tap-replay-")
             self.parts = await self._take(Path(self._directory.name))
@@ -171,18 +177,11 @@ class ReplayMaster:
         """In a thread. Of the readings the last one says what could not be read."""
         self.problems = []
         for path in self._paths:
-            try:
-                with path.open("rb") as file:
-                    self.problems += [f"{path}: {what}" for what in play(path, player, self._unless_stopped(file))]
-            except OSError as error:
-                raise RecordingError(f"{path}: {words(error)}") from None
+            for packet in packets(path, self.problems):
+                if self._stop.is_set():
+                    raise _Stopped
+                player.packet(packet)
         player.close()
-
-    def _unless_stopped(self, file: BinaryIO) -> Iterator[bytes]:
-        for chunk in chunks(file):
-            if self._stop.is_set():
-                raise _Stopped
-            yield chunk
 
     # ---- the clock ----
 

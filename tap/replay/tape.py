@@ -12,12 +12,11 @@ from typing import BinaryIO
 
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError, words
 from tap.recording.history import Chapter, Index, Marks, Read, copy_chapter, index
+from tap.recording.wanted import Moment
 from tap.replication.scanner import StreamScanner
 
 CHUNK = 2**16
 EXEC = b"*1\r\n$4\r\nEXEC\r\n"
-
-Moment = datetime | int  # a time, of the local zone if it names none; or a replication offset
 
 
 @dataclass(frozen=True, slots=True)

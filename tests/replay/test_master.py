@@ -6,6 +6,7 @@ import asyncio
 import io
 import math
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from tests.recording.test_reader import STREAM, file, streamed
 from tests.recording.test_recorder import config
 from tests.relay.wire import LOCALHOST, REPLID
 from tests.replay.support import Playing, captured, peer, recorded
-from tests.support import Capture, Servers, TapThread, captures, client, digest, follow, is_up, level, wait_until
+from tests.support import WITHIN, Capture, Servers, TapThread, captures, client, digest, follow, is_up, level, wait_until
 
 NEVER = 1e-9  # a speed at which nothing comes while a test runs
 
@@ -211,16 +212,16 @@ def test_what_cannot_be(one: Path, tmp_path: Path) -> None:
 def test_who_stops_while_the_recording_is_read_waits_for_one_read(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     is_reading, is_cancelled = threading.Event(), threading.Event()
 
-    def chunks(_: object) -> object:
+    def packets(*_: object) -> Iterator[None]:
         is_reading.set()
-        assert is_cancelled.wait(10)
-        yield one.read_bytes()
+        assert is_cancelled.wait(WITHIN)
+        yield None
 
-    monkeypatch.setattr(master, "chunks", chunks)
+    monkeypatch.setattr(master, "packets", packets)
 
     async def run() -> None:
         entering = asyncio.ensure_future(ReplayMaster(one).__aenter__())
-        await asyncio.to_thread(is_reading.wait, 10)
+        await asyncio.to_thread(is_reading.wait, WITHIN)
         entering.cancel()
         asyncio.get_running_loop().call_later(0.01, is_cancelled.set)
         with pytest.raises(asyncio.CancelledError):
