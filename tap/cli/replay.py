@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tap.cli import sending
 from tap.config import Ui
 from tap.errors import ConfigError
+from tap.recording.history import Read
+from tap.recording.reader import Player, play
+from tap.replay.sending import Moment
 
 
 def replay(
@@ -99,4 +104,20 @@ def _send(
     yes: bool,
     ui: Ui,
 ) -> None:
-    raise ConfigError("--to is not there yet")
+    wanted = sending.choice(dbs, names, globs)
+    raise typer.Exit(sending.send(_read(files), url, speed, _moment(begin), _moment(end), links, wanted, yes, ui))
+
+
+def _read(files: list[Path]) -> Read:
+    def read(player: Player) -> None:
+        for path in files:
+            play(path, player)
+        player.close()
+
+    return read
+
+
+def _moment(text: str | None) -> Moment | None:
+    if text is None:
+        return None
+    return int(text) if text.isdigit() else datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""A server that is to be given commands, by its URL. What it is called here, and in errors, never has a password in it."""
+"""A server that is to be given commands, by its URL. Its name, and errors, never have the password in them."""
 
 from __future__ import annotations
 

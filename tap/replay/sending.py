@@ -19,9 +19,9 @@ from typing import IO, Any
 import hiredis
 
 from tap.errors import ConfigError, EnvironmentFailure, words
-from tap.recording import commands
-from tap.recording.commands import CHUNK, Batch, Choice, Commands, Entry, whole_until
 from tap.recording.history import Index, Marks, Read, Stretch, copy_streams
+from tap.replay import commands
+from tap.replay.commands import CHUNK, Batch, Choice, Commands, Entry, whole_until
 from tap.servers.target import Target
 
 Moment = datetime | int  # a time, or a replication offset
@@ -33,7 +33,9 @@ SHOWN = 3  # errors of each kind that are kept
 KINDS = 50
 
 # Errors about the state of the server, not about a command: what comes behind would fare no better.
-_STATES = frozenset({"NOAUTH", "READONLY", "LOADING", "BUSY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"})
+_STATES = frozenset(
+    {"NOAUTH", "READONLY", "LOADING", "BUSY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"}
+)
 _MAY_BE_ERRORS = (hiredis.ReplyError, list)
 
 
@@ -108,9 +110,10 @@ def copied(
     files: contextlib.ExitStack,
 ) -> list[Part]:
     """What of these streams was written between two moments, copied to files that are gone when *files* is closed."""
-    wanted: list[tuple[tuple[Stretch, ...], IO[bytes]]] = [
-        (stream, files.enter_context(tempfile.TemporaryFile())) for stream in streams
-    ]
+    wanted: list[tuple[tuple[Stretch, ...], IO[bytes]]] = []
+    for stream in streams:
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+        wanted.append((stream, files.enter_context(file)))
     marks = copy_streams(read, wanted)
     parts = [part_between(file, stream, one, begin, end) for (stream, file), one in zip(wanted, marks, strict=True)]
     return [part for part in parts if part is not None]
@@ -163,6 +166,10 @@ class Sender:
         self._reached = 0.0  # seconds behind it, when what comes next is due
 
     @property
+    def error_count(self) -> int:
+        return sum(tally.count for tally in self.errors.values())
+
+    @property
     def progress(self) -> float:
         """From 0 to 1: of the time where there is a pace, else of the bytes."""
         if not self._duration:
@@ -195,8 +202,9 @@ class Sender:
             raise EnvironmentFailure(f"{self._target.name}: {words(error)}") from None
         finally:
             self.seconds = time.monotonic() - self._origin
-            for task in (send, receive, stop):
-                task.cancel()
+            send.cancel()
+            receive.cancel()
+            stop.cancel()
             await asyncio.gather(send, receive, stop, return_exceptions=True)
             await connection.disconnect(nowait=True)
 
@@ -206,9 +214,7 @@ class Sender:
         selected = -1
         for part in self._parts:
             self._part = part
-            chosen = Commands(
-                part.file.fileno(), part.start, part.db, self._choice, to_db=self._to_db, selected=selected
-            )
+            chosen = Commands(part.file.fileno(), part.start, part.db, self._choice, to_db=self._to_db, selected=selected)
             for end, due in self._steps(part):
                 await self._until(due)
                 if self._stopping.is_set():
