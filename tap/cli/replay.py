@@ -13,8 +13,6 @@ import typer
 from tap.cli import sending
 from tap.config import Ui
 from tap.errors import ConfigError
-from tap.recording.history import Read
-from tap.recording.reader import Player, play
 from tap.replay.sending import Moment
 
 
@@ -44,6 +42,10 @@ def replay(
         list[str] | None,
         typer.Option(metavar="GLOB", help="With --to: only commands with such a key, as with KEYS. May be repeated."),
     ] = None,
+    assume_db: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="With --to: the db of commands of which the recording does not say it."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="With --to: do not ask, even if the server holds data.")] = False,
     exit_: Annotated[
         bool, typer.Option("--exit", help="With --as-master: end once every replica has acknowledged the end.")
@@ -60,13 +62,15 @@ def replay(
         )
     factor = _speed(speed)
     if as_master is not None:
-        if db or command or key or yes:
-            raise ConfigError("--db, --command, --key and --yes go with --to: a replica has to have every byte")
+        if db or command or key or assume_db is not None or yes:
+            raise ConfigError(
+                "--db, --command, --key, --assume-db and --yes go with --to: a replica has to have every byte"
+            )
         _be_master(files, as_master, factor, from_, until, link or [], exit_, ui)
     elif to is not None:
         if exit_:
             raise ConfigError("--exit goes with --as-master; with --to the end comes by itself")
-        _send(files, to, factor, from_, until, link or [], db or [], command or [], key or [], yes, ui)
+        _send(files, to, factor, from_, until, link or [], db or [], command or [], key or [], assume_db, yes, ui)
 
 
 def _speed(text: str) -> float:
@@ -101,23 +105,23 @@ def _send(
     dbs: list[int],
     names: list[str],
     globs: list[str],
+    assumed_db: int | None,
     yes: bool,
     ui: Ui,
 ) -> None:
     wanted = sending.choice(dbs, names, globs)
-    raise typer.Exit(sending.send(_read(files), url, speed, _moment(begin), _moment(end), links, wanted, yes, ui))
+    moments = _moment("--from", begin), _moment("--until", end)
+    raise typer.Exit(sending.send(files, url, speed, *moments, links, wanted, assumed_db, yes, ui))
 
 
-def _read(files: list[Path]) -> Read:
-    def read(player: Player) -> None:
-        for path in files:
-            play(path, player)
-        player.close()
-
-    return read
-
-
-def _moment(text: str | None) -> Moment | None:
+def _moment(option: str, text: str | None) -> Moment | None:
     if text is None:
         return None
-    return int(text) if text.isdigit() else datetime.fromisoformat(text)
+    if re.fullmatch(r"[0-9]{1,19}", text):
+        return int(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{option} {text!r}: write a time, as 2026-01-31T12:00:00 or with +01:00 behind it, or an offset in digits"
+        ) from None

@@ -8,7 +8,9 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -17,7 +19,8 @@ from tap.config import Ui
 from tap.console import sending
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.glob import matcher
-from tap.recording.history import Read, Stretch, index
+from tap.recording.history import Stretch, index
+from tap.recording.reader import Player, play
 from tap.replay.commands import Choice
 from tap.replay.sending import Interrupted, Moment, Sender, copied, streams_of
 from tap.servers.target import Target
@@ -34,18 +37,25 @@ def choice(dbs: list[int], names: list[str], globs: list[str]) -> Choice:
 
 
 def send(
-    read: Read,
+    files: list[Path],
     url: str,
     speed: float,
     begin: Moment | None,
     end: Moment | None,
     links: list[str],
     wanted: Choice,
+    assumed_db: int | None,
     yes: bool,
     ui: Ui,
 ) -> int:
-    """The exit code: 0, or 1 if there were errors. speed: infinite for max."""
+    """Returns the exit code: 1 for errors, or commands that could not be sent, 2 if not all could be read, else 0.
+
+    speed: infinite for max. assumed_db: of commands of which the recording does not say it.
+    """
     target = Target(url)
+    for path in files:
+        if path == Path("-") or path.is_fifo():
+            raise ConfigError(f"{path}: it is read more than once to be replayed: give a file, not a pipe")
     if target.db is not None and len(wanted.dbs) != 1:
         raise ConfigError(
             f"{target.name}, db {target.db}: each command goes to the db that it was for. Leave the db out of the URL; "
@@ -53,17 +63,33 @@ def send(
         )
     if not _may(target, asyncio.run(target.keys()), yes):
         return 1
+    problems: list[str] = []
+    read = partial(_read, files, problems)
     streams = streams_of(index(read), links)
+    for problem in problems:
+        _say(problem)
     if not streams:
         raise RecordingError("there is no command stream in it whose offsets are known")
-    with contextlib.ExitStack() as files:
-        parts = copied(read, streams, begin, end, files)
+    with contextlib.ExitStack() as copies:
+        parts = copied(read, streams, begin, end, copies, db=-1 if assumed_db is None else assumed_db)
         if not parts:
             spans = ", ".join(f"{stream[0].offset} to {stream[-1].end_offset}" for stream in streams)
             raise ConfigError(f"no whole command lies between --from and --until: the recording has offsets {spans}")
         for before, after in pairwise(streams):
             _say_hole(before, after)
-        return asyncio.run(_run(Sender(target, parts, wanted, speed, to_db=target.db), target.name, ui))
+        code = asyncio.run(_run(Sender(target, parts, wanted, speed, to_db=target.db), target.name, ui))
+    return code or (RecordingError.exit_code if problems else 0)
+
+
+def _read(files: list[Path], problems: list[str], player: Player) -> None:
+    problems.clear()  # those of the last reading are all
+    for path in files:
+        problems += [f"{path}: {problem}" for problem in play(path, player)]
+    player.close()
+
+
+def _say(said: str) -> None:
+    print(f"redis-tap: {said}", file=sys.stderr)
 
 
 def _say_hole(before: tuple[Stretch, ...], after: tuple[Stretch, ...]) -> None:
@@ -72,7 +98,7 @@ def _say_hole(before: tuple[Stretch, ...], after: tuple[Stretch, ...]) -> None:
         missing = f"{end.offset - begin.end_offset} bytes behind offset {begin.end_offset} are not in the recording"
     else:
         missing = f"behind offset {begin.end_offset} another history begins, with offset {end.offset}"
-    print(f"redis-tap: {missing}, and the keys of its RDB are not sent", file=sys.stderr)
+    _say(f"{missing}; what is behind it is sent to a server that lacks what is missing")
 
 
 def _may(target: Target, keys: dict[int, int], yes: bool) -> bool:
@@ -114,8 +140,8 @@ async def _run(sender: Sender, name: str, ui: Ui) -> int:
             print(sending.report(sender, name))
         sys.stdout.flush()
         if signals:
-            print(f"redis-tap: ended early; {sending.whereabouts(sender)}", file=sys.stderr)
-    return 1 if sender.errors else 0
+            _say(f"ended early; {sending.whereabouts(sender)}")
+    return 1 if sender.errors or sender.unplaced else 0
 
 
 async def _shown(bar: sending.Bar | None, sender: Sender) -> None:

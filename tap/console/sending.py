@@ -46,7 +46,7 @@ def report(sender: Sender, name: str) -> str:
     if sender.acknowledged is not None:
         lines[0] += f"; up to offset {sender.acknowledged}"
     if sender.unplaced:
-        lines.append(f"{sender.unplaced} commands were not sent: the recording does not say which db they were for")
+        lines.append(f"{sender.unplaced} commands were not sent: the recording does not say in which db, see --assume-db")
     for kind, tally in sorted(sender.errors.items(), key=lambda item: -item[1].count):
         lines.append(f"{tally.count} x {kind}")
         lines += [f"    {where}" for where in tally.first]

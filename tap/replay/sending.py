@@ -59,11 +59,11 @@ class Part:
 
 
 def part_between(
-    file: IO[bytes], stretches: Sequence[Stretch], marks: Marks, begin: Moment | None, end: Moment | None
+    file: IO[bytes], stretches: Sequence[Stretch], marks: Marks, begin: Moment | None, end: Moment | None, db: int = -1
 ) -> Part | None:
     """What was written between two moments, both inclusive, of a stream that has been copied; None if it is nothing.
 
-    A transaction was written when its EXEC was.
+    A transaction was written when its EXEC was. db: in force at the beginning, where the recording does not say.
     """
     first = stretches[0]
     size = stretches[-1].end_offset - first.offset
@@ -79,7 +79,7 @@ def part_between(
     elif end is not None:
         until = end - first.offset
     file.flush()
-    db = -1 if first.db is None else first.db
+    db = db if first.db is None else first.db
     start, start_db = whole_until(file.fileno(), min(before, size), db)
     stop, _ = whole_until(file.fileno(), min(until, size), db)
     return Part(file, first.offset, start, stop, start_db, marks) if start < stop else None
@@ -108,14 +108,19 @@ def copied(
     begin: Moment | None,
     end: Moment | None,
     files: contextlib.ExitStack,
+    *,
+    db: int = -1,
 ) -> list[Part]:
-    """What of these streams was written between two moments, copied to files that are gone when *files* is closed."""
+    """What of these streams was written between two moments, copied to files that are gone when *files* is closed.
+
+    db: in force at the beginning of each, where the recording does not say; -1 for unknown.
+    """
     wanted: list[tuple[tuple[Stretch, ...], IO[bytes]]] = []
     for stream in streams:
         file = tempfile.TemporaryFile()  # noqa: SIM115
         wanted.append((stream, files.enter_context(file)))
     marks = copy_streams(read, wanted)
-    parts = [part_between(file, stream, one, begin, end) for (stream, file), one in zip(wanted, marks, strict=True)]
+    parts = [part_between(file, stream, one, begin, end, db) for (stream, file), one in zip(wanted, marks, strict=True)]
     return [part for part in parts if part is not None]
 
 

@@ -82,6 +82,12 @@ def offset(pieces: list[bytes], count: int) -> int:
     return BASE + sum(len(piece) for piece in pieces[:count])
 
 
+def executed(target: Server) -> int:
+    """Of the commands of counted()."""
+    values: list[Any] = client(target).mget([f"key:{number}" for number in range(10)])
+    return sum(int(value or 0) for value in values)
+
+
 def reading(path: Path) -> Read:
     def read(player: Player) -> None:
         assert play(path, player) == []
@@ -327,8 +333,7 @@ def test_an_end_on_request_waits_for_the_replies(tmp_path: Path, target: Server,
     with pytest.raises(Interrupted):
         asyncio.run(run())
     assert one.commands == one.replies
-    executed = sum(int(value or 0) for value in client(target).mget([f"key:{number}" for number in range(10)]))
-    assert one.acknowledged == offset(stream, executed + 1)
+    assert one.acknowledged == offset(stream, executed(target) + 1)
     assert one.acknowledged is not None
     asyncio.run(sender(path, target, files, begin=one.acknowledged + 1).run())
     assert client(target).get("key:3") == b"5000"
@@ -390,10 +395,41 @@ def test_what_is_no_server_is_told(tmp_path: Path) -> None:
         thread.join()
 
 
+def test_what_the_recording_lacks_is_told(tmp_path: Path, target: Server) -> None:
+    stream = counted(100)
+    wire = streamed(stream)
+    assert stream[7] in wire.packets[19][1]
+    del wire.packets[19]
+    path = file(tmp_path / "recording.pcapng", wire.packets, "pcapng")
+    path.write_bytes(path.read_bytes()[:-9])
+    said = replay(path, "--to", url(target), "--speed", "max")
+    cut, hole = said.stderr.splitlines()
+    assert re.fullmatch(rf"redis-tap: {re.escape(str(path))}: cut off: .*", cut)
+    assert hole.startswith(
+        f"redis-tap: {len(stream[7])} bytes behind offset {offset(stream, 7)} are not in the recording; "
+    )
+    assert executed(target) == 6
+    assert "\n93 commands were not sent: the recording does not say in which db, see --assume-db\n" in said.stdout
+    client(target).flushall()
+    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0")
+    assert said.returncode == 2
+    assert executed(target) == 99
+
+
+def test_a_unix_socket_is_a_target_too(tmp_path: Path, servers: Servers) -> None:
+    path = tmp_path / "redis.sock"
+    target = servers.start(need("redis-7.0"), "unixsocket", str(path))
+    said = replay(recorded(tmp_path, *counted(3)), "--to", f"unix://{path}", "--speed", "max")
+    assert said.stdout.startswith(f"3 commands sent to unix:{path} in ")
+    assert client(target).get("key:2") == b"1"
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (["--to", "http://somewhere"], "the URL to send to: Redis URL must specify"),
+        (["-"], "-: it is read more than once to be replayed: give a file, not a pipe"),
+        (["--from", "noon"], "--from 'noon': write a time"),
         (["--link", "other"], "--link other: no stream of it in the recording, but of 127.0.0.1:6379"),
         (["--from", "99999"], "no whole command lies between --from and --until: the recording has offsets 1000 to"),
     ],
