@@ -61,7 +61,9 @@ def send(
             f"{target.name}, db {target.db}: each command goes to the db that it was for. Leave the db out of the URL; "
             "or choose, with --db N, one whose commands are to go there"
         )
-    if not _may(target, asyncio.run(target.keys()), yes):
+    if yes:
+        asyncio.run(target.check_db(0))  # that it is there, before a long reading
+    elif not _may(target.name, asyncio.run(target.keys())):
         return 1
     problems: list[str] = []
     read = partial(_read, files, problems)
@@ -75,8 +77,8 @@ def send(
         if not parts:
             spans = ", ".join(f"{stream[0].offset} to {stream[-1].end_offset}" for stream in streams)
             raise ConfigError(f"no whole command lies between --from and --until: the recording has offsets {spans}")
-        for before, after in pairwise(streams):
-            _say_hole(before, after)
+        for before, after in pairwise(parts):
+            _say_hole(before.stretches[-1], after.stretches[0])
         code = asyncio.run(_run(Sender(target, parts, wanted, speed, to_db=target.db), target.name, ui))
     return code or (RecordingError.exit_code if problems else 0)
 
@@ -92,20 +94,20 @@ def _say(said: str) -> None:
     print(f"redis-tap: {said}", file=sys.stderr)
 
 
-def _say_hole(before: tuple[Stretch, ...], after: tuple[Stretch, ...]) -> None:
-    begin, end = before[-1], after[0]
-    if begin.replid == end.replid and begin.end_offset <= end.offset:
-        missing = f"{end.offset - begin.end_offset} bytes behind offset {begin.end_offset} are not in the recording"
+def _say_hole(before: Stretch, after: Stretch) -> None:
+    offset = before.end_offset
+    if before.replid == after.replid and offset <= after.offset:
+        missing = f"{after.offset - offset} bytes behind offset {offset} are not in the recording"
     else:
-        missing = f"behind offset {begin.end_offset} another history begins, with offset {end.offset}"
+        missing = f"behind offset {offset} another history begins, with offset {after.offset}"
     _say(f"{missing}; what is behind it is sent to a server that lacks what is missing")
 
 
-def _may(target: Target, keys: dict[int, int], yes: bool) -> bool:
-    if yes or not keys:
+def _may(name: str, keys: dict[int, int]) -> bool:
+    if not keys:
         return True
     dbs = ", ".join(f"{count} in db {db}" for db, count in keys.items())
-    said = f"{target.name} holds keys: {dbs}"
+    said = f"{name} holds keys: {dbs}"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigError(f"{said}. Commands would change them; --yes sends them all the same")
     return typer.confirm(f"{said}. Send all the same?", err=True)

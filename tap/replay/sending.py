@@ -43,15 +43,20 @@ _MAY_BE_ERRORS = (hiredis.ReplyError, list)
 class Part:
     """Of one stream without a hole, what is to be sent: bytes start <= i < end of its file.
 
-    offset: before the first byte of the file. db: in force at start, -1 if unknown. marks: when which byte came.
+    db: in force at start, -1 if unknown. marks: when which byte came.
     """
 
+    stretches: Sequence[Stretch]
     file: IO[bytes]
-    offset: int
     start: int
     end: int
     db: int
     marks: Marks
+
+    @property
+    def offset(self) -> int:
+        """Before the first byte of the file."""
+        return self.stretches[0].offset
 
     def when(self, position: int) -> int:
         """Nanoseconds: when all before this position had come."""
@@ -66,6 +71,7 @@ def part_between(
     A transaction was written when its EXEC was. db: in force at the beginning, where the recording does not say.
     """
     first = stretches[0]
+    file.flush()
     size = stretches[-1].end_offset - first.offset
     before, until = 0, size
     if isinstance(begin, datetime):
@@ -78,11 +84,10 @@ def part_between(
         until = marks.offsets[at - 1] - first.offset if at else 0
     elif end is not None:
         until = end - first.offset
-    file.flush()
     db = db if first.db is None else first.db
     start, start_db = whole_until(file.fileno(), min(before, size), db)
     stop, _ = whole_until(file.fileno(), min(until, size), db)
-    return Part(file, first.offset, start, stop, start_db, marks) if start < stop else None
+    return Part(stretches, file, start, stop, start_db, marks) if start < stop else None
 
 
 def streams_of(found: Index, links: Sequence[str]) -> list[tuple[Stretch, ...]]:
@@ -190,7 +195,7 @@ class Sender:
         """Raises EnvironmentFailure when the server refuses all, or goes away, and Interrupted after stop()."""
         connection = await self._target.connect()
         self._origin = time.monotonic()
-        # redis-py has no way of sending bytes as they are and reading replies without a task for each.
+        # Its own ways of sending and reading cost more for each command than the server does.
         send = asyncio.create_task(self._send(connection._writer), name="commands")
         receive = asyncio.create_task(self._receive(connection._reader), name="replies")
         stop = asyncio.create_task(self._stopping.wait(), name="stop")

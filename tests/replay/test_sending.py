@@ -7,6 +7,8 @@ import contextlib
 import io
 import json
 import math
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -264,6 +266,27 @@ def test_a_server_that_holds_keys_is_asked_about(tmp_path: Path, target: Server)
     assert client(target).get("key:0") is None
     assert replay(path, "--to", url(target), "--yes").returncode == 0
     assert client(target).get("key:0") == b"1"
+
+
+@pytest.mark.parametrize(("answer", "sent"), [(b"n\n", None), (b"y\n", b"1")])
+def test_on_a_terminal_it_is_a_question(tmp_path: Path, target: Server, answer: bytes, sent: bytes | None) -> None:
+    client(target).set("precious", "x")
+    ours, theirs = pty.openpty()
+    arguments: list[str | Path] = [*REPLAY, recorded(tmp_path, *counted(3)), "--to", url(target), "--speed", "max"]
+    with subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        while b"[y/N]: " not in said:
+            said += os.read(ours, 1000)
+        os.write(ours, answer)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while data := os.read(ours, 1000):
+                said += data
+    os.close(ours)
+    assert b"holds keys: 1 in db 0. Send all the same?" in said
+    assert process.returncode == (0 if sent else 1)
+    assert (b"3 commands sent" in said) == bool(sent)
+    assert client(target).get("key:0") == sent
 
 
 def test_the_pace_is_that_of_the_recording(tmp_path: Path, target: Server) -> None:
