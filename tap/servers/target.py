@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from typing import Any
+from urllib.parse import urlsplit
 
 from redis.asyncio.connection import Connection, UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
@@ -23,10 +25,9 @@ class Target:
         form = "write redis://[USER:PASSWORD@]HOST:PORT, rediss:// for TLS, or unix:///PATH"
         try:
             found: dict[str, Any] = dict(parse_url(url))
-            path = re.sub(r"^[^:]*://[^/]*|[?#].*", "", url, flags=re.DOTALL)
             self.db: int | None = found.pop("db", None)
             self._kind: type[Any] = found.pop("connection_class", Connection)
-            if self._kind is not UnixDomainSocketConnection and path not in ("", "/") and self.db is None:
+            if self._kind is not UnixDomainSocketConnection and urlsplit(url).path not in ("", "/") and self.db is None:
                 raise ValueError("the db behind the last / is a number")
             self._options = found
             connection = self._connection(None)
@@ -88,7 +89,11 @@ def _words(error: Exception) -> str:
     cause = error.__cause__ or error.__context__
     if isinstance(cause, asyncio.TimeoutError | TimeoutError) or isinstance(error, TimeoutError):
         return f"no answer within {ANSWER_SECONDS:g} s"
+    if isinstance(cause, ssl.SSLError):  # is an OSError with a number that means something else
+        return f"TLS: {getattr(cause, 'verify_message', '') or cause.reason or cause}"
     if isinstance(cause, OSError) and not isinstance(error, ResponseError):
         return words(cause)
     said = str(error).removesuffix(".") or type(error).__name__
-    return f"{said}; the URL has to give USER:PASSWORD@" if isinstance(error, AuthenticationError) else said
+    if isinstance(error, AuthenticationError) and "required" in said:
+        said += "; the URL has to give USER:PASSWORD@"
+    return said
