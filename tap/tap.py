@@ -48,7 +48,11 @@ class Tap:
         self.recorder: Recorder | None = None
         if config.record_to is not None:
             self.recorder = Recorder(
-                config.record_to, self.bus, sync=config.record_sync, without_rdb=config.record_without_rdb
+                config.record_to,
+                self.bus,
+                sync=config.record_sync,
+                without_rdb=config.record_without_rdb,
+                redact=config.record_redact,
             )
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(
