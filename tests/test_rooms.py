@@ -13,7 +13,7 @@ MAY_USE = {
     "replication": {"rdb"},
     "faults": {"replication", "rdb", "glob", "units", "errors"},
     "recording": {"replication", "errors", "bus"},
-    "replay": {"recording", "servers", "replication", "errors"},
+    "replay": {"recording", "replication", "servers", "config", "errors", "bus"},
     "relay": {"replication", "faults", "config", "errors", "bus"},
     "glob": set(),
     "units": {"errors"},

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 import re
+import signal
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from tap.cli import sending
+from tap.cli.ui import chosen
 from tap.config import Ui
-from tap.errors import ConfigError
-from tap.replay.sending import Moment
+from tap.console.lines import json_lines, log_lines
+from tap.console.replay import ReplayView, announcement
+from tap.errors import ConfigError, RecordingError
+from tap.replay import ReplayMaster
+from tap.replay.tape import Moment
 
 
 def replay(
@@ -92,7 +101,75 @@ def _be_master(
     exits: bool,
     ui: Ui,
 ) -> None:
-    raise ConfigError("--as-master is not there yet")
+    master = ReplayMaster(
+        *files,
+        listen=listen,
+        speed=speed,
+        links=links,
+        begin=_moment("--from", begin),
+        end=_moment("--until", end),
+    )
+    raise typer.Exit(asyncio.run(_until_stopped(master, exits, ui)))
+
+
+async def _until_stopped(master: ReplayMaster, exits: bool, ui: Ui) -> int:
+    """Returns the exit code."""
+    loop = asyncio.get_running_loop()
+    work = loop.create_task(_serve(master, exits, ui), name="replay")
+    signals: list[int] = []
+
+    def end(number: int) -> None:
+        signals.append(number)
+        work.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end, number)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if exits or not master.parts:  # it had not come to its end
+            return 128 + signals[0]
+    return RecordingError.exit_code if master.problems else 0
+
+
+async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
+    console = Console()
+    ui = chosen(ui, console)
+    with contextlib.ExitStack() as viewers:
+        if ui in ("log", "json"):
+            lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
+            viewers.callback(lines.close)
+            master.bus.subscribe(lines)
+        async with master:
+            for problem in master.problems:
+                _say(problem)
+            _say(announcement(master))
+            if ui == "live":
+                master.bus.subscribe(viewers.enter_context(ReplayView(master, console)))
+            await master.acknowledged()
+            count = len(master.followers)
+            who = "1 replica has" if count == 1 else f"{count} replicas have"
+            _say(f"played to the end: {who} acknowledged offset {master.part.end}")
+            if not exits:
+                await asyncio.Event().wait()
+
+
+def _say(said: str) -> None:
+    if sys.stderr is not None:
+        print(f"redis-tap: {said}", file=sys.stderr)
+
+
+def _moment(option: str, text: str | None) -> Moment | None:
+    if text is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,19}", text):
+        return int(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{option} {text!r}: write a time, as 2026-01-31T12:00:00 or with +01:00 behind it, or an offset in digits"
+        ) from None
 
 
 def _send(
@@ -112,16 +189,3 @@ def _send(
     wanted = sending.choice(dbs, names, globs)
     moments = _moment("--from", begin), _moment("--until", end)
     raise typer.Exit(sending.send(files, url, speed, *moments, links, wanted, assumed_db, yes, ui))
-
-
-def _moment(option: str, text: str | None) -> Moment | None:
-    if text is None:
-        return None
-    if re.fullmatch(r"[0-9]{1,19}", text):
-        return int(text)
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(
-            f"{option} {text!r}: write a time, as 2026-01-31T12:00:00 or with +01:00 behind it, or an offset in digits"
-        ) from None

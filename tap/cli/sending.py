@@ -15,6 +15,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from tap.cli.ui import chosen
 from tap.config import Ui
 from tap.console import sending
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
@@ -22,7 +23,8 @@ from tap.glob import matcher
 from tap.recording.history import Stretch, index
 from tap.recording.reader import Player, play
 from tap.replay.commands import Choice
-from tap.replay.sending import Interrupted, Moment, Sender, copied, streams_of
+from tap.replay.sending import Interrupted, Sender, copied, streams_of
+from tap.replay.tape import Moment
 from tap.servers.target import Target
 
 UPDATE_SECONDS = 0.1
@@ -53,6 +55,8 @@ def send(
     speed: infinite for max. assumed_db: of commands of which the recording does not say it.
     """
     target = Target(url)
+    console = Console()
+    ui = chosen(ui, console)
     for path in files:
         if path == Path("-") or path.is_fifo():
             raise ConfigError(f"{path}: it is read more than once to be replayed: give a file, not a pipe")
@@ -79,7 +83,7 @@ def send(
             raise ConfigError(f"no whole command lies between --from and --until: the recording has offsets {spans}")
         for before, after in pairwise(parts):
             _say_hole(before.stretches[-1], after.stretches[0])
-        code = asyncio.run(_run(Sender(target, parts, wanted, speed, to_db=target.db), target.name, ui))
+        code = asyncio.run(_run(Sender(target, parts, wanted, speed, to_db=target.db), target.name, ui, console))
     return code or (RecordingError.exit_code if problems else 0)
 
 
@@ -113,7 +117,7 @@ def _may(name: str, keys: dict[int, int]) -> bool:
     return typer.confirm(f"{said}. Send all the same?", err=True)
 
 
-async def _run(sender: Sender, name: str, ui: Ui) -> int:
+async def _run(sender: Sender, name: str, ui: Ui, console: Console) -> int:
     loop = asyncio.get_running_loop()
     signals: list[signal.Signals] = []
 
@@ -123,8 +127,7 @@ async def _run(sender: Sender, name: str, ui: Ui) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, end, number)
-    console = Console(stderr=True)
-    bar = sending.Bar(console, name) if ui == "live" or (ui == "auto" and console.is_terminal) else None
+    bar = sending.Bar(console, name) if ui == "live" else None
     shown = asyncio.create_task(_shown(bar, sender), name="progress")
     try:
         await sender.run()

@@ -22,9 +22,8 @@ from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recording.history import Index, Marks, Read, Stretch, copy_streams
 from tap.replay import commands
 from tap.replay.commands import CHUNK, Batch, Choice, Commands, Entry, whole_until
+from tap.replay.tape import Moment
 from tap.servers.target import Target
-
-Moment = datetime | int  # a time, or a replication offset
 
 WINDOW_COMMANDS = 10_000  # that are sent and not answered
 WINDOW_BYTES = 2**20  # from the first of them on; a longer command goes alone
