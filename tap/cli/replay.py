@@ -140,7 +140,9 @@ async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
             lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
             viewers.callback(lines.close)
             master.bus.subscribe(lines)
-        async with master:
+        async with contextlib.AsyncExitStack() as playing:
+            with console.status("reading the recording") if ui == "live" else contextlib.nullcontext():
+                await playing.enter_async_context(master)
             for problem in master.problems:
                 _say(problem)
             _say(announcement(master))

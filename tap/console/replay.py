@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from datetime import datetime
 
 from rich.console import Console, RenderableType
@@ -44,8 +45,8 @@ class ReplayView:
     def __init__(self, master: ReplayMaster, console: Console) -> None:
         self._master = master
         self._console = console
-        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=REFRESHES)
-        self._before = self._last = (time.monotonic(), 0)
+        self._samples: deque[tuple[float, int]] = deque()  # when the offset was which
+        self._live = Live(get_renderable=self.draw, console=console, refresh_per_second=REFRESHES)
 
     def __enter__(self) -> ReplayView:
         self._live.start(refresh=True)
@@ -60,7 +61,7 @@ class ReplayView:
         if line is not None:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def _draw(self) -> RenderableType:
+    def draw(self) -> RenderableType:
         master = self._master
         part = master.part
         table = Table.grid(padding=(0, 1))
@@ -93,14 +94,15 @@ class ReplayView:
 
     def _rate(self, offset: int) -> float:
         """Bytes per second."""
-        now = time.monotonic()
-        if now - self._last[0] >= RATE_SECONDS:
-            self._before, self._last = self._last, (now, offset)
-        since, had = self._before
-        return max(0.0, (offset - had) / (now - since)) if now > since and had else 0.0
+        samples = self._samples
+        samples.append((time.monotonic(), offset))
+        while samples[-1][0] - samples[0][0] > RATE_SECONDS:
+            samples.popleft()
+        (began, first), (now, last) = samples[0], samples[-1]
+        return max(0.0, (last - first) / (now - began)) if now > began else 0.0
 
     def _left(self) -> str:
         left = self._master.seconds_left
         if left is None:
-            return ", waits for a replica"
+            return ", begins once a replica has the RDB"
         return f", {seconds(left)} to go" if left > 0 else ", at the end" if self._master.is_over else ""

@@ -74,6 +74,7 @@ class ReplayMaster:
         self.offset = 0
         self.is_over = False
         self.replicas: list[Replica] = []
+        self.not_loaded: set[str] = set()  # replicas that left between the RDB and their first ACK
         self._paths = [Path(path) for path in paths]
         self._speed = speed
         self._links = links

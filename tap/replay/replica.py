@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tap.replay.master import ReplayMaster
 
 READ = 2**16
+# A replica that cannot load an RDB asks for it again at once, and here it is ready: hundreds of times a second.
+AGAIN_SECONDS = 1.0
 PIECE = 2**24  # bytes sent in one go: what a view sees moves by less
 
 
@@ -159,6 +161,10 @@ class Replica:
 
     async def _begin(self, wish: Wish, reason: Reason) -> None:
         """A full resync. Of the two forms of an RDB the one with its length: that is known."""
+        self.phase = Phase.WAITING
+        if self.name in self._master.not_loaded:
+            self._master.not_loaded.remove(self.name)
+            await asyncio.sleep(AGAIN_SECONDS)
         part = self._part
         replid, offset = (None, None) if wish.is_sync else (part.replid, part.offset)
         line = b"" if wish.is_sync else f"+FULLRESYNC {replid} {offset}\r\n".encode()
@@ -232,7 +238,9 @@ class Replica:
 
     def _tell_end(self) -> None:
         by, how, text = self._closed or (Side.TAP, "fin", "")
-        if self.phase in (Phase.RDB, Phase.LOADING) and by is Side.REPLICA:
+        if self.phase is Phase.LOADING and by is Side.REPLICA:
+            self._master.not_loaded.add(self.name)
+            how = "fin"  # closed, and not read to the end makes it a reset
             text = f"before it had loaded the RDB ({self._part.rdb_version}): its log says why"
         self._tell(
             LinkClosed(

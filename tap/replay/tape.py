@@ -145,8 +145,8 @@ def _no_chapter(found: Index) -> str:
             "the RDB in the recording was asked for with SYNC, so its offset is unknown: no replica could go on from it"
         )
     return (
-        "no whole RDB in the recording, and without one a replica cannot begin: it was recorded --without-rdb, "
-        "or began while the replica was already in the stream"
+        "no whole RDB in the recording, and without one a replica cannot begin: it was recorded with --without-rdb or "
+        "--redact, or from the middle of a stream on"
     )
 
 

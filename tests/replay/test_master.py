@@ -14,6 +14,7 @@ from tap import Address, Config, LinkConfig
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.recording.history import copy_chapter, index
 from tap.replay import ReplayMaster, master
+from tap.replay import replica as replica_module
 from tap.replay.tape import choose, last_whole
 from tap.replication import events
 from tap.replication.conversation import Phase
@@ -167,13 +168,20 @@ def test_sync_and_a_client_that_wants_the_rdb_alone(one: Path) -> None:
         assert playing.wait_for(events.LinkClosed, 2).phase == "done"
 
 
-def test_a_replica_that_leaves_before_it_has_loaded_the_rdb_is_told(one: Path) -> None:
+def test_a_replica_that_leaves_before_it_has_loaded_the_rdb_is_told_and_waits_when_it_comes_again(
+    one: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_module, "AGAIN_SECONDS", 0.01)
     with Playing(one, speed=math.inf) as playing:
         with peer(playing.port) as replica:
             replica.ask("PSYNC", "?", "-1")
             replica.rdb()
             wait_until(lambda: playing.master.replicas[0].phase is Phase.LOADING)
         closed = playing.wait_for(events.LinkClosed)
+        assert playing.master.not_loaded == {LOCALHOST}
+        with peer(playing.port) as replica:
+            assert replica.ask("PSYNC", "?", "-1").startswith(b"+FULLRESYNC")
+            assert not playing.master.not_loaded
     assert (closed.by, closed.phase) == (events.Side.REPLICA, "loading")
     assert closed.text == "before it had loaded the RDB (REDIS0010): its log says why"
 
