@@ -64,8 +64,7 @@ class Tap:
             read_only=config.read_only,
         )
         self._first_faults = [parse(spec) for spec in config.faults]
-        for fault in self._first_faults:
-            self.faults.check(fault)
+        self.faults.check(*self._first_faults)
         self._journal: deque[Told] = deque(maxlen=KEPT)
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind

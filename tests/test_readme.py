@@ -80,7 +80,13 @@ SAID = ["went on after offset", "up to offset", "0 b'httl' hash 44 None", "REPLI
     list(
         zip(
             blocks("python"),
-            ["went on after offset", "up to offset", "0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"],
+            [
+                "went on after offset",
+                "127.0.0.1:6379 127.0.0.1:",
+                "up to offset",
+                "0 b'httl' hash 44 None",
+                "REPLICAOF 127.0.0.1",
+            ],
             strict=True,
         )
     ),

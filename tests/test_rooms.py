@@ -12,7 +12,7 @@ MAY_USE = {
     "rdb": {"errors"},
     "replication": {"rdb"},
     "faults": {"replication", "rdb", "glob", "units", "errors"},
-    "recording": {"replication", "errors", "bus"},
+    "recording": {"replication", "glob", "errors", "bus"},
     "replay": {"recording", "replication", "servers", "config", "errors", "bus"},
     "relay": {"replication", "faults", "config", "errors", "bus"},
     "glob": set(),
@@ -21,6 +21,7 @@ MAY_USE = {
     "console": {
         "replication",
         "rdb",
+        "recording",
         "faults",
         "relay",
         "replay",

@@ -21,6 +21,7 @@ from tap.config import Ui
 from tap.console.lines import json_lines, log_lines
 from tap.console.replay import ReplayView, announcement
 from tap.errors import ConfigError, RecordingError
+from tap.recording.files import STDIN, check
 from tap.replay import ReplayMaster
 from tap.replay.tape import Moment
 
@@ -70,6 +71,10 @@ def replay(
             "say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server"
         )
     factor = _speed(speed)
+    for path in files:
+        if path == STDIN or path.is_fifo():
+            raise ConfigError(f"{path}: it is read more than once to be replayed: give a file, not a pipe")
+        check(path)
     if as_master is not None:
         if db or command or key or assume_db is not None or yes:
             raise ConfigError(

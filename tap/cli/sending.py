@@ -57,9 +57,6 @@ def send(
     target = Target(url)
     console = Console()
     ui = chosen(ui, console)
-    for path in files:
-        if path == Path("-") or path.is_fifo():
-            raise ConfigError(f"{path}: it is read more than once to be replayed: give a file, not a pipe")
     if target.db is not None and len(wanted.dbs) != 1:
         raise ConfigError(
             f"{target.name}, db {target.db}: each command goes to the db that it was for. Leave the db out of the URL; "
@@ -90,7 +87,7 @@ def send(
 def _read(files: list[Path], problems: list[str], player: Player) -> None:
     problems.clear()  # those of the last reading are all
     for path in files:
-        problems += [f"{path}: {problem}" for problem in play(path, player)]
+        problems += play(path, player)
     player.close()
 
 

@@ -8,15 +8,15 @@ import logging
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from tap.bus import Bus
 from tap.config import Address
-from tap.errors import ConfigError, EnvironmentFailure, RecordingError, words
-from tap.recording.reader import Player, chunks, play
+from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.recording.files import packets
+from tap.recording.reader import Player
 from tap.replay.pace import Pace
 from tap.replay.replica import Replica
 from tap.replay.session import Wish
@@ -171,18 +171,11 @@ class ReplayMaster:
         """In a thread. Of the readings the last one says what could not be read."""
         self.problems = []
         for path in self._paths:
-            try:
-                with path.open("rb") as file:
-                    self.problems += [f"{path}: {what}" for what in play(path, player, self._unless_stopped(file))]
-            except OSError as error:
-                raise RecordingError(f"{path}: {words(error)}") from None
+            for packet in packets(path, self.problems):
+                if self._stop.is_set():
+                    raise _Stopped
+                player.packet(packet)
         player.close()
-
-    def _unless_stopped(self, file: BinaryIO) -> Iterator[bytes]:
-        for chunk in chunks(file):
-            if self._stop.is_set():
-                raise _Stopped
-            yield chunk
 
     # ---- the clock ----
 

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from tap.rdb.keys import Key
 from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Role, Side
+from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full, why_sync
@@ -89,11 +90,13 @@ class Conversation:
         peer_host: str = "",
         every_command: bool = False,
         every_key: bool = False,
+        tell_heads: Callable[[Stream, list[Head]], None] | None = None,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
 
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
-        one by one, too. every_key: tell the keys of an RDB one by one.
+        one by one, too. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the
+        commands as they come, instead of every_command.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
@@ -101,6 +104,7 @@ class Conversation:
         self.peer_host = peer_host
         self._every_command = every_command
         self._every_key = every_key
+        self._tell_heads = tell_heads
 
         self.watcher: Watcher | None = None
         self.forced = ""  # what a fault did so that the next resync is a full one
@@ -619,6 +623,7 @@ class Conversation:
             base=self._base,
             db=db,
             every_command=self._every_command,
+            tell_heads=self._tell_heads,
         )
         if self.watcher is not None:
             self.watcher.stream_begins(self.stream)
@@ -686,7 +691,11 @@ class Conversation:
         if self._requests_seen > MAX_SET_UP:
             if self._phase not in (Phase.CONNECT, Phase.HANDSHAKE):
                 raise _Lost(f"more than {MAX_SET_UP} requests before the stream")
-            self._ordinary(request.start, request.end)
+            self._ordinary(
+                request.start,
+                request.end,
+                f"a connection without PSYNC in {MAX_SET_UP} requests, as a health check: passed on, not read",
+            )
             return
         self._unanswered.append(request)
         if name == b"REPLCONF":
@@ -786,15 +795,15 @@ class Conversation:
             )
         )
 
-    def _ordinary(self, start: int, end: int) -> None:
+    def _ordinary(
+        self, start: int, end: int, text: str = "an ordinary connection, no replication: passed on, not read"
+    ) -> None:
         self._reading_replica = False
         self._requests = RequestReader()
         self._unanswered.clear()
         self.role = Role.ORDINARY
         self._enter(Phase.ORDINARY)
-        self._tell(
-            events.Identified(start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=_ROLES[Role.ORDINARY])
-        )
+        self._tell(events.Identified(start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=text))
 
     def _maybe_acknowledged(self, request: Request, at: float) -> None:
         """REPLCONF ACK <offset> [FACK <offset>], or GETACK, which says nothing here."""
@@ -869,7 +878,9 @@ class Conversation:
         if self.stream is not None:
             self.stream.end()
         if self.role is None and self._phase is Phase.HANDSHAKE and not self._configured_itself:
-            self._ordinary(self.from_replica, self.from_replica)
+            self._ordinary(
+                self.from_replica, self.from_replica, "a connection that ended without PSYNC, as a health check"
+            )
         if self.role is Role.REPLICA and self.replid is not None:
             rate = 0.0 if self.stream is None else self.stream.rate
             self._memory.left(self.replica, Past(self.replid, self.offset, at, rate, unloaded))
@@ -913,7 +924,6 @@ _ROLES = {
     Role.RDB_CHANNEL: "the RDB channel",
     Role.RDB_CLIENT: "a client that takes the RDB only, as redis-cli --rdb does",
     Role.SYNC_CLIENT: "a client that follows with SYNC, as redis-cli --replica does",
-    Role.ORDINARY: "an ordinary connection, no replication: passed on, not read",
 }
 
 
