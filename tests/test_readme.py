@@ -19,6 +19,7 @@ from tap.faults.what import KINDS
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
+from tap.servers.embedded import Server, find_server
 from tests.recording.test_reader import STREAM, file, streamed
 from tests.replay.support import captured
 from tests.support import FIXTURES, ROOT, all_subclasses
@@ -44,6 +45,12 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
     if words[1] == "show":
         recorded.rename(tmp_path / words[2])
     command = [sys.executable, "-m", "tap", *words[1:]]
+    if "--to" in words:
+        recorded.rename(tmp_path / words[2])
+        with Server(find_server()) as target:
+            command = [word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in command]
+            subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=30, check=True)
+        return
     if words[1] == "replay":
         captured("redis-7.0-diskless", tmp_path / words[2])
         with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:

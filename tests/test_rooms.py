@@ -13,7 +13,7 @@ MAY_USE = {
     "replication": {"rdb"},
     "faults": {"replication", "rdb", "glob", "units", "errors"},
     "recording": {"replication", "glob", "errors", "bus"},
-    "replay": {"recording", "replication", "config", "errors", "bus"},
+    "replay": {"recording", "replication", "servers", "config", "errors", "bus"},
     "relay": {"replication", "faults", "config", "errors", "bus"},
     "glob": set(),
     "units": {"errors"},

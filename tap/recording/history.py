@@ -318,9 +318,19 @@ def copy_rdb(read: Read, rdb: Rdb, file: IO[bytes]) -> None:
 
 def copy_stream(read: Read, stretches: Sequence[Stretch], file: IO[bytes]) -> Marks:
     """Write the bytes of stretches that follow one another."""
-    marks = Marks()
-    _copy(read, _placed(stretches, file, marks))
-    return marks
+    return copy_streams(read, [(stretches, file)])[0]
+
+
+def copy_streams(read: Read, streams: Sequence[tuple[Sequence[Stretch], IO[bytes]]]) -> list[Marks]:
+    """Write several of them, reading the recording once."""
+    found = []
+    wanted: dict[int, list[_Wanted]] = {}
+    for stretches, file in streams:
+        found.append(Marks())
+        for connection, ones in _placed(stretches, file, found[-1]).items():
+            wanted.setdefault(connection, []).extend(ones)
+    _copy(read, wanted)
+    return found
 
 
 def copy_chapter(read: Read, chapter: Chapter, rdb: IO[bytes], stream: IO[bytes]) -> Marks:

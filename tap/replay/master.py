@@ -15,7 +15,7 @@ from types import TracebackType
 from tap.bus import Bus
 from tap.config import Address
 from tap.errors import ConfigError, EnvironmentFailure, words
-from tap.recording.files import STDIN, check, packets
+from tap.recording.files import check_again, packets
 from tap.recording.reader import Player
 from tap.recording.wanted import Moment
 from tap.replay.pace import Pace
@@ -67,9 +67,6 @@ class ReplayMaster:
         self.address = Address.parse(listen) if isinstance(listen, str) else listen
         if self.address.path:
             raise ConfigError(f"{self.address}: replicas connect over TCP, so a master listens on HOST:PORT")
-        for path in self._paths:
-            if path == STDIN or path.is_fifo():
-                raise ConfigError(f"{path}: a recording is read more than once to be replayed; write it to a file first")
         if not speed > 0:
             raise ConfigError(f"speed {speed:g}: write how many times as fast, more than 0")
         self.bus = Bus()
@@ -99,7 +96,7 @@ class ReplayMaster:
         self._loop = asyncio.get_running_loop()
         try:
             for path in self._paths:
-                check(path)
+                check_again(path)
             await self._listen()  # first: that a port is taken is not to be found after minutes of reading
             self._directory = tempfile.TemporaryDirectory(prefix="redis-tap-replay-")
             self.parts = await self._take(Path(self._directory.name))
