@@ -22,6 +22,7 @@ from tap.replication.conversation import Conversation
 from tap.replication.events import PartialResync
 
 MARK_EVERY = 1_000_000  # nanoseconds, between two marks of when which byte came
+MAX_MARKS = 2**22  # 64 MB; when there are more, every second one is forgotten: of a day one in 32 ms is left
 
 Read = Callable[[Player], object]  # plays the whole recording to a player, and closes it
 
@@ -271,13 +272,17 @@ class Marks:
 
     times: array[int] = field(default_factory=lambda: array("q"))
     offsets: array[int] = field(default_factory=lambda: array("q"))
+    _every: int = MARK_EVERY
 
     def add(self, time: int, offset: int) -> None:
-        if self.times and time - self.times[-1] < MARK_EVERY:
+        if self.times and time - self.times[-1] < self._every:
             self.offsets[-1] = max(offset, self.offsets[-1])
-        else:
-            self.times.append(time)
-            self.offsets.append(offset)
+            return
+        if len(self.times) == MAX_MARKS:
+            self.times, self.offsets = self.times[1::2], self.offsets[1::2]
+            self._every *= 2
+        self.times.append(time)
+        self.offsets.append(max(offset, self.offsets[-1]) if self.offsets else offset)
 
 
 @dataclass(slots=True)

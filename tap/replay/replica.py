@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from tap.errors import words
 from tap.replay.session import Acknowledged, Farewell, Reply, Session, Wish, role_reply
@@ -173,7 +172,8 @@ class Replica:
         self._tell(FullResync(start=start - len(line), end=start, replid=replid, offset=offset, reason=reason))
         self.phase = Phase.RDB
         await self._send(b"$%d\r\n" % part.rdb_size)
-        await self._send_file(part.rdb, 0, part.rdb_size, of_rdb=True)
+        with part.rdb.open("rb") as rdb:
+            await self._send_file(rdb, 0, part.rdb_size)
         if self._session.only_rdb:
             self.phase = Phase.DONE
             self._sock.shutdown(socket.SHUT_WR)
@@ -203,28 +203,29 @@ class Replica:
         """All that is due, as it comes to be."""
         self.sent = offset
         self._master.start_clock(offset)
-        while True:
-            due = self._master.offset
-            if self.sent < due:
-                await self._send_file(self._part.stream, self.sent - self._part.offset, due - self.sent)
-            else:
-                await self._master.change()
+        with self._part.stream.open("rb") as stream:
+            while True:
+                due = self._master.offset
+                if self.sent < due:
+                    await self._send_file(stream, self.sent - self._part.offset, due - self.sent)
+                else:
+                    await self._master.change()
 
     async def _send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self._sock, data)
         self._from_master += len(data)
 
-    async def _send_file(self, path: Path, begin: int, size: int, *, of_rdb: bool = False) -> None:
-        with path.open("rb") as file:
-            end = begin + size
-            while begin < end:
-                count = await self._loop.sock_sendfile(self._sock, file, begin, min(PIECE, end - begin))
-                begin += count
-                self._from_master += count
-                if of_rdb:
-                    self.rdb_sent += count
-                elif self.sent is not None:
-                    self.sent += count
+    async def _send_file(self, file: BinaryIO, begin: int, size: int) -> None:
+        """Of the RDB, until the stream has begun."""
+        end = begin + size
+        while begin < end:
+            count = await self._loop.sock_sendfile(self._sock, file, begin, min(PIECE, end - begin))
+            begin += count
+            self._from_master += count
+            if self.sent is None:
+                self.rdb_sent += count
+            else:
+                self.sent += count
 
     # ---- the end ----
 
