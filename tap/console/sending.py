@@ -29,11 +29,15 @@ class Bar:
         self._progress.start()
 
     def update(self, sender: Sender) -> None:
-        errors = f", {sender.error_count} errors" if sender.error_count else ""
+        errors = f", {_errors(sender)}" if sender.error_count else ""
         self._progress.update(self._task, completed=sender.progress, said=f"{sender.replies} commands{errors}")
 
     def close(self) -> None:
         self._progress.stop()
+
+
+def _errors(sender: Sender) -> str:
+    return "1 error" if sender.error_count == 1 else f"{sender.error_count} errors"
 
 
 def report(sender: Sender, name: str) -> str:
@@ -41,7 +45,7 @@ def report(sender: Sender, name: str) -> str:
     rate = f" ({sender.replies / sender.seconds:,.0f} a second)" if sender.seconds > 0.1 else ""
     lines = [
         f"{sender.commands} commands sent to {name} in {figures.seconds(sender.seconds)}{rate}: "
-        f"{sender.replies} replies, {sender.error_count} errors"
+        f"{sender.replies} replies, {_errors(sender)}"
     ]
     if sender.acknowledged is not None:
         lines[0] += f"; up to offset {sender.acknowledged}"
