@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, StrictBool
+from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
 
 from tap import toml
 from tap.errors import ConfigError
@@ -14,9 +14,11 @@ from tap.toml import parsed
 from tap.units import parse_duration
 
 DEFAULT_LINK = "main"
+EVERY_HOST = "*"  # to listen on every address of this machine, IPv4 and IPv6
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
+ONE_MASTER = "give either a master, or transparent, which goes by where each redirected connection was going"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Address:
     @property
     def to_dial(self) -> str:
         """The host as others write it; listening on every address has no name."""
-        return "<this machine>" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        return "<this machine>" if self.host in (EVERY_HOST, "0.0.0.0", "::") else self.host  # noqa: S104
 
     def __str__(self) -> str:
         if self.path:
@@ -75,11 +77,20 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkConfig:
-    """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key."""
+    """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key.
 
-    master: Address
+    transparent: in place of a master. Connections are redirected here by the system, and each goes on to where it was
+    going; links are then named by that address.
+    """
+
+    master: Address | None = None
+    transparent: bool = False
     listen: Address = field(default=Address("127.0.0.1", 0))
     name: str = DEFAULT_LINK
+
+    def __post_init__(self) -> None:
+        if (self.master is None) != self.transparent:
+            raise ConfigError(f"link {self.name}: {ONE_MASTER}")
 
     @classmethod
     def parse(cls, text: str) -> "LinkConfig":
@@ -91,7 +102,7 @@ class LinkConfig:
                 f"{text!r} is no link: write 'NAME=LISTEN->MASTER', as 'orders=127.0.0.1:6400->10.0.0.5:6379', in "
                 "quotes: the shell takes > for itself"
             )
-        return cls(name=_link_name(name), listen=_listen(listen), master=_master(master))
+        return cls(name=_link_name(name), listen=listening(listen), master=_master(master))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +143,14 @@ class Config:
         if self.record_redact and self.record_to is None:
             raise ConfigError("--redact is for a recording, and there is none: give -w FILE.pcapng, too")
         if not self.links:
-            raise ConfigError("no link: give --master HOST:PORT, --link NAME=LISTEN->MASTER or --config FILE.toml")
+            raise ConfigError(
+                "no link: give --master HOST:PORT, --transparent, --link NAME=LISTEN->MASTER or --config FILE.toml"
+            )
         names = [link.name for link in self.links]
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"two links are named {name!r}; give each its own name")
-        masters = {link.listen: link.master for link in self.links if link.listen.port}
+        masters = {link.listen: link.master for link in self.links if link.listen.port and link.master is not None}
         for first in masters:
             seen, at = [first], masters[first]
             while at in masters and at not in seen:
@@ -158,7 +171,11 @@ def _link_name(text: str) -> str:
     return name
 
 
-def _listen(text: str) -> Address:
+def listening(text: str) -> Address:
+    """Where to listen: an address, or *:PORT for every one of this machine. Raises ConfigError."""
+    text = text.strip()
+    if text.startswith(f"{EVERY_HOST}:"):
+        return Address.parse(text.removeprefix(EVERY_HOST), default_host=EVERY_HOST)
     address = Address.parse(text)
     if address.path:
         raise ConfigError(f"{address}: replicas connect over TCP, so a link listens on HOST:PORT")
@@ -178,8 +195,15 @@ def _master(text: str) -> Address:
 class _LinkTable(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    master: Annotated[Address, parsed(_master)]
-    listen: Annotated[Address, parsed(_listen)] = Address("127.0.0.1", 0)
+    master: Annotated[Address, parsed(_master)] | None = None
+    transparent: StrictBool = False
+    listen: Annotated[Address, parsed(listening)] = Address("127.0.0.1", 0)
+
+    @model_validator(mode="after")
+    def _has_one_master(self) -> "_LinkTable":
+        if (self.master is None) != self.transparent:
+            raise ValueError(ONE_MASTER)
+        return self
 
 
 class _File(BaseModel):
@@ -205,7 +229,7 @@ class _File(BaseModel):
 def load(path: Path) -> Config:
     """Read a TOML file as the README shows it. Raises ConfigError naming file, line and key."""
     file = toml.load(path, _File, table='[links.orders] with master = "127.0.0.1:6379"')
-    links = tuple(LinkConfig(name=name, listen=link.listen, master=link.master) for name, link in file.links.items())
+    links = tuple(LinkConfig(name=name, **dict(link)) for name, link in file.links.items())
     named = {"commands": "every_command", "rdb_keys": "every_key"}
     given = {named.get(name, name): getattr(file, name) for name in file.model_fields_set - {"links"}}
     try:

@@ -59,7 +59,8 @@ class Tap:
             config.seed,
             lambda event: self.bus.publish("", 0, "", event),
             lambda: asyncio.get_running_loop().time(),
-            links=[link.name for link in config.links],
+            links=[link.name for link in config.links if not link.transparent],
+            by_address=any(link.transparent for link in config.links),
             destructive=config.destructive,
             read_only=config.read_only,
         )

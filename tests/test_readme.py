@@ -39,7 +39,7 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
     """Run for a moment, on ports of the system's choosing."""
     (tmp_path / "tap.toml").write_text(re.sub(r"(\S+):64\d\d", r"\1:0", blocks("toml")[0]))
     (tmp_path / "stalled.toml").write_text(blocks("toml")[1])
-    words = shlex.split(re.sub(r"127\.0\.0\.1:64\d\d", "127.0.0.1:0", line))
+    words = shlex.split(re.sub(r"(127\.0\.0\.1|\*):64\d\d", r"\1:0", line))
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
     recorded = file(tmp_path / "recorded", streamed(STREAM).packets, "pcapng")
     if words[1] == "show":

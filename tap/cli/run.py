@@ -16,21 +16,35 @@ import typer
 from rich.console import Console
 
 from tap.cli.ui import chosen
-from tap.config import Address, Config, LinkConfig, Sync, Ui, load
+from tap.config import Address, Config, LinkConfig, Sync, Ui, listening, load
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.relay.transparent import rule
 from tap.tap import Tap
 from tap.units import parse_duration
+
+REDIRECTED = "*:6400"  # where --transparent listens if nothing else is said: a rule needs a port to name
 
 
 def run(
     master: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The real master; also unix:/PATH.")] = None,
     listen: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where replicas connect. [default: a free port on 127.0.0.1]"),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where replicas connect; *:PORT: on every address. [default: a free port on 127.0.0.1]",
+        ),
     ] = None,
+    transparent: Annotated[
+        bool,
+        typer.Option(
+            "--transparent",
+            help="Take connections that iptables or nftables redirects, each to where it was going; listens on *:6400 "
+            "unless --listen says otherwise. Linux only.",
+        ),
+    ] = False,
     link: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=LISTEN->MASTER", help="One of many links, in quotes. May be repeated."),
@@ -78,7 +92,7 @@ def run(
     """
     file = load(config) if config is not None else None
     given: dict[str, Any] = {} if file is None else {one.name: getattr(file, one.name) for one in fields(file)}
-    given["links"] = _links(master, listen, link or [], given.get("links", ()))
+    given["links"] = _links(master, listen, transparent, link or [], given.get("links", ()))
     given["faults"] = (*given.get("faults", ()), *(fault or []))
     flags = {"every_command": commands, "every_key": rdb_keys, "destructive": destructive, "read_only": read_only}
     flags["record_without_rdb"] = without_rdb
@@ -92,11 +106,15 @@ def run(
 
 
 def _links(
-    master: str | None, listen: str | None, link: list[str], file: tuple[LinkConfig, ...]
+    master: str | None, listen: str | None, transparent: bool, link: list[str], file: tuple[LinkConfig, ...]
 ) -> tuple[LinkConfig, ...]:
     """Those of the file and those of the command line."""
     links = list(file)
-    if listen is not None and master is None:
+    if transparent:
+        if master is not None:
+            raise ConfigError("--transparent finds the master of each connection by itself: leave --master out")
+        links.append(LinkConfig(name="transparent", transparent=True, listen=listening(listen or REDIRECTED)))
+    elif listen is not None and master is None:
         raise ConfigError("--listen says where replicas connect; --master HOST:PORT says to which master they go")
     if master is not None:
         # the same notation and the same checks as in --link
@@ -160,6 +178,12 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
 
 
 def _announce(link: LinkConfig, address: Address) -> None:
+    if link.transparent:
+        _say(
+            f"link {link.name}: listening on {address} for what is redirected here; on this machine, as root: "
+            f"{rule(address.port)}"
+        )
+        return
     _say(
         f"link {link.name}: listening on {address}, master {link.master}; "
         f"on the replica: REPLICAOF {address.to_dial} {address.port}"

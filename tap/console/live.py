@@ -248,7 +248,7 @@ class LiveView:
             for replica in self._replicas.values():
                 replica.sample(now)
         return Frame(
-            routes=[(str(one.address), str(one.config.master)) for one in self._tap.listeners],
+            routes=[(str(one.address), str(one.config.master or "")) for one in self._tap.listeners],
             up=now - self._started,
             ordinary=sum(link.conversation.role is Role.ORDINARY for link in self._tap.links),
             lines=[replica.line.copy(tuple(replica.rates)) for replica in self._replicas.values()],

@@ -15,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tap.console.figures import seconds, size, sparkline
+from tap.relay.transparent import rule
 
 WIDE = 120  # columns from which all of a replica stands in one line
 NARROW = 70  # columns below which the replication ID is left out, and one ranking of two
 MAX_HINTS = 5
+LINK, ADDRESS = 12, 21  # columns for the name of a link, and for one that is a master's address
 VERY_WIDE = 160  # columns from which the replication ID is shown in full
 
 _PHASE_STYLE = {"stream": "green", "rdb": "cyan", "loading": "cyan", "opaque": "red", "gone": "red"}
@@ -77,7 +79,8 @@ class Happening:
 class Frame:
     """All that one picture shows.
 
-    routes: where replicas connect, and the master behind. faults: the names of those that are armed.
+    routes: where replicas connect, and the master behind, "" for the one that each redirected connection was going to.
+    faults: the names of those that are armed.
     """
 
     routes: list[tuple[str, str]]
@@ -114,7 +117,8 @@ def draw(frame: Frame, width: int, height: int) -> RenderableType:
 
 
 def _header(frame: Frame, width: int) -> Text:
-    route = f"{frame.routes[0][0]} → {frame.routes[0][1]}" if len(frame.routes) == 1 else f"{len(frame.routes)} links"
+    routes = [f"{listen} → {master or 'where each connection was going'}" for listen, master in frame.routes]
+    route = routes[0] if len(routes) == 1 else f"{len(routes)} links"
     here = sum(line.phase != "gone" for line in frame.lines)
     right = f"{here} replica{'' if here == 1 else 's'}"
     if frame.ordinary:
@@ -133,6 +137,9 @@ def _hint(frame: Frame, width: int) -> tuple[RenderableType, int]:
     said = Text("No replica yet. On one:")
     for listen, master in frame.routes[:MAX_HINTS]:
         host, _, port = listen.rpartition(":")
+        if not master:
+            said.append("\n  ").append(rule(int(port)), "bold").append("  (on this machine, as root)")
+            continue
         said.append("\n  ").append(f"REPLICAOF {host.strip('[]')} {port}", "bold").append(f"  to follow {master}")
     used = len(said.wrap(Console(width=width), max(1, width - 4))) + 2
     return Panel(said, title="replicas", title_align="left"), used
@@ -140,11 +147,12 @@ def _hint(frame: Frame, width: int) -> tuple[RenderableType, int]:
 
 def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> RenderableType:
     wide, very_wide = width >= WIDE, width >= VERY_WIDE
-    several = len(frame.routes) > 1
+    is_transparent = not all(master for _, master in frame.routes)
+    link = ADDRESS if is_transparent else LINK if len(frame.routes) > 1 else 0  # columns
     table = Table(box=box.ROUNDED, expand=True, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("replica", no_wrap=True, min_width=15, ratio=None if wide else 1)
-    if several:
-        table.add_column("link", no_wrap=True, max_width=12)
+    if link:
+        table.add_column("link", no_wrap=True, max_width=link)
     table.add_column("phase", no_wrap=True)
     if width >= NARROW:
         table.add_column("replication ID", no_wrap=True, width=40 if very_wide else 14)
@@ -159,7 +167,7 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
     for line in lines:
         replid = line.replid or "?"
         cells: list[RenderableType] = [Text(line.replica)]
-        if several:
+        if link:
             cells.append(Text(line.link))
         cells += [
             Text(_phase(line), style=_PHASE_STYLE.get(line.phase, "yellow")),
@@ -173,7 +181,7 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
                 f"{line.full_resyncs}/{line.partial_resyncs}",
                 size(line.passed),
                 f"{size(line.rate)}/s",
-                _course(line, max(8, width - (130 if very_wide else 105) - (13 if several else 0))),
+                _course(line, max(8, width - (130 if very_wide else 105) - (link + 1 if link else 0))),
             ]
         table.add_row(*cells, style="dim" if line.phase == "gone" else "")
     if more:

@@ -44,7 +44,9 @@ _ALARMING = (
 )
 
 
-def _opened(event: events.LinkOpened) -> str:
+def _opened(event: events.LinkOpened) -> str | None:
+    if not event.master:
+        return None  # it is closed at once, and that says why
     return f"connected from {event.peer}, dialling master {event.master}"
 
 

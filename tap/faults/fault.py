@@ -9,6 +9,7 @@ from tap.faults.values import (
     channel,
     duration,
     edge,
+    link,
     name,
     param,
     period,
@@ -56,7 +57,7 @@ class Scope:
         "bytes of this direction; both, or where the trigger is",
         name="from",
     )
-    link: str | None = param(name, "NAME", "only this link; all of them if not given")
+    link: str | None = param(link, "NAME", "only this link; all of them if not given")
     channel: Channel | None = param(channel, "main|rdb", "one connection of a two-connection sync")
     times: int | None = param(times, "N|all", "how often it fires, in all")
     lasting: float | None = param(

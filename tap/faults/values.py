@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from random import Random
 from typing import Any
 
@@ -56,6 +57,22 @@ def name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
         raise ConfigError(f"{text!r} is no name: letters, digits, _ . - and at most 64 of them")
     return text
+
+
+def link(text: str) -> str:
+    """A name, or a master's address: links of redirected connections are named by that."""
+    return text if is_address(text) else name(text)
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an address in digits with a port, written as the tap writes it."""
+    host, _, number = text.rpartition(":")
+    try:
+        canonical = str(ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return False
+    written = f"[{canonical}]" if ":" in canonical else canonical
+    return host == written and re.fullmatch(r"\d{1,5}", number) is not None
 
 
 def line(text: str) -> bytes:

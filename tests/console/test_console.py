@@ -319,6 +319,15 @@ def test_the_live_view_shows_an_rdb_on_its_way() -> None:
     assert "RDB 50.0 MB, size unknown" in "\n".join(drawn(a_frame(line), 80, 24))
 
 
+def test_the_live_view_of_a_transparent_tap_tells_the_rule_and_each_master() -> None:
+    routes = [("*:6400", "")]
+    empty = "\n".join(drawn(dataclasses.replace(a_frame(), routes=routes), 140, 20))
+    assert "--dport 6379 -j REDIRECT --to-ports 6400" in empty
+    assert "*:6400 → where each connection was going" in empty
+    replica = Line("10.0.1.5:6379", "10.0.0.9:6379", "stream", ID, 1000)
+    assert "10.0.0.9:6379" in "\n".join(drawn(dataclasses.replace(a_frame(replica), routes=routes), 80, 24))
+
+
 def test_an_ipv6_replica_is_shown_as_it_is() -> None:
     assert "[fe80::1]:6379" in "\n".join(drawn(a_frame(Line("[fe80::1]:6379", "main")), 80, 24))
 
