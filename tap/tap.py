@@ -17,6 +17,7 @@ from tap.relay.leg import Buffers
 from tap.relay.link import Link
 from tap.relay.listener import Listener
 from tap.replication.events import Command, Event, RdbKey
+from tap.units import Limits
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()
@@ -48,7 +49,12 @@ class Tap:
         self.recorder: Recorder | None = None
         if config.record_to is not None:
             self.recorder = Recorder(
-                config.record_to, self.bus, sync=config.record_sync, without_rdb=config.record_without_rdb
+                config.record_to,
+                self.bus,
+                sync=config.record_sync,
+                without_rdb=config.record_without_rdb,
+                rotate=Limits.parse(config.record_rotate),
+                keep=Limits.parse(config.record_keep),
             )
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(

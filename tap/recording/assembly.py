@@ -130,6 +130,16 @@ class Assembler:
             yield from self._overdue(connection, number, time)
             yield from self._fin(connection, number, time)
 
+    def join(self, segment: Segment, positions: tuple[int, int]) -> Connection:
+        """Begin with a connection in its middle. positions: bytes of the segment's source and of its target before it."""
+        self.connections.pop((segment.target, segment.source), None)
+        connection = self._open(segment)
+        for half, following, position in zip(
+            connection.halves, (segment.sequence, segment.acknowledged), positions, strict=True
+        ):
+            half.following, half.position = following, position
+        return connection
+
     def skip(self, connection: Connection, side: int, position: int, time: int) -> Iterator[Item]:
         """The bytes of a side up to a position are known not to be in the capture."""
         half = connection.halves[side]

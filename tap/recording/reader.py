@@ -18,10 +18,11 @@ from tap.bus import Told
 from tap.errors import RecordingError, words
 from tap.recording.assembly import Assembler, Bytes, Connection, Ended, Gap, Item, Opened
 from tap.recording.boundary import AckFinder, BoundaryFinder, is_acknowledging
-from tap.recording.layers import KNOWN_LINK_TYPES, segment
+from tap.recording.layers import KNOWN_LINK_TYPES, Segment, segment
 from tap.recording.pcap import NotACapture, PacketReader, reader_for
 from tap.recording.pcapng import Packet
 from tap.recording.segments import ACK, SYN, Endpoint
+from tap.recording.state import LinkState, from_comment
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Role, Side
@@ -106,6 +107,9 @@ class Player:
         # A tap says first what it told since the packet before, and then what this one made it tell.
         connection = self._assembler.find(found)
         link = None if connection is None or found.flags & (SYN | ACK) == SYN else self._links.get(connection)
+        state = next((state for one in said if (state := from_comment(one)) is not None), None)
+        if state is not None and (link is None or not link.knows(state)):
+            link = self._join(found, state)
         for one in said:
             if link is not None:
                 link.announce(one)
@@ -181,6 +185,17 @@ class Player:
         link = self._links[item.connection] = _Played(self, item.connection, opened)
         return link
 
+    def _join(self, found: Segment, state: LinkState) -> _Played:
+        """Read on from here, in a recording whose files before this one were not read."""
+        before = self._assembler.find(found)
+        if before is not None and before in self._links:
+            self._links.pop(before).end()
+        connection = self._assembler.join(found, (state.from_replica, state.from_master))
+        self.connections += 1
+        self.recorded += 1
+        link = self._links[connection] = _Played(self, connection, None, state)
+        return link
+
     def _comment(self, said: dict[str, Any], link: _Played | None) -> None:
         try:
             event = events.from_dict(said)
@@ -219,14 +234,20 @@ class Player:
             every_key=self._every_key,
         )
 
+    def find(self, number: int | None) -> Conversation | None:
+        """The conversation of the connection with that number."""
+        return next((link.conversation for link in self._links.values() if link.number == number), None)
+
     def tell(self, told: Told) -> None:
         self._tell(told)
 
 
 class _Played:
-    """One connection of a capture. opened: the comment on its first packet, where a tap recorded it."""
+    """One connection of a capture. opened, state: the comment on its first packet, where a tap recorded it."""
 
-    def __init__(self, player: Player, connection: Connection, opened: dict[str, Any] | None) -> None:
+    def __init__(
+        self, player: Player, connection: Connection, opened: dict[str, Any] | None, state: LinkState | None = None
+    ) -> None:
         self._player = player
         self._serial = player.connections
         self.connection = connection
@@ -246,9 +267,38 @@ class _Played:
         self._omits_rdb = False
         self._has_ended = False
         self.conversation = player.conversation(self)
-        if self._sides is not None:
+        if state is not None:
+            self._stand(state)
+        elif self._sides is not None:
             said = opened or {"peer": _place(self.peer), "master": _place(master)}
             self.tell(events.LinkOpened(peer=said["peer"], master=said["master"]))
+
+    def _stand(self, state: LinkState) -> None:
+        """The tap has told how the connection stood."""
+        self.is_ours = True
+        self._held = None
+        self._sides = (0, 1)
+        self.name = state.link
+        self.number = self._player.number(state.connection)
+        self.conversation = self._player.conversation(self)
+        for said in state.said:
+            self.announce(said)
+        if state.standing is None:
+            if not state.begins:
+                self.conversation.lost(Side.MASTER, "its handshake was too long to stand in this file, too")
+            return
+        try:
+            self.conversation.stand(state.standing, self._player.find(state.standing.main))
+        except ValueError as error:
+            self.conversation.lost(Side.MASTER, f"the file says of it what cannot be: {error}")
+        if self.conversation.phase in (Phase.STREAM, Phase.LOADING):
+            self._acks = AckFinder()
+        if self.conversation.role is not None and self.conversation.role is not Role.ORDINARY:
+            self._is_replication()
+
+    def knows(self, state: LinkState) -> bool:
+        """Whether it has read all that was before this."""
+        return self.is_ours and self.number == state.connection and self._position >= state.from_master
 
     # ---- events ----
 
@@ -291,6 +341,8 @@ class _Played:
             self._announced[kind] = said
         elif kind == "rdb_omitted":
             self._omits_rdb = True
+        elif kind == "carried_db" and isinstance(said.get("db"), int):
+            self.conversation.carried_db = said["db"]
 
     def left_out(self, said: dict[str, Any], assembler: Assembler) -> Iterator[Item]:
         """Go on at once behind what the tap says that it did not record."""
