@@ -103,8 +103,8 @@ class Config:
     tap.faults.parse() takes them. seed: decides every random choice of theirs. destructive: those that end a server
     process are allowed. read_only: no fault is, ever. record_to: a new file for what flows,
     or a directory. record_rotate: when the next file begins, at a size and after a time, as "1gb" and "10m", one of
-    each at most. record_keep: the oldest of these files go when all exceed this size, or at this age. record_sync: when it
-    is forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
+    each at most. record_keep: the oldest of these files go when all exceed this size, or at this age. record_sync: when
+    it is forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
     """
 
     links: tuple[LinkConfig, ...]

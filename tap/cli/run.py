@@ -165,9 +165,7 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
     for armed in tap.faults.never_fired:
         _say(f"fault {armed.name} never fired: {armed.spec}")
     if tap.recorder is not None and tap.recorder.trouble:
-        raise EnvironmentFailure(
-            f"{tap.recorder.path}: {tap.recorder.trouble}; {tap.recorder.lost_bytes} bytes are not in the recording"
-        )
+        raise EnvironmentFailure(f"{tap.recorder.path}: {tap.recorder.trouble_so_far}")
 
 
 def _announce(link: LinkConfig, address: Address) -> None:

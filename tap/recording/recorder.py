@@ -482,6 +482,13 @@ class Recorder:
         conversation = flow.conversation
         self._bus.publish(flow.link, conversation.connection, conversation.replica, event)
 
+    @property
+    def trouble_so_far(self) -> str:
+        """What came in the way, and what is missing for it; "" while nothing has."""
+        if not self.trouble and not self.lost_bytes:
+            return ""
+        return f"{self.trouble}; {self.lost_bytes} bytes are not in the recording"
+
     def _trouble(self, text: str) -> None:
         self.trouble = self.trouble or text
         self._bus.publish("", 0, "", events.RecordingStopped(text=text))

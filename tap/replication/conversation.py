@@ -380,7 +380,7 @@ class Conversation:
             main.replid = replid
             main._base = offset
             main._rdb_channel = self
-            if main.stream is not None:
+            if main.stream is not None and main.stream.base is None:  # else it knows, from where it began to be read
                 main.stream.rebase(replid, offset)
 
     def _granted_partial(self, asked: str, offset: int, replid: str, start: int, end: int, at: float) -> None:
@@ -867,10 +867,8 @@ class Conversation:
         """Whether it is only to be understood from its first byte on, and of few bytes yet: see standing()."""
         if self._phase in REPLIES:
             return True
-        if self._phase is not Phase.STREAM or self.stream is None or self.stream.has_begun:
-            return False
-        channel = self._rdb_channel
-        return self.stream.base is None if channel is None else channel._phase in REPLIES
+        stream = self.stream  # of which, on a main connection, the RDB channel has not told yet where it begins
+        return self._phase is Phase.STREAM and stream is not None and not stream.has_begun and stream.base is None
 
     def standing(self, *, at_boundary: bool = False) -> Standing:
         """Where it stands behind all that was received; at_boundary: behind the last whole command of the stream.

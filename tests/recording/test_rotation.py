@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -27,6 +28,7 @@ from tap.recording.pcapng import Packet, PcapngReader
 from tap.recording.reader import Player
 from tap.recording.rotation import Rotation
 from tap.recording.segments import PUSH
+from tap.recording.state import from_comment
 from tap.replication import events
 from tap.replication.events import Command
 from tap.units import Limits
@@ -88,15 +90,17 @@ def lines(told: list[Told]) -> dict[int, list[Line]]:
 def as_live_from_any_file(live: list[Told], paths: list[Path]) -> None:
     """All files tell what was told live; those from any one on tell the last of its commands, exactly."""
     same(live, shown(paths))
-    whole, last = lines(live), sum(map(len, lines(live).values()))
-    for first in range(1, len(paths)):
-        found = lines(shown(paths[first:]))
-        for connection, ours in found.items():
-            assert ours == whole[connection][-len(ours) :]
-        count = sum(map(len, found.values()))
-        assert count <= last
-        last = count
-        assert not [one for one in shown(paths[first:]) if isinstance(one.event, events.Opaque)]
+    whole = lines(live)
+    firsts = random.Random(len(paths)).sample(range(1, len(paths)), min(12, len(paths) - 1))
+    for first in sorted({*firsts, 1, len(paths) - 1}):
+        heard = shown(paths[first:])
+        assert not [one for one in heard if isinstance(one.event, events.Opaque)]
+        said = [json.loads(comment) for packet in read(paths[first]) for comment in packet.comments]
+        states = {one.connection: one.from_master for one in map(from_comment, said) if one is not None}
+        opened = {one.connection for one in heard if isinstance(one.event, events.LinkOpened)}
+        expected = {number: [one for one in whole.get(number, []) if one[1] >= at] for number, at in states.items()}
+        expected |= {number: whole.get(number, []) for number in opened}
+        assert lines(heard) == {number: some for number, some in expected.items() if some}
 
 
 # ---- real servers ----
@@ -109,21 +113,20 @@ def writes(port: int, stop: threading.Event) -> None:
     for db, one in enumerate(clients):
         one.select(db)
     number = 0
-    while not stop.is_set():
+    while not stop.wait(0.002):
         one = dice.choice(clients)
         with one.pipeline(transaction=dice.random() < 0.5) as pipeline:
             for _ in range(dice.randrange(1, 30)):
                 number += 1
-                pipeline.set(f"key:{number % 1000}", dice.randbytes(dice.choice((1, 50, 500, 9000))))
+                pipeline.set(f"key:{number % 1000}", dice.randbytes(dice.choice((1, 50, 500, 2000))))
             pipeline.execute()
 
 
-@pytest.mark.parametrize("suffix", [".pcapng", ".pcapng.zst"])
-def test_a_pair_is_read_from_any_file_on(tmp_path: Path, servers: Servers, server_name: str, suffix: str) -> None:
+def test_a_pair_is_read_from_any_file_on(tmp_path: Path, servers: Servers, server_name: str) -> None:
     master, replicas = servers.start(server_name), [servers.start(server_name) for _ in range(2)]
     for number in range(60):
-        client(master).set(f"before:{number}", random.Random(number).randbytes(8_000))
-    wanted = config(master.port, tmp_path / f"day{suffix}", every_command=True, record_rotate=("64kb",))
+        client(master).set(f"before:{number}", random.Random(number).randbytes(5_000))
+    wanted = config(master.port, tmp_path / "day.pcapng.zst", every_command=True, record_rotate=("16kb",))
     stop = threading.Event()
     with TapThread(wanted) as tap:
         writer = threading.Thread(target=writes, args=(master.port, stop))
@@ -142,7 +145,6 @@ def test_a_pair_is_read_from_any_file_on(tmp_path: Path, servers: Servers, serve
     found = files(tmp_path)
     assert all(one.stat().st_mode & 0o777 == 0o600 for one in found)
     as_live_from_any_file(tap.told, found)
-    assert lines(shown(found[-1:]))
 
 
 def test_an_rdb_left_out_is_read_from_any_file_on(tmp_path: Path, servers: Servers, any_server: str) -> None:
@@ -165,7 +167,11 @@ def test_tshark_finds_nothing_wrong_in_any_file(tmp_path: Path) -> None:
     with listening() as listener:
         wanted = config(listener.getsockname()[1], tmp_path / "day.pcapng", record_rotate=("20kb",))
         with TapThread(wanted) as tap:
-            exchange(tap, listener, [(0, asks(BASE)), (1, GRANT), *((1, BLOCK[:9001]) for _ in range(9))])
+            in_turn(
+                tap,
+                listener,
+                [(0, asks(BASE)), (1, GRANT), *((1, BLOCK[at : at + 9001]) for at in range(0, 90_000, 9001))],
+            )
     found = files(tmp_path)
     assert len(found) > 3
     wrong = "_ws.malformed || tcp.checksum.status==0 || tcp.analysis.lost_segment || tcp.analysis.ack_lost_segment"
@@ -211,12 +217,11 @@ def dialogue() -> list[tuple[int, bytes]]:
     ]
 
 
-@pytest.mark.parametrize("cut", [1, 2, 3, 5, 11, 40])
+@pytest.mark.parametrize("cut", [1, 3, 11])
 def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
     """Each read of the link goes into a file of its own, and is that many bytes long."""
     monkeypatch.setattr(recorder.Recorder, "is_file_full", lambda self, more: True)
     pieces = [(side, data[at : at + cut]) for side, data in dialogue() for at in range(0, len(data), cut)]
-    pieces = pieces if cut > 3 else pieces[-150:] and pieces
     path = tmp_path / "day.pcapng"
     with listening() as listener:
         wanted = config(listener.getsockname()[1], path, every_command=True, record_rotate=("1gb",), record_sync="none")
@@ -228,7 +233,7 @@ def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     whole = lines(tap.told)[1]
     counts = []
     dice = random.Random(cut)
-    for first in sorted(dice.sample(range(1, len(found)), min(60, len(found) - 1))):
+    for first in sorted(dice.sample(range(1, len(found)), 12) + [1]):
         ours = lines(shown(found[first:])).get(1, [])
         assert ours == whole[len(whole) - len(ours) :]
         counts.append(len(ours))
@@ -307,7 +312,11 @@ def test_old_files_go_while_it_records(tmp_path: Path) -> None:
     with listening() as listener:
         limits: dict[str, Any] = {"record_rotate": ("20kb",), "record_keep": ("100kb",)}
         with TapThread(config(listener.getsockname()[1], tmp_path / "day.pcapng", **limits)) as tap:
-            exchange(tap, listener, [(0, asks(BASE)), (1, GRANT), *((1, BLOCK[:9001]) for _ in range(40))])
+            in_turn(
+                tap,
+                listener,
+                [(0, asks(BASE)), (1, GRANT), *((1, BLOCK[at : at + 9001]) for at in range(0, 270_000, 9001))],
+            )
     found = files(tmp_path)
     assert "_00001_" not in found[0].name
     assert sum(path.stat().st_size for path in found) <= 100 * 1024
@@ -448,7 +457,7 @@ def test_a_killed_tap_leaves_files_that_can_be_read(tmp_path: Path) -> None:
     """All that is older than a moment is there, in whole files and one that is cut off."""
     dice = random.Random(7)
     with listening() as listener:
-        for number in range(3):
+        for number in range(2):
             directory = tmp_path / str(number)
             directory.mkdir()
             program = [sys.executable, "-m", "tap", "run", "--master", f"127.0.0.1:{listener.getsockname()[1]}"]
