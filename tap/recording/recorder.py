@@ -358,10 +358,11 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._unwritten: list[tuple[_Item, int]] = []
         self._output: Output
-        self._growth = 1.0  # bytes that the file takes for each that is put; by the thread
-        self._filed = 0  # put since the file began
-        self._next_at = 0.0  # when the next one has to
-        self._failed_at: float | None = None  # when the next file could not be made
+        self._filed = 0  # bytes put since the file began
+        full = None if self._rotation is None else self._rotation.limits.size
+        self._full_at = math.inf if full is None else full  # of these; the thread knows what they come to in the file
+        self._is_due = False  # the next file, for its time has come
+        self._timer: asyncio.TimerHandle | None = None
         self._sync_at = 0.0
         self._filed_bytes = 0  # put to the file, as the thread has written them
         self._stopped = False  # the disk does not take it
@@ -379,7 +380,7 @@ class Recorder:
             if self._rotation is not None:
                 self._rotation.look()
                 self.path = self._rotation.next()
-                self._begin_file(time.monotonic())
+                self._begin_file()
             self._output = Output(self.path)
         except FileExistsError:
             raise ConfigError(
@@ -393,6 +394,8 @@ class Recorder:
     async def close(self) -> None:
         """Write what waits, for some seconds at most; what the disk does not take by then is told as lost."""
         self._unsubscribe()
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._thread.is_alive():
             return
         self._closing_at = time.monotonic() + CLOSE_SECONDS
@@ -451,13 +454,7 @@ class Recorder:
 
     def is_file_full(self, more: int) -> bool:
         """Whether the next file is due once these bytes are put."""
-        if self._rotation is None:
-            return False
-        size = self._rotation.limits.size
-        if size is not None and (self._filed + more) * self._growth >= size:
-            return True
-        now = time.monotonic()
-        return now >= self._next_at or (self._failed_at is not None and now >= self._failed_at + NEXT_RETRY_SECONDS)
+        return self._is_due or self._filed + more >= self._full_at
 
     def next_file(self, now: int, filled_by: _Recorded | None = None) -> None:
         """Begin it here; filled_by: whose bytes have been put up to their last whole command only."""
@@ -466,15 +463,24 @@ class Recorder:
             state = flow.state(now, at_boundary=flow is filled_by)
             if state is not None:
                 links.append(state)
-        self._begin_file(time.monotonic())
+        self._begin_file()
         self.put(_NextFile(now, links))
 
-    def _begin_file(self, now: float) -> None:
+    def _begin_file(self) -> None:
         assert self._rotation is not None
-        seconds = self._rotation.limits.seconds
         self._filed = 0
-        self._failed_at = None
-        self._next_at = math.inf if seconds is None else now + seconds
+        self._wait_for_next(self._rotation.limits.seconds)
+
+    def _wait_for_next(self, seconds: float | None) -> None:
+        """However small the file is, the next one is due after this time."""
+        self._is_due = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if seconds is not None and self._loop is not None:
+            self._timer = self._loop.call_later(seconds, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._is_due = True
 
     def tell(self, flow: _Recorded, event: Event) -> None:
         if isinstance(event, events.RecordingGap):
@@ -538,7 +544,8 @@ class Recorder:
         put = sum(one for _, one in batch)
         self._taken += put
         self._filed_bytes += put
-        self._growth = output.size / self._filed_bytes
+        if self._rotation is not None and self._rotation.limits.size is not None:
+            self._full_at = self._rotation.limits.size * self._filed_bytes / output.size
         self._flush()
         return True
 
@@ -585,7 +592,7 @@ class Recorder:
         return True
 
     def _no_next(self, text: str) -> None:
-        self._failed_at = time.monotonic()
+        self._wait_for_next(NEXT_RETRY_SECONDS)
         self._trouble(text)
 
     def _finish(self, output: Output) -> None:

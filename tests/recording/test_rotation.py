@@ -233,7 +233,7 @@ def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     whole = lines(tap.told)[1]
     counts = []
     dice = random.Random(cut)
-    for first in sorted(dice.sample(range(1, len(found)), 12) + [1]):
+    for first in sorted([*dice.sample(range(1, len(found)), 12), 1]):
         ours = lines(shown(found[first:])).get(1, [])
         assert ours == whole[len(whole) - len(ours) :]
         counts.append(len(ours))
