@@ -150,7 +150,8 @@ class Index:
         if seen is None:
             return
         rdb, start, end = conversation.rdb, conversation.rdb_start, conversation.rdb_end
-        if rdb is not None and start is not None and end == start + rdb.received:  # else it was left out, or cut
+        whole = rdb is not None and start is not None and end == start + rdb.received and not rdb.joined
+        if whole and rdb is not None and start is not None:  # else it was left out, or cut
             self.rdbs.append(
                 Rdb(
                     seen.link,

@@ -187,9 +187,10 @@ class Player:
 
     def _join(self, found: Segment, state: LinkState) -> _Played:
         """Read on from here, in a recording whose files before this one were not read."""
-        before = self._assembler.find(found)
-        if before is not None and before in self._links:
-            self._links.pop(before).end()
+        connection = self._assembler.find(found)
+        before = None if connection is None else self._links.pop(connection, None)
+        if before is not None:
+            before.break_off(state)
         connection = self._assembler.join(found, (state.from_replica, state.from_master))
         self.connections += 1
         self.recorded += 1
@@ -236,7 +237,7 @@ class Player:
 
     def find(self, number: int | None) -> Conversation | None:
         """The conversation of the connection with that number."""
-        return next((link.conversation for link in self._links.values() if link.number == number), None)
+        return next((link.conversation for link in reversed(self._links.values()) if link.number == number), None)
 
     def tell(self, told: Told) -> None:
         self._tell(told)
@@ -299,6 +300,22 @@ class _Played:
     def knows(self, state: LinkState) -> bool:
         """Whether it has read all that was before this."""
         return self.is_ours and self.number == state.connection and self._position >= state.from_master
+
+    def break_off(self, state: LinkState) -> None:
+        """It goes on in a state that is further on, or its addresses are another one's now."""
+        begin, offset = self._position, self.conversation.offset
+        self.end()
+        if state.standing is not None and self.is_ours and self.number == state.connection:
+            self.tell(
+                events.RecordingGap(
+                    start=begin,
+                    end=state.from_master,
+                    side=Side.MASTER,
+                    bytes=state.from_master - begin,
+                    from_offset=offset,
+                    to_offset=None if offset is None else state.standing.offset,
+                )
+            )
 
     # ---- events ----
 

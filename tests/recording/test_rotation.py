@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tap import Address, Config, LinkConfig
 from tap.bus import Told
 from tap.errors import ConfigError
 from tap.recording import recorder
+from tap.recording.history import index
 from tap.recording.output import Output
 from tap.recording.pcapng import Packet, PcapngReader
 from tap.recording.reader import Player
@@ -58,11 +60,7 @@ def read(path: Path) -> list[Packet]:
 
 def shown(paths: list[Path]) -> list[Told]:
     heard: list[Told] = []
-    player = Player(heard.append, every_command=True)
-    for path in paths:
-        for packet in read(path):
-            player.packet(packet)
-    player.close()
+    plays(paths, Player(heard.append, every_command=True))
     return heard
 
 
@@ -173,7 +171,7 @@ def test_tshark_finds_nothing_wrong_in_any_file(tmp_path: Path) -> None:
                 [(0, asks(BASE)), (1, GRANT), *((1, BLOCK[at : at + 9001]) for at in range(0, 90_000, 9001))],
             )
     found = files(tmp_path)
-    assert len(found) > 3
+    assert len(found) > 2
     wrong = "_ws.malformed || tcp.checksum.status==0 || tcp.analysis.lost_segment || tcp.analysis.ack_lost_segment"
     for path in found:
         assert tshark(path, "-o", "tcp.check_checksum:TRUE", "-Y", wrong) == ""
@@ -239,6 +237,36 @@ def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         counts.append(len(ours))
     assert counts == sorted(counts, reverse=True)
     assert counts[0] == len(whole)
+    inside = [number for number, path in enumerate(found) if any(in_rdb(packet) for packet in read(path))]
+    assert len(index(partial(plays, found)).rdbs) == 1
+    for number in inside[:: max(1, len(inside) // 8)]:
+        assert not index(partial(plays, found[number:])).rdbs
+
+
+def in_rdb(packet: Packet) -> bool:
+    said = [from_comment(json.loads(comment)) for comment in packet.comments]
+    return any(one is not None and one.standing is not None and one.standing.phase == "rdb" for one in said)
+
+
+def plays(paths: list[Path], player: Player) -> None:
+    for path in paths:
+        for packet in read(path):
+            player.packet(packet)
+    player.close()
+
+
+def test_files_that_are_missing_are_a_gap_of_known_offsets(tmp_path: Path) -> None:
+    with listening() as listener:
+        wanted = config(listener.getsockname()[1], tmp_path / "day.pcapng", every_command=True, record_rotate=("20kb",))
+        with TapThread(wanted) as tap:
+            pieces = [(1, BLOCK[at : at + 9001]) for at in range(0, 270_000, 9001)]
+            in_turn(tap, listener, [(0, asks(BASE)), (1, GRANT), *pieces])
+    found = files(tmp_path)
+    heard = shown([*found[:2], *found[4:]])
+    (gap,) = [one.event for one in heard if isinstance(one.event, events.RecordingGap)]
+    assert (gap.from_offset, gap.to_offset) == (BASE + gap.start - len(GRANT), BASE + gap.end - len(GRANT))
+    whole = lines(tap.told)[1]
+    assert lines(heard)[1] == [one for one in whole if not gap.start <= one[1] < gap.end]
 
 
 def in_turn(tap: TapThread, listener: socket.socket, pieces: list[tuple[int, bytes]]) -> None:
