@@ -55,6 +55,7 @@ class Tap:
                 without_rdb=config.record_without_rdb,
                 rotate=Limits.parse(config.record_rotate),
                 keep=Limits.parse(config.record_keep),
+                redact=config.record_redact,
             )
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(
@@ -66,8 +67,7 @@ class Tap:
             read_only=config.read_only,
         )
         self._first_faults = [parse(spec) for spec in config.faults]
-        for fault in self._first_faults:
-            self.faults.check(fault)
+        self.faults.check(*self._first_faults)
         self._journal: deque[Told] = deque(maxlen=KEPT)
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind

@@ -27,8 +27,10 @@ from typing import Any, Literal
 from tap.bus import Bus, Told
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recording import pcapng
+from tap.recording.grammars import Redact
 from tap.recording.masks import Masker
 from tap.recording.output import Output, sync_directory
+from tap.recording.redaction import Redaction
 from tap.recording.rotation import Rotation, is_rotation
 from tap.recording.segments import FIN, MAX_DATA, PUSH, RST, SYN, Endpoint, Flow
 from tap.recording.state import LinkState, as_comment
@@ -78,6 +80,7 @@ class _Data:
     time: int
     data: bytes
     position: int  # of its first byte in the side's bytes
+    hide: bool = False  # nothing of it may be left
 
 
 @dataclass(slots=True)
@@ -124,7 +127,7 @@ class _NextFile:
     """What comes behind this goes to the next file, which begins with these: a flow, its state, its bytes until now."""
 
     time: int
-    links: list[tuple[_Recorded, str, list[_Data]]]
+    links: list[tuple[_Recorded, LinkState, list[_Data]]]
 
 
 _Item = _Data | _Skipped | _Said | _Dialled | _Ended | _Closed | _NextFile
@@ -155,7 +158,8 @@ class _Recorded:
         self.master = tap
         self.dialled_at = 0
         self.tcp: Flow | None = None
-        self.masker = Masker()
+        self.masker = Masker(strictly=recorder.redaction is not None)
+        self.redaction = None if recorder.redaction is None else recorder.redaction.of(conversation)
         self.comments: list[str] = []  # for its next packet
         self.is_ended = [False, False]
 
@@ -163,6 +167,14 @@ class _Recorded:
         """With the numbers of before, if there was one."""
         first = self.dialled_at // 1000  # as a clock that runs in microseconds gives them, RFC 9293, 3.4.1
         return Flow(Endpoint(*self.replica), Endpoint(*self.master), (first, first + 0x40000000))
+
+    def begin_again(self) -> None:
+        """The bytes of the handshake come once more."""
+        self.tcp = self.new_tcp()
+        self.tcp.open()
+        self.masker = Masker(strictly=self.redaction is not None)
+        if self.redaction is not None:
+            self.redaction.begin_again()
 
     # ---- the relay calls ----
 
@@ -180,30 +192,41 @@ class _Recorded:
             if self._gaps[number] is None:
                 self._tell_omitted()
                 self._gaps[number] = begin
+                if self.redaction is not None and number == MASTER:
+                    self.redaction.lost()
             return
         self._tell_gap(number, begin)
         if recorder.without_rdb and number == MASTER:
             self._received_but_rdb(data, begin, end)
         else:
-            self._keep(number, time.time_ns(), bytes(data), begin)
+            self._keep(number, data, begin)
 
-    def _keep(self, number: int, now: int, data: bytes, begin: int) -> None:
-        """Put them into the file, or some of them into this one and the rest into the next."""
-        recorder = self._recorder
-        if self._beginning is not None:
-            self._keep_beginning(_Data(self, number, now, data, begin))
-        if recorder.is_file_full(len(data)):
-            boundary = self._boundary - begin if number == MASTER else 0
-            if 0 < boundary < len(data):
-                recorder.put(_Data(self, number, now, data[:boundary], begin), boundary)
-                recorder.next_file(now, self)
-                data, begin = data[boundary:], begin + boundary
-                recorder.put(_Data(self, number, now, data, begin), len(data))
-                return
-            recorder.put(_Data(self, number, now, data, begin), len(data))
-            recorder.next_file(now)
+    def _keep(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
+        """Put them into the file, or some of them into this one and the rest into the next.
+
+        may_end_file: the conversation stands behind these bytes.
+        """
+        recorder, now, hidden = self._recorder, time.time_ns(), 0
+        is_full = may_end_file and recorder.is_file_full(len(data))
+        if self.redaction is not None and number == MASTER:
+            hidden = self.redaction.hidden(begin, begin + len(data)) - begin
+            if hidden:
+                self._put(_Data(self, number, now, bytes(data[:hidden]), begin, hide=True))
+        boundary = self._boundary - begin if is_full and number == MASTER else 0
+        if hidden < boundary < len(data):
+            self._put(_Data(self, number, now, bytes(data[hidden:boundary]), begin + hidden))
+            recorder.next_file(now, self)
+            self._put(_Data(self, number, now, bytes(data[boundary:]), begin + boundary))
             return
-        recorder.put(_Data(self, number, now, data, begin), len(data))
+        if hidden < len(data):
+            self._put(_Data(self, number, now, bytes(data[hidden:]), begin + hidden))
+        if is_full:
+            recorder.next_file(now)
+
+    def _put(self, item: _Data) -> None:
+        if self._beginning is not None:
+            self._keep_beginning(item)
+        self._recorder.put(item, len(item.data))
 
     @property
     def _boundary(self) -> int:
@@ -236,7 +259,7 @@ class _Recorded:
         elif self._beginning is not None and isinstance(told.event, events.FullResync | events.PartialResync):
             self._said.append(told)
 
-    def state(self, now: int, *, at_boundary: bool) -> tuple[_Recorded, str, list[_Data]] | None:
+    def state(self, now: int, *, at_boundary: bool) -> tuple[_Recorded, LinkState, list[_Data]] | None:
         """For the next file: itself, its state, and its bytes until now, where only they will do.
 
         None where it has no packet in the old one yet. at_boundary: see Conversation.standing().
@@ -265,7 +288,7 @@ class _Recorded:
             begins=self._beginning is not None and standing is None,
             said=tuple(told.as_dict() for told in self._said),
         )
-        return self, as_comment(state), beginning if standing is None else []
+        return self, state, beginning if standing is None else []
 
     # ---- what is left out ----
 
@@ -280,20 +303,16 @@ class _Recorded:
         rdb_start = conversation.rdb_start
         first = end if rdb_start is None else min(max(rdb_start, begin), end)
         last = end if conversation.rdb_end is None else min(max(conversation.rdb_end, first), end)
-        now = time.time_ns()
         if first > begin:
             self._tell_omitted()
-            before = bytes(data[: first - begin])
-            if first == end:
-                self._keep(MASTER, now, before, begin)
-            else:  # no place for the next file to begin at: the conversation stands behind all of the data
-                self._recorder.put(_Data(self, MASTER, now, before, begin), first - begin)
+            # With some of the RDB behind them, there is no place for the next file to begin at.
+            self._keep(MASTER, data[: first - begin], begin, may_end_file=first == end)
         if last > first:
             start = first if self._omitted is None else self._omitted[0]
             self._omitted = start, last
         if end > last:
             self._tell_omitted()
-            self._keep(MASTER, now, bytes(data[last - begin :]), last)
+            self._keep(MASTER, data[last - begin :], last)
 
     def _tell_omitted(self) -> None:
         """Say it once the last byte left out is known."""
@@ -333,6 +352,7 @@ class Recorder:
         *,
         sync: Sync = "interval",
         without_rdb: bool = False,
+        redact: Sequence[Redact] = (),
         rotate: Limits = Limits(),  # noqa: B008
         keep: Limits = Limits(),  # noqa: B008
     ) -> None:
@@ -340,7 +360,8 @@ class Recorder:
         self.path = path  # the file that is being written
         self._rotation = Rotation(path, rotate, keep) if is_rotation(path, rotate) else None
         self.rotates = self._rotation is not None
-        self.without_rdb = without_rdb
+        self.without_rdb = without_rdb or bool(redact)  # whose data is compressed and packed
+        self.redaction = Redaction(redact) if redact else None
         self.lost_bytes = 0
         self.trouble = ""  # what came in the way, the first time
         self._bus = bus
@@ -424,11 +445,13 @@ class Recorder:
         if not isinstance(event, KEPT):
             return
         flow = self._flows.get(told.connection)
-        if flow is not None:
-            flow.heard(told)
         closed = event if isinstance(event, events.LinkClosed) else None
         if flow is not None and closed is not None:
             flow.settle()
+        if self.redaction is not None:
+            told = dataclasses.replace(told, event=self.redaction.event(event))
+        if flow is not None:
+            flow.heard(told)
         comment = json.dumps(told.as_dict(), ensure_ascii=False, separators=(",", ":"))
         self.put(_Said(flow, int(told.time * 1e9), comment))
         if flow is not None and closed is not None:
@@ -442,7 +465,8 @@ class Recorder:
             self._is_full = waiting > QUEUE_BYTES // 2
         elif waiting + more > QUEUE_BYTES:
             self._is_full = True
-            self._trouble("the disk is slower than the links")
+            slow = "the disk is" if self.redaction is None else "redacting, or the disk, is"
+            self._trouble(f"{slow} slower than the links")
         return self._is_full
 
     def put(self, item: _Item, size: int = 0) -> None:
@@ -646,6 +670,8 @@ class Recorder:
             elif isinstance(item, _Skipped):
                 if item.lost and item.side == REPLICA:
                     item.flow.masker.lost()
+                elif item.side == MASTER:
+                    self._pack_waiting(out, item.flow, time.time_ns())
                 if item.flow.tcp is not None:
                     item.flow.tcp.skip(item.side, item.count)
             elif isinstance(item, _Dialled):
@@ -672,19 +698,36 @@ class Recorder:
         out += pcapng.packet(at, parts, size, comments)
 
     def _pack_data(self, out: list[Any], item: _Data) -> None:
-        data = item.data if item.side == MASTER else item.flow.masker.mask(item.data)
+        flow = item.flow
+        data: bytes | bytearray | memoryview = item.data
+        if item.side == REPLICA:
+            data = flow.masker.mask(item.data)
+        elif flow.redaction is not None:
+            data = flow.redaction.mask(item.data, item.position, hide=item.hide)
+        self._pack_bytes(out, flow, item.time, item.side, data)
+
+    def _pack_waiting(self, out: list[Any], flow: _Recorded, at: int) -> None:
+        """What of the master's bytes waits for what follows, when nothing does."""
+        if flow.redaction is not None:
+            self._pack_bytes(out, flow, at, MASTER, flow.redaction.flush())
+
+    def _pack_bytes(
+        self, out: list[Any], flow: _Recorded, at: int, side: int, data: bytes | bytearray | memoryview
+    ) -> None:
         view = memoryview(data)
         for begin in range(0, len(view), MAX_DATA):
-            self._pack(out, item.flow, item.time, item.side, PUSH, view[begin : begin + MAX_DATA])
+            self._pack(out, flow, at, side, PUSH, view[begin : begin + MAX_DATA])
 
     def _begin(self, out: list[Any], item: _NextFile) -> None:
         """What makes a file readable without those before it."""
-        for flow, comment, beginning in item.links:
-            if beginning:
-                flow.tcp = flow.new_tcp()
-                flow.tcp.open()
-                flow.masker = Masker()
-            waiting, flow.comments = flow.comments, [comment]
+        for flow, state, beginning in item.links:
+            if flow.tcp is None:
+                continue
+            if state.begins:
+                flow.begin_again()
+            elif state.standing is not None and not flow.is_ended[MASTER]:  # what redaction has not let go yet
+                state = dataclasses.replace(state, held=max(0, state.from_master - flow.tcp.position(MASTER)))
+            waiting, flow.comments = flow.comments, [as_comment(state)]
             self._pack(out, flow, item.time, REPLICA, 0)
             flow.comments = waiting
             for data in beginning:
@@ -700,6 +743,8 @@ class Recorder:
     def _end(self, out: list[Any], flow: _Recorded, at: int, side: int, flag: int) -> None:
         if flow.tcp is None or flow.is_ended[side]:
             return
+        if side == MASTER or flag == RST:
+            self._pack_waiting(out, flow, at)
         self._pack(out, flow, at, side, flag)
         flow.is_ended[side] = True
         if flag == RST:

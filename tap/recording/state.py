@@ -21,8 +21,9 @@ EVENT = "link_state"
 class LinkState:
     """time: seconds. link, connection, replica: as in tap.bus.Told. peer, master: as in events.LinkOpened.
 
-    standing: behind the bytes that TCP's numbers of the packet acknowledge; None in the handshake. begins: all bytes of
-    the handshake follow, once more and with their numbers of before. said: the comments that went with them.
+    standing: behind the bytes that TCP's numbers of the packet acknowledge, and *held* more of the master's, which come
+    first behind the packet; None in the handshake. begins: all bytes of the handshake follow, once more and with their
+    numbers of before. said: the comments that went with them.
     """
 
     event: str = EVENT
@@ -35,6 +36,7 @@ class LinkState:
     standing: Standing | None
     begins: bool
     said: tuple[dict[str, Any], ...]
+    held: int = 0
 
     @property
     def from_replica(self) -> int:

@@ -210,7 +210,7 @@ class StreamScanner:
     def unfinished(self) -> bytes:
         """What brings a new scanner, given db and in_transaction, to where this one is in a command; b"" between two.
 
-        A few bytes: of the command's arguments only the name is in it, and the number of a SELECT.
+        A few bytes, and no data: of the names only those that count here, of the arguments the number of a SELECT.
         """
         if self._state == BOUNDARY or self._state == BOUNDARY_LF or self._state == BROKEN:
             return b""
@@ -220,6 +220,8 @@ class StreamScanner:
         if self._state == ARGC_LF:
             return b"*" + digits + b"\r"
         name = bytes(self._name[: min(self._name_length, NAME_SIZE)])
+        if not any(one.startswith(name) for one in _STATEFUL):
+            name = b"x" * len(name)
         head, told = b"*%d\r\n" % self._args_left, name
         if self._argument:
             head = b"*%d\r\n$%d\r\n%b\r\n" % (self._args_left + 1, len(name), name)

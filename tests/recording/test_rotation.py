@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -161,6 +162,26 @@ def test_an_rdb_left_out_is_read_from_any_file_on(tmp_path: Path, servers: Serve
     as_live_from_any_file(tap.told, found)
 
 
+@pytest.mark.parametrize("cut", [3, 11])
+def test_a_redacted_link_is_read_from_any_file_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
+    """What redaction holds back when a file ends stands in the next one."""
+    monkeypatch.setattr(recorder.Recorder, "is_file_full", lambda self, more: True)
+    pieces = [(side, data[at : at + cut]) for side, data in dialogue() for at in range(0, len(data), cut)]
+    path = tmp_path / "day.pcapng"
+    with listening() as listener:
+        wanted = config(listener.getsockname()[1], path, every_command=True, record_rotate=("1gb",), record_sync="none")
+        with TapThread(dataclasses.replace(wanted, record_redact=("values",))) as tap:
+            in_turn(tap, listener, pieces)
+    found = files(tmp_path)
+    whole = lines(shown(found))[1]
+    assert [line[1:5] for line in whole] == [line[1:5] for line in lines(tap.told)[1]]
+    assert b"that-is-longer" not in b"".join(content(path) for path in found)
+    assert b"v" * 3 not in b"".join(content(path) for path in found)
+    for first in sorted({*random.Random(cut).sample(range(1, len(found)), 12), 1}):
+        ours = lines(shown(found[first:])).get(1, [])
+        assert ours == whole[len(whole) - len(ours) :]
+
+
 def test_tshark_finds_nothing_wrong_in_any_file(tmp_path: Path) -> None:
     with listening() as listener:
         wanted = config(listener.getsockname()[1], tmp_path / "day.pcapng", record_rotate=("20kb",))
@@ -168,7 +189,7 @@ def test_tshark_finds_nothing_wrong_in_any_file(tmp_path: Path) -> None:
             in_turn(
                 tap,
                 listener,
-                [(0, asks(BASE)), (1, GRANT), *((1, BLOCK[at : at + 9001]) for at in range(0, 90_000, 9001))],
+                [(0, asks(BASE)), (1, GRANT), *((1, BLOCK[at : at + 9001]) for at in range(0, 270_000, 9001))],
             )
     found = files(tmp_path)
     assert len(found) > 2
@@ -478,6 +499,7 @@ def test_a_full_disk_loses_nothing_silently_in_a_compressed_rotation(
             monkeypatch.setattr(Output, "append", append)
     assert tap.events(events.RecordingStopped)
     assert not tap.events(events.RecordingGap)
+    assert not [one for one in shown(files(tmp_path)) if isinstance(one.event, events.RecordingGap)]
     assert [line[3:7] for line in lines(shown(files(tmp_path)))[1]] == [line[3:7] for line in lines(tap.told)[1]]
 
 
