@@ -301,7 +301,8 @@ class _Played:
 
     def knows(self, state: LinkState) -> bool:
         """Whether it has read all that was before this."""
-        return self.is_ours and self.number == state.connection and self._position >= state.from_master - state.held
+        come = self._position + self.connection.waiting(_MASTER)
+        return self.is_ours and self.number == state.connection and come >= state.from_master - state.held
 
     def break_off(self, state: LinkState) -> None:
         """It goes on in a state that is further on, or its addresses are another one's now."""
