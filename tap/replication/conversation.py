@@ -19,6 +19,7 @@ from collections.abc import Callable
 from tap.rdb.keys import Key
 from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Role, Side
+from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full, why_sync
@@ -94,11 +95,13 @@ class Conversation:
         peer_host: str = "",
         every_command: bool = False,
         every_key: bool = False,
+        tell_heads: Callable[[Stream, list[Head]], None] | None = None,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
 
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
-        one by one, too. every_key: tell the keys of an RDB one by one.
+        one by one, too. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the
+        commands as they come, instead of every_command.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
@@ -106,6 +109,7 @@ class Conversation:
         self.peer_host = peer_host
         self._every_command = every_command
         self._every_key = every_key
+        self._tell_heads = tell_heads
 
         self.watcher: Watcher | None = None
         self.carried_db: int | None = None  # over a partial resync, where more is known than the memory holds
@@ -632,6 +636,7 @@ class Conversation:
             every_command=self._every_command,
             unfinished=unfinished,
             in_transaction=in_transaction,
+            tell_heads=self._tell_heads,
         )
         if self.watcher is not None:
             self.watcher.stream_begins(self.stream)

@@ -9,6 +9,7 @@ import hiredis
 
 from tap.replication import events
 from tap.replication.events import Event
+from tap.replication.heads import Head, HeadReader
 from tap.replication.lag import LagClock
 from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
@@ -42,8 +43,12 @@ class Stream:
         every_command: bool,
         unfinished: bytes = b"",
         in_transaction: bool = False,
+        tell_heads: Callable[[Stream, list[Head]], None] | None = None,
     ) -> None:
-        """unfinished: StreamScanner.unfinished of the command that is passing; the stream is read from its end on."""
+        """unfinished: StreamScanner.unfinished of the command that is passing; the stream is read from its end on.
+
+        tell_heads: gets the commands as they become whole, if every_command is not asked for.
+        """
         self._tell = tell
         self._memory = memory
         self._every_command = every_command
@@ -55,7 +60,8 @@ class Stream:
         self.lag_seconds: float | None = None
         self.has_begun = False  # StreamStarted has been told
         self._unfinished = unfinished
-        self._scanner = StreamScanner(db, keep_ends=every_command, in_transaction=in_transaction)
+        self._tell_heads = tell_heads
+        self._scan(db, in_transaction)
         self._lag = LagClock()
         self._continued: _Continued | None = None
         self._batch_at = float("-inf")
@@ -64,6 +70,12 @@ class Stream:
         self._unread_start = 0  # its position in the stream
         if not unfinished:
             self._remember()
+
+    def _scan(self, db: int | None, in_transaction: bool) -> None:
+        """From the next byte on."""
+        keep_ends = self._every_command or self._tell_heads is not None
+        self._scanner = StreamScanner(db, keep_ends=keep_ends, in_transaction=in_transaction)
+        self._heads = None if self._tell_heads is None or self._every_command else HeadReader(self._scanner)
 
     def _remember(self) -> None:
         if self.replid is not None and self.base is not None:
@@ -114,6 +126,10 @@ class Stream:
         self.received += len(data)
         scanner.feed(data)
         self._lag.passed(self.received, at)
+        if self._heads is not None and self._tell_heads is not None and understood:
+            heads = self._heads.read(bytes(data))
+            if heads:
+                self._tell_heads(self, heads)
         if self._every_command and understood:
             self._unread += data
             if not self.has_begun and len(self._unread) > MAX_HELD:
@@ -138,7 +154,7 @@ class Stream:
             end = max(0, (ends[0][1] if ends else probe.broken_at) - before)
             passed = StreamScanner(db, in_transaction=in_transaction)
             passed.feed(self._unfinished + data[:end])
-            self._scanner = StreamScanner(passed.db, keep_ends=self._every_command, in_transaction=passed.in_transaction)
+            self._scan(passed.db, passed.in_transaction)
             self._unfinished = b""
         else:
             end = len(data)
