@@ -12,7 +12,7 @@ MAY_USE = {
     "rdb": {"errors"},
     "replication": {"rdb"},
     "faults": {"replication", "rdb", "glob", "units", "errors"},
-    "recording": {"replication", "errors", "bus"},
+    "recording": {"replication", "glob", "errors", "bus"},
     "relay": {"replication", "faults", "config", "errors", "bus"},
     "glob": set(),
     "units": {"errors"},

@@ -12,14 +12,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from tap.bus import Told
-from tap.errors import RecordingError, words
 from tap.recording.assembly import Assembler, Bytes, Connection, Ended, Gap, Item, Opened
 from tap.recording.boundary import AckFinder, BoundaryFinder, is_acknowledging
+from tap.recording.files import GoesOn, packets
 from tap.recording.layers import KNOWN_LINK_TYPES, segment
-from tap.recording.pcap import NotACapture, PacketReader, reader_for
 from tap.recording.pcapng import Packet
 from tap.recording.segments import ACK, SYN, Endpoint
 from tap.replication import events
@@ -27,7 +26,6 @@ from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Role, Side
 from tap.replication.memory import Memory
 
-CHUNK = 2**20
 TICK = 100_000_000  # nanoseconds, as of a tap
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
 MAX_UNDECIDED = 2**20  # bytes of a connection of which it is not known yet who the replica is
@@ -499,37 +497,19 @@ def _place(end: Endpoint) -> str:
 # ---- files ----
 
 
-def chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK):
-        yield chunk
-
-
-def play(path: Path, player: Player, data: Iterable[bytes] | None = None) -> list[str]:
-    """Play a file, or the bytes of one that somebody else reads. Returns what of it could not be read, a line each.
-
-    Raises RecordingError for a file that is none, or cannot be opened.
-    """
-    try:
-        if data is None:
-            with path.open("rb") as file:
-                return play(path, player, chunks(file))
-    except OSError as error:
-        raise RecordingError(f"{path}: {words(error)}") from None
-    reader: PacketReader | None = None
-    for chunk in data:
-        if reader is None:
-            reader = _reader(path, chunk)
-        for packet in reader.feed(chunk):
-            player.packet(packet)
-    if reader is None:
-        reader = _reader(path, b"")
-    for packet in reader.close():
+def play(path: Path, player: Player, goes_on: GoesOn | None = None) -> list[str]:
+    """Play what a path stands for, see files.packets(). Returns what of it could not be read, a line each."""
+    problems: list[str] = []
+    for packet in packets(path, problems, goes_on):
         player.packet(packet)
-    return reader.problems
+    return problems
 
 
-def _reader(path: Path, head: bytes) -> PacketReader:
-    try:
-        return reader_for(head)
-    except NotACapture as what:
-        raise RecordingError(f"{path}: {what}") from None
+def nothing(player: Player) -> str | None:
+    """Why there is nothing to tell of all that was played, if it is so."""
+    if player.replicating or player.recorded or not player.packets:
+        return None
+    if player.unknown_link_types:
+        types = ", ".join(str(number) for number in sorted(player.unknown_link_types))
+        return f"no replication in it that could be read: its packets are of link type {types}, not known here"
+    return f"no replication in it: {player.connections} TCP connections, {player.others} packets of other kinds"

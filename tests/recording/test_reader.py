@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
-from tap.errors import RecordingError
 from tap.recording import pcapng
 from tap.recording.boundary import BoundaryFinder
 from tap.recording.pcapng import Packet
@@ -210,25 +209,8 @@ def test_every_container_tells_the_same(tmp_path: Path, kind: str) -> None:
     assert play(path, player) == []
     player.close()
     assert heard == told(wire.packets, every_command=True)
-    data = path.read_bytes()
-    assert len(play(path, Player(lambda one: None), [data[:-3]])) == 1
-
-
-@pytest.mark.parametrize(
-    ("data", "says"),
-    [
-        (b"", "it is empty"),
-        (b"hello\n", "it begins with b'hello"),
-        (b"\x1f\x8b\x08", "gzip"),
-        (b"\x28\xb5\x2f\xfd", "zstd"),
-        (b"REDIS0011", "an RDB"),
-    ],
-)
-def test_what_is_no_capture_is_said(tmp_path: Path, data: bytes, says: str) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(data)
-    with pytest.raises(RecordingError, match=says):
-        play(path, Player(lambda one: None))
+    path.write_bytes(path.read_bytes()[:-3])
+    assert len(play(path, Player(lambda one: None))) == 1
 
 
 # ---- recordings of ours ----
