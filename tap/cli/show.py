@@ -58,8 +58,8 @@ def show(
         dbs=db or (),
         names=command or (),
         globs=key or (),
-        begin=_moment("--from", from_),
-        end=_moment("--until", until),
+        begin=moment("--from", from_),
+        end=moment("--until", until),
     )
     line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
 
@@ -98,7 +98,8 @@ def _until_stopped(player: Player) -> GoesOn:
     return goes_on
 
 
-def _moment(option: str, text: str | None) -> Moment | None:
+def moment(option: str, text: str | None) -> Moment | None:
+    """What --from and --until say. Raises ConfigError."""
     if text is None:
         return None
     if re.fullmatch(r"[0-9]{1,19}", text):

@@ -4,13 +4,15 @@ Every connection that was granted the same replication ID brings the same bytes 
 them lacks another one may have. A chapter is one RDB and all that follows it without a hole: from it a server can be
 restored to any offset in it, or replicas be fed.
 
-The recording is read twice: an Index finds what is there without keeping any of it, extract() copies what is wanted.
+The recording is read twice: an Index finds what is there without keeping any of it, the functions below copy what is
+wanted.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,6 +24,7 @@ from tap.replication.conversation import Conversation
 from tap.replication.events import PartialResync
 
 MARK_EVERY = 1_000_000  # nanoseconds, between two marks of when which byte came
+MAX_MARKS = 2**20
 
 Read = Callable[[Player], object]  # plays the whole recording to a player, and closes it
 
@@ -72,9 +75,9 @@ class Stretch:
 
     def part(self, begin: int, end: int) -> Stretch:
         """Of it what lies behind one offset and up to another."""
-        # The db is that of its own beginning: a part is only read behind what comes before it.
         first = self.start + begin - self.offset
-        return dataclasses.replace(self, start=first, end=first + end - begin, offset=begin)
+        db = self.db if begin == self.offset else None
+        return dataclasses.replace(self, start=first, end=first + end - begin, offset=begin, db=db)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,11 @@ class Chapter:
     @property
     def link(self) -> str:
         return self.stretches[-1].link if self.stretches else self.rdb.link
+
+    def until(self, offset: int) -> Chapter:
+        """It without what lies behind an offset, which is not before its own."""
+        kept = [one.part(one.offset, min(offset, one.end_offset)) for one in self.stretches if one.offset < offset]
+        return dataclasses.replace(self, stretches=tuple(kept))
 
 
 @dataclass(slots=True)
@@ -188,6 +196,14 @@ class Index:
         """The names of those that have something."""
         return list(dict.fromkeys(one.link for one in self._all))
 
+    def of(self, link: str) -> Index:
+        """What only this link has."""
+        return Index(
+            [rdb for rdb in self.rdbs if rdb.link == link],
+            [stretch for stretch in self.stretches if stretch.link == link],
+            _parents=self._parents,
+        )
+
     @property
     def _all(self) -> list[Rdb | Stretch]:
         return [*self.rdbs, *self.stretches]
@@ -200,7 +216,9 @@ class Index:
             for rdb in rdbs:
                 assert rdb.offset is not None
                 followed = tuple(_follow(stretches, rdb.offset))
-                found.append(Chapter(rdb, replid, rdb.offset, followed[0].db if followed else None, followed))
+                # That of the RDB's own stream; another one that was on its way then need not have had the same.
+                dbs = (one.db for one in stretches if one.offset == rdb.offset and one.db is not None)
+                found.append(Chapter(rdb, replid, rdb.offset, next(dbs, None), followed))
         return sorted(found, key=lambda chapter: (chapter.ended, chapter.end, chapter.offset))
 
     def streams(self) -> list[tuple[Stretch, ...]]:
@@ -272,12 +290,22 @@ class Marks:
     times: array[int] = field(default_factory=lambda: array("q"))
     offsets: array[int] = field(default_factory=lambda: array("q"))
 
+    every: int = MARK_EVERY  # nanoseconds between two of them; grows, so that they are never more than MAX_MARKS
+
     def add(self, time: int, offset: int) -> None:
-        if self.times and time - self.times[-1] < MARK_EVERY:
+        if self.times and time - self.times[-1] < self.every:
             self.offsets[-1] = max(offset, self.offsets[-1])
-        else:
-            self.times.append(time)
-            self.offsets.append(offset)
+            return
+        if len(self.times) == MAX_MARKS:
+            self.every *= 2
+            del self.times[::2], self.offsets[::2]
+        self.times.append(time)
+        self.offsets.append(max(offset, self.offsets[-1]) if self.offsets else offset)
+
+    def time_at(self, offset: int) -> int | None:
+        """When the byte before that offset was there; None if that is not known."""
+        at = bisect_left(self.offsets, offset)
+        return self.times[at] if at < len(self.times) else None
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from tap.replication.payload import Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
 from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
-from tap.replication.stream import Stream
+from tap.replication.stream import MAX_COMMAND, Stream
 from tap.replication.watcher import Watcher
 
 
@@ -89,11 +89,13 @@ class Conversation:
         peer_host: str = "",
         every_command: bool = False,
         every_key: bool = False,
+        max_command: int = MAX_COMMAND,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
 
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
-        one by one, too. every_key: tell the keys of an RDB one by one.
+        one by one, too; of those of more than max_command bytes, which they take several times in memory, without the
+        arguments. every_key: tell the keys of an RDB one by one.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
@@ -101,6 +103,7 @@ class Conversation:
         self.peer_host = peer_host
         self._every_command = every_command
         self._every_key = every_key
+        self._max_command = max_command
 
         self.watcher: Watcher | None = None
         self.forced = ""  # what a fault did so that the next resync is a full one
@@ -619,6 +622,7 @@ class Conversation:
             base=self._base,
             db=db,
             every_command=self._every_command,
+            max_command=self._max_command,
         )
         if self.watcher is not None:
             self.watcher.stream_begins(self.stream)
