@@ -236,9 +236,9 @@ def _resp(job: _Job, link: str | None) -> None:
     if isinstance(job.begin, datetime):
         known = {(one.connection, one.start): one.end_offset for one in before.stretches}
         begin = 1 + max((known.get(key, 0) for key in ((one.connection, one.start) for one in stream)), default=0)
-    with tempfile.TemporaryFile(dir=None if job.output == STDOUT else job.output.parent) as whole:
-        copy_stream(job.read, stream, whole)
-        with _opened(job.output) as file:
+    with _opened(job.output) as file:
+        with tempfile.TemporaryFile(dir=None if job.output == STDOUT else job.output.parent) as whole:
+            copy_stream(job.read, stream, whole)
             first, last, commands = copy_commands(whole, file, stream[0].offset, begin)
     _say(f"{commands} commands behind offset {first} up to {last} of replication ID {stream[-1].replid}")
 

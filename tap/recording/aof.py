@@ -32,6 +32,8 @@ MANIFEST_TEXT = f"file {BASE} seq 1 type b\nfile {INCREMENT} seq 1 type i\n"
 CHUNK = 2**20
 LEFT_OUT = frozenset({b"PING", b"REPLCONF", b"PUBLISH", b"SPUBLISH"})
 RELATIVE = frozenset({b"SET", b"SETEX", b"PSETEX", b"EXPIRE", b"PEXPIRE", b"RESTORE"})
+WITHOUT_DB = frozenset({b"SELECT", b"MULTI", b"FUNCTION", b"SCRIPT", b"FLUSHALL", b"SWAPDB"})
+LONGEST_HEAD = 64  # bytes of a command, with a name
 WITHOUT_EXPIRY = b"*3\r\n"  # how SET key value begins
 
 Span = tuple[int, int]  # first byte and end in a stream
@@ -98,6 +100,7 @@ def write_commands(
     waiting: list[Row] = []
     safe = 0  # the end of what is whole
     count = written = 0
+    has_db = False  # a SELECT has been written
     for chunk in source.chunks():
         scanner.feed(chunk)
         names.update(scanner.take_matches()[0])
@@ -106,11 +109,14 @@ def write_commands(
                 safe, written = begin, count
             name = source.name(begin, names.pop(begin)) if begin in names else b""
             if name not in LEFT_OUT:
-                if not count and not source.head(begin, end).startswith(b"SELECT\r\n"):
-                    waiting.append(((begin, begin), [_select(selected)]))
+                if not has_db:
+                    first = source.name(begin, min(end, begin + LONGEST_HEAD))
+                    if first not in WITHOUT_DB:
+                        waiting.append(((begin, begin), [_select(selected)]))
+                    has_db = first not in WITHOUT_DB or first == b"SELECT"
                 count += 1
                 changed = None
-                if name in RELATIVE and not source.starts(begin, WITHOUT_EXPIRY):
+                if name in RELATIVE and not (name == b"SET" and source.starts(begin, WITHOUT_EXPIRY)):
                     changed = _absolute(name, source, begin, end, milliseconds_at)
                 last = waiting[-1] if waiting else None
                 if changed is None and last is not None and last[1] is None and last[0][1] == begin:
@@ -144,7 +150,7 @@ def _write_to(out: BinaryIO, source: _Source, waiting: list[Row], safe: int) -> 
 def _select(db: int) -> bytes:
     if db < 0:
         raise RecordingError(
-            "it is not known in which db the first command behind the RDB was: no SELECT stands before it"
+            "it is not known of which db the first commands behind the RDB are: no SELECT stands before them"
         )
     return b"*2\r\n$6\r\nSELECT\r\n$%d\r\n%d\r\n" % (len(str(db)), db)
 
@@ -173,12 +179,8 @@ class _Source:
         return self.read(begin, begin + len(with_)) == with_
 
     def name(self, begin: int, end: int) -> bytes:
-        """Of the command that begins there; its name ends there."""
+        """Of the command that begins there; its name does before that end."""
         return self.read(begin, end).split(b"\r\n")[2].upper()
-
-    def head(self, begin: int, end: int) -> bytes:
-        """A command from its name on, the first bytes of it in upper case."""
-        return self.read(begin, min(end, begin + 64)).split(b"\r\n", 2)[2].upper()
 
     def copy(self, span: Span, out: BinaryIO) -> None:
         begin, end = span

@@ -1,6 +1,6 @@
 """A pair under mixed load, recorded through resyncs; servers that boot from exports of it; and what they have to hold.
 
-The suite runs it for some seconds. `python -m tests.recording.restoring SECONDS POINTS [SERVER...]` runs it for longer.
+The suite runs it for some seconds. `python -m tests.recording.restoring 60 -p-pf--p-- [SERVER...]` runs it for longer.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tap.servers.embedded import Server
 from tests.recording.test_recorder import config
 from tests.support import Servers, TapThread, client, digest, follow, is_up, level, programs, some_servers, wait_until
 
+KEYS = 200  # of each type
 TAP = [sys.executable, "-m", "tap"]
 
 
@@ -105,7 +107,7 @@ class Load:
         dice = self._random
         pipeline = master.pipeline(transaction=False)
         for _ in range(20):
-            number = dice.randrange(200)
+            number = dice.randrange(KEYS)
             value = dice.randbytes(dice.randrange(1, 300))
             pipeline.execute_command("SELECT", dice.choice([0, 0, 1, 7]))
             pipeline.set(f"string:{number}", value, ex=86_400 + number)
@@ -121,9 +123,10 @@ class Load:
             pipeline.xadd(f"stream:{number % 3}", {"field": value}, maxlen=100)
             pipeline.eval("redis.call('INCR', KEYS[1]) return redis.call('APPEND', KEYS[2], ARGV[1])", 2, "n", "log", "x")
             pipeline.publish("channel", value)
-        if dice.random() < 0.1:
+        if dice.random() < 0.005:
             pipeline.set("large", dice.randbytes(3_000_000))
         pipeline.execute()
+        time.sleep(0.02)  # else it is as much as the disk takes
 
 
 def at_rest(load: Load, master: Server, replica: Server) -> Truth:
@@ -132,37 +135,41 @@ def at_rest(load: Load, master: Server, replica: Server) -> Truth:
         with client(master) as one:
             for db in (0, 1, 7):
                 one.execute_command("SELECT", db)
-                wait_until(lambda: not one.keys("gone:*"))  # asking for one expires it, and sends DEL
+                wait_until(lambda: not one.exists(*(f"gone:{number}" for number in range(KEYS))))  # which sends DEL
         offset = level(master, replica)
         truth = Truth(offset, load.counter, digest(master), time.time())
         time.sleep(0.003)  # another millisecond, in which nothing came
     return truth
 
 
-def record(servers: Servers, name: str, path: Path, seconds: float, points: int) -> list[Truth]:
-    """A recording with three partial resyncs and a full one, and the truths at its quiet points and at others."""
+def record(servers: Servers, name: str, path: Path, seconds: float, plan: str) -> list[Truth]:
+    """A recording, and the truths at its quiet points and at as many others.
+
+    plan: what comes before each quiet point: p a partial resync, f a full one, - none.
+    """
     master, replica = servers.start(name, "repl-backlog-size", "64mb"), servers.start(name)
     rests: list[Truth] = []
     with TapThread(config(master.port, path)) as tap, Load(master) as load:
         follow(replica, tap.port)
         wait_until(lambda: is_up(replica))
-        for number in range(points):
-            end = time.monotonic() + seconds / points
+        for step in plan:
+            end = time.monotonic() + seconds / len(plan)
             wait_until(lambda: time.monotonic() > end, seconds + 1)  # noqa: B023
-            if number in (points // 5, 2 * points // 5, 4 * points // 5):
+            if step == "p":
                 seen = len(tap.events(events.PartialResync))
                 tap.cut()
                 tap.wait_for(events.PartialResync, seen + 1)
-            if number == 3 * points // 5:
+            if step == "f":
                 client(replica).replicaof("no", "one")
                 client(replica).set("of its own", "x")
                 follow(replica, tap.port)
                 tap.wait_for(events.FullResync, 2)
             wait_until(lambda: is_up(replica))
             rests.append(at_rest(load, master, replica))
-        assert (len(tap.events(events.PartialResync)), len(tap.events(events.FullResync))) == (3, 2)
+        resyncs = len(tap.events(events.PartialResync)), len(tap.events(events.FullResync))
+        assert resyncs == (plan.count("p"), plan.count("f") + 1)
     # Offsets at which the replica was there, whatever it was in the middle of.
-    return rests + random.Random(points).sample([one for one in load.truths if one.offset < rests[-1].offset], points)
+    return rests + random.Random(3).sample([one for one in load.truths if one.offset < rests[-1].offset], len(plan))
 
 
 def export(path: Path, to: str, output: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -170,14 +177,15 @@ def export(path: Path, to: str, output: Path, *options: str) -> subprocess.Compl
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
-def restored(name: str, directory: Path) -> Server:
+@contextmanager
+def restored(name: str, directory: Path) -> Iterator[Server]:
     """A server that boots from an exported directory."""
-    server = Server(programs()[name], "appendonly", "yes", "appenddirname", directory.name, name=name)
-    shutil.copytree(directory, server.directory / directory.name)
-    server.start()
-    one = client(server)
-    wait_until(lambda: not one.info("persistence")["loading"], 120)
-    return server
+    server = Server(programs()[name], "appendonly", "yes", "appenddirname", "restored", name=name)
+    shutil.copytree(directory, server.directory / "restored")
+    with server:
+        with client(server) as one:
+            wait_until(lambda: not one.info("persistence")["loading"], 120)
+        yield server
 
 
 def holds(server: Server, truth: Truth) -> None:
@@ -187,34 +195,32 @@ def holds(server: Server, truth: Truth) -> None:
         assert digest(server) == truth.digest
 
 
-def main(seconds: float, points: int, names: list[str]) -> None:
+def until(truth: Truth, number: int) -> str:
+    """As an offset, or as a time where it was quiet: by turns."""
+    return datetime.fromtimestamp(truth.at).isoformat() if truth.at and number % 2 else str(truth.offset)
+
+
+def main(seconds: float, plan: str, names: list[str]) -> None:
     for name in names or list(programs()):
         with some_servers() as servers, tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "one.pcapng"
             boots = name if not name.startswith("redis-6") else "redis-7.0"
             good = refused = 0
-            truths = record(servers, name, path, seconds, points)
+            truths = record(servers, name, path, seconds, plan)
             print(f"{name}: recorded {path.stat().st_size / 2**20:.0f} MB", flush=True)
             for number, truth in enumerate(truths):
-                until = [str(truth.offset)]
-                if truth.at:
-                    until.append(time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(truth.at)) + f"{truth.at % 1:.6f}"[1:])
-                for one in until:
-                    out = Path(scratch) / f"aof-{number}-{len(one)}"
-                    said = export(path, "aof", out, "--until", one)
-                    if said.returncode:
-                        refused += 1
-                        print(one, said.stderr)
-                        continue
-                    server = restored(boots, out)
-                    try:
-                        holds(server, truth)
-                    finally:
-                        server.close()
-                    shutil.rmtree(out)
-                    good += 1
+                out = Path(scratch) / f"aof-{number}"
+                said = export(path, "aof", out, "--until", until(truth, number))
+                if said.returncode:
+                    refused += 1
+                    print(said.stderr)
+                    continue
+                with restored(boots, out) as server:
+                    holds(server, truth)
+                shutil.rmtree(out)
+                good += 1
             print(f"{name}: {good} restores into {boots} held what the master did, {refused} refused", flush=True)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    main(float(sys.argv[1]), sys.argv[2], sys.argv[3:])
