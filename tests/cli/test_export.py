@@ -239,11 +239,12 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, capture: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["capture.pcapng", "pipe"]
 
 
-def test_without_pyarrow_it_says_what_to_install(capture: Path, tmp_path: Path) -> None:
-    blocked = "import sys; sys.modules['pyarrow'] = None; from tap.cli import main; main()"
-    arguments = [sys.executable, "-c", blocked, "export", str(capture), "--to", "parquet", "-o", "out"]
-    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr.decode()) == (
+def test_without_pyarrow_it_says_what_to_install(
+    export: Callable[..., Done], capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    done = export(capture, "--to", "parquet", "-o", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (
         2,
         "redis-tap: --to parquet needs pyarrow: pip install 'redis-tap[parquet]'\n",
     )
