@@ -4,7 +4,7 @@ import random
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
@@ -16,6 +16,7 @@ from tap.units import parse_duration
 DEFAULT_LINK = "main"
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
+Redact = Literal["values", "keys"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Config:
     tap.faults.parse() takes them. seed: decides every random choice of theirs. destructive: those that end a server
     process are allowed. read_only: no fault is, ever. record_to: a new file for what flows. record_sync: when it is
     forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
+    record_redact: what is replaced in the recording, which then holds no snapshots either.
     """
 
     links: tuple[LinkConfig, ...]
@@ -119,10 +121,16 @@ class Config:
     record_to: Path | None = None
     record_sync: Sync = "interval"
     record_without_rdb: bool = False
+    record_redact: tuple[Redact, ...] = ()
 
     def __post_init__(self) -> None:
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
             raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
+        for one in self.record_redact:
+            if one not in get_args(Redact):
+                raise ConfigError(f"--redact {one}: values or keys can be redacted, and with the option twice both")
+        if self.record_redact and self.record_to is None:
+            raise ConfigError("--redact is for a recording, and there is none: give -w FILE.pcapng, too")
         if not self.links:
             raise ConfigError("no link: give --master HOST:PORT, --link NAME=LISTEN->MASTER or --config FILE.toml")
         names = [link.name for link in self.links]
@@ -188,6 +196,7 @@ class _File(BaseModel):
     record_to: Path | None = None
     record_sync: Sync = "interval"
     record_without_rdb: StrictBool = False
+    record_redact: tuple[Redact, ...] = ()
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
     links: dict[Annotated[str, parsed(_link_name)], _LinkTable]

@@ -48,7 +48,11 @@ class Tap:
         self.recorder: Recorder | None = None
         if config.record_to is not None:
             self.recorder = Recorder(
-                config.record_to, self.bus, sync=config.record_sync, without_rdb=config.record_without_rdb
+                config.record_to,
+                self.bus,
+                sync=config.record_sync,
+                without_rdb=config.record_without_rdb,
+                redact=config.record_redact,
             )
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(
@@ -60,8 +64,7 @@ class Tap:
             read_only=config.read_only,
         )
         self._first_faults = [parse(spec) for spec in config.faults]
-        for fault in self._first_faults:
-            self.faults.check(fault)
+        self.faults.check(*self._first_faults)
         self._journal: deque[Told] = deque(maxlen=KEPT)
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind

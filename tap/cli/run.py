@@ -62,6 +62,13 @@ def run(
     without_rdb: Annotated[
         bool, typer.Option("--without-rdb", help="Leave the payload of full resyncs out of the recording.")
     ] = False,
+    redact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="values|keys",
+            help="Replace values, or keys, in the recording; may be repeated for both. Implies --without-rdb.",
+        ),
+    ] = None,
 ) -> None:
     """Relay replicas to their master, and tell what happens.
 
@@ -76,7 +83,7 @@ def run(
     flags["record_without_rdb"] = without_rdb
     given |= {name: True for name, flag in flags.items() if flag}
     values: dict[str, Any] = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
-    values |= {"record_to": write, "record_sync": sync}
+    values |= {"record_to": write, "record_sync": sync, "record_redact": tuple(redact) if redact else None}
     given |= {name: value for name, value in values.items() if value is not None}
     chosen = Config(**given)
     _prepare_process()
@@ -140,6 +147,9 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
         else:
             for listener in tap.listeners:
                 _announce(listener.config, listener.address)
+        if tap.config.record_redact:
+            what = " and ".join(dict.fromkeys(tap.config.record_redact))
+            _say(f"{what} are replaced in {tap.config.record_to}; it holds NO payload of full resyncs, so no snapshot")
         if tap.config.faults:
             _say(f"seed {tap.config.seed}: with --seed {tap.config.seed} the faults draw the same again")
         with contextlib.suppress(TimeoutError):

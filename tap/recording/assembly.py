@@ -9,6 +9,8 @@ from tap.recording.layers import Segment
 from tap.recording.segments import ACK, FIN, RST, SYN, Endpoint
 
 MAX_PENDING = 2**24  # bytes that wait for what should stand before them: more than a receive window holds
+EARLY_TIME = 100_000_000  # nanoseconds that a segment waits for those that it acknowledges: captures mix up directions
+MAX_EARLY = 64  # segments that do
 GAP_TIME = 1_000_000_000  # nanoseconds after which bytes that were acknowledged without being seen will not come
 MAX_DISTANCE = 2**30  # of a sequence number from the one expected: further away it is from another connection
 MAX_CLOSED = 10_000  # connections that are remembered, so that what is sent again is not taken for a new one
@@ -35,7 +37,12 @@ class Connection:
         self.ends = ends
         self.from_start = from_start
         self.halves = Half(), Half()
+        self.early: list[tuple[int, Segment]] = []  # with the times they came
         self.is_closed = False
+
+    def side(self, segment: Segment) -> int:
+        """The number of its sender."""
+        return 0 if self.ends[0] == segment.source else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class Assembler:
         """To be iterated to its end."""
         connection = self.find(segment)
         if segment.flags & SYN and not segment.flags & ACK and connection is not None:
-            opener = connection.halves[0 if connection.ends[0] == segment.source else 1]
+            opener = connection.halves[connection.side(segment)]
             if connection.is_closed or opener.position or opener.following != (segment.sequence + 1) & 0xFFFFFFFF:
                 yield from self.finish(connection, time)  # its ports are used again
                 connection = None
@@ -104,7 +111,23 @@ class Assembler:
             yield Opened(connection, time)
         if connection.is_closed:
             return
-        side = 0 if connection.ends[0] == segment.source else 1
+        early = connection.early
+        if _is_early(connection, segment):
+            early.append((time, segment))
+        else:
+            yield from self._take(connection, segment, time)
+        while early:
+            overdue = time - early[0][0] > EARLY_TIME or len(early) > MAX_EARLY
+            ready = (n for n, (_, one) in enumerate(early) if not _is_early(connection, one))
+            number = 0 if overdue else next(ready, None)
+            if number is None:
+                break
+            yield from self._take(connection, early.pop(number)[1], time)
+
+    def _take(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
+        if connection.is_closed:
+            return
+        side = connection.side(segment)
         half, other = connection.halves[side], connection.halves[1 - side]
         sequence = segment.sequence
         if segment.flags & SYN:
@@ -122,6 +145,8 @@ class Assembler:
         if segment.flags & FIN and half.fin is None:
             half.fin = (sequence + len(segment.data) + segment.missing) & 0xFFFFFFFF
         if segment.flags & RST:
+            while connection.early:
+                yield from self._take(connection, connection.early.pop(0)[1], time)
             yield from self._flush(connection, time)
             connection.is_closed = True
             yield Ended(connection, time, side, is_reset=True, closed=True)
@@ -139,6 +164,8 @@ class Assembler:
 
     def finish(self, connection: Connection, time: int) -> Iterator[Item]:
         """Nothing more comes of it."""
+        while connection.early:
+            yield from self._take(connection, connection.early.pop(0)[1], time)
         if not connection.is_closed:
             connection.is_closed = True
             yield from self._flush(connection, time)
@@ -246,6 +273,14 @@ class Assembler:
         half.has_ended = True
         connection.is_closed = connection.halves[1 - side].has_ended
         yield Ended(connection, time, side, is_reset=False, closed=connection.is_closed)
+
+
+def _is_early(connection: Connection, segment: Segment) -> bool:
+    """Whether it acknowledges bytes of the other side that have not been seen yet."""
+    if not segment.data or not segment.flags & ACK:
+        return False
+    following = connection.halves[1 - connection.side(segment)].following
+    return following is not None and 0 < _distance(segment.acknowledged, following) < MAX_DISTANCE
 
 
 def _distance(sequence: int, following: int) -> int:

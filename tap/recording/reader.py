@@ -30,6 +30,7 @@ from tap.replication.stream import MAX_COMMAND
 TICK = 100_000_000  # nanoseconds, as of a tap
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
 MAX_UNDECIDED = 2**20  # bytes of a connection of which it is not known yet who the replica is
+MAX_WITHOUT_ACK = 100  # bytes of a replica that follows a stream: longer than two acknowledgements
 MAX_HELD = 1000  # events of a connection of which it is not known yet whether it replicates
 
 _HANDSHAKE = re.compile(
@@ -250,6 +251,7 @@ class _Played:
         self._joins_at: tuple[str | None, int | None, int] = (None, None, 0)  # replid, offset, at this position
         self._first_end: tuple[Side, str] | None = None
         self._omits_rdb = False
+        self._is_other = False  # no replication, of which nothing is read
         self._has_ended = False
         self.conversation = player.conversation(self)
         if self._sides is not None:
@@ -316,6 +318,8 @@ class _Played:
         return self._player.now / 1e9
 
     def receive(self, side: int, data: bytes) -> None:
+        if self._is_other:
+            return
         if self._sides is None:
             self._undecided.append((side, data))
             self._undecided_bytes += len(data)
@@ -380,8 +384,13 @@ class _Played:
                 return self._decided(number, begins=True)
             if is_acknowledging(heard[number]):
                 return self._decided(number, begins=False)
-        if at_last:
-            return self._decided(0 if len(heard[1]) > len(heard[0]) else 1, begins=False)
+        if not at_last:
+            return None
+        replica = 0 if len(heard[1]) > len(heard[0]) else 1
+        if len(heard[replica]) <= MAX_WITHOUT_ACK:
+            return self._decided(replica, begins=False)
+        self._is_other = True  # these are replies, to a client that writes
+        self._undecided.clear()
         return None
 
     def _decided(self, replica: int, *, begins: bool) -> None:
@@ -402,6 +411,8 @@ class _Played:
         """These bytes are not in the capture."""
         if self._sides is None:
             self._decide(at_last=True)
+        if self._is_other:
+            return
         assert self._sides is not None
         conversation = self.conversation
         if self._sides[side] == _REPLICA:
@@ -454,6 +465,8 @@ class _Played:
     def ended(self, item: Ended) -> None:
         if self._sides is None:
             self._decide(at_last=True)
+        if self._is_other:
+            return
         assert self._sides is not None
         side = Side.MASTER if self._sides[item.side] == _MASTER else Side.REPLICA
         how = "reset" if item.is_reset else "fin"
@@ -468,6 +481,8 @@ class _Played:
         self._has_ended = True
         if self._sides is None:
             self._decide(at_last=True)
+        if self._is_other:
+            return
         if self._finder is not None:
             found = self._finder.close()
             if found is not None:

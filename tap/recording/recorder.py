@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import threading
@@ -22,7 +23,9 @@ from typing import Any, Literal
 from tap.bus import Bus, Told
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recording import pcapng
+from tap.recording.grammars import Redact
 from tap.recording.masks import Masker
+from tap.recording.redaction import Redaction
 from tap.recording.segments import FIN, MAX_DATA, PUSH, RST, SYN, Endpoint, Flow
 from tap.replication import events
 from tap.replication.conversation import Conversation
@@ -66,6 +69,7 @@ class _Data:
     time: int
     data: bytes
     position: int  # of its first byte in the side's bytes
+    hide: bool = False  # nothing of it may be left
 
 
 @dataclass(slots=True)
@@ -127,7 +131,8 @@ class _Recorded:
         self.replica = replica
         self.tap = tap
         self.tcp: Flow | None = None
-        self.masker = Masker()
+        self.masker = Masker(strictly=recorder.redaction is not None)
+        self.redaction = None if recorder.redaction is None else recorder.redaction.of(conversation)
         self.comments: list[str] = []  # for its next packet
         self.is_ended = [False, False]
 
@@ -145,12 +150,14 @@ class _Recorded:
             if self._gaps[number] is None:
                 self._tell_omitted()
                 self._gaps[number] = begin
+                if self.redaction is not None and number == MASTER:
+                    self.redaction.lost()
             return
         self._tell_gap(number, begin)
         if recorder.without_rdb and number == MASTER:
             self._received_but_rdb(data, begin, end)
         else:
-            recorder.put(_Data(self, number, time.time_ns(), bytes(data), begin), len(data))
+            self._keep(number, data, begin)
 
     def ended(self, side: Side, how: str) -> None:
         self._recorder.put(_Ended(self, time.time_ns(), _SIDES[side], FIN if how == "fin" else RST))
@@ -168,16 +175,25 @@ class _Recorded:
         rdb_start = conversation.rdb_start
         first = end if rdb_start is None else min(max(rdb_start, begin), end)
         last = end if conversation.rdb_end is None else min(max(conversation.rdb_end, first), end)
-        now = time.time_ns()
         if first > begin:
             self._tell_omitted()
-            self._recorder.put(_Data(self, MASTER, now, bytes(data[: first - begin]), begin), first - begin)
+            self._keep(MASTER, data[: first - begin], begin)
         if last > first:
             start = first if self._omitted is None else self._omitted[0]
             self._omitted = start, last
         if end > last:
             self._tell_omitted()
-            self._recorder.put(_Data(self, MASTER, now, bytes(data[last - begin :]), last), end - last)
+            self._keep(MASTER, data[last - begin :], last)
+
+    def _keep(self, number: int, data: memoryview, begin: int) -> None:
+        now = time.time_ns()
+        if self.redaction is not None and number == MASTER:
+            hidden = self.redaction.hidden(begin, begin + len(data)) - begin
+            if hidden:
+                self._recorder.put(_Data(self, number, now, bytes(data[:hidden]), begin, hide=True), hidden)
+            data, begin = data[hidden:], begin + hidden
+        if data:
+            self._recorder.put(_Data(self, number, now, bytes(data), begin), len(data))
 
     def _tell_omitted(self) -> None:
         """Say it once the last byte left out is known."""
@@ -210,9 +226,18 @@ class _Recorded:
 class Recorder:
     """A tap.relay.sink.Sink, and an observer of the bus. lost_bytes: that are not in the recording and should be."""
 
-    def __init__(self, path: Path, bus: Bus, *, sync: Sync = "interval", without_rdb: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        bus: Bus,
+        *,
+        sync: Sync = "interval",
+        without_rdb: bool = False,
+        redact: Sequence[Redact] = (),
+    ) -> None:
         self.path = path
-        self.without_rdb = without_rdb
+        self.without_rdb = without_rdb or bool(redact)  # whose data is compressed and packed
+        self.redaction = Redaction(redact) if redact else None
         self.lost_bytes = 0
         self.trouble = ""  # what came in the way, the first time
         self._bus = bus
@@ -292,6 +317,8 @@ class Recorder:
         closed = event if isinstance(event, events.LinkClosed) else None
         if flow is not None and closed is not None:
             flow.settle()
+        if self.redaction is not None:
+            told = dataclasses.replace(told, event=self.redaction.event(event))
         comment = json.dumps(told.as_dict(), ensure_ascii=False, separators=(",", ":"))
         self.put(_Said(flow, int(told.time * 1e9), comment))
         if flow is not None and closed is not None:
@@ -305,7 +332,8 @@ class Recorder:
             self._is_full = waiting > QUEUE_BYTES // 2
         elif waiting + more > QUEUE_BYTES:
             self._is_full = True
-            self._trouble("the disk is slower than the links")
+            slow = "the disk is" if self.redaction is None else "redacting, or the disk, is"
+            self._trouble(f"{slow} slower than the links")
         return self._is_full
 
     def put(self, item: _Item, size: int = 0) -> None:
@@ -418,6 +446,8 @@ class Recorder:
             elif isinstance(item, _Skipped):
                 if item.lost and item.side == REPLICA:
                     item.flow.masker.lost()
+                elif item.side == MASTER:
+                    self._pack_waiting(out, item.flow, time.time_ns())
                 if item.flow.tcp is not None:
                     item.flow.tcp.skip(item.side, item.count)
             elif isinstance(item, _Dialled):
@@ -442,10 +472,25 @@ class Recorder:
         out += pcapng.packet(at, parts, size, comments)
 
     def _pack_data(self, out: list[Any], item: _Data) -> None:
-        data = item.data if item.side == MASTER else item.flow.masker.mask(item.data)
+        flow = item.flow
+        data: bytes | bytearray | memoryview = item.data
+        if item.side == REPLICA:
+            data = flow.masker.mask(item.data)
+        elif flow.redaction is not None:
+            data = flow.redaction.mask(item.data, item.position, hide=item.hide)
+        self._pack_bytes(out, flow, item.time, item.side, data)
+
+    def _pack_waiting(self, out: list[Any], flow: _Recorded, at: int) -> None:
+        """What of the master's bytes waits for what follows, when nothing does."""
+        if flow.redaction is not None:
+            self._pack_bytes(out, flow, at, MASTER, flow.redaction.flush())
+
+    def _pack_bytes(
+        self, out: list[Any], flow: _Recorded, at: int, side: int, data: bytes | bytearray | memoryview
+    ) -> None:
         view = memoryview(data)
         for begin in range(0, len(view), MAX_DATA):
-            self._pack(out, item.flow, item.time, item.side, PUSH, view[begin : begin + MAX_DATA])
+            self._pack(out, flow, at, side, PUSH, view[begin : begin + MAX_DATA])
 
     def _open(self, out: list[Any], flow: _Recorded, at: int, master: tuple[str, int]) -> None:
         first = at // 1000  # as a clock that runs in microseconds gives them, RFC 9293, 3.4.1
@@ -457,6 +502,8 @@ class Recorder:
     def _end(self, out: list[Any], flow: _Recorded, at: int, side: int, flag: int) -> None:
         if flow.tcp is None or flow.is_ended[side]:
             return
+        if side == MASTER or flag == RST:
+            self._pack_waiting(out, flow, at)
         self._pack(out, flow, at, side, flag)
         flow.is_ended[side] = True
         if flag == RST:

@@ -690,7 +690,11 @@ class Conversation:
         if self._requests_seen > MAX_SET_UP:
             if self._phase not in (Phase.CONNECT, Phase.HANDSHAKE):
                 raise _Lost(f"more than {MAX_SET_UP} requests before the stream")
-            self._ordinary(request.start, request.end)
+            self._ordinary(
+                request.start,
+                request.end,
+                f"a connection without PSYNC in {MAX_SET_UP} requests, as a health check: passed on, not read",
+            )
             return
         self._unanswered.append(request)
         if name == b"REPLCONF":
@@ -790,15 +794,15 @@ class Conversation:
             )
         )
 
-    def _ordinary(self, start: int, end: int) -> None:
+    def _ordinary(
+        self, start: int, end: int, text: str = "an ordinary connection, no replication: passed on, not read"
+    ) -> None:
         self._reading_replica = False
         self._requests = RequestReader()
         self._unanswered.clear()
         self.role = Role.ORDINARY
         self._enter(Phase.ORDINARY)
-        self._tell(
-            events.Identified(start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=_ROLES[Role.ORDINARY])
-        )
+        self._tell(events.Identified(start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=text))
 
     def _maybe_acknowledged(self, request: Request, at: float) -> None:
         """REPLCONF ACK <offset> [FACK <offset>], or GETACK, which says nothing here."""
@@ -873,7 +877,9 @@ class Conversation:
         if self.stream is not None:
             self.stream.end()
         if self.role is None and self._phase is Phase.HANDSHAKE and not self._configured_itself:
-            self._ordinary(self.from_replica, self.from_replica)
+            self._ordinary(
+                self.from_replica, self.from_replica, "a connection that ended without PSYNC, as a health check"
+            )
         if self.role is Role.REPLICA and self.replid is not None:
             rate = 0.0 if self.stream is None else self.stream.rate
             self._memory.left(self.replica, Past(self.replid, self.offset, at, rate, unloaded))
@@ -917,7 +923,6 @@ _ROLES = {
     Role.RDB_CHANNEL: "the RDB channel",
     Role.RDB_CLIENT: "a client that takes the RDB only, as redis-cli --rdb does",
     Role.SYNC_CLIENT: "a client that follows with SYNC, as redis-cli --replica does",
-    Role.ORDINARY: "an ordinary connection, no replication: passed on, not read",
 }
 
 

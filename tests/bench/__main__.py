@@ -14,7 +14,7 @@ from rich.status import Status
 
 from tap.errors import EnvironmentFailure, TapError
 
-from . import faults, fullsync, latency, machine, rdb, relay, report, scanner, stream
+from . import faults, fullsync, latency, machine, rdb, recording, relay, report, scanner, stream
 from .results import Say
 
 GROUPS = {
@@ -25,6 +25,7 @@ GROUPS = {
     "scanner": scanner.run,
     "rdb": rdb.run,
     "faults": faults.run,
+    "recording": recording.run,
 }
 OUTPUT = Path("bench.json")
 

@@ -27,7 +27,7 @@ from tap.recording.segments import FIN, PUSH, SYN, Endpoint, Flow
 from tap.replication import events
 from tap.replication.events import Event, Side
 from tests.conftest import need
-from tests.recording.support import listening
+from tests.recording.support import listening, segment
 from tests.recording.test_recorder import comments, config, exchange
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import Capture, Play, Servers, TapThread, captures, client, follow, is_up, level, wait_until
@@ -99,7 +99,25 @@ def as_packets(capture: Capture, size: int, dice: random.Random) -> list[tuple[i
 @pytest.mark.parametrize("size", [7, 1448, 60_000])
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
 def test_segments_of_any_size_tell_what_the_bytes_tell(capture: Capture, size: int) -> None:
-    heard = told(as_packets(capture, size, random.Random(size)), every_command=True)
+    same_story(capture, told(as_packets(capture, size, random.Random(size)), every_command=True))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
+def test_segments_that_were_captured_before_what_they_answer_tell_the_same(capture: Capture, seed: int) -> None:
+    dice = random.Random(seed)
+    packets = as_packets(capture, 1448, dice)
+    movable = {number: found for number, (_, data) in enumerate(packets) if (found := segment(data)).data}
+    for one, other in itertools.pairwise(movable):
+        (early, first), (late, second) = packets[one], packets[other]
+        ports = [{found.source[1], found.target[1]} for found in (movable[one], movable[other])]
+        if one % 3 == seed and ports[0] == ports[1] and late - early < 50_000_000:
+            packets[one], packets[other] = (early, second), (late, first)
+    same_story(capture, told(packets, every_command=True))
+
+
+def same_story(capture: Capture, heard: list[Told]) -> None:
+    """What was told of the captured segments is what the bytes tell."""
     expected = Play(every_command=True).all(capture.chunks)
     for connection in {connection for connection, _ in expected}:
         ours = [one.event for one in heard if one.connection == connection]
@@ -181,6 +199,14 @@ def test_other_traffic_is_not_told() -> None:
     heard = told(sorted([*web.packets, *streamed(STREAM).packets, (10**18, b"\x45 no tcp")]))
     assert {one.link for one in heard} == {"127.0.0.1:6379"}
     assert len(of(heard, events.LinkOpened)) == 1
+
+
+def test_a_client_that_writes_is_not_taken_for_a_master_where_its_beginning_is_missing() -> None:
+    wire = Wire(40000)
+    for one in STREAM:
+        wire.send(0, one * 100)
+        wire.send(1, b"+OK\r\n" * 100)
+    assert told(wire.packets, every_command=True) == []
 
 
 # ---- files ----
