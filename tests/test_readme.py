@@ -18,6 +18,7 @@ from tap.faults.what import KINDS
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
+from tests.cli.test_export import synced
 from tests.recording.test_reader import STREAM, file, streamed
 from tests.support import FIXTURES, ROOT, all_subclasses
 
@@ -41,6 +42,8 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
     recorded = file(tmp_path / "recorded", streamed(STREAM).packets, "pcapng")
     if words[1] == "show":
         recorded.rename(tmp_path / words[2])
+    if words[1] == "export":
+        file(tmp_path / words[2], synced(*STREAM).packets, "pcapng")
     command = [sys.executable, "-m", "tap", *words[1:]]
     if words[1] == "run":
         command += ["--duration", "100ms"]
@@ -101,6 +104,7 @@ def test_every_event_is_in_the_readme_and_none_else() -> None:
         ("rdb", "| option of `rdb` | does |"),
         ("chaos", "| option of `chaos` | does |"),
         ("show", "| option of `show` | does |"),
+        ("export", "| option of `export` | does |"),
     ],
 )
 def test_every_option_is_in_the_readme(verb: str, table: str) -> None:
