@@ -158,7 +158,10 @@ class Index:
         if seen is None:
             return
         rdb, start, end = conversation.rdb, conversation.rdb_start, conversation.rdb_end
-        if rdb is not None and start is not None and end == start + rdb.received:  # else it was left out, or cut
+        whole = rdb is not None and start is not None and end == start + rdb.received  # else it was left out, or cut
+        if whole and conversation.rdb_filter is None:
+            assert rdb is not None
+            assert start is not None
             self.rdbs.append(
                 Rdb(
                     seen.link,

@@ -68,7 +68,17 @@ SET_UP = frozenset({b"PING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF
 _ACK = re.compile(rb"\*3\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$(\d{1,2})\r\n(\d{1,19})\r\n")
 
 # What of REPLCONF matters later; of the rest nothing is kept.
-OPTIONS = frozenset({"listening-port", "ip-address", "rdb-only", "rdb-channel", "main-ch-client-id", "set-rdb-client-id"})
+OPTIONS = frozenset(
+    {
+        "listening-port",
+        "ip-address",
+        "rdb-only",
+        "rdb-filter-only",
+        "rdb-channel",
+        "main-ch-client-id",
+        "set-rdb-client-id",
+    }
+)
 
 MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
 
@@ -194,6 +204,14 @@ class Conversation:
     def rdb_start(self) -> int | None:
         """Position of the RDB's first byte, None until its header has been read."""
         return None if self.rdb is None else self._rdb_start
+
+    @property
+    def rdb_filter(self) -> str | None:
+        """What alone the RDB holds, at the wish of who asked for it; None: all.
+
+        "functions" for redis-cli --functions-rdb, "", which is nothing, for redis-cli --replica (Redis 7.0 redis-cli.c).
+        """
+        return self._options.get("rdb-filter-only")
 
     @property
     def undecided_from_replica(self) -> int:

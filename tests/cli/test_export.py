@@ -152,6 +152,16 @@ def two(path: Path) -> None:
     file(path, first.packets + synced(SELECT, wire=second).packets, "pcapng")
 
 
+def functions(path: Path) -> None:
+    wire = Wire()
+    wire.open()
+    wire.send(0, command("REPLCONF", "rdb-only", "1", "rdb-filter-only", "functions"))
+    wire.send(1, b"+OK\r\n")
+    wire.send(0, command("PSYNC", "?", "-1"))
+    wire.send(1, b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID.encode(), BASE, len(RDB)) + RDB)
+    file(path, wire.packets, "pcapng")
+
+
 def plain(path: Path) -> None:
     file(path, synced(*WHOLE).packets, "pcapng")
 
@@ -167,6 +177,7 @@ def without(path: Path) -> None:
         (hole, ["--to", "aof", "--until", str(END)], rf"nothing that leads up to offset {END} without a hole; there.*"),
         (hole, ["--to", "resp"], r"several streams: choose by --from, --until or --link; there is:\n  127.*\n  127.*"),
         (without, ["--to", "aof"], r"nothing that leads to its end without a hole; there is none at all"),
+        (functions, ["--to", "rdb"], r"no whole RDB; there is none at all"),
         (without, ["--to", "rdb"], r"no whole RDB; there is none at all"),
         (
             plain,

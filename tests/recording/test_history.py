@@ -140,7 +140,8 @@ def test_every_capture_gives_its_rdbs_and_streams_to_the_byte(capture: Capture, 
         if chunk.side == "master":
             sent[chunk.connection] = sent.get(chunk.connection, b"") + chunk.data
     order = list(dict.fromkeys(chunk.connection for chunk in capture.chunks))
-    assert found.rdbs
+    # redis-cli --replica wants none of the data, and gets an RDB of nothing: REPLCONF rdb-filter-only "".
+    assert bool(found.rdbs) == (capture.name != "redis-7.0-cli-replica")
     for chapter in found.chapters():
         snapshot, stream, marks = copied(read, chapter)
         assert snapshot[:5] in (b"REDIS", b"VALKE")
