@@ -60,12 +60,19 @@ def test_a_target_of_the_readme_exists(line: str) -> None:
 
 @pytest.mark.parametrize(
     ("example", "says"),
-    list(zip(blocks("python"), ["went on after offset", "0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"], strict=True)),
+    list(
+        zip(
+            blocks("python"),
+            ["went on after offset", "127.0.0.1:6379 127.0.0.1 1000", "0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"],
+            strict=True,
+        )
+    ),
 )
 def test_a_python_example_runs(
     example: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
+    file(tmp_path / "today.pcapng", streamed(STREAM).packets, "pcapng")
     monkeypatch.chdir(tmp_path)
     exec(example, {})
     assert says in capsys.readouterr().out

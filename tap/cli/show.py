@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import sys
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
 from tap.bus import Told
 from tap.console.lines import Journal, json_line
+from tap.console.stats_report import report
 from tap.errors import ConfigError, RecordingError
 from tap.recording.files import GoesOn
 from tap.recording.reader import Player, nothing, play
+from tap.recording.stats import Batch, Stats
 from tap.recording.wanted import Moment, Wanted
 
 FOLLOW_SECONDS = 0.1
@@ -25,7 +29,8 @@ FOLLOW_SECONDS = 0.1
 
 def show(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="pcapng or pcap, or directories of them; - for stdin.")
+        list[Path],
+        typer.Argument(metavar="FILE...", readable=False, help="pcapng or pcap, or directories of them; - for stdin."),
     ],
     form: Annotated[
         Literal["text", "json"], typer.Option("--format", help="As --ui log, or as --ui json of redis-tap run.")
@@ -47,6 +52,9 @@ def show(
         str | None, typer.Option("--from", metavar="TIME|OFFSET", help="From then on: 2026-01-31T12:00:00, or an offset.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME|OFFSET", help="Up to then.")] = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Figures instead of events: what was written, when, to which keys.")
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the last file is written, until Ctrl-C.")] = False,
 ) -> None:
     """Show what a recording holds; also a capture by tcpdump or Wireshark, of any number of links among other traffic.
@@ -61,6 +69,9 @@ def show(
         begin=moment("--from", from_),
         end=moment("--until", until),
     )
+    if stats and (commands or rdb_keys):
+        raise ConfigError("--stats tells figures instead of events: leave out --commands and --rdb-keys")
+    figures = Stats()
     line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
 
     def put(told: Told) -> None:
@@ -68,18 +79,40 @@ def show(
         if said is not None:
             sys.stdout.write(f"{said}\n")
 
-    player = Player(put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
+    def count(told: Told) -> None:
+        if wanted.concerns(told):
+            figures.told(told)
+
+    def count_all(batch: Batch) -> None:
+        chosen = wanted.chosen(batch)
+        if chosen is not None:
+            figures.take(chosen)
+
+    if stats:
+        player = Player(count, count=count_all)
+    else:
+        player = Player(put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
     problems = []
     for number, path in enumerate(files):
         grows = follow and number == len(files) - 1
         problems += play(path, player, _until_stopped(player) if grows else None)
     player.close()
+    if stats:
+        _print(figures, form)
     sys.stdout.flush()
     missing = nothing(player)
     if missing is not None:
         problems.append(f"{', '.join(str(path) for path in files)}: {missing}")
     if problems:
         raise RecordingError("\nredis-tap: ".join(problems))
+
+
+def _print(figures: Stats, form: str) -> None:
+    if form == "json":
+        sys.stdout.write(f"{json.dumps(figures.as_dict())}\n")
+        return
+    console = Console(highlight=False)
+    console.print(report(figures, console.width))
 
 
 def _until_stopped(player: Player) -> GoesOn:

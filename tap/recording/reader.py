@@ -11,6 +11,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,13 +20,15 @@ from tap.recording.assembly import Assembler, Bytes, Connection, Ended, Gap, Ite
 from tap.recording.boundary import AckFinder, BoundaryFinder, is_acknowledging
 from tap.recording.files import GoesOn, packets
 from tap.recording.layers import KNOWN_LINK_TYPES, segment
-from tap.recording.pcapng import Packet
+from tap.recording.pcapng import MAX_TIME, Packet
 from tap.recording.segments import ACK, SYN, Endpoint
+from tap.recording.stats import Batch
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Role, Side
+from tap.replication.heads import Head
 from tap.replication.memory import Memory
-from tap.replication.stream import MAX_COMMAND
+from tap.replication.stream import MAX_COMMAND, Stream
 
 TICK = 100_000_000  # nanoseconds, as of a tap
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
@@ -38,6 +41,10 @@ _HANDSHAKE = re.compile(
 )
 _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 _REPLICA, _MASTER = 0, 1
+# Of a comment's fields, so far as it has them.
+_TYPES: dict[str, type | tuple[type, ...]] = {"time": (int, float), "connection": int}
+_TYPES |= dict.fromkeys(("link", "replica", "peer", "master"), str)
+_OPENED = {"link", "connection", "peer", "master"}
 
 
 class Watch(Protocol):
@@ -53,13 +60,41 @@ class Watch(Protocol):
         """It has been told all that it will be."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One connection, as it ended, or as it was when the recording did.
+
+    name, connection, replica: as of tap.bus.Told. peer, master: the addresses that it is between. opened, closed:
+    seconds since the epoch, None where that is not in the recording. role: None if that never showed. replid: the
+    history at its end. first_offset, last_offset: before the first byte of its stream, and after the last. All three None
+    if unknown.
+    """
+
+    name: str
+    connection: int
+    replica: str
+    peer: str
+    master: str
+    opened: float | None
+    closed: float | None
+    role: Role | None
+    replid: str | None
+    first_offset: int | None
+    last_offset: int | None
+    bytes_from_master: int
+    bytes_from_replica: int
+    full_resyncs: int
+    partial_resyncs: int
+
+
 class Player:
     """Packets in, in the order of the file; what they say goes to *tell*, and the master's bytes to *watch*.
 
     every_command, every_key, max_command: see Conversation. at_once: tell each command when it came, not behind the
     beginning of its stream as a tap told it, which for a partial resync can be seconds later.
-    until: nanoseconds; later packets are as if they were not in the file. connections: over TCP. replicating, recorded:
-    those of replication, and those that a tap recorded. others: packets without TCP.
+    ended: gets each connection of replication, or of a tap, when nothing more comes of it. until: nanoseconds; later
+    packets are as if they were not in the file. connections: over TCP. replicating, recorded: those of replication, and
+    those that a tap recorded. others: packets without TCP.
     """
 
     def __init__(
@@ -70,11 +105,15 @@ class Player:
         every_key: bool = False,
         max_command: int = MAX_COMMAND,
         at_once: bool = False,
+        count: Callable[[Batch], None] | None = None,
         watch: Watch | None = None,
+        ended: Callable[[Link], None] | None = None,
         until: int | None = None,
     ) -> None:
         self._tell = tell
+        self._count = count
         self.watch = watch
+        self.ended = ended
         self._until = until
         self._every_command = every_command
         self._every_key = every_key
@@ -182,7 +221,7 @@ class Player:
 
     def _open(self, item: Opened, said: list[dict[str, Any]]) -> _Played:
         self.connections += 1
-        opened = next((one for one in said if one["event"] == "link_opened"), None)
+        opened = next((one for one in said if one["event"] == "link_opened" and one.keys() >= _OPENED), None)
         self.recorded += opened is not None
         link = self._links[item.connection] = _Played(self, item.connection, opened)
         return link
@@ -190,6 +229,7 @@ class Player:
     def _comment(self, said: dict[str, Any], link: _Played | None) -> None:
         try:
             event = events.from_dict(said)
+            time, link_name, connection, replica = (said[key] for key in ("time", "link", "connection", "replica"))
         except (KeyError, TypeError, ValueError):
             return  # not of ours after all
         if event is None or isinstance(event, events.LinkOpened | events.FullResync):
@@ -199,9 +239,10 @@ class Player:
                 link.begin()
             return
         if isinstance(event, events.LinkClosed) and link is not None:
+            link.closed = time
             link.end()
             self._links.pop(link.connection, None)
-        self._tell(Told(float(said["time"]), said["link"], said["connection"], said["replica"], event))
+        self._tell(Told(time, link_name, connection, replica, event))
 
     # ---- for the links ----
 
@@ -224,10 +265,15 @@ class Player:
             every_command=self._every_command,
             every_key=self._every_key,
             max_command=self._max_command,
+            tell_heads=None if self._count is None else link.count,
         )
 
     def tell(self, told: Told) -> None:
         self._tell(told)
+
+    def count(self, batch: Batch) -> None:
+        assert self._count is not None
+        self._count(batch)
 
 
 class _Played:
@@ -253,25 +299,37 @@ class _Played:
         self._omits_rdb = False
         self._is_other = False  # no replication, of which nothing is read
         self._has_ended = False
+        self._opened = opened
+        self._opened_at = player.now / 1e9 if connection.from_start else None
+        self.closed: float | None = None
+        self._first_offset: int | None = None
+        self._resyncs = {events.FullResync.kind: 0, events.PartialResync.kind: 0}
         self.conversation = player.conversation(self)
         if self._sides is not None:
-            said = opened or {"peer": _place(self.peer), "master": _place(master)}
-            self.tell(events.LinkOpened(peer=said["peer"], master=said["master"]))
+            said_peer, said_master = self._ends()
+            self.tell(events.LinkOpened(peer=said_peer, master=said_master))
 
     # ---- events ----
 
     def tell(self, event: Event) -> None:
         if isinstance(event, events.FullResync | events.PartialResync):
+            self._resyncs[event.kind] += 1
             said = self._announced.pop(event.kind, None)
             if said is not None:
                 event = self._as_announced(event, said)
         if isinstance(event, events.Identified) and event.role is not Role.ORDINARY:
             self._is_replication()
+        if isinstance(event, events.StreamStarted) and self._first_offset is None:
+            self._first_offset = event.offset
         told = Told(self._player.now / 1e9, self.name, self.number, self.conversation.replica, event)
         if self._held is None:
             self._player.tell(told)
         elif len(self._held) < MAX_HELD:
             self._held.append(told)
+
+    def count(self, stream: Stream, heads: list[Head]) -> None:
+        """Commands have come."""
+        self._player.count(Batch(self._at, self.name, self.number, stream.replid, stream.base, heads))
 
     def _as_announced(self, event: Event, said: dict[str, Any]) -> Event:
         """What the tap told then: it knew of faults and of time what the bytes do not say."""
@@ -493,6 +551,7 @@ class _Played:
         self._leave(conversation)
         if told and self._first_end is not None:
             by, how = self._first_end
+            self.closed = self._at
             self.tell(
                 events.LinkClosed(
                     by=by,
@@ -505,6 +564,36 @@ class _Played:
                     bytes_from_replica=conversation.from_replica,
                 )
             )
+        if self._player.ended is not None and self._held is None:
+            self._player.ended(self._facts(offset))
+
+    def _facts(self, offset: int | None) -> Link:
+        conversation = self.conversation
+        peer, master = self._ends()
+        return Link(
+            name=self.name,
+            connection=self.number,
+            replica=conversation.replica,
+            peer=peer,
+            master=master,
+            opened=self._opened_at,
+            closed=self.closed,
+            role=conversation.role,
+            replid=conversation.replid,
+            first_offset=self._first_offset,
+            last_offset=offset,
+            bytes_from_master=self._position,
+            bytes_from_replica=conversation.from_replica + (0 if self._acks is None else self._acks.skipped),
+            full_resyncs=self._resyncs[events.FullResync.kind],
+            partial_resyncs=self._resyncs[events.PartialResync.kind],
+        )
+
+    def _ends(self) -> tuple[str, str]:
+        """The addresses of replica and master."""
+        if self._opened is not None:
+            return str(self._opened["peer"]), str(self._opened["master"])
+        ends = self.connection.ends
+        return _place(self.peer), _place(ends[1] if self.peer == ends[0] else ends[0])
 
 
 def _said(comment: str) -> dict[str, Any] | None:
@@ -513,7 +602,10 @@ def _said(comment: str) -> dict[str, Any] | None:
         said = json.loads(comment)
     except ValueError:
         return None
-    return said if isinstance(said, dict) and isinstance(said.get("event"), str) else None
+    if not isinstance(said, dict) or not isinstance(said.get("event"), str):
+        return None
+    has_types = all(isinstance(said[key], kind) for key, kind in _TYPES.items() if key in said)
+    return said if has_types and 0 <= said.get("time", 0) * 1e9 < MAX_TIME else None
 
 
 def _place(end: Endpoint) -> str:

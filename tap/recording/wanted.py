@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ import hiredis
 
 from tap.bus import Told
 from tap.glob import matcher
+from tap.recording.stats import Batch
 from tap.replication.events import Ack, Command
 from tap.replication.keyspecs import KeyFinder
 
@@ -53,34 +55,52 @@ class Wanted:
 
     def has(self, told: Told) -> bool:
         """To be asked of every event, in order."""
+        if not self.concerns(told):
+            return False
+        if not self.only_commands:
+            return True
+        event = told.event
+        return isinstance(event, Command) and self._has(event.db, event.name, keys(event) if self._matchers else ())
+
+    def concerns(self, told: Told) -> bool:
+        """By link, time and offset alone; to be asked of every event, in order."""
         event = told.event
         offset = getattr(event, "offset", None)
         if isinstance(offset, int) and not isinstance(event, Ack):
             self._offsets[told.connection] = offset
-        if self._links and not {told.link, f"{told.link}/{told.connection}"} & self._links:
-            return False
-        if self._bounds and not self._is_in_time(told):
-            return False
-        if not self.only_commands:
-            return True
-        return isinstance(event, Command) and self._has_command(event)
+        return self._has_link(told) and self._is_in_time(told.time, self._offsets.get(told.connection))
 
-    def _is_in_time(self, told: Told) -> bool:
-        offset = self._offsets.get(told.connection)
+    def chosen(self, batch: Batch) -> Batch | None:
+        """The batch with those of its commands only that are wanted; None if all are of another link or time."""
+        heads, base = batch.heads, batch.base
+        if not self._has_link(batch):
+            return None
+        if self._bounds:
+            heads = [head for head in heads if self._is_in_time(batch.time, None if base is None else base + head[0])]
+            if not heads:
+                return None
+        if self.only_commands:
+            heads = [head for head in heads if self._has(*head[2:])]
+        return replace(batch, heads=heads)
+
+    def _has_link(self, where: Told | Batch) -> bool:
+        return not self._links or bool({where.link, f"{where.link}/{where.connection}"} & self._links)
+
+    def _is_in_time(self, at: float, offset: int | None) -> bool:
         for time, place, sign in self._bounds:
             if time is not None:
-                if (told.time - time) * sign < 0:
+                if (at - time) * sign < 0:
                     return False
             elif place is not None and (offset is None or (offset - place) * sign < 0):
                 return False
         return True
 
-    def _has_command(self, command: Command) -> bool:
-        if self._dbs and command.db not in self._dbs:
+    def _has(self, db: int | None, name: str, named: Iterable[bytes]) -> bool:
+        if self._dbs and db not in self._dbs:
             return False
-        if self._names and command.name not in self._names:
+        if self._names and name not in self._names:
             return False
-        return not self._matchers or any(matches(key) for key in keys(command) for matches in self._matchers)
+        return not self._matchers or any(matches(key) for key in named for matches in self._matchers)
 
 
 def keys(command: Command) -> list[bytes]:

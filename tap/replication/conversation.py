@@ -19,6 +19,7 @@ from collections.abc import Callable
 from tap.rdb.keys import Key
 from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Role, Side
+from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full, why_sync
@@ -100,12 +101,14 @@ class Conversation:
         every_command: bool = False,
         every_key: bool = False,
         max_command: int = MAX_COMMAND,
+        tell_heads: Callable[[Stream, list[Head]], None] | None = None,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
 
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
         one by one, too; of those of more than max_command bytes, which they take several times in memory, without the
-        arguments. every_key: tell the keys of an RDB one by one.
+        arguments. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the commands
+        as they come, instead of every_command.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
@@ -114,6 +117,7 @@ class Conversation:
         self._every_command = every_command
         self._every_key = every_key
         self._max_command = max_command
+        self._tell_heads = tell_heads
 
         self.watcher: Watcher | None = None
         self.forced = ""  # what a fault did so that the next resync is a full one
@@ -641,6 +645,7 @@ class Conversation:
             db=db,
             every_command=self._every_command,
             max_command=self._max_command,
+            tell_heads=self._tell_heads,
         )
         if self.watcher is not None:
             self.watcher.stream_begins(self.stream)

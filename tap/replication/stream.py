@@ -9,6 +9,7 @@ import hiredis
 
 from tap.replication import events
 from tap.replication.events import Event
+from tap.replication.heads import Head, HeadReader
 from tap.replication.lag import LagClock
 from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
@@ -41,7 +42,9 @@ class Stream:
         db: int | None,
         every_command: bool,
         max_command: int = MAX_COMMAND,
+        tell_heads: Callable[[Stream, list[Head]], None] | None = None,
     ) -> None:
+        """tell_heads: gets the commands as they become whole, if every_command is not asked for."""
         self._tell = tell
         self._memory = memory
         self._every_command = every_command
@@ -53,7 +56,9 @@ class Stream:
         self.acked: int | None = None
         self.lag_seconds: float | None = None
         self.has_begun = False  # StreamStarted has been told
-        self._scanner = StreamScanner(db, keep_ends=every_command)
+        self._scanner = StreamScanner(db, keep_ends=every_command or tell_heads is not None)
+        self._tell_heads = tell_heads
+        self._heads = None if tell_heads is None or every_command else HeadReader(self._scanner)
         self._lag = LagClock()
         self._continued: _Continued | None = None
         self._batch_at = float("-inf")
@@ -106,6 +111,10 @@ class Stream:
         self.received += len(data)
         scanner.feed(data)
         self._lag.passed(self.received, at)
+        if self._heads is not None and self._tell_heads is not None and understood:
+            heads = self._heads.read(bytes(data))
+            if heads:
+                self._tell_heads(self, heads)
         if self._every_command and understood:
             self._unread += data
             if not self.has_begun and len(self._unread) > MAX_HELD:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tap.console.lines import log_line
 from tap.errors import RecordingError
 from tap.recording import pcapng
 from tap.recording.files import COMPRESSED, GoesOn, check, expand, packets, successor
+from tap.recording.pcapng import PcapngReader
+from tap.recording.reader import Player
+from tests.recording.test_reader import STREAM, streamed
 
 
 def capture(*times: int) -> bytes:
@@ -279,3 +285,61 @@ def test_who_wants_no_more_is_heard_between_files_and_reads(tmp_path: Path) -> N
         rotation(tmp_path, number, capture(number))
     left = iter([True, False])
     assert read(tmp_path, lambda is_idle: next(left)) == ([1, 2], [])
+
+
+# ---- a byte that has flipped ----
+
+PACKETS = streamed(STREAM[:5]).packets
+OF_A_LINK = {"time": 1e9, "link": "one", "connection": 7, "replica": "127.0.0.1"}
+OPENED = {"event": "link_opened", **OF_A_LINK, "peer": "127.0.0.1:50000", "master": "127.0.0.1:6379"}
+CLOSED = {"event": "link_closed", **OF_A_LINK, "by": "replica", "how": "fin", "text": "", "role": "replica"}
+CLOSED |= {"phase": "stream", "offset": 1100, "bytes_from_master": 300, "bytes_from_replica": 300}
+
+
+def recorded(first: dict[str, Any], last: dict[str, Any]) -> bytes:
+    """As a tap does it, with comments on the first packet and on the last."""
+    comments = [[json.dumps(first)], *([] for _ in PACKETS[2:]), [json.dumps(last)]]
+    blocks = [
+        b"".join(pcapng.packet(at, [data], len(data), said)) for (at, data), said in zip(PACKETS, comments, strict=True)
+    ]
+    return pcapng.heading("test") + b"".join(blocks)
+
+
+def lines(data: bytes) -> tuple[int, list[str], list[str]]:
+    """Packets, lines of a log, problems."""
+    said: list[str] = []
+    reader = PcapngReader()
+    player = Player(lambda told: said.append(log_line(told) or ""), every_command=True)
+    for packet in [*reader.feed(data), *reader.close()]:
+        player.packet(packet)
+    player.close()
+    return player.packets, said, reader.problems
+
+
+@given(st.integers(4, len(recorded(OPENED, CLOSED)) - 1), st.integers(1, 255))
+def test_one_flipped_byte_costs_no_more_than_a_packet(at: int, bits: int) -> None:
+    data = bytearray(recorded(OPENED, CLOSED))
+    data[at] ^= bits
+    found, _, problems = lines(bytes(data))
+    assert found >= len(PACKETS) - 1
+    assert len(problems) <= 2
+
+
+@pytest.mark.parametrize("at", range(4, len(pcapng.heading("test"))))
+def test_behind_a_damaged_head_all_packets_are_read(at: int) -> None:
+    data = bytearray(recorded(OPENED, CLOSED))
+    data[at] ^= 0x55
+    found, said, problems = lines(bytes(data))
+    assert found == len(PACKETS)
+    assert len(problems) <= 2
+    assert len(said) == len(lines(recorded(OPENED, CLOSED))[1]) or at > 40  # there its link type is said
+
+
+@pytest.mark.parametrize(
+    "odd", [{"time": 1e300}, {"time": float("nan")}, {"time": "noon"}, {"connection": "7"}, {"link": None}, {"peer": 1}]
+)
+def test_a_comment_that_no_tap_wrote_is_left_alone(odd: dict[str, Any]) -> None:
+    assert lines(recorded(OPENED | odd, CLOSED | odd))[1][0].split()[1] == "127.0.0.1:6379/1"
+    for name in set(OPENED) - {"event", "time", "replica"}:
+        less = {key: value for key, value in OPENED.items() if key != name}
+        assert lines(recorded(less, {"event": "link_closed"}))[1][0].split()[1] == "127.0.0.1:6379/1"

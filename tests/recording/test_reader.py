@@ -32,7 +32,6 @@ from tests.recording.test_recorder import comments, config, exchange
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import Capture, Play, Servers, TapThread, captures, client, follow, is_up, level, wait_until
 
-REPLICA, MASTER = Endpoint("127.0.0.1", 50000), Endpoint("127.0.0.1", 6379)
 STREAM = [command("SELECT", "3"), *(command("SET", f"key:{number}", "v" * (number * 7)) for number in range(60))]
 
 
@@ -52,8 +51,8 @@ def of(heard: list[Told], kind: type[Event]) -> list[Any]:
 class Wire:
     """One connection, as packets of raw IP; a millisecond passes with each."""
 
-    def __init__(self, port: int = 50000) -> None:
-        self.flow = Flow(Endpoint("127.0.0.1", port), MASTER, (5, 2**32 - 10))
+    def __init__(self, port: int = 50000, hosts: tuple[str, str] = ("127.0.0.1", "127.0.0.1")) -> None:
+        self.flow = Flow(Endpoint(hosts[0], port), Endpoint(hosts[1], 6379), (5, 2**32 - 10))
         self.packets: list[tuple[int, bytes]] = []
         self.now = 10**18
 
@@ -136,8 +135,8 @@ def same_story(capture: Capture, heard: list[Told]) -> None:
 # ---- in the middle ----
 
 
-def streamed(pieces: list[bytes]) -> Wire:
-    wire = Wire()
+def streamed(pieces: list[bytes], hosts: tuple[str, str] = ("127.0.0.1", "127.0.0.1")) -> Wire:
+    wire = Wire(hosts=hosts)
     wire.open()
     wire.send(0, asks(BASE))
     wire.send(1, GRANT)
