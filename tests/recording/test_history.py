@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import random
 from pathlib import Path
@@ -88,6 +89,48 @@ def test_without_an_rdb_there_are_streams_but_no_chapters() -> None:
     found = made(stretch(1, 10, 50), stretch(2, 40, 70), stretch(3, 80, 90))
     assert found.chapters() == []
     assert [(one[0].offset, one[-1].end_offset) for one in found.streams()] == [(10, 70), (80, 90)]
+
+
+def test_a_chapter_ends_where_it_is_cut() -> None:
+    (chapter,) = made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 40, 70)).chapters()
+    assert spans(chapter.until(60)) == [(1, 10, 50), (2, 50, 60)]
+    assert spans(chapter.until(50)) == [(1, 10, 50)]
+    assert chapter.until(10).end == 10
+
+
+def test_the_db_of_a_chapter_is_that_of_its_own_stream() -> None:
+    # Another replica was in the middle of the same stream, and got further.
+    (chapter,) = made(rdb(1, 30), stretch(2, 10, 90), stretch(1, 30, 50)).chapters()
+    assert (spans(chapter), chapter.db, chapter.stretches[0].db) == ([(2, 30, 90)], 0, None)
+    (without,) = made(rdb(1, 30), stretch(2, 10, 90)).chapters()
+    assert without.db is None
+
+
+def test_one_link_of_several() -> None:
+    other = dataclasses.replace(stretch(2, 50, 70), link="other")
+    found = made(rdb(1, 10), stretch(1, 10, 50), other)
+    assert [one.end for one in found.chapters()] == [70]
+    assert [one.end for one in found.of("main").chapters()] == [50]
+    assert found.of("other").rdbs == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 3_000_000), st.integers(1, 9)), min_size=1, max_size=60))
+def test_marks_are_few_and_tell_when_a_byte_had_come(steps: list[tuple[int, int]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tap.recording.history.MAX_MARKS", 8)
+        marks = Marks()
+        time = offset = 0
+        came: dict[int, int] = {}
+        for later, size in steps:
+            time, offset = time + later, offset + size
+            came[offset] = time
+            marks.add(time, offset)
+        assert len(marks.times) <= 8
+        for at, when in came.items():
+            told = marks.time_at(at)
+            assert told is not None
+            assert abs(told - when) <= 2 * marks.every + 3_000_000
+        assert marks.time_at(offset + 1) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 40)), min_size=1, max_size=8))
