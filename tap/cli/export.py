@@ -99,7 +99,7 @@ def export(
             raise ConfigError(f"--from is for resp, jsonl and parquet: with {form}, all from the RDB on belongs to it")
         if len(link or []) > 1:
             raise ConfigError(f"--to {form} is of one link: give --link once")
-        if STDIN in files:
+        if any(path == STDIN or path.is_fifo() for path in files):
             raise ConfigError(f"--to {form} reads a recording more than once: keep what comes in a file first")
         _OF_ONE_LINK[form](job, link[0] if link else None)
     if job.problems:

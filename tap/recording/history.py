@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import IO, Any
 
 from tap.bus import Told
+from tap.errors import RecordingError
 from tap.recording.reader import Player
 from tap.replication.conversation import Conversation
 from tap.replication.events import PartialResync
@@ -324,16 +325,18 @@ class _Wanted:
 
 
 class _Copier:
-    """A Watch that writes what is wanted."""
+    """A Watch that writes what is wanted. left: bytes that have not come yet."""
 
     def __init__(self, wanted: dict[int, list[_Wanted]]) -> None:
         self._wanted = wanted
+        self.left = sum(one.end - one.start for some in wanted.values() for one in some)
 
     def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
         begin = conversation.from_master - len(data)
         for one in self._wanted.get(connection, ()):
             first, last = max(begin, one.start), min(begin + len(data), one.end)
             if first < last:
+                self.left -= last - first
                 one.file.seek(one.at + first - one.start)
                 one.file.write(data[first - begin : last - begin])
                 if one.marks is not None:
@@ -376,7 +379,10 @@ def _placed(stretches: Sequence[Stretch], file: IO[bytes], marks: Marks) -> dict
 
 
 def _copy(read: Read, wanted: dict[int, list[_Wanted]]) -> None:
-    read(Player(_ignore, watch=_Copier(wanted)))
+    copier = _Copier(wanted)
+    read(Player(_ignore, watch=copier))
+    if copier.left:
+        raise RecordingError(f"{copier.left} bytes are not there any more: the recording was changed while it was read")
 
 
 def _ignore(_: Any) -> None: ...

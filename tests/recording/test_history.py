@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
+from tap.errors import RecordingError
 from tap.recording.history import Chapter, Index, Marks, Rdb, Read, Stretch, copy_chapter, index
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, play
@@ -196,6 +197,13 @@ def test_every_capture_gives_its_rdbs_and_streams_to_the_byte(capture: Capture, 
         assert not marks.offsets or marks.offsets[-1] == chapter.end
         assert list(marks.times) == sorted(marks.times)
         assert list(marks.offsets) == sorted(marks.offsets)
+
+
+def test_a_recording_that_is_another_one_at_the_second_reading_is_not_taken() -> None:
+    packets = as_packets(captures()[0], 1000, random.Random(3))
+    chapter = index(reading(packets)).chapters()[-1]
+    with pytest.raises(RecordingError, match="was changed while it was read"):
+        copied(reading(packets[: len(packets) // 2]), chapter)
 
 
 def test_several_resyncs_of_a_real_pair_are_one_chapter_until_the_full_one(tmp_path: Path, servers: Servers) -> None:
