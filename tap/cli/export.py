@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from tap.cli.show import moment
+from tap.cli.moment import moment
 from tap.errors import ConfigError, RecordingError
 from tap.recording import choice
 from tap.recording.aof import write_aof

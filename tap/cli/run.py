@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from tap.cli.ui import chosen
 from tap.config import Address, Config, LinkConfig, Sync, Ui, load
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
@@ -118,13 +119,8 @@ async def _run(config: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(Trouble(_say))
-    ui = config.ui
     console = Console()
-    drawable = console.is_terminal and not console.is_dumb_terminal
-    if ui == "auto":
-        ui = "live" if drawable else "log"
-    if ui == "live" and not drawable:
-        raise ConfigError("--ui live draws on a terminal, and stdout is none that can be drawn on; take --ui log")
+    ui = chosen(config.ui, console)
     tap = Tap(config)
     with contextlib.ExitStack() as viewers:
         if ui in ("log", "json") and sys.stdout is not None:

@@ -25,7 +25,7 @@ from tap.replication.conversation import Conversation
 from tap.replication.events import PartialResync
 
 MARK_EVERY = 1_000_000  # nanoseconds, between two marks of when which byte came
-MAX_MARKS = 2**20
+MAX_MARKS = 2**22  # 64 MB; when there are more, every second one is forgotten: of a day one in 32 ms is left
 
 Read = Callable[[Player], object]  # plays the whole recording to a player, and closes it
 
@@ -293,16 +293,15 @@ class Marks:
 
     times: array[int] = field(default_factory=lambda: array("q"))
     offsets: array[int] = field(default_factory=lambda: array("q"))
-
-    every: int = MARK_EVERY  # nanoseconds between two of them; grows, so that they are never more than MAX_MARKS
+    _every: int = MARK_EVERY
 
     def add(self, time: int, offset: int) -> None:
-        if self.times and time - self.times[-1] < self.every:
+        if self.times and time - self.times[-1] < self._every:
             self.offsets[-1] = max(offset, self.offsets[-1])
             return
         if len(self.times) == MAX_MARKS:
-            self.every *= 2
-            del self.times[::2], self.offsets[::2]
+            self.times, self.offsets = self.times[1::2], self.offsets[1::2]
+            self._every *= 2
         self.times.append(time)
         self.offsets.append(max(offset, self.offsets[-1]) if self.offsets else offset)
 
@@ -352,9 +351,19 @@ def copy_rdb(read: Read, rdb: Rdb, file: IO[bytes]) -> None:
 
 def copy_stream(read: Read, stretches: Sequence[Stretch], file: IO[bytes]) -> Marks:
     """Write the bytes of stretches that follow one another."""
-    marks = Marks()
-    _copy(read, _placed(stretches, file, marks))
-    return marks
+    return copy_streams(read, [(stretches, file)])[0]
+
+
+def copy_streams(read: Read, streams: Sequence[tuple[Sequence[Stretch], IO[bytes]]]) -> list[Marks]:
+    """Write several of them, reading the recording once."""
+    found = []
+    wanted: dict[int, list[_Wanted]] = {}
+    for stretches, file in streams:
+        found.append(Marks())
+        for connection, ones in _placed(stretches, file, found[-1]).items():
+            wanted.setdefault(connection, []).extend(ones)
+    _copy(read, wanted)
+    return found
 
 
 def copy_chapter(read: Read, chapter: Chapter, rdb: IO[bytes], stream: IO[bytes]) -> Marks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from tap.bus import Told
 from tap.errors import RecordingError
-from tap.recording.history import Chapter, Index, Marks, Rdb, Read, Stretch, copy_chapter, index
+from tap.recording import history
+from tap.recording.history import MARK_EVERY, Chapter, Index, Marks, Rdb, Read, Stretch, copy_chapter, index
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, play
 from tap.replication import events
@@ -130,7 +132,7 @@ def test_marks_are_few_and_tell_when_a_byte_had_come(steps: list[tuple[int, int]
         for at, when in came.items():
             told = marks.time_at(at)
             assert told is not None
-            assert abs(told - when) <= 2 * marks.every + 3_000_000
+            assert abs(told - when) <= 2 * marks._every + 3_000_000
         assert marks.time_at(offset + 1) is None
 
 
@@ -146,6 +148,21 @@ def test_a_chapter_reaches_as_far_as_offsets_without_a_hole(cuts: list[tuple[int
     assert chapter.end == end
     for before, after in zip(chapter.stretches, chapter.stretches[1:], strict=False):
         assert before.end_offset == after.offset
+
+
+def test_of_a_long_recording_fewer_marks_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "MAX_MARKS", 8)
+    marks = Marks()
+    for number in range(1000):
+        marks.add(number * MARK_EVERY, number)
+    assert 4 <= len(marks.times) <= 8
+    assert marks.offsets[-1] == 999
+    # None says that a byte came before it did, and none is late by more than the marks lie apart.
+    apart = max(later - sooner for sooner, later in pairwise(marks.times))
+    assert apart <= 1000 * MARK_EVERY / 4
+    assert all(
+        time <= offset * MARK_EVERY <= time + apart for time, offset in zip(marks.times, marks.offsets, strict=True)
+    )
 
 
 # ---- of recordings ----
