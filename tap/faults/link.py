@@ -203,8 +203,8 @@ class LinkFaults:
         self._act_on_time()
         if self._unplaced:
             self._place()
-            for lane in self.lanes.values():
-                lane.reach(now)
+        for lane in self.lanes.values():
+            lane.reach(now)
         self._follow_phase()
         for work in self.works:
             if work.is_on and now >= work.until:
@@ -635,6 +635,10 @@ class LinkFaults:
             if position is not None:
                 work.is_placed = True
                 self._mark(work, Side.MASTER, position)
+
+    def other_channel_read(self) -> None:
+        if self._unplaced:
+            self._place()  # acts with the next bytes, or tick: this is the turn of another link
 
     def stream_begins(self, stream: Stream) -> None:
         self._commands.begin(stream)

@@ -30,7 +30,11 @@ def find(work: Work, at: At, conversation: Conversation, out: int) -> tuple[Side
         if conversation.rdb_channel is None:
             return _find_in_rdb(work, at, conversation)
         # No byte of the RDB is on this connection, which channel=main asks for; the other one is at one of them.
-        is_meant = work.fault.scope.channel is Channel.MAIN and not isinstance(work.fault.what, Truncate)
+        is_meant = (
+            work.fault.scope.channel is Channel.MAIN
+            and not isinstance(work.fault.what, Truncate)
+            and conversation.phase is not Phase.STREAM
+        )
         return (Side.MASTER, out) if is_meant and _has_come_to(work, at, conversation.rdb_channel) else None
     if at.place == "loading":
         if conversation.rdb_end is not None:

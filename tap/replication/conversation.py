@@ -63,6 +63,14 @@ NEXT = {
     Phase.OPAQUE: set(),
 }
 
+# The phase of a main connection by that of its RDB channel; else it waits.
+_AS_MAIN = {
+    Phase.RDB: Phase.RDB,
+    Phase.LOADING: Phase.LOADING,
+    Phase.DONE: Phase.LOADING,
+    Phase.OPAQUE: Phase.OPAQUE,
+}
+
 # What may be said on a connection before it asks to replicate. Another request makes it an ordinary one.
 SET_UP = frozenset({b"PING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF", b"PSYNC", b"SYNC"})
 
@@ -159,8 +167,7 @@ class Conversation:
             if self.stream.base is None and self.role is Role.REPLICA and not self.stream.has_begun:
                 return Phase.WAITING
             if self._rdb_channel is not None and not self.stream.has_begun:
-                channel = self._rdb_channel.phase
-                return channel if channel in (Phase.RDB, Phase.LOADING, Phase.OPAQUE) else Phase.WAITING
+                return _AS_MAIN.get(self._rdb_channel.phase, Phase.WAITING)
             loads = self.rdb is not None or self._rdb_channel is not None
             return Phase.LOADING if loads and self.role is Role.REPLICA else Phase.STREAM
         if self._phase is Phase.RDB and self.rdb is not None and self.rdb.looks_complete:
@@ -333,7 +340,9 @@ class Conversation:
             self._unanswered.popleft()
             self._answered(request, line)
             self._enter(Phase.STREAM)
-            self._begin_stream(end, self._rdb_channel._db)
+            stream = self._begin_stream(end, self._rdb_channel._db)
+            if self._rdb_channel.phase is Phase.DONE:
+                stream.begin()
         elif answer == b"+CONTINUE" and self._asked is not None and self._asked[0] is not None:
             self._unanswered.popleft()
             self._enter(Phase.STREAM)
@@ -460,6 +469,8 @@ class Conversation:
             self._tell_rdb_progress(at)
         if self.rdb.is_complete:
             self._finish_rdb()
+        if self.main is not None and self.main.watcher is not None:
+            self.main.watcher.other_channel_read()
         return taken
 
     def _tell_rdb_started(self, *, at_last: bool = False) -> None:

@@ -99,6 +99,32 @@ def test_the_main_channel_is_cut_when_the_rdb_has_come_to_a_place(begin: Callabl
 
 
 @both
+@pytest.mark.parametrize("place", ["rdb:50%", "loading"])
+def test_the_place_of_the_main_channel_is_not_missed_where_the_rdb_is_short(
+    begin: Callable[..., Sync], place: str
+) -> None:
+    sync = begin(f"cut at={place} channel=main")
+    sync.rdb.master(RDB + MARK)
+    assert sync.main.cut is None
+    sync.wait(0.2)
+    assert sync.main.cut is not None
+    assert sync.rdb.cut is None
+
+
+@both
+def test_a_place_that_the_sync_has_passed_is_none_of_the_main_channel(begin: Callable[..., Sync]) -> None:
+    sync = begin()
+    sync.rdb.master(RDB + MARK)
+    sync.main.master(SET)
+    sync.main.replica(ack(OFFSET))
+    sync.main.plan.add("cut at=rdb:50% channel=main")
+    sync.main.plan.add("cut at=loading channel=main")
+    sync.wait(1)
+    sync.main.master(SET)
+    assert sync.fired == []
+
+
+@both
 def test_an_rdb_that_is_on_another_connection_cannot_be_truncated_here(begin: Callable[..., Sync]) -> None:
     sync = begin("truncate at=rdb:50% channel=main")
     sync.rdb.master(RDB + MARK)

@@ -348,6 +348,20 @@ def test_a_dual_channel_is_joined_although_only_the_main_connection_announces_an
     assert first.conversation.offset is None
 
 
+def test_a_main_connection_whose_rdb_is_through_before_its_stream_begins_is_loading() -> None:
+    memory = Memory()
+    main, channel = valkey_main(memory, b"9.9.9.9"), valkey_rdb_channel(memory)
+    main.R(b"REPLCONF set-rdb-client-id 33\r\n").M(b"+OK\r\n").R(f"PSYNC {ID} 8\r\n".encode())
+    channel.M(b"$3\r\nabc")
+    assert channel.conversation.phase is Phase.DONE
+    main.M(f"+CONTINUE {ID}\r\n".encode() + PING)
+    assert main.conversation.phase is Phase.LOADING
+    (started,) = (event for event in main.told if isinstance(event, events.StreamStarted))
+    assert (started.offset, started.buffered) == (7, 0)
+    main.R(b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$2\r\n21\r\n")
+    assert main.conversation.phase.value == "stream"
+
+
 def test_a_main_connection_that_has_closed_hears_nothing_of_its_rdb_channel() -> None:
     memory = Memory()
     main, channel = valkey_main(memory, b"9.9.9.9"), valkey_rdb_channel(memory)
