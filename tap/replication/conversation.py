@@ -172,10 +172,9 @@ class Conversation:
         if self._phase is Phase.STREAM and self.stream is not None and self.stream.acked is None:
             if self.stream.base is None and self.role is Role.REPLICA and not self.stream.has_begun:
                 return Phase.WAITING
-            if self._rdb_channel is not None and not self.stream.has_begun:
+            if self._rdb_channel is not None:
                 return _AS_MAIN.get(self._rdb_channel.phase, Phase.WAITING)
-            loads = self.rdb is not None or self._rdb_channel is not None
-            return Phase.LOADING if loads and self.role is Role.REPLICA else Phase.STREAM
+            return Phase.LOADING if self.rdb is not None and self.role is Role.REPLICA else Phase.STREAM
         if self._phase is Phase.RDB and self.rdb is not None and self.rdb.looks_complete:
             return Phase.LOADING
         return self._phase

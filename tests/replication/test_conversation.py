@@ -323,8 +323,12 @@ def test_an_rdb_channel_without_its_main_connection_tells_its_own_story() -> Non
     assert talk.conversation.phase is Phase.DONE
 
 
-def valkey_main(memory: Memory, host: bytes) -> Talk:
-    talk = Talk(memory).R(b"REPLCONF listening-port 5\r\nREPLCONF ip-address %s\r\n" % host).M(b"+OK\r\n+OK\r\n")
+def valkey_main(memory: Memory, host: bytes, *, every_command: bool = False) -> Talk:
+    talk = (
+        Talk(memory, every_command=every_command)
+        .R(b"REPLCONF listening-port 5\r\nREPLCONF ip-address %s\r\n" % host)
+        .M(b"+OK\r\n+OK\r\n")
+    )
     return talk.R(PSYNC).M(b"+DUALCHANNELSYNC\r\n")
 
 
@@ -360,6 +364,17 @@ def test_a_main_connection_whose_rdb_is_through_before_its_stream_begins_is_load
     assert (started.offset, started.buffered) == (7, 0)
     main.R(b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$2\r\n21\r\n")
     assert main.conversation.phase.value == "stream"
+
+
+def test_commands_that_are_told_while_the_rdb_flows_beside_them_do_not_end_its_phase() -> None:
+    memory = Memory()
+    main, channel = valkey_main(memory, b"9.9.9.9", every_command=True), valkey_rdb_channel(memory)
+    main.R(b"REPLCONF set-rdb-client-id 33\r\n").M(b"+OK\r\n").R(f"PSYNC {ID} 8\r\n".encode())
+    main.M(f"+CONTINUE {ID}\r\n".encode())
+    channel.M(b"$3\r\na")
+    main.M(PING * 100_000)
+    assert main.kinds().count("command") > 0
+    assert main.conversation.phase is Phase.RDB
 
 
 def test_a_main_connection_that_has_closed_hears_nothing_of_its_rdb_channel() -> None:
