@@ -741,19 +741,28 @@ class Conversation:
         main_id = self._options.get("main-ch-client-id")
         if self.role is None and self._options.get("rdb-channel") == "1":
             key = _valkey_key(self.replica) if main_id is None else _redis_key(main_id)
-            self.main = self._memory.main_of(key)
-            if self.main is None and main_id is None:
-                self.main = self._main_by_port()
+            main = self._memory.main_of(key)
+            if main is None and main_id is None:
+                main = self._main_by_port()
+            self._belong_to(main)
             self._identify(Role.RDB_CHANNEL, request)
         channel_id = self._options.get("set-rdb-client-id")
         if self._dual_channel and self.stream is None and channel_id is not None:
             # The ID is certain where the name was a guess: replicas behind one address can have the same.
             channel = self._memory.main_of(_rdb_client_key(channel_id))
             if channel is not None and channel.replid is not None and channel._base is not None:
-                channel.main = self
+                channel._belong_to(self)
                 self._rdb_channel = channel
                 self.replid = channel.replid
                 self._base = channel._base
+
+    def _belong_to(self, main: Conversation | None) -> None:
+        """Be the RDB channel of *main*, if that is known, under its name: what it announces is not always repeated."""
+        self.main = main
+        if main is not None:
+            self._options |= {
+                name: main._options[name] for name in ("ip-address", "listening-port") if name in main._options
+            }
 
     def _main_by_port(self) -> Conversation | None:
         """The main connection that waits for a Valkey RDB channel with our port, if there is only one.
@@ -790,7 +799,8 @@ class Conversation:
         self._enter(Phase.WAITING)
         self.waiting_from = self.from_master
         if self.role is Role.RDB_CHANNEL:
-            self.main = self.main or self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port()
+            if self.main is None:
+                self._belong_to(self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port())
             return
         if self._options.get("rdb-only") == "1":
             self._identify(Role.RDB_CLIENT, request)

@@ -342,6 +342,7 @@ def test_a_dual_channel_is_joined_although_only_the_main_connection_announces_an
     main, channel = valkey_main(memory, b"9.9.9.9"), valkey_rdb_channel(memory)
     assert "full_resync" in main.kinds()
     assert "full_resync" not in channel.kinds()
+    assert channel.conversation.replica == main.conversation.replica == "9.9.9.9:5"
     # two that could be meant: only the ID that the main connection names later decides
     memory = Memory()
     first, second, channel = valkey_main(memory, b"9.9.9.9"), valkey_main(memory, b"8.8.8.8"), valkey_rdb_channel(memory)
@@ -350,6 +351,7 @@ def test_a_dual_channel_is_joined_although_only_the_main_connection_announces_an
     second.R(f"PSYNC {ID} 8\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode() + PING)
     assert second.conversation.offset == 7 + 14
     assert first.conversation.offset is None
+    assert channel.conversation.replica == "8.8.8.8:5"
 
 
 def test_a_main_connection_whose_rdb_is_through_before_its_stream_begins_is_loading() -> None:
