@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tap.config import Address, Config, LinkConfig, Sync, Ui, load
+from tap.config import Address, Announce, Config, LinkConfig, Sync, Ui, load
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
@@ -50,6 +50,14 @@ def run(
         typer.Option(metavar="SPEC", help="What goes wrong on purpose: 'cut at=rdb:50%'; see redis-tap faults."),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Decides every random choice of the faults.")] = None,
+    announce: Annotated[
+        Announce | None,
+        typer.Option(help="At which address masters see a replica: keep: its own; tap: the tap's, the default."),
+    ] = None,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(metavar="capa:NAME", help="Masters do not hear of this capability. May be repeated."),
+    ] = None,
     destructive: Annotated[bool, typer.Option("--destructive", help="Allow faults that end a server process.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Take no fault, whoever asks for it.")] = False,
     write: Annotated[
@@ -84,6 +92,7 @@ def run(
     given |= {name: True for name, flag in flags.items() if flag}
     values: dict[str, Any] = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
     values |= {"record_to": write, "record_sync": sync, "record_redact": tuple(redact) if redact else None}
+    values |= {"announce": announce, "mask": tuple(mask) if mask else None}
     given |= {name: value for name, value in values.items() if value is not None}
     chosen = Config(**given)
     _prepare_process()

@@ -8,12 +8,14 @@ import errno
 import logging
 import math
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from tap.errors import words
 from tap.faults.flow import Cut, End
 from tap.faults.link import LinkFaults
 from tap.faults.plan import Armed
+from tap.faults.rewriter import Rules
 from tap.faults.what import Refuse
 from tap.relay.dial import dial
 from tap.relay.leg import Leg
@@ -63,7 +65,8 @@ class Link:
         self._draining: asyncio.TimerHandle | None = None
         self._ordinal = next(listener.ordinals)
         self._opened = self._loop.time()
-        self.faults: LinkFaults | None = None  # while some concern this link
+        self.faults: LinkFaults | None = None  # while some concern this link, or its rules apply
+        self._rules = Rules(listener.masked) if listener.masked or listener.keeps_address else None
         self._waking: asyncio.TimerHandle | None = None
         self._is_cut = False
         self._cut_offset: int | None = None
@@ -256,7 +259,7 @@ class Link:
             with self._faulty():
                 self.faults.refresh(now)
             self._awake()
-        elif self.listener.plan.armed:
+        elif self.listener.plan.armed or self._rules is not None:
             self._is_busy = True
             try:
                 self.faults = LinkFaults(
@@ -267,6 +270,7 @@ class Link:
                     ordinal=self._ordinal,
                     opened=self._opened,
                     now=now,
+                    rules=self._rules,
                 )
             finally:
                 self._is_busy = False
@@ -418,8 +422,20 @@ class Link:
         if self.sink is not None:
             place: Place | None = self.master.transport.get_extra_info("peername")[:2] or None
             self.sink.dialled(place)
+        if self._rules is not None and self.listener.keeps_address:
+            self._rules.host = self._address_to_announce()
         self.replica.let("dial")
         self.master.let("dial")
+
+    def _address_to_announce(self) -> str:
+        """The replica's source address; "" where it means another machine to the master.
+
+        A replica that reaches us over loopback is on our machine, whose address the master sees anyway.
+        """
+        assert self.master.transport is not None
+        place = self.master.transport.get_extra_info("peername")
+        is_near = not isinstance(place, tuple) or ip_address(place[0]).is_loopback  # a Unix socket has no tuple
+        return self.conversation.peer_host if is_near or not ip_address(self.conversation.peer_host).is_loopback else ""
 
     def close(self) -> None:
         """End the link from our side, after what has been read."""

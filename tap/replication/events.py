@@ -104,11 +104,13 @@ class LinkClosed(Event):
 class Handshake(WireEvent):
     """One request of the replica and the first line of its reply. Secrets are masked. The range is the request's.
 
-    request is empty for an error that the master sent unasked, as it does when it refuses a client at accept.
+    request is empty for an error that the master sent unasked, as it does when it refuses a client at accept. sent: what
+    the master was sent in its place, None where that is the request itself.
     """
 
     request: tuple[str, ...]
     reply: str
+    sent: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
