@@ -10,7 +10,7 @@ import pytest
 from tap import Address, Config, LinkConfig
 from tap.replication import events
 from tap.replication.events import Channel, Transfer
-from tap.servers.embedded import LOOPBACK, Server, own_loopback
+from tap.servers.embedded import LOOPBACK, Server, free_port, own_loopback
 from tests.conftest import need
 from tests.relay.sentinel import sentinel
 from tests.support import Servers, TapThread, client, digest, follow, is_up, level, master_offset, wait_until
@@ -131,6 +131,34 @@ def test_a_sentinel_finds_and_promotes_the_replica(servers: Servers, name: str, 
             wait_until(lambda: watch.master == address, what="the replica is promoted")
             wait_until(lambda: client(replica).role()[0] in ("master", b"master"))
             assert client(replica).get("key") == b"value"
+
+
+@pytest.mark.parametrize("name", ["redis-7.0", "valkey-newest"])
+def test_a_cluster_and_its_master_name_the_replica_alike(servers: Servers, name: str) -> None:
+    """The cluster has its address from the bus, the master from the replica's handshake through the tap."""
+    options = ("cluster-enabled", "yes", "cluster-port")
+    master = servers.start(need(name), *options, str(free_port()))
+    replica = replica_elsewhere(servers, name, *options, str(free_port()))
+    of_master, of_replica = client(master), client(replica)
+    bus = str(of_master.config_get("cluster-port")["cluster-port"])
+    with TapThread(before(master, announce="keep")) as tap:
+        settings: dict[str, str | int] = {
+            "cluster-announce-ip": LOOPBACK,
+            "cluster-announce-port": tap.port,
+            "cluster-announce-bus-port": bus,
+        }
+        for option, value in settings.items():
+            of_master.config_set(option, value)
+        of_replica.config_set("cluster-announce-ip", replica.host)
+        of_replica.execute_command("CLUSTER", "MEET", LOOPBACK, tap.port, bus)
+        number = of_master.execute_command("CLUSTER", "MYID").decode()
+        wait_until(lambda: number in str(of_replica.execute_command("CLUSTER", "NODES")))
+        of_replica.execute_command("CLUSTER", "REPLICATE", number)
+        wait_until(lambda: is_up(replica))
+        address = f"{replica.host}:{replica.port}"
+        wait_until(lambda: seen_by(master) == [address])
+        wait_until(lambda: f"{address}@" in str(of_master.execute_command("CLUSTER", "NODES")))
+        assert tap.events(events.FullResync)
 
 
 # ---- masks ----
