@@ -478,6 +478,8 @@ def _valued(kind: Any, value: Any) -> Any:
         )
     if dataclasses.is_dataclass(kind):
         return _made(kind, value)
+    if typing.get_origin(kind) is tuple:  # of any length, all of one kind
+        return tuple(_valued(typing.get_args(kind)[0], one) for one in _valued(list, value))
     if issubclass(kind, enum.Enum):
         return kind(value)
     if not isinstance(value, (int, float) if kind is float else kind):
@@ -507,6 +509,7 @@ def plain(value: Any) -> Any:
 _KEPT: tuple[type[Event], ...] = (
     LinkOpened,
     LinkClosed,
+    Handshake,
     FullResync,
     PartialResync,
     FaultArmed,
