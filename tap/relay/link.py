@@ -423,19 +423,11 @@ class Link:
             place: Place | None = self.master.transport.get_extra_info("peername")[:2] or None
             self.sink.dialled(place)
         if self._rules is not None and self.listener.keeps_address:
-            self._rules.host = self._address_to_announce()
+            self._rules.host = host_to_announce(
+                self.conversation.peer_host, self.master.transport.get_extra_info("peername")
+            )
         self.replica.let("dial")
         self.master.let("dial")
-
-    def _address_to_announce(self) -> str:
-        """The replica's source address; "" where it means another machine to the master.
-
-        A replica that reaches us over loopback is on our machine, whose address the master sees anyway.
-        """
-        assert self.master.transport is not None
-        place = self.master.transport.get_extra_info("peername")
-        is_near = not isinstance(place, tuple) or ip_address(place[0]).is_loopback  # a Unix socket has no tuple
-        return self.conversation.peer_host if is_near or not ip_address(self.conversation.peer_host).is_loopback else ""
 
     def close(self) -> None:
         """End the link from our side, after what has been read."""
@@ -483,3 +475,13 @@ class Link:
             )
         )
         self.listener.forget(self)
+
+
+def host_to_announce(replica: str, master: object) -> str:
+    """The replica's source address, if it is its address to the master, too; else "".
+
+    master: the name of its socket, a tuple but for a Unix socket. A replica that reaches us over loopback is on our
+    machine; a master elsewhere sees the address of that.
+    """
+    is_near = not isinstance(master, tuple) or ip_address(master[0]).is_loopback
+    return replica if is_near or not ip_address(replica).is_loopback else ""
