@@ -11,7 +11,7 @@ import sys
 from asyncio.trsock import TransportSocket
 
 from tap.bus import Bus
-from tap.config import EVERY_HOST, Address, Config, LinkConfig
+from tap.config import CAPA, EVERY_HOST, Address, Config, LinkConfig
 from tap.errors import EnvironmentFailure
 from tap.faults.plan import Plan
 from tap.relay.leg import Buffers, Leg
@@ -54,6 +54,9 @@ class Listener:
         self.bus = bus
         self.plan = plan
         self.buffers = buffers
+        self.keeps_address = (config.announce or tap.announce) == "keep"
+        mask = tap.mask if config.mask is None else config.mask
+        self.masked = [one.removeprefix(CAPA) for one in mask]
         self.every_command = tap.every_command
         self.every_key = tap.every_key
         self.connect_timeout = tap.connect_timeout

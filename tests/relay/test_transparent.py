@@ -250,7 +250,7 @@ def test_several_masters_through_one_tap_over_both_versions_of_ip(network: Netwo
     replicas = [network.server("replicas", REPLICA), network.server("replicas", "fd00:0:0:1::5", port=6380)]
     names = [f"{MASTER}:6379", f"[{OTHER_MASTER_V6}]:6379"]
     fault = f"cut at=offset:+20kb link={names[1]} mode=reset times=1"
-    network.tap("router", "--fault", fault)
+    network.tap("router", "--announce", "keep", "--fault", fault)
     for line in blocks[NFTABLES]:
         network.run("router", line)
     for replica, address in zip(replicas, (MASTER, OTHER_MASTER_V6), strict=True):
@@ -265,6 +265,7 @@ def test_several_masters_through_one_tap_over_both_versions_of_ip(network: Netwo
             pipe.execute()
         network.hear("ack", link=name, offset=level(master, replica))
         assert replica.get("key:1") == f"of {name}"
+    assert masters[0].info("replication")["slave0"]["ip"] == REPLICA
     assert network.hear("fault_fired")["link"] == names[1]
     network.hear("partial_resync", link=names[1])
     assert [one["link"] for one in network.told if one["event"] == "partial_resync"] == [names[1]]
