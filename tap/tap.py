@@ -17,6 +17,7 @@ from tap.relay.leg import Buffers
 from tap.relay.link import Link
 from tap.relay.listener import Listener
 from tap.replication.events import Command, Event, RdbKey
+from tap.units import Limits
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()
@@ -52,6 +53,8 @@ class Tap:
                 self.bus,
                 sync=config.record_sync,
                 without_rdb=config.record_without_rdb,
+                rotate=Limits.parse(config.record_rotate),
+                keep=Limits.parse(config.record_keep),
                 redact=config.record_redact,
             )
         self._ticker: asyncio.TimerHandle | None = None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,13 +14,14 @@ import typer
 from rich.console import Console
 
 from tap.bus import Told
+from tap.cli.moment import moment
 from tap.console.lines import Journal, json_line
 from tap.console.stats_report import report
 from tap.errors import ConfigError, RecordingError
 from tap.recording.files import GoesOn
 from tap.recording.reader import Player, nothing, play
 from tap.recording.stats import Batch, Stats
-from tap.recording.wanted import Moment, Wanted
+from tap.recording.wanted import Wanted
 
 FOLLOW_SECONDS = 0.1
 
@@ -66,8 +65,8 @@ def show(
         dbs=db or (),
         names=command or (),
         globs=key or (),
-        begin=_moment("--from", from_),
-        end=_moment("--until", until),
+        begin=moment("--from", from_),
+        end=moment("--until", until),
     )
     if stats and (commands or rdb_keys):
         raise ConfigError("--stats tells figures instead of events: leave out --commands and --rdb-keys")
@@ -129,16 +128,3 @@ def _until_stopped(player: Player) -> GoesOn:
         return not stop.is_set()
 
     return goes_on
-
-
-def _moment(option: str, text: str | None) -> Moment | None:
-    if text is None:
-        return None
-    if re.fullmatch(r"[0-9]{1,19}", text):
-        return int(text)
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        raise ConfigError(
-            f"{option} {text!r}: write a time, as 2026-01-31T12:00:00 or with +01:00 behind it, or an offset in digits"
-        ) from None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tap.errors import RecordingError, words
+from tap.errors import ConfigError, RecordingError, words
 from tap.recording.pcap import NotACapture, PacketReader, reader_for
 from tap.recording.pcapng import Packet
 
@@ -62,6 +62,13 @@ def check(path: Path) -> None:
     files = expand(path)
     if files == [path] and path != STDIN and not path.is_fifo():
         next(_packets(path, [], None, grows=False), None)
+
+
+def check_again(path: Path) -> None:
+    """As check(), for what is read more than once. Raises ConfigError for a pipe."""
+    if path == STDIN or path.is_fifo():
+        raise ConfigError(f"{path}: it is read more than once to be replayed: give a file, not a pipe")
+    check(path)
 
 
 def expand(path: Path) -> list[Path]:

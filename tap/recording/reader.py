@@ -19,9 +19,10 @@ from tap.bus import Told
 from tap.recording.assembly import Assembler, Bytes, Connection, Ended, Gap, Item, Opened
 from tap.recording.boundary import AckFinder, BoundaryFinder, is_acknowledging
 from tap.recording.files import GoesOn, packets
-from tap.recording.layers import KNOWN_LINK_TYPES, segment
+from tap.recording.layers import KNOWN_LINK_TYPES, Segment, segment
 from tap.recording.pcapng import MAX_TIME, Packet
 from tap.recording.segments import ACK, SYN, Endpoint
+from tap.recording.state import LinkState, from_comment
 from tap.recording.stats import Batch
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
@@ -145,6 +146,9 @@ class Player:
         # A tap says first what it told since the packet before, and then what this one made it tell.
         connection = self._assembler.find(found)
         link = None if connection is None or found.flags & (SYN | ACK) == SYN else self._links.get(connection)
+        state = next((state for one in said if (state := from_comment(one)) is not None), None)
+        if state is not None and (link is None or not link.knows(state)):
+            link = self._join(found, state)
         for one in said:
             if link is not None:
                 link.announce(one)
@@ -220,6 +224,18 @@ class Player:
         link = self._links[item.connection] = _Played(self, item.connection, opened)
         return link
 
+    def _join(self, found: Segment, state: LinkState) -> _Played:
+        """Read on from here, in a recording whose files before this one were not read."""
+        connection = self._assembler.find(found)
+        before = None if connection is None else self._links.pop(connection, None)
+        if before is not None:
+            before.break_off(state)
+        connection = self._assembler.join(found, (state.from_replica, state.from_master), state.held)
+        self.connections += 1
+        self.recorded += 1
+        link = self._links[connection] = _Played(self, connection, None, state)
+        return link
+
     def _comment(self, said: dict[str, Any], link: _Played | None) -> None:
         try:
             event = events.from_dict(said)
@@ -261,6 +277,10 @@ class Player:
             tell_heads=None if self._count is None else link.count,
         )
 
+    def find(self, number: int | None) -> Conversation | None:
+        """The conversation of the connection with that number."""
+        return next((link.conversation for link in reversed(self._links.values()) if link.number == number), None)
+
     def tell(self, told: Told) -> None:
         self._tell(told)
 
@@ -270,9 +290,11 @@ class Player:
 
 
 class _Played:
-    """One connection of a capture. opened: the comment on its first packet, where a tap recorded it."""
+    """One connection of a capture. opened, state: the comment on its first packet, where a tap recorded it."""
 
-    def __init__(self, player: Player, connection: Connection, opened: dict[str, Any] | None) -> None:
+    def __init__(
+        self, player: Player, connection: Connection, opened: dict[str, Any] | None, state: LinkState | None = None
+    ) -> None:
         self._player = player
         self._serial = player.connections
         self.connection = connection
@@ -298,9 +320,56 @@ class _Played:
         self._first_offset: int | None = None
         self._resyncs = {events.FullResync.kind: 0, events.PartialResync.kind: 0}
         self.conversation = player.conversation(self)
-        if self._sides is not None:
+        if state is not None:
+            self._stand(state)
+        elif self._sides is not None:
             said_peer, said_master = self._ends()
             self.tell(events.LinkOpened(peer=said_peer, master=said_master))
+
+    def _stand(self, state: LinkState) -> None:
+        """The tap has told how the connection stood."""
+        self.is_ours = True
+        self._held = None
+        self._sides = (0, 1)
+        self.name = state.link
+        self._opened = {"peer": state.peer, "master": state.master}
+        self.number = self._player.number(state.connection)
+        self.conversation = self._player.conversation(self)
+        for said in state.said:
+            self.announce(said)
+        if state.standing is None:
+            if not state.begins:
+                self.conversation.lost(Side.MASTER, "its handshake was too long to stand in this file, too")
+            return
+        try:
+            self.conversation.stand(state.standing, self._player.find(state.standing.main))
+        except ValueError as error:
+            self.conversation.lost(Side.MASTER, f"the file says of it what cannot be: {error}")
+        if self.conversation.phase in (Phase.STREAM, Phase.LOADING):
+            self._acks = AckFinder()
+        if self.conversation.role is not None and self.conversation.role is not Role.ORDINARY:
+            self._is_replication()
+
+    def knows(self, state: LinkState) -> bool:
+        """Whether it has read all that was before this."""
+        come = self._position + self.connection.waiting(_MASTER)
+        return self.is_ours and self.number == state.connection and come >= state.from_master - state.held
+
+    def break_off(self, state: LinkState) -> None:
+        """It goes on in a state that is further on, or its addresses are another one's now."""
+        begin, offset = self._position, self.conversation.offset
+        self.end()
+        if state.standing is not None and self.is_ours and self.number == state.connection:
+            self.tell(
+                events.RecordingGap(
+                    start=begin,
+                    end=state.from_master,
+                    side=Side.MASTER,
+                    bytes=state.from_master - begin,
+                    from_offset=offset,
+                    to_offset=None if offset is None else state.standing.offset,
+                )
+            )
 
     # ---- events ----
 
@@ -350,6 +419,8 @@ class _Played:
             self._announced[kind] = said
         elif kind == "rdb_omitted":
             self._omits_rdb = True
+        elif kind == "carried_db" and isinstance(said.get("db"), int):
+            self.conversation.carried_db = said["db"]
 
     def left_out(self, said: dict[str, Any], assembler: Assembler) -> Iterator[Item]:
         """Go on at once behind what the tap says that it did not record."""

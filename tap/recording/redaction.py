@@ -87,6 +87,10 @@ class LinkRedaction:
             return self._redactor.feed(data)
         return self._replies.mask(data[:start]) + self._redactor.feed(data[start:])
 
+    def begin_again(self) -> None:
+        """The bytes of the handshake come once more."""
+        self._replies = ReplyMasker()
+
     def flush(self) -> bytes:
         """What waits, when nothing follows it."""
         return self._redactor.flush()
