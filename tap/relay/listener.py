@@ -34,14 +34,16 @@ class Listener:
         buffers: Buffers,
         numbers: itertools.count[int],
         sink: Sink | None = None,
+        beside: Memory | None = None,
     ) -> None:
+        """beside: what another link remembers."""
         self.config = config
         self.sink = sink
         self.bus = bus
         self.plan = plan
         self.buffers = buffers
         self.ordinals = itertools.count(1)  # of the connections of this link
-        self.memory = Memory()
+        self.memory = Memory(config.name, beside)
         self.every_command = tap.every_command
         self.every_key = tap.every_key
         self.connect_timeout = tap.connect_timeout

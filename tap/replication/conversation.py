@@ -395,8 +395,11 @@ class Conversation:
     def _granted_partial(self, asked: str, offset: int, replid: str, start: int, end: int, at: float) -> None:
         known_end = self._memory.history(asked).end
         past = self._memory.past(self.replica)
+        previous_link = None
         if replid != asked:
             self._memory.succeed(asked, replid)
+            if self._memory.elsewhere(replid) is None:
+                previous_link = self._memory.elsewhere(asked)
         self.replid = replid
         self._base = offset
         db = self._memory.history(replid).db_at(offset)
@@ -405,6 +408,7 @@ class Conversation:
             None if replid == asked else asked,
             start,
             end,
+            previous_link=previous_link,
             least=0 if known_end is None else max(0, known_end - offset),
             expected=None if past is None else past.expected(asked, offset, at),
         )

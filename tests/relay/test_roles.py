@@ -126,6 +126,10 @@ def announce(server: Server, port: int) -> None:
     client(server).config_set("replica-announce-port", port)
 
 
+def taken_over(link: str) -> str:
+    return f"this master has taken over from that of link {link}"
+
+
 def wait_until_is(role: str, server: Server) -> None:
     wait_until(lambda: client(server).info("replication")["role"] == role, what=f"{server.name} is a {role}")
 
@@ -157,7 +161,7 @@ def test_failover_to_hands_over_through_the_taps(servers: Servers, name: str) ->
         assert digest(a) == digest(b) == digest(other)
         said = tap.story("b")
         assert f"from offset {asked.offset} (PSYNC), failing over" in said
-        assert f"goes on with {granted.replid[:8]}… (until now {before[:8]}…) after offset {granted.offset}" in said
+        assert f"goes on with {granted.replid[:8]}… (until now {before[:8]}…: {taken_over('a')}) after offset" in said
 
 
 @pytest.mark.parametrize("name", ["redis-6.2", "valkey-newest"])
@@ -175,7 +179,7 @@ def test_a_master_returns_with_the_second_replication_id_and_after_a_promotion_w
         write(new, 5)
         follow(old, tap.port_of("new"))
         partial = tap.first("new", events.PartialResync)
-        assert (partial.previous_replid, partial.offset) == (first, held)
+        assert (partial.previous_replid, partial.previous_link, partial.offset) == (first, "old", held)
         assert client(new).info("replication")["master_replid2"] == first
         assert partial.bytes_behind == master_offset(new) - held
         # one that was a master in between has a history of its own
@@ -258,7 +262,7 @@ def test_sentinel_fails_over_under_load_and_the_taps_tell_the_story(servers: Ser
         assert {one.by for one in tap.of("a", events.LinkClosed) if one.phase == "stream"} == {Side.MASTER}
         assert "a connection of Sentinel" in tap.story(new)
         said = tap.story(new)
-        assert f"goes on with {second[:8]}… (until now {first[:8]}…) after offset {partial.offset}" in said
+        assert f"goes on with {second[:8]}… (until now {first[:8]}…: {taken_over('a')}) after offset" in said
         assert f"FULL RESYNC, {second[:8]}…" in said
         assert "the replica was a master until now" in said
 

@@ -305,6 +305,24 @@ def test_the_db_is_carried_over_and_unknown_without_an_earlier_connection() -> N
     assert continued(memory, 1000) is None
 
 
+def test_a_history_that_goes_on_behind_another_link_says_who_took_over_and_keeps_its_db() -> None:
+    def continued(memory: Memory, asked: str, granted: str) -> tuple[events.PartialResync, int | None]:
+        talk = Talk(memory).R(f"PSYNC {asked} 24\r\n".encode()).M(f"+CONTINUE {granted}\r\n".encode()).quiet()
+        partial = next(event for event in talk.told if isinstance(event, events.PartialResync))
+        return partial, next(event.db for event in talk.told if isinstance(event, events.StreamStarted))
+
+    old = Memory("old")
+    new, chained = Memory("new", beside=old), Memory("chained", beside=old)
+    Talk(old).R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$3\r\nabc".encode()).M(b"*2\r\n$6\r\nSELECT\r\n$1\r\n4\r\n")
+    for _ in range(2):
+        partial, db = continued(new, ID, "b" * 40)
+        assert (partial.previous_replid, partial.previous_link, db) == (ID, "old", 4)
+    # what a replica of the new master passes on is not its own doing
+    assert continued(chained, ID, "b" * 40)[0].previous_link is None
+    assert continued(new, "b" * 40, "b" * 40)[0].previous_link is None
+    assert continued(new, "b" * 40, "c" * 40)[0].previous_link is None  # its restart
+
+
 def test_a_connection_that_ends_inside_a_transaction_says_so() -> None:
     talk = Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$3\r\nabc".encode()).M(b"*1\r\n$5\r\nMULTI\r\n" + PING[:5])
     talk.conversation.close()

@@ -15,7 +15,7 @@ from tap.replication.reasons import why_full
 from tap.replication.replies import ReplyReader
 from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
 
-A, B = "a" * 40, "b" * 40
+A, B, C = "a" * 40, "b" * 40, "c" * 40
 
 
 # ---- requests ----
@@ -214,5 +214,10 @@ def test_reasons_from_the_wire_alone() -> None:
     assert code == "replication_id_unknown"
     assert "restarted" in text
     assert "gave that up" in why(None, -1, A, 0)[1]
+    beside = Memory("other", beside=memory)
+    beside.history(C)
+    code, text = why(C, 51, A, 0)
+    assert code == "replication_id_unknown"
+    assert "which the master of link other wrote; this master does not go on from there" in text
     memory.succeed(B, A)
     assert why(B, 51, A, 40)[0] == "offset_ahead_of_master"
