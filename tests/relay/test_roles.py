@@ -284,10 +284,10 @@ def id_of(server: Server) -> str:
 
 @pytest.mark.parametrize("name", ["redis-7.0", "redis-newest", "valkey-newest"])
 def test_a_replica_of_a_cluster_dials_the_announced_port_and_so_the_tap(servers: Servers, name: str) -> None:
-    master = servers.start(need(name), "cluster-enabled", "yes")
-    replica = servers.start(name, "cluster-enabled", "yes")
-    with Taps(shard=master) as tap:
-        client(master).config_set("cluster-announce-port", tap.port_of("shard"))
+    master, replica = (servers.start(need(name), "cluster-enabled", "yes") for _ in range(2))
+    with Taps(shard=master, other=replica) as tap:
+        for link, server in (("shard", master), ("other", replica)):
+            client(server).config_set("cluster-announce-port", tap.port_of(link))
         client(master).execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         meet(replica, master)
         wait_until(lambda: f":{tap.port_of('shard')}" in nodes_of(replica), what="the replica knows the announced port")
@@ -301,8 +301,17 @@ def test_a_replica_of_a_cluster_dials_the_announced_port_and_so_the_tap(servers:
         wait_until(lambda: tap.of("shard", events.PartialResync))
         level(master, replica)
         tap.all_have("shard", master_offset(master))
-        assert digest(master) == digest(replica)
         assert client(replica).info("replication")["master_port"] == tap.port_of("shard")
+        first = client(master).info("replication")["master_replid"]
+        client(replica).execute_command("CLUSTER", "FAILOVER")
+        partial = tap.first("other", events.PartialResync)
+        assert (partial.previous_replid, partial.previous_link) == (first, "shard")
+        wait_until_is("slave", master)
+        client(replica).set("key", "a third value")
+        level(replica, master)
+        tap.all_have("other", master_offset(replica))
+        assert not tap.of("other", events.FullResync)
+        assert digest(master) == digest(replica)
 
 
 def test_a_slot_migration_through_the_tap_is_named_and_arrives(servers: Servers) -> None:
