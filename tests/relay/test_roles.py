@@ -117,6 +117,21 @@ def test_a_chain_with_a_tap_before_each_replica_has_one_offset(servers: Servers,
         assert digest(top) == digest(middle) == digest(bottom)
 
 
+def test_a_replica_that_has_lost_its_own_master_refuses_and_the_tap_says_so(servers: Servers, any_server: str) -> None:
+    top, middle, bottom = (servers.start(any_server) for _ in range(3))
+    top.stop()
+    follow(middle, top.port)
+    with Taps(middle=middle) as tap:
+        follow(bottom, tap.port_of("middle"))
+        refused = tap.first("middle", events.ResyncRefused)
+        assert refused.reply == "-NOMASTERLINK Can't SYNC while not connected with my master"
+        top.start()
+        wait_until(lambda: is_up(middle) and is_up(bottom))
+        write(top)
+        wait_until(lambda: level(top, middle) == level(middle, bottom))
+        tap.all_have("middle", master_offset(top))
+
+
 # ---- failover ----
 
 
@@ -337,6 +352,19 @@ def test_a_slot_migration_through_the_tap_is_named_and_arrives(servers: Servers)
         assert (closed.role, closed.how) == (Role.SLOT_MIGRATION, "fin")
         assert closed.bytes_from_replica > 200_000
         assert not tap.of("target", events.Opaque)
+
+
+def test_keys_that_migrate_moves_are_named_too(servers: Servers, any_server: str) -> None:
+    source, target = servers.start(any_server, "cluster-enabled", "yes"), servers.start(any_server)
+    client(source).execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+    wait_until(lambda: client(source).execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+    client(source).set("key", "v" * 100_000)
+    with Taps(target=target) as tap:
+        client(source).execute_command("MIGRATE", "127.0.0.1", tap.port_of("target"), "key", 0, 5000)
+        assert client(target).get("key") == b"v" * 100_000
+        identified = tap.first("target", events.Identified)
+        assert identified.role is Role.SLOT_MIGRATION
+        assert identified.text.startswith("a slot migration, keys that MIGRATE moves here")
 
 
 # ---- clients ----

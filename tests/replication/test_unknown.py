@@ -7,6 +7,7 @@ import pytest
 from tap.replication import events
 from tap.replication.conversation import Phase
 from tap.replication.events import Role
+from tap.replication.memory import Memory
 from tests.replication.test_conversation import ID, MARK, PING, PSYNC, RDB, Talk
 
 GRANTED = f"+FULLRESYNC {ID} 100\r\n".encode()
@@ -114,6 +115,20 @@ def test_a_stream_in_an_unknown_framing_is_counted() -> None:
     assert opaque.reason == "in the stream (offset 115): byte 0x56 where a command's * was expected"
     assert talk.conversation.offset == 128
     assert isinstance(talk.last(), events.Ack)
+
+
+def test_a_second_connection_that_is_not_understood_leaves_the_offsets_of_the_first() -> None:
+    memory = Memory()
+    main, channel = Talk(memory), Talk(memory)
+    main.R(PSYNC).M(b"+RDBCHANNELSYNC 7\r\n" + PING)
+    channel.R(array(b"REPLCONF", b"rdb-only", b"1", b"rdb-channel", b"1", b"main-ch-client-id", b"7")).M(b"+OK\r\n")
+    channel.R(PSYNC).M(GRANTED + b"$ZSTD:9\r\nwhat nobody knows")
+    assert channel.conversation.phase is Phase.OPAQUE
+    assert channel.kinds().count("opaque") == 1
+    main.M(SET).R(ack(100)).R(ack(114 + len(SET)))
+    assert main.conversation.offset == 114 + len(SET)
+    assert main.kinds()[-4:] == ["stream_started", "commands", "ack", "ack"]
+    assert "opaque" not in main.kinds()
 
 
 # ---- connections that do not replicate ----
