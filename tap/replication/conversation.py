@@ -678,7 +678,7 @@ class Conversation:
             if self._reading_replica:
                 words = self._requests.words_so_far(strangers.WORDS)
                 if strangers.is_named(words) and self._is_a_stranger(words):
-                    self._passes_by(words, self._requests.position, self._requests.position)
+                    self._passes_by(words, self._requests.position)
         except _Lost as lost:
             self._lose(Side.REPLICA, self._requests.position, str(lost))
 
@@ -691,7 +691,7 @@ class Conversation:
     def _unreadable(self, item: Nonsense) -> None:
         words = self._requests.words_so_far(strangers.WORDS)
         if words and self._is_a_stranger(words):
-            self._passes_by(words, item.start, item.start)
+            self._passes_by(words, item.start)
         else:
             self._lose(Side.REPLICA, item.start, item.why)
 
@@ -708,7 +708,7 @@ class Conversation:
             return  # servers ignore it, or end the connection (6.2: answer into the stream, which then shows)
         words = tuple(word.upper() for word in request.args[: strangers.WORDS])
         if self._is_a_stranger(words):
-            self._passes_by(words, request.start, request.end)
+            self._passes_by(words, request.start)
             return
         self._requests_seen += 1
         if self._requests_seen > MAX_SET_UP:
@@ -827,8 +827,9 @@ class Conversation:
         """Whether no replica begins a request with these words before it asks to replicate."""
         return self._phase in (Phase.CONNECT, Phase.HANDSHAKE) and words[0] not in SET_UP
 
-    def _passes_by(self, words: tuple[bytes, ...], start: int, end: int) -> None:
-        self._pass_by(start, end, *strangers.what_it_is(words, self._called, self._user))
+    def _passes_by(self, words: tuple[bytes, ...], start: int) -> None:
+        """start: of the request with these words; its end may not be here yet."""
+        self._pass_by(start, start, *strangers.what_it_is(words, self._called, self._user))
 
     def _pass_by(self, start: int, end: int, role: Role, text: str) -> None:
         self._reading_replica = False
