@@ -391,7 +391,8 @@ LINES = st.sampled_from(
         b"+FULLRESYNC %s %s\r\n" % (ID.encode(), b"9" * 5000), b"$" + b"9" * 5000 + b"\r\n",
         b"$ENDOFF:%s %s -1 4\r\n" % (b"9" * 5000, ID.encode()), b"CLIENT SETNAME sentinel-1-cmd\r\n",
         b"*3\r\n$7\r\nCLUSTER\r\n$9\r\nSYNCSLOTS\r\n$6\r\nRANGES\r\n", b"*200\r\n$7\r\ncluster\r\n$9\r\nsyncslots\r\n",
-        b"*200\r\n$4\r\nMSET\r\n", b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nNODES\r\n", b"*3\r\n$4\r\nAUTH\r\n$19\r\ninternal connection\r\n$1\r\nx\r\n",
+        b"*200\r\n$4\r\nMSET\r\n", b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nNODES\r\n",
+        b"*3\r\n$4\r\nAUTH\r\n$19\r\ninternal connection\r\n$1\r\nx\r\n",
     ]
 )  # fmt: skip
 DATA = LINES | st.binary(min_size=1, max_size=30)
