@@ -17,6 +17,8 @@ DEFAULT_LINK = "main"
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
+Announce = Literal["keep", "tap"]
+CAPA = "capa:"  # before the capability, in what is to be masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,20 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkConfig:
-    """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key."""
+    """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key.
+
+    announce, mask: as those of the Config, which count where these are None.
+    """
 
     master: Address
     listen: Address = field(default=Address("127.0.0.1", 0))
     name: str = DEFAULT_LINK
+    announce: Announce | None = None
+    mask: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for one in self.mask or ():
+            _mask(one)
 
     @classmethod
     def parse(cls, text: str) -> "LinkConfig":
@@ -106,7 +117,9 @@ class Config:
     or a directory. record_rotate: when the next file begins, at a size and after a time, as "1gb" and "10m", one of
     each at most. record_keep: the oldest of these files go when all exceed this size, or at this age. record_sync: when
     it is forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
-    record_redact: what is replaced in the recording, which then holds no snapshots either.
+    record_redact: what is replaced in the recording, which then holds no snapshots either. announce: the address at
+    which masters see a replica: its own, or the tap's, as TCP has it. mask: "capa:NAME" for each capability of
+    replicas that masters do not hear of.
     """
 
     links: tuple[LinkConfig, ...]
@@ -126,8 +139,12 @@ class Config:
     record_sync: Sync = "interval"
     record_without_rdb: bool = False
     record_redact: tuple[Redact, ...] = ()
+    announce: Announce = "tap"
+    mask: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for one in self.mask:
+            _mask(one)
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
             raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
         rotates = bool(Limits.parse(self.record_rotate)) or (self.record_to is not None and self.record_to.is_dir())
@@ -184,6 +201,12 @@ def _listen(text: str) -> Address:
     return address
 
 
+def _mask(text: str) -> str:
+    if not re.fullmatch(rf"{CAPA}[A-Za-z0-9_.-]{{1,64}}", text):
+        raise ConfigError(f"{text!r} cannot be masked: write {CAPA} and the name of a capability, as {CAPA}psync2")
+    return text
+
+
 def _master(text: str) -> Address:
     address = Address.parse(text)
     if not address.path and not address.port:
@@ -199,6 +222,8 @@ class _LinkTable(BaseModel):
 
     master: Annotated[Address, parsed(_master)]
     listen: Annotated[Address, parsed(_listen)] = Address("127.0.0.1", 0)
+    announce: Announce | None = None
+    mask: tuple[Annotated[str, parsed(_mask)], ...] | None = None
 
 
 class _File(BaseModel):
@@ -218,6 +243,8 @@ class _File(BaseModel):
     record_sync: Sync = "interval"
     record_without_rdb: StrictBool = False
     record_redact: tuple[Redact, ...] = ()
+    announce: Announce = "tap"
+    mask: tuple[Annotated[str, parsed(_mask)], ...] = ()
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
     links: dict[Annotated[str, parsed(_link_name)], _LinkTable]
@@ -226,7 +253,7 @@ class _File(BaseModel):
 def load(path: Path) -> Config:
     """Read a TOML file as the README shows it. Raises ConfigError naming file, line and key."""
     file = toml.load(path, _File, table='[links.orders] with master = "127.0.0.1:6379"')
-    links = tuple(LinkConfig(name=name, listen=link.listen, master=link.master) for name, link in file.links.items())
+    links = tuple(LinkConfig(name=name, **dict(link)) for name, link in file.links.items())
     named = {"commands": "every_command", "rdb_keys": "every_key"}
     given = {named.get(name, name): getattr(file, name) for name in file.model_fields_set - {"links"}}
     try:

@@ -62,9 +62,12 @@ def _closed(event: events.LinkClosed) -> str | None:
 
 
 def _handshake(event: events.Handshake) -> str | None:
+    said = " ".join(event.request) or "connecting"
+    if event.sent is not None:
+        said += f", sent to the master as {' '.join(event.sent)}"
     if event.reply.startswith("-"):
-        return f"{' '.join(event.request) or 'connecting'}: the master answered {event.reply}"
-    return None
+        return f"{said}: the master answered {event.reply}"
+    return None if event.sent is None else said
 
 
 def _identified(event: events.Identified) -> str | None:

@@ -24,7 +24,7 @@ from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
-from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
+from tap.replication.requests import COMPRESSIONS, UNDERSTOOD, Newlines, Nonsense, Request, RequestReader, masked
 from tap.replication.standing import RdbStanding, Standing
 from tap.replication.stream import MAX_COMMAND, Stream
 from tap.replication.watcher import Watcher
@@ -86,6 +86,8 @@ OPTIONS = frozenset(
     }
 )
 
+MAX_NOVELTIES = 8  # capabilities nobody knows that are remembered
+
 MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
 
 
@@ -135,6 +137,7 @@ class Conversation:
         self._configured_itself = False  # with any REPLCONF
         self._called = b""  # as CLIENT SETNAME says
         self._user = b""  # of AUTH
+        self._novelties: list[str] = []  # capabilities that the master was told of, and we do not know
 
         # handshake
         self._requests = RequestReader()
@@ -346,7 +349,10 @@ class Conversation:
             self._payload_announced(head, line, start, end, at)
 
     def _answered(self, request: Request, line: bytes) -> None:
-        self._tell(events.Handshake(start=request.start, end=request.end, request=masked(request), reply=_text(line)))
+        sent = None if request.sent is None else masked(dataclasses.replace(request, args=request.sent))
+        self._tell(
+            events.Handshake(start=request.start, end=request.end, request=masked(request), reply=_text(line), sent=sent)
+        )
 
     def _psync_answered(self, request: Request, line: bytes, start: int, end: int, at: float) -> None:
         words = line.split()
@@ -527,7 +533,7 @@ class Conversation:
                 start=self._rdb_start + problem.position,
                 end=self._rdb_start + problem.position,
                 problem=problem.kind,
-                text=problem.text,
+                text=problem.text if problem.position else problem.text + (self.main or self)._way_out,
                 position=problem.position,
                 keys=rdb.summary.keys,
                 db=problem.db,
@@ -720,9 +726,7 @@ class Conversation:
     def _requested(self, request: Request, at: float) -> None:
         name = request.name
         if self.watcher is not None:
-            given = self.watcher.request(request)
-            if given is not None:
-                request = dataclasses.replace(request, given=given)
+            request = self.watcher.request(request)
         if name == b"REPLCONF" and len(request.args) > 2 and request.args[1].upper() in (b"ACK", b"GETACK"):
             self._maybe_acknowledged(request, at)
             return
@@ -765,6 +769,11 @@ class Conversation:
             name = _text(option).lower()
             if name in OPTIONS:
                 self._options[name] = _text(value[:255])
+        told = (request.sent or request.args)[1:]
+        for option, value in zip(told[::2], told[1::2], strict=False):
+            capability = _text(value[:64]).lower()
+            if option.lower() == b"capa" and capability not in UNDERSTOOD and len(self._novelties) < MAX_NOVELTIES:
+                self._novelties.append(capability)
         main_id = self._options.get("main-ch-client-id")
         if self.role is None and self._options.get("rdb-channel") == "1":
             key = _valkey_key(self.replica) if main_id is None else _redis_key(main_id)
@@ -1050,7 +1059,20 @@ class Conversation:
                 return
         if self._phase not in (Phase.OPAQUE, Phase.ORDINARY):
             self._enter(Phase.OPAQUE)
+            if side is Side.MASTER and (self.stream is None or position == self.stream.start):
+                why += self._way_out
             self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
+
+    @property
+    def _way_out(self) -> str:
+        """What would have the master speak plainly, if it may be a new capability that makes it speak otherwise."""
+        if not self._novelties:
+            return ""
+        masks = dict.fromkeys("compression" if name in COMPRESSIONS else name for name in self._novelties)
+        return (
+            f"; the replica offered capa {', '.join(self._novelties)}, which redis-tap cannot read: "
+            f"{' '.join(f'--mask capa:{name}' for name in masks)} has them do without"
+        )
 
     def _keepalive(self, side: Side, start: int, end: int) -> None:
         if side not in self._kept_alive:

@@ -105,11 +105,13 @@ class LinkClosed(Event):
 class Handshake(WireEvent):
     """One request of the replica and the first line of its reply. Secrets are masked. The range is the request's.
 
-    request is empty for an error that the master sent unasked, as it does when it refuses a client at accept.
+    request is empty for an error that the master sent unasked, as it does when it refuses a client at accept. sent: what
+    the master was sent in its place, None where that is the request itself.
     """
 
     request: tuple[str, ...]
     reply: str
+    sent: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -479,6 +481,8 @@ def _valued(kind: Any, value: Any) -> Any:
         )
     if dataclasses.is_dataclass(kind):
         return _made(kind, value)
+    if typing.get_origin(kind) is tuple:  # of any length, all of one kind
+        return tuple(_valued(typing.get_args(kind)[0], one) for one in _valued(list, value))
     if issubclass(kind, enum.Enum):
         return kind(value)
     if not isinstance(value, (int, float) if kind is float else kind):
@@ -508,6 +512,7 @@ def plain(value: Any) -> Any:
 _KEPT: tuple[type[Event], ...] = (
     LinkOpened,
     LinkClosed,
+    Handshake,
     FullResync,
     PartialResync,
     FaultArmed,

@@ -122,6 +122,14 @@ def rdb_finished(**changes: Any) -> events.RdbFinished:
         ),
         (events.Handshake(start=0, end=1, request=("PING",), reply="+PONG"), None),
         (
+            events.Handshake(start=0, end=1, request=("A", "b", "c"), reply="+OK", sent=("A", "b")),
+            "A b c, sent to the master as A b",
+        ),
+        (
+            events.Handshake(start=0, end=1, request=("A", "b", "c"), reply="-ERR no", sent=("A", "b")),
+            "A b c, sent to the master as A b: the master answered -ERR no",
+        ),
+        (
             events.Command(
                 start=0, end=1, offset=50, db=0, name="SET", args=(b"k", b"a b", b"\x00"), in_transaction=False
             ),
