@@ -54,11 +54,12 @@ def _closed(event: events.LinkClosed) -> str | None:
     if is_in_vain(event):
         what = "cannot dial the master" if event.by is events.Side.TAP else "master not reachable"
         return f"{what}: {event.text}; the connection is closed, the replica will try again"
+    which = "RDB channel " if event.role is Role.RDB_CHANNEL else ""
     how = {"fin": "closed", "reset": "reset (RST)", "timeout": "lost (timeout)"}.get(event.how, "failed")
     offset = "" if event.offset is None else f" at offset {event.offset}"
     text = f": {event.text}" if event.text and event.how != "reset" else ""
     passed = f"{size(event.bytes_from_master)} from the master, {size(event.bytes_from_replica)} from the replica"
-    return f"{how} by the {event.by.value} in phase {event.phase}{offset}{text} ({passed})"
+    return f"{which}{how} by the {event.by.value} in phase {event.phase}{offset}{text} ({passed})"
 
 
 def _handshake(event: events.Handshake) -> str | None:

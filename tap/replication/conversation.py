@@ -66,6 +66,14 @@ NEXT = {
     Phase.OPAQUE: set(),
 }
 
+# The phase of a main connection by that of its RDB channel; else it waits.
+_AS_MAIN = {
+    Phase.RDB: Phase.RDB,
+    Phase.LOADING: Phase.LOADING,
+    Phase.DONE: Phase.LOADING,
+    Phase.OPAQUE: Phase.OPAQUE,
+}
+
 REPLIES = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)  # what the master sends are replies to requests
 
 # What may be said on a connection before it asks to replicate. Another request makes it an ordinary one.
@@ -183,11 +191,9 @@ class Conversation:
         if self._phase is Phase.STREAM and self.stream is not None and self.stream.acked is None:
             if self.stream.base is None and self.role is Role.REPLICA and not self.stream.has_begun:
                 return Phase.WAITING
-            if self._rdb_channel is not None and not self.stream.has_begun:
-                channel = self._rdb_channel.phase
-                return channel if channel in (Phase.RDB, Phase.LOADING, Phase.OPAQUE) else Phase.WAITING
-            loads = self.rdb is not None or self._rdb_channel is not None
-            return Phase.LOADING if loads and self.role is Role.REPLICA else Phase.STREAM
+            if self._rdb_channel is not None:
+                return _AS_MAIN.get(self._rdb_channel.phase, Phase.WAITING)
+            return Phase.LOADING if self.rdb is not None and self.role is Role.REPLICA else Phase.STREAM
         if self._phase is Phase.RDB and self.rdb is not None and self.rdb.looks_complete:
             return Phase.LOADING
         return self._phase
@@ -370,7 +376,9 @@ class Conversation:
             self._unanswered.popleft()
             self._answered(request, line)
             self._enter(Phase.STREAM)
-            self._begin_stream(end, self._rdb_channel._db)
+            stream = self._begin_stream(end, self._rdb_channel._db)
+            if self._rdb_channel.phase is Phase.DONE:
+                stream.begin()
         elif answer == b"+CONTINUE" and self._asked is not None and self._asked[0] is not None:
             self._unanswered.popleft()
             self._enter(Phase.STREAM)
@@ -502,6 +510,8 @@ class Conversation:
             self._tell_rdb_progress(at)
         if self.rdb.is_complete:
             self._finish_rdb()
+        if self.main is not None and self.main.watcher is not None:
+            self.main.watcher.other_channel_read()
         return taken
 
     def _tell_rdb_started(self, *, at_last: bool = False) -> None:
@@ -777,19 +787,28 @@ class Conversation:
         main_id = self._options.get("main-ch-client-id")
         if self.role is None and self._options.get("rdb-channel") == "1":
             key = _valkey_key(self.replica) if main_id is None else _redis_key(main_id)
-            self.main = self._memory.main_of(key)
-            if self.main is None and main_id is None:
-                self.main = self._main_by_port()
+            main = self._memory.main_of(key)
+            if main is None and main_id is None:
+                main = self._main_by_port()
+            self._belong_to(main)
             self._identify(Role.RDB_CHANNEL, request)
         channel_id = self._options.get("set-rdb-client-id")
         if self._dual_channel and self.stream is None and channel_id is not None:
             # The ID is certain where the name was a guess: replicas behind one address can have the same.
             channel = self._memory.main_of(_rdb_client_key(channel_id))
             if channel is not None and channel.replid is not None and channel._base is not None:
-                channel.main = self
+                channel._belong_to(self)
                 self._rdb_channel = channel
                 self.replid = channel.replid
                 self._base = channel._base
+
+    def _belong_to(self, main: Conversation | None) -> None:
+        """Be the RDB channel of *main*, if that is known, under its name: what it announces is not always repeated."""
+        self.main = main
+        if main is not None:
+            self._options |= {
+                name: main._options[name] for name in ("ip-address", "listening-port") if name in main._options
+            }
 
     def _main_by_port(self) -> Conversation | None:
         """The main connection that waits for a Valkey RDB channel with our port, if there is only one.
@@ -826,7 +845,8 @@ class Conversation:
         self._enter(Phase.WAITING)
         self.waiting_from = self.from_master
         if self.role is Role.RDB_CHANNEL:
-            self.main = self.main or self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port()
+            if self.main is None:
+                self._belong_to(self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port())
             return
         if self._options.get("rdb-only") == "1":
             self._identify(Role.RDB_CLIENT, request)
