@@ -27,12 +27,15 @@ log = logging.getLogger(__name__)
 
 
 class Route:
-    """What the connections to one master share. name: of the link. master: None where nobody knows it."""
+    """What the connections to one master share. name: of the link. master: None where nobody knows it.
 
-    def __init__(self, name: str, master: Address | None) -> None:
+    beside: what another link remembers.
+    """
+
+    def __init__(self, name: str, master: Address | None, beside: Memory | None) -> None:
         self.name = name
         self.master = master
-        self.memory = Memory()
+        self.memory = Memory(name, beside)
         self.ordinals = itertools.count(1)  # of its connections
 
 
@@ -48,7 +51,9 @@ class Listener:
         buffers: Buffers,
         numbers: itertools.count[int],
         sink: Sink | None = None,
+        beside: Memory | None = None,
     ) -> None:
+        """beside: what another link remembers."""
         self.config = config
         self.sink = sink
         self.bus = bus
@@ -63,7 +68,8 @@ class Listener:
         self.drain_timeout = tap.drain_timeout
         self.address = config.listen  # with the port the system chose, once open
         self.links: list[Link] = []
-        self._route = Route(config.name, config.master)
+        self._route = Route(config.name, config.master, beside)
+        self.memory = self._route.memory
         self._routes: dict[Address, Route] = {}  # of a transparent listener, the last one used last
         self._numbers = numbers
         self._refuses = False  # by a fault
@@ -140,7 +146,7 @@ class Listener:
         master = original_destination(sock) if self.config.transparent else None
         if master is None:
             return self._route
-        route = self._routes.pop(master, None) or Route(str(master), master)
+        route = self._routes.pop(master, None) or Route(str(master), master, self.memory)
         self._routes[master] = route
         if len(self._routes) > MAX_ROUTES:
             del self._routes[next(iter(self._routes))]

@@ -303,7 +303,7 @@ def test_nodes_of_a_cluster_are_tapped_whoever_is_the_master(network: Network) -
     network.hear("ack", link=f"{MASTER}:6379", offset=level(here, there))
     wait_until(lambda: _is_done(there, "CLUSTER", "FAILOVER"), what="a failover")
     wait_until(lambda: there.role()[0] == "master" and is_up(here), what="the roles are changed")
-    network.hear("partial_resync", link=f"{REPLICA}:6379")
+    network.hear("partial_resync", link=f"{REPLICA}:6379", previous_link=f"{MASTER}:6379")
     there.set("key", "another value")
     network.hear("ack", link=f"{REPLICA}:6379", offset=level(there, here))
     assert here.info("stats")["sync_full"] == 1
