@@ -14,6 +14,8 @@ from tap.toml import parsed
 from tap.units import parse_duration
 
 DEFAULT_LINK = "main"
+# Of a link, and named so everywhere: on the command line, in the file, in Python.
+TLS_OPTIONS = ("tls", "cacert", "cert", "key", "sni", "insecure", "listen_cert", "listen_key", "listen_cacert")
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 
@@ -74,11 +76,37 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkConfig:
-    """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key."""
+    """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key.
+
+    tls: to the master, whose certificate is checked: against cacert, by default the system's CAs, and for the name sni,
+    by default the host's. insecure: it is not. cert, key: ours, for a master that requires one; without a key that in
+    cert. listen_cert, listen_key: replicas speak TLS with us. listen_cacert: they have to have a certificate of this CA.
+    """
 
     master: Address
     listen: Address = field(default=Address("127.0.0.1", 0))
     name: str = DEFAULT_LINK
+    tls: bool = False
+    cacert: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    sni: str | None = None
+    insecure: bool = False
+    listen_cert: Path | None = None
+    listen_key: Path | None = None
+    listen_cacert: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.tls and self.master.path:
+            raise ConfigError(f"link {self.name}: {self.master} is a Unix socket, and servers speak no TLS there")
+        needs = {"cacert": "tls", "cert": "tls", "key": "cert", "sni": "tls", "insecure": "tls"}
+        needs |= {"listen_key": "listen_cert", "listen_cacert": "listen_cert"}
+        for name, needed in needs.items():
+            if getattr(self, name) and not getattr(self, needed):
+                option, other = (f"--{one.replace('_', '-')}" for one in (name, needed))
+                raise ConfigError(f"link {self.name}: {option} says nothing without {other}")
+        if self.sni is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,252}", self.sni):
+            raise ConfigError(f"link {self.name}: {self.sni!r} is no name of a server (--sni)")
 
     @classmethod
     def parse(cls, text: str) -> "LinkConfig":
@@ -102,7 +130,8 @@ class Config:
     drain_timeout: seconds that bytes for one peer may wait after the other has gone. faults: armed from the start, as
     tap.faults.parse() takes them. seed: decides every random choice of theirs. destructive: those that end a server
     process are allowed. read_only: no fault is, ever. record_to: a new file for what flows. record_sync: when it is
-    forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
+    forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out. keylog: a
+    file that gets the secrets of every TLS connection appended, for Wireshark to read them.
     """
 
     links: tuple[LinkConfig, ...]
@@ -119,6 +148,7 @@ class Config:
     record_to: Path | None = None
     record_sync: Sync = "interval"
     record_without_rdb: bool = False
+    keylog: Path | None = None
 
     def __post_init__(self) -> None:
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
@@ -172,6 +202,15 @@ class _LinkTable(BaseModel):
 
     master: Annotated[Address, parsed(_master)]
     listen: Annotated[Address, parsed(_listen)] = Address("127.0.0.1", 0)
+    tls: StrictBool = False
+    cacert: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    sni: str | None = None
+    insecure: StrictBool = False
+    listen_cert: Path | None = None
+    listen_key: Path | None = None
+    listen_cacert: Path | None = None
 
 
 class _File(BaseModel):
@@ -188,6 +227,7 @@ class _File(BaseModel):
     record_to: Path | None = None
     record_sync: Sync = "interval"
     record_without_rdb: StrictBool = False
+    keylog: Path | None = None
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
     links: dict[Annotated[str, parsed(_link_name)], _LinkTable]
@@ -196,10 +236,10 @@ class _File(BaseModel):
 def load(path: Path) -> Config:
     """Read a TOML file as the README shows it. Raises ConfigError naming file, line and key."""
     file = toml.load(path, _File, table='[links.orders] with master = "127.0.0.1:6379"')
-    links = tuple(LinkConfig(name=name, listen=link.listen, master=link.master) for name, link in file.links.items())
     named = {"commands": "every_command", "rdb_keys": "every_key"}
     given = {named.get(name, name): getattr(file, name) for name in file.model_fields_set - {"links"}}
     try:
+        links = tuple(LinkConfig(name=name, **dict(link)) for name, link in file.links.items())
         return Config(links=links, **given)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

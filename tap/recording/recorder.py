@@ -42,6 +42,7 @@ CLOSE_SECONDS = 3.0  # for what still waits at the end
 
 KEPT = (
     events.LinkOpened,
+    events.Secured,
     events.LinkClosed,
     events.FullResync,
     events.PartialResync,
