@@ -90,7 +90,11 @@ def _load_ca(context: ssl.SSLContext, path: Path) -> None:
 
 
 def _load_cert(context: ssl.SSLContext, cert: Path, key: Path | None, variable: str) -> None:
+    was_asked = False
+
     def password() -> str:
+        nonlocal was_asked
+        was_asked = True
         # Asked only for a key that is encrypted; without this OpenSSL would ask on the terminal.
         if variable not in os.environ:
             raise ConfigError(f"{key or cert}: the key is encrypted; its password is taken from {variable}")
@@ -103,7 +107,7 @@ def _load_cert(context: ssl.SSLContext, cert: Path, key: Path | None, variable: 
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ConfigError(f"{key or cert}: the key is not that of the certificate in {cert}") from None
-        if error.reason and "DECRYPT" in error.reason:
+        if was_asked:
             raise ConfigError(f"{key or cert}: the password in {variable} does not open the key") from None
         raise ConfigError(
             f"{cert}: no certificate, or no key {f'in {key}' if key else 'beside it'} (PEM files are wanted)"
@@ -138,6 +142,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._done: asyncio.Future[bool] = self._loop.create_future()  # the handshake, and whether it succeeded
         self._has_read = False
         self._is_secure = False
+        self._is_called_off = False  # the leg ended before there was TLS
         self._is_paused = False
         self._failure: TlsFailure | None = None
         self._broken: ssl.SSLError | None = None  # behind bytes that could still be read
@@ -222,7 +227,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         return self._leg.get_buffer(sizehint)
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._is_ended:
+        if self._is_ended or self._is_called_off:
             return
         data = self._leg.get_buffer(-1)[:nbytes]
         if not self._has_read and data[0] not in FIRST_BYTES:
@@ -236,7 +241,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._shake_hands()
 
     def eof_received(self) -> bool:
-        if self._is_secure:
+        if self._is_secure or self._is_called_off:
             self._end()
         else:
             self._fail(TlsFailure(self._leg.side, f"the {self._leg.side.value} closed during the TLS handshake"))
@@ -348,6 +353,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             if self._wants_end:
                 return
             self._notify()
+        else:
+            self._is_called_off = True
+            self._socket.resume_reading()
         self._socket.write_eof()
 
     def close(self) -> None:
