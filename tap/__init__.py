@@ -2,10 +2,11 @@
 
 from importlib.metadata import version
 
+from tap import recording
 from tap.config import Address, Config, LinkConfig
 from tap.replication import events
 from tap.tap import Tap
 
-__all__ = ["Address", "Config", "LinkConfig", "Tap", "__version__", "events"]
+__all__ = ["Address", "Config", "LinkConfig", "Tap", "__version__", "events", "recording"]
 
 __version__ = version("redis-tap")

@@ -4,20 +4,21 @@ import random
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, StrictBool
 
 from tap import toml
 from tap.errors import ConfigError
 from tap.toml import parsed
-from tap.units import parse_duration
+from tap.units import Limits, parse_duration
 
 DEFAULT_LINK = "main"
 # Of a link, and named so everywhere: on the command line, in the file, in Python.
 TLS_OPTIONS = ("tls", "cacert", "cert", "key", "sni", "insecure", "listen_cert", "listen_key", "listen_cacert")
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
+Redact = Literal["values", "keys"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,12 @@ class Config:
     every_key: tell the keys of an RDB one by one. connect_timeout: seconds a master has to accept a connection.
     drain_timeout: seconds that bytes for one peer may wait after the other has gone. faults: armed from the start, as
     tap.faults.parse() takes them. seed: decides every random choice of theirs. destructive: those that end a server
-    process are allowed. read_only: no fault is, ever. record_to: a new file for what flows. record_sync: when it is
-    forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out. keylog: a
-    file that gets the secrets of every TLS connection appended, for Wireshark to read them.
+    process are allowed. read_only: no fault is, ever. record_to: a new file for what flows,
+    or a directory. record_rotate: when the next file begins, at a size and after a time, as "1gb" and "10m", one of
+    each at most. record_keep: the oldest of these files go when all exceed this size, or at this age. record_sync: when
+    it is forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
+    record_redact: what is replaced in the recording, which then holds no snapshots either. keylog: a file
+    that gets the secrets of every TLS connection appended, for Wireshark to read them.
     """
 
     links: tuple[LinkConfig, ...]
@@ -146,13 +150,29 @@ class Config:
     destructive: bool = False
     read_only: bool = False
     record_to: Path | None = None
+    record_rotate: tuple[str, ...] = ()
+    record_keep: tuple[str, ...] = ()
     record_sync: Sync = "interval"
     record_without_rdb: bool = False
+    record_redact: tuple[Redact, ...] = ()
     keylog: Path | None = None
 
     def __post_init__(self) -> None:
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
             raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
+        rotates = bool(Limits.parse(self.record_rotate)) or (self.record_to is not None and self.record_to.is_dir())
+        if rotates and self.record_to is None:
+            raise ConfigError("--rotate says when a recording goes on in the next file; say with -w FILE.pcapng where to")
+        if Limits.parse(self.record_keep) and not rotates:
+            raise ConfigError(
+                "--keep deletes the oldest files of a rotation, and there is none; with --rotate 1gb a file of that size "
+                "is followed by the next"
+            )
+        for one in self.record_redact:
+            if one not in get_args(Redact):
+                raise ConfigError(f"--redact {one}: values or keys can be redacted, and with the option twice both")
+        if self.record_redact and self.record_to is None:
+            raise ConfigError("--redact is for a recording, and there is none: give -w FILE.pcapng, too")
         if not self.links:
             raise ConfigError("no link: give --master HOST:PORT, --link NAME=LISTEN->MASTER or --config FILE.toml")
         names = [link.name for link in self.links]
@@ -171,6 +191,13 @@ class Config:
         for listen in listens:
             if listens.count(listen) > 1:
                 raise ConfigError(f"two links listen on {listen}; give each its own port")
+
+
+def recording_path(text: str) -> Path:
+    """A file, which may be there or not, or a directory that is. Raises ConfigError."""
+    if text.endswith("/") and not Path(text).is_dir():
+        raise ConfigError(f"{text}: no such directory; make it first, or name a file")
+    return Path(text)
 
 
 def _link_name(text: str) -> str:
@@ -224,9 +251,12 @@ class _File(BaseModel):
     seed: int | None = None
     destructive: StrictBool = False
     read_only: StrictBool = False
-    record_to: Path | None = None
+    record_to: Annotated[Path, parsed(recording_path)] | None = None
+    record_rotate: tuple[str, ...] = ()
+    record_keep: tuple[str, ...] = ()
     record_sync: Sync = "interval"
     record_without_rdb: StrictBool = False
+    record_redact: tuple[Redact, ...] = ()
     keylog: Path | None = None
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0

@@ -17,6 +17,7 @@ from tap.relay.leg import Buffers
 from tap.relay.link import Link
 from tap.relay.listener import Listener
 from tap.replication.events import Command, Event, RdbKey
+from tap.units import Limits
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()
@@ -49,7 +50,13 @@ class Tap:
         self.recorder: Recorder | None = None
         if config.record_to is not None:
             self.recorder = Recorder(
-                config.record_to, self.bus, sync=config.record_sync, without_rdb=config.record_without_rdb
+                config.record_to,
+                self.bus,
+                sync=config.record_sync,
+                without_rdb=config.record_without_rdb,
+                rotate=Limits.parse(config.record_rotate),
+                keep=Limits.parse(config.record_keep),
+                redact=config.record_redact,
             )
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(
@@ -61,8 +68,7 @@ class Tap:
             read_only=config.read_only,
         )
         self._first_faults = [parse(spec) for spec in config.faults]
-        for fault in self._first_faults:
-            self.faults.check(fault)
+        self.faults.check(*self._first_faults)
         self._journal: deque[Told] = deque(maxlen=KEPT)
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind

@@ -1,11 +1,13 @@
 """Sizes, times and rates as people write them."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tap.errors import ConfigError
 
 _SIZES = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}
-_TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_size(text: str) -> int:
@@ -25,8 +27,38 @@ def parse_rate(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from 500ms, 30s, 10m, 2h or a bare number of seconds. Raises ConfigError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h)?", text.strip())
+    """Seconds from 500ms, 30s, 10m, 2h, 7d or a bare number of seconds. Raises ConfigError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)?", text.strip())
     if match is None:
-        raise ConfigError(f"{text!r} is no duration: write seconds, or a number with us, ms, s, m or h, as 30s")
+        raise ConfigError(f"{text!r} is no duration: write seconds, or a number with us, ms, s, m, h or d, as 30s")
     return float(match[1]) * _TIMES[match[2] or "s"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """At most so many bytes, and for so many seconds; None: as many as come. False where it limits nothing."""
+
+    size: int | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> "Limits":
+        """Read a size, as 1gb, a time, as 10m, or one of each. Raises ConfigError."""
+        size, seconds = None, None
+        for text in texts:
+            if re.fullmatch(r"[\d.]*\s*(b|kb|mb|gb)", text.strip().lower()):
+                if size is not None:
+                    raise ConfigError(f"{text!r}: a second size; give one size and one time at most")
+                size = parse_size(text)
+            elif re.fullmatch(r"[\d.]*\s*(s|m|h|d)", text.strip()):
+                if seconds is not None:
+                    raise ConfigError(f"{text!r}: a second time; give one size and one time at most")
+                seconds = parse_duration(text)
+            else:
+                raise ConfigError(f"{text!r} is neither a size, as 500mb or 1gb, nor a time, as 10m, 1h or 7d")
+            if size == 0 or seconds == 0:
+                raise ConfigError(f"{text!r}: give it more than nothing")
+        return cls(size, seconds)
+
+    def __bool__(self) -> bool:
+        return self.size is not None or self.seconds is not None

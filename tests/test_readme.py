@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,10 @@ from tap.faults.what import KINDS
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
+from tap.servers.embedded import Server, find_server
 from tests.recording.test_reader import STREAM, file, streamed
+from tests.relay.certificates import Certificates
+from tests.replay.support import captured
 from tests.support import FIXTURES, ROOT, all_subclasses
 
 README = (ROOT / "README.md").read_text()
@@ -41,7 +45,26 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
     recorded = file(tmp_path / "recorded", streamed(STREAM).packets, "pcapng")
     if words[1] == "show":
         recorded.rename(tmp_path / words[2])
+    if "--tls" in words:
+        made = Certificates(tmp_path / "made")
+        shutil.copy(made.ca, tmp_path / "ca.crt")
+        for name in ("tap.crt", "tap.key"):
+            shutil.copy(made.leaf, tmp_path / name)
     command = [sys.executable, "-m", "tap", *words[1:]]
+    if "--to" in words:
+        recorded.rename(tmp_path / words[2])
+        with Server(find_server()) as target:
+            command = [word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in command]
+            subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=30, check=True)
+        return
+    if words[1] == "replay":
+        captured("redis-7.0-diskless", tmp_path / words[2])
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            assert "listening on" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        return
     if words[1] == "run":
         command += ["--duration", "100ms"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
@@ -55,14 +78,28 @@ def test_a_target_of_the_readme_exists(line: str) -> None:
     assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
+SAID = [
+    *("went on after offset", "127.0.0.1:6379 127.0.0.1 1000", "up to offset"),
+    *("0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"),
+]
+
+
 @pytest.mark.parametrize(
     ("example", "says"),
-    list(zip(blocks("python"), ["went on after offset", "0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"], strict=True)),
+    list(
+        zip(
+            blocks("python"),
+            SAID,
+            strict=True,
+        )
+    ),
 )
 def test_a_python_example_runs(
     example: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
+    captured("redis-7.0-diskless", tmp_path / "orders.pcapng")
+    file(tmp_path / "today.pcapng", streamed(STREAM).packets, "pcapng")
     monkeypatch.chdir(tmp_path)
     exec(example, {})
     assert says in capsys.readouterr().out

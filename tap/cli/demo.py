@@ -8,8 +8,6 @@ import signal
 from pathlib import Path
 
 import typer
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from tap.config import Address, Config, LinkConfig
 from tap.console.demo import WITHIN, tell
@@ -52,6 +50,10 @@ async def _run(program: Path) -> bool:
 
 
 async def _story(servers: contextlib.ExitStack, program: Path) -> bool:
+    # Here, not above: redis-py is slow to load, and most verbs do without.
+    from redis.asyncio import Redis
+    from redis.exceptions import RedisError
+
     options = ("repl-backlog-size", str(BACKLOG), "repl-diskless-sync-delay", "0")
     master = Server(program, *options, name="master")
     servers.callback(master.close)

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
+from tap.cli.moment import moment
 from tap.config import Ui
 from tap.errors import ConfigError
 
 
 def replay(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="pcapng or pcap; of a rotation, in order.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="pcapng or pcap, or directories of them.")],
     as_master: Annotated[
         str | None, typer.Option("--as-master", metavar="HOST:PORT", help="Be a master there, for replicas that connect.")
     ] = None,
@@ -39,6 +40,10 @@ def replay(
         list[str] | None,
         typer.Option(metavar="GLOB", help="With --to: only commands with such a key, as with KEYS. May be repeated."),
     ] = None,
+    assume_db: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="With --to: the db of commands of which the recording does not say it."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="With --to: do not ask, even if the server holds data.")] = False,
     exit_: Annotated[
         bool, typer.Option("--exit", help="With --as-master: end once every replica has acknowledged the end.")
@@ -55,13 +60,15 @@ def replay(
         )
     factor = _speed(speed)
     if as_master is not None:
-        if db or command or key or yes:
-            raise ConfigError("--db, --command, --key and --yes go with --to: a replica has to have every byte")
+        if db or command or key or assume_db is not None or yes:
+            raise ConfigError(
+                "--db, --command, --key, --assume-db and --yes go with --to: a replica has to have every byte"
+            )
         _be_master(files, as_master, factor, from_, until, link or [], exit_, ui)
     elif to is not None:
         if exit_:
             raise ConfigError("--exit goes with --as-master; with --to the end comes by itself")
-        _send(files, to, factor, from_, until, link or [], db or [], command or [], key or [], yes, ui)
+        _send(files, to, factor, from_, until, link or [], db or [], command or [], key or [], assume_db, yes, ui)
 
 
 def _speed(text: str) -> float:
@@ -83,7 +90,11 @@ def _be_master(
     exits: bool,
     ui: Ui,
 ) -> None:
-    raise ConfigError("--as-master is not there yet")
+    from tap.cli import feeding  # for this half alone
+
+    raise typer.Exit(
+        feeding.feed(files, listen, speed, moment("--from", begin), moment("--until", end), links, exits, ui)
+    )
 
 
 def _send(
@@ -96,7 +107,12 @@ def _send(
     dbs: list[int],
     names: list[str],
     globs: list[str],
+    assumed_db: int | None,
     yes: bool,
     ui: Ui,
 ) -> None:
-    raise ConfigError("--to is not there yet")
+    from tap.cli import sending  # for this half alone
+
+    wanted = sending.choice(dbs, names, globs)
+    moments = moment("--from", begin), moment("--until", end)
+    raise typer.Exit(sending.send(files, url, speed, *moments, links, wanted, assumed_db, yes, ui))

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tap.config import Address, Config, LinkConfig, Sync, Ui, load
+from tap.cli.ui import chosen
+from tap.config import Address, Config, LinkConfig, Sync, Ui, load, recording_path
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
@@ -53,7 +54,23 @@ def run(
     destructive: Annotated[bool, typer.Option("--destructive", help="Allow faults that end a server process.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Take no fault, whoever asks for it.")] = False,
     write: Annotated[
-        Path | None, typer.Option("--write", "-w", metavar="FILE.pcapng", help="Record what flows into a new file.")
+        str | None,
+        typer.Option(
+            "--write",
+            "-w",
+            metavar="FILE.pcapng[.zst]",
+            help="Record what flows into a new file, compressed if it ends in .zst; or into files in a directory.",
+        ),
+    ] = None,
+    rotate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SIZE|TIME", help="Go on in a next file at 1gb, or after 10m; may be given twice, one of each."
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SIZE|TIME", help="Delete the oldest of these files: beyond 50gb in all, or 7d old."),
     ] = None,
     sync: Annotated[
         Sync | None,
@@ -62,6 +79,13 @@ def run(
     without_rdb: Annotated[
         bool, typer.Option("--without-rdb", help="Leave the payload of full resyncs out of the recording.")
     ] = False,
+    redact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="values|keys",
+            help="Replace values, or keys, in the recording; may be repeated for both. Implies --without-rdb.",
+        ),
+    ] = None,
     tls: Annotated[bool, typer.Option("--tls", help="The master speaks TLS; its certificate is checked.")] = False,
     cacert: Annotated[
         Path | None,
@@ -107,7 +131,9 @@ def run(
     flags["record_without_rdb"] = without_rdb
     given |= {name: True for name, flag in flags.items() if flag}
     values: dict[str, Any] = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
-    values |= {"record_to": write, "record_sync": sync, "keylog": keylog}
+    values |= {"record_to": None if write is None else recording_path(write), "record_sync": sync}
+    values |= {"record_rotate": tuple(rotate) if rotate else None, "record_keep": tuple(keep) if keep else None}
+    values |= {"record_redact": tuple(redact) if redact else None, "keylog": keylog}
     given |= {name: value for name, value in values.items() if value is not None}
     chosen = Config(**given)
     _prepare_process()
@@ -144,13 +170,8 @@ async def _run(config: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(Trouble(_say))
-    ui = config.ui
     console = Console()
-    drawable = console.is_terminal and not console.is_dumb_terminal
-    if ui == "auto":
-        ui = "live" if drawable else "log"
-    if ui == "live" and not drawable:
-        raise ConfigError("--ui live draws on a terminal, and stdout is none that can be drawn on; take --ui log")
+    ui = chosen(config.ui, console)
     tap = Tap(config)
     with contextlib.ExitStack() as viewers:
         if ui in ("log", "json") and sys.stdout is not None:
@@ -174,6 +195,9 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
         else:
             for listener in tap.listeners:
                 _announce(listener.config, listener.address)
+        if tap.config.record_redact:
+            what = " and ".join(dict.fromkeys(tap.config.record_redact))
+            _say(f"{what} are replaced in {tap.config.record_to}; it holds NO payload of full resyncs, so no snapshot")
         if tap.config.faults:
             _say(f"seed {tap.config.seed}: with --seed {tap.config.seed} the faults draw the same again")
         with contextlib.suppress(TimeoutError):
@@ -182,9 +206,7 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
     for armed in tap.faults.never_fired:
         _say(f"fault {armed.name} never fired: {armed.spec}")
     if tap.recorder is not None and tap.recorder.trouble:
-        raise EnvironmentFailure(
-            f"{tap.recorder.path}: {tap.recorder.trouble}; {tap.recorder.lost_bytes} bytes are not in the recording"
-        )
+        raise EnvironmentFailure(f"{tap.recorder.path}: {tap.recorder.trouble_so_far}")
 
 
 def _announce(link: LinkConfig, address: Address) -> None:

@@ -247,6 +247,7 @@ class LiveView:
             self._sampled = now
             for replica in self._replicas.values():
                 replica.sample(now)
+        recorder = self._tap.recorder
         return Frame(
             routes=[(str(one.address), str(one.config.master)) for one in self._tap.listeners],
             up=now - self._started,
@@ -256,6 +257,8 @@ class LiveView:
             by_bytes=_ranking(self._by_bytes),
             timeline=tuple(self._timeline),
             faults=tuple(armed.name for armed in self._tap.faults.armed),
+            recording="" if recorder is None else recorder.path.name,
+            trouble="" if recorder is None else recorder.trouble_so_far,
         )
 
     def _replica(self, key: _Key) -> _Replica:

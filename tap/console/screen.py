@@ -77,7 +77,8 @@ class Happening:
 class Frame:
     """All that one picture shows.
 
-    routes: where replicas connect, and the master behind. faults: the names of those that are armed.
+    routes: where replicas connect, and the master behind. faults: the names of those that are armed. recording: the file
+    that is written. trouble: what of it is missing, and why, if anything is.
     """
 
     routes: list[tuple[str, str]]
@@ -88,14 +89,20 @@ class Frame:
     by_bytes: Ranking
     timeline: tuple[Happening, ...]
     faults: tuple[str, ...] = ()
+    recording: str = ""
+    trouble: str = ""
 
 
 def draw(frame: Frame, width: int, height: int) -> RenderableType:
     """The frame, in at most *height* lines of *width* columns."""
     lines = sorted(frame.lines, key=lambda line: (line.phase == "gone", line.link, line.replica))
     wide = width >= WIDE
-    shown = lines[: max(1, height - 15 if wide else (height - 13) // 2)]
+    shown = lines[: max(1, height - 15 - bool(frame.trouble) if wide else (height - 13 - bool(frame.trouble)) // 2)]
     parts: list[tuple[RenderableType, int]] = [(_header(frame, width), 1)]
+    if frame.trouble:
+        alarm = Text(f" RECORDING {frame.recording}: {frame.trouble}", style="bold white on red")
+        alarm.truncate(width, overflow="ellipsis", pad=True)
+        parts.append((alarm, 1))
     if not lines:
         parts.append(_hint(frame, width))
     else:
@@ -121,6 +128,8 @@ def _header(frame: Frame, width: int) -> Text:
         right += f", {frame.ordinary} ordinary"
     if frame.faults:
         right += f", {len(frame.faults)} fault{'' if len(frame.faults) == 1 else 's'}"
+    if frame.recording:
+        right += f", recording {frame.recording}"
     right += f"  up {seconds(frame.up)} "
     text = Text.assemble((" redis-tap ", "bold reverse"), " ", (route, "bold"))
     text.truncate(max(10, width - len(right) - 1), overflow="ellipsis")

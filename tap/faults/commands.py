@@ -46,6 +46,7 @@ class _Taken:
         self.on_end: Callable[[int], None] | None = None
         self.on_next_end: Callable[[int], None] | None = None
         self.give_up: Callable[[], None] | None = None
+        self.on_lost: Callable[[], None] | None = None  # called where the link ends first
         self._still = still
         still.add(self)
         work.armed.at_work += 1
@@ -198,7 +199,10 @@ class CommandFaults:
     def close(self) -> None:
         """The connection is gone, or the faults are: nothing is done to a command any more."""
         for taken in tuple(self._still):
-            taken.close(done=False)
+            if taken.copied and taken.on_lost is not None:
+                taken.on_lost()
+            else:
+                taken.close(done=False)
 
     def _is_decided(self, hit: _Hit, view: memoryview) -> bool:
         """Decide what becomes of a command, if enough of it is there; view[0] is byte number lane.out."""
@@ -317,11 +321,16 @@ class CommandFaults:
 
             lane.mark(end, act)
 
+        def lost() -> None:
+            self._owner.fired(work, Side.MASTER, begin, len(copied), f"lost {said}: no other command came behind it")
+            taken.close()
+
         lane.mark(begin, start)
         taken.on_end = ended
         taken.give_up = give_up
         if later:
             taken.on_next_end = next_ended
+            taken.on_lost = lost
 
 
 def _wanted(works: Sequence[Work]) -> _Wanted:

@@ -59,7 +59,9 @@ class Scope:
     link: str | None = param(name, "NAME", "only this link; all of them if not given")
     channel: Channel | None = param(channel, "main|rdb", "one connection of a two-connection sync")
     times: int | None = param(times, "N|all", "how often it fires, in all")
-    lasting: float | None = param(duration, "TIME", "how long it goes on", name="for")
+    lasting: float | None = param(
+        duration, "TIME", "how long it goes on, each time; alone, from when it is armed", name="for"
+    )
     name: str = param(name, "NAME", "what events call it", default="")
 
 
@@ -100,15 +102,24 @@ class Fault:
         return (when.command or when.key or when.request or when.reply) is not None
 
     @property
+    def acts_on_time(self) -> bool:
+        """Whether it acts once its time has come, whatever flows."""
+        if self.matches or self.when.at is not None or self.when.during is not None:
+            return False
+        of_bytes = isinstance(self.what, Drop) and isinstance(self.what.target, str)
+        return not of_bytes and not isinstance(self.what, Rewrite | Truncate)
+
+    @property
     def lasts_each_time(self) -> bool:
         """Whether `for` counts anew whenever it fires, and not once from when it may."""
-        return self.spans and (self.matches or self.when.at is not None or self.when.every is not None)
+        when = self.when
+        is_on_occasions = when.at is not None or when.during is not None or when.every is not None
+        return self.spans and (self.matches or is_on_occasions)
 
     @property
     def is_continuous(self) -> bool:
         """Whether it is at work on every link, from its first moment to its last."""
-        when, scope = self.when, self.scope
-        return self.spans and not self.lasts_each_time and scope.times is None and when.during is None
+        return self.spans and not self.lasts_each_time and self.scope.times is None
 
     @property
     def spans(self) -> bool:

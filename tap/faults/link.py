@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from tap.faults import flow
+from tap.faults import flow, places
 from tap.faults.commands import CommandFaults
 from tap.faults.lane import Lane
 from tap.faults.plan import Armed, Plan
@@ -40,7 +40,6 @@ from tap.replication.requests import Request
 from tap.replication.stream import Stream
 
 MAX_REPLY = 64 * 1024  # bytes that wait until a reply is whole; a longer one is left alone
-TOLD_A_SECOND = 10  # firings of one fault on one connection; more are told summed up
 
 
 class LinkFaults:
@@ -74,7 +73,8 @@ class LinkFaults:
         self._unplaced: list[Work] = []
         self._matched: list[Work] = []  # by a frame that is not passed on yet
         self._phased: list[Work] = []
-        self._timed: list[Work] = []  # act, or end, when their time has come
+        self._on_time: list[Work] = []  # act when their time has come
+        self._timed: list[Work] = []  # these, and those that end when it has
         self._holds_requests = False
         self._holds_replies = False
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
@@ -95,7 +95,7 @@ class LinkFaults:
         for work in self.works:
             if work.armed not in armed_now:
                 self._let_go(work)
-                self._tell_rest(work)
+                work.telling.rest()
                 for lane in self.lanes.values():
                     lane.forget(work)
         known = {work.armed: work for work in self.works}
@@ -115,7 +115,7 @@ class LinkFaults:
         return scope.link in (None, self._link) and not isinstance(armed.fault.what, Refuse)
 
     def _new(self, armed: Armed) -> Work:
-        work = Work(armed, self._plan.rng(armed, self._link, self._ordinal))
+        work = Work(armed, self._plan.rng(armed, self._link, self._ordinal), self._tell)
         stream = self._conversation.stream
         work.origin = 0 if stream is None else stream.received
         what = work.fault.what
@@ -137,9 +137,8 @@ class LinkFaults:
     def _set_interests(self) -> None:
         """What has to be understood before bytes can go, and who has to be asked often."""
         self._phased = [work for work in self.works if work.fault.when.during is not None]
-        self._timed = [
-            work for work in self.works if work.fault.spans or not (work.fault.matches or work.fault.when.at is not None)
-        ]
+        self._on_time = [work for work in self.works if work.fault.acts_on_time]
+        self._timed = [work for work in self.works if work.fault.spans or work.fault.acts_on_time]
         faults = [work.fault for work in self.works]
         self._holds_requests = any(
             fault.when.request or isinstance(fault.what, Rewrite) or _drops(fault.what, "acks", "keepalives")
@@ -154,13 +153,7 @@ class LinkFaults:
     @property
     def offset(self) -> int | None:
         """Replication offset of the last byte that was passed on or swallowed; of the RDB before there is one."""
-        return self._offset_at(Side.MASTER, self.lanes[Side.MASTER].out)
-
-    def _offset_at(self, side: Side, position: int) -> int | None:
-        stream = self._conversation.stream
-        if side is Side.MASTER and stream is not None and stream.base is not None and position >= stream.start:
-            return stream.base + position - stream.start
-        return self._conversation.offset
+        return places.offset_at(self._conversation, Side.MASTER, self.lanes[Side.MASTER].out)
 
     @property
     def is_idle(self) -> bool:
@@ -216,8 +209,7 @@ class LinkFaults:
         for work in self.works:
             if work.is_on and now >= work.until:
                 self._stop(work)
-            if work.untold is not None and now - work.second >= 1:
-                self._tell_rest(work)
+            work.telling.tick(now)
 
     def ended(self, side: Side, how: flow.End, now: float) -> None:
         """The sender's side ended: passed on behind what it sent."""
@@ -233,7 +225,7 @@ class LinkFaults:
         self._matched.clear()
         for work in self.works:
             self._let_go(work)
-            self._tell_rest(work)
+            work.telling.rest()
 
     @property
     def wakes(self) -> float:
@@ -262,85 +254,30 @@ class LinkFaults:
 
     def _place(self) -> None:
         """Mark the places that have become known."""
-        if self._conversation.stream is not None:
-            landed = self._conversation.stream.scanner.take_landed()
+        stream = self._conversation.stream
+        if stream is not None:
+            landed = stream.scanner.take_landed()
             for work in self._unplaced:
                 if work.seeks in landed and work.seeks is not None:
                     work.is_placed = True
-                    self._mark(work, Side.MASTER, self._conversation.stream.start + landed[work.seeks])
+                    self._mark(work, Side.MASTER, stream.start + landed[work.seeks])
         for work in self._unplaced:
             at = work.fault.when.at
             if work.is_placed or work.seeks is not None or at is None or not self.is_on_channel(work):
                 continue
-            found = self._found(work, at)
-            if found is not None:
-                side, position = found
-                work.is_placed = True
-                if position >= self.lanes[side].out:
-                    self._mark(work, side, position)
+            found = places.find(work, at, self._conversation, self.lanes[Side.MASTER].out)
+            if found is None:
+                continue
+            side, position = found
+            has_passed = position < self.lanes[side].out
+            if stream is not None and not has_passed and not places.is_at_edge(work, stream, position):
+                work.seeks = position - stream.start, work.fault.when.edge == "transaction"
+                stream.scanner.seek(*work.seeks)
+                continue
+            work.is_placed = True
+            if not has_passed:
+                self._mark(work, side, position)
         self._unplaced = [work for work in self._unplaced if not work.is_placed]
-
-    def _found(self, work: Work, at: At) -> tuple[Side, int] | None:
-        """Where the place is, None while that is not known."""
-        conversation = self._conversation
-        stream = conversation.stream
-        if at.place == "connect":
-            return Side.REPLICA, 0
-        if at.place == "handshake":
-            return (Side.REPLICA, 0) if conversation.from_replica else None
-        if at.place == "waiting":
-            return None if conversation.waiting_from is None else (Side.MASTER, conversation.waiting_from)
-        if at.place == "rdb":
-            return self._found_in_rdb(work, at)
-        if at.place == "loading":
-            if conversation.rdb_end is not None:
-                return Side.MASTER, conversation.rdb_end
-            if conversation.rdb_channel is not None and conversation.phase is Phase.LOADING:
-                return Side.MASTER, self.lanes[Side.MASTER].out
-            return None
-        if stream is None:
-            return None
-        position = int(work.amount)
-        if at.unit == "relative":
-            position += work.origin
-        elif at.unit == "absolute":
-            if stream.base is None:
-                return None
-            position -= stream.base
-            if position < 0:
-                return Side.MASTER, -1
-        if stream.start + position < self.lanes[Side.MASTER].out:
-            return Side.MASTER, -1
-        if work.fault.when.edge in ("command", "transaction") and not self._is_edge(
-            stream, position, work.fault.when.edge
-        ):
-            work.seeks = position, work.fault.when.edge == "transaction"
-            stream.scanner.seek(*work.seeks)
-            return None
-        return Side.MASTER, stream.start + position
-
-    def _is_edge(self, stream: Stream, position: int, edge: str) -> bool:
-        """Whether the stream has been read up to this position, and a command, or a transaction, ends there."""
-        scanner = stream.scanner
-        at_end = scanner.position == scanner.boundary == position
-        return at_end and not (edge == "transaction" and scanner.in_transaction)
-
-    def _found_in_rdb(self, work: Work, at: At) -> tuple[Side, int] | None:
-        start, rdb = self._conversation.rdb_start, self._conversation.rdb
-        if start is None or rdb is None or at.unit == "key":
-            return None
-        if at.unit == "":
-            return Side.MASTER, start
-        if at.unit == "percent":
-            if rdb.size is not None:
-                return Side.MASTER, start + int(rdb.size * work.amount / 100)
-            end = self._conversation.rdb_end
-            return None if end is None else (Side.MASTER, end)  # of an RDB without keys; see keys()
-        if work.amount >= 0:
-            return Side.MASTER, start + int(work.amount)
-        if rdb.size is not None:
-            return Side.MASTER, max(start, start + rdb.size + int(work.amount))
-        return None
 
     def is_on_channel(self, work: Work) -> bool:
         channel = work.fault.scope.channel
@@ -365,14 +302,10 @@ class LinkFaults:
     # ---- time ----
 
     def _act_on_time(self) -> None:
-        for work in self.works:
+        for work in self._on_time:
+            if not self._is_known_on_channel(work):
+                continue
             fault = work.fault
-            if fault.matches or fault.when.at is not None or isinstance(fault.what, Rewrite | Truncate):
-                continue
-            if isinstance(fault.what, Drop) and isinstance(fault.what.target, str):
-                continue
-            if fault.when.during is not None or not self._is_known_on_channel(work):
-                continue
             if fault.is_continuous:
                 if self._may_go_on(work):
                     work.armed.fired += 1
@@ -395,7 +328,7 @@ class LinkFaults:
         for work in self._phased:
             if not self._is_known_on_channel(work):
                 continue
-            begin, end = self._borders(work.fault.when.during)
+            begin, end = places.borders(work.fault.when.during, self._conversation)
             for position, act in ((begin, self._enter_phase), (end, self._leave_phase)):
                 border = position is begin, position or 0
                 if position is None or border in work.borders:
@@ -403,20 +336,6 @@ class LinkFaults:
                 work.borders.add(border)
                 if position >= lane.out:
                     lane.mark(position, partial(act, work))
-
-    def _borders(self, phase: str | None) -> tuple[int | None, int | None]:
-        """Where it begins and ends, None where that is not known, or is at no byte of the master."""
-        conversation = self._conversation
-        stream = None if conversation.stream is None else conversation.stream.start
-        if phase == "handshake":
-            return None, stream if conversation.waiting_from is None else conversation.waiting_from
-        if phase == "waiting":
-            return conversation.waiting_from, conversation.rdb_start
-        if phase == "rdb":
-            return conversation.rdb_start, conversation.rdb_end
-        if phase == "loading":
-            return conversation.rdb_end, None
-        return (stream if conversation.waiting_from is None else None), None
 
     def _follow_phase(self) -> None:
         """Begin and end what goes on during a phase, where its borders are at no byte of the master."""
@@ -552,67 +471,20 @@ class LinkFaults:
         self.fired(work, side, position, what.bytes, f"flipped bits 0x{mask:02x} of {what.bytes} bytes")
 
     def fired(self, work: Work, side: Side, position: int, size: int, text: str) -> None:
-        self._tell_fired(
-            work, side, position, size, text, self._phase_at(side, position), self._offset_at(side, position)
-        )
+        work.telling.fired(self._firing(work, side, position, size, text), self.now)
 
-    def _tell_fired(
-        self, work: Work, side: Side, position: int, size: int, text: str, phase: str, offset: int | None
-    ) -> None:
-        """What fires more often than anybody can read is told once a second, summed up."""
-        work.armed.bytes += size
-        event = events.FaultFired(
+    def _firing(self, work: Work, side: Side, position: int, size: int, text: str) -> events.FaultFired:
+        """What is told of it. Made while the byte is read: the conversation goes on."""
+        return events.FaultFired(
             fault=work.armed.name,
             spec=work.armed.spec,
             text=text,
             side=side,
-            phase=phase,
+            phase=places.phase_at(self._conversation, side, position),
             position=position,
-            offset=offset,
+            offset=places.offset_at(self._conversation, side, position),
             bytes=size,
         )
-        if self.now - work.second >= 1:
-            self._tell_rest(work)
-            work.second, work.told = self.now, 0
-        work.told += 1
-        if work.told <= TOLD_A_SECOND or work.armed.is_over:
-            self._tell(event)
-        elif work.untold is None:
-            work.untold = event
-        else:
-            before = work.untold
-            work.untold = events.FaultFired(
-                fault=event.fault,
-                spec=event.spec,
-                text=text,
-                side=side,
-                phase=event.phase,
-                position=position,
-                offset=event.offset,
-                bytes=before.bytes + size,
-                count=before.count + 1,
-            )
-
-    def _phase_at(self, side: Side, position: int) -> str:
-        """The phase that this byte belongs to: the conversation has read on, as far as the chunk went."""
-        conversation, stream = self._conversation, self._conversation.stream
-        if side is Side.MASTER and (stream is None or position < stream.start):
-            if conversation.rdb_start is not None and position >= conversation.rdb_start:
-                return "rdb" if conversation.rdb_end is None or position < conversation.rdb_end else "loading"
-            if conversation.waiting_from is not None and position >= conversation.waiting_from:
-                return "waiting"
-            if conversation.phase not in (Phase.CONNECT, Phase.HANDSHAKE, Phase.OPAQUE, Phase.ORDINARY):
-                return "psync"
-        return conversation.phase.value
-
-    def _tell_rest(self, work: Work) -> None:
-        if work.untold is not None:
-            self._tell(work.untold)
-            work.untold = None
-
-    def _edge(self, work: Work, default: str, start: int, inside: int, end: int) -> int:
-        edge = work.fault.when.edge or default
-        return {"start": start, "inside": inside, "end": end}[edge]
 
     # ---- the conversation tells ----
 
@@ -625,7 +497,8 @@ class LinkFaults:
         for work in works:
             fits = _drops(work.fault.what, "acks") if is_ack else work.fault.when.request == request.name
             if fits and work.matched(self.now):
-                return self._take_request(work, request)
+                self._take(work, Side.REPLICA, request.name, request.start, request.end)
+                return work.fault.what.line if isinstance(work.fault.what, Answer) else None
         self._rewrite(request, [work for work in works if work.rewriter is not None])
         return None
 
@@ -645,28 +518,28 @@ class LinkFaults:
         if changed is not request:
             self._replace(Side.REPLICA, request.start, request.end, encoded(list(changed.args)))
 
-    def _take_request(self, work: Work, request: Request) -> bytes | None:
-        what, side = work.fault.what, Side.REPLICA
-        name = request.name.decode("latin-1")
+    def _take(self, work: Work, side: Side, name: bytes, start: int, end: int) -> None:
+        """Do it to a frame that is whole and held: a request of this name, or the reply to it."""
+        what = work.fault.what
+        said = name.decode("latin-1")
+        data = b""
         if isinstance(what, Drop):
-            self._fires(work, side, request.start, request.end, f"dropped {name}")
-            self._replace(side, request.start, request.end, b"")
+            text = f"dropped {said}" if side is Side.REPLICA else f"dropped the reply to {said}"
         elif isinstance(what, Answer):
             assert what.line is not None
-            text = f"answered {name} with {what.line.decode('utf-8', 'replace')}"
-            self._fires(work, side, request.start, request.end, text)
-            self._replace(side, request.start, request.end, b"")
-            return what.line
+            text = f"answered {said} with {what.line.decode('utf-8', 'replace')}"
+            if side is Side.MASTER:
+                data = what.line + b"\r\n"
         else:
-            self._act_in(work, side, request.start, request.end)
-        return None
+            self._act_in(work, side, start, end)
+            return
+        self._fires(work, side, start, end, text)
+        self._replace(side, start, end, data)
 
     def _act_in(self, work: Work, side: Side, start: int, end: int) -> None:
-        """On a frame that is whole and held: a request or a reply."""
-        inside = (start + end) // 2
-        position = self._edge(work, "inside" if isinstance(work.fault.what, Corrupt) else "start", start, inside, end)
-        if isinstance(work.fault.what, Corrupt):
-            position = min(position, end - 1)
+        is_corrupt = isinstance(work.fault.what, Corrupt)
+        edge = work.fault.when.edge or ("inside" if is_corrupt else "start")
+        position = {"start": start, "inside": (start + end) // 2, "end": end - is_corrupt}[edge]
 
         def act() -> None:
             self._matched.remove(work)
@@ -677,12 +550,11 @@ class LinkFaults:
 
     def _fires(self, work: Work, side: Side, start: int, end: int, text: str) -> None:
         """Tell it once the bytes before it have passed: the link may be cut among them."""
-
-        phase, offset = self._phase_at(side, start), self._offset_at(side, start)  # the conversation reads on
+        firing = self._firing(work, side, start, end - start, text)
 
         def act() -> None:
             self._matched.remove(work)
-            self._tell_fired(work, side, start, end - start, text, phase, offset)
+            work.telling.fired(firing, self.now)
 
         self._matched.append(work)
         self.lanes[side].mark(start, act)
@@ -708,21 +580,9 @@ class LinkFaults:
         if start < self.lanes[Side.MASTER].out or end - start > MAX_REPLY:
             return
         for work in self.works:
-            if work.fault.when.reply != request.name or not self.is_on_channel(work) or not work.matched(self.now):
-                continue
-            what, side = work.fault.what, Side.MASTER
-            name = request.name.decode("latin-1")
-            if isinstance(what, Drop):
-                self._fires(work, side, start, end, f"dropped the reply to {name}")
-                self._replace(side, start, end, b"")
-            elif isinstance(what, Answer):
-                assert what.line is not None
-                text = f"answered {name} with {what.line.decode('utf-8', 'replace')}"
-                self._fires(work, side, start, end, text)
-                self._replace(side, start, end, what.line + b"\r\n")
-            else:
-                self._act_in(work, side, start, end)
-            return
+            if work.fault.when.reply == request.name and self.is_on_channel(work) and work.matched(self.now):
+                self._take(work, Side.MASTER, request.name, start, end)
+                return
 
     def header(self, line: bytes, start: int, end: int) -> None:
         for work in self.works:
@@ -759,24 +619,16 @@ class LinkFaults:
                     break
 
     def keys(self, keys: Sequence[Key], rdb_start: int) -> None:
-        """Place what counts keys: by number, or as a share of those that a diskless RDB announces."""
-        rdb = self._conversation.rdb
         before = self._keys
         self._keys += len(keys)
-        for work in self.works:
+        for work in self._unplaced:
             at = work.fault.when.at
-            if work.is_placed or at is None or at.unit not in ("key", "percent") or rdb is None:
+            if work.is_placed or at is None or not self.is_on_channel(work):
                 continue
-            if at.unit == "key":
-                wanted = int(work.amount)
-            elif rdb.size is None and rdb.summary.announced:
-                wanted = max(1, math.ceil(rdb.summary.announced * work.amount / 100))
-            else:
-                continue
-            if before < wanted <= self._keys and self.is_on_channel(work):
-                key = keys[wanted - before - 1]
+            position = places.find_behind_key(work, at, self._conversation, keys, before, rdb_start)
+            if position is not None:
                 work.is_placed = True
-                self._mark(work, Side.MASTER, rdb_start + key.position + key.serialized_bytes)
+                self._mark(work, Side.MASTER, position)
 
     def stream_begins(self, stream: Stream) -> None:
         self._commands.begin(stream)

@@ -128,16 +128,23 @@ class Plan:
         fault = parse(spec, **more) if isinstance(spec, str) else spec
         self.check(fault)
         name = fault.scope.name or self._new_name(fault.kind)
-        if any(armed.name == name for armed in self.armed):
-            raise ConfigError(f"fault {fault.spec!r}: another one is named {name!r}")
         armed = Armed(fault, name, self._clock())
         self.armed.append(armed)
         self._tell(events.FaultArmed(fault=name, spec=fault.spec, seed=self.seed))
         self.changed()
         return armed
 
-    def check(self, fault: Fault) -> None:
-        """Raises ConfigError if this plan does not take it."""
+    def check(self, *faults: Fault) -> None:
+        """Raises ConfigError if this plan does not take them, one after the other."""
+        names = {armed.name for armed in self.armed}
+        for fault in faults:
+            self._check(fault, names)
+            names.add(fault.scope.name)
+
+    def _check(self, fault: Fault, names: set[str]) -> None:
+        """names: that are taken."""
+        if fault.scope.name and fault.scope.name in names:
+            raise ConfigError(f"fault {fault.spec!r}: another one is named {fault.scope.name!r}")
         if self._read_only:
             raise ConfigError(f"fault {fault.spec!r}: this tap is read-only and takes no fault")
         if fault.destructive and not self._destructive:

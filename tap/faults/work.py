@@ -9,15 +9,16 @@ from random import Random
 from tap.faults.flow import Shaper
 from tap.faults.plan import Armed
 from tap.faults.rewriter import Rewriter
+from tap.faults.telling import Telling
 from tap.faults.what import Rewrite
 from tap.glob import matcher
-from tap.replication.events import FaultFired, Side
+from tap.replication.events import Event, Side
 
 
 class Work:
     """The state; what it does stands in link.py."""
 
-    def __init__(self, armed: Armed, rng: Random) -> None:
+    def __init__(self, armed: Armed, rng: Random, tell: Callable[[Event], None]) -> None:
         self.armed = armed
         self.fault = armed.fault
         self.rng = rng
@@ -38,9 +39,7 @@ class Work:
         self.is_key = None if self.fault.when.key is None else matcher(self.fault.when.key)
         self.rewriter = Rewriter(self.fault.what) if isinstance(self.fault.what, Rewrite) else None
         self.mark = b""  # of the diskless RDB that it ends early
-        self.second = -1.0  # in which so many firings were told
-        self.told = 0
-        self.untold: FaultFired | None = None
+        self.telling = Telling(armed, tell)
 
     def matched(self, now: float) -> bool:
         """A frame matches; whether the fault fires on it."""

@@ -44,6 +44,11 @@ class Connection:
         """The number of its sender."""
         return 0 if self.ends[0] == segment.source else 1
 
+    def waiting(self, side: int) -> int:
+        """Bytes of a side that have come, and are not given out yet."""
+        early = sum(len(segment.data) for _, segment in self.early if self.side(segment) == side)
+        return early + self.halves[side].pending_bytes
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -154,6 +159,19 @@ class Assembler:
         for number in (side, 1 - side):
             yield from self._overdue(connection, number, time)
             yield from self._fin(connection, number, time)
+
+    def join(self, segment: Segment, positions: tuple[int, int], held: int) -> Connection:
+        """Begin with a connection in its middle. positions: bytes of the segment's source and of its target before.
+
+        held: bytes of the target that come behind the segment, and are among these.
+        """
+        self.connections.pop((segment.target, segment.source), None)
+        connection = self._open(segment)
+        for half, following, position in zip(
+            connection.halves, (segment.sequence, segment.acknowledged + held & 0xFFFFFFFF), positions, strict=True
+        ):
+            half.following, half.position = following, position
+        return connection
 
     def skip(self, connection: Connection, side: int, position: int, time: int) -> Iterator[Item]:
         """The bytes of a side up to a position are known not to be in the capture."""
@@ -279,8 +297,10 @@ def _is_early(connection: Connection, segment: Segment) -> bool:
     """Whether it acknowledges bytes of the other side that have not been seen yet."""
     if not segment.data or not segment.flags & ACK:
         return False
-    following = connection.halves[1 - connection.side(segment)].following
-    return following is not None and 0 < _distance(segment.acknowledged, following) < MAX_DISTANCE
+    half = connection.halves[1 - connection.side(segment)]
+    if half.following is None:
+        return False
+    return half.has_ended < _distance(segment.acknowledged, half.following) < MAX_DISTANCE  # a FIN has a number, too
 
 
 def _distance(sequence: int, following: int) -> int:

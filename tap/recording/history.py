@@ -22,6 +22,7 @@ from tap.replication.conversation import Conversation
 from tap.replication.events import PartialResync
 
 MARK_EVERY = 1_000_000  # nanoseconds, between two marks of when which byte came
+MAX_MARKS = 2**22  # 64 MB; when there are more, every second one is forgotten: of a day one in 32 ms is left
 
 Read = Callable[[Player], object]  # plays the whole recording to a player, and closes it
 
@@ -150,7 +151,8 @@ class Index:
         if seen is None:
             return
         rdb, start, end = conversation.rdb, conversation.rdb_start, conversation.rdb_end
-        if rdb is not None and start is not None and end == start + rdb.received:  # else it was left out, or cut
+        whole = rdb is not None and start is not None and end == start + rdb.received and not rdb.joined
+        if whole and rdb is not None and start is not None:  # else it was left out, or cut
             self.rdbs.append(
                 Rdb(
                     seen.link,
@@ -271,13 +273,17 @@ class Marks:
 
     times: array[int] = field(default_factory=lambda: array("q"))
     offsets: array[int] = field(default_factory=lambda: array("q"))
+    _every: int = MARK_EVERY
 
     def add(self, time: int, offset: int) -> None:
-        if self.times and time - self.times[-1] < MARK_EVERY:
+        if self.times and time - self.times[-1] < self._every:
             self.offsets[-1] = max(offset, self.offsets[-1])
-        else:
-            self.times.append(time)
-            self.offsets.append(offset)
+            return
+        if len(self.times) == MAX_MARKS:
+            self.times, self.offsets = self.times[1::2], self.offsets[1::2]
+            self._every *= 2
+        self.times.append(time)
+        self.offsets.append(max(offset, self.offsets[-1]) if self.offsets else offset)
 
 
 @dataclass(slots=True)
@@ -318,9 +324,19 @@ def copy_rdb(read: Read, rdb: Rdb, file: IO[bytes]) -> None:
 
 def copy_stream(read: Read, stretches: Sequence[Stretch], file: IO[bytes]) -> Marks:
     """Write the bytes of stretches that follow one another."""
-    marks = Marks()
-    _copy(read, _placed(stretches, file, marks))
-    return marks
+    return copy_streams(read, [(stretches, file)])[0]
+
+
+def copy_streams(read: Read, streams: Sequence[tuple[Sequence[Stretch], IO[bytes]]]) -> list[Marks]:
+    """Write several of them, reading the recording once."""
+    found = []
+    wanted: dict[int, list[_Wanted]] = {}
+    for stretches, file in streams:
+        found.append(Marks())
+        for connection, ones in _placed(stretches, file, found[-1]).items():
+            wanted.setdefault(connection, []).extend(ones)
+    _copy(read, wanted)
+    return found
 
 
 def copy_chapter(read: Read, chapter: Chapter, rdb: IO[bytes], stream: IO[bytes]) -> Marks:

@@ -1,6 +1,7 @@
 """Passwords out of what a replica sends, at equal length: AUTH's words, and HELLO's behind the version.
 
-A secret always stands behind the name of its request, so bytes are masked as they come, whatever the chunks.
+A secret always stands behind the name of its request, so bytes are masked as they come, whatever the chunks. With
+--redact all is masked but what replication is made of, in both directions: what clients ask and get is data.
 """
 
 from __future__ import annotations
@@ -11,12 +12,20 @@ _SECRET_FROM = {b"AUTH": 1, b"HELLO": 2}  # the first word that is one; the name
 _LONGEST_NAME = 16
 _MANY = re.compile(rb"(?:\*3\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$\d{1,2}\r\n\d{1,19}\r\n)+")
 _BLANK = b" \t\r\n"
+_OPEN = frozenset({b"CLIENT", b"PSYNC", b"REPLCONF", b"SELECT", b"SYNC"})  # requests that hold no data, and no secret
+_NAMES = _OPEN | {b"AUTH", b"HELLO", b"PING"}
+_NO_NUMBER = bytes(byte if byte in b"*$0123456789\r\n" else 0x2A for byte in range(256))
+_REPLY_TYPES = b"+-:$*%~>|!=#,(_\r\n"
 
 
 class Masker:
-    """Follows requests, as RESP arrays or inline lines; what is neither is taken for lines."""
+    """Follows requests, as RESP arrays or inline lines; what is neither is taken for lines.
 
-    def __init__(self) -> None:
+    strictly: only what a replica says is left, all else is masked, names of commands included.
+    """
+
+    def __init__(self, *, strictly: bool = False) -> None:
+        self._strictly = strictly
         self._line = bytearray()  # of an array: its heading or that of an argument; of an inline request: its name
         self._words_left = 0  # of an array
         self._bulk_left = 0  # bytes of the argument, its end included
@@ -29,6 +38,11 @@ class Masker:
 
     def mask(self, data: bytes) -> bytes:
         """The data, secrets replaced by as many asterisks."""
+        if self._strictly and self._blind:
+            if not _MANY.fullmatch(data):
+                return b"*" * len(data)
+            self._blind = False
+            self._line.clear()
         if not (self._line or self._words_left or self._inline or self._blind) and _MANY.fullmatch(data):
             return data
         out = bytearray(data)
@@ -45,8 +59,8 @@ class Masker:
         return bytes(out)
 
     def lost(self) -> None:
-        """Some bytes were not seen: all is masked until an array begins a line."""
-        self.__init__()  # type: ignore[misc]
+        """Some bytes were not seen: all is masked until an array begins a line; strictly, until acknowledgements come."""
+        self.__init__(strictly=self._strictly)  # type: ignore[misc]
         self._blind = True
 
     def _seek(self, out: bytearray, at: int) -> int:
@@ -70,6 +84,8 @@ class Masker:
         end = out.find(b"\n", at)
         stop = len(out) if end < 0 else end + 1
         self._line += out[at:stop]
+        if self._strictly:
+            out[at:stop] = out[at:stop].translate(_NO_NUMBER)
         if end < 0 and len(self._line) <= 32:
             return stop
         line = bytes(self._line)
@@ -91,8 +107,9 @@ class Masker:
         stop = min(len(out), at + self._bulk_left)
         done = self._bulk_size + 2 - self._bulk_left
         text_stop = min(stop, at + max(0, self._bulk_size - done))
-        if self._word == 0 and len(self._name) < _LONGEST_NAME:
-            self._name += out[at:text_stop]
+        if self._word == 0:
+            for number in range(at, text_stop):
+                self._name_byte(out, number)
         elif self._is_secret:
             out[at:text_stop] = b"*" * (text_stop - at)
         self._bulk_left -= stop - at
@@ -110,15 +127,57 @@ class Masker:
                 return at + 1
             if not blank:
                 self._word += self._inline_blank
-                if self._word == 0 and len(self._name) < _LONGEST_NAME:
-                    self._name.append(byte)
+                if self._word == 0:
+                    self._name_byte(out, at)
                 elif self._is_secret:
                     out[at] = 0x2A
             self._inline_blank = blank
             at += 1
         return at
 
+    def _name_byte(self, out: bytearray, at: int) -> None:
+        if len(self._name) <= _LONGEST_NAME:
+            self._name.append(out[at])
+        name = bytes(self._name).upper()
+        if self._strictly and not any(one.startswith(name) for one in _NAMES):
+            out[at] = 0x2A
+
     @property
     def _is_secret(self) -> bool:
-        first = _SECRET_FROM.get(bytes(self._name).strip(b"\"'").upper())
-        return first is not None and self._word >= first
+        name = bytes(self._name).strip(b"\"'").upper()
+        first = _SECRET_FROM.get(name)
+        if first is None:
+            return self._strictly and name not in _OPEN
+        return self._word >= first
+
+
+class ReplyMasker:
+    """Follows what a master replies before its stream: first lines stay, contents of bulk strings are masked."""
+
+    def __init__(self) -> None:
+        self._line = bytearray()  # its beginning
+        self._bulk_left = 0  # bytes, its end included
+
+    def mask(self, data: bytes) -> bytes:
+        out = bytearray(data)
+        at = 0
+        while at < len(out):
+            if self._bulk_left:
+                stop = min(len(out), at + self._bulk_left)
+                text_stop = max(at, min(stop, at + self._bulk_left - 2))
+                out[at:text_stop] = b"*" * (text_stop - at)
+                self._bulk_left -= stop - at
+                at = stop
+                continue
+            end = out.find(b"\n", at)
+            stop = len(out) if end < 0 else end + 1
+            self._line += out[at : min(stop, at + 32 - len(self._line))]
+            if self._line[0] not in _REPLY_TYPES:
+                out[at:stop] = b"*" * (stop - at)
+            if end >= 0:
+                size = self._line[1:].strip()
+                if self._line[0] in b"$=!" and size.isdigit():
+                    self._bulk_left = int(size) + 2
+                self._line.clear()
+            at = stop
+        return bytes(out)

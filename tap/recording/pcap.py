@@ -43,8 +43,6 @@ def reader_for(head: bytes) -> PacketReader:
         raise NotACapture("it is empty")
     if head.startswith(b"\x1f\x8b"):
         raise NotACapture("it is compressed with gzip; decompress it first")
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
-        raise NotACapture("it is compressed with zstd; decompress it first")
     if head.startswith((b"REDIS", b"VALKEY")):
         raise NotACapture("it is an RDB; see redis-tap rdb")
     raise NotACapture(f"it is no capture, neither pcapng nor pcap: it begins with {head[:16]!r}")

@@ -22,6 +22,7 @@ MAGIC = b"\x0a\x0d\x0d\x0a"
 RAW_IP = 101  # LINKTYPE_RAW: the packet begins with its IPv4 or IPv6 header
 
 MAX_BLOCK = 2**24  # bytes; a packet is below 300 KB, a longer block is taken for damaged
+MAX_TIME = 2**64  # nanoseconds since the epoch: in the year 2554
 MAX_COMMENT = 65_000  # an option's length has 16 bits
 
 _COMMENT = 1
@@ -110,6 +111,7 @@ class PcapngReader:
         self._interfaces: list[_Interface] = []
         self._damaged_from: int | None = None
         self._last = 0
+        self._said: set[str] = set()
 
     def feed(self, data: bytes) -> Iterator[Packet]:
         """Take the file's next bytes. To be iterated to its end before the next call."""
@@ -160,7 +162,10 @@ class PcapngReader:
             self._damaged_from = None
 
     def _block_length(self, at: int) -> int | None:
-        """The length that the block at *at* says it has; None if none can have it. In damage only known kinds count."""
+        """The length that the block at *at* says it has; None if none can have it.
+
+        In damage only packets count, and an interface if there is none yet.
+        """
         buffer = self._buffer
         if buffer[at : at + 4] == MAGIC:
             magic = bytes(buffer[at + 8 : at + 12])
@@ -170,7 +175,7 @@ class PcapngReader:
             (length,) = struct.unpack_from(order + "I", buffer, at + 4)
         else:
             kind, length = struct.unpack_from(self._order + "II", buffer, at)
-            if self._damaged_from is not None and kind != ENHANCED_PACKET:
+            if self._damaged_from is not None and kind != ENHANCED_PACKET and (kind != INTERFACE or self._interfaces):
                 return None
         return length if 12 <= length <= MAX_BLOCK and length % 4 == 0 else None
 
@@ -198,10 +203,25 @@ class PcapngReader:
         options_at, end = data_at + captured + (-captured & 3), at + length - 4
         if options_at > end:
             raise IndexError
-        interface = self._interfaces[number]
-        self._last = interface.nanoseconds(high << 32 | low)
+        interface = self._interfaces[number] if number < len(self._interfaces) else self._undescribed(at)
+        time = interface.nanoseconds(high << 32 | low)
+        if 0 <= time < MAX_TIME:
+            self._last = time
+        else:
+            self._say_once(at, "its time is no time; taken for that of the packet before")
         comments = () if options_at == end else self._comments(options_at, end)
         return Packet(self._last, interface.link_type, bytes(buffer[data_at : data_at + captured]), size, comments)
+
+    def _undescribed(self, at: int) -> _Interface:
+        """What describes the interface of the packet there is damaged or missing; the best guess is one of heading()."""
+        self._say_once(at, "its interface is not described, the file's head may be damaged; read as a tap writes it")
+        return _Interface(RAW_IP, 1_000_000_000)
+
+    def _say_once(self, at: int, problem: str) -> None:
+        """Of the first packet that has it: where one has, all may."""
+        if problem not in self._said:
+            self._said.add(problem)
+            self.problems.append(f"byte {self._start + at}: a packet, maybe not the only one: {problem}")
 
     def _interface(self, at: int, length: int) -> _Interface:
         (link_type,) = struct.unpack_from(self._order + "H", self._buffer, at + 8)

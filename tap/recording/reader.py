@@ -11,23 +11,26 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from tap.bus import Told
-from tap.errors import RecordingError, words
 from tap.recording.assembly import Assembler, Bytes, Connection, Ended, Gap, Item, Opened
 from tap.recording.boundary import AckFinder, BoundaryFinder, is_acknowledging
-from tap.recording.layers import KNOWN_LINK_TYPES, segment
-from tap.recording.pcap import NotACapture, PacketReader, reader_for
-from tap.recording.pcapng import Packet
+from tap.recording.files import GoesOn, packets
+from tap.recording.layers import KNOWN_LINK_TYPES, Segment, segment
+from tap.recording.pcapng import MAX_TIME, Packet
 from tap.recording.segments import ACK, SYN, Endpoint
+from tap.recording.state import LinkState, from_comment
+from tap.recording.stats import Batch
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Role, Side
+from tap.replication.heads import Head
 from tap.replication.memory import Memory
+from tap.replication.stream import Stream
 
-CHUNK = 2**20
 TICK = 100_000_000  # nanoseconds, as of a tap
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
 MAX_UNDECIDED = 2**20  # bytes of a connection of which it is not known yet who the replica is
@@ -39,6 +42,10 @@ _HANDSHAKE = re.compile(
 )
 _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 _REPLICA, _MASTER = 0, 1
+# Of a comment's fields, so far as it has them.
+_TYPES: dict[str, type | tuple[type, ...]] = {"time": (int, float), "connection": int}
+_TYPES |= dict.fromkeys(("link", "replica", "peer", "master"), str)
+_OPENED = {"link", "connection", "peer", "master"}
 
 
 class Watch(Protocol):
@@ -54,11 +61,39 @@ class Watch(Protocol):
         """It has been told all that it will be."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One connection, as it ended, or as it was when the recording did.
+
+    name, connection, replica: as of tap.bus.Told. peer, master: the addresses that it is between. opened, closed:
+    seconds since the epoch, None where that is not in the recording. role: None if that never showed. replid: the
+    history at its end. first_offset, last_offset: before the first byte of its stream, and after the last. All three None
+    if unknown.
+    """
+
+    name: str
+    connection: int
+    replica: str
+    peer: str
+    master: str
+    opened: float | None
+    closed: float | None
+    role: Role | None
+    replid: str | None
+    first_offset: int | None
+    last_offset: int | None
+    bytes_from_master: int
+    bytes_from_replica: int
+    full_resyncs: int
+    partial_resyncs: int
+
+
 class Player:
     """Packets in, in the order of the file; what they say goes to *tell*, and the master's bytes to *watch*.
 
-    until: nanoseconds; later packets are as if they were not in the file. connections: over TCP. replicating, recorded:
-    those of replication, and those that a tap recorded. others: packets without TCP.
+    ended: gets each connection of replication, or of a tap, when nothing more comes of it. until: nanoseconds; later
+    packets are as if they were not in the file. connections: over TCP. replicating, recorded: those of replication, and
+    those that a tap recorded. others: packets without TCP.
     """
 
     def __init__(
@@ -67,11 +102,15 @@ class Player:
         *,
         every_command: bool = False,
         every_key: bool = False,
+        count: Callable[[Batch], None] | None = None,
         watch: Watch | None = None,
+        ended: Callable[[Link], None] | None = None,
         until: int | None = None,
     ) -> None:
         self._tell = tell
+        self._count = count
         self.watch = watch
+        self.ended = ended
         self._until = until
         self._every_command = every_command
         self._every_key = every_key
@@ -107,6 +146,9 @@ class Player:
         # A tap says first what it told since the packet before, and then what this one made it tell.
         connection = self._assembler.find(found)
         link = None if connection is None or found.flags & (SYN | ACK) == SYN else self._links.get(connection)
+        state = next((state for one in said if (state := from_comment(one)) is not None), None)
+        if state is not None and (link is None or not link.knows(state)):
+            link = self._join(found, state)
         for one in said:
             if link is not None:
                 link.announce(one)
@@ -177,14 +219,27 @@ class Player:
 
     def _open(self, item: Opened, said: list[dict[str, Any]]) -> _Played:
         self.connections += 1
-        opened = next((one for one in said if one["event"] == "link_opened"), None)
+        opened = next((one for one in said if one["event"] == "link_opened" and one.keys() >= _OPENED), None)
         self.recorded += opened is not None
         link = self._links[item.connection] = _Played(self, item.connection, opened)
+        return link
+
+    def _join(self, found: Segment, state: LinkState) -> _Played:
+        """Read on from here, in a recording whose files before this one were not read."""
+        connection = self._assembler.find(found)
+        before = None if connection is None else self._links.pop(connection, None)
+        if before is not None:
+            before.break_off(state)
+        connection = self._assembler.join(found, (state.from_replica, state.from_master), state.held)
+        self.connections += 1
+        self.recorded += 1
+        link = self._links[connection] = _Played(self, connection, None, state)
         return link
 
     def _comment(self, said: dict[str, Any], link: _Played | None) -> None:
         try:
             event = events.from_dict(said)
+            time, link_name, connection, replica = (said[key] for key in ("time", "link", "connection", "replica"))
         except (KeyError, TypeError, ValueError):
             return  # not of ours after all
         if event is None or isinstance(event, events.LinkOpened | events.FullResync):
@@ -194,9 +249,10 @@ class Player:
                 link.begin()
             return
         if isinstance(event, events.LinkClosed) and link is not None:
+            link.closed = time
             link.end()
             self._links.pop(link.connection, None)
-        self._tell(Told(float(said["time"]), said["link"], said["connection"], said["replica"], event))
+        self._tell(Told(time, link_name, connection, replica, event))
 
     # ---- for the links ----
 
@@ -218,16 +274,27 @@ class Player:
             peer_host=link.peer.host,
             every_command=self._every_command,
             every_key=self._every_key,
+            tell_heads=None if self._count is None else link.count,
         )
+
+    def find(self, number: int | None) -> Conversation | None:
+        """The conversation of the connection with that number."""
+        return next((link.conversation for link in reversed(self._links.values()) if link.number == number), None)
 
     def tell(self, told: Told) -> None:
         self._tell(told)
 
+    def count(self, batch: Batch) -> None:
+        assert self._count is not None
+        self._count(batch)
+
 
 class _Played:
-    """One connection of a capture. opened: the comment on its first packet, where a tap recorded it."""
+    """One connection of a capture. opened, state: the comment on its first packet, where a tap recorded it."""
 
-    def __init__(self, player: Player, connection: Connection, opened: dict[str, Any] | None) -> None:
+    def __init__(
+        self, player: Player, connection: Connection, opened: dict[str, Any] | None, state: LinkState | None = None
+    ) -> None:
         self._player = player
         self._serial = player.connections
         self.connection = connection
@@ -247,25 +314,84 @@ class _Played:
         self._omits_rdb = False
         self._is_other = False  # no replication, of which nothing is read
         self._has_ended = False
+        self._opened = opened
+        self._opened_at = player.now / 1e9 if connection.from_start else None
+        self.closed: float | None = None
+        self._first_offset: int | None = None
+        self._resyncs = {events.FullResync.kind: 0, events.PartialResync.kind: 0}
         self.conversation = player.conversation(self)
-        if self._sides is not None:
-            said = opened or {"peer": _place(self.peer), "master": _place(master)}
-            self.tell(events.LinkOpened(peer=said["peer"], master=said["master"]))
+        if state is not None:
+            self._stand(state)
+        elif self._sides is not None:
+            said_peer, said_master = self._ends()
+            self.tell(events.LinkOpened(peer=said_peer, master=said_master))
+
+    def _stand(self, state: LinkState) -> None:
+        """The tap has told how the connection stood."""
+        self.is_ours = True
+        self._held = None
+        self._sides = (0, 1)
+        self.name = state.link
+        self._opened = {"peer": state.peer, "master": state.master}
+        self.number = self._player.number(state.connection)
+        self.conversation = self._player.conversation(self)
+        for said in state.said:
+            self.announce(said)
+        if state.standing is None:
+            if not state.begins:
+                self.conversation.lost(Side.MASTER, "its handshake was too long to stand in this file, too")
+            return
+        try:
+            self.conversation.stand(state.standing, self._player.find(state.standing.main))
+        except ValueError as error:
+            self.conversation.lost(Side.MASTER, f"the file says of it what cannot be: {error}")
+        if self.conversation.phase in (Phase.STREAM, Phase.LOADING):
+            self._acks = AckFinder()
+        if self.conversation.role is not None and self.conversation.role is not Role.ORDINARY:
+            self._is_replication()
+
+    def knows(self, state: LinkState) -> bool:
+        """Whether it has read all that was before this."""
+        come = self._position + self.connection.waiting(_MASTER)
+        return self.is_ours and self.number == state.connection and come >= state.from_master - state.held
+
+    def break_off(self, state: LinkState) -> None:
+        """It goes on in a state that is further on, or its addresses are another one's now."""
+        begin, offset = self._position, self.conversation.offset
+        self.end()
+        if state.standing is not None and self.is_ours and self.number == state.connection:
+            self.tell(
+                events.RecordingGap(
+                    start=begin,
+                    end=state.from_master,
+                    side=Side.MASTER,
+                    bytes=state.from_master - begin,
+                    from_offset=offset,
+                    to_offset=None if offset is None else state.standing.offset,
+                )
+            )
 
     # ---- events ----
 
     def tell(self, event: Event) -> None:
         if isinstance(event, events.FullResync | events.PartialResync):
+            self._resyncs[event.kind] += 1
             said = self._announced.pop(event.kind, None)
             if said is not None:
                 event = self._as_announced(event, said)
         if isinstance(event, events.Identified) and event.role is not Role.ORDINARY:
             self._is_replication()
+        if isinstance(event, events.StreamStarted) and self._first_offset is None:
+            self._first_offset = event.offset
         told = Told(self._player.now / 1e9, self.name, self.number, self.conversation.replica, event)
         if self._held is None:
             self._player.tell(told)
         elif len(self._held) < MAX_HELD:
             self._held.append(told)
+
+    def count(self, stream: Stream, heads: list[Head]) -> None:
+        """Commands have come."""
+        self._player.count(Batch(self._at, self.name, self.number, stream.replid, stream.base, heads))
 
     def _as_announced(self, event: Event, said: dict[str, Any]) -> Event:
         """What the tap told then: it knew of faults and of time what the bytes do not say."""
@@ -293,6 +419,8 @@ class _Played:
             self._announced[kind] = said
         elif kind == "rdb_omitted":
             self._omits_rdb = True
+        elif kind == "carried_db" and isinstance(said.get("db"), int):
+            self.conversation.carried_db = said["db"]
 
     def left_out(self, said: dict[str, Any], assembler: Assembler) -> Iterator[Item]:
         """Go on at once behind what the tap says that it did not record."""
@@ -484,6 +612,7 @@ class _Played:
         self._leave(conversation)
         if told and self._first_end is not None:
             by, how = self._first_end
+            self.closed = self._at
             self.tell(
                 events.LinkClosed(
                     by=by,
@@ -496,6 +625,36 @@ class _Played:
                     bytes_from_replica=conversation.from_replica,
                 )
             )
+        if self._player.ended is not None and self._held is None:
+            self._player.ended(self._facts(offset))
+
+    def _facts(self, offset: int | None) -> Link:
+        conversation = self.conversation
+        peer, master = self._ends()
+        return Link(
+            name=self.name,
+            connection=self.number,
+            replica=conversation.replica,
+            peer=peer,
+            master=master,
+            opened=self._opened_at,
+            closed=self.closed,
+            role=conversation.role,
+            replid=conversation.replid,
+            first_offset=self._first_offset,
+            last_offset=offset,
+            bytes_from_master=self._position,
+            bytes_from_replica=conversation.from_replica + (0 if self._acks is None else self._acks.skipped),
+            full_resyncs=self._resyncs[events.FullResync.kind],
+            partial_resyncs=self._resyncs[events.PartialResync.kind],
+        )
+
+    def _ends(self) -> tuple[str, str]:
+        """The addresses of replica and master."""
+        if self._opened is not None:
+            return str(self._opened["peer"]), str(self._opened["master"])
+        ends = self.connection.ends
+        return _place(self.peer), _place(ends[1] if self.peer == ends[0] else ends[0])
 
 
 def _said(comment: str) -> dict[str, Any] | None:
@@ -504,7 +663,10 @@ def _said(comment: str) -> dict[str, Any] | None:
         said = json.loads(comment)
     except ValueError:
         return None
-    return said if isinstance(said, dict) and isinstance(said.get("event"), str) else None
+    if not isinstance(said, dict) or not isinstance(said.get("event"), str):
+        return None
+    has_types = all(isinstance(said[key], kind) for key, kind in _TYPES.items() if key in said)
+    return said if has_types and 0 <= said.get("time", 0) * 1e9 < MAX_TIME else None
 
 
 def _place(end: Endpoint) -> str:
@@ -514,37 +676,19 @@ def _place(end: Endpoint) -> str:
 # ---- files ----
 
 
-def chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK):
-        yield chunk
-
-
-def play(path: Path, player: Player, data: Iterable[bytes] | None = None) -> list[str]:
-    """Play a file, or the bytes of one that somebody else reads. Returns what of it could not be read, a line each.
-
-    Raises RecordingError for a file that is none, or cannot be opened.
-    """
-    try:
-        if data is None:
-            with path.open("rb") as file:
-                return play(path, player, chunks(file))
-    except OSError as error:
-        raise RecordingError(f"{path}: {words(error)}") from None
-    reader: PacketReader | None = None
-    for chunk in data:
-        if reader is None:
-            reader = _reader(path, chunk)
-        for packet in reader.feed(chunk):
-            player.packet(packet)
-    if reader is None:
-        reader = _reader(path, b"")
-    for packet in reader.close():
+def play(path: Path, player: Player, goes_on: GoesOn | None = None) -> list[str]:
+    """Play what a path stands for, see files.packets(). Returns what of it could not be read, a line each."""
+    problems: list[str] = []
+    for packet in packets(path, problems, goes_on):
         player.packet(packet)
-    return reader.problems
+    return problems
 
 
-def _reader(path: Path, head: bytes) -> PacketReader:
-    try:
-        return reader_for(head)
-    except NotACapture as what:
-        raise RecordingError(f"{path}: {what}") from None
+def nothing(player: Player) -> str | None:
+    """Why there is nothing to tell of all that was played, if it is so."""
+    if player.replicating or player.recorded or not player.packets:
+        return None
+    if player.unknown_link_types:
+        types = ", ".join(str(number) for number in sorted(player.unknown_link_types))
+        return f"no replication in it that could be read: its packets are of link type {types}, not known here"
+    return f"no replication in it: {player.connections} TCP connections, {player.others} packets of other kinds"

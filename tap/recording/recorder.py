@@ -3,30 +3,42 @@
 Each link is one TCP connection from the replica to its master, with the addresses that they really have; what is worth
 keeping of the events stands in packet comments, as the JSON of `--ui json`. The event loop only copies bytes into a
 bounded queue. When the disk cannot follow, bytes are left out, and the recording says which.
+
+When a file is full the event loop decides where the next one begins, for only there all conversations stand behind the
+same bytes as the queue: if it can be, between two commands of the link that filled it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
-import os
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from tap.bus import Bus, Told
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recording import pcapng
+from tap.recording.grammars import Redact
 from tap.recording.masks import Masker
+from tap.recording.output import Output, sync_directory
+from tap.recording.redaction import Redaction
+from tap.recording.rotation import Rotation, is_rotation
 from tap.recording.segments import FIN, MAX_DATA, PUSH, RST, SYN, Endpoint, Flow
+from tap.recording.state import LinkState, as_comment
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Side
+from tap.replication.standing import Standing
+from tap.units import Limits
 
 Sync = Literal["none", "interval", "always"]
 
@@ -39,6 +51,8 @@ WAKE_BYTES = 2 * 2**20
 SYNC_SECONDS = 1.0
 RETRY_SECONDS = 0.5  # after which a disk that took nothing is tried again
 CLOSE_SECONDS = 3.0  # for what still waits at the end
+NEXT_RETRY_SECONDS = 10.0  # after which a next file that could not be made is tried again
+MAX_BEGINNING = 2**16  # bytes of a handshake that are kept, to stand in the next file, too
 
 KEPT = (
     events.LinkOpened,
@@ -67,6 +81,7 @@ class _Data:
     time: int
     data: bytes
     position: int  # of its first byte in the side's bytes
+    hide: bool = False  # nothing of it may be left
 
 
 @dataclass(slots=True)
@@ -108,7 +123,15 @@ class _Closed:
     is_reset: bool
 
 
-_Item = _Data | _Skipped | _Said | _Dialled | _Ended | _Closed
+@dataclass(slots=True)
+class _NextFile:
+    """What comes behind this goes to the next file, which begins with these: a flow, its state, its bytes until now."""
+
+    time: int
+    links: list[tuple[_Recorded, LinkState, list[_Data]]]
+
+
+_Item = _Data | _Skipped | _Said | _Dialled | _Ended | _Closed | _NextFile
 
 
 class _Recorded:
@@ -123,18 +146,41 @@ class _Recorded:
         self._received = [0, 0]
         self._gaps: list[int | None] = [None, None]  # where the bytes begin that are being left out
         self._omitted: tuple[int, int] | None = None  # of the RDB, on demand
+        self._is_dialled = False
+        # All until now, while it can only be understood from its first byte on.
+        self._beginning: list[_Data] | None = [] if recorder.rotates else None
+        self._beginning_bytes = 0
+        self._said: list[Told] = []  # meanwhile, of resyncs
+        self._link_opened: events.LinkOpened
 
         self.opened = time.time_ns()
         self.replica = replica
         self.tap = tap
+        self.master = tap
+        self.dialled_at = 0
         self.tcp: Flow | None = None
-        self.masker = Masker()
+        self.masker = Masker(strictly=recorder.redaction is not None)
+        self.redaction = None if recorder.redaction is None else recorder.redaction.of(conversation)
         self.comments: list[str] = []  # for its next packet
         self.is_ended = [False, False]
+
+    def new_tcp(self) -> Flow:
+        """With the numbers of before, if there was one."""
+        first = self.dialled_at // 1000  # as a clock that runs in microseconds gives them, RFC 9293, 3.4.1
+        return Flow(Endpoint(*self.replica), Endpoint(*self.master), (first, first + 0x40000000))
+
+    def begin_again(self) -> None:
+        """The bytes of the handshake come once more."""
+        self.tcp = self.new_tcp()
+        self.tcp.open()
+        self.masker = Masker(strictly=self.redaction is not None)
+        if self.redaction is not None:
+            self.redaction.begin_again()
 
     # ---- the relay calls ----
 
     def dialled(self, master: tuple[str, int] | None) -> None:
+        self._is_dialled = True
         self._recorder.put(_Dialled(self, time.time_ns(), master or self.tap))
 
     def received(self, side: Side, data: memoryview) -> None:
@@ -143,18 +189,107 @@ class _Recorded:
         end = self._received[number] = begin + len(data)
         recorder = self._recorder
         if recorder.is_full(len(data)):
+            self._beginning = None
             if self._gaps[number] is None:
                 self._tell_omitted()
                 self._gaps[number] = begin
+                if self.redaction is not None and number == MASTER:
+                    self.redaction.lost()
             return
         self._tell_gap(number, begin)
         if recorder.without_rdb and number == MASTER:
             self._received_but_rdb(data, begin, end)
         else:
-            recorder.put(_Data(self, number, time.time_ns(), bytes(data), begin), len(data))
+            self._keep(number, data, begin)
+
+    def _keep(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
+        """Put them into the file, or some of them into this one and the rest into the next.
+
+        may_end_file: the conversation stands behind these bytes.
+        """
+        recorder, now, hidden = self._recorder, time.time_ns(), 0
+        is_full = may_end_file and recorder.is_file_full(len(data))
+        if self.redaction is not None and number == MASTER:
+            hidden = self.redaction.hidden(begin, begin + len(data)) - begin
+            if hidden:
+                self._put(_Data(self, number, now, bytes(data[:hidden]), begin, hide=True))
+        boundary = self._boundary - begin if is_full and number == MASTER else 0
+        if hidden < boundary < len(data):
+            self._put(_Data(self, number, now, bytes(data[hidden:boundary]), begin + hidden))
+            recorder.next_file(now, self)
+            self._put(_Data(self, number, now, bytes(data[boundary:]), begin + boundary))
+            return
+        if hidden < len(data):
+            self._put(_Data(self, number, now, bytes(data[hidden:]), begin + hidden))
+        if is_full:
+            recorder.next_file(now)
+
+    def _put(self, item: _Data) -> None:
+        if self._beginning is not None:
+            self._keep_beginning(item)
+        self._recorder.put(item, len(item.data))
+
+    @property
+    def _boundary(self) -> int:
+        """The position behind the master's last whole command; 0 where there is none."""
+        stream = self.conversation.stream
+        return 0 if stream is None or stream.scanner.broken else stream.start + stream.scanner.boundary
+
+    def _keep_beginning(self, item: _Data) -> None:
+        assert self._beginning is not None
+        self._beginning_bytes += len(item.data)
+        if self._beginning_bytes <= MAX_BEGINNING and self.conversation.is_beginning:
+            self._beginning.append(item)
+            return
+        self._beginning = None
+        self._said.clear()
+        stream = self.conversation.stream
+        if stream is not None and stream.scanner.db_at(0) is not None:
+            comment = json.dumps({"event": "carried_db", "db": stream.scanner.db_at(0)}, separators=(",", ":"))
+            self._recorder.put(_Said(self, item.time, comment))
 
     def ended(self, side: Side, how: str) -> None:
         self._recorder.put(_Ended(self, time.time_ns(), _SIDES[side], FIN if how == "fin" else RST))
+
+    # ---- where it stands ----
+
+    def heard(self, told: Told) -> None:
+        """Something worth keeping was told of it."""
+        if isinstance(told.event, events.LinkOpened):
+            self._link_opened = told.event
+        elif self._beginning is not None and isinstance(told.event, events.FullResync | events.PartialResync):
+            self._said.append(told)
+
+    def state(self, now: int, *, at_boundary: bool) -> tuple[_Recorded, LinkState, list[_Data]] | None:
+        """For the next file: itself, its state, and its bytes until now, where only they will do.
+
+        None where it has no packet in the old one yet. at_boundary: see Conversation.standing().
+        """
+        if not self._is_dialled:
+            return None
+        for number in (REPLICA, MASTER):
+            self._tell_gap(number, self._received[number])
+        conversation = self.conversation
+        if conversation.rdb_end is not None:
+            self._tell_omitted()
+        standing: Standing | None = None
+        if not conversation.is_beginning:
+            standing = conversation.standing(at_boundary=at_boundary)
+            if self._omitted is not None:
+                standing = dataclasses.replace(standing, from_master=self._omitted[0])
+        beginning = list(self._beginning or ())
+        state = LinkState(
+            time=now / 1e9,
+            link=self.link,
+            connection=conversation.connection,
+            replica=conversation.replica,
+            peer=self._link_opened.peer,
+            master=self._link_opened.master,
+            standing=standing,
+            begins=self._beginning is not None and standing is None,
+            said=tuple(told.as_dict() for told in self._said),
+        )
+        return self, state, beginning if standing is None else []
 
     # ---- what is left out ----
 
@@ -169,16 +304,16 @@ class _Recorded:
         rdb_start = conversation.rdb_start
         first = end if rdb_start is None else min(max(rdb_start, begin), end)
         last = end if conversation.rdb_end is None else min(max(conversation.rdb_end, first), end)
-        now = time.time_ns()
         if first > begin:
             self._tell_omitted()
-            self._recorder.put(_Data(self, MASTER, now, bytes(data[: first - begin]), begin), first - begin)
+            # With some of the RDB behind them, there is no place for the next file to begin at.
+            self._keep(MASTER, data[: first - begin], begin, may_end_file=first == end)
         if last > first:
             start = first if self._omitted is None else self._omitted[0]
             self._omitted = start, last
         if end > last:
             self._tell_omitted()
-            self._recorder.put(_Data(self, MASTER, now, bytes(data[last - begin :]), last), end - last)
+            self._keep(MASTER, data[last - begin :], last)
 
     def _tell_omitted(self) -> None:
         """Say it once the last byte left out is known."""
@@ -211,9 +346,23 @@ class _Recorded:
 class Recorder:
     """A tap.relay.sink.Sink, and an observer of the bus. lost_bytes: that are not in the recording and should be."""
 
-    def __init__(self, path: Path, bus: Bus, *, sync: Sync = "interval", without_rdb: bool = False) -> None:
-        self.path = path
-        self.without_rdb = without_rdb
+    def __init__(
+        self,
+        path: Path,
+        bus: Bus,
+        *,
+        sync: Sync = "interval",
+        without_rdb: bool = False,
+        redact: Sequence[Redact] = (),
+        rotate: Limits = Limits(),  # noqa: B008
+        keep: Limits = Limits(),  # noqa: B008
+    ) -> None:
+        """path: a new file; with rotate what the files are named after; or a directory for them."""
+        self.path = path  # the file that is being written
+        self._rotation = Rotation(path, rotate, keep) if is_rotation(path, rotate) else None
+        self.rotates = self._rotation is not None
+        self.without_rdb = without_rdb or bool(redact)  # whose data is compressed and packed
+        self.redaction = Redaction(redact) if redact else None
         self.lost_bytes = 0
         self.trouble = ""  # what came in the way, the first time
         self._bus = bus
@@ -230,10 +379,14 @@ class Recorder:
         self._closing_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._unwritten: list[tuple[_Item, int]] = []
-        self._file = -1
-        self._size = 0  # of the whole blocks in the file
-        self._synced = 0
+        self._output: Output
+        self._filed = 0  # bytes put since the file began
+        full = None if self._rotation is None else self._rotation.limits.size
+        self._full_at = math.inf if full is None else full  # of these; the thread knows what they come to in the file
+        self._is_due = False  # the next file, for its time has come
+        self._timer: asyncio.TimerHandle | None = None
         self._sync_at = 0.0
+        self._filed_bytes = 0  # put to the file, as the thread has written them
         self._stopped = False  # the disk does not take it
         self._comments: list[str] = []  # of the whole tap, for whichever packet comes next
 
@@ -246,10 +399,11 @@ class Recorder:
         """
         self._loop = asyncio.get_running_loop()
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-            self._file = os.open(self.path, flags, 0o600)
-            heading = pcapng.heading("redis-tap")
-            self._size = os.write(self._file, heading)
+            if self._rotation is not None:
+                self._rotation.look()
+                self.path = self._rotation.next()
+                self._begin_file()
+            self._output = Output(self.path)
         except FileExistsError:
             raise ConfigError(
                 f"{self.path} is there already; a recording writes over nothing, give it another name"
@@ -262,6 +416,8 @@ class Recorder:
     async def close(self) -> None:
         """Write what waits, for some seconds at most; what the disk does not take by then is told as lost."""
         self._unsubscribe()
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._thread.is_alive():
             return
         self._closing_at = time.monotonic() + CLOSE_SECONDS
@@ -293,6 +449,10 @@ class Recorder:
         closed = event if isinstance(event, events.LinkClosed) else None
         if flow is not None and closed is not None:
             flow.settle()
+        if self.redaction is not None:
+            told = dataclasses.replace(told, event=self.redaction.event(event))
+        if flow is not None:
+            flow.heard(told)
         comment = json.dumps(told.as_dict(), ensure_ascii=False, separators=(",", ":"))
         self.put(_Said(flow, int(told.time * 1e9), comment))
         if flow is not None and closed is not None:
@@ -306,20 +466,59 @@ class Recorder:
             self._is_full = waiting > QUEUE_BYTES // 2
         elif waiting + more > QUEUE_BYTES:
             self._is_full = True
-            self._trouble("the disk is slower than the links")
+            slow = "the disk is" if self.redaction is None else "redacting, or the disk, is"
+            self._trouble(f"{slow} slower than the links")
         return self._is_full
 
     def put(self, item: _Item, size: int = 0) -> None:
         self._put += size + ITEM_BYTES
+        self._filed += size + ITEM_BYTES
         self._queue.append((item, size + ITEM_BYTES))
         if self._put - self._taken > WAKE_BYTES:
             self._wake.set()
+
+    def is_file_full(self, more: int) -> bool:
+        """Whether the next file is due once these bytes are put."""
+        return self._is_due or self._filed + more >= self._full_at
+
+    def next_file(self, now: int, filled_by: _Recorded | None = None) -> None:
+        """Begin it here; filled_by: whose bytes have been put up to their last whole command only."""
+        links = []
+        for flow in self._flows.values():
+            state = flow.state(now, at_boundary=flow is filled_by)
+            if state is not None:
+                links.append(state)
+        self._begin_file()
+        self.put(_NextFile(now, links))
+
+    def _begin_file(self) -> None:
+        assert self._rotation is not None
+        self._filed = 0
+        self._wait_for_next(self._rotation.limits.seconds)
+
+    def _wait_for_next(self, seconds: float | None) -> None:
+        """However small the file is, the next one is due after this time."""
+        self._is_due = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if seconds is not None and self._loop is not None:
+            self._timer = self._loop.call_later(seconds, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._is_due = True
 
     def tell(self, flow: _Recorded, event: Event) -> None:
         if isinstance(event, events.RecordingGap):
             self.lost_bytes += event.bytes
         conversation = flow.conversation
         self._bus.publish(flow.link, conversation.connection, conversation.replica, event)
+
+    @property
+    def trouble_so_far(self) -> str:
+        """What came in the way, and what is missing for it; "" while nothing has."""
+        if not self.trouble and not self.lost_bytes:
+            return ""
+        return f"{self.trouble}; {self.lost_bytes} bytes are not in the recording"
 
     def _trouble(self, text: str) -> None:
         self.trouble = self.trouble or text
@@ -328,6 +527,7 @@ class Recorder:
     # ---- the thread ----
 
     def _run(self) -> None:
+        self._sync_names()
         try:
             while True:
                 closing = self._closing_at is not None
@@ -336,66 +536,118 @@ class Recorder:
                 if self._put - self._taken <= WAKE_BYTES and not closing:
                     self._wake.wait(POLL_SECONDS)
                     self._wake.clear()
-                if closing and self._unwritten:
+                if self._unwritten:  # given up, at the end
                     break
         finally:
-            with contextlib.suppress(OSError):  # told before, by the write
-                self._flush(at_last=True)
-            os.close(self._file)
+            self._finish(self._output)
 
     def _write_batch(self) -> bool:
         """Write some of what waits. Returns whether there was any."""
         size = 0
         batch = self._unwritten
         while self._queue and size < BATCH_BYTES:
+            if isinstance(self._queue[0][0], _NextFile):
+                if batch:
+                    break
+                if not self._open_next():
+                    self._taken += self._queue.popleft()[1]
+                    continue
             item = self._queue.popleft()
             batch.append(item)
             size += item[1]
         if not batch:
             self._flush()
             return False
-        blocks = self._packed([item for item, _ in batch])
+        output = self._output
+        blocks = output.encode(self._packed([item for item, _ in batch]))
         while not self._write(blocks):
             if self._closing_at is not None and time.monotonic() > self._closing_at - CLOSE_SECONDS / 2:
                 return True
             self._wake.wait(RETRY_SECONDS)
             self._wake.clear()
         self._unwritten = []
-        self._taken += sum(one for _, one in batch)
+        put = sum(one for _, one in batch)
+        self._taken += put
+        self._filed_bytes += put
+        if self._rotation is not None and self._rotation.limits.size is not None:
+            self._full_at = self._rotation.limits.size * self._filed_bytes / output.size
         self._flush()
         return True
 
     def _write(self, data: bytes) -> bool:
-        """All of it, or nothing: a block that is cut off is taken back."""
-        view = memoryview(data)
+        """All of it, or nothing. Returns which."""
         try:
-            while view:
-                view = view[os.write(self._file, view) :]
+            self._output.append(data)
         except OSError as error:
             self._failed(error)
-            with contextlib.suppress(OSError):  # then the reader tells the cut block from a whole one
-                os.ftruncate(self._file, self._size)
             return False
-        self._size += len(data)
         self._stopped = False
         return True
 
-    def _flush(self, *, at_last: bool = False) -> None:
-        if self._sync == "none" or self._synced == self._size:
+    def _flush(self) -> None:
+        """What is to be done now and then."""
+        self._tidy()
+        if self._sync == "none" or self._output.is_synced:
             return
         now = time.monotonic()
-        if self._sync == "always" or at_last or now >= self._sync_at:
+        if self._sync == "always" or now >= self._sync_at:
             self._sync_at = now + SYNC_SECONDS
-            self._synced = self._size
             try:
-                os.fsync(self._file)
+                self._output.sync()
             except OSError as error:
                 self._failed(error)
+
+    def _open_next(self) -> bool:
+        """Go on in the next file. Returns False where it cannot be made; then the old one goes on."""
+        assert self._rotation is not None
+        old = self._output
+        try:
+            while True:
+                with contextlib.suppress(FileExistsError):  # somebody else's
+                    self._output = Output(self._rotation.next())
+                    break
+        except OSError as error:
+            text = f"the next file cannot be made: {words(error)}; going on in {old.path.name}"
+            self._in_loop(partial(self._no_next, text))
+            return False
+        self.path = self._output.path
+        self._filed_bytes = 0
+        self._finish(old)
+        self._rotation.finished(old.path, old.size, time.time())
+        return True
+
+    def _no_next(self, text: str) -> None:
+        self._wait_for_next(NEXT_RETRY_SECONDS)
+        self._trouble(text)
+
+    def _finish(self, output: Output) -> None:
+        try:
+            output.close(sync=self._sync != "none")
+        except OSError as error:
+            self._failed(error)
+        self._sync_names()
+
+    def _sync_names(self) -> None:
+        """The file that is written is to be found after a power cut, too."""
+        if self._sync != "none":
+            try:
+                sync_directory(self.path.parent)
+            except OSError as error:
+                self._failed(error)
+
+    def _tidy(self) -> None:
+        """Delete what is older, or more, than was to be kept."""
+        while self._rotation is not None and (path := self._rotation.overdue(self._output.size)) is not None:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                text = f"{path.name} cannot be deleted: {words(error)}"
+                self._in_loop(partial(self._trouble, text))
 
     def _failed(self, error: OSError) -> None:
         if not self._stopped:
             self._stopped = True
-            self._in_loop(lambda: self._trouble(words(error)))
+            self._in_loop(partial(self._trouble, words(error)))
 
     def _in_loop(self, call: Callable[[], None]) -> None:
         assert self._loop is not None
@@ -419,10 +671,14 @@ class Recorder:
             elif isinstance(item, _Skipped):
                 if item.lost and item.side == REPLICA:
                     item.flow.masker.lost()
+                elif item.side == MASTER:
+                    self._pack_waiting(out, item.flow, time.time_ns())
                 if item.flow.tcp is not None:
                     item.flow.tcp.skip(item.side, item.count)
             elif isinstance(item, _Dialled):
                 self._open(out, item.flow, item.time, item.master)
+            elif isinstance(item, _NextFile):
+                self._begin(out, item)
             elif isinstance(item, _Ended):
                 self._end(out, item.flow, item.time, item.side, item.flag)
             else:
@@ -443,14 +699,44 @@ class Recorder:
         out += pcapng.packet(at, parts, size, comments)
 
     def _pack_data(self, out: list[Any], item: _Data) -> None:
-        data = item.data if item.side == MASTER else item.flow.masker.mask(item.data)
+        flow = item.flow
+        data: bytes | bytearray | memoryview = item.data
+        if item.side == REPLICA:
+            data = flow.masker.mask(item.data)
+        elif flow.redaction is not None:
+            data = flow.redaction.mask(item.data, item.position, hide=item.hide)
+        self._pack_bytes(out, flow, item.time, item.side, data)
+
+    def _pack_waiting(self, out: list[Any], flow: _Recorded, at: int) -> None:
+        """What of the master's bytes waits for what follows, when nothing does."""
+        if flow.redaction is not None:
+            self._pack_bytes(out, flow, at, MASTER, flow.redaction.flush())
+
+    def _pack_bytes(
+        self, out: list[Any], flow: _Recorded, at: int, side: int, data: bytes | bytearray | memoryview
+    ) -> None:
         view = memoryview(data)
         for begin in range(0, len(view), MAX_DATA):
-            self._pack(out, item.flow, item.time, item.side, PUSH, view[begin : begin + MAX_DATA])
+            self._pack(out, flow, at, side, PUSH, view[begin : begin + MAX_DATA])
+
+    def _begin(self, out: list[Any], item: _NextFile) -> None:
+        """What makes a file readable without those before it."""
+        for flow, state, beginning in item.links:
+            if flow.tcp is None:
+                continue
+            if state.begins:
+                flow.begin_again()
+            elif state.standing is not None and not flow.is_ended[MASTER]:  # what redaction has not let go yet
+                state = dataclasses.replace(state, held=max(0, state.from_master - flow.tcp.position(MASTER)))
+            waiting, flow.comments = flow.comments, [as_comment(state)]
+            self._pack(out, flow, item.time, REPLICA, 0)
+            flow.comments = waiting
+            for data in beginning:
+                self._pack_data(out, data)
 
     def _open(self, out: list[Any], flow: _Recorded, at: int, master: tuple[str, int]) -> None:
-        first = at // 1000  # as a clock that runs in microseconds gives them, RFC 9293, 3.4.1
-        flow.tcp = Flow(Endpoint(*flow.replica), Endpoint(*master), (first, first + 0x40000000))
+        flow.master, flow.dialled_at = master, at
+        flow.tcp = flow.new_tcp()
         self._pack(out, flow, flow.opened, REPLICA, SYN)
         self._pack(out, flow, at, MASTER, SYN)
         self._pack(out, flow, at, REPLICA, 0)
@@ -458,6 +744,8 @@ class Recorder:
     def _end(self, out: list[Any], flow: _Recorded, at: int, side: int, flag: int) -> None:
         if flow.tcp is None or flow.is_ended[side]:
             return
+        if side == MASTER or flag == RST:
+            self._pack_waiting(out, flow, at)
         self._pack(out, flow, at, side, flag)
         flow.is_ended[side] = True
         if flag == RST:
@@ -467,8 +755,8 @@ class Recorder:
         """What neither side has said of the end, the tap has."""
         flow = item.flow
         if flow.tcp is None:  # there never was a master
-            first = item.time // 1000
-            flow.tcp = Flow(Endpoint(*flow.replica), Endpoint(*flow.tap), (first, first + 0x40000000))
+            flow.dialled_at = item.time
+            flow.tcp = flow.new_tcp()
             self._pack(out, flow, flow.opened, REPLICA, SYN)
             item.is_reset = True
         if item.is_reset:

@@ -49,8 +49,19 @@ class Flow:
             _ipv4_head(0x45, 0, 0, 0, 0x4000, 64, 6, 0) + self._hosts[side] + self._hosts[1 - side] for side in (0, 1)
         ]
         self._ipv4_sum = ones_sum(heads[0])
+        self._first = first
         self._next = [first[0], first[1]]
         self._acks = False  # until the other side has been heard
+
+    def open(self) -> None:
+        """As if the three packets that open it had been sent."""
+        self.skip(0, 1)
+        self.skip(1, 1)
+        self._acks = True
+
+    def position(self, side: int) -> int:
+        """Bytes of the side until now, that has not ended."""
+        return self._next[side] - self._first[side] - 1
 
     def skip(self, side: int, count: int) -> None:
         """That many bytes of the side are not in the recording."""

@@ -19,11 +19,13 @@ from collections.abc import Callable
 from tap.rdb.keys import Key
 from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Role, Side
+from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
 from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
+from tap.replication.standing import RdbStanding, Standing
 from tap.replication.stream import Stream
 from tap.replication.watcher import Watcher
 
@@ -44,11 +46,13 @@ class Phase(enum.Enum):
 
 
 NEXT = {
-    Phase.CONNECT: {  # to the stream when a recording begins in it, see join()
+    Phase.CONNECT: {  # to the RDB or behind it when a recording begins there, see join() and stand()
         Phase.HANDSHAKE,
         Phase.PSYNC,
         Phase.WAITING,
+        Phase.RDB,
         Phase.STREAM,
+        Phase.DONE,
         Phase.ORDINARY,
         Phase.OPAQUE,
     },
@@ -61,6 +65,8 @@ NEXT = {
     Phase.ORDINARY: set(),
     Phase.OPAQUE: set(),
 }
+
+REPLIES = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)  # what the master sends are replies to requests
 
 # What may be said on a connection before it asks to replicate. Another request makes it an ordinary one.
 SET_UP = frozenset({b"PING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF", b"PSYNC", b"SYNC"})
@@ -89,11 +95,13 @@ class Conversation:
         peer_host: str = "",
         every_command: bool = False,
         every_key: bool = False,
+        tell_heads: Callable[[Stream, list[Head]], None] | None = None,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
 
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
-        one by one, too. every_key: tell the keys of an RDB one by one.
+        one by one, too. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the
+        commands as they come, instead of every_command.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
@@ -101,8 +109,10 @@ class Conversation:
         self.peer_host = peer_host
         self._every_command = every_command
         self._every_key = every_key
+        self._tell_heads = tell_heads
 
         self.watcher: Watcher | None = None
+        self.carried_db: int | None = None  # over a partial resync, where more is known than the memory holds
         self.forced = ""  # what a fault did so that the next resync is a full one
         self._phase = Phase.CONNECT
         self.role: Role | None = None
@@ -200,8 +210,7 @@ class Conversation:
     @property
     def undecided_from_master(self) -> int:
         """Position of the first byte that is not part of a whole reply yet; of all received, behind the replies."""
-        replies = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)
-        return self._reply_begin if self._phase in replies else self.from_master
+        return self._reply_begin if self._phase in REPLIES else self.from_master
 
     @property
     def rdb_channel(self) -> Conversation | None:
@@ -375,7 +384,7 @@ class Conversation:
             main.replid = replid
             main._base = offset
             main._rdb_channel = self
-            if main.stream is not None:
+            if main.stream is not None and main.stream.base is None:  # else it knows, from where it began to be read
                 main.stream.rebase(replid, offset)
 
     def _granted_partial(self, asked: str, offset: int, replid: str, start: int, end: int, at: float) -> None:
@@ -385,7 +394,8 @@ class Conversation:
             self._memory.succeed(asked, replid)
         self.replid = replid
         self._base = offset
-        stream = self._begin_stream(end, self._memory.history(replid).db_at(offset))
+        db = self._memory.history(replid).db_at(offset)
+        stream = self._begin_stream(end, self.carried_db if db is None else db)
         stream.continues(
             None if replid == asked else asked,
             start,
@@ -478,7 +488,7 @@ class Conversation:
 
     def _tell_rdb_problem(self) -> None:
         rdb = self.rdb
-        if rdb is None or rdb.problem is None or rdb.problem.kind == "checksum" or self._rdb_problem_told:
+        if rdb is None or rdb.joined or rdb.problem is None or rdb.problem.kind == "checksum" or self._rdb_problem_told:
             return
         self._rdb_problem_told = True
         problem = rdb.problem
@@ -562,6 +572,9 @@ class Conversation:
         assert rdb is not None
         self.rdb_end = self._rdb_start + rdb.received
         rdb.close()
+        if rdb.joined:  # of what it holds nothing is known
+            self._leave_rdb(self.rdb_end)
+            return
         self._tell_rdb_started(at_last=True)
         self._tell_rdb_problem()
         main = self.main or self
@@ -609,7 +622,9 @@ class Conversation:
             self._enter(Phase.STREAM)
             self._begin_stream(position, None).begin()
 
-    def _begin_stream(self, position: int, db: int | None) -> Stream:
+    def _begin_stream(
+        self, position: int, db: int | None, *, unfinished: bytes = b"", in_transaction: bool = False
+    ) -> Stream:
         """The byte at *position* is the first of the stream, and *db* is in force there."""
         self.stream = Stream(
             self._tell,
@@ -619,6 +634,9 @@ class Conversation:
             base=self._base,
             db=db,
             every_command=self._every_command,
+            unfinished=unfinished,
+            in_transaction=in_transaction,
+            tell_heads=self._tell_heads,
         )
         if self.watcher is not None:
             self.watcher.stream_begins(self.stream)
@@ -686,7 +704,11 @@ class Conversation:
         if self._requests_seen > MAX_SET_UP:
             if self._phase not in (Phase.CONNECT, Phase.HANDSHAKE):
                 raise _Lost(f"more than {MAX_SET_UP} requests before the stream")
-            self._ordinary(request.start, request.end)
+            self._ordinary(
+                request.start,
+                request.end,
+                f"a connection without PSYNC in {MAX_SET_UP} requests, as a health check: passed on, not read",
+            )
             return
         self._unanswered.append(request)
         if name == b"REPLCONF":
@@ -786,15 +808,15 @@ class Conversation:
             )
         )
 
-    def _ordinary(self, start: int, end: int) -> None:
+    def _ordinary(
+        self, start: int, end: int, text: str = "an ordinary connection, no replication: passed on, not read"
+    ) -> None:
         self._reading_replica = False
         self._requests = RequestReader()
         self._unanswered.clear()
         self.role = Role.ORDINARY
         self._enter(Phase.ORDINARY)
-        self._tell(
-            events.Identified(start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=_ROLES[Role.ORDINARY])
-        )
+        self._tell(events.Identified(start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=text))
 
     def _maybe_acknowledged(self, request: Request, at: float) -> None:
         """REPLCONF ACK <offset> [FACK <offset>], or GETACK, which says nothing here."""
@@ -849,6 +871,92 @@ class Conversation:
         self._requests = RequestReader()
         self._requests.skip(self.from_replica)
 
+    @property
+    def is_beginning(self) -> bool:
+        """Whether it is only to be understood from its first byte on, and of few bytes yet: see standing()."""
+        if self._phase in REPLIES:
+            return True
+        stream = self.stream  # of which, on a main connection, the RDB channel has not told yet where it begins
+        return self._phase is Phase.STREAM and stream is not None and not stream.has_begun and stream.base is None
+
+    def standing(self, *, at_boundary: bool = False) -> Standing:
+        """Where it stands behind all that was received; at_boundary: behind the last whole command of the stream.
+
+        Not while is_beginning: who wants to read on then needs all bytes since the first.
+        """
+        stream, rdb = self.stream, self.rdb if self._phase is Phase.RDB else None
+        position, offset, unfinished = self.from_master, self.offset, b""
+        if stream is not None:
+            unfinished = stream.scanner.unfinished
+            if at_boundary:
+                position, unfinished = stream.start + stream.scanner.boundary, b""
+            offset = None if stream.base is None else stream.base + position - stream.start
+        return Standing(
+            phase=self._phase.value,
+            role=self.role,
+            from_master=position,
+            from_replica=self.from_replica,
+            options=dict(self._options),
+            replid=self.replid,
+            offset=self._base if rdb is not None else offset,
+            db=self._db if stream is None else stream.db,
+            in_transaction=stream is not None and stream.scanner.in_transaction,
+            unfinished=unfinished.decode("latin-1"),
+            has_begun=stream is not None and stream.has_begun,
+            acknowledges=self._acknowledges,
+            rdb=None
+            if rdb is None
+            else RdbStanding(
+                header=rdb.header.decode("latin-1"),
+                start=self._rdb_start,
+                end=None if rdb.size is None else self._rdb_start + rdb.size,
+                received=rdb.received,
+                ended=rdb.ended,
+                mark_received=rdb.mark_received,
+            ),
+            main=None if self.main is None else self.main.connection,
+            awaited=self._memory.keys_of(self),
+        )
+
+    def stand(self, standing: Standing, main: Conversation | None) -> None:
+        """Read on from where another one stood. main: the conversation whose RDB this one carries, if it is known.
+
+        To be called before anything is received. Tells that the stream begins, if it had. Raises ValueError for a
+        standing that cannot be.
+        """
+        self.from_master = standing.from_master
+        self.skip_from_replica(standing.from_replica)
+        self._options = dict(standing.options)
+        self.role = standing.role
+        self.replid, self._base, self._db = standing.replid, standing.offset, standing.db
+        self._acknowledges = standing.acknowledges
+        for key in standing.awaited:
+            self._memory.await_channel(key, self)
+        self.main = main
+        if main is not None:
+            main._rdb_channel = self
+        phase, rdb = Phase(standing.phase), standing.rdb
+        if phase in REPLIES or (phase is Phase.RDB) != (rdb is not None):
+            raise ValueError(f"nobody stands so: {standing}")
+        self._enter(phase)
+        self._reading_replica = phase not in (Phase.ORDINARY, Phase.OPAQUE)
+        if rdb is not None:
+            self.rdb = Payload(rdb.header.encode("latin-1"))
+            self.rdb.join(rdb.received, ended=rdb.ended, mark_received=rdb.mark_received)
+            if self._acknowledges:
+                self.rdb.watch()
+            self._rdb_start = rdb.start
+            self._rdb_told = True
+        elif phase is Phase.STREAM:
+            self._begin_stream(
+                self.from_master,
+                standing.db,
+                unfinished=standing.unfinished.encode("latin-1"),
+                in_transaction=standing.in_transaction,
+            )
+            if standing.has_begun and self.stream is not None:
+                self.stream.begin()
+
     # ---- time and end ----
 
     def tick(self, at: float, *, held_back: bool = False) -> None:
@@ -869,7 +977,9 @@ class Conversation:
         if self.stream is not None:
             self.stream.end()
         if self.role is None and self._phase is Phase.HANDSHAKE and not self._configured_itself:
-            self._ordinary(self.from_replica, self.from_replica)
+            self._ordinary(
+                self.from_replica, self.from_replica, "a connection that ended without PSYNC, as a health check"
+            )
         if self.role is Role.REPLICA and self.replid is not None:
             rate = 0.0 if self.stream is None else self.stream.rate
             self._memory.left(self.replica, Past(self.replid, self.offset, at, rate, unloaded))
@@ -913,7 +1023,6 @@ _ROLES = {
     Role.RDB_CHANNEL: "the RDB channel",
     Role.RDB_CLIENT: "a client that takes the RDB only, as redis-cli --rdb does",
     Role.SYNC_CLIENT: "a client that follows with SYNC, as redis-cli --replica does",
-    Role.ORDINARY: "an ordinary connection, no replication: passed on, not read",
 }
 
 

@@ -27,12 +27,13 @@ _SPECS = {
     b"XGROUP": (2, 2, 1),
     b"ZRANGESTORE": (1, 2, 1),
 }
-_WITHOUT = frozenset(
+WITHOUT_KEYS = frozenset(
     b"PING SELECT MULTI EXEC DISCARD REPLCONF PUBLISH SPUBLISH FLUSHALL FLUSHDB SWAPDB SCRIPT FUNCTION EVAL FCALL".split()
 )
 
 # Names of which the first argument alone does not tell the keys.
 NOT_THE_FIRST = frozenset(_SPECS)
+FROM_THE_FIRST = frozenset(name for name, (first, _, _) in _SPECS.items() if first == 1)
 
 
 class KeyFinder:
@@ -71,7 +72,7 @@ class KeyFinder:
             self._read = end + 2 + number + 2
             if self._number == 0:
                 name = bytes(argument).upper()
-                if name in _WITHOUT:
+                if name in WITHOUT_KEYS:
                     return found, False
                 self._spec = _SPECS.get(name, (1, 1, 1))
             else:

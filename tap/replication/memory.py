@@ -127,6 +127,10 @@ class Memory:
     def main_of(self, key: str) -> Conversation | None:
         return self._mains.get(key)
 
+    def keys_of(self, main: Conversation) -> tuple[str, ...]:
+        """What has been told to expect of it."""
+        return tuple(key for key, other in self._mains.items() if other is main)
+
     def waiting(self) -> list[Conversation]:
         """The main connections that were told to expect a second one, oldest first."""
         return list(dict.fromkeys(self._mains.values()))

@@ -39,7 +39,7 @@ class _Verdict:
 class Payload:
     """transfer. size: bytes of the RDB, None when diskless. received: bytes so far, a diskless RDB's mark included.
 
-    summary: what the RDB holds, as far as it was read.
+    summary: what the RDB holds, as far as it was read. joined: its first bytes were not at hand, see join().
     """
 
     def __init__(self, header: bytes, each: Callable[[list[Key]], None] | None = None) -> None:
@@ -57,6 +57,8 @@ class Payload:
             self.size = int(header)
         else:
             raise ValueError(header)
+        self.header = header
+        self.joined = False
         self.received = 0
         self.summary = Summary(LARGEST)
         reader = self.summary if each is None else _both(self.summary, KeyReader(each))
@@ -69,6 +71,35 @@ class Payload:
         self._step = max(PROGRESS_STEP, (self.size or 0) // 100)
         self._milestone = self._step
 
+    def join(self, received: int, *, ended: bool, mark_received: int) -> None:
+        """Go on behind that many bytes, which are not at hand: nothing is known of the keys, only where it ends.
+
+        ended: the RDB's own end is among them. mark_received: of the mark, how many are, or seem to be. Before feed().
+        """
+        self.joined = True
+        self.received = received
+        self._milestone = MAX_SIZE * 2
+        self._parser = _Verdict(False, Problem("joined", received, "its beginning is not at hand", 0, None), 0, "")
+        # The bytes before an end that comes soon cannot be compared: they count as fitting.
+        self._tail = (b"\xff" * TAIL_SIZE + self._mark[:mark_received])[-TAIL_SIZE:]
+        if ended:
+            self._rdb_end = received - mark_received
+            self._after_rdb = self._mark[:mark_received]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the RDB's own end has been received."""
+        return self._rdb_end is not None
+
+    @property
+    def mark_received(self) -> int:
+        """How many bytes of the mark the bytes so far end with."""
+        if self._rdb_end is not None:
+            return len(self._after_rdb)
+        return next(
+            (size for size in range(MARK_SIZE, 0, -1) if self._mark and self._tail.endswith(self._mark[:size])), 0
+        )
+
     def watch(self) -> None:
         """The peer acknowledges already now: the stream may follow the mark without a pause."""
         self._watches = True
@@ -78,8 +109,8 @@ class Payload:
         data = data[: self._milestone - self.received]
         if self.size is not None:
             data = data[: self.size - self.received]
-            assert isinstance(self._parser, Parser)
-            self._parser.feed(data)
+            if isinstance(self._parser, Parser):
+                self._parser.feed(data)
             taken = len(data)
         else:
             taken = self._feed_diskless(data)

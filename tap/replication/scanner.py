@@ -127,8 +127,8 @@ class StreamScanner:
     _broken_at: cython.longlong
 
     @cython.locals(slot=cython.int)
-    def __init__(self, db: int | None = None, *, keep_ends: bool = False) -> None:
-        """db: the database in force where the stream starts. keep_ends: remember each command for take_ends()."""
+    def __init__(self, db: int | None = None, *, keep_ends: bool = False, in_transaction: bool = False) -> None:
+        """db, in_transaction: in force where the stream starts. keep_ends: remember each command for take_ends()."""
         self._position = 0
         self._boundary = 0
         self._state = BOUNDARY
@@ -142,7 +142,7 @@ class StreamScanner:
         self._key = 0
         self._selected = -1
         self._db = -1 if db is None else db
-        self._in_transaction = False
+        self._in_transaction = in_transaction
         self._commands = 0
         self._command_bytes = 0
         self._slots_used = 0
@@ -205,6 +205,35 @@ class StreamScanner:
     @property
     def broken_at(self) -> int:
         return self._broken_at
+
+    @property
+    def unfinished(self) -> bytes:
+        """What brings a new scanner, given db and in_transaction, to where this one is in a command; b"" between two.
+
+        A few bytes, and no data: of the names only those that count here, of the arguments the number of a SELECT.
+        """
+        if self._state == BOUNDARY or self._state == BOUNDARY_LF or self._state == BROKEN:
+            return b""
+        digits = b"%d" % self._number if self._digits else b""
+        if self._state == ARGC:
+            return b"*" + digits
+        if self._state == ARGC_LF:
+            return b"*" + digits + b"\r"
+        name = bytes(self._name[: min(self._name_length, NAME_SIZE)])
+        if not any(one.startswith(name) for one in _STATEFUL):
+            name = b"x" * len(name)
+        head, told = b"*%d\r\n" % self._args_left, name
+        if self._argument:
+            head = b"*%d\r\n$%d\r\n%b\r\n" % (self._args_left + 1, len(name), name)
+            told = b"%d" % self._selected if self._argument == 1 and name == b"SELECT" and self._selected >= 0 else b""
+        if self._state == DOLLAR:
+            return head
+        if self._state == LENGTH:
+            return head + b"$" + digits
+        if self._state == LENGTH_LF:
+            return head + b"$" + digits + b"\r"
+        left = self._left if self._state == NAME or self._state == BODY else 0
+        return head + b"$%d\r\n" % (len(told) + left) + told + (b"\r" if self._state == BODY_LF else b"")
 
     def take(self) -> dict[str, tuple[int, int]]:
         """Commands and bytes by upper-case name since the last take(), and forget them."""

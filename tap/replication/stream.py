@@ -9,6 +9,7 @@ import hiredis
 
 from tap.replication import events
 from tap.replication.events import Event
+from tap.replication.heads import Head, HeadReader
 from tap.replication.lag import LagClock
 from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
@@ -40,7 +41,14 @@ class Stream:
         base: int | None,
         db: int | None,
         every_command: bool,
+        unfinished: bytes = b"",
+        in_transaction: bool = False,
+        tell_heads: Callable[[Stream, list[Head]], None] | None = None,
     ) -> None:
+        """unfinished: StreamScanner.unfinished of the command that is passing; the stream is read from its end on.
+
+        tell_heads: gets the commands as they become whole, if every_command is not asked for.
+        """
         self._tell = tell
         self._memory = memory
         self._every_command = every_command
@@ -51,15 +59,27 @@ class Stream:
         self.acked: int | None = None
         self.lag_seconds: float | None = None
         self.has_begun = False  # StreamStarted has been told
-        self._scanner = StreamScanner(db, keep_ends=every_command)
+        self._unfinished = unfinished
+        self._tell_heads = tell_heads
+        self._scan(db, in_transaction)
         self._lag = LagClock()
         self._continued: _Continued | None = None
         self._batch_at = float("-inf")
         self._course: deque[tuple[float, int]] = deque(maxlen=RATE_TICKS)  # (time, received) at the last ticks
         self._unread = bytearray()  # the beginning of a command that is not whole yet
         self._unread_start = 0  # its position in the stream
-        if replid is not None and base is not None:
-            memory.history(replid).add(Track(base, self._scanner))
+        if not unfinished:
+            self._remember()
+
+    def _scan(self, db: int | None, in_transaction: bool) -> None:
+        """From the next byte on."""
+        keep_ends = self._every_command or self._tell_heads is not None
+        self._scanner = StreamScanner(db, keep_ends=keep_ends, in_transaction=in_transaction)
+        self._heads = None if self._tell_heads is None or self._every_command else HeadReader(self._scanner)
+
+    def _remember(self) -> None:
+        if self.replid is not None and self.base is not None:
+            self._memory.history(self.replid).add(Track(self.base, self._scanner))
 
     @property
     def scanner(self) -> StreamScanner:
@@ -93,17 +113,23 @@ class Stream:
         """Another connection of the sync has told what history this stream is of, and where it began."""
         self.replid = replid
         self.base = base
-        self._memory.history(replid).add(Track(base, self._scanner))
+        self._remember()
 
     # ---- bytes ----
 
     def receive(self, data: bytes | memoryview, at: float) -> tuple[int, str] | None:
         """Take the next bytes. Returns where on the connection they stop making sense, and why, the first time."""
+        if self._unfinished:
+            data = self._behind_unfinished(bytes(data))
         scanner = self._scanner
         understood = not scanner.broken
         self.received += len(data)
         scanner.feed(data)
         self._lag.passed(self.received, at)
+        if self._heads is not None and self._tell_heads is not None and understood:
+            heads = self._heads.read(bytes(data))
+            if heads:
+                self._tell_heads(self, heads)
         if self._every_command and understood:
             self._unread += data
             if not self.has_begun and len(self._unread) > MAX_HELD:
@@ -116,6 +142,29 @@ class Stream:
             number = "" if self.base is None else f" (offset {self.base + scanner.broken_at + 1})"
             return self.start + scanner.broken_at, f"in the stream{number}: {scanner.broken}"
         return None
+
+    def _behind_unfinished(self, data: bytes) -> bytes:
+        """The data behind the end of the command that had begun before the stream was joined."""
+        db, in_transaction = self._scanner.db, self._scanner.in_transaction
+        probe = StreamScanner(db, keep_ends=True, in_transaction=in_transaction)
+        before = len(self._unfinished)
+        probe.feed(self._unfinished + data)
+        ends = probe.take_ends()
+        if ends or probe.broken:
+            end = max(0, (ends[0][1] if ends else probe.broken_at) - before)
+            passed = StreamScanner(db, in_transaction=in_transaction)
+            passed.feed(self._unfinished + data[:end])
+            self._scan(passed.db, passed.in_transaction)
+            self._unfinished = b""
+        else:
+            end = len(data)
+            self._unfinished = probe.unfinished
+        self.start += end
+        if self.base is not None:
+            self.base += end
+        if not self._unfinished:
+            self._remember()
+        return data[end:]
 
     def acknowledge(self, offset: int, fsynced: int | None, start: int, end: int, at: float) -> None:
         """The replica has applied the stream up to *offset*, said in bytes start <= i < end of its direction."""

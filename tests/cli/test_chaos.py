@@ -140,8 +140,7 @@ def test_a_signal_ends_it_within_a_second_with_all_its_servers(program: str, tmp
     command = [*TAP, "chaos", "stall-in-rdb", "stall-in-stream", "--server", program, "--repeat", "3"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     try:
-        wait_until(lambda: len(list(tmp_path.glob("redis-tap-replica-*"))) >= 3)
-        time.sleep(0.5)
+        wait_until(lambda: len(list(tmp_path.glob("redis-tap-replica-*/log"))) >= 3)
         began = time.monotonic()
         process.send_signal(number)
         process.send_signal(number)

@@ -78,6 +78,12 @@ def test_version_says_whether_the_scanners_are_compiled() -> None:
     assert re.fullmatch(rf"redis-tap {re.escape(__version__)} \(scanners (not )?compiled\)\n", said.stdout)
 
 
+def test_no_verb_loads_what_only_others_need() -> None:
+    """redis-py takes 0.1 s; chaos and demo load it when they begin."""
+    loaded = "import sys, tap.cli; print('redis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True).stdout == b"False\n"
+
+
 def test_help_names_every_option() -> None:
     said = tap("run", "--help").stdout
     for option in ("--master", "--listen", "--link", "--config", "--ui", "--commands", "--duration"):
@@ -398,6 +404,7 @@ def test_the_list_of_faults_is_whole_and_each_has_a_page() -> None:
         (["--fault", "truncate at=rdb:50%"], "is destructive: a replica that loads half an RDB exits"),
         (["--fault", "cut", "--read-only"], "this tap is read-only"),
         (["--fault", "cut link=other"], "no link is named 'other'; known: main"),
+        (["--fault", "cut name=a", "--fault", "stall name=a"], "fault 'stall name=a': another one is named 'a'"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused_before_anything_listens(arguments: list[str], said: str) -> None:
@@ -405,6 +412,7 @@ def test_a_fault_that_cannot_be_is_refused_before_anything_listens(arguments: li
     assert done.returncode == 2
     assert said in done.stderr
     assert "listening" not in done.stderr
+    assert done.stdout == ""
 
 
 def test_faults_are_told_and_the_one_that_never_fired_is_named_at_the_end(servers: Servers, any_server: str) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
+import zstandard
 
+from tap.cli import main
 from tests.recording.test_reader import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, command
 from tests.support import WITHIN, wait_until
@@ -22,7 +29,15 @@ TAP = [sys.executable, "-m", "tap", "show"]
 
 
 def show(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*TAP, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    """Within this process, which has imported everything already."""
+    words = ["redis-tap", "show", *map(str, arguments)]
+    out, err = io.StringIO(), io.StringIO()
+    with mock.patch.object(sys, "argv", words), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with pytest.raises(SystemExit) as ended:
+            main()
+    code = ended.value.code
+    assert code is None or isinstance(code, int)
+    return subprocess.CompletedProcess(words, code or 0, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture
@@ -81,6 +96,54 @@ def test_a_moment_that_is_none_is_said(capture: Path) -> None:
     assert said.stderr.startswith("redis-tap: --until 'noon': write a time")
 
 
+def test_figures_are_told_for_people(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = show(capture, "--stats")
+    assert (said.returncode, said.stderr) == (0, "")
+    lines = said.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\x1b" not in said.stdout
+    assert "commands  61" in lines[2]
+    for title in ("bytes per second", "commands per second", "keys by writes", "keys by bytes", "largest commands"):
+        assert any(line.startswith(title) for line in lines), title
+    assert re.search(r"partial resync: goes on with 8371b4fb… after offset\s+1000", said.stdout)
+
+
+def figures(path: Path, *options: str) -> Any:
+    said = show(path, "--stats", "--format", "json", *options)
+    assert said.returncode == 0, said.stderr
+    return json.loads(said.stdout)["links"]
+
+
+@pytest.mark.parametrize(
+    ("options", "writes"),
+    [
+        ([], 60),
+        (["--command", "set"], 60),
+        (["--command", "select"], 0),
+        (["--key", "key:5?"], 10),
+        (["--db", "3"], 60),
+        (["--db", "0"], 0),
+        (["--key", "*", "--from", str(offset(50)), "--until", str(offset(52))], 3),
+        (["--link", "127.0.0.1:6379/1"], 60),
+    ],
+)
+def test_figures_are_of_what_is_chosen(capture: Path, options: list[str], writes: int) -> None:
+    (link,) = figures(capture, *options)
+    assert link["writes"] == writes
+    assert sum(one["writes"] for one in link["keys_by_writes"]) == min(10, writes)
+
+
+def test_figures_of_nothing_are_none(capture: Path) -> None:
+    assert figures(capture, "--link", "other") == figures(capture, "--from", "2001-09-09T01:46:41Z") == []
+
+
+def test_figures_are_told_instead_of_events(capture: Path) -> None:
+    said = show(capture, "--stats", "--commands")
+    assert said.returncode == 2
+    assert said.stderr == "redis-tap: --stats tells figures instead of events: leave out --commands and --rdb-keys\n"
+
+
 def other(path: Path) -> None:
     web = Wire(40000)
     web.open()
@@ -90,6 +153,29 @@ def other(path: Path) -> None:
 
 def cut(path: Path) -> None:
     path.write_bytes(file(path, streamed(STREAM).packets, "pcapng").read_bytes()[:-7])
+
+
+def cut_zstd(path: Path) -> None:
+    data = file(path, streamed(STREAM).packets, "pcapng").read_bytes()
+    path.write_bytes(zstandard.compress(data[:-10]) + zstandard.compress(data[-10:])[:-2])
+
+
+def cut_pcap(path: Path) -> None:
+    path.write_bytes(file(path, streamed(STREAM).packets, ">us").read_bytes()[:-7])
+
+
+def flipped_pcap(path: Path) -> None:
+    """In the length of the last packet."""
+    data = bytearray(file(path, streamed(STREAM).packets, "<ns").read_bytes())
+    at = len(data) - len(streamed(STREAM).packets[-1][1]) - 8
+    data[at + 3] ^= 0x10
+    path.write_bytes(data)
+
+
+def unknown_link_type(path: Path) -> None:
+    data = bytearray(file(path, streamed(STREAM).packets, "<us").read_bytes())
+    data[20:24] = struct.pack("<I", 105)
+    path.write_bytes(data)
 
 
 def flipped(path: Path) -> None:
@@ -108,6 +194,11 @@ def flipped(path: Path) -> None:
         (lambda path: None, "No such file", False),
         (other, "no replication in it: 1 TCP connections", False),
         (cut, r"cut off: the last \d+ bytes, from byte \d+ on", True),
+        (cut_pcap, r"cut off: the last \d+ bytes, from byte \d+ on, are no packet", True),
+        (cut_zstd, r"cut off, or still being written: its zstd frame does not end with byte \d+", True),
+        (flipped_pcap, r"byte \d+: damaged, a packet of \d+ bytes; the rest is not read", True),
+        (unknown_link_type, "no replication in it that could be read: its packets are of link type 105", False),
+        (Path.mkdir, "no capture in this directory", False),
         (flipped, r"bytes \d+ to \d+ are damaged; read on behind them", True),
     ],
 )
@@ -143,3 +234,84 @@ def test_a_file_that_grows_is_followed(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         wait_until(lambda: process.poll() is not None, WITHIN)
     assert process.returncode == 0
+
+
+# ---- whatever it is ----
+
+
+def ethernet(packet: bytes, kind: bytes = b"") -> bytes:
+    return bytes(12) + kind + (b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00") + packet
+
+
+def cooked(packet: bytes) -> bytes:
+    return bytes(14) + (b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00") + packet
+
+
+def cooked_2(packet: bytes) -> bytes:
+    return (b"\x86\xdd" if packet[0] >> 4 == 6 else b"\x08\x00") + bytes(18) + packet
+
+
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "127.0.0.1"), ("fd00::1", "fd00::2")], ids=["ipv4", "ipv6"])
+@pytest.mark.parametrize(
+    ("link_type", "frame"),
+    [
+        (1, ethernet),
+        (1, lambda packet: ethernet(packet, b"\x81\x00\x00\x05")),
+        (1, lambda packet: ethernet(packet, b"\x88\xa8\x00\x05\x81\x00\x00\x06")),
+        (113, cooked),
+        (276, cooked_2),
+        (0, lambda packet: bytes(4) + packet),
+        (101, lambda packet: packet),
+    ],
+    ids=["ethernet", "vlan", "vlan in vlan", "cooked", "cooked v2", "loopback", "raw"],
+)
+@pytest.mark.parametrize("kind", ["<us", ">us", "<ns", ">ns"])
+def test_every_kind_of_capture_is_shown(
+    tmp_path: Path, kind: str, link_type: int, frame: Callable[[bytes], bytes], hosts: tuple[str, str]
+) -> None:
+    wire = streamed(STREAM, hosts)
+    path = file(tmp_path / "link.pcap", [(at, frame(data)) for at, data in wire.packets], kind)
+    data = bytearray(path.read_bytes())
+    data[20:24] = struct.pack(kind[0] + "I", link_type)
+    path.write_bytes(data)
+    said = show(path, "--command", "set")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert len(said.stdout.splitlines()) == 60
+
+
+def test_one_file_that_cannot_be_read_leaves_the_others(capture: Path) -> None:
+    said = show("none.pcapng", capture, "--commands")
+    assert (said.returncode, said.stderr) == (2, "redis-tap: none.pcapng: No such file or directory\n")
+    assert "SET key:59" in said.stdout
+
+
+@pytest.mark.parametrize("of", [bytes, zstandard.compress], ids=["plain", "zstd"])
+def test_stdin_is_read(capture: Path, of: Callable[[bytes], bytes]) -> None:
+    done = subprocess.run(
+        [*TAP, "-", "--commands"], input=of(capture.read_bytes()), capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"SET key:59" in done.stdout
+
+
+def test_a_pipe_that_stays_open_is_followed(capture: Path) -> None:
+    follow = [*TAP, "-", "--follow", "--commands"]
+    with subprocess.Popen(follow, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(capture.read_bytes()[:-7])
+        process.stdin.flush()
+        assert any(b"SET key:59" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: process.poll() is not None, WITHIN)
+    assert process.returncode == 0
+
+
+def test_who_has_seen_enough_may_close_the_pipe(capture: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as closed:
+        done = subprocess.run(
+            [*TAP, capture, "--commands"], stdout=closed, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert done.stderr == b""

@@ -13,6 +13,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -301,6 +303,12 @@ def test_the_live_view_fits_its_terminal(width: int, height: int, count: int) ->
     assert max(len(line) for line in lines) <= width
     if height >= 12:
         assert len(lines) <= height
+    red = dataclasses.replace(a_frame(*replicas), recording="day_00001.pcapng", trouble="the disk is full; 5 bytes lost")
+    lines = drawn(red, width, height)
+    assert max(len(line) for line in lines) <= width
+    assert "RECORDING" in lines[1]
+    if height >= 12:
+        assert len(lines) <= height
     waiting = [dataclasses.replace(one, phase="waiting", waited=4000.0) for one in replicas]
     assert max(len(line) for line in drawn(a_frame(*waiting), width, height)) <= width
     if height >= 24:
@@ -317,6 +325,22 @@ def test_the_live_view_shows_an_rdb_on_its_way() -> None:
     assert "RDB 25% of 200.0 MB, 15.0 s left" in "\n".join(drawn(a_frame(line), 80, 24))
     line.rdb_size = None
     assert "RDB 50.0 MB, size unknown" in "\n".join(drawn(a_frame(line), 80, 24))
+
+
+def test_a_recording_that_lacks_something_is_red_from_then_on(tmp_path: Path) -> None:
+    config = Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),), record_to=tmp_path / "day.pcapng")
+    with TapThread(config) as tap:
+        view = LiveView(tap.tap, Console(width=80, height=24, file=io.StringIO()))
+        before = view.frame(time.time())
+        assert tap.tap.recorder is not None
+        tap.call(partial(tap.tap.recorder._trouble, "No space left on device"))
+        tap.tap.recorder.lost_bytes = 7
+        after = view.frame(time.time() + 3600)
+    assert "recording day.pcapng" in drawn(before, 100, 24)[0]
+    assert "No space left on device; 7 bytes are not in the recording" in drawn(after, 100, 24)[1]
+    console = Console(width=100, height=24, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(draw(after, 100, 24))
+    assert "\x1b[1;37;41m RECORDING day.pcapng" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_an_ipv6_replica_is_shown_as_it_is() -> None:

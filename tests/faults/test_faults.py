@@ -286,6 +286,21 @@ def test_a_throttled_phase_takes_its_time_however_it_comes(size: int, disk: bool
     assert lab.faults.lanes[Side.MASTER].flow.is_plain
 
 
+def test_what_goes_on_for_a_while_in_a_phase_counts_from_its_beginning() -> None:
+    lab = Lab("throttle 1kb/s during=stream for=2s from=master", "throttle 1kb/s for=3s from=replica")
+    lab.wait(10)
+    begin = resync_partially(lab)
+    lab.master(bytes(10_000))
+    lab.wait(1.9)
+    assert 1900 < len(lab.at_replica) - begin < 2100
+    lab.wait(0.2)
+    assert len(lab.at_replica) == begin + 10_000
+    lab.master(SET)
+    lab.wait(5)
+    assert [event.fault for event in lab.fired] == ["throttle-2", "throttle-1"]
+    assert [event.fault for event in lab.expired] == ["throttle-2"]
+
+
 def test_slices_are_as_small_as_they_say() -> None:
     lab = Lab("slice 3b gap=1ms from=master")
     begin = resync_partially(lab)
@@ -349,6 +364,18 @@ def test_a_dropped_command_of_any_size_is_swallowed_as_it_comes() -> None:
     lab.master(*pieces(command("SET", "big", b"x" * 5_000_000) + SET, 100_000))
     assert lab.at_replica[begin:] == SET
     assert lab.fired[0].bytes == len(command("SET", "big", b"x" * 5_000_000))
+
+
+@pytest.mark.parametrize("sent", [SET, SET[:-3]])
+def test_a_command_that_no_other_one_came_behind_is_told_as_lost(sent: bytes) -> None:
+    lab = Lab("reorder command=SET")
+    begin = resync_partially(lab)
+    lab.master(INCR, sent)
+    lab.faults.close()
+    assert lab.at_replica[begin:] == INCR
+    assert [(event.text, event.bytes) for event in lab.fired] == [
+        ("lost SET: no other command came behind it", len(sent))
+    ]
 
 
 def test_a_command_that_is_too_large_is_not_sent_twice_and_says_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
-from tap.recording.history import Chapter, Index, Marks, Rdb, Read, Stretch, copy_chapter, index
+from tap.recording import history
+from tap.recording.history import MARK_EVERY, Chapter, Index, Marks, Rdb, Read, Stretch, copy_chapter, index
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, play
 from tap.replication import events
@@ -102,6 +104,21 @@ def test_a_chapter_reaches_as_far_as_offsets_without_a_hole(cuts: list[tuple[int
     assert chapter.end == end
     for before, after in zip(chapter.stretches, chapter.stretches[1:], strict=False):
         assert before.end_offset == after.offset
+
+
+def test_of_a_long_recording_fewer_marks_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "MAX_MARKS", 8)
+    marks = Marks()
+    for number in range(1000):
+        marks.add(number * MARK_EVERY, number)
+    assert 4 <= len(marks.times) <= 8
+    assert marks.offsets[-1] == 999
+    # None says that a byte came before it did, and none is late by more than the marks lie apart.
+    apart = max(later - sooner for sooner, later in pairwise(marks.times))
+    assert apart <= 1000 * MARK_EVERY / 4
+    assert all(
+        time <= offset * MARK_EVERY <= time + apart for time, offset in zip(marks.times, marks.offsets, strict=True)
+    )
 
 
 # ---- of recordings ----

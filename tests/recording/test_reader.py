@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
-from tap.errors import RecordingError
 from tap.recording import pcapng
 from tap.recording.boundary import BoundaryFinder
 from tap.recording.pcapng import Packet
@@ -33,7 +32,6 @@ from tests.recording.test_recorder import comments, config, exchange
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import Capture, Play, Servers, TapThread, captures, client, follow, is_up, level, wait_until
 
-REPLICA, MASTER = Endpoint("127.0.0.1", 50000), Endpoint("127.0.0.1", 6379)
 STREAM = [command("SELECT", "3"), *(command("SET", f"key:{number}", "v" * (number * 7)) for number in range(60))]
 
 
@@ -53,8 +51,8 @@ def of(heard: list[Told], kind: type[Event]) -> list[Any]:
 class Wire:
     """One connection, as packets of raw IP; a millisecond passes with each."""
 
-    def __init__(self, port: int = 50000) -> None:
-        self.flow = Flow(Endpoint("127.0.0.1", port), MASTER, (5, 2**32 - 10))
+    def __init__(self, port: int = 50000, hosts: tuple[str, str] = ("127.0.0.1", "127.0.0.1")) -> None:
+        self.flow = Flow(Endpoint(hosts[0], port), Endpoint(hosts[1], 6379), (5, 2**32 - 10))
         self.packets: list[tuple[int, bytes]] = []
         self.now = 10**18
 
@@ -137,8 +135,8 @@ def same_story(capture: Capture, heard: list[Told]) -> None:
 # ---- in the middle ----
 
 
-def streamed(pieces: list[bytes]) -> Wire:
-    wire = Wire()
+def streamed(pieces: list[bytes], hosts: tuple[str, str] = ("127.0.0.1", "127.0.0.1")) -> Wire:
+    wire = Wire(hosts=hosts)
     wire.open()
     wire.send(0, asks(BASE))
     wire.send(1, GRANT)
@@ -236,25 +234,8 @@ def test_every_container_tells_the_same(tmp_path: Path, kind: str) -> None:
     assert play(path, player) == []
     player.close()
     assert heard == told(wire.packets, every_command=True)
-    data = path.read_bytes()
-    assert len(play(path, Player(lambda one: None), [data[:-3]])) == 1
-
-
-@pytest.mark.parametrize(
-    ("data", "says"),
-    [
-        (b"", "it is empty"),
-        (b"hello\n", "it begins with b'hello"),
-        (b"\x1f\x8b\x08", "gzip"),
-        (b"\x28\xb5\x2f\xfd", "zstd"),
-        (b"REDIS0011", "an RDB"),
-    ],
-)
-def test_what_is_no_capture_is_said(tmp_path: Path, data: bytes, says: str) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(data)
-    with pytest.raises(RecordingError, match=says):
-        play(path, Player(lambda one: None))
+    path.write_bytes(path.read_bytes()[:-3])
+    assert len(play(path, Player(lambda one: None))) == 1
 
 
 # ---- recordings of ours ----

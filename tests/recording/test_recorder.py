@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -328,9 +329,9 @@ def test_a_killed_tap_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
                         replica.sendall(asks(BASE))
                         assert master.recv(1000)
                         master.sendall(GRANT + BLOCK)
-                        time.sleep(0.5)  # older than the interval in which the recorder writes
                         threading.Thread(target=drain_until_gone, args=(replica,), daemon=True).start()
-                        kill_at = time.monotonic() + dice.random() * 0.3
+                        wait_until(partial(holds, path, GRANT + BLOCK))  # in time, with nothing behind it
+                        kill_at = time.monotonic() + dice.random() * 0.1
                         while time.monotonic() < kill_at:
                             master.sendall(BLOCK)
                         process.kill()
@@ -341,6 +342,10 @@ def test_a_killed_tap_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
             assert GRANT + BLOCK in data
             assert all("cut off" in problem for problem in reader.problems)
             os.unlink(path)
+
+
+def holds(path: Path, data: bytes) -> bool:
+    return data in b"".join(one.data for one in segments(path))
 
 
 def drain_until_gone(sock: socket.socket) -> None:

@@ -245,7 +245,9 @@ def test_an_ordinary_client_is_passed_on_and_said_to_be_one() -> None:
 def test_a_health_check_is_ordinary_at_its_end_and_an_endless_one_before() -> None:
     talk = Talk().R(b"PING\r\n").M(b"+PONG\r\n")
     talk.conversation.close()
-    assert isinstance(talk.last(), events.Identified)
+    told = talk.last()
+    assert isinstance(told, events.Identified)
+    assert told.text == "a connection that ended without PSYNC, as a health check"
     endless = Talk()
     for _ in range(MAX_SET_UP + 1):
         endless.R(b"PING\r\n").M(b"+PONG\r\n")

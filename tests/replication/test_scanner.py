@@ -56,6 +56,25 @@ PIECES = st.lists(
 ).map(b"".join)
 
 
+@given(COMMANDS, st.data())
+@pytest.mark.parametrize("make", SCANNERS, ids=["as installed", "uncompiled"])
+def test_another_scanner_goes_on_anywhere(
+    make: type[StreamScanner], commands: list[list[bytes]], draw: st.DataObject
+) -> None:
+    data = b"".join(command(*words) for words in commands)
+    cut = draw.draw(st.integers(0, len(data)))
+    whole, first = make(0, keep_ends=True), make(0)
+    whole.feed(data)
+    first.feed(data[:cut])
+    begun = first.unfinished
+    assert bool(begun) == (first.boundary < cut)
+    second = make(first.db, keep_ends=True, in_transaction=first.in_transaction)
+    second.feed(begun + data[cut:])
+    after = [(end, db, inside) for _, end, db, inside in whole.take_ends() if end > cut]
+    assert [(end - len(begun) + cut, db, inside) for _, end, db, inside in second.take_ends()] == after
+    assert (second.db, second.in_transaction, second.broken) == (whole.db, whole.in_transaction, "")
+
+
 @given(PIECES, st.data())
 def test_any_cut_tells_the_same(data: bytes, draw: st.DataObject) -> None:
     whole = scanned(StreamScanner, data)

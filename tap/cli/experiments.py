@@ -1,0 +1,120 @@
+"""What `redis-tap chaos` does: a campaign from its options, run and shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+from rich.console import Console
+
+from tap.config import Address
+from tap.console import chaos_report
+from tap.errors import ConfigError, EnvironmentFailure
+from tap.scenario import Result, Scenario, junit, library
+from tap.scenario.campaign import Campaign, Given, new_seed
+from tap.scenario.load import find
+from tap.scenario.pair import parse_url
+from tap.servers.embedded import find_server, version_of
+
+ROWS = 12  # runs up to which each gets a row of its own
+
+
+def show_library() -> None:
+    Console(highlight=False).print(chaos_report.listing(library()))
+
+
+def campaign(
+    names: list[str],
+    all_: bool,
+    servers: list[Path],
+    master: str | None,
+    replica: str | None,
+    listen: str | None,
+    seed: int | None,
+    repeat: int | None,
+    until_failure: bool,
+) -> Campaign:
+    """What the options of `chaos` ask for. Raises ConfigError."""
+    if all_ == bool(names):
+        raise ConfigError("give scenarios by file or name, or --all; redis-tap chaos --list shows the library")
+    if (master is None) != (replica is None):
+        raise ConfigError("a running pair is given with both --master URL and --replica URL")
+    if listen is not None and master is None:
+        raise ConfigError("--listen is for a given pair: --master URL and --replica URL")
+    given = None
+    if master is not None and replica is not None:
+        if servers:
+            raise ConfigError("--server starts a pair, --master and --replica give one; take one of the two")
+        for name, url in (("master", master), ("replica", replica)):
+            parse_url(name, url)
+        given = Given(master, replica, Address.parse(listen) if listen else Address("127.0.0.1", 0))
+    scenarios: list[Scenario] = library() if all_ else [find(name) for name in names]
+    programs = [] if given else [(program, version_of(program)) for program in servers or [find_server()]]
+    return Campaign(
+        scenarios=scenarios,
+        programs=programs,
+        given=given,
+        seed=new_seed() if seed is None else seed,
+        repeat=None if until_failure and repeat is None else repeat or 1,
+        until_failure=until_failure,
+    )
+
+
+def carry_out(campaign: Campaign, *, as_json: bool, junit_file: Path | None) -> int:
+    """Run it, and show it as it goes. Returns the exit code."""
+    return asyncio.run(_run(campaign, as_json=as_json, junit_file=junit_file))
+
+
+async def _run(campaign: Campaign, *, as_json: bool, junit_file: Path | None) -> int:
+    """Until it is done or a signal ends it; its servers never outlive it."""
+    loop = asyncio.get_running_loop()
+    signals: list[signal.Signals] = []
+    work = loop.create_task(_shown(campaign, as_json=as_json, junit_file=junit_file), name="chaos")
+
+    def end(number: signal.Signals) -> None:
+        if not signals:  # a second one must not disturb the cleaning up
+            work.cancel()
+        signals.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end, number)
+    try:
+        results = await work
+    except asyncio.CancelledError:
+        if not signals:
+            raise
+        return 128 + signals[0]
+    if any(result.failure for result in results):
+        return EnvironmentFailure.exit_code
+    return 0 if all(result.met for result in results) else 1
+
+
+async def _shown(campaign: Campaign, *, as_json: bool, junit_file: Path | None) -> list[Result]:
+    console = Console(highlight=False)
+    results: list[Result] = []
+    many = len(campaign.scenarios) * max(1, len(campaign.programs)) > 1 or campaign.repeat != 1
+    try:
+        async for result in campaign.results():
+            results.append(result)
+            if as_json:
+                print(json.dumps(result.as_dict()), flush=True)
+                continue
+            if many:
+                console.print(chaos_report.run_line(result), soft_wrap=True)
+            if not result.met:
+                console.print(chaos_report.trouble(result))
+    finally:
+        if junit_file is not None:
+            junit.write(junit_file, results)
+    if not as_json and results:
+        if not many:
+            console.print(chaos_report.single(results[0], console.width))
+        else:
+            as_table = len(results) <= ROWS and campaign.repeat == 1
+            console.print(chaos_report.table(results, console.width) if as_table else chaos_report.matrix(results))
+            met = sum(result.met and not result.skipped for result in results)
+            skipped = sum(bool(result.skipped) for result in results)
+            console.print(f"{met} met, {len(results) - met - skipped} not met, {skipped} skipped; seed {campaign.seed}")
+    return results

@@ -1,0 +1,83 @@
+"""What `redis-tap replay --as-master` does: a master from its options, served and shown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from tap.cli.ui import chosen
+from tap.config import Ui
+from tap.console.lines import json_lines, log_lines
+from tap.console.replay import ReplayView, announcement
+from tap.errors import RecordingError
+from tap.recording.wanted import Moment
+from tap.replay import ReplayMaster
+
+
+def feed(
+    files: list[Path],
+    listen: str,
+    speed: float,
+    begin: Moment | None,
+    end: Moment | None,
+    links: list[str],
+    exits: bool,
+    ui: Ui,
+) -> int:
+    """Until it is done or a signal ends it. Returns the exit code."""
+    master = ReplayMaster(*files, listen=listen, speed=speed, links=links, begin=begin, end=end)
+    return asyncio.run(_until_stopped(master, exits, ui))
+
+
+async def _until_stopped(master: ReplayMaster, exits: bool, ui: Ui) -> int:
+    """Returns the exit code."""
+    loop = asyncio.get_running_loop()
+    work = loop.create_task(_serve(master, exits, ui), name="replay")
+    signals: list[int] = []
+
+    def end(number: int) -> None:
+        signals.append(number)
+        work.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, end, number)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if exits or not master.parts:  # it had not come to its end
+            return 128 + signals[0]
+    return RecordingError.exit_code if master.problems else 0
+
+
+async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
+    console = Console()
+    ui = chosen(ui, console)
+    with contextlib.ExitStack() as viewers:
+        if ui in ("log", "json"):
+            lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
+            viewers.callback(lines.close)
+            master.bus.subscribe(lines)
+        async with contextlib.AsyncExitStack() as playing:
+            with console.status("reading the recording") if ui == "live" else contextlib.nullcontext():
+                await playing.enter_async_context(master)
+            for problem in master.problems:
+                _say(problem)
+            _say(announcement(master))
+            if ui == "live":
+                master.bus.subscribe(viewers.enter_context(ReplayView(master, console)))
+            await master.acknowledged()
+            count = len(master.followers)
+            who = "1 replica has" if count == 1 else f"{count} replicas have"
+            _say(f"played to the end: {who} acknowledged offset {master.part.end}")
+            if not exits:
+                await asyncio.Event().wait()
+
+
+def _say(said: str) -> None:
+    if sys.stderr is not None:
+        print(f"redis-tap: {said}", file=sys.stderr)

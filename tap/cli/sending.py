@@ -1,0 +1,155 @@
+"""`redis-tap replay --to URL`: the commands of a recording for a server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from tap.cli.ui import chosen
+from tap.config import Ui
+from tap.console import sending
+from tap.errors import ConfigError, EnvironmentFailure, RecordingError
+from tap.glob import matcher
+from tap.recording.files import check_again
+from tap.recording.history import Stretch, index
+from tap.recording.reader import Player, play
+from tap.recording.wanted import Moment
+from tap.replay.commands import Choice
+from tap.replay.sending import Interrupted, Sender, copied, streams_of
+from tap.servers.target import Target
+
+UPDATE_SECONDS = 0.1
+
+
+def choice(dbs: list[int], names: list[str], globs: list[str]) -> Choice:
+    return Choice(
+        frozenset(dbs),
+        frozenset(os.fsencode(name.upper()) for name in names),
+        tuple(matcher(os.fsencode(glob)) for glob in globs),
+    )
+
+
+def send(
+    files: list[Path],
+    url: str,
+    speed: float,
+    begin: Moment | None,
+    end: Moment | None,
+    links: list[str],
+    wanted: Choice,
+    assumed_db: int | None,
+    yes: bool,
+    ui: Ui,
+) -> int:
+    """Returns the exit code: 1 for errors, or commands that could not be sent, 2 if not all could be read, else 0.
+
+    speed: infinite for max. assumed_db: of commands of which the recording does not say it.
+    """
+    for path in files:
+        check_again(path)
+    target = Target(url)
+    console = Console()
+    ui = chosen(ui, console)
+    if target.db is not None and len(wanted.dbs) != 1:
+        raise ConfigError(
+            f"{target.name}, db {target.db}: each command goes to the db that it was for. Leave the db out of the URL; "
+            "or choose, with --db N, one whose commands are to go there"
+        )
+    if yes:
+        asyncio.run(target.check_db(0))  # that it is there, before a long reading
+    elif not _may(target.name, asyncio.run(target.keys())):
+        return 1
+    problems: list[str] = []
+    read = partial(_read, files, problems)
+    streams = streams_of(index(read), links)
+    for problem in problems:
+        _say(problem)
+    if not streams:
+        raise RecordingError("there is no command stream in it whose offsets are known")
+    with contextlib.ExitStack() as copies:
+        parts = copied(read, streams, begin, end, copies, db=-1 if assumed_db is None else assumed_db)
+        if not parts:
+            spans = ", ".join(f"{stream[0].offset} to {stream[-1].end_offset}" for stream in streams)
+            raise ConfigError(f"no whole command lies between --from and --until: the recording has offsets {spans}")
+        for before, after in pairwise(parts):
+            _say_hole(before.stretches[-1], after.stretches[0])
+        code = asyncio.run(_run(Sender(target, parts, wanted, speed, to_db=target.db), target.name, ui, console))
+    return code or (RecordingError.exit_code if problems else 0)
+
+
+def _read(files: list[Path], problems: list[str], player: Player) -> None:
+    problems.clear()  # those of the last reading are all
+    for path in files:
+        problems += play(path, player)
+    player.close()
+
+
+def _say(said: str) -> None:
+    print(f"redis-tap: {said}", file=sys.stderr)
+
+
+def _say_hole(before: Stretch, after: Stretch) -> None:
+    offset = before.end_offset
+    if before.replid == after.replid and offset <= after.offset:
+        missing = f"{after.offset - offset} bytes behind offset {offset} are not in the recording"
+    else:
+        missing = f"behind offset {offset} another history begins, with offset {after.offset}"
+    _say(f"{missing}; what is behind it is sent to a server that lacks what is missing")
+
+
+def _may(name: str, keys: dict[int, int]) -> bool:
+    if not keys:
+        return True
+    dbs = ", ".join(f"{count} in db {db}" for db, count in keys.items())
+    said = f"{name} holds keys: {dbs}"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise ConfigError(f"{said}. Commands would change them; --yes sends them all the same")
+    return typer.confirm(f"{said}. Send all the same?", err=True)
+
+
+async def _run(sender: Sender, name: str, ui: Ui, console: Console) -> int:
+    loop = asyncio.get_running_loop()
+    signals: list[signal.Signals] = []
+
+    def end(number: signal.Signals) -> None:
+        signals.append(number)
+        sender.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end, number)
+    bar = sending.Bar(console, name) if ui == "live" else None
+    shown = asyncio.create_task(_shown(bar, sender), name="progress")
+    try:
+        await sender.run()
+    except Interrupted:
+        return 128 + signals[0]
+    except EnvironmentFailure as error:
+        raise EnvironmentFailure(f"{error}; {sending.whereabouts(sender)}") from None
+    finally:
+        shown.cancel()
+        if bar is not None:
+            bar.close()
+        if ui == "json":
+            print(json.dumps(sending.as_dict(sender)))
+        elif ui != "none":
+            print(sending.report(sender, name))
+        sys.stdout.flush()
+        if signals:
+            _say(f"ended early; {sending.whereabouts(sender)}")
+    return 1 if sender.errors or sender.unplaced else 0
+
+
+async def _shown(bar: sending.Bar | None, sender: Sender) -> None:
+    while bar is not None:
+        bar.update(sender)
+        await asyncio.sleep(UPDATE_SECONDS)

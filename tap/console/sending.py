@@ -1,0 +1,78 @@
+"""How far the sending of a recording is, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tap.console import figures
+from tap.replay.sending import Sender
+
+
+class Bar:
+    """A progress bar on a terminal; to be updated from time to time, and closed."""
+
+    def __init__(self, console: Console, target: str) -> None:
+        self._progress = Progress(
+            TextColumn(f"to {target}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[said]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=1.0, said="")
+        self._progress.start()
+
+    def update(self, sender: Sender) -> None:
+        errors = f", {_errors(sender)}" if sender.error_count else ""
+        self._progress.update(self._task, completed=sender.progress, said=f"{sender.replies} commands{errors}")
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def _errors(sender: Sender) -> str:
+    return "1 error" if sender.error_count == 1 else f"{sender.error_count} errors"
+
+
+def report(sender: Sender, name: str) -> str:
+    """What came of it, in lines."""
+    rate = f" ({sender.replies / sender.seconds:,.0f} a second)" if sender.seconds > 0.1 else ""
+    lines = [
+        f"{sender.commands} commands sent to {name} in {figures.seconds(sender.seconds)}{rate}: "
+        f"{sender.replies} replies, {_errors(sender)}"
+    ]
+    if sender.acknowledged is not None:
+        lines[0] += f"; up to offset {sender.acknowledged}"
+    if sender.unplaced:
+        lines.append(f"{sender.unplaced} commands were not sent: the recording does not say in which db, see --assume-db")
+    for kind, tally in sorted(sender.errors.items(), key=lambda item: -item[1].count):
+        lines.append(f"{tally.count} x {kind}")
+        lines += [f"    {where}" for where in tally.first]
+    return "\n".join(lines)
+
+
+def whereabouts(sender: Sender) -> str:
+    """How far it came, for whoever wants to go on."""
+    if sender.acknowledged is None:
+        return "no command was acknowledged"
+    left = sender.commands - sender.replies
+    maybe = f" ({left} commands behind it were not acknowledged, and may have been executed, too)" if left else ""
+    return f"all up to offset {sender.acknowledged} was acknowledged{maybe}; go on with --from {sender.acknowledged + 1}"
+
+
+def as_dict(sender: Sender) -> dict[str, Any]:
+    """The same, for programs."""
+    return {
+        "commands": sender.commands,
+        "replies": sender.replies,
+        "errors": {kind: {"count": tally.count, "first": tally.first} for kind, tally in sender.errors.items()},
+        "unplaced": sender.unplaced,
+        "offset": sender.acknowledged,
+        "seconds": round(sender.seconds, 3),
+    }

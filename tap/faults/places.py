@@ -1,0 +1,128 @@
+"""Places on a connection: at which byte they are, and where a byte is, by what the conversation has read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tap.faults.values import At
+from tap.faults.work import Work
+from tap.rdb.keys import Key
+from tap.replication.conversation import Conversation, Phase
+from tap.replication.events import Side
+from tap.replication.stream import Stream
+
+PASSED = -1  # the position of what lies before the connection's first byte
+
+
+def find(work: Work, at: At, conversation: Conversation, out: int) -> tuple[Side, int] | None:
+    """Where the fault's place is, None while that is not known. out: of the master's bytes, the first to be decided."""
+    stream = conversation.stream
+    if at.place == "connect":
+        return Side.REPLICA, 0
+    if at.place == "handshake":
+        return (Side.REPLICA, 0) if conversation.from_replica else None
+    if at.place == "waiting":
+        return None if conversation.waiting_from is None else (Side.MASTER, conversation.waiting_from)
+    if at.place == "rdb":
+        return _find_in_rdb(work, at, conversation)
+    if at.place == "loading":
+        if conversation.rdb_end is not None:
+            return Side.MASTER, conversation.rdb_end
+        if conversation.rdb_channel is not None and conversation.phase is Phase.LOADING:
+            return Side.MASTER, out
+        return None
+    if stream is None:
+        return None
+    position = int(work.amount)
+    if at.unit == "relative":
+        position += work.origin
+    elif at.unit == "absolute":
+        if stream.base is None:
+            return None
+        position -= stream.base
+    return Side.MASTER, stream.start + position if position >= 0 else PASSED
+
+
+def _find_in_rdb(work: Work, at: At, conversation: Conversation) -> tuple[Side, int] | None:
+    start, rdb = conversation.rdb_start, conversation.rdb
+    if start is None or rdb is None or at.unit == "key":
+        return None
+    if at.unit == "":
+        return Side.MASTER, start
+    if at.unit == "percent":
+        if rdb.size is not None:
+            return Side.MASTER, start + int(rdb.size * work.amount / 100)
+        end = conversation.rdb_end
+        return None if end is None else (Side.MASTER, end)  # of an RDB without keys; see find_behind_key()
+    if work.amount >= 0:
+        return Side.MASTER, start + int(work.amount)
+    if rdb.size is not None:
+        return Side.MASTER, max(start, start + rdb.size + int(work.amount))
+    return None
+
+
+def find_behind_key(
+    work: Work, at: At, conversation: Conversation, keys: Sequence[Key], before: int, rdb_start: int
+) -> int | None:
+    """The position behind the key that the place counts: by number, or as a share of those that a diskless RDB
+    announces; None if it is not among these. before: so many keys came before them.
+    """
+    rdb = conversation.rdb
+    if rdb is None:
+        return None
+    if at.unit == "key":
+        wanted = int(work.amount)
+    elif at.unit == "percent" and rdb.size is None and rdb.summary.announced:
+        wanted = max(1, math.ceil(rdb.summary.announced * work.amount / 100))
+    else:
+        return None
+    if not before < wanted <= before + len(keys):
+        return None
+    key = keys[wanted - before - 1]
+    return rdb_start + key.position + key.serialized_bytes
+
+
+def is_at_edge(work: Work, stream: Stream, position: int) -> bool:
+    """Whether the fault may act there: with edge=, where a command, or a transaction, ends, as far as has been read."""
+    edge = work.fault.when.edge
+    if edge not in ("command", "transaction"):
+        return True
+    scanner = stream.scanner
+    at_end = scanner.position == scanner.boundary == position - stream.start
+    return at_end and not (edge == "transaction" and scanner.in_transaction)
+
+
+def borders(phase: str | None, conversation: Conversation) -> tuple[int | None, int | None]:
+    """Where it begins and ends, None where that is not known, or is at no byte of the master."""
+    stream = None if conversation.stream is None else conversation.stream.start
+    if phase == "handshake":
+        return None, stream if conversation.waiting_from is None else conversation.waiting_from
+    if phase == "waiting":
+        return conversation.waiting_from, conversation.rdb_start
+    if phase == "rdb":
+        return conversation.rdb_start, conversation.rdb_end
+    if phase == "loading":
+        return conversation.rdb_end, None
+    return (stream if conversation.waiting_from is None else None), None
+
+
+def phase_at(conversation: Conversation, side: Side, position: int) -> str:
+    """The phase that this byte belongs to: the conversation has read on, as far as the chunk went."""
+    stream = conversation.stream
+    if side is Side.MASTER and (stream is None or position < stream.start):
+        if conversation.rdb_start is not None and position >= conversation.rdb_start:
+            return "rdb" if conversation.rdb_end is None or position < conversation.rdb_end else "loading"
+        if conversation.waiting_from is not None and position >= conversation.waiting_from:
+            return "waiting"
+        if conversation.phase not in (Phase.CONNECT, Phase.HANDSHAKE, Phase.OPAQUE, Phase.ORDINARY):
+            return "psync"
+    return conversation.phase.value
+
+
+def offset_at(conversation: Conversation, side: Side, position: int) -> int | None:
+    """The replication offset there; before the stream, that of the RDB."""
+    stream = conversation.stream
+    if side is Side.MASTER and stream is not None and stream.base is not None and position >= stream.start:
+        return stream.base + position - stream.start
+    return conversation.offset

@@ -1,0 +1,176 @@
+"""A recording, or any capture of replication links, for programs: its links, its events, its commands."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Collection, Generator, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from tap.bus import Told
+from tap.recording.files import check, packets
+from tap.recording.reader import Link, Player, nothing
+from tap.recording.wanted import Moment, Wanted, keys
+from tap.replication import events
+
+_Given = TypeVar("_Given")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command of a stream.
+
+    time: seconds since the epoch. link, connection: as of tap.bus.Told. event: what the stream says, and where.
+    """
+
+    time: float
+    link: str
+    connection: int
+    event: events.Command
+
+    @property
+    def offset(self) -> int | None:
+        """The replication offset after its last byte, None if that is not known."""
+        return self.event.offset
+
+    @property
+    def db(self) -> int | None:
+        """None until a SELECT has told it."""
+        return self.event.db
+
+    @property
+    def name(self) -> str:
+        """In upper case."""
+        return self.event.name
+
+    @property
+    def args(self) -> tuple[bytes, ...]:
+        """What follows the name; empty for a command of more than 1 MB, see event.omitted_bytes."""
+        return self.event.args
+
+    @property
+    def keys(self) -> list[bytes]:
+        """Those of its arguments that are keys."""
+        return keys(self.event)
+
+
+class Recording:
+    """Each iteration reads the files anew, in small memory whatever their size; a pipe can be read once.
+
+    Leaving it as a context, or close(), ends the iterations that still run. problems: what could not be read, a line
+    each, as found by the iteration that was begun last; complete once that has come to its end. What can be read is
+    told all the same.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self.problems: list[str] = []
+        self._paths = tuple(paths)
+        self._running: weakref.WeakSet[Generator[Any, None, None]] = weakref.WeakSet()
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """May be called twice."""
+        for iteration in list(self._running):
+            iteration.close()
+
+    def events(
+        self,
+        *,
+        commands: bool = False,
+        rdb_keys: bool = False,
+        link: str | Collection[str] = (),
+        from_: Moment | None = None,
+        until: Moment | None = None,
+    ) -> Iterator[Told]:
+        """What was told live, as one subscribed to a tap's bus hears it.
+
+        commands: every command of the streams, too. rdb_keys: every key of RDBs. link: only of this one, or of several;
+        a name, or NAME/CONNECTION. from_, until: a time or a replication offset, both inclusive.
+        """
+        wanted = Wanted(links=_several(link), begin=from_, end=until)
+        return self._run(told for told in self._told(every_command=commands, every_key=rdb_keys) if wanted.has(told))
+
+    def commands(
+        self,
+        *,
+        link: str | Collection[str] = (),
+        db: int | Collection[int] = (),
+        command: str | Collection[str] = (),
+        key: str | bytes | Collection[str | bytes] = (),
+        from_: Moment | None = None,
+        until: Moment | None = None,
+    ) -> Iterator[Command]:
+        """The commands of the streams, or those among them that are in one of the dbs, of one of the names, with a key
+        that one of the patterns of *key* matches, as KEYS would. The rest as for events().
+        """
+        wanted = Wanted(
+            links=_several(link),
+            dbs=_several(db),
+            names=_several(command),
+            globs=_several(key),
+            begin=from_,
+            end=until,
+        )
+        return self._run(
+            Command(told.time, told.link, told.connection, told.event)
+            for told in self._told(every_command=True)
+            if wanted.has(told) and isinstance(told.event, events.Command)
+        )
+
+    @property
+    def links(self) -> list[Link]:
+        """Every connection that replicates, or that a tap recorded, by number. Reads the recording to its end."""
+        found: list[Link] = []
+        for _ in self._told(ended=found.append):
+            pass
+        return sorted(found, key=lambda link: link.connection)
+
+    def _told(self, **options: Any) -> Iterator[Told]:
+        heard: list[Told] = []
+        player = Player(heard.append, **options)
+        problems = self.problems = []
+        for path in self._paths:
+            for packet in packets(path, problems):
+                player.packet(packet)
+                if heard:
+                    yield from heard
+                    heard.clear()
+        player.close()
+        yield from heard
+        missing = nothing(player)
+        if missing is not None:
+            problems.append(f"{', '.join(str(path) for path in self._paths)}: {missing}")
+
+    def _run(self, iteration: Generator[_Given, None, None]) -> Iterator[_Given]:
+        self._running.add(iteration)
+        return iteration
+
+
+def open(  # noqa: A001
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> Recording:
+    """The recording in a file, in the files of a directory, or in several of both, in this order; "-" is stdin.
+
+    pcapng and pcap, compressed with zstd or not; see tap/recording/files.py. Raises RecordingError for a path that is
+    not there, may not be read, holds no capture or is none. What is damaged further in is told by Recording.problems.
+    """
+    given = [paths] if isinstance(paths, str | os.PathLike) else paths
+    found = [Path(path) for path in given]
+    for path in found:
+        check(path)
+    return Recording(found)
+
+
+def _several(given: Any) -> Collection[Any]:
+    """One, or several of them, as several."""
+    return (given,) if isinstance(given, str | bytes | int) else given

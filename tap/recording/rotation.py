@@ -1,0 +1,74 @@
+"""The files of a rotation: their names, when the next one is due, and which are old enough to go.
+
+Their names sort by age, as those of dumpcap do: <stem>_<number>_<UTC time><suffix>. Other files are never touched.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from pathlib import Path
+
+from tap.units import Limits
+
+DEFAULT = Limits(size=2**30)  # for a directory
+STEM, SUFFIX = "redis-tap", ".pcapng"  # in a directory
+
+
+def is_rotation(path: Path, rotate: Limits) -> bool:
+    return bool(rotate) or path.is_dir()
+
+
+class Rotation:
+    """path: a directory, or a file whose name gives those of the files. rotate: what one file may hold; keep: all."""
+
+    def __init__(self, path: Path, rotate: Limits, keep: Limits) -> None:
+        self._directory, stem, self._suffix = path.parent, path.name, path.suffix
+        if path.is_dir():
+            self._directory, stem, self._suffix = path, STEM + SUFFIX, SUFFIX
+        elif self._suffix == ".zst":
+            self._suffix = "".join(path.suffixes[-2:])
+        self._stem = stem.removesuffix(self._suffix)
+        plain = re.escape(self._suffix.removesuffix(".zst"))
+        self._pattern = re.compile(rf"{re.escape(self._stem)}_(\d{{5,}})_\d{{8}}T\d{{6}}Z{plain}(?:\.zst)?")
+        self.limits = rotate or DEFAULT
+        self._keep = keep
+        self._number = 0
+        self._finished: deque[tuple[Path, int, float]] = deque()  # path, size, last written, oldest first
+        self._size = 0  # of these
+
+    def look(self) -> None:
+        """See what is there from before. Raises OSError."""
+        found = []
+        for path in self._directory.iterdir():
+            match = self._pattern.fullmatch(path.name)
+            if match is not None:
+                found.append((int(match[1]), path))
+        for number, path in sorted(found):
+            status = path.stat()
+            self.finished(path, status.st_size, status.st_mtime)
+            self._number = number
+
+    def next(self) -> Path:
+        """The name of the next file, which comes with the next number, whether or not that file can be made."""
+        self._number += 1
+        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        return self._directory / f"{self._stem}_{self._number:05}_{now}{self._suffix}"
+
+    def finished(self, path: Path, size: int, written: float) -> None:
+        """Nothing more is written to that file. written: when it was last, in seconds."""
+        self._finished.append((path, size, written))
+        self._size += size
+
+    def overdue(self, writing: int) -> Path | None:
+        """The next file that must go, not to be told again. writing: bytes of the one that is being written."""
+        if not self._finished:
+            return None
+        path, size, written = self._finished[0]
+        too_many = self._keep.size is not None and self._size + writing > self._keep.size
+        if not too_many and (self._keep.seconds is None or time.time() - written <= self._keep.seconds):
+            return None
+        self._finished.popleft()
+        self._size -= size
+        return path

@@ -1,0 +1,405 @@
+"""What a recording's command streams amount to, in memory that does not grow with it. No files, no looks.
+
+Rates are kept in time slots whose width doubles whenever there are too many of them. Keys are counted exactly until
+there are too many to keep; then the rarest are forgotten, many at a time. One that comes (back) later may have come as
+often before as what was forgotten, and that is told with its count: Space-Saving (Metwally and others, 2005), in batches.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tap.bus import Told
+from tap.replication import events
+from tap.replication.events import Event, Role, plain
+from tap.replication.heads import OTHER, Head
+
+MAX_KEYS = 100_000  # counted at a time
+KEY_SIZE = 256  # bytes by which keys are told apart
+MAX_SLOTS = 4096
+SLOT_SECONDS = 0.001  # of the first slots
+MAX_NAMES = 1000
+MAX_HISTORIES = 256
+MAX_HAPPENED = 20  # events of each kind that are kept, the newest ones
+
+# What a master sends of itself, or around what clients wrote.
+NOT_WRITES = frozenset({"PING", "REPLCONF", "SELECT", "MULTI", "EXEC"})
+
+MARKED: tuple[type[Event], ...] = (
+    events.FullResync,
+    events.RecordingGap,
+    events.Opaque,
+    events.LinkClosed,
+    events.ResyncRefused,
+    events.PartialResync,
+    events.FaultFired,
+)
+
+DbKey = tuple[int | None, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Commands of one connection that came at once.
+
+    time: seconds since the epoch. replid, base: of their history, and its offset before the first byte of their
+    stream; None if unknown.
+    """
+
+    time: float
+    link: str
+    connection: int
+    replid: str | None
+    base: int | None
+    heads: list[Head]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Large:
+    """One command. offset: behind it. key: its first one. Of equal size the first ones are larger."""
+
+    size: int
+    number: int  # less for each that comes
+    time: float = field(compare=False)
+    offset: int | None = field(compare=False)
+    db: int | None = field(compare=False)
+    name: str = field(compare=False)
+    key: bytes | None = field(compare=False)
+
+
+class Frequent:
+    """The keys of most weight. error: no key that is not kept weighs more; 0 while all are kept."""
+
+    def __init__(self, limit: int = MAX_KEYS) -> None:
+        self._limit = limit
+        self._counts: dict[DbKey, int] = {}  # since they were kept
+        self._missed: dict[DbKey, int] = {}  # at most so much before that, where it is not 0
+        self.error = 0
+
+    def add(self, weighed: Iterable[tuple[DbKey, int]]) -> None:
+        counts = self._counts
+        for key, weight in weighed:
+            if key in counts:
+                counts[key] += weight
+                continue
+            counts[key] = weight
+            if self.error:
+                self._missed[key] = self.error
+            if len(counts) > 2 * self._limit:
+                self._forget()
+
+    def _forget(self) -> None:
+        """Leave no more than the limit; so seldom that it costs next to nothing for each key."""
+        counts, missed = self._counts, self._missed
+        most = {key: count + missed.get(key, 0) for key, count in counts.items()} if missed else dict(counts)
+        self.error = sorted(most.values())[-self._limit - 1]
+        for key, weight in most.items():
+            if weight <= self.error:
+                del counts[key]
+                missed.pop(key, None)
+
+    def top(self, number: int) -> list[tuple[DbKey, int, int]]:
+        """(key, weight, what may be missing from that)."""
+        top = heapq.nlargest(number, self._counts.items(), key=lambda item: item[1])
+        return [(key, weight, self._missed.get(key, 0)) for key, weight in top]
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+
+@dataclass(slots=True)
+class Slot:
+    """A stretch of time. marks: a bit for each kind of MARKED that happened."""
+
+    bytes: float = 0
+    commands: float = 0
+    marks: int = 0
+
+
+class Course:
+    """What came when. begin: time of the first slot's beginning; seconds: the width of each."""
+
+    def __init__(self) -> None:
+        self.begin = 0.0
+        self.seconds = SLOT_SECONDS
+        self.slots: list[Slot] = []
+
+    def at(self, time: float) -> Slot:
+        """The slot of that time; what lies before the first one is taken for its."""
+        if not self.slots:
+            self.begin = time
+        number = max(0, int((time - self.begin) / self.seconds))
+        while number >= MAX_SLOTS:
+            self._halve()
+            number //= 2
+        while len(self.slots) <= number:
+            self.slots.append(Slot())
+        return self.slots[number]
+
+    def _halve(self) -> None:
+        """Make one of each two slots."""
+        if len(self.slots) % 2:
+            self.slots.append(Slot())
+        pairs = zip(self.slots[::2], self.slots[1::2], strict=True)
+        self.slots = [Slot(a.bytes + b.bytes, a.commands + b.commands, a.marks | b.marks) for a, b in pairs]
+        self.seconds *= 2
+
+    def over(self, end: float, number: int) -> list[Slot]:
+        """The time from begin to end in so many parts; what lies in a slot is spread over all of it."""
+        parts = [Slot() for _ in range(number)]
+        width = (end - self.begin) / number
+        for place, slot in enumerate(self.slots):
+            if not (slot.commands or slot.marks):
+                continue
+            first = place * self.seconds / width
+            last = max(first, min((place + 1) * self.seconds / width, number))
+            parts[min(int(first), number - 1)].marks |= slot.marks
+            if last == first:
+                first, last = number - 1, number
+            for part in range(int(first), min(math.ceil(last), number)):
+                share = (min(last, part + 1) - max(first, part)) / (last - first)
+                parts[part].bytes += slot.bytes * share
+                parts[part].commands += slot.commands * share
+        return parts
+
+
+class Busiest:
+    """The busiest second, counted in whole ones from the first on."""
+
+    def __init__(self) -> None:
+        self.bytes = self.commands = 0
+        self.bytes_at = self.commands_at = 0.0
+        self._begin: float | None = None
+        self._second = 0
+        self._bytes = self._commands = 0
+
+    def add(self, time: float, size: int, commands: int) -> None:
+        if self._begin is None:
+            self._begin = time
+        second = int(time - self._begin)
+        if second > self._second:
+            self._second, self._bytes, self._commands = second, 0, 0
+        self._bytes += size
+        self._commands += commands
+        if self._bytes > self.bytes:
+            self.bytes, self.bytes_at = self._bytes, self._begin + self._second
+        if self._commands > self.commands:
+            self.commands, self.commands_at = self._commands, self._begin + self._second
+
+
+class LinkStats:
+    """Of one link, whatever connections it had. What a second connection brings again is counted once.
+
+    begin, end: times of the first and the last that happened. repeated, repeated_bytes: commands that came again.
+    """
+
+    def __init__(self, top: int) -> None:
+        self.begin = 0.0
+        self.end = 0.0
+        self.commands = 0
+        self.bytes = 0
+        self.writes = 0
+        self.repeated = 0
+        self.repeated_bytes = 0
+        self.by_name: dict[str, list[int]] = {}  # count, bytes
+        self.writes_of = Frequent()
+        self.bytes_of = Frequent()
+        self.course = Course()
+        self.busiest = Busiest()
+        self.rdb_bytes = 0
+        self.missing_bytes = 0
+        self.happened: dict[type[Event], int] = {}
+        self._kept: dict[type[Event], deque[Told]] = {}
+        self._top = top
+        self._largest: list[Large] = []  # a heap
+        self._larges = 0  # that were put there
+        self._reached: dict[str, int] = {}  # the highest offset of each history
+
+    # ---- numbers ----
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.begin
+
+    @property
+    def transactions(self) -> int:
+        return self.by_name.get("EXEC", (0,))[0]
+
+    def largest(self) -> list[Large]:
+        return sorted(self._largest, reverse=True)
+
+    def names(self) -> list[tuple[str, int, int]]:
+        """(name, count, bytes), most bytes first."""
+        return sorted(
+            ((name, count, size) for name, (count, size) in self.by_name.items()), key=lambda row: (-row[2], row[0])
+        )
+
+    def kept(self) -> list[Told]:
+        """What happened, in order; of each kind the newest ones."""
+        return sorted((told for kept in self._kept.values() for told in kept), key=lambda told: told.time)
+
+    # ---- what comes ----
+
+    def now(self, time: float) -> None:
+        """Something happened then."""
+        self.begin = min(self.begin, time) if self.begin else time
+        self.end = max(self.end, time)
+
+    def mark(self, told: Told) -> None:
+        event = told.event
+        kind = type(event)
+        self.now(told.time)
+        self.course.at(told.time).marks |= 1 << MARKED.index(kind)
+        self.happened[kind] = self.happened.get(kind, 0) + 1
+        self._kept.setdefault(kind, deque(maxlen=MAX_HAPPENED)).append(told)
+        if isinstance(event, events.RecordingGap) and event.side is events.Side.MASTER:
+            self.missing_bytes += event.bytes
+
+    def take(self, batch: Batch) -> None:
+        self.now(batch.time)
+        heads = self._new(batch)
+        if not heads:
+            return
+        by_name, by_key = self.by_name, []
+        least = self._largest[0].size if len(self._largest) == self._top else 0
+        total = 0
+        for end, size, db, name, keys in heads:
+            total += size
+            share = by_name.get(name)
+            if share is None:
+                share = by_name.setdefault(name if len(by_name) < MAX_NAMES else OTHER, [0, 0])
+            share[0] += 1
+            share[1] += size
+            if size > least:
+                least = self._large(batch, end, size, db, name, keys)
+            if name in NOT_WRITES:
+                continue
+            self.writes += 1
+            for key in keys:
+                by_key.append(((db, key[:KEY_SIZE]), size // len(keys)))
+        self.writes_of.add((key, 1) for key, _ in by_key)
+        self.bytes_of.add(by_key)
+        self.commands += len(heads)
+        self.bytes += total
+        slot = self.course.at(batch.time)
+        slot.bytes += total
+        slot.commands += len(heads)
+        self.busiest.add(batch.time, total, len(heads))
+
+    def _new(self, batch: Batch) -> list[Head]:
+        """Those that no connection has brought before."""
+        heads, base = batch.heads, batch.base
+        if base is None or batch.replid is None or not heads:
+            return heads
+        reached = self._reached.pop(batch.replid, -1)
+        self._reached[batch.replid] = max(reached, base + heads[-1][0])
+        if len(self._reached) > MAX_HISTORIES:
+            del self._reached[next(iter(self._reached))]
+        if base + heads[0][0] > reached:
+            return heads
+        new = [head for head in heads if base + head[0] > reached]
+        self.repeated += len(heads) - len(new)
+        self.repeated_bytes += sum(head[1] for head in heads[: len(heads) - len(new)])
+        return new
+
+    def _large(self, batch: Batch, end: int, size: int, db: int | None, name: str, keys: tuple[bytes, ...]) -> int:
+        """Put it among the largest. Returns the size that one has to be above to be the next."""
+        offset = None if batch.base is None else batch.base + end
+        key = keys[0][:KEY_SIZE] if keys else None
+        self._larges += 1
+        large = Large(size, -self._larges, batch.time, offset, db, name, key)
+        if len(self._largest) < self._top:
+            heapq.heappush(self._largest, large)
+        else:
+            heapq.heapreplace(self._largest, large)
+        return self._largest[0].size if len(self._largest) == self._top else 0
+
+
+class Stats:
+    """All links by name. top: how many keys and commands are told of each."""
+
+    def __init__(self, top: int = 10) -> None:
+        self.top = top
+        self.links: dict[str, LinkStats] = {}
+
+    def take(self, batch: Batch) -> None:
+        self._link(batch.link).take(batch)
+
+    def told(self, told: Told) -> None:
+        event = told.event
+        if isinstance(event, MARKED) and not (isinstance(event, events.LinkClosed) and event.role is not Role.REPLICA):
+            self._link(told.link).mark(told)
+            return
+        link = self.links.get(told.link)
+        if link is not None:
+            link.now(told.time)
+            if isinstance(event, events.RdbFinished):
+                link.rdb_bytes += event.bytes
+
+    def _link(self, name: str) -> LinkStats:
+        link = self.links.get(name)
+        if link is None:
+            link = self.links[name] = LinkStats(self.top)
+        return link
+
+    # ---- as JSON ----
+
+    def as_dict(self) -> dict[str, Any]:
+        """Snake_case names, times in seconds since the epoch, bytes as events.plain() tells them."""
+        return {"links": [self._as_dict(name, link) for name, link in self.links.items()]}
+
+    def _as_dict(self, name: str, link: LinkStats) -> dict[str, Any]:
+        busiest, seconds = link.busiest, link.seconds
+        return {
+            "link": name,
+            "from": link.begin,
+            "until": link.end,
+            "seconds": seconds,
+            "commands": link.commands,
+            "bytes": link.bytes,
+            "writes": link.writes,
+            "transactions": link.transactions,
+            "commands_per_second": link.commands / seconds if seconds else None,
+            "bytes_per_second": link.bytes / seconds if seconds else None,
+            "busiest_second": {
+                "commands": {"count": busiest.commands, "time": busiest.commands_at},
+                "bytes": {"count": busiest.bytes, "time": busiest.bytes_at},
+            },
+            "repeated": {"commands": link.repeated, "bytes": link.repeated_bytes},
+            "full_resyncs": link.happened.get(events.FullResync, 0),
+            "partial_resyncs": link.happened.get(events.PartialResync, 0),
+            "rdb_bytes": link.rdb_bytes,
+            "missing_bytes": link.missing_bytes,
+            "by_name": {name: {"count": count, "bytes": size} for name, count, size in link.names()},
+            "keys_by_writes": self._keys(link.writes_of, "writes"),
+            "keys_by_bytes": self._keys(link.bytes_of, "bytes"),
+            "largest": [
+                {
+                    "time": one.time,
+                    "offset": one.offset,
+                    "db": one.db,
+                    "name": one.name,
+                    "key": plain(one.key),
+                    "bytes": one.size,
+                }
+                for one in link.largest()
+            ],
+            "course": {
+                "from": link.course.begin,
+                "slot_seconds": link.course.seconds,
+                "bytes": [slot.bytes for slot in link.course.slots],
+                "commands": [slot.commands for slot in link.course.slots],
+            },
+            "events": [told.as_dict() for told in link.kept()],
+        }
+
+    def _keys(self, frequent: Frequent, unit: str) -> list[dict[str, Any]]:
+        top = frequent.top(self.top)
+        return [
+            {"db": db, "key": plain(key), unit: weight, f"{unit}_missed": missed} for (db, key), weight, missed in top
+        ]

@@ -1,0 +1,110 @@
+"""What of a recording is asked for: filters by link, db, command, key, time and offset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import hiredis
+
+from tap.bus import Told
+from tap.glob import matcher
+from tap.recording.stats import Batch
+from tap.replication.events import Ack, Command
+from tap.replication.keyspecs import KeyFinder
+
+Moment = datetime | int  # a time, of the local zone if it names none; or a replication offset
+
+
+class Wanted:
+    """Which events are asked for. An event without an offset is where its link is.
+
+    links: names, or NAME/CONNECTION. dbs, names, globs: of commands; with one of them, it is only commands that are
+    wanted. names are taken in any case, globs as KEYS takes them. begin, end: both inclusive. What is empty or None
+    wants all.
+    """
+
+    def __init__(
+        self,
+        *,
+        links: Collection[str] = (),
+        dbs: Collection[int] = (),
+        names: Collection[str] = (),
+        globs: Collection[str | bytes] = (),
+        begin: Moment | None = None,
+        end: Moment | None = None,
+    ) -> None:
+        self._links = frozenset(links)
+        self._dbs = frozenset(dbs)
+        self._names = frozenset(name.upper() for name in names)
+        self._matchers = [matcher(os.fsencode(glob)) for glob in globs]
+        self._bounds = [
+            (moment.timestamp(), None, sign) if isinstance(moment, datetime) else (None, moment, sign)
+            for moment, sign in ((begin, 1), (end, -1))
+            if moment is not None
+        ]
+        self._offsets: dict[int, int] = {}  # by connection
+
+    @property
+    def only_commands(self) -> bool:
+        """Whether it is single commands that are asked for."""
+        return bool(self._dbs or self._names or self._matchers)
+
+    def has(self, told: Told) -> bool:
+        """To be asked of every event, in order."""
+        if not self.concerns(told):
+            return False
+        if not self.only_commands:
+            return True
+        event = told.event
+        return isinstance(event, Command) and self._has(event.db, event.name, keys(event) if self._matchers else ())
+
+    def concerns(self, told: Told) -> bool:
+        """By link, time and offset alone; to be asked of every event, in order."""
+        event = told.event
+        offset = getattr(event, "offset", None)
+        if isinstance(offset, int) and not isinstance(event, Ack):
+            self._offsets[told.connection] = offset
+        return self._has_link(told) and self._is_in_time(told.time, self._offsets.get(told.connection))
+
+    def chosen(self, batch: Batch) -> Batch | None:
+        """The batch with those of its commands only that are wanted; None if all are of another link or time."""
+        heads, base = batch.heads, batch.base
+        if not self._has_link(batch):
+            return None
+        if self._bounds:
+            heads = [head for head in heads if self._is_in_time(batch.time, None if base is None else base + head[0])]
+            if not heads:
+                return None
+        if self.only_commands:
+            heads = [head for head in heads if self._has(*head[2:])]
+        return replace(batch, heads=heads)
+
+    def _has_link(self, where: Told | Batch) -> bool:
+        return not self._links or bool({where.link, f"{where.link}/{where.connection}"} & self._links)
+
+    def _is_in_time(self, at: float, offset: int | None) -> bool:
+        for time, place, sign in self._bounds:
+            if time is not None:
+                if (at - time) * sign < 0:
+                    return False
+            elif place is not None and (offset is None or (offset - place) * sign < 0):
+                return False
+        return True
+
+    def _has(self, db: int | None, name: str, named: Iterable[bytes]) -> bool:
+        if self._dbs and db not in self._dbs:
+            return False
+        if self._names and name not in self._names:
+            return False
+        return not self._matchers or any(matches(key) for key in named for matches in self._matchers)
+
+
+def keys(command: Command) -> list[bytes]:
+    """The keys that a command writes or reads."""
+    words: Any = (command.name.encode("latin-1"), *command.args)
+    packed = hiredis.pack_command(words)
+    return KeyFinder().keys(memoryview(packed))[0]

@@ -1,0 +1,191 @@
+"""Of the bytes of a stream in a file, those that a client of another server would send.
+
+Left out are the link's own: PING, REPLCONF, and SELECT, which is written anew where the db changes, so that it is right
+whatever else was left out. Of a transaction, what is wanted of it is sent between its MULTI and EXEC, or nothing.
+
+Nothing is sent here, and bytes are copied only to look at a command's name and keys.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from tap.errors import RecordingError
+from tap.replication.keyspecs import KeyFinder
+from tap.replication.scanner import StreamScanner
+
+CHUNK = 2**18  # bytes
+LOOKED_AT = 2**20  # bytes of a command that are copied; more of it is mapped
+
+_NEVER_SENT = frozenset({b"PING", b"REPLCONF", b"SELECT"})
+_ENDS = frozenset({b"EXEC", b"DISCARD"})
+_SPECIAL = _NEVER_SENT | _ENDS | {b"MULTI"}
+
+# Of one command: its first byte, its end, its db, and whether a transaction is still open behind it. A SELECT of ours
+# has no bytes in the file: both are where the next command begins.
+Entry = tuple[int, int, int, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which commands are wanted; what is empty wants all. names: in upper case. globs: one of the keys has to match."""
+
+    dbs: frozenset[int] = frozenset()
+    names: frozenset[bytes] = frozenset()
+    globs: Collection[Callable[[bytes], bool]] = ()
+
+    @property
+    def is_all(self) -> bool:
+        return not (self.dbs or self.names or self.globs)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is to be sent next. parts: bytes, or (first, end) of those in the file. entries: each will have a reply."""
+
+    parts: list[bytes | tuple[int, int]] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def dbs(self) -> set[int]:
+        """That are selected in it."""
+        return {entry[2] for entry in self.entries if entry[0] == entry[1]}
+
+
+class Commands:
+    """The commands of a stream, from a place in its file on where no transaction is open.
+
+    db: in force there, -1 if unknown. to_db: where all of them are to go; None: each to its own. selected: that is in
+    force at the server, -1 if unknown. unplaced: commands that were left out, for their db is not known.
+    """
+
+    def __init__(
+        self, file: int, start: int, db: int, choice: Choice, *, to_db: int | None = None, selected: int = -1
+    ) -> None:
+        self._file = file
+        self._start = start
+        self._choice = choice
+        self._to_db = to_db
+        self.selected = selected
+        self.position = start
+        self.unplaced = 0
+        self._scanner = StreamScanner(None if db < 0 else db, keep_ends=True)
+        names = _SPECIAL | choice.names
+        self._scanner.watch(names if all(len(name) <= 16 for name in names) else None)
+        self._names: dict[int, bytes] = {}  # of commands that are watched for, by their first byte
+        self._multi: Entry | None = None  # has not been sent: nothing in it was wanted yet
+
+    def take(self, end: int) -> Batch:
+        """Those that are whole in the bytes up to *end*, and were not before. Raises RecordingError for what is none."""
+        scanner, start = self._scanner, self._start
+        scanner.feed(os.pread(self._file, end - self.position, self.position))
+        self.position = end
+        if scanner.broken:
+            raise RecordingError(f"byte {start + scanner.broken_at} of the stream is not understood: {scanner.broken}")
+        for begin, name_end in scanner.take_matches()[0]:
+            head = os.pread(self._file, name_end - begin, start + begin)
+            self._names[start + begin] = head.split(b"\r\n")[2].upper()
+        batch = Batch()
+        found = scanner.take_ends()
+        # Without a SELECT between them they are all in the db of the first.
+        if found and not self._names and self._choice.is_all and not found[0][3] and self._target(found[0][2]) >= 0:
+            self._select(batch, start + found[0][0], found[0][2])
+            batch.parts.append((start + found[0][0], start + found[-1][1]))
+            if start:
+                found = [(begin + start, end + start, db, False) for begin, end, db, _ in found]
+            batch.entries += found
+            return batch
+        for begin, end, db, is_open in found:
+            self._add(batch, (start + begin, start + end, db, is_open))
+        return batch
+
+    def _add(self, batch: Batch, entry: Entry) -> None:
+        begin, end, db, is_open = entry
+        name = self._names.pop(begin, None)
+        if name in _NEVER_SENT:
+            return
+        if name == b"MULTI":
+            self._multi = entry
+        elif name in _ENDS:
+            if self._multi is None:
+                _put(batch, (begin, end, db, False))
+            self._multi = None
+        elif self._is_wanted(entry, name):
+            if self._target(db) < 0:
+                self.unplaced += 1
+                return
+            self._select(batch, begin, db)
+            if is_open and self._multi is not None:
+                _put(batch, self._multi)
+                self._multi = None
+            _put(batch, entry)
+
+    def _is_wanted(self, entry: Entry, name: bytes | None) -> bool:
+        choice = self._choice
+        if choice.dbs and entry[2] not in choice.dbs:
+            return False
+        if choice.names and name not in choice.names:
+            return False
+        if not choice.globs:
+            return True
+        found = keys(self._file, entry[0], entry[1])
+        return any(matches(key) for key in found for matches in choice.globs)
+
+    def _target(self, db: int) -> int:
+        return db if self._to_db is None or db < 0 else self._to_db
+
+    def _select(self, batch: Batch, at: int, db: int) -> None:
+        db = self._target(db)
+        if db != self.selected:
+            self.selected = db
+            digits = b"%d" % db
+            batch.parts.append(b"*2\r\n$6\r\nSELECT\r\n$%d\r\n%s\r\n" % (len(digits), digits))
+            batch.entries.append((at, at, db, True))
+
+
+def _put(batch: Batch, entry: Entry) -> None:
+    last = batch.parts[-1] if batch.parts else b""
+    if isinstance(last, tuple) and last[1] == entry[0]:
+        batch.parts[-1] = last[0], entry[1]
+    else:
+        batch.parts.append((entry[0], entry[1]))
+    batch.entries.append(entry)
+
+
+def keys(file: int, begin: int, end: int) -> list[bytes]:
+    """Those of the command in these bytes of a file."""
+    head = memoryview(os.pread(file, min(end - begin, LOOKED_AT), begin))
+    finder = KeyFinder()
+    found, more = finder.keys(head)
+    if more and end - begin > LOOKED_AT:  # behind long values
+        aligned = begin - begin % mmap.ALLOCATIONGRANULARITY
+        with mmap.mmap(file, end - aligned, offset=aligned, access=mmap.ACCESS_READ) as mapped:
+            with memoryview(mapped) as view, view[begin - aligned :] as command:
+                found += finder.keys(command)[0]
+    return found
+
+
+def name(file: int, begin: int) -> str:
+    """Of the command that begins there."""
+    return os.pread(file, 128, begin).split(b"\r\n")[2].decode("latin-1").upper()
+
+
+def whole_until(file: int, limit: int, db: int) -> tuple[int, int]:
+    """The last place up to *limit* where no command and no transaction is open, and the db in force there.
+
+    db: in force at the beginning of the file; -1 here and there if unknown.
+    """
+    scanner = StreamScanner(None if db < 0 else db)
+    scanner.watch(frozenset({b"MULTI"}))
+    multi = 0
+    while scanner.position < limit and not scanner.broken:
+        scanner.feed(os.pread(file, min(CHUNK, limit - scanner.position), scanner.position))
+        for begin, _ in scanner.take_matches()[0]:
+            multi = begin
+    # A MULTI that is not whole yet has opened nothing: its head may be known, but then no other one is open.
+    place = multi if scanner.in_transaction else scanner.boundary
+    found = scanner.db_at(place)
+    return place, -1 if found is None else found

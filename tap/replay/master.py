@@ -1,0 +1,356 @@
+"""A master that has nothing but a recording: replicas connect to it, and get what was recorded when it is due."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Coroutine
+from pathlib import Path
+from types import TracebackType
+
+from tap.bus import Bus
+from tap.config import Address
+from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.recording.files import check_again, packets
+from tap.recording.reader import Player
+from tap.recording.wanted import Moment
+from tap.replay.pace import Pace
+from tap.replay.replica import Replica
+from tap.replay.session import Wish
+from tap.replay.tape import Part, take
+from tap.replication.events import Reason
+
+BACKLOG = 512
+PING = b"*1\r\n$4\r\nping\r\n"
+PING_SECONDS = 10.0  # repl-ping-replica-period, by default
+ACCEPT_AGAIN_SECONDS = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class _Stopped(Exception):
+    """Nobody wants the recording any more."""
+
+
+class ReplayMaster:
+    """Runs inside one event loop, between __aenter__ and __aexit__:
+
+    async with ReplayMaster("today.pcapng", speed=math.inf) as master:
+        replica.replicaof("127.0.0.1", master.port)
+        await master.acknowledged()
+
+    The clock starts when the first replica has been sent the RDB; all replicas share it. bus: tells what replicas do, in
+    the events of a tap. problems: what of the recording could not be read. parts: what is played; part: of it, now.
+    offset: up to which the stream is due. is_over: all of the last part is; from then on there are only PINGs. replicas:
+    connections that asked for something.
+    """
+
+    def __init__(
+        self,
+        *paths: Path | str,
+        listen: Address | str = "127.0.0.1:0",
+        speed: float = 1.0,
+        links: Collection[str] = (),
+        begin: Moment | None = None,
+        end: Moment | None = None,
+    ) -> None:
+        """paths: of the recording, in order. speed: so many times as fast as then; math.inf for at once. links: only of
+        these. begin, end: a time or an offset; what came before is sent at once, what came later is not.
+
+        Raises ConfigError.
+        """
+        self._paths = [Path(path) for path in paths]
+        self.address = Address.parse(listen) if isinstance(listen, str) else listen
+        if self.address.path:
+            raise ConfigError(f"{self.address}: replicas connect over TCP, so a master listens on HOST:PORT")
+        if not speed > 0:
+            raise ConfigError(f"speed {speed:g}: write how many times as fast, more than 0")
+        self.bus = Bus()
+        self.problems: list[str] = []
+        self.parts: list[Part] = []
+        self.part: Part
+        self.offset = 0
+        self.is_over = False
+        self.replicas: list[Replica] = []
+        self.not_loaded: set[str] = set()  # replicas that left between the RDB and their first ACK
+        self._speed = speed
+        self._links = links
+        self._begin = begin
+        self._end = end
+        self._pace: Pace
+        self._clock: float | None = None  # when it started
+        self._changed = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._listening: list[socket.socket] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._stop = threading.Event()
+        self._loop: asyncio.AbstractEventLoop
+
+    async def __aenter__(self) -> ReplayMaster:
+        """Read the recording, and listen. Raises RecordingError, ConfigError, EnvironmentFailure."""
+        self._loop = asyncio.get_running_loop()
+        try:
+            for path in self._paths:
+                check_again(path)
+            await self._listen()  # first: that a port is taken is not to be found after minutes of reading
+            self._directory = tempfile.TemporaryDirectory(prefix="redis-tap-replay-")
+            self.parts = await self._take(Path(self._directory.name))
+        except BaseException:
+            await self.close()
+            raise
+        self._turn_to(self.parts[0])
+        for sock in self._listening:
+            self._own(self._accept(sock), "accept")
+        self._own(self._play(), "play")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop listening, end every connection, and remove what was copied."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for sock in self._listening:
+            sock.close()
+        self._listening.clear()
+        if self._directory is not None:
+            self._directory.cleanup()
+
+    @property
+    def port(self) -> int:
+        return self.address.port
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until all of this part is due; None while no replica has come."""
+        if self._clock is None:
+            return None
+        return max(0.0, self._pace.when(self.part.end) - (self._loop.time() - self._clock))
+
+    async def acknowledged(self) -> None:
+        """Return once all has been played, and every replica that is connected, of which there is one at least, has
+        acknowledged it.
+        """
+        await self._until(lambda: self.is_over and self._has_acknowledged())
+
+    # ---- before ----
+
+    async def _listen(self) -> None:
+        host, port = self.address.host, self.address.port
+        try:
+            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            # With port 0 each address would get a port of its own.
+            for family, _, _, _, address in dict.fromkeys(found[:1] if port == 0 else found):
+                sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+                sock.setblocking(False)
+                self._listening.append(sock)
+                self.address = Address(host, sock.getsockname()[1])
+        except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver takes
+            raise EnvironmentFailure(f"cannot listen on {self.address}: {words(error)}") from None
+
+    async def _take(self, directory: Path) -> list[Part]:
+        taking = asyncio.ensure_future(
+            asyncio.to_thread(take, self._read, directory, links=self._links, begin=self._begin, end=self._end)
+        )
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            self._stop.set()
+            await asyncio.wait({taking})
+            taking.exception()
+            raise
+
+    def _read(self, player: Player) -> None:
+        """In a thread. Of the readings the last one says what could not be read."""
+        self.problems = []
+        for path in self._paths:
+            for packet in packets(path, self.problems):
+                if self._stop.is_set():
+                    raise _Stopped
+                player.packet(packet)
+        player.close()
+
+    # ---- the clock ----
+
+    def _turn_to(self, part: Part) -> None:
+        self.part = part
+        self.offset = part.offset
+        self._clock = None
+        self._pace = Pace(part.marks, zero=part.zero, begin=part.offset, end=part.end, speed=self._speed)
+
+    def start_clock(self, offset: int) -> None:
+        """A replica has all up to this offset: unless the clock goes, it starts there."""
+        if self._clock is None:
+            self._clock = self._loop.time() - self._pace.when(offset)
+            self._advance(offset)
+
+    def _advance(self, offset: int) -> None:
+        self.offset = max(self.offset, offset)
+        self.signal()
+
+    async def _play(self) -> None:
+        for number, part in enumerate(self.parts):
+            if number:
+                await self._pause(part.began - self.parts[number - 1].ended)
+                self._turn_to(part)
+                # As when the hole in the recording came to be, everybody has to come anew.
+                for replica in self.replicas:
+                    replica.close()
+            await self._until(lambda: self._clock is not None)
+            await self._run()
+            self.is_over = part is self.parts[-1]
+            self.signal()
+            await self._ping_until(lambda: not self.is_over and self._has_acknowledged())
+
+    async def _run(self) -> None:
+        """One part, from its beginning to its end."""
+        assert self._clock is not None
+        wait: float | None = 0.0
+        while wait is not None:
+            await asyncio.sleep(wait)
+            seconds = self._loop.time() - self._clock
+            self._advance(self._pace.due(seconds))
+            wait = self._pace.wait(seconds)
+
+    async def _pause(self, nanoseconds: int) -> None:
+        """Between two parts."""
+        end = self._loop.time() + max(0.0, nanoseconds / 1e9 / self._speed)
+        self._loop.call_at(end, self.signal)
+        await self._ping_until(lambda: self._loop.time() >= end)
+
+    async def _ping_until(self, condition: Callable[[], bool]) -> None:
+        """Be a master without writes: its PINGs belong to the stream, behind what was recorded."""
+        ping_at = self._loop.time() + PING_SECONDS
+        while not condition():
+            try:
+                async with asyncio.timeout_at(ping_at):
+                    await self.change()
+            except TimeoutError:
+                with self.part.stream.open("ab") as file:
+                    file.write(PING)
+                self._advance(self.offset + len(PING))
+                ping_at += PING_SECONDS
+
+    # ---- who waits for what ----
+
+    def signal(self) -> None:
+        """Something has changed: wake whoever waits for that."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def change(self) -> None:
+        """Return after the next signal()."""
+        await self._changed.wait()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self.change()
+
+    def _has_acknowledged(self) -> bool:
+        following = [replica.acknowledged for replica in self.replicas if replica.is_follower]
+        return bool(following) and all(offset is not None and offset >= self.part.end for offset in following)
+
+    # ---- connections ----
+
+    def _own(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = self._loop.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                sock, address = await self._loop.sock_accept(listening)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            except OSError as error:  # too many files; or the peer had gone before we came
+                log.error("a replica cannot be accepted: %s; trying again", words(error))
+                await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
+                continue
+            self._own(self._serve(sock, address[0]), f"replica {address[0]}")
+
+    async def _serve(self, sock: socket.socket, peer: str) -> None:
+        replica = Replica(self, sock, peer, next(self._numbers))
+        self.replicas.append(replica)
+        try:
+            await replica.run()
+        except Exception:
+            log.exception("the connection of %s is ended", replica.name)
+        finally:
+            self.replicas.remove(replica)
+            self.signal()
+
+    # ---- what it answers ----
+
+    def why_full(self, wish: Wish) -> Reason | None:
+        """Why this request cannot be met by a partial resync; None if it can (replication.c, masterTryPartialResync)."""
+        part = self.part
+        if wish.is_sync:
+            return Reason(code="legacy_sync", text="the peer asked with SYNC, which always gets a snapshot")
+        if wish.replid is None:
+            return Reason(code="first_sync", text="the replica has no history yet (it asked ? -1): it needs a snapshot")
+        held = wish.offset - 1
+        had = f"the replica offered {wish.replid[:8]}… up to offset {held}"
+        known = part.histories.get(wish.replid)
+        if known is None:
+            return Reason(
+                code="replication_id_unknown", text=f"{had}; what is played of the recording is {part.replid[:8]}…"
+            )
+        played = part.end if self._clock is None else self.offset
+        top = played if wish.replid == part.replid else min(known, played)
+        if held > top:
+            return Reason(code="offset_ahead_of_master", text=f"{had}, the recording has been played up to {top}")
+        if held < part.offset:
+            return Reason(
+                code="offset_out_of_backlog", text=f"{had}, the RDB is at {part.offset}: nothing before is there"
+            )
+        return None
+
+    @property
+    def followers(self) -> list[tuple[str, int, int]]:
+        """Of each replica host, port and the offset acknowledged, as ROLE tells them."""
+        return [(one.host, one.port, one.acknowledged or 0) for one in self.replicas if one.is_follower]
+
+    @property
+    def version(self) -> str:
+        from tap import __version__
+
+        return __version__
+
+    def info(self) -> bytes:
+        """The text of INFO, whatever the section."""
+        part = self.part
+        followers = [
+            f"slave{number}:ip={host},port={port},state=online,offset={offset},lag=0"
+            for number, (host, port, offset) in enumerate(self.followers)
+        ]
+        lines = [
+            "# Server",
+            f"redis_tap_version:{self.version}",
+            f"tcp_port:{self.port}",
+            "",
+            "# Replication",
+            "role:master",
+            f"connected_slaves:{len(followers)}",
+            *followers,
+            "master_failover_state:no-failover",
+            f"master_replid:{part.replid}",
+            f"master_replid2:{'0' * 40}",
+            f"master_repl_offset:{self.offset}",
+            "second_repl_offset:-1",
+            "repl_backlog_active:1",
+            f"repl_backlog_first_byte_offset:{part.offset + 1}",
+            f"repl_backlog_histlen:{self.offset - part.offset}",
+            "",
+        ]
+        return "\r\n".join(lines).encode()

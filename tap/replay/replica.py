@@ -1,0 +1,260 @@
+"""One connection to the master of a recording: the handshake, then the RDB and the stream out of files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, BinaryIO
+
+from tap.errors import words
+from tap.replay.session import Acknowledged, Farewell, Reply, Session, Wish, role_reply
+from tap.replication.conversation import Phase
+from tap.replication.events import (
+    Ack,
+    Event,
+    FullResync,
+    Handshake,
+    LinkClosed,
+    PartialResync,
+    PsyncRequested,
+    Reason,
+    Role,
+    Side,
+    SyncRequested,
+)
+from tap.replication.requests import masked
+
+if TYPE_CHECKING:
+    from tap.replay.master import ReplayMaster
+
+READ = 2**16
+# A replica that cannot load an RDB asks for it again at once, and here it is ready: hundreds of times a second.
+AGAIN_SECONDS = 1.0
+PIECE = 2**24  # bytes sent in one go: what a view sees moves by less
+
+
+class Replica:
+    """number: of the connection, from 1. phase: what it has come to. sent: the offset after the last byte of the stream
+    that it was sent, None before. acknowledged: by the replica, None before. rdb_sent: bytes.
+    """
+
+    def __init__(self, master: ReplayMaster, sock: socket.socket, peer: str, number: int) -> None:
+        self.number = number
+        self.phase = Phase.HANDSHAKE
+        self.sent: int | None = None
+        self.acknowledged: int | None = None
+        self.rdb_sent = 0
+        self._master = master
+        self._sock = sock
+        self._peer = peer
+        self._part = master.part
+        self._session = Session(master.info, lambda: role_reply(master.offset, master.followers), master.version)
+        self._loop = asyncio.get_running_loop()
+        self._feeding: asyncio.Task[None] | None = None
+        self._wish: Wish | None = None
+        self._from_master = 0
+        self._from_replica = 0
+        self._closed: tuple[Side, str, str] | None = None  # by whom, how, and the system's words
+
+    @property
+    def host(self) -> str:
+        return self._session.host or self._peer
+
+    @property
+    def port(self) -> int:
+        """0 if it announced none."""
+        return self._session.port or 0
+
+    @property
+    def name(self) -> str:
+        """As the tap names it: the address that it announces."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if self.port else self.host
+
+    @property
+    def is_follower(self) -> bool:
+        """Whether it acknowledges, as a replica does."""
+        return self._wish is not None and not self._wish.is_sync and not self._session.only_rdb
+
+    async def run(self) -> None:
+        """Until either end closes the connection."""
+        try:
+            while data := await self._loop.sock_recv(self._sock, READ):
+                self._from_replica += len(data)
+                for step in self._session.receive(data):
+                    await self._take(step)
+            self._note_end(Side.REPLICA, "fin", "")
+        except OSError as error:
+            self._note_end(Side.REPLICA, "reset", words(error))
+        finally:
+            if self._feeding is not None:
+                self._feeding.cancel()
+                await asyncio.wait({self._feeding})
+            self._sock.close()
+            self._tell_end()
+
+    def close(self) -> None:
+        """End it, from the master's side. What was not sent is not."""
+        self._note_end(Side.TAP, "fin", "")
+        if self._feeding is not None:
+            self._feeding.cancel()
+        self._hang_up()
+
+    # ---- what it asks for ----
+
+    async def _take(self, step: Reply | Wish | Acknowledged | Farewell) -> None:
+        match step:
+            case Reply():
+                line = step.data.partition(b"\r\n")[0].decode("latin-1")
+                request = step.request
+                self._tell(Handshake(start=request.start, end=request.end, request=masked(request), reply=line))
+                await self._send(step.data)
+            case Wish():
+                self._wish = step
+                self._grant(step)
+            case Acknowledged():
+                self._acknowledge(step)
+            case Farewell():
+                await self._send(step.data)
+                self._note_end(Side.TAP, "error" if step.why else "fin", step.why)
+                self._hang_up()
+
+    def _grant(self, wish: Wish) -> None:
+        request = wish.request
+        if wish.is_sync:
+            self._tell(SyncRequested(start=request.start, end=request.end, inline=request.inline))
+        else:
+            self._tell(PsyncRequested(start=request.start, end=request.end, replid=wish.replid, offset=wish.offset))
+        reason = self._master.why_full(wish)
+        self._feeding = self._loop.create_task(self._feed(wish, reason), name=f"feed {self.name}")
+
+    def _acknowledge(self, step: Acknowledged) -> None:
+        self.acknowledged = step.offset
+        self.phase = Phase.STREAM
+        request, lag = step.request, max(0, (self.sent or 0) - step.offset)
+        self._tell(
+            Ack(
+                start=request.start,
+                end=request.end,
+                offset=step.offset,
+                fsynced=step.fsynced,
+                lag_bytes=lag,
+                lag_seconds=None,
+            )
+        )
+        self._master.signal()
+
+    # ---- what it is given ----
+
+    async def _feed(self, wish: Wish, reason: Reason | None) -> None:
+        """reason: for a full resync; None: it is a partial one."""
+        try:
+            if reason is None:
+                await self._go_on(wish)
+            else:
+                await self._begin(wish, reason)
+        except OSError as error:
+            self._note_end(Side.REPLICA, "reset", words(error))
+            self._hang_up()
+
+    async def _begin(self, wish: Wish, reason: Reason) -> None:
+        """A full resync. Of the two forms of an RDB the one with its length: that is known."""
+        self.phase = Phase.WAITING
+        if self.name in self._master.not_loaded:
+            self._master.not_loaded.remove(self.name)
+            await asyncio.sleep(AGAIN_SECONDS)
+        part = self._part
+        replid, offset = (None, None) if wish.is_sync else (part.replid, part.offset)
+        line = b"" if wish.is_sync else f"+FULLRESYNC {replid} {offset}\r\n".encode()
+        await self._send(line)
+        start = self._from_master
+        self._tell(FullResync(start=start - len(line), end=start, replid=replid, offset=offset, reason=reason))
+        self.phase = Phase.RDB
+        await self._send(b"$%d\r\n" % part.rdb_size)
+        with part.rdb.open("rb") as rdb:
+            await self._send_file(rdb, 0, part.rdb_size)
+        if self._session.only_rdb:
+            self.phase = Phase.DONE
+            self._sock.shutdown(socket.SHUT_WR)
+            return
+        self.phase = Phase.STREAM if wish.is_sync else Phase.LOADING
+        await self._stream(part.offset)
+
+    async def _go_on(self, wish: Wish) -> None:
+        """A partial resync."""
+        part, offset = self._part, wish.offset - 1
+        line = b"+CONTINUE %b\r\n" % part.replid.encode() if self._session.knows_psync2 else b"+CONTINUE\r\n"
+        await self._send(line)
+        self._tell(
+            PartialResync(
+                start=self._from_master - len(line),
+                end=self._from_master,
+                replid=part.replid,
+                previous_replid=None if wish.replid == part.replid else wish.replid,
+                offset=offset,
+                bytes_behind=max(0, self._master.offset - offset),
+            )
+        )
+        self.phase = Phase.STREAM
+        await self._stream(offset)
+
+    async def _stream(self, offset: int) -> None:
+        """All that is due, as it comes to be."""
+        self.sent = offset
+        self._master.start_clock(offset)
+        with self._part.stream.open("rb") as stream:
+            while True:
+                due = self._master.offset
+                if self.sent < due:
+                    await self._send_file(stream, self.sent - self._part.offset, due - self.sent)
+                else:
+                    await self._master.change()
+
+    async def _send(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self._sock, data)
+        self._from_master += len(data)
+
+    async def _send_file(self, file: BinaryIO, begin: int, size: int) -> None:
+        """Of the RDB, until the stream has begun."""
+        end = begin + size
+        while begin < end:
+            count = await self._loop.sock_sendfile(self._sock, file, begin, min(PIECE, end - begin))
+            begin += count
+            self._from_master += count
+            if self.sent is None:
+                self.rdb_sent += count
+            else:
+                self.sent += count
+
+    # ---- the end ----
+
+    def _hang_up(self) -> None:
+        """run() reads the end then."""
+        with contextlib.suppress(OSError):  # it is gone
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def _note_end(self, by: Side, how: str, text: str) -> None:
+        self._closed = self._closed or (by, how, text)
+
+    def _tell_end(self) -> None:
+        by, how, text = self._closed or (Side.TAP, "fin", "")
+        if self.phase is Phase.LOADING and by is Side.REPLICA:
+            self._master.not_loaded.add(self.name)
+            how = "fin"  # closed, and not read to the end makes it a reset
+            text = f"before it had loaded the RDB ({self._part.rdb_version}): its log says why"
+        self._tell(
+            LinkClosed(
+                by=by,
+                how=how,
+                text=text,
+                role=Role.REPLICA if self._wish is not None else Role.ORDINARY,
+                phase=self.phase.value,
+                offset=self.sent,
+                bytes_from_master=self._from_master,
+                bytes_from_replica=self._from_replica,
+            )
+        )
+
+    def _tell(self, event: Event) -> None:
+        self._master.bus.publish(self._part.link, self.number, self.name, event)

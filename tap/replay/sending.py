@@ -1,0 +1,362 @@
+"""The commands of a recording, sent to a server: pipelined, in their order, at the pace they had or another one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import tempfile
+import time
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import IO, Any
+
+import hiredis
+
+from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.recording.history import Index, Marks, Read, Stretch, copy_streams
+from tap.recording.wanted import Moment
+from tap.replay import commands
+from tap.replay.commands import CHUNK, Batch, Choice, Commands, Entry, whole_until
+from tap.servers.target import Target
+
+WINDOW_COMMANDS = 10_000  # that are sent and not answered
+WINDOW_BYTES = 2**20  # from the first of them on; a longer command goes alone
+FAREWELL_SECONDS = 0.7  # for the replies to what has been sent
+SHOWN = 3  # errors of each kind that are kept
+KINDS = 50
+
+# Errors about the state of the server, not about a command: what comes behind would fare no better.
+_STATES = frozenset(
+    {"NOAUTH", "READONLY", "LOADING", "BUSY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"}
+)
+_MAY_BE_ERRORS = (hiredis.ReplyError, list)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of one stream without a hole, what is to be sent: bytes start <= i < end of its file.
+
+    db: in force at start, -1 if unknown. marks: when which byte came.
+    """
+
+    stretches: Sequence[Stretch]
+    file: IO[bytes]
+    start: int
+    end: int
+    db: int
+    marks: Marks
+
+    @property
+    def offset(self) -> int:
+        """Before the first byte of the file."""
+        return self.stretches[0].offset
+
+    def when(self, position: int) -> int:
+        """Nanoseconds: when all before this position had come."""
+        return self.marks.times[bisect_left(self.marks.offsets, self.offset + position)]
+
+
+def part_between(
+    file: IO[bytes], stretches: Sequence[Stretch], marks: Marks, begin: Moment | None, end: Moment | None, db: int = -1
+) -> Part | None:
+    """What was written between two moments, both inclusive, of a stream that has been copied; None if it is nothing.
+
+    A transaction was written when its EXEC was. db: in force at the beginning, where the recording does not say.
+    """
+    first = stretches[0]
+    file.flush()
+    size = stretches[-1].end_offset - first.offset
+    before, until = 0, size
+    if isinstance(begin, datetime):
+        at = bisect_left(marks.times, round(begin.timestamp() * 1e9))
+        before = marks.offsets[at - 1] - first.offset if at else 0
+    elif begin is not None:
+        before = begin - 1 - first.offset
+    if isinstance(end, datetime):
+        at = bisect_right(marks.times, round(end.timestamp() * 1e9))
+        until = marks.offsets[at - 1] - first.offset if at else 0
+    elif end is not None:
+        until = end - first.offset
+    db = db if first.db is None else first.db
+    start, start_db = whole_until(file.fileno(), min(before, size), db)
+    stop, _ = whole_until(file.fileno(), min(until, size), db)
+    return Part(stretches, file, start, stop, start_db, marks) if start < stop else None
+
+
+def streams_of(found: Index, links: Sequence[str]) -> list[tuple[Stretch, ...]]:
+    """Those that one master has sent, on any of these links; none names all. In the order of their ends.
+
+    Raises ConfigError for a link that has no stream, and where there is more than one master.
+    """
+    known = list(dict.fromkeys(stretch.link for stretch in found.stretches))
+    for link in links:
+        if link not in known:
+            raise ConfigError(f"--link {link}: no stream of it in the recording, but of {', '.join(known) or 'none'}")
+    if links:
+        found = dataclasses.replace(found, stretches=[one for one in found.stretches if one.link in links])
+    streams = found.streams()
+    if streams and not set.intersection(*({one.link for one in stream} for stream in streams)):
+        raise ConfigError(f"it holds the streams of several masters: choose with --link {' or --link '.join(known)}")
+    return streams
+
+
+def copied(
+    read: Read,
+    streams: Sequence[tuple[Stretch, ...]],
+    begin: Moment | None,
+    end: Moment | None,
+    files: contextlib.ExitStack,
+    *,
+    db: int = -1,
+) -> list[Part]:
+    """What of these streams was written between two moments, copied to files that are gone when *files* is closed.
+
+    db: in force at the beginning of each, where the recording does not say; -1 for unknown.
+    """
+    wanted: list[tuple[tuple[Stretch, ...], IO[bytes]]] = []
+    for stream in streams:
+        file = tempfile.TemporaryFile()  # noqa: SIM115
+        wanted.append((stream, files.enter_context(file)))
+    marks = copy_streams(read, wanted)
+    parts = [part_between(file, stream, one, begin, end, db) for (stream, file), one in zip(wanted, marks, strict=True)]
+    return [part for part in parts if part is not None]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Errors of one kind. first: the first SHOWN of them, with where each one was."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+
+class Interrupted(Exception):
+    """Somebody wanted an end."""
+
+
+class Sender:
+    """Sends parts of streams, at least one, one behind the other.
+
+    speed: how many times as fast as they came; infinite: as fast as they are taken. to_db: see Commands. commands,
+    replies: so far, those of a transaction one by one. acknowledged: the offset up to which the replies say that all has
+    been executed; None before the first. unplaced: see Commands. seconds: that it took.
+    """
+
+    def __init__(
+        self, target: Target, parts: Sequence[Part], choice: Choice, speed: float, *, to_db: int | None = None
+    ) -> None:
+        self.commands = 0
+        self.replies = 0
+        self.errors: dict[str, Tally] = {}
+        self.acknowledged: int | None = None
+        self.unplaced = 0
+        self.seconds = 0.0
+        self._target = target
+        self._parts = parts
+        self._choice = choice
+        self._speed = speed
+        self._to_db = to_db
+        self._part = parts[0]
+        self._passed = 0  # bytes
+        self._total = sum(part.end - part.start for part in parts)
+        self._expected: deque[Entry] = deque()
+        self._dbs: set[int] = set()  # that the server is known to have
+        self._answered = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._began = parts[0].when(parts[0].start + 1)
+        self._duration = self._due(parts[-1], parts[-1].end)
+        self._origin = 0.0  # by time.monotonic()
+        self._reached = 0.0  # seconds behind it, when what comes next is due
+
+    @property
+    def error_count(self) -> int:
+        return sum(tally.count for tally in self.errors.values())
+
+    @property
+    def progress(self) -> float:
+        """From 0 to 1: of the time where there is a pace, else of the bytes."""
+        if not self._duration:
+            return self._passed / self._total
+        return min(time.monotonic() - self._origin, self._reached) / self._duration if self._origin else 0.0
+
+    def stop(self) -> None:
+        """Send no more, and wait a moment for replies; then run() raises Interrupted, if that was not all."""
+        self._stopping.set()
+        self._answered.set()
+
+    async def run(self) -> None:
+        """Raises EnvironmentFailure when the server refuses all, or goes away, and Interrupted after stop()."""
+        connection = await self._target.connect()
+        self._origin = time.monotonic()
+        # Its own ways of sending and reading cost more for each command than the server does.
+        send = asyncio.create_task(self._send(connection._writer), name="commands")
+        receive = asyncio.create_task(self._receive(connection._reader), name="replies")
+        stop = asyncio.create_task(self._stopping.wait(), name="stop")
+        try:
+            await asyncio.wait([send, receive, stop], return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                await asyncio.wait([send, receive], timeout=FAREWELL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            for task in (receive, send):  # a last reply says more than that nothing can be sent
+                if task.done():
+                    task.result()
+            if self._stopping.is_set() and not (send.done() and self._passed == self._total):
+                raise Interrupted
+        except OSError as error:
+            raise EnvironmentFailure(f"{self._target.name}: {words(error)}") from None
+        finally:
+            self.seconds = time.monotonic() - self._origin
+            send.cancel()
+            receive.cancel()
+            stop.cancel()
+            await asyncio.gather(send, receive, stop, return_exceptions=True)
+            await connection.disconnect(nowait=True)
+
+    # ---- there ----
+
+    async def _send(self, writer: asyncio.StreamWriter) -> None:
+        selected = -1
+        for part in self._parts:
+            self._part = part
+            chosen = Commands(part.file.fileno(), part.start, part.db, self._choice, to_db=self._to_db, selected=selected)
+            for end, due in self._steps(part):
+                await self._until(due)
+                if self._stopping.is_set():
+                    break
+                begin = chosen.position
+                batch = chosen.take(end)
+                await self._send_batch(batch, writer)
+                self._passed += end - begin
+                await self._replied(partial(self._has_room, end))
+            selected = chosen.selected
+            self.unplaced += chosen.unplaced
+            await self._replied(lambda: not self._expected)
+
+    def _steps(self, part: Part) -> Iterator[tuple[int, float]]:
+        """Positions up to which is sent, and when: seconds from the beginning."""
+        position = part.start
+        at = bisect_right(part.marks.offsets, part.offset + position)
+        while position < part.end:
+            position = min(position + CHUNK, part.end)
+            due = 0.0
+            if self._duration:
+                position = min(position, part.marks.offsets[at] - part.offset)
+                due = self._due(part, position)
+                at += position == part.marks.offsets[at] - part.offset
+            yield position, due
+
+    def _due(self, part: Part, position: int) -> float:
+        return (part.when(position) - self._began) / 1e9 / self._speed
+
+    async def _until(self, due: float) -> None:
+        self._reached = due
+        left = self._origin + due - time.monotonic()
+        if left <= 0:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await self._stopping.wait()
+
+    async def _send_batch(self, batch: Batch, writer: asyncio.StreamWriter) -> None:
+        for db in batch.dbs - self._dbs:
+            # Asked beforehand, on a connection of its own: were it refused here, what follows would go to another db.
+            await self._target.check_db(db)
+            self._dbs.add(db)
+        self._expected += batch.entries
+        self.commands += sum(begin < end for begin, end, _, _ in batch.entries)
+        for piece in _pieces(self._part.file.fileno(), batch):
+            writer.write(piece)
+            await writer.drain()
+
+    def _has_room(self, end: int) -> bool:
+        expected = self._expected
+        return not expected or (len(expected) < WINDOW_COMMANDS and end - expected[0][0] < WINDOW_BYTES)
+
+    async def _replied(self, enough: Callable[[], bool]) -> None:
+        while not enough():
+            self._answered.clear()
+            await self._answered.wait()
+
+    # ---- back ----
+
+    async def _receive(self, reader: asyncio.StreamReader) -> None:
+        """Never returns."""
+        parser = hiredis.Reader()
+        while True:
+            data = await reader.read(CHUNK)
+            if not data:
+                raise EnvironmentFailure(f"{self._target.name}: closed the connection")
+            parser.feed(data)
+            try:
+                self._take(parser)
+            except hiredis.ProtocolError:
+                raise EnvironmentFailure(f"{self._target.name}: what it says is no reply of Redis") from None
+            self._answered.set()
+
+    def _take(self, parser: Any) -> None:
+        """The replies that are whole."""
+        gets, popleft = parser.gets, self._expected.popleft
+        whole = None
+        count = 0
+        try:
+            while (reply := gets()) is not False:
+                entry = popleft()
+                begin, end, _, is_open = entry
+                if isinstance(reply, _MAY_BE_ERRORS):
+                    self._look(reply, entry)
+                count += begin < end
+                if not is_open:
+                    whole = end
+        finally:
+            self.replies += count
+            if whole is not None:
+                self.acknowledged = self._part.offset + whole
+
+    def _look(self, reply: Any, entry: Entry) -> None:
+        """For errors in it, also of single commands of a transaction."""
+        for error in reply if isinstance(reply, list) else [reply]:
+            if not isinstance(error, hiredis.ReplyError):
+                continue
+            kind = str(error).split(" ", 1)[0]
+            if kind in _STATES:
+                raise EnvironmentFailure(f"{self._target.name}: {error}")
+            if kind not in self.errors and len(self.errors) >= KINDS:
+                kind = "(other)"
+            tally = self.errors.setdefault(kind, Tally())
+            tally.count += 1
+            if len(tally.first) < SHOWN:
+                tally.first.append(f"{self._where(entry)}: {error}")
+
+    def _where(self, entry: Entry) -> str:
+        """As "offset 1000, db 0: SET key"."""
+        begin, end, db, _ = entry
+        file = self._part.file.fileno()
+        if begin == end:
+            return f"offset {self._part.offset + begin}: SELECT {db}"
+        key = b"".join(commands.keys(file, begin, end)[:1])[:100].decode("utf-8", "backslashreplace")
+        place = f"offset {self._part.offset + end}, db {db}"
+        return f"{place}: {commands.name(file, begin)} {key}".rstrip()
+
+
+def _pieces(file: int, batch: Batch) -> Iterator[bytes]:
+    """The bytes of a batch, about CHUNK at a time."""
+    waiting = bytearray()
+    for part in batch.parts:
+        if isinstance(part, bytes):
+            waiting += part
+            continue
+        begin, end = part
+        while begin < end:
+            data = os.pread(file, min(CHUNK, end - begin), begin)
+            begin += len(data)
+            waiting += data
+            if len(waiting) >= CHUNK:
+                yield bytes(waiting)
+                waiting.clear()
+    if waiting:
+        yield bytes(waiting)

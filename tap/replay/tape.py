@@ -1,0 +1,228 @@
+"""What is played of a recording, taken out of it: each RDB and the stream behind it, in files of their own."""
+
+from __future__ import annotations
+
+import shutil
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from tap.errors import ConfigError, EnvironmentFailure, RecordingError, words
+from tap.recording.history import Chapter, Index, Marks, Read, copy_chapter, index
+from tap.recording.wanted import Moment
+from tap.replication.scanner import StreamScanner
+
+CHUNK = 2**16
+EXEC = b"*1\r\n$4\r\nEXEC\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One RDB and the stream behind it, in files.
+
+    replid: under which it is given out. offset: the RDB's. end: offset after the last whole command, and transaction.
+    histories: replication IDs that a replica may come with, and up to which offset each tells of this stream. zero:
+    nanoseconds; what had come by then is due at once.
+    """
+
+    link: str
+    replid: str
+    offset: int
+    end: int
+    rdb: Path
+    rdb_size: int
+    stream: Path
+    histories: dict[str, int]
+    marks: Marks
+    zero: int
+    began: int
+    ended: int
+
+    @property
+    def rdb_version(self) -> str:
+        """As the RDB begins: REDIS0012."""
+        with self.rdb.open("rb") as file:
+            return file.read(9).decode("latin-1")
+
+
+def take(
+    read: Read, directory: Path, *, links: Collection[str] = (), begin: Moment | None = None, end: Moment | None = None
+) -> list[Part]:
+    """Read the recording, and copy into *directory* what is to be played, in its order.
+
+    links: only of these; all if empty. begin: what came before is due at once. end: nothing later is played.
+    Raises RecordingError if there is nothing that a replica can be given, ConfigError if what is asked for is not in it,
+    EnvironmentFailure if the directory has no room.
+    """
+    found = index(read, _nanoseconds(end) if isinstance(end, datetime) else None)
+    chapters = choose(found, links, begin, end if isinstance(end, int) else None)
+    limits = [min(one.end, end) if isinstance(end, int) else one.end for one in chapters]
+    need = sum(one.rdb.size + limit - one.offset for one, limit in zip(chapters, limits, strict=True))
+    try:
+        free = shutil.disk_usage(directory).free
+        if need > free:
+            raise EnvironmentFailure(
+                f"{directory}: {need} bytes are needed there for the RDB and the stream, {free} are free; "
+                "set TMPDIR to a directory with more room"
+            )
+        return [
+            _copied(read, directory / str(number), chapter, limit, begin)
+            for number, (chapter, limit) in enumerate(zip(chapters, limits, strict=True), 1)
+        ]
+    except OSError as error:
+        raise EnvironmentFailure(f"{directory}: {words(error)}; set TMPDIR to a directory with more room") from None
+
+
+# ---- which chapters ----
+
+
+def choose(found: Index, links: Collection[str], begin: Moment | None, until: int | None) -> list[Chapter]:
+    """The chapters to play, in order; each leads beyond what those before it have. until: an offset.
+
+    Raises RecordingError and ConfigError.
+    """
+    found = _of_links(found, links)
+    chapters = sorted(found.chapters(), key=lambda one: one.rdb.began)
+    if not chapters:
+        raise RecordingError(_no_chapter(found))
+    if until is not None:
+        early = [one for one in chapters if one.offset <= until]
+        if not early:
+            first = min(one.offset for one in chapters)
+            raise ConfigError(f"--until {until} lies before the first RDB, which is at offset {first}")
+        chapters = early
+    if begin is not None:
+        chapters = _from(chapters, begin)
+    chosen: list[Chapter] = []
+    for chapter in chapters:
+        if not any(one.replid == chapter.replid and chapter.end <= one.end for one in chosen):
+            chosen.append(chapter)
+    names = dict.fromkeys(one.link for one in chosen)
+    if len(names) > 1:
+        raise ConfigError(f"the recording has several links: {', '.join(names)}; choose one with --link NAME")
+    return chosen
+
+
+def _of_links(found: Index, links: Collection[str]) -> Index:
+    missing = [name for name in links if name not in found.links]
+    if missing:
+        there = ", ".join(found.links) or "none with a stream or an RDB"
+        raise ConfigError(f"no link {missing[0]!r} in the recording; its links: {there}")
+    if links:
+        found.rdbs = [one for one in found.rdbs if one.link in links]
+        found.stretches = [one for one in found.stretches if one.link in links]
+    return found
+
+
+def _from(chapters: list[Chapter], begin: Moment) -> list[Chapter]:
+    """Those that have something behind it: from the last RDB on that was there before it."""
+    nanoseconds = _nanoseconds(begin) if isinstance(begin, datetime) else None
+
+    def starts(chapter: Chapter) -> bool:
+        return chapter.offset <= begin if isinstance(begin, int) else chapter.rdb.ended <= (nanoseconds or 0)
+
+    def ends(chapter: Chapter) -> bool:
+        return chapter.end < begin if isinstance(begin, int) else chapter.ended < (nanoseconds or 0)
+
+    later = [one for one in chapters if not ends(one)]
+    if not later:
+        last = chapters[-1]
+        where = last.end if isinstance(begin, int) else datetime.fromtimestamp(last.ended / 1e9).isoformat()
+        raise ConfigError(f"--from {begin} lies behind the end of the recording, which is at {where}")
+    begun = [number for number, one in enumerate(later) if starts(one)]
+    return later[begun[-1] :] if begun else later
+
+
+def _no_chapter(found: Index) -> str:
+    if not found.stretches and not found.rdbs:
+        return "no RDB and no stream in the recording, so there is nothing that a replica could be given"
+    if found.rdbs:
+        return (
+            "the RDB in the recording was asked for with SYNC, so its offset is unknown: no replica could go on from it"
+        )
+    return (
+        "no whole RDB in the recording, and without one a replica cannot begin: it was recorded with --without-rdb or "
+        "--redact, or from the middle of a stream on"
+    )
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e9)
+
+
+# ---- copying ----
+
+
+def _copied(read: Read, directory: Path, chapter: Chapter, limit: int, begin: Moment | None) -> Part:
+    directory.mkdir()
+    rdb, stream = directory / "rdb", directory / "stream"
+    with rdb.open("wb") as rdb_file, stream.open("w+b") as stream_file:
+        marks = copy_chapter(read, chapter, rdb_file, stream_file)
+        size = last_whole(stream_file, limit - chapter.offset)
+        stream_file.truncate(size)  # its end is where a master would go on
+    zero = chapter.rdb.ended
+    if isinstance(begin, datetime):
+        zero = max(zero, _nanoseconds(begin))
+    elif begin is not None and marks.times:
+        zero = max(zero, marks.times[min(bisect_left(marks.offsets, begin), len(marks.times) - 1)])
+    return Part(
+        link=chapter.link,
+        replid=chapter.replid,
+        offset=chapter.offset,
+        end=chapter.offset + size,
+        rdb=rdb,
+        rdb_size=chapter.rdb.size,
+        stream=stream,
+        histories=_histories(chapter),
+        marks=marks,
+        zero=zero,
+        began=chapter.rdb.began,
+        ended=chapter.ended,
+    )
+
+
+def _histories(chapter: Chapter) -> dict[str, int]:
+    known = {chapter.rdb.replid or "": chapter.offset}
+    for stretch in chapter.stretches:
+        known[stretch.replid] = max(known.get(stretch.replid, 0), stretch.end_offset)
+    known[chapter.replid] = chapter.end
+    return known
+
+
+def last_whole(stream: BinaryIO, size: int) -> int:
+    """Where in the first *size* bytes of a stream the last command ends that no transaction holds back."""
+    scanner = StreamScanner()
+    whole = 0
+    for chunk in _chunks(stream, 0, size):
+        scanner.feed(chunk)
+        if not scanner.in_transaction:
+            whole = scanner.boundary
+    # What follows is less than a chunk, or an open transaction and less than a chunk before it.
+    scanner = StreamScanner(keep_ends=True)
+    first = whole
+    for chunk in _chunks(stream, first, size):
+        scanner.feed(chunk)
+        for begin, end, _, in_transaction in scanner.take_ends():
+            if not in_transaction or _is_exec(stream, first + begin, end - begin):
+                whole = first + end
+    return whole
+
+
+def _chunks(stream: BinaryIO, begin: int, end: int) -> Iterator[bytes]:
+    while begin < end:
+        stream.seek(begin)
+        chunk = stream.read(min(CHUNK, end - begin))
+        if not chunk:
+            return
+        begin += len(chunk)
+        yield chunk
+
+
+def _is_exec(stream: BinaryIO, begin: int, size: int) -> bool:
+    if size != len(EXEC):
+        return False
+    stream.seek(begin)
+    return stream.read(size).upper() == EXEC

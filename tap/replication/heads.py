@@ -1,0 +1,81 @@
+"""Name, keys and size of each command of a stream, but not its values: all that statistics need, and cheap."""
+
+from __future__ import annotations
+
+import re
+
+from tap.replication.keyspecs import FROM_THE_FIRST, NOT_THE_FIRST, WITHOUT_KEYS, KeyFinder
+from tap.replication.scanner import StreamScanner
+
+HEAD = 2**16  # bytes of a command in which its keys are looked for
+MAX_NAMES = 1000  # as of the scanner
+OTHER = "(other)"
+
+# End (position in the stream), bytes, db or None, upper-case name, keys. A plain tuple: there are millions.
+Head = tuple[int, int, int | None, str, tuple[bytes, ...]]
+
+# The name is found by its end, not by its length: one with a newline in it is no server's, and counts as OTHER.
+_HEAD = re.compile(rb"\*(\d+)\r\n\$\d+\r\n([^\r\n]{0,48})\r\n(?:\$(\d+)\r\n)?")
+
+_NONE, _FIRST, _FROM_FIRST, _FOUND = range(4)  # where the keys of a command are
+
+
+class HeadReader:
+    """Reads one stream beside its scanner, which has to keep the ends of commands for it.
+
+    What it finds does not depend on how the bytes are cut, and of a command that is not whole it keeps HEAD bytes.
+    """
+
+    def __init__(self, scanner: StreamScanner) -> None:
+        self._scanner = scanner
+        self._kept = b""  # of the command that is not whole
+        self._names: dict[bytes, tuple[str, int]] = {}
+
+    def read(self, data: bytes) -> list[Head]:
+        """The commands that are whole since the last call; data: what the scanner was just fed."""
+        scanner = self._scanner
+        start = scanner.position - len(data)
+        found: list[Head] = []
+        for begin, end, db, _ in scanner.take_ends():
+            if begin < start:
+                text, at = self._kept + data[: HEAD - len(self._kept)], 0
+            else:
+                text, at = data, begin - start
+            size = end - begin
+            found.append((end, size, None if db < 0 else db, *self._head(text, at, at + min(size, HEAD))))
+        done = scanner.boundary - start
+        if done < 0:
+            self._kept += data[: HEAD - len(self._kept)]
+        else:
+            self._kept = data[done : done + HEAD]
+        return found
+
+    def _head(self, text: bytes, at: int, limit: int) -> tuple[str, tuple[bytes, ...]]:
+        match = _HEAD.match(text, at, limit)
+        if match is None:
+            return OTHER, ()
+        count, word, length = match.groups()
+        known = self._names.get(word)
+        if known is None:
+            known = self._learn(word)
+        name, where = known
+        if where == _NONE or length is None:
+            return name, ()
+        if where == _FIRST or (where == _FROM_FIRST and count == b"2"):
+            begin = match.end()
+            end = begin + int(length)
+            return name, (text[begin:end],) if end + 2 <= limit else ()
+        return name, tuple(KeyFinder().keys(memoryview(text)[at:limit])[0])
+
+    def _learn(self, word: bytes) -> tuple[str, int]:
+        upper = word.upper()
+        if upper in WITHOUT_KEYS:
+            where = _NONE
+        elif upper in NOT_THE_FIRST:
+            where = _FROM_FIRST if upper in FROM_THE_FIRST else _FOUND
+        else:
+            where = _FIRST
+        if len(self._names) >= MAX_NAMES:
+            return OTHER, where
+        self._names[word] = known = (upper.decode("latin-1"), where)
+        return known

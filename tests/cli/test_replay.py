@@ -1,0 +1,119 @@
+"""`redis-tap replay` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.recording.support import listening
+from tests.replay.support import captured, peer
+from tests.support import WITHIN
+
+TAP = [sys.executable, "-m", "tap", "replay"]
+ANYWHERE = ("--as-master", "127.0.0.1:0")
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    return captured("redis-7.0-diskless", tmp_path / "one.pcapng")
+
+
+@contextmanager
+def replaying(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The process, and its port once it listens."""
+    command = [*TAP, *map(str, arguments), *ANYWHERE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            found = re.search(
+                r"listening on 127\.0\.0\.1:(\d+) as the master of an RDB .* REPLICAOF 127\.0\.0\.1 \d+", said
+            )
+            assert found is not None, said
+            yield process, int(found[1])
+        finally:
+            process.kill()
+
+
+def test_with_exit_it_ends_once_the_replica_has_acknowledged_the_end(one: Path) -> None:
+    with replaying(one, "--speed", "max", "--exit", "--ui", "json") as (process, port), peer(port) as replica:
+        _, _, offset = replica.ask("PSYNC", "?", "-1").split()
+        replica.rdb()
+        replica.acknowledge(int(offset))
+        replica.acknowledge(10**6)
+        out, said = process.communicate(timeout=WITHIN)
+    assert process.returncode == 0
+    assert "played to the end: 1 replica has acknowledged offset" in said
+    assert [json.loads(line)["event"] for line in out.splitlines()] == [
+        *("psync_requested", "full_resync", "ack", "ack", "link_closed")
+    ]
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 0), (("--exit",), 130)])
+def test_ctrl_c_ends_it(one: Path, options: tuple[str, ...], code: int) -> None:
+    with replaying(one, *options) as (process, port), peer(port) as replica:
+        replica.ask("PSYNC", "?", "-1")
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=WITHIN)
+    assert process.returncode == code
+    assert re.search(r"FULL RESYNC, \w{8}… at offset \d+\. Why: first_sync: ", out)
+
+
+def test_a_recording_that_is_cut_off_is_played_as_far_as_it_goes(one: Path) -> None:
+    one.write_bytes(one.read_bytes()[:-3])
+    command = [*TAP, str(one), *ANYWHERE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "one.pcapng: " in process.stderr.readline()
+        assert "listening on" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WITHIN) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ((), 2, "say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server"),
+        ((*ANYWHERE, "--to", "redis://127.0.0.1"), 2, "say who is to have it"),
+        ((*ANYWHERE, "--db", "3"), 2, "--assume-db and --yes go with --to: a replica has to have every byte"),
+        ((*ANYWHERE, "--speed", "fast"), 2, "--speed 'fast': write how many times as fast, as 1, 10 or 0.5, or max"),
+        ((*ANYWHERE, "--speed", "0"), 2, "--speed '0': write how many times as fast"),
+        ((*ANYWHERE, "--from", "noon"), 2, "--from 'noon': write a time, as 2026-01-31T12:00:00"),
+        ((*ANYWHERE, "--from", "9999999"), 2, "--from 9999999 lies behind the end of the recording"),
+        ((*ANYWHERE, "--link", "orders"), 2, "no link 'orders' in the recording; its links: "),
+        (("--as-master", "unix:/tmp/socket"), 2, "replicas connect over TCP"),
+        (("--as-master", "nowhere.invalid:1"), 3, "cannot listen on nowhere.invalid:1: "),
+        ((*ANYWHERE, "--ui", "live"), 2, "--ui live draws on a terminal"),
+    ],
+)
+def test_what_cannot_be_is_one_line(one: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
+    done = subprocess.run([*TAP, one, *arguments], capture_output=True, text=True, timeout=WITHIN, check=False)
+    assert done.returncode == code
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
+    for name, data in (("text", b"hello, world"), ("missing", None)):
+        if data is not None:
+            (tmp_path / name).write_bytes(data)
+        command = [*TAP, str(tmp_path / name), *ANYWHERE]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN, check=False)
+        assert done.returncode == 2
+        assert re.fullmatch(rf"redis-tap: {tmp_path / name}: .*\n", done.stderr)
+
+
+def test_a_port_that_is_taken_is_one_line(one: Path) -> None:
+    with listening() as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = [*TAP, str(one), "--as-master", address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN, check=False)
+    assert (done.returncode, done.stderr) == (3, f"redis-tap: cannot listen on {address}: Address already in use\n")

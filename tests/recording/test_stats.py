@@ -1,0 +1,221 @@
+"""What streams amount to: exact where it can be, within the bounds it tells where not, and never much memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.bus import Told
+from tap.recording.pcapng import Packet
+from tap.recording.reader import Player, play
+from tap.recording.stats import MAX_HAPPENED, MAX_SLOTS, Batch, Busiest, Course, DbKey, Frequent, LinkStats, Stats
+from tap.replication import events
+from tap.replication.heads import Head
+from tests.recording.test_reader import Wire
+from tests.recording.test_recorder import config
+from tests.relay.wire import BASE, GRANT, REPLID, asks, command
+from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, wait_until
+
+DAY = 86400.0
+
+# ---- parts ----
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 5)), max_size=300), st.integers(1, 8))
+def test_a_key_weighs_what_is_told_or_a_little_more(weighed: list[tuple[int, int]], limit: int) -> None:
+    exact: Counter[DbKey] = Counter()
+    frequent = Frequent(limit)
+    for number, weight in weighed:
+        key: DbKey = (0, b"%d" % number)
+        exact[key] += weight
+        frequent.add([(key, weight)])
+        assert len(frequent) <= 2 * limit
+    told = frequent.top(100)
+    assert [weight for _, weight, _ in told] == sorted((weight for _, weight, _ in told), reverse=True)
+    for one, weight, missed in told:
+        assert weight <= exact[one] <= weight + missed
+    kept = {key for key, _, _ in told}
+    assert all(weight <= frequent.error for key, weight in exact.items() if key not in kept)
+    assert frequent.error <= exact.total() / limit
+    if len(exact) <= 2 * limit:
+        assert dict(exact) == {key: weight for key, weight, missed in told if not missed}
+
+
+TIMES = st.floats(0, 7 * DAY, allow_nan=False)
+
+
+@given(st.lists(st.tuples(TIMES, st.integers(1, 10**9)), min_size=1, max_size=50), st.integers(1, 200))
+def test_nothing_of_the_course_is_lost(came: list[tuple[float, int]], columns: int) -> None:
+    came.sort()
+    course = Course()
+    for time, size in came:
+        slot = course.at(time)
+        slot.bytes += size
+        slot.commands += 1
+    assert len(course.slots) <= MAX_SLOTS
+    end = max(came[-1][0], came[0][0] + 1)
+    parts = course.over(end, columns)
+    assert len(parts) == columns
+    assert sum(part.bytes for part in parts) == pytest.approx(sum(size for _, size in came))
+    assert sum(part.commands for part in parts) == pytest.approx(len(came))
+
+
+def test_what_comes_in_the_middle_of_a_week_is_there_in_the_chart() -> None:
+    course = Course()
+    for time, size in ((0.0, 1), (3.5 * DAY, 1000), (7 * DAY, 1)):
+        slot = course.at(time)
+        slot.bytes += size
+        slot.commands += 1
+    parts = course.over(7 * DAY, 70)
+    assert max(range(70), key=lambda place: parts[place].bytes) in (34, 35)
+
+
+def test_the_busiest_second_is_exact_however_long_it_took() -> None:
+    busiest = Busiest()
+    for second in range(1000):
+        for tenth in range(10):
+            busiest.add(second + tenth / 10, 500 if second == 700 else 10, 1 if second == 700 else 2)
+    assert (busiest.bytes, busiest.bytes_at) == (5000, 700)
+    assert (busiest.commands, busiest.commands_at) == (20, 0)
+
+
+# ---- a link ----
+
+HEADS = st.lists(
+    st.tuples(
+        st.sampled_from(["SET", "DEL", "PING", "SELECT", "EXEC"]),
+        st.integers(20, 5000),
+        st.integers(0, 1),
+        st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=3).map(tuple),
+    ),
+    max_size=40,
+)
+
+
+def batch(heads: list[Head], time: float = 0.0, base: int | None = 1000) -> Batch:
+    return Batch(time, "main", 1, REPLID, base, heads)
+
+
+def in_a_row(parts: list[tuple[str, int, int, tuple[bytes, ...]]]) -> list[Head]:
+    heads: list[Head] = []
+    end = 0
+    for name, size, db, keys in parts:
+        end += size
+        heads.append((end, size, db, name, keys if name in ("SET", "DEL") else ()))
+    return heads
+
+
+@given(HEADS, st.data())
+def test_a_link_is_counted_as_one_would_by_hand(
+    parts: list[tuple[str, int, int, tuple[bytes, ...]]], draw: st.DataObject
+) -> None:
+    heads = in_a_row(parts)
+    cut = draw.draw(st.integers(0, len(heads)))
+    again = draw.draw(st.integers(0, cut))
+    link = LinkStats(5)
+    link.take(batch(heads[:cut], 1.0))
+    base = heads[again][0] - heads[again][1] if again < len(heads) else 0
+    rest = [(end - base, *others) for end, *others in heads[again:]]
+    link.take(batch(rest, 2.0, 1000 + base))  # type: ignore[arg-type]
+    assert (link.commands, link.bytes) == (len(heads), sum(head[1] for head in heads))
+    assert (link.repeated, link.repeated_bytes) == (cut - again, sum(head[1] for head in heads[again:cut]))
+    assert dict(Counter(head[3] for head in heads)) == {name: count for name, count, _ in link.names()}
+    assert link.writes == sum(head[3] in ("SET", "DEL") for head in heads)
+    keys = Counter((head[2], key) for head in heads for key in head[4])
+    assert dict(keys) == {key: weight for key, weight, _ in link.writes_of.top(100)}
+    expected = sorted(heads, key=lambda head: (-head[1], head[0]))[:5]
+    assert [(one.size, one.offset) for one in link.largest()] == [(head[1], 1000 + head[0]) for head in expected]
+
+
+def test_what_has_no_offset_is_counted_whenever_it_comes() -> None:
+    link = LinkStats(5)
+    for _ in range(2):
+        link.take(batch([(10, 10, None, "SET", (b"k",))], base=None))
+    assert (link.commands, link.repeated) == (2, 0)
+    assert link.largest()[0].offset is None
+
+
+def test_of_what_happens_all_the_time_the_newest_is_kept() -> None:
+    stats = Stats()
+    gap = events.RecordingGap(start=0, end=9, side=events.Side.MASTER, bytes=9, from_offset=None, to_offset=None)
+    for number in range(1000):
+        stats.told(Told(100.0 + number, "main", 1, "", gap))
+    link = stats.links["main"]
+    assert [told.time for told in link.kept()] == [1100.0 - MAX_HAPPENED + number for number in range(MAX_HAPPENED)]
+    assert link.happened[events.RecordingGap] == 1000
+    assert link.missing_bytes == 9000
+
+
+# ---- recordings ----
+
+
+def counted(wire: list[tuple[int, bytes]]) -> Stats:
+    stats = Stats()
+    player = Player(stats.told, count=stats.take)
+    for at, data in wire:
+        player.packet(Packet(at, 101, data, len(data)))
+    player.close()
+    return stats
+
+
+def test_a_large_command_is_told_with_its_key_and_place() -> None:
+    wire = Wire()
+    wire.open()
+    wire.send(0, asks(BASE))
+    wire.send(1, GRANT)
+    large = command("SET", "large", "x" * 3_000_000)
+    for begin in range(0, len(large), 60_000):
+        wire.send(1, large[begin : begin + 60_000])
+    (link,) = counted(wire.packets).links.values()
+    (one,) = link.largest()
+    assert (one.size, one.offset, one.name, one.key) == (len(large), BASE + len(large), "SET", b"large")
+
+
+def test_two_replicas_of_one_link_do_not_write_twice() -> None:
+    packets = []
+    for port in (50000, 50001):
+        wire = Wire(port)
+        wire.open()
+        wire.send(0, asks(BASE))
+        wire.send(1, GRANT + command("SET", "k", "v") * 5)
+        packets += wire.packets
+    (link,) = counted(sorted(packets)).links.values()
+    assert (link.commands, link.repeated) == (5, 5)
+
+
+def test_a_real_pair_is_counted_to_the_byte(tmp_path: Path, servers: Servers, any_server: str) -> None:
+    path = tmp_path / "one.pcapng"
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with TapThread(config(master.port, path)) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        begin = tap.wait_for(events.StreamStarted).offset
+        with client(master) as writer:
+            for number in range(200):
+                writer.set(f"key:{number % 20}", "v" * number)
+            with writer.pipeline(transaction=True) as transaction:
+                transaction.incr("count").delete("key:1", "key:2").execute()
+            writer.set("large", "x" * 2_000_000)
+        level(master, replica)
+        tap.cut()
+        tap.wait_for(events.PartialResync)
+        client(master).set("after", "y")
+        level(master, replica)
+        end = master_offset(master)
+    stats = Stats()
+    player = Player(stats.told, count=stats.take)
+    assert play(path, player) == []
+    player.close()
+    (link,) = stats.links.values()
+    assert begin is not None
+    assert begin + link.bytes == max(one.offset or 0 for one in tap.events(events.Commands)) >= end
+    by_name = {name: count for name, count, _ in link.names()}
+    assert (by_name["SET"], by_name["DEL"], link.transactions) == (202, 1, 1)
+    keys = {key: weight for (_, key), weight, _ in link.writes_of.top(100)}
+    assert (keys[b"key:1"], keys[b"key:3"], keys[b"count"], keys[b"after"]) == (11, 10, 1, 1)
+    assert (link.largest()[0].key, link.largest()[0].db) == (b"large", 0)
+    assert link.happened[events.FullResync] == link.happened[events.PartialResync] == 1

@@ -1,0 +1,134 @@
+"""What tests of replays share: a master of a recording in a thread, and replicas made of a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import threading
+from collections.abc import Coroutine, Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tap.bus import Told
+from tap.replay import ReplayMaster
+from tap.replication.events import Event
+from tests.recording.test_reader import as_packets, file
+from tests.relay.wire import LOCALHOST, command
+from tests.support import WITHIN, Capture, captures, wait_until
+
+T = TypeVar("T")
+E = TypeVar("E", bound=Event)
+
+
+def captured(name: str, path: Path) -> Path:
+    (capture,) = (one for one in captures() if one.name == name)
+    return recorded(capture, path)
+
+
+def recorded(capture: Capture, path: Path) -> Path:
+    return file(path, as_packets(capture, 1448, random.Random(1)), "pcapng")
+
+
+class Playing:
+    """A ReplayMaster in an event loop of its own thread, and what it told."""
+
+    def __init__(self, *paths: Path, **options: Any) -> None:
+        self.told: list[Told] = []
+        self.master: ReplayMaster
+        self._paths = paths
+        self._options = options
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="replay")
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        try:
+            self.master = ReplayMaster(*self._paths, **self._options)
+            self.master.bus.subscribe(self.told.append)
+            async with self.master:
+                self._ready.set()
+                await self._stop.wait()
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    def __enter__(self) -> Playing:
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(WITHIN)
+        assert not self._thread.is_alive()
+        assert self._failure is None
+
+    @property
+    def port(self) -> int:
+        return self.master.port
+
+    def wait(self, what: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(WITHIN)
+
+    def events(self, kind: type[E]) -> list[E]:
+        return [told.event for told in tuple(self.told) if isinstance(told.event, kind)]
+
+    def wait_for(self, kind: type[E], count: int = 1) -> E:
+        """The count-th event of that kind, once it was told."""
+        wait_until(lambda: len(self.events(kind)) >= count, what=f"{count} x {kind.__name__}")
+        return self.events(kind)[count - 1]
+
+
+class Peer:
+    """A replica that stores nothing."""
+
+    def __init__(self, sock: socket.socket, file: BufferedReader) -> None:
+        self._sock = sock
+        self._file = file
+
+    def ask(self, *words: str) -> bytes:
+        """The reply's line."""
+        self.send(command(*words))
+        return self.line()
+
+    def send(self, data: bytes) -> None:
+        self._sock.sendall(data)
+
+    def acknowledge(self, offset: int) -> None:
+        self.send(command("REPLCONF", "ACK", str(offset)))
+
+    def line(self) -> bytes:
+        return self._file.readline()
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)
+
+    def rdb(self) -> bytes:
+        head = self.line()
+        assert head.startswith(b"$")
+        return self.read(int(head[1:]))
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing comes behind what was read; only for what comes at once or not at all."""
+        self._sock.setblocking(False)
+        try:
+            return self._file.peek(1) == b""
+        except BlockingIOError:
+            return True
+        finally:
+            self._sock.settimeout(WITHIN)
+
+
+@contextlib.contextmanager
+def peer(port: int) -> Iterator[Peer]:
+    with socket.create_connection((LOCALHOST, port), WITHIN) as sock, sock.makefile("rb") as file:
+        yield Peer(sock, file)

@@ -1,0 +1,195 @@
+"""What of a stream's bytes is sent to a server: which commands, in which db, and transactions whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from itertools import chain, pairwise
+
+import hiredis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.errors import RecordingError
+from tap.glob import matcher
+from tap.replay import commands
+from tap.replay.commands import Choice, Commands, Entry, keys, whole_until
+from tests.relay.wire import command
+
+Words = tuple[str, ...]
+
+
+def select(db: int) -> Words:
+    return ("SELECT", str(db))
+
+
+MULTI, EXEC, PING, GETACK = ("MULTI",), ("EXEC",), ("ping",), ("REPLCONF", "GETACK", "*")
+
+
+@pytest.fixture
+def file() -> Iterator[int]:
+    with tempfile.TemporaryFile() as opened:
+        yield opened.fileno()
+
+
+def packed(stream: list[Words]) -> bytes:
+    return b"".join(command(*one) for one in stream)
+
+
+def write(file: int, data: bytes) -> int:
+    os.ftruncate(file, 0)
+    os.pwrite(file, data, 0)
+    return len(data)
+
+
+def sent(
+    file: int, data: bytes, choice: Choice | None = None, ends: list[int] | None = None, start: int = 0, db: int = -1
+) -> tuple[list[Words], list[Entry], Commands]:
+    """The words of all that is sent, and the entries, of a stream that is taken up to these ends."""
+    size = write(file, data)
+    chosen = Commands(file, start, db, choice or Choice())
+    reader = hiredis.Reader(encoding="utf-8")
+    found: list[Words] = []
+    entries: list[Entry] = []
+    for end in [*sorted(one for one in ends or [] if start < one < size), size]:
+        batch = chosen.take(end)
+        for part in batch.parts:
+            reader.feed(part if isinstance(part, bytes) else os.pread(file, part[1] - part[0], part[0]))
+        while (words := reader.gets()) is not False:
+            found.append(tuple(words))
+        entries += batch.entries
+    assert len(entries) == len(found)  # each has a reply
+    return found, entries, chosen
+
+
+def only(*, dbs: tuple[int, ...] = (), names: tuple[bytes, ...] = (), globs: tuple[bytes, ...] = ()) -> Choice:
+    return Choice(frozenset(dbs), frozenset(names), tuple(matcher(glob) for glob in globs))
+
+
+STREAM: list[Words] = [
+    PING, select(0), ("SET", "a", "1"), ("INCR", "b"), GETACK, ("set", "c", "3"), select(3), ("SET", "a", "4"), PING,
+    MULTI, ("SET", "b", "5"), select(0), ("DEL", "a", "b"), EXEC, ("SET", "d", "6"), select(3), select(0), MULTI,
+    ("LPUSH", "l", "x"), EXEC, ("MSET", "m", "1", "n", "2"),
+]  # fmt: skip
+
+
+def test_what_is_the_links_own_is_left_out(file: int) -> None:
+    found, _, _ = sent(file, packed(STREAM))
+    assert found == [
+        select(0), ("SET", "a", "1"), ("INCR", "b"), ("set", "c", "3"), select(3), ("SET", "a", "4"), MULTI,
+        ("SET", "b", "5"), select(0), ("DEL", "a", "b"), EXEC, ("SET", "d", "6"), MULTI, ("LPUSH", "l", "x"), EXEC,
+        ("MSET", "m", "1", "n", "2"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (only(dbs=(3,)), [select(3), ("SET", "a", "4"), MULTI, ("SET", "b", "5"), EXEC]),
+        (only(names=(b"INCR", b"DEL")), [select(0), ("INCR", "b"), MULTI, ("DEL", "a", "b"), EXEC]),
+        (only(globs=(b"[cl]",)), [select(0), ("set", "c", "3"), MULTI, ("LPUSH", "l", "x"), EXEC]),
+        (only(globs=(b"n",)), [select(0), ("MSET", "m", "1", "n", "2")]),
+        (only(dbs=(0,), names=(b"SET",), globs=(b"a", b"d")), [select(0), ("SET", "a", "1"), ("SET", "d", "6")]),
+        (only(names=(b"PING", b"SELECT", b"A.NAME.LONGER.THAN.SIXTEEN")), []),
+    ],
+)
+def test_filters_keep_the_db_and_the_transaction(file: int, choice: Choice, expected: list[Words]) -> None:
+    assert sent(file, packed(STREAM), choice)[0] == expected
+
+
+def test_all_go_to_one_db_on_request(file: int) -> None:
+    size = write(file, packed(STREAM))
+    batch = Commands(file, 0, -1, only(dbs=(3,)), to_db=7).take(size)
+    assert batch.parts[0] == command("SELECT", "7")
+    assert batch.dbs == {7}
+
+
+def test_commands_whose_db_is_not_known_are_counted(file: int) -> None:
+    found, _, chosen = sent(file, packed([("SET", "x", "1"), MULTI, ("SET", "y", "1"), EXEC, *STREAM]))
+    assert found == sent(file, packed(STREAM))[0]
+    assert chosen.unplaced == 2
+    assert sent(file, packed([("SET", "x", "1")]), db=5)[0] == [select(5), ("SET", "x", "1")]
+
+
+def test_a_transaction_is_over_with_its_exec(file: int) -> None:
+    _, entries, _ = sent(file, packed([select(0), ("SET", "a", "1"), MULTI, ("SET", "b", "2"), EXEC]))
+    assert [is_open for _, _, _, is_open in entries] == [True, False, True, True, False]
+
+
+words = st.sampled_from(
+    [PING, GETACK, select(0), select(3), ("SET", "a", "1"), ("INCR", "b"), ("DEL", "a", "b"), ("FLUSHALL",)]
+)
+transactions = st.lists(words, max_size=4).map(lambda inside: [MULTI, *inside, EXEC])
+streams = st.lists(words.map(lambda one: [one]) | transactions, max_size=12).map(lambda parts: list(chain(*parts)))
+choices = st.sampled_from([Choice(), only(dbs=(0,)), only(names=(b"SET",)), only(globs=(b"b",))])
+
+
+@given(streams, choices, st.lists(st.integers(0, 600)))
+def test_what_is_sent_does_not_depend_on_the_cuts(stream: list[Words], choice: Choice, ends: list[int]) -> None:
+    with tempfile.TemporaryFile() as opened:
+        data = packed(stream)
+        assert sent(opened.fileno(), data, choice, ends)[:2] == sent(opened.fileno(), data, choice)[:2]
+
+
+@given(streams, choices)
+def test_each_command_goes_to_its_db_and_no_transaction_is_empty(stream: list[Words], choice: Choice) -> None:
+    def placed(one: list[Words], known: str | None) -> list[tuple[str | None, Words]]:
+        found: list[tuple[str | None, Words]] = []
+        db = known
+        for what in one:
+            if what[0] == "SELECT":
+                db = what[1]
+            elif what[0] not in ("ping", "REPLCONF", "MULTI", "EXEC") and db is not None:
+                found.append((db, what))
+        return found
+
+    with tempfile.TemporaryFile() as opened:
+        found, _, _ = sent(opened.fileno(), packed(stream), choice)
+    expected = [
+        (db, what)
+        for db, what in placed(stream, None)
+        if (not choice.dbs or db == "0")
+        and (not choice.names or what[0] == "SET")
+        and (not choice.globs or "b" in what[1:])
+    ]
+    assert placed(found, None) == expected
+    assert (MULTI, EXEC) not in set(pairwise(found))
+    assert found.count(MULTI) == found.count(EXEC)
+
+
+@given(streams, st.integers(0, 600))
+def test_a_place_is_found_where_nothing_is_open(stream: list[Words], limit: int) -> None:
+    data = packed(stream)
+    with tempfile.TemporaryFile() as opened:
+        write(opened.fileno(), data)
+        place, db = whole_until(opened.fileno(), min(limit, len(data)), -1)
+    best, position, inside, known = (0, -1), 0, False, -1
+    for one in stream:
+        position += len(command(*one))
+        inside = one == MULTI or (inside and one != EXEC)
+        known = int(one[1]) if one[0] == "SELECT" else known
+        if position <= limit and not inside:
+            best = position, known
+    assert (place, db) == best
+
+
+def test_from_a_place_on_its_db_is_selected(file: int) -> None:
+    data = packed(STREAM)
+    write(file, data)
+    place, db = whole_until(file, len(packed(STREAM[:8])), -1)
+    assert db == 3
+    assert sent(file, data, start=place, db=db)[0][:3] == [select(3), MULTI, ("SET", "b", "5")]
+
+
+def test_keys_behind_a_long_value_are_found(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "LOOKED_AT", 100)
+    before = packed([("SET", "filler", "x" * 5000)])
+    size = write(file, before + packed([("MSET", "a", "v" * 9000, "b", "2")]))
+    assert keys(file, len(before), size) == [b"a", b"b"]
+
+
+def test_what_is_no_command_is_an_error(file: int) -> None:
+    with pytest.raises(RecordingError, match="byte 32 of the stream is not understood: byte 0x2d where a length"):
+        sent(file, packed([("SET", "a", "1")]) + b"*1\r\n$-", start=0, db=0)

@@ -1,0 +1,464 @@
+"""A recording's commands sent to real servers: what is there then, what is told, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import math
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tap.cli import app
+from tap.errors import EnvironmentFailure, TapError
+from tap.recording.history import Read, index
+from tap.recording.reader import Player, play
+from tap.replay.commands import Choice
+from tap.replay.sending import Interrupted, Sender, copied, streams_of
+from tap.servers.embedded import Server
+from tap.servers.target import Target
+from tests.conftest import need
+from tests.recording.support import listening
+from tests.recording.test_reader import file, streamed
+from tests.recording.test_recorder import config
+from tests.relay.wire import BASE, command
+from tests.support import WITHIN, Servers, TapThread, client, digest, follow, is_up, level, wait_until
+
+REPLAY = [sys.executable, "-m", "tap", "replay"]
+SELECT = command("SELECT", "0")
+
+
+@dataclass(frozen=True)
+class Said:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def replay(*arguments: str | Path) -> Said:
+    """As in a process of its own, but without its start."""
+    out, told = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
+        try:
+            code = app(["replay", *(str(one) for one in arguments)], standalone_mode=False) or 0
+        except TapError as error:
+            print(f"redis-tap: {error}", file=sys.stderr)
+            code = error.exit_code
+    return Said(code, out.getvalue(), told.getvalue())
+
+
+@pytest.fixture
+def target(servers: Servers) -> Server:
+    return servers.start(need("redis-7.0"))
+
+
+def url(server: Server | int) -> str:
+    return f"redis://127.0.0.1:{server if isinstance(server, int) else server.port}"
+
+
+def recorded(tmp_path: Path, *pieces: bytes) -> Path:
+    """A recording of these bytes behind offset BASE, a few milliseconds between any two of them."""
+    return file(tmp_path / "recording.pcapng", streamed(list(pieces)).packets, "pcapng")
+
+
+def counted(count: int) -> list[bytes]:
+    return [SELECT, *(command("INCR", f"key:{number % 10}") for number in range(count))]
+
+
+def offset(pieces: list[bytes], count: int) -> int:
+    """Behind so many of them."""
+    return BASE + sum(len(piece) for piece in pieces[:count])
+
+
+def executed(target: Server) -> int:
+    """Of the commands of counted()."""
+    values: list[Any] = client(target).mget([f"key:{number}" for number in range(10)])
+    return sum(int(value or 0) for value in values)
+
+
+def reading(path: Path) -> Read:
+    def read(player: Player) -> None:
+        assert play(path, player) == []
+        player.close()
+
+    return read
+
+
+def sender(path: Path, to: Server | int, files: Any, speed: float = math.inf, **options: Any) -> Sender:
+    read = reading(path)
+    parts = copied(read, streams_of(index(read), []), options.pop("begin", None), options.pop("end", None), files)
+    return Sender(Target(url(to)), parts, options.pop("choice", Choice()), speed, **options)
+
+
+@pytest.fixture
+def files() -> Iterator[Any]:
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+# ---- what is there then ----
+
+
+def test_a_server_has_what_the_recorded_master_had(tmp_path: Path, servers: Servers) -> None:
+    path = tmp_path / "one.pcapng"
+    name = need("redis-7.0")
+    master, replica, target = (servers.start(name, "repl-backlog-size", "64mb") for _ in range(3))
+    with TapThread(config(master.port, path)) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        for db in (0, 3):
+            one = redis.Redis(port=master.port, db=db)
+            for number in range(200):
+                one.set(f"key:{number}", bytes([number]) * number)
+            with one.pipeline(transaction=True) as pipeline:
+                for number in range(50):
+                    pipeline.incr("counter")
+                    pipeline.xadd("stream", {"number": number})
+                pipeline.execute()
+            one.set("volatile", "x", ex=10_000)
+            one.eval("for i = 1, 20 do redis.call('zadd', 'zset', i, 'm' .. i) end", 0)
+            one.set("large", b"\r\n*1\r\n" * 200_000)
+            tap.cut()  # what comes twice by a partial resync counts once
+            wait_until(lambda: is_up(replica))
+        level(master, replica)
+    said = replay(path, "--to", url(target), "--speed", "max")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert re.match(r"\d+ commands sent to 127.0.0.1:\d+ in .*: (\d+) replies, 0 errors; up to offset \d+\n", said.stdout)
+    assert digest(target) == digest(master)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], {0: {"a": "6", "b": "3"}, 3: {"a": "2", "c": "1"}}),
+        (["--db", "3"], {3: {"a": "2", "c": "1"}}),
+        (["--key", "[bc]"], {0: {"b": "3"}, 3: {"c": "1"}}),
+        (["--command", "incr", "--db", "0"], {0: {"a": "6"}}),
+    ],
+)
+def test_filters_choose_commands(
+    tmp_path: Path, target: Server, options: list[str], expected: dict[int, dict[str, str]]
+) -> None:
+    stream = [
+        SELECT,
+        *[command("INCR", "a")] * 6,
+        command("SELECT", "3"),
+        command("SET", "a", "2"),
+        command("SET", "c", "1"),
+    ]
+    stream += [SELECT, command("SET", "b", "3")]
+    said = replay(recorded(tmp_path, *stream), "--to", url(target), "--speed", "max", *options)
+    assert said.returncode == 0, said.stderr
+    for db, values in expected.items():
+        one = redis.Redis(port=target.port, db=db, decode_responses=True)
+        assert {key: one.get(key) for key in one.scan_iter()} == values
+    assert len(client(target).info("keyspace")) == len(expected)
+
+
+def test_one_db_goes_into_another(tmp_path: Path, target: Server) -> None:
+    path = recorded(tmp_path, SELECT, command("SET", "a", "1"), command("SELECT", "3"), command("SET", "b", "2"))
+    said = replay(path, "--to", f"{url(target)}/5")
+    assert said.returncode == 2
+    assert "db 5: each command goes to the db that it was for" in said.stderr
+    assert replay(path, "--to", f"{url(target)}/5", "--db", "3").returncode == 0
+    assert redis.Redis(port=target.port, db=5).get("b") == b"2"
+
+
+def test_from_and_until_never_cut_a_transaction(tmp_path: Path, target: Server, files: Any) -> None:
+    pair = [command("MULTI"), command("INCR", "x"), command("INCR", "y"), command("EXEC")]
+    stream = [SELECT, *pair * 5]
+    path = recorded(tmp_path, *stream)
+    for begin, end, expected in (
+        (offset(stream, 6), offset(stream, 16), 2),  # in the second one, which is sent; in the fourth, which is not
+        (offset(stream, 5), offset(stream, 5), 1),
+        (offset(stream, 5) + 1, offset(stream, 13), 2),
+        (offset(stream, 5) + 1, None, 4),
+        (None, offset(stream, 20), 4),
+    ):
+        client(target).flushall()
+        asyncio.run(sender(path, target, files, begin=begin, end=end).run())
+        assert client(target).mget("x", "y") == [b"%d" % expected] * 2
+
+
+def test_from_and_until_a_time(tmp_path: Path, target: Server, files: Any) -> None:
+    stream = counted(20)
+    wire = streamed(stream)
+    path = file(tmp_path / "recording.pcapng", wire.packets, "pcapng")
+    # Packets are a millisecond apart: three of the handshake, two for the request, then each piece and its ACK.
+    began = datetime.fromtimestamp(10**9, UTC) + timedelta(milliseconds=6)
+
+    def at(number: int) -> datetime:
+        return began + timedelta(milliseconds=2 * number)
+
+    one = sender(path, target, files, begin=at(3), end=at(7))
+    asyncio.run(one.run())
+    assert one.acknowledged == offset(stream, 8)
+    assert one.replies == 5
+
+
+def test_a_transaction_is_executed_as_one(tmp_path: Path, target: Server, files: Any) -> None:
+    many = [command("INCR", "x") for _ in range(30_000)]  # more than are sent at once
+    pieces = [b"".join(many[at : at + 1000]) for at in range(0, 30_000, 1000)]
+    path = recorded(tmp_path, SELECT, command("MULTI"), *pieces, command("EXEC"))
+    seen: set[Any] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            seen.add(client(target).get("x"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    asyncio.run(sender(path, target, files).run())
+    done.set()
+    watcher.join()
+    assert client(target).get("x") == b"30000"
+    assert seen <= {None, b"30000"}
+
+
+# ---- what is told ----
+
+
+def test_errors_are_counted_and_the_first_told(tmp_path: Path, target: Server) -> None:
+    stream = [SELECT, command("SET", "text", "x"), *[command("INCR", "text")] * 5, command("LPUSH", "text", "y")]
+    stream += [command("MULTI"), command("SADD", "text", "z"), command("SET", "b", "1"), command("EXEC")]
+    path = recorded(tmp_path, *stream)
+    said = replay(path, "--to", url(target), "--speed", "max")
+    assert said.returncode == 1
+    lines = said.stdout.splitlines()
+    assert "11 replies, 7 errors; up to offset" in lines[0]
+    assert lines[1:5] == [
+        "5 x ERR",
+        *[
+            f"    offset {offset(stream, number)}, db 0: INCR text: ERR value is not an integer or out of range"
+            for number in (3, 4, 5)
+        ],
+    ]
+    assert lines[5] == "2 x WRONGTYPE"
+    assert lines[7].startswith(f"    offset {offset(stream, 12)}, db 0: EXEC: WRONGTYPE")
+    client(target).flushall()
+    told = json.loads(replay(path, "--to", url(target), "--speed", "max", "--ui", "json").stdout)
+    assert (told["commands"], told["replies"], told["errors"]["ERR"]["count"]) == (11, 11, 5)
+
+
+def test_a_server_that_holds_keys_is_asked_about(tmp_path: Path, target: Server) -> None:
+    path = recorded(tmp_path, *counted(3))
+    redis.Redis(port=target.port, db=2).set("precious", "x")
+    said = replay(path, "--to", url(target))
+    assert said.returncode == 2
+    assert re.fullmatch(
+        r"redis-tap: 127.0.0.1:\d+ holds keys: 1 in db 2. Commands would .* --yes sends them all the same\n", said.stderr
+    )
+    assert client(target).get("key:0") is None
+    assert replay(path, "--to", url(target), "--yes").returncode == 0
+    assert client(target).get("key:0") == b"1"
+
+
+@pytest.mark.parametrize(("answer", "sent"), [(b"n\n", None), (b"y\n", b"1")])
+def test_on_a_terminal_it_is_a_question(tmp_path: Path, target: Server, answer: bytes, sent: bytes | None) -> None:
+    client(target).set("precious", "x")
+    ours, theirs = pty.openpty()
+    arguments: list[str | Path] = [*REPLAY, recorded(tmp_path, *counted(3)), "--to", url(target), "--speed", "max"]
+    with subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        said = b""
+        while b"[y/N]: " not in said:
+            said += os.read(ours, 1000)
+        os.write(ours, answer)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while data := os.read(ours, 1000):
+                said += data
+    os.close(ours)
+    assert b"holds keys: 1 in db 0. Send all the same?" in said
+    assert process.returncode == (0 if sent else 1)
+    assert (b"3 commands sent" in said) == bool(sent)
+    assert client(target).get("key:0") == sent
+
+
+def test_the_pace_is_that_of_the_recording(tmp_path: Path, target: Server) -> None:
+    wire = streamed(counted(2))
+    wire.now += 3_600_000_000_000
+    wire.send(1, command("SET", "later", "x"))
+    path = file(tmp_path / "recording.pcapng", wire.packets, "pcapng")
+    with subprocess.Popen(
+        [*REPLAY, path, "--to", url(target)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        wait_until(lambda: client(target).get("key:1"))
+        process.send_signal(signal.SIGINT)
+        out, told = process.communicate(timeout=WITHIN)
+    assert process.returncode == 130
+    after = offset(counted(2), 3)
+    assert told == b"redis-tap: ended early; all up to offset %d was acknowledged; go on with --from %d\n" % (
+        after,
+        after + 1,
+    )
+    assert b"3 commands" not in out
+    assert client(target).get("later") is None
+    assert replay(path, "--to", url(target), "--from", str(after + 1), "--yes").returncode == 0
+    assert client(target).mget("later", "key:0") == [b"x", b"1"]
+
+
+# ---- what goes wrong ----
+
+
+def test_a_server_that_dies_leaves_word_where_to_go_on(tmp_path: Path, servers: Servers) -> None:
+    name = need("redis-7.0")
+    target = servers.start(name, "appendonly", "yes", "appendfsync", "always")
+    stream = [SELECT, *(command("SET", f"key:{number}", "v") for number in range(1000))]  # of two seconds
+    path = recorded(tmp_path, *stream)
+    with subprocess.Popen([*REPLAY, path, "--to", url(target)], stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: client(target).dbsize() > 100)
+        target.kill()
+        _, told = process.communicate(timeout=WITHIN)
+    assert process.returncode == 3
+    maybe = r"( \(\d+ commands behind it were not acknowledged, and may have been executed, too\))?"
+    match = re.fullmatch(
+        rf"redis-tap: 127.0.0.1:{target.port}: .+; all up to offset (\d+) was acknowledged{maybe}; go on with .*\n",
+        told,
+    )
+    assert match is not None, told
+    target.start()
+    acknowledged = sum(offset(stream, 1) < one <= int(match[1]) for one in offsets(stream))
+    assert 0 < acknowledged <= client(target).dbsize() < 1000
+
+
+def offsets(stream: list[bytes]) -> list[int]:
+    found, at = [], BASE
+    for piece in stream:
+        at += len(piece)
+        found.append(at)
+    return found
+
+
+def test_an_end_on_request_waits_for_the_replies(tmp_path: Path, target: Server, files: Any) -> None:
+    stream = counted(50_000)
+    path = recorded(tmp_path, SELECT, *[b"".join(stream[at : at + 500]) for at in range(1, len(stream), 500)])
+    one = sender(path, target, files, speed=1.0)
+
+    async def run() -> None:
+        asyncio.get_running_loop().call_later(0.05, one.stop)
+        await one.run()
+
+    with pytest.raises(Interrupted):
+        asyncio.run(run())
+    assert one.commands == one.replies
+    assert one.acknowledged == offset(stream, executed(target) + 1)
+    assert one.acknowledged is not None
+    asyncio.run(sender(path, target, files, begin=one.acknowledged + 1).run())
+    assert client(target).get("key:3") == b"5000"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["replicaof", "127.0.0.1 1"], "READONLY You can't write against a read only replica."),
+        (["maxmemory", "1"], "OOM command not allowed when used memory > 'maxmemory'."),
+        (["requirepass", "secret"], "Authentication required; the URL has to give USER:PASSWORD@"),
+    ],
+)
+def test_a_server_that_refuses_all_is_told_once(tmp_path: Path, servers: Servers, options: list[str], says: str) -> None:
+    target = servers.start(need("redis-7.0"))
+    for name, value in [options] if options[0] != "replicaof" else []:
+        client(target).config_set(name, value)
+    if options[0] == "replicaof":
+        follow(target, 1)
+    said = replay(recorded(tmp_path, *counted(500)), "--to", url(target), "--speed", "max")
+    assert said.returncode == 3
+    assert re.match(rf"redis-tap: 127.0.0.1:\d+: {re.escape(says)}", said.stderr)
+    assert len(said.stderr.splitlines()) == 1
+
+
+def test_a_db_that_is_not_there_is_told_before_anything_goes_elsewhere(tmp_path: Path, servers: Servers) -> None:
+    target = servers.start(need("redis-7.0"), "databases", "2")
+    path = recorded(tmp_path, SELECT, command("SET", "a", "1"), command("SELECT", "5"), command("SET", "b", "2"))
+    said = replay(path, "--to", url(target), "--speed", "max")
+    assert said.returncode == 3
+    assert "db 5 cannot be selected: DB index is out of range" in said.stderr
+    assert client(target).keys() in ([], [b"a"])
+
+
+def test_passwords_are_used_and_never_shown(tmp_path: Path, servers: Servers) -> None:
+    target = servers.start(need("redis-7.0"))
+    client(target).config_set("requirepass", "p@ss")
+    path = recorded(tmp_path, *counted(3))
+    for secret, code in (("p%40ss", 0), ("wr0ng", 3), ("wr0ng/p@ss", 2)):
+        said = replay(path, "--to", f"redis://default:{secret}@127.0.0.1:{target.port}", "--speed", "max")
+        assert said.returncode == code
+        assert not re.search("p@ss|p%40ss|wr0ng", said.stdout + said.stderr)
+
+
+def test_what_is_no_server_is_told(tmp_path: Path) -> None:
+    with listening() as silent:
+        port = silent.getsockname()[1]
+
+        def answer() -> None:
+            peer, _ = silent.accept()
+            with peer:
+                peer.recv(1000)
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(EnvironmentFailure, match=rf"127.0.0.1:{port}: "):
+            asyncio.run(Target(url(port)).keys())
+        thread.join()
+
+
+def test_what_the_recording_lacks_is_told(tmp_path: Path, target: Server) -> None:
+    stream = counted(100)
+    wire = streamed(stream)
+    assert stream[7] in wire.packets[19][1]
+    del wire.packets[19]
+    path = file(tmp_path / "recording.pcapng", wire.packets, "pcapng")
+    path.write_bytes(path.read_bytes()[:-9])
+    said = replay(path, "--to", url(target), "--speed", "max")
+    cut, hole = said.stderr.splitlines()
+    assert re.fullmatch(rf"redis-tap: {re.escape(str(path))}: cut off: .*", cut)
+    assert hole.startswith(
+        f"redis-tap: {len(stream[7])} bytes behind offset {offset(stream, 7)} are not in the recording; "
+    )
+    assert executed(target) == 6
+    assert "\n93 commands were not sent: the recording does not say in which db, see --assume-db\n" in said.stdout
+    client(target).flushall()
+    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0")
+    assert said.returncode == 2
+    assert executed(target) == 99
+
+
+def test_a_unix_socket_is_a_target_too(tmp_path: Path, servers: Servers) -> None:
+    path = tmp_path / "redis.sock"
+    target = servers.start(need("redis-7.0"), "unixsocket", str(path))
+    said = replay(recorded(tmp_path, *counted(3)), "--to", f"unix://{path}", "--speed", "max")
+    assert said.stdout.startswith(f"3 commands sent to unix:{path} in ")
+    assert client(target).get("key:2") == b"1"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--to", "http://somewhere"], "the URL to send to: Redis URL must specify"),
+        (["-"], "-: it is read more than once to be replayed: give a file, not a pipe"),
+        (["--from", "noon"], "--from 'noon': write a time"),
+        (["--link", "other"], "--link other: no stream of it in the recording, but of 127.0.0.1:6379"),
+        (["--from", "99999"], "no whole command lies between --from and --until: the recording has offsets 1000 to"),
+    ],
+)
+def test_wrong_use_is_one_line(tmp_path: Path, target: Server, options: list[str], says: str) -> None:
+    said = replay(recorded(tmp_path, *counted(3)), "--to", url(target), *options)
+    assert said.returncode == 2
+    assert said.stderr.startswith(f"redis-tap: {says}")
+    assert len(said.stderr.splitlines()) == 1

@@ -1,0 +1,131 @@
+"""Which chapters are played, and where each of them ends."""
+
+from __future__ import annotations
+
+import io
+import random
+import shutil
+from collections import namedtuple
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.errors import ConfigError, EnvironmentFailure, RecordingError
+from tap.recording.history import Index
+from tap.replay.tape import choose, last_whole, take
+from tests.recording.test_history import B, made, rdb, reading, stretch
+from tests.recording.test_reader import as_packets
+from tests.relay.wire import command
+from tests.support import captures
+
+
+def chosen(found: Index, links: tuple[str, ...] = (), **options: datetime | int | None) -> list[tuple[int, int]]:
+    begin, until = options.get("begin"), options.get("until")
+    assert not isinstance(until, datetime)
+    return [(one.offset, one.end) for one in choose(found, links, begin, until)]
+
+
+def after(offset: int) -> datetime:
+    """When an offset had come: the parts of these tests are made at so many nanoseconds after the epoch."""
+    return datetime.fromtimestamp(offset / 1e9)
+
+
+def test_what_is_in_another_chapter_is_not_played_twice() -> None:
+    assert chosen(made(rdb(1, 10), stretch(1, 10, 90), rdb(2, 60), stretch(2, 60, 80))) == [(10, 90)]
+
+
+def test_behind_a_hole_the_next_rdb_comes() -> None:
+    assert chosen(made(rdb(1, 10), stretch(1, 10, 50), rdb(2, 60), stretch(2, 60, 90))) == [(10, 50), (60, 90)]
+
+
+def test_from_on_the_last_rdb_before_it() -> None:
+    found = made(rdb(1, 10), stretch(1, 10, 90), rdb(2, 60), stretch(2, 60, 90))
+    assert chosen(found, begin=59) == [(10, 90)]
+    assert chosen(found, begin=60) == [(60, 90)]
+    assert chosen(found, begin=5) == [(10, 90)]
+    with pytest.raises(ConfigError, match="--from 91 lies behind the end of the recording, which is at 90"):
+        chosen(found, begin=91)
+
+
+def test_from_on_a_time() -> None:
+    later = 10**9
+    found = made(rdb(1, 10), stretch(1, 10, later), rdb(2, later // 2), stretch(2, later // 2, later))
+    assert chosen(found, begin=after(later // 4)) == [(10, later)]
+    assert chosen(found, begin=after(later * 3 // 4)) == [(later // 2, later)]
+    with pytest.raises(ConfigError, match="lies behind the end"):
+        chosen(found, begin=after(2 * later))
+
+
+def test_until_an_offset_that_some_rdb_has() -> None:
+    found = made(rdb(1, 10), stretch(1, 10, 50), rdb(2, 60), stretch(2, 60, 90))
+    assert chosen(found, until=55) == [(10, 50)]
+    with pytest.raises(ConfigError, match="--until 9 lies before the first RDB, which is at offset 10"):
+        chosen(found, until=9)
+
+
+def test_of_several_masters_one_has_to_be_chosen() -> None:
+    def found() -> Index:
+        both = made(rdb(1, 10), stretch(1, 10, 50), rdb(2, 60, B), stretch(2, 60, 90, B))
+        both.rdbs[1] = replace(both.rdbs[1], link="other")
+        both.stretches[1] = replace(both.stretches[1], link="other")
+        return both
+
+    with pytest.raises(ConfigError, match="several links: main, other; choose one with --link NAME"):
+        chosen(found())
+    assert chosen(found(), ("other",)) == [(60, 90)]
+    with pytest.raises(ConfigError, match="no link 'another' in the recording; its links: main, other"):
+        chosen(found(), ("another",))
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (made(), "no RDB and no stream"),
+        (made(stretch(1, 10, 50)), "no whole RDB in the recording"),
+        (made(rdb(1, 10, None)), "asked for with SYNC"),
+    ],
+)
+def test_without_an_rdb_there_is_nothing_to_play(found: Index, says: str) -> None:
+    with pytest.raises(RecordingError, match=says):
+        chosen(found)
+
+
+# ---- the end ----
+
+SET = command("SET", "a", "b")
+PIECES = st.sampled_from([SET, command("MULTI"), command("EXEC"), command("ping"), command("SET", "k", "v" * 200)])
+
+
+@given(st.lists(PIECES, max_size=30), st.data())
+def test_a_stream_ends_behind_a_whole_command_and_a_whole_transaction(pieces: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(pieces)
+    size = data.draw(st.integers(0, len(stream)))
+    expected, position, is_open = 0, 0, False
+    for piece in pieces:
+        position += len(piece)
+        is_open = piece == command("MULTI") or (is_open and piece != command("EXEC"))
+        if position <= size and not is_open:
+            expected = position
+    assert last_whole(io.BytesIO(stream), size) == expected
+
+
+def test_of_a_long_transaction_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tap.replay.tape.CHUNK", 100)
+    whole = SET * 20 + command("MULTI") + SET * 100 + command("EXEC") + command("MULTI") + SET + command("exec")
+    assert last_whole(io.BytesIO(whole + command("MULTI") + SET * 100), 2**20) == len(whole)
+
+
+# ---- copying ----
+
+
+def test_a_disk_without_room_is_told_before_anything_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = next(one for one in captures() if one.name == "redis-7.0-diskless")
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 95, 5))
+    with pytest.raises(EnvironmentFailure, match=r"bytes are needed there .*, 5 are free; set TMPDIR"):
+        take(reading(as_packets(capture, 1000, random.Random(1))), tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,44 @@
+"""What a URL says of the server that it names, and what is said of one that is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from tap.errors import ConfigError
+from tap.servers.target import Target
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "db"),
+    [
+        ("redis://somewhere", "somewhere:6379", None),
+        ("redis://user:pass@somewhere:1/", "somewhere:1", None),
+        ("redis://somewhere/3", "somewhere:6379", 3),
+        ("redis://[::1]:7000/0", "[::1]:7000", 0),
+        ("rediss://:pass@somewhere:1?ssl_ca_certs=/etc/ca.pem", "somewhere:1", None),
+        ("unix:///run/redis.sock", "unix:/run/redis.sock", None),
+        ("unix://user:pass@/run/redis.sock?db=2", "unix:/run/redis.sock", 2),
+    ],
+)
+def test_a_url_names_a_server(url: str, name: str, db: int | None) -> None:
+    target = Target(url)
+    assert (target.name, target.db) == (name, db)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("", "must specify one of the following schemes"),
+        ("somewhere:6379", "must specify one of the following schemes"),
+        ("http://user:secret@somewhere", "must specify one of the following schemes"),
+        ("redis://user:secret/x@somewhere", "its port is no number"),
+        ("redis://somewhere:secret", "its port is no number"),
+        ("redis://somewhere/x", "the db behind the last / is a number"),
+        ("redis://somewhere?colour=red", "unknown option 'colour'"),
+    ],
+)
+def test_a_url_that_is_none_is_told_without_what_may_be_a_secret(url: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Target(url)
+    assert says in str(caught.value)
+    assert "secret" not in str(caught.value)
