@@ -33,13 +33,15 @@ def is_in_vain(event: events.LinkClosed) -> bool:
     """Whether the master was never reached."""
     return (
         event.how == "refused"
-        or (event.by is events.Side.MASTER and event.how == "timeout" and event.bytes_from_master == 0)
-        or (event.by is events.Side.TAP and event.how == "error")
+        or (event.by is Side.TAP and event.how == "error")
         or (event.how == "tls" and event.bytes_from_master == 0)
+        or (event.by is Side.MASTER and event.bytes_from_master == 0 and event.text not in ("", *_OBVIOUS))
     )
 
 
 _OBVIOUS = (os.strerror(errno.ECONNRESET), os.strerror(errno.EPIPE))  # of a reset
+
+_SILENT = "no answer from the master"
 
 _ALARMING = (
     events.Opaque,
@@ -63,12 +65,11 @@ def _secured(event: events.Secured) -> str:
 
 
 def _closed(event: events.LinkClosed) -> str | None:
-    if event.role is Role.ORDINARY and event.how in ("fin", "reset"):
+    if event.role is Role.ORDINARY and event.how in ("fin", "reset") and not is_in_vain(event):
         return None
     if is_in_vain(event):
         what = "cannot dial the master" if event.by is events.Side.TAP else "master not reachable"
-        if event.how == "tls":
-            what = "no TLS"
+        what = {"tls": "no TLS", "fin": _SILENT, "reset": _SILENT}.get(event.how, what)
         return f"{what}: {event.text}; the connection is closed, the replica will try again"
     how = {"fin": "closed", "reset": "reset (RST)", "timeout": "lost (timeout)"}.get(event.how, "failed")
     offset = "" if event.offset is None else f" at offset {event.offset}"

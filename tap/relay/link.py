@@ -242,8 +242,10 @@ class Link:
         if leg is self.replica or self.conversation.from_master or not self.conversation.from_replica:
             return ""
         if not config.tls:
-            return "not a word came from it, as from one that speaks TLS: --tls"
-        return "" if config.cert else "not a word came from it; it may require a client certificate: --cert and --key"
+            return "it ended the connection without a word, as one that speaks TLS does: --tls"
+        if config.cert is not None:
+            return ""
+        return "it ended the connection without a word; it may require a client certificate: --cert and --key"
 
     def writable(self, leg: Leg) -> None:
         """The leg's peer takes bytes again."""

@@ -168,7 +168,7 @@ def test_a_port_that_is_taken_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", "line 3: unknown key 'links.a.listne'; known: master, listen."),
+        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", "line 3: unknown key 'links.a.listne'; known: master, listen, "),
         ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", " Did you mean 'listen'?"),
         ("[links.a]\nlisten = ':1'\n", "line 1: 'links.a.master' is missing"),
         ("[links.a]\nmaster = 'h:x'\n", "line 2: links.a.master: 'h:x' is no address"),

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from tap import Address, Config, LinkConfig, Tap, config
+from tap.console.lines import Journal
+from tap.console.sentences import is_alarming, sentence
 from tap.errors import ConfigError
 from tap.replication import events
 from tap.replication.events import Side
@@ -350,7 +352,9 @@ def test_a_master_that_ends_a_plain_connection_without_a_word_may_speak_tls(
                 assert replica.recv(1) == b""
         closed = fails(tap)
         assert (closed.by, closed.how) == (Side.MASTER, how)
-        assert "one that speaks TLS: --tls" in closed.text
+        assert "as one that speaks TLS does: --tls" in closed.text
+        assert "no answer from the master" in (sentence(closed) or "")
+        assert not tap.events(events.Identified)
 
 
 def test_a_replica_that_speaks_no_tls(listener: socket.socket, certificates: Certificates) -> None:
@@ -446,6 +450,26 @@ def test_insecure_takes_whatever_certificate_and_says_so(
             master.shake_hands()
             secured = tap.wait_for(events.Secured)
             assert (secured.certificate, secured.verified) == (None, False)
+            assert is_alarming(secured)
+            assert "NOT CHECKED" in (sentence(secured) or "")
+
+
+def test_a_log_tells_once_of_a_master_that_never_comes_about(listener: socket.socket, certificates: Certificates) -> None:
+    """One that wants a client certificate: with TLS 1.3 that shows behind a handshake that succeeded."""
+    serving = certificates.serving(require=True)
+    with TapThread(in_front_of(listener, "master", certificates)) as tap:
+        for number in range(1, 4):
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN):
+                master = Peer(listener.accept()[0], serving, serves=True)
+                with contextlib.closing(master):
+                    with pytest.raises(ssl.SSLError):
+                        master.shake_hands()
+                    master._flush()
+                    tap.wait_for(events.LinkClosed, number)
+    journal = Journal()
+    lines = [line for told in tap.told if (line := journal(told))]
+    assert len([line for line in lines if "TLS with the master" in line]) == 1
+    assert len([line for line in lines if "requires a client certificate" in line]) == 1
 
 
 # ---- secrets ----
