@@ -20,6 +20,7 @@ from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
 from tap.servers.embedded import Server, find_server
+from tests.cli.test_export import synced
 from tests.recording.test_reader import STREAM, file, streamed
 from tests.relay.certificates import Certificates
 from tests.replay.support import captured
@@ -50,8 +51,10 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
         shutil.copy(made.ca, tmp_path / "ca.crt")
         for name in ("tap.crt", "tap.key"):
             shutil.copy(made.leaf, tmp_path / name)
+    if words[1] == "export":
+        file(tmp_path / words[2], synced(*STREAM).packets, "pcapng")
     command = [sys.executable, "-m", "tap", *words[1:]]
-    if "--to" in words:
+    if words[1] == "replay" and "--to" in words:
         recorded.rename(tmp_path / words[2])
         with Server(find_server()) as target:
             command = [word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in command]
@@ -138,6 +141,7 @@ def test_every_event_is_in_the_readme_and_none_else() -> None:
         ("rdb", "| option of `rdb` | does |"),
         ("chaos", "| option of `chaos` | does |"),
         ("show", "| option of `show` | does |"),
+        ("export", "| option of `export` | does |"),
     ],
 )
 def test_every_option_is_in_the_readme(verb: str, table: str) -> None:

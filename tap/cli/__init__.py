@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tap.cli import chaos, demo, faults, rdb, replay, run, show
+from tap.cli import chaos, demo, export, faults, rdb, replay, run, show
 from tap.errors import ConfigError, EnvironmentFailure, TapError, words
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "faults": faults.faults,
     "chaos": chaos.chaos,
     "show": show.show,
+    "export": export.export,
     "replay": replay.replay,
     "rdb": rdb.rdb,
     "demo": demo.demo,

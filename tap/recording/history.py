@@ -4,19 +4,22 @@ Every connection that was granted the same replication ID brings the same bytes 
 them lacks another one may have. A chapter is one RDB and all that follows it without a hole: from it a server can be
 restored to any offset in it, or replicas be fed.
 
-The recording is read twice: an Index finds what is there without keeping any of it, extract() copies what is wanted.
+The recording is read twice: an Index finds what is there without keeping any of it, the functions below copy what is
+wanted.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import IO, Any
 
 from tap.bus import Told
+from tap.errors import RecordingError
 from tap.recording.reader import Player
 from tap.replication.conversation import Conversation
 from tap.replication.events import PartialResync
@@ -73,9 +76,9 @@ class Stretch:
 
     def part(self, begin: int, end: int) -> Stretch:
         """Of it what lies behind one offset and up to another."""
-        # The db is that of its own beginning: a part is only read behind what comes before it.
         first = self.start + begin - self.offset
-        return dataclasses.replace(self, start=first, end=first + end - begin, offset=begin)
+        db = self.db if begin == self.offset else None
+        return dataclasses.replace(self, start=first, end=first + end - begin, offset=begin, db=db)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,11 @@ class Chapter:
     @property
     def link(self) -> str:
         return self.stretches[-1].link if self.stretches else self.rdb.link
+
+    def until(self, offset: int) -> Chapter:
+        """It without what lies behind an offset, which is not before its own."""
+        kept = [one.part(one.offset, min(offset, one.end_offset)) for one in self.stretches if one.offset < offset]
+        return dataclasses.replace(self, stretches=tuple(kept))
 
 
 @dataclass(slots=True)
@@ -152,7 +160,9 @@ class Index:
             return
         rdb, start, end = conversation.rdb, conversation.rdb_start, conversation.rdb_end
         whole = rdb is not None and start is not None and end == start + rdb.received and not rdb.joined
-        if whole and rdb is not None and start is not None:  # else it was left out, or cut
+        if whole and conversation.rdb_filter is None:  # else it was left out, or cut, or never is all of the data
+            assert rdb is not None
+            assert start is not None
             self.rdbs.append(
                 Rdb(
                     seen.link,
@@ -190,6 +200,14 @@ class Index:
         """The names of those that have something."""
         return list(dict.fromkeys(one.link for one in self._all))
 
+    def of(self, link: str) -> Index:
+        """What only this link has."""
+        return Index(
+            [rdb for rdb in self.rdbs if rdb.link == link],
+            [stretch for stretch in self.stretches if stretch.link == link],
+            _parents=self._parents,
+        )
+
     @property
     def _all(self) -> list[Rdb | Stretch]:
         return [*self.rdbs, *self.stretches]
@@ -202,7 +220,9 @@ class Index:
             for rdb in rdbs:
                 assert rdb.offset is not None
                 followed = tuple(_follow(stretches, rdb.offset))
-                found.append(Chapter(rdb, replid, rdb.offset, followed[0].db if followed else None, followed))
+                # That of the RDB's own stream; another one that was on its way then need not have had the same.
+                dbs = (one.db for one in stretches if one.offset == rdb.offset and one.db is not None)
+                found.append(Chapter(rdb, replid, rdb.offset, next(dbs, None), followed))
         return sorted(found, key=lambda chapter: (chapter.ended, chapter.end, chapter.offset))
 
     def streams(self) -> list[tuple[Stretch, ...]]:
@@ -285,6 +305,11 @@ class Marks:
         self.times.append(time)
         self.offsets.append(max(offset, self.offsets[-1]) if self.offsets else offset)
 
+    def time_at(self, offset: int) -> int | None:
+        """When the byte before that offset was there; None if that is not known."""
+        at = bisect_left(self.offsets, offset)
+        return self.times[at] if at < len(self.times) else None
+
 
 @dataclass(slots=True)
 class _Wanted:
@@ -299,16 +324,18 @@ class _Wanted:
 
 
 class _Copier:
-    """A Watch that writes what is wanted."""
+    """A Watch that writes what is wanted. left: bytes that have not come yet."""
 
     def __init__(self, wanted: dict[int, list[_Wanted]]) -> None:
         self._wanted = wanted
+        self.left = sum(one.end - one.start for some in wanted.values() for one in some)
 
     def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
         begin = conversation.from_master - len(data)
         for one in self._wanted.get(connection, ()):
             first, last = max(begin, one.start), min(begin + len(data), one.end)
             if first < last:
+                self.left -= last - first
                 one.file.seek(one.at + first - one.start)
                 one.file.write(data[first - begin : last - begin])
                 if one.marks is not None:
@@ -361,7 +388,10 @@ def _placed(stretches: Sequence[Stretch], file: IO[bytes], marks: Marks) -> dict
 
 
 def _copy(read: Read, wanted: dict[int, list[_Wanted]]) -> None:
-    read(Player(_ignore, watch=_Copier(wanted)))
+    copier = _Copier(wanted)
+    read(Player(_ignore, watch=copier))
+    if copier.left:
+        raise RecordingError(f"{copier.left} bytes are not there any more: the recording was changed while it was read")
 
 
 def _ignore(_: Any) -> None: ...

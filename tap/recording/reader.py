@@ -29,7 +29,7 @@ from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Role, Side
 from tap.replication.heads import Head
 from tap.replication.memory import Memory
-from tap.replication.stream import Stream
+from tap.replication.stream import MAX_COMMAND, Stream
 
 TICK = 100_000_000  # nanoseconds, as of a tap
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
@@ -91,6 +91,8 @@ class Link:
 class Player:
     """Packets in, in the order of the file; what they say goes to *tell*, and the master's bytes to *watch*.
 
+    every_command, every_key, max_command: see Conversation. at_once: tell each command when it came, not behind the
+    beginning of its stream as a tap told it, which for a partial resync can be seconds later.
     ended: gets each connection of replication, or of a tap, when nothing more comes of it. until: nanoseconds; later
     packets are as if they were not in the file. connections: over TCP. replicating, recorded: those of replication, and
     those that a tap recorded. others: packets without TCP.
@@ -102,6 +104,8 @@ class Player:
         *,
         every_command: bool = False,
         every_key: bool = False,
+        max_command: int = MAX_COMMAND,
+        at_once: bool = False,
         count: Callable[[Batch], None] | None = None,
         watch: Watch | None = None,
         ended: Callable[[Link], None] | None = None,
@@ -114,6 +118,8 @@ class Player:
         self._until = until
         self._every_command = every_command
         self._every_key = every_key
+        self._max_command = max_command
+        self.at_once = at_once
         self._assembler = Assembler()
         self._links: dict[Connection, _Played] = {}
         self._memories: dict[str, Memory] = {}
@@ -274,6 +280,7 @@ class Player:
             peer_host=link.peer.host,
             every_command=self._every_command,
             every_key=self._every_key,
+            max_command=self._max_command,
             tell_heads=None if self._count is None else link.count,
         )
 
@@ -462,6 +469,9 @@ class _Played:
 
     def _read(self, data: bytes) -> None:
         self.conversation.receive_from_master(data, self._at)
+        stream = self.conversation.stream
+        if self._player.at_once and stream is not None and stream.base is not None:
+            stream.begin()
         if self._player.watch is not None:
             self._player.watch.received(self._serial, self.name, self.conversation, data, self._player.now)
 

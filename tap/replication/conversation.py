@@ -26,7 +26,7 @@ from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
 from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
 from tap.replication.standing import RdbStanding, Standing
-from tap.replication.stream import Stream
+from tap.replication.stream import MAX_COMMAND, Stream
 from tap.replication.watcher import Watcher
 
 
@@ -74,7 +74,17 @@ SET_UP = frozenset({b"PING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF
 _ACK = re.compile(rb"\*3\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$(\d{1,2})\r\n(\d{1,19})\r\n")
 
 # What of REPLCONF matters later; of the rest nothing is kept.
-OPTIONS = frozenset({"listening-port", "ip-address", "rdb-only", "rdb-channel", "main-ch-client-id", "set-rdb-client-id"})
+OPTIONS = frozenset(
+    {
+        "listening-port",
+        "ip-address",
+        "rdb-only",
+        "rdb-filter-only",
+        "rdb-channel",
+        "main-ch-client-id",
+        "set-rdb-client-id",
+    }
+)
 
 MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
 
@@ -95,13 +105,15 @@ class Conversation:
         peer_host: str = "",
         every_command: bool = False,
         every_key: bool = False,
+        max_command: int = MAX_COMMAND,
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
 
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
-        one by one, too. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the
-        commands as they come, instead of every_command.
+        one by one, too; of those of more than max_command bytes, which they take several times in memory, without the
+        arguments. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the commands
+        as they come, instead of every_command.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
@@ -109,6 +121,7 @@ class Conversation:
         self.peer_host = peer_host
         self._every_command = every_command
         self._every_key = every_key
+        self._max_command = max_command
         self._tell_heads = tell_heads
 
         self.watcher: Watcher | None = None
@@ -201,6 +214,14 @@ class Conversation:
     def rdb_start(self) -> int | None:
         """Position of the RDB's first byte, None until its header has been read."""
         return None if self.rdb is None else self._rdb_start
+
+    @property
+    def rdb_filter(self) -> str | None:
+        """What alone the RDB holds, at the wish of who asked for it; None: all.
+
+        "functions" for redis-cli --functions-rdb, "", which is nothing, for redis-cli --replica (Redis 7.0 redis-cli.c).
+        """
+        return self._options.get("rdb-filter-only")
 
     @property
     def undecided_from_replica(self) -> int:
@@ -636,6 +657,7 @@ class Conversation:
             every_command=self._every_command,
             unfinished=unfinished,
             in_transaction=in_transaction,
+            max_command=self._max_command,
             tell_heads=self._tell_heads,
         )
         if self.watcher is not None:

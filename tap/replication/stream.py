@@ -43,6 +43,7 @@ class Stream:
         every_command: bool,
         unfinished: bytes = b"",
         in_transaction: bool = False,
+        max_command: int = MAX_COMMAND,
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
     ) -> None:
         """unfinished: StreamScanner.unfinished of the command that is passing; the stream is read from its end on.
@@ -52,6 +53,7 @@ class Stream:
         self._tell = tell
         self._memory = memory
         self._every_command = every_command
+        self._max_command = max_command
         self.start = start
         self.replid = replid
         self.base = base
@@ -271,7 +273,7 @@ class Stream:
         """Tell one by one the commands that are whole."""
         for begin, end, db, in_transaction in self._scanner.take_ends():
             first, last = begin - self._unread_start, end - self._unread_start
-            omitted = end - begin > MAX_COMMAND
+            omitted = end - begin > self._max_command
             name, args = (b"", ()) if omitted else _decoded(self._unread[first:last])
             self._tell(
                 events.Command(
@@ -286,7 +288,7 @@ class Stream:
                 )
             )
         done = max(0, self._scanner.boundary - self._unread_start)
-        if self._scanner.broken or len(self._unread) - done > MAX_COMMAND:
+        if self._scanner.broken or len(self._unread) - done > self._max_command:
             done = len(self._unread)
         del self._unread[:done]
         self._unread_start += done

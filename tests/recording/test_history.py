@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import random
 from itertools import pairwise
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
+from tap.errors import RecordingError
 from tap.recording import history
 from tap.recording.history import MARK_EVERY, Chapter, Index, Marks, Rdb, Read, Stretch, copy_chapter, index
 from tap.recording.pcapng import Packet
@@ -92,6 +94,48 @@ def test_without_an_rdb_there_are_streams_but_no_chapters() -> None:
     assert [(one[0].offset, one[-1].end_offset) for one in found.streams()] == [(10, 70), (80, 90)]
 
 
+def test_a_chapter_ends_where_it_is_cut() -> None:
+    (chapter,) = made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 40, 70)).chapters()
+    assert spans(chapter.until(60)) == [(1, 10, 50), (2, 50, 60)]
+    assert spans(chapter.until(50)) == [(1, 10, 50)]
+    assert chapter.until(10).end == 10
+
+
+def test_the_db_of_a_chapter_is_that_of_its_own_stream() -> None:
+    # Another replica was in the middle of the same stream, and got further.
+    (chapter,) = made(rdb(1, 30), stretch(2, 10, 90), stretch(1, 30, 50)).chapters()
+    assert (spans(chapter), chapter.db, chapter.stretches[0].db) == ([(2, 30, 90)], 0, None)
+    (without,) = made(rdb(1, 30), stretch(2, 10, 90)).chapters()
+    assert without.db is None
+
+
+def test_one_link_of_several() -> None:
+    other = dataclasses.replace(stretch(2, 50, 70), link="other")
+    found = made(rdb(1, 10), stretch(1, 10, 50), other)
+    assert [one.end for one in found.chapters()] == [70]
+    assert [one.end for one in found.of("main").chapters()] == [50]
+    assert found.of("other").rdbs == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 3_000_000), st.integers(1, 9)), min_size=1, max_size=60))
+def test_marks_are_few_and_tell_when_a_byte_had_come(steps: list[tuple[int, int]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tap.recording.history.MAX_MARKS", 8)
+        marks = Marks()
+        time = offset = 0
+        came: dict[int, int] = {}
+        for later, size in steps:
+            time, offset = time + later, offset + size
+            came[offset] = time
+            marks.add(time, offset)
+        assert len(marks.times) <= 8
+        for at, when in came.items():
+            told = marks.time_at(at)
+            assert told is not None
+            assert abs(told - when) <= 2 * marks._every + 3_000_000
+        assert marks.time_at(offset + 1) is None
+
+
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 40)), min_size=1, max_size=8))
 def test_a_chapter_reaches_as_far_as_offsets_without_a_hole(cuts: list[tuple[int, int]]) -> None:
     parts = [stretch(number, offset, offset + size) for number, (offset, size) in enumerate(cuts, 1)]
@@ -157,7 +201,8 @@ def test_every_capture_gives_its_rdbs_and_streams_to_the_byte(capture: Capture, 
         if chunk.side == "master":
             sent[chunk.connection] = sent.get(chunk.connection, b"") + chunk.data
     order = list(dict.fromkeys(chunk.connection for chunk in capture.chunks))
-    assert found.rdbs
+    # redis-cli --replica wants none of the data, and gets an RDB of nothing: REPLCONF rdb-filter-only "".
+    assert bool(found.rdbs) == (capture.name != "redis-7.0-cli-replica")
     for chapter in found.chapters():
         snapshot, stream, marks = copied(read, chapter)
         assert snapshot[:5] in (b"REDIS", b"VALKE")
@@ -169,6 +214,13 @@ def test_every_capture_gives_its_rdbs_and_streams_to_the_byte(capture: Capture, 
         assert not marks.offsets or marks.offsets[-1] == chapter.end
         assert list(marks.times) == sorted(marks.times)
         assert list(marks.offsets) == sorted(marks.offsets)
+
+
+def test_a_recording_that_is_another_one_at_the_second_reading_is_not_taken() -> None:
+    packets = as_packets(captures()[0], 1000, random.Random(3))
+    chapter = index(reading(packets)).chapters()[-1]
+    with pytest.raises(RecordingError, match="was changed while it was read"):
+        copied(reading(packets[: len(packets) // 2]), chapter)
 
 
 def test_several_resyncs_of_a_real_pair_are_one_chapter_until_the_full_one(tmp_path: Path, servers: Servers) -> None:

@@ -49,7 +49,9 @@ def held(path: Path) -> tuple[bytes, bytes]:
 def test_a_replica_is_given_the_rdb_and_the_stream_of_every_capture(capture: Capture, tmp_path: Path) -> None:
     path = recorded(capture, tmp_path / "one.pcapng")
     if "cli" in capture.name:
-        with pytest.raises(RecordingError, match="asked for with SYNC"), Playing(path):
+        # redis-cli --replica asks for an RDB without any data, which is none to begin with.
+        says = "no RDB" if capture.name.endswith("cli-replica") else "asked for with SYNC"
+        with pytest.raises(RecordingError, match=says), Playing(path):
             pass
         return
     snapshot, stream = held(path)

@@ -1,0 +1,291 @@
+"""`redis-tap export`: of a recording, the RDB, a directory that a server boots from, the stream, or its commands."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal, cast
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from tap.cli.moment import moment
+from tap.errors import ConfigError, RecordingError
+from tap.recording import choice
+from tap.recording.aof import write_aof
+from tap.recording.atomic import check_new, new_file
+from tap.recording.files import STDIN, expand, packets
+from tap.recording.history import Index, copy_rdb, copy_stream, index
+from tap.recording.reader import Player, nothing
+from tap.recording.resp import copy_commands
+from tap.recording.rows import Parquet, Row, Rows, json_line
+from tap.recording.wanted import Moment, Wanted
+
+STDOUT = Path("-")
+LONG = 64 * 2**20  # bytes of a recording from which on a person wants to see how far it is
+STEP = 2**20  # bytes between two signs of it
+
+Form = Literal["rdb", "aof", "resp", "jsonl", "parquet"]
+
+
+def export(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="pcapng or pcap, or directories of them.")],
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--to",
+            help="rdb: the snapshot. aof: a directory that a server boots from. resp: the stream's bytes. "
+            "jsonl, parquet: its commands.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="PATH", help="Must not be there yet. - for stdout: rdb, resp and jsonl."),
+    ],
+    link: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this link; with jsonl and parquet, as redis-tap show.")
+    ] = None,
+    db: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="jsonl, parquet: only commands in this db. May be repeated.")
+    ] = None,
+    command: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="jsonl, parquet: only these commands. May be repeated.")
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB", help="jsonl, parquet: only commands with such a key, as with KEYS. May be repeated."
+        ),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TIME|OFFSET", help="resp, jsonl, parquet: from then on, 2026-01-31T12:00:00."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME|OFFSET", help="Up to then; the end of the recording if not given.")
+    ] = None,
+) -> None:
+    """Take out of a recording what else can be done with it: above all, restore a server to a point in time.
+
+    What is taken out is there whole or not at all, and nothing is written over.
+    """
+    job = _Job(files, output, moment("--from", from_), moment("--until", until))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which lets go of what is half written
+    if output != STDOUT:
+        check_new(output)
+    elif form in ("aof", "parquet"):
+        raise ConfigError(f"--to {form} cannot go to stdout: name a {'directory' if form == 'aof' else 'file'}")
+    if form in ("jsonl", "parquet"):
+        wanted = Wanted(
+            links=link or (), dbs=db or (), names=command or (), globs=key or (), begin=job.begin, end=job.end
+        )
+        _rows(job, form, wanted, link or [])
+    else:
+        if db or command or key:
+            raise ConfigError(
+                "--db, --command and --key are for jsonl and parquet: of the others no command may be missing"
+            )
+        if form != "resp" and job.begin is not None:
+            raise ConfigError(f"--from is for resp, jsonl and parquet: with {form}, all from the RDB on belongs to it")
+        if len(link or []) > 1:
+            raise ConfigError(f"--to {form} is of one link: give --link once")
+        if any(path == STDIN or path.is_fifo() for path in files):
+            raise ConfigError(f"--to {form} reads a recording more than once: keep what comes in a file first")
+        _OF_ONE_LINK[form](job, link[0] if link else None)
+    if job.problems:
+        raise RecordingError("\nredis-tap: ".join(job.problems))
+
+
+@dataclass
+class _Job:
+    files: list[Path]
+    output: Path
+    begin: Moment | None
+    end: Moment | None
+    problems: list[str] = field(default_factory=list)  # of the files
+
+    def read(self, player: Player) -> None:
+        """Play the whole recording to a player, and close it."""
+        problems: list[str] = []
+        with _progress(self.files) as advance:
+            for path in self.files:
+                for packet in packets(path, problems):
+                    player.packet(packet)
+                    advance(len(packet.data))
+        player.close()
+        missing = nothing(player)
+        if missing is not None:
+            problems.append(f"{', '.join(map(str, self.files))}: {missing}")
+        self.problems = self.problems or problems
+
+    def index(self, link: str | None) -> tuple[Index, int | None]:
+        """What there is up to the end that was asked for, and that as an offset if it is one."""
+        found = index(self.read, _nanoseconds(self.end))
+        if self.problems and not found.links:
+            raise RecordingError("\nredis-tap: ".join(self.problems))
+        return choice.of_link(found, link), self.end if isinstance(self.end, int) else None
+
+    def nothing(self, title: str, link: str | None, lines: Callable[[Index], list[str]]) -> RecordingError:
+        """What is there instead."""
+        return choice.listed(title, lines(choice.of_link(index(self.read), link)))
+
+    @property
+    def until(self) -> str:
+        """For sentences."""
+        if self.end is None:
+            return ""
+        return f" up to {f'offset {self.end}' if isinstance(self.end, int) else self.end.isoformat()}"
+
+
+def _nanoseconds(moment: Moment | None) -> int | None:
+    return round(moment.timestamp() * 1e6) * 1000 if isinstance(moment, datetime) else None
+
+
+@contextlib.contextmanager
+def _progress(files: list[Path]) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, where a person is looking and the recording is long."""
+    console = Console(stderr=True)
+    paths = [] if STDIN in files else [one for path in files for one in expand(path)]
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    if size < LONG or not console.is_terminal:
+        yield lambda count: None
+        return
+    with Progress(console=console, transient=True) as progress:
+        is_compressed = any(path.suffix == ".zst" for path in paths)
+        task = progress.add_task("reading", total=None if is_compressed else size)
+        waiting = 0
+
+        def advance(count: int) -> None:
+            nonlocal waiting
+            waiting += count
+            if waiting > STEP:
+                progress.advance(task, waiting)
+                waiting = 0
+
+        yield advance
+
+
+@contextlib.contextmanager
+def _opened(output: Path) -> Iterator[BinaryIO]:
+    """Where to write what stands at any place of it; stdout gets it when it is whole."""
+    if output != STDOUT:
+        with new_file(output) as file:
+            yield file
+        return
+    with tempfile.TemporaryFile() as file:
+        yield file
+        file.seek(0)
+        shutil.copyfileobj(file, sys.stdout.buffer, STEP)
+        sys.stdout.buffer.flush()
+
+
+def _say(text: str) -> None:
+    print(f"redis-tap: {text}", file=sys.stderr)
+
+
+# ---- what is of one link ----
+
+
+def _rdb(job: _Job, link: str | None) -> None:
+    found, offset = job.index(link)
+    rdb = choice.rdb_until(found, offset)
+    if rdb is None:
+        raise job.nothing(f"no whole RDB{job.until}", link, choice.rdb_lines)
+    with _opened(job.output) as file:
+        copy_rdb(job.read, rdb, file)
+    _say(f"{choice.rdb_text(rdb)}")
+
+
+def _aof(job: _Job, link: str | None) -> None:
+    found, offset = job.index(link)
+    chapter = choice.chapter_until(found, offset)
+    if chapter is None:
+        raise job.nothing(f"nothing that leads{job.until or ' to its end'} without a hole", link, choice.chapter_lines)
+    written = write_aof(job.read, chapter, job.output)
+    _say(f"{job.output}: base is {choice.rdb_text(chapter.rdb)}")
+    at = "" if written.time is None else f", which came {choice.moment_text(written.time)}"
+    _say(f"{job.output}: {written.commands} commands behind it, up to offset {written.offset}{at}")
+    whole = job.output.absolute()
+    words = ["redis-server", "--appendonly", "yes", "--dir", str(whole.parent), "--appenddirname", whole.name]
+    _say(f"boot from it, or better a copy, with: {shlex.join(words)}")
+
+
+def _resp(job: _Job, link: str | None) -> None:
+    found, end = job.index(link)
+    begin = job.begin if isinstance(job.begin, int) else None
+    streams = choice.streams_between(found, begin, end)
+    before = Index()
+    if isinstance(job.begin, datetime):
+        since = _nanoseconds(job.begin) or 0
+        streams = [stream for stream in streams if stream[-1].ended >= since]
+        before = index(job.read, since - 1)
+    if len(streams) != 1:
+        what = "no stream that has all of that" if not streams else "several streams: choose by --from, --until or --link"
+        raise job.nothing(what, link, choice.stream_lines)
+    (stream,) = streams
+    if isinstance(job.begin, datetime):
+        known = {(one.connection, one.start): one.end_offset for one in before.stretches}
+        begin = 1 + max((known.get(key, 0) for key in ((one.connection, one.start) for one in stream)), default=0)
+    with _opened(job.output) as file:
+        with tempfile.TemporaryFile(dir=None if job.output == STDOUT else job.output.parent) as whole:
+            copy_stream(job.read, stream, whole)
+            first, last, commands = copy_commands(whole, file, stream[0].offset, begin)
+    _say(f"{commands} commands behind offset {first} up to {last} of replication ID {stream[-1].replid}")
+
+
+_OF_ONE_LINK: dict[str, Callable[[_Job, str | None], None]] = {"rdb": _rdb, "aof": _aof, "resp": _resp}
+
+
+# ---- rows ----
+
+
+def _rows(job: _Job, form: str, wanted: Wanted, links: list[str]) -> None:
+    with contextlib.ExitStack() as stack:
+        file: BinaryIO = sys.stdout.buffer if job.output == STDOUT else stack.enter_context(new_file(job.output))
+        put = stack.enter_context(_parquet(file) if form == "parquet" else _json_lines(file, job.output))
+        rows = Rows(put, wanted, links)
+        job.read(rows.player)
+    sys.stdout.flush()
+    _say(f"{rows.count} commands")
+
+
+@contextlib.contextmanager
+def _parquet(file: BinaryIO) -> Iterator[Callable[[Row], None]]:
+    parquet = Parquet(file)
+    yield parquet.put
+    parquet.close()
+
+
+@contextlib.contextmanager
+def _json_lines(file: BinaryIO, path: Path) -> Iterator[Callable[[Row], None]]:
+    with _compressed(file, path) as out:
+
+        def put(row: Row) -> None:
+            out.write(json_line(row))
+
+        yield put
+
+
+@contextlib.contextmanager
+def _compressed(file: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """As the name says."""
+    if path.suffix == ".gz":
+        with gzip.GzipFile("", "wb", fileobj=file) as out:
+            yield cast(BinaryIO, out)
+    elif path.suffix == ".zst":
+        import zstandard
+
+        with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as out:
+            yield out
+    else:
+        yield file

@@ -1,0 +1,112 @@
+"""Which RDB and which stream of a recording are meant by a link and a moment; or what there is instead.
+
+An index here is one of all up to a time, where it is a time that was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from tap.errors import ConfigError, RecordingError
+from tap.recording.history import Chapter, Index, Rdb, Stretch
+
+
+def of_link(index: Index, link: str | None) -> Index:
+    """What one link has. Raises ConfigError where it has to be said which."""
+    names = index.links
+    if link is None and len(names) > 1:
+        raise ConfigError(f"there are several links: {', '.join(names)}; choose one with --link")
+    if link is not None and link not in names:
+        raise ConfigError(f"--link {link}: nothing there was granted a resync; others: {', '.join(names) or 'none'}")
+    return index if link is None else index.of(link)
+
+
+def rdb_until(index: Index, offset: int | None) -> Rdb | None:
+    """The last one that is whole."""
+    rdbs = [one for one in index.rdbs if offset is None or (one.offset is not None and one.offset <= offset)]
+    return max(rdbs, key=lambda one: one.ended, default=None)
+
+
+def chapter_until(index: Index, offset: int | None) -> Chapter | None:
+    """What a server can be restored from, to its end; None if no RDB, or not all that came behind it, is there.
+
+    Raises ConfigError for an offset that several histories have.
+    """
+    chapters = index.chapters()
+    if offset is None:
+        last = chapters[-1] if chapters else None
+        return None if last is None or _goes_on(index, last) else last
+    fitting = [one for one in chapters if one.offset <= offset <= one.end]
+    replids = {_replid_at(one, offset) for one in fitting}
+    if len(replids) > 1:
+        raise ConfigError(
+            f"offset {offset} is in several histories ({', '.join(sorted(replids))}): say a time instead of it"
+        )
+    return max(fitting, key=lambda one: one.offset).until(offset) if fitting else None
+
+
+def _goes_on(index: Index, chapter: Chapter) -> bool:
+    """Whether something came later than all of it, behind a hole."""
+    replids = {chapter.replid, *(one.replid for one in chapter.stretches)}
+    return any(
+        one.ended > chapter.ended and not (one.replid in replids and one.end_offset <= chapter.end)
+        for one in index.stretches
+    )
+
+
+def _replid_at(chapter: Chapter, offset: int) -> str:
+    return next((one.replid for one in chapter.stretches if offset <= one.end_offset), chapter.rdb.replid or "")
+
+
+def streams_between(index: Index, begin: int | None, end: int | None) -> list[tuple[Stretch, ...]]:
+    """Those that have these offsets, without what is behind the second."""
+    found = []
+    for stream in index.streams():
+        first, last = stream[0].offset, stream[-1].end_offset
+        if (begin is None or first <= begin <= last) and (end is None or first <= end <= last):
+            limit = last if end is None else end
+            found.append(tuple(one.part(one.offset, min(one.end_offset, limit)) for one in stream if one.offset < limit))
+    return [stream for stream in found if stream]
+
+
+# ---- what there is ----
+
+
+def listed(title: str, lines: Sequence[str]) -> RecordingError:
+    """An error that tells what there is."""
+    return RecordingError("\n  ".join([f"{title}; there is:" if lines else f"{title}; there is none at all", *lines]))
+
+
+def rdb_lines(index: Index) -> list[str]:
+    return [f"{one.link}: {rdb_text(one)}" for one in sorted(index.rdbs, key=lambda one: one.ended)]
+
+
+def chapter_lines(index: Index) -> list[str]:
+    return [
+        f"{one.link}: {rdb_text(one.rdb)}, and all behind it up to offset {one.end} ({moment_text(one.ended)})"
+        for one in index.chapters()
+    ]
+
+
+def stream_lines(index: Index) -> list[str]:
+    return [stream_text(one) for one in index.streams()]
+
+
+def stream_text(stream: Sequence[Stretch]) -> str:
+    first, last = stream[0], stream[-1]
+    return (
+        f"{last.link}: offset {first.offset} to {last.end_offset} of replication ID {last.replid} "
+        f"({moment_text(first.began)} to {moment_text(last.ended)})"
+    )
+
+
+def rdb_text(rdb: Rdb) -> str:
+    where = "without an offset" if rdb.offset is None else f"at offset {rdb.offset}"
+    history = "" if rdb.replid is None else f" of replication ID {rdb.replid}"
+    return f"the RDB {where}{history} ({moment_text(rdb.ended)}, {rdb.size} bytes)"
+
+
+def moment_text(time: int) -> str:
+    """Nanoseconds since the epoch, as --until takes it."""
+    return datetime.fromtimestamp(time / 1e9).isoformat(timespec="milliseconds")

@@ -1,0 +1,156 @@
+"""The commands of a recording as rows, each once: for JSON lines, or for Parquet."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from tap.bus import Told
+from tap.errors import ConfigError
+from tap.recording.reader import Player
+from tap.recording.wanted import Wanted
+from tap.replication.events import Command, PartialResync, StreamStarted, plain
+
+NO_LIMIT = 2**62  # bytes of a command
+MAX_ROWS = 2**16  # of a row group
+GROUP_BYTES = 2**25  # of arguments, from which on a row group is written
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """time: nanoseconds since the epoch. db, offset: None while unknown."""
+
+    time: int
+    link: str
+    connection: int
+    offset: int | None
+    db: int | None
+    name: str
+    args: tuple[bytes, ...]
+
+
+class Rows:
+    """Takes what a player tells, and gives on the commands that are wanted. count: how many that were.
+
+    What came on several connections of one history, and of these links, counts where it came first.
+    """
+
+    def __init__(self, put: Callable[[Row], None], wanted: Wanted, links: Collection[str]) -> None:
+        self.count = 0
+        self.player = Player(self._hear, every_command=True, max_command=NO_LIMIT, at_once=True)
+        self._put = put
+        self._wanted = wanted
+        self._of_links = Wanted(links=links)
+        self._replids: dict[int, str] = {}  # by connection
+        self._seen: dict[str, _Seen] = {}  # by replication ID
+
+    def _hear(self, told: Told) -> None:
+        event = told.event
+        if isinstance(event, PartialResync) and event.replid not in self._seen and event.previous_replid is not None:
+            before = self._seen.get(event.previous_replid, _Seen())
+            self._seen[event.replid] = before.until(event.offset)
+        if isinstance(event, StreamStarted) and event.replid is not None:
+            self._replids[told.connection] = event.replid
+        wanted = self._wanted.has(told)
+        if isinstance(event, Command) and self._of_links.has(told) and self._is_new(told.connection, event) and wanted:
+            self.count += 1
+            self._put(Row(self.player.now, told.link, told.connection, event.offset, event.db, event.name, event.args))
+
+    def _is_new(self, connection: int, command: Command) -> bool:
+        replid = self._replids.get(connection)
+        if replid is None or command.offset is None:
+            return True
+        seen = self._seen.setdefault(replid, _Seen())
+        return seen.add(command.offset - (command.end - command.start), command.offset)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Offsets of a history: from begins[i] up to ends[i], both rising, and none of them touch."""
+
+    begins: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+
+    def add(self, begin: int, end: int) -> bool:
+        """Whether not all of it was there before."""
+        at = bisect_right(self.begins, begin)  # of the first that begins behind it
+        if at and end <= self.ends[at - 1]:
+            return False
+        first = at - 1 if at and begin <= self.ends[at - 1] else at
+        last = first
+        while last < len(self.begins) and self.begins[last] <= end:
+            begin, end = min(begin, self.begins[last]), max(end, self.ends[last])
+            last += 1
+        self.begins[first:last], self.ends[first:last] = [begin], [end]
+        return True
+
+    def until(self, offset: int) -> _Seen:
+        """A copy, of what is up to an offset."""
+        count = bisect_right(self.begins, offset)
+        return _Seen(self.begins[:count], [min(end, offset) for end in self.ends[:count]])
+
+
+# ---- into files ----
+
+
+def json_line(row: Row) -> bytes:
+    """An object, byte strings as in events.plain(); time in seconds."""
+    said = {
+        "time": row.time / 1e9,
+        "link": row.link,
+        "connection": row.connection,
+        "offset": row.offset,
+        "db": row.db,
+        "name": row.name,
+        "args": plain(row.args),
+    }
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+class Parquet:
+    """Writes rows into a file, in row groups, so that never more than one of them is in memory.
+
+    Raises ConfigError if pyarrow is not installed.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError:
+            raise ConfigError("--to parquet needs pyarrow: pip install 'redis-tap[parquet]'") from None
+        word = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+        self._schema = pyarrow.schema(
+            [
+                ("time", pyarrow.timestamp("ns", tz="UTC")),
+                ("link", word),
+                ("connection", pyarrow.int32()),
+                ("offset", pyarrow.int64()),
+                ("db", pyarrow.int32()),
+                ("name", word),
+                ("args", pyarrow.list_(pyarrow.binary())),
+            ]
+        )
+        self._batch_of: Any = pyarrow.RecordBatch.from_pylist
+        self._writer: Any = parquet.ParquetWriter(file, self._schema, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
+
+    def put(self, row: Row) -> None:
+        size = sum(map(len, row.args))
+        if self._rows and (len(self._rows) == MAX_ROWS or self._bytes + size > GROUP_BYTES):
+            self._write()
+        self._rows.append({name: getattr(row, name) for name in self._schema.names})
+        self._bytes += size
+
+    def close(self) -> None:
+        self._write()
+        self._writer.close()
+
+    def _write(self) -> None:
+        self._writer.write_batch(self._batch_of(self._rows, schema=self._schema))
+        self._rows = []
+        self._bytes = 0

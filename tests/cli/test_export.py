@@ -1,0 +1,262 @@
+"""`redis-tap export` as a user types it: what it writes, what it says, and that nothing half is left."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tap.cli import main
+from tap.recording.segments import Endpoint, Flow
+from tests.rdb.make import rdb
+from tests.recording.test_reader import STREAM, Wire, file, streamed
+from tests.relay.wire import BASE, REPLID, command
+from tests.support import wait_until
+
+RDB = rdb(10)
+SELECT = command("SELECT", "0")
+SETS = [command("SET", f"key:{number}", "v") for number in range(9)]
+MULTI = command("MULTI") + command("INCR", "a") + command("EXEC")
+PING = command("PING")
+WHOLE = [SELECT, *SETS, PING, MULTI]
+END = BASE + sum(map(len, WHOLE))
+
+
+def synced(*pieces: bytes, wire: Wire | None = None, offset: int = BASE) -> Wire:
+    """A full resync, and a millisecond between each two packets."""
+    wire = wire or Wire()
+    wire.open()
+    wire.send(0, command("PSYNC", "?", "-1"))
+    wire.send(1, b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID.encode(), offset, len(RDB)) + RDB)
+    for piece in pieces:
+        wire.send(1, piece)
+        wire.send(0, command("REPLCONF", "ACK", "1500"))
+    return wire
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    return file(tmp_path / "capture.pcapng", synced(*WHOLE).packets, "pcapng")
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: bytes
+    stderr: str
+
+
+@pytest.fixture
+def export(capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[..., Done]]:
+    """As the command, without a process of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: str | Path) -> Done:
+        sys.argv = ["redis-tap", "export", *map(str, arguments)]
+        try:
+            main()
+        except SystemExit as end:
+            out, error = capfdbinary.readouterr()
+            return Done(int(end.code or 0), out, error.decode())
+        raise AssertionError
+
+    argv = sys.argv
+    yield run
+    sys.argv = argv
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_the_rdb_is_that_which_was_sent(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
+    done = export(capture, "--to", "rdb", "-o", "-")
+    assert (done.returncode, done.stdout) == (0, RDB)
+    assert re.fullmatch(rf"redis-tap: the RDB at offset {BASE} of replication ID {REPLID} \(.*\)\n", done.stderr)
+    out = tmp_path / "dump.rdb"
+    assert export(capture, "--to", "rdb", "-o", out, "--until", str(BASE)).returncode == 0
+    assert out.read_bytes() == RDB
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_aof_ends_where_it_was_told_to(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "appendonlydir"
+    done = export(capture, "--to", "aof", "-o", out, "--until", str(END - 1))
+    assert done.returncode == 0
+    assert (out / "appendonly.aof.1.base.rdb").read_bytes() == RDB
+    assert (out / "appendonly.aof.1.incr.aof").read_bytes() == SELECT + b"".join(SETS)
+    assert sorted(path.name for path in out.iterdir())[2:] == ["appendonly.aof.manifest"]
+    assert f"10 commands behind it, up to offset {END - len(MULTI)}, which came 2001-" in done.stderr
+    assert f"redis-server --appendonly yes --dir {tmp_path} --appenddirname appendonlydir" in done.stderr
+
+
+def test_a_time_ends_it_as_well(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    # The RDB came with the 5th millisecond, SELECT with the 6th, each SET two later.
+    assert export(capture, "--to", "aof", "-o", out, "--until", "2001-09-09T01:46:40.010Z").returncode == 0
+    assert (out / "appendonly.aof.1.incr.aof").read_bytes() == b"".join([SELECT, *SETS[:2]])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], WHOLE),
+        (["--until", str(BASE + len(SELECT + SETS[0]) + 5)], WHOLE[:2]),
+        (["--from", str(BASE + len(SELECT) + 1)], WHOLE[1:]),
+        (["--from", str(BASE + len(SELECT))], WHOLE),
+        (["--from", "2001-09-09T01:46:40.010Z"], WHOLE[2:]),
+        (["--from", "2001-09-09T01:46:40.009Z", "--until", "2001-09-09T01:46:40.010Z"], WHOLE[2:3]),
+    ],
+)
+def test_the_stream_is_cut_at_commands(
+    export: Callable[..., Done], capture: Path, options: list[str], expected: list[bytes]
+) -> None:
+    done = export(capture, "--to", "resp", "-o", "-", *options)
+    assert (done.returncode, done.stdout) == (0, b"".join(expected)), done.stderr
+
+
+def test_commands_are_lines_also_compressed(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
+    done = export(capture, "--to", "jsonl", "-o", "-", "--command", "SET")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["args"] for line in lines] == [[f"key:{number}", "v"] for number in range(9)]
+    assert lines[0]["offset"] == BASE + len(SELECT + SETS[0])
+    for name, opened in (("a.jsonl.gz", gzip.decompress), ("a.jsonl.zst", decompressed)):
+        assert export(capture, "--to", "jsonl", "-o", tmp_path / name, "--command", "SET").returncode == 0
+        assert opened((tmp_path / name).read_bytes()) == done.stdout
+
+
+def decompressed(data: bytes) -> bytes:
+    return bytes(zstandard.ZstdDecompressor().decompressobj().decompress(data))
+
+
+def hole(path: Path) -> None:
+    wire = synced(SELECT, SETS[0])
+    wire.flow.skip(1, len(SETS[1]))
+    for piece in SETS[2:]:
+        wire.send(1, piece)
+        wire.send(0, command("REPLCONF", "ACK", "1500"))
+    file(path, wire.packets, "pcapng")
+
+
+def two(path: Path) -> None:
+    first, second = synced(SELECT), Wire(50001)
+    second.flow = Flow(Endpoint("127.0.0.1", 50001), Endpoint("127.0.0.1", 6380), (1, 1))
+    file(path, first.packets + synced(SELECT, wire=second).packets, "pcapng")
+
+
+def functions(path: Path) -> None:
+    wire = Wire()
+    wire.open()
+    wire.send(0, command("REPLCONF", "rdb-only", "1", "rdb-filter-only", "functions"))
+    wire.send(1, b"+OK\r\n")
+    wire.send(0, command("PSYNC", "?", "-1"))
+    wire.send(1, b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID.encode(), BASE, len(RDB)) + RDB)
+    file(path, wire.packets, "pcapng")
+
+
+def plain(path: Path) -> None:
+    file(path, synced(*WHOLE).packets, "pcapng")
+
+
+def without(path: Path) -> None:
+    file(path, streamed(STREAM).packets, "pcapng")
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "says"),
+    [
+        (hole, ["--to", "aof"], r"nothing that leads to its end without a hole; there is:\n  127.*:6379: the RDB at .*"),
+        (hole, ["--to", "aof", "--until", str(END)], rf"nothing that leads up to offset {END} without a hole; there.*"),
+        (hole, ["--to", "resp"], r"several streams: choose by --from, --until or --link; there is:\n  127.*\n  127.*"),
+        (without, ["--to", "aof"], r"nothing that leads to its end without a hole; there is none at all"),
+        (functions, ["--to", "rdb"], r"no whole RDB; there is none at all"),
+        (without, ["--to", "rdb"], r"no whole RDB; there is none at all"),
+        (
+            plain,
+            ["--to", "rdb", "--until", "5"],
+            rf"no whole RDB up to offset 5; there is:\n.* the RDB at offset {BASE} .*",
+        ),
+        (
+            plain,
+            ["--to", "aof", "--until", "2001-01-01T00:00:00"],
+            r"nothing that leads up to 2001-01-01T.*; there is:\n.*",
+        ),
+        (plain, ["--to", "resp", "--from", "5"], r"no stream that has all of that; there is:\n.*"),
+        (plain, ["--to", "aof", "--link", "x"], r"--link x: nothing there was granted a resync; others: 127.*"),
+        (two, ["--to", "aof"], r"there are several links: 127.0.0.1:6379, 127.0.0.1:6380; choose one with --link"),
+        (plain, ["--to", "aof", "--key", "a"], r"--db, --command and --key are for jsonl and parquet: .*"),
+        (plain, ["--to", "aof", "--from", "5"], r"--from is for resp, jsonl and parquet: .*"),
+        (lambda path: path.write_bytes(b""), ["--to", "aof"], r".*: it is empty"),
+    ],
+)
+def test_what_cannot_be_is_said_with_what_there_is(
+    export: Callable[..., Done], tmp_path: Path, make: Callable[[Path], object], options: list[str], says: str
+) -> None:
+    make(tmp_path / "capture")
+    done = export(tmp_path / "capture", "-o", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert re.fullmatch(f"redis-tap: {says}\n", done.stderr, re.DOTALL), done.stderr
+    assert os.listdir(tmp_path) == ["capture"]
+
+
+@pytest.mark.parametrize("to", ["rdb", "aof", "resp", "jsonl"])
+def test_nothing_is_written_over(export: Callable[..., Done], capture: Path, tmp_path: Path, to: str) -> None:
+    out = tmp_path / "out"
+    out.write_bytes(b"mine")
+    done = export(capture, "--to", to, "-o", out)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        2,
+        f"redis-tap: {out} is there already, and nothing is written over; give another name with --output",
+    )
+    assert out.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("to", ["rdb", "aof", "resp", "jsonl"])
+def test_a_disk_that_does_not_take_it_leaves_nothing(capture: Path, tmp_path: Path, to: str) -> None:
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-m", "tap", "export", capture, "--to", to, "-o", out],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.decode()) == (
+        3,
+        f"redis-tap: {out}: cannot be written: File too large; nothing of it is left\n",
+    )
+    assert os.listdir(tmp_path) == ["capture.pcapng"]
+
+
+def test_an_interrupt_leaves_nothing(tmp_path: Path, capture: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    out = tmp_path / "out"
+    arguments = [sys.executable, "-m", "tap", "export", str(pipe), "--to", "jsonl", "-o", str(out)]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE) as process, pipe.open("wb") as feed:
+        feed.write(capture.read_bytes())
+        feed.flush()
+        wait_until(lambda: any(name.startswith(".out") for name in os.listdir(tmp_path)))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert sorted(os.listdir(tmp_path)) == ["capture.pcapng", "pipe"]
+
+
+def test_without_pyarrow_it_says_what_to_install(
+    export: Callable[..., Done], capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    done = export(capture, "--to", "parquet", "-o", tmp_path / "out")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "redis-tap: --to parquet needs pyarrow: pip install 'redis-tap[parquet]'\n",
+    )
+    assert os.listdir(tmp_path) == ["capture.pcapng"]
