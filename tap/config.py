@@ -19,6 +19,8 @@ TLS_OPTIONS = ("tls", "cacert", "cert", "key", "sni", "insecure", "listen_cert",
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
+Announce = Literal["keep", "tap"]
+CAPA = "capa:"  # before the capability, in what is to be masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Address:
 class LinkConfig:
     """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key.
 
+    announce, mask: as those of the Config, which count where these are None.
     tls: to the master, whose certificate is checked: against cacert, by default the system's CAs, and for the name sni,
     by default the host's. insecure: it is not. cert, key: ours, for a master that requires one; without a key that in
     cert. listen_cert, listen_key: replicas speak TLS with us. listen_cacert: they have to have a certificate of this CA.
@@ -87,6 +90,8 @@ class LinkConfig:
     master: Address
     listen: Address = field(default=Address("127.0.0.1", 0))
     name: str = DEFAULT_LINK
+    announce: Announce | None = None
+    mask: tuple[str, ...] | None = None
     tls: bool = False
     cacert: Path | None = None
     cert: Path | None = None
@@ -98,6 +103,8 @@ class LinkConfig:
     listen_cacert: Path | None = None
 
     def __post_init__(self) -> None:
+        for one in self.mask or ():
+            _mask(one)
         if self.tls and self.master.path:
             raise ConfigError(f"link {self.name}: {self.master} is a Unix socket, and servers speak no TLS there")
         needs = {"cacert": "tls", "cert": "tls", "key": "cert", "sni": "tls", "insecure": "tls"}
@@ -134,8 +141,10 @@ class Config:
     or a directory. record_rotate: when the next file begins, at a size and after a time, as "1gb" and "10m", one of
     each at most. record_keep: the oldest of these files go when all exceed this size, or at this age. record_sync: when
     it is forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
-    record_redact: what is replaced in the recording, which then holds no snapshots either. keylog: a file
-    that gets the secrets of every TLS connection appended, for Wireshark to read them.
+    record_redact: what is replaced in the recording, which then holds no snapshots either. announce: the address at
+    which masters see a replica: its own, or the tap's, as TCP has it. mask: "capa:NAME" for each capability of
+    replicas that masters do not hear of. keylog: a file that gets the secrets of every TLS
+    connection appended, for Wireshark to read them.
     """
 
     links: tuple[LinkConfig, ...]
@@ -155,9 +164,13 @@ class Config:
     record_sync: Sync = "interval"
     record_without_rdb: bool = False
     record_redact: tuple[Redact, ...] = ()
+    announce: Announce = "tap"
+    mask: tuple[str, ...] = ()
     keylog: Path | None = None
 
     def __post_init__(self) -> None:
+        for one in self.mask:
+            _mask(one)
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
             raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
         rotates = bool(Limits.parse(self.record_rotate)) or (self.record_to is not None and self.record_to.is_dir())
@@ -214,6 +227,12 @@ def _listen(text: str) -> Address:
     return address
 
 
+def _mask(text: str) -> str:
+    if not re.fullmatch(rf"{CAPA}[A-Za-z0-9_.-]{{1,64}}", text):
+        raise ConfigError(f"{text!r} cannot be masked: write {CAPA} and the name of a capability, as {CAPA}psync2")
+    return text
+
+
 def _master(text: str) -> Address:
     address = Address.parse(text)
     if not address.path and not address.port:
@@ -229,6 +248,8 @@ class _LinkTable(BaseModel):
 
     master: Annotated[Address, parsed(_master)]
     listen: Annotated[Address, parsed(_listen)] = Address("127.0.0.1", 0)
+    announce: Announce | None = None
+    mask: tuple[Annotated[str, parsed(_mask)], ...] | None = None
     tls: StrictBool = False
     cacert: Path | None = None
     cert: Path | None = None
@@ -257,6 +278,8 @@ class _File(BaseModel):
     record_sync: Sync = "interval"
     record_without_rdb: StrictBool = False
     record_redact: tuple[Redact, ...] = ()
+    announce: Announce = "tap"
+    mask: tuple[Annotated[str, parsed(_mask)], ...] = ()
     keylog: Path | None = None
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0

@@ -24,7 +24,7 @@ from tap.replication import scanner
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event
 from tap.replication.memory import Memory
-from tap.servers.embedded import Server, bundled_server
+from tap.servers.embedded import LOOPBACK, Server, bundled_server
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "fixtures"
@@ -168,9 +168,9 @@ class Servers:
     def __init__(self) -> None:
         self._started: list[Server] = []
 
-    def start(self, name: str, *options: str) -> Server:
-        """A server of the matrix by name; options it does not know are an error."""
-        server = Server(programs()[name], "repl-diskless-sync-delay", "0", *options, name=name).start()
+    def start(self, name: str, *options: str, host: str = LOOPBACK) -> Server:
+        """A server of the matrix by name; options it does not know are an error. host: as of Server."""
+        server = Server(programs()[name], "repl-diskless-sync-delay", "0", *options, name=name, host=host).start()
         self._started.append(server)
         return server
 
@@ -180,7 +180,8 @@ class Servers:
 
 
 def client(server: Server | int) -> redis.Redis:
-    return redis.Redis(port=server if isinstance(server, int) else server.port, socket_timeout=WITHIN)
+    host, port = (LOOPBACK, server) if isinstance(server, int) else (server.host, server.port)
+    return redis.Redis(host, port, socket_timeout=WITHIN)
 
 
 def follow(replica: Server, port: int) -> None:
@@ -210,7 +211,7 @@ def level(master: Server, *replicas: Server) -> int:
 
 
 def digest(server: Server) -> bytes:
-    return bytes(redis.Redis(port=server.port, decode_responses=False).execute_command("DEBUG", "DIGEST"))
+    return bytes(redis.Redis(server.host, server.port, decode_responses=False).execute_command("DEBUG", "DIGEST"))
 
 
 # ---- a tap ----

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from tap.cli.ui import chosen
-from tap.config import Address, Config, LinkConfig, Sync, Ui, load, recording_path
+from tap.config import Address, Announce, Config, LinkConfig, Sync, Ui, load, recording_path
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
@@ -51,6 +51,14 @@ def run(
         typer.Option(metavar="SPEC", help="What goes wrong on purpose: 'cut at=rdb:50%'; see redis-tap faults."),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Decides every random choice of the faults.")] = None,
+    announce: Annotated[
+        Announce | None,
+        typer.Option(help="At which address masters see a replica: keep: its own; tap: the tap's, the default."),
+    ] = None,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(metavar="capa:NAME", help="Masters do not hear of this capability. May be repeated."),
+    ] = None,
     destructive: Annotated[bool, typer.Option("--destructive", help="Allow faults that end a server process.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Take no fault, whoever asks for it.")] = False,
     write: Annotated[
@@ -131,6 +139,7 @@ def run(
     flags["record_without_rdb"] = without_rdb
     given |= {name: True for name, flag in flags.items() if flag}
     values: dict[str, Any] = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
+    values |= {"announce": announce, "mask": tuple(mask) if mask else None}
     values |= {"record_to": None if write is None else recording_path(write), "record_sync": sync}
     values |= {"record_rotate": tuple(rotate) if rotate else None, "record_keep": tuple(keep) if keep else None}
     values |= {"record_redact": tuple(redact) if redact else None, "keylog": keylog}

@@ -125,6 +125,7 @@ class _Replica:
         if rdb is not None:
             line.rdb_received, line.rdb_size = rdb.received, rdb.size
             line.rdb_keys, line.rdb_announced = rdb.summary.keys, rdb.summary.announced
+        line.beside = None if channel is None or stream is None else stream.received
         received = conversation.from_master + (channel.from_master if channel is not None else 0)
         streamed = 0 if conversation.stream is None else conversation.stream.received
         self.total += max(0, received - self.seen)

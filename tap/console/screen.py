@@ -48,6 +48,7 @@ class Line:
     rdb_size: int | None = None
     rdb_keys: int = 0
     rdb_announced: int = 0  # keys
+    beside: int | None = None  # bytes of the stream that have come on the other connection of a two-connection sync
     waited: float = 0.0
 
     def copy(self, rates: tuple[float, ...]) -> Line:
@@ -225,18 +226,21 @@ def _progress(line: Line) -> RenderableType:
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
     keys = f", {line.rdb_keys} keys" if line.rdb_keys else ""
-    if line.rdb_size is None:
-        said = f"RDB {size(line.rdb_received)}, size unknown{keys}"
-        if line.rdb_keys < line.rdb_announced:
-            said += f" of {line.rdb_announced}"
-    else:
-        said = f"RDB {line.rdb_received / max(1, line.rdb_size):.0%} of {size(line.rdb_size)}{keys}"
+    beside = "" if line.beside is None else f", {size(line.beside)} beside it"
+    total, done = line.rdb_size, line.rdb_received
+    if total is not None:
+        said = f"RDB {done / max(1, total):.0%} of {size(total)}{beside}{keys}"
         if line.rate:
-            said += f", {seconds((line.rdb_size - line.rdb_received) / line.rate)} left"
+            said += f", {seconds((total - done) / line.rate)} left"
+    elif 0 < line.rdb_keys <= line.rdb_announced:
+        total, done = line.rdb_announced, line.rdb_keys
+        said = f"RDB {done / total:.0%}{beside}, {done} of {total} keys, {size(line.rdb_received)}"
+    else:
+        said = f"RDB {size(line.rdb_received)}{beside}, size unknown{keys}"
     bar = ProgressBar(
-        total=line.rdb_size or 1,
-        completed=line.rdb_received,
-        pulse=line.rdb_size is None,
+        total=total or 1,
+        completed=done,
+        pulse=total is None,
         complete_style="cyan",
         finished_style="cyan",
         pulse_style="cyan",

@@ -71,17 +71,21 @@ def _closed(event: events.LinkClosed) -> str | None:
         what = "cannot dial the master" if event.by is events.Side.TAP else "master not reachable"
         what = {"tls": "no TLS", "fin": _SILENT, "reset": _SILENT}.get(event.how, what)
         return f"{what}: {event.text}; the connection is closed, the replica will try again"
+    which = "RDB channel " if event.role is Role.RDB_CHANNEL else ""
     how = {"fin": "closed", "reset": "reset (RST)", "timeout": "lost (timeout)"}.get(event.how, "failed")
     offset = "" if event.offset is None else f" at offset {event.offset}"
     text = f": {event.text}" if event.text and event.text not in _OBVIOUS else ""
     passed = f"{size(event.bytes_from_master)} from the master, {size(event.bytes_from_replica)} from the replica"
-    return f"{how} by the {event.by.value} in phase {event.phase}{offset}{text} ({passed})"
+    return f"{which}{how} by the {event.by.value} in phase {event.phase}{offset}{text} ({passed})"
 
 
 def _handshake(event: events.Handshake) -> str | None:
+    said = " ".join(event.request) or "connecting"
+    if event.sent is not None:
+        said += f", sent to the master as {' '.join(event.sent)}"
     if event.reply.startswith("-"):
-        return f"{' '.join(event.request) or 'connecting'}: the master answered {event.reply}"
-    return None
+        return f"{said}: the master answered {event.reply}"
+    return None if event.sent is None else said
 
 
 def _identified(event: events.Identified) -> str | None:

@@ -57,7 +57,11 @@ class Scope:
         name="from",
     )
     link: str | None = param(name, "NAME", "only this link; all of them if not given")
-    channel: Channel | None = param(channel, "main|rdb", "one connection of a two-connection sync")
+    channel: Channel | None = param(
+        channel,
+        "main|rdb",
+        "of a two-connection sync the connection with the stream, or the one with the RDB; all others are main",
+    )
     times: int | None = param(times, "N|all", "how often it fires, in all")
     lasting: float | None = param(
         duration, "TIME", "how long it goes on, each time; alone, from when it is armed", name="for"

@@ -1,4 +1,4 @@
-"""The faults at work on one connection of a replica with its master.
+"""The faults, and the link's rules, at work on one connection of a replica with its master.
 
 Told by the conversation where in the bytes things are (replication/watcher.py), it marks on the two lanes what is to
 happen at which byte; flow.py decides when they go out. It opens no socket, reads no clock and never waits: the relay
@@ -16,7 +16,7 @@ from tap.faults import flow, places
 from tap.faults.commands import CommandFaults
 from tap.faults.lane import Lane
 from tap.faults.plan import Armed, Plan
-from tap.faults.rewriter import encoded
+from tap.faults.rewriter import Rules, encoded
 from tap.faults.values import At
 from tap.faults.what import (
     Answer,
@@ -58,8 +58,9 @@ class LinkFaults:
         ordinal: int,
         opened: float,
         now: float,
+        rules: Rules | None = None,
     ) -> None:
-        """link: its name. ordinal: which of its connections this is. opened: when."""
+        """link: its name. ordinal: which of its connections this is. opened: when. rules: until it has a stream."""
         self._plan = plan
         self._conversation = conversation
         self._tell = tell
@@ -75,6 +76,7 @@ class LinkFaults:
         self._phased: list[Work] = []
         self._on_time: list[Work] = []  # act when their time has come
         self._timed: list[Work] = []  # these, and those that end when it has
+        self._rules = rules
         self._holds_requests = False
         self._holds_replies = False
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
@@ -158,7 +160,8 @@ class LinkFaults:
     @property
     def is_idle(self) -> bool:
         """Whether the link could do without: nothing is armed for it, and nothing is held."""
-        return not self.works and not self._commands.is_busy and all(lane.is_idle for lane in self.lanes.values())
+        is_working = self.works or self._commands.is_busy or self._rules is not None
+        return not is_working and all(lane.is_idle for lane in self.lanes.values())
 
     @property
     def is_stalled(self) -> bool:
@@ -170,6 +173,7 @@ class LinkFaults:
         for work in self.works:
             self._let_go(work)
         self.works = []
+        self._rules = None
         self._matched.clear()
         self._conversation.watcher = None
         self._commands.close()
@@ -203,9 +207,12 @@ class LinkFaults:
         self._act_on_time()
         if self._unplaced:
             self._place()
-            for lane in self.lanes.values():
-                lane.reach(now)
+        for lane in self.lanes.values():
+            lane.reach(now)
         self._follow_phase()
+        if self._rules is not None and not self._is_shaking_hands:
+            self._rules = None
+            self.lanes[Side.REPLICA].decide(self._decided(Side.REPLICA), now)
         for work in self.works:
             if work.is_on and now >= work.until:
                 self._stop(work)
@@ -239,7 +246,12 @@ class LinkFaults:
         """Position behind the last byte of which it is clear what becomes of it."""
         if side is Side.MASTER:
             return self._decided_from_master()
-        return self._conversation.undecided_from_replica if self._holds_requests else self._conversation.from_replica
+        holds = self._holds_requests or self._rules is not None
+        return self._conversation.undecided_from_replica if holds else self._conversation.from_replica
+
+    @property
+    def _is_shaking_hands(self) -> bool:
+        return self._conversation.stream is None and self._conversation.phase in _HANDSHAKE
 
     def _decided_from_master(self) -> int:
         conversation, stream = self._conversation, self._conversation.stream
@@ -279,11 +291,12 @@ class LinkFaults:
                 self._mark(work, side, position)
         self._unplaced = [work for work in self._unplaced if not work.is_placed]
 
-    def is_on_channel(self, work: Work) -> bool:
+    def is_on_channel(self, work: Work, *, is_rdb_channel: bool = False) -> bool:
+        """is_rdb_channel: the connection is just saying so."""
         channel = work.fault.scope.channel
         if channel is None:
             return True
-        return (self._conversation.role is Role.RDB_CHANNEL) == (channel is Channel.RDB)
+        return (is_rdb_channel or self._conversation.role is Role.RDB_CHANNEL) == (channel is Channel.RDB)
 
     def _is_known_on_channel(self, work: Work) -> bool:
         """As is_on_channel, once the connection has said what it is."""
@@ -488,23 +501,26 @@ class LinkFaults:
 
     # ---- the conversation tells ----
 
-    def request(self, request: Request) -> bytes | None:
+    def request(self, request: Request) -> Request:
         lane = self.lanes[Side.REPLICA]
         if request.start < lane.out:
-            return None
+            return request
         is_ack = request.name == b"REPLCONF" and len(request.args) > 1 and request.args[1].upper() == b"ACK"
-        works = [work for work in self.works if self.is_on_channel(work)]
+        says_so = any(option.lower() == b"rdb-channel" for option in request.args[1::2])
+        works = [work for work in self.works if self.is_on_channel(work, is_rdb_channel=says_so)]
         for work in works:
             fits = _drops(work.fault.what, "acks") if is_ack else work.fault.when.request == request.name
             if fits and work.matched(self.now):
                 self._take(work, Side.REPLICA, request.name, request.start, request.end)
-                return work.fault.what.line if isinstance(work.fault.what, Answer) else None
-        self._rewrite(request, [work for work in works if work.rewriter is not None])
-        return None
+                given = work.fault.what.line if isinstance(work.fault.what, Answer) else None
+                return dataclasses.replace(request, given=given)
+        return self._rewritten(request, [work for work in works if work.rewriter is not None])
 
-    def _rewrite(self, request: Request, works: list[Work]) -> None:
+    def _rewritten(self, request: Request, works: list[Work]) -> Request:
         """Let each change what the one before it has left."""
         changed = request
+        if self._rules is not None and self._is_shaking_hands:
+            changed = dataclasses.replace(request, args=self._rules.applied(request))
         for work in works:
             assert work.rewriter is not None
             rewritten = work.rewriter.rewritten(changed)
@@ -515,8 +531,10 @@ class LinkFaults:
             self._fires(work, Side.REPLICA, request.start, request.end, text)
             if request.name == b"PSYNC" and words[1:] == [b"?", b"-1"]:
                 self._conversation.forced = f"fault {work.armed.name} did: {text}"
-        if changed is not request:
-            self._replace(Side.REPLICA, request.start, request.end, encoded(list(changed.args)))
+        if changed.args == request.args:
+            return request
+        self._replace(Side.REPLICA, request.start, request.end, encoded(changed.args))
+        return dataclasses.replace(request, sent=changed.args)
 
     def _take(self, work: Work, side: Side, name: bytes, start: int, end: int) -> None:
         """Do it to a frame that is whole and held: a request of this name, or the reply to it."""
@@ -608,7 +626,11 @@ class LinkFaults:
         self.fired(work, Side.MASTER, end + left, size - left, f"announced {left} bytes of an RDB of {size}")
 
     def newlines(self, side: Side, start: int, end: int) -> None:
-        works = [work for work in self.works if _drops(work.fault.what, "keepalives") and side in work.sides]
+        works = [
+            work
+            for work in self.works
+            if _drops(work.fault.what, "keepalives") and side in work.sides and self.is_on_channel(work)
+        ]
         if not works:
             return
         for position in range(max(start, self.lanes[side].out), end):
@@ -630,11 +652,16 @@ class LinkFaults:
                 work.is_placed = True
                 self._mark(work, Side.MASTER, position)
 
+    def other_channel_read(self) -> None:
+        if self._unplaced:
+            self._place()  # acts with the next bytes, or tick: this is the turn of another link
+
     def stream_begins(self, stream: Stream) -> None:
         self._commands.begin(stream)
         self._place()
 
 
+_HANDSHAKE = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)
 _LEGS = {"both": "", "master": " towards the master", "replica": " towards the replica"}
 
 

@@ -1,10 +1,47 @@
-"""Requests of a replica, changed by `rewrite`."""
+"""Requests of a replica, changed: by the fault `rewrite`, or as the link's rules want it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tap.faults.what import Rewrite
-from tap.replication.requests import Request
+from tap.replication.requests import COMPRESSIONS, Request
 from tap.units import parse_size
+
+# Without eof a master that has been offered a second connection sends a disk-based RDB there, which Valkey's replicas
+# do not take: they try again for ever (Valkey 8.1, 9.1; Redis 8.0 takes it).
+_TOGETHER = {"eof": ("eof", "rdb-channel-repl", "dual-channel"), "compression": tuple(sorted(COMPRESSIONS))}
+
+
+class Rules:
+    """What a link changes of what every replica says of itself before the stream, whatever is armed.
+
+    Words are taken out of a request, or added to it, so that one reply answers one request as ever: a replica and its
+    master match them by count.
+    """
+
+    def __init__(self, masked: Sequence[str] = (), host: str = "") -> None:
+        """masked: capabilities that are taken away, with those that make no sense without them. host: announced for a
+        replica that announces none; "" for no host.
+        """
+        self._masked = [one.encode() for name in masked for one in _TOGETHER.get(name, (name,))]
+        self.host = host
+
+    def applied(self, request: Request) -> tuple[bytes, ...]:
+        """The request's words as they are passed on."""
+        args = list(request.args)
+        if request.name != b"REPLCONF" or len(args) % 2 == 0:  # an option without a value is an error, and remains one
+            return request.args
+        for name in self._masked:
+            left = _capable(args, "-", name)
+            if left is not None:
+                args = left[0]
+        # A replica's own address comes behind its port, as a request of its own, and then counts.
+        if self.host and b"ip-address" not in (option.lower() for option in args[1::2]):
+            added = _replaced(args, b"ip-address", self.host.encode(), behind=b"listening-port")
+            if added is not None:
+                args = added[0]
+        return tuple(args)
 
 
 class Rewriter:
@@ -77,7 +114,7 @@ def _replaced(args: list[bytes], option: bytes, value: bytes, behind: bytes = b"
     return None
 
 
-def encoded(words: list[bytes]) -> bytes:
+def encoded(words: Sequence[bytes]) -> bytes:
     """As a RESP array."""
     parts = [b"*%d\r\n" % len(words)]
     parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]

@@ -139,7 +139,8 @@ PLACES = {
     "replconf": "before the first REPLCONF",
     "psync": "before PSYNC",
     "waiting": "behind +FULLRESYNC, or SYNC: the replica waits for the RDB",
-    "rdb": "at the first byte of the RDB; rdb:50%, rdb:10mb, rdb:-8 (from its end), rdb:key:1000 for others",
+    "rdb": "at the first byte of the RDB; rdb:50%, rdb:10mb, rdb:-8 (from its end), rdb:key:1000 for others; "
+    "with channel=main, when the other connection of a two-connection sync has come there",
     "loading": "behind the RDB's last byte, while the replica loads it",
     "stream": "before the first byte of the stream; stream:1mb behind so much of it, on this connection",
     "transaction": "behind the next MULTI: inside a transaction",

@@ -248,7 +248,7 @@ class Player:
             time, link_name, connection, replica = (said[key] for key in ("time", "link", "connection", "replica"))
         except (KeyError, TypeError, ValueError):
             return  # not of ours after all
-        if event is None or isinstance(event, events.LinkOpened | events.FullResync):
+        if event is None or isinstance(event, events.LinkOpened | events.FullResync | events.Handshake):
             return
         if isinstance(event, events.PartialResync):
             if link is not None:
@@ -386,6 +386,10 @@ class _Played:
             said = self._announced.pop(event.kind, None)
             if said is not None:
                 event = self._as_announced(event, said)
+        if isinstance(event, events.Handshake):
+            said = self._announced.pop(f"handshake {event.start}", None)
+            if said is not None:
+                event = self._as_announced(event, said)
         if isinstance(event, events.Identified) and event.role is not Role.ORDINARY:
             self._is_replication()
         if isinstance(event, events.StreamStarted) and self._first_offset is None:
@@ -410,6 +414,8 @@ class _Played:
             return dataclasses.replace(event, reason=then.reason)
         if isinstance(event, events.PartialResync) and isinstance(then, events.PartialResync):
             return dataclasses.replace(event, bytes_behind=then.bytes_behind)
+        if isinstance(event, events.Handshake) and isinstance(then, events.Handshake):
+            return dataclasses.replace(event, sent=then.sent)
         return event
 
     def _is_replication(self) -> None:
@@ -424,6 +430,8 @@ class _Played:
         kind = said["event"]
         if kind in ("full_resync", "partial_resync"):
             self._announced[kind] = said
+        elif kind == "handshake":
+            self._announced[f"handshake {said.get('start')}"] = said
         elif kind == "rdb_omitted":
             self._omits_rdb = True
         elif kind == "carried_db" and isinstance(said.get("db"), int):

@@ -443,7 +443,8 @@ class Recorder:
 
     def __call__(self, told: Told) -> None:
         event = told.event
-        if not isinstance(event, KEPT):
+        is_changed = isinstance(event, events.Handshake) and event.sent is not None  # of which the bytes say nothing
+        if not isinstance(event, KEPT) and not is_changed:
             return
         flow = self._flows.get(told.connection)
         closed = event if isinstance(event, events.LinkClosed) else None

@@ -8,12 +8,14 @@ import errno
 import logging
 import math
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from tap.errors import words
 from tap.faults.flow import Cut, End
 from tap.faults.link import LinkFaults
 from tap.faults.plan import Armed
+from tap.faults.rewriter import Rules
 from tap.faults.what import Refuse
 from tap.relay.dial import dial
 from tap.relay.leg import Leg
@@ -64,7 +66,8 @@ class Link:
         self._draining: asyncio.TimerHandle | None = None
         self._ordinal = next(listener.ordinals)
         self._opened = self._loop.time()
-        self.faults: LinkFaults | None = None  # while some concern this link
+        self.faults: LinkFaults | None = None  # while some concern this link, or its rules apply
+        self._rules = Rules(listener.masked) if listener.masked or listener.keeps_address else None
         self._waking: asyncio.TimerHandle | None = None
         self._is_cut = False
         self._cut_offset: int | None = None
@@ -271,7 +274,7 @@ class Link:
             with self._faulty():
                 self.faults.refresh(now)
             self._awake()
-        elif self.listener.plan.armed:
+        elif self.listener.plan.armed or self._rules is not None:
             self._is_busy = True
             try:
                 self.faults = LinkFaults(
@@ -282,6 +285,7 @@ class Link:
                     ordinal=self._ordinal,
                     opened=self._opened,
                     now=now,
+                    rules=self._rules,
                 )
             finally:
                 self._is_busy = False
@@ -437,6 +441,10 @@ class Link:
         if self.sink is not None:
             place: Place | None = self.master.transport.get_extra_info("peername")[:2] or None
             self.sink.dialled(place)
+        if self._rules is not None and self.listener.keeps_address:
+            self._rules.host = host_to_announce(
+                self.conversation.peer_host, self.master.transport.get_extra_info("peername")
+            )
         self.replica.let("dial")
         self.master.let("dial")
 
@@ -500,3 +508,13 @@ class Link:
             )
         )
         self.listener.forget(self)
+
+
+def host_to_announce(replica: str, master: object) -> str:
+    """The replica's source address, if it is its address to the master, too; else "".
+
+    master: the name of its socket, a tuple but for a Unix socket. A replica that reaches us over loopback is on our
+    machine; a master elsewhere sees the address of that.
+    """
+    is_near = not isinstance(master, tuple) or ip_address(master[0]).is_loopback
+    return replica if is_near or not ip_address(replica).is_loopback else ""

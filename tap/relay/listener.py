@@ -9,7 +9,7 @@ import logging
 import socket
 
 from tap.bus import Bus
-from tap.config import Address, Config, LinkConfig
+from tap.config import CAPA, Address, Config, LinkConfig
 from tap.errors import EnvironmentFailure
 from tap.faults.plan import Plan
 from tap.relay.leg import Buffers, Leg
@@ -46,6 +46,9 @@ class Listener:
         self.buffers = buffers
         self.ordinals = itertools.count(1)  # of the connections of this link
         self.memory = Memory()
+        self.keeps_address = (config.announce or tap.announce) == "keep"
+        mask = tap.mask if config.mask is None else config.mask
+        self.masked = [one.removeprefix(CAPA) for one in mask]
         self.every_command = tap.every_command
         self.every_key = tap.every_key
         self.connect_timeout = tap.connect_timeout

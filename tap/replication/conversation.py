@@ -24,7 +24,7 @@ from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
-from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
+from tap.replication.requests import COMPRESSIONS, UNDERSTOOD, Newlines, Nonsense, Request, RequestReader, masked
 from tap.replication.standing import RdbStanding, Standing
 from tap.replication.stream import MAX_COMMAND, Stream
 from tap.replication.watcher import Watcher
@@ -66,6 +66,14 @@ NEXT = {
     Phase.OPAQUE: set(),
 }
 
+# The phase of a main connection by that of its RDB channel; else it waits.
+_AS_MAIN = {
+    Phase.RDB: Phase.RDB,
+    Phase.LOADING: Phase.LOADING,
+    Phase.DONE: Phase.LOADING,
+    Phase.OPAQUE: Phase.OPAQUE,
+}
+
 REPLIES = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)  # what the master sends are replies to requests
 
 # What may be said on a connection before it asks to replicate. Another request makes it an ordinary one.
@@ -85,6 +93,8 @@ OPTIONS = frozenset(
         "set-rdb-client-id",
     }
 )
+
+MAX_NOVELTIES = 8  # capabilities nobody knows that are remembered
 
 MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
 
@@ -133,6 +143,7 @@ class Conversation:
         self.from_replica = 0
         self._options: dict[str, str] = {}  # of REPLCONF: what the replica said of itself
         self._configured_itself = False  # with any REPLCONF
+        self._novelties: list[str] = []  # capabilities that the master was told of, and we do not know
 
         # handshake
         self._requests = RequestReader()
@@ -177,11 +188,9 @@ class Conversation:
         if self._phase is Phase.STREAM and self.stream is not None and self.stream.acked is None:
             if self.stream.base is None and self.role is Role.REPLICA and not self.stream.has_begun:
                 return Phase.WAITING
-            if self._rdb_channel is not None and not self.stream.has_begun:
-                channel = self._rdb_channel.phase
-                return channel if channel in (Phase.RDB, Phase.LOADING, Phase.OPAQUE) else Phase.WAITING
-            loads = self.rdb is not None or self._rdb_channel is not None
-            return Phase.LOADING if loads and self.role is Role.REPLICA else Phase.STREAM
+            if self._rdb_channel is not None:
+                return _AS_MAIN.get(self._rdb_channel.phase, Phase.WAITING)
+            return Phase.LOADING if self.rdb is not None and self.role is Role.REPLICA else Phase.STREAM
         if self._phase is Phase.RDB and self.rdb is not None and self.rdb.looks_complete:
             return Phase.LOADING
         return self._phase
@@ -341,7 +350,10 @@ class Conversation:
             self._payload_announced(head, line, start, end, at)
 
     def _answered(self, request: Request, line: bytes) -> None:
-        self._tell(events.Handshake(start=request.start, end=request.end, request=masked(request), reply=_text(line)))
+        sent = None if request.sent is None else masked(dataclasses.replace(request, args=request.sent))
+        self._tell(
+            events.Handshake(start=request.start, end=request.end, request=masked(request), reply=_text(line), sent=sent)
+        )
 
     def _psync_answered(self, request: Request, line: bytes, start: int, end: int, at: float) -> None:
         words = line.split()
@@ -359,7 +371,9 @@ class Conversation:
             self._unanswered.popleft()
             self._answered(request, line)
             self._enter(Phase.STREAM)
-            self._begin_stream(end, self._rdb_channel._db)
+            stream = self._begin_stream(end, self._rdb_channel._db)
+            if self._rdb_channel.phase is Phase.DONE:
+                stream.begin()
         elif answer == b"+CONTINUE" and self._asked is not None and self._asked[0] is not None:
             self._unanswered.popleft()
             self._enter(Phase.STREAM)
@@ -487,6 +501,8 @@ class Conversation:
             self._tell_rdb_progress(at)
         if self.rdb.is_complete:
             self._finish_rdb()
+        if self.main is not None and self.main.watcher is not None:
+            self.main.watcher.other_channel_read()
         return taken
 
     def _tell_rdb_started(self, *, at_last: bool = False) -> None:
@@ -518,7 +534,7 @@ class Conversation:
                 start=self._rdb_start + problem.position,
                 end=self._rdb_start + problem.position,
                 problem=problem.kind,
-                text=problem.text,
+                text=problem.text if problem.position else problem.text + (self.main or self)._way_out,
                 position=problem.position,
                 keys=rdb.summary.keys,
                 db=problem.db,
@@ -711,9 +727,7 @@ class Conversation:
     def _requested(self, request: Request, at: float) -> None:
         name = request.name
         if self.watcher is not None:
-            given = self.watcher.request(request)
-            if given is not None:
-                request = dataclasses.replace(request, given=given)
+            request = self.watcher.request(request)
         if name == b"REPLCONF" and len(request.args) > 2 and request.args[1].upper() in (b"ACK", b"GETACK"):
             self._maybe_acknowledged(request, at)
             return
@@ -750,22 +764,36 @@ class Conversation:
             name = _text(option).lower()
             if name in OPTIONS:
                 self._options[name] = _text(value[:255])
+        told = (request.sent or request.args)[1:]
+        for option, value in zip(told[::2], told[1::2], strict=False):
+            capability = _text(value[:64]).lower()
+            if option.lower() == b"capa" and capability not in UNDERSTOOD and len(self._novelties) < MAX_NOVELTIES:
+                self._novelties.append(capability)
         main_id = self._options.get("main-ch-client-id")
         if self.role is None and self._options.get("rdb-channel") == "1":
             key = _valkey_key(self.replica) if main_id is None else _redis_key(main_id)
-            self.main = self._memory.main_of(key)
-            if self.main is None and main_id is None:
-                self.main = self._main_by_port()
+            main = self._memory.main_of(key)
+            if main is None and main_id is None:
+                main = self._main_by_port()
+            self._belong_to(main)
             self._identify(Role.RDB_CHANNEL, request)
         channel_id = self._options.get("set-rdb-client-id")
         if self._dual_channel and self.stream is None and channel_id is not None:
             # The ID is certain where the name was a guess: replicas behind one address can have the same.
             channel = self._memory.main_of(_rdb_client_key(channel_id))
             if channel is not None and channel.replid is not None and channel._base is not None:
-                channel.main = self
+                channel._belong_to(self)
                 self._rdb_channel = channel
                 self.replid = channel.replid
                 self._base = channel._base
+
+    def _belong_to(self, main: Conversation | None) -> None:
+        """Be the RDB channel of *main*, if that is known, under its name: what it announces is not always repeated."""
+        self.main = main
+        if main is not None:
+            self._options |= {
+                name: main._options[name] for name in ("ip-address", "listening-port") if name in main._options
+            }
 
     def _main_by_port(self) -> Conversation | None:
         """The main connection that waits for a Valkey RDB channel with our port, if there is only one.
@@ -802,7 +830,8 @@ class Conversation:
         self._enter(Phase.WAITING)
         self.waiting_from = self.from_master
         if self.role is Role.RDB_CHANNEL:
-            self.main = self.main or self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port()
+            if self.main is None:
+                self._belong_to(self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port())
             return
         if self._options.get("rdb-only") == "1":
             self._identify(Role.RDB_CLIENT, request)
@@ -1027,7 +1056,20 @@ class Conversation:
                 return
         if self._phase not in (Phase.OPAQUE, Phase.ORDINARY):
             self._enter(Phase.OPAQUE)
+            if side is Side.MASTER and (self.stream is None or position == self.stream.start):
+                why += self._way_out
             self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
+
+    @property
+    def _way_out(self) -> str:
+        """What would have the master speak plainly, if it may be a new capability that makes it speak otherwise."""
+        if not self._novelties:
+            return ""
+        masks = dict.fromkeys("compression" if name in COMPRESSIONS else name for name in self._novelties)
+        return (
+            f"; the replica offered capa {', '.join(self._novelties)}, which redis-tap cannot read: "
+            f"{' '.join(f'--mask capa:{name}' for name in masks)} has them do without"
+        )
 
     def _keepalive(self, side: Side, start: int, end: int) -> None:
         if side not in self._kept_alive:

@@ -119,11 +119,13 @@ class LinkClosed(Event):
 class Handshake(WireEvent):
     """One request of the replica and the first line of its reply. Secrets are masked. The range is the request's.
 
-    request is empty for an error that the master sent unasked, as it does when it refuses a client at accept.
+    request is empty for an error that the master sent unasked, as it does when it refuses a client at accept. sent: what
+    the master was sent in its place, None where that is the request itself.
     """
 
     request: tuple[str, ...]
     reply: str
+    sent: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -491,6 +493,8 @@ def _valued(kind: Any, value: Any) -> Any:
         )
     if dataclasses.is_dataclass(kind):
         return _made(kind, value)
+    if typing.get_origin(kind) is tuple:  # of any length, all of one kind
+        return tuple(_valued(typing.get_args(kind)[0], one) for one in _valued(list, value))
     if issubclass(kind, enum.Enum):
         return kind(value)
     if not isinstance(value, (int, float) if kind is float else kind):
@@ -521,6 +525,7 @@ _KEPT: tuple[type[Event], ...] = (
     LinkOpened,
     Secured,
     LinkClosed,
+    Handshake,
     FullResync,
     PartialResync,
     FaultArmed,

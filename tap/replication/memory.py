@@ -30,7 +30,7 @@ class Track:
 
     @property
     def end(self) -> int:
-        return self.base + self.scanner.position
+        return self.base + (0 if self.scanner.broken_at == 0 else self.scanner.position)  # as Stream.offset
 
 
 class History:

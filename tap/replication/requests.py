@@ -21,7 +21,8 @@ _NO_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 class Request:
     """args: the words, the name first. start <= i < end: its bytes, counted from the first of the connection.
 
-    given: the reply that it gets from a fault, in the master's place.
+    given: the reply that it gets from a fault, in the master's place. sent: the words that the master gets in place of
+    these, None where it gets these.
     """
 
     args: tuple[bytes, ...]
@@ -29,6 +30,7 @@ class Request:
     end: int
     inline: bool
     given: bytes | None = None
+    sent: tuple[bytes, ...] | None = None
 
     @property
     def name(self) -> bytes:
@@ -170,6 +172,12 @@ class RequestReader:
 def _too_long() -> str:
     return f"a request of more than {MAX_REQUEST} bytes"
 
+
+# Capabilities of a replica that this tap reads the consequences of (replication.c of Redis 8.0 and Valkey 9.1).
+UNDERSTOOD = frozenset({"eof", "psync2", "rdb-channel-repl", "dual-channel", "skip-rdb-checksum"})
+
+# Those that have RDB and stream compressed: Valkey's from 9.2 on, and what it was called before its release.
+COMPRESSIONS = frozenset({"lz4", "zstd", "compression"})
 
 # Requests that carry a password in their arguments.
 _SECRETIVE = {b"AUTH": 1, b"HELLO": 2}

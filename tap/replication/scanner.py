@@ -220,7 +220,7 @@ class StreamScanner:
         if self._state == ARGC_LF:
             return b"*" + digits + b"\r"
         name = bytes(self._name[: min(self._name_length, NAME_SIZE)])
-        if not any(one.startswith(name) for one in _STATEFUL):
+        if not any(one.startswith(name) for one in _STATEFUL) or (self._argument > 1 and name == b"SELECT"):
             name = b"x" * len(name)
         head, told = b"*%d\r\n" % self._args_left, name
         if self._argument:
@@ -621,7 +621,7 @@ class StreamScanner:
             name = OTHER if self._name_length > NAME_SIZE else bytes(self._name[: self._name_length])
             self._add(name, 1, size)
         known = self._name_length <= 8
-        if known and self._key == SELECT:
+        if known and self._key == SELECT and self._argument == 2:  # with another count servers refuse it
             self._db = self._selected
             self._selects.append((end, self._selected))
             if len(self._selects) > SELECTS_KEPT:

@@ -90,8 +90,12 @@ class Stream:
 
     @property
     def offset(self) -> int | None:
-        """Replication offset of the last byte received."""
-        return None if self.base is None else self.base + self.received
+        """Replication offset of the last byte received.
+
+        None also where not even the first could be read: in a compressed stream (Valkey from 9.2 on) bytes are not what
+        offsets count.
+        """
+        return None if self.base is None or self._scanner.broken_at == 0 else self.base + self.received
 
     @property
     def lag_bytes(self) -> int | None:
@@ -176,7 +180,9 @@ class Stream:
                 self._batch_at = at
                 self.tell_batch()
         self.acked = offset
-        self.lag_seconds = None if self.base is None else self._lag.acked(offset - self.base, at)
+        self.lag_seconds = None
+        if self.base is not None and self.offset is not None:
+            self.lag_seconds = self._lag.acked(offset - self.base, at)
         ack = events.Ack(
             start=start,
             end=end,

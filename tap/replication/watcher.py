@@ -1,7 +1,7 @@
 """Whoever wants to know, before a chunk is passed on, exactly where in it something is: faults.
 
-Events tell what was said, to people, sometimes later. A watcher is told where the frames are, at once, and may reply to a
-request in the master's place.
+Events tell what was said, to people, sometimes later. A watcher is told where the frames are, at once, and may change a
+request, or reply to it in the master's place.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from tap.replication.stream import Stream
 class Watcher(Protocol):
     """Positions count the bytes of a direction from the first of the connection."""
 
-    def request(self, request: Request) -> bytes | None:
-        """A whole request. Returns the line, without its end, that the replica gets instead of the master's reply; the
-        request is then not passed on.
+    def request(self, request: Request) -> Request:
+        """A whole request. Returns it with what becomes of it: `sent` is passed on in its place, or nothing is, and the
+        replica gets the line `given`, without its end, instead of the master's reply.
         """
 
     def given(self, line: bytes, position: int) -> None:
-        """The line that request() returned belongs before byte *position* of what the master sends."""
+        """The line that request() gave belongs before byte *position* of what the master sends."""
 
     def reply(self, request: Request, start: int, end: int) -> None:
         """A whole reply, or the line that grants or refuses a resync."""
@@ -40,6 +40,9 @@ class Watcher(Protocol):
 
     @property
     def wants_keys(self) -> bool: ...
+
+    def other_channel_read(self) -> None:
+        """More of the RDB has come, on the other connection of the sync."""
 
     def stream_begins(self, stream: Stream) -> None:
         """Before its first byte is read."""

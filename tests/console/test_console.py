@@ -122,6 +122,14 @@ def rdb_finished(**changes: Any) -> events.RdbFinished:
         ),
         (events.Handshake(start=0, end=1, request=("PING",), reply="+PONG"), None),
         (
+            events.Handshake(start=0, end=1, request=("A", "b", "c"), reply="+OK", sent=("A", "b")),
+            "A b c, sent to the master as A b",
+        ),
+        (
+            events.Handshake(start=0, end=1, request=("A", "b", "c"), reply="-ERR no", sent=("A", "b")),
+            "A b c, sent to the master as A b: the master answered -ERR no",
+        ),
+        (
             events.Command(
                 start=0, end=1, offset=50, db=0, name="SET", args=(b"k", b"a b", b"\x00"), in_transaction=False
             ),
@@ -325,6 +333,9 @@ def test_the_live_view_shows_an_rdb_on_its_way() -> None:
     assert "RDB 25% of 200.0 MB, 15.0 s left" in "\n".join(drawn(a_frame(line), 80, 24))
     line.rdb_size = None
     assert "RDB 50.0 MB, size unknown" in "\n".join(drawn(a_frame(line), 80, 24))
+    line.rdb_keys, line.rdb_announced, line.beside = 610, 1000, 3 * 2**20
+    assert "RDB 61%, 3.0 MB beside it, 610 of 1000 keys, 50.0 MB" in "\n".join(drawn(a_frame(line), 180, 24))
+    assert "RDB 61%, 3.0 MB beside it" in "\n".join(drawn(a_frame(line), 120, 24))
 
 
 def test_a_recording_that_lacks_something_is_red_from_then_on(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from tap.faults.flow import Cut, End
 from tap.faults.link import LinkFaults
 from tap.faults.plan import Plan
+from tap.faults.rewriter import Rules
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event, FaultExpired, FaultFired, Side
 from tap.replication.memory import Memory
@@ -22,13 +23,14 @@ class Lab:
     Like the relay it takes what is due, then waits for what the faults say they wake for.
     """
 
-    def __init__(self, *specs: str, seed: int = 1, destructive: bool = True) -> None:
+    def __init__(self, *specs: str, seed: int = 1, destructive: bool = True, rules: Rules | None = None) -> None:
         self.now = 1000.0
         self.told: list[Event] = []
         self.plan = Plan(seed, self.told.append, lambda: self.now, destructive=destructive)
         self.memory = Memory()
         for spec in specs:
             self.plan.add(spec)
+        self.rules = rules
         self.connections = 0
         self.plan.changed = self._follow
         self.connect()
@@ -50,6 +52,7 @@ class Lab:
             ordinal=self.connections,
             opened=self.now,
             now=self.now,
+            rules=self.rules,
         )
         self._take()
 

@@ -297,6 +297,19 @@ def test_what_faults_did_is_told_again(tmp_path: Path) -> None:
     same(tap.told, replayed(path, every_command=True))
 
 
+def test_what_the_master_was_sent_instead_is_told_again(tmp_path: Path, servers: Servers, any_server: str) -> None:
+    """The bytes are those of the replica."""
+    path = tmp_path / "one.pcapng"
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with TapThread(config(master.port, path, mask=("capa:psync2",), announce="keep")) as tap:
+        follow(replica, tap.port)
+        level(master, replica)
+    same(tap.told, replayed(path))
+    sent = [event.sent for event in of(tap.told, events.Handshake) if event.sent is not None]
+    assert sent[0] == ("REPLCONF", "listening-port", str(replica.port), "ip-address", "127.0.0.1")
+    assert "psync2" not in sent[1]
+
+
 def test_without_rdb_the_stream_has_its_offsets(tmp_path: Path, servers: Servers, any_server: str) -> None:
     path = tmp_path / "one.pcapng"
     master, replica = servers.start(any_server), servers.start(any_server)

@@ -217,5 +217,11 @@ def test_reasons_from_the_wire_alone() -> None:
     assert code == "replication_id_unknown"
     assert "restarted" in text
     assert "gave that up" in why(None, -1, A, 0)[1]
+    memory.left("r:1", Past(A, 50, 0.0, 0.0, "rdb"))
+    assert why("c" * 40, 1, A, 0) == (
+        "replication_id_unknown",
+        "the replica still offers its history from before, cccccccc… up to offset 0: its last full resync through this "
+        "tap ended in phase rdb, before it had acknowledged the snapshot",
+    )
     memory.succeed(B, A)
     assert why(B, 51, A, 40)[0] == "offset_ahead_of_master"
