@@ -86,7 +86,8 @@ class Tap:
         self.faults.changed = self._follow_plan
         try:
             for link in self.config.links:
-                listener = Listener(link, self.config, self.bus, self.faults, buffers, numbers, self.recorder)
+                beside = self.listeners[0].memory if self.listeners else None
+                listener = Listener(link, self.config, self.bus, self.faults, buffers, numbers, self.recorder, beside)
                 await listener.open()
                 self.listeners.append(listener)
         except BaseException:

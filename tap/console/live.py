@@ -252,7 +252,7 @@ class LiveView:
         return Frame(
             routes=[(str(one.address), str(one.config.master)) for one in self._tap.listeners],
             up=now - self._started,
-            ordinary=sum(link.conversation.role is Role.ORDINARY for link in self._tap.links),
+            ordinary=sum(link.conversation.phase is Phase.ORDINARY for link in self._tap.links),
             lines=[replica.line.copy(tuple(replica.rates)) for replica in self._replicas.values()],
             by_count=_ranking(self._by_count),
             by_bytes=_ranking(self._by_bytes),

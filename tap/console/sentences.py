@@ -106,6 +106,8 @@ def _full(event: events.FullResync) -> str:
 
 def _partial(event: events.PartialResync) -> str:
     changed = "" if event.previous_replid is None else f" (until now {event.previous_replid[:8]}…)"
+    if event.previous_link is not None:
+        changed = f"{changed[:-1]}: this master has taken over from that of link {event.previous_link})"
     return (
         f"partial resync: goes on with {event.replid[:8]}…{changed} after offset {event.offset}, "
         f"{event.bytes_behind} bytes behind"

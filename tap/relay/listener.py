@@ -38,14 +38,16 @@ class Listener:
         buffers: Buffers,
         numbers: itertools.count[int],
         sink: Sink | None = None,
+        beside: Memory | None = None,
     ) -> None:
+        """beside: what another link remembers."""
         self.config = config
         self.sink = sink
         self.bus = bus
         self.plan = plan
         self.buffers = buffers
         self.ordinals = itertools.count(1)  # of the connections of this link
-        self.memory = Memory()
+        self.memory = Memory(config.name, beside)
         self.keeps_address = (config.announce or tap.announce) == "keep"
         mask = tap.mask if config.mask is None else config.mask
         self.masked = [one.removeprefix(CAPA) for one in mask]

@@ -50,6 +50,7 @@ class Role(enum.Enum):
     RDB_CHANNEL = "rdb_channel"  # the second connection of a two-connection full sync
     RDB_CLIENT = "rdb_client"  # takes the RDB and leaves, as redis-cli --rdb
     SYNC_CLIENT = "sync_client"  # SYNC without a name of its own, as redis-cli --replica
+    SLOT_MIGRATION = "slot_migration"  # between nodes of a cluster: keys and then commands, in a protocol of its own
     ORDINARY = "ordinary"  # a client, or a health check: no replication at all
 
 
@@ -191,13 +192,15 @@ class FullResync(WireEvent):
 class PartialResync(WireEvent):
     """The master goes on where the replica stopped (+CONTINUE).
 
-    replid: the history from here on. previous_replid: the one asked for, where it differs. offset: what the replica
-    had; the next stream byte is offset + 1. bytes_behind: what the replica had missed; exact when the
-    master writes nothing meanwhile, otherwise an estimate.
+    replid: the history from here on. previous_replid: the one asked for, where it differs. previous_link: the name of
+    the link to the master that wrote that one, where another has taken over. offset: what the replica had; the next
+    stream byte is offset + 1. bytes_behind: what the replica had missed; exact when the master writes nothing
+    meanwhile, otherwise an estimate.
     """
 
     replid: str
     previous_replid: str | None
+    previous_link: str | None = None
     offset: int
     bytes_behind: int
 

@@ -59,6 +59,13 @@ def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, grant
             text=f"the replica holds {_short(asked)} up to offset {held}, beyond the point where the master's history "
             f"went on as {_short(granted)}",
         )
+    elsewhere = memory.elsewhere(asked)
+    if elsewhere is not None:
+        return Reason(
+            code="replication_id_unknown",
+            text=f"the replica offered {_short(asked)} up to offset {held}, which the master of link {elsewhere} wrote; "
+            f"this master does not go on from there, it writes {_short(granted)}",
+        )
     if past is not None and past.replid == asked:
         return Reason(
             code="replication_id_unknown",

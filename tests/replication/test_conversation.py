@@ -305,6 +305,24 @@ def test_the_db_is_carried_over_and_unknown_without_an_earlier_connection() -> N
     assert continued(memory, 1000) is None
 
 
+def test_a_history_that_goes_on_behind_another_link_says_who_took_over_and_keeps_its_db() -> None:
+    def continued(memory: Memory, asked: str, granted: str) -> tuple[events.PartialResync, int | None]:
+        talk = Talk(memory).R(f"PSYNC {asked} 24\r\n".encode()).M(f"+CONTINUE {granted}\r\n".encode()).quiet()
+        partial = next(event for event in talk.told if isinstance(event, events.PartialResync))
+        return partial, next(event.db for event in talk.told if isinstance(event, events.StreamStarted))
+
+    old = Memory("old")
+    new, chained = Memory("new", beside=old), Memory("chained", beside=old)
+    Talk(old).R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$3\r\nabc".encode()).M(b"*2\r\n$6\r\nSELECT\r\n$1\r\n4\r\n")
+    for _ in range(2):
+        partial, db = continued(new, ID, "b" * 40)
+        assert (partial.previous_replid, partial.previous_link, db) == (ID, "old", 4)
+    # what a replica of the new master passes on is not its own doing
+    assert continued(chained, ID, "b" * 40)[0].previous_link is None
+    assert continued(new, "b" * 40, "b" * 40)[0].previous_link is None
+    assert continued(new, "b" * 40, "c" * 40)[0].previous_link is None  # its restart
+
+
 def test_a_connection_that_ends_inside_a_transaction_says_so() -> None:
     talk = Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$3\r\nabc".encode()).M(b"*1\r\n$5\r\nMULTI\r\n" + PING[:5])
     talk.conversation.close()
@@ -402,7 +420,10 @@ LINES = st.sampled_from(
         b"REPLCONF ACK 99 FACK 98\r\n", b"REPLCONF ACK x\r\n", b"PSYNC\r\n", b"AUTH secret\r\n",
         b"REPLCONF ACK " + b"9" * 5000 + b"\r\n", b"PSYNC ? " + b"9" * 5000 + b"\r\n",
         b"+FULLRESYNC %s %s\r\n" % (ID.encode(), b"9" * 5000), b"$" + b"9" * 5000 + b"\r\n",
-        b"$ENDOFF:%s %s -1 4\r\n" % (b"9" * 5000, ID.encode()),
+        b"$ENDOFF:%s %s -1 4\r\n" % (b"9" * 5000, ID.encode()), b"CLIENT SETNAME sentinel-1-cmd\r\n",
+        b"*3\r\n$7\r\nCLUSTER\r\n$9\r\nSYNCSLOTS\r\n$6\r\nRANGES\r\n", b"*200\r\n$7\r\ncluster\r\n$9\r\nsyncslots\r\n",
+        b"*200\r\n$4\r\nMSET\r\n", b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nNODES\r\n",
+        b"*3\r\n$4\r\nAUTH\r\n$19\r\ninternal connection\r\n$1\r\nx\r\n",
     ]
 )  # fmt: skip
 DATA = LINES | st.binary(min_size=1, max_size=30)

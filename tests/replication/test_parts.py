@@ -15,7 +15,7 @@ from tap.replication.reasons import why_full
 from tap.replication.replies import ReplyReader
 from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
 
-A, B = "a" * 40, "b" * 40
+A, B, C = "a" * 40, "b" * 40, "c" * 40
 
 
 # ---- requests ----
@@ -223,5 +223,10 @@ def test_reasons_from_the_wire_alone() -> None:
         "the replica still offers its history from before, cccccccc… up to offset 0: its last full resync through this "
         "tap ended in phase rdb, before it had acknowledged the snapshot",
     )
+    beside = Memory("other", beside=memory)
+    beside.history(C)
+    code, text = why(C, 51, A, 0)
+    assert code == "replication_id_unknown"
+    assert "which the master of link other wrote; this master does not go on from there" in text
     memory.succeed(B, A)
     assert why(B, 51, A, 40)[0] == "offset_ahead_of_master"
