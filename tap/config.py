@@ -15,6 +15,8 @@ from tap.units import Limits, parse_duration
 
 DEFAULT_LINK = "main"
 EVERY_HOST = "*"  # to listen on every address of this machine, IPv4 and IPv6
+# Of a link, and named so everywhere: on the command line, in the file, in Python.
+TLS_OPTIONS = ("tls", "cacert", "cert", "key", "sni", "insecure", "listen_cert", "listen_key", "listen_cacert")
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
@@ -83,6 +85,9 @@ class LinkConfig:
 
     transparent: in place of a master. Connections are redirected here by the system, and each goes on to where it was
     going; links are then named by that address. announce, mask: as those of the Config, which count where these are None.
+    tls: to the master, whose certificate is checked: against cacert, by default the system's CAs, and for the name sni,
+    by default the host's. insecure: it is not. cert, key: ours, for a master that requires one; without a key that in
+    cert. listen_cert, listen_key: replicas speak TLS with us. listen_cacert: they have to have a certificate of this CA.
     """
 
     master: Address | None = None
@@ -91,12 +96,31 @@ class LinkConfig:
     name: str = DEFAULT_LINK
     announce: Announce | None = None
     mask: tuple[str, ...] | None = None
+    tls: bool = False
+    cacert: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    sni: str | None = None
+    insecure: bool = False
+    listen_cert: Path | None = None
+    listen_key: Path | None = None
+    listen_cacert: Path | None = None
 
     def __post_init__(self) -> None:
         for one in self.mask or ():
             _mask(one)
         if (self.master is None) != self.transparent:
             raise ConfigError(f"link {self.name}: {ONE_MASTER}")
+        if self.tls and self.master is not None and self.master.path:
+            raise ConfigError(f"link {self.name}: {self.master} is a Unix socket, and servers speak no TLS there")
+        needs = {"cacert": "tls", "cert": "tls", "key": "cert", "sni": "tls", "insecure": "tls"}
+        needs |= {"listen_key": "listen_cert", "listen_cacert": "listen_cert"}
+        for name, needed in needs.items():
+            if getattr(self, name) and not getattr(self, needed):
+                option, other = (f"--{one.replace('_', '-')}" for one in (name, needed))
+                raise ConfigError(f"link {self.name}: {option} says nothing without {other}")
+        if self.sni is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,252}", self.sni):
+            raise ConfigError(f"link {self.name}: {self.sni!r} is no name of a server (--sni)")
 
     @classmethod
     def parse(cls, text: str) -> "LinkConfig":
@@ -125,7 +149,8 @@ class Config:
     it is forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
     record_redact: what is replaced in the recording, which then holds no snapshots either. announce: the address at
     which masters see a replica: its own, or the tap's, as TCP has it. mask: "capa:NAME" for each capability of
-    replicas that masters do not hear of.
+    replicas that masters do not hear of. keylog: a file that gets the secrets of every TLS
+    connection appended, for Wireshark to read them.
     """
 
     links: tuple[LinkConfig, ...]
@@ -147,6 +172,7 @@ class Config:
     record_redact: tuple[Redact, ...] = ()
     announce: Announce = "tap"
     mask: tuple[str, ...] = ()
+    keylog: Path | None = None
 
     def __post_init__(self) -> None:
         for one in self.mask:
@@ -237,6 +263,15 @@ class _LinkTable(BaseModel):
     listen: Annotated[Address, parsed(listening)] = Address("127.0.0.1", 0)
     announce: Announce | None = None
     mask: tuple[Annotated[str, parsed(_mask)], ...] | None = None
+    tls: StrictBool = False
+    cacert: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    sni: str | None = None
+    insecure: StrictBool = False
+    listen_cert: Path | None = None
+    listen_key: Path | None = None
+    listen_cacert: Path | None = None
 
     @model_validator(mode="after")
     def _has_one_master(self) -> "_LinkTable":
@@ -264,6 +299,7 @@ class _File(BaseModel):
     record_redact: tuple[Redact, ...] = ()
     announce: Announce = "tap"
     mask: tuple[Annotated[str, parsed(_mask)], ...] = ()
+    keylog: Path | None = None
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
     links: dict[Annotated[str, parsed(_link_name)], _LinkTable]
@@ -272,10 +308,10 @@ class _File(BaseModel):
 def load(path: Path) -> Config:
     """Read a TOML file as the README shows it. Raises ConfigError naming file, line and key."""
     file = toml.load(path, _File, table='[links.orders] with master = "127.0.0.1:6379"')
-    links = tuple(LinkConfig(name=name, **dict(link)) for name, link in file.links.items())
     named = {"commands": "every_command", "rdb_keys": "every_key"}
     given = {named.get(name, name): getattr(file, name) for name in file.model_fields_set - {"links"}}
     try:
+        links = tuple(LinkConfig(name=name, **dict(link)) for name, link in file.links.items())
         return Config(links=links, **given)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

@@ -22,6 +22,7 @@ from tap.scenario.load import CONDITIONS, Expect
 from tap.servers.embedded import Server, find_server
 from tests.cli.test_export import synced
 from tests.recording.test_reader import STREAM, file, streamed
+from tests.relay.certificates import Certificates
 from tests.replay.support import captured
 from tests.support import FIXTURES, ROOT, all_subclasses
 
@@ -45,6 +46,11 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
     recorded = file(tmp_path / "recorded", streamed(STREAM).packets, "pcapng")
     if words[1] == "show":
         recorded.rename(tmp_path / words[2])
+    if "--tls" in words:
+        made = Certificates(tmp_path / "made")
+        shutil.copy(made.ca, tmp_path / "ca.crt")
+        for name in ("tap.crt", "tap.key"):
+            shutil.copy(made.leaf, tmp_path / name)
     if words[1] == "export":
         file(tmp_path / words[2], synced(*STREAM).packets, "pcapng")
     command = [sys.executable, "-m", "tap", *words[1:]]

@@ -21,6 +21,7 @@ from tap.faults.what import Refuse
 from tap.relay.dial import dial
 from tap.relay.leg import Leg
 from tap.relay.sink import LinkSink, Place
+from tap.relay.tls import TlsFailure, TlsTransport
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Side
@@ -229,7 +230,7 @@ class Link:
 
     def ended(self, leg: Leg) -> None:
         """The leg's peer sent FIN: pass it on; when both have, the link is done."""
-        self._note_end(leg.side, "fin", "")
+        self._note_end(leg.side, "fin", self._why_silent(leg))
         if self.sink is not None:
             self.sink.ended(leg.side, "fin")
         if self.faults is None:
@@ -247,11 +248,14 @@ class Link:
     def lost(self, leg: Leg, error: Exception | None) -> None:
         """The leg's socket is gone."""
         if isinstance(error, ConnectionResetError | BrokenPipeError):
-            self._note_end(leg.side, "reset", words(error))
+            self._note_end(leg.side, "reset", self._why_silent(leg) or words(error))
             if self.sink is not None:
                 self.sink.ended(leg.side, "reset")
         elif isinstance(error, TimeoutError):
             self._note_end(leg.side, "timeout", words(error))
+        elif isinstance(error, TlsFailure):
+            self._note_end(error.by, "tls", str(error))
+            error = None  # the socket ends in order, and so does the other
         elif error is not None:
             self._note_end(leg.side, "error", words(error))
         other = leg.other
@@ -271,6 +275,17 @@ class Link:
         else:
             self.faults.ended(leg.side, End.RESET, self._loop.time())
             self._send(leg)
+
+    def _why_silent(self, leg: Leg) -> str:
+        """What it may mean that the master ends before its first word; "" for any other end."""
+        config = self.listener.config
+        if leg is self.replica or self.conversation.from_master or not self.conversation.from_replica:
+            return ""
+        if not config.tls:
+            return "it ended the connection without a word, as one that speaks TLS does: --tls"
+        if config.cert is not None:
+            return ""
+        return "it ended the connection without a word; it may require a client certificate: --cert and --key"
 
     def writable(self, leg: Leg) -> None:
         """The leg's peer takes bytes again."""
@@ -431,19 +446,24 @@ class Link:
         self.master.close()
 
     async def _dial(self) -> None:
-        """Connect to the master, within the timeout; the replica's bytes wait in its socket."""
+        """Connect to the master, each step within the timeout; the replica's bytes wait in its socket."""
         within = self.listener.connect_timeout
         by, how, text = Side.MASTER, "refused", ""
         try:
-            assert self.route.master is not None
-            await dial(self.route.master, self.master, within, self._dials)
+            master = self.route.master
+            assert master is not None
+            if not await self._is_secured(self.replica):
+                return
+            await dial(master, self.listener.to_master(self.master, master), within, self._dials)
+            if not await self._is_secured(self.master):
+                return
         except TimeoutError:
             how, text = "timeout", f"no connection within {within:g} s"
         except OSError as error:
             text = words(error)
             if error.errno in (errno.EMFILE, errno.ENFILE):  # not a word was said to the master
                 by, how = Side.TAP, "error"
-        except UnicodeError:
+        except ValueError:
             text = "the name cannot be resolved (no resolver takes it)"
         except Exception as error:
             log.exception("link %s, connection %d: dialling failed; please report this", self.name, self.number)
@@ -466,6 +486,20 @@ class Link:
             )
         self.replica.let("dial")
         self.master.let("dial")
+
+    async def _is_secured(self, leg: Leg) -> bool:
+        """Whether bytes may pass: there is TLS, or none was wanted. If not, lost() hears why."""
+        tls = leg.transport
+        if not isinstance(tls, TlsTransport):
+            return True
+        if not await tls.handshake(self.listener.connect_timeout):
+            return False
+        self.tell(
+            events.Secured(
+                side=leg.side, version=tls.version, cipher=tls.cipher, certificate=tls.peer, verified=tls.is_verified
+            )
+        )
+        return True
 
     def close(self) -> None:
         """End the link from our side, after what has been read."""

@@ -17,6 +17,7 @@ from tap.faults.plan import Plan
 from tap.relay.leg import Buffers, Leg
 from tap.relay.link import Link
 from tap.relay.sink import Place, Sink
+from tap.relay.tls import TlsTransport, master_context, replica_context
 from tap.relay.transparent import original_destination
 from tap.replication.memory import Memory
 
@@ -40,7 +41,10 @@ class Route:
 
 
 class Listener:
-    """Accepts replicas of one configured link, and owns the links they become."""
+    """Accepts replicas of one configured link, and owns the links they become.
+
+    Raises ConfigError for certificates that will not do.
+    """
 
     def __init__(
         self,
@@ -66,6 +70,8 @@ class Listener:
         self.every_key = tap.every_key
         self.connect_timeout = tap.connect_timeout
         self.drain_timeout = tap.drain_timeout
+        self._master_tls = master_context(config, tap.keylog)
+        self._replica_tls = replica_context(config, tap.keylog)
         self.address = config.listen  # with the port the system chose, once open
         self.links: list[Link] = []
         self._route = Route(config.name, config.master, beside)
@@ -138,8 +144,16 @@ class Listener:
                 log.error("%s; trying again", failure)
             self._refuses = True
 
-    def _accept(self) -> Leg:
-        return Link(self, next(self._numbers)).replica
+    def _accept(self) -> asyncio.BufferedProtocol:
+        leg = Link(self, next(self._numbers)).replica
+        return leg if self._replica_tls is None else TlsTransport(leg, self._replica_tls)
+
+    def to_master(self, leg: Leg, master: Address) -> asyncio.BufferedProtocol:
+        """What the leg's socket talks to. Raises ValueError for a host that cannot be a name."""
+        if self._master_tls is None:
+            return leg
+        host, _, _ = master.host.partition("%")  # the zone of an IPv6 address
+        return TlsTransport(leg, self._master_tls, self.config.sni or host)
 
     def route(self, sock: TransportSocket) -> Route:
         """Where the connection goes that arrived on this socket."""

@@ -1052,7 +1052,8 @@ class Conversation:
         self._tell_rdb_started(at_last=True)
         if self.stream is not None:
             self.stream.end()
-        if self.role is None and self._phase is Phase.HANDSHAKE and not self._configured_itself:
+        was_served = self.from_master or not self.from_replica
+        if self.role is None and self._phase is Phase.HANDSHAKE and was_served and not self._configured_itself:
             here, text = self.from_replica, "a connection that ended without PSYNC, as a health check"
             self._pass_by(here, here, Role.ORDINARY, text)
         if self.role is Role.REPLICA and self.replid is not None:

@@ -80,11 +80,26 @@ class LinkOpened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Secured(Event):
+    """One side's connection speaks TLS. What it says is read, and recorded, as the plain bytes inside.
+
+    version: "TLSv1.3". cipher: by OpenSSL's name. certificate: whom that of the peer names; None if it gave none, or
+    verified, whether it was checked, is false.
+    """
+
+    side: Side
+    version: str
+    cipher: str
+    certificate: str | None
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkClosed(Event):
     """Both connections of the link are gone.
 
-    by: whose doing it was. how: "fin", "reset", "timeout", "refused" or "error". text: the system's words, "" for
-    an orderly end. role: what the peer was, None if that never showed. offset: the replication offset after the last
+    by: whose doing it was. how: "fin", "reset", "timeout", "refused", "tls" or "error". text: the system's words, ""
+    for an orderly end. role: what the peer was, None if that never showed. offset: the replication offset after the last
     byte passed on, None where there was none.
     """
 
@@ -511,6 +526,7 @@ def plain(value: Any) -> Any:
 
 _KEPT: tuple[type[Event], ...] = (
     LinkOpened,
+    Secured,
     LinkClosed,
     Handshake,
     FullResync,

@@ -163,7 +163,7 @@ class RequestReader:
     def _line(self) -> tuple[tuple[bytes, ...], int] | str | None:
         """As _array, for an inline request: words up to a newline."""
         if self._buffer[0] == 0x16:
-            return "byte 0x16: a TLS handshake, and this link is plain TCP"
+            return "byte 0x16: TLS, which is read only where the tap ends it: --listen-cert, and --tls for the master"
         end = self._buffer.find(b"\n", self._line_read, MAX_REQUEST)
         stop = end if end >= 0 else len(self._buffer)
         strange = _NO_TEXT.search(self._buffer, self._line_read, stop)

@@ -72,7 +72,10 @@ def test_requests_are_the_same_however_they_are_cut(data: bytes, size: int) -> N
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"\x16\x03\x01", "byte 0x16: a TLS handshake, and this link is plain TCP"),
+        (
+            b"\x16\x03\x01",
+            "byte 0x16: TLS, which is read only where the tap ends it: --listen-cert, and --tls for the master",
+        ),
         (b"SSH-2.0\x00", "byte 0x00 in an inline request"),
         (b"*1\r\n$1000000000000000000\r\n", "a length of 1000000000000000000, of 16384 at the most"),
         (b"*1\r\n" + b"9" * 40, "byte 0x39 where an argument's $ was expected"),
