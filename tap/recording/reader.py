@@ -155,11 +155,13 @@ class Player:
         state = next((state for one in said if (state := from_comment(one)) is not None), None)
         if state is not None and (link is None or not link.knows(state)):
             link = self._join(found, state)
+        # What was told of a link before its first packet comes behind its opening.
+        opened = next((one.get("connection") for one in said if one["event"] == "link_opened"), None)
         for one in said:
             if link is not None:
                 link.announce(one)
                 self._all(link.left_out(one, self._assembler))
-            if one["event"] != "link_closed":
+            if one["event"] != "link_closed" and one.get("connection") != opened:
                 self._comment(one, link)
         for item in self._assembler.take(found, packet.time):
             if isinstance(item, Opened):
@@ -167,7 +169,7 @@ class Player:
             else:
                 self._item(item)
         for one in said:
-            if one["event"] == "link_closed":
+            if one["event"] == "link_closed" or one.get("connection") == opened:
                 self._comment(one, link)
 
     def rest(self, seconds: float) -> None:
@@ -240,6 +242,9 @@ class Player:
         self.connections += 1
         self.recorded += 1
         link = self._links[connection] = _Played(self, connection, None, state)
+        for one in state.said:
+            if one.get("event") == events.Secured.kind:
+                self._comment(one, link)
         return link
 
     def _comment(self, said: dict[str, Any], link: _Played | None) -> None:
@@ -432,7 +437,7 @@ class _Played:
 
     def announce(self, said: dict[str, Any]) -> None:
         """A comment on the packet that comes next."""
-        kind = said["event"]
+        kind = said.get("event")
         if kind in ("full_resync", "partial_resync"):
             self._announced[kind] = said
         elif kind == "handshake":

@@ -151,6 +151,7 @@ class _Recorded:
         self._beginning: list[_Data] | None = [] if recorder.rotates else None
         self._beginning_bytes = 0
         self._said: list[Told] = []  # meanwhile, of resyncs
+        self._secured: list[Told] = []  # of each leg that speaks TLS
         self._link_opened: events.LinkOpened
 
         self.opened = time.time_ns()
@@ -257,6 +258,8 @@ class _Recorded:
         """Something worth keeping was told of it."""
         if isinstance(told.event, events.LinkOpened):
             self._link_opened = told.event
+        elif isinstance(told.event, events.Secured):
+            self._secured.append(told)
         elif self._beginning is not None and isinstance(told.event, events.FullResync | events.PartialResync):
             self._said.append(told)
 
@@ -287,7 +290,7 @@ class _Recorded:
             master=self._link_opened.master,
             standing=standing,
             begins=self._beginning is not None and standing is None,
-            said=tuple(told.as_dict() for told in self._said),
+            said=tuple(told.as_dict() for told in (*self._secured, *self._said)),
         )
         return self, state, beginning if standing is None else []
 

@@ -23,7 +23,7 @@ class LinkState:
 
     standing: behind the bytes that TCP's numbers of the packet acknowledge, and *held* more of the master's, which come
     first behind the packet; None in the handshake. begins: all bytes of the handshake follow, once more and with their
-    numbers of before. said: the comments that went with them.
+    numbers of before. said: the comments that went with them, and those on TLS, in whatever state it is.
     """
 
     event: str = EVENT

@@ -14,6 +14,7 @@ from tap.replication.events import Side
 from tap.servers.embedded import Server, free_port
 from tests.conftest import need
 from tests.recording.support import followed, packets, tshark
+from tests.recording.test_rotation import files, shown
 from tests.relay.certificates import Certificates
 from tests.relay.test_cuts import assert_ended_with, port_of_master
 from tests.relay.wire import Packets, Writes, add, only_link
@@ -167,6 +168,27 @@ def test_a_recording_holds_the_plain_bytes_and_says_so(tls_servers: TlsServers, 
     assert b"$12\r\nplain enough\r\n" in from_master
     port = port_of_master(tap)
     assert "RESP" in tshark(path, "-d", f"tcp.port=={port},resp", "-T", "fields", "-e", "_ws.col.Protocol")
+
+
+def test_every_file_of_a_recording_says_who_was_checked(tls_servers: TlsServers, tmp_path: Path) -> None:
+    day = tmp_path / "day.pcapng"
+    master, replica, config = pair(tls_servers, SERVER, record_to=day, record_rotate=("64kb",))
+    with TapThread(config) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        for number in range(20):
+            client(master).set(f"key:{number}", "v" * 30_000)
+            level(master, replica)
+    live = [(told.time, told.connection, told.event) for told in tap.told if isinstance(told.event, events.Secured)]
+    assert len(live) == 2
+    found = files(tmp_path)
+    assert len(found) > 2
+    for first in range(len(found)):
+        heard = shown(found[first:])
+        secured = [(told.time, told.connection, told.event) for told in heard if isinstance(told.event, events.Secured)]
+        assert secured == live
+    kinds = [told.event.kind for told in shown(found)]
+    assert kinds[:3] == ["link_opened", "secured", "secured"]
 
 
 # ---- mistakes ----
