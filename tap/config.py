@@ -109,6 +109,8 @@ class LinkConfig:
     def __post_init__(self) -> None:
         for one in self.mask or ():
             _mask(one)
+        if self.announce is not None:
+            _check_word("announce", self.announce, Announce)
         if (self.master is None) != self.transparent:
             raise ConfigError(f"link {self.name}: {ONE_MASTER}")
         if self.tls and self.master is not None and self.master.path:
@@ -177,6 +179,8 @@ class Config:
     def __post_init__(self) -> None:
         for one in self.mask:
             _mask(one)
+        for name, kind in (("ui", Ui), ("record_sync", Sync), ("announce", Announce)):
+            _check_word(name, getattr(self, name), kind)
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
             raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
         rotates = bool(Limits.parse(self.record_rotate)) or (self.record_to is not None and self.record_to.is_dir())
@@ -243,6 +247,12 @@ def _mask(text: str) -> str:
     if not re.fullmatch(rf"{CAPA}[A-Za-z0-9_.-]{{1,64}}", text):
         raise ConfigError(f"{text!r} cannot be masked: write {CAPA} and the name of a capability, as {CAPA}psync2")
     return text
+
+
+def _check_word(name: str, word: object, kind: object) -> None:
+    """For Python: the command line and the file have checked theirs. kind: the Literal."""
+    if word not in get_args(kind):
+        raise ConfigError(f"{name} {word!r}: it is one of {', '.join(get_args(kind))}")
 
 
 def _master(text: str) -> Address:
