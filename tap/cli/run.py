@@ -255,8 +255,8 @@ def _warn_of_tls(config: Config) -> None:
     for link in config.links:
         if link.insecure:
             _say(
-                f"WARNING: link {link.name}: INSECURE: the certificate of {link.master} is not checked; whoever is in "
-                "between can read and change everything"
+                f"WARNING: link {link.name}: INSECURE: the certificate of {link.master or 'any master'} is not checked; "
+                "whoever is in between can read and change everything"
             )
     if config.keylog is not None and any(link.tls or link.listen_cert for link in config.links):
         _say(f"WARNING: the secrets of all TLS connections go to {config.keylog}; whoever has it can read what flowed")

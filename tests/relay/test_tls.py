@@ -600,6 +600,12 @@ def test_the_command_warns_of_what_is_insecure(tmp_path: Path) -> None:
     assert f"WARNING: the secrets of all TLS connections go to {keylog}" in done.stderr
 
 
+def test_the_command_warns_of_what_is_insecure_whoever_the_master_is() -> None:
+    done = run("--transparent", "--listen", "127.0.0.1:0", "--tls", "--insecure")
+    assert done.returncode == 0, done.stderr
+    assert "WARNING: link transparent: INSECURE: the certificate of any master is not checked" in done.stderr
+
+
 def test_options_of_the_command_line_without_a_link_of_it(tmp_path: Path) -> None:
     path = tmp_path / "tap.toml"
     path.write_text('[links.one]\nmaster = "127.0.0.1:1"\n')
