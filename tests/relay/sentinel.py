@@ -40,7 +40,7 @@ def sentinel(name: str, directory: Path, master: int) -> Iterator[Sentinel]:
     file.write_text(
         f"port {port}\nbind {LOOPBACK}\ndir {directory}\nlogfile {directory}/sentinel.log\n"
         f"sentinel monitor pair {LOOPBACK} {master} 1\n"
-        "sentinel down-after-milliseconds pair 300\n"
+        "sentinel down-after-milliseconds pair 1000\n"  # less, and a busy machine has it give up a server that is there
         "sentinel failover-timeout pair 5000\n"
     )
     process = subprocess.Popen([programs()[name], file, "--sentinel"], start_new_session=True)

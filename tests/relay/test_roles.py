@@ -250,7 +250,6 @@ def test_sentinel_fails_over_under_load_and_the_taps_tell_the_story(servers: Ser
             follow(nodes[replica], ports["a"])
         wait_until(lambda: is_up(nodes["b"]) and is_up(nodes["c"]))
         with sentinel(name, tmp_path, ports["a"]) as watch:
-            watch.ask("SET", "pair", "down-after-milliseconds", "1000")
             watch.ask("DEBUG", "info-period", "300", "ping-period", "200", "publish-period", "300")
             both = {f"127.0.0.1:{ports[replica]}": "slave" for replica in ("b", "c")}
             wait_until(lambda: watch.replicas == both, what="Sentinel reaches both replicas through their taps")
