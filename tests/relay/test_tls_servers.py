@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from tap import Address, Config, LinkConfig
 from tap.replication import events
-from tap.replication.events import Side
+from tap.replication.events import Role, Side
 from tap.servers.embedded import Server, free_port
 from tests.conftest import need
 from tests.recording.support import followed, packets, tshark
@@ -189,6 +190,27 @@ def test_every_file_of_a_recording_says_who_was_checked(tls_servers: TlsServers,
         assert secured == live
     kinds = [told.event.kind for told in shown(found)]
     assert kinds[:3] == ["link_opened", "secured", "secured"]
+
+
+TWO_CONNECTIONS = [("redis-8.0", "repl-rdb-channel"), ("valkey-newest", "dual-channel-replication-enabled")]
+
+
+@pytest.mark.parametrize(("name", "option"), TWO_CONNECTIONS)
+def test_a_master_ends_its_rdb_channel_before_the_replica_has_all(
+    tls_servers: TlsServers, name: str, option: str
+) -> None:
+    """Redis 8.0 does so with a close_notify that cannot be read."""
+    master, replica, config = pair(tls_servers, name, "both", option, "yes", "repl-diskless-load", "swapdb")
+    for number in range(10):
+        client(master).set(f"large:{number}", os.urandom(1_000_000))
+    with TapThread(config) as tap:
+        add(tap, "delay 500ms from=master channel=rdb")
+        follow(replica, tap.port)
+        level(master, replica)
+        assert digest(master) == digest(replica)
+        assert client(master).info("stats")["sync_full"] == 1
+        ended = tap.wait_for(events.LinkClosed)
+        assert (ended.role, ended.how, ended.text) == (Role.RDB_CHANNEL, "fin", "")
 
 
 # ---- mistakes ----
