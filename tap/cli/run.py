@@ -29,7 +29,7 @@ def run(
     master: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The real master; also unix:/PATH.")] = None,
     listen: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where replicas connect. [default: a free port on 127.0.0.1]"),
+        typer.Option(metavar="HOST:PORT", help="Where replicas connect; a free port on 127.0.0.1 if not given."),
     ] = None,
     link: Annotated[
         list[str] | None,
@@ -97,8 +97,8 @@ def run(
 ) -> None:
     """Relay replicas to their master, and tell what happens.
 
-    Then point a replica at the tap: REPLICAOF <tap host> <tap port>. One that follows this master already resyncs
-    partially, as far as the backlog reaches.
+    Then point a replica at the tap: REPLICAOF <tap host> <tap port>.
+    One that follows this master already resyncs partially, within its backlog.
     """
     file = load(config) if config is not None else None
     given: dict[str, Any] = {} if file is None else {one.name: getattr(file, one.name) for one in fields(file)}
