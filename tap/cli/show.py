@@ -72,13 +72,16 @@ def show(
         raise ConfigError("--stats tells figures instead of events: leave out --commands and --rdb-keys")
     figures = Stats()
     line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
+    connections: set[tuple[str, int]] = set()
 
     def put(told: Told) -> None:
+        connections.add((told.link, told.connection))
         said = line(told) if wanted.has(told) else None
         if said is not None:
             sys.stdout.write(f"{said}\n")
 
     def count(told: Told) -> None:
+        connections.add((told.link, told.connection))
         if wanted.concerns(told):
             figures.told(told)
 
@@ -102,6 +105,10 @@ def show(
     missing = nothing(player)
     if missing is not None:
         problems.append(f"{', '.join(str(path) for path in files)}: {missing}")
+    names = {name for name, _ in connections}
+    unknown = set(link or ()) - names - {f"{name}/{number}" for name, number in connections}
+    if unknown and names:
+        problems.append(f"no link {', '.join(sorted(unknown))} in there; there is: {', '.join(sorted(names))}")
     if problems:
         raise RecordingError("\nredis-tap: ".join(problems))
 

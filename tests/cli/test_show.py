@@ -79,7 +79,6 @@ def offset(number: int) -> int:
         (["--key", "*", "--from", str(offset(50)), "--until", str(offset(52))], 3),
         (["--commands", "--key", "*", "--link", "127.0.0.1:6379"], 60),
         (["--commands", "--key", "*", "--link", "127.0.0.1:6379/1"], 60),
-        (["--commands", "--link", "other"], 0),
         (["--key", "*", "--from", "2001-09-09T01:46:41Z"], 0),
         (["--key", "*", "--from", "2001-09-09T01:46:40Z"], 60),
     ],
@@ -135,7 +134,15 @@ def test_figures_are_of_what_is_chosen(capture: Path, options: list[str], writes
 
 
 def test_figures_of_nothing_are_none(capture: Path) -> None:
-    assert figures(capture, "--link", "other") == figures(capture, "--from", "2001-09-09T01:46:41Z") == []
+    assert figures(capture, "--from", "2001-09-09T01:46:41Z") == []
+
+
+@pytest.mark.parametrize("name", ["other", "main/9"])
+def test_a_link_that_is_not_there_is_told(capture: Path, name: str) -> None:
+    for options in ((), ("--stats",), ("--commands", "--from", "2001-09-09T01:46:41Z")):
+        said = show(capture, "--link", name, *options)
+        assert (said.returncode, said.stdout.strip()) == (2, "")
+        assert said.stderr.startswith(f"redis-tap: no link {name} in there; there is: ")
 
 
 def test_figures_are_told_instead_of_events(capture: Path) -> None:
