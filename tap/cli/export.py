@@ -75,9 +75,9 @@ def export(
         str | None, typer.Option(metavar="TIME|OFFSET", help="Up to then; the end of the recording if not given.")
     ] = None,
 ) -> None:
-    """Take out of a recording what else can be done with it: above all, restore a server to a point in time.
+    """Restore to a point in time from a recording; or take out of it an RDB, the stream, or the commands as rows.
 
-    What is taken out is there whole or not at all, and nothing is written over.
+    What is written is there whole or not at all, and nothing is written over.
     """
     job = _Job(files, output, moment("--from", from_), moment("--until", until))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # which lets go of what is half written
@@ -256,7 +256,7 @@ def _rows(job: _Job, form: str, wanted: Wanted, links: list[str]) -> None:
         rows = Rows(put, wanted, links)
         job.read(rows.player)
     sys.stdout.flush()
-    _say(f"{rows.count} commands")
+    _say(f"{rows.count} {'command' if rows.count == 1 else 'commands'}")
 
 
 @contextlib.contextmanager

@@ -82,7 +82,11 @@ def test_a_recording_that_is_cut_off_is_played_as_far_as_it_goes(one: Path) -> N
     ("arguments", "code", "says"),
     [
         ((), 2, "say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server"),
-        ((*ANYWHERE, "--to", "redis://127.0.0.1"), 2, "say who is to have it"),
+        (
+            (*ANYWHERE, "--to", "redis://127.0.0.1"),
+            2,
+            "--as-master is for replicas, --to for any server: give one of them",
+        ),
         ((*ANYWHERE, "--db", "3"), 2, "--assume-db and --yes go with --to: a replica has to have every byte"),
         ((*ANYWHERE, "--speed", "fast"), 2, "--speed 'fast': write how many times as fast, as 1, 10 or 0.5, or max"),
         ((*ANYWHERE, "--speed", "0"), 2, "--speed '0': write how many times as fast"),
