@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import resource
 import signal
 import sys
@@ -114,7 +113,7 @@ def run(
     values |= {"record_redact": tuple(redact) if redact else None}
     given |= {name: value for name, value in values.items() if value is not None}
     chosen = Config(**given)
-    _prepare_process()
+    _take_sockets()
     asyncio.run(_run(chosen))
 
 
@@ -131,13 +130,11 @@ def _links(
     return (*links, *(LinkConfig.parse(text) for text in link))
 
 
-def _prepare_process() -> None:
-    """As many sockets as the system lets us have, and no character that ends the output."""
+def _take_sockets() -> None:
+    """As many sockets as the system lets us have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 async def _run(config: Config) -> None:
