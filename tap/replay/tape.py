@@ -180,7 +180,7 @@ def _copied(read: Read, directory: Path, chapter: Chapter, limit: int, begin: Mo
         marks=marks,
         zero=zero,
         began=chapter.rdb.began,
-        ended=chapter.ended,
+        ended=(marks.time_at(chapter.offset + size) if size else None) or chapter.rdb.ended,
     )
 
 
