@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from tap.cli.ending import endings
 from tap.cli.moment import moment
 from tap.errors import ConfigError, RecordingError
 from tap.recording import choice
@@ -80,7 +81,8 @@ def export(
     What is taken out is there whole or not at all, and nothing is written over.
     """
     job = _Job(files, output, moment("--from", from_), moment("--until", until))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which lets go of what is half written
+    for number in endings():
+        signal.signal(number, signal.default_int_handler)  # which lets go of what is half written
     if output != STDOUT:
         check_new(output)
     elif form in ("aof", "parquet"):

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import Address, Announce, Config, LinkConfig, Sync, Ui, load, recording_path
 from tap.console.lines import json_lines, log_lines
@@ -140,7 +141,7 @@ def _take_sockets() -> None:
 async def _run(config: Config) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in endings():
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(Trouble(_say))
     console = Console()

@@ -214,7 +214,7 @@ def test_a_config_file_is_obeyed_and_flags_win(tmp_path: Path) -> None:
     assert said.stdout == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_within_a_second(servers: Servers, any_server: str, number: signal.Signals) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
     with running("--master", f"127.0.0.1:{master.port}", "--ui", "json") as tap:

@@ -18,6 +18,7 @@ import pytest
 import zstandard
 
 from tap.cli import main
+from tap.cli.ending import endings
 from tap.recording.segments import Endpoint, Flow
 from tests.rdb.make import rdb
 from tests.recording.test_reader import STREAM, Wire, file, streamed
@@ -60,7 +61,7 @@ class Done:
 @pytest.fixture
 def export(capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[..., Done]]:
     """As the command, without a process of its own."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in endings()}
 
     def run(*arguments: str | Path) -> Done:
         sys.argv = ["redis-tap", "export", *map(str, arguments)]
@@ -74,7 +75,8 @@ def export(capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[..., 
     argv = sys.argv
     yield run
     sys.argv = argv
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_the_rdb_is_that_which_was_sent(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
