@@ -257,6 +257,10 @@ def _rows(job: _Job, form: str, wanted: Wanted, links: list[str]) -> None:
         put = stack.enter_context(_parquet(file) if form == "parquet" else _json_lines(file, job.output))
         rows = Rows(put, wanted, links)
         job.read(rows.player)
+        if wanted.missing is not None:
+            raise ConfigError(wanted.missing)
+        if job.problems and not rows.count:
+            raise RecordingError("\nredis-tap: ".join(job.problems))
     sys.stdout.flush()
     _say(f"{rows.count} commands")
 

@@ -103,6 +103,8 @@ def show(
     missing = nothing(player)
     if missing is not None:
         problems.append(f"{', '.join(str(path) for path in files)}: {missing}")
+    if wanted.missing is not None:
+        problems.append(wanted.missing)
     if problems:
         raise RecordingError("\nredis-tap: ".join(problems))
 

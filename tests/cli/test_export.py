@@ -262,3 +262,17 @@ def test_without_pyarrow_it_says_what_to_install(
         "redis-tap: --to parquet needs pyarrow: pip install 'redis-tap[parquet]'\n",
     )
     assert os.listdir(tmp_path) == ["capture.pcapng"]
+
+
+def test_where_there_are_no_rows_for_a_mistake_no_file_is_made(
+    export: Callable[..., Done], capture: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no capture")
+    before = sorted(tmp_path.iterdir())
+    done = export(text, "--to", "jsonl", "-o", tmp_path / "rows.jsonl")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = export(capture, "--to", "jsonl", "--link", "nix", "-o", tmp_path / "rows.jsonl")
+    assert done.returncode == 2
+    assert "--link nix: not in it; its links: " in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
