@@ -58,6 +58,8 @@ def take(
     EnvironmentFailure if the directory has no room.
     """
     found = index(read, _nanoseconds(end) if isinstance(end, datetime) else None)
+    if isinstance(end, datetime) and not found.links:
+        raise ConfigError(f"--until {end.isoformat()}: by then there was no RDB and no stream that could be played")
     chapters = choose(found, links, begin, end if isinstance(end, int) else None)
     limits = [min(one.end, end) if isinstance(end, int) else one.end for one in chapters]
     need = sum(one.rdb.size + limit - one.offset for one, limit in zip(chapters, limits, strict=True))
