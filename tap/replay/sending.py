@@ -125,8 +125,8 @@ def copied(
         wanted.append((stream, files.enter_context(file)))
     try:
         marks = copy_streams(read, wanted)
-        for _, file in wanted:
-            file.flush()
+        for _, copy in wanted:
+            copy.flush()
     except OSError as error:
         where = tempfile.gettempdir()
         raise EnvironmentFailure(f"{where}: {words(error)}; set TMPDIR to a directory with more room") from None

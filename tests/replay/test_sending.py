@@ -469,5 +469,5 @@ def test_a_directory_for_copies_that_is_full_is_named(monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("tap.replay.sending.copy_streams", full)
-    with contextlib.ExitStack() as files, pytest.raises(EnvironmentFailure, match="No space .*; set TMPDIR to"):
+    with contextlib.ExitStack() as files, pytest.raises(EnvironmentFailure, match=r"No space .*; set TMPDIR to"):
         copied(lambda player: None, [], None, None, files)
