@@ -56,6 +56,7 @@ MAX_BEGINNING = 2**16  # bytes of a handshake that are kept, to stand in the nex
 
 KEPT = (
     events.LinkOpened,
+    events.Secured,
     events.LinkClosed,
     events.FullResync,
     events.PartialResync,

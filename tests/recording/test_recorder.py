@@ -106,6 +106,7 @@ def test_every_byte_of_both_directions_is_in_the_file(tmp_path: Path, seed: int)
 
 def listener_address(found: list[Segment], tap: TapThread) -> tuple[str, int]:
     master = tap.tap.config.links[0].master
+    assert master is not None
     return master.host, master.port
 
 
@@ -121,7 +122,7 @@ def test_tshark_finds_nothing_wrong_and_follows_the_stream_to_the_byte(tmp_path:
     ]
     with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
         sent = exchange(tap, listener, pieces)
-        port = tap.tap.config.links[0].master.port
+        port = listener.getsockname()[1]
     checks = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-d", f"tcp.port=={port},resp"]
     wrong = "_ws.malformed || tcp.checksum.status==0 || ip.checksum.status==0 || tcp.analysis.flags"
     assert tshark(path, *checks, "-Y", f"({wrong}) && tcp.len > 0") == ""
