@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, StrictBool
+from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
 
 from tap import toml
 from tap.errors import ConfigError
@@ -14,9 +14,13 @@ from tap.toml import parsed
 from tap.units import Limits, parse_duration
 
 DEFAULT_LINK = "main"
+EVERY_HOST = "*"  # to listen on every address of this machine, IPv4 and IPv6
+# Of a link, and named so everywhere: on the command line, in the file, in Python.
+TLS_OPTIONS = ("tls", "cacert", "cert", "key", "sni", "insecure", "listen_cert", "listen_key", "listen_cacert")
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
+ONE_MASTER = "give either a master, or transparent, which goes by where each redirected connection was going"
 Announce = Literal["keep", "tap"]
 CAPA = "capa:"  # before the capability, in what is to be masked
 
@@ -67,7 +71,7 @@ class Address:
     @property
     def to_dial(self) -> str:
         """The host as others write it; listening on every address has no name."""
-        return "<this machine>" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        return "<this machine>" if self.host in (EVERY_HOST, "0.0.0.0", "::") else self.host  # noqa: S104
 
     def __str__(self) -> str:
         if self.path:
@@ -79,18 +83,44 @@ class Address:
 class LinkConfig:
     """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key.
 
-    announce, mask: as those of the Config, which count where these are None.
+    transparent: in place of a master. Connections are redirected here by the system, and each goes on to where it was
+    going; links are then named by that address. announce, mask: as those of the Config, which count where these are None.
+    tls: to the master, whose certificate is checked: against cacert, by default the system's CAs, and for the name sni,
+    by default the host's. insecure: it is not. cert, key: ours, for a master that requires one; without a key that in
+    cert. listen_cert, listen_key: replicas speak TLS with us. listen_cacert: they have to have a certificate of this CA.
     """
 
-    master: Address
+    master: Address | None = None
+    transparent: bool = False
     listen: Address = field(default=Address("127.0.0.1", 0))
     name: str = DEFAULT_LINK
     announce: Announce | None = None
     mask: tuple[str, ...] | None = None
+    tls: bool = False
+    cacert: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    sni: str | None = None
+    insecure: bool = False
+    listen_cert: Path | None = None
+    listen_key: Path | None = None
+    listen_cacert: Path | None = None
 
     def __post_init__(self) -> None:
         for one in self.mask or ():
             _mask(one)
+        if (self.master is None) != self.transparent:
+            raise ConfigError(f"link {self.name}: {ONE_MASTER}")
+        if self.tls and self.master is not None and self.master.path:
+            raise ConfigError(f"link {self.name}: {self.master} is a Unix socket, and servers speak no TLS there")
+        needs = {"cacert": "tls", "cert": "tls", "key": "cert", "sni": "tls", "insecure": "tls"}
+        needs |= {"listen_key": "listen_cert", "listen_cacert": "listen_cert"}
+        for name, needed in needs.items():
+            if getattr(self, name) and not getattr(self, needed):
+                option, other = (f"--{one.replace('_', '-')}" for one in (name, needed))
+                raise ConfigError(f"link {self.name}: {option} says nothing without {other}")
+        if self.sni is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,252}", self.sni):
+            raise ConfigError(f"link {self.name}: {self.sni!r} is no name of a server (--sni)")
 
     @classmethod
     def parse(cls, text: str) -> "LinkConfig":
@@ -102,7 +132,7 @@ class LinkConfig:
                 f"{text!r} is no link: write 'NAME=LISTEN->MASTER', as 'orders=127.0.0.1:6400->10.0.0.5:6379', in "
                 "quotes: the shell takes > for itself"
             )
-        return cls(name=_link_name(name), listen=_listen(listen), master=_master(master))
+        return cls(name=_link_name(name), listen=listening(listen), master=_master(master))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +149,8 @@ class Config:
     it is forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
     record_redact: what is replaced in the recording, which then holds no snapshots either. announce: the address at
     which masters see a replica: its own, or the tap's, as TCP has it. mask: "capa:NAME" for each capability of
-    replicas that masters do not hear of.
+    replicas that masters do not hear of. keylog: a file that gets the secrets of every TLS
+    connection appended, for Wireshark to read them.
     """
 
     links: tuple[LinkConfig, ...]
@@ -141,6 +172,7 @@ class Config:
     record_redact: tuple[Redact, ...] = ()
     announce: Announce = "tap"
     mask: tuple[str, ...] = ()
+    keylog: Path | None = None
 
     def __post_init__(self) -> None:
         for one in self.mask:
@@ -161,12 +193,14 @@ class Config:
         if self.record_redact and self.record_to is None:
             raise ConfigError("--redact is for a recording, and there is none: give -w FILE.pcapng, too")
         if not self.links:
-            raise ConfigError("no link: give --master HOST:PORT, --link NAME=LISTEN->MASTER or --config FILE.toml")
+            raise ConfigError(
+                "no link: give --master HOST:PORT, --transparent, --link NAME=LISTEN->MASTER or --config FILE.toml"
+            )
         names = [link.name for link in self.links]
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"two links are named {name!r}; give each its own name")
-        masters = {link.listen: link.master for link in self.links if link.listen.port}
+        masters = {link.listen: link.master for link in self.links if link.listen.port and link.master is not None}
         for first in masters:
             seen, at = [first], masters[first]
             while at in masters and at not in seen:
@@ -194,7 +228,11 @@ def _link_name(text: str) -> str:
     return name
 
 
-def _listen(text: str) -> Address:
+def listening(text: str) -> Address:
+    """Where to listen: an address, or *:PORT for every one of this machine. Raises ConfigError."""
+    text = text.strip()
+    if text.startswith(f"{EVERY_HOST}:"):
+        return Address.parse(text.removeprefix(EVERY_HOST), default_host=EVERY_HOST)
     address = Address.parse(text)
     if address.path:
         raise ConfigError(f"{address}: replicas connect over TCP, so a link listens on HOST:PORT")
@@ -220,10 +258,26 @@ def _master(text: str) -> Address:
 class _LinkTable(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    master: Annotated[Address, parsed(_master)]
-    listen: Annotated[Address, parsed(_listen)] = Address("127.0.0.1", 0)
+    master: Annotated[Address, parsed(_master)] | None = None
+    transparent: StrictBool = False
+    listen: Annotated[Address, parsed(listening)] = Address("127.0.0.1", 0)
     announce: Announce | None = None
     mask: tuple[Annotated[str, parsed(_mask)], ...] | None = None
+    tls: StrictBool = False
+    cacert: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    sni: str | None = None
+    insecure: StrictBool = False
+    listen_cert: Path | None = None
+    listen_key: Path | None = None
+    listen_cacert: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_one_master(self) -> "_LinkTable":
+        if (self.master is None) != self.transparent:
+            raise ValueError(ONE_MASTER)
+        return self
 
 
 class _File(BaseModel):
@@ -245,6 +299,7 @@ class _File(BaseModel):
     record_redact: tuple[Redact, ...] = ()
     announce: Announce = "tap"
     mask: tuple[Annotated[str, parsed(_mask)], ...] = ()
+    keylog: Path | None = None
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
     links: dict[Annotated[str, parsed(_link_name)], _LinkTable]
@@ -253,10 +308,10 @@ class _File(BaseModel):
 def load(path: Path) -> Config:
     """Read a TOML file as the README shows it. Raises ConfigError naming file, line and key."""
     file = toml.load(path, _File, table='[links.orders] with master = "127.0.0.1:6379"')
-    links = tuple(LinkConfig(name=name, **dict(link)) for name, link in file.links.items())
     named = {"commands": "every_command", "rdb_keys": "every_key"}
     given = {named.get(name, name): getattr(file, name) for name in file.model_fields_set - {"links"}}
     try:
+        links = tuple(LinkConfig(name=name, **dict(link)) for name, link in file.links.items())
         return Config(links=links, **given)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None

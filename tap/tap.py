@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from tap.bus import Bus, Told
-from tap.config import Address, Config, LinkConfig
+from tap.config import TLS_OPTIONS, Address, Config, LinkConfig
 from tap.faults import Plan, parse
 from tap.recording.recorder import Recorder
 from tap.relay.leg import Buffers
@@ -39,10 +39,11 @@ class Tap:
     def __init__(self, config: Config | str, **options: Any) -> None:
         """config: all of it; or the master's address, a port of the system's choosing, and of Config what *options* name.
 
-        Raises ConfigError, also for a fault of the configuration that cannot be.
+        Those of TLS that LinkConfig has may be among them. Raises ConfigError, also for a fault that cannot be.
         """
         if isinstance(config, str):
-            config = Config(links=(LinkConfig(master=Address.parse(config)),), **options)
+            of_link = {name: options.pop(name) for name in TLS_OPTIONS if name in options}
+            config = Config(links=(LinkConfig(master=Address.parse(config), **of_link),), **options)
         self.config = config
         self.bus = Bus()
         self.listeners: list[Listener] = []
@@ -62,7 +63,8 @@ class Tap:
             config.seed,
             lambda event: self.bus.publish("", 0, "", event),
             lambda: asyncio.get_running_loop().time(),
-            links=[link.name for link in config.links],
+            links=[link.name for link in config.links if not link.transparent],
+            by_address=any(link.transparent for link in config.links),
             destructive=config.destructive,
             read_only=config.read_only,
         )
@@ -85,7 +87,8 @@ class Tap:
         self.faults.changed = self._follow_plan
         try:
             for link in self.config.links:
-                listener = Listener(link, self.config, self.bus, self.faults, buffers, numbers, self.recorder)
+                beside = self.listeners[0].memory if self.listeners else None
+                listener = Listener(link, self.config, self.bus, self.faults, buffers, numbers, self.recorder, beside)
                 await listener.open()
                 self.listeners.append(listener)
         except BaseException:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import redis
 
@@ -242,7 +242,7 @@ class TapThread:
         finally:
             self._ready.set()
 
-    def __enter__(self) -> TapThread:
+    def __enter__(self) -> Self:
         self._thread.start()
         self._ready.wait()
         assert self._failure is None

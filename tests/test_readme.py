@@ -22,6 +22,7 @@ from tap.scenario.load import CONDITIONS, Expect
 from tap.servers.embedded import Server, find_server
 from tests.cli.test_export import synced
 from tests.recording.test_reader import STREAM, file, streamed
+from tests.relay.certificates import Certificates
 from tests.replay.support import captured
 from tests.support import FIXTURES, ROOT, all_subclasses
 
@@ -40,11 +41,16 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
     """Run for a moment, on ports of the system's choosing."""
     (tmp_path / "tap.toml").write_text(re.sub(r"(\S+):64\d\d", r"\1:0", blocks("toml")[0]))
     (tmp_path / "stalled.toml").write_text(blocks("toml")[1])
-    words = shlex.split(re.sub(r"127\.0\.0\.1:64\d\d", "127.0.0.1:0", line))
+    words = shlex.split(re.sub(r"(127\.0\.0\.1|\*):64\d\d", r"\1:0", line))
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
     recorded = file(tmp_path / "recorded", streamed(STREAM).packets, "pcapng")
     if words[1] == "show":
         recorded.rename(tmp_path / words[2])
+    if "--tls" in words:
+        made = Certificates(tmp_path / "made")
+        shutil.copy(made.ca, tmp_path / "ca.crt")
+        for name in ("tap.crt", "tap.key"):
+            shutil.copy(made.leaf, tmp_path / name)
     if words[1] == "export":
         file(tmp_path / words[2], synced(*STREAM).packets, "pcapng")
     command = [sys.executable, "-m", "tap", *words[1:]]

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from tap.cli.ending import endings
 from tap.cli.moment import moment
 from tap.errors import ConfigError, RecordingError
 from tap.recording import choice
@@ -80,7 +81,8 @@ def export(
     What is written is there whole or not at all, and nothing is written over.
     """
     job = _Job(files, output, moment("--from", from_), moment("--until", until))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which lets go of what is half written
+    for number in endings():
+        signal.signal(number, signal.default_int_handler)  # which lets go of what is half written
     if output != STDOUT:
         check_new(output)
     elif form in ("aof", "parquet"):
@@ -255,6 +257,10 @@ def _rows(job: _Job, form: str, wanted: Wanted, links: list[str]) -> None:
         put = stack.enter_context(_parquet(file) if form == "parquet" else _json_lines(file, job.output))
         rows = Rows(put, wanted, links)
         job.read(rows.player)
+        if wanted.missing is not None:
+            raise ConfigError(wanted.missing)
+        if job.problems and not rows.count:
+            raise RecordingError("\nredis-tap: ".join(job.problems))
     sys.stdout.flush()
     _say(f"{rows.count} {'command' if rows.count == 1 else 'commands'}")
 

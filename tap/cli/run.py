@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import resource
 import signal
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from tap.cli.ending import endings
 from tap.cli.ui import chosen
-from tap.config import Address, Announce, Config, LinkConfig, Sync, Ui, load, recording_path
+from tap.config import Address, Announce, Config, LinkConfig, Sync, Ui, listening, load, recording_path
 from tap.console.lines import json_lines, log_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.relay.transparent import rule
 from tap.tap import Tap
 from tap.units import parse_duration
+
+REDIRECTED = "*:6400"  # where --transparent listens if nothing else is said: a rule needs a port to name
 
 
 def run(
     master: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The real master; also unix:/PATH.")] = None,
     listen: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Where replicas connect; a free port on 127.0.0.1 if not given."),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where replicas connect; *:PORT: on every address; a free port on 127.0.0.1 if not given.",
+        ),
     ] = None,
+    transparent: Annotated[
+        bool,
+        typer.Option(
+            "--transparent",
+            help="Take connections that iptables or nftables redirects, each to where it was going; listens on *:6400 "
+            "unless --listen says otherwise. Linux only.",
+        ),
+    ] = False,
     link: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=LISTEN->MASTER", help="One of many links, in quotes. May be repeated."),
@@ -94,6 +108,35 @@ def run(
             help="Replace values, or keys, in the recording; may be repeated for both. Implies --without-rdb.",
         ),
     ] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="The master speaks TLS; its certificate is checked.")] = False,
+    cacert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.pem", help="The CA of the master's certificate; the system's if not given."),
+    ] = None,
+    cert: Annotated[
+        Path | None, typer.Option(metavar="FILE.pem", help="Our certificate, for a master that requires one.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Its key; in the same file if not given.")] = None,
+    sni: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The master's name, to ask for and to check; the host dialled if not given."),
+    ] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Do not check the master's certificate.")] = False,
+    listen_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE.pem", help="Replicas speak TLS; our certificate for them.")
+    ] = None,
+    listen_key: Annotated[
+        Path | None, typer.Option(metavar="FILE.pem", help="Its key; in the same file if not given.")
+    ] = None,
+    listen_cacert: Annotated[
+        Path | None, typer.Option(metavar="FILE.pem", help="Require certificates of this CA from replicas.")
+    ] = None,
+    keylog: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="SSLKEYLOGFILE", help="Append the secrets of TLS connections, for Wireshark."
+        ),
+    ] = None,
 ) -> None:
     """Relay replicas to their master, and tell what happens.
 
@@ -102,7 +145,9 @@ def run(
     """
     file = load(config) if config is not None else None
     given: dict[str, Any] = {} if file is None else {one.name: getattr(file, one.name) for one in fields(file)}
-    given["links"] = _links(master, listen, link or [], given.get("links", ()))
+    of_tls: dict[str, Any] = {"tls": tls, "cacert": cacert, "cert": cert, "key": key, "sni": sni, "insecure": insecure}
+    of_tls |= {"listen_cert": listen_cert, "listen_key": listen_key, "listen_cacert": listen_cacert}
+    given["links"] = (*given.get("links", ()), *_links(master, listen, transparent, link or [], of_tls))
     given["faults"] = (*given.get("faults", ()), *(fault or []))
     flags = {"every_command": commands, "every_key": rdb_keys, "destructive": destructive, "read_only": read_only}
     flags["record_without_rdb"] = without_rdb
@@ -111,39 +156,45 @@ def run(
     values |= {"announce": announce, "mask": tuple(mask) if mask else None}
     values |= {"record_to": None if write is None else recording_path(write), "record_sync": sync}
     values |= {"record_rotate": tuple(rotate) if rotate else None, "record_keep": tuple(keep) if keep else None}
-    values |= {"record_redact": tuple(redact) if redact else None}
+    values |= {"record_redact": tuple(redact) if redact else None, "keylog": keylog}
     given |= {name: value for name, value in values.items() if value is not None}
     chosen = Config(**given)
-    _prepare_process()
+    _take_sockets()
     asyncio.run(_run(chosen))
 
 
 def _links(
-    master: str | None, listen: str | None, link: list[str], file: tuple[LinkConfig, ...]
-) -> tuple[LinkConfig, ...]:
-    """Those of the file and those of the command line."""
-    links = list(file)
-    if listen is not None and master is None:
+    master: str | None, listen: str | None, transparent: bool, link: list[str], of_tls: dict[str, Any]
+) -> list[LinkConfig]:
+    """Those of the command line; its options of TLS are theirs."""
+    links = []
+    if transparent:
+        if master is not None:
+            raise ConfigError("--transparent finds the master of each connection by itself: leave --master out")
+        links.append(LinkConfig(name="transparent", transparent=True, listen=listening(listen or REDIRECTED)))
+    elif listen is not None and master is None:
         raise ConfigError("--listen says where replicas connect; --master HOST:PORT says to which master they go")
     if master is not None:
         # the same notation and the same checks as in --link
         links.append(LinkConfig.parse(f"main={listen or '127.0.0.1:0'}->{master}"))
-    return (*links, *(LinkConfig.parse(text) for text in link))
+    links += [LinkConfig.parse(text) for text in link]
+    if not links and any(of_tls.values()):
+        given = ", ".join(f"--{name.replace('_', '-')}" for name, value in of_tls.items() if value)
+        raise ConfigError(f"{given}: for links of the command line; those of a file have such keys of their own")
+    return [replace(one, **of_tls) for one in links]
 
 
-def _prepare_process() -> None:
-    """As many sockets as the system lets us have, and no character that ends the output."""
+def _take_sockets() -> None:
+    """As many sockets as the system lets us have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 async def _run(config: Config) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in endings():
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(Trouble(_say))
     console = Console()
@@ -158,6 +209,7 @@ async def _run(config: Config) -> None:
 
 
 async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewers: contextlib.ExitStack) -> None:
+    _warn_of_tls(tap.config)
     async with tap:
         if ui == "live":
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would stop the links, too
@@ -185,10 +237,27 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
 
 
 def _announce(link: LinkConfig, address: Address) -> None:
+    if link.transparent:
+        _say(
+            f"link {link.name}: listening on {address} for what is redirected here; on this machine, as root: "
+            f"{rule(address.port)}"
+        )
+        return
     _say(
         f"link {link.name}: listening on {address}, master {link.master}; "
         f"on the replica: REPLICAOF {address.to_dial} {address.port}"
     )
+
+
+def _warn_of_tls(config: Config) -> None:
+    for link in config.links:
+        if link.insecure:
+            _say(
+                f"WARNING: link {link.name}: INSECURE: the certificate of {link.master} is not checked; whoever is in "
+                "between can read and change everything"
+            )
+    if config.keylog is not None and any(link.tls or link.listen_cert for link in config.links):
+        _say(f"WARNING: the secrets of all TLS connections go to {config.keylog}; whoever has it can read what flowed")
 
 
 def _say(said: str) -> None:

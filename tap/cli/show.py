@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from tap.bus import Told
+from tap.cli.ending import endings
 from tap.cli.moment import moment
 from tap.console.lines import Journal, json_line
 from tap.console.stats_report import report
@@ -72,16 +73,13 @@ def show(
         raise ConfigError("--stats tells figures instead of events: leave out --commands and --rdb-keys")
     figures = Stats()
     line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
-    connections: set[tuple[str, int]] = set()
 
     def put(told: Told) -> None:
-        connections.add((told.link, told.connection))
         said = line(told) if wanted.has(told) else None
         if said is not None:
             sys.stdout.write(f"{said}\n")
 
     def count(told: Told) -> None:
-        connections.add((told.link, told.connection))
         if wanted.concerns(told):
             figures.told(told)
 
@@ -105,10 +103,8 @@ def show(
     missing = nothing(player)
     if missing is not None:
         problems.append(f"{', '.join(str(path) for path in files)}: {missing}")
-    names = {name for name, _ in connections}
-    unknown = set(link or ()) - names - {f"{name}/{number}" for name, number in connections}
-    if unknown and names:
-        problems.append(f"no link {', '.join(sorted(unknown))} in there; there is: {', '.join(sorted(names))}")
+    if wanted.missing is not None:
+        problems.append(wanted.missing)
     if problems:
         raise RecordingError("\nredis-tap: ".join(problems))
 
@@ -124,7 +120,7 @@ def _print(figures: Stats, form: str) -> None:
 def _until_stopped(player: Player) -> GoesOn:
     """Go on with files that are being written until Ctrl-C; what has been read by then is shown to its end."""
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in endings():
         signal.signal(number, lambda *_: stop.set())
 
     def goes_on(is_idle: bool) -> bool:

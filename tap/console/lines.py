@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from tap.bus import Told
 from tap.console.sentences import is_in_vain, sentence
-from tap.replication.events import Command, LinkClosed, LinkOpened
+from tap.replication.events import Command, LinkClosed, LinkOpened, Secured
 
 LARGE = 4096  # bytes of a command, from which on only so many may wait:
 MAX_LARGE = 32
@@ -95,7 +95,9 @@ def json_line(told: Told) -> str:
 
 
 def _json(said: dict[str, Any]) -> str:
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    # JSON is UTF-8 (RFC 8259, 8.1), or ASCII with escapes of its own where the locale of the output is another one.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return json.dumps(said, ensure_ascii=encoding.lower() not in ("utf-8", "utf8"), separators=(",", ":"))
 
 
 def log_lines(out: TextIO) -> LineWriter:
@@ -137,6 +139,9 @@ class Journal:
             self._opened[told.connection] = trying, line
             return None
         before, opened = self._opened.pop(told.connection, (None, None))
+        if isinstance(event, Secured) and before is not None:
+            self._opened[told.connection] = before, f"{opened}\n{line}"
+            return None
         if isinstance(event, LinkClosed) and is_in_vain(event):
             if trying is None:
                 if len(self._trying) >= MAX_TRYING:

@@ -125,6 +125,7 @@ class _Replica:
         if rdb is not None:
             line.rdb_received, line.rdb_size = rdb.received, rdb.size
             line.rdb_keys, line.rdb_announced = rdb.summary.keys, rdb.summary.announced
+        line.beside = None if channel is None or stream is None else stream.received
         received = conversation.from_master + (channel.from_master if channel is not None else 0)
         streamed = 0 if conversation.stream is None else conversation.stream.received
         self.total += max(0, received - self.seen)
@@ -249,9 +250,9 @@ class LiveView:
                 replica.sample(now)
         recorder = self._tap.recorder
         return Frame(
-            routes=[(str(one.address), str(one.config.master)) for one in self._tap.listeners],
+            routes=[(str(one.address), str(one.config.master or "")) for one in self._tap.listeners],
             up=now - self._started,
-            ordinary=sum(link.conversation.role is Role.ORDINARY for link in self._tap.links),
+            ordinary=sum(link.conversation.phase is Phase.ORDINARY for link in self._tap.links),
             lines=[replica.line.copy(tuple(replica.rates)) for replica in self._replicas.values()],
             by_count=_ranking(self._by_count),
             by_bytes=_ranking(self._by_bytes),

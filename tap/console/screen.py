@@ -15,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tap.console.figures import seconds, size, sparkline
+from tap.relay.transparent import rule
 
 WIDE = 120  # columns from which all of a replica stands in one line
 NARROW = 70  # columns below which the replication ID is left out, and one ranking of two
 MAX_HINTS = 5
+LINK, ADDRESS = 12, 21  # columns for the name of a link, and for one that is a master's address
 VERY_WIDE = 160  # columns from which the replication ID is shown in full
 
 _PHASE_STYLE = {"stream": "green", "rdb": "cyan", "loading": "cyan", "opaque": "red", "gone": "red"}
@@ -48,6 +50,7 @@ class Line:
     rdb_size: int | None = None
     rdb_keys: int = 0
     rdb_announced: int = 0  # keys
+    beside: int | None = None  # bytes of the stream that have come on the other connection of a two-connection sync
     waited: float = 0.0
 
     def copy(self, rates: tuple[float, ...]) -> Line:
@@ -77,8 +80,9 @@ class Happening:
 class Frame:
     """All that one picture shows.
 
-    routes: where replicas connect, and the master behind. faults: the names of those that are armed. recording: the file
-    that is written. trouble: what of it is missing, and why, if anything is.
+    routes: where replicas connect, and the master behind, "" for the one that each redirected connection was going to.
+    faults: the names of those that are armed. recording: the file that is written. trouble: what of it is missing, and
+    why, if anything is.
     """
 
     routes: list[tuple[str, str]]
@@ -121,7 +125,8 @@ def draw(frame: Frame, width: int, height: int) -> RenderableType:
 
 
 def _header(frame: Frame, width: int) -> Text:
-    route = f"{frame.routes[0][0]} → {frame.routes[0][1]}" if len(frame.routes) == 1 else f"{len(frame.routes)} links"
+    routes = [f"{listen} → {master or 'where each connection was going'}" for listen, master in frame.routes]
+    route = routes[0] if len(routes) == 1 else f"{len(routes)} links"
     here = sum(line.phase != "gone" for line in frame.lines)
     right = f"{here} replica{'' if here == 1 else 's'}"
     if frame.ordinary:
@@ -142,6 +147,9 @@ def _hint(frame: Frame, width: int) -> tuple[RenderableType, int]:
     said = Text("No replica yet. On one:")
     for listen, master in frame.routes[:MAX_HINTS]:
         host, _, port = listen.rpartition(":")
+        if not master:
+            said.append("\n  ").append(rule(int(port)), "bold").append("  (on this machine, as root)")
+            continue
         said.append("\n  ").append(f"REPLICAOF {host.strip('[]')} {port}", "bold").append(f"  to follow {master}")
     used = len(said.wrap(Console(width=width), max(1, width - 4))) + 2
     return Panel(said, title="replicas", title_align="left"), used
@@ -149,11 +157,12 @@ def _hint(frame: Frame, width: int) -> tuple[RenderableType, int]:
 
 def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> RenderableType:
     wide, very_wide = width >= WIDE, width >= VERY_WIDE
-    several = len(frame.routes) > 1
+    is_transparent = not all(master for _, master in frame.routes)
+    link = ADDRESS if is_transparent else LINK if len(frame.routes) > 1 else 0  # columns
     table = Table(box=box.ROUNDED, expand=True, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("replica", no_wrap=True, min_width=15, ratio=None if wide else 1)
-    if several:
-        table.add_column("link", no_wrap=True, max_width=12)
+    if link:
+        table.add_column("link", no_wrap=True, max_width=link)
     table.add_column("phase", no_wrap=True)
     if width >= NARROW:
         table.add_column("replication ID", no_wrap=True, width=40 if very_wide else 14)
@@ -168,7 +177,7 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
     for line in lines:
         replid = line.replid or "?"
         cells: list[RenderableType] = [Text(line.replica)]
-        if several:
+        if link:
             cells.append(Text(line.link))
         cells += [
             Text(_phase(line), style=_PHASE_STYLE.get(line.phase, "yellow")),
@@ -182,7 +191,7 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
                 f"{line.full_resyncs}/{line.partial_resyncs}",
                 size(line.passed),
                 f"{size(line.rate)}/s",
-                _course(line, max(8, width - (130 if very_wide else 105) - (13 if several else 0))),
+                _course(line, max(8, width - (130 if very_wide else 105) - (link + 1 if link else 0))),
             ]
         table.add_row(*cells, style="dim" if line.phase == "gone" else "")
     if more:
@@ -225,18 +234,21 @@ def _progress(line: Line) -> RenderableType:
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
     keys = f", {line.rdb_keys} keys" if line.rdb_keys else ""
-    if line.rdb_size is None:
-        said = f"RDB {size(line.rdb_received)}, size unknown{keys}"
-        if line.rdb_keys < line.rdb_announced:
-            said += f" of {line.rdb_announced}"
-    else:
-        said = f"RDB {line.rdb_received / max(1, line.rdb_size):.0%} of {size(line.rdb_size)}{keys}"
+    beside = "" if line.beside is None else f", {size(line.beside)} beside it"
+    total, done = line.rdb_size, line.rdb_received
+    if total is not None:
+        said = f"RDB {done / max(1, total):.0%} of {size(total)}{beside}{keys}"
         if line.rate:
-            said += f", {seconds((line.rdb_size - line.rdb_received) / line.rate)} left"
+            said += f", {seconds((total - done) / line.rate)} left"
+    elif 0 < line.rdb_keys <= line.rdb_announced:
+        total, done = line.rdb_announced, line.rdb_keys
+        said = f"RDB {done / total:.0%}{beside}, {done} of {total} keys, {size(line.rdb_received)}"
+    else:
+        said = f"RDB {size(line.rdb_received)}{beside}, size unknown{keys}"
     bar = ProgressBar(
-        total=line.rdb_size or 1,
-        completed=line.rdb_received,
-        pulse=line.rdb_size is None,
+        total=total or 1,
+        completed=done,
+        pulse=total is None,
         complete_style="cyan",
         finished_style="cyan",
         pulse_style="cyan",

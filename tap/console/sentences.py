@@ -1,11 +1,13 @@
 """Events in words: one sentence for a journal, or none for what only a program wants."""
 
+import errno
+import os
 from collections.abc import Callable
 from typing import Any
 
 from tap.console.figures import seconds, size
 from tap.replication import events
-from tap.replication.events import Event, Role, Transfer
+from tap.replication.events import Event, Role, Side, Transfer
 
 
 def sentence(event: Event) -> str | None:
@@ -20,6 +22,8 @@ def is_alarming(event: Event) -> bool:
         return event.role is not Role.ORDINARY and (event.how != "fin" or event.phase in ("rdb", "waiting", "loading"))
     if isinstance(event, events.RdbFinished):
         return event.checksum == "wrong"
+    if isinstance(event, events.Secured):
+        return event.side is Side.MASTER and not event.verified
     if isinstance(event, events.FaultExpired):
         return not event.fired
     return isinstance(event, _ALARMING)
@@ -29,10 +33,15 @@ def is_in_vain(event: events.LinkClosed) -> bool:
     """Whether the master was never reached."""
     return (
         event.how == "refused"
-        or (event.by is events.Side.MASTER and event.how == "timeout" and event.bytes_from_master == 0)
-        or (event.by is events.Side.TAP and event.how == "error")
+        or (event.by is Side.TAP and event.how == "error")
+        or (event.how == "tls" and event.bytes_from_master == 0)
+        or (event.by is Side.MASTER and event.bytes_from_master == 0 and event.text not in ("", *_OBVIOUS))
     )
 
+
+_OBVIOUS = (os.strerror(errno.ECONNRESET), os.strerror(errno.EPIPE))  # of a reset
+
+_SILENT = "no answer from the master"
 
 _ALARMING = (
     events.Opaque,
@@ -44,21 +53,32 @@ _ALARMING = (
 )
 
 
-def _opened(event: events.LinkOpened) -> str:
+def _opened(event: events.LinkOpened) -> str | None:
+    if not event.master:
+        return None  # it is closed at once, and that says why
     return f"connected from {event.peer}, dialling master {event.master}"
 
 
+def _secured(event: events.Secured) -> str:
+    checked = f"certificate of {event.certificate}, checked" if event.verified else "no certificate asked for"
+    if event.side is Side.MASTER and not event.verified:
+        checked = "its certificate is NOT CHECKED (insecure): it may be anybody"
+    return f"TLS with the {event.side.value} ({event.version}, {event.cipher}): {checked}"
+
+
 def _closed(event: events.LinkClosed) -> str | None:
-    if event.role is Role.ORDINARY and event.how in ("fin", "reset"):
+    if event.role is Role.ORDINARY and event.how in ("fin", "reset") and not is_in_vain(event):
         return None
     if is_in_vain(event):
         what = "cannot dial the master" if event.by is events.Side.TAP else "master not reachable"
+        what = {"tls": "no TLS", "fin": _SILENT, "reset": _SILENT}.get(event.how, what)
         return f"{what}: {event.text}; the connection is closed, the replica will try again"
+    which = "RDB channel " if event.role is Role.RDB_CHANNEL else ""
     how = {"fin": "closed", "reset": "reset (RST)", "timeout": "lost (timeout)"}.get(event.how, "failed")
     offset = "" if event.offset is None else f" at offset {event.offset}"
-    text = f": {event.text}" if event.text and event.how != "reset" else ""
+    text = f": {event.text}" if event.text and event.text not in _OBVIOUS else ""
     passed = f"{size(event.bytes_from_master)} from the master, {size(event.bytes_from_replica)} from the replica"
-    return f"{how} by the {event.by.value} in phase {event.phase}{offset}{text} ({passed})"
+    return f"{which}{how} by the {event.by.value} in phase {event.phase}{offset}{text} ({passed})"
 
 
 def _handshake(event: events.Handshake) -> str | None:
@@ -88,6 +108,8 @@ def _full(event: events.FullResync) -> str:
 
 def _partial(event: events.PartialResync) -> str:
     changed = "" if event.previous_replid is None else f" (until now {event.previous_replid[:8]}…)"
+    if event.previous_link is not None:
+        changed = f"{changed[:-1]}: this master has taken over from that of link {event.previous_link})"
     return (
         f"partial resync: goes on with {event.replid[:8]}…{changed} after offset {event.offset}, "
         f"{event.bytes_behind} bytes behind"
@@ -187,6 +209,7 @@ def argument(word: bytes, *, whole: bool = False) -> str:
 
 _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.LinkOpened: _opened,
+    events.Secured: _secured,
     events.LinkClosed: _closed,
     events.Handshake: _handshake,
     events.Identified: _identified,

@@ -9,6 +9,7 @@ from tap.faults.values import (
     channel,
     duration,
     edge,
+    link,
     name,
     param,
     period,
@@ -56,8 +57,12 @@ class Scope:
         "bytes of this direction; both, or where the trigger is",
         name="from",
     )
-    link: str | None = param(name, "NAME", "only this link; all of them if not given")
-    channel: Channel | None = param(channel, "main|rdb", "one connection of a two-connection sync")
+    link: str | None = param(link, "NAME", "only this link; all of them if not given")
+    channel: Channel | None = param(
+        channel,
+        "main|rdb",
+        "of a two-connection sync the connection with the stream, or the one with the RDB; all others are main",
+    )
     times: int | None = param(times, "N|all", "how often it fires, in all")
     lasting: float | None = param(
         duration, "TIME", "how long it goes on, each time; alone, from when it is armed", name="for"

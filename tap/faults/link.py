@@ -207,8 +207,8 @@ class LinkFaults:
         self._act_on_time()
         if self._unplaced:
             self._place()
-            for lane in self.lanes.values():
-                lane.reach(now)
+        for lane in self.lanes.values():
+            lane.reach(now)
         self._follow_phase()
         if self._rules is not None and not self._is_shaking_hands:
             self._rules = None
@@ -291,11 +291,12 @@ class LinkFaults:
                 self._mark(work, side, position)
         self._unplaced = [work for work in self._unplaced if not work.is_placed]
 
-    def is_on_channel(self, work: Work) -> bool:
+    def is_on_channel(self, work: Work, *, is_rdb_channel: bool = False) -> bool:
+        """is_rdb_channel: the connection is just saying so."""
         channel = work.fault.scope.channel
         if channel is None:
             return True
-        return (self._conversation.role is Role.RDB_CHANNEL) == (channel is Channel.RDB)
+        return (is_rdb_channel or self._conversation.role is Role.RDB_CHANNEL) == (channel is Channel.RDB)
 
     def _is_known_on_channel(self, work: Work) -> bool:
         """As is_on_channel, once the connection has said what it is."""
@@ -505,7 +506,8 @@ class LinkFaults:
         if request.start < lane.out:
             return request
         is_ack = request.name == b"REPLCONF" and len(request.args) > 1 and request.args[1].upper() == b"ACK"
-        works = [work for work in self.works if self.is_on_channel(work)]
+        says_so = any(option.lower() == b"rdb-channel" for option in request.args[1::2])
+        works = [work for work in self.works if self.is_on_channel(work, is_rdb_channel=says_so)]
         for work in works:
             fits = _drops(work.fault.what, "acks") if is_ack else work.fault.when.request == request.name
             if fits and work.matched(self.now):
@@ -624,7 +626,11 @@ class LinkFaults:
         self.fired(work, Side.MASTER, end + left, size - left, f"announced {left} bytes of an RDB of {size}")
 
     def newlines(self, side: Side, start: int, end: int) -> None:
-        works = [work for work in self.works if _drops(work.fault.what, "keepalives") and side in work.sides]
+        works = [
+            work
+            for work in self.works
+            if _drops(work.fault.what, "keepalives") and side in work.sides and self.is_on_channel(work)
+        ]
         if not works:
             return
         for position in range(max(start, self.lanes[side].out), end):
@@ -645,6 +651,10 @@ class LinkFaults:
             if position is not None:
                 work.is_placed = True
                 self._mark(work, Side.MASTER, position)
+
+    def other_channel_read(self) -> None:
+        if self._unplaced:
+            self._place()  # acts with the next bytes, or tick: this is the turn of another link
 
     def stream_begins(self, stream: Stream) -> None:
         self._commands.begin(stream)

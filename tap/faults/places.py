@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 
 from tap.faults.values import At
+from tap.faults.what import Truncate
 from tap.faults.work import Work
 from tap.rdb.keys import Key
 from tap.replication.conversation import Conversation, Phase
-from tap.replication.events import Side
+from tap.replication.events import Channel, Side
+from tap.replication.payload import Payload
 from tap.replication.stream import Stream
 
 PASSED = -1  # the position of what lies before the connection's first byte
@@ -25,7 +27,15 @@ def find(work: Work, at: At, conversation: Conversation, out: int) -> tuple[Side
     if at.place == "waiting":
         return None if conversation.waiting_from is None else (Side.MASTER, conversation.waiting_from)
     if at.place == "rdb":
-        return _find_in_rdb(work, at, conversation)
+        if conversation.rdb_channel is None:
+            return _find_in_rdb(work, at, conversation)
+        # No byte of the RDB is on this connection, which channel=main asks for; the other one is at one of them.
+        is_meant = (
+            work.fault.scope.channel is Channel.MAIN
+            and not isinstance(work.fault.what, Truncate)
+            and conversation.phase is not Phase.STREAM
+        )
+        return (Side.MASTER, out) if is_meant and _has_come_to(work, at, conversation.rdb_channel) else None
     if at.place == "loading":
         if conversation.rdb_end is not None:
             return Side.MASTER, conversation.rdb_end
@@ -62,22 +72,34 @@ def _find_in_rdb(work: Work, at: At, conversation: Conversation) -> tuple[Side, 
     return None
 
 
+def _has_come_to(work: Work, at: At, conversation: Conversation) -> bool:
+    """Whether so much of its RDB has been read."""
+    found = _find_in_rdb(work, at, conversation)
+    if found is not None:
+        _, position = found
+        return position <= conversation.from_master
+    rdb = conversation.rdb
+    wanted = None if rdb is None else _wanted_key(work, at, rdb)
+    return rdb is not None and wanted is not None and wanted <= rdb.summary.keys
+
+
+def _wanted_key(work: Work, at: At, rdb: Payload) -> int | None:
+    """The key that the place counts: by number, or as a share of those that a diskless RDB announces."""
+    if at.unit == "key":
+        return int(work.amount)
+    if at.unit == "percent" and rdb.size is None and rdb.summary.announced:
+        return max(1, math.ceil(rdb.summary.announced * work.amount / 100))
+    return None
+
+
 def find_behind_key(
     work: Work, at: At, conversation: Conversation, keys: Sequence[Key], before: int, rdb_start: int
 ) -> int | None:
-    """The position behind the key that the place counts: by number, or as a share of those that a diskless RDB
-    announces; None if it is not among these. before: so many keys came before them.
+    """The position behind the key that the place counts; None if it is not among these. before: so many keys came
+    before them.
     """
-    rdb = conversation.rdb
-    if rdb is None:
-        return None
-    if at.unit == "key":
-        wanted = int(work.amount)
-    elif at.unit == "percent" and rdb.size is None and rdb.summary.announced:
-        wanted = max(1, math.ceil(rdb.summary.announced * work.amount / 100))
-    else:
-        return None
-    if not before < wanted <= before + len(keys):
+    wanted = None if conversation.rdb is None else _wanted_key(work, at, conversation.rdb)
+    if wanted is None or not before < wanted <= before + len(keys):
         return None
     key = keys[wanted - before - 1]
     return rdb_start + key.position + key.serialized_bytes

@@ -9,6 +9,7 @@ from random import Random
 from tap.errors import ConfigError, did_you_mean
 from tap.faults.fault import Fault
 from tap.faults.spec import parse
+from tap.faults.values import is_address
 from tap.faults.what import Refuse
 from tap.replication import events
 from tap.replication.events import Event, Side
@@ -104,10 +105,12 @@ class Plan:
         clock: Callable[[], float],
         *,
         links: Sequence[str] = (),
+        by_address: bool = False,
         destructive: bool = False,
         read_only: bool = False,
     ) -> None:
-        """tell: is given events that are of no single link. links: the names that exist.
+        """tell: is given events that are of no single link. links: the names that exist. by_address: others, which may
+        come, are named by their master's.
 
         destructive: faults that end a server process are allowed. read_only: none is.
         """
@@ -118,6 +121,7 @@ class Plan:
         self._tell = tell
         self._clock = clock
         self._links = links
+        self._by_address = by_address
         self._destructive = destructive
         self._read_only = read_only
         self._numbers: dict[str, int] = {}
@@ -153,7 +157,12 @@ class Plan:
                 "--destructive"
             )
         link = fault.scope.link
-        if link is not None and self._links and link not in self._links:
+        if link is None or link in self._links or (self._by_address and is_address(link)):
+            return
+        if self._by_address:
+            known = ", ".join([*self._links, "an address of a master, as 10.0.0.5:6379 or [fd00::5]:6379"])
+            raise ConfigError(f"fault {fault.spec!r}: no link is named {link!r}; known: {known}")
+        if self._links:
             known = ", ".join(self._links)
             raise ConfigError(
                 f"fault {fault.spec!r}: no link is named {link!r}; known: {known}.{did_you_mean(link, self._links)}"
@@ -203,12 +212,10 @@ class Plan:
             if isinstance(armed.fault.what, Refuse) and armed.fault.scope.link in (None, link) and armed.is_due(now)
         ]
 
-    def refuse(self, armed: Armed, tell: Callable[[Event], None]) -> str:
-        """A replica is kept out. Returns how: "refuse", "close" or "blackhole"."""
-        assert isinstance(armed.fault.what, Refuse)
-        mode = armed.fault.what.mode
+    def refuse(self, armed: Armed, how: str, tell: Callable[[Event], None]) -> None:
+        """A replica is kept out. how: "refuse", "close" or "blackhole", whatever the mode asks for."""
         armed.fired += 1
-        text = {"refuse": "no longer listening", "close": "closed at once", "blackhole": "accepted, and left alone"}[mode]
+        text = {"refuse": "no longer listening", "close": "closed at once", "blackhole": "accepted, and left alone"}[how]
         tell(
             events.FaultFired(
                 fault=armed.name,
@@ -221,7 +228,6 @@ class Plan:
                 bytes=0,
             )
         )
-        return mode
 
     def tick(self, now: float) -> None:
         """End the faults whose time is over, unless they are still at work somewhere."""

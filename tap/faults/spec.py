@@ -117,12 +117,24 @@ def _checked(what: What, when: dict[str, Any], scope: dict[str, Any], spec: str)
         raise ConfigError("nth counts matches: it goes with command, key, request or reply")
     if fault.when.every is not None and (matchers or fault.when.at is not None):
         raise ConfigError("every is a trigger of its own: it does not go with at, command, key, request or reply")
-    if fault.scope.channel is not None and fault.when.at is not None and fault.when.at.place in ("connect", "handshake"):
-        raise ConfigError(f"at={fault.when.at.place}: a connection tells later which channel it is; take at=psync")
+    early = _before_channel(fault)
+    if fault.scope.channel is not None and early:
+        raise ConfigError(f"{early}: a connection tells later which channel it is; take at=replconf or at=psync")
     missing = _missing(fault, matchers)
     if missing:
         raise ConfigError(missing)
     return fault
+
+
+def _before_channel(fault: Fault) -> str:
+    """The trigger that comes before a connection has said which channel it is, "" if it comes later."""
+    when = fault.when
+    if when.at is not None and when.at.place in ("connect", "handshake"):
+        return f"at={when.at.place}"
+    for name, word in (("request", when.request), ("reply", when.reply)):
+        if word in (b"PING", b"AUTH"):
+            return f"{name}={word.decode()}"
+    return ""
 
 
 def _missing(fault: Fault, matchers: list[str]) -> str:

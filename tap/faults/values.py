@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from random import Random
 from typing import Any
 
@@ -56,6 +57,22 @@ def name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
         raise ConfigError(f"{text!r} is no name: letters, digits, _ . - and at most 64 of them")
     return text
+
+
+def link(text: str) -> str:
+    """A name, or a master's address: links of redirected connections are named by that."""
+    return text if is_address(text) else name(text)
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an address in digits with a port, written as the tap writes it."""
+    host, _, number = text.rpartition(":")
+    try:
+        canonical = str(ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        return False
+    written = f"[{canonical}]" if ":" in canonical else canonical
+    return host == written and re.fullmatch(r"\d{1,5}", number) is not None
 
 
 def line(text: str) -> bytes:
@@ -139,7 +156,8 @@ PLACES = {
     "replconf": "before the first REPLCONF",
     "psync": "before PSYNC",
     "waiting": "behind +FULLRESYNC, or SYNC: the replica waits for the RDB",
-    "rdb": "at the first byte of the RDB; rdb:50%, rdb:10mb, rdb:-8 (from its end), rdb:key:1000 for others",
+    "rdb": "at the first byte of the RDB; rdb:50%, rdb:10mb, rdb:-8 (from its end), rdb:key:1000 for others; "
+    "with channel=main, when the other connection of a two-connection sync has come there",
     "loading": "behind the RDB's last byte, while the replica loads it",
     "stream": "before the first byte of the stream; stream:1mb behind so much of it, on this connection",
     "transaction": "behind the next MULTI: inside a transaction",

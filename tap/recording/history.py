@@ -97,8 +97,8 @@ class Chapter:
 
     @property
     def ended(self) -> int:
-        """Nanoseconds: when its last byte came."""
-        return self.stretches[-1].ended if self.stretches else self.rdb.ended
+        """Nanoseconds: when its last byte came. With two connections that can be the RDB's."""
+        return max([self.rdb.ended, *(one.ended for one in self.stretches)])
 
     @property
     def link(self) -> str:

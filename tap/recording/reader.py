@@ -275,7 +275,7 @@ class Player:
     def conversation(self, link: _Played) -> Conversation:
         return Conversation(
             link.tell,
-            memory=self._memories.setdefault(link.name, Memory()),
+            memory=self._memory(link.name),
             connection=link.number,
             peer_host=link.peer.host,
             every_command=self._every_command,
@@ -283,6 +283,11 @@ class Player:
             max_command=self._max_command,
             tell_heads=None if self._count is None else link.count,
         )
+
+    def _memory(self, link: str) -> Memory:
+        if link not in self._memories:
+            self._memories[link] = Memory(link, beside=next(iter(self._memories.values()), None))
+        return self._memories[link]
 
     def find(self, number: int | None) -> Conversation | None:
         """The conversation of the connection with that number."""

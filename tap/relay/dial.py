@@ -7,23 +7,26 @@ import contextlib
 import ipaddress
 import socket
 import threading
+from collections.abc import Callable
 
 from tap.config import Address
-from tap.relay.leg import Leg
 
 Place = tuple[int, tuple[str, int]]  # the address family, and where in it
 
 
-async def dial(address: Address, leg: Leg, within: float) -> None:
-    """Connect the leg. A name's addresses are tried in turn, each for its share of *within* seconds.
+async def dial(
+    address: Address, protocol: asyncio.BaseProtocol, within: float, opened: Callable[[socket.socket], None]
+) -> None:
+    """Connect. A name's addresses are tried in turn, each for its share of *within* seconds.
 
+    opened: is given each TCP socket before it connects.
     Raises OSError, TimeoutError among them. Leaves no socket behind, also when it is cancelled: create_connection()
     with its own list of addresses may (seen on CPython 3.13).
     """
     loop = asyncio.get_running_loop()
     if address.path:
         async with asyncio.timeout(within):
-            await loop.create_unix_connection(lambda: leg, address.path)
+            await loop.create_unix_connection(lambda: protocol, address.path)
         return
     async with asyncio.timeout(within):
         places = await _resolved(address)
@@ -31,7 +34,7 @@ async def dial(address: Address, leg: Leg, within: float) -> None:
     for family, place in places:
         try:
             async with asyncio.timeout(within / len(places)):
-                await _connect(leg, family, place)
+                await _connect(protocol, family, place, opened)
             return
         except OSError as error:
             failure = error
@@ -79,13 +82,16 @@ async def _looked_up(address: Address) -> list[Place]:
     return await answer
 
 
-async def _connect(leg: Leg, family: int, place: tuple[str, int]) -> None:
+async def _connect(
+    protocol: asyncio.BaseProtocol, family: int, place: tuple[str, int], opened: Callable[[socket.socket], None]
+) -> None:
     loop = asyncio.get_running_loop()
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
+        opened(sock)
         await loop.sock_connect(sock, place)
     except BaseException:
         sock.close()
         raise
-    await loop.create_connection(lambda: leg, sock=sock)
+    await loop.create_connection(lambda: protocol, sock=sock)

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import math
+import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -20,12 +21,13 @@ from tap.faults.what import Refuse
 from tap.relay.dial import dial
 from tap.relay.leg import Leg
 from tap.relay.sink import LinkSink, Place
+from tap.relay.tls import TlsFailure, TlsTransport
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Side
 
 if TYPE_CHECKING:
-    from tap.relay.listener import Listener
+    from tap.relay.listener import Listener, Route
 
 RESET_SECONDS = 5.0  # in which a peer takes none of what was sent before an RST; then it does without
 RESET_POLL = 0.001
@@ -44,26 +46,22 @@ class Link:
     def __init__(self, listener: Listener, number: int) -> None:
         self.listener = listener
         self.number = number
-        self.name = listener.config.name
+        self.route: Route  # this and what follows from it is known once the replica has its socket
+        self.name: str
+        self.conversation: Conversation
+        self._ordinal: int
         self.peer = ""
         self.replica = Leg(self, Side.REPLICA, listener.buffers)
         self.master = Leg(self, Side.MASTER, listener.buffers)
         self.replica.other = self.master
         self.master.other = self.replica
-        self.conversation = Conversation(
-            self.tell,
-            memory=listener.memory,
-            connection=number,
-            every_command=listener.every_command,
-            every_key=listener.every_key,
-        )
         self.sink: LinkSink | None = None
         self.closed = False
         self._loop = asyncio.get_running_loop()
         self._dialling: asyncio.Task[None] | None = None
+        self._dialled: socket.socket | None = None
         self._end: tuple[Side, str, str] | None = None  # by whom, how, in the system's words
         self._draining: asyncio.TimerHandle | None = None
-        self._ordinal = next(listener.ordinals)
         self._opened = self._loop.time()
         self.faults: LinkFaults | None = None  # while some concern this link, or its rules apply
         self._rules = Rules(listener.masked) if listener.masked or listener.keeps_address else None
@@ -119,21 +117,60 @@ class Link:
     def leg_made(self, leg: Leg) -> None:
         if leg is not self.replica:
             return
-        self.listener.add(self)
         assert leg.transport is not None
+        self.route = self.listener.route(leg.transport.get_extra_info("socket"))
+        self.name = self.route.name
+        self._ordinal = next(self.route.ordinals)
+        self.conversation = Conversation(
+            self.tell,
+            memory=self.route.memory,
+            connection=self.number,
+            every_command=self.listener.every_command,
+            every_key=self.listener.every_key,
+        )
+        self.listener.add(self)
         host, port = leg.transport.get_extra_info("peername")[:2]
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.conversation.peer_host = host
+        astray = self._astray((host, port))
+        if astray:
+            self.tell(events.LinkOpened(peer=self.peer, master=""))
+            self._note_end(Side.TAP, "error", astray)
+            self.replica.close()
+            return
         if self.listener.sink is not None:
             self.sink = self.listener.sink.opened(
                 self.name, self.conversation, (host, port), leg.transport.get_extra_info("sockname")[:2]
             )
-        self.tell(events.LinkOpened(peer=self.peer, master=str(self.listener.config.master)))
+        self.tell(events.LinkOpened(peer=self.peer, master=str(self.route.master)))
         if self._is_refused():
             return
         self.arm()
         if not self._is_cut:
             self.dial()
+
+    def _astray(self, place: Place) -> str:
+        """Why the connection from there has no master to go to; "" if it has one."""
+        if self.route.master is None:
+            return (
+                "it was not redirected by this machine: --transparent takes what goes to a master's own address, and is "
+                "sent on to the tap by iptables or nftables here"
+            )
+        if self.listener.config.transparent and self.listener.is_own(place):
+            return (
+                f"the tap's own connection to {self.route.master} is redirected back to it: run it as another user than "
+                "the replica, and redirect only what that one opens (iptables: -m owner --uid-owner redis)"
+            )
+        return ""
+
+    @property
+    def dials_from(self) -> Place | None:
+        """Our address on the master's connection; None if there is none."""
+        sock = self._dialled
+        return None if sock is None or sock.fileno() < 0 else sock.getsockname()[:2]
+
+    def _dials(self, sock: socket.socket) -> None:
+        self._dialled = sock
 
     def _is_refused(self) -> bool:
         """Whether a fault keeps the replica out."""
@@ -144,10 +181,11 @@ class Link:
         if armed.fault.what.mode == "blackhole":
             self._refused_by = armed
             armed.at_work += 1
-            self.listener.plan.refuse(armed, self.tell)  # whoever hears of it may end the fault: arm() then dials
+            # whoever hears of it may end the fault: arm() then dials
+            self.listener.plan.refuse(armed, "blackhole", self.tell)
         else:
             self._is_cut = True
-            self.listener.plan.refuse(armed, self.tell)
+            self.listener.plan.refuse(armed, "close", self.tell)
             self._note_end(Side.TAP, "fin", f"refused by fault {armed.name}")
             self.replica.say_goodbye()
         return True
@@ -192,7 +230,7 @@ class Link:
 
     def ended(self, leg: Leg) -> None:
         """The leg's peer sent FIN: pass it on; when both have, the link is done."""
-        self._note_end(leg.side, "fin", "")
+        self._note_end(leg.side, "fin", self._why_silent(leg))
         if self.sink is not None:
             self.sink.ended(leg.side, "fin")
         if self.faults is None:
@@ -210,11 +248,14 @@ class Link:
     def lost(self, leg: Leg, error: Exception | None) -> None:
         """The leg's socket is gone."""
         if isinstance(error, ConnectionResetError | BrokenPipeError):
-            self._note_end(leg.side, "reset", words(error))
+            self._note_end(leg.side, "reset", self._why_silent(leg) or words(error))
             if self.sink is not None:
                 self.sink.ended(leg.side, "reset")
         elif isinstance(error, TimeoutError):
             self._note_end(leg.side, "timeout", words(error))
+        elif isinstance(error, TlsFailure):
+            self._note_end(error.by, "tls", str(error))
+            error = None  # the socket ends in order, and so does the other
         elif error is not None:
             self._note_end(leg.side, "error", words(error))
         other = leg.other
@@ -234,6 +275,17 @@ class Link:
         else:
             self.faults.ended(leg.side, End.RESET, self._loop.time())
             self._send(leg)
+
+    def _why_silent(self, leg: Leg) -> str:
+        """What it may mean that the master ends before its first word; "" for any other end."""
+        config = self.listener.config
+        if leg is self.replica or self.conversation.from_master or not self.conversation.from_replica:
+            return ""
+        if not config.tls:
+            return "it ended the connection without a word, as one that speaks TLS does: --tls"
+        if config.cert is not None:
+            return ""
+        return "it ended the connection without a word; it may require a client certificate: --cert and --key"
 
     def writable(self, leg: Leg) -> None:
         """The leg's peer takes bytes again."""
@@ -394,18 +446,24 @@ class Link:
         self.master.close()
 
     async def _dial(self) -> None:
-        """Connect to the master, within the timeout; the replica's bytes wait in its socket."""
+        """Connect to the master, each step within the timeout; the replica's bytes wait in its socket."""
         within = self.listener.connect_timeout
         by, how, text = Side.MASTER, "refused", ""
         try:
-            await dial(self.listener.config.master, self.master, within)
+            master = self.route.master
+            assert master is not None
+            if not await self._is_secured(self.replica):
+                return
+            await dial(master, self.listener.to_master(self.master, master), within, self._dials)
+            if not await self._is_secured(self.master):
+                return
         except TimeoutError:
             how, text = "timeout", f"no connection within {within:g} s"
         except OSError as error:
             text = words(error)
             if error.errno in (errno.EMFILE, errno.ENFILE):  # not a word was said to the master
                 by, how = Side.TAP, "error"
-        except UnicodeError:
+        except ValueError:
             text = "the name cannot be resolved (no resolver takes it)"
         except Exception as error:
             log.exception("link %s, connection %d: dialling failed; please report this", self.name, self.number)
@@ -428,6 +486,20 @@ class Link:
             )
         self.replica.let("dial")
         self.master.let("dial")
+
+    async def _is_secured(self, leg: Leg) -> bool:
+        """Whether bytes may pass: there is TLS, or none was wanted. If not, lost() hears why."""
+        tls = leg.transport
+        if not isinstance(tls, TlsTransport):
+            return True
+        if not await tls.handshake(self.listener.connect_timeout):
+            return False
+        self.tell(
+            events.Secured(
+                side=leg.side, version=tls.version, cipher=tls.cipher, certificate=tls.peer, verified=tls.is_verified
+            )
+        )
+        return True
 
     def close(self) -> None:
         """End the link from our side, after what has been read."""

@@ -7,23 +7,44 @@ import contextlib
 import itertools
 import logging
 import socket
+import sys
+from asyncio.trsock import TransportSocket
 
 from tap.bus import Bus
-from tap.config import CAPA, Address, Config, LinkConfig
+from tap.config import CAPA, EVERY_HOST, Address, Config, LinkConfig
 from tap.errors import EnvironmentFailure
 from tap.faults.plan import Plan
 from tap.relay.leg import Buffers, Leg
 from tap.relay.link import Link
-from tap.relay.sink import Sink
+from tap.relay.sink import Place, Sink
+from tap.relay.tls import TlsTransport, master_context, replica_context
+from tap.relay.transparent import original_destination
 from tap.replication.memory import Memory
 
 BACKLOG = 512
+MAX_ROUTES = 1024  # masters that a transparent listener remembers
 
 log = logging.getLogger(__name__)
 
 
+class Route:
+    """What the connections to one master share. name: of the link. master: None where nobody knows it.
+
+    beside: what another link remembers.
+    """
+
+    def __init__(self, name: str, master: Address | None, beside: Memory | None) -> None:
+        self.name = name
+        self.master = master
+        self.memory = Memory(name, beside)
+        self.ordinals = itertools.count(1)  # of its connections
+
+
 class Listener:
-    """Accepts replicas of one configured link, and owns the links they become."""
+    """Accepts replicas of one configured link, and owns the links they become.
+
+    Raises ConfigError for certificates that will not do.
+    """
 
     def __init__(
         self,
@@ -34,14 +55,14 @@ class Listener:
         buffers: Buffers,
         numbers: itertools.count[int],
         sink: Sink | None = None,
+        beside: Memory | None = None,
     ) -> None:
+        """beside: what another link remembers."""
         self.config = config
         self.sink = sink
         self.bus = bus
         self.plan = plan
         self.buffers = buffers
-        self.ordinals = itertools.count(1)  # of the connections of this link
-        self.memory = Memory()
         self.keeps_address = (config.announce or tap.announce) == "keep"
         mask = tap.mask if config.mask is None else config.mask
         self.masked = [one.removeprefix(CAPA) for one in mask]
@@ -49,8 +70,13 @@ class Listener:
         self.every_key = tap.every_key
         self.connect_timeout = tap.connect_timeout
         self.drain_timeout = tap.drain_timeout
+        self._master_tls = master_context(config, tap.keylog)
+        self._replica_tls = replica_context(config, tap.keylog)
         self.address = config.listen  # with the port the system chose, once open
         self.links: list[Link] = []
+        self._route = Route(config.name, config.master, beside)
+        self.memory = self._route.memory
+        self._routes: dict[Address, Route] = {}  # of a transparent listener, the last one used last
         self._numbers = numbers
         self._refuses = False  # by a fault
         self._reopening: asyncio.Task[None] | None = None
@@ -65,8 +91,16 @@ class Listener:
         """Listen on every address of the host, also again after close(). Raises EnvironmentFailure if that cannot be."""
         loop = asyncio.get_running_loop()
         listen = self.address
+        if self.config.transparent and sys.platform != "linux":
+            raise EnvironmentFailure(
+                f"link {self.config.name}: only Linux tells where a redirected connection was going; without "
+                "--transparent, a replica is pointed at the tap with REPLICAOF"
+            )
+        host = None if listen.host == EVERY_HOST else listen.host
         try:
-            found = await loop.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            found = await loop.getaddrinfo(host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            if host is None and not socket.has_dualstack_ipv6():
+                found = [one for one in found if one[0] == socket.AF_INET]
             # With port 0 each address would get a port of its own; a replica needs one.
             for family, _, _, _, address in dict.fromkeys(found[:1] if listen.port == 0 else found):
                 sock = socket.socket(family, socket.SOCK_STREAM)
@@ -93,7 +127,7 @@ class Listener:
         if armed is not None and not self._refuses and self._servers:
             self._refuses = True
             self._stop_listening()
-            self.plan.refuse(armed, lambda event: self.bus.publish(self.config.name, 0, "", event))
+            self.plan.refuse(armed, "refuse", lambda event: self.bus.publish(self.config.name, 0, "", event))
         elif armed is None and self._refuses:
             self._refuses = False
             task = asyncio.get_running_loop().create_task(self._listen_again(), name=f"listen {self.config.name}")
@@ -110,8 +144,31 @@ class Listener:
                 log.error("%s; trying again", failure)
             self._refuses = True
 
-    def _accept(self) -> Leg:
-        return Link(self, next(self._numbers)).replica
+    def _accept(self) -> asyncio.BufferedProtocol:
+        leg = Link(self, next(self._numbers)).replica
+        return leg if self._replica_tls is None else TlsTransport(leg, self._replica_tls)
+
+    def to_master(self, leg: Leg, master: Address) -> asyncio.BufferedProtocol:
+        """What the leg's socket talks to. Raises ValueError for a host that cannot be a name."""
+        if self._master_tls is None:
+            return leg
+        host, _, _ = master.host.partition("%")  # the zone of an IPv6 address
+        return TlsTransport(leg, self._master_tls, self.config.sni or host)
+
+    def route(self, sock: TransportSocket) -> Route:
+        """Where the connection goes that arrived on this socket."""
+        master = original_destination(sock) if self.config.transparent else None
+        if master is None:
+            return self._route
+        route = self._routes.pop(master, None) or Route(str(master), master, self.memory)
+        self._routes[master] = route
+        if len(self._routes) > MAX_ROUTES:
+            del self._routes[next(iter(self._routes))]
+        return route
+
+    def is_own(self, place: Place) -> bool:
+        """Whether one of our links dials its master from there."""
+        return any(link.dials_from == place for link in self.links)
 
     def add(self, link: Link) -> None:
         """The link has its socket. Not sooner: of one that arrives while we close, asyncio never tells again."""

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tap.rdb.keys import Key
-from tap.replication import events
+from tap.replication import events, strangers
 from tap.replication.events import Channel, Event, Reason, Role, Side
 from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
@@ -64,6 +64,14 @@ NEXT = {
     Phase.DONE: {Phase.OPAQUE},
     Phase.ORDINARY: set(),
     Phase.OPAQUE: set(),
+}
+
+# The phase of a main connection by that of its RDB channel; else it waits.
+_AS_MAIN = {
+    Phase.RDB: Phase.RDB,
+    Phase.LOADING: Phase.LOADING,
+    Phase.DONE: Phase.LOADING,
+    Phase.OPAQUE: Phase.OPAQUE,
 }
 
 REPLIES = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)  # what the master sends are replies to requests
@@ -135,6 +143,8 @@ class Conversation:
         self.from_replica = 0
         self._options: dict[str, str] = {}  # of REPLCONF: what the replica said of itself
         self._configured_itself = False  # with any REPLCONF
+        self._called = b""  # as CLIENT SETNAME says
+        self._user = b""  # of AUTH
         self._novelties: list[str] = []  # capabilities that the master was told of, and we do not know
 
         # handshake
@@ -171,6 +181,7 @@ class Conversation:
         self._base: int | None = None  # replication offset before the first stream byte
         self._db: int | None = None  # in force there
         self.stream: Stream | None = None
+        self._acked: int | None = None  # by a replica whose stream is not understood
 
     # ---- what it has come to ----
 
@@ -180,11 +191,9 @@ class Conversation:
         if self._phase is Phase.STREAM and self.stream is not None and self.stream.acked is None:
             if self.stream.base is None and self.role is Role.REPLICA and not self.stream.has_begun:
                 return Phase.WAITING
-            if self._rdb_channel is not None and not self.stream.has_begun:
-                channel = self._rdb_channel.phase
-                return channel if channel in (Phase.RDB, Phase.LOADING, Phase.OPAQUE) else Phase.WAITING
-            loads = self.rdb is not None or self._rdb_channel is not None
-            return Phase.LOADING if loads and self.role is Role.REPLICA else Phase.STREAM
+            if self._rdb_channel is not None:
+                return _AS_MAIN.get(self._rdb_channel.phase, Phase.WAITING)
+            return Phase.LOADING if self.rdb is not None and self.role is Role.REPLICA else Phase.STREAM
         if self._phase is Phase.RDB and self.rdb is not None and self.rdb.looks_complete:
             return Phase.LOADING
         return self._phase
@@ -202,10 +211,12 @@ class Conversation:
     def offset(self) -> int | None:
         """Replication offset of the last stream byte received from the master, or of the RDB before there is one.
 
-        None while unknown, and on a connection that has no stream.
+        Where the master was not understood so far, what the replica acknowledged last. None while unknown, and on a
+        connection that has no stream.
         """
         if self.stream is None:
-            return self._base if self.role is Role.REPLICA else None
+            known = self._base if self._acked is None else self._acked
+            return known if self.role is Role.REPLICA else None
         return self.stream.offset
 
     @property
@@ -357,7 +368,7 @@ class Conversation:
             self._refusal = _text(line)
             self._tell(events.ResyncRefused(start=start, end=end, reply=self._refusal))
             self._enter(Phase.HANDSHAKE)
-        elif answer == b"+FULLRESYNC" and len(words) == 3 and _is_number(words[2]):
+        elif answer == b"+FULLRESYNC" and len(words) >= 3 and _is_number(words[2]):
             self._granted_full(_text(words[1]), int(words[2]), start, end, request, line)
             self.waiting_from = end
             self._enter(Phase.WAITING)
@@ -365,13 +376,15 @@ class Conversation:
             self._unanswered.popleft()
             self._answered(request, line)
             self._enter(Phase.STREAM)
-            self._begin_stream(end, self._rdb_channel._db)
+            stream = self._begin_stream(end, self._rdb_channel._db)
+            if self._rdb_channel.phase is Phase.DONE:
+                stream.begin()
         elif answer == b"+CONTINUE" and self._asked is not None and self._asked[0] is not None:
             self._unanswered.popleft()
             self._enter(Phase.STREAM)
             replid = _text(words[1]) if len(words) > 1 else self._asked[0]
             self._granted_partial(self._asked[0], self._asked[1] - 1, replid, start, end, at)
-        elif answer == b"+RDBCHANNELSYNC" and len(words) == 2:
+        elif answer == b"+RDBCHANNELSYNC" and len(words) >= 2:
             self._unanswered.popleft()
             self._answered(request, line)
             self._memory.await_channel(_redis_key(_text(words[1])), self)
@@ -417,8 +430,11 @@ class Conversation:
     def _granted_partial(self, asked: str, offset: int, replid: str, start: int, end: int, at: float) -> None:
         known_end = self._memory.history(asked).end
         past = self._memory.past(self.replica)
+        previous_link = None
         if replid != asked:
             self._memory.succeed(asked, replid)
+            if self._memory.elsewhere(replid) is None:
+                previous_link = self._memory.elsewhere(asked)
         self.replid = replid
         self._base = offset
         db = self._memory.history(replid).db_at(offset)
@@ -427,6 +443,7 @@ class Conversation:
             None if replid == asked else asked,
             start,
             end,
+            previous_link=previous_link,
             least=0 if known_end is None else max(0, known_end - offset),
             expected=None if past is None else past.expected(asked, offset, at),
         )
@@ -453,7 +470,7 @@ class Conversation:
     def _dual_channel_announced(self, head: Request, line: bytes, start: int, end: int) -> None:
         """$ENDOFF:<offset> <replid> <db> <client id>: Valkey 8.0 replication.c, sendCurrentOffsetToReplica."""
         words = line[len(b"$ENDOFF:") :].split()
-        if self.replid is not None or len(words) != 4 or not _is_number(words[0]):
+        if self.replid is not None or len(words) < 4 or not _is_number(words[0]):
             raise _Lost(f"where the RDB was expected: {_text(line[:80])}")
         self._answered(head, line)
         self.replid = _text(words[1])
@@ -493,6 +510,8 @@ class Conversation:
             self._tell_rdb_progress(at)
         if self.rdb.is_complete:
             self._finish_rdb()
+        if self.main is not None and self.main.watcher is not None:
+            self.main.watcher.other_channel_read()
         return taken
 
     def _tell_rdb_started(self, *, at_last: bool = False) -> None:
@@ -695,9 +714,9 @@ class Conversation:
                 else:
                     self._requested(item, at)
             if self._reading_replica:
-                name = self._requests.name_so_far()
-                if name is not None and name not in SET_UP and self._phase in (Phase.CONNECT, Phase.HANDSHAKE):
-                    self._ordinary(self._requests.position, self._requests.position)
+                words = self._requests.words_so_far(strangers.WORDS)
+                if strangers.is_named(words) and self._is_a_stranger(words):
+                    self._passes_by(words, self._requests.position)
         except _Lost as lost:
             self._lose(Side.REPLICA, self._requests.position, str(lost))
 
@@ -708,9 +727,9 @@ class Conversation:
             self._keepalive(Side.REPLICA, item.start, item.start + 1)
 
     def _unreadable(self, item: Nonsense) -> None:
-        name = self._requests.name_so_far()
-        if name is not None and name not in SET_UP and self._phase in (Phase.CONNECT, Phase.HANDSHAKE):
-            self._ordinary(item.start, item.start)
+        words = self._requests.words_so_far(strangers.WORDS)
+        if words and self._is_a_stranger(words):
+            self._passes_by(words, item.start)
         else:
             self._lose(Side.REPLICA, item.start, item.why)
 
@@ -723,22 +742,28 @@ class Conversation:
             return
         if self._phase not in (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING):
             return  # servers ignore it, or end the connection (6.2: answer into the stream, which then shows)
-        if name not in SET_UP and self._phase in (Phase.CONNECT, Phase.HANDSHAKE):
-            self._ordinary(request.start, request.end)
+        words = tuple(word.upper() for word in request.args[: strangers.WORDS])
+        if self._is_a_stranger(words):
+            self._passes_by(words, request.start)
             return
         self._requests_seen += 1
         if self._requests_seen > MAX_SET_UP:
             if self._phase not in (Phase.CONNECT, Phase.HANDSHAKE):
                 raise _Lost(f"more than {MAX_SET_UP} requests before the stream")
-            self._ordinary(
+            self._pass_by(
                 request.start,
                 request.end,
+                Role.ORDINARY,
                 f"a connection without PSYNC in {MAX_SET_UP} requests, as a health check: passed on, not read",
             )
             return
         self._unanswered.append(request)
         if name == b"REPLCONF":
             self._configured(request)
+        elif name == b"AUTH" and len(request.args) > 2:
+            self._user = request.args[1]
+        elif name == b"CLIENT" and len(request.args) > 2 and request.args[1].upper() == b"SETNAME":
+            self._called = request.args[2]
         if name == b"PSYNC":
             self._psync_requested(request)
         elif name == b"SYNC":
@@ -762,19 +787,28 @@ class Conversation:
         main_id = self._options.get("main-ch-client-id")
         if self.role is None and self._options.get("rdb-channel") == "1":
             key = _valkey_key(self.replica) if main_id is None else _redis_key(main_id)
-            self.main = self._memory.main_of(key)
-            if self.main is None and main_id is None:
-                self.main = self._main_by_port()
+            main = self._memory.main_of(key)
+            if main is None and main_id is None:
+                main = self._main_by_port()
+            self._belong_to(main)
             self._identify(Role.RDB_CHANNEL, request)
         channel_id = self._options.get("set-rdb-client-id")
         if self._dual_channel and self.stream is None and channel_id is not None:
             # The ID is certain where the name was a guess: replicas behind one address can have the same.
             channel = self._memory.main_of(_rdb_client_key(channel_id))
             if channel is not None and channel.replid is not None and channel._base is not None:
-                channel.main = self
+                channel._belong_to(self)
                 self._rdb_channel = channel
                 self.replid = channel.replid
                 self._base = channel._base
+
+    def _belong_to(self, main: Conversation | None) -> None:
+        """Be the RDB channel of *main*, if that is known, under its name: what it announces is not always repeated."""
+        self.main = main
+        if main is not None:
+            self._options |= {
+                name: main._options[name] for name in ("ip-address", "listening-port") if name in main._options
+            }
 
     def _main_by_port(self) -> Conversation | None:
         """The main connection that waits for a Valkey RDB channel with our port, if there is only one.
@@ -811,7 +845,8 @@ class Conversation:
         self._enter(Phase.WAITING)
         self.waiting_from = self.from_master
         if self.role is Role.RDB_CHANNEL:
-            self.main = self.main or self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port()
+            if self.main is None:
+                self._belong_to(self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port())
             return
         if self._options.get("rdb-only") == "1":
             self._identify(Role.RDB_CLIENT, request)
@@ -839,15 +874,21 @@ class Conversation:
             )
         )
 
-    def _ordinary(
-        self, start: int, end: int, text: str = "an ordinary connection, no replication: passed on, not read"
-    ) -> None:
+    def _is_a_stranger(self, words: tuple[bytes, ...]) -> bool:
+        """Whether no replica begins a request with these words before it asks to replicate."""
+        return self._phase in (Phase.CONNECT, Phase.HANDSHAKE) and words[0] not in SET_UP
+
+    def _passes_by(self, words: tuple[bytes, ...], start: int) -> None:
+        """start: of the request with these words; its end may not be here yet."""
+        self._pass_by(start, start, *strangers.what_it_is(words, self._called, self._user))
+
+    def _pass_by(self, start: int, end: int, role: Role, text: str) -> None:
         self._reading_replica = False
         self._requests = RequestReader()
         self._unanswered.clear()
-        self.role = Role.ORDINARY
+        self.role = role
         self._enter(Phase.ORDINARY)
-        self._tell(events.Identified(start=start, end=end, role=Role.ORDINARY, replica=self.replica, text=text))
+        self._tell(events.Identified(start=start, end=end, role=role, replica=self.replica, text=text))
 
     def _maybe_acknowledged(self, request: Request, at: float) -> None:
         """REPLCONF ACK <offset> [FACK <offset>], or GETACK, which says nothing here."""
@@ -866,6 +907,10 @@ class Conversation:
             self.rdb.watch()
         if self.stream is not None:
             self.stream.acknowledge(offset, fsynced, start, end, at)
+        elif self._phase is Phase.OPAQUE and self.role is Role.REPLICA:
+            self._acked = offset
+            ack = events.Ack(start=start, end=end, offset=offset, fsynced=fsynced, lag_bytes=None, lag_seconds=None)
+            self._tell(ack)
 
     # ---- what a recording does not hold ----
 
@@ -1007,10 +1052,10 @@ class Conversation:
         self._tell_rdb_started(at_last=True)
         if self.stream is not None:
             self.stream.end()
-        if self.role is None and self._phase is Phase.HANDSHAKE and not self._configured_itself:
-            self._ordinary(
-                self.from_replica, self.from_replica, "a connection that ended without PSYNC, as a health check"
-            )
+        was_served = self.from_master or not self.from_replica
+        if self.role is None and self._phase is Phase.HANDSHAKE and was_served and not self._configured_itself:
+            here, text = self.from_replica, "a connection that ended without PSYNC, as a health check"
+            self._pass_by(here, here, Role.ORDINARY, text)
         if self.role is Role.REPLICA and self.replid is not None:
             rate = 0.0 if self.stream is None else self.stream.rate
             self._memory.left(self.replica, Past(self.replid, self.offset, at, rate, unloaded))

@@ -50,6 +50,7 @@ class Role(enum.Enum):
     RDB_CHANNEL = "rdb_channel"  # the second connection of a two-connection full sync
     RDB_CLIENT = "rdb_client"  # takes the RDB and leaves, as redis-cli --rdb
     SYNC_CLIENT = "sync_client"  # SYNC without a name of its own, as redis-cli --replica
+    SLOT_MIGRATION = "slot_migration"  # between nodes of a cluster: keys and then commands, in a protocol of its own
     ORDINARY = "ordinary"  # a client, or a health check: no replication at all
 
 
@@ -79,11 +80,26 @@ class LinkOpened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Secured(Event):
+    """One side's connection speaks TLS. What it says is read, and recorded, as the plain bytes inside.
+
+    version: "TLSv1.3". cipher: by OpenSSL's name. certificate: whom that of the peer names; None if it gave none, or
+    verified, whether it was checked, is false.
+    """
+
+    side: Side
+    version: str
+    cipher: str
+    certificate: str | None
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkClosed(Event):
     """Both connections of the link are gone.
 
-    by: whose doing it was. how: "fin", "reset", "timeout", "refused" or "error". text: the system's words, "" for
-    an orderly end. role: what the peer was, None if that never showed. offset: the replication offset after the last
+    by: whose doing it was. how: "fin", "reset", "timeout", "refused", "tls" or "error". text: the system's words, ""
+    for an orderly end. role: what the peer was, None if that never showed. offset: the replication offset after the last
     byte passed on, None where there was none.
     """
 
@@ -176,13 +192,15 @@ class FullResync(WireEvent):
 class PartialResync(WireEvent):
     """The master goes on where the replica stopped (+CONTINUE).
 
-    replid: the history from here on. previous_replid: the one asked for, where it differs. offset: what the replica
-    had; the next stream byte is offset + 1. bytes_behind: what the replica had missed; exact when the
-    master writes nothing meanwhile, otherwise an estimate.
+    replid: the history from here on. previous_replid: the one asked for, where it differs. previous_link: the name of
+    the link to the master that wrote that one, where another has taken over. offset: what the replica had; the next
+    stream byte is offset + 1. bytes_behind: what the replica had missed; exact when the master writes nothing
+    meanwhile, otherwise an estimate.
     """
 
     replid: str
     previous_replid: str | None
+    previous_link: str | None = None
     offset: int
     bytes_behind: int
 
@@ -508,6 +526,7 @@ def plain(value: Any) -> Any:
 
 _KEPT: tuple[type[Event], ...] = (
     LinkOpened,
+    Secured,
     LinkClosed,
     Handshake,
     FullResync,

@@ -34,9 +34,10 @@ class Track:
 
 
 class History:
-    """What is known of the stream under one replication ID."""
+    """What is known of the stream under one replication ID. link: the name of the one that it was first seen on."""
 
-    def __init__(self, tracks: list[Track] | None = None) -> None:
+    def __init__(self, link: str, tracks: list[Track] | None = None) -> None:
+        self.link = link
         self._tracks = tracks or []
 
     def add(self, track: Track) -> None:
@@ -57,9 +58,9 @@ class History:
                     return db
         return None
 
-    def continued(self) -> History:
-        """The same stream under its next replication ID."""
-        return History(list(self._tracks))
+    def continued(self, link: str) -> History:
+        """The same stream under its next replication ID, which *link* tells of."""
+        return History(link, list(self._tracks))
 
 
 @dataclass(slots=True)
@@ -85,15 +86,17 @@ class Past:
 class Memory:
     """Shared by all connections to one master."""
 
-    def __init__(self) -> None:
-        self._histories: dict[str, History] = {}
-        self._successors: dict[str, str] = {}
+    def __init__(self, link: str = "", beside: Memory | None = None) -> None:
+        """link: its name. beside: the memory of another link: a history goes on wherever its master has moved to."""
+        self._link = link
+        self._histories: dict[str, History] = {} if beside is None else beside._histories
+        self._successors: dict[str, str] = {} if beside is None else beside._successors
         self._replicas: dict[str, Past] = {}
         self._mains: dict[str, Conversation] = {}
 
     def history(self, replid: str) -> History:
         """The history of that ID, begun if it is new."""
-        return _remember(self._histories, replid, self._histories.get(replid) or History(), MAX_HISTORIES)
+        return _remember(self._histories, replid, self._histories.get(replid) or History(self._link), MAX_HISTORIES)
 
     def knows(self, replid: str) -> bool:
         """Whether a connection was granted this replication ID before."""
@@ -102,12 +105,17 @@ class Memory:
     def succeed(self, previous: str, replid: str) -> None:
         """The stream of *previous* goes on as *replid*."""
         if replid not in self._histories:
-            _remember(self._histories, replid, self.history(previous).continued(), MAX_HISTORIES)
+            _remember(self._histories, replid, self.history(previous).continued(self._link), MAX_HISTORIES)
         _remember(self._successors, previous, replid, MAX_HISTORIES)
 
     def successor(self, replid: str) -> str | None:
         """The ID that replaced it, where a connection saw that happen."""
         return self._successors.get(replid)
+
+    def elsewhere(self, replid: str) -> str | None:
+        """The name of the link that this history was first seen on, if it is another one."""
+        known = self._histories.get(replid)
+        return None if known is None or known.link == self._link else known.link
 
     def left(self, replica: str, past: Past) -> None:
         """A connection of the replica with this announced address has ended."""

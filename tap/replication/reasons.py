@@ -59,6 +59,13 @@ def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, grant
             text=f"the replica holds {_short(asked)} up to offset {held}, beyond the point where the master's history "
             f"went on as {_short(granted)}",
         )
+    elsewhere = memory.elsewhere(asked)
+    if elsewhere is not None:
+        return Reason(
+            code="replication_id_unknown",
+            text=f"the replica offered {_short(asked)} up to offset {held}, which the master of link {elsewhere} wrote; "
+            f"this master does not go on from there, it writes {_short(granted)}",
+        )
     if past is not None and past.replid == asked:
         return Reason(
             code="replication_id_unknown",
@@ -70,6 +77,12 @@ def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, grant
             code="replication_id_unknown",
             text=f"the replica offered {_short(asked)} up to offset {held}, a history that this master wrote earlier; "
             f"it now writes {_short(granted)}",
+        )
+    if past is not None and past.unloaded:
+        return Reason(
+            code="replication_id_unknown",
+            text=f"the replica still offers its history from before, {_short(asked)} up to offset {held}: its last full "
+            f"resync through this tap ended in phase {past.unloaded}, before it had acknowledged the snapshot",
         )
     return Reason(
         code="replication_id_unknown",

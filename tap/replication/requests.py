@@ -6,9 +6,12 @@ Requests before the stream and acknowledgements after it are small, so a request
 import re
 from dataclasses import dataclass
 
+from tap.replication.strangers import WORDS
+
 # A replica's longest request is a REPLCONF of twenty words, or an AUTH with a token for a password.
 MAX_REQUEST = 16 * 1024
 MAX_ARGUMENTS = 64
+MAX_COUNT = 2**31 - 1  # words that a server takes from a client: Redis 7.0 networking.c, processMultibulkBuffer
 
 _CRLF = b"\r\n"
 _NEWLINES = re.compile(rb"\n+")
@@ -99,20 +102,19 @@ class RequestReader:
                 return Request(args, start, end, inline=first != 0x2A)
         return None
 
-    def name_so_far(self) -> bytes | None:
-        """The upper-case name of the request that is not whole yet, None if even that is missing."""
+    def words_so_far(self, limit: int) -> tuple[bytes, ...]:
+        """The first whole words, up to limit, of the request that is not whole yet or no request; upper-case."""
         buffer = self._buffer
-        if not buffer.startswith(b"*"):
-            return None
-        head_end = buffer.find(_CRLF)
-        if head_end < 0:
-            return None
-        length_end = buffer.find(_CRLF, head_end + 2)
-        length = buffer[head_end + 3 : length_end]
-        if length_end < 0 or not length.isdigit() or len(length) > 3:
-            return None
-        name = buffer[length_end + 2 : length_end + 2 + int(length)]
-        return bytes(name).upper() if len(name) == int(length) else None
+        words: list[bytes] = []
+        at = buffer.find(_CRLF) + 2 if buffer.startswith(b"*") else 0
+        while at >= 2 and len(words) < limit and buffer[at : at + 1] == b"$":
+            end = buffer.find(_CRLF, at)
+            length = buffer[at + 1 : end]
+            if end < 0 or not length.isdigit() or len(length) > 3 or len(buffer) < end + 2 + int(length):
+                break
+            words.append(bytes(buffer[end + 2 : end + 2 + int(length)]).upper())
+            at = end + 2 + int(length) + 2
+        return tuple(words)
 
     def _take(self, size: int) -> int:
         del self._buffer[:size]
@@ -121,12 +123,14 @@ class RequestReader:
 
     def _array(self) -> tuple[tuple[bytes, ...], int] | str | None:
         """The arguments and the size of the array at the front; None if it is not whole, or what is wrong."""
-        count = self._number(0, MAX_ARGUMENTS)
+        count = self._number(0, MAX_COUNT)
         if not isinstance(count, tuple):
             return count
-        args = []
+        args: list[bytes] = []
         at = count[1]
-        for _ in range(count[0]):
+        for number in range(count[0]):
+            if number == WORDS and count[0] > MAX_ARGUMENTS:  # not sooner: what such a client is, its first words say
+                return f"a request of {count[0]} words, of {MAX_ARGUMENTS} at the most"
             if at >= len(self._buffer):
                 return None
             if self._buffer[at] != 0x24:
@@ -159,7 +163,7 @@ class RequestReader:
     def _line(self) -> tuple[tuple[bytes, ...], int] | str | None:
         """As _array, for an inline request: words up to a newline."""
         if self._buffer[0] == 0x16:
-            return "byte 0x16: a TLS handshake, and this link is plain TCP"
+            return "byte 0x16: TLS, which is read only where the tap ends it: --listen-cert, and --tls for the master"
         end = self._buffer.find(b"\n", self._line_read, MAX_REQUEST)
         stop = end if end >= 0 else len(self._buffer)
         strange = _NO_TEXT.search(self._buffer, self._line_read, stop)

@@ -207,13 +207,22 @@ class Stream:
 
     # ---- what is told ----
 
-    def continues(self, previous: str | None, start: int, end: int, *, least: int, expected: int | None) -> None:
+    def continues(
+        self,
+        previous: str | None,
+        start: int,
+        end: int,
+        *,
+        previous_link: str | None,
+        least: int,
+        expected: int | None,
+    ) -> None:
         """It is a partial resync, granted in bytes start <= i < end; begin() will tell it.
 
-        previous: the ID asked for, where another one was granted. least, expected: bytes that the replica certainly,
-        and probably, had missed.
+        previous: the ID asked for, where another one was granted; previous_link: see events.PartialResync. least,
+        expected: bytes that the replica certainly, and probably, had missed.
         """
-        self._continued = _Continued(previous, start, end, least, expected)
+        self._continued = _Continued(previous, previous_link, start, end, least, expected)
 
     def begin(self, buffered: int = 0) -> None:
         """Tell that the stream has started, once; buffered: see events.StreamStarted."""
@@ -228,6 +237,7 @@ class Stream:
                     end=continued.end,
                     replid=self.replid,
                     previous_replid=continued.previous,
+                    previous_link=continued.previous_link,
                     offset=self.base,
                     bytes_behind=continued.missed(self.received),
                 )
@@ -312,9 +322,12 @@ class _Continued:
     MAX_TICKS = 15
     MAX_HELD_TICKS = 100  # a replica that reads nothing for so long may never again
 
-    def __init__(self, previous: str | None, start: int, end: int, least: int, expected: int | None) -> None:
+    def __init__(
+        self, previous: str | None, previous_link: str | None, start: int, end: int, least: int, expected: int | None
+    ) -> None:
         """least: bytes that the replica certainly had missed. expected: by the rate of before, None if it is unknown."""
         self.previous = previous
+        self.previous_link = previous_link
         self.start = start
         self.end = end
         self.last_ack: events.Ack | None = None

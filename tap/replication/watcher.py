@@ -41,5 +41,8 @@ class Watcher(Protocol):
     @property
     def wants_keys(self) -> bool: ...
 
+    def other_channel_read(self) -> None:
+        """More of the RDB has come, on the other connection of the sync."""
+
     def stream_begins(self, stream: Stream) -> None:
         """Before its first byte is read."""

@@ -119,6 +119,19 @@ def test_no_help_is_taken_for_markup(verb: str) -> None:
         (["run", "--link", "a=:1->127.0.0.1:2", "--link", "b=:2->127.0.0.1:1"], 2, "a circle"),
         (["run", "--master", "h:1", "--ui", "live"], 2, "stdout is none that can be drawn on"),
         (["run", "--listen", "h:1"], 2, "--master HOST:PORT says to which master"),
+        (
+            ["run", "--transparent", "--master", "h:1"],
+            2,
+            "finds the master of each connection by itself: leave --master out",
+        ),
+        (
+            ["run", "--transparent", "--fault", "cut link=main"],
+            2,
+            "'main'; known: an address of a master, as 10.0.0.5:6379",
+        ),
+        (["run", "--transparent", "--link", "a=:1->h:1", "--fault", "cut link=[::0]:1"], 2, "'[::0]:1' is no name"),
+        (["run", "--master", "*:1"], 2, "'*:1' is no address"),
+        (["run", "--master", "h:1", "--listen", "*"], 2, "'*' is no address"),
         (["run", "--link", "a=b"], 2, "write 'NAME=LISTEN->MASTER', as"),
         (["run", "--link", "a=:1->h:1", "--link", "a=:2->h:2"], 2, "two links are named 'a'"),
         (["run", "--link", "a=:1->h:1", "--link", "b=:1->h:2"], 2, "two links listen on 127.0.0.1:1"),
@@ -180,9 +193,11 @@ def test_a_port_that_is_taken_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", "line 3: unknown key 'links.a.listne'; known: master, listen, "),
+        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", "line 3: unknown key 'links.a.listne'; known: master, "),
         ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", " Did you mean 'listen'?"),
-        ("[links.a]\nlisten = ':1'\n", "line 1: 'links.a.master' is missing"),
+        ("[links.a]\nlisten = ':1'\n", "line 1: links.a: give either a master, or transparent"),
+        ("[links.a]\nmaster = 'h:1'\ntransparent = true\n", "line 1: links.a: give either a master, or transparent"),
+        ("[links.a]\ntransparent = 'yes'\n", "line 2: links.a.transparent: true or false is expected"),
         ("[links.a]\nmaster = 'h:x'\n", "line 2: links.a.master: 'h:x' is no address"),
         ("ui = 'tv'\n[links.a]\nmaster = 'h:1'\n", "line 1: ui: input should be 'auto', 'live'"),
         ("duration = 'soon'\n[links.a]\nmaster = 'h:1'\n", "line 1: duration: 'soon' is no duration"),
@@ -224,7 +239,7 @@ def test_a_config_file_is_obeyed_and_flags_win(tmp_path: Path) -> None:
     assert said.stdout == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_within_a_second(servers: Servers, any_server: str, number: signal.Signals) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
     with running("--master", f"127.0.0.1:{master.port}", "--ui", "json") as tap:

@@ -333,6 +333,18 @@ def test_the_live_view_shows_an_rdb_on_its_way() -> None:
     assert "RDB 25% of 200.0 MB, 15.0 s left" in "\n".join(drawn(a_frame(line), 80, 24))
     line.rdb_size = None
     assert "RDB 50.0 MB, size unknown" in "\n".join(drawn(a_frame(line), 80, 24))
+    line.rdb_keys, line.rdb_announced, line.beside = 610, 1000, 3 * 2**20
+    assert "RDB 61%, 3.0 MB beside it, 610 of 1000 keys, 50.0 MB" in "\n".join(drawn(a_frame(line), 180, 24))
+    assert "RDB 61%, 3.0 MB beside it" in "\n".join(drawn(a_frame(line), 120, 24))
+
+
+def test_the_live_view_of_a_transparent_tap_tells_the_rule_and_each_master() -> None:
+    routes = [("*:6400", "")]
+    empty = "\n".join(drawn(dataclasses.replace(a_frame(), routes=routes), 140, 20))
+    assert "--dport 6379 -j REDIRECT --to-ports 6400" in empty
+    assert "*:6400 → where each connection was going" in empty
+    replica = Line("10.0.1.5:6379", "10.0.0.9:6379", "stream", ID, 1000)
+    assert "10.0.0.9:6379" in "\n".join(drawn(dataclasses.replace(a_frame(replica), routes=routes), 80, 24))
 
 
 def test_a_recording_that_lacks_something_is_red_from_then_on(tmp_path: Path) -> None:

@@ -59,7 +59,10 @@ def test_the_example_of_each_fault_is_one(kind: type) -> None:
         ("cut at=rdb command=SET", "command and at: one trigger at a time"),
         ("cut every=5s at=rdb", "every is a trigger of its own"),
         ("cut every=0s", "every: '0s' is too often: 1ms at the least"),
-        ("cut at=connect channel=rdb", "at=connect: a connection tells later which channel it is; take at=psync"),
+        ("cut at=connect channel=rdb", "at=connect: a connection tells later which channel it is; take at=replconf or "
+         "at=psync"),
+        ("cut at=auth channel=main", "request=AUTH: a connection tells later which channel it is"),
+        ("drop reply=PING channel=rdb", "reply=PING: a connection tells later which channel it is"),
         ("cut nth=3", "nth counts matches: it goes with command, key, request or reply"),
         ("cut command=SET edge=byte", "edge=byte goes with at=offset or at=stream; a match has start, inside and end"),
         ("cut at=rdb edge=end", "edge with at= is byte, command or transaction"),

@@ -57,6 +57,13 @@ def test_connections_follow_one_another_and_what_came_twice_counts_once() -> Non
     assert chapter.stretches[1].start == 110
 
 
+def test_a_stream_beside_the_rdb_may_end_before_it() -> None:
+    late = dataclasses.replace(rdb(2, 10), ended=95)
+    (chapter,) = made(late, stretch(1, 10, 50)).chapters()
+    assert spans(chapter) == [(1, 10, 50)]
+    assert (chapter.end, chapter.ended) == (50, 95)
+
+
 def test_a_hole_ends_a_chapter_and_a_later_rdb_begins_another() -> None:
     first, second = made(rdb(1, 10), stretch(1, 10, 50), rdb(2, 60), stretch(2, 60, 90)).chapters()
     assert (first.offset, first.end, second.offset, second.end) == (10, 50, 60, 90)

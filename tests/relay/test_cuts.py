@@ -37,6 +37,12 @@ from tests.support import (
 FAR = 3_000_007  # bytes: more than the tap and the kernel hold at once
 
 
+def port_of_master(tap: TapThread) -> int:
+    master = tap.tap.config.links[0].master
+    assert master is not None
+    return master.port
+
+
 def assert_ended_with(how: str, packets: Packets, by: int, other: int) -> None:
     """The connection's end came from the port *by*, and as it should; with FIN, nobody sent RST."""
     seen = wait_until(lambda: packets.between(by, other), what="a packet ends the connection")
@@ -53,7 +59,7 @@ def test_a_cut_is_what_it_says_on_both_legs_under_full_load_and_behind_its_byte(
         with flooded(lambda port: in_front_of(port, spec), slow=slow) as (tap, counter, flood):
             counter.finish()
             flood.join(WITHIN)
-            master_port = tap.tap.listeners[0].config.master.port
+            master_port = port_of_master(tap)
             fired = tap.wait_for(events.FaultFired)
             assert tap.wait_for(events.LinkClosed).how == mode
         assert (counter.how, flood.how) == (mode, mode)
@@ -76,7 +82,7 @@ def test_a_cut_on_time_ends_both_legs_behind_the_byte_that_it_tells(mode: str, o
             counter.finish()
             flood.join(WITHIN)
             fired = tap.events(events.FaultFired)[-1]
-            master_port = tap.tap.listeners[0].config.master.port
+            master_port = port_of_master(tap)
         assert (counter.how, flood.how) == (mode, mode)
         assert fired.offset == BASE + counter.count
         assert counter.data == block_up_to(counter.count)
@@ -90,7 +96,7 @@ def test_a_cut_of_the_replicas_leg_leaves_the_masters_open(mode: str, slow: bool
     with Packets() as packets:
         spec = f"cut at=offset:{BASE + FAR} mode={mode} legs=replica"
         with flooded(lambda port: in_front_of(port, spec), slow=slow) as (tap, counter, flood):
-            master_port = tap.tap.listeners[0].config.master.port
+            master_port = port_of_master(tap)
             counter.finish()
             assert counter.how == mode
             assert counter.data == block_up_to(FAR)

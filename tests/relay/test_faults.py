@@ -16,17 +16,18 @@ from tap.replication.events import (
     FaultExpired,
     FaultFired,
     FullResync,
+    Identified,
     LinkClosed,
     LinkOpened,
     PartialResync,
     ResyncRefused,
+    Role,
     StreamStarted,
     SyncRequested,
 )
 from tap.servers.embedded import Server
 from tests.conftest import need
 from tests.support import (
-    MATRIX,
     Servers,
     TapThread,
     client,
@@ -349,11 +350,17 @@ def test_one_leg_can_be_cut_and_the_other_left_in_the_dark(
     wait_until(lambda: pair.tap.events(LinkClosed), what="the other side has noticed")
 
 
-@pytest.mark.parametrize("name", [name for name in MATRIX if name in ("redis-8.0", "redis-newest")])
+@pytest.mark.parametrize("name", ["redis-8.0", "redis-newest", "valkey-8.1", "valkey-newest"])
 def test_a_fault_finds_its_connection_of_a_two_connection_sync(
     servers: Servers, stack: contextlib.ExitStack, name: str
 ) -> None:
-    pair = start(stack, servers, need(name), "cut at=rdb:50% channel=rdb", "stall at=loading for=1s channel=main")
+    options = ("dual-channel-replication-enabled", "yes") if name.startswith("valkey") else ()
+    specs = ("cut at=rdb:50% channel=rdb name=cut", "stall at=loading for=1s channel=main name=stall")
+    pair = start(stack, servers, need(name), *specs, options=options)
     assert pair.is_equal()
-    channels = {event.fault: event for event in pair.tap.events(FaultFired)}
-    assert channels["cut-1"].phase == "rdb"
+    assert pair.tap.wait_for(FaultFired, 2)
+    fired = {told.event.fault: told for told in pair.tap.told if isinstance(told.event, FaultFired)}
+    roles = {told.connection: told.event.role for told in pair.tap.told if isinstance(told.event, Identified)}
+    assert roles[fired["cut"].connection] is Role.RDB_CHANNEL
+    assert roles[fired["stall"].connection] is Role.REPLICA
+    assert len(pair.tap.events(FullResync)) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from tap.replication.events import Role, Side
 from tap.servers.embedded import Server, free_port
 from tests.conftest import need
 from tests.support import (
+    MATRIX,
     WITHIN,
     Servers,
     TapThread,
@@ -89,6 +91,24 @@ PAIRS = [
     ("valkey-newest", "valkey-8.1", ()),
     ("valkey-newest", "redis-8.0", ()),
 ]
+
+
+# The others of the matrix: the replica cannot load what the master sends, with or without a tap.
+REFUSED = sorted(set(itertools.product(MATRIX, MATRIX)) - {(master, replica) for master, replica, _ in PAIRS})
+
+
+@pytest.mark.parametrize(("master_name", "replica_name"), REFUSED)
+def test_a_pair_that_cannot_be_says_where_to_look(servers: Servers, master_name: str, replica_name: str) -> None:
+    master, replica = servers.start(need(master_name)), servers.start(need(replica_name))
+    with TapThread(before(master)) as tap:
+        follow(replica, tap.port)
+        again = tap.wait_for(events.FullResync, 2)
+        assert again.reason.code == "first_sync"
+        assert "its last full resync through this tap ended in phase loading" in again.reason.text
+        assert "its log says why the snapshot does not load" in again.reason.text
+        assert tap.wait_for(events.RdbFinished).checksum == "ok"
+        assert not is_up(replica)
+        assert not tap.events(events.Opaque)
 
 
 @pytest.mark.parametrize(("master_name", "replica_name", "options"), PAIRS)

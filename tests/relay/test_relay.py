@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -16,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap import Address, Config, LinkConfig
+from tap import Address, Config, LinkConfig, Tap
+from tap.errors import EnvironmentFailure
 from tap.relay.leg import Buffers
 from tap.replication import events
 from tap.replication.events import Role, Side
@@ -304,6 +306,26 @@ def test_ipv6_and_names(host: str) -> None:
                 replica.sendall(b"PING\r\n")
                 assert receive(master, 6) == b"PING\r\n"
             assert tap.wait_for(events.LinkOpened).peer.startswith("[::1]:" if host == "::1" else "127.0.0.1:")
+
+
+def test_every_address_of_the_machine_is_listened_on(listener: socket.socket) -> None:
+    port = free_port()
+    link = LinkConfig(listen=Address("*", port), master=Address(LOCALHOST, listener.getsockname()[1]))
+    with TapThread(Config(links=(link,))) as tap:
+        for host in (LOCALHOST, "127.0.0.2", *(["::1"] if socket.has_dualstack_ipv6() else [])):
+            with socket.create_connection((host, tap.port), WITHIN):
+                listener.accept()[0].close()
+
+
+def test_only_linux_can_be_transparent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tap.relay.listener.sys.platform", "darwin")
+
+    async def listen() -> None:
+        async with Tap(Config(links=(LinkConfig(transparent=True),))):
+            pass
+
+    with pytest.raises(EnvironmentFailure, match="only Linux tells where a redirected connection was going"):
+        asyncio.run(listen())
 
 
 def test_the_end_of_the_tap_is_the_end_of_its_links(tap: TapThread, pair: Pair) -> None:

@@ -305,6 +305,24 @@ def test_the_db_is_carried_over_and_unknown_without_an_earlier_connection() -> N
     assert continued(memory, 1000) is None
 
 
+def test_a_history_that_goes_on_behind_another_link_says_who_took_over_and_keeps_its_db() -> None:
+    def continued(memory: Memory, asked: str, granted: str) -> tuple[events.PartialResync, int | None]:
+        talk = Talk(memory).R(f"PSYNC {asked} 24\r\n".encode()).M(f"+CONTINUE {granted}\r\n".encode()).quiet()
+        partial = next(event for event in talk.told if isinstance(event, events.PartialResync))
+        return partial, next(event.db for event in talk.told if isinstance(event, events.StreamStarted))
+
+    old = Memory("old")
+    new, chained = Memory("new", beside=old), Memory("chained", beside=old)
+    Talk(old).R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$3\r\nabc".encode()).M(b"*2\r\n$6\r\nSELECT\r\n$1\r\n4\r\n")
+    for _ in range(2):
+        partial, db = continued(new, ID, "b" * 40)
+        assert (partial.previous_replid, partial.previous_link, db) == (ID, "old", 4)
+    # what a replica of the new master passes on is not its own doing
+    assert continued(chained, ID, "b" * 40)[0].previous_link is None
+    assert continued(new, "b" * 40, "b" * 40)[0].previous_link is None
+    assert continued(new, "b" * 40, "c" * 40)[0].previous_link is None  # its restart
+
+
 def test_a_connection_that_ends_inside_a_transaction_says_so() -> None:
     talk = Talk().R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$3\r\nabc".encode()).M(b"*1\r\n$5\r\nMULTI\r\n" + PING[:5])
     talk.conversation.close()
@@ -323,8 +341,12 @@ def test_an_rdb_channel_without_its_main_connection_tells_its_own_story() -> Non
     assert talk.conversation.phase is Phase.DONE
 
 
-def valkey_main(memory: Memory, host: bytes) -> Talk:
-    talk = Talk(memory).R(b"REPLCONF listening-port 5\r\nREPLCONF ip-address %s\r\n" % host).M(b"+OK\r\n+OK\r\n")
+def valkey_main(memory: Memory, host: bytes, *, every_command: bool = False) -> Talk:
+    talk = (
+        Talk(memory, every_command=every_command)
+        .R(b"REPLCONF listening-port 5\r\nREPLCONF ip-address %s\r\n" % host)
+        .M(b"+OK\r\n+OK\r\n")
+    )
     return talk.R(PSYNC).M(b"+DUALCHANNELSYNC\r\n")
 
 
@@ -338,6 +360,7 @@ def test_a_dual_channel_is_joined_although_only_the_main_connection_announces_an
     main, channel = valkey_main(memory, b"9.9.9.9"), valkey_rdb_channel(memory)
     assert "full_resync" in main.kinds()
     assert "full_resync" not in channel.kinds()
+    assert channel.conversation.replica == main.conversation.replica == "9.9.9.9:5"
     # two that could be meant: only the ID that the main connection names later decides
     memory = Memory()
     first, second, channel = valkey_main(memory, b"9.9.9.9"), valkey_main(memory, b"8.8.8.8"), valkey_rdb_channel(memory)
@@ -346,6 +369,32 @@ def test_a_dual_channel_is_joined_although_only_the_main_connection_announces_an
     second.R(f"PSYNC {ID} 8\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode() + PING)
     assert second.conversation.offset == 7 + 14
     assert first.conversation.offset is None
+    assert channel.conversation.replica == "8.8.8.8:5"
+
+
+def test_a_main_connection_whose_rdb_is_through_before_its_stream_begins_is_loading() -> None:
+    memory = Memory()
+    main, channel = valkey_main(memory, b"9.9.9.9"), valkey_rdb_channel(memory)
+    main.R(b"REPLCONF set-rdb-client-id 33\r\n").M(b"+OK\r\n").R(f"PSYNC {ID} 8\r\n".encode())
+    channel.M(b"$3\r\nabc")
+    assert channel.conversation.phase is Phase.DONE
+    main.M(f"+CONTINUE {ID}\r\n".encode() + PING)
+    assert main.conversation.phase is Phase.LOADING
+    (started,) = (event for event in main.told if isinstance(event, events.StreamStarted))
+    assert (started.offset, started.buffered) == (7, 0)
+    main.R(b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$2\r\n21\r\n")
+    assert main.conversation.phase.value == "stream"
+
+
+def test_commands_that_are_told_while_the_rdb_flows_beside_them_do_not_end_its_phase() -> None:
+    memory = Memory()
+    main, channel = valkey_main(memory, b"9.9.9.9", every_command=True), valkey_rdb_channel(memory)
+    main.R(b"REPLCONF set-rdb-client-id 33\r\n").M(b"+OK\r\n").R(f"PSYNC {ID} 8\r\n".encode())
+    main.M(f"+CONTINUE {ID}\r\n".encode())
+    channel.M(b"$3\r\na")
+    main.M(PING * 100_000)
+    assert main.kinds().count("command") > 0
+    assert main.conversation.phase is Phase.RDB
 
 
 def test_a_main_connection_that_has_closed_hears_nothing_of_its_rdb_channel() -> None:
@@ -371,7 +420,10 @@ LINES = st.sampled_from(
         b"REPLCONF ACK 99 FACK 98\r\n", b"REPLCONF ACK x\r\n", b"PSYNC\r\n", b"AUTH secret\r\n",
         b"REPLCONF ACK " + b"9" * 5000 + b"\r\n", b"PSYNC ? " + b"9" * 5000 + b"\r\n",
         b"+FULLRESYNC %s %s\r\n" % (ID.encode(), b"9" * 5000), b"$" + b"9" * 5000 + b"\r\n",
-        b"$ENDOFF:%s %s -1 4\r\n" % (b"9" * 5000, ID.encode()),
+        b"$ENDOFF:%s %s -1 4\r\n" % (b"9" * 5000, ID.encode()), b"CLIENT SETNAME sentinel-1-cmd\r\n",
+        b"*3\r\n$7\r\nCLUSTER\r\n$9\r\nSYNCSLOTS\r\n$6\r\nRANGES\r\n", b"*200\r\n$7\r\ncluster\r\n$9\r\nsyncslots\r\n",
+        b"*200\r\n$4\r\nMSET\r\n", b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nNODES\r\n",
+        b"*3\r\n$4\r\nAUTH\r\n$19\r\ninternal connection\r\n$1\r\nx\r\n",
     ]
 )  # fmt: skip
 DATA = LINES | st.binary(min_size=1, max_size=30)

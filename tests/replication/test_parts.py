@@ -15,7 +15,7 @@ from tap.replication.reasons import why_full
 from tap.replication.replies import ReplyReader
 from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
 
-A, B = "a" * 40, "b" * 40
+A, B, C = "a" * 40, "b" * 40, "c" * 40
 
 
 # ---- requests ----
@@ -72,7 +72,10 @@ def test_requests_are_the_same_however_they_are_cut(data: bytes, size: int) -> N
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"\x16\x03\x01", "byte 0x16: a TLS handshake, and this link is plain TCP"),
+        (
+            b"\x16\x03\x01",
+            "byte 0x16: TLS, which is read only where the tap ends it: --listen-cert, and --tls for the master",
+        ),
         (b"SSH-2.0\x00", "byte 0x00 in an inline request"),
         (b"*1\r\n$1000000000000000000\r\n", "a length of 1000000000000000000, of 16384 at the most"),
         (b"*1\r\n" + b"9" * 40, "byte 0x39 where an argument's $ was expected"),
@@ -214,5 +217,16 @@ def test_reasons_from_the_wire_alone() -> None:
     assert code == "replication_id_unknown"
     assert "restarted" in text
     assert "gave that up" in why(None, -1, A, 0)[1]
+    memory.left("r:1", Past(A, 50, 0.0, 0.0, "rdb"))
+    assert why("c" * 40, 1, A, 0) == (
+        "replication_id_unknown",
+        "the replica still offers its history from before, cccccccc… up to offset 0: its last full resync through this "
+        "tap ended in phase rdb, before it had acknowledged the snapshot",
+    )
+    beside = Memory("other", beside=memory)
+    beside.history(C)
+    code, text = why(C, 51, A, 0)
+    assert code == "replication_id_unknown"
+    assert "which the master of link other wrote; this master does not go on from there" in text
     memory.succeed(B, A)
     assert why(B, 51, A, 40)[0] == "offset_ahead_of_master"

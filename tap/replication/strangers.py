@@ -1,0 +1,52 @@
+"""What a connection is that does not replicate, by the first words on it.
+
+Slot migrations: Valkey 9.1 slot_migration.c, where the node that gives slots dials and sends them as commands; Redis 8.4
+cluster_asm.c, where the node that takes slots dials, twice, as for an RDB channel. Before them: MIGRATE, in any cluster.
+"""
+
+from collections.abc import Sequence
+
+from tap.replication.events import Role
+
+WORDS = 3  # as many tell them apart
+
+_SLOTS = {
+    b"ESTABLISH": "of Valkey, from the node that dialled",
+    b"CONF": "of Redis, to the node that dialled",
+    b"RANGES": "of Redis, to the node that dialled",
+    b"SYNC": "of Redis, to the node that dialled",
+    b"RDBCHANNEL": "of Redis, the snapshot's connection",
+}
+_UNREAD = "no replication: passed on, not read"
+
+# As whom an internal connection of Redis 8 authenticates: Redis 8.0 acl.c.
+INTERNAL = b"internal connection"
+
+
+def is_named(words: Sequence[bytes]) -> bool:
+    """Whether these first words of a request that is not whole yet say enough for what_it_is()."""
+    return len(words) >= (WORDS if words and words[0] == b"CLUSTER" else 1)
+
+
+def what_it_is(words: Sequence[bytes], called: bytes, user: bytes) -> tuple[Role, str]:
+    """words: in upper case, of the request that no replica sends, as many as are known of the first few.
+
+    called: the name it gave itself with CLIENT SETNAME. user: whom it authenticated as; b"" if not said.
+    """
+    if list(words[:2]) == [b"CLUSTER", b"SYNCSLOTS"]:
+        said = words[2] if len(words) > 2 else b""
+        which = _SLOTS.get(said, "of a kind that this redis-tap does not know")
+        return Role.SLOT_MIGRATION, f"a slot migration {which}, {_UNREAD}"
+    if words and words[0] == b"RESTORE-ASKING":
+        return Role.SLOT_MIGRATION, f"a slot migration, keys that MIGRATE moves here, {_UNREAD}"
+    if user == INTERNAL:
+        return Role.ORDINARY, f"an internal connection of a cluster's node or of its module, {_UNREAD}"
+    if called.startswith(b"sentinel-"):
+        return Role.ORDINARY, f"a connection of Sentinel, {_UNREAD}"
+    if words and b"." in words[0]:
+        return Role.ORDINARY, f"a connection to a module ({_shown(words[0])}), {_UNREAD}"
+    return Role.ORDINARY, f"an ordinary connection, {_UNREAD}"
+
+
+def _shown(word: bytes) -> str:
+    return repr(word[:40])[2:-1]
