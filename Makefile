@@ -37,10 +37,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo: $(VENV)/bin/python pyproject.toml $(COMPILED)
+	@echo 'Installing into $(VENV), and compiling: this takes minutes.'
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	touch $@
 
 $(VENV)/dev: $(VENV)/bin/python pyproject.toml $(COMPILED)
+	@echo 'Installing into $(VENV), and compiling: this takes minutes.'
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 

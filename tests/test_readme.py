@@ -142,6 +142,7 @@ def test_every_event_is_in_the_readme_and_none_else() -> None:
         ("chaos", "| option of `chaos` | does |"),
         ("show", "| option of `show` | does |"),
         ("export", "| option of `export` | does |"),
+        ("replay", "| option of `replay` | does |"),
     ],
 )
 def test_every_option_is_in_the_readme(verb: str, table: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -61,6 +62,8 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Entry point. What a user did wrong is one line on stderr, and an exit code (see tap/errors.py)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the locale lacks does not end the output
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False))
     except TapError as error:

@@ -19,14 +19,14 @@ def chaos(
         typer.Option(metavar="PATH", help="Start the pair from this server program. May be repeated: each in turn."),
     ] = None,
     master: Annotated[
-        str | None, typer.Option(metavar="URL", help="A running master: redis://[USER:PASSWORD@]HOST:PORT[/DB].")
+        str | None, typer.Option(metavar="URL", help="A running master: redis://USER:PASSWORD@HOST:PORT/DB.")
     ] = None,
     replica: Annotated[str | None, typer.Option(metavar="URL", help="Its replica.")] = None,
     listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where that replica reaches the tap. [default: 127.0.0.1]")
+        str | None, typer.Option(metavar="HOST:PORT", help="Where that replica reaches the tap; 127.0.0.1 if not given.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Decides every draw. [default: drawn, and shown]")
+        int | None, typer.Option(metavar="N", min=0, help="Decides every draw; drawn, and shown, if not given.")
     ] = None,
     repeat: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Run each N times, with seeds N, N+1, ...")

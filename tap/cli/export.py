@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from tap.cli.ending import endings
 from tap.cli.moment import moment
 from tap.errors import ConfigError, RecordingError
 from tap.recording import choice
@@ -75,12 +76,13 @@ def export(
         str | None, typer.Option(metavar="TIME|OFFSET", help="Up to then; the end of the recording if not given.")
     ] = None,
 ) -> None:
-    """Take out of a recording what else can be done with it: above all, restore a server to a point in time.
+    """Restore to a point in time from a recording; or take out of it an RDB, the stream, or the commands as rows.
 
-    What is taken out is there whole or not at all, and nothing is written over.
+    What is written is there whole or not at all, and nothing is written over.
     """
     job = _Job(files, output, moment("--from", from_), moment("--until", until))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # which lets go of what is half written
+    for number in endings():
+        signal.signal(number, signal.default_int_handler)  # which lets go of what is half written
     if output != STDOUT:
         check_new(output)
     elif form in ("aof", "parquet"):
@@ -255,8 +257,12 @@ def _rows(job: _Job, form: str, wanted: Wanted, links: list[str]) -> None:
         put = stack.enter_context(_parquet(file) if form == "parquet" else _json_lines(file, job.output))
         rows = Rows(put, wanted, links)
         job.read(rows.player)
+        if wanted.missing is not None:
+            raise ConfigError(wanted.missing)
+        if job.problems and not rows.count:
+            raise RecordingError("\nredis-tap: ".join(job.problems))
     sys.stdout.flush()
-    _say(f"{rows.count} commands")
+    _say(f"{rows.count} {'command' if rows.count == 1 else 'commands'}")
 
 
 @contextlib.contextmanager

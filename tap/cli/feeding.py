@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import Ui
 from tap.console.lines import json_lines, log_lines
@@ -44,7 +44,7 @@ async def _until_stopped(master: ReplayMaster, exits: bool, ui: Ui) -> int:
         signals.append(number)
         work.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in endings():
         loop.add_signal_handler(number, end, number)
     try:
         await work

@@ -54,7 +54,9 @@ def replay(
     ] = "auto",
 ) -> None:
     """Replay a recording: to replicas, as the master of it, or to any server, as a client."""
-    if (as_master is None) == (to is None):
+    if as_master is not None and to is not None:
+        raise ConfigError("--as-master is for replicas, --to for any server: give one of them")
+    if as_master is None and to is None:
         raise ConfigError(
             "say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server"
         )

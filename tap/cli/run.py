@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import resource
 import signal
 import sys
@@ -15,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import Address, Announce, Config, LinkConfig, Sync, Ui, listening, load, recording_path
 from tap.console.lines import json_lines, log_lines
@@ -34,7 +34,7 @@ def run(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Where replicas connect; *:PORT: on every address. [default: a free port on 127.0.0.1]",
+            help="Where replicas connect; *:PORT: on every address; a free port on 127.0.0.1 if not given.",
         ),
     ] = None,
     transparent: Annotated[
@@ -111,22 +111,22 @@ def run(
     tls: Annotated[bool, typer.Option("--tls", help="The master speaks TLS; its certificate is checked.")] = False,
     cacert: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.pem", help="The CA of the master's certificate. [default: the system's]"),
+        typer.Option(metavar="FILE.pem", help="The CA of the master's certificate; the system's if not given."),
     ] = None,
     cert: Annotated[
         Path | None, typer.Option(metavar="FILE.pem", help="Our certificate, for a master that requires one.")
     ] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Its key. [default: in the same file]")] = None,
+    key: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Its key; in the same file if not given.")] = None,
     sni: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The master's name, to ask for and to check. [default: the host dialled]"),
+        typer.Option(metavar="NAME", help="The master's name, to ask for and to check; the host dialled if not given."),
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Do not check the master's certificate.")] = False,
     listen_cert: Annotated[
         Path | None, typer.Option(metavar="FILE.pem", help="Replicas speak TLS; our certificate for them.")
     ] = None,
     listen_key: Annotated[
-        Path | None, typer.Option(metavar="FILE.pem", help="Its key. [default: in the same file]")
+        Path | None, typer.Option(metavar="FILE.pem", help="Its key; in the same file if not given.")
     ] = None,
     listen_cacert: Annotated[
         Path | None, typer.Option(metavar="FILE.pem", help="Require certificates of this CA from replicas.")
@@ -140,8 +140,8 @@ def run(
 ) -> None:
     """Relay replicas to their master, and tell what happens.
 
-    Then point a replica at the tap: REPLICAOF <tap host> <tap port>. One that follows this master already resyncs
-    partially, as far as the backlog reaches.
+    Then point a replica at the tap: REPLICAOF <tap host> <tap port>.
+    One that follows this master already resyncs partially, within its backlog.
     """
     file = load(config) if config is not None else None
     given: dict[str, Any] = {} if file is None else {one.name: getattr(file, one.name) for one in fields(file)}
@@ -159,7 +159,7 @@ def run(
     values |= {"record_redact": tuple(redact) if redact else None, "keylog": keylog}
     given |= {name: value for name, value in values.items() if value is not None}
     chosen = Config(**given)
-    _prepare_process()
+    _take_sockets()
     asyncio.run(_run(chosen))
 
 
@@ -184,19 +184,17 @@ def _links(
     return [replace(one, **of_tls) for one in links]
 
 
-def _prepare_process() -> None:
-    """As many sockets as the system lets us have, and no character that ends the output."""
+def _take_sockets() -> None:
+    """As many sockets as the system lets us have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 async def _run(config: Config) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in endings():
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(Trouble(_say))
     console = Console()

@@ -15,6 +15,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import Ui
 from tap.console import sending
@@ -125,7 +126,7 @@ async def _run(sender: Sender, name: str, ui: Ui, console: Console) -> int:
         signals.append(number)
         sender.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in endings():
         loop.add_signal_handler(number, end, number)
     bar = sending.Bar(console, name) if ui == "live" else None
     shown = asyncio.create_task(_shown(bar, sender), name="progress")

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from tap.bus import Told
+from tap.cli.ending import endings
 from tap.cli.moment import moment
 from tap.console.lines import Journal, json_line
 from tap.console.stats_report import report
@@ -102,6 +103,8 @@ def show(
     missing = nothing(player)
     if missing is not None:
         problems.append(f"{', '.join(str(path) for path in files)}: {missing}")
+    if wanted.missing is not None:
+        problems.append(wanted.missing)
     if problems:
         raise RecordingError("\nredis-tap: ".join(problems))
 
@@ -117,7 +120,7 @@ def _print(figures: Stats, form: str) -> None:
 def _until_stopped(player: Player) -> GoesOn:
     """Go on with files that are being written until Ctrl-C; what has been read by then is shown to its end."""
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in endings():
         signal.signal(number, lambda *_: stop.set())
 
     def goes_on(is_idle: bool) -> bool:

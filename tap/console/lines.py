@@ -95,7 +95,9 @@ def json_line(told: Told) -> str:
 
 
 def _json(said: dict[str, Any]) -> str:
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    # JSON is UTF-8 (RFC 8259, 8.1), or ASCII with escapes of its own where the locale of the output is another one.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return json.dumps(said, ensure_ascii=encoding.lower() not in ("utf-8", "utf8"), separators=(",", ":"))
 
 
 def log_lines(out: TextIO) -> LineWriter:

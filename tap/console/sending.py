@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tap.console import figures
 from tap.replay.sending import Sender
@@ -20,8 +20,8 @@ class Bar:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[said]}"),
-            TimeElapsedColumn(),
             TimeRemainingColumn(),
+            TextColumn("to go"),
             console=console,
             transient=True,
         )

@@ -27,16 +27,19 @@ class Output:
         self._synced = 0
         self._compressor: Any = None
         if path.suffix == ".zst":
-            import zstandard  # of 12 MB, for this alone
-
-            self._compressor = zstandard.ZstdCompressor(level=LEVEL).compressobj()
-            self._flush_block = zstandard.COMPRESSOBJ_FLUSH_BLOCK
+            self._begin_frame()
         try:
             self.append(self.encode(pcapng.heading("redis-tap")))
         except OSError:
             os.close(self._file)
             path.unlink()
             raise
+
+    def _begin_frame(self) -> None:
+        import zstandard  # of 12 MB, for this alone
+
+        self._compressor = zstandard.ZstdCompressor(level=LEVEL).compressobj()
+        self._flush_block = zstandard.COMPRESSOBJ_FLUSH_BLOCK
 
     def encode(self, data: bytes) -> bytes:
         """The next bytes as the file takes them. Compressed, they can only be read behind those of the calls before.
@@ -48,6 +51,13 @@ class Output:
         # Block by block, so that all that is written can be read, whatever becomes of the rest.
         encoded: bytes = self._compressor.compress(data) + self._compressor.flush(self._flush_block)
         return encoded
+
+    def encode_anew(self, data: bytes) -> bytes:
+        """As encode(), to be read without what that gave last, which was never taken."""
+        if self._compressor is None:
+            return data
+        self._begin_frame()
+        return END_OF_FRAME + self.encode(data)
 
     def append(self, encoded: bytes) -> None:
         """All of it, or nothing: then raises OSError."""

@@ -335,7 +335,7 @@ class _Recorded:
             self._recorder.put(_Skipped(self, number, end - start, lost=True))
             self._recorder.tell(self, self.gap(number, start, end))
 
-    def gap(self, number: int, start: int, end: int) -> Event:
+    def gap(self, number: int, start: int, end: int) -> events.RecordingGap:
         """The event for these bytes of a side."""
         stream = self.conversation.stream
         offsets: list[int | None] = [None, None]
@@ -344,6 +344,27 @@ class _Recorded:
         return events.RecordingGap(
             start=start, end=end, side=_NAMES[number], bytes=end - start, from_offset=offsets[0], to_offset=offsets[1]
         )
+
+    def told(self, event: Event) -> Told:
+        """An event of this link, now."""
+        return Told(time.time(), self.link, self.conversation.connection, self.conversation.replica, event)
+
+
+def _gaps(items: Sequence[_Item]) -> list[tuple[_Recorded, events.RecordingGap]]:
+    """What is missing of each link if none of these is written."""
+    spans: dict[tuple[_Recorded, int], list[tuple[int, int]]] = {}
+    for item in items:
+        if isinstance(item, _Data):
+            begin, end = item.position, item.position + len(item.data)
+            found = spans.setdefault((item.flow, item.side), [])
+            if found and found[-1][1] == begin:
+                begin, _ = found.pop()
+            found.append((begin, end))
+    return [(flow, flow.gap(side, *span)) for (flow, side), found in spans.items() for span in found]
+
+
+def _comment(told: Told) -> str:
+    return json.dumps(told.as_dict(), ensure_ascii=False, separators=(",", ":"))
 
 
 class Recorder:
@@ -392,6 +413,7 @@ class Recorder:
         self._filed_bytes = 0  # put to the file, as the thread has written them
         self._stopped = False  # the disk does not take it
         self._comments: list[str] = []  # of the whole tap, for whichever packet comes next
+        self._last: _Recorded | None = None  # whose packet came last
 
     # ---- the life of a recording ----
 
@@ -426,10 +448,9 @@ class Recorder:
         self._closing_at = time.monotonic() + CLOSE_SECONDS
         self._wake.set()
         await asyncio.to_thread(self._thread.join, CLOSE_SECONDS + 1)
-        left = [*self._unwritten, *self._queue]
-        for item, _ in left:
-            if isinstance(item, _Data):
-                self.tell(item.flow, item.flow.gap(item.side, item.position, item.position + len(item.data)))
+        left = [item for item, _ in (*self._unwritten, *self._queue)]
+        for flow, gap in _gaps(left):
+            self.tell(flow, gap)
         if left and not self.trouble:
             self._trouble("the disk did not take it in time")
 
@@ -457,8 +478,7 @@ class Recorder:
             told = dataclasses.replace(told, event=self.redaction.event(event))
         if flow is not None:
             flow.heard(told)
-        comment = json.dumps(told.as_dict(), ensure_ascii=False, separators=(",", ":"))
-        self.put(_Said(flow, int(told.time * 1e9), comment))
+        self.put(_Said(flow, int(told.time * 1e9), _comment(told)))
         if flow is not None and closed is not None:
             self.put(_Closed(flow, time.time_ns(), closed.how != "fin"))
             del self._flows[told.connection]
@@ -511,11 +531,10 @@ class Recorder:
     def _time_is_up(self) -> None:
         self._is_due = True
 
-    def tell(self, flow: _Recorded, event: Event) -> None:
-        if isinstance(event, events.RecordingGap):
-            self.lost_bytes += event.bytes
-        conversation = flow.conversation
-        self._bus.publish(flow.link, conversation.connection, conversation.replica, event)
+    def tell(self, flow: _Recorded, event: events.RecordingGap) -> None:
+        self.lost_bytes += event.bytes
+        told = flow.told(event)
+        self._bus.publish(told.link, told.connection, told.replica, event)
 
     @property
     def trouble_so_far(self) -> str:
@@ -536,11 +555,13 @@ class Recorder:
             while True:
                 closing = self._closing_at is not None
                 if not self._write_batch() and closing:
+                    self._write_last_comments()
                     break
                 if self._put - self._taken <= WAKE_BYTES and not closing:
                     self._wake.wait(POLL_SECONDS)
                     self._wake.clear()
                 if self._unwritten:  # given up, at the end
+                    self._write_off()
                     break
         finally:
             self._finish(self._output)
@@ -577,6 +598,30 @@ class Recorder:
             self._full_at = self._rotation.limits.size * self._filed_bytes / output.size
         self._flush()
         return True
+
+    def _write_last_comments(self) -> None:
+        """What was told behind the last packet, on one more of its link; without any link there is no place for it."""
+        out: list[Any] = []
+        self._pack_last_comments(out)
+        if out:
+            self._write(self._output.encode(b"".join(out)))
+
+    def _write_off(self) -> None:
+        """Say what is missing at the end: a few packets find room where the many that wait did not."""
+        unwritten, queued = [item for item, _ in self._unwritten], [item for item, _ in self._queue]
+        items: list[_Item] = [
+            _Said(flow, time.time_ns(), _comment(flow.told(gap))) for flow, gap in _gaps([*unwritten, *queued])
+        ]
+        # Those of the first are packed, with numbers of TCP and all: only what was said in them is to be said again.
+        items += [item for item in unwritten if isinstance(item, _Said | _Closed)]
+        for item in queued:
+            if isinstance(item, _Data):
+                items.append(_Skipped(item.flow, item.side, len(item.data), lost=True))
+            elif not isinstance(item, _NextFile):
+                items.append(item)
+        out: list[Any] = [self._packed(items)]
+        self._pack_last_comments(out)
+        self._write(self._output.encode_anew(b"".join(out)))
 
     def _write(self, data: bytes) -> bool:
         """All of it, or nothing. Returns which."""
@@ -696,11 +741,16 @@ class Recorder:
         self, out: list[Any], flow: _Recorded, at: int, side: int, flags: int, data: bytes | memoryview = b""
     ) -> None:
         assert flow.tcp is not None
+        self._last = flow
         comments = [*self._comments, *flow.comments]
         self._comments.clear()
         flow.comments.clear()
         parts, size = flow.tcp.packet(side, flags, data)
         out += pcapng.packet(at, parts, size, comments)
+
+    def _pack_last_comments(self, out: list[Any]) -> None:
+        if self._comments and self._last is not None:
+            self._pack(out, self._last, time.time_ns(), REPLICA, 0)
 
     def _pack_data(self, out: list[Any], item: _Data) -> None:
         flow = item.flow

@@ -38,6 +38,7 @@ class Wanted:
         end: Moment | None = None,
     ) -> None:
         self._links = frozenset(links)
+        self._known: dict[str, None] = {}  # links that there are, if some are asked for
         self._dbs = frozenset(dbs)
         self._names = frozenset(name.upper() for name in names)
         self._matchers = [matcher(os.fsencode(glob)) for glob in globs]
@@ -83,8 +84,21 @@ class Wanted:
             heads = [head for head in heads if self._has(*head[2:])]
         return replace(batch, heads=heads)
 
+    @property
+    def missing(self) -> str | None:
+        """Once all has been asked: what to say where none of the links that are asked for is there."""
+        if not self._links or not self._known:
+            return None
+        if any(name in self._links or name == asked.rpartition("/")[0] for name in self._known for asked in self._links):
+            return None
+        return f"--link {', '.join(sorted(self._links))}: not in it; its links: {', '.join(self._known)}"
+
     def _has_link(self, where: Told | Batch) -> bool:
-        return not self._links or bool({where.link, f"{where.link}/{where.connection}"} & self._links)
+        if not self._links:
+            return True
+        if where.link:  # else it is of the whole tap
+            self._known[where.link] = None
+        return bool({where.link, f"{where.link}/{where.connection}"} & self._links)
 
     def _is_in_time(self, at: float, offset: int | None) -> bool:
         for time, place, sign in self._bounds:

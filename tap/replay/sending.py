@@ -123,7 +123,13 @@ def copied(
     for stream in streams:
         file = tempfile.TemporaryFile()  # noqa: SIM115
         wanted.append((stream, files.enter_context(file)))
-    marks = copy_streams(read, wanted)
+    try:
+        marks = copy_streams(read, wanted)
+        for _, copy in wanted:
+            copy.flush()
+    except OSError as error:
+        where = tempfile.gettempdir()
+        raise EnvironmentFailure(f"{where}: {words(error)}; set TMPDIR to a directory with more room") from None
     parts = [part_between(file, stream, one, begin, end, db) for (stream, file), one in zip(wanted, marks, strict=True)]
     return [part for part in parts if part is not None]
 

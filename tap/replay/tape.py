@@ -58,6 +58,8 @@ def take(
     EnvironmentFailure if the directory has no room.
     """
     found = index(read, _nanoseconds(end) if isinstance(end, datetime) else None)
+    if isinstance(end, datetime) and not found.links:
+        raise ConfigError(f"--until {end.isoformat()}: by then there was no RDB and no stream that could be played")
     chapters = choose(found, links, begin, end if isinstance(end, int) else None)
     limits = [min(one.end, end) if isinstance(end, int) else one.end for one in chapters]
     need = sum(one.rdb.size + limit - one.offset for one, limit in zip(chapters, limits, strict=True))
@@ -180,7 +182,7 @@ def _copied(read: Read, directory: Path, chapter: Chapter, limit: int, begin: Mo
         marks=marks,
         zero=zero,
         began=chapter.rdb.began,
-        ended=chapter.ended,
+        ended=(marks.time_at(chapter.offset + size) if size else None) or chapter.rdb.ended,
     )
 
 

@@ -18,6 +18,7 @@ import pytest
 import zstandard
 
 from tap.cli import main
+from tap.cli.ending import endings
 from tap.recording.segments import Endpoint, Flow
 from tests.rdb.make import rdb
 from tests.recording.test_reader import STREAM, Wire, file, streamed
@@ -60,7 +61,7 @@ class Done:
 @pytest.fixture
 def export(capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[..., Done]]:
     """As the command, without a process of its own."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in endings()}
 
     def run(*arguments: str | Path) -> Done:
         sys.argv = ["redis-tap", "export", *map(str, arguments)]
@@ -74,7 +75,8 @@ def export(capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[..., 
     argv = sys.argv
     yield run
     sys.argv = argv
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_the_rdb_is_that_which_was_sent(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
@@ -260,3 +262,17 @@ def test_without_pyarrow_it_says_what_to_install(
         "redis-tap: --to parquet needs pyarrow: pip install 'redis-tap[parquet]'\n",
     )
     assert os.listdir(tmp_path) == ["capture.pcapng"]
+
+
+def test_where_there_are_no_rows_for_a_mistake_no_file_is_made(
+    export: Callable[..., Done], capture: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no capture")
+    before = sorted(tmp_path.iterdir())
+    done = export(text, "--to", "jsonl", "-o", tmp_path / "rows.jsonl")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    done = export(capture, "--to", "jsonl", "--link", "nix", "-o", tmp_path / "rows.jsonl")
+    assert done.returncode == 2
+    assert "--link nix: not in it; its links: " in done.stderr
+    assert sorted(tmp_path.iterdir()) == before

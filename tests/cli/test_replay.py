@@ -67,6 +67,30 @@ def test_ctrl_c_ends_it(one: Path, options: tuple[str, ...], code: int) -> None:
     assert re.search(r"FULL RESYNC, \w{8}… at offset \d+\. Why: first_sync: ", out)
 
 
+def test_a_terminal_that_is_closed_leaves_no_copy_of_the_data(
+    one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setenv("TMPDIR", str(copies))
+    with replaying(one) as (process, _):
+        assert list(copies.iterdir())
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=WITHIN)
+    assert process.returncode == 0
+    assert not list(copies.iterdir())
+
+
+def test_what_nohup_has_started_goes_on_without_its_terminal(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "TAP", ["nohup", *TAP])
+    with replaying(one) as (process, port):
+        process.send_signal(signal.SIGHUP)
+        with peer(port) as replica:
+            assert replica.ask("PING") == b"+PONG\r\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=WITHIN)
+
+
 def test_a_recording_that_is_cut_off_is_played_as_far_as_it_goes(one: Path) -> None:
     one.write_bytes(one.read_bytes()[:-3])
     command = [*TAP, str(one), *ANYWHERE]
@@ -82,7 +106,11 @@ def test_a_recording_that_is_cut_off_is_played_as_far_as_it_goes(one: Path) -> N
     ("arguments", "code", "says"),
     [
         ((), 2, "say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server"),
-        ((*ANYWHERE, "--to", "redis://127.0.0.1"), 2, "say who is to have it"),
+        (
+            (*ANYWHERE, "--to", "redis://127.0.0.1"),
+            2,
+            "--as-master is for replicas, --to for any server: give one of them",
+        ),
         ((*ANYWHERE, "--db", "3"), 2, "--assume-db and --yes go with --to: a replica has to have every byte"),
         ((*ANYWHERE, "--speed", "fast"), 2, "--speed 'fast': write how many times as fast, as 1, 10 or 0.5, or max"),
         ((*ANYWHERE, "--speed", "0"), 2, "--speed '0': write how many times as fast"),

@@ -15,16 +15,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tap import Address, Config, LinkConfig, Tap
+from tap import Address, Config, LinkConfig, Tap, recording
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.recording import recorder
+from tap.recording.output import Output
 from tap.recording.pcapng import PcapngReader
 from tap.recording.recorder import Recorder
 from tap.recording.segments import ACK, FIN, PUSH, RST, SYN
@@ -61,7 +62,7 @@ def sides(path: Path) -> tuple[bytes, bytes]:
     return bytes(flowed[0]), bytes(flowed[1])
 
 
-def exchange(tap: TapThread, listener: socket.socket, pieces: list[tuple[int, bytes]]) -> tuple[bytes, bytes]:
+def exchange(tap: TapThread, listener: socket.socket, pieces: Iterable[tuple[int, bytes]]) -> tuple[bytes, bytes]:
     """Send the pieces over a link of the tap, side 0 the replica, and close it. What each side sent."""
     sent = bytearray(), bytearray()
     with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
@@ -310,6 +311,51 @@ def test_a_full_disk_ends_with_exit_code_3_and_a_whole_file(tmp_path: Path) -> N
     assert "File too large" in complaint
     assert "RECORDING HELD UP" in said
     assert len(packets(path)) > 3
+
+
+@pytest.mark.parametrize("name", ["one.pcapng", "one.pcapng.zst"])
+def test_what_the_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = tmp_path / name
+    append: Callable[[Output, bytes], None] = Output.append
+
+    def with_little_room(self: Output, encoded: bytes) -> None:
+        if len(encoded) > 20_000:
+            raise OSError(28, "No space left on device")
+        append(self, encoded)
+
+    monkeypatch.setattr(Output, "append", with_little_room)
+    monkeypatch.setattr(recorder, "BATCH_BYTES", 100_000)
+    stream = b"".join(command("SET", f"key:{number}", random.Random(number).randbytes(50_000)) for number in range(8))
+
+    def pieces(tap: TapThread) -> Iterator[tuple[int, bytes]]:
+        yield from [(0, asks(BASE)), (1, GRANT)]
+        tap.wait_for(events.PartialResync)
+        wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder._put == tap.tap.recorder._taken)
+        yield 1, stream
+
+    with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
+        exchange(tap, listener, pieces(tap))
+    (gap,) = tap.events(events.RecordingGap)  # and not one for each read
+    assert (gap.to_offset, gap.bytes) == (BASE + len(stream), gap.end - gap.start)
+    assert tap.tap.recorder is not None
+    assert tap.tap.recorder.lost_bytes == gap.bytes
+    with recording.open(path) as read:
+        told = [told.event for told in read.events()]
+        assert read.problems == []
+    assert [event for event in told if isinstance(event, events.RecordingGap)] == [gap]
+    assert isinstance(told[-1], events.LinkClosed)
+
+
+def test_what_is_told_behind_the_last_packet_is_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    with listening() as listener:
+        with TapThread(config(listener.getsockname()[1], path, faults=("delay 1ms name=late",))) as tap:
+            exchange(tap, listener, [(0, asks(BASE)), (1, GRANT)])
+    assert [said["event"] for said in comments(path)][-1] == "fault_expired"
+    with recording.open(path) as read:
+        assert [told.event for told in read.events()][-1] == tap.events(events.FaultExpired)[-1]
 
 
 def test_a_killed_tap_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:

@@ -462,3 +462,12 @@ def test_wrong_use_is_one_line(tmp_path: Path, target: Server, options: list[str
     assert said.returncode == 2
     assert said.stderr.startswith(f"redis-tap: {says}")
     assert len(said.stderr.splitlines()) == 1
+
+
+def test_a_directory_for_copies_that_is_full_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tap.replay.sending.copy_streams", full)
+    with contextlib.ExitStack() as files, pytest.raises(EnvironmentFailure, match=r"No space .*; set TMPDIR to"):
+        copied(lambda player: None, [], None, None, files)

@@ -129,3 +129,11 @@ def test_a_disk_without_room_is_told_before_anything_is_copied(tmp_path: Path, m
     with pytest.raises(EnvironmentFailure, match=r"bytes are needed there .*, 5 are free; set TMPDIR"):
         take(reading(as_packets(capture, 1000, random.Random(1))), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_end_before_all_that_there_is_is_what_is_said(tmp_path: Path) -> None:
+    capture = next(one for one in captures() if one.name == "redis-7.0-diskless")
+    read = reading(as_packets(capture, 1000, random.Random(1)))
+    for links in ((), ("main",)):
+        with pytest.raises(ConfigError, match=r"--until 1980-.*: by then there was no RDB"):
+            take(read, tmp_path, links=links, end=datetime(1980, 1, 1))
