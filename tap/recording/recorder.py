@@ -47,6 +47,9 @@ ITEM_BYTES = 300  # that an item takes besides its data
 BATCH_BYTES = 2**20  # that are written at once
 # The thread looks that often by itself: to wake it for each read of a link would have the two fight for the interpreter.
 POLL_SECONDS = 0.02
+# While something comes: what has gathered takes the interpreter from the loop, and a hundred packets are a quarter of a
+# millisecond of it, which a client's WAIT shows.
+BUSY_POLL_SECONDS = 0.002
 WAKE_BYTES = 2 * 2**20
 SYNC_SECONDS = 1.0
 RETRY_SECONDS = 0.5  # after which a disk that took nothing is tried again
@@ -551,14 +554,17 @@ class Recorder:
 
     def _run(self) -> None:
         self._sync_names()
+        pause = POLL_SECONDS
         try:
             while True:
                 closing = self._closing_at is not None
-                if not self._write_batch() and closing:
+                wrote = self._write_batch()
+                if not wrote and closing:
                     self._write_last_comments()
                     break
+                pause = BUSY_POLL_SECONDS if wrote else min(2 * pause, POLL_SECONDS)
                 if self._put - self._taken <= WAKE_BYTES and not closing:
-                    self._wake.wait(POLL_SECONDS)
+                    self._wake.wait(pause)
                     self._wake.clear()
                 if self._unwritten:  # given up, at the end
                     self._write_off()
