@@ -345,7 +345,9 @@ def test_what_the_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
         told = [told.event for told in read.events()]
         assert read.problems == []
     assert [event for event in told if isinstance(event, events.RecordingGap)] == [gap]
-    assert isinstance(told[-1], events.LinkClosed)
+    # The disk may refuse before the link closes, or behind that.
+    assert {type(event) for event in told[-2:]} <= {events.LinkClosed, events.RecordingStopped, events.RecordingGap}
+    assert sum(isinstance(event, events.LinkClosed) for event in told) == 1
 
 
 def test_what_is_told_behind_the_last_packet_is_in_the_file(tmp_path: Path) -> None:
