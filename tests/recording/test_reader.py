@@ -9,7 +9,6 @@ import shutil
 import signal
 import struct
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -323,6 +322,15 @@ def test_without_rdb_the_stream_has_its_offsets(tmp_path: Path, servers: Servers
     assert "rdb_omitted" in [said["event"] for said in comments(path)]
 
 
+def commands_of(path: Path) -> list[tuple[int | None, str, tuple[bytes, ...]]]:
+    """So far, of a file that may still be written."""
+    heard: list[Told] = []
+    player = Player(heard.append, every_command=True)
+    play(path, player)
+    player.close()
+    return [(one.offset, one.name, one.args) for one in of(heard, events.Command)]
+
+
 def test_a_tcpdump_of_the_same_link_tells_the_same_commands_and_offsets(tmp_path: Path, servers: Servers) -> None:
     program = shutil.which("tcpdump")
     if program is None or os.geteuid():
@@ -356,13 +364,10 @@ def test_a_tcpdump_of_the_same_link_tells_the_same_commands_and_offsets(tmp_path
             for number in range(2000):
                 client(master).set(f"key:{number}", "v" * number)
             level(master, replica)
-        size = -1
-        while size != theirs.stat().st_size:
-            size = theirs.stat().st_size
-            time.sleep(0.5)
+        recorded = commands_of(ours)
+        wait_until(lambda: len(commands_of(theirs)) >= len(recorded), what="tcpdump has written all of them")
         tcpdump.send_signal(signal.SIGINT)
         tcpdump.wait(30)
-    seen = [(one.offset, one.name, one.args) for one in of(replayed(theirs, every_command=True), events.Command)]
-    recorded = [(one.offset, one.name, one.args) for one in of(replayed(ours, every_command=True), events.Command)]
+    seen = commands_of(theirs)
     assert len(recorded) > 2000
     assert seen == recorded == [(one.offset, one.name, one.args) for one in tap.events(events.Command)]

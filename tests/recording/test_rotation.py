@@ -37,7 +37,7 @@ from tap.replication.events import Command
 from tap.units import Limits
 from tests.recording.support import listening, segment, tshark
 from tests.recording.test_reader import SAME
-from tests.recording.test_recorder import config, exchange
+from tests.recording.test_recorder import config, drain_until_gone, exchange
 from tests.relay.wire import BASE, BLOCK, GRANT, asks, command
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
 
@@ -522,8 +522,8 @@ def test_a_killed_tap_leaves_files_that_can_be_read(tmp_path: Path) -> None:
                         replica.sendall(asks(BASE))
                         assert master.recv(1000)
                         master.sendall(GRANT + BLOCK)
-                        time.sleep(0.5)  # older than the interval in which the recorder writes
                         threading.Thread(target=drain_until_gone, args=(replica,), daemon=True).start()
+                        wait_until(partial(is_written, directory))
                         kill_at = time.monotonic() + dice.random() * 0.3
                         while time.monotonic() < kill_at:
                             master.sendall(BLOCK)
@@ -532,12 +532,9 @@ def test_a_killed_tap_leaves_files_that_can_be_read(tmp_path: Path) -> None:
             assert GRANT + BLOCK in b"".join(flowed(files(directory)))
 
 
-def drain_until_gone(sock: socket.socket) -> None:
-    try:
-        while sock.recv(2**16):
-            pass
-    except OSError:
-        return
+def is_written(directory: Path) -> bool:
+    """The beginning, with nothing behind it."""
+    return GRANT + BLOCK in b"".join(flowed(files(directory)))
 
 
 def flowed(paths: list[Path]) -> Iterator[bytes]:
