@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--quick] [GROUP ...]`, from the root of the repository: tables, and bench.json."""
+"""`python -m tests.bench [--quick] [GROUP ...]`, from the root of the repository: tables, bench.json and bench.md."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.status import Status
 
 from tap.errors import EnvironmentFailure, TapError
 
-from . import faults, fullsync, latency, machine, rdb, recording, relay, report, scanner, stream
-from .results import Say
+from . import faults, fullsync, growth, latency, machine, observers, rdb, recording, relay, report, scanner, stream
+from .results import Group, Say
 
-GROUPS = {
+GROUPS: dict[str, Group] = {
     "relay": relay.run,
     "latency": latency.run,
     "stream": stream.run,
@@ -26,8 +27,12 @@ GROUPS = {
     "rdb": rdb.run,
     "faults": faults.run,
     "recording": recording.run,
+    "observers": observers.run,
+    "growth": growth.run,
 }
-OUTPUT = Path("bench.json")
+ON_REQUEST = ("growth",)  # takes minutes of its own
+FIGURES = Path("bench.json")
+PAGE = Path("bench.md")
 
 
 def main() -> None:
@@ -35,7 +40,7 @@ def main() -> None:
     # An exception, so that every with-block ends what it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        run(arguments.groups or list(GROUPS), arguments.quick)
+        run(arguments.groups or [name for name in GROUPS if name not in ON_REQUEST], arguments.quick)
     except TapError as error:
         print(f"bench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -44,8 +49,12 @@ def main() -> None:
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="redis-tap beside its peers.")
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}; all without any")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=f"redis-tap beside its peers. Prints tables, and writes them to {PAGE} and {FIGURES}.",
+    )
+    default = f"of {', '.join(GROUPS)}; without any, all but {', '.join(ON_REQUEST)}, which takes minutes of its own"
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=default)
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds: to try it, not to quote it")
     arguments = parser.parse_args()
     for name in arguments.groups:
@@ -58,18 +67,35 @@ def run(groups: list[str], quick: bool) -> None:
     if not Path("/proc/self/stat").exists():
         raise EnvironmentFailure("the cost of a process is read from /proc, and there is none: this needs Linux")
     begin = time.monotonic()
-    shown = report.console()
     facts = machine.describe()
-    report.show_machine(shown, facts)
     told: dict[str, Any] = {"machine": facts, "quick": quick, "groups": {}}
+    page = Page()
+    page.add(report.machine(facts))
     for name in groups:
-        with shown.status(name) as status:
-            result = GROUPS[name](quick, _says(name, status))
-        report.show(shown, result)
-        told["groups"][name] = result.as_dict()
+        group_begin = time.monotonic()
+        outcomes = []
+        with Console(stderr=True).status(name) as status:
+            for outcome in GROUPS[name](quick, _says(name, status)):
+                page.add(report.shown(outcome))
+                outcomes.append(outcome.as_dict())
+        seconds = time.monotonic() - group_begin
+        page.add(f"The group {name} took {seconds:.0f} s.")
+        told["groups"][name] = {"seconds": seconds, "outcomes": outcomes}
         # after each group, so that an interrupted run has something to show
-        OUTPUT.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    shown.print(f"\n{OUTPUT} written; this took {time.monotonic() - begin:.0f} s.")
+        FIGURES.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{FIGURES} and {PAGE} written; this took {time.monotonic() - begin:.0f} s.")
+
+
+class Page:
+    """What is printed is also written, to be pasted into README.md here."""
+
+    def __init__(self) -> None:
+        PAGE.write_text("", encoding="utf-8")
+
+    def add(self, text: str) -> None:
+        print(text, end="\n\n", flush=True)
+        with PAGE.open("a", encoding="utf-8") as file:
+            file.write(text + "\n\n")
 
 
 def _says(group: str, status: Status) -> Say:

@@ -3,40 +3,61 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 from .pair import Pair, pair
-from .peers import Peer, absent, present, setups
-from .results import Figures, Metric, Result, Say, take_turns
+from .peers import AGAINST, Peer, present
+from .results import Figures, Metric, Outcome, Result, Say, take_turns
 
-NAMES = ("direct", "redis-tap", "haproxy")
-VALUE_SIZE = 236  # makes 250 MB of a million keys, names and lengths included
 WITHIN = 120.0  # seconds for one full resync
+QUICK = 20  # times smaller
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """big_value: bytes of one more value, if any."""
+
+    keys: int
+    value_size: int
+    rounds: int
+    big_value: int = 0
+
+
+SETS = (
+    DataSet(keys=1_000_000, value_size=236, rounds=3),  # makes 250 MB, names and lengths included
+    DataSet(keys=24 * 1024, value_size=64 * 1024, rounds=1, big_value=512 * 2**20),
+)
 
 METRICS = (
     Metric("seconds", "wall s", 2, compared=True),
     Metric("relay_cpu_seconds", "relay CPU s", 3, compared=True),
-    Metric("relay_peak_mb", "relay peak MB", 1, compared=True),
+    Metric("cpu_seconds_per_gb", "CPU s/GB", 3),
+    Metric("relay_peak_mib", "relay peak MiB", 1, compared=True),
 )
 
 
-def run(quick: bool, say: Say) -> Result:
-    keys = 100_000 if quick else 1_000_000
-    # DEBUG POPULATE pads its values with zeros: compressed, next to nothing would be sent.
-    with pair("rdbcompression", "no") as servers:
-        servers.populate(keys, VALUE_SIZE)
-        rows = {name: partial(measure, peer, servers) for name, peer in present(*NAMES).items()}
-        taken = take_turns(rows, 2 if quick else 5, say)
-        size = servers.rdb_size()
-        version = servers.master.version
-    return Result(
-        group="fullsync",
-        about=f"full resync of {size / 1e6:.0f} MB in {keys} keys, until the replica has loaded it and is level",
-        metrics=METRICS,
-        rows=taken,
-        against=("direct", "haproxy"),
-        notes=[f"Master and replica: {version}; {setups(*NAMES)}.", *absent(*NAMES)],
-    )
+def run(quick: bool, say: Say) -> Iterator[Outcome]:
+    for data in SETS:
+        # DEBUG POPULATE pads its values with zeros: compressed, next to nothing would be sent.
+        with pair("rdbcompression", "no") as servers:
+            say("filling the master")
+            scale = QUICK if quick else 1
+            servers.populate(data.keys // scale, data.value_size)
+            if data.big_value:
+                servers.populate(1, data.big_value // scale, "big")
+            rows = {peer.name: partial(measure, peer, servers) for peer in present()}
+            taken = take_turns(rows, data.rounds, say)
+            size = servers.rdb_size()
+        beside = f", one of {data.big_value // scale / 2**20:.0f} MiB" if data.big_value else ""
+        yield Result(
+            group="fullsync",
+            about=f"full resync of {size / 1e6:,.0f} MB, {data.keys // scale:,} keys{beside}, loaded and level",
+            metrics=METRICS,
+            rows=taken,
+            against=AGAINST,
+        )
 
 
 def measure(peer: Peer, servers: Pair) -> Figures:
@@ -52,5 +73,6 @@ def measure(peer: Peer, servers: Pair) -> Figures:
     assert servers.full_resyncs() == resyncs + 1, "this was no full resync, or more than one"
     if before is not None and after is not None and peak is not None:
         figures["relay_cpu_seconds"] = after - before
-        figures["relay_peak_mb"] = peak / 1e6
+        figures["cpu_seconds_per_gb"] = (after - before) / (servers.rdb_size() / 1e9)
+        figures["relay_peak_mib"] = peak / 2**20
     return figures

@@ -13,7 +13,7 @@ from tap.servers.embedded import Server
 from tests.support import programs
 
 from .pair import server_name
-from .peers import DIRECT, PEERS
+from .peers import MATRIX
 
 
 def describe() -> dict[str, str]:
@@ -27,11 +27,10 @@ def describe() -> dict[str, str]:
         "scanner": "compiled" if COMPILED else "not compiled",
         "hiredis": version("hiredis"),
     }
-    for name, peer in PEERS.items():
-        if name != DIRECT:
-            facts[name] = peer.version() or f"no {peer.program} on PATH"
     if programs():
         facts["servers"] = Server(programs()[server_name()]).version
+    for peer in MATRIX:
+        facts[peer.name] = f"left out: {peer.missing}" if peer.missing else f"{peer.version()}; {peer.setup}".lstrip("; ")
     return facts
 
 

@@ -31,9 +31,9 @@ class Pair:
     def follow(self, port: int) -> None:
         _send(self.to_replica, "REPLICAOF", "127.0.0.1", str(port))
 
-    def populate(self, keys: int, value_size: int) -> None:
+    def populate(self, keys: int, value_size: int, prefix: str = "key") -> None:
         """Let the master make that many keys of its own."""
-        _send(self.to_master, "DEBUG", "POPULATE", str(keys), "key", str(value_size))
+        _send(self.to_master, "DEBUG", "POPULATE", str(keys), prefix, str(value_size))
 
     def level(self, within: float) -> None:
         """Wait until the link is up and the replica has applied all that the master wrote."""

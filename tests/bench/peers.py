@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tap.servers.embedded import free_port
+from tests.support import ROOT
 
 from .processes import Process, cpu_seconds, peak_memory
 
 DIRECT = "direct"
+HAPROXY = "haproxy"
+TAP = "redis-tap"
+AGAINST = (DIRECT, HAPROXY)  # what all others are compared with
 ADMIN_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin")  # HAProxy lives there; a user's PATH often lacks them
 ATTEMPTS = 3  # at a port that nobody else takes first
 
@@ -48,6 +54,11 @@ class Peer:
     command: Callable[[str, int, int, Path], list[str]]
     setup: str
 
+    @property
+    def missing(self) -> str:
+        """Why it cannot run here; "" if it can."""
+        return "" if self.find() else f"there is no {self.program} on PATH"
+
     def find(self) -> str | None:
         """The program's path; None if it is not there."""
         found = (shutil.which(self.program, path=path) for path in (None, *ADMIN_DIRECTORIES))
@@ -62,8 +73,8 @@ class Peer:
         return next((line.strip() for line in said.splitlines() if "version" in line or "redis-tap" in line), "")
 
     @contextlib.contextmanager
-    def relaying_to(self, target: int) -> Iterator[Relay]:
-        """Run it in front of the loopback port *target*."""
+    def relaying_to(self, target: int, terminal: int | None = None) -> Iterator[Relay]:
+        """Run it in front of the loopback port *target*. terminal: as of Process."""
         program = self.find()
         assert program is not None, f"{self.program} was there a moment ago"
         with tempfile.TemporaryDirectory(prefix="redis-tap-bench-") as name, contextlib.ExitStack() as running:
@@ -71,7 +82,7 @@ class Peer:
             for attempt in range(1, ATTEMPTS + 1):
                 port = free_port()
                 command = self.command(program, port, target, directory)
-                process = running.enter_context(Process(command, directory / "log"))
+                process = running.enter_context(Process(command, directory / "log", terminal))
                 try:
                     process.wait_for_listening(port)
                     break
@@ -87,20 +98,40 @@ class Direct(Peer):
     def __init__(self) -> None:
         super().__init__(DIRECT, "", (), lambda *_: [], "no relay")
 
-    def find(self) -> str | None:
-        return ""
-
-    def version(self) -> str:
+    @property
+    def missing(self) -> str:
         return ""
 
     @contextlib.contextmanager
-    def relaying_to(self, target: int) -> Iterator[Relay]:
+    def relaying_to(self, target: int, terminal: int | None = None) -> Iterator[Relay]:
         yield Relay(target, None)
 
 
-def _redis_tap(program: str, port: int, target: int, directory: Path) -> list[str]:
-    where = ["--listen", f"127.0.0.1:{port}", "--master", f"127.0.0.1:{target}"]
-    return [program, "-m", "tap", "run", "--ui", "none", *where]
+class RedisTap(Peer):
+    """redis-tap run with these options; "{directory}" in them is one that goes with the process."""
+
+    def __init__(self, name: str, *options: str) -> None:
+        def command(program: str, port: int, target: int, directory: Path) -> list[str]:
+            where = ["--listen", f"127.0.0.1:{port}", "--master", f"127.0.0.1:{target}"]
+            placed = [option.replace("{directory}", str(directory)) for option in options]
+            return [program, "-m", "tap", "run", *where, *placed]
+
+        setup = " ".join(option.replace("{directory}/", "") for option in options)
+        super().__init__(name, sys.executable, ("-m", "tap", "--version"), command, setup)
+        self.options = options
+
+    @property
+    def missing(self) -> str:
+        unknown = [option for option in self.options if option.startswith("--") and option not in run_options()]
+        return f"this redis-tap has no {' '.join(unknown)}" if unknown else ""
+
+
+@functools.cache
+def run_options() -> frozenset[str]:
+    """The options that `redis-tap run` knows."""
+    command = [sys.executable, "-m", "tap", "run", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return frozenset(re.findall(r"--[a-z][a-z-]*", said))
 
 
 HAPROXY_CONFIGURATION = """
@@ -136,29 +167,27 @@ def _toxiproxy(program: str, port: int, target: int, directory: Path) -> list[st
     return [program, "-host", "127.0.0.1", "-port", str(free_port()), "-config", str(configuration)]
 
 
-PEERS = {
-    peer.name: peer
-    for peer in (
-        Direct(),
-        Peer("redis-tap", sys.executable, ("-m", "tap", "--version"), _redis_tap, "--ui none"),
-        Peer("haproxy", "haproxy", ("-v",), _haproxy, "mode tcp, nbthread 1"),
-        Peer("socat", "socat", ("-V",), _socat, "nodelay, its default buffer of 8 KiB"),
-        Peer("toxiproxy", "toxiproxy-server", ("-version",), _toxiproxy, "no toxics"),
-    )
-}
+# What armed faults cost that never fire: one that waits for an offset, and one that looks at every command.
+IDLE_FAULTS = ("--fault", "cut at=offset:999999999999", "--fault", "drop command=NOSUCHCMD")
+
+# The rows of the groups relay, latency, stream and fullsync.
+MATRIX = (
+    Direct(),
+    RedisTap("redis-tap --opaque", "--ui", "none", "--opaque"),
+    RedisTap(TAP, "--ui", "none"),
+    RedisTap("redis-tap -w", "--ui", "none", "-w", "{directory}/link.pcapng"),
+    RedisTap("redis-tap --fault, idle", "--ui", "none", *IDLE_FAULTS),
+    Peer(HAPROXY, "haproxy", ("-v",), _haproxy, "mode tcp, nbthread 1"),
+    Peer("socat", "socat", ("-V",), _socat, "nodelay, its default buffer of 8 KiB"),
+    Peer("toxiproxy", "toxiproxy-server", ("-version",), _toxiproxy, "no toxics"),
+)
 
 
-def present(*names: str) -> dict[str, Peer]:
-    """Those of the peers whose programs are there, in that order."""
-    return {name: PEERS[name] for name in names if PEERS[name].find() is not None}
+def present(peers: Iterable[Peer] = MATRIX) -> list[Peer]:
+    """Those that can run here."""
+    return [peer for peer in peers if not peer.missing]
 
 
-def absent(*names: str) -> list[str]:
-    """A sentence about each of the others."""
-    missing = [PEERS[name] for name in names if PEERS[name].find() is None]
-    return [f"{peer.name} is left out: there is no {peer.program} on PATH" for peer in missing]
-
-
-def setups(*names: str) -> str:
-    """How the peers that are there run."""
-    return "; ".join(f"{peer.name}: {peer.setup}" for peer in present(*names).values() if peer.name != DIRECT)
+def notes(peers: Iterable[Peer]) -> list[str]:
+    """How each runs, or why it cannot."""
+    return [f"{peer.name}: {'left out, ' + peer.missing if peer.missing else peer.setup}." for peer in peers]

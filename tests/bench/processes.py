@@ -21,13 +21,19 @@ LISTENING = "0A"  # TCP_LISTEN in the kernel's include/net/tcp_states.h
 class Process:
     """A program in a session of its own, by which its children are found. Killed where the with-block ends."""
 
-    def __init__(self, command: list[str], log: Path) -> None:
-        """log: where its output goes, to quote from when it fails."""
+    def __init__(self, command: list[str], log: Path, terminal: int | None = None) -> None:
+        """log: where its output goes, to quote from when it fails. terminal: a file descriptor for stdout instead."""
         self.command = command
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                cwd=ROOT,
+                env={**os.environ, "TERM": "xterm-256color"},
+                stdin=subprocess.DEVNULL,
+                stdout=output if terminal is None else terminal,
+                stderr=output,
+                start_new_session=True,
             )
 
     @property
@@ -84,12 +90,33 @@ def cpu_seconds(leader: int) -> float:
     return seconds
 
 
-def peak_memory(pid: int) -> int:
-    """The most bytes of memory that were resident in the process at once."""
-    for line in (PROC / str(pid) / "status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(f"no VmHWM in /proc/{pid}/status")
+def peak_memory(leader: int) -> int:
+    """The most bytes of memory that were ever resident in each living process of the session, summed."""
+    return _memory(leader, "VmHWM:")
+
+
+def memory(leader: int) -> int:
+    """Bytes of memory that are resident in the processes of the session."""
+    return _memory(leader, "VmRSS:")
+
+
+def _memory(leader: int, name: str) -> int:
+    kilobytes = 0
+    for directory, fields in _processes():
+        if int(fields[3]) == leader:
+            for line in (directory / "status").read_text().splitlines():
+                if line.startswith(name):
+                    kilobytes += int(line.split()[1])
+    return kilobytes * 1024
+
+
+def cost(command: list[str]) -> tuple[float, int]:
+    """Run it to its end: CPU seconds, and the most bytes of memory. Fails if it fails."""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, f"{' '.join(command)} ended with {process.returncode}"
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
 
 
 def is_listening(port: int) -> bool:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tap.servers.embedded import Server
 from tests.support import ROOT, programs, some_servers
 
 from .pair import PREFERRED
-from .results import Figures, Metric, Result, Say, take_turns
+from .results import Figures, Metric, Outcome, Result, Say, take_turns
 
 METRICS = (
     Metric("seconds", "wall s", 2),
@@ -29,6 +29,7 @@ METRICS = (
 CHECK = "redis-check-rdb"
 BATCH = 10_000  # keys that one script makes
 SAVE_SECONDS = 300
+SMALL = 20_000  # keys, for what is not compiled
 
 # Half strings, of each size and kind; the rest hashes, lists, sets and sorted sets of a few to forty elements.
 SCRIPT = """
@@ -53,8 +54,8 @@ end
 """
 
 
-def run(quick: bool, say: Say) -> Result:
-    keys = 200_000 if quick else 2_000_000
+def run(quick: bool, say: Say) -> Iterator[Outcome]:
+    keys = 100_000 if quick else 1_000_000
     with tempfile.TemporaryDirectory(prefix="redis-tap-bench-") as directory, some_servers() as servers:
         say(f"making {keys} keys")
         server = servers.start(PREFERRED if PREFERRED in programs() else next(iter(programs())))
@@ -74,11 +75,11 @@ def run(quick: bool, say: Say) -> Result:
         other = shutil.which("rdb-cli")
         if other is not None:
             rows["rdb-cli json"] = partial(process, [other, str(file), "json", "-o", os.devnull], file)
-        taken = take_turns(rows, 2 if quick else 5, say)
+        taken = take_turns(rows, 2 if quick else 3, say)
         say("uncompiled")
         taken["summary, not compiled"] = [uncompiled(server, directory)]
         size, version = file.stat().st_size, server.version
-    return Result(
+    yield Result(
         group="rdb",
         about=f"an RDB of {size / 1e6:.0f} MB with {keys} keys of all kinds, read from the page cache",
         metrics=METRICS,
@@ -87,7 +88,7 @@ def run(quick: bool, say: Say) -> Result:
         notes=[
             f"Written by {version}. All verify the checksum. summary, keys and jsonl: the engine, without the start "
             "of a process.",
-            "Not compiled: the same sources without a compiler, on a hundredth of the keys.",
+            f"Not compiled: the same sources without a compiler, on {SMALL:,} keys.",
             *([] if check is not None else [f"{CHECK} is left out: not found beside the server or on PATH."]),
             *([] if other is not None else ["rdb-cli (librdb) is left out: not on PATH."]),
         ],
@@ -134,7 +135,7 @@ def process(command: list[str], file: Path) -> Figures:
 
 def uncompiled(server: Server, directory: str) -> Figures:
     """A summary by a copy of the sources that has nothing compiled in it."""
-    make(server, 20_000, Path(directory) / "small.rdb")
+    make(server, SMALL, Path(directory) / "small.rdb")
     copy = Path(directory) / "plain"
     shutil.copytree(ROOT / "tap", copy / "tap", ignore=shutil.ignore_patterns("*.so", "*.c", "*.pxd"))
     program = (

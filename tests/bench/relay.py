@@ -1,25 +1,23 @@
-"""Throughput: one connection, from a source of bytes through a relay to a sink."""
+"""Throughput: from a source of commands through a relay to a sink, over one connection and over fifty."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from tap.servers.embedded import free_port
 
-from .peers import Peer, absent, present, setups
+from . import sink
+from .commands import VALUE_SIZE
+from .peers import AGAINST, Peer, present
 from .processes import Process, helper
-from .results import Figures, Metric, Result, Say, take_turns
+from .results import Figures, Metric, Outcome, Result, Say, take_turns
 
-NAMES = ("direct", "redis-tap", "haproxy", "socat", "toxiproxy")
-READING = "redis-tap, reading a stream"
-WITHIN = 120.0  # seconds for one transfer
-
-# What the sink says first. An ordinary client's request: the tap stops reading along. A replica's: it reads on.
-ORDINARY = "GET x"
-REPLICA = f"PSYNC {'0' * 40} 1"
+CONNECTIONS = (1, 50)
+ROUNDS = 2
 
 METRICS = (
     Metric("gb_per_second", "GB/s", 2, compared=True),
@@ -27,41 +25,42 @@ METRICS = (
 )
 
 
-def run(quick: bool, say: Say) -> Result:
-    size = (256 if quick else 2048) * 2**20
+def run(quick: bool, say: Say) -> Iterator[Outcome]:
+    total = (256 if quick else 4096) * 2**20
+    for count in CONNECTIONS:
+        with sending(total // count) as port:
+            rows = {peer.name: partial(measure, peer, port, total // count, count) for peer in present()}
+            taken = take_turns(rows, ROUNDS, say)
+        yield Result(
+            group="relay",
+            about=f"{total / 2**30:g} GiB of SET commands over {'one connection' if count == 1 else f'{count} at once'}",
+            metrics=METRICS,
+            rows=taken,
+            against=AGAINST,
+            notes=["The stream after a partial resync, as fast as it goes: faster than a disk takes it."],
+        )
+
+
+@contextlib.contextmanager
+def sending(size: int, value_size: int = VALUE_SIZE, rate: int = 0) -> Iterator[int]:
+    """The port of a source; see source.py."""
     port = free_port()
-    with tempfile.TemporaryDirectory(prefix="redis-tap-bench-") as directory:
-        log = Path(directory) / "sink"
-        with Process(helper("source", port, size), Path(directory) / "source") as source:
-            source.wait_for_listening(port)
-            rows: dict[str, Callable[[], Figures]] = {}
-            for name, peer in present(*NAMES).items():
-                rows[name] = partial(measure, peer, port, size, ORDINARY, log)
-                if name == "redis-tap":
-                    rows[READING] = partial(measure, peer, port, size, REPLICA, log)
-            taken = take_turns(rows, 2 if quick else 5, say)
-    return Result(
-        group="relay",
-        about=f"throughput of one connection, {size / 2**30:g} GiB a round",
-        metrics=METRICS,
-        rows=taken,
-        against=("direct", "haproxy"),
-        notes=[
-            f"{setups(*NAMES)}.",
-            f"{READING}: the same bytes after a partial resync, so every command is counted; in the other rows the "
-            "connection is an ordinary client's.",
-            *absent(*NAMES),
-        ],
-    )
+    with (
+        tempfile.TemporaryDirectory(prefix="redis-tap-bench-") as directory,
+        Process(helper("source", port, size, value_size, rate), Path(directory) / "source") as source,
+    ):
+        source.wait_for_listening(port)
+        yield port
 
 
-def measure(peer: Peer, port: int, size: int, line: str, log: Path) -> Figures:
-    with peer.relaying_to(port) as relay:
+def measure(peer: Peer, port: int, size: int, connections: int = 1) -> Figures:
+    """size: bytes over each connection."""
+    with peer.relaying_to(port) as relay, sink.connected(relay.port, connections) as opened:
         before = relay.cpu_seconds()
-        with Process(helper("sink", relay.port, size, line), log) as sink:
-            seconds = float(sink.finish(WITHIN))
+        seconds = sink.read(opened, size)
         after = relay.cpu_seconds()
-    figures = {"gb_per_second": size / 1e9 / seconds}
+    gigabytes = connections * size / 1e9
+    figures = {"gb_per_second": gigabytes / seconds}
     if before is not None and after is not None:
-        figures["cpu_seconds_per_gb"] = (after - before) / (size / 1e9)
+        figures["cpu_seconds_per_gb"] = (after - before) / gigabytes
     return figures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import hiredis
@@ -12,7 +12,7 @@ from tap.replication import scanner
 from tests.support import uncompiled_scanner
 
 from .commands import VALUE, packed, set_command
-from .results import Figures, Metric, Result, Say, take_turns
+from .results import Figures, Metric, Outcome, Result, Say, take_turns
 
 CHUNK = 64 * 1024
 
@@ -22,7 +22,7 @@ METRICS = (
 )
 
 
-def run(quick: bool, say: Say) -> Result:
+def run(quick: bool, say: Say) -> Iterator[Outcome]:
     count = 100_000 if quick else 500_000
     streams = {"sets": only_sets(count), "mix": mix(count)}
     rows: dict[str, Callable[[], Figures]] = {"hiredis": partial(measure, parse, streams, count)}
@@ -30,7 +30,7 @@ def run(quick: bool, say: Say) -> Result:
         rows["scanner, compiled"] = partial(measure, partial(scan, scanner.StreamScanner), streams, count)
     rows["scanner, not compiled"] = partial(measure, partial(scan, uncompiled_scanner()), streams, count)
     sizes = " and ".join(f"{len(stream) / count:.0f}" for stream in streams.values())
-    return Result(
+    yield Result(
         group="scanner",
         about=f"commands told apart and counted, {count} a round, fed in chunks of {CHUNK // 1024} KiB",
         metrics=METRICS,
