@@ -23,9 +23,9 @@ PLAIN = RedisTap(TAP, "--ui", "none")
 
 LINKS = (1, 10, 100, 1000)
 IDLE_SECONDS = 5  # over which idle links are watched
-ACK = b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$1\r\n1\r\n"
 
 VALUE_SIZES = tuple(10**power for power in range(1, 9))
+WHOLE_VALUES = 4  # at least, of any size
 RATES = tuple(10**power for power in range(2, 7))
 RATE_SECONDS = 3  # over which commands come at a rate
 
@@ -33,7 +33,7 @@ FAULTS = (0, 1, 10, 100)
 
 RECORDED = (10**7, 10**8, 10**9)
 RECORDED_VALUE = 1000
-RECORDED_RATE = 100_000  # commands per second: what any disk takes without gaps
+RECORDED_RATE = 50_000  # commands per second: nothing is to be lost
 WITHIN = 60.0  # seconds until all of it is in the file
 
 
@@ -60,19 +60,17 @@ def busy_links(total: int, rounds: int, say: Say) -> Iterator[Curve]:
 
 def idle_links(rounds: int, say: Say) -> Iterator[Curve]:
     """Replicas without a stream that acknowledge once a second."""
-    start = len(b"+CONTINUE\r\n")
 
     def measure(links: int) -> Figures:
-        with relay.sending(start) as port, PLAIN.relaying_to(port) as tap:
+        with relay.sending(0) as port, PLAIN.relaying_to(port) as tap:
             assert tap.process is not None, "it is a process"
             before = memory(tap.process.pid)
             with sink.connected(tap.port, links) as replicas:
-                sink.read(replicas, start)
                 spent = tap.cpu_seconds() or 0.0
                 begin = time.perf_counter()
                 for second in range(1, IDLE_SECONDS + 1):
                     for replica in replicas:
-                        replica.sendall(ACK)
+                        replica.sendall(sink.ACK)
                     time.sleep(max(0.0, begin + second - time.perf_counter()))
                 seconds = time.perf_counter() - begin
                 return {
@@ -89,19 +87,20 @@ def idle_links(rounds: int, say: Say) -> Iterator[Curve]:
 
 
 def value_sizes(total: int, rounds: int, say: Say) -> Iterator[Curve]:
-    kinds: dict[str, Peer] = {
-        "inspected": PLAIN,
-        "recorded": RedisTap("recorded", "--ui", "none", "-w", "{directory}/link.pcapng"),
-        "with faults armed": RedisTap("armed", "--ui", "none", *IDLE_FAULTS),
-        "every command told as JSON": RedisTap("told", "--ui", "json", "--commands"),
+    kinds: dict[str, tuple[Peer, int]] = {
+        "inspected": (PLAIN, total),
+        "recorded": (RedisTap("recorded", "--ui", "none", "-w", "{directory}/link.pcapng"), total),
+        "with faults armed": (RedisTap("armed", "--ui", "none", *IDLE_FAULTS), total),
+        "every command told as JSON": (RedisTap("told", "--ui", "json", "--commands"), total // 32),
     }
 
-    def measure(size: int, peer: Peer) -> Figures:
-        with relay.sending(total, size) as port:
-            return relay.measure(peer, port, total)
+    def measure(size: int, peer: Peer, usual: int) -> Figures:
+        stream = max(usual, WHOLE_VALUES * size)
+        with relay.sending(stream, size) as port:
+            return relay.measure(peer, port, stream)
 
-    for kind, peer in kinds.items():
-        taken = take_turns({size: partial(measure, size, peer) for size in VALUE_SIZES}, rounds, say)
+    for kind, (peer, usual) in kinds.items():
+        taken = take_turns({size: partial(measure, size, peer, usual) for size in VALUE_SIZES}, rounds, say)
         about = f"SET commands by the size of their values, {kind}"
         yield from curves(GROUP, "bytes", {"cpu_seconds_per_gb": (about, "relay CPU s/GB", True)}, taken)
 
@@ -156,7 +155,7 @@ def recording(size: int) -> Figures:
         file = Path(directory) / "link.pcapng"
         with (
             relay.sending(size, RECORDED_VALUE, RECORDED_RATE) as port,
-            RedisTap("recording", "--ui", "none", "-w", str(file)).relaying_to(port) as tap,
+            RedisTap("recording", "--ui", "none", "-w", str(file), "--sync", "none").relaying_to(port) as tap,
             sink.connected(tap.port, 1) as opened,
         ):
             before = tap.cpu_seconds() or 0.0

@@ -18,6 +18,8 @@ from .peers import RedisTap, notes
 from .results import Figures, Metric, Outcome, Result, Say, take_turns
 
 NOBODY = "nobody"
+EVERY_COMMAND = "--commands, nobody"
+SCRIPT = ("--script", "tests/bench/sleeping_script.py")
 LINES, COLUMNS = 40, 120
 COUNT = 2_000  # round trips
 
@@ -71,9 +73,12 @@ WATCHED: tuple[tuple[RedisTap, Output], ...] = (
     (RedisTap(NOBODY, "--ui", "none"), contextlib.nullcontext),
     (RedisTap("live view", "--ui", "live"), partial(terminal, is_read=True)),
     (RedisTap("live view, terminal stopped", "--ui", "live"), partial(terminal, is_read=False)),
-    (RedisTap("JSON lines, unread", "--ui", "json", "--commands"), unread_pipe),
     (RedisTap("log lines, unread", "--ui", "log"), unread_pipe),
     (RedisTap("StatsD, nobody there", "--ui", "none", "--statsd", "127.0.0.1:9"), contextlib.nullcontext),
+    (RedisTap("script that sleeps", "--ui", "none", *SCRIPT), contextlib.nullcontext),
+    (RedisTap(EVERY_COMMAND, "--ui", "none", "--commands"), contextlib.nullcontext),
+    (RedisTap("--commands, JSON lines, unread", "--ui", "json", "--commands"), unread_pipe),
+    (RedisTap("--commands, script that sleeps", "--ui", "none", "--commands", *SCRIPT), contextlib.nullcontext),
 )
 
 
@@ -88,7 +93,7 @@ def run(quick: bool, say: Say) -> Iterator[Outcome]:
         about=f"{count} pipelined SETs until the replica is level, then {COUNT} times SET and WAIT 1 0",
         metrics=METRICS,
         rows=taken,
-        against=(NOBODY,),
+        against=(NOBODY, EVERY_COMMAND),
         notes=notes(watched),
     )
 

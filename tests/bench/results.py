@@ -12,7 +12,7 @@ Figures = dict[str, float]  # of one row in one round, by the metric's key
 Say = Callable[[str], None]  # tells whoever waits what goes on at the moment
 
 LARGEST = 100.0  # sizes from a hundredth of the largest on decide about growth: those below pay mostly for the start
-LINEAR = 1.1  # the exponent up to which growth counts as linear: a noisy machine never measures 1.00
+LINEAR = 1.15  # the exponent up to which growth counts as linear: n log n would come to 1.2 over two decades
 
 Row = TypeVar("Row")
 

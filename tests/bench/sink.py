@@ -11,28 +11,27 @@ from collections.abc import Iterator
 
 BUFFER_SIZE = 2**20
 PATIENCE = 60.0  # seconds without a byte
-PONG = b"+PONG\r\n"
-
-# To which the source grants a partial resync, so that a tap reads what follows as a stream.
 PSYNC = f"PSYNC {'0' * 40} 1\r\n".encode()
+CONTINUE = b"+CONTINUE\r\n"
+ACK = b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$1\r\n1\r\n"
 
 
 @contextlib.contextmanager
 def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
-    """So many connections, all the way to the source: it has answered each of them."""
+    """So many connections, all the way to the source, which has granted each of them a partial resync."""
     take_sockets()
     with contextlib.ExitStack() as open_ones:
         connections = []
         for _ in range(count):
             connection = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
-            connection.sendall(b"PING\r\n")
-            assert connection.recv(len(PONG), socket.MSG_WAITALL) == PONG
+            connection.sendall(PSYNC)
+            assert connection.recv(len(CONTINUE), socket.MSG_WAITALL) == CONTINUE
             connections.append(connection)
         yield connections
 
 
 def read(connections: list[socket.socket], size: int) -> float:
-    """Ask for the stream, and read so many bytes on each: the seconds to the last one."""
+    """Acknowledge, for which the source waits, and read so many bytes on each: the seconds to the last one."""
     buffer = bytearray(BUFFER_SIZE)
     left = dict.fromkeys(connections, size)
     with selectors.DefaultSelector() as selector:
@@ -40,7 +39,7 @@ def read(connections: list[socket.socket], size: int) -> float:
             selector.register(connection, selectors.EVENT_READ, connection)
         begin = time.perf_counter()
         for connection in connections:
-            connection.sendall(PSYNC)
+            connection.sendall(ACK)
         while left:
             ready = selector.select(PATIENCE)
             assert ready, f"{len(left)} connections stand still with {sum(left.values())} bytes left"

@@ -1,8 +1,8 @@
 """The sending end of the throughput measurement: `python -m tests.bench.source PORT BYTES VALUE_SIZE RATE`.
 
-A master for any number of connections: answers PING, and to PSYNC grants a partial resync. Then it sends a stream of
-SET commands, BYTES in all, RATE of them a second or, where that is 0, as fast as the connection takes it. Ends when it
-is killed.
+A master for any number of connections: grants PSYNC a partial resync, so that a tap reads what follows as a stream. With
+the first acknowledgement it sends SET commands, BYTES in all, RATE of them a second or, where that is 0, as fast as the
+connection takes them. Ends when it is killed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 
 from .commands import set_command
-from .sink import PONG, take_sockets
+from .sink import CONTINUE, take_sockets
 
 FILE_SIZE = 64 * 2**20  # about
 TICK = 0.002  # seconds between the writes of a stream with a rate; a command a write where they are rarer
-CONTINUE = b"+CONTINUE\r\n"
 
 
 class Stream:
@@ -54,15 +53,14 @@ def main(port: int, size: int, value_size: int, rate: int) -> None:
 def answer(connection: socket.socket, stream: Stream, size: int, rate: int) -> None:
     with connection, connection.makefile("rb") as lines:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for line in lines:
-            if line.startswith(b"PSYNC"):
-                connection.sendall(CONTINUE)
-                if rate:
-                    at_rate(connection, stream, size - len(CONTINUE), rate)
-                else:
-                    stream.send(connection, 0, size - len(CONTINUE))
-            elif line.startswith(b"PING"):
-                connection.sendall(PONG)
+        lines.readline()  # PSYNC
+        connection.sendall(CONTINUE)
+        lines.readline()  # of the first acknowledgement
+        if rate:
+            at_rate(connection, stream, size, rate)
+        else:
+            stream.send(connection, 0, size)
+        lines.read()  # until the other end has it all, and closes
 
 
 def at_rate(connection: socket.socket, stream: Stream, size: int, rate: int) -> None:
