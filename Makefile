@@ -23,7 +23,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# ONLY=relay runs one group.
+# ONLY=relay runs one group, ONLY=growth the one that is not run otherwise.
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench $(ONLY)
 

@@ -31,14 +31,14 @@ def table_of(result: Result) -> str:
         rows.append(cells)
     rounds = max(map(len, result.rows.values()))
     reading = "One round." if rounds == 1 else f"Medians of {rounds} rounds, in brackets the lowest and the highest."
-    return "\n\n".join((f"**{result.group}: {result.about}**", table(rows), "\n".join((reading, *result.notes))))
+    return "\n\n".join((f"### {result.group}: {result.about}", table(rows), "\n".join((reading, *result.notes))))
 
 
 def chart_of(curve: Curve) -> str:
     medians = {f"{size:,}": median for size, median in curve.medians().items()}
     drawn = bars(medians, curve.size, curve.figure, curve.digits)
-    each = f"; linear: bars of one length, as it is {curve.figure}" if curve.per_size else ""
-    return f"**{curve.group}: {curve.about}**\n\n```text\n{drawn}\n```\n\n{curve.verdict()}{each}"
+    each = f" ({curve.figure}: linear is level)" if curve.per_size else ""
+    return f"### {curve.group}: {curve.about}\n\n```text\n{drawn}\n```\n\n{curve.verdict()}{each}"
 
 
 def bars(figures: Mapping[str, float], left: str, right: str, digits: int) -> str:
