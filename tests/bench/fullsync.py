@@ -26,7 +26,7 @@ class DataSet:
 
 
 SETS = (
-    DataSet(keys=1_000_000, value_size=236, rounds=3),  # makes 250 MB, names and lengths included
+    DataSet(keys=1_000_000, value_size=236, rounds=2),  # makes 250 MB, names and lengths included
     DataSet(keys=24 * 1024, value_size=64 * 1024, rounds=1, big_value=512 * 2**20),
 )
 

@@ -87,10 +87,10 @@ def run(quick: bool, say: Say) -> Iterator[Outcome]:
     watched = [peer for peer, _ in WATCHED]
     with pair() as servers:
         rows = {peer.name: partial(measure, peer, output, servers, count) for peer, output in WATCHED if not peer.missing}
-        taken = take_turns(rows, 2 if quick else 3, say)
+        taken = take_turns(rows, 2, say)
     yield Result(
         group="observers",
-        about=f"{count} pipelined SETs until the replica is level, then {COUNT} times SET and WAIT 1 0",
+        about=f"{count:,} pipelined SETs until the replica is level, then {COUNT:,} times SET and WAIT 1 0",
         metrics=METRICS,
         rows=taken,
         against=(NOBODY, EVERY_COMMAND),

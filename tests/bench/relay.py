@@ -16,8 +16,7 @@ from .peers import AGAINST, Peer, present
 from .processes import Process, helper
 from .results import Figures, Metric, Outcome, Result, Say, take_turns
 
-CONNECTIONS = (1, 50)
-ROUNDS = 2
+ROUNDS = {1: 2, 50: 1}  # by the number of connections: a round of all rows takes most of a minute
 
 METRICS = (
     Metric("gb_per_second", "GB/s", 2, compared=True),
@@ -27,10 +26,10 @@ METRICS = (
 
 def run(quick: bool, say: Say) -> Iterator[Outcome]:
     total = (256 if quick else 4096) * 2**20
-    for count in CONNECTIONS:
+    for count, rounds in ROUNDS.items():
         with sending(total // count) as port:
             rows = {peer.name: partial(measure, peer, port, total // count, count) for peer in present()}
-            taken = take_turns(rows, ROUNDS, say)
+            taken = take_turns(rows, rounds, say)
         yield Result(
             group="relay",
             about=f"{total / 2**30:g} GiB of SET commands over {'one connection' if count == 1 else f'{count} at once'}",

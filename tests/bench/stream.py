@@ -29,14 +29,14 @@ METRICS = (
 
 
 def run(quick: bool, say: Say) -> Iterator[Outcome]:
-    count = 150_000 if quick else 1_500_000
+    count = 100_000 if quick else 1_000_000
     with pair() as servers:
         rows = {peer.name: partial(through, peer, servers, count) for peer in present()}
         taken = take_turns(rows, 2 if quick else 3, say)
         program = benchmark_program(servers.master)
     yield Result(
         group="stream",
-        about=f"{count} pipelined SETs (16-byte keys, 64-byte values) until the replica is level",
+        about=f"{count:,} pipelined SETs (16-byte keys, 64-byte values) until the replica is level",
         metrics=METRICS,
         rows=taken,
         against=AGAINST,
