@@ -74,6 +74,7 @@ KEPT = (
     events.RecordingGap,
 )
 REPLICA, MASTER = 0, 1  # sides as a Flow numbers them
+_REPLICA = Side.REPLICA
 _SIDES = {Side.REPLICA: REPLICA, Side.MASTER: MASTER}
 _NAMES = (Side.REPLICA, Side.MASTER)
 
@@ -147,6 +148,7 @@ class _Recorded:
         self.conversation = conversation
         self.link = link
         self._recorder = recorder
+        self._keeps_all = not (recorder.rotates or recorder.without_rdb)  # in one file, whatever it is
         self._received = [0, 0]
         self._gaps: list[int | None] = [None, None]  # where the bytes begin that are being left out
         self._omitted: tuple[int, int] | None = None  # of the RDB, on demand
@@ -189,11 +191,11 @@ class _Recorded:
         self._recorder.put(_Dialled(self, time.time_ns(), master or self.tap))
 
     def received(self, side: Side, data: memoryview) -> None:
-        number = _SIDES[side]
-        begin = self._received[number]
-        end = self._received[number] = begin + len(data)
+        number = REPLICA if side is _REPLICA else MASTER
+        begin, size = self._received[number], len(data)
+        end = self._received[number] = begin + size
         recorder = self._recorder
-        if recorder.is_full(len(data)):
+        if recorder.is_full(size):
             self._beginning = None
             if self._gaps[number] is None:
                 self._tell_omitted()
@@ -201,8 +203,11 @@ class _Recorded:
                 if self.redaction is not None and number == MASTER:
                     self.redaction.lost()
             return
-        self._tell_gap(number, begin)
-        if recorder.without_rdb and number == MASTER:
+        if self._gaps[number] is not None:
+            self._tell_gap(number, begin)
+        if self._keeps_all:
+            recorder.put(_Data(self, number, time.time_ns(), bytes(data), begin), size)
+        elif recorder.without_rdb and number == MASTER:
             self._received_but_rdb(data, begin, end)
         else:
             self._keep(number, data, begin)
