@@ -22,6 +22,7 @@ MIB = 2**20
 PLAIN = RedisTap(TAP, "--ui", "none")
 
 LINKS = (1, 10, 100, 1000)
+OTHER_LINKS = 100
 IDLE_SECONDS = 5  # over which idle links are watched
 
 VALUE_SIZES = tuple(10**power for power in range(1, 9))
@@ -62,7 +63,12 @@ def idle_links(rounds: int, say: Say) -> Iterator[Curve]:
     """Replicas without a stream that acknowledge once a second."""
 
     def measure(links: int) -> Figures:
-        with relay.sending(0) as port, PLAIN.relaying_to(port) as tap:
+        with (
+            relay.sending(0) as port,
+            PLAIN.relaying_to(port) as tap,
+            # They fill what the process had to spare, so that the others are seen to need more.
+            sink.connected(tap.port, OTHER_LINKS),
+        ):
             assert tap.process is not None, "it is a process"
             before = memory(tap.process.pid)
             with sink.connected(tap.port, links) as replicas:
@@ -80,8 +86,12 @@ def idle_links(rounds: int, say: Say) -> Iterator[Curve]:
 
     taken = take_turns({links: partial(measure, links) for links in LINKS}, rounds, say)
     titles = {
-        "cpu": ("idle links, acknowledged once a second", "relay CPU µs per link and second", True),
-        "memory": ("memory of idle links", "KiB per link", True),
+        "cpu": (
+            f"idle links beside {OTHER_LINKS} silent ones, acknowledged once a second",
+            "relay CPU µs per link and second",
+            True,
+        ),
+        "memory": ("memory of the same", "KiB per link", True),
     }
     yield from curves(GROUP, "links", titles, taken)
 

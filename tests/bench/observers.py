@@ -95,7 +95,7 @@ def run(quick: bool, say: Say) -> Iterator[Outcome]:
         metrics=METRICS,
         rows=taken,
         against=(NOBODY, EVERY_COMMAND),
-        notes=notes(watched),
+        notes=["--commands makes an event of every command, whoever listens.", *notes(watched)],
     )
 
 
