@@ -26,7 +26,7 @@ OTHER_LINKS = 100
 IDLE_SECONDS = 5  # over which idle links are watched
 
 VALUE_SIZES = tuple(10**power for power in range(1, 9))
-WHOLE_VALUES = 4  # at least, of any size
+MIN_VALUES = 4  # of any size
 RATES = tuple(10**power for power in range(2, 7))
 RATE_SECONDS = 3  # over which commands come at a rate
 
@@ -51,8 +51,8 @@ def run(quick: bool, say: Say) -> Iterator[Outcome]:
 
 def busy_links(total: int, rounds: int, say: Say) -> Iterator[Curve]:
     def measure(links: int) -> Figures:
-        with relay.sending(total // links) as port:
-            return relay.measure(PLAIN, port, total // links, links)
+        with relay.sending(total // links) as source:
+            return relay.measure(PLAIN, source, links)
 
     taken = take_turns({links: partial(measure, links) for links in LINKS}, rounds, say)
     about = f"{total // MIB} MiB in all over busy links"
@@ -64,8 +64,8 @@ def idle_links(rounds: int, say: Say) -> Iterator[Curve]:
 
     def measure(links: int) -> Figures:
         with (
-            relay.sending(0) as port,
-            PLAIN.relaying_to(port) as tap,
+            relay.sending(0) as source,
+            PLAIN.relaying_to(source.port) as tap,
             # They fill what the process had to spare, so that the others are seen to need more.
             sink.connected(tap.port, OTHER_LINKS),
         ):
@@ -105,9 +105,8 @@ def value_sizes(total: int, rounds: int, say: Say) -> Iterator[Curve]:
     }
 
     def measure(size: int, peer: Peer, usual: int) -> Figures:
-        stream = max(usual, WHOLE_VALUES * size)
-        with relay.sending(stream, size) as port:
-            return relay.measure(peer, port, stream)
+        with relay.sending(max(usual, MIN_VALUES * size), size) as source:
+            return relay.measure(peer, source)
 
     for kind, (peer, usual) in kinds.items():
         taken = take_turns({size: partial(measure, size, peer, usual) for size in VALUE_SIZES}, rounds, say)
@@ -119,9 +118,8 @@ def rates(rounds: int, say: Say) -> Iterator[Curve]:
     command = len(set_command(0))
 
     def measure(rate: int) -> Figures:
-        count = rate * RATE_SECONDS
-        with relay.sending(count * command, VALUE_SIZE, rate) as port:
-            figures = relay.measure(PLAIN, port, count * command)
+        with relay.sending(rate * RATE_SECONDS * command, VALUE_SIZE, rate) as source:
+            figures = relay.measure(PLAIN, source)
         return {"cpu": figures["cpu_seconds_per_gb"] * command / 1e9 * 1e6}
 
     taken = take_turns({rate: partial(measure, rate) for rate in RATES}, rounds, say)
@@ -132,15 +130,15 @@ def rates(rounds: int, say: Say) -> Iterator[Curve]:
 def faults(total: int, rounds: int, say: Say) -> Iterator[Curve]:
     """One half waits for an offset, the other looks at every command; none of them fires."""
 
-    def measure(count: int, port: int) -> Figures:
+    def measure(count: int, source: relay.Source) -> Figures:
         half = count // 2
         specs = [f"cut at=offset:{999999999999 - number}" for number in range(half)]
         specs += [f"drop command=NOSUCH{number}" for number in range(count - half)]
         options = [word for spec in specs for word in ("--fault", spec)]
-        return relay.measure(RedisTap(f"{count} faults", "--ui", "none", *options), port, total)
+        return relay.measure(RedisTap(f"{count} faults", "--ui", "none", *options), source)
 
-    with relay.sending(total) as port:
-        taken = take_turns({count: partial(measure, count, port) for count in FAULTS}, rounds, say)
+    with relay.sending(total) as source:
+        taken = take_turns({count: partial(measure, count, source) for count in FAULTS}, rounds, say)
     title = ("faults armed that never fire", "relay CPU s/GB", False)
     yield from curves(GROUP, "faults", {"cpu_seconds_per_gb": title}, taken)
 
@@ -164,17 +162,17 @@ def recording(size: int) -> Figures:
     with tempfile.TemporaryDirectory(prefix="redis-tap-bench-") as directory:
         file = Path(directory) / "link.pcapng"
         with (
-            relay.sending(size, RECORDED_VALUE, RECORDED_RATE) as port,
-            RedisTap("recording", "--ui", "none", "-w", str(file), "--sync", "none").relaying_to(port) as tap,
+            relay.sending(size, RECORDED_VALUE, RECORDED_RATE) as source,
+            RedisTap("recording", "--ui", "none", "-w", str(file), "--sync", "none").relaying_to(source.port) as tap,
             sink.connected(tap.port, 1) as opened,
         ):
             before = tap.cpu_seconds() or 0.0
-            sink.read(opened, size)
-            wait_until(lambda: file.stat().st_size > size, WITHIN, "the recording holds all")
+            sink.read(opened, source.size)
+            wait_until(lambda: file.stat().st_size > source.size, WITHIN, "the recording holds all")
             spent, peak = (tap.cpu_seconds() or 0.0) - before, tap.peak_memory() or 0
         shown, shown_peak = cost([sys.executable, "-m", "tap", "show", "--stats", str(file)])
         opening, _ = cost([sys.executable, "-c", FIRST_EVENT, str(file)])
-    gigabytes = size / 1e9
+    gigabytes = source.size / 1e9
     return {
         "cpu": spent / gigabytes,
         "memory": peak / MIB,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from tap.servers.embedded import free_port
 
 from . import sink
-from .commands import VALUE_SIZE
+from .commands import VALUE_SIZE, set_command
 from .peers import AGAINST, Peer, present
 from .processes import Process, helper
 from .results import Figures, Metric, Outcome, Result, Say, take_turns
@@ -27,8 +28,8 @@ METRICS = (
 def run(quick: bool, say: Say) -> Iterator[Outcome]:
     total = (256 if quick else 4096) * 2**20
     for count, rounds in ROUNDS.items():
-        with sending(total // count) as port:
-            rows = {peer.name: partial(measure, peer, port, total // count, count) for peer in present()}
+        with sending(total // count) as source:
+            rows = {peer.name: partial(measure, peer, source, count) for peer in present()}
             taken = take_turns(rows, rounds, say)
         yield Result(
             group="relay",
@@ -40,25 +41,36 @@ def run(quick: bool, say: Say) -> Iterator[Outcome]:
         )
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where one listens, and the bytes that it sends over each connection."""
+
+    port: int
+    size: int
+
+
 @contextlib.contextmanager
-def sending(size: int, value_size: int = VALUE_SIZE, rate: int = 0) -> Iterator[int]:
-    """The port of a source; see source.py."""
+def sending(at_most: int, value_size: int = VALUE_SIZE, rate: int = 0) -> Iterator[Source]:
+    """A source of as many whole commands as fit; see source.py.
+
+    Of a command that is not whole armed faults would hold the beginning back, and nobody would see it arrive.
+    """
     port = free_port()
+    size = at_most - at_most % len(set_command(0, value_size))
     with (
         tempfile.TemporaryDirectory(prefix="redis-tap-bench-") as directory,
-        Process(helper("source", port, size, value_size, rate), Path(directory) / "source") as source,
+        Process(helper("source", port, size, value_size, rate), Path(directory) / "source") as process,
     ):
-        source.wait_for_listening(port)
-        yield port
+        process.wait_for_listening(port)
+        yield Source(port, size)
 
 
-def measure(peer: Peer, port: int, size: int, connections: int = 1) -> Figures:
-    """size: bytes over each connection."""
-    with peer.relaying_to(port) as relay, sink.connected(relay.port, connections) as opened:
+def measure(peer: Peer, source: Source, connections: int = 1) -> Figures:
+    with peer.relaying_to(source.port) as relay, sink.connected(relay.port, connections) as opened:
         before = relay.cpu_seconds()
-        seconds = sink.read(opened, size)
+        seconds = sink.read(opened, source.size)
         after = relay.cpu_seconds()
-    gigabytes = connections * size / 1e9
+    gigabytes = connections * source.size / 1e9
     figures = {"gb_per_second": gigabytes / seconds}
     if before is not None and after is not None:
         figures["cpu_seconds_per_gb"] = (after - before) / gigabytes
