@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tap.replication.events import Event, as_dict
+from tap.replication.events import Command, Event, as_dict
+
+INBOX_EVENTS = 10_000
+LARGE = 4096  # bytes of a command, from which on only so many may wait:
+MAX_LARGE = 32
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,24 @@ class Told:
 
 
 Observer = Callable[[Told], None]
+
+
+class Inbox(queue.Queue[Told]):
+    """Events on their way to a thread that may block where the tap must not. Full, it takes no more."""
+
+    def __init__(self) -> None:
+        super().__init__(INBOX_EVENTS)
+
+    def offer(self, told: Told) -> bool:
+        """Whether there was room."""
+        event = told.event
+        if isinstance(event, Command) and event.end - event.start > LARGE and self.qsize() > MAX_LARGE:
+            return False  # a queue of events is bounded, of megabytes each it would not be
+        try:
+            self.put_nowait(told)
+        except queue.Full:
+            return False
+        return True
 
 
 class Bus:

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from tap.bus import Bus, Told
 from tap.config import TLS_OPTIONS, Address, Config, LinkConfig
 from tap.faults import Plan, parse
+from tap.observers.script import Script
+from tap.observers.statsd import StatsD
 from tap.recording.recorder import Recorder
 from tap.relay.leg import Buffers
 from tap.relay.link import Link
@@ -39,7 +41,8 @@ class Tap:
     def __init__(self, config: Config | str, **options: Any) -> None:
         """config: all of it; or the master's address, a port of the system's choosing, and of Config what *options* name.
 
-        Those of TLS that LinkConfig has may be among them. Raises ConfigError, also for a fault that cannot be.
+        Those of TLS that LinkConfig has may be among them. Raises ConfigError, also for a fault that cannot be, and for a
+        script that cannot be loaded.
         """
         if isinstance(config, str):
             of_link = {name: options.pop(name) for name in TLS_OPTIONS if name in options}
@@ -58,6 +61,10 @@ class Tap:
                 keep=Limits.parse(config.record_keep),
                 redact=config.record_redact,
             )
+        self._statsd: StatsD | None = None
+        if config.statsd is not None:
+            names = [link.name for link in config.links if not link.transparent]
+            self._statsd = StatsD(config.statsd, self.bus, names, lambda: self.links, self._lost_bytes)
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(
             config.seed,
@@ -74,6 +81,8 @@ class Tap:
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind
         self._waiting: list[Callable[[Told], None]] = []
+        # Last, for it runs what is in the file.
+        self._script = None if config.script is None else Script(config.script, self.bus)
 
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
@@ -82,6 +91,10 @@ class Tap:
         if self.recorder is not None:
             self.recorder.open()
         self.bus.subscribe(self._remember)
+        if self._statsd is not None:
+            self._statsd.start()
+        if self._script is not None:
+            self._script.start()
         for fault in self._first_faults:
             self.faults.add(fault)
         self.faults.changed = self._follow_plan
@@ -112,6 +125,10 @@ class Tap:
         self.faults.clear()
         if self.recorder is not None:
             await self.recorder.close()
+        if self._statsd is not None:
+            await self._statsd.close()
+        if self._script is not None:
+            await self._script.close()
 
     @property
     def links(self) -> list[Link]:
@@ -163,6 +180,9 @@ class Tap:
             self._journal_end += 1
         for hear in tuple(self._waiting):
             hear(told)
+
+    def _lost_bytes(self) -> int | None:
+        return None if self.recorder is None else self.recorder.lost_bytes
 
     def _follow_plan(self) -> None:
         for listener in self.listeners:

@@ -55,6 +55,7 @@ TIMELINE = (
     events.FaultExpired,
     events.RecordingStopped,
     events.RecordingGap,
+    events.ObserverTrouble,
 )
 SHOWN = (Role.REPLICA, Role.SYNC_CLIENT, Role.RDB_CLIENT)
 
