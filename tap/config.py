@@ -247,7 +247,7 @@ def listening(text: str) -> Address:
     return address
 
 
-def statsd(text: str) -> Address:
+def statsd_address(text: str) -> Address:
     """Where a StatsD listens: HOST:PORT, or a HOST alone. Raises ConfigError."""
     address = Address.parse(text, default_port=STATSD_PORT)
     if address.path or not address.port:
@@ -322,7 +322,7 @@ class _File(BaseModel):
     announce: Announce = "tap"
     mask: tuple[Annotated[str, parsed(_mask)], ...] = ()
     keylog: Path | None = None
-    statsd: Annotated[Address, parsed(statsd)] | None = None
+    statsd: Annotated[Address, parsed(statsd_address)] | None = None
     script: Path | None = None
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0

@@ -16,8 +16,18 @@ from rich.console import Console
 
 from tap.cli.ending import endings
 from tap.cli.ui import chosen
-from tap.config import Address, Announce, Config, LinkConfig, Sync, Ui, listening, load, recording_path
-from tap.config import statsd as statsd_address
+from tap.config import (
+    Address,
+    Announce,
+    Config,
+    LinkConfig,
+    Sync,
+    Ui,
+    listening,
+    load,
+    recording_path,
+    statsd_address,
+)
 from tap.console.lines import json_lines, log_lines, trouble_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
