@@ -114,6 +114,7 @@ class Script:
         """Raises ConfigError for a file that will not do."""
         self._path = path
         self._functions = load(path)
+        self._wants_all = events.Event.kind in self._functions
         self._bus = bus
         self._inbox = Inbox()
         self._lost = 0
@@ -127,7 +128,7 @@ class Script:
 
     def __call__(self, told: Told) -> None:
         """An observer of the bus."""
-        wanted = told.event.kind in self._functions or events.Event.kind in self._functions
+        wanted = self._wants_all or told.event.kind in self._functions
         if not wanted or self._is_over or self._inbox.offer(told):
             return
         self._lost += 1

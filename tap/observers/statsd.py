@@ -73,6 +73,8 @@ class Figures:
 
     def hear(self, told: Told) -> None:
         event, link = told.event, told.link
+        if isinstance(event, events.Command | events.RdbKey):  # by the million
+            return
         counts = _COUNTS.get(type(event))
         if counts is not None:
             for what, count in counts(event).items():
