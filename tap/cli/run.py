@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tap.cli.ending import endings
+from tap.cli.ending import end_in_time, endings
 from tap.cli.ui import chosen
 from tap.config import (
     Address,
@@ -31,7 +31,7 @@ from tap.config import (
 from tap.console.lines import json_lines, log_lines, trouble_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
-from tap.errors import ConfigError, EnvironmentFailure
+from tap.errors import ConfigError, EnvironmentFailure, TapError
 from tap.relay.transparent import rule
 from tap.tap import Tap
 from tap.units import parse_duration
@@ -180,11 +180,18 @@ def run(
     values |= {"record_redact": tuple(redact) if redact else None, "keylog": keylog}
     values |= {"statsd": None if statsd is None else statsd_address(statsd), "script": script}
     given |= {name: value for name, value in values.items() if value is not None}
-    tap = Tap(
-        Config(**given)
-    )  # not in the event loop, where Ctrl-C would not end a script that never ends as it is loaded
+    wanted = Config(**given)
     _take_sockets()
-    asyncio.run(_run(tap))
+    code = 0
+    try:
+        # The tap is made before the loop runs, in which Ctrl-C would not end a script that never ends as it is loaded.
+        asyncio.run(_run(Tap(wanted)))
+    except TapError as error:
+        code = error.exit_code
+        raise
+    finally:
+        if wanted.script is not None:
+            end_in_time(code)
 
 
 def _links(

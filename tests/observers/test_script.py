@@ -230,6 +230,24 @@ def test_a_script_that_never_returns_is_left_behind_at_the_end(servers: Servers,
     assert last["text"] == "on_full_resync has not returned and is left behind; 0 more events waited for it"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "def on_event(told):\n    pass\n",
+        "import concurrent.futures, time\npool = concurrent.futures.ThreadPoolExecutor()\n"
+        "def on_event(told):\n    pool.submit(time.sleep, 60)\n",
+    ],
+)
+def test_threads_of_a_script_are_left_behind_at_the_end(script: Path, text: str) -> None:
+    script.write_text(text)
+    with running("--master", "127.0.0.1:1", "--ui", "json", "--script", str(script)) as one:
+        with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
+            assert replica.recv(1) == b""
+        assert one.end() == "redis-tap: threads that the script began have not ended and are left behind\n"
+        assert one.process.returncode == 0
+
+
 def test_a_script_that_never_ends_as_it_is_loaded_is_ended_by_ctrl_c(script: Path) -> None:
     script.write_text("print('loading')\nwhile True:\n    pass\n")
     command = [*TAP, "run", "--master", "127.0.0.1:1", "--script", str(script)]
