@@ -61,10 +61,6 @@ class Tap:
                 keep=Limits.parse(config.record_keep),
                 redact=config.record_redact,
             )
-        self._statsd: StatsD | None = None
-        if config.statsd is not None:
-            names = [link.name for link in config.links if not link.transparent]
-            self._statsd = StatsD(config.statsd, self.bus, names, lambda: self.links, self._lost_bytes)
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(
             config.seed,
@@ -81,8 +77,12 @@ class Tap:
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind
         self._waiting: list[Callable[[Told], None]] = []
-        # Last, for it runs what is in the file.
-        self._script = None if config.script is None else Script(config.script, self.bus)
+        self._observers: list[StatsD | Script] = []
+        if config.statsd is not None:
+            names = [link.name for link in config.links if not link.transparent]
+            self._observers.append(StatsD(config.statsd, self.bus, names, lambda: self.links, self._lost_bytes))
+        if config.script is not None:  # last, for it runs what is in the file
+            self._observers.append(Script(config.script, self.bus))
 
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
@@ -91,10 +91,8 @@ class Tap:
         if self.recorder is not None:
             self.recorder.open()
         self.bus.subscribe(self._remember)
-        if self._statsd is not None:
-            self._statsd.start()
-        if self._script is not None:
-            self._script.start()
+        for observer in self._observers:
+            observer.start()
         for fault in self._first_faults:
             self.faults.add(fault)
         self.faults.changed = self._follow_plan
@@ -125,10 +123,7 @@ class Tap:
         self.faults.clear()
         if self.recorder is not None:
             await self.recorder.close()
-        if self._statsd is not None:
-            await self._statsd.close()
-        if self._script is not None:
-            await self._script.close()
+        await asyncio.gather(*(observer.close() for observer in self._observers))
 
     @property
     def links(self) -> list[Link]:
