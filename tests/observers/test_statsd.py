@@ -323,6 +323,30 @@ def test_of_a_name_with_two_addresses_the_one_that_listens_is_found(monkeypatch:
         assert trouble(tap) == []
 
 
+@pytest.mark.usefixtures("often")
+def test_a_host_that_has_moved_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tap.observers.statsd.RENEW_SECONDS", 0.0)
+    with Receiver.at() as first, Receiver.at() as second:
+        lives = first.sock.getsockname()
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(socket.AF_INET, 0, 0, "", lives)])
+        with sending_to(Address("metrics.example", 8125), 1) as tap:
+            wait_until(lambda: first.datagrams)
+            lives = second.sock.getsockname()
+            wait_until(lambda: second.datagrams)
+        assert trouble(tap) == []
+
+
+@pytest.mark.usefixtures("often")
+def test_figures_go_over_ipv6() -> None:
+    with contextlib.ExitStack() as stack:
+        try:
+            receiver = stack.enter_context(Receiver.at(host="::1"))
+        except OSError:
+            pytest.skip("no IPv6 on this machine")
+        stack.enter_context(sending_to(receiver.address, 1))
+        wait_until(lambda: receiver.last("redis_tap.main.connections") == "0|g")
+
+
 # ---- the option ----
 
 
