@@ -14,7 +14,7 @@ from rich.status import Status
 
 from tap.errors import EnvironmentFailure, TapError
 
-from . import faults, fullsync, latency, machine, rdb, recording, relay, report, scanner, stream
+from . import faults, fullsync, latency, machine, observers, rdb, recording, relay, report, scanner, stream
 from .results import Say
 
 GROUPS = {
@@ -26,6 +26,7 @@ GROUPS = {
     "rdb": rdb.run,
     "faults": faults.run,
     "recording": recording.run,
+    "observers": observers.run,
 }
 OUTPUT = Path("bench.json")
 
