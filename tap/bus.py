@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tap.replication.events import Event, as_dict
+from tap.replication.events import Command, Event, as_dict
+
+INBOX_EVENTS = 10_000
+LARGE = 4096  # bytes of a command, from which on only so many may wait:
+MAX_LARGE = 32
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +47,23 @@ class Told:
 
 
 Observer = Callable[[Told], None]
+
+
+class Inbox(queue.Queue[Told]):
+    """Events on their way to a thread that may block where the tap must not. Full, it takes no more."""
+
+    def __init__(self) -> None:
+        super().__init__(INBOX_EVENTS)
+
+    def offer(self, told: Told) -> bool:
+        """Whether there was room. For the one thread that puts events in."""
+        event, waiting = told.event, len(self.queue)  # without its lock: who lags behind is offered them by the million
+        if waiting >= self.maxsize:
+            return False
+        if waiting > MAX_LARGE and isinstance(event, Command) and event.end - event.start > LARGE:
+            return False  # a queue of events is bounded, of megabytes each it would not be
+        self.put_nowait(told)
+        return True
 
 
 class Bus:

@@ -14,6 +14,7 @@ from tap.toml import parsed
 from tap.units import Limits, parse_duration
 
 DEFAULT_LINK = "main"
+STATSD_PORT = 8125
 EVERY_HOST = "*"  # to listen on every address of this machine, IPv4 and IPv6
 # Of a link, and named so everywhere: on the command line, in the file, in Python.
 TLS_OPTIONS = ("tls", "cacert", "cert", "key", "sni", "insecure", "listen_cert", "listen_key", "listen_cacert")
@@ -34,8 +35,8 @@ class Address:
     path: str = ""
 
     @classmethod
-    def parse(cls, text: str, *, default_host: str = "127.0.0.1") -> "Address":
-        """Read HOST:PORT, [IPV6]:PORT, :PORT, PORT, HOST (port 6379), unix:/PATH or /PATH.
+    def parse(cls, text: str, *, default_host: str = "127.0.0.1", default_port: int = 6379) -> "Address":
+        """Read HOST:PORT, [IPV6]:PORT, :PORT, PORT, HOST (with the default port), unix:/PATH or /PATH.
 
         Raises ConfigError.
         """
@@ -61,7 +62,7 @@ class Address:
             host, colon, port = text.partition(":")
             if not text or (colon and not port):
                 raise ConfigError(f"{text!r} is no address: write HOST:PORT, as 127.0.0.1:6379")
-        port = port or "6379"
+        port = port or str(default_port)
         if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
             raise ConfigError(f"{text!r} is no address: {port!r} is no port (0 to 65535)")
         if not re.fullmatch(r"[A-Za-z0-9._-]*|[0-9A-Fa-f:.]+(%\w+)?", host):
@@ -152,7 +153,8 @@ class Config:
     record_redact: what is replaced in the recording, which then holds no snapshots either. announce: the address at
     which masters see a replica: its own, or the tap's, as TCP has it. mask: "capa:NAME" for each capability of
     replicas that masters do not hear of. keylog: a file that gets the secrets of every TLS
-    connection appended, for Wireshark to read them.
+    connection appended, for Wireshark to read them. statsd: where figures go once a second, over UDP. script: a file of
+    Python whose functions hear events, see tap.observers.script.
     """
 
     links: tuple[LinkConfig, ...]
@@ -175,6 +177,8 @@ class Config:
     announce: Announce = "tap"
     mask: tuple[str, ...] = ()
     keylog: Path | None = None
+    statsd: Address | None = None
+    script: Path | None = None
 
     def __post_init__(self) -> None:
         for one in self.mask:
@@ -243,6 +247,14 @@ def listening(text: str) -> Address:
     return address
 
 
+def statsd_address(text: str) -> Address:
+    """Where a StatsD listens: HOST:PORT, or a HOST alone. Raises ConfigError."""
+    address = Address.parse(text, default_port=STATSD_PORT)
+    if address.path or not address.port:
+        raise ConfigError(f"{text!r} is no address of a StatsD: write HOST:PORT, for UDP, as 127.0.0.1:{STATSD_PORT}")
+    return address
+
+
 def _mask(text: str) -> str:
     if not re.fullmatch(rf"{CAPA}[A-Za-z0-9_.-]{{1,64}}", text):
         raise ConfigError(f"{text!r} cannot be masked: write {CAPA} and the name of a capability, as {CAPA}psync2")
@@ -291,7 +303,7 @@ class _LinkTable(BaseModel):
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     ui: Ui = "auto"
     duration: Annotated[float, parsed(parse_duration)] | None = None
@@ -310,6 +322,8 @@ class _File(BaseModel):
     announce: Announce = "tap"
     mask: tuple[Annotated[str, parsed(_mask)], ...] = ()
     keylog: Path | None = None
+    statsd: Annotated[Address, parsed(statsd_address)] | None = None
+    script: Path | None = None
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
     links: dict[Annotated[str, parsed(_link_name)], _LinkTable]

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from tap.bus import Bus, Told
 from tap.config import TLS_OPTIONS, Address, Config, LinkConfig
 from tap.faults import Plan, parse
+from tap.observers.script import Script
+from tap.observers.statsd import StatsD
 from tap.recording.recorder import Recorder
 from tap.relay.leg import Buffers
 from tap.relay.link import Link
@@ -39,7 +41,8 @@ class Tap:
     def __init__(self, config: Config | str, **options: Any) -> None:
         """config: all of it; or the master's address, a port of the system's choosing, and of Config what *options* name.
 
-        Those of TLS that LinkConfig has may be among them. Raises ConfigError, also for a fault that cannot be.
+        Those of TLS that LinkConfig has may be among them. Raises ConfigError, also for a fault that cannot be, and for a
+        script that cannot be loaded.
         """
         if isinstance(config, str):
             of_link = {name: options.pop(name) for name in TLS_OPTIONS if name in options}
@@ -74,6 +77,12 @@ class Tap:
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind
         self._waiting: list[Callable[[Told], None]] = []
+        self._observers: list[StatsD | Script] = []
+        if config.statsd is not None:
+            names = [link.name for link in config.links if not link.transparent]
+            self._observers.append(StatsD(config.statsd, self.bus, names, lambda: self.links, self._lost_bytes))
+        if config.script is not None:  # last, for it runs what is in the file
+            self._observers.append(Script(config.script, self.bus))
 
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
@@ -82,6 +91,8 @@ class Tap:
         if self.recorder is not None:
             self.recorder.open()
         self.bus.subscribe(self._remember)
+        for observer in self._observers:
+            observer.start()
         for fault in self._first_faults:
             self.faults.add(fault)
         self.faults.changed = self._follow_plan
@@ -112,6 +123,7 @@ class Tap:
         self.faults.clear()
         if self.recorder is not None:
             await self.recorder.close()
+        await asyncio.gather(*(observer.close() for observer in self._observers))
 
     @property
     def links(self) -> list[Link]:
@@ -163,6 +175,9 @@ class Tap:
             self._journal_end += 1
         for hear in tuple(self._waiting):
             hear(told)
+
+    def _lost_bytes(self) -> int | None:
+        return None if self.recorder is None else self.recorder.lost_bytes
 
     def _follow_plan(self) -> None:
         for listener in self.listeners:

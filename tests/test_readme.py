@@ -40,6 +40,7 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> None:
     """Run for a moment, on ports of the system's choosing."""
     (tmp_path / "tap.toml").write_text(re.sub(r"(\S+):64\d\d", r"\1:0", blocks("toml")[0]))
+    (tmp_path / "webhook.py").write_text(blocks("python")[0])
     (tmp_path / "stalled.toml").write_text(blocks("toml")[1])
     words = shlex.split(re.sub(r"(127\.0\.0\.1|\*):64\d\d", r"\1:0", line))
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
@@ -82,7 +83,7 @@ def test_a_target_of_the_readme_exists(line: str) -> None:
 
 
 SAID = [
-    *("went on after offset", "127.0.0.1:6379 127.0.0.1 1000", "up to offset"),
+    *("", "went on after offset", "127.0.0.1:6379 127.0.0.1 1000", "up to offset"),
     *("0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"),
 ]
 

@@ -14,13 +14,24 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tap.cli.ending import endings
+from tap.cli.ending import end_in_time, endings
 from tap.cli.ui import chosen
-from tap.config import Address, Announce, Config, LinkConfig, Sync, Ui, listening, load, recording_path
-from tap.console.lines import json_lines, log_lines
+from tap.config import (
+    Address,
+    Announce,
+    Config,
+    LinkConfig,
+    Sync,
+    Ui,
+    listening,
+    load,
+    recording_path,
+    statsd_address,
+)
+from tap.console.lines import json_lines, log_lines, trouble_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
-from tap.errors import ConfigError, EnvironmentFailure
+from tap.errors import ConfigError, EnvironmentFailure, TapError
 from tap.relay.transparent import rule
 from tap.tap import Tap
 from tap.units import parse_duration
@@ -137,6 +148,16 @@ def run(
             metavar="FILE", envvar="SSLKEYLOGFILE", help="Append the secrets of TLS connections, for Wireshark."
         ),
     ] = None,
+    statsd: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Send figures to a StatsD, once a second over UDP; port 8125 if not given."
+        ),
+    ] = None,
+    script: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.py", help="Call this file's on_full_resync(told), or any other event's on_EVENT."),
+    ] = None,
 ) -> None:
     """Relay replicas to their master, and tell what happens.
 
@@ -157,10 +178,20 @@ def run(
     values |= {"record_to": None if write is None else recording_path(write), "record_sync": sync}
     values |= {"record_rotate": tuple(rotate) if rotate else None, "record_keep": tuple(keep) if keep else None}
     values |= {"record_redact": tuple(redact) if redact else None, "keylog": keylog}
+    values |= {"statsd": None if statsd is None else statsd_address(statsd), "script": script}
     given |= {name: value for name, value in values.items() if value is not None}
-    chosen = Config(**given)
+    wanted = Config(**given)
     _take_sockets()
-    asyncio.run(_run(chosen))
+    code = 0
+    try:
+        # The tap is made before the loop runs, in which Ctrl-C would not end a script that never ends as it is loaded.
+        asyncio.run(_run(Tap(wanted)))
+    except TapError as error:
+        code = error.exit_code
+        raise
+    finally:
+        if wanted.script is not None:
+            end_in_time(code)
 
 
 def _links(
@@ -191,18 +222,19 @@ def _take_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run(config: Config) -> None:
+async def _run(tap: Tap) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in endings():
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(Trouble(_say))
     console = Console()
-    ui = chosen(config.ui, console)
-    tap = Tap(config)
+    ui = chosen(tap.config.ui, console)
     with contextlib.ExitStack() as viewers:
-        if ui in ("log", "json") and sys.stdout is not None:
-            lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
+        views = {"log": (log_lines, sys.stdout), "json": (json_lines, sys.stdout), "none": (trouble_lines, sys.stderr)}
+        view, out = views.get(ui, (None, None))
+        if view is not None and out is not None:
+            lines = view(out)
             tap.bus.subscribe(lines)
             viewers.callback(lines.close)
         await _relay(tap, ui, console, stop, viewers)

@@ -12,25 +12,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TextIO
 
-from tap.bus import Told
+from tap.bus import Inbox, Told
 from tap.console.sentences import is_in_vain, sentence
-from tap.replication.events import Command, LinkClosed, LinkOpened, Secured
+from tap.replication.events import Event, LinkClosed, LinkOpened, ObserverTrouble, Secured
 
-LARGE = 4096  # bytes of a command, from which on only so many may wait:
-MAX_LARGE = 32
 MAX_TRYING = 1000  # replicas; beyond that, their lines are told as they come
 QUIET_SECONDS = 60.0
-QUEUE_SIZE = 10_000  # events; when a reader is that far behind, it loses the newest
 
 
 class LineWriter:
     """Writes what *render* makes of each event. A slow or stopped reader loses events, and is told how many."""
 
-    def __init__(self, out: TextIO, render: Callable[[Told], str | None], dropped: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        out: TextIO,
+        render: Callable[[Told], str | None],
+        dropped: Callable[[int], str],
+        only: type[Event] = Event,
+    ) -> None:
         self._out = out
         self._render = render
         self._dropped_line = dropped
-        self._queue: queue.Queue[Told] = queue.Queue(QUEUE_SIZE)
+        self._only = only
+        self._queue = Inbox()
         self._dropped = 0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="lines", daemon=True)
@@ -38,13 +42,7 @@ class LineWriter:
 
     def __call__(self, told: Told) -> None:
         """An observer of the bus."""
-        event = told.event
-        if isinstance(event, Command) and event.end - event.start > LARGE and self._queue.qsize() > MAX_LARGE:
-            self._dropped += 1  # a queue of events is bounded, of megabytes each it would not be
-            return
-        try:
-            self._queue.put_nowait(told)
-        except queue.Full:
+        if isinstance(told.event, self._only) and not self._queue.offer(told):
             self._dropped += 1
 
     def close(self, within: float = 0.5) -> None:
@@ -101,7 +99,16 @@ def _json(said: dict[str, Any]) -> str:
 
 
 def log_lines(out: TextIO) -> LineWriter:
-    return LineWriter(out, Journal(), lambda count: f"({count} lines were lost: the reader was too slow)")
+    return LineWriter(out, Journal(), _lost)
+
+
+def _lost(count: int) -> str:
+    return f"({count} lines were lost: the reader was too slow)"
+
+
+def trouble_lines(out: TextIO) -> LineWriter:
+    """Of what watches, and of nothing else."""
+    return LineWriter(out, log_line, _lost, only=ObserverTrouble)
 
 
 def log_line(told: Told) -> str | None:
@@ -109,6 +116,8 @@ def log_line(told: Told) -> str | None:
     said = sentence(told.event)
     if said is None:
         return None
+    if isinstance(told.event, ObserverTrouble) and told.event.traceback is not None:
+        said = f"{said}\n{told.event.traceback}"
     at = datetime.fromtimestamp(told.time).astimezone().isoformat(timespec="milliseconds")
     if not told.connection:  # of the whole tap, or of one link and none of its connections
         return f"{at} {told.link or 'tap'} {said}"

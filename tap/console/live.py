@@ -55,6 +55,7 @@ TIMELINE = (
     events.FaultExpired,
     events.RecordingStopped,
     events.RecordingGap,
+    events.ObserverTrouble,
 )
 SHOWN = (Role.REPLICA, Role.SYNC_CLIENT, Role.RDB_CLIENT)
 
@@ -153,6 +154,7 @@ class LiveView:
         self._by_count: Counter[str] = Counter()
         self._by_bytes: Counter[str] = Counter()
         self._timeline: deque[Happening] = deque(maxlen=MAX_TIMELINE)
+        self._troubles: deque[str] = deque(maxlen=3)  # of observers
         self._started = time.time()
         self._sampled = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -186,6 +188,8 @@ class LiveView:
             return
         if isinstance(event, events.LinkClosed) and event.role is Role.RDB_CHANNEL and event.phase == "done":
             return  # the ordinary end of a sync's second connection
+        if isinstance(event, events.ObserverTrouble):
+            self._troubles.append(said)
         self._happened(Happening(told.time, told.replica or told.link, said, is_alarming(event)))
 
     def complain(self, words: str) -> None:
@@ -219,6 +223,7 @@ class LiveView:
             resyncs = f"{line.full_resyncs} full and {line.partial_resyncs} partial resyncs"
             said.append(f"  {line.replica}: {resyncs}, {size(line.passed)} passed, {line.phase}")
         said += [f"  {one.words}" for one in self._timeline if one.words.startswith("FULL RESYNC")][-3:]
+        said += [f"  {one}" for one in self._troubles]
         return "\n".join(said)
 
     def _tick(self) -> None:

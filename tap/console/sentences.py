@@ -50,6 +50,7 @@ _ALARMING = (
     events.FaultFired,
     events.RecordingStopped,
     events.RecordingGap,
+    events.ObserverTrouble,
 )
 
 
@@ -230,4 +231,5 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.FaultExpired: _fault_expired,
     events.RecordingStopped: lambda event: f"RECORDING HELD UP: {event.text}. Bytes still flow, and may go unrecorded",
     events.RecordingGap: _recording_gap,
+    events.ObserverTrouble: lambda event: f"{event.observer}: {event.text}",
 }

@@ -2,8 +2,8 @@
 """TCP connections made of what a link received: SYN, data, FIN and RST as raw IP packets with true numbers and sums,
 each in a block of pcapng.
 
-Every recorded byte goes through it. Written in Cython's pure-Python mode; compiled, it hardly takes the interpreter from
-the event loop. The block: draft-ietf-opsawg-pcapng, section 4.3.
+Every recorded byte goes through it, in the event loop. Written in Cython's pure-Python mode. The block:
+draft-ietf-opsawg-pcapng, section 4.3.
 """
 
 import ipaddress
@@ -28,12 +28,17 @@ _SCALE = cython.declare(cython.ulonglong, 0x03030700)
 
 _BLOCK = cython.declare(cython.Py_ssize_t, 28)  # bytes before the packet
 _TCP = cython.declare(cython.Py_ssize_t, 20)
-_UNLOCKED = cython.declare(cython.Py_ssize_t, 4096)  # bytes that are worth letting others have the interpreter
+_VIEWED = cython.declare(cython.Py_ssize_t, 4096)  # bytes that are worth a view of them; fewer are copied
 
 
 @cython.cclass
 class Blocks:
-    """Blocks one behind the other. The memory is used again."""
+    """Blocks one behind the other. The memory is used again.
+
+    flows: of whose packets there are.
+    """
+
+    flows = cython.declare(list, visibility="readonly")
 
     _buffer: Any  # a bytearray
     _p: cython.p_uchar
@@ -41,6 +46,7 @@ class Blocks:
     _size: cython.Py_ssize_t
 
     def __init__(self) -> None:
+        self.flows = []
         self._capacity = 0
         self._size = 0
         self._grow(2**16)
@@ -57,11 +63,12 @@ class Blocks:
     def clear(self) -> None:
         """Begin anew."""
         self._size = 0
+        self.flows = []
 
     @cython.cfunc
     def _grow(self, needed: cython.Py_ssize_t):  # type: ignore[no-untyped-def]
         old = None if self._size == 0 else self._buffer
-        self._capacity = max(needed, 2 * self._capacity)
+        self._capacity = max(needed, 4 * self._capacity)
         self._buffer = bytearray(self._capacity)
         if old is not None:
             self._buffer[: self._size] = old[: self._size]
@@ -83,8 +90,10 @@ class Flow:
     _first: cython.ulonglong[2]
     _next: cython.ulonglong[2]
     _acks: cython.bint  # until the other side has been heard
+    _among: Any  # the flows of the blocks that the last packet went to
+    owner = cython.declare(object, visibility="readonly")
 
-    def __init__(self, opener: Endpoint, other: Endpoint, first: tuple[int, int]) -> None:
+    def __init__(self, opener: Endpoint, other: Endpoint, first: tuple[int, int], owner: Any = None) -> None:
         hosts = [ipaddress.ip_address(end.host.partition("%")[0]) for end in (opener, other)]
         if hosts[0].version != hosts[1].version:  # one of them goes as an IPv4-mapped address, RFC 4291, 2.5.5.2
             hosts = [host if host.version == 6 else ipaddress.ip_address(f"::ffff:{host}") for host in hosts]
@@ -102,6 +111,8 @@ class Flow:
         self._first[0] = self._next[0] = first[0]
         self._first[1] = self._next[1] = first[1]
         self._acks = False
+        self._among = None
+        self.owner = owner
 
     def open(self) -> None:
         """As if the three packets that open it had been sent."""
@@ -113,38 +124,71 @@ class Flow:
         """Bytes of the side until now, that has not ended."""
         return self._next[side] - self._first[side] - 1
 
-    def skip(self, side: cython.int, count: cython.ulonglong) -> None:
-        """That many bytes of the side are not in the recording."""
+    def skip(self, side: cython.int, count: cython.longlong) -> None:
+        """That many bytes of the side are not in the recording; below 0: the next packet says them again."""
         self._next[side] += count
 
-    @cython.locals(n=cython.Py_ssize_t, at=cython.Py_ssize_t, size=cython.Py_ssize_t)
+    @cython.locals(
+        n=cython.Py_ssize_t,
+        at=cython.Py_ssize_t,
+        size=cython.Py_ssize_t,
+        q=cython.p_const_uchar,
+        view="const unsigned char[::1]",
+    )
     def write(
         self,
         out: Blocks,
         time: cython.ulonglong,
         side: cython.int,
         flags: cython.int,
-        data: bytes = b"",
+        data: bytes | memoryview = b"",
         options: bytes = b"",
-    ) -> None:
-        """The side's next packet, or as many as its data takes.
+    ) -> int:
+        """The side's next packet, or as many as its data takes. Returns the bytes of all blocks.
 
         time: nanoseconds since the epoch. options: of the first one's block, as they stand there.
         """
+        if out.flows is not self._among:
+            self._among = out.flows
+            if self not in out.flows:
+                out.flows.append(self)
         n = len(data)
+        if cython.compiled:
+            if n and not isinstance(data, bytes):
+                if n < _VIEWED:
+                    data = bytes(data)
+                    q = cython.cast(cython.p_const_uchar, cython.cast(bytes, data))
+                else:
+                    view = data
+                    q = cython.address(view[0])
+            else:
+                q = cython.cast(cython.p_const_uchar, cython.cast(bytes, data))
+        else:
+            q = data
         at = 0
         while True:
             size = min(n - at, _MAX_DATA)
-            self._packet(out, time, side, flags, data, at, size, options)
+            self._packet(out, time, side, flags, q, at, size, options)
             at += size
             if at >= n:
-                break
+                return out._size
             options = b""
+
+    def has(self, packet: bytes) -> bool:
+        """Whether the packet is one that this has written."""
+        begin, end = self._head - (8 if self._is_ipv4 else 32), self._head + 4
+        return packet[begin:end] in [head[begin:] for head in self._heads]
+
+    def parts(self, packet: bytes) -> tuple[int, int, int, int]:
+        """Of such a packet: the side, the position of its data in the side's bytes, the flags, and the data's size."""
+        begin, at = self._head - (8 if self._is_ipv4 else 32), self._head
+        side = 0 if packet[begin : at + 4] == self._heads[0][begin:] else 1
+        behind = (self._next[side] - int.from_bytes(packet[at + 4 : at + 8], "big")) & 0xFFFFFFFF
+        return side, self.position(side) - behind, packet[at + 13], len(packet) - at - (packet[at + 12] >> 4) * 4
 
     @cython.cfunc
     @cython.locals(
         p=cython.p_uchar,
-        q=cython.p_const_uchar,
         ip=cython.Py_ssize_t,
         tcp=cython.Py_ssize_t,
         start=cython.Py_ssize_t,
@@ -162,7 +206,7 @@ class Flow:
         time: cython.ulonglong,
         side: cython.int,
         flags: cython.int,
-        data: bytes,
+        data: cython.p_const_uchar,
         at: cython.Py_ssize_t,
         size: cython.Py_ssize_t,
         options: bytes,
@@ -213,18 +257,8 @@ class Flow:
         if flags & _SYN:
             big32(p, tcp + 20, _SCALE)
             words += (_SCALE >> 16) + (_SCALE & 0xFFFF)
-        if cython.compiled:
-            q = cython.cast(cython.p_const_uchar, data)
-            if size >= _UNLOCKED:
-                with cython.nogil:
-                    copy(p, start, q, at, size)
-                    words += added(p, start, end)
-            else:
-                copy(p, start, q, at, size)
-                words += added(p, start, end)
-        else:
-            copy(p, start, data, at, size)
-            words += added(p, start, end)
+        copy(p, start, data, at, size)
+        words += added(p, start, end)
         big16(p, tcp + 16, ~folded(words) & 0xFFFF)
 
         while end - ip & 3:
@@ -313,11 +347,13 @@ def added(p: cython.p_const_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t
         if at < end:
             total += p[at]
         total = folded(total)
-        return (total & 0xFF) << 8 | total >> 8
-    number = int.from_bytes(p[at:end], "big")
-    if end - at & 1:
-        number <<= 8
-    return number and (number % 0xFFFF or 0xFFFF)
+        total = (total & 0xFF) << 8 | total >> 8
+    else:
+        total = int.from_bytes(p[at:end], "big")
+        if end - at & 1:
+            total <<= 8
+        total = total and (total % 0xFFFF or 0xFFFF)
+    return total
 
 
 def ones_sum(data: bytes) -> int:

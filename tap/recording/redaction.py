@@ -47,7 +47,7 @@ def _kind(spec: str) -> str:
 
 
 class LinkRedaction:
-    """Of what one master sends, but for the RDB. The first part belongs to the event loop, the second to the thread."""
+    """Of what one master sends, but for the RDB."""
 
     def __init__(self, conversation: Conversation, redactor: Redactor) -> None:
         self._conversation = conversation
@@ -86,10 +86,6 @@ class LinkRedaction:
         if not start:
             return self._redactor.feed(data)
         return self._replies.mask(data[:start]) + self._redactor.feed(data[start:])
-
-    def begin_again(self) -> None:
-        """The bytes of the handshake come once more."""
-        self._replies = ReplyMasker()
 
     def flush(self) -> bytes:
         """What waits, when nothing follows it."""

@@ -29,7 +29,7 @@ async def dial(
             await loop.create_unix_connection(lambda: protocol, address.path)
         return
     async with asyncio.timeout(within):
-        places = await _resolved(address)
+        places = await resolved(address)
     failure: OSError = OSError(f"{address.host} has no address")
     for family, place in places:
         try:
@@ -41,8 +41,11 @@ async def dial(
     raise failure
 
 
-async def _resolved(address: Address) -> list[Place]:
-    """One that is written in digits needs no resolver, and no thread."""
+async def resolved(address: Address) -> list[Place]:
+    """Its places, one at least. One that is written in digits needs no resolver, and no thread.
+
+    Raises OSError, and ValueError for a name that no resolver takes.
+    """
     try:
         version = ipaddress.ip_address(address.host).version
     except ValueError:

@@ -465,6 +465,22 @@ class RecordingGap(WireEvent):
     to_offset: int | None
 
 
+# ---- who watches (told by observers/) ----
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverTrouble(Event):
+    """One that watches failed, or cannot keep up; no link feels it.
+
+    observer: "script alert.py" or "statsd 10.0.0.7:8125". text: what happened. traceback: as Python writes it, where the
+    script raised something.
+    """
+
+    observer: str
+    text: str
+    traceback: str | None = None
+
+
 def as_dict(event: Event) -> dict[str, Any]:
     """The event as JSON takes it: {"event": kind, field: value, ...}; see plain() for the values."""
     said: dict[str, Any] = {"event": event.kind}

@@ -74,7 +74,7 @@ def run(quick: bool, say: Say) -> Iterator[Outcome]:
         rows["redis-tap rdb --format jsonl, whole process"] = partial(process, [*command, "--format", "jsonl"], file)
         other = shutil.which("rdb-cli")
         if other is not None:
-            rows["rdb-cli json"] = partial(process, [other, str(file), "json", "-o", os.devnull], file)
+            rows["rdb-cli json"] = partial(process, [other, str(file), "-l", os.devnull, "json", "-o", os.devnull], file)
         taken = take_turns(rows, 2 if quick else 3, say)
         say("uncompiled")
         taken["summary, not compiled"] = [uncompiled(server, directory)]

@@ -285,6 +285,12 @@ def test_a_reader_that_has_gone_ends_nothing() -> None:
         out.close()
 
 
+def test_the_live_view_leaves_trouble_of_observers_on_the_terminal() -> None:
+    view = view_of(nothing())
+    view(told(events.ObserverTrouble(observer="script alert.py", text="was too slow: it has lost 7 events")))
+    assert view.summary().splitlines()[1:] == ["  script alert.py: was too slow: it has lost 7 events"]
+
+
 def drawn(frame: Frame, width: int, height: int) -> list[str]:
     console = Console(width=width, height=height, file=io.StringIO(), record=True, color_system=None)
     console.print(draw(frame, width, height))

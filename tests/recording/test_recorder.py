@@ -27,8 +27,8 @@ from tap.errors import ConfigError, EnvironmentFailure
 from tap.recording import recorder
 from tap.recording.output import Output
 from tap.recording.pcapng import PcapngReader
-from tap.recording.recorder import Recorder
 from tap.recording.segments import ACK, FIN, PUSH, RST, SYN
+from tap.recording.writer import Writer
 from tap.replication import events
 from tests.recording.support import Segment, followed, listening, packets, segment, tshark
 from tests.relay.wire import BASE, BLOCK, GRANT, asks, command
@@ -237,13 +237,13 @@ def test_a_tap_that_cannot_listen_leaves_no_file(tmp_path: Path) -> None:
 def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "one.pcapng"
     may_write = threading.Event()
-    write: Callable[[Recorder, bytes], bool] = Recorder._write
+    write: Callable[[Writer, bytes], bool] = Writer._write
 
-    def slowly(self: Recorder, data: bytes) -> bool:
+    def slowly(self: Writer, data: bytes) -> bool:
         may_write.wait(WITHIN)
         return write(self, data)
 
-    monkeypatch.setattr(Recorder, "_write", slowly)
+    monkeypatch.setattr(Writer, "_write", slowly)
     monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
     with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
         with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
@@ -259,7 +259,7 @@ def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypa
                     left -= len(replica.recv(2**16))
                 assert tap.wait_for(events.RecordingStopped).text == "the disk is slower than the links"
                 may_write.set()
-                wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder._put == tap.tap.recorder._taken)
+                wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
                 master.sendall(BLOCK)
                 gap = tap.wait_for(events.RecordingGap)
     assert gap.side is events.Side.MASTER
@@ -326,13 +326,13 @@ def test_what_the_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
         append(self, encoded)
 
     monkeypatch.setattr(Output, "append", with_little_room)
-    monkeypatch.setattr(recorder, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(recorder, "GATHER_BYTES", 100_000)
     stream = b"".join(command("SET", f"key:{number}", random.Random(number).randbytes(50_000)) for number in range(8))
 
     def pieces(tap: TapThread) -> Iterator[tuple[int, bytes]]:
         yield from [(0, asks(BASE)), (1, GRANT)]
         tap.wait_for(events.PartialResync)
-        wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder._put == tap.tap.recorder._taken)
+        wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
         yield 1, stream
 
     with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:

@@ -18,7 +18,7 @@ from tap.config import Address, Config, LinkConfig
 from tap.errors import ConfigError
 from tap.recording import recorder
 from tap.recording.masks import Masker, ReplyMasker
-from tap.recording.recorder import Recorder
+from tap.recording.writer import Writer
 from tap.replication import events
 from tests.recording.support import listening, tshark
 from tests.recording.test_reader import of, replayed
@@ -191,13 +191,13 @@ def test_events_hold_no_keys_of_faults(tmp_path: Path) -> None:
 def test_behind_a_gap_all_is_masked_up_to_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "one.pcapng"
     may_write = threading.Event()
-    real: Callable[[Recorder, bytes], bool] = Recorder._write
+    real: Callable[[Writer, bytes], bool] = Writer._write
 
-    def slowly(self: Recorder, data: bytes) -> bool:
+    def slowly(self: Writer, data: bytes) -> bool:
         may_write.wait(WITHIN)
         return real(self, data)
 
-    monkeypatch.setattr(Recorder, "_write", slowly)
+    monkeypatch.setattr(Writer, "_write", slowly)
     monkeypatch.setattr(recorder, "QUEUE_BYTES", 300_000)
     inner = command("SET", "hidden-inner", "hidden")  # the RESP of a command, inside a value
     value = inner * 20_000
@@ -215,7 +215,7 @@ def test_behind_a_gap_all_is_masked_up_to_the_next_command(tmp_path: Path, monke
                     tap.wait_for(events.RecordingStopped)
                     wait_until(lambda: tap.tap.links[0].conversation.from_master == len(GRANT) + 700_000)
                     may_write.set()
-                    wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder._put == tap.tap.recorder._taken)
+                    wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
                     master.sendall(outer[700_000:])
                     wait_until(lambda: tap.tap.links[0].conversation.from_master == len(GRANT + outer))
                     master.sendall(command("SET", "key-behind", "hidden"))

@@ -24,7 +24,7 @@ import zstandard
 from tap import Address, Config, LinkConfig
 from tap.bus import Told
 from tap.errors import ConfigError
-from tap.recording import recorder
+from tap.recording import recorder, writer
 from tap.recording.history import index
 from tap.recording.output import Output
 from tap.recording.pcapng import Packet, PcapngReader
@@ -481,7 +481,7 @@ def test_a_full_disk_loses_nothing_silently_in_a_compressed_rotation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk refuses every other write; the links go on, and in the end everything is there."""
-    monkeypatch.setattr(recorder, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.001)
     append = Output.append
     refused = iter(lambda: random.random() < 0.5, None)
 

@@ -1,0 +1,334 @@
+"""One link of a recording: which of its bytes are kept, and the packets that they become.
+
+All is called in the event loop. What is kept becomes packets at once, so that nothing of a read is held, and the thread
+that writes them has nothing else to do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tap.bus import Told
+from tap.recording import pcapng
+from tap.recording.masks import Masker
+from tap.recording.packets import Blocks, Flow
+from tap.recording.pcapng import Packet
+from tap.recording.segments import FIN, PUSH, RST, SYN, Endpoint
+from tap.recording.state import LinkState, as_comment
+from tap.replication import events
+from tap.replication.conversation import Conversation
+from tap.replication.events import Event, Side
+from tap.replication.standing import Standing
+
+if TYPE_CHECKING:
+    from tap.recording.recorder import Recorder
+
+MAX_BEGINNING = 2**16  # bytes of a handshake that are kept, to stand in the next file, too
+
+REPLICA, MASTER = 0, 1  # sides as a Flow numbers them
+_REPLICA = Side.REPLICA
+_NAMES = (Side.REPLICA, Side.MASTER)
+
+
+class Recorded:
+    """A tap.relay.sink.LinkSink."""
+
+    def __init__(
+        self, recorder: Recorder, link: str, conversation: Conversation, replica: tuple[str, int], tap: tuple[str, int]
+    ) -> None:
+        self.conversation = conversation
+        self.link = link
+        self._recorder = recorder
+        self._keeps_all = not (recorder.rotates or recorder.without_rdb)  # in one file, whatever it is
+        self._received = [0, 0]
+        self._gaps: list[int | None] = [None, None]  # where the bytes begin that are being left out
+        self._omitted: tuple[int, int] | None = None  # of the RDB, on demand
+        # All until now, while it can only be understood from its first byte on: sides, times, bytes.
+        self._beginning: list[tuple[int, int, bytes]] | None = [] if recorder.rotates else None
+        self._beginning_bytes = 0
+        self._said: list[Told] = []  # meanwhile, of resyncs
+        self._secured: list[Told] = []  # of each leg that speaks TLS
+        self._link_opened: events.LinkOpened
+        self._opened = time.time_ns()
+        self._replica = replica
+        self._tap = tap
+        self._master = tap
+        self._dialled_at = 0
+        self._masker = Masker(strictly=recorder.redaction is not None)
+        self._redaction = None if recorder.redaction is None else recorder.redaction.of(conversation)
+        self._is_ended = [False, False]
+        self.tcp: Flow | None = None
+        self.comments: list[str] = []  # for its next packet
+
+    # ---- the relay calls ----
+
+    def dialled(self, master: tuple[str, int] | None) -> None:
+        now = time.time_ns()
+        self._open(now, master or self._tap)
+        self._recorder.packet(self, now, MASTER, SYN)
+        self._recorder.packet(self, now, REPLICA, 0)
+
+    def received(self, side: Side, data: memoryview) -> None:
+        number = REPLICA if side is _REPLICA else MASTER
+        begin, size = self._received[number], len(data)
+        end = self._received[number] = begin + size
+        recorder = self._recorder
+        if size > recorder.room and recorder.is_full(size):
+            self._beginning = None
+            if self._gaps[number] is None:
+                self._tell_omitted()
+                self._gaps[number] = begin
+                if self._redaction is not None and number == MASTER:
+                    self._redaction.lost()
+            return
+        if self._gaps[number] is not None:
+            self._tell_gap(number, begin)
+        if self._keeps_all:
+            self._put(number, time.time_ns(), data, begin)
+        elif recorder.without_rdb and number == MASTER:
+            self._received_but_rdb(data, begin, end)
+        else:
+            self._keep(number, data, begin)
+
+    def _keep(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
+        """Put them into the file, or some of them into this one and the rest into the next.
+
+        may_end_file: the conversation stands behind these bytes.
+        """
+        recorder, now, hidden = self._recorder, time.time_ns(), 0
+        is_full = may_end_file and recorder.is_file_full(len(data))
+        if self._redaction is not None and number == MASTER:
+            hidden = self._redaction.hidden(begin, begin + len(data)) - begin
+            if hidden:
+                self._put(number, now, data[:hidden], begin, hide=True)
+        boundary = self._boundary - begin if is_full and number == MASTER else 0
+        if hidden < boundary < len(data):
+            self._put(number, now, data[hidden:boundary], begin + hidden)
+            recorder.next_file(now, self)
+            self._put(number, now, data[boundary:], begin + boundary)
+            return
+        if hidden < len(data):
+            self._put(number, now, data[hidden:], begin + hidden)
+        if is_full:
+            recorder.next_file(now)
+
+    def _put(self, number: int, now: int, data: memoryview, position: int, *, hide: bool = False) -> None:
+        """position: of the first of them in the side's bytes. hide: nothing of them may be left."""
+        left: bytes | memoryview = data
+        if number == REPLICA:
+            left = self._masker.mask(bytes(data))
+        elif self._redaction is not None:
+            left = self._redaction.mask(bytes(data), position, hide=hide)
+        if self._beginning is not None:
+            self._keep_beginning(number, now, bytes(left))
+        if left:
+            self._recorder.packet(self, now, number, PUSH, left)
+
+    @property
+    def _boundary(self) -> int:
+        """The position behind the master's last whole command; 0 where there is none."""
+        stream = self.conversation.stream
+        return 0 if stream is None or stream.scanner.broken else stream.start + stream.scanner.boundary
+
+    def _keep_beginning(self, number: int, now: int, data: bytes) -> None:
+        assert self._beginning is not None
+        self._beginning_bytes += len(data)
+        if self._beginning_bytes <= MAX_BEGINNING and self.conversation.is_beginning:
+            self._beginning.append((number, now, data))
+            return
+        self._beginning = None
+        self._said.clear()
+        stream = self.conversation.stream
+        if stream is not None and stream.scanner.db_at(0) is not None:
+            comment = json.dumps({"event": "carried_db", "db": stream.scanner.db_at(0)}, separators=(",", ":"))
+            self._recorder.say(self, comment)
+
+    def ended(self, side: Side, how: str) -> None:
+        self._end(REPLICA if side is _REPLICA else MASTER, FIN if how == "fin" else RST)
+
+    # ---- where it stands ----
+
+    def heard(self, told: Told) -> None:
+        """Something worth keeping was told of it."""
+        if isinstance(told.event, events.LinkOpened):
+            self._link_opened = told.event
+        elif isinstance(told.event, events.Secured):
+            self._secured.append(told)
+        elif self._beginning is not None and isinstance(told.event, events.FullResync | events.PartialResync):
+            self._said.append(told)
+
+    def begin_file(self, out: Blocks, now: int, *, at_boundary: bool) -> None:
+        """Say where the link stands, and where only that will do its bytes until now: the next file begins with it.
+
+        at_boundary: see Conversation.standing().
+        """
+        if self.tcp is None:
+            return
+        conversation = self.conversation
+        standing: Standing | None = None
+        if not conversation.is_beginning:
+            standing = conversation.standing(at_boundary=at_boundary)
+            if self._omitted is not None:
+                standing = dataclasses.replace(standing, from_master=self._omitted[0])
+        state = LinkState(
+            time=now / 1e9,
+            link=self.link,
+            connection=conversation.connection,
+            replica=conversation.replica,
+            peer=self._link_opened.peer,
+            master=self._link_opened.master,
+            standing=standing,
+            begins=self._beginning is not None and standing is None,
+            said=tuple(told.as_dict() for told in (*self._secured, *self._said)),
+        )
+        if state.begins:
+            self.tcp = self._new_tcp()
+            self.tcp.open()
+        elif standing is not None and not self._is_ended[MASTER]:  # what redaction has not let go yet
+            state = dataclasses.replace(state, held=max(0, state.from_master - self.tcp.position(MASTER)))
+        self.tcp.write(out, now, REPLICA, 0, b"", pcapng.comments([as_comment(state)]))
+        if state.begins:
+            for number, at, data in self._beginning or ():
+                self.tcp.write(out, at, number, PUSH, data)
+
+    # ---- what is left out ----
+
+    def settle(self, *, at_end: bool) -> None:
+        """Tell what was left out until now. at_end: nothing more comes."""
+        for number in (REPLICA, MASTER):
+            self._tell_gap(number, self._received[number])
+        if at_end or self.conversation.rdb_end is not None:
+            self._tell_omitted()
+
+    def _received_but_rdb(self, data: memoryview, begin: int, end: int) -> None:
+        conversation = self.conversation
+        rdb_start = conversation.rdb_start
+        first = end if rdb_start is None else min(max(rdb_start, begin), end)
+        last = end if conversation.rdb_end is None else min(max(conversation.rdb_end, first), end)
+        if first > begin:
+            self._tell_omitted()
+            # With some of the RDB behind them, there is no place for the next file to begin at.
+            self._keep(MASTER, data[: first - begin], begin, may_end_file=first == end)
+        if last > first:
+            start = first if self._omitted is None else self._omitted[0]
+            self._omitted = start, last
+        if end > last:
+            self._tell_omitted()
+            self._keep(MASTER, data[last - begin :], last)
+
+    def _skip(self, number: int, count: int) -> None:
+        if number == MASTER:
+            self._flush_redaction()
+        if self.tcp is not None:
+            self.tcp.skip(number, count)
+
+    def _tell_omitted(self) -> None:
+        """Say it once the last byte left out is known."""
+        if self._omitted is None:
+            return
+        start, end = self._omitted
+        self._omitted = None
+        self._skip(MASTER, end - start)
+        comment = json.dumps({"event": "rdb_omitted", "start": start, "end": end}, separators=(",", ":"))
+        self._recorder.say(self, comment)
+
+    def _tell_gap(self, number: int, end: int) -> None:
+        start = self._gaps[number]
+        if start is not None:
+            self._gaps[number] = None
+            self._skip(number, end - start)
+            if number == REPLICA:
+                self._masker.lost()
+            self._recorder.tell(self, self.gap(number, start, end))
+
+    def gap(self, number: int, start: int, end: int) -> events.RecordingGap:
+        """The event for these bytes of a side."""
+        stream = self.conversation.stream
+        offsets: list[int | None] = [None, None]
+        if number == MASTER and stream is not None and stream.base is not None and end > stream.start:
+            offsets = [stream.base + max(0, position - stream.start) for position in (start, end)]
+        return events.RecordingGap(
+            start=start, end=end, side=_NAMES[number], bytes=end - start, from_offset=offsets[0], to_offset=offsets[1]
+        )
+
+    def told(self, event: Event) -> Told:
+        """An event of this link, now."""
+        return Told(time.time(), self.link, self.conversation.connection, self.conversation.replica, event)
+
+    # ---- its connection ----
+
+    def _new_tcp(self) -> Flow:
+        """With the numbers of before, if there was one."""
+        first = self._dialled_at // 1000  # as a clock that runs in microseconds gives them, RFC 9293, 3.4.1
+        return Flow(Endpoint(*self._replica), Endpoint(*self._master), (first, first + 0x40000000), owner=self)
+
+    def _open(self, now: int, master: tuple[str, int]) -> None:
+        self._master, self._dialled_at = master, now
+        self.tcp = self._new_tcp()
+        self._recorder.packet(self, self._opened, REPLICA, SYN)
+
+    def _flush_redaction(self) -> None:
+        """What of the master's bytes waits for what follows, when nothing does."""
+        if self._redaction is not None and (data := self._redaction.flush()):
+            self._recorder.packet(self, time.time_ns(), MASTER, PUSH, data)
+
+    def _end(self, number: int, flag: int) -> None:
+        if self.tcp is None or self._is_ended[number]:
+            return
+        if number == MASTER or flag == RST:
+            self._flush_redaction()
+        self._recorder.packet(self, time.time_ns(), number, flag)
+        self._is_ended[number] = True
+        if flag == RST:
+            self._is_ended = [True, True]
+
+    def closed(self, how: str) -> None:
+        """The link has: what neither side has said of the end, the tap has. how: as in events.LinkClosed."""
+        is_reset = how != "fin"
+        if self.tcp is None:  # there never was a master
+            self._open(time.time_ns(), self._tap)
+            is_reset = True
+        if is_reset:
+            self._end(MASTER, RST)
+        for number in (REPLICA, MASTER):
+            self._end(number, FIN)
+        if self.comments:
+            self._recorder.packet(self, time.time_ns(), REPLICA, 0)
+
+    def restated(self, out: Blocks, packets: Sequence[Packet]) -> None:
+        """These of its packets were never written: say again what is no data in them, and what is missing."""
+        assert self.tcp is not None
+        for gap in self.missing(packets):
+            comment = as_json(self.told(gap))
+            self.tcp.write(out, time.time_ns(), REPLICA, 0, b"", pcapng.comments([comment]))
+        for packet in packets:
+            number, _, flags, _ = self.tcp.parts(packet.data)
+            options = pcapng.comments(packet.comments) if packet.comments else b""
+            if flags & SYN:
+                self._new_tcp().write(out, packet.time, number, SYN, b"", options)
+            elif flags & (FIN | RST):
+                self.tcp.skip(number, -1 if flags & FIN else 0)
+                self.tcp.write(out, packet.time, number, flags & (FIN | RST), b"", options)
+            elif options:
+                self.tcp.write(out, packet.time, number, 0, b"", options)
+
+    def missing(self, packets: Sequence[Packet]) -> list[events.RecordingGap]:
+        """The event for each stretch of bytes in these of its packets, which were never written."""
+        assert self.tcp is not None
+        spans: tuple[list[list[int]], list[list[int]]] = [], []
+        for packet in packets:
+            number, position, _, size = self.tcp.parts(packet.data)
+            if size and spans[number] and spans[number][-1][1] == position:
+                spans[number][-1][1] += size
+            elif size:
+                spans[number].append([position, position + size])
+        return [self.gap(number, *span) for number in (REPLICA, MASTER) for span in spans[number]]
+
+
+def as_json(told: Told) -> str:
+    """As a comment has it."""
+    return json.dumps(told.as_dict(), ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,230 @@
+"""The thread that writes a recording's blocks to its files, whatever the disk does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from tap.errors import words
+from tap.recording.output import Output, sync_directory
+from tap.recording.packets import Blocks
+from tap.recording.rotation import Rotation
+
+Sync = Literal["none", "interval", "always"]
+
+SYNC_SECONDS = 1.0
+RETRY_SECONDS = 0.5  # after which a disk that took nothing is tried again
+CLOSE_SECONDS = 3.0  # for what still waits at the end
+MAX_SPARE = 16  # Blocks that are kept to be used again
+
+
+@dataclass(slots=True)
+class _NextFile:
+    """What comes behind this goes to the next file, which begins with *head*."""
+
+    head: Blocks
+
+
+class Writer:
+    """taken: bytes that were put and are in a file, or never will be. full_at: of those of one file, when it is full."""
+
+    def __init__(
+        self,
+        output: Output,
+        rotation: Rotation | None,
+        sync: Sync,
+        *,
+        troubled: Callable[[str], None],
+        no_next: Callable[[str], None],
+        given_up: Callable[[Sequence[Blocks]], Blocks],
+    ) -> None:
+        """To be made in the event loop, where troubled and no_next are called, with the system's words.
+
+        given_up: called in the thread for what to write, at the end, in place of what the disk did not take.
+        """
+        self.path = output.path  # of the file that is written
+        self.taken = 0
+        self.full_at = math.inf
+        self._output = output
+        self._rotation = rotation
+        self._limit = None if rotation is None else rotation.limits.size
+        if self._limit is not None:
+            self.full_at = self._limit
+        self._sync = sync
+        self._troubled = troubled
+        self._no_next = no_next
+        self._given_up = given_up
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Blocks | _NextFile] = deque()
+        self._unwritten: list[Blocks] = []  # was in the queue, and the disk does not take it
+        self._spare: deque[Blocks] = deque()
+        self._wake = threading.Event()
+        self._is_idle = False
+        self._closing_at: float | None = None
+        self._sync_at = 0.0
+        self._filed = 0  # bytes put to the file
+        self._is_stopped = False  # the disk does not take it
+        self._has_given_up = False
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    # ---- the event loop calls ----
+
+    def blocks(self) -> Blocks:
+        """To be filled and put."""
+        return self._spare.pop() if self._spare else Blocks()
+
+    def put(self, blocks: Blocks) -> None:
+        self._queue.append(blocks)
+        if self._is_idle:
+            self._wake.set()
+
+    def next_file(self, head: Blocks) -> None:
+        self._queue.append(_NextFile(head))
+
+    async def close(self) -> list[Blocks]:
+        """Write what waits, for some seconds at most. Returns what the disk does not take by then."""
+        self._closing_at = time.monotonic() + CLOSE_SECONDS
+        self._wake.set()
+        await asyncio.to_thread(self._thread.join, CLOSE_SECONDS + 1)
+        return self._left
+
+    # ---- the thread ----
+
+    @property
+    def _left(self) -> list[Blocks]:
+        return [*self._unwritten, *(blocks for blocks in self._queue if isinstance(blocks, Blocks))]
+
+    def _run(self) -> None:
+        self._sync_names()
+        try:
+            while True:
+                closing = self._closing_at is not None
+                if self._write_next():
+                    continue
+                if self._has_given_up:
+                    self._write(self._output.encode_anew(self._given_up(self._left).view()))
+                    break
+                if closing:
+                    break
+                self._is_idle = True
+                if not self._queue and self._closing_at is None:
+                    self._wake.wait(SYNC_SECONDS)
+                self._wake.clear()
+                self._is_idle = False
+                self._flush()
+        finally:
+            self._finish(self._output)
+
+    def _write_next(self) -> bool:
+        """Write what waits longest. Returns False if nothing does, or it is given up."""
+        if not self._queue:
+            return False
+        item = self._queue.popleft()
+        if isinstance(item, _NextFile):
+            if not self._open_next():
+                return True
+            item = item.head
+        else:
+            self._unwritten.append(item)
+        encoded = self._output.encode(item.view())
+        while not self._write(encoded):
+            if self._closing_at is not None and time.monotonic() > self._closing_at - CLOSE_SECONDS / 2:
+                self._has_given_up = True
+                return False
+            self._wake.wait(RETRY_SECONDS)
+            self._wake.clear()
+        if self._unwritten:
+            self._unwritten.clear()
+            self.taken += item.size
+        self._filed += item.size
+        if self._limit is not None:
+            self.full_at = self._limit * self._filed / self._output.size
+        if len(self._spare) < MAX_SPARE:
+            item.clear()
+            self._spare.append(item)
+        self._flush()
+        return True
+
+    def _write(self, data: bytes | memoryview) -> bool:
+        """All of it, or nothing. Returns which."""
+        try:
+            self._output.append(data)
+        except OSError as error:
+            self._failed(error)
+            return False
+        self._is_stopped = False
+        return True
+
+    def _flush(self) -> None:
+        """What is to be done now and then."""
+        self._tidy()
+        if self._sync == "none" or self._output.is_synced:
+            return
+        now = time.monotonic()
+        if self._sync == "always" or now >= self._sync_at:
+            self._sync_at = now + SYNC_SECONDS
+            try:
+                self._output.sync()
+            except OSError as error:
+                self._failed(error)
+
+    def _open_next(self) -> bool:
+        """Go on in the next file. Returns False where it cannot be made; then the old one goes on."""
+        assert self._rotation is not None
+        old = self._output
+        try:
+            while True:
+                with contextlib.suppress(FileExistsError):  # somebody else's
+                    self._output = Output(self._rotation.next())
+                    break
+        except OSError as error:
+            text = f"the next file cannot be made: {words(error)}; going on in {old.path.name}"
+            self._in_loop(partial(self._no_next, text))
+            return False
+        self.path = self._output.path
+        self._filed = 0
+        self._finish(old)
+        self._rotation.finished(old.path, old.size, time.time())
+        return True
+
+    def _finish(self, output: Output) -> None:
+        try:
+            output.close(sync=self._sync != "none")
+        except OSError as error:
+            self._failed(error)
+        self._sync_names()
+
+    def _sync_names(self) -> None:
+        """The file that is written is to be found after a power cut, too."""
+        if self._sync != "none":
+            try:
+                sync_directory(self.path.parent)
+            except OSError as error:
+                self._failed(error)
+
+    def _tidy(self) -> None:
+        """Delete what is older, or more, than was to be kept."""
+        while self._rotation is not None and (path := self._rotation.overdue(self._output.size)) is not None:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                text = f"{path.name} cannot be deleted: {words(error)}"
+                self._in_loop(partial(self._troubled, text))
+
+    def _failed(self, error: OSError) -> None:
+        if not self._is_stopped:
+            self._is_stopped = True
+            self._in_loop(partial(self._troubled, words(error)))
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is there to be told
+            self._loop.call_soon_threadsafe(call)

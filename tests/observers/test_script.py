@@ -1,0 +1,335 @@
+"""A user's script: what it hears, and that nothing it does reaches a link."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tap.bus import INBOX_EVENTS, MAX_LARGE, Bus, Told
+from tap.config import Address, Config, LinkConfig, load
+from tap.errors import ConfigError
+from tap.observers.script import KINDS, Script
+from tap.observers.script import load as load_script
+from tap.replication import events
+from tap.replication.events import Event
+from tests.cli.test_cli import TAP, running, tap
+from tests.support import WITHIN, Servers, TapThread, all_subclasses, client, digest, follow, level, wait_until
+from tests.test_readme import blocks
+
+OPENED = events.LinkOpened(peer="10.0.0.7:1234", master="10.0.0.5:6379")
+KEEPALIVE = events.Keepalive(start=0, end=1, side=events.Side.MASTER)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    return tmp_path / "alert.py"
+
+
+class Heard:
+    """What the script appends to the file beside it, line by line."""
+
+    SCRIPT = """
+import pathlib
+def hear(line):
+    with pathlib.Path(__file__).with_name("heard").open("a") as file:
+        file.write(f"{line}\\n")
+"""
+
+    def __init__(self, script: Path) -> None:
+        self._path = script.with_name("heard")
+
+    def lines(self) -> list[str]:
+        return self._path.read_text().splitlines() if self._path.exists() else []
+
+
+def trouble(told: list[Told]) -> list[str]:
+    return [one.event.text for one in tuple(told) if isinstance(one.event, events.ObserverTrouble)]
+
+
+async def publish(script: Path, *told: Event) -> list[Told]:
+    """What the bus told while a script heard these, and had its end."""
+    bus, said = Bus(), list[Told]()
+    one = Script(script, bus)
+    bus.subscribe(said.append)
+    one.start()
+    for event in told:
+        bus.publish("main", 1, "10.0.0.7:6379", event)
+    await one.close()
+    return said
+
+
+# ---- what it hears ----
+
+
+def test_functions_hear_the_events_they_are_named_for_in_order(script: Path) -> None:
+    script.write_text(f"""{Heard.SCRIPT}
+def on_link_opened(told):
+    hear(f"{{told.link}} {{told.replica}} {{told.event.peer}}")
+def on_event(told):
+    hear(told.event.kind)
+def other(told):
+    raise AssertionError
+""")
+    assert trouble(asyncio.run(publish(script, OPENED, KEEPALIVE, OPENED))) == []
+    opened = ["main 10.0.0.7:6379 10.0.0.7:1234", "link_opened"]
+    assert Heard(script).lines() == [*opened, "keepalive", *opened]
+
+
+def test_every_event_has_a_function() -> None:
+    assert {kind.kind for kind in all_subclasses(Event) if kind is not events.WireEvent} | {"event"} == KINDS
+
+
+def test_a_script_may_have_dataclasses_and_modules_beside_it(script: Path) -> None:
+    script.with_name("beside_the_script.py").write_text("WORD = 'beside'\n")
+    script.write_text(f"""from __future__ import annotations
+from dataclasses import dataclass
+{Heard.SCRIPT}
+@dataclass
+class Line:
+    text: str
+def on_link_opened(told):
+    from beside_the_script import WORD
+    hear(Line(WORD).text)
+""")
+    assert trouble(asyncio.run(publish(script, OPENED))) == []
+    assert Heard(script).lines() == ["beside"]
+    assert not script.with_name("alert.pyc").exists()
+
+
+class _Webhook(http.server.BaseHTTPRequestHandler):
+    got: list[dict[str, str]]
+
+    def do_POST(self) -> None:
+        self.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
+    _Webhook.got = []
+    with http.server.HTTPServer(("127.0.0.1", 0), _Webhook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("WEBHOOK_URL", f"http://127.0.0.1:{server.server_port}/hook")
+        yield _Webhook.got
+        server.shutdown()
+        thread.join()
+
+
+def test_the_script_of_the_readme_calls_a_webhook_on_a_full_resync(
+    servers: Servers, any_server: str, script: Path, webhook: list[dict[str, str]]
+) -> None:
+    script.write_text(blocks("python")[0])
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with TapThread(config(master.port, script)) as one:
+        follow(replica, one.port)
+        level(master, replica)
+        resync = one.wait_for(events.FullResync)
+        wait_until(lambda: webhook)
+    assert trouble(one.told) == []
+    assert resync.reason.text in webhook[0]["text"]
+    assert len(webhook) == 1
+
+
+# ---- what it may not do ----
+
+
+def config(master: int, script: Path) -> Config:
+    return Config(links=(LinkConfig(master=Address("127.0.0.1", master)),), script=script, every_command=True)
+
+
+def test_a_slow_script_delays_nobody_and_is_told_what_it_lost(servers: Servers, any_server: str, script: Path) -> None:
+    script.write_text("import time\ndef on_command(told):\n    time.sleep(1)\n")
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with TapThread(config(master.port, script)) as one:
+        follow(replica, one.port)
+        level(master, replica)
+        pipe = client(master).pipeline(transaction=False)
+        for number in range(INBOX_EVENTS + 500):
+            pipe.set(f"key:{number}", "value")
+        pipe.execute()
+        level(master, replica)
+        wait_until(lambda: trouble(one.told))
+        assert digest(master) == digest(replica)
+    began, left, lost = trouble(one.told)
+    assert began == f"is too slow: {INBOX_EVENTS} events wait for it, and from now on it loses some"
+    assert re.fullmatch(r"on_command has not returned and is left behind; \d+ more events waited for it", left)
+    assert int(re.findall(r"it has lost (\d+) events", lost)[0]) >= 400
+
+
+def test_large_commands_do_not_pile_up(script: Path) -> None:
+    script.write_text("import threading\nwait = threading.Event().wait\ndef on_command(told):\n    wait()\n")
+    command = events.Command(
+        start=0, end=10**6, offset=1, db=0, name="SET", args=(b"key", b"x" * 10**6), in_transaction=False
+    )
+    said = trouble(asyncio.run(publish(script, *[command] * 100)))
+    assert said[0].startswith("is too slow: ")
+    assert int(re.findall(r"it has lost (\d+) events", said[-1])[0]) >= 100 - MAX_LARGE - 2
+
+
+def test_what_a_script_raises_is_told_with_its_line_once_and_it_goes_on(script: Path) -> None:
+    script.write_text(f"""{Heard.SCRIPT}
+def on_link_opened(told):
+    hear("called")
+    helped(told)
+def helped(told):
+    return told.event.no_such_thing
+""")
+    said = asyncio.run(publish(script, *[OPENED] * 3))
+    assert Heard(script).lines() == ["called"] * 3
+    first, last = [one.event for one in said if isinstance(one.event, events.ObserverTrouble)]
+    assert first.observer == "script alert.py"
+    assert re.fullmatch(r"on_link_opened, line 11: AttributeError: .* no attribute 'no_such_thing'.*", first.text)
+    assert first.traceback is not None
+    assert f'File "{script}", line 9, in on_link_opened\n    helped(told)\n' in first.traceback
+    assert "observers" not in first.traceback
+    assert (last.text, last.traceback) == ("has failed 3 times in all", None)
+
+
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "GeneratorExit", "asyncio.CancelledError", "MemoryError"])
+def test_nothing_that_a_script_raises_ends_it(script: Path, raised: str) -> None:
+    script.write_text(
+        f"{Heard.SCRIPT}\nimport asyncio\ndef on_event(told):\n    hear(told.event.kind)\n    raise {raised}\n"
+    )
+    said = trouble(asyncio.run(publish(script, OPENED, KEEPALIVE)))
+    assert re.fullmatch(rf"on_event, line 10: (asyncio\.exceptions\.)?{raised.removeprefix('asyncio.')}", said[0])
+    assert Heard(script).lines()[:2] == ["link_opened", "keepalive"]
+
+
+def test_a_script_that_exits_gets_no_more_events(script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\nimport sys\ndef on_event(told):\n    hear('called')\n    sys.exit(3)\n")
+    said = trouble(asyncio.run(publish(script, OPENED, KEEPALIVE, OPENED)))
+    assert said == ["has called sys.exit(), line 10, and gets no more events"]
+    assert Heard(script).lines() == ["called"]
+
+
+def test_a_script_that_never_returns_is_left_behind_at_the_end(servers: Servers, any_server: str, script: Path) -> None:
+    script.write_text("def on_full_resync(told):\n    while True:\n        pass\n")
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with running("--master", f"127.0.0.1:{master.port}", "--ui", "json", "--script", str(script)) as one:
+        follow(replica, one.port)
+        level(master, replica)
+        assert one.end() == ""
+        assert one.process.returncode == 0
+    last = json.loads(one.lines[-1])
+    assert (last["event"], last["observer"]) == ("observer_trouble", "script alert.py")
+    assert last["text"] == "on_full_resync has not returned and is left behind; 0 more events waited for it"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "def on_event(told):\n    pass\n",
+        "import concurrent.futures, time\npool = concurrent.futures.ThreadPoolExecutor()\n"
+        "def on_event(told):\n    pool.submit(time.sleep, 60)\n",
+    ],
+)
+def test_threads_of_a_script_are_left_behind_at_the_end(script: Path, text: str) -> None:
+    script.write_text(text)
+    with running("--master", "127.0.0.1:1", "--ui", "json", "--script", str(script)) as one:
+        with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
+            assert replica.recv(1) == b""
+        assert one.end() == "redis-tap: threads that the script began have not ended and are left behind\n"
+        assert one.process.returncode == 0
+
+
+def test_a_script_that_never_ends_as_it_is_loaded_is_ended_by_ctrl_c(script: Path) -> None:
+    script.write_text("print('loading')\nwhile True:\n    pass\n")
+    command = [*TAP, "run", "--master", "127.0.0.1:1", "--script", str(script)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WITHIN) == 128 + signal.SIGINT
+
+
+def test_what_a_script_prints_is_not_among_the_json(script: Path) -> None:
+    script.write_text("def on_link_opened(told):\n    print('opened by', told.event.peer)\n")
+    with running("--master", "127.0.0.1:1", "--ui", "json", "--script", str(script)) as one:
+        with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
+            peer = "{}:{}".format(*replica.getsockname())
+            wait_until(lambda: any("link_closed" in line for line in one.lines))
+        assert one.end() == f"opened by {peer}\n"
+    assert json.loads(one.lines[0])["peer"] == peer
+
+
+@pytest.mark.parametrize(("ui", "where"), [("log", "stdout"), ("none", "stderr")])
+def test_the_log_holds_the_traceback(script: Path, ui: str, where: str) -> None:
+    script.write_text("def on_link_opened(told):\n    1 / 0\n")
+    with running("--master", "127.0.0.1:1", "--ui", ui, "--script", str(script)) as one:
+        with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
+            assert replica.recv(1) == b""
+        said = one.end()
+    out = "".join(one.lines) if where == "stdout" else said
+    assert re.search(
+        r"^\S+ tap script alert.py: on_link_opened, line 2: ZeroDivisionError: division by zero\n"
+        rf'Traceback .*\n  File "{re.escape(str(script))}", line 2, in on_link_opened\n',
+        out,
+        re.MULTILINE,
+    )
+
+
+# ---- the option ----
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def on_event(told)\n    pass\n", ", line 1: expected ':'"),
+        ("import sys\n\nsys.exit(1)\n", ", line 3: it calls sys.exit() while it is loaded"),
+        ("\nimport no_such_module\n", ", line 2: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def broken():\n    return 1 / 0\nbroken()\n", ", line 2: ZeroDivisionError: division by zero"),
+        ("def told(event):\n    pass\n", ": it has no function for an event: write def on_full_resync(told), or"),
+        ("on_event = 7\n", ": it has no function for an event"),
+        ("def on_full_resink(told):\n    pass\n", ": on_full_resink: unknown event 'full_resink'; known: ack, command,"),
+        ("def on_full_resink(told):\n    pass\n", " Did you mean 'full_resync'?"),
+        ("async def on_event(told):\n    pass\n", ": on_event is async; it is called in a thread of its own"),
+        ("def on_event():\n    pass\n", ": on_event has to take one argument, as def on_event(told)"),
+        ("on_event = b'\0'\n", "null byte"),
+    ],
+)
+def test_a_script_that_will_not_do_is_explained_in_one_line(script: Path, text: str, words: str) -> None:
+    script.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_script(script)
+    said = str(error.value)
+    assert said.startswith(str(script))
+    assert words in said
+    assert "\n" not in said
+
+
+def test_a_script_that_is_no_text_is_explained(script: Path) -> None:
+    script.write_bytes(b"x = '\xff'\n")
+    with pytest.raises(ConfigError, match=r"alert\.py.*: .*(utf-8|UTF-8)"):
+        load_script(script)
+
+
+@pytest.mark.parametrize(("path", "words"), [("no.py", "No such file or directory"), ("", "Is a directory")])
+def test_a_script_that_is_not_there_is_one_line_before_anything_listens(tmp_path: Path, path: str, words: str) -> None:
+    said = tap("run", "--master", "127.0.0.1:1", "--script", str(tmp_path / path))
+    assert said.returncode == 2
+    assert said.stderr == f"redis-tap: {tmp_path / path}: {words}\n"
+    assert said.stdout == ""
+
+
+def test_the_file_names_both(tmp_path: Path) -> None:
+    path = tmp_path / "tap.toml"
+    path.write_text("statsd = 'metrics.example'\nscript = 'alert.py'\n[links.a]\nmaster = 'h:1'\n")
+    loaded = load(path)
+    assert loaded.statsd == Address("metrics.example", 8125)
+    assert loaded.script == Path("alert.py")

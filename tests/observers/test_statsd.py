@@ -1,0 +1,383 @@
+"""Figures for graphs: the bytes of their datagrams, and what a real pair sends to a real socket."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.bus import Told
+from tap.config import Address, Config, LinkConfig, load, statsd_address
+from tap.errors import ConfigError
+from tap.observers.statsd import DATAGRAM, Figures, clean, datagrams
+from tap.replication import events
+from tap.replication.events import Event, Reason, Role, Side
+from tests.support import Servers, TapThread, client, digest, follow, level, wait_until
+
+REPLID = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb"
+
+
+def told(event: Event, *, link: str = "main", connection: int = 1, time: float = 100.0) -> Told:
+    return Told(time, link, connection, "10.0.0.7:6379", event)
+
+
+def opened() -> Event:
+    return events.LinkOpened(peer="10.0.0.7:1234", master="10.0.0.5:6379")
+
+
+def closed(from_master: int, from_replica: int, how: str = "fin") -> Event:
+    return events.LinkClosed(
+        by=Side.MASTER, how=how, text="", role=Role.REPLICA, phase="stream", offset=1,
+        bytes_from_master=from_master, bytes_from_replica=from_replica,
+    )  # fmt: skip
+
+
+def full(code: str = "first_sync") -> Event:
+    return events.FullResync(start=0, end=1, replid=REPLID, offset=7, reason=Reason(code=code, text=""))
+
+
+def stream() -> Event:
+    return events.StreamStarted(start=0, end=0, replid=REPLID, offset=7, db=None)
+
+
+def ack(lag_bytes: int, lag_seconds: float) -> Event:
+    return events.Ack(start=0, end=1, offset=7, fsynced=None, lag_bytes=lag_bytes, lag_seconds=lag_seconds)
+
+
+def a_link(number: int, *, name: str = "main", offset: int | None = 7, passed: int = 0, lag_bytes: int = 0) -> Any:
+    """What Figures look at of a link."""
+    conversation = SimpleNamespace(
+        offset=offset, from_master=passed, from_replica=0, stream=SimpleNamespace(lag_bytes=lag_bytes)
+    )
+    return SimpleNamespace(name=name, number=number, conversation=conversation)
+
+
+def test_what_was_told_is_counted_and_sent_once() -> None:
+    figures = Figures(["main"])
+    batch = events.Commands(
+        start=0, end=80, offset=87, count=3, bytes=80, by_name={}, db=0, in_transaction=False
+    )  # fmt: skip
+    fired = events.FaultFired(
+        fault="my.cut", spec="cut", text="", side=Side.MASTER, phase="stream", position=1, offset=1, bytes=0, count=2
+    )
+    refused = events.ResyncRefused(start=0, end=1, reply="-NOMASTERLINK Can't SYNC while not connected with my master")
+    for event in (opened(), full(), refused, batch, batch, fired, closed(100, 20, "reset")):
+        figures.hear(told(event))
+    assert figures.lines([], 100.0, None) == [
+        "redis_tap.main.connections_opened:1|c",
+        "redis_tap.main.full_resyncs.first_sync:1|c",
+        "redis_tap.main.resyncs_refused.nomasterlink:1|c",
+        "redis_tap.main.commands:6|c",
+        "redis_tap.main.command_bytes:160|c",
+        "redis_tap.main.faults_fired.my_cut:2|c",
+        "redis_tap.main.connections_closed.reset:1|c",
+        "redis_tap.main.bytes_from_master:100|c",
+        "redis_tap.main.bytes_from_replica:20|c",
+        "redis_tap.main.connections:0|g",
+    ]
+    assert figures.lines([], 101.0, None) == ["redis_tap.main.connections:0|g"]
+
+
+def test_bytes_are_counted_while_they_flow_and_none_of_them_twice() -> None:
+    figures = Figures(["main"])
+    sent = [figures.lines([a_link(1, passed=passed)], 100.0, None) for passed in (1000, 1000, 1500)]
+    figures.hear(told(closed(1600, 5)))
+    sent.append(figures.lines([], 103.0, None))
+    assert [[line.partition(":")[2] for line in lines if "from_master" in line] for lines in sent] == [
+        ["1000|c"],
+        [],
+        ["500|c"],
+        ["100|c"],
+    ]
+
+
+def test_a_gauge_is_that_of_the_replica_furthest_behind() -> None:
+    figures = Figures(["main"])
+    figures.hear(told(ack(10, 0.25), connection=1))
+    figures.hear(told(ack(30, 0.0005), connection=2))
+    lines = figures.lines([a_link(1, offset=2**60), a_link(2, offset=None)], 100.5, 4096)
+    assert lines == [
+        "redis_tap.main.connections:2|g",
+        f"redis_tap.main.offset:{2**60}|g",
+        "redis_tap.main.lag_bytes:30|g",
+        "redis_tap.main.lag_seconds:0.250000|g",
+        "redis_tap.recording_lost_bytes:4096|g",
+    ]
+
+
+def test_a_replica_that_acknowledges_no_more_falls_behind() -> None:
+    figures = Figures(["main"])
+    figures.hear(told(ack(0, 0.0)))
+    lines = figures.lines([a_link(1, lag_bytes=5000)], 110.0, None)
+    assert "redis_tap.main.lag_bytes:5000|g" in lines
+    assert "redis_tap.main.lag_seconds:10.000000|g" in lines
+
+
+def test_times_are_in_milliseconds_and_none_is_taken_for_another() -> None:
+    figures = Figures([])
+    finished = events.RdbFinished(
+        start=0, end=1, transfer=events.Transfer.DISK, bytes=1, seconds=1.25, keys=0, expiring=0, functions=0,
+        by_type={}, largest=(), checksum="ok",
+    )  # fmt: skip
+    figures.hear(told(opened(), time=100.0))
+    figures.hear(told(opened(), connection=2, time=101.0))
+    figures.hear(told(full(), time=100.1))
+    figures.hear(told(finished, time=102.0))
+    partial = events.PartialResync(start=0, end=1, replid=REPLID, previous_replid=None, offset=7, bytes_behind=0)
+    figures.hear(told(partial, connection=2, time=101.002))
+    figures.hear(told(stream(), connection=2, time=101.002))
+    figures.hear(told(stream(), time=102.5))
+    assert [line for line in figures.lines([], 103.0, None) if line.endswith("ms")] == [
+        "redis_tap.main.rdb_time:1250.000|ms",
+        "redis_tap.main.partial_resync_time:2.000|ms",
+        "redis_tap.main.full_resync_time:2500.000|ms",
+    ]
+
+
+def test_a_link_that_is_found_is_told_of_until_it_has_gone() -> None:
+    """Those of a transparent tap are not configured."""
+    figures = Figures([])
+    link = a_link(1, name="10.0.0.5:6379")
+    assert "redis_tap.10_0_0_5_6379.connections:1|g" in figures.lines([link], 100.0, None)
+    assert figures.lines([], 101.0, None) == ["redis_tap.10_0_0_5_6379.connections:0|g"]
+    assert figures.lines([], 102.0, None) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("orders", "orders"), ("a.b", "a_b"), ("[::1]:6379", "1_6379"), ("a:1|c\nb:2", "a_1_c_b_2"), ("...", "_")],
+)
+def test_a_name_is_one_part(name: str, part: str) -> None:
+    assert clean(name) == part
+
+
+@given(st.lists(st.text("abc.:|", min_size=1, max_size=300)))
+def test_datagrams_hold_every_line_in_order_and_are_small(lines: list[str]) -> None:
+    packed = datagrams(lines)
+    assert b"\n".join(packed).decode().split("\n") == (lines or [""])
+    assert all(0 < len(one) < DATAGRAM for one in packed)
+    assert all(len(one) + 1 + len(after.split(b"\n")[0]) >= DATAGRAM for one, after in itertools.pairwise(packed))
+
+
+# ---- a real socket ----
+
+
+@dataclass
+class Receiver:
+    """A StatsD that keeps what comes."""
+
+    sock: socket.socket
+    datagrams: list[bytes] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        return [line for one in tuple(self.datagrams) for line in one.decode().split("\n")]
+
+    def total(self, name: str) -> int:
+        """What a counter has come to."""
+        return sum(int(value[:-2]) for line in self.lines() for what, _, value in [line.partition(":")] if what == name)
+
+    def last(self, name: str) -> str:
+        """A gauge's or a time's newest value."""
+        return next(
+            (value for line in reversed(self.lines()) for what, _, value in [line.partition(":")] if what == name), ""
+        )
+
+    def run(self) -> None:
+        while datagram := self.sock.recv(65536):
+            self.datagrams.append(datagram)
+
+    @classmethod
+    @contextlib.contextmanager
+    def at(cls, port: int = 0, host: str = "127.0.0.1") -> Iterator[Self]:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind((host, port))
+            one = cls(sock)
+            thread = threading.Thread(target=one.run, name="statsd receiver")
+            thread.start()
+            try:
+                yield one
+            finally:
+                sock.sendto(b"", sock.getsockname())
+                thread.join()
+
+    @property
+    def address(self) -> Address:
+        host, port = self.sock.getsockname()[:2]
+        return Address(host, port)
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody has to wait for a second."""
+    monkeypatch.setattr("tap.observers.statsd.INTERVAL_SECONDS", 0.05)
+
+
+def sending_to(address: Address, master: int, **options: Any) -> TapThread:
+    link = LinkConfig(master=Address("127.0.0.1", master))
+    return TapThread(Config(links=(link,), statsd=address, **options))
+
+
+def trouble(tap: TapThread) -> list[str]:
+    return [f"{one.observer}: {one.text}" for one in tap.events(events.ObserverTrouble)]
+
+
+@pytest.mark.usefixtures("often")
+def test_the_story_of_a_full_and_a_partial_resync(servers: Servers, any_server: str) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with Receiver.at() as receiver:
+        with sending_to(receiver.address, master.port) as tap:
+            follow(replica, tap.port)
+            level(master, replica)
+            tap.wait_for(events.StreamStarted)
+            for number in range(100):
+                client(master).set(f"key:{number}", "x" * 100)
+            tap.cut()
+            tap.wait_for(events.PartialResync)
+            offset = level(master, replica)
+            tap.wait_for(events.StreamStarted, 2)
+            wait_until(lambda: int((receiver.last("redis_tap.main.offset") or "0|g")[:-2]) >= offset)
+            wait_until(lambda: receiver.last("redis_tap.main.lag_bytes") == "0|g")
+            assert receiver.last("redis_tap.main.connections") == "1|g"
+        closed = tap.events(events.LinkClosed)
+        assert digest(master) == digest(replica)
+        resyncs = len(tap.events(events.FullResync)), len(tap.events(events.PartialResync))
+        # the last figures are sent as it ends
+        wait_until(lambda: receiver.total("redis_tap.main.connections_closed.fin") == len(closed))
+        assert trouble(tap) == []
+    assert resyncs == (1, 1)
+    [full_resync] = tap.events(events.FullResync)
+    assert receiver.total(f"redis_tap.main.full_resyncs.{full_resync.reason.code}") == 1
+    assert receiver.total("redis_tap.main.partial_resyncs") == 1
+    assert receiver.total("redis_tap.main.connections_opened") == len(closed)
+    assert receiver.total("redis_tap.main.bytes_from_master") == sum(one.bytes_from_master for one in closed)
+    assert receiver.total("redis_tap.main.bytes_from_replica") == sum(one.bytes_from_replica for one in closed)
+    batches = tap.events(events.Commands)
+    assert receiver.total("redis_tap.main.commands") == sum(one.count for one in batches) >= 100
+    assert receiver.total("redis_tap.main.command_bytes") == sum(one.bytes for one in batches)
+    for time in ("rdb_time", "full_resync_time", "partial_resync_time"):
+        assert float(receiver.last(f"redis_tap.main.{time}").removesuffix("|ms")) >= 0
+    assert all(len(one) < DATAGRAM for one in receiver.datagrams)
+
+
+@pytest.mark.usefixtures("often")
+def test_a_dead_host_is_told_once_and_found_when_it_is_back() -> None:
+    with Receiver.at() as receiver:
+        address = receiver.address
+    with sending_to(address, 1) as tap:
+        wait_until(lambda: trouble(tap))
+        with Receiver.at(address.port) as receiver:
+            wait_until(lambda: receiver.last("redis_tap.main.connections") == "0|g")
+        assert trouble(tap) == [f"statsd {address}: Connection refused; it is tried again"]
+
+
+@pytest.mark.usefixtures("often")
+def test_a_name_that_nobody_knows_is_told_once_and_delays_no_end() -> None:
+    address = Address("no.such.host.invalid", 8125)
+    with sending_to(address, 1) as tap:
+        wait_until(lambda: trouble(tap))
+    said = trouble(tap)
+    assert said[0].startswith("statsd no.such.host.invalid:8125: the name cannot be resolved (")
+    assert len(said) == 1
+
+
+@pytest.mark.usefixtures("often")
+def test_a_resolver_that_does_not_answer_delays_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answers = threading.Event(), threading.Event()
+
+    def silent(*_: object, **__: object) -> list[Any]:
+        asked.set()
+        answers.wait()
+        return []
+
+    with sending_to(Address("slow.example", 8125), 1) as tap:
+        with monkeypatch.context() as patched:
+            patched.setattr("socket.getaddrinfo", silent)
+            assert asked.wait(30)
+            assert tap.end()
+        answers.set()
+    assert trouble(tap) == ["statsd slow.example:8125: the last figures could not be sent in time; it is tried again"]
+
+
+@pytest.mark.usefixtures("often")
+def test_of_a_name_with_two_addresses_the_one_that_listens_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As "localhost", where the agent listens on IPv4 only."""
+    with Receiver.at() as receiver:
+        port = receiver.address.port
+
+        def two(*_: object, **__: object) -> list[Any]:
+            return [(socket.AF_INET, 0, 0, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
+
+        monkeypatch.setattr("socket.getaddrinfo", two)
+        with sending_to(Address("localhost", port), 1) as tap:
+            wait_until(lambda: receiver.datagrams)
+        assert trouble(tap) == []
+
+
+@pytest.mark.usefixtures("often")
+def test_a_host_that_has_moved_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tap.observers.statsd.RENEW_SECONDS", 0.0)
+    with Receiver.at() as first, Receiver.at() as second:
+        lives = first.sock.getsockname()
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(socket.AF_INET, 0, 0, "", lives)])
+        with sending_to(Address("metrics.example", 8125), 1) as tap:
+            wait_until(lambda: first.datagrams)
+            lives = second.sock.getsockname()
+            wait_until(lambda: second.datagrams)
+        assert trouble(tap) == []
+
+
+@pytest.mark.usefixtures("often")
+def test_figures_go_over_ipv6() -> None:
+    with contextlib.ExitStack() as stack:
+        try:
+            receiver = stack.enter_context(Receiver.at(host="::1"))
+        except OSError:
+            pytest.skip("no IPv6 on this machine")
+        stack.enter_context(sending_to(receiver.address, 1))
+        wait_until(lambda: receiver.last("redis_tap.main.connections") == "0|g")
+
+
+# ---- the option ----
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("10.0.0.7", Address("10.0.0.7", 8125)),
+        ("metrics.example:9125", Address("metrics.example", 9125)),
+        ("[::1]:8125", Address("::1", 8125)),
+        ("[::1]", Address("::1", 8125)),
+        (":9125", Address("127.0.0.1", 9125)),
+    ],
+)
+def test_an_address_is_read(text: str, address: Address) -> None:
+    assert statsd_address(text) == address
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("unix:/run/statsd.sock", "'unix:/run/statsd.sock' is no address of a StatsD: write HOST:PORT, for UDP"),
+        ("h:0", "'h:0' is no address of a StatsD"),
+        ("h:x", "'h:x' is no address: 'x' is no port"),
+        ("::1:8125", "an IPv6 address is written in brackets"),
+        ("user:sekret@h:1", "without a user or a password"),
+    ],
+)
+def test_an_address_that_cannot_be_is_explained(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=words.replace("[", r"\[")):
+        statsd_address(text)
+    path = tmp_path / "tap.toml"
+    path.write_text(f"statsd = '{text}'\n[links.a]\nmaster = 'h:1'\n")
+    with pytest.raises(ConfigError, match="line 1: statsd: "):
+        load(path)
