@@ -46,6 +46,7 @@ class Tap:
             config = Config(links=(LinkConfig(master=Address.parse(config), **of_link),), **options)
         self.config = config
         self.bus = Bus()
+        self._buffers = Buffers()
         self.listeners: list[Listener] = []
         self.recorder: Recorder | None = None
         if config.record_to is not None:
@@ -67,6 +68,7 @@ class Tap:
             by_address=any(link.transparent for link in config.links),
             destructive=config.destructive,
             read_only=config.read_only,
+            opaque=config.opaque,
         )
         self._first_faults = [parse(spec) for spec in config.faults]
         self.faults.check(*self._first_faults)
@@ -77,7 +79,6 @@ class Tap:
 
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
-        buffers = Buffers()
         numbers = itertools.count(1)
         if self.recorder is not None:
             self.recorder.open()
@@ -88,7 +89,9 @@ class Tap:
         try:
             for link in self.config.links:
                 beside = self.listeners[0].memory if self.listeners else None
-                listener = Listener(link, self.config, self.bus, self.faults, buffers, numbers, self.recorder, beside)
+                listener = Listener(
+                    link, self.config, self.bus, self.faults, self._buffers, numbers, self.recorder, beside
+                )
                 await listener.open()
                 self.listeners.append(listener)
         except BaseException:
@@ -109,6 +112,7 @@ class Tap:
         if self._ticker is not None:
             self._ticker.cancel()
         await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
+        self._buffers.close()
         self.faults.clear()
         if self.recorder is not None:
             await self.recorder.close()

@@ -75,6 +75,9 @@ def run(
     ] = None,
     destructive: Annotated[bool, typer.Option("--destructive", help="Allow faults that end a server process.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Take no fault, whoever asks for it.")] = False,
+    opaque: Annotated[
+        bool, typer.Option("--opaque", help="Understand nothing of what flows: pass it on, at the least cost.")
+    ] = False,
     write: Annotated[
         str | None,
         typer.Option(
@@ -150,7 +153,7 @@ def run(
     given["links"] = (*given.get("links", ()), *_links(master, listen, transparent, link or [], of_tls))
     given["faults"] = (*given.get("faults", ()), *(fault or []))
     flags = {"every_command": commands, "every_key": rdb_keys, "destructive": destructive, "read_only": read_only}
-    flags["record_without_rdb"] = without_rdb
+    flags |= {"opaque": opaque, "record_without_rdb": without_rdb}
     given |= {name: True for name, flag in flags.items() if flag}
     values: dict[str, Any] = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
     values |= {"announce": announce, "mask": tuple(mask) if mask else None}

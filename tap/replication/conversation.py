@@ -117,13 +117,14 @@ class Conversation:
         every_key: bool = False,
         max_command: int = MAX_COMMAND,
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
+        opaque: bool = False,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
 
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
         one by one, too; of those of more than max_command bytes, which they take several times in memory, without the
         arguments. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the commands
-        as they come, instead of every_command.
+        as they come, instead of every_command. opaque: from the first byte on.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
@@ -182,6 +183,9 @@ class Conversation:
         self._db: int | None = None  # in force there
         self.stream: Stream | None = None
         self._acked: int | None = None  # by a replica whose stream is not understood
+        if opaque:
+            self._enter(Phase.OPAQUE)
+            self._reading_replica = False
 
     # ---- what it has come to ----
 
@@ -246,6 +250,12 @@ class Conversation:
     def undecided_from_master(self) -> int:
         """Position of the first byte that is not part of a whole reply yet; of all received, behind the replies."""
         return self._reply_begin if self._phase in REPLIES else self.from_master
+
+    @property
+    def only_counts(self) -> bool:
+        """Whether the bytes of both sides are counted from here on, and nothing of them is read."""
+        is_passed_by = self._phase in (Phase.ORDINARY, Phase.OPAQUE)
+        return is_passed_by and not self._reading_replica and self.stream is None
 
     @property
     def rdb_channel(self) -> Conversation | None:
