@@ -21,6 +21,7 @@ from tap.units import Limits
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()
+COUNTLESS = (Command, RdbKey)  # and of any size: not kept, as Acks are not
 CLOSE_SECONDS = 0.5  # peers that take longer to say goodbye are cut off
 
 E = TypeVar("E", bound=Event)
@@ -75,14 +76,13 @@ class Tap:
         self._journal: deque[Told] = deque(maxlen=KEPT)
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind
-        self._waiting: list[Callable[[Told], None]] = []
 
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
         numbers = itertools.count(1)
         if self.recorder is not None:
             self.recorder.open()
-        self.bus.subscribe(self._remember)
+        self.bus.subscribe(self._remember, acks=False)
         for fault in self._first_faults:
             self.faults.add(fault)
         self.faults.changed = self._follow_plan
@@ -133,6 +133,8 @@ class Tap:
     ) -> E:
         """The next event of that kind, behind the one that the last call returned, so that none is missed in between.
 
+        Of those that come by the thousand, Ack, Command and RdbKey, the next one from now on.
+
         within: seconds. where: only one for which this is true. link: only of this link. Raises TimeoutError.
         """
 
@@ -152,21 +154,19 @@ class Tap:
                 self._waited_for = self._journal_end
                 found.set_result(told.event)
 
-        self._waiting.append(hear)
+        end_hearing = self.bus.subscribe(hear)  # behind _remember
         try:
             async with asyncio.timeout(within):
                 return await found  # type: ignore[return-value]
         except TimeoutError:
             raise TimeoutError(f"no {kind.kind} within {within:g} s") from None
         finally:
-            self._waiting.remove(hear)
+            end_hearing()
 
     def _remember(self, told: Told) -> None:
-        if not isinstance(told.event, Command | RdbKey):  # by the million, and of any size
+        if not isinstance(told.event, COUNTLESS):
             self._journal.append(told)
             self._journal_end += 1
-        for hear in tuple(self._waiting):
-            hear(told)
 
     def _follow_plan(self) -> None:
         for listener in self.listeners:

@@ -206,7 +206,7 @@ async def _run(config: Config) -> None:
     with contextlib.ExitStack() as viewers:
         if ui in ("log", "json") and sys.stdout is not None:
             lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
-            tap.bus.subscribe(lines)
+            tap.bus.subscribe(lines, acks=ui == "json")
             viewers.callback(lines.close)
         await _relay(tap, ui, console, stop, viewers)
 

@@ -445,7 +445,7 @@ class Recorder:
             ) from None
         except OSError as error:
             raise EnvironmentFailure(f"{self.path}: cannot record: {words(error)}") from None
-        self._unsubscribe = self._bus.subscribe(self)
+        self._unsubscribe = self._bus.subscribe(self, acks=False)
         self._thread.start()
 
     async def close(self) -> None:

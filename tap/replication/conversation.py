@@ -117,6 +117,7 @@ class Conversation:
         every_key: bool = False,
         max_command: int = MAX_COMMAND,
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
+        wants_acks: Callable[[], bool] = lambda: True,
         opaque: bool = False,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
@@ -124,7 +125,7 @@ class Conversation:
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
         one by one, too; of those of more than max_command bytes, which they take several times in memory, without the
         arguments. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the commands
-        as they come, instead of every_command. opaque: from the first byte on.
+        as they come, instead of every_command. wants_acks: whether to tell each Ack. opaque: from the first byte on.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
@@ -134,6 +135,7 @@ class Conversation:
         self._every_key = every_key
         self._max_command = max_command
         self._tell_heads = tell_heads
+        self._wants_acks = wants_acks
 
         self.watcher: Watcher | None = None
         self.carried_db: int | None = None  # over a partial resync, where more is known than the memory holds
@@ -694,6 +696,7 @@ class Conversation:
             in_transaction=in_transaction,
             max_command=self._max_command,
             tell_heads=self._tell_heads,
+            wants_acks=self._wants_acks,
         )
         if self.watcher is not None:
             self.watcher.stream_begins(self.stream)
@@ -710,10 +713,12 @@ class Conversation:
         if self.stream is not None and self._requests.position == start and self.watcher is None:
             # What comes all the time from here on, as WAIT makes it by the thousand: one ACK in one piece.
             ack = _ACK.fullmatch(data)
-            if ack is not None and len(ack[2]) == int(ack[1]):
-                self._requests.skip(len(data))
-                self._acknowledged(int(ack[2]), None, start, self.from_replica, at)
-                return
+            if ack is not None:
+                length, digits = ack.groups()
+                if len(digits) == int(length):
+                    self._requests.skip(len(data))
+                    self._acknowledged(int(digits), None, start, self.from_replica, at)
+                    return
         self._requests.feed(data)
         try:
             while self._reading_replica and (item := self._requests.next()) is not None:
