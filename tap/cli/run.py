@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 import sys
@@ -163,6 +164,7 @@ def run(
     given |= {name: value for name, value in values.items() if value is not None}
     chosen = Config(**given)
     _take_sockets()
+    gc.freeze()  # every link would wait tens of milliseconds when Python looks for garbage in all that it has imported
     asyncio.run(_run(chosen))
 
 
