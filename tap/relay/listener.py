@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 import socket
 import sys
 from asyncio.trsock import TransportSocket
@@ -68,10 +69,12 @@ class Listener:
         self.masked = [one.removeprefix(CAPA) for one in mask]
         self.every_command = tap.every_command
         self.every_key = tap.every_key
+        self.opaque = tap.opaque
         self.connect_timeout = tap.connect_timeout
         self.drain_timeout = tap.drain_timeout
         self._master_tls = master_context(config, tap.keylog)
         self._replica_tls = replica_context(config, tap.keylog)
+        self.splices = hasattr(os, "splice") and self._master_tls is None and self._replica_tls is None
         self.address = config.listen  # with the port the system chose, once open
         self.links: list[Link] = []
         self._route = Route(config.name, config.master, beside)

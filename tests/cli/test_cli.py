@@ -435,6 +435,7 @@ def test_the_list_of_faults_is_whole_and_each_has_a_page() -> None:
         (["--fault", "cutt"], "unknown fault 'cutt'"),
         (["--fault", "truncate at=rdb:50%"], "is destructive: a replica that loads half an RDB exits"),
         (["--fault", "cut", "--read-only"], "this tap is read-only"),
+        (["--fault", "cut at=stream", "--opaque"], "fault 'cut at=stream' has to understand what flows"),
         (["--fault", "cut link=other"], "no link is named 'other'; known: main"),
         (["--fault", "cut name=a", "--fault", "stall name=a"], "fault 'stall name=a': another one is named 'a'"),
     ],
