@@ -184,18 +184,13 @@ def test_a_close_is_passed_on_as_a_close(pair: Pair, tap: TapThread, by: Side) -
     assert (closed.by, closed.how) == (by, "fin")
 
 
-def test_a_master_that_is_not_there_closes_the_replica_and_is_told(free: int) -> None:
-    with TapThread(through(free)) as tap:
+def test_a_master_that_is_not_there_closes_the_replica_and_is_told(nobody: int) -> None:
+    with TapThread(through(nobody)) as tap:
         for _ in range(2):
             with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
                 assert all_of(replica) == b""
         closed = tap.wait_for(events.LinkClosed, 2)
         assert (closed.by, closed.how, closed.text) == (Side.MASTER, "refused", "Connection refused")
-
-
-@pytest.fixture
-def free() -> int:
-    return free_port()
 
 
 def test_a_slow_master_delays_no_other_replica() -> None:
