@@ -312,6 +312,24 @@ def test_every_address_of_the_machine_is_listened_on(listener: socket.socket) ->
                 listener.accept()[0].close()
 
 
+@pytest.mark.parametrize("steps", range(5))
+def test_a_replica_that_arrives_while_the_tap_closes_is_let_go(listener: socket.socket, steps: int) -> None:
+    """steps: of the event loop that its connection has behind it by then."""
+
+    async def story() -> None:
+        with socket.socket() as replica:
+            replica.setblocking(False)
+            async with Tap(through(listener.getsockname()[1])) as tap:
+                with contextlib.suppress(BlockingIOError):
+                    replica.connect((LOCALHOST, tap.port))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+            with contextlib.suppress(ConnectionError):
+                assert replica.recv(1) == b""
+
+    asyncio.run(story())
+
+
 def test_only_linux_can_be_transparent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tap.relay.listener.sys.platform", "darwin")
 
