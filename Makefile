@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-COMPILED := tap/replication/scanner.py tap/recording/checksum.py tap/recording/redactor.py $(wildcard tap/rdb/*.py tap/rdb/*.pxd)
+COMPILED := tap/replication/scanner.py tap/recording/packets.py tap/recording/redactor.py $(wildcard tap/rdb/*.py tap/rdb/*.pxd)
 
 .PHONY: demo test lint format bench servers clean
 

@@ -19,7 +19,7 @@ COMPILED = (
     "tap.rdb.summary",
     "tap.rdb.tape",
     "tap.rdb.values",
-    "tap.recording.checksum",
+    "tap.recording.packets",
     "tap.recording.redactor",
 )
 SHARED = "tap._cyutility"  # Cython's memoryviews: once, in place of once per module, which is half of all the C

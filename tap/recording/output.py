@@ -41,7 +41,7 @@ class Output:
         self._compressor = zstandard.ZstdCompressor(level=LEVEL).compressobj()
         self._flush_block = zstandard.COMPRESSOBJ_FLUSH_BLOCK
 
-    def encode(self, data: bytes) -> bytes:
+    def encode(self, data: bytes | memoryview) -> bytes | memoryview:
         """The next bytes as the file takes them. Compressed, they can only be read behind those of the calls before.
 
         They are to be given to append() in the same order until it takes them, or to be the last ones.
@@ -52,14 +52,14 @@ class Output:
         encoded: bytes = self._compressor.compress(data) + self._compressor.flush(self._flush_block)
         return encoded
 
-    def encode_anew(self, data: bytes) -> bytes:
+    def encode_anew(self, data: bytes | memoryview) -> bytes | memoryview:
         """As encode(), to be read without what that gave last, which was never taken."""
         if self._compressor is None:
             return data
         self._begin_frame()
-        return END_OF_FRAME + self.encode(data)
+        return END_OF_FRAME + bytes(self.encode(data))
 
-    def append(self, encoded: bytes) -> None:
+    def append(self, encoded: bytes | memoryview) -> None:
         """All of it, or nothing: then raises OSError."""
         view = memoryview(encoded)
         try:

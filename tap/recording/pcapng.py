@@ -31,7 +31,6 @@ _NAME = 2
 _RESOLUTION = 9
 _OFFSET = 14
 
-_packet_head = struct.Struct("<IIIIIII").pack
 _length = struct.Struct("<I").pack
 _option_head = struct.Struct("<HH").pack
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
@@ -62,17 +61,9 @@ def heading(application: str) -> bytes:
     return section + _block(INTERFACE, struct.pack("<HHI", RAW_IP, 0, 0) + options)
 
 
-def packet(
-    time: int, parts: Sequence[bytes | memoryview], size: int, comments: Sequence[str] = ()
-) -> list[bytes | memoryview]:
-    """One packet's block, in pieces to be written one behind the other. parts: the packet's, size bytes in all."""
-    options = b""
-    if comments:
-        options = b"".join(_option(_COMMENT, comment.encode()[:MAX_COMMENT]) for comment in comments) + _option(0, b"")
-    padding = _PADDING[size & 3]
-    total = 32 + size + len(padding) + len(options)
-    head = _packet_head(ENHANCED_PACKET, total, 0, time >> 32, time & 0xFFFFFFFF, size, size)
-    return [head, *parts, padding + options + _length(total)]
+def comments(texts: Sequence[str]) -> bytes:
+    """The options of a packet's block that has these comments."""
+    return b"".join(_option(_COMMENT, text.encode()[:MAX_COMMENT]) for text in texts) + _option(0, b"")
 
 
 def _option(code: int, value: bytes) -> bytes:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tap.bus import Bus, Told
 from tap.errors import ConfigError, EnvironmentFailure, words
@@ -30,9 +30,10 @@ from tap.recording import pcapng
 from tap.recording.grammars import Redact
 from tap.recording.masks import Masker
 from tap.recording.output import Output, sync_directory
+from tap.recording.packets import Blocks, Flow
 from tap.recording.redaction import Redaction
 from tap.recording.rotation import Rotation, is_rotation
-from tap.recording.segments import FIN, MAX_DATA, PUSH, RST, SYN, Endpoint, Flow
+from tap.recording.segments import FIN, PUSH, RST, SYN, Endpoint
 from tap.recording.state import LinkState, as_comment
 from tap.replication import events
 from tap.replication.conversation import Conversation
@@ -73,6 +74,7 @@ KEPT = (
     events.RecordingGap,
 )
 REPLICA, MASTER = 0, 1  # sides as a Flow numbers them
+_REPLICA = Side.REPLICA
 _SIDES = {Side.REPLICA: REPLICA, Side.MASTER: MASTER}
 _NAMES = (Side.REPLICA, Side.MASTER)
 
@@ -146,6 +148,7 @@ class _Recorded:
         self.conversation = conversation
         self.link = link
         self._recorder = recorder
+        self._keeps_all = not (recorder.rotates or recorder.without_rdb)  # in one file, whatever it is
         self._received = [0, 0]
         self._gaps: list[int | None] = [None, None]  # where the bytes begin that are being left out
         self._omitted: tuple[int, int] | None = None  # of the RDB, on demand
@@ -188,11 +191,11 @@ class _Recorded:
         self._recorder.put(_Dialled(self, time.time_ns(), master or self.tap))
 
     def received(self, side: Side, data: memoryview) -> None:
-        number = _SIDES[side]
-        begin = self._received[number]
-        end = self._received[number] = begin + len(data)
+        number = REPLICA if side is _REPLICA else MASTER
+        begin, size = self._received[number], len(data)
+        end = self._received[number] = begin + size
         recorder = self._recorder
-        if recorder.is_full(len(data)):
+        if recorder.is_full(size):
             self._beginning = None
             if self._gaps[number] is None:
                 self._tell_omitted()
@@ -200,8 +203,11 @@ class _Recorded:
                 if self.redaction is not None and number == MASTER:
                     self.redaction.lost()
             return
-        self._tell_gap(number, begin)
-        if recorder.without_rdb and number == MASTER:
+        if self._gaps[number] is not None:
+            self._tell_gap(number, begin)
+        if self._keeps_all:
+            recorder.put(_Data(self, number, time.time_ns(), bytes(data), begin), size)
+        elif recorder.without_rdb and number == MASTER:
             self._received_but_rdb(data, begin, end)
         else:
             self._keep(number, data, begin)
@@ -415,6 +421,7 @@ class Recorder:
         self._sync_at = 0.0
         self._filed_bytes = 0  # put to the file, as the thread has written them
         self._stopped = False  # the disk does not take it
+        self._blocks = Blocks()
         self._comments: list[str] = []  # of the whole tap, for whichever packet comes next
         self._last: _Recorded | None = None  # whose packet came last
 
@@ -590,7 +597,9 @@ class Recorder:
             self._flush()
             return False
         output = self._output
-        blocks = output.encode(self._packed([item for item, _ in batch]))
+        self._blocks.clear()
+        self._pack([item for item, _ in batch])
+        blocks = output.encode(self._blocks.view())
         while not self._write(blocks):
             if self._closing_at is not None and time.monotonic() > self._closing_at - CLOSE_SECONDS / 2:
                 return True
@@ -607,10 +616,10 @@ class Recorder:
 
     def _write_last_comments(self) -> None:
         """What was told behind the last packet, on one more of its link; without any link there is no place for it."""
-        out: list[Any] = []
-        self._pack_last_comments(out)
-        if out:
-            self._write(self._output.encode(b"".join(out)))
+        self._blocks.clear()
+        self._pack_last_comments()
+        if self._blocks.size:
+            self._write(self._output.encode(self._blocks.view()))
 
     def _write_off(self) -> None:
         """Say what is missing at the end: a few packets find room where the many that wait did not."""
@@ -625,11 +634,12 @@ class Recorder:
                 items.append(_Skipped(item.flow, item.side, len(item.data), lost=True))
             elif not isinstance(item, _NextFile):
                 items.append(item)
-        out: list[Any] = [self._packed(items)]
-        self._pack_last_comments(out)
-        self._write(self._output.encode_anew(b"".join(out)))
+        self._blocks.clear()
+        self._pack(items)
+        self._pack_last_comments()
+        self._write(self._output.encode_anew(self._blocks.view()))
 
-    def _write(self, data: bytes) -> bool:
+    def _write(self, data: bytes | memoryview) -> bool:
         """All of it, or nothing. Returns which."""
         try:
             self._output.append(data)
@@ -711,12 +721,11 @@ class Recorder:
 
     # ---- packets ----
 
-    def _packed(self, items: Sequence[_Item]) -> bytes:
-        out: list[Any] = []
+    def _pack(self, items: Sequence[_Item]) -> None:
         spoken: dict[_Recorded, int] = {}  # flows with comments that wait for a packet
         for item in items:
             if isinstance(item, _Data):
-                self._pack_data(out, item)
+                self._pack_data(item)
             elif isinstance(item, _Said):
                 if item.flow is None:
                     self._comments.append(item.comment)
@@ -727,59 +736,50 @@ class Recorder:
                 if item.lost and item.side == REPLICA:
                     item.flow.masker.lost()
                 elif item.side == MASTER:
-                    self._pack_waiting(out, item.flow, time.time_ns())
+                    self._pack_waiting(item.flow, time.time_ns())
                 if item.flow.tcp is not None:
                     item.flow.tcp.skip(item.side, item.count)
             elif isinstance(item, _Dialled):
-                self._open(out, item.flow, item.time, item.master)
+                self._open(item.flow, item.time, item.master)
             elif isinstance(item, _NextFile):
-                self._begin(out, item)
+                self._begin(item)
             elif isinstance(item, _Ended):
-                self._end(out, item.flow, item.time, item.side, item.flag)
+                self._end(item.flow, item.time, item.side, item.flag)
             else:
-                self._close(out, item)
+                self._close(item)
         for flow, at in spoken.items():
             if flow.comments and flow.tcp is not None:
-                self._pack(out, flow, at, REPLICA, 0)
-        return b"".join(out)
+                self._packet(flow, at, REPLICA, 0)
 
-    def _pack(
-        self, out: list[Any], flow: _Recorded, at: int, side: int, flags: int, data: bytes | memoryview = b""
-    ) -> None:
+    def _packet(self, flow: _Recorded, at: int, side: int, flags: int, data: bytes = b"") -> None:
         assert flow.tcp is not None
         self._last = flow
-        comments = [*self._comments, *flow.comments]
-        self._comments.clear()
-        flow.comments.clear()
-        parts, size = flow.tcp.packet(side, flags, data)
-        out += pcapng.packet(at, parts, size, comments)
+        options = b""
+        if self._comments or flow.comments:
+            options = pcapng.comments([*self._comments, *flow.comments])
+            self._comments.clear()
+            flow.comments.clear()
+        flow.tcp.write(self._blocks, at, side, flags, data, options)
 
-    def _pack_last_comments(self, out: list[Any]) -> None:
+    def _pack_last_comments(self) -> None:
         if self._comments and self._last is not None:
-            self._pack(out, self._last, time.time_ns(), REPLICA, 0)
+            self._packet(self._last, time.time_ns(), REPLICA, 0)
 
-    def _pack_data(self, out: list[Any], item: _Data) -> None:
-        flow = item.flow
-        data: bytes | bytearray | memoryview = item.data
+    def _pack_data(self, item: _Data) -> None:
+        flow, data = item.flow, item.data
         if item.side == REPLICA:
-            data = flow.masker.mask(item.data)
+            data = flow.masker.mask(data)
         elif flow.redaction is not None:
-            data = flow.redaction.mask(item.data, item.position, hide=item.hide)
-        self._pack_bytes(out, flow, item.time, item.side, data)
+            data = flow.redaction.mask(data, item.position, hide=item.hide)
+        if data:
+            self._packet(flow, item.time, item.side, PUSH, data)
 
-    def _pack_waiting(self, out: list[Any], flow: _Recorded, at: int) -> None:
+    def _pack_waiting(self, flow: _Recorded, at: int) -> None:
         """What of the master's bytes waits for what follows, when nothing does."""
-        if flow.redaction is not None:
-            self._pack_bytes(out, flow, at, MASTER, flow.redaction.flush())
+        if flow.redaction is not None and (data := flow.redaction.flush()):
+            self._packet(flow, at, MASTER, PUSH, data)
 
-    def _pack_bytes(
-        self, out: list[Any], flow: _Recorded, at: int, side: int, data: bytes | bytearray | memoryview
-    ) -> None:
-        view = memoryview(data)
-        for begin in range(0, len(view), MAX_DATA):
-            self._pack(out, flow, at, side, PUSH, view[begin : begin + MAX_DATA])
-
-    def _begin(self, out: list[Any], item: _NextFile) -> None:
+    def _begin(self, item: _NextFile) -> None:
         """What makes a file readable without those before it."""
         for flow, state, beginning in item.links:
             if flow.tcp is None:
@@ -789,39 +789,39 @@ class Recorder:
             elif state.standing is not None and not flow.is_ended[MASTER]:  # what redaction has not let go yet
                 state = dataclasses.replace(state, held=max(0, state.from_master - flow.tcp.position(MASTER)))
             waiting, flow.comments = flow.comments, [as_comment(state)]
-            self._pack(out, flow, item.time, REPLICA, 0)
+            self._packet(flow, item.time, REPLICA, 0)
             flow.comments = waiting
             for data in beginning:
-                self._pack_data(out, data)
+                self._pack_data(data)
 
-    def _open(self, out: list[Any], flow: _Recorded, at: int, master: tuple[str, int]) -> None:
+    def _open(self, flow: _Recorded, at: int, master: tuple[str, int]) -> None:
         flow.master, flow.dialled_at = master, at
         flow.tcp = flow.new_tcp()
-        self._pack(out, flow, flow.opened, REPLICA, SYN)
-        self._pack(out, flow, at, MASTER, SYN)
-        self._pack(out, flow, at, REPLICA, 0)
+        self._packet(flow, flow.opened, REPLICA, SYN)
+        self._packet(flow, at, MASTER, SYN)
+        self._packet(flow, at, REPLICA, 0)
 
-    def _end(self, out: list[Any], flow: _Recorded, at: int, side: int, flag: int) -> None:
+    def _end(self, flow: _Recorded, at: int, side: int, flag: int) -> None:
         if flow.tcp is None or flow.is_ended[side]:
             return
         if side == MASTER or flag == RST:
-            self._pack_waiting(out, flow, at)
-        self._pack(out, flow, at, side, flag)
+            self._pack_waiting(flow, at)
+        self._packet(flow, at, side, flag)
         flow.is_ended[side] = True
         if flag == RST:
             flow.is_ended = [True, True]
 
-    def _close(self, out: list[Any], item: _Closed) -> None:
+    def _close(self, item: _Closed) -> None:
         """What neither side has said of the end, the tap has."""
         flow = item.flow
         if flow.tcp is None:  # there never was a master
             flow.dialled_at = item.time
             flow.tcp = flow.new_tcp()
-            self._pack(out, flow, flow.opened, REPLICA, SYN)
+            self._packet(flow, flow.opened, REPLICA, SYN)
             item.is_reset = True
         if item.is_reset:
-            self._end(out, flow, item.time, MASTER, RST)
+            self._end(flow, item.time, MASTER, RST)
         for side in (REPLICA, MASTER):
-            self._end(out, flow, item.time, side, FIN)
+            self._end(flow, item.time, side, FIN)
         if flow.comments:
-            self._pack(out, flow, item.time, REPLICA, 0)
+            self._packet(flow, item.time, REPLICA, 0)

@@ -77,7 +77,7 @@ class LinkRedaction:
             return boundary
         return begin
 
-    def mask(self, data: bytes, position: int, *, hide: bool) -> bytes | bytearray | memoryview:
+    def mask(self, data: bytes, position: int, *, hide: bool) -> bytes:
         """The next bytes, from the one at *position* on. What is not whole yet waits for the next call."""
         if hide:
             return self.flush() + b"*" * len(data)

@@ -92,7 +92,7 @@ class Redactor:
         self._broken = False
         self._listed = 0
 
-    def feed(self, data: bytes | memoryview) -> bytes | bytearray | memoryview:
+    def feed(self, data: bytes | memoryview) -> bytes:
         """The next bytes. Returns those before them that waited, and of these what can be told already, redacted."""
         held = self._held
         held += data
@@ -100,7 +100,7 @@ class Redactor:
             return b""
         done = self._redact(held, held)
         self._held = bytearray(memoryview(held)[done:])
-        return memoryview(held)[:done]
+        return bytes(memoryview(held)[:done])
 
     def flush(self) -> bytes:
         """Nothing follows what waits. Returns as many bytes; then a new stream, or a new command, may begin."""

@@ -19,7 +19,8 @@ import zstandard
 
 from tap.cli import main
 from tap.cli.ending import endings
-from tap.recording.segments import Endpoint, Flow
+from tap.recording.packets import Flow
+from tap.recording.segments import Endpoint
 from tests.rdb.make import rdb
 from tests.recording.test_reader import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, REPLID, command

@@ -8,12 +8,14 @@ import shutil
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tap.recording import pcapng
+from tap.recording.packets import Blocks, Flow
 from tap.recording.pcapng import Packet, PcapngReader
 from tests.support import WITHIN
 
@@ -24,6 +26,26 @@ def packets(path: Path) -> list[Packet]:
     found = [*reader.feed(path.read_bytes()), *reader.close()]
     assert not reader.problems
     return found
+
+
+def block(time: int, data: bytes, comments: Sequence[str] = ()) -> bytes:
+    """A packet's, of pcapng."""
+    options = pcapng.comments(comments) if comments else b""
+    body = (
+        struct.pack("<5I", 0, time >> 32, time & 0xFFFFFFFF, len(data), len(data))
+        + data
+        + bytes(-len(data) % 4)
+        + options
+    )
+    return struct.pack("<II", 6, 12 + len(body)) + body + struct.pack("<I", 12 + len(body))
+
+
+def next_packets(flow: Flow, side: int, flags: int, data: bytes = b"") -> list[bytes]:
+    """The packets that the side's next bytes take."""
+    out = Blocks()
+    flow.write(out, 0, side, flags, data)
+    reader = PcapngReader()
+    return [packet.data for packet in reader.feed(pcapng.heading("test") + bytes(out.view()))]
 
 
 @dataclass(frozen=True)

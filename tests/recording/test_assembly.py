@@ -12,16 +12,18 @@ from hypothesis import strategies as st
 
 from tap.recording.assembly import Assembler, Bytes, Ended, Gap, Item, Opened
 from tap.recording.layers import Segment, segment
+from tap.recording.packets import Flow
 from tap.recording.pcapng import Packet
-from tap.recording.segments import ACK, FIN, PUSH, RST, SYN, Endpoint, Flow
+from tap.recording.segments import ACK, FIN, PUSH, RST, SYN, Endpoint
+from tests.recording.support import next_packets
 
 CLIENT, SERVER = Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.2", 6379)
 SIXES = Endpoint("fd00::1", 50000), Endpoint("fd00::2", 6379)
 
 
 def ip(data: bytes = b"hello", ends: tuple[Endpoint, Endpoint] = (CLIENT, SERVER)) -> bytes:
-    parts, _ = Flow(*ends, (100, 200)).packet(0, PUSH, data)
-    return b"".join(parts)
+    (packet,) = next_packets(Flow(*ends, (100, 200)), 0, PUSH, data)
+    return packet
 
 
 V4, V6 = ip(), ip(ends=SIXES)

@@ -22,12 +22,13 @@ from tap.recording import pcapng
 from tap.recording.files import COMPRESSED, GoesOn, check, expand, packets, successor
 from tap.recording.pcapng import PcapngReader
 from tap.recording.reader import Player
+from tests.recording.support import block
 from tests.recording.test_reader import STREAM, streamed
 
 
 def capture(*times: int) -> bytes:
     """A packet for each time, of some hundred bytes."""
-    blocks = [b"".join(pcapng.packet(time, [bytes([time % 256]) * 300], 300)) for time in times]
+    blocks = [block(time, bytes([time % 256]) * 300) for time in times]
     return pcapng.heading("test") + b"".join(blocks)
 
 
@@ -299,9 +300,7 @@ CLOSED |= {"phase": "stream", "offset": 1100, "bytes_from_master": 300, "bytes_f
 def recorded(first: dict[str, Any], last: dict[str, Any]) -> bytes:
     """As a tap does it, with comments on the first packet and on the last."""
     comments = [[json.dumps(first)], *([] for _ in PACKETS[2:]), [json.dumps(last)]]
-    blocks = [
-        b"".join(pcapng.packet(at, [data], len(data), said)) for (at, data), said in zip(PACKETS, comments, strict=True)
-    ]
+    blocks = [block(at, data, said) for (at, data), said in zip(PACKETS, comments, strict=True)]
     return pcapng.heading("test") + b"".join(blocks)
 
 

@@ -8,13 +8,14 @@ import random
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap.recording import checksum, pcapng
+from tap.recording import pcapng
+from tap.recording.packets import Blocks, Flow, ones_sum
 from tap.recording.pcapng import Packet, PcapngReader
-from tap.recording.segments import ACK, FIN, MAX_DATA, PUSH, SYN, Endpoint, Flow
-from tests.recording.support import plain_sum, segment
+from tap.recording.segments import ACK, FIN, MAX_DATA, PUSH, SYN, Endpoint
+from tests.recording.support import block, next_packets, plain_sum, segment
 
 times = st.integers(0, 2**63)
 comments = st.lists(st.text(st.characters(codec="utf-8"), max_size=40), max_size=3).map(tuple)
@@ -24,8 +25,7 @@ contents = st.lists(st.tuples(times, st.binary(max_size=70), comments), max_size
 def packed(packets: list[tuple[int, bytes, tuple[str, ...]]]) -> bytes:
     out = [pcapng.heading("test")]
     for time, data, said in packets:
-        half = len(data) // 2
-        out += [b"".join(pcapng.packet(time, [data[:half], data[half:]], len(data), said))]
+        out += [block(time, data, said)]
     return b"".join(out)
 
 
@@ -93,14 +93,43 @@ def test_both_byte_orders_and_other_resolutions_are_read() -> None:
 
 @given(st.binary(max_size=200))
 def test_the_sum_is_that_of_the_rfc(data: bytes) -> None:
-    assert checksum.ones_sum(data) == plain_sum(data)
-    assert checksum.ones_sum(memoryview(data)) == plain_sum(data)
+    assert ones_sum(data) == plain_sum(data)
 
 
 def test_the_sum_of_large_data_is_too() -> None:
     data = random.Random(1).randbytes(MAX_DATA)
-    assert checksum.ones_sum(data) == plain_sum(data)
-    assert checksum.ones_sum(b"\xff" * MAX_DATA) == plain_sum(b"\xff" * MAX_DATA)
+    assert ones_sum(data) == plain_sum(data)
+    assert ones_sum(b"\xff" * MAX_DATA) == plain_sum(b"\xff" * MAX_DATA)
+
+
+sizes = st.one_of(st.integers(0, 40), st.integers(4090, 4100), st.sampled_from([MAX_DATA, MAX_DATA + 1]))
+# Whether it is data, and of how many bytes, or what opens and ends.
+kinds = st.one_of(st.tuples(st.just(PUSH), sizes), st.tuples(st.sampled_from([SYN, FIN, 0]), st.just(0)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["10.0.0.1", "fd00::1"]),
+    st.tuples(times, times),
+    st.lists(st.tuples(times, st.sampled_from([0, 1]), kinds, comments), max_size=5),
+)
+def test_the_blocks_are_those_of_the_draft_and_the_packets_those_of_the_rfcs(
+    host: str, first: tuple[int, int], said: list[tuple[int, int, tuple[int, int], tuple[str, ...]]]
+) -> None:
+    flow, out = Flow(Endpoint(host, 50000), Endpoint(host, 6379), first), Blocks()
+    sent, expected = [first[0], first[1]], b""
+    for time, side, (flags, size), texts in said:
+        data, before = random.Random(size).randbytes(size), out.size
+        flow.write(out, time, side, flags, data, pcapng.comments(texts) if texts else b"")
+        found, problems = unpacked([pcapng.heading("test"), bytes(out.view())[before:]])
+        assert not problems
+        assert b"".join(segment(one.data).data for one in found) == data
+        assert [one.comments for one in found] == [texts, *((),) * (len(found) - 1)]
+        for one in found:
+            assert segment(one.data).sequence == sent[side] % 2**32
+            sent[side] += len(segment(one.data).data) + bool(flags & (SYN | FIN))
+        expected += b"".join(block(time, one.data, one.comments) for one in found)
+    assert bytes(out.view()) == expected
 
 
 @pytest.mark.parametrize(
@@ -119,9 +148,8 @@ def test_segments_have_the_numbers_that_tcp_gives_them(
     said = [(0, SYN, b""), (1, SYN, b""), (0, 0, b""), (0, PUSH, b"abc"), (1, PUSH, b"x" * MAX_DATA), (1, FIN, b"")]
     segments = []
     for side, flags, data in said:
-        parts, size = flow.packet(side, flags, data)
-        assert len(b"".join(parts)) == size
-        segments.append(segment(b"".join(parts)))
+        (packet,) = next_packets(flow, side, flags, data)
+        segments.append(segment(packet))
     numbers = [((one.sequence - first[0]) % 2**32, (one.acknowledged - first[1]) % 2**32) for one in segments[2:4]]
     assert numbers == [(1, 1), (1, 1)]
     assert [one.sequence for one in segments[:2]] == list(first)

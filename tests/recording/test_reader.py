@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from tap.bus import Told
 from tap.recording import pcapng
 from tap.recording.boundary import BoundaryFinder
+from tap.recording.packets import Flow
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, play
-from tap.recording.segments import FIN, PUSH, SYN, Endpoint, Flow
+from tap.recording.segments import FIN, PUSH, SYN, Endpoint
 from tap.replication import events
 from tap.replication.events import Event, Side
 from tests.conftest import need
-from tests.recording.support import listening, segment
+from tests.recording.support import block, listening, next_packets, segment
 from tests.recording.test_recorder import comments, config, exchange
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import Capture, Play, Servers, TapThread, captures, client, follow, is_up, level, wait_until
@@ -57,8 +58,7 @@ class Wire:
 
     def send(self, side: int, data: bytes = b"", flags: int = PUSH, at: int | None = None) -> None:
         self.now = self.now + 1_000_000 if at is None else at
-        parts, _ = self.flow.packet(side, flags, data)
-        self.packets.append((self.now, b"".join(parts)))
+        self.packets += [(self.now, packet) for packet in next_packets(self.flow, side, flags, data)]
 
     def open(self) -> None:
         self.send(0, flags=SYN)
@@ -212,7 +212,7 @@ def test_a_client_that_writes_is_not_taken_for_a_master_where_its_beginning_is_m
 
 def file(path: Path, packets: list[tuple[int, bytes]], kind: str) -> Path:
     if kind == "pcapng":
-        blocks = [b"".join(pcapng.packet(at, [data], len(data))) for at, data in packets]
+        blocks = [block(at, data) for at, data in packets]
         path.write_bytes(pcapng.heading("test") + b"".join(blocks))
         return path
     order, unit = kind[0], 1000 if kind.endswith("us") else 1
