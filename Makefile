@@ -36,13 +36,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "redis-tap needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/demo: $(VENV)/bin/python pyproject.toml $(COMPILED)
-	@echo 'Installing into $(VENV), and compiling: this takes minutes.'
+$(VENV)/demo: $(VENV)/bin/python pyproject.toml setup.py $(COMPILED)
+	@echo 'Installing into $(VENV), and compiling: this takes a minute.'
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	touch $@
 
-$(VENV)/dev: $(VENV)/bin/python pyproject.toml $(COMPILED)
-	@echo 'Installing into $(VENV), and compiling: this takes minutes.'
+$(VENV)/dev: $(VENV)/bin/python pyproject.toml setup.py $(COMPILED)
+	@echo 'Installing into $(VENV), and compiling: this takes a minute.'
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 

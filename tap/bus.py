@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tap.replication.events import Command, Event, as_dict
+from tap.replication.events import Ack, Command, Event, as_dict
 
 INBOX_EVENTS = 10_000
 LARGE = 4096  # bytes of a command, from which on only so many may wait:
@@ -18,9 +18,9 @@ MAX_LARGE = 32
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every event, and that would take twice the time
 class Told:
-    """An event, and when and where it happened.
+    """An event, and when and where it happened. Many have it: nobody changes it.
 
     time: seconds since the epoch. link: the configured link's name. connection: number of the replica's connection,
     counted by the tap from 1. replica: the address the replica announces, its source host before it did.
@@ -71,25 +71,36 @@ class Bus:
 
     def __init__(self) -> None:
         self._observers: list[Observer] = []
+        self._hear_acks: list[Observer] = []  # those of them that do
 
-    def subscribe(self, observer: Observer) -> Callable[[], None]:
-        """From now on call observer with each event. Returns what ends that."""
+    def subscribe(self, observer: Observer, *, acks: bool = True) -> Callable[[], None]:
+        """From now on call observer with each event. Returns what ends that.
+
+        acks: with each Ack, too. A client's WAIT brings one each time, thousands a second: none is made for nobody.
+        """
         self._observers.append(observer)
+        if acks:
+            self._hear_acks.append(observer)
+        return lambda: self._drop(observer)
 
-        def unsubscribe() -> None:
-            if observer in self._observers:
-                self._observers.remove(observer)
+    def _drop(self, observer: Observer) -> None:
+        for observers in (self._observers, self._hear_acks):
+            if observer in observers:
+                observers.remove(observer)
 
-        return unsubscribe
+    def hears_acks(self) -> bool:
+        """Whether anybody wants to be told of each Ack."""
+        return bool(self._hear_acks)
 
     def publish(self, link: str, connection: int, replica: str, event: Event) -> None:
         """Tell the observers. One that raises is dropped with its traceback in the log: the link goes on."""
-        if not self._observers:
+        observers = self._hear_acks if isinstance(event, Ack) else self._observers
+        if not observers:
             return
         told = Told(time.time(), link, connection, replica, event)
-        for observer in tuple(self._observers):
+        for observer in tuple(observers):
             try:
                 observer(told)
             except Exception:
                 log.exception("an observer failed and is dropped: %r", observer)
-                self._observers.remove(observer)
+                self._drop(observer)

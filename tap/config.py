@@ -146,15 +146,15 @@ class Config:
     every_key: tell the keys of an RDB one by one. connect_timeout: seconds a master has to accept a connection.
     drain_timeout: seconds that bytes for one peer may wait after the other has gone. faults: armed from the start, as
     tap.faults.parse() takes them. seed: decides every random choice of theirs. destructive: those that end a server
-    process are allowed. read_only: no fault is, ever. record_to: a new file for what flows,
-    or a directory. record_rotate: when the next file begins, at a size and after a time, as "1gb" and "10m", one of
-    each at most. record_keep: the oldest of these files go when all exceed this size, or at this age. record_sync: when
-    it is forced to the disk: never, once a second, with every write. record_without_rdb: snapshots are left out.
-    record_redact: what is replaced in the recording, which then holds no snapshots either. announce: the address at
-    which masters see a replica: its own, or the tap's, as TCP has it. mask: "capa:NAME" for each capability of
-    replicas that masters do not hear of. keylog: a file that gets the secrets of every TLS
-    connection appended, for Wireshark to read them. statsd: where figures go once a second, over UDP. script: a file of
-    Python whose functions hear events, see tap.observers.script.
+    process are allowed. read_only: no fault is, ever. opaque: nothing of what flows is understood, it is only passed on.
+    record_to: a new file for what flows, or a directory. record_rotate: when the next file begins, at a size and after a
+    time, as "1gb" and "10m", one of each at most. record_keep: the oldest of these files go when all exceed this size, or
+    at this age. record_sync: when it is forced to the disk: never, once a second, with every write. record_without_rdb:
+    snapshots are left out. record_redact: what is replaced in the recording, which then holds no snapshots either.
+    announce: the address at which masters see a replica: its own, or the tap's, as TCP has it. mask: "capa:NAME" for each
+    capability of replicas that masters do not hear of. keylog: a file that gets the secrets of every TLS connection
+    appended, for Wireshark to read them. statsd: where figures go once a second, over UDP. script: a file of Python whose
+    functions hear events, see tap.observers.script.
     """
 
     links: tuple[LinkConfig, ...]
@@ -168,6 +168,7 @@ class Config:
     seed: int = field(default_factory=lambda: random.randrange(2**32))  # noqa: S311
     destructive: bool = False
     read_only: bool = False
+    opaque: bool = False
     record_to: Path | None = None
     record_rotate: tuple[str, ...] = ()
     record_keep: tuple[str, ...] = ()
@@ -200,6 +201,8 @@ class Config:
                 raise ConfigError(f"--redact {one}: values or keys can be redacted, and with the option twice both")
         if self.record_redact and self.record_to is None:
             raise ConfigError("--redact is for a recording, and there is none: give -w FILE.pcapng, too")
+        if self.opaque:
+            self._check_opaque()
         if not self.links:
             raise ConfigError(
                 "no link: give --master HOST:PORT, --transparent, --link NAME=LISTEN->MASTER or --config FILE.toml"
@@ -220,6 +223,21 @@ class Config:
         for listen in listens:
             if listens.count(listen) > 1:
                 raise ConfigError(f"two links listen on {listen}; give each its own port")
+
+    def _check_opaque(self) -> None:
+        """Nothing else may want what flows to be understood; the plan sees to the faults."""
+        keeps_address = "keep" in (self.announce, *(link.announce for link in self.links))
+        needing = {
+            "--commands": self.every_command,
+            "--rdb-keys": self.every_key,
+            "--announce keep": keeps_address,
+            "--mask": self.mask or any(link.mask for link in self.links),
+            "--without-rdb": self.record_without_rdb,
+            "--redact": self.record_redact,
+        }
+        for option, is_given in needing.items():
+            if is_given:
+                raise ConfigError(f"{option} needs to understand what flows, and --opaque is to understand nothing of it")
 
 
 def recording_path(text: str) -> Path:
@@ -313,6 +331,7 @@ class _File(BaseModel):
     seed: int | None = None
     destructive: StrictBool = False
     read_only: StrictBool = False
+    opaque: StrictBool = False
     record_to: Annotated[Path, parsed(recording_path)] | None = None
     record_rotate: tuple[str, ...] = ()
     record_keep: tuple[str, ...] = ()

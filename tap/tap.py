@@ -23,6 +23,7 @@ from tap.units import Limits
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()
+COUNTLESS = (Command, RdbKey)  # and of any size: not kept, as Acks are not
 CLOSE_SECONDS = 0.5  # peers that take longer to say goodbye are cut off
 
 E = TypeVar("E", bound=Event)
@@ -49,6 +50,7 @@ class Tap:
             config = Config(links=(LinkConfig(master=Address.parse(config), **of_link),), **options)
         self.config = config
         self.bus = Bus()
+        self._buffers = Buffers()
         self.listeners: list[Listener] = []
         self.recorder: Recorder | None = None
         if config.record_to is not None:
@@ -70,13 +72,13 @@ class Tap:
             by_address=any(link.transparent for link in config.links),
             destructive=config.destructive,
             read_only=config.read_only,
+            opaque=config.opaque,
         )
         self._first_faults = [parse(spec) for spec in config.faults]
         self.faults.check(*self._first_faults)
         self._journal: deque[Told] = deque(maxlen=KEPT)
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind
-        self._waiting: list[Callable[[Told], None]] = []
         self._observers: list[StatsD | Script] = []
         if config.statsd is not None:
             names = [link.name for link in config.links if not link.transparent]
@@ -86,11 +88,10 @@ class Tap:
 
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
-        buffers = Buffers()
         numbers = itertools.count(1)
         if self.recorder is not None:
             self.recorder.open()
-        self.bus.subscribe(self._remember)
+        self.bus.subscribe(self._remember, acks=False)
         for observer in self._observers:
             observer.start()
         for fault in self._first_faults:
@@ -99,7 +100,9 @@ class Tap:
         try:
             for link in self.config.links:
                 beside = self.listeners[0].memory if self.listeners else None
-                listener = Listener(link, self.config, self.bus, self.faults, buffers, numbers, self.recorder, beside)
+                listener = Listener(
+                    link, self.config, self.bus, self.faults, self._buffers, numbers, self.recorder, beside
+                )
                 await listener.open()
                 self.listeners.append(listener)
         except BaseException:
@@ -120,6 +123,7 @@ class Tap:
         if self._ticker is not None:
             self._ticker.cancel()
         await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
+        self._buffers.close()
         self.faults.clear()
         if self.recorder is not None:
             await self.recorder.close()
@@ -141,6 +145,8 @@ class Tap:
     ) -> E:
         """The next event of that kind, behind the one that the last call returned, so that none is missed in between.
 
+        Of those that come by the thousand, Ack, Command and RdbKey, the next one from now on.
+
         within: seconds. where: only one for which this is true. link: only of this link. Raises TimeoutError.
         """
 
@@ -160,21 +166,19 @@ class Tap:
                 self._waited_for = self._journal_end
                 found.set_result(told.event)
 
-        self._waiting.append(hear)
+        end_hearing = self.bus.subscribe(hear)  # behind _remember
         try:
             async with asyncio.timeout(within):
                 return await found  # type: ignore[return-value]
         except TimeoutError:
             raise TimeoutError(f"no {kind.kind} within {within:g} s") from None
         finally:
-            self._waiting.remove(hear)
+            end_hearing()
 
     def _remember(self, told: Told) -> None:
-        if not isinstance(told.event, Command | RdbKey):  # by the million, and of any size
+        if not isinstance(told.event, COUNTLESS):
             self._journal.append(told)
             self._journal_end += 1
-        for hear in tuple(self._waiting):
-            hear(told)
 
     def _lost_bytes(self) -> int | None:
         return None if self.recorder is None else self.recorder.lost_bytes

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tap.servers.embedded import LOOPBACK
 from tests.support import MATRIX, Servers, programs, required_servers, some_servers
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("brief", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
@@ -25,6 +28,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def servers() -> Iterator[Servers]:
     with some_servers() as started:
         yield started
+
+
+@pytest.fixture
+def nobody() -> Iterator[int]:
+    """A port that refuses connections, and that no other test gets meanwhile."""
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        yield taken.getsockname()[1]
 
 
 @pytest.fixture

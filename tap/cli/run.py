@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
 import sys
@@ -86,6 +87,9 @@ def run(
     ] = None,
     destructive: Annotated[bool, typer.Option("--destructive", help="Allow faults that end a server process.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Take no fault, whoever asks for it.")] = False,
+    opaque: Annotated[
+        bool, typer.Option("--opaque", help="Understand nothing of what flows: pass it on, at the least cost.")
+    ] = False,
     write: Annotated[
         str | None,
         typer.Option(
@@ -171,7 +175,7 @@ def run(
     given["links"] = (*given.get("links", ()), *_links(master, listen, transparent, link or [], of_tls))
     given["faults"] = (*given.get("faults", ()), *(fault or []))
     flags = {"every_command": commands, "every_key": rdb_keys, "destructive": destructive, "read_only": read_only}
-    flags["record_without_rdb"] = without_rdb
+    flags |= {"opaque": opaque, "record_without_rdb": without_rdb}
     given |= {name: True for name, flag in flags.items() if flag}
     values: dict[str, Any] = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
     values |= {"announce": announce, "mask": tuple(mask) if mask else None}
@@ -182,6 +186,7 @@ def run(
     given |= {name: value for name, value in values.items() if value is not None}
     wanted = Config(**given)
     _take_sockets()
+    gc.freeze()  # every link would wait tens of milliseconds when Python looks for garbage in all that it has imported
     code = 0
     try:
         # The tap is made before the loop runs, in which Ctrl-C would not end a script that never ends as it is loaded.
@@ -235,7 +240,7 @@ async def _run(tap: Tap) -> None:
         view, out = views.get(ui, (None, None))
         if view is not None and out is not None:
             lines = view(out)
-            tap.bus.subscribe(lines)
+            tap.bus.subscribe(lines, acks=ui == "json")
             viewers.callback(lines.close)
         await _relay(tap, ui, console, stop, viewers)
 

@@ -107,6 +107,13 @@ class Fault:
         return (when.command or when.key or when.request or when.reply) is not None
 
     @property
+    def has_to_understand(self) -> bool:
+        """Whether it has to know what the bytes of a link mean."""
+        when, what = self.when, self.what
+        by_meaning = self.matches or (when.at or when.during or self.scope.channel) is not None
+        return by_meaning or isinstance(what, Rewrite) or (isinstance(what, Drop) and isinstance(what.target, str))
+
+    @property
     def acts_on_time(self) -> bool:
         """Whether it acts once its time has come, whatever flows."""
         if self.matches or self.when.at is not None or self.when.during is not None:

@@ -108,11 +108,13 @@ class Plan:
         by_address: bool = False,
         destructive: bool = False,
         read_only: bool = False,
+        opaque: bool = False,
     ) -> None:
         """tell: is given events that are of no single link. links: the names that exist. by_address: others, which may
         come, are named by their master's.
 
-        destructive: faults that end a server process are allowed. read_only: none is.
+        destructive: faults that end a server process are allowed. read_only: none is. opaque: only
+        those that need not understand a link.
         """
         self.seed = seed
         self.armed: list[Armed] = []
@@ -124,6 +126,7 @@ class Plan:
         self._by_address = by_address
         self._destructive = destructive
         self._read_only = read_only
+        self._opaque = opaque
         self._numbers: dict[str, int] = {}
         self._rngs: dict[Armed, Random] = {}
 
@@ -151,6 +154,11 @@ class Plan:
             raise ConfigError(f"fault {fault.spec!r}: another one is named {fault.scope.name!r}")
         if self._read_only:
             raise ConfigError(f"fault {fault.spec!r}: this tap is read-only and takes no fault")
+        if self._opaque and fault.has_to_understand:
+            raise ConfigError(
+                f"fault {fault.spec!r} has to understand what flows, and this tap understands nothing (--opaque); what "
+                "goes by time (after, every, for) or by a number of bytes need not"
+            )
         if fault.destructive and not self._destructive:
             raise ConfigError(
                 f"fault {fault.spec!r} is destructive: {fault.destructive}. If that is what you want, allow it with "

@@ -139,7 +139,7 @@ class Script:
         """To be called in the event loop."""
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        self._bus.subscribe(self)
+        self._bus.subscribe(self, acks=self._wants_all or events.Ack.kind in self._functions)
         self._thread.start()
 
     async def close(self) -> None:

@@ -125,7 +125,7 @@ class Recorder:
             given_up=self._restated,
         )
         self._tail = self._writer.blocks()
-        self._unsubscribe = self._bus.subscribe(self)
+        self._unsubscribe = self._bus.subscribe(self, acks=False)
 
     async def close(self) -> None:
         """Write what waits, for some seconds at most; what the disk does not take by then is told as lost."""

@@ -127,6 +127,8 @@ class Link:
             connection=self.number,
             every_command=self.listener.every_command,
             every_key=self.listener.every_key,
+            wants_acks=self.listener.bus.hears_acks,
+            opaque=self.listener.opaque,
         )
         self.listener.add(self)
         host, port = leg.transport.get_extra_info("peername")[:2]
@@ -218,6 +220,19 @@ class Link:
         finally:
             self._is_busy = False
         self._send(leg)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether nobody looks at the bytes, and the kernel can pass them on."""
+        is_watched = self.faults is not None or self.sink is not None or self._is_cut
+        return self.listener.splices and self.conversation.only_counts and not is_watched
+
+    def passed(self, leg: Leg, size: int) -> None:
+        """So many bytes of the leg's peer went on unread."""
+        if leg is self.master:
+            self.conversation.from_master += size
+        else:
+            self.conversation.from_replica += size
 
     def _read(self, leg: Leg, data: memoryview) -> None:
         try:

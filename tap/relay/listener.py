@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 import socket
 import sys
 from asyncio.trsock import TransportSocket
+from functools import partial
 
 from tap.bus import Bus
 from tap.config import CAPA, EVERY_HOST, Address, Config, LinkConfig
@@ -68,10 +70,12 @@ class Listener:
         self.masked = [one.removeprefix(CAPA) for one in mask]
         self.every_command = tap.every_command
         self.every_key = tap.every_key
+        self.opaque = tap.opaque
         self.connect_timeout = tap.connect_timeout
         self.drain_timeout = tap.drain_timeout
         self._master_tls = master_context(config, tap.keylog)
         self._replica_tls = replica_context(config, tap.keylog)
+        self.splices = hasattr(os, "splice") and self._master_tls is None and self._replica_tls is None
         self.address = config.listen  # with the port the system chose, once open
         self.links: list[Link] = []
         self._route = Route(config.name, config.master, beside)
@@ -127,7 +131,8 @@ class Listener:
         if armed is not None and not self._refuses and self._servers:
             self._refuses = True
             self._stop_listening()
-            self.plan.refuse(armed, "refuse", lambda event: self.bus.publish(self.config.name, 0, "", event))
+            tell = partial(self.bus.publish, self.config.name, 0, "")
+            asyncio.get_running_loop().call_soon(self.plan.refuse, armed, "refuse", tell)  # it is true by then
         elif armed is None and self._refuses:
             self._refuses = False
             task = asyncio.get_running_loop().create_task(self._listen_again(), name=f"listen {self.config.name}")
@@ -191,6 +196,8 @@ class Listener:
         if self._reopening is not None:
             await asyncio.wait({self._reopening}, timeout=within)
         self._stop_listening()
+        await asyncio.sleep(0)  # what was accepted until now has its socket
+        await asyncio.sleep(0)  # and its link
         for link in tuple(self.links):
             link.close()
         with contextlib.suppress(TimeoutError):
@@ -201,6 +208,10 @@ class Listener:
         await self._empty.wait()
 
     def _stop_listening(self) -> None:
+        """Take first what has been accepted: asyncio forgets a connection whose server closes before its first step."""
+        loop = asyncio.get_running_loop()
         for server in self._servers:
-            server.close()
+            for sock in server.sockets:
+                loop.remove_reader(sock)
+            loop.call_soon(server.close)
         self._servers.clear()

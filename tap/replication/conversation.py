@@ -117,13 +117,15 @@ class Conversation:
         every_key: bool = False,
         max_command: int = MAX_COMMAND,
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
+        wants_acks: Callable[[], bool] = lambda: True,
+        opaque: bool = False,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
 
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
         one by one, too; of those of more than max_command bytes, which they take several times in memory, without the
         arguments. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the commands
-        as they come, instead of every_command.
+        as they come, instead of every_command. wants_acks: whether to tell each Ack. opaque: from the first byte on.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
@@ -133,6 +135,7 @@ class Conversation:
         self._every_key = every_key
         self._max_command = max_command
         self._tell_heads = tell_heads
+        self._wants_acks = wants_acks
 
         self.watcher: Watcher | None = None
         self.carried_db: int | None = None  # over a partial resync, where more is known than the memory holds
@@ -182,6 +185,9 @@ class Conversation:
         self._db: int | None = None  # in force there
         self.stream: Stream | None = None
         self._acked: int | None = None  # by a replica whose stream is not understood
+        if opaque:
+            self._enter(Phase.OPAQUE)
+            self._reading_replica = False
 
     # ---- what it has come to ----
 
@@ -246,6 +252,12 @@ class Conversation:
     def undecided_from_master(self) -> int:
         """Position of the first byte that is not part of a whole reply yet; of all received, behind the replies."""
         return self._reply_begin if self._phase in REPLIES else self.from_master
+
+    @property
+    def only_counts(self) -> bool:
+        """Whether the bytes of both sides are counted from here on, and nothing of them is read."""
+        is_passed_by = self._phase in (Phase.ORDINARY, Phase.OPAQUE)
+        return is_passed_by and not self._reading_replica and self.stream is None
 
     @property
     def rdb_channel(self) -> Conversation | None:
@@ -684,6 +696,7 @@ class Conversation:
             in_transaction=in_transaction,
             max_command=self._max_command,
             tell_heads=self._tell_heads,
+            wants_acks=self._wants_acks,
         )
         if self.watcher is not None:
             self.watcher.stream_begins(self.stream)
@@ -700,10 +713,12 @@ class Conversation:
         if self.stream is not None and self._requests.position == start and self.watcher is None:
             # What comes all the time from here on, as WAIT makes it by the thousand: one ACK in one piece.
             ack = _ACK.fullmatch(data)
-            if ack is not None and len(ack[2]) == int(ack[1]):
-                self._requests.skip(len(data))
-                self._acknowledged(int(ack[2]), None, start, self.from_replica, at)
-                return
+            if ack is not None:
+                length, digits = ack.groups()
+                if len(digits) == int(length):
+                    self._requests.skip(len(data))
+                    self._acknowledged(int(digits), None, start, self.from_replica, at)
+                    return
         self._requests.feed(data)
         try:
             while self._reading_replica and (item := self._requests.next()) is not None:

@@ -45,6 +45,7 @@ class Stream:
         in_transaction: bool = False,
         max_command: int = MAX_COMMAND,
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
+        wants_acks: Callable[[], bool] = lambda: True,
     ) -> None:
         """unfinished: StreamScanner.unfinished of the command that is passing; the stream is read from its end on.
 
@@ -63,6 +64,7 @@ class Stream:
         self.has_begun = False  # StreamStarted has been told
         self._unfinished = unfinished
         self._tell_heads = tell_heads
+        self._wants_acks = wants_acks
         self._scan(db, in_transaction)
         self._lag = LagClock()
         self._continued: _Continued | None = None
@@ -180,16 +182,13 @@ class Stream:
                 self._batch_at = at
                 self.tell_batch()
         self.acked = offset
-        self.lag_seconds = None
-        if self.base is not None and self.offset is not None:
-            self.lag_seconds = self._lag.acked(offset - self.base, at)
+        sent, lag_bytes, self.lag_seconds = self.offset, None, None
+        if self.base is not None and sent is not None:
+            lag_bytes, self.lag_seconds = max(0, sent - offset), self._lag.acked(offset - self.base, at)
+        if self._continued is None and not self._wants_acks():
+            return
         ack = events.Ack(
-            start=start,
-            end=end,
-            offset=offset,
-            fsynced=fsynced,
-            lag_bytes=self.lag_bytes,
-            lag_seconds=self.lag_seconds,
+            start=start, end=end, offset=offset, fsynced=fsynced, lag_bytes=lag_bytes, lag_seconds=self.lag_seconds
         )
         if self._continued is None:
             self._tell(ack)

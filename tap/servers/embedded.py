@@ -112,6 +112,7 @@ class Server:
         raise EnvironmentFailure(f"{self.program} does not start:\n{last_words}")
 
     def _comes_up(self, port: int) -> bool:
+        """Whether it answers; its log tells it from another server that took the port first."""
         assert self._process is not None
         give_up = time.monotonic() + START_SECONDS
         while time.monotonic() < give_up:
@@ -120,10 +121,11 @@ class Server:
             try:
                 with socket.create_connection((self.host, port), 1) as connection:
                     connection.sendall(b"PING\r\n")
-                    if connection.recv(64)[:1] in b"+-":
+                    if connection.recv(64)[:1] in b"+-" and "eady to accept connections" in self.log:
                         return True
             except OSError:
-                time.sleep(0.01)
+                pass
+            time.sleep(0.01)
         return False
 
     @property

@@ -127,6 +127,40 @@ def test_what_ends_a_server_is_refused_unless_it_is_wanted(spec: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "spec",
+    [
+        "cut at=connect",
+        "delay 1s during=rdb",
+        "cut channel=rdb",
+        "duplicate command=SET",
+        "answer +OK request=PING",
+        "rewrite ack=freeze",
+        "drop acks",
+    ],
+)
+def test_an_opaque_tap_refuses_what_has_to_understand(spec: str) -> None:
+    plan = Plan(1, lambda event: None, lambda: 0.0, opaque=True)
+    with pytest.raises(ConfigError, match="has to understand what flows"):
+        plan.add(spec)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "cut after=1s mode=reset",
+        "refuse close",
+        "delay 1ms",
+        "throttle 1kb/s",
+        "slice 1b",
+        "stall for=1s",
+        "truncate 1mb",
+    ],
+)
+def test_an_opaque_tap_takes_the_others(spec: str) -> None:
+    assert Plan(1, lambda event: None, lambda: 0.0, opaque=True).add(spec)
+
+
+@pytest.mark.parametrize(
     "spec", ["corrupt at=stream", "corrupt command=SET", "corrupt at=offset:+1", "cut at=rdb", "drop command=SET"]
 )
 def test_what_servers_survive_is_not(spec: str) -> None:

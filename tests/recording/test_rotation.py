@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import random
@@ -483,7 +484,7 @@ def test_a_full_disk_loses_nothing_silently_in_a_compressed_rotation(
     """The disk refuses every other write; the links go on, and in the end everything is there."""
     monkeypatch.setattr(writer, "RETRY_SECONDS", 0.001)
     append = Output.append
-    refused = iter(lambda: random.random() < 0.5, None)
+    refused = itertools.cycle((True, False))
 
     def refuses(self: Output, encoded: bytes) -> None:
         if next(refused):
@@ -496,6 +497,7 @@ def test_a_full_disk_loses_nothing_silently_in_a_compressed_rotation(
         with TapThread(wanted) as tap:
             monkeypatch.setattr(Output, "append", refuses)
             exchange(tap, listener, [(0, asks(BASE)), (1, GRANT), *((1, BLOCK) for _ in range(5))])
+            tap.wait_for(events.RecordingStopped)
             monkeypatch.setattr(Output, "append", append)
     assert tap.events(events.RecordingStopped)
     assert not tap.events(events.RecordingGap)

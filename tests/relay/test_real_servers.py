@@ -17,7 +17,7 @@ from tap.bus import Told
 from tap.replication import events
 from tap.replication.conversation import Phase
 from tap.replication.events import Role, Side
-from tap.servers.embedded import Server, free_port
+from tap.servers.embedded import Server
 from tests.conftest import need
 from tests.support import (
     MATRIX,
@@ -237,7 +237,7 @@ def test_the_snapshot_of_a_full_resync_is_read_as_it_passes(
         assert_equal_data(master, replica)
 
 
-def test_a_full_resync_after_an_overrun_backlog_says_by_how_much(servers: Servers, server_name: str) -> None:
+def test_a_full_resync_after_an_overrun_backlog_says_by_how_much(servers: Servers, server_name: str, nobody: int) -> None:
     master = servers.start(server_name, "repl-backlog-size", "16kb")
     replica = servers.start(server_name)
     with TapThread(before(master)) as tap:
@@ -246,7 +246,7 @@ def test_a_full_resync_after_an_overrun_backlog_says_by_how_much(servers: Server
         write(master)
         held = level(master, replica)
         client(replica).config_set("repl-timeout", 60)
-        client(replica).execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+        client(replica).execute_command("REPLICAOF", "127.0.0.1", str(nobody))
         for number in range(100):
             client(master).set("big", str(number) * 20_000)
         follow(replica, tap.port)
@@ -258,14 +258,14 @@ def test_a_full_resync_after_an_overrun_backlog_says_by_how_much(servers: Server
         assert_equal_data(master, replica)
 
 
-def test_a_partial_resync_says_how_much_was_missed(servers: Servers, server_name: str) -> None:
+def test_a_partial_resync_says_how_much_was_missed(servers: Servers, server_name: str, nobody: int) -> None:
     master, replica = servers.start(server_name), servers.start(server_name)
     with TapThread(before(master)) as tap:
         follow(replica, tap.port)
         wait_until(lambda: is_up(replica))
         write(master)
         held = level(master, replica)
-        client(replica).execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+        client(replica).execute_command("REPLICAOF", "127.0.0.1", str(nobody))
         write(master, 500)
         there = master_offset(master)
         follow(replica, tap.port)

@@ -184,18 +184,13 @@ def test_a_close_is_passed_on_as_a_close(pair: Pair, tap: TapThread, by: Side) -
     assert (closed.by, closed.how) == (by, "fin")
 
 
-def test_a_master_that_is_not_there_closes_the_replica_and_is_told(free: int) -> None:
-    with TapThread(through(free)) as tap:
+def test_a_master_that_is_not_there_closes_the_replica_and_is_told(nobody: int) -> None:
+    with TapThread(through(nobody)) as tap:
         for _ in range(2):
             with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
                 assert all_of(replica) == b""
         closed = tap.wait_for(events.LinkClosed, 2)
         assert (closed.by, closed.how, closed.text) == (Side.MASTER, "refused", "Connection refused")
-
-
-@pytest.fixture
-def free() -> int:
-    return free_port()
 
 
 def test_a_slow_master_delays_no_other_replica() -> None:
@@ -315,6 +310,24 @@ def test_every_address_of_the_machine_is_listened_on(listener: socket.socket) ->
         for host in (LOCALHOST, "127.0.0.2", *(["::1"] if socket.has_dualstack_ipv6() else [])):
             with socket.create_connection((host, tap.port), WITHIN):
                 listener.accept()[0].close()
+
+
+@pytest.mark.parametrize("steps", range(5))
+def test_a_replica_that_arrives_while_the_tap_closes_is_let_go(listener: socket.socket, steps: int) -> None:
+    """steps: of the event loop that its connection has behind it by then."""
+
+    async def story() -> None:
+        with socket.socket() as replica:
+            replica.setblocking(False)
+            async with Tap(through(listener.getsockname()[1])) as tap:
+                with contextlib.suppress(BlockingIOError):
+                    replica.connect((LOCALHOST, tap.port))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+            with contextlib.suppress(ConnectionError):
+                assert replica.recv(1) == b""
+
+    asyncio.run(story())
 
 
 def test_only_linux_can_be_transparent(monkeypatch: pytest.MonkeyPatch) -> None:

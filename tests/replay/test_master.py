@@ -163,6 +163,7 @@ def test_sync_and_a_client_that_wants_the_rdb_alone(one: Path) -> None:
             old.send(b"SYNC\r\n")
             assert old.rdb() == snapshot
             assert old.read(len(stream)) == stream
+        playing.wait_for(events.LinkClosed)
         with peer(playing.port) as cli:
             cli.ask("REPLCONF", "rdb-only", "1")
             cli.send(b"SYNC\r\n")

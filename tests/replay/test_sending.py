@@ -349,9 +349,13 @@ def test_an_end_on_request_waits_for_the_replies(tmp_path: Path, target: Server,
     path = recorded(tmp_path, SELECT, *[b"".join(stream[at : at + 500]) for at in range(1, len(stream), 500)])
     one = sender(path, target, files, speed=1.0)
 
+    async def end() -> None:
+        while not one.replies:
+            await asyncio.sleep(0.001)
+        one.stop()
+
     async def run() -> None:
-        asyncio.get_running_loop().call_later(0.05, one.stop)
-        await one.run()
+        await asyncio.gather(one.run(), end())
 
     with pytest.raises(Interrupted):
         asyncio.run(run())

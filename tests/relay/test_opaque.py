@@ -1,0 +1,258 @@
+"""A tap that understands nothing: bytes, ends and backpressure pass as they are, also where the kernel passes them on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tap import Config, recording
+from tap.config import load
+from tap.errors import ConfigError
+from tap.relay.leg import PIPE_SIZE, SPLICE_FROM
+from tap.replication import events
+from tap.replication.events import Side
+from tests.relay.wire import BLOCK, LOCALHOST, add, block_up_to, flooded, in_front_of, only_link, remove
+from tests.support import WITHIN, Servers, TapThread, client, digest, follow, is_up, level, wait_until
+
+KERNEL = pytest.mark.skipif(not hasattr(os, "splice"), reason="only on Linux the kernel passes bytes on")
+RESET = struct.pack("ii", 1, 0)
+
+
+class Splices:
+    """What the kernel was asked to pass on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        splice = os.splice
+
+        def counted(*arguments: int) -> int:
+            self.count += 1
+            return splice(*arguments)
+
+        monkeypatch.setattr(os, "splice", counted)
+
+
+def opaque(port: int) -> Config:
+    return in_front_of(port, opaque=True)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server((LOCALHOST, 0)) as one:
+        one.settimeout(WITHIN)
+        yield one
+
+
+@pytest.fixture
+def tap(listener: socket.socket) -> Iterator[TapThread]:
+    with TapThread(opaque(listener.getsockname()[1])) as one:
+        yield one
+
+
+@pytest.fixture
+def pair(tap: TapThread, listener: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The replica's end and the master's."""
+    with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
+        master.settimeout(WITHIN)
+        yield replica, master
+
+
+def everything(source: socket.socket, pieces: list[bytes]) -> threading.Thread:
+    """Sends them, and FIN."""
+
+    def send() -> None:
+        for piece in pieces:
+            source.sendall(piece)
+        source.shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+def to_its_end(sock: socket.socket) -> bytes:
+    data = bytearray()
+    while piece := sock.recv(2**20):
+        data += piece
+    return bytes(data)
+
+
+@pytest.mark.parametrize("by_kernel", [pytest.param(True, marks=KERNEL), False])
+def test_bytes_out_are_bytes_in_both_directions_at_once(
+    tap: TapThread, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, by_kernel: bool
+) -> None:
+    """Law 2, for pieces below and above what is spliced, and ends in either order."""
+    replica, master = pair
+    splices = Splices(monkeypatch) if by_kernel else None
+    tap.tap.listeners[0].splices = by_kernel
+    random = Random(7)
+    sizes = [1, 100, SPLICE_FROM - 1, SPLICE_FROM, PIPE_SIZE, 5 * PIPE_SIZE + 1]
+    sent = [[random.randbytes(random.choice(sizes)) for _ in range(12)] for _ in pair]
+    got: dict[int, bytes] = {}
+    threads = [everything(sock, pieces) for sock, pieces in zip(pair, sent, strict=True)]
+    reader = threading.Thread(target=lambda: got.update({1: to_its_end(replica)}))
+    reader.start()
+    got[0] = to_its_end(master)
+    for thread in (reader, *threads):
+        thread.join(WITHIN)
+    assert [got[0], got[1]] == [b"".join(pieces) for pieces in sent]
+    closed = tap.wait_for(events.LinkClosed)
+    assert (closed.bytes_from_replica, closed.bytes_from_master) == (len(got[0]), len(got[1]))
+    if splices is not None:
+        assert splices.count > 2
+
+
+def test_it_tells_of_links_that_come_and_go_and_of_nothing_else(
+    tap: TapThread, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    replica, master = pair
+    with replica, master:
+        replica.sendall(b"PING\r\nPSYNC ? -1\r\nnonsense")
+        assert master.recv(26, socket.MSG_WAITALL) == b"PING\r\nPSYNC ? -1\r\nnonsense"
+        master.sendall(b"+FULLRESYNC what")
+        assert replica.recv(16, socket.MSG_WAITALL) == b"+FULLRESYNC what"
+    closed = tap.wait_for(events.LinkClosed)
+    assert (closed.phase, closed.role, closed.offset) == ("opaque", None, None)
+    assert (closed.bytes_from_master, closed.bytes_from_replica) == (16, 26)
+    assert {type(told.event) for told in tap.told} == {events.LinkOpened, events.LinkClosed}
+
+
+@KERNEL
+def test_a_reset_in_the_middle_passes_as_one(tap: TapThread, pair: tuple[socket.socket, socket.socket]) -> None:
+    replica, master = pair
+    sender = threading.Thread(target=lambda: _flood(master))
+    sender.start()
+    for _ in range(50):
+        assert replica.recv(2**20)
+    replica.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    replica.close()
+    sender.join(WITHIN)
+    assert not sender.is_alive()
+    closed = tap.wait_for(events.LinkClosed)
+    assert (closed.by, closed.how) == (Side.REPLICA, "reset")
+
+
+def _flood(sock: socket.socket) -> None:
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        while True:
+            sock.sendall(BLOCK)
+
+
+@KERNEL
+def test_a_peer_that_does_not_read_holds_up_the_other_one(
+    tap: TapThread, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    """Law 5: what waits in the tap is one pipeful and one read, and no pipe is kept for it."""
+    replica, master = pair
+    master.setblocking(False)
+    link, sent = only_link(tap), 0
+
+    def is_held() -> bool:
+        nonlocal sent
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sent += master.send(BLOCK)
+        return link.replica.blocked
+
+    wait_until(is_held)
+    assert link.replica.transport is not None
+    assert link.replica.transport.get_write_buffer_size() <= PIPE_SIZE + 256 * 1024
+    master.setblocking(True)
+    master.shutdown(socket.SHUT_WR)
+    assert len(to_its_end(replica)) == sent
+
+
+@KERNEL
+def test_faults_that_come_and_go_take_the_bytes_from_the_kernel_and_give_them_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    splices = Splices(monkeypatch)
+    with flooded(opaque) as (tap, counter, _):
+        for spec in ("delay 1ms", "slice 100kb", "throttle 500mb/s"):
+            before = splices.count
+            wait_until(lambda before=before: splices.count > before)  # type: ignore[misc]
+            armed = add(tap, spec)
+            before, count = splices.count, counter.count
+            wait_until(lambda count=count: counter.count > count + 2**20)  # type: ignore[misc]
+            assert splices.count == before, spec
+            remove(tap, armed)
+        armed = add(tap, "stall")
+        link = only_link(tap)
+        wait_until(lambda: link.faults is not None and link.faults.is_stalled)
+        remove(tap, armed)
+        add(tap, "cut mode=fin")
+        counter.finish()
+        assert counter.how == "fin"
+        assert bytes(counter.data) == block_up_to(counter.count)
+
+
+@pytest.mark.parametrize(("fault", "how"), [("truncate 3mb", "fin"), ("cut after=50ms mode=reset", "reset")])
+def test_faults_that_go_by_time_or_bytes_work(fault: str, how: str) -> None:
+    with flooded(lambda port: in_front_of(port, fault, opaque=True)) as (_, counter, _):
+        counter.finish()
+        assert counter.how == how
+        assert bytes(counter.data) == block_up_to(counter.count)
+
+
+@KERNEL
+def test_an_ordinary_connection_is_passed_on_so_too(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a tap that understands links: it counts such a one's bytes and no more."""
+    splices = Splices(monkeypatch)
+    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
+        with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
+            replica.sendall(b"GET x\r\n")
+            assert master.recv(100)
+            sender = everything(master, [BLOCK] * 20)
+            assert to_its_end(replica) == BLOCK * 20
+            sender.join(WITHIN)
+        assert tap.wait_for(events.LinkClosed).bytes_from_master == len(BLOCK) * 20
+    assert splices.count
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"every_command": True}, "--commands"),
+        ({"every_key": True}, "--rdb-keys"),
+        ({"announce": "keep"}, "--announce keep"),
+        ({"mask": ("capa:eof",)}, "--mask"),
+        ({"record_to": Path("x.pcapng"), "record_without_rdb": True}, "--without-rdb"),
+        ({"record_to": Path("x.pcapng"), "record_redact": ("values",)}, "--redact"),
+    ],
+)
+def test_what_needs_to_understand_does_not_go_with_it(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"{named} needs to understand what flows"):
+        in_front_of(1, opaque=True, **options)
+
+
+def test_a_file_can_ask_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "tap.toml"
+    file.write_text('opaque = true\n[links.orders]\nmaster = "10.0.0.5:6379"\n')
+    assert load(file).opaque
+
+
+def test_real_servers_replicate_and_the_recording_tells_what_was_not_understood(
+    servers: Servers, any_server: str, tmp_path: Path
+) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    file = tmp_path / "opaque.pcapng"
+    with client(master) as to_master:
+        to_master.execute_command("DEBUG", "POPULATE", "2000", "key", "500")
+        with TapThread(in_front_of(master.port, opaque=True, record_to=file)) as tap:
+            follow(replica, tap.port)
+            wait_until(lambda: is_up(replica))
+            to_master.set("through", "it")
+            level(master, replica)
+            assert digest(master) == digest(replica)
+            assert {type(told.event) for told in tap.told} <= {events.LinkOpened, events.LinkClosed}
+    with recording.open(file) as held:
+        assert any(isinstance(told.event, events.FullResync) for told in held.events())
