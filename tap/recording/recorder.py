@@ -33,10 +33,7 @@ from tap.replication.conversation import Conversation
 from tap.units import Limits
 
 QUEUE_BYTES = 32 * 2**20  # that may wait for the disk, for all links together
-# What has gathered so long, or is so much, is given to the writer. Oftener, it would take the interpreter from the event
-# loop more than it has to; with one more read of a link, it still fits into a MiB.
-GATHER_SECONDS = 0.002
-GATHER_BYTES = 640 * 1024
+GATHER_BYTES = 640 * 1024  # go to the writer before it wants them; with one more read of a link, they fit into a MiB
 NEXT_RETRY_SECONDS = 10.0  # after which a next file that could not be made is tried again
 
 KEPT = (
@@ -85,7 +82,6 @@ class Recorder:
         self._loop: asyncio.AbstractEventLoop
         self._writer: Writer | None = None
         self._tail: Blocks  # what comes next to the writer
-        self._gathering: asyncio.TimerHandle | None = None  # while something is in it
         self._put = 0  # bytes that the writer got
         self.room = 0  # bytes that may come before anybody asks is_full()
         self._is_full = False
@@ -123,6 +119,7 @@ class Recorder:
             troubled=self._trouble,
             no_next=self._no_next,
             given_up=self._restated,
+            gathered=self._pass_on,
         )
         self._tail = self._writer.blocks()
         self._unsubscribe = self._bus.subscribe(self, acks=False)
@@ -203,6 +200,7 @@ class Recorder:
     def packet(self, link: Recorded, at: int, side: int, flags: int, data: bytes | memoryview = b"") -> None:
         """The link's next packet, with what has been said meanwhile. at: nanoseconds since the epoch."""
         assert link.tcp is not None
+        assert self._writer is not None
         options = b""
         if self._comments or link.comments:
             options = pcapng.comments([*self._comments, *link.comments])
@@ -211,9 +209,7 @@ class Recorder:
             self._spoken.discard(link)
         self._last = link
         gathered = link.tcp.write(self._tail, at, side, flags, data, options)
-        if self._gathering is None:
-            self._gathering = self._loop.call_later(GATHER_SECONDS, self._has_gathered)
-        elif gathered >= GATHER_BYTES:
+        if self._writer.wants or gathered >= GATHER_BYTES:
             self._pass_on()
 
     def say(self, link: Recorded | None, comment: str) -> None:
@@ -223,8 +219,7 @@ class Recorder:
             return
         link.comments.append(comment)
         self._spoken.add(link)
-        if self._gathering is None:
-            self._gathering = self._loop.call_later(GATHER_SECONDS, self._has_gathered)
+        self._loop.call_soon(self._pass_on)  # unless the bytes that it is about come before
 
     def next_file(self, now: int, filled_by: Recorded | None = None) -> None:
         """Begin it here; filled_by: whose bytes have been put up to their last whole command only."""
@@ -246,10 +241,6 @@ class Recorder:
 
     # ---- to the writer ----
 
-    def _has_gathered(self) -> None:
-        self._gathering = None
-        self._pass_on()
-
     def _pass_on(self) -> None:
         assert self._writer is not None
         while self._spoken:
@@ -257,10 +248,10 @@ class Recorder:
             if link.tcp is not None:
                 self.packet(link, time.time_ns(), REPLICA, 0)
         if self._tail.size:
-            self._put += self._tail.size
-            self._filed += self._tail.size
-            self._writer.put(self._tail)
-            self._tail = self._writer.blocks()
+            tail, self._tail = self._tail, self._writer.blocks()
+            self._put += tail.size
+            self._filed += tail.size
+            self._writer.put(tail)
         if not self._is_full:
             self.room = QUEUE_BYTES - GATHER_BYTES - self.waiting
 

@@ -20,6 +20,9 @@ from tap.recording.rotation import Rotation
 
 Sync = Literal["none", "interval", "always"]
 
+# While something comes it looks that often by itself: a timer in the event loop, or to be woken for each read of a link,
+# would cost every round trip of a client tens of microseconds.
+GATHER_SECONDS = 0.02
 SYNC_SECONDS = 1.0
 RETRY_SECONDS = 0.5  # after which a disk that took nothing is tried again
 CLOSE_SECONDS = 3.0  # for what still waits at the end
@@ -34,7 +37,9 @@ class _NextFile:
 
 
 class Writer:
-    """taken: bytes that were put and are in a file, or never will be. full_at: of those of one file, when it is full."""
+    """wants: what has gathered; until then it is busy. taken: bytes that were put and are in a file. full_at: how many of
+    one file's bytes fill it.
+    """
 
     def __init__(
         self,
@@ -45,12 +50,15 @@ class Writer:
         troubled: Callable[[str], None],
         no_next: Callable[[str], None],
         given_up: Callable[[Sequence[Blocks]], Blocks],
+        gathered: Callable[[], None],
     ) -> None:
         """To be made in the event loop, where troubled and no_next are called, with the system's words.
 
-        given_up: called in the thread for what to write, at the end, in place of what the disk did not take.
+        given_up: called in the thread for what to write, at the end, in place of what the disk did not take. gathered:
+        called in the loop to put what has, when nothing has come for a moment.
         """
         self.path = output.path  # of the file that is written
+        self.wants = True
         self.taken = 0
         self.full_at = math.inf
         self._output = output
@@ -62,6 +70,7 @@ class Writer:
         self._troubled = troubled
         self._no_next = no_next
         self._given_up = given_up
+        self._gathered = gathered
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Blocks | _NextFile] = deque()
         self._unwritten: list[Blocks] = []  # was in the queue, and the disk does not take it
@@ -83,6 +92,7 @@ class Writer:
         return self._spare.pop() if self._spare else Blocks()
 
     def put(self, blocks: Blocks) -> None:
+        self.wants = False
         self._queue.append(blocks)
         if self._is_idle:
             self._wake.set()
@@ -105,16 +115,24 @@ class Writer:
 
     def _run(self) -> None:
         self._sync_names()
+        has_asked = True
         try:
             while True:
                 closing = self._closing_at is not None
-                if self._write_next():
-                    continue
+                while self._write_next():
+                    has_asked = False
+                    if self._queue:
+                        continue
+                    self.wants = True
+                    self._wake.wait(GATHER_SECONDS)
                 if self._has_given_up:
                     self._write(self._output.encode_anew(self._given_up(self._left).view()))
                     break
                 if closing:
                     break
+                if not has_asked:
+                    has_asked = True
+                    self._in_loop(self._gathered)
                 self._is_idle = True
                 if not self._queue and self._closing_at is None:
                     self._wake.wait(SYNC_SECONDS)
