@@ -23,6 +23,7 @@ Sync = Literal["none", "interval", "always"]
 # While something comes it looks that often by itself: a timer in the event loop, or to be woken for each read of a link,
 # would cost every round trip of a client tens of microseconds.
 GATHER_SECONDS = 0.02
+QUIET_SECONDS = 0.002  # without anything that comes; then the event loop is asked for what has gathered
 SYNC_SECONDS = 1.0
 RETRY_SECONDS = 0.5  # after which a disk that took nothing is tried again
 CLOSE_SECONDS = 3.0  # for what still waits at the end
@@ -119,23 +120,22 @@ class Writer:
         try:
             while True:
                 closing = self._closing_at is not None
-                while self._write_next():
+                if self._write_next():
                     has_asked = False
-                    if self._queue:
-                        continue
-                    self.wants = True
-                    self._wake.wait(GATHER_SECONDS)
+                    if not self._queue:
+                        self._wake.wait(GATHER_SECONDS)
+                    continue
                 if self._has_given_up:
                     self._write(self._output.encode_anew(self._given_up(self._left).view()))
                     break
                 if closing:
                     break
-                if not has_asked:
-                    has_asked = True
-                    self._in_loop(self._gathered)
-                self._is_idle = True
+                self.wants = self._is_idle = True
                 if not self._queue and self._closing_at is None:
-                    self._wake.wait(SYNC_SECONDS)
+                    is_quiet = not self._wake.wait(SYNC_SECONDS if has_asked else QUIET_SECONDS)
+                    if is_quiet and not has_asked:
+                        has_asked = True
+                        self._in_loop(self._gathered)
                 self._wake.clear()
                 self._is_idle = False
                 self._flush()

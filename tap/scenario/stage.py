@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import RedisError
 
 from tap.faults import Armed
+from tap.scenario.farewell import checkpoint
 from tap.scenario.journal import Journal
 from tap.scenario.load import Expect, Scenario
 from tap.scenario.outage import Outages
@@ -97,6 +98,7 @@ async def until(question: Callable[[], Awaitable[bool]], within: float) -> None:
     """Raises TimeoutError."""
     async with asyncio.timeout(within):
         while not await question():
+            checkpoint()
             await asyncio.sleep(POLL)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from redis.exceptions import RedisError
 
 from tap.scenario.actions import Action
+from tap.scenario.farewell import checkpoint
 from tap.scenario.load import Step
 from tap.scenario.result import StepTaken
 from tap.scenario.stage import BACK, Stage, offset_of, until
@@ -33,6 +34,7 @@ class Steps:
     async def take_all(self) -> None:
         """Those that are for this server; behind one that fails there is nothing to see."""
         for step in self._stage.scenario.steps:
+            checkpoint()
             if step.only is None or step.only.match(self._stage.pair.version):
                 taken = await self._take(step)
                 self.taken.append(taken)

@@ -1,12 +1,15 @@
-"""Cleaning up is not cut short."""
+"""A cancellation ends a run, and cleaning up is not cut short."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
 from tap.scenario.farewell import to_the_end
+from tap.scenario.stage import until
+from tests.support import WITHIN
 
 
 def test_cleaning_goes_on_when_cancelled_and_the_cancellation_comes_behind_it() -> None:
@@ -34,3 +37,19 @@ def test_what_goes_wrong_is_raised() -> None:
 
     with pytest.raises(ValueError, match="dirty"):
         asyncio.run(to_the_end(cleaning()))
+
+
+def test_a_cancellation_that_was_dropped_ends_what_waits_all_the_same() -> None:
+    async def drops() -> bool:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(WITHIN)
+        return False
+
+    async def story() -> None:
+        task = asyncio.create_task(until(drops, WITHIN))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(story())
