@@ -32,12 +32,15 @@ class Lane:
 
     # ---- bytes ----
 
+    def passes(self, data: memoryview, decided: int) -> bool:
+        """Whether the next bytes go as they are, and at once: then they have gone. If not, they are to be fed."""
+        if self._pending or self._marks or self._is_editing or decided < self.out + len(data) or not self.flow.is_plain:
+            return False
+        self.out += len(data)
+        return True
+
     def feed(self, data: memoryview, decided: int, now: float) -> None:
         """Take the next bytes; those before position *decided* can go."""
-        if not self._pending and not self._marks and not self._is_editing and decided >= self.out + len(data):
-            self.out += len(data)
-            self.flow.put(data, now)
-            return
         self._now = now
         whole = memoryview(self._pending + bytes(data)) if self._pending else data
         begin = self.out

@@ -183,8 +183,11 @@ class LinkFaults:
 
     # ---- bytes and time ----
 
-    def receive(self, side: Side, data: memoryview, now: float) -> None:
-        """Take the next bytes, which the conversation has read; the lane's flow then has what can go."""
+    def receive(self, side: Side, data: memoryview, now: float) -> bool:
+        """Take the next bytes, which the conversation has read; the lane's flow then has what can go.
+
+        Returns True if no fault wants anything of them: they can go as they are, and the flow does not have them.
+        """
         self.now = now
         lane = self.lanes[side]
         if self._unplaced:
@@ -196,10 +199,14 @@ class LinkFaults:
             self._commands.read(data)
             if self._phased:
                 self._mark_phases()
-        lane.feed(data, self._decided(side), now)
+        decided = self._decided(side)
+        if not self._timed and not self._phased and lane.passes(data, decided):
+            return True
+        lane.feed(data, decided, now)
         self._commands.limit()
         if self._phased:
             self._follow_phase()
+        return False
 
     def tick(self, now: float) -> None:
         """Some time has passed: ten times a second, and at `wakes`."""

@@ -215,11 +215,17 @@ class Link:
             self._read(leg, data)
             if self.sink is not None:
                 self.sink.received(leg.side, data)
-            with self._faulty():
-                self.faults.receive(leg.side, data, self._loop.time())
+            try:
+                passes = self.faults.receive(leg.side, data, self._loop.time())
+            except Exception:
+                self._fault_failed()
+                passes = False
         finally:
             self._is_busy = False
-        self._send(leg)
+        if passes:
+            leg.other.write(data)
+        else:
+            self._send(leg)
 
     @property
     def is_unread(self) -> bool:
@@ -361,11 +367,14 @@ class Link:
         try:
             yield
         except Exception:
-            log.exception("link %s, connection %d: a fault failed; please report this", self.name, self.number)
-            assert self.faults is not None
-            self.faults.give_up(self._loop.time())
+            self._fault_failed()
         finally:
             self._is_busy = was_busy
+
+    def _fault_failed(self) -> None:
+        log.exception("link %s, connection %d: a fault failed; please report this", self.name, self.number)
+        assert self.faults is not None
+        self.faults.give_up(self._loop.time())
 
     def _awake(self) -> None:
         """Time has passed, or the plan has changed: send what is due."""

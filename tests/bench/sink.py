@@ -25,7 +25,8 @@ def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
         for _ in range(count):
             connection = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
             connection.sendall(PSYNC)
-            assert connection.recv(len(CONTINUE), socket.MSG_WAITALL) == CONTINUE
+            granted = connection.recv(len(CONTINUE), socket.MSG_WAITALL)
+            assert granted == CONTINUE, granted
             connections.append(connection)
         yield connections
 

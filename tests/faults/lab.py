@@ -78,7 +78,8 @@ class Lab:
         else:
             self.conversation.receive_from_replica(memoryview(data), self.now)
         buffer = bytearray(data)
-        self.faults.receive(side, memoryview(buffer), self.now)
+        if self.faults.receive(side, memoryview(buffer), self.now):
+            self.out[side].append((self.now, data))
         self._take()
         buffer[:] = bytes(len(buffer))  # as the relay does, which reads into it again
 
