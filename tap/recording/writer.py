@@ -112,7 +112,7 @@ class Writer:
 
     @property
     def _left(self) -> list[Blocks]:
-        return [*self._unwritten, *(blocks for blocks in self._queue if isinstance(blocks, Blocks))]
+        return [*self._unwritten, *(blocks for blocks in tuple(self._queue) if isinstance(blocks, Blocks))]
 
     def _run(self) -> None:
         self._sync_names()
