@@ -23,13 +23,18 @@ from typing import Any
 import pytest
 
 from tap import Address, Config, LinkConfig, Tap, recording
+from tap.bus import Bus
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.recording import recorder
+from tap.recording import recorder, writer
 from tap.recording.output import Output
+from tap.recording.packets import Blocks
 from tap.recording.pcapng import PcapngReader
+from tap.recording.recorded import Recorded
+from tap.recording.recorder import Recorder
 from tap.recording.segments import ACK, FIN, PUSH, RST, SYN
 from tap.recording.writer import Writer
 from tap.replication import events
+from tap.replication.conversation import Conversation
 from tests.recording.support import Segment, followed, listening, packets, segment, tshark
 from tests.relay.wire import BASE, BLOCK, GRANT, asks, command
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
@@ -275,6 +280,62 @@ def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypa
     )
     told = [one.start for one in tap.events(events.RecordingGap)]
     assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == told
+
+
+async def open_links(recorder: Recorder, count: int) -> list[Recorded]:
+    """On a recorder that no relay feeds."""
+    recorder.open()
+    links = []
+    for number in range(count):
+        conversation = Conversation(lambda _: None, connection=number)
+        links.append(recorder.opened("link", conversation, ("127.0.0.1", 1024 + number), ("127.0.0.1", 1)))
+        links[-1].dialled(None)
+    return links
+
+
+def test_comments_of_many_links_at_once_are_all_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+
+    async def say() -> None:
+        recorder = Recorder(path, Bus())
+        for number, link in enumerate(await open_links(recorder, 1000)):
+            recorder.say(link, str(number))
+        await recorder.close()
+
+    asyncio.run(say())
+    said = {packet.comments[0]: segment(packet.data).source[1] for packet in packets(path) if packet.comments}
+    assert said == {str(number): 1024 + number for number in range(1000)}
+
+
+def test_a_disk_that_hangs_costs_no_memory_for_each_comment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said in its own time has no block of memory of its own."""
+    path = tmp_path / "one.pcapng"
+    may_write = threading.Event()
+    append: Callable[[Output, bytes], None] = Output.append
+    made: list[Blocks] = []
+
+    def hangs(self: Output, encoded: bytes) -> None:
+        may_write.wait(WITHIN)
+        append(self, encoded)
+
+    def make() -> Blocks:
+        made.append(Blocks())
+        return made[-1]
+
+    async def say() -> None:
+        recorder = Recorder(path, Bus())
+        (link,) = await open_links(recorder, 1)
+        monkeypatch.setattr(Output, "append", hangs)
+        for number in range(100):
+            recorder.say(link, str(number))
+            await asyncio.sleep(0)
+        may_write.set()
+        await recorder.close()
+
+    monkeypatch.setattr(writer, "Blocks", make)
+    asyncio.run(say())
+    assert [comment for packet in packets(path) for comment in packet.comments] == [str(number) for number in range(100)]
+    assert len(made) < 10
 
 
 def test_a_full_disk_ends_with_exit_code_3_and_a_whole_file(tmp_path: Path) -> None:
