@@ -63,7 +63,7 @@ class Blocks:
     def clear(self) -> None:
         """Begin anew."""
         self._size = 0
-        self.flows.clear()
+        self.flows = set()
 
     @cython.cfunc
     def _grow(self, needed: cython.Py_ssize_t):  # type: ignore[no-untyped-def]

@@ -411,6 +411,35 @@ def test_what_the_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
     assert sum(isinstance(event, events.LinkClosed) for event in told) == 1
 
 
+def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "one.pcapng"
+    append: Callable[[Output, bytes], None] = Output.append
+    gaps: list[events.RecordingGap] = []
+
+    def slowly(self: Output, encoded: bytes) -> None:
+        time.sleep(0.02)
+        append(self, encoded)
+
+    async def record() -> None:
+        bus = Bus()
+        bus.subscribe(lambda told: gaps.append(told.event) if isinstance(told.event, events.RecordingGap) else None)
+        recorder = Recorder(path, bus)
+        (link,) = await open_links(recorder, 1)
+        monkeypatch.setattr(Output, "append", slowly)
+        for _ in range(100):
+            link.received(events.Side.MASTER, memoryview(bytes(1000)))
+        await recorder.close()
+
+    monkeypatch.setattr(recorder, "GATHER_BYTES", 1000)
+    monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.1)
+    asyncio.run(record())
+    (gap,) = gaps
+    assert (gap.start, gap.end) == (len(sides(path)[1]), 100_000)
+    assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == [gap.start]
+
+
 def test_what_is_told_behind_the_last_packet_is_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     with listening() as listener:
