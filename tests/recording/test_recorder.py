@@ -282,15 +282,14 @@ def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypa
     assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == told
 
 
-async def open_links(recorder: Recorder, count: int) -> list[Recorded]:
-    """On a recorder that no relay feeds."""
-    recorder.open()
-    links = []
+def links(recorder: Recorder, count: int) -> list[Recorded]:
+    """Of a recorder that no relay feeds."""
+    made = []
     for number in range(count):
         conversation = Conversation(lambda _: None, connection=number)
-        links.append(recorder.opened("link", conversation, ("127.0.0.1", 1024 + number), ("127.0.0.1", 1)))
-        links[-1].dialled(None)
-    return links
+        made.append(recorder.opened("link", conversation, ("127.0.0.1", 1024 + number), ("127.0.0.1", 1)))
+        made[-1].dialled(None)
+    return made
 
 
 def test_comments_of_many_links_at_once_are_all_in_the_file(tmp_path: Path) -> None:
@@ -298,7 +297,8 @@ def test_comments_of_many_links_at_once_are_all_in_the_file(tmp_path: Path) -> N
 
     async def say() -> None:
         recorder = Recorder(path, Bus())
-        for number, link in enumerate(await open_links(recorder, 1000)):
+        recorder.open()
+        for number, link in enumerate(links(recorder, 1000)):
             recorder.say(link, str(number))
         await recorder.close()
 
@@ -324,7 +324,8 @@ def test_a_disk_that_hangs_costs_no_memory_for_each_comment(tmp_path: Path, monk
 
     async def say() -> None:
         recorder = Recorder(path, Bus())
-        (link,) = await open_links(recorder, 1)
+        recorder.open()
+        (link,) = links(recorder, 1)
         monkeypatch.setattr(Output, "append", hangs)
         for number in range(100):
             recorder.say(link, str(number))
@@ -411,6 +412,40 @@ def test_what_the_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
     assert sum(isinstance(event, events.LinkClosed) for event in told) == 1
 
 
+def test_a_link_of_which_nothing_was_written_opens_before_its_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "one.pcapng"
+    refused: list[bytes] = []
+
+    def gives_up(self: Output, data: bytes) -> bytes:
+        monkeypatch.setattr(Output, "append", append)
+        return data
+
+    def refuse(self: Output, encoded: bytes) -> None:
+        refused.append(encoded)
+        raise OSError(28, "No space left on device")
+
+    async def record() -> None:
+        recorder = Recorder(path, Bus())
+        recorder.open()
+        monkeypatch.setattr(Output, "append", refuse)
+        (link,) = links(recorder, 1)
+        link.received(events.Side.MASTER, memoryview(bytes(1000)))
+        link.ended(events.Side.MASTER, "fin")
+        await recorder.close()
+
+    append = Output.append
+    monkeypatch.setattr(Output, "encode_anew", gives_up)
+    monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.1)
+    asyncio.run(record())
+    assert refused
+    found = segments(path)
+    assert [one.flags for one in found] == [SYN, SYN | ACK, ACK, FIN | ACK]
+    assert found[1].acknowledged == found[0].sequence + 1
+    assert [(said["start"], said["end"]) for said in comments(path)] == [(0, 1000)]
+
+
 def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,7 +461,8 @@ def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
         bus = Bus()
         bus.subscribe(lambda told: gaps.append(told.event) if isinstance(told.event, events.RecordingGap) else None)
         recorder = Recorder(path, bus)
-        (link,) = await open_links(recorder, 1)
+        recorder.open()
+        (link,) = links(recorder, 1)
         monkeypatch.setattr(Output, "append", slowly)
         for _ in range(100):
             link.received(events.Side.MASTER, memoryview(bytes(1000)))
