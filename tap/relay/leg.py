@@ -135,7 +135,8 @@ class Leg(asyncio.BufferedProtocol):
         self.blocked = False
         self._release()
         self.other.let("slow peer")
-        self.link.writable(self)
+        # Not now: a transport that is closed while it says this tells of its end twice (asyncio, _write_ready).
+        asyncio.get_running_loop().call_soon(self.link.writable, self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True

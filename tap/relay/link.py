@@ -321,7 +321,7 @@ class Link:
 
     def writable(self, leg: Leg) -> None:
         """The leg's peer takes bytes again."""
-        if self.faults is not None:
+        if self.faults is not None and not self.closed:
             self._send(leg.other)
 
     # ---- faults ----

@@ -103,6 +103,22 @@ def test_a_half_closed_link_still_gets_what_a_fault_holds() -> None:
         assert ends.tap.wait_for(events.LinkClosed).how == "fin"
 
 
+def test_a_link_that_ends_as_its_slow_replica_reads_on_ends_once(caplog: pytest.LogCaptureFixture) -> None:
+    data = bytes(8 * 2**20)  # less than a delay holds, more than a socket
+    with Ends("delay 100ms from=master") as ends:
+        ends.resync()
+        ends.replica.shutdown(socket.SHUT_WR)
+        assert ends.master.recv(1) == b""
+        link = only_link(ends.tap)
+        ends.master.sendall(data)
+        ends.master.shutdown(socket.SHUT_WR)
+        wait_until(lambda: link.master.at_end and link.replica.blocked)
+        assert receive(ends.replica, len(data)) == data
+        assert ends.replica.recv(1) == b""
+        assert ends.tap.wait_for(events.LinkClosed).how == "fin"
+    assert not caplog.records
+
+
 def test_a_link_that_is_cut_leaves_its_faults() -> None:
     """A stall that would have gone on is over with it."""
     with Ends("stall at=stream:4b times=1 from=replica", "cut at=stream:9b") as ends:
