@@ -215,10 +215,12 @@ class Link:
             self._read(leg, data)
             if self.sink is not None:
                 self.sink.received(leg.side, data)
+            now = self._loop.time()
             try:
-                passes = self.faults.receive(leg.side, data, self._loop.time())
+                passes = self.faults.receive(leg.side, data, now)
             except Exception:
                 self._fault_failed()
+                self.faults.catch_up(leg.side, data, now)
                 passes = False
         finally:
             self._is_busy = False
