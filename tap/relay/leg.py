@@ -79,8 +79,8 @@ class Buffers:
 class Leg(asyncio.BufferedProtocol):
     """One socket of a link.
 
-    Backpressure passes through: while the other leg has unsent bytes, this one does not read, so at most one buffer
-    is held per direction, and a slow replica slows its master as it would without a tap.
+    Backpressure passes through: while the other leg has unsent bytes, this one does not read, so at most one buffer,
+    or one pipeful, is held per direction, and a slow replica slows its master as it would without a tap.
     """
 
     def __init__(self, link: Link, side: Side, buffers: Buffers) -> None:
