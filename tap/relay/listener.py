@@ -10,7 +10,6 @@ import os
 import socket
 import sys
 from asyncio.trsock import TransportSocket
-from functools import partial
 
 from tap.bus import Bus
 from tap.config import CAPA, EVERY_HOST, Address, Config, LinkConfig
@@ -21,6 +20,7 @@ from tap.relay.link import Link
 from tap.relay.sink import Place, Sink
 from tap.relay.tls import TlsTransport, master_context, replica_context
 from tap.relay.transparent import original_destination
+from tap.replication.events import Event
 from tap.replication.memory import Memory
 
 BACKLOG = 512
@@ -131,8 +131,7 @@ class Listener:
         if armed is not None and not self._refuses and self._servers:
             self._refuses = True
             self._stop_listening()
-            tell = partial(self.bus.publish, self.config.name, 0, "")
-            asyncio.get_running_loop().call_soon(self.plan.refuse, armed, "refuse", tell)  # it is true by then
+            self.plan.refuse(armed, "refuse", self._tell_soon)
         elif armed is None and self._refuses:
             self._refuses = False
             task = asyncio.get_running_loop().create_task(self._listen_again(), name=f"listen {self.config.name}")
@@ -206,6 +205,10 @@ class Listener:
             link.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._empty.wait()
+
+    def _tell_soon(self, event: Event) -> None:
+        """Once what it says is true."""
+        asyncio.get_running_loop().call_soon(self.bus.publish, self.config.name, 0, "", event)
 
     def _stop_listening(self) -> None:
         """Take first what has been accepted: asyncio forgets a connection whose server closes before its first step."""
