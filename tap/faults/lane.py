@@ -45,8 +45,10 @@ class Lane:
         whole = memoryview(self._pending + bytes(data)) if self._pending else data
         begin = self.out
         end = min(begin + len(whole), max(begin, decided))
-        self._go_to(whole, begin, end)
-        self._pending = bytes(whole[end - begin :]) if not self._stopped else b""
+        try:
+            self._go_to(whole, begin, end)
+        finally:  # a fault that fails leaves the rest to be given up
+            self._pending = bytes(whole[self.out - begin :]) if not self._stopped else b""
 
     def decide(self, decided: int, now: float) -> None:
         """Those before position *decided* can go, though none have come."""

@@ -181,6 +181,12 @@ class LinkFaults:
         for lane in self.lanes.values():
             lane.give_up(now)
 
+    def catch_up(self, side: Side, data: memoryview, now: float) -> None:
+        """Behind give_up(), as receive() failed: let go of those of its bytes that it did not come to."""
+        lane, conversation = self.lanes[side], self._conversation
+        end = conversation.from_master if side is Side.MASTER else conversation.from_replica
+        lane.feed(data[max(0, len(data) - (end - lane.out)) :], end, now)
+
     # ---- bytes and time ----
 
     def receive(self, side: Side, data: memoryview, now: float) -> bool:

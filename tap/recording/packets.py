@@ -38,7 +38,7 @@ class Blocks:
     flows: of whose packets there are.
     """
 
-    flows = cython.declare(list, visibility="readonly")
+    flows = cython.declare(set, visibility="readonly")
 
     _buffer: Any  # a bytearray
     _p: cython.p_uchar
@@ -46,7 +46,7 @@ class Blocks:
     _size: cython.Py_ssize_t
 
     def __init__(self) -> None:
-        self.flows = []
+        self.flows = set()
         self._capacity = 0
         self._size = 0
         self._grow(2**16)
@@ -63,7 +63,7 @@ class Blocks:
     def clear(self) -> None:
         """Begin anew."""
         self._size = 0
-        self.flows = []
+        self.flows = set()
 
     @cython.cfunc
     def _grow(self, needed: cython.Py_ssize_t):  # type: ignore[no-untyped-def]
@@ -90,7 +90,6 @@ class Flow:
     _first: cython.ulonglong[2]
     _next: cython.ulonglong[2]
     _acks: cython.bint  # until the other side has been heard
-    _among: Any  # the flows of the blocks that the last packet went to
     owner = cython.declare(object, visibility="readonly")
 
     def __init__(self, opener: Endpoint, other: Endpoint, first: tuple[int, int], owner: Any = None) -> None:
@@ -111,7 +110,6 @@ class Flow:
         self._first[0] = self._next[0] = first[0]
         self._first[1] = self._next[1] = first[1]
         self._acks = False
-        self._among = None
         self.owner = owner
 
     def open(self) -> None:
@@ -148,10 +146,7 @@ class Flow:
 
         time: nanoseconds since the epoch. options: of the first one's block, as they stand there.
         """
-        if out.flows is not self._among:
-            self._among = out.flows
-            if self not in out.flows:
-                out.flows.append(self)
+        out.flows.add(self)
         n = len(data)
         if cython.compiled:
             if n and not isinstance(data, bytes):
@@ -174,15 +169,13 @@ class Flow:
                 return out._size
             options = b""
 
-    def has(self, packet: bytes) -> bool:
-        """Whether the packet is one that this has written."""
-        begin, end = self._head - (8 if self._is_ipv4 else 32), self._head + 4
-        return packet[begin:end] in [head[begin:] for head in self._heads]
+    def ends(self) -> list[bytes]:
+        """Those of each side's packets: see ends()."""
+        return [ends(head) for head in self._heads]
 
     def parts(self, packet: bytes) -> tuple[int, int, int, int]:
         """Of such a packet: the side, the position of its data in the side's bytes, the flags, and the data's size."""
-        begin, at = self._head - (8 if self._is_ipv4 else 32), self._head
-        side = 0 if packet[begin : at + 4] == self._heads[0][begin:] else 1
+        side, at = self.ends().index(ends(packet)), self._head
         behind = (self._next[side] - int.from_bytes(packet[at + 4 : at + 8], "big")) & 0xFFFFFFFF
         return side, self.position(side) - behind, packet[at + 13], len(packet) - at - (packet[at + 12] >> 4) * 4
 
@@ -359,3 +352,8 @@ def added(p: cython.p_const_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t
 def ones_sum(data: bytes) -> int:
     """The sum under every IP and TCP checksum: see added()."""
     return added(data, 0, len(data))
+
+
+def ends(packet: bytes) -> bytes:
+    """Where it comes from and goes to: both addresses and ports, as they stand in it."""
+    return packet[12:24] if packet[0] >> 4 == 4 else packet[8:44]

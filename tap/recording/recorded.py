@@ -304,15 +304,18 @@ class Recorded:
     def restated(self, out: Blocks, packets: Sequence[Packet]) -> None:
         """These of its packets were never written: say again what is no data in them, and what is missing."""
         assert self.tcp is not None
-        for gap in self.missing(packets):
-            comment = as_json(self.told(gap))
-            self.tcp.write(out, time.time_ns(), REPLICA, 0, b"", pcapng.comments([comment]))
+        opening, gaps = self._new_tcp(), self.missing(packets)
         for packet in packets:
             number, _, flags, _ = self.tcp.parts(packet.data)
             options = pcapng.comments(packet.comments) if packet.comments else b""
             if flags & SYN:
-                self._new_tcp().write(out, packet.time, number, SYN, b"", options)
-            elif flags & (FIN | RST):
+                opening.write(out, packet.time, number, SYN, b"", options)
+                continue
+            for gap in gaps:  # behind what opens the connection, before what ends it
+                comment = as_json(self.told(gap))
+                self.tcp.write(out, packet.time, REPLICA, 0, b"", pcapng.comments([comment]))
+            gaps.clear()
+            if flags & (FIN | RST):
                 self.tcp.skip(number, -1 if flags & FIN else 0)
                 self.tcp.write(out, packet.time, number, flags & (FIN | RST), b"", options)
             elif options:

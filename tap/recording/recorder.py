@@ -22,7 +22,7 @@ from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recording import pcapng
 from tap.recording.grammars import Redact
 from tap.recording.output import Output
-from tap.recording.packets import Blocks
+from tap.recording.packets import Blocks, ends
 from tap.recording.pcapng import Packet, PcapngReader
 from tap.recording.recorded import REPLICA, Recorded, as_json
 from tap.recording.redaction import Redaction
@@ -133,6 +133,7 @@ class Recorder:
             return
         if self._comments and self._last is not None:
             self.packet(self._last, time.time_ns(), REPLICA, 0)
+        self._speak()
         self._pass_on()
         left = _by_link(await self._writer.close())
         for link, packets in left.items():
@@ -219,13 +220,14 @@ class Recorder:
             return
         link.comments.append(comment)
         self._spoken.add(link)
-        self._loop.call_soon(self._pass_on)  # unless the bytes that it is about come before
+        self._loop.call_soon(self._speak)  # unless the bytes that it is about come before
 
     def next_file(self, now: int, filled_by: Recorded | None = None) -> None:
         """Begin it here; filled_by: whose bytes have been put up to their last whole command only."""
         assert self._writer is not None
         for link in self._links.values():
             link.settle(at_end=False)
+        self._speak()
         self._pass_on()
         head = self._writer.blocks()
         for link in self._links.values():
@@ -241,12 +243,15 @@ class Recorder:
 
     # ---- to the writer ----
 
-    def _pass_on(self) -> None:
-        assert self._writer is not None
+    def _speak(self) -> None:
+        """Make packets for the comments that waited for one."""
         while self._spoken:
             link = self._spoken.pop()
             if link.tcp is not None:
                 self.packet(link, time.time_ns(), REPLICA, 0)
+
+    def _pass_on(self) -> None:
+        assert self._writer is not None
         if self._tail.size:
             tail, self._tail = self._tail, self._writer.blocks()
             self._put += tail.size
@@ -299,7 +304,7 @@ def _by_link(blocks: Sequence[Blocks]) -> dict[Recorded, list[Packet]]:
     """What is in them."""
     found: dict[Recorded, list[Packet]] = {}
     for one in blocks:
+        owners = {key: flow.owner for flow in one.flows for key in flow.ends()}
         for packet in PcapngReader().feed(pcapng.heading("redis-tap") + bytes(one.view())):
-            link = next(flow.owner for flow in one.flows if flow.has(packet.data))
-            found.setdefault(link, []).append(packet)
+            found.setdefault(owners[ends(packet.data)], []).append(packet)
     return found

@@ -146,6 +146,9 @@ class Writer:
         """Write what waits longest. Returns False if nothing does, or it is given up."""
         if not self._queue:
             return False
+        if self._closing_at is not None and time.monotonic() > self._closing_at:
+            self._has_given_up = True
+            return False
         item = self._queue.popleft()
         if isinstance(item, _NextFile):
             if not self._open_next():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -26,6 +27,8 @@ BUFFER_SIZE = 256 * 1024
 SPLICE_FROM = 64 * 1024
 PIPE_SIZE = 2**20  # the most that an ordinary user's pipe may hold (Linux: /proc/sys/fs/pipe-max-size)
 MAX_SPLICES = 4  # pipefuls of one turn; other links want theirs
+# No word of the peer's, but of a system that does not let us (WSL 1, a sandbox's seccomp filter).
+NO_SPLICE = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 _SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", 0)
 
 MAX_SPARE = 16  # buffers; more are given back to the system once a crowd of slow peers has passed
@@ -48,6 +51,7 @@ class Buffers:
         self._pipe: tuple[int, int] | None = None
 
     def close(self) -> None:
+        """Give the pipe back to the system, with what is in it; whoever needs one gets another."""
         for end in self._pipe or ():
             os.close(end)
         self._pipe = None
@@ -75,8 +79,8 @@ class Buffers:
 class Leg(asyncio.BufferedProtocol):
     """One socket of a link.
 
-    Backpressure passes through: while the other leg has unsent bytes, this one does not read, so at most one buffer
-    is held per direction, and a slow replica slows its master as it would without a tap.
+    Backpressure passes through: while the other leg has unsent bytes, this one does not read, so at most one buffer,
+    or one pipeful, is held per direction, and a slow replica slows its master as it would without a tap.
     """
 
     def __init__(self, link: Link, side: Side, buffers: Buffers) -> None:
@@ -109,7 +113,11 @@ class Leg(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.link.received(self, self._buffers.current[:nbytes])
         if nbytes >= SPLICE_FROM and self.link.is_unread:
-            self._splice()
+            try:
+                self._splice()
+            except BaseException:
+                self._buffers.close()  # what it may hold is this link's, and the next one would send it
+                raise
 
     def eof_received(self) -> bool:
         self.at_end = True
@@ -127,7 +135,8 @@ class Leg(asyncio.BufferedProtocol):
         self.blocked = False
         self._release()
         self.other.let("slow peer")
-        self.link.writable(self)
+        # Not now: a transport that is closed while it says this tells of its end twice (asyncio, _write_ready).
+        asyncio.get_running_loop().call_soon(self.link.writable, self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
@@ -235,6 +244,11 @@ class Leg(asyncio.BufferedProtocol):
             try:
                 left = size = os.splice(source, inlet, PIPE_SIZE)
             except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in NO_SPLICE:
+                    raise
+                self.link.listener.splices = False
                 return
             with contextlib.suppress(OSError):  # it takes no more, or is gone: its transport finds out which
                 while left:

@@ -215,10 +215,12 @@ class Link:
             self._read(leg, data)
             if self.sink is not None:
                 self.sink.received(leg.side, data)
+            now = self._loop.time()
             try:
-                passes = self.faults.receive(leg.side, data, self._loop.time())
+                passes = self.faults.receive(leg.side, data, now)
             except Exception:
                 self._fault_failed()
+                self.faults.catch_up(leg.side, data, now)
                 passes = False
         finally:
             self._is_busy = False
@@ -321,7 +323,7 @@ class Link:
 
     def writable(self, leg: Leg) -> None:
         """The leg's peer takes bytes again."""
-        if self.faults is not None:
+        if self.faults is not None and not self.closed:
             self._send(leg.other)
 
     # ---- faults ----

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import itertools
 import random
 import struct
+import weakref
 
 import pytest
 from hypothesis import given, settings
@@ -160,3 +162,18 @@ def test_segments_have_the_numbers_that_tcp_gives_them(
     opener, other = (str(ipaddress.ip_address(host)) for host in shown)  # of "::ffff:a00:1" Python 3.13 has another text
     assert {one.source for one in segments} == {(opener, 50000), (other, 6379)}
     assert segments[0].source == segments[1].target == (opener, 50000)
+
+
+def test_a_quiet_flow_keeps_none_alive_that_it_shared_blocks_with() -> None:
+    class Owner:
+        pass
+
+    ends, out, owner = (Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.1", 6379)), Blocks(), Owner()
+    quiet, other = Flow(*ends, (0, 0)), Flow(*ends, (0, 0), owner=owner)
+    for flow in (quiet, other):
+        flow.write(out, 0, 0, SYN)
+    out.clear()
+    reference = weakref.ref(owner)
+    del flow, other, owner
+    gc.collect()
+    assert reference() is None

@@ -23,14 +23,19 @@ from typing import Any
 import pytest
 
 from tap import Address, Config, LinkConfig, Tap, recording
+from tap.bus import Bus
 from tap.config import recording_path
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.recording import recorder
+from tap.recording import recorder, writer
 from tap.recording.output import Output
+from tap.recording.packets import Blocks
 from tap.recording.pcapng import PcapngReader
+from tap.recording.recorded import Recorded
+from tap.recording.recorder import Recorder
 from tap.recording.segments import ACK, FIN, PUSH, RST, SYN
 from tap.recording.writer import Writer
 from tap.replication import events
+from tap.replication.conversation import Conversation
 from tests.recording.support import Segment, followed, listening, packets, segment, tshark
 from tests.relay.wire import BASE, BLOCK, GRANT, asks, command
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
@@ -278,6 +283,63 @@ def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypa
     assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == told
 
 
+def links(recorder: Recorder, count: int) -> list[Recorded]:
+    """Of a recorder that no relay feeds."""
+    made = []
+    for number in range(count):
+        conversation = Conversation(lambda _: None, connection=number)
+        made.append(recorder.opened("link", conversation, ("127.0.0.1", 1024 + number), ("127.0.0.1", 1)))
+        made[-1].dialled(None)
+    return made
+
+
+def test_comments_of_many_links_at_once_are_all_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+
+    async def say() -> None:
+        recorder = Recorder(path, Bus())
+        recorder.open()
+        for number, link in enumerate(links(recorder, 1000)):
+            recorder.say(link, str(number))
+        await recorder.close()
+
+    asyncio.run(say())
+    said = {packet.comments[0]: segment(packet.data).source[1] for packet in packets(path) if packet.comments}
+    assert said == {str(number): 1024 + number for number in range(1000)}
+
+
+def test_a_disk_that_hangs_costs_no_memory_for_each_comment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said in its own time has no block of memory of its own."""
+    path = tmp_path / "one.pcapng"
+    may_write = threading.Event()
+    append: Callable[[Output, bytes], None] = Output.append
+    made: list[Blocks] = []
+
+    def hangs(self: Output, encoded: bytes) -> None:
+        may_write.wait(WITHIN)
+        append(self, encoded)
+
+    def make() -> Blocks:
+        made.append(Blocks())
+        return made[-1]
+
+    async def say() -> None:
+        recorder = Recorder(path, Bus())
+        recorder.open()
+        (link,) = links(recorder, 1)
+        monkeypatch.setattr(Output, "append", hangs)
+        for number in range(100):
+            recorder.say(link, str(number))
+            await asyncio.sleep(0)
+        may_write.set()
+        await recorder.close()
+
+    monkeypatch.setattr(writer, "Blocks", make)
+    asyncio.run(say())
+    assert [comment for packet in packets(path) for comment in packet.comments] == [str(number) for number in range(100)]
+    assert len(made) < 10
+
+
 def test_a_full_disk_ends_with_exit_code_3_and_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     with listening() as listener:
@@ -349,6 +411,70 @@ def test_what_the_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
     # The disk may refuse before the link closes, or behind that.
     assert {type(event) for event in told[-2:]} <= {events.LinkClosed, events.RecordingStopped, events.RecordingGap}
     assert sum(isinstance(event, events.LinkClosed) for event in told) == 1
+
+
+def test_a_link_of_which_nothing_was_written_opens_before_its_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "one.pcapng"
+    refused: list[bytes] = []
+
+    def gives_up(self: Output, data: bytes) -> bytes:
+        monkeypatch.setattr(Output, "append", append)
+        return data
+
+    def refuse(self: Output, encoded: bytes) -> None:
+        refused.append(encoded)
+        raise OSError(28, "No space left on device")
+
+    async def record() -> None:
+        recorder = Recorder(path, Bus())
+        recorder.open()
+        monkeypatch.setattr(Output, "append", refuse)
+        (link,) = links(recorder, 1)
+        link.received(events.Side.MASTER, memoryview(bytes(1000)))
+        link.ended(events.Side.MASTER, "fin")
+        await recorder.close()
+
+    append = Output.append
+    monkeypatch.setattr(Output, "encode_anew", gives_up)
+    monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.1)
+    asyncio.run(record())
+    assert refused
+    found = segments(path)
+    assert [one.flags for one in found] == [SYN, SYN | ACK, ACK, FIN | ACK]
+    assert found[1].acknowledged == found[0].sequence + 1
+    assert [(said["start"], said["end"]) for said in comments(path)] == [(0, 1000)]
+
+
+def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "one.pcapng"
+    append: Callable[[Output, bytes], None] = Output.append
+    gaps: list[events.RecordingGap] = []
+
+    def slowly(self: Output, encoded: bytes) -> None:
+        time.sleep(0.02)
+        append(self, encoded)
+
+    async def record() -> None:
+        bus = Bus()
+        bus.subscribe(lambda told: gaps.append(told.event) if isinstance(told.event, events.RecordingGap) else None)
+        recorder = Recorder(path, bus)
+        recorder.open()
+        (link,) = links(recorder, 1)
+        monkeypatch.setattr(Output, "append", slowly)
+        for _ in range(100):
+            link.received(events.Side.MASTER, memoryview(bytes(1000)))
+        await recorder.close()
+
+    monkeypatch.setattr(recorder, "GATHER_BYTES", 1000)
+    monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.1)
+    asyncio.run(record())
+    (gap,) = gaps
+    assert (gap.start, gap.end) == (len(sides(path)[1]), 100_000)
+    assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == [gap.start]
 
 
 def test_what_is_told_behind_the_last_packet_is_in_the_file(tmp_path: Path) -> None:

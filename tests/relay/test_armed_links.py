@@ -13,6 +13,8 @@ import pytest
 import tap.relay.link as relay
 from tap import Tap
 from tap.bus import Told
+from tap.faults.commands import CommandFaults
+from tap.faults.link import LinkFaults
 from tap.replication import events
 from tap.replication.events import Side
 from tests.relay.wire import (
@@ -101,6 +103,44 @@ def test_a_half_closed_link_still_gets_what_a_fault_holds() -> None:
         assert receive(ends.replica, 14) == b"*1\r\n$4\r\nPING\r\n"
         assert ends.replica.recv(1) == b""
         assert ends.tap.wait_for(events.LinkClosed).how == "fin"
+
+
+def test_a_link_that_ends_as_its_slow_replica_reads_on_ends_once(caplog: pytest.LogCaptureFixture) -> None:
+    data = bytes(8 * 2**20)  # less than a delay holds, more than a socket
+    with Ends("delay 100ms from=master") as ends:
+        ends.resync()
+        ends.replica.shutdown(socket.SHUT_WR)
+        assert ends.master.recv(1) == b""
+        link = only_link(ends.tap)
+        ends.master.sendall(data)
+        ends.master.shutdown(socket.SHUT_WR)
+        wait_until(lambda: link.master.at_end and link.replica.blocked)
+        assert receive(ends.replica, len(data)) == data
+        assert ends.replica.recv(1) == b""
+        assert ends.tap.wait_for(events.LinkClosed).how == "fin"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("where", [(CommandFaults, "read"), (LinkFaults, "act")])
+def test_a_bug_in_a_fault_costs_no_byte(
+    where: tuple[type, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However much of the bytes had been dealt with when it showed, held ones among them."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    with Ends("stall command=KNOWN for=1ms") as ends:
+        ends.resync()
+        begin, rest = command("KNOWN", "x")[:12], command("KNOWN", "x")[12:] + command("SET", "key", "value") * 100
+        ends.master.sendall(command("PING") + begin)  # which is held, for its name may be that
+        assert receive(ends.replica, 14) == command("PING")
+        monkeypatch.setattr(*where, broken)
+        ends.master.sendall(rest)
+        assert receive(ends.replica, len(begin + rest)) == begin + rest
+        ends.master.sendall(command("PING"))
+        assert receive(ends.replica, 14) == command("PING")
+    assert "a bug" in caplog.text
 
 
 def test_a_link_that_is_cut_leaves_its_faults() -> None:

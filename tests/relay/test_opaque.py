@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import itertools
 import os
 import socket
 import struct
@@ -216,6 +218,53 @@ def test_an_ordinary_connection_is_passed_on_so_too(listener: socket.socket, mon
             sender.join(WITHIN)
         assert tap.wait_for(events.LinkClosed).bytes_from_master == len(BLOCK) * 20
     assert splices.count
+
+
+@KERNEL
+def test_what_an_error_leaves_in_the_pipe_reaches_no_other_link(
+    tap: TapThread, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splice, calls = os.splice, itertools.count(1)
+
+    def fails_once(*arguments: int) -> int:
+        if next(calls) == 2:  # out of the pipe
+            raise MemoryError
+        return splice(*arguments)
+
+    monkeypatch.setattr(os, "splice", fails_once)
+    for data in (b"first " * 2**20, b"second" * 2**20):
+        with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
+            sender = threading.Thread(target=_all_or_nothing, args=(master, data))
+            sender.start()
+            got = bytearray()
+            with contextlib.suppress(ConnectionResetError):
+                while piece := replica.recv(2**20):
+                    got += piece
+            sender.join(WITHIN)
+        assert data.startswith(got)
+    assert got == data
+
+
+def _all_or_nothing(sock: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+
+
+@KERNEL
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EINVAL])
+def test_a_system_that_does_not_let_it_splice_costs_no_link(
+    tap: TapThread, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuses(*_: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "splice", refuses)
+    replica, master = pair
+    sender = everything(master, [BLOCK] * 20)
+    assert to_its_end(replica) == BLOCK * 20
+    sender.join(WITHIN)
+    assert not tap.tap.listeners[0].splices
 
 
 @pytest.mark.parametrize(
