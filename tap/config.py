@@ -244,7 +244,10 @@ def recording_path(text: str) -> Path:
     """A file, which may be there or not, or a directory that is. Raises ConfigError."""
     if text.endswith("/") and not Path(text).is_dir():
         raise ConfigError(f"{text}: no such directory; make it first, or name a file")
-    return Path(text)
+    path = Path(text)
+    if path.suffix in (".gz", ".bz2", ".xz", ".lz4"):
+        raise ConfigError(f"{text}: a recording is compressed with zstd only: {path.with_suffix('.zst')}")
+    return path
 
 
 def _link_name(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -276,7 +277,13 @@ class LiveView:
     def _draw(self) -> None:
         """The thread. A terminal that has gone ends it, and nothing else."""
         try:
-            with Live(console=self._console, screen=True, auto_refresh=False) as live:
+            # On the same terminal it would tear the picture; in a file (2>FILE) it is what a script has printed.
+            with Live(
+                console=self._console,
+                screen=True,
+                auto_refresh=False,
+                redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
+            ) as live:
                 while not self._stopping:
                     self._new_frame.wait()
                     self._new_frame.clear()

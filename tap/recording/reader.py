@@ -230,6 +230,8 @@ class Player:
         opened = next((one for one in said if one["event"] == "link_opened" and one.keys() >= _OPENED), None)
         self.recorded += opened is not None
         link = self._links[item.connection] = _Played(self, item.connection, opened)
+        for one in said:
+            link.announce(one)
         return link
 
     def _join(self, found: Segment, state: LinkState) -> _Played:
@@ -329,6 +331,7 @@ class _Played:
         self._joins_at: tuple[str | None, int | None, int] = (None, None, 0)  # replid, offset, at this position
         self._first_end: tuple[Side, str] | None = None
         self._omits_rdb = False
+        self._tells_resyncs = True  # the tap, in comments
         self._is_other = False  # no replication, of which nothing is read
         self._has_ended = False
         self._opened = opened
@@ -444,6 +447,8 @@ class _Played:
             self._announced[f"handshake {said.get('start')}"] = said
         elif kind == "rdb_omitted":
             self._omits_rdb = True
+        elif kind == "not_understood":  # with --opaque
+            self._tells_resyncs = False
         elif kind == "carried_db" and isinstance(said.get("db"), int):
             self.conversation.carried_db = said["db"]
 
@@ -605,7 +610,7 @@ class _Played:
 
     def tick(self) -> None:
         stream = self.conversation.stream
-        if self.is_ours and stream is not None and not stream.has_begun:
+        if self.is_ours and self._tells_resyncs and stream is not None and not stream.has_begun:
             return  # it begins when the tap said so, see begin()
         self.conversation.tick(self._at)
 

@@ -20,7 +20,7 @@ from tap.recording.pcapng import Packet
 from tap.recording.segments import FIN, PUSH, RST, SYN, Endpoint
 from tap.recording.state import LinkState, as_comment
 from tap.replication import events
-from tap.replication.conversation import Conversation
+from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Side
 from tap.replication.standing import Standing
 
@@ -156,6 +156,8 @@ class Recorded:
         """Something worth keeping was told of it."""
         if isinstance(told.event, events.LinkOpened):
             self._link_opened = told.event
+            if self.conversation.phase is Phase.OPAQUE:  # whoever reads it has to do without what we tell of others
+                self._recorder.say(self, '{"event":"not_understood"}')
         elif isinstance(told.event, events.Secured):
             self._secured.append(told)
         elif self._beginning is not None and isinstance(told.event, events.FullResync | events.PartialResync):

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -484,6 +485,23 @@ def test_a_live_view_that_fails_says_so_on_a_terminal_as_it_was(
     assert "the live view failed" in caplog.text
     assert "a bug" in caplog.text
     assert out.getvalue().endswith("\x1b[?1049l")
+
+
+def test_what_a_script_prints_below_a_live_view_goes_to_the_file_that_stderr_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", err)
+    view = LiveView(nothing(), Console(width=80, height=24, file=out, force_terminal=True))
+
+    async def show() -> None:
+        view.start()
+        async with asyncio.timeout(WITHIN):
+            while "redis-tap" not in out.getvalue():
+                await asyncio.sleep(0.01)
+        print("printed", file=sys.stderr)
+        view.stop()
+
+    asyncio.run(show())
+    assert err.getvalue() == "printed\n"
 
 
 def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:

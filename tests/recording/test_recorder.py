@@ -24,6 +24,7 @@ import pytest
 
 from tap import Address, Config, LinkConfig, Tap, recording
 from tap.bus import Bus
+from tap.config import recording_path
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.recording import recorder, writer
 from tap.recording.output import Output
@@ -528,3 +529,8 @@ def drain_until_gone(sock: socket.socket) -> None:
         drain(sock)
     except OSError:
         return
+
+
+def test_a_name_that_promises_another_compression_is_refused() -> None:
+    with pytest.raises(ConfigError, match="zstd only: day.pcapng.zst".replace(".", r"\.")):
+        recording_path("day.pcapng.gz")

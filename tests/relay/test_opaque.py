@@ -305,3 +305,22 @@ def test_real_servers_replicate_and_the_recording_tells_what_was_not_understood(
             assert {type(told.event) for told in tap.told} <= {events.LinkOpened, events.LinkClosed}
     with recording.open(file) as held:
         assert any(isinstance(told.event, events.FullResync) for told in held.events())
+
+
+def test_a_partial_resync_is_read_from_the_recording_when_it_came(
+    servers: Servers, any_server: str, tmp_path: Path
+) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    file = tmp_path / "opaque.pcapng"
+    follow(replica, master.port)
+    level(master, replica)
+    with TapThread(in_front_of(master.port, opaque=True, record_to=file)) as tap, client(master) as to_master:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        known = only_link(tap).conversation.from_replica
+        wait_until(lambda: only_link(tap).conversation.from_replica > known + 50)  # acknowledged twice, a second apart
+        to_master.set("written", "later" * 100)
+        level(master, replica)
+    with recording.open(file) as held:
+        resync = next(told.event for told in held.events() if isinstance(told.event, events.PartialResync))
+    assert resync.bytes_behind < 100  # a PING, but not what was written later
