@@ -25,6 +25,9 @@ BUFFER_SIZE = 256 * 1024
 # pipe of the kernel's takes it from one socket to the other, at half the processor time of copying it. Smaller reads
 # cost less as they are.
 SPLICE_FROM = 64 * 1024
+# An RDB comes in many small pieces where its master writes them, each of which would cost this process a turn of its
+# loop. It can wait a moment for more; a stream, where each command counts, is passed on as it comes.
+REST_SECONDS = 0.001
 PIPE_SIZE = 2**20  # the most that an ordinary user's pipe may hold (Linux: /proc/sys/fs/pipe-max-size)
 MAX_SPLICES = 4  # pipefuls of one turn; other links want theirs
 # No word of the peer's, but of a system that does not let us (WSL 1, a sandbox's seccomp filter).
@@ -157,6 +160,11 @@ class Leg(asyncio.BufferedProtocol):
             self._holds.remove(why)
             if not self._holds and self.transport is not None and not self.lost:
                 self.transport.resume_reading()
+
+    def rest(self) -> None:
+        """Read on in a moment, and more at a time."""
+        self.hold("rest")
+        asyncio.get_running_loop().call_later(REST_SECONDS, self.let, "rest")
 
     def let_all(self) -> None:
         """Read on, whatever the reasons were not to."""

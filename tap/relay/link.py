@@ -19,7 +19,7 @@ from tap.faults.plan import Armed
 from tap.faults.rewriter import Rules
 from tap.faults.what import Refuse
 from tap.relay.dial import dial
-from tap.relay.leg import Leg
+from tap.relay.leg import SPLICE_FROM, Leg
 from tap.relay.sink import LinkSink, Place
 from tap.relay.tls import TlsFailure, TlsTransport
 from tap.replication import events
@@ -211,6 +211,8 @@ class Link:
                 self._read(leg, data)
                 if self.sink is not None:
                     self.sink.received(leg.side, data)
+                if self.conversation.is_in_rdb and leg is self.master and len(data) < SPLICE_FROM:
+                    leg.rest()
                 return
             self._read(leg, data)
             if self.sink is not None:

@@ -192,6 +192,11 @@ class Conversation:
     # ---- what it has come to ----
 
     @property
+    def is_in_rdb(self) -> bool:
+        """Whether the master is sending an RDB on this connection."""
+        return self._phase is Phase.RDB
+
+    @property
     def phase(self) -> Phase:
         """The phase as the replica lives it: on a main connection that waits for its RDB channel, that one's."""
         if self._phase is Phase.STREAM and self.stream is not None and self.stream.acked is None:
