@@ -86,6 +86,7 @@ class ReplayMaster:
         self._changed = asyncio.Event()
         self._numbers = itertools.count(1)
         self._listening: list[socket.socket] = []
+        self._accepted: set[socket.socket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._stop = threading.Event()
@@ -120,7 +121,7 @@ class ReplayMaster:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for sock in self._listening:
+        for sock in (*self._listening, *self._accepted):  # of these, the ones that nobody has begun to serve
             sock.close()
         self._listening.clear()
         if self._directory is not None:
@@ -270,14 +271,28 @@ class ReplayMaster:
     async def _accept(self, listening: socket.socket) -> None:
         while True:
             try:
-                sock, address = await self._loop.sock_accept(listening)
+                await self._readable(listening)
+                sock, address = listening.accept()
+                self._accepted.add(sock)
+                sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            except BlockingIOError:
+                continue
             except OSError as error:  # too many files; or the peer had gone before we came
                 log.error("a replica cannot be accepted: %s; trying again", words(error))
                 await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
                 continue
             self._own(self._serve(sock, address[0]), f"replica {address[0]}")
+
+    async def _readable(self, sock: socket.socket) -> None:
+        """Not loop.sock_accept(), which loses what it has accepted when it is cancelled."""
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(sock, _done, ready)
+        try:
+            await ready
+        finally:
+            self._loop.remove_reader(sock)
 
     async def _serve(self, sock: socket.socket, peer: str) -> None:
         replica = Replica(self, sock, peer, next(self._numbers))
@@ -288,6 +303,7 @@ class ReplayMaster:
             log.exception("the connection of %s is ended", replica.name)
         finally:
             self.replicas.remove(replica)
+            self._accepted.discard(sock)
             self.signal()
 
     # ---- what it answers ----
@@ -354,3 +370,8 @@ class ReplayMaster:
             "",
         ]
         return "\r\n".join(lines).encode()
+
+
+def _done(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import io
 import math
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +146,22 @@ def test_until_ends_behind_the_last_whole_command(one: Path) -> None:
         end = playing.master.part.end
         assert part.offset < end < part.end
         assert last_whole(io.BytesIO(stream), len(stream) - 1) == end - part.offset
+
+
+def test_who_comes_as_it_ends_is_hung_up_on(one: Path) -> None:
+    """Whether the connection is still to be accepted, or nobody has begun to serve it. An open socket is a warning."""
+    for turns in range(6):
+
+        async def story(turns: int = turns) -> None:
+            async with ReplayMaster(one, listen=f"{LOCALHOST}:0", speed=math.inf) as playing:
+                sock = socket.create_connection(("127.0.0.1", playing.port), WITHIN)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+            with sock, contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+
+        asyncio.run(story())
+        gc.collect()
 
 
 def test_behind_the_end_there_are_pings_that_count(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
