@@ -121,7 +121,8 @@ def _until_stopped(player: Player) -> GoesOn:
     """Go on with files that are being written until Ctrl-C; what has been read by then is shown to its end."""
     stop = threading.Event()
     for number in endings():
-        signal.signal(number, lambda *_: stop.set())
+        # In a thread: the lock of what the signal interrupts may be the one that set() waits for.
+        signal.signal(number, lambda *_: threading.Thread(target=stop.set, daemon=True).start())
 
     def goes_on(is_idle: bool) -> bool:
         if is_idle:
