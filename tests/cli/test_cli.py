@@ -249,7 +249,7 @@ def test_a_signal_ends_it_cleanly_within_a_second(servers: Servers, any_server: 
         wait_until(lambda: is_up(replica))
         began = time.monotonic()
         assert tap.end(number) == ""
-        assert time.monotonic() - began < 5  # where nothing else runs, within a second
+        assert time.monotonic() - began < 1.5
         assert tap.process.returncode == 0
         assert json.loads(tap.lines[-1])["event"] == "link_closed"
 
