@@ -278,7 +278,10 @@ def test_an_answer_in_the_masters_place_delays_the_sync(
 
 
 def test_a_refused_psync_falls_back_to_sync(servers: Servers, stack: contextlib.ExitStack, server_name: str) -> None:
-    pair = start(stack, servers, server_name, "answer '-ERR unknown command' request=PSYNC", up=False)
+    # a diskless master waits for an ACK before the stream, a replica that asked with SYNC sends one only, and where the
+    # master's child is not yet reaped by then it is lost: nothing follows (seen with bare sockets, Redis 7.0, Valkey 8.1)
+    disk = ("repl-diskless-sync", "no")
+    pair = start(stack, servers, server_name, "answer '-ERR unknown command' request=PSYNC", options=disk, up=False)
     assert pair.tap.wait_for(SyncRequested)
     pair.tap.wait_for(StreamStarted)
     fill(pair.master)
