@@ -61,7 +61,7 @@ async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
         if ui in ("log", "json"):
             lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
             viewers.callback(lines.close)
-            master.bus.subscribe(lines)
+            master.bus.subscribe(lines, inbox=lines.inbox)
         async with contextlib.AsyncExitStack() as playing:
             with console.status("reading the recording") if ui == "live" else contextlib.nullcontext():
                 await playing.enter_async_context(master)

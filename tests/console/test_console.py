@@ -236,11 +236,15 @@ def test_a_master_that_is_away_is_told_once_a_minute() -> None:
 
 def test_json_lines_are_flat_objects() -> None:
     out = io.StringIO()
-    lines = json_lines(out)
-    lines(told(FULL))
-    lines(told(COMMANDS))
-    lines(told(events.Command(start=0, end=1, offset=1, db=None, name="SET", args=(b"\xff",), in_transaction=False)))
-    lines.close()
+
+    async def tell() -> None:
+        lines = json_lines(out)
+        lines(told(FULL))
+        lines(told(COMMANDS))
+        lines(told(events.Command(start=0, end=1, offset=1, db=None, name="SET", args=(b"\xff",), in_transaction=False)))
+        lines.close()
+
+    asyncio.run(tell())
     full, commands, command = [json.loads(line) for line in out.getvalue().splitlines()]
     assert full["event"] == "full_resync"
     assert full["reason"] == {"code": "first_sync", "text": "it is new"}
@@ -255,17 +259,25 @@ def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost(
 ) -> None:
     began = time.time()
     reading, writing = os.pipe()
-    with os.fdopen(reading) as reader:
-        with os.fdopen(writing, "w") as out:
-            lines = lines_to(out)
-            for _ in range(100_000):
-                lines(told(FULL))  # returns at once, though the pipe is full
-            got: list[str] = []
-            thread = threading.Thread(target=lambda: got.extend(iter(reader.readline, "")), daemon=True)
-            thread.start()
-            wait_until(lambda: got and ("lines were lost" in got[-1] or "events_dropped" in got[-1]))
-            lines.close()
+    got: list[str] = []
+
+    async def tell(out: TextIO, reader: TextIO) -> None:
+        lines = lines_to(out)
+        for number in range(100_000):
+            lines(told(FULL))  # returns at once, though the pipe is full
+            if number % 100 == 0:
+                await asyncio.sleep(0)
+        thread = threading.Thread(target=lambda: got.extend(iter(reader.readline, "")), daemon=True)
+        thread.start()
+        async with asyncio.timeout(WITHIN):
+            while not got or ("lines were lost" not in got[-1] and "events_dropped" not in got[-1]):
+                await asyncio.sleep(0.005)
+        lines.close()
+        out.close()
         thread.join(WITHIN)
+
+    with os.fdopen(reading) as reader, os.fdopen(writing, "w") as out:
+        asyncio.run(tell(out, reader))
     assert len(got) < 100_000
     if lines_to is json_lines:
         last = json.loads(got[-1])
@@ -274,14 +286,36 @@ def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost(
         assert last["count"] == 100_000 - len(got) + 1
 
 
+def test_lines_are_made_a_few_at_a_time() -> None:
+    """So that the links have their turn: what is called in between does not wait for all of them."""
+    out, written = io.StringIO(), []
+
+    async def tell() -> None:
+        lines = json_lines(out)
+        for _ in range(10_000):
+            lines(told(FULL))
+        while not lines.inbox.empty():
+            written.append(lines.inbox.qsize())
+            await asyncio.sleep(0)
+        lines.close()
+
+    asyncio.run(tell())
+    assert len(out.getvalue().splitlines()) == 10_000
+    assert len(written) > 100
+
+
 def test_a_reader_that_has_gone_ends_nothing() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     out = os.fdopen(writing, "w")
-    lines = log_lines(out)
-    lines(told(FULL))
-    lines.close()
-    lines(told(FULL))
+
+    async def tell() -> None:
+        lines = log_lines(out)
+        lines(told(FULL))
+        lines.close()
+        lines(told(FULL))
+
+    asyncio.run(tell())
     with pytest.raises(BrokenPipeError):
         out.close()
 
