@@ -19,8 +19,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from tap.cli.choosing import Begin, Dbs, End, Globs, Names, moments
 from tap.cli.ending import endings
-from tap.cli.moment import moment
 from tap.errors import ConfigError, RecordingError
 from tap.recording import choice
 from tap.recording.aof import write_aof
@@ -56,31 +56,19 @@ def export(
     link: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this link; with jsonl and parquet, as redis-tap show.")
     ] = None,
-    db: Annotated[
-        list[int] | None, typer.Option(metavar="N", help="jsonl, parquet: only commands in this db. May be repeated.")
-    ] = None,
-    command: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="jsonl, parquet: only these commands. May be repeated.")
-    ] = None,
-    key: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GLOB", help="jsonl, parquet: only commands with such a key, as with KEYS. May be repeated."
-        ),
-    ] = None,
-    from_: Annotated[
-        str | None,
-        typer.Option("--from", metavar="TIME|OFFSET", help="resp, jsonl, parquet: from then on, 2026-01-31T12:00:00."),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME|OFFSET", help="Up to then; the end of the recording if not given.")
-    ] = None,
+    dbs: Dbs = None,
+    names: Names = None,
+    globs: Globs = None,
+    begin: Begin = None,
+    end: End = None,
 ) -> None:
     """Restore to a point in time from a recording; or take out of it an RDB, the stream, or the commands as rows.
 
+    --db, --command and --key are for jsonl and parquet, --from for resp as well, --until for all.
+
     What is written is there whole or not at all, and nothing is written over.
     """
-    job = _Job(files, output, moment("--from", from_), moment("--until", until))
+    job = _Job(files, output, *moments(begin, end))
     for number in endings():
         signal.signal(number, signal.default_int_handler)  # which lets go of what is half written
     if output != STDOUT:
@@ -89,11 +77,11 @@ def export(
         raise ConfigError(f"--to {form} cannot go to stdout: name a {'directory' if form == 'aof' else 'file'}")
     if form in ("jsonl", "parquet"):
         wanted = Wanted(
-            links=link or (), dbs=db or (), names=command or (), globs=key or (), begin=job.begin, end=job.end
+            links=link or (), dbs=dbs or (), names=names or (), globs=globs or (), begin=job.begin, end=job.end
         )
         _rows(job, form, wanted, link or [])
     else:
-        if db or command or key:
+        if dbs or names or globs:
             raise ConfigError(
                 "--db, --command and --key are for jsonl and parquet: of the others no command may be missing"
             )
