@@ -30,7 +30,7 @@ from tap.recording.history import Index, copy_rdb, copy_stream, index
 from tap.recording.reader import Player, nothing
 from tap.recording.resp import copy_commands
 from tap.recording.rows import Parquet, Row, Rows, json_line
-from tap.recording.wanted import Moment, Wanted
+from tap.recording.wanted import Moment, Wanted, nanoseconds
 
 STDOUT = Path("-")
 LONG = 64 * 2**20  # bytes of a recording from which on a person wants to see how far it is
@@ -120,7 +120,7 @@ class _Job:
 
     def index(self, link: str | None) -> tuple[Index, int | None]:
         """What there is up to the end that was asked for, and that as an offset if it is one."""
-        found = index(self.read, _nanoseconds(self.end))
+        found = index(self.read, nanoseconds(self.end) if isinstance(self.end, datetime) else None)
         if self.problems and not found.links:
             raise RecordingError("\nredis-tap: ".join(self.problems))
         return choice.of_link(found, link), self.end if isinstance(self.end, int) else None
@@ -135,10 +135,6 @@ class _Job:
         if self.end is None:
             return ""
         return f" up to {f'offset {self.end}' if isinstance(self.end, int) else self.end.isoformat()}"
-
-
-def _nanoseconds(moment: Moment | None) -> int | None:
-    return round(moment.timestamp() * 1e6) * 1000 if isinstance(moment, datetime) else None
 
 
 @contextlib.contextmanager
@@ -216,7 +212,7 @@ def _resp(job: _Job, link: str | None) -> None:
     streams = choice.streams_between(found, begin, end)
     before = Index()
     if isinstance(job.begin, datetime):
-        since = _nanoseconds(job.begin) or 0
+        since = nanoseconds(job.begin)
         streams = [stream for stream in streams if stream[-1].ended >= since]
         before = index(job.read, since - 1)
     if len(streams) != 1:
