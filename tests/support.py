@@ -44,6 +44,14 @@ def wait_until(condition: Callable[[], T], within: float = WITHIN, what: str = "
     return value
 
 
+async def wait_inside(condition: Callable[[], T], within: float = WITHIN) -> T:
+    """As wait_until(), in an event loop that goes on meanwhile."""
+    async with asyncio.timeout(within):
+        while not (value := condition()):
+            await asyncio.sleep(0.001)
+    return value
+
+
 def all_subclasses(kind: type[E]) -> set[type[E]]:
     """Of any depth. A dataclass with slots is made twice; the first one of each is left out."""
     found = {one for one in kind.__subclasses__() if getattr(sys.modules[one.__module__], one.__name__) is one}

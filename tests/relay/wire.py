@@ -20,12 +20,14 @@ import redis
 from tap import Address, Config, LinkConfig
 from tap.faults import Armed
 from tap.relay.link import Link
+from tests.relay.certificates import Peer
 from tests.support import WITHIN, TapThread, wait_until
 
 LOCALHOST = "127.0.0.1"
 REPLID = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb"
 BASE = 1000  # replication offset where the streams of made-up masters begin
 GRANT = b"+CONTINUE\r\n"
+RESET = struct.pack("ii", 1, 0)  # of SO_LINGER: close() sends RST
 
 
 def in_front_of(port: int, *faults: str, **options: Any) -> Config:
@@ -43,6 +45,24 @@ def asks(offset: int, replid: str = REPLID) -> bytes:
     return command("PSYNC", replid, str(offset + 1))
 
 
+def receive(sock: socket.socket | Peer, count: int) -> bytes:
+    """Exactly that many bytes."""
+    data = bytearray()
+    while len(data) < count:
+        piece = sock.recv(min(count - len(data), 2**20))
+        assert piece, f"ended after {len(data)} of {count} bytes"
+        data += piece
+    return bytes(data)
+
+
+def all_of(sock: socket.socket) -> bytes:
+    """Everything up to the FIN."""
+    data = bytearray()
+    while piece := sock.recv(2**20):
+        data += piece
+    return bytes(data)
+
+
 def add(tap: TapThread, spec: str) -> Armed:
     """Arm a fault in the tap's own thread."""
     armed: list[Armed] = []
@@ -57,6 +77,25 @@ def remove(tap: TapThread, armed: Armed) -> None:
 
 def only_link(tap: TapThread) -> Link:
     return wait_until(lambda: tap.tap.links, what="a link")[0]
+
+
+def fill(tap: TapThread, master: socket.socket) -> int:
+    """Send from the master until nobody takes any more, and the tap waits for its replica. How many bytes went."""
+    sent = 0
+    leg = only_link(tap).master
+    master.setblocking(False)
+
+    def is_full() -> bool:
+        nonlocal sent
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sent += master.send(bytes(2**16))
+                assert sent < 64 * 2**20  # the kernel's buffers of four sockets
+        return leg.transport is not None and not leg.transport.is_reading()
+
+    wait_until(lambda: is_full() and is_full())
+    master.settimeout(WITHIN)
+    return sent
 
 
 # ---- peers ----
