@@ -31,7 +31,7 @@ from tap.console.sentences import is_alarming, sentence
 from tap.console.trouble import Trouble
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side, Transfer
-from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_until
+from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_inside, wait_until
 
 ID = "8371a4ee67df5dfc0e22c0d4ab19dcd9e6a2b0c1"
 FULL = events.FullResync(start=0, end=9, replid=ID, offset=7, reason=Reason(code="first_sync", text="it is new"))
@@ -476,9 +476,7 @@ def test_a_live_view_that_fails_says_so_on_a_terminal_as_it_was(
 
     async def show() -> None:
         view.start()
-        async with asyncio.timeout(WITHIN):
-            while not caplog.records:
-                await asyncio.sleep(0.01)
+        await wait_inside(lambda: caplog.records)
         view.stop()
 
     asyncio.run(show())
@@ -494,9 +492,7 @@ def test_what_a_script_prints_below_a_live_view_goes_to_the_file_that_stderr_is(
 
     async def show() -> None:
         view.start()
-        async with asyncio.timeout(WITHIN):
-            while "redis-tap" not in out.getvalue():
-                await asyncio.sleep(0.01)
+        await wait_inside(lambda: "redis-tap" in out.getvalue())
         print("printed", file=sys.stderr)
         view.stop()
 

@@ -138,7 +138,7 @@ def at_rest(load: Load, master: Server, replica: Server) -> Truth:
                 wait_until(lambda: not one.exists(*(f"gone:{number}" for number in range(KEYS))))  # which sends DEL
         offset = level(master, replica)
         truth = Truth(offset, load.counter, digest(master), time.time())
-        time.sleep(0.003)  # another millisecond, in which nothing came
+        wait_until(lambda: time.time() > truth.at + 0.002)  # another millisecond, in which nothing came
     return truth
 
 
