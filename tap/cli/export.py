@@ -10,17 +10,17 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, cast
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from tap.cli.choosing import Begin, Dbs, End, Globs, Names, moments
 from tap.cli.ending import endings
+from tap.cli.progress import progress
 from tap.errors import ConfigError, RecordingError
 from tap.recording import choice
 from tap.recording.aof import write_aof
@@ -33,8 +33,7 @@ from tap.recording.rows import Parquet, Row, Rows, json_line
 from tap.recording.wanted import Moment, Wanted, nanoseconds
 
 STDOUT = Path("-")
-LONG = 64 * 2**20  # bytes of a recording from which on a person wants to see how far it is
-STEP = 2**20  # bytes between two signs of it
+COPIED = 2**20  # bytes at a time
 
 Form = Literal["rdb", "aof", "resp", "jsonl", "parquet"]
 
@@ -137,28 +136,10 @@ class _Job:
         return f" up to {f'offset {self.end}' if isinstance(self.end, int) else self.end.isoformat()}"
 
 
-@contextlib.contextmanager
-def _progress(files: list[Path]) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, where a person is looking and the recording is long."""
-    console = Console(stderr=True)
+def _progress(files: list[Path]) -> AbstractContextManager[Callable[[int], None]]:
     paths = [] if STDIN in files else [one for path in files for one in expand(path)]
     size = sum(path.stat().st_size for path in paths if path.is_file())
-    if size < LONG or not console.is_terminal:
-        yield lambda count: None
-        return
-    with Progress(console=console, transient=True) as progress:
-        is_compressed = any(path.suffix == ".zst" for path in paths)
-        task = progress.add_task("reading", total=None if is_compressed else size)
-        waiting = 0
-
-        def advance(count: int) -> None:
-            nonlocal waiting
-            waiting += count
-            if waiting > STEP:
-                progress.advance(task, waiting)
-                waiting = 0
-
-        yield advance
+    return progress(size, is_compressed=any(path.suffix == ".zst" for path in paths))
 
 
 @contextlib.contextmanager
@@ -171,7 +152,7 @@ def _opened(output: Path) -> Iterator[BinaryIO]:
     with tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
-        shutil.copyfileobj(file, sys.stdout.buffer, STEP)
+        shutil.copyfileobj(file, sys.stdout.buffer, COPIED)
         sys.stdout.buffer.flush()
 
 
