@@ -400,6 +400,7 @@ def test_the_next_file_comes_in_time(tmp_path: Path) -> None:
         ({"record_rotate": ("10",)}, "neither a size"),
         ({"record_rotate": ("0mb",)}, "more than nothing"),
         ({"record_rotate": ("1xb",)}, "neither a size"),
+        ({"record_rotate": ("1b",)}, "give it 4096b or more"),
         ({"record_keep": ("1gb",)}, "with --rotate"),
         ({"record_to": None, "record_rotate": ("1gb",)}, "with -w"),
     ],
