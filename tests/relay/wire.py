@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -20,8 +20,10 @@ import redis
 from tap import Address, Config, LinkConfig
 from tap.faults import Armed
 from tap.relay.link import Link
-from tests.relay.certificates import Peer
 from tests.support import WITHIN, TapThread, wait_until
+
+if TYPE_CHECKING:
+    from tests.relay.certificates import Peer
 
 LOCALHOST = "127.0.0.1"
 REPLID = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb"
