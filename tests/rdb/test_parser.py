@@ -143,6 +143,17 @@ def test_the_checksum_of_the_check_string() -> None:
     assert crc.value == 0xE9C6D914C4B8D9CA
 
 
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 40_000), max_size=4))
+def test_the_checksum_is_that_of_the_single_bytes(seed: int, sizes: list[int]) -> None:
+    rng = random.Random(seed)
+    whole, in_pieces = Crc64(), Crc64()
+    for data in (rng.randbytes(size) for size in sizes):
+        in_pieces.feed(data)
+        for number in range(len(data)):
+            whole.feed(data[number : number + 1])
+    assert in_pieces.value == whole.value
+
+
 @pytest.mark.parametrize("module", [states, tokens])
 def test_the_numbers_for_c_are_those_of_the_module(module: object) -> None:
     name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
