@@ -58,21 +58,25 @@ def all_subclasses(kind: type[E]) -> set[type[E]]:
     return found.union(*(all_subclasses(one) for one in found))
 
 
-# ---- the scanner, compiled or not ----
+# ---- compiled or not ----
 
 
-def uncompiled_scanner() -> type[scanner.StreamScanner]:
-    """The scanner as it is where there was no compiler."""
-    name = "tests.uncompiled_scanner"
+def uncompiled(path: str) -> Any:
+    """The module in this file of the repository as it is where there was no compiler."""
+    name = f"tests.uncompiled_{Path(path).stem}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "tap/replication/scanner.py")
+        spec = importlib.util.spec_from_file_location(name, ROOT / path)
         assert spec is not None
         assert spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
-    module = sys.modules[name]
+    module: Any = sys.modules[name]
     assert not module.COMPILED
-    return module.StreamScanner  # type: ignore[no-any-return]
+    return module
+
+
+def uncompiled_scanner() -> type[scanner.StreamScanner]:
+    return uncompiled("tap/replication/scanner.py").StreamScanner  # type: ignore[no-any-return]
 
 
 # ---- captures ----

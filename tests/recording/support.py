@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import re
 import shutil
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator, Sequence
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +21,8 @@ import pytest
 from tap.recording import pcapng
 from tap.recording.packets import Blocks, Flow
 from tap.recording.pcapng import Packet, PcapngReader
-from tests.support import WITHIN
+from tests.relay.wire import BASE, BLOCK, GRANT, asks
+from tests.support import WITHIN, wait_until
 
 
 def packets(path: Path) -> list[Packet]:
@@ -90,6 +95,50 @@ def listening(family: int = socket.AF_INET) -> Iterator[socket.socket]:
         sock.listen()
         sock.settimeout(WITHIN)
         yield sock
+
+
+@contextlib.contextmanager
+def tap_process(
+    *options: str, wrapper: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[str], socket.socket, socket.socket]]:
+    """A tap of its own, with a replica that has asked for a partial resync and a master that has heard it."""
+    with listening() as listener:
+        program = [sys.executable, "-m", "tap", "run", "--master", f"127.0.0.1:{listener.getsockname()[1]}", *options]
+        with subprocess.Popen([*wrapper, *program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stderr is not None
+                found = re.search(r"listening on \S+:(\d+)", process.stderr.readline())
+                assert found
+                with socket.create_connection(("127.0.0.1", int(found[1])), WITHIN) as replica:
+                    with listener.accept()[0] as master:
+                        replica.sendall(asks(BASE))
+                        assert master.recv(1000)
+                        yield process, replica, master
+            finally:
+                process.kill()
+
+
+def kill_while_it_records(options: Sequence[str], is_written: Callable[[], bool], seconds: float) -> None:
+    """A tap that has recorded GRANT + BLOCK, and gets more for so many seconds."""
+    with tap_process(*options) as (process, replica, master):
+        master.sendall(GRANT + BLOCK)
+        threading.Thread(target=drain_until_gone, args=(replica,), daemon=True).start()
+        wait_until(is_written)  # in time, with nothing behind it
+        kill_at = time.monotonic() + seconds
+        while time.monotonic() < kill_at:
+            master.sendall(BLOCK)
+        process.kill()
+        process.wait(WITHIN)
+
+
+def drain(sock: socket.socket) -> None:
+    while sock.recv(2**16):
+        pass
+
+
+def drain_until_gone(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        drain(sock)
 
 
 def tshark(path: Path, *arguments: str) -> str:

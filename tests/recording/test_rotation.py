@@ -8,10 +8,7 @@ import json
 import os
 import random
 import re
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -36,9 +33,9 @@ from tap.recording.state import from_comment
 from tap.replication import events
 from tap.replication.events import Command
 from tap.units import Limits
-from tests.recording.support import listening, segment, tshark
+from tests.recording.support import kill_while_it_records, listening, segment, tshark
 from tests.recording.test_reader import SAME
-from tests.recording.test_recorder import config, drain_until_gone, exchange
+from tests.recording.test_recorder import config, exchange
 from tests.relay.wire import BASE, BLOCK, GRANT, asks, command
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
 
@@ -509,30 +506,12 @@ def test_a_full_disk_loses_nothing_silently_in_a_compressed_rotation(
 def test_a_killed_tap_leaves_files_that_can_be_read(tmp_path: Path) -> None:
     """All that is older than a moment is there, in whole files and one that is cut off."""
     dice = random.Random(7)
-    with listening() as listener:
-        for number in range(2):
-            directory = tmp_path / str(number)
-            directory.mkdir()
-            program = [sys.executable, "-m", "tap", "run", "--master", f"127.0.0.1:{listener.getsockname()[1]}"]
-            program += ["-w", str(directory / "day.pcapng.zst"), "--rotate", "50kb"]
-            with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-                assert process.stderr is not None
-                found = re.search(rb"listening on \S+:(\d+)", process.stderr.readline())
-                assert found
-                with socket.create_connection(("127.0.0.1", int(found[1])), WITHIN) as replica:
-                    master, _ = listener.accept()
-                    with master:
-                        replica.sendall(asks(BASE))
-                        assert master.recv(1000)
-                        master.sendall(GRANT + BLOCK)
-                        threading.Thread(target=drain_until_gone, args=(replica,), daemon=True).start()
-                        wait_until(partial(is_written, directory))
-                        kill_at = time.monotonic() + dice.random() * 0.3
-                        while time.monotonic() < kill_at:
-                            master.sendall(BLOCK)
-                        process.send_signal(signal.SIGKILL)
-                        process.wait(WITHIN)
-            assert GRANT + BLOCK in b"".join(flowed(files(directory)))
+    for number in range(2):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        options = ["-w", str(directory / "day.pcapng.zst"), "--rotate", "50kb"]
+        kill_while_it_records(options, partial(is_written, directory), dice.random() * 0.3)
+        assert GRANT + BLOCK in b"".join(flowed(files(directory)))
 
 
 def is_written(directory: Path) -> bool:
