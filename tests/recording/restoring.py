@@ -23,7 +23,7 @@ import redis
 
 from tap.replication import events
 from tap.servers.embedded import Server
-from tests.recording.test_recorder import config
+from tests.recording.support import config
 from tests.support import Servers, TapThread, client, digest, follow, is_up, level, programs, some_servers, wait_until
 
 KEYS = 200  # of each type

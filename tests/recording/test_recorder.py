@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -12,10 +11,9 @@ import stat
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,64 +33,21 @@ from tap.replication import events
 from tap.replication.conversation import Conversation
 from tests.recording.support import (
     Segment,
-    drain,
+    comments,
+    config,
+    exchange,
     followed,
     kill_while_it_records,
     listening,
     packets,
     segment,
+    segments,
+    sides,
     tap_process,
     tshark,
 )
 from tests.relay.wire import BASE, BLOCK, GRANT, asks, command, receive
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
-
-
-def config(master: int | str, path: Path, **options: Any) -> Config:
-    host = Address("127.0.0.1", master) if isinstance(master, int) else Address.parse(master)
-    return Config(links=(LinkConfig(master=host),), record_to=path, **options)
-
-
-def comments(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(comment) for packet in packets(path) for comment in packet.comments]
-
-
-def segments(path: Path) -> list[Segment]:
-    return [segment(packet.data) for packet in packets(path)]
-
-
-def sides(path: Path) -> tuple[bytes, bytes]:
-    """What flowed on the one link of a file, by sequence numbers: (from the replica, from the master)."""
-    found = segments(path)
-    replica = found[0].source
-    flowed = bytearray(), bytearray()
-    following: list[int | None] = [None, None]
-    for one in found:
-        side = one.source != replica
-        assert following[side] in (None, one.sequence)
-        following[side] = (one.sequence + len(one.data) + bool(one.flags & (SYN | FIN))) % 2**32
-        flowed[side].extend(one.data)
-    return bytes(flowed[0]), bytes(flowed[1])
-
-
-def exchange(tap: TapThread, listener: socket.socket, pieces: Iterable[tuple[int, bytes]]) -> tuple[bytes, bytes]:
-    """Send the pieces over a link of the tap, side 0 the replica, and close it. What each side sent."""
-    sent = bytearray(), bytearray()
-    with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-        master, _ = listener.accept()
-        with master:
-            readers = [threading.Thread(target=drain, args=(one,)) for one in (replica, master)]
-            for reader in readers:
-                reader.start()
-            for side, piece in pieces:
-                (replica, master)[side].sendall(piece)
-                sent[side].extend(piece)
-            replica.shutdown(socket.SHUT_WR)
-            master.shutdown(socket.SHUT_WR)
-            for reader in readers:
-                reader.join(WITHIN)
-    tap.wait_for(events.LinkClosed)
-    return bytes(sent[0]), bytes(sent[1])
 
 
 @pytest.mark.parametrize("seed", range(3))

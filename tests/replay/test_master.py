@@ -26,10 +26,8 @@ from tap.replication import events
 from tap.replication.conversation import Phase
 from tap.servers.embedded import Server
 from tests.conftest import need
-from tests.recording.support import listening
-from tests.recording.test_history import reading_file
-from tests.recording.test_reader import STREAM, file, streamed
-from tests.recording.test_recorder import config
+from tests.recording.support import config, listening
+from tests.recording.wires import STREAM, file, reading_file, streamed
 from tests.relay.wire import LOCALHOST, REPLID
 from tests.replay.support import Playing, captured, peer, recorded
 from tests.support import WITHIN, Capture, Servers, TapThread, captures, client, digest, follow, is_up, level, wait_until

@@ -32,9 +32,8 @@ from tap.replay.sending import Interrupted, Sender, copied, streams_of
 from tap.servers.embedded import Server
 from tap.servers.target import Target
 from tests.conftest import need
-from tests.recording.support import listening
-from tests.recording.test_reader import file, streamed
-from tests.recording.test_recorder import config
+from tests.recording.support import config, listening
+from tests.recording.wires import file, streamed
 from tests.relay.wire import BASE, command
 from tests.support import WITHIN, Servers, TapThread, client, digest, follow, is_up, level, wait_inside, wait_until
 

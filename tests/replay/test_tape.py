@@ -14,8 +14,8 @@ import pytest
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.recording.history import Index
 from tap.replay.tape import choose, take
-from tests.recording.test_history import B, made, rdb, reading, stretch
-from tests.recording.test_reader import as_packets
+from tests.recording.test_history import B, made, rdb, stretch
+from tests.recording.wires import as_packets, reading
 from tests.support import captures
 
 
