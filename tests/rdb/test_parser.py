@@ -122,6 +122,20 @@ def test_damage_in_a_long_compressed_value_is_told_the_same_in_every_way(kind: i
     assert read(data, values=False).problem == whole.problem
 
 
+@given(st.integers(0, 2**32))
+def test_a_long_file_in_pieces_as_they_come_from_a_socket_tells_what_the_whole_tells(seed: int) -> None:
+    rng = random.Random(seed)
+    keys = (
+        make.key(0, make.string(rng.randbytes(rng.choice((1, 30, 2000)))), make.string(rng.randbytes(int(size))))
+        for size in (10 ** rng.uniform(0, 4.5) for _ in range(60))
+    )
+    data = make.rdb(10, *keys) + bytes(rng.choice((0, 5000)))
+    whole = read(data)
+    assert whole.problem is None
+    for mean in (700, 3000, 30_000):
+        assert read(data, [int(rng.expovariate(1 / mean)) + 1 for _ in range(len(data) // mean)]) == whole
+
+
 @given(st.integers(0, 2**32), st.data())
 def test_anything_sound_is_read_without_a_problem(seed: int, data: st.DataObject) -> None:
     rng = random.Random(seed)
