@@ -47,6 +47,20 @@ COMMANDS = events.Commands(
 )
 
 
+def undialled(by: Side, how: str, text: str) -> events.LinkClosed:
+    """The end of a link that never got to its master."""
+    return events.LinkClosed(
+        by=by,
+        how=how,
+        text=text,
+        role=None,
+        phase="connect",
+        offset=None,
+        bytes_from_master=0,
+        bytes_from_replica=0,
+    )
+
+
 def told(event: Event) -> Told:
     return Told(1_790_000_000.25, "main", 3, "10.0.0.7:6379", event)
 
@@ -199,16 +213,7 @@ def test_a_master_that_is_away_is_told_once_a_minute() -> None:
         if line is not None:
             said.extend(line.splitlines())
 
-    closed = events.LinkClosed(
-        by=Side.MASTER,
-        how="refused",
-        text="Connection refused",
-        role=None,
-        phase="connect",
-        offset=None,
-        bytes_from_master=0,
-        bytes_from_replica=0,
-    )
+    closed = undialled(Side.MASTER, "refused", "Connection refused")
     opened = events.LinkOpened(peer="10.0.0.7:34567", master="10.0.0.5:6379")
     for second in range(100):
         tell(second, opened)
@@ -501,16 +506,7 @@ def test_what_a_script_prints_below_a_live_view_goes_to_the_file_that_stderr_is(
 
 
 def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
-    closed = events.LinkClosed(
-        by=Side.TAP,
-        how="error",
-        text="Too many open files (limit 16); raise it with ulimit -n",
-        role=None,
-        phase="connect",
-        offset=None,
-        bytes_from_master=0,
-        bytes_from_replica=0,
-    )
+    closed = undialled(Side.TAP, "error", "Too many open files (limit 16); raise it with ulimit -n")
     assert sentence(closed) == (
         "cannot dial the master: Too many open files (limit 16); raise it with ulimit -n; the connection is closed, "
         "the replica will try again"
@@ -520,16 +516,7 @@ def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
 
 def test_every_event_can_be_told() -> None:
     """No sentence fails on a field that is None."""
-    closed = events.LinkClosed(
-        by=Side.MASTER,
-        how="refused",
-        text="no",
-        role=None,
-        phase="connect",
-        offset=None,
-        bytes_from_master=0,
-        bytes_from_replica=0,
-    )
+    closed = undialled(Side.MASTER, "refused", "no")
     for event in [
         closed,
         events.FullResync(start=0, end=0, replid=None, offset=None, reason=Reason(code="legacy_sync", text="x")),

@@ -313,6 +313,20 @@ class Packets(threading.Thread):
         self._socket.close()
 
 
+def port_of_master(tap: TapThread) -> int:
+    master = tap.tap.config.links[0].master
+    assert master is not None
+    return master.port
+
+
+def assert_ended_with(how: str, packets: Packets, by: int, other: int) -> None:
+    """The connection's end came from the port *by*, and as it should; with FIN, nobody sent RST."""
+    seen = wait_until(lambda: packets.between(by, other), what="a packet ends the connection")
+    assert seen[0] == (by, how)
+    if how == "fin":
+        assert all(flags == "fin" for _, flags in seen)
+
+
 # ---- depth ----
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
