@@ -31,7 +31,7 @@ from tap.console.sentences import is_alarming, sentence
 from tap.console.trouble import Trouble
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side, Transfer
-from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_until
+from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_inside, wait_until
 
 ID = "8371a4ee67df5dfc0e22c0d4ab19dcd9e6a2b0c1"
 FULL = events.FullResync(start=0, end=9, replid=ID, offset=7, reason=Reason(code="first_sync", text="it is new"))
@@ -45,6 +45,20 @@ COMMANDS = events.Commands(
     db=0,
     in_transaction=False,
 )
+
+
+def undialled(by: Side, how: str, text: str) -> events.LinkClosed:
+    """The end of a link that never got to its master."""
+    return events.LinkClosed(
+        by=by,
+        how=how,
+        text=text,
+        role=None,
+        phase="connect",
+        offset=None,
+        bytes_from_master=0,
+        bytes_from_replica=0,
+    )
 
 
 def told(event: Event) -> Told:
@@ -199,16 +213,7 @@ def test_a_master_that_is_away_is_told_once_a_minute() -> None:
         if line is not None:
             said.extend(line.splitlines())
 
-    closed = events.LinkClosed(
-        by=Side.MASTER,
-        how="refused",
-        text="Connection refused",
-        role=None,
-        phase="connect",
-        offset=None,
-        bytes_from_master=0,
-        bytes_from_replica=0,
-    )
+    closed = undialled(Side.MASTER, "refused", "Connection refused")
     opened = events.LinkOpened(peer="10.0.0.7:34567", master="10.0.0.5:6379")
     for second in range(100):
         tell(second, opened)
@@ -510,9 +515,7 @@ def test_a_live_view_that_fails_says_so_on_a_terminal_as_it_was(
 
     async def show() -> None:
         view.start()
-        async with asyncio.timeout(WITHIN):
-            while not caplog.records:
-                await asyncio.sleep(0.01)
+        await wait_inside(lambda: caplog.records)
         view.stop()
 
     asyncio.run(show())
@@ -528,9 +531,7 @@ def test_what_a_script_prints_below_a_live_view_goes_to_the_file_that_stderr_is(
 
     async def show() -> None:
         view.start()
-        async with asyncio.timeout(WITHIN):
-            while "redis-tap" not in out.getvalue():
-                await asyncio.sleep(0.01)
+        await wait_inside(lambda: "redis-tap" in out.getvalue())
         print("printed", file=sys.stderr)
         view.stop()
 
@@ -539,16 +540,7 @@ def test_what_a_script_prints_below_a_live_view_goes_to_the_file_that_stderr_is(
 
 
 def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
-    closed = events.LinkClosed(
-        by=Side.TAP,
-        how="error",
-        text="Too many open files (limit 16); raise it with ulimit -n",
-        role=None,
-        phase="connect",
-        offset=None,
-        bytes_from_master=0,
-        bytes_from_replica=0,
-    )
+    closed = undialled(Side.TAP, "error", "Too many open files (limit 16); raise it with ulimit -n")
     assert sentence(closed) == (
         "cannot dial the master: Too many open files (limit 16); raise it with ulimit -n; the connection is closed, "
         "the replica will try again"
@@ -558,16 +550,7 @@ def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
 
 def test_every_event_can_be_told() -> None:
     """No sentence fails on a field that is None."""
-    closed = events.LinkClosed(
-        by=Side.MASTER,
-        how="refused",
-        text="no",
-        role=None,
-        phase="connect",
-        offset=None,
-        bytes_from_master=0,
-        bytes_from_replica=0,
-    )
+    closed = undialled(Side.MASTER, "refused", "no")
     for event in [
         closed,
         events.FullResync(start=0, end=0, replid=None, offset=None, reason=Reason(code="legacy_sync", text="x")),
