@@ -40,7 +40,7 @@ Form = Literal["rdb", "aof", "resp", "jsonl", "parquet"]
 
 
 def export(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="pcapng or pcap, or directories of them.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="pcapng or pcap, or directories of them.")],
     form: Annotated[
         Form,
         typer.Option(
