@@ -370,6 +370,12 @@ def test_a_recording_that_lacks_something_is_red_from_then_on(tmp_path: Path) ->
     assert "\x1b[1;37;41m RECORDING day.pcapng" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_room_that_is_left_goes_to_the_replication_id() -> None:
+    line = Line("10.0.0.7:6379", "main", "stream", ID, 10**12, 10**6, 0.25)
+    assert ID in "\n".join(drawn(a_frame(line), 110, 24))
+    assert ID[:13] in "\n".join(drawn(a_frame(Line("[fd00:1234:5678:9abc::1]:6379", "main", replid=ID)), 71, 24))
+
+
 def test_an_ipv6_replica_is_shown_as_it_is() -> None:
     assert "[fe80::1]:6379" in "\n".join(drawn(a_frame(Line("[fe80::1]:6379", "main")), 80, 24))
 
