@@ -90,6 +90,12 @@ def _fired(times: int, places: Sequence[str]) -> str:
     return first if times == 1 else f"{times} times, first: {first}"
 
 
+def _each_time(times: int, places: Sequence[str]) -> str:
+    if not times:
+        return "never fired"
+    return f"fired {'once' if times == 1 else f'{times} times'}: {'; '.join(places[:PLACES])}"
+
+
 def trouble(result: Result) -> RenderableType:
     """All there is to know about a run that was not met, and how to repeat it."""
     server = f" on {result.server}" if result.server else ""
@@ -109,12 +115,12 @@ def trouble(result: Result) -> RenderableType:
     parts += [Text("steps", style="dim"), steps]
     faults = Table.grid(padding=(0, 2))
     for fault in result.faults:
-        faults.add_row(Text(fault.spec), Text(f"fired {fault.fired} times: {'; '.join(fault.places[:PLACES])}"))
+        faults.add_row(Text(fault.spec), Text(_each_time(fault.fired, fault.places)))
     if result.faults:
         parts += [Text("faults", style="dim"), faults]
     story = Table.grid(padding=(0, 2))
     for entry in [entry for entry in result.story if sentence(entry.event)][-STORY:]:
-        where = f"{entry.told.link} {entry.told.connection}"
+        where = f"{entry.told.link} {entry.told.connection or ''}" if entry.told.link else "tap"
         story.add_row(Text(f"{entry.at:8.3f} s", style="dim"), where, Text(sentence(entry.event) or ""))
     parts += [Text("what the tap told", style="dim"), story, _verdicts(result)]
     return Group(*parts, repeat)
