@@ -9,7 +9,7 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tap.console.figures import seconds, size
+from tap.console.figures import seconds, size, times
 from tap.console.sentences import sentence
 from tap.scenario import Result, Scenario
 
@@ -83,17 +83,17 @@ def table(results: Sequence[Result], width: int) -> RenderableType:
     return shown
 
 
-def _fired(times: int, places: Sequence[str]) -> str:
-    if not times:
+def _fired(count: int, places: Sequence[str]) -> str:
+    if not count:
         return "never"
     first = places[0] if places else "once"
-    return first if times == 1 else f"{times} times, first: {first}"
+    return first if count == 1 else f"{count} times, first: {first}"
 
 
-def _each_time(times: int, places: Sequence[str]) -> str:
-    if not times:
+def _each_time(count: int, places: Sequence[str]) -> str:
+    if not count:
         return "never fired"
-    return f"fired {'once' if times == 1 else f'{times} times'}: {'; '.join(places[:PLACES])}"
+    return f"fired {times(count)}: {'; '.join(places[:PLACES])}"
 
 
 def trouble(result: Result) -> RenderableType:

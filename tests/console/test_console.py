@@ -228,7 +228,7 @@ def test_a_master_that_is_away_is_told_once_a_minute() -> None:
     tell(101, FULL)
     tell(102, opened)
     assert [line.partition("main/")[2] for line in said] == [
-        f"102 10.0.0.7 {sentence(opened)} (after 101 times in vain)",
+        f"102 10.0.0.7 {sentence(opened)} (after trying 101 times in vain)",
         f"102 10.0.0.7 {sentence(FULL)}",
         f"103 10.0.0.7 {sentence(opened)}",
     ]
