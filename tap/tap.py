@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from tap.bus import Bus, Told
+from tap.bus import COUNTLESS, Bus, Told
 from tap.config import TLS_OPTIONS, Address, Config, LinkConfig
 from tap.faults import Plan, parse
 from tap.observers.script import Script
@@ -18,12 +18,11 @@ from tap.recording.recorder import Recorder
 from tap.relay.leg import Buffers
 from tap.relay.link import Link
 from tap.relay.listener import Listener
-from tap.replication.events import Command, Event, RdbKey
+from tap.replication.events import Event
 from tap.units import Limits
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()
-COUNTLESS = (Command, RdbKey)  # and of any size: not kept, as Acks are not
 CLOSE_SECONDS = 0.5  # peers that take longer to say goodbye are cut off
 
 E = TypeVar("E", bound=Event)
@@ -91,7 +90,7 @@ class Tap:
         numbers = itertools.count(1)
         if self.recorder is not None:
             self.recorder.open()
-        self.bus.subscribe(self._remember, acks=False)
+        self.bus.subscribe(self._remember, without=COUNTLESS)
         for observer in self._observers:
             observer.start()
         for fault in self._first_faults:
@@ -122,12 +121,14 @@ class Tap:
         """Stop listening and end every link, within a second."""
         if self._ticker is not None:
             self._ticker.cancel()
-        await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
-        self._buffers.close()
-        self.faults.clear()
-        if self.recorder is not None:
-            await self.recorder.close()
-        await asyncio.gather(*(observer.close() for observer in self._observers))
+        try:
+            await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
+        finally:  # also where that is cancelled
+            self._buffers.close()
+            self.faults.clear()
+            if self.recorder is not None:
+                await self.recorder.close()
+            await asyncio.gather(*(observer.close() for observer in self._observers))
 
     @property
     def links(self) -> list[Link]:
@@ -176,9 +177,8 @@ class Tap:
             end_hearing()
 
     def _remember(self, told: Told) -> None:
-        if not isinstance(told.event, COUNTLESS):
-            self._journal.append(told)
-            self._journal_end += 1
+        self._journal.append(told)
+        self._journal_end += 1
 
     def _lost_bytes(self) -> int | None:
         return None if self.recorder is None else self.recorder.lost_bytes

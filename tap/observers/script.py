@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tap.bus import Bus, Inbox, Told
+from tap.bus import COUNTLESS, Bus, Inbox, Told
 from tap.errors import ConfigError, did_you_mean
 from tap.replication import events
 
@@ -116,8 +116,7 @@ class Script:
         self._functions = load(path)
         self._wants_all = events.Event.kind in self._functions
         self._bus = bus
-        self._inbox = Inbox()
-        self._lost = 0
+        self._inbox = Inbox(self._overrun)
         self._failures = 0
         self._told: set[tuple[type[BaseException], int | None]] = set()
         self._calling = ""  # the function that has not returned yet
@@ -128,18 +127,21 @@ class Script:
 
     def __call__(self, told: Told) -> None:
         """An observer of the bus."""
-        wanted = self._wants_all or told.event.kind in self._functions
-        if not wanted or self._is_over or self._inbox.offer(told):
-            return
-        self._lost += 1
-        if self._lost == 1:
-            self._tell(f"is too slow: {self._inbox.qsize()} events wait for it, and from now on it loses some")
+        if self._wants(type(told.event)) and not self._is_over:
+            self._inbox.offer(told)
+
+    def _wants(self, kind: type[events.Event]) -> bool:
+        return self._wants_all or kind.kind in self._functions
+
+    def _overrun(self) -> None:
+        self._tell(f"is too slow: {self._inbox.qsize()} events wait for it, and from now on it loses some")
 
     def start(self) -> None:
         """To be called in the event loop."""
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        self._bus.subscribe(self, acks=self._wants_all or events.Ack.kind in self._functions)
+        unwanted = [kind for kind in COUNTLESS if not self._wants(kind)]
+        self._bus.subscribe(self, without=unwanted, inbox=self._inbox)
         self._thread.start()
 
     async def close(self) -> None:
@@ -154,8 +156,8 @@ class Script:
             waits = self._inbox.qsize()
             self._is_over = True
             self._tell(f"{self._calling} has not returned and is left behind; {waits} more events waited for it")
-        if self._lost:
-            self._tell(f"was too slow: it has lost {self._lost} events")
+        if self._inbox.dropped:
+            self._tell(f"was too slow: it has lost {self._inbox.dropped} events")
         if self._failures > len(self._told):
             self._tell(f"has failed {self._failures} times in all")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -27,13 +28,14 @@ from tap.bus import Bus
 from tap.config import recording_path
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.recording import recorder, writer
-from tap.recording.output import Output
+from tap.recording.output import DROP_BYTES, Output
 from tap.recording.packets import Blocks
 from tap.recording.pcapng import PcapngReader
 from tap.recording.recorded import Recorded
 from tap.recording.recorder import Recorder
 from tap.recording.segments import ACK, FIN, PUSH, RST, SYN
 from tap.recording.writer import Writer
+from tap.relay.listener import Listener
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tests.recording.support import Segment, followed, listening, packets, segment, tshark
@@ -475,6 +477,63 @@ def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
     (gap,) = gaps
     assert (gap.start, gap.end) == (len(sides(path)[1]), 100_000)
     assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == [gap.start]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system does not drop what it holds of a file")
+def test_what_is_on_the_disk_leaves_the_systems_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(os, "fsync", lambda file: calls.append(("fsync", 0, os.fstat(file).st_size)))
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, at, size, advice: calls.append(("drop", at, at + size)))
+    monkeypatch.setattr(writer, "SYNC_SECONDS", WITHIN)
+    path = tmp_path / "one.pcapng"
+
+    async def record() -> None:
+        recorder = Recorder(path, Bus())
+        recorder.open()
+        (link,) = links(recorder, 1)
+        for _ in range(3 * writer.SYNC_BYTES // 2**18):
+            link.received(events.Side.MASTER, memoryview(bytes(2**18)))
+            while recorder.waiting > 2**20:
+                await asyncio.sleep(0.001)
+        await recorder.close()
+
+    asyncio.run(record())
+    dropped = [(begin, end) for what, begin, end in calls if what == "drop"]
+    synced = [end for what, _, end in calls if what == "fsync"]
+    assert len(dropped) in (3, 4)
+    assert dropped[0][0] == 0
+    for (_, end), (begin, _) in itertools.pairwise(dropped):
+        assert end - DROP_BYTES < begin <= end  # the last page was not whole
+    for begin, end in dropped:
+        assert calls[calls.index(("drop", begin, end)) - 1] == ("fsync", 0, end)
+    assert max(synced) == path.stat().st_size
+
+
+def test_a_close_that_is_cancelled_leaves_a_whole_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "one.pcapng"
+    is_closing = asyncio.Event()
+
+    async def hang(self: Listener, within: float) -> None:
+        is_closing.set()
+        await asyncio.Event().wait()
+
+    async def record() -> None:
+        tap = Tap(Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),), record_to=path))
+        await tap.__aenter__()
+        assert tap.recorder is not None
+        links(tap.recorder, 1)
+        monkeypatch.setattr(Listener, "close", hang)
+        closing = asyncio.ensure_future(tap.close())
+        await is_closing.wait()
+        closing.cancel()
+        await asyncio.wait({closing})
+        assert closing.cancelled()
+        monkeypatch.undo()
+        await tap.listeners[0].close(1.0)
+
+    asyncio.run(record())
+    assert [one.flags for one in segments(path)] == [SYN, SYN | ACK, ACK]
+    assert not any(thread.name == "recorder" for thread in threading.enumerate())
 
 
 def test_what_is_told_behind_the_last_packet_is_in_the_file(tmp_path: Path) -> None:
