@@ -247,11 +247,18 @@ class Config:
                 raise ConfigError(f"{option} needs to understand what flows, and --opaque is to understand nothing of it")
 
 
+def in_a_directory(path: Path) -> Path:
+    """A file to be made. Raises ConfigError if there is no directory for it."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no directory {path.parent}; make it first")
+    return path
+
+
 def recording_path(text: str) -> Path:
     """A file, which may be there or not, or a directory that is. Raises ConfigError."""
     if text.endswith("/") and not Path(text).is_dir():
         raise ConfigError(f"{text}: no such directory; make it first, or name a file")
-    path = Path(text)
+    path = in_a_directory(Path(text))
     if path.suffix in (".gz", ".bz2", ".xz", ".lz4"):
         raise ConfigError(f"{text}: a recording is compressed with zstd only: {path.with_suffix('.zst')}")
     return path

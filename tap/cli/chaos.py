@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from tap.config import in_a_directory
+
 
 def chaos(
     scenario: Annotated[
-        list[str] | None, typer.Argument(metavar="[FILE.toml|NAME]...", help="Scenarios: files, or names of --list.")
+        list[str] | None, typer.Argument(metavar="FILE.toml|NAME", help="Scenarios: files, or names of --list.")
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="The whole library.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the library, and end.")] = False,
@@ -29,7 +31,7 @@ def chaos(
         int | None, typer.Option(metavar="N", min=0, help="Decides every draw; drawn, and shown, if not given.")
     ] = None,
     repeat: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Run each N times, with seeds N, N+1, ...")
+        int | None, typer.Option(metavar="N", min=1, help="Run each N times, each with the seed behind the last.")
     ] = None,
     until_failure: Annotated[
         bool, typer.Option("--until-failure", help="Repeat until a run is not met, at most --repeat times.")
@@ -47,6 +49,8 @@ def chaos(
     if list_:
         experiments.show_library()
         return
+    if junit_ is not None:
+        in_a_directory(junit_)  # rather than after all these experiments
     campaign = experiments.campaign(
         scenario or [], all_, server or [], master, replica, listen, seed, repeat, until_failure
     )

@@ -32,6 +32,7 @@ from tap.recording.resp import copy_commands
 from tap.recording.rows import Parquet, Row, Rows, json_line
 from tap.recording.wanted import Moment, Wanted, nanoseconds
 
+NO_RDB = ", as in a recording that began behind the full resync, or was made with --without-rdb or --redact"
 STDOUT = Path("-")
 COPIED = 2**20  # bytes at a time
 
@@ -39,7 +40,7 @@ Form = Literal["rdb", "aof", "resp", "jsonl", "parquet"]
 
 
 def export(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="pcapng or pcap, or directories of them.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="pcapng or pcap, or directories of them.")],
     form: Annotated[
         Form,
         typer.Option(
@@ -124,9 +125,11 @@ class _Job:
             raise RecordingError("\nredis-tap: ".join(self.problems))
         return choice.of_link(found, link), self.end if isinstance(self.end, int) else None
 
-    def nothing(self, title: str, link: str | None, lines: Callable[[Index], list[str]]) -> RecordingError:
-        """What is there instead."""
-        return choice.listed(title, lines(choice.of_link(index(self.read), link)))
+    def nothing(
+        self, title: str, link: str | None, lines: Callable[[Index], list[str]], none: str = "there is none at all"
+    ) -> RecordingError:
+        """What is there instead; none: what is said if nothing is."""
+        return choice.listed(title, lines(choice.of_link(index(self.read), link)), none)
 
     @property
     def until(self) -> str:
@@ -167,7 +170,7 @@ def _rdb(job: _Job, link: str | None) -> None:
     found, offset = job.index(link)
     rdb = choice.rdb_until(found, offset)
     if rdb is None:
-        raise job.nothing(f"no whole RDB{job.until}", link, choice.rdb_lines)
+        raise job.nothing(f"no whole RDB{job.until}", link, choice.rdb_lines, f"there is none at all{NO_RDB}")
     with _opened(job.output) as file:
         copy_rdb(job.read, rdb, file)
     _say(f"{choice.rdb_text(rdb)}")
@@ -177,7 +180,8 @@ def _aof(job: _Job, link: str | None) -> None:
     found, offset = job.index(link)
     chapter = choice.chapter_until(found, offset)
     if chapter is None:
-        raise job.nothing(f"nothing that leads{job.until or ' to its end'} without a hole", link, choice.chapter_lines)
+        title = f"nothing that leads{job.until or ' to its end'} without a hole"
+        raise job.nothing(title, link, choice.chapter_lines, f"there is no whole RDB at all{NO_RDB}")
     written = write_aof(job.read, chapter, job.output)
     _say(f"{job.output}: base is {choice.rdb_text(chapter.rdb)}")
     at = "" if written.time is None else f", which came {choice.moment_text(written.time)}"

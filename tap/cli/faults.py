@@ -14,7 +14,7 @@ from tap.faults.what import KINDS
 
 
 def faults(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this fault, and all of it.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only this fault, and all of it.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List every fault and trigger, with parameters, units, defaults and an example."""

@@ -128,8 +128,9 @@ class _Job:
 def _summary(job: _Job) -> Parser:
     summary = Summary(job.largest or 10, job.only)
     parser = job.read(summary)
-    console = Console(highlight=False)
-    console.print(report(job.name, parser, summary, console.width))
+    if parser.version:  # else it is no RDB, and all that there is to say of it is that
+        console = Console(highlight=False)
+        console.print(report(job.name, parser, summary, console.width))
     return parser
 
 

@@ -15,7 +15,7 @@ from tap.errors import ConfigError
 
 
 def replay(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="pcapng or pcap, or directories of them.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="pcapng or pcap, or directories of them.")],
     as_master: Annotated[
         str | None, typer.Option("--as-master", metavar="HOST:PORT", help="Be a master there, for replicas that connect.")
     ] = None,

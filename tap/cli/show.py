@@ -30,7 +30,7 @@ FOLLOW_SECONDS = 0.1
 def show(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", readable=False, help="pcapng or pcap, or directories of them; - for stdin."),
+        typer.Argument(metavar="FILE", readable=False, help="pcapng or pcap, or directories of them; - for stdin."),
     ],
     form: Annotated[
         Literal["text", "json"], typer.Option("--format", help="As --ui log, or as --ui json of redis-tap run.")
@@ -84,10 +84,10 @@ def show(
         grows = follow and number == len(files) - 1
         problems += play(path, player, _until_stopped(player) if grows else None)
     player.close()
-    if stats:
+    missing = nothing(player)
+    if stats and player.packets and missing is None:
         _print(figures, form)
     sys.stdout.flush()
-    missing = nothing(player)
     if missing is not None:
         problems.append(f"{', '.join(str(path) for path in files)}: {missing}")
     if wanted.missing is not None:
@@ -113,9 +113,9 @@ def _until_stopped(player: Player) -> GoesOn:
 
     def goes_on(is_idle: bool) -> bool:
         if is_idle:
-            player.rest(FOLLOW_SECONDS)
             sys.stdout.flush()
-            stop.wait(FOLLOW_SECONDS)
+            if not stop.wait(FOLLOW_SECONDS):
+                player.rest(FOLLOW_SECONDS)
         return not stop.is_set()
 
     return goes_on

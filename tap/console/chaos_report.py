@@ -9,7 +9,7 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tap.console.figures import seconds, size
+from tap.console.figures import seconds, size, times
 from tap.console.sentences import sentence
 from tap.scenario import Result, Scenario
 
@@ -83,11 +83,17 @@ def table(results: Sequence[Result], width: int) -> RenderableType:
     return shown
 
 
-def _fired(times: int, places: Sequence[str]) -> str:
-    if not times:
+def _fired(count: int, places: Sequence[str]) -> str:
+    if not count:
         return "never"
     first = places[0] if places else "once"
-    return first if times == 1 else f"{times} times, first: {first}"
+    return first if count == 1 else f"{count} times, first: {first}"
+
+
+def _each_time(count: int, places: Sequence[str]) -> str:
+    if not count:
+        return "never fired"
+    return f"fired {times(count)}: {'; '.join(places[:PLACES])}"
 
 
 def trouble(result: Result) -> RenderableType:
@@ -109,12 +115,12 @@ def trouble(result: Result) -> RenderableType:
     parts += [Text("steps", style="dim"), steps]
     faults = Table.grid(padding=(0, 2))
     for fault in result.faults:
-        faults.add_row(Text(fault.spec), Text(f"fired {fault.fired} times: {'; '.join(fault.places[:PLACES])}"))
+        faults.add_row(Text(fault.spec), Text(_each_time(fault.fired, fault.places)))
     if result.faults:
         parts += [Text("faults", style="dim"), faults]
     story = Table.grid(padding=(0, 2))
     for entry in [entry for entry in result.story if sentence(entry.event)][-STORY:]:
-        where = f"{entry.told.link} {entry.told.connection}"
+        where = f"{entry.told.link} {entry.told.connection or ''}" if entry.told.link else "tap"
         story.add_row(Text(f"{entry.at:8.3f} s", style="dim"), where, Text(sentence(entry.event) or ""))
     parts += [Text("what the tap told", style="dim"), story, _verdicts(result)]
     return Group(*parts, repeat)

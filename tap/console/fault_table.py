@@ -22,8 +22,7 @@ def overview() -> RenderableType:
         _kinds(),
         _heading("When it fires: nothing given, at once"),
         _table(parameters(When)),
-        _heading("Places for at=; ranges as rdb:10%..90% draw one, the same for the same seed"),
-        _pairs(PLACES.items()),
+        *_places(),
         _heading("Where, how often, how long"),
         _table(parameters(Scope)),
         Text("\nDestructive faults end a server process; redis-tap faults NAME tells when, and all else of one fault."),
@@ -40,6 +39,7 @@ def one(kind: type[What]) -> RenderableType:
         _table(parameters(kind)),
         _heading("When"),
         _table(when),
+        *(_places() if "at" in when else ()),
         _heading("Where, how often, how long"),
         _table(parameters(Scope), times="1" if kind.once else "all"),
         Text(f"\n{_warning(kind)}", style="red") if _warning(kind) else Text(""),
@@ -108,6 +108,13 @@ def _warning(kind: type[What]) -> str:
 
 def _heading(text: str) -> Text:
     return Text(f"\n{text}", style="bold")
+
+
+def _places() -> list[RenderableType]:
+    return [
+        _heading("Places for at=; ranges as rdb:10%..90% draw one, the same for the same seed"),
+        _pairs(PLACES.items()),
+    ]
 
 
 def _pairs(pairs: Any) -> Table:

@@ -34,3 +34,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
     if top <= 0:
         return _BARS[1] * len(shown)
     return "".join(_BARS[max(2, round(8 * value / top))] if value > 0 else _BARS[1] for value in shown)
+
+
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

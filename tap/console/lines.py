@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from tap.bus import Inbox, Told
+from tap.console.figures import times
 from tap.console.sentences import is_in_vain, sentence
 from tap.replication.events import Event, LinkClosed, LinkOpened, ObserverTrouble, Secured
 
@@ -187,9 +188,9 @@ class Journal:
             if trying.words == event.text and told.time - trying.said < QUIET_SECONDS:
                 return None
             trying.words, trying.said = event.text, told.time
-            return f"{line} (so far {trying.times} times in vain)"
+            return f"{line} (so far {times(trying.times)} in vain)"
         if before is None:
             return line
         self._trying = {key: one for key, one in self._trying.items() if one is not before}
-        opened = f"{opened} (after {before.times} times in vain)"
+        opened = f"{opened} (after trying {times(before.times)} in vain)"
         return opened if line is None else f"{opened}\n{line}"

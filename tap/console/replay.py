@@ -7,6 +7,7 @@ from collections import deque
 from datetime import datetime
 
 from rich.console import Console, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -18,7 +19,10 @@ from tap.replay import ReplayMaster
 from tap.replay.replica import Replica
 from tap.replication.conversation import Phase
 
-BAR = 30  # columns
+BAR = 30  # columns, where there is room for that beside the words
+ECHO = (
+    2  # columns for the ^C that a terminal shows: in a full line it would begin the next one, and rich erase too little
+)
 REFRESHES = 4  # a second
 RATE_SECONDS = 2.0  # that a rate is taken over
 
@@ -65,28 +69,31 @@ class ReplayView:
         master = self._master
         part = master.part
         table = Table.grid(padding=(0, 1))
+        table.add_column(no_wrap=True)
+        table.add_column(max_width=BAR)
+        table.add_column(no_wrap=True)
         played, whole = min(master.offset, part.end) - part.offset, part.end - part.offset
         number = master.parts.index(part) + 1
         name = "played" if len(master.parts) == 1 else f"played of {number}/{len(master.parts)}"
         table.add_row(
             name,
-            ProgressBar(total=max(1, whole), completed=played if whole else 1, width=BAR),
+            ProgressBar(total=max(1, whole), completed=played if whole else 1),
             f"{size(played)} of {size(whole)}, offset {master.offset}, {size(self._rate(master.offset))}/s{self._left()}",
         )
         for replica in tuple(master.replicas):
             if replica.is_follower:
                 table.add_row(replica.name, *self._row(replica))
-        return table
+        return Constrain(table, self._console.width - ECHO)
 
     def _row(self, replica: Replica) -> tuple[RenderableType, str]:
         part = self._master.part
         if replica.phase is Phase.RDB:
-            bar = ProgressBar(total=max(1, part.rdb_size), completed=replica.rdb_sent, width=BAR)
+            bar = ProgressBar(total=max(1, part.rdb_size), completed=replica.rdb_sent)
             return bar, f"RDB: {size(replica.rdb_sent)} of {size(part.rdb_size)}"
         if replica.acknowledged is None:
             return "", "loads the RDB" if replica.phase is Phase.LOADING else "has not acknowledged yet"
         whole, held = part.end - part.offset, min(replica.acknowledged, part.end) - part.offset
-        bar = ProgressBar(total=max(1, whole), completed=held if whole else 1, width=BAR)
+        bar = ProgressBar(total=max(1, whole), completed=held if whole else 1)
         return (
             bar,
             f"acknowledged {replica.acknowledged}, {size(max(0, self._master.offset - replica.acknowledged))} behind",

@@ -160,12 +160,13 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
     is_transparent = not all(master for _, master in frame.routes)
     link = ADDRESS if is_transparent else LINK if len(frame.routes) > 1 else 0  # columns
     table = Table(box=box.ROUNDED, expand=True, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    table.add_column("replica", no_wrap=True, min_width=15, ratio=None if wide else 1)
+    table.add_column("replica", no_wrap=True, min_width=15, ratio=1 if width < NARROW else None)
     if link:
         table.add_column("link", no_wrap=True, max_width=link)
     table.add_column("phase", no_wrap=True)
     if width >= NARROW:
-        table.add_column("replication ID", no_wrap=True, width=40 if very_wide else 14)
+        id_width = None if not wide else 40 if very_wide else 14
+        table.add_column("replication ID", no_wrap=True, width=id_width, min_width=14, ratio=None if wide else 1)
     table.add_column("offset", justify="right", no_wrap=True)
     table.add_column("lag", justify="right", no_wrap=True)
     if wide:
@@ -175,13 +176,12 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
         table.add_column("now", justify="right", no_wrap=True)
         table.add_column("last minutes", no_wrap=True, ratio=1)
     for line in lines:
-        replid = line.replid or "?"
         cells: list[RenderableType] = [Text(line.replica)]
         if link:
             cells.append(Text(line.link))
         cells += [
             Text(_phase(line), style=_PHASE_STYLE.get(line.phase, "yellow")),
-            *([Text(replid if very_wide or len(replid) < 14 else replid[:13] + "…")] if width >= NARROW else []),
+            *([Text(line.replid or "?")] if width >= NARROW else []),
             "?" if line.offset is None else str(line.offset),
             _lag(line),
         ]

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from tap.console.figures import seconds, size
+from tap.console.figures import seconds, size, times
 from tap.replication import events
 from tap.replication.events import Event, Role, Side, Transfer
 
@@ -179,18 +179,17 @@ def _command(event: events.Command) -> str:
 
 
 def _fault_fired(event: events.FaultFired) -> str:
-    times = "" if event.count == 1 else f" ({event.count} times)"
+    repeated = "" if event.count == 1 else f" ({times(event.count)})"
     offset = "" if event.offset is None else f"offset {event.offset}, "
     where = f"; {offset}byte {event.position} from the {event.side.value}" if event.position or event.offset else ""
-    return f"FAULT {event.fault}: {event.text}{times} in phase {event.phase}{where}"
+    return f"FAULT {event.fault}: {event.text}{repeated} in phase {event.phase}{where}"
 
 
 def _fault_expired(event: events.FaultExpired) -> str:
     if not event.fired:
         return f"fault {event.fault} is over and NEVER FIRED: {event.spec}"
-    times = "once" if event.fired == 1 else f"{event.fired} times"
     affected = f", {size(event.bytes)} affected" if event.bytes else ""
-    return f"fault {event.fault} is over: fired {times}{affected}"
+    return f"fault {event.fault} is over: fired {times(event.fired)}{affected}"
 
 
 def _recording_gap(event: events.RecordingGap) -> str:

@@ -18,6 +18,7 @@ from tap.recording.pcap import NotACapture, PacketReader, reader_for
 from tap.recording.pcapng import Packet
 
 STDIN = Path("-")
+BREATH = 0.05  # seconds that a pipe may be empty before its writer is taken to rest: a busy one is not held up
 CHUNK = 2**20
 HEAD = 4  # bytes that tell one kind of file from the other
 # Given to zstd at once, and lost with the one that is damaged. A byte can stand for 32 768, which is then in memory.
@@ -196,7 +197,7 @@ def _raw(file: BinaryIO, path: Path, goes_on: GoesOn | None, grows: bool) -> Ite
     position = 0
     while True:
         if goes_on is not None and is_pipe:
-            while not select.select([file], [], [], 0)[0]:
+            while not select.select([file], [], [], BREATH)[0]:
                 if not goes_on(True):
                     raise _Stopped
         try:

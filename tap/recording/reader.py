@@ -83,6 +83,7 @@ class Player:
         self._links: dict[Connection, Played] = {}
         self._memories: dict[str, Memory] = {}
         self._now = 0
+        self._came = 0  # _now of the last packet
         self._next_tick = 0
         self._numbers = 0
         self.packets = 0
@@ -97,7 +98,9 @@ class Player:
         if self._until is not None and packet.time > self._until:
             return
         self.packets += 1
+        self._now = self._came  # a rest was measured by another clock, and may have been shorter
         self._pass_time(packet.time)
+        self._came = self._now
         said = [one for comment in packet.comments if (one := _said(comment)) is not None]
         found = segment(packet)
         if found is None:

@@ -24,6 +24,7 @@ from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario.farewell import to_the_end
 from tap.scenario.load import Scenario
 from tap.servers.embedded import Server, own_loopback
+from tap.servers.target import said_by
 
 ANSWER_SECONDS = 10.0  # a replica that reads half a line from its master is frozen for up to 5 s
 FAREWELL_SECONDS = 0.3  # for each thing that a given pair gets back, so that Ctrl-C ends within a second
@@ -307,7 +308,7 @@ async def _introduced(node: Node) -> Info:
         node.version = version_of(server)
         return await node.info("replication")
     except (RedisError, OSError) as error:
-        raise EnvironmentFailure(f"the {node.name} at {node.address} does not answer: {error}") from None
+        raise EnvironmentFailure(f"the {node.name} at {node.address} does not answer: {said_by(error)}") from None
 
 
 def version_of(server: Info) -> str:

@@ -58,8 +58,8 @@ class Target:
         except (RedisError, OSError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
             if db is not None and isinstance(error, ResponseError) and not isinstance(error, AuthenticationError):
-                raise EnvironmentFailure(f"{self.name}: db {db} cannot be selected: {_words(error)}") from None
-            raise EnvironmentFailure(f"{self.name}: {_words(error)}") from None
+                raise EnvironmentFailure(f"{self.name}: db {db} cannot be selected: {said_by(error)}") from None
+            raise EnvironmentFailure(f"{self.name}: {said_by(error)}") from None
         return connection
 
     async def check_db(self, db: int) -> None:
@@ -74,7 +74,7 @@ class Target:
             await connection.send_command("INFO", section)
             return bytes(await connection.read_response(disable_decoding=True)).decode("utf-8", "replace")
         except (RedisError, OSError, TimeoutError) as error:
-            raise EnvironmentFailure(f"{self.name}: {_words(error)}") from None
+            raise EnvironmentFailure(f"{self.name}: {said_by(error)}") from None
         finally:
             await connection.disconnect(nowait=True)
 
@@ -84,8 +84,8 @@ class Target:
         return {int(db): int(count) for db, count in found}
 
 
-def _words(error: Exception) -> str:
-    """redis-py puts the address and the errno into its own."""
+def said_by(error: Exception) -> str:
+    """What went wrong, in a few words. redis-py puts the address and the errno into its own."""
     cause = error.__cause__ or error.__context__
     if isinstance(cause, asyncio.TimeoutError | TimeoutError) or isinstance(error, TimeoutError):
         return f"no answer within {ANSWER_SECONDS:g} s"

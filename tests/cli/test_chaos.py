@@ -109,6 +109,7 @@ def test_the_library_is_listed() -> None:
         (["flapping-link", "--master", "rediss://:sesame@h:1", "--replica", "h:2"], 2, "the tap does not speak TLS"),
         (["flapping-link", "--server", "/nowhere/redis-server"], 3, "/nowhere/redis-server does not run"),
         (["flapping-link", "--seed", "x"], 2, "invalid value for '--seed'"),
+        (["flapping-link", "--junit", "no/x.xml"], 2, "no/x.xml: there is no directory no; make it first"),
     ],
 )
 def test_a_mistake_gets_a_clear_line_and_an_exit_code(arguments: list[str], code: int, words: str) -> None:
@@ -122,7 +123,7 @@ def test_a_mistake_gets_a_clear_line_and_an_exit_code(arguments: list[str], code
 def test_a_pair_that_is_not_there_is_a_failure_of_the_environment(scenario: Path) -> None:
     said = chaos(str(scenario), "--master", "redis://ann:sesame@127.0.0.1:1", "--replica", "127.0.0.1:2")
     assert said.returncode == 3
-    assert "the master at 127.0.0.1:1 does not answer" in said.stdout
+    assert "the master at 127.0.0.1:1 does not answer: Connection refused\n" in said.stdout
     assert "redis://ann:***@127.0.0.1:1" in said.stdout
     assert "sesame" not in said.stdout
 

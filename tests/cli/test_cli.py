@@ -101,6 +101,13 @@ def test_no_flag_is_said_to_take_anything(arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
+def test_no_word_of_a_usage_line_has_brackets_twice(verb: str) -> None:
+    usage = tap(verb, "--help").stdout.split("\n\n", 1)[0]
+    assert verb in usage
+    assert not re.search(r"\.\.\.[]}]|\[\[", usage)
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_no_help_is_taken_for_markup(verb: str) -> None:
     """Typer gives it to rich, which breaks at [/DB] and leaves out [default: ...]."""
     command = get_command(app).commands[verb]  # type: ignore[attr-defined]
@@ -144,6 +151,7 @@ def test_no_help_is_taken_for_markup(verb: str) -> None:
         (["run", "--link", "a=:1->h:1", "--link", "a=:2->h:2"], 2, "two links are named 'a'"),
         (["run", "--link", "a=:1->h:1", "--link", "b=:1->h:2"], 2, "two links listen on 127.0.0.1:1"),
         (["run", "--master", "h:1", "--duration", "soon"], 2, "'soon' is no duration"),
+        (["run", "--master", "h:1", "-w", "no/x.pcapng"], 2, "no/x.pcapng: there is no directory no; make it first"),
         (
             ["run", "--master", "h:1", "--zzz", "9"],
             2,
@@ -431,6 +439,8 @@ def test_the_list_of_faults_is_whole_and_each_has_a_page() -> None:
     for word in ("cut", "rewrite", "at=PLACE", "rdb:key:1000", "from=master|replica|both", "[default: 1]"):
         assert word in said
     assert "[latency=]TIME" in tap("faults", "delay").stdout
+    assert "rdb:key:1000" in tap("faults", "cut").stdout
+    assert "Places" not in tap("faults", "refuse").stdout
     assert "--destructive" in tap("faults", "truncate").stdout
     assert {fault["fault"] for fault in json.loads(tap("faults", "--json").stdout)} >= {"cut", "answer"}
     unknown = tap("faults", "dealy")

@@ -179,9 +179,17 @@ def without(path: Path) -> None:
         (hole, ["--to", "aof"], r"nothing that leads to its end without a hole; there is:\n  127.*:6379: the RDB at .*"),
         (hole, ["--to", "aof", "--until", str(END)], rf"nothing that leads up to offset {END} without a hole; there.*"),
         (hole, ["--to", "resp"], r"several streams: choose by --from, --until or --link; there is:\n  127.*\n  127.*"),
-        (without, ["--to", "aof"], r"nothing that leads to its end without a hole; there is none at all"),
-        (functions, ["--to", "rdb"], r"no whole RDB; there is none at all"),
-        (without, ["--to", "rdb"], r"no whole RDB; there is none at all"),
+        (
+            without,
+            ["--to", "aof"],
+            r"nothing that leads to its end without a hole; there is no whole RDB at all, as in .*",
+        ),
+        (
+            functions,
+            ["--to", "rdb"],
+            r"no whole RDB; there is none at all, as in a recording .* with --without-rdb or --redact",
+        ),
+        (without, ["--to", "rdb"], r"no whole RDB; there is none at all, as in .*"),
         (
             plain,
             ["--to", "rdb", "--until", "5"],

@@ -230,6 +230,9 @@ def test_what_cannot_be_read_is_one_line_and_the_rest_is_shown(
     assert said.returncode == 2
     assert re.fullmatch(rf"redis-tap: {re.escape(str(path))}: {says}[^\n]*\n", said.stderr)
     assert ("SET key:59" in said.stdout) == shows
+    said = show(path, "--stats")
+    assert said.returncode == 2
+    assert bool(said.stdout) == shows
 
 
 def test_a_file_that_grows_is_followed(tmp_path: Path) -> None:

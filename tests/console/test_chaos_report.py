@@ -89,6 +89,17 @@ def test_of_a_run_that_is_not_met_everything_is_told() -> None:
         "repeat it with: redis-tap chaos cut --seed 5",
     ):
         assert " ".join(words.split()) in " ".join(said.split())
+    assert "cut  never fired\n" in shown(chaos_report.trouble(result(faults=(FaultSeen("a", "cut", 0, (), 0),))))
+
+
+def test_what_is_told_of_no_connection_is_of_the_tap_or_of_a_link() -> None:
+    armed = events.FaultArmed(fault="a", spec="cut name=a", seed=1)
+    story = (Entry(0.1, Told(0.0, "", 0, "", armed)), Entry(0.2, Told(0.0, "main", 0, "", armed)))
+    said = shown(chaos_report.trouble(result(story=story)))
+    assert [line.split()[2:4] for line in said.splitlines() if " armed: " in line] == [
+        ["tap", "fault"],
+        ["main", "fault"],
+    ]
 
 
 def test_the_matrix_has_a_column_for_each_server_and_says_what_it_came_to() -> None:

@@ -233,7 +233,7 @@ def test_a_master_that_is_away_is_told_once_a_minute() -> None:
     tell(101, FULL)
     tell(102, opened)
     assert [line.partition("main/")[2] for line in said] == [
-        f"102 10.0.0.7 {sentence(opened)} (after 101 times in vain)",
+        f"102 10.0.0.7 {sentence(opened)} (after trying 101 times in vain)",
         f"102 10.0.0.7 {sentence(FULL)}",
         f"103 10.0.0.7 {sentence(opened)}",
     ]
@@ -407,6 +407,12 @@ def test_a_recording_that_lacks_something_is_red_from_then_on(tmp_path: Path) ->
     console = Console(width=100, height=24, file=io.StringIO(), force_terminal=True, color_system="standard")
     console.print(draw(after, 100, 24))
     assert "\x1b[1;37;41m RECORDING day.pcapng" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_room_that_is_left_goes_to_the_replication_id() -> None:
+    line = Line("10.0.0.7:6379", "main", "stream", ID, 10**12, 10**6, 0.25)
+    assert ID in "\n".join(drawn(a_frame(line), 110, 24))
+    assert ID[:13] in "\n".join(drawn(a_frame(Line("[fd00:1234:5678:9abc::1]:6379", "main", replid=ID)), 71, 24))
 
 
 def test_an_ipv6_replica_is_shown_as_it_is() -> None:

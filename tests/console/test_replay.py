@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from tests.support import wait_until
 
 
 def test_the_bar_shows_what_is_played_and_how_far_each_replica_is(tmp_path: Path) -> None:
-    console = Console(width=120, record=True)
+    console = Console(width=80, record=True)
 
     def drawn() -> str:
         console.print(view.draw())
@@ -35,4 +36,7 @@ def test_the_bar_shows_what_is_played_and_how_far_each_replica_is(tmp_path: Path
             replica.acknowledge(part.end - 10)
             wait_until(lambda: f"acknowledged {part.end - 10}, 10 B behind" in drawn())
             assert f"offset {part.end}" in drawn()
-            assert "at the end" in drawn()
+            assert re.search(
+                r"played +[━╸]+ .*, at the end *\n127\.0\.0\.1:6399 [━╸]+ acknowledged .* behind *\n$", drawn()
+            )
+            assert max(len(line) for line in drawn().splitlines()) == 78

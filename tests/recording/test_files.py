@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
+import struct
+import termios
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -18,12 +21,13 @@ from hypothesis import strategies as st
 
 from tap.console.lines import log_line
 from tap.errors import RecordingError
-from tap.recording import pcapng
+from tap.recording import files, pcapng
 from tap.recording.files import COMPRESSED, GoesOn, check, expand, packets, successor
 from tap.recording.pcapng import PcapngReader
 from tap.recording.reader import Player
 from tests.recording.support import block
 from tests.recording.wires import STREAM, streamed
+from tests.support import WITHIN, wait_until
 
 
 def capture(*times: int) -> bytes:
@@ -279,6 +283,27 @@ def test_a_rotation_is_followed_from_file_to_file(tmp_path: Path, names: str, of
     assert times == [*range(1001), *([1001] if of is compressed else []), 1002]
     assert len(problems) == 1
     assert "today_00003" in problems[0]
+
+
+def test_a_pipe_that_is_empty_for_a_moment_is_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the writer waits, each time that the pipe is full, and tcpdump loses packets."""
+    monkeypatch.setattr(files, "BREATH", 10 * WITHIN)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    def write() -> None:
+        with path.open("wb", buffering=0) as pipe:
+            for begin in range(0, len(WHOLE), 100_000):
+                wait_until(lambda: not struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0])
+                pipe.write(WHOLE[begin : begin + 100_000])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    rests: list[bool] = []
+    times, problems = read(path, lambda is_idle: rests.append(is_idle) or True)  # type: ignore[func-returns-value]
+    writer.join()
+    assert (len(times), problems) == (1000, [])
+    assert not any(rests[:-1])
 
 
 def test_who_wants_no_more_is_heard_between_files_and_reads(tmp_path: Path) -> None:

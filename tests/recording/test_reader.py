@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tap.bus import Told
 from tap.recording.boundary import BoundaryFinder
+from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, play
 from tap.replication import events
 from tap.replication.events import Side
@@ -143,6 +144,21 @@ def test_every_container_tells_the_same(tmp_path: Path, kind: str) -> None:
     assert heard == told(wire.packets, every_command=True)
     path.write_bytes(path.read_bytes()[:-3])
     assert len(play(path, Player(lambda one: None))) == 1
+
+
+def test_a_rest_that_was_shorter_than_its_measure_moves_no_moment() -> None:
+    wire = streamed(STREAM)
+    heard: list[Told] = []
+    player = Player(heard.append, every_command=True, at_once=True)
+    for at, data in wire.packets:
+        player.packet(Packet(at, 101, data, len(data)))
+        player.rest(0.1)
+    player.close()
+    times = [
+        {one.event.offset: one.time for one in story if isinstance(one.event, events.Command)}
+        for story in (heard, told(wire.packets, every_command=True, at_once=True))
+    ]
+    assert times[0] == times[1]
 
 
 # ---- recordings of ours ----
