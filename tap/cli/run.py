@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from tap.cli.ending import end_in_time, endings
+from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import (
     Address,
@@ -32,7 +32,7 @@ from tap.config import (
 from tap.console.lines import json_lines, log_lines, trouble_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
-from tap.errors import ConfigError, EnvironmentFailure, TapError
+from tap.errors import ConfigError, EnvironmentFailure
 from tap.relay.transparent import rule
 from tap.tap import Tap
 from tap.units import parse_duration
@@ -185,18 +185,12 @@ def run(
     values |= {"statsd": None if statsd is None else statsd_address(statsd), "script": script}
     given |= {name: value for name, value in values.items() if value is not None}
     wanted = Config(**given)
+    console = Console()
+    wanted = replace(wanted, ui=chosen(wanted.ui, console))
     _take_sockets()
     gc.freeze()  # every link would wait tens of milliseconds when Python looks for garbage in all that it has imported
-    code = 0
-    try:
-        # The tap is made before the loop runs, in which Ctrl-C would not end a script that never ends as it is loaded.
-        asyncio.run(_run(Tap(wanted)))
-    except TapError as error:
-        code = error.exit_code
-        raise
-    finally:
-        if wanted.script is not None:
-            end_in_time(code)
+    # The tap is made before the loop runs: it waits for its script to be loaded, and a signal ends it meanwhile.
+    asyncio.run(_run(Tap(wanted), console))
 
 
 def _links(
@@ -227,14 +221,13 @@ def _take_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run(tap: Tap) -> None:
+async def _run(tap: Tap, console: Console) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in endings():
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(Trouble(_say))
-    console = Console()
-    ui = chosen(tap.config.ui, console)
+    ui = tap.config.ui
     with contextlib.ExitStack() as viewers:
         views = {"log": (log_lines, sys.stdout), "json": (json_lines, sys.stdout), "none": (trouble_lines, sys.stderr)}
         view, out = views.get(ui, (None, None))

@@ -18,8 +18,8 @@ import pytest
 from tap.bus import INBOX_EVENTS, MAX_LARGE, Bus, Told
 from tap.config import Address, Config, LinkConfig, load
 from tap.errors import ConfigError
-from tap.observers.script import KINDS, Script
-from tap.observers.script import load as load_script
+from tap.observers.script import Script
+from tap.observers.scripted import KINDS
 from tap.replication import events
 from tap.replication.events import Event
 from tests.cli.test_cli import TAP, running, tap
@@ -167,7 +167,7 @@ def test_a_slow_script_delays_nobody_and_is_told_what_it_lost(servers: Servers, 
         assert digest(master) == digest(replica)
     began, left, lost = trouble(one.told)
     assert began == f"is too slow: {INBOX_EVENTS} events wait for it, and from now on it loses some"
-    assert re.fullmatch(r"on_command has not returned and is left behind; \d+ more events waited for it", left)
+    assert re.fullmatch(r"on_command has not returned, and \d+ more events waited for it: it is killed", left)
     assert int(re.findall(r"it has lost (\d+) events", lost)[0]) >= 400
 
 
@@ -217,7 +217,7 @@ def test_a_script_that_exits_gets_no_more_events(script: Path) -> None:
     assert Heard(script).lines() == ["called"]
 
 
-def test_a_script_that_never_returns_is_left_behind_at_the_end(servers: Servers, any_server: str, script: Path) -> None:
+def test_a_script_that_never_returns_is_killed_at_the_end(servers: Servers, any_server: str, script: Path) -> None:
     script.write_text("def on_full_resync(told):\n    while True:\n        pass\n")
     master, replica = servers.start(any_server), servers.start(any_server)
     with running("--master", f"127.0.0.1:{master.port}", "--ui", "json", "--script", str(script)) as one:
@@ -227,7 +227,7 @@ def test_a_script_that_never_returns_is_left_behind_at_the_end(servers: Servers,
         assert one.process.returncode == 0
     last = json.loads(one.lines[-1])
     assert (last["event"], last["observer"]) == ("observer_trouble", "script alert.py")
-    assert last["text"] == "on_full_resync has not returned and is left behind; 0 more events waited for it"
+    assert last["text"] == "on_full_resync has not returned, and 0 more events waited for it: it is killed"
 
 
 @pytest.mark.parametrize(
@@ -237,25 +237,35 @@ def test_a_script_that_never_returns_is_left_behind_at_the_end(servers: Servers,
         "def on_event(told):\n    pass\n",
         "import concurrent.futures, time\npool = concurrent.futures.ThreadPoolExecutor()\n"
         "def on_event(told):\n    pool.submit(time.sleep, 60)\n",
+        "import atexit, time\natexit.register(time.sleep, 60)\ndef on_event(told):\n    pass\n",
     ],
 )
-def test_threads_of_a_script_are_left_behind_at_the_end(script: Path, text: str) -> None:
+def test_threads_of_a_script_do_not_hold_up_the_end(script: Path, text: str) -> None:
     script.write_text(text)
     with running("--master", "127.0.0.1:1", "--ui", "json", "--script", str(script)) as one:
         with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
             assert replica.recv(1) == b""
-        assert one.end() == "redis-tap: threads that the script began have not ended and are left behind\n"
+        assert one.end() == ""
         assert one.process.returncode == 0
+    last = json.loads(one.lines[-1])
+    assert last["text"] == "threads that it began, or what it left to atexit, have not ended: it is killed"
 
 
-def test_a_script_that_never_ends_as_it_is_loaded_is_ended_by_ctrl_c(script: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 128 + signal.SIGINT), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_a_script_that_never_ends_as_it_is_loaded_ends_with_the_tap(
+    script: Path, number: signal.Signals, code: int
+) -> None:
     script.write_text("print('loading')\nwhile True:\n    pass\n")
     command = [*TAP, "run", "--master", "127.0.0.1:1", "--script", str(script)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "loading\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(WITHIN) == 128 + signal.SIGINT
+        process.send_signal(number)
+        assert process.wait(WITHIN) == code
+        assert process.stderr.read() == ""  # and nobody else has it open
 
 
 def test_what_a_script_prints_is_not_among_the_json(script: Path) -> None:
@@ -298,15 +308,20 @@ def test_the_log_holds_the_traceback(script: Path, ui: str, where: str) -> None:
         ("on_event = 7\n", ": it has no function for an event"),
         ("def on_full_resink(told):\n    pass\n", ": on_full_resink: unknown event 'full_resink'; known: ack, command,"),
         ("def on_full_resink(told):\n    pass\n", " Did you mean 'full_resync'?"),
-        ("async def on_event(told):\n    pass\n", ": on_event is async; it is called in a thread of its own"),
+        ("async def on_event(told):\n    pass\n", ": on_event is async; it is called in a process of its own"),
         ("def on_event():\n    pass\n", ": on_event has to take one argument, as def on_event(told)"),
         ("on_event = b'\0'\n", "null byte"),
+        ("import os\nos._exit(3)\n", ": its process has ended (exit code 3) while it was loaded"),
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n",
+            ": its process has ended (SIGSEGV) while it was loaded",
+        ),
     ],
 )
 def test_a_script_that_will_not_do_is_explained_in_one_line(script: Path, text: str, words: str) -> None:
     script.write_text(text)
     with pytest.raises(ConfigError) as error:
-        load_script(script)
+        Script(script, Bus())
     said = str(error.value)
     assert said.startswith(str(script))
     assert words in said
@@ -316,7 +331,7 @@ def test_a_script_that_will_not_do_is_explained_in_one_line(script: Path, text: 
 def test_a_script_that_is_no_text_is_explained(script: Path) -> None:
     script.write_bytes(b"x = '\xff'\n")
     with pytest.raises(ConfigError, match=r"alert\.py.*: .*(utf-8|UTF-8)"):
-        load_script(script)
+        Script(script, Bus())
 
 
 @pytest.mark.parametrize(("path", "words"), [("no.py", "No such file or directory"), ("", "Is a directory")])
