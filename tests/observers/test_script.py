@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
+import os
+import pickle
 import re
+import select
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tap.bus import INBOX_EVENTS, MAX_LARGE, Bus, Told
 from tap.config import Address, Config, LinkConfig, load
@@ -54,6 +62,11 @@ def hear(line):
 
 def trouble(told: list[Told]) -> list[str]:
     return [one.event.text for one in tuple(told) if isinstance(one.event, events.ObserverTrouble)]
+
+
+def is_at_its_end(out: IO[str]) -> bool:
+    """Whether no process has it open any more, and none has written to it."""
+    return bool(select.select([out], [], [], WITHIN)[0]) and out.read() == ""
 
 
 async def publish(script: Path, *told: Event) -> list[Told]:
@@ -104,6 +117,37 @@ def on_link_opened(told):
     assert trouble(asyncio.run(publish(script, OPENED))) == []
     assert Heard(script).lines() == ["beside"]
     assert not script.with_name("alert.pyc").exists()
+
+
+def test_a_file_in_the_current_directory_is_not_taken_for_a_module(script: Path) -> None:
+    script.with_name("queue.py").write_text("raise ImportError\n")
+    script.write_text("def on_event(told):\n    pass\n")
+    command = [sys.executable, "-P", "-m", "tap", "run", "--master", "127.0.0.1:1", "--duration", "1ms", "--ui", "none"]
+    said = subprocess.run([*command, "--script", script.name], cwd=script.parent, capture_output=True, check=True)
+    assert re.fullmatch(rb"redis-tap: link main: listening .*\n", said.stderr)
+
+
+@pytest.mark.parametrize("kind", sorted(all_subclasses(Event), key=str))
+@settings(max_examples=10)
+@given(data=st.data())
+def test_every_event_gets_there(kind: type[Event], data: st.DataObject) -> None:
+    event = data.draw(st.from_type(kind))
+    assert repr(pickle.loads(pickle.dumps(event))) == repr(event)  # nan is not equal to nan
+
+
+def test_it_hears_what_the_bus_tells(servers: Servers, any_server: str, script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\nimport json\ndef on_event(told):\n    hear(json.dumps(told.as_dict()))\n")
+    master, replica = servers.start(any_server), servers.start(any_server)
+    client(master).set(b"\xff", b"\xfe")
+    with TapThread(replace(config(master.port, script), every_key=True)) as one:
+        follow(replica, one.port)
+        level(master, replica)
+        client(master).set(b"\xff", b"\xfd")
+        level(master, replica)
+        client(replica).execute_command("REPLICAOF", "NO", "ONE")
+        one.wait_for(events.LinkClosed)
+        wait_until(lambda: "link_closed" in "".join(Heard(script).lines()[-1:]))
+    assert [json.loads(line) for line in Heard(script).lines()] == [told.as_dict() for told in one.told]
 
 
 class _Webhook(http.server.BaseHTTPRequestHandler):
@@ -169,6 +213,52 @@ def test_a_slow_script_delays_nobody_and_is_told_what_it_lost(servers: Servers, 
     assert began == f"is too slow: {INBOX_EVENTS} events wait for it, and from now on it loses some"
     assert re.fullmatch(r"on_command has not returned, and \d+ more events waited for it: it is killed", left)
     assert int(re.findall(r"it has lost (\d+) events", lost)[0]) >= 400
+
+
+def test_a_script_that_computes_for_ever_holds_nobody_up(servers: Servers, any_server: str, script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\ndef on_command(told):\n    hear('called')\n    while True:\n        pass\n")
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with TapThread(config(master.port, script)) as one:
+        follow(replica, one.port)
+        level(master, replica)
+        client(master).set("first", "value")
+        wait_until(Heard(script).lines)
+        for number in range(100):
+            client(master).set(f"key:{number}", "value")
+        level(master, replica)
+        assert digest(master) == digest(replica)
+    assert Heard(script).lines() == ["called"]
+    assert trouble(one.told)[-1].startswith("on_command has not returned, and ")
+
+
+@pytest.mark.parametrize(
+    ("dies", "how"), [("os._exit(3)", "exit code 3"), ("signal.pause()", "SIGKILL"), ("os.abort()", "SIGABRT")]
+)
+def test_a_script_whose_process_dies_is_told_once(
+    servers: Servers, any_server: str, script: Path, dies: str, how: str
+) -> None:
+    script.write_text(
+        f"{Heard.SCRIPT}\nimport os, signal\ndef on_stream_started(told):\n    hear(os.getpid())\n    {dies}\n"
+        "def on_command(told):\n    pass\n"
+    )
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with TapThread(config(master.port, script)) as one:
+        follow(replica, one.port)
+        wait_until(Heard(script).lines)
+        if how == "SIGKILL":
+            os.kill(int(Heard(script).lines()[0]), signal.SIGKILL)
+        one.wait_for(events.ObserverTrouble)
+        client(master).set("key", "value")
+        level(master, replica)
+    assert trouble(one.told) == [f"its process has ended ({how}), and gets no more events"]
+
+
+def test_a_script_killed_while_it_waits_is_told(script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpid())\ndef on_event(told):\n    pass\n")
+    with TapThread(config(1, script)) as one:
+        os.kill(int(Heard(script).lines()[0]), signal.SIGKILL)
+        one.wait_for(events.ObserverTrouble)
+    assert trouble(one.told) == ["its process has ended (SIGKILL), and gets no more events"]
 
 
 def test_large_commands_do_not_pile_up(script: Path) -> None:
@@ -265,7 +355,25 @@ def test_a_script_that_never_ends_as_it_is_loaded_ends_with_the_tap(
         assert process.stderr.readline() == "loading\n"
         process.send_signal(number)
         assert process.wait(WITHIN) == code
-        assert process.stderr.read() == ""  # and nobody else has it open
+        assert is_at_its_end(process.stderr)
+
+
+@pytest.mark.parametrize("busy", ["while True:\n        pass", "re.match('(a+)+$', 40 * 'a' + 'b')", "time.sleep(60)"])
+def test_a_tap_that_is_killed_leaves_no_process_behind(script: Path, busy: str) -> None:
+    script.write_text(f"import re, time\ndef on_link_opened(told):\n    print('called')\n    {busy}\n")
+    with running("--master", "127.0.0.1:1", "--ui", "none", "--script", str(script)) as one:
+        with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
+            assert replica.recv(1) == b""
+        assert one.process.stderr is not None
+        assert one.process.stderr.readline() == "called\n"
+        one.process.kill()
+        assert is_at_its_end(one.process.stderr)
+
+
+def test_ctrl_c_in_a_terminal_is_for_the_tap_alone(script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpgrp())\ndef on_event(told):\n    pass\n")
+    with running("--master", "127.0.0.1:1", "--script", str(script)) as one:
+        assert Heard(script).lines() != [str(os.getpgid(one.process.pid))]
 
 
 def test_what_a_script_prints_is_not_among_the_json(script: Path) -> None:
