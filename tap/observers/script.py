@@ -31,7 +31,7 @@ from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.observers.scripted import PREFIX, Through, Trouble, calls
 from tap.replication import events
 
-END_SECONDS = 0.3  # for what waits at the end
+END_SECONDS = 0.3  # for what waits at the end, and then for the process to end
 POLL_SECONDS = 0.05
 # At most, of events that are handed over at once: pickling a hundred holds Python's lock for 0.3 ms.
 BATCH_EVENTS = 100
@@ -75,34 +75,33 @@ class Script:
     def start(self) -> None:
         """To be called in the event loop."""
         self._loop = asyncio.get_running_loop()
+        self._through = asyncio.Event()  # with all that it gets
         self._ended = asyncio.Event()
         self._bus.subscribe(self, acks=self._wants_all or events.Ack.kind in self._process.kinds)
         self._thread.start()
 
     async def close(self) -> None:
-        """Let it have what waits for it, and end, for a short time; then kill it."""
+        """Let it have what waits for it, and end by itself, each for a short time; kill it then."""
         if self._closing:
             return
         self._closing = True
         if self._loop is None:
             self._process.end()
             return
-        if not await self._has_ended():
+        late = ""
+        if not await _in_time(self._through):
+            late = self._unfinished()
+        elif not await _in_time(self._ended):
+            late = "threads that it began, or what it left to atexit, have not ended"
+        if late:
             self._is_over = True
-            self._tell(f"{self._unfinished()}: it is killed")
+            self._tell(f"{late}: it is killed")
             self._process.kill()
-            await self._has_ended()
+            await _in_time(self._ended)
         if self._lost:
             self._tell(f"was too slow: it has lost {self._lost} events")
         if self._failures > self._failures_told:
             self._tell(f"has failed {self._failures} times in all")
-
-    async def _has_ended(self) -> bool:
-        """Whether it does in time."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_SECONDS):
-                await self._ended.wait()
-        return self._ended.is_set()
 
     def _unfinished(self) -> str:
         waiting = self._inbox.qsize()
@@ -111,9 +110,7 @@ class Script:
             index, kind = begun[-1]
             waiting += len(self._batch) - index - 1
             return f"{PREFIX}{kind} has not returned, and {waiting} more events waited for it"
-        if waiting := waiting + len(self._batch):
-            return f"it has not come to the last {waiting} events"
-        return "threads that it began, or what it left to atexit, have not ended"
+        return f"it has not come to the last {waiting + len(self._batch)} events"
 
     def _run(self) -> None:
         """The thread."""
@@ -123,6 +120,7 @@ class Script:
                 self._failures, is_over = self._process.call(batch, self._failed)
                 self._batch = []
                 self._is_over |= is_over
+            self._in_loop(self._through.set)
             self._process.leave()
         except (EOFError, OSError):
             how = self._process.end()
@@ -131,6 +129,7 @@ class Script:
                 self._in_loop(lambda: self._tell(f"its process has ended ({how}), and gets no more events"))
         finally:
             self._process.end()
+            self._in_loop(self._through.set)
             self._in_loop(self._ended.set)
 
     def _next(self) -> list[Told]:
@@ -162,6 +161,13 @@ class Script:
     def _tell(self, text: str, trace: str | None = None) -> None:
         trouble = events.ObserverTrouble(observer=f"script {self._path.name}", text=text, traceback=trace)
         self._bus.publish("", 0, "", trouble)
+
+
+async def _in_time(event: asyncio.Event) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            await event.wait()
+    return event.is_set()
 
 
 def _bytes(told: Told) -> int:

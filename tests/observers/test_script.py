@@ -23,6 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap import Tap
 from tap.bus import INBOX_EVENTS, MAX_LARGE, Bus, Told
 from tap.config import Address, Config, LinkConfig, load
 from tap.errors import ConfigError
@@ -370,10 +371,20 @@ def test_a_tap_that_is_killed_leaves_no_process_behind(script: Path, busy: str) 
         assert is_at_its_end(one.process.stderr)
 
 
+def test_a_tap_that_cannot_begin_ends_the_process(script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpid())\ndef on_event(told):\n    pass\n")
+    there = script.with_name("there.pcapng")
+    there.touch()
+    with pytest.raises(ConfigError, match="is there already"):
+        asyncio.run(Tap(replace(config(1, script), record_to=there)).__aenter__())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Heard(script).lines()[0]), 0)
+
+
 def test_ctrl_c_in_a_terminal_is_for_the_tap_alone(script: Path) -> None:
     script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpgrp())\ndef on_event(told):\n    pass\n")
     with running("--master", "127.0.0.1:1", "--script", str(script)) as one:
-        assert Heard(script).lines() != [str(os.getpgid(one.process.pid))]
+        assert int(Heard(script).lines()[0]) != os.getpgid(one.process.pid)
 
 
 def test_what_a_script_prints_is_not_among_the_json(script: Path) -> None:
