@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from tap.replication.events import Ack, Command, Event, as_dict
+from tap.replication.events import Ack, Command, Event, RdbKey, as_dict
+
+# They come by the thousand and by the million. None is made for nobody.
+COUNTLESS: tuple[type[Event], ...] = (Ack, Command, RdbKey)
 
 INBOX_EVENTS = 10_000
 LARGE = 4096  # bytes of a command, from which on only so many may wait:
@@ -50,20 +53,35 @@ Observer = Callable[[Told], None]
 
 
 class Inbox(queue.Queue[Told]):
-    """Events on their way to a thread that may block where the tap must not. Full, it takes no more."""
+    """Events on their way to a thread that may block where the tap must not. Full, it takes no more.
 
-    def __init__(self) -> None:
+    dropped: how many it did not take.
+    """
+
+    def __init__(self, overrun: Callable[[], None] = lambda: None) -> None:
+        """overrun: called when it drops the first one."""
         super().__init__(INBOX_EVENTS)
+        self.dropped = 0
+        self._overrun = overrun
 
-    def offer(self, told: Told) -> bool:
-        """Whether there was room. For the one thread that puts events in."""
-        event, waiting = told.event, len(self.queue)  # without its lock: who lags behind is offered them by the million
-        if waiting >= self.maxsize:
-            return False
-        if waiting > MAX_LARGE and isinstance(event, Command) and event.end - event.start > LARGE:
-            return False  # a queue of events is bounded, of megabytes each it would not be
-        self.put_nowait(told)
-        return True
+    @property
+    def has_room(self) -> bool:
+        return len(self.queue) < self.maxsize  # without its lock: who lags behind is offered events by the million
+
+    def drop(self) -> None:
+        self.dropped += 1
+        if self.dropped == 1:
+            self._overrun()
+
+    def offer(self, told: Told) -> None:
+        """Take it, or drop it. For the one thread that puts events in."""
+        event = told.event
+        is_large = isinstance(event, Command) and event.end - event.start > LARGE
+        # a queue of events is bounded, of megabytes each it would not be
+        if self.has_room and not (is_large and len(self.queue) > MAX_LARGE):
+            self.put_nowait(told)
+        else:
+            self.drop()
 
 
 class Bus:
@@ -71,30 +89,46 @@ class Bus:
 
     def __init__(self) -> None:
         self._observers: list[Observer] = []
-        self._hear_acks: list[Observer] = []  # those of them that do
+        self._hear: dict[type[Event], list[Observer]] = {kind: [] for kind in COUNTLESS}  # those of them that do
+        self._inboxes: dict[Observer, Inbox] = {}
 
-    def subscribe(self, observer: Observer, *, acks: bool = True) -> Callable[[], None]:
+    def subscribe(
+        self, observer: Observer, *, without: Collection[type[Event]] = (), inbox: Inbox | None = None
+    ) -> Callable[[], None]:
         """From now on call observer with each event. Returns what ends that.
 
-        acks: with each Ack, too. A client's WAIT brings one each time, thousands a second: none is made for nobody.
+        without: those of COUNTLESS that it has no use for. inbox: where it puts what it is called with; while that is
+        full, and nobody else wants them, those of COUNTLESS are not even made, and counted as dropped.
         """
         self._observers.append(observer)
-        if acks:
-            self._hear_acks.append(observer)
+        for kind, observers in self._hear.items():
+            if kind not in without:
+                observers.append(observer)
+        if inbox is not None:
+            self._inboxes[observer] = inbox
         return lambda: self._drop(observer)
 
     def _drop(self, observer: Observer) -> None:
-        for observers in (self._observers, self._hear_acks):
+        for observers in (self._observers, *self._hear.values()):
             if observer in observers:
                 observers.remove(observer)
+        self._inboxes.pop(observer, None)
 
-    def hears_acks(self) -> bool:
-        """Whether anybody wants to be told of each Ack."""
-        return bool(self._hear_acks)
+    def takes(self, kind: type[Event]) -> bool:
+        """Whether to make the next event of this kind, one of COUNTLESS."""
+        inboxes = []
+        for observer in self._hear[kind]:
+            inbox = self._inboxes.get(observer)
+            if inbox is None or inbox.has_room:
+                return True
+            inboxes.append(inbox)
+        for inbox in inboxes:
+            inbox.drop()
+        return False
 
     def publish(self, link: str, connection: int, replica: str, event: Event) -> None:
         """Tell the observers. One that raises is dropped with its traceback in the log: the link goes on."""
-        observers = self._hear_acks if isinstance(event, Ack) else self._observers
+        observers = self._hear.get(type(event), self._observers)
         if not observers:
             return
         told = Told(time.time(), link, connection, replica, event)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from tap.bus import Bus, Told
+from tap.bus import COUNTLESS, Bus, Told
 from tap.config import TLS_OPTIONS, Address, Config, LinkConfig
 from tap.errors import TapError
 from tap.faults import Plan, parse
@@ -19,12 +19,11 @@ from tap.recording.recorder import Recorder
 from tap.relay.leg import Buffers
 from tap.relay.link import Link
 from tap.relay.listener import Listener
-from tap.replication.events import Command, Event, RdbKey
+from tap.replication.events import Event
 from tap.units import Limits
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()
-COUNTLESS = (Command, RdbKey)  # and of any size: not kept, as Acks are not
 CLOSE_SECONDS = 0.5  # peers that take longer to say goodbye are cut off
 
 E = TypeVar("E", bound=Event)
@@ -96,7 +95,7 @@ class Tap:
             except TapError:
                 await self.close()
                 raise
-        self.bus.subscribe(self._remember, acks=False)
+        self.bus.subscribe(self._remember, without=COUNTLESS)
         for observer in self._observers:
             observer.start()
         for fault in self._first_faults:
@@ -181,9 +180,8 @@ class Tap:
             end_hearing()
 
     def _remember(self, told: Told) -> None:
-        if not isinstance(told.event, COUNTLESS):
-            self._journal.append(told)
-            self._journal_end += 1
+        self._journal.append(told)
+        self._journal_end += 1
 
     def _lost_bytes(self) -> int | None:
         return None if self.recorder is None else self.recorder.lost_bytes

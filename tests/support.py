@@ -210,6 +210,23 @@ def level(master: Server, *replicas: Server) -> int:
     return found[0]
 
 
+def fail_over(replica: redis.Redis) -> None:
+    """Make it the master of its shard of a Cluster. On a busy machine the servers give a failover up, after 5 s."""
+    give_up = 0.0
+
+    def is_master() -> bool:
+        nonlocal give_up
+        if replica.role()[0] in ("master", b"master"):
+            return True
+        if time.monotonic() > give_up:
+            with contextlib.suppress(redis.ResponseError):  # it has not heard enough of the others yet
+                replica.execute_command("CLUSTER", "FAILOVER")
+                give_up = time.monotonic() + 6
+        return False
+
+    wait_until(is_master, what="a failover")
+
+
 def digest(server: Server) -> bytes:
     return bytes(redis.Redis(server.host, server.port, decode_responses=False).execute_command("DEBUG", "DIGEST"))
 

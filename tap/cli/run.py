@@ -8,13 +8,15 @@ import gc
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
 
+from tap.bus import COUNTLESS
 from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import (
@@ -29,11 +31,12 @@ from tap.config import (
     recording_path,
     statsd_address,
 )
-from tap.console.lines import json_lines, log_lines, trouble_lines
+from tap.console.lines import LineWriter, json_lines, log_lines, trouble_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.relay.transparent import rule
+from tap.replication.events import Ack, Command, Event, RdbKey
 from tap.tap import Tap
 from tap.units import parse_duration
 
@@ -229,12 +232,17 @@ async def _run(tap: Tap, console: Console) -> None:
     loop.set_exception_handler(Trouble(_say))
     ui = tap.config.ui
     with contextlib.ExitStack() as viewers:
-        views = {"log": (log_lines, sys.stdout), "json": (json_lines, sys.stdout), "none": (trouble_lines, sys.stderr)}
-        view, out = views.get(ui, (None, None))
-        if view is not None and out is not None:
-            lines = view(out)
-            tap.bus.subscribe(lines, acks=ui == "json")
-            viewers.callback(lines.close)
+        if ui != "live":
+            views: dict[str, tuple[Callable[[TextIO], LineWriter], TextIO | None, tuple[type[Event], ...]]] = {
+                "log": (log_lines, sys.stdout, (Ack,)),
+                "json": (json_lines, sys.stdout, ()),
+                "none": (trouble_lines, sys.stderr, COUNTLESS),
+            }
+            view, out, without = views[ui]
+            if out is not None:
+                lines = view(out)
+                tap.bus.subscribe(lines, without=without, inbox=lines.inbox)
+                viewers.callback(lines.close)
         await _relay(tap, ui, console, stop, viewers)
 
 
@@ -244,7 +252,7 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
         if ui == "live":
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would stop the links, too
             view = LiveView(tap, console)
-            tap.bus.subscribe(view)
+            tap.bus.subscribe(view, without=(Command, RdbKey))
             asyncio.get_running_loop().set_exception_handler(Trouble(view.complain))
             view.start()
             viewers.callback(lambda: print(view.summary()))

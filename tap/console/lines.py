@@ -34,16 +34,15 @@ class LineWriter:
         self._render = render
         self._dropped_line = dropped
         self._only = only
-        self._queue = Inbox()
-        self._dropped = 0
+        self.inbox = Inbox()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="lines", daemon=True)
         self._thread.start()
 
     def __call__(self, told: Told) -> None:
         """An observer of the bus."""
-        if isinstance(told.event, self._only) and not self._queue.offer(told):
-            self._dropped += 1
+        if isinstance(told.event, self._only):
+            self.inbox.offer(told)
 
     def close(self, within: float = 0.5) -> None:
         """Write what is still queued, for as long as that takes at most *within* seconds."""
@@ -52,18 +51,18 @@ class LineWriter:
 
     def _write(self) -> None:
         try:
-            while not (self._closing.is_set() and self._queue.empty()):
+            while not (self._closing.is_set() and self.inbox.empty()):
                 try:
-                    told = self._queue.get(timeout=0.05)
+                    told = self.inbox.get(timeout=0.05)
                 except queue.Empty:
                     self._out.flush()
                     continue
                 line = self._render(told)
                 if line is not None:
                     self._out.write(line + "\n")
-                if self._queue.empty():
-                    if self._dropped:
-                        dropped, self._dropped = self._dropped, 0
+                if self.inbox.empty():
+                    if self.inbox.dropped:
+                        dropped, self.inbox.dropped = self.inbox.dropped, 0
                         self._out.write(self._dropped_line(dropped) + "\n")
                     self._out.flush()
         except (OSError, ValueError) as error:
@@ -75,7 +74,7 @@ class LineWriter:
             print(f"redis-tap: the output cannot be written any more ({error}); still relaying", file=sys.stderr)
         while not self._closing.is_set():
             try:
-                self._queue.get(timeout=0.05)
+                self.inbox.get(timeout=0.05)
             except queue.Empty:
                 continue
 

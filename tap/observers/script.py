@@ -26,7 +26,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tap.bus import Bus, Inbox, Told
+from tap.bus import COUNTLESS, Bus, Inbox, Told
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.observers.scripted import PREFIX, Through, Trouble, calls
 from tap.replication import events
@@ -53,9 +53,8 @@ class Script:
         self._process = _Process(path, subprocess.DEVNULL if on_screen and os.isatty(2) else None)
         self._wants_all = events.Event.kind in self._process.kinds
         self._bus = bus
-        self._inbox = Inbox()
+        self._inbox = Inbox(self._overrun)
         self._batch: list[Told] = []  # has been handed over, and is not through
-        self._lost = 0
         self._failures = 0
         self._failures_told = 0
         self._closing = False  # it gets what waits, and nothing else
@@ -65,19 +64,22 @@ class Script:
 
     def __call__(self, told: Told) -> None:
         """An observer of the bus."""
-        wanted = self._wants_all or told.event.kind in self._process.kinds
-        if not wanted or self._is_over or self._inbox.offer(told):
-            return
-        self._lost += 1
-        if self._lost == 1:
-            self._tell(f"is too slow: {self._inbox.qsize()} events wait for it, and from now on it loses some")
+        if self._wants(type(told.event)):
+            self._inbox.offer(told)
+
+    def _wants(self, kind: type[events.Event]) -> bool:
+        return self._wants_all or kind.kind in self._process.kinds
+
+    def _overrun(self) -> None:
+        self._tell(f"is too slow: {self._inbox.qsize()} events wait for it, and from now on it loses some")
 
     def start(self) -> None:
         """To be called in the event loop."""
         self._loop = asyncio.get_running_loop()
         self._through = asyncio.Event()  # with all that it gets
         self._ended = asyncio.Event()
-        self._bus.subscribe(self, acks=self._wants_all or events.Ack.kind in self._process.kinds)
+        unwanted = [kind for kind in COUNTLESS if not self._wants(kind)]
+        self._unsubscribe = self._bus.subscribe(self, without=unwanted, inbox=self._inbox)
         self._thread.start()
 
     async def close(self) -> None:
@@ -98,8 +100,8 @@ class Script:
             self._tell(f"{late}: it is killed")
             self._process.kill()
             await _in_time(self._ended)
-        if self._lost:
-            self._tell(f"was too slow: it has lost {self._lost} events")
+        if self._inbox.dropped:
+            self._tell(f"was too slow: it has lost {self._inbox.dropped} events")
         if self._failures > self._failures_told:
             self._tell(f"has failed {self._failures} times in all")
 
@@ -120,7 +122,7 @@ class Script:
                 self._failures, is_over = self._process.call(batch, self._failed)
                 self._batch = []
                 self._is_over |= is_over
-            self._in_loop(self._through.set)
+            self._in_loop(self._has_all)
             self._process.leave()
         except (EOFError, OSError):
             how = self._process.end()
@@ -129,8 +131,12 @@ class Script:
                 self._in_loop(lambda: self._tell(f"its process has ended ({how}), and gets no more events"))
         finally:
             self._process.end()
-            self._in_loop(self._through.set)
+            self._in_loop(self._has_all)
             self._in_loop(self._ended.set)
+
+    def _has_all(self) -> None:
+        self._unsubscribe()
+        self._through.set()
 
     def _next(self) -> list[Told]:
         """Events to hand over at once; none at the end. Raises EOFError when there is nobody to take them."""

@@ -73,8 +73,6 @@ class Figures:
 
     def hear(self, told: Told) -> None:
         event, link = told.event, told.link
-        if isinstance(event, events.Command | events.RdbKey):  # by the million
-            return
         counts = _COUNTS.get(type(event))
         if counts is not None:
             for what, count in counts(event).items():
@@ -189,7 +187,7 @@ class StatsD:
         self._figures.hear(told)
 
     def start(self) -> None:
-        self._bus.subscribe(self)
+        self._bus.subscribe(self, without=(events.Command, events.RdbKey))
         self._task = asyncio.create_task(self._run(), name="statsd")
 
     async def close(self) -> None:

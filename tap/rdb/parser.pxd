@@ -15,6 +15,7 @@ cdef class Parser(Values):
     cdef long long key_position
     cdef readonly long long keys
 
+    cdef Py_ssize_t take(self, object data) except -1
     cdef Py_ssize_t step(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t magic(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t record(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1

@@ -31,6 +31,8 @@ REDIS_VERSIONS = cython.declare(cython.int, 15)
 VALKEY_VERSIONS = cython.declare(cython.int, 81)
 FIRST_VALKEY = cython.declare(cython.int, 80)
 
+# Bytes with which a unit that has begun is tried, before all that came are copied behind its beginning.
+BRIDGE = cython.declare(cython.Py_ssize_t, 1024)
 MAX_KEY = cython.declare(cython.longlong, 8 * 2**20)  # bytes; a key has to be held whole
 MAX_DB = cython.declare(cython.longlong, 2**31 - 1)
 
@@ -69,35 +71,53 @@ class Parser(Values):
         return self.state == DONE
 
     @cython.locals(
-        view="const unsigned char[::1]",
-        p=cython.p_const_uchar,
-        i=cython.Py_ssize_t,
-        j=cython.Py_ssize_t,
         n=cython.Py_ssize_t,
+        begin=cython.Py_ssize_t,
+        end=cython.Py_ssize_t,
         held=cython.Py_ssize_t,
+        taken=cython.Py_ssize_t,
     )
     def feed(self, data: bytes | bytearray | memoryview) -> int:
         """Take the next bytes. Returns how many belong to the RDB: all of them until it has finished.
 
         After a problem the rest is only counted, and nobody knows where the RDB ends.
         """
-        held = len(self.leftover)
         n = len(data)
-        if self.state >= DONE or n == 0:
-            return 0 if self.state == DONE else n
-        if held:
-            self.leftover += data
-            if len(self.leftover) < self.wanted:
-                return n
-            data = bytes(self.leftover)
-            n = len(data)
-        elif not cython.compiled:
-            data = bytes(data)
+        begin = 0
+        while begin < n:
+            if self.state >= DONE:
+                return begin if self.state == DONE else n
+            held = len(self.leftover)
+            if held == 0:
+                return begin + self.take(memoryview(data)[begin:])
+            end = n if self.wanted > held + BRIDGE else min(n, begin + max(held, BRIDGE))
+            self.leftover += memoryview(data)[begin:end]
+            if len(self.leftover) >= self.wanted:
+                taken = self.take(bytes(self.leftover))
+                if self.state == DONE:
+                    return begin + taken - held
+                if end < n and len(self.leftover) <= end - begin:  # what had begun is whole
+                    end -= len(self.leftover)
+                    self.leftover = bytearray()
+                    self.wanted = 0
+            begin = end
+        return n
+
+    @cython.locals(
+        view="const unsigned char[::1]",
+        p=cython.p_const_uchar,
+        i=cython.Py_ssize_t,
+        j=cython.Py_ssize_t,
+        n=cython.Py_ssize_t,
+    )
+    def take(self, data: bytes | memoryview) -> cython.Py_ssize_t:
+        """Read its whole units, and keep the rest. Returns how many of its bytes belong to the RDB."""
+        n = len(data)
         if cython.compiled:
             view = data
             p = cython.address(view[0])
         else:
-            p = data
+            p = data = bytes(data)
         self.tape.open(p, data)
         i = 0
         while i < n or self.state >= END_OF_VALUE:
@@ -113,17 +133,17 @@ class Parser(Values):
         if self.state == BROKEN:
             self.leftover = bytearray()
             self.base += i
-            return n - held
+            return n
         if self.state == DONE:
             self.leftover = bytearray()
             self.base += i
-            return i - held
+            return i
         if self.checks:
             self.crc.feed(memoryview(data)[:i])
         self.leftover = bytearray(memoryview(data)[i:])
         self.wanted = max(self.wanted - i, 0)
         self.base += i
-        return n - held
+        return n
 
     def close(self) -> Problem | None:
         """There are no more bytes. Returns what is wrong with the RDB, None if it is whole and sound."""

@@ -14,6 +14,9 @@ from tap.recording import pcapng
 LEVEL = 1
 # An empty block, the last of its frame (RFC 8878, 3.1.1.2): ends the frame whatever became of the bytes before.
 END_OF_FRAME = b"\x01\x00\x00"
+# What is on the disk leaves the system's memory in steps of so many bytes. A recording is rarely read again at once; the
+# memory for it, taken page by page, costs more than to write it, and whoever else uses the machine loses it.
+DROP_BYTES = 8 * 2**20
 
 
 class Output:
@@ -25,6 +28,7 @@ class Output:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self.size = 0
         self._synced = 0
+        self._dropped = 0
         self._compressor: Any = None
         if path.suffix == ".zst":
             self._begin_frame()
@@ -72,20 +76,24 @@ class Output:
         self.size += len(encoded)
 
     @property
-    def is_synced(self) -> bool:
-        return self._synced == self.size
+    def unsynced(self) -> int:
+        """Bytes that may not be on the disk."""
+        return self.size - self._synced
 
     def sync(self) -> None:
         """Force it to the disk. Raises OSError, once for the same bytes."""
         self._synced = self.size
         os.fsync(self._file)
+        if self._synced - self._dropped >= DROP_BYTES and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file, self._dropped, self._synced - self._dropped, os.POSIX_FADV_DONTNEED)
+            self._dropped = self._synced // DROP_BYTES * DROP_BYTES
 
     def close(self, *, sync: bool) -> None:
         """Nothing more comes. Raises OSError if the end could not be written, or not be forced to the disk."""
         try:
             if self._compressor is not None:
                 self.append(END_OF_FRAME)
-            if sync and not self.is_synced:
+            if sync and self.unsynced:
                 self.sync()
         finally:
             os.close(self._file)

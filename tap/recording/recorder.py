@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tap.bus import Bus, Told
+from tap.bus import COUNTLESS, Bus, Told
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recording import pcapng
 from tap.recording.grammars import Redact
@@ -122,7 +122,7 @@ class Recorder:
             gathered=self._pass_on,
         )
         self._tail = self._writer.blocks()
-        self._unsubscribe = self._bus.subscribe(self, acks=False)
+        self._unsubscribe = self._bus.subscribe(self, without=COUNTLESS)
 
     async def close(self) -> None:
         """Write what waits, for some seconds at most; what the disk does not take by then is told as lost."""

@@ -25,6 +25,7 @@ Sync = Literal["none", "interval", "always"]
 GATHER_SECONDS = 0.02
 QUIET_SECONDS = 0.002  # without anything that comes; then the event loop is asked for what has gathered
 SYNC_SECONDS = 1.0
+SYNC_BYTES = 32 * 2**20  # force them to the disk without waiting: few enough that what comes meanwhile finds room
 RETRY_SECONDS = 0.5  # after which a disk that took nothing is tried again
 CLOSE_SECONDS = 3.0  # for what still waits at the end
 MAX_SPARE = 16  # Blocks that are kept to be used again
@@ -188,10 +189,11 @@ class Writer:
     def _flush(self) -> None:
         """What is to be done now and then."""
         self._tidy()
-        if self._sync == "none" or self._output.is_synced:
+        unsynced = self._output.unsynced
+        if self._sync == "none" or not unsynced:
             return
         now = time.monotonic()
-        if self._sync == "always" or now >= self._sync_at:
+        if self._sync == "always" or unsynced >= SYNC_BYTES or now >= self._sync_at:
             self._sync_at = now + SYNC_SECONDS
             try:
                 self._output.sync()

@@ -127,7 +127,7 @@ class Link:
             connection=self.number,
             every_command=self.listener.every_command,
             every_key=self.listener.every_key,
-            wants_acks=self.listener.bus.hears_acks,
+            wants=self.listener.bus.takes,
             opaque=self.listener.opaque,
         )
         self.listener.add(self)

@@ -117,7 +117,7 @@ class Conversation:
         every_key: bool = False,
         max_command: int = MAX_COMMAND,
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
-        wants_acks: Callable[[], bool] = lambda: True,
+        wants: Callable[[type[Event]], bool] = lambda kind: True,
         opaque: bool = False,
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
@@ -125,7 +125,8 @@ class Conversation:
         peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
         one by one, too; of those of more than max_command bytes, which they take several times in memory, without the
         arguments. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the commands
-        as they come, instead of every_command. wants_acks: whether to tell each Ack. opaque: from the first byte on.
+        as they come, instead of every_command. wants: asked before each Ack, Command and RdbKey is told. opaque: from the
+        first byte on.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
@@ -135,7 +136,7 @@ class Conversation:
         self._every_key = every_key
         self._max_command = max_command
         self._tell_heads = tell_heads
-        self._wants_acks = wants_acks
+        self._wants = wants
 
         self.watcher: Watcher | None = None
         self.carried_db: int | None = None  # over a partial resync, where more is known than the memory holds
@@ -606,6 +607,8 @@ class Conversation:
             return
         self._tell_rdb_started()
         for key in keys:
+            if not self._wants(events.RdbKey):
+                continue
             position = self._rdb_start + key.position
             (self.main or self)._tell(
                 events.RdbKey(
@@ -701,7 +704,7 @@ class Conversation:
             in_transaction=in_transaction,
             max_command=self._max_command,
             tell_heads=self._tell_heads,
-            wants_acks=self._wants_acks,
+            wants=self._wants,
         )
         if self.watcher is not None:
             self.watcher.stream_begins(self.stream)

@@ -45,11 +45,12 @@ class Stream:
         in_transaction: bool = False,
         max_command: int = MAX_COMMAND,
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
-        wants_acks: Callable[[], bool] = lambda: True,
+        wants: Callable[[type[Event]], bool] = lambda kind: True,
     ) -> None:
         """unfinished: StreamScanner.unfinished of the command that is passing; the stream is read from its end on.
 
-        tell_heads: gets the commands as they become whole, if every_command is not asked for.
+        tell_heads: gets the commands as they become whole, if every_command is not asked for. wants: asked before each
+        Ack and each Command is told.
         """
         self._tell = tell
         self._memory = memory
@@ -64,7 +65,7 @@ class Stream:
         self.has_begun = False  # StreamStarted has been told
         self._unfinished = unfinished
         self._tell_heads = tell_heads
-        self._wants_acks = wants_acks
+        self._wants = wants
         self._scan(db, in_transaction)
         self._lag = LagClock()
         self._continued: _Continued | None = None
@@ -185,7 +186,7 @@ class Stream:
         sent, lag_bytes, self.lag_seconds = self.offset, None, None
         if self.base is not None and sent is not None:
             lag_bytes, self.lag_seconds = max(0, sent - offset), self._lag.acked(offset - self.base, at)
-        if self._continued is None and not self._wants_acks():
+        if self._continued is None and not self._wants(events.Ack):
             return
         ack = events.Ack(
             start=start, end=end, offset=offset, fsynced=fsynced, lag_bytes=lag_bytes, lag_seconds=self.lag_seconds
@@ -287,6 +288,8 @@ class Stream:
     def _tell_each(self) -> None:
         """Tell one by one the commands that are whole."""
         for begin, end, db, in_transaction in self._scanner.take_ends():
+            if not self._wants(events.Command):
+                continue
             first, last = begin - self._unread_start, end - self._unread_start
             omitted = end - begin > self._max_command
             name, args = (b"", ()) if omitted else _decoded(self._unread[first:last])

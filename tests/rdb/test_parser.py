@@ -122,6 +122,20 @@ def test_damage_in_a_long_compressed_value_is_told_the_same_in_every_way(kind: i
     assert read(data, values=False).problem == whole.problem
 
 
+@given(st.integers(0, 2**32))
+def test_a_long_file_in_pieces_as_they_come_from_a_socket_tells_what_the_whole_tells(seed: int) -> None:
+    rng = random.Random(seed)
+    keys = (
+        make.key(0, make.string(rng.randbytes(rng.choice((1, 30, 2000)))), make.string(rng.randbytes(int(size))))
+        for size in (10 ** rng.uniform(0, 4.5) for _ in range(60))
+    )
+    data = make.rdb(10, *keys) + bytes(rng.choice((0, 5000)))
+    whole = read(data)
+    assert whole.problem is None
+    for mean in (700, 3000, 30_000):
+        assert read(data, [int(rng.expovariate(1 / mean)) + 1 for _ in range(len(data) // mean)]) == whole
+
+
 @given(st.integers(0, 2**32), st.data())
 def test_anything_sound_is_read_without_a_problem(seed: int, data: st.DataObject) -> None:
     rng = random.Random(seed)
@@ -141,6 +155,17 @@ def test_the_checksum_of_the_check_string() -> None:
     crc = Crc64()
     crc.feed(b"123456789")
     assert crc.value == 0xE9C6D914C4B8D9CA
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 40_000), max_size=4))
+def test_the_checksum_is_that_of_the_single_bytes(seed: int, sizes: list[int]) -> None:
+    rng = random.Random(seed)
+    whole, in_pieces = Crc64(), Crc64()
+    for data in (rng.randbytes(size) for size in sizes):
+        in_pieces.feed(data)
+        for number in range(len(data)):
+            whole.feed(data[number : number + 1])
+    assert in_pieces.value == whole.value
 
 
 @pytest.mark.parametrize("module", [states, tokens])

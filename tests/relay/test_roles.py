@@ -25,6 +25,7 @@ from tests.support import (
     TapThread,
     client,
     digest,
+    fail_over,
     follow,
     is_up,
     level,
@@ -318,7 +319,7 @@ def test_a_replica_of_a_cluster_dials_the_announced_port_and_so_the_tap(servers:
         tap.all_have("shard", master)
         assert client(replica).info("replication")["master_port"] == tap.port_of("shard")
         first = client(master).info("replication")["master_replid"]
-        client(replica).execute_command("CLUSTER", "FAILOVER")
+        fail_over(client(replica))
         partial = tap.first("other", events.PartialResync)
         assert (partial.previous_replid, partial.previous_link) == (first, "shard")
         wait_until_is("slave", master)
