@@ -52,21 +52,22 @@ class Told:
 Observer = Callable[[Told], None]
 
 
-class Inbox(queue.Queue[Told]):
+class Inbox(queue.SimpleQueue[Told]):
     """Events on their way to a thread that may block where the tap must not. Full, it takes no more.
 
-    dropped: how many it did not take.
+    dropped: how many it did not take. A SimpleQueue, for to put into it never waits: a lock that the other thread holds
+    while it waits for the interpreter would hold up the links for each event.
     """
 
     def __init__(self, overrun: Callable[[], None] = lambda: None) -> None:
         """overrun: called when it drops the first one."""
-        super().__init__(INBOX_EVENTS)
+        super().__init__()
         self.dropped = 0
         self._overrun = overrun
 
     @property
     def has_room(self) -> bool:
-        return len(self.queue) < self.maxsize  # without its lock: who lags behind is offered events by the million
+        return self.qsize() < INBOX_EVENTS
 
     def drop(self) -> None:
         self.dropped += 1
@@ -78,8 +79,8 @@ class Inbox(queue.Queue[Told]):
         event = told.event
         is_large = isinstance(event, Command) and event.end - event.start > LARGE
         # a queue of events is bounded, of megabytes each it would not be
-        if self.has_room and not (is_large and len(self.queue) > MAX_LARGE):
-            self.put_nowait(told)
+        if self.qsize() < (MAX_LARGE if is_large else INBOX_EVENTS):
+            self.put(told)
         else:
             self.drop()
 

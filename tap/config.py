@@ -15,6 +15,7 @@ from tap.units import Limits, parse_duration
 
 DEFAULT_LINK = "main"
 STATSD_PORT = 8125
+SMALLEST_FILE = 4096  # bytes of a recording in many files
 EVERY_HOST = "*"  # to listen on every address of this machine, IPv4 and IPv6
 # Of a link, and named so everywhere: on the command line, in the file, in Python.
 TLS_OPTIONS = ("tls", "cacert", "cert", "key", "sni", "insecure", "listen_cert", "listen_key", "listen_cacert")
@@ -188,7 +189,13 @@ class Config:
             _check_word(name, getattr(self, name), kind)
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
             raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
-        rotates = bool(Limits.parse(self.record_rotate)) or (self.record_to is not None and self.record_to.is_dir())
+        rotate = Limits.parse(self.record_rotate)
+        if rotate.size is not None and rotate.size < SMALLEST_FILE:
+            raise ConfigError(
+                f"--rotate {rotate.size}b: every file begins with where each link stands, so give it {SMALLEST_FILE}b or "
+                "more; 1gb is usual"
+            )
+        rotates = bool(rotate) or (self.record_to is not None and self.record_to.is_dir())
         if rotates and self.record_to is None:
             raise ConfigError("--rotate says when a recording goes on in the next file; say with -w FILE.pcapng where to")
         if Limits.parse(self.record_keep) and not rotates:

@@ -126,12 +126,14 @@ class Tap:
         """Stop listening and end every link, within a second."""
         if self._ticker is not None:
             self._ticker.cancel()
-        await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
-        self._buffers.close()
-        self.faults.clear()
-        if self.recorder is not None:
-            await self.recorder.close()
-        await asyncio.gather(*(observer.close() for observer in self._observers))
+        try:
+            await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
+        finally:  # also where that is cancelled
+            self._buffers.close()
+            self.faults.clear()
+            if self.recorder is not None:
+                await self.recorder.close()
+            await asyncio.gather(*(observer.close() for observer in self._observers))
 
     @property
     def links(self) -> list[Link]:

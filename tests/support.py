@@ -44,27 +44,39 @@ def wait_until(condition: Callable[[], T], within: float = WITHIN, what: str = "
     return value
 
 
+async def wait_inside(condition: Callable[[], T], within: float = WITHIN) -> T:
+    """As wait_until(), in an event loop that goes on meanwhile."""
+    async with asyncio.timeout(within):
+        while not (value := condition()):
+            await asyncio.sleep(0.001)
+    return value
+
+
 def all_subclasses(kind: type[E]) -> set[type[E]]:
     """Of any depth. A dataclass with slots is made twice; the first one of each is left out."""
     found = {one for one in kind.__subclasses__() if getattr(sys.modules[one.__module__], one.__name__) is one}
     return found.union(*(all_subclasses(one) for one in found))
 
 
-# ---- the scanner, compiled or not ----
+# ---- compiled or not ----
 
 
-def uncompiled_scanner() -> type[scanner.StreamScanner]:
-    """The scanner as it is where there was no compiler."""
-    name = "tests.uncompiled_scanner"
+def uncompiled(path: str) -> Any:
+    """The module in this file of the repository as it is where there was no compiler."""
+    name = f"tests.uncompiled_{Path(path).stem}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "tap/replication/scanner.py")
+        spec = importlib.util.spec_from_file_location(name, ROOT / path)
         assert spec is not None
         assert spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
-    module = sys.modules[name]
+    module: Any = sys.modules[name]
     assert not module.COMPILED
-    return module.StreamScanner  # type: ignore[no-any-return]
+    return module
+
+
+def uncompiled_scanner() -> type[scanner.StreamScanner]:
+    return uncompiled("tap/replication/scanner.py").StreamScanner  # type: ignore[no-any-return]
 
 
 # ---- captures ----

@@ -21,7 +21,7 @@ from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
 from tap.servers.embedded import Server, find_server
 from tests.cli.test_export import synced
-from tests.recording.test_reader import STREAM, file, streamed
+from tests.recording.wires import STREAM, file, streamed
 from tests.relay.certificates import Certificates
 from tests.replay.support import captured
 from tests.support import FIXTURES, ROOT, all_subclasses

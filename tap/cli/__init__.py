@@ -11,12 +11,33 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from tap.cli import chaos, demo, export, faults, rdb, replay, run, show
 from tap.errors import ConfigError, EnvironmentFailure, TapError, words
 
+
+def _plain(parameters: list[Any]) -> list[Any]:
+    """Flags take nothing, so none of typer's words for what it would be (0.29: <bool>) stands beside them in the help."""
+    for one in parameters:
+        if getattr(one, "is_flag", False):
+            one.metavar = ""
+    return parameters
+
+
+class _Verb(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _plain(super().get_params(ctx))
+
+
+class _Verbs(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _plain(super().get_params(ctx))
+
+
 app = typer.Typer(
     name="redis-tap",
+    cls=_Verbs,
     help="Sits between a real Redis or Valkey replica and its real master, and tells what happens on the wire.",
     no_args_is_help=True,
     add_completion=False,
@@ -33,7 +54,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
 }
 for name, verb in VERBS.items():
-    app.command(name)(verb)
+    app.command(name, cls=_Verb)(verb)
 
 
 def _version(wanted: bool) -> None:

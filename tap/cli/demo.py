@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from pathlib import Path
 
 import typer
 
+from tap.cli.ending import until_ended
 from tap.config import Address, Config, LinkConfig
 from tap.console.demo import WITHIN, tell
 from tap.errors import EnvironmentFailure
@@ -26,26 +26,12 @@ def demo() -> None:
 
 async def _run(program: Path) -> bool:
     """Tell the story until it or a signal ends it; its servers never outlive it."""
-    loop = asyncio.get_running_loop()
-    signals: list[signal.Signals] = []
     servers = contextlib.ExitStack()
-    story = loop.create_task(_story(servers, program), name="demo")
-
-    def end(number: signal.Signals) -> None:
-        if not signals:  # a second one must not disturb the cleaning up
-            story.cancel()
-        signals.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, end, number)
     try:
-        return await story
-    except asyncio.CancelledError:
-        if not signals:
-            raise
-        raise typer.Exit(128 + signals[0]) from None
+        return await until_ended(_story(servers, program), "demo")
     finally:
-        await loop.shutdown_default_executor()  # a server that is just starting is there to be stopped after this
+        # A server that is just starting is there to be stopped after this.
+        await asyncio.get_running_loop().shutdown_default_executor()
         servers.close()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 from pathlib import Path
 
 from rich.console import Console
 
+from tap.cli.ending import until_ended
 from tap.config import Address
 from tap.console import chaos_report
 from tap.errors import ConfigError, EnvironmentFailure
@@ -69,23 +69,7 @@ def carry_out(campaign: Campaign, *, as_json: bool, junit_file: Path | None) -> 
 
 async def _run(campaign: Campaign, *, as_json: bool, junit_file: Path | None) -> int:
     """Until it is done or a signal ends it; its servers never outlive it."""
-    loop = asyncio.get_running_loop()
-    signals: list[signal.Signals] = []
-    work = loop.create_task(_shown(campaign, as_json=as_json, junit_file=junit_file), name="chaos")
-
-    def end(number: signal.Signals) -> None:
-        if not signals:  # a second one must not disturb the cleaning up
-            work.cancel()
-        signals.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, end, number)
-    try:
-        results = await work
-    except asyncio.CancelledError:
-        if not signals:
-            raise
-        return 128 + signals[0]
+    results = await until_ended(_shown(campaign, as_json=as_json, junit_file=junit_file), "chaos")
     if any(result.failure for result in results):
         return EnvironmentFailure.exit_code
     return 0 if all(result.met for result in results) else 1

@@ -10,17 +10,17 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal, cast
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
+from tap.cli.choosing import Begin, Dbs, End, Globs, Names, moments
 from tap.cli.ending import endings
-from tap.cli.moment import moment
+from tap.cli.progress import progress
 from tap.errors import ConfigError, RecordingError
 from tap.recording import choice
 from tap.recording.aof import write_aof
@@ -30,11 +30,10 @@ from tap.recording.history import Index, copy_rdb, copy_stream, index
 from tap.recording.reader import Player, nothing
 from tap.recording.resp import copy_commands
 from tap.recording.rows import Parquet, Row, Rows, json_line
-from tap.recording.wanted import Moment, Wanted
+from tap.recording.wanted import Moment, Wanted, nanoseconds
 
 STDOUT = Path("-")
-LONG = 64 * 2**20  # bytes of a recording from which on a person wants to see how far it is
-STEP = 2**20  # bytes between two signs of it
+COPIED = 2**20  # bytes at a time
 
 Form = Literal["rdb", "aof", "resp", "jsonl", "parquet"]
 
@@ -56,31 +55,19 @@ def export(
     link: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this link; with jsonl and parquet, as redis-tap show.")
     ] = None,
-    db: Annotated[
-        list[int] | None, typer.Option(metavar="N", help="jsonl, parquet: only commands in this db. May be repeated.")
-    ] = None,
-    command: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="jsonl, parquet: only these commands. May be repeated.")
-    ] = None,
-    key: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GLOB", help="jsonl, parquet: only commands with such a key, as with KEYS. May be repeated."
-        ),
-    ] = None,
-    from_: Annotated[
-        str | None,
-        typer.Option("--from", metavar="TIME|OFFSET", help="resp, jsonl, parquet: from then on, 2026-01-31T12:00:00."),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME|OFFSET", help="Up to then; the end of the recording if not given.")
-    ] = None,
+    dbs: Dbs = None,
+    names: Names = None,
+    globs: Globs = None,
+    begin: Begin = None,
+    end: End = None,
 ) -> None:
     """Restore to a point in time from a recording; or take out of it an RDB, the stream, or the commands as rows.
 
+    --db, --command and --key are for jsonl and parquet, --from for resp as well, --until for all.
+
     What is written is there whole or not at all, and nothing is written over.
     """
-    job = _Job(files, output, moment("--from", from_), moment("--until", until))
+    job = _Job(files, output, *moments(begin, end))
     for number in endings():
         signal.signal(number, signal.default_int_handler)  # which lets go of what is half written
     if output != STDOUT:
@@ -89,11 +76,11 @@ def export(
         raise ConfigError(f"--to {form} cannot go to stdout: name a {'directory' if form == 'aof' else 'file'}")
     if form in ("jsonl", "parquet"):
         wanted = Wanted(
-            links=link or (), dbs=db or (), names=command or (), globs=key or (), begin=job.begin, end=job.end
+            links=link or (), dbs=dbs or (), names=names or (), globs=globs or (), begin=job.begin, end=job.end
         )
         _rows(job, form, wanted, link or [])
     else:
-        if db or command or key:
+        if dbs or names or globs:
             raise ConfigError(
                 "--db, --command and --key are for jsonl and parquet: of the others no command may be missing"
             )
@@ -132,7 +119,7 @@ class _Job:
 
     def index(self, link: str | None) -> tuple[Index, int | None]:
         """What there is up to the end that was asked for, and that as an offset if it is one."""
-        found = index(self.read, _nanoseconds(self.end))
+        found = index(self.read, nanoseconds(self.end) if isinstance(self.end, datetime) else None)
         if self.problems and not found.links:
             raise RecordingError("\nredis-tap: ".join(self.problems))
         return choice.of_link(found, link), self.end if isinstance(self.end, int) else None
@@ -149,32 +136,10 @@ class _Job:
         return f" up to {f'offset {self.end}' if isinstance(self.end, int) else self.end.isoformat()}"
 
 
-def _nanoseconds(moment: Moment | None) -> int | None:
-    return round(moment.timestamp() * 1e6) * 1000 if isinstance(moment, datetime) else None
-
-
-@contextlib.contextmanager
-def _progress(files: list[Path]) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, where a person is looking and the recording is long."""
-    console = Console(stderr=True)
+def _progress(files: list[Path]) -> AbstractContextManager[Callable[[int], None]]:
     paths = [] if STDIN in files else [one for path in files for one in expand(path)]
     size = sum(path.stat().st_size for path in paths if path.is_file())
-    if size < LONG or not console.is_terminal:
-        yield lambda count: None
-        return
-    with Progress(console=console, transient=True) as progress:
-        is_compressed = any(path.suffix == ".zst" for path in paths)
-        task = progress.add_task("reading", total=None if is_compressed else size)
-        waiting = 0
-
-        def advance(count: int) -> None:
-            nonlocal waiting
-            waiting += count
-            if waiting > STEP:
-                progress.advance(task, waiting)
-                waiting = 0
-
-        yield advance
+    return progress(size, is_compressed=any(path.suffix == ".zst" for path in paths))
 
 
 @contextlib.contextmanager
@@ -187,7 +152,7 @@ def _opened(output: Path) -> Iterator[BinaryIO]:
     with tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
-        shutil.copyfileobj(file, sys.stdout.buffer, STEP)
+        shutil.copyfileobj(file, sys.stdout.buffer, COPIED)
         sys.stdout.buffer.flush()
 
 
@@ -228,7 +193,7 @@ def _resp(job: _Job, link: str | None) -> None:
     streams = choice.streams_between(found, begin, end)
     before = Index()
     if isinstance(job.begin, datetime):
-        since = _nanoseconds(job.begin) or 0
+        since = nanoseconds(job.begin)
         streams = [stream for stream in streams if stream[-1].ended >= since]
         before = index(job.read, since - 1)
     if len(streams) != 1:

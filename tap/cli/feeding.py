@@ -7,9 +7,10 @@ import contextlib
 import sys
 from pathlib import Path
 
+import typer
 from rich.console import Console
 
-from tap.cli.ending import endings
+from tap.cli.ending import until_ended
 from tap.cli.ui import chosen
 from tap.config import Ui
 from tap.console.lines import json_lines, log_lines
@@ -36,21 +37,11 @@ def feed(
 
 async def _until_stopped(master: ReplayMaster, exits: bool, ui: Ui) -> int:
     """Returns the exit code."""
-    loop = asyncio.get_running_loop()
-    work = loop.create_task(_serve(master, exits, ui), name="replay")
-    signals: list[int] = []
-
-    def end(number: int) -> None:
-        signals.append(number)
-        work.cancel()
-
-    for number in endings():
-        loop.add_signal_handler(number, end, number)
     try:
-        await work
-    except asyncio.CancelledError:
+        await until_ended(_serve(master, exits, ui), "replay")
+    except typer.Exit:
         if exits or not master.parts:  # it had not come to its end
-            return 128 + signals[0]
+            raise
     return RecordingError.exit_code if master.problems else 0
 
 
@@ -61,7 +52,7 @@ async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
         if ui in ("log", "json"):
             lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
             viewers.callback(lines.close)
-            master.bus.subscribe(lines)
+            master.bus.subscribe(lines, inbox=lines.inbox)
         async with contextlib.AsyncExitStack() as playing:
             with console.status("reading the recording") if ui == "live" else contextlib.nullcontext():
                 await playing.enter_async_context(master)

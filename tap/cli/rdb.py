@@ -14,8 +14,8 @@ from typing import IO, Annotated, BinaryIO, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
+from tap.cli.progress import progress
 from tap.console import formats
 from tap.console.rdb_report import HEADING, key_lines, report
 from tap.errors import ConfigError, RdbError, did_you_mean
@@ -25,7 +25,6 @@ from tap.rdb.tokens import TYPES
 
 Format = Literal["summary", "keys", "jsonl", "json", "protocol", "diff", "memory"]
 
-LONG = 64 * 2**20  # bytes of a file from which on a person wants to see how far it is
 IN_MEMORY = 8 * 2**20  # bytes of one string that are held until its end
 
 
@@ -58,7 +57,7 @@ def rdb(
     if largest is not None and form not in ("summary", "keys", "memory"):
         raise ConfigError("--largest is for summary, keys and memory: which keys these are is known only at the end")
     only = _filter(db or [], type_ or [], key or [], limit)
-    with _opened(file) as (source, size), _progress(size) as advance:
+    with _opened(file) as (source, size), progress(size or 0) as advance:
         parser = _FORMATS[form](_Job(file, source, size, only, largest, advance))
     if parser.problem is not None:
         raise RdbError(f"{file}: {parser.problem}")
@@ -102,18 +101,6 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
         if error.filename is None:
             raise
         raise ConfigError(f"{name}: {error.strerror}") from None
-
-
-@contextlib.contextmanager
-def _progress(size: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, where a person is looking and the file is long."""
-    console = Console(stderr=True)
-    if size is None or size < LONG or not console.is_terminal:
-        yield lambda count: None
-        return
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("reading", total=size)
-        yield lambda count: progress.advance(task, count)
 
 
 @dataclass(frozen=True, slots=True)

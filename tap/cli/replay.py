@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tap.cli.moment import moment
+from tap.cli.choosing import Begin, Dbs, End, Globs, Names, moments
 from tap.config import Ui
 from tap.errors import ConfigError
 
@@ -23,23 +23,14 @@ def replay(
     speed: Annotated[
         str, typer.Option(metavar="N|max", help="So many times as fast as it was recorded, or as fast as it is taken.")
     ] = "1",
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="TIME|OFFSET", help="From then on: 2026-01-31T12:00:00, or an offset.")
-    ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME|OFFSET", help="Up to then.")] = None,
+    begin: Begin = None,
+    end: End = None,
     link: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only what this link had. May be repeated.")
     ] = None,
-    db: Annotated[
-        list[int] | None, typer.Option(metavar="N", help="With --to: only commands in this db. May be repeated.")
-    ] = None,
-    command: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="With --to: only these commands. May be repeated.")
-    ] = None,
-    key: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help="With --to: only commands with such a key, as with KEYS. May be repeated."),
-    ] = None,
+    dbs: Dbs = None,
+    names: Names = None,
+    globs: Globs = None,
     assume_db: Annotated[
         int | None,
         typer.Option(metavar="N", min=0, help="With --to: the db of commands of which the recording does not say it."),
@@ -53,24 +44,30 @@ def replay(
         typer.Option(help="live: a progress bar. log: lines. json: lines of JSON. auto: live on a terminal, else log."),
     ] = "auto",
 ) -> None:
-    """Replay a recording: to replicas, as the master of it, or to any server, as a client."""
+    """Replay a recording: to replicas, as the master of it, or to any server, as a client.
+
+    --db, --command and --key go with --to: a replica has to have every byte.
+    """
     if as_master is not None and to is not None:
         raise ConfigError("--as-master is for replicas, --to for any server: give one of them")
-    if as_master is None and to is None:
-        raise ConfigError(
-            "say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server"
-        )
     factor = _speed(speed)
+    first, last = moments(begin, end)
     if as_master is not None:
-        if db or command or key or assume_db is not None or yes:
+        if dbs or names or globs or assume_db is not None or yes:
             raise ConfigError(
                 "--db, --command, --key, --assume-db and --yes go with --to: a replica has to have every byte"
             )
-        _be_master(files, as_master, factor, from_, until, link or [], exit_, ui)
-    elif to is not None:
+        from tap.cli import feeding  # for this half alone, as sending is for the other
+
+        raise typer.Exit(feeding.feed(files, as_master, factor, first, last, link or [], exit_, ui))
+    if to is not None:
         if exit_:
             raise ConfigError("--exit goes with --as-master; with --to the end comes by itself")
-        _send(files, to, factor, from_, until, link or [], db or [], command or [], key or [], assume_db, yes, ui)
+        from tap.cli import sending
+
+        wanted = sending.choice(dbs or [], names or [], globs or [])
+        raise typer.Exit(sending.send(files, to, factor, first, last, link or [], wanted, assume_db, yes, ui))
+    raise ConfigError("say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server")
 
 
 def _speed(text: str) -> float:
@@ -80,41 +77,3 @@ def _speed(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?x?", text) or not float(text.removesuffix("x")):
         raise ConfigError(f"--speed {text!r}: write how many times as fast, as 1, 10 or 0.5, or max")
     return float(text.removesuffix("x"))
-
-
-def _be_master(
-    files: list[Path],
-    listen: str,
-    speed: float,
-    begin: str | None,
-    end: str | None,
-    links: list[str],
-    exits: bool,
-    ui: Ui,
-) -> None:
-    from tap.cli import feeding  # for this half alone
-
-    raise typer.Exit(
-        feeding.feed(files, listen, speed, moment("--from", begin), moment("--until", end), links, exits, ui)
-    )
-
-
-def _send(
-    files: list[Path],
-    url: str,
-    speed: float,
-    begin: str | None,
-    end: str | None,
-    links: list[str],
-    dbs: list[int],
-    names: list[str],
-    globs: list[str],
-    assumed_db: int | None,
-    yes: bool,
-    ui: Ui,
-) -> None:
-    from tap.cli import sending  # for this half alone
-
-    wanted = sending.choice(dbs, names, globs)
-    moments = moment("--from", begin), moment("--until", end)
-    raise typer.Exit(sending.send(files, url, speed, *moments, links, wanted, assumed_db, yes, ui))

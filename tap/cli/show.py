@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 
 from tap.bus import Told
+from tap.cli.choosing import Begin, Dbs, End, Globs, Names, moments
 from tap.cli.ending import endings
-from tap.cli.moment import moment
 from tap.console.lines import Journal, json_line
 from tap.console.stats_report import report
 from tap.errors import ConfigError, RecordingError
@@ -40,18 +40,11 @@ def show(
     link: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this link, or NAME/CONNECTION. May be repeated.")
     ] = None,
-    db: Annotated[list[int] | None, typer.Option(metavar="N", help="Only commands in this db. May be repeated.")] = None,
-    command: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only these commands. May be repeated.")
-    ] = None,
-    key: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GLOB", help="Only commands with such a key, as with KEYS. May be repeated."),
-    ] = None,
-    from_: Annotated[
-        str | None, typer.Option("--from", metavar="TIME|OFFSET", help="From then on: 2026-01-31T12:00:00, or an offset.")
-    ] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME|OFFSET", help="Up to then.")] = None,
+    dbs: Dbs = None,
+    names: Names = None,
+    globs: Globs = None,
+    begin: Begin = None,
+    end: End = None,
     stats: Annotated[
         bool, typer.Option("--stats", help="Figures instead of events: what was written, when, to which keys.")
     ] = False,
@@ -61,14 +54,8 @@ def show(
 
     What cannot be read of a file is told, and the exit code is then 2.
     """
-    wanted = Wanted(
-        links=link or (),
-        dbs=db or (),
-        names=command or (),
-        globs=key or (),
-        begin=moment("--from", from_),
-        end=moment("--until", until),
-    )
+    first, last = moments(begin, end)
+    wanted = Wanted(links=link or (), dbs=dbs or (), names=names or (), globs=globs or (), begin=first, end=last)
     if stats and (commands or rdb_keys):
         raise ConfigError("--stats tells figures instead of events: leave out --commands and --rdb-keys")
     figures = Stats()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import queue
 import sys
@@ -18,10 +19,17 @@ from tap.replication.events import Event, LinkClosed, LinkOpened, ObserverTroubl
 
 MAX_TRYING = 1000  # replicas; beyond that, their lines are told as they come
 QUIET_SECONDS = 60.0
+SLICE_SECONDS = 0.0001  # for lines, before the links have their turn again
+MAX_MADE = 64  # slices that wait for the reader
+BLOCKED_SECONDS = 0.05  # until it is looked at again
 
 
 class LineWriter:
-    """Writes what *render* makes of each event. A slow or stopped reader loses events, and is told how many."""
+    """Writes what *render* makes of each event. A slow or stopped reader loses events, and is told how many.
+
+    The lines are made in the event loop, some at a time: a thread that makes them takes the interpreter from the links
+    for milliseconds, each time that they wait for bytes. A thread writes them, for that may block.
+    """
 
     def __init__(
         self,
@@ -30,53 +38,72 @@ class LineWriter:
         dropped: Callable[[int], str],
         only: type[Event] = Event,
     ) -> None:
+        """To be made, called and closed in the event loop."""
         self._out = out
         self._render = render
         self._dropped_line = dropped
         self._only = only
         self.inbox = Inbox()
-        self._closing = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._is_due = False
+        self._is_over = False
+        self._made: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="lines", daemon=True)
         self._thread.start()
 
     def __call__(self, told: Told) -> None:
         """An observer of the bus."""
-        if isinstance(told.event, self._only):
-            self.inbox.offer(told)
+        if self._is_over or not isinstance(told.event, self._only):
+            return
+        self.inbox.offer(told)
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._go_on)
 
     def close(self, within: float = 0.5) -> None:
         """Write what is still queued, for as long as that takes at most *within* seconds."""
-        self._closing.set()
+        self._make(within)
+        self._is_over = True
+        self._made.put(None)
         self._thread.join(within)
 
+    def _go_on(self) -> None:
+        if self._is_over:
+            return
+        if self._made.qsize() >= MAX_MADE:
+            self._loop.call_later(BLOCKED_SECONDS, self._go_on)
+            return
+        self._make(SLICE_SECONDS)
+        if self.inbox.empty():
+            self._is_due = False
+        else:
+            self._loop.call_soon(self._go_on)
+
+    def _make(self, within: float) -> None:
+        lines = []
+        give_up = time.perf_counter() + within
+        while not self.inbox.empty() and time.perf_counter() < give_up:
+            line = self._render(self.inbox.get())
+            if line is not None:
+                lines.append(f"{line}\n")
+        if self.inbox.empty() and self.inbox.dropped:
+            dropped, self.inbox.dropped = self.inbox.dropped, 0
+            lines.append(f"{self._dropped_line(dropped)}\n")
+        if lines:
+            self._made.put("".join(lines))
+
     def _write(self) -> None:
+        """The thread."""
         try:
-            while not (self._closing.is_set() and self.inbox.empty()):
-                try:
-                    told = self.inbox.get(timeout=0.05)
-                except queue.Empty:
-                    self._out.flush()
-                    continue
-                line = self._render(told)
-                if line is not None:
-                    self._out.write(line + "\n")
-                if self.inbox.empty():
-                    if self.inbox.dropped:
-                        dropped, self.inbox.dropped = self.inbox.dropped, 0
-                        self._out.write(self._dropped_line(dropped) + "\n")
+            while (lines := self._made.get()) is not None:
+                self._out.write(lines)
+                if self._made.empty():
                     self._out.flush()
         except (OSError, ValueError) as error:
-            self._give_up(error)
-
-    def _give_up(self, error: Exception) -> None:
-        """The reader has gone. The links stay: whoever relays through this tap depends on it."""
-        if sys.stderr is not None:
-            print(f"redis-tap: the output cannot be written any more ({error}); still relaying", file=sys.stderr)
-        while not self._closing.is_set():
-            try:
-                self.inbox.get(timeout=0.05)
-            except queue.Empty:
-                continue
+            self._is_over = True
+            # The reader has gone. The links stay: whoever relays through this tap depends on it.
+            if sys.stderr is not None:
+                print(f"redis-tap: the output cannot be written any more ({error}); still relaying", file=sys.stderr)
 
 
 def json_lines(out: TextIO) -> LineWriter:

@@ -14,7 +14,6 @@ if not cython.compiled:
     from tap.rdb.tape import Tape
     from tap.rdb.tokens import *
 
-NOT_SAID = -1
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 

@@ -8,8 +8,7 @@ the rest, what does not fit waits for room.
 import cython
 
 HISTORY = 8192  # bytes back that an item can refer to
-MAX_EXPANSION = 88  # times: three bytes make 264 at the most
-LONGEST = 264  # bytes that one item makes
+LONGEST = 264  # bytes that one item makes, of three
 
 
 class Expander:

@@ -61,7 +61,6 @@ cdef enum:
     A_BINARY64 = 2
     A_TEXT_SCORE = 3
     A_TTL_BEFORE = 4
-    AN_EXPIRY_BEFORE = 5
     AN_EXPIRY_BEHIND = 6
     STRINGS = 0x1
     STRING_PAIRS = 0x11

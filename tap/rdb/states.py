@@ -66,7 +66,6 @@ A_STRING = 1
 A_BINARY64 = 2
 A_TEXT_SCORE = 3
 A_TTL_BEFORE = 4  # relative to the minimum, said after the value
-AN_EXPIRY_BEFORE = 5
 AN_EXPIRY_BEHIND = 6
 STRINGS = 0x1
 STRING_PAIRS = 0x11

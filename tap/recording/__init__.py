@@ -6,14 +6,14 @@
 
 The bytes of files and packets are understood without IO in pcapng.py, pcap.py, segments.py, layers.py, assembly.py and
 masks.py; redaction.py, redactor.py and grammars.py keep data out of what is written. recorder.py writes a file beside the
-relay, files.py and reader.py read them. history.py finds in one what a master had; choice.py, aof.py, resp.py, rows.py
-and output.py take that out. Whether a byte of a link is passed on never depends on anything in here.
+relay; files.py, reader.py and played.py read them. history.py finds in one what a master had; choice.py, aof.py, resp.py,
+rows.py and output.py take that out. Whether a byte of a link is passed on never depends on anything in here.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tap.recording.reader import Link
+    from tap.recording.played import Link
     from tap.recording.recording import Command, Recording, open  # noqa: A004
 
 __all__ = ["Command", "Link", "Recording", "open"]

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from tap.bus import Told
 from tap.recording.files import check, packets
-from tap.recording.reader import Link, Player, nothing
+from tap.recording.played import Link
+from tap.recording.reader import Player, nothing
 from tap.recording.wanted import Moment, Wanted, keys
 from tap.replication import events
 

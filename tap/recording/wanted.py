@@ -19,6 +19,11 @@ from tap.replication.keyspecs import KeyFinder
 Moment = datetime | int  # a time, of the local zone if it names none; or a replication offset
 
 
+def nanoseconds(moment: datetime) -> int:
+    """Since the epoch, as a recording has them; a float of them would be wrong by a few hundred."""
+    return round(moment.timestamp() * 1e6) * 1000
+
+
 class Wanted:
     """Which events are asked for. An event without an offset is where its link is.
 

@@ -7,14 +7,14 @@ import contextlib
 import itertools
 import logging
 import os
-import socket
 import sys
 from asyncio.trsock import TransportSocket
 
 from tap.bus import Bus
-from tap.config import CAPA, EVERY_HOST, Address, Config, LinkConfig
+from tap.config import CAPA, Address, Config, LinkConfig
 from tap.errors import EnvironmentFailure
 from tap.faults.plan import Plan
+from tap.listening import BACKLOG, listening
 from tap.relay.leg import Buffers, Leg
 from tap.relay.link import Link
 from tap.relay.sink import Place, Sink
@@ -23,7 +23,6 @@ from tap.relay.transparent import original_destination
 from tap.replication.events import Event
 from tap.replication.memory import Memory
 
-BACKLOG = 512
 MAX_ROUTES = 1024  # masters that a transparent listener remembers
 
 log = logging.getLogger(__name__)
@@ -93,35 +92,18 @@ class Listener:
 
     async def open(self) -> None:
         """Listen on every address of the host, also again after close(). Raises EnvironmentFailure if that cannot be."""
-        loop = asyncio.get_running_loop()
-        listen = self.address
         if self.config.transparent and sys.platform != "linux":
             raise EnvironmentFailure(
                 f"link {self.config.name}: only Linux tells where a redirected connection was going; without "
                 "--transparent, a replica is pointed at the tap with REPLICAOF"
             )
-        host = None if listen.host == EVERY_HOST else listen.host
         try:
-            found = await loop.getaddrinfo(host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            if host is None and not socket.has_dualstack_ipv6():
-                found = [one for one in found if one[0] == socket.AF_INET]
-            # With port 0 each address would get a port of its own; a replica needs one.
-            for family, _, _, _, address in dict.fromkeys(found[:1] if listen.port == 0 else found):
-                sock = socket.socket(family, socket.SOCK_STREAM)
-                try:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    if family == socket.AF_INET6:
-                        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                    sock.bind(address)
-                    self._servers.append(await loop.create_server(self._accept, sock=sock, backlog=BACKLOG))
-                except OSError:
-                    sock.close()
-                    raise
-                self.address = Address(listen.host, sock.getsockname()[1])
-        except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver takes
-            self._stop_listening()
-            why = getattr(error, "strerror", None) or error
-            raise EnvironmentFailure(f"link {self.config.name}: cannot listen on {listen}: {why}") from None
+            sockets, self.address = await listening(self.address)
+        except EnvironmentFailure as failure:
+            raise EnvironmentFailure(f"link {self.config.name}: {failure}") from None
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            self._servers.append(await loop.create_server(self._accept, sock=sock, backlog=BACKLOG))
 
     def follow_plan(self) -> None:
         """The plan has changed, or time has passed: a fault may want nobody to connect, or no longer."""

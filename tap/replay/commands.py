@@ -173,10 +173,10 @@ def name(file: int, begin: int) -> str:
     return os.pread(file, 128, begin).split(b"\r\n")[2].decode("latin-1").upper()
 
 
-def whole_until(file: int, limit: int, db: int) -> tuple[int, int]:
+def whole_until(file: int, limit: int, db: int = -1) -> tuple[int, int]:
     """The last place up to *limit* where no command and no transaction is open, and the db in force there.
 
-    db: in force at the beginning of the file; -1 here and there if unknown.
+    limit: within the file. db: in force at the beginning of it; -1 here and there if unknown.
     """
     scanner = StreamScanner(None if db < 0 else db)
     scanner.watch(frozenset({b"MULTI"}))

@@ -14,7 +14,8 @@ from types import TracebackType
 
 from tap.bus import Bus
 from tap.config import Address
-from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.errors import ConfigError, words
+from tap.listening import listening
 from tap.recording.files import check_again, packets
 from tap.recording.reader import Player
 from tap.recording.wanted import Moment
@@ -24,7 +25,6 @@ from tap.replay.session import Wish
 from tap.replay.tape import Part, take
 from tap.replication.events import Reason
 
-BACKLOG = 512
 PING = b"*1\r\n$4\r\nping\r\n"
 PING_SECONDS = 10.0  # repl-ping-replica-period, by default
 ACCEPT_AGAIN_SECONDS = 1.0
@@ -98,7 +98,9 @@ class ReplayMaster:
         try:
             for path in self._paths:
                 check_again(path)
-            await self._listen()  # first: that a port is taken is not to be found after minutes of reading
+            self._listening, self.address = await listening(
+                self.address
+            )  # first: that a port is taken is not to be found after minutes of reading
             self._directory = tempfile.TemporaryDirectory(prefix="redis-tap-replay-")
             self.parts = await self._take(Path(self._directory.name))
         except BaseException:
@@ -145,19 +147,6 @@ class ReplayMaster:
         await self._until(lambda: self.is_over and self._has_acknowledged())
 
     # ---- before ----
-
-    async def _listen(self) -> None:
-        host, port = self.address.host, self.address.port
-        try:
-            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            # With port 0 each address would get a port of its own.
-            for family, _, _, _, address in dict.fromkeys(found[:1] if port == 0 else found):
-                sock = socket.create_server(address[:2], family=family, backlog=BACKLOG)
-                sock.setblocking(False)
-                self._listening.append(sock)
-                self.address = Address(host, sock.getsockname()[1])
-        except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver takes
-            raise EnvironmentFailure(f"cannot listen on {self.address}: {words(error)}") from None
 
     async def _take(self, directory: Path) -> list[Part]:
         taking = asyncio.ensure_future(

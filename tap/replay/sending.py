@@ -20,7 +20,7 @@ import hiredis
 
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recording.history import Index, Marks, Read, Stretch, copy_streams
-from tap.recording.wanted import Moment
+from tap.recording.wanted import Moment, nanoseconds
 from tap.replay import commands
 from tap.replay.commands import CHUNK, Batch, Choice, Commands, Entry, whole_until
 from tap.servers.target import Target
@@ -74,12 +74,12 @@ def part_between(
     size = stretches[-1].end_offset - first.offset
     before, until = 0, size
     if isinstance(begin, datetime):
-        at = bisect_left(marks.times, round(begin.timestamp() * 1e9))
+        at = bisect_left(marks.times, nanoseconds(begin))
         before = marks.offsets[at - 1] - first.offset if at else 0
     elif begin is not None:
         before = begin - 1 - first.offset
     if isinstance(end, datetime):
-        at = bisect_right(marks.times, round(end.timestamp() * 1e9))
+        at = bisect_right(marks.times, nanoseconds(end))
         until = marks.offsets[at - 1] - first.offset if at else 0
     elif end is not None:
         until = end - first.offset

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import shutil
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError, words
 from tap.recording.history import Chapter, Index, Marks, Read, copy_chapter, index
-from tap.recording.wanted import Moment
-from tap.replication.scanner import StreamScanner
-
-CHUNK = 2**16
-EXEC = b"*1\r\n$4\r\nEXEC\r\n"
+from tap.recording.wanted import Moment, nanoseconds
+from tap.replay.commands import whole_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ def take(
     Raises RecordingError if there is nothing that a replica can be given, ConfigError if what is asked for is not in it,
     EnvironmentFailure if the directory has no room.
     """
-    found = index(read, _nanoseconds(end) if isinstance(end, datetime) else None)
+    found = index(read, nanoseconds(end) if isinstance(end, datetime) else None)
     if isinstance(end, datetime) and not found.links:
         raise ConfigError(f"--until {end.isoformat()}: by then there was no RDB and no stream that could be played")
     chapters = choose(found, links, begin, end if isinstance(end, int) else None)
@@ -121,13 +117,12 @@ def _of_links(found: Index, links: Collection[str]) -> Index:
 
 def _from(chapters: list[Chapter], begin: Moment) -> list[Chapter]:
     """Those that have something behind it: from the last RDB on that was there before it."""
-    nanoseconds = _nanoseconds(begin) if isinstance(begin, datetime) else None
 
     def starts(chapter: Chapter) -> bool:
-        return chapter.offset <= begin if isinstance(begin, int) else chapter.rdb.ended <= (nanoseconds or 0)
+        return chapter.offset <= begin if isinstance(begin, int) else chapter.rdb.ended <= nanoseconds(begin)
 
     def ends(chapter: Chapter) -> bool:
-        return chapter.end < begin if isinstance(begin, int) else chapter.ended < (nanoseconds or 0)
+        return chapter.end < begin if isinstance(begin, int) else chapter.ended < nanoseconds(begin)
 
     later = [one for one in chapters if not ends(one)]
     if not later:
@@ -151,10 +146,6 @@ def _no_chapter(found: Index) -> str:
     )
 
 
-def _nanoseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1e9)
-
-
 # ---- copying ----
 
 
@@ -163,11 +154,12 @@ def _copied(read: Read, directory: Path, chapter: Chapter, limit: int, begin: Mo
     rdb, stream = directory / "rdb", directory / "stream"
     with rdb.open("wb") as rdb_file, stream.open("w+b") as stream_file:
         marks = copy_chapter(read, chapter, rdb_file, stream_file)
-        size = last_whole(stream_file, limit - chapter.offset)
+        stream_file.flush()
+        size, _ = whole_until(stream_file.fileno(), limit - chapter.offset)
         stream_file.truncate(size)  # its end is where a master would go on
     zero = chapter.rdb.ended
     if isinstance(begin, datetime):
-        zero = max(zero, _nanoseconds(begin))
+        zero = max(zero, nanoseconds(begin))
     elif begin is not None and marks.times:
         zero = max(zero, marks.times[min(bisect_left(marks.offsets, begin), len(marks.times) - 1)])
     return Part(
@@ -192,39 +184,3 @@ def _histories(chapter: Chapter) -> dict[str, int]:
         known[stretch.replid] = max(known.get(stretch.replid, 0), stretch.end_offset)
     known[chapter.replid] = chapter.end
     return known
-
-
-def last_whole(stream: BinaryIO, size: int) -> int:
-    """Where in the first *size* bytes of a stream the last command ends that no transaction holds back."""
-    scanner = StreamScanner()
-    whole = 0
-    for chunk in _chunks(stream, 0, size):
-        scanner.feed(chunk)
-        if not scanner.in_transaction:
-            whole = scanner.boundary
-    # What follows is less than a chunk, or an open transaction and less than a chunk before it.
-    scanner = StreamScanner(keep_ends=True)
-    first = whole
-    for chunk in _chunks(stream, first, size):
-        scanner.feed(chunk)
-        for begin, end, _, in_transaction in scanner.take_ends():
-            if not in_transaction or _is_exec(stream, first + begin, end - begin):
-                whole = first + end
-    return whole
-
-
-def _chunks(stream: BinaryIO, begin: int, end: int) -> Iterator[bytes]:
-    while begin < end:
-        stream.seek(begin)
-        chunk = stream.read(min(CHUNK, end - begin))
-        if not chunk:
-            return
-        begin += len(chunk)
-        yield chunk
-
-
-def _is_exec(stream: BinaryIO, begin: int, size: int) -> bool:
-    if size != len(EXEC):
-        return False
-    stream.seek(begin)
-    return stream.read(size).upper() == EXEC

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from tap import __version__
 from tap.cli import VERBS, app, main
@@ -90,6 +91,13 @@ def test_help_names_every_option() -> None:
     said = tap("run", "--help").stdout
     for option in ("--master", "--listen", "--link", "--config", "--ui", "--commands", "--duration"):
         assert option in said
+
+
+@pytest.mark.parametrize("arguments", [(), *((verb,) for verb in VERBS)])
+def test_no_flag_is_said_to_take_anything(arguments: tuple[str, ...]) -> None:
+    said = CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "200"}).stdout
+    assert "--help" in said
+    assert "<bool>" not in said
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -22,7 +22,7 @@ from tap.cli.ending import endings
 from tap.recording.packets import Flow
 from tap.recording.segments import Endpoint
 from tests.rdb.make import rdb
-from tests.recording.test_reader import STREAM, Wire, file, streamed
+from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, REPLID, command
 from tests.support import wait_until
 

@@ -21,7 +21,7 @@ import pytest
 import zstandard
 
 from tap.cli import main
-from tests.recording.test_reader import STREAM, Wire, file, streamed
+from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, command
 from tests.support import WITHIN, wait_until
 

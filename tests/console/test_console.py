@@ -31,7 +31,7 @@ from tap.console.sentences import is_alarming, sentence
 from tap.console.trouble import Trouble
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side, Transfer
-from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_until
+from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_inside, wait_until
 
 ID = "8371a4ee67df5dfc0e22c0d4ab19dcd9e6a2b0c1"
 FULL = events.FullResync(start=0, end=9, replid=ID, offset=7, reason=Reason(code="first_sync", text="it is new"))
@@ -45,6 +45,20 @@ COMMANDS = events.Commands(
     db=0,
     in_transaction=False,
 )
+
+
+def undialled(by: Side, how: str, text: str) -> events.LinkClosed:
+    """The end of a link that never got to its master."""
+    return events.LinkClosed(
+        by=by,
+        how=how,
+        text=text,
+        role=None,
+        phase="connect",
+        offset=None,
+        bytes_from_master=0,
+        bytes_from_replica=0,
+    )
 
 
 def told(event: Event) -> Told:
@@ -199,16 +213,7 @@ def test_a_master_that_is_away_is_told_once_a_minute() -> None:
         if line is not None:
             said.extend(line.splitlines())
 
-    closed = events.LinkClosed(
-        by=Side.MASTER,
-        how="refused",
-        text="Connection refused",
-        role=None,
-        phase="connect",
-        offset=None,
-        bytes_from_master=0,
-        bytes_from_replica=0,
-    )
+    closed = undialled(Side.MASTER, "refused", "Connection refused")
     opened = events.LinkOpened(peer="10.0.0.7:34567", master="10.0.0.5:6379")
     for second in range(100):
         tell(second, opened)
@@ -236,11 +241,15 @@ def test_a_master_that_is_away_is_told_once_a_minute() -> None:
 
 def test_json_lines_are_flat_objects() -> None:
     out = io.StringIO()
-    lines = json_lines(out)
-    lines(told(FULL))
-    lines(told(COMMANDS))
-    lines(told(events.Command(start=0, end=1, offset=1, db=None, name="SET", args=(b"\xff",), in_transaction=False)))
-    lines.close()
+
+    async def tell() -> None:
+        lines = json_lines(out)
+        lines(told(FULL))
+        lines(told(COMMANDS))
+        lines(told(events.Command(start=0, end=1, offset=1, db=None, name="SET", args=(b"\xff",), in_transaction=False)))
+        lines.close()
+
+    asyncio.run(tell())
     full, commands, command = [json.loads(line) for line in out.getvalue().splitlines()]
     assert full["event"] == "full_resync"
     assert full["reason"] == {"code": "first_sync", "text": "it is new"}
@@ -255,17 +264,25 @@ def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost(
 ) -> None:
     began = time.time()
     reading, writing = os.pipe()
-    with os.fdopen(reading) as reader:
-        with os.fdopen(writing, "w") as out:
-            lines = lines_to(out)
-            for _ in range(100_000):
-                lines(told(FULL))  # returns at once, though the pipe is full
-            got: list[str] = []
-            thread = threading.Thread(target=lambda: got.extend(iter(reader.readline, "")), daemon=True)
-            thread.start()
-            wait_until(lambda: got and ("lines were lost" in got[-1] or "events_dropped" in got[-1]))
-            lines.close()
+    got: list[str] = []
+
+    async def tell(out: TextIO, reader: TextIO) -> None:
+        lines = lines_to(out)
+        for number in range(100_000):
+            lines(told(FULL))  # returns at once, though the pipe is full
+            if number % 100 == 0:
+                await asyncio.sleep(0)
+        thread = threading.Thread(target=lambda: got.extend(iter(reader.readline, "")), daemon=True)
+        thread.start()
+        async with asyncio.timeout(WITHIN):
+            while not got or ("lines were lost" not in got[-1] and "events_dropped" not in got[-1]):
+                await asyncio.sleep(0.005)
+        lines.close()
+        out.close()
         thread.join(WITHIN)
+
+    with os.fdopen(reading) as reader, os.fdopen(writing, "w") as out:
+        asyncio.run(tell(out, reader))
     assert len(got) < 100_000
     if lines_to is json_lines:
         last = json.loads(got[-1])
@@ -274,14 +291,36 @@ def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost(
         assert last["count"] == 100_000 - len(got) + 1
 
 
+def test_lines_are_made_a_few_at_a_time() -> None:
+    """So that the links have their turn: what is called in between does not wait for all of them."""
+    out, written = io.StringIO(), []
+
+    async def tell() -> None:
+        lines = json_lines(out)
+        for _ in range(10_000):
+            lines(told(FULL))
+        while not lines.inbox.empty():
+            written.append(lines.inbox.qsize())
+            await asyncio.sleep(0)
+        lines.close()
+
+    asyncio.run(tell())
+    assert len(out.getvalue().splitlines()) == 10_000
+    assert len(written) > 100
+
+
 def test_a_reader_that_has_gone_ends_nothing() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     out = os.fdopen(writing, "w")
-    lines = log_lines(out)
-    lines(told(FULL))
-    lines.close()
-    lines(told(FULL))
+
+    async def tell() -> None:
+        lines = log_lines(out)
+        lines(told(FULL))
+        lines.close()
+        lines(told(FULL))
+
+    asyncio.run(tell())
     with pytest.raises(BrokenPipeError):
         out.close()
 
@@ -476,9 +515,7 @@ def test_a_live_view_that_fails_says_so_on_a_terminal_as_it_was(
 
     async def show() -> None:
         view.start()
-        async with asyncio.timeout(WITHIN):
-            while not caplog.records:
-                await asyncio.sleep(0.01)
+        await wait_inside(lambda: caplog.records)
         view.stop()
 
     asyncio.run(show())
@@ -494,9 +531,7 @@ def test_what_is_printed_below_a_live_view_goes_to_the_file_that_stderr_is(monke
 
     async def show() -> None:
         view.start()
-        async with asyncio.timeout(WITHIN):
-            while "redis-tap" not in out.getvalue():
-                await asyncio.sleep(0.01)
+        await wait_inside(lambda: "redis-tap" in out.getvalue())
         print("printed", file=sys.stderr)
         view.stop()
 
@@ -505,16 +540,7 @@ def test_what_is_printed_below_a_live_view_goes_to_the_file_that_stderr_is(monke
 
 
 def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
-    closed = events.LinkClosed(
-        by=Side.TAP,
-        how="error",
-        text="Too many open files (limit 16); raise it with ulimit -n",
-        role=None,
-        phase="connect",
-        offset=None,
-        bytes_from_master=0,
-        bytes_from_replica=0,
-    )
+    closed = undialled(Side.TAP, "error", "Too many open files (limit 16); raise it with ulimit -n")
     assert sentence(closed) == (
         "cannot dial the master: Too many open files (limit 16); raise it with ulimit -n; the connection is closed, "
         "the replica will try again"
@@ -524,16 +550,7 @@ def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
 
 def test_every_event_can_be_told() -> None:
     """No sentence fails on a field that is None."""
-    closed = events.LinkClosed(
-        by=Side.MASTER,
-        how="refused",
-        text="no",
-        role=None,
-        phase="connect",
-        offset=None,
-        bytes_from_master=0,
-        bytes_from_replica=0,
-    )
+    closed = undialled(Side.MASTER, "refused", "no")
     for event in [
         closed,
         events.FullResync(start=0, end=0, replid=None, offset=None, reason=Reason(code="legacy_sync", text="x")),

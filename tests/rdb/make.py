@@ -202,9 +202,6 @@ def identity(ms: int, seq: int) -> bytes:
     return ms.to_bytes(8, "big") + seq.to_bytes(8, "big")
 
 
-STREAM_TYPES = {1: 15, 2: 19, 3: 21, 4: 26, 5: 27}
-
-
 def stream(version: int, nodes: Sequence[bytes], groups: Sequence[bytes] = (), producers: Sequence[bytes] = ()) -> bytes:
     """The value of a stream; nodes and producers as strings in the form they are written in."""
     said = length(len(nodes)) + b"".join(string(identity(k + 1, 1)) + blob for k, blob in enumerate(nodes))

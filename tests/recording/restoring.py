@@ -23,7 +23,7 @@ import redis
 
 from tap.replication import events
 from tap.servers.embedded import Server
-from tests.recording.test_recorder import config
+from tests.recording.support import config
 from tests.support import Servers, TapThread, client, digest, follow, is_up, level, programs, some_servers, wait_until
 
 KEYS = 200  # of each type
@@ -138,7 +138,7 @@ def at_rest(load: Load, master: Server, replica: Server) -> Truth:
                 wait_until(lambda: not one.exists(*(f"gone:{number}" for number in range(KEYS))))  # which sends DEL
         offset = level(master, replica)
         truth = Truth(offset, load.counter, digest(master), time.time())
-        time.sleep(0.003)  # another millisecond, in which nothing came
+        wait_until(lambda: time.time() > truth.at + 0.002)  # another millisecond, in which nothing came
     return truth
 
 

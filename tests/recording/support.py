@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
+import re
 import shutil
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator, Sequence
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import zstandard
 
+from tap import Address, Config, LinkConfig
 from tap.recording import pcapng
 from tap.recording.packets import Blocks, Flow
 from tap.recording.pcapng import Packet, PcapngReader
-from tests.support import WITHIN
+from tap.recording.segments import FIN, SYN
+from tap.replication import events
+from tests.relay.wire import BASE, BLOCK, GRANT, asks
+from tests.support import WITHIN, TapThread, wait_until
+
+
+def content(path: Path) -> bytes:
+    data = path.read_bytes()
+    return zstandard.ZstdDecompressor().decompressobj().decompress(data) if path.suffix == ".zst" else data
 
 
 def packets(path: Path) -> list[Packet]:
     """All of a file that must be whole."""
     reader = PcapngReader()
-    found = [*reader.feed(path.read_bytes()), *reader.close()]
+    found = [*reader.feed(content(path)), *reader.close()]
     assert not reader.problems
     return found
 
@@ -92,6 +108,50 @@ def listening(family: int = socket.AF_INET) -> Iterator[socket.socket]:
         yield sock
 
 
+@contextlib.contextmanager
+def tap_process(
+    *options: str, wrapper: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[str], socket.socket, socket.socket]]:
+    """A tap of its own, with a replica that has asked for a partial resync and a master that has heard it."""
+    with listening() as listener:
+        program = [sys.executable, "-m", "tap", "run", "--master", f"127.0.0.1:{listener.getsockname()[1]}", *options]
+        with subprocess.Popen([*wrapper, *program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stderr is not None
+                found = re.search(r"listening on \S+:(\d+)", process.stderr.readline())
+                assert found
+                with socket.create_connection(("127.0.0.1", int(found[1])), WITHIN) as replica:
+                    with listener.accept()[0] as master:
+                        replica.sendall(asks(BASE))
+                        assert master.recv(1000)
+                        yield process, replica, master
+            finally:
+                process.kill()
+
+
+def kill_while_it_records(options: Sequence[str], is_written: Callable[[], bool], seconds: float) -> None:
+    """A tap that has recorded GRANT + BLOCK, and gets more for so many seconds."""
+    with tap_process(*options) as (process, replica, master):
+        master.sendall(GRANT + BLOCK)
+        threading.Thread(target=drain_until_gone, args=(replica,), daemon=True).start()
+        wait_until(is_written)  # in time, with nothing behind it
+        kill_at = time.monotonic() + seconds
+        while time.monotonic() < kill_at:
+            master.sendall(BLOCK)
+        process.kill()
+        process.wait(WITHIN)
+
+
+def drain(sock: socket.socket) -> None:
+    while sock.recv(2**16):
+        pass
+
+
+def drain_until_gone(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        drain(sock)
+
+
 def tshark(path: Path, *arguments: str) -> str:
     """What it says of a file. Skips the test where there is none."""
     program = shutil.which("tshark")
@@ -110,3 +170,50 @@ def followed(path: Path, stream: int = 0) -> tuple[bytes, bytes]:
             continue
         sides[line.startswith("\t")].extend(bytes.fromhex(line.strip()))
     return bytes(sides[0]), bytes(sides[1])
+
+
+def config(master: int | str, path: Path, **options: Any) -> Config:
+    host = Address("127.0.0.1", master) if isinstance(master, int) else Address.parse(master)
+    return Config(links=(LinkConfig(master=host),), record_to=path, **options)
+
+
+def comments(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(comment) for packet in packets(path) for comment in packet.comments]
+
+
+def segments(path: Path) -> list[Segment]:
+    return [segment(packet.data) for packet in packets(path)]
+
+
+def sides(path: Path) -> tuple[bytes, bytes]:
+    """What flowed on the one link of a file, by sequence numbers: (from the replica, from the master)."""
+    found = segments(path)
+    replica = found[0].source
+    flowed = bytearray(), bytearray()
+    following: list[int | None] = [None, None]
+    for one in found:
+        side = one.source != replica
+        assert following[side] in (None, one.sequence)
+        following[side] = (one.sequence + len(one.data) + bool(one.flags & (SYN | FIN))) % 2**32
+        flowed[side].extend(one.data)
+    return bytes(flowed[0]), bytes(flowed[1])
+
+
+def exchange(tap: TapThread, listener: socket.socket, pieces: Iterable[tuple[int, bytes]]) -> tuple[bytes, bytes]:
+    """Send the pieces over a link of the tap, side 0 the replica, and close it. What each side sent."""
+    sent = bytearray(), bytearray()
+    with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
+        master, _ = listener.accept()
+        with master:
+            readers = [threading.Thread(target=drain, args=(one,)) for one in (replica, master)]
+            for reader in readers:
+                reader.start()
+            for side, piece in pieces:
+                (replica, master)[side].sendall(piece)
+                sent[side].extend(piece)
+            replica.shutdown(socket.SHUT_WR)
+            master.shutdown(socket.SHUT_WR)
+            for reader in readers:
+                reader.join(WITHIN)
+    tap.wait_for(events.LinkClosed)
+    return bytes(sent[0]), bytes(sent[1])

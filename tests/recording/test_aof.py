@@ -17,8 +17,7 @@ from tap.recording.aof import MANIFEST, MANIFEST_TEXT, write_aof, write_commands
 from tap.recording.history import index
 from tests.conftest import need
 from tests.recording.restoring import restored
-from tests.recording.test_history import reading
-from tests.recording.test_reader import as_packets
+from tests.recording.wires import as_packets, reading
 from tests.relay.wire import command
 from tests.support import Capture, captures, client
 

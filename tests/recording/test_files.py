@@ -23,7 +23,7 @@ from tap.recording.files import COMPRESSED, GoesOn, check, expand, packets, succ
 from tap.recording.pcapng import PcapngReader
 from tap.recording.reader import Player
 from tests.recording.support import block
-from tests.recording.test_reader import STREAM, streamed
+from tests.recording.wires import STREAM, streamed
 
 
 def capture(*times: int) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -15,13 +14,11 @@ from hypothesis import strategies as st
 from tap.bus import Told
 from tap.errors import RecordingError
 from tap.recording import history
-from tap.recording.history import MARK_EVERY, Chapter, Index, Marks, Rdb, Read, Stretch, copy_chapter, index
-from tap.recording.pcapng import Packet
-from tap.recording.reader import Player, play
+from tap.recording.history import MARK_EVERY, Chapter, Index, Marks, Rdb, Stretch, index
 from tap.replication import events
 from tests.conftest import need
-from tests.recording.test_reader import as_packets
-from tests.recording.test_recorder import config
+from tests.recording.support import config
+from tests.recording.wires import as_packets, copied, reading, reading_file
 from tests.support import Capture, Servers, TapThread, captures, client, follow, is_up, level, wait_until
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
@@ -173,29 +170,6 @@ def test_of_a_long_recording_fewer_marks_are_kept(monkeypatch: pytest.MonkeyPatc
 
 
 # ---- of recordings ----
-
-
-def reading(packets: list[tuple[int, bytes]]) -> Read:
-    def read(player: Player) -> None:
-        for time, data in packets:
-            player.packet(Packet(time, 101, data, len(data)))
-        player.close()
-
-    return read
-
-
-def reading_file(path: Path) -> Read:
-    def read(player: Player) -> None:
-        assert play(path, player) == []
-        player.close()
-
-    return read
-
-
-def copied(read: Read, chapter: Chapter) -> tuple[bytes, bytes, Marks]:
-    snapshot, stream = io.BytesIO(), io.BytesIO()
-    marks = copy_chapter(read, chapter, snapshot, stream)
-    return snapshot.getvalue(), stream.getvalue(), marks
 
 
 @pytest.mark.parametrize("size", [100, 60_000])

@@ -7,91 +7,24 @@ import os
 import random
 import shutil
 import signal
-import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
-from tap.recording import pcapng
 from tap.recording.boundary import BoundaryFinder
-from tap.recording.packets import Flow
-from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, play
-from tap.recording.segments import FIN, PUSH, SYN, Endpoint
 from tap.replication import events
-from tap.replication.events import Event, Side
+from tap.replication.events import Side
 from tests.conftest import need
-from tests.recording.support import block, listening, next_packets, segment
-from tests.recording.test_recorder import comments, config, exchange
+from tests.recording.support import comments, config, exchange, listening, segment
+from tests.recording.wires import STREAM, Wire, as_packets, file, of, replayed, same, streamed, told
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import Capture, Play, Servers, TapThread, captures, client, follow, is_up, level, wait_until
-
-STREAM = [command("SELECT", "3"), *(command("SET", f"key:{number}", "v" * (number * 7)) for number in range(60))]
-
-
-def told(packets: list[Packet] | list[tuple[int, bytes]], **options: Any) -> list[Told]:
-    heard: list[Told] = []
-    player = Player(heard.append, **options)
-    for one in packets:
-        player.packet(one if isinstance(one, Packet) else Packet(one[0], 101, one[1], len(one[1])))
-    player.close()
-    return heard
-
-
-def of(heard: list[Told], kind: type[Event]) -> list[Any]:
-    return [one.event for one in heard if isinstance(one.event, kind)]
-
-
-class Wire:
-    """One connection, as packets of raw IP; a millisecond passes with each."""
-
-    def __init__(self, port: int = 50000, hosts: tuple[str, str] = ("127.0.0.1", "127.0.0.1")) -> None:
-        self.flow = Flow(Endpoint(hosts[0], port), Endpoint(hosts[1], 6379), (5, 2**32 - 10))
-        self.packets: list[tuple[int, bytes]] = []
-        self.now = 10**18
-
-    def send(self, side: int, data: bytes = b"", flags: int = PUSH, at: int | None = None) -> None:
-        self.now = self.now + 1_000_000 if at is None else at
-        self.packets += [(self.now, packet) for packet in next_packets(self.flow, side, flags, data)]
-
-    def open(self) -> None:
-        self.send(0, flags=SYN)
-        self.send(1, flags=SYN)
-        self.send(0, flags=0)
-
-
-def as_packets(capture: Capture, size: int, dice: random.Random) -> list[tuple[int, bytes]]:
-    """A fixture as a capture, in segments of about that size, neighbours swapped and some sent twice."""
-    wires: dict[int, Wire] = {}
-    packets: list[tuple[int, bytes]] = []
-    for chunk in capture.chunks:
-        if chunk.connection not in wires:
-            wires[chunk.connection] = wire = Wire(50000 + chunk.connection)
-            wire.now = 10**18 + int(chunk.at * 1e9) - 3_000_000
-            wire.open()
-            packets += wire.packets
-        wire = wires[chunk.connection]
-        wire.packets.clear()
-        side, at = int(chunk.side == "master"), 10**18 + int(chunk.at * 1e9)
-        if not chunk.data:
-            wire.send(side, flags=FIN, at=at)
-        begin = 0
-        while begin < len(chunk.data):
-            end = begin + dice.randint(1, size)
-            wire.send(side, chunk.data[begin:end], at=at)
-            begin = end
-        sent = list(wire.packets)
-        for number in range(len(sent) - 1):
-            if dice.random() < 0.2:
-                sent[number], sent[number + 1] = sent[number + 1], sent[number]
-        packets += [copy for one in sent for copy in ([one, one] if dice.random() < 0.1 else [one])]
-    return packets
 
 
 @pytest.mark.parametrize("size", [7, 1448, 60_000])
@@ -132,17 +65,6 @@ def same_story(capture: Capture, heard: list[Told]) -> None:
 
 
 # ---- in the middle ----
-
-
-def streamed(pieces: list[bytes], hosts: tuple[str, str] = ("127.0.0.1", "127.0.0.1")) -> Wire:
-    wire = Wire(hosts=hosts)
-    wire.open()
-    wire.send(0, asks(BASE))
-    wire.send(1, GRANT)
-    for piece in pieces:
-        wire.send(1, piece)
-        wire.send(0, command("REPLCONF", "ACK", "1500"))
-    return wire
 
 
 @given(st.lists(st.integers(1, 12_000), max_size=30), st.integers(5, 40))
@@ -210,20 +132,6 @@ def test_a_client_that_writes_is_not_taken_for_a_master_where_its_beginning_is_m
 # ---- files ----
 
 
-def file(path: Path, packets: list[tuple[int, bytes]], kind: str) -> Path:
-    if kind == "pcapng":
-        blocks = [block(at, data) for at, data in packets]
-        path.write_bytes(pcapng.heading("test") + b"".join(blocks))
-        return path
-    order, unit = kind[0], 1000 if kind.endswith("us") else 1
-    magic = 0xA1B2C3D4 if unit == 1000 else 0xA1B23C4D
-    out = [struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 262144, 101)]
-    for at, data in packets:
-        out += [struct.pack(order + "4I", at // 10**9, at % 10**9 // unit, len(data), len(data)), data]
-    path.write_bytes(b"".join(out))
-    return path
-
-
 @pytest.mark.parametrize("kind", ["pcapng", "<us", ">us", "<ns", ">ns"])
 def test_every_container_tells_the_same(tmp_path: Path, kind: str) -> None:
     wire = streamed(STREAM)
@@ -238,33 +146,6 @@ def test_every_container_tells_the_same(tmp_path: Path, kind: str) -> None:
 
 
 # ---- recordings of ours ----
-
-SAME = (
-    events.LinkOpened,
-    events.LinkClosed,
-    events.Handshake,
-    events.PsyncRequested,
-    events.FullResync,
-    events.PartialResync,
-    events.StreamStarted,
-    events.Command,
-    events.Identified,
-    events.FaultFired,
-)
-
-
-def replayed(path: Path, **options: Any) -> list[Told]:
-    heard: list[Told] = []
-    player = Player(heard.append, **options)
-    assert play(path, player) == []
-    player.close()
-    return heard
-
-
-def same(live: list[Told], read: list[Told]) -> None:
-    for kind in SAME:
-        then = [(one.link, one.connection, one.event) for one in live if isinstance(one.event, kind)]
-        assert [(one.link, one.connection, one.event) for one in read if isinstance(one.event, kind)] == then
 
 
 def test_a_recording_tells_what_the_tap_told(tmp_path: Path, servers: Servers, server_name: str) -> None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import itertools
 import os
 import random
-import re
 import signal
 import socket
 import stat
 import struct
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,70 +23,33 @@ from tap.bus import Bus
 from tap.config import recording_path
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.recording import recorder, writer
-from tap.recording.output import Output
+from tap.recording.output import DROP_BYTES, Output
 from tap.recording.packets import Blocks
 from tap.recording.pcapng import PcapngReader
 from tap.recording.recorded import Recorded
 from tap.recording.recorder import Recorder
 from tap.recording.segments import ACK, FIN, PUSH, RST, SYN
 from tap.recording.writer import Writer
+from tap.relay.listener import Listener
 from tap.replication import events
 from tap.replication.conversation import Conversation
-from tests.recording.support import Segment, followed, listening, packets, segment, tshark
-from tests.relay.wire import BASE, BLOCK, GRANT, asks, command
+from tests.recording.support import (
+    Segment,
+    comments,
+    config,
+    exchange,
+    followed,
+    kill_while_it_records,
+    listening,
+    packets,
+    segment,
+    segments,
+    sides,
+    tap_process,
+    tshark,
+)
+from tests.relay.wire import BASE, BLOCK, GRANT, asks, command, receive
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
-
-
-def config(master: int | str, path: Path, **options: Any) -> Config:
-    host = Address("127.0.0.1", master) if isinstance(master, int) else Address.parse(master)
-    return Config(links=(LinkConfig(master=host),), record_to=path, **options)
-
-
-def comments(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(comment) for packet in packets(path) for comment in packet.comments]
-
-
-def segments(path: Path) -> list[Segment]:
-    return [segment(packet.data) for packet in packets(path)]
-
-
-def sides(path: Path) -> tuple[bytes, bytes]:
-    """What flowed on the one link of a file, by sequence numbers: (from the replica, from the master)."""
-    found = segments(path)
-    replica = found[0].source
-    flowed = bytearray(), bytearray()
-    following: list[int | None] = [None, None]
-    for one in found:
-        side = one.source != replica
-        assert following[side] in (None, one.sequence)
-        following[side] = (one.sequence + len(one.data) + bool(one.flags & (SYN | FIN))) % 2**32
-        flowed[side].extend(one.data)
-    return bytes(flowed[0]), bytes(flowed[1])
-
-
-def exchange(tap: TapThread, listener: socket.socket, pieces: Iterable[tuple[int, bytes]]) -> tuple[bytes, bytes]:
-    """Send the pieces over a link of the tap, side 0 the replica, and close it. What each side sent."""
-    sent = bytearray(), bytearray()
-    with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-        master, _ = listener.accept()
-        with master:
-            readers = [threading.Thread(target=drain, args=(one,)) for one in (replica, master)]
-            for reader in readers:
-                reader.start()
-            for side, piece in pieces:
-                (replica, master)[side].sendall(piece)
-                sent[side].extend(piece)
-            replica.shutdown(socket.SHUT_WR)
-            master.shutdown(socket.SHUT_WR)
-            for reader in readers:
-                reader.join(WITHIN)
-    tap.wait_for(events.LinkClosed)
-    return bytes(sent[0]), bytes(sent[1])
-
-
-def drain(sock: socket.socket) -> None:
-    while sock.recv(2**16):
-        pass
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -342,34 +301,13 @@ def test_a_disk_that_hangs_costs_no_memory_for_each_comment(tmp_path: Path, monk
 
 def test_a_full_disk_ends_with_exit_code_3_and_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
-    with listening() as listener:
-        program = [
-            sys.executable,
-            "-m",
-            "tap",
-            "run",
-            "--master",
-            f"127.0.0.1:{listener.getsockname()[1]}",
-            "-w",
-            str(path),
-        ]
-        limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", *program]  # blocks of 512 or 1024 bytes
-        with subprocess.Popen(limited, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stderr is not None
-            found = re.search(r"listening on \S+:(\d+)", process.stderr.readline())
-            assert found
-            with socket.create_connection(("127.0.0.1", int(found[1])), WITHIN) as replica:
-                master, _ = listener.accept()
-                with master:
-                    replica.sendall(asks(BASE))
-                    assert master.recv(1000)
-                    wait_until(lambda: len(packets(path)) > 3)
-                    master.sendall(GRANT + BLOCK)
-                    left = len(GRANT + BLOCK)
-                    while left:
-                        left -= len(replica.recv(2**16))
-            process.send_signal(signal.SIGINT)
-            said, complaint = process.communicate(timeout=WITHIN)
+    limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh"]  # blocks of 512 or 1024 bytes
+    with tap_process("-w", str(path), wrapper=limited) as (process, replica, master):
+        wait_until(lambda: len(packets(path)) > 3)
+        master.sendall(GRANT + BLOCK)
+        assert receive(replica, len(GRANT + BLOCK)) == GRANT + BLOCK
+        process.send_signal(signal.SIGINT)
+        said, complaint = process.communicate(timeout=WITHIN)
     assert process.returncode == 3
     assert "File too large" in complaint
     assert "RECORDING HELD UP" in said
@@ -477,6 +415,63 @@ def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
     assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == [gap.start]
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system does not drop what it holds of a file")
+def test_what_is_on_the_disk_leaves_the_systems_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(os, "fsync", lambda file: calls.append(("fsync", 0, os.fstat(file).st_size)))
+    monkeypatch.setattr(os, "posix_fadvise", lambda file, at, size, advice: calls.append(("drop", at, at + size)))
+    monkeypatch.setattr(writer, "SYNC_SECONDS", WITHIN)
+    path = tmp_path / "one.pcapng"
+
+    async def record() -> None:
+        recorder = Recorder(path, Bus())
+        recorder.open()
+        (link,) = links(recorder, 1)
+        for _ in range(3 * writer.SYNC_BYTES // 2**18):
+            link.received(events.Side.MASTER, memoryview(bytes(2**18)))
+            while recorder.waiting > 2**20:
+                await asyncio.sleep(0.001)
+        await recorder.close()
+
+    asyncio.run(record())
+    dropped = [(begin, end) for what, begin, end in calls if what == "drop"]
+    synced = [end for what, _, end in calls if what == "fsync"]
+    assert len(dropped) in (3, 4)
+    assert dropped[0][0] == 0
+    for (_, end), (begin, _) in itertools.pairwise(dropped):
+        assert end - DROP_BYTES < begin <= end  # the last page was not whole
+    for begin, end in dropped:
+        assert calls[calls.index(("drop", begin, end)) - 1] == ("fsync", 0, end)
+    assert max(synced) == path.stat().st_size
+
+
+def test_a_close_that_is_cancelled_leaves_a_whole_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "one.pcapng"
+    is_closing = asyncio.Event()
+
+    async def hang(self: Listener, within: float) -> None:
+        is_closing.set()
+        await asyncio.Event().wait()
+
+    async def record() -> None:
+        tap = Tap(Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),), record_to=path))
+        await tap.__aenter__()
+        assert tap.recorder is not None
+        links(tap.recorder, 1)
+        monkeypatch.setattr(Listener, "close", hang)
+        closing = asyncio.ensure_future(tap.close())
+        await is_closing.wait()
+        closing.cancel()
+        await asyncio.wait({closing})
+        assert closing.cancelled()
+        monkeypatch.undo()
+        await tap.listeners[0].close(1.0)
+
+    asyncio.run(record())
+    assert [one.flags for one in segments(path)] == [SYN, SYN | ACK, ACK]
+    assert not any(thread.name == "recorder" for thread in threading.enumerate())
+
+
 def test_what_is_told_behind_the_last_packet_is_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     with listening() as listener:
@@ -489,47 +484,20 @@ def test_what_is_told_behind_the_last_packet_is_in_the_file(tmp_path: Path) -> N
 
 def test_a_killed_tap_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
     dice = random.Random(7)
-    with listening() as listener:
-        for number in range(4):
-            path = tmp_path / f"{number}.pcapng"
-            program = [sys.executable, "-m", "tap", "run", "--master", f"127.0.0.1:{listener.getsockname()[1]}"]
-            with subprocess.Popen(
-                [*program, "-w", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-            ) as process:
-                assert process.stderr is not None
-                found = re.search(rb"listening on \S+:(\d+)", process.stderr.readline())
-                assert found
-                with socket.create_connection(("127.0.0.1", int(found[1])), WITHIN) as replica:
-                    master, _ = listener.accept()
-                    with master:
-                        replica.sendall(asks(BASE))
-                        assert master.recv(1000)
-                        master.sendall(GRANT + BLOCK)
-                        threading.Thread(target=drain_until_gone, args=(replica,), daemon=True).start()
-                        wait_until(partial(holds, path, GRANT + BLOCK))  # in time, with nothing behind it
-                        kill_at = time.monotonic() + dice.random() * 0.1
-                        while time.monotonic() < kill_at:
-                            master.sendall(BLOCK)
-                        process.kill()
-                        process.wait(WITHIN)
-            reader = PcapngReader()
-            read = [*reader.feed(path.read_bytes()), *reader.close()]
-            data = b"".join(one.data for one in map(segment, (packet.data for packet in read)) if one.flags & PUSH)
-            assert GRANT + BLOCK in data
-            assert all("cut off" in problem for problem in reader.problems)
-            os.unlink(path)
+    for number in range(4):
+        path = tmp_path / f"{number}.pcapng"
+        kill_while_it_records(["-w", str(path)], partial(holds, path, GRANT + BLOCK), dice.random() * 0.1)
+        reader = PcapngReader()
+        read = [*reader.feed(path.read_bytes()), *reader.close()]
+        data = b"".join(one.data for one in map(segment, (packet.data for packet in read)) if one.flags & PUSH)
+        assert GRANT + BLOCK in data
+        assert all("cut off" in problem for problem in reader.problems)
+        os.unlink(path)
 
 
 def holds(path: Path, data: bytes) -> bool:
     written = PcapngReader().feed(path.read_bytes())  # the last block may be half there: it is being written
     return data in b"".join(segment(packet.data).data for packet in written)
-
-
-def drain_until_gone(sock: socket.socket) -> None:
-    try:
-        drain(sock)
-    except OSError:
-        return
 
 
 def test_a_name_that_promises_another_compression_is_refused() -> None:

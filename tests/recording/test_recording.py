@@ -18,9 +18,8 @@ from tap.errors import RecordingError
 from tap.recording.segments import FIN
 from tap.replication import events
 from tap.replication.events import Role
-from tests.recording.support import listening
-from tests.recording.test_reader import STREAM, Wire, file, streamed
-from tests.recording.test_recorder import config, exchange
+from tests.recording.support import config, exchange, listening
+from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks
 from tests.support import TapThread
 

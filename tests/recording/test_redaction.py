@@ -20,9 +20,8 @@ from tap.recording import recorder
 from tap.recording.masks import Masker, ReplyMasker
 from tap.recording.writer import Writer
 from tap.replication import events
-from tests.recording.support import listening, tshark
-from tests.recording.test_reader import of, replayed
-from tests.recording.test_recorder import comments, config, drain, exchange, sides
+from tests.recording.support import comments, config, drain, exchange, listening, sides, tshark
+from tests.recording.wires import of, replayed
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
 

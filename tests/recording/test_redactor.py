@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import re
 import string
-import sys
 
 import hiredis
 import pytest
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 from tap.recording.grammars import Redact
 from tap.recording.redactor import Redactor
 from tests.relay.wire import command
-from tests.support import ROOT
+from tests.support import uncompiled
 
 KEY = bytes(range(16))
 VALUES: frozenset[Redact] = frozenset({"values"})
@@ -24,21 +22,8 @@ KEYS: frozenset[Redact] = frozenset({"keys"})
 BOTH: frozenset[Redact] = VALUES | KEYS
 
 
-def uncompiled() -> type[Redactor]:
-    """As it is where there was no compiler."""
-    name = "tests.uncompiled_redactor"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "tap/recording/redactor.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    module = sys.modules[name]
-    assert not module.COMPILED
-    return module.Redactor  # type: ignore[no-any-return]
-
-
-KINDS = pytest.mark.parametrize("kind", [Redactor, uncompiled()], ids=["as installed", "uncompiled"])
+UNCOMPILED: type[Redactor] = uncompiled("tap/recording/redactor.py").Redactor
+KINDS = pytest.mark.parametrize("kind", [Redactor, UNCOMPILED], ids=["as installed", "uncompiled"])
 
 
 def redacted(data: bytes, redact: frozenset[Redact] = BOTH, kind: type[Redactor] = Redactor) -> bytes:

@@ -8,10 +8,7 @@ import json
 import os
 import random
 import re
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,85 +20,20 @@ import pytest
 import zstandard
 
 from tap import Address, Config, LinkConfig
-from tap.bus import Told
 from tap.errors import ConfigError
 from tap.recording import recorder, writer
 from tap.recording.history import index
 from tap.recording.output import Output
 from tap.recording.pcapng import Packet, PcapngReader
-from tap.recording.reader import Player
 from tap.recording.rotation import Rotation
 from tap.recording.segments import PUSH
 from tap.recording.state import from_comment
 from tap.replication import events
-from tap.replication.events import Command
 from tap.units import Limits
-from tests.recording.support import listening, segment, tshark
-from tests.recording.test_reader import SAME
-from tests.recording.test_recorder import config, drain_until_gone, exchange
+from tests.recording.support import config, content, exchange, kill_while_it_records, listening, packets, segment, tshark
+from tests.recording.wires import as_live_from_any_file, files, lines, plays, same, shown
 from tests.relay.wire import BASE, BLOCK, GRANT, asks, command
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
-
-
-def files(path: Path) -> list[Path]:
-    return sorted(one for one in path.iterdir() if re.search(r"_\d{5}_\d{8}T\d{6}Z\.", one.name))
-
-
-def content(path: Path) -> bytes:
-    data = path.read_bytes()
-    return zstandard.ZstdDecompressor().decompressobj().decompress(data) if path.suffix == ".zst" else data
-
-
-def read(path: Path) -> list[Packet]:
-    """All of a file that must be whole."""
-    reader = PcapngReader()
-    found = [*reader.feed(content(path)), *reader.close()]
-    assert not reader.problems
-    return found
-
-
-def shown(paths: list[Path]) -> list[Told]:
-    heard: list[Told] = []
-    plays(paths, Player(heard.append, every_command=True))
-    return heard
-
-
-def same(live: list[Told], heard: list[Told]) -> None:
-    for kind in SAME:
-        then = [(one.link, one.connection, one.event) for one in live if isinstance(one.event, kind)]
-        assert [(one.link, one.connection, one.event) for one in heard if isinstance(one.event, kind)] == then
-
-
-Line = tuple[str, int, str, int | None, int | None, str, tuple[bytes, ...], bool]
-
-
-def lines(told: list[Told]) -> dict[int, list[Line]]:
-    """By connection."""
-    found: dict[int, list[Line]] = {}
-    for one in told:
-        event = one.event
-        if isinstance(event, Command):
-            found.setdefault(one.connection, []).append(
-                (one.link, event.start, one.replica, event.offset, event.db, event.name, event.args, event.in_transaction)
-            )
-    return found
-
-
-def as_live_from_any_file(live: list[Told], paths: list[Path]) -> None:
-    """All files tell what was told live; those from any one on tell the last of its commands, exactly."""
-    same(live, shown(paths))
-    whole = lines(live)
-    firsts = random.Random(len(paths)).sample(range(1, len(paths)), min(12, len(paths) - 1))
-    for first in sorted({*firsts, 1, len(paths) - 1}):
-        heard = shown(paths[first:])
-        assert not [one for one in heard if isinstance(one.event, events.Opaque)]
-        said = [json.loads(comment) for packet in read(paths[first]) for comment in packet.comments]
-        states = {one.connection: one.from_master for one in map(from_comment, said) if one is not None}
-        opened = {one.connection for one in heard if isinstance(one.event, events.LinkOpened)}
-        expected = {number: [one for one in whole.get(number, []) if one[1] >= at] for number, at in states.items()}
-        expected |= {number: whole.get(number, []) for number in opened}
-        assert lines(heard) == {number: some for number, some in expected.items() if some}
-
 
 # ---- real servers ----
 
@@ -259,7 +191,7 @@ def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         counts.append(len(ours))
     assert counts == sorted(counts, reverse=True)
     assert counts[0] == len(whole)
-    inside = [number for number, path in enumerate(found) if any(in_rdb(packet) for packet in read(path))]
+    inside = [number for number, path in enumerate(found) if any(in_rdb(packet) for packet in packets(path))]
     assert len(index(partial(plays, found)).rdbs) == 1
     for number in inside[:: max(1, len(inside) // 8)]:
         assert not index(partial(plays, found[number:])).rdbs
@@ -268,13 +200,6 @@ def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def in_rdb(packet: Packet) -> bool:
     said = [from_comment(json.loads(comment)) for comment in packet.comments]
     return any(one is not None and one.standing is not None and one.standing.phase == "rdb" for one in said)
-
-
-def plays(paths: list[Path], player: Player) -> None:
-    for path in paths:
-        for packet in read(path):
-            player.packet(packet)
-    player.close()
 
 
 def test_files_that_are_missing_are_a_gap_of_known_offsets(tmp_path: Path) -> None:
@@ -400,6 +325,7 @@ def test_the_next_file_comes_in_time(tmp_path: Path) -> None:
         ({"record_rotate": ("10",)}, "neither a size"),
         ({"record_rotate": ("0mb",)}, "more than nothing"),
         ({"record_rotate": ("1xb",)}, "neither a size"),
+        ({"record_rotate": ("1b",)}, "give it 4096b or more"),
         ({"record_keep": ("1gb",)}, "with --rotate"),
         ({"record_to": None, "record_rotate": ("1gb",)}, "with -w"),
     ],
@@ -508,30 +434,12 @@ def test_a_full_disk_loses_nothing_silently_in_a_compressed_rotation(
 def test_a_killed_tap_leaves_files_that_can_be_read(tmp_path: Path) -> None:
     """All that is older than a moment is there, in whole files and one that is cut off."""
     dice = random.Random(7)
-    with listening() as listener:
-        for number in range(2):
-            directory = tmp_path / str(number)
-            directory.mkdir()
-            program = [sys.executable, "-m", "tap", "run", "--master", f"127.0.0.1:{listener.getsockname()[1]}"]
-            program += ["-w", str(directory / "day.pcapng.zst"), "--rotate", "50kb"]
-            with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-                assert process.stderr is not None
-                found = re.search(rb"listening on \S+:(\d+)", process.stderr.readline())
-                assert found
-                with socket.create_connection(("127.0.0.1", int(found[1])), WITHIN) as replica:
-                    master, _ = listener.accept()
-                    with master:
-                        replica.sendall(asks(BASE))
-                        assert master.recv(1000)
-                        master.sendall(GRANT + BLOCK)
-                        threading.Thread(target=drain_until_gone, args=(replica,), daemon=True).start()
-                        wait_until(partial(is_written, directory))
-                        kill_at = time.monotonic() + dice.random() * 0.3
-                        while time.monotonic() < kill_at:
-                            master.sendall(BLOCK)
-                        process.send_signal(signal.SIGKILL)
-                        process.wait(WITHIN)
-            assert GRANT + BLOCK in b"".join(flowed(files(directory)))
+    for number in range(2):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        options = ["-w", str(directory / "day.pcapng.zst"), "--rotate", "50kb"]
+        kill_while_it_records(options, partial(is_written, directory), dice.random() * 0.3)
+        assert GRANT + BLOCK in b"".join(flowed(files(directory)))
 
 
 def is_written(directory: Path) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tap.recording.pcapng import Packet
 from tap.recording.rows import Parquet, Row, Rows, _Seen, json_line
 from tap.recording.wanted import Wanted
-from tests.recording.test_reader import Wire, streamed
+from tests.recording.wires import Wire, streamed
 from tests.relay.wire import BASE, GRANT, asks, command
 
 OTHER = "f" * 40

@@ -15,8 +15,8 @@ from tap.recording.reader import Player, play
 from tap.recording.stats import MAX_HAPPENED, MAX_SLOTS, Batch, Busiest, Course, DbKey, Frequent, LinkStats, Stats
 from tap.replication import events
 from tap.replication.heads import Head
-from tests.recording.test_reader import Wire
-from tests.recording.test_recorder import config
+from tests.recording.support import config
+from tests.recording.wires import Wire
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
 from tests.support import Servers, TapThread, client, follow, is_up, level, master_offset, wait_until
 

@@ -16,10 +16,12 @@ from tests.relay.wire import (
     Writes,
     add,
     asks,
+    assert_ended_with,
     block_up_to,
     flooded,
     in_front_of,
     only_link,
+    port_of_master,
 )
 from tests.support import (
     WITHIN,
@@ -35,20 +37,6 @@ from tests.support import (
 )
 
 FAR = 3_000_007  # bytes: more than the tap and the kernel hold at once
-
-
-def port_of_master(tap: TapThread) -> int:
-    master = tap.tap.config.links[0].master
-    assert master is not None
-    return master.port
-
-
-def assert_ended_with(how: str, packets: Packets, by: int, other: int) -> None:
-    """The connection's end came from the port *by*, and as it should; with FIN, nobody sent RST."""
-    seen = wait_until(lambda: packets.between(by, other), what="a packet ends the connection")
-    assert seen[0] == (by, how)
-    if how == "fin":
-        assert all(flags == "fin" for _, flags in seen)
 
 
 @pytest.mark.parametrize("slow", [False, True], ids=["", "slow reader"])

@@ -7,7 +7,6 @@ import errno
 import itertools
 import os
 import socket
-import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +21,22 @@ from tap.errors import ConfigError
 from tap.relay.leg import PIPE_SIZE, SPLICE_FROM
 from tap.replication import events
 from tap.replication.events import Side
-from tests.relay.wire import BLOCK, LOCALHOST, add, block_up_to, flooded, in_front_of, only_link, remove
+from tests.relay.wire import (
+    BLOCK,
+    LOCALHOST,
+    RESET,
+    add,
+    all_of,
+    block_up_to,
+    fill,
+    flooded,
+    in_front_of,
+    only_link,
+    remove,
+)
 from tests.support import WITHIN, Servers, TapThread, client, digest, follow, is_up, level, wait_until
 
 KERNEL = pytest.mark.skipif(not hasattr(os, "splice"), reason="only on Linux the kernel passes bytes on")
-RESET = struct.pack("ii", 1, 0)
 
 
 class Splices:
@@ -45,13 +55,6 @@ class Splices:
 
 def opaque(port: int) -> Config:
     return in_front_of(port, opaque=True)
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server((LOCALHOST, 0)) as one:
-        one.settimeout(WITHIN)
-        yield one
 
 
 @pytest.fixture
@@ -81,13 +84,6 @@ def everything(source: socket.socket, pieces: list[bytes]) -> threading.Thread:
     return thread
 
 
-def to_its_end(sock: socket.socket) -> bytes:
-    data = bytearray()
-    while piece := sock.recv(2**20):
-        data += piece
-    return bytes(data)
-
-
 @pytest.mark.parametrize("by_kernel", [pytest.param(True, marks=KERNEL), False])
 def test_bytes_out_are_bytes_in_both_directions_at_once(
     tap: TapThread, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, by_kernel: bool
@@ -101,9 +97,9 @@ def test_bytes_out_are_bytes_in_both_directions_at_once(
     sent = [[random.randbytes(random.choice(sizes)) for _ in range(12)] for _ in pair]
     got: dict[int, bytes] = {}
     threads = [everything(sock, pieces) for sock, pieces in zip(pair, sent, strict=True)]
-    reader = threading.Thread(target=lambda: got.update({1: to_its_end(replica)}))
+    reader = threading.Thread(target=lambda: got.update({1: all_of(replica)}))
     reader.start()
-    got[0] = to_its_end(master)
+    got[0] = all_of(master)
     for thread in (reader, *threads):
         thread.join(WITHIN)
     assert [got[0], got[1]] == [b"".join(pieces) for pieces in sent]
@@ -155,22 +151,13 @@ def test_a_peer_that_does_not_read_holds_up_the_other_one(
 ) -> None:
     """Law 5: what waits in the tap is one pipeful and one read, and no pipe is kept for it."""
     replica, master = pair
-    master.setblocking(False)
-    link, sent = only_link(tap), 0
-
-    def is_held() -> bool:
-        nonlocal sent
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                sent += master.send(BLOCK)
-        return link.replica.blocked
-
-    wait_until(is_held)
-    assert link.replica.transport is not None
-    assert link.replica.transport.get_write_buffer_size() <= PIPE_SIZE + 256 * 1024
-    master.setblocking(True)
+    sent = fill(tap, master)
+    leg = only_link(tap).replica
+    assert leg.blocked
+    assert leg.transport is not None
+    assert leg.transport.get_write_buffer_size() <= PIPE_SIZE + 256 * 1024
     master.shutdown(socket.SHUT_WR)
-    assert len(to_its_end(replica)) == sent
+    assert len(all_of(replica)) == sent
 
 
 @KERNEL
@@ -214,7 +201,7 @@ def test_an_ordinary_connection_is_passed_on_so_too(listener: socket.socket, mon
             replica.sendall(b"GET x\r\n")
             assert master.recv(100)
             sender = everything(master, [BLOCK] * 20)
-            assert to_its_end(replica) == BLOCK * 20
+            assert all_of(replica) == BLOCK * 20
             sender.join(WITHIN)
         assert tap.wait_for(events.LinkClosed).bytes_from_master == len(BLOCK) * 20
     assert splices.count
@@ -262,7 +249,7 @@ def test_a_system_that_does_not_let_it_splice_costs_no_link(
     monkeypatch.setattr(os, "splice", refuses)
     replica, master = pair
     sender = everything(master, [BLOCK] * 20)
-    assert to_its_end(replica) == BLOCK * 20
+    assert all_of(replica) == BLOCK * 20
     sender.join(WITHIN)
     assert not tap.tap.listeners[0].splices
 

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import socket
-import struct
 import threading
 import weakref
 from collections.abc import Iterator
@@ -23,14 +22,8 @@ from tap.relay.leg import Buffers
 from tap.replication import events
 from tap.replication.events import Role, Side
 from tap.servers.embedded import free_port
+from tests.relay.wire import LOCALHOST, RESET, all_of, fill, in_front_of, receive
 from tests.support import WITHIN, TapThread, wait_until
-
-LOCALHOST = "127.0.0.1"
-RESET = struct.pack("ii", 1, 0)
-
-
-def through(port: int, **options: float) -> Config:
-    return Config(links=(LinkConfig(master=Address(LOCALHOST, port)),), **options)  # type: ignore[arg-type]
 
 
 class Pair:
@@ -47,15 +40,8 @@ class Pair:
 
 
 @pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server((LOCALHOST, 0), backlog=1000) as one:
-        one.settimeout(WITHIN)
-        yield one
-
-
-@pytest.fixture
 def tap(listener: socket.socket) -> Iterator[TapThread]:
-    with TapThread(through(listener.getsockname()[1])) as one:
+    with TapThread(in_front_of(listener.getsockname()[1])) as one:
         yield one
 
 
@@ -63,24 +49,6 @@ def tap(listener: socket.socket) -> Iterator[TapThread]:
 def pair(tap: TapThread, listener: socket.socket) -> Iterator[Pair]:
     with contextlib.closing(Pair(tap, listener)) as one:
         yield one
-
-
-def receive(sock: socket.socket, count: int) -> bytes:
-    """Exactly that many bytes."""
-    data = bytearray()
-    while len(data) < count:
-        piece = sock.recv(count - len(data))
-        assert piece, f"ended after {len(data)} of {count} bytes"
-        data += piece
-    return bytes(data)
-
-
-def all_of(sock: socket.socket) -> bytes:
-    """Everything up to the FIN."""
-    data = bytearray()
-    while piece := sock.recv(65536):
-        data += piece
-    return bytes(data)
 
 
 BYTES = st.binary(max_size=100) | st.sampled_from(
@@ -117,7 +85,7 @@ class _Shared:
         if self._made is None:
             listener = self.stack.enter_context(socket.create_server((LOCALHOST, 0)))
             listener.settimeout(WITHIN)
-            self._made = self.stack.enter_context(TapThread(through(listener.getsockname()[1]))), listener
+            self._made = self.stack.enter_context(TapThread(in_front_of(listener.getsockname()[1]))), listener
         return self._made
 
     def __exit__(self, *_: object) -> None:
@@ -185,7 +153,7 @@ def test_a_close_is_passed_on_as_a_close(pair: Pair, tap: TapThread, by: Side) -
 
 
 def test_a_master_that_is_not_there_closes_the_replica_and_is_told(nobody: int) -> None:
-    with TapThread(through(nobody)) as tap:
+    with TapThread(in_front_of(nobody)) as tap:
         for _ in range(2):
             with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
                 assert all_of(replica) == b""
@@ -227,24 +195,9 @@ def test_a_slow_master_delays_no_other_replica() -> None:
             assert (closed.by, closed.how) == (Side.MASTER, "timeout")
 
 
-def test_a_slow_replica_slows_its_master_and_costs_no_memory(pair: Pair) -> None:
+def test_a_slow_replica_slows_its_master_and_costs_no_memory(pair: Pair, tap: TapThread) -> None:
     """Law 5: what the replica does not read stays at the master, but for a buffer and the kernel's."""
-    pair.master.setblocking(False)
-    sent = 0
-    chunk = bytes(1 << 20)
-    quiet = 0
-    while quiet < 20:
-        try:
-            sent += pair.master.send(chunk)
-            quiet = 0
-        except BlockingIOError:
-            quiet += 1
-            threading.Event().wait(0.01)
-    assert sent < 64 * 2**20  # the kernel's buffers of four sockets
-    before = sent
-    pair.replica.settimeout(WITHIN)
-    receive(pair.replica, before)
-    pair.master.settimeout(WITHIN)
+    receive(pair.replica, fill(tap, pair.master))
     pair.master.sendall(b"more")
     assert receive(pair.replica, 4) == b"more"
 
@@ -263,7 +216,7 @@ def test_an_ordinary_client_is_said_to_be_one(pair: Pair, tap: TapThread) -> Non
 def test_a_thousand_silent_connections_and_one_that_talks(
     listener: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with TapThread(through(listener.getsockname()[1])) as tap, contextlib.ExitStack() as stack:
+    with TapThread(in_front_of(listener.getsockname()[1])) as tap, contextlib.ExitStack() as stack:
         for _ in range(1000):
             stack.enter_context(contextlib.closing(Pair(tap, listener)))
         assert len(tap.tap.links) == 1000
@@ -319,7 +272,7 @@ def test_a_replica_that_arrives_while_the_tap_closes_is_let_go(listener: socket.
     async def story() -> None:
         with socket.socket() as replica:
             replica.setblocking(False)
-            async with Tap(through(listener.getsockname()[1])) as tap:
+            async with Tap(in_front_of(listener.getsockname()[1])) as tap:
                 with contextlib.suppress(BlockingIOError):
                     replica.connect((LOCALHOST, tap.port))
                 for _ in range(steps):
@@ -358,7 +311,7 @@ def test_a_name_that_no_resolver_takes_closes_the_replica_and_is_told(host: str)
 
 def test_links_that_end_while_they_are_dialling_leave_nothing_behind(listener: socket.socket) -> None:
     for _ in range(50):
-        with TapThread(through(listener.getsockname()[1])) as tap:
+        with TapThread(in_front_of(listener.getsockname()[1])) as tap:
             replica = socket.create_connection((LOCALHOST, tap.port), WITHIN)
             wait_until(lambda: tap.events(events.LinkOpened))
         with replica:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 import ssl
-import struct
 import subprocess
 import sys
 import threading
@@ -24,23 +23,15 @@ from tap.errors import ConfigError
 from tap.replication import events
 from tap.replication.events import Side
 from tests.relay.certificates import LOCALHOST, Certificates, Peer
-from tests.relay.wire import BASE, GRANT, add, asks, block_up_to
+from tests.relay.wire import BASE, GRANT, RESET, add, asks, block_up_to, receive
 from tests.support import ROOT, WITHIN, TapThread, wait_until
 
-RESET = struct.pack("ii", 1, 0)
 LEGS = ["both", "master", "replica"]  # that speak TLS
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.create_server((LOCALHOST, 0)) as one:
-        one.settimeout(WITHIN)
-        yield one
 
 
 def in_front_of(listener: socket.socket, legs: str, certificates: Certificates, **options: Any) -> Config:
@@ -72,15 +63,6 @@ def connected(
         stack.callback(master.close)
         master.shake_hands()
         yield replica, master
-
-
-def receive(peer: Peer, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        piece = peer.recv(min(count - len(data), 2**20))
-        assert piece, f"ended after {len(data)} of {count} bytes"
-        data += piece
-    return bytes(data)
 
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]

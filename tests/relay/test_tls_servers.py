@@ -15,10 +15,9 @@ from tap.replication.events import Role, Side
 from tap.servers.embedded import Server, free_port
 from tests.conftest import need
 from tests.recording.support import followed, packets, tshark
-from tests.recording.test_rotation import files, shown
+from tests.recording.wires import files, shown
 from tests.relay.certificates import Certificates
-from tests.relay.test_cuts import assert_ended_with, port_of_master
-from tests.relay.wire import Packets, Writes, add, only_link
+from tests.relay.wire import Packets, Writes, add, assert_ended_with, only_link, port_of_master
 from tests.support import (
     MATRIX,
     WITHIN,

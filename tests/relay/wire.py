@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -22,10 +22,14 @@ from tap.faults import Armed
 from tap.relay.link import Link
 from tests.support import WITHIN, TapThread, wait_until
 
+if TYPE_CHECKING:
+    from tests.relay.certificates import Peer
+
 LOCALHOST = "127.0.0.1"
 REPLID = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb"
 BASE = 1000  # replication offset where the streams of made-up masters begin
 GRANT = b"+CONTINUE\r\n"
+RESET = struct.pack("ii", 1, 0)  # of SO_LINGER: close() sends RST
 
 
 def in_front_of(port: int, *faults: str, **options: Any) -> Config:
@@ -43,6 +47,24 @@ def asks(offset: int, replid: str = REPLID) -> bytes:
     return command("PSYNC", replid, str(offset + 1))
 
 
+def receive(sock: socket.socket | Peer, count: int) -> bytes:
+    """Exactly that many bytes."""
+    data = bytearray()
+    while len(data) < count:
+        piece = sock.recv(min(count - len(data), 2**20))
+        assert piece, f"ended after {len(data)} of {count} bytes"
+        data += piece
+    return bytes(data)
+
+
+def all_of(sock: socket.socket) -> bytes:
+    """Everything up to the FIN."""
+    data = bytearray()
+    while piece := sock.recv(2**20):
+        data += piece
+    return bytes(data)
+
+
 def add(tap: TapThread, spec: str) -> Armed:
     """Arm a fault in the tap's own thread."""
     armed: list[Armed] = []
@@ -57,6 +79,25 @@ def remove(tap: TapThread, armed: Armed) -> None:
 
 def only_link(tap: TapThread) -> Link:
     return wait_until(lambda: tap.tap.links, what="a link")[0]
+
+
+def fill(tap: TapThread, master: socket.socket) -> int:
+    """Send from the master until nobody takes any more, and the tap waits for its replica. How many bytes went."""
+    sent = 0
+    leg = only_link(tap).master
+    master.setblocking(False)
+
+    def is_full() -> bool:
+        nonlocal sent
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sent += master.send(bytes(2**16))
+                assert sent < 64 * 2**20  # the kernel's buffers of four sockets
+        return leg.transport is not None and not leg.transport.is_reading()
+
+    wait_until(lambda: is_full() and is_full())
+    master.settimeout(WITHIN)
+    return sent
 
 
 # ---- peers ----
@@ -270,6 +311,20 @@ class Packets(threading.Thread):
         self._done.set()
         self.join(WITHIN)
         self._socket.close()
+
+
+def port_of_master(tap: TapThread) -> int:
+    master = tap.tap.config.links[0].master
+    assert master is not None
+    return master.port
+
+
+def assert_ended_with(how: str, packets: Packets, by: int, other: int) -> None:
+    """The connection's end came from the port *by*, and as it should; with FIN, nobody sent RST."""
+    seen = wait_until(lambda: packets.between(by, other), what="a packet ends the connection")
+    assert seen[0] == (by, how)
+    if how == "fin":
+        assert all(flags == "fin" for _, flags in seen)
 
 
 # ---- depth ----

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from tap.bus import Told
 from tap.replay import ReplayMaster
 from tap.replication.events import Event
-from tests.recording.test_reader import as_packets, file
+from tests.recording.wires import as_packets, file
 from tests.relay.wire import LOCALHOST, command
 from tests.support import WITHIN, Capture, captures, wait_until
 

@@ -175,6 +175,13 @@ def test_a_place_is_found_where_nothing_is_open(stream: list[Words], limit: int)
     assert (place, db) == best
 
 
+def test_of_a_long_transaction_nothing_is_left(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "CHUNK", 100)
+    one = ("SET", "a", "b")
+    whole = packed([*[one] * 20, MULTI, *[one] * 100, EXEC, MULTI, one, ("exec",)])
+    assert whole_until(file, write(file, whole + packed([MULTI, *[one] * 100]))) == (len(whole), -1)
+
+
 def test_from_a_place_on_its_db_is_selected(file: int) -> None:
     data = packed(STREAM)
     write(file, data)

@@ -8,6 +8,7 @@ import gc
 import io
 import math
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +20,14 @@ from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.recording.history import copy_chapter, index
 from tap.replay import ReplayMaster, master
 from tap.replay import replica as replica_module
-from tap.replay.tape import choose, last_whole
+from tap.replay.commands import whole_until
+from tap.replay.tape import choose
 from tap.replication import events
 from tap.replication.conversation import Phase
 from tap.servers.embedded import Server
 from tests.conftest import need
-from tests.recording.support import listening
-from tests.recording.test_history import reading_file
-from tests.recording.test_reader import STREAM, file, streamed
-from tests.recording.test_recorder import config
+from tests.recording.support import config, listening
+from tests.recording.wires import STREAM, file, reading_file, streamed
 from tests.relay.wire import LOCALHOST, REPLID
 from tests.replay.support import Playing, captured, peer, recorded
 from tests.support import WITHIN, Capture, Servers, TapThread, captures, client, digest, follow, is_up, level, wait_until
@@ -45,7 +45,14 @@ def held(path: Path) -> tuple[bytes, bytes]:
     read = reading_file(path)
     snapshot, stream = io.BytesIO(), io.BytesIO()
     copy_chapter(read, choose(index(read), (), None, None)[0], snapshot, stream)
-    return snapshot.getvalue(), stream.getvalue()[: last_whole(stream, len(stream.getvalue()))]
+    return snapshot.getvalue(), whole(stream.getvalue())
+
+
+def whole(stream: bytes) -> bytes:
+    with tempfile.TemporaryFile() as file:
+        file.write(stream)
+        file.flush()
+        return stream[: whole_until(file.fileno(), len(stream))[0]]
 
 
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
@@ -145,7 +152,7 @@ def test_until_ends_behind_the_last_whole_command(one: Path) -> None:
     with Playing(one, speed=math.inf, end=part.end - 1) as playing:
         end = playing.master.part.end
         assert part.offset < end < part.end
-        assert last_whole(io.BytesIO(stream), len(stream) - 1) == end - part.offset
+        assert len(whole(stream[:-1])) == end - part.offset
 
 
 def test_who_comes_as_it_ends_is_hung_up_on(one: Path) -> None:

@@ -32,11 +32,10 @@ from tap.replay.sending import Interrupted, Sender, copied, streams_of
 from tap.servers.embedded import Server
 from tap.servers.target import Target
 from tests.conftest import need
-from tests.recording.support import listening
-from tests.recording.test_reader import file, streamed
-from tests.recording.test_recorder import config
+from tests.recording.support import config, listening
+from tests.recording.wires import file, streamed
 from tests.relay.wire import BASE, command
-from tests.support import WITHIN, Servers, TapThread, client, digest, follow, is_up, level, wait_until
+from tests.support import WITHIN, Servers, TapThread, client, digest, follow, is_up, level, wait_inside, wait_until
 
 REPLAY = [sys.executable, "-m", "tap", "replay"]
 SELECT = command("SELECT", "0")
@@ -350,8 +349,7 @@ def test_an_end_on_request_waits_for_the_replies(tmp_path: Path, target: Server,
     one = sender(path, target, files, speed=1.0)
 
     async def end() -> None:
-        while not one.replies:
-            await asyncio.sleep(0.001)
+        await wait_inside(lambda: one.replies)
         one.stop()
 
     async def run() -> None:

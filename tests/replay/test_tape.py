@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 import shutil
 from collections import namedtuple
@@ -11,15 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.recording.history import Index
-from tap.replay.tape import choose, last_whole, take
-from tests.recording.test_history import B, made, rdb, reading, stretch
-from tests.recording.test_reader import as_packets
-from tests.relay.wire import command
+from tap.replay.tape import choose, take
+from tests.recording.test_history import B, made, rdb, stretch
+from tests.recording.wires import as_packets, reading
 from tests.support import captures
 
 
@@ -92,31 +88,6 @@ def test_of_several_masters_one_has_to_be_chosen() -> None:
 def test_without_an_rdb_there_is_nothing_to_play(found: Index, says: str) -> None:
     with pytest.raises(RecordingError, match=says):
         chosen(found)
-
-
-# ---- the end ----
-
-SET = command("SET", "a", "b")
-PIECES = st.sampled_from([SET, command("MULTI"), command("EXEC"), command("ping"), command("SET", "k", "v" * 200)])
-
-
-@given(st.lists(PIECES, max_size=30), st.data())
-def test_a_stream_ends_behind_a_whole_command_and_a_whole_transaction(pieces: list[bytes], data: st.DataObject) -> None:
-    stream = b"".join(pieces)
-    size = data.draw(st.integers(0, len(stream)))
-    expected, position, is_open = 0, 0, False
-    for piece in pieces:
-        position += len(piece)
-        is_open = piece == command("MULTI") or (is_open and piece != command("EXEC"))
-        if position <= size and not is_open:
-            expected = position
-    assert last_whole(io.BytesIO(stream), size) == expected
-
-
-def test_of_a_long_transaction_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tap.replay.tape.CHUNK", 100)
-    whole = SET * 20 + command("MULTI") + SET * 100 + command("EXEC") + command("MULTI") + SET + command("exec")
-    assert last_whole(io.BytesIO(whole + command("MULTI") + SET * 100), 2**20) == len(whole)
 
 
 # ---- copying ----

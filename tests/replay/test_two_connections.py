@@ -22,10 +22,8 @@ from tap.replication import events
 from tap.replication.events import Channel, Role
 from tap.servers.embedded import Server
 from tests.conftest import need
-from tests.recording.test_history import copied, reading_file
-from tests.recording.test_reader import replayed, same
-from tests.recording.test_recorder import config
-from tests.recording.test_rotation import as_live_from_any_file, files
+from tests.recording.support import config
+from tests.recording.wires import as_live_from_any_file, copied, files, reading_file, replayed, same
 from tests.replay.support import Playing
 from tests.support import WITHIN, Servers, TapThread, client, digest, follow, is_up, level, wait_until
 

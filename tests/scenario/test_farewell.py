@@ -14,15 +14,18 @@ from tests.support import WITHIN
 
 def test_cleaning_goes_on_when_cancelled_and_the_cancellation_comes_behind_it() -> None:
     done: list[str] = []
+    turns = 10  # of the event loop: more than a cancellation takes to arrive
 
     async def cleaning() -> None:
-        await asyncio.sleep(0.05)
+        for _ in range(4 * turns):
+            await asyncio.sleep(0)
         done.append("clean")
 
     async def story() -> None:
         task = asyncio.create_task(to_the_end(cleaning()))
         for _ in range(2):
-            await asyncio.sleep(0.01)
+            for _ in range(turns):
+                await asyncio.sleep(0)
             task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

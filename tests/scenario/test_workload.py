@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 from tap.scenario.pair import Pair
+from tap.scenario.stage import until
 from tap.scenario.workload import Workload
 from tests.scenario.support import on_pair
+from tests.support import WITHIN, wait_inside
 
 EVERY_TYPE: set[bytes | str] = {b"string", b"hash", b"list", b"set", b"zset", b"stream"}
 
@@ -18,14 +19,20 @@ def test_it_writes_every_type_into_several_dbs_with_expiries_and_big_values(any_
         workload = Workload(pair.master, seed=3, rate=2000)
         await workload.preload(300_000)
         workload.start()
-        while workload.written < 2500:
-            await asyncio.sleep(0.01)
+        await wait_inside(lambda: workload.written >= 2500)
         await workload.stop()
         client = pair.master.client()
         kinds = {await client.type(key) async for key in client.scan_iter()}
         keyspace = await pair.master.info("keyspace")
         before = await pair.master.info("replication")
-        await asyncio.sleep(0.1)
+        # What was still in a socket is executed before its end is seen.
+        for one in pair.master._clients.values():
+            await one.connection_pool.disconnect()
+
+        async def is_alone() -> bool:
+            return len(await client.client_list()) == 1
+
+        await until(is_alone, WITHIN)
         after = await pair.master.info("replication")
         assert before["master_repl_offset"] == after["master_repl_offset"]
         assert not workload.refused
@@ -61,16 +68,13 @@ def test_writes_that_are_refused_are_counted_and_a_lost_master_is_survived(any_s
         workload = Workload(pair.master, seed=3, rate=500)
         await pair.master.client().config_set("min-replicas-to-write", 1)
         workload.start()
-        while not workload.refused:
-            await asyncio.sleep(0.01)
+        await wait_inside(lambda: workload.refused)
         await pair.master.client().config_set("min-replicas-to-write", 0)
         await pair.master.kill()
-        while not workload.unreachable:
-            await asyncio.sleep(0.01)
+        await wait_inside(lambda: workload.unreachable)
         await pair.master.start()
         written = workload.written
-        while workload.written == written:
-            await asyncio.sleep(0.01)
+        await wait_inside(lambda: workload.written > written)
         await workload.stop()
         return workload
 
@@ -83,8 +87,7 @@ def test_each_write_of_the_ledger_lies_before_its_offset(any_server: str, tmp_pa
         await pair.replica.follow(pair.master.address)
         workload = Workload(pair.master, seed=3, rate=500, ledger=True)
         workload.start()
-        while len(workload.ledger) < 5 or workload.ledger[-1].offset == 0:
-            await asyncio.sleep(0.01)
+        await wait_inside(lambda: len(workload.ledger) >= 5 and workload.ledger[-1].offset)
         await workload.stop()
         offset = (await pair.master.info("replication"))["master_repl_offset"]
         assert all(one.offset <= offset for one in workload.ledger)

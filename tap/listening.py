@@ -1,0 +1,41 @@
+"""Sockets for those who come: a tap's replicas, and those of a replayed recording."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from tap.config import EVERY_HOST, Address
+from tap.errors import EnvironmentFailure, words
+
+BACKLOG = 512
+
+
+async def listening(address: Address) -> tuple[list[socket.socket], Address]:
+    """Sockets, not blocking, on every address of the host; and where that is, with the port that the system chose for 0.
+
+    Raises EnvironmentFailure if that cannot be.
+    """
+    host = None if address.host == EVERY_HOST else address.host
+    sockets: list[socket.socket] = []
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        if host is None and not socket.has_dualstack_ipv6():
+            found = [one for one in found if one[0] == socket.AF_INET]
+        # With port 0 each address would get a port of its own; a replica needs one.
+        for family, _, _, _, place in dict.fromkeys(found[:1] if address.port == 0 else found):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(place)
+            sock.listen(BACKLOG)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver takes
+        for sock in sockets:
+            sock.close()
+        raise EnvironmentFailure(f"cannot listen on {address}: {words(error)}") from None
+    return sockets, Address(address.host, sockets[-1].getsockname()[1])
