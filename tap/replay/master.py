@@ -98,9 +98,8 @@ class ReplayMaster:
         try:
             for path in self._paths:
                 check_again(path)
-            self._listening, self.address = await listening(
-                self.address
-            )  # first: that a port is taken is not to be found after minutes of reading
+            # first: that a port is taken is not to be found after minutes of reading
+            self._listening, self.address = await listening(self.address)
             self._directory = tempfile.TemporaryDirectory(prefix="redis-tap-replay-")
             self.parts = await self._take(Path(self._directory.name))
         except BaseException:
