@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from tap.bus import COUNTLESS, Bus, Told
 from tap.config import TLS_OPTIONS, Address, Config, LinkConfig
+from tap.errors import TapError
 from tap.faults import Plan, parse
 from tap.observers.script import Script
 from tap.observers.statsd import StatsD
@@ -82,14 +83,18 @@ class Tap:
         if config.statsd is not None:
             names = [link.name for link in config.links if not link.transparent]
             self._observers.append(StatsD(config.statsd, self.bus, names, lambda: self.links, self._lost_bytes))
-        if config.script is not None:  # last, for it runs what is in the file
-            self._observers.append(Script(config.script, self.bus))
+        if config.script is not None:  # last, for it begins a process
+            self._observers.append(Script(config.script, self.bus, on_screen=config.ui == "live"))
 
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
         numbers = itertools.count(1)
         if self.recorder is not None:
-            self.recorder.open()
+            try:
+                self.recorder.open()
+            except TapError:
+                await self.close()
+                raise
         self.bus.subscribe(self._remember, without=COUNTLESS)
         for observer in self._observers:
             observer.start()

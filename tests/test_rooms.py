@@ -52,7 +52,7 @@ MAY_USE = {
         "tap",
     },
     "observers": {"replication", "relay", "config", "errors", "bus"},
-    "tap": {"observers", "relay", "recording", "faults", "replication", "config", "bus", "units"},
+    "tap": {"observers", "relay", "recording", "faults", "replication", "config", "errors", "bus", "units"},
     "bus": {"replication"},
     "config": {"errors", "units", "toml"},
     "toml": {"errors"},

@@ -1,16 +1,11 @@
-"""How a verb comes to its end: the signals that ask for it, and an end that nothing holds up."""
+"""How a verb comes to its end: the signals that ask for it."""
 
 import asyncio
-import os
 import signal
-import sys
-import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 import typer
-
-END_SECONDS = 0.3  # for threads of a script
 
 T = TypeVar("T")
 
@@ -40,16 +35,3 @@ async def until_ended(work: Coroutine[Any, Any, T], name: str) -> T:
         if not signals:
             raise
         raise typer.Exit(128 + signals[0]) from None
-
-
-def end_in_time(code: int) -> None:
-    """End the process with this exit code, should it still be there in a moment: Python waits for threads of a script."""
-
-    def say() -> None:
-        print("redis-tap: threads that the script began have not ended and are left behind", file=sys.stderr)
-
-    # Two, for nobody may be reading stderr.
-    for after, step in ((END_SECONDS, say), (END_SECONDS + 0.1, lambda: os._exit(code))):
-        timer = threading.Timer(after, step)
-        timer.daemon = True
-        timer.start()

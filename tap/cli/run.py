@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from tap.bus import COUNTLESS
-from tap.cli.ending import end_in_time, endings
+from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import (
     Address,
@@ -34,7 +34,7 @@ from tap.config import (
 from tap.console.lines import LineWriter, json_lines, log_lines, trouble_lines
 from tap.console.live import LiveView
 from tap.console.trouble import Trouble
-from tap.errors import ConfigError, EnvironmentFailure, TapError
+from tap.errors import ConfigError, EnvironmentFailure
 from tap.relay.transparent import rule
 from tap.replication.events import Ack, Command, Event, RdbKey
 from tap.tap import Tap
@@ -188,18 +188,12 @@ def run(
     values |= {"statsd": None if statsd is None else statsd_address(statsd), "script": script}
     given |= {name: value for name, value in values.items() if value is not None}
     wanted = Config(**given)
+    console = Console()
+    wanted = replace(wanted, ui=chosen(wanted.ui, console))
     _take_sockets()
     gc.freeze()  # every link would wait tens of milliseconds when Python looks for garbage in all that it has imported
-    code = 0
-    try:
-        # The tap is made before the loop runs, in which Ctrl-C would not end a script that never ends as it is loaded.
-        asyncio.run(_run(Tap(wanted)))
-    except TapError as error:
-        code = error.exit_code
-        raise
-    finally:
-        if wanted.script is not None:
-            end_in_time(code)
+    # The tap is made before the loop runs: it waits for its script to be loaded, and a signal ends it meanwhile.
+    asyncio.run(_run(Tap(wanted), console))
 
 
 def _links(
@@ -230,14 +224,13 @@ def _take_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run(tap: Tap) -> None:
+async def _run(tap: Tap, console: Console) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in endings():
         loop.add_signal_handler(number, stop.set)
     loop.set_exception_handler(Trouble(_say))
-    console = Console()
-    ui = chosen(tap.config.ui, console)
+    ui = tap.config.ui
     with contextlib.ExitStack() as viewers:
         if ui != "live":
             views: dict[str, tuple[Callable[[TextIO], LineWriter], TextIO | None, tuple[type[Event], ...]]] = {

@@ -277,7 +277,7 @@ class LiveView:
     def _draw(self) -> None:
         """The thread. A terminal that has gone ends it, and nothing else."""
         try:
-            # On the same terminal it would tear the picture; in a file (2>FILE) it is what a script has printed.
+            # On the same terminal it would tear the picture; in a file (2>FILE) it is to be found.
             with Live(
                 console=self._console,
                 screen=True,

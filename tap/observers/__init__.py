@@ -1,5 +1,5 @@
 """Who watches a tap besides its screen: StatsD, and scripts of its users.
 
-They hear the bus and give nothing back. Whatever befalls them (a host that is dead, a script that sleeps, fails or does
-not return) is told in an ObserverTrouble, and is never felt by a link.
+They hear the bus and give nothing back. Whatever befalls them (a host that is dead, a script that sleeps, computes, fails
+or dies) is told in an ObserverTrouble, and is never felt by a link.
 """

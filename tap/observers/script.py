@@ -6,120 +6,57 @@
     def on_event(told):            # every event
         ...
 
-The functions run in a thread of their own, one call after the other. What waits for them is bounded: a script that is too
-slow loses events. What one raises is told, and the next event is its next chance: a webhook that was down comes back.
+The functions run in a process of their own (scripted.py), one call after the other: one that computes would hold Python's
+lock, and the links with it. What waits for them is bounded: a script that is too slow loses events. What one raises is
+told, and the next event is its next chance: a webhook that was down comes back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
+import os
 import queue
+import signal
+import socket
+import subprocess
 import sys
 import threading
-import traceback
-import types
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from tap.bus import COUNTLESS, Bus, Inbox, Told
-from tap.errors import ConfigError, did_you_mean
+from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.observers.scripted import PREFIX, Through, Trouble, calls
 from tap.replication import events
 
-PREFIX = "on_"
-END_SECONDS = 0.3  # for what waits at the end
+END_SECONDS = 0.3  # for what waits at the end, and then for the process to end
 POLL_SECONDS = 0.05
-MAX_TOLD = 100  # failures with a traceback; each kind and line is told once
+# At most, of events that are handed over at once: pickling a hundred holds Python's lock for 0.3 ms.
+BATCH_EVENTS = 100
+BATCH_BYTES = 65536
 
-# By name; on_event is for the base of them all.
-KINDS = {
-    one.kind
-    for one in vars(events).values()
-    if isinstance(one, type) and issubclass(one, events.Event) and one is not events.WireEvent
-}
-
-Function = Callable[[Told], object]
-
-
-def load(path: Path) -> dict[str, Function]:
-    """Run the file; its functions for events, by the event's name. Raises ConfigError."""
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    module = types.ModuleType(f"redis-tap script {path}")
-    module.__file__ = str(path)
-    vars(module)["print"] = _print
-    sys.modules[module.__name__] = module  # where dataclasses look for it
-    sys.path.append(str(path.absolute().parent))  # for what it imports from beside it
-    try:
-        exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102
-    except SyntaxError as error:
-        raise ConfigError(f"{error.filename or path}{_line(error.lineno)}: {error.msg}") from None
-    except SystemExit as error:
-        raise ConfigError(f"{path}{_line(_line_in(path, error))}: it calls sys.exit() while it is loaded") from None
-    except Exception as error:
-        raise ConfigError(f"{path}{_line(_line_in(path, error))}: {_words(error)}") from None
-    functions = {
-        name.removeprefix(PREFIX): value
-        for name, value in vars(module).items()
-        if name.startswith(PREFIX) and callable(value)
-    }
-    for kind, function in functions.items():
-        _check(path, kind, function)
-    if not functions:
-        raise ConfigError(f"{path}: it has no function for an event: write def on_full_resync(told), or on_event for all")
-    return functions
-
-
-def _print(*values: object, **options: Any) -> None:
-    """print() of a script: stdout is the tap's, where with --ui json there is nothing but JSON."""
-    print(*values, **{"file": sys.stderr, **options})
-
-
-def _check(path: Path, kind: str, function: Function) -> None:
-    name = PREFIX + kind
-    if kind not in KINDS:
-        known = ", ".join(sorted(KINDS))
-        raise ConfigError(f"{path}: {name}: unknown event {kind!r}; known: {known}.{did_you_mean(kind, KINDS)}")
-    if inspect.iscoroutinefunction(function):
-        raise ConfigError(f"{path}: {name} is async; it is called in a thread of its own and may block: write def {name}")
-    try:
-        inspect.signature(function).bind(None)
-    except TypeError:
-        raise ConfigError(f"{path}: {name} has to take one argument, as def {name}(told)") from None
-
-
-def _line(number: int | None) -> str:
-    return "" if number is None else f", line {number}"
-
-
-def _line_in(path: Path, error: BaseException) -> int | None:
-    """Where in the file it was raised, or what it called that raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
-
-
-def _words(error: BaseException) -> str:
-    """In one line, as Python ends a traceback."""
-    return " ".join(traceback.format_exception_only(error)[-1].split())
+# It finds modules where the tap does, but for the current directory: -m would put that before the standard library.
+BEGIN = "import sys; sys.path[:] = sys.argv[3:]; from tap.observers.scripted import main; main()"
 
 
 class Script:
     """An observer of the bus that calls the functions of a file. The bus never waits for it."""
 
-    def __init__(self, path: Path, bus: Bus) -> None:
-        """Raises ConfigError for a file that will not do."""
+    def __init__(self, path: Path, bus: Bus, *, on_screen: bool = False) -> None:
+        """Begin its process, and wait until the file is loaded. Raises ConfigError for one that will not do.
+
+        on_screen: a full screen is drawn, which prints of a script would tear: on the same terminal they are not shown.
+        """
         self._path = path
-        self._functions = load(path)
-        self._wants_all = events.Event.kind in self._functions
+        self._process = _Process(path, subprocess.DEVNULL if on_screen and os.isatty(2) else None)
+        self._wants_all = events.Event.kind in self._process.kinds
         self._bus = bus
         self._inbox = Inbox(self._overrun)
+        self._batch: list[Told] = []  # has been handed over, and is not through
         self._failures = 0
-        self._told: set[tuple[type[BaseException], int | None]] = set()
-        self._calling = ""  # the function that has not returned yet
+        self._failures_told = 0
         self._closing = False  # it gets what waits, and nothing else
         self._is_over = False  # it gets nothing any more
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -127,11 +64,11 @@ class Script:
 
     def __call__(self, told: Told) -> None:
         """An observer of the bus."""
-        if self._wants(type(told.event)) and not self._is_over:
+        if self._wants(type(told.event)):
             self._inbox.offer(told)
 
     def _wants(self, kind: type[events.Event]) -> bool:
-        return self._wants_all or kind.kind in self._functions
+        return self._wants_all or kind.kind in self._process.kinds
 
     def _overrun(self) -> None:
         self._tell(f"is too slow: {self._inbox.qsize()} events wait for it, and from now on it loses some")
@@ -139,65 +76,90 @@ class Script:
     def start(self) -> None:
         """To be called in the event loop."""
         self._loop = asyncio.get_running_loop()
+        self._through = asyncio.Event()  # with all that it gets
         self._ended = asyncio.Event()
         unwanted = [kind for kind in COUNTLESS if not self._wants(kind)]
-        self._bus.subscribe(self, without=unwanted, inbox=self._inbox)
+        self._unsubscribe = self._bus.subscribe(self, without=unwanted, inbox=self._inbox)
         self._thread.start()
 
     async def close(self) -> None:
-        """Let it have what waits for it, for a short time. One that does not return is left behind."""
-        if self._loop is None or self._closing:
+        """Let it have what waits for it, and end by itself, each for a short time; kill it then."""
+        if self._closing:
             return
         self._closing = True
-        try:
-            async with asyncio.timeout(END_SECONDS):
-                await self._ended.wait()
-        except TimeoutError:
-            waits = self._inbox.qsize()
+        if self._loop is None:
+            self._process.end()
+            return
+        late = ""
+        if not await _in_time(self._through):
+            late = self._unfinished()
+        elif not await _in_time(self._ended):
+            late = "threads that it began, or what it left to atexit, have not ended"
+        if late:
             self._is_over = True
-            self._tell(f"{self._calling} has not returned and is left behind; {waits} more events waited for it")
+            self._tell(f"{late}: it is killed")
+            self._process.kill()
+            await _in_time(self._ended)
         if self._inbox.dropped:
             self._tell(f"was too slow: it has lost {self._inbox.dropped} events")
-        if self._failures > len(self._told):
+        if self._failures > self._failures_told:
             self._tell(f"has failed {self._failures} times in all")
+
+    def _unfinished(self) -> str:
+        waiting = self._inbox.qsize()
+        begun = [*calls(self._batch, self._process.kinds)][: self._process.begun()]
+        if begun:
+            index, kind = begun[-1]
+            waiting += len(self._batch) - index - 1
+            return f"{PREFIX}{kind} has not returned, and {waiting} more events waited for it"
+        return f"it has not come to the last {waiting + len(self._batch)} events"
 
     def _run(self) -> None:
         """The thread."""
-        while not self._is_over:
+        try:
+            while not self._is_over and (batch := self._next()):
+                self._batch = batch
+                self._failures, is_over = self._process.call(batch, self._failed)
+                self._batch = []
+                self._is_over |= is_over
+            self._in_loop(self._has_all)
+            self._process.leave()
+        except (EOFError, OSError):
+            how = self._process.end()
+            if not self._is_over:
+                self._is_over = True
+                self._in_loop(lambda: self._tell(f"its process has ended ({how}), and gets no more events"))
+        finally:
+            self._process.end()
+            self._in_loop(self._has_all)
+            self._in_loop(self._ended.set)
+
+    def _has_all(self) -> None:
+        self._unsubscribe()
+        self._through.set()
+
+    def _next(self) -> list[Told]:
+        """Events to hand over at once; none at the end. Raises EOFError when there is nobody to take them."""
+        while True:
             try:
-                told = self._inbox.get(timeout=POLL_SECONDS)
+                batch = [self._inbox.get(timeout=POLL_SECONDS)]
+                break
             except queue.Empty:
                 if self._closing:
-                    break
-                continue
-            for kind in (told.event.kind, events.Event.kind):
-                if kind in self._functions and not self._is_over:
-                    self._call(PREFIX + kind, self._functions[kind], told)
-        self._in_loop(self._ended.set)
+                    return []
+                if not self._process.is_running():
+                    raise EOFError from None
+        size = _bytes(batch[0])
+        while len(batch) < BATCH_EVENTS and size < BATCH_BYTES and not self._inbox.empty():
+            batch.append(self._inbox.get_nowait())
+            size += _bytes(batch[-1])
+        return batch
 
-    def _call(self, name: str, function: Function, told: Told) -> None:
-        self._calling = name
-        try:
-            function(told)
-        except SystemExit as error:
-            self._is_over = True
-            text = f"has called sys.exit(){_line(_line_in(self._path, error))}, and gets no more events"
-            self._in_loop(lambda: self._tell(text))
-        except BaseException as error:
-            self._failed(name, error)
+    def _failed(self, trouble: Trouble) -> None:
+        self._failures_told += 1
+        self._in_loop(lambda: self._tell(*trouble))
 
-    def _failed(self, name: str, error: BaseException) -> None:
-        self._failures += 1
-        number = _line_in(self._path, error)
-        if (type(error), number) in self._told or len(self._told) == MAX_TOLD:
-            return
-        self._told.add((type(error), number))
-        assert error.__traceback__ is not None
-        # without the frame that is ours
-        trace = "".join(traceback.format_exception(type(error), error, error.__traceback__.tb_next)).rstrip()
-        self._in_loop(lambda: self._tell(f"{name}{_line(number)}: {_words(error)}", trace))
-
-    def _in_loop(self, call: Callable[[], None]) -> None:
+    def _in_loop(self, call: Callable[[], object]) -> None:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             self._loop.call_soon_threadsafe(call)
@@ -205,3 +167,90 @@ class Script:
     def _tell(self, text: str, trace: str | None = None) -> None:
         trouble = events.ObserverTrouble(observer=f"script {self._path.name}", text=text, traceback=trace)
         self._bus.publish("", 0, "", trouble)
+
+
+async def _in_time(event: asyncio.Event) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_SECONDS):
+            await event.wait()
+    return event.is_set()
+
+
+def _bytes(told: Told) -> int:
+    """Of what can be large."""
+    event = told.event
+    return event.end - event.start if isinstance(event, events.Command) else 0
+
+
+class _Process:
+    """The process of a script, and what connects it."""
+
+    def __init__(self, path: Path, stderr: int | None) -> None:
+        """Begin it, and wait until it has loaded the file. stderr: as of Popen.
+
+        Raises ConfigError for a file that will not do, EnvironmentFailure if no process can be had.
+        """
+        with contextlib.ExitStack() as opened:
+            try:
+                ours, theirs = socket.socketpair()
+                self._connection = opened.enter_context(Connection(ours.detach()))
+                with theirs:
+                    reading, begun = os.pipe()
+                    self._begun = opened.enter_context(open(reading, "rb", buffering=0))
+                    with open(begun, "wb"):
+                        self._process = subprocess.Popen(
+                            [sys.executable, "-P", "-c", BEGIN, str(path), str(begun), *filter(None, sys.path)],
+                            stdin=subprocess.PIPE,
+                            stdout=theirs.fileno(),
+                            stderr=stderr,
+                            pass_fds=[begun],
+                            process_group=0,  # Ctrl-C in a terminal is for the tap alone, which decides about the end
+                        )
+            except OSError as error:
+                raise EnvironmentFailure(f"{path}: its process cannot be begun: {words(error)}") from None
+            assert self._process.stdin is not None
+            opened.enter_context(self._process.stdin)  # nothing is written: it tells that the tap lives
+            os.set_blocking(reading, False)
+            self._opened = opened.pop_all()
+        try:
+            said = self._connection.recv()
+        except (EOFError, OSError):
+            raise ConfigError(f"{path}: its process has ended ({self.end()}) while it was loaded") from None
+        except BaseException:  # Ctrl-C
+            self.end()
+            raise
+        if isinstance(said, str):
+            self.end()
+            raise ConfigError(said)
+        self.kinds: frozenset[str] = said
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def call(self, batch: list[Told], tell: Callable[[Trouble], None]) -> Through:
+        """Have its functions called with these. Raises EOFError or OSError when it has ended."""
+        self._connection.send(batch)
+        while not isinstance(said := self._connection.recv(), Through):
+            tell(said)
+        self.begun()
+        return said
+
+    def begun(self) -> int:
+        """How many calls have begun since this was asked last."""
+        return 0 if self._begun.closed else len(self._begun.read(2 * BATCH_EVENTS) or b"")
+
+    def leave(self) -> None:
+        """Let it end, and wait for that. Raises OSError when it has ended already."""
+        self._connection.send([])
+        self._process.wait()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> str:
+        """Kill it if it is there still, and close what connects it; how it ended."""
+        with self._opened:
+            self._process.kill()
+            code = self._process.wait()
+        names = {-one.value: one.name for one in signal.Signals}
+        return f"exit code {code}" if code >= 0 else names.get(code, f"signal {-code}")

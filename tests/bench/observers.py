@@ -19,7 +19,8 @@ from .results import Figures, Metric, Outcome, Result, Say, take_turns
 
 NOBODY = "nobody"
 EVERY_COMMAND = "--commands, nobody"
-SCRIPT = ("--script", "tests/bench/sleeping_script.py")
+SLEEPS = ("--script", "tests/bench/sleeping_script.py")
+COMPUTES = ("--script", "tests/bench/computing_script.py")
 LINES, COLUMNS = 40, 120
 COUNT = 6_000  # round trips; the live view draws once or twice meanwhile
 
@@ -76,10 +77,11 @@ WATCHED: tuple[tuple[RedisTap, Output], ...] = (
     (RedisTap("live view, terminal stopped", "--ui", "live"), partial(terminal, is_read=False)),
     (RedisTap("log lines, unread", "--ui", "log"), unread_pipe),
     (RedisTap("StatsD, nobody there", "--ui", "none", "--statsd", "127.0.0.1:9"), contextlib.nullcontext),
-    (RedisTap("script that sleeps", "--ui", "none", *SCRIPT), contextlib.nullcontext),
+    (RedisTap("script that sleeps", "--ui", "none", *SLEEPS), contextlib.nullcontext),
+    (RedisTap("script that computes", "--ui", "none", *COMPUTES), contextlib.nullcontext),
     (RedisTap(EVERY_COMMAND, "--ui", "none", "--commands"), contextlib.nullcontext),
     (RedisTap("--commands, JSON lines, unread", "--ui", "json", "--commands"), unread_pipe),
-    (RedisTap("--commands, script that sleeps", "--ui", "none", "--commands", *SCRIPT), contextlib.nullcontext),
+    (RedisTap("--commands, script that sleeps", "--ui", "none", "--commands", *SLEEPS), contextlib.nullcontext),
 )
 
 

@@ -530,7 +530,7 @@ def test_a_live_view_that_fails_says_so_on_a_terminal_as_it_was(
     assert out.getvalue().endswith("\x1b[?1049l")
 
 
-def test_what_a_script_prints_below_a_live_view_goes_to_the_file_that_stderr_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_printed_below_a_live_view_goes_to_the_file_that_stderr_is(monkeypatch: pytest.MonkeyPatch) -> None:
     out, err = io.StringIO(), io.StringIO()
     monkeypatch.setattr("sys.stderr", err)
     view = LiveView(nothing(), Console(width=80, height=24, file=out, force_terminal=True))

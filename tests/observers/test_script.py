@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
+import os
+import pickle
 import re
+import select
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tap import Tap
 from tap.bus import INBOX_EVENTS, MAX_LARGE, Bus, Told
 from tap.config import Address, Config, LinkConfig, load
 from tap.errors import ConfigError
-from tap.observers.script import KINDS, Script
-from tap.observers.script import load as load_script
+from tap.observers.script import Script
+from tap.observers.scripted import KINDS
 from tap.replication import events
 from tap.replication.events import Event
 from tests.cli.test_cli import TAP, running, tap
@@ -54,6 +63,11 @@ def hear(line):
 
 def trouble(told: list[Told]) -> list[str]:
     return [one.event.text for one in tuple(told) if isinstance(one.event, events.ObserverTrouble)]
+
+
+def is_at_its_end(out: IO[str]) -> bool:
+    """Whether no process has it open any more, and none has written to it."""
+    return bool(select.select([out], [], [], WITHIN)[0]) and out.read() == ""
 
 
 async def publish(script: Path, *told: Event) -> list[Told]:
@@ -104,6 +118,37 @@ def on_link_opened(told):
     assert trouble(asyncio.run(publish(script, OPENED))) == []
     assert Heard(script).lines() == ["beside"]
     assert not script.with_name("alert.pyc").exists()
+
+
+def test_a_file_in_the_current_directory_is_not_taken_for_a_module(script: Path) -> None:
+    script.with_name("queue.py").write_text("raise ImportError\n")
+    script.write_text("def on_event(told):\n    pass\n")
+    command = [sys.executable, "-P", "-m", "tap", "run", "--master", "127.0.0.1:1", "--duration", "1ms", "--ui", "none"]
+    said = subprocess.run([*command, "--script", script.name], cwd=script.parent, capture_output=True, check=True)
+    assert re.fullmatch(rb"redis-tap: link main: listening .*\n", said.stderr)
+
+
+@pytest.mark.parametrize("kind", sorted(all_subclasses(Event), key=str))
+@settings(max_examples=10)
+@given(data=st.data())
+def test_every_event_gets_there(kind: type[Event], data: st.DataObject) -> None:
+    event = data.draw(st.from_type(kind))
+    assert repr(pickle.loads(pickle.dumps(event))) == repr(event)  # nan is not equal to nan
+
+
+def test_it_hears_what_the_bus_tells(servers: Servers, any_server: str, script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\nimport json\ndef on_event(told):\n    hear(json.dumps(told.as_dict()))\n")
+    master, replica = servers.start(any_server), servers.start(any_server)
+    client(master).set(b"\xff", b"\xfe")
+    with TapThread(replace(config(master.port, script), every_key=True)) as one:
+        follow(replica, one.port)
+        level(master, replica)
+        client(master).set(b"\xff", b"\xfd")
+        level(master, replica)
+        client(replica).execute_command("REPLICAOF", "NO", "ONE")
+        one.wait_for(events.LinkClosed)
+        wait_until(lambda: "link_closed" in "".join(Heard(script).lines()[-1:]))
+    assert [json.loads(line) for line in Heard(script).lines()] == [told.as_dict() for told in one.told]
 
 
 class _Webhook(http.server.BaseHTTPRequestHandler):
@@ -167,8 +212,54 @@ def test_a_slow_script_delays_nobody_and_is_told_what_it_lost(servers: Servers, 
         assert digest(master) == digest(replica)
     began, left, lost = trouble(one.told)
     assert began == f"is too slow: {INBOX_EVENTS} events wait for it, and from now on it loses some"
-    assert re.fullmatch(r"on_command has not returned and is left behind; \d+ more events waited for it", left)
+    assert re.fullmatch(r"on_command has not returned, and \d+ more events waited for it: it is killed", left)
     assert int(re.findall(r"it has lost (\d+) events", lost)[0]) >= 400
+
+
+def test_a_script_that_computes_for_ever_holds_nobody_up(servers: Servers, any_server: str, script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\ndef on_command(told):\n    hear('called')\n    while True:\n        pass\n")
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with TapThread(config(master.port, script)) as one:
+        follow(replica, one.port)
+        level(master, replica)
+        client(master).set("first", "value")
+        wait_until(Heard(script).lines)
+        for number in range(100):
+            client(master).set(f"key:{number}", "value")
+        level(master, replica)
+        assert digest(master) == digest(replica)
+    assert Heard(script).lines() == ["called"]
+    assert trouble(one.told)[-1].startswith("on_command has not returned, and ")
+
+
+@pytest.mark.parametrize(
+    ("dies", "how"), [("os._exit(3)", "exit code 3"), ("signal.pause()", "SIGKILL"), ("os.abort()", "SIGABRT")]
+)
+def test_a_script_whose_process_dies_is_told_once(
+    servers: Servers, any_server: str, script: Path, dies: str, how: str
+) -> None:
+    script.write_text(
+        f"{Heard.SCRIPT}\nimport os, signal\ndef on_stream_started(told):\n    hear(os.getpid())\n    {dies}\n"
+        "def on_command(told):\n    pass\n"
+    )
+    master, replica = servers.start(any_server), servers.start(any_server)
+    with TapThread(config(master.port, script)) as one:
+        follow(replica, one.port)
+        wait_until(Heard(script).lines)
+        if how == "SIGKILL":
+            os.kill(int(Heard(script).lines()[0]), signal.SIGKILL)
+        one.wait_for(events.ObserverTrouble)
+        client(master).set("key", "value")
+        level(master, replica)
+    assert trouble(one.told) == [f"its process has ended ({how}), and gets no more events"]
+
+
+def test_a_script_killed_while_it_waits_is_told(script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpid())\ndef on_event(told):\n    pass\n")
+    with TapThread(config(1, script)) as one:
+        os.kill(int(Heard(script).lines()[0]), signal.SIGKILL)
+        one.wait_for(events.ObserverTrouble)
+    assert trouble(one.told) == ["its process has ended (SIGKILL), and gets no more events"]
 
 
 def test_large_commands_do_not_pile_up(script: Path) -> None:
@@ -217,7 +308,7 @@ def test_a_script_that_exits_gets_no_more_events(script: Path) -> None:
     assert Heard(script).lines() == ["called"]
 
 
-def test_a_script_that_never_returns_is_left_behind_at_the_end(servers: Servers, any_server: str, script: Path) -> None:
+def test_a_script_that_never_returns_is_killed_at_the_end(servers: Servers, any_server: str, script: Path) -> None:
     script.write_text("def on_full_resync(told):\n    while True:\n        pass\n")
     master, replica = servers.start(any_server), servers.start(any_server)
     with running("--master", f"127.0.0.1:{master.port}", "--ui", "json", "--script", str(script)) as one:
@@ -227,7 +318,7 @@ def test_a_script_that_never_returns_is_left_behind_at_the_end(servers: Servers,
         assert one.process.returncode == 0
     last = json.loads(one.lines[-1])
     assert (last["event"], last["observer"]) == ("observer_trouble", "script alert.py")
-    assert last["text"] == "on_full_resync has not returned and is left behind; 0 more events waited for it"
+    assert last["text"] == "on_full_resync has not returned, and 0 more events waited for it: it is killed"
 
 
 @pytest.mark.parametrize(
@@ -237,25 +328,63 @@ def test_a_script_that_never_returns_is_left_behind_at_the_end(servers: Servers,
         "def on_event(told):\n    pass\n",
         "import concurrent.futures, time\npool = concurrent.futures.ThreadPoolExecutor()\n"
         "def on_event(told):\n    pool.submit(time.sleep, 60)\n",
+        "import atexit, time\natexit.register(time.sleep, 60)\ndef on_event(told):\n    pass\n",
     ],
 )
-def test_threads_of_a_script_are_left_behind_at_the_end(script: Path, text: str) -> None:
+def test_threads_of_a_script_do_not_hold_up_the_end(script: Path, text: str) -> None:
     script.write_text(text)
     with running("--master", "127.0.0.1:1", "--ui", "json", "--script", str(script)) as one:
         with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
             assert replica.recv(1) == b""
-        assert one.end() == "redis-tap: threads that the script began have not ended and are left behind\n"
+        assert one.end() == ""
         assert one.process.returncode == 0
+    last = json.loads(one.lines[-1])
+    assert last["text"] == "threads that it began, or what it left to atexit, have not ended: it is killed"
 
 
-def test_a_script_that_never_ends_as_it_is_loaded_is_ended_by_ctrl_c(script: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 128 + signal.SIGINT), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_a_script_that_never_ends_as_it_is_loaded_ends_with_the_tap(
+    script: Path, number: signal.Signals, code: int
+) -> None:
     script.write_text("print('loading')\nwhile True:\n    pass\n")
     command = [*TAP, "run", "--master", "127.0.0.1:1", "--script", str(script)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "loading\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(WITHIN) == 128 + signal.SIGINT
+        process.send_signal(number)
+        assert process.wait(WITHIN) == code
+        assert is_at_its_end(process.stderr)
+
+
+@pytest.mark.parametrize("busy", ["while True:\n        pass", "re.match('(a+)+$', 40 * 'a' + 'b')", "time.sleep(60)"])
+def test_a_tap_that_is_killed_leaves_no_process_behind(script: Path, busy: str) -> None:
+    script.write_text(f"import re, time\ndef on_link_opened(told):\n    print('called')\n    {busy}\n")
+    with running("--master", "127.0.0.1:1", "--ui", "none", "--script", str(script)) as one:
+        with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
+            assert replica.recv(1) == b""
+        assert one.process.stderr is not None
+        assert one.process.stderr.readline() == "called\n"
+        one.process.kill()
+        assert is_at_its_end(one.process.stderr)
+
+
+def test_a_tap_that_cannot_begin_ends_the_process(script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpid())\ndef on_event(told):\n    pass\n")
+    there = script.with_name("there.pcapng")
+    there.touch()
+    with pytest.raises(ConfigError, match="is there already"):
+        asyncio.run(Tap(replace(config(1, script), record_to=there)).__aenter__())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(Heard(script).lines()[0]), 0)
+
+
+def test_ctrl_c_in_a_terminal_is_for_the_tap_alone(script: Path) -> None:
+    script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpgrp())\ndef on_event(told):\n    pass\n")
+    with running("--master", "127.0.0.1:1", "--script", str(script)) as one:
+        assert int(Heard(script).lines()[0]) != os.getpgid(one.process.pid)
 
 
 def test_what_a_script_prints_is_not_among_the_json(script: Path) -> None:
@@ -298,15 +427,20 @@ def test_the_log_holds_the_traceback(script: Path, ui: str, where: str) -> None:
         ("on_event = 7\n", ": it has no function for an event"),
         ("def on_full_resink(told):\n    pass\n", ": on_full_resink: unknown event 'full_resink'; known: ack, command,"),
         ("def on_full_resink(told):\n    pass\n", " Did you mean 'full_resync'?"),
-        ("async def on_event(told):\n    pass\n", ": on_event is async; it is called in a thread of its own"),
+        ("async def on_event(told):\n    pass\n", ": on_event is async; it is called in a process of its own"),
         ("def on_event():\n    pass\n", ": on_event has to take one argument, as def on_event(told)"),
         ("on_event = b'\0'\n", "null byte"),
+        ("import os\nos._exit(3)\n", ": its process has ended (exit code 3) while it was loaded"),
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n",
+            ": its process has ended (SIGSEGV) while it was loaded",
+        ),
     ],
 )
 def test_a_script_that_will_not_do_is_explained_in_one_line(script: Path, text: str, words: str) -> None:
     script.write_text(text)
     with pytest.raises(ConfigError) as error:
-        load_script(script)
+        Script(script, Bus())
     said = str(error.value)
     assert said.startswith(str(script))
     assert words in said
@@ -316,7 +450,7 @@ def test_a_script_that_will_not_do_is_explained_in_one_line(script: Path, text: 
 def test_a_script_that_is_no_text_is_explained(script: Path) -> None:
     script.write_bytes(b"x = '\xff'\n")
     with pytest.raises(ConfigError, match=r"alert\.py.*: .*(utf-8|UTF-8)"):
-        load_script(script)
+        Script(script, Bus())
 
 
 @pytest.mark.parametrize(("path", "words"), [("no.py", "No such file or directory"), ("", "Is a directory")])

@@ -1,0 +1,186 @@
+"""The process of a script: it loads the file, and calls its functions with what the tap hands over.
+
+The tap's half is script.py. What goes between them, pickled, over a connection of its own:
+
+    from the script      the events that it has functions for, or in one line why it will not do
+    from the tap         some events, list[Told]; none at the end
+    from the script      Trouble, as soon as there is some; then Through, all of these
+
+Before each call it writes a byte into a pipe, by which the tap knows which one does not return.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import inspect
+import io
+import os
+import sys
+import traceback
+import types
+from collections.abc import Callable, Collection, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NamedTuple
+
+from tap.bus import Told
+from tap.errors import ConfigError, did_you_mean
+from tap.replication import events
+
+PREFIX = "on_"
+NICE = 5  # a script that computes leaves the processor to the tap and to the servers, where there are few
+MAX_TOLD = 100  # failures with a traceback; each kind and line is told once
+
+# By name; on_event is for the base of them all.
+KINDS = {
+    one.kind
+    for one in vars(events).values()
+    if isinstance(one, type) and issubclass(one, events.Event) and one is not events.WireEvent
+}
+
+Function = Callable[[Told], object]
+
+
+class Trouble(NamedTuple):
+    """As in ObserverTrouble."""
+
+    text: str
+    traceback: str | None = None
+
+
+class Through(NamedTuple):
+    """failures: so far, of all calls. is_over: it gets no more."""
+
+    failures: int
+    is_over: bool
+
+
+def calls(batch: list[Told], kinds: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Which functions are called with which of these, in order: an index, and the name of an event."""
+    for index, told in enumerate(batch):
+        for kind in (told.event.kind, events.Event.kind):
+            if kind in kinds:
+                yield index, kind
+
+
+def load(path: Path) -> dict[str, Function]:
+    """Run the file; its functions for events, by the event's name. Raises ConfigError."""
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    module = types.ModuleType(f"redis-tap script {path}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # where dataclasses look for it
+    sys.path.append(str(path.absolute().parent))  # for what it imports from beside it
+    try:
+        exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))  # noqa: S102
+    except SyntaxError as error:
+        raise ConfigError(f"{error.filename or path}{_line(error.lineno)}: {error.msg}") from None
+    except SystemExit as error:
+        raise ConfigError(f"{path}{_line(_line_in(path, error))}: it calls sys.exit() while it is loaded") from None
+    except Exception as error:
+        raise ConfigError(f"{path}{_line(_line_in(path, error))}: {_words(error)}") from None
+    functions = {
+        name.removeprefix(PREFIX): value
+        for name, value in vars(module).items()
+        if name.startswith(PREFIX) and callable(value)
+    }
+    for kind, function in functions.items():
+        _check(path, kind, function)
+    if not functions:
+        raise ConfigError(f"{path}: it has no function for an event: write def on_full_resync(told), or on_event for all")
+    return functions
+
+
+def _check(path: Path, kind: str, function: Function) -> None:
+    name = PREFIX + kind
+    if kind not in KINDS:
+        known = ", ".join(sorted(KINDS))
+        raise ConfigError(f"{path}: {name}: unknown event {kind!r}; known: {known}.{did_you_mean(kind, KINDS)}")
+    if inspect.iscoroutinefunction(function):
+        raise ConfigError(
+            f"{path}: {name} is async; it is called in a process of its own and may block: write def {name}"
+        )
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        raise ConfigError(f"{path}: {name} has to take one argument, as def {name}(told)") from None
+
+
+def _line(number: int | None) -> str:
+    return "" if number is None else f", line {number}"
+
+
+def _line_in(path: Path, error: BaseException) -> int | None:
+    """Where in the file it was raised, or what it called that raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
+
+
+def _words(error: BaseException) -> str:
+    """In one line, as Python ends a traceback."""
+    return " ".join(traceback.format_exception_only(error)[-1].split())
+
+
+def main() -> None:
+    """The process. Arguments: the file, and the descriptor for a byte before each call."""
+    path, begun = Path(sys.argv[1]), int(sys.argv[2])
+    sys.argv[:] = [str(path)]
+    os.set_inheritable(begun, False)
+    tap = _connected()
+    os.nice(NICE)
+    gc.freeze()  # nine tenths of what Python has to do at the end is to look through what is imported here
+    with contextlib.suppress(EOFError, ConnectionError):  # the tap has gone
+        try:
+            functions = load(path)
+        except ConfigError as error:
+            tap.send(str(error))
+        else:
+            tap.send(frozenset(functions))
+            _serve(tap, path, functions, begun)
+
+
+def _connected() -> Connection:
+    """Take what the tap put in the places of stdin and stdout, and put there what the script may have."""
+    lifeline, connection = (fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3) for number in (0, 1))
+    null = os.open(os.devnull, os.O_RDWR)  # becomes 2 if the tap has no stderr
+    os.dup2(null, 0)
+    os.dup2(2, 1)  # on the tap's stdout there may be nothing but JSON
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # as stderr is
+    # The other end is open for as long as the tap lives. Then Linux sends SIGIO, which ends this process whatever it is
+    # doing; where that is ignored, as on macOS, the next word to the tap does.
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
+    return Connection(connection)
+
+
+def _serve(tap: Connection, path: Path, functions: dict[str, Function], begun: int) -> None:
+    failures, is_over = 0, False
+    told: set[tuple[type[BaseException], int | None]] = set()
+    while batch := tap.recv():
+        for index, kind in calls(batch, functions):
+            os.write(begun, b".")
+            try:
+                functions[kind](batch[index])
+            except SystemExit as error:
+                is_over = True
+                tap.send(Trouble(f"has called sys.exit(){_line(_line_in(path, error))}, and gets no more events"))
+                break
+            except BaseException as error:
+                failures += 1
+                number = _line_in(path, error)
+                if (type(error), number) not in told and len(told) < MAX_TOLD:
+                    told.add((type(error), number))
+                    tap.send(_failure(PREFIX + kind, number, error))
+        tap.send(Through(failures, is_over))
+
+
+def _failure(name: str, number: int | None, error: BaseException) -> Trouble:
+    assert error.__traceback__ is not None
+    # without the frame that is ours
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__.tb_next)).rstrip()
+    return Trouble(f"{name}{_line(number)}: {_words(error)}", trace)
