@@ -85,6 +85,7 @@ class Recorder:
         self._put = 0  # bytes that the writer got
         self.room = 0  # bytes that may come before anybody asks is_full()
         self._is_full = False
+        self._is_closed = False
         self._filed = 0  # of them, for the file that is written
         self._is_due = False  # the next file, for its time has come
         self._timer: asyncio.TimerHandle | None = None
@@ -125,12 +126,13 @@ class Recorder:
         self._unsubscribe = self._bus.subscribe(self, without=COUNTLESS)
 
     async def close(self) -> None:
-        """Write what waits, for some seconds at most; what the disk does not take by then is told as lost."""
+        """Write what waits, for some seconds at most; what the disk does not take by then is told as lost. Once."""
         self._unsubscribe()
         if self._timer is not None:
             self._timer.cancel()
-        if self._writer is None:
+        if self._writer is None or self._is_closed:
             return
+        self._is_closed = True
         if self._comments and self._last is not None:
             self.packet(self._last, time.time_ns(), REPLICA, 0)
         self._speak()

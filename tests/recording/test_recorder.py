@@ -406,6 +406,7 @@ def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
         for _ in range(100):
             link.received(events.Side.MASTER, memoryview(bytes(1000)))
         await recorder.close()
+        await recorder.close()
 
     monkeypatch.setattr(recorder, "GATHER_BYTES", 1000)
     monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.1)
