@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -308,16 +308,25 @@ def test_a_resolver_that_does_not_answer_delays_no_end(monkeypatch: pytest.Monke
     assert trouble(tap) == ["statsd slow.example:8125: the last figures could not be sent in time; it is tried again"]
 
 
+def resolve(monkeypatch: pytest.MonkeyPatch, name: str, places: Callable[[], list[tuple[str, int]]]) -> None:
+    """To these, that name alone: the tap's listener asks, too."""
+    real = socket.getaddrinfo
+
+    def found(host: Any, *rest: Any, **named: Any) -> list[Any]:
+        if host != name:
+            return real(host, *rest, **named)
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", place) for place in places()]
+
+    monkeypatch.setattr("socket.getaddrinfo", found)
+
+
 @pytest.mark.usefixtures("often")
 def test_of_a_name_with_two_addresses_the_one_that_listens_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """As "localhost", where the agent listens on IPv4 only."""
     with Receiver.at() as receiver:
         port = receiver.address.port
 
-        def two(*_: object, **__: object) -> list[Any]:
-            return [(socket.AF_INET, 0, 0, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
-
-        monkeypatch.setattr("socket.getaddrinfo", two)
+        resolve(monkeypatch, "localhost", lambda: [("127.0.0.2", port), ("127.0.0.1", port)])
         with sending_to(Address("localhost", port), 1) as tap:
             wait_until(lambda: receiver.datagrams)
         assert trouble(tap) == []
@@ -328,7 +337,7 @@ def test_a_host_that_has_moved_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("tap.observers.statsd.RENEW_SECONDS", 0.0)
     with Receiver.at() as first, Receiver.at() as second:
         lives = first.sock.getsockname()
-        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [(socket.AF_INET, 0, 0, "", lives)])
+        resolve(monkeypatch, "metrics.example", lambda: [lives])
         with sending_to(Address("metrics.example", 8125), 1) as tap:
             wait_until(lambda: first.datagrams)
             lives = second.sock.getsockname()
