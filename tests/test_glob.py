@@ -32,8 +32,8 @@ def test_a_pattern_matches(pattern: bytes, key: bytes, matches: bool) -> None:
 BYTES = st.text("ab-^[]*?\\", max_size=6).map(str.encode)
 
 
-def test_patterns_match_as_in_a_real_server(servers: Servers) -> None:
-    with client(servers.start("redis-6.2")) as master:
+def test_patterns_match_as_in_a_real_server(servers: Servers, any_server: str) -> None:
+    with client(servers.start(any_server)) as master:
 
         @given(BYTES, BYTES.filter(bool))
         def same(pattern: bytes, key: bytes) -> None:
