@@ -54,7 +54,10 @@ KEPT = (
 
 
 class Recorder:
-    """A tap.relay.sink.Sink, and an observer of the bus. lost_bytes: that are not in the recording and should be."""
+    """A tap.relay.sink.Sink, and an observer of the bus.
+
+    lost_bytes, lost_links: that are not in the recording and should be.
+    """
 
     def __init__(
         self,
@@ -74,6 +77,8 @@ class Recorder:
         self.without_rdb = without_rdb or bool(redact)  # whose data is compressed and packed
         self.redaction = Redaction(redact) if redact else None
         self.lost_bytes = 0
+        self.lost_links = 0
+        self._unrecorded: set[int] = set()  # of them, those that live
         self.trouble = ""  # what came in the way, the first time
         self._bus = bus
         self._sync = sync
@@ -160,13 +165,25 @@ class Recorder:
 
     # ---- the relay and the bus call ----
 
-    def opened(self, link: str, conversation: Conversation, replica: tuple[str, int], tap: tuple[str, int]) -> Recorded:
+    def opened(
+        self, link: str, conversation: Conversation, replica: tuple[str, int], tap: tuple[str, int]
+    ) -> Recorded | None:
+        if self.waiting > 2 * QUEUE_BYTES:  # of what is no data, too, as much is waiting: connections without end
+            self._unrecorded.add(conversation.connection)
+            self.lost_links += 1
+            if self.lost_links == 1:
+                self._trouble("the disk takes nothing, and connections that come now are not recorded")
+            return None
         recorded = Recorded(self, link, conversation, replica, tap)
         self._links[conversation.connection] = recorded
         return recorded
 
     def __call__(self, told: Told) -> None:
         event = told.event
+        if told.connection in self._unrecorded:
+            if isinstance(event, events.LinkClosed):
+                self._unrecorded.remove(told.connection)
+            return
         is_changed = isinstance(event, events.Handshake) and event.sent is not None  # of which the bytes say nothing
         if not isinstance(event, KEPT) and not is_changed:
             return
@@ -295,7 +312,8 @@ class Recorder:
         """What came in the way, and what is missing for it; "" while nothing has."""
         if not self.trouble and not self.lost_bytes:
             return ""
-        return f"{self.trouble}; {self.lost_bytes} bytes are not in the recording"
+        beside = f" and {self.lost_links} connections" if self.lost_links else ""
+        return f"{self.trouble}; {self.lost_bytes} bytes{beside} are not in the recording"
 
     def _trouble(self, text: str) -> None:
         self.trouble = self.trouble or text

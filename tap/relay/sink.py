@@ -30,5 +30,8 @@ class LinkSink(Protocol):
 class Sink(Protocol):
     """All links'."""
 
-    def opened(self, link: str, conversation: Conversation, replica: Place, tap: Place) -> LinkSink:
-        """A replica has connected, from its address to the tap's. Its LinkClosed on the bus ends what is returned."""
+    def opened(self, link: str, conversation: Conversation, replica: Place, tap: Place) -> LinkSink | None:
+        """A replica has connected, from its address to the tap's. Its LinkClosed on the bus ends what is returned.
+
+        None: nothing is kept of it.
+        """

@@ -36,7 +36,7 @@ def run(quick: bool, say: Say) -> Iterator[Outcome]:
 
         rows = {peer.name: partial(through, peer) for peer in present()}
         # many short rounds: which processes share a core changes with each start, and the times with it
-        taken = take_turns(rows, 2 if quick else 16, say)
+        taken = take_turns(rows, 2 if quick else 12, say)
     yield Result(
         group="latency",
         about=f"SET and WAIT 1 0 in one round trip, {count} of them a round",

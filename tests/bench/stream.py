@@ -32,7 +32,7 @@ def run(quick: bool, say: Say) -> Iterator[Outcome]:
     count = 100_000 if quick else 1_000_000
     with pair() as servers:
         rows = {peer.name: partial(through, peer, servers, count) for peer in present()}
-        taken = take_turns(rows, 2 if quick else 3, say)
+        taken = take_turns(rows, 2 if quick else 4, say)
         program = benchmark_program(servers.master)
     yield Result(
         group="stream",

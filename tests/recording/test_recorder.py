@@ -242,13 +242,32 @@ def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypa
     assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == told
 
 
+CLOSED = events.LinkClosed(
+    by=events.Side.REPLICA,
+    how="fin",
+    text="",
+    role=None,
+    phase="connect",
+    offset=None,
+    bytes_from_master=0,
+    bytes_from_replica=0,
+)
+
+
+def opened(recorder: Recorder, number: int) -> Recorded:
+    link = recorder.opened(
+        "link", Conversation(lambda _: None, connection=number), ("127.0.0.1", 1024 + number), ("127.0.0.1", 1)
+    )
+    assert link is not None
+    link.dialled(None)
+    return link
+
+
 def links(recorder: Recorder, count: int) -> list[Recorded]:
     """Of a recorder that no relay feeds."""
     made = []
     for number in range(count):
-        conversation = Conversation(lambda _: None, connection=number)
-        made.append(recorder.opened("link", conversation, ("127.0.0.1", 1024 + number), ("127.0.0.1", 1)))
-        made[-1].dialled(None)
+        made.append(opened(recorder, number))
     return made
 
 
@@ -297,6 +316,51 @@ def test_a_disk_that_hangs_costs_no_memory_for_each_comment(tmp_path: Path, monk
     asyncio.run(say())
     assert [comment for packet in packets(path) for comment in packet.comments] == [str(number) for number in range(100)]
     assert len(made) < 10
+
+
+def test_connections_without_end_cost_no_memory_without_end_while_a_disk_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "one.pcapng"
+    may_write = threading.Event()
+    append: Callable[[Output, bytes], None] = Output.append
+    stopped: list[str] = []
+
+    def hangs(self: Output, encoded: bytes) -> None:
+        may_write.wait(WITHIN)
+        append(self, encoded)
+
+    def come_and_go(bus: Bus, number: int, link: Recorded | None) -> None:
+        bus.publish("link", number, "", events.LinkOpened(peer=f"10.0.0.7:{number}", master="10.0.0.5:6379"))
+        if link is not None:
+            link.dialled(None)
+        bus.publish("link", number, "", CLOSED)
+
+    async def record() -> tuple[int, int]:
+        bus = Bus()
+        bus.subscribe(
+            lambda told: stopped.append(told.event.text) if isinstance(told.event, events.RecordingStopped) else None
+        )
+        recorder = Recorder(path, bus)
+        recorder.open()
+        monkeypatch.setattr(Output, "append", hangs)
+        waiting = []
+        for number in range(1, 1000):
+            conversation = Conversation(lambda _: None, connection=number)
+            come_and_go(bus, number, recorder.opened("link", conversation, ("127.0.0.1", 1024), ("127.0.0.1", 1)))
+            waiting.append(recorder.waiting)
+        assert recorder.lost_links > 900
+        assert waiting[-1] == waiting[-recorder.lost_links]
+        assert f"0 bytes and {recorder.lost_links} connections are not in the recording" in recorder.trouble_so_far
+        may_write.set()
+        await recorder.close()
+        return recorder.lost_links, recorder.waiting
+
+    monkeypatch.setattr(recorder, "QUEUE_BYTES", 20_000)
+    lost, waiting = asyncio.run(record())
+    assert waiting == 0
+    assert stopped == ["the disk takes nothing, and connections that come now are not recorded"]
+    assert sum(one.flags == SYN for one in segments(path)) == 999 - lost
 
 
 def test_a_full_disk_ends_with_exit_code_3_and_a_whole_file(tmp_path: Path) -> None:
