@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,14 +22,29 @@ class DataSet:
 
     keys: int
     value_size: int
-    rounds: int
     big_value: int = 0
 
+    @contextlib.contextmanager
+    def master(self, quick: bool, say: Say) -> Iterator[Pair]:
+        """A pair whose master holds it."""
+        # DEBUG POPULATE pads its values with zeros: compressed, next to nothing would be sent.
+        with pair("rdbcompression", "no") as servers:
+            say("filling the master")
+            scale = QUICK if quick else 1
+            servers.populate(self.keys // scale, self.value_size)
+            if self.big_value:
+                servers.populate(1, self.big_value // scale, "big")
+            yield servers
 
-SETS = (
-    DataSet(keys=1_000_000, value_size=236, rounds=2),  # makes 250 MB, names and lengths included
-    DataSet(keys=24 * 1024, value_size=64 * 1024, rounds=1, big_value=512 * 2**20),
-)
+    def about(self, quick: bool, size: int) -> str:
+        scale = QUICK if quick else 1
+        beside = f", one of {self.big_value // scale / 2**20:.0f} MiB" if self.big_value else ""
+        return f"full resync of {size / 1e6:,.0f} MB, {self.keys // scale:,} keys{beside}, loaded and level"
+
+
+SMALL = DataSet(keys=1_000_000, value_size=236)  # makes 250 MB, names and lengths included
+LARGE = DataSet(keys=24 * 1024, value_size=64 * 1024, big_value=512 * 2**20)
+ROUNDS = {SMALL: 2, LARGE: 1}
 
 METRICS = (
     Metric("seconds", "wall s", 2, compared=True),
@@ -39,21 +55,14 @@ METRICS = (
 
 
 def run(quick: bool, say: Say) -> Iterator[Outcome]:
-    for data in SETS:
-        # DEBUG POPULATE pads its values with zeros: compressed, next to nothing would be sent.
-        with pair("rdbcompression", "no") as servers:
-            say("filling the master")
-            scale = QUICK if quick else 1
-            servers.populate(data.keys // scale, data.value_size)
-            if data.big_value:
-                servers.populate(1, data.big_value // scale, "big")
+    for data, rounds in ROUNDS.items():
+        with data.master(quick, say) as servers:
             rows = {peer.name: partial(measure, peer, servers) for peer in present()}
-            taken = take_turns(rows, data.rounds, say)
+            taken = take_turns(rows, rounds, say)
             size = servers.rdb_size()
-        beside = f", one of {data.big_value // scale / 2**20:.0f} MiB" if data.big_value else ""
         yield Result(
             group="fullsync",
-            about=f"full resync of {size / 1e6:,.0f} MB, {data.keys // scale:,} keys{beside}, loaded and level",
+            about=data.about(quick, size),
             metrics=METRICS,
             rows=taken,
             against=AGAINST,

@@ -1,11 +1,11 @@
-"""Recording: what compression and redaction add to it. peers.py has the plain one, under each kind of load."""
+"""Recording: what it costs a long full resync, and what compression and redaction add."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
 
-from . import stream
+from . import fullsync, stream
 from .pair import pair
 from .peers import TAP, RedisTap, notes, present
 from .results import Metric, Outcome, Result, Say, take_turns
@@ -36,4 +36,16 @@ def run(quick: bool, say: Say) -> Iterator[Outcome]:
         rows=taken,
         against=(TAP,),
         notes=notes(PEERS),
+    )
+    with fullsync.LARGE.master(quick, say) as servers:
+        resyncs = {peer.name: partial(fullsync.measure, peer, servers) for peer in present(PEERS[:2])}
+        taken = take_turns(resyncs, 3, say)
+        size = servers.rdb_size()
+    yield Result(
+        group="recording",
+        about=fullsync.LARGE.about(quick, size),
+        metrics=fullsync.METRICS,
+        rows=taken,
+        against=(TAP,),
+        notes=notes(PEERS[:2]),
     )
