@@ -30,7 +30,7 @@ from tap.errors import ConfigError, did_you_mean
 from tap.replication import events
 
 PREFIX = "on_"
-NICE = 19  # a script that computes leaves the processor to the tap and to the servers, where there are few
+NICE = 5  # a script that computes leaves the processor to the tap and to the servers, where there are few
 MAX_TOLD = 100  # failures with a traceback; each kind and line is told once
 
 # By name; on_event is for the base of them all.
