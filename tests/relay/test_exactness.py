@@ -82,7 +82,8 @@ class Heard:
         self.ends: list[int] = []
         self.fired: list[events.FaultFired] = []
         self.asked: list[events.PsyncRequested] = []
-        self.closed = 0  # links; only then the last commands of one have been told
+        self._cut: list[int] = []  # the links that they fired on
+        self._closed: set[int] = set()  # only then the last commands of one have been told
         tap.call(lambda: tap.tap.bus.subscribe(self._hear))
 
     def _hear(self, told: Told) -> None:
@@ -93,10 +94,15 @@ class Heard:
                 self._note(self.offsets, event.offset)
         elif isinstance(event, events.FaultFired):
             self.fired.append(event)
+            self._cut.append(told.connection)
         elif isinstance(event, events.PsyncRequested):
             self.asked.append(event)
         elif isinstance(event, events.LinkClosed):
-            self.closed += 1
+            self._closed.add(told.connection)
+
+    def is_over(self, number: int) -> bool:
+        """Whether the link of that cut has closed, and the replica has asked for what follows."""
+        return min(len(self._cut), len(self.asked)) > number and self._cut[number] in self._closed
 
     def _note(self, into: list[int], offset: int) -> None:
         if not into or offset > into[-1]:
@@ -138,7 +144,7 @@ def test_a_real_replica_under_load_asks_for_what_follows_its_last_whole_command(
                     return True
 
                 wait_until(lambda arm=arm: answer(tap, arm))  # type: ignore[misc]
-                wait_until(lambda number=number: min(len(heard.asked), heard.closed) > number)  # type: ignore[misc]
+                wait_until(lambda number=number: heard.is_over(number))  # type: ignore[misc]
                 fired = heard.fired[number]
                 assert fired.offset is not None
                 wanted = origin[0] + more
