@@ -53,9 +53,9 @@ Observer = Callable[[Told], None]
 
 
 class Inbox(queue.SimpleQueue[Told]):
-    """Events on their way to a thread that may block where the tap must not. Full, it takes no more.
+    """Events on their way to what may be slower than the links: lines, a script. Full, it takes no more.
 
-    dropped: how many it did not take. A SimpleQueue, for to put into it never waits: a lock that the other thread holds
+    dropped: how many it did not take. A SimpleQueue, for to put into it never waits: a lock that another thread holds
     while it waits for the interpreter would hold up the links for each event.
     """
 
