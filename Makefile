@@ -4,7 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-COMPILED := tap/replication/scanner.py tap/recording/packets.py tap/recording/redactor.py $(wildcard tap/rdb/*.py tap/rdb/*.pxd)
+COMPILED := $(addprefix tap/replication/,acks.py scanner.py) $(addprefix tap/recording/,intake.py packets.py redactor.py) \
+	$(wildcard tap/rdb/*.py tap/*/*.pxd)
 
 .PHONY: demo test lint format bench servers clean
 

@@ -7,6 +7,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 COMPILED = (
+    "tap.replication.acks",
     "tap.replication.scanner",
     "tap.rdb.crc64",
     "tap.rdb.integers",
@@ -19,6 +20,7 @@ COMPILED = (
     "tap.rdb.summary",
     "tap.rdb.tape",
     "tap.rdb.values",
+    "tap.recording.intake",
     "tap.recording.packets",
     "tap.recording.redactor",
 )

@@ -6,11 +6,10 @@ A secret always stands behind the name of its request, so bytes are masked as th
 
 from __future__ import annotations
 
-import re
+from tap.replication.acks import are_acknowledgements
 
 _SECRET_FROM = {b"AUTH": 1, b"HELLO": 2}  # the first word that is one; the name is word 0
 _LONGEST_NAME = 16
-_MANY = re.compile(rb"(?:\*3\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$\d{1,2}\r\n\d{1,19}\r\n)+")
 _BLANK = b" \t\r\n"
 _OPEN = frozenset({b"CLIENT", b"PSYNC", b"REPLCONF", b"SELECT", b"SYNC"})  # requests that hold no data, and no secret
 _NAMES = _OPEN | {b"AUTH", b"HELLO", b"PING"}
@@ -36,14 +35,19 @@ class Masker:
         self._inline_blank = True
         self._blind = False
 
+    @property
+    def is_between_requests(self) -> bool:
+        """Whether the next byte begins one, for certain."""
+        return not (self._line or self._words_left or self._inline or self._blind)
+
     def mask(self, data: bytes) -> bytes:
         """The data, secrets replaced by as many asterisks."""
         if self._strictly and self._blind:
-            if not _MANY.fullmatch(data):
+            if not are_acknowledgements(data):
                 return b"*" * len(data)
             self._blind = False
             self._line.clear()
-        if not (self._line or self._words_left or self._inline or self._blind) and _MANY.fullmatch(data):
+        if self.is_between_requests and are_acknowledgements(data):
             return data
         out = bytearray(data)
         at = 0

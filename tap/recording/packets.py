@@ -15,6 +15,7 @@ from tap.recording.pcapng import ENHANCED_PACKET
 from tap.recording.segments import ACK, FIN, MAX_DATA, SYN, WINDOW, Endpoint
 
 if cython.compiled:
+    from cython.cimports.cpython.buffer import Py_buffer, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
     from cython.cimports.libc.string import memcpy
 
 _MAX_DATA = cython.declare(cython.Py_ssize_t, MAX_DATA)
@@ -28,69 +29,47 @@ _SCALE = cython.declare(cython.ulonglong, 0x03030700)
 
 _BLOCK = cython.declare(cython.Py_ssize_t, 28)  # bytes before the packet
 _TCP = cython.declare(cython.Py_ssize_t, 20)
-_VIEWED = cython.declare(cython.Py_ssize_t, 4096)  # bytes that are worth a view of them; fewer are copied
 
 
-@cython.cclass
 class Blocks:
     """Blocks one behind the other. The memory is used again.
 
-    flows: of whose packets there are.
+    flows: of whose packets there are. size: bytes.
     """
 
-    flows = cython.declare(set, visibility="readonly")
-
-    _buffer: Any  # a bytearray
-    _p: cython.p_uchar
-    _capacity: cython.Py_ssize_t
-    _size: cython.Py_ssize_t
-
     def __init__(self) -> None:
-        self.flows = set()
+        self.flows: set[Flow] = set()
+        self._last: Flow | None = None  # of them, the one whose packet came last
+        self._buffer = bytearray()
         self._capacity = 0
-        self._size = 0
+        self.size = 0
         self._grow(2**16)
-
-    @property
-    def size(self) -> int:
-        """Bytes of them."""
-        return self._size
 
     def view(self) -> memoryview:
         """Them, to be released before others come."""
-        return memoryview(self._buffer)[: self._size]
+        return memoryview(self._buffer)[: self.size]
 
     def clear(self) -> None:
         """Begin anew."""
-        self._size = 0
+        self.size = 0
         self.flows = set()
+        self._last = None
 
-    @cython.cfunc
-    def _grow(self, needed: cython.Py_ssize_t):  # type: ignore[no-untyped-def]
-        old = None if self._size == 0 else self._buffer
+    def _grow(self, needed: cython.Py_ssize_t) -> cython.int:
+        old = None if self.size == 0 else self._buffer
         self._capacity = max(needed, 4 * self._capacity)
         self._buffer = bytearray(self._capacity)
         if old is not None:
-            self._buffer[: self._size] = old[: self._size]
+            self._buffer[: self.size] = old[: self.size]
         self._p = cython.cast(cython.p_uchar, self._buffer) if cython.compiled else self._buffer
+        return 0
 
 
-@cython.cclass
 class Flow:
     """One connection of two endpoints, number 0, who opened it, and number 1.
 
     Sequence numbers begin at first[side]; every packet acknowledges all that the other side has sent before it.
     """
-
-    _is_ipv4: cython.bint
-    _head: cython.Py_ssize_t  # bytes of the IP header
-    _heads: Any  # each side's, with its ports behind
-    _address_sum: cython.ulonglong  # of the pseudo header and the ports, but for the length
-    _ip_sum: cython.ulonglong
-    _first: cython.ulonglong[2]
-    _next: cython.ulonglong[2]
-    _acks: cython.bint  # until the other side has been heard
-    owner = cython.declare(object, visibility="readonly")
 
     def __init__(self, opener: Endpoint, other: Endpoint, first: tuple[int, int], owner: Any = None) -> None:
         hosts = [ipaddress.ip_address(end.host.partition("%")[0]) for end in (opener, other)]
@@ -126,13 +105,6 @@ class Flow:
         """That many bytes of the side are not in the recording; below 0: the next packet says them again."""
         self._next[side] += count
 
-    @cython.locals(
-        n=cython.Py_ssize_t,
-        at=cython.Py_ssize_t,
-        size=cython.Py_ssize_t,
-        q=cython.p_const_uchar,
-        view="const unsigned char[::1]",
-    )
     def write(
         self,
         out: Blocks,
@@ -146,27 +118,39 @@ class Flow:
 
         time: nanoseconds since the epoch. options: of the first one's block, as they stand there.
         """
-        out.flows.add(self)
-        n = len(data)
         if cython.compiled:
-            if n and not isinstance(data, bytes):
-                if n < _VIEWED:
-                    data = bytes(data)
-                    q = cython.cast(cython.p_const_uchar, cython.cast(bytes, data))
-                else:
-                    view = data
-                    q = cython.address(view[0])
-            else:
-                q = cython.cast(cython.p_const_uchar, cython.cast(bytes, data))
+            view = cython.declare(Py_buffer)
+            PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
+            try:
+                self.put(out, time, side, flags, cython.cast(cython.p_const_uchar, view.buf), view.len, options)
+            finally:
+                PyBuffer_Release(cython.address(view))
         else:
-            q = data
+            self.put(out, time, side, flags, data, len(data), options)
+        return out.size
+
+    @cython.locals(at=cython.Py_ssize_t, size=cython.Py_ssize_t)
+    def put(
+        self,
+        out: Blocks,
+        time: cython.ulonglong,
+        side: cython.int,
+        flags: cython.int,
+        data: cython.p_const_uchar,
+        n: cython.Py_ssize_t,
+        options: bytes,
+    ) -> cython.int:
+        """As write(), of n bytes."""
+        if out._last is not self:
+            out._last = self
+            out.flows.add(self)
         at = 0
         while True:
             size = min(n - at, _MAX_DATA)
-            self._packet(out, time, side, flags, q, at, size, options)
+            self._packet(out, time, side, flags, data, at, size, options)
             at += size
             if at >= n:
-                return out._size
+                return 0
             options = b""
 
     def ends(self) -> list[bytes]:
@@ -179,7 +163,6 @@ class Flow:
         behind = (self._next[side] - int.from_bytes(packet[at + 4 : at + 8], "big")) & 0xFFFFFFFF
         return side, self.position(side) - behind, packet[at + 13], len(packet) - at - (packet[at + 12] >> 4) * 4
 
-    @cython.cfunc
     @cython.locals(
         p=cython.p_uchar,
         ip=cython.Py_ssize_t,
@@ -193,7 +176,7 @@ class Flow:
         words=cython.ulonglong,
         head=bytes,
     )
-    def _packet(  # type: ignore[no-untyped-def]
+    def _packet(
         self,
         out: Blocks,
         time: cython.ulonglong,
@@ -203,7 +186,7 @@ class Flow:
         at: cython.Py_ssize_t,
         size: cython.Py_ssize_t,
         options: bytes,
-    ):
+    ) -> cython.int:
         sequence = self._next[side] & 0xFFFFFFFF
         acknowledged = 0
         if side or self._acks:
@@ -213,23 +196,23 @@ class Flow:
             self._acks = True
         self._next[side] += size + ((flags & _SYN) != 0) + ((flags & _FIN) != 0)
 
-        ip = out._size + _BLOCK
+        ip = out.size + _BLOCK
         tcp = ip + self._head
         start = tcp + _TCP + (4 if flags & _SYN else 0)
         end = start + size
         length = end - ip
         total = _BLOCK + length + (-length & 3) + len(options) + 4
-        if out._size + total > out._capacity:
-            out._grow(out._size + total)
+        if out.size + total > out._capacity:
+            out._grow(out.size + total)
         p = out._p
 
-        little32(p, out._size, _KIND)
-        little32(p, out._size + 4, total)
-        little32(p, out._size + 8, 0)
-        little32(p, out._size + 12, time >> 32)
-        little32(p, out._size + 16, time & 0xFFFFFFFF)
-        little32(p, out._size + 20, length)
-        little32(p, out._size + 24, length)
+        little32(p, out.size, _KIND)
+        little32(p, out.size + 4, total)
+        little32(p, out.size + 8, 0)
+        little32(p, out.size + 12, time >> 32)
+        little32(p, out.size + 16, time & 0xFFFFFFFF)
+        little32(p, out.size + 20, length)
+        little32(p, out.size + 24, length)
 
         head = self._heads[side]
         copy(p, ip, head, 0, self._head + 4)
@@ -259,8 +242,9 @@ class Flow:
             end += 1
         if options:
             copy(p, end, options, 0, len(options))
-        little32(p, out._size + total - 4, total)
-        out._size += total
+        little32(p, out.size + total - 4, total)
+        out.size += total
+        return 0
 
 
 @cython.cfunc

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tap.bus import Told
 from tap.recording import pcapng
+from tap.recording.intake import Gathering, Intake
 from tap.recording.masks import Masker
 from tap.recording.packets import Blocks, Flow
 from tap.recording.pcapng import Packet
@@ -34,17 +35,23 @@ _REPLICA = Side.REPLICA
 _NAMES = (Side.REPLICA, Side.MASTER)
 
 
-class Recorded:
+class Recorded(Intake):
     """A tap.relay.sink.LinkSink."""
 
     def __init__(
-        self, recorder: Recorder, link: str, conversation: Conversation, replica: tuple[str, int], tap: tuple[str, int]
+        self,
+        recorder: Recorder,
+        gathering: Gathering,
+        link: str,
+        conversation: Conversation,
+        replica: tuple[str, int],
+        tap: tuple[str, int],
     ) -> None:
+        super().__init__(gathering)
         self.conversation = conversation
         self.link = link
         self._recorder = recorder
         self._keeps_all = not (recorder.rotates or recorder.without_rdb)  # in one file, whatever it is
-        self._received = [0, 0]
         self._gaps: list[int | None] = [None, None]  # where the bytes begin that are being left out
         self._omitted: tuple[int, int] | None = None  # of the RDB, on demand
         # All until now, while it can only be understood from its first byte on: sides, times, bytes.
@@ -61,7 +68,6 @@ class Recorded:
         self._masker = Masker(strictly=recorder.redaction is not None)
         self._redaction = None if recorder.redaction is None else recorder.redaction.of(conversation)
         self._is_ended = [False, False]
-        self.tcp: Flow | None = None
         self.comments: list[str] = []  # for its next packet
 
     # ---- the relay calls ----
@@ -72,13 +78,11 @@ class Recorded:
         self._recorder.packet(self, now, MASTER, SYN)
         self._recorder.packet(self, now, REPLICA, 0)
 
-    def received(self, side: Side, data: memoryview) -> None:
-        number = REPLICA if side is _REPLICA else MASTER
-        begin, size = self._received[number], len(data)
-        end = self._received[number] = begin + size
-        recorder = self._recorder
+    def take(self, number: int, data: memoryview, begin: int) -> None:
+        recorder, size = self._recorder, len(data)
         if size > recorder.room and recorder.is_full(size):
             self._beginning = None
+            self.ask()
             if self._gaps[number] is None:
                 self._tell_omitted()
                 self._gaps[number] = begin
@@ -90,9 +94,21 @@ class Recorded:
         if self._keeps_all:
             self._put(number, time.time_ns(), data, begin)
         elif recorder.without_rdb and number == MASTER:
-            self._received_but_rdb(data, begin, end)
+            self._received_but_rdb(data, begin, begin + size)
         else:
             self._keep(number, data, begin)
+        if self._is_ordinary(number):
+            self.go_on(number)
+
+    def _is_ordinary(self, number: int) -> bool:
+        """Whether nothing of the side is to be decided before something is said of the link, or the room is at an end."""
+        if self.tcp is None or self.comments or self._beginning is not None or self._gaps[number] is not None:
+            return False
+        if number == REPLICA:
+            return self._masker.is_between_requests
+        conversation = self.conversation
+        is_behind_rdb = (conversation.stream or conversation.rdb_end) is not None and self._omitted is None
+        return self._redaction is None and (is_behind_rdb or not self._recorder.without_rdb)
 
     def _keep(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
         """Put them into the file, or some of them into this one and the rest into the next.
@@ -202,7 +218,7 @@ class Recorded:
     def settle(self, *, at_end: bool) -> None:
         """Tell what was left out until now. at_end: nothing more comes."""
         for number in (REPLICA, MASTER):
-            self._tell_gap(number, self._received[number])
+            self._tell_gap(number, self.position(number))
         if at_end or self.conversation.rdb_end is not None:
             self._tell_omitted()
 

@@ -21,6 +21,7 @@ from tap.bus import COUNTLESS, Bus, Told
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recording import pcapng
 from tap.recording.grammars import Redact
+from tap.recording.intake import Gathering
 from tap.recording.output import Output
 from tap.recording.packets import Blocks, ends
 from tap.recording.pcapng import Packet, PcapngReader
@@ -86,7 +87,7 @@ class Recorder:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._loop: asyncio.AbstractEventLoop
         self._writer: Writer | None = None
-        self._tail: Blocks  # what comes next to the writer
+        self._gathering = Gathering(self._pass_on)
         self._put = 0  # bytes that the writer got
         self.room = 0  # bytes that may come before anybody asks is_full()
         self._is_full = False
@@ -125,9 +126,8 @@ class Recorder:
             troubled=self._trouble,
             no_next=self._no_next,
             given_up=self._restated,
-            gathered=self._pass_on,
+            gathering=self._gathering,
         )
-        self._tail = self._writer.blocks()
         self._unsubscribe = self._bus.subscribe(self, without=COUNTLESS)
 
     async def close(self) -> None:
@@ -161,7 +161,7 @@ class Recorder:
     @property
     def waiting(self) -> int:
         """Bytes of blocks that are not in a file yet."""
-        return 0 if self._writer is None else self._put + self._tail.size - self._writer.taken
+        return 0 if self._writer is None else self._put + self._gathering.blocks.size - self._writer.taken
 
     # ---- the relay and the bus call ----
 
@@ -174,7 +174,7 @@ class Recorder:
             if self.lost_links == 1:
                 self._trouble("the disk takes nothing, and connections that come now are not recorded")
             return None
-        recorded = Recorded(self, link, conversation, replica, tap)
+        recorded = Recorded(self, self._gathering, link, conversation, replica, tap)
         self._links[conversation.connection] = recorded
         return recorded
 
@@ -215,7 +215,7 @@ class Recorder:
     def is_file_full(self, more: int) -> bool:
         """Whether the next file is due once these bytes are in this one."""
         assert self._writer is not None
-        return self._is_due or self._filed + self._tail.size + more >= self._writer.full_at
+        return self._is_due or self._filed + self._gathering.blocks.size + more >= self._writer.full_at
 
     def packet(self, link: Recorded, at: int, side: int, flags: int, data: bytes | memoryview = b"") -> None:
         """The link's next packet, with what has been said meanwhile. at: nanoseconds since the epoch."""
@@ -228,16 +228,18 @@ class Recorder:
             link.comments.clear()
             self._spoken.discard(link)
         self._last = link
-        gathered = link.tcp.write(self._tail, at, side, flags, data, options)
-        if self._writer.wants or gathered >= GATHER_BYTES:
+        gathered = link.tcp.write(self._gathering.blocks, at, side, flags, data, options)
+        if self._gathering.wants or gathered >= GATHER_BYTES:
             self._pass_on()
 
     def say(self, link: Recorded | None, comment: str) -> None:
         """On the next packet; None: of any link."""
         if link is None:
             self._comments.append(comment)
+            self._set_limit()
             return
         link.comments.append(comment)
+        link.ask()
         self._spoken.add(link)
         self._loop.call_soon(self._speak)  # unless the bytes that it is about come before
 
@@ -254,6 +256,7 @@ class Recorder:
         self._begin_file()
         self._filed = head.size
         self._writer.next_file(head)
+        self._set_limit()
 
     def tell(self, link: Recorded, event: events.RecordingGap) -> None:
         self.lost_bytes += event.bytes
@@ -271,13 +274,23 @@ class Recorder:
 
     def _pass_on(self) -> None:
         assert self._writer is not None
-        if self._tail.size:
-            tail, self._tail = self._tail, self._writer.blocks()
-            self._put += tail.size
-            self._filed += tail.size
-            self._writer.put(tail)
+        blocks = self._gathering.blocks
+        if blocks.size:
+            self._gathering.blocks = self._writer.blocks()
+            self._put += blocks.size
+            self._filed += blocks.size
+            self._writer.put(blocks)
         if not self._is_full:
             self.room = QUEUE_BYTES - GATHER_BYTES - self.waiting
+        self._set_limit()
+
+    def _set_limit(self) -> None:
+        """How much may gather until a link has to ask what is to become of its bytes."""
+        assert self._writer is not None
+        if self._comments or self.room < GATHER_BYTES or self.is_file_full(0):
+            self._gathering.limit = 0
+        else:
+            self._gathering.limit = int(min(GATHER_BYTES, self._writer.full_at - self._filed))
 
     @staticmethod
     def _restated(left: Sequence[Blocks]) -> Blocks:
@@ -302,6 +315,7 @@ class Recorder:
 
     def _time_is_up(self) -> None:
         self._is_due = True
+        self._set_limit()
 
     def _no_next(self, text: str) -> None:
         self._wait_for_next(NEXT_RETRY_SECONDS)

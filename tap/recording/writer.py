@@ -14,6 +14,7 @@ from functools import partial
 from typing import Literal
 
 from tap.errors import words
+from tap.recording.intake import Gathering
 from tap.recording.output import Output, sync_directory
 from tap.recording.packets import Blocks
 from tap.recording.rotation import Rotation
@@ -39,9 +40,7 @@ class _NextFile:
 
 
 class Writer:
-    """wants: what has gathered; until then it is busy. taken: bytes that were put and are in a file. full_at: how many of
-    one file's bytes fill it.
-    """
+    """taken: bytes that were put and are in a file. full_at: how many of one file's bytes fill it."""
 
     def __init__(
         self,
@@ -52,15 +51,14 @@ class Writer:
         troubled: Callable[[str], None],
         no_next: Callable[[str], None],
         given_up: Callable[[Sequence[Blocks]], Blocks],
-        gathered: Callable[[], None],
+        gathering: Gathering,
     ) -> None:
         """To be made in the event loop, where troubled and no_next are called, with the system's words.
 
-        given_up: called in the thread for what to write, at the end, in place of what the disk did not take. gathered:
-        called in the loop to put what has, when nothing has come for a moment.
+        given_up: called in the thread for what to write, at the end, in place of what the disk did not take. gathering:
+        is passed on in the loop, too, when nothing has come for a moment.
         """
         self.path = output.path  # of the file that is written
-        self.wants = True
         self.taken = 0
         self.full_at = math.inf
         self._output = output
@@ -72,7 +70,7 @@ class Writer:
         self._troubled = troubled
         self._no_next = no_next
         self._given_up = given_up
-        self._gathered = gathered
+        self._gathering = gathering
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Blocks | _NextFile] = deque()
         self._unwritten: list[Blocks] = []  # was in the queue, and the disk does not take it
@@ -94,7 +92,7 @@ class Writer:
         return self._spare.pop() if self._spare else Blocks()
 
     def put(self, blocks: Blocks) -> None:
-        self.wants = False
+        self._gathering.wants = False
         self._queue.append(blocks)
         if self._is_idle:
             self._wake.set()
@@ -131,12 +129,12 @@ class Writer:
                     break
                 if closing:
                     break
-                self.wants = self._is_idle = True
+                self._gathering.wants = self._is_idle = True
                 if not self._queue and self._closing_at is None:
                     is_quiet = not self._wake.wait(SYNC_SECONDS if has_asked else QUIET_SECONDS)
                     if is_quiet and not has_asked:
                         has_asked = True
-                        self._in_loop(self._gathered)
+                        self._in_loop(self._gathering.pass_on)
                 self._wake.clear()
                 self._is_idle = False
                 self._flush()

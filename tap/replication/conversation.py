@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import re
 from collections import deque
 from collections.abc import Callable
 
 from tap.rdb.keys import Key
 from tap.replication import events, strangers
+from tap.replication.acks import acknowledged
 from tap.replication.events import Channel, Event, Reason, Role, Side
 from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
@@ -78,8 +78,6 @@ REPLIES = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)  # what t
 
 # What may be said on a connection before it asks to replicate. Another request makes it an ordinary one.
 SET_UP = frozenset({b"PING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF", b"PSYNC", b"SYNC"})
-
-_ACK = re.compile(rb"\*3\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$(\d{1,2})\r\n(\d{1,19})\r\n")
 
 # What of REPLCONF matters later; of the rest nothing is kept.
 OPTIONS = frozenset(
@@ -719,14 +717,12 @@ class Conversation:
         if not self._reading_replica:
             return
         if self.stream is not None and self._requests.position == start and self.watcher is None:
-            # What comes all the time from here on, as WAIT makes it by the thousand: one ACK in one piece.
-            ack = _ACK.fullmatch(data)
+            ack = acknowledged(data)
             if ack is not None:
-                length, digits = ack.groups()
-                if len(digits) == int(length):
-                    self._requests.skip(len(data))
-                    self._acknowledged(int(digits), None, start, self.from_replica, at)
-                    return
+                self._requests.skip(len(data))
+                offset, fsynced = ack
+                self._acknowledged(offset, fsynced, start, self.from_replica, at)
+                return
         self._requests.feed(data)
         try:
             while self._reading_replica and (item := self._requests.next()) is not None:

@@ -221,7 +221,7 @@ def test_several_resyncs_of_a_real_pair_are_one_chapter_until_the_full_one(tmp_p
         level(master, replica)
         first_end = tap.offset()
         client(replica).replicaof("no", "one")
-        tap.wait_for(events.LinkClosed, 4)  # else it may still get what follows, and the second chapter goes on from there
+        tap.wait_for(events.LinkClosed, 4)  # else what follows comes on it, and the second chapter goes on from there
         client(master).set("large", "x" * 100_000)
         follow(replica, tap.port)
         tap.wait_for(events.FullResync, 2)

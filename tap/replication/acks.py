@@ -1,0 +1,110 @@
+# cython: boundscheck=False, wraparound=False
+"""REPLCONF ACK: the one request that comes all the time, and by the thousand where clients WAIT.
+
+Redis 7.0 replication.c, replicationSendAck: an array of three words. From 7.2 on a replica with an AOF says FACK and the
+offset up to which that is on its disk, too. What is said otherwise, or comes in pieces, is for RequestReader. Written in
+Cython's pure-Python mode.
+"""
+
+from __future__ import annotations
+
+import cython
+
+if cython.compiled:
+    from cython.cimports.cpython.buffer import Py_buffer, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+    from cython.cimports.libc.string import memcmp
+
+COMPILED: bool = cython.compiled
+
+_ACK = cython.declare(bytes, b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n")
+_ACK_FACK = cython.declare(bytes, b"*5\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n")
+_OFFSET = cython.declare(cython.Py_ssize_t, len(_ACK))  # where it stands in both
+_FACK = cython.declare(bytes, b"$4\r\nFACK\r\n")
+_MAX_DIGITS = cython.declare(cython.Py_ssize_t, 18)  # of which 64 bits hold every number
+
+
+@cython.locals(n=cython.Py_ssize_t, at=cython.Py_ssize_t, q=cython.p_const_uchar)
+def acknowledged(data: bytes | memoryview) -> tuple[int, int | None] | None:
+    """The offset, and that on the disk, if the data are one acknowledgement, whole and nothing else; else None."""
+    if cython.compiled:
+        view = cython.declare(Py_buffer)
+        PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
+        q, n = cython.cast(cython.p_const_uchar, view.buf), view.len
+    else:
+        q, n = bytes(data), len(data)
+    try:
+        if behind_ack(q, 0, n) != n:
+            return None
+        at = behind_number(q, _OFFSET, n)
+        return number(q, _OFFSET), None if at == n else number(q, at + len(_FACK))
+    finally:
+        if cython.compiled:
+            PyBuffer_Release(cython.address(view))
+
+
+def are_acknowledgements(data: bytes) -> bool:
+    """Whether it is one, or one behind the other, whole and nothing else."""
+    return are_acks(data, len(data))
+
+
+@cython.locals(at=cython.Py_ssize_t)
+def are_acks(q: cython.p_const_uchar, n: cython.Py_ssize_t) -> cython.bint:
+    at = 0
+    while 0 <= at < n:
+        at = behind_ack(q, at, n)
+    return at == n > 0
+
+
+def behind_ack(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Where the one ends that begins there; -1 where none does, or not all of it is there."""
+    if begins(q, at, n, _ACK):
+        return behind_number(q, at + _OFFSET, n)
+    if begins(q, at, n, _ACK_FACK):
+        at = behind_number(q, at + _OFFSET, n)
+        if at >= 0 and begins(q, at, n, _FACK):
+            return behind_number(q, at + len(_FACK), n)
+    return -1
+
+
+@cython.locals(size=cython.Py_ssize_t)
+def begins(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t, words: bytes) -> cython.bint:
+    size = len(words)
+    if n - at < size:
+        return False
+    if not cython.compiled:
+        return q[at : at + size] == words
+    return memcmp(q + at, cython.cast(cython.p_const_uchar, words), size) == 0
+
+
+@cython.locals(size=cython.Py_ssize_t, end=cython.Py_ssize_t)
+def behind_number(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+    """Where the bulk string of digits ends that begins there; -1 where none does, or not all of it is there."""
+    if at >= n or q[at] != 0x24:
+        return -1
+    at += 1
+    size = 0
+    while at < n and 48 <= q[at] <= 57 and size <= _MAX_DIGITS:
+        size = size * 10 + q[at] - 48
+        at += 1
+    end = at + 2 + size
+    if not 1 <= size <= _MAX_DIGITS or n - end < 2 or q[at] != 13 or q[at + 1] != 10:
+        return -1
+    at += 2
+    while at < end:
+        if not 48 <= q[at] <= 57:
+            return -1
+        at += 1
+    return at + 2 if q[at] == 13 and q[at + 1] == 10 else -1
+
+
+@cython.locals(value=cython.longlong)
+def number(q: cython.p_const_uchar, at: cython.Py_ssize_t) -> cython.longlong:
+    """Of the bulk string of digits that begins there."""
+    while q[at] != 10:
+        at += 1
+    at += 1
+    value = 0
+    while q[at] != 13:
+        value = value * 10 + q[at] - 48
+        at += 1
+    return value

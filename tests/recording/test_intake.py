@@ -1,0 +1,166 @@
+"""The ordinary read becomes a packet in one call, and no other one does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.bus import Bus, Told
+from tap.recording import recorder
+from tap.recording.intake import Gathering, Intake
+from tap.recording.output import Output
+from tap.recording.packets import Flow
+from tap.recording.pcapng import PcapngReader, heading
+from tap.recording.recorded import MASTER, REPLICA, Recorded
+from tap.recording.recorder import Recorder
+from tap.recording.segments import MAX_DATA, PUSH, Endpoint
+from tap.replication import events
+from tap.replication.conversation import Conversation
+from tap.replication.events import Side
+from tests.recording.support import next_packets
+from tests.relay.wire import command
+from tests.support import WITHIN
+
+ACK = command("REPLCONF", "ACK", "1234")
+PLENTY = 2**20
+
+
+class Careful(Intake):
+    """taken: what came to be decided: side, bytes, position."""
+
+    def __init__(self, gathering: Gathering) -> None:
+        super().__init__(gathering)
+        self.tcp = flow()
+        self.taken: list[tuple[int, bytes, int]] = []
+
+    def take(self, number: int, data: memoryview, begin: int) -> None:
+        self.taken.append((number, bytes(data), begin))
+
+
+def flow() -> Flow:
+    return Flow(Endpoint("10.0.0.1", 4000), Endpoint("10.0.0.2", 6379), (1000, 2000))
+
+
+def gathered(gathering: Gathering) -> list[bytes]:
+    return [packet.data for packet in PcapngReader().feed(heading("test") + bytes(gathering.blocks.view()))]
+
+
+def nobody() -> None:
+    raise AssertionError("the writer wants nothing")
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 2 * MAX_DATA + 9)), max_size=5))
+def test_ordinary_bytes_become_the_packets_that_a_flow_makes_of_them(reads: list[tuple[bool, int]]) -> None:
+    gathering = Gathering(nobody)
+    gathering.limit = PLENTY
+    intake, other, expected = Careful(gathering), flow(), []
+    for number in (REPLICA, MASTER):
+        intake.go_on(number)
+    for of_master, size in reads:
+        data = bytes(range(256)) * (size // 256 + 1) if of_master else ACK * (size % 9 + 1)
+        intake.received(Side.MASTER if of_master else Side.REPLICA, memoryview(data))
+        expected += next_packets(other, MASTER if of_master else REPLICA, PUSH, data)
+    assert gathered(gathering) == expected
+    assert not intake.taken
+    assert [intake.position(number) for number in (REPLICA, MASTER)] == [
+        len(ACK) * sum(size % 9 + 1 for of_master, size in reads if not of_master),
+        sum((size // 256 + 1) * 256 for of_master, size in reads if of_master),
+    ]
+
+
+def test_at_first_and_once_it_has_to_ask_everything_is_to_be_decided() -> None:
+    gathering = Gathering(nobody)
+    gathering.limit = PLENTY
+    intake = Careful(gathering)
+    intake.received(Side.MASTER, memoryview(b"first"))
+    intake.go_on(MASTER)
+    intake.received(Side.MASTER, memoryview(b"second"))
+    intake.received(Side.REPLICA, memoryview(ACK))
+    intake.ask()
+    intake.received(Side.MASTER, memoryview(b"third"))
+    assert intake.taken == [(MASTER, b"first", 0), (REPLICA, ACK, 0), (MASTER, b"third", 11)]
+    assert len(gathered(gathering)) == 1
+
+
+@pytest.mark.parametrize("said", [command("AUTH", "secret"), ACK[:-1], ACK + b"\n", b"AUTH secret\r\n", b""])
+def test_what_a_replica_says_but_acknowledgements_is_to_be_decided(said: bytes) -> None:
+    gathering = Gathering(nobody)
+    gathering.limit = PLENTY
+    intake = Careful(gathering)
+    intake.go_on(REPLICA)
+    intake.received(Side.REPLICA, memoryview(ACK + ACK))
+    intake.received(Side.REPLICA, memoryview(said))
+    assert intake.taken == [(REPLICA, said, 2 * len(ACK))]
+
+
+@given(st.integers(0, 3 * MAX_DATA), st.integers(0, 3 * MAX_DATA))
+def test_the_limit_is_never_passed(limit: int, size: int) -> None:
+    gathering = Gathering(nobody)
+    gathering.limit = limit
+    intake = Careful(gathering)
+    intake.go_on(MASTER)
+    intake.received(Side.MASTER, memoryview(bytes(size)))
+    assert gathering.blocks.size <= limit
+    assert bool(intake.taken) == (gathering.blocks.size == 0)
+
+
+def test_a_writer_that_has_nothing_to_do_gets_what_there_is() -> None:
+    calls: list[int] = []
+    gathering = Gathering(lambda: calls.append(gathering.blocks.size))
+    gathering.limit = PLENTY
+    intake = Careful(gathering)
+    intake.go_on(MASTER)
+    intake.received(Side.MASTER, memoryview(b"x"))
+    gathering.wants = True
+    intake.received(Side.MASTER, memoryview(b"y"))
+    assert calls == [gathering.blocks.size]
+
+
+def test_a_gap_is_told_though_others_have_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk hangs until one link's bytes are left out; that it goes on is first felt by another link."""
+    monkeypatch.setattr(recorder, "QUEUE_BYTES", 1_000_000)
+    monkeypatch.setattr(recorder, "GATHER_BYTES", 100_000)
+    goes_on = threading.Event()
+    append = Output.append
+
+    def hangs(self: Output, encoded: bytes | memoryview) -> None:
+        goes_on.wait(WITHIN)
+        append(self, encoded)
+
+    async def record() -> list[events.RecordingGap]:
+        bus, told = Bus(), list[Told]()
+        bus.subscribe(told.append)
+        writes = Recorder(tmp_path / "link.pcapng", bus)
+        writes.open()
+        monkeypatch.setattr(Output, "append", hangs)
+        links = [connect(bus, writes, number) for number in (1, 2)]
+        piece = memoryview(bytes(10_000))
+        while not writes.trouble:
+            links[0].received(Side.MASTER, piece)
+        links[0].received(Side.MASTER, piece)
+        goes_on.set()
+        async with asyncio.timeout(WITHIN):
+            while writes.waiting > 200_000:
+                await asyncio.sleep(0.001)
+        for _ in range(50):
+            links[1].received(Side.MASTER, piece)
+        links[0].received(Side.MASTER, piece[:1])
+        gaps = [one.event for one in told if isinstance(one.event, events.RecordingGap)]
+        await writes.close()
+        return gaps
+
+    (gap,) = asyncio.run(record())
+    assert (gap.side, gap.bytes) == (Side.MASTER, 20_000)
+
+
+def connect(bus: Bus, writes: Recorder, number: int) -> Recorded:
+    link = writes.opened("link", Conversation(lambda event: None, connection=number), ("10.0.0.1", number), ("::1", 1))
+    assert link is not None
+    bus.publish("link", number, "", events.LinkOpened(peer="", master=""))
+    link.dialled(("10.0.0.2", 6379))
+    return link
