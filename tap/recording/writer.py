@@ -21,10 +21,11 @@ from tap.recording.rotation import Rotation
 
 Sync = Literal["none", "interval", "always"]
 
-# While something comes it looks that often by itself: a timer in the event loop, or to be woken for each read of a link,
-# would cost every round trip of a client tens of microseconds.
+# While something comes it looks that often by itself, and is given what has gathered by the next read of a link, so that
+# nothing is older than two looks. To be woken for that costs who wakes it 35 us, which a client's round trip waits for.
 GATHER_SECONDS = 0.02
-QUIET_SECONDS = 0.002  # without anything that comes; then the event loop is asked for what has gathered
+QUIET_LOOKS = 3  # that found nothing; then it waits to be woken
+WAKE_SECONDS = 0.001  # until it is: behind the round trip that what came first is a part of
 SYNC_SECONDS = 1.0
 SYNC_BYTES = 32 * 2**20  # force them to the disk without waiting: few enough that what comes meanwhile finds room
 RETRY_SECONDS = 0.5  # after which a disk that took nothing is tried again
@@ -56,7 +57,7 @@ class Writer:
         """To be made in the event loop, where troubled and no_next are called, with the system's words.
 
         given_up: called in the thread for what to write, at the end, in place of what the disk did not take. gathering:
-        is passed on in the loop, too, when nothing has come for a moment.
+        is passed on in the loop, too, when no read does it for a moment.
         """
         self.path = output.path  # of the file that is written
         self.taken = 0
@@ -95,7 +96,8 @@ class Writer:
         self._gathering.wants = False
         self._queue.append(blocks)
         if self._is_idle:
-            self._wake.set()
+            self._is_idle = False
+            self._loop.call_later(WAKE_SECONDS, self._wake.set)
 
     def next_file(self, head: Blocks) -> None:
         self._queue.append(_NextFile(head))
@@ -115,31 +117,34 @@ class Writer:
 
     def _run(self) -> None:
         self._sync_names()
-        has_asked = True
+        looks = QUIET_LOOKS  # in turn, that found nothing
         try:
             while True:
                 closing = self._closing_at is not None
                 if self._write_next():
-                    has_asked = False
-                    if not self._queue:
-                        self._wake.wait(GATHER_SECONDS)
+                    looks = 0
                     continue
                 if self._has_given_up:
                     self._write(self._output.encode_anew(self._given_up(self._left).view()))
                     break
                 if closing:
                     break
-                self._gathering.wants = self._is_idle = True
-                if not self._queue and self._closing_at is None:
-                    is_quiet = not self._wake.wait(SYNC_SECONDS if has_asked else QUIET_SECONDS)
-                    if is_quiet and not has_asked:
-                        has_asked = True
-                        self._in_loop(self._gathering.pass_on)
-                self._wake.clear()
-                self._is_idle = False
+                self._rest(looks)
+                looks += 1
                 self._flush()
         finally:
             self._finish(self._output)
+
+    def _rest(self, looks: int) -> None:
+        """Until there may be something. looks: how many found nothing before this one."""
+        self._gathering.wants = True
+        if looks == 1:  # no read came since the first
+            self._in_loop(self._gathering.pass_on)
+        self._is_idle = looks >= QUIET_LOOKS
+        if not self._queue and self._closing_at is None:
+            self._wake.wait(SYNC_SECONDS if self._is_idle else GATHER_SECONDS)
+        self._is_idle = False
+        self._wake.clear()
 
     def _write_next(self) -> bool:
         """Write what waits longest. Returns False if nothing does, or it is given up."""
