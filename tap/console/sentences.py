@@ -150,7 +150,8 @@ def _rdb_problem(event: events.RdbProblem) -> str:
     where = f"byte {event.position}"
     if event.key is not None:
         where += f", in key {argument(event.key)} of db {event.db}"
-    return f"the RDB cannot be read on from {where} (after {event.keys} keys): {event.text}. Bytes still flow"
+    still = "" if event.problem == "missing" else ". Bytes still flow"
+    return f"the RDB cannot be read on from {where} (after {event.keys} keys): {event.text}{still}"
 
 
 def _rdb_key(event: events.RdbKey) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Problem:
     """Why reading ended before the RDB did, or what is wrong with it.
 
-    kind: "truncated", "damaged", "unknown" (a version, type or opcode that this reader does not know) or "checksum".
+    kind: "truncated", "damaged", "unknown" (a version, type or opcode that this reader does not know) or "checksum";
+    "missing" where a capture lacks bytes of it.
     position: of the byte, from the beginning of the RDB. db, key: the record it is in; key is None between records.
     """
 

@@ -127,7 +127,11 @@ class Assembler:
             number = 0 if overdue else next(ready, None)
             if number is None:
                 break
-            yield from self._take(connection, early.pop(number)[1], time)
+            _, one = early.pop(number)
+            if overdue:
+                yield from self._catch_up(connection, one, time)
+            yield from self._take(connection, one, time)
+            yield from self._drain(connection, 1 - connection.side(one), time)
 
     def _take(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
         if connection.is_closed:
@@ -241,8 +245,21 @@ class Assembler:
         half.following = (half.following + size) & 0xFFFFFFFF
         yield Gap(connection, time, side, size)
 
-    def _drain(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
-        """What waited for the bytes before it."""
+    def _catch_up(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
+        """What it acknowledges and has not come in all that time is not in the capture; the rest of that comes before it."""
+        side = 1 - connection.side(segment)
+        half = connection.halves[side]
+        while half.pending:
+            assert half.following is not None
+            following = half.following
+            ahead = min(_distance(one, following) for one in half.pending)
+            if not 0 < ahead <= _distance(segment.acknowledged, following):
+                return
+            yield from self._gap(connection, side, ahead, time)
+            yield from self._drain(connection, side, time, segment.acknowledged)
+
+    def _drain(self, connection: Connection, side: int, time: int, end: int | None = None) -> Iterator[Item]:
+        """What waited for the bytes before it. end: and has no number from here on."""
         half = connection.halves[side]
         while half.pending:
             assert half.following is not None
@@ -251,7 +268,7 @@ class Assembler:
             if sequence not in half.pending:
                 sequence = min(half.pending, key=lambda one: _distance(one, following))
             ahead = _distance(sequence, following)
-            if ahead > 0:
+            if ahead > 0 or (end is not None and _distance(end, following) <= 0):
                 half.hole_since = time if half.hole_since is None else half.hole_since
                 return
             data, missing = half.pending.pop(sequence)

@@ -159,7 +159,7 @@ class Index:
         if seen is None:
             return
         rdb, start, end = conversation.rdb, conversation.rdb_start, conversation.rdb_end
-        whole = rdb is not None and start is not None and end == start + rdb.received and not rdb.joined
+        whole = rdb is not None and start is not None and end == start + rdb.received and not rdb.lacks
         if whole and conversation.rdb_filter is None:  # else it was left out, or cut, or never is all of the data
             assert rdb is not None
             assert start is not None

@@ -261,6 +261,8 @@ class Played:
             self._acks = None
             data = found
         self.conversation.receive_from_replica(data, self._at)
+        if self._finder is None and self.conversation.has_missed_rdb_end:
+            self._lose("the end of the RDB is not in the capture")
 
     def _join(self, found: bytes) -> None:
         """The stream can be read from here on, in a conversation of its own."""
@@ -331,20 +333,31 @@ class Played:
         omits, self._omits_rdb = self._omits_rdb, False
         if omits and conversation.skip_rdb(size):
             return
+        in_rdb = 0 if self._finder is not None else conversation.skip_in_rdb(size)
+        if in_rdb:
+            self._tell_gap(Side.MASTER, begin, begin + in_rdb, None)
+            begin, size = begin + in_rdb, size - in_rdb
+            if not size:
+                return
         replid, offset, position = self._joins_at
         stream = conversation.stream
-        if self._finder is None:
-            replid, offset, position = conversation.replid, conversation.offset, conversation.from_master
-            if stream is None or stream.base is None:
-                replid, offset = None, None
-                conversation.lost(Side.MASTER, f"{size} bytes are not in the capture")
-            else:
-                stream.end()
-        else:
+        if self._finder is not None:
             skipped = self._finder.skipped + self._finder.kept
             offset, position = None if offset is None else offset + skipped, position + skipped
+        elif stream is None or stream.base is None:
+            self._lose(f"{size} bytes are not in the capture")
+            replid, offset, position = self._joins_at
+        else:
+            replid, offset, position = conversation.replid, conversation.offset, conversation.from_master
+            stream.end()
         self._tell_gap(Side.MASTER, begin, begin + size, offset)
         self._joins_at = replid, None if offset is None else offset + size, position + size
+        self._finder = BoundaryFinder()
+
+    def _lose(self, why: str) -> None:
+        """It can only be read on from the next command that is found, of which the offset is not known."""
+        self.conversation.lost(Side.MASTER, why)
+        self._joins_at = None, None, self.conversation.from_master
         self._finder = BoundaryFinder()
 
     @property

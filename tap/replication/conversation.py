@@ -960,6 +960,28 @@ class Conversation:
         self._leave_rdb(self.from_master)
         return True
 
+    def skip_in_rdb(self, size: int) -> int:
+        """So many of the master's next bytes are not at hand. Returns how many of them are the RDB's, and passed over.
+
+        Of a diskless one whose own end has not come that is all of them; where its mark was among them, or may have been,
+        it is has_missed_rdb_end that tells. 0 where there is no RDB.
+        """
+        rdb = self.rdb
+        if self._phase is not Phase.RDB or rdb is None or (rdb.size is None and self._acknowledges):
+            return 0
+        taken = rdb.skip(size)
+        self.from_master += taken
+        self._tell_rdb_started(at_last=True)
+        self._tell_rdb_problem()
+        if rdb.is_complete:
+            self._finish_rdb()
+        return taken
+
+    @property
+    def has_missed_rdb_end(self) -> bool:
+        """Whether the replica acknowledges while the end of an RDB that lacks bytes has not come."""
+        return self._phase is Phase.RDB and self.rdb is not None and self.rdb.lacks and self._acknowledges
+
     def skip_from_replica(self, size: int) -> None:
         """The next bytes of the replica are not at hand; behind them a request begins."""
         self.from_replica += size

@@ -3,6 +3,7 @@
 The RDB is read as it passes, which also tells where it ends. Where it cannot be read, its frame still ends it.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,7 +40,8 @@ class _Verdict:
 class Payload:
     """transfer. size: bytes of the RDB, None when diskless. received: bytes so far, a diskless RDB's mark included.
 
-    summary: what the RDB holds, as far as it was read. joined: its first bytes were not at hand, see join().
+    summary: what the RDB holds, as far as it was read. joined: its first bytes were not at hand, see join(). lacks: some
+    of its bytes were not.
     """
 
     def __init__(self, header: bytes, each: Callable[[list[Key]], None] | None = None) -> None:
@@ -59,6 +61,7 @@ class Payload:
             raise ValueError(header)
         self.header = header
         self.joined = False
+        self.lacks = False
         self.received = 0
         self.summary = Summary(LARGEST)
         reader = self.summary if each is None else _both(self.summary, KeyReader(each))
@@ -77,14 +80,42 @@ class Payload:
         ended: the RDB's own end is among them. mark_received: of the mark, how many are, or seem to be. Before feed().
         """
         self.joined = True
-        self.received = received
-        self._milestone = MAX_SIZE * 2
-        self._parser = _Verdict(False, Problem("joined", received, "its beginning is not at hand", 0, None), 0, "")
+        self._go_on_behind(received, Problem("joined", received, "its beginning is not at hand", 0, None))
         # The bytes before an end that comes soon cannot be compared: they count as fitting.
         self._tail = (b"\xff" * TAIL_SIZE + self._mark[:mark_received])[-TAIL_SIZE:]
         if ended:
             self._rdb_end = received - mark_received
             self._after_rdb = self._mark[:mark_received]
+
+    def skip(self, size: int) -> int:
+        """So many of the next bytes are not at hand. Returns how many of them are the payload's.
+
+        All of them, of a diskless RDB whose own end has not come: that its mark is among them does not show.
+        """
+        parser = self._parser
+        if self.size is not None:
+            size = min(size, self.size - self.received)
+        elif self._rdb_end is not None:
+            self._after_rdb += self._mark[len(self._after_rdb) :][:size]
+            size = self._rdb_end + len(self._after_rdb) - self.received
+            self._ended = self._after_rdb == self._mark
+        problem = parser.problem
+        if isinstance(parser, Parser) and not parser.finished and problem is None:
+            problem = parser.close()
+            assert problem is not None  # for it is not finished
+            problem = dataclasses.replace(problem, kind="missing", text=f"{size} bytes are not at hand")
+        self._go_on_behind(self.received + size, problem)
+        return size
+
+    def _go_on_behind(self, received: int, problem: Problem | None) -> None:
+        """Only where it ends is of interest from here on."""
+        parser = self._parser
+        self.lacks = True
+        self.received = received
+        self._milestone = MAX_SIZE * 2
+        self._parser = _Verdict(parser.finished, problem, parser.version, parser.checksum)
+        # The bytes before an end that comes soon cannot be compared: they count as fitting.
+        self._tail = b"\xff" * TAIL_SIZE
 
     @property
     def ended(self) -> bool:

@@ -25,7 +25,7 @@ from tests.conftest import need
 from tests.recording.support import comments, config, exchange, listening, segment
 from tests.recording.wires import STREAM, Wire, as_packets, file, of, replayed, same, streamed, told
 from tests.relay.wire import BASE, GRANT, asks, command
-from tests.support import Capture, Play, Servers, TapThread, captures, client, follow, is_up, level, wait_until
+from tests.support import ROOT, Capture, Play, Servers, TapThread, captures, client, follow, is_up, level, wait_until
 
 
 @pytest.mark.parametrize("size", [7, 1448, 60_000])
@@ -110,6 +110,61 @@ def test_behind_lost_segments_offsets_are_known_again(lost: int) -> None:
     seen = {one.args: one.offset for one in of(heard, events.Command)}
     assert seen.items() <= everything.items()
     assert len(seen) > len(everything) - 30
+
+
+RDB = (ROOT / "fixtures/rdb/redis-7.0.15-lists.rdb").read_bytes()
+MARK = b"0123456789" * 4
+ACK = command("REPLCONF", "ACK", str(BASE))
+
+
+def resynced(header: bytes, payload: bytes) -> Wire:
+    """A full resync and a stream, in small segments, with acknowledgements as a replica sends them."""
+    wire = Wire()
+    wire.open()
+    wire.send(0, command("REPLCONF", "listening-port", "7777"))
+    wire.send(1, b"+OK\r\n")
+    wire.send(0, command("PSYNC", "?", "-1"))
+    wire.send(1, b"+FULLRESYNC %s %d\r\n" % (b"a" * 40, BASE))
+    wire.send(1, header)
+    for at in range(0, len(payload), 100):
+        wire.send(1, payload[at : at + 100])
+    wire.send(0, ACK)
+    for piece in STREAM:
+        wire.send(1, piece)
+        wire.send(0, ACK)
+    return wire
+
+
+@pytest.mark.parametrize("count", [1, 5, 18])
+@pytest.mark.parametrize(
+    ("header", "mark"), [(b"$%d\r\n" % len(RDB), b""), (b"$EOF:" + MARK + b"\r\n", MARK)], ids=["disk", "diskless"]
+)
+def test_behind_what_is_missing_in_an_rdb_offsets_are_known(header: bytes, mark: bytes, count: int) -> None:
+    """But for a diskless one that lacks its end, and only as long as that is not known."""
+    wire = resynced(header, RDB + mark)
+    everything = of(told(wire.packets, every_command=True), events.Command)
+    master = [number for number, (_, data) in enumerate(wire.packets) if segment(data).source[1] == 6379]
+    rdb_start = next(number for number in master if segment(wire.packets[number][1]).data.startswith(b"REDIS"))
+    pieces = [number for number in master if number >= rdb_start]
+    in_rdb = -(-len(RDB + mark) // 100)
+    for first in range(in_rdb):
+        lost = pieces[first : first + count]
+        heard = told([one for number, one in enumerate(wire.packets) if number not in lost], every_command=True)
+        found = of(heard, events.Command)
+        ends_known = not mark or first + count < in_rdb  # the mark is in the last piece
+        of_stream = max(0, first + count - in_rdb)
+        assert [one.args for one in found] == [one.args for one in everything[of_stream:]]
+        if ends_known:
+            assert [one.offset for one in found] == [one.offset for one in everything[of_stream:]]
+            (problem,) = of(heard, events.RdbProblem)
+            (finished,) = of(heard, events.RdbFinished)
+            assert (problem.problem, problem.position, finished.checksum) == ("missing", 100 * first, "unread")
+            assert finished.bytes == len(RDB)
+        else:
+            assert {one.offset for one in found} == {None}
+        assert sum(gap.bytes for gap in of(heard, events.RecordingGap)) == sum(
+            len(segment(wire.packets[number][1]).data) for number in lost
+        )
 
 
 def test_other_traffic_is_not_told() -> None:
