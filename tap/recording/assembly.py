@@ -246,7 +246,7 @@ class Assembler:
         yield Gap(connection, time, side, size)
 
     def _catch_up(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
-        """What it acknowledges and has not come in all that time is not in the capture; the rest of that comes before it."""
+        """What it acknowledges and has not come in all that time is not in the capture; the rest comes before it."""
         side = 1 - connection.side(segment)
         half = connection.halves[side]
         while half.pending:

@@ -269,7 +269,8 @@ class RdbProblem(WireEvent):
     """The RDB cannot be read on from here; its bytes still flow, and its end is still found.
 
     problem: "damaged", "unknown" (a version, type or opcode that this redis-tap does not know) or "truncated"; "missing"
-    where a capture lacks bytes of it. text: what is wrong. position: in the RDB. keys: whole ones before. db, key: where it is, key None between keys.
+    where a capture lacks bytes of it. text: what is wrong. position: in the RDB. keys: whole ones before. db, key: where
+    it is, key None between keys.
     """
 
     problem: str
