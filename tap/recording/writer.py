@@ -117,7 +117,7 @@ class Writer:
 
     def _run(self) -> None:
         self._sync_names()
-        looks = QUIET_LOOKS  # in turn, that found nothing
+        looks = 0  # in turn, that found nothing
         try:
             while True:
                 closing = self._closing_at is not None

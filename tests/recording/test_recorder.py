@@ -48,6 +48,7 @@ from tests.recording.support import (
     tap_process,
     tshark,
 )
+from tests.recording.wires import STREAM, of, told
 from tests.relay.wire import BASE, BLOCK, GRANT, asks, command, receive
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
 
@@ -240,6 +241,55 @@ def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypa
     )
     told = [one.start for one in tap.events(events.RecordingGap)]
     assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == told
+
+
+MARK = b"0123456789" * 4
+
+
+@pytest.mark.parametrize("mark", [b"", MARK], ids=["disk", "diskless"])
+def test_behind_a_gap_in_an_rdb_the_recording_tells_the_offsets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes
+) -> None:
+    path = tmp_path / "one.pcapng"
+    may_write = threading.Event()
+    append = Output.append
+
+    def slowly(self: Output, encoded: bytes | memoryview) -> None:
+        may_write.wait(WITHIN)
+        append(self, encoded)
+
+    monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
+    value = b"\x80" + (400_000).to_bytes(4, "big") + bytes(400_000)  # a string whose length stands in 32 bits
+    rdb = b"REDIS0011\xfe\x00\x00\x01k" + value + b"\xff" + bytes(8)
+    head = b"+FULLRESYNC %s %d\r\n" % (b"a" * 40, BASE) + (b"$EOF:%s\r\n" % mark if mark else b"$%d\r\n" % len(rdb))
+    payload, ack = rdb + mark, command("REPLCONF", "ACK", str(BASE))
+    with listening() as listener, TapThread(config(listener.getsockname()[1], path, every_command=True)) as tap:
+        monkeypatch.setattr(Output, "append", slowly)
+        with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
+            master, _ = listener.accept()
+            with master:
+                replica.sendall(command("REPLCONF", "listening-port", "7777"))
+                assert master.recv(1000)
+                master.sendall(b"+OK\r\n")
+                assert replica.recv(1000)
+                replica.sendall(command("PSYNC", "?", "-1"))
+                assert master.recv(1000)
+                master.sendall(head + payload[:300_000])
+                receive(replica, len(head) + 300_000)
+                tap.wait_for(events.RecordingStopped)
+                may_write.set()
+                wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting < 50_000)
+                for at in range(300_000, len(payload), 20_000):
+                    master.sendall(payload[at : at + 20_000])
+                    receive(replica, len(payload[at : at + 20_000]))
+                replica.sendall(ack)
+                receive(master, len(ack))
+                master.sendall(b"".join(STREAM))
+                receive(replica, len(b"".join(STREAM)))
+    (gap,) = tap.events(events.RecordingGap)
+    live = tap.events(events.Command)
+    assert live[0].offset == BASE + len(command(live[0].name, *live[0].args))
+    assert of(told(packets(path), every_command=True), events.Command) == live
 
 
 CLOSED = events.LinkClosed(
@@ -478,6 +528,36 @@ def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
     (gap,) = gaps
     assert (gap.start, gap.end) == (len(sides(path)[1]), 100_000)
     assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == [gap.start]
+
+
+@pytest.mark.parametrize("rest", [0.0, 0.01, 0.05, 0.2])
+def test_what_comes_before_a_silence_is_written_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rest: float
+) -> None:
+    """Whatever the thread is about: it has yet to begin, looks by itself, or sleeps."""
+    begins = threading.Event()
+    monkeypatch.setattr(writer, "sync_directory", lambda directory: begins.wait(WITHIN))
+
+    async def is_written(recorder: Recorder) -> None:
+        async with asyncio.timeout(WITHIN):
+            while recorder.waiting:
+                await asyncio.sleep(0.001)
+
+    async def record() -> None:
+        recorder = Recorder(tmp_path / "one.pcapng", Bus())
+        recorder.open()
+        (link,) = links(recorder, 1)
+        link.received(events.Side.MASTER, memoryview(bytes(10)))
+        begins.set()
+        await is_written(recorder)
+        for _ in range(3):
+            await asyncio.sleep(rest)
+            for size in (10, 2**18, 10):
+                link.received(events.Side.MASTER, memoryview(bytes(size)))
+            await is_written(recorder)
+        await recorder.close()
+
+    asyncio.run(record())
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system does not drop what it holds of a file")
