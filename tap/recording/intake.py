@@ -23,8 +23,6 @@ else:
     from tap.recording.packets import Blocks, Flow
     from tap.replication.acks import are_acks
 
-COMPILED: bool = cython.compiled
-
 _REPLICA = cython.declare(object, Side.REPLICA)
 _MAX_DATA = cython.declare(cython.Py_ssize_t, MAX_DATA)
 _PUSH = cython.declare(cython.int, PUSH)
@@ -68,9 +66,9 @@ class Intake:
         """What comes next of either side is for take()."""
         self._is_plain[0] = self._is_plain[1] = False
 
-    def go_on(self, number: cython.int) -> None:
-        """What comes next of the side becomes packets as it is; of the replica, as far as it is acknowledgements."""
-        self._is_plain[number] = True
+    def go_on(self, number: cython.int, is_plain: cython.bint) -> None:
+        """Whether what comes next of the side becomes packets as it is; of the replica, as far as it acknowledges."""
+        self._is_plain[number] = is_plain
 
     def take(self, number: int, data: memoryview, begin: int) -> None:
         """The next bytes, of which something is to be decided. begin: position of the first one."""

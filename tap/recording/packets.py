@@ -78,17 +78,19 @@ class Flow:
         self._is_ipv4 = hosts[0].version == 4
         # No fragments, 64 hops, TCP.
         fixed = bytes.fromhex("4500 0000 0000 4000 4006 0000" if self._is_ipv4 else "6000 0000 0000 0640")
-        self._head = len(fixed) + 2 * len(hosts[0].packed)
+        self._head = len(fixed) + 2 * len(hosts[0].packed)  # bytes of the IP header
         ends = [(host.packed, end.port.to_bytes(2, "big")) for host, end in zip(hosts, (opener, other), strict=True)]
+        # Each side's, with its ports behind.
         self._heads = [fixed + ends[side][0] + ends[1 - side][0] + ends[side][1] + ends[1 - side][1] for side in (0, 1)]
         self._ip_sum = ones_sum(self._heads[0][: self._head])
+        # Of the pseudo header and the ports, but for the length.
         self._address_sum = ones_sum(self._heads[0][len(fixed) :]) + 6
         if not cython.compiled:
             self._first = [0, 0]
             self._next = [0, 0]
         self._first[0] = self._next[0] = first[0]
         self._first[1] = self._next[1] = first[1]
-        self._acks = False
+        self._acks = False  # until the other side has been heard
         self.owner = owner
 
     def open(self) -> None:

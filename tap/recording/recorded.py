@@ -97,13 +97,10 @@ class Recorded(Intake):
             self._received_but_rdb(data, begin, begin + size)
         else:
             self._keep(number, data, begin)
-        if self._is_ordinary(number):
-            self.go_on(number)
+        self.go_on(number, self._beginning is None and self._is_ordinary(number))
 
     def _is_ordinary(self, number: int) -> bool:
-        """Whether nothing of the side is to be decided before something is said of the link, or the room is at an end."""
-        if self.tcp is None or self.comments or self._beginning is not None or self._gaps[number] is not None:
-            return False
+        """Whether nothing is to be left out of what comes next of the side, nor replaced in it."""
         if number == REPLICA:
             return self._masker.is_between_requests
         conversation = self.conversation

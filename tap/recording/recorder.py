@@ -97,7 +97,7 @@ class Recorder:
         self._timer: asyncio.TimerHandle | None = None
         self._comments: list[str] = []  # of the whole tap, for whichever packet comes next
         self._spoken: set[Recorded] = set()  # links with comments that wait for a packet
-        self._last: Recorded | None = None  # whose packet came last
+        self._last: Recorded | None = None  # which has a packet, for the last comments
 
     # ---- the life of a recording ----
 

@@ -24,8 +24,7 @@ Sync = Literal["none", "interval", "always"]
 # While something comes it looks that often by itself, and is given what has gathered by the next read of a link, so that
 # nothing is older than two looks. To be woken for that costs who wakes it 35 us, which a client's round trip waits for.
 GATHER_SECONDS = 0.02
-QUIET_LOOKS = 3  # that found nothing; then it waits to be woken
-WAKE_SECONDS = 0.001  # until it is: behind the round trip that what came first is a part of
+WAKE_SECONDS = 0.001  # until it is woken after a silence: behind the round trip that what came first is a part of
 SYNC_SECONDS = 1.0
 SYNC_BYTES = 32 * 2**20  # force them to the disk without waiting: few enough that what comes meanwhile finds room
 RETRY_SECONDS = 0.5  # after which a disk that took nothing is tried again
@@ -57,7 +56,7 @@ class Writer:
         """To be made in the event loop, where troubled and no_next are called, with the system's words.
 
         given_up: called in the thread for what to write, at the end, in place of what the disk did not take. gathering:
-        is passed on in the loop, too, when no read does it for a moment.
+        is passed on in the loop, too, where no read has done it between two looks.
         """
         self.path = output.path  # of the file that is written
         self.taken = 0
@@ -138,9 +137,9 @@ class Writer:
     def _rest(self, looks: int) -> None:
         """Until there may be something. looks: how many found nothing before this one."""
         self._gathering.wants = True
-        if looks == 1:  # no read came since the first
+        self._is_idle = looks > 0
+        if looks == 1:
             self._in_loop(self._gathering.pass_on)
-        self._is_idle = looks >= QUIET_LOOKS
         if not self._queue and self._closing_at is None:
             self._wake.wait(SYNC_SECONDS if self._is_idle else GATHER_SECONDS)
         self._is_idle = False

@@ -83,6 +83,8 @@ def behind_number(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_s
         return -1
     at += 1
     size = 0
+    if at < n and q[at] == 48:  # nothing that begins with a 0 is the length of a number
+        return -1
     while at < n and 48 <= q[at] <= 57 and size <= _MAX_DIGITS:
         size = size * 10 + q[at] - 48
         at += 1

@@ -538,6 +538,7 @@ def test_what_comes_before_a_silence_is_written_in_it(
     """Whatever the thread is about: it has yet to begin, looks by itself, or sleeps."""
     begins = threading.Event()
     monkeypatch.setattr(writer, "sync_directory", lambda directory: begins.wait(WITHIN))
+    monkeypatch.setattr(writer, "SYNC_SECONDS", 10 * WITHIN)  # it does not wake up by itself
 
     async def is_written(recorder: Recorder) -> None:
         async with asyncio.timeout(WITHIN):

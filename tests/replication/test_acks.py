@@ -60,6 +60,7 @@ def read(data: bytes) -> list[tuple[int, int | None]] | None:
 @given(st.lists(ACKS | NEARLY, max_size=3).map(b"".join), st.integers(0, 3))
 @example(command("REPLCONF", "ACK", "0"), 0)
 @example(command("REPLCONF", "ACK", "9" * 18, "FACK", "9" * 18), 0)
+@example(command("REPLCONF", "ACK") + b"$%s1\r\n5\r\n" % (b"0" * 30), 0)
 def test_they_are_those_of_the_reader_of_requests(module: Any, data: bytes, missing: int) -> None:
     data = data[: len(data) - missing]
     found = read(data)
