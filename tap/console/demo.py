@@ -15,6 +15,7 @@ from tap.bus import Told
 from tap.console.sentences import sentence
 from tap.replication import events
 from tap.replication.events import Event
+from tap.scenario.farewell import checkpoint
 from tap.servers.embedded import Server
 from tap.tap import Tap
 
@@ -101,6 +102,7 @@ class _Story:
         )
         for number in range(200):
             await self._to_master.set(f"user:{number}", f"name {number}")
+            checkpoint()
         before = len(self._told)
         await asyncio.to_thread(self._replica.start)
         await self._next(events.StreamStarted, before)
@@ -176,6 +178,7 @@ class _Story:
                 if self._written % 10 == 0:
                     pipeline.incr("logins")
             await pipeline.execute()
+        checkpoint()
 
     async def _next(self, kind: type[E], before: int) -> E:
         """The first event of that kind, but for those that were among the first *before* told."""
@@ -208,4 +211,5 @@ class _Story:
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(WITHIN):
         while not await condition():
+            checkpoint()
             await asyncio.sleep(0.05)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 
+from tap.console import demo
 from tap.scenario.farewell import to_the_end
 from tap.scenario.stage import until
 from tests.support import WITHIN
@@ -42,14 +45,19 @@ def test_what_goes_wrong_is_raised() -> None:
         asyncio.run(to_the_end(cleaning()))
 
 
-def test_a_cancellation_that_was_dropped_ends_what_waits_all_the_same() -> None:
+@pytest.mark.parametrize(
+    "waits", [lambda condition: until(condition, WITHIN), demo._until], ids=["a scenario", "the demo"]
+)
+def test_a_cancellation_that_was_dropped_ends_what_waits_all_the_same(
+    waits: Callable[[Callable[[], Awaitable[bool]]], Coroutine[Any, Any, None]],
+) -> None:
     async def drops() -> bool:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(WITHIN)
         return False
 
     async def story() -> None:
-        task = asyncio.create_task(until(drops, WITHIN))
+        task = asyncio.create_task(waits(drops))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
