@@ -15,7 +15,7 @@ from tap.bus import Told
 from tap.console.sentences import sentence
 from tap.replication import events
 from tap.replication.events import Event
-from tap.scenario.farewell import checkpoint
+from tap.servers.checkpoint import checkpoint
 from tap.servers.embedded import Server
 from tap.tap import Tap
 

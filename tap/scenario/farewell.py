@@ -19,14 +19,3 @@ async def to_the_end(cleaning: Coroutine[Any, Any, None]) -> None:
     if cancelled is not None:
         raise cancelled
     task.result()
-
-
-def checkpoint() -> None:
-    """Raises CancelledError if that has been asked for, and was forgotten.
-
-    redis-py (8.1, send_packed_command) sends within asyncio.wait_for(), which in Python 3.11 drops a cancellation that
-    comes as the sending ends.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from redis.exceptions import RedisError
 
 from tap.faults import Armed
-from tap.scenario.farewell import checkpoint
 from tap.scenario.journal import Journal
 from tap.scenario.load import Expect, Scenario
 from tap.scenario.outage import Outages
 from tap.scenario.pair import Info, Node, Pair, replica_offset
 from tap.scenario.tally import Tally
 from tap.scenario.workload import Workload
+from tap.servers.checkpoint import checkpoint
 from tap.tap import Tap
 
 POLL = 0.03  # seconds between two questions to a server, which has no event to tell

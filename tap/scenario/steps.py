@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable
 from redis.exceptions import RedisError
 
 from tap.scenario.actions import Action
-from tap.scenario.farewell import checkpoint
 from tap.scenario.load import Step
 from tap.scenario.result import StepTaken
 from tap.scenario.stage import BACK, Stage, offset_of, until
 from tap.scenario.workload import PREFIX, PROBE
+from tap.servers.checkpoint import checkpoint
 
 # Behind these a partial resync may bring bytes twice, or not at all, without anybody noticing.
 DAMAGING = frozenset({"drop", "duplicate", "reorder", "corrupt", "truncate"})
