@@ -88,11 +88,13 @@ class Replica:
         except OSError as error:
             self._note_end(Side.REPLICA, "reset", words(error))
         finally:
-            if self._feeding is not None:
-                self._feeding.cancel()
-                await asyncio.wait({self._feeding})
-            self._sock.close()
-            self._tell_end()
+            try:
+                if self._feeding is not None:
+                    self._feeding.cancel()
+                    await asyncio.wait({self._feeding})
+            finally:  # also when the master is closed just now
+                self._sock.close()
+                self._tell_end()
 
     def close(self) -> None:
         """End it, from the master's side. What was not sent is not."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tap import Address, Config, LinkConfig
+from tap.bus import Told
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.recording.history import copy_chapter, index
 from tap.replay import ReplayMaster, master
@@ -28,7 +29,7 @@ from tap.servers.embedded import Server
 from tests.conftest import need
 from tests.recording.support import config, listening
 from tests.recording.wires import STREAM, file, reading_file, streamed
-from tests.relay.wire import LOCALHOST, REPLID
+from tests.relay.wire import LOCALHOST, REPLID, command
 from tests.replay.support import Playing, captured, peer, recorded
 from tests.support import WITHIN, Capture, Servers, TapThread, captures, client, digest, follow, is_up, level, wait_until
 
@@ -169,6 +170,26 @@ def test_who_comes_as_it_ends_is_hung_up_on(one: Path) -> None:
 
         asyncio.run(story())
         gc.collect()
+
+
+def test_who_leaves_as_it_ends_is_let_go(one: Path) -> None:
+    """Whatever of that has been noticed. An open socket is a warning."""
+    for turns in range(8):
+        told: list[Told] = []
+
+        async def story(turns: int = turns, told: list[Told] = told) -> None:
+            async with ReplayMaster(one, listen=f"{LOCALHOST}:0", speed=math.inf) as playing:
+                playing.bus.subscribe(told.append)
+                with socket.create_connection(("127.0.0.1", playing.port), WITHIN) as sock:
+                    sock.sendall(command("PSYNC", playing.part.replid, str(playing.part.end + 1)))
+                    while not (playing.replicas and playing.replicas[0].sent):
+                        await playing.change()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+
+        asyncio.run(story())
+        gc.collect()
+        assert isinstance(told[-1].event, events.LinkClosed)
 
 
 def test_behind_the_end_there_are_pings_that_count(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
