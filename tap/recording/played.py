@@ -18,6 +18,7 @@ from tap.replication import events
 from tap.replication.conversation import Phase
 from tap.replication.events import Event, Role, Side
 from tap.replication.heads import Head
+from tap.replication.standing import Standing
 from tap.replication.stream import Stream
 
 if TYPE_CHECKING:
@@ -111,18 +112,43 @@ class Played:
         self.conversation = self._player.conversation(self)
         for said in state.said:
             self.announce(said)
-        if state.standing is None:
-            if not state.begins:
-                self.conversation.lost(Side.MASTER, "its handshake was too long to stand in this file, too")
-            return
+        if state.standing is not None:
+            self._stand_at(state.standing)
+        elif not state.begins:
+            self.conversation.lost(Side.MASTER, "its handshake was too long to stand in this file, too")
+        if self.conversation.role is not None and self.conversation.role is not Role.ORDINARY:
+            self._is_replication()
+
+    def _stand_at(self, standing: Standing) -> None:
         try:
-            self.conversation.stand(state.standing, self._player.find(state.standing.main))
+            self.conversation.stand(standing, self._player.find(standing.main))
         except ValueError as error:
             self.conversation.lost(Side.MASTER, f"the file says of it what cannot be: {error}")
         if self.conversation.phase in (Phase.STREAM, Phase.LOADING):
             self._acks = AckFinder()
-        if self.conversation.role is not None and self.conversation.role is not Role.ORDINARY:
-            self._is_replication()
+
+    def go_on(self, state: LinkState) -> None:
+        """The tap has told how the connection stands where it has been read up to: take over what is not known."""
+        standing = state.standing
+        if standing is None or state.held or self._position != standing.from_master or not self._lacks(standing):
+            return
+        if self._finder is not None:
+            self._close_finder()
+            self._finder = None
+        self._leave(self.conversation)
+        before, acks = self.conversation, self._acks
+        self.conversation = self._player.conversation(self)
+        self._stand_at(dataclasses.replace(standing, from_replica=before.from_replica))
+        self._acks = acks or self._acks
+
+    def _lacks(self, standing: Standing) -> bool:
+        """Whether that tells what is not known here."""
+        if self._finder is not None:
+            return True
+        stream = self.conversation.stream
+        return stream is not None and (
+            (stream.offset is None and standing.offset is not None) or (stream.db is None and standing.db is not None)
+        )
 
     def knows(self, state: LinkState) -> bool:
         """Whether it has read all that was before this."""
@@ -280,6 +306,13 @@ class Played:
             self._is_replication()
         self._read(found)
 
+    def _close_finder(self) -> None:
+        """What it holds is all that comes for it."""
+        assert self._finder is not None
+        found = self._finder.close()
+        if found is not None:
+            self._join(found)
+
     def _leave(self, conversation: Conversation) -> None:
         if self._player.watch is not None:
             self._player.watch.ended(conversation)
@@ -403,9 +436,7 @@ class Played:
         if self._is_other:
             return
         if self._finder is not None:
-            found = self._finder.close()
-            if found is not None:
-                self._join(found)
+            self._close_finder()
         conversation = self.conversation
         phase, offset = conversation.phase, conversation.offset
         conversation.close(self._at)

@@ -114,12 +114,13 @@ class Player:
         # A tap says first what it told since the packet before, and then what this one made it tell.
         connection = self._assembler.find(found)
         link = None if connection is None or found.flags & (SYN | ACK) == SYN else self._links.get(connection)
-        state = next((state for one in said if (state := from_comment(one)) is not None), None)
-        if state is not None and (link is None or not link.knows(state)):
-            link = self._join(found, state)
         # What was told of a link before its first packet comes behind its opening.
         opened = next((one.get("connection") for one in said if one["event"] == "link_opened"), None)
         for one in said:
+            state = from_comment(one)
+            if state is not None:
+                link = self._stand(found, link, state)
+                continue
             if link is not None:
                 link.announce(one)
                 self._all(link.left_out(one, self._assembler))
@@ -194,6 +195,13 @@ class Player:
         link = self._links[item.connection] = Played(self, item.connection, opened)
         for one in said:
             link.announce(one)
+        return link
+
+    def _stand(self, found: Segment, link: Played | None, state: LinkState) -> Played:
+        """The tap has told how a link stands."""
+        if link is None or not link.knows(state):
+            return self._join(found, state)
+        link.go_on(state)
         return link
 
     def _join(self, found: Segment, state: LinkState) -> Played:

@@ -89,12 +89,18 @@ class Recorded(Intake):
                 if self._redaction is not None and number == MASTER:
                     self._redaction.lost()
             return
-        if self._gaps[number] is not None:
+        if number == MASTER and self._gaps[MASTER] is not None and self._is_in_commands:
+            commands = self._boundary - begin
+            if commands < 0:
+                return
+            self._resume()
+            data, begin = data[commands:], begin + commands
+        elif self._gaps[number] is not None:
             self._tell_gap(number, begin)
         if self._keeps_all:
             self._put(number, time.time_ns(), data, begin)
         elif recorder.without_rdb and number == MASTER:
-            self._received_but_rdb(data, begin, begin + size)
+            self._received_but_rdb(data, begin, begin + len(data))
         else:
             self._keep(number, data, begin)
         self.go_on(number, self._beginning is None and self._is_ordinary(number))
@@ -142,6 +148,12 @@ class Recorded(Intake):
             self._recorder.packet(self, now, number, PUSH, left)
 
     @property
+    def _is_in_commands(self) -> bool:
+        """Whether they are read, and can be read on from where one begins."""
+        conversation, stream = self.conversation, self.conversation.stream
+        return stream is not None and not stream.scanner.broken and not conversation.is_beginning
+
+    @property
     def _boundary(self) -> int:
         """The position behind the master's last whole command; 0 where there is none."""
         stream = self.conversation.stream
@@ -183,13 +195,25 @@ class Recorded(Intake):
         """
         if self.tcp is None:
             return
+        state = self._state(now, at_boundary=at_boundary)
+        if state.begins:
+            self.tcp = self._new_tcp()
+            self.tcp.open()
+        elif state.standing is not None and not self._is_ended[MASTER]:  # what redaction has not let go yet
+            state = dataclasses.replace(state, held=max(0, state.from_master - self.tcp.position(MASTER)))
+        self.tcp.write(out, now, REPLICA, 0, b"", pcapng.comments([as_comment(state)]))
+        if state.begins:
+            for number, at, data in self._beginning or ():
+                self.tcp.write(out, at, number, PUSH, data)
+
+    def _state(self, now: int, *, at_boundary: bool) -> LinkState:
         conversation = self.conversation
         standing: Standing | None = None
         if not conversation.is_beginning:
             standing = conversation.standing(at_boundary=at_boundary)
             if self._omitted is not None:
                 standing = dataclasses.replace(standing, from_master=self._omitted[0])
-        state = LinkState(
+        return LinkState(
             time=now / 1e9,
             link=self.link,
             connection=conversation.connection,
@@ -200,22 +224,26 @@ class Recorded(Intake):
             begins=self._beginning is not None and standing is None,
             said=tuple(told.as_dict() for told in (*self._secured, *self._said)),
         )
-        if state.begins:
-            self.tcp = self._new_tcp()
-            self.tcp.open()
-        elif standing is not None and not self._is_ended[MASTER]:  # what redaction has not let go yet
-            state = dataclasses.replace(state, held=max(0, state.from_master - self.tcp.position(MASTER)))
-        self.tcp.write(out, now, REPLICA, 0, b"", pcapng.comments([as_comment(state)]))
-        if state.begins:
-            for number, at, data in self._beginning or ():
-                self.tcp.write(out, at, number, PUSH, data)
 
     # ---- what is left out ----
 
+    def _resume(self) -> None:
+        """Leave nothing out from the boundary on: tell what is missing before it, and where the link stands there."""
+        now = time.time_ns()
+        self._tell_gap(REPLICA, self.position(REPLICA))
+        self._tell_gap(MASTER, self._boundary)
+        if self._redaction is not None:
+            self._redaction.found()
+        self._recorder.say(self, as_comment(self._state(now, at_boundary=True)))
+        self._recorder.packet(self, now, REPLICA, 0)
+
     def settle(self, *, at_end: bool) -> None:
         """Tell what was left out until now. at_end: nothing more comes."""
+        goes_on = self._gaps[MASTER] is not None and self._is_in_commands and not at_end
         for number in (REPLICA, MASTER):
             self._tell_gap(number, self.position(number))
+        if goes_on:
+            self._gaps[MASTER] = self.position(MASTER)
         if at_end or self.conversation.rdb_end is not None:
             self._tell_omitted()
 
@@ -252,9 +280,8 @@ class Recorded(Intake):
         self._recorder.say(self, comment)
 
     def _tell_gap(self, number: int, end: int) -> None:
-        start = self._gaps[number]
-        if start is not None:
-            self._gaps[number] = None
+        start, self._gaps[number] = self._gaps[number], None
+        if start is not None and start < end:
             self._skip(number, end - start)
             if number == REPLICA:
                 self._masker.lost()

@@ -59,6 +59,10 @@ class LinkRedaction:
         """Some bytes are not recorded."""
         self._lost = True
 
+    def found(self) -> None:
+        """The next byte that is recorded is the first of a command."""
+        self._lost = False
+
     def hidden(self, begin: int, end: int) -> int:
         """Of the bytes at these positions, which the conversation has read already: up to where nothing may be left.
 

@@ -1,8 +1,8 @@
-"""What a file of a rotation says of each link that was alive when it began, so that reading can start at any file.
+"""What a recording says of how a link stands, where reading on from there needs more than the bytes.
 
-A comment on the link's first packet in the file, a JSON object with the fields of LinkState, its "event" being
-"link_state"; "standing" is an object with those of tap.replication.standing. Who has read the file before knows all that,
-and leaves it aside.
+That is where a file of a rotation begins, so that reading can start at any file, and behind a gap in a stream. A comment
+on a packet of the link, a JSON object with the fields of LinkState, its "event" being "link_state"; "standing" is an
+object with those of tap.replication.standing. Who has read all that was before knows it, and leaves it aside.
 """
 
 from __future__ import annotations

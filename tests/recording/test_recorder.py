@@ -243,6 +243,69 @@ def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypa
     assert [said["start"] for said in comments(path) if said["event"] == "recording_gap"] == told
 
 
+@pytest.mark.parametrize("redact", [(), ("keys", "values")], ids=["plain", "redacted"])
+@pytest.mark.parametrize("cut", [0, 10, 700_000], ids=["between", "in a head", "in a value"])
+@pytest.mark.parametrize("rotates", [False, True], ids=["one file", "two files"])
+def test_behind_a_gap_the_commands_have_their_offsets_and_dbs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rotates: bool, cut: int, redact: tuple[str, ...]
+) -> None:
+    """cut: so much of a long command comes before there is room again, and maybe the next file; the rest behind it."""
+    may_write = threading.Event()
+    append = Output.append
+
+    def slowly(self: Output, encoded: bytes | memoryview) -> None:
+        may_write.wait(WITHIN)
+        append(self, encoded)
+
+    monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
+    long = command("SET", "long", command("SELECT", "9") * 50_000)
+    first = command("SELECT", "3") + 4 * BLOCK + command("SELECT", "5") + long[:cut]
+    behind = [long[cut:], command("SET", "a", "1"), command("MULTI") + command("SET", "b", "2")]
+    behind += [command("SET", "c", "3") + command("EXEC"), command("SELECT", "7"), command("SET", "d", "4")]
+    ack = command("REPLCONF", "ACK", str(BASE))
+    options = {"record_redact": redact, "record_rotate": ("1gb",) if rotates else ()}
+    with listening() as listener:
+        wanted = config(listener.getsockname()[1], tmp_path / "one.pcapng", every_command=True, **options)
+        with TapThread(wanted) as tap:
+            kept = tap.tap.recorder
+            assert kept is not None
+            monkeypatch.setattr(Output, "append", slowly)
+            with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
+                master, _ = listener.accept()
+                with master:
+                    replica.sendall(asks(BASE))
+                    assert master.recv(1000)
+                    master.sendall(GRANT + first)
+                    receive(replica, len(GRANT + first))
+                    assert tap.wait_for(events.RecordingStopped).text == "the disk is slower than the links"
+                    if rotates:
+                        tap.call(lambda: kept.next_file(time.time_ns()))
+                    may_write.set()
+                    for piece in behind:
+                        for at in range(0, len(piece), 20_000):
+                            wait_until(lambda: kept.waiting < 50_000)
+                            master.sendall(piece[at : at + 20_000])
+                            receive(replica, len(piece[at : at + 20_000]))
+                        replica.sendall(ack)
+                        receive(master, len(ack))
+    files = sorted(tmp_path.iterdir())
+    gaps = tap.events(events.RecordingGap)
+    assert len(files) == 1 + rotates
+    live = [one for one in tap.events(events.Command) if one.end > gaps[-1].end]
+    assert [one.db for one in live][-6:] == [5, 5, 5, 5, 7, 7]
+    everything = [packet for path in files for packet in packets(path)]
+    for there in (everything, packets(files[-1])):
+        heard = told(there, every_command=True)
+        read = [one for one in of(heard, events.Command) if one.end > gaps[-1].end]
+        assert [(one.name, one.offset, one.db, one.start) for one in read] == [
+            (one.name, one.offset, one.db, one.start) for one in live
+        ]
+        assert redact or read == live
+        assert len(of(heard, events.Ack)) == len(behind)
+    assert of(told(everything, every_command=True), events.RecordingGap) == gaps
+    assert all(before.end <= gap.start for before, gap in itertools.pairwise(gaps))
+
+
 MARK = b"0123456789" * 4
 
 
