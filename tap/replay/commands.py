@@ -56,7 +56,8 @@ class Batch:
 
 
 class Commands:
-    """The commands of a stream, from a place in its file on where no transaction is open.
+    """The commands of a stream, from a place in its file on where no transaction is open, or none that is at hand whole:
+    of such a one the rest is sent, without its EXEC.
 
     db: in force there, -1 if unknown. to_db: where all of them are to go; None: each to its own. selected: that is in
     force at the server, -1 if unknown. unplaced: commands that were left out, for their db is not known.
@@ -77,6 +78,7 @@ class Commands:
         self._scanner.watch(names if all(len(name) <= 16 for name in names) else None)
         self._names: dict[int, bytes] = {}  # of commands that are watched for, by their first byte
         self._multi: Entry | None = None  # has not been sent: nothing in it was wanted yet
+        self._is_open = False  # a transaction
 
     def take(self, end: int) -> Batch:
         """Those that are whole in the bytes up to *end*, and were not before. Raises RecordingError for what is none."""
@@ -105,12 +107,13 @@ class Commands:
     def _add(self, batch: Batch, entry: Entry) -> None:
         begin, end, db, is_open = entry
         name = self._names.pop(begin, None)
+        was_open, self._is_open = self._is_open, is_open and name not in _ENDS
         if name in _NEVER_SENT:
             return
         if name == b"MULTI":
             self._multi = entry
         elif name in _ENDS:
-            if self._multi is None:
+            if self._multi is None and was_open:  # else its MULTI is not at hand, behind a gap
                 _put(batch, (begin, end, db, False))
             self._multi = None
         elif self._is_wanted(entry, name):

@@ -121,6 +121,14 @@ def test_a_transaction_is_over_with_its_exec(file: int) -> None:
 words = st.sampled_from(
     [PING, GETACK, select(0), select(3), ("SET", "a", "1"), ("INCR", "b"), ("DEL", "a", "b"), ("FLUSHALL",)]
 )
+
+
+def test_the_rest_of_a_transaction_that_began_in_a_gap_is_sent_without_its_end(file: int) -> None:
+    stream = [("SET", "a", "1"), EXEC, ("SET", "b", "2"), MULTI, ("SET", "c", "3"), EXEC, ("DISCARD",)]
+    found, _, _ = sent(file, packed(stream), db=0)
+    assert found == [select(0), ("SET", "a", "1"), *stream[2:-1]]
+
+
 transactions = st.lists(words, max_size=4).map(lambda inside: [MULTI, *inside, EXEC])
 streams = st.lists(words.map(lambda one: [one]) | transactions, max_size=12).map(lambda parts: list(chain(*parts)))
 choices = st.sampled_from([Choice(), only(dbs=(0,)), only(names=(b"SET",)), only(globs=(b"b",))])
