@@ -8,6 +8,7 @@ of an RDB or of a stream are never collected here.
 import base64
 import dataclasses
 import enum
+import functools
 import re
 import types
 import typing
@@ -499,8 +500,11 @@ def from_dict(said: Mapping[str, Any]) -> Event | None:
     return None if kind is None else _made(kind, said)
 
 
+_hints = functools.cache(typing.get_type_hints)
+
+
 def _made(kind: Any, said: Mapping[str, Any]) -> Any:
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     return kind(
         **{one.name: _valued(hints[one.name], said[one.name]) for one in dataclasses.fields(kind) if one.name in said}
     )
