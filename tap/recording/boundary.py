@@ -72,6 +72,11 @@ class AckFinder:
         self.skipped = 0
         self._buffer = bytearray()
 
+    @property
+    def kept(self) -> int:
+        """Bytes that wait."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> bytes | None:
         self._buffer += data
         match = _ACK.search(self._buffer)

@@ -115,6 +115,7 @@ class Played:
         if state.standing is not None:
             self._stand_at(state.standing)
         elif not state.begins:
+            self.conversation.skip(state.from_master, state.from_replica)
             self.conversation.lost(Side.MASTER, "its handshake was too long to stand in this file, too")
         if self.conversation.role is not None and self.conversation.role is not Role.ORDINARY:
             self._is_replication()
@@ -146,9 +147,9 @@ class Played:
         if self._finder is not None:
             return True
         stream = self.conversation.stream
-        return stream is not None and (
-            (stream.offset is None and standing.offset is not None) or (stream.db is None and standing.db is not None)
-        )
+        if stream is None or stream.scanner.broken:
+            return standing.phase == Phase.STREAM.value
+        return (stream.offset is None and standing.offset is not None) or (stream.db is None and standing.db is not None)
 
     def knows(self, state: LinkState) -> bool:
         """Whether it has read all that was before this."""
@@ -357,9 +358,9 @@ class Played:
         assert self._sides is not None
         conversation = self.conversation
         if self._sides[side] == _REPLICA:
-            begin = conversation.from_replica
+            begin = self._replica_position
             self._tell_gap(Side.REPLICA, begin, begin + size, None)
-            conversation.skip_from_replica(size)
+            conversation.skip_from_replica(begin + size - conversation.from_replica)
             self._acks = AckFinder()
             return
         begin = self._position
@@ -399,6 +400,12 @@ class Played:
         if self._finder is None:
             return self.conversation.from_master
         return self._joins_at[2] + self._finder.skipped + self._finder.kept
+
+    @property
+    def _replica_position(self) -> int:
+        """Bytes of the replica until now."""
+        waiting = 0 if self._acks is None else self._acks.skipped + self._acks.kept
+        return self.conversation.from_replica + waiting
 
     def _tell_gap(self, side: Side, begin: int, end: int, offset: int | None) -> None:
         if not self.is_ours:  # there it is told by its comment
@@ -453,7 +460,7 @@ class Played:
                     phase=Phase.DONE.value if conversation.phase is Phase.DONE else phase.value,
                     offset=offset,
                     bytes_from_master=conversation.from_master,
-                    bytes_from_replica=conversation.from_replica,
+                    bytes_from_replica=self._replica_position,
                 )
             )
         if self._player.ended is not None and self._held is None:
@@ -475,7 +482,7 @@ class Played:
             first_offset=self._first_offset,
             last_offset=offset,
             bytes_from_master=self._position,
-            bytes_from_replica=conversation.from_replica + (0 if self._acks is None else self._acks.skipped),
+            bytes_from_replica=self._replica_position,
             full_resyncs=self._resyncs[events.FullResync.kind],
             partial_resyncs=self._resyncs[events.PartialResync.kind],
         )

@@ -79,12 +79,20 @@ class Recorded(Intake):
         self._recorder.packet(self, now, REPLICA, 0)
 
     def take(self, number: int, data: memoryview, begin: int) -> None:
+        if number == MASTER and self._recorder.without_rdb:
+            self._take_but_rdb(data, begin, begin + len(data))
+        else:
+            self._take(number, data, begin)
+        is_following = self._beginning is None and self._gaps[number] is None
+        self.go_on(number, is_following and self._is_ordinary(number))
+
+    def _take(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
+        """Keep them, or leave them out if the disk is behind. may_end_file: see _keep()."""
         recorder, size = self._recorder, len(data)
         if size > recorder.room and recorder.is_full(size):
             self._beginning = None
             self.ask()
             if self._gaps[number] is None:
-                self._tell_omitted()
                 self._gaps[number] = begin
                 if self._redaction is not None and number == MASTER:
                     self._redaction.lost()
@@ -99,11 +107,8 @@ class Recorded(Intake):
             self._tell_gap(number, begin)
         if self._keeps_all:
             self._put(number, time.time_ns(), data, begin)
-        elif recorder.without_rdb and number == MASTER:
-            self._received_but_rdb(data, begin, begin + len(data))
         else:
-            self._keep(number, data, begin)
-        self.go_on(number, self._beginning is None and self._is_ordinary(number))
+            self._keep(number, data, begin, may_end_file=may_end_file)
 
     def _is_ordinary(self, number: int) -> bool:
         """Whether nothing is to be left out of what comes next of the side, nor replaced in it."""
@@ -113,7 +118,7 @@ class Recorded(Intake):
         is_behind_rdb = (conversation.stream or conversation.rdb_end) is not None and self._omitted is None
         return self._redaction is None and (is_behind_rdb or not self._recorder.without_rdb)
 
-    def _keep(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
+    def _keep(self, number: int, data: memoryview, begin: int, *, may_end_file: bool) -> None:
         """Put them into the file, or some of them into this one and the rest into the next.
 
         may_end_file: the conversation stands behind these bytes.
@@ -213,6 +218,9 @@ class Recorded(Intake):
             standing = conversation.standing(at_boundary=at_boundary)
             if self._omitted is not None:
                 standing = dataclasses.replace(standing, from_master=self._omitted[0])
+        begins, lost = self._beginning is not None and standing is None, (0, 0)
+        if standing is None and not begins and self.tcp is not None:
+            lost = self.tcp.position(REPLICA), self.tcp.position(MASTER)
         return LinkState(
             time=now / 1e9,
             link=self.link,
@@ -221,8 +229,9 @@ class Recorded(Intake):
             peer=self._link_opened.peer,
             master=self._link_opened.master,
             standing=standing,
-            begins=self._beginning is not None and standing is None,
+            begins=begins,
             said=tuple(told.as_dict() for told in (*self._secured, *self._said)),
+            lost=lost,
         )
 
     # ---- what is left out ----
@@ -244,24 +253,25 @@ class Recorded(Intake):
             self._tell_gap(number, self.position(number))
         if goes_on:
             self._gaps[MASTER] = self.position(MASTER)
-        if at_end or self.conversation.rdb_end is not None:
+        if at_end:
             self._tell_omitted()
 
-    def _received_but_rdb(self, data: memoryview, begin: int, end: int) -> None:
+    def _take_but_rdb(self, data: memoryview, begin: int, end: int) -> None:
         conversation = self.conversation
         rdb_start = conversation.rdb_start
         first = end if rdb_start is None else min(max(rdb_start, begin), end)
         last = end if conversation.rdb_end is None else min(max(conversation.rdb_end, first), end)
         if first > begin:
-            self._tell_omitted()
             # With some of the RDB behind them, there is no place for the next file to begin at.
-            self._keep(MASTER, data[: first - begin], begin, may_end_file=first == end)
+            self._take(MASTER, data[: first - begin], begin, may_end_file=first == end)
         if last > first:
+            self._tell_gap(MASTER, first)
             start = first if self._omitted is None else self._omitted[0]
             self._omitted = start, last
+            if conversation.rdb_end is not None:
+                self._tell_omitted()  # before the replica acknowledges it
         if end > last:
-            self._tell_omitted()
-            self._keep(MASTER, data[last - begin :], last)
+            self._take(MASTER, data[last - begin :], last)
 
     def _skip(self, number: int, count: int) -> None:
         if number == MASTER:

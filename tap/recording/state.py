@@ -23,7 +23,8 @@ class LinkState:
 
     standing: behind the bytes that TCP's numbers of the packet acknowledge, and *held* more of the master's, which come
     first behind the packet; None in the handshake. begins: all bytes of the handshake follow, once more and with their
-    numbers of before. said: the comments that went with them, and those on TLS, in whatever state it is.
+    numbers of before. lost: if not, so many bytes of replica and master went before. said: the comments that went with
+    them, and those on TLS, in whatever state it is.
     """
 
     event: str = EVENT
@@ -37,16 +38,17 @@ class LinkState:
     begins: bool
     said: tuple[dict[str, Any], ...]
     held: int = 0
+    lost: tuple[int, int] = (0, 0)
 
     @property
     def from_replica(self) -> int:
         """Bytes before this."""
-        return 0 if self.standing is None else self.standing.from_replica
+        return self.lost[0] if self.standing is None else self.standing.from_replica
 
     @property
     def from_master(self) -> int:
         """Bytes before this."""
-        return 0 if self.standing is None else self.standing.from_master
+        return self.lost[1] if self.standing is None else self.standing.from_master
 
 
 _adapter = TypeAdapter(LinkState)

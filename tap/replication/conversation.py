@@ -939,8 +939,7 @@ class Conversation:
         from_master, from_replica: bytes of each direction that have gone before. replid, offset: of the byte before the
         next one of the master, None if unknown. To be called before anything is received; tells that the stream begins.
         """
-        self.from_master = from_master
-        self.skip_from_replica(from_replica)
+        self.skip(from_master, from_replica)
         self.role = Role.REPLICA
         self.replid = replid
         self._base = offset
@@ -981,6 +980,11 @@ class Conversation:
     def has_missed_rdb_end(self) -> bool:
         """Whether the replica acknowledges while the end of an RDB that lacks bytes has not come."""
         return self._phase is Phase.RDB and self.rdb is not None and self.rdb.lacks and self._acknowledges
+
+    def skip(self, from_master: int, from_replica: int) -> None:
+        """Before anything is received: so many bytes of each direction have gone before."""
+        self.from_master = from_master
+        self.skip_from_replica(from_replica)
 
     def skip_from_replica(self, size: int) -> None:
         """The next bytes of the replica are not at hand; behind them a request begins."""
@@ -1038,11 +1042,10 @@ class Conversation:
     def stand(self, standing: Standing, main: Conversation | None) -> None:
         """Read on from where another one stood. main: the conversation whose RDB this one carries, if it is known.
 
-        To be called before anything is received. Tells that the stream begins, if it had. Raises ValueError for a
-        standing that cannot be.
+        To be called before anything is received. Tells that the stream begins, if it had or it is known where. Raises
+        ValueError for a standing that cannot be.
         """
-        self.from_master = standing.from_master
-        self.skip_from_replica(standing.from_replica)
+        self.skip(standing.from_master, standing.from_replica)
         self._options = dict(standing.options)
         self.role = standing.role
         self.replid, self._base, self._db = standing.replid, standing.offset, standing.db
@@ -1071,7 +1074,7 @@ class Conversation:
                 unfinished=standing.unfinished.encode("latin-1"),
                 in_transaction=standing.in_transaction,
             )
-            if standing.has_begun and self.stream is not None:
+            if self.stream is not None and (standing.has_begun or self.stream.base is not None):
                 self.stream.begin()
 
     # ---- time and end ----

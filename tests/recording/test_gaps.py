@@ -1,0 +1,187 @@
+"""Whatever a disk does not take: what the recording has is told as it was live, with its offsets and dbs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.bus import Bus, Told
+from tap.recording.grammars import Redact
+from tap.recording.recorder import Recorder
+from tap.replication import events
+from tap.replication.conversation import Conversation
+from tap.replication.events import Command, Event, RecordingGap, Side
+from tap.units import Limits
+from tests.recording.support import packets
+from tests.recording.wires import of, told
+from tests.relay.wire import command
+
+REPLID = "a" * 40
+OFFSET = 100
+MARK = b"0123456789" * 4
+REDACTED: tuple[tuple[Redact, ...], ...] = ((), (), ("values",), ("keys", "values"))
+
+
+class Lossy(Recorder):
+    """Its disk takes nothing while is_stuck."""
+
+    is_stuck = False
+    room = property(lambda self: -1, lambda self, value: None)
+
+    def is_full(self, more: int) -> bool:
+        return self.is_stuck
+
+
+class Story:
+    """A replica, its master and what is recorded of them, by dice."""
+
+    def __init__(self, dice: random.Random, path: Path) -> None:
+        self.live: list[Command] = []
+        self.acks: set[tuple[int, int]] = set()  # where they begin, and their offsets
+        self.gaps: list[RecordingGap] = []
+        self._dice = dice
+        self.rotates = dice.random() < 0.5
+        self.redact = dice.choice(REDACTED)
+        self._bus = Bus()
+        self._bus.subscribe(self._hear)
+        self._recorder = Lossy(
+            path,
+            self._bus,
+            sync="none",
+            without_rdb=dice.random() < 0.3,
+            redact=self.redact,
+            rotate=Limits(size=10**9) if self.rotates else Limits(),
+        )
+        rdb = b"REDIS0011\xfe\x00" + b"\x00\x03key\x05value" * dice.randrange(0, 300, 10) + b"\xff" + bytes(8)
+        granted = b"+FULLRESYNC %s %d\r\n" % (REPLID.encode(), OFFSET)
+        self._head = dice.choice(
+            (
+                b"+CONTINUE %s\r\n" % REPLID.encode(),
+                granted + b"$%d\r\n" % len(rdb) + rdb,
+                granted + b"$EOF:%s\r\n" % MARK + rdb + MARK,
+            )
+        )
+        self.begins = len(b"+OK\r\n" + self._head)  # the stream, in the master's bytes
+
+    def _hear(self, one: Told) -> None:
+        if isinstance(one.event, RecordingGap):
+            self.gaps.append(one.event)
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Command):
+            self.live.append(event)
+        self._bus.publish("link", 1, "", event)
+
+    async def run(self) -> None:
+        dice, writes = self._dice, self._recorder
+        writes.open()
+        conversation = Conversation(self._tell, connection=1, every_command=True)
+        link = writes.opened("link", conversation, ("10.0.0.1", 1), ("10.0.0.3", 1))
+        assert link is not None
+        self._bus.publish("link", 1, "", events.LinkOpened(peer="10.0.0.1:1", master="10.0.0.2:6379"))
+        link.dialled(("10.0.0.2", 6379))
+
+        def replica(data: bytes) -> None:
+            conversation.receive_from_replica(data, 1.0)
+            link.received(Side.REPLICA, memoryview(data))
+
+        def master(data: bytes) -> None:
+            conversation.receive_from_master(data, 1.0)
+            link.received(Side.MASTER, memoryview(data))
+
+        replica(command("REPLCONF", "capa", "eof", "capa", "psync2"))
+        master(b"+OK\r\n")
+        asked = (REPLID, str(OFFSET + 1)) if self._head.startswith(b"+CONTINUE") else ("?", "-1")
+        replica(command("PSYNC", *asked))
+        said = self._head + b"".join(stream(dice))
+        safe = dice.choice((0, len(self._head), len(self._head)))
+        at, most = 0, dice.choice((10, 100, 1000))
+        while at < len(said):
+            if at >= safe and dice.random() < 0.2:
+                writes.is_stuck = not writes.is_stuck
+            end = at + dice.randrange(1, most)
+            if at < len(self._head):  # behind an RDB a master waits
+                end = min(end, len(self._head))
+            master(said[at:end])
+            at = end
+            if at == len(self._head) or (at > len(self._head) and dice.random() < 0.2):
+                offset = OFFSET + at - len(self._head)
+                self.acks.add((conversation.from_replica, offset))
+                ack = command("REPLCONF", "ACK", str(offset))
+                cut = dice.choice((0, 0, 10))
+                replica(ack[:cut])
+                replica(ack[cut:])
+            if dice.random() < 0.05:
+                conversation.tick(2.0)
+            if self.rotates and dice.random() < 0.02:
+                writes.next_file(time.time_ns())
+            if dice.random() < 0.1:
+                await asyncio.sleep(0)
+        for side in (Side.REPLICA, Side.MASTER):
+            link.ended(side, "fin")
+        conversation.close(3.0)
+        closed = events.LinkClosed(
+            by=Side.REPLICA,
+            how="fin",
+            text="",
+            role=conversation.role,
+            phase=conversation.phase.value,
+            offset=conversation.offset,
+            bytes_from_master=conversation.from_master,
+            bytes_from_replica=conversation.from_replica,
+        )
+        self._bus.publish("link", 1, "", closed)
+        await writes.close()
+
+
+def stream(dice: random.Random) -> Iterator[bytes]:
+    """Commands, some of which have others in their values."""
+    for _ in range(dice.randrange(1, 40)):
+        kind = dice.randrange(7)
+        if kind == 0:
+            yield command("SELECT", str(dice.randrange(16)))
+        elif kind == 1:
+            yield command("PING")
+        elif kind == 2:
+            yield command("MULTI")
+            for number in range(dice.randrange(4)):
+                yield command("SET", f"key:{number}", "v" * dice.randrange(30))
+            yield command("EXEC")
+        elif kind == 3:
+            yield command("SET", "inside", (command("SELECT", "9") + command("SET", "a", "b")) * dice.randrange(30))
+        else:
+            yield command("SET", f"key:{dice.randrange(99)}", "v" * dice.randrange(200))
+
+
+@given(st.integers(0, 2**32))
+def test_what_is_in_the_recording_is_told_as_it_was(seed: int) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        story = Story(random.Random(seed), Path(directory) / "one.pcapng")
+        asyncio.run(story.run())
+        files = [packets(path) for path in sorted(Path(directory).iterdir())]
+    was = {one.start: one for one in story.live}
+    missing = [(gap.start, gap.end) for gap in story.gaps if gap.side is Side.MASTER]
+    for number in range(len(files)):  # from each of them on
+        heard = told([packet for file in files[number:] for packet in file], every_command=True)
+        read: list[Command] = of(heard, Command)
+        assert len({one.start for one in read}) == len(read)
+        for one in read:
+            then = was[one.start]
+            assert (one.end, one.name) == (then.end, then.name)
+            assert one.offset in (then.offset, None)
+            assert one.db in (then.db, None)
+            assert story.redact or one.args == then.args
+        assert story.acks.issuperset((one.start, one.offset) for one in of(heard, events.Ack))
+        assert len(of(heard, events.LinkClosed)) == 1
+        if number == 0:
+            assert of(heard, RecordingGap) == story.gaps
+        if number == 0 and all(begin >= story.begins for begin, _ in missing):
+            there = [one for one in story.live if all(one.end <= begin or end <= one.start for begin, end in missing)]
+            assert [(one.start, one.offset, one.db) for one in read] == [(one.start, one.offset, one.db) for one in there]
