@@ -978,8 +978,9 @@ class Conversation:
 
     @property
     def has_missed_rdb_end(self) -> bool:
-        """Whether the replica acknowledges while the end of an RDB that lacks bytes has not come."""
-        return self._phase is Phase.RDB and self.rdb is not None and self.rdb.lacks and self._acknowledges
+        """Whether the replica acknowledges while the end of a diskless RDB that lacks bytes has not come."""
+        rdb = self.rdb
+        return self._phase is Phase.RDB and rdb is not None and rdb.size is None and rdb.lacks and self._acknowledges
 
     def skip(self, from_master: int, from_replica: int) -> None:
         """Before anything is received: so many bytes of each direction have gone before."""

@@ -208,7 +208,8 @@ class Payload:
     @property
     def looks_complete(self) -> bool:
         """Whether the bytes so far end as a diskless RDB does. Decides once the replica acknowledges or leaves."""
-        return len(self._tail) == TAIL_SIZE and self._tail[0] == 0xFF and self._tail.endswith(self._mark)
+        fits = len(self._tail) == TAIL_SIZE and self._tail[0] == 0xFF and self._tail.endswith(self._mark)
+        return fits and self.size is None
 
     @property
     def rdb_bytes(self) -> int:

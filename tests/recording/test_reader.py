@@ -167,6 +167,19 @@ def test_behind_what_is_missing_in_an_rdb_offsets_are_known(header: bytes, mark:
         )
 
 
+def test_an_rdb_with_a_size_ends_there_whatever_the_replica_says_before_its_end_is_missed() -> None:
+    """Another gap before, and what is missing last is noticed behind the acknowledgement only."""
+    wire = resynced(b"$%d\r\n" % len(RDB), RDB)
+    everything = of(told(wire.packets, every_command=True), events.Command)
+    pieces = [number for number, (_, data) in enumerate(wire.packets) if segment(data).data in RDB]
+    pieces = [number for number in pieces if segment(wire.packets[number][1]).data]
+    lost = pieces[3], pieces[-1]
+    heard = told([one for number, one in enumerate(wire.packets) if number not in lost], every_command=True)
+    assert of(heard, events.Command) == everything
+    (finished,) = of(heard, events.RdbFinished)
+    assert finished.bytes == len(RDB)
+
+
 def test_other_traffic_is_not_told() -> None:
     web = Wire(40000)
     web.open()
