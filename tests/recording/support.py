@@ -23,6 +23,7 @@ import zstandard
 
 from tap import Address, Config, LinkConfig
 from tap.recording import pcapng
+from tap.recording.output import Output
 from tap.recording.packets import Blocks, Flow
 from tap.recording.pcapng import Packet, PcapngReader
 from tap.recording.segments import FIN, SYN
@@ -175,6 +176,19 @@ def followed(path: Path, stream: int = 0) -> tuple[bytes, bytes]:
 def config(master: int | str, path: Path, **options: Any) -> Config:
     host = Address("127.0.0.1", master) if isinstance(master, int) else Address.parse(master)
     return Config(links=(LinkConfig(master=host),), record_to=path, **options)
+
+
+def hang(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Until the event is set the disk takes nothing more."""
+    goes_on = threading.Event()
+    append: Callable[[Output, bytes | memoryview], None] = Output.append
+
+    def hangs(self: Output, encoded: bytes | memoryview) -> None:
+        goes_on.wait(WITHIN)
+        append(self, encoded)
+
+    monkeypatch.setattr(Output, "append", hangs)
+    return goes_on
 
 
 def comments(path: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from tap.bus import Bus, Told
 from tap.recording import recorder
 from tap.recording.intake import Gathering, Intake
-from tap.recording.output import Output
 from tap.recording.packets import Flow
 from tap.recording.pcapng import PcapngReader, heading
 from tap.recording.recorded import MASTER, REPLICA, Recorded
@@ -22,7 +20,7 @@ from tap.recording.segments import MAX_DATA, PUSH, Endpoint
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
-from tests.recording.support import next_packets, packets, segments
+from tests.recording.support import hang, next_packets, packets, segments
 from tests.relay.wire import command
 from tests.support import WITHIN
 
@@ -192,19 +190,13 @@ def test_a_gap_is_told_though_others_have_room_again(tmp_path: Path, monkeypatch
     """The disk hangs until one link's bytes are left out; that it goes on is first felt by another link."""
     monkeypatch.setattr(recorder, "QUEUE_BYTES", 1_000_000)
     monkeypatch.setattr(recorder, "GATHER_BYTES", 100_000)
-    goes_on = threading.Event()
-    append = Output.append
-
-    def hangs(self: Output, encoded: bytes | memoryview) -> None:
-        goes_on.wait(WITHIN)
-        append(self, encoded)
 
     async def record() -> list[events.RecordingGap]:
         bus, told = Bus(), list[Told]()
         bus.subscribe(told.append)
         writes = Recorder(tmp_path / "link.pcapng", bus)
         writes.open()
-        monkeypatch.setattr(Output, "append", hangs)
+        goes_on = hang(monkeypatch)
         links = [connect(bus, writes, number) for number in (1, 2)]
         piece = memoryview(bytes(10_000))
         while not writes.trouble:

@@ -29,7 +29,6 @@ from tap.recording.pcapng import PcapngReader
 from tap.recording.recorded import Recorded
 from tap.recording.recorder import Recorder
 from tap.recording.segments import ACK, FIN, PUSH, RST, SYN
-from tap.recording.writer import Writer
 from tap.relay.listener import Listener
 from tap.replication import events
 from tap.replication.conversation import Conversation
@@ -39,6 +38,7 @@ from tests.recording.support import (
     config,
     exchange,
     followed,
+    hang,
     kill_while_it_records,
     listening,
     packets,
@@ -202,16 +202,9 @@ def test_a_tap_that_cannot_listen_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "one.pcapng"
-    may_write = threading.Event()
-    write: Callable[[Writer, bytes], bool] = Writer._write
-
-    def slowly(self: Writer, data: bytes) -> bool:
-        may_write.wait(WITHIN)
-        return write(self, data)
-
-    monkeypatch.setattr(Writer, "_write", slowly)
     monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
     with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
+        may_write = hang(monkeypatch)
         with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
             master, _ = listener.accept()
             with master:
@@ -250,13 +243,6 @@ def test_behind_a_gap_the_commands_have_their_offsets_and_dbs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rotates: bool, cut: int, redact: tuple[str, ...]
 ) -> None:
     """cut: so much of a long command comes before there is room again, and maybe the next file; the rest behind it."""
-    may_write = threading.Event()
-    append = Output.append
-
-    def slowly(self: Output, encoded: bytes | memoryview) -> None:
-        may_write.wait(WITHIN)
-        append(self, encoded)
-
     monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
     long = command("SET", "long", command("SELECT", "9") * 50_000)
     first = command("SELECT", "3") + 4 * BLOCK + command("SELECT", "5") + long[:cut]
@@ -269,7 +255,7 @@ def test_behind_a_gap_the_commands_have_their_offsets_and_dbs(
         with TapThread(wanted) as tap:
             kept = tap.tap.recorder
             assert kept is not None
-            monkeypatch.setattr(Output, "append", slowly)
+            may_write = hang(monkeypatch)
             with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
                 master, _ = listener.accept()
                 with master:
@@ -314,20 +300,13 @@ def test_behind_a_gap_in_an_rdb_the_recording_tells_the_offsets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes
 ) -> None:
     path = tmp_path / "one.pcapng"
-    may_write = threading.Event()
-    append = Output.append
-
-    def slowly(self: Output, encoded: bytes | memoryview) -> None:
-        may_write.wait(WITHIN)
-        append(self, encoded)
-
     monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
     value = b"\x80" + (400_000).to_bytes(4, "big") + bytes(400_000)  # a string whose length stands in 32 bits
     rdb = b"REDIS0011\xfe\x00\x00\x01k" + value + b"\xff" + bytes(8)
     head = b"+FULLRESYNC %s %d\r\n" % (b"a" * 40, BASE) + (b"$EOF:%s\r\n" % mark if mark else b"$%d\r\n" % len(rdb))
     payload, ack = rdb + mark, command("REPLCONF", "ACK", str(BASE))
     with listening() as listener, TapThread(config(listener.getsockname()[1], path, every_command=True)) as tap:
-        monkeypatch.setattr(Output, "append", slowly)
+        may_write = hang(monkeypatch)
         with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
             master, _ = listener.accept()
             with master:
@@ -403,13 +382,7 @@ def test_comments_of_many_links_at_once_are_all_in_the_file(tmp_path: Path) -> N
 def test_a_disk_that_hangs_costs_no_memory_for_each_comment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said in its own time has no block of memory of its own."""
     path = tmp_path / "one.pcapng"
-    may_write = threading.Event()
-    append: Callable[[Output, bytes], None] = Output.append
     made: list[Blocks] = []
-
-    def hangs(self: Output, encoded: bytes) -> None:
-        may_write.wait(WITHIN)
-        append(self, encoded)
 
     def make() -> Blocks:
         made.append(Blocks())
@@ -419,7 +392,7 @@ def test_a_disk_that_hangs_costs_no_memory_for_each_comment(tmp_path: Path, monk
         recorder = Recorder(path, Bus())
         recorder.open()
         (link,) = links(recorder, 1)
-        monkeypatch.setattr(Output, "append", hangs)
+        may_write = hang(monkeypatch)
         for number in range(100):
             recorder.say(link, str(number))
             await asyncio.sleep(0)
@@ -436,13 +409,7 @@ def test_connections_without_end_cost_no_memory_without_end_while_a_disk_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "one.pcapng"
-    may_write = threading.Event()
-    append: Callable[[Output, bytes], None] = Output.append
     stopped: list[str] = []
-
-    def hangs(self: Output, encoded: bytes) -> None:
-        may_write.wait(WITHIN)
-        append(self, encoded)
 
     def come_and_go(bus: Bus, number: int, link: Recorded | None) -> None:
         bus.publish("link", number, "", events.LinkOpened(peer=f"10.0.0.7:{number}", master="10.0.0.5:6379"))
@@ -457,7 +424,7 @@ def test_connections_without_end_cost_no_memory_without_end_while_a_disk_hangs(
         )
         recorder = Recorder(path, bus)
         recorder.open()
-        monkeypatch.setattr(Output, "append", hangs)
+        may_write = hang(monkeypatch)
         waiting = []
         for number in range(1, 1000):
             conversation = Conversation(lambda _: None, connection=number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,8 @@ from tap.config import Address, Config, LinkConfig
 from tap.errors import ConfigError
 from tap.recording import recorder
 from tap.recording.masks import Masker, ReplyMasker
-from tap.recording.writer import Writer
 from tap.replication import events
-from tests.recording.support import comments, config, drain, exchange, listening, sides, tshark
+from tests.recording.support import comments, config, drain, exchange, hang, listening, sides, tshark
 from tests.recording.wires import of, replayed
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
@@ -189,20 +187,13 @@ def test_events_hold_no_keys_of_faults(tmp_path: Path) -> None:
 
 def test_behind_a_gap_all_is_masked_up_to_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "one.pcapng"
-    may_write = threading.Event()
-    real: Callable[[Writer, bytes], bool] = Writer._write
-
-    def slowly(self: Writer, data: bytes) -> bool:
-        may_write.wait(WITHIN)
-        return real(self, data)
-
-    monkeypatch.setattr(Writer, "_write", slowly)
     monkeypatch.setattr(recorder, "QUEUE_BYTES", 300_000)
     inner = command("SET", "hidden-inner", "hidden")  # the RESP of a command, inside a value
     value = inner * 20_000
     outer = command("SET", "hidden-key", value)
     with listening() as listener:
         with TapThread(config(listener.getsockname()[1], path, record_redact=("values",))) as tap:
+            may_write = hang(monkeypatch)
             with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
                 master, _ = listener.accept()
                 with master:
