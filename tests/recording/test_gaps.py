@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import itertools
 import random
 import tempfile
 import time
@@ -14,6 +16,9 @@ from hypothesis import strategies as st
 
 from tap.bus import Bus, Told
 from tap.recording.grammars import Redact
+from tap.recording.history import copy_streams, index
+from tap.recording.pcapng import Packet
+from tap.recording.reader import Player
 from tap.recording.recorder import Recorder
 from tap.replication import events
 from tap.replication.conversation import Conversation
@@ -46,6 +51,7 @@ class Story:
         self.live: list[Command] = []
         self.acks: set[tuple[int, int]] = set()  # where they begin, and their offsets
         self.gaps: list[RecordingGap] = []
+        self.stream = b""
         self._dice = dice
         self.rotates = dice.random() < 0.5
         self.redact = dice.choice(REDACTED)
@@ -100,7 +106,8 @@ class Story:
         master(b"+OK\r\n")
         asked = (REPLID, str(OFFSET + 1)) if self._head.startswith(b"+CONTINUE") else ("?", "-1")
         replica(command("PSYNC", *asked))
-        said = self._head + b"".join(stream(dice))
+        self.stream = b"".join(stream(dice))
+        said = self._head + self.stream
         safe = dice.choice((0, len(self._head), len(self._head)))
         at, most = 0, dice.choice((10, 100, 1000))
         while at < len(said):
@@ -160,12 +167,17 @@ def stream(dice: random.Random) -> Iterator[bytes]:
             yield command("SET", f"key:{dice.randrange(99)}", "v" * dice.randrange(200))
 
 
-@given(st.integers(0, 2**32))
-def test_what_is_in_the_recording_is_told_as_it_was(seed: int) -> None:
+def recorded(seed: int) -> tuple[Story, list[list[Packet]]]:
+    """With the packets of each file."""
     with tempfile.TemporaryDirectory() as directory:
         story = Story(random.Random(seed), Path(directory) / "one.pcapng")
         asyncio.run(story.run())
-        files = [packets(path) for path in sorted(Path(directory).iterdir())]
+        return story, [packets(path) for path in sorted(Path(directory).iterdir())]
+
+
+@given(st.integers(0, 2**32))
+def test_what_is_in_the_recording_is_told_as_it_was(seed: int) -> None:
+    story, files = recorded(seed)
     was = {one.start: one for one in story.live}
     missing = [(gap.start, gap.end) for gap in story.gaps if gap.side is Side.MASTER]
     for number in range(len(files)):  # from each of them on
@@ -185,3 +197,25 @@ def test_what_is_in_the_recording_is_told_as_it_was(seed: int) -> None:
         if number == 0 and all(begin >= story.begins for begin, _ in missing):
             there = [one for one in story.live if all(one.end <= begin or end <= one.start for begin, end in missing)]
             assert [(one.start, one.offset, one.db) for one in read] == [(one.start, one.offset, one.db) for one in there]
+
+
+@given(st.integers(0, 2**32))
+def test_what_is_copied_out_of_it_is_what_was_sent(seed: int) -> None:
+    """From where a command begins, in the db that was in force there."""
+    story, files = recorded(seed)
+    begins = {one.offset - (one.end - one.start): one for one in story.live if one.offset is not None}
+
+    def read(player: Player) -> None:
+        for packet in itertools.chain.from_iterable(files):
+            player.packet(packet)
+        player.close()
+
+    streams = index(read).streams()
+    copies = [io.BytesIO() for _ in streams]
+    copy_streams(read, list(zip(streams, copies, strict=True)))
+    for stretches, copy in zip(streams, copies, strict=True):
+        begin, end = stretches[0].offset, stretches[-1].end_offset
+        assert begin == OFFSET + len(story.stream) or begin in begins
+        before = [one.db for offset, one in begins.items() if offset < begin]
+        assert stretches[0].db == (before[-1] if before else None)
+        assert story.redact or copy.getvalue() == story.stream[begin - OFFSET : end - OFFSET]
