@@ -83,7 +83,7 @@ class Recorded(Intake):
             self._take_but_rdb(data, begin, begin + len(data))
         else:
             self._take(number, data, begin)
-        is_following = self._beginning is None and self._gaps[number] is None
+        is_following = self._beginning is None and self._gaps == [None, None]
         self.go_on(number, is_following and self._is_ordinary(number))
 
     def _take(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
@@ -109,6 +109,8 @@ class Recorded(Intake):
             self._put(number, time.time_ns(), data, begin)
         else:
             self._keep(number, data, begin, may_end_file=may_end_file)
+        if number == REPLICA and self._gaps[MASTER] is not None and self._is_between_commands:
+            self._resume()
 
     def _is_ordinary(self, number: int) -> bool:
         """Whether nothing is to be left out of what comes next of the side, nor replaced in it."""
@@ -157,6 +159,10 @@ class Recorded(Intake):
         """Whether they are read, and can be read on from where one begins."""
         conversation, stream = self.conversation, self.conversation.stream
         return stream is not None and not stream.scanner.broken and not conversation.is_beginning
+
+    @property
+    def _is_between_commands(self) -> bool:
+        return self._is_in_commands and self._boundary == self.position(MASTER)
 
     @property
     def _boundary(self) -> int:

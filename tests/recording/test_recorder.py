@@ -292,6 +292,34 @@ def test_behind_a_gap_the_commands_have_their_offsets_and_dbs(
     assert all(before.end <= gap.start for before, gap in itertools.pairwise(gaps))
 
 
+def test_a_gap_ends_with_an_acknowledgement_where_the_master_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "one.pcapng"
+    monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
+    with listening() as listener, TapThread(config(listener.getsockname()[1], path, every_command=True)) as tap:
+        may_write = hang(monkeypatch)
+        with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
+            master, _ = listener.accept()
+            with master:
+                replica.sendall(asks(BASE))
+                assert master.recv(1000)
+                master.sendall(GRANT + 3 * BLOCK)
+                receive(replica, len(GRANT + 3 * BLOCK))
+                tap.wait_for(events.RecordingStopped)
+                may_write.set()
+                wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
+                replica.sendall(command("REPLCONF", "ACK", str(BASE)))
+                gap = tap.wait_for(events.RecordingGap)
+                master.sendall(command("SET", "a", "1"))
+                receive(replica, len(command("SET", "a", "1")))
+    assert (gap.side, gap.end) == (events.Side.MASTER, len(GRANT + 3 * BLOCK))
+    heard = told(packets(path), every_command=True)
+    last = of(heard, events.Command)[-1]
+    assert (last.args, last.offset) == ((b"a", b"1"), BASE + len(3 * BLOCK + command("SET", "a", "1")))
+    assert of(heard, events.RecordingGap) == [gap]
+
+
 MARK = b"0123456789" * 4
 
 
