@@ -97,12 +97,12 @@ class Recorded(Intake):
                 if self._redaction is not None and number == MASTER:
                     self._redaction.lost()
             return
-        if number == MASTER and self._gaps[MASTER] is not None and self._is_in_commands:
-            commands = self._boundary - begin
-            if commands < 0:
+        boundary = self._boundary if number == MASTER and self._gaps[MASTER] is not None else 0
+        if self._is_in_commands and 0 < boundary <= begin + size:  # not where an RDB is between
+            if boundary < begin:
                 return
             self._resume()
-            data, begin = data[commands:], begin + commands
+            data, begin = data[boundary - begin :], boundary
         elif self._gaps[number] is not None:
             self._tell_gap(number, begin)
         if self._keeps_all:

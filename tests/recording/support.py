@@ -22,12 +22,16 @@ import pytest
 import zstandard
 
 from tap import Address, Config, LinkConfig
+from tap.bus import Bus
 from tap.recording import pcapng
 from tap.recording.output import Output
 from tap.recording.packets import Blocks, Flow
 from tap.recording.pcapng import Packet, PcapngReader
+from tap.recording.recorded import Recorded
+from tap.recording.recorder import Recorder
 from tap.recording.segments import FIN, SYN
 from tap.replication import events
+from tap.replication.conversation import Conversation
 from tests.relay.wire import BASE, BLOCK, GRANT, asks
 from tests.support import WITHIN, TapThread, wait_until
 
@@ -176,6 +180,16 @@ def followed(path: Path, stream: int = 0) -> tuple[bytes, bytes]:
 def config(master: int | str, path: Path, **options: Any) -> Config:
     host = Address("127.0.0.1", master) if isinstance(master, int) else Address.parse(master)
     return Config(links=(LinkConfig(master=host),), record_to=path, **options)
+
+
+def connect(bus: Bus, writes: Recorder, number: int, conversation: Conversation | None = None) -> Recorded:
+    """Of a link to a recorder that no tap runs. conversation: None for one that is read nothing."""
+    conversation = conversation or Conversation(lambda event: None, connection=number)
+    link = writes.opened("link", conversation, ("10.0.0.1", number), ("::1", 1))
+    assert link is not None
+    bus.publish("link", number, "", events.LinkOpened(peer="", master=""))
+    link.dialled(("10.0.0.2", 6379))
+    return link
 
 
 def hang(monkeypatch: pytest.MonkeyPatch) -> threading.Event:

@@ -20,11 +20,12 @@ from tap.recording.history import copy_streams, index
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player
 from tap.recording.recorder import Recorder
+from tap.recording.segments import ACK, SYN
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Command, Event, RecordingGap, Side
 from tap.units import Limits
-from tests.recording.support import packets
+from tests.recording.support import connect, packets, segments
 from tests.recording.wires import of, told
 from tests.relay.wire import command
 
@@ -89,10 +90,7 @@ class Story:
         dice, writes = self._dice, self._recorder
         writes.open()
         conversation = Conversation(self._tell, connection=1, every_command=True)
-        link = writes.opened("link", conversation, ("10.0.0.1", 1), ("10.0.0.3", 1))
-        assert link is not None
-        self._bus.publish("link", 1, "", events.LinkOpened(peer="10.0.0.1:1", master="10.0.0.2:6379"))
-        link.dialled(("10.0.0.2", 6379))
+        link = connect(self._bus, writes, 1, conversation)
 
         def replica(data: bytes) -> None:
             conversation.receive_from_replica(data, 1.0)
@@ -113,8 +111,8 @@ class Story:
         while at < len(said):
             if at >= safe and dice.random() < 0.2:
                 writes.is_stuck = not writes.is_stuck
-            end = at + dice.randrange(1, most)
-            if at < len(self._head):  # behind an RDB a master waits
+            end = at + dice.randrange(1, dice.choice((most, most, 2000)))
+            if at < len(self._head) and self._head.endswith(MARK):  # behind a diskless RDB a master waits
                 end = min(end, len(self._head))
             master(said[at:end])
             at = end
@@ -197,6 +195,33 @@ def test_what_is_in_the_recording_is_told_as_it_was(seed: int) -> None:
         if number == 0 and all(begin >= story.begins for begin, _ in missing):
             there = [one for one in story.live if all(one.end <= begin or end <= one.start for begin, end in missing)]
             assert [(one.start, one.offset, one.db) for one in read] == [(one.start, one.offset, one.db) for one in there]
+
+
+def test_a_gap_before_an_rdb_that_is_left_out_ends_there_whatever_one_read_brings(tmp_path: Path) -> None:
+    rdb = b"REDIS0011\xff" + bytes(8)
+    head = b"+FULLRESYNC %s %d\r\n$%d\r\n" % (REPLID.encode(), OFFSET, len(rdb))
+    ping = command("PING")
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Lossy(tmp_path / "one.pcapng", bus, without_rdb=True)
+        writes.open()
+        conversation = Conversation(lambda event: None, connection=1)
+        link = connect(bus, writes, 1, conversation)
+        asked = command("PSYNC", "?", "-1")
+        conversation.receive_from_replica(asked)
+        link.received(Side.REPLICA, memoryview(asked))
+        for writes.is_stuck, piece in ((True, head[:10]), (False, head[10:] + rdb + ping), (False, ping)):
+            conversation.receive_from_master(piece)
+            link.received(Side.MASTER, memoryview(piece))
+        await writes.close()
+
+    asyncio.run(record())
+    found = segments(tmp_path / "one.pcapng")
+    begin = next(one.sequence for one in found if one.flags == SYN | ACK) + 1
+    kept = [(one.sequence - begin, one.data) for one in found if one.source != found[0].source and one.data]
+    stream = len(head + rdb)
+    assert kept == [(10, head[10:]), (stream, ping), (stream + len(ping), ping)]
 
 
 @given(st.integers(0, 2**32))

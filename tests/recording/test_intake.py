@@ -20,7 +20,7 @@ from tap.recording.segments import MAX_DATA, PUSH, Endpoint
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
-from tests.recording.support import hang, next_packets, packets, segments
+from tests.recording.support import connect, hang, next_packets, packets, segments
 from tests.relay.wire import command
 from tests.support import WITHIN
 
@@ -226,12 +226,3 @@ async def recording(path: Path, bus: Bus) -> tuple[Recorder, Recorded]:
         while writes.waiting:
             await asyncio.sleep(0.001)
     return writes, link
-
-
-def connect(bus: Bus, writes: Recorder, number: int, conversation: Conversation | None = None) -> Recorded:
-    conversation = conversation or Conversation(lambda event: None, connection=number)
-    link = writes.opened("link", conversation, ("10.0.0.1", number), ("::1", 1))
-    assert link is not None
-    bus.publish("link", number, "", events.LinkOpened(peer="", master=""))
-    link.dialled(("10.0.0.2", 6379))
-    return link
