@@ -9,8 +9,10 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,15 +21,18 @@ from tap.recording.grammars import Redact
 from tap.recording.history import copy_streams, index
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player
+from tap.recording.recorded import Recorded
 from tap.recording.recorder import Recorder
 from tap.recording.segments import ACK, SYN
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Command, Event, RecordingGap, Side
+from tap.replication.memory import Memory
 from tap.units import Limits
 from tests.recording.support import connect, packets, segments
 from tests.recording.wires import of, told
 from tests.relay.wire import command
+from tests.support import Capture, captures
 
 REPLID = "a" * 40
 OFFSET = 100
@@ -132,18 +137,21 @@ class Story:
         for side in (Side.REPLICA, Side.MASTER):
             link.ended(side, "fin")
         conversation.close(3.0)
-        closed = events.LinkClosed(
-            by=Side.REPLICA,
-            how="fin",
-            text="",
-            role=conversation.role,
-            phase=conversation.phase.value,
-            offset=conversation.offset,
-            bytes_from_master=conversation.from_master,
-            bytes_from_replica=conversation.from_replica,
-        )
-        self._bus.publish("link", 1, "", closed)
+        self._bus.publish("link", 1, "", closed(conversation))
         await writes.close()
+
+
+def closed(conversation: Conversation) -> events.LinkClosed:
+    return events.LinkClosed(
+        by=Side.REPLICA,
+        how="fin",
+        text="",
+        role=conversation.role,
+        phase=conversation.phase.value,
+        offset=conversation.offset,
+        bytes_from_master=conversation.from_master,
+        bytes_from_replica=conversation.from_replica,
+    )
 
 
 def stream(dice: random.Random) -> Iterator[bytes]:
@@ -244,3 +252,73 @@ def test_what_is_copied_out_of_it_is_what_was_sent(seed: int) -> None:
         before = [one.db for offset, one in begins.items() if offset < begin]
         assert stretches[0].db == (before[-1] if before else None)
         assert story.redact or copy.getvalue() == story.stream[begin - OFFSET : end - OFFSET]
+
+
+@pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
+def test_every_capture_is_told_as_it_was_with_gaps_anywhere(capture: Capture, tmp_path: Path) -> None:
+    for seed in range(5):
+        directory = tmp_path / str(seed)
+        directory.mkdir()
+        live = asyncio.run(recorded_with_gaps(capture, directory / "one.pcapng", random.Random(seed)))
+        files = [packets(path) for path in sorted(directory.iterdir())]
+        for number in range(len(files)):
+            for one in told(list(itertools.chain.from_iterable(files[number:])), every_command=True):
+                then = live.get((one.connection, one.event.start)) if isinstance(one.event, Command) else None
+                if isinstance(one.event, Command) and one.event.offset is not None:
+                    assert then is not None
+                if isinstance(one.event, Command) and then is not None:
+                    assert (one.event.end, one.event.name) == (then.end, then.name)
+                    assert one.event.offset in (then.offset, None)
+                    assert one.event.db in (then.db, None)
+
+
+async def recorded_with_gaps(capture: Capture, path: Path, dice: random.Random) -> dict[tuple[int, int], Command]:
+    """Its commands, by connection and start."""
+    live: dict[tuple[int, int], Command] = {}
+    bus, memory = Bus(), Memory("link", None)
+    rotates = dice.random() < 0.5
+    writes = Lossy(
+        path,
+        bus,
+        sync="none",
+        without_rdb=dice.random() < 0.5,
+        redact=dice.choice(REDACTED),
+        rotate=Limits(size=10**9) if rotates else Limits(),
+    )
+    writes.open()
+    conversations: dict[int, Conversation] = {}
+    links: dict[int, Recorded] = {}
+
+    def tell(number: int, event: Event) -> None:
+        if isinstance(event, Command):
+            live[number, event.start] = event
+        bus.publish("link", number, "", event)
+
+    for chunk in capture.chunks:
+        number = chunk.connection
+        if number not in links:
+            conversations[number] = Conversation(
+                partial(tell, number), memory=memory, connection=number, peer_host="10.0.0.1", every_command=True
+            )
+            links[number] = connect(bus, writes, number, conversations[number])
+        conversation, link = conversations[number], links[number]
+        size = dice.choice((len(chunk.data), len(chunk.data), 50)) or 1
+        for at in range(0, len(chunk.data), size):
+            if dice.random() < 0.1:
+                writes.is_stuck = not writes.is_stuck
+            piece = chunk.data[at : at + size]
+            if chunk.side == "master":
+                conversation.receive_from_master(piece, chunk.at)
+                link.received(Side.MASTER, memoryview(piece))
+            else:
+                conversation.receive_from_replica(piece, chunk.at)
+                link.received(Side.REPLICA, memoryview(piece))
+            if rotates and dice.random() < 0.02:
+                writes.next_file(time.time_ns())
+        for one in conversations.values():
+            one.tick(chunk.at)
+    for number, conversation in conversations.items():
+        conversation.close(capture.chunks[-1].at)
+        bus.publish("link", number, "", closed(conversation))
+    await writes.close()
+    return live
