@@ -192,6 +192,13 @@ def connect(bus: Bus, writes: Recorder, number: int, conversation: Conversation 
     return link
 
 
+@contextlib.contextmanager
+def linked(tap: TapThread, listener: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A replica, and its master behind the tap."""
+    with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica, listener.accept()[0] as master:
+        yield replica, master
+
+
 def hang(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Until the event is set the disk takes nothing more."""
     goes_on = threading.Event()
@@ -230,18 +237,16 @@ def sides(path: Path) -> tuple[bytes, bytes]:
 def exchange(tap: TapThread, listener: socket.socket, pieces: Iterable[tuple[int, bytes]]) -> tuple[bytes, bytes]:
     """Send the pieces over a link of the tap, side 0 the replica, and close it. What each side sent."""
     sent = bytearray(), bytearray()
-    with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-        master, _ = listener.accept()
-        with master:
-            readers = [threading.Thread(target=drain, args=(one,)) for one in (replica, master)]
-            for reader in readers:
-                reader.start()
-            for side, piece in pieces:
-                (replica, master)[side].sendall(piece)
-                sent[side].extend(piece)
-            replica.shutdown(socket.SHUT_WR)
-            master.shutdown(socket.SHUT_WR)
-            for reader in readers:
-                reader.join(WITHIN)
+    with linked(tap, listener) as (replica, master):
+        readers = [threading.Thread(target=drain, args=(one,)) for one in (replica, master)]
+        for reader in readers:
+            reader.start()
+        for side, piece in pieces:
+            (replica, master)[side].sendall(piece)
+            sent[side].extend(piece)
+        replica.shutdown(socket.SHUT_WR)
+        master.shutdown(socket.SHUT_WR)
+        for reader in readers:
+            reader.join(WITHIN)
     tap.wait_for(events.LinkClosed)
     return bytes(sent[0]), bytes(sent[1])

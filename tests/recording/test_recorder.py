@@ -40,6 +40,7 @@ from tests.recording.support import (
     followed,
     hang,
     kill_while_it_records,
+    linked,
     listening,
     packets,
     segment,
@@ -103,14 +104,12 @@ def test_tshark_finds_nothing_wrong_and_follows_the_stream_to_the_byte(tmp_path:
 def test_a_reset_is_one_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
-        with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-            master, _ = listener.accept()
-            with master:
-                replica.sendall(command("PING"))
-                assert master.recv(100)
-                replica.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                replica.close()
-                tap.wait_for(events.LinkClosed)
+        with linked(tap, listener) as (replica, master):
+            replica.sendall(command("PING"))
+            assert master.recv(100)
+            replica.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            replica.close()
+            tap.wait_for(events.LinkClosed)
     found = segments(path)
     assert [one.source == found[0].source for one in found if one.flags & RST] == [True]
     assert not any(one.flags & FIN for one in found)
@@ -205,22 +204,20 @@ def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypa
     monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
     with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
         may_write = hang(monkeypatch)
-        with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-            master, _ = listener.accept()
-            with master:
-                replica.sendall(asks(BASE))
-                assert master.recv(1000)
-                master.sendall(GRANT)
-                for _ in range(5):
-                    master.sendall(BLOCK)
-                left = len(GRANT) + 5 * len(BLOCK)
-                while left:  # all of it comes through, while nothing can be written
-                    left -= len(replica.recv(2**16))
-                assert tap.wait_for(events.RecordingStopped).text == "the disk is slower than the links"
-                may_write.set()
-                wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
+        with linked(tap, listener) as (replica, master):
+            replica.sendall(asks(BASE))
+            assert master.recv(1000)
+            master.sendall(GRANT)
+            for _ in range(5):
                 master.sendall(BLOCK)
-                gap = tap.wait_for(events.RecordingGap)
+            left = len(GRANT) + 5 * len(BLOCK)
+            while left:  # all of it comes through, while nothing can be written
+                left -= len(replica.recv(2**16))
+            assert tap.wait_for(events.RecordingStopped).text == "the disk is slower than the links"
+            may_write.set()
+            wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
+            master.sendall(BLOCK)
+            gap = tap.wait_for(events.RecordingGap)
     assert gap.side is events.Side.MASTER
     assert gap.from_offset is not None
     assert (gap.from_offset, gap.to_offset) == (BASE + gap.start - len(GRANT), BASE + gap.end - len(GRANT))
@@ -256,24 +253,22 @@ def test_behind_a_gap_the_commands_have_their_offsets_and_dbs(
             kept = tap.tap.recorder
             assert kept is not None
             may_write = hang(monkeypatch)
-            with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-                master, _ = listener.accept()
-                with master:
-                    replica.sendall(asks(BASE))
-                    assert master.recv(1000)
-                    master.sendall(GRANT + first)
-                    receive(replica, len(GRANT + first))
-                    assert tap.wait_for(events.RecordingStopped).text == "the disk is slower than the links"
-                    if rotates:
-                        tap.call(lambda: kept.next_file(time.time_ns()))
-                    may_write.set()
-                    for piece in behind:
-                        for at in range(0, len(piece), 20_000):
-                            wait_until(lambda: kept.waiting < 50_000)
-                            master.sendall(piece[at : at + 20_000])
-                            receive(replica, len(piece[at : at + 20_000]))
-                        replica.sendall(ack)
-                        receive(master, len(ack))
+            with linked(tap, listener) as (replica, master):
+                replica.sendall(asks(BASE))
+                assert master.recv(1000)
+                master.sendall(GRANT + first)
+                receive(replica, len(GRANT + first))
+                assert tap.wait_for(events.RecordingStopped).text == "the disk is slower than the links"
+                if rotates:
+                    tap.call(lambda: kept.next_file(time.time_ns()))
+                may_write.set()
+                for piece in behind:
+                    for at in range(0, len(piece), 20_000):
+                        wait_until(lambda: kept.waiting < 50_000)
+                        master.sendall(piece[at : at + 20_000])
+                        receive(replica, len(piece[at : at + 20_000]))
+                    replica.sendall(ack)
+                    receive(master, len(ack))
     files = sorted(tmp_path.iterdir())
     gaps = tap.events(events.RecordingGap)
     assert len(files) == 1 + rotates
@@ -299,20 +294,18 @@ def test_a_gap_ends_with_an_acknowledgement_where_the_master_is_silent(
     monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
     with listening() as listener, TapThread(config(listener.getsockname()[1], path, every_command=True)) as tap:
         may_write = hang(monkeypatch)
-        with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-            master, _ = listener.accept()
-            with master:
-                replica.sendall(asks(BASE))
-                assert master.recv(1000)
-                master.sendall(GRANT + 3 * BLOCK)
-                receive(replica, len(GRANT + 3 * BLOCK))
-                tap.wait_for(events.RecordingStopped)
-                may_write.set()
-                wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
-                replica.sendall(command("REPLCONF", "ACK", str(BASE)))
-                gap = tap.wait_for(events.RecordingGap)
-                master.sendall(command("SET", "a", "1"))
-                receive(replica, len(command("SET", "a", "1")))
+        with linked(tap, listener) as (replica, master):
+            replica.sendall(asks(BASE))
+            assert master.recv(1000)
+            master.sendall(GRANT + 3 * BLOCK)
+            receive(replica, len(GRANT + 3 * BLOCK))
+            tap.wait_for(events.RecordingStopped)
+            may_write.set()
+            wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
+            replica.sendall(command("REPLCONF", "ACK", str(BASE)))
+            gap = tap.wait_for(events.RecordingGap)
+            master.sendall(command("SET", "a", "1"))
+            receive(replica, len(command("SET", "a", "1")))
     assert (gap.side, gap.end) == (events.Side.MASTER, len(GRANT + 3 * BLOCK))
     heard = told(packets(path), every_command=True)
     last = of(heard, events.Command)[-1]
@@ -335,27 +328,25 @@ def test_behind_a_gap_in_an_rdb_the_recording_tells_the_offsets(
     payload, ack = rdb + mark, command("REPLCONF", "ACK", str(BASE))
     with listening() as listener, TapThread(config(listener.getsockname()[1], path, every_command=True)) as tap:
         may_write = hang(monkeypatch)
-        with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-            master, _ = listener.accept()
-            with master:
-                replica.sendall(command("REPLCONF", "listening-port", "7777"))
-                assert master.recv(1000)
-                master.sendall(b"+OK\r\n")
-                assert replica.recv(1000)
-                replica.sendall(command("PSYNC", "?", "-1"))
-                assert master.recv(1000)
-                master.sendall(head + payload[:300_000])
-                receive(replica, len(head) + 300_000)
-                tap.wait_for(events.RecordingStopped)
-                may_write.set()
-                wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting < 50_000)
-                for at in range(300_000, len(payload), 20_000):
-                    master.sendall(payload[at : at + 20_000])
-                    receive(replica, len(payload[at : at + 20_000]))
-                replica.sendall(ack)
-                receive(master, len(ack))
-                master.sendall(b"".join(STREAM))
-                receive(replica, len(b"".join(STREAM)))
+        with linked(tap, listener) as (replica, master):
+            replica.sendall(command("REPLCONF", "listening-port", "7777"))
+            assert master.recv(1000)
+            master.sendall(b"+OK\r\n")
+            assert replica.recv(1000)
+            replica.sendall(command("PSYNC", "?", "-1"))
+            assert master.recv(1000)
+            master.sendall(head + payload[:300_000])
+            receive(replica, len(head) + 300_000)
+            tap.wait_for(events.RecordingStopped)
+            may_write.set()
+            wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting < 50_000)
+            for at in range(300_000, len(payload), 20_000):
+                master.sendall(payload[at : at + 20_000])
+                receive(replica, len(payload[at : at + 20_000]))
+            replica.sendall(ack)
+            receive(master, len(ack))
+            master.sendall(b"".join(STREAM))
+            receive(replica, len(b"".join(STREAM)))
     (gap,) = tap.events(events.RecordingGap)
     assert gap.to_offset is None  # in the RDB there are no offsets
     live = tap.events(events.Command)

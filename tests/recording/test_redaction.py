@@ -18,7 +18,7 @@ from tap.errors import ConfigError
 from tap.recording import recorder
 from tap.recording.masks import Masker, ReplyMasker
 from tap.replication import events
-from tests.recording.support import comments, config, drain, exchange, hang, listening, sides, tshark
+from tests.recording.support import comments, config, drain, exchange, hang, linked, listening, sides, tshark
 from tests.recording.wires import of, replayed
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
@@ -194,25 +194,23 @@ def test_behind_a_gap_all_is_masked_up_to_the_next_command(tmp_path: Path, monke
     with listening() as listener:
         with TapThread(config(listener.getsockname()[1], path, record_redact=("values",))) as tap:
             may_write = hang(monkeypatch)
-            with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-                master, _ = listener.accept()
-                with master:
-                    reader = threading.Thread(target=drain, args=(replica,))
-                    replica.sendall(asks(BASE))
-                    assert master.recv(1000)
-                    reader.start()
-                    master.sendall(GRANT + outer[:700_000])
-                    tap.wait_for(events.RecordingStopped)
-                    wait_until(lambda: tap.tap.links[0].conversation.from_master == len(GRANT) + 700_000)
-                    may_write.set()
-                    wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
-                    master.sendall(outer[700_000:])
-                    wait_until(lambda: tap.tap.links[0].conversation.from_master == len(GRANT + outer))
-                    master.sendall(command("SET", "key-behind", "hidden"))
-                    gap = tap.wait_for(events.RecordingGap)
-                    assert gap.bytes
-                    master.shutdown(socket.SHUT_WR)
-                    reader.join(WITHIN)
+            with linked(tap, listener) as (replica, master):
+                reader = threading.Thread(target=drain, args=(replica,))
+                replica.sendall(asks(BASE))
+                assert master.recv(1000)
+                reader.start()
+                master.sendall(GRANT + outer[:700_000])
+                tap.wait_for(events.RecordingStopped)
+                wait_until(lambda: tap.tap.links[0].conversation.from_master == len(GRANT) + 700_000)
+                may_write.set()
+                wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
+                master.sendall(outer[700_000:])
+                wait_until(lambda: tap.tap.links[0].conversation.from_master == len(GRANT + outer))
+                master.sendall(command("SET", "key-behind", "hidden"))
+                gap = tap.wait_for(events.RecordingGap)
+                assert gap.bytes
+                master.shutdown(socket.SHUT_WR)
+                reader.join(WITHIN)
     written = path.read_bytes()
     assert b"hidden-inner" not in written
     assert b"SET\r\n$10\r\nkey-behind\r\n$6\r\n" in written

@@ -30,7 +30,17 @@ from tap.recording.segments import PUSH
 from tap.recording.state import from_comment
 from tap.replication import events
 from tap.units import Limits
-from tests.recording.support import config, content, exchange, kill_while_it_records, listening, packets, segment, tshark
+from tests.recording.support import (
+    config,
+    content,
+    exchange,
+    kill_while_it_records,
+    linked,
+    listening,
+    packets,
+    segment,
+    tshark,
+)
 from tests.recording.wires import as_live_from_any_file, files, lines, plays, same, shown
 from tests.relay.wire import BASE, BLOCK, GRANT, asks, command
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
@@ -218,15 +228,13 @@ def test_files_that_are_missing_are_a_gap_of_known_offsets(tmp_path: Path) -> No
 
 def in_turn(tap: TapThread, listener: socket.socket, pieces: list[tuple[int, bytes]]) -> None:
     """Send each piece once the one before has come through."""
-    with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-        master, _ = listener.accept()
-        with master:
-            master.settimeout(WITHIN)
-            for side, piece in pieces:
-                (replica, master)[side].sendall(piece)
-                left = len(piece)
-                while left:
-                    left -= len((master, replica)[side].recv(left))
+    with linked(tap, listener) as (replica, master):
+        master.settimeout(WITHIN)
+        for side, piece in pieces:
+            (replica, master)[side].sendall(piece)
+            left = len(piece)
+            while left:
+                left -= len((master, replica)[side].recv(left))
     tap.wait_for(events.LinkClosed)
 
 
@@ -302,18 +310,16 @@ def test_the_next_file_comes_in_time(tmp_path: Path) -> None:
     with listening() as listener:
         path = tmp_path / "day.pcapng"
         with TapThread(config(listener.getsockname()[1], path, record_rotate=("0.1s",))) as tap:
-            with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-                master, _ = listener.accept()
-                with master:
-                    replica.sendall(asks(BASE))
-                    assert master.recv(1000)
-                    master.sendall(GRANT)
+            with linked(tap, listener) as (replica, master):
+                replica.sendall(asks(BASE))
+                assert master.recv(1000)
+                master.sendall(GRANT)
 
-                    def comes() -> bool:
-                        master.sendall(command("PING"))
-                        return len(files(tmp_path)) > 2
+                def comes() -> bool:
+                    master.sendall(command("PING"))
+                    return len(files(tmp_path)) > 2
 
-                    wait_until(comes)
+                wait_until(comes)
     assert "PING" in [line[5] for line in lines(shown(files(tmp_path)[1:]))[1]]
 
 
@@ -347,20 +353,18 @@ def test_a_next_file_that_cannot_be_made_is_told_and_the_old_one_goes_on(
     with listening() as listener:
         wanted = config(listener.getsockname()[1], directory / "day.pcapng", every_command=True, record_rotate=("20kb",))
         with TapThread(wanted) as tap:
-            with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as replica:
-                master, _ = listener.accept()
-                with master:
-                    replica.sendall(asks(BASE))
-                    assert master.recv(1000)
-                    directory.rename(tmp_path / "there")
-                    master.sendall(GRANT + BLOCK)
-                    told = tap.wait_for(events.RecordingStopped)
-                    assert "the next file cannot be made: No such file or directory; going on in day_00001" in told.text
-                    (tmp_path / "there").rename(directory)
-                    wait_until(lambda: master.sendall(BLOCK[:1000]) or len(files(directory)) > 1)  # type: ignore[func-returns-value]
-                    drained = threading.Thread(target=replica.recv, args=(1,))
-                    drained.start()
-                    drained.join(WITHIN)
+            with linked(tap, listener) as (replica, master):
+                replica.sendall(asks(BASE))
+                assert master.recv(1000)
+                directory.rename(tmp_path / "there")
+                master.sendall(GRANT + BLOCK)
+                told = tap.wait_for(events.RecordingStopped)
+                assert "the next file cannot be made: No such file or directory; going on in day_00001" in told.text
+                (tmp_path / "there").rename(directory)
+                wait_until(lambda: master.sendall(BLOCK[:1000]) or len(files(directory)) > 1)  # type: ignore[func-returns-value]
+                drained = threading.Thread(target=replica.recv, args=(1,))
+                drained.start()
+                drained.join(WITHIN)
     heard = shown(files(directory))
     assert [line[3:7] for line in lines(heard)[1]] == [line[3:7] for line in lines(tap.told)[1]]
     assert tap.tap.recorder is not None
