@@ -79,7 +79,7 @@ class Recorded(Intake):
         self._recorder.packet(self, now, REPLICA, 0)
 
     def take(self, number: int, data: memoryview, begin: int) -> None:
-        if number == MASTER and self._recorder.without_rdb:
+        if number == MASTER and self._recorder.without_rdb and self._gaps[MASTER] is None:
             self._take_but_rdb(data, begin, begin + len(data))
         else:
             self._take(number, data, begin)
@@ -97,12 +97,12 @@ class Recorded(Intake):
                 if self._redaction is not None and number == MASTER:
                     self._redaction.lost()
             return
-        boundary = self._boundary if number == MASTER and self._gaps[MASTER] is not None else 0
-        if self._is_in_commands and 0 < boundary <= begin + size:  # not where an RDB is between
-            if boundary < begin:
+        if number == MASTER and self._gaps[MASTER] is not None:
+            at = self._boundary or self.position(MASTER)  # where the conversation can say that it stands
+            if at < begin or self.conversation.is_beginning:
                 return
-            self._resume()
-            data, begin = data[boundary - begin :], boundary
+            self._resume(at)
+            data, begin = data[at - begin :], at
         elif self._gaps[number] is not None:
             self._tell_gap(number, begin)
         if self._keeps_all:
@@ -110,7 +110,7 @@ class Recorded(Intake):
         else:
             self._keep(number, data, begin, may_end_file=may_end_file)
         if number == REPLICA and self._gaps[MASTER] is not None and self._is_between_commands:
-            self._resume()
+            self._resume(self._boundary)
 
     def _is_ordinary(self, number: int) -> bool:
         """Whether nothing is to be left out of what comes next of the side, nor replaced in it."""
@@ -155,14 +155,8 @@ class Recorded(Intake):
             self._recorder.packet(self, now, number, PUSH, left)
 
     @property
-    def _is_in_commands(self) -> bool:
-        """Whether they are read, and can be read on from where one begins."""
-        conversation, stream = self.conversation, self.conversation.stream
-        return stream is not None and not stream.scanner.broken and not conversation.is_beginning
-
-    @property
     def _is_between_commands(self) -> bool:
-        return self._is_in_commands and self._boundary == self.position(MASTER)
+        return self._boundary == self.position(MASTER) and not self.conversation.is_beginning
 
     @property
     def _boundary(self) -> int:
@@ -242,19 +236,19 @@ class Recorded(Intake):
 
     # ---- what is left out ----
 
-    def _resume(self) -> None:
-        """Leave nothing out from the boundary on: tell what is missing before it, and where the link stands there."""
+    def _resume(self, at: int) -> None:
+        """Leave nothing out from this position on: tell what is missing before it, and where the link stands there."""
         now = time.time_ns()
         self._tell_gap(REPLICA, self.position(REPLICA))
-        self._tell_gap(MASTER, self._boundary)
+        self._tell_gap(MASTER, at)
         if self._redaction is not None:
             self._redaction.found()
-        self._recorder.say(self, as_comment(self._state(now, at_boundary=True)))
+        self._recorder.say(self, as_comment(self._state(now, at_boundary=self._boundary > 0)))
         self._recorder.packet(self, now, REPLICA, 0)
 
     def settle(self, *, at_end: bool) -> None:
         """Tell what was left out until now. at_end: nothing more comes."""
-        goes_on = self._gaps[MASTER] is not None and self._is_in_commands and not at_end
+        goes_on = self._gaps[MASTER] is not None and not at_end
         for number in (REPLICA, MASTER):
             self._tell_gap(number, self.position(number))
         if goes_on:
@@ -270,8 +264,7 @@ class Recorded(Intake):
         if first > begin:
             # With some of the RDB behind them, there is no place for the next file to begin at.
             self._take(MASTER, data[: first - begin], begin, may_end_file=first == end)
-        if last > first:
-            self._tell_gap(MASTER, first)
+        if last > first and self._gaps[MASTER] is None:
             start = first if self._omitted is None else self._omitted[0]
             self._omitted = start, last
             if conversation.rdb_end is not None:

@@ -60,7 +60,7 @@ class LinkRedaction:
         self._lost = True
 
     def found(self) -> None:
-        """The next byte that is recorded is the first of a command."""
+        """Behind them, the next byte that is recorded is the first of a command, or none of one."""
         self._lost = False
 
     def hidden(self, begin: int, end: int) -> int:
