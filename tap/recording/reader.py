@@ -54,7 +54,7 @@ class Player:
     beginning of its stream as a tap told it, which for a partial resync can be seconds later.
     ended: gets each connection of replication, or of a tap, when nothing more comes of it. until: nanoseconds; later
     packets are as if they were not in the file. connections: over TCP. replicating, recorded: those of replication, and
-    those that a tap recorded. others: packets without TCP.
+    those that a tap recorded. others: packets without TCP. remarks: sentences for stderr that change no exit code.
     """
 
     def __init__(
@@ -92,6 +92,12 @@ class Player:
         self.replicating = 0
         self.recorded = 0
         self.unknown_link_types: set[int] = set()
+        self.remarks: list[str] = []
+
+    def remark(self, text: str) -> None:
+        """Say of the capture, once, what makes no answer incomplete and should be known all the same."""
+        if text not in self.remarks:
+            self.remarks.append(text)
 
     def packet(self, packet: Packet) -> None:
         """The next one."""
