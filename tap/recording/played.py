@@ -84,6 +84,8 @@ class Played:
         self._finder: BoundaryFinder | None = None
         self._acks: AckFinder | None = None
         self._joins_at: tuple[str | None, int | None, int] = (None, None, 0)  # replid, offset, at this position
+        self._unbegun: Stream | None = None  # before a gap: the tap's comment on its beginning comes behind that
+        self._waiting: list[Event] = []  # what is told meanwhile
         self._first_end: tuple[Side, str] | None = None
         self._omits_rdb = False
         self._tells_resyncs = True  # the tap, in comments
@@ -175,6 +177,11 @@ class Played:
     # ---- events ----
 
     def tell(self, event: Event) -> None:
+        if self._unbegun is not None:
+            self._waiting.append(event)
+            if len(self._waiting) > MAX_HELD:
+                self._begin_unbegun()
+            return
         if isinstance(event, events.FullResync | events.PartialResync):
             self._resyncs[event.kind] += 1
             said = self._announced.pop(event.kind, None)
@@ -241,8 +248,18 @@ class Played:
 
     def begin(self) -> None:
         """The tap told a partial resync."""
-        if self.conversation.stream is not None:
+        if self._unbegun is not None:
+            self._begin_unbegun()
+        elif self.conversation.stream is not None:
             self.conversation.stream.begin()
+
+    def _begin_unbegun(self) -> None:
+        stream, self._unbegun = self._unbegun, None
+        waiting, self._waiting = self._waiting, []
+        assert stream is not None
+        stream.end()
+        for event in waiting:
+            self.tell(event)
 
     # ---- bytes ----
 
@@ -383,7 +400,10 @@ class Played:
             replid, offset, position = self._joins_at
         else:
             replid, offset, position = conversation.replid, conversation.offset, conversation.from_master
-            stream.end()
+            if self.is_ours and self._tells_resyncs and stream.is_continuing:
+                self._unbegun = stream
+            else:
+                stream.end()
         self._tell_gap(Side.MASTER, begin, begin + size, offset)
         self._joins_at = replid, None if offset is None else offset + size, position + size
         self._finder = BoundaryFinder()
@@ -442,6 +462,8 @@ class Played:
             self._decide(at_last=True)
         if self._is_other:
             return
+        if self._unbegun is not None:
+            self._begin_unbegun()
         if self._finder is not None:
             self._close_finder()
         conversation = self.conversation

@@ -1114,6 +1114,8 @@ class Conversation:
         self._lose(side, position, why)
 
     def _lose(self, side: Side, position: int, why: str) -> None:
+        if self.stream is not None and self.stream.is_continuing:
+            self.stream.begin()
         if side is Side.REPLICA:
             self._reading_replica = False
             self._requests = RequestReader()

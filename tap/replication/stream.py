@@ -146,8 +146,8 @@ class Stream:
             if self.has_begun:
                 self._tell_each()
         if scanner.broken and understood:
-            if self.has_begun:
-                self.tell_batch()
+            self.begin(buffered=0 if self.is_continuing else scanner.broken_at)
+            self.tell_batch()
             number = "" if self.base is None else f" (offset {self.base + scanner.broken_at + 1})"
             return self.start + scanner.broken_at, f"in the stream{number}: {scanner.broken}"
         return None
@@ -224,12 +224,17 @@ class Stream:
         """
         self._continued = _Continued(previous, previous_link, start, end, least, expected)
 
+    @property
+    def is_continuing(self) -> bool:
+        """Whether it is a partial resync that begin() has yet to tell."""
+        return self._continued is not None
+
     def begin(self, buffered: int = 0) -> None:
         """Tell that the stream has started, once; buffered: see events.StreamStarted."""
         if self.has_begun:
             return
         self.has_begun = True
-        continued = self._continued
+        continued, scanner = self._continued, self._scanner
         if continued is not None and self.base is not None and self.replid is not None:
             self._tell(
                 events.PartialResync(
@@ -239,7 +244,7 @@ class Stream:
                     previous_replid=continued.previous,
                     previous_link=continued.previous_link,
                     offset=self.base,
-                    bytes_behind=continued.missed(self.received),
+                    bytes_behind=continued.missed(scanner.broken_at if scanner.broken else self.received),
                 )
             )
         self._continued = None
@@ -249,7 +254,7 @@ class Stream:
                 end=self.start,
                 replid=self.replid,
                 offset=self.base,
-                db=self._scanner.db_at(0),
+                db=scanner.db_at(0),
                 buffered=buffered,
             )
         )

@@ -324,3 +324,55 @@ async def recorded_with_gaps(capture: Capture, path: Path, dice: random.Random) 
         bus.publish("link", number, "", closed(conversation))
     await writes.close()
     return live
+
+
+@pytest.mark.parametrize("behind", [True, False], ids=["told behind the gap", "told in the gap"])
+@pytest.mark.parametrize("every_command", [True, False])
+def test_a_gap_right_behind_a_grant_leaves_what_was_told_of_it(
+    tmp_path: Path, *, behind: bool, every_command: bool
+) -> None:
+    """The tap tells a partial resync some ticks after it: the gap in its recording may have come before that."""
+    live: list[Event] = []
+    grant, set_1 = b"+CONTINUE %s\r\n" % REPLID.encode(), command("SET", "a", "1")
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Lossy(tmp_path / "one.pcapng", bus)
+        writes.open()
+
+        def tell(event: Event) -> None:
+            live.append(event)
+            bus.publish("link", 1, "", event)
+
+        conversation = Conversation(tell, connection=1)
+        link = connect(bus, writes, 1, conversation)
+        asked = command("PSYNC", REPLID, str(OFFSET + 1))
+        conversation.receive_from_replica(asked, 1.0)
+        link.received(Side.REPLICA, memoryview(asked))
+        for writes.is_stuck, piece in ((False, grant), (True, set_1 * 3), (False, set_1 * 5), (False, set_1)):
+            if not behind and piece == set_1 * 5:
+                for tick in range(5):
+                    conversation.tick(1.0 + tick / 10)
+                await asyncio.sleep(0)
+            conversation.receive_from_master(piece, 1.0)
+            link.received(Side.MASTER, memoryview(piece))
+            await asyncio.sleep(0)
+        for tick in range(5):
+            conversation.tick(2.0 + tick / 10)
+        await asyncio.sleep(0)
+        conversation.receive_from_master(set_1, 3.0)
+        link.received(Side.MASTER, memoryview(set_1))
+        for side in (Side.REPLICA, Side.MASTER):
+            link.ended(side, "fin")
+        conversation.close(4.0)
+        bus.publish("link", 1, "", closed(conversation))
+        await writes.close()
+
+    asyncio.run(record())
+    heard = told(packets(tmp_path / "one.pcapng"), every_command=every_command)
+    assert of(heard, events.PartialResync) == [one for one in live if isinstance(one, events.PartialResync)]
+    kinds = [one.event.kind for one in heard if one.event.kind in ("partial_resync", "stream_started", "recording_gap")]
+    gap, begun = ["recording_gap"], ["partial_resync", "stream_started"]
+    assert kinds == [*(gap + begun if behind else begun + gap), "stream_started"]
+    if every_command:
+        assert of(heard, Command)[-1].offset == OFFSET + 10 * len(set_1)

@@ -117,6 +117,25 @@ def test_a_stream_in_an_unknown_framing_is_counted() -> None:
     assert isinstance(talk.last(), events.Ack)
 
 
+@pytest.mark.parametrize("size", [1, 7, 1_000_000])
+@pytest.mark.parametrize("understood", [b"", PING])
+def test_a_stream_that_is_no_longer_understood_has_begun_before(size: int, understood: bytes) -> None:
+    talk = Talk().R(f"PSYNC {ID} 101\r\n".encode())
+    said = f"+CONTINUE {ID}\r\n".encode() + understood + b"\x28\xb5\x2f\xfd" * 100
+    for begin in range(0, len(said), size):
+        talk.M(said[begin : begin + size])
+    batch = ["commands"] if understood else []
+    assert talk.kinds()[2:] == ["partial_resync", "stream_started", *batch, "opaque"]
+    partial = only(talk, events.PartialResync)
+    assert isinstance(partial, events.PartialResync)
+    assert partial.bytes_behind == len(understood)
+
+
+def test_what_a_replica_says_that_cannot_be_read_comes_behind_the_beginning_of_its_stream() -> None:
+    talk = Talk().R(f"PSYNC {ID} 101\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode()).R(b"*x\r\n")
+    assert talk.kinds()[2:] == ["partial_resync", "stream_started", "opaque"]
+
+
 def test_a_second_connection_that_is_not_understood_leaves_the_offsets_of_the_first() -> None:
     memory = Memory()
     main, channel = Talk(memory), Talk(memory)
