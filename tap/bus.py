@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from tap.replication.events import Ack, Command, Event, RdbKey, as_dict
+from tap.replication.events import Ack, Command, Event, EventsDropped, RdbKey, as_dict
 
-# They come by the thousand and by the million. None is made for nobody.
+# High-volume events: constructed only when an observer wants them, and the only ones that a slow observer loses.
 COUNTLESS: tuple[type[Event], ...] = (Ack, Command, RdbKey)
 
 INBOX_EVENTS = 10_000
-LARGE = 4096  # bytes of a command, from which on only so many may wait:
-MAX_LARGE = 32
+INBOX_BYTES = 32 * 2**20  # so that commands of a megabyte each do not pile up
+# All other events are few, and always taken. This much waits only where somebody connects thousands of times a second
+# while the reader stands still: about 100,000 events.
+LAST_RESORT_BYTES = 64 * 2**20
+EVENT_BYTES = 512  # of memory, that a small event takes with its Told; measured with CPython 3.11
 
 log = logging.getLogger(__name__)
 
@@ -52,37 +55,132 @@ class Told:
 Observer = Callable[[Told], None]
 
 
-class Inbox(queue.SimpleQueue[Told]):
-    """Events on their way to what may be slower than the links: lines, a script. Full, it takes no more.
+class Inbox:
+    """Events on their way to an observer that may be slower than the links: a writer of lines, a script.
 
-    dropped: how many it did not take. A SimpleQueue, for to put into it never waits: a lock that another thread holds
-    while it waits for the interpreter would hold up the links for each event.
+    Events of the COUNTLESS kinds are taken while there is room for them. Once one was dropped, none is taken until half
+    of the room is free again: a few long stretches are missing then, not every second event. All other events are taken
+    up to LAST_RESORT_BYTES. Where events are missing, an EventsDropped stands in their place.
+
+    One thread offers events, and one gets them. dropped: how many were not taken, in all.
     """
 
+    # SimpleQueue.put() never blocks; queue.Queue could stall the event loop on a lock held by a thread that waits for
+    # the GIL. Each of the two byte counts is written by one thread only, so they need no lock either.
+
     def __init__(self, overrun: Callable[[], None] = lambda: None) -> None:
-        """overrun: called when it drops the first one."""
-        super().__init__()
+        """overrun: called when the first event is dropped."""
         self.dropped = 0
+        self._queue: queue.SimpleQueue[tuple[Told, int]] = queue.SimpleQueue()
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._missing: dict[str, int] = {}  # by kind, behind the last event that was taken
+        self._missing_since = 0.0
+        self._most_events = INBOX_EVENTS  # for the COUNTLESS kinds; half of it after a drop
+        self._most_bytes = INBOX_BYTES
+        self._drops_all = False
         self._overrun = overrun
 
     @property
     def has_room(self) -> bool:
-        return self.qsize() < INBOX_EVENTS
+        """Whether an event of a COUNTLESS kind is taken."""
+        return self._queue.qsize() < self._most_events and self._bytes_in - self._bytes_out < self._most_bytes
 
-    def drop(self) -> None:
+    @property
+    def is_missing_some(self) -> bool:
+        """Whether events were dropped after the last one that was taken, and settle() has not said so yet."""
+        return bool(self._missing)
+
+    def offer(self, told: Told) -> None:
+        """Take it, or drop it."""
+        kind = type(told.event)
+        if kind in COUNTLESS:
+            if not self.has_room:
+                self.drop(kind)
+                return
+            self._most_events, self._most_bytes = INBOX_EVENTS, INBOX_BYTES
+        else:
+            limit = LAST_RESORT_BYTES // 2 if self._drops_all else LAST_RESORT_BYTES
+            self._drops_all = self._bytes_in - self._bytes_out >= limit
+            if self._drops_all:
+                self.drop(kind)
+                return
+        if self._missing:
+            self.settle()
+        self._put(told)
+
+    def drop(self, kind: type[Event]) -> None:
+        """Count one that is not taken."""
         self.dropped += 1
+        self._most_events, self._most_bytes = INBOX_EVENTS // 2, INBOX_BYTES // 2
+        if kind.kind in self._missing:  # the fast way, for whole streams go here
+            self._missing[kind.kind] += 1
+        else:
+            self._miss({kind.kind: 1}, time.time())
         if self.dropped == 1:
             self._overrun()
 
-    def offer(self, told: Told) -> None:
-        """Take it, or drop it. For the one thread that puts events in."""
-        event = told.event
-        is_large = isinstance(event, Command) and event.end - event.start > LARGE
-        # a queue of events is bounded, of megabytes each it would not be
-        if self.qsize() < (MAX_LARGE if is_large else INBOX_EVENTS):
-            self.put(told)
-        else:
-            self.drop()
+    def settle(self) -> None:
+        """Say what is missing up to here. For the thread that offers events; offer() does it by itself."""
+        if self._missing:
+            missing, self._missing = self._missing, {}
+            self._put(Told(self._missing_since, "", 0, "", EventsDropped(count=sum(missing.values()), by_kind=missing)))
+
+    def leave_out_countless(self) -> None:
+        """Drop those of the COUNTLESS kinds that wait. For an inbox whose events are offered and got by one thread."""
+        self.settle()
+        for told in [self.get() for _ in range(self.qsize())]:
+            if isinstance(told.event, EventsDropped):
+                self._miss(told.event.by_kind, told.time)
+            elif isinstance(told.event, COUNTLESS):
+                self.dropped += 1
+                self._miss({told.event.kind: 1}, told.time)
+            else:
+                self.settle()
+                self._put(told)
+        self.settle()
+
+    def get(self, timeout: float | None = None) -> Told:
+        """The oldest; waits for one. Raises queue.Empty if none comes within that many seconds."""
+        told, size = self._queue.get(timeout=timeout)
+        self._bytes_out += size
+        return told
+
+    def empty(self) -> bool:
+        return self._queue.empty()
+
+    def qsize(self) -> int:
+        return self._queue.qsize()
+
+    def _miss(self, by_kind: Mapping[str, int], since: float) -> None:
+        if not self._missing:
+            self._missing_since = since
+        for kind, count in by_kind.items():
+            self._missing[kind] = self._missing.get(kind, 0) + count
+
+    def _put(self, told: Told) -> None:
+        size = EVENT_BYTES + memory_of(told.event)
+        self._bytes_in += size
+        self._queue.put((told, size))
+
+
+def memory_of(value: Any) -> int:
+    """Bytes of the texts that an event, or a part of one, holds."""
+    if isinstance(value, Command):
+        return value.end - value.start - value.omitted_bytes
+    if isinstance(value, RdbKey):
+        return len(value.key)
+    if isinstance(value, Ack):
+        return 0
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(memory_of(key) + memory_of(one) for key, one in value.items())
+    if isinstance(value, tuple):
+        return sum(map(memory_of, value))
+    if is_dataclass(value):
+        return sum(memory_of(getattr(value, one.name)) for one in fields(value))
+    return 0
 
 
 class Bus:
@@ -98,8 +196,8 @@ class Bus:
     ) -> Callable[[], None]:
         """From now on call observer with each event. Returns what ends that.
 
-        without: those of COUNTLESS that it has no use for. inbox: where it puts what it is called with; while that is
-        full, and nobody else wants them, those of COUNTLESS are not even made, and counted as dropped.
+        without: those of COUNTLESS that it has no use for. inbox: where it puts what it is called with; while that has no
+        room, and no other observer wants them, those of COUNTLESS are not even made, and counted as dropped.
         """
         self._observers.append(observer)
         for kind, observers in self._hear.items():
@@ -124,7 +222,7 @@ class Bus:
                 return True
             inboxes.append(inbox)
         for inbox in inboxes:
-            inbox.drop()
+            inbox.drop(kind)
         return False
 
     def publish(self, link: str, connection: int, replica: str, event: Event) -> None:

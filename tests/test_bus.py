@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tap.bus import COUNTLESS, INBOX_EVENTS, Bus, Inbox, Told
+from tap.bus import COUNTLESS, EVENT_BYTES, INBOX_BYTES, INBOX_EVENTS, LAST_RESORT_BYTES, Bus, Inbox, Told
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event
@@ -61,9 +63,120 @@ def test_what_no_inbox_has_room_for_is_not_made_and_counted(kind: type[Event]) -
     assert not bus.takes(kind)
     assert not bus.takes(kind)
     assert ([inbox.dropped for inbox in inboxes], overrun) == ([2, 2], [1])
+    for _ in range(INBOX_EVENTS // 2):  # not yet with the first free place: few long stretches are missing
+        inboxes[1].get()
+    assert not bus.takes(kind)
     inboxes[1].get()
     assert bus.takes(kind)
     assert not any(bus.takes(other) for other in COUNTLESS if other is not kind)
+
+
+def set_to(number: int, size: int = 10) -> events.Command:
+    return events.Command(
+        start=number,
+        end=number + size,
+        offset=number,
+        db=0,
+        name="SET",
+        args=(b"key", b"x" * size),
+        in_transaction=False,
+    )
+
+
+def partial(number: int) -> events.PartialResync:
+    return events.PartialResync(start=0, end=1, replid="a" * 40, previous_replid=None, offset=number, bytes_behind=0)
+
+
+def read(inbox: Inbox) -> list[Event]:
+    inbox.settle()
+    return [inbox.get().event for _ in range(inbox.qsize())]
+
+
+def test_a_full_inbox_takes_all_but_the_countless_and_says_where_those_are_missing() -> None:
+    bus, inbox = Bus(), Inbox()
+    bus.subscribe(inbox.offer, inbox=inbox)
+    told: list[Event] = []
+    for number in range(3 * INBOX_EVENTS):
+        event: Event = partial(number) if number % 100 == 99 else ACK if number % 3 == 0 else set_to(number)
+        told.append(event)
+        if not isinstance(event, COUNTLESS) or bus.takes(type(event)):
+            bus.publish("main", 1, "", event)
+    got = read(inbox)
+    assert [one for one in got if isinstance(one, events.PartialResync)] == [
+        one for one in told if isinstance(one, events.PartialResync)
+    ]
+    assert inbox.dropped == 3 * INBOX_EVENTS - sum(not isinstance(one, events.EventsDropped) for one in got)
+    at = 0
+    for event in got:
+        if isinstance(event, events.EventsDropped):
+            missing = told[at : at + event.count]
+            assert event.count == sum(event.by_kind.values())
+            assert event.by_kind == {
+                kind.kind: sum(type(one) is kind for one in missing)
+                for kind in dict.fromkeys(type(one) for one in missing)
+            }
+            at += event.count
+        else:
+            assert event == told[at]
+            at += 1
+    assert at == len(told)
+
+
+def test_what_is_missing_in_the_end_is_said_with_the_time_of_the_first() -> None:
+    inbox = Inbox()
+    for number in range(INBOX_EVENTS):
+        inbox.offer(Told(0.0, "main", 1, "", set_to(number)))
+    began = time.time()
+    inbox.drop(events.Ack)
+    ended = time.time()
+    inbox.drop(events.Command)
+    assert inbox.is_missing_some
+    inbox.settle()
+    assert not inbox.is_missing_some
+    *_, last = [inbox.get() for _ in range(inbox.qsize())]
+    assert last.event == events.EventsDropped(count=2, by_kind={"ack": 1, "command": 1})
+    assert began <= last.time <= ended
+    assert (last.link, last.connection, last.replica) == ("", 0, "")
+
+
+def test_large_commands_wait_in_bounded_memory() -> None:
+    inbox = Inbox()
+    large = Told(0.0, "main", 1, "", set_to(0, 2**20))
+    for _ in range(1000):
+        inbox.offer(large)
+    assert inbox.qsize() <= INBOX_BYTES // 2**20 + 1
+    inbox.offer(Told(0.0, "main", 1, "", partial(7)))
+    assert [one for one in read(inbox) if isinstance(one, events.PartialResync)] == [partial(7)]
+    assert inbox.has_room
+
+
+def test_a_storm_of_connections_before_a_reader_that_stands_still_has_a_last_resort() -> None:
+    inbox = Inbox()
+    opened = events.LinkOpened(peer="10.0.0.7:12345", master="10.0.0.5:6379")
+    for _ in range(2 * LAST_RESORT_BYTES // EVENT_BYTES):
+        inbox.offer(Told(0.0, "main", 1, "10.0.0.7", opened))
+    assert inbox.dropped > LAST_RESORT_BYTES // EVENT_BYTES
+    assert 0.9 < inbox.qsize() * EVENT_BYTES / LAST_RESORT_BYTES < 1
+    got = read(inbox)
+    assert got[-1] == events.EventsDropped(count=inbox.dropped, by_kind={"link_opened": inbox.dropped})
+    inbox.offer(Told(0.0, "main", 1, "10.0.0.7", opened))
+    assert read(inbox) == [opened]
+
+
+def test_what_is_left_out_for_lack_of_time_is_said_at_its_place() -> None:
+    inbox = Inbox()
+    for event in (ACK, set_to(1), partial(1), partial(2), ACK):
+        inbox.offer(Told(0.0, "main", 1, "", event))
+    inbox.drop(events.Ack)
+    inbox.offer(Told(0.0, "main", 1, "", set_to(2)))
+    inbox.leave_out_countless()
+    assert read(inbox) == [
+        events.EventsDropped(count=2, by_kind={"ack": 1, "command": 1}),
+        partial(1),
+        partial(2),
+        events.EventsDropped(count=3, by_kind={"ack": 2, "command": 1}),
+    ]
+    assert inbox.dropped == 5
 
 
 def test_commands_that_nobody_wants_are_not_told_and_the_rest_is() -> None:

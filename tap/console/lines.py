@@ -26,7 +26,8 @@ BLOCKED_SECONDS = 0.05  # until it is looked at again
 
 
 class LineWriter:
-    """Writes what *render* makes of each event. A slow or stopped reader loses events, and is told how many.
+    """Writes what *render* makes of each event. A slow reader loses commands, keys and ACKs, and is told where and how
+    many: see tap.bus.Inbox.
 
     The lines are made in the event loop, some at a time: a thread that makes them takes the interpreter from the links
     for milliseconds, each time that they wait for bytes. A thread writes them, for that may block.
@@ -36,13 +37,11 @@ class LineWriter:
         self,
         out: TextIO,
         render: Callable[[Told], str | None],
-        dropped: Callable[[int], str],
         only: type[Event] = Event,
     ) -> None:
         """To be made, called and closed in the event loop."""
         self._out = out
         self._render = render
-        self._dropped_line = dropped
         self._only = only
         self.inbox = Inbox()
         self._loop = asyncio.get_running_loop()
@@ -61,12 +60,23 @@ class LineWriter:
             self._is_due = True
             self._loop.call_soon(self._go_on)
 
-    def close(self, within: float = 0.5) -> None:
-        """Write what is still queued, for as long as that takes at most *within* seconds."""
-        self._make(within)
-        self._is_over = True
+    def close(self, within: float = 1.0) -> None:
+        """Write what still waits, within so many seconds. Where they are too short for all, without the countless kinds.
+
+        What cannot be written even so is reported on stderr.
+        """
+        end = time.perf_counter() + within
+        for share in (0.4, 0.7):
+            while not (self._is_over or self.inbox.empty()) and time.perf_counter() < end - (1 - share) * within:
+                self._make(SLICE_SECONDS)
+            self.inbox.leave_out_countless()
         self._made.put(None)
-        self._thread.join(within)
+        self._thread.join(end - time.perf_counter())
+        left = self.inbox.qsize()
+        if not self._is_over and (left or self._thread.is_alive()):
+            what = f"{left} events, and what waited before them," if left else "the last lines"
+            _say(f"the output was not read in time: {what} may not be in it")
+        self._is_over = True
 
     def _go_on(self) -> None:
         if self._is_over:
@@ -87,9 +97,8 @@ class LineWriter:
             line = self._render(self.inbox.get())
             if line is not None:
                 lines.append(f"{line}\n")
-        if self.inbox.empty() and self.inbox.dropped:
-            dropped, self.inbox.dropped = self.inbox.dropped, 0
-            lines.append(f"{self._dropped_line(dropped)}\n")
+            if self.inbox.empty():
+                self.inbox.settle()
         if lines:
             self._made.put("".join(lines))
 
@@ -103,16 +112,16 @@ class LineWriter:
         except (OSError, ValueError) as error:
             self._is_over = True
             # The reader has gone. The links stay: whoever relays through this tap depends on it.
-            if sys.stderr is not None:
-                print(f"redis-tap: the output cannot be written any more ({error}); still relaying", file=sys.stderr)
+            _say(f"the output cannot be written any more ({error}); still relaying")
+
+
+def _say(said: str) -> None:
+    if sys.stderr is not None:
+        print(f"redis-tap: {said}", file=sys.stderr)
 
 
 def json_lines(out: TextIO) -> LineWriter:
-    return LineWriter(
-        out,
-        json_line,
-        lambda count: _json({"event": "events_dropped", "time": time.time(), "count": count}),
-    )
+    return LineWriter(out, json_line)
 
 
 def json_line(told: Told) -> str:
@@ -126,16 +135,12 @@ def _json(said: dict[str, Any]) -> str:
 
 
 def log_lines(out: TextIO) -> LineWriter:
-    return LineWriter(out, Journal(), _lost)
-
-
-def _lost(count: int) -> str:
-    return f"({count} lines were lost: the reader was too slow)"
+    return LineWriter(out, Journal())
 
 
 def trouble_lines(out: TextIO) -> LineWriter:
     """Of what watches, and of nothing else."""
-    return LineWriter(out, log_line, _lost, only=ObserverTrouble)
+    return LineWriter(out, log_line, only=ObserverTrouble)
 
 
 def log_line(told: Told) -> str | None:

@@ -51,6 +51,7 @@ _ALARMING = (
     events.RecordingStopped,
     events.RecordingGap,
     events.ObserverTrouble,
+    events.EventsDropped,
 )
 
 
@@ -199,6 +200,11 @@ def _recording_gap(event: events.RecordingGap) -> str:
     return f"NOT RECORDED: {size(event.bytes)}, {where}"
 
 
+def _dropped(event: events.EventsDropped) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in event.by_kind.items())
+    return f"{event.count} events are missing here ({kinds}): the reader was too slow"
+
+
 def argument(word: bytes, *, whole: bool = False) -> str:
     """Bytes as in a command line; shortened where they are long, unless whole."""
     plain = events.plain(word)
@@ -232,4 +238,5 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.RecordingStopped: lambda event: f"RECORDING HELD UP: {event.text}. Bytes still flow, and may go unrecorded",
     events.RecordingGap: _recording_gap,
     events.ObserverTrouble: lambda event: f"{event.observer}: {event.text}",
+    events.EventsDropped: _dropped,
 }

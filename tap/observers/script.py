@@ -7,8 +7,9 @@
         ...
 
 The functions run in a process of their own (scripted.py), one call after the other: one that computes would hold Python's
-lock, and the links with it. What waits for them is bounded: a script that is too slow loses events. What one raises is
-told, and the next event is its next chance: a webhook that was down comes back.
+lock, and the links with it. What waits for them is bounded: a script that is too slow loses commands, keys and ACKs, and
+on_events_dropped says how many. What one raises is told, and the next event is its next chance: a webhook that was down
+comes back.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class Script:
         return self._wants_all or kind.kind in self._process.kinds
 
     def _overrun(self) -> None:
-        self._tell(f"is too slow: {self._inbox.qsize()} events wait for it, and from now on it loses some")
+        waiting = self._inbox.qsize()
+        self._tell(f"is too slow: {waiting} events wait for it; it loses commands, keys and ACKs until it catches up")
 
     def start(self) -> None:
         """To be called in the event loop."""
@@ -145,13 +147,15 @@ class Script:
                 batch = [self._inbox.get(timeout=POLL_SECONDS)]
                 break
             except queue.Empty:
-                if self._closing:
+                if self._inbox.is_missing_some:
+                    self._in_loop(self._inbox.settle)  # and then it waits here
+                elif self._closing:
                     return []
                 if not self._process.is_running():
                     raise EOFError from None
         size = _bytes(batch[0])
         while len(batch) < BATCH_EVENTS and size < BATCH_BYTES and not self._inbox.empty():
-            batch.append(self._inbox.get_nowait())
+            batch.append(self._inbox.get(timeout=0))
             size += _bytes(batch[-1])
         return batch
 

@@ -483,6 +483,17 @@ class ObserverTrouble(Event):
     traceback: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventsDropped(Event):
+    """Events that are missing at this place for one observer, which did not keep up. Its time is that of the first one.
+
+    count: how many. by_kind: of which kinds, as {"command": 1200}.
+    """
+
+    count: int
+    by_kind: Mapping[str, int]
+
+
 def as_dict(event: Event) -> dict[str, Any]:
     """The event as JSON takes it: {"event": kind, field: value, ...}; see plain() for the values."""
     said: dict[str, Any] = {"event": event.kind}

@@ -38,7 +38,7 @@ def tap(*arguments: str) -> subprocess.CompletedProcess[str]:
 class Running:
     """A tap that runs, the port of its first link, and the lines that it has printed."""
 
-    def __init__(self, *arguments: str, files: int | None = None) -> None:
+    def __init__(self, *arguments: str, files: int | None = None, reads: bool = True) -> None:
         limited = [] if files is None else ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"]
         self.process = subprocess.Popen(
             [*limited, *TAP, "run", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -50,6 +50,10 @@ class Running:
         self.port = int(found[1])
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self.lines.extend, args=(self.process.stdout,))
+        if reads:
+            self.read()
+
+    def read(self) -> None:
         self._reader.start()
 
     def end(self, number: signal.Signals = signal.SIGINT) -> str:
@@ -63,16 +67,17 @@ class Running:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        self._reader.join(WITHIN)
+        if self._reader.ident is not None:
+            self._reader.join(WITHIN)
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
 
 
 @contextlib.contextmanager
-def running(*arguments: str, files: int | None = None) -> Iterator[Running]:
-    """files: how many the process may have open."""
-    with contextlib.closing(Running(*arguments, files=files)) as one:
+def running(*arguments: str, files: int | None = None, reads: bool = True) -> Iterator[Running]:
+    """files: how many the process may have open. reads: whether stdout is read from the start, or only from read() on."""
+    with contextlib.closing(Running(*arguments, files=files, reads=reads)) as one:
         yield one
 
 
@@ -337,6 +342,38 @@ def test_the_log_of_a_cut_link(servers: Servers, any_server: str) -> None:
     )
     assert re.search(r" closed by the master in phase (stream|loading) at offset \d+ ", out)
     assert re.search(r" partial resync: goes on with \w{8}… after offset \d+, \d+ bytes behind$", out, re.MULTILINE)
+
+
+def test_every_partial_resync_of_a_pair_that_flaps_is_written_among_commands_that_nobody_reads(
+    servers: Servers, any_server: str
+) -> None:
+    options = "repl-backlog-size", "16mb"
+    master = servers.start(any_server, *options)
+    arguments = "--master", f"127.0.0.1:{master.port}", "--ui", "json", "--commands"
+    with running(*arguments, reads=False) as tap:
+        replica = servers.start(any_server, *options, "replicaof", f"127.0.0.1 {tap.port}")
+        wait_until(lambda: is_up(replica))
+        writer = client(master)
+        for number in range(1, 8):
+            pipe = writer.pipeline(transaction=False)
+            for key in range(4000):
+                pipe.set(f"key:{key}", number)
+            pipe.execute()
+            writer.execute_command("CLIENT", "KILL", "TYPE", "replica")
+            wait_until(lambda number=number: writer.info("stats")["sync_partial_ok"] == number)  # type: ignore[misc]
+            level(master, replica)
+        tap.read()
+        wait_until(lambda: sum('"event":"partial_resync"' in line for line in tap.lines) == 7)
+        tap.end()
+    lines = [json.loads(line) for line in tap.lines]
+    dropped = [line for line in lines if line["event"] == "events_dropped"]
+    assert dropped
+    assert all(line["count"] == sum(line["by_kind"].values()) > 0 for line in dropped)
+    assert {kind for line in dropped for kind in line["by_kind"]} <= {"command", "ack"}
+    told = sum(line["event"] == "command" for line in lines)
+    missing = sum(line["by_kind"].get("command", 0) for line in dropped)
+    assert told + missing == sum(line["count"] for line in lines if line["event"] == "commands")
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
 
 
 def need_demo_server() -> None:

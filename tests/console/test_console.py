@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -24,7 +25,7 @@ from rich.console import Console
 from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Told
 from tap.console.figures import seconds, size, sparkline
-from tap.console.lines import Journal, LineWriter, json_lines, log_line, log_lines
+from tap.console.lines import Journal, LineWriter, json_line, json_lines, log_line, log_lines
 from tap.console.live import LiveView
 from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import is_alarming, sentence
@@ -258,37 +259,107 @@ def test_json_lines_are_flat_objects() -> None:
     assert command["args"] == [{"b64": "/w=="}]
 
 
+def command(number: int) -> events.Command:
+    return events.Command(start=0, end=1, offset=number, db=0, name="SET", args=(b"key", b"value"), in_transaction=False)
+
+
+def partial_resync(number: int) -> events.PartialResync:
+    return events.PartialResync(start=0, end=1, replid=ID, previous_replid=None, offset=number, bytes_behind=0)
+
+
 @pytest.mark.parametrize("lines_to", [log_lines, json_lines])
-def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost(
+def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost_and_where(
     lines_to: Callable[[TextIO], LineWriter],
 ) -> None:
-    began = time.time()
     reading, writing = os.pipe()
     got: list[str] = []
+    count = 100_000
 
     async def tell(out: TextIO, reader: TextIO) -> None:
         lines = lines_to(out)
-        for number in range(100_000):
-            lines(told(FULL))  # returns at once, though the pipe is full
+        for number in range(count):
+            # returns at once, though the pipe is full
+            lines(told(partial_resync(number) if number % 1000 == 999 else command(number)))
             if number % 100 == 0:
                 await asyncio.sleep(0)
         thread = threading.Thread(target=lambda: got.extend(iter(reader.readline, "")), daemon=True)
         thread.start()
-        async with asyncio.timeout(WITHIN):
-            while not got or ("lines were lost" not in got[-1] and "events_dropped" not in got[-1]):
-                await asyncio.sleep(0.005)
+        await wait_inside(lines.inbox.empty)
+        lines(told(partial_resync(count)))
         lines.close()
         out.close()
         thread.join(WITHIN)
 
     with os.fdopen(reading) as reader, os.fdopen(writing, "w") as out:
         asyncio.run(tell(out, reader))
-    assert len(got) < 100_000
-    if lines_to is json_lines:
-        last = json.loads(got[-1])
-        assert last.keys() == {"event", "time", "count"}
-        assert began <= last["time"] <= time.time()
-        assert last["count"] == 100_000 - len(got) + 1
+    resyncs = [*range(999, count, 1000), count]
+    if lines_to is log_lines:
+        found = [re.search(r"partial resync: .* after offset (\d+),", line) for line in got]
+        assert [int(one[1]) for one in found if one] == resyncs
+        missing = [
+            int(one[1]) for line in got if (one := re.search(r"tap (\d+) events are missing here \(\1 command", line))
+        ]
+        assert sum(missing) == count + 1 - (len(got) - len(missing))
+        return
+    at = 0
+    for line in map(json.loads, got):
+        if line["event"] == "events_dropped":
+            assert line.keys() == {"event", "time", "link", "connection", "replica", "count", "by_kind"}
+            assert line["by_kind"] == {"command": line["count"]}
+            at += line["count"]
+        else:
+            assert (line["event"], line["offset"]) == ("partial_resync" if at in resyncs else "command", at)
+            at += 1
+    assert at == count + 1
+    assert len(got) < count
+
+
+def test_at_the_end_commands_are_left_out_where_there_is_no_time_for_all_and_nothing_else_is() -> None:
+    out = io.StringIO()
+    slow = [0]
+
+    def render(told: Told) -> str:
+        slow[0] += isinstance(told.event, events.Command)
+        if isinstance(told.event, events.Command):
+            time.sleep(0.001)
+        return json_line(told)
+
+    async def tell() -> None:
+        lines = LineWriter(out, render)
+        for number in range(5000):
+            lines(told(partial_resync(number) if number % 10 == 9 else command(number)))
+        began = time.monotonic()
+        lines.close()
+        assert time.monotonic() - began < 5
+
+    asyncio.run(tell())
+    said = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [one["offset"] for one in said if one["event"] == "partial_resync"] == list(range(9, 5000, 10))
+    assert slow[0] + sum(one["count"] for one in said if one["event"] == "events_dropped") == 4500
+    assert 0 < slow[0] < 1000
+
+
+def test_a_reader_that_never_reads_again_is_named_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    reading, writing = os.pipe()
+
+    async def tell(out: TextIO) -> None:
+        lines = json_lines(out)
+        for number in range(20_000):
+            lines(told(partial_resync(number)))
+            if number % 100 == 0:
+                await asyncio.sleep(0)
+        began = time.monotonic()
+        lines.close()
+        assert time.monotonic() - began < 5
+
+    out = os.fdopen(writing, "w")
+    try:
+        asyncio.run(tell(out))
+        assert re.fullmatch(r"redis-tap: the output was not read in time: .* may not be in it\n", capsys.readouterr().err)
+    finally:
+        os.close(reading)
+        with contextlib.suppress(BrokenPipeError):
+            out.close()
 
 
 def test_lines_are_made_a_few_at_a_time() -> None:

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap import Tap
-from tap.bus import INBOX_EVENTS, MAX_LARGE, Bus, Told
+from tap.bus import INBOX_BYTES, INBOX_EVENTS, Bus, Told
 from tap.config import Address, Config, LinkConfig, load
 from tap.errors import ConfigError
 from tap.observers.script import Script
@@ -32,7 +32,18 @@ from tap.observers.scripted import KINDS
 from tap.replication import events
 from tap.replication.events import Event
 from tests.cli.test_cli import TAP, running, tap
-from tests.support import WITHIN, Servers, TapThread, all_subclasses, client, digest, follow, level, wait_until
+from tests.support import (
+    WITHIN,
+    Servers,
+    TapThread,
+    all_subclasses,
+    client,
+    digest,
+    follow,
+    level,
+    wait_inside,
+    wait_until,
+)
 from tests.test_readme import blocks
 
 OPENED = events.LinkOpened(peer="10.0.0.7:1234", master="10.0.0.5:6379")
@@ -211,7 +222,9 @@ def test_a_slow_script_delays_nobody_and_is_told_what_it_lost(servers: Servers, 
         wait_until(lambda: trouble(one.told))
         assert digest(master) == digest(replica)
     began, left, lost = trouble(one.told)
-    assert began == f"is too slow: {INBOX_EVENTS} events wait for it, and from now on it loses some"
+    assert began == (
+        f"is too slow: {INBOX_EVENTS} events wait for it; it loses commands, keys and ACKs until it catches up"
+    )
     assert re.fullmatch(r"on_command has not returned, and \d+ more events waited for it: it is killed", left)
     assert int(re.findall(r"it has lost (\d+) events", lost)[0]) >= 400
 
@@ -269,7 +282,47 @@ def test_large_commands_do_not_pile_up(script: Path) -> None:
     )
     said = trouble(asyncio.run(publish(script, *[command] * 100)))
     assert said[0].startswith("is too slow: ")
-    assert int(re.findall(r"it has lost (\d+) events", said[-1])[0]) >= 100 - MAX_LARGE - 2
+    assert int(re.findall(r"it has lost (\d+) events", said[-1])[0]) >= 100 - INBOX_BYTES // 10**6 - 2
+
+
+def test_a_slow_script_gets_all_but_commands_in_their_order_and_hears_what_is_missing(script: Path) -> None:
+    script.write_text(f"""{Heard.SCRIPT}
+import time
+called = 0
+def on_command(told):
+    global called
+    called += 1
+    time.sleep(0.00001)
+def on_link_opened(told):
+    hear(f"called {{called}}")
+def on_partial_resync(told):
+    hear(f"resync {{told.event.offset}}")
+def on_events_dropped(told):
+    hear(f"missing {{told.event.by_kind}}")
+""")
+    command = events.Command(start=0, end=9, offset=1, db=0, name="SET", args=(b"key",), in_transaction=False)
+    resyncs = [
+        events.PartialResync(start=0, end=1, replid="a" * 40, previous_replid=None, offset=number, bytes_behind=0)
+        for number in range(100)
+    ]
+
+    async def run() -> None:
+        bus = Bus()
+        one = Script(script, bus)
+        one.start()
+        for number in range(2 * INBOX_EVENTS):
+            bus.publish("main", 1, "10.0.0.7:6379", command if number % 200 else resyncs[number // 200])
+        bus.publish("main", 1, "10.0.0.7:6379", OPENED)
+        await wait_inside(lambda: any(line.startswith("called") for line in Heard(script).lines()))
+        await one.close()
+
+    asyncio.run(run())
+    lines = Heard(script).lines()
+    assert [line for line in lines if line.startswith("resync")] == [f"resync {number}" for number in range(100)]
+    missing = [int(re.findall(r"missing {'command': (\d+)}", line)[0]) for line in lines if line.startswith("missing")]
+    called = int(lines[-1].removeprefix("called "))
+    assert len(missing) > 1
+    assert sum(missing) + called == 2 * INBOX_EVENTS - 100
 
 
 def test_what_a_script_raises_is_told_with_its_line_once_and_it_goes_on(script: Path) -> None:
