@@ -87,7 +87,7 @@ def _handshake(event: events.Handshake) -> str | None:
     said = " ".join(event.request) or "connecting"
     if event.sent is not None:
         said += f", sent to the master as {' '.join(event.sent)}"
-    if event.reply.startswith("-"):
+    if event.reply is not None and event.reply.startswith("-"):
         return f"{said}: the master answered {event.reply}"
     return None if event.sent is None else said
 
@@ -109,13 +109,12 @@ def _full(event: events.FullResync) -> str:
 
 
 def _partial(event: events.PartialResync) -> str:
+    history = "a history that is not named" if event.replid is None else f"{event.replid[:8]}…"
+    place = "an offset that is not known" if event.offset is None else f"offset {event.offset}"
     changed = "" if event.previous_replid is None else f" (until now {event.previous_replid[:8]}…)"
     if event.previous_link is not None:
         changed = f"{changed[:-1]}: this master has taken over from that of link {event.previous_link})"
-    return (
-        f"partial resync: goes on with {event.replid[:8]}…{changed} after offset {event.offset}, "
-        f"{event.bytes_behind} bytes behind"
-    )
+    return f"partial resync: goes on with {history}{changed} after {place}, {event.bytes_behind} bytes behind"
 
 
 def _rdb_started(event: events.RdbStarted) -> str:

@@ -136,9 +136,11 @@ class Index:
 
     def hear(self, told: Told) -> None:
         event = told.event
-        if isinstance(event, PartialResync) and event.previous_replid not in (None, event.replid):
+        if not isinstance(event, PartialResync) or event.replid is None or event.offset is None:
+            return
+        if event.previous_replid is not None and event.previous_replid != event.replid:
             _, before = self._parents.get(event.replid, ("", 0))
-            self._parents[event.replid] = event.previous_replid or "", max(before, event.offset)
+            self._parents[event.replid] = event.previous_replid, max(before, event.offset)
 
     def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
         seen = self._seen.get(conversation)

@@ -50,6 +50,8 @@ class Rows:
     def _hear(self, told: Told) -> None:
         event = told.event
         if isinstance(event, PartialResync) and event.replid not in self._seen and event.previous_replid is not None:
+            assert event.replid is not None
+            assert event.offset is not None
             before = self._seen.get(event.previous_replid, _Seen())
             self._seen[event.replid] = before.until(event.offset)
         if isinstance(event, StreamStarted) and event.replid is not None:

@@ -21,7 +21,7 @@ from tap.replication.acks import acknowledged
 from tap.replication.events import Channel, Event, Reason, Role, Side
 from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
-from tap.replication.payload import Payload
+from tap.replication.payload import MARK_SIZE, Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
 from tap.replication.requests import COMPRESSIONS, UNDERSTOOD, Newlines, Nonsense, Request, RequestReader, masked
@@ -158,7 +158,10 @@ class Conversation:
         self._reply_begin = 0  # position of the first byte not yet part of a whole reply
         self.waiting_from: int | None = None  # position in the master's bytes where Phase.WAITING began
         self._unasked = False  # an error is being read that no request had asked for
+        self._matches = True  # replies to requests, by their count; only PSYNC and SYNC are among the unanswered if not
+        self._first_reply = b""  # of all on the connection, where they are not matched
         self._reading_replica = True
+        self._lacks_replica = False  # some of its bytes are not at hand
         self._asked: tuple[str | None, int] | None = None  # by the first PSYNC
         self._refusal: str | None = None
         self._kept_alive: set[Side] = set()  # sides whose keepalive of this wait was told
@@ -203,10 +206,11 @@ class Conversation:
                 return Phase.WAITING
             if self._rdb_channel is not None:
                 return _AS_MAIN.get(self._rdb_channel.phase, Phase.WAITING)
-            return Phase.LOADING if self.rdb is not None and self.role is Role.REPLICA else Phase.STREAM
+            loads = self.rdb is not None and self.role is Role.REPLICA and not self._lacks_replica
+            return Phase.LOADING if loads else Phase.STREAM
         if self._phase is Phase.RDB and self.rdb is not None and self.rdb.looks_complete:
             return Phase.LOADING
-        return self._phase
+        return Phase.STREAM if self.lacks_answer else self._phase
 
     @property
     def replica(self) -> str:
@@ -307,7 +311,9 @@ class Conversation:
     def _read_reply(self, data: bytes, i: int, begin: int, at: float) -> int:
         """Read one reply, or a part of it. Returns where reading stopped; data[0] is byte number *begin*."""
         head = self._unanswered[0] if self._unanswered and not self._unasked else None
-        if head is not None and head.name not in (b"PSYNC", b"SYNC"):
+        if not self._matches:
+            return self._read_unmatched(head, data, i, begin, at)
+        if head is not None and head.name not in _SYNCS:
             i, line = self._replies.feed(data, i)
             if line is not None:
                 self._unanswered.popleft()
@@ -340,6 +346,57 @@ class Conversation:
             raise
         return i
 
+    def _read_unmatched(self, head: Request | None, data: bytes, i: int, begin: int, at: float) -> int:
+        """As _read_reply(), of replies to whatever requests. What answers PSYNC and SYNC is known by its words.
+
+        head: the PSYNC or SYNC that is at hand and has no answer yet.
+        """
+        awaits_rdb = head is not None or self._phase is Phase.WAITING
+        i, line = self._replies.feed(data, i, lambda line: _is_header(line, awaits_rdb))
+        if line is None:
+            return i
+        start, end = self._reply_begin, begin + i
+        self._reply_begin = end
+        try:
+            if not line:
+                if self._phase in (Phase.PSYNC, Phase.WAITING):
+                    self._keepalive(Side.MASTER, start, end)
+            elif self._phase is Phase.WAITING:
+                self._payload_announced(head, line, start, end, at)
+            elif line.startswith(_GRANTS) or (head is not None and line.startswith(b"-")):
+                self._infer_request(line)
+                self._psync_answered(head, line, start, end, at)
+            elif _is_header(line, awaits_rdb):
+                self._infer_request(line)
+                self._enter(Phase.WAITING)
+                self._payload_announced(head, line, start, end, at)
+            else:
+                if not start:
+                    self._first_reply = line
+                self._answered(None, line)
+        except _Lost as lost:
+            lost.at = start
+            raise
+        return i
+
+    def _infer_request(self, line: bytes) -> None:
+        """Only PSYNC or SYNC is answered so: it was asked, if it is not at hand."""
+        if self._phase in (Phase.CONNECT, Phase.HANDSHAKE):
+            self._enter(Phase.PSYNC)
+        if self.role is not None:
+            return
+        role = Role.SYNC_CLIENT if line.startswith(b"$") else Role.REPLICA
+        if line.startswith(b"$ENDOFF:"):
+            role = Role.RDB_CHANNEL
+            self._belong_to(self._main_by_host(dual=True))
+        elif line.startswith(b"+FULLRESYNC") and self._first_reply == b"+OK":
+            # An RDB channel does not begin with PING, as replicas do (Redis 8.0 replication.c, rdbChannelSendHandshake).
+            main = self._main_by_host(dual=False)
+            if main is not None:
+                role = Role.RDB_CHANNEL
+                self._belong_to(main)
+        self._identify(role, self.from_replica, self.from_replica)
+
     def _replied(self, request: Request | None, end: int) -> None:
         if self.watcher is not None and request is not None:
             self.watcher.reply(request, self._reply_begin, end)
@@ -352,7 +409,7 @@ class Conversation:
             assert head.given is not None
             if self.watcher is not None:
                 self.watcher.given(head.given, position)
-            if head.name in (b"PSYNC", b"SYNC"):
+            if head.name in _SYNCS:
                 self._read_line(head, head.given, position, position, at)
             else:
                 self._unanswered.popleft()
@@ -370,17 +427,23 @@ class Conversation:
         else:
             self._payload_announced(head, line, start, end, at)
 
-    def _answered(self, request: Request, line: bytes) -> None:
+    def _answered(self, request: Request | None, line: bytes | None) -> None:
+        """Tell a request and its reply; None for what is not at hand."""
+        reply = None if line is None else _text(line)
+        if request is None:
+            self._tell(events.Handshake(start=0, end=0, request=(), reply=reply))
+            return
         sent = None if request.sent is None else masked(dataclasses.replace(request, args=request.sent))
         self._tell(
-            events.Handshake(start=request.start, end=request.end, request=masked(request), reply=_text(line), sent=sent)
+            events.Handshake(start=request.start, end=request.end, request=masked(request), reply=reply, sent=sent)
         )
 
-    def _psync_answered(self, request: Request, line: bytes, start: int, end: int, at: float) -> None:
+    def _psync_answered(self, request: Request | None, line: bytes, start: int, end: int, at: float) -> None:
+        """request: None if it is not at hand."""
         words = line.split()
         answer = words[0] if words else b""
         if line.startswith(b"-"):
-            self._unanswered.popleft()
+            self._pop_unanswered()
             self._refusal = _text(line)
             self._tell(events.ResyncRefused(start=start, end=end, reply=self._refusal))
             self._enter(Phase.HANDSHAKE)
@@ -389,35 +452,50 @@ class Conversation:
             self.waiting_from = end
             self._enter(Phase.WAITING)
         elif answer == b"+CONTINUE" and self._rdb_channel is not None:
-            self._unanswered.popleft()
+            self._pop_unanswered()
             self._answered(request, line)
             self._enter(Phase.STREAM)
             stream = self._begin_stream(end, self._rdb_channel._db)
             if self._rdb_channel.phase is Phase.DONE:
                 stream.begin()
         elif answer == b"+CONTINUE" and self._asked is not None and self._asked[0] is not None:
-            self._unanswered.popleft()
+            self._pop_unanswered()
             self._enter(Phase.STREAM)
             replid = _text(words[1]) if len(words) > 1 else self._asked[0]
             self._granted_partial(self._asked[0], self._asked[1] - 1, replid, start, end, at)
+        elif answer == b"+CONTINUE" and self._asked is None:
+            self._enter(Phase.STREAM)
+            self.replid = _text(words[1]) if len(words) > 1 else None
+            stream = self._begin_stream(end, None)
+            if self._dual_channel:  # what it goes on from was told on a connection that is not known
+                self._answered(request, line)
+                stream.begin()
+            else:
+                stream.continues(None, start, end, previous_link=None, least=0, expected=None)
         elif answer == b"+RDBCHANNELSYNC" and len(words) >= 2:
-            self._unanswered.popleft()
+            self._pop_unanswered()
             self._answered(request, line)
             self._memory.await_channel(_redis_key(_text(words[1])), self)
             self.waiting_from = end
             self._enter(Phase.STREAM)
             self._begin_stream(end, None)
         elif answer == b"+DUALCHANNELSYNC":
-            self._unanswered.popleft()
+            self._pop_unanswered()
             self._answered(request, line)
-            self._memory.await_channel(_valkey_key(self.replica), self)
+            # A replica whose announced port is not at hand has no name of its own.
+            unnamed = "" if request is not None else f" of connection {self.connection}"
+            self._memory.await_channel(_valkey_key(self.replica + unnamed), self)
             self._dual_channel = True
             self.waiting_from = end
             self._enter(Phase.HANDSHAKE)
         else:
             raise _Lost(f"an answer to PSYNC that nobody knows: {_text(line[:80])}")
 
-    def _granted_full(self, replid: str, offset: int, start: int, end: int, request: Request, line: bytes) -> None:
+    def _pop_unanswered(self) -> None:
+        if self._unanswered:  # else its request is not at hand
+            self._unanswered.popleft()
+
+    def _granted_full(self, replid: str, offset: int, start: int, end: int, request: Request | None, line: bytes) -> None:
         self.replid = replid
         self._base = offset
         if self.role is Role.RDB_CHANNEL:
@@ -464,26 +542,32 @@ class Conversation:
             expected=None if past is None else past.expected(asked, offset, at),
         )
 
-    def _payload_announced(self, head: Request, line: bytes, start: int, end: int, at: float) -> None:
-        """A line after +FULLRESYNC or SYNC that is not empty: the RDB's header, or an error."""
+    def _payload_announced(self, head: Request | None, line: bytes, start: int, end: int, at: float) -> None:
+        """A line after +FULLRESYNC or SYNC that is not empty: the RDB's header, or an error.
+
+        head: what it answers, None if that is not at hand.
+        """
         if line.startswith(b"$ENDOFF:"):
             self._dual_channel_announced(head, line, start, end)
         elif line.startswith(b"$"):
-            if head.name == b"SYNC" and self.main is None:
-                self._tell(
-                    events.FullResync(start=start, end=end, replid=None, offset=None, reason=why_sync(self._refusal))
-                )
-            self._unanswered.popleft()
+            if self.replid is None and self.main is None:
+                if head is not None and head.name == b"SYNC":
+                    reason = why_sync(self._refusal)
+                else:
+                    what = "the request for it" if head is None else "the answer that granted it"
+                    reason = Reason(code="unknown", text=f"{what} was not seen")
+                self._tell(events.FullResync(start=start, end=end, replid=None, offset=None, reason=reason))
+            self._pop_unanswered()
             self._begin_rdb(line[1:], end, at)
         elif line.startswith(b"-"):
-            self._unanswered.popleft()
+            self._pop_unanswered()
             self._refusal = _text(line)
             self._tell(events.ResyncRefused(start=start, end=end, reply=self._refusal))
             self._enter(Phase.HANDSHAKE)
         else:
             raise _Lost(f"where the RDB was expected: {_text(line[:80])}")
 
-    def _dual_channel_announced(self, head: Request, line: bytes, start: int, end: int) -> None:
+    def _dual_channel_announced(self, head: Request | None, line: bytes, start: int, end: int) -> None:
         """$ENDOFF:<offset> <replid> <db> <client id>: Valkey 8.0 replication.c, sendCurrentOffsetToReplica."""
         words = line[len(b"$ENDOFF:") :].split()
         if self.replid is not None or len(words) < 4 or not _is_number(words[0]):
@@ -508,7 +592,7 @@ class Conversation:
         except ValueError:
             raise _Lost(f"an RDB header that nobody knows: ${_text(header[:80])}") from None
         self._enter(Phase.RDB)
-        if self._acknowledges:
+        if self._acknowledges or self._lacks_replica:
             self.rdb.watch()
         self._rdb_start = end
         self._rdb_began = self._rdb_grew = at
@@ -776,7 +860,10 @@ class Conversation:
                 f"a connection without PSYNC in {MAX_SET_UP} requests, as a health check: passed on, not read",
             )
             return
-        self._unanswered.append(request)
+        if self._matches or name in _SYNCS:
+            self._unanswered.append(request)
+        else:
+            self._answered(request, None)
         if name == b"REPLCONF":
             self._configured(request)
         elif name == b"AUTH" and len(request.args) > 2:
@@ -810,7 +897,7 @@ class Conversation:
             if main is None and main_id is None:
                 main = self._main_by_port()
             self._belong_to(main)
-            self._identify(Role.RDB_CHANNEL, request)
+            self._identify(Role.RDB_CHANNEL, request.start, request.end)
         channel_id = self._options.get("set-rdb-client-id")
         if self._dual_channel and self.stream is None and channel_id is not None:
             # The ID is certain where the name was a guess: replicas behind one address can have the same.
@@ -839,6 +926,12 @@ class Conversation:
         waiting = [main for main in waiting if main._options.get("listening-port") == port]
         return waiting[0] if len(waiting) == 1 else None
 
+    def _main_by_host(self, *, dual: bool) -> Conversation | None:
+        """The main connection from the same host that waits for its RDB channel, if there is only one. dual: Valkey's."""
+        waiting = [main for main in self._memory.waiting() if main._dual_channel is dual and main._rdb_channel is None]
+        waiting = [main for main in waiting if main.peer_host == self.peer_host and main is not self]
+        return waiting[0] if len(waiting) == 1 else None
+
     def _psync_requested(self, request: Request) -> None:
         if len(request.args) < 3 or not _is_number(request.args[2].removeprefix(b"-")):
             self._enter(Phase.PSYNC)
@@ -848,7 +941,7 @@ class Conversation:
         self._enter(Phase.PSYNC)
         if self.role is Role.RDB_CHANNEL or (self._dual_channel and self._rdb_channel is not None):
             return  # a step of a sync whose request has been told; the reply is told as a Handshake
-        self._identify(Role.REPLICA, request)
+        self._identify(Role.REPLICA, request.start, request.end)
         self._asked = (replid, offset)
         self._tell(
             events.PsyncRequested(
@@ -868,14 +961,16 @@ class Conversation:
                 self._belong_to(self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port())
             return
         if self._options.get("rdb-only") == "1":
-            self._identify(Role.RDB_CLIENT, request)
+            role = Role.RDB_CLIENT
         elif "listening-port" in self._options or self._refusal is not None:
-            self._identify(Role.REPLICA, request)
+            role = Role.REPLICA
         else:
-            self._identify(Role.SYNC_CLIENT, request)
+            role = Role.SYNC_CLIENT
+        self._identify(role, request.start, request.end)
         self._tell(events.SyncRequested(start=request.start, end=request.end, inline=request.inline))
 
-    def _identify(self, role: Role, request: Request) -> None:
+    def _identify(self, role: Role, start: int, end: int) -> None:
+        """start, end: of the request that tells."""
         if self.role is not None:
             return
         self.role = role
@@ -884,8 +979,8 @@ class Conversation:
             text = f"{text} of connection {self.main.connection}"
         self._tell(
             events.Identified(
-                start=request.start,
-                end=request.end,
+                start=start,
+                end=end,
                 role=role,
                 replica=self.replica,
                 text=text,
@@ -926,7 +1021,10 @@ class Conversation:
             self.rdb.watch()
         if self.stream is not None:
             self.stream.acknowledge(offset, fsynced, start, end, at)
-        elif self._phase is Phase.OPAQUE and self.role is Role.REPLICA:
+        elif (self._phase is Phase.OPAQUE and self.role is Role.REPLICA) or (
+            self._phase in REPLIES and not self._matches
+        ):
+            self._identify(Role.REPLICA, start, end)
             self._acked = offset
             ack = events.Ack(start=start, end=end, offset=offset, fsynced=fsynced, lag_bytes=None, lag_seconds=None)
             self._tell(ack)
@@ -976,6 +1074,34 @@ class Conversation:
             self._finish_rdb()
         return taken
 
+    def skip_replies(self, size: int) -> bool:
+        """So many of the master's next bytes are not at hand; behind them a reply or a line begins.
+
+        From then on replies are not matched to requests: each is told without the other, and what answers PSYNC is known
+        by its words. Returns False, and does nothing, where the master sends no replies.
+        """
+        if self._phase not in REPLIES:
+            return False
+        self.from_master += size
+        self._reply_begin = self.from_master
+        self._replies, self._lines, self._unasked = ReplyReader(), LineReader(), False
+        self._unmatch()
+        return True
+
+    def _unmatch(self) -> None:
+        self._matches = False
+        waiting, self._unanswered = self._unanswered, deque()
+        for request in waiting:
+            if request.name in _SYNCS:
+                self._unanswered.append(request)
+            else:
+                self._answered(request, None)
+
+    @property
+    def lacks_answer(self) -> bool:
+        """Whether the replica acknowledges a stream, and what granted it was not at hand."""
+        return self._phase in REPLIES and self._acked is not None
+
     @property
     def has_missed_rdb_end(self) -> bool:
         """Whether the replica acknowledges while the end of a diskless RDB that lacks bytes has not come."""
@@ -988,7 +1114,14 @@ class Conversation:
         self.skip_from_replica(from_replica)
 
     def skip_from_replica(self, size: int) -> None:
-        """The next bytes of the replica are not at hand; behind them a request begins."""
+        """The next bytes of the replica are not at hand; behind them a request begins.
+
+        Replies are then not matched to requests any more, see skip_replies(), but where PSYNC waits: it does so alone.
+        """
+        if size and self._phase in REPLIES and not self._unasked:
+            self._lacks_replica = True
+            if not any(request.name in _SYNCS for request in self._unanswered):
+                self._unmatch()
         self.from_replica += size
         self._requests = RequestReader()
         self._requests.skip(self.from_replica)
@@ -1096,6 +1229,8 @@ class Conversation:
         self._finish_if_complete()
         self._tell_rdb_started(at_last=True)
         if self.stream is not None:
+            if not self._matches:  # what it waits for may be on a connection that is not known
+                self.stream.begin()
             self.stream.end()
         was_served = self.from_master or not self.from_replica
         if self.role is None and self._phase is Phase.HANDSHAKE and was_served and not self._configured_itself:
@@ -1160,6 +1295,17 @@ _ROLES = {
     Role.RDB_CLIENT: "a client that takes the RDB only, as redis-cli --rdb does",
     Role.SYNC_CLIENT: "a client that follows with SYNC, as redis-cli --replica does",
 }
+
+
+_SYNCS = (b"PSYNC", b"SYNC")
+_GRANTS = (b"+FULLRESYNC ", b"+CONTINUE", b"+RDBCHANNELSYNC ", b"+DUALCHANNELSYNC")  # what only PSYNC is answered with
+
+
+def _is_header(line: bytes, awaits_rdb: bool) -> bool:
+    """Whether it announces an RDB, and begins no reply."""
+    if awaits_rdb:
+        return line.startswith(b"$")
+    return line.startswith(b"$ENDOFF:") or (line.startswith(b"$EOF:") and len(line) == 5 + MARK_SIZE)
 
 
 def _redis_key(client_id: str) -> str:

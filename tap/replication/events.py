@@ -121,12 +121,13 @@ class LinkClosed(Event):
 class Handshake(WireEvent):
     """One request of the replica and the first line of its reply. Secrets are masked. The range is the request's.
 
-    request is empty for an error that the master sent unasked, as it does when it refuses a client at accept. sent: what
-    the master was sent in its place, None where that is the request itself.
+    request is empty for an error that the master sent unasked, as it does when it refuses a client at accept, and where
+    it is not in the capture; reply is None where that is not. sent: what the master was sent in its place, None where
+    that is the request itself.
     """
 
     request: tuple[str, ...]
-    reply: str
+    reply: str | None
     sent: tuple[str, ...] | None = None
 
 
@@ -195,14 +196,14 @@ class PartialResync(WireEvent):
 
     replid: the history from here on. previous_replid: the one asked for, where it differs. previous_link: the name of
     the link to the master that wrote that one, where another has taken over. offset: what the replica had; the next
-    stream byte is offset + 1. bytes_behind: what the replica had missed; exact when the master writes nothing
-    meanwhile, otherwise an estimate.
+    stream byte is offset + 1. replid and offset are None where a capture lacks the request. bytes_behind: what the
+    replica had missed; exact when the master writes nothing meanwhile, otherwise an estimate.
     """
 
-    replid: str
+    replid: str | None
     previous_replid: str | None
     previous_link: str | None = None
-    offset: int
+    offset: int | None
     bytes_behind: int
 
 

@@ -3,6 +3,8 @@
 Replies are matched to requests by count, so of each only the end matters: even of a kind that nobody expected.
 """
 
+from collections.abc import Callable
+
 # Longest line read; a replica itself stops at 255 bytes in the handshake and 1023 for the RDB header.
 MAX_LINE = 64 * 1024
 
@@ -52,8 +54,10 @@ class ReplyReader:
         self._skip = 0  # bytes of a bulk
         self._more = 1  # replies still to come until the outermost is whole
 
-    def feed(self, data: bytes, at: int) -> tuple[int, bytes | None]:
-        """As LineReader.feed, for a whole reply."""
+    def feed(
+        self, data: bytes, at: int, is_header: Callable[[bytes], bool] = lambda line: False
+    ) -> tuple[int, bytes | None]:
+        """As LineReader.feed, for a whole reply. is_header: whether a first line stands alone, and begins no reply."""
         while at < len(data):
             if self._skip:
                 taken = min(self._skip, len(data) - at)
@@ -66,6 +70,8 @@ class ReplyReader:
                 if line is None:
                     break
                 if self._first is None:
+                    if is_header(line):
+                        return at, line
                     self._first = line
                 self._more -= 1
                 size = int(line[1:]) if line[1:].isdigit() and len(line) < 16 else 0

@@ -235,7 +235,7 @@ class Stream:
             return
         self.has_begun = True
         continued, scanner = self._continued, self._scanner
-        if continued is not None and self.base is not None and self.replid is not None:
+        if continued is not None:
             self._tell(
                 events.PartialResync(
                     start=continued.start,

@@ -117,6 +117,7 @@ def test_a_cut_link_resyncs_partially(servers: Servers, stack: contextlib.ExitSt
     fill(pair.master)
     fired = pair.tap.wait_for(FaultFired)
     resync = pair.tap.wait_for(PartialResync)
+    assert resync.offset is not None
     assert resync.offset <= (fired.offset or 0)
     assert pair.is_equal()
     assert pair.counters()["sync_partial_ok"] == before["sync_partial_ok"] + 1

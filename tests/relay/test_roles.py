@@ -176,6 +176,7 @@ def test_failover_to_hands_over_through_the_taps(servers: Servers, name: str) ->
         assert not tap.of("b", events.FullResync)
         assert digest(a) == digest(b) == digest(other)
         said = tap.story("b")
+        assert granted.replid is not None
         assert f"from offset {asked.offset} (PSYNC), failing over" in said
         assert f"goes on with {granted.replid[:8]}… (until now {before[:8]}…: {taken_over('a')}) after offset" in said
 

@@ -328,11 +328,13 @@ def test_a_replica_of_the_recording_has_the_masters_data_and_may_be_cut(
         with TapThread(between) as tap:
             follow(replica, tap.port)
             went_on = playing.wait_for(events.PartialResync)
+            assert went_on.offset is not None
             assert part.offset < went_on.offset <= middle
             playing.wait(playing.master.acknowledged())
             assert digest(replica) == expected
             client(replica).execute_command("CLIENT", "KILL", "TYPE", "master")
             again = playing.wait_for(events.PartialResync, 2)
+            assert again.offset is not None
             assert again.offset >= part.end
             assert len(playing.events(events.FullResync)) == 1
             assert client(playing.port).info("replication")["master_repl_offset"] == playing.master.offset
