@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from tap.bus import Told
 from tap.recording.assembly import Assembler, Bytes, Connection, Gap, Item, Opened
 from tap.recording.files import GoesOn, packets
-from tap.recording.layers import KNOWN_LINK_TYPES, Segment, segment
+from tap.recording.layers import Layers, Segment
 from tap.recording.pcapng import MAX_TIME, Packet
 from tap.recording.played import Link, Played
 from tap.recording.segments import ACK, SYN
@@ -27,6 +27,7 @@ from tap.replication.memory import Memory
 from tap.replication.stream import MAX_COMMAND
 
 TICK = 100_000_000  # nanoseconds, as of a tap
+MAX_KINDS = 12  # of packets, that a line names
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
 # Of a comment's fields, so far as it has them.
 _TYPES: dict[str, type | tuple[type, ...]] = {"time": (int, float), "connection": int}
@@ -54,7 +55,7 @@ class Player:
     beginning of its stream as a tap told it, which for a partial resync can be seconds later.
     ended: gets each connection of replication, or of a tap, when nothing more comes of it. until: nanoseconds; later
     packets are as if they were not in the file. connections: over TCP. replicating, recorded: those of replication, and
-    those that a tap recorded. others: packets without TCP. remarks: sentences for stderr that change no exit code.
+    those that a tap recorded. remarks: sentences for stderr that change no exit code.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Player:
         self._every_key = every_key
         self._max_command = max_command
         self.at_once = at_once
+        self._layers = Layers()
         self._assembler = Assembler()
         self._links: dict[Connection, Played] = {}
         self._memories: dict[str, Memory] = {}
@@ -87,17 +89,20 @@ class Player:
         self._next_tick = 0
         self._numbers = 0
         self.packets = 0
-        self.others = 0
         self.connections = 0
         self.replicating = 0
         self.recorded = 0
-        self.unknown_link_types: set[int] = set()
         self.remarks: list[str] = []
 
     def remark(self, text: str) -> None:
         """Say of the capture, once, what makes no answer incomplete and should be known all the same."""
         if text not in self.remarks:
             self.remarks.append(text)
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """How many packets held no TCP that could be read, by their kind, most first."""
+        return self._layers.unread
 
     def packet(self, packet: Packet) -> None:
         """The next one."""
@@ -108,11 +113,8 @@ class Player:
         self._pass_time(packet.time)
         self._came = self._now
         said = [one for comment in packet.comments if (one := _said(comment)) is not None]
-        found = segment(packet)
+        found = self._layers.segment(packet)
         if found is None:
-            self.others += 1
-            if packet.link_type not in KNOWN_LINK_TYPES:
-                self.unknown_link_types.add(packet.link_type)
             return
         if not said:
             self._all(self._assembler.take(found, packet.time))
@@ -311,7 +313,9 @@ def nothing(player: Player) -> str | None:
     """Why there is nothing to tell of all that was played, if it is so."""
     if player.replicating or player.recorded or not player.packets:
         return None
-    if player.unknown_link_types:
-        types = ", ".join(str(number) for number in sorted(player.unknown_link_types))
-        return f"no replication in it that could be read: its packets are of link type {types}, not known here"
-    return f"no replication in it: {player.connections} TCP connections, {player.others} packets of other kinds"
+    count = player.connections
+    said = f"no replication in it: {count} TCP {'connection' if count == 1 else 'connections'}"
+    kinds = [f"{count} {kind}" for kind, count in player.unread.items()]
+    if len(kinds) > MAX_KINDS:
+        kinds[MAX_KINDS:] = [f"and {len(kinds) - MAX_KINDS} kinds more"]
+    return f"{said}; packets that hold no readable TCP: {', '.join(kinds)}" if kinds else said

@@ -8,7 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from tap.bus import Told
 from tap.recording.boundary import BoundaryFinder
 from tap.recording.pcapng import Packet
-from tap.recording.reader import Player, play
+from tap.recording.reader import MAX_KINDS, Player, nothing, play
 from tap.replication import events
 from tap.replication.events import Side
 from tests.conftest import need
+from tests.recording.frames import ethernet, frame, gre, ipv4, pieces, udp, vxlan
 from tests.recording.support import comments, config, exchange, listening, segment
 from tests.recording.wires import STREAM, Wire, as_packets, file, of, replayed, same, streamed, told
 from tests.relay.wire import BASE, GRANT, asks, command
@@ -212,6 +213,32 @@ def test_every_container_tells_the_same(tmp_path: Path, kind: str) -> None:
     assert heard == told(wire.packets, every_command=True)
     path.write_bytes(path.read_bytes()[:-3])
     assert len(play(path, Player(lambda one: None))) == 1
+
+
+@pytest.mark.parametrize(
+    "wrap", [frame, lambda packet: frame(vxlan(frame(packet))), lambda packet: frame(ipv4(4, packet))]
+)
+def test_a_link_in_a_tunnel_is_told_as_one_without(wrap: Callable[[bytes], bytes]) -> None:
+    packets = streamed(STREAM).packets
+    plain = told(packets, every_command=True)
+    wrapped = [Packet(at, 1, wrap(data), len(wrap(data))) for at, data in packets]
+    assert told(wrapped, every_command=True) == plain
+    fragments = [
+        Packet(at, 101, one, len(one)) for at, data in packets for one in pieces(data, 64, at // 1_000_000 % 2**16)
+    ]
+    assert len(fragments) > len(packets)
+    assert told(fragments, every_command=True) == plain
+
+
+def test_what_is_not_read_is_named_by_its_kind() -> None:
+    player = Player(lambda one: None)
+    for data in (frame(udp(53, b"")), ethernet(0x0806, bytes(28)), frame(udp(53, b"")), frame(gre(0x6559, bytes(20)))):
+        player.packet(Packet(10**18, 1, data, len(data)))
+    kinds = "2 UDP, 1 ARP, 1 GRE with an unknown protocol 0x6559"
+    assert nothing(player) == f"no replication in it: 0 TCP connections; packets that hold no readable TCP: {kinds}"
+    for number in range(100):
+        player.packet(Packet(10**18, 1, ethernet(0x0700 + number, b""), 20))
+    assert str(nothing(player)).endswith(f"EtherType 0x0708, and {103 - MAX_KINDS} kinds more")
 
 
 def test_a_rest_that_was_shorter_than_its_measure_moves_no_moment() -> None:
