@@ -1,4 +1,7 @@
-"""Sizes, times and rates as people write them."""
+"""Sizes, times and rates as people write them: a number with its unit. Only 0 may go without one.
+
+A bare number says nothing of its unit: "delay 200" was meant as milliseconds as often as it was read as seconds.
+"""
 
 import re
 from collections.abc import Iterable
@@ -6,31 +9,39 @@ from dataclasses import dataclass
 
 from tap.errors import ConfigError
 
-_SIZES = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}
+_SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}
 _TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_size(text: str) -> int:
-    """Bytes from 100, 10kb, 1.5mb or 2gb: powers of 1024, as in a server's configuration. Raises ConfigError."""
+    """Bytes from 100b, 10kb, 1.5mb or 2gb: powers of 1024, as in a server's configuration. Raises ConfigError."""
     match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*(b|kb|mb|gb)?", text.strip().lower())
     if match is None:
-        raise ConfigError(f"{text!r} is no size: write bytes, or a number with kb, mb or gb, as 10mb")
-    return round(float(match[1]) * _SIZES[match[2] or ""]) if "." in match[1] else int(match[1]) * _SIZES[match[2] or ""]
+        raise ConfigError(f"{text!r} is not a size: write a number with b, kb, mb or gb, as 10mb")
+    if match[2] is None and float(match[1]):
+        raise ConfigError(f"{text!r} needs its unit: write {match[1]}b, {match[1]}kb or {match[1]}mb")
+    unit = _SIZES[match[2] or "b"]
+    return round(float(match[1]) * unit) if "." in match[1] else int(match[1]) * unit
 
 
 def parse_rate(text: str) -> int:
     """Bytes per second from 100kb/s or 1mb. Raises ConfigError."""
-    rate = parse_size(text.strip().removesuffix("/s"))
+    size = text.strip().removesuffix("/s")
+    if re.fullmatch(r"\d+(?:\.\d+)?", size) and float(size):
+        raise ConfigError(f"{text!r} needs its unit: write {size}b/s, {size}kb/s or {size}mb/s")
+    rate = parse_size(size)
     if rate == 0:
         raise ConfigError(f"{text!r}: a rate is more than 0; to stop all bytes, take stall")
     return rate
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from 500ms, 30s, 10m, 2h, 7d or a bare number of seconds. Raises ConfigError."""
+    """Seconds from 500ms, 30s, 10m, 2h or 7d. Raises ConfigError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)?", text.strip())
     if match is None:
-        raise ConfigError(f"{text!r} is no duration: write seconds, or a number with us, ms, s, m, h or d, as 30s")
+        raise ConfigError(f"{text!r} is not a time: write a number with us, ms, s, m, h or d, as 30s")
+    if match[2] is None and float(match[1]):
+        raise ConfigError(f"{text!r} needs its unit: write {match[1]}ms or {match[1]}s")
     return float(match[1]) * _TIMES[match[2] or "s"]
 
 

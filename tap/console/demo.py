@@ -131,7 +131,7 @@ class _Story:
             "gets just those bytes and no snapshot."
         )
         before = len(self._told)
-        self._tap.faults.add("cut at=offset:+1000 name=lost-link")
+        self._tap.faults.add("cut at=offset:+1000b name=lost-link")
         await self._write(100)
         await self._next(events.PartialResync, before)
         await self._level()

@@ -15,6 +15,11 @@ from tap.faults.spec import parameters, parse
 from tap.faults.values import PLACES
 from tap.faults.what import KINDS, What
 
+_UNITS = (
+    "TIME is a number with us, ms, s, m, h or d, SIZE a number with b, kb, mb or gb (powers of 1024). Only 0 goes "
+    "without its unit."
+)
+
 
 def overview() -> RenderableType:
     """All of it."""
@@ -25,6 +30,7 @@ def overview() -> RenderableType:
         *_places(),
         _heading("Where, how often, how long"),
         _table(parameters(Scope)),
+        Text(f"\n{_UNITS}"),
         Text("\nDestructive faults end a server process; redis-tap faults NAME tells when, and all else of one fault."),
     )
 
@@ -42,6 +48,7 @@ def one(kind: type[What]) -> RenderableType:
         *(_places() if "at" in when else ()),
         _heading("Where, how often, how long"),
         _table(parameters(Scope), times="1" if kind.once else "all"),
+        Text(f"\n{_UNITS}"),
         Text(f"\n{_warning(kind)}", style="red") if _warning(kind) else Text(""),
     )
 
@@ -143,4 +150,6 @@ def _default(field: dataclasses.Field[Any]) -> str:
     default = field.default
     if default is None or default == "":
         return ""
+    if field.metadata["takes"] == "SIZE":
+        return f"{default}b"
     return f"{default:g}" if isinstance(default, float) else str(default)

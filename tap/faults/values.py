@@ -156,7 +156,7 @@ PLACES = {
     "replconf": "before the first REPLCONF",
     "psync": "before PSYNC",
     "waiting": "behind +FULLRESYNC, or SYNC: the replica waits for the RDB",
-    "rdb": "at the first byte of the RDB; rdb:50%, rdb:10mb, rdb:-8 (from its end), rdb:key:1000 for others; "
+    "rdb": "at the first byte of the RDB; rdb:50%, rdb:10mb, rdb:-8b (from its end), rdb:key:1000 for others; "
     "with channel=main, when the other connection of a two-connection sync has come there",
     "loading": "behind the RDB's last byte, while the replica loads it",
     "stream": "before the first byte of the stream; stream:1mb behind so much of it, on this connection",
@@ -218,7 +218,7 @@ def _amount(place: str, unit: str, text: str, whole: str) -> tuple[str, float]:
     if place == "offset":
         if text.startswith("+"):
             return "relative", parse_size(text[1:])
-        return "absolute", parse_size(text)
+        return "absolute", int(text) if re.fullmatch(r"\d{1,19}", text) else parse_size(text)
     if place == "rdb" and text.endswith("%"):
         match = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", text)
         if match is None or float(match[1]) > 100:

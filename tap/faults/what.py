@@ -178,23 +178,23 @@ class Rewrite(What):
     ip: str | None = param(str, "ADDRESS", "announce this address", name="ip-address")
     port: int | None = param(port, "PORT", "announce this port", name="listening-port")
     ack: str | None = param(
-        lambda text: _ack(text), "-N|+N|freeze", "lower or raise acknowledged offsets, or repeat the first one for ever"
+        lambda text: _ack(text),
+        "-SIZE|+SIZE|freeze",
+        "lower or raise acknowledged offsets, or repeat the first one for ever",
     )
 
 
 def _dropped(text: str) -> int:
-    try:
-        return some_bytes(text)
-    except ConfigError:
-        raise ConfigError(
-            f"{text!r}; allowed: acks, pings, keepalives or a size.{did_you_mean(text, ('acks', 'pings', 'keepalives'))}"
-        ) from None
+    words = ("acks", "pings", "keepalives")
+    if not text[:1].isdigit():
+        raise ConfigError(f"{text!r}; allowed: {', '.join(words)} or a size, as 100b.{did_you_mean(text, words)}")
+    return some_bytes(text)
 
 
 def _ack(text: str) -> str:
     if text != "freeze":
         if text[:1] not in ("+", "-"):
-            raise ConfigError(f"{text!r}; allowed: freeze, or + or - and a number of bytes")
+            raise ConfigError(f"{text!r}; allowed: freeze, or + or - and a size, as -100b")
         size(text[1:])
     return text
 

@@ -7,7 +7,7 @@
     workload = { rate = 500, preload = "1mb" }    # what is written while the steps run
 
     steps = [
-      { fault = "cut at=offset:+100000 edge=byte mode=reset" },
+      { fault = "cut at=offset:+100kb edge=byte mode=reset" },
       { wait = "fault_fired" },
       { wait = "partial_resync", within = "10s" },
     ]

@@ -155,7 +155,7 @@ def test_no_help_is_taken_for_markup(verb: str) -> None:
         (["run", "--link", "a=b"], 2, "write 'NAME=LISTEN->MASTER', as"),
         (["run", "--link", "a=:1->h:1", "--link", "a=:2->h:2"], 2, "two links are named 'a'"),
         (["run", "--link", "a=:1->h:1", "--link", "b=:1->h:2"], 2, "two links listen on 127.0.0.1:1"),
-        (["run", "--master", "h:1", "--duration", "soon"], 2, "'soon' is no duration"),
+        (["run", "--master", "h:1", "--duration", "soon"], 2, "'soon' is not a time"),
         (["run", "--master", "h:1", "-w", "no/x.pcapng"], 2, "no/x.pcapng: there is no directory no; make it first"),
         (
             ["run", "--master", "h:1", "--zzz", "9"],
@@ -221,7 +221,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         ("[links.a]\ntransparent = 'yes'\n", "line 2: links.a.transparent: true or false is expected"),
         ("[links.a]\nmaster = 'h:x'\n", "line 2: links.a.master: 'h:x' is no address"),
         ("ui = 'tv'\n[links.a]\nmaster = 'h:1'\n", "line 1: ui: input should be 'auto', 'live'"),
-        ("duration = 'soon'\n[links.a]\nmaster = 'h:1'\n", "line 1: duration: 'soon' is no duration"),
+        ("duration = 'soon'\n[links.a]\nmaster = 'h:1'\n", "line 1: duration: 'soon' is not a time"),
         ("[links.a]\nmaster = \n", "Invalid value (at line 2, column 10)"),
         ("mask = ['psync2']\n[links.a]\nmaster = 'h:1'\n", "line 1: mask 1: 'psync2' cannot be masked: write capa: and"),
         ("[links.a]\nmaster = 'h:1'\nmask = ['capa:']\n", "line 3: links.a.mask 1: 'capa:' cannot be masked"),

@@ -50,7 +50,7 @@ def full_resync(lab: Lab, disk: bool) -> None:
 @pytest.mark.parametrize(
     ("spec", "at_replica"),
     [
-        ("cut at=offset:+40", SET + INCR[: 40 - len(SET)]),
+        ("cut at=offset:+40b", SET + INCR[: 40 - len(SET)]),
         ("cut at=offset:1010 mode=reset", SET[:10]),
         ("cut at=stream:1b", SET[:1]),
         ("cut at=stream", b""),
@@ -139,7 +139,7 @@ def test_a_share_of_a_disk_based_rdb_is_of_its_bytes_and_of_a_diskless_one_of_it
 
 def test_the_same_seed_draws_the_same_byte_and_another_one_another() -> None:
     def where(seed: int) -> int:
-        lab = Lab("cut at=stream:1..10000", seed=seed)
+        lab = Lab("cut at=stream:1b..10000b", seed=seed)
         resync_partially(lab)
         lab.master(SET * 1000)
         return lab.fired[0].position
@@ -237,7 +237,7 @@ def test_a_delay_holds_so_much_and_then_pauses_reading() -> None:
 
 @pytest.mark.parametrize("rate", [1000, 100_000, 10 * 2**20])
 def test_a_throttle_lets_its_rate_through(rate: int) -> None:
-    lab = Lab(f"throttle {rate} from=master")
+    lab = Lab(f"throttle {rate}b/s from=master")
     begin = resync_partially(lab)
     lab.wait(5)
     start = lab.now
@@ -528,7 +528,7 @@ def test_a_forced_full_resync_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "sees"), [("-10", [90, 100, 0]), ("+1kb", [1124, 1134, 1025]), ("freeze", [100, 100, 100])]
+    ("how", "sees"), [("-10b", [90, 100, 0]), ("+1kb", [1124, 1134, 1025]), ("freeze", [100, 100, 100])]
 )
 def test_acknowledged_offsets_are_changed(how: str, sees: list[int]) -> None:
     lab = Lab(f"rewrite ack={how}")
@@ -571,7 +571,7 @@ def test_a_fault_of_which_nothing_came_says_so() -> None:
 
 
 SPECS = [
-    "cut at=stream:100..300",
+    "cut at=stream:100b..300b",
     "cut at=rdb:10%..90%",
     "cut at=rdb:key:3",
     "cut command=SET nth=3 edge=inside",
@@ -589,7 +589,7 @@ SPECS = [
     "answer +NO request=REPLCONF nth=2",
     "answer '-ERR no' reply=REPLCONF",
     "rewrite capa=-eof",
-    "rewrite ack=-1",
+    "rewrite ack=-1b",
 ]
 
 

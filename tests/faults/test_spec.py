@@ -22,7 +22,7 @@ def test_the_parts_of_a_fault() -> None:
 
 def test_the_first_value_needs_no_name_and_units_are_those_of_the_field() -> None:
     assert parse("delay 200ms").what == parse("delay latency=0.2s").what == Delay(latency=0.2)
-    assert parse("throttle 1mb/s").what == parse("throttle rate=1048576").what == Throttle(rate=2**20)
+    assert parse("throttle 1mb/s").what == parse("throttle rate=1048576b").what == Throttle(rate=2**20)
     assert parse("drop command=SET key='a b*'").when.key == b"a b*"
 
 
@@ -54,7 +54,7 @@ def test_the_example_of_each_fault_is_one(kind: type) -> None:
         ("cut at=rdb:500%", "at: 'rdb:500%': '500%' is no percentage"),
         ("cut at=rdb:90%..10%", "a range goes from the lower to the higher"),
         ("cut at=offset", "at: offset needs a number: offset:123456, or offset:+1mb from now on"),
-        ("cut at=offset:+1tb", "'1tb' is no size: write bytes, or a number with kb, mb or gb, as 10mb"),
+        ("cut at=offset:+1tb", "'1tb' is not a size: write a number with b, kb, mb or gb, as 10mb"),
         ("cut at=stream:key:4", "keys are counted in the RDB only"),
         ("cut at=rdb command=SET", "command and at: one trigger at a time"),
         ("cut every=5s at=rdb", "every is a trigger of its own"),
@@ -68,24 +68,24 @@ def test_the_example_of_each_fault_is_one(kind: type) -> None:
         ("cut at=rdb edge=end", "edge with at= is byte, command or transaction"),
         ("cut times=0", "times: '0' is no number from 1 on"),
         ("cut probability=2", "probability: '2' is no probability: above 0 and up to 1, as 0.01, or 1%"),
-        ("cut after=soon", "after: 'soon' is no duration"),
+        ("cut after=soon", "after: 'soon' is not a time"),
         ("cut mode=fin mode=fin", "mode is given twice"),
         ("delay", "how long? write for example 'delay 200ms jitter=50ms from=master'"),
         ("throttle", "to how much?"),
         ("throttle 0", "a rate is more than 0; to stop all bytes, take stall"),
         ("drop", "drop what? acks, pings, keepalives, a size, or a match"),
-        ("drop akcs", "target: 'akcs'; allowed: acks, pings, keepalives or a size. Did you mean 'acks'?"),
+        ("drop akcs", "target: 'akcs'; allowed: acks, pings, keepalives or a size, as 100b. Did you mean 'acks'?"),
         ("duplicate", "which command?"),
         ("duplicate at=stream", "unknown parameter 'at' of duplicate"),
         ("corrupt", "where? give at=,"),
         ("corrupt at=stream mask=0x100", "mask: '0x100' is no mask of bits to flip: 0x01 to 0xff"),
         ("truncate", "where? as 'truncate at=rdb:50%' an RDB, or as 'truncate 1mb' a connection"),
-        ("truncate at=stream:5", "only an RDB can end early"),
+        ("truncate at=stream:5b", "only an RDB can end early"),
         ("answer request=PSYNC", "answer with what?"),
         ("answer -LOADING", "to which request?"),
         ("rewrite", "one thing at a time"),
         ("rewrite capa=psync2", "capa: 'psync2'; allowed: - or + and a name, as -psync2"),
-        ("rewrite ack=5", "ack: '5'; allowed: freeze, or + or - and a number of bytes"),
+        ("rewrite ack=5", "ack: '5'; allowed: freeze, or + or - and a size, as -100b"),
         ("rewrite psync='? x'", "psync: '? x'; allowed: a replication ID and an offset, as '? -1'"),
         ("rewrite listening-port=70000", "listening-port: '70000' is no port (1 to 65535)"),
         ("answer 'a\r\nb' request=PSYNC", "one line, without its end"),
@@ -100,6 +100,47 @@ def test_a_mistake_names_the_word_and_what_is_allowed(spec: str, said: str) -> N
     with pytest.raises(ConfigError) as caught:
         parse(spec)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("delay 200", "latency: '200' needs its unit: write 200ms or 200s"),
+        ("delay 200ms jitter=50", "jitter: '50' needs its unit: write 50ms or 50s"),
+        ("delay 200ms for=1.5", "for: '1.5' needs its unit: write 1.5ms or 1.5s"),
+        ("cut after=10", "after: '10' needs its unit: write 10ms or 10s"),
+        ("cut every=10", "every: '10' needs its unit: write 10ms or 10s"),
+        ("slice 1b gap=5", "gap: '5' needs its unit: write 5ms or 5s"),
+        ("slice 1", "size: '1' needs its unit: write 1b, 1kb or 1mb"),
+        ("throttle 100", "rate: '100' needs its unit: write 100b/s, 100kb/s or 100mb/s"),
+        ("throttle 100/s", "rate: '100/s' needs its unit: write 100b/s, 100kb/s or 100mb/s"),
+        ("throttle 1mb/s burst=64", "burst: '64' needs its unit: write 64b, 64kb or 64mb"),
+        ("drop 5 at=stream", "target: '5' needs its unit: write 5b, 5kb or 5mb"),
+        ("truncate 1000", "size: '1000' needs its unit: write 1000b, 1000kb or 1000mb"),
+        ("rewrite ack=-100", "ack: '100' needs its unit: write 100b, 100kb or 100mb"),
+        ("cut at=rdb:10", "at: '10' needs its unit: write 10b, 10kb or 10mb"),
+        ("cut at=rdb:-8", "at: '8' needs its unit: write 8b, 8kb or 8mb"),
+        ("cut at=stream:1kb..2", "at: '2' needs its unit"),
+        ("cut at=offset:+1000", "at: '1000' needs its unit: write 1000b, 1000kb or 1000mb"),
+    ],
+)
+def test_a_time_and_a_size_need_their_unit(spec: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(spec)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spec", ["delay 0", "delay 1ms jitter=0", "slice 1b gap=0.0", "throttle 1kb burst=0", "cut at=stream:0..1kb after=0"]
+)
+def test_nothing_needs_no_unit(spec: str) -> None:
+    assert parse(spec)
+
+
+def test_an_offset_is_a_place_and_has_no_unit() -> None:
+    at = parse("cut at=offset:123456").when.at
+    assert at is not None
+    assert (at.unit, at.low) == ("absolute", 123456)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +202,7 @@ def test_an_opaque_tap_takes_the_others(spec: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["corrupt at=stream", "corrupt command=SET", "corrupt at=offset:+1", "cut at=rdb", "drop command=SET"]
+    "spec", ["corrupt at=stream", "corrupt command=SET", "corrupt at=offset:+1b", "cut at=rdb", "drop command=SET"]
 )
 def test_what_servers_survive_is_not(spec: str) -> None:
     assert not parse(spec).destructive

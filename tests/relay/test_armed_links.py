@@ -201,7 +201,7 @@ def in_the_tap(ends: Ends, kind: type[events.Event], act: object) -> None:
     ends.tap.call(lambda: ends.tap.tap.bus.subscribe(hear))
 
 
-@pytest.mark.parametrize("spec", ["cut", IDLE, "delay 1ms", "stall for=10ms", "cut at=offset:+5"])
+@pytest.mark.parametrize("spec", ["cut", IDLE, "delay 1ms", "stall for=10ms", "cut at=offset:+5b"])
 def test_an_observer_may_change_the_plan(spec: str, caplog: pytest.LogCaptureFixture) -> None:
     """In the middle of the chunk that it is told of."""
     with Ends(IDLE) as ends:
@@ -248,7 +248,7 @@ def test_a_fault_that_has_gone_leaves_the_link_as_it_was() -> None:
     """However far away the byte was that it waited for."""
     with Ends() as ends:
         ends.resync()
-        armed = [add(ends.tap, spec) for spec in ("cut at=offset:99gb", "cut at=offset:+1gb", "drop 5 at=stream:1gb")]
+        armed = [add(ends.tap, spec) for spec in ("cut at=offset:99gb", "cut at=offset:+1gb", "drop 5b at=stream:1gb")]
         assert only_link(ends.tap).faults is not None
         for one in armed:
             remove(ends.tap, one)

@@ -51,7 +51,7 @@ def test_a_counter_gets_exactly_so_many_bytes_of_a_real_master_under_load(server
                 link = tap.tap.links[-1]
                 assert link.conversation.stream is not None
                 since[0] = link.conversation.stream.received
-                tap.tap.faults.add(f"cut at=offset:+{more}")
+                tap.tap.faults.add(f"cut at=offset:+{more}b")
 
             if live:
                 counter = Counter(tap.port, offset, replid)
@@ -59,7 +59,7 @@ def test_a_counter_gets_exactly_so_many_bytes_of_a_real_master_under_load(server
                 wait_until(lambda counter=counter: counter.count > 0)  # type: ignore[misc]
                 tap.call(arm)
             else:
-                add(tap, f"cut at=offset:+{more}")
+                add(tap, f"cut at=offset:+{more}b")
                 counter = Counter(tap.port, offset, replid)
                 counter.start()
             counter.finish()
@@ -140,7 +140,7 @@ def test_a_real_replica_under_load_asks_for_what_follows_its_last_whole_command(
                     if stream is None or stream.offset is None:
                         return False
                     origin.append(stream.offset)
-                    tap.tap.faults.add(f"cut at=offset:+{more} edge={edge}")
+                    tap.tap.faults.add(f"cut at=offset:+{more}b edge={edge}")
                     return True
 
                 wait_until(lambda arm=arm: answer(tap, arm))  # type: ignore[misc]

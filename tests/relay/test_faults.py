@@ -113,7 +113,7 @@ def start(stack: contextlib.ExitStack, servers: Servers, name: str, *specs: str,
 def test_a_cut_link_resyncs_partially(servers: Servers, stack: contextlib.ExitStack, server_name: str, mode: str) -> None:
     pair = start(stack, servers, server_name)
     before = pair.counters()
-    pair.add(f"cut at=offset:+1000 mode={mode}")
+    pair.add(f"cut at=offset:+1000b mode={mode}")
     fill(pair.master)
     fired = pair.tap.wait_for(FaultFired)
     resync = pair.tap.wait_for(PartialResync)
@@ -258,11 +258,11 @@ def test_a_corrupt_stream_ends_in_a_full_resync(servers: Servers, stack: context
 
 
 @pytest.mark.parametrize("diskless", ["no", "yes"])
-@pytest.mark.parametrize("spec", ["corrupt at=rdb:-5 mask=0xff", "corrupt at=rdb:100b mask=0xff", "truncate at=rdb:50%"])
+@pytest.mark.parametrize("spec", ["corrupt at=rdb:-5b mask=0xff", "corrupt at=rdb:100b mask=0xff", "truncate at=rdb:50%"])
 def test_a_damaged_rdb_ends_the_replica(
     servers: Servers, stack: contextlib.ExitStack, any_server: str, diskless: str, spec: str
 ) -> None:
-    if "rdb:-5" in spec and diskless == "yes":
+    if "rdb:-5b" in spec and diskless == "yes":
         pytest.skip("the end of a diskless RDB is not known beforehand")
     pair = start(stack, servers, any_server, spec, options=("repl-diskless-sync", diskless), up=False)
     wait_until(lambda: pair.replica.exit_code is not None, what="the replica has exited")

@@ -144,7 +144,7 @@ HARMLESS = (
     "duplicate command=NOSUCHCMD",
     "reorder command=NOSUCHCMD",
     "corrupt command=NOSUCHCMD",
-    "rewrite ack=-100",
+    "rewrite ack=-100b",
     "rewrite ack=freeze",
     f"cut at=offset:{FAR}",
     f"cut at=offset:{FAR} edge=transaction",

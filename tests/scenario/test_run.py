@@ -41,7 +41,7 @@ def test_the_same_seed_cuts_at_the_same_byte(any_server: str, tmp_path: Path) ->
     text = """
 workload = { kind = "none" }
 steps = [
-  { fault = "cut at=stream:1..60kb" },
+  { fault = "cut at=stream:1b..60kb" },
   { do = "send SET a 1" },
   { do = "write 100kb" },
   { wait = "fault_fired" },
