@@ -20,9 +20,11 @@ from tap.console.lines import Journal, json_line
 from tap.console.stats_report import report
 from tap.errors import ConfigError, RecordingError
 from tap.recording.files import GoesOn
-from tap.recording.reader import Player, nothing, play
+from tap.recording.missing import Missing
+from tap.recording.reader import Player, nothing, read
 from tap.recording.stats import Batch, Stats
 from tap.recording.wanted import Wanted
+from tap.replication.events import Side
 
 FOLLOW_SECONDS = 0.1
 
@@ -79,21 +81,23 @@ def show(
         player = Player(count, count=count_all)
     else:
         player = Player(put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
-    problems = []
-    for number, path in enumerate(files):
-        grows = follow and number == len(files) - 1
-        problems += play(path, player, _until_stopped(player) if grows else None)
-    player.close()
-    missing = nothing(player)
-    if stats and player.packets and missing is None:
+    for _ in read(files, player, _until_stopped(player) if follow else None):
+        pass
+
+    def concerns(missing: Missing) -> bool:
+        if stats:
+            told = missing.may_hold_commands or (missing.cause == "gap" and missing.side is Side.MASTER)
+            return told and wanted.may_lack(missing)
+        return wanted.may_lack(missing) and (missing.cause != "rdb_omitted" or rdb_keys)
+
+    if stats and player.packets and nothing(player) is None:
         _print(figures, form)
     sys.stdout.flush()
-    if missing is not None:
-        problems.append(f"{', '.join(str(path) for path in files)}: {missing}")
+    lines = player.account.lines(concerns)
     if wanted.missing is not None:
-        problems.append(wanted.missing)
-    if problems:
-        raise RecordingError("\nredis-tap: ".join(problems))
+        lines.append(wanted.missing)
+    if lines:
+        raise RecordingError("\nredis-tap: ".join(lines))
 
 
 def _print(figures: Stats, form: str) -> None:

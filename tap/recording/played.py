@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tap.bus import Told
 from tap.recording.assembly import Assembler, Connection, Ended, Item
 from tap.recording.boundary import AckFinder, BoundaryFinder, is_acknowledging
+from tap.recording.missing import Cause, Missing
 from tap.recording.segments import Endpoint
 from tap.recording.state import LinkState
 from tap.recording.stats import Batch
@@ -63,6 +64,21 @@ class Link:
     partial_resyncs: int
 
 
+@dataclass(slots=True)
+class _Unread:
+    """Of one side nothing is read from a position on. offset: there, of a history, None while unknown.
+
+    since: nanoseconds. reason: why it is not understood, "" for a gap. lost: so many bytes are not in the capture.
+    """
+
+    start: int
+    replid: str | None
+    offset: int | None
+    since: int
+    reason: str = ""
+    lost: int = 0
+
+
 class Played:
     """One connection of a capture. opened, state: the comment on its first packet, where a tap recorded it."""
 
@@ -90,6 +106,10 @@ class Played:
         self._omits_rdb = False
         self._tells_resyncs = True  # the tap, in comments
         self._is_other = False  # no replication, of which nothing is read
+        self._unread: dict[Side, _Unread] = {}
+        self._bad_rdb: events.RdbProblem | None = None  # of which the end has not come
+        self._missing: list[Missing] = []  # while it is not known whether it replicates
+        self._heard = {Side.REPLICA: player.now, Side.MASTER: player.now}  # when its last bytes came
         self._has_ended = False
         self._opened = opened
         self._opened_at = player.now / 1e9 if connection.from_start else None
@@ -139,6 +159,7 @@ class Played:
             self._close_finder()
             self._finder = None
         self._leave(self.conversation)
+        self._read_on(standing.from_master, standing.offset)
         before, acks = self.conversation, self._acks
         self.conversation = self._player.conversation(self)
         self._stand_at(dataclasses.replace(standing, from_replica=before.from_replica))
@@ -163,15 +184,23 @@ class Played:
         begin, offset = self._position, self.conversation.offset
         self.end()
         if state.standing is not None and self.is_ours and self.number == state.connection:
-            self.tell(
-                events.RecordingGap(
-                    start=begin,
-                    end=state.from_master,
-                    side=Side.MASTER,
-                    bytes=state.from_master - begin,
-                    from_offset=offset,
-                    to_offset=None if offset is None else state.standing.offset,
-                )
+            gap = events.RecordingGap(
+                start=begin,
+                end=state.from_master,
+                side=Side.MASTER,
+                bytes=state.from_master - begin,
+                from_offset=offset,
+                to_offset=None if offset is None else state.standing.offset,
+            )
+            self.tell(gap)
+            self._cannot_tell(
+                "gap",
+                Side.MASTER,
+                begin,
+                state.from_master,
+                lost=gap.bytes,
+                replid=self.conversation.replid,
+                offsets=(gap.from_offset, gap.to_offset),
             )
 
     # ---- events ----
@@ -195,6 +224,14 @@ class Played:
             self._is_replication()
         if isinstance(event, events.StreamStarted) and self._first_offset is None:
             self._first_offset = event.offset
+        if isinstance(event, events.PartialResync):
+            self._player.account.resynced(event)
+        if isinstance(event, events.Opaque):
+            self._not_understood(event)
+        if isinstance(event, events.RdbProblem) and event.problem in ("damaged", "unknown"):
+            self._bad_rdb = event
+        if isinstance(event, events.RdbFinished):
+            self._end_bad_rdb(event.end)
         told = Told(self._player.now / 1e9, self.name, self.number, self.conversation.replica, event)
         if self._held is None:
             self._player.tell(told)
@@ -224,6 +261,8 @@ class Played:
             held, self._held = self._held, None
             for told in held:
                 self._player.tell(told)
+            for missing in self._missing:
+                self._player.account.lacks(missing)
         self._player.replicating += 1
 
     def announce(self, said: dict[str, Any]) -> None:
@@ -280,13 +319,11 @@ class Played:
             self._from_replica(data)
 
     def _from_master(self, data: bytes) -> None:
-        if self._finder is not None:
-            found = self._finder.feed(data)
-            if found is None:
-                return
-            self._join(found)
-        else:
+        if self._finder is None:
             self._read(data)
+        elif (found := self._finder.feed(data)) is not None:
+            self._join(found)
+        self._heard[Side.MASTER] = self._player.now
 
     def _read(self, data: bytes) -> None:
         self.conversation.receive_from_master(data, self._at)
@@ -297,6 +334,7 @@ class Played:
             self._player.watch.received(self._serial, self.name, self.conversation, data, self._player.now)
 
     def _from_replica(self, data: bytes) -> None:
+        self._heard[Side.REPLICA] = self._player.now
         if self._acks is not None:
             found = self._acks.feed(data)
             if found is None:
@@ -312,13 +350,14 @@ class Played:
         """The stream can be read from here on, in a conversation of its own."""
         assert self._finder is not None
         replid, offset, position = self._joins_at
-        skipped, self._finder = self._finder.skipped, None
+        position += self._finder.skipped
+        offset = None if offset is None else offset + self._finder.skipped
+        self._finder = None
         before = self.conversation
         self._leave(before)
+        self._read_on(position, offset)
         self.conversation = self._player.conversation(self)
-        self.conversation.join(
-            position + skipped, before.from_replica, replid, None if offset is None else offset + skipped
-        )
+        self.conversation.join(position, before.from_replica, replid, offset)
         self._acks = self._acks or AckFinder()
         if self._held is not None:
             self._is_replication()
@@ -334,6 +373,10 @@ class Played:
     def _leave(self, conversation: Conversation) -> None:
         if self._player.watch is not None:
             self._player.watch.ended(conversation)
+        stream = conversation.stream
+        if stream is not None and stream.replid is not None and stream.base is not None:
+            whole = stream.base + stream.scanner.boundary
+            self._player.account.read(self.name, stream.replid, stream.base, whole)
 
     def _decide(self, at_last: bool) -> None:
         """Who is the replica, of a connection whose beginning was not captured; at_last: by what there is."""
@@ -377,19 +420,23 @@ class Played:
         if self._sides[side] == _REPLICA:
             begin = self._replica_position
             self._tell_gap(Side.REPLICA, begin, begin + size, None)
+            self._cannot_tell("gap", Side.REPLICA, begin, begin + size, lost=size)
             conversation.skip_from_replica(begin + size - conversation.from_replica)
             self._acks = AckFinder()
             return
         begin = self._position
         omits, self._omits_rdb = self._omits_rdb, False
         if omits and conversation.skip_rdb(size):
+            self._cannot_tell("rdb_omitted", Side.MASTER, begin, begin + size, lost=size, is_rdb=True)
             return
         in_rdb = 0 if self._finder is not None else conversation.skip_in_rdb(size)
         if in_rdb:
             self._tell_gap(Side.MASTER, begin, begin + in_rdb, None)
+            self._cannot_tell("gap", Side.MASTER, begin, begin + in_rdb, lost=in_rdb, is_rdb=True)
             begin, size = begin + in_rdb, size - in_rdb
             if not size:
                 return
+        self._begin_gap(begin, size)
         replid, offset, position = self._joins_at
         stream = conversation.stream
         if self._finder is not None:
@@ -433,6 +480,90 @@ class Played:
             size = end - begin
             self.tell(events.RecordingGap(start=begin, end=end, side=side, bytes=size, from_offset=offset, to_offset=to))
 
+    # ---- what cannot be told ----
+
+    def _begin_gap(self, begin: int, size: int) -> None:
+        """So many of the master's next bytes are lost: with them all since the last whole command."""
+        unread = self._unread.get(Side.MASTER)
+        if unread is None:
+            stream = self.conversation.stream
+            replid, offset = None, None
+            if self._finder is None and stream is not None and not stream.scanner.broken:
+                begin = stream.start + stream.scanner.boundary
+                if stream.base is not None:
+                    replid, offset = stream.replid, stream.base + stream.scanner.boundary
+            unread = self._unread[Side.MASTER] = _Unread(begin, replid, offset, self._heard[Side.MASTER])
+        unread.lost += size
+
+    def _not_understood(self, event: events.Opaque) -> None:
+        conversation = self.conversation
+        unread = _Unread(event.start, None, None, self._player.now, event.reason)
+        stream = conversation.stream
+        if event.side is Side.MASTER and stream is not None and stream.base is not None:
+            unread.replid, unread.offset = stream.replid, stream.base + event.start - stream.start
+        self._unread.setdefault(event.side, unread)
+        if event.side is Side.REPLICA and conversation.only_counts:
+            from_master = dataclasses.replace(unread, start=conversation.from_master)
+            self._unread.setdefault(Side.MASTER, from_master)
+
+    def _read_on(self, position: int, offset: int | None) -> None:
+        """From this position of the master on it is understood again, or there is nothing more: it has that offset."""
+        for side, end in ((Side.MASTER, position), (Side.REPLICA, self._replica_position)):
+            unread = self._unread.pop(side, None)
+            if unread is not None and end > unread.start:
+                self._cannot_tell(
+                    "unread" if unread.reason else "gap",
+                    side,
+                    unread.start,
+                    end,
+                    lost=unread.lost,
+                    replid=unread.replid,
+                    offsets=(unread.offset, None if unread.offset is None else offset),
+                    since=unread.since,
+                    reason=unread.reason,
+                )
+
+    def _end_bad_rdb(self, end: int) -> None:
+        """The RDB ends there, of which not all could be read."""
+        problem, self._bad_rdb = self._bad_rdb, None
+        if problem is not None and end > problem.start:
+            self._cannot_tell("unread", Side.MASTER, problem.start, end, is_rdb=True, reason=problem.text)
+
+    def _cannot_tell(
+        self,
+        cause: Cause,
+        side: Side,
+        start: int,
+        end: int,
+        *,
+        lost: int = 0,
+        is_rdb: bool = False,
+        replid: str | None = None,
+        offsets: tuple[int | None, int | None] = (None, None),
+        since: int | None = None,
+        reason: str = "",
+    ) -> None:
+        missing = Missing(
+            cause=cause,
+            link=self.name,
+            connection=self.number,
+            side=side,
+            start=start,
+            end=end,
+            lost_bytes=lost,
+            is_rdb=is_rdb,
+            replid=replid,
+            from_offset=offsets[0],
+            to_offset=offsets[1],
+            since=(self._heard[side] if since is None else since) / 1e9,
+            until=self._at,
+            reason=reason,
+        )
+        if self._held is None:
+            self._player.account.lacks(missing)
+        elif len(self._missing) < MAX_HELD:
+            self._missing.append(missing)
+
     # ---- time and end ----
 
     def tick(self) -> None:
@@ -466,9 +597,12 @@ class Played:
             self._begin_unbegun()
         if self._finder is not None:
             self._close_finder()
+        self._end_unread()
         conversation = self.conversation
         phase, offset = conversation.phase, conversation.offset
         conversation.close(self._at)
+        if conversation.is_in_rdb:
+            self._end_bad_rdb(conversation.from_master)
         self._leave(conversation)
         if told and self._first_end is not None:
             by, how = self._first_end
@@ -487,6 +621,19 @@ class Played:
             )
         if self._player.ended is not None and self._held is None:
             self._player.ended(self._facts(offset))
+
+    def _end_unread(self) -> None:
+        """All that is not understood by now will never be."""
+        finder, position = self._finder, self._position
+        if finder is None:
+            stream = self.conversation.stream
+            offset = None if stream is None else stream.offset
+        else:
+            offset = self._joins_at[1]
+            offset = None if offset is None else offset + finder.skipped + finder.kept
+            nothing = _Unread(self._joins_at[2], None, None, self._heard[Side.MASTER], "no whole command is among them")
+            self._unread.setdefault(Side.MASTER, nothing)
+        self._read_on(position, offset)
 
     def _facts(self, offset: int | None) -> Link:
         conversation = self.conversation

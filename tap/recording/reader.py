@@ -8,7 +8,7 @@ of its connections those are told that turn out to replicate.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from tap.bus import Told
 from tap.recording.assembly import Assembler, Bytes, Connection, Gap, Item, Opened
 from tap.recording.files import GoesOn, packets
 from tap.recording.layers import Layers, Segment
+from tap.recording.missing import Account, Missing
 from tap.recording.pcapng import MAX_TIME, Packet
 from tap.recording.played import Link, Played
 from tap.recording.segments import ACK, SYN
@@ -55,7 +56,7 @@ class Player:
     beginning of its stream as a tap told it, which for a partial resync can be seconds later.
     ended: gets each connection of replication, or of a tap, when nothing more comes of it. until: nanoseconds; later
     packets are as if they were not in the file. connections: over TCP. replicating, recorded: those of replication, and
-    those that a tap recorded. remarks: sentences for stderr that change no exit code.
+    those that a tap recorded. account: what it could not tell.
     """
 
     def __init__(
@@ -92,12 +93,16 @@ class Player:
         self.connections = 0
         self.replicating = 0
         self.recorded = 0
-        self.remarks: list[str] = []
+        self.account = Account()
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences for stderr that change no exit code."""
+        return self.account.remarks
 
     def remark(self, text: str) -> None:
         """Say of the capture, once, what makes no answer incomplete and should be known all the same."""
-        if text not in self.remarks:
-            self.remarks.append(text)
+        self.account.remark(text)
 
     @property
     def unread(self) -> dict[str, int]:
@@ -243,6 +248,8 @@ class Player:
             link.closed = time
             link.end()
             self._links.pop(link.connection, None)
+        if isinstance(event, events.RecordingGap) and link is None:  # of a connection of which there is nothing
+            self.account.lacks(_missing(event, time, link_name, connection))
         self._tell(Told(time, link_name, connection, replica, event))
 
     # ---- for the links ----
@@ -298,15 +305,50 @@ def _said(comment: str) -> dict[str, Any] | None:
     return said if has_types and 0 <= said.get("time", 0) * 1e9 < MAX_TIME else None
 
 
+def _missing(gap: events.RecordingGap, time: float, link: str, connection: int) -> Missing:
+    return Missing(
+        cause="gap",
+        link=link,
+        connection=connection,
+        side=gap.side,
+        start=gap.start,
+        end=gap.end,
+        lost_bytes=gap.bytes,
+        is_rdb=False,
+        replid=None,
+        from_offset=gap.from_offset,
+        to_offset=gap.to_offset,
+        since=time,
+        until=time,
+        reason="",
+    )
+
+
 # ---- files ----
 
 
 def play(path: Path, player: Player, goes_on: GoesOn | None = None) -> list[str]:
     """Play what a path stands for, see files.packets(). Returns what of it could not be read, a line each."""
-    problems: list[str] = []
+    problems = player.account.problems
+    before = len(problems)
     for packet in packets(path, problems, goes_on):
         player.packet(packet)
-    return problems
+    return problems[before:]
+
+
+def read(paths: Sequence[Path], player: Player, goes_on: GoesOn | None = None) -> Iterator[Packet]:
+    """Play all that the paths stand for, in this order, and close the player: its account is then complete.
+
+    Yields each packet once it has been played. goes_on: of the last path, see files.packets().
+    """
+    for path in paths:
+        for packet in packets(path, player.account.problems, goes_on if path is paths[-1] else None):
+            player.packet(packet)
+            yield packet
+    player.close()
+    missing = nothing(player)
+    if missing is not None:
+        player.account.problems.append(f"{', '.join(map(str, paths))}: {missing}")
 
 
 def nothing(player: Player) -> str | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from tap.bus import Told
 from tap.errors import ConfigError
 from tap.recording.reader import Player
+from tap.recording.spans import Spans
 from tap.recording.wanted import Wanted
 from tap.replication.events import Command, PartialResync, StreamStarted, plain
 
@@ -45,14 +45,14 @@ class Rows:
         self._wanted = wanted
         self._of_links = Wanted(links=links)
         self._replids: dict[int, str] = {}  # by connection
-        self._seen: dict[str, _Seen] = {}  # by replication ID
+        self._seen: dict[str, Spans] = {}  # by replication ID
 
     def _hear(self, told: Told) -> None:
         event = told.event
         if isinstance(event, PartialResync) and event.replid not in self._seen and event.previous_replid is not None:
             assert event.replid is not None
             assert event.offset is not None
-            before = self._seen.get(event.previous_replid, _Seen())
+            before = self._seen.get(event.previous_replid, Spans())
             self._seen[event.replid] = before.until(event.offset)
         if isinstance(event, StreamStarted) and event.replid is not None:
             self._replids[told.connection] = event.replid
@@ -65,34 +65,8 @@ class Rows:
         replid = self._replids.get(connection)
         if replid is None or command.offset is None:
             return True
-        seen = self._seen.setdefault(replid, _Seen())
+        seen = self._seen.setdefault(replid, Spans())
         return seen.add(command.offset - (command.end - command.start), command.offset)
-
-
-@dataclass(slots=True)
-class _Seen:
-    """Offsets of a history: from begins[i] up to ends[i], both rising, and none of them touch."""
-
-    begins: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-
-    def add(self, begin: int, end: int) -> bool:
-        """Whether not all of it was there before."""
-        at = bisect_right(self.begins, begin)  # of the first that begins behind it
-        if at and end <= self.ends[at - 1]:
-            return False
-        first = at - 1 if at and begin <= self.ends[at - 1] else at
-        last = first
-        while last < len(self.begins) and self.begins[last] <= end:
-            begin, end = min(begin, self.begins[last]), max(end, self.ends[last])
-            last += 1
-        self.begins[first:last], self.ends[first:last] = [begin], [end]
-        return True
-
-    def until(self, offset: int) -> _Seen:
-        """A copy, of what is up to an offset."""
-        count = bisect_right(self.begins, offset)
-        return _Seen(self.begins[:count], [min(end, offset) for end in self.ends[:count]])
 
 
 # ---- into files ----

@@ -12,6 +12,7 @@ import hiredis
 
 from tap.bus import Told
 from tap.glob import matcher
+from tap.recording.missing import Missing
 from tap.recording.stats import Batch
 from tap.replication.events import Ack, Command
 from tap.replication.keyspecs import KeyFinder
@@ -89,6 +90,18 @@ class Wanted:
             heads = [head for head in heads if self._has(*head[2:])]
         return replace(batch, heads=heads)
 
+    def may_lack(self, missing: Missing) -> bool:
+        """Whether something that is asked for may be among these bytes: no filter for commands tells that it is not."""
+        return (
+            self._has_link(missing)
+            and (missing.may_hold_commands or not self.only_commands)
+            and all(_reaches(missing, *bound) for bound in self._bounds)
+        )
+
+    def joins(self, link: str) -> bool:
+        """Whether a link is asked for, as one of those that are joined."""
+        return not self._links or any(link in (one, one.rpartition("/")[0]) for one in self._links)
+
     @property
     def missing(self) -> str | None:
         """Once all has been asked: what to say where none of the links that are asked for is there."""
@@ -98,7 +111,7 @@ class Wanted:
             return None
         return f"--link {', '.join(sorted(self._links))}: not in it; its links: {', '.join(self._known)}"
 
-    def _has_link(self, where: Told | Batch) -> bool:
+    def _has_link(self, where: Told | Batch | Missing) -> bool:
         if not self._links:
             return True
         if where.link:  # else it is of the whole tap
@@ -120,6 +133,17 @@ class Wanted:
         if self._names and name not in self._names:
             return False
         return not self._matchers or any(matches(key) for key in named for matches in self._matchers)
+
+
+def _reaches(missing: Missing, time: float | None, place: int | None, sign: int) -> bool:
+    """Whether it is not all before a beginning (sign 1), or behind an end (sign -1)."""
+    if time is not None:
+        return missing.until >= time if sign > 0 else missing.since <= time
+    if place is None:
+        return True
+    if sign > 0:
+        return missing.to_offset is None or missing.to_offset >= place
+    return missing.from_offset is None or missing.from_offset < place
 
 
 def keys(command: Command) -> list[bytes]:

@@ -21,9 +21,11 @@ import pytest
 import zstandard
 
 from tap.cli import main
+from tests.rdb.make import rdb
+from tests.recording.support import config, exchange, listening
 from tests.recording.wires import STREAM, Wire, file, streamed
-from tests.relay.wire import BASE, command
-from tests.support import WITHIN, wait_until
+from tests.relay.wire import BASE, REPLID, command
+from tests.support import FIXTURES, WITHIN, TapThread, wait_until
 
 TAP = [sys.executable, "-m", "tap", "show"]
 
@@ -197,6 +199,12 @@ def unknown_link_type(path: Path) -> None:
     path.write_bytes(data)
 
 
+LACKS = (
+    r"127.0.0.1:6379/1: 37 bytes from the replica are missing, bytes 442 to 479 [^\n]*\nredis-tap: "
+    r"127.0.0.1:6379/1: 94 bytes of the stream are missing, offsets 1552 to 1646 \(after "
+)
+
+
 def flipped(path: Path) -> None:
     data = bytearray(file(path, streamed(STREAM).packets, "pcapng").read_bytes())
     data[3000] ^= 0xFF
@@ -222,7 +230,7 @@ def flipped(path: Path) -> None:
             False,
         ),
         (Path.mkdir, "no capture in this directory", False),
-        (flipped, r"bytes \d+ to \d+ are damaged; read on behind them", True),
+        (flipped, rf"bytes \d+ to \d+ are damaged; read on behind them[^\n]*\nredis-tap: {LACKS}", True),
     ],
 )
 def test_what_cannot_be_read_is_one_line_and_the_rest_is_shown(
@@ -341,3 +349,62 @@ def test_who_has_seen_enough_may_close_the_pipe(capture: Path) -> None:
             [*TAP, capture, "--commands"], stdout=closed, stderr=subprocess.PIPE, timeout=60, check=False
         )
     assert done.stderr == b""
+
+
+# ---- what is missing ----
+
+LOST = FIXTURES / "captures" / "one-command-lost.pcap"
+GAP = "redis-tap: 10.0.0.1:6379/1: 92 bytes of the stream are missing, offsets 2485 to 2577 (after "
+COMPRESSED = sorted((FIXTURES / "compressed").glob("*.pcapng"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--format", "json"],
+        ["--commands"],
+        ["--stats"],
+        ["--stats", "--format", "json"],
+        ["--command", "DEL"],
+        ["--db", "7"],
+        ["--key", "nothing"],
+        ["--link", "10.0.0.1:6379"],
+        ["--from", "2577"],
+        ["--until", "2486"],
+        ["--stats", "--until", "2486"],
+    ],
+)
+def test_a_gap_is_one_line_and_an_exit_code(options: list[str]) -> None:
+    said = show(LOST, *options)
+    assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+    assert said.stderr.startswith(GAP)
+
+
+@pytest.mark.parametrize("options", [["--until", "2485"], ["--from", "2578"], ["--stats", "--from", "2578"]])
+def test_a_gap_outside_of_what_is_asked_for_is_none(options: list[str]) -> None:
+    assert (show(LOST, *options).returncode, show(LOST, *options).stderr) == (0, "")
+
+
+@pytest.mark.parametrize("options", [[], ["--format", "json"], ["--commands"], ["--stats"], ["--command", "SET"]])
+@pytest.mark.parametrize("path", COMPRESSED, ids=lambda path: str(path.stem))
+def test_a_stream_that_cannot_be_read_is_told_with_its_offset(path: Path, options: list[str]) -> None:
+    said = show(path, *options)
+    assert said.returncode == 2
+    first, second = said.stderr.splitlines()
+    assert "bytes of the stream cannot be read, from offset 0 on: " in first
+    assert "bytes of the stream cannot be read, from offset 1679 on: " in second
+
+
+def test_an_rdb_that_was_left_out_is_missed_by_whom_it_concerns(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    data = rdb(10)
+    with listening() as listener, TapThread(config(listener.getsockname()[1], path, record_without_rdb=True)) as tap:
+        granted = b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID.encode(), BASE, len(data))
+        ack = command("REPLCONF", "ACK", str(BASE))
+        exchange(tap, listener, [(0, command("PSYNC", "?", "-1")), (1, granted + data), (0, ack), (1, STREAM[0])])
+    for options in ([], ["--stats"], ["--commands"]):
+        assert (show(path, *options).returncode, show(path, *options).stderr) == (0, "")
+    said = show(path, "--rdb-keys")
+    assert said.returncode == 2
+    assert re.fullmatch(r"redis-tap: main/1: \d+ bytes of an RDB were left out of the recording, [^\n]*\n", said.stderr)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.recording.pcapng import Packet
-from tap.recording.rows import Parquet, Row, Rows, _Seen, json_line
+from tap.recording.rows import Parquet, Row, Rows, json_line
+from tap.recording.spans import Spans
 from tap.recording.wanted import Wanted
 from tests.recording.wires import Wire, streamed
 from tests.relay.wire import BASE, GRANT, asks, command
@@ -31,7 +32,7 @@ def rows(packets: list[tuple[int, bytes]], **wanted: Any) -> list[Row]:
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=12))
 def test_what_was_seen_is_known(parts: list[tuple[int, int]]) -> None:
-    seen = _Seen()
+    seen = Spans()
     known: set[int] = set()
     for begin, size in parts:
         new = set(range(begin, begin + size))

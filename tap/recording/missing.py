@@ -1,0 +1,185 @@
+"""What an answer from a recording lacks: the one place that knows, and the sentences that say so.
+
+A reading cannot tell of bytes that the capture lacks, or that it holds and nobody understands, or of files that cannot be
+read. A Player keeps an account of all these. Each consumer asks the account what concerns its own question. A gap after
+--until, or on another link, takes nothing from the answer. A filter for commands or keys makes no gap harmless: what is
+missing might have matched. What concerns the answer is told in a line on stderr, and by exit code 2.
+
+Connections of one history bring the same bytes at the same offsets. A consumer that joins them (exports, replays) lacks
+only what none of them has. One that tells each connection by itself (show) lacks what any of them lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from tap.recording.spans import Spans
+from tap.replication.events import PartialResync, Side
+
+SHOWN = 5  # stretches that are told one by one
+MAX_KEPT = 10_000  # stretches of which all is known; of more only their number and bytes
+
+Cause = Literal["gap", "unread", "rdb_omitted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Bytes start <= i < end of *side* on a connection, of which nothing can be told.
+
+    cause: "gap", where the capture lacks them; "unread", where it has them and they are not understood; "rdb_omitted", an
+    RDB that was left out of the recording on purpose. A gap in a stream reaches from the end of the last whole command
+    before it to the next command that is read: lost_bytes of it are not in the capture.
+    link, connection: as of tap.bus.Told. is_rdb: they are of an RDB.
+    replid, from_offset, to_offset: their history, and the replication offsets before and after them; None where that is
+    unknown, and where they are of no stream.
+    since, until: seconds since the epoch, when the last bytes before them came, and when reading went on or ended.
+    reason: why they are not understood; "" for a gap.
+    """
+
+    cause: Cause
+    link: str
+    connection: int
+    side: Side
+    start: int
+    end: int
+    lost_bytes: int
+    is_rdb: bool
+    replid: str | None
+    from_offset: int | None
+    to_offset: int | None
+    since: float
+    until: float
+    reason: str
+
+    @property
+    def bytes(self) -> int:
+        return self.end - self.start
+
+    @property
+    def may_hold_commands(self) -> bool:
+        return self.side is Side.MASTER and not self.is_rdb
+
+    def __str__(self) -> str:
+        """A sentence for people."""
+        whose = "of an RDB" if self.is_rdb else f"from the {self.side.value}"
+        where = f"bytes {self.start} to {self.end}"
+        if self.is_rdb:
+            where += f" from the {self.side.value}"
+        elif self.from_offset is not None:
+            whose = "of the stream"
+            where = f"from offset {self.from_offset} on"
+            if self.to_offset is not None:
+                where = f"offsets {self.from_offset} to {self.to_offset}"
+        if self.cause == "unread":
+            what, where = "cannot be read", f"{where}: {self.reason}"
+        elif self.cause == "rdb_omitted":
+            what = "were left out of the recording"
+        elif self.lost_bytes == self.bytes:
+            what = "are missing"
+        else:
+            what = f"cannot be read, as {self.lost_bytes} of them are missing"
+        came = datetime.fromtimestamp(self.since).astimezone().isoformat(timespec="milliseconds")
+        return f"{self.link}/{self.connection}: {self.bytes} bytes {whose} {what}, {where} (after {came})"
+
+
+Concerns = Callable[[Missing], bool]
+
+
+def everything(missing: Missing) -> bool:
+    return True
+
+
+@dataclass(slots=True)
+class Account:
+    """What one reading of a recording could not bring; complete at its end.
+
+    problems: what of the files could not be read, a line each. missing: the stretches, in the order of their ends.
+    uncounted: how many more there were. remarks: sentences that make no answer incomplete, and should be known.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    uncounted: int = 0
+    remarks: list[str] = field(default_factory=list)
+    _read: dict[tuple[str, str], Spans] = field(default_factory=dict)  # by link and replication ID
+    _parents: dict[str, tuple[str, int]] = field(default_factory=dict)  # a replid's: whose history it goes on, from where
+
+    # ---- while it is read ----
+
+    def lacks(self, missing: Missing) -> None:
+        if len(self.missing) < MAX_KEPT:
+            self.missing.append(missing)
+        else:
+            self.uncounted += 1
+
+    def read(self, link: str, replid: str, begin: int, end: int) -> None:
+        """A link has brought these offsets of a history."""
+        spans = self._read.setdefault((link, replid), Spans())
+        if begin < end and len(spans.begins) < MAX_KEPT:
+            spans.add(begin, end)
+
+    def resynced(self, event: PartialResync) -> None:
+        replid, previous, offset = event.replid, event.previous_replid, event.offset
+        if replid is not None and previous is not None and offset is not None and previous != replid:
+            _, before = self._parents.get(replid, ("", 0))
+            self._parents[replid] = previous, max(before, offset)
+
+    def remark(self, text: str) -> None:
+        """Say it once."""
+        if text not in self.remarks:
+            self.remarks.append(text)
+
+    # ---- afterwards ----
+
+    def lacking(self, concerns: Concerns = everything, has_link: Callable[[str], bool] | None = None) -> list[Missing]:
+        """The stretches that concern an answer.
+
+        has_link: for an answer that joins connections of one history: whether it takes those of a link. What one of them
+        lacks and another has is then not lacking.
+        """
+        found = [one for one in self.missing if concerns(one)]
+        if has_link is None:
+            return found
+        joined: dict[frozenset[str], Spans] = {}
+        lacking = []
+        for one in found:
+            begin, end = one.from_offset, one.to_offset
+            if one.replid is not None and begin is not None and end is not None:
+                same = self._same_until(one.replid, end)
+                if same not in joined:
+                    links = (read for (link, replid), read in self._read.items() if replid in same and has_link(link))
+                    joined[same] = Spans().update(links)
+                if joined[same].has(begin, end):
+                    continue
+            lacking.append(one)
+        return lacking
+
+    def _same_until(self, replid: str, offset: int) -> frozenset[str]:
+        """The replication IDs under which the same bytes are known up to an offset."""
+        same, waiting = {replid}, [replid]
+        while waiting:
+            one = waiting.pop()
+            near = {child for child, (parent, branch) in self._parents.items() if parent == one and offset <= branch}
+            parent, branch = self._parents.get(one, (one, 0))
+            if offset <= branch:
+                near.add(parent)
+            waiting += near - same
+            same |= near
+        return frozenset(same)
+
+    def lines(self, concerns: Concerns = everything, has_link: Callable[[str], bool] | None = None) -> list[str]:
+        """What makes an answer incomplete, in sentences; none if nothing does. See lacking()."""
+        return [*self.problems, *sentences(self.lacking(concerns, has_link), self.uncounted)]
+
+
+def sentences(missing: list[Missing], uncounted: int = 0) -> list[str]:
+    """The first stretches one by one, and how many more there are."""
+    lines = [str(one) for one in missing[:SHOWN]]
+    more = missing[SHOWN:]
+    if more or uncounted:
+        size = f"{'more than ' if uncounted else ''}{sum(one.bytes for one in more)} bytes"
+        lines.append(f"and {len(more) + uncounted} more such stretches, of {size} in all")
+    return lines

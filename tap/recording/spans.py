@@ -1,0 +1,52 @@
+"""Which offsets of a history have been seen."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Spans:
+    """Offsets begins[i] < offset <= ends[i]; both lists rise, and no two spans touch."""
+
+    begins: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+
+    def add(self, begin: int, end: int) -> bool:
+        """Returns whether not all of it was there before."""
+        if self.has(begin, end):
+            return False
+        at = bisect_right(self.begins, begin)  # of the first that begins behind it
+        first = at - 1 if at and begin <= self.ends[at - 1] else at
+        last = first
+        while last < len(self.begins) and self.begins[last] <= end:
+            begin, end = min(begin, self.begins[last]), max(end, self.ends[last])
+            last += 1
+        self.begins[first:last], self.ends[first:last] = [begin], [end]
+        return True
+
+    def has(self, begin: int, end: int) -> bool:
+        """Whether all of it is there."""
+        at = bisect_right(self.begins, begin)
+        return bool(at) and end <= self.ends[at - 1]
+
+    def overlaps(self, begin: int, end: int) -> bool:
+        """Whether some of it is there."""
+        at = bisect_right(self.begins, begin)
+        if at and begin < self.ends[at - 1]:
+            return True
+        return at < len(self.begins) and self.begins[at] < end
+
+    def until(self, offset: int) -> Spans:
+        """A copy, of what is up to an offset."""
+        count = bisect_right(self.begins, offset)
+        return Spans(self.begins[:count], [min(end, offset) for end in self.ends[:count]])
+
+    def update(self, others: Iterable[Spans]) -> Spans:
+        """Add all of others to it."""
+        for other in others:
+            for begin, end in zip(other.begins, other.ends, strict=True):
+                self.add(begin, end)
+        return self

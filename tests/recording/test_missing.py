@@ -1,0 +1,321 @@
+"""What a reading could not tell: each stretch once, from which offset to which, and whom it concerns."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tap.bus import Told
+from tap.recording.missing import SHOWN, Account, Missing, sentences
+from tap.recording.pcapng import Packet
+from tap.recording.reader import Player, read
+from tap.recording.wanted import Moment, Wanted
+from tap.replication.events import Command, PartialResync, RecordingGap, Side
+from tests.recording.wires import STREAM, Wire, as_packets, of, streamed
+from tests.relay.wire import BASE, GRANT, REPLID, asks, command
+from tests.support import FIXTURES, Capture, captures
+
+LOST = FIXTURES / "captures" / "one-command-lost.pcap"
+ZSTD = FIXTURES / "compressed" / "redis-8.10-zstd-one-channel-disk.pcapng"
+OTHER = "f" * 40
+
+
+def account(packets: list[tuple[int, bytes]]) -> tuple[Account, list[Told]]:
+    heard: list[Told] = []
+    player = Player(heard.append, every_command=True)
+    for time, data in packets:
+        player.packet(Packet(time, 101, data, len(data)))
+    player.close()
+    return player.account, heard
+
+
+def of_file(path: Path) -> Account:
+    player = Player(lambda told: None)
+    for _ in read([path], player):
+        pass
+    return player.account
+
+
+def missing(
+    begin: int | None, end: int | None, *, link: str = "main", replid: str = REPLID, side: Side = Side.MASTER
+) -> Missing:
+    return Missing(
+        cause="gap",
+        link=link,
+        connection=1,
+        side=side,
+        start=50,
+        end=60,
+        lost_bytes=10,
+        is_rdb=False,
+        replid=replid,
+        from_offset=begin,
+        to_offset=end,
+        since=1000.0,
+        until=1002.0,
+        reason="",
+    )
+
+
+# ---- what is found ----
+
+
+@pytest.mark.parametrize("size", [7, 1448])
+@pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
+def test_of_a_whole_capture_nothing_is_missing(capture: Capture, size: int) -> None:
+    found, _ = account(as_packets(capture, size, random.Random(size)))
+    assert (found.missing, found.lines()) == ([], [])
+
+
+def test_the_whole_fixture_lacks_nothing() -> None:
+    assert of_file(FIXTURES / "captures" / "replica-whole.pcap").lines() == []
+
+
+def test_a_lost_command_is_one_stretch_with_its_offsets() -> None:
+    (one,) = of_file(LOST).missing
+    assert (one.cause, one.side, one.bytes, one.lost_bytes) == ("gap", Side.MASTER, 92, 92)
+    assert (one.from_offset, one.to_offset, one.start, one.end) == (2485, 2577, 1598, 1690)
+    assert one.replid == "1234567890" * 4
+    assert 0 < one.until - one.since < 1
+    (line,) = of_file(LOST).lines()
+    assert line.startswith("10.0.0.1:6379/1: 92 bytes of the stream are missing, offsets 2485 to 2577 (after 2026-")
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 5), (20, 30), (90, 104), (300, 300 + 1000)])
+def test_a_gap_in_a_command_takes_the_whole_command(begin: int, end: int) -> None:
+    """What is told and what is missing are all of the stream."""
+    stream = b"".join(STREAM)
+    wire = streamed([stream[:begin]] if begin else [])
+    wire.flow.skip(1, end - begin)
+    for at in range(end, len(stream), 500):
+        wire.send(1, stream[at : at + 500])
+        wire.send(0, command("REPLCONF", "ACK", "1500"))
+    found, heard = account(wire.packets)
+    (one,) = found.missing
+    assert (one.cause, one.lost_bytes) == ("gap", end - begin)
+    assert one.from_offset is not None
+    assert one.to_offset is not None
+    assert one.end - one.start == one.to_offset - one.from_offset
+    commands = of(heard, Command)
+    told = {(event.offset - event.end + event.start, event.offset) for event in commands}
+    ends = itertools.accumulate(map(len, STREAM))
+    whole = {(BASE + at - len(piece), BASE + at) for piece, at in zip(STREAM, ends, strict=True)}
+    lacking = {(first, last) for first, last in whole if one.from_offset <= first and last <= one.to_offset}
+    assert told | lacking == whole
+    assert not told & lacking
+    assert BASE + begin >= one.from_offset
+    assert BASE + end <= one.to_offset
+
+
+def test_gaps_with_no_command_between_them_are_one_stretch() -> None:
+    value = command("SET", "k", "v" * 5000)
+    wire = streamed([STREAM[0]])
+    wire.send(1, value[:1000])
+    wire.flow.skip(1, 100)
+    wire.send(1, value[1100:2000])
+    wire.flow.skip(1, 100)
+    wire.send(1, value[2100:] + STREAM[1] * 3)
+    wire.send(0, command("REPLCONF", "ACK", "1500"))
+    found, heard = account(wire.packets)
+    (one,) = found.missing
+    first = BASE + len(STREAM[0])
+    assert (one.from_offset, one.to_offset, one.lost_bytes) == (first, first + len(value), 200)
+    assert len(of(heard, RecordingGap)) == 2
+    (line,) = found.lines()
+    assert f"{len(value)} bytes of the stream cannot be read, as 200 of them are missing, offsets" in line
+
+
+def test_behind_a_gap_in_the_handshake_offsets_are_unknown() -> None:
+    wire = Wire()
+    wire.open()
+    wire.send(0, asks(BASE))
+    wire.flow.skip(1, len(GRANT))
+    for piece in STREAM:
+        wire.send(1, piece)
+        wire.send(0, command("REPLCONF", "ACK", "1500"))
+    found, _ = account(wire.packets)
+    (one,) = found.missing
+    assert (one.cause, one.start, one.end) == ("gap", 0, len(GRANT))
+    assert (one.replid, one.from_offset, one.to_offset) == (None, None, None)
+    assert re.search(rf"{len(GRANT)} bytes from the master are missing, bytes 0 to {len(GRANT)} \(", found.lines()[0])
+
+
+def test_what_a_replica_said_and_is_lost_is_missing_too() -> None:
+    wire = streamed(STREAM[:5])
+    wire.flow.skip(0, 30)
+    wire.send(0, command("REPLCONF", "ACK", "1500"))
+    wire.send(1, STREAM[5])
+    (one,) = account(wire.packets)[0].missing
+    assert (one.side, one.bytes, one.may_hold_commands) == (Side.REPLICA, 30, False)
+
+
+def test_a_gap_in_an_rdb_hides_no_command() -> None:
+    data = b"REDIS0011\xfe\x00" + b"\x00\x03key\x05value" * 30 + b"\xff" + bytes(8)
+    wire = Wire()
+    wire.open()
+    wire.send(0, command("PSYNC", "?", "-1"))
+    wire.send(1, b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID.encode(), BASE, len(data)) + data[:100])
+    wire.flow.skip(1, 50)
+    wire.send(1, data[150:])
+    wire.send(0, command("REPLCONF", "ACK", str(BASE)))
+    wire.send(1, STREAM[0])
+    found, heard = account(wire.packets)
+    (one,) = found.missing
+    assert (one.cause, one.bytes, one.is_rdb, one.may_hold_commands) == ("gap", 50, True, False)
+    assert [event.offset for event in of(heard, Command)] == [BASE + len(STREAM[0])]
+    assert f"50 bytes of an RDB are missing, bytes {one.start} to {one.end} from the master" in found.lines()[0]
+
+
+def test_an_rdb_that_cannot_be_read_is_unread() -> None:
+    data = b"REDIS0011\xfe\x00\x99" + bytes(100)
+    wire = Wire()
+    wire.open()
+    wire.send(0, command("PSYNC", "?", "-1"))
+    header = b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID.encode(), BASE, len(data))
+    wire.send(1, header + data)
+    wire.send(0, command("REPLCONF", "ACK", str(BASE)))
+    (one,) = account(wire.packets)[0].missing
+    assert (one.cause, one.is_rdb, one.lost_bytes, one.end) == ("unread", True, 0, len(header + data))
+    assert one.reason
+
+
+def test_compressed_streams_are_unread_to_their_ends() -> None:
+    first, second = of_file(ZSTD).missing
+    assert [(one.cause, one.lost_bytes, one.bytes, one.connection) for one in (first, second)] == [
+        ("unread", 0, 333, 2),
+        ("unread", 0, 229, 3),
+    ]
+    # Offsets count what a stream was before it was compressed, so where it ends is not known.
+    assert [(one.from_offset, one.to_offset) for one in (first, second)] == [(0, None), (1679, None)]
+    assert "333 bytes of the stream cannot be read, from offset 0 on: " in of_file(ZSTD).lines()[0]
+
+
+def test_what_follows_nonsense_in_a_stream_is_unread_to_its_end() -> None:
+    wire = streamed([*STREAM[:3], b"nonsense\r\n", *STREAM[3:6]])
+    (one,) = account(wire.packets)[0].missing
+    sizes = list(itertools.accumulate(map(len, STREAM)))
+    assert (one.cause, one.from_offset, one.to_offset) == ("unread", BASE + sizes[2], BASE + sizes[5] + 10)
+
+
+def test_a_master_that_is_not_understood_is_unread_from_that_byte_on() -> None:
+    wire = Wire()
+    wire.open()
+    wire.send(0, asks(BASE))
+    wire.send(1, b"+NOVELTY\r\n")
+    wire.send(1, b"more of it")
+    (one,) = account(wire.packets)[0].missing
+    assert (one.cause, one.start, one.end) == ("unread", 0, 20)
+
+
+# ---- whom it concerns ----
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "concerns"),
+    [
+        (None, 2000, False),
+        (None, 2001, True),
+        (2100, None, True),
+        (2101, None, False),
+        (2050, 2060, True),
+    ],
+)
+def test_a_gap_outside_of_what_is_asked_for_concerns_nobody(begin: Moment, end: Moment, concerns: bool) -> None:
+    assert Wanted(begin=begin, end=end).may_lack(missing(2000, 2100)) == concerns
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "concerns"), [(0, 999, False), (0, 1001, True), (1001, 1003, True), (1003, 1009, False)]
+)
+def test_so_it_is_with_times(begin: int, end: int, concerns: bool) -> None:
+    first, last = (datetime.fromtimestamp(at).astimezone() for at in (begin, end))
+    assert Wanted(begin=first, end=last).may_lack(missing(None, None)) == concerns
+
+
+def test_where_offsets_are_unknown_it_may_concern_anybody() -> None:
+    assert Wanted(begin=1, end=2).may_lack(missing(None, None))
+
+
+def test_a_filter_makes_no_gap_harmless_but_one_that_holds_no_commands() -> None:
+    wanted = Wanted(dbs=[1], names=["DEL"], globs=["a"])
+    assert wanted.may_lack(missing(1, 2))
+    assert not wanted.may_lack(missing(1, 2, side=Side.REPLICA))
+    assert not Wanted(links=["other"]).may_lack(missing(1, 2))
+    assert Wanted(links=["main/1"]).may_lack(missing(1, 2))
+
+
+def lacking(found: Account, has_link: Callable[[str], bool] = lambda link: True) -> list[int | None]:
+    return [one.from_offset for one in found.lacking(has_link=has_link)]
+
+
+def test_what_another_connection_brought_is_lacking_to_none_that_joins_them() -> None:
+    found = Account()
+    found.read("main", REPLID, 0, 2000)
+    found.read("main", REPLID, 2100, 3000)
+    found.lacks(missing(2000, 2100))
+    assert lacking(found) == [2000]
+    found.read("other", REPLID, 1990, 2099)
+    assert lacking(found) == [2000]
+    found.read("other", REPLID, 2099, 2100)
+    assert lacking(found) == []
+    assert lacking(found, lambda link: link == "main") == [2000]
+    assert [one.from_offset for one in found.lacking()] == [2000]
+
+
+def test_a_history_that_goes_on_under_another_id_is_the_same_up_to_there() -> None:
+    def goes_on(replid: str, previous: str, offset: int) -> PartialResync:
+        return PartialResync(start=0, end=0, replid=replid, previous_replid=previous, offset=offset, bytes_behind=0)
+
+    for replids in ((REPLID, OTHER), (OTHER, REPLID)):
+        found = Account()
+        found.lacks(missing(2000, 2100, replid=replids[0]))
+        found.lacks(missing(2400, 2600, replid=replids[0]))
+        found.read("main", replids[1], 1000, 5000)
+        assert lacking(found) == [2000, 2400]
+        found.resynced(goes_on(OTHER, REPLID, 2500))
+        assert lacking(found) == [2400]
+
+
+def test_a_second_replica_brings_what_was_lost_on_the_way_to_the_first() -> None:
+    first, second = Wire(), Wire(50001)
+    for wire in (first, second):
+        wire.open()
+        wire.send(0, asks(BASE))
+        wire.send(1, b"+CONTINUE %b\r\n" % REPLID.encode())
+    for number, piece in enumerate(STREAM[:20]):
+        if number == 10:
+            first.flow.skip(1, len(piece))
+        else:
+            first.send(1, piece)
+        second.send(1, piece)
+        for wire in (first, second):
+            wire.send(0, command("REPLCONF", "ACK", "1500"))
+    found, _ = account(sorted(first.packets + second.packets))
+    assert len(found.missing) == 1
+    assert lacking(found) == []
+
+
+# ---- how it is told ----
+
+
+def test_the_first_stretches_are_told_one_by_one_and_the_rest_is_counted() -> None:
+    many = [missing(number, number + 10) for number in range(SHOWN + 3)]
+    *lines, last = sentences(many)
+    assert lines == [str(one) for one in many[:SHOWN]]
+    assert last == "and 3 more such stretches, of 30 bytes in all"
+    assert sentences(many[:SHOWN]) == lines
+    assert sentences(many[:SHOWN], 7)[-1] == "and 7 more such stretches, of more than 0 bytes in all"
+
+
+def test_a_remark_is_kept_once() -> None:
+    player = Player(lambda told: None)
+    for _ in range(2):
+        player.remark("a RST outside of the window was ignored")
+    assert player.remarks == ["a RST outside of the window was ignored"]
+    assert player.account.lines() == []
