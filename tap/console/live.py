@@ -50,6 +50,8 @@ TIMELINE = (
     events.RdbProblem,
     events.Handshake,
     events.Opaque,
+    events.AckAheadOfMaster,
+    events.ReplicaTalkedBack,
     events.LinkClosed,
     events.FaultArmed,
     events.FaultFired,

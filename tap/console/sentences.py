@@ -45,6 +45,8 @@ _SILENT = "no answer from the master"
 
 _ALARMING = (
     events.Opaque,
+    events.AckAheadOfMaster,
+    events.ReplicaTalkedBack,
     events.ResyncRefused,
     events.RdbProblem,
     events.FaultFired,
@@ -171,6 +173,20 @@ def _opaque(event: events.Opaque) -> str:
     return f"no longer understood: byte {event.start} from the {event.side.value}: {event.reason}. Bytes still flow"
 
 
+def _ahead(event: events.AckAheadOfMaster) -> str:
+    why = "what a fault sent it" if event.by_fault else "a count is wrong, and offsets are unknown from here on"
+    ahead = event.offset - event.sent
+    return (
+        f"the replica acknowledges offset {event.offset}, {ahead} bytes more than the master sent ({event.sent}): {why}"
+    )
+
+
+def _talked_back(event: events.ReplicaTalkedBack) -> str:
+    what = {"reply": "a reply", "error": "an error", "command": "a command"}[event.what]
+    repeated = "" if event.count == 1 else f" ({times(event.count)})"
+    return f"the replica sends its master {what}: {event.text}{repeated}"
+
+
 def _command(event: events.Command) -> str:
     where = "?" if event.offset is None else str(event.offset)
     db = "?" if event.db is None else str(event.db)
@@ -230,6 +246,8 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.RdbKey: _rdb_key,
     events.StreamStarted: _stream,
     events.Opaque: _opaque,
+    events.AckAheadOfMaster: _ahead,
+    events.ReplicaTalkedBack: _talked_back,
     events.Command: _command,
     events.FaultArmed: lambda event: f"fault {event.fault} armed: {event.spec}",
     events.FaultFired: _fault_fired,

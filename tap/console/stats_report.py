@@ -33,6 +33,8 @@ _MARKS: dict[type[Event], tuple[str, str]] = {
     events.ResyncRefused: ("R", "resync refused"),
     events.PartialResync: ("P", "partial resync"),
     events.FaultFired: ("!", "fault"),
+    events.AckAheadOfMaster: ("A", "acknowledged more than was sent"),
+    events.ReplicaTalkedBack: ("T", "the replica talked back"),
 }
 
 # Between labels of the time axis, in seconds.

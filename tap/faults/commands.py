@@ -308,6 +308,8 @@ class CommandFaults:
                 end_copy()
                 if not later:
                     lane.insert(bytes(copied))
+                    if self._stream is not None:
+                        self._stream.is_padded = True
                     self._owner.fired(work, Side.MASTER, begin, len(copied), f"sent {said} twice")
                     taken.close()
 

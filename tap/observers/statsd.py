@@ -154,6 +154,8 @@ _COUNTS: dict[type[Event], Callable[[Any], dict[str, int]]] = {
     events.ResyncRefused: lambda event: {f"resyncs_refused.{_refusal(event.reply)}": 1},
     events.RdbProblem: lambda event: {f"rdb_problems.{event.problem}": 1},
     events.Opaque: lambda event: {"opaque": 1},
+    events.AckAheadOfMaster: lambda event: {"ack_ahead_of_master": 1},
+    events.ReplicaTalkedBack: lambda event: {f"replica_talked_back.{event.what}": event.count},
     events.Commands: lambda event: {"commands": event.count, "command_bytes": event.bytes},
     events.FaultFired: lambda event: {f"faults_fired.{clean(event.fault)}": event.count},
 }

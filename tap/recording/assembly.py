@@ -49,6 +49,13 @@ class Connection:
         early = sum(len(segment.data) for _, segment in self.early if self.side(segment) == side)
         return early + self.halves[side].pending_bytes
 
+    def lacks(self, side: int) -> bool:
+        """Whether the other has received bytes of the side that have not come."""
+        half = self.halves[side]
+        if half.following is None or half.acknowledged is None:
+            return False
+        return _distance(half.acknowledged, half.following) > half.has_ended  # a FIN has a number, too
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:

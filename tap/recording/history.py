@@ -178,7 +178,7 @@ class Index:
                 )
             )
         stream = conversation.stream
-        if stream is not None and stream.replid is not None and stream.base is not None:
+        if stream is not None and stream.replid is not None and stream.granted is not None:
             scanner = stream.scanner
             size = scanner.broken_at if scanner.broken else stream.received
             self.stretches.append(
@@ -188,7 +188,7 @@ class Index:
                     stream.start,
                     stream.start + size,
                     stream.replid,
-                    stream.base,
+                    stream.granted,
                     scanner.db_at(0),
                     seen.stream_began or seen.began,
                     seen.stream_ended or seen.began,

@@ -14,6 +14,7 @@ _BLANK = b" \t\r\n"
 _OPEN = frozenset({b"CLIENT", b"PSYNC", b"REPLCONF", b"SELECT", b"SYNC"})  # requests that hold no data, and no secret
 _NAMES = _OPEN | {b"AUTH", b"HELLO", b"PING"}
 _NO_NUMBER = bytes(byte if byte in b"*$0123456789\r\n" else 0x2A for byte in range(256))
+_LINE_TYPES = b"+-:$"  # of replies, which a replica may send to its master
 _REPLY_TYPES = b"+-:$*%~>|!=#,(_\r\n"
 
 
@@ -144,7 +145,9 @@ class Masker:
             self._name.append(out[at])
         name = bytes(self._name).upper()
         if self._strictly and not any(one.startswith(name) for one in _NAMES):
-            out[at] = 0x2A
+            # A line that begins with an asterisk would be read as an array, and end the reading.
+            begins = self._inline and len(self._name) == 1
+            out[at] = 0x2A if not begins else out[at] if out[at] in _LINE_TYPES else 0x78
 
     @property
     def _is_secret(self) -> bool:

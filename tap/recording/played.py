@@ -274,8 +274,12 @@ class Played:
             self._announced[f"handshake {said.get('start')}"] = said
         elif kind == "rdb_omitted":
             self._omits_rdb = True
+        elif kind == "ack_ahead_of_master":
+            if self.conversation.stream is not None and not said.get("by_fault"):
+                self.conversation.stream.doubt()
         elif kind == "not_understood":  # with --opaque
             self._tells_resyncs = False
+            self.conversation.compares_acks = True
         elif kind == "carried_db" and isinstance(said.get("db"), int):
             self.conversation.carried_db = said["db"]
 
@@ -342,6 +346,10 @@ class Played:
             self.conversation.skip_from_replica(self._acks.skipped)
             self._acks = None
             data = found
+        stream = self.conversation.stream
+        if stream is not None and self._finder is None and not self.is_ours:
+            assert self._sides is not None
+            stream.compares_acks = not self.connection.lacks(self._sides.index(_MASTER))
         self.conversation.receive_from_replica(data, self._at)
         if self._finder is None and self.conversation.has_missed_rdb_end:
             self._lose("the end of the RDB is not in the capture")
@@ -447,6 +455,7 @@ class Played:
             replid, offset, position = self._joins_at
         else:
             replid, offset, position = conversation.replid, conversation.offset, conversation.from_master
+            stream.compares_acks = False
             if self.is_ours and self._tells_resyncs and stream.is_continuing:
                 self._unbegun = stream
             else:

@@ -265,7 +265,7 @@ class Player:
         return self._numbers if wanted is None else wanted
 
     def conversation(self, link: Played) -> Conversation:
-        return Conversation(
+        conversation = Conversation(
             link.tell,
             memory=self._memory(link.name),
             connection=link.number,
@@ -275,6 +275,9 @@ class Player:
             max_command=self._max_command,
             tell_heads=None if self._count is None else link.count,
         )
+        # A tap has told it. Its bytes may lack what the ACK is of: of a gap, it tells the end.
+        conversation.compares_acks = not link.is_ours
+        return conversation
 
     def _memory(self, link: str) -> Memory:
         if link not in self._memories:

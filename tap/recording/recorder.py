@@ -46,6 +46,8 @@ KEPT = (
     events.ResyncRefused,
     events.RdbProblem,
     events.Opaque,
+    events.AckAheadOfMaster,
+    events.ReplicaTalkedBack,
     events.FaultArmed,
     events.FaultFired,
     events.FaultExpired,

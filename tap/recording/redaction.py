@@ -39,6 +39,8 @@ class Redaction:
             return dataclasses.replace(event, key=None, text=_UNTOLD)
         if isinstance(event, events.Opaque):
             return dataclasses.replace(event, reason=_UNTOLD)
+        if isinstance(event, events.ReplicaTalkedBack):
+            return dataclasses.replace(event, text=_UNTOLD)
         return event
 
 

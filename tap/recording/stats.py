@@ -38,6 +38,8 @@ MARKED: tuple[type[Event], ...] = (
     events.ResyncRefused,
     events.PartialResync,
     events.FaultFired,
+    events.AckAheadOfMaster,
+    events.ReplicaTalkedBack,
 )
 
 DbKey = tuple[int | None, bytes]

@@ -27,6 +27,7 @@ from tap.replication.replies import LineReader, LineTooLong, ReplyReader
 from tap.replication.requests import COMPRESSIONS, UNDERSTOOD, Newlines, Nonsense, Request, RequestReader, masked
 from tap.replication.standing import RdbStanding, Standing
 from tap.replication.stream import MAX_COMMAND, Stream
+from tap.replication.talkback import TalkBack
 from tap.replication.watcher import Watcher
 
 
@@ -137,6 +138,7 @@ class Conversation:
         self._wants = wants
 
         self.watcher: Watcher | None = None
+        self.compares_acks = True  # see Stream, before it begins
         self.carried_db: int | None = None  # over a partial resync, where more is known than the memory holds
         self.forced = ""  # what a fault did so that the next resync is a full one
         self._phase = Phase.CONNECT
@@ -165,6 +167,7 @@ class Conversation:
         self._asked: tuple[str | None, int] | None = None  # by the first PSYNC
         self._refusal: str | None = None
         self._kept_alive: set[Side] = set()  # sides whose keepalive of this wait was told
+        self._talk_back: TalkBack | None = None
 
         # two-connection sync
         self.main: Conversation | None = None  # of an RDB channel
@@ -280,6 +283,7 @@ class Conversation:
             raise _Lost(f"{phase.value} does not follow {self._phase.value}")
         self._phase = phase
         self._kept_alive.clear()
+        self._requests.is_lenient = phase is Phase.STREAM
 
     # ---- from the master ----
 
@@ -787,6 +791,7 @@ class Conversation:
             max_command=self._max_command,
             tell_heads=self._tell_heads,
             wants=self._wants,
+            compares_acks=self.compares_acks,
         )
         if self.watcher is not None:
             self.watcher.stream_begins(self.stream)
@@ -843,8 +848,11 @@ class Conversation:
         if name == b"REPLCONF" and len(request.args) > 2 and request.args[1].upper() in (b"ACK", b"GETACK"):
             self._maybe_acknowledged(request, at)
             return
-        if self._phase not in (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING):
-            return  # servers ignore it, or end the connection (6.2: answer into the stream, which then shows)
+        if self._phase not in REPLIES:
+            # Servers ignore it, or end the connection (6.2: answer into the stream, which then shows).
+            if self._phase in (Phase.RDB, Phase.STREAM):
+                self._talked_back(request)
+            return
         words = tuple(word.upper() for word in request.args[: strangers.WORDS])
         if self._is_a_stranger(words):
             self._passes_by(words, request.start)
@@ -877,6 +885,13 @@ class Conversation:
         elif self._phase is Phase.CONNECT:
             self._enter(Phase.HANDSHAKE)
         self._take_given(self.from_master, at)
+
+    def _talked_back(self, request: Request) -> None:
+        if self._talk_back is None:
+            self._talk_back = TalkBack(self._tell)
+        if self.stream is not None and self.stream.is_continuing:
+            self.stream.begin()
+        self._talk_back.heard(request)
 
     def _configured(self, request: Request) -> None:
         self._configured_itself = True
@@ -1123,7 +1138,7 @@ class Conversation:
             if not any(request.name in _SYNCS for request in self._unanswered):
                 self._unmatch()
         self.from_replica += size
-        self._requests = RequestReader()
+        self._requests = RequestReader(is_lenient=self._phase is Phase.STREAM)
         self._requests.skip(self.from_replica)
 
     @property
@@ -1232,6 +1247,8 @@ class Conversation:
             if not self._matches:  # what it waits for may be on a connection that is not known
                 self.stream.begin()
             self.stream.end()
+        if self._talk_back is not None:
+            self._talk_back.close()
         was_served = self.from_master or not self.from_replica
         if self.role is None and self._phase is Phase.HANDSHAKE and was_served and not self._configured_itself:
             here, text = self.from_replica, "a connection that ended without PSYNC, as a health check"

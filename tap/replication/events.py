@@ -394,6 +394,33 @@ class Ack(WireEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AckAheadOfMaster(WireEvent):
+    """The replica acknowledges more than the master has sent it: one of them, or this tap, has counted wrongly.
+
+    Told once for a connection. offset: acknowledged. sent: that of the master's last byte, as counted here; from here on
+    the replication offset of this connection is unknown. by_fault: one has sent the replica more than the master did, so
+    that the offset remains known.
+    """
+
+    offset: int
+    sent: int
+    by_fault: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaTalkedBack(WireEvent):
+    """Behind the resync the replica sends what no replica should: to its master these are commands of a client.
+
+    what: "reply", as +OK; "error", as -ERR ...; or "command". text: its first line, secrets masked. count: how many of
+    that kind since the last one told: it is told with the 1st, 10th, 100th and so on, and at the end of the connection.
+    """
+
+    what: str
+    text: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Opaque(WireEvent):
     """Understanding of what side sends stopped at start; its bytes still flow and are counted."""
 
@@ -569,5 +596,6 @@ _KEPT: tuple[type[Event], ...] = (
     FaultExpired,
     RecordingStopped,
     RecordingGap,
+    AckAheadOfMaster,
 )
 _KINDS = {kind.kind: kind for kind in _KEPT}

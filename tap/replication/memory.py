@@ -23,10 +23,11 @@ _V = TypeVar("_V")
 
 @dataclass(slots=True)
 class Track:
-    """One stretch of a history, as one connection saw it: from offset base on."""
+    """One stretch of a history, as one connection saw it: from offset base on. is_doubted: its offsets are."""
 
     base: int
     scanner: StreamScanner
+    is_doubted: bool = False
 
     @property
     def end(self) -> int:
@@ -47,12 +48,12 @@ class History:
     @property
     def end(self) -> int | None:
         """The highest offset seen, None if none was."""
-        return max((track.end for track in self._tracks), default=None)
+        return max((track.end for track in self._tracks if not track.is_doubted), default=None)
 
     def db_at(self, offset: int) -> int | None:
         """The database in force after byte number *offset*, None if no connection saw it."""
         for track in reversed(self._tracks):
-            if track.base <= offset <= track.end:
+            if not track.is_doubted and track.base <= offset <= track.end:
                 db = track.scanner.db_at(offset - track.base)
                 if db is not None:
                     return db

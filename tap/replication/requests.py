@@ -63,8 +63,10 @@ class RequestReader:
     position: of the first byte not yet part of a returned item: of all that was fed, between two requests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_lenient: bool = False) -> None:
+        """is_lenient: lines are of any bytes, as servers take them: see replication/talkback.py."""
         self.position = 0
+        self.is_lenient = is_lenient
         self._buffer = bytearray()
         self._line_read = 0  # of the inline request at the front: text, and no newline
         self._after_newline = False
@@ -162,11 +164,11 @@ class RequestReader:
 
     def _line(self) -> tuple[tuple[bytes, ...], int] | str | None:
         """As _array, for an inline request: words up to a newline."""
-        if self._buffer[0] == 0x16:
+        if self._buffer[0] == 0x16 and not self.is_lenient:
             return "byte 0x16: TLS, which is read only where the tap ends it: --listen-cert, and --tls for the master"
         end = self._buffer.find(b"\n", self._line_read, MAX_REQUEST)
         stop = end if end >= 0 else len(self._buffer)
-        strange = _NO_TEXT.search(self._buffer, self._line_read, stop)
+        strange = None if self.is_lenient else _NO_TEXT.search(self._buffer, self._line_read, stop)
         if strange:
             return f"byte 0x{self._buffer[strange.start()]:02x} in an inline request"
         self._line_read = 0 if end >= 0 else stop

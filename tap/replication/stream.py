@@ -28,7 +28,9 @@ class Stream:
     """From the first byte after an RDB, a +CONTINUE or a +RDBCHANNELSYNC on.
 
     start: position of that byte on the connection. replid, base: the history, and the offset before that byte; None
-    while only another connection knows. received: bytes of the stream, also of what is not understood.
+    while only another connection knows, base also behind an ACK that cannot be. received: bytes of the stream, also of
+    what is not understood. is_padded: a fault has sent the replica more than these, so its ACKs may be ahead of them.
+    compares_acks: with what has come, which has to be all of it.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Stream:
         max_command: int = MAX_COMMAND,
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
         wants: Callable[[type[Event]], bool] = lambda kind: True,
+        compares_acks: bool = True,
     ) -> None:
         """unfinished: StreamScanner.unfinished of the command that is passing; the stream is read from its end on.
 
@@ -61,6 +64,10 @@ class Stream:
         self.base = base
         self.received = 0
         self.acked: int | None = None
+        self.is_padded = False
+        self.compares_acks = compares_acks
+        self._doubted: int | None = None  # the base, until an acknowledgement made it doubtful
+        self._tells_ahead = True
         self.lag_seconds: float | None = None
         self.has_begun = False  # StreamStarted has been told
         self._unfinished = unfinished
@@ -73,6 +80,7 @@ class Stream:
         self._course: deque[tuple[float, int]] = deque(maxlen=RATE_TICKS)  # (time, received) at the last ticks
         self._unread = bytearray()  # the beginning of a command that is not whole yet
         self._unread_start = 0  # its position in the stream
+        self._track: Track | None = None
         if not unfinished:
             self._remember()
 
@@ -84,7 +92,13 @@ class Stream:
 
     def _remember(self) -> None:
         if self.replid is not None and self.base is not None:
-            self._memory.history(self.replid).add(Track(self.base, self._scanner))
+            self._track = Track(self.base, self._scanner)
+            self._memory.history(self.replid).add(self._track)
+
+    @property
+    def granted(self) -> int | None:
+        """The base as the master told it, also where an acknowledgement has made it doubtful since."""
+        return self.base if self._doubted is None else self._doubted
 
     @property
     def scanner(self) -> StreamScanner:
@@ -182,8 +196,11 @@ class Stream:
             if at - self._batch_at >= ACK_BATCH_SECONDS:
                 self._batch_at = at
                 self.tell_batch()
+        sent = self.offset
+        if sent is not None and offset > sent and self.compares_acks:
+            self._ahead(offset, sent, start, end)
         self.acked = offset
-        sent, lag_bytes, self.lag_seconds = self.offset, None, None
+        lag_bytes, self.lag_seconds = None, None
         if self.base is not None and sent is not None:
             lag_bytes, self.lag_seconds = max(0, sent - offset), self._lag.acked(offset - self.base, at)
         if self._continued is None and not self._wants(events.Ack):
@@ -195,6 +212,24 @@ class Stream:
             self._tell(ack)
         else:
             self._continued.last_ack = ack
+
+    def _ahead(self, offset: int, sent: int, start: int, end: int) -> None:
+        """It cannot have applied so much."""
+        self.begin()
+        if self._tells_ahead:
+            self._tells_ahead = False
+            self._tell(events.AckAheadOfMaster(start=start, end=end, offset=offset, sent=sent, by_fault=self.is_padded))
+        if not self.is_padded:
+            self.doubt()
+
+    def doubt(self) -> None:
+        """Its offsets are unknown from here on: an ACK and what has come cannot both be right."""
+        if self.base is None:
+            return
+        self.tell_batch()
+        self._doubted, self.base = self.base, None
+        if self._track is not None:
+            self._track.is_doubted = True
 
     def tick(self, at: float, *, held_back: bool) -> None:
         """Some time has passed; see Conversation.tick."""

@@ -43,7 +43,7 @@ def synced(*pieces: bytes, wire: Wire | None = None, offset: int = BASE) -> Wire
     wire.send(1, b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID.encode(), offset, len(RDB)) + RDB)
     for piece in pieces:
         wire.send(1, piece)
-        wire.send(0, command("REPLCONF", "ACK", "1500"))
+        wire.send(0, command("REPLCONF", "ACK", "1"))
     return wire
 
 
@@ -145,7 +145,7 @@ def hole(path: Path) -> None:
     wire.flow.skip(1, len(SETS[1]))
     for piece in SETS[2:]:
         wire.send(1, piece)
-        wire.send(0, command("REPLCONF", "ACK", "1500"))
+        wire.send(0, command("REPLCONF", "ACK", "1"))
     file(path, wire.packets, "pcapng")
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.faults.flow import Cut
-from tap.replication.events import Event, FaultArmed, FaultFired, FullResync, ResyncRefused, Side
+from tap.replication.events import AckAheadOfMaster, Event, FaultArmed, FaultFired, FullResync, ResyncRefused, Side
 from tests.faults.lab import (
     ASKS_ALL,
     CAPA,
@@ -655,3 +655,16 @@ def test_behind_a_cut_request_no_fault_fires(spec: str, size: int) -> None:
     lab.plan.clear()
     assert [fired.fault for fired in lab.fired] == ["cut-1"]
     assert {event.fault: event.fired for event in lab.expired} == {"cut-1": 1, "other": 0}
+
+
+@pytest.mark.parametrize("spec", ["duplicate command=INCR", "reorder command=INCR"])
+def test_an_ack_is_ahead_of_the_master_for_a_reason_where_a_fault_sent_a_command_twice(spec: str) -> None:
+    lab = Lab(spec)
+    resync_partially(lab)
+    lab.master(INCR, SET)
+    sent = 1000 + len(INCR + SET)
+    assert lab.at_replica.endswith(INCR * 2 + SET) == spec.startswith("duplicate")
+    lab.replica(ack(sent + len(INCR)))
+    (ahead,) = (event for event in lab.told if isinstance(event, AckAheadOfMaster))
+    assert (ahead.offset, ahead.sent, ahead.by_fault) == (sent + len(INCR), sent, spec.startswith("duplicate"))
+    assert lab.conversation.offset == (sent if ahead.by_fault else None)

@@ -480,7 +480,10 @@ def test_the_log_holds_the_traceback(script: Path, ui: str, where: str) -> None:
         ("def broken():\n    return 1 / 0\nbroken()\n", ", line 2: ZeroDivisionError: division by zero"),
         ("def told(event):\n    pass\n", ": it has no function for an event: write def on_full_resync(told), or"),
         ("on_event = 7\n", ": it has no function for an event"),
-        ("def on_full_resink(told):\n    pass\n", ": on_full_resink: unknown event 'full_resink'; known: ack, command,"),
+        (
+            "def on_full_resink(told):\n    pass\n",
+            ": on_full_resink: unknown event 'full_resink'; known: ack, ack_ahead_of_master, command,",
+        ),
         ("def on_full_resink(told):\n    pass\n", " Did you mean 'full_resync'?"),
         ("async def on_event(told):\n    pass\n", ": on_event is async; it is called in a process of its own"),
         ("def on_event():\n    pass\n", ": on_event has to take one argument, as def on_event(told)"),

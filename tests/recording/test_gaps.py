@@ -30,8 +30,8 @@ from tap.replication.events import Command, Event, RecordingGap, Side
 from tap.replication.memory import Memory
 from tap.units import Limits
 from tests.recording.support import connect, packets, segments
-from tests.recording.wires import of, told
-from tests.relay.wire import command
+from tests.recording.wires import Wire, of, reading, told
+from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import Capture, captures
 
 REPLID = "a" * 40
@@ -116,7 +116,7 @@ class Story:
         while at < len(said):
             if at >= safe and dice.random() < 0.2:
                 writes.is_stuck = not writes.is_stuck
-            end = at + dice.randrange(1, dice.choice((most, most, 2000)))
+            end = min(at + dice.randrange(1, dice.choice((most, most, 2000))), len(said))
             if at < len(self._head) and self._head.endswith(MARK):  # behind a diskless RDB a master waits
                 end = min(end, len(self._head))
             master(said[at:end])
@@ -198,6 +198,7 @@ def test_what_is_in_the_recording_is_told_as_it_was(seed: int) -> None:
             assert story.redact or one.args == then.args
         assert story.acks.issuperset((one.start, one.offset) for one in of(heard, events.Ack))
         assert len(of(heard, events.LinkClosed)) == 1
+        assert not of(heard, events.AckAheadOfMaster)
         if number == 0:
             assert of(heard, RecordingGap) == story.gaps
         if number == 0 and all(begin >= story.begins for begin, _ in missing):
@@ -376,3 +377,69 @@ def test_a_gap_right_behind_a_grant_leaves_what_was_told_of_it(
     assert kinds == [*(gap + begun if behind else begun + gap), "stream_started"]
     if every_command:
         assert of(heard, Command)[-1].offset == OFFSET + 10 * len(set_1)
+
+
+@pytest.mark.parametrize("redact", [(), ("keys", "values")])
+def test_what_a_replica_said_that_it_should_not_is_told_as_it_was(tmp_path: Path, redact: tuple[Redact, ...]) -> None:
+    live: list[Event] = []
+    ping = command("PING")
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Lossy(tmp_path / "one.pcapng", bus, redact=redact)
+        writes.open()
+
+        def tell(event: Event) -> None:
+            live.append(event)
+            bus.publish("link", 1, "", event)
+
+        conversation = Conversation(tell, connection=1)
+        link = connect(bus, writes, 1, conversation)
+
+        def replica(data: bytes) -> None:
+            conversation.receive_from_replica(data, 1.0)
+            link.received(Side.REPLICA, memoryview(data))
+
+        replica(command("PSYNC", REPLID, str(OFFSET + 1)))
+        said = [b"+CONTINUE %s\r\n" % REPLID.encode() + ping, ping, ping]
+        for number, data in enumerate(said):
+            conversation.receive_from_master(data, 1.0)
+            link.received(Side.MASTER, memoryview(data))
+            replica((b"+OK 7\r\n", b"-ERR no secret\r\n", b"get key\r\n")[number])
+            replica(command("REPLCONF", "ACK", str((OFFSET + len(ping), OFFSET + 1000, OFFSET + 2000)[number])))
+        for side in (Side.REPLICA, Side.MASTER):
+            link.ended(side, "fin")
+        conversation.close(4.0)
+        bus.publish("link", 1, "", closed(conversation))
+        await writes.close()
+
+    asyncio.run(record())
+    heard = told(packets(tmp_path / "one.pcapng"), every_command=True)
+    assert of(heard, events.AckAheadOfMaster) == [one for one in live if isinstance(one, events.AckAheadOfMaster)]
+    acks = [(one.offset, one.lag_bytes) for one in live if isinstance(one, events.Ack)]
+    assert [(one.offset, one.lag_bytes) for one in of(heard, events.Ack)] == acks
+    talked: list[list[events.ReplicaTalkedBack]] = [
+        [one for one in some if isinstance(one, events.ReplicaTalkedBack)]
+        for some in (live, [one.event for one in heard])
+    ]
+    assert [(one.start, one.what, one.count) for one in talked[1]] == [
+        (one.start, one.what, one.count) for one in talked[0]
+    ]
+    assert [one.what for one in talked[0]] == ["reply", "error", "command"]
+    if not redact:
+        assert talked[0] == talked[1]
+    assert [one.offset for one in of(heard, Command)] == [OFFSET + len(ping), OFFSET + 2 * len(ping), None]
+    assert b"secret" not in (tmp_path / "one.pcapng").read_bytes() or not redact
+
+
+def test_bytes_are_taken_out_of_a_recording_though_an_ack_made_their_offsets_doubtful() -> None:
+    wire = Wire()
+    wire.open()
+    wire.send(0, asks(BASE))
+    wire.send(1, GRANT + command("PING"))
+    wire.send(0, command("REPLCONF", "ACK", "999999"))
+    wire.send(1, command("PING"))
+    heard = told(wire.packets)
+    assert [one.kind for one in of(heard, events.AckAheadOfMaster)] == ["ack_ahead_of_master"]
+    ((stretch,),) = index(reading(wire.packets)).streams()
+    assert (stretch.offset, stretch.end_offset) == (BASE, BASE + 2 * len(command("PING")))

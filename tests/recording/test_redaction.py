@@ -234,7 +234,9 @@ SAID = [
     (command("GET", "secret"), command("***", "******")),
     (command("SELECTsecret", "secret"), command("SELECT******", "******")),
     (b"ping\r\n", b"ping\r\n"),
-    (b"get secret\r\n", b"*** ******\r\n"),
+    (b"get secret\r\n", b"x** ******\r\n"),
+    (b"+secret 1\r\n", b"+****** *\r\n"),
+    (b"-ERR secret\r\n", b"-*** ******\r\n"),
     (b"\n", b"\n"),
 ]
 REPLIED = [

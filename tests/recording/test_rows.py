@@ -55,7 +55,7 @@ def again(replid: str, grant: bytes, pieces: list[bytes], offset: int) -> list[t
     for piece in pieces:
         for begin in range(0, len(piece), 50_000):
             wire.send(1, piece[begin : begin + 50_000])
-        wire.send(0, command("REPLCONF", "ACK", "1500"))
+        wire.send(0, command("REPLCONF", "ACK", "1"))
     return wire.packets
 
 

@@ -80,9 +80,11 @@ def streamed(pieces: list[bytes], hosts: tuple[str, str] = ("127.0.0.1", "127.0.
     wire.open()
     wire.send(0, asks(BASE))
     wire.send(1, GRANT)
+    offset = BASE
     for piece in pieces:
         wire.send(1, piece)
-        wire.send(0, command("REPLCONF", "ACK", "1500"))
+        offset += len(piece)
+        wire.send(0, command("REPLCONF", "ACK", str(offset)))
     return wire
 
 

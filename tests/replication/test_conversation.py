@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -464,3 +465,101 @@ def test_no_bytes_raise_and_any_cut_tells_the_same(turns: list[tuple[int, str, b
 def test_no_event_shows_a_secret(turns: list[tuple[int, str, bytes]]) -> None:
     for _, event in told_of([(1, "R", b"AUTH hunter2\r\n"), *turns]):
         assert "hunter2" not in str(events.as_dict(event))
+
+
+# ---- replicas that say what no replica should ----
+
+
+def following(*, behind: int = 0) -> Talk:
+    """A replica behind a partial resync at offset 100, and so many PINGs."""
+    return Talk().R(f"PSYNC {ID} 101\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode() + PING * behind).quiet()
+
+
+def ack(offset: int) -> bytes:
+    return b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$%d\r\n%d\r\n" % (len(str(offset)), offset)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000_000])
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"+OK\r\n", [("reply", "+OK", 1)]),
+        (b"-ERR unknown command 'x'\r\n", [("error", "-ERR unknown command 'x'", 1)]),
+        (b"$5\r\nhello\r\n:1\r\n", [("reply", "$5", 1), ("reply", ":1", 1)]),
+        (b"$4\r\n\x00\xff\x80\x01\r\n", [("reply", "$4", 1)]),
+        (b"+\xff\xfe\r\n", [("reply", "+\\xff\\xfe", 1)]),
+        (PING, [("command", "ping", 1)]),
+        (b"AUTH secret\r\n", [("command", "AUTH ***", 1)]),
+        (b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", [("command", "GET k", 1)]),
+        (b"*2\r\n$8\r\nREPLCONF\r\n$4\r\ncapa\r\n", [("command", "REPLCONF capa", 1)]),
+        (b"\n\r\n*0\r\n", []),
+        (b"+OK\r\n" * 25, [("reply", "+OK", 1), ("reply", "+OK", 9), ("reply", "+OK", 15)]),
+        (b"-A\r\n+B\r\n" * 10, [("error", "-A", 1), ("reply", "+B", 1), ("error", "-A", 9), ("reply", "+B", 9)]),
+    ],
+)
+def test_a_replica_that_talks_back_is_told_and_still_acknowledges(
+    said: bytes, told: list[tuple[str, str, int]], size: int
+) -> None:
+    talk = following(behind=3)
+    said += ack(114)
+    for begin in range(0, len(said), size):
+        talk.R(said[begin : begin + size])
+    talk.conversation.close()
+    found = [event for event in talk.told if isinstance(event, events.ReplicaTalkedBack)]
+    assert sum(one.count for one in found) == sum(count for _, _, count in told)
+    if len(found) == len(told):
+        assert sorted((one.what, one.text, one.count) for one in found) == sorted(told)
+    assert [event.offset for event in talk.told if isinstance(event, events.Ack)] == [114]
+    assert "opaque" not in talk.kinds()
+
+
+def test_a_flood_of_replies_is_told_a_few_times() -> None:
+    talk = following().R(b"+OK\r\n" * 12345)
+    talk.conversation.close()
+    found = [event for event in talk.told if isinstance(event, events.ReplicaTalkedBack)]
+    assert [one.count for one in found] == [1, 9, 90, 900, 9000, 2345]
+
+
+def test_what_a_replica_says_comes_behind_the_beginning_of_its_stream() -> None:
+    for said in (b"+OK\r\n", ack(900)):
+        talk = Talk().R(f"PSYNC {ID} 101\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode()).R(said)
+        assert talk.kinds()[2:4] == ["partial_resync", "stream_started"]
+
+
+@pytest.mark.parametrize("continued", [True, False])
+def test_an_ack_that_cannot_be_leaves_no_offset(*, continued: bool) -> None:
+    memory = Memory()
+    talk = Talk(memory)
+    if continued:
+        talk.R(f"PSYNC {ID} 101\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode()).quiet()
+    else:
+        talk.R(PSYNC).M(f"+FULLRESYNC {ID} 100\r\n$3\r\nabc".encode())
+    talk.R(ack(100)).M(PING).R(ack(114))
+    assert talk.conversation.offset == 114
+    assert "ack_ahead_of_master" not in talk.kinds()
+    talk.R(ack(115)).R(ack(116)).M(PING).R(ack(120))
+    for tick in range(20):
+        talk.conversation.tick(tick / 10)
+    (ahead,) = (event for event in talk.told if isinstance(event, events.AckAheadOfMaster))
+    assert (ahead.offset, ahead.sent) == (115, 114)
+    assert talk.conversation.offset is None
+    acks = [event for event in talk.told if isinstance(event, events.Ack)]
+    assert [one.lag_bytes for one in acks] == [0, 0, None, None, None]
+    commands = [event for event in talk.told if isinstance(event, events.Commands)]
+    assert [one.offset for one in commands] == [114, None]
+    talk.conversation.close()
+    # What this connection counted says nothing of how far behind the next one is.
+    again = Talk(memory).R(f"PSYNC {ID} 101\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode()).quiet()
+    partial = next(event for event in again.told if isinstance(event, events.PartialResync))
+    assert partial.bytes_behind == 0
+    assert again.conversation.offset == 100
+
+
+def test_an_ack_may_be_ahead_where_a_fault_sent_more() -> None:
+    talk = following(behind=1)
+    assert talk.conversation.stream is not None
+    talk.conversation.stream.is_padded = True
+    talk.R(ack(128)).R(ack(129))
+    assert talk.kinds().count("ack_ahead_of_master") == 1
+    assert talk.conversation.offset == 114
+    assert isinstance(talk.last(), events.Ack)
