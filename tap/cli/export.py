@@ -25,12 +25,14 @@ from tap.errors import ConfigError, RecordingError
 from tap.recording import choice
 from tap.recording.aof import write_aof
 from tap.recording.atomic import check_new, new_file
-from tap.recording.files import STDIN, expand, packets
+from tap.recording.files import STDIN, expand
 from tap.recording.history import Index, copy_rdb, copy_stream, index
-from tap.recording.reader import Player, nothing
+from tap.recording.missing import Account, Missing, Whole
+from tap.recording.reader import Player, read
 from tap.recording.resp import copy_commands
 from tap.recording.rows import Parquet, Row, Rows, json_line
 from tap.recording.wanted import Moment, Wanted, nanoseconds
+from tap.replication.events import Side
 
 NO_RDB = ", as in a recording that began behind the full resync, or was made with --without-rdb or --redact"
 STDOUT = Path("-")
@@ -68,61 +70,71 @@ def export(
 
     What is written is there whole or not at all, and nothing is written over.
     """
-    job = _Job(files, output, *moments(begin, end))
+    first, last = moments(begin, end)
+    is_rows = form in ("jsonl", "parquet")
+    if (dbs or names or globs) and not is_rows:
+        raise ConfigError("--db, --command and --key are for jsonl and parquet: of the others no command may be missing")
+    wanted = Wanted(links=link or (), dbs=dbs or (), names=names or (), globs=globs or (), begin=first, end=last)
+    job = _Job(files, output, form, wanted, first, last)
     for number in endings():
         signal.signal(number, signal.default_int_handler)  # which lets go of what is half written
     if output != STDOUT:
         check_new(output)
     elif form in ("aof", "parquet"):
         raise ConfigError(f"--to {form} cannot go to stdout: name a {'directory' if form == 'aof' else 'file'}")
-    if form in ("jsonl", "parquet"):
-        wanted = Wanted(
-            links=link or (), dbs=dbs or (), names=names or (), globs=globs or (), begin=job.begin, end=job.end
-        )
-        _rows(job, form, wanted, link or [])
+    if is_rows:
+        _rows(job, link or [])
     else:
-        if dbs or names or globs:
-            raise ConfigError(
-                "--db, --command and --key are for jsonl and parquet: of the others no command may be missing"
-            )
         if form != "resp" and job.begin is not None:
             raise ConfigError(f"--from is for resp, jsonl and parquet: with {form}, all from the RDB on belongs to it")
         if len(link or []) > 1:
             raise ConfigError(f"--to {form} is of one link: give --link once")
         if any(path == STDIN or path.is_fifo() for path in files):
             raise ConfigError(f"--to {form} reads a recording more than once: keep what comes in a file first")
-        _OF_ONE_LINK[form](job, link[0] if link else None)
-    if job.problems:
-        raise RecordingError("\nredis-tap: ".join(job.problems))
+        try:
+            _OF_ONE_LINK[form](job, link[0] if link else None)
+        except RecordingError as error:
+            raise _error([str(error), *job.lacking]) from None
+    if job.lacking:
+        raise _error(job.lacking)
 
 
 @dataclass
 class _Job:
     files: list[Path]
     output: Path
+    form: Form
+    wanted: Wanted
     begin: Moment | None
     end: Moment | None
-    problems: list[str] = field(default_factory=list)  # of the files
+    whole: Whole = field(default_factory=lambda: Whole((), None, 0))
+    account: Account | None = None  # of the first reading
 
     def read(self, player: Player) -> None:
         """Play the whole recording to a player, and close it."""
-        problems: list[str] = []
         with _progress(self.files) as advance:
-            for path in self.files:
-                for packet in packets(path, problems):
-                    player.packet(packet)
-                    advance(len(packet.data))
-        player.close()
-        missing = nothing(player)
-        if missing is not None:
-            problems.append(f"{', '.join(map(str, self.files))}: {missing}")
-        self.problems = self.problems or problems
+            for packet in read(self.files, player):
+                advance(len(packet.data))
+        if self.account is None:
+            self.account = player.account
+            for remark in self.account.remarks:
+                _say(remark)
+
+    @property
+    def lacking(self) -> list[str]:
+        """What the answer lacks, in sentences."""
+        return [] if self.account is None else self.account.lines(self._concerns, self.wanted.joins)
+
+    def _concerns(self, missing: Missing) -> bool:
+        """What may hold commands; of an RDB's export also what may hold one that came later."""
+        may_be_of_it = missing.may_hold_commands or (self.form == "rdb" and missing.side is Side.MASTER)
+        return may_be_of_it and self.whole.precedes(missing) and self.wanted.may_lack(missing)
 
     def index(self, link: str | None) -> tuple[Index, int | None]:
         """What there is up to the end that was asked for, and that as an offset if it is one."""
         found = index(self.read, nanoseconds(self.end) if isinstance(self.end, datetime) else None)
-        if self.problems and not found.links:
-            raise RecordingError("\nredis-tap: ".join(self.problems))
+        if self.lacking and not found.links:
+            raise _error(self.lacking)
         return choice.of_link(found, link), self.end if isinstance(self.end, int) else None
 
     def nothing(
@@ -159,6 +171,10 @@ def _opened(output: Path) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
 
 
+def _error(lines: list[str]) -> RecordingError:
+    return RecordingError("\nredis-tap: ".join(lines))
+
+
 def _say(text: str) -> None:
     print(f"redis-tap: {text}", file=sys.stderr)
 
@@ -171,6 +187,7 @@ def _rdb(job: _Job, link: str | None) -> None:
     rdb = choice.rdb_until(found, offset)
     if rdb is None:
         raise job.nothing(f"no whole RDB{job.until}", link, choice.rdb_lines, f"there is none at all{NO_RDB}")
+    job.whole = Whole((rdb.replid,), rdb.offset, rdb.ended)
     with _opened(job.output) as file:
         copy_rdb(job.read, rdb, file)
     _say(f"{choice.rdb_text(rdb)}")
@@ -182,6 +199,7 @@ def _aof(job: _Job, link: str | None) -> None:
     if chapter is None:
         title = f"nothing that leads{job.until or ' to its end'} without a hole"
         raise job.nothing(title, link, choice.chapter_lines, f"there is no whole RDB at all{NO_RDB}")
+    job.whole = Whole(chapter.replids, chapter.end, chapter.ended)
     written = write_aof(job.read, chapter, job.output)
     _say(f"{job.output}: base is {choice.rdb_text(chapter.rdb)}")
     at = "" if written.time is None else f", which came {choice.moment_text(written.time)}"
@@ -220,16 +238,16 @@ _OF_ONE_LINK: dict[str, Callable[[_Job, str | None], None]] = {"rdb": _rdb, "aof
 # ---- rows ----
 
 
-def _rows(job: _Job, form: str, wanted: Wanted, links: list[str]) -> None:
+def _rows(job: _Job, links: list[str]) -> None:
     with contextlib.ExitStack() as stack:
         file: BinaryIO = sys.stdout.buffer if job.output == STDOUT else stack.enter_context(new_file(job.output))
-        put = stack.enter_context(_parquet(file) if form == "parquet" else _json_lines(file, job.output))
-        rows = Rows(put, wanted, links)
+        put = stack.enter_context(_parquet(file) if job.form == "parquet" else _json_lines(file, job.output))
+        rows = Rows(put, job.wanted, links)
         job.read(rows.player)
-        if wanted.missing is not None:
-            raise ConfigError(wanted.missing)
-        if job.problems and not rows.count:
-            raise RecordingError("\nredis-tap: ".join(job.problems))
+        if job.wanted.missing is not None:
+            raise ConfigError(job.wanted.missing)
+        if job.lacking and not rows.count:
+            raise _error(job.lacking)
     sys.stdout.flush()
     _say(f"{rows.count} {'command' if rows.count == 1 else 'commands'}")
 

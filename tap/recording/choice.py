@@ -48,9 +48,8 @@ def chapter_until(index: Index, offset: int | None) -> Chapter | None:
 
 def _goes_on(index: Index, chapter: Chapter) -> bool:
     """Whether something came later than all of it, behind a hole."""
-    replids = {chapter.replid, *(one.replid for one in chapter.stretches)}
     return any(
-        one.ended > chapter.ended and not (one.replid in replids and one.end_offset <= chapter.end)
+        one.ended > chapter.ended and not (one.replid in chapter.replids and one.end_offset <= chapter.end)
         for one in index.stretches
     )
 

@@ -104,6 +104,11 @@ class Chapter:
     def link(self) -> str:
         return self.stretches[-1].link if self.stretches else self.rdb.link
 
+    @property
+    def replids(self) -> set[str]:
+        """The replication IDs under which it was granted."""
+        return {self.replid, *(one.replid for one in self.stretches)}
+
     def until(self, offset: int) -> Chapter:
         """It without what lies behind an offset, which is not before its own."""
         kept = [one.part(one.offset, min(offset, one.end_offset)) for one in self.stretches if one.offset < offset]

@@ -11,7 +11,7 @@ only what none of them has. One that tells each connection by itself (show) lack
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -86,10 +86,30 @@ class Missing:
 
 
 Concerns = Callable[[Missing], bool]
+Joins = Callable[[str, int], bool]  # given the name of a link and the number of a connection
 
 
 def everything(missing: Missing) -> bool:
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Where an answer stops being known to be whole: behind an offset of these histories, which came at that time.
+
+    time: nanoseconds.
+    """
+
+    replids: Collection[str | None]
+    offset: int | None
+    time: int
+
+    def precedes(self, missing: Missing) -> bool:
+        """Whether some of what is missing may have come later."""
+        end = missing.to_offset
+        if end is not None and self.offset is not None and missing.replid in self.replids:
+            return end > self.offset
+        return (missing.until if end is None else missing.since) >= self.time / 1e9
 
 
 @dataclass(slots=True)
@@ -104,7 +124,7 @@ class Account:
     missing: list[Missing] = field(default_factory=list)
     uncounted: int = 0
     remarks: list[str] = field(default_factory=list)
-    _read: dict[tuple[str, str], Spans] = field(default_factory=dict)  # by link and replication ID
+    _read: dict[tuple[str, int, str], Spans] = field(default_factory=dict)  # by link, connection and replication ID
     _parents: dict[str, tuple[str, int]] = field(default_factory=dict)  # a replid's: whose history it goes on, from where
 
     # ---- while it is read ----
@@ -115,9 +135,9 @@ class Account:
         else:
             self.uncounted += 1
 
-    def read(self, link: str, replid: str, begin: int, end: int) -> None:
-        """A link has brought these offsets of a history."""
-        spans = self._read.setdefault((link, replid), Spans())
+    def read(self, link: str, connection: int, replid: str, begin: int, end: int) -> None:
+        """A connection has brought these offsets of a history."""
+        spans = self._read.setdefault((link, connection, replid), Spans())
         if begin < end and len(spans.begins) < MAX_KEPT:
             spans.add(begin, end)
 
@@ -134,14 +154,14 @@ class Account:
 
     # ---- afterwards ----
 
-    def lacking(self, concerns: Concerns = everything, has_link: Callable[[str], bool] | None = None) -> list[Missing]:
+    def lacking(self, concerns: Concerns = everything, joins: Joins | None = None) -> list[Missing]:
         """The stretches that concern an answer.
 
-        has_link: for an answer that joins connections of one history: whether it takes those of a link. What one of them
-        lacks and another has is then not lacking.
+        joins: for an answer that joins connections of one history: whether it takes a connection of a link. What one of
+        them lacks and another has is then not lacking.
         """
         found = [one for one in self.missing if concerns(one)]
-        if has_link is None:
+        if joins is None:
             return found
         joined: dict[frozenset[str], Spans] = {}
         lacking = []
@@ -150,8 +170,11 @@ class Account:
             if one.replid is not None and begin is not None and end is not None:
                 same = self._same_until(one.replid, end)
                 if same not in joined:
-                    links = (read for (link, replid), read in self._read.items() if replid in same and has_link(link))
-                    joined[same] = Spans().update(links)
+                    joined[same] = Spans().update(
+                        read
+                        for (link, connection, replid), read in self._read.items()
+                        if replid in same and joins(link, connection)
+                    )
                 if joined[same].has(begin, end):
                     continue
             lacking.append(one)
@@ -170,9 +193,9 @@ class Account:
             same |= near
         return frozenset(same)
 
-    def lines(self, concerns: Concerns = everything, has_link: Callable[[str], bool] | None = None) -> list[str]:
+    def lines(self, concerns: Concerns = everything, joins: Joins | None = None) -> list[str]:
         """What makes an answer incomplete, in sentences; none if nothing does. See lacking()."""
-        return [*self.problems, *sentences(self.lacking(concerns, has_link), self.uncounted)]
+        return [*self.problems, *sentences(self.lacking(concerns, joins), self.uncounted)]
 
 
 def sentences(missing: list[Missing], uncounted: int = 0) -> list[str]:

@@ -384,7 +384,7 @@ class Played:
         stream = conversation.stream
         if stream is not None and stream.replid is not None and stream.base is not None:
             whole = stream.base + stream.scanner.boundary
-            self._player.account.read(self.name, stream.replid, stream.base, whole)
+            self._player.account.read(self.name, self.number, stream.replid, stream.base, whole)
 
     def _decide(self, at_last: bool) -> None:
         """Who is the replica, of a connection whose beginning was not captured; at_last: by what there is."""

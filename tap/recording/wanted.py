@@ -98,9 +98,9 @@ class Wanted:
             and all(_reaches(missing, *bound) for bound in self._bounds)
         )
 
-    def joins(self, link: str) -> bool:
-        """Whether a link is asked for, as one of those that are joined."""
-        return not self._links or any(link in (one, one.rpartition("/")[0]) for one in self._links)
+    def joins(self, link: str, connection: int) -> bool:
+        """Whether a connection of a link is asked for."""
+        return not self._links or bool({link, f"{link}/{connection}"} & self._links)
 
     @property
     def missing(self) -> str | None:
@@ -116,7 +116,7 @@ class Wanted:
             return True
         if where.link:  # else it is of the whole tap
             self._known[where.link] = None
-        return bool({where.link, f"{where.link}/{where.connection}"} & self._links)
+        return self.joins(where.link, where.connection)
 
     def _is_in_time(self, at: float, offset: int | None) -> bool:
         for time, place, sign in self._bounds:

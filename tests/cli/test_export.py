@@ -20,11 +20,11 @@ import zstandard
 from tap.cli import main
 from tap.cli.ending import endings
 from tap.recording.packets import Flow
-from tap.recording.segments import Endpoint
+from tap.recording.segments import FIN, Endpoint
 from tests.rdb.make import rdb
 from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, REPLID, command
-from tests.support import wait_until
+from tests.support import FIXTURES, wait_until
 
 RDB = rdb(10)
 SELECT = command("SELECT", "0")
@@ -285,3 +285,101 @@ def test_where_there_are_no_rows_for_a_mistake_no_file_is_made(
     assert done.returncode == 2
     assert "--link nix: not in it; its links: " in done.stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+# ---- what is missing ----
+
+LOST = FIXTURES / "captures" / "one-command-lost.pcap"
+WHOLE_CAPTURE = FIXTURES / "captures" / "replica-whole.pcap"
+COMPRESSED = sorted((FIXTURES / "compressed").glob("*.pcapng"))
+GAP = "10.0.0.1:6379/1: 92 bytes of the stream are missing, offsets 2485 to 2577 (after "
+
+
+@pytest.mark.parametrize(("to", "is_made"), [("rdb", True), ("aof", False), ("resp", False), ("jsonl", True)])
+def test_what_is_missing_is_one_line_and_an_exit_code(
+    export: Callable[..., Done], tmp_path: Path, to: str, is_made: bool
+) -> None:
+    done = export(LOST, "--to", to, "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"redis-tap: {GAP}")
+    assert done.stderr.count(GAP) == 1
+    assert (tmp_path / "out").exists() == is_made
+    done = export(WHOLE_CAPTURE, "--to", to, "-o", tmp_path / "whole")
+    assert (done.returncode, "are missing" in done.stderr) == (0, False)
+
+
+def test_what_there_is_of_the_rows_is_written(export: Callable[..., Done], tmp_path: Path) -> None:
+    done = export(LOST, "--to", "jsonl", "-o", tmp_path / "out")
+    assert done.stderr.startswith("redis-tap: 40 commands\n")
+    assert len((tmp_path / "out").read_bytes().splitlines()) == 40
+
+
+def test_parquet_lacks_what_the_rows_lack(export: Callable[..., Done], tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    done = export(LOST, "--to", "parquet", "-o", tmp_path / "out")
+    assert (done.returncode, done.stderr.count(GAP)) == (2, 1)
+    assert done.stderr.startswith("redis-tap: 40 commands\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--to", "rdb", "--until", "2485"], 0),
+        (["--to", "aof", "--until", "2485"], 0),
+        (["--to", "resp", "--until", "2485"], 0),
+        (["--to", "resp", "--from", "2577"], 2),  # the lost command is the one that ends there
+        (["--to", "resp", "--from", "2578"], 0),
+        (["--to", "jsonl", "--until", "2485"], 0),
+        (["--to", "jsonl", "--from", "2578", "--key", "*"], 0),
+        (["--to", "jsonl", "--until", "2486"], 2),
+        (["--to", "jsonl", "--command", "SET"], 2),
+        (["--to", "jsonl", "--db", "0"], 2),
+    ],
+)
+def test_a_gap_outside_of_what_is_asked_for_is_none(
+    export: Callable[..., Done], tmp_path: Path, options: list[str], code: int
+) -> None:
+    done = export(LOST, *options, "-o", tmp_path / "out")
+    assert (done.returncode, GAP in done.stderr) == (code, code == 2), done.stderr
+    assert (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", ["rdb", "aof", "resp", "jsonl"])
+@pytest.mark.parametrize("path", COMPRESSED, ids=lambda path: str(path.stem))
+def test_a_stream_that_cannot_be_read_is_told_from_which_offset_on(
+    export: Callable[..., Done], tmp_path: Path, path: Path, to: str
+) -> None:
+    done = export(path, "--to", to, "-o", tmp_path / "out")
+    assert done.returncode == 2
+    first, second = done.stderr.splitlines()[-2:]
+    assert "bytes of the stream cannot be read, from offset 0 on: " in first
+    assert "bytes of the stream cannot be read, from offset 1679 on: " in second
+    assert (tmp_path / "out").exists() == (to == "rdb")
+
+
+@pytest.mark.parametrize("to", ["aof", "rdb"])
+def test_a_gap_before_the_rdb_takes_nothing_from_it(export: Callable[..., Done], tmp_path: Path, to: str) -> None:
+    first, second = synced(SELECT, SETS[0]), Wire(50001)
+    first.flow.skip(1, len(SETS[1]))
+    first.send(1, SETS[2] * 3)
+    for side in (0, 1):
+        first.send(side, flags=FIN)
+    second.now = first.now + 10**10
+    synced(SELECT, SETS[0], wire=second, offset=BASE + 1000)
+    path = file(tmp_path / "later", first.packets + second.packets, "pcapng")
+    done = export(path, "--to", to, "-o", tmp_path / "out")
+    assert (done.returncode, "are missing" in done.stderr) == (0, False), done.stderr
+    assert export(path, "--to", "jsonl", "-o", tmp_path / "rows").returncode == 2
+
+
+def test_what_a_second_replica_brought_is_not_missing(export: Callable[..., Done], tmp_path: Path) -> None:
+    first, second = synced(SELECT, SETS[0]), synced(*WHOLE, wire=Wire(50001))
+    first.flow.skip(1, len(SETS[1]))
+    for piece in WHOLE[3:]:
+        first.send(1, piece)
+        first.send(0, command("REPLCONF", "ACK", "1500"))
+    path = file(tmp_path / "two", sorted(first.packets + second.packets), "pcapng")
+    for to in ("aof", "resp", "jsonl"):
+        done = export(path, "--to", to, "-o", tmp_path / to)
+        assert (done.returncode, "are missing" in done.stderr) == (0, False), done.stderr
+    assert export(path, "--to", "jsonl", "--link", "127.0.0.1:6379/1", "-o", tmp_path / "one").returncode == 2

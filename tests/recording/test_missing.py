@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from tap.bus import Told
-from tap.recording.missing import SHOWN, Account, Missing, sentences
+from tap.recording.missing import SHOWN, Account, Joins, Missing, Whole, sentences
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, read
 from tap.recording.wanted import Moment, Wanted
@@ -250,21 +249,39 @@ def test_a_filter_makes_no_gap_harmless_but_one_that_holds_no_commands() -> None
     assert Wanted(links=["main/1"]).may_lack(missing(1, 2))
 
 
-def lacking(found: Account, has_link: Callable[[str], bool] = lambda link: True) -> list[int | None]:
-    return [one.from_offset for one in found.lacking(has_link=has_link)]
+@pytest.mark.parametrize(
+    ("begin", "end", "replid", "follows"),
+    [
+        (2000, 2100, REPLID, False),
+        (2000, 2101, REPLID, True),
+        (2000, 2101, OTHER, False),  # it began before
+        (None, None, OTHER, True),  # and may have gone on behind
+    ],
+)
+def test_what_came_before_an_answer_takes_nothing_from_it(
+    begin: int | None, end: int | None, replid: str, follows: bool
+) -> None:
+    whole = Whole((REPLID,), 2100, 1001 * 10**9)
+    assert whole.precedes(missing(begin, end, replid=replid)) == follows
+    assert not Whole((REPLID,), 2100, 1003 * 10**9).precedes(missing(None, None))
+    assert Whole((), None, 0).precedes(missing(begin, end))
+
+
+def lacking(found: Account, joins: Joins = lambda link, connection: True) -> list[int | None]:
+    return [one.from_offset for one in found.lacking(joins=joins)]
 
 
 def test_what_another_connection_brought_is_lacking_to_none_that_joins_them() -> None:
     found = Account()
-    found.read("main", REPLID, 0, 2000)
-    found.read("main", REPLID, 2100, 3000)
+    found.read("main", 2, REPLID, 0, 2000)
+    found.read("main", 2, REPLID, 2100, 3000)
     found.lacks(missing(2000, 2100))
     assert lacking(found) == [2000]
-    found.read("other", REPLID, 1990, 2099)
+    found.read("other", 3, REPLID, 1990, 2099)
     assert lacking(found) == [2000]
-    found.read("other", REPLID, 2099, 2100)
+    found.read("other", 3, REPLID, 2099, 2100)
     assert lacking(found) == []
-    assert lacking(found, lambda link: link == "main") == [2000]
+    assert lacking(found, lambda link, connection: link == "main") == [2000]
     assert [one.from_offset for one in found.lacking()] == [2000]
 
 
@@ -276,7 +293,7 @@ def test_a_history_that_goes_on_under_another_id_is_the_same_up_to_there() -> No
         found = Account()
         found.lacks(missing(2000, 2100, replid=replids[0]))
         found.lacks(missing(2400, 2600, replid=replids[0]))
-        found.read("main", replids[1], 1000, 5000)
+        found.read("main", 2, replids[1], 1000, 5000)
         assert lacking(found) == [2000, 2400]
         found.resynced(goes_on(OTHER, REPLID, 2500))
         assert lacking(found) == [2400]
