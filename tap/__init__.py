@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tap import recording
-    from tap.config import Address, Config, LinkConfig
+    from tap.config import Config, LinkConfig
     from tap.replication import events
     from tap.tap import Tap
+    from tap.url import Address
 
     __version__: str
 
 __all__ = ["Address", "Config", "LinkConfig", "Tap", "__version__", "events", "recording"]
 
-_CLASSES = {"Address": "tap.config", "Config": "tap.config", "LinkConfig": "tap.config", "Tap": "tap.tap"}
+_CLASSES = {"Address": "tap.url", "Config": "tap.config", "LinkConfig": "tap.config", "Tap": "tap.tap"}
 _MODULES = {"events": "tap.replication.events", "recording": "tap.recording"}
 
 

@@ -2,9 +2,10 @@
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
 
@@ -12,79 +13,47 @@ from tap import toml
 from tap.errors import ConfigError
 from tap.toml import parsed
 from tap.units import Limits, parse_duration
+from tap.url import Address as Address  # those who configure a link find it here
+from tap.url import Url, quoted
 
 DEFAULT_LINK = "main"
 STATSD_PORT = 8125
 SMALLEST_FILE = 4096  # bytes of a recording in many files
-EVERY_HOST = "*"  # to listen on every address of this machine, IPv4 and IPv6
 # Of a link, and named so everywhere: on the command line, in the file, in Python.
-TLS_OPTIONS = ("tls", "cacert", "cert", "key", "sni", "insecure", "listen_cert", "listen_key", "listen_cacert")
+MASTER_TLS = ("cacert", "cert", "key", "sni", "insecure")
+LISTEN_TLS = ("cert", "key", "cacert")
+TLS_OPTIONS = ("tls", *MASTER_TLS, *(f"listen_{name}" for name in LISTEN_TLS))
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
 ONE_MASTER = "give either a master, or transparent, which goes by where each redirected connection was going"
 Announce = Literal["keep", "tap"]
+Accepted = TypeVar("Accepted")
+Kept = TypeVar("Kept")
 CAPA = "capa:"  # before the capability, in what is to be masked
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A TCP endpoint, or with *path* a Unix socket. Port 0: the system chooses (listening only)."""
+class _Given(Generic[Accepted, Kept]):
+    """A field of a frozen dataclass that accepts more forms than it keeps. __post_init__ turns them into the kept one."""
 
-    host: str = ""
-    port: int = 0
-    path: str = ""
+    def __init__(self, default: Kept) -> None:
+        self._default = default
 
-    @classmethod
-    def parse(cls, text: str, *, default_host: str = "127.0.0.1", default_port: int = 6379) -> "Address":
-        """Read HOST:PORT, [IPV6]:PORT, :PORT, PORT, HOST (with the default port), unix:/PATH or /PATH.
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
 
-        Raises ConfigError.
-        """
-        text = text.strip()
-        if text.startswith(("unix:", "/")):
-            path = text.removeprefix("unix:").removeprefix("//")
-            if not path.startswith("/"):
-                raise ConfigError(f"{text!r} is no address: a Unix socket is written unix:/path/to/socket")
-            return cls(path=path)
-        if "@" in text:  # a password may stand before it: not to be repeated
-            raise ConfigError("an address is written HOST:PORT, without a user or a password")
-        text = text.removeprefix("redis://").removeprefix("tcp://").rstrip("/")
-        if "/" in text:
-            raise ConfigError(f"{text!r} is no address: write HOST:PORT, [IPV6]:PORT or unix:/PATH")
-        bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", text)
-        if bracketed:
-            host, port = bracketed[1], bracketed[2]
-        elif text.count(":") > 1:
-            raise ConfigError(f"{text!r} is no address: an IPv6 address is written in brackets, as [::1]:6379")
-        elif re.fullmatch(r"[0-9]+", text):
-            host, port = "", text
-        else:
-            host, colon, port = text.partition(":")
-            if not text or (colon and not port):
-                raise ConfigError(f"{text!r} is no address: write HOST:PORT, as 127.0.0.1:6379")
-        port = port or str(default_port)
-        if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-            raise ConfigError(f"{text!r} is no address: {port!r} is no port (0 to 65535)")
-        if not re.fullmatch(r"[A-Za-z0-9._-]*|[0-9A-Fa-f:.]+(%\w+)?", host):
-            raise ConfigError(f"{text!r} is no address: write HOST:PORT, [IPV6]:PORT or unix:/PATH")
-        return cls(host=host or default_host, port=int(port))
+    def __get__(self, one: object | None, owner: type) -> Kept:
+        return self._default if one is None else one.__dict__[self._name]
 
-    @property
-    def to_dial(self) -> str:
-        """The host as others write it; listening on every address has no name."""
-        return "<this machine>" if self.host in (EVERY_HOST, "0.0.0.0", "::") else self.host  # noqa: S104
-
-    def __str__(self) -> str:
-        if self.path:
-            return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    def __set__(self, one: object, value: Accepted) -> None:
+        one.__dict__[self._name] = value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LinkConfig:
     """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key.
 
+    master, listen: also text, as on the command line: HOST:PORT, or a URL with options of TLS, see tap.url.
     transparent: in place of a master. Connections are redirected here by the system, and each goes on to where it was
     going; links are then named by that address. announce, mask: as those of the Config, which count where these are None.
     tls: to the master, whose certificate is checked: against cacert, by default the system's CAs, and for the name sni,
@@ -92,9 +61,9 @@ class LinkConfig:
     cert. listen_cert, listen_key: replicas speak TLS with us. listen_cacert: they have to have a certificate of this CA.
     """
 
-    master: Address | None = None
+    master: _Given[Address | Url | str | None, Address | None] = _Given(None)
     transparent: bool = False
-    listen: Address = field(default=Address("127.0.0.1", 0))
+    listen: _Given[Address | Url | str, Address] = _Given(Address("127.0.0.1", 0))
     name: str = DEFAULT_LINK
     announce: Announce | None = None
     mask: tuple[str, ...] | None = None
@@ -109,6 +78,8 @@ class LinkConfig:
     listen_cacert: Path | None = None
 
     def __post_init__(self) -> None:
+        self._read("master", _master, MASTER_TLS, "")
+        self._read("listen", listening, LISTEN_TLS, "listen_")
         for one in self.mask or ():
             _mask(one)
         if self.announce is not None:
@@ -124,19 +95,34 @@ class LinkConfig:
                 option, other = (f"--{one.replace('_', '-')}" for one in (name, needed))
                 raise ConfigError(f"link {self.name}: {option} says nothing without {other}")
         if self.sni is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,252}", self.sni):
-            raise ConfigError(f"link {self.name}: {self.sni!r} is no name of a server (--sni)")
+            raise ConfigError(f"link {self.name}: {self.sni!r} is not the name of a server (--sni)")
+
+    def _read(self, name: str, parse: Callable[[str | Url], Url], options: tuple[str, ...], prefix: str) -> None:
+        """Take text, or a URL, for an address and options of TLS. Those that are given beside it win."""
+        given: Address | Url | str | None = getattr(self, name)
+        if not isinstance(given, str | Url):
+            return
+        url = parse(given)
+        if prefix and url.tls and "cert" not in url.tls_options and self.listen_cert is None:
+            raise ConfigError(f"link {self.name}: TLS for replicas needs a certificate: rediss://HOST:PORT?cert=FILE.pem")
+        object.__setattr__(self, name, url.address)
+        if not prefix and url.tls:
+            object.__setattr__(self, "tls", True)
+        for option in options:
+            if option in url.tls_options and not getattr(self, f"{prefix}{option}"):
+                object.__setattr__(self, f"{prefix}{option}", url.tls_options[option])
 
     @classmethod
-    def parse(cls, text: str) -> "LinkConfig":
-        """Read NAME=LISTEN->MASTER. Raises ConfigError."""
+    def parse(cls, text: str, **options: Any) -> "LinkConfig":
+        """Read NAME=LISTEN->MASTER. options: other fields. Raises ConfigError."""
         name, equals, route = text.partition("=")
         listen, arrow, master = route.partition("->")
         if not equals or not arrow:
             raise ConfigError(
-                f"{text!r} is no link: write 'NAME=LISTEN->MASTER', as 'orders=127.0.0.1:6400->10.0.0.5:6379', in "
-                "quotes: the shell takes > for itself"
+                f"{quoted(text)} is not a link: write 'NAME=LISTEN->MASTER', as 'orders=127.0.0.1:6400->10.0.0.5:6379', "
+                "in quotes: the shell takes > for itself"
             )
-        return cls(name=_link_name(name), listen=listening(listen), master=_master(master))
+        return cls(name=_link_name(name), listen=listen, master=master, **options)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,22 +257,25 @@ def _link_name(text: str) -> str:
     return name
 
 
-def listening(text: str) -> Address:
-    """Where to listen: an address, or *:PORT for every one of this machine. Raises ConfigError."""
-    text = text.strip()
-    if text.startswith(f"{EVERY_HOST}:"):
-        return Address.parse(text.removeprefix(EVERY_HOST), default_host=EVERY_HOST)
-    address = Address.parse(text)
-    if address.path:
-        raise ConfigError(f"{address}: replicas connect over TCP, so a link listens on HOST:PORT")
-    return address
+def listening(text: str | Url) -> Url:
+    """Where to listen: HOST:PORT, *:PORT for every address of this machine, or rediss:// with a certificate.
+
+    Raises ConfigError.
+    """
+    url = Url.parse(text, every_host=True) if isinstance(text, str) else text
+    url.check("where to listen", ("tls", *LISTEN_TLS))
+    if url.address.path:
+        raise ConfigError(f"{url.address}: replicas connect over TCP, so a link listens on HOST:PORT")
+    return url
 
 
 def statsd_address(text: str) -> Address:
     """Where a StatsD listens: HOST:PORT, or a HOST alone. Raises ConfigError."""
     address = Address.parse(text, default_port=STATSD_PORT)
     if address.path or not address.port:
-        raise ConfigError(f"{text!r} is no address of a StatsD: write HOST:PORT, for UDP, as 127.0.0.1:{STATSD_PORT}")
+        raise ConfigError(
+            f"{text!r} is not the address of a StatsD: write HOST:PORT, for UDP, as 127.0.0.1:{STATSD_PORT}"
+        )
     return address
 
 
@@ -302,11 +291,12 @@ def _check_word(name: str, word: object, kind: object) -> None:
         raise ConfigError(f"{name} {word!r}: it is one of {', '.join(get_args(kind))}")
 
 
-def _master(text: str) -> Address:
-    address = Address.parse(text)
-    if not address.path and not address.port:
-        raise ConfigError(f"{address}: a master's port is never 0")
-    return address
+def _master(text: str | Url) -> Url:
+    url = Url.parse(text) if isinstance(text, str) else text
+    url.check("a link's master", ("tls", *MASTER_TLS))
+    if not url.address.path and not url.address.port:
+        raise ConfigError(f"{url.address}: a master's port is never 0")
+    return url
 
 
 # ---- the file ----
@@ -315,9 +305,9 @@ def _master(text: str) -> Address:
 class _LinkTable(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    master: Annotated[Address, parsed(_master)] | None = None
+    master: Annotated[Url, parsed(_master)] | None = None
     transparent: StrictBool = False
-    listen: Annotated[Address, parsed(listening)] = Address("127.0.0.1", 0)
+    listen: Annotated[Url, parsed(listening)] = Url(Address("127.0.0.1", 0))
     announce: Announce | None = None
     mask: tuple[Annotated[str, parsed(_mask)], ...] | None = None
     tls: StrictBool = False

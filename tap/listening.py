@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from tap.config import EVERY_HOST, Address
 from tap.errors import EnvironmentFailure, words
+from tap.url import EVERY_HOST, Address
 
 BACKLOG = 512
 

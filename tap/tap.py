@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from tap.bus import COUNTLESS, Bus, Told
-from tap.config import TLS_OPTIONS, Address, Config, LinkConfig
+from tap.config import TLS_OPTIONS, Config, LinkConfig
 from tap.errors import TapError
 from tap.faults import Plan, parse
 from tap.observers.script import Script
@@ -47,7 +47,7 @@ class Tap:
         """
         if isinstance(config, str):
             of_link = {name: options.pop(name) for name in TLS_OPTIONS if name in options}
-            config = Config(links=(LinkConfig(master=Address.parse(config), **of_link),), **options)
+            config = Config(links=(LinkConfig(master=config, **of_link),), **options)
         self.config = config
         self.bus = Bus()
         self._buffers = Buffers()

@@ -21,7 +21,8 @@ def chaos(
         typer.Option(metavar="PATH", help="Start the pair from this server program. May be repeated: each in turn."),
     ] = None,
     master: Annotated[
-        str | None, typer.Option(metavar="URL", help="A running master: redis://USER:PASSWORD@HOST:PORT/DB.")
+        str | None,
+        typer.Option(metavar="URL", help="A running master: redis://USER:PASSWORD@HOST:PORT/DB, or rediss://."),
     ] = None,
     replica: Annotated[str | None, typer.Option(metavar="URL", help="Its replica.")] = None,
     listen: Annotated[

@@ -9,11 +9,12 @@ from pathlib import Path
 import typer
 
 from tap.cli.ending import until_ended
-from tap.config import Address, Config, LinkConfig
+from tap.config import Config, LinkConfig
 from tap.console.demo import WITHIN, tell
 from tap.errors import EnvironmentFailure
 from tap.servers.embedded import Server, find_server
 from tap.tap import Tap
+from tap.url import Address
 
 BACKLOG = 64 * 1024  # bytes; small, so that it can be overrun in a second
 

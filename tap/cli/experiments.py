@@ -9,14 +9,15 @@ from pathlib import Path
 from rich.console import Console
 
 from tap.cli.ending import until_ended
-from tap.config import Address
+from tap.config import listening
 from tap.console import chaos_report
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario import Result, Scenario, junit, library
 from tap.scenario.campaign import Campaign, Given, new_seed
 from tap.scenario.load import find
-from tap.scenario.pair import parse_url
 from tap.servers.embedded import find_server, version_of
+from tap.servers.target import connection_to
+from tap.url import Url
 
 ROWS = 12  # runs up to which each gets a row of its own
 
@@ -47,9 +48,7 @@ def campaign(
     if master is not None and replica is not None:
         if servers:
             raise ConfigError("--server starts a pair, --master and --replica give one; take one of the two")
-        for name, url in (("master", master), ("replica", replica)):
-            parse_url(name, url)
-        given = Given(master, replica, Address.parse(listen) if listen else Address("127.0.0.1", 0))
+        given = Given(_server("master", master), _server("replica", replica), listening(listen or "127.0.0.1:0"))
     scenarios: list[Scenario] = library() if all_ else [find(name) for name in names]
     programs = [] if given else [(program, version_of(program)) for program in servers or [find_server()]]
     return Campaign(
@@ -60,6 +59,15 @@ def campaign(
         repeat=None if until_failure and repeat is None else repeat or 1,
         until_failure=until_failure,
     )
+
+
+def _server(option: str, text: str) -> Url:
+    try:
+        url = Url.parse(text)
+        connection_to(url)
+    except ConfigError as error:
+        raise ConfigError(f"--{option}: {error}") from None
+    return url
 
 
 def carry_out(campaign: Campaign, *, as_json: bool, junit_file: Path | None) -> int:

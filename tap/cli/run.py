@@ -20,13 +20,11 @@ from tap.bus import COUNTLESS
 from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import (
-    Address,
     Announce,
     Config,
     LinkConfig,
     Sync,
     Ui,
-    listening,
     load,
     recording_path,
     statsd_address,
@@ -39,12 +37,16 @@ from tap.relay.transparent import rule
 from tap.replication.events import Ack, Command, Event, RdbKey
 from tap.tap import Tap
 from tap.units import parse_duration
+from tap.url import Address
 
 REDIRECTED = "*:6400"  # where --transparent listens if nothing else is said: a rule needs a port to name
 
 
 def run(
-    master: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="The real master; also unix:/PATH.")] = None,
+    master: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="The real master; also unix:/PATH, or rediss://HOST:PORT for TLS."),
+    ] = None,
     listen: Annotated[
         str | None,
         typer.Option(
@@ -201,20 +203,20 @@ def _links(
 ) -> list[LinkConfig]:
     """Those of the command line; its options of TLS are theirs."""
     links = []
+    options = {name: value for name, value in of_tls.items() if value}  # URLs may give them, too
     if transparent:
         if master is not None:
             raise ConfigError("--transparent finds the master of each connection by itself: leave --master out")
-        links.append(LinkConfig(name="transparent", transparent=True, listen=listening(listen or REDIRECTED)))
+        links.append(LinkConfig(name="transparent", transparent=True, listen=listen or REDIRECTED, **options))
     elif listen is not None and master is None:
         raise ConfigError("--listen says where replicas connect; --master HOST:PORT says to which master they go")
     if master is not None:
-        # the same notation and the same checks as in --link
-        links.append(LinkConfig.parse(f"main={listen or '127.0.0.1:0'}->{master}"))
-    links += [LinkConfig.parse(text) for text in link]
-    if not links and any(of_tls.values()):
-        given = ", ".join(f"--{name.replace('_', '-')}" for name, value in of_tls.items() if value)
+        links.append(LinkConfig(master=master, listen=listen or "127.0.0.1:0", **options))
+    links += [LinkConfig.parse(text, **options) for text in link]
+    if not links and options:
+        given = ", ".join(f"--{name.replace('_', '-')}" for name in options)
         raise ConfigError(f"{given}: for links of the command line; those of a file have such keys of their own")
-    return [replace(one, **of_tls) for one in links]
+    return links
 
 
 def _take_sockets() -> None:

@@ -58,7 +58,10 @@ def send(
     """
     for path in files:
         check_again(path)
-    target = Target(url)
+    try:
+        target = Target(url)
+    except ConfigError as error:
+        raise ConfigError(f"--to: {error}") from None
     console = Console()
     ui = chosen(ui, console)
     if target.db is not None and len(wanted.dbs) != 1:

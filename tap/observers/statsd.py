@@ -19,12 +19,12 @@ from typing import Any
 import asyncio_dgram
 
 from tap.bus import Bus, Told
-from tap.config import Address
 from tap.errors import words
 from tap.relay.dial import resolved
 from tap.relay.link import Link
 from tap.replication import events
 from tap.replication.events import Event
+from tap.url import Address
 
 PREFIX = "redis_tap"
 DATAGRAM = 1432  # bytes; each is below that

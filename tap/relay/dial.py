@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from tap.config import Address
+from tap.url import Address
 
 Place = tuple[int, tuple[str, int]]  # the address family, and where in it
 

@@ -11,7 +11,7 @@ import sys
 from asyncio.trsock import TransportSocket
 
 from tap.bus import Bus
-from tap.config import CAPA, Address, Config, LinkConfig
+from tap.config import CAPA, Config, LinkConfig
 from tap.errors import EnvironmentFailure
 from tap.faults.plan import Plan
 from tap.listening import BACKLOG, listening
@@ -22,6 +22,7 @@ from tap.relay.tls import TlsTransport, master_context, replica_context
 from tap.relay.transparent import original_destination
 from tap.replication.events import Event
 from tap.replication.memory import Memory
+from tap.url import Address
 
 MAX_ROUTES = 1024  # masters that a transparent listener remembers
 

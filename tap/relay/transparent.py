@@ -10,7 +10,7 @@ import socket
 import struct
 from asyncio.trsock import TransportSocket
 
-from tap.config import Address
+from tap.url import Address
 
 # linux/netfilter_ipv4.h; IP6T_SO_ORIGINAL_DST of linux/netfilter_ipv6/ip6_tables.h has the same number
 _SO_ORIGINAL_DST = 80

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 
 from tap.bus import Bus
-from tap.config import Address
 from tap.errors import ConfigError, words
 from tap.listening import listening
 from tap.recording.files import check_again, packets
@@ -24,6 +23,7 @@ from tap.replay.replica import Replica
 from tap.replay.session import Wish
 from tap.replay.tape import Part, take
 from tap.replication.events import Reason
+from tap.url import Address
 
 PING = b"*1\r\n$4\r\nping\r\n"
 PING_SECONDS = 10.0  # repl-ping-replica-period, by default

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from redis.exceptions import RedisError
 
-from tap.config import Address
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.scenario import pair as pairs
 from tap.scenario.load import Scenario
-from tap.scenario.pair import Pair, given_pair, own_pair
+from tap.scenario.pair import Node, Pair, given_pair, own_pair
 from tap.scenario.result import Result
 from tap.scenario.run import LOOPBACK, check, run
+from tap.url import Url
 
+ANYWHERE = Url(LOOPBACK)
 AT_ONCE = 4  # pairs side by side; most of a run is waiting
 
 
@@ -27,9 +27,9 @@ AT_ONCE = 4  # pairs side by side; most of a run is waiting
 class Given:
     """A pair by its URLs, and where a replica on another machine reaches the tap."""
 
-    master: str
-    replica: str
-    listen: Address = LOOPBACK
+    master: Url
+    replica: Url
+    listen: Url = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,7 @@ class Campaign:
                 yield pair
             return
         assert self.given is not None
-        master = pairs.parse_url("master", self.given.master)
-        replica = pairs.parse_url("replica", self.given.replica)
-        async with given_pair(master, replica) as pair:
+        async with given_pair(Node("master", self.given.master), Node("replica", self.given.replica)) as pair:
             yield pair
 
     def _command(self, job: Job) -> str:
@@ -131,7 +129,9 @@ class Campaign:
         if job.program is not None:
             words += ["--server", str(job.program)]
         elif self.given is not None:
-            words += ["--master", pairs.shown(self.given.master), "--replica", pairs.shown(self.given.replica)]
+            words += ["--master", str(self.given.master), "--replica", str(self.given.replica)]
+            if self.given.listen.address != LOOPBACK:
+                words += ["--listen", str(self.given.listen)]
         return shlex.join([*words, "--seed", str(job.seed)])
 
 

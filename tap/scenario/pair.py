@@ -9,24 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError, ResponseError
 
-from tap.config import Address
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario.farewell import to_the_end
 from tap.scenario.load import Scenario
 from tap.servers.embedded import Server, own_loopback
-from tap.servers.target import said_by
+from tap.servers.target import connection_to, said_by
+from tap.url import Address, Url
 
-ANSWER_SECONDS = 10.0  # a replica that reads half a line from its master is frozen for up to 5 s
 FAREWELL_SECONDS = 0.3  # for each thing that a given pair gets back, so that Ctrl-C ends within a second
 
 # Little to wait for: no delay before a diskless child, and a heartbeat each second.
@@ -41,14 +38,16 @@ class Node:
     name: what it was at the start, "master" or "replica"; a promotion does not change it. version: as "Redis 7.0.15".
     """
 
-    def __init__(self, name: str, address: Address, *, username: str = "", password: str = "", db: int = 0) -> None:
+    def __init__(self, name: str, url: Url) -> None:
+        """Raises ConfigError for a URL with options that a client does not have."""
         self.name = name
-        self.address = address
-        self.db = db
+        self.url = url
+        self.address = url.address
+        self.db = url.db or 0
+        self.ports = {url.address.port}  # at which a master may know it
         self.version = ""
         self.server: Server | None = None
-        self._username = username
-        self._password = password
+        self._kind, self._options = connection_to(url)
         self._clients: dict[int, Redis] = {}
         self._before: dict[str, str] = {}  # options that were changed, as they were
 
@@ -56,17 +55,8 @@ class Node:
         """Raises redis-py's errors at once, without another try: what fails is often the experiment."""
         number = self.db if db is None else db
         if number not in self._clients:
-            self._clients[number] = Redis(
-                host=self.address.host,
-                port=self.address.port,
-                db=number,
-                username=self._username or None,
-                password=self._password or None,
-                socket_timeout=ANSWER_SECONDS,
-                socket_connect_timeout=ANSWER_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-            )
+            pool = ConnectionPool(connection_class=self._kind, db=number, **self._options)
+            self._clients[number] = Redis.from_pool(pool)
         return self._clients[number]
 
     async def info(self, section: str) -> Info:
@@ -195,7 +185,7 @@ async def own_pair(program: Path, scenario: Scenario) -> AsyncIterator[Pair]:
             server = Server(program, *(word for option in chosen.items() for word in option), name=name, host=host)
             servers.append(server)
             await started(server)
-            node = Node(name, Address(host, server.port), password=chosen.get("requirepass", ""))
+            node = Node(name, Url(Address(host, server.port), password=chosen.get("requirepass", "")))
             node.server = server
             node.version = server.version
             nodes.append(node)
@@ -219,35 +209,6 @@ async def started(server: Server) -> None:
 
 
 # ---- a pair that was given ----
-
-
-def parse_url(name: str, url: str) -> Node:
-    """A node from redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or HOST:PORT. Raises ConfigError, without the URL."""
-    form = "redis://[USER:PASSWORD@]HOST:PORT[/DB]"
-    if "://" not in url:
-        url = f"redis://{url}"
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 6379
-    except ValueError:
-        raise ConfigError(f"--{name}: this is no URL of a server; write {form}") from None
-    if parts.scheme in ("rediss", "valkeys"):
-        raise ConfigError(f"--{name}: the tap does not speak TLS; write {form}")
-    db = parts.path.strip("/")
-    if parts.scheme not in ("redis", "valkey") or not parts.hostname or (db and not db.isdigit()):
-        raise ConfigError(f"--{name}: this is no URL of a server; write {form}")
-    return Node(
-        name,
-        Address(parts.hostname, port),
-        username=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        db=int(db or 0),
-    )
-
-
-def shown(url: str) -> str:
-    """The URL for a person to read, without its password."""
-    return re.sub(r"(?<=:)[^:@/]*(?=@)", "***", url)
 
 
 @contextlib.asynccontextmanager
@@ -285,8 +246,10 @@ async def _restored(pair: Pair, followed: Address | None) -> None:
         async with asyncio.timeout(FAREWELL_SECONDS):
             if pair.damaged:
                 await pair.replica.follow(None)  # forgets the history, so that the way back is a full resync
+    await asyncio.gather(*(node.restore_options() for node in pair.nodes))  # with tls-replication, for the way back
+    with contextlib.suppress(RedisError, OSError, TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS):
             await pair.replica.follow(followed)
-    await asyncio.gather(*(node.restore_options() for node in pair.nodes))
     await _disconnected(*pair.nodes)
 
 
@@ -302,10 +265,38 @@ async def set_options(node: Node, options: dict[str, str]) -> None:
             ) from None
 
 
+async def agree_on_tls(replica: Node, listen: Url) -> None:
+    """See that a given replica speaks to the tap as the tap listens. It may have to do without TLS for the time.
+
+    Raises ConfigError where that would leave the machine.
+    """
+    found = await replica.client().config_get("tls-replication")
+    speaks_tls = "yes" in map(_text, found.values())
+    if listen.tls and not speaks_tls:
+        raise ConfigError(
+            "--listen rediss://: the replica does not speak TLS to its master (tls-replication no); write HOST:PORT"
+        )
+    if speaks_tls and not listen.tls:
+        if not _is_loopback(listen.address.host):
+            raise ConfigError(
+                "the replica speaks TLS to its master (tls-replication yes), and so must the tap: "
+                "--listen 'rediss://HOST:PORT?cert=FILE.pem', with a certificate of a CA that the replica trusts"
+            )
+        await replica.set_option("tls-replication", "no")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 async def _introduced(node: Node) -> Info:
     try:
         server = await node.info("server")
         node.version = version_of(server)
+        node.ports.add(int(server.get("tcp_port", 0)))
         return await node.info("replication")
     except (RedisError, OSError) as error:
         raise EnvironmentFailure(f"the {node.name} at {node.address} does not answer: {said_by(error)}") from None
@@ -327,11 +318,11 @@ def _text(value: str | bytes | None) -> str:
     return value.decode() if isinstance(value, bytes) else value or ""
 
 
-def replica_offset(info: Info, port: int) -> int | None:
-    """From the master's INFO: what the replica that listens on that port has acknowledged.
+def replica_offset(info: Info, ports: Collection[int]) -> int | None:
+    """From the master's INFO: what the replica that listens on one of these ports has acknowledged.
 
     Behind a stalled link the master may still keep its last connection besides the one that counts.
     """
     replicas = [value for key, value in info.items() if re.fullmatch(r"slave\d+", key) and isinstance(value, dict)]
-    mine: Iterable[Info] = replicas if len(replicas) == 1 else (one for one in replicas if one.get("port") == port)
+    mine: Iterable[Info] = replicas if len(replicas) == 1 else (one for one in replicas if one.get("port") in ports)
     return max((int(one["offset"]) for one in mine), default=None)

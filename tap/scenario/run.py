@@ -9,7 +9,7 @@ import time
 from redis.exceptions import RedisError
 
 from tap import faults
-from tap.config import Address, Config, LinkConfig
+from tap.config import Config, LinkConfig
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario.evidence import Inspection
 from tap.scenario.farewell import to_the_end
@@ -17,13 +17,14 @@ from tap.scenario.journal import Journal
 from tap.scenario.judge import verdicts
 from tap.scenario.load import Scenario
 from tap.scenario.outage import Outages
-from tap.scenario.pair import FAREWELL_SECONDS, Pair, set_options
+from tap.scenario.pair import FAREWELL_SECONDS, Pair, agree_on_tls, set_options
 from tap.scenario.result import Result
 from tap.scenario.stage import BACK, Stage, until
 from tap.scenario.steps import Steps
 from tap.scenario.tally import Tally
 from tap.scenario.workload import DBS, Workload
 from tap.tap import Tap
+from tap.url import Address, Url
 
 LOOPBACK = Address("127.0.0.1", 0)
 ATTACH_SECONDS = 30.0
@@ -32,17 +33,20 @@ PRIVATE = frozenset({"requirepass", "masterauth", "masteruser", "port", "bind", 
 LIVELY = frozenset({"ack", "commands", "rdb_progress"})  # events that come all the time
 
 
-async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Address | None = None) -> Result:
-    """Run it, and judge. listen: where the tap takes the replica; its host must be reachable from there.
+async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Url | None = None) -> Result:
+    """Run it, and judge. listen: where the tap takes the replica; its host must be reachable from there. With TLS, it
+    has the tap's certificate.
 
     The seed decides every draw of faults and workload. Raises ConfigError for what this pair cannot do,
     EnvironmentFailure when a port cannot be had, redis-py's errors and OSError when a server fails before the first step.
     """
-    listen = listen or (LOOPBACK if pair.given else Address(pair.master.address.host, 0))
-    links = [LinkConfig(master=pair.master.address, listen=listen)]
+    listen = listen or Url(LOOPBACK if pair.given else Address(pair.master.address.host, 0))
+    links = [LinkConfig(master=pair.master.url.endpoint, listen=listen)]
     if any(step.do is not None and step.do.verb == "demote" for step in scenario.steps):
-        links.append(LinkConfig(master=pair.replica.address, listen=Address(listen.host, 0), name=BACK))
+        back = Address(listen.address.host, 0)
+        links.append(LinkConfig(master=pair.replica.address, listen=back, name=BACK))
     if pair.given:
+        await agree_on_tls(pair.replica, listen)
         for node, options in ((pair.master, scenario.master), (pair.replica, scenario.replica)):
             await set_options(node, {**scenario.both, **options})
     until_end = contextlib.AsyncExitStack()

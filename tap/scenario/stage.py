@@ -89,7 +89,7 @@ class Stage:
             before=int(before["master_repl_offset"]),
             applied=applied_by(theirs),
             after=int(after["master_repl_offset"]),
-            acked=replica_offset(after, self.pair.replica.address.port),
+            acked=replica_offset(after, self.pair.replica.ports),
             link=self._link(theirs),
         )
 

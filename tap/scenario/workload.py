@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError, ResponseError
 
-from tap.scenario.pair import ANSWER_SECONDS, Node
+from tap.scenario.pair import Node
+from tap.servers.target import ANSWER_SECONDS
 
 PREFIX = "redis-tap:"
 PROBE = f"{PREFIX}probe"  # is written to see what becomes of a write

@@ -1,58 +1,104 @@
-"""A server that is to be given commands, by its URL. Its name, and errors, never have the password in them."""
+"""A server that we are a client of, by its URL. Its name, and errors, never have the password in them."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import ssl
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from redis.asyncio.connection import Connection, UnixDomainSocketConnection, parse_url
+from redis.asyncio.connection import (
+    URL_QUERY_ARGUMENT_PARSERS,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.url import Url
 
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 10.0  # a replica that reads half a line from its master is frozen for up to 5 s
+
+
+class _NamedConnection(SSLConnection):
+    """One whose server is known by another name than the host that is dialled."""
+
+    def __init__(self, sni: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._sni = sni
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**super()._connection_arguments(), "server_hostname": self._sni}
+
+
+def connection_to(url: Url) -> tuple[type[Any], dict[str, Any]]:
+    """The class of redis-py's connections to that server, and their arguments but for the db.
+
+    Without another try: what fails is told, or is the experiment. Raises ConfigError for options that it does not have,
+    and for files of TLS that cannot be read.
+    """
+    kind: type[Any] = Connection
+    options: dict[str, Any] = {"socket_connect_timeout": ANSWER_SECONDS, "socket_timeout": ANSWER_SECONDS}
+    for name, value in url.options.items():
+        try:
+            options[name] = URL_QUERY_ARGUMENT_PARSERS.get(name, str)(value)
+        except (TypeError, ValueError):
+            raise ConfigError(f"the URL's option {name} cannot be what it is given as") from None
+    options |= {"protocol": 2, "retry": Retry(NoBackoff(), 0)}
+    options |= {"username": url.username or None, "password": url.password or None}
+    if url.address.path:
+        kind = UnixDomainSocketConnection
+        options["path"] = url.address.path
+    else:
+        options |= {"host": url.address.host, "port": url.address.port}
+    if url.tls:
+        kind = SSLConnection
+        for ours, theirs in (("cacert", "ssl_ca_certs"), ("cert", "ssl_certfile"), ("key", "ssl_keyfile")):
+            if ours in url.tls_options:
+                options[theirs] = str(_readable(url.tls_options[ours]))
+        if "cert" in url.tls_options:
+            options.setdefault("ssl_keyfile", options["ssl_certfile"])
+        if "insecure" in url.tls_options:
+            options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+        if "sni" in url.tls_options:
+            kind = _NamedConnection
+            options["sni"] = url.tls_options["sni"]
+    try:
+        kind(**options)
+    except TypeError as error:  # redis-py gives an option that it does not know to a constructor
+        unknown = re.search(r"unexpected keyword argument ('\w+')", str(error))
+        raise ConfigError(f"the URL has an option that is not known: {unknown[1] if unknown else error}") from None
+    except RedisError as error:
+        raise ConfigError(f"the URL has an option that cannot be: {error}") from None
+    return kind, options
+
+
+def _readable(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    return path
 
 
 class Target:
-    """db: in the URL, None if there is none. Raises ConfigError for a URL that is none."""
+    """A server that is to be given commands. db: in the URL, None if there is none."""
 
-    def __init__(self, url: str) -> None:
-        form = "write redis://[USER:PASSWORD@]HOST:PORT, rediss:// for TLS, or unix:///PATH"
-        try:
-            found: dict[str, Any] = dict(parse_url(url))
-            self.db: int | None = found.pop("db", None)
-            self._kind: type[Any] = found.pop("connection_class", Connection)
-            if self._kind is not UnixDomainSocketConnection and urlsplit(url).path not in ("", "/") and self.db is None:
-                raise ValueError("the db behind the last / is a number")
-            self._options = found
-            connection = self._connection(None)
-        except (ValueError, TypeError) as error:  # redis-py gives an option that it does not know to a constructor
-            said = re.sub(r"^.*got an unexpected keyword argument", "unknown option", str(error))
-            if said.startswith("Port"):  # and shows what may be the half of a password with a / in it
-                said = "its port is no number (in a password, / is written %2F and @ is written %40)"
-            raise ConfigError(f"the URL to send to: {said}; {form}") from None
-        if isinstance(connection, UnixDomainSocketConnection):
-            self.name = f"unix:{connection.path}"
-        else:
-            host = f"[{connection.host}]" if ":" in connection.host else connection.host
-            self.name = f"{host}:{connection.port}"
-
-    def _connection(self, db: int | None) -> Any:
-        return self._kind(
-            **{"socket_connect_timeout": ANSWER_SECONDS, "socket_timeout": ANSWER_SECONDS} | self._options,
-            db=db or 0,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-        )
+    def __init__(self, url: str | Url) -> None:
+        """Raises ConfigError for a URL that is not one."""
+        url = Url.parse(url) if isinstance(url, str) else url
+        self.name = str(url.address)
+        self.db = url.db
+        self._kind, self._options = connection_to(url)
 
     async def connect(self, db: int | None = None) -> Any:
         """A connection of redis-py, with all that the URL says done. Raises EnvironmentFailure."""
-        connection = self._connection(db)
+        connection = self._kind(**self._options, db=db or 0)
         try:
             await connection.connect()
         except (RedisError, OSError, TimeoutError) as error:

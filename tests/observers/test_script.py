@@ -25,12 +25,13 @@ from hypothesis import strategies as st
 
 from tap import Tap
 from tap.bus import INBOX_BYTES, INBOX_EVENTS, Bus, Told
-from tap.config import Address, Config, LinkConfig, load
+from tap.config import Config, LinkConfig, load
 from tap.errors import ConfigError
 from tap.observers.script import Script
 from tap.observers.scripted import KINDS
 from tap.replication import events
 from tap.replication.events import Event
+from tap.url import Address
 from tests.cli.test_cli import TAP, running, tap
 from tests.support import (
     WITHIN,

@@ -17,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
-from tap.config import Address, Config, LinkConfig, load, statsd_address
+from tap.config import Config, LinkConfig, load, statsd_address
 from tap.errors import ConfigError
 from tap.observers.statsd import DATAGRAM, Figures, clean, datagrams
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side
+from tap.url import Address
 from tests.support import Servers, TapThread, client, digest, follow, level, wait_until
 
 REPLID = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb"
@@ -376,9 +377,9 @@ def test_an_address_is_read(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("unix:/run/statsd.sock", "'unix:/run/statsd.sock' is no address of a StatsD: write HOST:PORT, for UDP"),
-        ("h:0", "'h:0' is no address of a StatsD"),
-        ("h:x", "'h:x' is no address: 'x' is no port"),
+        ("unix:/run/statsd.sock", "'unix:/run/statsd.sock' is not the address of a StatsD: write HOST:PORT"),
+        ("h:0", "'h:0' is not the address of a StatsD"),
+        ("h:x", "'h:x' is not an address: 'x' is not a port"),
         ("::1:8125", "an IPv6 address is written in brackets"),
         ("user:sekret@h:1", "without a user or a password"),
     ],

@@ -13,11 +13,12 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.config import Address, Config, LinkConfig
+from tap.config import Config, LinkConfig
 from tap.errors import ConfigError
 from tap.recording import recorder
 from tap.recording.masks import Masker, ReplyMasker
 from tap.replication import events
+from tap.url import Address
 from tests.recording.support import comments, config, drain, exchange, hang, linked, listening, sides, tshark
 from tests.recording.wires import of, replayed
 from tests.relay.wire import BASE, GRANT, asks, command

@@ -537,7 +537,7 @@ def test_files_that_will_not_do_are_named(certificates: Certificates, tmp_path: 
         ({"insecure": True}, "link main: --insecure says nothing without --tls"),
         ({"tls": True, "key": Path("key.pem")}, "link main: --key says nothing without --cert"),
         ({"listen_cacert": Path("ca.pem")}, "link main: --listen-cacert says nothing without --listen-cert"),
-        ({"tls": True, "sni": ".example"}, "link main: '.example' is no name of a server (--sni)"),
+        ({"tls": True, "sni": ".example"}, "link main: '.example' is not the name of a server (--sni)"),
         ({"tls": True, "master": Address(path="/run/redis.sock")}, "is a Unix socket, and servers speak no TLS there"),
     ],
 )

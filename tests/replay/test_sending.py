@@ -452,7 +452,7 @@ def test_a_unix_socket_is_a_target_too(tmp_path: Path, servers: Servers) -> None
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--to", "http://somewhere"], "the URL to send to: Redis URL must specify"),
+        (["--to", "http://somewhere"], "--to: http:// is not the URL of a server"),
         (["-"], "-: it is read more than once to be replayed: give a file, not a pipe"),
         (["--from", "noon"], "--from 'noon': write a time"),
         (["--link", "other"], "--link other: no stream of it in the recording, but of 127.0.0.1:6379"),

@@ -10,8 +10,9 @@ import redis
 
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario import Result, load, run
-from tap.scenario.pair import given_pair, parse_url, shown
+from tap.scenario.pair import Node, given_pair
 from tap.scenario.run import check
+from tap.url import Url
 from tests.scenario.support import result_of, unmet, written
 from tests.support import Servers, client, follow, is_up, level, wait_until
 
@@ -124,7 +125,7 @@ expect = { resync = "none" }
 
 def on_given(master: str, replica: str, path: Path) -> Result:
     async def story() -> Result:
-        async with given_pair(parse_url("master", master), parse_url("replica", replica)) as pair:
+        async with given_pair(Node("master", Url.parse(master)), Node("replica", Url.parse(replica))) as pair:
             scenario = load(path)
             check(scenario, pair)
             return await run(scenario, pair, seed=1)
@@ -207,25 +208,3 @@ def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: s
     with pytest.raises(EnvironmentFailure, match=r"the master at 127\.0\.0\.1:1 does not answer"):
         on_given("redis://127.0.0.1:1", urls[replica], nothing)
     assert client(replica).info("replication")["master_port"] == master.port
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("rediss://:sesame@h:1", "does not speak TLS"),
-        ("http://:sesame@h:1", "no URL of a server"),
-        ("redis://:sesame@h:port", "no URL of a server"),
-        ("redis://:sesame@h:1/db", "no URL of a server"),
-    ],
-)
-def test_a_wrong_url_is_explained_without_its_password(url: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=words) as caught:
-        parse_url("master", url)
-    assert "sesame" not in str(caught.value)
-
-
-def test_a_url_is_shown_without_its_password() -> None:
-    assert shown("redis://ann:sesame@h:1/2") == "redis://ann:***@h:1/2"
-    assert shown("redis://:sesame@h:1") == "redis://:***@h:1"
-    assert shown("redis://h:1") == "redis://h:1"
-    assert shown("h:1") == "h:1"

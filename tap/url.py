@@ -1,0 +1,240 @@
+"""Where a server is and how to talk to it: the one grammar for addresses and URLs, wherever one is written.
+
+    HOST:PORT   [IPV6]:PORT   :PORT   PORT   HOST   /PATH
+    redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?OPTION=VALUE&...]
+    rediss://...                                 the same over TLS
+    unix://[[USER:]PASSWORD@]/PATH[?OPTION=VALUE&...]
+
+valkey://, valkeys://, tcp:// and unix:/PATH are read, too, and redis:// may be left out. Parts are percent-encoded.
+Options of TLS are named as on the command line (cacert, cert, key, sni, insecure), or as in redis-py (ssl_ca_certs,
+ssl_certfile, ssl_keyfile, ssl_cert_reqs); db, username and password may be given as options, too. All others are left to
+the reader.
+
+No message here repeats what may be a password, and neither does the text that a Url is shown as.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from tap.errors import ConfigError
+
+DEFAULT_PORT = 6379
+EVERY_HOST = "*"  # to listen on every address of this machine, IPv4 and IPv6
+FORM = "redis://[USER:PASSWORD@]HOST:PORT[/DB], rediss:// for TLS, unix:///PATH, or HOST:PORT"
+SCHEMES = {"": False, "redis": False, "valkey": False, "tcp": False, "unix": False, "rediss": True, "valkeys": True}
+ENCODED = "in a password, / is written %2F, ? is %3F, and @ is %40"
+
+# Options of TLS by the names that redis-py has for them.
+_ALIASES = {"ssl_ca_certs": "cacert", "ssl_certfile": "cert", "ssl_keyfile": "key"}
+_FILES = ("cacert", "cert", "key")
+_YES = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP endpoint, or with *path* a Unix socket. Port 0: the system chooses (listening only)."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str, *, default_host: str = "127.0.0.1", default_port: int = DEFAULT_PORT) -> Address:
+        """Read HOST:PORT, [IPV6]:PORT, :PORT, PORT, HOST (with the default port), unix:/PATH or /PATH.
+
+        Raises ConfigError, also for a URL that says more than an address.
+        """
+        url = Url.parse(text, default_host=default_host, default_port=default_port)
+        url.check("an address", ())
+        return url.address
+
+    @property
+    def to_dial(self) -> str:
+        """The host as others write it; listening on every address has no name."""
+        return "<this machine>" if self.host in (EVERY_HOST, "0.0.0.0", "::") else self.host  # noqa: S104
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A server's URL. db: None where it names none. tls_options: those of cacert, cert, key, sni and insecure that it
+    gives, under these names. options: all others, as text.
+    """
+
+    address: Address
+    tls: bool = False
+    username: str = ""
+    password: str = field(default="", repr=False)
+    db: int | None = None
+    tls_options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def parse(
+        cls,
+        text: str,
+        *,
+        default_host: str = "127.0.0.1",
+        default_port: int = DEFAULT_PORT,
+        every_host: bool = False,
+    ) -> Url:
+        """every_host: *:PORT is one, too: to listen on every address of this machine. Raises ConfigError."""
+        text = text.strip()
+        scheme, rest = _scheme(text)
+        if scheme not in SCHEMES:
+            shown = f"{scheme}:// is" if re.fullmatch(r"[a-z][a-z0-9+.-]{0,19}", scheme) else "this is"
+            raise ConfigError(f"{shown} not the URL of a server: write {FORM}")
+        if text.startswith("/"):
+            return cls(Address(path=text))
+        authority, slash, path, query = _parts(rest)
+        if "@" in path + query and "@" not in authority:
+            raise ConfigError(f"this is not the URL of a server: {ENCODED}; write {FORM}")
+        userinfo, _, place = authority.rpartition("@")
+        username, colon, password = userinfo.partition(":")
+        if not colon:  # as redis-cli reads it
+            username, password = "", username
+        db, tls_options, options = _options(query)
+        username, password = options.pop("username", unquote(username)), options.pop("password", unquote(password))
+        if scheme == "unix":
+            if place or not slash or not path:
+                raise ConfigError(f"{quoted(text)} is not an address: a Unix socket is written unix:/path/to/socket")
+            address = Address(path=unquote(f"/{path}"))
+        else:
+            if path.strip("/"):
+                if not re.fullmatch(r"[0-9]{1,9}/*", path):
+                    raise ConfigError(
+                        f"{quoted(text)} is not an address: the db behind the last / is a number; write {FORM}"
+                    )
+                if db is not None:
+                    raise ConfigError(f"{quoted(text)}: the db is given twice, behind the last / and as db=")
+                db = int(path.strip("/"))
+            place = unquote(place) if scheme else place
+            if every_host and place.startswith(f"{EVERY_HOST}:"):
+                place, default_host = place.removeprefix(EVERY_HOST), EVERY_HOST
+            address = _address(place, text, default_host=default_host, default_port=default_port)
+        tls = SCHEMES[scheme]
+        if tls_options and not tls:
+            raise ConfigError(f"{', '.join(tls_options)}: for TLS only, and this is a URL without: write rediss://")
+        return cls(address, tls, username, password, db, tls_options, options)
+
+    def check(self, what: str, allowed: tuple[str, ...]) -> None:
+        """Whether it says no more than what is allowed, of "login", "db", "tls" and the names of options.
+
+        what: the URL is of. Raises ConfigError.
+        """
+        if (self.username or self.password) and "login" not in allowed:
+            raise ConfigError(f"{what} is written without a user or a password")
+        if self.db is not None and "db" not in allowed:
+            raise ConfigError(f"{what} is written without a db")
+        if self.tls and "tls" not in allowed:
+            raise ConfigError(f"{what} is written without rediss://: it speaks no TLS")
+        known = [one for one in allowed if one not in ("login", "db", "tls")]
+        for name in (*self.tls_options, *self.options):
+            if name not in known:
+                raise ConfigError(f"{what} has no option {name!r}; known: {', '.join(known) or 'none'}")
+
+    @property
+    def endpoint(self) -> Url:
+        """The same server and TLS, without login, db and options of a client."""
+        return Url(self.address, self.tls, tls_options=self.tls_options)
+
+    def __str__(self) -> str:
+        """To be read, and typed again once the password is filled in."""
+        scheme = "unix" if self.address.path else "rediss" if self.tls else "redis"
+        login = f"{quote(self.username, safe='')}:***@" if self.username or self.password else ""
+        if not self.tls and not login and not self.options and self.db is None:
+            return str(self.address)
+        given = {name: "yes" if value is True else str(value) for name, value in self.tls_options.items()}
+        given |= {name: "***" if "password" in name else value for name, value in self.options.items()}
+        if self.address.path:
+            given |= {} if self.db is None else {"db": str(self.db)}
+            place = quote(self.address.path)
+        else:
+            place = str(self.address) + ("" if self.db is None else f"/{self.db}")
+        query = urlencode(given, safe="/*", quote_via=quote)
+        return f"{scheme}://{login}{place}{'?' if query else ''}{query}"
+
+
+def _scheme(text: str) -> tuple[str, str]:
+    """In lower case, "" if there is none; and what follows."""
+    scheme, mark, rest = text.partition("://")
+    if mark and not re.search(r"[/?@]", scheme):
+        return scheme.lower(), rest
+    return ("unix", text[5:]) if text.lower().startswith("unix:") else ("", text)
+
+
+def _parts(rest: str) -> tuple[str, str, str, str]:
+    """authority/path?query; what of it is there, and whether there is a slash."""
+    front, _, query = rest.partition("?")
+    authority, slash, path = front.partition("/")
+    return authority, slash, path, query
+
+
+def _options(query: str) -> tuple[int | None, dict[str, Any], dict[str, str]]:
+    """The db, those of TLS, and the others."""
+    db = None
+    of_tls: dict[str, Any] = {}
+    others: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        ours = _ALIASES.get(name, name)
+        if ours in of_tls or ours in others:
+            raise ConfigError(f"the URL gives {name} twice")
+        if not value:
+            raise ConfigError(f"the URL gives {name} without a value")
+        if ours == "db":
+            if not re.fullmatch(r"[0-9]{1,9}", value):
+                raise ConfigError("the URL's db is a number")
+            db = int(value)
+        elif ours in _FILES:
+            of_tls[ours] = Path(value)
+        elif ours == "sni":
+            of_tls[ours] = value
+        elif ours == "insecure":
+            if value.lower() not in _YES:
+                raise ConfigError("the URL's option insecure is yes or no")
+            if _YES[value.lower()]:
+                of_tls[ours] = True
+        elif name == "ssl_cert_reqs" and value in ("none", "required"):
+            if value == "none":
+                of_tls["insecure"] = True
+        else:
+            others[name] = value
+    return db, of_tls, others
+
+
+def _address(place: str, text: str, *, default_host: str, default_port: int) -> Address:
+    """HOST:PORT in its forms. text: the whole of it, for messages."""
+    shown = quoted(text)
+    bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", place)
+    if bracketed:
+        host, port = bracketed[1], bracketed[2]
+    elif place.count(":") > 1:
+        raise ConfigError(f"{shown} is not an address: an IPv6 address is written in brackets, as [::1]:6379")
+    elif re.fullmatch(r"[0-9]+", place):
+        host, port = "", place
+    else:
+        host, colon, port = place.partition(":")
+        if not place or (colon and not port):
+            raise ConfigError(f"{shown} is not an address: write HOST:PORT, as 127.0.0.1:6379")
+    port = port or str(default_port)
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        which = f"{port!r} is" if shown == repr(text) else f"the port is ({ENCODED})" if "://" in text else "the port is"
+        raise ConfigError(f"{shown} is not an address: {which} not a port (0 to 65535)")
+    if not re.fullmatch(r"[A-Za-z0-9._-]*|[0-9A-Fa-f:.]+(%\w+)?", host):
+        raise ConfigError(f"{shown} is not an address: write HOST:PORT, [IPV6]:PORT or unix:/PATH")
+    return Address(host or default_host, int(port))
+
+
+def quoted(text: str) -> str:
+    """For messages: where it may hold a password, nothing of it."""
+    return "this" if "@" in text or "://" in text else repr(text)
