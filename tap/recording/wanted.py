@@ -6,16 +6,13 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
-
-import hiredis
 
 from tap.bus import Told
 from tap.glob import matcher
 from tap.recording.missing import Missing
 from tap.recording.stats import Batch
+from tap.replication import keyspecs
 from tap.replication.events import Ack, Command
-from tap.replication.keyspecs import KeyFinder
 
 Moment = datetime | int  # a time, of the local zone if it names none; or a replication offset
 
@@ -148,6 +145,4 @@ def _reaches(missing: Missing, time: float | None, place: int | None, sign: int)
 
 def keys(command: Command) -> list[bytes]:
     """The keys that a command writes or reads."""
-    words: Any = (command.name.encode("latin-1"), *command.args)
-    packed = hiredis.pack_command(words)
-    return KeyFinder().keys(memoryview(packed))[0]
+    return keyspecs.keys(command.name.encode("latin-1"), command.args)

@@ -74,8 +74,7 @@ class Commands:
         self.position = start
         self.unplaced = 0
         self._scanner = StreamScanner(None if db < 0 else db, keep_ends=True)
-        names = _SPECIAL | choice.names
-        self._scanner.watch(names if all(len(name) <= 16 for name in names) else None)
+        self._scanner.watch(_SPECIAL | choice.names)
         self._names: dict[int, bytes] = {}  # of commands that are watched for, by their first byte
         self._multi: Entry | None = None  # has not been sent: nothing in it was wanted yet
         self._is_open = False  # a transaction

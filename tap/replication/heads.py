@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tap.replication.keyspecs import FROM_THE_FIRST, NOT_THE_FIRST, WITHOUT_KEYS, KeyFinder
+from tap.replication.keyspecs import FROM_THE_FIRST, NOT_THE_FIRST, KeyFinder, has_keys
 from tap.replication.scanner import StreamScanner
 
 HEAD = 2**16  # bytes of a command in which its keys are looked for
@@ -69,7 +69,7 @@ class HeadReader:
 
     def _learn(self, word: bytes) -> tuple[str, int]:
         upper = word.upper()
-        if upper in WITHOUT_KEYS:
+        if not has_keys(upper):
             where = _NONE
         elif upper in NOT_THE_FIRST:
             where = _FROM_FIRST if upper in FROM_THE_FIRST else _FOUND

@@ -1,39 +1,215 @@
-"""Where the keys of a command are, among its arguments."""
+"""Where the keys of a command are, among its arguments.
+
+Servers tell it as the key specs of COMMAND INFO. The table here holds those of Redis 6.2 to 8.0 and of Valkey 8.1 and
+9.1, what is documented of later versions, and the modules that come with Redis 8; a test compares it with the COMMAND
+GETKEYS of every server at hand. Most commands have one key, their first argument, and a command that is not in the table
+is taken for one of these. Neither a channel nor a pattern of SORT's BY and GET is a key.
+"""
 
 from __future__ import annotations
 
-# (first, last, step) as COMMAND tells them, the name being number 0; last below 0 counts from the end. Commands that
-# masters propagate and whose only key is not their first argument (Redis 8.0, Valkey 9.1: COMMAND INFO).
-_SPECS = {
-    b"BITOP": (2, -1, 1),
-    b"BLMOVE": (1, 2, 1),
-    b"BRPOPLPUSH": (1, 2, 1),
-    b"COPY": (1, 2, 1),
-    b"DEL": (1, -1, 1),
-    b"GEOSEARCHSTORE": (1, 2, 1),
-    b"LMOVE": (1, 2, 1),
-    b"MSET": (1, -1, 2),
-    b"MSETNX": (1, -1, 2),
-    b"PFMERGE": (1, -1, 1),
-    b"RENAME": (1, 2, 1),
-    b"RENAMENX": (1, 2, 1),
-    b"RPOPLPUSH": (1, 2, 1),
-    b"SDIFFSTORE": (1, -1, 1),
-    b"SINTERSTORE": (1, -1, 1),
-    b"SMOVE": (1, 2, 1),
-    b"SUNIONSTORE": (1, -1, 1),
-    b"TOUCH": (1, -1, 1),
-    b"UNLINK": (1, -1, 1),
-    b"XGROUP": (2, 2, 1),
-    b"ZRANGESTORE": (1, 2, 1),
-}
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+Word = bytes | memoryview
+LONGEST = 24  # bytes of an argument that is an option or a number
+
+# How many arguments follow an option.
+_OF_XREAD = {b"COUNT": 1, b"BLOCK": 1, b"GROUP": 2, b"CLAIM": 1}
+_OF_MIGRATE = {b"AUTH": 1, b"AUTH2": 2}
+
+
+class Places(Protocol):
+    """The keys of one command, whose name is argument number 0. Its arguments are given in their order, from 1 on.
+
+    last: no argument behind this number is a key, as far as is known by now.
+    """
+
+    last: int
+
+    def is_key(self, number: int, argument: Word) -> bool: ...
+
+
+# Makes it for a command of so many words.
+Spec = Callable[[int], Places]
+
+
+class _Range:
+    """Every step-th argument from first to last, which counts from the end where it is below 0."""
+
+    def __init__(self, first: int, last: int, step: int, count: int) -> None:
+        self._first = first
+        self._step = step
+        self.last = last if last >= 0 else count + last
+
+    def is_key(self, number: int, argument: Word) -> bool:
+        return number >= self._first and (number - self._first) % self._step == 0
+
+
+class _Counted:
+    """An argument says how many keys follow it. begins: the first argument is a key as well."""
+
+    def __init__(self, at: int, begins: bool, step: int, count: int) -> None:
+        self._at = at
+        self._begins = begins
+        self._step = step
+        self.last = count - 1
+
+    def is_key(self, number: int, argument: Word) -> bool:
+        if number == self._at:
+            digits = bytes(argument[:LONGEST])
+            self.last = min(self.last, number + self._step * int(digits)) if digits.isdigit() else number
+        if number <= self._at:
+            return self._begins and number == 1
+        return (number - self._at - 1) % self._step == 0
+
+
+class _Named:
+    """The first argument, and the one behind each of these words, among options from *start* on.
+
+    options: how many arguments follow others of them, in which such a word means nothing.
+    """
+
+    def __init__(self, start: int, names: frozenset[bytes], options: dict[bytes, int], count: int) -> None:
+        self._next = start  # where an option can be
+        self._names = names
+        self._options = options
+        self._key = 1
+        self.last = count - 1
+
+    def is_key(self, number: int, argument: Word) -> bool:
+        if number == self._next:
+            word = bytes(argument[:LONGEST]).upper()
+            self._next += 1 + self._options.get(word, 0)
+            if word in self._names:
+                self._key = number + 1
+                self._next += 1
+        return number == self._key
+
+
+class _Streams:
+    """The first half of what follows STREAMS; the other half are IDs."""
+
+    def __init__(self, count: int) -> None:
+        self._next = 1
+        self._first = count
+        self.last = count - 1
+
+    def is_key(self, number: int, argument: Word) -> bool:
+        if number == self._next:
+            word = bytes(argument[:LONGEST]).upper()
+            self._next += 1 + _OF_XREAD.get(word, 0)
+            if word == b"STREAMS":
+                self._first = number + 1
+                self.last = number + (self.last - number) // 2
+                self._next = -1
+        return number >= self._first
+
+
+class _Migrate:
+    """The third argument, or if it is empty, all that follow KEYS."""
+
+    def __init__(self, count: int) -> None:
+        self._next = 6
+        self._first = count
+        self.last = count - 1
+
+    def is_key(self, number: int, argument: Word) -> bool:
+        if number == 3 and argument:
+            self.last = 3
+            return True
+        if number == self._next and self._first > number:
+            word = bytes(argument[:LONGEST]).upper()
+            self._next += 1 + _OF_MIGRATE.get(word, 0)
+            if word == b"KEYS":
+                self._first = number + 1
+        return number >= self._first
+
+
+def _range(first: int, last: int, step: int = 1) -> Spec:
+    return lambda count: _Range(first, last, step, count)
+
+
+def _counted(at: int, *, begins: bool = False, step: int = 1) -> Spec:
+    return lambda count: _Counted(at, begins, step, count)
+
+
+def _named(start: int, *names: bytes, **options: int) -> Spec:
+    known = {name.encode(): size for name, size in options.items()}
+    return lambda count: _Named(start, frozenset(names), known, count)
+
+
+_FIRST = _range(1, 1)
+_NONE = _range(1, 0)
+
+
+def _table(of: dict[str, Spec]) -> dict[bytes, Spec]:
+    return {name.encode(): spec for names, spec in of.items() for name in names.split()}
+
+
+_SPECS = _table(
+    {
+        "BLMOVE BRPOPLPUSH COPY GEOSEARCHSTORE LCS LMOVE RENAME RENAMENX RPOPLPUSH SMOVE ZRANGESTORE": _range(1, 2),
+        "DEL EXISTS MGET PFCOUNT PFMERGE SDIFF SDIFFSTORE SINTER SINTERSTORE SUNION SUNIONSTORE": _range(1, -1),
+        "TOUCH UNLINK WATCH": _range(1, -1),
+        "BLPOP BRPOP BZPOPMAX BZPOPMIN": _range(1, -2),
+        "MSET MSETNX": _range(1, -1, 2),
+        "BITOP": _range(2, -1),
+        "MEMORY OBJECT PFDEBUG XGROUP XINFO": _range(2, 2),
+        "LMPOP SINTERCARD ZDIFF ZINTER ZINTERCARD ZMPOP ZUNION": _counted(1),
+        "BLMPOP BZMPOP EVAL EVALSHA EVALSHA_RO EVAL_RO FCALL FCALL_RO": _counted(2),
+        "ZDIFFSTORE ZINTERSTORE ZUNIONSTORE": _counted(2, begins=True),
+        "MSETEX": _counted(1, step=2),
+        "SORT": _named(2, b"STORE", BY=1, GET=1, LIMIT=2),
+        "GEORADIUS": _named(6, b"STORE", b"STOREDIST", COUNT=1),
+        "GEORADIUSBYMEMBER": _named(5, b"STORE", b"STOREDIST", COUNT=1),
+        "XREAD XREADGROUP": _Streams,
+        "MIGRATE": _Migrate,
+        # of modules
+        "JSON.MGET": _range(1, -2),
+        "JSON.MSET TS.MADD": _range(1, -1, 3),
+        "JSON.DEBUG": _range(2, 2),
+        "TS.CREATERULE TS.DELETERULE": _range(1, 2),
+        "CMS.MERGE TDIGEST.MERGE": _counted(2, begins=True),
+        "TFCALL TFCALLASYNC": _counted(2),
+    }
+)
 WITHOUT_KEYS = frozenset(
-    b"PING SELECT MULTI EXEC DISCARD REPLCONF PUBLISH SPUBLISH FLUSHALL FLUSHDB SWAPDB SCRIPT FUNCTION EVAL FCALL".split()
+    b"ACL ASKING AUTH BGREWRITEAOF BGSAVE CLIENT CLUSTER CLUSTERSCAN COMMAND COMMANDLOG CONFIG DBSIZE DEBUG DISCARD "
+    b"ECHO EXEC FAILOVER FLUSHALL FLUSHDB FUNCTION HELLO INFO KEYS LASTSAVE LATENCY LOLWUT MODULE MONITOR MULTI "
+    b"PFSELFTEST PING PSUBSCRIBE PSYNC PUBLISH PUBSUB PUNSUBSCRIBE QUIT RANDOMKEY READONLY READWRITE REPLCONF "
+    b"REPLICAOF RESET ROLE RREPLAY SAVE SCAN SCRIPT SELECT SHUTDOWN SLAVEOF SLOWLOG SPUBLISH SSUBSCRIBE SUBSCRIBE "
+    b"SUNSUBSCRIBE SWAPDB SYNC TFUNCTION TIME TS.MGET TS.MRANGE TS.MREVRANGE TS.QUERYINDEX UNSUBSCRIBE UNWATCH WAIT "
+    b"WAITAOF".split()
 )
 
 # Names of which the first argument alone does not tell the keys.
 NOT_THE_FIRST = frozenset(_SPECS)
-FROM_THE_FIRST = frozenset(name for name, (first, _, _) in _SPECS.items() if first == 1)
+# And those of them that with one argument have that as their key.
+FROM_THE_FIRST = frozenset(name for name, spec in _SPECS.items() if spec(2).last == 1 and spec(2).is_key(1, b""))
+
+
+def has_keys(name: bytes) -> bool:
+    """name: in upper case. An index of RediSearch is no key, its dictionaries of suggestions are."""
+    if name.startswith((b"FT.", b"_FT.")):
+        return name.startswith(b"FT.SUG")
+    return name not in WITHOUT_KEYS
+
+
+def keys(name: bytes, arguments: Sequence[bytes]) -> list[bytes]:
+    """Those of a whole command; name: in upper case."""
+    if not has_keys(name):
+        return []
+    spec = _SPECS.get(name)
+    if spec is None:
+        return list(arguments[:1])
+    places, found = spec(len(arguments) + 1), []
+    for number, argument in enumerate(arguments, 1):
+        if number > places.last:
+            break
+        if places.is_key(number, argument):
+            found.append(argument)
+    return found
 
 
 class KeyFinder:
@@ -41,10 +217,9 @@ class KeyFinder:
 
     def __init__(self) -> None:
         self._read = 0  # bytes
-        self._left = 0  # arguments
-        self._number = -1  # of the next one
+        self._number = -1  # of the next argument
         self._count = 0
-        self._spec: tuple[int, int, int] | None = None
+        self._places: Places | None = None
 
     def keys(self, command: memoryview) -> tuple[list[bytes], bool]:
         """command: its first bytes, at least as many as last time. Returns the keys that have become whole since, and
@@ -52,7 +227,7 @@ class KeyFinder:
         """
         found: list[bytes] = []
         while self._number != self._count:
-            if self._number >= 0 and self._spec is not None and self._number > self._last:
+            if self._places is not None and self._number > self._places.last:
                 return found, False
             end = _find_line(command, self._read)
             if end < 0:
@@ -70,23 +245,13 @@ class KeyFinder:
                 return found, True
             argument = command[end + 2 : end + 2 + number]
             self._read = end + 2 + number + 2
-            if self._number == 0:
+            if self._places is None:
                 name = bytes(argument).upper()
-                if name in WITHOUT_KEYS:
-                    return found, False
-                self._spec = _SPECS.get(name, (1, 1, 1))
-            else:
-                assert self._spec is not None
-                first, _, step = self._spec
-                if self._number >= first and (self._number - first) % step == 0 and self._number <= self._last:
-                    found.append(bytes(argument))
+                self._places = (_SPECS.get(name, _FIRST) if has_keys(name) else _NONE)(self._count)
+            elif self._places.is_key(self._number, argument):
+                found.append(bytes(argument))
             self._number += 1
         return found, False
-
-    @property
-    def _last(self) -> int:
-        assert self._spec is not None
-        return self._spec[1] if self._spec[1] >= 0 else self._count + self._spec[1]
 
 
 def _find_line(data: memoryview, at: int) -> int:

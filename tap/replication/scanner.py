@@ -260,12 +260,14 @@ class StreamScanner:
         """From the next name on, note the commands with one of these upper-case names. None: every command.
 
         keyed: those of these names, too, whose first argument begins with prefix; None: of every other name. Commands
-        that have matched before keep that, and their ends are still noted.
+        that have matched before keep that, and their ends are still noted. Names are told apart by their first sixteen
+        bytes and their length, so that of longer names more than these can match.
         """
         prefix = prefix[:64]
-        kinds: dict[bytes, int] = dict.fromkeys(keyed or (), BY_KEY) | dict.fromkeys(names or (), BY_NAME)
+        kinds = {(name[:16], len(name)): BY_KEY for name in keyed or ()}
+        kinds |= {(name[:16], len(name)): BY_NAME for name in names or ()}
         self._otherwise = BY_NAME if names is None else BY_KEY if keyed is None else NO
-        if names is None or len(kinds) > WATCHED or any(len(name) > 16 for name in kinds):
+        if names is None or len(kinds) > WATCHED:
             kinds, self._otherwise = {}, BY_NAME
         self._watches = self._otherwise != NO or bool(kinds)
         if self._waits:  # by the prefix of before; whoever watches now has to look at the keys itself
@@ -279,11 +281,11 @@ class StreamScanner:
             self._prefix[number] = prefix[number]
         for number in range(512):
             self._watch_slot[number] = 0
-        for number, name in enumerate(kinds):
+        for number, ((name, length), kind) in enumerate(kinds.items()):
             self._watch_key[number] = int.from_bytes(name[:8], "big")
             self._watch_key2[number] = int.from_bytes(name[8:], "big")
-            self._watch_length[number] = len(name)
-            self._watch_kind[number] = kinds[name]
+            self._watch_length[number] = length
+            self._watch_kind[number] = kind
             slot = ((self._watch_key[number] ^ self._watch_key2[number]) * GOLDEN) >> 55
             while self._watch_slot[slot]:
                 slot = (slot + 1) & 511
@@ -344,7 +346,7 @@ class StreamScanner:
                     break
                 slot = (slot + 1) & 511
         else:
-            kind = self._watch_kinds.get(bytes(self._name[: self._name_length]), kind)
+            kind = self._watch_kinds.get((bytes(self._name[: min(self._name_length, 16)]), self._name_length), kind)
         self._name_end = end
         self._prefix_at = 0
         if kind == BY_NAME:
@@ -703,7 +705,7 @@ class StreamScanner:
             name = data[head.end() : end].upper()
             if data[end : end + 2] != b"\r\n" or name in _STATEFUL or len(name) > NAME_SIZE:
                 break
-            if self._was_match or self._otherwise != NO or name in self._watch_kinds:
+            if self._was_match or self._otherwise != NO or (name[:16], len(name)) in self._watch_kinds:
                 break
             end += 2
             for _ in range(int(head[1]) - 1):

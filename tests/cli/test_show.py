@@ -111,6 +111,25 @@ def test_filters_choose_commands(capture: Path, options: list[str], count: int) 
     assert len(said.stdout.splitlines()) == count
 
 
+def test_a_key_is_found_wherever_the_command_names_it(tmp_path: Path) -> None:
+    stream = [
+        command("SELECT", "0"),
+        command("SORT", "list", "BY", "weight_*", "STORE", "dst"),
+        command("SORT", "list", "BY", "dst"),
+        command("GEORADIUSBYMEMBER", "places", "dst", "1", "km", "STOREDIST", "dst"),
+        command("ZUNIONSTORE", "other", "2", "a", "dst"),
+        command("PUBLISH", "dst", "x"),
+        command("MSETEX", "2", "a", "dst", "dst", "1"),
+    ]
+    path = file(tmp_path / "capture.pcapng", streamed(stream).packets, "pcapng")
+    names = ["SORT", "GEORADIUSBYMEMBER", "ZUNIONSTORE", "MSETEX"]
+    said = show(path, "--key", "dst", "--format", "json")
+    assert [json.loads(line)["name"] for line in said.stdout.splitlines()] == names
+    (link,) = figures(path, "--key", "dst")
+    assert sorted(link["by_name"]) == sorted(names)
+    assert {one["key"]: one["writes"] for one in link["keys_by_writes"]}["dst"] == 4
+
+
 def test_a_moment_that_is_none_is_said(capture: Path) -> None:
     said = show(capture, "--until", "noon")
     assert said.returncode == 2

@@ -346,6 +346,35 @@ def test_commands_that_match_are_changed_and_no_others(spec: str, expected: byte
     assert lab.at_replica[begin:] == expected
 
 
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    "named",
+    [
+        command("SORT", "list", "BY", "near", "STORE", "near"),
+        command("GEORADIUS", "places", "15", "37", "200", "km", "STORE", "near"),
+        command("GEORADIUSBYMEMBER", "places", "near", "200", "km", "STOREDIST", "near"),
+        command("ZUNIONSTORE", "far", "2", "a", "near"),
+        command("EVAL", "return 1", "1", "near", "x" * 2_000_000),
+        command("COPY", "far", "near", "DB", "3"),
+        command("BITOP", "AND", "near", "a"),
+    ],
+)
+def test_a_key_matches_wherever_the_command_names_it(named: bytes, size: int) -> None:
+    plain = [
+        SET,
+        command("SORT", "list", "BY", "near", "GET", "near"),
+        command("GEORADIUSBYMEMBER", "places", "near", "200", "km", "STOREDIST", "far"),
+        command("PUBLISH", "near", "x"),
+        command("CLUSTER", "near"),
+        INCR,
+    ]
+    for spec in ("drop key=near", "drop key='*ear'"):
+        lab = Lab(spec)
+        begin = resync_partially(lab)
+        lab.master(*pieces(b"".join(one + named for one in plain), size if len(named) < 10_000 else 100_000 + size))
+        assert lab.at_replica[begin:] == b"".join(plain)
+
+
 def test_what_does_not_match_is_not_held_back() -> None:
     """Only the head of a command waits, and no byte longer than until it is clear."""
     for key, is_held in ((b"user:", True), (b"users", False), (b"use", True), (b"v", False)):
