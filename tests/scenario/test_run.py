@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 import redis
 
+from tap.config import listening
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.replication import events
 from tap.scenario import Result, load, run
 from tap.scenario.pair import Node, given_pair
 from tap.scenario.run import check
 from tap.url import Url
+from tests.relay.certificates import Certificates
+from tests.relay.test_tls_servers import TlsServers
 from tests.scenario.support import result_of, unmet, written
 from tests.support import Servers, client, follow, is_up, level, wait_until
 
@@ -123,12 +127,12 @@ expect = { resync = "none" }
 # ---- a given pair ----
 
 
-def on_given(master: str, replica: str, path: Path) -> Result:
+def on_given(master: str, replica: str, path: Path, listen: str | None = None) -> Result:
     async def story() -> Result:
         async with given_pair(Node("master", Url.parse(master)), Node("replica", Url.parse(replica))) as pair:
             scenario = load(path)
             check(scenario, pair)
-            return await run(scenario, pair, seed=1)
+            return await run(scenario, pair, seed=1, listen=None if listen is None else listening(listen))
 
     return asyncio.run(story())
 
@@ -152,6 +156,41 @@ expect = { resync = "partial", acked_offset = "level" }
     assert to_master.config_get("repl-timeout") == {"repl-timeout": "33"}
     wait_until(lambda: to_replica.info("replication")["master_port"] == master.port)
     wait_until(lambda: to_replica.keys() == [b"mine"])
+
+
+@pytest.mark.parametrize("listen", [None, "rediss://127.0.0.1:0?cert={leaf}&cacert={ca}"])
+def test_a_given_pair_may_speak_tls(servers: Servers, tmp_path: Path, listen: str | None) -> None:
+    certificates = Certificates(tmp_path / "certificates")
+    tls_servers = TlsServers(servers, certificates)
+    (_, to_master), (replica, to_replica) = (
+        tls_servers.start("redis-7.0", "tls-replication", "yes", "requirepass", "se/same", "masterauth", "se/same")
+        for _ in range(2)
+    )
+    client = redis.Redis(port=replica.port, password="se/same")
+    client.execute_command("REPLICAOF", "127.0.0.1", str(to_master))
+    wait_until(lambda: client.info("replication")["master_link_status"] == "up")
+    text = """
+steps = [{ fault = "cut mode=reset" }, { wait = "partial_resync" }, { do = "disconnect replica" }, { wait = "link_up" }]
+expect = { resync = "partial", acked_offset = "level" }
+"""
+    files = {"ca": certificates.ca, "leaf": certificates.leaf}
+    urls = [
+        f"rediss://:se%2Fsame@127.0.0.1:{port}?ssl_ca_certs={{ca}}&cert={{leaf}}".format(**files)
+        for port in (to_master, to_replica)
+    ]
+    where = None if listen is None else listen.format(**files)
+    result = on_given(urls[0], urls[1], written(tmp_path, text), where)
+    assert unmet(result) == []
+    secured = [one.event.side.value for one in result.story if isinstance(one.event, events.Secured)]
+    assert set(secured) == {"master"} | ({"replica"} if listen else set())
+    wait_until(lambda: client.info("replication")["master_port"] == to_master)
+    wait_until(lambda: client.info("replication")["master_link_status"] == "up")
+    assert client.config_get("tls-replication") == {"tls-replication": "yes"}
+    with pytest.raises(ConfigError, match="and so must the tap: --listen 'rediss://HOST:PORT"):
+        on_given(urls[0], urls[1], written(tmp_path, text), "0.0.0.0:0")
+    client.config_set("tls-replication", "no")
+    with pytest.raises(ConfigError, match="the replica does not speak TLS to its master"):
+        on_given(urls[0], f"127.0.0.1:{replica.port}?password=se/same", written(tmp_path, text), "rediss://:0?cert=x")
 
 
 def test_on_a_given_pair_a_replica_joins_anew(servers: Servers, any_server: str, tmp_path: Path) -> None:
