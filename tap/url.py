@@ -235,6 +235,11 @@ def _address(place: str, text: str, *, default_host: str, default_port: int) -> 
     return Address(host or default_host, int(port))
 
 
+def masked(text: str) -> str:
+    """A text of any kind without the passwords of URLs in it."""
+    return re.sub(r"(:/{1,3}[^\s/:@]*:)[^\s@]+(?=@)", r"\1***", text)
+
+
 def quoted(text: str) -> str:
     """For messages: where it may hold a password, nothing of it."""
     return "this" if "@" in text or "://" in text else repr(text)

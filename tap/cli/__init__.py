@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tap.cli import chaos, demo, export, faults, rdb, replay, run, show
 from tap.errors import ConfigError, EnvironmentFailure, TapError, words
+from tap.url import masked
 
 
 def _plain(parameters: list[Any]) -> list[Any]:
@@ -122,4 +123,4 @@ def _mistake(error: Any) -> str:
 
 def _say(said: str) -> None:
     if said and sys.stderr is not None:
-        print(said, file=sys.stderr)
+        print(masked(said), file=sys.stderr)

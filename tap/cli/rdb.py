@@ -93,6 +93,8 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
     if name == "-":
         yield sys.stdin.buffer, None
         return
+    if "://" in name:
+        raise ConfigError("an RDB is read from a file: redis-cli --rdb FILE fetches one from a server")
     try:
         with Path(name).open("rb", buffering=0) as file:
             status = os.fstat(file.fileno())
