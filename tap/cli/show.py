@@ -93,6 +93,8 @@ def show(
     if stats and player.packets and nothing(player) is None:
         _print(figures, form)
     sys.stdout.flush()
+    for remark in player.remarks:
+        print(f"redis-tap: {remark}", file=sys.stderr)
     lines = player.account.lines(concerns)
     if wanted.missing is not None:
         lines.append(wanted.missing)

@@ -28,6 +28,8 @@ class Half:
     acknowledged: int | None = None  # by the other direction
     fin: int | None = None  # its sequence number
     has_ended: bool = False
+    is_heard: bool = False  # a packet of its sender is in the capture, with or without bytes
+    unseen: int | None = None  # up to this sequence number bytes were waited for, in vain
 
 
 class Connection:
@@ -84,6 +86,15 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """What comes next answers bytes of a side that have not come. They may, out of order, or never."""
+
+    connection: Connection
+    time: int
+    side: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A side has sent all, or the connection is reset; closed: it was the end of the connection."""
 
@@ -94,7 +105,7 @@ class Ended:
     closed: bool
 
 
-Item = Opened | Bytes | Gap | Ended
+Item = Opened | Bytes | Gap | Unseen | Ended
 
 
 class Assembler:
@@ -102,6 +113,7 @@ class Assembler:
 
     def __init__(self) -> None:
         self.connections: dict[tuple[Endpoint, Endpoint], Connection] = {}
+        self._waiting: dict[Connection, None] = {}  # those with early segments, and some that had them
 
     def find(self, segment: Segment) -> Connection | None:
         """The connection that the segment is of, if it is known."""
@@ -123,9 +135,11 @@ class Assembler:
             yield Opened(connection, time)
         if connection.is_closed:
             return
+        connection.halves[connection.side(segment)].is_heard = True
         early = connection.early
         if _is_early(connection, segment):
             early.append((time, segment))
+            self._waiting[connection] = None
         else:
             yield from self._take(connection, segment, time)
         while early:
@@ -134,11 +148,24 @@ class Assembler:
             number = 0 if overdue else next(ready, None)
             if number is None:
                 break
-            _, one = early.pop(number)
-            if overdue:
-                yield from self._catch_up(connection, one, time)
-            yield from self._take(connection, one, time)
-            yield from self._drain(connection, 1 - connection.side(one), time)
+            yield from self._release(connection, early.pop(number)[1], time)
+
+    def overdue(self, time: int) -> Iterator[Item]:
+        """Of all connections, what has waited long enough, in the order in which it came."""
+        while True:
+            self._waiting = {one: None for one in self._waiting if one.early}
+            due = [one for one in self._waiting if _is_due(one, time)]
+            if not due:
+                return
+            connection = min(due, key=lambda one: one.early[0][0])
+            yield from self._release(connection, connection.early.pop(0)[1], time)
+
+    def _release(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
+        """Take one that has waited."""
+        if _is_early(connection, segment):
+            yield from self._catch_up(connection, segment, time)
+        yield from self._take(connection, segment, time)
+        yield from self._drain(connection, 1 - connection.side(segment), time)
 
     def _take(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
         if connection.is_closed:
@@ -162,7 +189,7 @@ class Assembler:
             half.fin = (sequence + len(segment.data) + segment.missing) & 0xFFFFFFFF
         if segment.flags & RST:
             while connection.early:
-                yield from self._take(connection, connection.early.pop(0)[1], time)
+                yield from self._release(connection, connection.early.pop(0)[1], time)
             yield from self._flush(connection, time)
             connection.is_closed = True
             yield Ended(connection, time, side, is_reset=True, closed=True)
@@ -194,7 +221,7 @@ class Assembler:
     def finish(self, connection: Connection, time: int) -> Iterator[Item]:
         """Nothing more comes of it."""
         while connection.early:
-            yield from self._take(connection, connection.early.pop(0)[1], time)
+            yield from self._release(connection, connection.early.pop(0)[1], time)
         if not connection.is_closed:
             connection.is_closed = True
             yield from self._flush(connection, time)
@@ -261,9 +288,12 @@ class Assembler:
             following = half.following
             ahead = min(_distance(one, following) for one in half.pending)
             if not 0 < ahead <= _distance(segment.acknowledged, following):
-                return
+                break
             yield from self._gap(connection, side, ahead, time)
             yield from self._drain(connection, side, time, segment.acknowledged)
+        if _is_early(connection, segment):  # that it is given out all the same shows nothing of a gap
+            half.unseen = segment.acknowledged
+            yield Unseen(connection, time, side)
 
     def _drain(self, connection: Connection, side: int, time: int, end: int | None = None) -> Iterator[Item]:
         """What waited for the bytes before it. end: and has no number from here on."""
@@ -317,6 +347,12 @@ class Assembler:
         yield Ended(connection, time, side, is_reset=False, closed=connection.is_closed)
 
 
+def _is_due(connection: Connection, time: int) -> bool:
+    """Whether its first early segment has waited long enough, or is early no more."""
+    came, segment = connection.early[0]
+    return time - came > EARLY_TIME or not _is_early(connection, segment)
+
+
 def _is_early(connection: Connection, segment: Segment) -> bool:
     """Whether it acknowledges bytes of the other side that have not been seen yet."""
     if not segment.data or not segment.flags & ACK:
@@ -324,7 +360,13 @@ def _is_early(connection: Connection, segment: Segment) -> bool:
     half = connection.halves[1 - connection.side(segment)]
     if half.following is None:
         return False
-    return half.has_ended < _distance(segment.acknowledged, half.following) < MAX_DISTANCE  # a FIN has a number, too
+    known = half.following
+    if half.unseen is not None:
+        if half.position == 0 and not half.pending:
+            return False  # of a direction that is not in the capture, no more will come either
+        if _distance(half.unseen, known) > 0:
+            known = half.unseen
+    return half.has_ended < _distance(segment.acknowledged, known) < MAX_DISTANCE  # a FIN has a number, too
 
 
 def _distance(sequence: int, following: int) -> int:

@@ -11,7 +11,7 @@ MAX_WAIT = 2**20  # bytes behind a place that may be one, in which its first com
 
 _COMMAND = re.compile(rb"\*[1-9]\d{0,6}\r\n\$\d{1,9}\r\n[A-Za-z]")
 _LONGEST_HEAD = 24
-_ACK = re.compile(rb"\*[35]\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n", re.IGNORECASE)
+_REQUEST = re.compile(rb"\*\d+\r\n\$\d\r\n(?:REPLCONF|P?SYNC)\r\n", re.IGNORECASE)
 
 
 class BoundaryFinder:
@@ -65,8 +65,8 @@ class BoundaryFinder:
         return found
 
 
-class AckFinder:
-    """As BoundaryFinder, for a replica's direction: where an acknowledgement begins."""
+class RequestFinder:
+    """As BoundaryFinder, for a replica's direction: where a request begins that only replicas make."""
 
     def __init__(self) -> None:
         self.skipped = 0
@@ -79,13 +79,8 @@ class AckFinder:
 
     def feed(self, data: bytes) -> bytes | None:
         self._buffer += data
-        match = _ACK.search(self._buffer)
+        match = _REQUEST.search(self._buffer)
         at = max(0, len(self._buffer) - 40) if match is None else match.start()
         self.skipped += at
         del self._buffer[:at]
         return None if match is None else bytes(self._buffer)
-
-
-def is_acknowledging(data: bytes | bytearray) -> bool:
-    """Whether these are bytes of a replica that follows a stream."""
-    return _ACK.search(data) is not None

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tap.bus import Told
 from tap.recording.assembly import Assembler, Connection, Ended, Item
-from tap.recording.boundary import AckFinder, BoundaryFinder, is_acknowledging
+from tap.recording.boundary import BoundaryFinder, RequestFinder
 from tap.recording.missing import Cause, Missing
 from tap.recording.segments import Endpoint
 from tap.recording.state import LinkState
 from tap.recording.stats import Batch
+from tap.recording.verdict import Evidence, Undecided, Verdict
 from tap.replication import events
 from tap.replication.conversation import Phase
 from tap.replication.events import Event, Role, Side
@@ -26,15 +26,10 @@ if TYPE_CHECKING:
     from tap.recording.reader import Player
     from tap.replication.conversation import Conversation
 
-MAX_UNDECIDED = 2**20  # bytes of a connection of which it is not known yet who the replica is
-MAX_WITHOUT_ACK = 100  # bytes of a replica that follows a stream: longer than two acknowledgements
 MAX_HELD = 1000  # events of a connection of which it is not known yet whether it replicates
 
-_HANDSHAKE = re.compile(
-    rb"\*\d\r\n\$\d\r\n(?:PSYNC|SYNC|AUTH|HELLO)\r\n|\*\d+\r\n\$8\r\nREPLCONF\r\n\$\d+\r\n(?!ACK|GETACK)", re.IGNORECASE
-)
-_PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 _REPLICA, _MASTER = 0, 1
+_CHANNELS = ("+RDBCHANNELSYNC", "+DUALCHANNELSYNC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,17 +90,16 @@ class Played:
         self.number = player.number(None if opened is None else int(opened["connection"]))
         self._held: list[Told] | None = None if self.is_ours else []
         self._announced: dict[str, dict[str, Any]] = {}
-        self._undecided: list[tuple[int, bytes]] = []
-        self._undecided_bytes = 0
+        self._undecided = None if connection.from_start or opened is not None else Undecided()
+        self._is_proven = True  # that it replicates, where it asks to; else what it is answered proves that
         self._finder: BoundaryFinder | None = None
-        self._acks: AckFinder | None = None
+        self._acks: RequestFinder | None = None
         self._joins_at: tuple[str | None, int | None, int] = (None, None, 0)  # replid, offset, at this position
         self._unbegun: Stream | None = None  # before a gap: the tap's comment on its beginning comes behind that
         self._waiting: list[Event] = []  # what is told meanwhile
         self._first_end: tuple[Side, str] | None = None
         self._omits_rdb = False
         self._tells_resyncs = True  # the tap, in comments
-        self._is_other = False  # no replication, of which nothing is read
         self._unread: dict[Side, _Unread] = {}
         self._bad_rdb: events.RdbProblem | None = None  # of which the end has not come
         self._missing: list[Missing] = []  # while it is not known whether it replicates
@@ -128,6 +122,7 @@ class Played:
         self.is_ours = True
         self._held = None
         self._sides = (0, 1)
+        self._undecided = None
         self.name = state.link
         self._opened = {"peer": state.peer, "master": state.master}
         self.number = self._player.number(state.connection)
@@ -148,7 +143,7 @@ class Played:
         except ValueError as error:
             self.conversation.lost(Side.MASTER, f"the file says of it what cannot be: {error}")
         if self.conversation.phase in (Phase.STREAM, Phase.LOADING):
-            self._acks = AckFinder()
+            self._acks = RequestFinder()
 
     def go_on(self, state: LinkState) -> None:
         """The tap has told how the connection stands where it has been read up to: take over what is not known."""
@@ -220,7 +215,7 @@ class Played:
             said = self._announced.pop(f"handshake {event.start}", None)
             if said is not None:
                 event = self._as_announced(event, said)
-        if isinstance(event, events.Identified) and event.role is not Role.ORDINARY:
+        if self._proves(event):
             self._is_replication()
         if isinstance(event, events.StreamStarted) and self._first_offset is None:
             self._first_offset = event.offset
@@ -237,6 +232,14 @@ class Played:
             self._player.tell(told)
         elif len(self._held) < MAX_HELD:
             self._held.append(told)
+
+    def _proves(self, event: Event) -> bool:
+        """Whether it tells that the connection replicates."""
+        if self._is_proven:
+            return isinstance(event, events.Identified) and event.role is not Role.ORDINARY
+        if isinstance(event, events.Handshake):
+            return event.reply is not None and event.reply.startswith(_CHANNELS)
+        return isinstance(event, _PROOFS)
 
     def count(self, stream: Stream, heads: list[Head]) -> None:
         """Commands have come."""
@@ -311,13 +314,11 @@ class Played:
         return self._player.now / 1e9
 
     def receive(self, side: int, data: bytes) -> None:
-        if self._is_other:
+        if self._undecided is not None:
+            self._decide(self._undecided.heard(side, data))
             return
-        if self._sides is None:
-            self._undecided.append((side, data))
-            self._undecided_bytes += len(data)
-            self._decide(self._undecided_bytes > MAX_UNDECIDED)
-        elif self._sides[side] == _MASTER:
+        assert self._sides is not None
+        if self._sides[side] == _MASTER:
             self._from_master(data)
         else:
             self._from_replica(data)
@@ -330,7 +331,13 @@ class Played:
         self._heard[Side.MASTER] = self._player.now
 
     def _read(self, data: bytes) -> None:
+        begin = self.conversation.from_master
         self.conversation.receive_from_master(data, self._at)
+        if self.conversation.is_unmatched and self._is_lost():
+            self._finder = BoundaryFinder()
+            self._joins_at = None, None, begin
+            self._from_master(data)
+            return
         stream = self.conversation.stream
         if self._player.at_once and stream is not None and stream.base is not None:
             stream.begin()
@@ -353,6 +360,14 @@ class Played:
         self.conversation.receive_from_replica(data, self._at)
         if self._finder is None and self.conversation.has_missed_rdb_end:
             self._lose("the end of the RDB is not in the capture")
+        if self._finder is None and self.conversation.lacks_answer:
+            self._joins_at = None, None, self.conversation.from_master
+            self._finder = BoundaryFinder()
+
+    def _is_lost(self) -> bool:
+        """Whether what stands behind missing bytes of a replica's handshake is not understood."""
+        conversation = self.conversation
+        return conversation.role is Role.REPLICA and conversation.stream is None and conversation.phase is Phase.OPAQUE
 
     def _join(self, found: bytes) -> None:
         """The stream can be read from here on, in a conversation of its own."""
@@ -366,7 +381,7 @@ class Played:
         self._read_on(position, offset)
         self.conversation = self._player.conversation(self)
         self.conversation.join(position, before.from_replica, replid, offset)
-        self._acks = self._acks or AckFinder()
+        self._acks = self._acks or RequestFinder()
         if self._held is not None:
             self._is_replication()
         self._read(found)
@@ -386,42 +401,37 @@ class Played:
             whole = stream.base + stream.scanner.boundary
             self._player.account.read(self.name, self.number, stream.replid, stream.base, whole)
 
-    def _decide(self, at_last: bool) -> None:
-        """Who is the replica, of a connection whose beginning was not captured; at_last: by what there is."""
-        heard = [b"".join(data for side, data in self._undecided if side == number) for number in (0, 1)]
-        for number in (0, 1):
-            if _HANDSHAKE.match(heard[number]) or (_PING.match(heard[number]) and _HANDSHAKE.search(heard[number])):
-                return self._decided(number, begins=True)
-            if is_acknowledging(heard[number]):
-                return self._decided(number, begins=False)
-        if not at_last:
-            return None
-        replica = 0 if len(heard[1]) > len(heard[0]) else 1
-        if len(heard[replica]) <= MAX_WITHOUT_ACK:
-            return self._decided(replica, begins=False)
-        self._is_other = True  # these are replies, to a client that writes
-        self._undecided.clear()
-        return None
-
-    def _decided(self, replica: int, *, begins: bool) -> None:
+    def _decide(self, verdict: Verdict | None) -> None:
+        """It is a replication link of which the beginning is not in the capture, once there is a verdict."""
+        if verdict is None:
+            return
+        assert self._undecided is not None
+        replica, undecided, self._undecided = verdict.replica, self._undecided, None
         self._sides = (0, 1) if replica == 0 else (1, 0)
+        self._is_proven = verdict.is_whole
         self.peer = self.connection.ends[replica]
         if not self.is_ours:
             self.name = _place(self.connection.ends[1 - replica])
         self.conversation = self._player.conversation(self)
-        if not begins:
-            self._finder, self._acks = BoundaryFinder(), AckFinder()
-        undecided, self._undecided = self._undecided, []
-        for side, data in undecided:
-            self.receive(side, data)
+        skipped = undecided.skipped[1 - replica]
+        self.conversation.skip(skipped, undecided.skipped[replica])
+        if not verdict.is_whole:
+            self.conversation.unmatch()
+        if verdict.evidence is Evidence.ACKS:
+            self._joins_at = None, None, skipped
+            self._finder, self._acks = BoundaryFinder(), RequestFinder()
+        for side, item in undecided.held:
+            if isinstance(item, int):
+                self.missing(side, item)
+            else:
+                self.receive(side, item)
 
     # ---- what is missing ----
 
     def missing(self, side: int, size: int) -> None:
         """These bytes are not in the capture."""
-        if self._sides is None:
-            self._decide(at_last=True)
-        if self._is_other:
+        if self._undecided is not None:
+            self._decide(self._undecided.missing(side, size))
             return
         assert self._sides is not None
         conversation = self.conversation
@@ -430,12 +440,16 @@ class Played:
             self._tell_gap(Side.REPLICA, begin, begin + size, None)
             self._cannot_tell("gap", Side.REPLICA, begin, begin + size, lost=size)
             conversation.skip_from_replica(begin + size - conversation.from_replica)
-            self._acks = AckFinder()
+            self._acks = RequestFinder()
             return
         begin = self._position
         omits, self._omits_rdb = self._omits_rdb, False
         if omits and conversation.skip_rdb(size):
             self._cannot_tell("rdb_omitted", Side.MASTER, begin, begin + size, lost=size, is_rdb=True)
+            return
+        if self._finder is None and conversation.skip_replies(size):
+            self._tell_gap(Side.MASTER, begin, begin + size, None)
+            self._cannot_tell("gap", Side.MASTER, begin, begin + size, lost=size)
             return
         in_rdb = 0 if self._finder is not None else conversation.skip_in_rdb(size)
         if in_rdb:
@@ -450,7 +464,7 @@ class Played:
         if self._finder is not None:
             skipped = self._finder.skipped + self._finder.kept
             offset, position = None if offset is None else offset + skipped, position + skipped
-        elif stream is None or stream.base is None:
+        elif stream is None or (stream.base is None and not stream.has_begun):
             self._lose(f"{size} bytes are not in the capture")
             replid, offset, position = self._joins_at
         else:
@@ -463,6 +477,11 @@ class Played:
         self._tell_gap(Side.MASTER, begin, begin + size, offset)
         self._joins_at = replid, None if offset is None else offset + size, position + size
         self._finder = BoundaryFinder()
+
+    def unseen(self, side: int) -> None:
+        """What comes next answers bytes of this side that have not come, and may never."""
+        if self._undecided is None and self._sides is not None:
+            self.conversation.unmatch(lacks_replica=self._sides[side] == _REPLICA)
 
     def _lose(self, why: str) -> None:
         """It can only be read on from the next command that is found, of which the offset is not known."""
@@ -582,9 +601,7 @@ class Played:
         self.conversation.tick(self._at)
 
     def ended(self, item: Ended) -> None:
-        if self._sides is None:
-            self._decide(at_last=True)
-        if self._is_other:
+        if self._undecided is not None:
             return
         assert self._sides is not None
         side = Side.MASTER if self._sides[item.side] == _MASTER else Side.REPLICA
@@ -598,9 +615,7 @@ class Played:
         if self._has_ended:
             return
         self._has_ended = True
-        if self._sides is None:
-            self._decide(at_last=True)
-        if self._is_other:
+        if self._undecided is not None:
             return
         if self._unbegun is not None:
             self._begin_unbegun()
@@ -628,8 +643,22 @@ class Played:
                     bytes_from_replica=self._replica_position,
                 )
             )
-        if self._player.ended is not None and self._held is None:
+        if self._held is not None:
+            return
+        if not self.is_ours:
+            self._remark_silence()
+        if self._player.ended is not None:
             self._player.ended(self._facts(offset))
+
+    def _remark_silence(self) -> None:
+        """Say it where one direction is not in the capture at all."""
+        assert self._sides is not None
+        for side in (0, 1):
+            if not self.connection.halves[side].is_heard:
+                speaks, lacks = ("replica", "resyncs, RDB and stream")
+                if self._sides[side] == _REPLICA:
+                    speaks, lacks = ("master", "requests and acknowledgements")
+                self._player.remark(f"{self.name}: only what the {speaks} sent was captured; {lacks} are not told")
 
     def _end_unread(self) -> None:
         """All that is not understood by now will never be."""
@@ -671,6 +700,10 @@ class Played:
             return str(self._opened["peer"]), str(self._opened["master"])
         ends = self.connection.ends
         return _place(self.peer), _place(ends[1] if self.peer == ends[0] else ends[0])
+
+
+# What only a replica says, or only the master of one.
+_PROOFS = (events.FullResync, events.PartialResync, events.RdbStarted, events.StreamStarted, events.Ack)
 
 
 def _place(end: Endpoint) -> str:

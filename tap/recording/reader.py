@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tap.bus import Told
-from tap.recording.assembly import Assembler, Bytes, Connection, Gap, Item, Opened
+from tap.recording.assembly import Assembler, Bytes, Connection, Gap, Item, Opened, Unseen
 from tap.recording.files import GoesOn, packets
 from tap.recording.layers import Layers, Segment
 from tap.recording.missing import Account, Missing
@@ -175,6 +175,7 @@ class Player:
 
     def _tick(self) -> None:
         self._now = max(self._now, self._next_tick)
+        self._all(self._assembler.overdue(self._now))
         for link in self._links.values():
             link.tick()
         self._next_tick += TICK
@@ -196,6 +197,8 @@ class Player:
             link.receive(item.side, item.data)
         elif isinstance(item, Gap):
             link.missing(item.side, item.size)
+        elif isinstance(item, Unseen):
+            link.unseen(item.side)
         else:
             link.ended(item)
             if item.closed and not link.is_ours:  # there its comment may come behind

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import re
 from collections import deque
 from collections.abc import Callable
 
@@ -367,7 +368,7 @@ class Conversation:
                     self._keepalive(Side.MASTER, start, end)
             elif self._phase is Phase.WAITING:
                 self._payload_announced(head, line, start, end, at)
-            elif line.startswith(_GRANTS) or (head is not None and line.startswith(b"-")):
+            elif _GRANTS.fullmatch(line) or (head is not None and line.startswith((b"-", b"+CONTINUE"))):
                 self._infer_request(line)
                 self._psync_answered(head, line, start, end, at)
             elif _is_header(line, awaits_rdb):
@@ -1090,20 +1091,25 @@ class Conversation:
         return taken
 
     def skip_replies(self, size: int) -> bool:
-        """So many of the master's next bytes are not at hand; behind them a reply or a line begins.
+        """So many of the master's next bytes are not at hand; behind them a reply or a line begins. See unmatch().
 
-        From then on replies are not matched to requests: each is told without the other, and what answers PSYNC is known
-        by its words. Returns False, and does nothing, where the master sends no replies.
+        Returns False, and does nothing, where the master sends no replies.
         """
-        if self._phase not in REPLIES:
+        if self._phase not in (*REPLIES, Phase.ORDINARY):
             return False
         self.from_master += size
         self._reply_begin = self.from_master
         self._replies, self._lines, self._unasked = ReplyReader(), LineReader(), False
-        self._unmatch()
+        self.unmatch()
         return True
 
-    def _unmatch(self) -> None:
+    def unmatch(self, *, lacks_replica: bool = False) -> None:
+        """Some requests or replies are not at hand, so that the count of them says nothing any more.
+
+        From here on each is told without the other, and what answers PSYNC is known by its words. lacks_replica: it is
+        the replica's that are not.
+        """
+        self._lacks_replica = self._lacks_replica or lacks_replica
         self._matches = False
         waiting, self._unanswered = self._unanswered, deque()
         for request in waiting:
@@ -1111,6 +1117,11 @@ class Conversation:
                 self._unanswered.append(request)
             else:
                 self._answered(request, None)
+
+    @property
+    def is_unmatched(self) -> bool:
+        """See unmatch()."""
+        return not self._matches
 
     @property
     def lacks_answer(self) -> bool:
@@ -1125,18 +1136,18 @@ class Conversation:
 
     def skip(self, from_master: int, from_replica: int) -> None:
         """Before anything is received: so many bytes of each direction have gone before."""
-        self.from_master = from_master
+        self.from_master = self._reply_begin = from_master
         self.skip_from_replica(from_replica)
 
     def skip_from_replica(self, size: int) -> None:
         """The next bytes of the replica are not at hand; behind them a request begins.
 
-        Replies are then not matched to requests any more, see skip_replies(), but where PSYNC waits: it does so alone.
+        Replies are then not matched to requests any more, see unmatch(), but where PSYNC waits: it does so alone.
         """
         if size and self._phase in REPLIES and not self._unasked:
             self._lacks_replica = True
             if not any(request.name in _SYNCS for request in self._unanswered):
-                self._unmatch()
+                self.unmatch()
         self.from_replica += size
         self._requests = RequestReader(is_lenient=self._phase is Phase.STREAM)
         self._requests.skip(self.from_replica)
@@ -1278,6 +1289,8 @@ class Conversation:
                 self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
                 return
         if self._phase not in (Phase.OPAQUE, Phase.ORDINARY):
+            if not self._matches and self._phase in REPLIES:
+                why = f"bytes of its handshake are not in the capture; {why}"
             self._enter(Phase.OPAQUE)
             if side is Side.MASTER and (self.stream is None or position == self.stream.start):
                 why += self._way_out
@@ -1315,7 +1328,10 @@ _ROLES = {
 
 
 _SYNCS = (b"PSYNC", b"SYNC")
-_GRANTS = (b"+FULLRESYNC ", b"+CONTINUE", b"+RDBCHANNELSYNC ", b"+DUALCHANNELSYNC")  # what only PSYNC is answered with
+# What only PSYNC is answered with. A script may answer with a word; none answers with a replication ID.
+_GRANTS = re.compile(
+    rb"\+(?:FULLRESYNC [0-9a-f]{40} \d+|CONTINUE [0-9a-f]{40}|RDBCHANNELSYNC \d+|DUALCHANNELSYNC)(?: .*)?", re.IGNORECASE
+)
 
 
 def _is_header(line: bytes, awaits_rdb: bool) -> bool:

@@ -427,3 +427,25 @@ def test_an_rdb_that_was_left_out_is_missed_by_whom_it_concerns(tmp_path: Path) 
     said = show(path, "--rdb-keys")
     assert said.returncode == 2
     assert re.fullmatch(r"redis-tap: main/1: \d+ bytes of an RDB were left out of the recording, [^\n]*\n", said.stderr)
+
+
+# ---- what only one side says ----
+
+
+def test_a_capture_of_the_master_alone_is_told_with_one_line_about_it() -> None:
+    said = show(FIXTURES / "captures" / "only-from-master.pcap", "--commands")
+    assert said.returncode == 0
+    assert said.stderr == (
+        "redis-tap: 10.0.0.1:6379: only what the master sent was captured; requests and acknowledgements are not told\n"
+    )
+    assert "FULL RESYNC, 12345678… at offset 1000. Why: unknown: the request for it was not seen" in said.stdout
+    assert "RDB through: 42 B; 1 key" in said.stdout
+    offsets = re.findall(r" (\d+) db0 SE(?:T|LECT) ", said.stdout)
+    assert (len(offsets), offsets[0], offsets[-1]) == (41, "1023", "4693")
+
+
+def test_an_ordinary_client_whose_beginning_is_not_captured_is_no_replication() -> None:
+    path = FIXTURES / "captures" / "client-without-syn.pcap"
+    said = show(path, "--commands")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr == f"redis-tap: {path}: no replication in it: 1 TCP connection\n"

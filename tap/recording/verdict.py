@@ -1,0 +1,165 @@
+"""Whether a connection that is met in the middle replicates, and which of its ends is the replica.
+
+A client's pipelined writes are, byte for byte, what a stream of commands could hold, and a value may hold anything. So
+neither amounts nor ports nor commands decide. What decides is what nobody else says:
+
+- a replica that follows a stream acknowledges, and does nothing else;
+- a replica that asks says REPLCONF, PSYNC or SYNC;
+- a master that grants says +FULLRESYNC, +CONTINUE with a replication ID, $EOF: or one of the lines of two connections.
+
+All of them are looked for where a segment begins, because both write each of them by itself; elsewhere they may be part
+of a value. Until one of them comes nothing is decided, however much comes and whatever is missing. Bytes are held as
+long as they may turn out to be a stream: while one of the ends has said nothing but acknowledgements.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections import deque
+from dataclasses import dataclass
+
+from tap.replication.conversation import SET_UP
+from tap.replication.requests import Newlines, Request, RequestReader
+
+MAX_HELD = 2**20  # bytes of a connection
+ITEM_BYTES = 100  # that an object and its place take
+MAX_GRANT = 4096  # bytes of a segment in which a grant is looked for: replies to a whole handshake may stand before it
+# Acknowledging segments of an end that has said something else, too: a replica that answers its master does.
+ENOUGH_ACKS = 3
+
+_ACKS = re.compile(
+    rb"(?:\n|\*[35]\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$\d\d?\r\n\d+\r\n(?:\$4\r\nFACK\r\n\$\d\d?\r\n\d+\r\n)?)+",
+    re.IGNORECASE,
+)
+_ACK_BEGINS = re.compile(rb"\*[35]\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$[\d\r\n]*", re.IGNORECASE)
+_ASKS = re.compile(rb"REPLCONF|SYNC", re.IGNORECASE)
+_GRANTS = re.compile(
+    rb"(?:\n|[+-][^\r\n]*\r\n)*?(?:"
+    rb"\+FULLRESYNC [0-9a-f]{40} \d{1,19}[ \r]|\+CONTINUE [0-9a-f]{40}[ \r]|\+RDBCHANNELSYNC \d{1,19}[ \r]|"
+    rb"\+DUALCHANNELSYNC[ \r]|\$ENDOFF:\d{1,19} [0-9a-f]{40} |\$EOF:[0-9a-f]{40}\r)",
+    re.IGNORECASE,
+)
+_PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
+
+
+class Evidence(enum.Enum):
+    """What has been said."""
+
+    ACKS = "acks"
+    REQUEST = "request"
+    GRANT = "grant"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """replica: which of the ends it is. is_whole: the first byte that is known is the first of its requests."""
+
+    replica: int
+    evidence: Evidence
+    is_whole: bool = False
+
+
+class Undecided:
+    """Bytes of both ends in, until there is a verdict.
+
+    held: what they have said, to be read then: (end, bytes), or (end, how many are missing). skipped: bytes of each end
+    before that.
+    """
+
+    def __init__(self) -> None:
+        self.held: deque[tuple[int, bytes | int]] = deque()
+        self.skipped = [0, 0]
+        self._held_bytes = 0
+        self._acks = [0, 0]  # segments
+        self._says_more = [False, False]  # than that
+        self._cut_ack: int | None = None  # the end whose last segment is an acknowledgement, cut short
+
+    def heard(self, end: int, data: bytes) -> Verdict | None:
+        """The next bytes, one segment's or a part of it."""
+        verdict = self._judge(end, data)
+        if verdict is not None and verdict.evidence is not Evidence.ACKS:
+            verdict = self._from_the_beginning(verdict, data)
+        self._hold(end, data)
+        if verdict is None:
+            self._limit()
+        return verdict
+
+    def missing(self, end: int, size: int) -> Verdict | None:
+        """So many bytes are not in the capture."""
+        acknowledges, self._cut_ack = self._cut_ack == end, None
+        self._hold(end, size)
+        if acknowledges:
+            return Verdict(end, Evidence.ACKS)
+        self._limit()
+        return None
+
+    def _judge(self, end: int, data: bytes) -> Verdict | None:
+        self._cut_ack = None
+        if not data.strip(b"\n"):
+            return None  # a replica that loads keeps its connection alive with them, and a master that forks
+        if _ACKS.fullmatch(data):
+            self._acks[end] += 1
+            if not self._says_more[end] or self._acks[end] >= ENOUGH_ACKS:
+                return Verdict(end, Evidence.ACKS)
+            return None
+        if not self._says_more[end] and _ACK_BEGINS.fullmatch(data):
+            self._cut_ack = end
+            return None
+        self._says_more[end] = True
+        if _GRANTS.match(data, 0, MAX_GRANT):
+            return Verdict(1 - end, Evidence.GRANT)
+        if _ASKS.search(data) and any(map(_asks, _requests(data))):
+            return Verdict(end, Evidence.REQUEST)
+        return None
+
+    def _from_the_beginning(self, verdict: Verdict, data: bytes) -> Verdict:
+        """With what is held, if that is all of a handshake; else the segment that decides is the first to be read."""
+        said = [one for end, one in self.held if end == verdict.replica]
+        is_gapless = not any(isinstance(one, int) for _, one in self.held)
+        if verdict.evidence is Evidence.REQUEST and is_gapless and not any(self.skipped):
+            requests = _requests(b"".join(one for one in [*said, data] if isinstance(one, bytes)))
+            if requests and all(request.name in SET_UP for request in requests):
+                first = self.held[0] if self.held else (verdict.replica, data)
+                begins = first[0] == verdict.replica and isinstance(first[1], bytes) and _PING.match(first[1])
+                return Verdict(verdict.replica, verdict.evidence, is_whole=bool(begins))
+        self._drop(0)
+        return verdict
+
+    def _hold(self, end: int, item: bytes | int) -> None:
+        self.held.append((end, item))
+        self._held_bytes += _cost(item)
+
+    def _limit(self) -> None:
+        if all(self._says_more):
+            self._drop(0)
+        elif self._held_bytes > MAX_HELD:
+            self._drop(MAX_HELD // 2)
+
+    def _drop(self, left: int) -> None:
+        """The oldest, until so many bytes are left."""
+        while self.held and self._held_bytes > left:
+            end, item = self.held.popleft()
+            self.skipped[end] += item if isinstance(item, int) else len(item)
+            self._held_bytes -= _cost(item)
+
+
+def _cost(item: bytes | int) -> int:
+    return ITEM_BYTES + (0 if isinstance(item, int) else len(item))
+
+
+def _requests(data: bytes) -> list[Request]:
+    """The whole ones that these bytes begin with."""
+    reader = RequestReader()
+    reader.feed(data)
+    found = []
+    while isinstance(item := reader.next(), Request | Newlines):
+        if isinstance(item, Request):
+            found.append(item)
+    return found
+
+
+def _asks(request: Request) -> bool:
+    if request.name in (b"PSYNC", b"SYNC"):
+        return True
+    return request.name == b"REPLCONF" and len(request.args) > 1 and request.args[1].upper() not in (b"ACK", b"GETACK")

@@ -1,0 +1,269 @@
+"""Of a connection that is met in the middle, or on one side alone: what its bytes say decides whether it replicates."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from tap.bus import Told
+from tap.recording.pcapng import Packet
+from tap.recording.reader import Player, nothing
+from tap.recording.verdict import ENOUGH_ACKS, MAX_HELD, Evidence, Undecided, Verdict
+from tap.replication import events
+from tests.recording.support import segment
+from tests.recording.wires import STREAM, Wire, as_packets, of, told
+from tests.relay.wire import BASE, REPLID, command
+from tests.replication.test_conversation import RDB
+from tests.replication.test_one_sided import some
+from tests.support import Capture, captures
+
+ACK = command("REPLCONF", "ACK", "1500")
+ACK_FACK = command("REPLCONF", "ACK", "1500", "FACK", "1400")
+PSYNC = command("PSYNC", "?", "-1")
+GRANT = f"+FULLRESYNC {REPLID} {BASE}\r\n".encode()
+MARK = b"0123456789" * 4
+SET = command("SET", "key", "value")
+
+
+# ---- what decides ----
+
+
+@pytest.mark.parametrize(
+    ("said", "evidence"),
+    [
+        (ACK, Evidence.ACKS),
+        (ACK * 3 + b"\n" + ACK_FACK, Evidence.ACKS),
+        (command("replconf", "ack", "7"), Evidence.ACKS),
+        (command("REPLCONF", "listening-port", "7777"), Evidence.REQUEST),
+        (PSYNC, Evidence.REQUEST),
+        (command("INFO") + command("psync", "?", "-1"), Evidence.REQUEST),
+        (b"PING\r\nSYNC\r\n", Evidence.REQUEST),
+    ],
+)
+def test_a_replica_is_known_by_what_only_it_says(said: bytes, evidence: Evidence) -> None:
+    for end in (0, 1):
+        verdict = Undecided().heard(end, said)
+        assert verdict is not None
+        assert (verdict.replica, verdict.evidence) == (end, evidence)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        GRANT,
+        b"\n\n+PONG\r\n+OK\r\n-ERR Unrecognized REPLCONF option\r\n" + GRANT,
+        f"+CONTINUE {REPLID}\r\n".encode() + SET,
+        b"+RDBCHANNELSYNC 17\r\n",
+        b"+DUALCHANNELSYNC\r\n",
+        f"$ENDOFF:100 {REPLID} -1 17\r\n".encode(),
+        b"$EOF:" + MARK + b"\r\nREDIS0011",
+    ],
+)
+def test_a_master_is_known_by_what_only_it_grants(said: bytes) -> None:
+    assert Undecided().heard(1, said) == Verdict(0, Evidence.GRANT)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        SET * 1000,
+        command("SELECT", "3") + command("MULTI") + SET + command("EXEC") + command("PING"),
+        command("SET", "acks", ACK * 40),
+        command("SET", "session", command("PING") + PSYNC + GRANT),
+        b"$%d\r\n%s\r\n" % (len(GRANT), GRANT),
+        b"+OK\r\n" * 100,
+        b"+CONTINUE\r\n",
+        b"+FULLRESYNC of a script\r\n",
+        b":1\r\n",
+        command("message", "channel", PSYNC),
+        b'+1700000000.1 [0 10.0.0.9:50000] "REPLCONF" "ACK" "7"\r\n',
+        command("REPLCONF", "GETACK", "*"),
+        b"\n",
+        RDB,
+    ],
+)
+def test_what_anybody_may_say_decides_nothing(said: bytes) -> None:
+    for end in (0, 1):
+        undecided = Undecided()
+        assert undecided.heard(end, said) is None
+        assert undecided.heard(1 - end, b"+OK\r\n") is None
+        assert undecided.heard(end, said) is None
+
+
+def test_a_replica_that_says_other_things_too_is_known_by_several_acknowledgements() -> None:
+    undecided = Undecided()
+    assert undecided.heard(0, b"-ERR unknown command\r\n") is None
+    verdicts = [undecided.heard(0, ACK) for _ in range(ENOUGH_ACKS)]
+    assert verdicts == [None] * (ENOUGH_ACKS - 1) + [Verdict(0, Evidence.ACKS)]
+
+
+def test_an_acknowledgement_that_is_cut_short_is_one() -> None:
+    undecided = Undecided()
+    assert undecided.heard(0, ACK[:30]) is None
+    assert undecided.missing(0, len(ACK) - 30) == Verdict(0, Evidence.ACKS)
+    assert undecided.skipped == [0, 0]
+
+
+def test_no_amount_decides_and_little_is_held() -> None:
+    undecided = Undecided()
+    size = 0
+    for _ in range(3000):
+        assert undecided.heard(1, SET * 50) is None
+        size += len(SET * 50)
+        held = sum(len(one) for _, one in undecided.held if isinstance(one, bytes))
+        assert held <= MAX_HELD
+        assert undecided.skipped == [0, size - held]
+    assert undecided.heard(0, ACK) == Verdict(0, Evidence.ACKS)
+    assert undecided.held[-1] == (0, ACK)
+    undecided.heard(0, b"+OK\r\n")
+    undecided = Undecided()
+    for data in (SET, command("GET", "key")):
+        undecided.heard(0, data)
+        undecided.heard(1, b"+OK\r\n")
+    assert not undecided.held
+
+
+# ---- links of which not all is at hand ----
+
+
+def resynced(grant: bytes = GRANT + b"$%d\r\n" % len(RDB) + RDB) -> Wire:
+    """A replica's link, in the order in which a real one is said."""
+    wire = Wire()
+    wire.open()
+    for request in (command("PING"), command("REPLCONF", "listening-port", "7777"), command("REPLCONF", "capa", "eof")):
+        wire.send(0, request)
+        wire.send(1, b"+PONG\r\n" if b"PING" in request else b"+OK\r\n")
+    wire.send(0, PSYNC)
+    wire.send(1, b"\n")
+    wire.send(1, grant)
+    wire.send(0, command("REPLCONF", "ACK", str(BASE)))
+    offset = BASE
+    for number, piece in enumerate(STREAM):
+        wire.send(1, piece)
+        offset += len(piece)
+        if number % 5 == 0:
+            wire.send(0, command("REPLCONF", "ACK", str(offset)))
+    return wire
+
+
+def alone(packets: Sequence[tuple[int, bytes]], port: int) -> list[tuple[int, bytes]]:
+    return [(at, data) for at, data in packets if segment(data).source[1] == port]
+
+
+def played(packets: list[tuple[int, bytes]]) -> tuple[list[Told], list[str]]:
+    """What is told, and what is remarked."""
+    heard: list[Told] = []
+    player = Player(heard.append, every_command=True)
+    for at, data in packets:
+        player.packet(Packet(at, 101, data, len(data)))
+    player.close()
+    assert (nothing(player) is None) == bool(heard)
+    return heard, player.remarks
+
+
+def without_ranges(told: Sequence[Told], *kinds: type[events.Event]) -> list[events.Event]:
+    return [dataclasses.replace(one.event) for one in told if isinstance(one.event, kinds)]
+
+
+def test_the_masters_direction_alone_tells_its_rdb_and_its_stream() -> None:
+    packets = resynced().packets
+    heard, remarks = played(alone(packets, 6379))
+    kinds = (events.RdbStarted, events.RdbFinished, events.StreamStarted, events.Command)
+    assert without_ranges(heard, *kinds) == without_ranges(told(packets, every_command=True), *kinds)
+    (full,) = of(heard, events.FullResync)
+    assert (full.replid, full.offset, full.reason.code) == (REPLID, BASE, "unknown")
+    assert not of(heard, events.RecordingGap)
+    assert remarks == [
+        "127.0.0.1:6379: only what the master sent was captured; requests and acknowledgements are not told"
+    ]
+
+
+def test_the_replicas_direction_alone_tells_its_requests_and_acknowledgements() -> None:
+    packets = resynced().packets
+    heard, remarks = played(alone(packets, 50000))
+    both = told(packets, every_command=True)
+    for kind in (events.Identified, events.PsyncRequested):
+        assert of(heard, kind) == of(both, kind)
+    assert [one.offset for one in of(heard, events.Ack)] == [one.offset for one in of(both, events.Ack)]
+    assert {one.lag_bytes for one in of(heard, events.Ack)} == {None}
+    assert [(one.request, one.reply) for one in of(heard, events.Handshake)] == [
+        (one.request, None) for one in of(both, events.Handshake)
+    ]
+    assert not of(heard, events.Opaque) + of(heard, events.RecordingGap)
+    assert remarks == ["127.0.0.1:6379: only what the replica sent was captured; resyncs, RDB and stream are not told"]
+
+
+@pytest.mark.parametrize("port", [6379, 50000])
+def test_both_directions_alone_are_told_from_any_packet_on(port: int) -> None:
+    """From where what decides has been said on; of the master alone that is the grant, of the replica any word."""
+    wire = resynced()
+    packets = alone(wire.packets, port)
+    decides = [number for number, (_, data) in enumerate(packets) if GRANT in segment(data).data or port != 6379]
+    whole = of(told(packets, every_command=True), events.Command if port == 6379 else events.Ack)
+    for first in range(len(packets)):
+        heard, _ = played(packets[first:])
+        assert bool(heard) == (first <= decides[-1])
+        found = of(heard, events.Command if port == 6379 else events.Ack)
+        expected = whole if port == 6379 else whole[len(whole) - len(found) :]
+        assert [one.offset for one in found] == [one.offset for one in expected if heard]
+
+
+@pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
+@pytest.mark.parametrize("port", [6379, None])
+def test_one_direction_of_real_links_is_told(capture: Capture, port: int | None) -> None:
+    packets = as_packets(capture, 10**6, random.Random(1))
+    kept = [one for one in packets if (segment(one[1]).source[1] == 6379) == (port == 6379)]
+    both, heard = ([(one.connection, one.event) for one in told(some_, every_command=True)] for some_ in (packets, kept))
+    if port is None:
+        assert some(heard, events.Ack, "offset") == some(both, events.Ack, "offset")
+        # Which of two connections is told first is not known so exactly: what acknowledges the other side waits for it.
+        assert dict(some(heard, events.Identified, "role")) == dict(some(both, events.Identified, "role"))
+        return
+    assert some(heard, events.FullResync, "offset") == some(both, events.FullResync, "offset")
+    assert some(heard, events.RdbFinished, "bytes", "keys") == some(both, events.RdbFinished, "bytes", "keys")
+    assert some(heard, events.Command, "name", "args") == some(both, events.Command, "name", "args")
+
+
+def test_replies_alone_are_no_replication_also_from_their_beginning() -> None:
+    wire = Wire()
+    wire.open()
+    for number in range(3000):
+        wire.send(0, command("GET", f"key:{number}"))
+        wire.send(1, b"$5\r\nvalue\r\n" if number % 3 else b"*2\r\n$3\r\nSET\r\n$1\r\nx\r\n")
+    for port in (6379, 50000):
+        assert played(alone(wire.packets, port)) == ([], [])
+    assert played(wire.packets) == ([], [])
+
+
+@pytest.mark.parametrize("lost", range(4, 16))
+def test_a_client_whose_packets_are_missing_is_no_replica(lost: int) -> None:
+    wire = Wire()
+    wire.open()
+    for number in range(20):
+        wire.send(0, command("SET", f"key:{number}", "x"))
+        wire.send(1, b"+OK\r\n")
+    for packets in (wire.packets, wire.packets[3:]):
+        assert played(packets[:lost] + packets[lost + 1 :]) == ([], [])
+
+
+@pytest.mark.parametrize("lost", range(3, 11))
+def test_a_packet_of_the_handshake_that_is_missing_takes_nothing_from_the_stream(lost: int) -> None:
+    """But the answer to PSYNC, which alone tells the offset."""
+    packets = resynced().packets
+    heard, remarks = played(packets[:lost] + packets[lost + 1 :])
+    whole = of(told(packets, every_command=True), events.Command)
+    assert [(one.name, one.args, one.offset) for one in of(heard, events.Command)] == [
+        (one.name, one.args, one.offset) for one in whole
+    ]
+    assert not of(heard, events.Opaque)
+    assert remarks == []
+
+
+def test_the_names_of_ends_are_right_whoever_was_heard_first() -> None:
+    packets = resynced().packets[-30:]
+    for first in range(5):
+        heard, _ = played(packets[first:])
+        assert {(one.link, one.replica) for one in heard} == {("127.0.0.1:6379", "127.0.0.1")}
