@@ -16,10 +16,11 @@ from tap.faults import Plan, parse
 from tap.observers.script import Script
 from tap.observers.statsd import StatsD
 from tap.recording.recorder import Recorder
+from tap.relay.dial import trouble_reaching
 from tap.relay.leg import Buffers
 from tap.relay.link import Link
 from tap.relay.listener import Listener
-from tap.replication.events import Event
+from tap.replication.events import Event, MasterUnreachable
 from tap.units import Limits
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
@@ -134,6 +135,18 @@ class Tap:
             if self.recorder is not None:
                 await self.recorder.close()
             await asyncio.gather(*(observer.close() for observer in self._observers))
+
+    async def look_for_masters(self) -> None:
+        """Dial every link's master once and hang up; a MasterUnreachable is told for each that gives no connection."""
+        links = [listener.config for listener in self.listeners]
+
+        async def look(master: Address) -> None:
+            text = await trouble_reaching(master, self.config.connect_timeout)
+            for link in links:
+                if text and link.master == master:
+                    self.bus.publish(link.name, 0, "", MasterUnreachable(master=str(master), text=text))
+
+        await asyncio.gather(*(look(master) for master in {link.master for link in links} if master is not None))
 
     @property
     def links(self) -> list[Link]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.console import Console
 
-from tap.bus import COUNTLESS
+from tap.bus import COUNTLESS, Told
 from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import (
@@ -31,10 +31,11 @@ from tap.config import (
 )
 from tap.console.lines import LineWriter, json_lines, log_lines, trouble_lines
 from tap.console.live import LiveView
+from tap.console.sentences import sentence
 from tap.console.trouble import Trouble
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.relay.transparent import rule
-from tap.replication.events import Ack, Command, Event, RdbKey
+from tap.replication.events import Ack, Command, Event, MasterUnreachable, RdbKey
 from tap.tap import Tap
 from tap.units import parse_duration
 from tap.url import Address
@@ -245,6 +246,8 @@ async def _run(tap: Tap, console: Console) -> None:
                 lines = view(out)
                 tap.bus.subscribe(lines, without=without, inbox=lines.inbox)
                 viewers.callback(lines.close)
+            if ui != "log":  # which says it itself
+                tap.bus.subscribe(_warn_of_master, without=COUNTLESS)
         await _relay(tap, ui, console, stop, viewers)
 
 
@@ -267,8 +270,11 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
             _say(f"{what} are replaced in {tap.config.record_to}; it holds NO payload of full resyncs, so no snapshot")
         if tap.config.faults:
             _say(f"seed {tap.config.seed}: with --seed {tap.config.seed} the faults draw the same again")
+        looking = asyncio.create_task(tap.look_for_masters(), name="look for masters")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), tap.config.duration)
+        looking.cancel()
+        await asyncio.wait({looking})
         await tap.close()  # before the viewers go: they tell the end, too
     for armed in tap.faults.never_fired:
         _say(f"fault {armed.name} never fired: {armed.spec}")
@@ -287,6 +293,11 @@ def _announce(link: LinkConfig, address: Address) -> None:
         f"link {link.name}: listening on {address}, master {link.master}; "
         f"on the replica: REPLICAOF {address.to_dial} {address.port}"
     )
+
+
+def _warn_of_master(told: Told) -> None:
+    if isinstance(told.event, MasterUnreachable):
+        _say(f"WARNING: link {told.link}: {sentence(told.event)}")
 
 
 def _warn_of_tls(config: Config) -> None:

@@ -52,6 +52,7 @@ TIMELINE = (
     events.Opaque,
     events.AckAheadOfMaster,
     events.ReplicaTalkedBack,
+    events.MasterUnreachable,
     events.LinkClosed,
     events.FaultArmed,
     events.FaultFired,

@@ -44,6 +44,7 @@ _OBVIOUS = (os.strerror(errno.ECONNRESET), os.strerror(errno.EPIPE))  # of a res
 _SILENT = "no answer from the master"
 
 _ALARMING = (
+    events.MasterUnreachable,
     events.Opaque,
     events.AckAheadOfMaster,
     events.ReplicaTalkedBack,
@@ -55,6 +56,10 @@ _ALARMING = (
     events.ObserverTrouble,
     events.EventsDropped,
 )
+
+
+def _unreachable(event: events.MasterUnreachable) -> str:
+    return f"the master {event.master} cannot be reached: {event.text}; it is dialled again for each replica"
 
 
 def _opened(event: events.LinkOpened) -> str | None:
@@ -230,6 +235,7 @@ def argument(word: bytes, *, whole: bool = False) -> str:
 
 
 _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
+    events.MasterUnreachable: _unreachable,
     events.LinkOpened: _opened,
     events.Secured: _secured,
     events.LinkClosed: _closed,

@@ -20,7 +20,7 @@ import asyncio_dgram
 
 from tap.bus import Bus, Told
 from tap.errors import words
-from tap.relay.dial import resolved
+from tap.relay.dial import UNRESOLVABLE, resolved
 from tap.relay.link import Link
 from tap.replication import events
 from tap.replication.events import Event
@@ -233,7 +233,7 @@ class StatsD:
         try:
             places = await resolved(self._address)
         except ValueError:
-            raise OSError("the name cannot be resolved (no resolver takes it)") from None
+            raise OSError(UNRESOLVABLE) from None
         self._places = len(places)
         family, place = places[self._failures % len(places)]
         sock = socket.socket(family, socket.SOCK_DGRAM)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import socket
 import threading
 from collections.abc import Callable
 
+from tap.errors import words
 from tap.url import Address
+
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)  # not a word was said to the master
+UNRESOLVABLE = "the name cannot be resolved (no resolver takes it)"
 
 Place = tuple[int, tuple[str, int]]  # the address family, and where in it
 
@@ -39,6 +44,29 @@ async def dial(
         except OSError as error:
             failure = error
     raise failure
+
+
+async def trouble_reaching(address: Address, within: float) -> str:
+    """Connect and hang up at once. Why that cannot be done, in words; "" if it can, or if we have no file left for it."""
+    hangs_up = _HangsUp()
+    try:
+        await dial(address, hangs_up, within, lambda sock: None)
+    except TimeoutError:
+        return f"no connection within {within:g} s"
+    except OSError as error:
+        return "" if error.errno in OUT_OF_FILES else words(error)
+    except ValueError:
+        return UNRESOLVABLE
+    hangs_up.transport.close()
+    return ""
+
+
+class _HangsUp(asyncio.Protocol):
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
 
 
 async def resolved(address: Address) -> list[Place]:

@@ -20,6 +20,7 @@ from tap.relay.link import Link
 from tap.relay.sink import Place, Sink
 from tap.relay.tls import TlsTransport, master_context, replica_context
 from tap.relay.transparent import original_destination
+from tap.replication import events
 from tap.replication.events import Event
 from tap.replication.memory import Memory
 from tap.url import Address
@@ -105,6 +106,17 @@ class Listener:
         loop = asyncio.get_running_loop()
         for sock in sockets:
             self._servers.append(await loop.create_server(self._accept, sock=sock, backlog=BACKLOG))
+        self.bus.publish(
+            self.config.name,
+            0,
+            "",
+            events.Listening(
+                address=str(self.address),
+                host=self.address.host,
+                port=self.address.port,
+                master=None if self.config.master is None else str(self.config.master),
+            ),
+        )
 
     def follow_plan(self) -> None:
         """The plan has changed, or time has passed: a fault may want nobody to connect, or no longer."""

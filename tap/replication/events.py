@@ -73,6 +73,31 @@ class Channel(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listening(Event):
+    """A link's port is open: at the start, and again after a fault had closed it.
+
+    address: "127.0.0.1:6400"; host and port are its parts, host "*" for every address of this machine. master: where its
+    connections go, None where each is redirected and goes to where it was going.
+    """
+
+    address: str
+    host: str
+    port: int
+    master: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterUnreachable(Event):
+    """The command dialled the link's master at its start, and got no connection. text: why.
+
+    The tap listens all the same, and dials again for each replica.
+    """
+
+    master: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOpened(Event):
     """A peer connected to the tap. The master is dialled next."""
 
