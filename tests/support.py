@@ -208,7 +208,7 @@ def master_offset(master: Server) -> int:
     return int(client(master).info("replication")["master_repl_offset"])
 
 
-def level(master: Server, *replicas: Server) -> int:
+def level(master: Server, *replicas: Server, within: float = WITHIN) -> int:
     """Wait until the replicas have applied all that the master wrote; its offset."""
 
     def applied() -> tuple[int] | None:  # in a tuple, for 0 is an offset, too
@@ -217,7 +217,7 @@ def level(master: Server, *replicas: Server) -> int:
         same = all(info.get("slave_repl_offset") == offset and info["master_link_status"] == "up" for info in infos)
         return (offset,) if same else None
 
-    found = wait_until(applied, what="the replicas are level with the master")
+    found = wait_until(applied, within, what="the replicas are level with the master")
     assert found is not None
     return found[0]
 

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import termios
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tap.replication.events import Side
@@ -35,6 +36,8 @@ NO_SPLICE = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
 _SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", 0)
 
 MAX_SPARE = 16  # buffers; more are given back to the system once a crowd of slow peers has passed
+
+EARLY_BYTES = 2 * BUFFER_SIZE  # from a peer that is not read; only an event loop that cannot pause passes them
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close sends RST and forgets what is unsent
 
@@ -79,11 +82,27 @@ class Buffers:
             self._free.append(buffer)
 
 
+@dataclass(slots=True)
+class _Early:
+    """What came from a leg's peer before the link had its other leg, whatever that leg's transport was asked to do.
+
+    has_ended: it sent FIN. is_lost: its socket is gone; error: why.
+    """
+
+    data: bytearray = field(default_factory=bytearray)
+    has_ended: bool = False
+    is_lost: bool = False
+    error: Exception | None = None
+
+
 class Leg(asyncio.BufferedProtocol):
     """One socket of a link.
 
     Backpressure passes through: while the other leg has unsent bytes, this one does not read, so at most one buffer,
     or one pipeful, is held per direction, and a slow replica slows its master as it would without a tap.
+
+    Nothing is read before the link lets it begin. An event loop that reads all the same loses nothing: it is kept, and
+    passed on in its order then.
     """
 
     def __init__(self, link: Link, side: Side, buffers: Buffers) -> None:
@@ -96,7 +115,8 @@ class Leg(asyncio.BufferedProtocol):
         self.lost = False
         self.blocked = False  # the peer takes no more for now
         self.discards = False  # the link is cut: what still comes goes nowhere
-        self._holds: set[str] = set()  # why the peer is not read
+        self._holds = {"dial"}  # why the peer is not read; the first reason is gone once both legs are there
+        self._early: _Early | None = _Early()  # until then
         self._buffers = buffers
         self._held: memoryview | None = None  # the buffer of the other leg's read that is not sent yet
 
@@ -105,15 +125,24 @@ class Leg(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self.hold("dial")  # until both legs are there: the link lets go
         transport.set_write_buffer_limits(high=0)
         tune(transport.get_extra_info("socket"))
+        # Not now: CPython 3.11.0 to 3.11.3 forget that this call has paused the transport (gh-103607).
+        asyncio.get_running_loop().call_soon(self._made)
+
+    def _made(self) -> None:
+        assert self.transport is not None
+        if self._holds and not self.lost:
+            self.transport.pause_reading()
         self.link.leg_made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffers.current
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._early is not None:
+            self._keep(self._early, self._buffers.current[:nbytes])
+            return
         self.link.received(self, self._buffers.current[:nbytes])
         if nbytes >= SPLICE_FROM and self.link.is_unread:
             try:
@@ -123,10 +152,14 @@ class Leg(asyncio.BufferedProtocol):
                 raise
 
     def eof_received(self) -> bool:
-        self.at_end = True
         if self.discards:
+            self.at_end = True
             return False  # it has heard our end, and that was its own
-        self.link.ended(self)
+        if self._early is not None:
+            self._early.has_ended = True
+        elif not self.at_end:  # asyncio says it again whenever reading has been paused since
+            self.link.ended(self)
+        self.at_end = True
         return True  # the other direction may still have something to say
 
     def pause_writing(self) -> None:
@@ -144,9 +177,49 @@ class Leg(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
         self._release()
-        self.link.lost(self, error)
+        if self._early is None:
+            self.link.lost(self, error)
+        else:
+            self._early.is_lost, self._early.error = True, error
+            if not self._early.data:  # nothing for the other leg to wait for
+                self._drop_early()
+
+    # ---- what comes early ----
+
+    def _keep(self, early: _Early, data: memoryview) -> None:
+        if self.discards:
+            return
+        early.data += data
+        if len(early.data) > EARLY_BYTES:
+            early.data.clear()
+            self.link.flooded(self)
+        elif self.transport is not None:
+            pause_again(self.transport)
+
+    def _drop_early(self) -> None:
+        """The link will not begin: what came for it goes nowhere, as what its socket still holds."""
+        early, self._early = self._early, None
+        if early is not None and early.is_lost:
+            asyncio.get_running_loop().call_soon(self.link.lost, self, early.error)
 
     # ---- called by the link ----
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the peer has gone, and nothing of it is left to pass on."""
+        return self.lost and self._early is None
+
+    def begin(self) -> None:
+        """Both legs are there: pass on what came early, and read on."""
+        early, self._early = self._early, None
+        if early is not None:
+            if early.data:
+                self.link.received(self, memoryview(early.data))
+            if early.has_ended and not self.discards:
+                self.link.ended(self)
+            if early.is_lost:
+                self.link.lost(self, early.error)
+        self.let("dial")
 
     def hold(self, why: str) -> None:
         """Do not read the peer. Several may want that; each lets go for itself."""
@@ -168,12 +241,15 @@ class Leg(asyncio.BufferedProtocol):
 
     def let_all(self) -> None:
         """Read on, whatever the reasons were not to."""
+        self._drop_early()
         for why in tuple(self._holds):
             self.let(why)
 
     def write(self, data: bytes | memoryview) -> None:
         """Send now, or as soon as the peer takes it. data may be of the current shared buffer."""
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is None:
+            self.link.nowhere(self, len(data))
+        elif not self.transport.is_closing():  # else the peer is gone, or the link ends, and tells how
             self.transport.write(data)
 
     def write_eof(self) -> None:
@@ -184,6 +260,7 @@ class Leg(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """End after everything before it: with FIN, or with the kernel's RST if the peer sent what nobody read."""
+        self._drop_early()
         if self.transport is not None:
             self.transport.close()
 
@@ -220,6 +297,7 @@ class Leg(asyncio.BufferedProtocol):
 
     def reset(self) -> None:
         """End with RST; what was not sent is lost, as it is when the peer's peer resets."""
+        self._drop_early()
         if self.transport is None or self.lost:
             return
         sock = self.transport.get_extra_info("socket")
@@ -230,6 +308,7 @@ class Leg(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """End at once, whatever is unsent."""
+        self._drop_early()
         if self.transport is not None:
             self.transport.abort()
 
@@ -273,6 +352,12 @@ class Leg(asyncio.BufferedProtocol):
         if self._held is not None:
             self._buffers.give_back(self._held)
             self._held = None
+
+
+def pause_again(transport: asyncio.ReadTransport) -> None:
+    """One that reads although it is paused would take being paused once more for nothing to do."""
+    transport.resume_reading()
+    transport.pause_reading()
 
 
 def _unsent(sock: socket.socket) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
+import dataclasses
 import logging
 import math
 import socket
@@ -18,10 +18,10 @@ from tap.faults.link import LinkFaults
 from tap.faults.plan import Armed
 from tap.faults.rewriter import Rules
 from tap.faults.what import Refuse
-from tap.relay.dial import dial
-from tap.relay.leg import SPLICE_FROM, Leg
+from tap.relay.dial import OUT_OF_FILES, UNRESOLVABLE, dial
+from tap.relay.leg import EARLY_BYTES, SPLICE_FROM, Leg
 from tap.relay.sink import LinkSink, Place
-from tap.relay.tls import TlsFailure, TlsTransport
+from tap.relay.tls import TlsFailure, TlsTransport, speaks_tls
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Side
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 RESET_SECONDS = 5.0  # in which a peer takes none of what was sent before an RST; then it does without
 RESET_POLL = 0.001
+SILENT = "it ended the connection without a word"
+TLS_SECONDS = 0.3  # for a master to answer the question whether it speaks TLS
 FORGOTTEN_AFTER = 60.0  # seconds; Linux keeps a closed socket that waits for its peer's FIN so long (tcp_fin_timeout)
 
 log = logging.getLogger(__name__)
@@ -313,15 +315,35 @@ class Link:
             self._send(leg)
 
     def _why_silent(self, leg: Leg) -> str:
-        """What it may mean that the master ends before its first word; "" for any other end."""
-        config = self.listener.config
+        """What to say of a master that ends before its first word, without a reason; "" for any other end."""
         if leg is self.replica or self.conversation.from_master or not self.conversation.from_replica:
             return ""
+        config = self.listener.config
         if not config.tls:
-            return "it ended the connection without a word, as one that speaks TLS does: --tls"
+            return SILENT
         if config.cert is not None:
             return ""
-        return "it ended the connection without a word; it may require a client certificate: --cert and --key"
+        return f"{SILENT}; it may require a client certificate: --cert and --key"
+
+    def nowhere(self, leg: Leg, size: int) -> None:
+        """Bytes for a peer to which there is no connection."""
+        if self._end is None and not self.closed:
+            log.error(
+                "link %s, connection %d: %d bytes for the %s are lost, for it is not connected; please report this",
+                self.name,
+                self.number,
+                size,
+                leg.side.value,
+            )
+
+    def flooded(self, leg: Leg) -> None:
+        """The leg's transport reads on, although it is paused, and the other leg is not there."""
+        text = (
+            f"this event loop does not keep the {leg.side.value} waiting: {EARLY_BYTES} bytes came before the link began"
+        )
+        log.error("link %s, connection %d: %s; please report this", self.name, self.number, text)
+        self._note_end(Side.TAP, "error", text)
+        self.abort()
 
     def writable(self, leg: Leg) -> None:
         """The leg's peer takes bytes again."""
@@ -500,18 +522,18 @@ class Link:
             how, text = "timeout", f"no connection within {within:g} s"
         except OSError as error:
             text = words(error)
-            if error.errno in (errno.EMFILE, errno.ENFILE):  # not a word was said to the master
+            if error.errno in OUT_OF_FILES:
                 by, how = Side.TAP, "error"
         except ValueError:
-            text = "the name cannot be resolved (no resolver takes it)"
+            text = UNRESOLVABLE
         except Exception as error:
             log.exception("link %s, connection %d: dialling failed; please report this", self.name, self.number)
             by, how, text = Side.TAP, "error", words(error)
         if text:
             self._note_end(by, how, text)
-            self.replica.close()
+            self.replica.reset()  # what comes nearest to a connection that is refused
             return
-        if self.replica.lost:
+        if self.replica.is_over:
             self.master.close()
             return
         assert self.replica.transport is not None
@@ -523,8 +545,8 @@ class Link:
             self._rules.host = host_to_announce(
                 self.conversation.peer_host, self.master.transport.get_extra_info("peername")
             )
-        self.replica.let("dial")
-        self.master.let("dial")
+        self.replica.begin()
+        self.master.begin()
 
     async def _is_secured(self, leg: Leg) -> bool:
         """Whether bytes may pass: there is TLS, or none was wanted. If not, lost() hears why."""
@@ -573,19 +595,36 @@ class Link:
         except Exception:
             self._misunderstood(Side.MASTER)
         by, how, text = self._end or (Side.TAP, "fin", "")
-        self.tell(
-            events.LinkClosed(
-                by=by,
-                how=how,
-                text=text,
-                role=self.conversation.role,
-                phase=Phase.DONE.value if self.conversation.phase is Phase.DONE else phase.value,
-                offset=offset,
-                bytes_from_master=self.conversation.from_master,
-                bytes_from_replica=self.conversation.from_replica,
-            )
+        closed = events.LinkClosed(
+            by=by,
+            how=how,
+            text=text,
+            role=self.conversation.role,
+            phase=Phase.DONE.value if self.conversation.phase is Phase.DONE else phase.value,
+            offset=offset,
+            bytes_from_master=self.conversation.from_master,
+            bytes_from_replica=self.conversation.from_replica,
         )
+        if self.conversation.from_master:
+            self.route.speaks_tls = False
+        if text == SILENT and self.route.is_worth_asking(self._loop.time()):
+            self.listener.own(self._loop.create_task(self._close_knowing(closed), name=f"is it TLS {self.name}"))
+        else:
+            self._tell_closed(closed)
         self.listener.forget(self)
+
+    async def _close_knowing(self, closed: events.LinkClosed) -> None:
+        """Find out whether the master was silent because it speaks TLS: servers reset a connection that does not."""
+        assert self.route.master is not None
+        try:
+            self.route.speaks_tls = await speaks_tls(self.route.master, TLS_SECONDS) or None
+        finally:
+            self._tell_closed(closed)
+
+    def _tell_closed(self, closed: events.LinkClosed) -> None:
+        if closed.text == SILENT and self.route.speaks_tls:
+            closed = dataclasses.replace(closed, text=f"{SILENT}, for it speaks TLS: --tls")
+        self.tell(closed)
 
 
 def host_to_announce(replica: str, master: object) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import os
 import sys
 from asyncio.trsock import TransportSocket
@@ -26,6 +27,7 @@ from tap.replication.memory import Memory
 from tap.url import Address
 
 MAX_ROUTES = 1024  # masters that a transparent listener remembers
+ASK_AGAIN_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,15 @@ class Route:
         self.master = master
         self.memory = Memory(name, beside)
         self.ordinals = itertools.count(1)  # of its connections
+        self.speaks_tls: bool | None = None  # the master, to whom we do not; None while nobody knows
+        self._asked = -math.inf  # when it was, in the loop's time
+
+    def is_worth_asking(self, now: float) -> bool:
+        """Whether to ask the master if it speaks TLS; if so, this counts as asked."""
+        if self.speaks_tls is not None or now - self._asked < ASK_AGAIN_SECONDS:
+            return False
+        self._asked = now
+        return True
 
 
 class Listener:
@@ -191,6 +202,7 @@ class Listener:
             await asyncio.wait({self._reopening}, timeout=within)
         self._stop_listening()
         await asyncio.sleep(0)  # what was accepted until now has its socket
+        await asyncio.sleep(0)
         await asyncio.sleep(0)  # and its link
         for link in tuple(self.links):
             link.close()
@@ -200,6 +212,7 @@ class Listener:
             link.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._empty.wait()
+        await asyncio.gather(*self._tasks, return_exceptions=True)  # those that links began at their end
 
     def _tell_soon(self, event: Event) -> None:
         """Once what it says is true."""

@@ -12,13 +12,16 @@ import asyncio
 import contextlib
 import os
 import ssl
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tap.config import LinkConfig
 from tap.errors import ConfigError
-from tap.relay.leg import Leg
+from tap.relay.dial import dial
+from tap.relay.leg import EARLY_BYTES, Leg, pause_again
 from tap.replication.events import Side
+from tap.url import Address
 
 FIRST_BYTES = (0x15, 0x16)  # of a TLS record that opens a connection: an alert, a handshake
 
@@ -121,7 +124,60 @@ def _check_readable(path: Path) -> None:
         raise ConfigError(f"{path}: {error.strerror}") from None
 
 
+# ---- what a master speaks ----
+
+
+class _Asks(asyncio.Protocol):
+    """Begins a TLS handshake, and is done with the first byte of the answer."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        out = ssl.MemoryBIO()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            context.wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+        transport.write(out.read())
+
+    def data_received(self, data: bytes) -> None:
+        self._answered(data[0] in FIRST_BYTES)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._answered(False)
+
+    def _answered(self, speaks: bool) -> None:
+        if not self.answer.done():
+            self.answer.set_result(speaks)
+
+
+async def speaks_tls(master: Address, within: float) -> bool:
+    """Whether it answers a TLS handshake, on a connection of its own, within so many seconds."""
+    asks = _Asks()
+    try:
+        async with asyncio.timeout(within):
+            await dial(master, asks, within, lambda sock: None)
+            return await asks.answer
+    except (OSError, ValueError):
+        return False
+    finally:
+        if asks.transport is not None:
+            asks.transport.abort()
+
+
 # ---- one leg ----
+
+
+@dataclass(slots=True)
+class _Early:
+    """What came before the handshake began, although nothing is read then. has_ended: with FIN behind it."""
+
+    data: bytearray = field(default_factory=bytearray)
+    has_ended: bool = False
 
 
 class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
@@ -140,6 +196,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._name = name
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=name is None, server_hostname=name)
         self._done: asyncio.Future[bool] = self._loop.create_future()  # the handshake, and whether it succeeded
+        self._early: _Early | None = _Early()  # until the handshake begins
         self._has_read = False
         self._is_secure = False
         self._is_called_off = False  # the leg ended before there was TLS
@@ -154,7 +211,12 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         """Whether there is TLS now. If not, the leg hears why when it loses the connection. within: seconds."""
         late = self._loop.call_later(within, self._give_up, within)
         self._socket.resume_reading()
+        early, self._early = self._early, None
         self._shake_hands()
+        if early is not None and early.data:
+            self._received(early.data)
+        if early is not None and early.has_ended:
+            self.eof_received()
         try:
             return await self._done
         finally:
@@ -220,7 +282,6 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._socket = transport
-        transport.pause_reading()  # until the handshake: a fault may want the replica to hear nothing
         self._leg.connection_made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -230,6 +291,16 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if self._is_ended or self._is_called_off:
             return
         data = self._leg.get_buffer(-1)[:nbytes]
+        if self._early is None:
+            self._received(data)
+            return
+        self._early.data += data
+        if len(self._early.data) > EARLY_BYTES:
+            self._leg.link.flooded(self._leg)
+        else:
+            pause_again(self._socket)
+
+    def _received(self, data: bytearray | memoryview) -> None:
         if not self._has_read and data[0] not in FIRST_BYTES:
             self._fail(TlsFailure(Side.TAP, _NO_TLS[self._leg.side]))
             return
@@ -243,6 +314,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         if self._is_secure or self._is_called_off:
             self._end()
+        elif self._early is not None:
+            self._early.has_ended = True
         else:
             self._fail(TlsFailure(self._leg.side, f"the {self._leg.side.value} closed during the TLS handshake"))
         return True
@@ -323,7 +396,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
 
     def pause_reading(self) -> None:
         self._is_paused = True
-        if self._is_secure:
+        # Before the handshake, too: a fault may want the replica to hear nothing.
+        if self._is_secure or self._early is not None:
             self._socket.pause_reading()
 
     def resume_reading(self) -> None:

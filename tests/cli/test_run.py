@@ -13,7 +13,7 @@ from tests.support import WITHIN, wait_until
 
 def test_a_program_learns_the_port_from_the_first_event() -> None:
     with socket.create_server(("127.0.0.1", 0)) as master:
-        address = "127.0.0.1:{}".format(master.getsockname()[1])
+        address = f"127.0.0.1:{master.getsockname()[1]}"
         with running("--master", address, "--listen", "127.0.0.1:0", "--ui", "json") as one:
             said = json.loads(wait_until(lambda: one.lines)[0])
             assert said.pop("time") > 0
@@ -65,7 +65,7 @@ def test_a_master_that_cannot_be_reached_is_said_at_once_and_the_tap_goes_on(
 def test_a_master_that_is_there_gets_one_connection_without_a_word() -> None:
     with socket.create_server(("127.0.0.1", 0)) as master:
         master.settimeout(WITHIN)
-        with running("--master", "127.0.0.1:{}".format(master.getsockname()[1]), "--ui", "json") as one:
+        with running("--master", f"127.0.0.1:{master.getsockname()[1]}", "--ui", "json") as one:
             with master.accept()[0] as connection:
                 assert connection.recv(1) == b""
             assert one.end() == ""

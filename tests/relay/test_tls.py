@@ -320,23 +320,72 @@ def test_a_replica_that_goes_while_the_master_shakes_hands(listener: socket.sock
 
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
-def test_a_master_that_ends_a_plain_connection_without_a_word_may_speak_tls(
+def test_a_plain_master_that_ends_without_a_word_is_not_said_to_speak_tls(
     listener: socket.socket, certificates: Certificates, how: str
 ) -> None:
     with TapThread(in_front_of(listener, "none", certificates)) as tap:
-        with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
-            replica.sendall(b"PING\r\n")
-            assert master.recv(6)
-            if how == "reset":
-                master.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            master.close()
-            with contextlib.suppress(ConnectionResetError):
-                assert replica.recv(1) == b""
-        closed = fails(tap)
-        assert (closed.by, closed.how) == (Side.MASTER, how)
-        assert "as one that speaks TLS does: --tls" in closed.text
-        assert "no answer from the master" in (sentence(closed) or "")
+        for count in (1, 2):
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
+                replica.sendall(b"PING\r\n")
+                assert master.recv(6)
+                if how == "reset":
+                    master.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                master.close()
+                with contextlib.suppress(ConnectionResetError):
+                    assert replica.recv(1) == b""
+            closed = tap.wait_for(events.LinkClosed, count)
+            assert (closed.by, closed.how) == (Side.MASTER, how)
+            assert closed.text == "it ended the connection without a word"
+            assert "no answer from the master" in (sentence(closed) or "")
+            if count == 1:
+                listener.accept()[0].close()  # which was asked whether it speaks TLS, once and for a minute
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
         assert not tap.events(events.Identified)
+
+
+def test_a_master_that_has_spoken_plainly_is_not_asked_for_tls(
+    listener: socket.socket, certificates: Certificates
+) -> None:
+    with TapThread(in_front_of(listener, "none", certificates)) as tap:
+        for count, said in ((1, b"+PONG\r\n"), (2, b"")):
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
+                replica.sendall(b"PING\r\n")
+                assert master.recv(6)
+                master.sendall(said)
+                assert receive(replica, len(said)) == said
+                master.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                master.close()
+                with pytest.raises(ConnectionResetError):
+                    replica.recv(1)
+            assert "--tls" not in tap.wait_for(events.LinkClosed, count).text
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+@pytest.mark.parametrize("how", ["fin", "reset"])
+def test_a_master_of_tls_that_ends_a_plain_connection_without_a_word_is_said_to_be_one(
+    listener: socket.socket, certificates: Certificates, how: str
+) -> None:
+    with TapThread(in_front_of(listener, "none", certificates)) as tap:
+        for count in (1, 2):
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
+                replica.sendall(b"PING\r\n")
+                assert master.recv(6)
+                if how == "reset":
+                    master.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                master.close()
+                with contextlib.suppress(ConnectionResetError):
+                    assert replica.recv(1) == b""
+            if count == 1:
+                with contextlib.closing(Peer(listener.accept()[0], certificates.serving(), serves=True)) as asked:
+                    with contextlib.suppress(ssl.SSLError, OSError):  # it has heard enough
+                        asked.shake_hands()
+            closed = tap.wait_for(events.LinkClosed, count)
+            assert (closed.by, closed.how) == (Side.MASTER, how)
+            assert closed.text == "it ended the connection without a word, for it speaks TLS: --tls"
 
 
 def test_a_replica_that_speaks_no_tls(listener: socket.socket, certificates: Certificates) -> None:
