@@ -22,6 +22,7 @@ from tap.relay.link import Link
 from tap.relay.listener import Listener
 from tap.replication.events import Event, MasterUnreachable
 from tap.units import Limits
+from tap.url import Address
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()

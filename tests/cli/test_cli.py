@@ -294,7 +294,8 @@ def test_out_of_files_says_so_once_and_recovers() -> None:
         tap.process.send_signal(signal.SIGCONT)
         master.settimeout(WITHIN)
         master.accept()[0].close()  # once the first have been let go, there is room for a later one
-        closed = next(one for one in map(json.loads, tap.lines) if one["event"] == "link_closed")
+        line = wait_until(lambda: next((line for line in tuple(tap.lines) if '"link_closed"' in line), ""))
+        closed = json.loads(line)
         assert (closed["by"], closed["how"]) == ("tap", "error")
         assert closed["text"] == "Too many open files (limit 16); raise it with ulimit -n"
         said = tap.end()
