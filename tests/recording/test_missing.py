@@ -312,7 +312,7 @@ def test_a_second_replica_brings_what_was_lost_on_the_way_to_the_first() -> None
             first.send(1, piece)
         second.send(1, piece)
         for wire in (first, second):
-            wire.send(0, command("REPLCONF", "ACK", "1500"))
+            wire.send(0, command("REPLCONF", "ACK", str(BASE)))
     found, _ = account(sorted(first.packets + second.packets))
     assert len(found.missing) == 1
     assert lacking(found) == []
