@@ -33,12 +33,7 @@ PREFIX = "on_"
 NICE = 5  # a script that computes leaves the processor to the tap and to the servers, where there are few
 MAX_TOLD = 100  # failures with a traceback; each kind and line is told once
 
-# By name; on_event is for the base of them all.
-KINDS = {
-    one.kind
-    for one in vars(events).values()
-    if isinstance(one, type) and issubclass(one, events.Event) and one is not events.WireEvent
-}
+KINDS = {*events.EVENTS, events.Event.kind}  # on_event hears them all
 
 Function = Callable[[Told], object]
 

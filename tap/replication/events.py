@@ -624,3 +624,10 @@ _KEPT: tuple[type[Event], ...] = (
     AckAheadOfMaster,
 )
 _KINDS = {kind.kind: kind for kind in _KEPT}
+
+# All of them by name; the two bases say nothing of their own.
+EVENTS: dict[str, type[Event]] = {
+    one.kind: one
+    for one in tuple(globals().values())
+    if isinstance(one, type) and issubclass(one, Event) and one not in (Event, WireEvent)
+}

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tap.bus import Told
 from tap.replication.events import Event
-
-Where = Mapping[str, str | int | float | bool]
+from tap.where import Where, matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +61,3 @@ class Journal:
     def of(self, *kinds: str, since: float = 0.0) -> list[Entry]:
         """All entries of these kinds from that moment on."""
         return [entry for entry in self.entries if entry.event.kind in kinds and entry.at >= since]
-
-
-def matches(told: Told, where: Where) -> bool:
-    """Whether each field is what is asked for; text may be a glob."""
-    said = told.as_dict()
-    for path, wanted in where.items():
-        found: Any = said
-        for name in path.split("."):
-            found = found.get(name) if isinstance(found, Mapping) else None
-        if isinstance(wanted, str):
-            if not fnmatch.fnmatchcase("" if found is None else str(found), wanted):
-                return False
-        elif found != wanted:
-            return False
-    return True

@@ -24,20 +24,19 @@ here runs anything.
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StrictBool, model_validator
 
 from tap import faults, toml
-from tap.bus import Told
 from tap.errors import ConfigError, did_you_mean
-from tap.replication.events import Event, WireEvent
+from tap.replication.events import EVENTS
 from tap.scenario.actions import Action
 from tap.scenario.versions import Servers
 from tap.toml import parsed
 from tap.units import parse_duration, parse_size
+from tap.where import check as check_where
 
 LIBRARY = Path(__file__).parent / "library"
 TABLE = 'workload = { rate = 500 } or [expect] with resync = "partial"'  # an example, for mistakes
@@ -67,17 +66,6 @@ Seconds = Annotated[float, parsed(parse_duration)]
 Pattern = Annotated[Servers, parsed(Servers.parse)]
 
 
-def _events() -> dict[str, type[Event]]:
-    """By name, those that say something of their own."""
-    found: dict[str, type[Event]] = {}
-    kinds = [Event]
-    for kind in kinds:
-        kinds += kind.__subclasses__()
-        if kind not in (Event, WireEvent):
-            found[kind.kind] = kind
-    return found
-
-
 def _option(value: Any) -> str:
     """As redis.conf writes it."""
     if isinstance(value, bool):
@@ -104,11 +92,11 @@ def _fault(spec: str) -> str:
 
 
 def _waited_for(text: str) -> str:
-    known = (*CONDITIONS, *_events())
+    known = (*CONDITIONS, *EVENTS)
     if text not in known:
         raise ConfigError(
             f"nothing called {text!r} can be waited for; conditions: {', '.join(CONDITIONS)}; events: "
-            f"{', '.join(_events())}.{did_you_mean(text, known)}"
+            f"{', '.join(EVENTS)}.{did_you_mean(text, known)}"
         )
     return text
 
@@ -167,14 +155,10 @@ class Step(_Table):
                 raise ValueError(f"{name} belongs to a wait{'' if name == 'within' else ' for an event'}")
         if self.where:
             assert self.wait is not None
-            fields = dataclasses.fields(_events()[self.wait]) + dataclasses.fields(Told)
-            known = sorted({field.name for field in fields} - {"event"})
-            for name in self.where:
-                first = name.partition(".")[0]
-                if first not in known:
-                    raise ValueError(
-                        f"{self.wait} has no field {first!r}; known: {', '.join(known)}.{did_you_mean(first, known)}"
-                    )
+            try:
+                check_where(EVENTS[self.wait], self.where)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
         return self
 
     def __str__(self) -> str:
@@ -247,6 +231,12 @@ class Scenario(_Table):
     steps: tuple[Step, ...]
     expect: Expect = Expect()
     _source: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Scenario:
+        if not self.steps and not self.expect.model_fields_set:
+            raise ValueError("no step and no expectation: there is nothing to do, and nothing to judge")
+        return self
 
     @property
     def source(self) -> str:

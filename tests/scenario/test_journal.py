@@ -7,7 +7,7 @@ import contextlib
 
 from tap.bus import Bus
 from tap.replication import events
-from tap.scenario.journal import Journal, matches
+from tap.scenario.journal import Journal
 
 
 def closed(phase: str) -> events.LinkClosed:
@@ -59,19 +59,3 @@ def test_as_many_as_asked_for_and_no_later_than_allowed() -> None:
         return len(journal.of("link_closed")) == 4
 
     assert asyncio.run(story())
-
-
-def test_fields_are_compared_by_glob_or_value_also_nested_ones() -> None:
-    bus, journal = Bus(), Journal()
-    asyncio.run(_published(bus, journal))
-    (entry,) = journal.entries
-    assert matches(entry.told, {"reason.code": "first*", "offset": 7, "link": "main"})
-    assert not matches(entry.told, {"reason.code": "legacy*"})
-    assert not matches(entry.told, {"offset": 8})
-    assert not matches(entry.told, {"reason.text.deeper": "x"})
-
-
-async def _published(bus: Bus, journal: Journal) -> None:
-    bus.subscribe(journal)
-    reason = events.Reason(code="first_sync", text="")
-    bus.publish("main", 1, "", events.FullResync(start=0, end=1, replid="a" * 40, offset=7, reason=reason))

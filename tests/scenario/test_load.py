@@ -99,6 +99,15 @@ def test_expectations_differ_by_server_and_later_ones_win(tmp_path: Path) -> Non
         ("title = 'a'\nsteps = [{ wait = 'level', times = 2 }]", "times belongs to a wait for an event"),
         ("title = 'a'\nsteps = [{ do = 'attach', within = '3s' }]", "within belongs to a wait"),
         ("title = 'a'\nsteps = [{ wait = 'ack', where = { ofset = 3 } }]", "ack has no field 'ofset'"),
+        (
+            "title = 'a'\nsteps = [\n{ do = 'attach' },\n{ wait = 'full_resync', where = { 'reason.cod' = 'x' } }]",
+            "line 4: step 2: full_resync.reason has no field 'cod'; known: code, text. Did you mean 'code'?",
+        ),
+        (
+            "title = 'a'\nsteps = []",
+            "mine.toml: no step and no expectation: there is nothing to do",
+        ),
+        ("title = 'a'\nsteps = []\n[expect]", "no step and no expectation"),
         ("title = 'a'\nsteps = [{ wait = 'ack', within = 'soon' }]", "step 1, within: 'soon' is not a time"),
         ("title = 'a'\nsteps = [{ wait = 'ack', only = 'MySQL' }]", "step 1, only: 'MySQL' names no servers"),
         ("title = 'a'\nsteps = [{ remove = 'x' }]", "line 2: step 1, remove: no fault is named 'x'; named: none"),

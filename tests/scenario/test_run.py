@@ -233,7 +233,7 @@ def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: s
     client(other).set("mine", "1")
     wait_until(lambda: is_up(replica))
     urls = {server: f"redis://127.0.0.1:{server.port}" for server in (master, replica, other)}
-    nothing = written(tmp_path, "steps = []")
+    nothing = written(tmp_path, 'steps = []\nexpect = { resync = "none" }')
     with pytest.raises(ConfigError, match="this server is a replica; give the URL of its master"):
         on_given(urls[replica], urls[master], nothing)
     with pytest.raises(ConfigError, match="does not follow that master and holds data"):
@@ -243,7 +243,11 @@ def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: s
     with pytest.raises(ConfigError, match="is for servers of our own only: a replica that loads a damaged RDB exits"):
         on_given(urls[master], urls[replica], written(tmp_path, 'steps = [{ fault = "corrupt at=rdb:50%" }]'))
     with pytest.raises(ConfigError, match="databases 3 cannot be set on the running master"):
-        on_given(urls[master], urls[replica], written(tmp_path, "master = { databases = 3 }\nsteps = []"))
+        on_given(
+            urls[master],
+            urls[replica],
+            written(tmp_path, "master = { databases = 3 }\nsteps = [{ do = 'attach' }]"),
+        )
     with pytest.raises(EnvironmentFailure, match=r"the master at 127\.0\.0\.1:1 does not answer"):
         on_given("redis://127.0.0.1:1", urls[replica], nothing)
     assert client(replica).info("replication")["master_port"] == master.port

@@ -1,0 +1,102 @@
+"""Conditions on what was told: which fields have which values, as a scenario's `where` and Tap.wait_for() write them.
+
+    {"link": "orders", "reason.code": "offset_*", "bytes_behind": 0}
+
+A field is one of the event, or of tap.bus.Told beside it; dotted where it is nested. Text is compared as a glob.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import fnmatch
+import re
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from tap.bus import Told
+from tap.errors import ConfigError, did_you_mean
+from tap.replication.events import EVENTS, Event
+
+Where = Mapping[str, str | int | float | bool]
+
+
+def event_named(name: str) -> type[Event]:
+    """Raises ConfigError for a name that no event has."""
+    if name not in EVENTS:
+        raise ConfigError(f"unknown event {name!r}; known: {', '.join(EVENTS)}.{did_you_mean(name, EVENTS)}")
+    return EVENTS[name]
+
+
+def check(kind: type[Event], where: Where) -> None:
+    """Whether an event of that kind can be so. Raises ConfigError for a field that it does not have."""
+    fields = _fields(Told) | _fields(kind)
+    del fields["event"]
+    for path, wanted in where.items():
+        known = fields
+        said = kind.kind
+        for name in path.split("."):
+            if not known:
+                raise ConfigError(f"{said} has no fields, so no {name!r} either")
+            if _ANY not in known and name not in known:
+                raise ConfigError(
+                    f"{said} has no field {name!r}; known: {', '.join(sorted(known))}.{did_you_mean(name, known)}"
+                )
+            hint = _unwrapped(known.get(name, known.get(_ANY)))
+            known = _fields(hint)
+            said = f"{said}.{name}"
+        if known:
+            names = ", ".join(f"{path}.{name if name != _ANY else 'NAME'}" for name in known)
+            raise ConfigError(f"{said} is an object: compare what is in it: {names}")
+        _check_value(said, hint, wanted)
+
+
+def matches(told: Told, where: Where) -> bool:
+    """Whether each field is what is asked for."""
+    said = told.as_dict()
+    for path, wanted in where.items():
+        found: Any = said
+        for name in path.split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        if isinstance(wanted, str):
+            if not fnmatch.fnmatchcase("" if found is None else str(found), wanted):
+                return False
+        elif found != wanted:
+            return False
+    return True
+
+
+_ANY = "*"  # of a mapping, whose keys the wire decides
+
+
+def _unwrapped(hint: Any) -> Any:
+    """Of X | None, X."""
+    if isinstance(hint, types.UnionType):
+        return next(one for one in typing.get_args(hint) if one is not types.NoneType)
+    return hint
+
+
+def _fields(hint: Any) -> dict[str, Any]:
+    """The types of what is in an object, by name; nothing for what is not one."""
+    if dataclasses.is_dataclass(hint):
+        hints = typing.get_type_hints(hint)
+        return {one.name: hints[one.name] for one in dataclasses.fields(hint)}
+    if typing.get_origin(hint) is Mapping:
+        return {_ANY: typing.get_args(hint)[1]}
+    return {}
+
+
+def _check_value(said: str, hint: Any, wanted: object) -> None:
+    """Raises ConfigError for a value that such a field never has."""
+    if typing.get_origin(hint) is tuple:
+        raise ConfigError(f"{said} is a list, and cannot be compared with a value")
+    if isinstance(wanted, str):
+        is_word = not re.search(r"[*?[]", wanted)
+        if isinstance(hint, type) and issubclass(hint, enum.Enum) and is_word:
+            known = [one.value for one in hint]
+            if wanted not in known:
+                raise ConfigError(f"{said} is never {wanted!r}; known: {', '.join(known)}.{did_you_mean(wanted, known)}")
+    elif not (isinstance(hint, type) and issubclass(hint, bool | int | float)):
+        raise ConfigError(f"{said} is text: write it in quotes")
