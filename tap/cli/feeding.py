@@ -16,6 +16,7 @@ from tap.config import Ui
 from tap.console.lines import json_lines, log_lines
 from tap.console.replay import ReplayView, announcement
 from tap.errors import RecordingError
+from tap.recording.missing import sentences
 from tap.recording.wanted import Moment
 from tap.replay import ReplayMaster
 
@@ -42,7 +43,11 @@ async def _until_stopped(master: ReplayMaster, exits: bool, ui: Ui) -> int:
     except typer.Exit:
         if exits or not master.parts:  # it had not come to its end
             raise
-    return RecordingError.exit_code if master.problems else 0
+    return RecordingError.exit_code if _lacking(master) else 0
+
+
+def _lacking(master: ReplayMaster) -> list[str]:
+    return [*master.problems, *sentences(master.missing)]
 
 
 async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
@@ -54,10 +59,12 @@ async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
             viewers.callback(lines.close)
             master.bus.subscribe(lines, inbox=lines.inbox)
         async with contextlib.AsyncExitStack() as playing:
-            with console.status("reading the recording") if ui == "live" else contextlib.nullcontext():
-                await playing.enter_async_context(master)
-            for problem in master.problems:
-                _say(problem)
+            try:
+                with console.status("reading the recording") if ui == "live" else contextlib.nullcontext():
+                    await playing.enter_async_context(master)
+            finally:
+                for line in (*master.remarks, *_lacking(master)):
+                    _say(line)
             _say(announcement(master))
             if ui == "live":
                 master.bus.subscribe(viewers.enter_context(ReplayView(master, console)))

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sys
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,8 +22,9 @@ from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.glob import matcher
 from tap.recording.files import check_again
 from tap.recording.history import Stretch, index
-from tap.recording.reader import Player, play
-from tap.recording.wanted import Moment
+from tap.recording.missing import Account
+from tap.recording.reader import Player, read
+from tap.recording.wanted import Moment, Wanted
 from tap.replay.commands import Choice
 from tap.replay.sending import Interrupted, Sender, copied, streams_of
 from tap.servers.target import Target
@@ -73,42 +73,52 @@ def send(
         asyncio.run(target.check_db(0))  # that it is there, before a long reading
     elif not _may(target.name, asyncio.run(target.keys())):
         return 1
-    problems: list[str] = []
-    read = partial(_read, files, problems)
-    streams = streams_of(index(read), links)
-    for problem in problems:
-        _say(problem)
+    recording = _Recording(files)
+    wants = Wanted(links=links, begin=begin, end=end)
+    found = index(recording.play)
+    account = recording.account
+    lacking = account.lines(lambda one: one.may_hold_commands and wants.may_lack(one), wants.joins)
+    for line in (*account.remarks, *lacking):
+        _say(line)
+    streams = streams_of(found, links)
     if not streams:
         raise RecordingError("there is no command stream in it whose offsets are known")
     with contextlib.ExitStack() as copies:
-        parts = copied(read, streams, begin, end, copies, db=-1 if assumed_db is None else assumed_db)
+        parts = copied(recording.play, streams, begin, end, copies, db=-1 if assumed_db is None else assumed_db)
         if not parts:
             spans = ", ".join(f"{stream[0].offset} to {stream[-1].end_offset}" for stream in streams)
             raise ConfigError(f"no whole command lies between --from and --until: the recording has offsets {spans}")
         for before, after in pairwise(parts):
-            _say_hole(before.stretches[-1], after.stretches[0])
+            _say(_hole(before.stretches[-1], after.stretches[0]))
         code = asyncio.run(_run(Sender(target, parts, wanted, speed, to_db=target.db), target.name, ui, console))
-    return code or (RecordingError.exit_code if problems else 0)
+    return code or (RecordingError.exit_code if lacking else 0)
 
 
-def _read(files: list[Path], problems: list[str], player: Player) -> None:
-    problems.clear()  # those of the last reading are all
-    for path in files:
-        problems += play(path, player)
-    player.close()
+class _Recording:
+    """account: of the first reading."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.account = Account()
+        self._files = files
+        self._was_read = False
+
+    def play(self, player: Player) -> None:
+        if not self._was_read:
+            self.account, self._was_read = player.account, True
+        for _ in read(self._files, player):
+            pass
 
 
 def _say(said: str) -> None:
     print(f"redis-tap: {said}", file=sys.stderr)
 
 
-def _say_hole(before: Stretch, after: Stretch) -> None:
-    offset = before.end_offset
-    if before.replid == after.replid and offset <= after.offset:
-        missing = f"{after.offset - offset} bytes behind offset {offset} are not in the recording"
-    else:
-        missing = f"behind offset {offset} another history begins, with offset {after.offset}"
-    _say(f"{missing}; what is behind it is sent to a server that lacks what is missing")
+def _hole(before: Stretch, after: Stretch) -> str:
+    end, begin = before.end_offset, after.offset
+    if before.replid == after.replid and end <= begin:
+        lost = f"{begin - end} bytes after offset {end}"
+        return f"what comes after offset {begin} is sent to a server that lacks the {lost}"
+    return f"after offset {end} another history begins, at offset {begin}; it is sent to a server that lacks its RDB"
 
 
 def _may(name: str, keys: dict[int, int]) -> bool:

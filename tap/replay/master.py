@@ -15,14 +15,15 @@ from types import TracebackType
 from tap.bus import Bus
 from tap.errors import ConfigError, words
 from tap.listening import listening
-from tap.recording.files import check_again, packets
-from tap.recording.reader import Player
-from tap.recording.wanted import Moment
+from tap.recording.files import check_again
+from tap.recording.missing import Account, Missing, Whole
+from tap.recording.reader import Player, read
+from tap.recording.wanted import Moment, Wanted
 from tap.replay.pace import Pace
 from tap.replay.replica import Replica
 from tap.replay.session import Wish
 from tap.replay.tape import Part, take
-from tap.replication.events import Reason
+from tap.replication.events import Reason, Side
 from tap.url import Address
 
 PING = b"*1\r\n$4\r\nping\r\n"
@@ -44,7 +45,8 @@ class ReplayMaster:
         await master.acknowledged()
 
     The clock starts when the first replica has been sent the RDB; all replicas share it. bus: tells what replicas do, in
-    the events of a tap. problems: what of the recording could not be read. parts: what is played; part: of it, now.
+    the events of a tap. problems: what of the recording's files could not be read. missing: what the recording lacks of
+    what is played, or behind it. remarks: what else is to be known of it. parts: what is played; part: of it, now.
     offset: up to which the stream is due. is_over: all of the last part is; from then on there are only PINGs. replicas:
     connections that asked for something.
     """
@@ -70,7 +72,7 @@ class ReplayMaster:
         if not speed > 0:
             raise ConfigError(f"speed {speed:g}: write how many times as fast, more than 0")
         self.bus = Bus()
-        self.problems: list[str] = []
+        self._account: Account | None = None  # of the first reading
         self.parts: list[Part] = []
         self.part: Part
         self.offset = 0
@@ -147,6 +149,29 @@ class ReplayMaster:
 
     # ---- before ----
 
+    @property
+    def problems(self) -> list[str]:
+        return [] if self._account is None else self._account.problems
+
+    @property
+    def remarks(self) -> list[str]:
+        return [] if self._account is None else self._account.remarks
+
+    @property
+    def missing(self) -> list[Missing]:
+        if self._account is None:
+            return []
+        wanted = Wanted(links=self._links, end=self._end)
+        first = self.parts[0] if self.parts else None
+        whole = None if first is None else Whole(first.histories, first.end, first.ended)
+
+        def concerns(missing: Missing) -> bool:
+            if whole is None:  # an RDB is missed, too
+                return missing.side is Side.MASTER and wanted.may_lack(missing)
+            return missing.may_hold_commands and whole.precedes(missing) and wanted.may_lack(missing)
+
+        return self._account.lacking(concerns, wanted.joins)
+
     async def _take(self, directory: Path) -> list[Part]:
         taking = asyncio.ensure_future(
             asyncio.to_thread(take, self._read, directory, links=self._links, begin=self._begin, end=self._end)
@@ -160,14 +185,11 @@ class ReplayMaster:
             raise
 
     def _read(self, player: Player) -> None:
-        """In a thread. Of the readings the last one says what could not be read."""
-        self.problems = []
-        for path in self._paths:
-            for packet in packets(path, self.problems):
-                if self._stop.is_set():
-                    raise _Stopped
-                player.packet(packet)
-        player.close()
+        """In a thread."""
+        for _ in read(self._paths, player):
+            if self._stop.is_set():
+                raise _Stopped
+        self._account = self._account or player.account
 
     # ---- the clock ----
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.recording.support import listening
 from tests.replay.support import captured, peer
-from tests.support import WITHIN
+from tests.support import FIXTURES, WITHIN
 
 TAP = [sys.executable, "-m", "tap", "replay"]
 ANYWHERE = ("--as-master", "127.0.0.1:0")
@@ -100,6 +100,41 @@ def test_a_recording_that_is_cut_off_is_played_as_far_as_it_goes(one: Path) -> N
         assert "listening on" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(WITHIN) == 2
+
+
+GAP = "10.0.0.1:6379/1: 92 bytes of the stream are missing, offsets 2485 to 2577 (after "
+UNREAD = "bytes of the stream cannot be read, from offset 0 on: "
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "end"),
+    [
+        ("captures/one-command-lost.pcap", GAP, 2485),
+        ("compressed/redis-8.10-zstd-one-channel-disk.pcapng", UNREAD, 0),
+        ("compressed/redis-8.10-zstd-rdb-channel.pcapng", UNREAD, 0),
+        ("captures/replica-whole.pcap", "", 4693),
+    ],
+)
+@pytest.mark.parametrize("exits", [False, True])
+def test_what_is_missing_is_told_and_ends_it_with_2(name: str, says: str, end: int, exits: bool) -> None:
+    options = ["--speed", "max", *(["--exit"] if exits else [])]
+    command = [*TAP, str(FIXTURES / name), *options, *ANYWHERE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = []
+        while (found := re.search(r"listening on 127\.0\.0\.1:(\d+) ", line := process.stderr.readline())) is None:
+            told.append(line)
+        assert all("bytes of the stream" in one for one in told)
+        assert says in "".join(told)
+        assert bool(told) == bool(says)
+        with peer(int(found[1])) as replica:
+            replica.ask("PSYNC", "?", "-1")
+            replica.rdb()
+            replica.acknowledge(end)
+            assert f"acknowledged offset {end}\n" in process.stderr.readline()
+            if not exits:
+                process.send_signal(signal.SIGINT)
+            assert process.wait(WITHIN) == (2 if says else 0)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,20 @@ from tests.recording.support import config, listening
 from tests.recording.wires import STREAM, file, reading_file, streamed
 from tests.relay.wire import LOCALHOST, REPLID, command
 from tests.replay.support import Playing, captured, peer, recorded
-from tests.support import WITHIN, Capture, Servers, TapThread, captures, client, digest, follow, is_up, level, wait_until
+from tests.support import (
+    FIXTURES,
+    WITHIN,
+    Capture,
+    Servers,
+    TapThread,
+    captures,
+    client,
+    digest,
+    follow,
+    is_up,
+    level,
+    wait_until,
+)
 
 NEVER = 1e-9  # a speed at which nothing comes while a test runs
 
@@ -259,6 +272,18 @@ def test_what_cannot_be(one: Path, tmp_path: Path) -> None:
         pass
 
 
+def test_what_the_recording_lacks_is_told() -> None:
+    with Playing(FIXTURES / "captures" / "one-command-lost.pcap") as playing:
+        (missing,) = playing.master.missing
+        assert (missing.from_offset, missing.to_offset, playing.master.part.end) == (2485, 2577, 2485)
+        assert playing.master.problems == []
+    for options in ({"end": 2485}, {"end": 2000, "links": ["10.0.0.1:6379"]}):
+        with Playing(FIXTURES / "captures" / "one-command-lost.pcap", **options) as playing:
+            assert playing.master.missing == []
+    with Playing(FIXTURES / "captures" / "replica-whole.pcap") as playing:
+        assert playing.master.missing == []
+
+
 def test_who_stops_while_the_recording_is_read_waits_for_one_read(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     is_reading, is_cancelled = threading.Event(), threading.Event()
 
@@ -267,7 +292,7 @@ def test_who_stops_while_the_recording_is_read_waits_for_one_read(one: Path, mon
         assert is_cancelled.wait(WITHIN)
         yield None
 
-    monkeypatch.setattr(master, "packets", packets)
+    monkeypatch.setattr(master, "read", packets)
 
     async def run() -> None:
         entering = asyncio.ensure_future(ReplayMaster(one).__aenter__())

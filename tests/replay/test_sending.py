@@ -35,7 +35,19 @@ from tests.conftest import need
 from tests.recording.support import config, listening
 from tests.recording.wires import file, streamed
 from tests.relay.wire import BASE, command
-from tests.support import WITHIN, Servers, TapThread, client, digest, follow, is_up, level, wait_inside, wait_until
+from tests.support import (
+    FIXTURES,
+    WITHIN,
+    Servers,
+    TapThread,
+    client,
+    digest,
+    follow,
+    is_up,
+    level,
+    wait_inside,
+    wait_until,
+)
 
 REPLAY = [sys.executable, "-m", "tap", "replay"]
 SELECT = command("SELECT", "0")
@@ -428,10 +440,12 @@ def test_what_the_recording_lacks_is_told(tmp_path: Path, target: Server) -> Non
     path = file(tmp_path / "recording.pcapng", wire.packets, "pcapng")
     path.write_bytes(path.read_bytes()[:-9])
     said = replay(path, "--to", url(target), "--speed", "max")
-    cut, hole = said.stderr.splitlines()
+    cut, missing, hole = said.stderr.splitlines()
+    size, begin, end = len(stream[7]), offset(stream, 7), offset(stream, 8)
     assert re.fullmatch(rf"redis-tap: {re.escape(str(path))}: cut off: .*", cut)
-    assert hole.startswith(
-        f"redis-tap: {len(stream[7])} bytes behind offset {offset(stream, 7)} are not in the recording; "
+    assert f": {size} bytes of the stream are missing, offsets {begin} to {end} (" in missing
+    assert hole == (
+        f"redis-tap: what comes after offset {end} is sent to a server that lacks the {size} bytes after offset {begin}"
     )
     assert executed(target) == 6
     assert "\n93 commands were not sent: the recording does not say in which db, see --assume-db\n" in said.stdout
@@ -439,6 +453,36 @@ def test_what_the_recording_lacks_is_told(tmp_path: Path, target: Server) -> Non
     said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0")
     assert said.returncode == 2
     assert executed(target) == 99
+
+
+GAP = "10.0.0.1:6379/1: 92 bytes of the stream are missing, offsets 2485 to 2577 (after "
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "code"),
+    [
+        ([], 39, 2),
+        (["--db", "0"], 39, 2),
+        (["--command", "DEL"], 0, 2),
+        (["--until", "2485"], 16, 0),
+        (["--from", "2578"], 23, 0),
+    ],
+)
+def test_a_gap_is_one_line_and_an_exit_code(target: Server, options: list[str], count: int, code: int) -> None:
+    lost = FIXTURES / "captures" / "one-command-lost.pcap"
+    said = replay(lost, "--to", url(target), "--speed", "max", "--assume-db", "0", *options)
+    assert (said.returncode, said.stderr.count(GAP)) == (code, code // 2)
+    assert said.stdout.startswith(f"{count} commands sent to ")
+
+
+@pytest.mark.parametrize("name", ["one-channel-disk", "rdb-channel"])
+def test_a_stream_that_cannot_be_read_is_told_from_which_offset_on(target: Server, name: str) -> None:
+    said = replay(FIXTURES / "compressed" / f"redis-8.10-zstd-{name}.pcapng", "--to", url(target), "--speed", "max")
+    assert said.returncode == 2
+    first, second, nothing = said.stderr.splitlines()
+    assert "bytes of the stream cannot be read, from offset 0 on: " in first
+    assert "bytes of the stream cannot be read, from offset 1679 on: " in second
+    assert nothing == "redis-tap: there is no command stream in it whose offsets are known"
 
 
 def test_a_unix_socket_is_a_target_too(tmp_path: Path, servers: Servers) -> None:
