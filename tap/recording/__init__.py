@@ -14,10 +14,11 @@ on anything in here.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tap.recording.missing import Missing
     from tap.recording.played import Link
     from tap.recording.recording import Command, Recording, open  # noqa: A004
 
-__all__ = ["Command", "Link", "Recording", "open"]
+__all__ = ["Command", "Link", "Missing", "Recording", "open"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from tap.bus import Told
-from tap.recording.files import check, packets
+from tap.recording.files import check
+from tap.recording.missing import Account, Concerns, Missing, everything
 from tap.recording.played import Link
-from tap.recording.reader import Player, nothing
+from tap.recording.reader import Player, read
 from tap.recording.wanted import Moment, Wanted, keys
 from tap.replication import events
 
@@ -61,13 +62,14 @@ class Command:
 class Recording:
     """Each iteration reads the files anew, in small memory whatever their size; a pipe can be read once.
 
-    Leaving it as a context, or close(), ends the iterations that still run. problems: what could not be read, a line
-    each, as found by the iteration that was begun last; complete once that has come to its end. What can be read is
-    told all the same.
+    Leaving it as a context, or close(), ends the iterations that still run. What can be read is told whatever cannot be.
+    Of the latter, problems, missing and remarks tell what the iteration has found that was begun last; they are complete
+    once that has come to its end.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        self.problems: list[str] = []
+        self._account = Account()
+        self._concerns: Concerns = everything
         self._paths = tuple(paths)
         self._running: weakref.WeakSet[Generator[Any, None, None]] = weakref.WeakSet()
 
@@ -78,6 +80,24 @@ class Recording:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def problems(self) -> list[str]:
+        """What of the files could not be read, a line each."""
+        return self._account.problems
+
+    @property
+    def missing(self) -> list[Missing]:
+        """What flowed and cannot be told, of what was asked for: gaps, and what is not understood.
+
+        Empty where nothing is lacking. Of more than 10 000 stretches only the first ones are here.
+        """
+        return self._account.lacking(self._concerns)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What else is to be known of the recording, a line each; no answer lacks anything for it."""
+        return self._account.remarks
 
     def close(self) -> None:
         """May be called twice."""
@@ -99,7 +119,12 @@ class Recording:
         a name, or NAME/CONNECTION. from_, until: a time or a replication offset, both inclusive.
         """
         wanted = Wanted(links=_several(link), begin=from_, end=until)
-        return self._run(told for told in self._told(every_command=commands, every_key=rdb_keys) if wanted.has(told))
+        told = self._told(
+            lambda missing: wanted.may_lack(missing) and (missing.cause != "rdb_omitted" or rdb_keys),
+            every_command=commands,
+            every_key=rdb_keys,
+        )
+        return self._run(one for one in told if wanted.has(one))
 
     def commands(
         self,
@@ -124,7 +149,9 @@ class Recording:
         )
         return self._run(
             Command(told.time, told.link, told.connection, told.event)
-            for told in self._told(every_command=True)
+            for told in self._told(
+                lambda missing: missing.may_hold_commands and wanted.may_lack(missing), every_command=True
+            )
             if wanted.has(told) and isinstance(told.event, events.Command)
         )
 
@@ -132,25 +159,20 @@ class Recording:
     def links(self) -> list[Link]:
         """Every connection that replicates, or that a tap recorded, by number. Reads the recording to its end."""
         found: list[Link] = []
-        for _ in self._told(ended=found.append):
+        for _ in self._told(lambda missing: missing.cause != "rdb_omitted", ended=found.append):
             pass
         return sorted(found, key=lambda link: link.connection)
 
-    def _told(self, **options: Any) -> Iterator[Told]:
+    def _told(self, concerns: Concerns, **options: Any) -> Iterator[Told]:
+        """concerns: which stretches that are missing make it incomplete."""
         heard: list[Told] = []
         player = Player(heard.append, **options)
-        problems = self.problems = []
-        for path in self._paths:
-            for packet in packets(path, problems):
-                player.packet(packet)
-                if heard:
-                    yield from heard
-                    heard.clear()
-        player.close()
+        self._account, self._concerns = player.account, concerns
+        for _ in read(self._paths, player):
+            if heard:
+                yield from heard
+                heard.clear()
         yield from heard
-        missing = nothing(player)
-        if missing is not None:
-            problems.append(f"{', '.join(str(path) for path in self._paths)}: {missing}")
 
     def _run(self, iteration: Generator[_Given, None, None]) -> Iterator[_Given]:
         self._running.add(iteration)

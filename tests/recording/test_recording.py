@@ -21,7 +21,7 @@ from tap.replication.events import Role
 from tests.recording.support import config, exchange, listening
 from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks
-from tests.support import TapThread
+from tests.support import FIXTURES, TapThread
 
 
 @pytest.fixture
@@ -191,3 +191,53 @@ def test_a_tap_that_reads_no_recording_does_not_load_its_reader() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
+
+
+# ---- what is missing ----
+
+LOST = FIXTURES / "captures" / "one-command-lost.pcap"
+
+
+def test_what_is_missing_is_told_when_all_has_been_read() -> None:
+    opened = recording.open(LOST)
+    assert opened.missing == []
+    assert len(list(opened.commands())) == 40
+    (gap,) = opened.missing
+    assert isinstance(gap, recording.Missing)
+    assert (gap.cause, gap.link, gap.connection, gap.bytes, gap.from_offset, gap.to_offset) == (
+        *("gap", "10.0.0.1:6379", 1, 92),
+        *(2485, 2577),
+    )
+    assert opened.problems == []
+    for iteration in (
+        opened.events(),
+        opened.commands(key="nothing"),
+        opened.events(commands=True, link="10.0.0.1:6379"),
+    ):
+        list(iteration)
+        assert opened.missing == [gap]
+    assert opened.links
+    assert opened.missing == [gap]
+
+
+def test_what_was_not_asked_for_is_not_missing() -> None:
+    opened = recording.open(LOST)
+    for iteration in (opened.commands(until=2485), opened.events(from_=2578), opened.commands(link="another")):
+        list(iteration)
+        assert opened.missing == []
+
+
+def test_what_cannot_be_read_is_missing() -> None:
+    opened = recording.open(FIXTURES / "compressed" / "redis-8.10-zstd-rdb-channel.pcapng")
+    assert list(opened.commands()) == []
+    assert [(one.cause, one.from_offset, one.to_offset) for one in opened.missing] == [
+        ("unread", 0, None),
+        ("unread", 1679, None),
+    ]
+
+
+def test_a_remark_makes_nothing_incomplete() -> None:
+    opened = recording.open(FIXTURES / "captures" / "only-from-master.pcap")
+    assert len(list(opened.commands())) == 41
+    assert "only what the master sent was captured" in opened.remarks[0]
+    assert (opened.problems, opened.missing) == ([], [])
