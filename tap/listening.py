@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
+from typing import Any
 
 from tap.errors import EnvironmentFailure, words
+from tap.occupant import occupant
 from tap.url import EVERY_HOST, Address
 
 BACKLOG = 512
@@ -18,6 +21,7 @@ async def listening(address: Address) -> tuple[list[socket.socket], Address]:
     """
     host = None if address.host == EVERY_HOST else address.host
     sockets: list[socket.socket] = []
+    place: tuple[Any, ...] = ()
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
             host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -37,5 +41,8 @@ async def listening(address: Address) -> tuple[list[socket.socket], Address]:
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver takes
         for sock in sockets:
             sock.close()
-        raise EnvironmentFailure(f"cannot listen on {address}: {words(error)}") from None
+        by = ""
+        if place and isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            by = occupant(str(place[0]), address.port)
+        raise EnvironmentFailure(f"cannot listen on {address}: {words(error)}{by and f', by {by}'}") from None
     return sockets, Address(address.host, sockets[-1].getsockname()[1])

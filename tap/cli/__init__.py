@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable
@@ -40,7 +40,6 @@ app = typer.Typer(
     name="redis-tap",
     cls=_Verbs,
     help="Sits between a real Redis or Valkey replica and its real master, and tells what happens on the wire.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -87,6 +86,9 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the locale lacks does not end the output
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        if not sys.argv[1:]:
+            app(["--help"], standalone_mode=False)
+            sys.exit(ConfigError.exit_code)
         sys.exit(app(standalone_mode=False))
     except TapError as error:
         _say(f"redis-tap: {error}")
@@ -111,16 +113,19 @@ def _leave_stdout() -> None:
 
 
 def _mistake(error: Any) -> str:
-    """Nothing for the lack of a verb: typer has shown the help then."""
-    said = error.format_message().removesuffix(".")
-    if not said:
-        return ""
-    said = said.replace("Value error, ", "")  # pydantic's
-    said = re.sub(r"\(Possible options: (.*)\)", r"(did you mean \1?)", said)
+    """In one line, with the closest of what may have been meant first."""
+    said = error.format_message().removesuffix(".").replace("Value error, ", "")  # pydantic's
+    if getattr(error, "possibilities", None):
+        closest = sorted(error.possibilities, key=lambda one: (-_likeness(error.option_name, one), one))
+        said = f"no such option: {error.option_name} (did you mean {', '.join(closest)}?)"
     verb = " ".join(["redis-tap", *(word for word in sys.argv[1:2] if word in VERBS)])
     return f"{verb}: {said[0].lower()}{said[1:]}; see {verb} --help"
 
 
+def _likeness(given: str, known: str) -> float:
+    return difflib.SequenceMatcher(None, given, known).ratio()
+
+
 def _say(said: str) -> None:
-    if said and sys.stderr is not None:
+    if sys.stderr is not None:
         print(masked(said), file=sys.stderr)

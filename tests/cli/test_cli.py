@@ -168,7 +168,9 @@ def test_no_help_is_taken_for_markup(verb: str) -> None:
             2,
             "redis-tap run: no such option: --zzz; see redis-tap run --help",
         ),
-        (["run", "--mastr", "h:1"], 2, "redis-tap run: no such option: --mastr (did you mean --mask, --master?)"),
+        (["run", "--mastr", "h:1"], 2, "redis-tap run: no such option: --mastr (did you mean --master, --mask?)"),
+        (["run", "--maste", "h:1"], 2, "no such option: --maste (did you mean --master, "),
+        (["show", "--comand", "SET"], 2, "no such option: --comand (did you mean --command, --commands, "),
         (["run", "--master"], 2, "redis-tap run: option '--master' requires an argument; see redis-tap run --help"),
         (["run", "--commands=3"], 2, "redis-tap run: option '--commands' does not take a value"),
         (["run", "--master", "h:1", "extra"], 2, "redis-tap run: got unexpected extra argument"),
@@ -193,8 +195,9 @@ def test_mistakes_get_a_clear_line_and_an_exit_code(arguments: list[str], code: 
     assert said.stderr.count("\n") == 1
 
 
-def test_without_a_verb_the_help_is_shown() -> None:
+def test_without_a_verb_the_help_is_shown_and_nothing_is_done() -> None:
     said = tap()
+    assert said.returncode == 2
     assert "run" in said.stdout
     assert "demo" in said.stdout
     assert said.stderr == ""
@@ -212,12 +215,15 @@ def test_a_demo_that_fails_is_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> N
     assert ended.value.code == 1
 
 
-def test_a_port_that_is_taken_is_named() -> None:
+def test_a_port_that_is_taken_is_named_with_who_has_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = tap("run", "--master", "127.0.0.1:1", "--listen", f"127.0.0.1:{port}")
     assert said.returncode == 3
-    assert said.stderr == f"redis-tap: link main: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    by = ""
+    if sys.platform == "linux":
+        by = f", by {Path('/proc/self/comm').read_text().strip()} (pid {os.getpid()})"
+    assert said.stderr == f"redis-tap: link main: cannot listen on 127.0.0.1:{port}: Address already in use{by}\n"
 
 
 @pytest.mark.parametrize(
