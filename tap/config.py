@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
 
 from tap import toml
 from tap.errors import ConfigError
+from tap.paths import in_a_directory
 from tap.toml import parsed
 from tap.units import Limits, parse_duration
 from tap.url import Address as Address  # those who configure a link find it here
@@ -231,13 +232,6 @@ class Config:
         for option, is_given in needing.items():
             if is_given:
                 raise ConfigError(f"{option} needs to understand what flows, and --opaque is to understand nothing of it")
-
-
-def in_a_directory(path: Path) -> Path:
-    """A file to be made. Raises ConfigError if there is no directory for it."""
-    if not path.parent.is_dir():
-        raise ConfigError(f"{path}: there is no directory {path.parent}; make it first")
-    return path
 
 
 def recording_path(text: str) -> Path:

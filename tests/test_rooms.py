@@ -18,6 +18,7 @@ MAY_USE = {
     "listening": {"errors", "occupant", "url"},
     "occupant": set(),
     "url": {"errors"},
+    "paths": {"errors"},
     "glob": set(),
     "units": {"errors"},
     "scenario": {
@@ -63,6 +64,7 @@ MAY_USE = {
         "servers",
         "config",
         "url",
+        "paths",
         "errors",
         "bus",
         "tap",
@@ -83,7 +85,7 @@ MAY_USE = {
     },
     "bus": {"replication"},
     "where": {"replication", "bus", "errors"},
-    "config": {"errors", "units", "toml", "url"},
+    "config": {"errors", "paths", "units", "toml", "url"},
     "toml": {"errors"},
     "errors": set(),
 }

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tap.config import in_a_directory
+from tap.paths import check_writable
 
 
 def chaos(
@@ -51,7 +51,7 @@ def chaos(
         experiments.show_library()
         return
     if junit_ is not None:
-        in_a_directory(junit_)  # rather than after all these experiments
+        check_writable(junit_)
     campaign = experiments.campaign(
         scenario or [], all_, server or [], master, replica, listen, seed, repeat, until_failure
     )

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from tap.cli.ending import until_ended
 from tap.config import listening
-from tap.console import chaos_report
+from tap.console import chaos_report, junit
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.scenario import Result, Scenario, junit, library
+from tap.scenario import Result, Scenario, library
 from tap.scenario.campaign import Campaign, Given, new_seed
 from tap.scenario.load import find
 from tap.servers.embedded import find_server, version_of

@@ -22,6 +22,7 @@ from tap.cli.choosing import Begin, Dbs, End, Globs, Names, moments
 from tap.cli.ending import endings
 from tap.cli.progress import progress
 from tap.errors import ConfigError, RecordingError
+from tap.paths import check_writable
 from tap.recording import choice
 from tap.recording.aof import write_aof
 from tap.recording.atomic import check_new, new_file
@@ -80,6 +81,7 @@ def export(
         signal.signal(number, signal.default_int_handler)  # which lets go of what is half written
     if output != STDOUT:
         check_new(output)
+        check_writable(output)
     elif form in ("aof", "parquet"):
         raise ConfigError(f"--to {form} cannot go to stdout: name a {'directory' if form == 'aof' else 'file'}")
     if is_rows:

@@ -102,8 +102,13 @@ class Campaign:
                 check(scenario, pair)
                 if not scenario.fits(pair.version):
                     return replace(blank, skipped=f"it is for {', '.join(map(str, scenario.servers))}")
-                result = await run(scenario, pair, seed=job.seed, listen=self.given.listen if self.given else None)
-            return replace(result, command=blank.command)
+                listen = self.given.listen if self.given else None
+                try:
+                    result = await run(scenario, pair, seed=job.seed, listen=listen)
+                except Exception:
+                    blank = replace(blank, logs=pair.logs())
+                    raise
+                return replace(result, command=blank.command, logs={} if result.met else pair.logs())
         except ConfigError as error:
             if self.given is None or len(self.scenarios) == 1:
                 raise

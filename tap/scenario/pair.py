@@ -24,6 +24,7 @@ from tap.servers.embedded import Server, own_loopback
 from tap.servers.target import connection_to, said_by
 from tap.url import Address, Url
 
+LOG_LENGTH = 65536
 FAREWELL_SECONDS = 0.3  # for each thing that a given pair gets back, so that Ctrl-C ends within a second
 
 # Little to wait for: no delay before a diskless child, and a heartbeat each second.
@@ -161,6 +162,10 @@ class Pair:
         for node in self.nodes:
             if node.server is not None:
                 node.server.kill()
+
+    def logs(self) -> dict[str, str]:
+        """The last of what servers of our own logged, by their names at the start."""
+        return {node.name: node.server.log[-LOG_LENGTH:] for node in self.nodes if node.server is not None}
 
     def node(self, role: str) -> Node:
         """The one that is "master" or "replica" now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +59,8 @@ class Result:
 
     skipped: why it was not run at all. failure: how the environment failed, so that nothing could be judged. outage:
     seconds without a stream, in all, since there was one first. resent: bytes of RDBs and of what had been missed.
-    refused: writes that the master refused. command: repeats exactly this run. story: all that the tap told.
+    refused: writes that the master refused. command: repeats exactly this run. story: all that the tap told. logs: the
+    last of what servers of our own logged, by "master" and "replica", of a run that was not met.
     """
 
     scenario: str
@@ -78,6 +80,7 @@ class Result:
     refused: int = 0
     verdicts: tuple[Verdict, ...] = ()
     story: tuple[Entry, ...] = dataclasses.field(default=(), repr=False)
+    logs: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def met(self) -> bool:
@@ -85,8 +88,9 @@ class Result:
         return not self.failure and all(verdict.met for verdict in self.verdicts)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; without the story."""
-        said = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "story"}
+        """For JSON; without the story and the logs."""
+        names = [field.name for field in dataclasses.fields(self) if field.name not in ("story", "logs")]
+        said = {name: getattr(self, name) for name in names}
         for name in ("steps", "faults", "resyncs", "verdicts"):
             said[name] = [dataclasses.asdict(one) for one in said[name]]
         return {**said, "met": self.met}

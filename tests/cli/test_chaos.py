@@ -112,6 +112,9 @@ def test_the_library_is_listed() -> None:
         (["flapping-link", "--master", "h:1", "--replica", "h:2?colour=red"], 2, "--replica: the URL has an option that"),
         (["flapping-link", "--server", "/nowhere/redis-server"], 3, "/nowhere/redis-server does not run"),
         (["flapping-link", "--seed", "x"], 2, "invalid value for '--seed'"),
+        (["flapping-link", "--junit", "/tmp"], 2, "/tmp is a directory: name a file in it, as /tmp/results"),
+        (["flapping-link", "--junit", "/proc/x.xml"], 3, "/proc/x.xml: cannot be written: "),
+        (["flapping-link", "--junit", "x" * 300], 3, ": cannot be written: File name too long"),
         (["flapping-link", "--junit", "no/x.xml"], 2, "no/x.xml: there is no directory no; make it first"),
     ],
 )

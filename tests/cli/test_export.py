@@ -231,6 +231,21 @@ def test_nothing_is_written_over(export: Callable[..., Done], capture: Path, tmp
 
 
 @pytest.mark.parametrize("to", ["rdb", "aof", "resp", "jsonl"])
+@pytest.mark.parametrize(
+    ("out", "code", "says"),
+    [
+        ("no/where/out", 2, "there is no directory no/where; make it first"),
+        ("/proc/out", 3, "cannot be written: No such file or directory"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
+    export: Callable[..., Done], to: str, out: str, code: int, says: str
+) -> None:
+    done = export(Path("/nowhere.pcapng"), "--to", to, "-o", out)
+    assert (done.returncode, done.stderr) == (code, f"redis-tap: {out}: {says}\n")
+
+
+@pytest.mark.parametrize("to", ["rdb", "aof", "resp", "jsonl"])
 def test_a_disk_that_does_not_take_it_leaves_nothing(capture: Path, tmp_path: Path, to: str) -> None:
     out = tmp_path / "out"
     done = subprocess.run(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
 
+from tap.console.junit import write
 from tap.errors import EnvironmentFailure
 from tap.scenario import Result, library, load
 from tap.scenario.campaign import Campaign
-from tap.scenario.junit import write
 from tests.scenario.support import written
 from tests.support import programs
 
@@ -72,7 +73,20 @@ def test_junit_says_what_was_met_and_what_was_not(any_server: str, tmp_path: Pat
     suites = ElementTree.parse(path).getroot().findall("testsuite")
     cases = [case for suite in suites for case in suite]
     assert len(cases) == 3
-    assert [len(list(case)) for case in cases] == [0, 1, 1]
+    assert [[one.tag for one in case] for case in cases] == [
+        ["properties"],
+        ["properties", "failure", "system-out"],
+        ["properties", "skipped"],
+    ]
+    assert {case.get("name") for case in cases} == {"mine"}
+    said = {one.get("name"): one.get("value") for one in cases[1].iter("property")}
+    assert said == {"seed": str(found[1].seed), "command": found[1].command}
+    story = cases[1].findtext("system-out") or ""
+    assert re.search(r"^ +\d+\.\d{3}  main/\d+  FULL RESYNC, ", story, re.MULTILINE)
+    for name in ("master", "replica"):
+        assert re.search(rf"^log of the {name}:\n[^\n]", story, re.MULTILINE)
+    assert "eady to accept connections" in story
+    assert not any(result.logs for result in (found[0], found[2]))
     failure = cases[1].find("failure")
     assert failure is not None
     assert "resync: expected full, found none" in (failure.get("message") or "")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tap.console.sentences import sentence
 from tap.errors import EnvironmentFailure, words
 from tap.scenario.result import Result
 
@@ -35,10 +37,15 @@ def write(path: Path, results: Sequence[Result]) -> None:
 
 
 def _case(suite: ElementTree.Element, result: Result) -> None:
-    name = f"{result.scenario} (seed {result.seed})"
-    case = ElementTree.SubElement(suite, "testcase", classname=result.server, name=name, time=f"{result.seconds:.3f}")
+    """The name is the same whatever the seed, so that a build server knows the case again."""
+    case = ElementTree.SubElement(
+        suite, "testcase", classname=result.server, name=result.scenario, time=f"{result.seconds:.3f}"
+    )
+    properties = ElementTree.SubElement(case, "properties")
+    for name, value in (("seed", str(result.seed)), ("command", result.command)):
+        ElementTree.SubElement(properties, "property", name=name, value=_clean(value))
     if result.skipped:
-        ElementTree.SubElement(case, "skipped", message=result.skipped)
+        ElementTree.SubElement(case, "skipped", message=_clean(result.skipped))
     elif result.failure:
         ElementTree.SubElement(case, "error", message=_clean(result.failure))
     elif not result.met:
@@ -46,8 +53,26 @@ def _case(suite: ElementTree.Element, result: Result) -> None:
         said = [f"{one.name}: expected {one.expected}, found {one.found}" for one in failed]
         failure = ElementTree.SubElement(case, "failure", message=_clean("; ".join(said)))
         failure.text = _clean("\n".join([*said, f"repeat it with: {result.command}"]))
+    if not result.met:
+        ElementTree.SubElement(case, "system-out").text = _clean("\n".join(_story(result)))
+
+
+def _story(result: Result) -> Iterator[str]:
+    """What happened: steps, events, and what the servers wrote to their logs."""
+    yield "steps, and seconds since the run began:"
+    for step in result.steps:
+        yield f"{step.at:9.3f}  {step.text}{f': {step.problem}' if step.problem else ''}"
+    yield "\nevents:"
+    for entry in result.story:
+        words = sentence(entry.event)
+        if words is not None:
+            where = f"{entry.told.link}/{entry.told.connection}" if entry.told.connection else entry.told.link or "tap"
+            yield f"{entry.at:9.3f}  {where}  {words}"
+    for name, log in result.logs.items():
+        yield f"\nlog of the {name}:"
+        yield log.rstrip()
 
 
 def _clean(text: str) -> str:
-    """XML has no way to write most control characters."""
-    return "".join(one if one >= " " or one in "\n\t" else "�" for one in text)
+    """Without what XML has no way to write (XML 1.0, 2.2)."""
+    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
