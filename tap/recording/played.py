@@ -646,12 +646,16 @@ class Played:
         if self._held is not None:
             return
         if not self.is_ours:
-            self._remark_silence()
+            self._remark()
         if self._player.ended is not None:
             self._player.ended(self._facts(offset))
 
-    def _remark_silence(self) -> None:
-        """Say it where one direction is not in the capture at all."""
+    def _remark(self) -> None:
+        """Say what of the packets should be known."""
+        if self.connection.disbelieved:
+            what = ", ".join(f"{count} {kind}" for kind, count in self.connection.disbelieved.items())
+            place = f"{self.name}/{self.number}"
+            self._player.remark(f"{place}: ignored {what} with sequence numbers that are not the connection's")
         assert self._sides is not None
         for side in (0, 1):
             if not self.connection.halves[side].is_heard:

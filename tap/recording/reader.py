@@ -139,7 +139,7 @@ class Player:
                 self._all(link.left_out(one, self._assembler))
             if one["event"] != "link_closed" and one.get("connection") != opened:
                 self._comment(one, link)
-        for item in self._assembler.take(found, packet.time):
+        for item in self._assembler.take(found, packet.time, opens=opened is not None):
             if isinstance(item, Opened):
                 link = self._open(item, said)
             else:

@@ -230,6 +230,14 @@ def test_a_link_in_a_tunnel_is_told_as_one_without(wrap: Callable[[bytes], bytes
     assert told(fragments, every_command=True) == plain
 
 
+def test_a_copy_of_each_packet_from_inside_a_tunnel_doubles_nothing() -> None:
+    packets = streamed(STREAM).packets
+    for lag in (1, 5, 30):
+        copies = [(at + lag * 1_000_000 + 1, vxlan(frame(data))) for at, data in packets]
+        heard = told(sorted([*packets, *copies]), every_command=True)
+        assert [one.event for one in heard] == [one.event for one in told(packets, every_command=True)]
+
+
 def test_what_is_not_read_is_named_by_its_kind() -> None:
     player = Player(lambda one: None)
     for data in (frame(udp(53, b"")), ethernet(0x0806, bytes(28)), frame(udp(53, b"")), frame(gre(0x6559, bytes(20)))):
