@@ -160,7 +160,7 @@ async def _run(sender: Sender, name: str, ui: Ui, console: Console) -> int:
         sys.stdout.flush()
         if signals:
             _say(f"ended early; {sending.whereabouts(sender)}")
-    return 1 if sender.errors or sender.unplaced else 0
+    return 1 if sender.errors or sender.unplaced or sender.unfilled else 0
 
 
 async def _shown(bar: sending.Bar | None, sender: Sender) -> None:

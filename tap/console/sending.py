@@ -51,6 +51,11 @@ def report(sender: Sender, name: str) -> str:
         lines[0] += f"; up to offset {sender.acknowledged}"
     if sender.unplaced:
         lines.append(f"{sender.unplaced} commands were not sent: the recording does not say in which db, see --assume-db")
+    if sender.unfilled:
+        lines.append(
+            f"{sender.unfilled} commands were not sent: they bring into a chosen db what another one holds "
+            "(SWAPDB, MOVE, COPY); choose that one, too"
+        )
     for kind, tally in sorted(sender.errors.items(), key=lambda item: -item[1].count):
         lines.append(f"{tally.count} x {kind}")
         lines += [f"    {where}" for where in tally.first]
@@ -73,6 +78,7 @@ def as_dict(sender: Sender) -> dict[str, Any]:
         "replies": sender.replies,
         "errors": {kind: {"count": tally.count, "first": tally.first} for kind, tally in sender.errors.items()},
         "unplaced": sender.unplaced,
+        "unfilled": sender.unfilled,
         "offset": sender.acknowledged,
         "seconds": round(sender.seconds, 3),
     }

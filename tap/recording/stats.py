@@ -270,7 +270,7 @@ class LinkStats:
         by_name, by_key = self.by_name, []
         least = self._largest[0].size if len(self._largest) == self._top else 0
         total = 0
-        for end, size, db, name, keys in heads:
+        for end, size, db, name, keys, places in heads:
             total += size
             share = by_name.get(name)
             if share is None:
@@ -282,8 +282,11 @@ class LinkStats:
             if name in NOT_WRITES:
                 continue
             self.writes += 1
-            for key in keys:
-                by_key.append(((db, key[:KEY_SIZE]), size // len(keys)))
+            written = [(db, key) for key in keys]
+            if places:
+                written += [(other, key) for other, named in places for key in named]
+            for at, key in written:
+                by_key.append(((at, key[:KEY_SIZE]), size // len(written)))
         self.writes_of.add((key, 1) for key, _ in by_key)
         self.bytes_of.add(by_key)
         self.commands += len(heads)

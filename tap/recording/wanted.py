@@ -12,6 +12,7 @@ from tap.glob import matcher
 from tap.recording.missing import Missing
 from tap.recording.stats import Batch
 from tap.replication import keyspecs
+from tap.replication.dbs import EVERY_DB, REACHING, Place, reach
 from tap.replication.events import Ack, Command
 
 Moment = datetime | int  # a time, of the local zone if it names none; or a replication offset
@@ -26,8 +27,9 @@ class Wanted:
     """Which events are asked for. An event without an offset is where its link is.
 
     links: names, or NAME/CONNECTION. dbs, names, globs: of commands; with one of them, it is only commands that are
-    wanted. names are taken in any case, globs as KEYS takes them. begin, end: both inclusive. What is empty or None
-    wants all.
+    wanted. dbs: where they are executed, or what they reach from another one, as FLUSHALL and COPY do; with globs, only
+    by a key in one of these dbs. names are taken in any case, globs as KEYS takes them. begin, end: both inclusive. What
+    is empty or None wants all.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Wanted:
         if not self.only_commands:
             return True
         event = told.event
-        return isinstance(event, Command) and self._has(event.db, event.name, keys(event) if self._matchers else ())
+        return isinstance(event, Command) and self._has_command(event)
 
     def concerns(self, told: Told) -> bool:
         """By link, time and offset alone; to be asked of every event, in order."""
@@ -124,11 +126,21 @@ class Wanted:
                 return False
         return True
 
-    def _has(self, db: int | None, name: str, named: Iterable[bytes]) -> bool:
-        if self._dbs and db not in self._dbs:
-            return False
+    def _has_command(self, command: Command) -> bool:
+        name = command.name.encode("latin-1")
+        if name in REACHING:
+            return self._has(command.db, command.name, *reach(name, command.args))
+        return self._has(command.db, command.name, keys(command) if self._matchers else (), ())
+
+    def _has(self, db: int | None, name: str, named: Iterable[bytes], places: Iterable[Place]) -> bool:
+        """named: keys in this db. places: in others."""
         if self._names and name not in self._names:
             return False
+        if (not self._dbs or db in self._dbs) and self._has_key(named):
+            return True
+        return any((at in self._dbs or at == EVERY_DB or not self._dbs) and self._has_key(keys) for at, keys in places)
+
+    def _has_key(self, named: Iterable[bytes]) -> bool:
         return not self._matchers or any(matches(key) for key in named for matches in self._matchers)
 
 

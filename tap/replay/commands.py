@@ -3,17 +3,25 @@
 Left out are the link's own: PING, REPLCONF, and SELECT, which is written anew where the db changes, so that it is right
 whatever else was left out. Of a transaction, what is wanted of it is sent between its MULTI and EXEC, or nothing.
 
-Nothing is sent here, and bytes are copied only to look at a command's name and keys.
+Where only some dbs are wanted, no other db of the server is changed. What reaches more than these is sent as what it does
+to them: FLUSHALL as a FLUSHDB in each, a MOVE out of them as DEL. What brings data into one of them out of a db that is
+not wanted (SWAPDB, MOVE, COPY) cannot be sent, for the server does not have these data, and is counted.
+
+Nothing is sent here, and bytes are copied only to look at a command's name and arguments.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import hiredis
 
 from tap.errors import RecordingError
+from tap.replication.dbs import REACHING, reach, without_db
 from tap.replication.keyspecs import KeyFinder
 from tap.replication.scanner import StreamScanner
 
@@ -41,6 +49,9 @@ class Choice:
     def is_all(self) -> bool:
         return not (self.dbs or self.names or self.globs)
 
+    def has_key(self, keys: Iterable[bytes]) -> bool:
+        return not self.globs or any(matches(key) for key in keys for matches in self.globs)
+
 
 @dataclass(slots=True)
 class Batch:
@@ -60,7 +71,8 @@ class Commands:
     of such a one the rest is sent, without its EXEC.
 
     db: in force there, -1 if unknown. to_db: where all of them are to go; None: each to its own. selected: that is in
-    force at the server, -1 if unknown. unplaced: commands that were left out, for their db is not known.
+    force at the server, -1 if unknown. unplaced: commands that were left out, for their db is not known. unfilled: that
+    were left out, for they bring into a wanted db what another one holds.
     """
 
     def __init__(
@@ -73,8 +85,9 @@ class Commands:
         self.selected = selected
         self.position = start
         self.unplaced = 0
+        self.unfilled = 0
         self._scanner = StreamScanner(None if db < 0 else db, keep_ends=True)
-        self._scanner.watch(_SPECIAL | choice.names)
+        self._scanner.watch(_SPECIAL | REACHING | choice.names)
         self._names: dict[int, bytes] = {}  # of commands that are watched for, by their first byte
         self._multi: Entry | None = None  # has not been sent: nothing in it was wanted yet
         self._is_open = False  # a transaction
@@ -115,26 +128,71 @@ class Commands:
             if self._multi is None and was_open:  # else its MULTI is not at hand, behind a gap
                 _put(batch, (begin, end, db, False))
             self._multi = None
-        elif self._is_wanted(entry, name):
-            if self._target(db) < 0:
-                self.unplaced += 1
-                return
-            self._select(batch, begin, db)
-            if is_open and self._multi is not None:
-                _put(batch, self._multi)
-                self._multi = None
+        elif self._choice.names and name not in self._choice.names:
+            return
+        elif name in REACHING:
+            self._add_reaching(batch, entry, name)
+        elif self._is_wanted(entry):
+            self._send(batch, entry)
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        """By its db and its keys; one whose db is not known may be."""
+        choice = self._choice
+        if choice.dbs and entry[2] >= 0 and entry[2] not in choice.dbs:
+            return False
+        return not choice.globs or choice.has_key(keys(self._file, entry[0], entry[1]))
+
+    def _send(self, batch: Batch, entry: Entry, words: Sequence[bytes] = ()) -> None:
+        """In the entry's db. words: in place of the command itself."""
+        begin, _, db, is_open = entry
+        if self._target(db) < 0:
+            self.unplaced += 1
+            return
+        self._select(batch, begin, db)
+        self._open(batch, is_open)
+        if words:
+            batch.parts.append(_packed(words))
+            batch.entries.append(entry)
+        else:
             _put(batch, entry)
 
-    def _is_wanted(self, entry: Entry, name: bytes | None) -> bool:
-        choice = self._choice
-        if choice.dbs and entry[2] not in choice.dbs:
-            return False
-        if choice.names and name not in choice.names:
-            return False
-        if not choice.globs:
-            return True
-        found = keys(self._file, entry[0], entry[1])
-        return any(matches(key) for key in found for matches in choice.globs)
+    def _open(self, batch: Batch, is_open: bool) -> None:
+        """Send the MULTI that nothing has been sent behind yet."""
+        if is_open and self._multi is not None:
+            _put(batch, self._multi)
+            self._multi = None
+
+    def _add_reaching(self, batch: Batch, entry: Entry, name: bytes) -> None:
+        """A command that reaches other dbs than its own."""
+        begin, end, own, is_open = entry
+        choice, dbs = self._choice, self._choice.dbs
+        arguments = _words(self._file, begin, end)[1:]
+        here, places = reach(name, arguments)
+        if not places:  # a COPY within its db
+            if self._is_wanted(entry):
+                self._send(batch, entry)
+            return
+        has_key = choice.has_key([*here, *(key for _, named in places for key in named)])
+        is_whole = all(db in dbs for db, _ in places) and (own in dbs or name == b"SWAPDB")
+        if not has_key:
+            return
+        if not dbs or is_whole:
+            if name in (b"FLUSHALL", b"SWAPDB") and (own < 0 or (dbs and own not in dbs)):  # they are the same in any db
+                self._open(batch, is_open)
+                _put(batch, entry)
+            elif name == b"COPY" and self._to_db is not None:
+                self._send(batch, entry, (name, *without_db(arguments)))
+            else:
+                self._send(batch, entry)
+        elif name == b"FLUSHALL":
+            *others, last = sorted(dbs)
+            for db in others:
+                self._send(batch, (begin, end, db, True), (b"FLUSHDB", *arguments))
+            self._send(batch, (begin, end, last, is_open), (b"FLUSHDB", *arguments))
+        elif any(db in dbs and (not named or choice.has_key(named)) for db, named in places):
+            self.unfilled += 1
+        elif name == b"MOVE" and (own in dbs or own < 0):
+            self._send(batch, entry, (b"DEL", *here))
 
     def _target(self, db: int) -> int:
         return db if self._to_db is None or db < 0 else self._to_db
@@ -148,6 +206,11 @@ class Commands:
             batch.entries.append((at, at, db, True))
 
 
+def _packed(words: Sequence[Any]) -> bytes:
+    packed: bytes = hiredis.pack_command(tuple(words))
+    return packed
+
+
 def _put(batch: Batch, entry: Entry) -> None:
     last = batch.parts[-1] if batch.parts else b""
     if isinstance(last, tuple) and last[1] == entry[0]:
@@ -155,6 +218,14 @@ def _put(batch: Batch, entry: Entry) -> None:
     else:
         batch.parts.append((entry[0], entry[1]))
     batch.entries.append(entry)
+
+
+def _words(file: int, begin: int, end: int) -> list[bytes]:
+    """Of the whole command in these bytes of a file."""
+    reader = hiredis.Reader()
+    reader.feed(os.pread(file, end - begin, begin))
+    words: list[bytes] = reader.gets()
+    return words
 
 
 def keys(file: int, begin: int, end: int) -> list[bytes]:

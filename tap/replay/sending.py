@@ -151,7 +151,7 @@ class Sender:
 
     speed: how many times as fast as they came; infinite: as fast as they are taken. to_db: see Commands. commands,
     replies: so far, those of a transaction one by one. acknowledged: the offset up to which the replies say that all has
-    been executed; None before the first. unplaced: see Commands. seconds: that it took.
+    been executed; None before the first. unplaced, unfilled: see Commands. seconds: that it took.
     """
 
     def __init__(
@@ -162,6 +162,7 @@ class Sender:
         self.errors: dict[str, Tally] = {}
         self.acknowledged: int | None = None
         self.unplaced = 0
+        self.unfilled = 0
         self.seconds = 0.0
         self._target = target
         self._parts = parts
@@ -241,6 +242,7 @@ class Sender:
                 await self._replied(partial(self._has_room, end))
             selected = chosen.selected
             self.unplaced += chosen.unplaced
+            self.unfilled += chosen.unfilled
             await self._replied(lambda: not self._expected)
 
     def _steps(self, part: Part) -> Iterator[tuple[int, float]]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+import hiredis
+
+from tap.replication.dbs import REACHING, Place, reach
 from tap.replication.keyspecs import FROM_THE_FIRST, NOT_THE_FIRST, KeyFinder, has_keys
 from tap.replication.scanner import StreamScanner
 
@@ -11,13 +14,14 @@ HEAD = 2**16  # bytes of a command in which its keys are looked for
 MAX_NAMES = 1000  # as of the scanner
 OTHER = "(other)"
 
-# End (position in the stream), bytes, db or None, upper-case name, keys. A plain tuple: there are millions.
-Head = tuple[int, int, int | None, str, tuple[bytes, ...]]
+# End (position in the stream), bytes, db or None, upper-case name, keys in that db, what it reaches in others. A plain
+# tuple: there are millions.
+Head = tuple[int, int, int | None, str, tuple[bytes, ...], tuple[Place, ...]]
 
 # The name is found by its end, not by its length: one with a newline in it is no server's, and counts as OTHER.
 _HEAD = re.compile(rb"\*(\d+)\r\n\$\d+\r\n([^\r\n]{0,48})\r\n(?:\$(\d+)\r\n)?")
 
-_NONE, _FIRST, _FROM_FIRST, _FOUND = range(4)  # where the keys of a command are
+_NONE, _FIRST, _FROM_FIRST, _FOUND, _REACHING = range(5)  # where the keys of a command are
 
 
 class HeadReader:
@@ -50,26 +54,30 @@ class HeadReader:
             self._kept = data[done : done + HEAD]
         return found
 
-    def _head(self, text: bytes, at: int, limit: int) -> tuple[str, tuple[bytes, ...]]:
+    def _head(self, text: bytes, at: int, limit: int) -> tuple[str, tuple[bytes, ...], tuple[Place, ...]]:
         match = _HEAD.match(text, at, limit)
         if match is None:
-            return OTHER, ()
+            return OTHER, (), ()
         count, word, length = match.groups()
         known = self._names.get(word)
         if known is None:
             known = self._learn(word)
         name, where = known
+        if where == _REACHING:
+            return name, *_reach(word.upper(), text[at:limit])
         if where == _NONE or length is None:
-            return name, ()
+            return name, (), ()
         if where == _FIRST or (where == _FROM_FIRST and count == b"2"):
             begin = match.end()
             end = begin + int(length)
-            return name, (text[begin:end],) if end + 2 <= limit else ()
-        return name, tuple(KeyFinder().keys(memoryview(text)[at:limit])[0])
+            return name, (text[begin:end],) if end + 2 <= limit else (), ()
+        return name, tuple(KeyFinder().keys(memoryview(text)[at:limit])[0]), ()
 
     def _learn(self, word: bytes) -> tuple[str, int]:
         upper = word.upper()
-        if not has_keys(upper):
+        if upper in REACHING:
+            where = _REACHING
+        elif not has_keys(upper):
             where = _NONE
         elif upper in NOT_THE_FIRST:
             where = _FROM_FIRST if upper in FROM_THE_FIRST else _FOUND
@@ -79,3 +87,11 @@ class HeadReader:
             return OTHER, where
         self._names[word] = known = (upper.decode("latin-1"), where)
         return known
+
+
+def _reach(name: bytes, command: bytes) -> tuple[tuple[bytes, ...], tuple[Place, ...]]:
+    """See reach(); nothing of a command that is not whole."""
+    reader = hiredis.Reader()
+    reader.feed(command)
+    words = reader.gets()
+    return ((), ()) if words is False else reach(name, words[1:])

@@ -12,6 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from unittest import mock
 import pytest
 import zstandard
 
+from tap import recording
 from tap.cli import main
 from tests.rdb.make import rdb
 from tests.recording.support import config, exchange, listening
@@ -128,6 +130,66 @@ def test_a_key_is_found_wherever_the_command_names_it(tmp_path: Path) -> None:
     (link,) = figures(path, "--key", "dst")
     assert sorted(link["by_name"]) == sorted(names)
     assert {one["key"]: one["writes"] for one in link["keys_by_writes"]}["dst"] == 4
+
+
+REACHING = [
+    *(command("SELECT", "0"), command("SET", "a", "1"), command("FLUSHALL"), command("SWAPDB", "3", "4")),
+    *(command("MOVE", "a", "3"), command("COPY", "a", "b", "REPLACE", "DB", "3"), command("COPY", "a", "b")),
+    *(command("SELECT", "3"), command("SET", "b", "1")),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--db", "0"], "SELECT SET FLUSHALL SWAPDB MOVE COPY COPY"),
+        (["--db", "3"], "FLUSHALL SWAPDB MOVE COPY SELECT SET"),
+        (["--db", "4"], "FLUSHALL SWAPDB"),
+        (["--db", "9"], "FLUSHALL"),
+        (["--db", "3", "--key", "a"], "MOVE"),
+        (["--db", "3", "--key", "b"], "COPY SET"),
+        (["--db", "0", "--key", "b"], "COPY"),
+        (["--db", "4", "--db", "9", "--command", "SWAPDB"], "SWAPDB"),
+        (["--key", "b"], "COPY COPY SET"),
+    ],
+)
+def test_what_reaches_a_db_from_another_one_is_of_it(tmp_path: Path, options: list[str], names: str) -> None:
+    path = file(tmp_path / "capture.pcapng", streamed(REACHING).packets, "pcapng")
+    lines = show(path, *options, "--format", "json").stdout.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == names.split()
+    (link,) = figures(path, *options)
+    assert {name: share["count"] for name, share in link["by_name"].items()} == Counter(names.split())
+    done = exported(path, *options)
+    assert [json.loads(line)["name"] for line in done.splitlines()] == names.split()
+    with recording.open(path) as opened:
+        chosen = opened.commands(
+            db=[int(value) for option, value in itertools.pairwise(options) if option == "--db"],
+            command=[value for option, value in itertools.pairwise(options) if option == "--command"],
+            key=[value for option, value in itertools.pairwise(options) if option == "--key"],
+        )
+        assert [one.name for one in chosen] == names.split()
+
+
+def exported(path: Path, *options: str) -> str:
+    out = path.with_name("rows.jsonl")
+    out.unlink(missing_ok=True)
+    with (
+        pytest.raises(SystemExit),
+        mock.patch.object(sys, "argv", ["redis-tap", "export", str(path), "--to", "jsonl", "-o", str(out), *options]),
+    ):
+        main()
+    return out.read_text()
+
+
+def test_a_key_counts_in_the_db_where_it_is(tmp_path: Path) -> None:
+    path = file(tmp_path / "capture.pcapng", streamed(REACHING).packets, "pcapng")
+    (link,) = figures(path)
+    assert {(one["db"], one["key"]): one["writes"] for one in link["keys_by_writes"]} == {
+        (0, "a"): 4,  # SET, MOVE, both COPY
+        (0, "b"): 1,
+        (3, "a"): 1,
+        (3, "b"): 2,
+    }
 
 
 def test_a_moment_that_is_none_is_said(capture: Path) -> None:

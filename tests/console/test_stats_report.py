@@ -45,7 +45,7 @@ def over(seconds: float, link: str = "main", key: bytes = b"user:%d") -> Stats:
         heads: list[Head] = []
         for _ in range(20 if number == 99 else 1):
             end += 1000
-            heads.append((end, 1000, 0, "SET", (key % number,)))
+            heads.append((end, 1000, 0, "SET", (key % number,), ()))
         at = BEGIN + seconds * number / 99
         found.take(Batch(at, link, 1, REPLID, 0, heads))
         if number == 50:
@@ -96,11 +96,11 @@ def test_keys_that_cannot_be_all_counted_say_so() -> None:
     link = stats.LinkStats(10)
     link.writes_of = stats.Frequent(10)
     found.links["main"] = link
-    heads = [(number, 30, 0, "SET", (b"key:%d" % number,)) for number in range(1, 100)]
+    heads = [(number, 30, 0, "SET", (b"key:%d" % number,), ()) for number in range(1, 100)]
     link.take(Batch(BEGIN, "main", 1, None, None, heads))  # type: ignore[arg-type]
     said = " ".join(shown(found))
     assert "none stands out: of more different keys than are counted at a time, none has more than" in said
-    link.take(Batch(BEGIN, "main", 1, None, None, [(9, 30, 0, "SET", (b"hot",))] * 50))
+    link.take(Batch(BEGIN, "main", 1, None, None, [(9, 30, 0, "SET", (b"hot",), ())] * 50))
     said = " ".join(shown(found))
     assert re.search(r"~50 +33.6% +0 +hot", said)
     assert re.search(r"none of the others has more than +(\d+); ~: at least so much, and at most +\1 more", said)

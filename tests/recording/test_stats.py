@@ -87,7 +87,7 @@ def test_the_busiest_second_is_exact_however_long_it_took() -> None:
 
 HEADS = st.lists(
     st.tuples(
-        st.sampled_from(["SET", "DEL", "PING", "SELECT", "EXEC"]),
+        st.sampled_from(["SET", "DEL", "PING", "SELECT", "EXEC", "COPY"]),
         st.integers(20, 5000),
         st.integers(0, 1),
         st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=3).map(tuple),
@@ -105,7 +105,8 @@ def in_a_row(parts: list[tuple[str, int, int, tuple[bytes, ...]]]) -> list[Head]
     end = 0
     for name, size, db, keys in parts:
         end += size
-        heads.append((end, size, db, name, keys if name in ("SET", "DEL") else ()))
+        here = keys if name in ("SET", "DEL", "COPY") else ()
+        heads.append((end, size, db, name, here, ((7, keys),) if name == "COPY" else ()))
     return heads
 
 
@@ -124,8 +125,9 @@ def test_a_link_is_counted_as_one_would_by_hand(
     assert (link.commands, link.bytes) == (len(heads), sum(head[1] for head in heads))
     assert (link.repeated, link.repeated_bytes) == (cut - again, sum(head[1] for head in heads[again:cut]))
     assert dict(Counter(head[3] for head in heads)) == {name: count for name, count, _ in link.names()}
-    assert link.writes == sum(head[3] in ("SET", "DEL") for head in heads)
+    assert link.writes == sum(head[3] in ("SET", "DEL", "COPY") for head in heads)
     keys = Counter((head[2], key) for head in heads for key in head[4])
+    keys += Counter((7, key) for head in heads for place in head[5] for key in place[1])
     assert dict(keys) == {key: weight for key, weight, _ in link.writes_of.top(100)}
     expected = sorted(heads, key=lambda head: (-head[1], head[0]))[:5]
     assert [(one.size, one.offset) for one in link.largest()] == [(head[1], 1000 + head[0]) for head in expected]
@@ -134,7 +136,7 @@ def test_a_link_is_counted_as_one_would_by_hand(
 def test_what_has_no_offset_is_counted_whenever_it_comes() -> None:
     link = LinkStats(5)
     for _ in range(2):
-        link.take(batch([(10, 10, None, "SET", (b"k",))], base=None))
+        link.take(batch([(10, 10, None, "SET", (b"k",), ())], base=None))
     assert (link.commands, link.repeated) == (2, 0)
     assert link.largest()[0].offset is None
 

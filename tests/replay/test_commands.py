@@ -141,6 +141,80 @@ def test_what_is_sent_does_not_depend_on_the_cuts(stream: list[Words], choice: C
         assert sent(opened.fileno(), data, choice, ends)[:2] == sent(opened.fileno(), data, choice)[:2]
 
 
+REACHING: list[Words] = [
+    select(0), ("SET", "a", "1"), ("FLUSHALL", "ASYNC"), ("SWAPDB", "0", "3"), ("SWAPDB", "5", "6"), ("MOVE", "a", "3"),
+    ("COPY", "a", "b"), ("COPY", "a", "b", "REPLACE", "DB", "3"), select(5), ("COPY", "a", "b", "DB", "5", "REPLACE"),
+    ("MOVE", "a", "0"), ("COPY", "a", "b", "DB", "6"),
+]  # fmt: skip
+FLUSHDB = ("FLUSHDB", "ASYNC")
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected", "unfilled"),
+    [
+        (Choice(), REACHING, 0),
+        (
+            only(dbs=(0,)),
+            [select(0), ("SET", "a", "1"), FLUSHDB, ("DEL", "a"), ("COPY", "a", "b")],
+            2,  # the SWAPDB, and the MOVE out of db 5
+        ),
+        (
+            only(dbs=(0, 3)),
+            [
+                select(0), ("SET", "a", "1"), FLUSHDB, select(3), FLUSHDB, select(0), *REACHING[3:4], *REACHING[5:8],
+            ],
+            1,
+        ),
+        (only(dbs=(3,)), [select(3), FLUSHDB], 3),
+        (only(dbs=(6,)), [select(6), FLUSHDB], 2),
+        (only(dbs=(9,)), [select(9), FLUSHDB], 0),
+        (only(dbs=(3, 9), names=(b"FLUSHALL",)), [select(3), FLUSHDB, select(9), FLUSHDB], 0),
+        (only(globs=(b"b",)), [select(0), *REACHING[6:9], REACHING[9], REACHING[11]], 0),
+        (only(dbs=(0,), globs=(b"b",)), [select(0), ("COPY", "a", "b")], 0),
+        (only(dbs=(3,), globs=(b"b",)), [], 1),
+        (only(dbs=(0, 3), globs=(b"a",)), [select(0), ("SET", "a", "1"), *REACHING[5:8]], 1),
+        (only(dbs=(5,), globs=(b"a",)), [select(5), REACHING[9], ("DEL", "a")], 0),
+        (only(names=(b"SWAPDB",)), [select(0), *REACHING[3:5]], 0),
+    ],
+)  # fmt: skip
+def test_what_reaches_several_dbs_is_sent_as_what_it_does_to_those_that_are_wanted(
+    file: int, choice: Choice, expected: list[Words], unfilled: int
+) -> None:
+    found, _, chosen = sent(file, packed(REACHING), choice)
+    assert (found, chosen.unfilled, chosen.unplaced) == (expected, unfilled, 0)
+
+
+def test_what_goes_to_another_db_stays_within_it(file: int) -> None:
+    size = write(file, packed(REACHING))
+    chosen = Commands(file, 0, -1, only(dbs=(5,)), to_db=7)
+    reader = hiredis.Reader(encoding="utf-8")
+    batch = chosen.take(size)
+    for part in batch.parts:
+        reader.feed(part if isinstance(part, bytes) else os.pread(file, part[1] - part[0], part[0]))
+    found = [tuple(reader.gets()) for _ in batch.entries]
+    assert found == [select(7), FLUSHDB, ("COPY", "a", "b", "REPLACE"), ("DEL", "a")]
+    assert not reader.gets()
+    assert chosen.unfilled == 1  # SWAPDB 5 6
+
+
+def test_where_the_db_is_not_known_what_is_the_same_in_any_is_sent(file: int) -> None:
+    found, _, chosen = sent(file, packed([("FLUSHALL",), ("SWAPDB", "0", "1"), ("SET", "a", "1"), ("MOVE", "a", "1")]))
+    assert (found, chosen.unplaced) == ([("FLUSHALL",), ("SWAPDB", "0", "1")], 2)
+    stream: list[Words] = [("FLUSHALL",), ("SET", "a", "1"), ("MOVE", "a", "1"), ("MOVE", "a", "3")]
+    found, _, chosen = sent(file, packed(stream), only(dbs=(1,)))
+    assert (found, chosen.unplaced, chosen.unfilled) == ([select(1), ("FLUSHDB",)], 2, 1)
+
+
+def test_in_a_transaction_several_dbs_are_flushed_before_its_end(file: int) -> None:
+    stream: list[Words] = [select(0), MULTI, ("FLUSHALL",), ("SET", "a", "1"), EXEC]
+    found, entries, _ = sent(file, packed(stream), only(dbs=(3, 5)))
+    assert found == [select(3), MULTI, ("FLUSHDB",), select(5), ("FLUSHDB",), EXEC]
+    assert [is_open for _, _, _, is_open in entries] == [True] * 5 + [False]
+    stream = [select(0), ("FLUSHALL",), ("SET", "a", "1")]
+    _, entries, _ = sent(file, packed(stream), only(dbs=(3, 5)))
+    assert [is_open for begin, end, _, is_open in entries if begin < end] == [True, False]
+
+
 @given(streams, choices)
 def test_each_command_goes_to_its_db_and_no_transaction_is_empty(stream: list[Words], choice: Choice) -> None:
     def placed(one: list[Words], known: str | None) -> list[tuple[str | None, Words]]:
@@ -149,7 +223,7 @@ def test_each_command_goes_to_its_db_and_no_transaction_is_empty(stream: list[Wo
         for what in one:
             if what[0] == "SELECT":
                 db = what[1]
-            elif what[0] not in ("ping", "REPLCONF", "MULTI", "EXEC") and db is not None:
+            elif what[0] not in ("ping", "REPLCONF", "MULTI", "EXEC") and (db is not None or what == ("FLUSHALL",)):
                 found.append((db, what))
         return found
 
@@ -157,7 +231,9 @@ def test_each_command_goes_to_its_db_and_no_transaction_is_empty(stream: list[Wo
         found, _, _ = sent(opened.fileno(), packed(stream), choice)
     expected = [
         (db, what)
-        for db, what in placed(stream, None)
+        for db, what in (
+            ("0", ("FLUSHDB",)) if choice.dbs and one[1] == ("FLUSHALL",) else one for one in placed(stream, None)
+        )
         if (not choice.dbs or db == "0")
         and (not choice.names or what[0] == "SET")
         and (not choice.globs or "b" in what[1:])

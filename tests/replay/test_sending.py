@@ -189,6 +189,28 @@ def test_one_db_goes_into_another(tmp_path: Path, target: Server) -> None:
     assert redis.Redis(port=target.port, db=5).get("b") == b"2"
 
 
+def held(target: Server) -> dict[int, set[str]]:
+    """The keys of each db that has some."""
+    found = {db: set(redis.Redis(port=target.port, db=db, decode_responses=True).scan_iter()) for db in range(16)}
+    return {db: names for db, names in found.items() if names}
+
+
+def test_of_one_db_no_other_one_is_touched(tmp_path: Path, target: Server) -> None:
+    texts = ["SET a 1", "SET gone 1", "FLUSHALL", "SET b 2", "SET c 3", "MOVE b 3", "COPY c d DB 3", "SELECT 3"]
+    texts += ["SET e 5", "MOVE e 0", "SWAPDB 0 3"]
+    stream = [SELECT, *(command(*text.split()) for text in texts)]
+    path = recorded(tmp_path, *stream)
+    redis.Redis(port=target.port, db=3).set("mine", "x")
+    said = replay(path, "--to", url(target), "--speed", "max", "--db", "0", "--yes")
+    assert said.returncode == 1
+    assert "2 commands were not sent: they bring into a chosen db what another one holds" in said.stdout
+    assert held(target) == {0: {"c"}, 3: {"mine"}}
+    assert replay(path, "--to", f"{url(target)}/7", "--speed", "max", "--db", "0", "--yes").returncode == 1
+    assert held(target) == {0: {"c"}, 3: {"mine"}, 7: {"c"}}
+    assert replay(path, "--to", url(target), "--speed", "max", "--db", "0", "--db", "3", "--yes").returncode == 0
+    assert held(target) == {0: {"b", "d"}, 3: {"c", "e"}, 7: {"c"}}
+
+
 def test_from_and_until_never_cut_a_transaction(tmp_path: Path, target: Server, files: Any) -> None:
     pair = [command("MULTI"), command("INCR", "x"), command("INCR", "y"), command("EXEC")]
     stream = [SELECT, *pair * 5]

@@ -1,0 +1,53 @@
+"""Which databases a command reaches besides the one it is executed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tap.replication.keyspecs import keys
+
+EVERY_DB = -1
+REACHING = frozenset({b"COPY", b"FLUSHALL", b"MOVE", b"SWAPDB"})
+
+# A db, and what the command names as keys in it.
+Place = tuple[int, tuple[bytes, ...]]
+
+
+def reach(name: bytes, arguments: Sequence[bytes]) -> tuple[tuple[bytes, ...], tuple[Place, ...]]:
+    """The keys in the db where it is executed, and the other places. name: in upper case.
+
+    The options of COPY come in any order. Source: Redis 8.0 db.c, copyCommand, moveCommand, swapdbCommand.
+    """
+    here = tuple(keys(name, arguments))
+    if name == b"FLUSHALL":
+        return (), ((EVERY_DB, ()),)
+    if name == b"SWAPDB":
+        return (), tuple((db, ()) for db in map(_number, arguments[:2]) if db is not None)
+    if name == b"MOVE" and len(arguments) > 1 and (db := _number(arguments[1])) is not None:
+        return here, ((db, here),)
+    if name == b"COPY":
+        named = [_number(arguments[at + 1]) for at in _db_options(arguments)]
+        if named and named[-1] is not None:
+            return here[:1], ((named[-1], here[1:]),)
+    return here, ()
+
+
+def without_db(arguments: Sequence[bytes]) -> list[bytes]:
+    """Those of a COPY that names a db, for one within its own."""
+    left_out = {place for at in _db_options(arguments) for place in (at, at + 1)}
+    return [argument for at, argument in enumerate(arguments) if at not in left_out]
+
+
+def _db_options(arguments: Sequence[bytes]) -> list[int]:
+    """Where the option DB of a COPY is; its value follows."""
+    found, at = [], 2
+    while at < len(arguments) - 1:
+        if arguments[at].upper() == b"DB":
+            found.append(at)
+            at += 1
+        at += 1
+    return found
+
+
+def _number(argument: bytes) -> int | None:
+    return int(argument) if argument.isdigit() and len(argument) < 10 else None
