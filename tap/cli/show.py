@@ -90,12 +90,16 @@ def show(
             return told and wanted.may_lack(missing)
         return wanted.may_lack(missing) and (missing.cause != "rdb_omitted" or rdb_keys)
 
+    # Figures count a command once for its link, whatever connection brought it; events are those of each connection.
+    joins = wanted.joins if stats else None
     if stats and player.packets and nothing(player) is None:
+        for one in player.account.lacking(concerns, joins, by_link=True):
+            figures.lacks(one)
         _print(figures, form)
     sys.stdout.flush()
     for remark in player.remarks:
         print(f"redis-tap: {remark}", file=sys.stderr)
-    lines = player.account.lines(concerns)
+    lines = player.account.lines(concerns, joins, by_link=True)
     if wanted.missing is not None:
         lines.append(wanted.missing)
     if lines:

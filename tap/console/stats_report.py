@@ -100,6 +100,9 @@ def _head(name: str, link: LinkStats) -> RenderableType:
     if link.missing_bytes:
         text = f"{size(link.missing_bytes)} from the master are not recorded, and not counted"
         grid.add_row("missing", Text(text, style="red"))
+    if link.unread_bytes:
+        text = f"{size(link.unread_bytes)} from the master could not be read, and are not counted"
+        grid.add_row("unread", Text(text, style="red"))
     return grid
 
 

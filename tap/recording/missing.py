@@ -154,28 +154,30 @@ class Account:
 
     # ---- afterwards ----
 
-    def lacking(self, concerns: Concerns = everything, joins: Joins | None = None) -> list[Missing]:
+    def lacking(
+        self, concerns: Concerns = everything, joins: Joins | None = None, *, by_link: bool = False
+    ) -> list[Missing]:
         """The stretches that concern an answer.
 
         joins: for an answer that joins connections of one history: whether it takes a connection of a link. What one of
-        them lacks and another has is then not lacking.
+        them lacks and another has is then not lacking. by_link: those of each link alone are joined.
         """
         found = [one for one in self.missing if concerns(one)]
         if joins is None:
             return found
-        joined: dict[frozenset[str], Spans] = {}
+        joined: dict[tuple[frozenset[str], str], Spans] = {}
         lacking = []
         for one in found:
             begin, end = one.from_offset, one.to_offset
             if one.replid is not None and begin is not None and end is not None:
-                same = self._same_until(one.replid, end)
-                if same not in joined:
-                    joined[same] = Spans().update(
+                key = self._same_until(one.replid, end), one.link if by_link else ""
+                if key not in joined:
+                    joined[key] = Spans().update(
                         read
                         for (link, connection, replid), read in self._read.items()
-                        if replid in same and joins(link, connection)
+                        if replid in key[0] and joins(link, connection) and (link == one.link or not by_link)
                     )
-                if joined[same].has(begin, end):
+                if joined[key].has(begin, end):
                     continue
             lacking.append(one)
         return lacking
@@ -193,9 +195,9 @@ class Account:
             same |= near
         return frozenset(same)
 
-    def lines(self, concerns: Concerns = everything, joins: Joins | None = None) -> list[str]:
+    def lines(self, concerns: Concerns = everything, joins: Joins | None = None, *, by_link: bool = False) -> list[str]:
         """What makes an answer incomplete, in sentences; none if nothing does. See lacking()."""
-        return [*self.problems, *sentences(self.lacking(concerns, joins), self.uncounted)]
+        return [*self.problems, *sentences(self.lacking(concerns, joins, by_link=by_link), self.uncounted)]
 
 
 def sentences(missing: list[Missing], uncounted: int = 0) -> list[str]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tap.bus import Told
+from tap.recording.missing import Missing
+from tap.recording.spans import Spans
 from tap.replication import events
 from tap.replication.events import Event, Role, plain
 from tap.replication.heads import OTHER, Head
@@ -215,12 +217,13 @@ class LinkStats:
         self.busiest = Busiest()
         self.rdb_bytes = 0
         self.missing_bytes = 0
+        self.unread_bytes = 0
         self.happened: dict[type[Event], int] = {}
         self._kept: dict[type[Event], deque[Told]] = {}
         self._top = top
         self._largest: list[Large] = []  # a heap
         self._larges = 0  # that were put there
-        self._reached: dict[str, int] = {}  # the highest offset of each history
+        self._seen: dict[str, Spans] = {}  # by replication ID
 
     # ---- numbers ----
 
@@ -301,15 +304,16 @@ class LinkStats:
         heads, base = batch.heads, batch.base
         if base is None or batch.replid is None or not heads:
             return heads
-        reached = self._reached.pop(batch.replid, -1)
-        self._reached[batch.replid] = max(reached, base + heads[-1][0])
-        if len(self._reached) > MAX_HISTORIES:
-            del self._reached[next(iter(self._reached))]
-        if base + heads[0][0] > reached:
-            return heads
-        new = [head for head in heads if base + head[0] > reached]
-        self.repeated += len(heads) - len(new)
-        self.repeated_bytes += sum(head[1] for head in heads[: len(heads) - len(new)])
+        seen = self._seen[batch.replid] = self._seen.pop(batch.replid, Spans())
+        if len(self._seen) > MAX_HISTORIES:
+            del self._seen[next(iter(self._seen))]
+        begin, end = base + heads[0][0] - heads[0][1], base + heads[-1][0]
+        new = heads
+        if seen.overlaps(begin, end):
+            new = [head for head in heads if not seen.has(base + head[0] - head[1], base + head[0])]
+            self.repeated += len(heads) - len(new)
+            self.repeated_bytes += sum(head[1] for head in heads) - sum(head[1] for head in new)
+        seen.add(begin, end)
         return new
 
     def _large(self, batch: Batch, end: int, size: int, db: int | None, name: str, keys: tuple[bytes, ...]) -> int:
@@ -346,6 +350,10 @@ class Stats:
             if isinstance(event, events.RdbFinished):
                 link.rdb_bytes += event.bytes
 
+    def lacks(self, missing: Missing) -> None:
+        """Some of what a recording has could not be read."""
+        self._link(missing.link).unread_bytes += missing.bytes - missing.lost_bytes
+
     def _link(self, name: str) -> LinkStats:
         link = self.links.get(name)
         if link is None:
@@ -380,6 +388,7 @@ class Stats:
             "partial_resyncs": link.happened.get(events.PartialResync, 0),
             "rdb_bytes": link.rdb_bytes,
             "missing_bytes": link.missing_bytes,
+            "unread_bytes": link.unread_bytes,
             "by_name": {name: {"count": count, "bytes": size} for name, count, size in link.names()},
             "keys_by_writes": self._keys(link.writes_of, "writes"),
             "keys_by_bytes": self._keys(link.bytes_of, "bytes"),

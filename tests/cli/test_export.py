@@ -392,7 +392,7 @@ def test_what_a_second_replica_brought_is_not_missing(export: Callable[..., Done
     first.flow.skip(1, len(SETS[1]))
     for piece in WHOLE[3:]:
         first.send(1, piece)
-        first.send(0, command("REPLCONF", "ACK", "1500"))
+        first.send(0, command("REPLCONF", "ACK", str(BASE)))
     path = file(tmp_path / "two", sorted(first.packets + second.packets), "pcapng")
     for to in ("aof", "resp", "jsonl"):
         done = export(path, "--to", to, "-o", tmp_path / to)

@@ -26,7 +26,7 @@ from tap.cli import main
 from tests.rdb.make import rdb
 from tests.recording.support import config, exchange, listening
 from tests.recording.wires import STREAM, Wire, file, streamed
-from tests.relay.wire import BASE, REPLID, command
+from tests.relay.wire import BASE, REPLID, asks, command
 from tests.support import FIXTURES, WITHIN, TapThread, wait_until
 
 TAP = [sys.executable, "-m", "tap", "show"]
@@ -475,6 +475,35 @@ def test_a_stream_that_cannot_be_read_is_told_with_its_offset(path: Path, option
     first, second = said.stderr.splitlines()
     assert "bytes of the stream cannot be read, from offset 0 on: " in first
     assert "bytes of the stream cannot be read, from offset 1679 on: " in second
+
+
+def test_figures_tell_how_much_is_missing_and_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert "92 B from the master are not recorded, and not counted" in show(LOST, "--stats").stdout
+    for path in COMPRESSED:
+        (link,) = json.loads(show(path, "--stats", "--format", "json").stdout)["links"]
+        assert (link["missing_bytes"], link["unread_bytes"]) == (0, 562)
+        assert "562 B from the master could not be read, and are not counted" in show(path, "--stats").stdout
+
+
+def test_figures_of_a_link_lack_nothing_that_one_of_its_replicas_got(tmp_path: Path) -> None:
+    packets = []
+    for port, lost in ((50000, 4), (50001, None)):
+        wire = Wire(port)
+        wire.open()
+        wire.send(0, asks(BASE))
+        wire.send(1, b"+CONTINUE %b\r\n" % REPLID.encode())
+        for number, piece in enumerate(STREAM[:9]):
+            if number == lost:
+                wire.flow.skip(1, len(piece))
+            else:
+                wire.send(1, piece)
+            wire.send(0, command("REPLCONF", "ACK", str(BASE)))
+        packets += wire.packets
+    path = file(tmp_path / "two.pcapng", sorted(packets), "pcapng")
+    assert (show(path, "--stats").returncode, show(path, "--stats").stderr) == (0, "")
+    assert show(path).returncode == 2  # of one connection not all can be told
+    assert show(path, "--stats", "--link", "127.0.0.1:6379/1").returncode == 2
 
 
 def test_an_rdb_that_was_left_out_is_missed_by_whom_it_concerns(tmp_path: Path) -> None:

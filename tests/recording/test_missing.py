@@ -94,7 +94,7 @@ def test_a_gap_in_a_command_takes_the_whole_command(begin: int, end: int) -> Non
     wire.flow.skip(1, end - begin)
     for at in range(end, len(stream), 500):
         wire.send(1, stream[at : at + 500])
-        wire.send(0, command("REPLCONF", "ACK", "1500"))
+        wire.send(0, command("REPLCONF", "ACK", str(BASE)))
     found, heard = account(wire.packets)
     (one,) = found.missing
     assert (one.cause, one.lost_bytes) == ("gap", end - begin)
@@ -120,7 +120,7 @@ def test_gaps_with_no_command_between_them_are_one_stretch() -> None:
     wire.send(1, value[1100:2000])
     wire.flow.skip(1, 100)
     wire.send(1, value[2100:] + STREAM[1] * 3)
-    wire.send(0, command("REPLCONF", "ACK", "1500"))
+    wire.send(0, command("REPLCONF", "ACK", str(BASE)))
     found, heard = account(wire.packets)
     (one,) = found.missing
     first = BASE + len(STREAM[0])
@@ -137,7 +137,7 @@ def test_behind_a_gap_in_the_handshake_offsets_are_unknown() -> None:
     wire.flow.skip(1, len(GRANT))
     for piece in STREAM:
         wire.send(1, piece)
-        wire.send(0, command("REPLCONF", "ACK", "1500"))
+        wire.send(0, command("REPLCONF", "ACK", str(BASE)))
     found, _ = account(wire.packets)
     (one,) = found.missing
     assert (one.cause, one.start, one.end) == ("gap", 0, len(GRANT))
@@ -148,7 +148,7 @@ def test_behind_a_gap_in_the_handshake_offsets_are_unknown() -> None:
 def test_what_a_replica_said_and_is_lost_is_missing_too() -> None:
     wire = streamed(STREAM[:5])
     wire.flow.skip(0, 30)
-    wire.send(0, command("REPLCONF", "ACK", "1500"))
+    wire.send(0, command("REPLCONF", "ACK", str(BASE)))
     wire.send(1, STREAM[5])
     (one,) = account(wire.packets)[0].missing
     assert (one.side, one.bytes, one.may_hold_commands) == (Side.REPLICA, 30, False)

@@ -189,6 +189,29 @@ def test_two_replicas_of_one_link_do_not_write_twice() -> None:
     assert (link.commands, link.repeated) == (5, 5)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_what_one_replica_lacks_and_another_brought_is_counted_once(late: bool) -> None:
+    """late: the replica without a gap gets it all after the other one."""
+    pieces = [command("SET", f"k:{number}", "v") for number in range(9)]
+    packets = []
+    for port, lost in ((50000, 4), (50001, None)):
+        wire = Wire(port)
+        wire.now += 10**9 * late * (lost is None)
+        wire.open()
+        wire.send(0, asks(BASE))
+        wire.send(1, b"+CONTINUE %b\r\n" % REPLID.encode())
+        for number, piece in enumerate(pieces):
+            if number == lost:
+                wire.flow.skip(1, len(piece))
+            else:
+                wire.send(1, piece)
+            wire.send(0, command("REPLCONF", "ACK", str(BASE)))
+        packets += wire.packets
+    (link,) = counted(sorted(packets)).links.values()
+    assert (link.commands, link.repeated) == (9, 8)
+    assert link.bytes == sum(map(len, pieces))
+
+
 def test_a_real_pair_is_counted_to_the_byte(tmp_path: Path, servers: Servers, any_server: str) -> None:
     path = tmp_path / "one.pcapng"
     master, replica = servers.start(any_server), servers.start(any_server)
