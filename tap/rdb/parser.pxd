@@ -24,6 +24,8 @@ cdef class Parser(Values):
     cdef Py_ssize_t aux(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t lengths(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n, int count) except -1
     cdef Py_ssize_t key_record(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
+    cdef Py_ssize_t unknown_type(self, Py_ssize_t i) except -1
+    cdef Py_ssize_t key_name(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t value_end(self, Py_ssize_t i) except -1
     cdef Py_ssize_t resp(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1
     cdef Py_ssize_t check(self, const unsigned char *p, Py_ssize_t i, Py_ssize_t n) except -1

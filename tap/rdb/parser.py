@@ -34,6 +34,7 @@ FIRST_VALKEY = cython.declare(cython.int, 80)
 # Bytes with which a unit that has begun is tried, before all that came are copied behind its beginning.
 BRIDGE = cython.declare(cython.Py_ssize_t, 1024)
 MAX_KEY = cython.declare(cython.longlong, 8 * 2**20)  # bytes; a key has to be held whole
+FIRST_OPCODE = cython.declare(cython.int, 200)
 MAX_DB = cython.declare(cython.longlong, 2**31 - 1)
 
 
@@ -147,6 +148,12 @@ class Parser(Values):
 
     def close(self) -> Problem | None:
         """There are no more bytes. Returns what is wrong with the RDB, None if it is whole and sound."""
+        if self.state == RECORD and self.leftover and self.leftover[0] < FIRST_OPCODE:
+            self.type = self.leftover[0]
+            if self.begin_value():
+                self.state = RECORD
+            else:
+                self.unknown_type(0)
         if self.state < DONE:
             end = self.base + len(self.leftover)
             where = "it is empty" if end == 0 else f"it ends here, {_WITHIN.get(self.state, 'inside a value')}"
@@ -231,7 +238,7 @@ class Parser(Values):
     @cython.locals(c=cython.int)
     def record(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         c = p[i]
-        if c < 200:
+        if c < FIRST_OPCODE:
             return self.key_record(p, i, n)
         return self.opcode(p, i, n, c)
 
@@ -397,24 +404,19 @@ class Parser(Values):
     @cython.locals(j=cython.Py_ssize_t, c=cython.int)
     def key_record(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
         c = p[i]
-        j = i + 1
-        if j < n and p[j] < 64:
-            self.key_size = p[j]
-            j += 1
-            if j + self.key_size > n:
-                return self.need(i, 2 + self.key_size)
-            self.key_start = j
-            j += self.key_size
-        else:
-            j = self.header(p, j, n)
-            if j < 0:
-                return j
-            j = self.whole(p, j, n, MAX_KEY)
-            if j < 0:
-                return j
-            self.key_start = self.number
-            self.key_size = self.size
         self.type = c
+        known: cython.bint = self.begin_value()
+        j = self.key_name(p, i + 1, n)
+        if j == NEED:
+            self.state = RECORD
+            return j
+        if not known:
+            if j >= 0:  # else what follows is no name: of such a type it need not be
+                self.key = self.tape.text(self.key_start, self.key_size)
+                self.key_open = True
+            return self.unknown_type(i)
+        if j == BAD:
+            return j
         self.key_position = self.base + i
         self.key_open = True
         self.key = b""
@@ -422,8 +424,6 @@ class Parser(Values):
             self.key = self.tape.text(self.key_start, self.key_size)
         self.elements = 0
         self.part = 0
-        if not self.begin_value():
-            return self.bad(i, f"value type {c}, which this redis-tap does not know", "unknown")
         if self.key_start < 0:
             self.tape.base = self.tape.used  # a flush in between must not free the key
         # One token in two steps: say4() makes sure of the room for all of it.
@@ -434,6 +434,26 @@ class Parser(Values):
         self.tape.add(self.attributes_at if self.attributes else self.key_position)
         self.tape.add(self.logical)
         self.tape.base = 0
+        return j
+
+    def unknown_type(self, i: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        return self.bad(i, f"value type {self.type}, which this redis-tap does not know", "unknown")
+
+    @cython.locals(j=cython.Py_ssize_t)
+    def key_name(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """A key's name, to key_start and key_size."""
+        if i < n and p[i] < 64:
+            self.key_size = p[i]
+            self.key_start = i + 1
+            j = i + 1 + self.key_size
+            return j if j <= n else self.need(i, 1 + self.key_size)
+        j = self.header(p, i, n)
+        if j < 0:
+            return j
+        j = self.whole(p, j, n, MAX_KEY)
+        if j >= 0:
+            self.key_start = self.number
+            self.key_size = self.size
         return j
 
     def value_end(self, i: cython.Py_ssize_t) -> cython.Py_ssize_t:

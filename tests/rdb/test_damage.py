@@ -12,6 +12,7 @@ import pytest
 
 from tap.rdb import parser
 from tap.rdb.parser import Parser
+from tap.rdb.problem import Problem
 from tap.rdb.tape import Tape
 from tests.rdb import make
 from tests.rdb.story import Story, read, uncompiled_parser
@@ -117,6 +118,29 @@ def test_a_longer_key_is_refused_as_soon_as_its_length_is_known(key: bytes) -> N
     assert found.problem is not None
     assert (found.problem.kind, found.problem.text) == ("unknown", "a name of more than 8388608 bytes")
     assert read(data[:30]).problem == found.problem
+
+
+UNKNOWN = "value type 107, which this redis-tap does not know"
+
+
+@pytest.mark.parametrize("size", [None, 28])
+def test_a_type_that_nobody_knows_is_named_whatever_stands_behind_it(size: int | None) -> None:
+    """Not that what would be the key's name is too long."""
+    data = (FIXTURES / "rdb/found-unknown-type-hidden.rdb").read_bytes()
+    for cut in range(len(data)):
+        found = read(data, [cut, 1], size=size).problem
+        assert found == Problem("unknown", 11, UNKNOWN, 0, None)
+    assert read(data, [1] * len(data), size=size).problem == Problem("unknown", 11, UNKNOWN, 0, None)
+
+
+@pytest.mark.parametrize("name", [make.string(b"k"), make.string(b"k" * 100), make.compressed(b"k" * 100), b"\xc0\x07"])
+def test_a_type_that_nobody_knows_is_told_with_its_key_where_there_is_one(name: bytes) -> None:
+    data = make.rdb(11, make.key(107, name, b"value"))
+    found = read(data).problem
+    assert found is not None
+    assert (found.position, found.text) == (9, UNKNOWN)
+    assert found.key in (b"k", b"k" * 100, b"7")
+    assert read(data, [1] * len(data)).problem == found
 
 
 # ---- bombs ----
