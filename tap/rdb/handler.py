@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tap.rdb.json_parts import MASK, stream_id
+from tap.rdb.json_parts import MASK, array_number, stream_id
 from tap.rdb.keys import Key, begun, module_name
 from tap.rdb.tape import Tape
 from tap.rdb.tokens import *
@@ -52,7 +52,7 @@ class Handler:
 
     def stream_owned(self, entry_id: str) -> None: ...
 
-    def array_element(self, index: int, value: bytes | float) -> None: ...
+    def array_element(self, index: int, value: bytes) -> None: ...
 
     def module_value(self, kind: str, value: int | bytes) -> None:
         """What a module saved: kind u, i (integers), f, d (the bits of a float, of a double) or s (bytes)."""
@@ -172,7 +172,7 @@ class HandlerReader:
             member = self._parts.pop()
             self._handler.zset_member(member, value)
         elif self._key is not None:
-            self._handler.array_element(self._index, value)
+            self._handler.array_element(self._index, array_number(value))
 
     def _in_a_value(self, token: int, numbers: list[int]) -> None:
         handler, parts = self._handler, self._parts

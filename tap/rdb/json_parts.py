@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import codecs
 import json
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import IO
 
 from tap.rdb.tokens import CONSUMER, GROUP, NONE, PENDING
@@ -114,6 +116,33 @@ def as_text(data: bytes) -> str:
 
 def stream_id(ms: int, seq: int) -> str:
     return f"{ms & MASK}-{seq & MASK}"
+
+
+def array_number(value: float) -> bytes:
+    """An array's element that the RDB holds as a binary64, as the string that it is: what the server would answer.
+
+    An element is held so only if this is the very text that was set. The digits are the shortest ones; the server's own
+    (Grisu2) are longer for about one number in a thousand.
+    Redis 8.8 sparsearray.c, arFormatFloat; util.c, d2string; deps/fpconv, emit_digits.
+    """
+    if not math.isfinite(value):
+        return repr(value).encode()
+    if value == 0:
+        return repr(value).encode()
+    if value == int(value) and abs(value) <= 2**62:
+        return b"%d.0" % int(value)
+    sign, figures, exponent = Decimal(repr(value)).normalize().as_tuple()
+    digits, zeros = "".join(map(str, figures)), int(exponent)
+    point = len(digits) + zeros  # digits before the decimal point
+    power = abs(point - 1)
+    if zeros >= 0 and power < len(digits) + 7:
+        text = f"{digits}{'0' * zeros}.0"
+    elif zeros < 0 and (zeros > -7 or power < 4):
+        text = f"{digits[:point]}.{digits[point:]}" if point > 0 else f"0.{'0' * -point}{digits}"
+    else:
+        fraction = f".{digits[1:]}" if len(digits) > 1 else ""
+        text = f"{digits[0]}{fraction}e{'-' if point < 1 else '+'}{power}"
+    return f"{'-' * sign}{text}".encode()
 
 
 def long_text(file: IO[bytes]) -> Iterator[bytes]:

@@ -27,7 +27,7 @@ from typing import IO, Any
 
 import cython
 
-from tap.rdb.json_parts import MASK, Groups, encoded, long_text, stream_id
+from tap.rdb.json_parts import MASK, Groups, array_number, encoded, long_text, stream_id
 from tap.rdb.keys import module_name
 from tap.rdb.tokens import ENCODINGS, SIZES
 
@@ -393,13 +393,12 @@ class JsonLines:
 
     def score(self, value: cython.double) -> cython.int:
         """A score, or a number in an array."""
-        text: bytes = repr(value).encode()
         if self.logical == ZSET:
-            self.value.raw(b',"%s"]' % text)
+            self.value.raw(b',"%s"]' % repr(value).encode())
             self.index += 1
             return 0
         self.before()
-        self.value.raw(b'"%s"' % text)
+        self.value.raw(b'"%s"' % array_number(value))
         return self.after()
 
     def expiry(self, at: cython.longlong) -> cython.int:
@@ -446,8 +445,7 @@ class JsonLines:
                 self.key.module = module_name(numbers[0])
         elif token == SLOT_OF:
             value.raw(b",[" if self.index else b"[")
-            value.integer(numbers[0])
-            value.put(44)
+            value.raw(b"%d," % (numbers[0] & MASK))
         elif token in (UNSIGNED, SIGNED, FLOAT, DOUBLE):
             bits = numbers[0] & MASK
             if token == UNSIGNED:

@@ -26,6 +26,7 @@ the arena, where decompressed and other made bytes are. text() takes both.
     MODULE       type id. Then UNSIGNED, SIGNED, FLOAT, DOUBLE with their bits, and strings
     MODULE_END   bytes, from the type id to the end mark
     SLOT_OF      index of the element that follows in an array
+    INSERTED     index of the last ARINSERT into the array, before its elements
     DB           number
     AUX          two strings follow: name and value
     FUNCTION     a string follows: a library's code

@@ -28,6 +28,7 @@ cdef enum:
     LENGTH = 26
     NODE = 27
     MODULE_END = 28
+    INSERTED = 29
     STRING = 0
     LIST = 1
     SET = 2

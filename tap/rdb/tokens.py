@@ -29,9 +29,10 @@ RESIZE = 25
 LENGTH = 26
 NODE = 27
 MODULE_END = 28
+INSERTED = 29
 
 # How many numbers follow each token.
-SIZES = (0, 9, 3, 2, 2, 1, 1, 1, 3, 8, 3, 4, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0, 0, 2, 1, 2, 2, 4, 1)
+SIZES = (0, 9, 3, 2, 2, 1, 1, 1, 3, 8, 3, 4, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0, 0, 2, 1, 2, 2, 4, 1, 1)
 
 # What a value is: TYPE's words, and their names here.
 TYPES = ("string", "list", "set", "zset", "hash", "stream", "module", "array", "gcra")

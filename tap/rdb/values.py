@@ -636,12 +636,20 @@ class Values(Strings):
                 return j
             self.left = self.elements = self.number
             j = self.length(p, j, n)
-            if j >= 0 and self.number == 1:
+            if j < 0:
+                return j
+            if self.number != 0 and self.number != 1:
+                return self.bad(i, f"an array with a place of its last insert of kind {self.number}")
+            inserted: cython.bint = self.number == 1
+            if inserted:
                 j = self.length(p, j, n)
-            if j >= 0:
-                if self.values:
-                    self.tape.say2(LENGTH, self.left, NONE)
-                self.state = ARRAY_ELEMENT if self.left else END_OF_VALUE
+                if j < 0:
+                    return j
+            if self.values:
+                self.tape.say2(LENGTH, self.left, NONE)
+                if inserted:
+                    self.tape.say1(INSERTED, self.number)
+            self.state = ARRAY_ELEMENT if self.left else END_OF_VALUE
             return j
         if self.part == 0:
             j = self.length(p, i, n)
