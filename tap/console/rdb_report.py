@@ -142,9 +142,14 @@ def _largest(title: str, keys: list[Key]) -> RenderableType:
     return table
 
 
+def _stamp(milliseconds: int) -> str:
+    """A moment without blanks."""
+    return moment(milliseconds).replace(" UTC", "Z").replace(" ms", "ms").replace(" ", "T")
+
+
 def key_line(key: Key) -> str:
     """Columns under HEADING."""
-    expires = "-" if key.expires_at_ms is None else moment(key.expires_at_ms).replace(" UTC", "Z").replace(" ", "T")
+    expires = "-" if key.expires_at_ms is None else _stamp(key.expires_at_ms)
     figures = f"{key.serialized_bytes:>9} {key.elements:>9}"
     return f"{key.db:<3} {key.type:<8} {key.encoding:<11} {figures}  {expires:<23}  {argument(key.key, whole=True)}"
 

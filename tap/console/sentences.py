@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -226,12 +227,23 @@ def _dropped(event: events.EventsDropped) -> str:
 
 
 def argument(word: bytes, *, whole: bool = False) -> str:
-    """Bytes as in a command line; shortened where they are long, unless whole."""
-    plain = events.plain(word)
-    text = plain if isinstance(plain, str) else repr(word)[1:]
-    if plain == "" or not isinstance(plain, str) or " " in text:
-        text = f'"{text.strip(chr(39))}"'
+    """Bytes as redis-cli takes them: bare, or in quotes with its escapes; shortened where they are long, unless whole."""
+    text = word.decode(errors="surrogateescape")
+    if not _BARE.fullmatch(text) or not text.isprintable():
+        text = f'"{"".join(map(_in_quotes, text))}"'
     return text if whole or len(text) <= 100 else f"{text[:97]}..."
+
+
+_BARE = re.compile(r"""[^\s"']+""")
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\a": "\\a"}
+
+
+def _in_quotes(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogateescape"))
 
 
 _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {

@@ -6,8 +6,11 @@ callback hears what a server would load:
 
     expiry, idle time and frequency belong to the next key, whatever stands between
     a packed value may have more entries than its header can count: the length said is the right one
+    a key before any SELECTDB is in db 0
+    a value of a zipmap is an int only where that has the same decimal text
 
-What newer RDBs added is told as what is nearest to it; what has no word there is left out:
+What newer RDBs added goes to an Extended callback in words of its own. Any other is told what is nearest to it, and what
+has no word there is left out:
 
     listpack                    as rdbtools tells a ziplist, encoding "listpack"; of fields that can expire "listpackex"
     a field's own expiry        left out
@@ -18,16 +21,17 @@ What newer RDBs added is told as what is nearest to it; what has no word there i
     gcra                        a string that is an integer
     function library            aux_field(b"function", code)
 
-Of modules the buffer of end_module() is always None, whatever start_module() returned.
+Left out of both: what Redis 8.6 remembers of a stream's producers, metadata of keys, commands inside the RDB of a Valkey
+without forks. Of modules the buffer of end_module() is always None, whatever start_module() returned.
 """
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Callable
 from typing import Any
 
+from tap.rdb.json_parts import array_number, stream_id
 from tap.rdb.keys import Key, begun, module_name
 from tap.rdb.tape import Tape
 from tap.rdb.tokens import *
@@ -52,6 +56,39 @@ _STRING_OPCODE = 5
 _NOTHING: Any = object()
 
 
+class Extended:
+    """Mixed into a callback: it hears what rdbtools has no word for. Times are Unix milliseconds.
+
+    Two calls of rdbtools hold more: the bits of a float or a double are what handle_module_data() gets, and the groups of
+    end_stream() have "entries_read" (None: unknown), their pending entries "delivery_time_ms", and IDs are text.
+    """
+
+    def function(self, code: Any) -> None:
+        """A library of functions; not told where only some keys are wanted."""
+
+    def hash_field_expires(self, key: Any, field: Any, at_ms: int) -> None:
+        """Of the field that hset() told last."""
+
+    def start_array(self, key: Any, length: int, expiry: Any, info: dict[str, Any]) -> None: ...
+
+    def array_inserted(self, key: Any, index: int) -> None:
+        """Where the last ARINSERT went."""
+
+    def array_set(self, key: Any, index: int, element: Any) -> None: ...
+
+    def end_array(self, key: Any) -> None: ...
+
+    def gcra(self, key: Any, value: int, expiry: Any, info: dict[str, Any]) -> None: ...
+
+    def module_id(self, key: Any, number: int) -> None:
+        """Of the module that start_module() tells next: its name and encoding version in 64 bits."""
+
+    def stream_entry(self, key: Any, entry_id: str, fields: list[tuple[Any, Any]]) -> None: ...
+
+    def stream_state(self, key: Any, last_id: str, max_deleted_id: str | None, entries_added: int | None) -> None:
+        """After the entries; None where an RDB before version 10 does not say it."""
+
+
 class CallbackReader:
     """A reader of the tape of a parser with values; close() after the last byte."""
 
@@ -63,11 +100,13 @@ class CallbackReader:
         beside_keys: bool = True,
         only: Callable[[Key], bool] | None = None,
     ) -> None:
-        """moment: makes of Unix milliseconds, never negative, the time that the callback is told; of expiries a datetime
-        for rdbtools' own callbacks. beside_keys: whether to tell what modules saved beside the keys, as a module of the
+        """moment: makes of Unix milliseconds the time that the callback is told; of expiries a datetime for rdbtools' own
+        callbacks. beside_keys: whether to tell what modules saved beside the keys, as a module of the
         key None. only: which keys; None for all.
         """
         self._callback = callback
+        self._extended = isinstance(callback, Extended)
+        self._entries = self._extended and type(callback).stream_entry is not Extended.stream_entry
         self._moment = moment
         self._beside_keys = beside_keys
         self._only = only
@@ -87,6 +126,8 @@ class CallbackReader:
         self._told = False  # the key's start
         self._nodes: int | None = None
         self._packed_bytes = 0
+        self._field: Any = None  # of a hash, the last one
+        self._inserted: int | None = None  # into an array
         # its stream
         self._node: list[bytes] = []
         self._node_left = 0
@@ -94,6 +135,9 @@ class CallbackReader:
         self._last_id = ""
         self._groups: list[dict[str, Any]] = []
         self._name: Any = b""
+        self._entry = ""
+        self._strings: list[Any] = []  # of the entry
+        self._strings_left = 0
 
     def close(self) -> None:
         """There are no more bytes. Of an RDB that ends too soon, what is known of the last key stands for all of it."""
@@ -180,16 +224,23 @@ class CallbackReader:
 
     def _function(self, code: Any) -> None:
         self._take = None
-        self._callback.aux_field(b"function", code)
+        if not self._extended:
+            self._callback.aux_field(b"function", code)
+        elif self._only is None:
+            self._callback.function(code)
 
     def _of_a_module(self, token: int, numbers: list[int]) -> None:
         if token == MODULE:
+            if self._extended:
+                self._callback.module_id(self._key, numbers[0] & MASK)
             self._callback.start_module(self._key, module_name(numbers[0]), self._expiry, info=self._info)
         elif token == MODULE_END:
             self._callback.end_module(self._key, buffer_size=numbers[0], buffer=None)
         else:
             data: Any = numbers[0] & MASK  # of signed ones, too
-            if token == FLOAT:
+            if self._extended:
+                pass
+            elif token == FLOAT:
                 data = struct.unpack("<f", struct.pack("<I", data))[0]
             elif token == DOUBLE:
                 data = struct.unpack("<d", struct.pack("<Q", data))[0]
@@ -207,12 +258,14 @@ class CallbackReader:
         self._open = self._only is None or self._only(begun(tape, at))
         if not self._open:
             return
+        if self._db is None:
+            self._of_the_rdb(DB, [0])
         _, _, self._type, start, size, expires, freq, idle, _, self._logical = n[at : at + 10]
         key = tape.text(start, size)
         self._key = key
-        if start < 0 and size <= 11 and key.removeprefix(b"-").isdigit():
-            self._key = int(key)  # in the RDB it is one; a string of this size is never compressed there
-        self._expiry = None if expires == NONE else self._moment(expires & MASK)
+        if start < 0 and size <= 11:
+            self._key = _as_integer(key)  # in the RDB it is one; servers never compress a string of this size
+        self._expiry = None if expires == NONE else self._moment(expires)
         encoding = {} if self._logical == MODULE_VALUE else {"encoding": _ENCODINGS[self._type]}
         self._info = {**encoding, "idle": None if idle < 0 else idle, "freq": None if freq < 0 else freq}
         self._held = None
@@ -220,6 +273,7 @@ class CallbackReader:
         self._nodes = None
         self._packed_bytes = 0
         self._take = self._element()
+        self._inserted = None
 
     def _element(self) -> Callable[[Any], None] | None:
         """What a string of this value is for. Of a stream: names come after the entries."""
@@ -233,6 +287,8 @@ class CallbackReader:
             return self._zadd
         if self._logical == MODULE_VALUE:
             return self._module_string
+        if self._logical == ARRAY:
+            return self._array_element
         return None if self._logical in (STREAM_VALUE, GCRA) else self._hset
 
     def _of_a_value(self, token: int, numbers: list[int]) -> None:
@@ -240,10 +296,20 @@ class CallbackReader:
             self._length_said(*numbers)
         elif token == SLOT_OF:
             self._half = numbers[0] & MASK
+        elif token == EXPIRES:
+            if self._extended and numbers[0] != NONE:
+                self._add(self._callback.hash_field_expires, self._field, numbers[0])
+        elif token == INSERTED:
+            self._inserted = numbers[0] & MASK
+        elif token == ENTRY:
+            self._entry = stream_id(*numbers[:2])
+            self._strings_left = 2 * numbers[2]
+            self._take = self._entry_string if self._entries and numbers[2] else None
         elif token in (STREAM, GROUP, PENDING, CONSUMER, OWNED):
-            self._of_a_stream(token, [number & MASK for number in numbers])
+            self._of_a_stream(token, numbers)
         elif self._logical == GCRA and token == UNSIGNED:
-            self._set(numbers[0] & MASK)
+            tell = self._callback.gcra if self._extended else self._callback.set
+            tell(self._key, numbers[0] & MASK, self._expiry, info=self._info)
         elif token in (MODULE, MODULE_END, UNSIGNED, SIGNED, FLOAT, DOUBLE):
             self._told = token != MODULE_END  # that has told the end, too
             self._of_a_module(token, numbers)
@@ -286,6 +352,8 @@ class CallbackReader:
         self._told = True
         call = self._callback
         begin = {SET: call.start_set, ZSET: call.start_sorted_set}.get(self._logical, call.start_hash)
+        if self._logical == ARRAY and self._extended:
+            begin = call.start_array
         begin(self._key, count, self._expiry, info=self._info)
 
     def _taken(self) -> int:
@@ -313,6 +381,10 @@ class CallbackReader:
                 call.end_sorted_set(key)
             elif self._logical == MODULE_VALUE:
                 call.end_module(key, buffer_size=0, buffer=None)
+            elif self._logical == ARRAY and self._extended:
+                if self._inserted is not None:
+                    call.array_inserted(key, self._inserted)
+                call.end_array(key)
             else:
                 call.end_hash(key)
         self._open = False
@@ -342,9 +414,14 @@ class CallbackReader:
             return
         field, self._half = self._half, _NOTHING
         if self._type == _ZIPMAP:
-            with contextlib.suppress(ValueError):  # as rdbtools does
-                string = int(string)
+            string = _as_integer(string)
+        self._field = field
         self._add(self._callback.hset, field, string)
+
+    def _array_element(self, element: Any) -> None:
+        if isinstance(element, float):
+            element = array_number(element)
+        (self._callback.array_set if self._extended else self._callback.hset)(self._key, self._half, element)
 
     def _zadd(self, value: Any) -> None:
         if self._half is _NOTHING:
@@ -363,33 +440,56 @@ class CallbackReader:
         self._node_left -= len(data)
         if self._node_left == 0:
             whole, self._node = b"".join(self._node), []
-            self._callback.stream_listpack(self._key, _id_bytes(ms & MASK, seq & MASK), whole)
+            self._callback.stream_listpack(self._key, struct.pack(">QQ", ms & MASK, seq & MASK), whole)
+
+    def _entry_string(self, string: Any) -> None:
+        self._strings.append(string)
+        self._strings_left -= 1
+        if self._strings_left == 0:
+            self._take = None
+            strings, self._strings = self._strings, []
+            self._callback.stream_entry(self._key, self._entry, list(zip(strings[::2], strings[1::2], strict=True)))
 
     def _of_a_stream(self, token: int, numbers: list[int]) -> None:
         if token == STREAM:
-            self._length = numbers[0]
-            self._last_id = f"{numbers[1]}-{numbers[2]}"
+            self._length = numbers[0] & MASK
+            self._last_id = stream_id(*numbers[1:3])
             self._take = self._stream_name
+            if self._extended:
+                said = numbers[3] != NONE
+                deleted, added = (stream_id(*numbers[5:7]), numbers[7] & MASK) if said else (None, None)
+                self._callback.stream_state(self._key, self._last_id, deleted, added)
         elif token == GROUP:
-            last_id = f"{numbers[0]}-{numbers[1]}"
-            self._groups.append({"name": self._name, "last_entry_id": last_id, "pending": [], "consumers": []})
+            last_id = stream_id(*numbers[:2])
+            group = {"name": self._name, "last_entry_id": last_id, "pending": [], "consumers": []}
+            if self._extended:
+                group["entries_read"] = None if numbers[2] in (NONE, -1) else numbers[2]
+            self._groups.append(group)
         elif token == PENDING:
             entry = {
-                "id": _id_bytes(*numbers[:2]),
+                "id": self._id(*numbers[:2]),
                 "delivery_time": self._moment(numbers[2]),
-                "delivery_count": numbers[3],
+                "delivery_count": numbers[3] & MASK,
             }
+            if self._extended:
+                entry["delivery_time_ms"] = numbers[2]
             self._groups[-1]["pending"].append(entry)
         elif token == CONSUMER:
             consumer = {"name": self._name, "seen_time": self._moment(numbers[0]), "pending": []}
             self._groups[-1]["consumers"].append(consumer)
         else:
-            self._groups[-1]["consumers"][-1]["pending"].append({"id": _id_bytes(*numbers)})
+            self._groups[-1]["consumers"][-1]["pending"].append({"id": self._id(*numbers)})
+
+    def _id(self, ms: int, seq: int) -> str | bytes:
+        return stream_id(ms, seq) if self._extended else struct.pack(">QQ", ms & MASK, seq & MASK)
 
     def _stream_name(self, name: Any) -> None:
         """Of a group or a consumer; which one, the next token says."""
         self._name = name
 
 
-def _id_bytes(ms: int, seq: int) -> bytes:
-    return struct.pack(">QQ", ms, seq)
+def _as_integer(text: Any) -> Any:
+    """A string that is the decimal text of an int as that int, any other as it is."""
+    if isinstance(text, bytes) and len(text) <= 20 and text.removeprefix(b"-").isdigit() and b"%d" % int(text) == text:
+        return int(text)
+    return text

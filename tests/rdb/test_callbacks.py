@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import random
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import hiredis
 import pytest
 
-from tap.console.formats import Format, moment, rdbtools, reader_for
+from tap.console.formats import Format, reader_for
+from tap.console.rdbtools import LAST_SECOND, moment, rdbtools
 from tap.rdb.callbacks import CallbackReader
 from tap.rdb.keys import Key, KeyReader
 from tap.rdb.parser import Parser
@@ -27,6 +29,7 @@ WHOLE = [path for path in sorted((FIXTURES / "rdb").glob("*.rdb")) if not path.s
 DIFFERENT = {
     "crafted-v2-zipmap-254": "260 pairs, of which a zipmap's header can count 254; rdbtools takes that for their number",
     "crafted-v9-order-of-opcodes": "rdbtools knows one order of attributes, and nothing between them and their key",
+    "crafted-v9-no-selectdb": "rdbtools begins no db, so that its JSON is none",
 }
 FORMATS: tuple[Format, ...] = ("json", "protocol", "diff", "memory")
 
@@ -120,7 +123,34 @@ def test_the_calls_are_those_of_rdbtools_own_parser(path: Path) -> None:
 
 @pytest.mark.parametrize(("form", "path"), WRITTEN, ids=lambda value: value if isinstance(value, str) else value.stem)
 def test_the_output_is_that_of_rdb(form: Format, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert written(form, path.read_bytes()) == written_by_rdb(monkeypatch, tmp_path, "-c", form, str(path))
+    ours, theirs = written(form, path.read_bytes()), written_by_rdb(monkeypatch, tmp_path, "-c", form, str(path))
+    if form == "protocol":
+        assert as_rdbtools(ours) == theirs
+    elif form == "memory":
+        # where a key is quoted, theirs is no CSV
+        assert re.sub(rb'(?m)^(\d+,\w+),"((?:[^"]|"")*)",', unquoted, ours) == theirs
+    else:
+        assert ours == theirs
+
+
+def unquoted(row: re.Match[bytes]) -> bytes:
+    return b"%s,%s," % (row[1], row[2].replace(b'""', b'"'))
+
+
+def as_rdbtools(protocol: bytes) -> bytes:
+    """Without the commands that rdbtools does not write: streams, modules, and when these expire; times in seconds."""
+    reader = hiredis.Reader()
+    reader.feed(protocol)
+    out = b""
+    other = False
+    for name, *words in iter(reader.gets, False):
+        if name == b"PEXPIREAT":
+            name, words[1] = b"EXPIREAT", b"%d" % min(int(words[1]) // 1000, LAST_SECOND)
+        if name != b"EXPIREAT":  # which is the last command of its key
+            other = name in (b"XADD", b"XSETID", b"XGROUP", b"XCLAIM", b"RESTORE")
+        if not other:
+            out += hiredis.pack_command((name, *words))
+    return out
 
 
 def test_the_memory_of_the_largest_keys_is_that_of_rdb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

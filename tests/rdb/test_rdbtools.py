@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tap.console import formats
+from tap.console.rdbtools import rdbtools as load
 from tests.rdb.reading import Fixture, Record, as_bytes, fixtures, json_lines
 
-rdbtools = formats.rdbtools()
+rdbtools = load()
 
 # Of rdbtools' own parser, on Python 3.12 and later.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning:rdbtools")
