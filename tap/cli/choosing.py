@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tap.errors import ConfigError
-from tap.recording.wanted import Moment
+from tap.recording import moments as written
+from tap.recording.moments import Length, Moment
 
-Dbs = Annotated[list[int] | None, typer.Option("--db", metavar="N", help="Only commands in this db. May be repeated.")]
+Links = Annotated[
+    list[str] | None,
+    typer.Option("--link", metavar="NAME", help="Only this link, or NAME/CONNECTION. May be repeated, or A,B."),
+]
+Dbs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--db", metavar="N", help="Only commands in this db, or that reach it, as FLUSHALL. May be repeated, or 0,3."
+    ),
+]
 Names = Annotated[
-    list[str] | None, typer.Option("--command", metavar="NAME", help="Only these commands. May be repeated.")
+    list[str] | None, typer.Option("--command", metavar="NAME", help="Only these commands. May be repeated, or SET,DEL.")
 ]
 Globs = Annotated[
     list[str] | None,
@@ -21,24 +33,53 @@ Globs = Annotated[
 ]
 Begin = Annotated[
     str | None,
-    typer.Option("--from", metavar="TIME|OFFSET", help="From then on: 2026-01-31T12:00:00, or an offset."),
+    typer.Option(
+        "--from",
+        metavar="TIME|OFFSET",
+        help="From then on: 2026-01-31T12:00:00, 12:00 on its day, -10m before its end, or an offset.",
+    ),
 ]
 End = Annotated[str | None, typer.Option("--until", metavar="TIME|OFFSET", help="Up to then; to the end if not given.")]
 
 
-def moments(begin: str | None, end: str | None) -> tuple[Moment | None, Moment | None]:
-    """What `--from` and `--until` say. Raises ConfigError."""
-    return _moment("--from", begin), _moment("--until", end)
+def moments(files: Sequence[Path], begin: str | None, end: str | None) -> tuple[Moment | None, Moment | None]:
+    """What `--from` and `--until` say of the recording in these files. Raises ConfigError."""
+
+    @cache
+    def whole() -> Length | None:
+        return written.length(files)
+
+    def moment(option: str, text: str | None) -> Moment | None:
+        if text is None:
+            return None
+        try:
+            meant = written.parse(text, whole)
+        except ConfigError as error:
+            raise ConfigError(f"{option} {text!r}: {error}") from None
+        if meant is None:
+            return None
+        if meant.is_resolved:
+            print(f"redis-tap: {option} {text} is {written.text(meant.moment)}", file=sys.stderr)
+        return meant.moment
+
+    first, last = moment("--from", begin), moment("--until", end)
+    written.check_order(first, last)
+    return first, last
 
 
-def _moment(option: str, text: str | None) -> Moment | None:
-    if text is None:
-        return None
-    if re.fullmatch(r"[0-9]{1,19}", text):
-        return int(text)
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        raise ConfigError(
-            f"{option} {text!r}: write a time, as 2026-01-31T12:00:00 or with +01:00 behind it, or an offset in digits"
-        ) from None
+def dbs_of(given: Sequence[str] | None) -> list[int]:
+    """Raises ConfigError."""
+    found = []
+    for text in several("--db", given):
+        if not text.isdigit() or len(text) > 9:
+            raise ConfigError(f"--db {text!r}: a db is a number, as 0; several are written 0,3")
+        found.append(int(text))
+    return found
+
+
+def several(option: str, given: Sequence[str] | None) -> list[str]:
+    """Each of them may be several, with commas between. Raises ConfigError."""
+    found = [part.strip() for text in given or () for part in text.split(",")]
+    if "" in found:
+        raise ConfigError(f"{option} {','.join(given or ())!r}: nothing stands at one side of a comma")
+    return found

@@ -18,7 +18,7 @@ from typing import Annotated, BinaryIO, Literal, cast
 
 import typer
 
-from tap.cli.choosing import Begin, Dbs, End, Globs, Names, moments
+from tap.cli.choosing import Begin, Dbs, End, Globs, Links, Names, dbs_of, moments, several
 from tap.cli.ending import endings
 from tap.cli.progress import progress
 from tap.errors import ConfigError, RecordingError
@@ -29,10 +29,11 @@ from tap.recording.atomic import check_new, new_file
 from tap.recording.files import STDIN, expand
 from tap.recording.history import Index, copy_rdb, copy_stream, index
 from tap.recording.missing import Account, Missing, Whole
+from tap.recording.moments import Moment, nanoseconds
 from tap.recording.reader import Player, read
 from tap.recording.resp import copy_commands
 from tap.recording.rows import Parquet, Row, Rows, json_line
-from tap.recording.wanted import Moment, Wanted, nanoseconds
+from tap.recording.wanted import Wanted
 from tap.replication.events import Side
 
 NO_RDB = ", as in a recording that began behind the full resync, or was made with --without-rdb or --redact"
@@ -56,9 +57,7 @@ def export(
         Path,
         typer.Option("-o", "--output", metavar="PATH", help="Must not be there yet. - for stdout: rdb, resp and jsonl."),
     ],
-    link: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this link; with jsonl and parquet, as redis-tap show.")
-    ] = None,
+    links: Links = None,
     dbs: Dbs = None,
     names: Names = None,
     globs: Globs = None,
@@ -71,11 +70,19 @@ def export(
 
     What is written is there whole or not at all, and nothing is written over.
     """
-    first, last = moments(begin, end)
     is_rows = form in ("jsonl", "parquet")
     if (dbs or names or globs) and not is_rows:
         raise ConfigError("--db, --command and --key are for jsonl and parquet: of the others no command may be missing")
-    wanted = Wanted(links=link or (), dbs=dbs or (), names=names or (), globs=globs or (), begin=first, end=last)
+    chosen = several("--link", links)
+    first, last = moments(files, begin, end)
+    wanted = Wanted(
+        links=chosen,
+        dbs=dbs_of(dbs),
+        names=several("--command", names),
+        globs=globs or (),
+        begin=first,
+        end=last,
+    )
     job = _Job(files, output, form, wanted, first, last)
     for number in endings():
         signal.signal(number, signal.default_int_handler)  # which lets go of what is half written
@@ -85,16 +92,16 @@ def export(
     elif form in ("aof", "parquet"):
         raise ConfigError(f"--to {form} cannot go to stdout: name a {'directory' if form == 'aof' else 'file'}")
     if is_rows:
-        _rows(job, link or [])
+        _rows(job, chosen)
     else:
         if form != "resp" and job.begin is not None:
             raise ConfigError(f"--from is for resp, jsonl and parquet: with {form}, all from the RDB on belongs to it")
-        if len(link or []) > 1:
+        if len(chosen) > 1:
             raise ConfigError(f"--to {form} is of one link: give --link once")
         if any(path == STDIN or path.is_fifo() for path in files):
             raise ConfigError(f"--to {form} reads a recording more than once: keep what comes in a file first")
         try:
-            _OF_ONE_LINK[form](job, link[0] if link else None)
+            _OF_ONE_LINK[form](job, chosen[0] if chosen else None)
         except RecordingError as error:
             raise _error([str(error), *job.lacking]) from None
     if job.lacking:

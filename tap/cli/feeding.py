@@ -17,7 +17,7 @@ from tap.console.lines import json_lines, log_lines
 from tap.console.replay import ReplayView, announcement
 from tap.errors import RecordingError
 from tap.recording.missing import sentences
-from tap.recording.wanted import Moment
+from tap.recording.moments import Moment
 from tap.replay import ReplayMaster
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tap.cli.choosing import Begin, Dbs, End, Globs, Names, moments
+from tap.cli.choosing import Begin, Dbs, End, Globs, Names, dbs_of, moments, several
 from tap.config import Ui
 from tap.errors import ConfigError
 
@@ -51,22 +51,25 @@ def replay(
     if as_master is not None and to is not None:
         raise ConfigError("--as-master is for replicas, --to for any server: give one of them")
     factor = _speed(speed)
-    first, last = moments(begin, end)
+    links = several("--link", link)
     if as_master is not None:
         if dbs or names or globs or assume_db is not None or yes:
             raise ConfigError(
                 "--db, --command, --key, --assume-db and --yes go with --to: a replica has to have every byte"
             )
+        first, last = moments(files, begin, end)
         from tap.cli import feeding  # for this half alone, as sending is for the other
 
-        raise typer.Exit(feeding.feed(files, as_master, factor, first, last, link or [], exit_, ui))
+        raise typer.Exit(feeding.feed(files, as_master, factor, first, last, links, exit_, ui))
     if to is not None:
         if exit_:
             raise ConfigError("--exit goes with --as-master; with --to the end comes by itself")
+        first, last = moments(files, begin, end)
+        chosen = dbs_of(dbs), several("--command", names)
         from tap.cli import sending
 
-        wanted = sending.choice(dbs or [], names or [], globs or [])
-        raise typer.Exit(sending.send(files, to, factor, first, last, link or [], wanted, assume_db, yes, ui))
+        wanted = sending.choice(*chosen, globs or [])
+        raise typer.Exit(sending.send(files, to, factor, first, last, links, wanted, assume_db, yes, ui))
     raise ConfigError("say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server")
 
 

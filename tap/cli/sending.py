@@ -23,8 +23,9 @@ from tap.glob import matcher
 from tap.recording.files import check_again
 from tap.recording.history import Stretch, index
 from tap.recording.missing import Account
+from tap.recording.moments import Moment
 from tap.recording.reader import Player, read
-from tap.recording.wanted import Moment, Wanted
+from tap.recording.wanted import Wanted
 from tap.replay.commands import Choice
 from tap.replay.sending import Interrupted, Sender, copied, streams_of
 from tap.servers.target import Target

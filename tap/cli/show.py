@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from tap.bus import Told
-from tap.cli.choosing import Begin, Dbs, End, Globs, Names, moments
+from tap.cli.choosing import Begin, Dbs, End, Globs, Links, Names, dbs_of, moments, several
 from tap.cli.ending import endings
 from tap.console.lines import Journal, json_line
 from tap.console.stats_report import report
@@ -39,9 +39,7 @@ def show(
     ] = "text",
     commands: Annotated[bool, typer.Option("--commands", help="Every command of the stream.")] = False,
     rdb_keys: Annotated[bool, typer.Option("--rdb-keys", help="Every key of an RDB.")] = False,
-    link: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only this link, or NAME/CONNECTION. May be repeated.")
-    ] = None,
+    links: Links = None,
     dbs: Dbs = None,
     names: Names = None,
     globs: Globs = None,
@@ -56,10 +54,17 @@ def show(
 
     What cannot be read of a file is told, and the exit code is then 2.
     """
-    first, last = moments(begin, end)
-    wanted = Wanted(links=link or (), dbs=dbs or (), names=names or (), globs=globs or (), begin=first, end=last)
     if stats and (commands or rdb_keys):
         raise ConfigError("--stats tells figures instead of events: leave out --commands and --rdb-keys")
+    first, last = moments(files, begin, end)
+    wanted = Wanted(
+        links=several("--link", links),
+        dbs=dbs_of(dbs),
+        names=several("--command", names),
+        globs=globs or (),
+        begin=first,
+        end=last,
+    )
     figures = Stats()
     line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
 

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from tap.bus import Told
 from tap.recording.files import check
 from tap.recording.missing import Account, Concerns, Missing, everything
+from tap.recording.moments import Moment
 from tap.recording.played import Link
 from tap.recording.reader import Player, read
-from tap.recording.wanted import Moment, Wanted, keys
+from tap.recording.wanted import Wanted, keys
 from tap.replication import events
 
 _Given = TypeVar("_Given")

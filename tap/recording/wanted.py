@@ -10,17 +10,11 @@ from datetime import datetime
 from tap.bus import Told
 from tap.glob import matcher
 from tap.recording.missing import Missing
+from tap.recording.moments import Moment, check_order
 from tap.recording.stats import Batch
 from tap.replication import keyspecs
 from tap.replication.dbs import EVERY_DB, REACHING, Place, reach
 from tap.replication.events import Ack, Command
-
-Moment = datetime | int  # a time, of the local zone if it names none; or a replication offset
-
-
-def nanoseconds(moment: datetime) -> int:
-    """Since the epoch, as a recording has them; a float of them would be wrong by a few hundred."""
-    return round(moment.timestamp() * 1e6) * 1000
 
 
 class Wanted:
@@ -29,7 +23,7 @@ class Wanted:
     links: names, or NAME/CONNECTION. dbs, names, globs: of commands; with one of them, it is only commands that are
     wanted. dbs: where they are executed, or what they reach from another one, as FLUSHALL and COPY do; with globs, only
     by a key in one of these dbs. names are taken in any case, globs as KEYS takes them. begin, end: both inclusive. What
-    is empty or None wants all.
+    is empty or None wants all. Raises ConfigError where the end is before the beginning.
     """
 
     def __init__(
@@ -42,6 +36,7 @@ class Wanted:
         begin: Moment | None = None,
         end: Moment | None = None,
     ) -> None:
+        check_order(begin, end)
         self._links = frozenset(links)
         self._known: dict[str, None] = {}  # links that there are, if some are asked for
         self._dbs = frozenset(dbs)

@@ -17,8 +17,9 @@ from tap.errors import ConfigError, words
 from tap.listening import listening
 from tap.recording.files import check_again
 from tap.recording.missing import Account, Missing, Whole
+from tap.recording.moments import Moment, check_order
 from tap.recording.reader import Player, read
-from tap.recording.wanted import Moment, Wanted
+from tap.recording.wanted import Wanted
 from tap.replay.pace import Pace
 from tap.replay.replica import Replica
 from tap.replay.session import Wish
@@ -71,6 +72,7 @@ class ReplayMaster:
             raise ConfigError(f"{self.address}: replicas connect over TCP, so a master listens on HOST:PORT")
         if not speed > 0:
             raise ConfigError(f"speed {speed:g}: write how many times as fast, more than 0")
+        check_order(begin, end)
         self.bus = Bus()
         self._account: Account | None = None  # of the first reading
         self.parts: list[Part] = []

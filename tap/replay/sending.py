@@ -20,7 +20,7 @@ import hiredis
 
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recording.history import Index, Marks, Read, Stretch, copy_streams
-from tap.recording.wanted import Moment, nanoseconds
+from tap.recording.moments import Moment, nanoseconds
 from tap.replay import commands
 from tap.replay.commands import CHUNK, Batch, Choice, Commands, Entry, whole_until
 from tap.servers.target import Target

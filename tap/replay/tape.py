@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError, words
 from tap.recording.history import Chapter, Index, Marks, Read, copy_chapter, index
-from tap.recording.wanted import Moment, nanoseconds
+from tap.recording.moments import Moment, nanoseconds
 from tap.replay.commands import whole_until
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
 import json
 import os
@@ -16,13 +14,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 import zstandard
 
 from tap import recording
-from tap.cli import main
+from tests.cli.typed import tap
 from tests.rdb.make import rdb
 from tests.recording.support import config, exchange, listening
 from tests.recording.wires import STREAM, Wire, file, streamed
@@ -33,15 +30,7 @@ TAP = [sys.executable, "-m", "tap", "show"]
 
 
 def show(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Within this process, which has imported everything already."""
-    words = ["redis-tap", "show", *map(str, arguments)]
-    out, err = io.StringIO(), io.StringIO()
-    with mock.patch.object(sys, "argv", words), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        with pytest.raises(SystemExit) as ended:
-            main()
-    code = ended.value.code
-    assert code is None or isinstance(code, int)
-    return subprocess.CompletedProcess(words, code or 0, out.getvalue(), err.getvalue())
+    return tap("show", *arguments)
 
 
 @pytest.fixture
@@ -173,11 +162,7 @@ def test_what_reaches_a_db_from_another_one_is_of_it(tmp_path: Path, options: li
 def exported(path: Path, *options: str) -> str:
     out = path.with_name("rows.jsonl")
     out.unlink(missing_ok=True)
-    with (
-        pytest.raises(SystemExit),
-        mock.patch.object(sys, "argv", ["redis-tap", "export", str(path), "--to", "jsonl", "-o", str(out), *options]),
-    ):
-        main()
+    tap("export", path, "--to", "jsonl", "-o", out, *options)
     return out.read_text()
 
 

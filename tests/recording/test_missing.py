@@ -12,9 +12,10 @@ import pytest
 
 from tap.bus import Told
 from tap.recording.missing import SHOWN, Account, Joins, Missing, Whole, sentences
+from tap.recording.moments import Moment
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, read
-from tap.recording.wanted import Moment, Wanted
+from tap.recording.wanted import Wanted
 from tap.replication.events import Command, PartialResync, RecordingGap, Side
 from tests.recording.wires import STREAM, Wire, as_packets, of, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command

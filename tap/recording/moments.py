@@ -1,0 +1,148 @@
+"""When, in a recording: a moment as a person writes it.
+
+A time of day and a time before the end mean something in a recording only, so its first and last packets are looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+from tap.errors import ConfigError, RecordingError
+from tap.recording.files import STDIN, expand, packets
+from tap.units import parse_duration
+
+Moment = datetime | int  # a time, of the local zone if it names none; or a replication offset
+
+FORMS = (
+    "write a time, as 2026-01-31T12:00:00 or 12:00 (local, or with +01:00 behind it), or -10m before the end, or an "
+    "offset in digits"
+)
+
+
+def nanoseconds(moment: datetime) -> int:
+    """Since the epoch, as a recording has them; a float of them would be wrong by a few hundred."""
+    return round(moment.timestamp() * 1e6) * 1000
+
+
+def check_order(begin: Moment | None, end: Moment | None) -> None:
+    """Raises ConfigError where nothing can lie between them."""
+    if isinstance(begin, datetime) and isinstance(end, datetime):
+        is_late = begin.timestamp() > end.timestamp()
+    elif isinstance(begin, int) and isinstance(end, int):
+        is_late = begin > end
+    else:
+        return
+    if is_late:
+        raise ConfigError(f"from {text(begin)} until {text(end)}: that end comes before the beginning")
+
+
+def text(moment: Moment) -> str:
+    """As a person may write it."""
+    return str(moment) if isinstance(moment, int) else moment.astimezone().isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """From the first packet of a recording to its last, in nanoseconds since the epoch."""
+
+    first: int
+    last: int
+
+    @property
+    def begin(self) -> datetime:
+        return datetime.fromtimestamp(self.first / 1e9).astimezone()
+
+    @property
+    def end(self) -> datetime:
+        return datetime.fromtimestamp(self.last / 1e9).astimezone()
+
+    def __str__(self) -> str:
+        return f"{self.begin.isoformat(timespec='seconds')} to {self.end.isoformat(timespec='seconds')}"
+
+
+def length(paths: Iterable[Path]) -> Length | None:
+    """Of what these paths stand for; None if there is no packet. What cannot be read is told when it is read for good.
+
+    Raises ConfigError for a pipe, which can be read once only.
+    """
+    firsts, lasts = [], []
+    for path in paths:
+        if path == STDIN or path.is_fifo():
+            raise ConfigError(f"{path}: where it begins and ends is not known before it is read, which can be done once")
+        try:
+            files = expand(path)
+        except RecordingError:
+            continue
+        first = next((packet.time for file in files for packet in packets(file, [])), None)
+        last = next((last for file in reversed(files) if (last := _last(file)) is not None), None)
+        if first is not None and last is not None:
+            firsts.append(first)
+            lasts.append(last)
+    return Length(min(firsts), max(lasts)) if firsts else None
+
+
+def _last(file: Path) -> int | None:
+    return max((packet.time for packet in packets(file, [])), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """A moment, and whether what was written says it only together with the recording."""
+
+    moment: Moment
+    is_resolved: bool
+
+
+def parse(text: str, whole: Callable[[], Length | None]) -> Meant | None:
+    """Read a time, a time of day, a time before the end, or an offset. whole: gives the length of the recording.
+
+    None if what is written needs a recording, and it holds nothing. Raises ConfigError.
+    """
+    if re.fullmatch(r"[0-9]{1,19}", text):
+        return Meant(int(text), False)
+    if text.startswith("-"):
+        return _before_end(text, whole)
+    try:
+        return Meant(datetime.fromisoformat(text).astimezone(), False)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return _on_a_day(text, time.fromisoformat(text), whole)
+    except ValueError:
+        raise ConfigError(FORMS) from None
+
+
+def _before_end(text: str, whole: Callable[[], Length | None]) -> Meant | None:
+    seconds = parse_duration(text[1:])
+    found = whole()
+    if found is None:
+        return None
+    try:
+        return Meant(found.end - timedelta(seconds=seconds), True)
+    except OverflowError:
+        raise ConfigError("it lies before all times") from None
+
+
+def _on_a_day(text: str, wanted: time, whole: Callable[[], Length | None]) -> Meant | None:
+    """On the day of the recording that has it; where it has several days, only if one of them has that time in it."""
+    found = whole()
+    if found is None:
+        return None
+    first, last = (moment.astimezone(wanted.tzinfo) for moment in (found.begin, found.end))
+    days = [first.date() + timedelta(days=number) for number in range((last.date() - first.date()).days + 1)]
+    if len(days) == 1:
+        return Meant(_at(days[0], wanted), True)
+    inside = [day for day in days if first <= _at(day, wanted) <= last]
+    if not inside:
+        raise ConfigError(f"the recording is of {found}, and has no {text}; write the day, too: {days[0]}T{text}")
+    if len(inside) > 1:
+        raise ConfigError(f"the recording is of {found}, and has several; write the day, too: {inside[0]}T{text}")
+    return Meant(_at(inside[0], wanted), True)
+
+
+def _at(day: date, wanted: time) -> datetime:
+    return datetime.combine(day, wanted).astimezone()
