@@ -18,6 +18,7 @@ from rich.console import Console
 
 from tap.bus import COUNTLESS, Told
 from tap.cli.ending import endings
+from tap.cli.hangup import Hangup
 from tap.cli.ui import chosen
 from tap.config import (
     Announce,
@@ -173,6 +174,8 @@ def run(
 
     Then point a replica at the tap: REPLICAOF <tap host> <tap port>.
     One that follows this master already resyncs partially, within its backlog.
+
+    SIGHUP lets a recording go on in a next file, and is ignored without one. Closing the terminal ends the tap.
     """
     file = load(config) if config is not None else None
     given: dict[str, Any] = {} if file is None else {one.name: getattr(file, one.name) for one in fields(file)}
@@ -232,6 +235,9 @@ async def _run(tap: Tap, console: Console) -> None:
     loop = asyncio.get_running_loop()
     for number in endings():
         loop.add_signal_handler(number, stop.set)
+    hangup = Hangup(stop.set, lambda: _reopen(tap))
+    if signal.SIGHUP in endings():
+        loop.add_signal_handler(signal.SIGHUP, hangup)
     loop.set_exception_handler(Trouble(_say))
     ui = tap.config.ui
     with contextlib.ExitStack() as viewers:
@@ -249,6 +255,15 @@ async def _run(tap: Tap, console: Console) -> None:
             if ui != "log":  # which says it itself
                 tap.bus.subscribe(_warn_of_master, without=COUNTLESS)
         await _relay(tap, ui, console, stop, viewers)
+    if hangup.has_ended:
+        raise typer.Exit(128 + signal.SIGHUP)
+
+
+def _reopen(tap: Tap) -> None:
+    if tap.recorder is not None:
+        tap.recorder.rotate()
+    elif tap.config.ui != "live":
+        _say("SIGHUP is ignored: there is no recording that could go on in a next file")
 
 
 async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewers: contextlib.ExitStack) -> None:
@@ -313,4 +328,5 @@ def _warn_of_tls(config: Config) -> None:
 
 def _say(said: str) -> None:
     if sys.stderr is not None:
-        print(f"redis-tap: {said}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # a terminal that has gone; its SIGHUP comes
+            print(f"redis-tap: {said}", file=sys.stderr)

@@ -12,6 +12,7 @@ same bytes as the packets: if it can be, between two commands of the link that f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -75,8 +76,8 @@ class Recorder:
     ) -> None:
         """path: a new file; with rotate what the files are named after; or a directory for them."""
         self._first = path
-        self._rotation = Rotation(path, rotate, keep) if is_rotation(path, rotate) else None
-        self.rotates = self._rotation is not None
+        self._rotation = Rotation(path, rotate, keep)
+        self.rotates = self._has_looked = is_rotation(path, rotate)  # by itself
         self.without_rdb = without_rdb or bool(redact)  # whose data is compressed and packed
         self.redaction = Redaction(redact) if redact else None
         self.lost_bytes = 0
@@ -110,7 +111,7 @@ class Recorder:
         """
         self._loop = asyncio.get_running_loop()
         try:
-            if self._rotation is not None:
+            if self.rotates:
                 self._rotation.look()
                 self._first = self._rotation.next()
                 self._begin_file()
@@ -150,6 +151,19 @@ class Recorder:
                 self.tell(link, gap)
         if left and not self.trouble:
             self._trouble("the disk did not take it in time")
+
+    def rotate(self) -> None:
+        """Go on in a next file now, however small this one is.
+
+        Of a recording in one file, that has the same name if the file was moved away, else one of a rotation's.
+        """
+        if self._writer is None or self._is_closed:
+            return
+        if not self._has_looked:
+            self._has_looked = True
+            with contextlib.suppress(OSError):  # then the numbers begin with 1; no file is written over
+                self._rotation.look()
+        self.next_file(time.time_ns())
 
     def discard(self) -> None:
         """Behind close(): the tap never ran, so the name is free again."""
@@ -303,7 +317,6 @@ class Recorder:
         return out
 
     def _begin_file(self) -> None:
-        assert self._rotation is not None
         self._filed = 0
         self._wait_for_next(self._rotation.limits.seconds)
 
@@ -316,6 +329,9 @@ class Recorder:
             self._timer = self._loop.call_later(seconds, self._time_is_up)
 
     def _time_is_up(self) -> None:
+        if not self.rotates:  # it was asked for, and could not be made
+            self.rotate()
+            return
         self._is_due = True
         self._set_limit()
 

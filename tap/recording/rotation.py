@@ -21,10 +21,14 @@ def is_rotation(path: Path, rotate: Limits) -> bool:
 
 
 class Rotation:
-    """path: a directory, or a file whose name gives those of the files. rotate: what one file may hold; keep: all."""
+    """path: a directory, or a file whose name gives those of the files. rotate: what one file may hold; keep: all.
+
+    With neither a directory nor a limit the first file is the path itself, and a next one comes only when asked for.
+    """
 
     def __init__(self, path: Path, rotate: Limits, keep: Limits) -> None:
         self._directory, stem, self._suffix = path.parent, path.name, path.suffix
+        self._given = None if is_rotation(path, rotate) else path
         if path.is_dir():
             self._directory, stem, self._suffix = path, STEM + SUFFIX, SUFFIX
         elif self._suffix == ".zst":
@@ -32,7 +36,7 @@ class Rotation:
         self._stem = stem.removesuffix(self._suffix)
         plain = re.escape(self._suffix.removesuffix(".zst"))
         self._pattern = re.compile(rf"{re.escape(self._stem)}_(\d{{5,}})_\d{{8}}T\d{{6}}Z{plain}(?:\.zst)?")
-        self.limits = rotate or DEFAULT
+        self.limits = rotate if self._given is not None else rotate or DEFAULT
         self._keep = keep
         self._number = 0
         self._finished: deque[tuple[Path, int, float]] = deque()  # path, size, last written, oldest first
@@ -51,7 +55,12 @@ class Rotation:
             self._number = number
 
     def next(self) -> Path:
-        """The name of the next file, which comes with the next number, whether or not that file can be made."""
+        """The name of the next file, which comes with the next number, whether or not that file can be made.
+
+        Where a file of a name of its own has been moved away, as logrotate does, the next one has that name.
+        """
+        if self._given is not None and not self._given.exists():
+            return self._given
         self._number += 1
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return self._directory / f"{self._stem}_{self._number:05}_{now}{self._suffix}"

@@ -45,7 +45,7 @@ class Writer:
     def __init__(
         self,
         output: Output,
-        rotation: Rotation | None,
+        rotation: Rotation,
         sync: Sync,
         *,
         troubled: Callable[[str], None],
@@ -63,7 +63,7 @@ class Writer:
         self.full_at = math.inf
         self._output = output
         self._rotation = rotation
-        self._limit = None if rotation is None else rotation.limits.size
+        self._limit = rotation.limits.size
         if self._limit is not None:
             self.full_at = self._limit
         self._sync = sync
@@ -204,7 +204,6 @@ class Writer:
 
     def _open_next(self) -> bool:
         """Go on in the next file. Returns False where it cannot be made; then the old one goes on."""
-        assert self._rotation is not None
         old = self._output
         try:
             while True:
@@ -238,7 +237,7 @@ class Writer:
 
     def _tidy(self) -> None:
         """Delete what is older, or more, than was to be kept."""
-        while self._rotation is not None and (path := self._rotation.overdue(self._output.size)) is not None:
+        while (path := self._rotation.overdue(self._output.size)) is not None:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

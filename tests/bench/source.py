@@ -53,7 +53,8 @@ def main(port: int, size: int, value_size: int, rate: int) -> None:
 def answer(connection: socket.socket, stream: Stream, size: int, rate: int) -> None:
     with connection, connection.makefile("rb") as lines:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        lines.readline()  # PSYNC
+        if not lines.readline():  # PSYNC; nothing is said by a tap that looks whether its master is there
+            return
         connection.sendall(CONTINUE)
         lines.readline()  # of the first acknowledgement
         if rate:

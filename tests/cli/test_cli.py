@@ -275,7 +275,7 @@ def test_a_config_file_is_obeyed_and_flags_win(tmp_path: Path) -> None:
     assert [json.loads(line)["link"] for line in said.stdout.splitlines()[:2]] == ["orders", "sessions"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly_within_a_second(servers: Servers, any_server: str, number: signal.Signals) -> None:
     if signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip("this runs under nohup, which redis-tap respects")

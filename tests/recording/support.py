@@ -125,6 +125,7 @@ def tap_process(
                 assert process.stderr is not None
                 found = re.search(r"listening on \S+:(\d+)", process.stderr.readline())
                 assert found
+                listener.accept()[0].close()  # it looks whether the master is there
                 with socket.create_connection(("127.0.0.1", int(found[1])), WITHIN) as replica:
                     with listener.accept()[0] as master:
                         replica.sendall(asks(BASE))
