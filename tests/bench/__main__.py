@@ -15,7 +15,21 @@ from rich.status import Status
 
 from tap.errors import EnvironmentFailure, TapError
 
-from . import faults, fullsync, growth, latency, machine, observers, rdb, recording, relay, report, scanner, stream
+from . import (
+    bystander,
+    faults,
+    fullsync,
+    growth,
+    latency,
+    machine,
+    observers,
+    rdb,
+    recording,
+    relay,
+    report,
+    scanner,
+    stream,
+)
 from .results import Group, Say
 
 GROUPS: dict[str, Group] = {
@@ -28,6 +42,7 @@ GROUPS: dict[str, Group] = {
     "faults": faults.run,
     "recording": recording.run,
     "observers": observers.run,
+    "bystander": bystander.run,
     "growth": growth.run,
 }
 ON_REQUEST = ("growth",)  # takes minutes of its own
