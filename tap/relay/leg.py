@@ -13,15 +13,15 @@ import struct
 import sys
 import termios
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING
 
+from tap.relay.share import BUFFER_SIZE, Share, Turns
 from tap.replication.events import Side
 
 if TYPE_CHECKING:
     from tap.relay.link import Link
 
-# As much as one read can usefully take: larger ones gave no more throughput, smaller ones less.
-BUFFER_SIZE = 256 * 1024
 # A read of so much is taken for a part of more. What there is of that goes past this process, if nobody looks at it: a
 # pipe of the kernel's takes it from one socket to the other, at half the processor time of copying it. Smaller reads
 # cost less as they are.
@@ -55,6 +55,7 @@ class Buffers:
         self.current = memoryview(bytearray(BUFFER_SIZE))
         self._free: list[memoryview] = []
         self._pipe: tuple[int, int] | None = None
+        self.turns = Turns()
 
     def close(self) -> None:
         """Give the pipe back to the system, with what is in it; whoever needs one gets another."""
@@ -118,6 +119,7 @@ class Leg(asyncio.BufferedProtocol):
         self._holds = {"dial"}  # why the peer is not read; the first reason is gone once both legs are there
         self._early: _Early | None = _Early()  # until then
         self._buffers = buffers
+        self.share = Share(buffers.turns)
         self._held: memoryview | None = None  # the buffer of the other leg's read that is not sent yet
 
     # ---- called by asyncio ----
@@ -137,13 +139,18 @@ class Leg(asyncio.BufferedProtocol):
         self.link.leg_made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffers.current
+        size = self.share.size
+        return self._buffers.current if size == BUFFER_SIZE else self._buffers.current[:size]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._early is not None:
             self._keep(self._early, self._buffers.current[:nbytes])
             return
+        begin = perf_counter()
         self.link.received(self, self._buffers.current[:nbytes])
+        rest = self.share.used(self.link, nbytes, perf_counter() - begin, begin)
+        if rest:
+            self.rest("share", rest)
         if nbytes >= SPLICE_FROM and self.link.is_unread:
             try:
                 self._splice()
@@ -234,10 +241,10 @@ class Leg(asyncio.BufferedProtocol):
             if not self._holds and self.transport is not None and not self.lost:
                 self.transport.resume_reading()
 
-    def rest(self) -> None:
-        """Read on in a moment, and more at a time."""
-        self.hold("rest")
-        asyncio.get_running_loop().call_later(REST_SECONDS, self.let, "rest")
+    def rest(self, why: str, within: float) -> None:
+        """Read on in so many seconds."""
+        self.hold(why)
+        asyncio.get_running_loop().call_later(within, self.let, why)
 
     def let_all(self) -> None:
         """Read on, whatever the reasons were not to."""

@@ -19,7 +19,7 @@ from tap.faults.plan import Armed
 from tap.faults.rewriter import Rules
 from tap.faults.what import Refuse
 from tap.relay.dial import OUT_OF_FILES, UNRESOLVABLE, dial
-from tap.relay.leg import EARLY_BYTES, SPLICE_FROM, Leg
+from tap.relay.leg import EARLY_BYTES, REST_SECONDS, SPLICE_FROM, Leg
 from tap.relay.sink import LinkSink, Place
 from tap.relay.tls import TlsFailure, TlsTransport, speaks_tls
 from tap.replication import events
@@ -213,8 +213,8 @@ class Link:
                 self._read(leg, data)
                 if self.sink is not None:
                     self.sink.received(leg.side, data)
-                if self.conversation.is_in_rdb and leg is self.master and len(data) < SPLICE_FROM:
-                    leg.rest()
+                if self.conversation.is_in_rdb and leg is self.master and len(data) < min(SPLICE_FROM, leg.share.size):
+                    leg.rest("small pieces", REST_SECONDS)
                 return
             self._read(leg, data)
             if self.sink is not None:

@@ -26,6 +26,7 @@ from tap.replication.events import Event
 from tap.replication.memory import Memory
 from tap.url import Address
 
+ACCEPTED_AT_ONCE = 4  # of a crowd, before the links have their turn again
 MAX_ROUTES = 1024  # masters that a transparent listener remembers
 ASK_AGAIN_SECONDS = 60.0
 
@@ -116,7 +117,9 @@ class Listener:
             raise EnvironmentFailure(f"link {self.config.name}: {failure}") from None
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            self._servers.append(await loop.create_server(self._accept, sock=sock, backlog=BACKLOG))
+            # asyncio accepts up to the backlog at once; the kernel keeps as many as the last listen() says.
+            self._servers.append(await loop.create_server(self._accept, sock=sock, backlog=ACCEPTED_AT_ONCE))
+            sock.listen(BACKLOG)
         self.bus.publish(
             self.config.name,
             0,

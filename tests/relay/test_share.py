@@ -1,0 +1,89 @@
+"""What one peer may take of the event loop's time, on a clock of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tap.relay.share import BUFFER_SIZE, FIRST_READ, LONG, MAX_REST, RELENT, SMALLEST_READ, Share, Turns
+
+OURS, OTHER = object(), object()
+CHEAP = 1e-10  # seconds a byte: 256 KiB in 26 us
+COSTLY = 14e-6
+
+
+class Peer:
+    """Sends as much as is read; cost: seconds a byte, at a time."""
+
+    def __init__(self, cost: Callable[[float], float]) -> None:
+        self.turns = Turns()
+        self.share = Share(self.turns)
+        self.cost = cost
+        self.now = 0.0
+
+    def read(self, *, beside_another: bool = True) -> tuple[float, float]:
+        """Seconds that the read took, and those of the rest behind it."""
+        took = self.share.size * self.cost(self.now)
+        rest = self.share.used(OURS, self.share.size, took, self.now)
+        if beside_another:
+            self.turns.read(OTHER)
+        self.now += took + rest
+        return took, rest
+
+
+def test_what_is_cheap_is_soon_read_in_whole_buffers() -> None:
+    peer = Peer(lambda now: CHEAP)
+    sizes = []
+    while peer.share.size < BUFFER_SIZE:
+        sizes.append(peer.share.size)
+        peer.read()
+    assert sizes == [FIRST_READ << n for n in range(5)]
+    assert peer.read() == (BUFFER_SIZE * CHEAP, 0.0)
+
+
+def test_what_is_costly_takes_a_third_of_the_time_and_little_of_it_at_once() -> None:
+    peer = Peer(lambda now: COSTLY)
+    taken = [peer.read() for _ in range(200)]
+    busy, idle = sum(took for took, _ in taken[3:]), sum(rest for _, rest in taken[3:])
+    assert busy <= 0.4 * (busy + idle)
+    assert all(took <= SMALLEST_READ * COSTLY for took, _ in taken[4:])
+
+
+def test_a_link_that_has_the_loop_for_itself_never_rests() -> None:
+    peer = Peer(lambda now: COSTLY)
+    assert all(peer.read(beside_another=False)[1] == 0 for _ in range(100))
+
+
+def test_a_peer_that_alternates_is_read_in_large_pieces_once_a_second_at_most() -> None:
+    """Cheap bytes until it is trusted, then costly ones."""
+    peer = Peer(lambda now: COSTLY if peer.share.size > 4 * SMALLEST_READ else CHEAP)
+    taken = []
+    while peer.now < 10 * RELENT:
+        taken.append(peer.read()[0])
+        peer.now += 1e-4
+    long = [took for took in taken if took > LONG]
+    assert len(long) <= 10
+    assert max(long) == 8 * SMALLEST_READ * COSTLY
+
+
+def test_a_pause_of_the_thread_costs_little() -> None:
+    peer = Peer(lambda now: CHEAP)
+    while peer.share.size < BUFFER_SIZE:
+        peer.read()
+    assert peer.share.used(OURS, BUFFER_SIZE, 0.004, peer.now) <= MAX_REST
+    assert peer.share.size == BUFFER_SIZE // 4
+    peer.now += RELENT
+    peer.read()
+    peer.now += RELENT
+    peer.read()
+    assert peer.share.size == BUFFER_SIZE
+
+
+@pytest.mark.parametrize("cost", [1e-9, 1e-8, 1e-7, 1e-6])
+def test_a_read_settles_below_twice_what_is_long(cost: float) -> None:
+    peer = Peer(lambda now: cost)
+    taken = [peer.read()[0] for _ in range(10_000)]
+    settled = taken[20:]
+    assert max(settled) <= max(2 * LONG, SMALLEST_READ * cost) * 1.01
+    assert sum(settled) / len(settled) >= min(LONG / 8, BUFFER_SIZE * cost / 2)
