@@ -26,7 +26,8 @@ from tap.paths import check_writable
 from tap.recording import choice
 from tap.recording.aof import write_aof
 from tap.recording.atomic import check_new, new_file
-from tap.recording.files import STDIN, expand
+from tap.recording.content import STDIN
+from tap.recording.files import expand
 from tap.recording.history import Index, copy_rdb, copy_stream, index
 from tap.recording.missing import Account, Missing, Whole
 from tap.recording.moments import Moment, nanoseconds
@@ -163,7 +164,7 @@ class _Job:
 def _progress(files: list[Path]) -> AbstractContextManager[Callable[[int], None]]:
     paths = [] if STDIN in files else [one for path in files for one in expand(path)]
     size = sum(path.stat().st_size for path in paths if path.is_file())
-    return progress(size, is_compressed=any(path.suffix == ".zst" for path in paths))
+    return progress(size, is_compressed=any(path.suffix in (".zst", ".gz") for path in paths))
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from tap.cli.ending import endings
 from tap.console.lines import Journal, json_line
 from tap.console.stats_report import report
 from tap.errors import ConfigError, RecordingError
-from tap.recording.files import GoesOn
+from tap.recording.content import GoesOn
 from tap.recording.missing import Missing
 from tap.recording.reader import Player, nothing, read
 from tap.recording.stats import Batch, Stats

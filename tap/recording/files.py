@@ -1,73 +1,87 @@
-"""From a path that a user names to the packets in it: of a file, of a directory, or of stdin; compressed or not.
+"""From paths that a user names to the packets in them: of files, of directories, of stdin; compressed or not.
 
-A directory stands for its captures. Those of one rotation, named <stem>_<number>_<time>.pcapng, come by number; others by
-the time of their first packet. What is compressed with zstd (RFC 8878) is known by its first bytes, not by its name.
+A directory stands for its captures. Files of one rotation, named <stem>_<number>_<time>.pcapng, follow one another by
+number, as do dumpcap's. Everything else is read by time, in whatever order it was named: each file begins with its first
+packet, and those that overlap, such as captures of two interfaces, are merged packet by packet. What is in a pipe is not
+known before it is read; it comes last.
 """
 
 from __future__ import annotations
 
-import itertools
+import heapq
+import math
 import re
-import select
-from collections.abc import Callable, Generator, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from tap.errors import ConfigError, RecordingError, words
+from tap.recording.content import HEAD, STDIN, Damaged, GoesOn, Stopped, content, is_pipe
 from tap.recording.pcap import NotACapture, PacketReader, reader_for
 from tap.recording.pcapng import Packet
 
-STDIN = Path("-")
-BREATH = 0.05  # seconds that a pipe may be empty before its writer is taken to rest: a busy one is not held up
-CHUNK = 2**20
-HEAD = 4  # bytes that tell one kind of file from the other
-# Given to zstd at once, and lost with the one that is damaged. A byte can stand for 32 768, which is then in memory.
-COMPRESSED = 2**8
+MAX_MERGED = 32  # files that are open together; of more that overlap, the rest come when one has ended
 
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_CAPTURE = re.compile(r".+\.p?cap(ng)?\d*(\.zst)?")  # tcpdump -C appends a number
-_ROTATED = re.compile(r"(.+)_(\d+)_\d{8}T?\d{6}Z?\.p?cap(ng)?(\.zst)?")  # of dumpcap, too
-
-GoesOn = Callable[[bool], bool]
+_CAPTURE = re.compile(r".+\.p?cap(ng)?\d*(\.zst|\.gz)?")  # tcpdump -C appends a number
+_ROTATED = re.compile(r"(.+)_(\d+)_\d{8}T?\d{6}Z?\.p?cap(ng)?(\.zst|\.gz)?")  # of dumpcap, too
 
 
-class _Damaged(Exception):
-    """Why nothing more of a file can be read."""
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Files that follow one another. first: the time of the first packet, where others have to be compared with it."""
+
+    files: list[Path]
+    first: float = 0
 
 
-class _Stopped(Exception):
-    """Nobody wants more of a file that is being written."""
+class _Asked:
+    """Whether to go on, and what the last answer was."""
+
+    def __init__(self, goes_on: GoesOn) -> None:
+        self._goes_on = goes_on
+        self.is_over = False
+
+    def __call__(self, is_idle: bool) -> bool:
+        self.is_over = not self._goes_on(is_idle)
+        return not self.is_over
 
 
-def packets(path: Path, problems: list[str], goes_on: GoesOn | None = None) -> Iterator[Packet]:
-    """All that a path stands for; what of it cannot be read is then in *problems*, a line each.
+def packets(paths: Path | Sequence[Path], problems: list[str], goes_on: GoesOn | None = None) -> Iterator[Packet]:
+    """All that the paths stand for, by time; what of it cannot be read is then in *problems*, a line each.
 
     goes_on: the last file is being written, and after it others of its rotation. Asked after every read whether to go
     on; given whether there was nothing to read, so that it can wait.
     """
-    try:
-        files = expand(path)
-        for file in files[:-1]:
-            if (yield from _tried(file, problems, goes_on, grows=False)):
-                return
-        last: Path | None = files[-1]
-        while last is not None:
-            stopped = yield from _tried(last, problems, goes_on, grows=goes_on is not None)
-            last = None if goes_on is None or stopped else successor(last)
-    except RecordingError as error:
-        problems.append(str(error))
+    files: list[Path] = []
+    for path in [paths] if isinstance(paths, Path) else paths:
+        try:
+            files += _named(path)
+        except RecordingError as error:
+            problems.append(str(error))
+    asked = None if goes_on is None else _Asked(goes_on)
+    runs = _in_order(files, unknown=0 if asked is None else math.inf)
+    # What is waited for would hold up whatever is merged with it.
+    apart = [run for run in runs if is_pipe(run.files[0])]
+    runs = [run for run in runs if not is_pipe(run.files[0])]
+    if asked is not None and not apart:
+        apart = [runs.pop()] if runs else []
+    yield from _merged(runs, problems, asked)
+    for run in apart:
+        if asked is None or not asked.is_over:
+            yield from _of_run(run.files, problems, asked, follows=asked is not None and run is apart[-1])
 
 
 def check(path: Path) -> None:
     """Raises RecordingError for what is no capture, or cannot be opened; of what a pipe brings nothing is known yet."""
-    files = expand(path)
-    if files == [path] and path != STDIN and not path.is_fifo():
+    files = _named(path)
+    if files == [path] and not is_pipe(path):
         next(_packets(path, [], None, grows=False), None)
 
 
 def check_again(path: Path) -> None:
     """As check(), for what is read more than once. Raises ConfigError for a pipe."""
-    if path == STDIN or path.is_fifo():
+    if is_pipe(path):
         raise ConfigError(f"{path}: it is read more than once to be replayed: give a file, not a pipe")
     check(path)
 
@@ -77,20 +91,7 @@ def expand(path: Path) -> list[Path]:
 
     Raises RecordingError for a directory that has none, or cannot be read.
     """
-    try:
-        if not path.is_dir():
-            return [path]
-        found = sorted(file for file in path.iterdir() if _CAPTURE.fullmatch(file.name))
-    except OSError as error:
-        raise RecordingError(f"{path}: {words(error)}") from None
-    if not found:
-        raise RecordingError(
-            f"{path}: no capture in this directory; their names end in .pcapng, .pcapng.zst, .pcap, .cap"
-        )
-    rotated = {place: file for file in found if (place := _rotated(file)) is not None}
-    if len(rotated) == len(found) and len({stem for stem, _ in rotated}) == 1:
-        return [rotated[place] for place in sorted(rotated)]
-    return sorted(found, key=_first_time)
+    return [file for run in _in_order(_named(path)) for file in run.files]
 
 
 def successor(path: Path) -> Path | None:
@@ -107,39 +108,122 @@ def successor(path: Path) -> Path | None:
     return min(later)[1] if later else None
 
 
+# ---- the order of files ----
+
+
+def _named(path: Path) -> list[Path]:
+    """The files that a path stands for, in any order."""
+    try:
+        if not path.is_dir():
+            return [path]
+        found = sorted(file for file in path.iterdir() if _CAPTURE.fullmatch(file.name))
+    except OSError as error:
+        raise RecordingError(f"{path}: {words(error)}") from None
+    if not found:
+        raise RecordingError(
+            f"{path}: no capture in this directory; their names end in .pcapng, .pcapng.zst, .pcapng.gz, .pcap, .cap"
+        )
+    return found
+
+
+def _in_order(files: Iterable[Path], unknown: float = 0) -> list[_Run]:
+    """Each file once, in runs, by the time of their first packets. unknown: that of a run without packets."""
+    groups: dict[object, list[tuple[int, Path]]] = {}
+    known: set[object] = set()
+    for file in files:
+        identity = _identity(file)
+        if identity not in known:
+            known.add(identity)
+            stem, number = _rotated(file) or (None, 0)
+            groups.setdefault(file if stem is None else (file.parent, stem), []).append((number, file))
+    runs: list[list[Path]] = []
+    for group in groups.values():
+        if len({number for number, _ in group}) == len(group):
+            runs.append([file for _, file in sorted(group)])
+        else:  # a rotation that was begun anew
+            runs += [[file] for _, file in group]
+    if len(runs) < 2:
+        return [_Run(run) for run in runs]
+    return sorted((_Run(run, _first_time(run[0], unknown)) for run in runs), key=lambda run: run.first)
+
+
+def _identity(file: Path) -> object:
+    """The same for one file by two names."""
+    try:
+        status = file.stat()
+    except OSError:
+        return file
+    return file if is_pipe(file) else (status.st_dev, status.st_ino)
+
+
 def _rotated(path: Path) -> tuple[str, int] | None:
     """The stem and number of a file that is of a rotation."""
     found = _ROTATED.fullmatch(path.name)
     return None if found is None else (found[1], int(found[2]))
 
 
-def _first_time(path: Path) -> int:
+def _first_time(path: Path, unknown: float) -> float:
+    if is_pipe(path):
+        return math.inf
     try:
-        return next((packet.time for packet in _packets(path, [], None, grows=False)), 0)
+        return next((packet.time for packet in _packets(path, [], None, grows=False)), unknown)
     except RecordingError:  # it will be told when its turn comes
-        return 0
+        return unknown
+
+
+def _merged(runs: Iterable[_Run], problems: list[str], asked: _Asked | None) -> Iterator[Packet]:
+    """All their packets, as their times follow one another; those of each run in its own order."""
+    waiting = deque(runs)
+    begun: list[tuple[int, int, Packet, Iterator[Packet]]] = []  # a heap, by the time of the next packet
+    count = 0
+    while (waiting or begun) and not (asked is not None and asked.is_over):
+        if waiting and len(begun) < MAX_MERGED and (not begun or waiting[0].first <= begun[0][0]):
+            found = _of_run(waiting.popleft().files, problems, asked)
+            count += 1
+            if (packet := next(found, None)) is not None:
+                heapq.heappush(begun, (packet.time, count, packet, found))
+            continue
+        _, number, packet, found = heapq.heappop(begun)
+        yield packet
+        until = min(begun[0][0] if begun else math.inf, waiting[0].first if waiting else math.inf)
+        for packet in found:
+            if packet.time > until:
+                heapq.heappush(begun, (packet.time, number, packet, found))
+                break
+            yield packet
 
 
 # ---- one file ----
 
 
-def _tried(path: Path, problems: list[str], goes_on: GoesOn | None, *, grows: bool) -> Generator[Packet, None, bool]:
+def _of_run(files: list[Path], problems: list[str], asked: _Asked | None, *, follows: bool = False) -> Iterator[Packet]:
+    """follows: the last file is being written, and after it others."""
+    for file in files:
+        last: Path | None = file
+        while last is not None:
+            grows = follows and file is files[-1]
+            yield from _tried(last, problems, asked, grows=grows)
+            if asked is not None and asked.is_over:
+                return
+            last = successor(last) if grows else None
+
+
+def _tried(path: Path, problems: list[str], goes_on: GoesOn | None, *, grows: bool) -> Iterator[Packet]:
     """As _packets(), whatever the file."""
     try:
-        return (yield from _packets(path, problems, goes_on, grows=grows))
+        yield from _packets(path, problems, goes_on, grows=grows)
     except RecordingError as error:
         problems.append(str(error))
-        return False
 
 
-def _packets(path: Path, problems: list[str], goes_on: GoesOn | None, *, grows: bool) -> Generator[Packet, None, bool]:
-    """Returns whether goes_on stopped it. Raises RecordingError for what is no capture, or cannot be opened."""
+def _packets(path: Path, problems: list[str], goes_on: GoesOn | None, *, grows: bool) -> Iterator[Packet]:
+    """Raises RecordingError for what is no capture, or cannot be opened."""
     name = "stdin" if path == STDIN else str(path)
     reader: PacketReader | None = None
     said: list[str] = []
     head = b""
     try:
-        for chunk in _chunks(path, name, goes_on, grows):
+        for chunk in content(path, name, goes_on, grows, successor):
             if reader is not None:
                 yield from reader.feed(chunk)
                 continue
@@ -150,17 +234,15 @@ def _packets(path: Path, problems: list[str], goes_on: GoesOn | None, *, grows: 
         reader = reader or _reader(name, head)
         yield from reader.close()
         said = reader.problems
-    except _Stopped:  # what is not whole is still being written
+    except Stopped:  # what is not whole is still being written
         said = [] if reader is None else reader.problems
-        return True
-    except _Damaged as what:
+    except Damaged as what:
         said = [str(what)]
         if reader is not None:
             said = [*reader.problems, *said]
             yield from reader.close()  # its end is not whole, which need not be said twice
     finally:
         problems += [f"{name}: {problem}" for problem in said]
-    return False
 
 
 def _reader(name: str, head: bytes) -> PacketReader:
@@ -168,72 +250,3 @@ def _reader(name: str, head: bytes) -> PacketReader:
         return reader_for(head)
     except NotACapture as what:
         raise RecordingError(f"{name}: {what}") from None
-
-
-def _chunks(path: Path, name: str, goes_on: GoesOn | None, grows: bool) -> Iterator[bytes]:
-    """The file's bytes, decompressed."""
-    with _opened(path, name) as file:
-        raw = _raw(file, path, goes_on, grows)
-        head = b""
-        for chunk in raw:
-            head += chunk
-            if len(head) >= HEAD:
-                break
-        whole = itertools.chain([head], raw)
-        yield from _decompressed(whole) if head.startswith(_ZSTD) else whole
-
-
-def _opened(path: Path, name: str) -> BinaryIO:
-    try:
-        # Unbuffered, a read brings what there is: of a pipe, less than it was asked for.
-        return open(0 if path == STDIN else path, "rb", buffering=0, closefd=path != STDIN)
-    except OSError as error:
-        raise RecordingError(f"{name}: {words(error)}") from None
-
-
-def _raw(file: BinaryIO, path: Path, goes_on: GoesOn | None, grows: bool) -> Iterator[bytes]:
-    is_pipe = not file.seekable()
-    is_complete = not grows or is_pipe
-    position = 0
-    while True:
-        if goes_on is not None and is_pipe:
-            while not select.select([file], [], [], BREATH)[0]:
-                if not goes_on(True):
-                    raise _Stopped
-        try:
-            chunk = file.read(CHUNK)
-        except OSError as error:
-            raise _Damaged(f"byte {position}: {words(error)}; the rest is not read") from None
-        position += len(chunk)
-        if chunk:
-            yield chunk
-        elif is_complete:
-            return
-        elif successor(path) is not None:
-            is_complete = True  # but for what came between this read and the next file
-            continue
-        if goes_on is not None and not goes_on(not chunk):
-            raise _Stopped
-
-
-def _decompressed(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    import zstandard  # of 12 MB, for this alone
-
-    frame = None
-    position = 0
-    for chunk in chunks:
-        for begin in range(0, len(chunk), COMPRESSED):
-            data = chunk[begin : begin + COMPRESSED]
-            while data:
-                frame = frame or zstandard.ZstdDecompressor().decompressobj()
-                try:
-                    out = frame.decompress(data)
-                except zstandard.ZstdError as error:
-                    raise _Damaged(f"byte {position}: zstd cannot read on ({error}); the rest is not read") from None
-                if out:
-                    yield out
-                data = frame.unused_data if frame.eof else b""
-                frame = None if frame.eof else frame
-            position += min(COMPRESSED, len(chunk) - begin)
-    if frame is not None:
-        raise _Damaged(f"cut off, or still being written: its zstd frame does not end with byte {position}, the last")

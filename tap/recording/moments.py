@@ -12,7 +12,8 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from tap.errors import ConfigError, RecordingError
-from tap.recording.files import STDIN, expand, packets
+from tap.recording.content import STDIN
+from tap.recording.files import expand, packets
 from tap.units import parse_duration
 
 Moment = datetime | int  # a time, of the local zone if it names none; or a replication offset

@@ -19,6 +19,21 @@ _KINDS = {
 }
 
 
+# What captures are compressed with elsewhere, and what undoes it.
+_COMPRESSED = {
+    b"\xfd7zX": ("xz", "xz -dk FILE"),
+    b"BZh": ("bzip2", "bzip2 -dk FILE"),
+    b"\x04\x22\x4d\x18": ("lz4", "lz4 -d FILE"),
+    b"\x1f\x9d": ("compress", "gzip -dk FILE"),
+    b"PK\x03\x04": ("zip", "unzip FILE"),
+    b"7z\xbc\xaf": ("7-Zip", "7z x FILE"),
+    b"LZIP": ("lzip", "lzip -dk FILE"),
+    b"\x89LZO": ("lzop", "lzop -d FILE"),
+    b"\x1f\x8b": ("gzip twice", "gzip -dk FILE"),
+    b"\x28\xb5\x2f\xfd": ("zstd twice", "zstd -d FILE"),
+}
+
+
 class PacketReader(Protocol):
     """Both calls are to be iterated to their end. problems: a line for each thing that could not be read."""
 
@@ -41,8 +56,9 @@ def reader_for(head: bytes) -> PacketReader:
         return PcapReader()
     if not head:
         raise NotACapture("it is empty")
-    if head.startswith(b"\x1f\x8b"):
-        raise NotACapture("it is compressed with gzip; decompress it first")
+    for magic, (name, command) in _COMPRESSED.items():
+        if head.startswith(magic):
+            raise NotACapture(f"it is compressed with {name}, which is not read; decompress it first: {command}")
     if head.startswith((b"REDIS", b"VALKEY")):
         raise NotACapture("it is an RDB; see redis-tap rdb")
     raise NotACapture(f"it is no capture, neither pcapng nor pcap: it begins with {head[:16]!r}")

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from tap.bus import Told
 from tap.recording.assembly import Assembler, Bytes, Connection, Gap, Item, Opened, Unseen
-from tap.recording.files import GoesOn, packets
+from tap.recording.content import GoesOn
+from tap.recording.files import packets
 from tap.recording.layers import Layers, Segment
 from tap.recording.missing import Account, Missing
 from tap.recording.pcapng import MAX_TIME, Packet
@@ -343,14 +344,13 @@ def play(path: Path, player: Player, goes_on: GoesOn | None = None) -> list[str]
 
 
 def read(paths: Sequence[Path], player: Player, goes_on: GoesOn | None = None) -> Iterator[Packet]:
-    """Play all that the paths stand for, in this order, and close the player: its account is then complete.
+    """Play all that the paths stand for, by time, and close the player: its account is then complete.
 
-    Yields each packet once it has been played. goes_on: of the last path, see files.packets().
+    Yields each packet once it has been played. goes_on: see files.packets().
     """
-    for path in paths:
-        for packet in packets(path, player.account.problems, goes_on if path is paths[-1] else None):
-            player.packet(packet)
-            yield packet
+    for packet in packets(paths, player.account.problems, goes_on):
+        player.packet(packet)
+        yield packet
     player.close()
     missing = nothing(player)
     if missing is not None:

@@ -183,10 +183,11 @@ class Recording:
 def open(  # noqa: A001
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
 ) -> Recording:
-    """The recording in a file, in the files of a directory, or in several of both, in this order; "-" is stdin.
+    """The recording in a file, in the files of a directory, or in several of both, read by time; "-" is stdin.
 
-    pcapng and pcap, compressed with zstd or not; see tap/recording/files.py. Raises RecordingError for a path that is
-    not there, may not be read, holds no capture or is none. What is damaged further in is told by Recording.problems.
+    pcapng and pcap, compressed with zstd or gzip or not; see tap/recording/files.py. Raises RecordingError for a path
+    that is not there, may not be read, holds no capture or is none. What is damaged further in is told by
+    Recording.problems.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
     found = [Path(path) for path in given]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import itertools
 import json
 import os
+import random
 import struct
+import tempfile
 import termios
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,8 +25,9 @@ from hypothesis import strategies as st
 
 from tap.console.lines import log_line
 from tap.errors import RecordingError
-from tap.recording import files, pcapng
-from tap.recording.files import COMPRESSED, GoesOn, check, expand, packets, successor
+from tap.recording import content, files, pcapng
+from tap.recording.content import COMPRESSED, GoesOn
+from tap.recording.files import check, expand, packets, successor
 from tap.recording.pcapng import PcapngReader
 from tap.recording.reader import Player
 from tests.recording.support import block
@@ -45,18 +50,41 @@ def read(path: Path, goes_on: GoesOn | None = None) -> tuple[list[int], list[str
 WHOLE = capture(*range(1000))
 
 
-def flushed(data: bytes) -> list[bytes]:
+class Zstd:
     """One frame, flushed every 2000 bytes as a recorder does now and then."""
-    writer = zstandard.ZstdCompressor().compressobj()
-    parts = [
-        writer.compress(data[at : at + 2000]) + writer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-        for at in range(0, len(data), 2000)
-    ]
-    return [*parts, writer.flush()]
+
+    name, unit, ending = "zstd", "frame", ".zst"
+
+    @staticmethod
+    def flushed(data: bytes) -> list[bytes]:
+        writer = zstandard.ZstdCompressor().compressobj()
+        parts = [
+            writer.compress(data[at : at + 2000]) + writer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+            for at in range(0, len(data), 2000)
+        ]
+        return [*parts, writer.flush()]
 
 
-def compressed(data: bytes) -> bytes:
-    return b"".join(flushed(data))
+class Gzip:
+    """The same of one member, as of tcpdump -z or a pipe to gzip."""
+
+    name, unit, ending = "gzip", "member", ".gz"
+
+    @staticmethod
+    def flushed(data: bytes) -> list[bytes]:
+        writer = zlib.compressobj(wbits=31)
+        parts = [
+            writer.compress(data[at : at + 2000]) + writer.flush(zlib.Z_SYNC_FLUSH) for at in range(0, len(data), 2000)
+        ]
+        return [*parts, writer.flush()]
+
+
+Kind = type[Zstd] | type[Gzip]
+both = pytest.mark.parametrize("kind", [Zstd, Gzip])
+
+
+def compressed(data: bytes, kind: Kind = Zstd) -> bytes:
+    return b"".join(kind.flushed(data))
 
 
 def whole_in(parts: list[bytes], size: int) -> int:
@@ -74,10 +102,16 @@ def whole_in(parts: list[bytes], size: int) -> int:
         (b"", "it is empty"),
         (b"hello\n", "it is no capture, neither pcapng nor pcap: it begins with b'hello"),
         (b"\n", "it is no capture"),
-        (b"\x1f\x8b\x08\x00", "it is compressed with gzip; decompress it first"),
+        (b"\xfd7zXZ\0", "it is compressed with xz, which is not read; decompress it first: xz -dk FILE"),
+        (b"BZh91AY", "it is compressed with bzip2, which is not read; decompress it first: bzip2 -dk FILE"),
+        (b"\x04\x22\x4d\x18d", "it is compressed with lz4, which is not read; decompress it first: lz4 -d FILE"),
+        (b"\x1f\x9d\x90", "it is compressed with compress, which is not read; decompress it first: gzip -dk FILE"),
+        (b"PK\x03\x04", "it is compressed with zip, which is not read; decompress it first: unzip FILE"),
+        (gzip.compress(gzip.compress(b"", mtime=0), mtime=0), "it is compressed with gzip twice, which is not read"),
         (b"REDIS0011", "it is an RDB; see redis-tap rdb"),
         (zstandard.compress(b"hello\n"), "it is no capture, neither pcapng nor pcap: it begins with b'hello"),
         (zstandard.compress(b""), "it is empty"),
+        (gzip.compress(b"hello\n", mtime=0), "it is no capture, neither pcapng nor pcap: it begins with b'hello"),
     ],
 )
 def test_what_is_no_capture_is_said(tmp_path: Path, data: bytes, says: str) -> None:
@@ -95,20 +129,32 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert read(path) == ([], [f"{path}: No such file or directory"])
 
 
-@pytest.mark.parametrize("name", ["link.pcapng.zst", "link.pcapng"])
-def test_zstd_is_known_by_its_first_bytes(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    path.write_bytes(compressed(WHOLE))
+@both
+@pytest.mark.parametrize("ending", ["as usual", ".pcapng"])
+def test_compression_is_known_by_its_first_bytes(tmp_path: Path, ending: str, kind: Kind) -> None:
+    path = tmp_path / f"link.pcapng{kind.ending if ending == 'as usual' else ''}"
+    path.write_bytes(compressed(WHOLE, kind))
     assert read(path) == (list(range(1000)), [])
-    path.write_bytes(compressed(WHOLE[:5000]) + compressed(WHOLE[5000:]))
+    path.write_bytes(compressed(WHOLE[:5000], kind) + compressed(WHOLE[5000:], kind))
     assert read(path) == (list(range(1000)), [])
 
 
+def test_a_gzip_file_may_end_with_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "link.pcap.gz"
+    path.write_bytes(gzip.compress(WHOLE[:5000]) + gzip.compress(WHOLE[5000:]) + bytes(1000))
+    assert read(path) == (list(range(1000)), [])
+    path.write_bytes(gzip.compress(WHOLE) + b"and more")
+    times, (problem,) = read(path)
+    assert times == list(range(1000))
+    assert "gzip cannot read on (" in problem
+
+
+@both
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(0, 1, exclude_max=True))
-def test_zstd_cut_short_is_read_up_to_there(tmp_path: Path, place: float) -> None:
-    path = tmp_path / "cut.pcapng.zst"
-    parts = flushed(WHOLE)
+def test_what_is_compressed_and_cut_short_is_read_up_to_there(tmp_path: Path, kind: Kind, place: float) -> None:
+    path = tmp_path / f"cut.pcapng{kind.ending}"
+    parts = kind.flushed(WHOLE)
     data = b"".join(parts)
     size = 4 + int(place * (len(data) - 4))
     path.write_bytes(data[:size])
@@ -116,21 +162,24 @@ def test_zstd_cut_short_is_read_up_to_there(tmp_path: Path, place: float) -> Non
     assert times == list(range(len(times)))
     assert len(times) >= min(whole_in(parts, size), 1000)
     assert problems == [
-        f"{path}: cut off, or still being written: its zstd frame does not end with byte {size}, the last"
+        f"{path}: cut off, or still being written: its {kind.name} {kind.unit} does not end with byte {size}, the last"
     ]
 
 
-def test_zstd_that_is_damaged_is_read_up_to_there(tmp_path: Path) -> None:
-    path = tmp_path / "damaged.pcapng.zst"
-    parts = flushed(WHOLE)
+@both
+def test_what_is_compressed_and_damaged_is_read_up_to_there(tmp_path: Path, kind: Kind) -> None:
+    path = tmp_path / f"damaged.pcapng{kind.ending}"
+    parts = kind.flushed(WHOLE)
     data = b"".join(parts)
     middle = len(data) // 2
     path.write_bytes(data[:middle] + b"\xff" * 50 + data[middle + 50 :])
-    times, (problem,) = read(path)
-    assert times == list(range(len(times)))
-    assert whole_in(parts, middle - COMPRESSED) <= len(times) < 600
+    times, (*_, problem) = read(path)
+    right = whole_in(parts, middle - COMPRESSED)
+    assert times[:right] == list(range(right))
+    assert len(times) < 600
+    assert kind is Gzip or times == list(range(len(times)))  # gzip has no sums but at the end, and may notice it later
     assert problem.startswith(f"{path}: byte ")
-    assert "zstd cannot read on (" in problem
+    assert f"{kind.name} cannot read on (" in problem
 
 
 @given(st.lists(st.integers(1, 5000), max_size=20))
@@ -170,7 +219,10 @@ def test_a_rotation_is_read_by_its_numbers(tmp_path: Path) -> None:
     assert read(tmp_path) == ([6, 5, 4], [])
 
 
-@pytest.mark.parametrize("names", [["b.pcapng", "a.pcap"], ["x.pcap", "x.pcap1"], ["c_00002_x.pcapng", "c_00001_x.cap"]])
+@pytest.mark.parametrize(
+    "names",
+    [["b.pcapng", "a.pcap"], ["x.pcap", "x.pcap1"], ["x.pcap.gz", "x.pcap1.gz"], ["c_00002_x.pcapng", "c_00001_x.cap"]],
+)
 def test_other_captures_are_read_by_the_time_of_their_first_packet(tmp_path: Path, names: list[str]) -> None:
     for number, name in enumerate(names):
         (tmp_path / name).write_bytes(capture(number + 1))
@@ -202,7 +254,7 @@ def test_what_of_a_directory_cannot_be_read_leaves_the_rest(tmp_path: Path) -> N
 def test_a_directory_without_captures_is_said(tmp_path: Path) -> None:
     assert read(tmp_path) == (
         [],
-        [f"{tmp_path}: no capture in this directory; their names end in .pcapng, .pcapng.zst, .pcap, .cap"],
+        [f"{tmp_path}: no capture in this directory; their names end in .pcapng, .pcapng.zst, .pcapng.gz, .pcap, .cap"],
     )
     with pytest.raises(RecordingError, match="no capture in this directory"):
         check(tmp_path)
@@ -228,6 +280,114 @@ def test_the_successor_is_of_the_same_rotation(tmp_path: Path) -> None:
     assert expand(first) == [first]
 
 
+# ---- several paths ----
+
+
+def read_all(paths: Sequence[Path], goes_on: GoesOn | None = None) -> tuple[list[int], list[str]]:
+    problems: list[str] = []
+    return [packet.time for packet in packets(paths, problems, goes_on)], problems
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_files_are_read_by_the_time_of_their_first_packets_whatever_order_they_are_named_in(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    paths = [tmp_path / name for name in ("a.pcap2", "a.pcap", "a.pcap1")]
+    for number, path in enumerate(paths):
+        path.write_bytes(
+            compressed(capture(number * 2, number * 2 + 1)) if number == 1 else capture(number * 2, number * 2 + 1)
+        )
+    assert read_all([paths[number] for number in order]) == ([0, 1, 2, 3, 4, 5], [])
+
+
+def test_files_that_overlap_are_merged(tmp_path: Path) -> None:
+    times = [[0, 4, 9], [1, 2, 10], [5, 6, 7], [20, 19, 21], [3, 3]]
+    paths = [tmp_path / f"{number}.pcap" for number in range(len(times))]
+    for path, some in zip(paths, times, strict=True):
+        path.write_bytes(capture(*some))
+    assert read_all(paths) == ([0, 1, 2, 3, 3, 4, 5, 6, 7, 9, 10, 20, 19, 21], [])
+    assert read_all([tmp_path]) == read_all(paths)
+
+
+@given(st.lists(st.lists(st.integers(0, 100), min_size=1, max_size=8), min_size=1, max_size=6), st.randoms())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_merging_loses_nothing(tmp_path: Path, times: list[list[int]], dice: random.Random) -> None:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    paths = [folder / f"{number}.pcap" for number in range(len(times))]
+    for path, some in zip(paths, times, strict=True):
+        path.write_bytes(capture(*sorted(some)))
+    dice.shuffle(paths)
+    assert read_all(paths) == (sorted(itertools.chain(*times)), [])
+
+
+def test_of_many_files_that_overlap_a_bounded_number_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_MERGED", 4)
+    paths = [tmp_path / f"{number}.pcap" for number in range(20)]
+    for number, path in enumerate(paths):
+        path.write_bytes(capture(number, 100 + number))
+    opened = os.listdir("/proc/self/fd") if Path("/proc/self/fd").exists() else []
+    most = 0
+    found = []
+    for packet in packets(paths, []):
+        found.append(packet.time)
+        most = max(most, len(os.listdir("/proc/self/fd")) - len(opened) if opened else 0)
+    assert sorted(found) == sorted([*range(20), *range(100, 120)])
+    assert most <= 5
+
+
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    path.write_bytes(capture(1, 2))
+    (tmp_path / "link.pcap").symlink_to(path)
+    assert read_all([path, tmp_path, path, tmp_path / "link.pcap"]) == ([1, 2], [])
+
+
+def test_a_rotation_is_read_by_its_numbers_also_where_its_files_are_named(tmp_path: Path) -> None:
+    paths = [rotation(tmp_path, number, capture(10 - number)) for number in (3, 1, 2)]
+    other = tmp_path / "other.pcap"
+    other.write_bytes(capture(8))
+    assert read_all(paths) == ([9, 8, 7], [])
+    assert sorted(read_all([*paths, other])[0]) == [7, 8, 8, 9]
+
+
+def test_problems_of_several_paths_are_told_and_the_rest_is_read(tmp_path: Path) -> None:
+    for name, data in (("good.pcap", capture(5)), ("empty.pcap", b""), ("cut.pcap", capture(1, 2)[:-5])):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "folder").mkdir()
+    names = ["none.pcap", "good.pcap", "folder", "empty.pcap", "cut.pcap"]
+    times, problems = read_all([tmp_path / name for name in names])
+    assert times == [1, 5]
+    assert {problem.split(": ")[0].rpartition("/")[2] for problem in problems} == {*names} - {"good.pcap"}
+    assert len(problems) == 4
+
+
+def test_what_is_in_a_pipe_comes_last(tmp_path: Path) -> None:
+    pipe, path = tmp_path / "pipe", tmp_path / "a.pcap"
+    os.mkfifo(pipe)
+    path.write_bytes(capture(5))
+    writer = threading.Thread(target=pipe.write_bytes, args=(capture(1),))
+    writer.start()
+    assert read_all([pipe, path]) == ([5, 1], [])
+    writer.join()
+
+
+def test_the_file_that_began_last_is_followed(tmp_path: Path) -> None:
+    old, new = tmp_path / "z.pcap", tmp_path / "a.pcap"
+    old.write_bytes(capture(1, 5))
+    new.write_bytes(capture(3))
+    grows = [partial(append, new, capture(4)), partial(append, new, capture(6))]
+    assert read_all([new, old], written_by(grows)) == ([1, 5, 3, 4, 6], [])
+    new.write_bytes(b"")
+    assert read_all([new, old], written_by([partial(append, new, capture(9))])) == ([1, 5, 9], [])
+
+
+def test_who_wants_no_more_is_heard_between_files_that_are_merged(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        (tmp_path / f"{number}.pcap").write_bytes(capture(number))
+    left = iter([True, False])
+    assert read_all([tmp_path], lambda is_idle: next(left)) == ([1, 2], [])
+
+
 # ---- what grows ----
 
 
@@ -251,7 +411,9 @@ def append(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-@pytest.mark.parametrize("of", [lambda data: data, compressed], ids=["plain", "zstd"])
+@pytest.mark.parametrize(
+    "of", [lambda data: data, compressed, lambda data: compressed(data, Gzip)], ids=["plain", "zstd", "gzip"]
+)
 def test_a_file_is_followed_while_it_grows(tmp_path: Path, of: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "growing"
     path.write_bytes(b"")
@@ -287,7 +449,7 @@ def test_a_rotation_is_followed_from_file_to_file(tmp_path: Path, names: str, of
 
 def test_a_pipe_that_is_empty_for_a_moment_is_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the writer waits, each time that the pipe is full, and tcpdump loses packets."""
-    monkeypatch.setattr(files, "BREATH", 10 * WITHIN)
+    monkeypatch.setattr(content, "BREATH", 10 * WITHIN)
     path = tmp_path / "pipe"
     os.mkfifo(path)
 

@@ -12,7 +12,7 @@ import zstandard
 
 from tap.errors import ConfigError
 from tap.recording import moments
-from tap.recording.files import STDIN
+from tap.recording.content import STDIN
 from tap.recording.moments import Length, Meant, Moment, nanoseconds, parse
 from tap.recording.wanted import Wanted
 from tap.replay import ReplayMaster

@@ -1,0 +1,140 @@
+"""The bytes of one capture file, decompressed, as far as they can be read; of a file that is being written, as they come.
+
+What is compressed with zstd (RFC 8878) or gzip (RFC 1952) is known by its first bytes, not by its name.
+"""
+
+from __future__ import annotations
+
+import itertools
+import select
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tap.errors import RecordingError, words
+
+STDIN = Path("-")
+BREATH = 0.05  # seconds that a pipe may be empty before its writer is taken to rest: a busy one is not held up
+CHUNK = 2**20
+HEAD = 4  # bytes that tell one kind of file from the other
+# Bytes that a decompressor gets at once; small, because a damaged block loses all of them. One can stand for 32 768.
+COMPRESSED = 2**8
+
+GoesOn = Callable[[bool], bool]
+
+
+class Damaged(Exception):
+    """Why nothing more of a file can be read."""
+
+
+class Stopped(Exception):
+    """Nobody wants more of a file that is being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compression:
+    """make: a decompressor of one *unit* of it, whose errors are *error*."""
+
+    name: str
+    unit: str
+    make: Callable[[], Any]
+    error: type[Exception]
+
+
+def content(
+    path: Path, name: str, goes_on: GoesOn | None, grows: bool, successor: Callable[[Path], Path | None]
+) -> Iterator[bytes]:
+    """The file's bytes.
+
+    goes_on: asked after every read whether to go on; given whether there was nothing to read. grows: the file is being
+    written until *successor* finds the next one of its rotation. Raises RecordingError if it cannot be opened, Damaged,
+    and Stopped where goes_on said so.
+    """
+    with _opened(path, name) as file:
+        raw = _raw(file, path, goes_on, grows, successor)
+        head = b""
+        for chunk in raw:
+            head += chunk
+            if len(head) >= HEAD:
+                break
+        whole = itertools.chain([head], raw)
+        compression = _compression(head)
+        yield from whole if compression is None else _decompressed(whole, compression)
+
+
+def is_pipe(path: Path) -> bool:
+    """Whether what is in it can be read once only."""
+    return path == STDIN or path.is_fifo()
+
+
+def _opened(path: Path, name: str) -> BinaryIO:
+    try:
+        # Unbuffered, a read brings what there is: of a pipe, less than it was asked for.
+        return open(0 if path == STDIN else path, "rb", buffering=0, closefd=path != STDIN)
+    except OSError as error:
+        raise RecordingError(f"{name}: {words(error)}") from None
+
+
+def _raw(
+    file: BinaryIO, path: Path, goes_on: GoesOn | None, grows: bool, successor: Callable[[Path], Path | None]
+) -> Iterator[bytes]:
+    is_stream = not file.seekable()
+    is_complete = not grows or is_stream
+    position = 0
+    while True:
+        if goes_on is not None and is_stream:
+            while not select.select([file], [], [], BREATH)[0]:
+                if not goes_on(True):
+                    raise Stopped
+        try:
+            chunk = file.read(CHUNK)
+        except OSError as error:
+            raise Damaged(f"byte {position}: {words(error)}; the rest is not read") from None
+        position += len(chunk)
+        if chunk:
+            yield chunk
+        elif is_complete:
+            return
+        elif successor(path) is not None:
+            is_complete = True  # but for what came between this read and the next file
+            continue
+        if goes_on is not None and not goes_on(not chunk):
+            raise Stopped
+
+
+def _compression(head: bytes) -> _Compression | None:
+    if head.startswith(b"\x1f\x8b"):
+        return _Compression("gzip", "member", lambda: zlib.decompressobj(zlib.MAX_WBITS | 16), zlib.error)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        import zstandard  # of 12 MB, for this alone
+
+        return _Compression("zstd", "frame", lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError)
+    return None
+
+
+def _decompressed(chunks: Iterator[bytes], compression: _Compression) -> Iterator[bytes]:
+    name = compression.name
+    frame = None
+    position = 0
+    for chunk in chunks:
+        for begin in range(0, len(chunk), COMPRESSED):
+            data = chunk[begin : begin + COMPRESSED]
+            while data:
+                if frame is None and name == "gzip" and not data.strip(b"\0"):
+                    break  # zeros, with which tapes and disks pad a file
+                frame = frame or compression.make()
+                try:
+                    out = frame.decompress(data)
+                except compression.error as error:
+                    raise Damaged(f"byte {position}: {name} cannot read on ({error}); the rest is not read") from None
+                if out:
+                    yield out
+                data = frame.unused_data if frame.eof else b""
+                frame = None if frame.eof else frame
+            position += min(COMPRESSED, len(chunk) - begin)
+    if frame is not None:
+        raise Damaged(
+            f"cut off, or still being written: its {name} {compression.unit} does not end with byte {position}, the last"
+        )
