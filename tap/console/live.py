@@ -35,7 +35,7 @@ SAMPLE_SECONDS = 1.0
 HISTORY = 360  # samples: six minutes
 GONE_SECONDS = 60.0  # a replica that left stays in sight for this long
 SILENT_SECONDS = 2.5  # acknowledgements come once a second; a replica without one for so long is falling behind
-MAX_REPLICAS = 500
+MAX_REPLICAS = 500  # names; a client may announce thousands of them
 MAX_TIMELINE = 200
 MAX_RANKED = 10
 MAX_NAMES = 1000  # of commands; only nonsense has more
@@ -272,10 +272,19 @@ class LiveView:
         )
 
     def _replica(self, key: _Key) -> _Replica:
-        if key not in self._replicas:
-            link, replica, _ = key
-            self._replicas[key] = _Replica(Line(replica=replica, link=link))
-        return self._replicas[key]
+        """Its line; one that is not shown where there is no room, not even that of a replica which has gone."""
+        found = self._replicas.get(key)
+        if found is not None:
+            return found
+        link, name, _ = key
+        new = _Replica(Line(replica=name, link=link))
+        if len(self._replicas) >= MAX_REPLICAS:
+            gone = next((other for other, one in self._replicas.items() if one.gone_since is not None), None)
+            if gone is None:
+                return new
+            del self._replicas[gone]
+        self._replicas[key] = new
+        return new
 
     def _draw(self) -> None:
         """The thread. A terminal that has gone ends it, and nothing else."""

@@ -26,7 +26,7 @@ from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Told
 from tap.console.figures import seconds, size, sparkline
 from tap.console.lines import Journal, LineWriter, json_line, json_lines, log_line, log_lines
-from tap.console.live import LiveView
+from tap.console.live import MAX_REPLICAS, LiveView
 from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import is_alarming, sentence
 from tap.console.trouble import Trouble
@@ -570,6 +570,20 @@ def test_invented_command_names_cost_the_live_view_no_memory() -> None:
     frame = view.frame(time.time())
     assert (frame.by_count.total, frame.by_bytes.total) == (3000, 30_000)
     assert frame.by_count.first[0] == ("(other)", 2000)
+
+
+def test_invented_replica_names_cost_the_live_view_little() -> None:
+    """However many there are: some are shown, a frame is as soon made, and they make room for one that stays."""
+    view = view_of(nothing())
+    for round_ in range(3):
+        for number in range(3000):
+            view(dataclasses.replace(told(FULL), replica=f"10.0.0.9:{number}", connection=number))
+        assert len(view.frame(1000.0 + round_).lines) == MAX_REPLICAS
+    view(dataclasses.replace(told(FULL), replica="10.0.0.1:6379"))
+    lines = view.frame(1004.0).lines
+    assert len(lines) == MAX_REPLICAS
+    assert "10.0.0.1:6379" in {line.replica for line in lines}
+    assert not view.frame(1066.0).lines
 
 
 def test_trouble_of_the_tap_is_in_the_live_views_timeline() -> None:
