@@ -14,10 +14,18 @@ from tap.recording.missing import Cause, Missing
 from tap.recording.segments import Endpoint
 from tap.recording.state import LinkState
 from tap.recording.stats import Batch
-from tap.recording.verdict import Evidence, Undecided, Verdict
+from tap.recording.verdict import (
+    ENOUGH_ACKS,
+    Evidence,
+    Undecided,
+    Verdict,
+    is_acknowledging,
+    may_be_a_replica,
+    may_be_a_stream,
+)
 from tap.replication import events
 from tap.replication.conversation import Phase
-from tap.replication.events import Event, Role, Side
+from tap.replication.events import Event, Role, Side, Transfer
 from tap.replication.heads import Head
 from tap.replication.standing import Standing
 from tap.replication.stream import Stream
@@ -91,9 +99,11 @@ class Played:
         self._held: list[Told] | None = None if self.is_ours else []
         self._announced: dict[str, dict[str, Any]] = {}
         self._undecided = None if connection.from_start or opened is not None else Undecided()
-        self._is_proven = True  # that it replicates, where it asks to; else what it is answered proves that
+        self._evidence: Evidence | None = None  # where the beginning is not captured; what comes of it has to confirm it
+        self._ack_segments = 0
         self._finder: BoundaryFinder | None = None
         self._acks: RequestFinder | None = None
+        self._begins = 0  # position of the first byte of the master that is known, where the beginning is not captured
         self._joins_at: tuple[str | None, int | None, int] = (None, None, 0)  # replid, offset, at this position
         self._unbegun: Stream | None = None  # before a gap: the tap's comment on its beginning comes behind that
         self._waiting: list[Event] = []  # what is told meanwhile
@@ -235,11 +245,14 @@ class Played:
 
     def _proves(self, event: Event) -> bool:
         """Whether it tells that the connection replicates."""
-        if self._is_proven:
+        if self._evidence is None:
             return isinstance(event, events.Identified) and event.role is not Role.ORDINARY
         if isinstance(event, events.Handshake):
-            return event.reply is not None and event.reply.startswith(_CHANNELS)
-        return isinstance(event, _PROOFS)
+            return self._evidence is Evidence.REQUEST and event.reply is not None and event.reply.startswith(_CHANNELS)
+        if isinstance(event, events.RdbStarted):  # a value may be one, too
+            is_granted = self.conversation.replid is not None or event.transfer is Transfer.DISKLESS
+            return is_granted and event.version is not None
+        return isinstance(event, events.PartialResync) and event.replid is not None
 
     def count(self, stream: Stream, heads: list[Head]) -> None:
         """Commands have come."""
@@ -318,10 +331,37 @@ class Played:
             self._decide(self._undecided.heard(side, data))
             return
         assert self._sides is not None
+        if self._held is not None and self._is_refuted(side, data):
+            self._reconsider(side, len(data))
+            self.receive(side, data)
+        else:
+            self._pass_on(side, data)
+
+    def _reconsider(self, side: int = 0, size: int = 0) -> None:
+        """It is not what it was taken for, or not known any more: begin anew, before the last bytes of a side."""
+        assert self._held is not None
+        self._undecided = Undecided()
+        self._undecided.skipped = [half.position for half in self.connection.halves]
+        self._undecided.skipped[side] -= size
+        self._held = [one for one in self._held if isinstance(one.event, events.LinkOpened | events.RecordingGap)]
+        self._evidence, self._finder, self._acks, self._ack_segments = None, None, None, 0
+
+    def _pass_on(self, side: int, data: bytes) -> None:
+        assert self._sides is not None
         if self._sides[side] == _MASTER:
             self._from_master(data)
         else:
             self._from_replica(data)
+
+    def _is_refuted(self, side: int, data: bytes) -> bool:
+        """Whether the end that was taken for a replica says what none says.
+
+        One that has acknowledged several times may say anything: replicas answer their masters.
+        """
+        assert self._sides is not None
+        if self._evidence is None or self._sides[side] != _REPLICA or self._ack_segments >= ENOUGH_ACKS:
+            return False
+        return not may_be_a_replica(data)
 
     def _from_master(self, data: bytes) -> None:
         if self._finder is None:
@@ -334,6 +374,9 @@ class Played:
         begin = self.conversation.from_master
         self.conversation.receive_from_master(data, self._at)
         if self.conversation.is_unmatched and self._is_lost():
+            if self._held is not None and self._evidence is not None:
+                self._reconsider()
+                return
             self._finder = BoundaryFinder()
             self._joins_at = None, None, begin
             self._from_master(data)
@@ -346,6 +389,10 @@ class Played:
 
     def _from_replica(self, data: bytes) -> None:
         self._heard[Side.REPLICA] = self._player.now
+        if self._evidence is not None and self._held is not None:
+            self._ack_segments += is_acknowledging(data)
+            if self._ack_segments >= ENOUGH_ACKS and self._is_silent_or_streams():
+                self._is_replication()
         if self._acks is not None:
             found = self._acks.feed(data)
             if found is None:
@@ -361,8 +408,16 @@ class Played:
         if self._finder is None and self.conversation.has_missed_rdb_end:
             self._lose("the end of the RDB is not in the capture")
         if self._finder is None and self.conversation.lacks_answer:
+            if self._held is not None and self._evidence is not None:  # then it acknowledges, or did not ask either
+                self._reconsider()
+                return
             self._joins_at = None, None, self.conversation.from_master
             self._finder = BoundaryFinder()
+
+    def _is_silent_or_streams(self) -> bool:
+        """Whether the master's end says nothing or a stream; to values that are acknowledgements it would reply."""
+        stream = self.conversation.stream
+        return self._position == self._begins or (stream is not None and not stream.scanner.broken)
 
     def _is_lost(self) -> bool:
         """Whether what stands behind missing bytes of a replica's handshake is not understood."""
@@ -372,6 +427,9 @@ class Played:
     def _join(self, found: bytes) -> None:
         """The stream can be read from here on, in a conversation of its own."""
         assert self._finder is not None
+        if self._held is not None and not may_be_a_stream(found):
+            self._reconsider()
+            return
         replid, offset, position = self._joins_at
         position += self._finder.skipped
         offset = None if offset is None else offset + self._finder.skipped
@@ -403,17 +461,18 @@ class Played:
 
     def _decide(self, verdict: Verdict | None) -> None:
         """It is a replication link of which the beginning is not in the capture, once there is a verdict."""
-        if verdict is None:
+        if verdict is None or (self.connection.from_start and verdict.replica == 1):  # it is the replica that connects
             return
         assert self._undecided is not None
         replica, undecided, self._undecided = verdict.replica, self._undecided, None
         self._sides = (0, 1) if replica == 0 else (1, 0)
-        self._is_proven = verdict.is_whole
+        self._evidence = verdict.evidence
         self.peer = self.connection.ends[replica]
         if not self.is_ours:
             self.name = _place(self.connection.ends[1 - replica])
         self.conversation = self._player.conversation(self)
         skipped = undecided.skipped[1 - replica]
+        self._begins = skipped
         self.conversation.skip(skipped, undecided.skipped[replica])
         if not verdict.is_whole:
             self.conversation.unmatch()
@@ -424,7 +483,7 @@ class Played:
             if isinstance(item, int):
                 self.missing(side, item)
             else:
-                self.receive(side, item)
+                self._pass_on(side, item)
 
     # ---- what is missing ----
 
@@ -435,21 +494,26 @@ class Played:
             return
         assert self._sides is not None
         conversation = self.conversation
+        was_beginning = self._held is not None and self._evidence is not Evidence.ACKS
         if self._sides[side] == _REPLICA:
             begin = self._replica_position
             self._tell_gap(Side.REPLICA, begin, begin + size, None)
             self._cannot_tell("gap", Side.REPLICA, begin, begin + size, lost=size)
             conversation.skip_from_replica(begin + size - conversation.from_replica)
             self._acks = RequestFinder()
+            if was_beginning:
+                self._reconsider()
             return
         begin = self._position
         omits, self._omits_rdb = self._omits_rdb, False
         if omits and conversation.skip_rdb(size):
             self._cannot_tell("rdb_omitted", Side.MASTER, begin, begin + size, lost=size, is_rdb=True)
             return
-        if self._finder is None and conversation.skip_replies(size):
+        if self._finder is None and (conversation.skip_replies(size) or (was_beginning and not conversation.is_in_rdb)):
             self._tell_gap(Side.MASTER, begin, begin + size, None)
             self._cannot_tell("gap", Side.MASTER, begin, begin + size, lost=size)
+            if was_beginning:
+                self._reconsider()
             return
         in_rdb = 0 if self._finder is not None else conversation.skip_in_rdb(size)
         if in_rdb:
@@ -704,10 +768,6 @@ class Played:
             return str(self._opened["peer"]), str(self._opened["master"])
         ends = self.connection.ends
         return _place(self.peer), _place(ends[1] if self.peer == ends[0] else ends[0])
-
-
-# What only a replica says, or only the master of one.
-_PROOFS = (events.FullResync, events.PartialResync, events.RdbStarted, events.StreamStarted, events.Ack)
 
 
 def _place(end: Endpoint) -> str:

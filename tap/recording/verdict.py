@@ -24,9 +24,10 @@ from tap.replication.requests import Newlines, Request, RequestReader
 
 MAX_HELD = 2**20  # bytes of a connection
 ITEM_BYTES = 100  # that an object and its place take
-MAX_GRANT = 4096  # bytes of a segment in which a grant is looked for: replies to a whole handshake may stand before it
-# Acknowledging segments of an end that has said something else, too: a replica that answers its master does.
-ENOUGH_ACKS = 3
+MAX_LOOKED_AT = 4096  # bytes: replies to a whole handshake may stand before a grant
+# Segments that only acknowledge, of an end that says other things, too, as a replica that answers its master does; or
+# of one whose other end says nothing.
+ENOUGH_ACKS = 2
 
 _ACKS = re.compile(
     rb"(?:\n|\*[35]\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$\d\d?\r\n\d+\r\n(?:\$4\r\nFACK\r\n\$\d\d?\r\n\d+\r\n)?)+",
@@ -40,6 +41,7 @@ _GRANTS = re.compile(
     rb"\+DUALCHANNELSYNC[ \r]|\$ENDOFF:\d{1,19} [0-9a-f]{40} |\$EOF:[0-9a-f]{40}\r)",
     re.IGNORECASE,
 )
+_NEVER_STREAMED = re.compile(rb"\*\d+\r\n\$(?:5\r\nPSYNC|8\r\nREPLCONF\r\n\$\d+\r\n(?!GETACK))", re.IGNORECASE)
 _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 
 
@@ -53,7 +55,7 @@ class Evidence(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """replica: which of the ends it is. is_whole: the first byte that is known is the first of its requests."""
+    """replica: which of the ends it is, if it replicates. is_whole: the first that is known is its first request."""
 
     replica: int
     evidence: Evidence
@@ -98,7 +100,7 @@ class Undecided:
         self._cut_ack = None
         if not data.strip(b"\n"):
             return None  # a replica that loads keeps its connection alive with them, and a master that forks
-        if _ACKS.fullmatch(data):
+        if is_acknowledging(data):
             self._acks[end] += 1
             if not self._says_more[end] or self._acks[end] >= ENOUGH_ACKS:
                 return Verdict(end, Evidence.ACKS)
@@ -107,7 +109,7 @@ class Undecided:
             self._cut_ack = end
             return None
         self._says_more[end] = True
-        if _GRANTS.match(data, 0, MAX_GRANT):
+        if _GRANTS.match(data, 0, MAX_LOOKED_AT):
             return Verdict(1 - end, Evidence.GRANT)
         if _ASKS.search(data) and any(map(_asks, _requests(data))):
             return Verdict(end, Evidence.REQUEST)
@@ -148,6 +150,24 @@ def _cost(item: bytes | int) -> int:
     return ITEM_BYTES + (0 if isinstance(item, int) else len(item))
 
 
+def is_acknowledging(data: bytes) -> bool:
+    """Whether these are acknowledgements, and nothing else but newlines."""
+    return _ACKS.fullmatch(data) is not None
+
+
+def may_be_a_replica(data: bytes) -> bool:
+    """Whether a segment is what a replica says before the stream, or an acknowledgement."""
+    if not data.strip(b"\n") or is_acknowledging(data) or _ACK_BEGINS.fullmatch(data):
+        return True
+    requests = _requests(data)
+    return all(request.name in SET_UP for request in requests) and (bool(requests) or data.startswith(b"*"))
+
+
+def may_be_a_stream(data: bytes) -> bool:
+    """Whether what begins with a command has none near that no master sends."""
+    return _NEVER_STREAMED.search(data, 0, MAX_LOOKED_AT) is None
+
+
 def _requests(data: bytes) -> list[Request]:
     """The whole ones that these bytes begin with."""
     reader = RequestReader()
@@ -155,6 +175,8 @@ def _requests(data: bytes) -> list[Request]:
     found = []
     while isinstance(item := reader.next(), Request | Newlines):
         if isinstance(item, Request):
+            if not item.name.isalpha():
+                break  # a reply, or a word of a module
             found.append(item)
     return found
 

@@ -198,14 +198,13 @@ def test_the_replicas_direction_alone_tells_its_requests_and_acknowledgements() 
 
 @pytest.mark.parametrize("port", [6379, 50000])
 def test_both_directions_alone_are_told_from_any_packet_on(port: int) -> None:
-    """From where what decides has been said on; of the master alone that is the grant, of the replica any word."""
-    wire = resynced()
-    packets = alone(wire.packets, port)
+    """As long as what decides is still said: of the master that is the grant, of the replica two acknowledgements."""
+    packets = alone(resynced().packets, port)
     decides = [number for number, (_, data) in enumerate(packets) if GRANT in segment(data).data or port != 6379]
     whole = of(told(packets, every_command=True), events.Command if port == 6379 else events.Ack)
     for first in range(len(packets)):
         heard, _ = played(packets[first:])
-        assert bool(heard) == (first <= decides[-1])
+        assert bool(heard) == (first <= decides[0 if port == 6379 else -2])
         found = of(heard, events.Command if port == 6379 else events.Ack)
         expected = whole if port == 6379 else whole[len(whole) - len(found) :]
         assert [one.offset for one in found] == [one.offset for one in expected if heard]
@@ -247,6 +246,16 @@ def test_a_client_whose_packets_are_missing_is_no_replica(lost: int) -> None:
         wire.send(1, b"+OK\r\n")
     for packets in (wire.packets, wire.packets[3:]):
         assert played(packets[:lost] + packets[lost + 1 :]) == ([], [])
+
+
+def test_a_link_on_which_nothing_is_written_is_told_by_its_acknowledgements() -> None:
+    packets = [one for one in resynced().packets[3:] if ACK[:27] in segment(one[1]).data or not segment(one[1]).data]
+    heard, _ = played(packets)
+    assert [one.offset for one in of(heard, events.Ack)] == [
+        one.offset for one in of(told(resynced().packets), events.Ack)
+    ]
+    assert not of(heard, events.Command)
+    assert played(packets[-1:]) == ([], [])
 
 
 @pytest.mark.parametrize("lost", range(3, 11))
