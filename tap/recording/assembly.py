@@ -494,8 +494,12 @@ class Assembler:
         yield from self._drain(connection, side, time)
 
     def _flush(self, connection: Connection, time: int) -> Iterator[Item]:
-        for side in (0, 1):
+        for side, half in enumerate(connection.halves):
             yield from self._flush_half(connection, side, time)
+            if half.is_heard and half.following is not None and half.acknowledged is not None and half.fin is None:
+                missing = _distance(half.acknowledged, half.following)
+                if 1 < missing <= REACH:  # one number may be that of a FIN
+                    yield from self._gap(connection, side, missing, time)
 
     def _flush_half(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
         while connection.halves[side].pending:

@@ -15,6 +15,7 @@ from tap.recording.missing import SHOWN, Account, Joins, Missing, Whole, sentenc
 from tap.recording.moments import Moment
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, read
+from tap.recording.segments import FIN, RST
 from tap.recording.wanted import Wanted
 from tap.replication.events import Command, PartialResync, RecordingGap, Side
 from tests.recording.wires import STREAM, Wire, as_packets, of, streamed
@@ -144,6 +145,26 @@ def test_behind_a_gap_in_the_handshake_offsets_are_unknown() -> None:
     assert (one.cause, one.start, one.end) == ("gap", 0, len(GRANT))
     assert (one.replid, one.from_offset, one.to_offset) == (None, None, None)
     assert re.search(rf"{len(GRANT)} bytes from the master are missing, bytes 0 to {len(GRANT)} \(", found.lines()[0])
+
+
+@pytest.mark.parametrize("end", ["fin", "reset", "acknowledgement"])
+def test_what_is_lost_at_the_end_is_missing_too(end: str) -> None:
+    wire = streamed(STREAM[:5])
+    wire.flow.skip(1, 50)
+    if end == "fin":
+        wire.send(1, flags=FIN)
+    wire.send(0, flags=0)
+    if end == "reset":
+        wire.send(0, flags=RST)
+    (one,) = account(wire.packets)[0].missing
+    assert (one.cause, one.bytes, one.to_offset) == ("gap", 50, BASE + sum(map(len, STREAM[:5])) + 50)
+
+
+def test_a_number_that_may_be_that_of_a_fin_is_no_byte_that_is_missing() -> None:
+    wire = streamed(STREAM[:5])
+    wire.flow.skip(1, 1)
+    wire.send(0, flags=0)
+    assert account(wire.packets)[0].missing == []
 
 
 def test_what_a_replica_said_and_is_lost_is_missing_too() -> None:
