@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,15 +17,30 @@ if TYPE_CHECKING:
 __all__ = ["Address", "Config", "LinkConfig", "Tap", "__version__", "events", "recording"]
 
 _CLASSES = {"Address": "tap.url", "Config": "tap.config", "LinkConfig": "tap.config", "Tap": "tap.tap"}
-_MODULES = {"events": "tap.replication.events", "recording": "tap.recording"}
+_CLASSES_ELSEWHERE = {"Server": "tap.servers", "ReplayMaster": "tap.replay", "Fault": "tap.faults", "Url": "tap.url"}
+_ELSEWHERE = {
+    "links": "a running Tap has links: async with tap.Tap('127.0.0.1:6379') as running: running.links",
+    "open": "tap.recording.open('today.pcapng')",
+    "run": "async with tap.Tap('127.0.0.1:6379') as running: ...",
+}
 
 
 # Loaded when asked for: without what only the tap needs, the process of a script has less than half the size.
 def __getattr__(name: str) -> Any:
     if name in _CLASSES:
         return getattr(import_module(_CLASSES[name]), name)
-    if name in _MODULES:
-        return import_module(_MODULES[name])
     if name == "__version__":
         return version("redis-tap")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if not name.startswith("_") and find_spec(f"tap.{name}") is not None:
+        return import_module(f"tap.{name}")
+    from tap.hints import no_attribute
+    from tap.replication import events
+
+    classes = {one.__name__: "tap.events" for one in events.EVENTS.values()} | _CLASSES_ELSEWHERE
+    if name in classes:  # no AttributeError: `from tap import Server` would not say its text
+        raise ImportError(f"{name} is in {classes[name]}: from {classes[name]} import {name}")
+    raise no_attribute(f"module {__name__!r}", name, [*__all__, *classes], _ELSEWHERE)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import queue
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from tap.errors import ConfigError
 from tap.replication.events import Ack, Command, Event, EventsDropped, RdbKey, as_dict
 
 # High-volume events: constructed only when an observer wants them, and the only ones that a slow observer loses.
@@ -198,7 +200,12 @@ class Bus:
 
         without: those of COUNTLESS that it has no use for. inbox: where it puts what it is called with; while that has no
         room, and no other observer wants them, those of COUNTLESS are not even made, and counted as dropped.
+        Raises ConfigError for what cannot be called at once.
         """
+        if not callable(observer):
+            raise ConfigError(f"{observer!r} cannot be called: an observer is a function, as def hear(told)")
+        if inspect.iscoroutinefunction(observer):
+            raise ConfigError(f"{observer.__name__} is async, and an observer is called at once: write def")
         self._observers.append(observer)
         for kind, observers in self._hear.items():
             if kind not in without:

@@ -2,8 +2,8 @@
 
 import random
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
 
 from tap import toml
 from tap.errors import ConfigError
+from tap.hints import explained, refuse
 from tap.paths import in_a_directory
 from tap.toml import parsed
 from tap.units import Limits, parse_duration
@@ -23,7 +24,6 @@ SMALLEST_FILE = 4096  # bytes of a recording in many files
 # Of a link, and named so everywhere: on the command line, in the file, in Python.
 MASTER_TLS = ("cacert", "cert", "key", "sni", "insecure")
 LISTEN_TLS = ("cert", "key", "cacert")
-TLS_OPTIONS = ("tls", *MASTER_TLS, *(f"listen_{name}" for name in LISTEN_TLS))
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
@@ -35,10 +35,11 @@ CAPA = "capa:"  # before the capability, in what is to be masked
 
 
 class _Given(Generic[Accepted, Kept]):
-    """A field of a frozen dataclass that accepts more forms than it keeps. __post_init__ turns them into the kept one."""
+    """A field of a frozen dataclass that accepts more forms than it keeps."""
 
-    def __init__(self, default: Kept) -> None:
+    def __init__(self, default: Kept, read: Callable[[Any], Any] = lambda value: value) -> None:
         self._default = default
+        self._read = read
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -47,9 +48,54 @@ class _Given(Generic[Accepted, Kept]):
         return self._default if one is None else one.__dict__[self._name]
 
     def __set__(self, one: object, value: Accepted) -> None:
-        one.__dict__[self._name] = value
+        one.__dict__[self._name] = self._read(value)
 
 
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _words(value: str | Iterable[str]) -> tuple[str, ...]:
+    """One word may stand for a list of one."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _recording(value: str | Path | None) -> Path | None:
+    return recording_path(value) if isinstance(value, str) else value
+
+
+def _statsd(value: str | Address | None) -> Address | None:
+    return statsd_address(value) if isinstance(value, str) else value
+
+
+def _maybe_words(value: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    return None if value is None else _words(value)
+
+
+def _seconds(value: str | float | None) -> float | None:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+# By a name that somebody may try first: of the command line, of the file, of other proxies.
+_ELSEWHERE = {
+    "commands": "every_command=True",
+    "rdb_keys": "every_key=True",
+    "fault": "faults=['cut at=rdb:50%']",
+    "write": "record_to='today.pcapng'",
+    "record": "record_to='today.pcapng'",
+    "rotate": "record_rotate=['1gb']",
+    "keep": "record_keep=['50gb']",
+    "sync": "record_sync='always'",
+    "without_rdb": "record_without_rdb=True",
+    "redact": "record_redact=['values']",
+    "link": "links={'orders': '127.0.0.1:6400->10.0.0.5:6379'}",
+    "port": "listen='127.0.0.1:6400'",
+    "host": "listen='127.0.0.1:6400'",
+    "upstream": "master='127.0.0.1:6379'",
+}
+
+
+@explained(_ELSEWHERE, "LinkConfig(master='127.0.0.1:6379', listen='127.0.0.1:6400')")
 @dataclass(frozen=True, kw_only=True)
 class LinkConfig:
     """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key.
@@ -62,21 +108,21 @@ class LinkConfig:
     cert. listen_cert, listen_key: replicas speak TLS with us. listen_cacert: they have to have a certificate of this CA.
     """
 
-    master: _Given[Address | Url | str | None, Address | None] = _Given(None)
+    master: _Given[Address | Url | str | int | None, Address | None] = _Given(None)
     transparent: bool = False
-    listen: _Given[Address | Url | str, Address] = _Given(Address("127.0.0.1", 0))
+    listen: _Given[Address | Url | str | int, Address] = _Given(Address("127.0.0.1", 0))
     name: str = DEFAULT_LINK
     announce: Announce | None = None
-    mask: tuple[str, ...] | None = None
+    mask: _Given[str | Iterable[str] | None, tuple[str, ...] | None] = _Given(None, _maybe_words)
     tls: bool = False
-    cacert: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
+    cacert: _Given[Path | str | None, Path | None] = _Given(None, _path)
+    cert: _Given[Path | str | None, Path | None] = _Given(None, _path)
+    key: _Given[Path | str | None, Path | None] = _Given(None, _path)
     sni: str | None = None
     insecure: bool = False
-    listen_cert: Path | None = None
-    listen_key: Path | None = None
-    listen_cacert: Path | None = None
+    listen_cert: _Given[Path | str | None, Path | None] = _Given(None, _path)
+    listen_key: _Given[Path | str | None, Path | None] = _Given(None, _path)
+    listen_cacert: _Given[Path | str | None, Path | None] = _Given(None, _path)
 
     def __post_init__(self) -> None:
         self._read("master", _master, MASTER_TLS, "")
@@ -100,9 +146,13 @@ class LinkConfig:
 
     def _read(self, name: str, parse: Callable[[str | Url], Url], options: tuple[str, ...], prefix: str) -> None:
         """Take text, or a URL, for an address and options of TLS. Those that are given beside it win."""
-        given: Address | Url | str | None = getattr(self, name)
-        if not isinstance(given, str | Url):
+        given: Address | Url | str | int | None = getattr(self, name)
+        if given is None or isinstance(given, Address):
             return
+        if isinstance(given, int):  # a port
+            given = str(given)
+        if not isinstance(given, str | Url):
+            raise ConfigError(f"{name} {given!r}: write HOST:PORT, as '127.0.0.1:6379'")
         url = parse(given)
         if prefix and url.tls and "cert" not in url.tls_options and self.listen_cert is None:
             raise ConfigError(f"link {self.name}: TLS for replicas needs a certificate: rediss://HOST:PORT?cert=FILE.pem")
@@ -126,10 +176,45 @@ class LinkConfig:
         return cls(name=_link_name(name), listen=listen, master=master, **options)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """What one tap is asked to do.
+Links = LinkConfig | str | Iterable[LinkConfig | str] | Mapping[str, LinkConfig | Address | Url | str | Mapping[str, Any]]
 
+
+def _links(given: Links) -> tuple[LinkConfig, ...]:
+    """Links in the forms in which they may be written in Python. Raises ConfigError."""
+    if isinstance(given, Mapping):
+        return tuple(_named_link(_link_name(name), one) for name, one in given.items())
+    if isinstance(given, LinkConfig | str):
+        given = (given,)
+    return tuple(_link(one) for one in given)
+
+
+def _named_link(name: str, given: LinkConfig | Address | Url | str | Mapping[str, Any]) -> LinkConfig:
+    if isinstance(given, LinkConfig):
+        return replace(given, name=name)
+    if isinstance(given, Mapping):
+        return LinkConfig(**{"name": name, **given})
+    if isinstance(given, str) and "->" in given:
+        return LinkConfig.parse(f"{name}={given}")
+    return LinkConfig(name=name, master=given)
+
+
+def _link(given: LinkConfig | str) -> LinkConfig:
+    if isinstance(given, LinkConfig):
+        return given
+    if isinstance(given, str):
+        return LinkConfig.parse(given) if "->" in given else LinkConfig(master=given)
+    raise ConfigError(f"{given!r} is not a link: write LinkConfig(name='orders', master='10.0.0.5:6379')")
+
+
+@explained(
+    {**_ELSEWHERE, "master": "links='127.0.0.1:6379'", "listen": "links={'main': '127.0.0.1:6400->10.0.0.5:6379'}"},
+    "Config(links={'orders': '127.0.0.1:6400->10.0.0.5:6379'})",
+)
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What one tap is asked to do. Text is read as on the command line: duration="10m", record_to="today.pcapng".
+
+    links: LinkConfigs; also by name, {"orders": "127.0.0.1:6400->10.0.0.5:6379"}, or the master's address alone.
     duration: seconds until it ends by itself, None for never. every_command: tell commands one by one, too.
     every_key: tell the keys of an RDB one by one. connect_timeout: seconds a master has to accept a connection.
     drain_timeout: seconds that bytes for one peer may wait after the other has gone. faults: armed from the start, as
@@ -145,35 +230,37 @@ class Config:
     functions hear events, see tap.observers.script.
     """
 
-    links: tuple[LinkConfig, ...]
+    links: _Given[Links, tuple[LinkConfig, ...]] = _Given((), _links)
     ui: Ui = "auto"
-    duration: float | None = None
+    duration: _Given[float | str | None, float | None] = _Given(None, _seconds)
     every_command: bool = False
     every_key: bool = False
-    connect_timeout: float = 10.0
-    drain_timeout: float = 60.0
-    faults: tuple[str, ...] = ()
+    connect_timeout: _Given[float | str, float] = _Given(10.0, _seconds)
+    drain_timeout: _Given[float | str, float] = _Given(60.0, _seconds)
+    faults: _Given[str | Iterable[str], tuple[str, ...]] = _Given((), _words)
     seed: int = field(default_factory=lambda: random.randrange(2**32))  # noqa: S311
     destructive: bool = False
     read_only: bool = False
     opaque: bool = False
-    record_to: Path | None = None
-    record_rotate: tuple[str, ...] = ()
-    record_keep: tuple[str, ...] = ()
+    record_to: _Given[Path | str | None, Path | None] = _Given(None, _recording)
+    record_rotate: _Given[str | Iterable[str], tuple[str, ...]] = _Given((), _words)
+    record_keep: _Given[str | Iterable[str], tuple[str, ...]] = _Given((), _words)
     record_sync: Sync = "interval"
     record_without_rdb: bool = False
-    record_redact: tuple[Redact, ...] = ()
+    record_redact: _Given[str | Iterable[str], tuple[Redact, ...]] = _Given((), _words)
     announce: Announce = "tap"
-    mask: tuple[str, ...] = ()
-    keylog: Path | None = None
-    statsd: Address | None = None
-    script: Path | None = None
+    mask: _Given[str | Iterable[str], tuple[str, ...]] = _Given((), _words)
+    keylog: _Given[Path | str | None, Path | None] = _Given(None, _path)
+    statsd: _Given[Address | str | None, Address | None] = _Given(None, _statsd)
+    script: _Given[Path | str | None, Path | None] = _Given(None, _path)
 
     def __post_init__(self) -> None:
         for one in self.mask:
             _mask(one)
         for name, kind in (("ui", Ui), ("record_sync", Sync), ("announce", Announce)):
             _check_word(name, getattr(self, name), kind)
+        if not isinstance(self.seed, int):
+            raise ConfigError(f"seed {self.seed!r}: a whole number is expected")
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
             raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
         rotate = Limits.parse(self.record_rotate)
@@ -234,6 +321,33 @@ class Config:
                 raise ConfigError(f"{option} needs to understand what flows, and --opaque is to understand nothing of it")
 
 
+def of_a_tap(given: "Config | Address | Url | str | int | None", options: Mapping[str, Any]) -> Config:
+    """The Config that Tap() is given: whole, or as the master of its one link, with options of both classes beside it.
+
+    Raises ConfigError, and TypeError for an option that is not known.
+    """
+    if isinstance(given, Config):
+        if options:
+            raise TypeError(f"a Tap takes a Config or options: put {', '.join(options)} into the Config")
+        return given
+    of_link = {one.name for one in fields(LinkConfig)} - {"announce", "mask"}  # which a Config has, too
+    of_config = {one.name for one in fields(Config)}
+    refuse("a Tap", options, ["master", *sorted((of_link | of_config) - {"master"})], _ELSEWHERE)
+    rest = {name: value for name, value in options.items() if name not in of_link}
+    link = {name: value for name, value in options.items() if name in of_link}
+    if given is not None:
+        if "master" in link or "links" in rest:
+            raise TypeError("a Tap is given its master once: Tap('127.0.0.1:6379'), Tap(master=...) or Tap(links={...})")
+        link["master"] = given
+    if "links" in rest:
+        if link:
+            raise TypeError(f"{', '.join(link)}: of one link; with links=..., each has its own: LinkConfig(master=...)")
+        return Config(**rest)
+    if "master" not in link and "transparent" not in link:
+        raise TypeError("a Tap needs a master: Tap('127.0.0.1:6379'), or Tap(Config(links={...})) for several links")
+    return Config(links=LinkConfig(**link), **rest)
+
+
 def recording_path(text: str) -> Path:
     """A file, which may be there or not, or a directory that is. Raises ConfigError."""
     if text.endswith("/") and not Path(text).is_dir():
@@ -247,7 +361,7 @@ def recording_path(text: str) -> Path:
 def _link_name(text: str) -> str:
     name = text.strip()
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
-        raise ConfigError(f"{name!r} is no name for a link: letters, digits, _ . - and at most 64 of them")
+        raise ConfigError(f"{name!r} is not a name for a link: letters, digits, _ . - and at most 64 of them")
     return name
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from tap.bus import COUNTLESS, Bus, Told
-from tap.config import TLS_OPTIONS, Config, LinkConfig
-from tap.errors import TapError
+from tap.config import Config, of_a_tap
+from tap.errors import ConfigError, TapError, did_you_mean
 from tap.faults import Plan, parse
+from tap.hints import OnlyAsync, no_attribute, refuse
 from tap.observers.script import Script
 from tap.observers.statsd import StatsD
 from tap.recording.recorder import Recorder
@@ -20,9 +21,10 @@ from tap.relay.dial import trouble_reaching
 from tap.relay.leg import Buffers
 from tap.relay.link import Link
 from tap.relay.listener import Listener
-from tap.replication.events import Event, MasterUnreachable
-from tap.units import Limits
-from tap.url import Address
+from tap.replication.events import Command, Event, MasterUnreachable, RdbKey
+from tap.units import Limits, parse_duration
+from tap.url import Address, Url
+from tap.where import Where, check, event_named, matches
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()
@@ -31,7 +33,24 @@ CLOSE_SECONDS = 0.5  # peers that take longer to say goodbye are cut off
 E = TypeVar("E", bound=Event)
 
 
-class Tap:
+_HINTS = {
+    "start": "write 'async with Tap(...) as tap'",
+    "stop": "await tap.close(), which 'async with Tap(...) as tap' does at its end",
+    "run": "write 'async with Tap(...) as tap'",
+    "events": "await tap.wait_for('full_resync') waits for one, tap.bus.subscribe(function) hears each; their classes "
+    "are in the module tap.events: from tap.events import FullResync",
+    "told": "tap.bus.subscribe(function) hears each event: told = []; tap.bus.subscribe(told.append)",
+    "subscribe": "tap.bus.subscribe(function)",
+    "add_fault": "tap.faults.add('cut at=rdb:50%')",
+    "fault": "tap.faults.add('cut at=rdb:50%')",
+    "cut": "tap.faults.add('cut'), or link.close() for one of tap.links",
+    "status": "tap.links: each has offset, phase, lag_bytes and more",
+    "seed": "tap.config.seed",
+    "recording": "tap.recorder.path; from tap import recording reads it",
+}
+
+
+class Tap(OnlyAsync):
     """Runs inside one event loop, between __aenter__ and __aexit__:
 
     async with Tap("127.0.0.1:6379") as tap:
@@ -41,15 +60,18 @@ class Tap:
     faults: what goes wrong on purpose; may change at any time. recorder: of what the configuration wants recorded.
     """
 
-    def __init__(self, config: Config | str, **options: Any) -> None:
-        """config: all of it; or the master's address, a port of the system's choosing, and of Config what *options* name.
+    if not TYPE_CHECKING:
 
-        Those of TLS that LinkConfig has may be among them. Raises ConfigError, also for a fault that cannot be, and for a
-        script that cannot be loaded.
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute("a Tap", name, dir(self), _HINTS)
+
+    def __init__(self, config: Config | Address | Url | str | int | None = None, **options: Any) -> None:
+        """config: all of it; or the master's address, with a port of the system's choosing, and as *options* whatever
+        LinkConfig and Config have: Tap("127.0.0.1:6379", listen="127.0.0.1:6400", seed=7).
+
+        Raises ConfigError, also for a fault that cannot be, and for a script that cannot be loaded.
         """
-        if isinstance(config, str):
-            of_link = {name: options.pop(name) for name in TLS_OPTIONS if name in options}
-            config = Config(links=(LinkConfig(master=config, **of_link),), **options)
+        config = of_a_tap(config, options)
         self.config = config
         self.bus = Bus()
         self._buffers = Buffers()
@@ -65,11 +87,12 @@ class Tap:
                 keep=Limits.parse(config.record_keep),
                 redact=config.record_redact,
             )
+        self._has_begun = False
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(
             config.seed,
             lambda event: self.bus.publish("", 0, "", event),
-            lambda: asyncio.get_running_loop().time(),
+            self._now,
             links=[link.name for link in config.links if not link.transparent],
             by_address=any(link.transparent for link in config.links),
             destructive=config.destructive,
@@ -90,6 +113,9 @@ class Tap:
 
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
+        if self._has_begun:
+            raise ConfigError("this Tap has begun before: make another one")
+        self._has_begun = True
         numbers = itertools.count(1)
         if self.recorder is not None:
             try:
@@ -156,44 +182,124 @@ class Tap:
         return sorted(links, key=lambda link: link.number)
 
     @property
+    def address(self) -> Address:
+        """Where the first link listens. Raises ConfigError before it does."""
+        if not self.listeners:
+            raise ConfigError("a Tap listens inside 'async with Tap(...) as tap', and has no port before")
+        return self.listeners[0].address
+
+    @property
     def port(self) -> int:
-        """The port of the first listener."""
-        return self.listeners[0].address.port
+        """Of the address."""
+        return self.address.port
+
+    @overload
+    async def wait_for(
+        self,
+        kind: type[E] | tuple[type[E], ...],
+        within: float | str = ...,
+        *,
+        where: Where | Callable[[E], bool] | None = ...,
+        link: str | None = ...,
+    ) -> E: ...
+
+    @overload
+    async def wait_for(
+        self,
+        kind: str,
+        within: float | str = ...,
+        *,
+        where: Where | Callable[[Any], bool] | None = ...,
+        link: str | None = ...,
+    ) -> Any: ...
 
     async def wait_for(
-        self, kind: type[E], *, within: float, where: Callable[[E], bool] | None = None, link: str | None = None
-    ) -> E:
+        self,
+        kind: type[Event] | tuple[type[Event], ...] | str,
+        within: float | str = 10.0,
+        *,
+        where: Where | Callable[[Any], bool] | None = None,
+        link: str | None = None,
+        **wrong: object,
+    ) -> Event:
         """The next event of that kind, behind the one that the last call returned, so that none is missed in between.
 
         Of those that come by the thousand, Ack, Command and RdbKey, the next one from now on.
 
-        within: seconds. where: only one for which this is true. link: only of this link. Raises TimeoutError.
+        kind: a class, several of them, or a name, as "partial_resync". within: seconds, or "500ms". where: only one with
+        these fields, as {"reason.code": "offset_*"}, or one for which this is true. link: only of this link.
+        Raises TimeoutError, and ConfigError for what can never come.
         """
+        refuse("wait_for()", wrong, ["within", "where", "link"], {"timeout": "within=10", "count": "a loop"})
+        kinds = _kinds(kind)
+        self._check(kinds, where, link)
+        seconds = parse_duration(within) if isinstance(within, str) else within
 
         def fits(told: Told) -> bool:
-            event = told.event
-            return isinstance(event, kind) and link in (None, told.link) and (where is None or where(event))
+            if not isinstance(told.event, kinds) or link not in (None, told.link):
+                return False
+            return where is None or (where(told.event) if callable(where) else matches(told, where))
 
         first = self._journal_end - len(self._journal)
+        forgotten = max(0, first - self._waited_for)
+        meanwhile: Counter[str] = Counter()
         for number, told in enumerate(tuple(self._journal), first):
-            if number >= self._waited_for and fits(told):
+            if number < self._waited_for:
+                continue
+            if fits(told):
                 self._waited_for = number + 1
-                return told.event  # type: ignore[return-value]
+                return told.event
+            meanwhile[told.event.kind] += 1
         found: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
         def hear(told: Told) -> None:
-            if not found.done() and fits(told):
-                self._waited_for = self._journal_end
-                found.set_result(told.event)
+            if found.done():
+                return
+            meanwhile[told.event.kind] += 1
+            try:
+                if fits(told):
+                    self._waited_for = self._journal_end
+                    found.set_result(told.event)
+            except Exception as error:  # of the condition
+                found.set_exception(error)
 
-        end_hearing = self.bus.subscribe(hear)  # behind _remember
+        # after _remember()
+        end_hearing = self.bus.subscribe(hear, without=[one for one in COUNTLESS if not issubclass(one, kinds)])
         try:
-            async with asyncio.timeout(within):
-                return await found  # type: ignore[return-value]
+            async with asyncio.timeout(seconds):
+                return await found
         except TimeoutError:
-            raise TimeoutError(f"no {kind.kind} within {within:g} s") from None
+            names = " or ".join(one.kind for one in kinds)
+            told_of = ", ".join(f"{count} x {name}" for name, count in meanwhile.items()) or "nothing"
+            lost = f"; {forgotten} events before that are no longer known" if forgotten else ""
+            raise TimeoutError(f"no {names} within {seconds:g} s; told meanwhile: {told_of}{lost}") from None
         finally:
             end_hearing()
+
+    def _check(self, kinds: tuple[type[Event], ...], where: object, link: str | None) -> None:
+        """Raises ConfigError for what can never come."""
+        for kind in kinds:
+            if isinstance(where, Mapping):
+                check(kind, where)
+            elif where is not None and not callable(where):
+                raise ConfigError(f"where {where!r}: write fields and their values, as {{'reason.code': 'first_sync'}}")
+            for one, is_told, option in (
+                (Command, self.config.every_command, "every_command"),
+                (RdbKey, self.config.every_key, "every_key"),
+            ):
+                if kind is one and not is_told:
+                    raise ConfigError(f"{kind.kind} is told only where that is asked for: Tap(..., {option}=True)")
+        names = [one.name for one in self.config.links]
+        if link is not None and link not in names and not any(one.transparent for one in self.config.links):
+            raise ConfigError(f"no link is named {link!r}; known: {', '.join(names)}.{did_you_mean(link, names)}")
+
+    def _now(self) -> float:
+        try:
+            return asyncio.get_running_loop().time()
+        except RuntimeError:
+            raise ConfigError(
+                "faults are added while the tap runs, inside 'async with Tap(...) as tap'; or give Tap(..., faults=[...])"
+            ) from None
 
     def _remember(self, told: Told) -> None:
         self._journal.append(told)
@@ -216,3 +322,14 @@ class Tap:
             listener.follow_plan()
             for link in tuple(listener.links):
                 link.tick(loop.time())
+
+
+def _kinds(kind: object) -> tuple[type[Event], ...]:
+    """Of a class, several, or a name. Raises ConfigError for what is none."""
+    if isinstance(kind, str):
+        return (event_named(kind),)
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    for one in kinds:
+        if not (isinstance(one, type) and issubclass(one, Event)):
+            raise ConfigError(f"{one!r} is not a kind of event: write its class, as events.FullResync, or 'full_resync'")
+    return kinds

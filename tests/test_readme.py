@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -83,8 +84,8 @@ def test_a_target_of_the_readme_exists(line: str) -> None:
 
 
 SAID = [
-    *("", "went on after offset", "127.0.0.1:6379 127.0.0.1 1000", "up to offset"),
-    *("0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1"),
+    *("", "", "127.0.0.1:6379 127.0.0.1 1000", "up to offset"),
+    *("0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1", ""),
 ]
 
 
@@ -107,6 +108,20 @@ def test_a_python_example_runs(
     monkeypatch.chdir(tmp_path)
     exec(example, {})
     assert says in capsys.readouterr().out
+
+
+def test_the_test_of_the_readme_runs_with_pytest_alone_and_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "test_lost_link.py"
+    path.write_text(next(block for block in blocks("python") if "def test_" in block))
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, "-m", "pytest", "-W", "error", "--durations=1", "--durations-min=0", path.name]
+    done = subprocess.run(
+        arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "1 passed" in done.stdout, done.stdout
+    took = re.search(r"([0-9.]+)s call ", done.stdout)
+    assert took
+    assert float(took[1]) < 4  # 0.6 s; the delay before a diskless transfer alone would be 5
 
 
 def test_the_toml_example_is_loaded(tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ class Plan:
 
     def add(self, spec: str | Fault, **more: object) -> Armed:
         """Arm a fault: `add("cut at=rdb:50%")`, or `add("cut", at="rdb:50%", for_="5s")`. Raises ConfigError."""
+        if not isinstance(spec, str | Fault):
+            raise ConfigError(f"{spec!r} is not a fault: write one at a time, as add('cut at=rdb:50%')")
         fault = parse(spec, **more) if isinstance(spec, str) else spec
         self.check(fault)
         name = fault.scope.name or self._new_name(fault.kind)

@@ -74,6 +74,44 @@ class Link:
         self._is_busy = False  # bytes or faults are in the middle of something
         self._refused_by: Armed | None = None  # the fault that leaves the replica without a master
 
+    # ---- how it stands ----
+
+    @property
+    def phase(self) -> str:
+        """ "handshake", "rdb", "stream" and so on."""
+        return self.conversation.phase.value
+
+    @property
+    def role(self) -> str | None:
+        """What the peer is: "replica", "rdb_channel" and so on; None while that does not show."""
+        return None if self.conversation.role is None else self.conversation.role.value
+
+    @property
+    def replid(self) -> str | None:
+        """The replication ID of the history that flows."""
+        return self.conversation.replid
+
+    @property
+    def offset(self) -> int | None:
+        """The replication offset after the last byte that was passed on; None where there is none."""
+        return self.conversation.offset
+
+    @property
+    def acked(self) -> int | None:
+        """The last replication offset that the replica acknowledged."""
+        return None if self.conversation.stream is None else self.conversation.stream.acked
+
+    @property
+    def lag_bytes(self) -> int | None:
+        """Passed on, and not acknowledged yet."""
+        return None if self.conversation.stream is None else self.conversation.stream.lag_bytes
+
+    def __repr__(self) -> str:
+        if self.replica.transport is None and not self.peer:
+            return f"<Link {self.number}, beginning>"
+        offset = "" if self.offset is None else f", offset {self.offset}"
+        return f"<Link {self.number} of {self.name}: {self.conversation.replica or self.peer}, {self.phase}{offset}>"
+
     # ---- the conversation ----
 
     def tell(self, event: Event) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import socket
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Coroutine
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from tap.bus import Bus
 from tap.errors import ConfigError, words
+from tap.hints import OnlyAsync
 from tap.listening import listening
 from tap.recording.files import check_again
 from tap.recording.missing import Account, Missing, Whole
@@ -38,7 +41,7 @@ class _Stopped(Exception):
     """Nobody wants the recording any more."""
 
 
-class ReplayMaster:
+class ReplayMaster(OnlyAsync):
     """Runs inside one event loop, between __aenter__ and __aexit__:
 
     async with ReplayMaster("today.pcapng", speed=math.inf) as master:
@@ -55,23 +58,26 @@ class ReplayMaster:
     def __init__(
         self,
         *paths: Path | str,
-        listen: Address | str = "127.0.0.1:0",
-        speed: float = 1.0,
+        listen: Address | str | int = "127.0.0.1:0",
+        speed: float | Literal["max"] = 1.0,
         links: Collection[str] = (),
         begin: Moment | None = None,
         end: Moment | None = None,
     ) -> None:
-        """paths: of the recording, in order. speed: so many times as fast as then; math.inf for at once. links: only of
+        """paths: of the recording, in order. speed: so many times as fast as then; "max" for at once. links: only of
         these. begin, end: a time or an offset; what came before is sent at once, what came later is not.
 
         Raises ConfigError.
         """
         self._paths = [Path(path) for path in paths]
-        self.address = Address.parse(listen) if isinstance(listen, str) else listen
+        if not paths:
+            raise ConfigError("a recording is missing: ReplayMaster('today.pcapng')")
+        self.address = Address.parse(str(listen)) if isinstance(listen, str | int) else listen
         if self.address.path:
             raise ConfigError(f"{self.address}: replicas connect over TCP, so a master listens on HOST:PORT")
-        if not speed > 0:
-            raise ConfigError(f"speed {speed:g}: write how many times as fast, more than 0")
+        speed = math.inf if speed == "max" else speed
+        if isinstance(speed, str) or not speed > 0:
+            raise ConfigError(f"speed {speed}: write how many times as fast, more than 0")
         check_order(begin, end)
         self.bus = Bus()
         self._account: Account | None = None  # of the first reading

@@ -27,8 +27,7 @@ from tap.url import Address, Url
 LOG_LENGTH = 65536
 FAREWELL_SECONDS = 0.3  # for each thing that a given pair gets back, so that Ctrl-C ends within a second
 
-# Little to wait for: no delay before a diskless child, and a heartbeat each second.
-OWN_OPTIONS = ("repl-diskless-sync-delay", "0", "repl-ping-replica-period", "1")
+OWN_OPTIONS = {"repl-ping-replica-period": "1"}  # little to wait for
 
 Info = dict[str, Any]
 
@@ -186,7 +185,7 @@ async def own_pair(program: Path, scenario: Scenario) -> AsyncIterator[Pair]:
     servers: list[Server] = []
     try:
         for name, options in (("master", scenario.master), ("replica", scenario.replica)):
-            chosen = {**dict(zip(OWN_OPTIONS[::2], OWN_OPTIONS[1::2], strict=True)), **scenario.both, **options}
+            chosen = {**OWN_OPTIONS, **scenario.both, **options}
             server = Server(program, *(word for option in chosen.items() for word in option), name=name, host=host)
             servers.append(server)
             await started(server)

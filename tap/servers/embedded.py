@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import os
@@ -17,7 +18,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from tap.errors import EnvironmentFailure, words
+from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.url import Address
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 10.0
@@ -61,42 +63,74 @@ def bundled_server() -> Path | None:
 class Server:
     """One server process on a free loopback port, with a directory of its own that goes with it.
 
-    version: as the program says it, "Redis 7.0.15". DEBUG is allowed. Raises EnvironmentFailure when it does not come
-    up, with the last words of its log.
+    with Server("repl-backlog-size", "1mb") as master, Server(repl_diskless_sync=False) as replica:
+        ...
+
+    version: as the program says it, "Redis 7.0.15". DEBUG is allowed, and no diskless transfer is delayed. Raises
+    EnvironmentFailure when it does not come up, with the last words of its log.
     """
 
-    def __init__(self, program: Path, *options: str, name: str = "server", host: str = LOOPBACK) -> None:
-        """options: as on a server's command line, in pairs: "repl-backlog-size", "1mb". host: a loopback address."""
-        self.program = program
+    def __init__(
+        self,
+        program: Path | str | None = None,
+        *options: str | int,
+        name: str = "server",
+        host: str = LOOPBACK,
+        **more: str | int | bool,
+    ) -> None:
+        """program: a path, or a name on PATH; find_server() if not given. options: as on a server's command line, in
+        pairs: "repl-backlog-size", "1mb". more: as Python writes them: repl_backlog_size="1mb". host: a loopback address.
+
+        Raises ConfigError for options that are none, EnvironmentFailure for a program that is none.
+        """
+        if isinstance(program, str) and (program.startswith("-") or (len(options) % 2 and "/" not in program)):
+            options, program = (program, *options), None  # an option without a program before it
+        self.program = _program(program)
         self.name = name
         self.host = host
-        self.version = version_of(program)
-        self.options: tuple[str, ...] = options
+        self.version = version_of(self.program)
+        given = {**_pairs(options), **{key.replace("_", "-"): _value(value) for key, value in more.items()}}
+        self.port = int(given.pop("port", 0))
+        given.setdefault("repl-diskless-sync-delay", "0")
         if not self.version.startswith("Redis 6"):
-            self.options += ("enable-debug-command", "yes")  # older ones always have DEBUG
-        self.port = 0
+            given.setdefault("enable-debug-command", "yes")  # older ones always have DEBUG
+        self.options: tuple[str, ...] = tuple(word for option in given.items() for word in option)
         self._process: subprocess.Popen[bytes] | None = None
-        self._directory = tempfile.TemporaryDirectory(prefix=f"redis-tap-{name}-")
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def address(self) -> Address:
+        return Address(self.host, self.port)
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self.address}"
 
     @property
     def directory(self) -> Path:
+        """Its own; made when it is first asked for."""
+        if self._directory is None:
+            self._directory = tempfile.TemporaryDirectory(prefix=f"redis-tap-{self.name}-")
         return Path(self._directory.name)
 
     @property
     def log(self) -> str:
+        if self._directory is None:
+            return ""
         path = self.directory / "log"
         return path.read_text(errors="replace") if path.exists() else ""
 
     @property
     def pid(self) -> int:
-        assert self._process is not None
+        if self._process is None:
+            raise EnvironmentFailure(f"the {self.name} does not run: write 'with Server() as {self.name}'")
         return self._process.pid
 
     def start(self) -> Server:
         """Start it, and return once it answers."""
         for _ in range(ATTEMPTS):
             port = self.port or free_port(self.host)
-            command = [str(self.program), "--port", str(port), "--bind", self.host, "--dir", self._directory.name]
+            command = [str(self.program), "--port", str(port), "--bind", self.host, "--dir", str(self.directory)]
             command += ["--logfile", "log", "--save", "", "--appendonly", "no", "--daemonize", "no"]
             for name, value in zip(self.options[::2], self.options[1::2], strict=True):
                 command += [f"--{name}", *value.split(" ")]
@@ -153,9 +187,11 @@ class Server:
         self._process = None
 
     def close(self) -> None:
-        """Stop it and remove its directory."""
-        self.stop()
-        self._directory.cleanup()
+        """End it at once, and remove its directory."""
+        self.kill()
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
 
     def __enter__(self) -> Server:
         return self.start()
@@ -164,6 +200,44 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    async def __aenter__(self) -> Server:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _program(given: Path | str | None) -> Path:
+    if given is None:
+        return find_server()
+    if isinstance(given, str) and "/" not in given:
+        found = shutil.which(given)
+        if found is None:
+            raise EnvironmentFailure(f"no {given} on PATH")
+        return Path(found)
+    return Path(given)
+
+
+def _pairs(options: tuple[str | int, ...]) -> dict[str, str]:
+    """Of NAME, VALUE, --NAME, VALUE and "--NAME VALUE", names and values. Raises ConfigError."""
+    words: list[str] = []
+    for option in options:
+        if not isinstance(option, str | int):
+            raise ConfigError(f'{option!r} is not an option of a server: write "repl-backlog-size", "1mb"')
+        word = _value(option)
+        is_name = len(words) % 2 == 0
+        words += word.lstrip("-").split(" ", 1) if is_name and word.startswith("--") else [word]
+    if len(words) % 2:
+        raise ConfigError(f'option {words[-1]!r} has no value: they come in pairs, "repl-backlog-size", "1mb"')
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def _value(value: str | int | bool) -> str:
+    """As redis.conf writes it."""
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def version_of(program: Path) -> str:

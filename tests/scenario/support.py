@@ -12,7 +12,7 @@ from tap.scenario.pair import Pair, own_pair
 from tests.support import programs
 
 T = TypeVar("T")
-NOTHING = "title = 'nothing'\nsteps = []"
+NOTHING = "title = 'nothing'\nsteps = []\nexpect = { converged = true }"
 
 
 def written(tmp_path: Path, text: str) -> Path:
