@@ -105,6 +105,8 @@ def export(
             _OF_ONE_LINK[form](job, chosen[0] if chosen else None)
         except RecordingError as error:
             raise _error([str(error), *job.lacking]) from None
+        for remark in wanted.outside(job.account or Account()):
+            _say(remark)
     if job.lacking:
         raise _error(job.lacking)
 
@@ -133,7 +135,9 @@ class _Job:
     @property
     def lacking(self) -> list[str]:
         """What the answer lacks, in sentences."""
-        return [] if self.account is None else self.account.lines(self._concerns, self.wanted.joins)
+        return (
+            [] if self.account is None else [*self.account.lines(self._concerns, self.wanted.joins), *self.wanted.lacks]
+        )
 
     def _concerns(self, missing: Missing) -> bool:
         """What may hold commands; of an RDB's export also what may hold one that came later."""
@@ -254,12 +258,12 @@ def _rows(job: _Job, links: list[str]) -> None:
         put = stack.enter_context(_parquet(file) if job.form == "parquet" else _json_lines(file, job.output))
         rows = Rows(put, job.wanted, links)
         job.read(rows.player)
-        if job.wanted.missing is not None:
-            raise ConfigError(job.wanted.missing)
         if job.lacking and not rows.count:
             raise _error(job.lacking)
     sys.stdout.flush()
     _say(f"{rows.count} {'command' if rows.count == 1 else 'commands'}")
+    for remark in job.wanted.remarks(rows.player.account, rows.total, rows.count):
+        _say(remark)
 
 
 @contextlib.contextmanager

@@ -89,6 +89,8 @@ def send(
         if not parts:
             spans = ", ".join(f"{stream[0].offset} to {stream[-1].end_offset}" for stream in streams)
             raise ConfigError(f"no whole command lies between --from and --until: the recording has offsets {spans}")
+        for line in wants.outside(account):
+            _say(line)
         for before, after in pairwise(parts):
             _say(_hole(before.stretches[-1], after.stretches[0]))
         code = asyncio.run(_run(Sender(target, parts, wanted, speed, to_db=target.db), target.name, ui, console))

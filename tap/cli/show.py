@@ -24,7 +24,7 @@ from tap.recording.missing import Missing
 from tap.recording.reader import Player, nothing, read
 from tap.recording.stats import Batch, Stats
 from tap.recording.wanted import Wanted
-from tap.replication.events import Side
+from tap.replication.events import Command, Side
 
 FOLLOW_SECONDS = 0.1
 
@@ -68,22 +68,38 @@ def show(
     figures = Stats()
     line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
 
+    total = count = 0
+
     def put(told: Told) -> None:
-        said = line(told) if wanted.has(told) else None
+        nonlocal total, count
+        if not wanted.concerns(told):
+            return
+        if isinstance(told.event, Command):
+            total += 1
+            if not wanted.matches(told.event):
+                return
+            count += 1
+        elif wanted.only_commands:
+            return
+        said = line(told)
         if said is not None:
             sys.stdout.write(f"{said}\n")
 
-    def count(told: Told) -> None:
+    def count_event(told: Told) -> None:
         if wanted.concerns(told):
             figures.told(told)
 
     def count_all(batch: Batch) -> None:
-        chosen = wanted.chosen(batch)
-        if chosen is not None:
-            figures.take(chosen)
+        nonlocal total, count
+        within = wanted.within(batch)
+        if within is not None:
+            matching = wanted.matching(within)
+            total += len(within.heads)
+            count += len(matching.heads)
+            figures.take(matching)
 
     if stats:
-        player = Player(count, count=count_all)
+        player = Player(count_event, count=count_all)
     else:
         player = Player(put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
     for _ in read(files, player, _until_stopped(player) if follow else None):
@@ -102,11 +118,10 @@ def show(
             figures.lacks(one)
         _print(figures, form)
     sys.stdout.flush()
-    for remark in player.remarks:
+    remarks = [] if nothing(player) else wanted.remarks(player.account, total, count, grows=follow)
+    for remark in (*player.remarks, *remarks):
         print(f"redis-tap: {remark}", file=sys.stderr)
-    lines = player.account.lines(concerns, joins, by_link=True)
-    if wanted.missing is not None:
-        lines.append(wanted.missing)
+    lines = [*player.account.lines(concerns, joins, by_link=True), *wanted.lacks]
     if lines:
         raise RecordingError("\nredis-tap: ".join(lines))
 

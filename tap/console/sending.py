@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tap.console import figures
+from tap.recording.there import lacks_dbs
 from tap.replay.sending import Sender
 
 
@@ -49,6 +50,11 @@ def report(sender: Sender, name: str) -> str:
     ]
     if sender.acknowledged is not None:
         lines[0] += f"; up to offset {sender.acknowledged}"
+    if not sender.choice.is_all and not sender.commands:
+        lines.append(f"0 of {sender.came} {'command matches' if sender.came == 1 else 'commands match'}")
+    absent = lacks_dbs(sender.choice.dbs, sender.dbs)
+    if absent is not None:
+        lines.append(absent)
     if sender.unplaced:
         lines.append(f"{sender.unplaced} commands were not sent: the recording does not say in which db, see --assume-db")
     if sender.unfilled:

@@ -117,13 +117,16 @@ class Account:
     """What one reading of a recording could not bring; complete at its end.
 
     problems: what of the files could not be read, a line each. missing: the stretches, in the order of their ends.
-    uncounted: how many more there were. remarks: sentences that make no answer incomplete, and should be known.
+    uncounted: how many more there were. remarks: sentences that make no answer incomplete, and should be known. first,
+    last: nanoseconds, when the first and the last packet came; 0 where none did.
     """
 
     problems: list[str] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     uncounted: int = 0
     remarks: list[str] = field(default_factory=list)
+    first: int = 0
+    last: int = 0
     _read: dict[tuple[str, int, str], Spans] = field(default_factory=dict)  # by link, connection and replication ID
     _parents: dict[str, tuple[str, int]] = field(default_factory=dict)  # a replid's: whose history it goes on, from where
 
@@ -181,6 +184,13 @@ class Account:
                     continue
             lacking.append(one)
         return lacking
+
+    def offsets(self, joins: Joins) -> tuple[int, int] | None:
+        """Before the first and after the last byte that connections of these links brought; None where none is known."""
+        found = [spans for (link, connection, _), spans in self._read.items() if spans.begins and joins(link, connection)]
+        if not found:
+            return None
+        return min(spans.begins[0] for spans in found), max(spans.ends[-1] for spans in found)
 
     def _same_until(self, replid: str, offset: int) -> frozenset[str]:
         """The replication IDs under which the same bytes are known up to an offset."""

@@ -65,6 +65,25 @@ class Length:
         return f"{self.begin.isoformat(timespec='seconds')} to {self.end.isoformat(timespec='seconds')}"
 
 
+def outside(begin: Moment | None, end: Moment | None, whole: Length | None, offsets: tuple[int, int] | None) -> list[str]:
+    """Sentences for moments that a recording does not have. offsets: before its first byte, after its last; if known."""
+    found = []
+    for option, moment in (("--from", begin), ("--until", end)):
+        if isinstance(moment, datetime) and whole is not None:
+            if nanoseconds(moment) > whole.last:
+                found.append(f"{option} {text(moment)} lies behind the end of the recording, {whole.end.isoformat()}")
+            elif moment is end and nanoseconds(moment) < whole.first:
+                found.append(f"{option} {text(moment)} lies before the recording, which begins {whole.begin.isoformat()}")
+        elif isinstance(moment, int):
+            if offsets is None:
+                found.append(f"{option} {moment}: no replication offset is known in the recording")
+            elif moment > offsets[1]:
+                found.append(f"{option} {moment} is more than the highest offset in the recording, {offsets[1]}")
+            elif option == "--until" and moment <= offsets[0]:
+                found.append(f"{option} {moment}: the recording begins behind offset {offsets[0]}")
+    return found
+
+
 def length(paths: Iterable[Path]) -> Length | None:
     """Of what these paths stand for; None if there is no packet. What cannot be read is told when it is read for good.
 

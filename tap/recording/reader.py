@@ -112,6 +112,9 @@ class Player:
 
     def packet(self, packet: Packet) -> None:
         """The next one."""
+        account = self.account
+        account.first = min(account.first or packet.time, packet.time)
+        account.last = max(account.last, packet.time)
         if self._until is not None and packet.time > self._until:
             return
         self.packets += 1

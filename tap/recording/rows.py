@@ -33,12 +33,14 @@ class Row:
 
 
 class Rows:
-    """Takes what a player tells, and gives on the commands that are wanted. count: how many that were.
+    """Takes what a player tells, and gives on the commands that are wanted.
 
-    What came on several connections of one history, and of these links, counts where it came first.
+    total: commands on the links and in the time that are asked for; count: those of them that were wanted. What came on
+    several connections of one history, and of these links, counts where it came first.
     """
 
     def __init__(self, put: Callable[[Row], None], wanted: Wanted, links: Collection[str]) -> None:
+        self.total = 0
         self.count = 0
         self.player = Player(self._hear, every_command=True, max_command=NO_LIMIT, at_once=True)
         self._put = put
@@ -56,8 +58,11 @@ class Rows:
             self._seen[event.replid] = before.until(event.offset)
         if isinstance(event, StreamStarted) and event.replid is not None:
             self._replids[told.connection] = event.replid
-        wanted = self._wanted.has(told)
-        if isinstance(event, Command) and self._of_links.has(told) and self._is_new(told.connection, event) and wanted:
+        concerns = self._wanted.concerns(told)
+        if not isinstance(event, Command) or not self._of_links.has(told) or not self._is_new(told.connection, event):
+            return
+        self.total += concerns
+        if concerns and self._wanted.matches(event):
             self.count += 1
             self._put(Row(self.player.now, told.link, told.connection, event.offset, event.db, event.name, event.args))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 
 from tap.bus import Told
 from tap.glob import matcher
-from tap.recording.missing import Missing
-from tap.recording.moments import Moment, check_order
+from tap.recording.missing import Account, Missing
+from tap.recording.moments import Length, Moment, check_order, outside
 from tap.recording.stats import Batch
+from tap.recording.there import There
 from tap.replication import keyspecs
 from tap.replication.dbs import EVERY_DB, REACHING, Place, reach
 from tap.replication.events import Ack, Command
@@ -37,10 +39,12 @@ class Wanted:
         end: Moment | None = None,
     ) -> None:
         check_order(begin, end)
+        self._begin = begin
+        self._end = end
         self._links = frozenset(links)
-        self._known: dict[str, None] = {}  # links that there are, if some are asked for
         self._dbs = frozenset(dbs)
         self._names = frozenset(name.upper() for name in names)
+        self._globs = [os.fsdecode(glob) for glob in globs]
         self._matchers = [matcher(os.fsencode(glob)) for glob in globs]
         self._bounds = [
             (moment.timestamp(), None, sign) if isinstance(moment, datetime) else (None, moment, sign)
@@ -48,6 +52,7 @@ class Wanted:
             if moment is not None
         ]
         self._offsets: dict[int, int] = {}  # by connection
+        self._there = There()
 
     @property
     def only_commands(self) -> bool:
@@ -56,12 +61,10 @@ class Wanted:
 
     def has(self, told: Told) -> bool:
         """To be asked of every event, in order."""
-        if not self.concerns(told):
-            return False
+        concerns = self.concerns(told)
         if not self.only_commands:
-            return True
-        event = told.event
-        return isinstance(event, Command) and self._has_command(event)
+            return concerns
+        return concerns and isinstance(told.event, Command) and self.matches(told.event)
 
     def concerns(self, told: Told) -> bool:
         """By link, time and offset alone; to be asked of every event, in order."""
@@ -69,20 +72,37 @@ class Wanted:
         offset = getattr(event, "offset", None)
         if isinstance(offset, int) and not isinstance(event, Ack):
             self._offsets[told.connection] = offset
-        return self._has_link(told) and self._is_in_time(told.time, self._offsets.get(told.connection))
+        if not self._has_link(told):
+            return False
+        if isinstance(event, Command) and self.only_commands:
+            self._there.command(event.db, event.name)
+        return self._is_in_time(told.time, self._offsets.get(told.connection))
 
-    def chosen(self, batch: Batch) -> Batch | None:
-        """The batch with those of its commands only that are wanted; None if all are of another link or time."""
+    def matches(self, command: Command) -> bool:
+        """By db, name and keys alone."""
+        name = command.name.encode("latin-1")
+        if name in REACHING:
+            return self._has(command.db, command.name, *reach(name, command.args))
+        return self._has(command.db, command.name, keys(command) if self._matchers else (), ())
+
+    def within(self, batch: Batch) -> Batch | None:
+        """The batch with those of its commands only that concern by link, time and offset; None if none does."""
         heads, base = batch.heads, batch.base
         if not self._has_link(batch):
             return None
-        if self._bounds:
-            heads = [head for head in heads if self._is_in_time(batch.time, None if base is None else base + head[0])]
-            if not heads:
-                return None
         if self.only_commands:
-            heads = [head for head in heads if self._has(*head[2:])]
-        return replace(batch, heads=heads)
+            for head in heads:
+                self._there.command(head[2], head[3])
+        if not self._bounds:
+            return batch
+        heads = [head for head in heads if self._is_in_time(batch.time, None if base is None else base + head[0])]
+        return replace(batch, heads=heads) if heads else None
+
+    def matching(self, batch: Batch) -> Batch:
+        """The batch with those of its commands only that match by db, name and keys."""
+        return (
+            replace(batch, heads=[head for head in batch.heads if self._has(*head[2:])]) if self.only_commands else batch
+        )
 
     def may_lack(self, missing: Missing) -> bool:
         """Whether something that is asked for may be among these bytes: no filter for commands tells that it is not."""
@@ -96,20 +116,52 @@ class Wanted:
         """Whether a connection of a link is asked for."""
         return not self._links or bool({link, f"{link}/{connection}"} & self._links)
 
+    # ---- once all has been asked ----
+
+    @property
+    def lacks(self) -> list[str]:
+        """What makes the answer incomplete, in sentences: a link that is not there, dbs that are not known."""
+        return [text for text in (self.missing, self._there.lacks_places(self._dbs)) if text is not None]
+
     @property
     def missing(self) -> str | None:
-        """Once all has been asked: what to say where none of the links that are asked for is there."""
-        if not self._links or not self._known:
-            return None
-        if any(name in self._links or name == asked.rpartition("/")[0] for name in self._known for asked in self._links):
-            return None
-        return f"--link {', '.join(sorted(self._links))}: not in it; its links: {', '.join(self._known)}"
+        """What to say where a link that is asked for is not there."""
+        return self._there.lacks_links(self._links)
+
+    def outside(self, account: Account) -> list[str]:
+        """Sentences for moments that the recording does not have."""
+        whole = Length(account.first, account.last) if account.first else None
+        return outside(self._begin, self._end, whole, account.offsets(self.joins))
+
+    def remarks(self, account: Account, total: int, count: int, *, grows: bool = False) -> list[str]:
+        """What else to say, in sentences: moments that the recording does not have, filters that nothing matches.
+
+        total: commands on these links and in this time; count: those of them that were wanted. grows: what has been read
+        need not be the end.
+        """
+        found = [] if grows else self.outside(account)
+        if self.only_commands and not count and (total or not found):
+            text = f"0 of {total} {'command matches' if total == 1 else 'commands match'} {self._filters}"
+            others = self._there.lacks_names(self._names)
+            found.append(f"{text}; {others}" if others else text)
+        absent = self._there.lacks_dbs(self._dbs)
+        return found if absent is None else [*found, absent]
+
+    @property
+    def _filters(self) -> str:
+        """As options."""
+        dbs = ",".join(map(str, sorted(self._dbs)))
+        given = [f"--db {dbs}"] if dbs else []
+        given += [f"--command {','.join(sorted(self._names))}"] if self._names else []
+        return " ".join([*given, *(f"--key {shlex.quote(glob)}" for glob in self._globs)])
+
+    # ----
 
     def _has_link(self, where: Told | Batch | Missing) -> bool:
         if not self._links:
             return True
         if where.link:  # else it is of the whole tap
-            self._known[where.link] = None
+            self._there.link(where.link, where.connection)
         return self.joins(where.link, where.connection)
 
     def _is_in_time(self, at: float, offset: int | None) -> bool:
@@ -121,19 +173,17 @@ class Wanted:
                 return False
         return True
 
-    def _has_command(self, command: Command) -> bool:
-        name = command.name.encode("latin-1")
-        if name in REACHING:
-            return self._has(command.db, command.name, *reach(name, command.args))
-        return self._has(command.db, command.name, keys(command) if self._matchers else (), ())
-
     def _has(self, db: int | None, name: str, named: Iterable[bytes], places: Iterable[Place]) -> bool:
         """named: keys in this db. places: in others."""
         if self._names and name not in self._names:
             return False
         if (not self._dbs or db in self._dbs) and self._has_key(named):
             return True
-        return any((at in self._dbs or at == EVERY_DB or not self._dbs) and self._has_key(keys) for at, keys in places)
+        if any((at in self._dbs or at == EVERY_DB or not self._dbs) and self._has_key(keys) for at, keys in places):
+            return True
+        if db is None and self._dbs and self._has_key(named):
+            self._there.has_no_place(name)
+        return False
 
     def _has_key(self, named: Iterable[bytes]) -> bool:
         return not self._matchers or any(matches(key) for key in named for matches in self._matchers)

@@ -26,6 +26,7 @@ from tap.replication.keyspecs import KeyFinder
 from tap.replication.scanner import StreamScanner
 
 CHUNK = 2**18  # bytes
+MAX_DBS = 1000  # that are noted
 LOOKED_AT = 2**20  # bytes of a command that are copied; more of it is mapped
 
 _NEVER_SENT = frozenset({b"PING", b"REPLCONF", b"SELECT"})
@@ -72,7 +73,8 @@ class Commands:
 
     db: in force there, -1 if unknown. to_db: where all of them are to go; None: each to its own. selected: that is in
     force at the server, -1 if unknown. unplaced: commands that were left out, for their db is not known. unfilled: that
-    were left out, for they bring into a wanted db what another one holds.
+    were left out, for they bring into a wanted db what another one holds. came: commands, wanted or not. dbs: in
+    which, where not all are wanted.
     """
 
     def __init__(
@@ -86,6 +88,8 @@ class Commands:
         self.position = start
         self.unplaced = 0
         self.unfilled = 0
+        self.came = 0
+        self.dbs: set[int] = set()
         self._scanner = StreamScanner(None if db < 0 else db, keep_ends=True)
         self._scanner.watch(_SPECIAL | REACHING | choice.names)
         self._names: dict[int, bytes] = {}  # of commands that are watched for, by their first byte
@@ -111,6 +115,7 @@ class Commands:
             if start:
                 found = [(begin + start, end + start, db, False) for begin, end, db, _ in found]
             batch.entries += found
+            self.came += len(found)
             return batch
         for begin, end, db, is_open in found:
             self._add(batch, (start + begin, start + end, db, is_open))
@@ -128,9 +133,15 @@ class Commands:
             if self._multi is None and was_open:  # else its MULTI is not at hand, behind a gap
                 _put(batch, (begin, end, db, False))
             self._multi = None
-        elif self._choice.names and name not in self._choice.names:
-            return
-        elif name in REACHING:
+        else:
+            self.came += 1
+            if db >= 0 and len(self.dbs) < MAX_DBS:
+                self.dbs.add(db)
+            if not self._choice.names or name in self._choice.names:
+                self._add_data(batch, entry, name)
+
+    def _add_data(self, batch: Batch, entry: Entry, name: bytes | None) -> None:
+        if name in REACHING:
             self._add_reaching(batch, entry, name)
         elif self._is_wanted(entry):
             self._send(batch, entry)

@@ -163,7 +163,10 @@ class ReplayMaster(OnlyAsync):
 
     @property
     def remarks(self) -> list[str]:
-        return [] if self._account is None else self._account.remarks
+        if self._account is None:
+            return []
+        wanted = Wanted(links=self._links, begin=self._begin, end=self._end)
+        return [*self._account.remarks, *wanted.outside(self._account)]
 
     @property
     def missing(self) -> list[Missing]:

@@ -151,7 +151,7 @@ class Sender:
 
     speed: how many times as fast as they came; infinite: as fast as they are taken. to_db: see Commands. commands,
     replies: so far, those of a transaction one by one. acknowledged: the offset up to which the replies say that all has
-    been executed; None before the first. unplaced, unfilled: see Commands. seconds: that it took.
+    been executed; None before the first. unplaced, unfilled, came, dbs: see Commands. seconds: that it took.
     """
 
     def __init__(
@@ -163,10 +163,12 @@ class Sender:
         self.acknowledged: int | None = None
         self.unplaced = 0
         self.unfilled = 0
+        self.came = 0
+        self.dbs: set[int] = set()
         self.seconds = 0.0
         self._target = target
         self._parts = parts
-        self._choice = choice
+        self.choice = choice
         self._speed = speed
         self._to_db = to_db
         self._part = parts[0]
@@ -230,7 +232,7 @@ class Sender:
         selected = -1
         for part in self._parts:
             self._part = part
-            chosen = Commands(part.file.fileno(), part.start, part.db, self._choice, to_db=self._to_db, selected=selected)
+            chosen = Commands(part.file.fileno(), part.start, part.db, self.choice, to_db=self._to_db, selected=selected)
             for end, due in self._steps(part):
                 await self._until(due)
                 if self._stopping.is_set():
@@ -243,6 +245,8 @@ class Sender:
             selected = chosen.selected
             self.unplaced += chosen.unplaced
             self.unfilled += chosen.unfilled
+            self.came += chosen.came
+            self.dbs |= chosen.dbs
             await self._replied(lambda: not self._expected)
 
     def _steps(self, part: Part) -> Iterator[tuple[int, float]]:

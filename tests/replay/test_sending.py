@@ -189,6 +189,23 @@ def test_one_db_goes_into_another(tmp_path: Path, target: Server) -> None:
     assert redis.Redis(port=target.port, db=5).get("b") == b"2"
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--db", "9"], ["0 of 3 commands match", "--db 9: no command was executed in it; its dbs: 0, 3"]),
+        (["--db", "9,3"], ["--db 9: no command was executed in it; its dbs: 0, 3"]),
+        (["--command", "GET"], ["0 of 3 commands match"]),
+        (["--until", "99999999"], ["--until 99999999 is more than the highest offset in the recording, "]),
+        (["--until", "2030-01-01"], ["--until 2030-01-01T00:00:00", "lies behind the end of the recording, 2001-"]),
+    ],
+)
+def test_what_brings_nothing_is_said(tmp_path: Path, target: Server, options: list[str], said: list[str]) -> None:
+    path = recorded(tmp_path, SELECT, *[command("INCR", "a")] * 2, command("SELECT", "3"), command("SET", "b", "2"))
+    done = replay(path, "--to", url(target), "--speed", "max", *options)
+    assert done.returncode == 0
+    assert all(sentence in done.stdout + done.stderr for sentence in said), done
+
+
 def held(target: Server) -> dict[int, set[str]]:
     """The keys of each db that has some."""
     found = {db: set(redis.Redis(port=target.port, db=db, decode_responses=True).scan_iter()) for db in range(16)}

@@ -1,0 +1,90 @@
+"""What a recording has of links, dbs and commands: to be named where something else was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from tap.errors import did_you_mean
+from tap.recording.stats import NOT_WRITES
+
+SHOWN = 20  # names that a sentence lists
+MAX_NOTED = 1000  # names of commands, and dbs
+
+
+class There:
+    """Is told of all that comes, and then asked. unplaced: commands whose db is not known."""
+
+    def __init__(self) -> None:
+        self.unplaced = 0
+        self._links: dict[str, dict[int, None]] = {}  # with their connections
+        self._dbs: set[int] = set()
+        self._names: set[str] = set()
+
+    # ---- what comes ----
+
+    def link(self, name: str, connection: int) -> None:
+        self._links.setdefault(name, {})[connection] = None
+
+    def command(self, db: int | None, name: str) -> None:
+        if db is not None and len(self._dbs) < MAX_NOTED:
+            self._dbs.add(db)
+        if len(self._names) < MAX_NOTED:
+            self._names.add(name)
+
+    def has_no_place(self, name: str) -> None:
+        """A command that may be asked for, of which the db is not known."""
+        self.unplaced += name not in NOT_WRITES
+
+    # ---- sentences ----
+
+    def lacks_links(self, asked: Iterable[str]) -> str | None:
+        """What to say of links, or connections as NAME/CONNECTION, that are not there."""
+        missing = sorted(one for one in asked if not self._has_link(one))
+        if not missing or not self._links:
+            return None
+        link = missing[0].rpartition("/")[0]
+        if len(missing) == 1 and link in self._links:
+            return f"--link {missing[0]}: not in it; of that link it has {_listed(self._links[link], f'{link}/')}"
+        return f"--link {', '.join(missing)}: not in it; its links: {_listed(self._links)}"
+
+    def lacks_dbs(self, asked: Collection[int]) -> str | None:
+        return lacks_dbs(asked, self._dbs) if self._names else None
+
+    def lacks_names(self, asked: Iterable[str]) -> str | None:
+        missing = sorted(set(asked) - self._names)
+        if not missing or not self._names:
+            return None
+        meant = next((said for one in missing if (said := did_you_mean(one, self._names))), "")
+        return f"its commands: {_listed(sorted(self._names))}.{meant}"
+
+    def lacks_places(self, asked: Iterable[int]) -> str | None:
+        """What to say of commands of which it is not known whether they are in these dbs."""
+        if not self.unplaced:
+            return None
+        what, them, are = ("command", "it", "it is") if self.unplaced == 1 else ("commands", "them", "they are")
+        return (
+            f"--db {_joined(asked)}: the db of {self.unplaced} {what} is not known, for the recording has no SELECT "
+            f"before {them}; {are} left out"
+        )
+
+    def _has_link(self, asked: str) -> bool:
+        link, _, number = asked.rpartition("/")
+        return asked in self._links or (number.isdigit() and int(number) in self._links.get(link, {}))
+
+
+def lacks_dbs(asked: Collection[int], there: Collection[int]) -> str | None:
+    """What to say where commands were executed in other dbs than these."""
+    missing = set(asked).difference(there)
+    if not missing:
+        return None
+    others = f"; its dbs: {_listed(sorted(there))}" if there else ""
+    return f"--db {_joined(missing)}: no command was executed in it{others}"
+
+
+def _joined(dbs: Iterable[int]) -> str:
+    return ",".join(map(str, sorted(dbs)))
+
+
+def _listed(found: Collection[object], prefix: str = "") -> str:
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return ", ".join(f"{prefix}{one}" for one, _ in zip(found, range(SHOWN), strict=False)) + more
