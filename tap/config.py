@@ -15,8 +15,7 @@ from tap.hints import explained, refuse
 from tap.paths import in_a_directory
 from tap.toml import parsed
 from tap.units import Limits, parse_duration
-from tap.url import Address as Address  # those who configure a link find it here
-from tap.url import Url, quoted
+from tap.url import Address, Url, quoted
 
 DEFAULT_LINK = "main"
 STATSD_PORT = 8125

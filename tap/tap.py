@@ -278,6 +278,8 @@ class Tap(OnlyAsync):
 
     def _check(self, kinds: tuple[type[Event], ...], where: object, link: str | None) -> None:
         """Raises ConfigError for what can never come."""
+        if not self._has_begun:
+            raise ConfigError("a Tap tells nothing before 'async with Tap(...) as tap'")
         for kind in kinds:
             if isinstance(where, Mapping):
                 check(kind, where)

@@ -185,6 +185,11 @@ def test_a_wait_that_cannot_end_is_a_sentence(wait: Callable[[Tap], Any], kind: 
     assert says in str(caught.value)
 
 
+def test_a_tap_that_has_not_begun_is_not_waited_for() -> None:
+    with pytest.raises(ConfigError, match="a Tap tells nothing before 'async with Tap"):
+        asyncio.run(Tap(MASTER).wait_for("full_resync"))
+
+
 def test_a_condition_that_fails_ends_the_wait(caplog: pytest.LogCaptureFixture) -> None:
     async def story(one: Tap) -> None:
         await one.wait_for(events.FullResync)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.config import LinkConfig
+from tap.config import LinkConfig, load
 from tap.errors import ConfigError
 from tap.url import Address, Url
 
@@ -153,6 +153,25 @@ def test_whatever_is_encoded_comes_back(username: str, password: str, scheme: st
 def test_no_text_fails_in_another_way(prefix: str, text: str) -> None:
     with contextlib.suppress(ConfigError):
         str(Url.parse(prefix + text))
+
+
+def test_a_file_takes_urls(tmp_path: Path) -> None:
+    path = tmp_path / "tap.toml"
+    path.write_text("""
+[links.a]
+master = "rediss://h:1?cacert=ca.pem&sni=redis.example"
+listen = "rediss://*:2?cert=tap.pem"
+[links.b]
+master = "unix:///run/redis.sock"
+""")
+    a, b = load(path).links
+    assert (a.master, a.tls, a.cacert, a.sni) == (Address("h", 1), True, Path("ca.pem"), "redis.example")
+    assert (a.listen, a.listen_cert) == (Address("*", 2), Path("tap.pem"))
+    assert (b.master, b.tls) == (Address(path="/run/redis.sock"), False)
+    path.write_text("[links.a]\nmaster = 'redis://ann:secret@h:1'\n")
+    with pytest.raises(ConfigError, match=r"line 2: links\.a\.master: a link's master is written") as caught:
+        load(path)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_link_takes_urls_and_what_is_given_beside_them_wins() -> None:

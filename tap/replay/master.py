@@ -44,7 +44,7 @@ class _Stopped(Exception):
 class ReplayMaster(OnlyAsync):
     """Runs inside one event loop, between __aenter__ and __aexit__:
 
-    async with ReplayMaster("today.pcapng", speed=math.inf) as master:
+    async with ReplayMaster("today.pcapng", speed="max") as master:
         replica.replicaof("127.0.0.1", master.port)
         await master.acknowledged()
 
