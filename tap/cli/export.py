@@ -269,8 +269,10 @@ def _rows(job: _Job, links: list[str]) -> None:
 @contextlib.contextmanager
 def _parquet(file: BinaryIO) -> Iterator[Callable[[Row], None]]:
     parquet = Parquet(file)
-    yield parquet.put
-    parquet.close()
+    try:
+        yield parquet.put
+    finally:
+        parquet.close()  # else pyarrow does, when the file is gone
 
 
 @contextlib.contextmanager

@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TextIO
 
 from tap.bus import Inbox, Told
 from tap.console.figures import times
 from tap.console.sentences import is_in_vain, sentence
+from tap.replication import events
 from tap.replication.events import Event, LinkClosed, LinkOpened, ObserverTrouble, Secured
 
 MAX_TRYING = 1000  # replicas; beyond that, their lines are told as they come
@@ -125,13 +126,11 @@ def json_lines(out: TextIO) -> LineWriter:
 
 
 def json_line(told: Told) -> str:
-    return _json(told.as_dict())
-
-
-def _json(said: dict[str, Any]) -> str:
     # JSON is UTF-8 (RFC 8259, 8.1), or ASCII with escapes of its own where the locale of the output is another one.
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    return json.dumps(said, ensure_ascii=encoding.lower() not in ("utf-8", "utf8"), separators=(",", ":"))
+    if encoding.lower() in ("utf-8", "utf8"):
+        return events.json_line(told.as_dict())
+    return json.dumps(told.as_dict(), separators=(",", ":"))
 
 
 def log_lines(out: TextIO) -> LineWriter:

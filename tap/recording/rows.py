@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -12,7 +11,8 @@ from tap.errors import ConfigError
 from tap.recording.reader import Player
 from tap.recording.spans import Spans
 from tap.recording.wanted import Wanted
-from tap.replication.events import Command, PartialResync, StreamStarted, plain
+from tap.replication import events
+from tap.replication.events import Command, PartialResync, StreamStarted
 
 NO_LIMIT = 2**62  # bytes of a command
 MAX_ROWS = 2**16  # of a row group
@@ -78,7 +78,7 @@ class Rows:
 
 
 def json_line(row: Row) -> bytes:
-    """An object, byte strings as in events.plain(); time in seconds."""
+    """An object, byte strings as events.as_text() tells them; time in seconds."""
     said = {
         "time": row.time / 1e9,
         "link": row.link,
@@ -86,9 +86,9 @@ def json_line(row: Row) -> bytes:
         "offset": row.offset,
         "db": row.db,
         "name": row.name,
-        "args": plain(row.args),
+        "args": [events.as_text(word) for word in row.args],
     }
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return events.json_line(said).encode() + b"\n"
 
 
 class Parquet:

@@ -18,7 +18,7 @@ from tap.bus import Told
 from tap.recording.missing import Missing
 from tap.recording.spans import Spans
 from tap.replication import events
-from tap.replication.events import Event, Role, plain
+from tap.replication.events import Event, Role, as_text
 from tap.replication.heads import OTHER, Head
 
 MAX_KEYS = 100_000  # counted at a time
@@ -363,7 +363,7 @@ class Stats:
     # ---- as JSON ----
 
     def as_dict(self) -> dict[str, Any]:
-        """Snake_case names, times in seconds since the epoch, bytes as events.plain() tells them."""
+        """Snake_case names, times in seconds since the epoch, bytes as events.as_text() tells them."""
         return {"links": [self._as_dict(name, link) for name, link in self.links.items()]}
 
     def _as_dict(self, name: str, link: LinkStats) -> dict[str, Any]:
@@ -398,7 +398,7 @@ class Stats:
                     "offset": one.offset,
                     "db": one.db,
                     "name": one.name,
-                    "key": plain(one.key),
+                    "key": None if one.key is None else as_text(one.key),
                     "bytes": one.size,
                 }
                 for one in link.largest()
@@ -415,5 +415,5 @@ class Stats:
     def _keys(self, frequent: Frequent, unit: str) -> list[dict[str, Any]]:
         top = frequent.top(self.top)
         return [
-            {"db": db, "key": plain(key), unit: weight, f"{unit}_missed": missed} for (db, key), weight, missed in top
+            {"db": db, "key": as_text(key), unit: weight, f"{unit}_missed": missed} for (db, key), weight, missed in top
         ]

@@ -9,6 +9,7 @@ import base64
 import dataclasses
 import enum
 import functools
+import json
 import re
 import types
 import typing
@@ -590,14 +591,13 @@ def _valued(kind: Any, value: Any) -> Any:
     return value
 
 
+BASE64 = "base64:"
+
+
 def plain(value: Any) -> Any:
-    """Bytes that are printable UTF-8 as a string, others as {"b64": ...}; dataclasses as objects, enums as values."""
+    """Bytes as as_text() tells them, dataclasses as objects, enums as values."""
     if isinstance(value, bytes):
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            return {"b64": base64.b64encode(value).decode()}
-        return text if text.isprintable() else {"b64": base64.b64encode(value).decode()}
+        return as_text(value)
     if isinstance(value, enum.Enum):
         return value.value
     if dataclasses.is_dataclass(value):
@@ -607,6 +607,44 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [plain(inner) for inner in value]
     return value
+
+
+def as_text(data: bytes) -> str:
+    """A byte string as JSON has it: always a string, so that a column of them has one type. as_bytes() is the way back.
+
+    UTF-8 is itself. What is no UTF-8, and what begins with "base64:", is "base64:" and the base64 of it.
+    """
+    try:
+        said = data.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        if not said.startswith(BASE64):
+            return said
+    return BASE64 + base64.b64encode(data).decode()
+
+
+def as_bytes(said: str) -> bytes:
+    """The bytes that as_text() made this of. Raises ValueError for what it makes of none."""
+    return base64.b64decode(said[len(BASE64) :], validate=True) if said.startswith(BASE64) else said.encode()
+
+
+def json_line(said: Any) -> str:
+    """JSON in one line, in which nothing stands that a terminal would not print."""
+    line = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    return line if line.isprintable() else _UNUSUAL.sub(_escaped, line)
+
+
+_UNUSUAL = re.compile(r"[^ -~]")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """As RFC 8259, 7 has it."""
+    character = match[0]
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 _KEPT: tuple[type[Event], ...] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -334,6 +335,10 @@ def test_parquet_lacks_what_the_rows_lack(export: Callable[..., Done], tmp_path:
     done = export(LOST, "--to", "parquet", "-o", tmp_path / "out")
     assert (done.returncode, done.stderr.count(GAP)) == (2, 1)
     assert done.stderr.startswith("redis-tap: 40 commands\n")
+    gc.collect()
+    done = export(COMPRESSED[0], "--to", "parquet", "-o", tmp_path / "none")
+    gc.collect()
+    assert (done.returncode, (tmp_path / "none").exists()) == (2, False)
 
 
 @pytest.mark.parametrize(

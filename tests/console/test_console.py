@@ -256,7 +256,7 @@ def test_json_lines_are_flat_objects() -> None:
     assert full["reason"] == {"code": "first_sync", "text": "it is new"}
     assert (full["time"], full["link"], full["connection"]) == (1_790_000_000.25, "main", 3)
     assert commands["by_name"]["SET"] == {"count": 3, "bytes": 80}
-    assert command["args"] == [{"b64": "/w=="}]
+    assert command["args"] == ["base64:/w=="]
 
 
 def command(number: int) -> events.Command:

@@ -104,7 +104,7 @@ def test_a_line_of_json() -> None:
         "offset": 1050,
         "db": None,
         "name": "SET",
-        "args": ["a", {"b64": "/wo="}],
+        "args": ["a", "base64:/wo="],
     }
 
 
