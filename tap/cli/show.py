@@ -118,12 +118,14 @@ def show(
             figures.lacks(one)
         _print(figures, form)
     sys.stdout.flush()
-    remarks = [] if nothing(player) else wanted.remarks(player.account, total, count, grows=follow)
-    for remark in (*player.remarks, *remarks):
+    for remark in player.remarks:
         print(f"redis-tap: {remark}", file=sys.stderr)
     lines = [*player.account.lines(concerns, joins, by_link=True), *wanted.lacks]
+    remarks = [] if nothing(player) else wanted.remarks(player.account, total, count, grows=follow)
     if lines:
-        raise RecordingError("\nredis-tap: ".join(lines))
+        raise RecordingError("\nredis-tap: ".join([*lines, *remarks]))
+    for remark in remarks:
+        print(f"redis-tap: {remark}", file=sys.stderr)
 
 
 def _print(figures: Stats, form: str) -> None:
