@@ -1,9 +1,10 @@
 """redis-tap: sits between a real replica and its real master, and tells what happens on the wire."""
 
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from tap import claims
 
 if TYPE_CHECKING:
     from tap import recording
@@ -30,6 +31,8 @@ def __getattr__(name: str) -> Any:
     if name in _CLASSES:
         return getattr(import_module(_CLASSES[name]), name)
     if name == "__version__":
+        from importlib.metadata import version  # 10 ms
+
         return version("redis-tap")
     if not name.startswith("_") and find_spec(f"tap.{name}") is not None:
         return import_module(f"tap.{name}")
@@ -44,3 +47,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+claims.check(__file__)

@@ -1,6 +1,13 @@
 """`python -m tap` is `redis-tap`."""
 
-from tap.cli import main
+import os
+
+from tap import claims
 
 if __name__ == "__main__":
+    said = claims.trouble(os.path.dirname(__file__))
+    if said:
+        claims.refuse(said)
+    from tap.cli import main
+
     main()

@@ -90,6 +90,7 @@ MAY_USE = {
     "where": {"replication", "bus", "errors"},
     "config": {"errors", "hints", "paths", "units", "toml", "url"},
     "toml": {"errors"},
+    "claims": set(),
     "errors": set(),
 }
 IO = {"asyncio", "socket", "time", "os", "threading", "random", "logging", "pathlib", "datetime"}
