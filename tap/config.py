@@ -151,7 +151,7 @@ class LinkConfig:
         if isinstance(given, int):  # a port
             given = str(given)
         if not isinstance(given, str | Url):
-            raise ConfigError(f"{name} {given!r}: write HOST:PORT, as '127.0.0.1:6379'")
+            raise ConfigError(f"{name} is of type {type(given).__name__}: write HOST:PORT, as '127.0.0.1:6379'")
         url = parse(given)
         if prefix and url.tls and "cert" not in url.tls_options and self.listen_cert is None:
             raise ConfigError(f"link {self.name}: TLS for replicas needs a certificate: rediss://HOST:PORT?cert=FILE.pem")
@@ -202,7 +202,8 @@ def _link(given: LinkConfig | str) -> LinkConfig:
         return given
     if isinstance(given, str):
         return LinkConfig.parse(given) if "->" in given else LinkConfig(master=given)
-    raise ConfigError(f"{given!r} is not a link: write LinkConfig(name='orders', master='10.0.0.5:6379')")
+    what = type(given).__name__
+    raise ConfigError(f"a link is not of type {what}: write LinkConfig(name='orders', master='10.0.0.5:6379')")
 
 
 @explained(

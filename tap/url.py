@@ -236,8 +236,8 @@ def _address(place: str, text: str, *, default_host: str, default_port: int) -> 
 
 
 def masked(text: str) -> str:
-    """A text of any kind without the passwords of URLs in it."""
-    return re.sub(r"(:/{1,3}[^\s/:@]*:)[^\s@]+(?=@)", r"\1***", text)
+    """A text of any kind without the users and passwords of the URLs in it."""
+    return re.sub(r"(?<=:/)(/*)[^\s/]\S*(?=@)", r"\1***", text)
 
 
 def quoted(text: str) -> str:

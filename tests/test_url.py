@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tap.config import LinkConfig, load
 from tap.errors import ConfigError
-from tap.url import Address, Url
+from tap.url import Address, Url, masked
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,20 @@ def test_a_url_is_shown_without_its_password_and_can_be_typed_again(text: str, s
     again = Url.parse(shown)
     assert (again.address, again.tls, again.username, again.db) == (url.address, url.tls, url.username, url.db)
     assert again.tls_options == url.tls_options
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://user:sesame@h:1: no such file", "redis://***@h:1: no such file"),
+        ("redis:/:se@same@h and rediss://sesame@h", "redis:/***@h and rediss://***@h"),
+        ("unix://:sesame@/run/x", "unix://***@/run/x"),
+        ("redis://h:1 and me@example.org", "redis://h:1 and me@example.org"),
+        ("file:///tmp/x: no", "file:///tmp/x: no"),
+    ],
+)
+def test_passwords_are_masked_in_any_text(text: str, shown: str) -> None:
+    assert masked(text) == shown
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)

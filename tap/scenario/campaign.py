@@ -135,7 +135,7 @@ class Campaign:
             words += ["--server", str(job.program)]
         elif self.given is not None:
             words += ["--master", str(self.given.master), "--replica", str(self.given.replica)]
-            if self.given.listen.address != LOOPBACK:
+            if self.given.listen != ANYWHERE:
                 words += ["--listen", str(self.given.listen)]
         return shlex.join([*words, "--seed", str(job.seed)])
 

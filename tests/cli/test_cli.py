@@ -179,7 +179,7 @@ def test_no_help_is_taken_for_markup(verb: str) -> None:
         (["run", "--master", "h:1", "--mask", "psync2"], 2, "'psync2' cannot be masked: write capa: and the name of"),
         (["run", "--master", "h:1", "--announce", "me"], 2, "'--announce': 'me' is not one of 'keep', 'tap'"),
         (["rdb", "redis://:sekret@h:1"], 2, "an RDB is read from a file: redis-cli --rdb FILE fetches one from a server"),
-        (["show", "redis://user:sekret@h:1"], 2, "redis:/user:***@h:1: No such file or directory"),
+        (["show", "redis://user:sekret@h:1"], 2, "redis:/***@h:1: No such file or directory"),
         (["fly"], 2, "redis-tap: no such command 'fly'"),
         (["--fly"], 2, "redis-tap: no such option: --fly; see redis-tap --help"),
         (["run", "--master", "h:1", "--listen", "192.0.2.1:9999"], 3, "cannot listen on 192.0.2.1:9999"),

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tap.config import listening
 from tap.console.junit import write
 from tap.errors import EnvironmentFailure
 from tap.scenario import Result, library, load
-from tap.scenario.campaign import Campaign
+from tap.scenario.campaign import Campaign, Given
+from tap.url import Url
 from tests.scenario.support import written
 from tests.support import programs
 
@@ -100,3 +102,18 @@ def test_the_whole_library_is_met(server_name: str) -> None:
     trouble = [(one.command, [verdict for verdict in one.verdicts if not verdict.met]) for one in found if not one.met]
     assert not trouble
     assert len(found) == len(library())
+
+
+def test_a_run_on_a_given_pair_is_repeated_with_all_but_the_passwords(tmp_path: Path) -> None:
+    scenario = load(written(tmp_path, BRIEF))
+    given = Given(
+        Url.parse("rediss://:sesame@127.0.0.1:1?sni=redis.example"),
+        Url.parse("127.0.0.1:2"),
+        listening("rediss://127.0.0.1:0?cert=tap.pem"),
+    )
+    (result,) = results(Campaign(scenarios=[scenario], given=given, seed=7))
+    assert "the master at 127.0.0.1:1 does not answer" in result.failure
+    assert result.command == (
+        f"redis-tap chaos {tmp_path}/mine.toml --master 'rediss://:***@127.0.0.1:1?sni=redis.example' "
+        "--replica 127.0.0.1:2 --listen 'rediss://127.0.0.1:0?cert=tap.pem' --seed 7"
+    )
