@@ -17,9 +17,18 @@ from tap.bus import Inbox, Told
 from tap.console.figures import times
 from tap.console.sentences import is_in_vain, sentence
 from tap.replication import events
-from tap.replication.events import Event, LinkClosed, LinkOpened, ObserverTrouble, Secured
+from tap.replication.events import (
+    Event,
+    LinkClosed,
+    LinkOpened,
+    ObserverTrouble,
+    RecordingGap,
+    Secured,
+    Side,
+    StreamStarted,
+)
 
-MAX_TRYING = 1000  # replicas; beyond that, their lines are told as they come
+MAX_TRYING = 1000  # replicas, or connections; beyond that, their lines are told as they come
 QUIET_SECONDS = 60.0
 SLICE_SECONDS = 0.0001  # for lines, before the links have their turn again
 MAX_MADE = 64  # slices that wait for the reader
@@ -165,14 +174,25 @@ class _Trying:
 
 
 class Journal:
-    """log_line(), but a replica that tries in vain does so once a second: told once, and then once a minute."""
+    """log_line(), but a replica that tries in vain does so once a second: told once, and then once a minute.
+
+    Of packets that a capture cut short, the first one of a connection is told.
+    """
 
     def __init__(self) -> None:
         self._trying: dict[tuple[str, str], _Trying] = {}
+        # By link, connection and side that have such packets: whether a gap was left out, and no stream has begun since.
+        self._cut: dict[tuple[str, int, Side], bool] = {}
         self._opened: dict[int, tuple[_Trying, str]] = {}  # by connection, lines that wait for how it goes on
 
     def __call__(self, told: Told) -> str | None:
-        event, line = told.event, log_line(told)
+        event = told.event
+        if isinstance(event, RecordingGap) and event.is_cut:
+            return self._cut_short(told, event)
+        if isinstance(event, StreamStarted) and self._cut.get((told.link, told.connection, Side.MASTER)):
+            self._cut[told.link, told.connection, Side.MASTER] = False
+            return None
+        line = log_line(told)
         key = told.link, told.replica
         trying = self._trying.get(key)
         if isinstance(event, LinkOpened) and trying is not None and line is not None and len(self._opened) < MAX_TRYING:
@@ -198,3 +218,13 @@ class Journal:
         self._trying = {key: one for key, one in self._trying.items() if one is not before}
         opened = f"{opened} (after trying {times(before.times)} in vain)"
         return opened if line is None else f"{opened}\n{line}"
+
+    def _cut_short(self, told: Told, gap: RecordingGap) -> str | None:
+        place = told.link, told.connection, gap.side
+        if place in self._cut:
+            self._cut[place] = True
+            return None
+        if len(self._cut) >= MAX_TRYING:
+            self._cut.clear()
+        self._cut[place] = False
+        return f"{log_line(told)}; packets are cut short, and the next ones are not told one by one"

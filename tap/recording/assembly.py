@@ -149,12 +149,13 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """size bytes of a side are not in the capture."""
+    """size bytes of a side are not in the capture. is_cut: they were cut off a packet that is."""
 
     connection: Connection
     time: int
     side: int
     size: int
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,14 +428,14 @@ class Assembler:
             yield Bytes(connection, time, side, new)
         lacking = len(data) + missing - max(known, len(data))
         if lacking > 0:
-            yield from self._gap(connection, side, lacking, time)
+            yield from self._gap(connection, side, lacking, time, is_cut=True)
 
-    def _gap(self, connection: Connection, side: int, size: int, time: int) -> Iterator[Item]:
+    def _gap(self, connection: Connection, side: int, size: int, time: int, *, is_cut: bool = False) -> Iterator[Item]:
         half = connection.halves[side]
         assert half.following is not None
         half.position += size
         half.following = (half.following + size) & 0xFFFFFFFF
-        yield Gap(connection, time, side, size)
+        yield Gap(connection, time, side, size, is_cut)
 
     def _catch_up(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
         """What it acknowledges and has not come in all that time is not in the capture; the rest comes before it."""

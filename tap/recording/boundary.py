@@ -39,6 +39,14 @@ class BoundaryFinder:
         """Nothing more comes: the best that there is."""
         return self._find(at_end=True)
 
+    def begins_with_command(self) -> bool:
+        """Whether the first of all bytes begins a command, which is whole, and no fault follows."""
+        if self.skipped or not _COMMAND.match(self._buffer):
+            return False
+        scanner = StreamScanner(None, keep_ends=True)
+        scanner.feed(bytes(self._buffer))
+        return bool(scanner.take_ends()) and not scanner.broken
+
     def _find(self, at_end: bool) -> bytes | None:
         buffer = self._buffer
         at = 0

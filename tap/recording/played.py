@@ -17,6 +17,7 @@ from tap.recording.stats import Batch
 from tap.recording.verdict import (
     ENOUGH_ACKS,
     Evidence,
+    Missed,
     Undecided,
     Verdict,
     is_acknowledging,
@@ -109,6 +110,7 @@ class Played:
         self._waiting: list[Event] = []  # what is told meanwhile
         self._first_end: tuple[Side, str] | None = None
         self._omits_rdb = False
+        self._is_cut = False  # packets of it are
         self._tells_resyncs = True  # the tap, in comments
         self._unread: dict[Side, _Unread] = {}
         self._bad_rdb: events.RdbProblem | None = None  # of which the end has not come
@@ -480,44 +482,49 @@ class Played:
             self._joins_at = None, None, skipped
             self._finder, self._acks = BoundaryFinder(), RequestFinder()
         for side, item in undecided.held:
-            if isinstance(item, int):
+            if isinstance(item, Missed):
                 self.missing(side, item)
             else:
                 self._pass_on(side, item)
 
     # ---- what is missing ----
 
-    def missing(self, side: int, size: int) -> None:
-        """These bytes are not in the capture."""
+    def missing(self, side: int, missed: Missed) -> None:
+        """The next bytes of a side are not in the capture."""
         if self._undecided is not None:
-            self._decide(self._undecided.missing(side, size))
+            self._decide(self._undecided.missing(side, missed))
             return
+        size, is_cut = missed.size, missed.is_cut
+        self._is_cut |= is_cut
         assert self._sides is not None
-        conversation = self.conversation
         was_beginning = self._held is not None and self._evidence is not Evidence.ACKS
         if self._sides[side] == _REPLICA:
+            conversation = self.conversation
             begin = self._replica_position
-            self._tell_gap(Side.REPLICA, begin, begin + size, None)
+            self._tell_gap(Side.REPLICA, begin, begin + size, None, is_cut)
             self._cannot_tell("gap", Side.REPLICA, begin, begin + size, lost=size)
             conversation.skip_from_replica(begin + size - conversation.from_replica)
             self._acks = RequestFinder()
             if was_beginning:
                 self._reconsider()
             return
+        if self._finder is not None and self._finder.begins_with_command():
+            self._close_finder()  # between two gaps there may be too few for a proof
+        conversation = self.conversation
         begin = self._position
         omits, self._omits_rdb = self._omits_rdb, False
         if omits and conversation.skip_rdb(size):
             self._cannot_tell("rdb_omitted", Side.MASTER, begin, begin + size, lost=size, is_rdb=True)
             return
         if self._finder is None and (conversation.skip_replies(size) or (was_beginning and not conversation.is_in_rdb)):
-            self._tell_gap(Side.MASTER, begin, begin + size, None)
+            self._tell_gap(Side.MASTER, begin, begin + size, None, is_cut)
             self._cannot_tell("gap", Side.MASTER, begin, begin + size, lost=size)
             if was_beginning:
                 self._reconsider()
             return
         in_rdb = 0 if self._finder is not None else conversation.skip_in_rdb(size)
         if in_rdb:
-            self._tell_gap(Side.MASTER, begin, begin + in_rdb, None)
+            self._tell_gap(Side.MASTER, begin, begin + in_rdb, None, is_cut)
             self._cannot_tell("gap", Side.MASTER, begin, begin + in_rdb, lost=in_rdb, is_rdb=True)
             begin, size = begin + in_rdb, size - in_rdb
             if not size:
@@ -538,7 +545,7 @@ class Played:
                 self._unbegun = stream
             else:
                 stream.end()
-        self._tell_gap(Side.MASTER, begin, begin + size, offset)
+        self._tell_gap(Side.MASTER, begin, begin + size, offset, is_cut)
         self._joins_at = replid, None if offset is None else offset + size, position + size
         self._finder = BoundaryFinder()
 
@@ -566,11 +573,19 @@ class Played:
         waiting = 0 if self._acks is None else self._acks.skipped + self._acks.kept
         return self.conversation.from_replica + waiting
 
-    def _tell_gap(self, side: Side, begin: int, end: int, offset: int | None) -> None:
+    def _tell_gap(self, side: Side, begin: int, end: int, offset: int | None, is_cut: bool) -> None:
         if not self.is_ours:  # there it is told by its comment
-            to = None if offset is None else offset + end - begin
-            size = end - begin
-            self.tell(events.RecordingGap(start=begin, end=end, side=side, bytes=size, from_offset=offset, to_offset=to))
+            self.tell(
+                events.RecordingGap(
+                    start=begin,
+                    end=end,
+                    side=side,
+                    bytes=end - begin,
+                    from_offset=offset,
+                    to_offset=None if offset is None else offset + end - begin,
+                    is_cut=is_cut,
+                )
+            )
 
     # ---- what cannot be told ----
 
@@ -716,6 +731,8 @@ class Played:
 
     def _remark(self) -> None:
         """Say what of the packets should be known."""
+        if self._is_cut:
+            self._player.remark_cuts()
         if self.connection.disbelieved:
             what = ", ".join(f"{count} {kind}" for kind, count in self.connection.disbelieved.items())
             place = f"{self.name}/{self.number}"

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from tap.bus import Told
 from tap.recording.assembly import Assembler, Bytes, Connection, Gap, Item, Opened, Unseen
 from tap.recording.content import GoesOn
+from tap.recording.cuts import Cuts
 from tap.recording.files import packets
 from tap.recording.layers import Layers, Segment
 from tap.recording.missing import Account, Missing
@@ -23,6 +24,7 @@ from tap.recording.played import Link, Played
 from tap.recording.segments import ACK, SYN
 from tap.recording.state import LinkState, from_comment
 from tap.recording.stats import Batch
+from tap.recording.verdict import Missed
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.memory import Memory
@@ -57,7 +59,7 @@ class Player:
     beginning of its stream as a tap told it, which for a partial resync can be seconds later.
     ended: gets each connection of replication, or of a tap, when nothing more comes of it. until: nanoseconds; later
     packets are as if they were not in the file. connections: over TCP. replicating, recorded: those of replication, and
-    those that a tap recorded. account: what it could not tell.
+    those that a tap recorded. cuts: packets that lack their ends. account: what it could not tell.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class Player:
         self._max_command = max_command
         self.at_once = at_once
         self._layers = Layers()
+        self.cuts = Cuts()
+        self._tells_cuts = False
         self._assembler = Assembler()
         self._links: dict[Connection, Played] = {}
         self._memories: dict[str, Memory] = {}
@@ -123,6 +127,8 @@ class Player:
         self._came = self._now
         said = [one for comment in packet.comments if (one := _said(comment)) is not None]
         found = self._layers.segment(packet)
+        if packet.size > len(packet.data) or (found is not None and found.missing):
+            self.cuts.add(packet)
         if found is None:
             return
         if not said:
@@ -163,6 +169,8 @@ class Player:
             self._all(self._assembler.finish(connection, self._now))
             link.end()
         self._links.clear()
+        if self._tells_cuts:
+            self.remark(str(self.cuts))
 
     # ---- time ----
 
@@ -200,7 +208,7 @@ class Player:
         if isinstance(item, Bytes):
             link.receive(item.side, item.data)
         elif isinstance(item, Gap):
-            link.missing(item.side, item.size)
+            link.missing(item.side, Missed(item.size, item.is_cut))
         elif isinstance(item, Unseen):
             link.unseen(item.side)
         else:
@@ -260,6 +268,10 @@ class Player:
         self._tell(Told(time, link_name, connection, replica, event))
 
     # ---- for the links ----
+
+    def remark_cuts(self) -> None:
+        """Of packets of a link that is told something was cut off: to be said once, when all have been counted."""
+        self._tells_cuts = True
 
     @property
     def now(self) -> int:
@@ -365,8 +377,11 @@ def nothing(player: Player) -> str | None:
     if player.replicating or player.recorded or not player.packets:
         return None
     count = player.connections
-    said = f"no replication in it: {count} TCP {'connection' if count == 1 else 'connections'}"
+    said = "no replication can be seen in it" if player.cuts else "no replication in it"
+    said += f": {count} TCP {'connection' if count == 1 else 'connections'}"
     kinds = [f"{count} {kind}" for kind, count in player.unread.items()]
     if len(kinds) > MAX_KINDS:
         kinds[MAX_KINDS:] = [f"and {len(kinds) - MAX_KINDS} kinds more"]
-    return f"{said}; packets that hold no readable TCP: {', '.join(kinds)}" if kinds else said
+    if kinds:
+        said += f"; packets that hold no readable TCP: {', '.join(kinds)}"
+    return f"{said}; {player.cuts}" if player.cuts else said

@@ -54,6 +54,14 @@ class Evidence(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """So many bytes are not in the capture. is_cut: they were cut off a packet that is."""
+
+    size: int
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """replica: which of the ends it is, if it replicates. is_whole: the first that is known is its first request."""
 
@@ -65,12 +73,12 @@ class Verdict:
 class Undecided:
     """Bytes of both ends in, until there is a verdict.
 
-    held: what they have said, to be read then: (end, bytes), or (end, how many are missing). skipped: bytes of each end
+    held: what they have said, to be read then: (end, bytes), or (end, what is missing). skipped: bytes of each end
     before that.
     """
 
     def __init__(self) -> None:
-        self.held: deque[tuple[int, bytes | int]] = deque()
+        self.held: deque[tuple[int, bytes | Missed]] = deque()
         self.skipped = [0, 0]
         self._held_bytes = 0
         self._acks = [0, 0]  # segments
@@ -87,10 +95,10 @@ class Undecided:
             self._limit()
         return verdict
 
-    def missing(self, end: int, size: int) -> Verdict | None:
-        """So many bytes are not in the capture."""
+    def missing(self, end: int, missed: Missed) -> Verdict | None:
+        """Its next bytes are not in the capture."""
         acknowledges, self._cut_ack = self._cut_ack == end, None
-        self._hold(end, size)
+        self._hold(end, missed)
         if acknowledges:
             return Verdict(end, Evidence.ACKS)
         self._limit()
@@ -118,7 +126,7 @@ class Undecided:
     def _from_the_beginning(self, verdict: Verdict, data: bytes) -> Verdict:
         """With what is held, if that is all of a handshake; else the segment that decides is the first to be read."""
         said = [one for end, one in self.held if end == verdict.replica]
-        is_gapless = not any(isinstance(one, int) for _, one in self.held)
+        is_gapless = not any(isinstance(one, Missed) for _, one in self.held)
         if verdict.evidence is Evidence.REQUEST and is_gapless and not any(self.skipped):
             requests = _requests(b"".join(one for one in [*said, data] if isinstance(one, bytes)))
             if requests and all(request.name in SET_UP for request in requests):
@@ -128,7 +136,7 @@ class Undecided:
         self._drop(0)
         return verdict
 
-    def _hold(self, end: int, item: bytes | int) -> None:
+    def _hold(self, end: int, item: bytes | Missed) -> None:
         self.held.append((end, item))
         self._held_bytes += _cost(item)
 
@@ -142,12 +150,12 @@ class Undecided:
         """The oldest, until so many bytes are left."""
         while self.held and self._held_bytes > left:
             end, item = self.held.popleft()
-            self.skipped[end] += item if isinstance(item, int) else len(item)
+            self.skipped[end] += item.size if isinstance(item, Missed) else len(item)
             self._held_bytes -= _cost(item)
 
 
-def _cost(item: bytes | int) -> int:
-    return ITEM_BYTES + (0 if isinstance(item, int) else len(item))
+def _cost(item: bytes | Missed) -> int:
+    return ITEM_BYTES + (0 if isinstance(item, Missed) else len(item))
 
 
 def is_acknowledging(data: bytes) -> bool:

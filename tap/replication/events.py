@@ -513,12 +513,14 @@ class RecordingGap(WireEvent):
     """Bytes start <= i < end of side flowed and are not in the recording.
 
     from_offset, to_offset: the replication offsets before and after them, None where they are not of the stream.
+    is_cut: a capture cut them off the end of a packet.
     """
 
     side: Side
     bytes: int
     from_offset: int | None
     to_offset: int | None
+    is_cut: bool = False
 
 
 # ---- who watches (told by observers/) ----

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import random
+import re
 from pathlib import Path
 
 import pytest
 
 from tap.bus import Told
-from tap.recording.reader import Player, read
+from tap.console.lines import Journal
+from tap.recording.pcapng import Packet
+from tap.recording.reader import Player, nothing, read
 from tap.replication import events
-from tests.recording.wires import of
-from tests.support import FIXTURES
+from tests.recording.frames import frame, vxlan
+from tests.recording.wires import STREAM, as_packets, of, streamed, told
+from tests.relay.wire import command
+from tests.support import FIXTURES, Capture, captures
 
 CAPTURES = FIXTURES / "captures"
 
@@ -42,3 +48,78 @@ def test_everything_is_told(name: str, remarks: list[str]) -> None:
     assert [one.offset for one in of(heard, events.FullResync)] == [1000]
     assert player.account.lines() == []
     assert player.remarks == remarks
+
+
+# ---- packets that are cut ----
+
+
+def cut(packets: list[tuple[int, bytes]], size: int) -> list[Packet]:
+    return [Packet(at, 101, data[:size], len(data)) for at, data in packets]
+
+
+def test_packets_that_are_cut_are_told_once_and_what_is_whole_is_read() -> None:
+    heard, player = played(CAPTURES / "snaplen-96.pcap")
+    assert [one.name for one in of(heard, events.Command)] == ["SELECT"]
+    assert not of(heard, events.Opaque)
+    assert player.remarks == ["42 packets were cut to 96 bytes: capture with -s 0 (tcpdump, dumpcap, tshark)"]
+    assert len(player.account.lines()) == 3
+    assert all(gap.is_cut for gap in of(heard, events.RecordingGap))
+    journal = Journal()
+    lines = [line for one in heard if (line := journal(one)) is not None]
+    assert len([line for line in lines if "NOT RECORDED" in line]) == 1
+    assert any(line.endswith("; packets are cut short, and the next ones are not told one by one") for line in lines)
+
+
+def test_of_packets_that_are_cut_too_short_it_is_not_said_that_they_are_no_replication() -> None:
+    player, packets = Player(lambda told: None), streamed(STREAM).packets
+    for packet in cut(packets, 44):
+        player.packet(packet)
+    player.close()
+    said = "were cut to 44 bytes: capture with -s 0 (tcpdump, dumpcap, tshark)"
+    assert re.fullmatch(
+        rf"no replication can be seen in it: 1 TCP connection; \d+ packets {re.escape(said)}", str(nothing(player))
+    )
+    for packet in cut(packets, 24):
+        player.packet(packet)
+    assert f"packets that hold no readable TCP: {len(packets)} cut off in their headers; " in str(nothing(player))
+
+
+def test_packets_that_a_mirror_cuts_are_told_as_such() -> None:
+    player = Player(lambda told: None)
+    for at, data in streamed(STREAM).packets:
+        packet = frame(vxlan(frame(data)[:150]))
+        player.packet(Packet(at, 1, packet, len(packet)))
+    player.close()
+    (remark,) = player.remarks
+    assert re.fullmatch(r"\d+ packets were cut by what mirrored them: let it send them whole", remark)
+
+
+@pytest.mark.parametrize("size", [41, 60, 68, 76, 82, 96, 100, 120, 128, 160, 256, 300, 512])
+@pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
+def test_a_capture_of_any_snaplen_tells_nothing_that_was_not_so(capture: Capture, size: int) -> None:
+    """A gap is a gap, in the handshake, too, and in either direction."""
+    packets = as_packets(capture, 1448, random.Random(1))
+    whole = {
+        (one.connection, one.event.start): one.event
+        for one in told(packets, every_command=True)
+        if isinstance(one.event, events.Command)
+    }
+    heard = told(cut(packets, size), every_command=True)
+    for one in heard:
+        if isinstance(one.event, events.Command):
+            expected = whole[one.connection, one.event.start]
+            assert (one.event.name, one.event.args) == (expected.name, expected.args)
+            assert one.event.offset in (None, expected.offset)
+            assert one.event.db in (None, expected.db)
+    assert all("not in the capture" in one.reason for one in of(heard, events.Opaque))
+
+
+def test_a_command_between_two_packets_that_are_cut_is_read() -> None:
+    long = command("SET", "long", "x" * 500)
+    wire = streamed([STREAM[0], *[piece for number in range(10) for piece in (long, command("INCR", f"n:{number}"))]])
+    heard = told(cut(wire.packets, 200), every_command=True)
+    assert [one.args[-1] for one in of(heard, events.Command) if one.name == "INCR"] == [b"n:%d" % n for n in range(10)]
+    assert all(one.offset is not None for one in of(heard, events.Command))
+    journal = Journal()
+    lines = [line for one in heard if (line := journal(one)) is not None and "INCR" not in line]
+    assert len([line for line in lines if "NOT RECORDED" in line or "the stream begins" in line]) == 3

@@ -245,7 +245,7 @@ def test_what_is_not_read_is_named_by_its_kind() -> None:
     kinds = "2 UDP, 1 ARP, 1 GRE with an unknown protocol 0x6559"
     assert nothing(player) == f"no replication in it: 0 TCP connections; packets that hold no readable TCP: {kinds}"
     for number in range(100):
-        player.packet(Packet(10**18, 1, ethernet(0x0700 + number, b""), 20))
+        player.packet(Packet(10**18, 1, ethernet(0x0700 + number, b""), 14))
     assert str(nothing(player)).endswith(f"EtherType 0x0708, and {103 - MAX_KINDS} kinds more")
 
 

@@ -11,7 +11,7 @@ import pytest
 from tap.bus import Told
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, nothing
-from tap.recording.verdict import ENOUGH_ACKS, MAX_HELD, Evidence, Undecided, Verdict
+from tap.recording.verdict import ENOUGH_ACKS, MAX_HELD, Evidence, Missed, Undecided, Verdict
 from tap.replication import events
 from tests.recording.support import segment
 from tests.recording.wires import STREAM, Wire, as_packets, of, told
@@ -103,7 +103,7 @@ def test_a_replica_that_says_other_things_too_is_known_by_several_acknowledgemen
 def test_an_acknowledgement_that_is_cut_short_is_one() -> None:
     undecided = Undecided()
     assert undecided.heard(0, ACK[:30]) is None
-    assert undecided.missing(0, len(ACK) - 30) == Verdict(0, Evidence.ACKS)
+    assert undecided.missing(0, Missed(len(ACK) - 30)) == Verdict(0, Evidence.ACKS)
     assert undecided.skipped == [0, 0]
 
 
