@@ -165,6 +165,8 @@ class ReplayMaster(OnlyAsync):
     def remarks(self) -> list[str]:
         if self._account is None:
             return []
+        if not self.parts:  # for which there is an error
+            return self._account.remarks
         wanted = Wanted(links=self._links, begin=self._begin, end=self._end)
         return [*self._account.remarks, *wanted.outside(self._account)]
 

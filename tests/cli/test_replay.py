@@ -91,6 +91,23 @@ def test_what_nohup_has_started_goes_on_without_its_terminal(one: Path, monkeypa
         process.communicate(timeout=WITHIN)
 
 
+@pytest.mark.parametrize(
+    ("until", "says"),
+    [
+        ("9999999", "is more than the highest offset in the recording, "),
+        ("2100-01-01", "lies behind the end of the record"),
+    ],
+)
+def test_an_end_that_the_recording_does_not_reach_is_said(one: Path, until: str, says: str) -> None:
+    command = [*TAP, str(one), *ANYWHERE, "--until", until]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert re.match(rf"redis-tap: --until {until}\S* {says}", process.stderr.readline())
+        assert "listening on" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WITHIN) == 0
+
+
 def test_a_recording_that_is_cut_off_is_played_as_far_as_it_goes(one: Path) -> None:
     one.write_bytes(one.read_bytes()[:-3])
     command = [*TAP, str(one), *ANYWHERE]
