@@ -2,12 +2,13 @@
 
 A directory stands for its captures. Files of one rotation, named <stem>_<number>_<time>.pcapng, follow one another by
 number, as do dumpcap's. Everything else is read by time, in whatever order it was named: each file begins with its first
-packet, and those that overlap, such as captures of two interfaces, are merged packet by packet. What is in a pipe is not
-known before it is read; it comes last.
+packet, and those that overlap, such as captures of two interfaces, are merged packet by packet; so are those that stand
+one after the other in a file. What is in a pipe is not known before it is read; it comes last.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import math
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from tap.errors import ConfigError, RecordingError, words
 from tap.recording.content import HEAD, STDIN, Damaged, GoesOn, Stopped, content, is_pipe
+from tap.recording.parts import Steps, count_parts
 from tap.recording.pcap import NotACapture, PacketReader, reader_for
 from tap.recording.pcapng import Packet
 
@@ -29,10 +31,14 @@ _ROTATED = re.compile(r"(.+)_(\d+)_\d{8}T?\d{6}Z?\.p?cap(ng)?(\.zst|\.gz)?")  # 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Files that follow one another. first: the time of the first packet, where others have to be compared with it."""
+    """Files that follow one another. first: the time of the first packet, where others have to be compared with it.
+
+    part: of the one file, only this part of so many, see Steps.
+    """
 
     files: list[Path]
     first: float = 0
+    part: tuple[int, int] = (0, 1)
 
 
 class _Asked:
@@ -178,10 +184,11 @@ def _merged(runs: Iterable[_Run], problems: list[str], asked: _Asked | None) -> 
     count = 0
     while (waiting or begun) and not (asked is not None and asked.is_over):
         if waiting and len(begun) < MAX_MERGED and (not begun or waiting[0].first <= begun[0][0]):
-            found = _of_run(waiting.popleft().files, problems, asked)
-            count += 1
-            if (packet := next(found, None)) is not None:
-                heapq.heappush(begun, (packet.time, count, packet, found))
+            for run in _apart(waiting.popleft()):
+                found = _of_run(run.files, problems, asked, part=run.part)
+                count += 1
+                if (packet := next(found, None)) is not None:
+                    heapq.heappush(begun, (packet.time, count, packet, found))
             continue
         _, number, packet, found = heapq.heappop(begun)
         yield packet
@@ -193,11 +200,33 @@ def _merged(runs: Iterable[_Run], problems: list[str], asked: _Asked | None) -> 
             yield packet
 
 
+def _apart(run: _Run) -> list[_Run]:
+    """The parts of a run of one file that holds several, or the run."""
+    if len(run.files) > 1:
+        return [run]
+    (file,) = run.files
+    try:
+        count = count_parts(content(file, str(file), None, False, successor))
+    except (RecordingError, Damaged):  # it will be told when the file is read
+        count = 1
+    return [dataclasses.replace(run, part=(number, count)) for number in range(count)]
+
+
 # ---- one file ----
 
 
-def _of_run(files: list[Path], problems: list[str], asked: _Asked | None, *, follows: bool = False) -> Iterator[Packet]:
-    """follows: the last file is being written, and after it others."""
+def _of_run(
+    files: list[Path],
+    problems: list[str],
+    asked: _Asked | None,
+    *,
+    part: tuple[int, int] = (0, 1),
+    follows: bool = False,
+) -> Iterator[Packet]:
+    """follows: the last file is being written, and after it others. part: see _Run."""
+    if part[1] > 1:
+        yield from _of_part(files[0], problems if part[0] == 0 else [], asked, *part)
+        return
     for file in files:
         last: Path | None = file
         while last is not None:
@@ -206,6 +235,14 @@ def _of_run(files: list[Path], problems: list[str], asked: _Asked | None, *, fol
             if asked is not None and asked.is_over:
                 return
             last = successor(last) if grows else None
+
+
+def _of_part(path: Path, problems: list[str], asked: _Asked | None, number: int, count: int) -> Iterator[Packet]:
+    """Reads all of the file, for the first part has to say what of it cannot be read."""
+    steps = Steps()
+    for packet in _tried(path, problems, asked, grows=False):
+        if min(steps.part(packet.time), count - 1) == number:
+            yield packet
 
 
 def _tried(path: Path, problems: list[str], goes_on: GoesOn | None, *, grows: bool) -> Iterator[Packet]:

@@ -33,7 +33,7 @@ class Output:
         if path.suffix == ".zst":
             self._begin_frame()
         try:
-            self.append(self.encode(pcapng.heading("redis-tap")))
+            self.append(self.encode(pcapng.heading(pcapng.APPLICATION)))
         except OSError:
             os.close(self._file)
             path.unlink()

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tap.recording.pcapng import MAGIC, MAX_BLOCK, Packet, PcapngReader
 
-_KINDS = {
+KINDS = {
     b"\xd4\xc3\xb2\xa1": ("<", 1000),
     b"\xa1\xb2\xc3\xd4": (">", 1000),
     b"\x4d\x3c\xb2\xa1": ("<", 1),
@@ -52,7 +52,7 @@ def reader_for(head: bytes) -> PacketReader:
     """The reader for a file that begins so; four bytes are enough. Raises NotACapture."""
     if head[:4] == MAGIC:
         return PcapngReader()
-    if head[:4] in _KINDS:
+    if head[:4] in KINDS:
         return PcapReader()
     if not head:
         raise NotACapture("it is empty")
@@ -84,7 +84,7 @@ class PcapReader:
         buffer += data
         at = 0
         if not self._order and len(buffer) >= 24:
-            self._order, self._unit = _KINDS[bytes(buffer[:4])]
+            self._order, self._unit = KINDS[bytes(buffer[:4])]
             (link_type,) = struct.unpack_from(self._order + "I", buffer, 20)
             self._link_type = link_type & 0xFFFF  # above it: how many bytes of checksum frames end with
             at = 24

@@ -24,6 +24,7 @@ RAW_IP = 101  # LINKTYPE_RAW: the packet begins with its IPv4 or IPv6 header
 
 MAX_BLOCK = 2**24  # bytes; a packet is below 300 KB, a longer block is taken for damaged
 MAX_TIME = 2**64  # nanoseconds since the epoch: in the year 2554
+APPLICATION = "redis-tap"  # as the writer of a file names itself
 MAX_COMMENT = 65_000  # an option's length has 16 bits
 
 _COMMENT = 1
@@ -58,7 +59,7 @@ def heading(application: str) -> bytes:
     """What a file begins with: a section, and its one interface of raw IP packets with times in nanoseconds."""
     options = _option(_HARDWARE_OS_APPLICATION, application.encode()) + _option(0, b"")
     section = _block(SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options)
-    options = _option(_NAME, b"redis-tap") + _option(_RESOLUTION, b"\x09") + _option(0, b"")
+    options = _option(_NAME, APPLICATION.encode()) + _option(_RESOLUTION, b"\x09") + _option(0, b"")
     return section + _block(INTERFACE, struct.pack("<HHI", RAW_IP, 0, 0) + options)
 
 
@@ -100,7 +101,7 @@ class PcapngReader:
         self._buffer = bytearray()
         self._start = 0  # of the buffer, in the file
         self._order = "<"
-        self._interfaces: list[_Interface] = []
+        self.interfaces: list[_Interface] = []
         self._damaged_from: int | None = None
         self._last = 0
         self._said: set[str] = set()
@@ -167,7 +168,7 @@ class PcapngReader:
             (length,) = struct.unpack_from(order + "I", buffer, at + 4)
         else:
             kind, length = struct.unpack_from(self._order + "II", buffer, at)
-            if self._damaged_from is not None and kind != ENHANCED_PACKET and (kind != INTERFACE or self._interfaces):
+            if self._damaged_from is not None and kind != ENHANCED_PACKET and (kind != INTERFACE or self.interfaces):
                 return None
         return length if 12 <= length <= MAX_BLOCK and length % 4 == 0 else None
 
@@ -175,7 +176,7 @@ class PcapngReader:
         buffer, order = self._buffer, self._order
         if buffer[at : at + 4] == MAGIC:
             self._order = "<" if buffer[at + 8] == 0x4D else ">"
-            self._interfaces.clear()
+            self.interfaces.clear()
             return None
         (kind,) = struct.unpack_from(order + "I", buffer, at)
         if kind == ENHANCED_PACKET:
@@ -187,15 +188,15 @@ class PcapngReader:
         elif kind == SIMPLE_PACKET:
             (size,) = struct.unpack_from(order + "I", buffer, at + 8)
             captured = min(size, length - 16)
-            return Packet(self._last, self._interfaces[0].link_type, bytes(buffer[at + 12 : at + 12 + captured]), size)
+            return Packet(self._last, self.interfaces[0].link_type, bytes(buffer[at + 12 : at + 12 + captured]), size)
         else:
             if kind == INTERFACE:
-                self._interfaces.append(self._interface(at, length))
+                self.interfaces.append(self._interface(at, length))
             return None
         options_at, end = data_at + captured + (-captured & 3), at + length - 4
         if options_at > end:
             raise IndexError
-        interface = self._interfaces[number] if number < len(self._interfaces) else self._undescribed(at)
+        interface = self.interfaces[number] if number < len(self.interfaces) else self._undescribed(at)
         time = interface.nanoseconds(high << 32 | low)
         if 0 <= time < MAX_TIME:
             self._last = time

@@ -102,6 +102,8 @@ class Played:
         self._undecided = None if connection.from_start or opened is not None else Undecided()
         self._evidence: Evidence | None = None  # where the beginning is not captured; what comes of it has to confirm it
         self._ack_segments = 0
+        self._has_spoken = [False, False]
+        self._late: int | None = None  # a side of which all stands behind what the other has sent
         self._finder: BoundaryFinder | None = None
         self._acks: RequestFinder | None = None
         self._begins = 0  # position of the first byte of the master that is known, where the beginning is not captured
@@ -328,7 +330,17 @@ class Played:
     def _at(self) -> float:
         return self._player.now / 1e9
 
-    def receive(self, side: int, data: bytes) -> None:
+    def receive(self, side: int, data: bytes, *, is_late: bool = False) -> None:
+        """is_late: packets that were captured long after it stand before it."""
+        if is_late and not self._has_spoken[side] and self._has_spoken[1 - side] and self._undecided is None:
+            self._late = side
+        if side == self._late:
+            self._player.remark(
+                f"{self.name}: what one side sent stands behind what the other did, and is left out; give it as a file, "
+                "not through a pipe"
+            )
+            return
+        self._has_spoken[side] = True
         if self._undecided is not None:
             self._decide(self._undecided.heard(side, data))
             return

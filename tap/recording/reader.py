@@ -32,6 +32,7 @@ from tap.replication.stream import MAX_COMMAND
 
 TICK = 100_000_000  # nanoseconds, as of a tap
 MAX_KINDS = 12  # of packets, that a line names
+LATE = 1_000_000_000  # nanoseconds: captures do not mix packets up by more
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
 # Of a comment's fields, so far as it has them.
 _TYPES: dict[str, type | tuple[type, ...]] = {"time": (int, float), "connection": int}
@@ -206,7 +207,7 @@ class Player:
         if link is None:
             return
         if isinstance(item, Bytes):
-            link.receive(item.side, item.data)
+            link.receive(item.side, item.data, is_late=self._now - item.time > LATE)
         elif isinstance(item, Gap):
             link.missing(item.side, Missed(item.size, item.is_cut))
         elif isinstance(item, Unseen):

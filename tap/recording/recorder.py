@@ -357,6 +357,6 @@ def _by_link(blocks: Sequence[Blocks]) -> dict[Recorded, list[Packet]]:
     found: dict[Recorded, list[Packet]] = {}
     for one in blocks:
         owners = {key: flow.owner for flow in one.flows for key in flow.ends()}
-        for packet in PcapngReader().feed(pcapng.heading("redis-tap") + bytes(one.view())):
+        for packet in PcapngReader().feed(pcapng.heading(pcapng.APPLICATION) + bytes(one.view())):
             found.setdefault(owners[ends(packet.data)], []).append(packet)
     return found

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from tap.bus import Told
 from tap.recording.pcapng import Packet
-from tap.recording.reader import Player, nothing
+from tap.recording.reader import Player, nothing, play
 from tap.recording.verdict import ENOUGH_ACKS, MAX_HELD, Evidence, Missed, Undecided, Verdict
 from tap.replication import events
 from tests.recording.support import segment
-from tests.recording.wires import STREAM, Wire, as_packets, of, told
+from tests.recording.wires import STREAM, Wire, as_packets, file, of, told
 from tests.relay.wire import BASE, REPLID, command
 from tests.replication.test_conversation import RDB
 from tests.replication.test_one_sided import some
@@ -276,3 +277,34 @@ def test_the_names_of_ends_are_right_whoever_was_heard_first() -> None:
     for first in range(5):
         heard, _ = played(packets[first:])
         assert {(one.link, one.replica) for one in heard} == {("127.0.0.1:6379", "127.0.0.1")}
+
+
+# ---- one direction behind the other ----
+
+
+@pytest.mark.parametrize("first", [6379, 50000])
+@pytest.mark.parametrize("kind", ["pcapng", "<us"])
+def test_one_direction_behind_the_other_in_a_file_tells_the_same(tmp_path: Path, first: int, kind: str) -> None:
+    wire = resynced()
+    packets = [(10**18 + (at - 10**18) * 10, data) for at, data in wire.packets]  # a link of more than a moment
+    apart = [*alone(packets, first), *(one for one in packets if segment(one[1]).source[1] != first)]
+    heard: list[Told] = []
+    player = Player(heard.append, every_command=True)
+    assert play(file(tmp_path / "capture", apart, kind), player) == []
+    player.close()
+    expected = told(packets, every_command=True)
+    assert [one.event for one in heard] == [one.event for one in expected]
+    assert player.remarks == []
+
+
+@pytest.mark.parametrize("first", [6379, 50000])
+def test_one_direction_behind_the_other_in_a_pipe_is_left_out_and_said(first: int) -> None:
+    packets = [(10**18 + (at - 10**18) * 100, data) for at, data in resynced().packets]
+    rest = [one for one in packets if segment(one[1]).source[1] != first]
+    heard, remarks = played([*alone(packets, first), *rest])
+    expected, _ = played(alone(packets, first))
+    assert [one.event for one in heard] == [one.event for one in expected]
+    assert remarks == [
+        "127.0.0.1:6379: what one side sent stands behind what the other did, and is left out; give it as a file, "
+        "not through a pipe"
+    ]
