@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -241,6 +242,16 @@ def fail_over(replica: redis.Redis) -> None:
 
 def digest(server: Server) -> bytes:
     return bytes(redis.Redis(server.host, server.port, decode_responses=False).execute_command("DEBUG", "DIGEST"))
+
+
+def expect_reset(port: int) -> None:
+    """Connect to a tap that does not reach its master: RST comes, to the first read or while this still connects."""
+    try:
+        with socket.create_connection((LOOPBACK, port), WITHIN) as replica:
+            said = replica.recv(1)
+    except ConnectionResetError:
+        return
+    raise AssertionError(f"it went on, with {said!r}")
 
 
 # ---- a tap ----

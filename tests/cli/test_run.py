@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from tests.cli.test_cli import running, tap
-from tests.support import WITHIN, wait_until
+from tests.support import WITHIN, expect_reset, wait_until
 
 
 def test_a_program_learns_the_port_from_the_first_event() -> None:
@@ -52,8 +52,7 @@ def test_a_master_that_cannot_be_reached_is_said_at_once_and_the_tap_goes_on(
         else:
             assert one.process.stderr is not None
             assert one.process.stderr.readline().startswith(f"redis-tap: WARNING: link main: {said}")
-            with socket.create_connection(("127.0.0.1", one.port), WITHIN):
-                pass
+            expect_reset(one.port)
             assert one.end() == ""
         assert one.process.returncode == 0
     if ui == "json":

@@ -10,7 +10,6 @@ import pickle
 import re
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -40,6 +39,7 @@ from tests.support import (
     all_subclasses,
     client,
     digest,
+    expect_reset,
     follow,
     level,
     wait_inside,
@@ -393,9 +393,7 @@ def test_a_script_that_never_returns_is_killed_at_the_end(servers: Servers, any_
 def test_threads_of_a_script_do_not_hold_up_the_end(script: Path, text: str) -> None:
     script.write_text(text)
     with running("--master", "127.0.0.1:1", "--ui", "json", "--script", str(script)) as one:
-        with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
-            with pytest.raises(ConnectionResetError):
-                replica.recv(1)
+        expect_reset(one.port)
         assert one.end() == ""
         assert one.process.returncode == 0
     last = json.loads(one.lines[-1])
@@ -425,9 +423,7 @@ def test_a_script_that_never_ends_as_it_is_loaded_ends_with_the_tap(
 def test_a_tap_that_is_killed_leaves_no_process_behind(script: Path, busy: str) -> None:
     script.write_text(f"import re, time\ndef on_link_opened(told):\n    print('called')\n    {busy}\n")
     with running("--master", "127.0.0.1:1", "--ui", "none", "--script", str(script)) as one:
-        with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
-            with pytest.raises(ConnectionResetError):
-                replica.recv(1)
+        expect_reset(one.port)
         assert one.process.stderr is not None
         assert "called\n" in one.process.stderr
         one.process.kill()
@@ -453,21 +449,18 @@ def test_ctrl_c_in_a_terminal_is_for_the_tap_alone(script: Path) -> None:
 def test_what_a_script_prints_is_not_among_the_json(script: Path) -> None:
     script.write_text("def on_link_opened(told):\n    print('opened by', told.event.peer)\n")
     with running("--master", "127.0.0.1:1", "--ui", "json", "--script", str(script)) as one:
-        with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
-            peer = "{}:{}".format(*replica.getsockname())
-            wait_until(lambda: any("link_closed" in line for line in one.lines))
-        assert one.end() == f"opened by {peer}\n"
-    opened = next(said for said in map(json.loads, one.lines) if said["event"] == "link_opened")
-    assert opened["peer"] == peer
+        expect_reset(one.port)
+        wait_until(lambda: any("link_closed" in line for line in one.lines))
+        said = one.end()
+    opened = next(told for told in map(json.loads, one.lines) if told["event"] == "link_opened")
+    assert said == f"opened by {opened['peer']}\n"
 
 
 @pytest.mark.parametrize(("ui", "where"), [("log", "stdout"), ("none", "stderr")])
 def test_the_log_holds_the_traceback(script: Path, ui: str, where: str) -> None:
     script.write_text("def on_link_opened(told):\n    1 / 0\n")
     with running("--master", "127.0.0.1:1", "--ui", ui, "--script", str(script)) as one:
-        with socket.create_connection(("127.0.0.1", one.port), WITHIN) as replica:
-            with pytest.raises(ConnectionResetError):
-                replica.recv(1)
+        expect_reset(one.port)
         said = one.end()
     out = "".join(one.lines) if where == "stdout" else said
     assert re.search(
