@@ -11,7 +11,6 @@ from tap.bus import Told
 from tap.recording.assembly import Assembler, Connection, Ended, Item
 from tap.recording.boundary import BoundaryFinder, RequestFinder
 from tap.recording.missing import Cause, Missing
-from tap.recording.segments import Endpoint
 from tap.recording.state import LinkState
 from tap.recording.stats import Batch
 from tap.recording.verdict import (
@@ -95,7 +94,7 @@ class Played:
         self.is_ours = opened is not None
         self._sides: tuple[int, int] | None = (0, 1) if connection.from_start else None  # what each end is
         self.peer, master = connection.ends
-        self.name = _place(master) if opened is None else str(opened["link"])
+        self.name = str(master) if opened is None else str(opened["link"])
         self.number = player.number(None if opened is None else int(opened["connection"]))
         self._held: list[Told] | None = None if self.is_ours else []
         self._announced: dict[str, dict[str, Any]] = {}
@@ -483,7 +482,7 @@ class Played:
         self._evidence = verdict.evidence
         self.peer = self.connection.ends[replica]
         if not self.is_ours:
-            self.name = _place(self.connection.ends[1 - replica])
+            self.name = str(self.connection.ends[1 - replica])
         self.conversation = self._player.conversation(self)
         skipped = undecided.skipped[1 - replica]
         self._begins = skipped
@@ -796,8 +795,4 @@ class Played:
         if self._opened is not None:
             return str(self._opened["peer"]), str(self._opened["master"])
         ends = self.connection.ends
-        return _place(self.peer), _place(ends[1] if self.peer == ends[0] else ends[0])
-
-
-def _place(end: Endpoint) -> str:
-    return f"[{end.host}]:{end.port}" if ":" in end.host else f"{end.host}:{end.port}"
+        return str(self.peer), str(ends[1] if self.peer == ends[0] else ends[0])

@@ -24,6 +24,7 @@ from tap.recording.played import Link, Played
 from tap.recording.segments import ACK, SYN
 from tap.recording.state import LinkState, from_comment
 from tap.recording.stats import Batch
+from tap.recording.tls import TlsConnections, TlsFinder
 from tap.recording.verdict import Missed
 from tap.replication import events
 from tap.replication.conversation import Conversation
@@ -60,7 +61,8 @@ class Player:
     beginning of its stream as a tap told it, which for a partial resync can be seconds later.
     ended: gets each connection of replication, or of a tap, when nothing more comes of it. until: nanoseconds; later
     packets are as if they were not in the file. connections: over TCP. replicating, recorded: those of replication, and
-    those that a tap recorded. cuts: packets that lack their ends. account: what it could not tell.
+    those that a tap recorded. cuts: packets that lack their ends. tls: connections of which nothing can be read.
+    account: what it could not tell.
     """
 
     def __init__(
@@ -87,6 +89,8 @@ class Player:
         self.at_once = at_once
         self._layers = Layers()
         self.cuts = Cuts()
+        self.tls = TlsConnections()
+        self._tls_finders: dict[Connection, TlsFinder] = {}  # of those that may be
         self._tells_cuts = False
         self._assembler = Assembler()
         self._links: dict[Connection, Played] = {}
@@ -172,6 +176,8 @@ class Player:
         self._links.clear()
         if self._tells_cuts:
             self.remark(str(self.cuts))
+        if self.tls and (self.replicating or self.recorded):
+            self.remark(str(self.tls))
 
     # ---- time ----
 
@@ -207,8 +213,12 @@ class Player:
         if link is None:
             return
         if isinstance(item, Bytes):
+            if item.connection in self._tls_finders and self._is_tls(item):
+                return
             link.receive(item.side, item.data, is_late=self._now - item.time > LATE)
         elif isinstance(item, Gap):
+            if item.connection in self._tls_finders:
+                self._tls_finders[item.connection].missing(item.side)
             link.missing(item.side, Missed(item.size, item.is_cut))
         elif isinstance(item, Unseen):
             link.unseen(item.side)
@@ -216,6 +226,17 @@ class Player:
             link.ended(item)
             if item.closed and not link.is_ours:  # there its comment may come behind
                 del self._links[item.connection]
+                self._tls_finders.pop(item.connection, None)
+
+    def _is_tls(self, item: Bytes) -> bool:
+        """Look at the next bytes of a connection that may be TLS; nothing more is read of one that is."""
+        is_tls = self._tls_finders[item.connection].see(item.side, item.data)
+        if is_tls is not None:
+            del self._tls_finders[item.connection]
+        if is_tls:
+            del self._links[item.connection]
+            self.tls.add(item.connection)
+        return bool(is_tls)
 
     def _open(self, item: Opened, said: list[dict[str, Any]]) -> Played:
         self.connections += 1
@@ -224,6 +245,8 @@ class Player:
         link = self._links[item.connection] = Played(self, item.connection, opened)
         for one in said:
             link.announce(one)
+        if opened is None:
+            self._tls_finders[item.connection] = TlsFinder(item.connection.from_start)
         return link
 
     def _stand(self, found: Segment, link: Played | None, state: LinkState) -> Played:
@@ -378,11 +401,12 @@ def nothing(player: Player) -> str | None:
     if player.replicating or player.recorded or not player.packets:
         return None
     count = player.connections
-    said = "no replication can be seen in it" if player.cuts else "no replication in it"
+    unseen = [str(one) for one in (player.tls, player.cuts) if one]
+    said = "no replication can be seen in it" if unseen else "no replication in it"
     said += f": {count} TCP {'connection' if count == 1 else 'connections'}"
     kinds = [f"{count} {kind}" for kind, count in player.unread.items()]
     if len(kinds) > MAX_KINDS:
         kinds[MAX_KINDS:] = [f"and {len(kinds) - MAX_KINDS} kinds more"]
     if kinds:
         said += f"; packets that hold no readable TCP: {', '.join(kinds)}"
-    return f"{said}; {player.cuts}" if player.cuts else said
+    return "; ".join([said, *unseen])
