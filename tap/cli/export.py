@@ -93,7 +93,7 @@ def export(
     elif form in ("aof", "parquet"):
         raise ConfigError(f"--to {form} cannot go to stdout: name a {'directory' if form == 'aof' else 'file'}")
     if is_rows:
-        _rows(job, chosen)
+        _rows(job)
     else:
         if form != "resp" and job.begin is not None:
             raise ConfigError(f"--from is for resp, jsonl and parquet: with {form}, all from the RDB on belongs to it")
@@ -252,11 +252,11 @@ _OF_ONE_LINK: dict[str, Callable[[_Job, str | None], None]] = {"rdb": _rdb, "aof
 # ---- rows ----
 
 
-def _rows(job: _Job, links: list[str]) -> None:
+def _rows(job: _Job) -> None:
     with contextlib.ExitStack() as stack:
         file: BinaryIO = sys.stdout.buffer if job.output == STDOUT else stack.enter_context(new_file(job.output))
         put = stack.enter_context(_parquet(file) if job.form == "parquet" else _json_lines(file, job.output))
-        rows = Rows(put, job.wanted, links)
+        rows = Rows(put, job.wanted)
         job.read(rows.player)
         if job.lacking and not rows.count:
             raise _error(job.lacking)

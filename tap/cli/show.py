@@ -21,6 +21,7 @@ from tap.console.stats_report import report
 from tap.errors import ConfigError, RecordingError
 from tap.recording.content import GoesOn
 from tap.recording.missing import Missing
+from tap.recording.once import Once
 from tap.recording.reader import Player, nothing, read
 from tap.recording.stats import Batch, Stats
 from tap.recording.wanted import Wanted
@@ -48,6 +49,9 @@ def show(
     stats: Annotated[
         bool, typer.Option("--stats", help="Figures instead of events: what was written, when, to which keys.")
     ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="A command that several replicas got, once; with --stats, over all links.")
+    ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Go on while the last file is written, until Ctrl-C.")] = False,
 ) -> None:
     """Show what a recording holds; also a capture by tcpdump or Wireshark, of any number of links among other traffic.
@@ -65,43 +69,10 @@ def show(
         begin=first,
         end=last,
     )
-    figures = Stats()
-    line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
-
-    total = count = 0
-
-    def put(told: Told) -> None:
-        nonlocal total, count
-        if not wanted.concerns(told):
-            return
-        if isinstance(told.event, Command):
-            total += 1
-            if not wanted.matches(told.event):
-                return
-            count += 1
-        elif wanted.only_commands:
-            return
-        said = line(told)
-        if said is not None:
-            sys.stdout.write(f"{said}\n")
-
-    def count_event(told: Told) -> None:
-        if wanted.concerns(told):
-            figures.told(told)
-
-    def count_all(batch: Batch) -> None:
-        nonlocal total, count
-        within = wanted.within(batch)
-        if within is not None:
-            matching = wanted.matching(within)
-            total += len(within.heads)
-            count += len(matching.heads)
-            figures.take(matching)
-
-    if stats:
-        player = Player(count_event, count=count_all)
-    else:
-        player = Player(put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
+    if once and not (stats or commands or wanted.only_commands):
+        raise ConfigError("--once is about commands: add --commands, a filter for them, or --stats")
+    asked: _Events | _Figures = _Figures(wanted, once) if stats else _Events(wanted, form, commands, rdb_keys, once)
+    player = asked.player
     for _ in read(files, player, _until_stopped(player) if follow else None):
         pass
 
@@ -112,20 +83,88 @@ def show(
         return wanted.may_lack(missing) and (missing.cause != "rdb_omitted" or rdb_keys)
 
     # Figures count a command once for its link, whatever connection brought it; events are those of each connection.
-    joins = wanted.joins if stats else None
-    if stats and player.packets and nothing(player) is None:
-        for one in player.account.lacking(concerns, joins, by_link=True):
-            figures.lacks(one)
-        _print(figures, form)
+    joins = wanted.joins if stats or once else None
+    if isinstance(asked, _Figures) and player.packets and nothing(player) is None:
+        for one in player.account.lacking(concerns, joins, by_link=not once):
+            asked.figures.lacks(one)
+        _print(asked.figures, form)
     sys.stdout.flush()
-    for remark in player.remarks:
+    for remark in (*player.remarks, *asked.remarks):
         print(f"redis-tap: {remark}", file=sys.stderr)
-    lines = [*player.account.lines(concerns, joins, by_link=True), *wanted.lacks]
-    remarks = [] if nothing(player) else wanted.remarks(player.account, total, count, grows=follow)
+    lines = [*player.account.lines(concerns, joins, by_link=not once), *wanted.lacks]
+    remarks = [] if nothing(player) else wanted.remarks(player.account, asked.total, asked.count, grows=follow)
     if lines:
         raise RecordingError("\nredis-tap: ".join([*lines, *remarks]))
     for remark in remarks:
         print(f"redis-tap: {remark}", file=sys.stderr)
+
+
+class _Events:
+    """Writes what is told. total: commands on the links and in the time asked for; count: those that are wanted."""
+
+    def __init__(self, wanted: Wanted, form: str, commands: bool, rdb_keys: bool, once: bool) -> None:
+        self.total = 0
+        self.count = 0
+        self.player = Player(self._put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
+        self._wanted = wanted
+        self._once = Once() if once else None
+        self._line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
+
+    @property
+    def remarks(self) -> list[str]:
+        return [] if self._once is None else self._once.remarks()
+
+    def _put(self, told: Told) -> None:
+        if not self._is_wanted(told):
+            return
+        said = self._line(told)
+        if said is not None:
+            sys.stdout.write(f"{said}\n")
+
+    def _is_wanted(self, told: Told) -> bool:
+        event, wanted = told.event, self._wanted
+        concerns = wanted.concerns(told)
+        if self._once is not None and not self._once.first(told, counts=wanted.has_link(told)):
+            return False
+        if not isinstance(event, Command):
+            return concerns and not wanted.only_commands
+        self.total += concerns
+        is_wanted = concerns and wanted.matches(event)
+        self.count += is_wanted
+        return is_wanted
+
+
+class _Figures:
+    """Counts what is told; total, count: as of _Events."""
+
+    def __init__(self, wanted: Wanted, once: bool) -> None:
+        self.total = 0
+        self.count = 0
+        self.figures = Stats(once=once)
+        self.player = Player(self._hear, count=self._take)
+        self._wanted = wanted
+
+    @property
+    def remarks(self) -> list[str]:
+        return self.figures.remarks
+
+    def _hear(self, told: Told) -> None:
+        if self._wanted.concerns(told):
+            self.figures.told(told)
+
+    def _take(self, batch: Batch) -> None:
+        if self._wanted.has_link(batch):
+            self.figures.take(batch, self._choose)
+
+    def _choose(self, batch: Batch, is_new: bool) -> Batch | None:
+        within = self._wanted.within(batch)
+        if within is None:
+            return None
+        matching = self._wanted.matching(within)
+        if is_new:
+            self.total += len(within.heads)
+            self.count += len(matching.heads)
+        return matching
 
 
 def _print(figures: Stats, form: str) -> None:

@@ -259,7 +259,9 @@ class Played:
 
     def count(self, stream: Stream, heads: list[Head]) -> None:
         """Commands have come."""
-        self._player.count(Batch(self._at, self.name, self.number, stream.replid, stream.base, heads))
+        self._player.count(
+            Batch(self._at, self.name, self.number, stream.replid, stream.base, heads, previous=stream.previous)
+        )
 
     def _as_announced(self, event: Event, said: dict[str, Any]) -> Event:
         """What the tap told then: it knew of faults and of time what the bytes do not say."""

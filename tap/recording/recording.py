@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from tap.bus import Told
 from tap.recording.files import check
-from tap.recording.missing import Account, Concerns, Missing, everything
+from tap.recording.missing import Account, Concerns, Joins, Missing, everything
 from tap.recording.moments import Moment
+from tap.recording.once import Once
 from tap.recording.played import Link
 from tap.recording.reader import Player, read
 from tap.recording.wanted import Wanted, keys
@@ -71,6 +72,7 @@ class Recording:
     def __init__(self, paths: Iterable[Path]) -> None:
         self._account = Account()
         self._concerns: Concerns = everything
+        self._joins: Joins | None = None
         self._paths = tuple(paths)
         self._running: weakref.WeakSet[Generator[Any, None, None]] = weakref.WeakSet()
 
@@ -93,7 +95,7 @@ class Recording:
 
         Empty where nothing is lacking. Of more than 10 000 stretches only the first ones are here.
         """
-        return self._account.lacking(self._concerns)
+        return self._account.lacking(self._concerns, self._joins)
 
     @property
     def remarks(self) -> list[str]:
@@ -136,9 +138,11 @@ class Recording:
         key: str | bytes | Collection[str | bytes] = (),
         from_: Moment | None = None,
         until: Moment | None = None,
+        once: bool = False,
     ) -> Iterator[Command]:
-        """The commands of the streams, or those among them that are in one of the dbs, of one of the names, with a key
-        that one of the patterns of *key* matches, as KEYS would. The rest as for events().
+        """The commands of the streams, or those among them that are in one of the dbs or reach it, of one of the names,
+        with a key that one of the patterns of *key* matches, as KEYS would. once: what several connections brought,
+        where it came first. The rest as for events().
         """
         wanted = Wanted(
             links=_several(link),
@@ -148,12 +152,17 @@ class Recording:
             begin=from_,
             end=until,
         )
+        first = Once() if once else None
+        told = self._told(
+            lambda missing: missing.may_hold_commands and wanted.may_lack(missing),
+            wanted.joins if once else None,
+            every_command=True,
+        )
         return self._run(
-            Command(told.time, told.link, told.connection, told.event)
-            for told in self._told(
-                lambda missing: missing.may_hold_commands and wanted.may_lack(missing), every_command=True
-            )
-            if wanted.has(told) and isinstance(told.event, events.Command)
+            Command(one.time, one.link, one.connection, one.event)
+            for one in told
+            if wanted.has(one) & (first is None or first.first(one, counts=wanted.has_link(one)))
+            and isinstance(one.event, events.Command)
         )
 
     @property
@@ -164,11 +173,11 @@ class Recording:
             pass
         return sorted(found, key=lambda link: link.connection)
 
-    def _told(self, concerns: Concerns, **options: Any) -> Iterator[Told]:
-        """concerns: which stretches that are missing make it incomplete."""
+    def _told(self, concerns: Concerns, joins: Joins | None = None, **options: Any) -> Iterator[Told]:
+        """concerns: which stretches that are missing make it incomplete; joins: see Account.lacking()."""
         heard: list[Told] = []
         player = Player(heard.append, **options)
-        self._account, self._concerns = player.account, concerns
+        self._account, self._concerns, self._joins = player.account, concerns, joins
         for _ in read(self._paths, player):
             if heard:
                 yield from heard

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from tap.bus import Told
 from tap.errors import ConfigError
+from tap.recording.once import Once
 from tap.recording.reader import Player
-from tap.recording.spans import Spans
 from tap.recording.wanted import Wanted
 from tap.replication import events
-from tap.replication.events import Command, PartialResync, StreamStarted
+from tap.replication.events import Command
 
 NO_LIMIT = 2**62  # bytes of a command
 MAX_ROWS = 2**16  # of a row group
@@ -39,39 +39,23 @@ class Rows:
     several connections of one history, and of these links, counts where it came first.
     """
 
-    def __init__(self, put: Callable[[Row], None], wanted: Wanted, links: Collection[str]) -> None:
+    def __init__(self, put: Callable[[Row], None], wanted: Wanted) -> None:
         self.total = 0
         self.count = 0
         self.player = Player(self._hear, every_command=True, max_command=NO_LIMIT, at_once=True)
         self._put = put
         self._wanted = wanted
-        self._of_links = Wanted(links=links)
-        self._replids: dict[int, str] = {}  # by connection
-        self._seen: dict[str, Spans] = {}  # by replication ID
+        self._once = Once()
 
     def _hear(self, told: Told) -> None:
-        event = told.event
-        if isinstance(event, PartialResync) and event.replid not in self._seen and event.previous_replid is not None:
-            assert event.replid is not None
-            assert event.offset is not None
-            before = self._seen.get(event.previous_replid, Spans())
-            self._seen[event.replid] = before.until(event.offset)
-        if isinstance(event, StreamStarted) and event.replid is not None:
-            self._replids[told.connection] = event.replid
-        concerns = self._wanted.concerns(told)
-        if not isinstance(event, Command) or not self._of_links.has(told) or not self._is_new(told.connection, event):
+        event, wanted = told.event, self._wanted
+        concerns, is_of_link = wanted.concerns(told), wanted.has_link(told)
+        if not self._once.first(told, counts=is_of_link) or not isinstance(event, Command):
             return
         self.total += concerns
-        if concerns and self._wanted.matches(event):
+        if concerns and wanted.matches(event):
             self.count += 1
             self._put(Row(self.player.now, told.link, told.connection, event.offset, event.db, event.name, event.args))
-
-    def _is_new(self, connection: int, command: Command) -> bool:
-        replid = self._replids.get(connection)
-        if replid is None or command.offset is None:
-            return True
-        seen = self._seen.setdefault(replid, Spans())
-        return seen.add(command.offset - (command.end - command.start), command.offset)
 
 
 # ---- into files ----

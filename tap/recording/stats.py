@@ -10,13 +10,13 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tap.bus import Told
 from tap.recording.missing import Missing
-from tap.recording.spans import Spans
+from tap.recording.once import Once
 from tap.replication import events
 from tap.replication.events import Event, Role, as_text
 from tap.replication.heads import OTHER, Head
@@ -26,7 +26,6 @@ KEY_SIZE = 256  # bytes by which keys are told apart
 MAX_SLOTS = 4096
 SLOT_SECONDS = 0.001  # of the first slots
 MAX_NAMES = 1000
-MAX_HISTORIES = 256
 MAX_HAPPENED = 20  # events of each kind that are kept, the newest ones
 
 # What a master sends of itself, or around what clients wrote.
@@ -52,7 +51,7 @@ class Batch:
     """Commands of one connection that came at once.
 
     time: seconds since the epoch. replid, base: of their history, and its offset before the first byte of their
-    stream; None if unknown.
+    stream; None if unknown. previous: the ID that this history had up to *base*, where it was another one.
     """
 
     time: float
@@ -61,6 +60,15 @@ class Batch:
     replid: str | None
     base: int | None
     heads: list[Head]
+    previous: str | None = None
+
+
+# Of a batch what is asked for, None if it is of another link or time; given whether these commands are new.
+Choose = Callable[[Batch, bool], Batch | None]
+
+
+def everything(batch: Batch, is_new: bool) -> Batch | None:
+    return batch
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -223,7 +231,6 @@ class LinkStats:
         self._top = top
         self._largest: list[Large] = []  # a heap
         self._larges = 0  # that were put there
-        self._seen: dict[str, Spans] = {}  # by replication ID
 
     # ---- numbers ----
 
@@ -265,9 +272,16 @@ class LinkStats:
         if isinstance(event, events.RecordingGap) and event.side is events.Side.MASTER:
             self.missing_bytes += event.bytes
 
-    def take(self, batch: Batch) -> None:
+    def again(self, batch: Batch) -> None:
+        """Commands that have come before."""
         self.now(batch.time)
-        heads = self._new(batch)
+        self.repeated += len(batch.heads)
+        self.repeated_bytes += sum(head[1] for head in batch.heads)
+
+    def take(self, batch: Batch) -> None:
+        """Commands that have not."""
+        self.now(batch.time)
+        heads = batch.heads
         if not heads:
             return
         by_name, by_key = self.by_name, []
@@ -299,23 +313,6 @@ class LinkStats:
         slot.commands += len(heads)
         self.busiest.add(batch.time, total, len(heads))
 
-    def _new(self, batch: Batch) -> list[Head]:
-        """Those that no connection has brought before."""
-        heads, base = batch.heads, batch.base
-        if base is None or batch.replid is None or not heads:
-            return heads
-        seen = self._seen[batch.replid] = self._seen.pop(batch.replid, Spans())
-        if len(self._seen) > MAX_HISTORIES:
-            del self._seen[next(iter(self._seen))]
-        begin, end = base + heads[0][0] - heads[0][1], base + heads[-1][0]
-        new = heads
-        if seen.overlaps(begin, end):
-            new = [head for head in heads if not seen.has(base + head[0] - head[1], base + head[0])]
-            self.repeated += len(heads) - len(new)
-            self.repeated_bytes += sum(head[1] for head in heads) - sum(head[1] for head in new)
-        seen.add(begin, end)
-        return new
-
     def _large(self, batch: Batch, end: int, size: int, db: int | None, name: str, keys: tuple[bytes, ...]) -> int:
         """Put it among the largest. Returns the size that one has to be above to be the next."""
         offset = None if batch.base is None else batch.base + end
@@ -330,14 +327,38 @@ class LinkStats:
 
 
 class Stats:
-    """All links by name. top: how many keys and commands are told of each."""
+    """All links by name. top: how many keys and commands are told of each. once: a command counts for the link only that
+    brought it first; else, for each link that did.
+    """
 
-    def __init__(self, top: int = 10) -> None:
+    def __init__(self, top: int = 10, *, once: bool = False) -> None:
         self.top = top
         self.links: dict[str, LinkStats] = {}
+        self._once = Once() if once else None
+        self._onces: dict[str, Once] = {}  # by link
 
-    def take(self, batch: Batch) -> None:
-        self._link(batch.link).take(batch)
+    @property
+    def remarks(self) -> list[str]:
+        """Where a command may be counted more than once though once was asked for."""
+        return [] if self._once is None else self._once.remarks()
+
+    def take(self, batch: Batch, choose: Choose = everything) -> None:
+        """choose: what of it is asked for."""
+        once = self._once or self._onces.setdefault(batch.link, Once())
+        if batch.replid is not None and batch.previous is not None and batch.base is not None:
+            once.continues(batch.replid, batch.previous, batch.base)
+        new = once.new(batch.replid, batch.base, batch.heads)
+        if len(new) < len(batch.heads):
+            known = {head[0] for head in new}
+            again = choose(replace(batch, heads=[head for head in batch.heads if head[0] not in known]), False)
+            if again is not None:
+                self._link(batch.link).again(again)
+            if not new:
+                return
+            batch = replace(batch, heads=new)
+        chosen = choose(batch, True)
+        if chosen is not None:
+            self._link(batch.link).take(chosen)
 
     def told(self, told: Told) -> None:
         event = told.event

@@ -72,7 +72,7 @@ class Wanted:
         offset = getattr(event, "offset", None)
         if isinstance(offset, int) and not isinstance(event, Ack):
             self._offsets[told.connection] = offset
-        if not self._has_link(told):
+        if not self.has_link(told):
             return False
         if isinstance(event, Command) and self.only_commands:
             self._there.command(event.db, event.name)
@@ -88,7 +88,7 @@ class Wanted:
     def within(self, batch: Batch) -> Batch | None:
         """The batch with those of its commands only that concern by link, time and offset; None if none does."""
         heads, base = batch.heads, batch.base
-        if not self._has_link(batch):
+        if not self.has_link(batch):
             return None
         if self.only_commands:
             for head in heads:
@@ -107,7 +107,7 @@ class Wanted:
     def may_lack(self, missing: Missing) -> bool:
         """Whether something that is asked for may be among these bytes: no filter for commands tells that it is not."""
         return (
-            self._has_link(missing)
+            self.has_link(missing)
             and (missing.may_hold_commands or not self.only_commands)
             and all(_reaches(missing, *bound) for bound in self._bounds)
         )
@@ -157,7 +157,8 @@ class Wanted:
 
     # ----
 
-    def _has_link(self, where: Told | Batch | Missing) -> bool:
+    def has_link(self, where: Told | Batch | Missing) -> bool:
+        """By link alone."""
         if not self._links:
             return True
         if where.link:  # else it is of the whole tap

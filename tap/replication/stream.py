@@ -75,6 +75,7 @@ class Stream:
         self._wants = wants
         self._scan(db, in_transaction)
         self._lag = LagClock()
+        self.previous: str | None = None  # the ID that the replica asked for, where it was granted another one
         self._continued: _Continued | None = None
         self._batch_at = float("-inf")
         self._course: deque[tuple[float, int]] = deque(maxlen=RATE_TICKS)  # (time, received) at the last ticks
@@ -257,6 +258,7 @@ class Stream:
         previous: the ID asked for, where another one was granted; previous_link: see events.PartialResync. least,
         expected: bytes that the replica certainly, and probably, had missed.
         """
+        self.previous = previous
         self._continued = _Continued(previous, previous_link, start, end, least, expected)
 
     @property

@@ -22,7 +22,7 @@ OTHER = "f" * 40
 
 def rows(packets: list[tuple[int, bytes]], **wanted: Any) -> list[Row]:
     found: list[Row] = []
-    taken = Rows(found.append, Wanted(**wanted), wanted.get("links", ()))
+    taken = Rows(found.append, Wanted(**wanted))
     for time, data in sorted(packets):
         taken.player.packet(Packet(time, 101, data, len(data)))
     taken.player.close()

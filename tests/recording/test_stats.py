@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tap.bus import Told
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, play
-from tap.recording.stats import MAX_HAPPENED, MAX_SLOTS, Batch, Busiest, Course, DbKey, Frequent, LinkStats, Stats
+from tap.recording.stats import MAX_HAPPENED, MAX_SLOTS, Batch, Busiest, Course, DbKey, Frequent, Stats
 from tap.replication import events
 from tap.replication.heads import Head
 from tests.recording.support import config
@@ -117,11 +117,12 @@ def test_a_link_is_counted_as_one_would_by_hand(
     heads = in_a_row(parts)
     cut = draw.draw(st.integers(0, len(heads)))
     again = draw.draw(st.integers(0, cut))
-    link = LinkStats(5)
-    link.take(batch(heads[:cut], 1.0))
+    stats = Stats(5)
+    stats.take(batch(heads[:cut], 1.0))
     base = heads[again][0] - heads[again][1] if again < len(heads) else 0
     rest = [(end - base, *others) for end, *others in heads[again:]]
-    link.take(batch(rest, 2.0, 1000 + base))  # type: ignore[arg-type]
+    stats.take(batch(rest, 2.0, 1000 + base))  # type: ignore[arg-type]
+    link = stats.links["main"]
     assert (link.commands, link.bytes) == (len(heads), sum(head[1] for head in heads))
     assert (link.repeated, link.repeated_bytes) == (cut - again, sum(head[1] for head in heads[again:cut]))
     assert dict(Counter(head[3] for head in heads)) == {name: count for name, count, _ in link.names()}
@@ -134,9 +135,10 @@ def test_a_link_is_counted_as_one_would_by_hand(
 
 
 def test_what_has_no_offset_is_counted_whenever_it_comes() -> None:
-    link = LinkStats(5)
+    stats = Stats(5)
     for _ in range(2):
-        link.take(batch([(10, 10, None, "SET", (b"k",), ())], base=None))
+        stats.take(batch([(10, 10, None, "SET", (b"k",), ())], base=None))
+    link = stats.links["main"]
     assert (link.commands, link.repeated) == (2, 0)
     assert link.largest()[0].offset is None
 

@@ -1,0 +1,140 @@
+"""Which commands have come before, on whatever connection: several replicas of one master get the same stream.
+
+A replication ID names a history, in which an offset stands for one byte. To tell a command once it is enough to keep
+which offsets of each history have come: one span for each stretch without a hole, however many replicas brought it, in
+any order and however far behind one another. What one of them lacks is new when another one brings it.
+
+A promoted replica gives its history a new ID. That is the former history up to some offset, of which the wire tells a
+lower bound: a replica that asked for the former ID at offset n and is granted the new one has all up to n from either. Up
+to the highest such offset both IDs are one history here; behind it they are two, for a former master that was cut off may
+have gone on by itself. So a command behind it is told of both, and none is left out that is another one.
+
+Memory: two numbers a span. Beyond MAX_SPANS of them the lowest of the history that was used least recently is forgotten,
+and what comes again of it would be told again; that is said.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from tap.bus import Told
+from tap.recording.spans import Spans
+from tap.replication.events import Command, PartialResync, StreamStarted
+from tap.replication.heads import Head
+
+MAX_SPANS = 2**16
+MAX_PARENTS = 1000  # replication IDs of which it is known which one they follow
+
+
+class Once:
+    """uncertain: commands whose offset is not known, which are new whenever they come."""
+
+    def __init__(self) -> None:
+        self.uncertain = 0
+        self._seen: dict[str, Spans] = {}  # by replication ID; the one that was used last is last
+        self._parents: dict[str, tuple[str, int]] = {}  # the ID whose history it is, up to an offset
+        self._replids: dict[tuple[str, int], str] = {}  # by link and connection
+        self._spans = 0
+        self._has_forgotten = False
+
+    def remarks(self) -> list[str]:
+        """Where a command may have been told more than once, in sentences."""
+        found = []
+        if self.uncertain:
+            what, are = ("command", "it is") if self.uncertain == 1 else ("commands", "they are")
+            found.append(f"the offset of {self.uncertain} {what} is not known: {are} told as often as they came")
+        if self._has_forgotten:
+            found.append(f"there are more than {MAX_SPANS} holes in it: what came again before one may be told twice")
+        return found
+
+    # ---- histories ----
+
+    def continues(self, replid: str, previous: str, offset: int) -> None:
+        """Up to this offset a history is the one with that previous ID."""
+        if replid == previous or self._home(previous, offset) == replid:
+            return
+        parent, before = self._parents.get(replid, (previous, -1))
+        if parent != previous or offset <= before or len(self._parents) >= MAX_PARENTS:
+            return
+        self._parents[replid] = parent, offset
+        seen = self._seen.get(replid)
+        if seen is not None:
+            same = seen.until(offset)
+            for begin, end in zip(same.begins, same.ends, strict=True):
+                self._add(self._home(replid, end), begin, end)
+
+    def _home(self, replid: str, end: int) -> str:
+        """The ID under which is kept what ends there."""
+        known = {replid}
+        while self._parents:
+            parent, branch = self._parents.get(replid, (replid, -1))
+            if end > branch or parent in known:  # a circle is nonsense, and no reason to go round in it
+                break
+            known.add(parent)
+            replid = parent
+        return replid
+
+    # ---- events ----
+
+    def first(self, told: Told, *, counts: bool) -> bool:
+        """To be asked of every event, in order. False for a command that has come before. counts: on a link that is asked
+        for; what came on others has not come.
+        """
+        event = told.event
+        if isinstance(event, Command):
+            return not counts or self._is_new(told, event)
+        if isinstance(event, PartialResync):
+            if event.replid is not None and event.previous_replid is not None and event.offset is not None:
+                self.continues(event.replid, event.previous_replid, event.offset)
+        elif isinstance(event, StreamStarted) and event.replid is not None:
+            self._replids[told.link, told.connection] = event.replid
+        return True
+
+    def _is_new(self, told: Told, command: Command) -> bool:
+        replid = self._replids.get((told.link, told.connection))
+        if replid is None or command.offset is None:
+            self.uncertain += 1
+            return True
+        end = command.offset
+        return self._add(self._home(replid, end), end - (command.end - command.start), end)
+
+    # ---- many at once ----
+
+    def new(self, replid: str | None, base: int | None, heads: list[Head]) -> list[Head]:
+        """Those of some commands in a row that have not come before; asked once. base: before the stream's first byte."""
+        if not heads:
+            return heads
+        if replid is None or base is None:
+            self.uncertain += len(heads)
+            return heads
+        begin, end = base + heads[0][0] - heads[0][1], base + heads[-1][0]
+        home = self._home(replid, end)
+        _, branch = self._parents.get(replid, ("", -1))
+        if begin < branch < end:
+            at = bisect_right(heads, branch - base, key=lambda head: head[0])
+            if at:
+                return [*self.new(replid, base, heads[:at]), *self.new(replid, base, heads[at:])]
+        seen = self._seen.get(home)
+        if seen is not None and seen.overlaps(begin, end):
+            heads = [head for head in heads if not seen.has(base + head[0] - head[1], base + head[0])]
+        self._add(home, begin, end)
+        return heads
+
+    # ----
+
+    def _add(self, replid: str, begin: int, end: int) -> bool:
+        seen = self._seen[replid] = self._seen.pop(replid, Spans())
+        before = len(seen.begins)
+        is_new = seen.add(begin, end)
+        self._spans += len(seen.begins) - before
+        while self._spans > MAX_SPANS:
+            self._forget()
+        return is_new
+
+    def _forget(self) -> None:
+        replid, seen = next(iter(self._seen.items()))
+        del seen.begins[0], seen.ends[0]
+        if not seen.begins:
+            del self._seen[replid]
+        self._spans -= 1
+        self._has_forgotten = True
