@@ -16,9 +16,13 @@ from collections.abc import Iterable
 
 
 class TapError(Exception):
-    """The base of everything redis-tap raises for a user to read."""
+    """The base of everything redis-tap raises for a user to read. sentences: one, or one for each of several things."""
 
     exit_code = 1
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__("\n".join(sentences))
+        self.sentences = sentences
 
 
 class ConfigError(TapError):

@@ -22,6 +22,7 @@ MAY_USE = {
     "events": {"replication"},
     "paths": {"errors"},
     "glob": set(),
+    "printable": set(),
     "units": {"errors"},
     "scenario": {
         "replication",
@@ -47,6 +48,8 @@ MAY_USE = {
         "servers",
         "scenario",
         "config",
+        "printable",
+        "url",
         "errors",
         "bus",
         "tap",

@@ -14,8 +14,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from tap.cli import chaos, demo, export, faults, rdb, replay, run, show
+from tap.console.stderr import say
 from tap.errors import ConfigError, EnvironmentFailure, TapError, words
-from tap.url import masked
 
 
 def _plain(parameters: list[Any]) -> list[Any]:
@@ -91,10 +91,10 @@ def main() -> None:
             sys.exit(ConfigError.exit_code)
         sys.exit(app(standalone_mode=False))
     except TapError as error:
-        _say(f"redis-tap: {error}")
+        say(*error.sentences)
         sys.exit(error.exit_code)
     except _UsageError as error:
-        _say(_mistake(error))
+        say(_mistake(error), name=_verb())
         sys.exit(ConfigError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(128 + signal.SIGINT)
@@ -103,7 +103,7 @@ def main() -> None:
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:  # a full disk, a broken one: verbs name the files that they open themselves
         _leave_stdout()
-        _say(f"redis-tap: reading or writing failed: {words(error)}")
+        say(f"reading or writing failed: {words(error)}")
         sys.exit(EnvironmentFailure.exit_code)
 
 
@@ -118,14 +118,13 @@ def _mistake(error: Any) -> str:
     if getattr(error, "possibilities", None):
         closest = sorted(error.possibilities, key=lambda one: (-_likeness(error.option_name, one), one))
         said = f"no such option: {error.option_name} (did you mean {', '.join(closest)}?)"
-    verb = " ".join(["redis-tap", *(word for word in sys.argv[1:2] if word in VERBS)])
-    return f"{verb}: {said[0].lower()}{said[1:]}; see {verb} --help"
+    return f"{said[0].lower()}{said[1:]}; see {_verb()} --help"
+
+
+def _verb() -> str:
+    """As far as it was given."""
+    return " ".join(["redis-tap", *(word for word in sys.argv[1:2] if word in VERBS)])
 
 
 def _likeness(given: str, known: str) -> float:
     return difflib.SequenceMatcher(None, given, known).ratio()
-
-
-def _say(said: str) -> None:
-    if sys.stderr is not None:
-        print(masked(said), file=sys.stderr)

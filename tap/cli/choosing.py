@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tap.console.stderr import say
 from tap.errors import ConfigError
 from tap.recording import moments as written
 from tap.recording.moments import Length, Moment
@@ -59,7 +59,7 @@ def moments(files: Sequence[Path], begin: str | None, end: str | None) -> tuple[
         if meant is None:
             return None
         if meant.is_resolved:
-            print(f"redis-tap: {option} {text} is {written.text(meant.moment)}", file=sys.stderr)
+            say(f"{option} {text} is {written.text(meant.moment)}")
         return meant.moment
 
     first, last = moment("--from", begin), moment("--until", end)

@@ -6,11 +6,10 @@ import asyncio
 import json
 from pathlib import Path
 
-from rich.console import Console
-
 from tap.cli.ending import until_ended
 from tap.config import listening
 from tap.console import chaos_report, junit
+from tap.console.terminal import Terminal
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario import Result, Scenario, library
 from tap.scenario.campaign import Campaign, Given, new_seed
@@ -23,7 +22,7 @@ ROWS = 12  # runs up to which each gets a row of its own
 
 
 def show_library() -> None:
-    Console(highlight=False).print(chaos_report.listing(library()))
+    Terminal().print(chaos_report.listing(library()))
 
 
 def campaign(
@@ -84,7 +83,7 @@ async def _run(campaign: Campaign, *, as_json: bool, junit_file: Path | None) ->
 
 
 async def _shown(campaign: Campaign, *, as_json: bool, junit_file: Path | None) -> list[Result]:
-    console = Console(highlight=False)
+    console = Terminal()
     results: list[Result] = []
     many = len(campaign.scenarios) * max(1, len(campaign.programs)) > 1 or campaign.repeat != 1
     try:

@@ -21,6 +21,7 @@ import typer
 from tap.cli.choosing import Begin, Dbs, End, Globs, Links, Names, dbs_of, moments, several
 from tap.cli.ending import endings
 from tap.cli.progress import progress
+from tap.console.stderr import say
 from tap.errors import ConfigError, RecordingError
 from tap.paths import check_writable
 from tap.recording import choice
@@ -106,7 +107,7 @@ def export(
         except RecordingError as error:
             raise _error([str(error), *job.lacking]) from None
         for remark in wanted.outside(job.account or Account()):
-            _say(remark)
+            say(remark)
     if job.lacking:
         raise _error(job.lacking)
 
@@ -130,7 +131,7 @@ class _Job:
         if self.account is None:
             self.account = player.account
             for remark in self.account.remarks:
-                _say(remark)
+                say(remark)
 
     @property
     def lacking(self) -> list[str]:
@@ -186,11 +187,7 @@ def _opened(output: Path) -> Iterator[BinaryIO]:
 
 
 def _error(lines: list[str]) -> RecordingError:
-    return RecordingError("\nredis-tap: ".join(lines))
-
-
-def _say(text: str) -> None:
-    print(f"redis-tap: {text}", file=sys.stderr)
+    return RecordingError(*lines)
 
 
 # ---- what is of one link ----
@@ -204,7 +201,7 @@ def _rdb(job: _Job, link: str | None) -> None:
     job.whole = Whole((rdb.replid,), rdb.offset, rdb.ended)
     with _opened(job.output) as file:
         copy_rdb(job.read, rdb, file)
-    _say(f"{choice.rdb_text(rdb)}")
+    say(f"{choice.rdb_text(rdb)}")
 
 
 def _aof(job: _Job, link: str | None) -> None:
@@ -215,12 +212,12 @@ def _aof(job: _Job, link: str | None) -> None:
         raise job.nothing(title, link, choice.chapter_lines, f"there is no whole RDB at all{NO_RDB}")
     job.whole = Whole(chapter.replids, chapter.end, chapter.ended)
     written = write_aof(job.read, chapter, job.output)
-    _say(f"{job.output}: base is {choice.rdb_text(chapter.rdb)}")
+    say(f"{job.output}: base is {choice.rdb_text(chapter.rdb)}")
     at = "" if written.time is None else f", which came {choice.moment_text(written.time)}"
-    _say(f"{job.output}: {written.commands} commands behind it, up to offset {written.offset}{at}")
+    say(f"{job.output}: {written.commands} commands behind it, up to offset {written.offset}{at}")
     whole = job.output.absolute()
     words = ["redis-server", "--appendonly", "yes", "--dir", str(whole.parent), "--appenddirname", whole.name]
-    _say(f"boot from it, or better a copy, with: {shlex.join(words)}")
+    say(f"boot from it, or better a copy, with: {shlex.join(words)}")
 
 
 def _resp(job: _Job, link: str | None) -> None:
@@ -243,7 +240,7 @@ def _resp(job: _Job, link: str | None) -> None:
         with tempfile.TemporaryFile(dir=None if job.output == STDOUT else job.output.parent) as whole:
             copy_stream(job.read, stream, whole)
             first, last, commands = copy_commands(whole, file, stream[0].offset, begin)
-    _say(f"{commands} commands behind offset {first} up to {last} of replication ID {stream[-1].replid}")
+    say(f"{commands} commands behind offset {first} up to {last} of replication ID {stream[-1].replid}")
 
 
 _OF_ONE_LINK: dict[str, Callable[[_Job, str | None], None]] = {"rdb": _rdb, "aof": _aof, "resp": _resp}
@@ -261,9 +258,9 @@ def _rows(job: _Job) -> None:
         if job.lacking and not rows.count:
             raise _error(job.lacking)
     sys.stdout.flush()
-    _say(f"{rows.count} {'command' if rows.count == 1 else 'commands'}")
+    say(f"{rows.count} {'command' if rows.count == 1 else 'commands'}")
     for remark in job.wanted.remarks(rows.player.account, rows.total, rows.count):
-        _say(remark)
+        say(remark)
 
 
 @contextlib.contextmanager

@@ -6,9 +6,9 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tap.console import fault_table
+from tap.console.terminal import Terminal
 from tap.errors import ConfigError, did_you_mean
 from tap.faults.what import KINDS
 
@@ -23,5 +23,5 @@ def faults(
     if as_json:
         print(json.dumps([one for one in fault_table.as_dicts() if name in (None, one["fault"])], indent=1))
         return
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Terminal()
     console.print(fault_table.overview() if name is None else fault_table.one(KINDS[name]))

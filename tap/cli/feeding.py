@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from tap.cli.ending import until_ended
 from tap.cli.ui import chosen
 from tap.config import Ui
 from tap.console.lines import json_lines, log_lines
 from tap.console.replay import ReplayView, announcement
+from tap.console.stderr import say
+from tap.console.terminal import Terminal
 from tap.errors import RecordingError
 from tap.recording.missing import sentences
 from tap.recording.moments import Moment
@@ -51,7 +52,7 @@ def _lacking(master: ReplayMaster) -> list[str]:
 
 
 async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
-    console = Console()
+    console = Terminal()
     ui = chosen(ui, console)
     with contextlib.ExitStack() as viewers:
         if ui in ("log", "json"):
@@ -64,18 +65,13 @@ async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
                     await playing.enter_async_context(master)
             finally:
                 for line in (*master.remarks, *_lacking(master)):
-                    _say(line)
-            _say(announcement(master))
+                    say(line)
+            say(announcement(master))
             if ui == "live":
                 master.bus.subscribe(viewers.enter_context(ReplayView(master, console)))
             await master.acknowledged()
             count = len(master.followers)
             who = "1 replica has" if count == 1 else f"{count} replicas have"
-            _say(f"played to the end: {who} acknowledged offset {master.part.end}")
+            say(f"played to the end: {who} acknowledged offset {master.part.end}")
             if not exits:
                 await asyncio.Event().wait()
-
-
-def _say(said: str) -> None:
-    if sys.stderr is not None:
-        print(f"redis-tap: {said}", file=sys.stderr)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
 from rich.progress import Progress
+
+from tap.console.terminal import Terminal
 
 LONG = 64 * 2**20  # bytes from which on a person wants to see how far it is
 STEP = 2**20  # bytes between two signs of it
@@ -18,7 +19,7 @@ def progress(size: int, *, is_compressed: bool = False) -> Iterator[Callable[[in
 
     size: of the files; is_compressed: so that nobody knows how many bytes that will be.
     """
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if size < LONG or not console.is_terminal:
         yield lambda count: None
         return

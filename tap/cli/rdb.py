@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import IO, Annotated, BinaryIO, Literal
 
 import typer
-from rich.console import Console
 
 from tap.cli.progress import progress
 from tap.console import formats
 from tap.console.rdb_report import HEADING, key_lines, report
+from tap.console.terminal import Terminal
 from tap.errors import ConfigError, RdbError, did_you_mean
 from tap.glob import matcher
 from tap.rdb import JsonLines, Key, KeyReader, Parser, Summary, Tape, chunks
@@ -131,7 +131,7 @@ def _summary(job: _Job) -> Parser:
     summary = Summary(job.largest or 10, job.only)
     parser = job.read(summary)
     if parser.version:  # else it is no RDB, and all that there is to say of it is that
-        console = Console(highlight=False)
+        console = Terminal()
         console.print(report(job.name, parser, summary, console.width))
     return parser
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from rich.console import Console
 
 from tap.bus import COUNTLESS, Told
 from tap.cli.ending import endings
@@ -33,6 +32,8 @@ from tap.config import (
 from tap.console.lines import LineWriter, json_lines, log_lines, trouble_lines
 from tap.console.live import LiveView
 from tap.console.sentences import sentence
+from tap.console.stderr import say
+from tap.console.terminal import Terminal
 from tap.console.trouble import Trouble
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.relay.transparent import rule
@@ -194,7 +195,7 @@ def run(
     values |= {"statsd": None if statsd is None else statsd_address(statsd), "script": script}
     given |= {name: value for name, value in values.items() if value is not None}
     wanted = Config(**given)
-    console = Console()
+    console = Terminal()
     wanted = replace(wanted, ui=chosen(wanted.ui, console))
     _take_sockets()
     gc.freeze()  # every link would wait tens of milliseconds when Python looks for garbage in all that it has imported
@@ -230,7 +231,7 @@ def _take_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run(tap: Tap, console: Console) -> None:
+async def _run(tap: Tap, console: Terminal) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in endings():
@@ -238,7 +239,7 @@ async def _run(tap: Tap, console: Console) -> None:
     hangup = Hangup(stop.set, lambda: _reopen(tap))
     if signal.SIGHUP in endings():
         loop.add_signal_handler(signal.SIGHUP, hangup)
-    loop.set_exception_handler(Trouble(_say))
+    loop.set_exception_handler(Trouble(say))
     ui = tap.config.ui
     with contextlib.ExitStack() as viewers:
         if ui != "live":
@@ -263,10 +264,10 @@ def _reopen(tap: Tap) -> None:
     if tap.recorder is not None:
         tap.recorder.rotate()
     elif tap.config.ui != "live":
-        _say("SIGHUP is ignored: there is no recording that could go on in a next file")
+        say("SIGHUP is ignored: there is no recording that could go on in a next file")
 
 
-async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewers: contextlib.ExitStack) -> None:
+async def _relay(tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewers: contextlib.ExitStack) -> None:
     _warn_of_tls(tap.config)
     async with tap:
         if ui == "live":
@@ -282,9 +283,9 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
                 _announce(listener.config, listener.address)
         if tap.config.record_redact:
             what = " and ".join(dict.fromkeys(tap.config.record_redact))
-            _say(f"{what} are replaced in {tap.config.record_to}; it holds NO payload of full resyncs, so no snapshot")
+            say(f"{what} are replaced in {tap.config.record_to}; it holds NO payload of full resyncs, so no snapshot")
         if tap.config.faults:
-            _say(f"seed {tap.config.seed}: with --seed {tap.config.seed} the faults draw the same again")
+            say(f"seed {tap.config.seed}: with --seed {tap.config.seed} the faults draw the same again")
         looking = asyncio.create_task(tap.look_for_masters(), name="look for masters")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), tap.config.duration)
@@ -292,19 +293,19 @@ async def _relay(tap: Tap, ui: Ui, console: Console, stop: asyncio.Event, viewer
         await asyncio.wait({looking})
         await tap.close()  # before the viewers go: they tell the end, too
     for armed in tap.faults.never_fired:
-        _say(f"fault {armed.name} never fired: {armed.spec}")
+        say(f"fault {armed.name} never fired: {armed.spec}")
     if tap.recorder is not None and tap.recorder.trouble:
         raise EnvironmentFailure(f"{tap.recorder.path}: {tap.recorder.trouble_so_far}")
 
 
 def _announce(link: LinkConfig, address: Address) -> None:
     if link.transparent:
-        _say(
+        say(
             f"link {link.name}: listening on {address} for what is redirected here; on this machine, as root: "
             f"{rule(address.port)}"
         )
         return
-    _say(
+    say(
         f"link {link.name}: listening on {address}, master {link.master}; "
         f"on the replica: REPLICAOF {address.to_dial} {address.port}"
     )
@@ -312,21 +313,15 @@ def _announce(link: LinkConfig, address: Address) -> None:
 
 def _warn_of_master(told: Told) -> None:
     if isinstance(told.event, MasterUnreachable):
-        _say(f"WARNING: link {told.link}: {sentence(told.event)}")
+        say(f"WARNING: link {told.link}: {sentence(told.event)}")
 
 
 def _warn_of_tls(config: Config) -> None:
     for link in config.links:
         if link.insecure:
-            _say(
+            say(
                 f"WARNING: link {link.name}: INSECURE: the certificate of {link.master or 'any master'} is not checked; "
                 "whoever is in between can read and change everything"
             )
     if config.keylog is not None and any(link.tls or link.listen_cert for link in config.links):
-        _say(f"WARNING: the secrets of all TLS connections go to {config.keylog}; whoever has it can read what flowed")
-
-
-def _say(said: str) -> None:
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):  # a terminal that has gone; its SIGHUP comes
-            print(f"redis-tap: {said}", file=sys.stderr)
+        say(f"WARNING: the secrets of all TLS connections go to {config.keylog}; whoever has it can read what flowed")

@@ -12,12 +12,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import Ui
 from tap.console import sending
+from tap.console.stderr import say
+from tap.console.terminal import Terminal
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.glob import matcher
 from tap.recording.files import check_again
@@ -63,7 +64,7 @@ def send(
         target = Target(url)
     except ConfigError as error:
         raise ConfigError(f"--to: {error}") from None
-    console = Console()
+    console = Terminal()
     ui = chosen(ui, console)
     if target.db is not None and len(wanted.dbs) != 1:
         raise ConfigError(
@@ -80,7 +81,7 @@ def send(
     account = recording.account
     lacking = account.lines(lambda one: one.may_hold_commands and wants.may_lack(one), wants.joins)
     for line in (*account.remarks, *lacking):
-        _say(line)
+        say(line)
     streams = streams_of(found, links)
     if not streams:
         raise RecordingError("there is no command stream in it whose offsets are known")
@@ -90,9 +91,9 @@ def send(
             spans = ", ".join(f"{stream[0].offset} to {stream[-1].end_offset}" for stream in streams)
             raise ConfigError(f"no whole command lies between --from and --until: the recording has offsets {spans}")
         for line in wants.outside(account):
-            _say(line)
+            say(line)
         for before, after in pairwise(parts):
-            _say(_hole(before.stretches[-1], after.stretches[0]))
+            say(_hole(before.stretches[-1], after.stretches[0]))
         code = asyncio.run(_run(Sender(target, parts, wanted, speed, to_db=target.db), target.name, ui, console))
     return code or (RecordingError.exit_code if lacking else 0)
 
@@ -110,10 +111,6 @@ class _Recording:
             self.account, self._was_read = player.account, True
         for _ in read(self._files, player):
             pass
-
-
-def _say(said: str) -> None:
-    print(f"redis-tap: {said}", file=sys.stderr)
 
 
 def _hole(before: Stretch, after: Stretch) -> str:
@@ -134,7 +131,7 @@ def _may(name: str, keys: dict[int, int]) -> bool:
     return typer.confirm(f"{said}. Send all the same?", err=True)
 
 
-async def _run(sender: Sender, name: str, ui: Ui, console: Console) -> int:
+async def _run(sender: Sender, name: str, ui: Ui, console: Terminal) -> int:
     loop = asyncio.get_running_loop()
     signals: list[signal.Signals] = []
 
@@ -162,7 +159,7 @@ async def _run(sender: Sender, name: str, ui: Ui, console: Console) -> int:
             print(sending.report(sender, name))
         sys.stdout.flush()
         if signals:
-            _say(f"ended early; {sending.whereabouts(sender)}")
+            say(f"ended early; {sending.whereabouts(sender)}")
     return 1 if sender.errors or sender.unplaced or sender.unfilled else 0
 
 

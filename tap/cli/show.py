@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from tap.bus import Told
 from tap.cli.choosing import Begin, Dbs, End, Globs, Links, Names, dbs_of, moments, several
 from tap.cli.ending import endings
 from tap.console.lines import Journal, json_line
 from tap.console.stats_report import report
+from tap.console.stderr import say
+from tap.console.terminal import Terminal
 from tap.errors import ConfigError, RecordingError
 from tap.recording.content import GoesOn
 from tap.recording.missing import Missing
@@ -89,14 +90,12 @@ def show(
             asked.figures.lacks(one)
         _print(asked.figures, form)
     sys.stdout.flush()
-    for remark in (*player.remarks, *asked.remarks):
-        print(f"redis-tap: {remark}", file=sys.stderr)
+    say(*player.remarks, *asked.remarks)
     lines = [*player.account.lines(concerns, joins, by_link=not once), *wanted.lacks]
     remarks = [] if nothing(player) else wanted.remarks(player.account, asked.total, asked.count, grows=follow)
     if lines:
-        raise RecordingError("\nredis-tap: ".join([*lines, *remarks]))
-    for remark in remarks:
-        print(f"redis-tap: {remark}", file=sys.stderr)
+        raise RecordingError(*lines, *remarks)
+    say(*remarks)
 
 
 class _Events:
@@ -171,7 +170,7 @@ def _print(figures: Stats, form: str) -> None:
     if form == "json":
         sys.stdout.write(f"{json.dumps(figures.as_dict())}\n")
         return
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(report(figures, console.width))
 
 

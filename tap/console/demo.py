@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from tap.bus import Told
 from tap.console.sentences import sentence
+from tap.console.terminal import Terminal
 from tap.replication import events
 from tap.replication.events import Event
 from tap.servers.checkpoint import checkpoint
@@ -41,7 +42,7 @@ class _Story:
         self._replica = replica
         self._to_master = to_master
         self._backlog = backlog
-        self._console = Console(highlight=False)
+        self._console = Terminal()
         self._told: list[Told] = []
         self._news = asyncio.Event()
         self._written = 0
@@ -61,7 +62,7 @@ class _Story:
         self._news.set()
         event = told.event
         if isinstance(event, events.FullResync):
-            self._show(f"[bold green]FULL RESYNC[/], the stream will go on at offset {event.offset}")
+            self._show(Text.assemble(("FULL RESYNC", "bold green"), f", the stream will go on at offset {event.offset}"))
             reason = Panel(
                 Text(event.reason.text), title=f"why? {event.reason.code}", title_align="left", border_style="green"
             )
@@ -73,7 +74,7 @@ class _Story:
 
     def _show(self, what: RenderableType) -> None:
         line = Table.grid(padding=(0, 1))
-        line.add_row("[cyan]   tap │", what)
+        line.add_row(Text("   tap │", "cyan"), what)
         self._console.print(line)
 
     def _say(self, text: str) -> None:
@@ -81,14 +82,18 @@ class _Story:
 
     def _chapter(self, number: int, title: str) -> None:
         self._console.print()
-        self._console.rule(f"[bold]{number}. {title}", align="left")
+        self._console.rule(Text(f"{number}. {title}", "bold"), align="left")
 
     def _introduction(self) -> None:
         self._console.print(
             Panel(
-                f"replica  ⇄  redis-tap 127.0.0.1:{self._tap.port}  ⇄  master 127.0.0.1:{self._master.port}\n\n"
-                f"Two {self._master.version} servers of our own. The replica believes that the tap is its master; the "
-                "tap passes every byte on and tells what it sees, in the lines that start with [cyan]tap │[/cyan].",
+                Text.assemble(
+                    f"replica  ⇄  redis-tap 127.0.0.1:{self._tap.port}  ⇄  master 127.0.0.1:{self._master.port}\n\n"
+                    f"Two {self._master.version} servers of our own. The replica believes that the tap is its master; "
+                    "the tap passes every byte on and tells what it sees, in the lines that start with ",
+                    ("tap │", "cyan"),
+                    ".",
+                ),
                 title="redis-tap demo",
                 title_align="left",
             )
@@ -163,8 +168,9 @@ class _Story:
                 table.add_row(name, str(await client.dbsize()), digests[-1])
         equal = digests[0] == digests[1]
         self._console.print(table)
-        verdict = "[bold green]Equal." if equal else "[bold red]Different: this is a bug, please report it."
-        self._console.print(f"{verdict}[/] {self._written} writes and two cuts; one was repaired without a snapshot.")
+        verdict = ("Equal.", "bold green") if equal else ("Different: this is a bug, please report it.", "bold red")
+        rest = f" {self._written} writes and two cuts; one was repaired without a snapshot."
+        self._console.print(Text.assemble(verdict, rest))
         self._console.print("\nOn a pair of your own:  redis-tap run --master HOST:PORT")
         return equal
 

@@ -16,6 +16,8 @@ from typing import TextIO
 from tap.bus import Inbox, Told
 from tap.console.figures import times
 from tap.console.sentences import is_in_vain, sentence
+from tap.console.stderr import say
+from tap.printable import one_line, paragraph
 from tap.replication import events
 from tap.replication.events import (
     Event,
@@ -85,7 +87,7 @@ class LineWriter:
         left = self.inbox.qsize()
         if not self._is_over and (left or self._thread.is_alive()):
             what = f"{left} events, and what waited before them," if left else "the last lines"
-            _say(f"the output was not read in time: {what} may not be in it")
+            say(f"the output was not read in time: {what} may not be in it")
         self._is_over = True
 
     def _go_on(self) -> None:
@@ -122,12 +124,7 @@ class LineWriter:
         except (OSError, ValueError) as error:
             self._is_over = True
             # The reader has gone. The links stay: whoever relays through this tap depends on it.
-            _say(f"the output cannot be written any more ({error}); still relaying")
-
-
-def _say(said: str) -> None:
-    if sys.stderr is not None:
-        print(f"redis-tap: {said}", file=sys.stderr)
+            say(f"the output cannot be written any more ({error}); still relaying")
 
 
 def json_lines(out: TextIO) -> LineWriter:
@@ -157,11 +154,11 @@ def log_line(told: Told) -> str | None:
     if said is None:
         return None
     if isinstance(told.event, ObserverTrouble) and told.event.traceback is not None:
-        said = f"{said}\n{told.event.traceback}"
+        said = "\n  ".join([said, *told.event.traceback.splitlines()])
     at = datetime.fromtimestamp(told.time).astimezone().isoformat(timespec="milliseconds")
     if not told.connection:  # of the whole tap, or of one link and none of its connections
-        return f"{at} {told.link or 'tap'} {said}"
-    return f"{at} {told.link}/{told.connection} {told.replica} {said}"
+        return f"{at} {told.link or 'tap'} {paragraph(said)}"
+    return f"{at} {told.link}/{told.connection} {one_line(told.replica)} {paragraph(said)}"
 
 
 @dataclass(slots=True)

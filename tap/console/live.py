@@ -22,6 +22,7 @@ from tap.bus import Told
 from tap.console.figures import seconds, size
 from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import is_alarming, sentence
+from tap.console.terminal import Terminal
 from tap.relay.link import Link
 from tap.replication import events
 from tap.replication.conversation import Phase
@@ -153,7 +154,7 @@ class LiveView:
 
     def __init__(self, tap: Tap, console: Console | None = None) -> None:
         self._tap = tap
-        self._console = console or Console()
+        self._console = console or Terminal()
         self._replicas: dict[_Key, _Replica] = {}
         self._by_count: Counter[str] = Counter()
         self._by_bytes: Counter[str] = Counter()

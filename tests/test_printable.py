@@ -1,0 +1,32 @@
+"""What may stand in a line for people."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.printable import one_line, paragraph
+
+HARMLESS = "SET key:1 été 日本語 \t[fd00::5]:6380 [/a] :smile:"
+
+
+def test_text_for_display_stays_as_it_is() -> None:
+    assert one_line(HARMLESS) == HARMLESS
+
+
+def test_what_commands_a_terminal_becomes_an_escape() -> None:
+    assert one_line("\x1b]0;owned\x07\x9b2J\x7f") == r"\x1b]0;owned\x07\x9b2J\x7f"
+
+
+def test_what_forges_a_line_or_turns_it_round_becomes_an_escape() -> None:
+    assert one_line("a\nb\r\u2028\u202egnp.exe\ufeff\udcff") == r"a\nb\r\u2028\u202egnp.exe\ufeff\udcff"
+
+
+def test_a_paragraph_goes_on_only_in_lines_that_are_indented() -> None:
+    assert paragraph("there is:\n  one\n  two\nredis-tap: forged") == "there is:\n  one\n  two\\nredis-tap: forged"
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_any_text_is_one_line_that_can_be_written(text: str) -> None:
+    line = one_line(text)
+    assert line.encode("utf-8").decode("utf-8").splitlines() in ([line], [])
+    assert all(character == "\t" or not (ord(character) < 32 or 127 <= ord(character) < 160) for character in line)
+    assert one_line(line) == line
