@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-COMPILED := $(addprefix tap/replication/,acks.py scanner.py) $(addprefix tap/recording/,intake.py packets.py redactor.py) \
+COMPILED := $(addprefix tap/replication/,acks.py passing.py scanner.py) $(addprefix tap/recording/,intake.py packets.py redactor.py) \
 	$(wildcard tap/rdb/*.py tap/*/*.pxd)
 
 .PHONY: demo test lint format bench servers clean

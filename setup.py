@@ -8,6 +8,7 @@ from setuptools.command.build_ext import build_ext
 
 COMPILED = (
     "tap.replication.acks",
+    "tap.replication.passing",
     "tap.replication.scanner",
     "tap.rdb.crc64",
     "tap.rdb.integers",

@@ -101,7 +101,7 @@ def _handshake(event: events.Handshake) -> str | None:
 
 
 def _identified(event: events.Identified) -> str | None:
-    return None if event.role is Role.REPLICA else f"this is {event.text}"
+    return None if event.text == "a replica" else f"this is {event.text}"
 
 
 def _psync(event: events.PsyncRequested) -> str:

@@ -264,7 +264,8 @@ class LinkFaults:
 
     @property
     def _is_shaking_hands(self) -> bool:
-        return self._conversation.stream is None and self._conversation.phase in _HANDSHAKE
+        conversation = self._conversation
+        return conversation.is_followed or (conversation.stream is None and conversation.phase in _HANDSHAKE)
 
     def _decided_from_master(self) -> int:
         conversation, stream = self._conversation, self._conversation.stream

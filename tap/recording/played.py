@@ -511,6 +511,9 @@ class Played:
         self._is_cut |= is_cut
         assert self._sides is not None
         was_beginning = self._held is not None and self._evidence is not Evidence.ACKS
+        if self.conversation.phase is Phase.ORDINARY and self._finder is None and not was_beginning:
+            self.conversation.pass_over(Side.REPLICA if self._sides[side] == _REPLICA else Side.MASTER, size)
+            return
         if self._sides[side] == _REPLICA:
             conversation = self.conversation
             begin = self._replica_position

@@ -313,6 +313,7 @@ class Player:
             memory=self._memory(link.name),
             connection=link.number,
             peer_host=link.peer.host,
+            peer_port=link.peer.port,
             every_command=self._every_command,
             every_key=self._every_key,
             max_command=self._max_command,

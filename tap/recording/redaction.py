@@ -74,7 +74,8 @@ class LinkRedaction:
         if stream is None:
             is_reply = self._conversation.phase not in (Phase.ORDINARY, Phase.OPAQUE, Phase.DONE)
             is_reply |= rdb_start is not None and begin < rdb_start
-            return begin if is_reply and not self._lost else end
+            said_before = self._conversation.ordinary_until or 0
+            return min(max(begin, said_before), end) if is_reply and not self._lost else end
         if self._lost:
             boundary = stream.start + stream.scanner.boundary
             if boundary < begin:

@@ -151,9 +151,9 @@ class Leg(asyncio.BufferedProtocol):
         rest = self.share.used(self.link, nbytes, perf_counter() - begin, begin)
         if rest:
             self.rest("share", rest)
-        if nbytes >= SPLICE_FROM and self.link.is_unread:
+        if nbytes >= SPLICE_FROM and (unread := self.link.unread(self)) >= SPLICE_FROM:
             try:
-                self._splice()
+                self._splice(unread)
             except BaseException:
                 self._buffers.close()  # what it may hold is this link's, and the next one would send it
                 raise
@@ -319,8 +319,8 @@ class Leg(asyncio.BufferedProtocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _splice(self) -> None:
-        """Let the kernel pass on what has come meanwhile, until the other peer takes no more.
+    def _splice(self, most: float) -> None:
+        """Let the kernel pass on what has come meanwhile, at most so many bytes, until the other peer takes no more.
 
         Raises OSError if this peer's connection is broken; asyncio then ends it, as it does if its own reading fails.
         """
@@ -336,7 +336,7 @@ class Leg(asyncio.BufferedProtocol):
             if self.other.blocked or self.other.transport.is_closing():
                 return
             try:
-                left = size = os.splice(source, inlet, PIPE_SIZE)
+                left = size = os.splice(source, inlet, int(min(PIPE_SIZE, most)))
             except BlockingIOError:
                 return
             except OSError as error:
@@ -352,7 +352,8 @@ class Leg(asyncio.BufferedProtocol):
                 left -= len(data)
                 self.other.write(data)
             self.link.passed(self, size)
-            if not size:  # its FIN, which asyncio reads again
+            most -= size
+            if not size or most < SPLICE_FROM:  # its FIN, which asyncio reads again
                 return
 
     def _release(self) -> None:

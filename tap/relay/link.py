@@ -173,7 +173,7 @@ class Link:
         self.listener.add(self)
         host, port = leg.transport.get_extra_info("peername")[:2]
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.conversation.peer_host = host
+        self.conversation.peer_host, self.conversation.peer_port = host, port
         astray = self._astray((host, port))
         if astray:
             self.tell(events.LinkOpened(peer=self.peer, master=""))
@@ -271,18 +271,14 @@ class Link:
         else:
             self._send(leg)
 
-    @property
-    def is_unread(self) -> bool:
-        """Whether nobody looks at the bytes, and the kernel can pass them on."""
+    def unread(self, leg: Leg) -> float:
+        """So many of the next bytes of the leg's peer nobody looks at: the kernel can pass them on."""
         is_watched = self.faults is not None or self.sink is not None or self._is_cut
-        return self.listener.splices and self.conversation.only_counts and not is_watched
+        return 0 if is_watched or not self.listener.splices else self.conversation.skippable(leg.side)
 
     def passed(self, leg: Leg, size: int) -> None:
-        """So many bytes of the leg's peer went on unread."""
-        if leg is self.master:
-            self.conversation.from_master += size
-        else:
-            self.conversation.from_replica += size
+        """They went on unread."""
+        self.conversation.skipped(leg.side, size)
 
     def _read(self, leg: Leg, data: memoryview) -> None:
         try:

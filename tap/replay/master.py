@@ -86,7 +86,8 @@ class ReplayMaster(OnlyAsync):
         self.offset = 0
         self.is_over = False
         self.replicas: list[Replica] = []
-        self.not_loaded: set[str] = set()  # replicas that left between the RDB and their first ACK
+        # Addresses that replicas announced which left between the RDB and their first ACK.
+        self.not_loaded: set[tuple[str, int]] = set()
         self._speed = speed
         self._links = links
         self._begin = begin
@@ -306,7 +307,7 @@ class ReplayMaster(OnlyAsync):
                 log.error("a replica cannot be accepted: %s; trying again", words(error))
                 await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
                 continue
-            self._own(self._serve(sock, address[0]), f"replica {address[0]}")
+            self._own(self._serve(sock, address[:2]), f"replica {address[0]}")
 
     async def _readable(self, sock: socket.socket) -> None:
         """Not loop.sock_accept(), which loses what it has accepted when it is cancelled."""
@@ -317,7 +318,7 @@ class ReplayMaster(OnlyAsync):
         finally:
             self._loop.remove_reader(sock)
 
-    async def _serve(self, sock: socket.socket, peer: str) -> None:
+    async def _serve(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         replica = Replica(self, sock, peer, next(self._numbers))
         self.replicas.append(replica)
         try:

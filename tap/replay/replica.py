@@ -39,7 +39,8 @@ class Replica:
     that it was sent, None before. acknowledged: by the replica, None before. rdb_sent: bytes.
     """
 
-    def __init__(self, master: ReplayMaster, sock: socket.socket, peer: str, number: int) -> None:
+    def __init__(self, master: ReplayMaster, sock: socket.socket, peer: tuple[str, int], number: int) -> None:
+        """peer: its source address, host and port."""
         self.number = number
         self.phase = Phase.HANDSHAKE
         self.sent: int | None = None
@@ -59,7 +60,7 @@ class Replica:
 
     @property
     def host(self) -> str:
-        return self._session.host or self._peer
+        return self._session.host or self._peer[0]
 
     @property
     def port(self) -> int:
@@ -68,9 +69,9 @@ class Replica:
 
     @property
     def name(self) -> str:
-        """As the tap names it: the address that it announces."""
+        """As the tap names it: the address that it announces; with its source port, where it announces none."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}" if self.port else self.host
+        return f"{host}:{self.port or self._peer[1]}"
 
     @property
     def is_follower(self) -> bool:
@@ -163,8 +164,8 @@ class Replica:
     async def _begin(self, wish: Wish, reason: Reason) -> None:
         """A full resync. Of the two forms of an RDB the one with its length: that is known."""
         self.phase = Phase.WAITING
-        if self.name in self._master.not_loaded:
-            self._master.not_loaded.remove(self.name)
+        if (self.host, self.port) in self._master.not_loaded:
+            self._master.not_loaded.remove((self.host, self.port))
             await asyncio.sleep(AGAIN_SECONDS)
         part = self._part
         replid, offset = (None, None) if wish.is_sync else (part.replid, part.offset)
@@ -242,7 +243,7 @@ class Replica:
     def _tell_end(self) -> None:
         by, how, text = self._closed or (Side.TAP, "fin", "")
         if self.phase is Phase.LOADING and by is Side.REPLICA:
-            self._master.not_loaded.add(self.name)
+            self._master.not_loaded.add((self.host, self.port))
             how = "fin"  # closed, and not read to the end makes it a reset
             text = f"before it had loaded the RDB ({self._part.rdb_version}): its log says why"
         self._tell(

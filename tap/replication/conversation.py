@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 import re
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from tap.replication.acks import acknowledged
 from tap.replication.events import Channel, Event, Reason, Role, Side
 from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
+from tap.replication.passing import Passing, ReplyCounter
 from tap.replication.payload import MARK_SIZE, Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
@@ -43,7 +45,7 @@ class Phase(enum.Enum):
     LOADING = "loading"  # the RDB is through, the replica has not acknowledged; see Conversation.phase
     STREAM = "stream"
     DONE = "done"  # the RDB was all that this connection was for
-    ORDINARY = "ordinary"  # no replication: passed on, not read
+    ORDINARY = "ordinary"  # no replication so far: passed on, followed for a request that asks to
     OPAQUE = "opaque"  # no longer understood: passed on, counted
 
 
@@ -64,7 +66,7 @@ NEXT = {
     Phase.RDB: {Phase.STREAM, Phase.DONE, Phase.OPAQUE},
     Phase.STREAM: {Phase.OPAQUE},
     Phase.DONE: {Phase.OPAQUE},
-    Phase.ORDINARY: set(),
+    Phase.ORDINARY: {Phase.HANDSHAKE},
     Phase.OPAQUE: set(),
 }
 
@@ -78,8 +80,9 @@ _AS_MAIN = {
 
 REPLIES = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)  # what the master sends are replies to requests
 
-# What may be said on a connection before it asks to replicate. Another request makes it an ordinary one.
-SET_UP = frozenset({b"PING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF", b"PSYNC", b"SYNC"})
+# What replicas say before they ask to replicate; REPLPING is KeyDB's PING (KeyDB 6.3 replication.cpp, syncWithMaster).
+# Another request makes it an ordinary connection, until it asks all the same.
+SET_UP = frozenset({b"PING", b"REPLPING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF", b"PSYNC", b"SYNC"})
 
 # What of REPLCONF matters later; of the rest nothing is kept.
 OPTIONS = frozenset(
@@ -113,6 +116,7 @@ class Conversation:
         memory: Memory | None = None,
         connection: int = 0,
         peer_host: str = "",
+        peer_port: int = 0,
         every_command: bool = False,
         every_key: bool = False,
         max_command: int = MAX_COMMAND,
@@ -122,16 +126,17 @@ class Conversation:
     ) -> None:
         """memory: shared by the conversations with one master. connection: its number, for others to refer to.
 
-        peer_host: the replica's source address; its name until it announces another. every_command: tell Commands
-        one by one, too; of those of more than max_command bytes, which they take several times in memory, without the
-        arguments. every_key: tell the keys of an RDB one by one. tell_heads: gets names, keys and sizes of the commands
-        as they come, instead of every_command. wants: asked before each Ack, Command and RdbKey is told. opaque: from the
-        first byte on.
+        peer_host, peer_port: the replica's source address; the host is its name until it announces another, the port is
+        0 where it is unknown. every_command: tell Commands one by one, too; of those of more than max_command bytes,
+        which they take several times in memory, without the arguments. every_key: tell the keys of an RDB one by one.
+        tell_heads: gets names, keys and sizes of the commands as they come, instead of every_command. wants: asked
+        before each Ack, Command and RdbKey is told. opaque: from the first byte on.
         """
         self._tell = tell
         self._memory = Memory() if memory is None else memory
         self.connection = connection
         self.peer_host = peer_host
+        self.peer_port = peer_port
         self._every_command = every_command
         self._every_key = every_key
         self._max_command = max_command
@@ -163,6 +168,9 @@ class Conversation:
         self._unasked = False  # an error is being read that no request had asked for
         self._matches = True  # replies to requests, by their count; only PSYNC and SYNC are among the unanswered if not
         self._first_reply = b""  # of all on the connection, where they are not matched
+        self._passing: Passing | None = None  # of an ordinary connection, and of what is unanswered when it was one
+        self._older = 0  # replies still to come to requests of before, when it was one
+        self.ordinary_until: int | None = None  # position in the master's bytes; before it they are an ordinary client's
         self._reading_replica = True
         self._lacks_replica = False  # some of its bytes are not at hand
         self._asked: tuple[str | None, int] | None = None  # by the first PSYNC
@@ -218,12 +226,22 @@ class Conversation:
 
     @property
     def replica(self) -> str:
-        """The replica's name: the address it announces, or its source host with the announced port."""
-        host = self._options.get("ip-address", self.peer_host)
+        """The replica's name: the address it announces, or its source host with the announced port.
+
+        Of one that announces none, or port 0 as RedisShake does, its source address: several of them are not the same.
+        """
+        if self._is_nameless:
+            return _address(self._options.get("ip-address", self.peer_host), str(self.peer_port))
+        return self._announced
+
+    @property
+    def _is_nameless(self) -> bool:
         port = self._options.get("listening-port")
-        if port is None:
-            return host
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return self.peer_port > 0 and (port == "0" or (port is None and self.role is Role.REPLICA))
+
+    @property
+    def _announced(self) -> str:
+        return _address(self._options.get("ip-address", self.peer_host), self._options.get("listening-port"))
 
     @property
     def offset(self) -> int | None:
@@ -257,7 +275,12 @@ class Conversation:
 
     @property
     def undecided_from_replica(self) -> int:
-        """Position of the first byte that is not part of a whole request yet; of all received, where none are read."""
+        """Position of the first byte that is not part of a whole request yet; of all received, where none are read.
+
+        On an ordinary connection that of a request whose name has not come.
+        """
+        if self._passing is not None and self._phase is Phase.ORDINARY:
+            return self._passing.undecided
         return self._requests.position if self._reading_replica else self.from_replica
 
     @property
@@ -270,6 +293,27 @@ class Conversation:
         """Whether the bytes of both sides are counted from here on, and nothing of them is read."""
         is_passed_by = self._phase in (Phase.ORDINARY, Phase.OPAQUE)
         return is_passed_by and not self._reading_replica and self.stream is None
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether it is an ordinary connection that may still ask to replicate."""
+        return self._phase is Phase.ORDINARY and self._passing is not None
+
+    def skippable(self, side: Side) -> float:
+        """So many of the side's next bytes need not be read: skipped() takes their number instead."""
+        if self.only_counts:
+            return math.inf
+        if self._passing is None or self._phase is not Phase.ORDINARY:
+            return 0
+        return self._passing.skippable(side is Side.MASTER)
+
+    def skipped(self, side: Side, size: int) -> None:
+        if self._passing is not None:
+            self._passing.skip(side is Side.MASTER, size)
+        if side is Side.MASTER:
+            self.from_master += size
+        else:
+            self.from_replica += size
 
     @property
     def rdb_channel(self) -> Conversation | None:
@@ -292,6 +336,9 @@ class Conversation:
         """Take the master's next bytes: any slice of the connection, however cut. at: seconds, of one clock."""
         begin = self.from_master
         self.from_master += len(data)
+        if self._passing is not None and self._phase is Phase.ORDINARY:
+            self._passing.from_master(data)
+            return
         i = 0
         try:
             while i < len(data):
@@ -315,12 +362,16 @@ class Conversation:
 
     def _read_reply(self, data: bytes, i: int, begin: int, at: float) -> int:
         """Read one reply, or a part of it. Returns where reading stopped; data[0] is byte number *begin*."""
+        if self._passing is not None or self._older:
+            return self._read_older(data, i, begin, at)
         head = self._unanswered[0] if self._unanswered and not self._unasked else None
         if not self._matches:
             return self._read_unmatched(head, data, i, begin, at)
         if head is not None and head.name not in _SYNCS:
             i, line = self._replies.feed(data, i)
-            if line is not None:
+            if line is not None and self._is_granted(line, self._reply_begin, begin + i, at):
+                self._reply_begin = begin + i
+            elif line is not None:
                 self._unanswered.popleft()
                 self._replied(head, begin + i)
                 self._answered(head, line)
@@ -350,6 +401,45 @@ class Conversation:
             lost.at = start
             raise
         return i
+
+    def _read_older(self, data: bytes, i: int, begin: int, at: float) -> int:
+        """As _read_reply(), of replies to what was asked while the connection was an ordinary one: of these none is told.
+
+        What grants a resync is no such reply, whatever their count: see tap.replication.passing.
+        """
+        line: bytes | None = b"?"
+        if self._passing is None:
+            i, line = self._replies.feed(data, i)
+        else:
+            i += self._passing.from_master(memoryview(data)[i:], 1)
+            if not self._passing.is_between_replies:
+                line = None
+        self.ordinary_until = begin + i
+        if line is None:
+            return i
+        self._passing = None
+        start, self._reply_begin = self._reply_begin, begin + i
+        if not self._is_granted(line, start, begin + i, at):
+            self._older = max(0, self._older - 1)
+        return i
+
+    def _is_granted(self, line: bytes, start: int, end: int, at: float) -> bool:
+        """Whether this answers the PSYNC of one that was an ordinary client, and no other request, whatever the count."""
+        if self.ordinary_until is None or not (line in (b"", b"+CONTINUE") or _GRANTS.fullmatch(line)):
+            return False
+        syncs = [number for number, request in enumerate(self._unanswered) if request.name in _SYNCS]
+        if not syncs:
+            return False
+        self._older = 0
+        for _ in range(syncs[0]):
+            self._unanswered.popleft()
+        self.ordinary_until = min(self.ordinary_until, start)
+        head = self._unanswered[0]
+        if self.watcher is not None and line:
+            self.watcher.reply(head, start, end)
+        self._lines.size = end - start
+        self._read_line(head, line, start, end, at)
+        return True
 
     def _read_unmatched(self, head: Request | None, data: bytes, i: int, begin: int, at: float) -> int:
         """As _read_reply(), of replies to whatever requests. What answers PSYNC and SYNC is known by its words.
@@ -409,6 +499,8 @@ class Conversation:
 
     def _take_given(self, position: int, at: float) -> None:
         """Read the replies that a fault gives in the master's place, once those before them have come."""
+        if self._passing is not None or self._older:
+            return
         while self._unanswered and self._unanswered[0].given is not None and self._reply_begin == position:
             head = self._unanswered[0]
             assert head.given is not None
@@ -489,7 +581,7 @@ class Conversation:
             self._answered(request, line)
             # A replica whose announced port is not at hand has no name of its own.
             unnamed = "" if request is not None else f" of connection {self.connection}"
-            self._memory.await_channel(_valkey_key(self.replica + unnamed), self)
+            self._memory.await_channel(_valkey_key(self._announced + unnamed), self)
             self._dual_channel = True
             self.waiting_from = end
             self._enter(Phase.HANDSHAKE)
@@ -806,6 +898,11 @@ class Conversation:
         self.from_replica += len(data)
         if not self._reading_replica:
             return
+        if self._passing is not None and self._phase is Phase.ORDINARY:
+            found = self._followed(data)
+            if found is None:
+                return
+            data = found
         if self.stream is not None and self._requests.position == start and self.watcher is None:
             ack = acknowledged(data)
             if ack is not None:
@@ -907,8 +1004,8 @@ class Conversation:
             if option.lower() == b"capa" and capability not in UNDERSTOOD and len(self._novelties) < MAX_NOVELTIES:
                 self._novelties.append(capability)
         main_id = self._options.get("main-ch-client-id")
-        if self.role is None and self._options.get("rdb-channel") == "1":
-            key = _valkey_key(self.replica) if main_id is None else _redis_key(main_id)
+        if self.role in (None, Role.ORDINARY) and self._options.get("rdb-channel") == "1":
+            key = _valkey_key(self._announced) if main_id is None else _redis_key(main_id)
             main = self._memory.main_of(key)
             if main is None and main_id is None:
                 main = self._main_by_port()
@@ -974,7 +1071,7 @@ class Conversation:
         self.waiting_from = self.from_master
         if self.role is Role.RDB_CHANNEL:
             if self.main is None:
-                self._belong_to(self._memory.main_of(_valkey_key(self.replica)) or self._main_by_port())
+                self._belong_to(self._memory.main_of(_valkey_key(self._announced)) or self._main_by_port())
             return
         if self._options.get("rdb-only") == "1":
             role = Role.RDB_CLIENT
@@ -987,10 +1084,12 @@ class Conversation:
 
     def _identify(self, role: Role, start: int, end: int) -> None:
         """start, end: of the request that tells."""
-        if self.role is not None:
+        if self.role not in (None, Role.ORDINARY):
             return
-        self.role = role
         text = _ROLES[role]
+        if self.role is Role.ORDINARY:
+            text += ", an ordinary connection until now: no request of that time was told, and no fault fired on them"
+        self.role = role
         if role is Role.RDB_CHANNEL and self.main is not None:
             text = f"{text} of connection {self.main.connection}"
         self._tell(
@@ -1013,12 +1112,54 @@ class Conversation:
         self._pass_by(start, start, *strangers.what_it_is(words, self._called, self._user))
 
     def _pass_by(self, start: int, end: int, role: Role, text: str) -> None:
-        self._reading_replica = False
-        self._requests = RequestReader()
+        """start, end: of the request that no replica sends. What follows on the connection is not told."""
+        passing = self._passing_from(start) if role is Role.ORDINARY else None
+        rest, self._requests = self._requests.rest, RequestReader()
         self._unanswered.clear()
-        self.role = role
+        is_new, self.role = self.role is not role, role
         self._enter(Phase.ORDINARY)
-        self._tell(events.Identified(start=start, end=end, role=role, replica=self.replica, text=text))
+        if is_new:
+            self._tell(events.Identified(start=start, end=end, role=role, replica=self.replica, text=text))
+        self._passing = passing
+        self._reading_replica = passing is not None
+        if passing is not None and (found := self._followed(rest)) is not None:
+            self._requests.feed(found)
+
+    def _passing_from(self, start: int) -> Passing | None:
+        """Follows the connection from its request at *start* on; None where what the master is saying cannot be."""
+        if self._unasked or self._lines.unfinished or self._passing is not None:
+            return None
+        more, left, line = self._replies.unfinished
+        replies = ReplyCounter(more, left)
+        replies.feed(line)
+        unanswered = self._older + sum(request.given is None for request in self._unanswered)
+        has_been_read = self._requests.position > start
+        return Passing(self._requests.position, unanswered + has_been_read, replies)
+
+    def _followed(self, data: bytes | memoryview) -> bytes | None:
+        """The next bytes of an ordinary connection. Returns those to read, from a request on that replicas send."""
+        passing = self._passing
+        assert passing is not None
+        found: bytes | None = passing.from_replica(data)
+        if passing.broken:
+            self._stop_following()
+        if found is None:
+            return None
+        self._requests = RequestReader()
+        self._requests.skip(passing.position)
+        self._requests_seen = 0
+        self._older = passing.unanswered if self._matches else 0
+        self._reply_begin = self.ordinary_until = self.from_master
+        self._replies, self._lines = ReplyReader(), LineReader()
+        if passing.is_between_replies:
+            self._passing = None
+        self._enter(Phase.HANDSHAKE)
+        return found
+
+    def _stop_following(self) -> None:
+        """It is no connection that could ask to replicate any more."""
+        self._passing = None
+        self._reading_replica = False
 
     def _maybe_acknowledged(self, request: Request, at: float) -> None:
         """REPLCONF ACK <offset> [FACK <offset>], or GETACK, which says nothing here."""
@@ -1152,6 +1293,11 @@ class Conversation:
         self._requests = RequestReader(is_lenient=self._phase is Phase.STREAM)
         self._requests.skip(self.from_replica)
 
+    def pass_over(self, side: Side, size: int) -> None:
+        """The next bytes of an ordinary connection are not at hand. Where a request begins behind them nobody can say."""
+        self._stop_following()
+        self.skipped(side, size)
+
     @property
     def is_beginning(self) -> bool:
         """Whether it is only to be understood from its first byte on, and of few bytes yet: see standing()."""
@@ -1197,6 +1343,7 @@ class Conversation:
             ),
             main=None if self.main is None else self.main.connection,
             awaited=self._memory.keys_of(self),
+            passing=self._passing.standing() if self.is_followed and self._passing is not None else None,
         )
 
     def stand(self, standing: Standing, main: Conversation | None) -> None:
@@ -1216,10 +1363,14 @@ class Conversation:
         if main is not None:
             main._rdb_channel = self
         phase, rdb = Phase(standing.phase), standing.rdb
-        if phase in REPLIES or (phase is Phase.RDB) != (rdb is not None):
+        is_passing = standing.passing is not None
+        if phase in REPLIES or (phase is Phase.RDB) != (rdb is not None) or (is_passing and phase is not Phase.ORDINARY):
             raise ValueError(f"nobody stands so: {standing}")
         self._enter(phase)
-        self._reading_replica = phase not in (Phase.ORDINARY, Phase.OPAQUE)
+        if standing.passing is not None:
+            self._passing = Passing(0, 0, ReplyCounter())
+            self._passing.stand(standing.passing)
+        self._reading_replica = phase not in (Phase.ORDINARY, Phase.OPAQUE) or self._passing is not None
         if rdb is not None:
             self.rdb = Payload(rdb.header.encode("latin-1"))
             self.rdb.join(rdb.received, ended=rdb.ended, mark_received=rdb.mark_received)
@@ -1264,7 +1415,7 @@ class Conversation:
         if self.role is None and self._phase is Phase.HANDSHAKE and was_served and not self._configured_itself:
             here, text = self.from_replica, "a connection that ended without PSYNC, as a health check"
             self._pass_by(here, here, Role.ORDINARY, text)
-        if self.role is Role.REPLICA and self.replid is not None:
+        if self.role is Role.REPLICA and self.replid is not None and not self._is_nameless:
             rate = 0.0 if self.stream is None else self.stream.rate
             self._memory.left(self.replica, Past(self.replid, self.offset, at, rate, unloaded))
         self._memory.forget_channels(self)
@@ -1288,7 +1439,10 @@ class Conversation:
                 # The master's bytes can still be understood, but for the end of a diskless RDB that cannot be read.
                 self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
                 return
-        if self._phase not in (Phase.OPAQUE, Phase.ORDINARY):
+        if self._phase is Phase.ORDINARY:
+            self._stop_following()
+        elif self._phase is not Phase.OPAQUE:
+            self._passing, self._older = None, 0
             if not self._matches and self._phase in REPLIES:
                 why = f"bytes of its handshake are not in the capture; {why}"
             self._enter(Phase.OPAQUE)
@@ -1339,6 +1493,12 @@ def _is_header(line: bytes, awaits_rdb: bool) -> bool:
     if awaits_rdb:
         return line.startswith(b"$")
     return line.startswith(b"$ENDOFF:") or (line.startswith(b"$EOF:") and len(line) == 5 + MARK_SIZE)
+
+
+def _address(host: str, port: str | None) -> str:
+    if port is None:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _redis_key(client_id: str) -> str:

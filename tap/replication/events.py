@@ -53,6 +53,7 @@ class Role(enum.Enum):
     RDB_CLIENT = "rdb_client"  # takes the RDB and leaves, as redis-cli --rdb
     SYNC_CLIENT = "sync_client"  # SYNC without a name of its own, as redis-cli --replica
     SLOT_MIGRATION = "slot_migration"  # between nodes of a cluster: keys and then commands, in a protocol of its own
+    DRAGONFLY = "dragonfly"  # replication between two Dragonfly servers, in a protocol of its own
     ORDINARY = "ordinary"  # a client, or a health check: no replication at all
 
 

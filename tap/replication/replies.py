@@ -19,6 +19,11 @@ class LineReader:
         self._line = bytearray()
         self.size = 0
 
+    @property
+    def unfinished(self) -> bytes:
+        """What has come of a line that is not whole."""
+        return bytes(self._line)
+
     def feed(self, data: bytes, at: int) -> tuple[int, bytes | None]:
         """Read from data[at:]. Returns where reading stopped, and the line without its end if it is whole.
 
@@ -53,6 +58,11 @@ class ReplyReader:
         self._first: bytes | None = None
         self._skip = 0  # bytes of a bulk
         self._more = 1  # replies still to come until the outermost is whole
+
+    @property
+    def unfinished(self) -> tuple[int, int, bytes]:
+        """Replies still to come until the one that has begun is whole, bytes of its bulk, and its unfinished line."""
+        return self._more, self._skip, self._lines.unfinished
 
     def feed(
         self, data: bytes, at: int, is_header: Callable[[bytes], bool] = lambda line: False

@@ -74,6 +74,11 @@ class RequestReader:
     def feed(self, data: bytes | memoryview) -> None:
         self._buffer += data
 
+    @property
+    def rest(self) -> bytes:
+        """What was fed from position on."""
+        return bytes(self._buffer)
+
     def skip(self, size: int) -> None:
         """Bytes that somebody else has read; only between two requests, when position is that of the first of them."""
         self.position += size
@@ -179,8 +184,11 @@ def _too_long() -> str:
     return f"a request of more than {MAX_REQUEST} bytes"
 
 
-# Capabilities of a replica that this tap reads the consequences of (replication.c of Redis 8.0 and Valkey 9.1).
-UNDERSTOOD = frozenset({"eof", "psync2", "rdb-channel-repl", "dual-channel", "skip-rdb-checksum"})
+# Capabilities of a replica that this tap reads the consequences of (replication.c of Redis 8.0 and Valkey 9.1), or that
+# have none for what is read here: KeyDB's activeExpire, and dragonfly, which no master of another kind heeds.
+UNDERSTOOD = frozenset(
+    {"eof", "psync2", "rdb-channel-repl", "dual-channel", "skip-rdb-checksum", "activeexpire", "dragonfly"}
+)
 
 # Those that have RDB and stream compressed: Valkey's from 9.2 on, and what it was called before its release.
 COMPRESSIONS = frozenset({"lz4", "zstd", "compression"})

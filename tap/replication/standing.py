@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tap.replication.events import Role
+from tap.replication.passing import PassingStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Standing:
     options: what the replica said of itself. replid, offset: of the last byte from the master, or of the RDB; None if
     unknown. db, in_transaction: in force there. unfinished: see StreamScanner.unfinished, as latin-1. has_begun:
     StreamStarted has been told. acknowledges: see Payload.watch(). main: number of the connection whose RDB this one
-    carries. awaited: the names under which the other connection of a sync will ask for this one.
+    carries. awaited: the names under which the other connection of a sync will ask for this one. passing: of an ordinary
+    connection that may still ask to replicate.
     """
 
     phase: str
@@ -48,3 +50,4 @@ class Standing:
     rdb: RdbStanding | None
     main: int | None
     awaited: tuple[str, ...]
+    passing: PassingStanding | None = None

@@ -17,6 +17,8 @@ _SLOTS = {
     b"SYNC": "of Redis, to the node that dialled",
     b"RDBCHANNEL": "of Redis, the snapshot's connection",
 }
+# Dragonfly replica.cc (of 2026): SYNC and STARTSTABLE on the first connection, FLOW on one for each shard of the master.
+_DFLY = frozenset({b"SYNC", b"STARTSTABLE", b"FLOW", b"THREAD"})
 _UNREAD = "no replication: passed on, not read"
 
 # As whom an internal connection of Redis 8 authenticates: Redis 8.0 acl.c.
@@ -25,7 +27,7 @@ INTERNAL = b"internal connection"
 
 def is_named(words: Sequence[bytes]) -> bool:
     """Whether these first words of a request that is not whole yet say enough for what_it_is()."""
-    return len(words) >= (WORDS if words and words[0] == b"CLUSTER" else 1)
+    return len(words) >= {b"CLUSTER": WORDS, b"DFLY": 2}.get(words[0] if words else b"", 1)
 
 
 def what_it_is(words: Sequence[bytes], called: bytes, user: bytes) -> tuple[Role, str]:
@@ -39,6 +41,10 @@ def what_it_is(words: Sequence[bytes], called: bytes, user: bytes) -> tuple[Role
         return Role.SLOT_MIGRATION, f"a slot migration {which}, {_UNREAD}"
     if words and words[0] == b"RESTORE-ASKING":
         return Role.SLOT_MIGRATION, f"a slot migration, keys that MIGRATE moves here, {_UNREAD}"
+    if words and words[0] == b"DFLY":
+        which = f" (DFLY {words[1].decode()})" if len(words) > 1 and words[1] in _DFLY else ""
+        text = f"replication between Dragonfly servers, in their own protocol{which}: passed on, not read"
+        return Role.DRAGONFLY, text
     if user == INTERNAL:
         return Role.ORDINARY, f"an internal connection of a cluster's node or of its module, {_UNREAD}"
     if called.startswith(b"sentinel-"):

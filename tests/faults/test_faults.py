@@ -515,6 +515,27 @@ def test_an_answer_waits_for_the_replies_before_it(size: int) -> None:
     assert lab.conversation.offset == 1000 + len(SET)
 
 
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize("late", [False, True])
+def test_faults_fire_on_a_replica_that_was_an_ordinary_client(*, size: int, late: bool) -> None:
+    """Its requests of before are no handshake: they pass, and are not held."""
+    lab = Lab("answer '-LOADING no' request=PSYNC", "rewrite capa=-eof", "cut at=stream:5b")
+    ordinary = command("INFO") + command("SET", "capa", CAPA + ASKS_ALL)
+    replies = b"$2\r\nok\r\n+OK\r\n"
+    lab.replica(*pieces(ordinary, size))
+    assert lab.at_master == ordinary
+    if not late:
+        lab.master(*pieces(replies, size))
+    lab.replica(*pieces(CAPA + ASKS_ALL, size))
+    assert lab.at_master == ordinary + command("REPLCONF", "capa", "psync2")
+    lab.master(*pieces(replies * late + b"+OK\r\n", size))
+    assert lab.at_replica == replies + b"+OK\r\n-LOADING no\r\n"
+    lab.replica(*pieces(asks(1001), size))
+    lab.master(*pieces(b"+CONTINUE\r\n" + SET, size))
+    assert lab.cut is not None
+    assert lab.at_replica.endswith(b"+CONTINUE\r\n" + SET[:5])
+
+
 def test_the_masters_own_reply_is_replaced() -> None:
     lab = Lab(f"answer '+FULLRESYNC {'0' * 40} 7' reply=PSYNC")
     shake_hands(lab)

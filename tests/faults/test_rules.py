@@ -93,19 +93,24 @@ def test_rules_are_over_when_the_stream_begins() -> None:
     assert lab.at_master == before + ack(1000) + PORT
 
 
-def test_rules_are_over_on_an_ordinary_connection() -> None:
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_rules_are_for_a_replica_that_was_an_ordinary_client_before(size: int) -> None:
     lab = Lab(rules=Rules(["eof"], HOST))
-    lab.replica(b"*2\r\n$3\r\nGET\r\n$3\r\nke")
-    assert lab.at_master == b"*2\r\n$3\r\nGET\r\n$3\r\nke"
+    ordinary = command("INFO") + command("SET", "key", PORT + CAPA)
+    lab.replica(*pieces(ordinary, size))
+    assert lab.at_master == ordinary
+    lab.wait(0.1)
+    lab.replica(*pieces(PORT + CAPA, size))
+    changed = command("REPLCONF", "listening-port", "6380", "ip-address", HOST) + command("REPLCONF", "capa", "psync2")
+    assert lab.at_master == ordinary + changed
+
+
+def test_rules_are_over_where_nobody_can_ask_to_replicate_any_more() -> None:
+    lab = Lab(rules=Rules(["eof"], HOST))
+    lab.replica(command("GET", "key") + b"*x\r\n" + PORT)
+    assert lab.at_master == command("GET", "key") + b"*x\r\n" + PORT
     lab.wait(0.1)
     assert lab.faults.is_idle
-
-
-def test_nothing_a_client_sends_there_is_changed() -> None:
-    lab = Lab(rules=Rules(["eof"], HOST))
-    sent = command("GET", "key") + PORT + CAPA
-    lab.replica(sent)
-    assert lab.at_master == sent
 
 
 def test_a_fault_changes_what_the_rules_have_left() -> None:

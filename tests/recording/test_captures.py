@@ -13,6 +13,7 @@ from tap.console.lines import Journal
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, nothing, read
 from tap.replication import events
+from tap.replication.events import Role
 from tests.recording.frames import frame, vxlan
 from tests.recording.wires import STREAM, as_packets, of, streamed, told
 from tests.relay.wire import command
@@ -27,6 +28,15 @@ def played(path: Path) -> tuple[list[Told], Player]:
     for _ in read([path], player):
         pass
     return heard, player
+
+
+def test_a_replica_that_asks_info_first_is_one() -> None:
+    heard, player = played(CAPTURES / "psync-behind-info.pcap")
+    assert [one.role for one in of(heard, events.Identified)] == [Role.ORDINARY, Role.REPLICA]
+    assert [one.offset for one in of(heard, events.FullResync)] == [1000]
+    assert [(one.keys, one.bytes) for one in of(heard, events.RdbFinished)] == [(1, 42)]
+    assert [(one.offset, one.name) for one in of(heard, events.Command)] == [(1023, "SELECT"), (1050, "SET")]
+    assert (player.replicating, player.remarks, player.account.lines()) == (1, [], [])
 
 
 @pytest.mark.parametrize(

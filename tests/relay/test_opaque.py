@@ -20,7 +20,7 @@ from tap.config import load
 from tap.errors import ConfigError
 from tap.relay.leg import PIPE_SIZE, SPLICE_FROM
 from tap.replication import events
-from tap.replication.events import Side
+from tap.replication.events import Role, Side
 from tests.relay.wire import (
     BLOCK,
     LOCALHOST,
@@ -28,10 +28,12 @@ from tests.relay.wire import (
     add,
     all_of,
     block_up_to,
+    command,
     fill,
     flooded,
     in_front_of,
     only_link,
+    receive,
     remove,
 )
 from tests.support import WITHIN, Servers, TapThread, client, digest, follow, is_up, level, wait_until
@@ -204,6 +206,39 @@ def test_an_ordinary_connection_is_passed_on_so_too(listener: socket.socket, mon
             assert all_of(replica) == BLOCK * 20
             sender.join(WITHIN)
         assert tap.wait_for(events.LinkClosed).bytes_from_master == len(BLOCK) * 20
+    assert splices.count
+
+
+@KERNEL
+@pytest.mark.parametrize("replies", [False, True], ids=["request", "reply"])
+def test_what_the_kernel_passed_on_of_an_ordinary_client_hides_no_psync(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, *, replies: bool
+) -> None:
+    """A value of many megabytes, with PSYNC at its very end, and then a client that asks to replicate."""
+    splices = Splices(monkeypatch)
+    replid = "a" * 40
+    value = Random(7).randbytes(20 * PIPE_SIZE) + command("PSYNC", "?", "-1")
+    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
+        with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
+            master.settimeout(WITHIN)
+            if replies:
+                turns = [
+                    (replica, master, command("GET", "k")),
+                    (master, replica, b"$%d\r\n%b\r\n" % (len(value), value)),
+                ]
+            else:
+                turns = [(replica, master, command("SET", "k", value)), (master, replica, b"+OK\r\n")]
+            turns += [
+                (replica, master, command("PSYNC", replid, "101")),
+                (master, replica, f"+CONTINUE {replid}\r\n".encode() + BLOCK),
+            ]
+            for source, target, data in turns:
+                sender = threading.Thread(target=source.sendall, args=(data,))
+                sender.start()
+                assert receive(target, len(data)) == data
+                sender.join()
+            assert [event.role for event in tap.events(events.Identified)] == [Role.ORDINARY, Role.REPLICA]
+        assert tap.wait_for(events.LinkClosed).offset == 100 + len(BLOCK)
     assert splices.count
 
 

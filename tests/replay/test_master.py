@@ -242,7 +242,7 @@ def test_a_replica_that_leaves_before_it_has_loaded_the_rdb_is_told_and_waits_wh
             replica.rdb()
             wait_until(lambda: playing.master.replicas[0].phase is Phase.LOADING)
         closed = playing.wait_for(events.LinkClosed)
-        assert playing.master.not_loaded == {LOCALHOST}
+        assert playing.master.not_loaded == {(LOCALHOST, 0)}
         with peer(playing.port) as replica:
             assert replica.ask("PSYNC", "?", "-1").startswith(b"+FULLRESYNC")
             assert not playing.master.not_loaded
