@@ -52,7 +52,7 @@ class Command:
 
     @property
     def args(self) -> tuple[bytes, ...]:
-        """What follows the name; empty for a command of more than 1 MB, see event.omitted_bytes."""
+        """What follows the name; of a command of more than 1 MB (event.omitted_bytes) those whole in its first 64 KB."""
         return self.event.args
 
     @property

@@ -395,7 +395,8 @@ class Commands(WireEvent):
 class Command(WireEvent):
     """One command, told only when asked for. offset: after its last byte. name: upper-case. args: what follows the name.
 
-    omitted_bytes: not 0 when the command was too large to be collected; args is then empty.
+    omitted_bytes: not 0 when the command was too large to be collected; args are then those that are whole in its first
+    64 KB.
     """
 
     offset: int | None

@@ -15,6 +15,7 @@ from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
 
 MAX_COMMAND = 2**20  # bytes of one command that are collected to tell it whole
+HEAD = 2**16  # bytes of a larger one, of which the arguments that are whole are told
 MAX_HELD = 2**20  # bytes of commands that are told after the beginning of the stream is
 # A batch of commands is told with an acknowledgement, which comes once a second; but not with each of the thousands
 # that a client's WAIT can bring, and without one in time not later than this.
@@ -81,6 +82,8 @@ class Stream:
         self._course: deque[tuple[float, int]] = deque(maxlen=RATE_TICKS)  # (time, received) at the last ticks
         self._unread = bytearray()  # the beginning of a command that is not whole yet
         self._unread_start = 0  # its position in the stream
+        self._head = b""  # of a command that is too large to be collected
+        self._head_size = min(HEAD, max_command)
         self._track: Track | None = None
         if not unfinished:
             self._remember()
@@ -334,7 +337,10 @@ class Stream:
                 continue
             first, last = begin - self._unread_start, end - self._unread_start
             omitted = end - begin > self._max_command
-            name, args = (b"", ()) if omitted else _decoded(self._unread[first:last])
+            if omitted:
+                name, args = _leading(self._unread[first : first + self._head_size] if first >= 0 else self._head)
+            else:
+                name, args = _decoded(self._unread[first:last])
             self._tell(
                 events.Command(
                     start=self.start + begin,
@@ -349,6 +355,8 @@ class Stream:
             )
         done = max(0, self._scanner.boundary - self._unread_start)
         if self._scanner.broken or len(self._unread) - done > self._max_command:
+            if self._scanner.boundary >= self._unread_start:
+                self._head = bytes(self._unread[done : done + self._head_size])
             done = len(self._unread)
         del self._unread[:done]
         self._unread_start += done
@@ -397,6 +405,18 @@ class _Continued:
         if self._quiet_ticks < self.PAUSE_TICKS and self._expected is not None:
             received = min(received, self._expected)
         return max(self._least, received)
+
+
+def _leading(head: bytes | bytearray) -> tuple[bytes, tuple[bytes, ...]]:
+    """Name and arguments of a command so far as they are whole in its first bytes."""
+    found, at = [], head.find(b"\r\n") + 2
+    while (end := head.find(b"\r\n", at)) >= 0:
+        size = int(head[at + 1 : end])
+        at = end + 2 + size + 2
+        if at > len(head):
+            break
+        found.append(bytes(head[end + 2 : end + 2 + size]))
+    return (found[0], tuple(found[1:])) if found else (b"", ())
 
 
 def _decoded(command: bytearray) -> tuple[bytes, tuple[bytes, ...]]:

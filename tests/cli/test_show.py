@@ -166,6 +166,15 @@ def exported(path: Path, *options: str) -> str:
     return out.read_text()
 
 
+def test_a_command_that_is_too_large_to_show_has_a_name_and_keys(tmp_path: Path) -> None:
+    large = command("SET", "large", "x" * 3_000_000)
+    pieces = [command("SELECT", "3"), *(large[begin : begin + 60_000] for begin in range(0, len(large), 60_000))]
+    path = file(tmp_path / "capture.pcapng", streamed([*pieces, command("SET", "b", "1")]).packets, "pcapng")
+    for options in (["--key", "large"], ["--command", "SET", "--until", "-0"], ["--db", "3", "--key", "l*"]):
+        assert "SET large (2.9 MB, too large to show)" in show(path, *options).stdout
+    assert "large" not in show(path, "--key", "b").stdout
+
+
 def test_a_key_counts_in_the_db_where_it_is(tmp_path: Path) -> None:
     path = file(tmp_path / "capture.pcapng", streamed(REACHING).packets, "pcapng")
     (link,) = figures(path)

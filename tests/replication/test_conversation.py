@@ -180,13 +180,15 @@ def test_no_command_is_told_before_the_stream_it_belongs_to() -> None:
 
 def test_whether_a_command_is_too_large_to_tell_depends_on_its_size_alone() -> None:
     for size in (MAX_COMMAND - 100, MAX_COMMAND + 1):
-        large = b"*2\r\n$3\r\nSET\r\n$%d\r\n%s\r\n" % (size, bytes(size))
-        for piece in (len(large), 1000):
+        large = b"*3\r\n$3\r\nset\r\n$3\r\nkey\r\n$%d\r\n%s\r\n" % (size, bytes(size))
+        for piece in (len(large), 100_000, 1000):
             talk = Talk(every_command=True).R(PSYNC).M(f"+FULLRESYNC {ID} 0\r\n$3\r\nabc".encode())
             for begin in range(0, len(large), piece):
                 talk.M(large[begin : begin + piece])
             command = next(event for event in talk.told if isinstance(event, events.Command))
             assert command.omitted_bytes == (0 if size < MAX_COMMAND else len(large))
+            assert (command.name, command.args[:1]) == ("SET", (b"key",))
+            assert len(command.args) == (2 if size < MAX_COMMAND else 1)
 
 
 def test_a_line_that_never_ends_is_located_also_inside_a_reply() -> None:
