@@ -234,13 +234,24 @@ def _resp(job: _Job, link: str | None) -> None:
         raise job.nothing(what, link, choice.stream_lines)
     (stream,) = streams
     if isinstance(job.begin, datetime):
-        known = {(one.connection, one.start): one.end_offset for one in before.stretches}
+        known = {(one.connection, one.start): one.end_offset for one in [*before.stretches, *before.unplaced]}
         begin = 1 + max((known.get(key, 0) for key in ((one.connection, one.start) for one in stream)), default=0)
     with _opened(job.output) as file:
         with tempfile.TemporaryFile(dir=None if job.output == STDOUT else job.output.parent) as whole:
             copy_stream(job.read, stream, whole)
-            first, last, commands = copy_commands(whole, file, stream[0].offset, begin)
-    say(f"{commands} commands behind offset {first} up to {last} of replication ID {stream[-1].replid}")
+            copied = copy_commands(whole, file, stream[0].offset, begin, stream[0].db)
+    if stream[0].is_placed:
+        where = f"behind offset {copied.offset} up to {copied.end_offset} of replication ID {stream[-1].replid}"
+    else:
+        where = "from the first whole one on, whose offsets are not known: the stream was met in the middle"
+    say(f"{copied.commands} commands {where}")
+    if copied.without_db:
+        say(
+            f"the db of the first {copied.without_db} of them is not known, as no SELECT stands before them; "
+            "redis-tap replay --to sends them with --assume-db N"
+        )
+    if stream[0].is_placed and found.unplaced:
+        say(f"left out, as its offsets are not known: {'; '.join(choice.unplaced_lines(found))}")
 
 
 _OF_ONE_LINK: dict[str, Callable[[_Job, str | None], None]] = {"rdb": _rdb, "aof": _aof, "resp": _resp}

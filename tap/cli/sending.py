@@ -21,6 +21,7 @@ from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.glob import matcher
+from tap.recording.choice import moment_text, stream_text
 from tap.recording.files import check_again
 from tap.recording.history import Stretch, index
 from tap.recording.missing import Account
@@ -84,12 +85,14 @@ def send(
         say(line)
     streams = streams_of(found, links)
     if not streams:
-        raise RecordingError("there is no command stream in it whose offsets are known")
+        raise RecordingError("there is no command stream in it that can be read")
+    if not streams[0][0].is_placed and (isinstance(begin, int) or isinstance(end, int)):
+        raise ConfigError("--from and --until: no offset is known of a stream that was met in the middle; say a time")
     with contextlib.ExitStack() as copies:
         parts = copied(recording.play, streams, begin, end, copies, db=-1 if assumed_db is None else assumed_db)
         if not parts:
-            spans = ", ".join(f"{stream[0].offset} to {stream[-1].end_offset}" for stream in streams)
-            raise ConfigError(f"no whole command lies between --from and --until: the recording has offsets {spans}")
+            there = "; ".join(map(stream_text, streams))
+            raise ConfigError(f"no whole command lies between --from and --until: the recording has {there}")
         for line in wants.outside(account):
             say(line)
         for before, after in pairwise(parts):
@@ -115,6 +118,8 @@ class _Recording:
 
 def _hole(before: Stretch, after: Stretch) -> str:
     end, begin = before.end_offset, after.offset
+    if not before.is_placed:
+        return f"what came from {moment_text(after.began)} on is sent to a server that lacks what is missing before it"
     if before.replid == after.replid and end <= begin:
         lost = f"{begin - end} bytes after offset {end}"
         return f"what comes after offset {begin} is sent to a server that lacks the {lost}"

@@ -71,7 +71,7 @@ def report(sender: Sender, name: str) -> str:
 def whereabouts(sender: Sender) -> str:
     """How far it came, for whoever wants to go on."""
     if sender.acknowledged is None:
-        return "no command was acknowledged"
+        return f"{sender.replies or 'no'} {'command was' if sender.replies < 2 else 'commands were'} acknowledged"
     left = sender.commands - sender.replies
     maybe = f" ({left} commands behind it were not acknowledged, and may have been executed, too)" if left else ""
     return f"all up to offset {sender.acknowledged} was acknowledged{maybe}; go on with --from {sender.acknowledged + 1}"

@@ -17,9 +17,12 @@ def of_link(index: Index, link: str | None) -> Index:
     names = index.links
     if link is None and len(names) > 1:
         raise ConfigError(f"there are several links: {', '.join(names)}; choose one with --link")
-    if link is not None and link not in names:
+    if link is None:
+        return index
+    found = index.of(link)
+    if not (found.links or found.unplaced):
         raise ConfigError(f"--link {link}: nothing there was granted a resync; others: {', '.join(names) or 'none'}")
-    return index if link is None else index.of(link)
+    return found
 
 
 def rdb_until(index: Index, offset: int | None) -> Rdb | None:
@@ -59,7 +62,14 @@ def _replid_at(chapter: Chapter, offset: int) -> str:
 
 
 def streams_between(index: Index, begin: int | None, end: int | None) -> list[tuple[Stretch, ...]]:
-    """Those that have these offsets, without what is behind the second."""
+    """Those that have these offsets, without what is behind the second; where no offset is known, all streams.
+
+    Raises ConfigError for an offset where none is known.
+    """
+    if not index.stretches and index.unplaced:
+        if begin is not None or end is not None:
+            raise ConfigError("--from and --until: no offset is known of a stream that was met in the middle; say a time")
+        return [(one,) for one in index.unplaced]
     found = []
     for stream in index.streams():
         first, last = stream[0].offset, stream[-1].end_offset
@@ -89,11 +99,20 @@ def chapter_lines(index: Index) -> list[str]:
 
 
 def stream_lines(index: Index) -> list[str]:
-    return [stream_text(one) for one in index.streams()]
+    return [*map(stream_text, index.streams()), *unplaced_lines(index)]
+
+
+def unplaced_lines(index: Index) -> list[str]:
+    return [stream_text((one,)) for one in index.unplaced]
 
 
 def stream_text(stream: Sequence[Stretch]) -> str:
     first, last = stream[0], stream[-1]
+    if not first.is_placed:
+        return (
+            f"{first.place}: {first.end - first.start} bytes without offsets, met in the middle of a stream "
+            f"({moment_text(first.began)} to {moment_text(first.ended)})"
+        )
     return (
         f"{last.link}: offset {first.offset} to {last.end_offset} of replication ID {last.replid} "
         f"({moment_text(first.began)} to {moment_text(last.ended)})"

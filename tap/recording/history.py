@@ -46,6 +46,11 @@ class Rdb:
     offset: int | None
     began: int
     ended: int
+    number: int = 0  # of the connection, as it is told
+
+    def is_of(self, link: str) -> bool:
+        """link: a name, or NAME/CONNECTION."""
+        return link in (self.link, f"{self.link}/{self.number}")
 
     @property
     def size(self) -> int:
@@ -57,7 +62,8 @@ class Rdb:
 class Stretch:
     """A stretch of a stream, bytes start <= i < end of what the master sent on a connection, without a hole.
 
-    offset: before its first byte. db: in force there, None if unknown, or none had been selected.
+    offset: before its first byte. db: in force there, None if unknown, or none had been selected. number: of the
+    connection, as it is told. is_placed: offset and replid are known; else offset is 0, and replid "".
     """
 
     link: str
@@ -69,6 +75,17 @@ class Stretch:
     db: int | None
     began: int
     ended: int
+    number: int = 0
+    is_placed: bool = True
+
+    @property
+    def place(self) -> str:
+        """Its link and connection, as --link takes them."""
+        return f"{self.link}/{self.number}"
+
+    def is_of(self, link: str) -> bool:
+        """link: a name, or NAME/CONNECTION."""
+        return link in (self.link, self.place)
 
     @property
     def end_offset(self) -> int:
@@ -130,10 +147,15 @@ class _Seen:
 
 @dataclass(slots=True)
 class Index:
-    """A Watch that notes where things are. rdbs, stretches: in the order of their ends."""
+    """A Watch that notes where things are. rdbs, stretches: in the order of their ends.
+
+    unplaced: stretches of which it is not known where in which history they are, as of a stream that was met in the
+    middle. They join nothing.
+    """
 
     rdbs: list[Rdb] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
+    unplaced: list[Stretch] = field(default_factory=list)
     _seen: dict[Conversation, _Seen] = field(default_factory=dict)
     _parents: dict[str, tuple[str, int]] = field(default_factory=dict)  # a replid's: whose history it goes on, from where
 
@@ -180,23 +202,29 @@ class Index:
                     conversation.base,
                     seen.rdb_began or seen.began,
                     seen.rdb_ended,
+                    conversation.connection,
                 )
             )
         stream = conversation.stream
-        if stream is not None and stream.replid is not None and stream.granted is not None:
+        if stream is not None:
             scanner = stream.scanner
             size = scanner.broken_at if scanner.broken else stream.received
-            self.stretches.append(
+            is_placed = stream.replid is not None and stream.granted is not None
+            if not (size or is_placed):
+                return
+            (self.stretches if is_placed else self.unplaced).append(
                 Stretch(
                     seen.link,
                     seen.connection,
                     stream.start,
                     stream.start + size,
-                    stream.replid,
-                    stream.granted,
+                    (stream.replid or "") if is_placed else "",
+                    (stream.granted or 0) if is_placed else 0,
                     scanner.db_at(0),
                     seen.stream_began or seen.began,
                     seen.stream_ended or seen.began,
+                    conversation.connection,
+                    is_placed,
                 )
             )
 
@@ -204,14 +232,15 @@ class Index:
 
     @property
     def links(self) -> list[str]:
-        """The names of those that have something."""
-        return list(dict.fromkeys(one.link for one in self._all))
+        """The names of those that have something; without a place only where nothing has one."""
+        return list(dict.fromkeys(one.link for one in self._all or self.unplaced))
 
     def of(self, link: str) -> Index:
-        """What only this link has."""
+        """What only this link has, or this connection of it, as NAME/CONNECTION."""
         return Index(
-            [rdb for rdb in self.rdbs if rdb.link == link],
-            [stretch for stretch in self.stretches if stretch.link == link],
+            [rdb for rdb in self.rdbs if rdb.is_of(link)],
+            [stretch for stretch in self.stretches if stretch.is_of(link)],
+            [stretch for stretch in self.unplaced if stretch.is_of(link)],
             _parents=self._parents,
         )
 

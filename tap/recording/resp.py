@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from tap.replication.scanner import StreamScanner
@@ -9,32 +10,44 @@ from tap.replication.scanner import StreamScanner
 CHUNK = 2**20
 
 
-def copy_commands(stream: BinaryIO, out: BinaryIO, offset: int, begin: int | None) -> tuple[int, int, int]:
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """offset: before the first byte. end_offset: behind the last one. commands: how many that are, and without_db: how
+    many of them stand before the first SELECT, where the db is not known.
+    """
+
+    offset: int
+    end_offset: int
+    commands: int
+    without_db: int
+
+
+def copy_commands(stream: BinaryIO, out: BinaryIO, offset: int, begin: int | None, db: int | None) -> Copied:
     """Write the whole commands, from the first on that ends at or behind an offset.
 
-    stream: a file that begins with a command. offset: before its first byte. Returns the offsets before the first byte
-    and behind the last one that was written, and how many commands that are.
+    stream: a file that begins with a command. offset: before its first byte. db: in force there, None if unknown.
     """
-    scanner = StreamScanner(None, keep_ends=True)
+    scanner = StreamScanner(db, keep_ends=True)
     first = 0 if begin is None else None
-    count = 0
+    count = without_db = 0
     stream.seek(0)
     while chunk := stream.read(CHUNK):
         before = scanner.boundary
         scanner.feed(chunk)
-        ends = [end for _, end, _, _ in scanner.take_ends()]
+        found = scanner.take_ends()
         if first is None and begin is not None:
-            passed = [end for end in ends if offset + end < begin]
-            if len(passed) == len(ends):
+            passed = [end for _, end, _, _ in found if offset + end < begin]
+            if len(passed) == len(found):
                 continue
             first = passed[-1] if passed else before
-            ends = ends[len(passed) :]
-        count += len(ends)
+            found = found[len(passed) :]
+        count += len(found)
+        without_db += sum(known < 0 for _, _, known, _ in found)
     last = scanner.boundary
     if first is None:
         first = last
     _copy(stream, out, first, last)
-    return offset + first, offset + last, count
+    return Copied(offset + first, offset + last, count, without_db)
 
 
 def _copy(stream: BinaryIO, out: BinaryIO, begin: int, end: int) -> None:

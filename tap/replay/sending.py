@@ -57,6 +57,15 @@ class Part:
         """Before the first byte of the file."""
         return self.stretches[0].offset
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether its offsets are known; else they count its own bytes."""
+        return self.stretches[0].is_placed
+
+    def place(self, position: int) -> str:
+        """For sentences."""
+        return f"offset {self.offset + position}" if self.is_placed else f"byte {position}"
+
     def when(self, position: int) -> int:
         """Nanoseconds: when all before this position had come."""
         return self.marks.times[bisect_left(self.marks.offsets, self.offset + position)]
@@ -92,18 +101,37 @@ def part_between(
 def streams_of(found: Index, links: Sequence[str]) -> list[tuple[Stretch, ...]]:
     """Those that one master has sent, on any of these links; none names all. In the order of their ends.
 
+    Where no offset of them is known, those of one connection.
+
     Raises ConfigError for a link that has no stream, and where there is more than one master.
     """
-    known = list(dict.fromkeys(stretch.link for stretch in found.stretches))
+    there = [*found.stretches, *found.unplaced]
+    known = list(dict.fromkeys(stretch.link for stretch in there))
     for link in links:
-        if link not in known:
+        if not any(one.is_of(link) for one in there):
             raise ConfigError(f"--link {link}: no stream of it in the recording, but of {', '.join(known) or 'none'}")
     if links:
-        found = dataclasses.replace(found, stretches=[one for one in found.stretches if one.link in links])
+        stretches, unplaced = (
+            [one for one in some if any(one.is_of(link) for link in links)] for some in (found.stretches, found.unplaced)
+        )
+        found = dataclasses.replace(found, stretches=stretches, unplaced=unplaced)
+    if not found.stretches:
+        return _unplaced(found)
     streams = found.streams()
     if streams and not set.intersection(*({one.link for one in stream} for stream in streams)):
         raise ConfigError(f"it holds the streams of several masters: choose with --link {' or --link '.join(known)}")
     return streams
+
+
+def _unplaced(found: Index) -> list[tuple[Stretch, ...]]:
+    """Streams without offsets: those of one connection, for others may bring the same commands."""
+    places = list(dict.fromkeys(one.place for one in found.unplaced))
+    if len(places) > 1:
+        raise ConfigError(
+            "it holds streams without offsets, met in the middle, of several connections, which may bring the same "
+            f"commands: choose with --link {' or --link '.join(places)}"
+        )
+    return [(one,) for one in found.unplaced]
 
 
 def copied(
@@ -326,7 +354,7 @@ class Sender:
                     whole = end
         finally:
             self.replies += count
-            if whole is not None:
+            if whole is not None and self._part.is_placed:
                 self.acknowledged = self._part.offset + whole
 
     def _look(self, reply: Any, entry: Entry) -> None:
@@ -349,10 +377,9 @@ class Sender:
         begin, end, db, _ = entry
         file = self._part.file.fileno()
         if begin == end:
-            return f"offset {self._part.offset + begin}: SELECT {db}"
+            return f"{self._part.place(begin)}: SELECT {db}"
         key = b"".join(commands.keys(file, begin, end)[:1])[:100].decode("utf-8", "backslashreplace")
-        place = f"offset {self._part.offset + end}, db {db}"
-        return f"{place}: {commands.name(file, begin)} {key}".rstrip()
+        return f"{self._part.place(end)}, db {db}: {commands.name(file, begin)} {key}".rstrip()
 
 
 def _pieces(file: int, batch: Batch) -> Iterator[bytes]:

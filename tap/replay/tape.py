@@ -134,7 +134,7 @@ def _from(chapters: list[Chapter], begin: Moment) -> list[Chapter]:
 
 
 def _no_chapter(found: Index) -> str:
-    if not found.stretches and not found.rdbs:
+    if not (found.stretches or found.rdbs or found.unplaced):
         return "no RDB and no stream in the recording, so there is nothing that a replica could be given"
     if found.rdbs:
         return (

@@ -403,3 +403,70 @@ def test_what_a_second_replica_brought_is_not_missing(export: Callable[..., Done
         done = export(path, "--to", to, "-o", tmp_path / to)
         assert (done.returncode, "are missing" in done.stderr) == (0, False), done.stderr
     assert export(path, "--to", "jsonl", "--link", "127.0.0.1:6379/1", "-o", tmp_path / "one").returncode == 2
+
+
+# ---- a stream that was met in the middle ----
+
+
+@pytest.fixture
+def middle(tmp_path: Path) -> Path:
+    """From the second SET on; the db is said again at the end."""
+    packets = synced(*WHOLE, command("SELECT", "4"), *SETS[:2]).packets
+    first = next(number for number, (_, data) in enumerate(packets) if SETS[1] in data)
+    return file(tmp_path / "middle.pcapng", packets[first:], "pcapng")
+
+
+def test_a_stream_that_was_met_in_the_middle_is_copied_and_its_db_is_said_to_be_unknown(
+    export: Callable[..., Done], middle: Path
+) -> None:
+    done = export(middle, "--to", "resp", "-o", "-")
+    assert (done.returncode, done.stdout) == (0, b"".join([*WHOLE[2:], command("SELECT", "4"), *SETS[:2]]))
+    assert done.stderr == (
+        "redis-tap: 15 commands from the first whole one on, whose offsets are not known: the stream was met in the "
+        "middle\n"
+        "redis-tap: the db of the first 12 of them is not known, as no SELECT stands before them; redis-tap replay --to "
+        "sends them with --assume-db N\n"
+    )
+    done = export(middle, "--to", "resp", "-o", "-", "--from", "2001-09-09T01:46:40.020Z")
+    assert done.stdout == b"".join([*WHOLE[7:], command("SELECT", "4"), *SETS[:2]])
+    done = export(middle, "--to", "resp", "-o", "-", "--until", "2001-09-09T01:46:40.020Z")
+    assert done.stdout == b"".join(WHOLE[2:8])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            ["--to", "resp", "--from", "1100"],
+            "--from and --until: no offset is known of a stream that was met in the middle",
+        ),
+        (["--to", "aof"], "nothing that leads to its end without a hole; there is no whole RDB at all"),
+        (["--to", "rdb"], "no whole RDB; there is none at all"),
+    ],
+)
+def test_what_a_stream_that_was_met_in_the_middle_lacks_is_said(
+    export: Callable[..., Done], middle: Path, tmp_path: Path, options: list[str], says: str
+) -> None:
+    done = export(middle, *options, "-o", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert says in done.stderr
+
+
+def test_of_several_streams_without_offsets_one_is_chosen(export: Callable[..., Done], tmp_path: Path) -> None:
+    packets = [one for port in (50000, 50001) for one in synced(*WHOLE, wire=Wire(port)).packets[-10:]]
+    path = file(tmp_path / "two.pcapng", sorted(packets), "pcapng")
+    done = export(path, "--to", "resp", "-o", tmp_path / "out")
+    assert done.returncode == 2
+    found = re.findall(r"\n  (127\.0\.0\.1:6379/\d): \d+ bytes without offsets, met in the middle", done.stderr)
+    assert len(found) == 2
+    for place in found:
+        done = export(path, "--to", "resp", "-o", "-", "--link", place)
+        assert (done.returncode, done.stdout) == (0, b"".join(WHOLE[-5:]))
+
+
+def test_what_has_no_offsets_beside_a_stream_that_has_them_is_named(export: Callable[..., Done], tmp_path: Path) -> None:
+    late = synced(*WHOLE, wire=Wire(50001)).packets
+    path = file(tmp_path / "two.pcapng", sorted(synced(*WHOLE).packets[-20:] + late), "pcapng")
+    done = export(path, "--to", "resp", "-o", "-")
+    assert (done.returncode, done.stdout) == (0, b"".join(WHOLE))
+    assert re.search(r"left out, as its offsets are not known: 127\.0\.0\.1:6379/\d: \d+ bytes", done.stderr)

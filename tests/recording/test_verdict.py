@@ -276,7 +276,7 @@ def test_the_names_of_ends_are_right_whoever_was_heard_first() -> None:
     packets = resynced().packets[-30:]
     for first in range(5):
         heard, _ = played(packets[first:])
-        assert {(one.link, one.replica) for one in heard} == {("127.0.0.1:6379", "127.0.0.1")}
+        assert {(one.link, one.replica) for one in heard} == {("127.0.0.1:6379", "127.0.0.1:50000")}
 
 
 # ---- one direction behind the other ----

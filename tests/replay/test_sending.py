@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import itertools
 import json
 import math
 import os
@@ -494,6 +495,45 @@ def test_what_the_recording_lacks_is_told(tmp_path: Path, target: Server) -> Non
     assert executed(target) == 99
 
 
+# ---- a stream that was met in the middle ----
+
+
+def test_a_stream_that_was_met_in_the_middle_needs_its_db(tmp_path: Path, target: Server) -> None:
+    stream = [*counted(60), *counted(40)]  # each begins with a SELECT
+    path = file(tmp_path / "middle.pcapng", streamed(stream).packets[25:], "pcapng")
+    said = replay(path, "--to", url(target), "--speed", "max")
+    assert said.returncode == 1
+    found = re.search(
+        r"\n(\d+) commands were not sent: the recording does not say in which db, see --assume-db\n", said.stdout
+    )
+    assert found
+    unknown = int(found[1])
+    assert 40 < unknown < 60
+    known = executed(target)
+    assert known == 40
+    client(target).flushall()
+    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0")
+    assert (said.returncode, executed(target)) == (0, known + unknown)
+    assert "offset" not in said.stdout
+    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0", "--from", "1500", "--yes")
+    assert said.returncode == 2
+    assert "no offset is known of a stream that was met in the middle; say a time" in said.stderr
+
+
+def test_of_several_streams_without_offsets_one_is_chosen(tmp_path: Path, target: Server) -> None:
+    packets = [streamed(counted(50), (host, "127.0.0.1")).packets[30:] for host in ("127.0.0.2", "127.0.0.3")]
+    path = file(tmp_path / "two.pcapng", sorted(itertools.chain(*packets)), "pcapng")
+    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0")
+    assert said.returncode == 2
+    assert "choose with --link 127.0.0.1:6379/1 or --link 127.0.0.1:6379/2" in said.stderr
+    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0", "--link", "127.0.0.1:6379/2")
+    assert said.returncode == 0
+    assert 30 < executed(target) < 50
+
+
+# ---- what the recording lacks ----
+
+
 GAP = "10.0.0.1:6379/1: 92 bytes of the stream are missing, offsets 2485 to 2577 (after "
 
 
@@ -521,7 +561,7 @@ def test_a_stream_that_cannot_be_read_is_told_from_which_offset_on(target: Serve
     first, second, nothing = said.stderr.splitlines()
     assert "bytes of the stream cannot be read, from offset 0 on: " in first
     assert "bytes of the stream cannot be read, from offset 1679 on: " in second
-    assert nothing == "redis-tap: there is no command stream in it whose offsets are known"
+    assert nothing == "redis-tap: there is no command stream in it that can be read"
 
 
 def test_a_unix_socket_is_a_target_too(tmp_path: Path, servers: Servers) -> None:
@@ -539,7 +579,10 @@ def test_a_unix_socket_is_a_target_too(tmp_path: Path, servers: Servers) -> None
         (["-"], "-: it is read more than once to be replayed: give a file, not a pipe"),
         (["--from", "noon"], "--from 'noon': write a time"),
         (["--link", "other"], "--link other: no stream of it in the recording, but of 127.0.0.1:6379"),
-        (["--from", "99999"], "no whole command lies between --from and --until: the recording has offsets 1000 to"),
+        (
+            ["--from", "99999"],
+            "no whole command lies between --from and --until: the recording has 127.0.0.1:6379: offset 1000 to",
+        ),
     ],
 )
 def test_wrong_use_is_one_line(tmp_path: Path, target: Server, options: list[str], says: str) -> None:
