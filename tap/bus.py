@@ -31,7 +31,8 @@ class Told:
     """An event, and when and where it happened. Many have it: nobody changes it.
 
     time: seconds since the epoch. link: the configured link's name. connection: number of the replica's connection,
-    counted by the tap from 1. replica: the address the replica announces, its source host before it did.
+    counted by the tap from 1. replica: the address that the replica announces, or its source address if it announces
+    none; its source host until that is known.
     """
 
     time: float

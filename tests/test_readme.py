@@ -84,7 +84,7 @@ def test_a_target_of_the_readme_exists(line: str) -> None:
 
 
 SAID = [
-    *("", "", "127.0.0.1:6379 127.0.0.1 1000", "up to offset"),
+    *("", "", "127.0.0.1:6379 127.0.0.1:50000 1000", "up to offset"),
     *("0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1", ""),
 ]
 
