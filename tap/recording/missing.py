@@ -12,7 +12,7 @@ only what none of them has. One that tells each connection by itself (show) lack
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -62,6 +62,21 @@ class Missing:
     def may_hold_commands(self) -> bool:
         return self.side is Side.MASTER and not self.is_rdb
 
+    def follows(self, other: Missing) -> bool:
+        """Whether it is a gap like the other one, and begins where that ends."""
+        return self.start == other.end and self.cause == other.cause == "gap" and self.is_rdb == other.is_rdb
+
+    def extended(self, by: Missing) -> Missing:
+        """With one that follows."""
+        return replace(
+            self,
+            end=by.end,
+            lost_bytes=self.lost_bytes + by.lost_bytes,
+            replid=self.replid or by.replid,
+            to_offset=by.to_offset,
+            until=by.until,
+        )
+
     def __str__(self) -> str:
         """A sentence for people."""
         whose = "of an RDB" if self.is_rdb else f"from the {self.side.value}"
@@ -73,6 +88,7 @@ class Missing:
             where = f"from offset {self.from_offset} on"
             if self.to_offset is not None:
                 where = f"offsets {self.from_offset} to {self.to_offset}"
+                whose = whose if self.to_offset - self.from_offset == self.bytes else f"from the {self.side.value}"
         if self.cause == "unread":
             what, where = "cannot be read", f"{where}: {self.reason}"
         elif self.cause == "rdb_omitted":
@@ -129,11 +145,18 @@ class Account:
     last: int = 0
     _read: dict[tuple[str, int, str], Spans] = field(default_factory=dict)  # by link, connection and replication ID
     _parents: dict[str, tuple[str, int]] = field(default_factory=dict)  # a replid's: whose history it goes on, from where
+    _last: dict[tuple[str, int, Side], int] = field(default_factory=dict)  # of each side, where in missing
 
     # ---- while it is read ----
 
     def lacks(self, missing: Missing) -> None:
-        if len(self.missing) < MAX_KEPT:
+        """A stretch of a connection, in the order of their ends."""
+        side = missing.link, missing.connection, missing.side
+        last = self.missing[self._last[side]] if side in self._last else None
+        if last is not None and missing.follows(last):
+            self.missing[self._last[side]] = last.extended(missing)
+        elif len(self.missing) < MAX_KEPT:
+            self._last[side] = len(self.missing)
             self.missing.append(missing)
         else:
             self.uncounted += 1

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tap.bus import Told
 from tap.recording.assembly import Assembler, Connection, Ended, Item
 from tap.recording.boundary import BoundaryFinder, RequestFinder
-from tap.recording.missing import Cause, Missing
+from tap.recording.missing import Missing
 from tap.recording.state import LinkState
 from tap.recording.stats import Batch
+from tap.recording.untold import Offsets, Untold
 from tap.recording.verdict import (
     ENOUGH_ACKS,
     Evidence,
@@ -67,21 +68,6 @@ class Link:
     partial_resyncs: int
 
 
-@dataclass(slots=True)
-class _Unread:
-    """Of one side nothing is read from a position on. offset: there, of a history, None while unknown.
-
-    since: nanoseconds. reason: why it is not understood, "" for a gap. lost: so many bytes are not in the capture.
-    """
-
-    start: int
-    replid: str | None
-    offset: int | None
-    since: int
-    reason: str = ""
-    lost: int = 0
-
-
 class Played:
     """One connection of a capture. opened, state: the comment on its first packet, where a tap recorded it."""
 
@@ -112,11 +98,10 @@ class Played:
         self._first_end: tuple[Side, str] | None = None
         self._omits_rdb = False
         self._is_cut = False  # packets of it are
+        self._gap_offsets: Offsets = (None, None)  # of the bytes that the tap says are missing
         self._tells_resyncs = True  # the tap, in comments
-        self._unread: dict[Side, _Unread] = {}
-        self._bad_rdb: events.RdbProblem | None = None  # of which the end has not come
+        self._untold = Untold(self._cannot_tell, lambda: player.now)
         self._missing: list[Missing] = []  # while it is not known whether it replicates
-        self._heard = {Side.REPLICA: player.now, Side.MASTER: player.now}  # when its last bytes came
         self._has_ended = False
         self._opened = opened
         self._opened_at = player.now / 1e9 if connection.from_start else None
@@ -167,15 +152,19 @@ class Played:
             self._close_finder()
             self._finder = None
         self._leave(self.conversation)
-        self._read_on(standing.from_master, standing.offset)
+        self._untold.end_replies(is_understood=True)
         before, acks = self.conversation, self._acks
         self.conversation = self._player.conversation(self)
         self._stand_at(dataclasses.replace(standing, from_replica=before.from_replica))
         self._acks = acks or self._acks
+        self._untold.end(Side.REPLICA, before.from_replica)
+        stream = self.conversation.stream
+        if stream is None or not stream.is_within_command:
+            self._untold.end(Side.MASTER, standing.from_master, standing.offset)
 
     def _lacks(self, standing: Standing) -> bool:
         """Whether that tells what is not known here."""
-        if self._finder is not None:
+        if self._finder is not None or (self.conversation.is_unmatched and self.conversation.stream is None):
             return True
         stream = self.conversation.stream
         if stream is None or stream.scanner.broken:
@@ -187,11 +176,12 @@ class Played:
         come = self._position + self.connection.waiting(_MASTER)
         return self.is_ours and self.number == state.connection and come >= state.from_master - state.held
 
-    def break_off(self, state: LinkState) -> None:
-        """It goes on in a state that is further on, or its addresses are another one's now."""
+    def break_off(self, state: LinkState) -> bool:
+        """It goes on in a state that is further on, or its addresses are another one's now. Returns whether it does."""
         begin, offset = self._position, self.conversation.offset
         self.end()
-        if state.standing is not None and self.is_ours and self.number == state.connection:
+        goes_on = state.standing is not None and self.is_ours and self.number == state.connection
+        if goes_on and state.standing is not None:
             gap = events.RecordingGap(
                 start=begin,
                 end=state.from_master,
@@ -201,15 +191,15 @@ class Played:
                 to_offset=None if offset is None else state.standing.offset,
             )
             self.tell(gap)
-            self._cannot_tell(
-                "gap",
-                Side.MASTER,
-                begin,
-                state.from_master,
-                lost=gap.bytes,
-                replid=self.conversation.replid,
-                offsets=(gap.from_offset, gap.to_offset),
-            )
+            offsets = gap.from_offset, gap.to_offset
+            self._untold.gap(Side.MASTER, begin, state.from_master, self.conversation.replid, offsets)
+        return goes_on
+
+    def begin_behind_gap(self) -> None:
+        """What went before its state is missing: with that all of the command that it begins in."""
+        stream = self.conversation.stream
+        if stream is not None and stream.is_within_command:
+            self._untold.begin_gap(self._position, self.conversation.replid, stream.base, 0)
 
     # ---- events ----
 
@@ -237,9 +227,9 @@ class Played:
         if isinstance(event, events.Opaque):
             self._not_understood(event)
         if isinstance(event, events.RdbProblem) and event.problem in ("damaged", "unknown"):
-            self._bad_rdb = event
+            self._untold.bad_rdb(event.start, event.text)
         if isinstance(event, events.RdbFinished):
-            self._end_bad_rdb(event.end)
+            self._untold.end_rdb(event.end, is_whole=True)
         told = Told(self._player.now / 1e9, self.name, self.number, self.conversation.replica, event)
         if self._held is None:
             self._player.tell(told)
@@ -283,7 +273,7 @@ class Played:
             for told in held:
                 self._player.tell(told)
             for missing in self._missing:
-                self._player.account.lacks(missing)
+                self._cannot_tell(missing)
         self._player.replicating += 1
 
     def announce(self, said: dict[str, Any]) -> None:
@@ -295,6 +285,8 @@ class Played:
             self._announced[f"handshake {said.get('start')}"] = said
         elif kind == "rdb_omitted":
             self._omits_rdb = True
+        elif kind == "recording_gap" and said.get("side") == "master":
+            self._gap_offsets = said.get("from_offset"), said.get("to_offset")
         elif kind == "ack_ahead_of_master":
             if self.conversation.stream is not None and not said.get("by_fault"):
                 self.conversation.stream.doubt()
@@ -359,6 +351,8 @@ class Played:
         self._undecided.skipped = [half.position for half in self.connection.halves]
         self._undecided.skipped[side] -= size
         self._held = [one for one in self._held if isinstance(one.event, events.LinkOpened | events.RecordingGap)]
+        self._missing = [one for one in self._missing if one.cause == "gap"]
+        self._untold.forget()
         self._evidence, self._finder, self._acks, self._ack_segments = None, None, None, 0
 
     def _pass_on(self, side: int, data: bytes) -> None:
@@ -383,7 +377,7 @@ class Played:
             self._read(data)
         elif (found := self._finder.feed(data)) is not None:
             self._join(found)
-        self._heard[Side.MASTER] = self._player.now
+        self._untold.heard(Side.MASTER)
 
     def _read(self, data: bytes) -> None:
         begin = self.conversation.from_master
@@ -392,18 +386,21 @@ class Played:
             if self._held is not None and self._evidence is not None:
                 self._reconsider()
                 return
+            self._untold.end_replies(is_understood=False)
             self._finder = BoundaryFinder()
             self._joins_at = None, None, begin
             self._from_master(data)
             return
         stream = self.conversation.stream
+        if stream is not None and self._untold.is_open(Side.MASTER) and stream.is_read:
+            self._untold.end(Side.MASTER, stream.start, stream.base)  # it had been met within a command
         if self._player.at_once and stream is not None and stream.base is not None:
             stream.begin()
         if self._player.watch is not None:
             self._player.watch.received(self._serial, self.name, self.conversation, data, self._player.now)
 
     def _from_replica(self, data: bytes) -> None:
-        self._heard[Side.REPLICA] = self._player.now
+        self._untold.heard(Side.REPLICA)
         if self._evidence is not None and self._held is not None:
             self._ack_segments += is_acknowledging(data)
             if self._ack_segments >= ENOUGH_ACKS and self._is_silent_or_streams():
@@ -426,6 +423,7 @@ class Played:
             if self._held is not None and self._evidence is not None:  # then it acknowledges, or did not ask either
                 self._reconsider()
                 return
+            self._untold.end_replies(is_understood=False)
             self._joins_at = None, None, self.conversation.from_master
             self._finder = BoundaryFinder()
 
@@ -451,7 +449,8 @@ class Played:
         self._finder = None
         before = self.conversation
         self._leave(before)
-        self._read_on(position, offset)
+        self._untold.end(Side.MASTER, position, offset)
+        self._untold.end(Side.REPLICA, self._replica_position)
         self.conversation = self._player.conversation(self)
         self.conversation.join(position, before.from_replica, replid, offset)
         self._acks = self._acks or RequestFinder()
@@ -518,7 +517,7 @@ class Played:
             conversation = self.conversation
             begin = self._replica_position
             self._tell_gap(Side.REPLICA, begin, begin + size, None, is_cut)
-            self._cannot_tell("gap", Side.REPLICA, begin, begin + size, lost=size)
+            self._untold.gap(Side.REPLICA, begin, begin + size)
             conversation.skip_from_replica(begin + size - conversation.from_replica)
             self._acks = RequestFinder()
             if was_beginning:
@@ -529,23 +528,27 @@ class Played:
         conversation = self.conversation
         begin = self._position
         omits, self._omits_rdb = self._omits_rdb, False
-        if omits and conversation.skip_rdb(size):
-            self._cannot_tell("rdb_omitted", Side.MASTER, begin, begin + size, lost=size, is_rdb=True)
-            return
+        offsets, self._gap_offsets = self._gap_offsets, (None, None)
+        if omits:
+            self._untold.rdb_omitted(begin, begin + size)
+            if conversation.skip_rdb(size):
+                return
         if self._finder is None and (conversation.skip_replies(size) or (was_beginning and not conversation.is_in_rdb)):
             self._tell_gap(Side.MASTER, begin, begin + size, None, is_cut)
-            self._cannot_tell("gap", Side.MASTER, begin, begin + size, lost=size)
+            if not omits:
+                self._untold.gap_in_replies(begin, begin + size, conversation.replid, offsets)
             if was_beginning:
                 self._reconsider()
             return
         in_rdb = 0 if self._finder is not None else conversation.skip_in_rdb(size)
         if in_rdb:
             self._tell_gap(Side.MASTER, begin, begin + in_rdb, None, is_cut)
-            self._cannot_tell("gap", Side.MASTER, begin, begin + in_rdb, lost=in_rdb, is_rdb=True)
+            is_sure = not conversation.is_in_rdb or (conversation.rdb is not None and conversation.rdb.size is not None)
+            self._untold.gap_in_rdb(begin, begin + in_rdb, conversation.replid, offsets, is_sure=is_sure)
             begin, size = begin + in_rdb, size - in_rdb
             if not size:
                 return
-        self._begin_gap(begin, size)
+        self._begin_gap(begin, 0 if omits else size, offsets[0])
         replid, offset, position = self._joins_at
         stream = conversation.stream
         if self._finder is not None:
@@ -605,85 +608,32 @@ class Played:
 
     # ---- what cannot be told ----
 
-    def _begin_gap(self, begin: int, size: int) -> None:
-        """So many of the master's next bytes are lost: with them all since the last whole command."""
-        unread = self._unread.get(Side.MASTER)
-        if unread is None:
-            stream = self.conversation.stream
-            replid, offset = None, None
-            if self._finder is None and stream is not None and not stream.scanner.broken:
-                begin = stream.start + stream.scanner.boundary
-                if stream.base is not None:
-                    replid, offset = stream.replid, stream.base + stream.scanner.boundary
-            unread = self._unread[Side.MASTER] = _Unread(begin, replid, offset, self._heard[Side.MASTER])
-        unread.lost += size
+    def _begin_gap(self, begin: int, lost: int, offset: int | None) -> None:
+        """So many of the master's next bytes are lost, and with them all since the last whole command that is told.
+
+        offset: before them, where the tap says it.
+        """
+        stream = self.conversation.stream
+        if self._finder is not None:
+            begin -= self._finder.kept
+            offset = None if self._joins_at[1] is None else self._joins_at[1] + self._finder.skipped
+        elif stream is not None and not stream.scanner.broken:
+            whole = stream.scanner.boundary
+            begin, offset = stream.start + whole, None if stream.base is None else stream.base + whole
+        self._untold.begin_gap(begin, self.conversation.replid, offset, lost)
 
     def _not_understood(self, event: events.Opaque) -> None:
-        conversation = self.conversation
-        unread = _Unread(event.start, None, None, self._player.now, event.reason)
-        stream = conversation.stream
+        conversation, stream = self.conversation, self.conversation.stream
+        offset = None
         if event.side is Side.MASTER and stream is not None and stream.base is not None:
-            unread.replid, unread.offset = stream.replid, stream.base + event.start - stream.start
-        self._unread.setdefault(event.side, unread)
+            offset = stream.base + event.start - stream.start
+        self._untold.begin_unread(event.side, event.start, event.reason, conversation.replid, offset)
         if event.side is Side.REPLICA and conversation.only_counts:
-            from_master = dataclasses.replace(unread, start=conversation.from_master)
-            self._unread.setdefault(Side.MASTER, from_master)
+            self._untold.begin_unread(Side.MASTER, conversation.from_master, event.reason)
 
-    def _read_on(self, position: int, offset: int | None) -> None:
-        """From this position of the master on it is understood again, or there is nothing more: it has that offset."""
-        for side, end in ((Side.MASTER, position), (Side.REPLICA, self._replica_position)):
-            unread = self._unread.pop(side, None)
-            if unread is not None and end > unread.start:
-                self._cannot_tell(
-                    "unread" if unread.reason else "gap",
-                    side,
-                    unread.start,
-                    end,
-                    lost=unread.lost,
-                    replid=unread.replid,
-                    offsets=(unread.offset, None if unread.offset is None else offset),
-                    since=unread.since,
-                    reason=unread.reason,
-                )
-
-    def _end_bad_rdb(self, end: int) -> None:
-        """The RDB ends there, of which not all could be read."""
-        problem, self._bad_rdb = self._bad_rdb, None
-        if problem is not None and end > problem.start:
-            self._cannot_tell("unread", Side.MASTER, problem.start, end, is_rdb=True, reason=problem.text)
-
-    def _cannot_tell(
-        self,
-        cause: Cause,
-        side: Side,
-        start: int,
-        end: int,
-        *,
-        lost: int = 0,
-        is_rdb: bool = False,
-        replid: str | None = None,
-        offsets: tuple[int | None, int | None] = (None, None),
-        since: int | None = None,
-        reason: str = "",
-    ) -> None:
-        missing = Missing(
-            cause=cause,
-            link=self.name,
-            connection=self.number,
-            side=side,
-            start=start,
-            end=end,
-            lost_bytes=lost,
-            is_rdb=is_rdb,
-            replid=replid,
-            from_offset=offsets[0],
-            to_offset=offsets[1],
-            since=(self._heard[side] if since is None else since) / 1e9,
-            until=self._at,
-            reason=reason,
-        )
+    def _cannot_tell(self, missing: Missing) -> None:
         if self._held is None:
-            self._player.account.lacks(missing)
+            self._player.account.lacks(dataclasses.replace(missing, link=self.name, connection=self.number))
         elif len(self._missing) < MAX_HELD:
             self._missing.append(missing)
 
@@ -716,12 +666,11 @@ class Played:
             self._begin_unbegun()
         if self._finder is not None:
             self._close_finder()
-        self._end_unread()
+        self._end_untold()
         conversation = self.conversation
         phase, offset = conversation.phase, conversation.offset
         conversation.close(self._at)
-        if conversation.is_in_rdb:
-            self._end_bad_rdb(conversation.from_master)
+        self._untold.end_rdb(conversation.from_master, is_whole=False)
         self._leave(conversation)
         if told and self._first_end is not None:
             by, how = self._first_end
@@ -761,18 +710,19 @@ class Played:
                     speaks, lacks = ("master", "requests and acknowledgements")
                 self._player.remark(f"{self.name}: only what the {speaks} sent was captured; {lacks} are not told")
 
-    def _end_unread(self) -> None:
+    def _end_untold(self) -> None:
         """All that is not understood by now will never be."""
         finder, position = self._finder, self._position
+        self._untold.end_replies(is_understood=self.conversation.phase not in (Phase.PSYNC, Phase.WAITING))
         if finder is None:
             stream = self.conversation.stream
             offset = None if stream is None else stream.offset
         else:
             offset = self._joins_at[1]
             offset = None if offset is None else offset + finder.skipped + finder.kept
-            nothing = _Unread(self._joins_at[2], None, None, self._heard[Side.MASTER], "no whole command is among them")
-            self._unread.setdefault(Side.MASTER, nothing)
-        self._read_on(position, offset)
+            self._untold.begin_unread(Side.MASTER, self._joins_at[2], "no whole command is among them")
+        self._untold.end(Side.MASTER, position, offset)
+        self._untold.end(Side.REPLICA, self._replica_position)
 
     def _facts(self, offset: int | None) -> Link:
         conversation = self.conversation

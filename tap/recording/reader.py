@@ -260,12 +260,13 @@ class Player:
         """Read on from here, in a recording whose files before this one were not read."""
         connection = self._assembler.find(found)
         before = None if connection is None else self._links.pop(connection, None)
-        if before is not None:
-            before.break_off(state)
+        is_behind_gap = before is not None and before.break_off(state)
         connection = self._assembler.join(found, (state.from_replica, state.from_master), state.held)
         self.connections += 1
         self.recorded += 1
         link = self._links[connection] = Played(self, connection, None, state)
+        if is_behind_gap:
+            link.begin_behind_gap()
         for one in state.said:
             if one.get("event") == events.Secured.kind:
                 self._comment(one, link)

@@ -465,6 +465,8 @@ class Conversation:
                 self._infer_request(line)
                 self._enter(Phase.WAITING)
                 self._payload_announced(head, line, start, end, at)
+            elif self._phase is Phase.PSYNC and line.startswith(b"*"):
+                raise _Lost("what answered PSYNC is not at hand, and this is no answer")  # but the stream behind it
             else:
                 if not start:
                     self._first_reply = line

@@ -265,6 +265,16 @@ class Stream:
         self._continued = _Continued(previous, previous_link, start, end, least, expected)
 
     @property
+    def is_within_command(self) -> bool:
+        """Whether all received so far is of a command that had begun before the stream was joined."""
+        return bool(self._unfinished)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it is understood, up to its last byte."""
+        return not self._unfinished and not self._scanner.broken
+
+    @property
     def is_continuing(self) -> bool:
         """Whether it is a partial resync that begin() has yet to tell."""
         return self._continued is not None

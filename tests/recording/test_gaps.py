@@ -206,6 +206,28 @@ def test_what_is_in_the_recording_is_told_as_it_was(seed: int) -> None:
             assert [(one.start, one.offset, one.db) for one in read] == [(one.start, one.offset, one.db) for one in there]
 
 
+@given(st.integers(0, 2**32))
+def test_what_is_not_told_is_missing_and_nothing_else_is(seed: int) -> None:
+    story, files = recorded(seed)
+    heard: list[Told] = []
+    player = Player(heard.append, every_command=True)
+    for packet in itertools.chain.from_iterable(files):
+        player.packet(packet)
+    player.close()
+    missing = [one for one in player.account.missing if one.may_hold_commands]
+    read = {one.start for one in of(heard, Command)}
+    for one in story.live:
+        is_missing = any(gap.start <= one.start and one.end <= gap.end for gap in missing)
+        assert (one.start in read) != is_missing, (one, missing)
+    for gap in missing:
+        if gap.from_offset is not None:
+            assert gap.from_offset == OFFSET + max(0, gap.start - story.begins)
+        if gap.to_offset is not None:
+            assert gap.to_offset == OFFSET + gap.end - story.begins
+    lost = sum(one.lost_bytes for one in player.account.missing if one.cause != "rdb_omitted")
+    assert lost == sum(one.bytes for one in story.gaps)
+
+
 def test_a_gap_in_the_handshake_ends_where_a_command_does_though_one_read_brings_the_rdb_too(tmp_path: Path) -> None:
     rdb = b"REDIS0011\xff" + bytes(8)
     head = b"+FULLRESYNC %s %d\r\n$%d\r\n" % (REPLID.encode(), OFFSET, len(rdb))

@@ -7,6 +7,7 @@ import random
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, read
 from tap.recording.segments import FIN, RST
 from tap.recording.wanted import Wanted
-from tap.replication.events import Command, PartialResync, RecordingGap, Side
+from tap.replication.events import Command, Identified, PartialResync, RecordingGap, Side, StreamStarted
 from tests.recording.wires import STREAM, Wire, as_packets, of, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
 from tests.support import FIXTURES, Capture, captures
@@ -145,6 +146,30 @@ def test_behind_a_gap_in_the_handshake_offsets_are_unknown() -> None:
     assert (one.cause, one.start, one.end) == ("gap", 0, len(GRANT))
     assert (one.replid, one.from_offset, one.to_offset) == (None, None, None)
     assert re.search(rf"{len(GRANT)} bytes from the master are missing, bytes 0 to {len(GRANT)} \(", found.lines()[0])
+
+
+@pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
+def test_a_command_is_told_or_something_is_missing(capture: Capture) -> None:
+    whole = as_packets(capture, 1448, random.Random(1))
+    live = {(one.connection, one.event.start): one.event for one in commands(account(whole)[1])}
+    for seed in range(5):
+        dice = random.Random(seed)
+        found, heard = account([one for one in whole if dice.random() > (0.01, 0.05, 0.2)[seed % 3]])
+        told = {(one.connection, one.event.start) for one in commands(heard)}
+        links = {one.connection for one in heard if isinstance(one.event, Identified | StreamStarted)}
+        gaps: dict[int, list[tuple[int, int]]] = {one: [] for one in links}
+        for gap in found.missing:
+            if gap.may_hold_commands:
+                gaps[gap.connection].append((gap.start, gap.end))
+        for (connection, start), event in live.items():
+            if (connection, start) in told:
+                assert not any(begin <= start and event.end <= end for begin, end in gaps[connection])
+            elif connection in links:
+                assert gaps[connection]
+
+
+def commands(heard: list[Told]) -> list[Any]:
+    return [one for one in heard if isinstance(one.event, Command)]
 
 
 @pytest.mark.parametrize("end", ["fin", "reset", "acknowledgement"])
