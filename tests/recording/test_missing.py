@@ -19,9 +19,10 @@ from tap.recording.reader import Player, read
 from tap.recording.segments import FIN, RST
 from tap.recording.wanted import Wanted
 from tap.replication.events import Command, Identified, PartialResync, RecordingGap, Side, StreamStarted
+from tests.recording.support import config
 from tests.recording.wires import STREAM, Wire, as_packets, of, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
-from tests.support import FIXTURES, Capture, captures
+from tests.support import FIXTURES, Capture, Servers, TapThread, captures, client, follow, is_up, level, wait_until
 
 LOST = FIXTURES / "captures" / "one-command-lost.pcap"
 ZSTD = FIXTURES / "compressed" / "redis-8.10-zstd-one-channel-disk.pcapng"
@@ -383,3 +384,42 @@ def test_a_remark_is_kept_once() -> None:
         player.remark("a RST outside of the window was ignored")
     assert player.remarks == ["a RST outside of the window was ignored"]
     assert player.account.lines() == []
+
+
+# ---- real servers ----
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"record_rotate": ("30kb",)}, {"record_without_rdb": True}, {"record_redact": ("values",)}, {"opaque": True}],
+    ids=["plain", "rotated", "without rdb", "redacted", "opaque"],
+)
+def test_a_recording_of_a_healthy_pair_lacks_nothing(
+    tmp_path: Path, servers: Servers, server_name: str, options: dict[str, Any]
+) -> None:
+    master, replica = servers.start(server_name), servers.start(server_name)
+    client(master).set("before", "x" * 10_000)
+    path = tmp_path / "one.pcapng"
+    with TapThread(config(master.port, path, **options)) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        with client(master) as writer:
+            for number in range(300):
+                writer.set(f"key:{number}", bytes(range(256)))
+            with writer.pipeline(transaction=True) as transaction:
+                transaction.incr("count").delete("key:1", "key:2").execute()
+        level(master, replica)
+        tap.cut()
+        wait_until(lambda: is_up(replica))
+        client(master).set("after", "y")
+        level(master, replica)
+        client(replica).replicaof("no", "one")
+    paths = sorted(tmp_path.glob("*.pcapng"))
+    for begin in range(len(paths)):
+        player = Player(lambda told: None, every_command=True, every_key=True)
+        for _ in read(paths[begin:], player):
+            pass
+        leaves_out = bool(options.keys() & {"record_without_rdb", "record_redact"})
+        assert player.account.lines(lambda one: one.cause != "rdb_omitted") == []
+        assert bool(player.account.missing) == (leaves_out and begin == 0)
+        assert player.remarks == []
