@@ -6,9 +6,9 @@
 
 The bytes of files and packets are understood without IO in pcapng.py, pcap.py, segments.py, layers.py, assembly.py and
 masks.py; redaction.py, redactor.py and grammars.py keep data out of what is written. recorder.py writes a file beside the
-relay, and its hot path is intake.py; files.py, reader.py and played.py read them. history.py finds in one what a master
-had; choice.py, aof.py, resp.py, rows.py and output.py take that out. Whether a byte of a link is passed on never depends
-on anything in here.
+relay, and its hot path is intake.py; files.py, reader.py and played.py read them, and missing.py keeps account of what
+they could not tell. history.py finds in one what a master had; choice.py, aof.py, resp.py, rows.py and output.py take
+that out. Whether a byte of a link is passed on never depends on anything in here.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -94,11 +94,12 @@ class Missing:
         elif self.cause == "rdb_omitted":
             what = "were left out of the recording"
         elif self.lost_bytes == self.bytes:
-            what = "are missing"
+            what = "is missing" if self.bytes == 1 else "are missing"
         else:
             what = f"cannot be read, as {self.lost_bytes} of them are missing"
         came = datetime.fromtimestamp(self.since).astimezone().isoformat(timespec="milliseconds")
-        return f"{self.link}/{self.connection}: {self.bytes} bytes {whose} {what}, {where} (after {came})"
+        size = "1 byte" if self.bytes == 1 else f"{self.bytes} bytes"
+        return f"{self.link}/{self.connection}: {size} {whose} {what}, {where} (after {came})"
 
 
 Concerns = Callable[[Missing], bool]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -376,6 +377,21 @@ def test_the_first_stretches_are_told_one_by_one_and_the_rest_is_counted() -> No
     assert last == "and 3 more such stretches, of 30 bytes in all"
     assert sentences(many[:SHOWN]) == lines
     assert sentences(many[:SHOWN], 7)[-1] == "and 7 more such stretches, of more than 0 bytes in all"
+
+
+def test_one_byte_is_one_byte() -> None:
+    one = replace(missing(7, 8), end=51, lost_bytes=1)
+    assert str(one).startswith("main/1: 1 byte of the stream is missing, offsets 7 to 8 (after ")
+
+
+def test_stretches_that_touch_are_one() -> None:
+    found = Account()
+    for begin, end in ((50, 60), (60, 75), (80, 90)):
+        found.lacks(replace(missing(begin, end), start=begin, end=end, lost_bytes=end - begin))
+    assert [(one.start, one.end, one.from_offset, one.to_offset, one.lost_bytes) for one in found.missing] == [
+        (50, 75, 50, 75, 25),
+        (80, 90, 80, 90, 10),
+    ]
 
 
 def test_a_remark_is_kept_once() -> None:
