@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from tap.relay.share import BUFFER_SIZE, Share, Turns
+from tap.relay.share import BUFFER_SIZE, LONG, Share, Turns
 from tap.replication.events import Side
 
 if TYPE_CHECKING:
@@ -148,7 +148,10 @@ class Leg(asyncio.BufferedProtocol):
             return
         begin = perf_counter()
         self.link.received(self, self._buffers.current[:nbytes])
-        rest = self.share.used(self.link, nbytes, perf_counter() - begin, begin)
+        took = perf_counter() - begin
+        if took > LONG and self.link.unread(self) >= SPLICE_FROM:
+            took = 0.0  # the machine was busy: these bytes cost nothing, and where reads are small there is no splice
+        rest = self.share.used(self.link, nbytes, took, begin)
         if rest:
             self.rest("share", rest)
         if nbytes >= SPLICE_FROM and (unread := self.link.unread(self)) >= SPLICE_FROM:
