@@ -33,6 +33,8 @@ COMPILED: bool = cython.compiled
 MAX_COUNT = cython.declare(cython.longlong, 2**31 - 1)
 MAX_LENGTH = cython.declare(cython.longlong, 2**40)
 MAX_DIGITS = cython.declare(cython.int, 18)
+ENDED = cython.declare(cython.int, 19)  # in place of the digits of a number, once the \r behind them has come
+MAX_POSITION = 2**62
 
 # Where a follower of requests stands.
 BOUNDARY = cython.declare(cython.int, 0)  # before a request
@@ -145,13 +147,16 @@ class RequestFollower:
         return numbers, bytes(self._name[: self._name_length]), self._head
 
     def resume(self, numbers: tuple[int, ...], name: bytes, head: bytes) -> None:
-        """Go on where another one stood. Raises ValueError for what cannot be."""
+        """Go on where another one stood. Raises ValueError for what cannot be: a file may say anything."""
+        position, state, begin, number, digits, _, args_left, argument, left, wanted = numbers
+        can_be = 0 <= state <= LINE and len(name) <= LONGEST_NAME and _can_be_number(number, digits)
+        can_be = can_be and all(0 <= one <= MAX_POSITION for one in (position, begin, args_left, argument, left, wanted))
+        if not can_be or (state == NAME and not len(name) < wanted <= LONGEST_NAME):
+            raise ValueError(f"no request stands so: {numbers}")
         (
             self._position, self._state, self._begin, self._number, self._digits, self._is_negative, self._args_left,
             self._argument, self._left, self._wanted,
         ) = numbers  # fmt: skip
-        if not 0 <= self._state <= LINE or len(name) > LONGEST_NAME or self._left < 0:
-            raise ValueError(f"no request stands so: {numbers}")
         self._name_length = 0
         for byte in name:
             self._name[self._name_length] = byte
@@ -260,14 +265,14 @@ class RequestFollower:
                     if c != 36:
                         return self._break(base + n)
                     self._digits = 0
-                elif c == 13:
-                    continue
+                elif c == 13 and 0 < self._digits < ENDED:
+                    self._digits = ENDED
                 elif c == 10:
                     self._end_number()
                 elif 48 <= c <= 57 and self._digits < MAX_DIGITS:
                     self._number = self._number * 10 + (c - 48)
                     self._digits += 1
-                elif c == 45 and self._digits == 0:
+                elif c == 45 and self._digits == 0 and not self._is_negative:
                     self._is_negative = True
                 else:
                     return self._break(base + n)
@@ -397,6 +402,11 @@ class RequestFollower:
         return self._head + bytes(data[max(0, self._begin - base) : n])
 
 
+def _can_be_number(number: int, digits: int) -> bool:
+    """Whether a number can be read on that has come to this."""
+    return -1 <= digits <= ENDED and 0 <= number < 10 ** min(max(digits, 0), MAX_DIGITS)
+
+
 # Where a counter of replies stands.
 TYPE = cython.declare(cython.int, 0)  # before the type of a reply
 NUMBER = cython.declare(cython.int, 1)  # in the line of a bulk or an aggregate
@@ -468,13 +478,16 @@ class ReplyCounter:
         )  # fmt: skip
 
     def resume(self, numbers: tuple[int, ...]) -> None:
-        """Go on where another one stood. Raises ValueError for what cannot be."""
+        """Go on where another one stood. Raises ValueError for what cannot be: a file may say anything."""
+        state, kind, number, digits, _, left, _, more, _, _ = numbers
+        can_be = 0 <= state <= BULK and 0 <= kind <= 255 and 1 <= more <= MAX_POSITION and 0 <= digits <= MAX_DIGITS
+        can_be = can_be and all(0 <= one <= MAX_POSITION for one in (number, left))
+        if not can_be or (state == NUMBER and not _can_be_number(number, digits)):
+            raise ValueError(f"no reply stands so: {numbers}")
         (
             self._state, self._type, self._number, self._digits, self._is_negative, self._left, self._is_within,
             self._more, self._is_push, self._is_first,
         ) = numbers  # fmt: skip
-        if not 0 <= self._state <= BULK or self._left < 0 or self._more < 1:
-            raise ValueError(f"no reply stands so: {numbers}")
 
     @cython.locals(
         view="const unsigned char[::1]",
@@ -680,5 +693,7 @@ class Passing:
         """Raises ValueError for a standing that cannot be."""
         self._requests.resume(standing.requests, standing.name.encode("latin-1"), standing.head.encode("latin-1"))
         self._replies.resume(standing.replies)
+        if not 0 <= standing.unanswered <= MAX_POSITION:
+            raise ValueError(f"{standing.unanswered} requests cannot be unanswered")
         self._unanswered = standing.unanswered
         self._counts = standing.counts

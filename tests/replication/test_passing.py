@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_the_first_request_that_matters_is_found_whatever_stands_before_it(
 @pytest.mark.parametrize(
     "nonsense",
     [b"*x\r\n", b"*1\r\n+GET\r\n", b"*1\r\n$x\r\n", b"*1\r\n$-1\r\n", b"*2\r\n$3\r\nGETxx", b"*\r\n", b"*" + b"1" * 30,
-     b"*1\r\n$1\r\nx\rx"],
+     b"*1\r\n$1\r\nx\rx", b"*1\r\r\n", b"*--1\r\n", b"*1\r\n$1\r1\r\n"],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [1, 100])
 def test_where_a_server_would_end_the_connection_nothing_is_followed(module: Any, nonsense: bytes, size: int) -> None:
@@ -129,6 +130,17 @@ def test_where_a_server_would_end_the_connection_nothing_is_followed(module: Any
     assert [follower.feed(data[at : at + size]) for at in range(0, len(data), size)] == [None] * -(-len(data) // size)
     assert follower.broken
     assert follower.position == len(data)
+
+
+@KINDS
+@pytest.mark.parametrize("endless", [b"*", b"*1", b"*-", b"*1\r\n$", b"*1\r\n$4", b"*1\r\n$4\r\n", b"psy", b"*1\r"])
+@pytest.mark.parametrize("again", [b"\r", b"-", b"0", b"x"])
+def test_little_is_kept_of_a_request_whose_name_never_comes(module: Any, endless: bytes, again: bytes) -> None:
+    follower = module.RequestFollower()
+    follower.feed(endless)
+    for _ in range(100):
+        follower.feed(again * 10)
+    assert len(follower.state()[2]) < 100
 
 
 @KINDS
@@ -202,3 +214,30 @@ def test_another_one_goes_on_where_one_stands(
         standing, other = other.standing(), module.Passing(0, 0, module.ReplyCounter())
         other.stand(standing)
         assert other.standing() == whole.standing() == standing
+
+
+NUMBERS = st.one_of(st.integers(-2, 40), st.sampled_from([-(2**70), 2**31, 2**40, 2**63 - 1, 2**70]))
+
+
+@KINDS
+@given(st.lists(NUMBERS, min_size=9, max_size=11), st.binary(max_size=9), st.binary(max_size=40), st.binary(max_size=40))
+def test_a_standing_from_a_file_is_refused_or_can_be_read_on_from(
+    module: Any, numbers: list[int], name: bytes, request: bytes, reply: bytes
+) -> None:
+    follower, counter = module.RequestFollower(), module.ReplyCounter()
+    with contextlib.suppress(ValueError):
+        follower.resume(tuple(numbers), name, b"")
+        assert len(follower.state()[1]) < 9
+        follower.feed(request)
+        follower.feed(b"A" * 100)
+        assert len(follower.state()[1]) < 9
+    with contextlib.suppress(ValueError):
+        counter.resume(tuple(numbers))
+        assert 0 <= counter.feed(reply) <= len(reply)
+
+
+@KINDS
+@pytest.mark.parametrize("wanted", [0, 3, 9, 2**20])
+def test_no_name_is_longer_than_those_that_are_looked_for(module: Any, wanted: int) -> None:
+    with pytest.raises(ValueError, match="no request stands so"):
+        module.RequestFollower().resume((0, 3, 0, 0, 0, 0, 1, 0, 0, wanted), b"psy", b"")
