@@ -156,9 +156,10 @@ def log_line(told: Told) -> str | None:
     if isinstance(told.event, ObserverTrouble) and told.event.traceback is not None:
         said = "\n  ".join([said, *told.event.traceback.splitlines()])
     at = datetime.fromtimestamp(told.time).astimezone().isoformat(timespec="milliseconds")
+    link = one_line(told.link)  # of a recording, whatever its comments say
     if not told.connection:  # of the whole tap, or of one link and none of its connections
-        return f"{at} {told.link or 'tap'} {paragraph(said)}"
-    return f"{at} {told.link}/{told.connection} {one_line(told.replica)} {paragraph(said)}"
+        return f"{at} {link or 'tap'} {paragraph(said)}"
+    return f"{at} {link}/{told.connection} {one_line(told.replica)} {paragraph(said)}"
 
 
 @dataclass(slots=True)

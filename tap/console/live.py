@@ -23,6 +23,7 @@ from tap.console.figures import seconds, size
 from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import is_alarming, sentence
 from tap.console.terminal import Terminal
+from tap.printable import one_line
 from tap.relay.link import Link
 from tap.replication import events
 from tap.replication.conversation import Phase
@@ -229,7 +230,7 @@ class LiveView:
             said.append(f"  {line.replica}: {resyncs}, {size(line.passed)} passed, {line.phase}")
         said += [f"  {one.words}" for one in self._timeline if one.words.startswith("FULL RESYNC")][-3:]
         said += [f"  {one}" for one in self._troubles]
-        return "\n".join(said)
+        return "\n".join(map(one_line, said))
 
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(FRAME_SECONDS, self._tick)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tap.console import figures
+from tap.printable import one_line
 from tap.recording.there import lacks_dbs
 from tap.replay.sending import Sender
 
@@ -65,7 +66,7 @@ def report(sender: Sender, name: str) -> str:
     for kind, tally in sorted(sender.errors.items(), key=lambda item: -item[1].count):
         lines.append(f"{tally.count} x {kind}")
         lines += [f"    {where}" for where in tally.first]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def whereabouts(sender: Sender) -> str:

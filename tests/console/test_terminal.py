@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.table import Table
 from rich.text import Text
 
+from tap.bus import Told
+from tap.console import sending
+from tap.console.lines import log_line
 from tap.console.stderr import say
 from tap.console.terminal import Terminal
+from tap.replay.commands import Choice
+from tap.replay.sending import Tally
+from tap.replication.events import LinkOpened
 
 PLANTED = "[/a] [bold]x[/bold] :smile: \x1b[2J\x1b]0;owned\x07 \u202e"
 
@@ -46,3 +54,21 @@ def test_sentences_on_stderr_cannot_be_forged_and_hold_no_password(capsys: pytes
         "redis-tap: three:\n  four\n"
         "redis-tap: redis://***@host:1 is not there\n"
     )
+
+
+@pytest.mark.parametrize("connection", [0, 1])
+def test_no_line_of_a_log_is_forged_by_the_names_in_a_recording(connection: int) -> None:
+    line = log_line(Told(0.0, f"main\n{PLANTED}", connection, PLANTED, LinkOpened(peer="a:1", master=PLANTED)))
+    assert line is not None
+    assert not set(line) & {"\n", "\x1b", "\x07", "\u202e"}
+
+
+def test_keys_of_a_recording_and_errors_of_a_server_forge_nothing_in_a_report() -> None:
+    errors = {"ERR": Tally(1, [f"offset 5, db 0: SET {PLANTED}\nkey: ERR \x1b[2J"])}
+    sender: Any = SimpleNamespace(
+        errors=errors, error_count=1, commands=1, replies=1, seconds=0.0, acknowledged=5, choice=Choice(), came=1,
+        dbs={0}, unplaced=0, unfilled=0,
+    )  # fmt: skip
+    said = sending.report(sender, "127.0.0.1:6379")
+    assert len(said.splitlines()) == 3
+    assert not set(said) & {"\x1b", "\x07", "\u202e"}
