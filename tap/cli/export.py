@@ -27,7 +27,7 @@ from tap.paths import check_writable
 from tap.recording import choice
 from tap.recording.aof import write_aof
 from tap.recording.atomic import check_new, new_file
-from tap.recording.content import STDIN
+from tap.recording.content import STDIN, is_pipe
 from tap.recording.files import expand
 from tap.recording.history import Index, copy_rdb, copy_stream, index
 from tap.recording.missing import Account, Missing, Whole
@@ -100,16 +100,16 @@ def export(
             raise ConfigError(f"--from is for resp, jsonl and parquet: with {form}, all from the RDB on belongs to it")
         if len(chosen) > 1:
             raise ConfigError(f"--to {form} is of one link: give --link once")
-        if any(path == STDIN or path.is_fifo() for path in files):
+        if any(map(is_pipe, files)):
             raise ConfigError(f"--to {form} reads a recording more than once: keep what comes in a file first")
         try:
             _OF_ONE_LINK[form](job, chosen[0] if chosen else None)
         except RecordingError as error:
-            raise _error([str(error), *job.lacking]) from None
+            raise RecordingError(*dict.fromkeys((*error.sentences, *job.lacking))) from None
         for remark in wanted.outside(job.account or Account()):
             say(remark)
     if job.lacking:
-        raise _error(job.lacking)
+        raise RecordingError(*job.lacking)
 
 
 @dataclass
@@ -149,7 +149,7 @@ class _Job:
         """What there is up to the end that was asked for, and that as an offset if it is one."""
         found = index(self.read, nanoseconds(self.end) if isinstance(self.end, datetime) else None)
         if self.lacking and not found.links:
-            raise _error(self.lacking)
+            raise RecordingError(*self.lacking)
         return choice.of_link(found, link), self.end if isinstance(self.end, int) else None
 
     def nothing(
@@ -184,10 +184,6 @@ def _opened(output: Path) -> Iterator[BinaryIO]:
         file.seek(0)
         shutil.copyfileobj(file, sys.stdout.buffer, COPIED)
         sys.stdout.buffer.flush()
-
-
-def _error(lines: list[str]) -> RecordingError:
-    return RecordingError(*lines)
 
 
 # ---- what is of one link ----
@@ -267,7 +263,7 @@ def _rows(job: _Job) -> None:
         rows = Rows(put, job.wanted)
         job.read(rows.player)
         if job.lacking and not rows.count:
-            raise _error(job.lacking)
+            raise RecordingError(*job.lacking)
     sys.stdout.flush()
     say(f"{rows.count} {'command' if rows.count == 1 else 'commands'}")
     for remark in job.wanted.remarks(rows.player.account, rows.total, rows.count):

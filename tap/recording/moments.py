@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from tap.errors import ConfigError, RecordingError
-from tap.recording.content import STDIN
+from tap.recording.content import is_pipe
 from tap.recording.files import expand, packets
 from tap.units import parse_duration
 
@@ -91,7 +91,7 @@ def length(paths: Iterable[Path]) -> Length | None:
     """
     firsts, lasts = [], []
     for path in paths:
-        if path == STDIN or path.is_fifo():
+        if is_pipe(path):
             raise ConfigError(f"{path}: where it begins and ends is not known before it is read, which can be done once")
         try:
             files = expand(path)

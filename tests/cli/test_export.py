@@ -295,8 +295,9 @@ def test_where_there_are_no_rows_for_a_mistake_no_file_is_made(
     text = tmp_path / "notes.txt"
     text.write_text("no capture")
     before = sorted(tmp_path.iterdir())
-    done = export(text, "--to", "jsonl", "-o", tmp_path / "rows.jsonl")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    for form in ("jsonl", "rdb", "aof", "resp"):
+        done = export(text, "--to", form, "-o", tmp_path / "rows")
+        assert (done.returncode, done.stderr.count("notes.txt")) == (2, 1), form
     done = export(capture, "--to", "jsonl", "--link", "nix", "-o", tmp_path / "rows.jsonl")
     assert done.returncode == 2
     assert "--link nix: not in it; its links: " in done.stderr
