@@ -137,7 +137,7 @@ class Opened:
     time: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which doubles what making one takes
 class Bytes:
     """The next ones of a side."""
 

@@ -77,7 +77,9 @@ class Layers:
 
     def _segment(self, packet: Packet) -> Segment | None:
         data = packet.data
-        end = limit = max(packet.size, len(data))  # of what the layer says, and of what any of those around it says
+        limit = packet.size  # of all layers so far, as they say their lengths
+        if limit < len(data):
+            limit = len(data)
         step = LINKS.get(packet.link_type)
         if step is None:
             raise Unread(link_type_name(packet.link_type))
@@ -126,7 +128,8 @@ class Layers:
                     limit = end
                 else:
                     break
-            limit = min(limit, end)
+            if end < limit:
+                limit = end
             if protocol == _TCP:
                 return _tcp(data, at, end, limit, source, target)
             step = BY_PROTOCOL.get(protocol)
@@ -144,17 +147,17 @@ class Layers:
 
 
 def _tcp(data: bytes, at: int, end: int, limit: int, source: bytes, target: bytes) -> Segment:
-    ports_and_more = _tcp_head(data, at)
-    begin = at + (ports_and_more[4] >> 4) * 4
+    source_port, target_port, sequence, acknowledged, words, flags = _tcp_head(data, at)
+    begin = at + (words >> 4) * 4
     if begin > end or begin < at + 20:
         raise Unread("malformed")
     captured = data[begin:limit]  # not what Ethernet padded it with
     return Segment(
-        _endpoint(source, ports_and_more[0]),
-        _endpoint(target, ports_and_more[1]),
-        ports_and_more[2],
-        ports_and_more[3],
-        ports_and_more[5],
+        _endpoint(source, source_port),
+        _endpoint(target, target_port),
+        sequence,
+        acknowledged,
+        flags,
         captured,
         end - begin - len(captured),
     )

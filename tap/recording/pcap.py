@@ -6,7 +6,7 @@ https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tap.recording.pcapng import MAGIC, MAX_BLOCK, Packet, PcapngReader
@@ -71,7 +71,8 @@ class PcapReader:
         self.problems: list[str] = []
         self._buffer = bytearray()
         self._start = 0  # of the buffer, in the file
-        self._order = ""
+        self._needed = 24  # bytes, before anything can be read
+        self._heading: Callable[[bytes, int], tuple[int, ...]] | None = None
         self._unit = 1  # nanoseconds
         self._link_type = 0
         self._is_lost = False
@@ -80,29 +81,35 @@ class PcapReader:
         """As PcapngReader.feed."""
         if self._is_lost:
             return
-        buffer = self._buffer
-        buffer += data
-        at = 0
-        if not self._order and len(buffer) >= 24:
-            self._order, self._unit = KINDS[bytes(buffer[:4])]
-            (link_type,) = struct.unpack_from(self._order + "I", buffer, 20)
+        self._buffer += data
+        if len(self._buffer) < self._needed:
+            return
+        buffer, at = bytes(self._buffer), 0
+        if self._heading is None:
+            order, self._unit = KINDS[buffer[:4]]
+            self._heading = struct.Struct(order + "4I").unpack_from
+            (link_type,) = struct.unpack_from(order + "I", buffer, 20)
             self._link_type = link_type & 0xFFFF  # above it: how many bytes of checksum frames end with
             at = 24
-        while self._order and len(buffer) - at >= 16:
-            seconds, fraction, captured, size = struct.unpack_from(self._order + "4I", buffer, at)
+        heading, unit, link_type = self._heading, self._unit, self._link_type
+        end = len(buffer) - 16
+        self._needed = 16
+        while at <= end:
+            seconds, fraction, captured, size = heading(buffer, at)
             if captured > MAX_BLOCK:
                 self.problems.append(
                     f"byte {self._start + at}: damaged, a packet of {captured} bytes; the rest is not read"
                 )
                 self._is_lost = True
-                buffer.clear()
+                self._buffer.clear()
                 return
-            if len(buffer) - at < 16 + captured:
+            if at + captured > end:
+                self._needed = 16 + captured
                 break
-            time = seconds * 1_000_000_000 + fraction * self._unit
-            yield Packet(time, self._link_type, bytes(buffer[at + 16 : at + 16 + captured]), size)
+            time = seconds * 1_000_000_000 + fraction * unit
+            yield Packet(time, link_type, buffer[at + 16 : at + 16 + captured], size)
             at += 16 + captured
-        del buffer[:at]
+        del self._buffer[:at]
         self._start += at
 
     def close(self) -> Iterator[Packet]:

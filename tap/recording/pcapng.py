@@ -38,7 +38,7 @@ _option_head = struct.Struct("<HH").pack
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which doubles what making one takes
 class Packet:
     """time: nanoseconds since the epoch. link_type: a LINKTYPE number. data: as captured; size: bytes on the wire.
 
