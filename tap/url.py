@@ -113,10 +113,10 @@ class Url:
             if path.strip("/"):
                 if not re.fullmatch(r"[0-9]{1,9}/*", path):
                     raise ConfigError(
-                        f"{quoted(text)} is not an address: the db behind the last / is a number; write {FORM}"
+                        f"{quoted(text)} is not an address: the db after the last / is a number; write {FORM}"
                     )
                 if db is not None:
-                    raise ConfigError(f"{quoted(text)}: the db is given twice, behind the last / and as db=")
+                    raise ConfigError(f"{quoted(text)}: the db is given twice, after the last / and as db=")
                 db = int(path.strip("/"))
             place = unquote(place) if scheme else place
             if every_host and place.startswith(f"{EVERY_HOST}:"):

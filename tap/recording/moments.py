@@ -19,7 +19,7 @@ from tap.units import parse_duration
 Moment = datetime | int  # a time, of the local zone if it names none; or a replication offset
 
 FORMS = (
-    "write a time, as 2026-01-31T12:00:00 or 12:00 (local, or with +01:00 behind it), or -10m before the end, or an "
+    "write a time, as 2026-01-31T12:00:00 or 12:00 (local, or with +01:00 after it), or -10m before the end, or an "
     "offset in digits"
 )
 
@@ -71,7 +71,7 @@ def outside(begin: Moment | None, end: Moment | None, whole: Length | None, offs
     for option, moment in (("--from", begin), ("--until", end)):
         if isinstance(moment, datetime) and whole is not None:
             if nanoseconds(moment) > whole.last:
-                found.append(f"{option} {text(moment)} lies behind the end of the recording, {whole.end.isoformat()}")
+                found.append(f"{option} {text(moment)} lies after the end of the recording, {whole.end.isoformat()}")
             elif moment is end and nanoseconds(moment) < whole.first:
                 found.append(f"{option} {text(moment)} lies before the recording, which begins {whole.begin.isoformat()}")
         elif isinstance(moment, int):
@@ -80,7 +80,7 @@ def outside(begin: Moment | None, end: Moment | None, whole: Length | None, offs
             elif moment > offsets[1]:
                 found.append(f"{option} {moment} is more than the highest offset in the recording, {offsets[1]}")
             elif option == "--until" and moment <= offsets[0]:
-                found.append(f"{option} {moment}: the recording begins behind offset {offsets[0]}")
+                found.append(f"{option} {moment}: the recording begins after offset {offsets[0]}")
     return found
 
 

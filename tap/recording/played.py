@@ -329,8 +329,8 @@ class Played:
             self._late = side
         if side == self._late:
             self._player.remark(
-                f"{self.name}: what one side sent stands behind what the other did, and is left out; give it as a file, "
-                "not through a pipe"
+                f"{self.name}: what one side sent comes after all that the other one did, and is left out; give it as a "
+                "file, not through a pipe"
             )
             return
         self._has_spoken[side] = True

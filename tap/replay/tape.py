@@ -128,7 +128,7 @@ def _from(chapters: list[Chapter], begin: Moment) -> list[Chapter]:
     if not later:
         last = chapters[-1]
         where = last.end if isinstance(begin, int) else datetime.fromtimestamp(last.ended / 1e9).isoformat()
-        raise ConfigError(f"--from {begin} lies behind the end of the recording, which is at {where}")
+        raise ConfigError(f"--from {begin} lies after the end of the recording, which is at {where}")
     begun = [number for number, one in enumerate(later) if starts(one)]
     return later[begun[-1] :] if begun else later
 

@@ -142,11 +142,11 @@ def test_times_are_those_of_the_recording(
         (["--key", "a", "--from", "-1m"], ["--from -1m is ", "0 of 1 command matches --key a"]),
         (
             ["--key", "*", "--from", "2001-09-09T02:01:41Z"],
-            ["--from 2001-09-09T02:01:41+00:00 lies behind the end of the recording, 2001-09-09T02:01:40."],
+            ["--from 2001-09-09T02:01:41+00:00 lies after the end of the recording, 2001-09-09T02:01:40."],
         ),
         (
             ["--until", "2001-09-09T02:01:41Z"],
-            ["--until 2001-09-09T02:01:41+00:00 lies behind the end of the recording, 2001-09-09T02:01:40."],
+            ["--until 2001-09-09T02:01:41+00:00 lies after the end of the recording, 2001-09-09T02:01:40."],
         ),
         (
             ["--until", "2001-09-09T01:46:39Z"],
@@ -156,7 +156,7 @@ def test_times_are_those_of_the_recording(
         (["--from", str(END + 1)], [f"--from {END + 1} is more than the highest offset in the recording, {END}"]),
         (["--from", str(BASE), "--until", str(END)], []),
         (["--until", str(END + 1)], [f"--until {END + 1} is more than the highest offset in the recording, {END}"]),
-        (["--until", str(BASE)], [f"--until {BASE}: the recording begins behind offset {BASE}"]),
+        (["--until", str(BASE)], [f"--until {BASE}: the recording begins after offset {BASE}"]),
     ],
 )
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_restore_says_where_it_ends_before_the_time_that_was_asked_for(tmp_pat
     path = file(tmp_path / "capture.pcapng", synced(*STREAM).packets, "pcapng")
     done = tap("export", path, "--to", form, "-o", tmp_path / "out", "--until", "2030-01-01T00:00:00Z")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"--until 20\S+ lies behind the end of the recording, 2001-09-0", done.stderr)
+    assert re.search(r"--until 20\S+ lies after the end of the recording, 2001-09-0", done.stderr)
 
 
 def test_of_a_pipe_they_are_not_known(capture: Path) -> None:

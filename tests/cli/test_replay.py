@@ -95,7 +95,7 @@ def test_what_nohup_has_started_goes_on_without_its_terminal(one: Path, monkeypa
     ("until", "says"),
     [
         ("9999999", "is more than the highest offset in the recording, "),
-        ("2100-01-01", "lies behind the end of the record"),
+        ("2100-01-01", "lies after the end of the record"),
     ],
 )
 def test_an_end_that_the_recording_does_not_reach_is_said(one: Path, until: str, says: str) -> None:
@@ -167,7 +167,7 @@ def test_what_is_missing_is_told_and_ends_it_with_2(name: str, says: str, end: i
         ((*ANYWHERE, "--speed", "fast"), 2, "--speed 'fast': write how many times as fast, as 1, 10 or 0.5, or max"),
         ((*ANYWHERE, "--speed", "0"), 2, "--speed '0': write how many times as fast"),
         ((*ANYWHERE, "--from", "noon"), 2, "--from 'noon': write a time, as 2026-01-31T12:00:00"),
-        ((*ANYWHERE, "--from", "9999999"), 2, "--from 9999999 lies behind the end of the recording"),
+        ((*ANYWHERE, "--from", "9999999"), 2, "--from 9999999 lies after the end of the recording"),
         ((*ANYWHERE, "--link", "orders"), 2, "no link 'orders' in the recording; its links: "),
         (("--as-master", "unix:/tmp/socket"), 2, "replicas connect over TCP"),
         (("--as-master", "nowhere.invalid:1"), 3, "cannot listen on nowhere.invalid:1: "),

@@ -305,6 +305,6 @@ def test_one_direction_behind_the_other_in_a_pipe_is_left_out_and_said(first: in
     expected, _ = played(alone(packets, first))
     assert [one.event for one in heard] == [one.event for one in expected]
     assert remarks == [
-        "127.0.0.1:6379: what one side sent stands behind what the other did, and is left out; give it as a file, "
+        "127.0.0.1:6379: what one side sent comes after all that the other one did, and is left out; give it as a file, "
         "not through a pipe"
     ]

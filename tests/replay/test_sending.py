@@ -197,7 +197,7 @@ def test_one_db_goes_into_another(tmp_path: Path, target: Server) -> None:
         (["--db", "9,3"], ["--db 9: no command was executed in it; its dbs: 0, 3"]),
         (["--command", "GET"], ["0 of 3 commands match"]),
         (["--until", "99999999"], ["--until 99999999 is more than the highest offset in the recording, "]),
-        (["--until", "2030-01-01"], ["--until 2030-01-01T00:00:00", "lies behind the end of the recording, 2001-"]),
+        (["--until", "2030-01-01"], ["--until 2030-01-01T00:00:00", "lies after the end of the recording, 2001-"]),
     ],
 )
 def test_what_brings_nothing_is_said(tmp_path: Path, target: Server, options: list[str], said: list[str]) -> None:

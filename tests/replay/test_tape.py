@@ -43,7 +43,7 @@ def test_from_on_the_last_rdb_before_it() -> None:
     assert chosen(found, begin=59) == [(10, 90)]
     assert chosen(found, begin=60) == [(60, 90)]
     assert chosen(found, begin=5) == [(10, 90)]
-    with pytest.raises(ConfigError, match="--from 91 lies behind the end of the recording, which is at 90"):
+    with pytest.raises(ConfigError, match="--from 91 lies after the end of the recording, which is at 90"):
         chosen(found, begin=91)
 
 
@@ -52,7 +52,7 @@ def test_from_on_a_time() -> None:
     found = made(rdb(1, 10), stretch(1, 10, later), rdb(2, later // 2), stretch(2, later // 2, later))
     assert chosen(found, begin=after(later // 4)) == [(10, later)]
     assert chosen(found, begin=after(later * 3 // 4)) == [(later // 2, later)]
-    with pytest.raises(ConfigError, match="lies behind the end"):
+    with pytest.raises(ConfigError, match="lies after the end"):
         chosen(found, begin=after(2 * later))
 
 
