@@ -206,7 +206,9 @@ class Bus:
         if not callable(observer):
             raise ConfigError(f"{observer!r} cannot be called: an observer is a function, as def hear(told)")
         if inspect.iscoroutinefunction(observer):
-            raise ConfigError(f"{observer.__name__} is async, and an observer is called at once: write def")
+            raise ConfigError(
+                f"{getattr(observer, '__name__', observer)} is async, and an observer is called at once: write def"
+            )
         self._observers.append(observer)
         for kind, observers in self._hear.items():
             if kind not in without:

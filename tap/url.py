@@ -237,7 +237,8 @@ def _address(place: str, text: str, *, default_host: str, default_port: int) -> 
 
 def masked(text: str) -> str:
     """A text of any kind without the users and passwords of the URLs in it."""
-    return re.sub(r"(?<=:/)(/*)[^\s/]\S*(?=@)", r"\1***", text)
+    text = re.sub(r"(?<=:/)(/*)[^\s/]\S*(?=@)", r"\1***", text)
+    return re.sub(r"(?<=[?&])(\w*password)=[^\s&]+", r"\1=***", text, flags=re.IGNORECASE)
 
 
 def quoted(text: str) -> str:

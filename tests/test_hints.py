@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ def test_text_is_read_as_on_the_command_line(tmp_path: Path) -> None:
         (lambda: Tap(MASTER).faults.add(["cut"]), ConfigError, "['cut'] is not a fault: write one at a time"),  # type: ignore[arg-type]
         (lambda: Tap(MASTER).bus.subscribe(7), ConfigError, "7 cannot be called: an observer is a function"),  # type: ignore[arg-type]
         (lambda: Tap(MASTER).bus.subscribe(asyncio.sleep), ConfigError, "sleep is async, and an observer is called"),  # type: ignore[arg-type]
+        (lambda: Tap(MASTER).bus.subscribe(partial(asyncio.sleep)), ConfigError, "is async, and an observer is called"),  # type: ignore[arg-type]
         (lambda: Tap(MASTER).__enter__(), TypeError, "write 'async with Tap(...)' in an async def"),
         (lambda: ReplayMaster("x").__enter__(), TypeError, "write 'async with ReplayMaster(...)' in an async def"),
         (lambda: ReplayMaster(), ConfigError, "a recording is missing: ReplayMaster('today.pcapng')"),

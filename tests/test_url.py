@@ -146,6 +146,9 @@ def test_a_url_is_shown_without_its_password_and_can_be_typed_again(text: str, s
         ("unix://:sesame@/run/x", "unix://***@/run/x"),
         ("redis://h:1 and me@example.org", "redis://h:1 and me@example.org"),
         ("file:///tmp/x: no", "file:///tmp/x: no"),
+        ("redis://h:1?password=sesame: no such file", "redis://h:1?password=*** no such file"),
+        ("'redis://h/0?db=1&ssl_password=sesame&ssl_keyfile=a'", "'redis://h/0?db=1&ssl_password=***&ssl_keyfile=a'"),
+        ("password=what", "password=what"),
     ],
 )
 def test_passwords_are_masked_in_any_text(text: str, shown: str) -> None:
