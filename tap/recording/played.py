@@ -138,7 +138,7 @@ class Played:
     def _stand_at(self, standing: Standing) -> None:
         try:
             self.conversation.stand(standing, self._player.find(standing.main))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             self.conversation.lost(Side.MASTER, f"the file says of it what cannot be: {error}")
         if self.conversation.phase in (Phase.STREAM, Phase.LOADING):
             self._acks = RequestFinder()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import random
@@ -10,17 +11,22 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
+from tap.recording import pcapng
 from tap.recording.boundary import BoundaryFinder
 from tap.recording.pcapng import Packet
 from tap.recording.reader import MAX_KINDS, Player, nothing, play
+from tap.recording.state import LinkState, as_comment
 from tap.replication import events
 from tap.replication.events import Side
+from tap.replication.passing import PassingStanding
+from tap.replication.standing import Standing
 from tests.conftest import need
 from tests.recording.frames import ethernet, frame, gre, ipv4, pieces, udp, vxlan
 from tests.recording.support import comments, config, exchange, listening, segment
@@ -371,3 +377,39 @@ def test_a_tcpdump_of_the_same_link_tells_the_same_commands_and_offsets(tmp_path
     seen = commands_of(theirs)
     assert len(recorded) > 2000
     assert seen == recorded == [(one.offset, one.name, one.args) for one in tap.events(events.Command)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"db": 2**70}, "Python int too large"),
+        (
+            {"phase": "ordinary", "passing": PassingStanding((0,) * 10, "psync", "", (0,) * 10, 2**70, True)},
+            None,
+        ),  # not followed
+        ({"phase": "nowhere"}, "'nowhere' is not a valid Phase"),
+    ],
+)
+def test_a_comment_on_how_a_link_stands_that_cannot_be_is_said_and_ends_nothing(
+    changes: dict[str, Any], why: str | None
+) -> None:
+    standing = Standing(
+        phase="stream", role=events.Role.REPLICA, from_master=100, from_replica=50, options={}, replid="a" * 40,
+        offset=100, db=0, in_transaction=False, unfinished="", has_begun=True, acknowledges=False, rdb=None, main=None,
+        awaited=(),
+    )  # fmt: skip
+    state = LinkState(
+        time=1.0, link="main", connection=1, replica="r", peer="a:1", master="b:2", begins=False, said=(),
+        standing=dataclasses.replace(standing, **changes),
+    )  # fmt: skip
+    wire = Wire()
+    wire.send(0, command("REPLCONF", "ACK", "100"))
+    wire.send(1, command("PING"))
+    heard: list[Told] = []
+    player = Player(heard.append)
+    for (at, data), said in zip(wire.packets, [(as_comment(state),), ()], strict=True):
+        player.packet(Packet(at, pcapng.RAW_IP, data, len(data), said))
+    player.close()
+    reasons = [one.event.reason for one in heard if isinstance(one.event, events.Opaque)]
+    assert len(reasons) == (why is not None)
+    assert why is None or f"the file says of it what cannot be: {why}" in reasons[0]
