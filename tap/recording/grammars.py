@@ -10,7 +10,8 @@ behind the options: those before the * once, those behind it over and over. Argu
     b  a bit                                       p  kept: so many keys, each with its data, follow
     c  source code                                 s  a subcommand: the grammar is that of NAME|SUBCOMMAND
 
-These are the commands that masters propagate (Redis 8.0, Valkey 9.1), and those of later versions that are documented.
+These are the commands that masters propagate (Redis 8.0, Valkey 9.1), those of later versions that are documented, and
+those that may carry passwords, of which all is replaced.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ _BY_MODE = {
 }
 
 _ALL = """
+ACL *c
 APPEND kv
+AUTH *c
 BITFIELD k GET:== SET:==v INCRBY:==v OVERFLOW:=
 BITOP =*k
 BLMOVE kk===
 BLMPOP =n LEFT RIGHT COUNT:=
 BRPOPLPUSH kk=
 CLUSTER =*=
+CONFIG *c
 COPY kk DB:= REPLACE
 DECR k
 DECRBY kv
@@ -62,6 +66,7 @@ GETDEL k
 GETEX k*=
 GETSET kv
 HDEL k*v
+HELLO *c
 HEXPIRE k= NX XX GT LT FIELDS:=
 HEXPIREAT k= NX XX GT LT FIELDS:=
 HGETDEL k FIELDS:=
@@ -87,6 +92,7 @@ LPUSHX k*v
 LREM k=v
 LSET k=v
 LTRIM k==
+MIGRATE *c
 MOVE k=
 MSET *kv
 MSETEX p NX XX EX:= PX:= EXAT:= PXAT:= KEEPTTL
@@ -114,6 +120,7 @@ SCRIPT|FLUSH =*=
 SCRIPT|LOAD =c
 SDIFFSTORE *k
 SELECT =
+SENTINEL *c
 SET kv NX XX GET KEEPTTL EX:= PX:= EXAT:= PXAT:= IFEQ:v IFNE:v IFDEQ:v IFDNE:v
 SETBIT k=b
 SETEX k=v

@@ -1,190 +1,340 @@
-"""Passwords out of what a replica sends, at equal length: AUTH's words, and HELLO's behind the version.
+"""Passwords out of what replicas and clients say and are answered, at equal length.
 
-A secret always stands behind the name of its request, so bytes are masked as they come, whatever the chunks. With
---redact all is masked but what replication is made of, in both directions: what clients ask and get is data.
+Requests: tap.replication.passwords knows of each word before its bytes come whether it is a secret, so bytes are masked
+as they come, whatever the chunks. Replies are masked on connections only that have asked for what has passwords in it, by
+what stands in front of these; matching them to requests would need to understand all that a client can do.
 """
 
 from __future__ import annotations
 
-from tap.replication.acks import are_acknowledgements
+import re
 
-_SECRET_FROM = {b"AUTH": 1, b"HELLO": 2}  # the first word that is one; the name is word 0
-_LONGEST_NAME = 16
-_BLANK = b" \t\r\n"
-_OPEN = frozenset({b"CLIENT", b"PSYNC", b"REPLCONF", b"SELECT", b"SYNC"})  # requests that hold no data, and no secret
-_NAMES = _OPEN | {b"AUTH", b"HELLO", b"PING"}
-_NO_NUMBER = bytes(byte if byte in b"*$0123456789\r\n" else 0x2A for byte in range(256))
-_LINE_TYPES = b"+-:$"  # of replies, which a replica may send to its master
-_REPLY_TYPES = b"+-:$*%~>|!=#,(_\r\n"
+from tap.replication.acks import are_acknowledgements
+from tap.replication.passwords import LONGEST, QUOTES, RULE, RULES, SECRET, SECRETIVE, SETTING, Secrets
+
+_BLANK = b" \t\r\n\0"
+_BEFORE_WORDS = b" \t\r\v\f\0"  # Redis 7.0 sds.c, sdssplitargs
+_HEX = b"0123456789abcdefABCDEF"
+_ESCAPES = {0x6E: 0x0A, 0x72: 0x0D, 0x74: 0x09, 0x62: 0x08, 0x61: 0x07}
+
+# Requests that have no secrets, whole: how most bytes of ordinary clients are passed over.
+_HEAD = re.compile(rb"\*([1-9]\d{0,5})\r\n\$([1-9]\d?)\r\n")
+_ARGUMENT = re.compile(rb"\$(\d{1,9})\r\n")
+_NO_LENGTH = re.compile(rb"[^0-9\r]")
+_LONGEST_LENGTH = 16
+# What makes it certain, behind bytes that were not seen, that a request begins.
+_REQUEST = re.compile(rb"\n\*[1-9]\d{0,5}\r\n\$[1-9]\d?\r\n")
+_REQUEST_SIZE = 32  # bytes of that at the most
 
 
 class Masker:
     """Follows requests, as RESP arrays or inline lines; what is neither is taken for lines.
 
-    strictly: only what a replica says is left, all else is masked, names of commands included.
+    asked: what replies may have in them since, see passwords.Secrets.reply; "errors": what was in a request.
     """
 
-    def __init__(self, *, strictly: bool = False) -> None:
-        self._strictly = strictly
-        self._line = bytearray()  # of an array: its heading or that of an argument; of an inline request: its name
+    def __init__(self) -> None:
+        self.asked: set[str | int] = set()
+        self._secrets = Secrets()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._line = bytearray()  # a heading, as far as it has come
         self._words_left = 0  # of an array
+        self._implicit = False  # which is none, but an argument alone
         self._bulk_left = 0  # bytes of the argument, its end included
         self._bulk_size = 0
-        self._word = 0  # the number of the one that is read
-        self._name = bytearray()
+        self._word = bytearray()  # the beginning of the one that is passing
         self._inline = False
-        self._inline_blank = True
+        self._in_word = False  # of a line, with what it is quoted in
+        self._quote = 0
+        self._escape = b""
         self._blind = False
+        self._tail = b""  # what was masked last, as it was
+        self._secrets.clear()
 
     @property
     def is_between_requests(self) -> bool:
         """Whether the next byte begins one, for certain."""
         return not (self._line or self._words_left or self._inline or self._blind)
 
+    def resume(self, name: bytes, words_left: int) -> None:
+        """The next byte is the first behind the name of a request, of which so many words follow."""
+        self._begin()
+        self._secrets.follow(name)
+        self._words_left = words_left
+
     def mask(self, data: bytes) -> bytes:
         """The data, secrets replaced by as many asterisks."""
-        if self._strictly and self._blind:
-            if not are_acknowledgements(data):
-                return b"*" * len(data)
-            self._blind = False
-            self._line.clear()
-        if self.is_between_requests and are_acknowledgements(data):
+        if self.is_between_requests and (are_acknowledgements(data) or _behind_plain(data, 0) == len(data)):
             return data
+        return bytes(self._masked(data, one=False))
+
+    def mask_one(self, data: bytes) -> bytes:
+        """As mask(), of no more than the rest of the request that is passing."""
+        return bytes(self._masked(data, one=True))
+
+    def _masked(self, data: bytes, *, one: bool) -> bytearray:
         out = bytearray(data)
         at = 0
         while at < len(out):
             if self._blind:
-                at = self._seek(out, at)
+                at = self._seek(out, at, data)
             elif self._bulk_left:
                 at = self._argument(out, at)
             elif self._inline:
                 at = self._inline_bytes(out, at)
             else:
+                if not self._line and not self._words_left:
+                    begin, at = at, _behind_plain(data, at)
+                    if at > begin:
+                        self._secrets.clear()
+                        continue
                 at = self._heading(out, at)
-        return bytes(out)
+            if one and self.is_between_requests:
+                return out[:at]
+        return out
 
     def lost(self) -> None:
-        """Some bytes were not seen: all is masked until an array begins a line; strictly, until acknowledgements come."""
-        self.__init__(strictly=self._strictly)  # type: ignore[misc]
+        """Some bytes were not seen: all is masked until a request begins for certain."""
+        self._begin()
         self._blind = True
+        self.asked |= {"settings", "hashes"}  # for all that anybody knows
 
-    def _seek(self, out: bytearray, at: int) -> int:
-        while at < len(out):
-            if self._line.startswith(b"\n") and out[at] == 0x2A:
-                self._blind = False
-                self._line.clear()
-                return at
-            self._line[:] = out[at : at + 1]
-            if out[at] not in _BLANK:
-                out[at] = 0x2A
-            at += 1
-        return at
-
-    def _heading(self, out: bytearray, at: int) -> int:
-        """A line that begins an array or one of its arguments, or an inline request."""
-        if not self._line and not self._words_left and out[at] != 0x2A:
-            self._inline, self._inline_blank, self._word = True, True, -1
-            self._name.clear()
-            return at
-        end = out.find(b"\n", at)
-        stop = len(out) if end < 0 else end + 1
-        self._line += out[at:stop]
-        if self._strictly:
-            out[at:stop] = out[at:stop].translate(_NO_NUMBER)
-        if end < 0 and len(self._line) <= 32:
-            return stop
-        line = bytes(self._line)
-        kind, number = line[:1], line[1:].strip()
-        self._line.clear()
-        if not number.isdigit() or len(number) > 12 or len(line) > 32 or kind != (b"$" if self._words_left else b"*"):
-            self._words_left = 0  # nonsense, where a server ends the connection
-            if end < 0:
-                self._inline, self._inline_blank, self._word = True, False, 0
-        elif kind == b"*":
-            self._words_left, self._word = int(number), 0
-            self._name.clear()
-        else:
-            self._bulk_size = int(number)
+    def _seek(self, out: bytearray, at: int, data: bytes) -> int:
+        """Mask it up to behind the head of an array, with which a line begins."""
+        seen = self._tail + data[at:]
+        found = _REQUEST.search(seen)
+        stop = len(data) if found is None else at + found.end() - len(self._tail)
+        begin = stop if found is None else at + found.start() + 1 - len(self._tail)
+        for number in range(at, begin if begin >= at else stop):
+            if out[number] not in _BLANK:
+                out[number] = 0x2A
+        self._tail = seen[-_REQUEST_SIZE:]
+        if found is not None:
+            count, size = found[0][2:].split(b"\r\n$")
+            self._begin()
+            self._words_left, self._bulk_size = int(count), int(size)
             self._bulk_left = self._bulk_size + 2
         return stop
+
+    def _heading(self, out: bytearray, at: int) -> int:
+        """A line that begins an array or one of its arguments, or an inline request.
+
+        An argument where no array has announced one belongs to what was before: garbage can have swallowed the array's
+        beginning, or a wrong count have ended it.
+        """
+        if not self._line:
+            if not self._words_left and out[at] != 0x24:
+                self._secrets.clear()
+            if out[at] not in b"*$" and not self._words_left:
+                return self._begin_line(at, b"")
+        end = _NO_LENGTH.search(out, at if self._line else at + 1)
+        stop = len(out) if end is None else end.start()
+        self._line += out[at:stop]
+        if end is None and len(self._line) <= _LONGEST_LENGTH:
+            return stop
+        line, is_whole = bytes(self._line), stop < len(out) and out[stop] == 0x0A
+        self._line.clear()
+        number, kind = line[1:].rstrip(b"\r"), line[:1]
+        if not is_whole or not number.isdigit() or kind not in (b"*$" if not self._words_left else b"$"):
+            self._words_left = 0  # nonsense, where a server ends the connection
+            return self._begin_line(stop, line)
+        self._implicit = kind == b"$" and not self._words_left
+        if kind == b"*":
+            self._words_left = int(number)
+        else:
+            self._words_left = max(self._words_left, 1)
+            self._bulk_size = int(number)
+            self._bulk_left = self._bulk_size + 2
+            self._word.clear()
+        return stop + 1
+
+    def _begin_line(self, at: int, word: bytes) -> int:
+        """An inline request begins, or has with this word."""
+        self._inline, self._in_word, self._quote, self._escape = True, bool(word), 0, b""
+        self._word[:] = word[:LONGEST]
+        return at
 
     def _argument(self, out: bytearray, at: int) -> int:
         stop = min(len(out), at + self._bulk_left)
         done = self._bulk_size + 2 - self._bulk_left
         text_stop = min(stop, at + max(0, self._bulk_size - done))
-        if self._word == 0:
-            for number in range(at, text_stop):
-                self._name_byte(out, number)
-        elif self._is_secret:
+        if len(self._word) < LONGEST:
+            self._word += out[at : min(text_stop, at + LONGEST - len(self._word))]
+        if self._secrets.next == SECRET:
             out[at:text_stop] = b"*" * (text_stop - at)
+        elif self._secrets.next == RULE and self._word[:1] and self._word[0] in RULES:
+            begin = at if done else at + 1
+            out[begin:text_stop] = b"*" * max(0, text_stop - begin)
+        ends = out[text_stop:stop]
         self._bulk_left -= stop - at
-        if not self._bulk_left:
+        if ends and ends != b"\r\n"[2 - self._bulk_left - len(ends) : 2 - self._bulk_left]:
+            out[text_stop:stop] = b"*" * len(ends)
+            self.lost()  # its size is wrong: where the next word begins nobody knows
+        elif not self._bulk_left:
             self._words_left -= 1
-            self._word += 1
+            self._end_word()
         return stop
+
+    def _end_word(self) -> None:
+        secrets = self._secrets
+        secrets.follow(bytes(self._word), typed=self._inline, restarts=self._implicit)
+        self._word.clear()
+        if secrets.reply is not None:
+            self.asked.add(secrets.reply)
+        if secrets.may_be_repeated:
+            self.asked.add("errors")
 
     def _inline_bytes(self, out: bytearray, at: int) -> int:
         while at < len(out):
             byte = out[at]
-            blank = byte in _BLANK
             if byte == 0x0A:
-                self._inline = False
+                if self._in_word:
+                    self._end_word()
+                self._inline = self._in_word = False
                 return at + 1
-            if not blank:
-                self._word += self._inline_blank
-                if self._word == 0:
-                    self._name_byte(out, at)
-                elif self._is_secret:
-                    out[at] = 0x2A
-            self._inline_blank = blank
+            if self._quote:
+                self._in_quotes(out, at)
+            elif byte in _BLANK or byte == 0 or (not self._in_word and byte in _BEFORE_WORDS):
+                if self._in_word:
+                    self._end_word()
+                    self._in_word = False
+            elif byte in b"\"'":
+                self._in_word, self._quote = True, byte
+                self._raw(out, at)
+            else:
+                self._in_word = True
+                self._decoded(out, at, byte)
             at += 1
         return at
 
-    def _name_byte(self, out: bytearray, at: int) -> None:
-        if len(self._name) <= _LONGEST_NAME:
-            self._name.append(out[at])
-        name = bytes(self._name).upper()
-        if self._strictly and not any(one.startswith(name) for one in _NAMES):
-            # A line that begins with an asterisk would be read as an array, and end the reading.
-            begins = self._inline and len(self._name) == 1
-            out[at] = 0x2A if not begins else out[at] if out[at] in _LINE_TYPES else 0x78
+    def _in_quotes(self, out: bytearray, at: int) -> None:
+        """A byte between quotes: Redis 7.0 sds.c, sdssplitargs."""
+        byte, escape = out[at], self._escape + out[at : at + 1]
+        if not self._escape:
+            if byte == 0x5C:
+                self._escape = escape
+                self._raw(out, at)
+            elif byte == self._quote:
+                self._quote = 0
+                self._raw(out, at)
+            else:
+                self._decoded(out, at, byte)
+            return
+        if self._quote == 0x22 and (escape == b"\\x" or (len(escape) == 3 and byte in _HEX)):
+            self._escape = escape
+            self._raw(out, at)
+            return
+        self._escape = b""
+        if len(escape) == 4 and byte in _HEX:
+            self._decoded(out, at, bytes.fromhex(escape[2:].decode())[0])
+        else:
+            self._decoded(out, at, _ESCAPES.get(byte, byte))
 
-    @property
-    def _is_secret(self) -> bool:
-        name = bytes(self._name).strip(b"\"'").upper()
-        first = _SECRET_FROM.get(name)
-        if first is None:
-            return self._strictly and name not in _OPEN
-        return self._word >= first
+    def _decoded(self, out: bytearray, at: int, character: int) -> None:
+        """A byte of a line that is, or ends, this character of the word."""
+        self._raw(out, at)
+        if len(self._word) < LONGEST:
+            self._word.append(character)
+
+    def _raw(self, out: bytearray, at: int) -> None:
+        """A byte of a line that is no character of the word, or comes behind those that were."""
+        kind = self._secrets.next
+        if kind == SECRET or (kind == RULE and self._word[:1] and self._word[0] in RULES):
+            out[at] = 0x2A
 
 
-class ReplyMasker:
-    """Follows what a master replies before its stream: first lines stay, contents of bulk strings are masked."""
+def _behind_plain(data: bytes, at: int) -> int:
+    """Where the first request begins from at on that is not whole here, or may have secrets in it."""
+    while (head := _HEAD.match(data, at)) is not None:
+        end = head.end() + int(head[2])
+        if data[head.end() : end].upper() in SECRETIVE or data[end : end + 2] != b"\r\n":
+            return at
+        end += 2
+        for _ in range(int(head[1]) - 1):
+            argument = _ARGUMENT.match(data, end)
+            if argument is None:
+                return at
+            end = argument.end() + int(argument[1])
+            if data[end : end + 2] != b"\r\n":
+                return at
+            end += 2
+        at = end
+    return at
+
+
+# ---- replies ----
+
+# A name of CONFIG GET's reply, and the heading of its value; the heading of a hash, as ACL GETUSER and GENPASS have it.
+_VALUE = rb"\r\n[^\r\n]{0,64}(?:" + SETTING + rb")[^\r\n]{0,64}\r\n[$=](?P<value>\d{1,9})\r\n"
+_HASH = rb"\$(?P<digits>%b)\r\n"
+_LISTED = rb" (?P<listed>#)"  # as ACL LIST has it
+_ERROR = rb"\n-[^\r\n]{0,160}?(?P<error>[" + QUOTES + rb"])"
+_REMEMBERED = 256  # bytes: more than these have
+
+_NO_DIGITS = bytes(0x2A if byte in _HEX else byte for byte in range(256))
+_HASH_DIGITS = 64  # SHA-256
+_NO_HEX = re.compile(rb"[^0-9a-fA-F]")
+_BREAK = re.compile(rb"[\r\n]")
+
+
+class Replies:
+    """Masks in replies what they may hold since somebody has asked for it."""
 
     def __init__(self) -> None:
-        self._line = bytearray()  # its beginning
-        self._bulk_left = 0  # bytes, its end included
+        self._asked: frozenset[str | int] = frozenset()
+        self._pattern: re.Pattern[bytes] | None = None
+        self._before = b"\n"  # the last bytes that were seen
+        self._left = 0  # bytes of the value that is passing
+        self._digits = False  # only the hexadecimal digits of it are masked
+        self._ends: re.Pattern[bytes] | None = None  # what ends that of which no size was said
+
+    @property
+    def is_looking(self) -> bool:
+        return self._pattern is not None
+
+    def look_for(self, asked: set[str | int]) -> None:
+        """asked: of a Masker."""
+        if asked == self._asked:
+            return
+        self._asked = frozenset(asked)
+        sizes = {size for size in asked if isinstance(size, int)} | ({_HASH_DIGITS} if "hashes" in asked else set())
+        patterns = [_VALUE] if "settings" in asked else []
+        patterns += [_LISTED] if "hashes" in asked else []
+        patterns += [_ERROR] if "errors" in asked else []
+        patterns += [_HASH % b"|".join(b"%d" % size for size in sorted(sizes))] if sizes else []
+        self._pattern = re.compile(b"|".join(patterns), re.IGNORECASE)
 
     def mask(self, data: bytes) -> bytes:
-        out = bytearray(data)
-        at = 0
-        while at < len(out):
-            if self._bulk_left:
-                stop = min(len(out), at + self._bulk_left)
-                text_stop = max(at, min(stop, at + self._bulk_left - 2))
-                out[at:text_stop] = b"*" * (text_stop - at)
-                self._bulk_left -= stop - at
-                at = stop
-                continue
-            end = out.find(b"\n", at)
-            stop = len(out) if end < 0 else end + 1
-            self._line += out[at : min(stop, at + 32 - len(self._line))]
-            if self._line[0] not in _REPLY_TYPES:
-                out[at:stop] = b"*" * (stop - at)
-            if end >= 0:
-                size = self._line[1:].strip()
-                if self._line[0] in b"$=!" and size.isdigit():
-                    self._bulk_left = int(size) + 2
-                self._line.clear()
-            at = stop
+        """The next bytes."""
+        if self._pattern is None:
+            return data
+        out, seen, before = bytearray(data), self._before + data, len(self._before)
+        done = before + self._go_on(out, 0)
+        at = max(0, done - _REMEMBERED)
+        while (found := self._pattern.search(seen, at)) is not None:
+            at = found.start() + 1
+            if found.end() > done:
+                self._begin(found)
+                done = before + self._go_on(out, found.end() - before)
+        self._before = seen[-_REMEMBERED:]
         return bytes(out)
+
+    def _begin(self, found: re.Match[bytes]) -> None:
+        size = found.groupdict().get("value") or found.groupdict().get("digits")
+        self._left = int(size or 0)
+        self._digits = found.lastgroup in ("digits", "listed")
+        self._ends = {"listed": _NO_HEX, "error": _BREAK}.get(str(found.lastgroup))
+
+    def _go_on(self, out: bytearray, at: int) -> int:
+        """Mask what is passing. Returns where the rest begins."""
+        stop = min(len(out), at + self._left)
+        if self._ends is not None:
+            end = self._ends.search(out, at)
+            stop = len(out) if end is None else end.start()
+            self._ends = self._ends if end is None else None
+        else:
+            self._left -= stop - at
+        out[at:stop] = out[at:stop].translate(_NO_DIGITS) if self._digits else b"*" * (stop - at)
+        return stop

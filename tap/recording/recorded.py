@@ -9,17 +9,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tap.bus import Told
 from tap.recording import pcapng
 from tap.recording.intake import Gathering, Intake
-from tap.recording.masks import Masker
+from tap.recording.masks import Masker, Replies
 from tap.recording.packets import Blocks, Flow
 from tap.recording.pcapng import Packet
 from tap.recording.segments import FIN, PUSH, RST, SYN, Endpoint
 from tap.recording.state import LinkState, as_comment
+from tap.recording.strict import StrictMasker
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Side
@@ -65,7 +67,11 @@ class Recorded(Intake):
         self._tap = tap
         self._master = tap
         self._dialled_at = 0
-        self._masker = Masker(strictly=recorder.redaction is not None)
+        self._masker = Masker() if recorder.redaction is None else StrictMasker()
+        self._replies = Replies()
+        self._commands: deque[tuple[int, bytes, int]] = deque()  # of the stream, with passwords in them: see _secret()
+        self._command: Masker | None = None  # the one that is passing
+        conversation.notices_secret = self._secret
         self._redaction = None if recorder.redaction is None else recorder.redaction.of(conversation)
         self._is_ended = [False, False]
         self.comments: list[str] = []  # for its next packet
@@ -117,6 +123,8 @@ class Recorded(Intake):
         if number == REPLICA:
             return self._masker.is_between_requests
         conversation = self.conversation
+        if self._command is not None or self._commands or (self._replies.is_looking and self._replies_end is None):
+            return False
         is_behind_rdb = (conversation.stream or conversation.rdb_end) is not None and self._omitted is None
         return self._redaction is None and (is_behind_rdb or not self._recorder.without_rdb)
 
@@ -147,12 +155,65 @@ class Recorded(Intake):
         left: bytes | memoryview = data
         if number == REPLICA:
             left = self._masker.mask(bytes(data))
-        elif self._redaction is not None:
+            if isinstance(self._masker, Masker) and self._masker.asked:
+                self._look_for_replies(self._masker.asked)
+        elif self._redaction is None:
+            left = self._without_secrets(data, position)
+        else:
             left = self._redaction.mask(bytes(data), position, hide=hide)
         if self._beginning is not None:
             self._keep_beginning(number, now, bytes(left))
         if left:
             self._recorder.packet(self, now, number, PUSH, left)
+
+    # ---- passwords in what the master says ----
+
+    def _look_for_replies(self, asked: set[str | int]) -> None:
+        self._replies.look_for(asked)
+        self.ask()
+
+    def _secret(self, name: bytes, position: int, words: int) -> None:
+        """A command of the stream may have passwords in it. position: of the master's first byte behind its name.
+
+        words: how many follow there. To be told before the byte is received.
+        """
+        if self._redaction is None:
+            self._commands.append((position, name, words))
+            self.ask()
+
+    @property
+    def _replies_end(self) -> int | None:
+        """Position of the master's first byte that is no reply; None while there is none."""
+        conversation = self.conversation
+        if conversation.rdb_start is not None:
+            return conversation.rdb_start
+        return None if conversation.stream is None else conversation.stream.start
+
+    def _without_secrets(self, data: memoryview, position: int) -> bytes | memoryview:
+        """Of the master's bytes, the one at *position* first."""
+        looks = self._replies.is_looking and ((end := self._replies_end) is None or end > position)
+        if not looks and self._command is None and not self._commands:
+            return data
+        left, at = bytearray(data), 0
+        if looks:
+            size = len(data) if end is None else min(len(data), end - position)
+            left[:size] = self._replies.mask(bytes(data[:size]))
+        while self._command is not None or self._commands:
+            if self._command is None:
+                begin, name, words = self._commands[0]
+                if begin >= position + len(left):
+                    break
+                self._commands.popleft()
+                at = max(begin - position, 0)
+                self._command = Masker()
+                self._command.resume(name, words)
+            masked = self._command.mask_one(bytes(left[at:]))
+            left[at : at + len(masked)] = masked
+            at += len(masked)
+            if not self._command.is_between_requests:
+                break
+            self._command = None
+        return bytes(left)
 
     @property
     def _is_between_commands(self) -> bool:
@@ -275,6 +336,8 @@ class Recorded(Intake):
     def _skip(self, number: int, count: int) -> None:
         if number == MASTER:
             self._flush_redaction()
+            self._command = None
+            self._commands.clear()
         if self.tcp is not None:
             self.tcp.skip(number, count)
 

@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Iterable
 
 from tap.recording.grammars import Redact
-from tap.recording.masks import ReplyMasker
 from tap.recording.redactor import Redactor
+from tap.recording.strict import ReplyMasker
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event

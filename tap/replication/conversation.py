@@ -24,6 +24,7 @@ from tap.replication.events import Channel, Event, Reason, Role, Side
 from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
 from tap.replication.passing import Passing, ReplyCounter
+from tap.replication.passwords import hidden_reply
 from tap.replication.payload import MARK_SIZE, Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
@@ -144,6 +145,7 @@ class Conversation:
         self._wants = wants
 
         self.watcher: Watcher | None = None
+        self.notices_secret: Callable[[bytes, int, int], None] | None = None  # see Stream, before it begins
         self.compares_acks = True  # see Stream, before it begins
         self.carried_db: int | None = None  # over a partial resync, where more is known than the memory holds
         self.forced = ""  # what a fault did so that the next resync is a full one
@@ -528,10 +530,10 @@ class Conversation:
 
     def _answered(self, request: Request | None, line: bytes | None) -> None:
         """Tell a request and its reply; None for what is not at hand."""
-        reply = None if line is None else _text(line)
         if request is None:
-            self._tell(events.Handshake(start=0, end=0, request=(), reply=reply))
+            self._tell(events.Handshake(start=0, end=0, request=(), reply=None if line is None else _text(line)))
             return
+        reply = None if line is None else _text(hidden_reply(request.args, line, inline=request.inline))
         sent = None if request.sent is None else masked(dataclasses.replace(request, args=request.sent))
         self._tell(
             events.Handshake(start=request.start, end=request.end, request=masked(request), reply=reply, sent=sent)
@@ -887,6 +889,7 @@ class Conversation:
             tell_heads=self._tell_heads,
             wants=self._wants,
             compares_acks=self.compares_acks,
+            notices_secret=self.notices_secret,
         )
         if self.watcher is not None:
             self.watcher.stream_begins(self.stream)

@@ -6,6 +6,7 @@ Requests before the stream and acknowledgements after it are small, so a request
 import re
 from dataclasses import dataclass
 
+from tap.replication.passwords import hidden
 from tap.replication.strangers import WORDS
 
 # A replica's longest request is a REPLCONF of twenty words, or an AUTH with a token for a password.
@@ -193,14 +194,8 @@ UNDERSTOOD = frozenset(
 # Those that have RDB and stream compressed: Valkey's from 9.2 on, and what it was called before its release.
 COMPRESSIONS = frozenset({"lz4", "zstd", "compression"})
 
-# Requests that carry a password in their arguments.
-_SECRETIVE = {b"AUTH": 1, b"HELLO": 2}
-
 
 def masked(request: Request) -> tuple[str, ...]:
     """The request's words as text, secrets replaced by ***; anything unprintable as in a Python bytes literal."""
-    first_secret = _SECRETIVE.get(request.name, len(request.args))
-    return tuple(
-        "***" if number >= first_secret else repr(word)[2:-1].replace("\\\\", "\\")
-        for number, word in enumerate(request.args)
-    )
+    words = hidden(request.args, inline=request.inline)
+    return tuple(repr(word)[2:-1].replace("\\\\", "\\") for word in words)

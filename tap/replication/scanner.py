@@ -14,6 +14,8 @@ from typing import Any
 
 import cython
 
+from tap.replication.passwords import SECRETIVE
+
 COMPILED: bool = cython.compiled
 
 # Where the scanner stands: what the next byte has to be.
@@ -49,6 +51,14 @@ MULTI = cython.declare(cython.ulonglong, 0x4D554C5449)
 EXEC = cython.declare(cython.ulonglong, 0x45584543)
 DISCARD = cython.declare(cython.ulonglong, 0x44495343415244)
 
+# Those that may carry passwords, as tap.replication.passwords has them.
+ACL = cython.declare(cython.ulonglong, 0x41434C)
+AUTH = cython.declare(cython.ulonglong, 0x41555448)
+CONFIG = cython.declare(cython.ulonglong, 0x434F4E464947)
+HELLO = cython.declare(cython.ulonglong, 0x48454C4C4F)
+MIGRATE = cython.declare(cython.ulonglong, 0x4D494752415445)
+SENTINEL = cython.declare(cython.ulonglong, 0x53454E54494E454C)
+
 # What makes a command that is watched for a match: see watch().
 NO = cython.declare(cython.int, 0)
 BY_NAME = cython.declare(cython.int, 1)
@@ -62,6 +72,7 @@ SELECTS_KEPT = 256  # how many changes of the db are remembered, see db_at()
 _HEAD = re.compile(rb"\*([1-9]\d{0,8})\r\n\$(0|[1-9]\d?)\r\n")
 _ARGUMENT = re.compile(rb"\$(0|[1-9]\d{0,9})\r\n")
 _STATEFUL = frozenset({b"SELECT", b"MULTI", b"EXEC", b"DISCARD"})
+_LEFT = _STATEFUL | SECRETIVE
 
 
 @cython.cclass
@@ -120,6 +131,8 @@ class StreamScanner:
     _heads: Any
     _match_ends: Any
     _next_ends: Any
+    _notice: Any  # see notice_secrets()
+    _noticed: cython.longlong  # where the command begins that was noticed last
     _seek: cython.longlong  # the least of _seeks; a position that is never reached while there is none
     _seeks: Any
     _landed: Any
@@ -161,6 +174,8 @@ class StreamScanner:
         self._heads = []
         self._match_ends = []
         self._next_ends = []
+        self._notice = None
+        self._noticed = -1
         self._seek = NEVER
         self._seeks = []
         self._landed = []
@@ -604,6 +619,8 @@ class StreamScanner:
         self._state = state
         self._number = number
         self._digits = digits
+        if self._notice is not None and DOLLAR <= state < BROKEN and self._argument and self._is_secretive():
+            self._notice_secrets(self._args_left + self._argument)
         return None
 
     @cython.cfunc
@@ -622,6 +639,8 @@ class StreamScanner:
         if not cython.compiled or not self._count_in_slot(size):
             name = OTHER if self._name_length > NAME_SIZE else bytes(self._name[: self._name_length])
             self._add(name, 1, size)
+            if self._notice is not None and self._is_secretive():
+                self._notice_secrets(self._argument)
         known = self._name_length <= 8
         if known and self._key == SELECT and self._argument == 2:  # with another count servers refuse it
             self._db = self._selected
@@ -662,6 +681,8 @@ class StreamScanner:
             slot = (slot + 1) & (SLOTS - 1)
         if self._slots_used >= SLOTS // 2 or len(self._by_name) + self._slots_used >= MAX_NAMES:
             return False
+        if self._is_secretive():  # no slot: each is noticed
+            return False
         self._slots_used += 1
         self._slot_key[slot] = self._key
         self._slot_key2[slot] = self._key2
@@ -669,6 +690,39 @@ class StreamScanner:
         self._slot_commands[slot] = 1
         self._slot_bytes[slot] = size
         return True
+
+    # ---- for recordings: commands that may carry passwords ----
+
+    def notice_secrets(self, notice: Any) -> None:
+        """notice(name, position, words): of each such command whose name has come, when the feed() returns, or before.
+
+        position: of the first byte behind the name. words: how many follow it.
+        """
+        self._notice = notice
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _is_secretive(self) -> cython.bint:
+        """The name of the command that is passing; no servers propagate one."""
+        if self._name_length == 4:
+            return self._key == AUTH
+        if self._name_length == 6:
+            return self._key == CONFIG
+        if self._name_length == 3:
+            return self._key == ACL
+        if self._name_length == 5:
+            return self._key == HELLO
+        if self._name_length == 7:
+            return self._key == MIGRATE
+        return self._name_length == 8 and self._key == SENTINEL
+
+    @cython.cfunc
+    def _notice_secrets(self, argc: cython.longlong) -> None:
+        if self._begin != self._noticed:
+            self._noticed = self._begin
+            name = bytes(self._name[: self._name_length])
+            head = b"*%d\r\n$%d\r\n%b\r\n" % (argc, len(name), name)  # there is no other way to write it
+            self._notice(name, self._begin + len(head), argc - 1)
 
     @cython.locals(slot=cython.int, length=cython.longlong)
     def _empty_slots(self) -> None:
@@ -703,7 +757,7 @@ class StreamScanner:
         while (head := _HEAD.match(data, begin)) is not None:
             end = head.end() + int(head[2])
             name = data[head.end() : end].upper()
-            if data[end : end + 2] != b"\r\n" or name in _STATEFUL or len(name) > NAME_SIZE:
+            if data[end : end + 2] != b"\r\n" or name in _LEFT or len(name) > NAME_SIZE:
                 break
             if self._was_match or self._otherwise != NO or (name[:16], len(name)) in self._watch_kinds:
                 break

@@ -12,6 +12,7 @@ from tap.replication.events import Event
 from tap.replication.heads import Head, HeadReader
 from tap.replication.lag import LagClock
 from tap.replication.memory import Memory, Track
+from tap.replication.passwords import SECRETIVE, hidden
 from tap.replication.scanner import StreamScanner
 
 MAX_COMMAND = 2**20  # bytes of one command that are collected to tell it whole
@@ -50,11 +51,13 @@ class Stream:
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
         wants: Callable[[type[Event]], bool] = lambda kind: True,
         compares_acks: bool = True,
+        notices_secret: Callable[[bytes, int, int], None] | None = None,
     ) -> None:
         """unfinished: StreamScanner.unfinished of the command that is passing; the stream is read from its end on.
 
         tell_heads: gets the commands as they become whole, if every_command is not asked for. wants: asked before each
-        Ack and each Command is told.
+        Ack and each Command is told. notices_secret: gets the name of a command that may carry passwords, the position on
+        the connection of the first byte behind it, and how many words follow; before receive() of that byte returns.
         """
         self._tell = tell
         self._memory = memory
@@ -73,6 +76,7 @@ class Stream:
         self.has_begun = False  # StreamStarted has been told
         self._unfinished = unfinished
         self._tell_heads = tell_heads
+        self._notices_secret = notices_secret
         self._wants = wants
         self._scan(db, in_transaction)
         self._lag = LagClock()
@@ -93,6 +97,12 @@ class Stream:
         keep_ends = self._every_command or self._tell_heads is not None
         self._scanner = StreamScanner(db, keep_ends=keep_ends, in_transaction=in_transaction)
         self._heads = None if self._tell_heads is None or self._every_command else HeadReader(self._scanner)
+        if self._notices_secret is not None:
+            self._scanner.notice_secrets(self._secret)
+
+    def _secret(self, name: bytes, position: int, words: int) -> None:
+        assert self._notices_secret is not None
+        self._notices_secret(name, self.start + position, words)
 
     def _remember(self) -> None:
         if self.replid is not None and self.base is not None:
@@ -351,6 +361,8 @@ class Stream:
                 name, args = _leading(self._unread[first : first + self._head_size] if first >= 0 else self._head)
             else:
                 name, args = _decoded(self._unread[first:last])
+            if name.upper() in SECRETIVE:
+                args = hidden((name, *args))[1:]
             self._tell(
                 events.Command(
                     start=self.start + begin,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tap.config import Config, LinkConfig
 from tap.errors import ConfigError
 from tap.recording import recorder
-from tap.recording.masks import Masker, ReplyMasker
+from tap.recording.strict import ReplyMasker, StrictMasker
 from tap.replication import events
 from tap.url import Address
 from tests.recording.support import comments, config, drain, exchange, hang, linked, listening, sides, tshark
@@ -243,6 +243,7 @@ SAID = [
 REPLIED = [
     (b"+OK\r\n", b"+OK\r\n"),
     (b"-ERR no such thing\r\n", b"-ERR no such thing\r\n"),
+    (b"-ERR what is 'secret'?\r\n", b"-ERR what is '********\r\n"),
     (b"$6\r\nsecret\r\n", b"$6\r\n******\r\n"),
     (b"$8\r\n+se\r\ncre\r\n", b"$8\r\n********\r\n"),
     (b"$-1\r\n", b"$-1\r\n"),
@@ -263,7 +264,7 @@ def cut_up(said: list[tuple[bytes, bytes]], cuts: list[int]) -> tuple[list[bytes
 @given(st.lists(st.sampled_from(SAID), max_size=8), CUTS)
 def test_of_requests_only_those_of_a_replica_are_left(said: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
     pieces, masked = cut_up(said, cuts)
-    masker = Masker(strictly=True)
+    masker = StrictMasker()
     assert b"".join(masker.mask(piece) for piece in pieces) == masked
 
 
@@ -275,7 +276,7 @@ def test_of_replies_only_lines_are_left(said: list[tuple[bytes, bytes]], cuts: l
 
 
 def test_behind_lost_requests_only_acknowledgements_are_left() -> None:
-    masker = Masker(strictly=True)
+    masker = StrictMasker()
     masker.lost()
     value = command("REPLCONF", "secret")
     assert masker.mask(b"\n" + value) == b"*" * (len(value) + 1)

@@ -85,6 +85,10 @@ GRAMMAR = [
     ("XGROUP EXPLODE s", "* *"),
     ("JSON.SET doc $ value", "* * *"),
     ("MULTI", ""),
+    ("AUTH user password", "* *"),
+    ("CONFIG SET requirepass password", "* * *"),
+    ("ACL SETUSER bob on >password", "* * * *"),
+    ("MIGRATE host 6379 key 0 100 AUTH password", "* * * * * * *"),
 ]
 
 

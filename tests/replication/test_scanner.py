@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap.replication.passwords import SECRETIVE
 from tap.replication.scanner import StreamScanner
 from tests.support import uncompiled_scanner
 
@@ -55,6 +56,38 @@ PIECES = st.lists(
     | st.binary(max_size=20),
     max_size=12,
 ).map(b"".join)
+
+
+# Names that may carry passwords, and their neighbours.
+NOTICED = st.sampled_from(
+    [*sorted(SECRETIVE), b"auth", b"Config", b"AUTHX", b"ACLS", b"MIGRATES", b"SET", b"SENTINELS", b"HELL", b"X" * 40]
+)
+
+
+@pytest.mark.parametrize("made", SCANNERS, ids=["as installed", "uncompiled"])
+@given(said=st.lists(st.tuples(NOTICED, st.integers(0, 4)), max_size=60), cuts=st.lists(st.integers(0, 3000), max_size=9))
+def test_commands_that_may_carry_passwords_are_noticed_before_their_words_have_passed(
+    made: type[StreamScanner], said: list[tuple[bytes, int]], cuts: list[int]
+) -> None:
+    """At the first byte behind the name, however the bytes are cut and whatever else is counted."""
+    data, expected = b"", []
+    for name, words in said:
+        begin = len(data)
+        data += command(name, *[b"word"] * words)
+        if name.upper() in SECRETIVE:
+            expected.append((name.upper(), data.index(name, begin) + len(name) + 2, words))
+    scanner, found = made(0), []
+    scanner.notice_secrets(lambda *what: found.append(what))
+    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    for begin, end in itertools.pairwise(edges):
+        before = len(found)
+        scanner.feed(data[begin:end])
+        for name, position, words in found[before:]:
+            assert begin < position  # none of the words was in what came before
+            assert position <= end
+            assert name
+            assert words >= 0
+    assert found == expected
 
 
 @given(COMMANDS, st.data())

@@ -1,0 +1,289 @@
+"""Where commands carry passwords: the one table of it, for recordings, events and logs.
+
+    AUTH [user] password                            every word but the name
+    HELLO version [AUTH user password]              every word behind the version
+    CONFIG SET name value [name value ...]          the values of names that is_secret_setting() knows
+    SENTINEL CONFIG SET name value [...]            the same
+    SENTINEL SET master option value [...]          the same: auth-pass, auth-user
+    ACL SETUSER user [>pw <pw #hash !hash ...]      what follows the first character of these rules
+    ACL DRYRUN user command ...                     as of the command
+    MIGRATE ... [AUTH pw | AUTH2 user pw] [KEYS]    the words behind these two
+
+A word is known to be a secret before its first byte is read, or, of a rule of ACL SETUSER, its second: so whoever copies
+bytes can mask them as they come. Users of AUTH go with their passwords.
+
+Replies with passwords in them: CONFIG GET and SENTINEL CONFIG GET, names and values in turn; ACL GETUSER and ACL LIST,
+the SHA-256 of each; ACL GENPASS; and errors that repeat words of a request that had some, in quotes.
+
+Redis 8.0: acl.c, config.c, cluster.c (migrateCommand), sentinel.c, networking.c (helloCommand), server.c (rejectCommand).
+Valkey 9.1: config.c for the names with "primary".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+# A word, as follow() says of the one that comes next.
+PLAIN = 0
+SECRET = 1
+RULE = 2  # of ACL SETUSER: a secret behind its first character, if that is one of RULES
+
+RULES = b"><#!"
+LONGEST = 64  # bytes of a word that tell what it is; no name and no option has more
+
+SECRETIVE = frozenset({b"ACL", b"AUTH", b"CONFIG", b"HELLO", b"MIGRATE", b"SENTINEL"})
+
+# Users go with their passwords; other settings of this kind have "pass" in their names, also those of modules.
+_SETTINGS = (
+    b"masterauth",
+    b"masteruser",
+    b"primaryauth",
+    b"primaryuser",
+    b"requirepass",
+    b"sentinel-pass",
+    b"sentinel-user",
+    b"tls-client-key-file-pass",
+    b"tls-key-file-pass",
+)
+_OPTIONS = (b"auth-pass", b"auth-user")
+_SECRET_SETTING = re.compile(rb"pass|secret|token|(?:master|primary)(?:auth|user)|(?:sentinel|auth)-user", re.IGNORECASE)
+SETTING = _SECRET_SETTING.pattern  # whatever case
+
+_GLOB = re.compile(rb"[*?\[\\]")
+_TRAILING_LETTERS = re.compile(rb"[A-Za-z]*\Z")
+_NO_NAME = re.compile(rb"[^\w.|:-]")
+
+_DEFAULT_GENPASS = 64  # hexadecimal digits: 256 bits
+
+
+def is_secret_setting(name: bytes) -> bool:
+    return _SECRET_SETTING.search(name) is not None
+
+
+class Secrets:
+    """Follows the words of one request.
+
+    next: what the word is that comes next. has_secrets: one was among those that came. reply: what its reply may hold:
+    "settings", "hashes", or the number of digits of a generated password; None: nothing.
+    """
+
+    __slots__ = (
+        "_count", "_done", "_garbage", "_left", "_name", "_nested", "_pairs", "_sub", "has_secrets", "next", "reply",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """A request begins."""
+        self.next = PLAIN
+        self.has_secrets = False
+        self.reply: str | int | None = None
+        self._count = 0
+        self._name = b""
+        self._sub = b""
+        self._pairs = 0  # the word with which names and values begin; 0: they do not
+        self._left = 0  # secrets behind a keyword of MIGRATE
+        self._done = False
+        self._garbage = False
+        self._nested: Secrets | None = None
+
+    def follow(self, word: bytes, *, typed: bool = False, restarts: bool = False) -> None:
+        """The next word is whole, of which LONGEST bytes do. typed: in a line, where garbage may stand before a name.
+
+        restarts: it may be a name, where those before say nothing.
+        """
+        if self.next == SECRET or (self.next == RULE and word[:1] in _RULES):
+            self.has_secrets = True
+        number = self._count
+        self._count += 1
+        if self._nested is not None:
+            self._nested.follow(word)
+            self.next = self._nested.next
+        elif number == 0:
+            self._garbage = typed and _NO_NAME.search(word) is not None
+            self._named(word, typed)
+        elif self._name in _FOLLOW:
+            _FOLLOW[self._name](self, word, number)
+        elif self._garbage or restarts:
+            self._count = 1
+            self._named(word, typed)
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether an error in reply may have secrets in it. Nothing that AUTH can say does."""
+        return self.has_secrets and self._name != b"AUTH"
+
+    def _named(self, word: bytes, typed: bool) -> None:
+        self._name = word.upper()
+        if typed and self._name not in SECRETIVE:
+            letters = _TRAILING_LETTERS.search(self._name)
+            assert letters is not None
+            found = next((name for name in SECRETIVE if letters[0].endswith(name)), None)
+            self._name = found or self._name
+        self.next = SECRET if self._name == b"AUTH" else PLAIN
+
+    def _hello(self, word: bytes, number: int) -> None:
+        self.next = SECRET
+
+    def _config(self, word: bytes, number: int) -> None:
+        if number == 1:
+            self._sub = word.upper()
+            self._pairs = 2 if self._sub == b"SET" else 0
+        self._setting(word, number)
+
+    def _sentinel(self, word: bytes, number: int) -> None:
+        if number == 1 or (number == 2 and self._sub == b"CONFIG"):
+            self._sub = word.upper()
+            self._pairs = 3 if self._sub == b"SET" else 0
+        self._setting(word, number)
+
+    def _setting(self, word: bytes, number: int) -> None:
+        """Names and values in turn, or names alone."""
+        self.next = PLAIN
+        if self._pairs and number >= self._pairs:
+            if (number - self._pairs) % 2 == 0 and is_secret_setting(word):
+                self.next = SECRET
+        elif self._sub == b"GET" and number > 1 and _may_be_secret(word):
+            self.reply = "settings"
+
+    def _acl(self, word: bytes, number: int) -> None:
+        if number == 1:
+            self._sub = word.upper()
+            if self._sub in (b"GETUSER", b"LIST"):
+                self.reply = "hashes"
+            elif self._sub == b"GENPASS":
+                self.reply = _DEFAULT_GENPASS
+        elif self._sub == b"SETUSER":
+            self.next = RULE
+        elif self._sub == b"DRYRUN" and number == 2:
+            self._nested = Secrets()
+        elif self._sub == b"GENPASS" and number == 2 and word.isdigit() and len(word) < 6:
+            self.reply = (int(word) + 3) // 4
+
+    def _migrate(self, word: bytes, number: int) -> None:
+        option = word.upper()
+        if self._left:
+            self._left -= 1
+        elif number < 6 or self._done:
+            pass
+        elif option == b"KEYS":
+            self._done = True
+        else:
+            self._left = {b"AUTH": 1, b"AUTH2": 2}.get(option, 0)
+        self.next = SECRET if self._left else PLAIN
+
+
+_FOLLOW = {
+    b"ACL": Secrets._acl,
+    b"AUTH": Secrets._hello,
+    b"CONFIG": Secrets._config,
+    b"HELLO": Secrets._hello,
+    b"MIGRATE": Secrets._migrate,
+    b"SENTINEL": Secrets._sentinel,
+}
+
+
+def _may_be_secret(pattern: bytes) -> bool:
+    """Whether CONFIG GET with this may answer with a secret. Of a glob, only what it begins with is looked at."""
+    glob = _GLOB.search(pattern)
+    if glob is None:
+        return is_secret_setting(pattern)
+    start = pattern[: glob.start()].lower()
+    return b"." in start or any(name.startswith(start) for name in (*_SETTINGS, *_OPTIONS))
+
+
+# ---- of whole requests ----
+
+HIDDEN = b"***"
+
+
+def hidden(words: Sequence[bytes], *, inline: bool = False) -> tuple[bytes, ...]:
+    """The words of a request, name first, with HIDDEN for each secret. inline: as they stood in a line, split at blanks.
+
+    Of a line all is hidden from its first secret on, which may have had blanks in it.
+    """
+    secrets = Secrets()
+    out: list[bytes] = []
+    for word in words:
+        secret = secrets.next
+        plain = unquoted(word) if inline else word
+        if secret == SECRET or (inline and secrets.has_secrets):
+            out.append(HIDDEN)
+        elif secret == RULE and plain[:1] in _RULES:
+            out.append(plain[:1] + HIDDEN)
+        else:
+            out.append(word)
+        secrets.follow(plain[:LONGEST], typed=inline)
+    return tuple(out)
+
+
+_RULES = tuple(RULES[k : k + 1] for k in range(len(RULES)))
+
+QUOTES = b"'`"  # around what an error repeats; up to Redis 6 the second one
+_BREAKS = bytes.maketrans(b"\r\n", b"  ")  # as servers write them into an error
+_CERTAIN = 4  # bytes; a secret of fewer is looked for in quotes only
+
+
+def hidden_reply(words: Sequence[bytes], line: bytes, *, inline: bool = False) -> bytes:
+    """The first line of a reply to such a request: an error may repeat what was in it, or the beginning of that."""
+    if not line.startswith(b"-"):
+        return line
+    for word, shown in zip(words, hidden(words, inline=inline), strict=True):
+        if word != shown:
+            secret = (unquoted(word) if inline else word).translate(_BREAKS)
+            line = _without(line, secret.removeprefix(shown.removesuffix(HIDDEN)))
+    return line
+
+
+def _without(line: bytes, secret: bytes) -> bytes:
+    if len(secret) >= _CERTAIN:
+        line = line.replace(secret, HIDDEN)
+    at = 0
+    while secret and (opened := _OPENED.search(line, at)):
+        at = end = opened.end()
+        while end < len(line) and end - at < len(secret) and line[end] == secret[end - at]:
+            end += 1
+        if end > at and (end == len(line) or line[end] == line[at - 1]):
+            line = line[:at] + HIDDEN + line[end:]
+    return line
+
+
+_OPENED = re.compile(b"[" + QUOTES + b"][" + RULES + b"]?")
+
+_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a"}
+_ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})|\\(.)", re.DOTALL)
+
+
+def unquoted(word: bytes) -> bytes:
+    """A word of a line without its quotes; those that do not end hold all that follows. Redis 7.0 sds.c."""
+    if b'"' not in word and b"'" not in word:
+        return word
+    out = b""
+    at = 0
+    while at < len(word):
+        quote = word[at : at + 1]
+        if quote == b'"':
+            end = _end_of_quotes(word, at)
+            out += _ESCAPED.sub(_unescaped, word[at + 1 : end])
+            at = end + 1
+        elif quote == b"'":
+            end = _end_of_quotes(word, at)
+            out += word[at + 1 : end].replace(b"\\'", b"'")
+            at = end + 1
+        else:
+            out += quote
+            at += 1
+    return out
+
+
+def _end_of_quotes(word: bytes, at: int) -> int:
+    end = at + 1
+    while end < len(word) and word[end] != word[at]:
+        end += 2 if word[end] == 0x5C else 1
+    return min(end, len(word))
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(found[1].decode()) if found[1] else _ESCAPES.get(found[2], found[2])
