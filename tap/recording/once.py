@@ -74,6 +74,17 @@ class Once:
             replid = parent
         return replid
 
+    def _branches(self, replid: str) -> list[int]:
+        """The offsets up to which it is its parent's history, that one its own parent's, and so on."""
+        known, branches = {replid}, []
+        while replid in self._parents:
+            replid, branch = self._parents[replid]
+            branches.append(branch)
+            if replid in known:
+                break
+            known.add(replid)
+        return branches
+
     # ---- events ----
 
     def first(self, told: Told, *, counts: bool) -> bool:
@@ -108,12 +119,12 @@ class Once:
             self.uncertain += len(heads)
             return heads
         begin, end = base + heads[0][0] - heads[0][1], base + heads[-1][0]
+        for branch in self._branches(replid):
+            if begin < branch < end:
+                at = bisect_right(heads, branch - base, key=lambda head: head[0])
+                if at:
+                    return [*self.new(replid, base, heads[:at]), *self.new(replid, base, heads[at:])]
         home = self._home(replid, end)
-        _, branch = self._parents.get(replid, ("", -1))
-        if begin < branch < end:
-            at = bisect_right(heads, branch - base, key=lambda head: head[0])
-            if at:
-                return [*self.new(replid, base, heads[:at]), *self.new(replid, base, heads[at:])]
         seen = self._seen.get(home)
         if seen is not None and seen.overlaps(begin, end):
             heads = [head for head in heads if not seen.has(base + head[0] - head[1], base + head[0])]
