@@ -42,7 +42,7 @@ def test_the_text_is_that_of_the_log(capture: Path) -> None:
     said = show(capture)
     assert (said.returncode, said.stderr) == (0, "")
     assert re.search(
-        r"127\.0\.0\.1:6379/1 127\.0\.0\.1 partial resync: goes on with 8371b4fb… after offset 1000", said.stdout
+        r"127\.0\.0\.1:6379/1 127\.0\.0\.1:50000 partial resync: goes on with 8371b4fb… after offset 1000", said.stdout
     )
     assert "SET" not in said.stdout
 
