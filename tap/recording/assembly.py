@@ -186,6 +186,7 @@ class Assembler:
 
     def __init__(self) -> None:
         self.connections: dict[tuple[Endpoint, Endpoint], Connection] = {}
+        self._most = MAX_CLOSED
         self._waiting: dict[Connection, None] = {}  # those with early segments, and some that had them
         self._last: Connection | None = None  # that was found
 
@@ -393,10 +394,11 @@ class Assembler:
         known = self.connections
         known.pop((ends[1], ends[0]), None)
         known.pop(ends, None)
-        if len(known) > MAX_CLOSED:
+        if len(known) > self._most:
             closed = [key for key, one in known.items() if one.is_closed]
             for key in closed[: len(closed) // 2]:
                 del known[key]
+            self._most = max(MAX_CLOSED, 2 * len(known))  # so that they are not looked through for each new one
         self._last = known[ends] = Connection(ends, bool(segment.flags & SYN))
         return self._last
 

@@ -95,6 +95,8 @@ class Player:
         self._assembler = Assembler()
         self._links: dict[Connection, Played] = {}
         self._memories: dict[str, Memory] = {}
+        self._commented_at = 0
+        self._commented: set[tuple[bytes, tuple[str, ...]]] = set()  # packets of that time
         self._now = 0
         self._came = 0  # _now of the last packet
         self._next_tick = 0
@@ -136,7 +138,7 @@ class Player:
             self.cuts.add(packet)
         if found is None:
             return
-        if not said:
+        if not said or self._is_copy(packet):
             self._all(self._assembler.take(found, packet.time))
             return
         # A tap says first what it told since the packet before, and then what this one made it tell.
@@ -162,6 +164,16 @@ class Player:
         for one in said:
             if one["event"] == "link_closed" or one.get("connection") == opened:
                 self._comment(one, link)
+
+    def _is_copy(self, packet: Packet) -> bool:
+        """Whether the same packet has come with the same comments: of a recording of which a copy is read, too."""
+        if packet.time != self._commented_at:
+            self._commented_at = packet.time
+            self._commented.clear()
+        key = packet.data, packet.comments
+        is_copy = key in self._commented
+        self._commented.add(key)
+        return is_copy
 
     def rest(self, seconds: float) -> None:
         """For so long nothing has come, of a capture that is still being made."""
@@ -196,7 +208,8 @@ class Player:
         self._now = max(self._now, self._next_tick)
         self._all(self._assembler.overdue(self._now))
         for link in self._links.values():
-            link.tick()
+            if link.conversation.stream is not None:  # to the many others that there can be, time means nothing
+                link.tick()
         self._next_tick += TICK
 
     # ---- what comes ----

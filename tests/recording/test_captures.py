@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +17,10 @@ from tap.recording.reader import Player, nothing, read
 from tap.replication import events
 from tap.replication.events import Role
 from tests.recording.frames import frame, vxlan
+from tests.recording.support import config, exchange, listening
 from tests.recording.wires import STREAM, as_packets, of, streamed, told
-from tests.relay.wire import command
-from tests.support import FIXTURES, Capture, captures
+from tests.relay.wire import BASE, GRANT, asks, command
+from tests.support import FIXTURES, Capture, TapThread, captures
 
 CAPTURES = FIXTURES / "captures"
 
@@ -133,3 +136,30 @@ def test_a_command_between_two_packets_that_are_cut_is_read() -> None:
     journal = Journal()
     lines = [line for one in heard if (line := journal(one)) is not None and "INCR" not in line]
     assert len([line for line in lines if "NOT RECORDED" in line or "the stream begins" in line]) == 3
+
+
+# ---- copies ----
+
+
+@pytest.mark.parametrize("options", [{}, {"record_rotate": ("4kb",)}], ids=["one file", "rotation"])
+def test_a_copy_of_a_recording_doubles_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
+    path = tmp_path / "one" / "link.pcapng"
+    path.parent.mkdir()
+    drops = "drop command=SET key=key:3 times=1"
+    with listening() as listener:
+        with TapThread(config(listener.getsockname()[1], path, faults=(drops,), **options)) as tap:
+            exchange(tap, listener, [(0, asks(BASE)), (1, GRANT), *((1, piece) for piece in STREAM)])
+    copy = tmp_path / "two"
+    shutil.copytree(path.parent, copy)
+    once, twice = shown_of([path.parent]), shown_of([path.parent, copy])
+    assert len(of(once, events.Command)) == len(STREAM)
+    assert twice == once
+
+
+def shown_of(paths: list[Path]) -> list[Told]:
+    heard: list[Told] = []
+    player = Player(heard.append, every_command=True)
+    for _ in read(paths, player):
+        pass
+    assert player.account.lines() == []
+    return heard
