@@ -7,6 +7,7 @@ written, so some of the stream is left out or put in other words:
 - what goes to replicas only: PING and REPLCONF (replication.c), PUBLISH and SPUBLISH (pubsub.c); and bare newlines, which
   loading takes for damage (aof.c, loadSingleAppendOnlyFile)
 - SELECT stands before the first command, as loading begins in db 0, and a stream need not (Valkey's dual channel)
+- an active KeyDB's RREPLAY is the command inside it, with a SELECT before it where that is in another db
 - expiries are points in time. Masters before Redis 7.0 send some as seconds from now, which a replica counts from when it
   gets them (Redis 6.2 aof.c, feedAppendOnlyFile, does the same for the AOF)
 """
@@ -100,7 +101,7 @@ def write_commands(
     waiting: list[Row] = []
     safe = 0  # the end of what is whole
     count = written = 0
-    has_db = False  # a SELECT has been written
+    current: int | None = None  # the db of the last SELECT that was written
     for chunk in source.chunks():
         scanner.feed(chunk)
         names.update(scanner.take_matches()[0])
@@ -108,16 +109,21 @@ def write_commands(
             if not in_transaction:
                 safe, written = begin, count
             name = source.name(begin, names.pop(begin)) if begin in names else b""
+            text: Span = begin, end
+            changed: Parts | None = None
+            if (inside := scanner.inside.get(begin)) is not None:
+                name, text = inside[0], inside[1:3]
+                changed = [text]
             if name not in LEFT_OUT:
-                if not has_db:
-                    first = source.name(begin, min(end, begin + LONGEST_HEAD))
+                if selected != current:
+                    first = name or source.name(begin, min(end, begin + LONGEST_HEAD))
                     if first not in WITHOUT_DB:
                         waiting.append(((begin, begin), [_select(selected)]))
-                    has_db = first not in WITHOUT_DB or first == b"SELECT"
+                    if first not in WITHOUT_DB or first == b"SELECT":
+                        current = selected
                 count += 1
-                changed = None
-                if name in RELATIVE and not (name == b"SET" and source.starts(begin, WITHOUT_EXPIRY)):
-                    changed = _absolute(name, source, begin, end, milliseconds_at)
+                if name in RELATIVE and not (name == b"SET" and source.starts(text[0], WITHOUT_EXPIRY)):
+                    changed = _absolute(name, source, *text, milliseconds_at) or changed
                 last = waiting[-1] if waiting else None
                 if changed is None and last is not None and last[1] is None and last[0][1] == begin:
                     waiting[-1] = (last[0][0], end), None

@@ -40,7 +40,9 @@ def copy_commands(stream: BinaryIO, out: BinaryIO, offset: int, begin: int | Non
             if len(passed) == len(found):
                 continue
             first = passed[-1] if passed else before
-            found = found[len(passed) :]
+            if first in scanner.inside:  # an RREPLAY is copied as a whole
+                first = scanner.inside[first][3]
+            found = [one for one in found if one[0] >= first]
         count += len(found)
         without_db += sum(known < 0 for _, _, known, _ in found)
     last = scanner.boundary

@@ -1,7 +1,8 @@
 """Of the bytes of a stream in a file, those that a client of another server would send.
 
-Left out are the link's own: PING, REPLCONF, and SELECT, which is written anew where the db changes, so that it is right
-whatever else was left out. Of a transaction, what is wanted of it is sent between its MULTI and EXEC, or nothing.
+Of an active KeyDB's RREPLAY it is the command inside. Left out are the link's own: PING, REPLCONF, and SELECT, which is
+written anew where the db changes, so that it is right whatever else was left out. Of a transaction, what is wanted of it
+is sent between its MULTI and EXEC, or nothing.
 
 Where only some dbs are wanted, no other db of the server is changed. What reaches more than these is sent as what it does
 to them: FLUSHALL as a FLUSHDB in each, a MOVE out of them as DEL. What brings data into one of them out of a db that is
@@ -33,8 +34,8 @@ _NEVER_SENT = frozenset({b"PING", b"REPLCONF", b"SELECT"})
 _ENDS = frozenset({b"EXEC", b"DISCARD"})
 _SPECIAL = _NEVER_SENT | _ENDS | {b"MULTI"}
 
-# Of one command: its first byte, its end, its db, and whether a transaction is still open behind it. A SELECT of ours
-# has no bytes in the file: both are where the next command begins.
+# Of one command: its first byte, its end (what came in an RREPLAY may reach to the end of that), its db, and whether a
+# transaction is still open behind it. A SELECT of ours has no bytes in the file: both are where the next command begins.
 Entry = tuple[int, int, int, bool]
 
 
@@ -93,6 +94,7 @@ class Commands:
         self._scanner = StreamScanner(None if db < 0 else db, keep_ends=True)
         self._scanner.watch(_SPECIAL | REACHING | choice.names)
         self._names: dict[int, bytes] = {}  # of commands that are watched for, by their first byte
+        self._ends: dict[int, int] = {}  # by their first byte, where what came in an RREPLAY ends
         self._multi: Entry | None = None  # has not been sent: nothing in it was wanted yet
         self._is_open = False  # a transaction
 
@@ -108,8 +110,11 @@ class Commands:
             self._names[start + begin] = head.split(b"\r\n")[2].upper()
         batch = Batch()
         found = scanner.take_ends()
+        inside = scanner.inside
+        self._ends = {begin: end for begin, end in self._ends.items() if self._multi and begin == self._multi[0]}
         # Without a SELECT between them they are all in the db of the first.
-        if found and not self._names and self._choice.is_all and not found[0][3] and self._target(found[0][2]) >= 0:
+        is_plain = not self._names and not inside and self._choice.is_all
+        if found and is_plain and not found[0][3] and self._target(found[0][2]) >= 0:
             self._select(batch, start + found[0][0], found[0][2])
             batch.parts.append((start + found[0][0], start + found[-1][1]))
             if start:
@@ -118,6 +123,10 @@ class Commands:
             self.came += len(found)
             return batch
         for begin, end, db, is_open in found:
+            if begin in inside:
+                name, begin, text_end, *_ = inside[begin]
+                self._names[start + begin] = name
+                self._ends[start + begin] = start + text_end
             self._add(batch, (start + begin, start + end, db, is_open))
         return batch
 
@@ -131,7 +140,7 @@ class Commands:
             self._multi = entry
         elif name in _ENDS:
             if self._multi is None and was_open:  # else its MULTI is not at hand, behind a gap
-                _put(batch, (begin, end, db, False))
+                self._put(batch, (begin, end, db, False))
             self._multi = None
         else:
             self.came += 1
@@ -165,12 +174,21 @@ class Commands:
             batch.parts.append(_packed(words))
             batch.entries.append(entry)
         else:
-            _put(batch, entry)
+            self._put(batch, entry)
+
+    def _put(self, batch: Batch, entry: Entry) -> None:
+        last = batch.parts[-1] if batch.parts else b""
+        end = self._ends.get(entry[0], entry[1])
+        if isinstance(last, tuple) and last[1] == entry[0]:
+            batch.parts[-1] = last[0], end
+        else:
+            batch.parts.append((entry[0], end))
+        batch.entries.append(entry)
 
     def _open(self, batch: Batch, is_open: bool) -> None:
         """Send the MULTI that nothing has been sent behind yet."""
         if is_open and self._multi is not None:
-            _put(batch, self._multi)
+            self._put(batch, self._multi)
             self._multi = None
 
     def _add_reaching(self, batch: Batch, entry: Entry, name: bytes) -> None:
@@ -190,7 +208,7 @@ class Commands:
         if not dbs or is_whole:
             if name in (b"FLUSHALL", b"SWAPDB") and (own < 0 or (dbs and own not in dbs)):  # they are the same in any db
                 self._open(batch, is_open)
-                _put(batch, entry)
+                self._put(batch, entry)
             elif name == b"COPY" and self._to_db is not None:
                 self._send(batch, entry, (name, *without_db(arguments)))
             else:
@@ -220,15 +238,6 @@ class Commands:
 def _packed(words: Sequence[Any]) -> bytes:
     packed: bytes = hiredis.pack_command(tuple(words))
     return packed
-
-
-def _put(batch: Batch, entry: Entry) -> None:
-    last = batch.parts[-1] if batch.parts else b""
-    if isinstance(last, tuple) and last[1] == entry[0]:
-        batch.parts[-1] = last[0], entry[1]
-    else:
-        batch.parts.append((entry[0], entry[1]))
-    batch.entries.append(entry)
 
 
 def _words(file: int, begin: int, end: int) -> list[bytes]:

@@ -396,7 +396,8 @@ class Command(WireEvent):
     """One command, told only when asked for. offset: after its last byte. name: upper-case. args: what follows the name.
 
     omitted_bytes: not 0 when the command was too large to be collected; args are then those that are whole in its first
-    64 KB.
+    64 KB. Of what came in the RREPLAY of an active KeyDB, name and args are those inside, the bytes those of the wrapper;
+    of several in one each has its share of them.
     """
 
     offset: int | None

@@ -41,6 +41,10 @@ class HeadReader:
         start = scanner.position - len(data)
         found: list[Head] = []
         for begin, end, db, _ in scanner.take_ends():
+            if scanner.inside and begin in scanner.inside:
+                head = self._inside(data, start, *scanner.inside[begin])
+                found.append((end, end - begin, None if db < 0 else db, *head))
+                continue
             if begin < start:
                 text, at = self._kept + data[: HEAD - len(self._kept)], 0
             else:
@@ -53,6 +57,19 @@ class HeadReader:
         else:
             self._kept = data[done : done + HEAD]
         return found
+
+    def _inside(
+        self, data: bytes, start: int, name: bytes, begin: int, end: int, outer_begin: int, outer_end: int
+    ) -> tuple[str, tuple[bytes, ...], tuple[Place, ...]]:
+        """Of a command in an RREPLAY: see scanner.Inside; start: the position of the data."""
+        if outer_begin < start:
+            text, start = self._kept + data[: HEAD - len(self._kept)], outer_begin
+        else:
+            text = data
+        limit = min(end, outer_begin + HEAD)
+        if begin < limit and _HEAD.match(text, begin - start, limit - start):
+            return self._head(text, begin - start, limit - start)
+        return name.decode("latin-1"), (), ()
 
     def _head(self, text: bytes, at: int, limit: int) -> tuple[str, tuple[bytes, ...], tuple[Place, ...]]:
         match = _HEAD.match(text, at, limit)

@@ -6,6 +6,12 @@ ones of a command's name, so memory does not depend on what flows.
 
 The grammar (Redis 7.0 networking.c, processMultibulkBuffer): only *<argc>\r\n and then argc times
 $<len>\r\n<bytes>\r\n. A bare newline between commands is skipped by servers and counted in the offset.
+
+An active KeyDB wraps what it sends: RREPLAY <uuid> <commands> [<db> [<mvcc>]], where <commands> is one argument in that
+same grammar, mostly one command, and another RREPLAY where it forwards. What is in it is told in place of the wrapper:
+the first takes the wrapper's beginning, the last its end, so that together they have all its bytes. It is executed in
+<db>, which stays in force behind it. A wrapper that holds anything but whole commands is told as the RREPLAY that it is.
+(KeyDB 6.3 replication.cpp, replicaReplayCommand and replicationFeedSlavesCore.)
 """
 
 import re
@@ -50,6 +56,14 @@ SELECT = cython.declare(cython.ulonglong, 0x53454C454354)
 MULTI = cython.declare(cython.ulonglong, 0x4D554C5449)
 EXEC = cython.declare(cython.ulonglong, 0x45584543)
 DISCARD = cython.declare(cython.ulonglong, 0x44495343415244)
+RREPLAY = cython.declare(cython.ulonglong, 0x525245504C4159)
+
+MAX_NESTING = cython.declare(cython.int, 8)  # of RREPLAY in RREPLAY: one for each master that forwards it
+MAX_INSIDE = cython.declare(cython.int, 1000)  # commands in one RREPLAY: KeyDB writes one or two
+MAX_DB = cython.declare(cython.longlong, 2**31)
+
+# Of a command in an RREPLAY: its upper-case name, its first byte and its end, and those of the outermost wrapper.
+Inside = tuple[bytes, int, int, int, int]
 
 # Those that may carry passwords, as tap.replication.passwords has them.
 ACL = cython.declare(cython.ulonglong, 0x41434C)
@@ -71,7 +85,7 @@ SELECTS_KEPT = 256  # how many changes of the db are remembered, see db_at()
 # For the shortcut of the uncompiled scanner: the head of a command with that of its name; what it leaves alone.
 _HEAD = re.compile(rb"\*([1-9]\d{0,8})\r\n\$(0|[1-9]\d?)\r\n")
 _ARGUMENT = re.compile(rb"\$(0|[1-9]\d{0,9})\r\n")
-_STATEFUL = frozenset({b"SELECT", b"MULTI", b"EXEC", b"DISCARD"})
+_STATEFUL = frozenset({b"SELECT", b"MULTI", b"EXEC", b"DISCARD", b"RREPLAY"})
 _LEFT = _STATEFUL | SECRETIVE
 
 
@@ -113,6 +127,11 @@ class StreamScanner:
     _selects_begin: cython.longlong  # db_at() knows nothing of what was before
     _first_db: cython.longlong
     _ends: Any
+    _nested: Any  # the scanner of what is in the RREPLAY that is passing, None until its first byte
+    _nesting: cython.int
+    _told_inside: Any  # of a nested one: (name, first byte, end, db or -1, in a transaction) of each command; else None
+    _insides: Any
+    _inside: Any
     _watches: cython.bint
     _otherwise: cython.int  # what becomes of names that are not: NO, BY_NAME, BY_KEY
     _watch_slot: cython.int[512]  # open addressing: 1 and the number in the table, 0 where there is none
@@ -164,6 +183,11 @@ class StreamScanner:
         self._selects_begin = 0
         self._first_db = self._db
         self._ends = [] if keep_ends else None
+        self._nested = None
+        self._nesting = 0
+        self._told_inside = None
+        self._insides = {}
+        self._inside = {}
         self._watches = False
         self._otherwise = NO
         self._watch_kinds = {}
@@ -225,7 +249,8 @@ class StreamScanner:
     def unfinished(self) -> bytes:
         """What brings a new scanner, given db and in_transaction, to where this one is in a command; b"" between two.
 
-        A few bytes, and no data: of the names only those that count here, of the arguments the number of a SELECT.
+        A few bytes, and no data: of the names only those that count here, of the arguments the number of a db, and what
+        stands here for a command in an RREPLAY.
         """
         if self._state == BOUNDARY or self._state == BOUNDARY_LF or self._state == BROKEN:
             return b""
@@ -238,7 +263,14 @@ class StreamScanner:
         if not any(one.startswith(name) for one in _STATEFUL) or (self._argument > 1 and name == b"SELECT"):
             name = b"x" * len(name)
         head, told = b"*%d\r\n" % self._args_left, name
-        if self._argument:
+        if self._argument and name == b"RREPLAY":
+            selected = b"%d" % self._selected if self._selected >= 0 else b""
+            words = [name, b"", self._stand_in(), selected, b""]
+            passed = words[: min(self._argument, 5)]
+            head = b"*%d\r\n" % (self._args_left + len(passed))
+            head += b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in passed)
+            told = words[min(self._argument, 4)]
+        elif self._argument:
             head = b"*%d\r\n$%d\r\n%b\r\n" % (self._args_left + 1, len(name), name)
             told = b"%d" % self._selected if self._argument == 1 and name == b"SELECT" and self._selected >= 0 else b""
         if self._state == DOLLAR:
@@ -264,7 +296,16 @@ class StreamScanner:
         """(first byte, end, db or -1, in a transaction) of each whole command since the last take_ends()."""
         taken: list[tuple[int, int, int, bool]] = self._ends
         self._ends = []
+        self._inside = self._insides
+        if self._insides:
+            self._insides = {}
         return taken
+
+    @property
+    def inside(self) -> dict[int, Inside]:
+        """By the first byte that take_ends() has just told of it, each command that came in an RREPLAY."""
+        inside: dict[int, Inside] = self._inside
+        return inside
 
     # ---- for faults: which commands match, and where they are ----
 
@@ -431,6 +472,16 @@ class StreamScanner:
                         c = view[j]
                         if 48 <= c <= 57 and self._selected < 2**31:
                             self._selected = c - 48 if self._selected < 0 else self._selected * 10 + (c - 48)
+                if self._key == RREPLAY and self._name_length == 7:
+                    if self._argument == 2 and take:
+                        self._feed_nested(data, i, i + take, base + i)
+                    elif self._argument == 3:
+                        for j in range(i, i + take):
+                            c = view[j]
+                            if self._selected >= MAX_DB or not 48 <= c <= 57:
+                                self._selected = MAX_DB
+                            else:
+                                self._selected = c - 48 if self._selected < 0 else self._selected * 10 + (c - 48)
                 if self._waits:
                     for j in range(i, i + take):
                         if view[j] != self._prefix[self._prefix_at]:
@@ -453,6 +504,7 @@ class StreamScanner:
                 and self._argument
                 and view[i] == 36
                 and not (self._argument == 1 and self._key == SELECT)
+                and self._key != RREPLAY
             ):
                 j = i + 1
                 number = 0
@@ -632,6 +684,8 @@ class StreamScanner:
     @cython.cfunc
     @cython.locals(size=cython.longlong, known=cython.bint)
     def _end_command(self, end: cython.longlong) -> None:
+        if self._key == RREPLAY and self._name_length == 7 and self._end_wrapper(end):
+            return
         size = end - self._begin
         self._boundary = end
         self._commands += 1
@@ -643,21 +697,122 @@ class StreamScanner:
                 self._notice_secrets(self._argument)
         known = self._name_length <= 8
         if known and self._key == SELECT and self._argument == 2:  # with another count servers refuse it
-            self._db = self._selected
-            self._selects.append((end, self._selected))
-            if len(self._selects) > SELECTS_KEPT:
-                self._selects_begin = self._selects.popleft()[0]
-                self._first_db = -1
+            self._set_db(self._selected, end)
         elif known and self._key == MULTI:
             self._in_transaction = True
         if self._ends is not None:
             self._ends.append((self._begin, end, self._db, bool(self._in_transaction)))
+        if self._told_inside is not None and len(self._told_inside) <= MAX_INSIDE:
+            name = OTHER if self._name_length > NAME_SIZE else bytes(self._name[: self._name_length])
+            self._told_inside.append((name, self._begin, end, self._db, bool(self._in_transaction)))
         if known and (self._key == EXEC or self._key == DISCARD):
             self._in_transaction = False
         if self._watches or self._is_match or self._was_match:
             self._end_watched(end)
         if end >= self._seek:
             self._reached(end)
+
+    # ---- what is wrapped in an RREPLAY ----
+
+    def _stand_in(self) -> bytes:
+        """What does to a scanner what has passed of the wrapper's argument has done, without its data."""
+        nested = self._nested
+        if nested is None:
+            return b""
+        if nested.broken:
+            return b"?"
+        text = b"" if nested.db is None else b"*2\r\n$6\r\nSELECT\r\n$%d\r\n%d\r\n" % (len(str(nested.db)), nested.db)
+        if nested.in_transaction != self._in_transaction:
+            text += b"*1\r\n$5\r\nMULTI\r\n" if nested.in_transaction else b"*1\r\n$4\r\nEXEC\r\n"
+        unfinished: bytes = nested.unfinished
+        return text + unfinished
+
+    def _begin_inside(self, position: int, nesting: int) -> None:
+        """For the scanner of a wrapper's argument, which begins at a position and is in so many wrappers."""
+        self._position = self._boundary = position
+        self._nesting = nesting
+        self._told_inside = []
+
+    def _end_inside(self) -> list[tuple[bytes, int, int, int, bool]]:
+        """Its commands, if it has been commands and nothing else."""
+        whole = self._state == BOUNDARY and self._boundary == self._position
+        return self._told_inside if whole and len(self._told_inside) <= MAX_INSIDE else []
+
+    @cython.cfunc
+    def _feed_nested(
+        self, data: Any, begin: cython.Py_ssize_t, end: cython.Py_ssize_t, position: cython.longlong
+    ) -> None:
+        if self._nested is None:
+            if self._nesting == MAX_NESTING:
+                return
+            self._nested = StreamScanner(in_transaction=self._in_transaction)
+            self._nested._begin_inside(position, self._nesting + 1)
+            self._nested.notice_secrets(self._notice)
+        self._nested.feed(memoryview(data)[begin:end])
+
+    @cython.cfunc
+    @cython.locals(begin=cython.longlong, db=cython.longlong, own=cython.longlong, last=cython.longlong)
+    def _end_wrapper(self, end: cython.longlong) -> cython.bint:
+        """The RREPLAY that is passing is whole. Returns whether what is in it has been told instead."""
+        nested = self._nested
+        self._nested = None
+        if self._argument > 3:
+            if self._selected < 0 or self._selected >= MAX_DB:  # servers refuse it
+                return False
+            self._set_db(self._selected, end)
+        told = [] if nested is None else nested._end_inside()
+        if not told:
+            return False
+        self._boundary = end
+        self._command_bytes += end - self._begin
+        self._commands += len(told)
+        begin = self._begin
+        left = len(told)
+        own = self._db
+        for name, first, last, db, in_transaction in told:
+            left -= 1
+            if db < 0:
+                db = own
+            if self._told_inside is not None:
+                if len(self._told_inside) <= MAX_INSIDE:
+                    self._told_inside.append((name, first, last, db, in_transaction))
+            elif self._ends is not None:
+                self._insides[begin] = (name, first, last, self._begin, end)
+            if not left:
+                last = end
+            if self._ends is not None:
+                self._ends.append((begin, last, db, in_transaction))
+            self._count(name, last - begin)
+            begin = last
+        if nested.db is not None:
+            self._set_db(nested.db, end)
+        self._in_transaction = nested.in_transaction
+        if self._watches or self._is_match or self._was_match:
+            self._end_watched(end)
+        if end >= self._seek:
+            self._reached(end)
+        return True
+
+    @cython.cfunc
+    def _set_db(self, db: cython.longlong, end: cython.longlong) -> None:
+        if db == self._db:
+            return
+        self._db = db
+        self._selects.append((end, db))
+        if len(self._selects) > SELECTS_KEPT:
+            self._selects_begin = self._selects.popleft()[0]
+            self._first_db = -1
+
+    @cython.cfunc
+    def _count(self, name: bytes, size: cython.longlong) -> None:
+        """A command of this name, which is not the one that is passing."""
+        if name != OTHER:
+            self._key = int.from_bytes(name[:8], "big")
+            self._key2 = int.from_bytes(name[8:16], "big")
+            self._name_length = len(name)
+            if cython.compiled and self._count_in_slot(size):
+                return
+        self._add(name, 1, size)
 
     # Compiled, commands are counted in a small hash table of their names' first sixteen bytes, without touching a
     # Python object; names that are longer, or find the table full, go to the dictionary one by one.
@@ -779,6 +934,8 @@ class StreamScanner:
                 self._command_bytes += end - begin
                 if self._ends is not None:
                     self._ends.append((base + begin, base + end, self._db, self._in_transaction))
+                if self._told_inside is not None and len(self._told_inside) <= MAX_INSIDE:
+                    self._told_inside.append((name, base + begin, base + end, self._db, self._in_transaction))
                 begin = end
                 continue
             break

@@ -183,12 +183,13 @@ class Stream:
     def _behind_unfinished(self, data: bytes) -> bytes:
         """The data behind the end of the command that had begun before the stream was joined."""
         db, in_transaction = self._scanner.db, self._scanner.in_transaction
-        probe = StreamScanner(db, keep_ends=True, in_transaction=in_transaction)
+        probe = StreamScanner(db, in_transaction=in_transaction)
+        probe.seek(1, False)
         before = len(self._unfinished)
         probe.feed(self._unfinished + data)
-        ends = probe.take_ends()
+        ends = probe.take_landed()
         if ends or probe.broken:
-            end = max(0, (ends[0][1] if ends else probe.broken_at) - before)
+            end = max(0, (ends[1, False] if ends else probe.broken_at) - before)
             passed = StreamScanner(db, in_transaction=in_transaction)
             passed.feed(self._unfinished + data[:end])
             self._scan(passed.db, passed.in_transaction)
@@ -352,15 +353,19 @@ class Stream:
 
     def _tell_each(self) -> None:
         """Tell one by one the commands that are whole."""
+        start = self._unread_start
         for begin, end, db, in_transaction in self._scanner.take_ends():
             if not self._wants(events.Command):
                 continue
-            first, last = begin - self._unread_start, end - self._unread_start
-            omitted = end - begin > self._max_command
+            inside = self._scanner.inside.get(begin)
+            known, text_begin, text_end, outer_begin, outer_end = inside or (b"", begin, end, begin, end)
+            omitted = outer_end - outer_begin > self._max_command
             if omitted:
-                name, args = _leading(self._unread[first : first + self._head_size] if first >= 0 else self._head)
+                at = outer_begin - start
+                head = self._unread[at : at + self._head_size] if at >= 0 else self._head
+                name, args = _leading(head[text_begin - outer_begin : text_end - outer_begin])
             else:
-                name, args = _decoded(self._unread[first:last])
+                name, args = _decoded(self._unread[text_begin - start : text_end - start])
             if name.upper() in SECRETIVE:
                 args = hidden((name, *args))[1:]
             self._tell(
@@ -369,7 +374,7 @@ class Stream:
                     end=self.start + end,
                     offset=None if self.base is None else self.base + end,
                     db=None if db < 0 else db,
-                    name=name.decode("latin-1").upper(),
+                    name=(name or known).decode("latin-1").upper(),
                     args=args,
                     in_transaction=in_transaction,
                     omitted_bytes=end - begin if omitted else 0,

@@ -65,6 +65,20 @@ def test_what_a_server_writes_into_its_own_is_written(stream: list[bytes], expec
     assert all(one in expected or one in b"".join(stream)[:end] for one in kept)
 
 
+def rreplay(inner: bytes, *rest: str) -> bytes:
+    return command("RREPLAY", "0b1d1e5c-2f55-4b0a-9d7e-6c8f3a2b1c0d", inner, *rest)
+
+
+def test_of_a_keydb_the_commands_inside_are_written() -> None:
+    expire, until = command("EXPIRE", "a", "1"), command("PEXPIREAT", "a", str(NOW + 1000))
+    stream = [
+        rreplay(SET + expire, "3", "1"), OTHER, rreplay(MULTI, "4", "2"), rreplay(OTHER, "4", "3"), SET,
+        rreplay(EXEC, "4", "4"), rreplay(command("PING"), "9"), SELECT, rreplay(rreplay(SET, "0"), "0"),
+    ]  # fmt: skip
+    three, four = command("SELECT", "3"), command("SELECT", "4")
+    assert written(b"".join(stream))[0] == [three, SET, until, OTHER, MULTI, four, OTHER, SET, EXEC, SELECT, SET]
+
+
 def test_a_stream_that_goes_on_in_a_db_begins_with_its_select() -> None:
     assert written(SET, db=3)[0] == [command("SELECT", "3"), SET]
     assert written(MULTI + SET + EXEC, db=3)[0] == [MULTI, command("SELECT", "3"), SET, EXEC]

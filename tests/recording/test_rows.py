@@ -95,6 +95,28 @@ def test_filters_are_those_of_show() -> None:
     assert rows(packets, links=["other"]) == []
 
 
+def test_of_a_keydb_the_commands_inside_are_rows() -> None:
+    uuid = "0b1d1e5c-2f55-4b0a-9d7e-6c8f3a2b1c0d"
+    both = command("SET", "a", "1") + command("PEXPIREAT", "a", "9")
+    wrapped = [
+        command("RREPLAY", uuid, both, "4", "1"),
+        command("RREPLAY", uuid, command("RREPLAY", uuid, command("DEL", "b"), "5", "1"), "4", "2"),
+    ]
+    first = streamed([FIRST, *wrapped]).packets
+    twice = again("8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb", GRANT, [FIRST, *wrapped], BASE)
+    found = rows(first + twice)
+    assert [(one.name, one.args, one.db) for one in found] == [
+        ("SELECT", (b"3",), 3),
+        ("SET", (b"a", b"1"), 4),
+        ("PEXPIREAT", (b"a", b"9"), 4),
+        ("DEL", (b"b",), 5),
+    ]
+    assert [found[2].offset, found[3].offset] == [BASE + len(FIRST + wrapped[0]), BASE + len(FIRST + b"".join(wrapped))]
+    assert [one.name for one in rows(first, names=["DEL"])] == ["DEL"]
+    assert [one.name for one in rows(first, dbs=[4], globs=["a"])] == ["SET", "PEXPIREAT"]
+    assert rows(first, names=["RREPLAY"]) == []
+
+
 def test_a_line_of_json() -> None:
     row = Row(1_700_000_000_123_456_789, "main", 2, 1050, None, "SET", (b"a", b"\xff\n"))
     assert json.loads(json_line(row)) == {

@@ -191,6 +191,22 @@ def test_two_replicas_of_one_link_do_not_write_twice() -> None:
     assert (link.commands, link.repeated) == (5, 5)
 
 
+def test_of_a_keydb_the_commands_inside_are_counted() -> None:
+    uuid = "0b1d1e5c-2f55-4b0a-9d7e-6c8f3a2b1c0d"
+    both = command("SET", "a", "1") + command("PEXPIREAT", "a", "9")
+    one = command("RREPLAY", uuid, both, "4", "1") + command("RREPLAY", uuid, command("PING"), "5")
+    packets = []
+    for port in (50000, 50001):
+        wire = Wire(port)
+        wire.open()
+        wire.send(0, asks(BASE))
+        wire.send(1, GRANT + one)
+        packets += wire.packets
+    (link,) = counted(sorted(packets)).links.values()
+    assert (link.commands, link.repeated, link.bytes) == (3, 3, len(one))
+    assert {name: count for name, (count, _) in link.by_name.items()} == {"SET": 1, "PEXPIREAT": 1, "PING": 1}
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_what_one_replica_lacks_and_another_brought_is_counted_once(late: bool) -> None:
     """late: the replica without a gap gets it all after the other one."""

@@ -118,6 +118,34 @@ def test_a_transaction_is_over_with_its_exec(file: int) -> None:
     assert [is_open for _, _, _, is_open in entries] == [True, False, True, True, False]
 
 
+def rreplay(inner: bytes, *rest: str) -> bytes:
+    return command("RREPLAY", "0b1d1e5c-2f55-4b0a-9d7e-6c8f3a2b1c0d", inner, *rest)
+
+
+KEYDB = [
+    rreplay(command("SET", "a", "1") + command("PEXPIREAT", "a", "9"), "3", "1"), command("DEL", "raw"),
+    command("PING"), rreplay(rreplay(command("SET", "b", "2"), "5"), "4"), rreplay(command("MULTI"), "5"),
+    rreplay(command("SET", "a", "3"), "5"), rreplay(command("PING"), "5"), rreplay(command("EXEC"), "5"),
+    rreplay(b"none", "5"),
+]  # fmt: skip
+KEYDB_SENT: list[Words] = [
+    select(3), ("SET", "a", "1"), ("PEXPIREAT", "a", "9"), ("DEL", "raw"), select(5), ("SET", "b", "2"), MULTI,
+    ("SET", "a", "3"), EXEC, ("RREPLAY", "0b1d1e5c-2f55-4b0a-9d7e-6c8f3a2b1c0d", "none", "5"),
+]  # fmt: skip
+
+
+def test_of_a_keydb_the_commands_inside_are_sent(file: int) -> None:
+    data = b"".join(KEYDB)
+    for ends in [[], *([end] for end in range(1, len(data))), list(range(1, len(data)))]:
+        found, entries, chosen = sent(file, data, ends=ends)
+        assert (found, chosen.came) == (KEYDB_SENT, 6)
+        assert entries[-1][1] == len(data)
+    found, entries, _ = sent(file, data, only(dbs=(5,), names=(b"SET",), globs=(b"a",)))
+    assert found == [select(5), MULTI, ("SET", "a", "3"), EXEC]
+    assert commands.name(file, entries[2][0]) == "SET"
+    assert keys(file, *entries[2][:2]) == [b"a"]
+
+
 words = st.sampled_from(
     [PING, GETACK, select(0), select(3), ("SET", "a", "1"), ("INCR", "b"), ("DEL", "a", "b"), ("FLUSHALL",)]
 )
