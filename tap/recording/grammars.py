@@ -182,7 +182,8 @@ class Grammar:
 def grammars(redact: frozenset[Redact]) -> dict[bytes, Grammar]:
     """By upper-case name, for what is to be redacted. That of b"" is for every other command: all of it is replaced."""
     table = _BY_MODE[tuple(sorted(redact))]
-    found = {b"": Grammar(b"", {}, b"kv", 1)}
+    # Of an active KeyDB's RREPLAY the commands in it are replaced as one word; its db has to stay in force behind it.
+    found = {b"": Grammar(b"", {}, b"kv", 1), b"RREPLAY": Grammar(b"=v==", {}, b"kv", 1)}
     for line in _ALL.split("\n")[1:-1]:
         name, *words = line.encode().split()
         first = rest = once = b""

@@ -84,6 +84,7 @@ GRAMMAR = [
     ("SCRIPT LOAD code", "= *"),
     ("XGROUP EXPLODE s", "* *"),
     ("JSON.SET doc $ value", "* * *"),
+    ("RREPLAY uuid commands 3 17 more", "= * = = *"),
     ("MULTI", ""),
     ("AUTH user password", "* *"),
     ("CONFIG SET requirepass password", "* * *"),
