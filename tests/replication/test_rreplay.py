@@ -234,3 +234,17 @@ def test_watched_names_are_those_of_the_wrappers() -> None:
     found, ends, _ = scanner.take_matches()
     assert [begin for begin, _ in found] == [0, len(data)]
     assert ends == [len(data), len(data + SET)]
+
+
+@pytest.mark.parametrize("make", SCANNERS, ids=["as installed", "uncompiled"])
+def test_what_may_carry_a_password_is_noticed_inside(make: type[StreamScanner]) -> None:
+    inner = command(b"CONFIG", b"SET", b"requirepass", b"secret")
+    data = SET + rreplay(rreplay(SET + inner), b"3")
+    expected = [(b"CONFIG", data.index(b"CONFIG\r\n") + len(b"CONFIG\r\n"), 3)]
+    for size in (len(data), 7, 1):
+        scanner = make()
+        found: list[tuple[bytes, int, int]] = []
+        scanner.notice_secrets(lambda *what, found=found: found.append(what))
+        for begin in range(0, len(data), size):
+            scanner.feed(data[begin : begin + size])
+        assert found == expected
