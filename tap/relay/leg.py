@@ -13,10 +13,9 @@ import struct
 import sys
 import termios
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import TYPE_CHECKING
 
-from tap.relay.share import BUFFER_SIZE, LONG, Share, Turns
+from tap.relay.share import BUFFER_SIZE, Share, Turns
 from tap.replication.events import Side
 
 if TYPE_CHECKING:
@@ -146,12 +145,10 @@ class Leg(asyncio.BufferedProtocol):
         if self._early is not None:
             self._keep(self._early, self._buffers.current[:nbytes])
             return
-        begin = perf_counter()
+        clock = self.share.clock
+        begin = clock()
         self.link.received(self, self._buffers.current[:nbytes])
-        took = perf_counter() - begin
-        if took > LONG and self.link.unread(self) >= SPLICE_FROM:
-            took = 0.0  # the machine was busy: these bytes cost nothing, and where reads are small there is no splice
-        rest = self.share.used(self.link, nbytes, took, begin)
+        rest = self.share.used(self.link, nbytes, clock() - begin)
         if rest:
             self.rest("share", rest)
         if nbytes >= SPLICE_FROM and (unread := self.link.unread(self)) >= SPLICE_FROM:

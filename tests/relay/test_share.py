@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tap.relay.share import BUFFER_SIZE, FIRST_READ, LONG, MAX_REST, RELENT, SMALLEST_READ, Share, Turns
+from tap.relay.share import BUFFER_SIZE, FIRST_READ, LONG, RELENT, SMALLEST_READ, SUSPECTED, Share, Turns
 
 OURS, OTHER = object(), object()
 CHEAP = 1e-10  # seconds a byte: 256 KiB in 26 us
@@ -18,14 +18,17 @@ class Peer:
 
     def __init__(self, cost: Callable[[float], float]) -> None:
         self.turns = Turns()
-        self.share = Share(self.turns)
+        self.share = Share(self.turns, wall=self.time, cpu=self.time)
         self.cost = cost
         self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
 
     def read(self, *, beside_another: bool = True) -> tuple[float, float]:
         """Seconds that the read took, and those of the rest behind it."""
         took = self.share.size * self.cost(self.now)
-        rest = self.share.used(OURS, self.share.size, took, self.now)
+        rest = self.share.used(OURS, self.share.size, took)
         if beside_another:
             self.turns.read(OTHER)
         self.now += took + rest
@@ -67,17 +70,28 @@ def test_a_peer_that_alternates_is_read_in_large_pieces_once_a_second_at_most() 
     assert max(long) == 8 * SMALLEST_READ * COSTLY
 
 
-def test_a_pause_of_the_thread_costs_little() -> None:
+def test_a_thread_that_is_not_run_costs_its_peer_nothing() -> None:
+    """However often: in processor time its reads are short."""
+    turns, asked = Turns(), []
+    share = Share(turns, wall=lambda: 0.0, cpu=lambda: asked.append(1) or 0.0)  # type: ignore[func-returns-value]
+    for number in range(1000):
+        is_wall = share.clock() == 0.0 and not asked
+        asked.clear()
+        took = 0.004 if is_wall and number % 7 == 0 else 1e-5
+        assert share.used(OURS, share.size, took) == 0.0
+        turns.read(OTHER)
+    assert share.size == BUFFER_SIZE
+
+
+def test_a_peer_that_is_no_longer_suspected_is_timed_as_before() -> None:
     peer = Peer(lambda now: CHEAP)
-    while peer.share.size < BUFFER_SIZE:
-        peer.read()
-    assert peer.share.used(OURS, BUFFER_SIZE, 0.004, peer.now) <= MAX_REST
-    assert peer.share.size == BUFFER_SIZE // 4
-    peer.now += RELENT
-    peer.read()
-    peer.now += RELENT
-    peer.read()
-    assert peer.share.size == BUFFER_SIZE
+    cheap = peer.share.clock
+    share = Share(Turns(), wall=peer.time, cpu=lambda: 0.0)
+    share.used(OURS, FIRST_READ, 1.0)
+    assert share.clock is not peer.time
+    for _ in range(SUSPECTED):
+        share.used(OURS, 1, 0.0)
+    assert share.clock == cheap
 
 
 @pytest.mark.parametrize("cost", [1e-9, 1e-8, 1e-7, 1e-6])
