@@ -28,10 +28,11 @@ from tap.errors import RecordingError
 from tap.recording import content, files, pcapng
 from tap.recording.content import COMPRESSED, GoesOn
 from tap.recording.files import check, expand, packets, successor
-from tap.recording.pcapng import PcapngReader
+from tap.recording.pcap import reader_for
+from tap.recording.pcapng import Packet, PcapngReader
 from tap.recording.reader import Player
 from tests.recording.support import block
-from tests.recording.wires import STREAM, streamed
+from tests.recording.wires import STREAM, file, streamed
 from tests.support import WITHIN, wait_until
 
 
@@ -578,3 +579,29 @@ def test_other_steps_back_are_left_as_they_are(tmp_path: Path, times: list[int])
     path = tmp_path / "one.pcap"
     path.write_bytes(pcap(*times))
     assert read(path) == (times, [])
+
+
+# ---- containers, however cut ----
+
+
+def contained(kind: str, tmp_path: Path) -> bytes:
+    return file(tmp_path / kind, PACKETS, kind).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["<us", ">us", "<ns", ">ns", "pcapng"])
+@pytest.mark.parametrize("lost", [0, 1, 20])
+def test_a_container_is_read_the_same_however_it_is_cut(tmp_path: Path, kind: str, lost: int) -> None:
+    data = contained(kind, tmp_path)
+    data = data[: len(data) - lost]
+
+    def found(pieces: list[bytes]) -> tuple[list[Packet], list[str]]:
+        reader = reader_for(data)
+        packets = [packet for piece in pieces for packet in reader.feed(piece)]
+        return [*packets, *reader.close()], reader.problems
+
+    whole = found([data])
+    assert len(whole[0]) == len(PACKETS) - bool(lost)
+    assert len(whole[1]) == bool(lost)
+    assert found([data[at : at + 1] for at in range(len(data))]) == whole
+    for at in range(0, len(data), 7):
+        assert found([data[:at], b"", data[at:]]) == whole
