@@ -1,6 +1,15 @@
 """The files of a rotation: their names, when the next one is due, and which are old enough to go.
 
 Their names sort by age, as those of dumpcap do: <stem>_<number>_<UTC time><suffix>. Other files are never touched.
+
+A file is never deleted because a clock was set. The age of a file of this run is what has passed by a clock that nobody
+sets. For a file of an earlier run, the wall clock is asked once, at the start, and then the same clock counts. Three
+checks keep a wrong wall clock harmless:
+
+    a file from the future is new
+    a file is not older than one with a lower number
+    where the newest file, too, would have to go, the clock may be wrong as well as the tap have been away for long: ages
+    then count from the newest file, and files go as they would have gone had this run begun right behind it
 """
 
 from __future__ import annotations
@@ -18,6 +27,11 @@ STEM, SUFFIX = "redis-tap", ".pcapng"  # in a directory
 
 def is_rotation(path: Path, rotate: Limits) -> bool:
     return bool(rotate) or path.is_dir()
+
+
+def elapsed() -> float:
+    """Seconds of a clock that nobody sets, and that counts while the machine sleeps, where there is one (Linux)."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Rotation:
@@ -39,7 +53,7 @@ class Rotation:
         self.limits = rotate if self._given is not None else rotate or DEFAULT
         self._keep = keep
         self._number = 0
-        self._finished: deque[tuple[Path, int, float]] = deque()  # path, size, last written, oldest first
+        self._finished: deque[tuple[Path, int, float]] = deque()  # path, size, when last written by elapsed()
         self._size = 0  # of these
 
     def look(self) -> None:
@@ -49,10 +63,19 @@ class Rotation:
             match = self._pattern.fullmatch(path.name)
             if match is not None:
                 found.append((int(match[1]), path))
-        for number, path in sorted(found):
-            status = path.stat()
-            self.finished(path, status.st_size, status.st_mtime)
-            self._number = number
+        files = [(number, path, path.stat()) for number, path in sorted(found)]
+        if not files:
+            return
+        self._number = files[-1][0]
+        wall, now = time.time(), elapsed()
+        newest = max(status.st_mtime for _, _, status in files)
+        if self._keep.seconds is not None and wall - newest > self._keep.seconds:
+            wall = newest
+        written = float("-inf")
+        for _, path, status in files:
+            written = max(written, now - max(0.0, wall - status.st_mtime))
+            self._finished.append((path, status.st_size, written))
+            self._size += status.st_size
 
     def next(self) -> Path:
         """The name of the next file, which comes with the next number, whether or not that file can be made.
@@ -65,9 +88,9 @@ class Rotation:
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         return self._directory / f"{self._stem}_{self._number:05}_{now}{self._suffix}"
 
-    def finished(self, path: Path, size: int, written: float) -> None:
-        """Nothing more is written to that file. written: when it was last, in seconds."""
-        self._finished.append((path, size, written))
+    def finished(self, path: Path, size: int) -> None:
+        """Nothing more is written to that file from now on."""
+        self._finished.append((path, size, elapsed()))
         self._size += size
 
     def overdue(self, writing: int) -> Path | None:
@@ -76,7 +99,7 @@ class Rotation:
             return None
         path, size, written = self._finished[0]
         too_many = self._keep.size is not None and self._size + writing > self._keep.size
-        if not too_many and (self._keep.seconds is None or time.time() - written <= self._keep.seconds):
+        if not too_many and (self._keep.seconds is None or elapsed() - written <= self._keep.seconds):
             return None
         self._finished.popleft()
         self._size -= size

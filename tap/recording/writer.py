@@ -217,7 +217,7 @@ class Writer:
         self.path = self._output.path
         self._filed = 0
         self._finish(old)
-        self._rotation.finished(old.path, old.size, time.time())
+        self._rotation.finished(old.path, old.size)
         return True
 
     def _finish(self, output: Output) -> None:

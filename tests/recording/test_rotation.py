@@ -21,7 +21,7 @@ import zstandard
 
 from tap import Address, Config, LinkConfig
 from tap.errors import ConfigError
-from tap.recording import recorder, writer
+from tap.recording import recorder, rotation, writer
 from tap.recording.history import index
 from tap.recording.output import Output
 from tap.recording.pcapng import Packet, PcapngReader
@@ -283,12 +283,98 @@ def test_the_oldest_files_go(tmp_path: Path, keep: Limits, left: list[int]) -> N
     others = [tmp_path / name for name in ("day.pcapng", "days_00001_20260101T000000Z.pcapng", "day_00001.pcapng")]
     for path in others:
         path.write_text("mine")
-    rotation = Rotation(tmp_path / "day.pcapng", Limits(size=1), keep)
-    rotation.look()
-    while (path := rotation.overdue(100)) is not None:  # type: ignore[assignment]
+    kept = Rotation(tmp_path / "day.pcapng", Limits(size=1), keep)
+    kept.look()
+    while (path := kept.overdue(100)) is not None:  # type: ignore[assignment]
         path.unlink()
     assert [int(path.name[4:9]) for path in files(tmp_path) if path not in others] == left
     assert all(path.exists() for path in others)
+
+
+class Clocks:
+    """Both, as a test sets them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wall, self.elapsed = 1_800_000_000.0, 5000.0
+        monkeypatch.setattr(time, "time", lambda: self.wall)
+        monkeypatch.setattr(rotation, "elapsed", lambda: self.elapsed)
+
+    def passes(self, seconds: float) -> None:
+        self.wall += seconds
+        self.elapsed += seconds
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    return Clocks(monkeypatch)
+
+
+def of_before(directory: Path, *written: float) -> None:
+    """Files of an earlier run, numbered from 1 on, and when each was last written."""
+    for number, at in enumerate(written, 1):
+        path = directory / f"day_{number:05}_20260101T000000Z.pcapng"
+        path.write_bytes(b"x")
+        os.utime(path, (at, at))
+
+
+def left_by(rotation: Rotation, directory: Path) -> list[int]:
+    """The numbers of the files that are there once all that must go has gone."""
+    while (path := rotation.overdue(0)) is not None:
+        path.unlink()
+    return [int(path.name[4:9]) for path in files(directory)]
+
+
+@pytest.mark.parametrize("jump", [3600 * 5, -3600 * 5, 10**9])
+def test_a_clock_that_jumps_deletes_no_file(tmp_path: Path, clocks: Clocks, jump: float) -> None:
+    """Neither those of this run nor those of before."""
+    of_before(tmp_path, clocks.wall - 1800)
+    kept = Rotation(tmp_path / "day.pcapng", Limits(size=1), Limits(seconds=3600))
+    kept.look()
+    path = kept.next()
+    path.write_bytes(b"x")
+    kept.finished(path, 1)
+    clocks.wall += jump
+    clocks.passes(60)
+    assert left_by(kept, tmp_path) == [1, 2]
+    clocks.passes(1800)
+    assert left_by(kept, tmp_path) == [2]
+    clocks.passes(1800)
+    assert left_by(kept, tmp_path) == []
+
+
+def test_at_the_start_what_is_too_old_goes(tmp_path: Path, clocks: Clocks) -> None:
+    of_before(tmp_path, *(clocks.wall - age for age in (7300, 5000, 3000, 100)))
+    kept = Rotation(tmp_path / "day.pcapng", Limits(size=1), Limits(seconds=3600))
+    kept.look()
+    assert left_by(kept, tmp_path) == [3, 4]
+
+
+@pytest.mark.parametrize("away", [4000, 10**6, 10**9])
+def test_a_start_at_which_even_the_newest_would_go_deletes_no_more_than_its_own_time_allows(
+    tmp_path: Path, clocks: Clocks, away: float
+) -> None:
+    of_before(tmp_path, *(clocks.wall - away - age for age in (3700, 3000, 0)))
+    kept = Rotation(tmp_path / "day.pcapng", Limits(size=1), Limits(seconds=3600))
+    kept.look()
+    assert left_by(kept, tmp_path) == [2, 3]
+    clocks.passes(700)
+    assert left_by(kept, tmp_path) == [3]
+    clocks.passes(3000)
+    assert left_by(kept, tmp_path) == []
+
+
+def test_files_from_the_future_and_out_of_order_are_not_older_than_those_before_them(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    of_before(tmp_path, clocks.wall - 100, clocks.wall + 10**6, clocks.wall - 3590)
+    kept = Rotation(tmp_path / "day.pcapng", Limits(size=1), Limits(seconds=3600))
+    kept.look()
+    clocks.passes(3510)
+    assert left_by(kept, tmp_path) == [2, 3]
+    clocks.passes(80)
+    assert left_by(kept, tmp_path) == [2, 3]
+    clocks.passes(20)
+    assert left_by(kept, tmp_path) == []
 
 
 def test_old_files_go_while_it_records(tmp_path: Path) -> None:
