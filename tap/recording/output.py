@@ -75,6 +75,18 @@ class Output:
             raise
         self.size += len(encoded)
 
+    def what_became_of_it(self) -> str:
+        """What somebody else did to it, so that it does not hold what was written; "" for nothing.
+
+        A file that was moved away holds all of it, under another name. Raises OSError.
+        """
+        status = os.fstat(self._file)
+        if not status.st_nlink:
+            return "was replaced by another file" if os.path.lexists(self.path) else "was deleted"
+        if status.st_size < self.size:
+            return f"was cut to {status.st_size} bytes"
+        return ""
+
     @property
     def unsynced(self) -> int:
         """Bytes that may not be on the disk."""

@@ -60,7 +60,7 @@ KEPT = (
 class Recorder:
     """A tap.relay.sink.Sink, and an observer of the bus.
 
-    lost_bytes, lost_links: that are not in the recording and should be.
+    lost_bytes, lost_links: that are not in the recording and should be, and bytes of files that somebody else spoiled.
     """
 
     def __init__(
@@ -128,6 +128,8 @@ class Recorder:
             self._sync,
             troubled=self._trouble,
             no_next=self._no_next,
+            spoiled=self._spoiled,
+            lost=self._lost,
             given_up=self._restated,
             gathering=self._gathering,
         )
@@ -338,6 +340,15 @@ class Recorder:
     def _no_next(self, text: str) -> None:
         self._wait_for_next(NEXT_RETRY_SECONDS)
         self._trouble(text)
+
+    def _spoiled(self, what: str) -> None:
+        """Somebody has deleted, replaced or cut the file: tell, and go on in another one."""
+        self._trouble(f"{what}; what it held is lost")
+        self.rotate()
+
+    def _lost(self, size: int) -> None:
+        """Bytes of such a file."""
+        self.lost_bytes += size
 
     @property
     def trouble_so_far(self) -> str:

@@ -50,11 +50,15 @@ class Writer:
         *,
         troubled: Callable[[str], None],
         no_next: Callable[[str], None],
+        spoiled: Callable[[str], None],
+        lost: Callable[[int], None],
         given_up: Callable[[Sequence[Blocks]], Blocks],
         gathering: Gathering,
     ) -> None:
         """To be made in the event loop, where troubled and no_next are called, with the system's words.
 
+        spoiled: called there, too, with what somebody else did to the file that is written; it should call next_file().
+        lost: is told of such a file's bytes once nothing more goes to it.
         given_up: called in the thread for what to write, at the end, in place of what the disk did not take. gathering:
         is passed on in the loop, too, where no read has done it between two looks.
         """
@@ -62,6 +66,8 @@ class Writer:
         self.taken = 0
         self.full_at = math.inf
         self._output = output
+        self._is_spoiled = False  # by somebody else: nothing of that file counts as recorded
+        self._look_at = time.monotonic() + SYNC_SECONDS  # when to look at it again
         self._rotation = rotation
         self._limit = rotation.limits.size
         if self._limit is not None:
@@ -69,6 +75,8 @@ class Writer:
         self._sync = sync
         self._troubled = troubled
         self._no_next = no_next
+        self._spoiled = spoiled
+        self._lost = lost
         self._given_up = given_up
         self._gathering = gathering
         self._loop = asyncio.get_running_loop()
@@ -191,6 +199,8 @@ class Writer:
     def _flush(self) -> None:
         """What is to be done now and then."""
         self._tidy()
+        if time.monotonic() >= self._look_at:
+            self._look(self._output)
         unsynced = self._output.unsynced
         if self._sync == "none" or not unsynced:
             return
@@ -202,6 +212,20 @@ class Writer:
             except OSError as error:
                 self._failed(error)
 
+    def _look(self, output: Output) -> None:
+        """At what is at the file's place: a file that somebody deletes takes all that is written to it along."""
+        self._look_at = time.monotonic() + SYNC_SECONDS
+        if self._is_spoiled:
+            return
+        try:
+            what = output.what_became_of_it()
+        except OSError as error:
+            self._failed(error)
+            return
+        if what:
+            self._is_spoiled = True
+            self._in_loop(partial(self._spoiled, f"{output.path.name} {what} while it was written"))
+
     def _open_next(self) -> bool:
         """Go on in the next file. Returns False where it cannot be made; then the old one goes on."""
         old = self._output
@@ -211,16 +235,22 @@ class Writer:
                     self._output = Output(self._rotation.next())
                     break
         except OSError as error:
-            text = f"the next file cannot be made: {words(error)}; going on in {old.path.name}"
+            goes_on = "what comes until it can be is lost" if self._is_spoiled else f"going on in {old.path.name}"
+            text = f"the next file cannot be made: {words(error)}; {goes_on}"
             self._in_loop(partial(self._no_next, text))
             return False
         self.path = self._output.path
         self._filed = 0
         self._finish(old)
-        self._rotation.finished(old.path, old.size)
+        if not self._is_spoiled:  # else what is at its place, if anything, is not ours to delete
+            self._rotation.finished(old.path, old.size)
+        self._is_spoiled = False
         return True
 
     def _finish(self, output: Output) -> None:
+        self._look(output)
+        if self._is_spoiled:
+            self._in_loop(partial(self._lost, output.size))
         try:
             output.close(sync=self._sync != "none")
         except OSError as error:
