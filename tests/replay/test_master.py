@@ -74,7 +74,7 @@ def test_a_replica_is_given_the_rdb_and_the_stream_of_every_capture(capture: Cap
     path = recorded(capture, tmp_path / "one.pcapng")
     if "cli" in capture.name:
         # redis-cli --replica asks for an RDB without any data, which is none to begin with.
-        says = "no RDB" if capture.name.endswith("cli-replica") else "asked for with SYNC"
+        says = "no whole RDB" if capture.name.endswith("cli-replica") else "asked for with SYNC"
         with pytest.raises(RecordingError, match=says), Playing(path):
             pass
         return
