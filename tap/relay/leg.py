@@ -145,13 +145,14 @@ class Leg(asyncio.BufferedProtocol):
         if self._early is not None:
             self._keep(self._early, self._buffers.current[:nbytes])
             return
-        clock = self.share.clock
+        clock, size = self.share.clock, self.share.size
         begin = clock()
         self.link.received(self, self._buffers.current[:nbytes])
         rest = self.share.used(self.link, nbytes, clock() - begin)
         if rest:
             self.rest("share", rest)
-        if nbytes >= SPLICE_FROM and (unread := self.link.unread(self)) >= SPLICE_FROM:
+        is_part_of_more = nbytes >= SPLICE_FROM or nbytes == size
+        if is_part_of_more and (unread := self.link.unread(self)) >= SPLICE_FROM:
             try:
                 self._splice(unread)
             except BaseException:
