@@ -78,8 +78,8 @@ def trouble(told: list[Told]) -> list[str]:
 
 
 def is_at_its_end(out: IO[str]) -> bool:
-    """Whether no process has it open any more, and none has written to it."""
-    return bool(select.select([out], [], [], WITHIN)[0]) and out.read() == ""
+    """Whether no process has it open any more, and none has written to it, but of masters that were not there."""
+    return bool(select.select([out], [], [], WITHIN)[0]) and OF_MASTER.sub("", out.read()) == ""
 
 
 async def publish(script: Path, *told: Event) -> list[Told]:
