@@ -24,7 +24,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# ONLY=relay runs one group, ONLY=growth the one that is not run otherwise.
+# ONLY=relay runs one group; bystander and growth run only when named so.
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench $(ONLY)
 
