@@ -77,13 +77,14 @@ class Share:
             self._limit = self.size = max(SMALLEST_READ, min(self.size // 2, int(read * LONG / took)))
             self._doubles = self._wall() + RELENT
             return min(MAX_REST, REST * took) if self._turn - before > 1 else 0.0
-        if self._suspected and self._limit == BUFFER_SIZE:
-            self._suspected -= 1
-            if not self._suspected:
-                self.clock = self._wall
-        if read == self.size < BUFFER_SIZE:
-            if self._limit < BUFFER_SIZE and (now := self._wall()) >= self._doubles:
-                self._limit *= 2
+        if self._suspected:
+            if self._limit == BUFFER_SIZE:
+                self._suspected -= 1
+                if not self._suspected:
+                    self.clock = self._wall
+            elif (now := self._wall()) >= self._doubles:
+                self._limit = min(BUFFER_SIZE, 2 * self._limit)
                 self._doubles = now + RELENT
+        if read == self.size < BUFFER_SIZE:
             self.size = min(self._limit, 2 * self.size)
         return 0.0

@@ -94,6 +94,22 @@ def test_a_peer_that_is_no_longer_suspected_is_timed_as_before() -> None:
     assert share.clock == cheap
 
 
+def test_a_peer_that_has_become_cheap_is_trusted_again_though_its_reads_are_never_full() -> None:
+    peer = Peer(lambda now: COSTLY)
+    wall, cpu = peer.time, lambda: peer.now
+    share = Share(peer.turns, wall=wall, cpu=cpu)
+    for _ in range(3):
+        share.used(OURS, 5000, 5000 * COSTLY)
+    assert share.clock is cpu
+    for _ in range(20 * SUSPECTED):
+        peer.now += RELENT / 2
+        share.used(OURS, 1, 0.0)
+    assert share.clock is wall or share.clock == wall
+    while share.size < BUFFER_SIZE:
+        share.used(OURS, share.size, 0.0)
+    assert share.size == BUFFER_SIZE
+
+
 @pytest.mark.parametrize("cost", [1e-9, 1e-8, 1e-7, 1e-6])
 def test_a_read_settles_below_twice_what_is_long(cost: float) -> None:
     peer = Peer(lambda now: cost)
