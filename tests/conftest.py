@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 from tap.servers.embedded import LOOPBACK
 from tests.support import MATRIX, Servers, programs, required_servers, some_servers
 
-settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time: what is green here is green there. "deep" throws new dice, and many.
+settings.register_profile("default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

@@ -60,8 +60,11 @@ class Once:
         seen = self._seen.get(replid)
         if seen is not None:
             same = seen.until(offset)
+            cuts = sorted(self._branches(replid))  # a span may reach over where an ID further up begins
             for begin, end in zip(same.begins, same.ends, strict=True):
-                self._add(self._home(replid, end), begin, end)
+                for cut in [*(cut for cut in cuts if begin < cut < end), end]:
+                    self._add(self._home(replid, cut), begin, cut)
+                    begin = cut
 
     def _home(self, replid: str, end: int) -> str:
         """The ID under which is kept what ends there."""

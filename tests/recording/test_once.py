@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap import recording
@@ -65,6 +65,7 @@ def test_of_one_history_each_comes_once(feed: Any, parts: list[tuple[int, int]])
 
 @FEEDS
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40), st.integers(1, 15)), max_size=25))
+@example([(2, 0, 2), (3, 1, 2), (3, 2, 1), (0, 0, 1)])  # one span, of which two further IDs turn out to have a part each
 def test_after_a_promotion_both_ids_are_one_history_up_to_where_that_is_known(
     feed: Any, parts: list[tuple[int, int, int]]
 ) -> None:
