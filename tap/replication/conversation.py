@@ -24,11 +24,19 @@ from tap.replication.events import Channel, Event, Reason, Role, Side
 from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
 from tap.replication.passing import Passing, ReplyCounter
-from tap.replication.passwords import hidden_reply
 from tap.replication.payload import MARK_SIZE, Payload
 from tap.replication.reasons import why_full, why_sync
 from tap.replication.replies import LineReader, LineTooLong, ReplyReader
-from tap.replication.requests import COMPRESSIONS, UNDERSTOOD, Newlines, Nonsense, Request, RequestReader, masked
+from tap.replication.requests import (
+    COMPRESSIONS,
+    UNDERSTOOD,
+    Newlines,
+    Nonsense,
+    Request,
+    RequestReader,
+    hidden_answer,
+    masked,
+)
 from tap.replication.standing import RdbStanding, Standing
 from tap.replication.stream import MAX_COMMAND, Stream
 from tap.replication.talkback import TalkBack
@@ -98,9 +106,14 @@ OPTIONS = frozenset(
     }
 )
 
+MAX_NAME = 255  # bytes that are kept of a name that the peer gives itself
 MAX_NOVELTIES = 8  # capabilities nobody knows that are remembered
 
 MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
+
+# Bytes of memory for the requests of one connection that wait for replies; later ones are cut short. A replica needs
+# less, with a token for a password, too; whoever connects has not authenticated yet, and the master may never answer.
+MAX_KEPT = 8 * 1024
 
 
 class Conversation:
@@ -165,6 +178,7 @@ class Conversation:
         self._lines = LineReader()
         self._unanswered: deque[Request] = deque()
         self._requests_seen = 0
+        self._requests_memory = 0
         self._reply_begin = 0  # position of the first byte not yet part of a whole reply
         self.waiting_from: int | None = None  # position in the master's bytes where Phase.WAITING began
         self._unasked = False  # an error is being read that no request had asked for
@@ -533,7 +547,7 @@ class Conversation:
         if request is None:
             self._tell(events.Handshake(start=0, end=0, request=(), reply=None if line is None else _text(line)))
             return
-        reply = None if line is None else _text(hidden_reply(request.args, line, inline=request.inline))
+        reply = None if line is None else _text(hidden_answer(request, line))
         sent = None if request.sent is None else masked(dataclasses.replace(request, args=request.sent))
         self._tell(
             events.Handshake(start=request.start, end=request.end, request=masked(request), reply=reply, sent=sent)
@@ -972,15 +986,16 @@ class Conversation:
             )
             return
         if self._matches or name in _SYNCS:
-            self._unanswered.append(request)
+            self._requests_memory += request.memory
+            self._unanswered.append(request if self._requests_memory <= MAX_KEPT else request.shortened())
         else:
             self._answered(request, None)
         if name == b"REPLCONF":
             self._configured(request)
         elif name == b"AUTH" and len(request.args) > 2:
-            self._user = request.args[1]
+            self._user = request.args[1][:MAX_NAME]
         elif name == b"CLIENT" and len(request.args) > 2 and request.args[1].upper() == b"SETNAME":
-            self._called = request.args[2]
+            self._called = request.args[2][:MAX_NAME]
         if name == b"PSYNC":
             self._psync_requested(request)
         elif name == b"SYNC":
@@ -1002,7 +1017,7 @@ class Conversation:
         for option, value in zip(options[::2], options[1::2], strict=False):
             name = _text(option).lower()
             if name in OPTIONS:
-                self._options[name] = _text(value[:255])
+                self._options[name] = _text(value[:MAX_NAME])
         told = (request.sent or request.args)[1:]
         for option, value in zip(told[::2], told[1::2], strict=False):
             capability = _text(value[:64]).lower()
@@ -1152,7 +1167,7 @@ class Conversation:
             return None
         self._requests = RequestReader()
         self._requests.skip(passing.position)
-        self._requests_seen = 0
+        self._requests_seen = self._requests_memory = 0
         self._older = passing.unanswered if self._matches else 0
         self._reply_begin = self.ordinary_until = self.from_master
         self._replies, self._lines = ReplyReader(), LineReader()

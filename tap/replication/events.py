@@ -151,6 +151,9 @@ class Handshake(WireEvent):
     request is empty for an error that the master sent unasked, as it does when it refuses a client at accept, and where
     it is not in the capture; reply is None where that is not. sent: what the master was sent in its place, None where
     that is the request itself.
+
+    Words of a connection's requests are cut, with "..." at the place, once those before them took 8 KB of memory; so is
+    the text of an error in reply, which might repeat a secret.
     """
 
     request: tuple[str, ...]

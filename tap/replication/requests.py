@@ -4,15 +4,20 @@ Requests before the stream and acknowledgements after it are small, so a request
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tap.replication.passwords import hidden
+from tap.replication.passwords import hidden, hidden_reply
 from tap.replication.strangers import WORDS
 
 # A replica's longest request is a REPLCONF of twenty words, or an AUTH with a token for a password.
 MAX_REQUEST = 16 * 1024
 MAX_ARGUMENTS = 64
 MAX_COUNT = 2**31 - 1  # words that a server takes from a client: Redis 7.0 networking.c, processMultibulkBuffer
+
+WORD_BYTES = 56  # of memory that a short word takes, with its place in a tuple; measured with CPython 3.11
+SHORT_WORDS = 3  # of a request that is cut short
+SHORT_WORD = 32  # bytes; the name of every request that a replica sends is whole
+CUT = b"..."
 
 _CRLF = b"\r\n"
 _NEWLINES = re.compile(rb"\n+")
@@ -26,7 +31,7 @@ class Request:
     """args: the words, the name first. start <= i < end: its bytes, counted from the first of the connection.
 
     given: the reply that it gets from a fault, in the master's place. sent: the words that the master gets in place of
-    these, None where it gets these.
+    these, None where it gets these. is_short: args and sent are beginnings only, without secrets; see shortened().
     """
 
     args: tuple[bytes, ...]
@@ -35,10 +40,27 @@ class Request:
     inline: bool
     given: bytes | None = None
     sent: tuple[bytes, ...] | None = None
+    is_short: bool = False
 
     @property
     def name(self) -> bytes:
         return self.args[0].upper()
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes it takes."""
+        words = (*self.args, *(self.sent or ()))
+        return sum(map(len, words)) + WORD_BYTES * len(words)
+
+    def shortened(self) -> "Request":
+        """The same with the beginnings of its first words, which take a few hundred bytes whatever the peer sent."""
+        sent = None if self.sent is None else self._beginning(self.sent)
+        return replace(self, args=self._beginning(self.args), sent=sent, is_short=True)
+
+    def _beginning(self, words: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        first = hidden(words[:SHORT_WORDS], inline=self.inline)
+        cut = tuple(word if len(word) <= SHORT_WORD else word[:SHORT_WORD] + CUT for word in first)
+        return cut if len(words) <= SHORT_WORDS else (*cut, CUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +136,10 @@ class RequestReader:
         """The first whole words, up to limit, of the request that is not whole yet or no request; upper-case."""
         buffer = self._buffer
         words: list[bytes] = []
-        at = buffer.find(_CRLF) + 2 if buffer.startswith(b"*") else 0
+        if not buffer.startswith(b"*"):
+            end = buffer.find(b"\n", self._line_read, MAX_REQUEST)
+            return tuple(bytes(buffer[: max(end, 0)]).upper().split(None, limit)[:limit])
+        at = buffer.find(_CRLF) + 2
         while at >= 2 and len(words) < limit and buffer[at : at + 1] == b"$":
             end = buffer.find(_CRLF, at)
             length = buffer[at + 1 : end]
@@ -169,7 +194,7 @@ class RequestReader:
         return int(digits), end + 1
 
     def _line(self) -> tuple[tuple[bytes, ...], int] | str | None:
-        """As _array, for an inline request: words up to a newline."""
+        """As _array, for an inline request: words up to a newline; if lenient, the words beyond the limit are one."""
         if self._buffer[0] == 0x16 and not self.is_lenient:
             return "byte 0x16: TLS, which is read only where the tap ends it: --listen-cert, and --tls for the master"
         end = self._buffer.find(b"\n", self._line_read, MAX_REQUEST)
@@ -178,7 +203,12 @@ class RequestReader:
         if strange:
             return f"byte 0x{self._buffer[strange.start()]:02x} in an inline request"
         self._line_read = 0 if end >= 0 else stop
-        return (tuple(bytes(self._buffer[:end]).split()), end + 1) if end >= 0 else None
+        if end < 0:
+            return None
+        words = bytes(self._buffer[:end]).split(None, MAX_ARGUMENTS)
+        if len(words) > MAX_ARGUMENTS and not self.is_lenient:
+            return f"a line of more than {MAX_ARGUMENTS} words"
+        return tuple(words), end + 1
 
 
 def _too_long() -> str:
@@ -199,3 +229,13 @@ def masked(request: Request) -> tuple[str, ...]:
     """The request's words as text, secrets replaced by ***; anything unprintable as in a Python bytes literal."""
     words = hidden(request.args, inline=request.inline)
     return tuple(repr(word)[2:-1].replace("\\\\", "\\") for word in words)
+
+
+def hidden_answer(request: Request, line: bytes) -> bytes:
+    """The first line of its reply, without the secrets that an error repeats. A short request does not have them."""
+    if not request.is_short:
+        return hidden_reply(request.args, line, inline=request.inline)
+    if not line.startswith(b"-"):
+        return line
+    code, _, rest = line.partition(b" ")
+    return code + b" " + CUT if rest else code

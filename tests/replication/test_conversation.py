@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,10 @@ UNREADABLE = b"REDIS0079" + b"\xff" + bytes(8)
 PSYNC = b"*3\r\n$5\r\nPSYNC\r\n$1\r\n?\r\n$2\r\n-1\r\n"
 ACK_0 = b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$1\r\n0\r\n"
 PING = b"*1\r\n$4\r\nping\r\n"
+
+
+def array(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 
 
 class Talk:
@@ -255,6 +261,67 @@ def test_a_health_check_is_ordinary_at_its_end_and_an_endless_one_before() -> No
     for _ in range(MAX_SET_UP + 1):
         endless.R(b"PING\r\n").M(b"+PONG\r\n")
     assert endless.conversation.role is Role.ORDINARY
+
+
+HALF_A_MEGABYTE = [
+    array(b"REPLCONF", b"capa", b"x" * 16_000) * MAX_SET_UP,
+    array(b"AUTH", b"u" * 8_000, b"p" * 8_000) * MAX_SET_UP,
+    array(b"CLIENT", b"SETNAME", *[b"%02d" % number for number in range(62)]) * MAX_SET_UP,
+    (b"REPLCONF capa " + b"x" * 16_000 + b"\n") * MAX_SET_UP,
+    (b"REPLCONF" + b" ab" * 5_000 + b"\n") * MAX_SET_UP,
+    array(b"REPLCONF", b"listening-port", b"9" * 16_000)[:-2],
+]
+
+
+@pytest.mark.parametrize("requests", HALF_A_MEGABYTE)
+def test_requests_that_no_master_answers_take_little_memory(requests: bytes) -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        talks = [Talk().R(requests) for _ in range(50)]
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / len(talks) < 64 * 1024
+
+
+def test_what_is_cut_short_is_told_so_and_hides_secrets_all_the_same() -> None:
+    secret = b"hunter2" * 1000
+    talk = Talk().R(array(b"AUTH", secret) * 3).R(array(b"AUTH", b"me", secret)).R(array(b"REPLCONF", *[b"a" * 90] * 4))
+    talk.M(b"-ERR no '%s'\r\n-WRONGPASS %s\r\n-ERR '%s'\r\n-ERR\r\n+OK\r\n" % (secret, secret, secret[:99]))
+    told = [(event.request, event.reply) for event in talk.told if isinstance(event, events.Handshake)]
+    assert told == [
+        (("AUTH", "***"), "-ERR no '***'"),
+        (("AUTH", "***"), "-WRONGPASS ..."),
+        (("AUTH", "***"), "-ERR ..."),
+        (("AUTH", "***", "***"), "-ERR"),
+        (("REPLCONF", "a" * 32 + "...", "a" * 32 + "...", "..."), "+OK"),
+    ]
+
+
+def test_a_replica_with_a_long_token_is_told_whole() -> None:
+    token = b"t" * 5000
+    talk = Talk().R(
+        PING + array(b"AUTH", b"sync", token) + array(b"REPLCONF", b"listening-port", b"6380", b"capa", b"psync2")
+    )
+    talk.M(b"+PONG\r\n-WRONGPASS '%s' is wrong\r\n+OK\r\n" % token)
+    told = [(event.request, event.reply) for event in talk.told if isinstance(event, events.Handshake)]
+    assert told[1:] == [
+        (("AUTH", "***", "***"), "-WRONGPASS '***' is wrong"),
+        (("REPLCONF", "listening-port", "6380", "capa", "psync2"), "+OK"),
+    ]
+
+
+def test_a_line_of_too_many_words_is_no_request_of_a_replica() -> None:
+    line = b"%s" + b" k" * 5000 + b"\r\n"
+    opaque = Talk().R(line % b"REPLCONF").last()
+    assert isinstance(opaque, events.Opaque)
+    assert opaque.reason == "a line of more than 64 words"
+    assert Talk().R(line % b"MGET").conversation.role is Role.ORDINARY
+    talk, data = Talk(), line % b"MGET"
+    for at in range(len(data)):
+        talk.R(data[at : at + 1])
+    assert talk.conversation.role is Role.ORDINARY
 
 
 def test_nonsense_makes_it_opaque_and_is_counted() -> None:
