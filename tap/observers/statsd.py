@@ -20,8 +20,8 @@ import asyncio_dgram
 
 from tap.bus import Bus, Told
 from tap.errors import words
-from tap.relay.dial import UNRESOLVABLE, resolved
 from tap.relay.link import Link
+from tap.relay.names import UNRESOLVABLE, resolved
 from tap.replication import events
 from tap.replication.events import Event
 from tap.url import Address

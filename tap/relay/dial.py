@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
-import ipaddress
 import socket
-import threading
 from collections.abc import Callable
 
 from tap.errors import words
+from tap.relay.names import UNRESOLVABLE, resolved
 from tap.url import Address
 
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)  # not a word was said to the master
-UNRESOLVABLE = "the name cannot be resolved (no resolver takes it)"
-
-Place = tuple[int, tuple[str, int]]  # the address family, and where in it
 
 
 async def dial(
@@ -67,50 +62,6 @@ class _HangsUp(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-
-
-async def resolved(address: Address) -> list[Place]:
-    """Its places, one at least. One that is written in digits needs no resolver, and no thread.
-
-    Raises OSError, and ValueError for a name that no resolver takes.
-    """
-    try:
-        version = ipaddress.ip_address(address.host).version
-    except ValueError:
-        return await _looked_up(address)
-    return [(socket.AF_INET6 if version == 6 else socket.AF_INET, (address.host, address.port))]
-
-
-async def _looked_up(address: Address) -> list[Place]:
-    """Ask the resolver, in a thread that nobody waits for.
-
-    The loop's own threads would not do: they are few, so that a resolver which does not answer keeps the names of
-    other links waiting, and asyncio.run() joins them before it ends.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[Place]] = loop.create_future()
-
-    def hand_over(places: list[Place], failure: Exception | None) -> None:
-        if answer.done():  # given up
-            return
-        if failure is not None:
-            answer.set_exception(failure)
-        else:
-            answer.set_result(places)
-
-    def look_up() -> None:
-        places: list[Place] = []
-        failure = None
-        try:
-            found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-            places = list(dict.fromkeys((family, place) for family, _, _, _, place in found))  # type: ignore[misc]
-        except Exception as error:
-            failure = error
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(hand_over, places, failure)
-
-    threading.Thread(target=look_up, name=f"resolve {address.host}", daemon=True).start()
-    return await answer
 
 
 async def _connect(

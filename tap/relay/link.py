@@ -18,8 +18,9 @@ from tap.faults.link import LinkFaults
 from tap.faults.plan import Armed
 from tap.faults.rewriter import Rules
 from tap.faults.what import Refuse
-from tap.relay.dial import OUT_OF_FILES, UNRESOLVABLE, dial
+from tap.relay.dial import OUT_OF_FILES, dial
 from tap.relay.leg import EARLY_BYTES, REST_SECONDS, SPLICE_FROM, Leg
+from tap.relay.names import UNRESOLVABLE
 from tap.relay.sink import LinkSink, Place
 from tap.relay.tls import TlsFailure, TlsTransport, speaks_tls
 from tap.replication import events

@@ -1,0 +1,110 @@
+"""Where the host of an address is: digits as they are, names by the system's resolver, asked once for all who wait.
+
+The resolver blocks, for half a minute if its servers do not answer, so it is asked in threads; and a crowd of connections
+that all want one name must not be a crowd of threads and of queries. So one look-up of a name answers everybody who waits
+for it, and who comes within FRESH_SECONDS, an error as well. Resolvers get stuck: where one has not answered for
+AGAIN_SECONDS, another look-up is begun beside it, but never more than MAX_THREADS of a name. How long to wait is for each
+caller to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import ipaddress
+import math
+import socket
+import threading
+import weakref
+
+from tap.url import Address
+
+FRESH_SECONDS = 1.0  # replicas try again once a second, and are to find a name that is there by then
+AGAIN_SECONDS = 5.0  # resolv.conf(5): timeout
+MAX_THREADS = 4
+
+UNRESOLVABLE = "the name cannot be resolved (no resolver takes it)"
+
+Place = tuple[int, tuple[str, int]]  # the address family, and where in it
+
+
+async def resolved(address: Address) -> list[Place]:
+    """Its places, one at least. One that is written in digits needs no resolver, and no thread.
+
+    Raises OSError, and ValueError for a name that no resolver takes.
+    """
+    try:
+        version = ipaddress.ip_address(address.host).version
+    except ValueError:
+        names = _of_loops.setdefault(asyncio.get_running_loop(), {})
+        name = names.setdefault(address, _Name(address))
+        try:
+            return await name.places()
+        finally:
+            for one in [one for one, known in names.items() if known.is_stale]:
+                del names[one]
+    return [(socket.AF_INET6 if version == 6 else socket.AF_INET, (address.host, address.port))]
+
+
+class _Name:
+    """One host and port, in one event loop."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._threads = 0
+        self._begun = -math.inf  # the newest of them, in the loop's time
+        self._answered = -math.inf
+        self._waiting = 0
+        self._has_come = asyncio.Event()
+        self._places: list[Place] = []
+        self._failure: Exception | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        return not self._threads and not self._waiting and not self._is_fresh
+
+    @property
+    def _is_fresh(self) -> bool:
+        return asyncio.get_running_loop().time() < self._answered + FRESH_SECONDS
+
+    async def places(self) -> list[Place]:
+        if not self._is_fresh:
+            loop = asyncio.get_running_loop()
+            now = loop.time()
+            if not self._threads or (self._threads < MAX_THREADS and now >= self._begun + AGAIN_SECONDS):
+                self._threads += 1
+                self._begun = now
+                # Not one of the loop's own threads, which are few and which asyncio.run() joins before it ends.
+                name = f"resolve {self._address.host}"
+                threading.Thread(target=self._look_up, args=(loop,), name=name, daemon=True).start()
+            self._waiting += 1
+            try:
+                await self._has_come.wait()
+            finally:
+                self._waiting -= 1
+        if self._failure is not None:
+            raise copy.copy(self._failure)  # each with a traceback of its own
+        return self._places
+
+    def _look_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The thread."""
+        places: list[Place] = []
+        failure = None
+        try:
+            found = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+            places = list(dict.fromkeys((family, place) for family, _, _, _, place in found))  # type: ignore[misc]
+        except Exception as error:
+            failure = error.with_traceback(None)
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(self._take, places, failure)
+
+    def _take(self, places: list[Place], failure: Exception | None) -> None:
+        self._threads -= 1
+        self._places, self._failure = places, failure
+        self._answered = asyncio.get_running_loop().time()
+        self._has_come.set()  # whoever waits now
+        self._has_come = asyncio.Event()
+
+
+_of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Address, _Name]] = weakref.WeakKeyDictionary()
