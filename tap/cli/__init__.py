@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tap.cli import chaos, demo, export, faults, rdb, replay, run, show
 from tap.console.stderr import say
 from tap.errors import ConfigError, EnvironmentFailure, TapError, words
 
@@ -32,10 +30,26 @@ class _Verb(TyperCommand):
 
 
 class _Verbs(TyperGroup):
+    """Imports the module of a verb when that verb is asked for: to import all of them takes longer than most answers."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self.commands = dict.fromkeys(VERBS)
+
     def get_params(self, ctx: Any) -> list[Any]:
         return _plain(super().get_params(ctx))
 
+    def get_command(self, _ctx: Any, name: str) -> Any:
+        if name not in VERBS:
+            return None
+        if self.commands[name] is None:
+            alone = typer.Typer(add_completion=False)
+            alone.command(name, cls=_Verb)(getattr(import_module(f"tap.cli.{name}"), name))
+            self.commands[name] = typer.main.get_command(alone)
+        return self.commands[name]
 
+
+VERBS = ("run", "faults", "chaos", "show", "export", "replay", "rdb", "demo")  # each a function in a module of its name
 app = typer.Typer(
     name="redis-tap",
     cls=_Verbs,
@@ -43,18 +57,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-VERBS: dict[str, Callable[..., None]] = {
-    "run": run.run,
-    "faults": faults.faults,
-    "chaos": chaos.chaos,
-    "show": show.show,
-    "export": export.export,
-    "replay": replay.replay,
-    "rdb": rdb.rdb,
-    "demo": demo.demo,
-}
-for name, verb in VERBS.items():
-    app.command(name, cls=_Verb)(verb)
 
 
 def _version(wanted: bool) -> None:
@@ -127,4 +129,6 @@ def _verb() -> str:
 
 
 def _likeness(given: str, known: str) -> float:
+    import difflib  # for a mistake alone
+
     return difflib.SequenceMatcher(None, given, known).ratio()

@@ -5,10 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from rich.progress import Progress
-
-from tap.console.terminal import Terminal
-
 LONG = 64 * 2**20  # bytes from which on a person wants to see how far it is
 STEP = 2**20  # bytes between two signs of it
 
@@ -19,8 +15,15 @@ def progress(size: int, *, is_compressed: bool = False) -> Iterator[Callable[[in
 
     size: of the files; is_compressed: so that nobody knows how many bytes that will be.
     """
+    if size < LONG:
+        yield lambda count: None
+        return
+    from rich.progress import Progress  # 40 ms with what is below, which a short reading does not wait for
+
+    from tap.console.terminal import Terminal
+
     console = Terminal(stderr=True)
-    if size < LONG or not console.is_terminal:
+    if not console.is_terminal:
         yield lambda count: None
         return
     with Progress(console=console, transient=True) as bar:

@@ -16,9 +16,7 @@ from tap.bus import Told
 from tap.cli.choosing import Begin, Dbs, End, Globs, Links, Names, dbs_of, moments, several
 from tap.cli.ending import endings
 from tap.console.lines import Journal, json_line
-from tap.console.stats_report import report
 from tap.console.stderr import say
-from tap.console.terminal import Terminal
 from tap.errors import ConfigError, RecordingError
 from tap.recording.content import GoesOn
 from tap.recording.missing import Missing
@@ -170,6 +168,9 @@ def _print(figures: Stats, form: str) -> None:
     if form == "json":
         sys.stdout.write(f"{json.dumps(figures.as_dict())}\n")
         return
+    from tap.console.stats_report import report  # tables take a while to import, and events need none
+    from tap.console.terminal import Terminal
+
     console = Terminal()
     console.print(report(figures, console.width))
 
