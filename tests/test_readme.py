@@ -15,13 +15,13 @@ import pytest
 
 import tap
 from tap import config
-from tap.cli import app
 from tap.faults.what import KINDS
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
 from tap.servers.embedded import Server, find_server
 from tests.cli.test_export import synced
+from tests.cli.typed import command
 from tests.recording.wires import STREAM, file, streamed
 from tests.relay.certificates import Certificates
 from tests.replay.support import captured
@@ -55,24 +55,24 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
             shutil.copy(made.leaf, tmp_path / name)
     if words[1] == "export":
         file(tmp_path / words[2], synced(*STREAM).packets, "pcapng")
-    command = [sys.executable, "-m", "tap", *words[1:]]
+    typed = [sys.executable, "-m", "tap", *words[1:]]
     if words[1] == "replay" and "--to" in words:
         recorded.rename(tmp_path / words[2])
         with Server(find_server()) as target:
-            command = [word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in command]
-            subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=30, check=True)
+            typed = [word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in typed]
+            subprocess.run(typed, cwd=tmp_path, capture_output=True, timeout=30, check=True)
         return
     if words[1] == "replay":
         captured("redis-7.0-diskless", tmp_path / words[2])
-        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(typed, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             assert "listening on" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
         return
     if words[1] == "run":
-        command += ["--duration", "100ms"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+        typed += ["--duration", "100ms"]
+    done = subprocess.run(typed, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
     if "Cannot assign requested address" in done.stderr or "Address family" in done.stderr:
         pytest.skip("no IPv6 on this machine")
     assert done.returncode == 0, done.stderr
@@ -162,10 +162,7 @@ def test_every_event_is_in_the_readme_and_none_else() -> None:
     ],
 )
 def test_every_option_is_in_the_readme(verb: str, table: str) -> None:
-    from typer.main import get_command
-
-    command = get_command(app).commands[verb]  # type: ignore[attr-defined]
-    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    options = {option for parameter in command(verb).params for option in parameter.opts if option.startswith("--")}
     rows = README.split(table)[1].split("\n\n")[0]
     assert options == set(re.findall(r"`(--[a-z-]+)", rows))
 

@@ -34,7 +34,7 @@ class _Verbs(TyperGroup):
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__(**attrs)
-        self.commands = dict.fromkeys(VERBS)
+        self.commands: dict[str, Any] = dict.fromkeys(VERBS)
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _plain(super().get_params(ctx))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.typed import tap
 from tests.support import WITHIN, Servers, programs, wait_until
 
 TAP = [sys.executable, "-m", "tap"]
@@ -24,9 +25,8 @@ expect = { resync = "partial" }
 """
 
 
-def chaos(*arguments: str, within: float = 120) -> subprocess.CompletedProcess[str]:
-    command = [*TAP, "chaos", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=within, check=False, env=ENVIRONMENT)
+def chaos(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return tap("chaos", *arguments)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 from rich.text import Text
-from typer.main import get_command
 from typer.testing import CliRunner
 
 from tap import __version__
@@ -25,7 +24,7 @@ from tap.cli import VERBS, app, main
 from tap.cli import demo as cli_demo
 from tap.errors import EnvironmentFailure
 from tap.servers.embedded import find_server
-from tests.cli.typed import tap
+from tests.cli.typed import command, tap
 from tests.support import WITHIN, Servers, client, follow, is_up, level, wait_until
 
 TAP = [sys.executable, "-m", "tap"]  # as a process of its own: for signals, limits, and how long it takes to start
@@ -114,9 +113,8 @@ def test_no_word_of_a_usage_line_has_brackets_twice(verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_help_is_taken_for_markup(verb: str) -> None:
     """Typer gives it to rich, which breaks at [/DB] and leaves out [default: ...]."""
-    verbs = get_command(app)
-    command = verbs.get_command(verbs.make_context(None, [], resilient_parsing=True), verb)  # type: ignore[attr-defined]
-    for said in (command.help, *(getattr(parameter, "help", None) for parameter in command.params)):
+    known = command(verb)
+    for said in (known.help, *(getattr(parameter, "help", None) for parameter in known.params)):
         assert said is None or Text.from_markup(said).plain == said
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.typed import tap
 from tests.support import FIXTURES
 
 RDBS = FIXTURES / "rdb"
@@ -17,12 +17,8 @@ MIXED = RDBS / "redis-8.0.2-mixed.rdb"
 TAP = [sys.executable, "-m", "tap", "rdb"]
 
 
-def rdb(*arguments: str | Path, data: bytes | None = None, width: int = 80) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": str(width), "NO_COLOR": "1", "TERM": "dumb"}
-    done = subprocess.run(
-        [*TAP, *map(str, arguments)], input=data, capture_output=True, timeout=60, check=False, env=environment
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+def rdb(*arguments: str | Path, data: bytes = b"", width: int = 80) -> subprocess.CompletedProcess[str]:
+    return tap("rdb", *arguments, data=data, width=width)
 
 
 def test_the_summary_says_what_is_in_it() -> None:

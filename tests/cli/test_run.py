@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from tests.cli.test_cli import running, tap
+from tests.cli.test_cli import running
+from tests.cli.typed import tap
 from tests.support import WITHIN, expect_reset, wait_until
 
 

@@ -29,8 +29,8 @@ from tests.support import FIXTURES, WITHIN, TapThread, wait_until
 TAP = [sys.executable, "-m", "tap", "show"]
 
 
-def show(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return tap("show", *arguments)
+def show(*arguments: str | Path, width: int = 200) -> subprocess.CompletedProcess[str]:
+    return tap("show", *arguments, width=width)
 
 
 @pytest.fixture
@@ -192,9 +192,8 @@ def test_a_moment_that_is_none_is_said(capture: Path) -> None:
     assert said.stderr.startswith("redis-tap: --until 'noon': write a time")
 
 
-def test_figures_are_told_for_people(capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    said = show(capture, "--stats")
+def test_figures_are_told_for_people(capture: Path) -> None:
+    said = show(capture, "--stats", width=80)
     assert (said.returncode, said.stderr) == (0, "")
     lines = said.stdout.splitlines()
     assert max(map(len, lines)) <= 80
@@ -472,8 +471,7 @@ def test_a_stream_that_cannot_be_read_is_told_with_its_offset(path: Path, option
     assert "bytes of the stream cannot be read, from offset 1679 on: " in second
 
 
-def test_figures_tell_how_much_is_missing_and_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
+def test_figures_tell_how_much_is_missing_and_unread() -> None:
     assert "92 B from the master are not recorded, and not counted" in show(LOST, "--stats").stdout
     for path in COMPRESSED:
         (link,) = json.loads(show(path, "--stats", "--format", "json").stdout)["links"]

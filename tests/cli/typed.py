@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
+from typer.main import get_command
 
-from tap.cli import main
+from tap.cli import app, main
 
 
-def tap(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Within this process, which has imported everything already."""
+def tap(*words: str | Path, data: bytes = b"", width: int = 200) -> subprocess.CompletedProcess[str]:
+    """Within this process, which has imported everything already. data: what comes on stdin; width: of the terminal."""
     typed = ["redis-tap", *map(str, words)]
-    out, err = io.StringIO(), io.StringIO()
-    with mock.patch.object(sys, "argv", typed), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    streams = [io.TextIOWrapper(io.BytesIO(given), "utf-8", newline="", write_through=True) for given in (data, b"", b"")]
+    for name, stream in zip(("<stdin>", "<stdout>", "<stderr>"), streams, strict=True):
+        stream.buffer.name = name
+    with contextlib.ExitStack() as within:
+        for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+            within.enter_context(mock.patch.object(sys, name, stream))
+        within.enter_context(mock.patch.object(sys, "argv", typed))
+        within.enter_context(mock.patch.dict(os.environ, COLUMNS=str(width), NO_COLOR="1", TERM="dumb"))
         with pytest.raises(SystemExit) as ended:
             main()
     code = ended.value.code
     assert code is None or isinstance(code, int)
-    return subprocess.CompletedProcess(typed, code or 0, out.getvalue(), err.getvalue())
+    out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])
+    return subprocess.CompletedProcess(typed, code or 0, out, err)
+
+
+def command(verb: str) -> Any:
+    """Of a verb, what typer knows: its parameters, their help."""
+    verbs = get_command(app)
+    return verbs.get_command(verbs.make_context(None, [], resilient_parsing=True), verb)  # type: ignore[attr-defined]
