@@ -24,6 +24,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"servers that are required are missing: {', '.join(missing)}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not {"servers", "any_server", "server_name", "demo_server"}.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("servers")
+
+
 @pytest.fixture
 def servers() -> Iterator[Servers]:
     with some_servers() as started:

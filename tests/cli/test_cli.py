@@ -389,7 +389,8 @@ def test_every_partial_resync_of_a_pair_that_flaps_is_written_among_commands_tha
     assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
 
 
-def need_demo_server() -> None:
+@pytest.fixture
+def demo_server() -> None:
     """The demo takes no server out of .servers/."""
     try:
         find_server()
@@ -397,8 +398,8 @@ def need_demo_server() -> None:
         pytest.skip("no server on PATH, and none in a wheel")
 
 
+@pytest.mark.usefixtures("demo_server")
 def test_the_demo_tells_its_story_in_time() -> None:
-    need_demo_server()
     began = time.monotonic()
     said = tap("demo")
     assert said.returncode == 0, said.stderr
@@ -439,8 +440,7 @@ class Demo:
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
-    need_demo_server()
+def demo(demo_server: None, tmp_path: Path) -> Iterator[Demo]:
     if not Path("/proc/self/cwd").exists():
         pytest.skip("needs /proc")
     with contextlib.closing(Demo(tmp_path)) as one:
@@ -470,9 +470,8 @@ def test_a_demo_that_loses_a_server_says_so(demo: Demo) -> None:
     assert not demo.servers()
 
 
+@pytest.mark.usefixtures("demo_server")
 def test_a_demo_on_a_machine_that_is_too_busy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    need_demo_server()
-
     async def late(*_: object) -> bool:
         raise TimeoutError
 

@@ -20,6 +20,7 @@ from tap.servers.embedded import Server
 from tests.rdb.reading import Record, as_bytes, fed, json_lines, keys
 from tests.support import MATRIX, ROOT, WITHIN, Servers, programs, some_servers
 
+pytestmark = pytest.mark.servers
 FAR = 4102444800000  # the year 2100 in ms
 DBS = (0, 1, 63, 64)
 

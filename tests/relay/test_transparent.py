@@ -25,6 +25,7 @@ import redis
 
 from tests.support import MATRIX, ROOT, WITHIN, fail_over, programs, wait_until
 
+pytestmark = pytest.mark.servers
 MASTER, OTHER_MASTER, REPLICA = "10.0.0.5", "10.0.0.6", "10.0.1.5"
 OTHER_MASTER_V6 = "fd00::6"
 NOBODY = 65534  # a user of its own for a replica
