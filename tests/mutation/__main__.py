@@ -1,0 +1,128 @@
+"""`python -m tests.mutation [ROOM | MODULE ...] [--sample N] [--seed S]`: scores, and what survived."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from . import reach
+from .mutants import Mutant, mutants
+from .trial import ARGUMENTS, Trials
+
+ROOMS = ("replication", "faults", "relay", "recording", "replay", "scenario", "observers")
+SLOWEST = 5.0  # seconds; a test that takes longer is left out
+KEPT = "MUTATION_KEPT"  # the variable that names where the reach of tests is kept between runs
+BUDGET = 30.0  # seconds of tests for a mutant; beyond it the slowest are left out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description="Mutation score by room.")
+    parser.add_argument("what", nargs="*", default=ROOMS, help="rooms, or modules as tap/faults/lane.py; all rooms")
+    parser.add_argument("--sample", type=int, default=200, help="mutants of each, drawn; 0 for all of them [200]")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw [1]")
+    chosen = parser.parse_args()
+    if Path.cwd().joinpath(".mutation-copy").exists():
+        for what in chosen.what:
+            score(what, chosen.sample, chosen.seed)
+        return
+    root = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="redis-tap-mutation-") as folder:
+        copy(root, Path(folder))
+        os.nice(10)
+        environment = {**os.environ, "PYTHONPATH": folder, KEPT: str(root / ".mutation")}
+        code = subprocess.call([sys.executable, "-m", "tests.mutation", *sys.argv[1:]], cwd=folder, env=environment)
+    sys.exit(code)
+
+
+def copy(root: Path, to: Path) -> None:
+    """What git knows or would add; no compiled module is among it."""
+    listed = subprocess.check_output(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, text=True
+    )
+    for name in filter(None, listed.split("\0")):
+        if (root / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, to / name)
+    (to / ".mutation-copy").touch()
+
+
+def score(what: str, sample: int, seed: int) -> None:
+    """Prints the survivors as they are found, then the score."""
+    paths = [what] if what.endswith(".py") else [str(path) for path in sorted(Path("tap", what).glob("*.py"))]
+    room = Path(paths[0]).parent.name
+    found = [mutant for path in paths for mutant in mutants(Path(), path)]
+    tried = random.Random(f"{seed} {what}").sample(found, sample) if 0 < sample < len(found) else found
+    reached = reach_of(room)
+    began = time.monotonic()
+    killed = Counter[str]()
+    of_module = Counter(mutant.path for mutant in tried)
+    trials = Trials([str(Path("tests", room))], reached.seconds)
+    try:
+        for mutant in sorted(tried, key=lambda mutant: (mutant.path, mutant.number)):
+            names = tests_for(mutant, reached)
+            if not names:
+                print(f"{mutant}    [no test runs it]", flush=True)
+            elif trials.survives(mutant, names):
+                print(f"{mutant}    [{len(names)} tests]", flush=True)
+            else:
+                killed[mutant.path] += 1
+    finally:
+        trials.close()
+    for path, count in of_module.items():
+        print(f"  {path}: {killed[path]} of {count} ({killed[path] / count:.0%})")
+    share = killed.total() / len(tried)
+    margin = 0.0 if len(tried) == len(found) else 1.96 * math.sqrt(share * (1 - share) / len(tried))
+    print(
+        f"{what}: {killed.total()} of {len(tried)} killed, {share:.1%} (+- {margin:.1%}; {len(found)} mutants in all, "
+        f"seed {seed}), in {time.monotonic() - began:.0f} s",
+        flush=True,
+    )
+
+
+def reach_of(room: str) -> reach.Reach:
+    """Recorded file by file, and kept for as long as neither the file nor the room changes."""
+    kept = Path(os.environ[KEPT])
+    kept.mkdir(exist_ok=True)
+    of_room = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path("tap", room).glob("*.py"))))
+    outputs = {}
+    for path in sorted(Path("tests", room).glob("test_*.py")):
+        of_file = of_room.copy()
+        of_file.update(path.read_bytes())
+        outputs[path] = kept / f"{room}-{path.stem}-{of_file.hexdigest()[:16]}.json"
+    for path, output in outputs.items():
+        if not output.exists():
+            subprocess.run(
+                [sys.executable, "-m", "pytest", *ARGUMENTS, "-p", "tests.mutation.reach", str(path)],
+                env={**os.environ, reach.OUTPUT: str(output), reach.ROOM: room},
+                stdout=subprocess.DEVNULL,
+                check=False,
+            )
+    return reach.read(outputs.values())
+
+
+def tests_for(mutant: Mutant, reached: reach.Reach) -> list[str]:
+    """Those that run the line, the fastest first, as far as the budget goes."""
+    names = sorted(
+        reached.of(mutant.path, mutant.lines, bool(mutant.function)), key=lambda name: (reached.seconds[name], name)
+    )
+    chosen, left = [], BUDGET
+    for name in names:
+        left -= reached.seconds[name]
+        if reached.seconds[name] > SLOWEST or left < 0:
+            break
+        chosen.append(name)
+    return chosen
+
+
+if __name__ == "__main__":
+    main()

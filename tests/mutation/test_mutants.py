@@ -1,0 +1,74 @@
+"""The changes that mutation testing makes, and that it notices which of them a test sees."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.mutants import mutants, mutated
+from tests.mutation.trial import changed_functions
+
+
+def changes(folder: Path, source: str) -> list[str]:
+    (folder / "one.py").write_text(source)
+    return [mutant.change for mutant in mutants(folder, "one.py")]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("x = a < b", ["a < b -> a <= b", "a < b -> a >= b"]),
+        ("x = 0 < a <= b", ["0 < a <= b -> 0 <= a <= b", "0 < a <= b -> 0 < a < b", "0 -> 1"]),
+        ("x = a + b", ["a + b -> a - b"]),
+        ("x = a and b", ["a and b -> a or b", "a and b -> b", "a and b -> a"]),
+        ("if a: x = None", ["a -> not a"]),
+        ("x = [a for a in b if a]", ["a -> not a"]),
+        ("x = b'ab', 'word', 'two words', True", ["b'ab' -> b'ab!'", "'word' -> 'word!'", "True -> False"]),
+        ("x = f(a, b)", ["f(a, b) -> f(b, a)"]),
+        ("x = max(a, b)", []),
+        ("def f():\n    self.x = a", ["left out: self.x = a"]),
+        ("def f():\n    x += a", ["left out: x += a", "x += a -> x -= a"]),
+        ("def f():\n    g()", ["left out: g()"]),
+        ("def f():\n    return a", ["return a -> return None"]),
+        ("def f():\n    raise Bad('word')", ["left out: raise Bad('word')"]),
+        ("for a in b: break", ["break -> continue"]),
+        ("def f(a: 'word' = None) -> 'word':\n    'words'\n    assert a > 1", []),
+        ("if TYPE_CHECKING:\n    x = 1\nelse:\n    y = 2", ["2 -> 3"]),
+        ("__slots__ = ('word',)", []),
+        ("x = f'word {a + b}'", ["a + b -> a - b"]),
+    ],
+)
+def test_the_changes_of_a_line(tmp_path: Path, source: str, expected: list[str]) -> None:
+    assert changes(tmp_path, source) == expected
+
+
+def test_each_change_is_one_and_can_be_compiled() -> None:
+    root = Path(__file__).parents[2]
+    path = "tap/faults/work.py"
+    source = (root / path).read_text()
+    plain = ast.unparse(ast.parse(source))
+    seen = {plain}
+    for mutant in mutants(root, path):
+        tree = mutated(source, mutant.number)
+        compile(tree, path, "exec")
+        seen.add(ast.unparse(tree))
+    assert len(seen) == 1 + len(mutants(root, path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ("def f(): return 1", "def f(): return 2", ["f"]),
+        ("class A:\n def f(self): return 1", "class A:\n def f(self): return 2", ["A.f"]),
+        ("def f():\n def g(): return 1\n return g", "def f():\n def g(): return 2\n return g", ["f", "f.<locals>.g"]),
+        ("x = lambda: 1", "x = lambda: 2", ["<lambda>"]),
+        ("def f(a=1): return a", "def f(a=2): return a", None),
+        ("class A:\n x = 1", "class A:\n x = 2", None),
+        ("x = 1", "x = 2", None),
+    ],
+)
+def test_what_can_be_put_into_functions_that_exist(old: str, new: str, names: list[str] | None) -> None:
+    changed = changed_functions(compile(old, "one.py", "exec"), compile(new, "one.py", "exec"))
+    assert (None if changed is None else sorted(before.co_qualname for before, _ in changed)) == names
