@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tap.faults.flow import HELD, HELD_BY_DELAY, LATE, NEVER, Cut, Delay, End, Flow, Shaper, Slice, Throttle
+from tap.faults.flow import HELD, HELD_BY_DELAY, LATE, NEVER, Cut, Delay, End, Flow, Item, Shaper, Slice, Throttle
 
 CUT = Cut(False, "both", "x")
 
@@ -20,8 +20,8 @@ def flow_of(*shapers: Shaper) -> Flow:
     return flow
 
 
-def taken(flow: Flow, now: float) -> list[object]:
-    found = []
+def taken(flow: Flow, now: float) -> list[Item]:
+    found: list[Item] = []
     while (item := flow.take(now)) is not None:
         found.append(bytes(item) if isinstance(item, memoryview) else item)
     return found
@@ -47,7 +47,7 @@ def test_a_delay_lets_out_at_its_moment_and_not_before() -> None:
 def moments(latency: float, jitter: float, normal: bool) -> list[float]:
     """Of items so far apart that none waits for the one before it."""
     delay = Delay(latency, jitter, normal, Random(1))
-    found = []
+    found: list[float] = []
     for number in range(1000):
         delay.push(b"x", number * 100.0)
         found.append(delay.wakes - number * 100.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tap.faults.lane import Lane
@@ -35,7 +37,8 @@ def test_bytes_that_nobody_wants_pass_and_are_counted() -> None:
 @pytest.mark.parametrize("what", ["mark", "skip", "copy", "flip", "stop", "held", "stall"])
 def test_bytes_to_which_something_is_done_do_not_just_pass(what: str) -> None:
     lane = Lane(0)
-    undo = {
+    copied = bytearray()
+    begin: dict[str, Callable[[], object]] = {
         "mark": lambda: lane.mark(5, print, "me"),
         "skip": lambda: lane.skip(on=True),
         "copy": lambda: lane.copy(copied),
@@ -44,7 +47,7 @@ def test_bytes_to_which_something_is_done_do_not_just_pass(what: str) -> None:
         "held": lambda: lane.feed(memoryview(b"ab"), 1, 0.0),
         "stall": lambda: lane.flow.stall(on=True),
     }
-    redo = {
+    end: dict[str, Callable[[], object]] = {
         "mark": lambda: lane.forget("me"),
         "skip": lambda: lane.skip(on=False),
         "copy": lambda: lane.end_copy(copied),
@@ -52,12 +55,11 @@ def test_bytes_to_which_something_is_done_do_not_just_pass(what: str) -> None:
         "held": lambda: lane.release(0.0),
         "stall": lambda: lane.flow.stall(on=False),
     }
-    copied = bytearray()
-    undo[what]()
+    begin[what]()
     assert not lane.is_idle
     assert not lane.passes(memoryview(DATA), 100)
-    if what in redo:
-        redo[what]()
+    if what in end:
+        end[what]()
         out(lane)
         assert lane.is_idle
         assert lane.passes(memoryview(DATA), 100)

@@ -1,0 +1,175 @@
+"""What is remembered across connections, and what is forgotten first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tap.replication.conversation import Conversation
+from tap.replication.memory import MAX_CHANNELS, MAX_HISTORIES, MAX_REPLICAS, MAX_TRACKS, History, Memory, Past, Track
+from tap.replication.scanner import StreamScanner
+
+SELECT_3 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"
+PING = b"*1\r\n$4\r\nPING\r\n"
+
+
+def track(base: int, data: bytes = b"", db: int | None = 0) -> Track:
+    scanner: Any = StreamScanner(db)
+    scanner.feed(data)
+    return Track(base, scanner)
+
+
+def replid(number: int) -> str:
+    return f"{number:040x}"
+
+
+# ---- histories ----
+
+
+def test_the_db_in_force_at_each_offset_that_a_connection_saw() -> None:
+    history = History("eu")
+    assert history.end is None
+    assert history.db_at(0) is None
+    history.add(track(100, SELECT_3 + PING))
+    last = 100 + len(SELECT_3 + PING)
+    assert history.end == last
+    found = {offset: history.db_at(offset) for offset in (99, 100, 100 + len(SELECT_3), last, last + 1)}
+    assert found == {99: None, 100: 0, 100 + len(SELECT_3): 3, last: 3, last + 1: None}
+
+
+def test_the_latest_connection_that_knows_decides() -> None:
+    history = History("eu")
+    history.add(track(100, PING, db=4))
+    history.add(track(100, PING, db=None))
+    assert history.db_at(110) == 4
+    history.add(track(105, PING, db=7))
+    assert history.db_at(110) == 7
+    assert history.db_at(104) == 4
+
+
+def test_offsets_that_are_doubted_are_believed_of_nobody() -> None:
+    history = History("eu")
+    history.add(track(100, PING))
+    history.add(track(500, PING, db=9))
+    assert history.end == 500 + len(PING)
+    history._tracks[-1].is_doubted = True
+    assert history.end == 100 + len(PING)
+    assert history.db_at(505) is None
+
+
+def test_a_stream_of_which_nothing_could_be_read_has_not_gone_on() -> None:
+    assert track(100, b"nonsense").end == 100
+    assert track(100, PING + b"nonsense").end > 100
+
+
+def test_of_the_connections_of_a_history_the_oldest_are_forgotten() -> None:
+    history = History("eu")
+    for number in range(MAX_TRACKS + 1):
+        history.add(track(100 * number, PING, db=number))
+    assert history.db_at(5) is None
+    assert [history.db_at(100 * number + 5) for number in range(1, MAX_TRACKS + 1)] == list(range(1, MAX_TRACKS + 1))
+
+
+def test_of_the_histories_the_one_that_was_not_used_for_longest_is_forgotten() -> None:
+    memory = Memory("eu")
+    for number in range(MAX_HISTORIES):
+        memory.history(replid(number))
+    first = memory.history(replid(0))
+    assert memory.knows(replid(0))
+    memory.history(replid(MAX_HISTORIES))
+    assert [memory.knows(replid(number)) for number in (0, 1, 2, MAX_HISTORIES)] == [True, False, True, True]
+    assert memory.history(replid(0)) is first
+    assert len(memory._histories) == MAX_HISTORIES
+
+
+def test_a_history_goes_on_under_its_next_id_with_what_was_known() -> None:
+    memory = Memory("eu")
+    memory.history("a").add(track(100, PING, db=5))
+    memory.succeed("a", "b")
+    assert memory.successor("a") == "b"
+    assert memory.successor("b") is None
+    assert memory.history("b").db_at(105) == 5
+    memory.history("b").add(track(200, PING, db=6))
+    assert memory.history("a").db_at(205) is None
+    memory.succeed("x", "b")  # it is known already
+    assert memory.history("b").db_at(205) == 6
+    assert memory.successor("x") == "b"
+
+
+def test_links_share_histories_and_say_where_one_was_first_seen() -> None:
+    memory = Memory("eu")
+    beside = Memory("us", beside=memory)
+    memory.history("a").add(track(100, PING, db=5))
+    assert beside.history("a").db_at(105) == 5
+    assert beside.elsewhere("a") == "eu"
+    assert memory.elsewhere("a") is None
+    assert memory.elsewhere("unknown") is None
+    beside.succeed("a", "b")
+    assert memory.successor("a") == "b"
+    assert memory.elsewhere("b") == "us"
+    memory.left("r:1", Past("a", 1, 0.0, 0.0))
+    assert beside.past("r:1") is None
+
+
+# ---- replicas ----
+
+
+def test_of_the_replicas_the_one_that_left_first_is_forgotten() -> None:
+    memory = Memory()
+    for number in range(MAX_REPLICAS):
+        memory.left(f"r:{number}", Past("a", number, 0.0, 0.0))
+    memory.left("r:0", Past("a", 77, 0.0, 0.0))
+    memory.left("new", Past("a", 1, 0.0, 0.0))
+    past = memory.past("r:0")
+    assert past is not None
+    assert past.offset == 77
+    assert memory.past("r:1") is None
+    assert memory.past("r:2") is not None
+    assert memory.past("new") is not None
+
+
+@pytest.mark.parametrize(
+    ("past", "asked", "expected"),
+    [
+        (Past("a", 1000, 10.0, 50.0), ("a", 1000, 12.0), 100),
+        (Past("a", 1000, 10.0, 50.0), ("a", 900, 12.0), 200),
+        (Past("a", 1000, 10.0, 50.0), ("a", 1100, 12.0), 100),  # it has more than had come: the rest is by the rate
+        (Past("a", 1000, 10.0, 50.0), ("a", 900, 10.0), 100),
+        (Past("a", 1000, 10.0, 0.0), ("a", 900, 12.0), None),
+        (Past("a", None, 10.0, 50.0), ("a", 900, 12.0), None),
+        (Past("b", 1000, 10.0, 50.0), ("a", 900, 12.0), None),
+    ],
+)
+def test_how_much_a_replica_has_probably_missed(past: Past, asked: tuple[str, int, float], expected: int | None) -> None:
+    assert past.expected(*asked) == expected
+
+
+# ---- two-connection syncs ----
+
+
+def main() -> Conversation:
+    return Conversation(lambda _: None)
+
+
+def test_main_connections_that_wait_for_their_other_one() -> None:
+    memory, first, second = Memory(), main(), main()
+    memory.await_channel("id:1", first)
+    memory.await_channel("r:1", first)
+    memory.await_channel("id:2", second)
+    assert memory.main_of("id:1") is memory.main_of("r:1") is first
+    assert memory.main_of("id:3") is None
+    assert memory.keys_of(first) == ("id:1", "r:1")
+    assert memory.waiting() == [first, second]
+    memory.forget_channels(first)
+    assert memory.waiting() == [second]
+    assert memory.keys_of(first) == ()
+
+
+def test_of_the_main_connections_the_one_that_waits_longest_is_forgotten() -> None:
+    memory = Memory()
+    mains = [main() for _ in range(MAX_CHANNELS + 1)]
+    for number, one in enumerate(mains):
+        memory.await_channel(f"id:{number}", one)
+    assert memory.main_of("id:0") is None
+    assert memory.waiting() == mains[1:]
