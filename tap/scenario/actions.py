@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from tap.errors import ConfigError, did_you_mean
+from tap.replication.passwords import hidden
 from tap.units import parse_duration, parse_size
 
 BOTH = ("master", "replica")
@@ -41,8 +42,8 @@ TARGETS = {
 class Action:
     """One thing to do.
 
-    target: "master", "replica" or "workload", as they stand at that step. amount: bytes to write, seconds to pause.
-    words: of the command to send, or option and value.
+    text: as it was written, with *** for secrets. target: "master", "replica" or "workload", as they stand at that step.
+    amount: bytes to write, seconds to pause. words: of the command to send, or option and value.
     """
 
     text: str
@@ -58,10 +59,11 @@ class Action:
             verb, *rest = shlex.split(text)
         except ValueError as error:
             if text.strip():
-                raise ConfigError(f"{text!r}: {str(error).lower()}") from None
+                raise ConfigError(f"{_told(text, text.split())!r}: {str(error).lower()}") from None
             raise ConfigError(f"nothing to do; known: {', '.join(ACTIONS)}") from None
         if verb not in ACTIONS:
             raise ConfigError(f"unknown action {verb!r}; known: {', '.join(ACTIONS)}.{did_you_mean(verb, ACTIONS)}")
+        text = _told(text, [verb, *rest])
         what, _ = ACTIONS[verb]
         form = f"{verb} {what}".strip()
         if verb == "send" and rest:
@@ -82,3 +84,12 @@ class Action:
         if verb == "attach" and not rest:
             return cls(text, verb)
         raise ConfigError(f"{text!r} is not understood; it is written {form!r}")
+
+
+def _told(text: str, words: list[str]) -> str:
+    """The text, which consists of these words; without secrets that they carry, if there are any."""
+    before, command = words[:1], words[1:] if words[0] == "send" else []
+    if words[0] == "set":
+        before, command = words[:2], ["CONFIG", "SET", *words[2:]]
+    said = [word.decode(errors="replace") for word in hidden([word.encode(errors="replace") for word in command])]
+    return text if said == command else " ".join([*before, *(said if words[0] == "send" else said[2:])])

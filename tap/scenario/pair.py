@@ -18,6 +18,7 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError, ResponseError
 
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.replication.passwords import is_secret_setting
 from tap.scenario.farewell import to_the_end
 from tap.scenario.load import Scenario
 from tap.servers.embedded import Server, own_loopback
@@ -263,8 +264,9 @@ async def set_options(node: Node, options: dict[str, str]) -> None:
         try:
             await node.set_option(option, value)
         except ResponseError as error:
+            shown = "***" if is_secret_setting(option.encode()) else value
             raise ConfigError(
-                f"{option} {value} cannot be set on the running {node.name}: {error}; leave --master and --replica "
+                f"{option} {shown} cannot be set on the running {node.name}: {error}; leave --master and --replica "
                 "out to run it on servers of our own"
             ) from None
 

@@ -11,21 +11,66 @@ from typing import Any
 
 from redis.asyncio.connection import (
     URL_QUERY_ARGUMENT_PARSERS,
+    AbstractConnection,
     Connection,
     SSLConnection,
     UnixDomainSocketConnection,
 )
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.replication.passwords import hidden_reply
 from tap.url import Url
 
 ANSWER_SECONDS = 10.0  # a replica that reads half a line from its master is frozen for up to 5 s
 
 
-class _NamedConnection(SSLConnection):
+class _Login(CredentialProvider):
+    """In place of two arguments, which older releases of redis-py show in warnings."""
+
+    def __init__(self, url: Url) -> None:
+        self._words = (url.username, url.password) if url.username else (url.password,)
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        return self._words
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        return self._words
+
+    def hide(self, error: RedisError) -> None:
+        """A server that has AUTH by another name only repeats what it was sent."""
+        words = [b"AUTH", *(word.encode() for word in self._words)]
+        error.args = (hidden_reply(words, f"-{error}".encode()).decode()[1:],)
+
+
+class _Discreet(AbstractConnection):
+    """One whose errors never repeat its login."""
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*arguments, **options)
+        except RedisError as error:
+            if isinstance(self.credential_provider, _Login):
+                self.credential_provider.hide(error)
+            raise
+
+
+class _Plain(_Discreet, Connection):
+    pass
+
+
+class _Unix(_Discreet, UnixDomainSocketConnection):
+    pass
+
+
+class _Secured(_Discreet, SSLConnection):
+    pass
+
+
+class _Named(_Secured):
     """One whose server is known by another name than the host that is dialled."""
 
     def __init__(self, sni: str, **options: Any) -> None:
@@ -42,7 +87,7 @@ def connection_to(url: Url) -> tuple[type[Any], dict[str, Any]]:
     Without another try: what fails is told, or is the experiment. Raises ConfigError for options that it does not have,
     and for files of TLS that cannot be read.
     """
-    kind: type[Any] = Connection
+    kind: type[Any] = _Plain
     options: dict[str, Any] = {"socket_connect_timeout": ANSWER_SECONDS, "socket_timeout": ANSWER_SECONDS}
     for name, value in url.options.items():
         try:
@@ -50,14 +95,15 @@ def connection_to(url: Url) -> tuple[type[Any], dict[str, Any]]:
         except (TypeError, ValueError):
             raise ConfigError(f"the URL's option {name} cannot be what it is given as") from None
     options |= {"protocol": 2, "retry": Retry(NoBackoff(), 0)}
-    options |= {"username": url.username or None, "password": url.password or None}
+    if url.username or url.password:
+        options["credential_provider"] = _Login(url)
     if url.address.path:
-        kind = UnixDomainSocketConnection
+        kind = _Unix
         options["path"] = url.address.path
     else:
         options |= {"host": url.address.host, "port": url.address.port}
     if url.tls:
-        kind = SSLConnection
+        kind = _Secured
         for ours, theirs in (("cacert", "ssl_ca_certs"), ("cert", "ssl_certfile"), ("key", "ssl_keyfile")):
             if ours in url.tls_options:
                 options[theirs] = str(_readable(url.tls_options[ours]))
@@ -66,7 +112,7 @@ def connection_to(url: Url) -> tuple[type[Any], dict[str, Any]]:
         if "insecure" in url.tls_options:
             options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
         if "sni" in url.tls_options:
-            kind = _NamedConnection
+            kind = _Named
             options["sni"] = url.tls_options["sni"]
     try:
         kind(**options)

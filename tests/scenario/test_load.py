@@ -161,3 +161,27 @@ def test_a_scenario_of_the_library_says_why(scenario: object) -> None:
     assert scenario.title
     assert len(scenario.why.split()) > 12
     assert all(parse(step.fault) for step in scenario.steps if step.fault)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("set master requirepass sesame", "set master requirepass ***"),
+        ("send ACL SETUSER bob '>se same' on", "send ACL SETUSER bob >*** on"),
+        ("send  SET 'a b'  c", "send  SET 'a b'  c"),
+        ("set replica maxmemory 1gb", "set replica maxmemory 1gb"),
+    ],
+)
+def test_an_action_is_told_without_its_secrets(text: str, told: str) -> None:
+    action = Action.parse(text)
+    assert action.text == told
+    assert "same" in "".join(action.words) or "*" not in told
+
+
+@pytest.mark.parametrize(
+    "text", ["set master masterauth sesame more", "send AUTH 'sesame", "set nobody masterauth sesame"]
+)
+def test_a_mistake_in_an_action_repeats_no_secret(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Action.parse(text)
+    assert "sesame" not in str(caught.value)

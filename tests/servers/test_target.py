@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+import socket
+import threading
 
-from tap.errors import ConfigError
-from tap.servers.target import Target
+import pytest
+from redis.asyncio import ConnectionPool, Redis
+
+from tap.errors import ConfigError, EnvironmentFailure
+from tap.servers.target import Target, connection_to
+from tap.url import Url
+from tests.support import WITHIN
 
 
 @pytest.mark.parametrize(
@@ -48,3 +55,37 @@ def test_a_url_that_is_none_is_told_without_what_may_be_a_secret(url: str, says:
         Target(url)
     assert says in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "-ERR unknown command 'AUTH', with args beginning with: 'ann' 'se@same'",
+        "-ERR unknown command `AUTH`, with args beginning with: `ann`, `se@sa",
+        "-NOAUTH se@same is wrong",
+        "-ERR invalid password se@same",
+    ],
+)
+def test_a_server_that_repeats_what_it_was_sent_repeats_no_login(says: str) -> None:
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(says.encode() + b"\r\n")
+            connection.recv(1000)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer)
+        server.start()
+        target = Target(f"redis://ann:se%40same@127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(EnvironmentFailure, match=r"127\.0\.0\.1:\d+: .*\*\*\*") as caught:
+            asyncio.run(target.keys())
+        server.join(WITHIN)
+    assert "ann" not in str(caught.value)
+    assert "se@sa" not in str(caught.value)
+
+
+def test_a_client_shows_its_login_nowhere() -> None:
+    kind, options = connection_to(Url.parse("redis://ann:sesame@h:1"))
+    client = Redis.from_pool(ConnectionPool(connection_class=kind, **options))
+    assert "sesame" not in repr(client) + repr(kind(**options)) + repr(options)
