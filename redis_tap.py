@@ -24,5 +24,7 @@ def main() -> None:
     if said:
         claims.refuse(said)
     from tap.cli import main
+    from tap.console.stderr import take_over
 
+    take_over()
     main()

@@ -9,5 +9,7 @@ if __name__ == "__main__":
     if said:
         claims.refuse(said)
     from tap.cli import main
+    from tap.console.stderr import take_over
 
+    take_over()
     main()

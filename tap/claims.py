@@ -50,7 +50,8 @@ def check(init: str) -> None:
 
 def refuse(said: str) -> NoReturn:
     """End the command as one whose environment failed, see tap/errors.py."""
-    print(f"redis-tap: {said}", file=sys.stderr)
+    line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in said)  # names of files, for a terminal
+    print(f"redis-tap: {line}", file=sys.stderr)
     sys.exit(3)
 
 

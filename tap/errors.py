@@ -14,14 +14,16 @@ import resource
 import socket
 from collections.abc import Iterable
 
+Sentence = str | tuple[str, ...]  # a tuple: one with lines below it, as a list of what there is
+
 
 class TapError(Exception):
     """The base of everything redis-tap raises for a user to read. sentences: one, or one for each of several things."""
 
     exit_code = 1
 
-    def __init__(self, *sentences: str) -> None:
-        super().__init__("\n".join(sentences))
+    def __init__(self, *sentences: Sentence) -> None:
+        super().__init__("\n".join(one if isinstance(one, str) else "\n  ".join(one) for one in sentences))
         self.sentences = sentences
 
 

@@ -16,7 +16,7 @@ No message here repeats what may be a password, and neither does the text that a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class Url:
         if text.startswith("/"):
             return cls(Address(path=text))
         authority, slash, path, query = _parts(rest)
-        if "@" in path + query and "@" not in authority:
+        if "@" in query or ("@" in path and "@" not in authority):
             raise ConfigError(f"this is not the URL of a server: {ENCODED}; write {FORM}")
         userinfo, _, place = authority.rpartition("@")
         username, colon, password = userinfo.partition(":")
@@ -235,10 +235,29 @@ def _address(place: str, text: str, *, default_host: str, default_port: int) -> 
     return Address(host or default_host, int(port))
 
 
-def masked(text: str) -> str:
-    """A text of any kind without the users and passwords of the URLs in it."""
-    text = re.sub(r"(?<=:/)(/*)[^\s/]\S*(?=@)", r"\1***", text)
-    return re.sub(r"(?<=[?&])(\w*password)=[^\s&]+", r"\1=***", text, flags=re.IGNORECASE)
+def without_logins(text: str, words: Iterable[str]) -> str:
+    """The text, in which none of the logins stands that these words have, whatever else is wrong with them.
+
+    words: as a user typed them, a URL of which may have been taken for something else: the name of a file, an option.
+    """
+    for word in words:
+        for secret, shown in _secrets(word):
+            for one in {secret, repr(secret)[1:-1], re.sub("/+", "/", secret)}:  # in messages, of a Path
+                text = text.replace(one, shown)
+    return text
+
+
+def _secrets(word: str) -> Iterator[tuple[str, str]]:
+    """What of a word may be a login, with the character that ends or begins it, and what is shown instead."""
+    _, scheme, rest = word.partition(":/")
+    login, _, place = (rest if scheme else word).rpartition("@")
+    login = login.lstrip("/") if scheme else login.partition("=")[2] if word.startswith("-") else login
+    if login and (scheme or ":" in word):  # dump@host is the name of a file
+        yield f"{login}@", "***@"
+    for option in re.split("[?&]", place)[1:]:
+        name, _, value = option.partition("=")
+        if "password" in name.lower() and value:
+            yield f"{name}={value}", f"{name}=***"
 
 
 def quoted(text: str) -> str:

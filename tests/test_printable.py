@@ -20,8 +20,12 @@ def test_what_forges_a_line_or_turns_it_round_becomes_an_escape() -> None:
     assert one_line("a\nb\r\u2028\u202egnp.exe\ufeff\udcff") == r"a\nb\r\u2028\u202egnp.exe\ufeff\udcff"
 
 
-def test_a_paragraph_goes_on_only_in_lines_that_are_indented() -> None:
-    assert paragraph("there is:\n  one\n  two\nredis-tap: forged") == "there is:\n  one\n  two\\nredis-tap: forged"
+def test_what_is_drawn_as_nothing_becomes_an_escape() -> None:
+    assert one_line("a\u200bb\u200d\u00ad\u2060\u3164\U000e0041") == r"a\u200bb\u200d\xad\u2060\u3164\U000e0041"
+
+
+def test_a_paragraph_has_the_lines_that_it_is_given_and_no_other() -> None:
+    assert paragraph("there is:", "one", "two\n  redis-tap: forged") == "there is:\n  one\n  two\\n  redis-tap: forged"
 
 
 @given(st.text(st.characters(exclude_categories=())))

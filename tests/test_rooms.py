@@ -54,7 +54,7 @@ MAY_USE = {
         "bus",
         "tap",
     },
-    "servers": {"errors", "url"},
+    "servers": {"replication", "errors", "url"},
     "cli": {
         "replication",
         "rdb",
@@ -67,6 +67,7 @@ MAY_USE = {
         "replay",
         "console",
         "servers",
+        "printable",
         "config",
         "url",
         "paths",
@@ -74,7 +75,7 @@ MAY_USE = {
         "bus",
         "tap",
     },
-    "observers": {"replication", "relay", "config", "url", "errors", "bus"},
+    "observers": {"replication", "relay", "printable", "config", "url", "errors", "bus"},
     "tap": {
         "hints",
         "observers",

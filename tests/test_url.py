@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tap.config import LinkConfig, load
 from tap.errors import ConfigError
-from tap.url import Address, Url, masked
+from tap.url import Address, Url, without_logins
 
 
 @pytest.mark.parametrize(
@@ -139,20 +139,33 @@ def test_a_url_is_shown_without_its_password_and_can_be_typed_again(text: str, s
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("word", "text", "shown"),
     [
-        ("redis://user:sesame@h:1: no such file", "redis://***@h:1: no such file"),
-        ("redis:/:se@same@h and rediss://sesame@h", "redis:/***@h and rediss://***@h"),
-        ("unix://:sesame@/run/x", "unix://***@/run/x"),
-        ("redis://h:1 and me@example.org", "redis://h:1 and me@example.org"),
-        ("file:///tmp/x: no", "file:///tmp/x: no"),
-        ("redis://h:1?password=sesame: no such file", "redis://h:1?password=*** no such file"),
-        ("'redis://h/0?db=1&ssl_password=sesame&ssl_keyfile=a'", "'redis://h/0?db=1&ssl_password=***&ssl_keyfile=a'"),
-        ("password=what", "password=what"),
+        ("redis://user:sesame@h:1", "redis://user:sesame@h:1: no such file", "redis://***@h:1: no such file"),
+        ("redis://:se@same@h", "redis:/:se@same@h is no directory", "redis:/***@h is no directory"),
+        ("redis://u:se'sa\"\nme@h", repr("redis://u:se'sa\"\nme@h"), "'redis://***@h'"),
+        ("rediss://u://sesame@h", "rediss:/u:/sesame@h: no such file", "rediss:/***@h: no such file"),
+        ("redis://u:se/sa?me#x@h", "what is redis://u:se/sa?me#x@h?", "what is redis://***@h?"),
+        ("unix://:sesame@/run/x", "unix://:sesame@/run/x", "unix://***@/run/x"),
+        ("user:sesame@h", "unexpected extra argument (user:sesame@h)", "unexpected extra argument (***@h)"),
+        ("--mastr=user:se=same@h", "no such option: --mastr=user:se=same@h", "no such option: --mastr=***@h"),
+        ("a=:1->redis://u:sesame@h", "a=:1->redis://u:sesame@h is no link", "a=:1->redis://***@h is no link"),
+        ("redis://h?password=sesame", "redis:/h?password=sesame: no such file", "redis:/h?password=***: no such file"),
+        ("redis://h/0?db=1&ssl_password=sesame&b=c", "b=c&ssl_password=sesame", "b=c&ssl_password=***"),
+        ("dump@today.rdb", "dump@today.rdb: no such file", "dump@today.rdb: no such file"),
+        ("redis://@h:1", "a@b redis://@h:1", "a@b redis://@h:1"),
+        ("", "redis://u:sesame@h:1", "redis://u:sesame@h:1"),
     ],
 )
-def test_passwords_are_masked_in_any_text(text: str, shown: str) -> None:
-    assert masked(text) == shown
+def test_logins_that_were_typed_are_shown_nowhere(word: str, text: str, shown: str) -> None:
+    assert without_logins(text, ["show", word, "--stats"]) == shown
+
+
+@pytest.mark.parametrize("text", ["redis://u@:se?same@h", "redis://u@:p?a=sesame@h", "redis://u:sesame/@h", "u:same@h:x"])
+def test_no_mistake_repeats_a_password(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Url.parse(text)
+    assert "same" not in str(caught.value)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)

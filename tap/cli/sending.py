@@ -21,6 +21,7 @@ from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.glob import matcher
+from tap.printable import one_line
 from tap.recording.choice import moment_text, stream_text
 from tap.recording.files import check_again
 from tap.recording.history import Stretch, index
@@ -130,7 +131,7 @@ def _may(name: str, keys: dict[int, int]) -> bool:
     if not keys:
         return True
     dbs = ", ".join(f"{count} in db {db}" for db, count in keys.items())
-    said = f"{name} holds keys: {dbs}"
+    said = one_line(f"{name} holds keys: {dbs}")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise ConfigError(f"{said}. Commands would change them; --yes sends them all the same")
     return typer.confirm(f"{said}. Send all the same?", err=True)

@@ -1,12 +1,11 @@
 """What `--ui` comes to."""
 
-from rich.console import Console
-
 from tap.config import Ui
+from tap.console.terminal import Terminal
 from tap.errors import ConfigError
 
 
-def chosen(ui: Ui, console: Console) -> Ui:
+def chosen(ui: Ui, console: Terminal) -> Ui:
     """Of auto, what it stands for on this console. Raises ConfigError for what that cannot do."""
     drawable = console.is_terminal and not console.is_dumb_terminal
     if ui == "auto":

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from rich import box
 from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from tap.console.figures import seconds, size, times
 from tap.console.sentences import sentence
+from tap.console.terminal import Words, lines, stacked
 from tap.scenario import Result, Scenario
 
 PLACES = 3  # where a fault fired, of one that fired often
@@ -18,9 +18,9 @@ WIDE = 130  # columns of a terminal, for a table with a column for everything
 STORY = 40  # events of a run that failed, the last ones
 
 
-def run_line(result: Result) -> Text:
+def run_line(result: Result) -> Words:
     """A run that has ended, in one line."""
-    line = Text()
+    line = Words()
     line.append(*_mark(result))
     line.append(f"  {result.scenario}", style="bold")
     line.append(f"  {result.server}", style="cyan")
@@ -68,17 +68,18 @@ def table(results: Sequence[Result], width: int) -> RenderableType:
         justify: JustifyMethod = "right" if figures else "left"
         shown.add_column(column, justify=justify, no_wrap=figures or column == "verdict", overflow="fold")
     for result in results:
-        scenario, mark = Text(result.scenario, style="bold"), Text(*_mark(result))
-        came_to = Text(result.failure or result.skipped or resyncs(result))
+        scenario, mark = Words(result.scenario, style="bold"), Words(*_mark(result))
+        came_to = lines(result.failure or result.skipped or resyncs(result))
         outage, resent = ("", "") if result.skipped else (seconds(result.outage), size(result.resent))
         places = [_fired(fault.fired, fault.places) for fault in result.faults]
         specs = [fault.spec for fault in result.faults]
         if width < WIDE:
-            fired = "\n".join(f"{spec}\n  {place}" for spec, place in zip(specs, places, strict=True))
-            figures_too = Text(f"\noutage {outage}\nre-sent {resent}" if outage else "")
-            shown.add_row(scenario + Text(f"\n{result.server}"), Text(fired), came_to + figures_too, mark)
+            fired = [line for spec, place in zip(specs, places, strict=True) for line in (spec, f"  {place}")]
+            figures_too = [f"outage {outage}", f"re-sent {resent}"] if outage else []
+            came_to = stacked(came_to, *map(Words, figures_too))
+            shown.add_row(stacked(scenario, Words(result.server)), stacked(*map(Words, fired)), came_to, mark)
         else:
-            fault_of, place_of = Text("\n".join(specs)), Text("\n".join(places))
+            fault_of, place_of = stacked(*map(Words, specs)), stacked(*map(Words, places))
             shown.add_row(scenario, result.server, fault_of, place_of, came_to, outage, resent, mark)
     return shown
 
@@ -100,29 +101,29 @@ def trouble(result: Result) -> RenderableType:
     """All there is to know about a run that was not met, and how to repeat it."""
     server = f" on {result.server}" if result.server else ""
     parts: list[RenderableType] = [
-        Text(),
-        Text(f"{result.scenario}{server}, seed {result.seed}: {result.title}", style="bold red"),
+        Words(),
+        Words(f"{result.scenario}{server}, seed {result.seed}: {result.title}", style="bold red"),
     ]
-    repeat = Text.assemble(("repeat it with: ", "dim"), result.command)
+    repeat = Words.assemble(("repeat it with: ", "dim"), result.command)
     if result.failure:
-        parts.append(Text(result.failure))
+        parts.append(lines(result.failure))
     if not result.steps:
         return Group(*parts, repeat)
     steps = Table.grid(padding=(0, 2))
     for step in result.steps:
-        problem = Text(step.problem, style="red")
-        steps.add_row(Text(f"{step.at:8.3f} s", style="dim"), Text(step.text), f"{seconds(step.seconds)}", problem)
-    parts += [Text("steps", style="dim"), steps]
+        problem = Words(step.problem, style="red")
+        steps.add_row(Words(f"{step.at:8.3f} s", style="dim"), Words(step.text), f"{seconds(step.seconds)}", problem)
+    parts += [Words("steps", style="dim"), steps]
     faults = Table.grid(padding=(0, 2))
     for fault in result.faults:
-        faults.add_row(Text(fault.spec), Text(_each_time(fault.fired, fault.places)))
+        faults.add_row(Words(fault.spec), Words(_each_time(fault.fired, fault.places)))
     if result.faults:
-        parts += [Text("faults", style="dim"), faults]
+        parts += [Words("faults", style="dim"), faults]
     story = Table.grid(padding=(0, 2))
     for entry in [entry for entry in result.story if sentence(entry.event)][-STORY:]:
         where = f"{entry.told.link} {entry.told.connection or ''}" if entry.told.link else "tap"
-        story.add_row(Text(f"{entry.at:8.3f} s", style="dim"), where, Text(sentence(entry.event) or ""))
-    parts += [Text("what the tap told", style="dim"), story, _verdicts(result)]
+        story.add_row(Words(f"{entry.at:8.3f} s", style="dim"), where, Words(sentence(entry.event) or ""))
+    parts += [Words("what the tap told", style="dim"), story, _verdicts(result)]
     return Group(*parts, repeat)
 
 
@@ -131,8 +132,8 @@ def _verdicts(result: Result) -> RenderableType:
     for column in ("expectation", "expected", "found", ""):
         shown.add_column(column, overflow="fold")
     for verdict in result.verdicts:
-        mark = Text("met", style="green") if verdict.met else Text("NOT MET", style="bold red")
-        shown.add_row(verdict.name, Text(verdict.expected), Text(verdict.found), mark)
+        mark = Words("met", style="green") if verdict.met else Words("NOT MET", style="bold red")
+        shown.add_row(verdict.name, Words(verdict.expected), Words(verdict.found), mark)
     return shown
 
 
@@ -159,14 +160,14 @@ def matrix(results: Sequence[Result]) -> RenderableType:
     return shown
 
 
-def _cell(results: Sequence[Result]) -> Text:
+def _cell(results: Sequence[Result]) -> Words:
     if not results or all(result.skipped for result in results):
-        return Text("-", style="dim")
+        return Words("-", style="dim")
     met = sum(result.met for result in results)
     of = "" if len(results) == 1 else f" {met}/{len(results)}"
     if met < len(results):
-        return Text(f"NOT MET{of}", style="bold red")
-    return Text.assemble((f"met{of} ", "green"), (_outcome(results[-1]), "dim"))
+        return Words(f"NOT MET{of}", style="bold red")
+    return Words.assemble((f"met{of} ", "green"), (_outcome(results[-1]), "dim"))
 
 
 def _outcome(result: Result) -> str:
@@ -186,9 +187,9 @@ def listing(scenarios: Sequence[Scenario]) -> RenderableType:
     parts: list[RenderableType] = []
     for scenario in scenarios:
         where = f"  only {', '.join(map(str, scenario.servers))}" if scenario.servers else ""
-        parts.append(Text.assemble((scenario.name, "bold"), (where, "cyan")))
-        parts.append(Text(f"  {scenario.title}"))
+        parts.append(Words.assemble((scenario.name, "bold"), (where, "cyan")))
+        parts.append(Words(f"  {scenario.title}"))
         why = " ".join(scenario.why.split())
         if why:
-            parts.append(Text(f"  {why}", style="dim"))
+            parts.append(Words(f"  {why}", style="dim"))
     return Group(*parts)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.console import RenderableType
 from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
 from tap.bus import Told
 from tap.console.sentences import sentence
-from tap.console.terminal import Terminal
+from tap.console.terminal import Terminal, Words, stacked
 from tap.replication import events
 from tap.replication.events import Event
 from tap.servers.checkpoint import checkpoint
@@ -62,19 +61,17 @@ class _Story:
         self._news.set()
         event = told.event
         if isinstance(event, events.FullResync):
-            self._show(Text.assemble(("FULL RESYNC", "bold green"), f", the stream will go on at offset {event.offset}"))
-            reason = Panel(
-                Text(event.reason.text), title=f"why? {event.reason.code}", title_align="left", border_style="green"
-            )
-            self._show(reason)
+            self._show(Words.assemble(("FULL RESYNC", "bold green"), f", the stream will go on at offset {event.offset}"))
+            why = Words(f"why? {event.reason.code}")
+            self._show(Panel(Words(event.reason.text), title=why, title_align="left", border_style="green"))
             return
         said = sentence(event)
         if said is not None:
-            self._show(Text(said, style="bold green" if isinstance(event, events.PartialResync) else ""))
+            self._show(Words(said, style="bold green" if isinstance(event, events.PartialResync) else ""))
 
     def _show(self, what: RenderableType) -> None:
         line = Table.grid(padding=(0, 1))
-        line.add_row(Text("   tap │", "cyan"), what)
+        line.add_row(Words("   tap │", "cyan"), what)
         self._console.print(line)
 
     def _say(self, text: str) -> None:
@@ -82,17 +79,20 @@ class _Story:
 
     def _chapter(self, number: int, title: str) -> None:
         self._console.print()
-        self._console.rule(Text(f"{number}. {title}", "bold"), align="left")
+        self._console.rule(Words(f"{number}. {title}", "bold"), align="left")
 
     def _introduction(self) -> None:
         self._console.print(
             Panel(
-                Text.assemble(
-                    f"replica  ⇄  redis-tap 127.0.0.1:{self._tap.port}  ⇄  master 127.0.0.1:{self._master.port}\n\n"
-                    f"Two {self._master.version} servers of our own. The replica believes that the tap is its master; "
-                    "the tap passes every byte on and tells what it sees, in the lines that start with ",
-                    ("tap │", "cyan"),
-                    ".",
+                stacked(
+                    Words(f"replica  ⇄  redis-tap 127.0.0.1:{self._tap.port}  ⇄  master 127.0.0.1:{self._master.port}"),
+                    Words(),
+                    Words.assemble(
+                        f"Two {self._master.version} servers of our own. The replica believes that the tap is its "
+                        "master; the tap passes every byte on and tells what it sees, in the lines that start with ",
+                        ("tap │", "cyan"),
+                        ".",
+                    ),
                 ),
                 title="redis-tap demo",
                 title_align="left",
@@ -170,8 +170,9 @@ class _Story:
         self._console.print(table)
         verdict = ("Equal.", "bold green") if equal else ("Different: this is a bug, please report it.", "bold red")
         rest = f" {self._written} writes and two cuts; one was repaired without a snapshot."
-        self._console.print(Text.assemble(verdict, rest))
-        self._console.print("\nOn a pair of your own:  redis-tap run --master HOST:PORT")
+        self._console.print(Words.assemble(verdict, rest))
+        self._console.print()
+        self._console.print("On a pair of your own:  redis-tap run --master HOST:PORT")
         return equal
 
     # ---- doing, and waiting ----

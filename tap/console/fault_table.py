@@ -8,8 +8,8 @@ from typing import Any
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
+from tap.console.terminal import Words, stacked
 from tap.faults.fault import Scope, When
 from tap.faults.spec import parameters, parse
 from tap.faults.values import PLACES
@@ -30,8 +30,8 @@ def overview() -> RenderableType:
         *_places(),
         _heading("Where, how often, how long"),
         _table(parameters(Scope)),
-        Text(f"\n{_UNITS}"),
-        Text("\nDestructive faults end a server process; redis-tap faults NAME tells when, and all else of one fault."),
+        *_note(_UNITS),
+        *_note("Destructive faults end a server process; redis-tap faults NAME tells when, and all else of one fault."),
     )
 
 
@@ -40,16 +40,17 @@ def one(kind: type[What]) -> RenderableType:
     when = {name: field for name, field in parameters(When).items() if name in kind.takes}
     when |= {name: field for name, field in parameters(When).items() if name in ("after", "probability")}
     return Group(
-        Text.assemble((kind.kind, "bold"), f": {_does(kind)}"),
-        Text(f"\n  redis-tap run --master HOST:PORT --fault {quoted(kind.example)}\n"),
+        Words.assemble((kind.kind, "bold"), f": {_does(kind)}"),
+        *_note(f"  redis-tap run --master HOST:PORT --fault {quoted(kind.example)}"),
+        Words(),
         _table(parameters(kind)),
         _heading("When"),
         _table(when),
         *(_places() if "at" in when else ()),
         _heading("Where, how often, how long"),
         _table(parameters(Scope), times="1" if kind.once else "all"),
-        Text(f"\n{_UNITS}"),
-        Text(f"\n{_warning(kind)}", style="red") if _warning(kind) else Text(""),
+        *_note(_UNITS),
+        *(_note(_warning(kind), "red") if _warning(kind) else [Words()]),
     )
 
 
@@ -85,7 +86,7 @@ def _kinds() -> Table:
     table.add_column("does")
     table.add_column("for example")
     for kind in KINDS.values():
-        does = Text(_does(kind))
+        does = Words(_does(kind))
         if _warning(kind):
             does.append(
                 " Destructive in an RDB." if kind.kind != "answer" and kind.kind != "rewrite" else "", style="red"
@@ -113,8 +114,12 @@ def _warning(kind: type[What]) -> str:
     return "" if spec is None else f"Destructive, and only with --destructive: {spec}: {parse(spec).destructive}."
 
 
-def _heading(text: str) -> Text:
-    return Text(f"\n{text}", style="bold")
+def _note(text: str, style: str = "") -> list[RenderableType]:
+    return [Words(), Words(text, style)]
+
+
+def _heading(text: str) -> RenderableType:
+    return stacked(Words(), Words(text, "bold"))
 
 
 def _places() -> list[RenderableType]:
@@ -142,7 +147,7 @@ def _table(fields: dict[str, dataclasses.Field[Any]], *, times: str = "1, or all
         takes = field.metadata["takes"]
         written = f"  [{name}=]{takes}" if field.metadata["positional"] else f"  {name}={takes}"
         default = times if name == "times" else _default(field)
-        table.add_row(Text(written), f"{field.metadata['does']}{f' [default: {default}]' if default else ''}")
+        table.add_row(Words(written), f"{field.metadata['does']}{f' [default: {default}]' if default else ''}")
     return table
 
 

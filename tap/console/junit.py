@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from tap.console.sentences import sentence
 from tap.errors import EnvironmentFailure, words
+from tap.printable import one_line
 from tap.scenario.result import Result
 
 
@@ -17,7 +17,7 @@ def write(path: Path, results: Sequence[Result]) -> None:
     root = ElementTree.Element("testsuites", name="redis-tap chaos")
     for server in dict.fromkeys(result.server for result in results):
         mine = [result for result in results if result.server == server]
-        suite = ElementTree.SubElement(
+        suite = _element(
             root,
             "testsuite",
             name=server,
@@ -38,23 +38,28 @@ def write(path: Path, results: Sequence[Result]) -> None:
 
 def _case(suite: ElementTree.Element, result: Result) -> None:
     """The name is the same whatever the seed, so that a build server knows the case again."""
-    case = ElementTree.SubElement(
-        suite, "testcase", classname=result.server, name=result.scenario, time=f"{result.seconds:.3f}"
-    )
-    properties = ElementTree.SubElement(case, "properties")
+    case = _element(suite, "testcase", classname=result.server, name=result.scenario, time=f"{result.seconds:.3f}")
+    properties = _element(case, "properties")
     for name, value in (("seed", str(result.seed)), ("command", result.command)):
-        ElementTree.SubElement(properties, "property", name=name, value=_clean(value))
+        _element(properties, "property", name=name, value=value)
     if result.skipped:
-        ElementTree.SubElement(case, "skipped", message=_clean(result.skipped))
+        _element(case, "skipped", message=result.skipped)
     elif result.failure:
-        ElementTree.SubElement(case, "error", message=_clean(result.failure))
+        _element(case, "error", message=result.failure)
     elif not result.met:
         failed = [verdict for verdict in result.verdicts if not verdict.met]
         said = [f"{one.name}: expected {one.expected}, found {one.found}" for one in failed]
-        failure = ElementTree.SubElement(case, "failure", message=_clean("; ".join(said)))
-        failure.text = _clean("\n".join([*said, f"repeat it with: {result.command}"]))
+        repeat = f"repeat it with: {result.command}"
+        _element(case, "failure", [*said, repeat], message="; ".join(said))
     if not result.met:
-        ElementTree.SubElement(case, "system-out").text = _clean("\n".join(_story(result)))
+        _element(case, "system-out", _story(result))
+
+
+def _element(parent: ElementTree.Element, tag: str, lines: Iterable[str] = (), **attributes: str) -> ElementTree.Element:
+    """The border for what goes into the file: build servers show it, and XML has no way to write most of the rest."""
+    element = ElementTree.SubElement(parent, tag, {name: one_line(value) for name, value in attributes.items()})
+    element.text = "\n".join(map(one_line, lines)) or None
+    return element
 
 
 def _story(result: Result) -> Iterator[str]:
@@ -62,17 +67,12 @@ def _story(result: Result) -> Iterator[str]:
     yield "steps, and seconds since the run began:"
     for step in result.steps:
         yield f"{step.at:9.3f}  {step.text}{f': {step.problem}' if step.problem else ''}"
-    yield "\nevents:"
+    yield from ("", "events:")
     for entry in result.story:
         words = sentence(entry.event)
         if words is not None:
             where = f"{entry.told.link}/{entry.told.connection}" if entry.told.connection else entry.told.link or "tap"
             yield f"{entry.at:9.3f}  {where}  {words}"
     for name, log in result.logs.items():
-        yield f"\nlog of the {name}:"
-        yield log.rstrip()
-
-
-def _clean(text: str) -> str:
-    """Without what XML has no way to write (XML 1.0, 2.2)."""
-    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+        yield from ("", f"log of the {name}:")
+        yield from (f"  {line}" for line in log.rstrip().splitlines())

@@ -153,13 +153,13 @@ def log_line(told: Told) -> str | None:
     said = sentence(told.event)
     if said is None:
         return None
-    if isinstance(told.event, ObserverTrouble) and told.event.traceback is not None:
-        said = "\n  ".join([said, *told.event.traceback.splitlines()])
     at = datetime.fromtimestamp(told.time).astimezone().isoformat(timespec="milliseconds")
-    link = one_line(told.link)  # of a recording, whatever its comments say
+    where = f"{told.link}/{told.connection} {told.replica}"
     if not told.connection:  # of the whole tap, or of one link and none of its connections
-        return f"{at} {link or 'tap'} {paragraph(said)}"
-    return f"{at} {link}/{told.connection} {one_line(told.replica)} {paragraph(said)}"
+        where = told.link or "tap"
+    if isinstance(told.event, ObserverTrouble) and told.event.traceback is not None:
+        return paragraph(f"{at} {where} {said}", *told.event.traceback.splitlines())
+    return one_line(f"{at} {where} {said}")
 
 
 @dataclass(slots=True)

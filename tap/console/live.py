@@ -15,7 +15,6 @@ import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
-from rich.console import Console
 from rich.live import Live
 
 from tap.bus import Told
@@ -153,7 +152,7 @@ class _Replica:
 class LiveView:
     """An observer of the bus that draws. Its frames may be late; what it observes never waits."""
 
-    def __init__(self, tap: Tap, console: Console | None = None) -> None:
+    def __init__(self, tap: Tap, console: Terminal | None = None) -> None:
         self._tap = tap
         self._console = console or Terminal()
         self._replicas: dict[_Key, _Replica] = {}

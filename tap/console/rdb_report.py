@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from tap.console.figures import size
 from tap.console.sentences import argument
+from tap.console.terminal import Words
 from tap.rdb import Key, Parser, Summary
 
 TYPES_WIDTH = 76  # of the table of types without its bars
@@ -28,15 +28,15 @@ _AUX = (
 
 def report(name: str, parser: Parser, summary: Summary, width: int) -> RenderableType:
     """All of it, for a terminal of so many columns."""
-    parts: list[RenderableType] = [_head(name, parser, summary), Text()]
+    parts: list[RenderableType] = [_head(name, parser, summary), Words()]
     if summary.keys:
-        parts += [_types(summary, max(4, min(40, width - TYPES_WIDTH))), Text()]
+        parts += [_types(summary, max(4, min(40, width - TYPES_WIDTH))), Words()]
         if len(summary.databases) > 1:
-            parts += [_databases(summary), Text()]
+            parts += [_databases(summary), Words()]
         parts.append(_largest("largest keys", summary.biggest()))
         most = [key for key in summary.most_elements() if key.elements > 1]
         if most:
-            parts += [Text(), _largest("keys of most elements", most)]
+            parts += [Words(), _largest("keys of most elements", most)]
     return Group(*parts)
 
 
@@ -50,14 +50,14 @@ def _head(name: str, parser: Parser, summary: Summary) -> RenderableType:
         if field in aux:
             writer = f", written by {server} {aux[field]}"
             break
-    grid.add_row("RDB", Text(name, style="bold"))
+    grid.add_row("RDB", Words(name, style="bold"))
     if parser.version:
-        grid.add_row("version", Text(f"{parser.version}{writer}"))
+        grid.add_row("version", Words(f"{parser.version}{writer}"))
     exactly = f" ({parser.position} bytes)" if parser.position >= 1024 else ""
     grid.add_row("size", f"{size(parser.position)}{exactly}")
     for field, label in _AUX:
         if field in aux:
-            grid.add_row(label, Text(_readable(field, aux[field])))
+            grid.add_row(label, Words(_readable(field, aux[field])))
     expiring = [one for one in summary.databases.values() if one.expiring]
     keys = f"{summary.keys} in {len(summary.databases)} db{'' if len(summary.databases) == 1 else 's'}"
     if expiring:
@@ -69,15 +69,15 @@ def _head(name: str, parser: Parser, summary: Summary) -> RenderableType:
     if summary.functions:
         grid.add_row("function libraries", str(summary.functions))
     if summary.module_names:
-        grid.add_row("data of modules", Text(", ".join(sorted(summary.module_names))))
+        grid.add_row("data of modules", Words(", ".join(sorted(summary.module_names))))
     verdict = {
-        "ok": Text("ok", style="green"),
-        "wrong": Text("WRONG", style="bold red"),
-        "disabled": Text("none: the writer left it out", style="yellow"),
-        "absent": Text("none: RDBs had none before version 5"),
-        "unchecked": Text("not verified"),
+        "ok": Words("ok", style="green"),
+        "wrong": Words("WRONG", style="bold red"),
+        "disabled": Words("none: the writer left it out", style="yellow"),
+        "absent": Words("none: RDBs had none before version 5"),
+        "unchecked": Words("not verified"),
     }
-    grid.add_row("checksum", verdict.get(parser.checksum, Text("not reached", style="red")))
+    grid.add_row("checksum", verdict.get(parser.checksum, Words("not reached", style="red")))
     return grid
 
 
@@ -116,7 +116,7 @@ def _types(summary: Summary, width: int) -> RenderableType:
     largest = max(row[1] for row in rows.values())
     table = _table("type", "encoding", "keys", "bytes", "share", "", "elements", "bytes/key")
     for (type_name, encoding), (keys, taken, elements) in sorted(rows.items(), key=lambda item: -item[1][1]):
-        bar = Text("█" * max(1, round(width * taken / max(1, largest))), style="blue")
+        bar = Words("█" * max(1, round(width * taken / max(1, largest))), style="blue")
         table.add_row(
             type_name, encoding, str(keys), size(taken), f"{taken / total:.1%}", bar, str(elements), f"{taken / keys:.0f}"
         )
@@ -137,7 +137,7 @@ def _largest(title: str, keys: list[Key]) -> RenderableType:
     table.title_justify = "left"
     table.title_style = "bold"
     for key in keys:
-        name = Text(argument(key.key))
+        name = Words(argument(key.key))
         table.add_row(str(key.db), size(key.serialized_bytes), str(key.elements), key.type, key.encoding, name)
     return table
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from datetime import datetime
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -15,6 +15,7 @@ from rich.table import Table
 from tap.bus import Told
 from tap.console.figures import seconds, size
 from tap.console.lines import log_line
+from tap.console.terminal import Terminal, lines
 from tap.replay import ReplayMaster
 from tap.replay.replica import Replica
 from tap.replication.conversation import Phase
@@ -46,7 +47,7 @@ def announcement(master: ReplayMaster) -> str:
 class ReplayView:
     """A bar for what is played and a line for each replica, and above them what happens."""
 
-    def __init__(self, master: ReplayMaster, console: Console) -> None:
+    def __init__(self, master: ReplayMaster, console: Terminal) -> None:
         self._master = master
         self._console = console
         self._samples: deque[tuple[float, int]] = deque()  # when the offset was which
@@ -63,7 +64,7 @@ class ReplayView:
         """An observer of the bus."""
         line = log_line(told)
         if line is not None:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(lines(line), soft_wrap=True)
 
     def draw(self) -> RenderableType:
         master = self._master

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from tap.console.figures import seconds, size, sparkline
+from tap.console.terminal import Text, Words, stacked, wrapped
 from tap.relay.transparent import rule
 
 WIDE = 120  # columns from which all of a replica stands in one line
@@ -104,7 +104,7 @@ def draw(frame: Frame, width: int, height: int) -> RenderableType:
     shown = lines[: max(1, height - 15 - bool(frame.trouble) if wide else (height - 13 - bool(frame.trouble)) // 2)]
     parts: list[tuple[RenderableType, int]] = [(_header(frame, width), 1)]
     if frame.trouble:
-        alarm = Text(f" RECORDING {frame.recording}: {frame.trouble}", style="bold white on red")
+        alarm = Words(f" RECORDING {frame.recording}: {frame.trouble}", style="bold white on red")
         alarm.truncate(width, overflow="ellipsis", pad=True)
         parts.append((alarm, 1))
     if not lines:
@@ -124,7 +124,7 @@ def draw(frame: Frame, width: int, height: int) -> RenderableType:
     return Group(*(part for part, _ in parts))
 
 
-def _header(frame: Frame, width: int) -> Text:
+def _header(frame: Frame, width: int) -> Words:
     routes = [f"{listen} → {master or 'where each connection was going'}" for listen, master in frame.routes]
     route = routes[0] if len(routes) == 1 else f"{len(routes)} links"
     here = sum(line.phase != "gone" for line in frame.lines)
@@ -136,7 +136,7 @@ def _header(frame: Frame, width: int) -> Text:
     if frame.recording:
         right += f", recording {frame.recording}"
     right += f"  up {seconds(frame.up)} "
-    text = Text.assemble((" redis-tap ", "bold reverse"), " ", (route, "bold"))
+    text = Words.assemble((" redis-tap ", "bold reverse"), " ", (route, "bold"))
     text.truncate(max(10, width - len(right) - 1), overflow="ellipsis")
     text.append(" " * max(1, width - text.cell_len - len(right)) + right)
     text.truncate(width)
@@ -144,14 +144,15 @@ def _header(frame: Frame, width: int) -> Text:
 
 
 def _hint(frame: Frame, width: int) -> tuple[RenderableType, int]:
-    said = Text("No replica yet. On one:")
+    lines = [Words("No replica yet. On one:")]
     for listen, master in frame.routes[:MAX_HINTS]:
         host, _, port = listen.rpartition(":")
         if not master:
-            said.append("\n  ").append(rule(int(port)), "bold").append("  (on this machine, as root)")
+            lines.append(Words.assemble("  ", (rule(int(port)), "bold"), "  (on this machine, as root)"))
             continue
-        said.append("\n  ").append(f"REPLICAOF {host.strip('[]')} {port}", "bold").append(f"  to follow {master}")
-    used = len(said.wrap(Console(width=width), max(1, width - 4))) + 2
+        lines.append(Words.assemble("  ", (f"REPLICAOF {host.strip('[]')} {port}", "bold"), f"  to follow {master}"))
+    said = stacked(*lines)
+    used = len(wrapped(said, max(1, width - 4))) + 2
     return Panel(said, title="replicas", title_align="left"), used
 
 
@@ -176,12 +177,12 @@ def _replicas(frame: Frame, lines: list[Line], more: int, width: int) -> Rendera
         table.add_column("now", justify="right", no_wrap=True)
         table.add_column("last minutes", no_wrap=True, ratio=1)
     for line in lines:
-        cells: list[RenderableType] = [Text(line.replica)]
+        cells: list[RenderableType] = [Words(line.replica)]
         if link:
-            cells.append(Text(line.link))
+            cells.append(Words(line.link))
         cells += [
-            Text(_phase(line), style=_PHASE_STYLE.get(line.phase, "yellow")),
-            *([Text(line.replid or "?")] if width >= NARROW else []),
+            Words(_phase(line), style=_PHASE_STYLE.get(line.phase, "yellow")),
+            *([Words(line.replid or "?")] if width >= NARROW else []),
             "?" if line.offset is None else str(line.offset),
             _lag(line),
         ]
@@ -207,7 +208,7 @@ def _throughput(lines: list[Line], width: int) -> RenderableType:
     grid.add_column(no_wrap=True, ratio=1)
     for line in lines:
         resyncs = f"{line.full_resyncs} full {line.partial_resyncs} partial"
-        grid.add_row(Text(line.replica), resyncs, f"{size(line.rate)}/s", _course(line, max(8, width - 56)))
+        grid.add_row(Words(line.replica), resyncs, f"{size(line.rate)}/s", _course(line, max(8, width - 56)))
     return Panel(grid, title="resyncs, and throughput in the last minutes", title_align="left", padding=(0, 0))
 
 
@@ -217,16 +218,16 @@ def _phase(line: Line) -> str:
     return f"waiting {line.waited:.0f} s" if line.waited < 59.5 else f"waiting {seconds(line.waited)}"
 
 
-def _lag(line: Line) -> Text:
+def _lag(line: Line) -> Words:
     if line.lag_bytes is None:
-        return Text("?")
+        return Words("?")
     delay = "" if line.lag_seconds is None else f" {seconds(line.lag_seconds)}"
-    return Text(size(line.lag_bytes) + delay, style="yellow" if (line.lag_seconds or 0) > 5 else "")
+    return Words(size(line.lag_bytes) + delay, style="yellow" if (line.lag_seconds or 0) > 5 else "")
 
 
 def _course(line: Line, width: int) -> RenderableType:
     """The RDB's progress while it flows, otherwise the throughput's course."""
-    return _progress(line) if line.phase == "rdb" else Text(sparkline(line.rates, width), style="green")
+    return _progress(line) if line.phase == "rdb" else Words(sparkline(line.rates, width), style="green")
 
 
 def _progress(line: Line) -> RenderableType:
@@ -279,7 +280,7 @@ def _top(ranking: Ranking, top: int, bar: int, figure: Callable[[int], str]) -> 
     table.add_column(width=bar, no_wrap=True)
     for name, count in ranking.first[:top]:
         share = count / max(1, ranking.total)
-        table.add_row(Text(name), figure(count), f"{share:.0%}", Text("█" * round(share * bar), style="blue"))
+        table.add_row(Words(name), figure(count), f"{share:.0%}", Words("█" * round(share * bar), style="blue"))
     for _ in range(top - len(ranking.first)):
         table.add_row("", "", "", "")
     return table
@@ -287,19 +288,18 @@ def _top(ranking: Ranking, top: int, bar: int, figure: Callable[[int], str]) -> 
 
 def _timeline(frame: Frame, lines: int, width: int) -> RenderableType:
     said: list[Text] = []
-    measure = Console(width=width)
     several = len(frame.lines) != 1
     for one in reversed(frame.timeline):
         clock = datetime.fromtimestamp(one.time).strftime("%H:%M:%S ")
         style = "red" if one.alarming else "bold" if one.words.startswith("FULL RESYNC") else ""
         times = f"  ({one.times} times)" if one.times > 1 else ""
-        text = Text.assemble((clock, "dim"), (f"{one.replica} " if several else "", "cyan"), (one.words, style), times)
-        wrapped = list(text.wrap(measure, max(1, width - 4)))
+        text = Words.assemble((clock, "dim"), (f"{one.replica} " if several else "", "cyan"), (one.words, style), times)
+        whole = wrapped(text, max(1, width - 4))
         room = lines - len(said)
-        if len(wrapped) > room:
+        if len(whole) > room:
             if not said:  # rather the beginning of the newest than nothing
-                said = wrapped[:room]
+                said = whole[:room]
             break
-        said[:0] = wrapped
-    body = Text("\n").join(said) if said else Text("nothing yet", style="dim")
+        said[:0] = whole
+    body = stacked(*said) if said else Words("nothing yet", style="dim")
     return Panel(body, title="what happened", title_align="left", height=lines + 2)

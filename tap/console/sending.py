@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tap.console import figures
+from tap.console.terminal import Terminal
 from tap.printable import one_line
 from tap.recording.there import lacks_dbs
 from tap.replay.sending import Sender
@@ -16,9 +16,9 @@ from tap.replay.sending import Sender
 class Bar:
     """A progress bar on a terminal; to be updated from time to time, and closed."""
 
-    def __init__(self, console: Console, target: str) -> None:
+    def __init__(self, console: Terminal, target: str) -> None:
         self._progress = Progress(
-            TextColumn(f"to {target}", markup=False),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[said]}"),
@@ -27,7 +27,7 @@ class Bar:
             console=console,
             transient=True,
         )
-        self._task = self._progress.add_task("", total=1.0, said="")
+        self._task = self._progress.add_task(one_line(f"to {target}"), total=1.0, said="")
         self._progress.start()
 
     def update(self, sender: Sender) -> None:

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from tap.console.figures import seconds, size, times
+from tap.printable import one_line
 from tap.replication import events
 from tap.replication.events import Event, Role, Side, Transfer
 
 
 def sentence(event: Event) -> str | None:
-    """What an operator would want to read of the event; None for what comes all the time."""
+    """What an operator would want to read of the event, in one line; None for what comes all the time."""
     words = _SENTENCES.get(type(event))
-    return None if words is None else words(event)
+    said = None if words is None else words(event)
+    return None if said is None else one_line(said)
 
 
 def is_alarming(event: Event) -> bool:

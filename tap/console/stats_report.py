@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from tap.console.figures import seconds, size
 from tap.console.sentences import argument, sentence
+from tap.console.terminal import Words
 from tap.recording.stats import MARKED, Frequent, LinkStats, Stats
 from tap.replication import events
 from tap.replication.events import Event
@@ -50,11 +50,11 @@ _STEPS = (
 def report(stats: Stats, width: int) -> RenderableType:
     """All of it, link by link, for a terminal of so many columns."""
     if not stats.links:
-        return Text("no commands, and no resyncs")
+        return Words("no commands, and no resyncs")
     parts: list[RenderableType] = []
     for name, link in stats.links.items():
         if parts:
-            parts += [Text(), Text("─" * width, style="dim"), Text()]
+            parts += [Words(), Words("─" * width, style="dim"), Words()]
         parts += _link(name, link, stats.top, width)
     return Group(*parts)
 
@@ -62,16 +62,16 @@ def report(stats: Stats, width: int) -> RenderableType:
 def _link(name: str, link: LinkStats, top: int, width: int) -> list[RenderableType]:
     parts: list[RenderableType] = [_head(name, link)]
     if link.seconds >= SHORTEST and (link.commands or link.happened):
-        parts += [Text(), *_charts(link, width)]
+        parts += [Words(), *_charts(link, width)]
     if link.commands:
-        parts += [Text(), _commands(link, width)]
+        parts += [Words(), _commands(link, width)]
     if len(link.writes_of):
-        parts += [Text(), _keys("keys by writes", "writes", link.writes_of, link.writes, top, str)]
-        parts += [Text(), _keys("keys by bytes", "bytes", link.bytes_of, link.bytes, top, size)]
+        parts += [Words(), _keys("keys by writes", "writes", link.writes_of, link.writes, top, str)]
+        parts += [Words(), _keys("keys by bytes", "bytes", link.bytes_of, link.bytes, top, size)]
     if link.commands:
-        parts += [Text(), _largest(link)]
+        parts += [Words(), _largest(link)]
     if link.happened:
-        parts += [Text(), *_happened(link)]
+        parts += [Words(), *_happened(link)]
     return parts
 
 
@@ -82,7 +82,7 @@ def _head(name: str, link: LinkStats) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row("link", Text(name, style="bold"))
+    grid.add_row("link", Words(name, style="bold"))
     begin, end = _local(link.begin), _local(link.end)
     until = end.strftime("%H:%M:%S" if begin.date() == end.date() else "%Y-%m-%d %H:%M:%S")
     span = "1 moment" if not link.seconds else _duration(link.seconds)
@@ -99,10 +99,10 @@ def _head(name: str, link: LinkStats) -> RenderableType:
         grid.add_row("repeated", text)
     if link.missing_bytes:
         text = f"{size(link.missing_bytes)} from the master are not recorded, and not counted"
-        grid.add_row("missing", Text(text, style="red"))
+        grid.add_row("missing", Words(text, style="red"))
     if link.unread_bytes:
         text = f"{size(link.unread_bytes)} from the master could not be read, and are not counted"
-        grid.add_row("unread", Text(text, style="red"))
+        grid.add_row("unread", Words(text, style="red"))
     return grid
 
 
@@ -138,16 +138,16 @@ def _charts(link: LinkStats, width: int) -> list[RenderableType]:
     each = link.seconds / columns
     bytes_, commands = [part.bytes / each for part in parts], [part.commands / each for part in parts]
     title = f"bytes per second (a column is {seconds(each)})"
-    lines: list[RenderableType] = [Text(title, style="bold"), *_bars(bytes_, size, "green")]
+    lines: list[RenderableType] = [Words(title, style="bold"), *_bars(bytes_, size, "green")]
     ticks = _ticks(link.begin, link.end, columns)
-    lines += [_axis(ticks, columns), Text("commands per second", style="bold"), *_bars(commands, _count, "blue")]
+    lines += [_axis(ticks, columns), Words("commands per second", style="bold"), *_bars(commands, _count, "blue")]
     lines += [_axis(ticks, columns), _labels(ticks)]
     marks = [_mark(part.marks) for part in parts]
     if any(marks):
         row = "".join(mark or " " for mark in marks)
-        lines.append(Text.assemble((f"{'events':>{AXIS - 1}} ", "dim"), (row.rstrip(), "bold red")))
+        lines.append(Words.assemble((f"{'events':>{AXIS - 1}} ", "dim"), (row.rstrip(), "bold red")))
         legend = "  ".join(f"{letter} {words}" for kind, (letter, words) in _MARKS.items() if kind in link.happened)
-        lines.append(Text(f"{'':{AXIS}}{legend}", style="dim"))
+        lines.append(Words(f"{'':{AXIS}}{legend}", style="dim"))
     return lines
 
 
@@ -159,7 +159,7 @@ def _bars(values: Sequence[float], figure: Callable[[float], str], style: str) -
     for row in range(ROWS - 1, -1, -1):
         label = figure(max(values)) if row == ROWS - 1 else figure(most / 2) if row == ROWS // 2 - 1 else ""
         bars = "".join(_BLOCKS[max(0, min(8, height - row * 8))] for height in heights)
-        lines.append(Text.assemble((f"{label:>{AXIS - 2}} ┤" if label else f"{'':{AXIS - 1}}│", "dim"), (bars, style)))
+        lines.append(Words.assemble((f"{label:>{AXIS - 2}} ┤" if label else f"{'':{AXIS - 1}}│", "dim"), (bars, style)))
     return lines
 
 
@@ -183,16 +183,16 @@ def _ticks(begin: float, end: float, columns: int) -> list[tuple[int, str]]:
     return ticks
 
 
-def _axis(ticks: list[tuple[int, str]], columns: int) -> Text:
+def _axis(ticks: list[tuple[int, str]], columns: int) -> Words:
     at = {column for column, _ in ticks}
-    return Text(f"{'0':>{AXIS - 2}} └" + "".join("┴" if column in at else "─" for column in range(columns)), style="dim")
+    return Words(f"{'0':>{AXIS - 2}} └" + "".join("┴" if column in at else "─" for column in range(columns)), style="dim")
 
 
-def _labels(ticks: list[tuple[int, str]]) -> Text:
+def _labels(ticks: list[tuple[int, str]]) -> Words:
     line = ""
     for column, label in ticks:
         line = line.ljust(column) + label
-    return Text(f"{'local time':>{AXIS - 1}} {line}", style="dim")
+    return Words(f"{'local time':>{AXIS - 1}} {line}", style="dim")
 
 
 def _mark(marks: int) -> str:
@@ -218,13 +218,13 @@ def _commands(link: LinkStats, width: int) -> RenderableType:
     bar = max(4, min(30, width - 64))
     for name, count, taken in names[:NAMES]:
         share = taken / link.bytes
-        bars = Text("█" * round(bar * share), style="blue")
+        bars = Words("█" * round(bar * share), style="blue")
         figures = f"{count / link.commands:.1%}", size(taken), f"{share:.1%}", f"{taken / count:.0f}"
-        table.add_row(Text(name[:20]), str(count), *figures, bars)
+        table.add_row(Words(name[:20]), str(count), *figures, bars)
     if len(names) > NAMES:
         count, taken = sum(row[1] for row in names[NAMES:]), sum(row[2] for row in names[NAMES:])
         figures = f"{count / link.commands:.1%}", size(taken), f"{taken / link.bytes:.1%}", f"{taken / count:.0f}"
-        table.add_row(Text(f"{len(names) - NAMES} others", style="dim"), str(count), *figures, "")
+        table.add_row(Words(f"{len(names) - NAMES} others", style="dim"), str(count), *figures, "")
     return table
 
 
@@ -235,11 +235,11 @@ def _keys(
     if not rows:
         most = figure(frequent.error)
         said = f"none stands out: of more different keys than are counted at a time, none has more than {most}"
-        return Group(Text(title, style="bold"), Text(said, style="dim"))
+        return Group(Words(title, style="bold"), Words(said, style="dim"))
     table = _table(title, unit, "share", "db", "key")
     for (db, key), weight, missed in rows:
         figures = f"{'~' if missed else ''}{figure(weight)}", f"{weight / total:.1%}", _db(db)
-        table.add_row(*figures, Text(argument(key)))
+        table.add_row(*figures, Words(argument(key)))
     note = f"{len(frequent)} different keys"
     if frequent.error:
         note = (
@@ -248,15 +248,15 @@ def _keys(
     missed = max(missed for _, _, missed in rows)
     if missed:
         note += f"; ~: at least so much, and at most {figure(missed)} more"
-    return Group(table, Text(note, style="dim"))
+    return Group(table, Words(note, style="dim"))
 
 
 def _largest(link: LinkStats) -> RenderableType:
     table = _table("largest commands", "bytes", "time", "offset", "db", "command", "key")
     for one in link.largest():
         offset = "?" if one.offset is None else str(one.offset)
-        key = Text("" if one.key is None else argument(one.key))
-        table.add_row(size(one.size), _clock(link, one.time), offset, _db(one.db), Text(one.name[:20]), key)
+        key = Words("" if one.key is None else argument(one.key))
+        table.add_row(size(one.size), _clock(link, one.time), offset, _db(one.db), Words(one.name[:20]), key)
     return table
 
 
@@ -267,13 +267,13 @@ def _db(db: int | None) -> str:
 def _happened(link: LinkStats) -> list[RenderableType]:
     kept = link.kept()
     left = sum(link.happened.values()) - len(kept[-HAPPENED:])
-    lines: list[RenderableType] = [Text("what happened", style="bold")]
+    lines: list[RenderableType] = [Words("what happened", style="bold")]
     if left:
-        lines.append(Text(f"{left} others are left out", style="dim"))
+        lines.append(Words(f"{left} others are left out", style="dim"))
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(style="cyan", no_wrap=True)
     grid.add_column(overflow="fold")
     for told in kept[-HAPPENED:]:
-        grid.add_row(_clock(link, told.time), told.replica, Text(sentence(told.event) or told.event.kind))
+        grid.add_row(_clock(link, told.time), told.replica, Words(sentence(told.event) or told.event.kind))
     return [*lines, grid]

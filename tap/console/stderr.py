@@ -1,15 +1,60 @@
 """What a verb says beside its output: sentences on stderr, with no secret and no command to the terminal in them."""
 
 import contextlib
+import logging
+import re
 import sys
+import threading
+import traceback
+import warnings
+from types import TracebackType
 
+from tap.errors import Sentence
 from tap.printable import paragraph
-from tap.url import masked
+from tap.url import without_logins
+
+NAME = "redis-tap"
 
 
-def say(*sentences: str, name: str = "redis-tap") -> None:
+def say(*sentences: Sentence, name: str = NAME) -> None:
     """On stderr, each in a line after the command's name."""
     if sys.stderr is not None:
-        with contextlib.suppress(OSError):  # a terminal that has gone
+        with contextlib.suppress(OSError, ValueError):  # a terminal that has gone
             for sentence in sentences:
-                print(f"{name}: {masked(paragraph(sentence))}", file=sys.stderr)
+                lines = (sentence,) if isinstance(sentence, str) else sentence
+                first, *more = (without_logins(line, sys.argv[1:]) for line in lines)
+                print(f"{name}: {paragraph(first, *more)}", file=sys.stderr)
+
+
+# ---- what Python itself would write there ----
+
+# What a traceback ends with is Python's own sentence, which may repeat a value: of what flows, that is bytes.
+_BYTES = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?)""", re.DOTALL)
+
+
+def report(said: str, error: BaseException | None, trace: TracebackType | None = None) -> None:
+    """Say it, with the traceback of an error below. No bytes are shown: they may be data, or a password."""
+    lines: list[str] = []
+    if error is not None:
+        lines = "".join(traceback.format_exception(type(error), error, trace or error.__traceback__)).splitlines()
+    first, *more = [_BYTES.sub("b'...'", line) for line in [*said.splitlines(), *lines] or [""]]
+    say((first, *more))
+
+
+class _Handler(logging.Handler):
+    """Of all loggers, those of asyncio and other libraries included."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        report(record.getMessage(), record.exc_info[1] if record.exc_info else None)
+
+
+def take_over() -> None:
+    """From here on all that Python writes to stderr by itself is said here: logs, warnings and what nobody caught."""
+    logging.lastResort = _Handler(logging.WARNING)
+    sys.excepthook = lambda kind, error, trace: report(f"failed; {_BUG}", error, trace)
+    threading.excepthook = lambda of: report(f"thread {of.thread and of.thread.name} failed; {_BUG}", of.exc_value)
+    sys.unraisablehook = lambda of: report(f"{of.err_msg or 'ignored'}; {_BUG}", of.exc_value)
+    warnings.showwarning = lambda message, kind, *where, **more: report(f"{kind.__name__}: {message}", None)
+
+
+_BUG = "this is a bug in redis-tap, please report it"

@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from tap.bus import Told
 from tap.errors import ConfigError, did_you_mean
+from tap.printable import one_line
 from tap.replication import events
 
 PREFIX = "on_"
@@ -138,14 +139,24 @@ def main() -> None:
             _serve(tap, path, functions, begun)
 
 
+class _Printed(io.TextIOWrapper):
+    """Where a script prints: it may be a terminal, and what it prints may be the name of a key."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        super().__init__(io.BufferedWriter(file), errors="backslashreplace", line_buffering=True)
+
+    def write(self, text: str) -> int:
+        super().write("\n".join(map(one_line, text.split("\n"))))
+        return len(text)
+
+
 def _connected() -> Connection:
     """Take what the tap put in the places of stdin and stdout, and put there what the script may have."""
     lifeline, connection = (fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3) for number in (0, 1))
     null = os.open(os.devnull, os.O_RDWR)  # becomes 2 if the tap has no stderr
     os.dup2(null, 0)
     os.dup2(2, 1)  # on the tap's stdout there may be nothing but JSON
-    assert isinstance(sys.stdout, io.TextIOWrapper)
-    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # as stderr is
+    sys.stdout = sys.stderr = _Printed(io.FileIO(2, "w", closefd=False))
     # The other end is open for as long as the tap lives. Then Linux sends SIGIO, which ends this process whatever it is
     # doing; where that is ignored, as on macOS, the next word to the tap does.
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())

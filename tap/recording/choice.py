@@ -84,7 +84,7 @@ def streams_between(index: Index, begin: int | None, end: int | None) -> list[tu
 
 def listed(title: str, lines: Sequence[str], none: str) -> RecordingError:
     """An error that tells what there is; none: what is said if nothing is."""
-    return RecordingError("\n  ".join([f"{title}; there is:" if lines else f"{title}; {none}", *lines]))
+    return RecordingError((f"{title}; there is:" if lines else f"{title}; {none}", *lines))
 
 
 def rdb_lines(index: Index) -> list[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.replication.passwords import hidden_reply
 from tap.url import Address
 
 LOOPBACK = "127.0.0.1"
@@ -115,10 +116,15 @@ class Server:
 
     @property
     def log(self) -> str:
-        if self._directory is None:
-            return ""
-        path = self.directory / "log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        """Without the passwords that it was started with: of an option that is wrong, it tells the value."""
+        return "" if self._directory is None else self._said_in("log")
+
+    def _said_in(self, name: str) -> str:
+        path = self.directory / name
+        said = path.read_bytes() if path.exists() else b""
+        for option, value in zip(self.options[::2], self.options[1::2], strict=True):
+            said = hidden_reply((b"CONFIG", b"SET", option.encode(), value.encode()), b"-" + said)[1:]
+        return said.decode(errors="replace")
 
     @property
     def pid(self) -> int:
@@ -141,9 +147,8 @@ class Server:
                 self.port = port
                 return self
             self.stop()
-        said = (self.directory / "out").read_text(errors="replace") + self.log
-        last_words = "\n".join(said.splitlines()[-5:])
-        raise EnvironmentFailure(f"{self.program} does not start:\n{last_words}")
+        said = self._said_in("out") + self.log
+        raise EnvironmentFailure((f"{self.program} does not start:", *said.splitlines()[-5:]))
 
     def _comes_up(self, port: int) -> bool:
         """Whether it answers; its log tells it from another server that took the port first."""

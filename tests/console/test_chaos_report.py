@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from tap.bus import Told
 from tap.console import chaos_report
+from tap.console.terminal import Terminal
 from tap.replication import events
 from tap.scenario import Result, Verdict, library
 from tap.scenario.journal import Entry
@@ -16,7 +17,7 @@ from tap.scenario.result import FaultSeen, Resync, StepTaken
 
 
 def shown(what: RenderableType) -> str:
-    console = Console(width=200, no_color=True, force_terminal=False)
+    console = Terminal(width=200, no_color=True, force_terminal=False)
     with console.capture() as captured:
         console.print(what)
     return captured.get()

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
-from rich.console import Console
 
 from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Told
@@ -29,6 +28,7 @@ from tap.console.lines import Journal, LineWriter, json_line, json_lines, log_li
 from tap.console.live import MAX_REPLICAS, LiveView
 from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import is_alarming, sentence
+from tap.console.terminal import Terminal
 from tap.console.trouble import Trouble
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side, Transfer
@@ -403,7 +403,7 @@ def test_the_live_view_leaves_trouble_of_observers_on_the_terminal() -> None:
 
 
 def drawn(frame: Frame, width: int, height: int) -> list[str]:
-    console = Console(width=width, height=height, file=io.StringIO(), record=True, color_system=None)
+    console = Terminal(width=width, height=height, file=io.StringIO(), record=True, color_system=None)
     console.print(draw(frame, width, height))
     return console.export_text().splitlines()
 
@@ -467,7 +467,7 @@ def test_the_live_view_of_a_transparent_tap_tells_the_rule_and_each_master() -> 
 def test_a_recording_that_lacks_something_is_red_from_then_on(tmp_path: Path) -> None:
     config = Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),), record_to=tmp_path / "day.pcapng")
     with TapThread(config) as tap:
-        view = LiveView(tap.tap, Console(width=80, height=24, file=io.StringIO()))
+        view = LiveView(tap.tap, Terminal(width=80, height=24, file=io.StringIO()))
         before = view.frame(time.time())
         assert tap.tap.recorder is not None
         tap.call(partial(tap.tap.recorder._trouble, "No space left on device"))
@@ -475,7 +475,7 @@ def test_a_recording_that_lacks_something_is_red_from_then_on(tmp_path: Path) ->
         after = view.frame(time.time() + 3600)
     assert "recording day.pcapng" in drawn(before, 100, 24)[0]
     assert "No space left on device; 7 bytes are not in the recording" in drawn(after, 100, 24)[1]
-    console = Console(width=100, height=24, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console = Terminal(width=100, height=24, file=io.StringIO(), force_terminal=True, color_system="standard")
     console.print(draw(after, 100, 24))
     assert "\x1b[1;37;41m RECORDING day.pcapng" in console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -493,7 +493,7 @@ def test_an_ipv6_replica_is_shown_as_it_is() -> None:
 def test_the_live_view_follows_a_replica_over_its_connections(servers: Servers, any_server: str) -> None:
     master = servers.start(any_server)
     with TapThread(Config(links=(LinkConfig(master=Address("127.0.0.1", master.port)),))) as tap:
-        view = LiveView(tap.tap, Console(width=80, height=24, file=io.StringIO()))
+        view = LiveView(tap.tap, Terminal(width=80, height=24, file=io.StringIO()))
         tap.tap.bus.subscribe(view)
         replica = servers.start(any_server, "replicaof", f"127.0.0.1 {tap.port}")
         wait_until(lambda: is_up(replica))
@@ -514,7 +514,7 @@ def test_the_live_view_follows_a_replica_over_its_connections(servers: Servers, 
 
 
 def view_of(tap: Tap) -> LiveView:
-    return LiveView(tap, Console(width=80, height=24, file=io.StringIO(), force_terminal=True))
+    return LiveView(tap, Terminal(width=80, height=24, file=io.StringIO(), force_terminal=True))
 
 
 def nothing() -> Tap:
@@ -602,7 +602,7 @@ def test_a_live_view_that_fails_says_so_on_a_terminal_as_it_was(
 
     monkeypatch.setattr("tap.console.live.draw", failing)
     out = io.StringIO()
-    view = LiveView(nothing(), Console(width=80, height=24, file=out, force_terminal=True))
+    view = LiveView(nothing(), Terminal(width=80, height=24, file=out, force_terminal=True))
 
     async def show() -> None:
         view.start()
@@ -618,7 +618,7 @@ def test_a_live_view_that_fails_says_so_on_a_terminal_as_it_was(
 def test_what_is_printed_below_a_live_view_goes_to_the_file_that_stderr_is(monkeypatch: pytest.MonkeyPatch) -> None:
     out, err = io.StringIO(), io.StringIO()
     monkeypatch.setattr("sys.stderr", err)
-    view = LiveView(nothing(), Console(width=80, height=24, file=out, force_terminal=True))
+    view = LiveView(nothing(), Terminal(width=80, height=24, file=out, force_terminal=True))
 
     async def show() -> None:
         view.start()

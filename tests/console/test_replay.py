@@ -6,15 +6,14 @@ import math
 import re
 from pathlib import Path
 
-from rich.console import Console
-
 from tap.console.replay import ReplayView, announcement
+from tap.console.terminal import Terminal
 from tests.replay.support import Playing, captured, peer
 from tests.support import wait_until
 
 
 def test_the_bar_shows_what_is_played_and_how_far_each_replica_is(tmp_path: Path) -> None:
-    console = Console(width=80, record=True)
+    console = Terminal(width=80, record=True)
 
     def drawn() -> str:
         console.print(view.draw())

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from rich.console import Console
 
 from tap.bus import Told
 from tap.console.stats_report import report
+from tap.console.terminal import Terminal
 from tap.recording import stats
 from tap.recording.stats import Batch, Stats
 from tap.replication import events
@@ -31,7 +31,7 @@ def clock() -> Iterator[None]:
 
 
 def shown(what: Stats, width: int = 80) -> list[str]:
-    console = Console(width=width, no_color=True, force_terminal=False, highlight=False)
+    console = Terminal(width=width, no_color=True, force_terminal=False)
     with console.capture() as captured:
         console.print(report(what, console.width))
     return [line.rstrip() for line in captured.get().splitlines()]

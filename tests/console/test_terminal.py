@@ -47,12 +47,15 @@ def test_our_own_styles_reach_it() -> None:
     assert out.getvalue() == "\x1b[1mfine\x1b[0m\n"
 
 
-def test_sentences_on_stderr_cannot_be_forged_and_hold_no_password(capsys: pytest.CaptureFixture[str]) -> None:
-    say("one\nredis-tap: two \x1b[2J", "three:\n  four", "redis://user:hunter2@host:1 is not there")
+def test_sentences_on_stderr_cannot_be_forged_and_hold_no_password(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["redis-tap", "show", "redis://user:hunter2@host:1"])
+    say("one\n  redis-tap: two \x1b[2J", ("three:", "four\n"), "redis:/user:hunter2@host:1 is not there")
     assert capsys.readouterr().err == (
-        "redis-tap: one\\nredis-tap: two \\x1b[2J\n"
-        "redis-tap: three:\n  four\n"
-        "redis-tap: redis://***@host:1 is not there\n"
+        "redis-tap: one\\n  redis-tap: two \\x1b[2J\n"
+        "redis-tap: three:\n  four\\n\n"
+        "redis-tap: redis:/***@host:1 is not there\n"
     )
 
 

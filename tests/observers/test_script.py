@@ -448,13 +448,13 @@ def test_ctrl_c_in_a_terminal_is_for_the_tap_alone(script: Path) -> None:
 
 
 def test_what_a_script_prints_is_not_among_the_json(script: Path) -> None:
-    script.write_text("def on_link_opened(told):\n    print('opened by', told.event.peer)\n")
+    script.write_text("def on_link_opened(told):\n    print('opened by', told.event.peer, '\\x1b[2J \\u202e \\udcff')\n")
     with running("--master", "127.0.0.1:1", "--ui", "json", "--script", str(script)) as one:
         expect_reset(one.port)
         wait_until(lambda: any("link_closed" in line for line in one.lines))
         said = one.end()
     opened = next(told for told in map(json.loads, one.lines) if told["event"] == "link_opened")
-    assert said == f"opened by {opened['peer']}\n"
+    assert said == f"opened by {opened['peer']} \\x1b[2J \\u202e \\udcff\n"
 
 
 @pytest.mark.parametrize(("ui", "where"), [("log", "stdout"), ("none", "stderr")])
