@@ -227,7 +227,7 @@ class LinkFaults:
             self._rules = None
             self.lanes[Side.REPLICA].decide(self._decided(Side.REPLICA), now)
         for work in self.works:
-            if work.is_on and now >= work.until:
+            if now >= work.until:
                 self._stop(work)
             work.telling.tick(now)
 

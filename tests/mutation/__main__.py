@@ -113,7 +113,7 @@ def reach_of(room: str) -> reach.Reach:
 def tests_for(mutant: Mutant, reached: reach.Reach) -> list[str]:
     """Those that run the line, the fastest first, as far as the budget goes."""
     names = sorted(
-        reached.of(mutant.path, mutant.lines, bool(mutant.function)), key=lambda name: (reached.seconds[name], name)
+        reached.of(mutant.path, mutant.lines, mutant.in_function), key=lambda name: (reached.seconds[name], name)
     )
     chosen, left = [], BUDGET
     for name in names:

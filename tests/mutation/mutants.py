@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
@@ -49,12 +49,12 @@ DECLARING = {"TypeVar", "NewType", "ParamSpec", "declare", "getLogger"}
 
 @dataclass(frozen=True)
 class Mutant:
-    """lines: first and last line of the statement, or of its condition. function: "" at a module's or class's level."""
+    """lines: first and last line of the statement, or of its condition. in_function: not run by an import."""
 
     path: str
     number: int  # in its module
     lines: tuple[int, int]
-    function: str
+    in_function: bool
     change: str
 
     def __str__(self) -> str:
@@ -65,17 +65,18 @@ class Mutant:
 class _Site:
     line: int
     lines: tuple[int, int]
-    function: str
+    in_function: bool
     change: Callable[[], str]
     apply: Callable[[], None]
 
 
 @dataclass
 class _Place:
-    """Where the walk is."""
+    """Where the walk is. around: whether the function here stands in another one, which then runs its defaults."""
 
-    function: str = ""
     lines: tuple[int, int] = (0, 0)
+    in_function: bool = False
+    around: bool = False
     in_raise: bool = False
     in_fstring: bool = False
 
@@ -84,7 +85,7 @@ def mutants(root: Path, path: str) -> list[Mutant]:
     """All of the module at this path below root."""
     tree = ast.parse((root / path).read_text())
     return [
-        Mutant(path, number, (site.line, max(site.line, site.lines[1])), site.function, site.change())
+        Mutant(path, number, (site.line, max(site.line, site.lines[1])), site.in_function, site.change())
         for number, site in enumerate(_sites(tree))
     ]
 
@@ -136,9 +137,11 @@ def _of_child(parent: ast.AST, child: ast.AST, put: Callable[[ast.AST], None], p
     elif isinstance(child, ast.expr):
         yield from _changed_expression(parent, child, put, place)
         if isinstance(child, ast.Lambda):
-            place = _Place(f"{place.function}.<lambda>" if place.function else "<lambda>", place.lines)
+            place = replace(place, in_function=True, around=place.in_function)
         elif isinstance(child, ast.JoinedStr):
-            place = _Place(place.function, place.lines, place.in_raise, True)
+            place = replace(place, in_fstring=True)
+    elif isinstance(child, ast.arguments):
+        place = replace(place, in_function=place.around)
     yield from _walk(child, place)
 
 
@@ -148,10 +151,10 @@ def _entered(statement: ast.stmt, place: _Place) -> _Place:
     body = getattr(statement, "body", None)
     if isinstance(body, list):
         last = max(first, body[0].lineno - 1)
-    function = place.function
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        function = f"{place.function}.{statement.name}" if place.function else statement.name
-    return _Place(function, (first, last), isinstance(statement, ast.Raise))
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        return _Place((first, last), in_function=True, around=place.in_function)
+    is_class = isinstance(statement, ast.ClassDef)
+    return _Place((first, last), place.in_function and not is_class, place.around, isinstance(statement, ast.Raise))
 
 
 def _is_left_alone(statement: ast.stmt) -> bool:
@@ -173,7 +176,7 @@ def _is_left_alone(statement: ast.stmt) -> bool:
 
 def _changed_statement(node: ast.stmt, put: Callable[[ast.AST], None], place: _Place) -> Iterator[_Site]:
     def site(change: Callable[[], str], new: Callable[[], ast.AST]) -> _Site:
-        return _Site(node.lineno, place.lines, place.function, change, lambda: put(new()))
+        return _Site(node.lineno, place.lines, place.in_function, change, lambda: put(new()))
 
     match node:
         case ast.Expr(value=ast.Yield() | ast.YieldFrom()):
@@ -185,7 +188,7 @@ def _changed_statement(node: ast.stmt, put: Callable[[ast.AST], None], place: _P
             | ast.Raise()
             | ast.Assign(targets=[ast.Attribute() | ast.Subscript()])
             | ast.AnnAssign(target=ast.Attribute(), value=ast.expr())
-        ) if place.function:
+        ) if place.in_function:
             yield site(lambda: f"left out: {_shown(node)}", ast.Pass)
         case ast.Return(value=ast.expr() as value) if not _is_none(value):
             yield site(lambda: f"{_shown(node)} -> return None", lambda: ast.Return(ast.Constant(None)))
@@ -210,7 +213,7 @@ def _changed_expression(
         def change() -> str:
             return f"{_shown(node)} -> {_shown(new)}"
 
-        return _Site(node.lineno, (node.lineno, node.end_lineno or 0), place.function, change, lambda: put(new))
+        return _Site(node.lineno, (node.lineno, node.end_lineno or 0), place.in_function, change, lambda: put(new))
 
     match node:
         case ast.Compare(ops=[op]):

@@ -44,6 +44,16 @@ def test_the_changes_of_a_line(tmp_path: Path, source: str, expected: list[str])
     assert changes(tmp_path, source) == expected
 
 
+def test_what_an_import_runs_is_told_from_what_a_call_runs(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(
+        "A = 1\nclass B:\n  x = 2\n  def f(self, y=3):\n    def g(z=4): return 5\n    return lambda a=6: 7\n"
+    )
+    found = {
+        mutant.change: mutant.in_function for mutant in mutants(tmp_path, "one.py") if " -> return" not in mutant.change
+    }
+    assert found == {f"{n} -> {n + 1}": n > 3 for n in range(1, 8)}
+
+
 def test_each_change_is_one_and_can_be_compiled() -> None:
     root = Path(__file__).parents[2]
     path = "tap/faults/work.py"

@@ -1,0 +1,190 @@
+"""Where replicas arrive: closed by a fault, opened again when that can be, and which master they go to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from tap import Address, Config, LinkConfig
+from tap.bus import Bus
+from tap.faults.plan import Plan
+from tap.relay import listener as listener_module
+from tap.relay.leg import MAX_SPARE, Buffers
+from tap.relay.listener import ASK_AGAIN_SECONDS, MAX_ROUTES, Listener, Route
+from tap.replication import events
+from tests.relay.wire import LOCALHOST, add, in_front_of, remove
+from tests.support import WITHIN, TapThread, wait_until
+
+
+def refuses(port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection((LOCALHOST, port), WITHIN):
+        return False
+    return True
+
+
+def test_a_fault_closes_the_port_and_its_end_opens_it_and_both_are_told(listener: socket.socket) -> None:
+    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
+        port = tap.port
+        armed = add(tap, "refuse")
+        wait_until(lambda: refuses(port))
+        assert tap.wait_for(events.FaultFired).text == "no longer listening"
+        assert armed.fired == 1
+        remove(tap, armed)
+        again = tap.wait_for(events.Listening)
+        assert (again.host, again.port, again.master) == (LOCALHOST, port, f"127.0.0.1:{listener.getsockname()[1]}")
+        with socket.create_connection((LOCALHOST, port), WITHIN), listener.accept()[0]:
+            pass
+
+
+def test_a_port_that_somebody_took_meanwhile_is_tried_again_until_it_is_free(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
+        port = tap.port
+        armed = add(tap, "refuse")
+        wait_until(lambda: refuses(port))
+        with socket.create_server((LOCALHOST, port)):
+            remove(tap, armed)
+            wait_until(lambda: "trying again" in caplog.text)
+            first = tap.tap.listeners[0]._reopening
+            wait_until(lambda: tap.tap.listeners[0]._reopening is not first)
+            tap.call(lambda: None)
+            assert len(caplog.records) == 1  # the same complaint once
+            assert f"cannot listen on 127.0.0.1:{port}" in caplog.text
+        tap.wait_for(events.Listening)
+        with socket.create_connection((LOCALHOST, port), WITHIN), listener.accept()[0]:
+            pass
+        caplog.clear()
+        armed = add(tap, "refuse")  # and again: the complaint is a new one
+        wait_until(lambda: refuses(port))
+        with socket.create_server((LOCALHOST, port)):
+            remove(tap, armed)
+            wait_until(lambda: "trying again" in caplog.text)
+        tap.wait_for(events.Listening, 2)
+
+
+def test_a_fault_that_comes_back_while_the_port_is_closed_fires_once(listener: socket.socket) -> None:
+    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
+        first, second = add(tap, "refuse"), add(tap, "refuse")
+        wait_until(lambda: refuses(tap.port))
+        remove(tap, first)
+        tap.call(lambda: None)
+        assert refuses(tap.port)
+        assert (first.fired, second.fired) == (1, 0)
+        remove(tap, second)
+        tap.wait_for(events.Listening)
+        assert not refuses(tap.port)
+
+
+# ---- routes ----
+
+
+@contextlib.contextmanager
+def transparent() -> Iterator[tuple[Listener, list[Address | None]]]:
+    """A listener, and where the next connection was going."""
+    goes: list[Address | None] = [None]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listener_module, "original_destination", lambda sock: goes[0])
+        one = Listener(
+            LinkConfig(transparent=True),
+            Config(links=(LinkConfig(transparent=True),)),
+            Bus(),
+            Plan(1, lambda event: None, lambda: 0.0),
+            Buffers(),
+            itertools.count(1),
+        )
+        yield one, goes
+
+
+def test_connections_to_one_master_share_a_route_and_others_have_theirs() -> None:
+    async def story() -> None:
+        with transparent() as (one, goes):
+            sock = cast(Any, None)
+            goes[0] = Address("10.0.0.5", 6379)
+            first = one.route(sock)
+            assert (first.name, first.master) == ("10.0.0.5:6379", goes[0])
+            assert one.route(sock) is first
+            goes[0] = Address("10.0.0.6", 6379)
+            assert one.route(sock) is not first
+            goes[0] = None
+            assert one.route(sock).master is None
+
+    asyncio.run(story())
+
+
+def test_of_the_masters_the_one_that_was_not_asked_for_longest_is_forgotten() -> None:
+    async def story() -> None:
+        with transparent() as (one, goes):
+            sock = cast(Any, None)
+            routes = []
+            for number in range(MAX_ROUTES):
+                goes[0] = Address(f"10.0.{number // 256}.{number % 256}", 6379)
+                routes.append(one.route(sock))
+            goes[0] = routes[0].master
+            assert one.route(sock) is routes[0]
+            goes[0] = Address("10.9.9.9", 6379)
+            one.route(sock)
+            assert len(one._routes) == MAX_ROUTES
+            goes[0] = routes[0].master
+            assert one.route(sock) is routes[0]
+            goes[0] = routes[1].master
+            assert one.route(sock) is not routes[1]
+
+    asyncio.run(story())
+
+
+def test_a_master_is_asked_once_a_minute_whether_it_speaks_tls_and_not_when_that_is_known() -> None:
+    route = Route("eu", Address("10.0.0.5", 6379), None)
+    assert route.is_worth_asking(0.0)
+    assert not route.is_worth_asking(0.0)
+    assert not route.is_worth_asking(ASK_AGAIN_SECONDS - 0.001)
+    assert route.is_worth_asking(ASK_AGAIN_SECONDS)
+    assert not route.is_worth_asking(ASK_AGAIN_SECONDS + 1)
+    for known in (True, False):
+        route.speaks_tls = known
+        assert not route.is_worth_asking(1000.0)
+    assert [next(route.ordinals) for _ in range(2)] == [1, 2]
+
+
+def test_what_a_link_learns_of_a_history_others_know() -> None:
+    first = Route("eu", Address("10.0.0.5", 6379), None)
+    second = Route("us", Address("10.0.0.6", 6379), first.memory)
+    first.memory.history("a" * 40)
+    assert second.memory.elsewhere("a" * 40) == "eu"
+
+
+# ---- buffers ----
+
+
+def test_a_buffer_that_is_lent_is_not_read_into_and_comes_back() -> None:
+    buffers = Buffers()
+    first = buffers.current
+    assert buffers.lend() is first
+    second = buffers.current
+    assert second is not first
+    buffers.give_back(first)
+    assert buffers.lend() is second
+    assert buffers.current is first
+    lent = [buffers.lend() for _ in range(MAX_SPARE + 5)]
+    for one in lent:
+        buffers.give_back(one)
+    assert len(buffers._free) == MAX_SPARE
+
+
+def test_the_pipe_is_made_once_and_anew_after_it_was_given_back() -> None:
+    buffers = Buffers()
+    first = buffers.pipe
+    assert buffers.pipe == first
+    buffers.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(first[0])
+    assert len(buffers.pipe) == 2
+    buffers.close()
+    buffers.close()
