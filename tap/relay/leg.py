@@ -118,7 +118,8 @@ class Leg(asyncio.BufferedProtocol):
         self._holds = {"dial"}  # why the peer is not read; the first reason is gone once both legs are there
         self._early: _Early | None = _Early()  # until then
         self._buffers = buffers
-        self.share = Share(buffers.turns)
+        self.share = Share(link.account)
+        self._began = 0.0  # the read, by the share's clock
         self._held: memoryview | None = None  # the buffer of the other leg's read that is not sent yet
 
     # ---- called by asyncio ----
@@ -138,26 +139,27 @@ class Leg(asyncio.BufferedProtocol):
         self.link.leg_made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        size = self.share.size
+        share = self.share
+        self._began = share.clock()
+        size = share.size
         return self._buffers.current if size == BUFFER_SIZE else self._buffers.current[:size]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._early is not None:
             self._keep(self._early, self._buffers.current[:nbytes])
             return
-        clock, size = self.share.clock, self.share.size
-        begin = clock()
+        share, size = self.share, self.share.size
         self.link.received(self, self._buffers.current[:nbytes])
-        rest = self.share.used(self.link, nbytes, clock() - begin)
-        if rest:
-            self.rest("share", rest)
         is_part_of_more = nbytes >= SPLICE_FROM or nbytes == size
         if is_part_of_more and (unread := self.link.unread(self)) >= SPLICE_FROM:
             try:
-                self._splice(unread)
+                nbytes += self._splice(min(unread, BUFFER_SIZE) if share.is_beside else unread)
             except BaseException:
                 self._buffers.close()  # what it may hold is this link's, and the next one would send it
                 raise
+        rest = share.used(nbytes, self._began, share.clock())
+        if rest:
+            self.rest("share", rest)
 
     def eof_received(self) -> bool:
         if self.discards:
@@ -320,31 +322,33 @@ class Leg(asyncio.BufferedProtocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def _splice(self, most: float) -> None:
+    def _splice(self, most: float) -> int:
         """Let the kernel pass on what has come meanwhile, at most so many bytes, until the other peer takes no more.
 
-        Raises OSError if this peer's connection is broken; asyncio then ends it, as it does if its own reading fails.
+        Returns how many bytes that were. Raises OSError if this peer's connection is broken; asyncio then ends it, as it
+        does if its own reading fails.
         """
         assert self.transport is not None
         assert self.other.transport is not None
         source = self.transport.get_extra_info("socket").fileno()
         target = self.other.transport.get_extra_info("socket").fileno()
+        passed = 0
         try:
             outlet, inlet = self._buffers.pipe
         except OSError:  # no file descriptors left
-            return
+            return passed
         for _ in range(MAX_SPLICES):
             if self.other.blocked or self.other.transport.is_closing():
-                return
+                break
             try:
                 left = size = os.splice(source, inlet, int(min(PIPE_SIZE, most)))
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 if error.errno not in NO_SPLICE:
                     raise
                 self.link.listener.splices = False
-                return
+                break
             with contextlib.suppress(OSError):  # it takes no more, or is gone: its transport finds out which
                 while left:
                     left -= os.splice(outlet, target, left)
@@ -353,9 +357,11 @@ class Leg(asyncio.BufferedProtocol):
                 left -= len(data)
                 self.other.write(data)
             self.link.passed(self, size)
+            passed += size
             most -= size
             if not size or most < SPLICE_FROM:  # its FIN, which asyncio reads again
-                return
+                break
+        return passed
 
     def _release(self) -> None:
         if self._held is not None:

@@ -21,6 +21,7 @@ from tap.faults.what import Refuse
 from tap.relay.dial import OUT_OF_FILES, dial
 from tap.relay.leg import EARLY_BYTES, REST_SECONDS, SPLICE_FROM, Leg
 from tap.relay.names import UNRESOLVABLE
+from tap.relay.share import Account
 from tap.relay.sink import LinkSink, Place
 from tap.relay.tls import TlsFailure, TlsTransport, speaks_tls
 from tap.replication import events
@@ -54,6 +55,7 @@ class Link:
         self.conversation: Conversation
         self._ordinal: int
         self.peer = ""
+        self.account = Account(listener.buffers.turns)
         self.replica = Leg(self, Side.REPLICA, listener.buffers)
         self.master = Leg(self, Side.MASTER, listener.buffers)
         self.replica.other = self.master

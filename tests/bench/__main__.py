@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ GROUPS: dict[str, Group] = {
     "bystander": bystander.run,
     "growth": growth.run,
 }
+FLOODS: dict[str, Group] = {f"bystander:{flood}": partial(bystander.run, floods=[flood]) for flood in bystander.FLOODS}
 ON_REQUEST = ("bystander", "growth")  # they take minutes of their own
 FIGURES = Path("bench.json")
 PAGE = Path("bench.md")
@@ -68,13 +70,16 @@ def parsed() -> argparse.Namespace:
         prog="python -m tests.bench",
         description=f"redis-tap beside its peers. Prints tables, and writes them to {PAGE} and {FIGURES}.",
     )
-    default = f"of {', '.join(GROUPS)}; without any, all but {', '.join(ON_REQUEST)}, which take minutes of their own"
+    default = (
+        f"of {', '.join(GROUPS)}; without any, all but {', '.join(ON_REQUEST)}, which take minutes of their own; "
+        "bystander:FLOOD is one flood of that group"
+    )
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=default)
     parser.add_argument("--quick", action="store_true", help="small sizes, two rounds: to try it, not to quote it")
     arguments = parser.parse_args()
     for name in arguments.groups:
-        if name not in GROUPS:
-            parser.error(f"unknown group {name!r}; known: {', '.join(GROUPS)}")
+        if name not in GROUPS | FLOODS:
+            parser.error(f"unknown group {name!r}; known: {', '.join(GROUPS | FLOODS)}")
     return arguments
 
 
@@ -90,7 +95,7 @@ def run(groups: list[str], quick: bool) -> None:
         group_begin = time.monotonic()
         outcomes = []
         with Console(stderr=True).status(name) as status:
-            for outcome in GROUPS[name](quick, _says(name, status)):
+            for outcome in (GROUPS | FLOODS)[name](quick, _says(name, status)):
                 page.add(report.shown(outcome))
                 outcomes.append(outcome.as_dict())
         seconds = time.monotonic() - group_begin
