@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, StrictBool, model_validator
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, model_validator
 
 from tap import toml
 from tap.errors import ConfigError
@@ -19,6 +19,7 @@ from tap.url import Address, Url, quoted
 
 DEFAULT_LINK = "main"
 STATSD_PORT = 8125
+MAX_CONNECTIONS = 10_000  # as many as Redis takes (maxclients)
 SMALLEST_FILE = 4096  # bytes of a recording in many files
 # Of a link, and named so everywhere: on the command line, in the file, in Python.
 MASTER_TLS = ("cacert", "cert", "key", "sni", "insecure")
@@ -88,6 +89,8 @@ _ELSEWHERE = {
     "without_rdb": "record_without_rdb=True",
     "redact": "record_redact=['values']",
     "link": "links={'orders': '127.0.0.1:6400->10.0.0.5:6379'}",
+    "maxclients": "max_connections=1000",
+    "maxconn": "max_connections=1000",
     "port": "listen='127.0.0.1:6400'",
     "host": "listen='127.0.0.1:6400'",
     "upstream": "master='127.0.0.1:6379'",
@@ -217,7 +220,9 @@ class Config:
     links: LinkConfigs; also by name, {"orders": "127.0.0.1:6400->10.0.0.5:6379"}, or the master's address alone.
     duration: seconds until it ends by itself, None for never. every_command: tell commands one by one, too.
     every_key: tell the keys of an RDB one by one. connect_timeout: seconds a master has to accept a connection.
-    drain_timeout: seconds that bytes for one peer may wait after the other has gone. faults: armed from the start, as
+    drain_timeout: seconds that bytes for one peer may wait after the other has gone. max_connections: that are let in at
+    once, and max_connections_per_address: from one address, None for as many; beyond them some places are kept for the
+    addresses of replicas, see tap.relay.admission. faults: armed from the start, as
     tap.faults.parse() takes them. seed: decides every random choice of theirs. destructive: those that end a server
     process are allowed. read_only: no fault is, ever. opaque: nothing of what flows is understood, it is only passed on.
     record_to: a new file for what flows, or a directory. record_rotate: when the next file begins, at a size and after a
@@ -237,6 +242,8 @@ class Config:
     every_key: bool = False
     connect_timeout: _Given[float | str, float] = _Given(10.0, _seconds)
     drain_timeout: _Given[float | str, float] = _Given(60.0, _seconds)
+    max_connections: int = MAX_CONNECTIONS
+    max_connections_per_address: int | None = None
     faults: _Given[str | Iterable[str], tuple[str, ...]] = _Given((), _words)
     seed: int = field(default_factory=lambda: random.randrange(2**32))  # noqa: S311
     destructive: bool = False
@@ -263,6 +270,12 @@ class Config:
             raise ConfigError(f"seed {self.seed!r}: a whole number is expected")
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
             raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
+        for name, most in (
+            ("max_connections", self.max_connections),
+            ("max_connections_per_address", self.max_connections_per_address),
+        ):
+            if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+                raise ConfigError(f"{name} {most!r}: a number of connections is expected, 1 or more")
         rotate = Limits.parse(self.record_rotate)
         if rotate.size is not None and rotate.size < SMALLEST_FILE:
             raise ConfigError(
@@ -460,6 +473,8 @@ class _File(BaseModel):
     script: Path | None = None
     connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
     drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
+    max_connections: StrictInt = MAX_CONNECTIONS
+    max_connections_per_address: StrictInt | None = None
     links: dict[Annotated[str, parsed(_link_name)], _LinkTable]
 
 

@@ -17,6 +17,7 @@ from tap.hints import OnlyAsync, no_attribute, refuse
 from tap.observers.script import Script
 from tap.observers.statsd import StatsD
 from tap.recording.recorder import Recorder
+from tap.relay.admission import Admission, most_by_files
 from tap.relay.dial import trouble_reaching
 from tap.relay.leg import Buffers
 from tap.relay.link import Link
@@ -88,6 +89,7 @@ class Tap(OnlyAsync):
                 redact=config.record_redact,
             )
         self._has_begun = False
+        self.most_connections = config.max_connections  # fewer, once it has begun, where the files do not allow as many
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(
             config.seed,
@@ -129,11 +131,15 @@ class Tap(OnlyAsync):
         for fault in self._first_faults:
             self.faults.add(fault)
         self.faults.changed = self._follow_plan
+        admission = Admission(
+            self.config.max_connections, self.config.max_connections_per_address, most_by_files=most_by_files()
+        )
+        self.most_connections = admission.most
         try:
             for link in self.config.links:
                 beside = self.listeners[0].memory if self.listeners else None
                 listener = Listener(
-                    link, self.config, self.bus, self.faults, self._buffers, numbers, self.recorder, beside
+                    link, self.config, self.bus, self.faults, self._buffers, numbers, admission, self.recorder, beside
                 )
                 await listener.open()
                 self.listeners.append(listener)

@@ -20,6 +20,7 @@ from tap.cli.ending import endings
 from tap.cli.hangup import Hangup
 from tap.cli.ui import chosen
 from tap.config import (
+    MAX_CONNECTIONS,
     Announce,
     Config,
     LinkConfig,
@@ -85,6 +86,13 @@ def run(
         typer.Option(metavar="SPEC", help="What goes wrong on purpose: 'cut at=rdb:50%'; see redis-tap faults."),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Decides every random choice of the faults.")] = None,
+    max_connections: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Refuse more connections at once, 10000 by default; known replicas still get in."),
+    ] = None,
+    max_connections_per_address: Annotated[
+        int | None, typer.Option(metavar="N", help="Refuse more of one client address at once; no limit by default.")
+    ] = None,
     announce: Annotated[
         Announce | None,
         typer.Option(help="At which address masters see a replica: keep: its own; tap: the tap's, the default."),
@@ -188,6 +196,7 @@ def run(
     flags |= {"opaque": opaque, "record_without_rdb": without_rdb}
     given |= {name: True for name, flag in flags.items() if flag}
     values: dict[str, Any] = {"ui": ui, "seed": seed, "duration": None if duration is None else parse_duration(duration)}
+    values |= {"max_connections": max_connections, "max_connections_per_address": max_connections_per_address}
     values |= {"announce": announce, "mask": tuple(mask) if mask else None}
     values |= {"record_to": None if write is None else recording_path(write), "record_sync": sync}
     values |= {"record_rotate": tuple(rotate) if rotate else None, "record_keep": tuple(keep) if keep else None}
@@ -281,6 +290,11 @@ async def _relay(tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewe
         else:
             for listener in tap.listeners:
                 _announce(listener.config, listener.address)
+        if tap.most_connections < tap.config.max_connections != MAX_CONNECTIONS:
+            say(
+                f"--max-connections {tap.config.max_connections}: ulimit -n allows {tap.most_connections}, "
+                "for each takes two files"
+            )
         if tap.config.record_redact:
             what = " and ".join(dict.fromkeys(tap.config.record_redact))
             say(f"{what} are replaced in {tap.config.record_to}; it holds NO payload of full resyncs, so no snapshot")

@@ -54,6 +54,7 @@ TIMELINE = (
     events.AckAheadOfMaster,
     events.ReplicaTalkedBack,
     events.MasterUnreachable,
+    events.ConnectionsRefused,
     events.LinkClosed,
     events.FaultArmed,
     events.FaultFired,

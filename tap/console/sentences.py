@@ -48,6 +48,7 @@ _SILENT = "no answer from the master"
 
 _ALARMING = (
     events.MasterUnreachable,
+    events.ConnectionsRefused,
     events.Opaque,
     events.AckAheadOfMaster,
     events.ReplicaTalkedBack,
@@ -63,6 +64,16 @@ _ALARMING = (
 
 def _unreachable(event: events.MasterUnreachable) -> str:
     return f"the master {event.master} cannot be reached: {event.text}; it is dialled again for each replica"
+
+
+def _refused(event: events.ConnectionsRefused) -> str:
+    who = f"{event.peer} is" if event.count == 1 else f"{event.count} connections are, the last one from {event.peer},"
+    limit = {
+        "max_connections": f"{event.most} are open, the most of --max-connections",
+        "max_connections_per_address": f"{event.most} of its address are open, as --max-connections-per-address has it",
+        "open_files": f"{event.most} are open, and ulimit -n allows no more",
+    }[event.limit]
+    return f"{who} not let in: {limit}"
 
 
 def _opened(event: events.LinkOpened) -> str | None:
@@ -250,6 +261,7 @@ def _in_quotes(character: str) -> str:
 
 _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.MasterUnreachable: _unreachable,
+    events.ConnectionsRefused: _refused,
     events.LinkOpened: _opened,
     events.Secured: _secured,
     events.LinkClosed: _closed,

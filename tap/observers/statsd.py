@@ -148,6 +148,7 @@ def _refusal(reply: str) -> str:
 
 _COUNTS: dict[type[Event], Callable[[Any], dict[str, int]]] = {
     events.LinkOpened: lambda event: {"connections_opened": 1},
+    events.ConnectionsRefused: lambda event: {"connections_refused": event.count},
     events.LinkClosed: lambda event: {f"connections_closed.{event.how}": 1},
     events.FullResync: lambda event: {f"full_resyncs.{event.reason.code}": 1},
     events.PartialResync: lambda event: {"partial_resyncs": 1},

@@ -10,7 +10,7 @@ import math
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tap.errors import words
 from tap.faults.flow import Cut, End
@@ -29,6 +29,7 @@ from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Side
 
 if TYPE_CHECKING:
+    from tap.relay import admission
     from tap.relay.listener import Listener, Route
 
 RESET_SECONDS = 5.0  # in which a peer takes none of what was sent before an RST; then it does without
@@ -47,8 +48,10 @@ class Link:
     A failure to understand ends nothing but the understanding.
     """
 
-    def __init__(self, listener: Listener, number: int) -> None:
+    def __init__(self, listener: Listener, number: int, admitted: admission.Place) -> None:
         self.listener = listener
+        self.admitted = admitted
+        admitted.end = self._give_way
         self.number = number
         self.route: Route  # this and what follows from it is known once the replica has its socket
         self.name: str
@@ -118,6 +121,8 @@ class Link:
     # ---- the conversation ----
 
     def tell(self, event: Event) -> None:
+        if isinstance(event, events.FullResync | events.PartialResync):
+            self.admitted.granted()
         self.listener.bus.publish(self.name, self.number, self.conversation.replica, event)
 
     def tick(self, now: float) -> None:
@@ -175,7 +180,7 @@ class Link:
         )
         self.listener.add(self)
         host, port = leg.transport.get_extra_info("peername")[:2]
-        self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.peer = shown((host, port))
         self.conversation.peer_host, self.conversation.peer_port = host, port
         astray = self._astray((host, port))
         if astray:
@@ -606,6 +611,10 @@ class Link:
             self._dialling.cancel()
         self._drain()
 
+    def _give_way(self) -> None:
+        self._note_end(Side.TAP, "reset", "it held a place that is kept for replicas, and one needs it")
+        self._loop.call_soon(self.abort)
+
     def abort(self) -> None:
         """End the link at once."""
         self.replica.abort()
@@ -662,6 +671,12 @@ class Link:
         if closed.text == SILENT and self.route.speaks_tls:
             closed = dataclasses.replace(closed, text=f"{SILENT}, for it speaks TLS: --tls")
         self.tell(closed)
+
+
+def shown(place: tuple[Any, ...]) -> str:
+    """An address as the system gives it, as text."""
+    host, port = place[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def host_to_announce(replica: str, master: object) -> str:

@@ -10,14 +10,16 @@ import math
 import os
 import sys
 from asyncio.trsock import TransportSocket
+from collections.abc import Callable
 
 from tap.bus import Bus
 from tap.config import CAPA, Config, LinkConfig
 from tap.errors import EnvironmentFailure
 from tap.faults.plan import Plan
 from tap.listening import BACKLOG, listening
+from tap.relay.admission import Admission, Refused
 from tap.relay.leg import Buffers, Leg
-from tap.relay.link import Link
+from tap.relay.link import Link, shown
 from tap.relay.sink import Place, Sink
 from tap.relay.tls import TlsTransport, master_context, replica_context
 from tap.relay.transparent import original_destination
@@ -29,6 +31,10 @@ from tap.url import Address
 ACCEPTED_AT_ONCE = 4  # of a crowd, before the links have their turn again
 MAX_ROUTES = 1024  # masters that a transparent listener remembers
 ASK_AGAIN_SECONDS = 60.0
+SUMMED_SECONDS = 10.0  # between two events that count the connections which were not let in
+
+# What Redis says: a replica's log then quotes it, where a connection that is only closed would leave one guessing.
+FULL = b"-ERR max number of clients reached\r\n"
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +61,41 @@ class Route:
         return True
 
 
+class _Arrival(asyncio.Protocol):
+    """Of a socket that was accepted, until it is known whether its peer is let in."""
+
+    def __init__(self, arrived: Callable[[asyncio.Transport], None]) -> None:
+        self._arrived = arrived
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._arrived(transport)
+
+
+class _Refusals:
+    """Connections that were not let in: the first one is told at once, then once in a while how many."""
+
+    def __init__(self, tell: Callable[[Event], None]) -> None:
+        self._tell = tell
+        self._counts: dict[Refused, int] = {}  # since the last event
+        self._peer = ""
+        self._told = -math.inf
+
+    def add(self, refused: Refused, peer: str, now: float) -> None:
+        self._counts[refused] = self._counts.get(refused, 0) + 1
+        self._peer = peer
+        self.settle(now)
+
+    def settle(self, now: float) -> None:
+        if self._counts and now - self._told >= SUMMED_SECONDS:
+            self._told = now
+            counts, self._counts = self._counts, {}
+            for refused, count in counts.items():
+                self._tell(
+                    events.ConnectionsRefused(count=count, peer=self._peer, limit=refused.limit, most=refused.most)
+                )
+
+
 class Listener:
     """Accepts replicas of one configured link, and owns the links they become.
 
@@ -69,6 +110,7 @@ class Listener:
         plan: Plan,
         buffers: Buffers,
         numbers: itertools.count[int],
+        admission: Admission,
         sink: Sink | None = None,
         beside: Memory | None = None,
     ) -> None:
@@ -95,6 +137,8 @@ class Listener:
         self.memory = self._route.memory
         self._routes: dict[Address, Route] = {}  # of a transparent listener, the last one used last
         self._numbers = numbers
+        self._admission = admission
+        self._refusals = _Refusals(lambda event: self.bus.publish(self.config.name, 0, "", event))
         self._refuses = False  # by a fault
         self._reopening: asyncio.Task[None] | None = None
         self._complaint = ""  # the last one
@@ -136,6 +180,7 @@ class Listener:
         """The plan has changed, or time has passed: a fault may want nobody to connect, or no longer."""
         if self._is_closed:
             return
+        self._refusals.settle(asyncio.get_running_loop().time())
         armed = self.plan.closes(self.config.name)
         if armed is not None and not self._refuses and self._servers:
             self._refuses = True
@@ -157,9 +202,23 @@ class Listener:
                 log.error("%s; trying again", failure)
             self._refuses = True
 
-    def _accept(self) -> asyncio.BufferedProtocol:
-        leg = Link(self, next(self._numbers)).replica
-        return leg if self._replica_tls is None else TlsTransport(leg, self._replica_tls)
+    def _accept(self) -> asyncio.Protocol:
+        return _Arrival(self._arrived)
+
+    def _arrived(self, transport: asyncio.Transport) -> None:
+        """Somebody has connected: make a link of it, or refuse it before it costs anything."""
+        place = transport.get_extra_info("peername")
+        admitted = self._admission.enter(place[0])
+        if isinstance(admitted, Refused):
+            self._refusals.add(admitted, shown(place), asyncio.get_running_loop().time())
+            if self._replica_tls is None:
+                transport.write(FULL)
+            transport.close()
+            return
+        leg = Link(self, next(self._numbers), admitted).replica
+        protocol = leg if self._replica_tls is None else TlsTransport(leg, self._replica_tls)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
 
     def to_master(self, leg: Leg, master: Address) -> asyncio.BufferedProtocol:
         """What the leg's socket talks to. Raises ValueError for a host that cannot be a name."""
@@ -195,12 +254,14 @@ class Listener:
 
     def forget(self, link: Link) -> None:
         self.links.remove(link)
+        link.admitted.leave()
         if not self.links:
             self._empty.set()
 
     async def close(self, within: float) -> None:
         """Stop listening, end the links, and cut those that are not gone after *within* seconds."""
         self._is_closed = True
+        self._refusals.settle(math.inf)
         if self._reopening is not None:
             await asyncio.wait({self._reopening}, timeout=within)
         self._stop_listening()

@@ -100,6 +100,20 @@ class MasterUnreachable(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionsRefused(Event):
+    """The tap did not let connections in: the first one is told at once, then every ten seconds how many.
+
+    count: since the event before. peer: the last of them. limit: "max_connections", "max_connections_per_address", or
+    "open_files", where the system allows fewer than that. most: what the limit is.
+    """
+
+    count: int
+    peer: str
+    limit: str
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOpened(Event):
     """A peer connected to the tap. The master is dialled next."""
 

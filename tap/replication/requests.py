@@ -138,7 +138,9 @@ class RequestReader:
         words: list[bytes] = []
         if not buffer.startswith(b"*"):
             end = buffer.find(b"\n", self._line_read, MAX_REQUEST)
-            return tuple(bytes(buffer[: max(end, 0)]).upper().split(None, limit)[:limit])
+            if end < 0 or _NO_TEXT.search(buffer, 0, end):
+                return ()
+            return tuple(bytes(buffer[:end]).upper().split(None, limit)[:limit])
         at = buffer.find(_CRLF) + 2
         while at >= 2 and len(words) < limit and buffer[at : at + 1] == b"$":
             end = buffer.find(_CRLF, at)

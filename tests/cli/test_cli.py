@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from tap.cli import demo as cli_demo
 from tap.errors import EnvironmentFailure
 from tap.servers.embedded import find_server
 from tests.cli.typed import command, tap
+from tests.relay.wire import RESET
 from tests.support import WITHIN, Servers, client, follow, is_up, level, wait_until
 
 TAP = [sys.executable, "-m", "tap"]  # as a process of its own: for signals, limits, and how long it takes to start
@@ -287,22 +289,35 @@ def test_a_signal_ends_it_cleanly_within_a_second(servers: Servers, any_server: 
         assert json.loads(tap.lines[-1])["event"] == "link_closed"
 
 
-def test_out_of_files_says_so_once_and_recovers() -> None:
+def test_near_the_limit_of_files_it_refuses_in_words_and_recovers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as master, contextlib.ExitStack() as stack:
         address = f"127.0.0.1:{master.getsockname()[1]}"
-        tap = stack.enter_context(running("--master", address, "--ui", "json", files=16))
+        tap = stack.enter_context(running("--master", address, "--ui", "json", "--max-connections", "5000", files=128))
         tap.process.send_signal(signal.SIGSTOP)  # so that all of them are there when it looks
-        for _ in range(16):
-            stack.enter_context(socket.create_connection(("127.0.0.1", tap.port), WITHIN))
+        crowd = [stack.enter_context(socket.create_connection(("127.0.0.1", tap.port), WITHIN)) for _ in range(200)]
         tap.process.send_signal(signal.SIGCONT)
-        master.settimeout(WITHIN)
-        master.accept()[0].close()  # once the first have been let go, there is room for a later one
-        line = wait_until(lambda: next((line for line in tuple(tap.lines) if '"link_closed"' in line), ""))
-        closed = json.loads(line)
-        assert (closed["by"], closed["how"]) == ("tap", "error")
-        assert closed["text"] == "Too many open files (limit 16); raise it with ulimit -n"
+        line = wait_until(lambda: next((line for line in tuple(tap.lines) if '"connections_refused"' in line), ""))
+        told = json.loads(line)
+        assert (told["limit"], told["count"]) == ("open_files", 1)
+        most = told["most"]
+        assert 1 <= most <= 16
+        refused = select.select(crowd, [], [], WITHIN)[0]
+        while len(refused) < len(crowd) - most:
+            refused = select.select(crowd, [], [], WITHIN)[0]
+        assert {one.recv(100) for one in refused} == {b"-ERR max number of clients reached\r\n"}
+        inside = [one for one in crowd if one not in refused]
+        assert len(inside) == most
+        for one in inside:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            one.close()
+        wait_until(lambda: sum('"link_closed"' in line for line in tuple(tap.lines)) == most)
+        late = stack.enter_context(socket.create_connection(("127.0.0.1", tap.port), WITHIN))
+        wait_until(lambda: sum('"link_opened"' in line for line in tuple(tap.lines)) == most + 1)
+        late.close()
         said = tap.end()
-    assert said == ("redis-tap: cannot accept another replica: Too many open files (limit 16); raise it with ulimit -n\n")
+    assert said == f"redis-tap: --max-connections 5000: ulimit -n allows {most}, for each takes two files\n"
+    refusals = [json.loads(line) for line in tap.lines if '"connections_refused"' in line]
+    assert [one["count"] for one in refusals] == [1, len(crowd) - most - 1]
 
 
 def test_the_json_of_a_first_sync(servers: Servers, server_name: str) -> None:

@@ -16,6 +16,7 @@ from tap import Address, Config, LinkConfig
 from tap.bus import Bus
 from tap.faults.plan import Plan
 from tap.relay import listener as listener_module
+from tap.relay.admission import Admission
 from tap.relay.leg import MAX_SPARE, Buffers
 from tap.relay.listener import ASK_AGAIN_SECONDS, MAX_ROUTES, Listener, Route
 from tap.replication import events
@@ -99,6 +100,7 @@ def transparent() -> Iterator[tuple[Listener, list[Address | None]]]:
             Plan(1, lambda event: None, lambda: 0.0),
             Buffers(),
             itertools.count(1),
+            Admission(1),
         )
         yield one, goes
 

@@ -327,6 +327,8 @@ def test_a_line_of_too_many_words_is_no_request_of_a_replica() -> None:
 def test_nonsense_makes_it_opaque_and_is_counted() -> None:
     for talk, side in [
         (Talk().R(b"\x16\x03\x01\x00"), Side.REPLICA),
+        (Talk().R(b"\x16\x03\x01\x00\x80\n\x10"), Side.REPLICA),
+        (Talk().R(b"MGET \xff\n"), Side.REPLICA),
         (Talk().M(b"220 mail.example ESMTP\r\n"), Side.MASTER),
         (Talk().R(PSYNC).M(b"+SOMETHINGNEW\r\n"), Side.MASTER),
         (Talk().R(PSYNC).M(b"+CONTINUE\r\n"), Side.MASTER),

@@ -1,0 +1,130 @@
+"""Who is let in: how many connections at once, in all and from one address, and places that are kept for replicas.
+
+The limits protect the tap and its master from clients that connect and stay. They must not keep a replica out which lost
+its link: a replica that cannot come back falls behind, and needs a full resync. Who connects has not said anything yet,
+so a replica is known by its source address: one to which a master has granted a resync through this tap. Beyond either
+limit such an address gets one of the kept places, as long as there are some; then it takes that of the connection which
+has held one for the longest without being granted a resync, so that idle clients on a replica's host keep it out neither.
+
+The limit is never more than the files that this process may open allow, for each connection takes two: what is refused
+with a word is better than a listener that cannot accept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+FILES_EACH = 2  # its own socket, and the one to the master
+FILES_BESIDE = 32  # for a recording, observers, a pipe, listeners
+KEPT_PLACES = 32  # for replicas that are known
+MAX_KNOWN = 1024  # addresses; then those are forgotten that were granted a resync the longest ago
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """limit: the option that says so, or "open_files". most: what it is at the moment."""
+
+    limit: str
+    most: int
+
+
+class Place:
+    """Of one connection. end: cuts it off, for a replica that needs its place."""
+
+    __slots__ = ("_admission", "_is_left", "end", "host", "is_granted", "is_kept")
+
+    def __init__(self, admission: Admission, host: str, *, is_kept: bool) -> None:
+        self._admission = admission
+        self._is_left = False
+        self.host = host
+        self.is_kept = is_kept
+        self.is_granted = False
+        self.end: Callable[[], None] = lambda: None
+
+    def granted(self) -> None:
+        """The master has granted it a resync."""
+        self.is_granted = True
+        self._admission.know(self.host)
+
+    def leave(self) -> None:
+        if not self._is_left:
+            self._is_left = True
+            self._admission.left(self)
+
+
+class Admission:
+    """Of one tap, over all of its links."""
+
+    def __init__(self, most: int, most_of_address: int | None = None, *, most_by_files: int | None = None) -> None:
+        """most_by_files: what the files that may be opened allow, None where they are not limited."""
+        self._limit = Refused("max_connections", most)
+        if most_by_files is not None and most_by_files < most:
+            self._limit = Refused("open_files", most_by_files)
+        self._most_of_address = most_of_address
+        self._count = 0
+        self._by_host: Counter[str] = Counter()
+        self._known: dict[str, None] = {}  # the last one to be granted a resync last
+        self._kept: dict[Place, None] = {}  # those of the kept places that are taken, the oldest first
+
+    @property
+    def most(self) -> int:
+        """Connections, without those in places that are kept."""
+        return self._limit.most
+
+    def enter(self, host: str) -> Place | Refused:
+        """A connection from this address has come."""
+        refused = self._exceeded(host)
+        if refused is not None and not (host in self._known and self._has_kept_place()):
+            return refused
+        place = Place(self, host, is_kept=refused is not None)
+        self._count += 1
+        self._by_host[host] += 1
+        if place.is_kept:
+            self._kept[place] = None
+        return place
+
+    def know(self, host: str) -> None:
+        """A replica is there."""
+        self._known.pop(host, None)
+        self._known[host] = None
+        if len(self._known) > MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    def left(self, place: Place) -> None:
+        self._count -= 1
+        self._by_host[place.host] -= 1
+        if not self._by_host[place.host]:
+            del self._by_host[place.host]
+        self._kept.pop(place, None)
+
+    def _exceeded(self, host: str) -> Refused | None:
+        if self._count >= self._limit.most:
+            return self._limit
+        if self._most_of_address is not None and self._by_host[host] >= self._most_of_address:
+            return Refused("max_connections_per_address", self._most_of_address)
+        return None
+
+    def _has_kept_place(self) -> bool:
+        if len(self._kept) < KEPT_PLACES:
+            return True
+        idle = next((place for place in self._kept if not place.is_granted), None)
+        if idle is not None:
+            del self._kept[idle]
+            idle.end()
+        return idle is not None
+
+
+def most_by_files() -> int | None:
+    """How many connections the files allow that this process may still open; None where that is not limited."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    opened = 0
+    with contextlib.suppress(OSError):
+        opened = len(os.listdir("/dev/fd"))
+    return max(1, (limit - opened - FILES_BESIDE - FILES_EACH * KEPT_PLACES) // FILES_EACH)

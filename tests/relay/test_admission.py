@@ -1,0 +1,205 @@
+"""Limits of connections, and the places that are kept for replicas."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import select
+import socket
+
+import pytest
+
+from tap.errors import ConfigError
+from tap.relay.admission import KEPT_PLACES, MAX_KNOWN, Admission, Place, Refused, most_by_files
+from tap.replication import events
+from tap.replication.events import Side
+from tests.relay.wire import LOCALHOST, RESET, all_of, asks, in_front_of, receive
+from tests.support import WITHIN, TapThread, wait_until
+
+FULL = b"-ERR max number of clients reached\r\n"
+
+
+def enter(door: Admission, host: str) -> Place:
+    place = door.enter(host)
+    assert isinstance(place, Place)
+    return place
+
+
+def test_beyond_the_limit_nobody_is_let_in_until_somebody_leaves() -> None:
+    door = Admission(2)
+    first = enter(door, "a")
+    enter(door, "b")
+    assert door.enter("c") == Refused("max_connections", 2)
+    first.leave()
+    first.leave()
+    enter(door, "c")
+    assert door.enter("a") == Refused("max_connections", 2)
+
+
+def test_one_address_has_a_limit_of_its_own() -> None:
+    door = Admission(10, 2)
+    first = enter(door, "a")
+    enter(door, "a")
+    assert door.enter("a") == Refused("max_connections_per_address", 2)
+    enter(door, "b")
+    first.leave()
+    enter(door, "a")
+
+
+def test_files_that_cannot_be_opened_are_a_limit_too() -> None:
+    assert Admission(10, most_by_files=1).most == 1
+    assert Admission(10, most_by_files=20).most == 10
+    door = Admission(10, most_by_files=1)
+    enter(door, "a")
+    assert door.enter("b") == Refused("open_files", 1)
+
+
+@pytest.mark.parametrize("of_address", [None, 1])
+def test_an_address_with_a_replica_is_let_in_all_the_same(of_address: int | None) -> None:
+    door = Admission(1, of_address)
+    replica = enter(door, "replica")
+    replica.granted()
+    replica.leave()
+    enter(door, "replica" if of_address else "client")  # idle
+    assert isinstance(door.enter("client"), Refused)
+    for _ in range(KEPT_PLACES):
+        assert enter(door, "replica").is_kept
+    assert isinstance(door.enter("client"), Refused)
+
+
+def test_an_idle_client_gives_its_kept_place_to_a_replica_and_a_replica_does_not() -> None:
+    door = Admission(1)
+    enter(door, "replica").granted()
+    kept = [enter(door, "replica") for _ in range(KEPT_PLACES)]
+    ended = []
+    for number, place in enumerate(kept):
+        place.end = lambda number=number: ended.append(number)  # type: ignore[misc]
+    for place in (kept[0], *kept[2:-1]):
+        place.granted()
+    enter(door, "replica").granted()
+    enter(door, "replica").granted()
+    assert ended == [1, KEPT_PLACES - 1]
+    assert door.enter("replica") == Refused("max_connections", 1)
+    kept[0].leave()
+    enter(door, "replica")
+
+
+def test_addresses_of_replicas_are_forgotten_the_oldest_first() -> None:
+    door = Admission(1)
+    enter(door, "client")
+    for number in range(MAX_KNOWN + 1):
+        door.know(str(number))
+        door.know("0")
+    assert isinstance(door.enter("1"), Refused)
+    assert isinstance(door.enter("0"), Place)
+    assert isinstance(door.enter("2"), Place)
+
+
+def test_what_the_files_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 10_000
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    many = most_by_files()
+    assert many is not None
+    assert 4_000 < many < 5_000
+    limit = 10
+    assert most_by_files() == 1
+    limit = resource.RLIM_INFINITY
+    assert most_by_files() is None
+
+
+@pytest.mark.parametrize("option", ["max_connections", "max_connections_per_address"])
+@pytest.mark.parametrize("value", [0, -1, True, "many"])
+def test_a_limit_of_nothing_is_refused(option: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{option} {value!r}: a number of connections is expected, 1 or more"):
+        in_front_of(1, **{option: value})
+
+
+# ---- on the wire ----
+
+
+def hang_up(sock: socket.socket) -> None:
+    """With RST: the master does not have to close, too."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    sock.close()
+
+
+def test_who_is_not_let_in_hears_what_redis_would_say_and_it_is_counted(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tap.relay.listener.SUMMED_SECONDS", 0.5)
+    with contextlib.ExitStack() as stack:
+        tap = stack.enter_context(TapThread(in_front_of(listener.getsockname()[1], max_connections=2)))
+        inside = [stack.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN)) for _ in range(2)]
+        wait_until(lambda: len(tap.events(events.LinkOpened)) == 2)
+        for _ in range(50):
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as one:
+                assert all_of(one) == FULL
+        told = wait_until(lambda: tap.events(events.ConnectionsRefused)[1:] and tap.events(events.ConnectionsRefused))
+        assert told[0].count == 1
+        assert (told[0].limit, told[0].most) == ("max_connections", 2)
+        assert told[0].peer.startswith(f"{LOCALHOST}:")
+        wait_until(lambda: sum(event.count for event in tap.events(events.ConnectionsRefused)) == 50)
+        assert len(tap.events(events.ConnectionsRefused)) < 25
+        hang_up(inside[0])
+        wait_until(lambda: len(tap.tap.links) == 1)
+        late = stack.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN))
+        late.sendall(b"PING\r\n")
+        for _ in range(3):
+            master = stack.enter_context(listener.accept()[0])
+        assert receive(master, 6) == b"PING\r\n"
+
+
+def test_files_that_run_out_all_the_same_are_no_fault_of_the_master(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dial(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("tap.relay.link.dial", dial)
+    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
+        with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, pytest.raises(ConnectionResetError):
+            replica.recv(1)
+        closed = tap.wait_for(events.LinkClosed)
+        assert (closed.by, closed.how) == (Side.TAP, "error")
+        assert closed.text.startswith("Too many open files (limit ")
+
+
+def test_what_was_not_let_in_is_told_at_the_end(listener: socket.socket) -> None:
+    with TapThread(in_front_of(listener.getsockname()[1], max_connections=1)) as tap:
+        with socket.create_connection((LOCALHOST, tap.port), WITHIN):
+            wait_until(lambda: tap.tap.links)
+            for _ in range(5):
+                with socket.create_connection((LOCALHOST, tap.port), WITHIN) as one:
+                    all_of(one)
+    assert [event.count for event in tap.events(events.ConnectionsRefused)] == [1, 4]
+
+
+@pytest.mark.parametrize("crowd", ["127.0.0.2", LOCALHOST])
+def test_idle_clients_do_not_keep_a_replica_out(listener: socket.socket, crowd: str) -> None:
+    """Not even those of its own host."""
+    with contextlib.ExitStack() as stack:
+        tap = stack.enter_context(TapThread(in_front_of(listener.getsockname()[1], max_connections=10)))
+
+        def sync() -> socket.socket:
+            replica = stack.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN))
+            replica.sendall(asks(1000))
+            masters: list[socket.socket] = []  # of the idle ones, too
+            while (ready := select.select([listener, *masters], [], [], WITHIN)[0]) == [listener]:
+                masters.append(stack.enter_context(listener.accept()[0]))
+            next(one for one in ready if one is not listener).sendall(b"+CONTINUE\r\n")
+            assert receive(replica, 11) == b"+CONTINUE\r\n"
+            return replica
+
+        hang_up(sync())
+        wait_until(lambda: not tap.tap.links)
+        for _ in range(10 + KEPT_PLACES + 5):
+            stack.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN, (crowd, 0)))
+        wait_until(lambda: len(tap.tap.links) >= 10)
+        while select.select([listener], [], [], 0)[0]:
+            stack.enter_context(listener.accept()[0])
+        sync()
+        sync()
+        evicted = [event for event in tap.events(events.LinkClosed) if "kept for replicas" in event.text]
+        assert bool(evicted) == (crowd == LOCALHOST)
