@@ -277,6 +277,10 @@ _NO_DIGITS = bytes(0x2A if byte in _HEX else byte for byte in range(256))
 _HASH_DIGITS = 64  # SHA-256
 _NO_HEX = re.compile(rb"[^0-9a-fA-F]")
 _BREAK = re.compile(rb"[\r\n]")
+# Behind bytes that were not seen: the end of a line, and the beginning of a reply that is no string. Lists of passwords
+# have none between a name and its value.
+_NO_STRING = re.compile(rb"\r\n[-+:*%~>_,#(]")
+_UNSEEN = bytes(byte if byte in b"\r\n" else 0x2A for byte in range(256))
 
 
 class Replies:
@@ -289,6 +293,16 @@ class Replies:
         self._left = 0  # bytes of the value that is passing
         self._digits = False  # only the hexadecimal digits of it are masked
         self._ends: re.Pattern[bytes] | None = None  # what ends that of which no size was said
+        self._blind = False
+
+    def lost(self) -> None:
+        """Some bytes were not seen: all is masked until a reply begins that is no string.
+
+        A value may be passing, or come next, whose name was among them.
+        """
+        self._left, self._digits, self._ends = 0, False, None
+        self._before = b""
+        self._blind = True
 
     @property
     def is_looking(self) -> bool:
@@ -310,6 +324,8 @@ class Replies:
         """The next bytes."""
         if self._pattern is None:
             return data
+        if self._blind:
+            return self._seek(data)
         out, seen, before = bytearray(data), self._before + data, len(self._before)
         done = before + self._go_on(out, 0)
         at = max(0, done - _REMEMBERED)
@@ -320,6 +336,16 @@ class Replies:
                 done = before + self._go_on(out, found.end() - before)
         self._before = seen[-_REMEMBERED:]
         return bytes(out)
+
+    def _seek(self, data: bytes) -> bytes:
+        seen = self._before + data
+        found = _NO_STRING.search(seen)
+        if found is None:
+            self._before = seen[-2:]
+            return data.translate(_UNSEEN)
+        stop = found.end() - 1 - len(self._before)
+        self._blind, self._before = False, b"\n"
+        return data[:stop].translate(_UNSEEN) + self.mask(data[stop:])
 
     def _begin(self, found: re.Match[bytes]) -> None:
         size = found.groupdict().get("value") or found.groupdict().get("digits")

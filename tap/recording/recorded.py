@@ -100,8 +100,7 @@ class Recorded(Intake):
             self.ask()
             if self._gaps[number] is None:
                 self._gaps[number] = begin
-                if self._redaction is not None and number == MASTER:
-                    self._redaction.lost()
+                self._lost(number)
             return
         if number == MASTER and self._gaps[MASTER] is not None:
             at = self._boundary or self.position(MASTER)  # where the conversation can say that it stands
@@ -117,6 +116,17 @@ class Recorded(Intake):
             self._keep(number, data, begin, may_end_file=may_end_file)
         if number == REPLICA and self._gaps[MASTER] is not None and self._is_between_commands:
             self._resume(self._boundary)
+
+    def _lost(self, number: int) -> None:
+        """What hides secrets will not see the side's next bytes. Said at once: replies to requests in them may come."""
+        if number == REPLICA:
+            self._masker.lost()
+            if isinstance(self._masker, Masker):
+                self._look_for_replies(self._masker.asked)
+        elif self._redaction is None:
+            self._replies.lost()
+        else:
+            self._redaction.lost()
 
     def _is_ordinary(self, number: int) -> bool:
         """Whether nothing is to be left out of what comes next of the side, nor replaced in it."""
@@ -355,8 +365,6 @@ class Recorded(Intake):
         start, self._gaps[number] = self._gaps[number], None
         if start is not None and start < end:
             self._skip(number, end - start)
-            if number == REPLICA:
-                self._masker.lost()
             self._recorder.tell(self, self.gap(number, start, end))
 
     def gap(self, number: int, start: int, end: int) -> events.RecordingGap:

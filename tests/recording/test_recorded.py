@@ -1,0 +1,116 @@
+"""Bytes that a disk does not take may announce a password: what comes behind them hides it all the same."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tap.bus import Bus
+from tap.replication.conversation import Conversation
+from tap.replication.events import Side
+from tests.recording.support import connect
+from tests.recording.test_gaps import Lossy
+from tests.relay.wire import BASE, GRANT, asks, command
+
+PASSWORD = b"Pa55-W0rd-of-Ann"
+PING = command("PING")
+
+
+def recorded(path: Path, pieces: list[tuple[Side, bytes, bool]]) -> bytes:
+    """The file. pieces: with whether the disk takes them."""
+    asyncio.run(_record(path, pieces))
+    return path.read_bytes()
+
+
+async def _record(path: Path, pieces: list[tuple[Side, bytes, bool]]) -> None:
+    bus = Bus()
+    writes = Lossy(path, bus, sync="none")
+    writes.open()
+    conversation = Conversation(lambda event: None, connection=1)
+    link = connect(bus, writes, 1, conversation)
+    for side, data, is_taken in pieces:
+        writes.is_stuck = not is_taken
+        if side is Side.MASTER:
+            conversation.receive_from_master(data, 1.0)
+        else:
+            conversation.receive_from_replica(data, 1.0)
+        link.received(side, memoryview(bytearray(data)))
+    await writes.close()
+
+
+def assert_hidden(said: bytes) -> None:
+    for size in range(6, len(PASSWORD) + 1):
+        for at in range(len(PASSWORD) - size + 1):
+            assert PASSWORD[at : at + size] not in said
+
+
+BULK = b"$%d\r\n%b\r\n" % (len(PASSWORD), PASSWORD)
+REQUEST = command("AUTH", PASSWORD)
+REPLY = b"*2\r\n$11\r\nrequirepass\r\n" + BULK
+STREAM = command("CONFIG", "SET", "requirepass", PASSWORD)
+
+
+@pytest.mark.parametrize("lost", range(1, len(REQUEST)))
+def test_of_a_request(tmp_path: Path, lost: int) -> None:
+    for number, begin in enumerate((0, max(0, lost - 1))):
+        pieces = [
+            (Side.REPLICA, PING + REQUEST[:begin], True),
+            (Side.REPLICA, REQUEST[begin:lost], False),
+            (Side.REPLICA, REQUEST[lost : lost + 1], True),
+            (Side.REPLICA, REQUEST[lost + 1 :] + PING, True),
+            (Side.MASTER, b"+PONG\r\n+OK\r\n+PONG\r\n", True),
+        ]
+        assert_hidden(recorded(tmp_path / f"{number}.pcapng", pieces))
+
+
+@pytest.mark.parametrize("lost", range(1, len(REPLY)))
+def test_of_a_reply(tmp_path: Path, lost: int) -> None:
+    for number, begin in enumerate((0, max(0, lost - 1))):
+        pieces = [
+            (Side.REPLICA, command("CONFIG", "GET", "requirepass"), True),
+            (Side.MASTER, REPLY[:begin], True),
+            (Side.MASTER, REPLY[begin:lost], False),
+            (Side.MASTER, REPLY[lost : lost + 1], True),  # recording goes on behind what comes first
+            (Side.MASTER, REPLY[lost + 1 :], True),
+            (Side.REPLICA, PING, True),
+            (Side.MASTER, b"+PONG\r\n+PONG\r\n$2\r\nOK\r\n", True),
+        ]
+        said = recorded(tmp_path / f"{number}.pcapng", pieces)
+        assert_hidden(said)
+        assert b"\r\n$2\r\nOK\r\n" in said
+
+
+@pytest.mark.parametrize("lost", range(1, len(STREAM)))
+def test_of_a_command_of_the_stream(tmp_path: Path, lost: int) -> None:
+    for number, begin in enumerate((0, max(0, lost - 1))):
+        pieces = [
+            (Side.REPLICA, asks(BASE), True),
+            (Side.MASTER, GRANT, True),
+            (Side.MASTER, PING + STREAM[:begin], True),
+            (Side.MASTER, STREAM[begin:lost], False),
+            (Side.MASTER, STREAM[lost : lost + 1], True),
+            (Side.MASTER, STREAM[lost + 1 :] + PING, True),
+            (Side.REPLICA, command("REPLCONF", "ACK", "1200"), True),
+            (Side.MASTER, PING, True),
+        ]
+        assert_hidden(recorded(tmp_path / f"{number}.pcapng", pieces))
+
+
+def test_the_request_that_asks_for_a_password_may_be_lost_too(tmp_path: Path) -> None:
+    pieces = [
+        (Side.REPLICA, PING, True),
+        (Side.REPLICA, command("CONFIG", "GET", "requirepass"), False),
+        (Side.MASTER, b"+PONG\r\n" + REPLY + b"+SHOWN\r\n", True),
+        (Side.REPLICA, PING, True),
+    ]
+    said = recorded(tmp_path / "one.pcapng", pieces)
+    assert_hidden(said)
+    assert b"+SHOWN\r\n" in said
+
+
+def test_it_would_show_if_it_were_not_one(tmp_path: Path) -> None:
+    pieces = [(Side.REPLICA, command("SET", "k", PASSWORD), True), (Side.MASTER, b"+OK\r\n", True)]
+    with pytest.raises(AssertionError):
+        assert_hidden(recorded(tmp_path / "one.pcapng", pieces))
