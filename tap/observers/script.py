@@ -26,6 +26,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from tap.bus import COUNTLESS, Bus, Inbox, Told
 from tap.errors import ConfigError, EnvironmentFailure, words
@@ -186,6 +187,10 @@ def _bytes(told: Told) -> int:
     return event.end - event.start if isinstance(event, events.Command) else 0
 
 
+class _Stopped(Exception):
+    """The process has sent itself SIGSTOP; nobody else knows of it yet."""
+
+
 class _Process:
     """The process of a script, and what connects it."""
 
@@ -217,9 +222,12 @@ class _Process:
             os.set_blocking(reading, False)
             self._opened = opened.pop_all()
         try:
-            said = self._connection.recv()
+            said = self._heard(may_stop=False)
         except (EOFError, OSError):
             raise ConfigError(f"{path}: its process has ended ({self.end()}) while it was loaded") from None
+        except _Stopped:
+            self.end()
+            raise ConfigError(f"{path}: its process has stopped itself (SIGSTOP) while it was loaded") from None
         except BaseException:  # Ctrl-C
             self.end()
             raise
@@ -234,10 +242,26 @@ class _Process:
     def call(self, batch: list[Told], tell: Callable[[Trouble], None]) -> Through:
         """Have its functions called with these. Raises EOFError or OSError when it has ended."""
         self._connection.send(batch)
-        while not isinstance(said := self._connection.recv(), Through):
+        while not isinstance(said := self._heard(), Through):
             tell(said)
         self.begun()
         return said
+
+    def _heard(self, *, may_stop: bool = True) -> Any:
+        """Its next word. Raises EOFError or OSError when it has ended, also where processes that it forked go on."""
+        while not self._connection.poll(POLL_SECONDS):
+            if not self.is_running():
+                raise EOFError
+            if not may_stop and self._is_stopped():
+                raise _Stopped
+        return self._connection.recv()
+
+    def _is_stopped(self) -> bool:
+        if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+            return False
+        with contextlib.suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+        return False
 
     def begun(self) -> int:
         """How many calls have begun since this was asked last."""
@@ -249,12 +273,14 @@ class _Process:
         self._process.wait()
 
     def kill(self) -> None:
-        self._process.kill()
+        """With the processes that it forked."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # there are none; macOS: all have ended
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def end(self) -> str:
-        """Kill it if it is there still, and close what connects it; how it ended."""
+        """Kill it if it is there still, and what it forked, and close what connects it; how it ended."""
         with self._opened:
-            self._process.kill()
+            self.kill()
             code = self._process.wait()
         names = {-one.value: one.name for one in signal.Signals}
         return f"exit code {code}" if code >= 0 else names.get(code, f"signal {-code}")

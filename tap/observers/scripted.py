@@ -157,9 +157,9 @@ def _connected() -> Connection:
     os.dup2(null, 0)
     os.dup2(2, 1)  # on the tap's stdout there may be nothing but JSON
     sys.stdout = sys.stderr = _Printed(io.FileIO(2, "w", closefd=False))
-    # The other end is open for as long as the tap lives. Then Linux sends SIGIO, which ends this process whatever it is
-    # doing; where that is ignored, as on macOS, the next word to the tap does.
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    # The other end is open for as long as the tap lives. Then Linux sends SIGIO, which ends this process and those that
+    # it forks, whatever they are doing; where that is ignored, as on macOS, the next word to the tap does.
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
     return Connection(connection)
 

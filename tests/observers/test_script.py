@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.server
 import json
 import os
@@ -429,6 +430,89 @@ def test_a_tap_that_is_killed_leaves_no_process_behind(script: Path, busy: str) 
         assert "called\n" in one.process.stderr
         one.process.kill()
         assert is_at_its_end(one.process.stderr)
+
+
+FORKS = f"""{Heard.SCRIPT}
+import os, subprocess, sys, time
+sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+forked = os.fork()
+if not forked:
+    time.sleep(1000)
+    os._exit(0)
+hear(sleeper.pid)
+hear(forked)
+"""
+
+
+def are_gone(script: Path) -> bool:
+    """Whether the processes are that FORKS began."""
+    return all(not Path(f"/proc/{pid}").exists() or is_zombie(pid) for pid in Heard(script).lines())
+
+
+def is_zombie(pid: str) -> bool:
+    """Its parent has gone, and who adopted it has not looked."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    "then",
+    [
+        "def on_link_opened(told): pass",
+        "def on_link_opened(told): os._exit(3)",
+        "def on_link_opened(told): time.sleep(99)",
+    ],
+)
+def test_what_a_script_forks_ends_with_it(script: Path, then: str) -> None:
+    script.write_text(f"{FORKS}\n{then}\n")
+    asyncio.run(publish(script, OPENED))
+    assert len(Heard(script).lines()) == 2
+    wait_until(lambda: are_gone(script))
+
+
+@needs_proc
+def test_what_a_script_forks_ends_with_a_tap_that_is_killed(script: Path) -> None:
+    script.write_text(f"{FORKS}\ndef on_link_opened(told): pass\n")
+    with running("--master", "127.0.0.1:1", "--script", str(script), "--ui", "json") as one:
+        wait_until(lambda: len(Heard(script).lines()) == 2)
+        one.process.kill()
+        wait_until(lambda: are_gone(script))
+
+
+@needs_proc
+@pytest.mark.parametrize("end", ["os._exit(3)", "raise ValueError", "os.kill(os.getpid(), 9)"])
+def test_a_script_that_forks_and_fails_as_it_is_loaded_leaves_nothing_behind(script: Path, end: str) -> None:
+    script.write_text(f"{FORKS}\n{end}\n")
+    with pytest.raises(ConfigError):
+        Script(script, Bus())
+    wait_until(lambda: are_gone(script))
+
+
+@needs_proc
+def test_a_script_that_dies_is_told_while_what_it_forked_goes_on(script: Path) -> None:
+    """A fork has what connects it with the tap, too."""
+    script.write_text(f"{FORKS}\ndef on_link_opened(told): os._exit(3)\n")
+    said = asyncio.run(publish(script, OPENED))
+    assert trouble(said) == ["its process has ended (exit code 3), and gets no more events"]
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="nobody tells a parent here")
+def test_a_script_that_stops_itself_does_not_hold_up_the_start(script: Path) -> None:
+    script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\ndef on_event(told): pass\n")
+    with pytest.raises(ConfigError, match=r"its process has stopped itself \(SIGSTOP\) while it was loaded"):
+        Script(script, Bus())
+
+
+def test_a_script_that_stops_itself_later_does_not_hold_up_the_end(script: Path) -> None:
+    script.write_text("import os, signal\ndef on_event(told): os.kill(os.getpid(), signal.SIGSTOP)\n")
+    assert trouble(asyncio.run(publish(script, OPENED))) == [
+        "on_event has not returned, and 0 more events waited for it: it is killed"
+    ]
 
 
 def test_a_tap_that_cannot_begin_ends_the_process(script: Path) -> None:
