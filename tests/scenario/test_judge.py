@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -59,6 +59,21 @@ def test_the_masters_counters_have_to_agree_with_the_tap() -> None:
     said = next(verdict for verdict in verdicts(Expect(), missed) if verdict.name == "counters")
     assert said.found == "the master counts sync_full +1, sync_partial_ok +0; the tap saw 0 full, 1 partial"
     assert failed(healthy(PARTIAL, counters=None), resync="partial") == ["resync"]
+
+
+@pytest.mark.parametrize(("kind", "resyncs"), [("none", ()), ("partial", (PARTIAL,)), ("full", (FULL,))])
+def test_nothing_is_believed_of_resyncs_that_the_masters_info_does_not_confirm(
+    kind: Literal["none", "partial", "full"], resyncs: tuple[Resync, ...]
+) -> None:
+    assert failed(healthy(*resyncs), resync=kind) == []
+    unread = healthy(*resyncs, counters=None)
+    assert failed(unread, resync=kind) == ["resync"]
+    (said,) = [one.found for one in verdicts(Expect(resync=kind), unread) if one.name == "resync"]
+    assert said.endswith("the master's INFO could not be read")
+    for full, partial in ((1, 0), (0, 1), (1, 1), (0, 0)):
+        counted = healthy(*resyncs, counters=Counters(full, partial, full, partial))
+        confirmed = {"none": full == partial == 0, "partial": not full and partial > 0, "full": full > 0}[kind]
+        assert (failed(counted, resync=kind) == []) == confirmed
 
 
 def test_a_request_whose_answer_was_cut_may_have_been_counted() -> None:

@@ -1,0 +1,432 @@
+"""What is found at the end of a run, of servers that a test plays: what they say, and what the tap told before."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as Unreachable
+
+from tap.bus import Told
+from tap.faults.plan import Armed
+from tap.faults.spec import parse
+from tap.replication import events
+from tap.replication.events import Channel, Event, Reason, Side, Transfer
+from tap.scenario import evidence
+from tap.scenario.compare import Difference
+from tap.scenario.evidence import Inspection
+from tap.scenario.journal import Entry, Journal
+from tap.scenario.judge import Evidence
+from tap.scenario.load import Expect
+from tap.scenario.result import StepTaken
+from tap.scenario.stage import Sample
+from tap.scenario.workload import Noted
+
+REPLID = "a" * 40
+
+
+@pytest.fixture(autouse=True)
+def in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "SETTLED", 0.05)
+    monkeypatch.setattr(evidence, "POLL", 0.001)
+    monkeypatch.setattr("tap.scenario.stage.POLL", 0.001)
+
+
+class Server:
+    """One that holds values, or cannot be asked."""
+
+    def __init__(self, name: str, values: dict[str, bytes], *, exit_code: int | None = None) -> None:
+        self.name = name
+        self.values = values
+        self.exit_code = exit_code
+        self.is_there = True
+        self.asked: list[int] = []  # how many keys at a time
+        self.counts: list[tuple[int, int]] = [(0, 0)]  # sync_full and sync_partial_ok, the last one stays
+        self.infos: list[dict[str, Any]] = [{}]
+
+    def client(self) -> Server:
+        return self
+
+    async def mget(self, keys: list[str]) -> list[bytes | None]:
+        if not self.is_there:
+            raise Unreachable("gone")
+        self.asked.append(len(keys))
+        return [self.values.get(key) for key in keys]
+
+    async def set(self, key: str, value: str) -> None:
+        self.values[key] = value.encode()
+
+    async def info(self, section: str) -> dict[str, Any]:
+        return self.infos.pop(0) if len(self.infos) > 1 else self.infos[0]
+
+    maybe_info = info
+
+
+class Play:
+    """A stage, by what its test says."""
+
+    def __init__(self, **expect: Any) -> None:
+        self.expect = Expect(**{"settle": "1s", **expect})
+        self.journal = Journal()
+        self.master, self.replica = Server("master", {}), Server("replica", {})
+        self.pair = SimpleNamespace(
+            nodes=(self.master, self.replica), master=self.master, replica=self.replica, version="Redis 7.0", given=False
+        )
+        self.workload = SimpleNamespace(stop=self._stop, refused={"OOM": 2, "READONLY": 1}, ledger=[])
+        self.armed: list[Armed] = []
+        self.outages = SimpleNamespace(found=[0.5])
+        self.stopped: set[str] = set()
+        self.since = 0.0
+        self.tally = SimpleNamespace(grown=self._grown)
+        self.links = ["up"]
+        self.samples: list[Sample | None] = [Sample(100, 100, 100, 100, "up")]
+
+    async def _stop(self) -> None:
+        self.has_stopped = True
+
+    async def _grown(self, node: Server) -> tuple[int, int]:
+        if not node.is_there:
+            raise Unreachable("gone")
+        return node.counts.pop(0) if len(node.counts) > 1 else node.counts[0]
+
+    async def link(self) -> str:
+        return self.links.pop(0) if len(self.links) > 1 else self.links[0]
+
+    async def sample(self) -> Sample | None:
+        return self.samples.pop(0) if len(self.samples) > 1 else self.samples[0]
+
+    def tell(self, at: float, event: Event, connection: int = 1) -> None:
+        self.journal.entries.append(Entry(at, Told(at, "main", connection, "r:1", event)))
+
+    def found(self, *steps: StepTaken, differences: Iterable[Difference | Exception] = ()) -> Evidence:
+        said = itertools.chain(differences, itertools.repeat(Difference(equal=True, by="digest")))
+
+        async def compare(*nodes: object, debug: bool) -> Difference:
+            one = next(said)
+            if isinstance(one, Exception):
+                raise one
+            return one
+
+        stage: Any = self
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(evidence, "compare", compare)
+            return asyncio.run(Inspection(stage, list(steps)).evidence())
+
+
+def fired(offset: int | None, position: int = 10, fault: str = "cut-1") -> events.FaultFired:
+    return events.FaultFired(
+        fault=fault, spec="cut", text="", side=Side.MASTER, phase="stream", position=position, offset=offset, bytes=3
+    )
+
+
+def ack(offset: int) -> events.Ack:
+    return events.Ack(start=0, end=1, offset=offset, fsynced=None, lag_bytes=0, lag_seconds=0.0)
+
+
+def full(offset: int = 500, channel: Channel = Channel.MAIN) -> events.FullResync:
+    reason = Reason(code="first_sync", text="none yet")
+    return events.FullResync(start=0, end=1, replid=REPLID, offset=offset, reason=reason, channel=channel)
+
+
+def partial(offset: int = 700, behind: int = 40) -> events.PartialResync:
+    return events.PartialResync(start=0, end=1, replid=REPLID, previous_replid=None, offset=offset, bytes_behind=behind)
+
+
+def asked() -> events.PsyncRequested:
+    return events.PsyncRequested(start=0, end=1, replid=REPLID, offset=1)
+
+
+# ---- writes that must be there ----
+
+
+def with_writes(limit: int | str, *writes: tuple[int, str]) -> Play:
+    """The ledger: offset and value of each; both servers have them all."""
+    play = Play(no_data_loss_before_offset=limit)
+    for number, (offset, value) in enumerate(writes):
+        play.workload.ledger.append(Noted(offset, f"key:{number}", value))
+        for node in play.pair.nodes:
+            node.values[f"key:{number}"] = value.encode()
+    return play
+
+
+def test_writes_up_to_an_offset_are_looked_for_and_later_ones_are_not() -> None:
+    play = with_writes(200, (100, "a"), (200, "b"), (201, "c"))
+    del play.replica.values["key:2"]
+    found = play.found()
+    assert (found.checked, found.missing) == (2, [])
+
+
+def test_a_write_that_is_missing_or_stale_is_named_with_its_server() -> None:
+    play = with_writes(200, (100, "a"), (150, "new"), (200, "c"))
+    play.replica.values["key:1"] = b"old"
+    del play.master.values["key:0"]
+    found = play.found()
+    assert found.missing == ["key:0 at 100 on the master", "key:1 at 150 on the replica"]
+    assert found.checked == 3
+
+
+def test_a_server_that_cannot_be_asked_has_lost_all() -> None:
+    play = with_writes(200, (100, "a"))
+    play.replica.is_there = False
+    assert play.found().missing == ["all on the replica: gone"]
+
+
+def test_many_writes_are_looked_for_in_turn() -> None:
+    play = with_writes(10_000, *((number, "v") for number in range(1100)))
+    del play.replica.values["key:1099"], play.replica.values["key:500"]
+    found = play.found()
+    assert play.master.asked == play.replica.asked == [500, 500, 100]
+    assert found.checked == 1100
+    assert [one.split()[0] for one in found.missing] == ["key:500", "key:1099"]
+
+
+def test_up_to_what_was_acknowledged_last_before_the_first_fault() -> None:
+    play = with_writes("acked", (100, "a"), (150, "b"), (151, "c"), (300, "d"))
+    for at, event in ((1.0, ack(100)), (2.0, ack(150)), (3.0, fired(400)), (3.5, ack(300)), (4.0, fired(500))):
+        play.tell(at, event)
+    assert play.found().checked == 2
+    play = with_writes("acked", (100, "a"))
+    play.tell(3.0, fired(400))
+    play.tell(3.5, ack(300))
+    assert play.found().checked == 0  # nothing had been by then
+
+
+def test_up_to_where_the_first_fault_fired_that_has_an_offset() -> None:
+    play = with_writes("fault", (100, "a"), (150, "b"), (151, "c"))
+    for at, event in ((0.5, fired(20)), (2.0, fired(None)), (3.0, fired(150)), (4.0, fired(300))):
+        play.tell(at, event)
+    play.since = 1.0  # what fired before the steps began is none of theirs
+    assert play.found().checked == 2
+    play = with_writes("fault", (100, "a"))
+    assert play.found().checked == 0
+    play.tell(2.0, fired(None))
+    assert play.found().checked == 0
+
+
+# ---- what was counted ----
+
+
+def test_what_the_masters_count_and_what_the_tap_saw() -> None:
+    play = Play()
+    for at, event in ((1.0, asked()), (1.1, full()), (2.0, asked()), (2.1, partial()), (3.0, asked())):
+        play.tell(at, event)
+    play.tell(0.4, full())
+    play.since = 0.5
+    play.master.counts, play.replica.counts = [(1, 0)], [(0, 1)]
+    found = play.found()
+    counters = found.counters
+    assert counters is not None
+    assert (counters.sync_full, counters.sync_partial_ok) == (1, 1)
+    assert (counters.full_seen, counters.partial_seen, counters.unanswered) == (1, 1, 1)
+    assert counters.two_connections == 0
+    assert [(one.kind, one.at, one.reason, one.offset, one.bytes) for one in found.resyncs] == [
+        ("full", 1.1, "first_sync", 500, 0),
+        ("partial", 2.1, "", 700, 40),
+    ]
+
+
+def test_a_request_that_was_refused_was_answered() -> None:
+    play = Play()
+    play.tell(1.0, asked())
+    play.tell(1.1, events.ResyncRefused(start=0, end=1, reply="-NOMASTERLINK"))
+    play.tell(1.2, events.SyncRequested(start=0, end=1, inline=False))
+    counters = play.found().counters
+    assert counters is not None
+    assert counters.unanswered == 1
+
+
+@pytest.mark.parametrize(("version", "count"), [("Valkey 8.1", 1), ("Redis 8.0", 0)])
+def test_only_valkey_counts_a_second_connection_as_a_partial_resync(version: str, count: int) -> None:
+    play = Play()
+    play.pair.version = version
+    play.tell(1.0, full())
+    play.tell(1.1, full(channel=Channel.RDB))
+    play.master.counts = [(2, count)]
+    counters = play.found().counters
+    assert counters is not None
+    assert counters.two_connections == count
+    assert counters.agree
+
+
+def test_counters_are_read_again_until_they_agree() -> None:
+    play = Play()
+    play.tell(1.0, full())
+    play.master.counts = [(0, 0), (0, 0), (1, 0)]
+    counters = play.found().counters
+    assert counters is not None
+    assert counters.agree
+
+
+def test_counters_that_never_agree_are_found_so() -> None:
+    play = Play()
+    play.master.counts = [(1, 0)]
+    counters = play.found().counters
+    assert counters is not None
+    assert not counters.agree
+
+
+def test_without_info_there_are_no_counters() -> None:
+    play = Play()
+    play.master.is_there = False
+    assert play.found().counters is None
+
+
+def test_servers_that_have_ended_are_told_and_not_asked() -> None:
+    play = Play(replica_exits=True, settle="100ms")
+    play.replica.exit_code = 1
+    play.replica.counts = [(9, 9)]
+    found = play.found()
+    assert found.exited == {"replica": 1}
+    assert found.counters is not None
+    assert found.counters.sync_full == 0
+    play.stopped = {"replica"}
+    play.replica.exit_code = None
+    assert play.found().exited == {}
+    play.replica.exit_code = 0
+    assert play.found().exited == {}  # a step has killed it
+
+
+def test_the_bytes_of_an_rdb_are_those_of_its_own_connection_and_transfer() -> None:
+    def progress(size: int) -> events.RdbProgress:
+        return events.RdbProgress(
+            start=0, end=1, bytes=size, size=None, keys=0, keys_announced=0, bytes_per_second=None, seconds_left=None
+        )
+
+    def finished(size: int) -> events.RdbFinished:
+        return events.RdbFinished(
+            start=0, end=1, transfer=Transfer.DISK, bytes=size, seconds=0.1, keys=0, expiring=0, functions=0,
+            by_type={}, largest=(), checksum="ok",
+        )  # fmt: skip
+
+    play = Play()
+    play.master.counts = [(3, 0)]
+    play.tell(1.0, full(), 1)
+    play.tell(1.1, progress(100), 1)
+    play.tell(1.15, progress(999), 2)
+    play.tell(1.2, progress(200), 1)  # and then it was cut
+    play.tell(2.0, full(), 3)
+    play.tell(2.1, progress(50), 3)
+    play.tell(2.2, finished(300), 3)
+    play.tell(2.3, progress(400), 3)
+    play.tell(3.0, full(), 1)
+    play.tell(3.1, finished(500), 1)
+    assert [one.bytes for one in play.found().resyncs] == [200, 300, 500]
+
+
+def test_each_fault_has_its_places_and_only_the_first_of_them() -> None:
+    play = Play()
+    armed = Armed(parse("cut at=stream"), "cut-1", 0.0)
+    armed.fired, armed.bytes = 7, 90
+    play.armed = [armed]
+    play.tell(1.0, fired(400, 12))
+    play.tell(1.1, fired(None, 13, "other"))
+    for number in range(30):
+        play.tell(2.0, fired(None, number))
+    (seen,) = play.found().faults
+    assert (seen.name, seen.spec, seen.fired, seen.bytes) == ("cut-1", "cut at=stream", 7, 90)
+    assert seen.places[:2] == ("stream, offset 400, byte 12 from the master", "stream, byte 0 from the master")
+    assert len(seen.places) == evidence.PLACES
+
+
+# ---- how the pair stands ----
+
+
+def test_what_was_refused_and_how_long_there_was_no_stream() -> None:
+    play = Play()
+    found = play.found()
+    assert (found.refused, found.outages, found.link) == (3, [0.5], "up")
+    assert play.has_stopped
+
+
+def test_a_link_that_comes_late_is_waited_for() -> None:
+    play = Play()
+    play.links = ["down", "unknown", "up"]
+    assert play.found().link == "up"
+    play = Play(link_up=False)
+    play.links = ["down"]
+    assert play.found().link == "down"
+
+
+def test_data_that_become_equal_late_are_equal() -> None:
+    play = Play()
+    play.samples = [Sample(100, 90, 100, 90, "up"), Sample(100, 95, 100, 95, "up"), Sample(100, 100, 100, 100, "up")]
+    unequal = Difference(equal=False, by="keys", keys=("db 0: a",))
+    assert play.found(differences=[unequal, Unreachable("busy"), unequal]).difference == Difference(True, "digest")
+
+
+def test_data_that_stay_different_are_found_so() -> None:
+    unequal = Difference(equal=False, by="keys", keys=("db 0: a",))
+    assert Play().found(differences=itertools.repeat(unequal)).difference == unequal
+    play = Play(settle="200ms", link_up=False)
+    play.links, play.samples = ["down"], [Sample(100, 90, 100, 90, "down")]
+    assert play.found(differences=itertools.repeat(unequal)).difference == unequal
+
+
+def test_servers_that_cannot_be_compared_say_why() -> None:
+    play = Play(settle="50ms")
+    found = play.found(differences=itertools.repeat(Unreachable("gone")))
+    assert (found.difference, found.why) == (None, "the servers did not come to rest")
+    play = Play()
+    play.replica.exit_code = 3
+    found = play.found()
+    assert (found.difference, found.why) == (None, "the replica's process has ended")
+
+
+@pytest.mark.parametrize(
+    ("samples", "standing"),
+    [
+        ([Sample(100, 100, 100, 100, "up")], "level"),
+        ([Sample(100, 100, 100, 90, "up"), Sample(100, 100, 100, 100, "up")], "level"),
+        ([Sample(100, 100, 100, 90, "up"), Sample(120, 110, 120, 100, "up")], "level"),  # it said what it had then
+        ([None, Sample(100, 100, 100, 100, "up")], "level"),
+        ([Sample(100, 90, 100, 90, "up")], "behind"),
+        ([Sample(100, 100, 100, 90, "up")], "behind"),  # and never says so
+        ([Sample(100, 100, 100, None, "up")], "behind"),
+        ([Sample(100, 101, 100, 100, "up")], "ahead"),
+        ([Sample(100, 100, 100, 101, "up")], "ahead"),
+        ([Sample(100, 101, 100, 101, "up")] * 2 + [Sample(101, 101, 101, 101, "up")], "level"),  # between two heartbeats
+    ],
+)
+def test_where_the_replica_stands(samples: list[Sample | None], standing: str) -> None:
+    play = Play(acked_offset="level")
+    play.samples = [samples[0], *samples]  # the first is for the comparison
+    found = play.found()
+    assert found.standing == standing
+    assert "the master is at" in found.standing_text
+
+
+@pytest.mark.parametrize(
+    ("infos", "is_zombie", "text"),
+    [
+        ([{"slave_read_repl_offset": 99}], False, "the link takes no bytes"),
+        ([{"slave_read_repl_offset": 100, "slave_repl_offset": 90, "master_link_status": "up"}], True,
+         "byte 100 received, 90 applied"),
+        ([{"slave_read_repl_offset": 100, "slave_repl_offset": 100, "master_link_status": "up"}], False,
+         "what arrives is applied"),
+        ([{"slave_read_repl_offset": 100, "slave_repl_offset": 99, "master_link_status": "down"}], False,
+         "the link is down"),
+        ([{"slave_read_repl_offset": 100, "slave_repl_offset": 99}], False, "the link is unknown"),
+    ],
+)  # fmt: skip
+def test_a_link_that_takes_bytes_of_which_nothing_is_applied(
+    infos: list[dict[str, Any]], is_zombie: bool, text: str
+) -> None:
+    play = Play(zombie=True, settle="100ms")
+    play.master.infos, play.replica.infos = [{"master_repl_offset": 100}], infos
+    found = play.found()
+    assert found.zombie == is_zombie
+    assert found.zombie_text.startswith(text)
+
+
+def test_of_a_run_that_has_failed_already_nothing_is_waited_for_long() -> None:
+    play = Play(settle="1h")
+    play.links = ["down"]
+    began = time.monotonic()
+    found = play.found(StepTaken("wait", 1.0, 1.0, "not within 1 s"))
+    assert found.link == "down"
+    assert time.monotonic() - began < 60
