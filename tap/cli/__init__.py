@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -91,7 +91,10 @@ def main() -> None:
         if not sys.argv[1:]:
             app(["--help"], standalone_mode=False)
             sys.exit(ConfigError.exit_code)
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # not at the interpreter's end, where a reader that has gone would be a complaint
+        sys.exit(code)
     except TapError as error:
         say(*error.sentences)
         sys.exit(error.exit_code)
@@ -100,13 +103,22 @@ def main() -> None:
         sys.exit(ConfigError.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        _leave_stdout()
-        sys.exit(128 + signal.SIGPIPE)
+    except BrokenPipeError:
+        _leave_unread()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer and rich make an exit code of 1 of it
+            _leave_unread()
+        raise
     except OSError as error:  # a full disk, a broken one: verbs name the files that they open themselves
         _leave_stdout()
         say(f"reading or writing failed: {words(error)}")
         sys.exit(EnvironmentFailure.exit_code)
+
+
+def _leave_unread() -> NoReturn:
+    """Whoever read our output has seen enough: end as what SIGPIPE ends, for a shell that asks (set -o pipefail)."""
+    _leave_stdout()
+    sys.exit(128 + signal.SIGPIPE)
 
 
 def _leave_stdout() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,9 +26,11 @@ from tap.cli import VERBS, app, main
 from tap.cli import demo as cli_demo
 from tap.errors import EnvironmentFailure
 from tap.servers.embedded import find_server
+from tests.cli.test_export import synced
 from tests.cli.typed import command, tap
+from tests.recording.wires import STREAM, file
 from tests.relay.wire import RESET
-from tests.support import WITHIN, Servers, client, follow, is_up, level, wait_until
+from tests.support import FIXTURES, WITHIN, Servers, client, follow, is_up, level, wait_until
 
 TAP = [sys.executable, "-m", "tap"]  # as a process of its own: for signals, limits, and how long it takes to start
 OF_MASTER = re.compile(r"redis-tap: WARNING: link \S+: the master \S+ cannot be reached: .*\n")
@@ -287,6 +290,37 @@ def test_a_signal_ends_it_cleanly_within_a_second(servers: Servers, any_server: 
         assert time.monotonic() - began < 1.5
         assert tap.process.returncode == 0
         assert json.loads(tap.lines[-1])["event"] == "link_closed"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["faults"],
+        ["chaos", "--list"],
+        ["rdb", "dump.rdb"],
+        ["rdb", "dump.rdb", "--format", "json"],
+        ["show", "recorded"],
+        ["show", "recorded", "--format", "json"],
+        ["show", "recorded", "--stats"],
+        ["export", "recorded", "--to", "jsonl", "-o", "-"],
+    ],
+)
+def test_a_reader_that_has_seen_enough_ends_a_verb_quietly(tmp_path: Path, words: list[str]) -> None:
+    """As `head -1` does; the exit code is that of what SIGPIPE ends."""
+    shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
+    file(tmp_path / "recorded", synced(*STREAM).packets, "pcapng")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [*TAP, *words], cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=WITHIN, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_near_the_limit_of_files_it_refuses_in_words_and_recovers() -> None:
