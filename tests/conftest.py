@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,6 +29,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not {"servers", "any_server", "server_name", "demo_server"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+    _begin_with_the_long_ones(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
+
+
+def _begin_with_the_long_ones(items: list[pytest.Item], workers: int) -> None:
+    """Each worker begins with its share of all, in a row: the long ones go there in turn, so none is left for the end."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = iter([item for item in items if not item.get_closest_marker("long")])
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        ordered += long[worker::workers]
+        ordered += islice(others, max(0, (worker + 1) * len(items) // workers - len(ordered)))
+    items[:] = [*ordered, *others]
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ def test_junit_says_what_was_met_and_what_was_not(any_server: str, tmp_path: Pat
         write(tmp_path / "no" / "where.xml", found)
 
 
+@pytest.mark.long
 def test_the_whole_library_is_met(server_name: str) -> None:
     found = results(Campaign(scenarios=library(), programs=[(programs()[server_name], server_name)], seed=1))
     trouble = [(one.command, [verdict for verdict in one.verdicts if not verdict.met]) for one in found if not one.met]
