@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tap.bus import Told
 from tap.config import Config, LinkConfig, load, statsd_address
 from tap.errors import ConfigError
-from tap.observers.statsd import DATAGRAM, Figures, clean, datagrams
+from tap.observers.statsd import DATAGRAM, MAX_TIMES, SILENT_SECONDS, Figures, clean, datagrams
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side
 from tap.url import Address
@@ -160,6 +160,100 @@ def test_a_link_that_is_found_is_told_of_until_it_has_gone() -> None:
 )
 def test_a_name_is_one_part(name: str, part: str) -> None:
     assert clean(name) == part
+
+
+@pytest.mark.parametrize("size", [DATAGRAM - 3, DATAGRAM - 2, DATAGRAM - 1, DATAGRAM, DATAGRAM + 1])
+def test_a_line_goes_with_the_one_before_it_while_both_are_below_the_size_of_a_datagram(size: int) -> None:
+    first, second = "a" * (size // 2), "b" * (size - size // 2 - 1)  # size bytes with what is between them
+    together = [f"{first}\n{second}".encode()]
+    assert datagrams([first, second]) == (together if size < DATAGRAM else [first.encode(), second.encode()])
+    assert datagrams(["a" * size, "b"]) == ([b"a" * size + b"\nb"] if size + 2 < DATAGRAM else [b"a" * size, b"b"])
+    assert datagrams([]) == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        ("-LOADING Redis is loading", "loading"),
+        ("-ERR", "err"),
+        ("-NOPERM", "noperm"),
+        ("-" + "A" * 32 + " x", "a" * 32),
+        ("-" + "A" * 33 + " x", "other"),
+        ("-Error", "other"),
+        ("- ERR", "other"),
+        ("+OK", "other"),
+        ("", "other"),
+    ],
+)
+def test_a_refusal_is_counted_by_its_code(reply: str, code: str) -> None:
+    figures = Figures([])
+    figures.hear(told(events.ResyncRefused(start=0, end=1, reply=reply)))
+    assert figures.lines([], 100.0, None) == [f"redis_tap.main.resyncs_refused.{code}:1|c"]
+
+
+@pytest.mark.parametrize("late", [0.0, 0.5])
+def test_what_was_acknowledged_counts_until_the_next_one_is_overdue(late: float) -> None:
+    figures = Figures([])
+    figures.hear(told(ack(30, 0.125), time=100.0))
+    now = 100.0 + SILENT_SECONDS + late
+    lines = figures.lines([a_link(1, lag_bytes=5000)], now, None)
+    assert f"redis_tap.main.lag_bytes:{5000 if late else 30}|g" in lines
+    assert f"redis_tap.main.lag_seconds:{now - 100 if late else 0.125:.6f}|g" in lines
+
+
+def test_of_times_that_cannot_be_sent_the_oldest_go() -> None:
+    figures = Figures([])
+    for number in range(MAX_TIMES + 5):
+        figures.hear(told(opened(), connection=number, time=100.0))
+        figures.hear(told(full(), connection=number, time=100.0))
+        figures.hear(told(stream(), connection=number, time=100.0 + number))
+    times = [line for line in figures.lines([], 200.0, None) if line.endswith("|ms")]
+    assert len(times) == MAX_TIMES
+    assert times[0] == "redis_tap.main.full_resync_time:5000.000|ms"
+    assert not [line for line in figures.lines([], 201.0, None) if line.endswith("|ms")]
+
+
+def test_a_stream_that_nothing_granted_has_no_time_and_a_grant_is_for_one_stream() -> None:
+    figures = Figures([])
+    figures.hear(told(opened(), time=100.0))
+    figures.hear(told(stream(), time=101.0))
+    figures.hear(told(full(), time=102.0))
+    figures.hear(told(stream(), time=103.0))
+    figures.hear(told(stream(), time=104.0))
+    assert [line for line in figures.lines([], 105.0, None) if "_time" in line] == [
+        "redis_tap.main.full_resync_time:3000.000|ms"
+    ]
+
+
+def test_a_number_that_is_given_again_is_another_connection() -> None:
+    figures = Figures([])
+    figures.hear(told(opened(), time=100.0))
+    figures.hear(told(ack(10, 0.5), time=101.0))
+    figures.hear(told(full(), time=101.0))
+    figures.lines([a_link(1, passed=1000)], 101.0, None)
+    figures.hear(told(closed(1000, 0), time=102.0))
+    figures.lines([], 102.0, None)
+    figures.hear(told(stream(), time=103.0))
+    assert sorted(figures.lines([a_link(1, passed=400)], 103.0, None)) == [
+        "redis_tap.main.bytes_from_master:400|c",
+        "redis_tap.main.connections:1|g",
+        "redis_tap.main.offset:7|g",
+    ]
+
+
+def test_a_link_of_which_nothing_is_known_has_no_figures_but_its_connections() -> None:
+    figures = Figures(["main"])
+    nobody = a_link(1, offset=None)
+    nobody.conversation.stream = None
+    figures.hear(told(ack(10, 0.5)))
+    assert figures.lines([nobody, a_link(2, name="new", offset=0)], 100.0, 0) == [
+        "redis_tap.main.connections:1|g",
+        "redis_tap.new.offset:0|g",
+        "redis_tap.new.connections:1|g",
+        "redis_tap.recording_lost_bytes:0|g",
+    ]
+    assert figures.lines([], 101.0, None) == ["redis_tap.main.connections:0|g", "redis_tap.new.connections:0|g"]
+    assert figures.lines([], 102.0, None) == ["redis_tap.main.connections:0|g"]
 
 
 @given(st.lists(st.text("abc.:|", min_size=1, max_size=300)))
