@@ -1,0 +1,115 @@
+"""Events in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from tap.console.sentences import is_alarming, sentence
+from tap.replication import events
+from tap.replication.events import Event, Reason, Role, Side, Transfer
+from tests.console.telling import COMMANDS, FULL, ID, undialled
+
+
+def rdb_finished(**changes: Any) -> events.RdbFinished:
+    whole = events.RdbFinished(
+        start=0,
+        end=1,
+        transfer=Transfer.DISK,
+        bytes=176,
+        seconds=0.0009,
+        keys=1,
+        expiring=0,
+        functions=0,
+        by_type={"hash": events.TypeShare(keys=1, bytes=9, elements=2)},
+        largest=(events.LargeKey(db=0, key=b"k", type="hash", serialized_bytes=9, elements=2),),
+        checksum="ok",
+    )
+    return dataclasses.replace(whole, **changes)
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (FULL, "FULL RESYNC, 8371a4ee… at offset 7. Why: first_sync: it is new"),
+        (
+            events.PartialResync(start=0, end=1, replid=ID, previous_replid="b" * 40, offset=5, bytes_behind=9),
+            "partial resync: goes on with 8371a4ee… (until now bbbbbbbb…) after offset 5, 9 bytes behind",
+        ),
+        (
+            rdb_finished(bytes=2**20, seconds=0.5),
+            "RDB through: 1.0 MB in 0.5 s, 2.0 MB/s; 1 key (1 hash 9 B); largest k (hash, 9 B); checksum ok",
+        ),
+        (
+            rdb_finished(keys=0, by_type={}, largest=(), checksum="wrong"),
+            "RDB through: 176 B; 0 keys; checksum WRONG",
+        ),
+        (
+            events.RdbProblem(start=0, end=0, problem="unknown", text="type 99", position=70, keys=3, db=1, key=b"a b"),
+            'the RDB cannot be read on from byte 70, in key "a b" of db 1 (after 3 keys): type 99. Bytes still flow',
+        ),
+        (
+            events.RdbStarted(
+                start=0,
+                end=0,
+                transfer=Transfer.DISK,
+                size=176,
+                version=80,
+                aux={"valkey-ver": "9.1.2", "used-mem": "2048"},
+            ),
+            "RDB begins (176 B, RDB 80 by Valkey 9.1.2, 2.0 KB in use there)",
+        ),
+        (
+            events.Opaque(start=12, end=12, side=Side.MASTER, reason="nonsense"),
+            "no longer understood: byte 12 from the master: nonsense. Bytes still flow",
+        ),
+        (
+            events.Handshake(start=0, end=1, request=("AUTH", "***"), reply="-WRONGPASS no"),
+            "AUTH ***: the master answered -WRONGPASS no",
+        ),
+        (events.Handshake(start=0, end=1, request=("PING",), reply="+PONG"), None),
+        (
+            events.Handshake(start=0, end=1, request=("A", "b", "c"), reply="+OK", sent=("A", "b")),
+            "A b c, sent to the master as A b",
+        ),
+        (
+            events.Handshake(start=0, end=1, request=("A", "b", "c"), reply="-ERR no", sent=("A", "b")),
+            "A b c, sent to the master as A b: the master answered -ERR no",
+        ),
+        (
+            events.Command(
+                start=0, end=1, offset=50, db=0, name="SET", args=(b"k", b"a b", b"\x00"), in_transaction=False
+            ),
+            '50 db0 SET k "a b" "\\x00"',
+        ),
+        (COMMANDS, None),
+    ],
+)
+def test_an_event_in_words(event: Event, words: str | None) -> None:
+    assert sentence(event) == words
+
+
+def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
+    closed = undialled(Side.TAP, "error", "Too many open files (limit 16); raise it with ulimit -n")
+    assert sentence(closed) == (
+        "cannot dial the master: Too many open files (limit 16); raise it with ulimit -n; the connection is closed, "
+        "the replica will try again"
+    )
+    assert is_alarming(closed)
+
+
+def test_every_event_can_be_told() -> None:
+    """No sentence fails on a field that is None."""
+    closed = undialled(Side.MASTER, "refused", "no")
+    for event in [
+        closed,
+        events.FullResync(start=0, end=0, replid=None, offset=None, reason=Reason(code="legacy_sync", text="x")),
+        events.StreamStarted(start=0, end=0, replid=None, offset=None, db=None, buffered=5),
+        events.RdbStarted(start=0, end=0, transfer=Transfer.DISKLESS, size=None, version=None, aux={}),
+        events.Identified(start=0, end=0, role=Role.RDB_CLIENT, replica="x", text="a client"),
+        events.PsyncRequested(start=0, end=0, replid=None, offset=-1),
+        events.SyncRequested(start=0, end=0, inline=True),
+    ]:
+        assert sentence(event)
