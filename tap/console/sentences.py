@@ -109,7 +109,8 @@ def _handshake(event: events.Handshake) -> str | None:
     if event.sent is not None:
         said += f", sent to the master as {' '.join(event.sent)}"
     if event.reply is not None and event.reply.startswith("-"):
-        return f"{said}: the master answered {event.reply}"
+        repeated = "" if event.count == 1 else f" ({times(event.count)})"
+        return f"{said}: the master answered {event.reply}{repeated}"
     return None if event.sent is None else said
 
 

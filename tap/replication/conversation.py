@@ -26,7 +26,7 @@ from tap.replication.memory import Memory, Past
 from tap.replication.passing import Passing, ReplyCounter
 from tap.replication.payload import MARK_SIZE, Payload
 from tap.replication.reasons import why_full, why_sync
-from tap.replication.replies import LineReader, LineTooLong, ReplyReader
+from tap.replication.replies import MAX_LINE, LineReader, LineTooLong, ReplyReader
 from tap.replication.requests import (
     COMPRESSIONS,
     UNDERSTOOD,
@@ -40,6 +40,7 @@ from tap.replication.requests import (
 from tap.replication.standing import RdbStanding, Standing
 from tap.replication.stream import MAX_COMMAND, Stream
 from tap.replication.talkback import TalkBack
+from tap.replication.unasked import UnaskedErrors, whole_errors
 from tap.replication.watcher import Watcher
 
 
@@ -182,6 +183,7 @@ class Conversation:
         self._reply_begin = 0  # position of the first byte not yet part of a whole reply
         self.waiting_from: int | None = None  # position in the master's bytes where Phase.WAITING began
         self._unasked = False  # an error is being read that no request had asked for
+        self._unasked_errors = UnaskedErrors(self._tell_unasked)
         self._matches = True  # replies to requests, by their count; only PSYNC and SYNC are among the unanswered if not
         self._first_reply = b""  # of all on the connection, where they are not matched
         self._passing: Passing | None = None  # of an ordinary connection, and of what is unanswered when it was one
@@ -395,14 +397,18 @@ class Conversation:
         if head is None and not self._unasked:
             if data[i] != 0x2D:  # not an error, as a master sends unasked when it refuses a client
                 raise _Lost(f"the master sent byte 0x{data[i]:02x} without being asked: this is not replication")
+            end = whole_errors(data, i, MAX_LINE)
+            if end > 0:
+                self._unasked_errors.heard(data[i:end])
+                self._reply_begin = begin + end
+                return end
             self._unasked = True
         i, line = self._lines.feed(data, i)
         if line is None:
             return i
         start = begin + i - self._lines.size
         if not line:
-            while data[i : i + 1] == b"\n":
-                i += 1
+            i = _NEWLINES.match(data, i).end()  # type: ignore[union-attr]
             if self.watcher is not None:
                 self.watcher.newlines(Side.MASTER, start, begin + i)
             self._reply_begin = begin + i
@@ -534,13 +540,16 @@ class Conversation:
         """A line that answers PSYNC or SYNC, or comes unasked."""
         if head is None:
             self._unasked = False
-            self._tell(events.Handshake(start=0, end=0, request=(), reply=_text(line)))
+            self._unasked_errors.heard(line + b"\n")
         elif not line:
             self._keepalive(Side.MASTER, start, start + self._lines.size)
         elif head.name == b"PSYNC" and self._phase is Phase.PSYNC:
             self._psync_answered(head, line, start, end, at)
         else:
             self._payload_announced(head, line, start, end, at)
+
+    def _tell_unasked(self, line: bytes, count: int) -> None:
+        self._tell(events.Handshake(start=0, end=0, request=(), reply=_text(line), count=count))
 
     def _answered(self, request: Request | None, line: bytes | None) -> None:
         """Tell a request and its reply; None for what is not at hand."""
@@ -1429,6 +1438,7 @@ class Conversation:
             if not self._matches:  # what it waits for may be on a connection that is not known
                 self.stream.begin()
             self.stream.end()
+        self._unasked_errors.close()
         if self._talk_back is not None:
             self._talk_back.close()
         was_served = self.from_master or not self.from_replica
@@ -1502,6 +1512,7 @@ _ROLES = {
 
 
 _SYNCS = (b"PSYNC", b"SYNC")
+_NEWLINES = re.compile(rb"\n*+")
 # What only PSYNC is answered with. A script may answer with a word; none answers with a replication ID.
 _GRANTS = re.compile(
     rb"\+(?:FULLRESYNC [0-9a-f]{40} \d+|CONTINUE [0-9a-f]{40}|RDBCHANNELSYNC \d+|DUALCHANNELSYNC)(?: .*)?", re.IGNORECASE

@@ -164,7 +164,8 @@ class Handshake(WireEvent):
 
     request is empty for an error that the master sent unasked, as it does when it refuses a client at accept, and where
     it is not in the capture; reply is None where that is not. sent: what the master was sent in its place, None where
-    that is the request itself.
+    that is the request itself. count: of unasked errors, how many have come since the last one told: they are told with
+    the 1st, 10th, 100th and so on, and at the end of the connection.
 
     Words of a connection's requests are cut, with "..." at the place, once those before them took 8 KB of memory; so is
     the text of an error in reply, which might repeat a secret.
@@ -173,6 +174,7 @@ class Handshake(WireEvent):
     request: tuple[str, ...]
     reply: str | None
     sent: tuple[str, ...] | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
