@@ -377,7 +377,9 @@ class Parser(Values):
         if self.state == AUX_NAME:
             j = self.string(p, i, n, True, AUX_VALUE)
             if j > 0:
-                self.names_version = self.kind == PLAIN_BYTES and bytes(p[i:j]) == b"\x0avalkey-ver"
+                self.names_version = False
+                if self.kind == PLAIN_BYTES and j - i == 11 and p[i] == 10:
+                    self.names_version = bytes(p[i:j]) == b"\x0avalkey-ver"
             return j
         j = self.string(p, i, n, True, RECORD)
         if j > 0 and self.names_version and self.kind == PLAIN_BYTES:

@@ -39,6 +39,7 @@ cdef class Summary:
     cdef Key key
     cdef object module
     cdef int said
+    cdef long long fields
     cdef object name
     cdef Py_ssize_t key_at
     cdef list text

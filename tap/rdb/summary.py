@@ -18,7 +18,7 @@ if not cython.compiled:
 
 ROW = cython.declare(cython.int, 32)  # encodings at the most
 CELLS = cython.declare(cython.int, 288)  # types by encodings
-MAX_AUX = 1000  # fields that are remembered, of MAX_AUX_BYTES each
+MAX_AUX = 1000  # fields that are read, of MAX_AUX_BYTES each; servers write about ten
 MAX_AUX_BYTES = 4096
 MAX_DATABASES = 1024  # beyond, they are counted together, as db -1
 
@@ -93,6 +93,7 @@ class Summary:
         self.key: Any = None
         self.module: str | None = None
         self.said = 0  # strings of an AUX field still to come
+        self.fields = 0  # AUX fields that have begun
         self.name = b""
         self.key_at = -1
         self.text: list[bytes] = []
@@ -150,16 +151,21 @@ class Summary:
                 self.module = None
                 at += 4
             elif token == ITEM or token == PIECE:
-                if self.said:
+                if self.said and self.fields <= MAX_AUX:
                     self.string(tape.text(n[at + 1], min(n[at + 2], MAX_AUX_BYTES)), token == ITEM)
+                elif self.said and token == ITEM:
+                    self.said -= 1
                 at += 3
             elif token == INTEGER:
-                if self.said:
+                if self.said and self.fields <= MAX_AUX:
                     self.string(b"%d" % n[at + 1], True)
+                elif self.said:
+                    self.said -= 1
                 at += 2
             else:
                 if token == AUX:
                     self.said = 2
+                    self.fields += 1
                 elif self.heading is None:
                     self.heading = dict(self.aux)
                 if token == RESIZE:
@@ -230,7 +236,7 @@ class Summary:
             self.said -= 1
             if self.said:
                 self.name = whole
-            elif len(self.aux) < MAX_AUX:
+            else:
                 self.aux[self.name.decode("utf-8", "backslashreplace")] = whole.decode("utf-8", "backslashreplace")
 
     def _database(self, number: int) -> Database:
