@@ -2,8 +2,8 @@
 
 One mutant is one change: an operator, a boundary, a constant, a condition, a statement left out, a value not returned,
 two arguments swapped. Left alone is what no test can see or what has to change with its readers: annotations, decorators,
-assertions for mypy, `__slots__`, branches for type checkers or for compiled code, sentences. Strings change only where
-they are a single word, as keys and kinds are.
+assertions for mypy, `__slots__`, branches for type checkers, sentences, and what only runs compiled: the tests compare
+that with the same module uncompiled. Strings change only where they are a single word, as keys and kinds are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -105,11 +106,20 @@ def _walk(node: ast.AST, place: _Place) -> Iterator[_Site]:
     for name, value in ast.iter_fields(node):
         if name in NOT_WALKED or (name == "keywords" and isinstance(node, ast.ClassDef)):
             continue
-        children = value if isinstance(value, list) else [value]
+        children = _as_python(value) if isinstance(value, list) else [value]
         for index, child in enumerate(children):
             if isinstance(child, ast.AST):
                 put = _putter(node, name, index if isinstance(value, list) else None)
                 yield from _of_child(node, child, put, place)
+
+
+def _as_python(statements: list[Any]) -> list[Any]:
+    """Those up to `if not cython.compiled: ... return`, behind which only compiled code goes on."""
+    for number, one in enumerate(statements):
+        match one:
+            case ast.If(test=ast.UnaryOp(op=ast.Not(), operand=ast.Attribute(attr="compiled")), body=[*_, ast.Return()]):
+                return statements[: number + 1]
+    return statements
 
 
 def _putter(parent: ast.AST, name: str, index: int | None) -> Callable[[ast.AST], None]:
@@ -164,6 +174,8 @@ def _is_left_alone(statement: ast.stmt) -> bool:
         case ast.Expr(value=ast.Constant()):
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="compiled")):
+            return True
+        case ast.If(test=ast.BoolOp(op=ast.And(), values=[ast.Attribute(attr="compiled"), *_])):
             return True
         case ast.Assign(targets=[ast.Name(id=name)]) if name in NOT_ASSIGNED:
             return True
@@ -240,7 +252,7 @@ def _changed_expression(
                 yield site(ast.Constant(changed))
     is_condition = isinstance(parent, (ast.If, ast.While, ast.IfExp)) and parent.test is node
     is_filter = isinstance(parent, ast.comprehension) and node in parent.ifs
-    if (is_condition or is_filter) and not isinstance(node, (ast.Compare, ast.Constant)):
+    if (is_condition or is_filter) and not isinstance(node, (ast.Compare, ast.Constant)) and not _is_not(node):
         yield site(ast.UnaryOp(ast.Not(), node))
 
 
@@ -253,6 +265,10 @@ def _other_values(value: object, place: _Place) -> Iterator[bool | float | bytes
         yield value + b"!" if value else b"!"
     elif isinstance(value, str) and not place.in_raise and not place.in_fstring and WORD.fullmatch(value):
         yield value + "!"
+
+
+def _is_not(node: ast.expr) -> bool:
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -36,6 +36,11 @@ def changes(folder: Path, source: str) -> list[str]:
         ("for a in b: break", ["break -> continue"]),
         ("def f(a: 'word' = None) -> 'word':\n    'words'\n    assert a > 1", []),
         ("if TYPE_CHECKING:\n    x = 1\nelse:\n    y = 2", ["2 -> 3"]),
+        ("if cython.compiled and a < b:\n    x = 1", []),
+        (
+            "def f():\n    if not cython.compiled:\n        return 1\n    x = 2",
+            ["not cython.compiled -> cython.compiled", "return 1 -> return None", "1 -> 2"],
+        ),
         ("__slots__ = ('word',)", []),
         ("x = f'word {a + b}'", ["a + b -> a - b"]),
     ],
