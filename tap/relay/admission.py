@@ -34,14 +34,15 @@ class Refused:
 
 
 class Place:
-    """Of one connection. end: cuts it off, for a replica that needs its place."""
+    """Of one connection. is_known: a replica's address is. end: cuts it off, for a replica that needs its place."""
 
-    __slots__ = ("_admission", "_is_left", "end", "host", "is_granted", "is_kept")
+    __slots__ = ("_admission", "_is_left", "end", "host", "is_granted", "is_kept", "is_known")
 
-    def __init__(self, admission: Admission, host: str, *, is_kept: bool) -> None:
+    def __init__(self, admission: Admission, host: str, *, is_known: bool, is_kept: bool) -> None:
         self._admission = admission
         self._is_left = False
         self.host = host
+        self.is_known = is_known
         self.is_kept = is_kept
         self.is_granted = False
         self.end: Callable[[], None] = lambda: None
@@ -79,9 +80,10 @@ class Admission:
     def enter(self, host: str) -> Place | Refused:
         """A connection from this address has come."""
         refused = self._exceeded(host)
-        if refused is not None and not (host in self._known and self._has_kept_place()):
+        is_known = host in self._known
+        if refused is not None and not (is_known and self._has_kept_place()):
             return refused
-        place = Place(self, host, is_kept=refused is not None)
+        place = Place(self, host, is_known=is_known, is_kept=refused is not None)
         self._count += 1
         self._by_host[host] += 1
         if place.is_kept:

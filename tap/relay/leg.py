@@ -15,6 +15,7 @@ import termios
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tap.relay.handshakes import Handshakes
 from tap.relay.share import BUFFER_SIZE, Share, Turns
 from tap.replication.events import Side
 
@@ -55,6 +56,7 @@ class Buffers:
         self._free: list[memoryview] = []
         self._pipe: tuple[int, int] | None = None
         self.turns = Turns()
+        self.handshakes = Handshakes(self.turns)
 
     def close(self) -> None:
         """Give the pipe back to the system, with what is in it; whoever needs one gets another."""

@@ -216,7 +216,7 @@ class Listener:
             transport.close()
             return
         leg = Link(self, next(self._numbers), admitted).replica
-        protocol = leg if self._replica_tls is None else TlsTransport(leg, self._replica_tls)
+        protocol = leg if self._replica_tls is None else TlsTransport(leg, self._replica_tls, self.buffers.handshakes)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
@@ -225,7 +225,7 @@ class Listener:
         if self._master_tls is None:
             return leg
         host, _, _ = master.host.partition("%")  # the zone of an IPv6 address
-        return TlsTransport(leg, self._master_tls, self.config.sni or host)
+        return TlsTransport(leg, self._master_tls, self.buffers.handshakes, self.config.sni or host)
 
     def route(self, sock: TransportSocket) -> Route:
         """Where the connection goes that arrived on this socket."""

@@ -19,6 +19,7 @@ from typing import Any
 from tap.config import LinkConfig
 from tap.errors import ConfigError
 from tap.relay.dial import dial
+from tap.relay.handshakes import Handshakes
 from tap.relay.leg import EARLY_BYTES, Leg, pause_again
 from tap.replication.events import Side
 from tap.url import Address
@@ -186,10 +187,13 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     What was received is decrypted when the leg reads: at most one read of the socket waits here.
     """
 
-    def __init__(self, leg: Leg, context: ssl.SSLContext, name: str | None = None) -> None:
+    def __init__(self, leg: Leg, context: ssl.SSLContext, handshakes: Handshakes, name: str | None = None) -> None:
         """name: the master's, to ask for and to check; None for a replica, whose server we are."""
         super().__init__()
         self._leg = leg
+        self._handshakes = handshakes
+        self._waits = False  # for its turn in the handshake, and is not read meanwhile
+        self._ended_meanwhile = False  # the peer did, and its transport read on all the same
         self._loop = asyncio.get_running_loop()
         self._socket: asyncio.Transport
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -212,7 +216,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         late = self._loop.call_later(within, self._give_up, within)
         self._socket.resume_reading()
         early, self._early = self._early, None
-        self._shake_hands()
+        self._wait_for_turn()
         if early is not None and early.data:
             self._received(early.data)
         if early is not None and early.has_ended:
@@ -248,6 +252,23 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if self._leg.side is Side.MASTER:
             text += "; a master without TLS does not answer it: is this its tls-port?"
         self._fail(TlsFailure(self._leg.side, text))
+
+    def _wait_for_turn(self) -> None:
+        """Go on with the handshake when others have had their turn."""
+        if not self._waits:
+            self._waits = True
+            self._socket.pause_reading()
+            self._handshakes.add(self._take_turn, is_first=self._leg.link.admitted.is_known)
+
+    def _take_turn(self) -> None:
+        self._waits = False
+        if self._is_called_off or self._socket.is_closing():
+            return
+        self._shake_hands()
+        if not self._is_secure:
+            self._socket.resume_reading()
+        if self._ended_meanwhile:
+            self.eof_received()
 
     def _shake_hands(self) -> None:
         try:
@@ -309,13 +330,15 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if self._is_secure:
             self._read()
         else:
-            self._shake_hands()
+            self._wait_for_turn()
 
     def eof_received(self) -> bool:
         if self._is_secure or self._is_called_off:
             self._end()
         elif self._early is not None:
             self._early.has_ended = True
+        elif self._waits:
+            self._ended_meanwhile = True
         else:
             self._fail(TlsFailure(self._leg.side, f"the {self._leg.side.value} closed during the TLS handshake"))
         return True

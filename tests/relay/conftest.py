@@ -1,4 +1,4 @@
-"""Fixtures: what made-up masters listen on."""
+"""Fixtures: what made-up masters listen on, and certificates."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.relay.certificates import Certificates
 from tests.relay.wire import LOCALHOST
 from tests.support import WITHIN
 
@@ -16,3 +17,8 @@ def listener() -> Iterator[socket.socket]:
     with socket.create_server((LOCALHOST, 0), backlog=1000) as one:
         one.settimeout(WITHIN)
         yield one
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))

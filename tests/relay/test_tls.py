@@ -29,11 +29,6 @@ from tests.support import ROOT, WITHIN, TapThread, wait_until
 LEGS = ["both", "master", "replica"]  # that speak TLS
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
 def in_front_of(listener: socket.socket, legs: str, certificates: Certificates, **options: Any) -> Config:
     of_tap = {name: options.pop(name) for name in ("faults", "keylog", "connect_timeout") if name in options}
     of_link: dict[str, Any] = {}

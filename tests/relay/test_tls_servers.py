@@ -34,11 +34,6 @@ from tests.support import (
 )
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
 class TlsServers:
     """Servers with a plain port for the test, and a TLS port for replication, which requires client certificates."""
 

@@ -1,0 +1,53 @@
+"""TLS handshakes of all connections, one after the other in small turns.
+
+What a ClientHello costs the server is a signature: 0.3 ms to 1 ms of the one thread that all links share. A thousand
+clients that send theirs at once, and nothing after it, would hold every other link up for a second. So a step of a
+handshake is not done as its bytes come, but waits in a line. A turn of the loop does one step, or as many as LONG takes,
+and the line has an account as a link does (see share.py): while other links have something to say, it rests when it owes.
+Addresses with a replica have a line of their own, which goes first: no crowd delays them.
+
+While a step waits its socket is not read, so nothing piles up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter, thread_time
+
+from tap.relay.share import CREDIT, LONG, MAX_REST, PART, Account, Turns
+
+
+class Handshakes:
+    """Of one tap."""
+
+    def __init__(
+        self, turns: Turns, wall: Callable[[], float] = perf_counter, cpu: Callable[[], float] = thread_time
+    ) -> None:
+        self._account = Account(turns)
+        self._wall, self._cpu = wall, cpu
+        self._first: deque[Callable[[], None]] = deque()
+        self._others: deque[Callable[[], None]] = deque()
+        self._next: asyncio.Handle | None = None
+
+    def add(self, step: Callable[[], None], *, is_first: bool) -> None:
+        """Call it when it is its turn."""
+        (self._first if is_first else self._others).append(step)
+        if self._next is None:
+            self._next = asyncio.get_running_loop().call_soon(self._work)
+
+    def _work(self) -> None:
+        began, begin = self._wall(), self._cpu()
+        took = 0.0
+        try:
+            while took < LONG and (line := self._first or self._others):
+                line.popleft()()
+                took = self._cpu() - begin
+        finally:
+            self._next = None
+            is_beside = self._account.turns.read(self._account, began)
+            debt = self._account.owes(took, self._wall(), is_beside)
+            if self._first or self._others:
+                rest = min(MAX_REST, debt / PART) if debt > CREDIT and is_beside else 0.0
+                self._next = asyncio.get_running_loop().call_later(rest, self._work)
