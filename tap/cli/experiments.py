@@ -86,6 +86,8 @@ async def _shown(campaign: Campaign, *, as_json: bool, junit_file: Path | None) 
     console = Terminal()
     results: list[Result] = []
     many = len(campaign.scenarios) * max(1, len(campaign.programs)) > 1 or campaign.repeat != 1
+    for line in chaos_report.by_hand(await campaign.undoing()):
+        (Terminal(stderr=True) if as_json else console).print(line, soft_wrap=True)
     try:
         async for result in campaign.results():
             results.append(result)
@@ -105,6 +107,8 @@ async def _shown(campaign: Campaign, *, as_json: bool, junit_file: Path | None) 
         else:
             as_table = len(results) <= ROWS and campaign.repeat == 1
             console.print(chaos_report.table(results, console.width) if as_table else chaos_report.matrix(results))
+            for line in chaos_report.failures(results):
+                console.print(line, soft_wrap=True)
             met = sum(result.met and not result.skipped for result in results)
             skipped = sum(bool(result.skipped) for result in results)
             console.print(f"{met} met, {len(results) - met - skipped} not met, {skipped} skipped; seed {campaign.seed}")

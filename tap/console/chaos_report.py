@@ -127,6 +127,26 @@ def trouble(result: Result) -> RenderableType:
     return Group(*parts, repeat)
 
 
+def failures(results: Sequence[Result]) -> list[Words]:
+    """A line for each run that was not met, and why: what stands further up has scrolled away in a long campaign."""
+    return [
+        Words.assemble(
+            _mark(one),
+            (f"  {one.scenario}", "bold"),
+            (f"  {one.server}", "cyan"),
+            f"  seed {one.seed}: {'; '.join(one.troubles)}",
+        )
+        for one in results
+        if not one.met
+    ]
+
+
+def by_hand(commands: Sequence[str]) -> list[Words]:
+    """What to type if a run on a given pair is killed."""
+    said = "should this be killed, these give the pair back what it has now (passwords: REDISCLI_AUTH):"
+    return [Words(said, style="dim"), *(Words(f"  {command}") for command in commands)] if commands else []
+
+
 def _verdicts(result: Result) -> RenderableType:
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for column in ("expectation", "expected", "found", ""):

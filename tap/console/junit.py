@@ -47,10 +47,8 @@ def _case(suite: ElementTree.Element, result: Result) -> None:
     elif result.failure:
         _element(case, "error", message=result.failure)
     elif not result.met:
-        failed = [verdict for verdict in result.verdicts if not verdict.met]
-        said = [f"{one.name}: expected {one.expected}, found {one.found}" for one in failed]
         repeat = f"repeat it with: {result.command}"
-        _element(case, "failure", [*said, repeat], message="; ".join(said))
+        _element(case, "failure", [*result.troubles, repeat], message="; ".join(result.troubles))
     if not result.met:
         _element(case, "system-out", _story(result))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from redis.exceptions import RedisError
 
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.scenario.by_hand import undoing
 from tap.scenario.load import Scenario
 from tap.scenario.pair import Node, Pair, given_pair, own_pair
 from tap.scenario.result import Result
@@ -54,6 +55,13 @@ class Campaign:
     seed: int
     repeat: int | None = 1
     until_failure: bool = False
+
+    async def undoing(self) -> list[str]:
+        """What would give a given pair back by hand what it has now, as shell commands."""
+        if self.given is None:
+            return []
+        given = self.given
+        return await undoing(given.master, given.replica, self.scenarios, tap_speaks_tls=given.listen.tls)
 
     async def results(self) -> AsyncIterator[Result]:
         """Each as soon as it is there. Raises ConfigError for what the given pair cannot do."""

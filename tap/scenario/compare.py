@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -125,11 +126,23 @@ async def _difference(
         kinds = [await client.type(key) for client in (master, replica)]
         if kinds[0] != kinds[1]:
             return "of another type"
-        if kinds[0] not in _READ or await _value(master, key, kinds[0]) != await _value(replica, key, kinds[0]):
+        if kinds[0] not in _READ:
             return "another value"
+        values = [await _value(client, key, kinds[0]) for client in (master, replica)]
+        if values[0] != values[1]:
+            return _how_values_differ(*values)
     if (mine[1] < 0) != (theirs[1] < 0) or abs(mine[1] - theirs[1]) > TTL_SLACK_MS:
         return "another expiry"
     return ""
+
+
+def _how_values_differ(mine: Any, theirs: Any) -> str:
+    if isinstance(mine, list) and isinstance(theirs, list):
+        if Counter(map(str, mine)) == Counter(map(str, theirs)):
+            return "in another order"
+        if len(mine) != len(theirs):
+            return f"{len(mine)} elements on the master, {len(theirs)} on the replica"
+    return "another value"
 
 
 async def _value(client: Redis, key: bytes, kind: bytes) -> Any:

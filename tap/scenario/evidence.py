@@ -15,14 +15,16 @@ from tap.faults import Armed
 from tap.replication import events
 from tap.replication.events import Channel
 from tap.scenario.compare import Difference, compare
+from tap.scenario.examine import Examination
 from tap.scenario.journal import Entry
 from tap.scenario.judge import Counters, Evidence
 from tap.scenario.result import FaultSeen, Resync, StepTaken
-from tap.scenario.stage import POLL, Stage, applied_by, offset_of, until
+from tap.scenario.stage import POLL, Stage, applied_by, until
 from tap.scenario.workload import PROBE
 
 SETTLED = 2.5  # seconds, more than two ACKs: what has not moved for so long no longer moves
 COMPARE_EVERY = 1.0
+ACKS_BEHIND = 2  # the first of them may have been on its way
 PLACES = 20  # where a fault fired, of one that fires often
 
 
@@ -32,10 +34,13 @@ class Inspection:
     def __init__(self, stage: Stage, steps: list[StepTaken]) -> None:
         self._stage = stage
         self._steps = steps
+        self._examination = Examination(stage)
 
     async def evidence(self) -> Evidence:
         await self._stage.workload.stop()
-        found = Evidence(steps=self._steps, refused=sum(self._stage.workload.refused.values()))
+        found = Evidence(
+            steps=self._steps, refused=sum(self._stage.workload.refused.values()), checked=self._examination.checked
+        )
         deadline = self._stage.journal.now + self._stage.expect.settle
         if any(step.problem for step in self._steps):
             deadline = min(deadline, self._stage.journal.now + SETTLED + 1)  # it is lost already
@@ -46,6 +51,8 @@ class Inspection:
             found.link = "up" if up else await self._stage.link()
             if self._stage.expect.zombie:
                 await self._observe_zombie(found, deadline)
+            elif up:
+                await self._examination.try_link()
             await self._converge(found, deadline)
             if self._stage.expect.acked_offset is not None:
                 await self._stand(found, max(deadline, self._stage.journal.now + SETTLED + 1))
@@ -54,6 +61,7 @@ class Inspection:
             if code is not None and node.name not in self._stage.stopped:
                 found.exited[node.name] = code
         await self._count(found)
+        await self._examination.check_accounts(is_partial=all(one.kind == "partial" for one in found.resyncs))
         if self._stage.expect.no_data_loss_before_offset is not None:
             await self._look_for_writes(found)
         found.faults = [self._fault_seen(armed) for armed in self._stage.armed]
@@ -75,7 +83,9 @@ class Inspection:
         return True
 
     async def _converge(self, found: Evidence, deadline: float) -> None:
-        """Compare the data sets until they are equal, or differ and will stay so."""
+        """Compare the data sets until they are equal, or differ and will stay so. Equal ones that should differ may do so
+        yet, until the deadline.
+        """
         found.why = "the servers did not come to rest"
         lag, since, compared = None, self._stage.journal.now, -COMPARE_EVERY
         while True:
@@ -95,11 +105,15 @@ class Inspection:
                 compared = now
                 with contextlib.suppress(RedisError, OSError):
                     found.difference = await self._compare()
-                if found.difference is not None and (found.difference.equal or at_rest):
+                if found.difference is not None and self._is_final(found.difference, at_rest):
                     return
             if now > deadline:
                 return
             await asyncio.sleep(POLL)
+
+    def _is_final(self, difference: Difference, at_rest: bool) -> bool:
+        """Two that should differ may do so late: what makes them is on its way."""
+        return self._stage.expect.converged if difference.equal else at_rest
 
     async def _compare(self) -> Difference:
         return await compare(self._stage.pair.master, self._stage.pair.replica, debug=not self._stage.pair.given)
@@ -107,7 +121,7 @@ class Inspection:
     async def _observe_zombie(self, found: Evidence, deadline: float) -> None:
         """Write, see that it arrives, and see for a while that it is not applied."""
         await self._stage.pair.master.client().set(PROBE, "?")
-        offset = await offset_of(self._stage.pair.master)
+        offset = await self._stage.master_offset()
 
         async def received() -> bool:
             info = await self._stage.pair.replica.maybe_info("replication")
@@ -156,8 +170,11 @@ class Inspection:
             missing = sample.before - min(sample.applied, acked)
             if behind is None or (level_at is None and missing < behind):
                 behind, since = missing, self._stage.journal.now
-            if self._stage.journal.now - since >= SETTLED and not ahead:
-                found.standing = "behind"
+            # A busy replica is late with its ACKs: only those that came without a word of the rest show that it lacks it.
+            rests = self._stage.journal.now - since >= SETTLED and not ahead
+            has_spoken = found.zombie or len(self._stage.journal.of("ack", since=since)) >= ACKS_BEHIND
+            found.standing = "behind" if rests else "unknown"
+            if rests and has_spoken:
                 return
             await asyncio.sleep(POLL)
 
@@ -166,7 +183,7 @@ class Inspection:
         if limit is None:
             return
         noted = [one for one in self._stage.workload.ledger if one.offset <= limit]
-        found.checked = len(noted)
+        found.looked_for = len(noted)
         for node in self._stage.pair.nodes:
             for first in range(0, len(noted), 500):
                 some = noted[first : first + 500]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tap.scenario.accounts import Checked
 from tap.scenario.compare import Difference
 from tap.scenario.load import Expect
 from tap.scenario.result import FaultSeen, Resync, StepTaken, Verdict
@@ -46,7 +47,7 @@ class Evidence:
 
     difference: None where the data sets could not be compared, why says the reason. standing: "level", "behind", "ahead"
     or "unknown", standing_text with numbers. exited: names of servers whose process ended by itself, with the exit code.
-    missing: keys of writes that should be on both servers and are not; checked: how many were looked for.
+    missing: keys of writes that should be on both servers and are not; looked_for: how many. checked: the tap itself.
     """
 
     steps: list[StepTaken] = field(default_factory=list)
@@ -63,8 +64,9 @@ class Evidence:
     zombie: bool = False
     zombie_text: str = ""
     missing: list[str] = field(default_factory=list)
-    checked: int = 0
+    looked_for: int = 0
     refused: int = 0
+    checked: Checked = field(default_factory=Checked)
 
 
 def verdicts(expect: Expect, found: Evidence) -> Iterator[Verdict]:
@@ -79,12 +81,16 @@ def verdicts(expect: Expect, found: Evidence) -> Iterator[Verdict]:
     if not expect.replica_exits:
         yield from _pair(expect, found)
     if expect.no_data_loss_before_offset is not None:
-        lost = f"missing: {', '.join(found.missing[:5])}" if found.missing else f"{found.checked} writes checked"
-        met = not found.missing and found.checked > 0
+        lost = f"missing: {', '.join(found.missing[:5])}" if found.missing else f"{found.looked_for} writes checked"
+        met = not found.missing and found.looked_for > 0
         yield Verdict("no_data_loss_before_offset", str(expect.no_data_loss_before_offset), lost, met)
     if expect.refused_writes is not None:
         wanted = "some refused" if expect.refused_writes else "none refused"
         yield Verdict("refused_writes", wanted, f"{found.refused} refused", bool(found.refused) == expect.refused_writes)
+    if found.checked.problems:
+        yield from found.checked.problems
+    else:
+        yield Verdict("tap", "it tells what happened", str(found.checked), True)
 
 
 def _steps(found: Evidence) -> Iterator[Verdict]:
@@ -148,7 +154,10 @@ def _pair(expect: Expect, found: Evidence) -> Iterator[Verdict]:
         yield Verdict("converged", "equal" if expect.converged else "different", f"not compared: {found.why}", False)
     else:
         met = found.difference.equal == expect.converged
-        yield Verdict("converged", "equal" if expect.converged else "different", str(found.difference), met)
+        said = str(found.difference)
+        if not met and not found.difference.equal and found.checked.executed_all:
+            said += "; the replica executed each command once: some came changed, or in another order"
+        yield Verdict("converged", "equal" if expect.converged else "different", said, met)
     if expect.acked_offset is not None:
         met = found.standing == expect.acked_offset
         yield Verdict("acked_offset", expect.acked_offset, found.standing_text or found.standing, met)

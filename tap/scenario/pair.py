@@ -77,12 +77,17 @@ class Node:
         host, port = (address.host, str(address.port)) if address else ("NO", "ONE")
         await self.client().execute_command("REPLICAOF", host, port)
 
+    async def options(self, option: str) -> dict[str, str]:
+        """CONFIG GET. Raises redis-py's errors and OSError."""
+        found = await self.client().config_get(option)
+        return {_text(name): _text(value) for name, value in found.items()}
+
     async def set_option(self, option: str, value: str) -> None:
         """CONFIG SET. Raises redis-py's errors and OSError."""
-        found = await self.client().config_get(option)
+        found = await self.options(option)
         await self.client().config_set(option, value)
         for name, before in found.items():
-            self._before.setdefault(_text(name), _text(before))
+            self._before.setdefault(name, before)
 
     async def restore_options(self) -> None:
         """What set_option() changed is as it was."""
@@ -223,8 +228,8 @@ async def given_pair(master: Node, replica: Node) -> AsyncIterator[Pair]:
     Raises EnvironmentFailure if one cannot be reached, ConfigError if the replica would lose data of its own.
     """
     try:
-        of_master = await _introduced(master)
-        of_replica = await _introduced(replica)
+        of_master = await introduced(master)
+        of_replica = await introduced(replica)
         if of_master["role"] != "master":
             raise ConfigError("--master: this server is a replica; give the URL of its master")
         followed = None
@@ -276,8 +281,7 @@ async def agree_on_tls(replica: Node, listen: Url) -> None:
 
     Raises ConfigError where that would leave the machine.
     """
-    found = await replica.client().config_get("tls-replication")
-    speaks_tls = "yes" in map(_text, found.values())
+    speaks_tls = "yes" in (await replica.options("tls-replication")).values()
     if listen.tls and not speaks_tls:
         raise ConfigError(
             "--listen rediss://: the replica does not speak TLS to its master (tls-replication no); write HOST:PORT"
@@ -298,7 +302,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def _introduced(node: Node) -> Info:
+async def introduced(node: Node) -> Info:
+    """Learn its version and port. Returns INFO replication. Raises EnvironmentFailure where it does not answer."""
     try:
         server = await node.info("server")
         node.version = version_of(server)

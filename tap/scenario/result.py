@@ -87,6 +87,12 @@ class Result:
         """Whether all that was expected came true; also of a run that was skipped."""
         return not self.failure and all(verdict.met for verdict in self.verdicts)
 
+    @property
+    def troubles(self) -> list[str]:
+        """Why it was not met, a line for each reason."""
+        said = [f"{one.name}: expected {one.expected}, found {one.found}" for one in self.verdicts if not one.met]
+        return [self.failure] if self.failure else said
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON; without the story and the logs."""
         names = [field.name for field in dataclasses.fields(self) if field.name not in ("story", "logs")]

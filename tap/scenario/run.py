@@ -22,7 +22,7 @@ from tap.scenario.result import Result
 from tap.scenario.stage import BACK, Stage, until
 from tap.scenario.steps import Steps
 from tap.scenario.tally import Tally
-from tap.scenario.workload import DBS, Workload
+from tap.scenario.workload import BIG, DBS, Workload
 from tap.tap import Tap
 from tap.url import Address, Url
 
@@ -62,6 +62,7 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Url | None =
             scenario.workload.rate,
             dbs=(pair.master.db,) if pair.given else DBS,
             ledger=expect.no_data_loss_before_offset is not None,
+            big=min(BIG, scenario.workload.preload // 2 or BIG),
         )
         if pair.given:
             until_end.push_async_callback(_cleaned, workload)
@@ -135,8 +136,18 @@ async def _begin(stage: Stage) -> None:
     if stage.expect.no_data_loss_before_offset is not None:
         await until(has_acked_a_write, ATTACH_SECONDS)
     await stage.tally.begin(stage.pair.nodes)
+    await stage.of_master()
+    stage.start = await stage.snapshot()
     journal.skip()
     stage.since = journal.now
+
+
+def can_run(scenario: Scenario, pair: Pair) -> bool:
+    try:
+        check(scenario, pair)
+    except ConfigError:
+        return False
+    return True
 
 
 def check(scenario: Scenario, pair: Pair) -> None:

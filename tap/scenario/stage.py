@@ -12,7 +12,8 @@ from tap.faults import Armed
 from tap.scenario.journal import Journal
 from tap.scenario.load import Expect, Scenario
 from tap.scenario.outage import Outages
-from tap.scenario.pair import Info, Node, Pair, replica_offset
+from tap.scenario.pair import Info, Pair, replica_offset
+from tap.scenario.record import Snapshot, executed
 from tap.scenario.tally import Tally
 from tap.scenario.workload import Workload
 from tap.servers.checkpoint import checkpoint
@@ -37,7 +38,8 @@ class Sample:
 class Stage:
     """armed: all faults of the run, those that are over included. stopped: names of nodes that a step has killed.
 
-    since: when the steps began, by the journal's clock.
+    since: when the steps began, by the journal's clock. offsets: at which a command of the master ended, by replication
+    ID. start: what the replica had executed by then.
     """
 
     scenario: Scenario
@@ -51,6 +53,24 @@ class Stage:
     armed: list[Armed] = field(default_factory=list)
     stopped: set[str] = field(default_factory=set)
     since: float = 0.0
+    offsets: dict[str, list[int]] = field(default_factory=dict)
+    start: Snapshot | None = None
+
+    async def of_master(self) -> Info:
+        """INFO replication. Raises redis-py's errors and OSError."""
+        info = await self.pair.master.info("replication")
+        # A server answers between two commands: there one ends.
+        self.offsets.setdefault(str(info["master_replid"]), []).append(int(info["master_repl_offset"]))
+        return info
+
+    async def master_offset(self) -> int:
+        """Raises redis-py's errors and OSError."""
+        return int((await self.of_master())["master_repl_offset"])
+
+    async def snapshot(self) -> Snapshot | None:
+        """How the replica stands now; None while it cannot be asked."""
+        info = await self.pair.replica.maybe_info("all")  # one answer: its parts belong together
+        return Snapshot(applied_by(info), executed(info), str(info["run_id"])) if info else None
 
     async def attach(self) -> None:
         """Point the replica at the tap."""
@@ -69,7 +89,7 @@ class Stage:
 
     async def is_level(self) -> bool:
         try:
-            return await self.has_applied(await offset_of(self.pair.master))
+            return await self.has_applied(await self.master_offset())
         except (RedisError, OSError):
             return False
 
@@ -80,9 +100,9 @@ class Stage:
     async def sample(self) -> Sample | None:
         """None while one of them cannot be asked."""
         try:
-            before = await self.pair.master.info("replication")
+            before = await self.of_master()
             theirs = await self.pair.replica.info("replication")
-            after = await self.pair.master.info("replication")
+            after = await self.of_master()
         except (RedisError, OSError):
             return None
         return Sample(
@@ -100,11 +120,6 @@ async def until(question: Callable[[], Awaitable[bool]], within: float) -> None:
         while not await question():
             checkpoint()
             await asyncio.sleep(POLL)
-
-
-async def offset_of(node: Node) -> int:
-    """Raises redis-py's errors and OSError."""
-    return int((await node.info("replication"))["master_repl_offset"])
 
 
 def applied_by(info: Info) -> int:

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from tap.scenario.actions import Action
 from tap.scenario.load import Step
 from tap.scenario.result import StepTaken
-from tap.scenario.stage import BACK, Stage, offset_of, until
+from tap.scenario.stage import BACK, Stage, until
 from tap.scenario.workload import PREFIX, PROBE
 from tap.servers.checkpoint import checkpoint
 
@@ -132,7 +132,7 @@ class Steps:
         """What makes the question to ask; it may have to look first at how things stand when the waiting begins."""
 
         async def level() -> Question:
-            offset = await offset_of(self._stage.pair.master)
+            offset = await self._stage.master_offset()
             return lambda: self._stage.has_applied(offset)
 
         def plain(question: Question) -> Callable[[], Awaitable[Question]]:

@@ -2,6 +2,9 @@
 
 The seed decides every command; how fast they come is up to the clock and the master. Keys expire in a day, so that none
 goes while data sets are compared.
+
+Two thirds of the commands come in runs of a few on one key, no two neighbours of which commute: what is lost, doubled or
+swapped on its way leaves a value that differs, and stays, for the next runs are on other keys.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ KEYS = 300  # of each type: what is there stays small, however long it runs
 EXPIRY_SECONDS = 86_400
 BIG = 96 * 1024  # bytes, several reads of a socket
 BURST_VALUE = 16 * 1024
+RUNS = 2_000  # keys of each kind of run before they are used again: a few seconds of a fast workload
+LOGS = 10  # lists that only grow, by some hundred bytes a second in all at the usual rate
 DBS = (0, 0, 0, 1, 3)
 MOMENT = 0.05  # until another try where the master is not to be reached
 
@@ -49,7 +54,10 @@ class Workload:
     may be of ours.
     """
 
-    def __init__(self, node: Node, seed: int, rate: int, *, dbs: tuple[int, ...] = DBS, ledger: bool = False) -> None:
+    def __init__(
+        self, node: Node, seed: int, rate: int, *, dbs: tuple[int, ...] = DBS, ledger: bool = False, big: int = BIG
+    ) -> None:
+        """rate: commands per second. ledger: whether it keeps one. big: bytes of the largest values at that rate."""
         self.node = node
         self.written = 0
         self.bytes = 0
@@ -60,9 +68,11 @@ class Workload:
         self.keys = {PROBE}
         self._random = random.Random(f"workload {seed}")  # noqa: S311
         self._rate = rate
+        self._big = big
         self._with_ledger = ledger
         self._burst = 0
         self._noted = 0
+        self._runs = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
@@ -182,33 +192,33 @@ class Workload:
     def _mixed(self) -> list[Command]:
         """A command, or the few that belong together."""
         dice = self._random
+        kind = dice.random()
+        if kind < 0.4:
+            return self._run()
         number = dice.randrange(KEYS)
         value = dice.randbytes(dice.randrange(1, 200))
-        kind = dice.random()
-        if kind < 0.25:
+        if kind < 0.53:
             return [("SET", f"{PREFIX}string:{number}", value)]
-        if kind < 0.35:
-            return [("INCR", f"{PREFIX}counter:{number % 10}")]
-        if kind < 0.47:
+        if kind < 0.60:
             return [("HSET", f"{PREFIX}hash:{number % 50}", f"field:{number}", value)]
-        if kind < 0.57:
+        if kind < 0.66:
             key = f"{PREFIX}list:{number % 20}"
             return [("RPUSH", key, value, f"item {number}"), ("LTRIM", key, -100, -1)]
-        if kind < 0.65:
+        if kind < 0.70:
             return [("SADD", f"{PREFIX}set:{number % 20}", number, value[:8])]
-        if kind < 0.68:
+        if kind < 0.72:
             return [("SREM", f"{PREFIX}set:{number % 20}", number)]
-        if kind < 0.76:
+        if kind < 0.77:
             return [("ZADD", f"{PREFIX}zset:{number % 20}", dice.randrange(1000), f"member:{number}")]
-        if kind < 0.84:
+        if kind < 0.82:
             return [("XADD", f"{PREFIX}stream:{number % 5}", "MAXLEN", 200, "*", "field", value)]
-        if kind < 0.89:
+        if kind < 0.86:
             key = f"{PREFIX}expiring:{number}"
             return [("SET", key, value, "EX", EXPIRY_SECONDS + number)]
-        if kind < 0.92:
+        if kind < 0.88:
             return [("DEL", f"{PREFIX}string:{number}")]
-        if kind < 0.925:
-            return [("SET", f"{PREFIX}big:{number % 4}", dice.randbytes(BIG))]
+        if kind < 0.893:
+            return [("SET", f"{PREFIX}big:{number % 4}", dice.randbytes(self._big))]
         return [
             ("MULTI",),
             ("INCR", f"{PREFIX}counter:transactions"),
@@ -217,6 +227,23 @@ class Workload:
             ("LTRIM", f"{PREFIX}list:transactions", -100, -1),
             ("EXEC",),
         ]
+
+    def _run(self) -> list[Command]:
+        """A few commands whose order and number the value shows."""
+        number = self._runs
+        self._runs += 1
+        key = f"{number % RUNS}"
+        match self._random.randrange(4):
+            case 0:
+                return [("RPUSH", f"{PREFIX}log:{number % LOGS}", f"{number}.{item}") for item in range(5)]
+            case 1:
+                counter, seen = f"{PREFIX}count:{key}", f"{PREFIX}count:{key}:seen"
+                return [("INCR", counter), ("COPY", counter, seen, "REPLACE"), ("APPEND", seen, "!"), ("INCR", counter)]
+            case 2:
+                return [("SET", f"{PREFIX}last:{key}", f"{number}.{item}") for item in range(4)]
+            case _:
+                text = f"{PREFIX}text:{key}"
+                return [("SET", text, number), *(("APPEND", text, f".{item}") for item in range(4))]
 
 
 def _code(error: ResponseError) -> str:

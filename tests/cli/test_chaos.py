@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.typed import tap
-from tests.support import WITHIN, Servers, programs, wait_until
+from tests.support import WITHIN, Servers, follow, is_up, programs, wait_until
 
 TAP = [sys.executable, "-m", "tap"]
 ENVIRONMENT = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
@@ -85,7 +85,7 @@ def test_json_is_an_object_per_run_and_nothing_else(program: str, scenario: Path
         assert run["met"] is True
         assert run["resyncs"][0]["kind"] == "partial"
         assert run["faults"][0]["fired"] == 1
-        assert {verdict["name"] for verdict in run["verdicts"]} == {"resync", "link_up", "converged"}
+        assert {verdict["name"] for verdict in run["verdicts"]} == {"resync", "link_up", "converged", "tap"}
 
 
 def test_the_library_is_listed() -> None:
@@ -134,6 +134,32 @@ def test_a_pair_that_is_not_there_is_a_failure_of_the_environment(scenario: Path
     assert "sesame" not in said.stdout
 
 
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_on_a_given_pair_it_first_says_what_would_undo_it(
+    servers: Servers, any_server: str, scenario: Path, option: list[str]
+) -> None:
+    master, replica = servers.start(any_server), servers.start(any_server)
+    follow(replica, master.port)
+    wait_until(lambda: is_up(replica))
+    pair = ("--master", f"127.0.0.1:{master.port}", "--replica", f"127.0.0.1:{replica.port}")
+    said = chaos(str(scenario), *pair, *option)
+    assert said.returncode == 0, said.stdout
+    lines = (said.stderr if option else said.stdout).splitlines()
+    assert lines[0].startswith("should this be killed, these give the pair back what it has now")
+    assert lines[1] == f"  redis-cli -h 127.0.0.1 -p {replica.port} REPLICAOF 127.0.0.1 {master.port}"
+    assert "UNLINK" in lines[2]
+
+
+def test_each_run_of_a_campaign_that_is_not_met_has_a_line_at_the_end(program: str, scenario: Path) -> None:
+    scenario.write_text(BRIEF.replace('"partial" }', '"full" }'))
+    said = chaos(str(scenario), "--server", program, "--seed", "5", "--repeat", "2")
+    *_, first, second, last = said.stdout.splitlines()
+    for seed, line in zip((5, 6), sorted([first, second]), strict=True):
+        assert line.startswith("NOT MET  cut  ")
+        assert f"seed {seed}: resync: expected full, found partial (sync_full +0, sync_partial_ok +1)" in line
+    assert last == "0 met, 2 not met, 0 skipped; seed 5"
+
+
 def test_what_a_given_pair_cannot_do_is_wrong_use(servers: Servers, any_server: str, scenario: Path) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
     scenario.write_text('title = "Kill"\nsteps = [{ do = "kill replica" }]')
@@ -177,7 +203,7 @@ def processes() -> str:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            found.append(path.read_text())
+            found.append(path.read_text(errors="replace"))
         except OSError:
             continue
     return "\n".join(found)

@@ -100,8 +100,8 @@ def test_junit_says_what_was_met_and_what_was_not(any_server: str, tmp_path: Pat
 @pytest.mark.long
 def test_the_whole_library_is_met(server_name: str) -> None:
     found = results(Campaign(scenarios=library(), programs=[(programs()[server_name], server_name)], seed=1))
-    trouble = [(one.command, [verdict for verdict in one.verdicts if not verdict.met]) for one in found if not one.met]
-    assert not trouble
+    failing = [f"{one.command}: {'; '.join(one.troubles)}" for one in found if not one.met]
+    assert not failing, "\n".join(["", *failing])
     assert len(found) == len(library())
 
 

@@ -18,6 +18,7 @@ from tap.faults.spec import parse
 from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Side, Transfer
 from tap.scenario import evidence
+from tap.scenario.accounts import Checked
 from tap.scenario.compare import Difference
 from tap.scenario.evidence import Inspection
 from tap.scenario.journal import Entry, Journal
@@ -67,6 +68,19 @@ class Server:
     maybe_info = info
 
 
+class Unexamined:
+    """Of a tap that is right."""
+
+    def __init__(self, stage: object) -> None:
+        self.checked = Checked()
+
+    async def try_link(self) -> None:
+        pass
+
+    async def check_accounts(self, *, is_partial: bool) -> None:
+        pass
+
+
 class Play:
     """A stage, by what its test says."""
 
@@ -94,6 +108,9 @@ class Play:
             raise Unreachable("gone")
         return node.counts.pop(0) if len(node.counts) > 1 else node.counts[0]
 
+    async def master_offset(self) -> int:
+        return int((await self.master.info("replication"))["master_repl_offset"])
+
     async def link(self) -> str:
         return self.links.pop(0) if len(self.links) > 1 else self.links[0]
 
@@ -115,6 +132,7 @@ class Play:
         stage: Any = self
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(evidence, "compare", compare)
+            patch.setattr(evidence, "Examination", Unexamined)
             return asyncio.run(Inspection(stage, list(steps)).evidence())
 
 
@@ -158,7 +176,7 @@ def test_writes_up_to_an_offset_are_looked_for_and_later_ones_are_not() -> None:
     play = with_writes(200, (100, "a"), (200, "b"), (201, "c"))
     del play.replica.values["key:2"]
     found = play.found()
-    assert (found.checked, found.missing) == (2, [])
+    assert (found.looked_for, found.missing) == (2, [])
 
 
 def test_a_write_that_is_missing_or_stale_is_named_with_its_server() -> None:
@@ -167,7 +185,7 @@ def test_a_write_that_is_missing_or_stale_is_named_with_its_server() -> None:
     del play.master.values["key:0"]
     found = play.found()
     assert found.missing == ["key:0 at 100 on the master", "key:1 at 150 on the replica"]
-    assert found.checked == 3
+    assert found.looked_for == 3
 
 
 def test_a_server_that_cannot_be_asked_has_lost_all() -> None:
@@ -181,7 +199,7 @@ def test_many_writes_are_looked_for_in_turn() -> None:
     del play.replica.values["key:1099"], play.replica.values["key:500"]
     found = play.found()
     assert play.master.asked == play.replica.asked == [500, 500, 100]
-    assert found.checked == 1100
+    assert found.looked_for == 1100
     assert [one.split()[0] for one in found.missing] == ["key:500", "key:1099"]
 
 
@@ -189,11 +207,11 @@ def test_up_to_what_was_acknowledged_last_before_the_first_fault() -> None:
     play = with_writes("acked", (100, "a"), (150, "b"), (151, "c"), (300, "d"))
     for at, event in ((1.0, ack(100)), (2.0, ack(150)), (3.0, fired(400)), (3.5, ack(300)), (4.0, fired(500))):
         play.tell(at, event)
-    assert play.found().checked == 2
+    assert play.found().looked_for == 2
     play = with_writes("acked", (100, "a"))
     play.tell(3.0, fired(400))
     play.tell(3.5, ack(300))
-    assert play.found().checked == 0  # nothing had been by then
+    assert play.found().looked_for == 0  # nothing had been by then
 
 
 def test_up_to_where_the_first_fault_fired_that_has_an_offset() -> None:
@@ -201,11 +219,11 @@ def test_up_to_where_the_first_fault_fired_that_has_an_offset() -> None:
     for at, event in ((0.5, fired(20)), (2.0, fired(None)), (3.0, fired(150)), (4.0, fired(300))):
         play.tell(at, event)
     play.since = 1.0  # what fired before the steps began is none of theirs
-    assert play.found().checked == 2
+    assert play.found().looked_for == 2
     play = with_writes("fault", (100, "a"))
-    assert play.found().checked == 0
+    assert play.found().looked_for == 0
     play.tell(2.0, fired(None))
-    assert play.found().checked == 0
+    assert play.found().looked_for == 0
 
 
 # ---- what was counted ----
@@ -398,6 +416,17 @@ def test_where_the_replica_stands(samples: list[Sample | None], standing: str) -
     found = play.found()
     assert found.standing == standing
     assert "the master is at" in found.standing_text
+
+
+@pytest.mark.parametrize("heard", [0, 1, 2])
+def test_a_replica_is_behind_once_acks_have_come_that_do_not_say_more_or_at_the_end(heard: int) -> None:
+    play = Play(acked_offset="behind", settle="2s")
+    play.samples = [Sample(100, 100, 100, 0, "up")]
+    for _ in range(heard):
+        play.tell(1e9, ack(0))  # after all that is looked at
+    began = time.monotonic()
+    assert play.found().standing == "behind"
+    assert (time.monotonic() - began < 2) is (heard == 2)
 
 
 @pytest.mark.parametrize(

@@ -125,9 +125,9 @@ def test_the_longest_outage_counts() -> None:
 
 
 def test_no_data_loss_is_shown_by_writes_that_were_looked_for() -> None:
-    assert failed(healthy(checked=3), no_data_loss_before_offset="acked") == []
-    assert failed(healthy(checked=0), no_data_loss_before_offset="acked") == ["no_data_loss_before_offset"]
-    assert failed(healthy(checked=3, missing=["a"]), no_data_loss_before_offset="9") == ["no_data_loss_before_offset"]
+    assert failed(healthy(looked_for=3), no_data_loss_before_offset="acked") == []
+    assert failed(healthy(looked_for=0), no_data_loss_before_offset="acked") == ["no_data_loss_before_offset"]
+    assert failed(healthy(looked_for=3, missing=["a"]), no_data_loss_before_offset="9") == ["no_data_loss_before_offset"]
 
 
 def test_refused_writes_and_a_zombie() -> None:

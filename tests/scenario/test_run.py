@@ -12,12 +12,13 @@ from tap.config import listening
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.replication import events
 from tap.scenario import Result, load, run
-from tap.scenario.pair import Node, given_pair
+from tap.scenario.by_hand import undoing
+from tap.scenario.pair import Node, Pair, given_pair
 from tap.scenario.run import check
 from tap.url import Url
 from tests.relay.certificates import Certificates
 from tests.relay.test_tls_servers import TlsServers
-from tests.scenario.support import result_of, unmet, written
+from tests.scenario.support import on_pair, result_of, unmet, written
 from tests.support import Servers, client, follow, is_up, level, wait_until
 
 
@@ -39,7 +40,7 @@ expect = { resync = "partial", acked_offset = "level", within = "5s", no_data_lo
     assert 0 < result.outage < 5
     assert result.written > 0
     names = {verdict.name for verdict in result.verdicts}
-    assert names == {"resync", "within", "link_up", "converged", "acked_offset", "no_data_loss_before_offset"}
+    assert names == {"resync", "within", "link_up", "converged", "acked_offset", "no_data_loss_before_offset", "tap"}
 
 
 def test_the_same_seed_cuts_at_the_same_byte(any_server: str, tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ steps = [
 def test_what_was_expected_and_did_not_come_is_not_met(any_server: str, tmp_path: Path) -> None:
     text = """
 steps = [{ do = "disconnect replica" }, { wait = "partial_resync" }]
-expect = { resync = "full", reason = "first_sync", converged = false, acked_offset = "behind" }
+expect = { resync = "full", reason = "first_sync", converged = false, acked_offset = "behind", settle = "1s" }
 """
     result = result_of(any_server, tmp_path, text)
     assert unmet(result) == ["resync", "reason", "converged", "acked_offset"]
@@ -122,6 +123,28 @@ expect = { resync = "none" }
         "start workload",
     ]
     assert unmet(result) == []
+
+
+def test_a_difference_that_is_expected_may_arrive_late(any_server: str, tmp_path: Path) -> None:
+    text = """
+replica = { replica-read-only = false }
+workload = { kind = "none" }
+steps = []
+expect = { converged = false }
+"""
+    path = written(tmp_path, text)
+
+    async def job(pair: Pair) -> Result:
+        async def stray() -> None:
+            while (await pair.replica.info("replication")).get("master_link_status") != "up":
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(1.5)
+            await pair.replica.client().set("stray", 1)
+
+        result, _ = await asyncio.gather(run(load(path), pair, seed=1), stray())
+        return result
+
+    assert unmet(on_pair(any_server, tmp_path, job, text)) == []
 
 
 # ---- a given pair ----
@@ -191,6 +214,41 @@ expect = { resync = "partial", acked_offset = "level" }
     client.config_set("tls-replication", "no")
     with pytest.raises(ConfigError, match="the replica does not speak TLS to its master"):
         on_given(urls[0], f"127.0.0.1:{replica.port}?password=se/same", written(tmp_path, text), "rediss://:0?cert=x")
+
+
+def test_what_gives_a_given_pair_back_can_be_typed(servers: Servers, any_server: str, tmp_path: Path) -> None:
+    master = servers.start(any_server, "requirepass", "sesame", "repl-timeout", "44")
+    replica = servers.start(any_server, "masterauth", "sesame", "repl-timeout", "33")
+    follow(replica, master.port)
+    to_master = redis.Redis(port=master.port, password="sesame")
+    scenarios = [
+        load(written(tmp_path, text))
+        for text in (
+            'both = { repl-timeout = 5 }\nsteps = [{ do = "set replica repl-diskless-load swapdb" }]',
+            'both = { requirepass = "x" }\nsteps = []\nexpect = { resync = "none" }',  # is refused on a given pair
+            'servers = "Redis > 99"\nmaster = { maxclients = 5 }\nsteps = [{ do = "attach" }]',
+        )
+    ]
+
+    def undo() -> list[str]:
+        at_master, at_replica = (f"127.0.0.1:{server.port}" for server in (master, replica))
+        urls = Url.parse(f"redis://:sesame@{at_master}/2"), Url.parse(at_replica)
+        return asyncio.run(undoing(*urls, scenarios, tap_speaks_tls=False))
+
+    lines = undo()
+    assert lines == [
+        f"redis-cli -h 127.0.0.1 -p {master.port} -n 2 CONFIG SET repl-timeout 44",
+        f"redis-cli -h 127.0.0.1 -p {replica.port} CONFIG SET repl-diskless-load disabled",
+        f"redis-cli -h 127.0.0.1 -p {replica.port} CONFIG SET repl-timeout 33",
+        f"redis-cli -h 127.0.0.1 -p {replica.port} REPLICAOF 127.0.0.1 {master.port}",
+        f"redis-cli -h 127.0.0.1 -p {master.port} -n 2 --scan --pattern 'redis-tap:*' | "
+        f"xargs -r redis-cli -h 127.0.0.1 -p {master.port} -n 2 UNLINK",
+    ]
+    to_master.close()
+    client(replica).execute_command("REPLICAOF", "NO", "ONE")
+    assert f"redis-cli -h 127.0.0.1 -p {replica.port} REPLICAOF NO ONE" in undo()
+    master.close()
+    assert undo() == []
 
 
 def test_on_a_given_pair_a_replica_joins_anew(servers: Servers, any_server: str, tmp_path: Path) -> None:

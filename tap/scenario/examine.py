@@ -1,0 +1,97 @@
+"""Is the tap right? When it writes, by which link it follows, and with what the servers' own words are compared."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from redis.exceptions import RedisError
+
+from tap.relay.link import Link
+from tap.replication.conversation import Phase
+from tap.replication.events import Role
+from tap.scenario import accounts
+from tap.scenario.accounts import Checked
+from tap.scenario.record import Record, Snapshot, read
+from tap.scenario.stage import Stage, until
+from tap.scenario.trial import Trial, compare_executed
+
+BEGIN_SECONDS = 2.5  # for a partial resync to be told, which is some moments late, and for a replica to be level
+CUT_SECONDS = 10.0  # for a link that was cut to be gone
+
+
+class Examination:
+    """Of the tap on one stage. checked: what came of it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.checked = Checked()
+        self._stage = stage
+        self._before: Snapshot | None = None  # of the replica, around the trial
+        self._after: Snapshot | None = None
+
+    async def try_link(self) -> None:
+        """Where the replica should have become what its master is: write, and compare what each counts of that."""
+        expect = self._stage.expect
+        if not expect.converged or expect.acked_offset not in (None, "level"):
+            return
+        await _comes(self._has_begun, BEGIN_SECONDS)
+        link = self._link()
+        if link is None or link.offset is None:  # behind SYNC there is nothing to compare with
+            return
+        with contextlib.suppress(RedisError, OSError):
+            self._before = await self._level()
+            await Trial(self._stage, link, self.checked).run()
+            self._after = await self._level()
+
+    async def check_accounts(self, *, is_partial: bool) -> None:
+        """Compare all that was told. is_partial: no full resync has come since the steps began."""
+        stage = self._stage
+
+        async def is_cut() -> bool:
+            return not accounts.uncut(stage.journal.entries)
+
+        await _comes(is_cut, CUT_SECONDS)
+        record = await self._record()
+        if record is not None and self._before is not None and self._after is not None:
+            compare_executed(self._before, self._after, record, self.checked)
+            if stage.start is not None and is_partial and not stage.pair.damaged:
+                self.checked.executed_all = compare_executed(stage.start, self._after, record, self.checked)
+        accounts.check(
+            stage.journal.entries,
+            record,
+            self.checked,
+            endless={one.name for one in stage.armed if one.fault.is_continuous or not one.fault.scope.lasting},
+            damaged=stage.pair.damaged,
+        )
+
+    def _link(self) -> Link | None:
+        """By which the replica follows."""
+        links = [
+            link
+            for link in self._stage.tap.links
+            if link.conversation.role is Role.REPLICA and not link.replica.lost and not link.master.lost
+        ]
+        return next((link for link in reversed(links) if link.conversation.phase is Phase.STREAM), None)
+
+    async def _has_begun(self) -> bool:
+        link = self._link()
+        return link is not None and link.conversation.stream is not None and link.conversation.stream.has_begun
+
+    async def _level(self) -> Snapshot | None:
+        offset = await self._stage.master_offset()
+        await _comes(lambda: self._stage.has_applied(offset), BEGIN_SECONDS)
+        return await self._stage.snapshot()
+
+    async def _record(self) -> Record | None:
+        """None where a given pair would notice, and where it cannot be had."""
+        if self._stage.pair.given or self._stage.pair.master.exit_code is not None:
+            return None
+        with contextlib.suppress(RedisError, OSError, EOFError, ValueError, TimeoutError):
+            return await read(self._stage.pair.master, self._stage.offsets)
+        return None
+
+
+async def _comes(question: Callable[[], Awaitable[bool]], within: float) -> None:
+    """Wait for it, as long as that."""
+    with contextlib.suppress(TimeoutError):
+        await until(question, within)

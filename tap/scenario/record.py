@@ -1,0 +1,155 @@
+"""The master's stream in its own words: what its backlog holds, read command by command without the tap's own reader.
+
+Only servers of our own are asked: for a moment the master has one replica more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tap.scenario.pair import Info, Node
+
+READ_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a replica has executed when it had applied the stream up to that offset. process: which one of it."""
+
+    offset: int
+    executed: Counter[str]
+    process: str
+
+
+@dataclass(slots=True)
+class Record:
+    """Commands of a stream, oldest first. begin: the replication offset before the first one.
+
+    names: upper-case. ends: the offset after each. open: whether each is followed by more of its transaction, so that no
+    replica stops there. replid: the history. before: the ID under which its offsets up to *until* were written, too.
+    """
+
+    begin: int
+    replid: str = ""
+    before: str = ""
+    until: int = -1
+    names: list[str] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    open: list[bool] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        return self.ends[-1] if self.ends else self.begin
+
+    def is_of(self, replid: str | None, offset: int) -> bool:
+        """Whether that offset of that history is in here."""
+        known = replid == self.replid or (replid == self.before and offset <= self.until)
+        return known and self.begin <= offset <= self.end
+
+    def is_end(self, offset: int) -> bool:
+        """Whether a command ends there."""
+        return offset == self.begin or (self._at(offset) < len(self.ends) and self.ends[self._at(offset)] == offset)
+
+    def between(self, begin: int, end: int) -> list[str]:
+        """The names of the whole commands behind one offset, up to another."""
+        return self.names[self._behind(begin) : self._behind(end)]
+
+    def stop_before(self, offset: int) -> int:
+        """The last offset up to this one at which a replica that got all before it stands; the beginning if none is."""
+        for number in range(self._behind(offset) - 1, -1, -1):
+            if not self.open[number]:
+                return self.ends[number]
+        return self.begin
+
+    def _at(self, offset: int) -> int:
+        return bisect.bisect_left(self.ends, offset)
+
+    def _behind(self, offset: int) -> int:
+        return bisect.bisect_right(self.ends, offset)
+
+    def add(self, data: bytes) -> None:
+        """Bytes of the stream, whole commands. Raises ValueError for what are none."""
+        is_open = bool(self.open) and self.open[-1]
+        base = self.end
+        for name, end in commands(data):
+            if name == "MULTI":
+                is_open = True
+            elif name in ("EXEC", "DISCARD"):
+                is_open = False
+            self.names.append(name)
+            self.ends.append(base + end)
+            self.open.append(is_open)
+
+
+def commands(data: bytes) -> Iterator[tuple[str, int]]:
+    """The upper-case name of each RESP array of bulk strings, and where it ends. Raises ValueError for anything else."""
+    at = 0
+    while at < len(data):
+        words, at = _number(data, at, b"*")
+        name = b""
+        for word in range(words):
+            size, at = _number(data, at, b"$")
+            if not word:
+                name = data[at : at + size]
+            at += size + 2
+            if at > len(data):
+                raise ValueError("the last command is not whole")
+        yield name.decode("latin-1").upper(), at
+
+
+def _number(data: bytes, at: int, mark: bytes) -> tuple[int, int]:
+    end = data.find(b"\r\n", at)
+    if end < 0 or data[at : at + 1] != mark:
+        raise ValueError(f"no {mark.decode()} at byte {at}")
+    return int(data[at + 1 : end]), end + 2
+
+
+async def read(node: Node, known: Mapping[str, Iterable[int]]) -> Record | None:
+    """What the server's backlog has from the first of the known offsets on that is in it; None where none is.
+
+    known: at which a command ends, by replication ID. Raises redis-py's errors, OSError, EOFError, ValueError and
+    TimeoutError.
+    """
+    info = await node.info("replication")
+    first, end = int(info.get("repl_backlog_first_byte_offset", 0)), int(info["master_repl_offset"])
+    replid, before, until = str(info["master_replid"]), str(info["master_replid2"]), int(info["second_repl_offset"]) - 1
+    offsets = [*known.get(replid, ()), *(offset for offset in known.get(before, ()) if offset <= until)]
+    begin = min((offset for offset in offsets if first - 1 <= offset <= end), default=None)
+    if begin is None or not info.get("repl_backlog_active"):
+        return None
+    record = Record(begin, replid, before, until)
+    async with asyncio.timeout(READ_SECONDS):
+        record.add(await _bytes(node, replid, begin, end))
+    return record
+
+
+async def _bytes(node: Node, replid: str, begin: int, end: int) -> bytes:
+    reader, writer = await asyncio.open_connection(node.address.host, node.address.port)
+    try:
+        if node.url.password:
+            writer.write(b"AUTH %b\r\n" % node.url.password.encode())
+            await reader.readline()
+        writer.write(b"PSYNC %b %d\r\n" % (replid.encode(), begin + 1))
+        while (line := await reader.readline()) == b"\n":
+            pass
+        if not line.startswith(b"+CONTINUE"):
+            raise ValueError(f"the {node.name} does not give its backlog: {line.decode('latin-1').strip()}")
+        return await reader.readexactly(end - begin)
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def executed(info: Info) -> Counter[str]:
+    """From INFO commandstats: how often each command was executed, by its upper-case name, subcommands together."""
+    found: Counter[str] = Counter()
+    for key, stats in info.items():
+        if key.startswith("cmdstat_") and isinstance(stats, dict):
+            found[key.removeprefix("cmdstat_").partition("|")[0].upper()] += int(stats["calls"])
+    return found

@@ -1,0 +1,232 @@
+"""A trial at the end of a run: a few writes, and what the tap tells of them against what each server says it got.
+
+The workload is at rest by then, so that each side comes to a number that can be compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from redis.exceptions import RedisError
+
+from tap.faults.what import Delay
+from tap.relay.link import Link
+from tap.replication import events
+from tap.scenario.accounts import Checked
+from tap.scenario.pair import replica_offset
+from tap.scenario.record import Record, Snapshot, executed
+from tap.scenario.stage import POLL, Stage
+from tap.scenario.workload import PROBE
+
+ROUNDS = 12  # of writes that are waited for: more ACKs than any ten
+SLOW_ROUNDS = 2  # through a fault that delays them
+ROUND_SECONDS = 2.0
+AGREE_SECONDS = 5.0  # until then two that count the same thing may have different numbers, one on its way to the other
+LATE = 0.002  # seconds by which clocks may differ
+NOT_OURS = frozenset({"PING", "SELECT", "REPLCONF", "MULTI", "EXEC", "INFO"})  # that a replica executes for others, too
+
+
+def compare_executed(before: Snapshot, after: Snapshot, record: Record, checked: Checked) -> bool:
+    """Whether each command of the master's stream was executed by the replica, once, as far as the record goes."""
+    if not record.begin <= before.offset <= after.offset <= record.end or before.process != after.process:
+        return False
+    wanted = Counter(name for name in record.between(before.offset, after.offset) if name not in NOT_OURS)
+    found = Counter({name: after.executed[name] - before.executed[name] for name in wanted})
+    checked.commands += wanted.total()
+    if wanted != found:
+        lines = [f"{name} {found[name]} of {wanted[name]}" for name in sorted(wanted) if found[name] != wanted[name]]
+        checked.wrong(
+            "executed",
+            f"the replica executes each command of the stream once, from offset {before.offset} to {after.offset}",
+            f"executed of those sent: {', '.join(lines)}",
+        )
+    return wanted == found
+
+
+class Trial:
+    """Of one link, from the moment it is made: that which the replica follows its master by."""
+
+    def __init__(self, stage: Stage, link: Link, checked: Checked) -> None:
+        self._stage = stage
+        self._link = link
+        self._checked = checked
+
+    async def run(self) -> None:
+        """Raises redis-py's errors and OSError."""
+        is_alone = (await self._stage.of_master())["connected_slaves"] == 1
+        heard = await self._balance() if is_alone else None
+        quickest = await self._write()
+        if heard is not None:
+            await self._compare_acks(*heard)
+        await self._compare_offsets()
+        await self._compare_applied()
+        self._compare_delay(quickest)
+
+    @property
+    def _lives(self) -> bool:
+        return not self._link.closed and self._link in self._stage.tap.links
+
+    # ---- writes ----
+
+    async def _write(self) -> float:
+        """Write, and have each write acknowledged. Returns the seconds of the quickest, infinite if none was."""
+        loop = asyncio.get_running_loop()
+        quickest = float("inf")
+        slow = self._slowest_delay() > 0
+        client = self._stage.pair.master.client()
+        give_up = loop.time() + ROUND_SECONDS
+        for number in range(SLOW_ROUNDS if slow else ROUNDS):
+            began = loop.time()
+            async with client.pipeline(transaction=False) as pipeline:
+                pipeline.set(PROBE, f"trial {number}")
+                pipeline.wait(1, int(ROUND_SECONDS * 1000))
+                said, acknowledged = await pipeline.execute(raise_on_error=False)
+            if said is True and acknowledged == 1:
+                quickest = min(quickest, loop.time() - began)
+            if loop.time() > give_up or not self._lives:
+                break
+        return quickest
+
+    # ---- ACKs ----
+
+    def _told(self) -> int:
+        return sum(
+            isinstance(entry.event, events.Ack)
+            for entry in self._stage.journal.entries
+            if entry.told.connection == self._link.number
+        )
+
+    async def _counts(self) -> tuple[int, int] | None:
+        """ACKs that the tap told, and REPLCONFs that the master executed; None if one more came meanwhile."""
+        told = self._told()
+        heard = executed(await self._stage.pair.master.info("commandstats"))["REPLCONF"]
+        return (told, heard) if told == self._told() else None
+
+    async def _balance(self) -> tuple[int, int] | None:
+        """Both counts, while nothing is on its way: the same ones twice."""
+        before: tuple[int, int] | None = None
+
+        async def is_quiet() -> bool:
+            nonlocal before
+            last, before = before, await self._counts()
+            return before is not None and before == last
+
+        return before if await self._comes(is_quiet) else None
+
+    async def _compare_acks(self, told_before: int, heard_before: int) -> None:
+        told = heard = 0
+
+        async def agree() -> bool:
+            nonlocal told, heard
+            counts = await self._counts()
+            if counts is None:
+                return False
+            told, heard = counts[0] - told_before, counts[1] - heard_before
+            return told == heard
+
+        agreed = await self._comes(agree)
+        if not self._lives:
+            return
+        self._checked.acks += told
+        if not agreed:
+            lost, more = f"{told - heard} of {told} did not reach it", f"{heard - told} more than the tap tells"
+            self._checked.wrong(
+                "acks",
+                f"the master hears each of the replica's ACKs once: {told}, as the tap tells",
+                f"the master heard {heard}: {lost if told > heard else more}",
+            )
+
+    # ---- offsets ----
+
+    async def _compare_offsets(self) -> None:
+        wrong = ""
+
+        async def agree() -> bool:
+            """All at rest: the master's offset before and after is the tap's, and its replica's offset the last ACK's."""
+            nonlocal wrong
+            offset, acked = self._link.offset, self._last_ack()
+            info = await self._stage.of_master()
+            master, heard = int(info["master_repl_offset"]), replica_offset(info, self._stage.pair.replica.ports)
+            if offset != self._link.offset or acked != self._last_ack():
+                return False
+            wrong = ""
+            if offset is not None and offset != master:
+                wrong = f"the master is at offset {master}, and the tap tells that it has passed on up to {offset}"
+            elif acked is not None and heard is not None and acked != heard:
+                wrong = f"the replica last acknowledged {acked}, as the tap tells; the master heard {heard}"
+            return not wrong
+
+        agreed = await self._comes(agree)
+        if not self._lives:
+            return
+        self._checked.offsets += 2
+        if not agreed and wrong:
+            self._checked.wrong("offsets", "the tap and the servers tell the same offsets at rest", wrong)
+
+    def _last_ack(self) -> int | None:
+        for entry in reversed(self._stage.journal.entries):
+            if entry.told.connection == self._link.number and isinstance(entry.event, events.Ack):
+                return entry.event.offset
+        return None
+
+    async def _compare_applied(self) -> None:
+        applied = master = 0
+        if self._stage.pair.damaged:  # as it was told to be
+            return
+
+        async def agree() -> bool:
+            nonlocal applied, master
+            sample = await self._stage.sample()
+            if sample is None or sample.before != sample.after:
+                return False
+            applied, master = sample.applied, sample.after
+            return applied == master
+
+        agreed = await self._comes(agree)
+        if self._lives and not agreed:
+            less, more = f"{master - applied} bytes less", f"{applied - master} bytes more: some came twice"
+            self._checked.wrong(
+                "bytes",
+                f"the replica gets each byte of the stream once, up to offset {master}",
+                f"it has applied {more if applied > master else less}",
+            )
+
+    # ---- delays ----
+
+    def _slowest_delay(self) -> float:
+        """Seconds that a write and its ACK take at least, there and back, by the faults that delay."""
+        floor = 0.0
+        for armed in self._stage.armed:
+            what = armed.fault.what
+            scope = armed.fault.scope
+            is_everywhere = armed.fault.is_continuous and armed.fault.when.probability is None
+            if not isinstance(what, Delay) or what.latency is None or what.distribution == "normal" or armed.is_over:
+                continue
+            if is_everywhere and armed.at_work and scope.channel is None and scope.link in (None, self._link.name):
+                floor += (2 if scope.side is None else 1) * max(0.0, what.latency - what.jitter)
+        return floor
+
+    def _compare_delay(self, quickest: float) -> None:
+        floor = self._slowest_delay()
+        if self._lives and quickest < floor - LATE:
+            self._checked.wrong(
+                "delay",
+                f"through the delay a write is acknowledged after {floor * 1000:.0f} ms at the earliest",
+                f"one was acknowledged after {quickest * 1000:.1f} ms",
+            )
+
+    async def _comes(self, question: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether the condition comes true in time, while the link lives."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + AGREE_SECONDS
+        while self._lives:
+            with contextlib.suppress(RedisError, OSError):
+                if await question():
+                    return True
+            if loop.time() > give_up:
+                return False
+            await asyncio.sleep(POLL)
+        return False

@@ -1,0 +1,86 @@
+"""The master's stream in its own words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tap.scenario.pair import Pair
+from tap.scenario.record import Record, commands, executed, read
+from tests.relay.wire import command
+from tests.scenario.support import on_pair
+
+STREAM = (
+    command("SELECT", "0")
+    + command("set", "a", b"\r\n*1\r\n" * 100)
+    + command("MULTI")
+    + command("INCR", "b")
+    + command("EXEC")
+    + command("PING")
+)
+
+
+def test_commands_and_where_they_end() -> None:
+    found = list(commands(STREAM))
+    assert [name for name, _ in found] == ["SELECT", "SET", "MULTI", "INCR", "EXEC", "PING"]
+    assert found[-1][1] == len(STREAM)
+    assert STREAM[: found[3][1]].endswith(command("INCR", "b"))
+
+
+@pytest.mark.parametrize("data", [STREAM[:-1], STREAM[1:], b"PING\r\n", b"*1\r\n:5\r\n", b"*x\r\n"])
+def test_what_is_no_stream_of_whole_commands_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"byte|whole|literal"):
+        list(commands(data))
+
+
+def test_offsets_of_a_record() -> None:
+    record = Record(100, "new", "old", 150)
+    record.add(STREAM)
+    _, after_set, after_multi, after_incr, after_exec, end = record.ends
+    assert record.end == end == 100 + len(STREAM)
+    assert record.between(100, after_set) == ["SELECT", "SET"]
+    assert record.between(after_set, after_exec - 1) == ["MULTI", "INCR"]
+    assert record.is_end(100)
+    assert record.is_end(after_incr)
+    assert not record.is_end(after_incr + 1)
+    assert not record.is_end(end + 1)
+    assert [record.stop_before(offset) for offset in (99, 100, after_set, after_multi, after_incr, after_exec)] == [
+        100,
+        100,
+        after_set,
+        after_set,
+        after_set,
+        after_exec,
+    ]
+    assert record.is_of("new", end)
+    assert record.is_of("old", 150)
+    assert not record.is_of("old", 151)
+    assert not record.is_of("new", 99)
+    assert not record.is_of(None, 100)
+
+
+def test_a_backlog_is_read_from_a_known_offset_on_and_costs_no_full_resync(server_name: str, tmp_path: Path) -> None:
+    async def job(pair: Pair) -> None:
+        assert await read(pair.master, {}) is None
+        await pair.replica.follow(pair.master.address)
+        while (await pair.replica.info("replication")).get("master_link_status") != "up":
+            pass
+        info = await pair.master.info("replication")
+        known = {str(info["master_replid"]): [int(info["master_repl_offset"]), 10**12], "other": [5]}
+        before = executed(await pair.replica.info("commandstats"))
+        client = pair.master.client()
+        for number in range(100):
+            await client.set(f"key:{number}", b"\r\n" * number)
+        await client.rpush("list", *range(5000))
+        record = await read(pair.master, known)
+        assert record is not None
+        written = [name for name in record.names if name not in ("SELECT", "PING")]
+        assert written == ["SET"] * 100 + ["RPUSH"]
+        assert record.end <= (await pair.master.info("replication"))["master_repl_offset"]
+        assert (await pair.master.info("stats"))["sync_full"] == 1
+        while (after := executed(await pair.replica.info("commandstats")))["RPUSH"] == 0:
+            pass
+        assert after["SET"] - before["SET"] == 100
+
+    on_pair(server_name, tmp_path, job)
