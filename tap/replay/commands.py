@@ -263,7 +263,7 @@ def keys(file: int, begin: int, end: int) -> list[bytes]:
 
 def name(file: int, begin: int) -> str:
     """Of the command that begins there."""
-    return os.pread(file, 128, begin).split(b"\r\n")[2].decode("latin-1").upper()
+    return os.pread(file, 128, begin).split(b"\r\n")[2].upper().decode("latin-1")
 
 
 def whole_until(file: int, limit: int, db: int = -1) -> tuple[int, int]:

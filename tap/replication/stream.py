@@ -374,7 +374,7 @@ class Stream:
                     end=self.start + end,
                     offset=None if self.base is None else self.base + end,
                     db=None if db < 0 else db,
-                    name=(name or known).decode("latin-1").upper(),
+                    name=(name or known).upper().decode("latin-1"),
                     args=args,
                     in_transaction=in_transaction,
                     omitted_bytes=end - begin if omitted else 0,

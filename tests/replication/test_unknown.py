@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tap.replication import events
-from tap.replication.conversation import Phase
+from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Role
 from tap.replication.memory import Memory
+from tests.relay.wire import BASE, GRANT, asks, command
 from tests.replication.test_conversation import ID, MARK, PING, PSYNC, RDB, Talk
 
 GRANTED = f"+FULLRESYNC {ID} 100\r\n".encode()
@@ -205,3 +206,13 @@ def test_what_does_not_replicate_is_named_however_it_is_cut(said: bytes, role: R
     assert talk.kinds().count("identified") == 1
     assert "opaque" not in talk.kinds()
     assert "s" * 40 not in str([events.as_dict(event) for event in talk.told])
+
+
+def test_a_name_of_any_bytes_is_told_byte_by_byte() -> None:
+    """Of text, upper case may have other characters, which are no bytes any more."""
+    told: list[events.Event] = []
+    conversation = Conversation(told.append, every_command=True)
+    conversation.receive_from_replica(asks(BASE))
+    conversation.receive_from_master(GRANT + command(b"\xff\xb5\xdfset", "k"))
+    conversation.close()
+    assert [one.name for one in told if isinstance(one, events.Command)] == ["\xff\xb5\xdfSET"]
