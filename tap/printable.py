@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import re
 
+# Letters and marks by Unicode that are drawn as nothing, or as a blank.
+BLANKS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
+
 # Control characters but the tab (C0, DEL, C1), line and paragraph separators, marks and overrides of the direction of
-# writing (Unicode's Bidi_Control), halves of surrogate pairs, as undecodable bytes become, and what is drawn as nothing
-# or as a blank: two names that differ in it alone would look the same. Variation selectors belong to emoji, and stay.
+# writing (Unicode's Bidi_Control), halves of surrogate pairs, as undecodable bytes become, and what is drawn as nothing:
+# two names that differ in it alone would look the same. Variation selectors belong to emoji, and stay.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200d\u2060-\u2065\u206a-\u206f\u2800\u3164\ufeff\uffa0"
+    f"[{BLANKS}\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+    "\u00ad\u180e\u200b-\u200d\u2060-\u2065\u206a-\u206f\ufeff"
     "\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 

@@ -69,7 +69,8 @@ def table(results: Sequence[Result], width: int) -> RenderableType:
         shown.add_column(column, justify=justify, no_wrap=figures or column == "verdict", overflow="fold")
     for result in results:
         scenario, mark = Words(result.scenario, style="bold"), Words(*_mark(result))
-        came_to = lines(result.failure or result.skipped or resyncs(result))
+        instead = result.failure or result.skipped
+        came_to = lines(instead) if instead else Words(resyncs(result))
         outage, resent = ("", "") if result.skipped else (seconds(result.outage), size(result.resent))
         places = [_fired(fault.fired, fault.places) for fault in result.faults]
         specs = [fault.spec for fault in result.faults]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tap.console.figures import seconds, size, times
-from tap.printable import one_line
+from tap.printable import BLANKS, one_line
 from tap.replication import events
 from tap.replication.events import Event, Role, Side, Transfer
 
@@ -248,14 +248,14 @@ def argument(word: bytes, *, whole: bool = False) -> str:
     return text if whole or len(text) <= 100 else f"{text[:97]}..."
 
 
-_BARE = re.compile(r"""[^\s"']+""")
+_BARE = re.compile(rf"""[^\s"'{BLANKS}]+""")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\a": "\\a"}
 
 
 def _in_quotes(character: str) -> str:
     if character in _ESCAPES:
         return _ESCAPES[character]
-    if character.isprintable():
+    if character.isprintable() and character not in BLANKS:
         return character
     return "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogateescape"))
 

@@ -132,7 +132,9 @@ class Figures:
 
 
 def _line(link: str, what: str, value: str) -> str:
-    return f"{PREFIX}.{clean(link)}.{what}:{value}"
+    """what: in one part, or in two, of which others may have chosen the second."""
+    name, dot, which = what.partition(".")
+    return f"{PREFIX}.{clean(link)}.{name}{dot}{clean(which) if dot else ''}:{value}"
 
 
 def _number(value: float) -> str:
@@ -158,7 +160,7 @@ _COUNTS: dict[type[Event], Callable[[Any], dict[str, int]]] = {
     events.AckAheadOfMaster: lambda event: {"ack_ahead_of_master": 1},
     events.ReplicaTalkedBack: lambda event: {f"replica_talked_back.{event.what}": event.count},
     events.Commands: lambda event: {"commands": event.count, "command_bytes": event.bytes},
-    events.FaultFired: lambda event: {f"faults_fired.{clean(event.fault)}": event.count},
+    events.FaultFired: lambda event: {f"faults_fired.{event.fault}": event.count},
 }
 
 

@@ -667,7 +667,7 @@ def _escaped(match: re.Match[str]) -> str:
     character = match[0]
     if character.isprintable():
         return character
-    units = character.encode("utf-16-be").hex()
+    units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 

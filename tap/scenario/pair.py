@@ -308,7 +308,14 @@ async def introduced(node: Node) -> Info:
         server = await node.info("server")
         node.version = version_of(server)
         node.ports.add(int(server.get("tcp_port", 0)))
-        return await node.info("replication")
+        info = await node.info("replication")
+        if info["role"] == "slave":
+            Address(str(info["master_host"]), int(info["master_port"]))
+        return info
+    except (KeyError, TypeError, ValueError):
+        raise EnvironmentFailure(
+            f"the {node.name} at {node.address} is no Redis or Valkey, by what its INFO says"
+        ) from None
     except (RedisError, OSError) as error:
         raise EnvironmentFailure(f"the {node.name} at {node.address} does not answer: {said_by(error)}") from None
 

@@ -32,7 +32,7 @@ def tap(*words: str | Path, data: bytes = b"", width: int = 200) -> subprocess.C
             main()
     code = ended.value.code
     assert code is None or isinstance(code, int)
-    out, err = (stream.buffer.getvalue().decode() for stream in streams[1:])
+    out, err = (stream.buffer.getvalue().decode(errors="surrogateescape") for stream in streams[1:])
     return subprocess.CompletedProcess(typed, code or 0, out, err)
 
 
