@@ -20,14 +20,15 @@ What was not believed is counted, to be told; nothing is dropped in silence.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tap.recording.layers import Segment
+from tap.recording.pending import Pending
 from tap.recording.segments import ACK, FIN, RST, SYN, Endpoint
 
-MAX_PENDING = 2**24  # bytes that wait for what should stand before them: more than a receive window holds
 REACH = 2**25  # bytes that numbers may be away from those expected: more than can wait, and than most windows
 PROOF = 3  # segments, one behind the other, are no accident
 EARLY_TIME = 100_000_000  # nanoseconds that a segment waits for those that it acknowledges: captures mix up directions
@@ -43,8 +44,7 @@ class Half:
     first: int | None = None  # the sequence number of the first byte, where the beginning is known
     following: int | None = None  # the sequence number of the next byte
     position: int = 0
-    pending: dict[int, tuple[bytes, int]] = field(default_factory=dict)  # by sequence number: data, bytes missing behind
-    pending_bytes: int = 0
+    pending: Pending = field(default_factory=Pending)
     hole_since: int | None = None
     acknowledged: int | None = None  # by the other direction, at most
     fin: int | None = None  # its sequence number
@@ -73,7 +73,11 @@ class Half:
             return ahead >= (min(known, 0) if self.acknowledged is not None else -REACH)
         if ahead == known or (ahead == 1 and self.fin == self.following):
             return True
-        return any(_distance(number, begin) == len(data) + missing for begin, (data, missing) in self.pending.items())
+        return self.pending.has_end(self.position + ahead)
+
+    def ahead(self) -> int:
+        """How far the nearest segment that waits is ahead; below 0, its beginning has come otherwise."""
+        return self.pending.first() - self.position
 
 
 class Connection:
@@ -103,7 +107,7 @@ class Connection:
     def waiting(self, side: int) -> int:
         """Bytes of a side that have come, and are not given out yet."""
         early = sum(len(segment.data) for _, segment in self.early if self.side(segment) == side)
-        return early + self.halves[side].pending_bytes
+        return early + self.halves[side].pending.bytes
 
     def lacks(self, side: int) -> bool:
         """Whether the other has received bytes of the side that have not come."""
@@ -241,13 +245,16 @@ class Assembler:
 
     def overdue(self, time: int) -> Iterator[Item]:
         """Of all connections, what has waited long enough, in the order in which it came."""
-        while True:
-            self._waiting = {one: None for one in self._waiting if one.early}
-            due = [one for one in self._waiting if _is_due(one, time)]
-            if not due:
-                return
-            connection = min(due, key=lambda one: one.early[0][0])
+        self._waiting = {one: None for one in self._waiting if one.early}
+        waiting = list(self._waiting)
+        due = [(one.early[0][0], number) for number, one in enumerate(waiting) if _is_due(one, time)]
+        heapq.heapify(due)
+        while due:
+            _, number = heapq.heappop(due)
+            connection = waiting[number]
             yield from self._release(connection, connection.early.pop(0)[1], time)
+            if connection.early and _is_due(connection, time):
+                heapq.heappush(due, (connection.early[0][0], number))
 
     def _release(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
         """Take one that has waited."""
@@ -407,10 +414,7 @@ class Assembler:
         assert half.following is not None
         ahead = _distance(sequence, half.following)
         if ahead > 0:
-            known = half.pending.get(sequence)
-            if known is None or len(known[0]) < len(segment.data):
-                half.pending[sequence] = segment.data, segment.missing
-                half.pending_bytes += len(segment.data) - (0 if known is None else len(known[0]))
+            half.pending.add(half.position + ahead, segment.data, segment.missing)
             if half.hole_since is None:
                 half.hole_since = time
             return
@@ -445,9 +449,8 @@ class Assembler:
         half = connection.halves[side]
         while half.pending:
             assert half.following is not None
-            following = half.following
-            ahead = min(_distance(one, following) for one in half.pending)
-            if not 0 < ahead <= _distance(segment.acknowledged, following):
+            ahead = half.ahead()
+            if not 0 < ahead <= _distance(segment.acknowledged, half.following):
                 break
             yield from self._gap(connection, side, ahead, time)
             yield from self._drain(connection, side, time, segment.acknowledged)
@@ -460,16 +463,11 @@ class Assembler:
         half = connection.halves[side]
         while half.pending:
             assert half.following is not None
-            following = half.following
-            sequence = following
-            if sequence not in half.pending:
-                sequence = min(half.pending, key=lambda one: _distance(one, following))
-            ahead = _distance(sequence, following)
-            if ahead > 0 or (end is not None and _distance(end, following) <= 0):
+            ahead = 0 if half.position in half.pending else half.ahead()
+            if ahead > 0 or (end is not None and _distance(end, half.following) <= 0):
                 half.hole_since = time if half.hole_since is None else half.hole_since
                 return
-            data, missing = half.pending.pop(sequence)
-            half.pending_bytes -= len(data)
+            data, missing = half.pending.pop(half.position + ahead)
             if -ahead < len(data) + missing:
                 yield from self._next(connection, side, data, missing, -ahead, time)
         half.hole_since = None
@@ -480,20 +478,18 @@ class Assembler:
         while half.pending:
             assert half.following is not None
             assert half.hole_since is not None
-            if half.pending_bytes <= MAX_PENDING:
-                following, acknowledged = half.following, half.acknowledged
+            if not half.pending.is_too_much:
+                acknowledged = half.acknowledged
                 if acknowledged is None or time - half.hole_since <= GAP_TIME:
                     return
-                if _distance(acknowledged, following) < min(_distance(one, following) for one in half.pending):
+                if _distance(acknowledged, half.following) < half.ahead():
                     return
             yield from self._leap(connection, side, time)
 
     def _leap(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
         half = connection.halves[side]
-        assert half.following is not None
-        following = half.following
         half.hole_since = None
-        yield from self._gap(connection, side, min(_distance(one, following) for one in half.pending), time)
+        yield from self._gap(connection, side, half.ahead(), time)
         yield from self._drain(connection, side, time)
 
     def _flush(self, connection: Connection, time: int) -> Iterator[Item]:
