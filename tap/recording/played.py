@@ -75,10 +75,10 @@ class Played:
         self, player: Player, connection: Connection, opened: dict[str, Any] | None, state: LinkState | None = None
     ) -> None:
         self._player = player
-        self._serial = player.connections
+        self.serial = player.connections
         self.connection = connection
         self.is_ours = opened is not None
-        self._sides: tuple[int, int] | None = (0, 1) if connection.from_start else None  # what each end is
+        self._sides: tuple[int, int] | None = (0, 1) if connection.from_start or self.is_ours else None  # what each end is
         self.peer, master = connection.ends
         self.name = str(master) if opened is None else str(opened["link"])
         self.number = player.number(None if opened is None else int(opened["connection"]))
@@ -204,6 +204,7 @@ class Played:
     # ---- events ----
 
     def tell(self, event: Event) -> None:
+        self._player.wake(self)
         if self._unbegun is not None:
             self._waiting.append(event)
             if len(self._waiting) > MAX_HELD:
@@ -397,7 +398,7 @@ class Played:
         if self._player.at_once and stream is not None and stream.base is not None:
             stream.begin()
         if self._player.watch is not None:
-            self._player.watch.received(self._serial, self.name, self.conversation, data, self._player.now)
+            self._player.watch.received(self.serial, self.name, self.conversation, data, self._player.now)
 
     def _from_replica(self, data: bytes) -> None:
         self._untold.heard(Side.REPLICA)
@@ -639,11 +640,11 @@ class Played:
 
     # ---- time and end ----
 
-    def tick(self) -> None:
+    @property
+    def is_ticked(self) -> bool:
+        """Whether time makes its stream begin; else it does when the tap said so, see begin()."""
         stream = self.conversation.stream
-        if self.is_ours and self._tells_resyncs and stream is not None and not stream.has_begun:
-            return  # it begins when the tap said so, see begin()
-        self.conversation.tick(self._at)
+        return not (self.is_ours and self._tells_resyncs and stream is not None and not stream.has_begun)
 
     def ended(self, item: Ended) -> None:
         if self._undecided is not None:
@@ -660,6 +661,7 @@ class Played:
         if self._has_ended:
             return
         self._has_ended = True
+        self._player.wake(self)
         if self._undecided is not None:
             return
         if self._unbegun is not None:

@@ -24,6 +24,7 @@ from tap.recording.played import Link, Played
 from tap.recording.segments import ACK, SYN
 from tap.recording.state import LinkState, from_comment
 from tap.recording.stats import Batch
+from tap.recording.ticking import Ticking
 from tap.recording.tls import TlsConnections, TlsFinder
 from tap.recording.verdict import Missed
 from tap.replication import events
@@ -94,6 +95,8 @@ class Player:
         self._tells_cuts = False
         self._assembler = Assembler()
         self._links: dict[Connection, Played] = {}
+        self._numbered: dict[int, Played] = {}  # of the above, the last one of each number
+        self._ticking = Ticking()
         self._memories: dict[str, Memory] = {}
         self._commented_at = 0
         self._commented: set[tuple[bytes, tuple[str, ...]]] = set()  # packets of that time
@@ -146,6 +149,8 @@ class Player:
         link = None if connection is None or found.flags & (SYN | ACK) == SYN else self._links.get(connection)
         # What was told of a link before its first packet comes behind its opening.
         opened = next((one.get("connection") for one in said if one["event"] == "link_opened"), None)
+        if link is not None:
+            self.wake(link)
         for one in said:
             state = from_comment(one)
             if state is not None:
@@ -185,7 +190,7 @@ class Player:
         for connection, link in list(self._links.items()):
             self._all(self._assembler.finish(connection, self._now))
             link.end()
-        self._links.clear()
+            self._remove(connection)
         if self._tells_cuts:
             self.remark(str(self.cuts))
         if self.tls and (self.replicating or self.recorded):
@@ -207,9 +212,7 @@ class Player:
     def _tick(self) -> None:
         self._now = max(self._now, self._next_tick)
         self._all(self._assembler.overdue(self._now))
-        for link in self._links.values():
-            if link.conversation.stream is not None:  # to the many others that there can be, time means nothing
-                link.tick()
+        self._ticking.tick(self._now / 1e9)
         self._next_tick += TICK
 
     # ---- what comes ----
@@ -225,6 +228,7 @@ class Player:
         link = self._links.get(item.connection)
         if link is None:
             return
+        self.wake(link)
         if isinstance(item, Bytes):
             if item.connection in self._tls_finders and self._is_tls(item):
                 return
@@ -238,8 +242,7 @@ class Player:
         else:
             link.ended(item)
             if item.closed and not link.is_ours:  # there its comment may come behind
-                del self._links[item.connection]
-                self._tls_finders.pop(item.connection, None)
+                self._remove(item.connection)
 
     def _is_tls(self, item: Bytes) -> bool:
         """Look at the next bytes of a connection that may be TLS; nothing more is read of one that is."""
@@ -247,7 +250,7 @@ class Player:
         if is_tls is not None:
             del self._tls_finders[item.connection]
         if is_tls:
-            del self._links[item.connection]
+            self._remove(item.connection)
             self.tls.add(item.connection)
         return bool(is_tls)
 
@@ -255,11 +258,26 @@ class Player:
         self.connections += 1
         opened = next((one for one in said if one["event"] == "link_opened" and one.keys() >= _OPENED), None)
         self.recorded += opened is not None
-        link = self._links[item.connection] = Played(self, item.connection, opened)
+        link = self._put(Played(self, item.connection, opened))
         for one in said:
             link.announce(one)
         if opened is None:
             self._tls_finders[item.connection] = TlsFinder(item.connection.from_start)
+        return link
+
+    def _put(self, link: Played) -> Played:
+        self._links[link.connection] = self._numbered[link.number] = link
+        self._ticking.wake(link)
+        return link
+
+    def _remove(self, connection: Connection) -> Played | None:
+        """Nothing more comes of it, or all that does is of another link."""
+        self._tls_finders.pop(connection, None)
+        link = self._links.pop(connection, None)
+        if link is not None:
+            self._ticking.forget(link)
+            if self._numbered.get(link.number) is link:
+                del self._numbered[link.number]
         return link
 
     def _stand(self, found: Segment, link: Played | None, state: LinkState) -> Played:
@@ -272,12 +290,12 @@ class Player:
     def _join(self, found: Segment, state: LinkState) -> Played:
         """Read on from here, in a recording whose files before this one were not read."""
         connection = self._assembler.find(found)
-        before = None if connection is None else self._links.pop(connection, None)
+        before = None if connection is None else self._remove(connection)
         is_behind_gap = before is not None and before.break_off(state)
         connection = self._assembler.join(found, (state.from_replica, state.from_master), state.held)
         self.connections += 1
         self.recorded += 1
-        link = self._links[connection] = Played(self, connection, None, state)
+        link = self._put(Played(self, connection, None, state))
         if is_behind_gap:
             link.begin_behind_gap()
         for one in state.said:
@@ -300,7 +318,7 @@ class Player:
         if isinstance(event, events.LinkClosed) and link is not None:
             link.closed = time
             link.end()
-            self._links.pop(link.connection, None)
+            self._remove(link.connection)
         if isinstance(event, events.RecordingGap) and link is None:  # of a connection of which there is nothing
             self.account.lacks(_missing(event, time, link_name, connection))
         self._tell(Told(time, link_name, connection, replica, event))
@@ -344,7 +362,13 @@ class Player:
 
     def find(self, number: int | None) -> Conversation | None:
         """The conversation of the connection with that number."""
-        return next((link.conversation for link in reversed(self._links.values()) if link.number == number), None)
+        link = None if number is None else self._numbered.get(number)
+        return None if link is None else link.conversation
+
+    def wake(self, link: Played) -> None:
+        """Something of it changes: from here on time means something to it again."""
+        if self._links.get(link.connection) is link:
+            self._ticking.wake(link)
 
     def tell(self, told: Told) -> None:
         self._tell(told)
@@ -358,12 +382,12 @@ def _said(comment: str) -> dict[str, Any] | None:
     """A comment of ours; None for anybody else's."""
     try:
         said = json.loads(comment)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(said, dict) or not isinstance(said.get("event"), str):
         return None
     has_types = all(isinstance(said[key], kind) for key, kind in _TYPES.items() if key in said)
-    return said if has_types and 0 <= said.get("time", 0) * 1e9 < MAX_TIME else None
+    return said if has_types and 0 <= said.get("time", 0) < MAX_TIME / 1e9 else None
 
 
 def _missing(gap: events.RecordingGap, time: float, link: str, connection: int) -> Missing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import hiredis
 
@@ -254,6 +254,19 @@ class Stream:
         if self.has_begun and at - self._batch_at >= BATCH_SECONDS:
             self._batch_at = at
             self.tell_batch()
+
+    def rests(self, at: float) -> bool:
+        """Whether, after the tick at that time, further ones tell nothing until something else happens."""
+        return self._continued is None and (not self.has_begun or (not self._scanner.commands and self._batch_at == at))
+
+    def catch_up(self, ticks: Iterable[float], batch_at: float | None) -> None:
+        """Be as after ticks that were left out while it rested.
+
+        ticks: the times of the last RATE_TICKS of them. batch_at: when the last of its batches would have begun.
+        """
+        self._course.extend((at, self.received) for at in ticks)
+        if batch_at is not None:
+            self._batch_at = batch_at
 
     # ---- what is told ----
 
