@@ -9,24 +9,28 @@ def matcher(pattern: bytes) -> Callable[[bytes], bool]:
 
     Redis 7.0 util.c, stringmatchlen: a set that does not end reaches to the end of the pattern.
     """
-    found = b""
+    parts = [bytearray()]  # between the stars; each matches a fixed number of bytes
     at = 0
     while at < len(pattern):
         byte = pattern[at : at + 1]
         at += 1
         if byte == b"*":
-            found += b".*"
+            parts.append(bytearray())
         elif byte == b"?":
-            found += b"."
+            parts[-1] += b"."
         elif byte == b"[":
             members, at = _set(pattern, at)
-            found += members
+            parts[-1] += members
         else:
             if byte == b"\\" and at < len(pattern):
                 byte = pattern[at : at + 1]
                 at += 1
-            found += re.escape(byte)
-    compiled = re.compile(found, re.DOTALL)
+            parts[-1] += re.escape(byte)
+    first, *others = parts
+    # Where a part fits first, it may stay: what follows then has the most room. Atomic groups say so. Plain `.*` would
+    # try all other places, which for 20 stars takes for ever.
+    between = b"".join(b"(?>.*?%b)" % bytes(part) for part in others[:-1] if part)
+    compiled = re.compile(bytes(first) + between + (b".*" + others[-1] if others else b""), re.DOTALL)
     return lambda key: compiled.fullmatch(key) is not None
 
 

@@ -18,6 +18,8 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from tap.errors import ConfigError, did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
+_DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}""")
+
 Where = list[str | int]  # keys and places in arrays, from the outermost inwards
 
 
@@ -33,9 +35,13 @@ def load(path: Path, model: type[Model], *, table: str) -> Model:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text file") from None
     try:
+        if _DEEP_KEY.search(text):  # for which tomllib takes time and memory by the square of its parts
+            raise RecursionError
         found = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: keys, tables or arrays are nested too deep") from None
+    except ValueError as error:  # TOMLDecodeError, and what int() says of thousands of digits
+        raise ConfigError(f"{path}: {str(error).partition(';')[0]}") from None
     try:
         return model.model_validate(found)
     except ValidationError as error:

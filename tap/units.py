@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tap.errors import ConfigError
 
 _SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}
+LONGEST = 36_525 * 86_400  # seconds; clocks and calendars still count with that
 _TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -42,7 +43,10 @@ def parse_duration(text: str) -> float:
         raise ConfigError(f"{text!r} is not a time: write a number with us, ms, s, m, h or d, as 30s")
     if match[2] is None and float(match[1]):
         raise ConfigError(f"{text!r} needs its unit: write {match[1]}ms or {match[1]}s")
-    return float(match[1]) * _TIMES[match[2] or "s"]
+    seconds = float(match[1]) * _TIMES[match[2] or "s"]
+    if seconds > LONGEST:
+        raise ConfigError(f"{text!r} is longer than 100 years")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)

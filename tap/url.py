@@ -32,6 +32,7 @@ ENCODED = "in a password, / is written %2F, ? is %3F, and @ is %40"
 
 # Options of TLS by the names that redis-py has for them.
 _ALIASES = {"ssl_ca_certs": "cacert", "ssl_certfile": "cert", "ssl_keyfile": "key"}
+_ERRORS = "surrogateescape"  # arguments of any bytes come so
 _FILES = ("cacert", "cert", "key")
 _YES = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
@@ -108,7 +109,7 @@ class Url:
         if scheme == "unix":
             if place or not slash or not path:
                 raise ConfigError(f"{quoted(text)} is not an address: a Unix socket is written unix:/path/to/socket")
-            address = Address(path=unquote(f"/{path}"))
+            address = Address(path=unquote(f"/{path}", errors=_ERRORS))
         else:
             if path.strip("/"):
                 if not re.fullmatch(r"[0-9]{1,9}/*", path):
@@ -151,17 +152,17 @@ class Url:
     def __str__(self) -> str:
         """To be read, and typed again once the password is filled in."""
         scheme = "unix" if self.address.path else "rediss" if self.tls else "redis"
-        login = f"{quote(self.username, safe='')}:***@" if self.username or self.password else ""
+        login = f"{quote(self.username, safe='', errors=_ERRORS)}:***@" if self.username or self.password else ""
         if not self.tls and not login and not self.options and self.db is None:
             return str(self.address)
         given = {name: "yes" if value is True else str(value) for name, value in self.tls_options.items()}
         given |= {name: "***" if "password" in name else value for name, value in self.options.items()}
         if self.address.path:
             given |= {} if self.db is None else {"db": str(self.db)}
-            place = quote(self.address.path)
+            place = quote(self.address.path, errors=_ERRORS)
         else:
             place = str(self.address) + ("" if self.db is None else f"/{self.db}")
-        query = urlencode(given, safe="/*", quote_via=quote)
+        query = urlencode(given, safe="/*", errors=_ERRORS, quote_via=quote)
         return f"{scheme}://{login}{place}{'?' if query else ''}{query}"
 
 

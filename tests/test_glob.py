@@ -29,6 +29,25 @@ def test_a_pattern_matches(pattern: bytes, key: bytes, matches: bool) -> None:
     assert matcher(pattern)(key) is matches
 
 
+def matches_slowly(pattern: bytes, key: bytes) -> bool:
+    """Of stars and other bytes only."""
+    if not pattern:
+        return not key
+    if pattern[:1] == b"*":
+        return matches_slowly(pattern[1:], key) or (bool(key) and matches_slowly(pattern, key[1:]))
+    return key[:1] == pattern[:1] and matches_slowly(pattern[1:], key[1:])
+
+
+@given(st.text("*ab", max_size=9).map(str.encode), st.text("ab", max_size=12).map(str.encode))
+def test_stars_match_whatever_they_can(pattern: bytes, key: bytes) -> None:
+    assert matcher(pattern)(key) is matches_slowly(pattern, key)
+
+
+def test_many_stars_do_not_take_for_ever() -> None:
+    assert not matcher(b"*a" * 30 + b"c")(b"a" * 1000)
+    assert matcher(b"*a" * 30)(b"a" * 1000)
+
+
 BYTES = st.text("ab-^[]*?\\", max_size=6).map(str.encode)
 
 

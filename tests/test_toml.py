@@ -37,6 +37,11 @@ class Car(BaseModel):
         ("name = 'a'\n[drivers.ann]\nsize = 'x'", "line 3: drivers.ann.size: "),
         ("name = 'a'\ndrivers = 3", "line 2: drivers: a table is expected, as [drivers.ann]"),
         ("name = ", "car.toml: Invalid value"),
+        ("name = " + "[" * 60_000, "car.toml: keys, tables or arrays are nested too deep"),
+        ("name = " + "{a = " * 60_000, "car.toml: keys, tables or arrays are nested too deep"),
+        ("a" + ".a" * 60_000 + " = 1", "car.toml: keys, tables or arrays are nested too deep"),
+        ("['a'" + ".'a'" * 60_000 + "]", "car.toml: keys, tables or arrays are nested too deep"),
+        ("name = " + "9" * 5000, "car.toml: Exceeds the limit (4300 digits)"),
     ],
 )
 def test_a_mistake_is_explained(text: str, words: str, tmp_path: Path) -> None:

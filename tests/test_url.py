@@ -127,6 +127,7 @@ def test_where_an_address_is_wanted_a_url_may_say_no_more(text: str, says: str) 
         ("rediss://h:1?ssl_password=sesame&password=sesame", "rediss://:***@h:1?ssl_password=***"),
         ("unix://:sesame@/run/a%20b?db=2", "unix://:***@/run/a%20b?db=2"),
         ("/run/redis.sock", "unix:/run/redis.sock"),
+        ("unix://:sesame@/run/\udcfe", "unix://:***@/run/%FE"),  # as arguments of any bytes come
     ],
 )
 def test_a_url_is_shown_without_its_password_and_can_be_typed_again(text: str, shown: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -71,7 +72,7 @@ def dbs_of(given: Sequence[str] | None) -> list[int]:
     """Raises ConfigError."""
     found = []
     for text in several("--db", given):
-        if not text.isdigit() or len(text) > 9:
+        if not re.fullmatch(r"[0-9]{1,9}", text):
             raise ConfigError(f"--db {text!r}: a db is a number, as 0; several are written 0,3")
         found.append(int(text))
     return found

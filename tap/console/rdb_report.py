@@ -82,9 +82,10 @@ def _head(name: str, parser: Parser, summary: Summary) -> RenderableType:
 
 
 def _readable(field: str, value: str) -> str:
-    if field == "ctime" and value.isdigit() and len(value) < 12:
+    is_number = value.isascii() and value.isdigit()
+    if field == "ctime" and is_number and len(value) < 12:
         return moment(int(value) * 1000)
-    if field == "used-mem" and value.isdigit():
+    if field == "used-mem" and is_number and len(value) < 20:
         return size(int(value))
     return value
 

@@ -149,7 +149,7 @@ def _rdb_started(event: events.RdbStarted) -> str:
         if field in event.aux
     )
     memory = event.aux.get("used-mem", "")
-    used = f", {size(int(memory))} in use there" if memory.isdigit() and len(memory) < 20 else ""
+    used = f", {size(int(memory))} in use there" if memory.isascii() and memory.isdigit() and len(memory) < 20 else ""
     return f"RDB begins{channel} ({how}{version}{writer}{used})"
 
 

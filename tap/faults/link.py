@@ -620,7 +620,7 @@ class LinkFaults:
         for work in self.works:
             at = work.fault.when.at
             if isinstance(work.fault.what, Truncate) and at is not None and self.is_on_channel(work):
-                size = int(line[1:]) if line[1:].isdigit() else None
+                size = int(line[1:]) if line[1:].isdigit() and len(line) < 20 else None
                 if size is None:
                     work.mark = line[len(b"$EOF:") :]
                 elif start >= self.lanes[Side.MASTER].out and work.armed.is_due(self.now) and work.has_luck:

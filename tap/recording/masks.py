@@ -137,7 +137,8 @@ class Masker:
         line, is_whole = bytes(self._line), stop < len(out) and out[stop] == 0x0A
         self._line.clear()
         number, kind = line[1:].rstrip(b"\r"), line[:1]
-        if not is_whole or not number.isdigit() or kind not in (b"*$" if not self._words_left else b"$"):
+        is_number = number.isdigit() and len(line) <= _LONGEST_LENGTH
+        if not is_whole or not is_number or kind not in (b"*$" if not self._words_left else b"$"):
             self._words_left = 0  # nonsense, where a server ends the connection
             return self._begin_line(stop, line)
         self._implicit = kind == b"$" and not self._words_left

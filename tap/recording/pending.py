@@ -1,7 +1,7 @@
 """Segments of one direction that wait for the bytes before them, the nearest first.
 
-They are kept by their position in the direction's bytes, which rises where sequence numbers wrap. A heap knows the nearest:
-a capture may have ten thousand of them behind one hole, and each that comes asks for it.
+They are kept by their position in the direction's bytes, which rises where sequence numbers wrap. A heap knows the
+nearest: a capture may have ten thousand of them behind one hole, and each that comes asks for it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pending:
         return self.bytes > MAX_BYTES or len(self._segments) > MAX_COUNT
 
     def add(self, position: int, data: bytes, missing: int) -> None:
-        """Of two at one position, the one with more data is kept. missing: bytes behind it that are not in the capture."""
+        """Of two at one position, the one with more data is kept. missing: bytes that the capture lacks behind it."""
         known = self._segments.get(position)
         if known is None:
             heapq.heappush(self._order, position)

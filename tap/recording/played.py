@@ -78,7 +78,9 @@ class Played:
         self.serial = player.connections
         self.connection = connection
         self.is_ours = opened is not None
-        self._sides: tuple[int, int] | None = (0, 1) if connection.from_start or self.is_ours else None  # what each end is
+        self._sides: tuple[int, int] | None = (
+            (0, 1) if connection.from_start or self.is_ours else None
+        )  # what each end is
         self.peer, master = connection.ends
         self.name = str(master) if opened is None else str(opened["link"])
         self.number = player.number(None if opened is None else int(opened["connection"]))

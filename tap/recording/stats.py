@@ -164,7 +164,7 @@ class Course:
     def over(self, end: float, number: int) -> list[Slot]:
         """The time from begin to end in so many parts; what lies in a slot is spread over all of it."""
         parts = [Slot() for _ in range(number)]
-        width = (end - self.begin) / number
+        width = (max(0.0, end - self.begin) or self.seconds) / number
         for place, slot in enumerate(self.slots):
             if not (slot.commands or slot.marks):
                 continue

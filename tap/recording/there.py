@@ -69,7 +69,7 @@ class There:
 
     def _has_link(self, asked: str) -> bool:
         link, _, number = asked.rpartition("/")
-        return asked in self._links or (number.isdigit() and int(number) in self._links.get(link, {}))
+        return asked in self._links or number in map(str, self._links.get(link, {}))
 
 
 def lacks_dbs(asked: Collection[int], there: Collection[int]) -> str | None:

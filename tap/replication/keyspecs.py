@@ -233,7 +233,7 @@ class KeyFinder:
             if end < 0:
                 return found, True
             digits = bytes(command[self._read + 1 : end])
-            if not digits.isdigit():
+            if not digits.isdigit() or len(digits) > LONGEST:
                 return found, False
             number = int(digits)
             if self._number < 0:

@@ -141,14 +141,17 @@ class RequestReader:
             if end < 0 or _NO_TEXT.search(buffer, 0, end):
                 return ()
             return tuple(bytes(buffer[:end]).upper().split(None, limit)[:limit])
-        at = buffer.find(_CRLF) + 2
-        while at >= 2 and len(words) < limit and buffer[at : at + 1] == b"$":
+        heading = self._number(0, MAX_COUNT)
+        at = heading[1] if isinstance(heading, tuple) else 0
+        while at and len(words) < limit and buffer[at : at + 1] == b"$":
             end = buffer.find(_CRLF, at)
             length = buffer[at + 1 : end]
             if end < 0 or not length.isdigit() or len(length) > 3 or len(buffer) < end + 2 + int(length):
                 break
             words.append(bytes(buffer[end + 2 : end + 2 + int(length)]).upper())
             at = end + 2 + int(length) + 2
+            if buffer[at - 2 : at] != _CRLF:
+                break
         return tuple(words)
 
     def _take(self, size: int) -> int:

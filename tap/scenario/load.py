@@ -24,6 +24,7 @@ here runs anything.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -104,7 +105,7 @@ def _waited_for(text: str) -> str:
 def _offset(text: str) -> int | str:
     if text in ("fault", "acked"):
         return text
-    if text.isdigit():
+    if re.fullmatch(r"[0-9]{1,19}", text):
         return int(text)
     raise ConfigError(
         f"{text!r} is no offset: write a number, 'fault' (where the first fault fired) or 'acked' (what the replica had "

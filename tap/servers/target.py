@@ -172,7 +172,7 @@ class Target:
 
     async def keys(self) -> dict[int, int]:
         """How many there are, by db, where there are some."""
-        found = re.findall(r"^db(\d+):keys=(\d+)", await self.info("keyspace"), re.MULTILINE)
+        found = re.findall(r"^db(\d{1,9}):keys=(\d{1,18})", await self.info("keyspace"), re.MULTILINE)
         return {int(db): int(count) for db, count in found}
 
 

@@ -92,6 +92,16 @@ def test_no_bytes_change_their_number(pieces: list[bytes]) -> None:
     assert [len(masker.mask(piece)) for piece in pieces] == [len(piece) for piece in pieces]
 
 
+@pytest.mark.parametrize("digits", [17, 400, 5000])
+@pytest.mark.parametrize("kind", [b"*", b"$", b"*2\r\n$"])
+def test_a_length_of_many_digits_is_nonsense_however_it_is_cut(kind: bytes, digits: int) -> None:
+    data = kind + b"9" * digits + b"\r\n" + command("AUTH", "secret")
+    whole = masked(data, [])
+    assert b"secret" not in whole
+    assert len(whole) == len(data)
+    assert masked(data, list(range(len(data)))) == whole
+
+
 @pytest.mark.parametrize("seen", range(len(command("AUTH", "secret"))))
 def test_behind_bytes_that_were_not_seen_no_rest_of_a_secret_shows(seen: int) -> None:
     data = command("AUTH", "secret")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.recording.assembly import Assembler, Bytes, Gap
+from tap.recording.assembly import Assembler, Bytes, Gap, Item
 from tap.recording.pending import MAX_COUNT, Pending
 from tests.counting import growth
 from tests.recording.test_assembly import made
@@ -57,7 +57,7 @@ def test_each_of_many_segments_behind_holes_costs_the_same() -> None:
 
 def test_only_so_many_segments_wait() -> None:
     assembler = Assembler()
-    items = []
+    items: list[Item] = []
     for number in range(MAX_COUNT + 10):
         items += assembler.take(made(0, 7, 2 * number, b"z"), number)
     (connection,) = assembler.connections.values()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import os
 import random
 import shutil
@@ -413,3 +414,40 @@ def test_a_comment_on_how_a_link_stands_that_cannot_be_is_said_and_ends_nothing(
     reasons = [one.event.reason for one in heard if isinstance(one.event, events.Opaque)]
     assert len(reasons) == (why is not None)
     assert why is None or f"the file says of it what cannot be: {why}" in reasons[0]
+
+
+SAID = {
+    "event": "link_opened",
+    "time": 1.0,
+    "link": "main",
+    "connection": 1,
+    "replica": "r",
+    "peer": "a:1",
+    "master": "b:2",
+}
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "[" * 60_000,
+        '{"event":' * 60_000,
+        json.dumps(SAID)[:-1] + ', "x": ' + "[" * 60_000,
+        json.dumps(SAID).replace("1.0", "9" * 400),
+        json.dumps(SAID).replace("1.0", "9" * 5000),
+        json.dumps(SAID).replace("1.0", "NaN"),
+        json.dumps(SAID).replace("1.0", "-Infinity"),
+        json.dumps(SAID).replace(": 1,", f": {10**400},"),
+        json.dumps(SAID),  # on a packet that opens nothing
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_no_comment_ends_the_reading(comment: str, number: int) -> None:
+    wire = streamed([command("SET", "a", "b")])
+    heard: list[Told] = []
+    player = Player(heard.append, every_command=True)
+    for place, (at, data) in enumerate(wire.packets[number:]):
+        player.packet(Packet(at, pcapng.RAW_IP, data, len(data), () if place else (comment,)))
+    player.close()
+    assert [one.event.name for one in heard if isinstance(one.event, events.Command)] == ["SET"]

@@ -64,6 +64,13 @@ def test_nothing_of_the_course_is_lost(came: list[tuple[float, int]], columns: i
     assert sum(part.commands for part in parts) == pytest.approx(len(came))
 
 
+def test_what_came_at_one_moment_alone_has_a_course() -> None:
+    course = Course()
+    course.at(5.0).bytes += 7
+    course.at(5.0).commands += 1
+    assert sum(part.bytes for part in course.over(5.0, 10)) == pytest.approx(7)
+
+
 def test_what_comes_in_the_middle_of_a_week_is_there_in_the_chart() -> None:
     course = Course()
     for time, size in ((0.0, 1), (3.5 * DAY, 1000), (7 * DAY, 1)):

@@ -79,7 +79,7 @@ def with_idle_links(count: int) -> Callable[[], object]:
         wire.send(0, asks(BASE))
         wire.send(1, GRANT)
         if number == count:
-            wire.packets += [(wire.now + second * SECOND, b"") for second in range(0, 300)]
+            wire.packets += [(wire.now + second * SECOND, b"") for second in range(300)]
         packets += wire.packets
     player = Player(lambda one: None)
 

@@ -216,3 +216,14 @@ def test_a_name_of_any_bytes_is_told_byte_by_byte() -> None:
     conversation.receive_from_master(GRANT + command(b"\xff\xb5\xdfset", "k"))
     conversation.close()
     assert [one.name for one in told if isinstance(one, events.Command)] == ["\xff\xb5\xdfSET"]
+
+
+@pytest.mark.parametrize(
+    "said", [b"*q\r\n$4\r\nINFO\r\n", b"*9999999999\r\n$4\r\nINFO\r\n", b"*2\r\n$4\r\nINFOxx$4\r\nINFO\r\n"]
+)
+def test_nonsense_is_told_as_nonsense_however_it_is_cut(said: bytes) -> None:
+    whole = Talk().R(said).told
+    talk = Talk()
+    for at in range(len(said)):
+        talk.R(said[at : at + 1])
+    assert talk.told == whole
