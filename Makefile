@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 COMPILED := $(addprefix tap/replication/,acks.py passing.py scanner.py) $(addprefix tap/recording/,intake.py packets.py redactor.py) \
 	$(wildcard tap/rdb/*.py tap/*/*.pxd)
 
-.PHONY: demo test lint format bench mutation servers clean
+.PHONY: demo test lint format bench mutation fuzz servers clean
 
 demo: $(VENV)/demo
 	$(BIN)/redis-tap demo
@@ -31,6 +31,10 @@ bench: $(VENV)/dev
 # Mutation scores, and what survived: ROOM=faults, or a module; SAMPLE=0 tries every mutant.
 mutation: $(VENV)/dev
 	$(BIN)/python -m tests.mutation $(ROOM) --sample $(or $(SAMPLE),200)
+
+# Input that the tap should refuse or read, and does neither: for an hour, or FOR=600 seconds.
+fuzz: $(VENV)/dev
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FOR),3600) --processes 2
 
 # Real servers of several versions, into .servers/ (Debian only). The tests use what is there.
 servers:
