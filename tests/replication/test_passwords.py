@@ -6,7 +6,14 @@ import pytest
 
 from tap.replication.conversation import Conversation
 from tap.replication.events import Command, Event
-from tap.replication.passwords import hidden, hidden_reply, is_secret_setting, unquoted
+from tap.replication.passwords import (
+    LONGEST,
+    Secrets,
+    hidden,
+    hidden_reply,
+    is_secret_setting,
+    unquoted,
+)
 from tap.replication.requests import Request, masked
 from tests.recording.plants import ARRAYS, LINES, PASSWORD, PLAIN, TYPED, Plant, shows
 from tests.relay.wire import BASE, GRANT, asks, command
@@ -132,3 +139,84 @@ def test_a_request_in_a_line_hides_all_behind_its_first_secret() -> None:
     assert masked(Request((b"CONFIG", b"SET", b"requirepass", b'"my', b'secret"'), 0, 0, inline=True)) == (
         "CONFIG", "SET", "requirepass", "***", "***",
     )  # fmt: skip
+
+
+# ---- what a reply may hold ----
+
+SETTINGS = [
+    "masterauth", "masteruser", "primaryauth", "primaryuser", "requirepass", "sentinel-pass", "sentinel-user",
+    "tls-client-key-file-pass", "tls-key-file-pass", "auth-pass", "auth-user",
+]  # fmt: skip
+
+
+def asked(*words: str) -> str | int | None:
+    secrets = Secrets()
+    for word in words:
+        secrets.follow(word.encode()[:LONGEST])
+    return secrets.reply
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_whoever_asks_for_a_secret_setting_by_any_beginning_of_its_name_gets_it(name: str) -> None:
+    assert asked("CONFIG", "GET", name) == asked("config", "get", name.upper()) == "settings"
+    assert asked("SENTINEL", "CONFIG", "GET", name) == "settings"
+    assert asked("CONFIG", "GET", "save", name) == "settings"
+    for end in range(len(name) + 1):
+        for glob in "*?[\\":
+            assert asked("CONFIG", "GET", name[:end] + glob) == "settings"
+    assert asked("CONFIG", "GET", "module.*") == "settings"  # whatever modules call theirs
+    assert asked("CONFIG", "SET", name, "x") is None
+
+
+@pytest.mark.parametrize("name", ["save", "maxmemory*", "x*", "requirepast*", "GET", "tls-port"])
+def test_other_settings_are_none(name: str) -> None:
+    assert asked("CONFIG", "GET", name) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "reply"),
+    [
+        ("ACL GETUSER bob", "hashes"),
+        ("ACL LIST", "hashes"),
+        ("ACL WHOAMI", None),
+        ("ACL GENPASS", 64),
+        ("ACL genpass 1", 1),
+        ("ACL GENPASS 4", 1),
+        ("ACL GENPASS 5", 2),
+        ("ACL GENPASS 256", 64),
+        ("ACL GENPASS 99999", 25_000),
+        ("ACL GENPASS 100000", 64),
+        ("ACL GENPASS x", 64),
+        ("CONFIG", None),
+        ("GET requirepass", None),
+    ],
+)
+def test_what_else_a_reply_may_hold(words: str, reply: str | int | None) -> None:
+    assert asked(*words.split()) == reply
+
+
+def test_an_error_may_repeat_a_secret_but_not_one_of_auth() -> None:
+    def may(*words: str) -> bool:
+        secrets = Secrets()
+        for word in words:
+            secrets.follow(word.encode())
+        return secrets.may_be_repeated
+
+    assert not may("AUTH", "pw")
+    assert may("HELLO", "3", "AUTH", "u", "pw")
+    assert may("CONFIG", "SET", "requirepass", "pw")
+    assert not may("CONFIG", "SET", "save", "pw")
+    assert may("ACL", "SETUSER", "bob", ">pw")
+    assert not may("ACL", "SETUSER", "bob", "on")
+    assert may("MIGRATE", "h", "1", "k", "0", "9", "AUTH", "pw")
+    assert not may("MIGRATE", "h", "1", "k", "0", "9", "AUTH")
+
+
+def test_a_request_that_begins_again_is_followed_anew() -> None:
+    secrets = Secrets()
+    for word in (b"ACL", b"SETUSER", b"bob", b">pw"):
+        secrets.follow(word)
+    secrets.clear()
+    assert (secrets.has_secrets, secrets.reply, secrets.next) == (False, None, 0)
+    secrets.follow(b"GET")
+    assert secrets.next == 0
