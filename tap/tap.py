@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from tap.bus import COUNTLESS, Bus, Told
+from tap.bus import COUNTLESS, EVENT_BYTES, Bus, Told, memory_of
 from tap.config import Config, of_a_tap
 from tap.errors import ConfigError, TapError, did_you_mean
 from tap.faults import Plan, parse
@@ -29,6 +29,7 @@ from tap.where import Where, check, event_named, matches
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()
+KEPT_BYTES = 16 * 2**20  # of memory that they take; a peer can make each as long as a line of the protocol
 CLOSE_SECONDS = 0.5  # peers that take longer to say goodbye are cut off
 
 E = TypeVar("E", bound=Event)
@@ -103,7 +104,8 @@ class Tap(OnlyAsync):
         )
         self._first_faults = [parse(spec) for spec in config.faults]
         self.faults.check(*self._first_faults)
-        self._journal: deque[Told] = deque(maxlen=KEPT)
+        self._journal: deque[tuple[Told, int]] = deque()  # with the memory that each takes
+        self._journal_bytes = 0
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind
         self._observers: list[StatsD | Script] = []
@@ -249,7 +251,7 @@ class Tap(OnlyAsync):
         first = self._journal_end - len(self._journal)
         forgotten = max(0, first - self._waited_for)
         meanwhile: Counter[str] = Counter()
-        for number, told in enumerate(tuple(self._journal), first):
+        for number, (told, _) in enumerate(tuple(self._journal), first):
             if number < self._waited_for:
                 continue
             if fits(told):
@@ -310,8 +312,12 @@ class Tap(OnlyAsync):
             ) from None
 
     def _remember(self, told: Told) -> None:
-        self._journal.append(told)
+        size = EVENT_BYTES + memory_of(told.event)
+        self._journal.append((told, size))
+        self._journal_bytes += size
         self._journal_end += 1
+        while len(self._journal) > KEPT or self._journal_bytes > KEPT_BYTES:
+            self._journal_bytes -= self._journal.popleft()[1]
 
     def _lost_bytes(self) -> int | None:
         return None if self.recorder is None else self.recorder.lost_bytes
@@ -329,7 +335,8 @@ class Tap(OnlyAsync):
         for listener in self.listeners:
             listener.follow_plan()
             for link in tuple(listener.links):
-                link.tick(loop.time())
+                if link.has_a_clock:
+                    link.tick(loop.time())
 
 
 def _kinds(kind: object) -> tuple[type[Event], ...]:

@@ -38,6 +38,7 @@ GONE_SECONDS = 60.0  # a replica that left stays in sight for this long
 SILENT_SECONDS = 2.5  # acknowledgements come once a second; a replica without one for so long is falling behind
 MAX_REPLICAS = 500  # names; a client may announce thousands of them
 MAX_TIMELINE = 200
+MAX_WORDS = 500  # characters of what happened; an error that a master answers with may have 64 KB
 MAX_RANKED = 10
 MAX_NAMES = 1000  # of commands; only nonsense has more
 OTHER = "(other)"
@@ -196,6 +197,8 @@ class LiveView:
             return  # the ordinary end of a sync's second connection
         if isinstance(event, events.ObserverTrouble):
             self._troubles.append(said)
+        if len(said) > MAX_WORDS:
+            said = f"{said[:MAX_WORDS]}..."
         self._happened(Happening(told.time, told.replica or told.link, said, is_alarming(event)))
 
     def complain(self, words: str) -> None:
@@ -239,8 +242,9 @@ class LiveView:
 
     def frame(self, now: float) -> Frame:
         """Take the figures of all links, as they are now."""
+        links = self._tap.links
         present: set[_Key] = set()
-        for link in self._tap.links:
+        for link in links:
             if link.conversation.role in SHOWN and len(present) < MAX_REPLICAS:
                 key = _key(link.name, link.conversation.replica, link.number)
                 present.add(key)
@@ -263,7 +267,7 @@ class LiveView:
         return Frame(
             routes=[(str(one.address), str(one.config.master or "")) for one in self._tap.listeners],
             up=now - self._started,
-            ordinary=sum(link.conversation.phase is Phase.ORDINARY for link in self._tap.links),
+            ordinary=sum(link.conversation.phase is Phase.ORDINARY for link in links),
             lines=[replica.line.copy(tuple(replica.rates)) for replica in self._replicas.values()],
             by_count=_ranking(self._by_count),
             by_bytes=_ranking(self._by_bytes),

@@ -206,6 +206,8 @@ class Recorder:
         if not isinstance(event, KEPT) and not is_changed:
             return
         link = self._links.get(told.connection)
+        if link is None and told.connection:
+            return  # it was turned away, and has no bytes
         closed = event if isinstance(event, events.LinkClosed) else None
         if link is not None and closed is not None:
             link.settle(at_end=True)

@@ -125,6 +125,13 @@ class Link:
             self.admitted.granted()
         self.listener.bus.publish(self.name, self.number, self.conversation.replica, event)
 
+    @property
+    def has_a_clock(self) -> bool:
+        """Whether time changes anything for it. Without asking, thousands of idle connections make a tick a long one."""
+        conversation = self.conversation
+        is_quiet = conversation.stream is None and self.faults is None and self._refused_by is None
+        return not is_quiet or self._deserted != math.inf
+
     def tick(self, now: float) -> None:
         try:
             master = self.master.transport

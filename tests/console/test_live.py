@@ -164,6 +164,14 @@ def test_invented_replica_names_cost_the_live_view_little() -> None:
     assert not view.frame(1066.0).lines
 
 
+def test_a_long_error_costs_the_live_view_little() -> None:
+    view = view_of(nothing())
+    view(told(events.ResyncRefused(start=0, end=1, reply="-ERR " + "x" * 60_000)))
+    (happened,) = view.frame(0.0).timeline
+    assert len(happened.words) < 600
+    assert happened.words.endswith("x...")
+
+
 def test_trouble_of_the_tap_is_in_the_live_views_timeline() -> None:
     view = view_of(nothing())
     view.complain("cannot accept")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tap.bus import Told
 from tap.config import Config, LinkConfig, load, statsd_address
 from tap.errors import ConfigError
-from tap.observers.statsd import DATAGRAM, MAX_TIMES, SILENT_SECONDS, Figures, clean, datagrams
+from tap.observers.statsd import DATAGRAM, MAX_COUNTS, MAX_TIMES, SILENT_SECONDS, Figures, clean, datagrams
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side
 from tap.url import Address
@@ -87,6 +87,17 @@ def test_what_was_told_is_counted_and_sent_once() -> None:
         "redis_tap.main.connections:0|g",
     ]
     assert figures.lines([], 101.0, None) == ["redis_tap.main.connections:0|g"]
+
+
+def test_codes_that_a_master_makes_up_do_not_pile_up() -> None:
+    figures = Figures(["main"])
+    for number in range(5000):
+        code = "".join(chr(ord("A") + int(digit)) for digit in str(number))
+        figures.hear(told(events.ResyncRefused(start=0, end=1, reply=f"-{code} no")))
+    lines = figures.lines([], 100.0, None)
+    assert len(lines) == MAX_COUNTS + 1
+    figures.hear(told(opened()))
+    assert "redis_tap.main.connections_opened:1|c" in figures.lines([], 101.0, None)
 
 
 def test_bytes_are_counted_while_they_flow_and_none_of_them_twice() -> None:

@@ -701,3 +701,33 @@ def holds(path: Path, data: bytes) -> bool:
 def test_a_name_that_promises_another_compression_is_refused() -> None:
     with pytest.raises(ConfigError, match="zstd only: day.pcapng.zst".replace(".", r"\.")):
         recording_path("day.pcapng.gz")
+
+
+def test_connections_that_are_turned_away_leave_nothing_to_be_recorded(tmp_path: Path) -> None:
+    """A transparent tap tells them, and has no bytes of them."""
+
+    async def story() -> list[str]:
+        bus = Bus()
+        writes = Recorder(tmp_path / "x.pcapng", bus)
+        writes.open()
+        for number in range(1, 1000):
+            bus.publish("link", number, "", events.LinkOpened(peer="10.0.0.1:1", master=""))
+            bus.publish("link", number, "", closed_astray())
+        left = list(writes._comments)
+        await writes.close()
+        return left
+
+    assert asyncio.run(story()) == []
+
+
+def closed_astray() -> events.LinkClosed:
+    return events.LinkClosed(
+        by=events.Side.TAP,
+        how="error",
+        text="it was not redirected by this machine",
+        role=None,
+        phase="connect",
+        offset=None,
+        bytes_from_master=0,
+        bytes_from_replica=0,
+    )

@@ -44,6 +44,23 @@ def assert_let_go(tap: TapThread, link: Link) -> None:
     wait_until(link._dialling.done, SOON)
 
 
+def test_time_passes_only_for_links_that_have_something_to_wait_for(listener: socket.socket) -> None:
+    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
+        with socket.create_connection((LOCALHOST, tap.port), WITHIN) as idle, listener.accept()[0]:
+            wait_until(lambda: tap.tap.links)
+            link = only_link(tap)
+            assert not link.has_a_clock
+            armed = add(tap, "stall")
+            assert link.has_a_clock
+            tap.call(lambda: tap.tap.faults.remove(armed.name))
+            wait_until(lambda: not link.has_a_clock)
+            idle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        wait_until(lambda: not tap.tap.links)
+        replica, master = connected(tap, listener)
+        with replica, master:
+            wait_until(lambda: only_link(tap).has_a_clock)
+
+
 @pytest.mark.parametrize("order", [("replica", "master"), ("master", "replica")])
 @pytest.mark.parametrize("how", ["fin", "reset"])
 def test_when_one_peer_has_gone_the_other_one_hears_it_and_nothing_is_left(
