@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
+from typing import Any
 
 from tap.rdb.parser import Parser
 from tap.rdb.problem import Problem
@@ -146,8 +147,12 @@ def _sources_only() -> Iterator[None]:
         vars(package).update(attributes)
 
 
-def uncompiled_parser() -> type[Parser]:
-    """The parser as it is where there was no compiler."""
+def uncompiled(name: str) -> Any:
+    """A module of tap.rdb as it is where there was no compiler, with what it imports of this room."""
     with _sources_only():
-        found: type[Parser] = importlib.import_module("tap.rdb.parser").Parser
+        return importlib.import_module(f"tap.rdb.{name}")
+
+
+def uncompiled_parser() -> type[Parser]:
+    found: type[Parser] = uncompiled("parser").Parser
     return found

@@ -22,7 +22,6 @@ from tap.console.formats import Format, reader_for
 from tap.console.rdb_report import key_lines
 from tap.rdb import Handler, JsonLines, Key, KeyReader, Parser, handle
 from tap.rdb.crc64 import Crc64
-from tap.rdb.json_parts import array_number
 from tests.rdb import make
 from tests.rdb.fuzz import Maker
 from tests.rdb.reading import as_bytes
@@ -476,19 +475,6 @@ def test_an_array_with_a_number() -> None:
     assert written("memory", data).splitlines()[1].startswith(b"0,array,a,")
     assert written("diff", data) == b"db=0 a . 0 -> 1.5\r\n"
     assert json.loads(written("json", data)) == [{"a": {"0": "1.5"}}]
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    # Each loaded by a Redis 8.8 from an RDB, and read with ARGET.
-    [
-        (1.5, "1.5"), (-3.0, "-3.0"), (0.0, "0.0"), (-0.0, "-0.0"), (1e-05, "0.00001"), (1.2345678e-4, "1.2345678e-4"),
-        (1e16, "10000000000000000.0"), (2.0**62, "4611686018427387904.0"), (1e22, "1e+22"), (1e300, "1e+300"),
-        (123456.789, "123456.789"), (3.13328220795e18, "3133282207950000128.0"),
-    ],
-)  # fmt: skip
-def test_a_number_of_an_array_is_the_text_that_a_server_answers(number: float, text: str) -> None:
-    assert array_number(number) == text.encode()
 
 
 def test_the_place_of_the_last_insert_into_an_array() -> None:

@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.rdb import states, tokens
-from tap.rdb.crc64 import Crc64
 from tap.rdb.parser import Parser
 from tap.rdb.summary import MAX_AUX, Summary
 from tests.rdb import make
 from tests.rdb.fuzz import Maker, complaints, damaged, seeds_at_hand
 from tests.rdb.story import of_keys, read, uncompiled_parser
-from tests.support import FIXTURES, ROOT
+from tests.support import FIXTURES
 
 FILES = sorted((FIXTURES / "rdb").glob("*.rdb"))
 SMALL = [path for path in FILES if path.stat().st_size < 1500]
@@ -165,30 +163,3 @@ def test_no_damage_makes_the_parser_raise_or_depend_on_the_cuts(seed: int) -> No
     rng = random.Random(seed)
     broken = damaged(rng.choice(SEEDS), rng, SEEDS)
     assert list(complaints(broken, rng, None)) == []
-
-
-def test_the_checksum_of_the_check_string() -> None:
-    crc = Crc64()
-    crc.feed(b"123456789")
-    assert crc.value == 0xE9C6D914C4B8D9CA
-
-
-@given(st.integers(0, 2**32), st.lists(st.integers(0, 40_000), max_size=4))
-def test_the_checksum_is_that_of_the_single_bytes(seed: int, sizes: list[int]) -> None:
-    rng = random.Random(seed)
-    whole, in_pieces = Crc64(), Crc64()
-    for data in (rng.randbytes(size) for size in sizes):
-        in_pieces.feed(data)
-        for number in range(len(data)):
-            whole.feed(data[number : number + 1])
-    assert in_pieces.value == whole.value
-
-
-@pytest.mark.parametrize("module", [states, tokens])
-def test_the_numbers_for_c_are_those_of_the_module(module: object) -> None:
-    name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
-    lines = (ROOT / f"tap/rdb/{name}.pxd").read_text().splitlines()
-    of_c = {key.strip(): int(number, 0) for key, _, number in (line.partition("=") for line in lines) if number}
-    assert of_c == {
-        key: number for key, number in vars(module).items() if isinstance(number, int) and key != "annotations"
-    }

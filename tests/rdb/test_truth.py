@@ -18,7 +18,6 @@ from tap.rdb.tokens import FUNCTION, ITEM, PIECE, SIZES
 from tests.rdb.reading import Fixture, Record, expanded, fed, fixtures, in_order, json_lines, keys
 
 STEPS = (0, 1000, 7, 1)
-
 # The forms in the file; the truth of a crafted one has those of the server that loaded it.
 CRAFTED_FORMS: dict[str, list[tuple[str, int, str]]] = {
     "v1-expire-seconds": [("s", 0, "embstr"), ("i", 0, "int"), ("l", 1, "linkedlist")],
@@ -62,7 +61,6 @@ CRAFTED_FORMS: dict[str, list[tuple[str, int, str]]] = {
     "v12-slot-info": [("k", 0, "embstr")],
     "v80-hash2": [("h", 22, "hashtable")],
 }
-
 # What a server makes up when it loads a stream of an older version.
 MADE_UP = {
     "v9-stream1": ("first_id", "max_deleted_id", "entries_added", "entries_read", "active_time_ms"),
@@ -162,16 +160,6 @@ def test_a_crafted_rdb_holds_what_servers_loaded_of_it(fixture: Fixture, step: i
         assert in_order(key["type"], record["value"]) == without(value, made_up), name
 
 
-def test_attributes_wait_for_the_next_key() -> None:
-    [fixture] = [fixture for fixture in fixtures("crafted") if fixture.truth["scenario"] == "v9-order-of-opcodes"]
-    found = keys(fixture.data)
-    assert [(key.db, key.key, key.freq, key.idle_s, key.expires_at_ms) for key in found] == [
-        (2, b"k1", 200, 128, 4102444800000),
-        (0, b"k2", None, None, None),
-        (2, b"k3", None, None, None),
-    ]
-
-
 @pytest.mark.parametrize("step", [0, 7])
 @pytest.mark.parametrize("fixture", fixtures("server") + fixtures("crafted"), ids=repr)
 def test_both_depths_tell_the_same_of_a_key(fixture: Fixture, step: int) -> None:
@@ -241,29 +229,6 @@ def test_functions_are_found(fixture: Fixture) -> None:
     summary = Summary()
     assert fed(Parser(summary), fixture.data) is None
     assert summary.functions == len(codes)
-
-
-@pytest.mark.parametrize("fixture", fixtures("server") + fixtures("crafted"), ids=repr)
-def test_a_summary_counts_what_is_there(fixture: Fixture) -> None:
-    for values in (False, True):
-        summary = Summary(largest=3)
-        assert fed(Parser(summary, values=values), fixture.data, 1000) is None
-        counts: dict[str, tuple[int, int, int]] = {}
-        for record in json_lines(fixture.data):
-            before = counts.get(record["type"], (0, 0, 0))
-            figures = (1, record["serialized_bytes"], record["elements"])
-            counts[record["type"]] = (before[0] + figures[0], before[1] + figures[1], before[2] + figures[2])
-        assert summary.by_type() == counts
-        sizes = sorted((key.serialized_bytes for key in keys(fixture.data)), reverse=True)
-        assert [key.serialized_bytes for key in summary.biggest()] == sizes[:3]
-
-
-@pytest.mark.parametrize("fixture", fixtures("server"), ids=repr)
-def test_a_modules_data_beside_the_keys_is_found(fixture: Fixture) -> None:
-    summary = Summary()
-    assert fed(Parser(summary), fixture.data) is None
-    aux = fixture.truth.get("module_aux", {})
-    assert summary.module_names == ({"rdbt-item"} if any(aux.values()) else set())
 
 
 @pytest.mark.parametrize("fixture", fixtures("server") + fixtures("crafted"), ids=repr)
