@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.rdb.parser import Parser
-from tap.rdb.summary import MAX_AUX, Summary
 from tests.rdb import make
 from tests.rdb.fuzz import Maker, complaints, damaged, seeds_at_hand
 from tests.rdb.story import of_keys, read, uncompiled_parser
@@ -53,20 +51,6 @@ def test_a_stream_with_a_long_field_name_is_told_the_same_byte_by_byte() -> None
     blob = make.string(make.node([b"n" * 700_000], [[b"v"], [b"w"]]))
     data = make.rdb(10, make.key(19, make.string(b"k"), make.stream(2, [blob])))
     assert read(data, [1] * len(data)) == read(data)
-
-
-@pytest.mark.parametrize("size", [1, 7, 2**20])
-@pytest.mark.parametrize("value", [make.string(b"b"), b"\xc0\x05"])
-def test_of_endless_fields_the_first_are_kept_and_what_follows_is_read(value: bytes, size: int) -> None:
-    fields = [make.aux(make.string(b"f%d" % number), value) for number in range(MAX_AUX + 5)]
-    data = make.rdb(10, *fields, make.key(0, make.string(b"k"), make.string(b"v")))
-    summary = Summary()
-    parser = Parser(summary)
-    for begin in range(0, len(data), size):
-        parser.feed(data[begin : begin + size])
-    assert parser.close() is None
-    assert list(summary.aux) == [f"f{number}" for number in range(MAX_AUX)]
-    assert summary.keys == 1
 
 
 FREQ = b"\xf9\x07"

@@ -95,6 +95,20 @@ def test_what_the_writer_said_of_itself_is_text_and_bounded() -> None:
     assert {len(value) for value in summary.aux.values()} == {7, 2, MAX_AUX_BYTES}
 
 
+@pytest.mark.parametrize("size", [1, 7, 2**20])
+@pytest.mark.parametrize("value", [make.string(b"b"), b"\xc0\x05"])
+def test_of_endless_fields_the_first_are_kept_and_what_follows_is_read(value: bytes, size: int) -> None:
+    fields = [make.aux(make.string(b"f%d" % number), value) for number in range(MAX_AUX + 5)]
+    data = make.rdb(10, *fields, make.key(0, make.string(b"k"), make.string(b"v")))
+    summary = Summary()
+    parser = Parser(summary)
+    for begin in range(0, len(data), size):
+        parser.feed(data[begin : begin + size])
+    assert parser.close() is None
+    assert list(summary.aux) == [f"f{number}" for number in range(MAX_AUX)]
+    assert summary.keys == 1
+
+
 def test_beyond_many_databases_they_are_counted_together() -> None:
     summary = summary_of(*(select(db) + a_string(b"k", 1) for db in range(MAX_DATABASES + 3)))
     assert len(summary.databases) == MAX_DATABASES + 1
