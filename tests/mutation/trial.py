@@ -27,7 +27,7 @@ from _pytest.runner import runtestprotocol
 from .mutants import Mutant, mutated
 
 SURVIVED, KILLED, NEEDS_IMPORT = 0, 1, 2  # exit codes of a trial
-LONGER, AT_LEAST = 5, 8.0  # a test is stopped after so many times its seconds, and so many more
+LONGER, AT_LEAST = 5, 5.0  # a test is stopped after so many times its seconds, and so many more
 ARGUMENTS = ("-o", "addopts=", "--import-mode=importlib", "-p", "no:cacheprovider", "--tb=no", "-q", "-s")
 
 
