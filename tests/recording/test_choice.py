@@ -1,0 +1,127 @@
+"""Which RDB and which stream is meant by a link and a moment, at the borders."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tap.errors import ConfigError
+from tap.recording import choice
+from tap.recording.choice import chapter_until, of_link, rdb_until, streams_between
+from tap.recording.history import Index, Stretch
+from tests.recording.test_history import A, B, made, rdb, stretch
+
+
+def spans(streams: list[tuple[Stretch, ...]]) -> list[tuple[int, int]]:
+    return [(one[0].offset, one[-1].end_offset) for one in streams]
+
+
+def loose(number: int) -> Stretch:
+    return dataclasses.replace(stretch(number, 0, 50, ""), is_placed=False, number=number, replid="")
+
+
+def test_of_several_links_one_has_to_be_named() -> None:
+    other = dataclasses.replace(stretch(2, 50, 70), link="other")
+    two = made(rdb(1, 10), stretch(1, 10, 50), other)
+    with pytest.raises(ConfigError, match="there are several links: main, other; choose one with --link"):
+        of_link(two, None)
+    assert of_link(two, "other").links == ["other"]
+    with pytest.raises(ConfigError, match="--link eu: nothing there was granted a resync; others: main, other"):
+        of_link(two, "eu")
+    one = made(rdb(1, 10))
+    assert of_link(one, None) is one
+    with pytest.raises(ConfigError, match="others: none"):
+        of_link(Index(), "eu")
+    assert of_link(Index(unplaced=[loose(3)]), "main/3").unplaced
+
+
+def test_the_last_rdb_up_to_an_offset() -> None:
+    first, second = rdb(1, 10), rdb(2, 60)
+    nowhere = dataclasses.replace(rdb(3, 99, None), offset=None)
+    found = made(first, second, nowhere)
+    assert rdb_until(found, None) is nowhere
+    assert rdb_until(found, 60) is second
+    assert rdb_until(found, 59) is first
+    assert rdb_until(found, 9) is None
+    assert rdb_until(Index(), None) is None
+
+
+@pytest.mark.parametrize(
+    ("offset", "span"), [(9, None), (10, (10, 10)), (11, (10, 11)), (50, (10, 50)), (51, None), (None, (10, 50))]
+)
+def test_a_chapter_up_to_an_offset_that_it_has(offset: int | None, span: tuple[int, int] | None) -> None:
+    found = chapter_until(made(rdb(1, 10), stretch(1, 10, 50)), offset)
+    assert (None if found is None else (found.offset, found.end)) == span
+
+
+def test_of_several_chapters_the_one_with_the_latest_rdb() -> None:
+    index = made(rdb(1, 10), stretch(1, 10, 90), rdb(2, 60), stretch(2, 60, 80))
+    for offset, begins in ((59, 10), (60, 60), (85, 60)):
+        found = chapter_until(index, offset)
+        assert found is not None
+        assert found.offset == begins
+
+
+def test_without_an_offset_the_last_chapter_counts_only_if_nothing_came_behind_a_hole() -> None:
+    whole = made(rdb(1, 10), stretch(1, 10, 50))
+    assert chapter_until(whole, None) is not None
+    assert chapter_until(made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 60, 90)), None) is None
+    late = stretch(2, 20, 50, ended=99)  # later, and nothing that it has not
+    assert chapter_until(made(rdb(1, 10), stretch(1, 10, 50), late), None) is not None
+    assert chapter_until(made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 20, 50, B, ended=99)), None) is None
+    assert chapter_until(Index(), None) is None
+
+
+def test_an_offset_of_several_histories_is_none() -> None:
+    index = made(rdb(1, 10), stretch(1, 10, 50), rdb(2, 20, B), stretch(2, 20, 60, B))
+    with pytest.raises(ConfigError, match=rf"offset 40 is in several histories \({A}, {B}\): say a time"):
+        chapter_until(index, 40)
+    found = chapter_until(index, 55)
+    assert found is not None
+    assert found.replid == B
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "expected"),
+    [
+        (None, None, [(10, 50), (80, 90)]),
+        (10, None, [(10, 50)]),
+        (9, None, []),
+        (50, None, [(10, 50)]),
+        (51, None, []),
+        (None, 50, [(10, 50)]),
+        (None, 30, [(10, 30)]),
+        (None, 10, []),
+        (None, 11, [(10, 11)]),
+        (20, 85, []),
+        (80, 85, [(80, 85)]),
+    ],
+)
+def test_streams_between_two_offsets(begin: int | None, end: int | None, expected: list[tuple[int, int]]) -> None:
+    index = made(stretch(1, 10, 30), stretch(2, 30, 50), stretch(3, 80, 90))
+    assert spans(streams_between(index, begin, end)) == expected
+
+
+def test_streams_without_offsets() -> None:
+    index = Index(unplaced=[loose(1), loose(2)])
+    assert [one[0].number for one in streams_between(index, None, None)] == [1, 2]
+    for begin, end in ((1, None), (None, 1)):
+        with pytest.raises(ConfigError, match="no offset is known of a stream that was met in the middle"):
+            streams_between(index, begin, end)
+
+
+def test_what_there_is_in_lines() -> None:
+    index = made(rdb(1, 10), stretch(1, 10, 50))
+    (line,) = choice.rdb_lines(index)
+    assert line.startswith(f"main: the RDB at offset 10 of replication ID {A} (")
+    assert line.endswith(", 90 bytes)")
+    (line,) = choice.chapter_lines(index)
+    assert "and all behind it up to offset 50 (" in line
+    index.unplaced.append(loose(7))
+    placed, unplaced = choice.stream_lines(index)
+    assert placed.startswith(f"main: offset 10 to 50 of replication ID {A} (")
+    assert unplaced.startswith("main/7: 50 bytes without offsets, met in the middle of a stream (")
+    assert choice.rdb_text(dataclasses.replace(rdb(1, 10, None), offset=None)).startswith("the RDB without an offset (")
+    assert "there is:" in str(choice.listed("nothing", ["a"], "none"))
+    assert str(choice.listed("nothing", [], "none")) == "nothing; none"
