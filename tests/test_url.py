@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.config import LinkConfig, load
 from tap.errors import ConfigError
 from tap.url import Address, Url, without_logins
 
@@ -184,42 +182,3 @@ def test_whatever_is_encoded_comes_back(username: str, password: str, scheme: st
 def test_no_text_fails_in_another_way(prefix: str, text: str) -> None:
     with contextlib.suppress(ConfigError):
         str(Url.parse(prefix + text))
-
-
-def test_a_file_takes_urls(tmp_path: Path) -> None:
-    path = tmp_path / "tap.toml"
-    path.write_text("""
-[links.a]
-master = "rediss://h:1?cacert=ca.pem&sni=redis.example"
-listen = "rediss://*:2?cert=tap.pem"
-[links.b]
-master = "unix:///run/redis.sock"
-""")
-    a, b = load(path).links
-    assert (a.master, a.tls, a.cacert, a.sni) == (Address("h", 1), True, Path("ca.pem"), "redis.example")
-    assert (a.listen, a.listen_cert) == (Address("*", 2), Path("tap.pem"))
-    assert (b.master, b.tls) == (Address(path="/run/redis.sock"), False)
-    path.write_text("[links.a]\nmaster = 'redis://ann:secret@h:1'\n")
-    with pytest.raises(ConfigError, match=r"line 2: links\.a\.master: a link's master is written") as caught:
-        load(path)
-    assert "secret" not in str(caught.value)
-
-
-def test_a_link_takes_urls_and_what_is_given_beside_them_wins() -> None:
-    link = LinkConfig(
-        master="rediss://h:1?cacert=a.pem&sni=redis.example", listen="rediss://*:2?cert=b.pem", cacert=Path("c.pem")
-    )
-    assert (link.master, link.tls, link.cacert, link.sni) == (Address("h", 1), True, Path("c.pem"), "redis.example")
-    assert (link.listen, link.listen_cert, link.listen_cacert) == (Address("*", 2), Path("b.pem"), None)
-    assert replace(link, name="other") == LinkConfig(
-        name="other",
-        master=Address("h", 1),
-        listen=Address("*", 2),
-        tls=True,
-        cacert=Path("c.pem"),
-        sni="redis.example",
-        listen_cert=Path("b.pem"),
-    )
-    assert LinkConfig(listen="127.0.0.1:1", master=Url(Address("h", 2))).listen == Address("127.0.0.1", 1)
-    with pytest.raises(ConfigError, match="without a user or a password"):
-        LinkConfig(master=Url.parse("redis://:secret@h:1"))

@@ -228,39 +228,6 @@ def test_a_port_that_is_taken_is_named_with_who_has_it() -> None:
     assert said.stderr == f"redis-tap: link main: cannot listen on 127.0.0.1:{port}: Address already in use{by}\n"
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", "line 3: unknown key 'links.a.listne'; known: master, "),
-        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", " Did you mean 'listen'?"),
-        ("[links.a]\nlisten = ':1'\n", "line 1: links.a: give either a master, or transparent"),
-        ("[links.a]\nmaster = 'h:1'\ntransparent = true\n", "line 1: links.a: give either a master, or transparent"),
-        ("[links.a]\ntransparent = 'yes'\n", "line 2: links.a.transparent: true or false is expected"),
-        ("[links.a]\nmaster = 'h:x'\n", "line 2: links.a.master: 'h:x' is not an address"),
-        ("ui = 'tv'\n[links.a]\nmaster = 'h:1'\n", "line 1: ui: input should be 'auto', 'live'"),
-        ("duration = 'soon'\n[links.a]\nmaster = 'h:1'\n", "line 1: duration: 'soon' is not a time"),
-        ("[links.a]\nmaster = \n", "Invalid value (at line 2, column 10)"),
-        ("mask = ['psync2']\n[links.a]\nmaster = 'h:1'\n", "line 1: mask 1: 'psync2' cannot be masked: write capa: and"),
-        ("[links.a]\nmaster = 'h:1'\nmask = ['capa:']\n", "line 3: links.a.mask 1: 'capa:' cannot be masked"),
-        ("[links.a]\nmaster = 'h:1'\nannounce = 'x'\n", "line 3: links.a.announce: input should be 'keep' or 'tap'"),
-        ("[links]\n", "no link: give"),
-        ("[links]\na = 'h:1'\n", "line 2: links.a: a table is expected"),
-        ("commands = 'yes'\n[links.a]\nmaster = 'h:1'\n", "line 1: commands: true or false is expected"),
-        ("connect_timeout = '0s'\n[links.a]\nmaster = 'h:1'\n", "a timeout of nothing"),
-        ("master = 'h:1'\n", "unknown key 'master'"),
-        ("", "'links' is missing"),
-    ],
-)  # fmt: skip
-def test_a_broken_config_file_is_located(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / "tap.toml"
-    path.write_text(text)
-    said = tap("run", "--config", str(path))
-    assert said.returncode == 2
-    assert said.stderr.startswith(f"redis-tap: {path}")
-    assert words in said.stderr
-    assert said.stderr.count("\n") == 1
-
-
 def test_a_config_file_is_obeyed_and_flags_win(tmp_path: Path) -> None:
     path = tmp_path / "tap.toml"
     path.write_text(

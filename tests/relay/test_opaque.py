@@ -11,13 +11,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
 from tap import Config, recording
-from tap.config import load
-from tap.errors import ConfigError
 from tap.relay.leg import PIPE_SIZE, SPLICE_FROM
 from tap.replication import events
 from tap.replication.events import Role, Side
@@ -287,28 +284,6 @@ def test_a_system_that_does_not_let_it_splice_costs_no_link(
     assert all_of(replica) == BLOCK * 20
     sender.join(WITHIN)
     assert not tap.tap.listeners[0].splices
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({"every_command": True}, "--commands"),
-        ({"every_key": True}, "--rdb-keys"),
-        ({"announce": "keep"}, "--announce keep"),
-        ({"mask": ("capa:eof",)}, "--mask"),
-        ({"record_to": Path("x.pcapng"), "record_without_rdb": True}, "--without-rdb"),
-        ({"record_to": Path("x.pcapng"), "record_redact": ("values",)}, "--redact"),
-    ],
-)
-def test_what_needs_to_understand_does_not_go_with_it(options: dict[str, Any], named: str) -> None:
-    with pytest.raises(ConfigError, match=f"{named} needs to understand what flows"):
-        in_front_of(1, opaque=True, **options)
-
-
-def test_a_file_can_ask_for_it(tmp_path: Path) -> None:
-    file = tmp_path / "tap.toml"
-    file.write_text('opaque = true\n[links.orders]\nmaster = "10.0.0.5:6379"\n')
-    assert load(file).opaque
 
 
 def test_real_servers_replicate_and_the_recording_tells_what_was_not_understood(

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tap import Address, Config, LinkConfig
-from tap.errors import ConfigError
 from tap.relay.link import host_to_announce
 from tap.replication import events
 from tap.replication.events import Channel, Transfer
@@ -97,16 +96,6 @@ def test_loopback_means_the_replica_only_to_a_master_that_is_near(
     replica: str, master: tuple[object, ...] | str, announced: str
 ) -> None:
     assert host_to_announce(replica, master) == announced
-
-
-def test_an_address_is_kept_or_not_and_nothing_else() -> None:
-    master = Address("127.0.0.1", 6379)
-    with pytest.raises(ConfigError, match="announce 'kepp': it is one of keep, tap"):
-        Config(links=(LinkConfig(master=master),), announce="kepp")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="announce 'kepp': it is one of keep, tap"):
-        LinkConfig(master=master, announce="kepp")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="record_sync 'alway': it is one of none, interval, always"):
-        Config(links=(LinkConfig(master=master),), record_sync="alway")  # type: ignore[arg-type]
 
 
 def test_without_it_the_master_sees_the_tap(servers: Servers, any_server: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tap import Address, Config, LinkConfig, Tap, config
+from tap import Address, Config, LinkConfig, Tap
 from tap.console.lines import Journal
 from tap.console.sentences import is_alarming, sentence
 from tap.errors import ConfigError
@@ -569,42 +569,6 @@ def test_files_that_will_not_do_are_named(certificates: Certificates, tmp_path: 
     assert refusal(LinkConfig(master=master, tls=True), keylog=keylog) == (
         f"{keylog}: cannot be written (No such file or directory)"
     )
-
-
-# ---- what is asked for ----
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"cacert": Path("ca.pem")}, "link main: --cacert says nothing without --tls"),
-        ({"insecure": True}, "link main: --insecure says nothing without --tls"),
-        ({"tls": True, "key": Path("key.pem")}, "link main: --key says nothing without --cert"),
-        ({"listen_cacert": Path("ca.pem")}, "link main: --listen-cacert says nothing without --listen-cert"),
-        ({"tls": True, "sni": ".example"}, "link main: '.example' is not the name of a server (--sni)"),
-        ({"tls": True, "master": Address(path="/run/redis.sock")}, "is a Unix socket, and servers speak no TLS there"),
-    ],
-)
-def test_options_that_cannot_be_together(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(ConfigError, match=r".*") as refused:
-        LinkConfig(**{"master": Address(LOCALHOST, 1)} | options)
-    assert says in str(refused.value)
-
-
-def test_a_file_says_it_for_each_link(tmp_path: Path) -> None:
-    path = tmp_path / "tap.toml"
-    path.write_text(
-        'keylog = "keys"\n[links.one]\nmaster = "a:1"\ntls = true\ncacert = "ca.pem"\nsni = "redis"\n'
-        '[links.two]\nmaster = "b:2"\nlisten_cert = "cert.pem"\nlisten_key = "key.pem"\n'
-    )
-    loaded = config.load(path)
-    one, two = loaded.links
-    assert (one.tls, one.cacert, one.sni, one.listen_cert) == (True, Path("ca.pem"), "redis", None)
-    assert (two.tls, two.listen_cert, two.listen_key) == (False, Path("cert.pem"), Path("key.pem"))
-    assert loaded.keylog == Path("keys")
-    path.write_text('[links.one]\nmaster = "a:1"\ncacert = "ca.pem"\n')
-    with pytest.raises(ConfigError, match="--cacert says nothing without --tls"):
-        config.load(path)
 
 
 def test_a_tap_of_one_address_takes_the_options_of_its_link(certificates: Certificates) -> None:

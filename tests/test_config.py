@@ -1,0 +1,258 @@
+"""What a tap is asked to do, in Python and in a file: the forms that are taken, and what cannot be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tap import Config, LinkConfig, Tap
+from tap.config import load
+from tap.errors import ConfigError
+from tap.url import Address, Url
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (lambda: Tap(6379), "127.0.0.1:6379 127.0.0.1:0"),
+        (lambda: Tap(Address("h", 1)), "h:1 127.0.0.1:0"),
+        (lambda: Tap(master="h:1", listen=6400), "h:1 127.0.0.1:6400"),
+        (lambda: Tap("h:1", listen="127.0.0.1:6400", name="orders", seed=7), "h:1 127.0.0.1:6400"),
+        (lambda: Tap("rediss://h:1?insecure=yes"), "h:1 127.0.0.1:0"),
+        (lambda: Tap(links={"a": "h:1", "b": "*:2->h:3"}, connect_timeout="3s"), "h:1 127.0.0.1:0, h:3 *:2"),
+        (lambda: Tap(Config(links={"a": Address("h", 1)})), "h:1 127.0.0.1:0"),
+        (lambda: Tap(Config(links={"a": {"master": "h:1", "listen": ":2"}})), "h:1 127.0.0.1:2"),
+        (lambda: Tap(Config(links={"a": LinkConfig(master="h:1")})), "h:1 127.0.0.1:0"),
+        (lambda: Tap(Config(links=LinkConfig(master="h:1"))), "h:1 127.0.0.1:0"),
+        (lambda: Tap(Config(links=[LinkConfig(master="h:1"), "b=:2->h:3"])), "h:1 127.0.0.1:0, h:3 127.0.0.1:2"),
+        (lambda: Tap(Config(links="h:1")), "h:1 127.0.0.1:0"),
+    ],
+)
+def test_a_tap_may_be_asked_for_in_many_ways(made: Callable[[], Tap], says: str) -> None:
+    assert ", ".join(f"{link.master} {link.listen}" for link in made().config.links) == says
+
+
+def test_text_is_read_as_on_the_command_line(tmp_path: Path) -> None:
+    config = Config(
+        links={"orders": "h:1"},
+        duration="10m",
+        connect_timeout="500ms",
+        faults="delay 20ms",
+        mask="capa:eof",
+        record_to=str(tmp_path / "x.pcapng"),
+        record_rotate="1gb",
+        statsd="h",
+        keylog="secrets.log",
+    )
+    assert config.links[0].name == "orders"
+    assert (config.duration, config.connect_timeout, config.drain_timeout) == (600, 0.5, 60)
+    assert (config.faults, config.mask, config.record_rotate) == (("delay 20ms",), ("capa:eof",), ("1gb",))
+    assert (config.record_to, config.statsd, config.keylog) == (
+        tmp_path / "x.pcapng",
+        Address("h", 8125),
+        Path("secrets.log"),
+    )
+    assert LinkConfig(master="h:1", tls=True, cacert="ca.pem").cacert == Path("ca.pem")
+
+
+def test_a_file_takes_urls(tmp_path: Path) -> None:
+    path = tmp_path / "tap.toml"
+    path.write_text("""
+[links.a]
+master = "rediss://h:1?cacert=ca.pem&sni=redis.example"
+listen = "rediss://*:2?cert=tap.pem"
+[links.b]
+master = "unix:///run/redis.sock"
+""")
+    a, b = load(path).links
+    assert (a.master, a.tls, a.cacert, a.sni) == (Address("h", 1), True, Path("ca.pem"), "redis.example")
+    assert (a.listen, a.listen_cert) == (Address("*", 2), Path("tap.pem"))
+    assert (b.master, b.tls) == (Address(path="/run/redis.sock"), False)
+    path.write_text("[links.a]\nmaster = 'redis://ann:secret@h:1'\n")
+    with pytest.raises(ConfigError, match=r"line 2: links\.a\.master: a link's master is written") as caught:
+        load(path)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_link_takes_urls_and_what_is_given_beside_them_wins() -> None:
+    link = LinkConfig(
+        master="rediss://h:1?cacert=a.pem&sni=redis.example", listen="rediss://*:2?cert=b.pem", cacert=Path("c.pem")
+    )
+    assert (link.master, link.tls, link.cacert, link.sni) == (Address("h", 1), True, Path("c.pem"), "redis.example")
+    assert (link.listen, link.listen_cert, link.listen_cacert) == (Address("*", 2), Path("b.pem"), None)
+    assert replace(link, name="other") == LinkConfig(
+        name="other",
+        master=Address("h", 1),
+        listen=Address("*", 2),
+        tls=True,
+        cacert=Path("c.pem"),
+        sni="redis.example",
+        listen_cert=Path("b.pem"),
+    )
+    assert LinkConfig(listen="127.0.0.1:1", master=Url(Address("h", 2))).listen == Address("127.0.0.1", 1)
+    with pytest.raises(ConfigError, match="without a user or a password"):
+        LinkConfig(master=Url.parse("redis://:secret@h:1"))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"cacert": Path("ca.pem")}, "link main: --cacert says nothing without --tls"),
+        ({"insecure": True}, "link main: --insecure says nothing without --tls"),
+        ({"tls": True, "key": Path("key.pem")}, "link main: --key says nothing without --cert"),
+        ({"listen_cacert": Path("ca.pem")}, "link main: --listen-cacert says nothing without --listen-cert"),
+        ({"tls": True, "sni": ".example"}, "link main: '.example' is not the name of a server (--sni)"),
+        ({"tls": True, "master": Address(path="/run/redis.sock")}, "is a Unix socket, and servers speak no TLS there"),
+    ],
+)
+def test_options_that_cannot_be_together(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=r".*") as refused:
+        LinkConfig(**{"master": Address("127.0.0.1", 1)} | options)
+    assert says in str(refused.value)
+
+
+def test_a_file_says_for_each_link_how_it_speaks_tls(tmp_path: Path) -> None:
+    path = tmp_path / "tap.toml"
+    path.write_text(
+        'keylog = "keys"\n[links.one]\nmaster = "a:1"\ntls = true\ncacert = "ca.pem"\nsni = "redis"\n'
+        '[links.two]\nmaster = "b:2"\nlisten_cert = "cert.pem"\nlisten_key = "key.pem"\n'
+    )
+    loaded = load(path)
+    one, two = loaded.links
+    assert (one.tls, one.cacert, one.sni, one.listen_cert) == (True, Path("ca.pem"), "redis", None)
+    assert (two.tls, two.listen_cert, two.listen_key) == (False, Path("cert.pem"), Path("key.pem"))
+    assert loaded.keylog == Path("keys")
+    path.write_text('[links.one]\nmaster = "a:1"\ncacert = "ca.pem"\n')
+    with pytest.raises(ConfigError, match="--cacert says nothing without --tls"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"every_command": True}, "--commands"),
+        ({"every_key": True}, "--rdb-keys"),
+        ({"announce": "keep"}, "--announce keep"),
+        ({"mask": ("capa:eof",)}, "--mask"),
+        ({"record_to": Path("x.pcapng"), "record_without_rdb": True}, "--without-rdb"),
+        ({"record_to": Path("x.pcapng"), "record_redact": ("values",)}, "--redact"),
+    ],
+)
+def test_what_needs_to_understand_does_not_go_with_opaque(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"{named} needs to understand what flows"):
+        Config(links="127.0.0.1:1", opaque=True, **options)
+
+
+def test_a_file_can_ask_for_opaque(tmp_path: Path) -> None:
+    file = tmp_path / "tap.toml"
+    file.write_text('opaque = true\n[links.orders]\nmaster = "10.0.0.5:6379"\n')
+    assert load(file).opaque
+
+
+def test_an_address_is_kept_or_not_and_nothing_else() -> None:
+    master = Address("127.0.0.1", 6379)
+    with pytest.raises(ConfigError, match="announce 'kepp': it is one of keep, tap"):
+        Config(links=(LinkConfig(master=master),), announce="kepp")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="announce 'kepp': it is one of keep, tap"):
+        LinkConfig(master=master, announce="kepp")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="record_sync 'alway': it is one of none, interval, always"):
+        Config(links=(LinkConfig(master=master),), record_sync="alway")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", "line 3: unknown key 'links.a.listne'; known: master, "),
+        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", " Did you mean 'listen'?"),
+        ("[links.a]\nlisten = ':1'\n", "line 1: links.a: give either a master, or transparent"),
+        ("[links.a]\nmaster = 'h:1'\ntransparent = true\n", "line 1: links.a: give either a master, or transparent"),
+        ("[links.a]\ntransparent = 'yes'\n", "line 2: links.a.transparent: true or false is expected"),
+        ("[links.a]\nmaster = 'h:x'\n", "line 2: links.a.master: 'h:x' is not an address"),
+        ("ui = 'tv'\n[links.a]\nmaster = 'h:1'\n", "line 1: ui: input should be 'auto', 'live'"),
+        ("duration = 'soon'\n[links.a]\nmaster = 'h:1'\n", "line 1: duration: 'soon' is not a time"),
+        ("[links.a]\nmaster = \n", "Invalid value (at line 2, column 10)"),
+        ("mask = ['psync2']\n[links.a]\nmaster = 'h:1'\n", "line 1: mask 1: 'psync2' cannot be masked: write capa: and"),
+        ("[links.a]\nmaster = 'h:1'\nmask = ['capa:']\n", "line 3: links.a.mask 1: 'capa:' cannot be masked"),
+        ("[links.a]\nmaster = 'h:1'\nannounce = 'x'\n", "line 3: links.a.announce: input should be 'keep' or 'tap'"),
+        ("[links]\n", "no link: give"),
+        ("[links]\na = 'h:1'\n", "line 2: links.a: a table is expected"),
+        ("commands = 'yes'\n[links.a]\nmaster = 'h:1'\n", "line 1: commands: true or false is expected"),
+        ("connect_timeout = '0s'\n[links.a]\nmaster = 'h:1'\n", "a timeout of nothing"),
+        ("master = 'h:1'\n", "unknown key 'master'"),
+        ("", "'links' is missing"),
+    ],
+)  # fmt: skip
+def test_a_broken_config_file_is_located(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "tap.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        load(path)
+    said = str(refused.value)
+    assert said.startswith(str(path))
+    assert words in said
+    assert "\n" not in said
+
+
+A, B, C = (f"127.0.0.1:{port}" for port in (7001, 7002, 7003))
+
+
+@pytest.mark.parametrize(
+    ("links", "says"),
+    [
+        ([f"a={A}->h:1", f"a={B}->h:1"], "two links are named 'a'; give each its own name"),
+        ([f"a={A}->h:1", f"b={A}->h:2"], f"two links listen on {A}; give each its own port"),
+        ([f"a={A}->{A}"], f"a circle: what connects to {A} would be sent to {A}, and so on for ever"),
+        ([f"a={A}->{B}", f"b={B}->{C}", f"c={C}->{A}"], f"a circle: what connects to {A} would be sent to {A}"),
+        ([], "no link: give --master HOST:PORT"),
+        (["a=h:1"], "'a=h:1' is not a link: write 'NAME=LISTEN->MASTER'"),
+        ([f"a={A}->unix:///x", "b=unix:///run/x->h:1"], "replicas connect over TCP, so a link listens on HOST:PORT"),
+        ([f"a={A}->h:0"], "h:0: a master's port is never 0"),
+    ],
+)
+def test_links_that_cannot_be_beside_each_other(links: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        Config(links=[LinkConfig.parse(one) for one in links])
+
+
+def test_a_chain_of_links_is_no_circle_and_ports_of_the_systems_choice_are_never_taken() -> None:
+    config = Config(links=[f"a={A}->{B}", f"b={B}->{C}", f"c=127.0.0.1:0->{C}", f"d=127.0.0.1:0->{C}"])
+    assert [link.name for link in config.links] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"record_rotate": "1gb"}, "--rotate says when a recording goes on in the next file; say with -w"),
+        ({"record_to": "x.pcapng", "record_rotate": "4095b"}, "--rotate 4095b: every file begins with where each link"),
+        ({"record_to": "x.pcapng", "record_keep": "1gb"}, "--keep deletes the oldest files of a rotation"),
+        ({"record_to": "x.pcapng", "record_redact": "names"}, "--redact names: values or keys can be redacted"),
+        ({"record_redact": "values"}, "--redact is for a recording, and there is none"),
+        ({"record_to": "x.pcapng.gz"}, "a recording is compressed with zstd only: x.pcapng.zst"),
+        ({"record_to": "no/such/x.pcapng"}, "no/such/x.pcapng: there is no directory no/such; make it first"),
+        ({"record_to": "nowhere/"}, "nowhere/: no such directory; make it first, or name a file"),
+        ({"drain_timeout": 0}, "a timeout of nothing: give connect_timeout and drain_timeout some time"),
+        ({"max_connections": 0}, "max_connections 0: a number of connections is expected, 1 or more"),
+        ({"max_connections_per_address": True}, "max_connections_per_address True: a number of connections"),
+        ({"mask": "eof"}, "'eof' cannot be masked: write capa: and the name of a capability"),
+        ({"statsd": "unix:///run/statsd"}, "is not the address of a StatsD: write HOST:PORT, for UDP"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_what_to_write(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        Config(links="127.0.0.1:1", **options)
+
+
+def test_the_smallest_rotation_and_one_into_a_directory(tmp_path: Path) -> None:
+    config = Config(links="h:1", record_to="x.pcapng", record_rotate=["4096b", "10m"], record_keep="1h")
+    assert config.record_rotate == ("4096b", "10m")
+    assert Config(links="h:1", record_to=f"{tmp_path}/", record_keep="1gb").record_to == tmp_path
+
+
+def test_each_tap_has_dice_of_its_own_unless_it_is_told_which() -> None:
+    assert len({Config(links="h:1").seed for _ in range(5)}) > 1
+    assert Config(links="h:1", seed=5).seed == 5
