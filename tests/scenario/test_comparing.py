@@ -1,0 +1,259 @@
+"""Two data sets compared, of servers that a test plays: digests, keys, values that are only on their way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from redis.exceptions import ResponseError
+
+from tap.scenario import compare as comparing
+from tap.scenario.compare import BATCH, NAMED, READS, TTL_SLACK_MS, Difference, compare
+
+
+@pytest.fixture(autouse=True)
+def in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "MOMENT", 0.0)
+
+
+class Db:
+    """A client: by key its kind, its value, how it is dumped, and its PTTL."""
+
+    def __init__(self) -> None:
+        self.keys: dict[bytes, tuple[bytes, Any, bytes, int]] = {}
+        self.reads: list[str] = []
+        self.changes: dict[int, dict[bytes, tuple[bytes, Any, bytes, int]]] = {}  # before the nth pipeline
+        self._pipelines = 0
+        self._asked: list[Any] = []
+
+    async def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        found = sorted(self.keys)
+        end = cursor + count
+        return (end if end < len(found) else 0), found[cursor:end]
+
+    def pipeline(self, transaction: bool) -> Db:
+        assert not transaction
+        self._pipelines += 1
+        self.keys.update(self.changes.get(self._pipelines, {}))
+        self._asked = []
+        return self
+
+    async def __aenter__(self) -> Db:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def pttl(self, key: bytes) -> None:
+        self._asked.append(self.keys[key][3] if key in self.keys else -2)
+
+    async def execute(self) -> list[Any]:
+        return self._asked
+
+    async def type(self, key: bytes) -> bytes:
+        return self.keys[key][0]
+
+    def execute_command(self, command: str, key: bytes, *rest: object) -> Any:
+        if command == "DUMP":
+            self._asked.append(self.keys[key][2] if key in self.keys else None)
+            return None
+        self.reads.append(command)
+
+        async def value() -> Any:
+            found = self.keys[key][1]
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        return value()
+
+
+class Node:
+    def __init__(self, version: str = "Redis 7.0") -> None:
+        self.version = version
+        self.digest = "0"
+        self.dbs: dict[int, Db] = defaultdict(Db)
+
+    def client(self, db: int = 0) -> Any:
+        if db:
+            return self.dbs[db]
+        one = self.dbs[0]
+
+        class Asked:
+            async def execute_command(_, *words: str) -> str:  # noqa: N805
+                assert words == ("DEBUG", "DIGEST")
+                return self.digest
+
+        return one if self.is_counted else Asked()
+
+    is_counted = True
+
+    async def info(self, section: str) -> dict[str, Any]:
+        return {f"db{number}": {} for number, db in self.dbs.items() if db.keys} | {"other": 1}
+
+
+def put(node: Node, key: str, value: Any, *, db: int = 0, kind: str = "string", dump: str = "", ttl: int = -1) -> None:
+    node.dbs[db].keys[key.encode()] = kind.encode(), value, (dump or repr(value)).encode(), ttl
+
+
+def pair(version: str = "Redis 7.0") -> tuple[Node, Node]:
+    return Node(), Node(version)
+
+
+def found(master: Node, replica: Node, *, debug: bool = False) -> Difference:
+    both: Any = (master, replica)
+    for node in both:
+        node.is_counted = not debug
+    if debug:  # first the digests, then the keys
+        for node in both:
+            node.client = _turning(node)
+    return asyncio.run(compare(*both, debug=debug))
+
+
+def _turning(node: Node) -> Any:
+    asked: list[int] = []
+    plain = Node.client
+
+    def client(db: int = 0) -> Any:
+        node.is_counted = bool(asked)
+        asked.append(db)
+        return plain(node, db)
+
+    return client
+
+
+def test_equal_keys_in_every_db_are_equal() -> None:
+    master, replica = pair()
+    for node in (master, replica):
+        put(node, "a", "1")
+        put(node, "b", "2", db=3)
+    assert found(master, replica) == Difference(equal=True, by="keys")
+    assert found(Node(), Node()) == Difference(equal=True, by="keys")
+
+
+def test_each_difference_is_named() -> None:
+    master, replica = pair()
+    for node in (master, replica):
+        put(node, "same", "x")
+    put(master, "here", "x")
+    put(replica, "there", "x", db=2)
+    put(master, "value", "1")
+    put(replica, "value", "2")
+    put(master, "kind", "1")
+    put(replica, "kind", ["1"], kind="list")
+    assert sorted(found(master, replica).keys) == [
+        "db 0: here (only on the master)",
+        "db 0: kind (of another type)",
+        "db 0: value (another value)",
+        "db 2: there (only on the replica)",
+    ]
+
+
+def test_another_encoding_of_the_same_value_is_none() -> None:
+    master, replica = pair()
+    put(master, "list", ["x"], kind="list", dump="packed")
+    put(replica, "list", ["x"], kind="list", dump="linked")
+    assert found(master, replica).equal
+    assert set(master.dbs[0].reads) == set(replica.dbs[0].reads) == {"LRANGE"}
+    put(master, "module", "m", kind="json", dump="1")
+    put(replica, "module", "m", kind="json", dump="2")  # which nobody can read
+    assert found(master, replica).keys == ("db 0: module (another value)",)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "differs"),
+    [
+        (-1, -1, False),
+        (-1, 100, True),
+        (100, -1, True),
+        (0, 100, False),
+        (1000, 1000 + TTL_SLACK_MS, False),
+        (1000 + TTL_SLACK_MS, 1000, False),
+        (1000, 1001 + TTL_SLACK_MS, True),
+        (1001 + TTL_SLACK_MS, 1000, True),
+    ],
+)
+def test_expiries_may_differ_by_the_way_between(mine: int, theirs: int, differs: bool) -> None:
+    master, replica = pair()
+    put(master, "a", "x", ttl=mine)
+    put(replica, "a", "x", ttl=theirs)
+    assert found(master, replica).keys == (("db 0: a (another expiry)",) if differs else ())
+
+
+@pytest.mark.parametrize("read", range(2, READS + 2))
+def test_a_difference_that_a_later_read_does_not_find_is_none(read: int) -> None:
+    master, replica = pair()
+    put(master, "a", "new")
+    put(replica, "a", "old")
+    replica.dbs[0].changes[read] = dict(master.dbs[0].keys)
+    assert found(master, replica).equal == (read <= READS)
+
+
+def test_a_key_that_is_gone_on_both_is_no_difference() -> None:
+    master, replica = pair()
+    put(master, "a", "x")
+    master.dbs[0].pipeline = _forgetting(master.dbs[0])  # type: ignore[method-assign]
+    assert found(master, replica).equal
+
+
+def _forgetting(db: Db) -> Any:
+    plain = Db.pipeline
+
+    def pipeline(transaction: bool) -> Db:
+        db.keys.clear()
+        return plain(db, transaction)
+
+    return pipeline
+
+
+def test_a_key_that_becomes_another_type_meanwhile_is_another_value() -> None:
+    master, replica = pair()
+    put(master, "a", "1")
+    put(replica, "a", ResponseError("WRONGTYPE"), dump="2")
+    assert found(master, replica).keys == ("db 0: a (another value)",)
+
+
+def test_only_the_first_are_named_and_all_are_looked_at() -> None:
+    master, replica = pair()
+    for number in range(2 * BATCH + 5):
+        for node in (master, replica):
+            put(node, f"key:{number:04}", "x")
+    put(replica, f"key:{2 * BATCH + 4:04}", "y")
+    assert found(master, replica).keys == (f"db 0: key:{2 * BATCH + 4:04} (another value)",)
+    for number in range(NAMED - 1):
+        put(master, f"more:{number}", "x")
+    several = found(master, replica)
+    assert len(several.keys) == NAMED
+    assert str(several).endswith(", ...")
+    put(master, "one:more", "x")
+    assert len(found(master, replica).keys) == NAMED
+
+
+def test_digests_that_are_equal_are_believed_and_others_looked_into() -> None:
+    master, replica = pair()
+    put(master, "a", "1")
+    put(replica, "a", "2")
+    assert found(master, replica, debug=True) == Difference(equal=True, by="digest")
+    replica.digest = "1"
+    assert found(master, replica, debug=True).keys == ("db 0: a (another value)",)
+    put(replica, "a", "1")
+    difference = found(master, replica, debug=True)
+    assert difference == Difference(equal=False, by="digest")
+    assert str(difference) == "different, by digest"
+
+
+def test_digests_of_other_versions_are_not_asked_for() -> None:
+    master, replica = pair("Redis 8.0")
+    master.digest = "never asked"
+    for node in (master, replica):
+        put(node, "a", "1")
+        node.is_counted = True
+    both: Any = (master, replica)
+    assert asyncio.run(compare(*both, debug=True)) == Difference(equal=True, by="keys")
+
+
+def test_a_difference_in_words() -> None:
+    assert str(Difference(equal=True, by="keys")) == "equal, by keys"
+    assert str(Difference(equal=False, by="keys", keys=("db 0: a (x)",))) == "different: db 0: a (x)"
