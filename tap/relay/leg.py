@@ -121,7 +121,6 @@ class Leg(asyncio.BufferedProtocol):
         self._early: _Early | None = _Early()  # until then
         self._buffers = buffers
         self.share = Share(link.account)
-        self._began = 0.0  # the read, by the share's clock
         self._held: memoryview | None = None  # the buffer of the other leg's read that is not sent yet
 
     # ---- called by asyncio ----
@@ -142,7 +141,7 @@ class Leg(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         share = self.share
-        self._began = share.clock()
+        share.begin()
         size = share.size
         return self._buffers.current if size == BUFFER_SIZE else self._buffers.current[:size]
 
@@ -153,13 +152,13 @@ class Leg(asyncio.BufferedProtocol):
         share, size = self.share, self.share.size
         self.link.received(self, self._buffers.current[:nbytes])
         is_part_of_more = nbytes >= SPLICE_FROM or nbytes == size
-        if is_part_of_more and (unread := self.link.unread(self)) >= SPLICE_FROM:
+        if is_part_of_more and (unread := min(self.link.unread(self), share.most - nbytes)) >= SPLICE_FROM:
             try:
-                nbytes += self._splice(min(unread, BUFFER_SIZE) if share.is_beside else unread)
+                nbytes += self._splice(unread)
             except BaseException:
                 self._buffers.close()  # what it may hold is this link's, and the next one would send it
                 raise
-        rest = share.used(nbytes, self._began, share.clock())
+        rest = share.used(nbytes)
         if rest:
             self.rest("share", rest)
 
