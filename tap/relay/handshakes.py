@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from time import perf_counter, thread_time
 
-from tap.relay.share import CREDIT, LONG, MAX_REST, PART, Account, Turns
+from tap.relay.share import LONG, Account, Turns
 
 
 class Handshakes:
@@ -47,7 +47,6 @@ class Handshakes:
         finally:
             self._next = None
             is_beside = self._account.turns.read(self._account, began)
-            debt = self._account.owes(took, self._wall(), is_beside)
+            rest = self._account.rest(took, self._wall(), is_beside)
             if self._first or self._others:
-                rest = min(MAX_REST, debt / PART) if debt > CREDIT and is_beside else 0.0
                 self._next = asyncio.get_running_loop().call_later(rest, self._work)
