@@ -1,0 +1,134 @@
+"""How long there was no stream: of links that a test plays, on a clock of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tap.bus import Bus, Told
+from tap.replication.conversation import Phase
+from tap.replication.events import Ack, Keepalive, Side
+from tap.scenario.outage import Outages
+
+
+def link(phase: Phase = Phase.STREAM, *, stalled: bool | None = None, gone: str = "", loading: bool = False) -> Any:
+    """gone: what of a leg is true, as "replica.lost"."""
+    legs = {
+        side: SimpleNamespace(lost=gone == f"{side}.lost", at_end=gone == f"{side}.at_end")
+        for side in ("replica", "master")
+    }
+    faults = None
+    if stalled is not None:
+        lane = SimpleNamespace(flow=SimpleNamespace(is_stalled=stalled))
+        other = SimpleNamespace(flow=SimpleNamespace(is_stalled=not stalled))
+        faults = SimpleNamespace(lanes={Side.MASTER: lane, Side.REPLICA: other})
+    conversation = SimpleNamespace(phase=phase, stream=object() if loading else None, rdb_end=10 if loading else None)
+    return SimpleNamespace(conversation=conversation, faults=faults, **legs)
+
+
+class Watched:
+    """A tap whose links the test puts there, and what was found of them."""
+
+    def __init__(self) -> None:
+        self.bus = Bus()
+        self.links: list[Any] = []
+        tap: Any = self
+        self.outages = Outages(tap)
+        self.now = 100.0
+        clock: Any = SimpleNamespace(time=lambda: self.now)
+        self.outages._loop = clock
+
+    def at(self, now: float, *links: Any) -> None:
+        self.now, self.links = now, list(links)
+        self.outages._look()
+
+
+def found(*moments: tuple[float, list[Any]], until: float = 200.0) -> list[float]:
+    async def story() -> list[float]:
+        one = Watched()
+        for now, links in moments:
+            one.at(now, *links)
+        one.now = until
+        seen = one.outages.found
+        await one.outages.close()
+        return seen
+
+    return asyncio.run(story())
+
+
+UP = [link()]
+
+
+def test_an_outage_lasts_from_the_loss_of_a_stream_to_the_next_one() -> None:
+    assert found((100.0, []), (101.0, UP), (105.0, UP)) == []  # what was before the first stream is none
+    assert found((101.0, UP), (103.0, []), (104.0, []), (107.5, UP), (110.0, [])) == [4.5, 90.0]
+    assert found((101.0, UP), (103.0, []), until=103.0) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("one", "has_stream"),
+    [
+        (link(), True),
+        (link(Phase.LOADING), True),
+        (link(Phase.OPAQUE), True),
+        (link(Phase.RDB), False),
+        (link(Phase.WAITING), False),
+        (link(Phase.RDB, loading=True), True),  # behind SYNC
+        (link(gone="replica.lost"), False),
+        (link(gone="replica.at_end"), False),
+        (link(gone="master.lost"), False),
+        (link(gone="master.at_end"), False),
+        (link(stalled=True), False),
+        (link(stalled=False), True),
+    ],
+)
+def test_what_a_stream_is(one: Any, has_stream: bool) -> None:
+    async def story() -> tuple[bool, bool]:
+        watched = Watched()
+        watched.links = [one]
+        alone = watched.outages.has_stream
+        watched.links = [link(Phase.RDB), one]
+        beside = watched.outages.has_stream
+        await watched.outages.close()
+        return alone, beside
+
+    assert asyncio.run(story()) == (has_stream, has_stream)
+
+
+def test_between_two_looks_events_show_a_link_that_was_lost_and_is_back() -> None:
+    async def story() -> list[float]:
+        one = Watched()
+        one.at(100.0, *UP)
+        one.now, one.links = 101.0, []
+        keepalive = Keepalive(start=0, end=1, side=Side.MASTER)
+        ack = Ack(start=0, end=1, offset=1, fsynced=None, lag_bytes=0, lag_seconds=0.0)
+        one.bus.publish("main", 1, "r", keepalive)
+        assert one.outages.found == []
+        one.bus.publish("main", 1, "r", ack)
+        assert one.outages.found == [0.0]
+        one.now, one.links = 102.0, UP
+        one.outages._hear(Told(0.0, "main", 1, "r", ack))
+        await one.outages.close()
+        one.links = []
+        one.bus.publish("main", 1, "r", ack)  # nobody listens any more
+        return one.outages.found
+
+    assert asyncio.run(story()) == [1.0]
+
+
+def test_it_looks_by_itself() -> None:
+    async def story() -> list[float]:
+        one = Watched()
+        one.links = UP
+        await asyncio.sleep(0.05)
+        one.links = []
+        async with asyncio.timeout(10):
+            while not one.outages.found:
+                await asyncio.sleep(0.005)
+        await one.outages.close()
+        return one.outages.found
+
+    assert len(asyncio.run(story())) == 1

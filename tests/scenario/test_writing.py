@@ -1,0 +1,217 @@
+"""What the workload writes, to a master that a test plays: by the seed, at its rate, and whatever the master says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as Unreachable
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
+
+from tap.scenario import workload
+from tap.scenario.workload import BURST_VALUE, PREFIX, PROBE, Workload
+from tests.support import WITHIN
+
+
+class Master:
+    """replies: what it says to commands by their name; an exception is one of redis-py's."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, tuple[Any, ...]]] = []
+        self.replies: dict[str, Any] = {}
+        self.offset = 0
+        self.is_there = True
+        self.unlinked: dict[int, set[str]] = {}
+
+    def client(self, db: int = 0) -> Any:
+        return _Pipeline(self, db)
+
+
+class _Pipeline:
+    def __init__(self, master: Master, db: int) -> None:
+        self._master, self._db = master, db
+        self._said: list[Any] = []
+
+    def pipeline(self, transaction: bool) -> _Pipeline:
+        assert not transaction
+        return self
+
+    async def __aenter__(self) -> _Pipeline:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def execute_command(self, *words: Any) -> None:
+        self._master.heard.append((self._db, words))
+        self._said.append(self._master.replies.get(words[0], True))
+
+    def set(self, key: str, value: str) -> None:
+        self.execute_command("SET", key, value)
+
+    def unlink(self, key: str) -> None:
+        self._master.unlinked.setdefault(self._db, set()).add(key)
+
+    def info(self, section: str) -> None:
+        self._master.offset += 10
+        self._said.append({"master_repl_offset": str(self._master.offset)})
+
+    async def execute(self, raise_on_error: bool) -> list[Any]:
+        if not self._master.is_there:
+            raise Unreachable("gone")
+        return self._said
+
+
+def made(master: Master, seed: int = 1, **options: Any) -> Workload:
+    node: Any = master
+    return Workload(node, seed, options.pop("rate", 1000), **options)
+
+
+def test_the_seed_decides_every_command() -> None:
+    def heard(seed: int) -> list[Any]:
+        master = Master()
+        asyncio.run(made(master, seed).preload(10_000))
+        return master.heard
+
+    assert heard(1) == heard(1)
+    assert heard(1) != heard(2)
+
+
+def test_every_kind_of_value_is_written_and_what_belongs_together_stays_so() -> None:
+    one = made(Master())
+    kinds: Counter[str] = Counter()
+    for _ in range(20_000):
+        commands = one._mixed()
+        names = [str(command[0]) for command in commands]
+        kinds[names[0]] += 1
+        if names[0] == "MULTI":
+            assert names == ["MULTI", "INCR", "SET", "RPUSH", "LTRIM", "EXEC"]
+        else:
+            assert len({command[1] for command in commands}) == 1
+        assert all(str(command[1]).startswith(PREFIX) for command in commands if len(command) > 1)
+    shares = {kind: count / 20_000 for kind, count in kinds.items()}
+    assert {"SET", "INCR", "HSET", "RPUSH", "SADD", "SREM", "ZADD", "XADD", "DEL", "MULTI"} <= shares.keys()
+    assert min(shares.values()) > 0.01
+
+
+def test_what_is_taken_and_what_is_refused_is_counted_apart() -> None:
+    master = Master()
+    master.replies = {
+        "INCR": ResponseError("NOREPLICAS Not enough good replicas to write."),
+        "SADD": ReadOnlyError("You can't write against a read only replica."),
+        "HSET": OutOfMemoryError("command not allowed"),
+        "DEL": ResponseError("something odd"),
+    }
+    one = made(master)
+    commands: Any = [("INCR", "a"), ("SADD", "b", 1), ("HSET", "c", "d", b"e"), ("DEL", "f"), ("SET", "g", b"12345")]
+    asyncio.run(one._send(commands, 0))
+    assert one.refused == {"NOREPLICAS": 1, "READONLY": 1, "OOM": 1, "ERR": 1}
+    assert one.written == 1
+    assert one.bytes == len("SET") + len("g") + 5
+    assert one.keys == {PROBE, "a", "b", "c", "f", "g"}
+
+
+def test_a_master_that_breaks_off_is_an_error_of_the_batch() -> None:
+    master = Master()
+    master.replies = {"SET": Unreachable("gone")}
+    with pytest.raises(Unreachable):
+        asyncio.run(made(master)._send([("SET", "a", "b")], 0))
+
+
+@pytest.mark.parametrize("size", [0, 1, BURST_VALUE, BURST_VALUE + 1, 20 * BURST_VALUE + 7])
+def test_a_burst_writes_so_many_bytes(size: int) -> None:
+    master = Master()
+    asyncio.run(made(master, dbs=(4, 5)).burst(size))
+    values = [words[2] for db, words in master.heard]
+    assert sum(map(len, values)) == size
+    assert all(len(value) <= BURST_VALUE for value in values)
+    assert {db for db, _ in master.heard} <= {4}
+    keys = [words[1] for _, words in master.heard]
+    assert keys == [f"{PREFIX}burst:{number % 200}" for number in range(len(keys))]
+
+
+def test_a_preload_has_something_in_each_db_and_nothing_means_nothing() -> None:
+    master = Master()
+    asyncio.run(made(master, dbs=(0, 0, 3)).preload(1))
+    count = Counter(db for db, _ in master.heard)
+    assert set(count) == {0, 3}
+    assert min(count.values()) >= 200
+    asyncio.run(made(other := Master()).preload(0))
+    assert other.heard == []
+
+
+def test_what_was_written_is_removed_by_name_in_every_db() -> None:
+    master = Master()
+    one = made(master, dbs=(0, 0, 3))
+    asyncio.run(one._send([("SET", "a", "b")], 0))
+    asyncio.run(one.clean())
+    assert master.unlinked == {0: {PROBE, "a"}, 3: {PROBE, "a"}}
+
+
+def test_the_ledger_notes_what_was_taken_with_an_offset_it_is_not_behind() -> None:
+    async def story() -> None:
+        master = Master()
+        one = made(master, ledger=True)
+        await one._note()
+        await one._note()
+        master.replies = {"SET": ResponseError("READONLY")}
+        await one._note()
+        assert [(noted.offset, noted.key, noted.value) for noted in one.ledger] == [
+            (10, f"{PREFIX}ledger:0", "0"),
+            (20, f"{PREFIX}ledger:1", "1"),
+        ]
+        assert f"{PREFIX}ledger:2" in one.keys  # refused, or taken and not said so
+
+    asyncio.run(story())
+
+
+def test_it_writes_until_it_is_stopped_and_survives_a_master_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workload, "MOMENT", 0.001)
+
+    async def story() -> None:
+        master = Master()
+        one = made(master, ledger=True)
+        assert not one.running
+        one.start()
+        one.start()  # it does already
+        assert one.running
+        async with asyncio.timeout(WITHIN):
+            while one.written < 100 or len(one.ledger) < 2:
+                await asyncio.sleep(0.005)
+            master.is_there = False
+            while one.unreachable < 3:
+                await asyncio.sleep(0.005)
+            master.is_there = True
+            before = one.written
+            while one.written == before:
+                await asyncio.sleep(0.005)
+        await one.stop()
+        assert not one.running
+        written = one.written
+        await asyncio.sleep(0.05)
+        assert one.written == written
+        await one.stop()
+        one.start()
+        async with asyncio.timeout(WITHIN):
+            while one.written == written:
+                await asyncio.sleep(0.005)
+        await one.stop()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("rate", [25, 50, 1000])
+def test_a_batch_has_what_the_rate_gives_on_average(rate: int) -> None:
+    async def story() -> float:
+        master = Master()
+        one = made(master, rate=rate)
+        starts = 0
+        for _ in range(400):
+            before = len(master.heard)
+            await one._batch()
+            starts += min(len(master.heard) - before, int(rate * workload.BATCH_SECONDS) or 1)
+        return starts / 400
+
+    assert asyncio.run(story()) == pytest.approx(rate * workload.BATCH_SECONDS, rel=0.2)
