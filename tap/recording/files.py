@@ -12,6 +12,7 @@ import dataclasses
 import heapq
 import math
 import re
+import stat
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def packets(paths: Path | Sequence[Path], problems: list[str], goes_on: GoesOn |
     files: list[Path] = []
     for path in [paths] if isinstance(paths, Path) else paths:
         try:
-            files += _named(path)
+            files += _regular(path, problems)
         except RecordingError as error:
             problems.append(str(error))
     asked = None if goes_on is None else _Asked(goes_on)
@@ -97,7 +98,7 @@ def expand(path: Path) -> list[Path]:
 
     Raises RecordingError for a directory that has none, or cannot be read.
     """
-    return [file for run in _in_order(_named(path)) for file in run.files]
+    return [file for run in _in_order(_regular(path, [])) for file in run.files]
 
 
 def successor(path: Path) -> Path | None:
@@ -130,6 +131,30 @@ def _named(path: Path) -> list[Path]:
             f"{path}: no capture in this directory; their names end in .pcapng, .pcapng.zst, .pcapng.gz, .pcap, .cap"
         )
     return found
+
+
+def _regular(path: Path, problems: list[str]) -> list[Path]:
+    """As _named(), but of a directory the regular files: of a pipe in it nobody knows when somebody writes to it."""
+    files = []
+    for file in _named(path):
+        what = None if file == path else _irregular(file)
+        if what is None:
+            files.append(file)
+        else:
+            problems.append(f"{file}: left out, for it is {what}; of a directory regular files are read")
+    return files
+
+
+def _irregular(file: Path) -> str | None:
+    """What a file is that is no regular one. One that cannot be looked at is told when it is opened."""
+    try:
+        mode = file.stat().st_mode
+    except OSError:
+        return None
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def _in_order(files: Iterable[Path], unknown: float = 0) -> list[_Run]:
@@ -270,9 +295,9 @@ def _packets(path: Path, problems: list[str], goes_on: GoesOn | None, *, grows: 
                 yield from reader.feed(head)
         reader = reader or _reader(name, head)
         yield from reader.close()
-        said = reader.problems
+        said = list(reader.problems)
     except Stopped:  # what is not whole is still being written
-        said = [] if reader is None else reader.problems
+        said = [] if reader is None else list(reader.problems)
     except Damaged as what:
         said = [str(what)]
         if reader is not None:

@@ -16,10 +16,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+from tap.recording.problems import Problems
 from tap.recording.spans import Spans
 from tap.replication.events import PartialResync, Side
 
 SHOWN = 5  # stretches that are told one by one
+MAX_PROBLEMS = 100  # lines on files that are told
 MAX_KEPT = 10_000  # stretches of which all is known; of more only their number and bytes
 
 Cause = Literal["gap", "unread", "rdb_omitted"]
@@ -134,17 +136,18 @@ class Account:
     """What one reading of a recording could not bring; complete at its end.
 
     problems: what of the files could not be read, a line each. missing: the stretches, in the order of their ends.
-    uncounted: how many more there were. remarks: sentences that make no answer incomplete, and should be known. first,
-    last: nanoseconds, when the first and the last packet came; 0 where none did.
+    uncounted: how many more there were. first, last: nanoseconds, when the first and the last packet came; 0 where none
+    did.
     """
 
     problems: list[str] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     uncounted: int = 0
-    remarks: list[str] = field(default_factory=list)
     first: int = 0
     last: int = 0
-    _read: dict[tuple[str, int, str], Spans] = field(default_factory=dict)  # by link, connection and replication ID
+    _remarks: Problems = field(default_factory=Problems)
+    _remarked: set[str] = field(default_factory=set)
+    _read: dict[str, dict[tuple[str, int], Spans]] = field(default_factory=dict)  # by replication ID, of connections
     _parents: dict[str, tuple[str, int]] = field(default_factory=dict)  # a replid's: whose history it goes on, from where
     _last: dict[tuple[str, int, Side], int] = field(default_factory=dict)  # of each side, where in missing
 
@@ -164,7 +167,7 @@ class Account:
 
     def read(self, link: str, connection: int, replid: str, begin: int, end: int) -> None:
         """A connection has brought these offsets of a history."""
-        spans = self._read.setdefault((link, connection, replid), Spans())
+        spans = self._read.setdefault(replid, {}).setdefault((link, connection), Spans())
         if begin < end and len(spans.begins) < MAX_KEPT:
             spans.add(begin, end)
 
@@ -174,12 +177,19 @@ class Account:
             _, before = self._parents.get(replid, ("", 0))
             self._parents[replid] = previous, max(before, offset)
 
-    def remark(self, text: str) -> None:
-        """Say it once."""
-        if text not in self.remarks:
-            self.remarks.append(text)
+    def remark(self, text: str, kind: str = "remarks") -> None:
+        """Say it once. kind: of which the first few are said, and how many more there are; see Problems.add()."""
+        if text not in self._remarked:
+            if len(self._remarked) < MAX_KEPT:
+                self._remarked.add(text)
+            self._remarks.add(kind, text)
 
     # ---- afterwards ----
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences that make no answer incomplete, and should be known."""
+        return list(self._remarks)
 
     def lacking(
         self, concerns: Concerns = everything, joins: Joins | None = None, *, by_link: bool = False
@@ -192,18 +202,15 @@ class Account:
         found = [one for one in self.missing if concerns(one)]
         if joins is None:
             return found
+        near, read = self._near(), self._joined(joins, by_link)
         joined: dict[tuple[frozenset[str], str], Spans] = {}
         lacking = []
         for one in found:
             begin, end = one.from_offset, one.to_offset
             if one.replid is not None and begin is not None and end is not None:
-                key = self._same_until(one.replid, end), one.link if by_link else ""
+                key = _same_until(near, one.replid, end), one.link if by_link else ""
                 if key not in joined:
-                    joined[key] = Spans().update(
-                        read
-                        for (link, connection, replid), read in self._read.items()
-                        if replid in key[0] and joins(link, connection) and (link == one.link or not by_link)
-                    )
+                    joined[key] = Spans().update(read[replid, key[1]] for replid in key[0] if (replid, key[1]) in read)
                 if joined[key].has(begin, end):
                     continue
             lacking.append(one)
@@ -211,27 +218,45 @@ class Account:
 
     def offsets(self, joins: Joins) -> tuple[int, int] | None:
         """Before the first and after the last byte that connections of these links brought; None where none is known."""
-        found = [spans for (link, connection, _), spans in self._read.items() if spans.begins and joins(link, connection)]
+        found = [spans for spans in self._joined(joins, False).values() if spans.begins]
         if not found:
             return None
         return min(spans.begins[0] for spans in found), max(spans.ends[-1] for spans in found)
 
-    def _same_until(self, replid: str, offset: int) -> frozenset[str]:
-        """The replication IDs under which the same bytes are known up to an offset."""
-        same, waiting = {replid}, [replid]
-        while waiting:
-            one = waiting.pop()
-            near = {child for child, (parent, branch) in self._parents.items() if parent == one and offset <= branch}
-            parent, branch = self._parents.get(one, (one, 0))
-            if offset <= branch:
-                near.add(parent)
-            waiting += near - same
-            same |= near
-        return frozenset(same)
+    def _joined(self, joins: Joins, by_link: bool) -> dict[tuple[str, str], Spans]:
+        """What the connections that are joined have brought, by replication ID, and by link or under ""."""
+        joined: dict[tuple[str, str], Spans] = {}
+        for replid, brought in self._read.items():
+            for (link, connection), spans in brought.items():
+                if joins(link, connection):
+                    joined.setdefault((replid, link if by_link else ""), Spans()).update([spans])
+        return joined
+
+    def _near(self) -> dict[str, list[tuple[str, int]]]:
+        """Of each replication ID those beside which it is known, and the offset up to which the bytes are the same."""
+        near: dict[str, list[tuple[str, int]]] = {}
+        for child, (parent, branch) in self._parents.items():
+            near.setdefault(child, []).append((parent, branch))
+            near.setdefault(parent, []).append((child, branch))
+        return near
 
     def lines(self, concerns: Concerns = everything, joins: Joins | None = None, *, by_link: bool = False) -> list[str]:
         """What makes an answer incomplete, in sentences; none if nothing does. See lacking()."""
-        return [*self.problems, *sentences(self.lacking(concerns, joins, by_link=by_link), self.uncounted)]
+        problems = self.problems
+        if len(problems) > MAX_PROBLEMS:
+            problems = [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more such lines on other files"]
+        return [*problems, *sentences(self.lacking(concerns, joins, by_link=by_link), self.uncounted)]
+
+
+def _same_until(near: dict[str, list[tuple[str, int]]], replid: str, offset: int) -> frozenset[str]:
+    """The replication IDs under which the same bytes are known up to an offset. near: see Account._near()."""
+    same, waiting = {replid}, [replid]
+    while waiting:
+        for other, branch in near.get(waiting.pop(), ()):
+            if offset <= branch and other not in same:
+                same.add(other)
+                waiting.append(other)
+    return frozenset(same)
 
 
 def sentences(missing: list[Missing], uncounted: int = 0) -> list[str]:

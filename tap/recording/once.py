@@ -59,9 +59,8 @@ class Once:
         self._parents[replid] = parent, offset
         seen = self._seen.get(replid)
         if seen is not None:
-            same = seen.until(offset)
             cuts = sorted(self._branches(replid))  # a span may reach over where an ID further up begins
-            for begin, end in zip(same.begins, same.ends, strict=True):
+            for begin, end in seen.between(before, offset):  # what is before has been taken over then
                 for cut in [*(cut for cut in cuts if begin < cut < end), end]:
                     self._add(self._home(replid, cut), begin, cut)
                     begin = cut

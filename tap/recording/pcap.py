@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tap.recording.pcapng import MAGIC, MAX_BLOCK, Packet, PcapngReader
+from tap.recording.problems import Problems
 
 KINDS = {
     b"\xd4\xc3\xb2\xa1": ("<", 1000),
@@ -35,9 +36,9 @@ _COMPRESSED = {
 
 
 class PacketReader(Protocol):
-    """Both calls are to be iterated to their end. problems: a line for each thing that could not be read."""
+    """Both calls are to be iterated to their end. problems: what could not be read."""
 
-    problems: list[str]
+    problems: Problems
 
     def feed(self, data: bytes) -> Iterator[Packet]: ...
 
@@ -68,7 +69,7 @@ class PcapReader:
     """Packets out of a file's bytes, however cut. Nothing is read behind a record whose length cannot be."""
 
     def __init__(self) -> None:
-        self.problems: list[str] = []
+        self.problems = Problems()
         self._buffer = bytearray()
         self._start = 0  # of the buffer, in the file
         self._needed = 24  # bytes, before anything can be read
@@ -97,8 +98,8 @@ class PcapReader:
         while at <= end:
             seconds, fraction, captured, size = heading(buffer, at)
             if captured > MAX_BLOCK:
-                self.problems.append(
-                    f"byte {self._start + at}: damaged, a packet of {captured} bytes; the rest is not read"
+                self.problems.add(
+                    "packets", f"byte {self._start + at}: damaged, a packet of {captured} bytes; the rest is not read"
                 )
                 self._is_lost = True
                 self._buffer.clear()
@@ -115,7 +116,7 @@ class PcapReader:
     def close(self) -> Iterator[Packet]:
         """The file ends here."""
         if self._buffer:
-            self.problems.append(
-                f"cut off: the last {len(self._buffer)} bytes, from byte {self._start} on, are no packet"
+            self.problems.add(
+                "ends", f"cut off: the last {len(self._buffer)} bytes, from byte {self._start} on, are no packet"
             )
         return iter(())

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tap.recording.problems import Problems
+
 SECTION = 0x0A0D0D0A
 INTERFACE = 1
 OLD_PACKET = 2
@@ -23,6 +25,7 @@ MAGIC = b"\x0a\x0d\x0d\x0a"
 RAW_IP = 101  # LINKTYPE_RAW: the packet begins with its IPv4 or IPv6 header
 
 MAX_BLOCK = 2**24  # bytes; a packet is below 300 KB, a longer block is taken for damaged
+MAX_INTERFACES = 2**16  # of a section
 MAX_TIME = 2**64  # nanoseconds since the epoch: in the year 2554
 APPLICATION = "redis-tap"  # as the writer of a file names itself
 MAX_COMMENT = 65_000  # an option's length has 16 bits
@@ -93,11 +96,11 @@ class _Interface:
 class PcapngReader:
     """Packets out of a file's bytes, however cut. Of what is damaged the rest is read: see problems.
 
-    problems: one line for each stretch that could not be read.
+    problems: what could not be read.
     """
 
     def __init__(self) -> None:
-        self.problems: list[str] = []
+        self.problems = Problems()
         self._buffer = bytearray()
         self._start = 0  # of the buffer, in the file
         self._order = "<"
@@ -120,7 +123,7 @@ class PcapngReader:
         if self._damaged_from is None and self._buffer:
             self._damaged_from = self._start
         if self._damaged_from == begin and len(self.problems) == known:
-            self.problems.append(f"cut off: the last {end - begin} bytes, from byte {begin} on, are no whole block")
+            self.problems.add("ends", f"cut off: the last {end - begin} bytes, from byte {begin} on, are no whole block")
         else:
             self._end_damage(end)
 
@@ -141,7 +144,7 @@ class PcapngReader:
             try:
                 found = self._read(at, length)
             except (struct.error, IndexError):
-                self.problems.append(f"byte {self._start + at}: a block that is damaged inside; left out")
+                self.problems.add("blocks", f"byte {self._start + at}: a block that is damaged inside; left out")
                 found = None
             if found is not None:
                 yield found
@@ -151,7 +154,7 @@ class PcapngReader:
 
     def _end_damage(self, end: int) -> None:
         if self._damaged_from is not None:
-            self.problems.append(f"bytes {self._damaged_from} to {end} are damaged; read on behind them")
+            self.problems.add("stretches", f"bytes {self._damaged_from} to {end} are damaged; read on behind them")
             self._damaged_from = None
 
     def _block_length(self, at: int) -> int | None:
@@ -190,7 +193,7 @@ class PcapngReader:
             captured = min(size, length - 16)
             return Packet(self._last, self.interfaces[0].link_type, bytes(buffer[at + 12 : at + 12 + captured]), size)
         else:
-            if kind == INTERFACE:
+            if kind == INTERFACE and len(self.interfaces) < MAX_INTERFACES:
                 self.interfaces.append(self._interface(at, length))
             return None
         options_at, end = data_at + captured + (-captured & 3), at + length - 4
@@ -214,7 +217,7 @@ class PcapngReader:
         """Of the first packet that has it: where one has, all may."""
         if problem not in self._said:
             self._said.add(problem)
-            self.problems.append(f"byte {self._start + at}: a packet, maybe not the only one: {problem}")
+            self.problems.add(problem, f"byte {self._start + at}: a packet, maybe not the only one: {problem}")
 
     def _interface(self, at: int, length: int) -> _Interface:
         (link_type,) = struct.unpack_from(self._order + "H", self._buffer, at + 8)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tap.recording.reader import Player
     from tap.replication.conversation import Conversation
 
+MAX_DB = 2**31
 MAX_HELD = 1000  # events of a connection of which it is not known yet whether it replicates
 
 _REPLICA, _MASTER = 0, 1
@@ -289,14 +290,14 @@ class Played:
         elif kind == "rdb_omitted":
             self._omits_rdb = True
         elif kind == "recording_gap" and said.get("side") == "master":
-            self._gap_offsets = said.get("from_offset"), said.get("to_offset")
+            self._gap_offsets = _offset(said.get("from_offset")), _offset(said.get("to_offset"))
         elif kind == "ack_ahead_of_master":
             if self.conversation.stream is not None and not said.get("by_fault"):
                 self.conversation.stream.doubt()
         elif kind == "not_understood":  # with --opaque
             self._tells_resyncs = False
             self.conversation.compares_acks = True
-        elif kind == "carried_db" and isinstance(said.get("db"), int):
+        elif kind == "carried_db" and isinstance(said.get("db"), int) and 0 <= said["db"] < MAX_DB:
             self.conversation.carried_db = said["db"]
 
     def left_out(self, said: dict[str, Any], assembler: Assembler) -> Iterator[Item]:
@@ -705,14 +706,16 @@ class Played:
         if self.connection.disbelieved:
             what = ", ".join(f"{count} {kind}" for kind, count in self.connection.disbelieved.items())
             place = f"{self.name}/{self.number}"
-            self._player.remark(f"{place}: ignored {what} with sequence numbers that are not the connection's")
+            said = f"{place}: ignored {what} with sequence numbers that are not the connection's"
+            self._player.remark(said, "such connections")
         assert self._sides is not None
         for side in (0, 1):
             if not self.connection.halves[side].is_heard:
                 speaks, lacks = ("replica", "resyncs, RDB and stream")
                 if self._sides[side] == _REPLICA:
                     speaks, lacks = ("master", "requests and acknowledgements")
-                self._player.remark(f"{self.name}: only what the {speaks} sent was captured; {lacks} are not told")
+                said = f"{self.name}: only what the {speaks} sent was captured; {lacks} are not told"
+                self._player.remark(said, "such links")
 
     def _end_untold(self) -> None:
         """All that is not understood by now will never be."""
@@ -755,3 +758,7 @@ class Played:
             return str(self._opened["peer"]), str(self._opened["master"])
         ends = self.connection.ends
         return str(self.peer), str(ends[1] if self.peer == ends[0] else ends[0])
+
+
+def _offset(said: object) -> int | None:
+    return said if isinstance(said, int) else None

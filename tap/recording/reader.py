@@ -8,6 +8,7 @@ of its connections those are told that turn out to replicate.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +34,8 @@ from tap.replication.memory import Memory
 from tap.replication.stream import MAX_COMMAND
 
 TICK = 100_000_000  # nanoseconds, as of a tap
+MAX_COMMENTED = 1000  # packets of one time that are remembered
+MAX_NUMBER = 2**256  # in a comment
 MAX_KINDS = 12  # of packets, that a line names
 LATE = 1_000_000_000  # nanoseconds: captures do not mix packets up by more
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
@@ -115,9 +118,9 @@ class Player:
         """Sentences for stderr that change no exit code."""
         return self.account.remarks
 
-    def remark(self, text: str) -> None:
-        """Say of the capture, once, what makes no answer incomplete and should be known all the same."""
-        self.account.remark(text)
+    def remark(self, text: str, kind: str = "remarks") -> None:
+        """Say of the capture, once, what makes no answer incomplete and should be known all the same. See Account."""
+        self.account.remark(text, kind)
 
     @property
     def unread(self) -> dict[str, int]:
@@ -177,7 +180,8 @@ class Player:
             self._commented.clear()
         key = packet.data, packet.comments
         is_copy = key in self._commented
-        self._commented.add(key)
+        if len(self._commented) < MAX_COMMENTED:
+            self._commented.add(key)
         return is_copy
 
     def rest(self, seconds: float) -> None:
@@ -381,13 +385,24 @@ class Player:
 def _said(comment: str) -> dict[str, Any] | None:
     """A comment of ours; None for anybody else's."""
     try:
-        said = json.loads(comment)
+        said = _comments.decode(comment)
     except (ValueError, RecursionError):
         return None
     if not isinstance(said, dict) or not isinstance(said.get("event"), str):
         return None
     has_types = all(isinstance(said[key], kind) for key, kind in _TYPES.items() if key in said)
     return said if has_types and 0 <= said.get("time", 0) < MAX_TIME / 1e9 else None
+
+
+def _number(text: str) -> float:
+    """Raises ValueError for what cannot be counted with: no number, or one that floats may not hold."""
+    number = float(text) if re.search(r"[.eE]", text) else int(text)
+    if not -MAX_NUMBER < number < MAX_NUMBER:
+        raise ValueError(text)
+    return number
+
+
+_comments = json.JSONDecoder(parse_int=_number, parse_float=_number, parse_constant=_number)
 
 
 def _missing(gap: events.RecordingGap, time: float, link: str, connection: int) -> Missing:

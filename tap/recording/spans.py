@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -39,10 +39,11 @@ class Spans:
             return True
         return at < len(self.begins) and self.begins[at] < end
 
-    def until(self, offset: int) -> Spans:
-        """A copy, of what is up to an offset."""
-        count = bisect_right(self.begins, offset)
-        return Spans(self.begins[:count], [min(end, offset) for end in self.ends[:count]])
+    def between(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """What of it is behind the one offset and up to the other."""
+        first, last = bisect_right(self.ends, begin), bisect_left(self.begins, end)
+        pairs = zip(self.begins[first:last], self.ends[first:last], strict=True)
+        return [(max(low, begin), min(high, end)) for low, high in pairs]
 
     def update(self, others: Iterable[Spans]) -> Spans:
         """Add all of others to it."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tap.recording.missing import Cause, Missing
+from tap.recording.missing import MAX_KEPT, Cause, Missing
 from tap.replication.events import Side
 
 Offsets = tuple[int | None, int | None]  # before and after
@@ -57,9 +57,8 @@ class Untold:
 
     def gap_in_replies(self, start: int, end: int, replid: str | None, offsets: Offsets) -> None:
         """These bytes are lost of a handshake; whether more is with them, end_replies() tells."""
-        self._in_replies.append(
-            self._missing("gap", Side.MASTER, start, end, lost=end - start, replid=replid, offsets=offsets)
-        )
+        missing = self._missing("gap", Side.MASTER, start, end, lost=end - start, replid=replid, offsets=offsets)
+        _hold(self._in_replies, missing, self._put)
 
     def end_replies(self, *, is_understood: bool) -> None:
         """What stood behind its gaps was understood, or else all since the first one was not."""
@@ -86,7 +85,7 @@ class Untold:
         elif is_sure:
             self._put(dataclasses.replace(missing, is_rdb=True))
         else:
-            self._in_rdb.append(missing)
+            _hold(self._in_rdb, missing, self._put)
 
     def begin_gap(self, start: int, replid: str | None, offset: int | None, lost: int) -> None:
         """So many bytes of the master are lost, and with them all from *start* on, where the last whole command ended."""
@@ -162,3 +161,11 @@ class Untold:
             until=self._clock() / 1e9,
             reason=reason,
         )
+
+
+def _hold(held: list[Missing], missing: Missing, put: Callable[[Missing], None]) -> None:
+    """Until more is known of it; but of more than anybody tells one by one, as what it may be at worst."""
+    if len(held) < MAX_KEPT:
+        held.append(missing)
+    else:
+        put(missing)

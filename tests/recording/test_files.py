@@ -30,6 +30,7 @@ from tap.recording.content import COMPRESSED, GoesOn
 from tap.recording.files import check, expand, packets, successor
 from tap.recording.pcap import reader_for
 from tap.recording.pcapng import Packet, PcapngReader
+from tap.recording.problems import SHOWN
 from tap.recording.reader import Player
 from tests.recording.support import block
 from tests.recording.wires import STREAM, file, streamed
@@ -500,7 +501,7 @@ def lines(data: bytes) -> tuple[int, list[str], list[str]]:
     for packet in [*reader.feed(data), *reader.close()]:
         player.packet(packet)
     player.close()
-    return player.packets, said, reader.problems
+    return player.packets, said, list(reader.problems)
 
 
 @given(st.integers(4, len(recorded(OPENED, CLOSED)) - 1), st.integers(1, 255))
@@ -597,7 +598,7 @@ def test_a_container_is_read_the_same_however_it_is_cut(tmp_path: Path, kind: st
     def found(pieces: list[bytes]) -> tuple[list[Packet], list[str]]:
         reader = reader_for(data)
         packets = [packet for piece in pieces for packet in reader.feed(piece)]
-        return [*packets, *reader.close()], reader.problems
+        return [*packets, *reader.close()], list(reader.problems)
 
     whole = found([data])
     assert len(whole[0]) == len(PACKETS) - bool(lost)
@@ -605,3 +606,43 @@ def test_a_container_is_read_the_same_however_it_is_cut(tmp_path: Path, kind: st
     assert found([data[at : at + 1] for at in range(len(data))]) == whole
     for at in range(0, len(data), 7):
         assert found([data[:at], b"", data[at:]]) == whole
+
+
+# ---- problems without end ----
+
+
+def test_a_million_damaged_blocks_are_summed_up(tmp_path: Path) -> None:
+    """7 KB of a file that holds 32 MB."""
+    inside = struct.pack("<II5II", 6, 32, 0, 0, 0, 4000, 4000, 32)  # longer than its block
+    path = tmp_path / "small.pcapng.zst"
+    path.write_bytes(zstandard.ZstdCompressor().compress(pcapng.heading("test") + inside * 1_000_000))
+    assert path.stat().st_size < 20_000
+    times, problems = read(path)
+    assert times == []
+    assert len(problems) == SHOWN + 1
+    assert problems[0].endswith("a block that is damaged inside; left out")
+    assert f"and {1_000_000 - SHOWN} more blocks; the last: byte " in problems[-1]
+
+
+def test_stretches_of_damage_are_summed_up_too(tmp_path: Path) -> None:
+    good = block(10**18, PACKETS[0][1])
+    path = tmp_path / "torn.pcapng"
+    path.write_bytes(pcapng.heading("test") + (good + b"\xff" * 8) * 50 + good)
+    times, problems = read(path)
+    assert len(times) == 51
+    assert len(problems) == SHOWN + 1
+    assert f"and {50 - SHOWN} more stretches; the last: bytes " in problems[-1]
+
+
+def test_of_a_directory_regular_files_are_read_and_the_others_named(tmp_path: Path) -> None:
+    good = file(tmp_path / "good.pcap", PACKETS, "<us")
+    os.mkfifo(tmp_path / "pipe.pcap")
+    (tmp_path / "inner.pcap").mkdir()
+    (tmp_path / "link.pcap").symlink_to(good)
+    times, problems = read(tmp_path)
+    assert len(times) == len(PACKETS)
+    assert problems == [
+        f"{tmp_path / name}: left out, for it is {what}; of a directory regular files are read"
+        for name, what in (("inner.pcap", "a directory"), ("pipe.pcap", "a pipe"))
+    ]
+    assert len(expand(tmp_path)) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,13 +14,14 @@ from typing import Any
 import pytest
 
 from tap.bus import Told
-from tap.recording.missing import SHOWN, Account, Joins, Missing, Whole, sentences
+from tap.recording.missing import MAX_PROBLEMS, SHOWN, Account, Joins, Missing, Whole, sentences
 from tap.recording.moments import Moment
 from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, read
 from tap.recording.segments import FIN, RST
 from tap.recording.wanted import Wanted
 from tap.replication.events import Command, Identified, PartialResync, RecordingGap, Side, StreamStarted
+from tests.counting import growth
 from tests.recording.support import config
 from tests.recording.wires import STREAM, Wire, as_packets, of, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
@@ -400,6 +402,40 @@ def test_a_remark_is_kept_once() -> None:
         player.remark("a RST outside of the window was ignored")
     assert player.remarks == ["a RST outside of the window was ignored"]
     assert player.account.lines() == []
+
+
+def test_of_a_kind_of_remarks_the_first_few_are_said_and_how_many_more_there_are() -> None:
+    account = Account()
+    for number in range(1000):
+        account.remark(f"link {number} is odd", "such links")
+        account.remark(f"link {number} is odd", "such links")
+    account.remark("all is well")
+    assert len(account.remarks) == SHOWN + 2
+    assert account.remarks[-2] == f"and {1000 - SHOWN} more such links; the last: link 999 is odd"
+    assert account.remarks[-1] == "all is well"
+
+
+def test_lines_on_very_many_files_end() -> None:
+    account = Account(problems=[f"{number}.pcap: it is empty" for number in range(1000)])
+    assert len(account.lines()) == MAX_PROBLEMS + 1
+    assert account.lines()[-1] == f"and {1000 - MAX_PROBLEMS} more such lines on other files"
+
+
+def joining(count: int) -> Callable[[], object]:
+    """So many links with a history each, all of which lack something that none brought."""
+    account = Account()
+    for number in range(count):
+        account.read(f"link-{number}", number, f"{number:040}", 0, 10)
+        account.lacks(replace(missing(20, 30, replid=f"{number:040}"), link=f"link-{number}"))
+
+    def ask() -> None:
+        assert len(account.lacking(joins=lambda link, connection: True, by_link=True)) == count
+
+    return ask
+
+
+def test_what_is_lacking_is_found_at_once_however_many_histories_there_are() -> None:
+    assert growth(joining, 100) < 2.3
 
 
 # ---- real servers ----

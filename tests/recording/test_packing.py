@@ -35,7 +35,7 @@ def unpacked(pieces: list[bytes]) -> tuple[list[Packet], list[str]]:
     reader = PcapngReader()
     found = [packet for piece in pieces for packet in reader.feed(piece)]
     found += reader.close()
-    return found, reader.problems
+    return found, list(reader.problems)
 
 
 @given(contents, st.lists(st.integers(0, 2000)))

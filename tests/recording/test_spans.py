@@ -36,16 +36,17 @@ def test_spans_are_the_offsets_that_were_added(pairs: list[tuple[int, int]]) -> 
         assert spans.overlaps(begin, end) == bool(asked & known)
 
 
-@given(PAIRS, st.integers(0, 34))
-def test_up_to_an_offset_is_a_copy(pairs: list[tuple[int, int]], limit: int) -> None:
+@given(PAIRS, st.integers(-1, 34), st.integers(0, 34))
+def test_between_two_offsets_are_those_above_the_one_and_up_to_the_other(
+    pairs: list[tuple[int, int]], low: int, size: int
+) -> None:
     spans = Spans()
     for begin, end in pairs:
         spans.add(begin, end)
-    before = offsets(spans)
-    cut = spans.until(limit)
-    assert offsets(cut) == {offset for offset in before if offset <= limit}
-    cut.add(100, 101)
-    assert offsets(spans) == before
+    found = spans.between(low, low + size)
+    assert all(begin < end for begin, end in found)
+    told = {offset for begin, end in found for offset in range(begin + 1, end + 1)}
+    assert told == {offset for offset in offsets(spans) if low < offset <= low + size}
 
 
 @given(PAIRS, PAIRS)
