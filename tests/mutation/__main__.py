@@ -22,7 +22,8 @@ from .trial import ARGUMENTS, Trials
 ROOMS = ("replication", "faults", "relay", "recording", "replay", "scenario", "observers")
 SLOWEST = 5.0  # seconds; a test that takes longer is left out
 KEPT = "MUTATION_KEPT"  # the variable that names where the reach of tests is kept between runs
-BUDGET = 30.0  # seconds of tests for a mutant; beyond it the slowest are left out
+BUDGET = 20.0  # seconds of tests for a mutant; beyond it the slowest are left out
+BUDGET_OF_IMPORTS = 8.0  # where every test of the module may tell
 
 
 def main() -> None:
@@ -115,7 +116,7 @@ def tests_for(mutant: Mutant, reached: reach.Reach) -> list[str]:
     names = sorted(
         reached.of(mutant.path, mutant.lines, mutant.in_function), key=lambda name: (reached.seconds[name], name)
     )
-    chosen, left = [], BUDGET
+    chosen, left = [], BUDGET if mutant.in_function else BUDGET_OF_IMPORTS
     for name in names:
         left -= reached.seconds[name]
         if reached.seconds[name] > SLOWEST or left < 0:

@@ -2,8 +2,9 @@
 
 One mutant is one change: an operator, a boundary, a constant, a condition, a statement left out, a value not returned,
 two arguments swapped. Left alone is what no test can see or what has to change with its readers: annotations, decorators,
-assertions for mypy, `__slots__`, branches for type checkers, sentences, and what only runs compiled: the tests compare
-that with the same module uncompiled. Strings change only where they are a single word, as keys and kinds are.
+assertions for mypy, `__slots__`, branches for type checkers, sentences, the numbers of limits, and what only runs
+compiled, which tests compare with the same module uncompiled. Strings change only where they are a single word, as keys
+and kinds are.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def _putter(parent: ast.AST, name: str, index: int | None) -> Callable[[ast.AST]
 
 def _of_child(parent: ast.AST, child: ast.AST, put: Callable[[ast.AST], None], place: _Place) -> Iterator[_Site]:
     if isinstance(child, ast.stmt):
-        if _is_left_alone(child):
+        if _is_left_alone(child) or (not place.in_function and _is_limit(child)):
             if isinstance(child, ast.If):
                 for index, other in enumerate(child.orelse):
                     yield from _of_child(child, other, _putter(child, "orelse", index), place)
@@ -183,6 +184,16 @@ def _is_left_alone(statement: ast.stmt) -> bool:
             return True
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="cython")))):
             return True
+    return False
+
+
+def _is_limit(statement: ast.stmt) -> bool:
+    """A number with a name: how much is kept, or how long is waited. That it is that very number is nobody's law."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.isupper():
+            parts = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.Name, ast.expr_context)
+            numbers = [node for node in ast.walk(value) if isinstance(node, ast.Constant)]
+            return all(isinstance(node, parts) for node in ast.walk(value)) and all(map(_is_number, numbers))
     return False
 
 

@@ -42,6 +42,8 @@ def changes(folder: Path, source: str) -> list[str]:
             ["not cython.compiled -> cython.compiled", "return 1 -> return None", "1 -> 2"],
         ),
         ("__slots__ = ('word',)", []),
+        ("MAX_SIZE = 2 * 1024", []),
+        ("WORDS = 'word'", ["'word' -> 'word!'"]),
         ("x = f'word {a + b}'", ["a + b -> a - b"]),
     ],
 )
@@ -51,7 +53,7 @@ def test_the_changes_of_a_line(tmp_path: Path, source: str, expected: list[str])
 
 def test_what_an_import_runs_is_told_from_what_a_call_runs(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text(
-        "A = 1\nclass B:\n  x = 2\n  def f(self, y=3):\n    def g(z=4): return 5\n    return lambda a=6: 7\n"
+        "a = 1\nclass B:\n  x = 2\n  def f(self, y=3):\n    def g(z=4): return 5\n    return lambda a=6: 7\n"
     )
     found = {
         mutant.change: mutant.in_function for mutant in mutants(tmp_path, "one.py") if " -> return" not in mutant.change
