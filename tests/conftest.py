@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tap.servers.embedded import LOOPBACK
+from tap.servers.embedded import LOOPBACK, Server
 from tests.support import MATRIX, Servers, programs, required_servers, some_servers
 
 # The same examples each time: what is green here is green there. "deep" throws new dice, and many.
@@ -70,6 +70,12 @@ def any_server() -> str:
 def server_name(request: pytest.FixtureRequest) -> str:
     """Each server of the matrix."""
     return need(request.param)
+
+
+@pytest.fixture
+def target(servers: Servers) -> Server:
+    """A server that holds nothing, for what is sent to one."""
+    return servers.start(need("redis-7.0"))
 
 
 def need(name: str) -> str:

@@ -18,7 +18,7 @@ import pytest
 
 from tap import recording
 from tap.recording import Recording
-from tests.cli.test_cli import TAP, Running, running
+from tests.cli.running import TAP, Running, running
 from tests.relay.wire import BASE, GRANT, asks, command, receive
 from tests.support import WITHIN, wait_until
 

@@ -32,7 +32,7 @@ from tap.observers.scripted import KINDS
 from tap.replication import events
 from tap.replication.events import Event
 from tap.url import Address
-from tests.cli.test_cli import OF_MASTER, TAP, running
+from tests.cli.running import OF_MASTER, TAP, running
 from tests.cli.typed import tap
 from tests.support import (
     WITHIN,

@@ -1,595 +1,352 @@
-"""A recording's commands sent to real servers: what is there then, what is told, and what goes wrong on the way."""
+"""Sending without a server: which bytes are a part, and what a sender makes of the replies that a test gives."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import itertools
-import json
 import math
-import os
-import pty
-import re
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+import tempfile
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import IO, Any
 
+import hiredis
 import pytest
-import redis
 
-from tap.cli import app
-from tap.errors import EnvironmentFailure, TapError
-from tap.recording.history import Read, index
-from tap.recording.reader import Player, play
+from tap.errors import ConfigError, EnvironmentFailure
+from tap.recording.history import Index, Marks, Stretch
+from tap.replay import sending
 from tap.replay.commands import Choice
-from tap.replay.sending import Interrupted, Sender, copied, streams_of
-from tap.servers.embedded import Server
-from tap.servers.target import Target
-from tests.conftest import need
-from tests.recording.support import config, listening
-from tests.recording.wires import file, streamed
+from tap.replay.sending import Interrupted, Part, Sender, copied, part_between, streams_of
 from tests.relay.wire import BASE, command
-from tests.support import (
-    FIXTURES,
-    WITHIN,
-    Servers,
-    TapThread,
-    client,
-    digest,
-    follow,
-    is_up,
-    level,
-    wait_inside,
-    wait_until,
-)
 
-REPLAY = [sys.executable, "-m", "tap", "replay"]
+SECOND = 10**9
 SELECT = command("SELECT", "0")
-
-
-@dataclass(frozen=True)
-class Said:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def replay(*arguments: str | Path) -> Said:
-    """As in a process of its own, but without its start."""
-    out, told = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(told):
-        try:
-            code = app(["replay", *(str(one) for one in arguments)], standalone_mode=False) or 0
-        except TapError as error:
-            print(f"redis-tap: {error}", file=sys.stderr)
-            code = error.exit_code
-    return Said(code, out.getvalue(), told.getvalue())
+MULTI, EXEC, INCR = command("MULTI"), command("EXEC"), command("INCR", "n")
+PAIR = MULTI + INCR + INCR + EXEC
 
 
 @pytest.fixture
-def target(servers: Servers) -> Server:
-    return servers.start(need("redis-7.0"))
+def file() -> Iterator[IO[bytes]]:
+    with tempfile.TemporaryFile() as one:
+        yield one
 
 
-def url(server: Server | int) -> str:
-    return f"redis://127.0.0.1:{server if isinstance(server, int) else server.port}"
+def stretch(size: int, *, offset: int = BASE, placed: bool = True, **more: Any) -> Stretch:
+    said: dict[str, Any] = {"link": "main", "connection": 1, "number": 1, "db": None, **more}
+    return Stretch(
+        start=0, end=size, replid="a" * 40 if placed else "", offset=offset if placed else 0, began=0, ended=SECOND,
+        is_placed=placed, **said,
+    )  # fmt: skip
 
 
-def recorded(tmp_path: Path, *pieces: bytes) -> Path:
-    """A recording of these bytes behind offset BASE, a few milliseconds between any two of them."""
-    return file(tmp_path / "recording.pcapng", streamed(list(pieces)).packets, "pcapng")
+def marks(*came: tuple[float, int]) -> Marks:
+    """When, in seconds, all up to which offset was there."""
+    return Marks(array("q", [round(at * SECOND) for at, _ in came]), array("q", [offset for _, offset in came]))
 
 
-def counted(count: int) -> list[bytes]:
-    return [SELECT, *(command("INCR", f"key:{number % 10}") for number in range(count))]
+def part(file: IO[bytes], *pieces: bytes, begin: Any = None, end: Any = None, **more: Any) -> Part | None:
+    """Of pieces that came a second apart, from second 1 on."""
+    ends = list(itertools.accumulate(map(len, pieces)))
+    file.truncate(0)
+    file.seek(0)
+    file.write(b"".join(pieces))
+    base = more.get("offset", BASE) if more.get("placed", True) else 0
+    came = marks(*((number, base + end) for number, end in enumerate(ends, 1)))
+    db = more.pop("at_db", -1)
+    return part_between(file, [stretch(ends[-1], **more)], came, begin, end, db)
 
 
-def offset(pieces: list[bytes], count: int) -> int:
-    """Behind so many of them."""
-    return BASE + sum(len(piece) for piece in pieces[:count])
+def at(second: float) -> datetime:
+    return datetime.fromtimestamp(second, UTC)
 
 
-def executed(target: Server) -> int:
-    """Of the commands of counted()."""
-    values: list[Any] = client(target).mget([f"key:{number}" for number in range(10)])
-    return sum(int(value or 0) for value in values)
+# ---- which bytes ----
 
 
-def reading(path: Path) -> Read:
-    def read(player: Player) -> None:
-        assert play(path, player) == []
-        player.close()
-
-    return read
-
-
-def sender(path: Path, to: Server | int, files: Any, speed: float = math.inf, **options: Any) -> Sender:
-    read = reading(path)
-    parts = copied(read, streams_of(index(read), []), options.pop("begin", None), options.pop("end", None), files)
-    return Sender(Target(url(to)), parts, options.pop("choice", Choice()), speed, **options)
-
-
-@pytest.fixture
-def files() -> Iterator[Any]:
-    with contextlib.ExitStack() as stack:
-        yield stack
+def test_a_part_begins_and_ends_where_no_transaction_is_open(file: IO[bytes]) -> None:
+    data = SELECT + PAIR + INCR + PAIR + INCR
+    borders = [len(SELECT), len(SELECT + PAIR), len(SELECT + PAIR + INCR), len(SELECT + PAIR + INCR + PAIR), len(data)]
+    for limit in range(len(data) + 1):
+        last = max((one for one in [0, *borders] if one <= limit), default=0)
+        until = part(file, data, end=BASE + limit)
+        assert (0 if until is None else until.end) == last
+        assert until is None or until.start == 0
+        behind = part(file, data, begin=BASE + limit + 1)
+        assert (len(data) if behind is None else behind.start) == last
+        assert behind is None or behind.end == len(data)
 
 
-# ---- what is there then ----
+@pytest.mark.parametrize("left", range(1, len(EXEC) + 1))
+def test_a_transaction_whose_end_has_not_come_is_none_of_it(file: IO[bytes], left: int) -> None:
+    found = part(file, SELECT + INCR + PAIR[:-left])
+    assert found is not None
+    assert found.end == len(SELECT + INCR)
+    assert part(file, PAIR[:-left]) is None
 
 
-def test_a_server_has_what_the_recorded_master_had(tmp_path: Path, servers: Servers) -> None:
-    path = tmp_path / "one.pcapng"
-    name = need("redis-7.0")
-    master, replica, target = (servers.start(name, "repl-backlog-size", "64mb") for _ in range(3))
-    with TapThread(config(master.port, path)) as tap:
-        follow(replica, tap.port)
-        wait_until(lambda: is_up(replica))
-        for db in (0, 3):
-            one = redis.Redis(port=master.port, db=db)
-            for number in range(200):
-                one.set(f"key:{number}", bytes([number]) * number)
-            with one.pipeline(transaction=True) as pipeline:
-                for number in range(50):
-                    pipeline.incr("counter")
-                    pipeline.xadd("stream", {"number": number})
-                pipeline.execute()
-            one.set("volatile", "x", ex=10_000)
-            one.eval("for i = 1, 20 do redis.call('zadd', 'zset', i, 'm' .. i) end", 0)
-            one.set("large", b"\r\n*1\r\n" * 200_000)
-            tap.cut()  # what comes twice by a partial resync counts once
-            wait_until(lambda: is_up(replica))
-        level(master, replica)
-    said = replay(path, "--to", url(target), "--speed", "max")
-    assert (said.returncode, said.stderr) == (0, "")
-    assert re.match(r"\d+ commands sent to 127.0.0.1:\d+ in .*: (\d+) replies, 0 errors; up to offset \d+\n", said.stdout)
-    assert digest(target) == digest(master)
+def test_the_db_at_its_beginning(file: IO[bytes]) -> None:
+    data = command("SELECT", "7") + INCR * 2
+    found = part(file, data, begin=BASE + len(command("SELECT", "7") + INCR) + 1)
+    assert found is not None
+    assert (found.db, found.start) == (7, len(command("SELECT", "7") + INCR))
+    for more, db in (({"db": 4}, 4), ({"db": None}, -1), ({"db": None, "at_db": 5}, 5), ({"db": 4, "at_db": 5}, 4)):
+        one = part(file, INCR, **more)
+        assert one is not None
+        assert one.db == db
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("begin", "end", "numbers"),
     [
-        ([], {0: {"a": "6", "b": "3"}, 3: {"a": "2", "c": "1"}}),
-        (["--db", "3"], {3: {"a": "2", "c": "1"}}),
-        (["--key", "[bc]"], {0: {"b": "3"}, 3: {"c": "1"}}),
-        (["--command", "incr", "--db", "0"], {0: {"a": "6"}}),
+        (None, None, (0, 5)),
+        (1.0, 5.0, (0, 5)),
+        (1.1, 4.9, (1, 4)),
+        (2.0, 4.0, (1, 4)),
+        (2.0, 2.0, (1, 2)),
+        (0.5, 0.9, None),
+        (5.1, None, None),
+        (None, 1.0, (0, 1)),
     ],
 )
-def test_filters_choose_commands(
-    tmp_path: Path, target: Server, options: list[str], expected: dict[int, dict[str, str]]
+def test_moments_are_inclusive(
+    file: IO[bytes], begin: float | None, end: float | None, numbers: tuple[int, int] | None
 ) -> None:
-    stream = [
-        SELECT,
-        *[command("INCR", "a")] * 6,
-        command("SELECT", "3"),
-        command("SET", "a", "2"),
-        command("SET", "c", "1"),
-    ]
-    stream += [SELECT, command("SET", "b", "3")]
-    said = replay(recorded(tmp_path, *stream), "--to", url(target), "--speed", "max", *options)
-    assert said.returncode == 0, said.stderr
-    for db, values in expected.items():
-        one = redis.Redis(port=target.port, db=db, decode_responses=True)
-        assert {key: one.get(key) for key in one.scan_iter()} == values
-    assert len(client(target).info("keyspace")) == len(expected)
+    moments = [None if one is None else at(one) for one in (begin, end)]
+    found = part(file, *[INCR] * 5, begin=moments[0], end=moments[1])
+    size = len(INCR)
+    assert (None if found is None else (found.start // size, found.end // size)) == numbers
 
 
-def test_one_db_goes_into_another(tmp_path: Path, target: Server) -> None:
-    path = recorded(tmp_path, SELECT, command("SET", "a", "1"), command("SELECT", "3"), command("SET", "b", "2"))
-    said = replay(path, "--to", f"{url(target)}/5")
-    assert said.returncode == 2
-    assert "db 5: each command goes to the db that it was for" in said.stderr
-    assert replay(path, "--to", f"{url(target)}/5", "--db", "3").returncode == 0
-    assert redis.Redis(port=target.port, db=5).get("b") == b"2"
+def test_places_and_moments_of_a_part(file: IO[bytes]) -> None:
+    one = part(file, *[INCR] * 3)
+    assert one is not None
+    size = len(INCR)
+    assert (one.offset, one.is_placed, one.place(4)) == (BASE, True, f"offset {BASE + 4}")
+    assert [one.when(position) // SECOND for position in (1, size, size + 1, 3 * size)] == [1, 1, 2, 3]
+    other = part(file, *[INCR] * 3, placed=False)
+    assert other is not None
+    assert (other.offset, other.is_placed, other.place(4)) == (0, False, "byte 4")
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--db", "9"], ["0 of 3 commands match", "--db 9: no command was executed in it; its dbs: 0, 3"]),
-        (["--db", "9,3"], ["--db 9: no command was executed in it; its dbs: 0, 3"]),
-        (["--command", "GET"], ["0 of 3 commands match"]),
-        (["--until", "99999999"], ["--until 99999999 is more than the highest offset in the recording, "]),
-        (["--until", "2030-01-01"], ["--until 2030-01-01T00:00:00", "lies after the end of the recording, 2001-"]),
-    ],
-)
-def test_what_brings_nothing_is_said(tmp_path: Path, target: Server, options: list[str], said: list[str]) -> None:
-    path = recorded(tmp_path, SELECT, *[command("INCR", "a")] * 2, command("SELECT", "3"), command("SET", "b", "2"))
-    done = replay(path, "--to", url(target), "--speed", "max", *options)
-    assert done.returncode == 0
-    assert all(sentence in done.stdout + done.stderr for sentence in said), done
+def test_streams_are_chosen_by_link_and_without_offsets_only_one() -> None:
+    one, two = stretch(10), stretch(10, link="other", connection=2, number=2)
+    assert streams_of(Index([], [one]), []) == [(one,)]
+    assert streams_of(Index([], [one, two]), ["other"]) == [(two,)]
+    with pytest.raises(ConfigError, match="--link nope: no stream of it in the recording, but of main"):
+        streams_of(Index([], [one]), ["nope"])
+    with pytest.raises(ConfigError, match="but of none"):
+        streams_of(Index([], []), ["nope"])
+    loose = [stretch(10, placed=False, number=number, connection=number) for number in (1, 2)]
+    assert streams_of(Index([], [], loose[:1]), []) == [(loose[0],)]
+    with pytest.raises(ConfigError, match="choose with --link main/1 or --link main/2"):
+        streams_of(Index([], [], loose), [])
+    assert streams_of(Index([], [], loose), ["main/2"]) == [(loose[1],)]
 
 
-def held(target: Server) -> dict[int, set[str]]:
-    """The keys of each db that has some."""
-    found = {db: set(redis.Redis(port=target.port, db=db, decode_responses=True).scan_iter()) for db in range(16)}
-    return {db: names for db, names in found.items() if names}
+# ---- what comes back ----
 
 
-def test_of_one_db_no_other_one_is_touched(tmp_path: Path, target: Server) -> None:
-    texts = ["SET a 1", "SET gone 1", "FLUSHALL", "SET b 2", "SET c 3", "MOVE b 3", "COPY c d DB 3", "SELECT 3"]
-    texts += ["SET e 5", "MOVE e 0", "SWAPDB 0 3"]
-    stream = [SELECT, *(command(*text.split()) for text in texts)]
-    path = recorded(tmp_path, *stream)
-    redis.Redis(port=target.port, db=3).set("mine", "x")
-    said = replay(path, "--to", url(target), "--speed", "max", "--db", "0", "--yes")
-    assert said.returncode == 1
-    assert "2 commands were not sent: they bring into a chosen db what another one holds" in said.stdout
-    assert held(target) == {0: {"c"}, 3: {"mine"}}
-    assert replay(path, "--to", f"{url(target)}/7", "--speed", "max", "--db", "0", "--yes").returncode == 1
-    assert held(target) == {0: {"c"}, 3: {"mine"}, 7: {"c"}}
-    assert replay(path, "--to", url(target), "--speed", "max", "--db", "0", "--db", "3", "--yes").returncode == 0
-    assert held(target) == {0: {"b", "d"}, 3: {"c", "e"}, 7: {"c"}}
+class Played:
+    """A target that answers each command as a test says, and keeps what it was sent."""
+
+    name = "played:6379"
+
+    def __init__(self, answer: Callable[[list[bytes]], bytes | None] = lambda words: b"+OK\r\n") -> None:
+        self.heard: list[list[bytes]] = []
+        self.checked: list[int] = []
+        self._answer = answer
+        self.has_ended = False
+
+    async def connect(self) -> Any:
+        self._over = asyncio.Event()
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*self._server.sockets[0].getsockname())
+
+        async def disconnect(nowait: bool) -> None:
+            assert nowait
+            self.has_ended = True
+            writer.close()
+            self._server.close()
+            await self._over.wait()
+
+        return SimpleNamespace(_reader=reader, _writer=writer, disconnect=disconnect)
+
+    async def check_db(self, db: int) -> None:
+        self.checked.append(db)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await self._answer_all(reader, writer)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        self._over.set()
+
+    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parser = hiredis.Reader()
+        while data := await reader.read(2**16):
+            parser.feed(data)
+            while (words := parser.gets()) is not False:
+                self.heard.append(words)
+                reply = self._answer(words)
+                if reply is None:
+                    return
+                writer.write(reply)
 
 
-def test_from_and_until_never_cut_a_transaction(tmp_path: Path, target: Server, files: Any) -> None:
-    pair = [command("MULTI"), command("INCR", "x"), command("INCR", "y"), command("EXEC")]
-    stream = [SELECT, *pair * 5]
-    path = recorded(tmp_path, *stream)
-    for begin, end, expected in (
-        (offset(stream, 6), offset(stream, 16), 2),  # in the second one, which is sent; in the fourth, which is not
-        (offset(stream, 5), offset(stream, 5), 1),
-        (offset(stream, 5) + 1, offset(stream, 13), 2),
-        (offset(stream, 5) + 1, None, 4),
-        (None, offset(stream, 20), 4),
-    ):
-        client(target).flushall()
-        asyncio.run(sender(path, target, files, begin=begin, end=end).run())
-        assert client(target).mget("x", "y") == [b"%d" % expected] * 2
+def sender(target: Played, *parts: Part | None, speed: float = math.inf, **options: Any) -> Sender:
+    to: Any = target
+    return Sender(to, [one for one in parts if one is not None], options.pop("choice", Choice()), speed, **options)
 
 
-def test_from_and_until_a_time(tmp_path: Path, target: Server, files: Any) -> None:
-    stream = counted(20)
-    wire = streamed(stream)
-    path = file(tmp_path / "recording.pcapng", wire.packets, "pcapng")
-    # Packets are a millisecond apart: three of the handshake, two for the request, then each piece and its ACK.
-    began = datetime.fromtimestamp(10**9, UTC) + timedelta(milliseconds=6)
-
-    def at(number: int) -> datetime:
-        return began + timedelta(milliseconds=2 * number)
-
-    one = sender(path, target, files, begin=at(3), end=at(7))
+def test_all_is_sent_in_order_and_each_reply_counted(file: IO[bytes]) -> None:
+    target = Played()
+    one = sender(target, part(file, SELECT + INCR + PAIR + INCR))
+    assert one.progress == 0.0
     asyncio.run(one.run())
-    assert one.acknowledged == offset(stream, 8)
-    assert one.replies == 5
+    assert [words[0] for words in target.heard] == [
+        b"SELECT", b"INCR", b"MULTI", b"INCR", b"INCR", b"EXEC", b"INCR"
+    ]  # fmt: skip
+    assert (one.commands, one.replies) == (6, 6)  # the SELECT is ours
+    assert one.acknowledged == BASE + len(SELECT + INCR + PAIR + INCR)
+    assert (one.progress, one.error_count, one.came, one.unplaced) == (1.0, 0, 4, 0)
+    assert target.checked == [0]
+    assert target.has_ended
+    assert one.seconds > 0
 
 
-def test_a_transaction_is_executed_as_one(tmp_path: Path, target: Server, files: Any) -> None:
-    many = [command("INCR", "x") for _ in range(30_000)]  # more than are sent at once
-    pieces = [b"".join(many[at : at + 1000]) for at in range(0, 30_000, 1000)]
-    path = recorded(tmp_path, SELECT, command("MULTI"), *pieces, command("EXEC"))
-    seen: set[Any] = set()
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.is_set():
-            seen.add(client(target).get("x"))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    asyncio.run(sender(path, target, files).run())
-    done.set()
-    watcher.join()
-    assert client(target).get("x") == b"30000"
-    assert seen <= {None, b"30000"}
+def test_parts_come_one_behind_the_other_and_a_db_is_selected_once(file: IO[bytes]) -> None:
+    with tempfile.TemporaryFile() as second:
+        target = Played()
+        one = sender(target, part(file, SELECT + INCR), part(second, INCR, db=0, offset=BASE + 500))
+        asyncio.run(one.run())
+        assert target.heard == [[b"SELECT", b"0"], [b"INCR", b"n"], [b"INCR", b"n"]]
+        assert one.acknowledged == BASE + 500 + len(INCR)
+        assert one.commands == 2
 
 
-# ---- what is told ----
+def test_errors_are_counted_by_kind_and_the_first_of_each_kept(file: IO[bytes]) -> None:
+    def answer(words: list[bytes]) -> bytes:
+        if words[0] == b"EXEC":
+            return b"*2\r\n:1\r\n-WRONGTYPE no list\r\n"
+        return {b"INCR": b"-ERR no number\r\n", b"SELECT": b"+OK\r\n"}.get(words[0], b"+QUEUED\r\n")
+
+    one = sender(Played(answer), part(file, SELECT + INCR * 4 + MULTI + command("LPUSH", "n", "x") + EXEC))
+    asyncio.run(one.run())
+    assert one.error_count == 5
+    assert one.errors["ERR"].count == 4
+    places = [BASE + len(SELECT) + len(INCR) * number for number in (1, 2, 3)]
+    assert one.errors["ERR"].first == [f"offset {place}, db 0: INCR n: ERR no number" for place in places]
+    (where,) = one.errors["WRONGTYPE"].first
+    assert where.endswith("db 0: EXEC: WRONGTYPE no list")
 
 
-def test_errors_are_counted_and_the_first_told(tmp_path: Path, target: Server) -> None:
-    stream = [SELECT, command("SET", "text", "x"), *[command("INCR", "text")] * 5, command("LPUSH", "text", "y")]
-    stream += [command("MULTI"), command("SADD", "text", "z"), command("SET", "b", "1"), command("EXEC")]
-    path = recorded(tmp_path, *stream)
-    said = replay(path, "--to", url(target), "--speed", "max")
-    assert said.returncode == 1
-    lines = said.stdout.splitlines()
-    assert "11 replies, 7 errors; up to offset" in lines[0]
-    assert lines[1:5] == [
-        "5 x ERR",
-        *[
-            f"    offset {offset(stream, number)}, db 0: INCR text: ERR value is not an integer or out of range"
-            for number in (3, 4, 5)
-        ],
-    ]
-    assert lines[5] == "2 x WRONGTYPE"
-    assert lines[7].startswith(f"    offset {offset(stream, 12)}, db 0: EXEC: WRONGTYPE")
-    client(target).flushall()
-    told = json.loads(replay(path, "--to", url(target), "--speed", "max", "--ui", "json").stdout)
-    assert (told["commands"], told["replies"], told["errors"]["ERR"]["count"]) == (11, 11, 5)
-
-
-def test_a_server_that_holds_keys_is_asked_about(tmp_path: Path, target: Server) -> None:
-    path = recorded(tmp_path, *counted(3))
-    redis.Redis(port=target.port, db=2).set("precious", "x")
-    said = replay(path, "--to", url(target))
-    assert said.returncode == 2
-    assert re.fullmatch(
-        r"redis-tap: 127.0.0.1:\d+ holds keys: 1 in db 2. Commands would .* --yes sends them all the same\n", said.stderr
+def test_kinds_beyond_the_limit_are_one_kind(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "KINDS", 2)
+    replies = itertools.count()
+    answer = {b"SELECT": b"+OK\r\n"}
+    one = sender(
+        Played(lambda words: answer.get(words[0]) or b"-E%d x\r\n" % next(replies)), part(file, SELECT + INCR * 5)
     )
-    assert client(target).get("key:0") is None
-    assert replay(path, "--to", url(target), "--yes").returncode == 0
-    assert client(target).get("key:0") == b"1"
+    asyncio.run(one.run())
+    assert {kind: tally.count for kind, tally in one.errors.items()} == {"E0": 1, "E1": 1, "(other)": 3}
 
 
-@pytest.mark.parametrize(("answer", "sent"), [(b"n\n", None), (b"y\n", b"1")])
-def test_on_a_terminal_it_is_a_question(tmp_path: Path, target: Server, answer: bytes, sent: bytes | None) -> None:
-    client(target).set("precious", "x")
-    ours, theirs = pty.openpty()
-    arguments: list[str | Path] = [*REPLAY, recorded(tmp_path, *counted(3)), "--to", url(target), "--speed", "max"]
-    with subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        said = b""
-        while b"[y/N]: " not in said:
-            said += os.read(ours, 1000)
-        os.write(ours, answer)
-        with contextlib.suppress(OSError):  # the other end is closed
-            while data := os.read(ours, 1000):
-                said += data
-    os.close(ours)
-    assert b"holds keys: 1 in db 0. Send all the same?" in said
-    assert process.returncode == (0 if sent else 1)
-    assert (b"3 commands sent" in said) == bool(sent)
-    assert client(target).get("key:0") == sent
+@pytest.mark.parametrize("state", ["NOAUTH", "READONLY", "LOADING", "BUSY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS"])
+def test_an_error_about_the_state_of_the_server_ends_it(file: IO[bytes], state: str) -> None:
+    one = sender(Played(lambda words: b"-%s not now\r\n" % state.encode()), part(file, SELECT + INCR))
+    with pytest.raises(EnvironmentFailure, match=f"played:6379: {state} not now"):
+        asyncio.run(one.run())
 
 
-def test_the_pace_is_that_of_the_recording(tmp_path: Path, target: Server) -> None:
-    wire = streamed(counted(2))
-    wire.now += 3_600_000_000_000
-    wire.send(1, command("SET", "later", "x"))
-    path = file(tmp_path / "recording.pcapng", wire.packets, "pcapng")
-    with subprocess.Popen(
-        [*REPLAY, path, "--to", url(target)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        wait_until(lambda: client(target).get("key:1"))
-        process.send_signal(signal.SIGINT)
-        out, told = process.communicate(timeout=WITHIN)
-    assert process.returncode == 130
-    after = offset(counted(2), 3)
-    assert told == b"redis-tap: ended early; all up to offset %d was acknowledged; go on with --from %d\n" % (
-        after,
-        after + 1,
-    )
-    assert b"3 commands" not in out
-    assert client(target).get("later") is None
-    assert replay(path, "--to", url(target), "--from", str(after + 1), "--yes").returncode == 0
-    assert client(target).mget("later", "key:0") == [b"x", b"1"]
+def test_of_an_open_transaction_nothing_is_acknowledged(file: IO[bytes]) -> None:
+    """Its replies say QUEUED: a server that goes away has executed none of it."""
+    answers = iter([b"+OK\r\n", b":1\r\n", b"+OK\r\n", b"+QUEUED\r\n", None])
+    one = sender(Played(lambda words: next(answers, None)), part(file, SELECT + INCR + PAIR))
+    with pytest.raises(EnvironmentFailure, match="played:6379"):
+        asyncio.run(one.run())
+    assert one.acknowledged == BASE + len(SELECT + INCR)
+    assert one.replies == 3
 
 
-# ---- what goes wrong ----
+def test_the_last_transaction_is_acknowledged_with_its_exec(file: IO[bytes]) -> None:
+    target = Played()
+    one = sender(target, part(file, SELECT + PAIR + PAIR))
+    asyncio.run(one.run())
+    assert [words[0] for words in target.heard[-2:]] == [b"INCR", b"EXEC"]
+    assert one.acknowledged == BASE + len(SELECT + PAIR + PAIR)
 
 
-def test_a_server_that_dies_leaves_word_where_to_go_on(tmp_path: Path, servers: Servers) -> None:
-    name = need("redis-7.0")
-    target = servers.start(name, "appendonly", "yes", "appendfsync", "always")
-    stream = [SELECT, *(command("SET", f"key:{number}", "v") for number in range(1000))]  # of two seconds
-    path = recorded(tmp_path, *stream)
-    with subprocess.Popen([*REPLAY, path, "--to", url(target)], stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: client(target).dbsize() > 100)
-        target.kill()
-        _, told = process.communicate(timeout=WITHIN)
-    assert process.returncode == 3
-    maybe = r"( \(\d+ commands behind it were not acknowledged, and may have been executed, too\))?"
-    match = re.fullmatch(
-        rf"redis-tap: 127.0.0.1:{target.port}: .+; all up to offset (\d+) was acknowledged{maybe}; go on with .*\n",
-        told,
-    )
-    assert match is not None, told
-    target.start()
-    acknowledged = sum(offset(stream, 1) < one <= int(match[1]) for one in offsets(stream))
-    assert 0 < acknowledged <= client(target).dbsize() < 1000
+def test_without_offsets_nothing_is_acknowledged(file: IO[bytes]) -> None:
+    one = sender(Played(), part(file, SELECT + INCR, placed=False))
+    asyncio.run(one.run())
+    assert (one.acknowledged, one.replies) == (None, 1)
 
 
-def offsets(stream: list[bytes]) -> list[int]:
-    found, at = [], BASE
-    for piece in stream:
-        at += len(piece)
-        found.append(at)
-    return found
+def test_what_is_no_reply_is_told(file: IO[bytes]) -> None:
+    one = sender(Played(lambda words: b"HTTP/1.1 400\r\n"), part(file, SELECT + INCR))
+    with pytest.raises(EnvironmentFailure, match="what it says is no reply of Redis"):
+        asyncio.run(one.run())
 
 
-def test_an_end_on_request_waits_for_the_replies(tmp_path: Path, target: Server, files: Any) -> None:
-    stream = counted(50_000)
-    path = recorded(tmp_path, SELECT, *[b"".join(stream[at : at + 500]) for at in range(1, len(stream), 500)])
-    one = sender(path, target, files, speed=1.0)
+def test_no_more_is_sent_than_the_window_holds(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "WINDOW_COMMANDS", 10)
+    monkeypatch.setattr(sending, "CHUNK", 4 * len(INCR))
+    target = Played(lambda words: b"")  # takes all, and answers nothing
 
-    async def end() -> None:
-        await wait_inside(lambda: one.replies)
+    async def story() -> int:
+        one = sender(target, part(file, INCR * 100, db=0))
+        run = asyncio.create_task(one.run())
+        await asyncio.sleep(0.2)
         one.stop()
+        monkeypatch.setattr(sending, "FAREWELL_SECONDS", 0.05)
+        with pytest.raises(Interrupted):
+            await run
+        assert one.progress == pytest.approx(one.commands / 100, abs=0.05)
+        return one.commands
 
-    async def run() -> None:
-        await asyncio.gather(one.run(), end())
-
-    with pytest.raises(Interrupted):
-        asyncio.run(run())
-    assert one.commands == one.replies
-    assert one.acknowledged == offset(stream, executed(target) + 1)
-    assert one.acknowledged is not None
-    asyncio.run(sender(path, target, files, begin=one.acknowledged + 1).run())
-    assert client(target).get("key:3") == b"5000"
+    assert 10 <= asyncio.run(story()) < 10 + 4
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["replicaof", "127.0.0.1 1"], "READONLY You can't write against a read only replica."),
-        (["maxmemory", "1"], "OOM command not allowed when used memory > 'maxmemory'."),
-        (["requirepass", "secret"], "Authentication required; the URL has to give USER:PASSWORD@"),
-    ],
-)
-def test_a_server_that_refuses_all_is_told_once(tmp_path: Path, servers: Servers, options: list[str], says: str) -> None:
-    target = servers.start(need("redis-7.0"))
-    for name, value in [options] if options[0] != "replicaof" else []:
-        client(target).config_set(name, value)
-    if options[0] == "replicaof":
-        follow(target, 1)
-    said = replay(recorded(tmp_path, *counted(500)), "--to", url(target), "--speed", "max")
-    assert said.returncode == 3
-    assert re.match(rf"redis-tap: 127.0.0.1:\d+: {re.escape(says)}", said.stderr)
-    assert len(said.stderr.splitlines()) == 1
+def test_who_stops_hears_the_replies_to_what_was_sent(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> Sender:
+        one = sender(Played(), part(file, *[SELECT + INCR, *[INCR] * 50]), speed=1.0)
+        run = asyncio.create_task(one.run())
+        while not one.replies:
+            await asyncio.sleep(0.001)
+        one.stop()
+        with pytest.raises(Interrupted):
+            await run
+        return one
+
+    one = asyncio.run(story())
+    assert one.commands == one.replies == 1
+    assert one.acknowledged == BASE + len(SELECT + INCR)
 
 
-def test_a_db_that_is_not_there_is_told_before_anything_goes_elsewhere(tmp_path: Path, servers: Servers) -> None:
-    target = servers.start(need("redis-7.0"), "databases", "2")
-    path = recorded(tmp_path, SELECT, command("SET", "a", "1"), command("SELECT", "5"), command("SET", "b", "2"))
-    said = replay(path, "--to", url(target), "--speed", "max")
-    assert said.returncode == 3
-    assert "db 5 cannot be selected: DB index is out of range" in said.stderr
-    assert client(target).keys() in ([], [b"a"])
+@pytest.mark.parametrize(("speed", "least"), [(20.0, 0.1), (math.inf, 0.0)])
+def test_the_pace_is_that_of_the_recording(file: IO[bytes], speed: float, least: float) -> None:
+    heard: list[float] = []
+    target = Played(lambda words: heard.append(time.monotonic()) or b"+OK\r\n")  # type: ignore[func-returns-value]
+    asyncio.run(sender(target, part(file, SELECT + INCR, INCR, INCR), speed=speed).run())
+    gaps = [after - before for before, after in itertools.pairwise(heard[1:])]
+    assert len(gaps) == 2
+    assert sum(gaps) >= least - 0.01
+    assert sum(gaps) < 5
 
 
-def test_passwords_are_used_and_never_shown(tmp_path: Path, servers: Servers) -> None:
-    target = servers.start(need("redis-7.0"))
-    client(target).config_set("requirepass", "p@ss")
-    path = recorded(tmp_path, *counted(3))
-    for secret, code in (("p%40ss", 0), ("wr0ng", 3), ("wr0ng/p@ss", 2)):
-        said = replay(path, "--to", f"redis://default:{secret}@127.0.0.1:{target.port}", "--speed", "max")
-        assert said.returncode == code
-        assert not re.search("p@ss|p%40ss|wr0ng", said.stdout + said.stderr)
-
-
-def test_what_is_no_server_is_told(tmp_path: Path) -> None:
-    with listening() as silent:
-        port = silent.getsockname()[1]
-
-        def answer() -> None:
-            peer, _ = silent.accept()
-            with peer:
-                peer.recv(1000)
-                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with pytest.raises(EnvironmentFailure, match=rf"127.0.0.1:{port}: "):
-            asyncio.run(Target(url(port)).keys())
-        thread.join()
-
-
-def test_what_the_recording_lacks_is_told(tmp_path: Path, target: Server) -> None:
-    stream = counted(100)
-    wire = streamed(stream)
-    assert stream[7] in wire.packets[19][1]
-    del wire.packets[19]
-    path = file(tmp_path / "recording.pcapng", wire.packets, "pcapng")
-    path.write_bytes(path.read_bytes()[:-9])
-    said = replay(path, "--to", url(target), "--speed", "max")
-    cut, missing, hole = said.stderr.splitlines()
-    size, begin, end = len(stream[7]), offset(stream, 7), offset(stream, 8)
-    assert re.fullmatch(rf"redis-tap: {re.escape(str(path))}: cut off: .*", cut)
-    assert f": {size} bytes of the stream are missing, offsets {begin} to {end} (" in missing
-    assert hole == (
-        f"redis-tap: what comes after offset {end} is sent to a server that lacks the {size} bytes after offset {begin}"
-    )
-    assert executed(target) == 6
-    assert "\n93 commands were not sent: the recording does not say in which db, see --assume-db\n" in said.stdout
-    client(target).flushall()
-    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0")
-    assert said.returncode == 2
-    assert executed(target) == 99
-
-
-# ---- a stream that was met in the middle ----
-
-
-def test_a_stream_that_was_met_in_the_middle_needs_its_db(tmp_path: Path, target: Server) -> None:
-    stream = [*counted(60), *counted(40)]  # each begins with a SELECT
-    path = file(tmp_path / "middle.pcapng", streamed(stream).packets[25:], "pcapng")
-    said = replay(path, "--to", url(target), "--speed", "max")
-    assert said.returncode == 1
-    found = re.search(
-        r"\n(\d+) commands were not sent: the recording does not say in which db, see --assume-db\n", said.stdout
-    )
-    assert found
-    unknown = int(found[1])
-    assert 40 < unknown < 60
-    known = executed(target)
-    assert known == 40
-    client(target).flushall()
-    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0")
-    assert (said.returncode, executed(target)) == (0, known + unknown)
-    assert "offset" not in said.stdout
-    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0", "--from", "1500", "--yes")
-    assert said.returncode == 2
-    assert "no offset is known of a stream that was met in the middle; say a time" in said.stderr
-
-
-def test_of_several_streams_without_offsets_one_is_chosen(tmp_path: Path, target: Server) -> None:
-    packets = [streamed(counted(50), (host, "127.0.0.1")).packets[30:] for host in ("127.0.0.2", "127.0.0.3")]
-    path = file(tmp_path / "two.pcapng", sorted(itertools.chain(*packets)), "pcapng")
-    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0")
-    assert said.returncode == 2
-    assert "choose with --link 127.0.0.1:6379/1 or --link 127.0.0.1:6379/2" in said.stderr
-    said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0", "--link", "127.0.0.1:6379/2")
-    assert said.returncode == 0
-    assert 30 < executed(target) < 50
-
-
-# ---- what the recording lacks ----
-
-
-GAP = "10.0.0.1:6379/1: 92 bytes of the stream are missing, offsets 2485 to 2577 (after "
-
-
-@pytest.mark.parametrize(
-    ("options", "count", "code"),
-    [
-        ([], 39, 2),
-        (["--db", "0"], 39, 2),
-        (["--command", "DEL"], 0, 2),
-        (["--until", "2485"], 16, 0),
-        (["--from", "2578"], 23, 0),
-    ],
-)
-def test_a_gap_is_one_line_and_an_exit_code(target: Server, options: list[str], count: int, code: int) -> None:
-    lost = FIXTURES / "captures" / "one-command-lost.pcap"
-    said = replay(lost, "--to", url(target), "--speed", "max", "--assume-db", "0", *options)
-    assert (said.returncode, said.stderr.count(GAP)) == (code, code // 2)
-    assert said.stdout.startswith(f"{count} commands sent to ")
-
-
-@pytest.mark.parametrize("name", ["one-channel-disk", "rdb-channel"])
-def test_a_stream_that_cannot_be_read_is_told_from_which_offset_on(target: Server, name: str) -> None:
-    said = replay(FIXTURES / "compressed" / f"redis-8.10-zstd-{name}.pcapng", "--to", url(target), "--speed", "max")
-    assert said.returncode == 2
-    first, second, nothing = said.stderr.splitlines()
-    assert "bytes of the stream cannot be read, from offset 0 on: " in first
-    assert "bytes of the stream cannot be read, from offset 1679 on: " in second
-    assert nothing == "redis-tap: there is no command stream in it that can be read"
-
-
-def test_a_unix_socket_is_a_target_too(tmp_path: Path, servers: Servers) -> None:
-    path = tmp_path / "redis.sock"
-    target = servers.start(need("redis-7.0"), "unixsocket", str(path))
-    said = replay(recorded(tmp_path, *counted(3)), "--to", f"unix://{path}", "--speed", "max")
-    assert said.stdout.startswith(f"3 commands sent to unix:{path} in ")
-    assert client(target).get("key:2") == b"1"
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (["--to", "http://somewhere"], "--to: http:// is not the URL of a server"),
-        (["-"], "-: it is read more than once to be replayed: give a file, not a pipe"),
-        (["--from", "noon"], "--from 'noon': write a time"),
-        (["--link", "other"], "--link other: no stream of it in the recording, but of 127.0.0.1:6379"),
-        (
-            ["--from", "99999"],
-            "no whole command lies between --from and --until: the recording has 127.0.0.1:6379: offset 1000 to",
-        ),
-    ],
-)
-def test_wrong_use_is_one_line(tmp_path: Path, target: Server, options: list[str], says: str) -> None:
-    said = replay(recorded(tmp_path, *counted(3)), "--to", url(target), *options)
-    assert said.returncode == 2
-    assert said.stderr.startswith(f"redis-tap: {says}")
-    assert len(said.stderr.splitlines()) == 1
+def test_a_value_larger_than_a_chunk_goes_in_pieces(file: IO[bytes]) -> None:
+    target = Played()
+    big = command("SET", "k", b"v" * (3 * 2**18 + 7))
+    one = sender(target, part(file, SELECT + big + INCR))
+    asyncio.run(one.run())
+    assert target.heard[1:] == [[b"SET", b"k", b"v" * (3 * 2**18 + 7)], [b"INCR", b"n"]]
+    assert one.acknowledged == BASE + len(SELECT + big + INCR)
 
 
 def test_a_directory_for_copies_that_is_full_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
