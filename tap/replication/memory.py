@@ -6,8 +6,11 @@ what counts on the other: all of that has to be remembered across connections. B
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
+
+from tap.replication.scanner import db_at
 
 if TYPE_CHECKING:
     from tap.replication.conversation import Conversation
@@ -21,13 +24,35 @@ MAX_TRACKS = 16
 _V = TypeVar("_V")
 
 
+class Course:
+    """What of a scanner is still wanted when its connection has ended: an eighth of the memory."""
+
+    __slots__ = ("_begin", "_dbs", "_ends", "_first_db", "broken_at", "position")
+
+    def __init__(self, scanner: StreamScanner) -> None:
+        self.position = scanner.position
+        self.broken_at = scanner.broken_at
+        selects, self._begin, self._first_db = scanner.dbs()
+        self._ends = array("q", [end for end, _ in selects])
+        self._dbs = array("q", [db for _, db in selects])
+
+    def db_at(self, position: int) -> int | None:
+        """As the scanner's."""
+        return db_at(position, [*zip(self._ends, self._dbs, strict=True)], self._begin, self._first_db)
+
+
 @dataclass(slots=True)
 class Track:
     """One stretch of a history, as one connection saw it: from offset base on. is_doubted: its offsets are."""
 
     base: int
-    scanner: StreamScanner
+    scanner: StreamScanner | Course
     is_doubted: bool = False
+
+    def settle(self) -> None:
+        """The connection has ended."""
+        if not isinstance(self.scanner, Course):
+            self.scanner = Course(self.scanner)
 
     @property
     def end(self) -> int:

@@ -89,6 +89,18 @@ _STATEFUL = frozenset({b"SELECT", b"MULTI", b"EXEC", b"DISCARD", b"RREPLAY"})
 _LEFT = _STATEFUL | SECRETIVE
 
 
+def db_at(position: int, selects: Any, begin: int, first_db: int) -> int | None:
+    """The database in force after *position* bytes; None if unknown.
+
+    selects: ends of commands with the databases that they select, the oldest first. first_db: the one before them, from
+    *begin* on; below 0 if unknown.
+    """
+    for at, db in reversed(selects):
+        if at <= position:
+            return db if db >= 0 else None
+    return first_db if first_db >= 0 and position >= begin else None
+
+
 @cython.cclass
 class StreamScanner:
     """Cuts one command stream. Feed it every byte after the point where the stream starts.
@@ -430,10 +442,11 @@ class StreamScanner:
 
     def db_at(self, position: int) -> int | None:
         """The database in force after the first *position* bytes; None if unknown or no longer remembered."""
-        for at, db in reversed(self._selects):
-            if at <= position:
-                return db if db >= 0 else None
-        return self._first_db if self._first_db >= 0 and position >= self._selects_begin else None
+        return db_at(position, self._selects, self._selects_begin, self._first_db)
+
+    def dbs(self) -> tuple[list[tuple[int, int]], int, int]:
+        """What db_at() goes by, as that function takes it."""
+        return list(self._selects), self._selects_begin, self._first_db
 
     @cython.boundscheck(False)
     @cython.wraparound(False)

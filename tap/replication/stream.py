@@ -343,6 +343,8 @@ class Stream:
         if self._continued is not None:
             self.begin()
         self.tell_batch()
+        if self._track is not None:
+            self._track.settle()
 
     def tell_batch(self) -> None:
         """Tell the whole commands since the last batch, if there are any."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -36,6 +38,44 @@ def test_the_db_in_force_at_each_offset_that_a_connection_saw() -> None:
     assert history.end == last
     found = {offset: history.db_at(offset) for offset in (99, 100, 100 + len(SELECT_3), last, last + 1)}
     assert found == {99: None, 100: 0, 100 + len(SELECT_3): 3, last: 3, last + 1: None}
+
+
+@pytest.mark.parametrize("db", [0, None])
+def test_what_is_kept_of_a_connection_that_has_ended_knows_the_same(db: int | None) -> None:
+    """Also of so many SELECTs that the first ones are forgotten."""
+    data = b"".join(b"*2\r\n$6\r\nSELECT\r\n$1\r\n%d\r\n" % (number % 7) + PING for number in range(400))
+    for stream in (b"", PING, SELECT_3 + PING, data, SELECT_3 + b"nonsense\r\n" + PING):
+        alive, ended = track(100, stream, db), track(100, stream, db)
+        ended.settle()
+        ended.settle()
+        assert ended.end == alive.end
+        for position in range(0, len(stream) + 2, 1 + len(stream) // 500):
+            assert ended.scanner.db_at(position) == alive.scanner.db_at(position)
+
+
+def test_connections_that_have_ended_are_remembered_in_little_memory() -> None:
+    data = b"".join(b"*2\r\n$6\r\nSELECT\r\n$1\r\n%d\r\n" % (number % 7) + PING for number in range(400))
+    memory = Memory()
+
+    def sync() -> None:
+        one = Conversation(lambda event: None, memory=memory, peer_host="10.0.0.7")
+        one.receive_from_replica(b"PSYNC %s 101\r\n" % replid(1).encode())
+        one.receive_from_master(b"+CONTINUE\r\n" + data)
+        for tick in range(5):
+            one.tick(tick / 10)
+        one.close()
+
+    sync()
+    tracemalloc.start()
+    try:
+        for _ in range(MAX_TRACKS):
+            sync()
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept / MAX_TRACKS < 8 * 1024
+    assert memory.history(replid(1)).db_at(100 + len(data)) == 399 % 7
 
 
 def test_the_latest_connection_that_knows_decides() -> None:
