@@ -30,7 +30,7 @@ _REQUEST_SIZE = 32  # bytes of that at the most
 class Masker:
     """Follows requests, as RESP arrays or inline lines; what is neither is taken for lines.
 
-    asked: what replies may have in them since, see passwords.Secrets.reply; "errors": what was in a request.
+    asked: what replies may have in them since, see passwords.Secrets.reply and may_be_repeated.
     """
 
     def __init__(self) -> None:
@@ -184,8 +184,8 @@ class Masker:
         self._word.clear()
         if secrets.reply is not None:
             self.asked.add(secrets.reply)
-        if secrets.may_be_repeated:
-            self.asked.add("errors")
+        if (errors := secrets.may_be_repeated) is not None:
+            self.asked.add(errors)
 
     def _inline_bytes(self, out: bytearray, at: int) -> int:
         while at < len(out):
@@ -272,7 +272,10 @@ _VALUE = rb"\r\n[^\r\n]{0,64}(?:" + SETTING + rb")[^\r\n]{0,64}\r\n[$=](?P<value
 _HASH = rb"\$(?P<digits>%b)\r\n"
 _LISTED = rb" (?P<listed>#)"  # as ACL LIST has it
 _ERROR = rb"\n-[^\r\n]{0,160}?(?P<error>[" + QUOTES + rb"])"
-_REMEMBERED = 256  # bytes: more than these have
+_NO_AUTH = rb"\n-[^\r\n]{0,80}[" + QUOTES + rb"]AUTH[" + QUOTES + rb"][^\r\n]{0,160}?(?P<error>[" + QUOTES + rb"])"
+# Bytes of replies in which that to AUTH is looked for: most clients send it first, and nothing else that has secrets.
+_AUTH_WITHIN = 2**18
+_REMEMBERED = 512  # bytes: more than these have
 
 _NO_DIGITS = bytes(0x2A if byte in _HEX else byte for byte in range(256))
 _HASH_DIGITS = 64  # SHA-256
@@ -289,6 +292,7 @@ class Replies:
 
     def __init__(self) -> None:
         self._asked: frozenset[str | int] = frozenset()
+        self._auth_left = 0  # bytes, see _AUTH_WITHIN
         self._pattern: re.Pattern[bytes] | None = None
         self._before = b"\n"  # the last bytes that were seen
         self._left = 0  # bytes of the value that is passing
@@ -310,16 +314,25 @@ class Replies:
         return self._pattern is not None
 
     def look_for(self, asked: set[str | int]) -> None:
-        """asked: of a Masker."""
-        if asked == self._asked:
+        """asked: of a Masker. "auth" is taken out of it."""
+        if "auth" in asked:
+            asked.discard("auth")
+            self._auth_left = _AUTH_WITHIN
+        elif asked == self._asked:
             return
         self._asked = frozenset(asked)
+        if self._pattern is None:
+            self._before = b"\n"
+        self._compile()
+
+    def _compile(self) -> None:
+        asked = self._asked
         sizes = {size for size in asked if isinstance(size, int)} | ({_HASH_DIGITS} if "hashes" in asked else set())
         patterns = [_VALUE] if "settings" in asked else []
         patterns += [_LISTED] if "hashes" in asked else []
-        patterns += [_ERROR] if "errors" in asked else []
+        patterns += [_ERROR] if "errors" in asked else [_NO_AUTH] if self._auth_left else []
         patterns += [_HASH % b"|".join(b"%d" % size for size in sorted(sizes))] if sizes else []
-        self._pattern = re.compile(b"|".join(patterns), re.IGNORECASE)
+        self._pattern = re.compile(b"|".join(patterns), re.IGNORECASE) if patterns else None
 
     def mask(self, data: bytes) -> bytes:
         """The next bytes."""
@@ -336,6 +349,10 @@ class Replies:
                 self._begin(found)
                 done = before + self._go_on(out, found.end() - before)
         self._before = seen[-_REMEMBERED:]
+        if self._auth_left:
+            self._auth_left = max(0 if self._ends is None else 1, self._auth_left - len(data))
+            if not self._auth_left:
+                self._compile()
         return bytes(out)
 
     def _seek(self, data: bytes) -> bytes:

@@ -111,9 +111,11 @@ class Secrets:
             self._named(word, typed)
 
     @property
-    def may_be_repeated(self) -> bool:
-        """Whether an error in reply may have secrets in it. Nothing that AUTH can say does."""
-        return self.has_secrets and self._name != b"AUTH"
+    def may_be_repeated(self) -> str | None:
+        """Which errors in reply may have secrets in them: "errors", or "auth": one that says that AUTH is not known."""
+        if not self.has_secrets:
+            return None
+        return "auth" if self._name == b"AUTH" else "errors"
 
     def _named(self, word: bytes, typed: bool) -> None:
         self._name = word.upper()

@@ -143,6 +143,10 @@ def errors() -> list[tuple[bytes, bytes]]:
     """As replies(); what stands behind the first quote is left out of all."""
     return [
         (
+            command("AUTH", "user", PASSWORD),
+            b"-ERR unknown command 'AUTH', with args beginning with: 'user' '%b' \r\n" % PASSWORD,
+        ),
+        (
             command("ACL", "SETUSER", "bob", b">" + PASSWORD, "bad"),
             b"-ERR Error in ACL SETUSER modifier '>%b': Syntax error\r\n" % PASSWORD,
         ),
