@@ -309,13 +309,11 @@ async def introduced(node: Node) -> Info:
         node.version = version_of(server)
         node.ports.add(int(server.get("tcp_port", 0)))
         info = await node.info("replication")
-        if info["role"] == "slave":
-            Address(str(info["master_host"]), int(info["master_port"]))
+        for name in ("role", "master_host", "master_port") if info.get("role") == "slave" else ("role",):
+            _ = info[name]
         return info
     except (KeyError, TypeError, ValueError):
-        raise EnvironmentFailure(
-            f"the {node.name} at {node.address} is no Redis or Valkey, by what its INFO says"
-        ) from None
+        raise EnvironmentFailure(f"the {node.name} at {node.address} is no Redis or Valkey, by its INFO") from None
     except (RedisError, OSError) as error:
         raise EnvironmentFailure(f"the {node.name} at {node.address} does not answer: {said_by(error)}") from None
 
