@@ -243,7 +243,9 @@ def without_logins(text: str, words: Iterable[str]) -> str:
     """
     for word in words:
         for secret, shown in _secrets(word):
-            for one in {secret, repr(secret)[1:-1], re.sub("/+", "/", secret)}:  # in messages, of a Path
+            # As it was typed, in quotes of Python's and of the shell's, and as the name of a file.
+            forms = {secret, repr(secret)[1:-1], secret.replace("'", "'\"'\"'"), re.sub("/+", "/", secret)}
+            for one in sorted(forms, key=len, reverse=True):
                 text = text.replace(one, shown)
     return text
 
@@ -255,10 +257,17 @@ def _secrets(word: str) -> Iterator[tuple[str, str]]:
     login = login.lstrip("/") if scheme else login.partition("=")[2] if word.startswith("-") else login
     if login and (scheme or ":" in word):  # dump@host is the name of a file
         yield f"{login}@", "***@"
+        # The name of a directory ends somewhere within.
+        yield from ((part, "***") for part in (login[:at] for at in _places(login, "/")) if len(part) > 3)
     for option in re.split("[?&]", place)[1:]:
         name, _, value = option.partition("=")
         if "password" in name.lower() and value:
             yield f"{name}={value}", f"{name}=***"
+
+
+def _places(text: str, what: str) -> list[int]:
+    """The last one first."""
+    return [at for at in range(len(text) - 1, -1, -1) if text[at] == what]
 
 
 def quoted(text: str) -> str:

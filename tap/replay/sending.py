@@ -23,6 +23,7 @@ from tap.recording.history import Index, Marks, Read, Stretch, copy_streams
 from tap.recording.moments import Moment, nanoseconds
 from tap.replay import commands
 from tap.replay.commands import CHUNK, Batch, Choice, Commands, Entry, whole_until
+from tap.replication.passwords import hidden_reply
 from tap.servers.target import Target
 
 WINDOW_COMMANDS = 10_000  # that are sent and not answered
@@ -370,7 +371,18 @@ class Sender:
             tally = self.errors.setdefault(kind, Tally())
             tally.count += 1
             if len(tally.first) < SHOWN:
-                tally.first.append(f"{self._where(entry)}: {error}")
+                tally.first.append(f"{self._where(entry)}: {self._without_secrets(entry, str(error))}")
+
+    def _without_secrets(self, entry: Entry, error: str) -> str:
+        """A server may repeat what it was sent."""
+        begin, end, _, _ = entry
+        reader = hiredis.Reader()
+        reader.feed(os.pread(self._part.file.fileno(), min(end - begin, CHUNK), begin))
+        words = reader.gets()
+        if not isinstance(words, list):  # a SELECT of our own, or too long to carry any
+            return error
+        line = hidden_reply(words, f"-{error}".encode(errors="surrogateescape"))
+        return line.decode(errors="surrogateescape")[1:]
 
     def _where(self, entry: Entry) -> str:
         """As "offset 1000, db 0: SET key"."""

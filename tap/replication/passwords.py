@@ -232,16 +232,22 @@ def hidden_reply(words: Sequence[bytes], line: bytes, *, inline: bool = False) -
     """The first line of a reply to such a request: an error may repeat what was in it, or the beginning of that."""
     if not line.startswith(b"-"):
         return line
+    secrets = []
     for word, shown in zip(words, hidden(words, inline=inline), strict=True):
         if word != shown:
             secret = (unquoted(word) if inline else word).translate(_BREAKS)
-            line = _without(line, secret.removeprefix(shown.removesuffix(HIDDEN)))
+            secrets.append(secret.removeprefix(shown.removesuffix(HIDDEN)))
+    secrets.sort(key=len, reverse=True)  # one may begin as another does
+    for secret in secrets:
+        if len(secret) >= _CERTAIN:
+            line = line.replace(secret, HIDDEN)
+    for secret in secrets:
+        line = _without_beginning(line, secret)
     return line
 
 
-def _without(line: bytes, secret: bytes) -> bytes:
-    if len(secret) >= _CERTAIN:
-        line = line.replace(secret, HIDDEN)
+def _without_beginning(line: bytes, secret: bytes) -> bytes:
+    """As much of it as stands in quotes, or between a quote and the line's end."""
     at = 0
     while secret and (opened := _OPENED.search(line, at)):
         at = end = opened.end()

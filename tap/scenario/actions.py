@@ -91,5 +91,7 @@ def _told(text: str, words: list[str]) -> str:
     before, command = words[:1], words[1:] if words[0] == "send" else []
     if words[0] == "set":
         before, command = words[:2], ["CONFIG", "SET", *words[2:]]
-    said = [word.decode(errors="replace") for word in hidden([word.encode(errors="replace") for word in command])]
+    # Of one that is written wrong, nothing behind its first secret is told.
+    shown = hidden([word.encode(errors="replace") for word in command], inline=words[0] == "set")
+    said = [word.decode(errors="replace") for word in shown]
     return text if said == command else " ".join([*before, *(said if words[0] == "send" else said[2:])])
