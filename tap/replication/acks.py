@@ -42,6 +42,43 @@ def acknowledged(data: bytes | memoryview) -> tuple[int, int | None] | None:
             PyBuffer_Release(cython.address(view))
 
 
+@cython.locals(
+    n=cython.Py_ssize_t, at=cython.Py_ssize_t, end=cython.Py_ssize_t, digits=cython.Py_ssize_t, q=cython.p_const_uchar
+)
+def acknowledgements(
+    data: bytes | memoryview, skips_newlines: bool = False
+) -> tuple[list[tuple[int, int | None, int, int]], int]:
+    """Those that stand at the front of the data, one behind the other; skips_newlines: or with newlines between.
+
+    Returns of each the offset, that on the disk, its first byte and its end; and where something else begins, or one
+    that is not whole.
+    """
+    found: list[tuple[int, int | None, int, int]] = []
+    if cython.compiled:
+        view = cython.declare(Py_buffer)
+        PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
+        q, n = cython.cast(cython.p_const_uchar, view.buf), view.len
+    else:
+        q, n = bytes(data), len(data)
+    at = 0
+    try:
+        while at < n:
+            if skips_newlines and q[at] == 10:
+                at += 1
+                continue
+            end = behind_ack(q, at, n)
+            if end < 0:
+                break
+            digits = behind_number(q, at + _OFFSET, n)
+            fsynced = None if digits == end else number(q, digits + len(_FACK))
+            found.append((number(q, at + _OFFSET), fsynced, at, end))
+            at = end
+        return found, at
+    finally:
+        if cython.compiled:
+            PyBuffer_Release(cython.address(view))
+
+
 def are_acknowledgements(data: bytes) -> bool:
     """Whether it is one, or one behind the other, whole and nothing else."""
     return are_acks(data, len(data))

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from tap.rdb.keys import Key
 from tap.replication import events, strangers
-from tap.replication.acks import acknowledged
+from tap.replication.acks import acknowledged, acknowledgements
 from tap.replication.events import Channel, Event, Reason, Role, Side
 from tap.replication.heads import Head
 from tap.replication.memory import Memory, Past
@@ -931,13 +931,17 @@ class Conversation:
             if found is None:
                 return
             data = found
-        if self.stream is not None and self._requests.position == start and self.watcher is None:
-            ack = acknowledged(data)
+        if self.stream is not None and self.watcher is None:
+            is_between = self._requests.position == start
+            ack = acknowledged(data) if is_between else None
             if ack is not None:
                 self._requests.skip(len(data))
                 offset, fsynced = ack
                 self._acknowledged(offset, fsynced, start, self.from_replica, at)
                 return
+            begun = b"" if is_between else self._requests.take_array()
+            if is_between or begun:
+                data = self._read_acks(begun + bytes(data), at)
         self._requests.feed(data)
         try:
             while self._reading_replica and (item := self._requests.next()) is not None:
@@ -953,6 +957,15 @@ class Conversation:
                     self._passes_by(words, self._requests.position)
         except _Lost as lost:
             self._lose(Side.REPLICA, self._requests.position, str(lost))
+
+    def _read_acks(self, data: bytes, at: float) -> bytes:
+        """Read the acknowledgements at the front, between two requests. Returns the rest."""
+        start = self._requests.position
+        found, end = acknowledgements(data, Side.REPLICA in self._kept_alive)
+        self._requests.skip(end)
+        for offset, fsynced, first, behind in found:
+            self._acknowledged(offset, fsynced, start + first, start + behind, at)
+        return data[end:]
 
     def _newlines(self, item: Newlines) -> None:
         if self.watcher is not None:

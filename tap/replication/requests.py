@@ -102,6 +102,14 @@ class RequestReader:
         """What was fed from position on."""
         return bytes(self._buffer)
 
+    def take_array(self) -> bytes:
+        """Take back what was fed from position on, if it begins an array; else b""."""
+        if not self._buffer.startswith(b"*"):
+            return b""
+        taken = bytes(self._buffer)
+        self._buffer.clear()
+        return taken
+
     def skip(self, size: int) -> None:
         """Bytes that somebody else has read; only between two requests, when position is that of the first of them."""
         self.position += size

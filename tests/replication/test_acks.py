@@ -9,6 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap.replication import acks
+from tap.replication.conversation import Conversation
+from tap.replication.events import Event
 from tap.replication.requests import Request, RequestReader
 from tests.relay.wire import command
 from tests.support import uncompiled
@@ -67,6 +69,43 @@ def test_they_are_those_of_the_reader_of_requests(module: Any, data: bytes, miss
     assert module.are_acknowledgements(data) == (found is not None)
     assert module.acknowledged(data) == (found[0] if found is not None and len(found) == 1 else None)
     assert module.acknowledged(memoryview(bytearray(data))) == module.acknowledged(data)
+
+
+@KINDS
+@given(st.lists(ACKS | st.just(b"\n"), max_size=5), NEARLY | st.just(b""), st.integers(0, 3), st.booleans())
+def test_those_at_the_front_are_read_and_no_byte_of_what_follows(
+    module: Any, whole: list[bytes], behind: bytes, missing: int, skips_newlines: bool
+) -> None:
+    rest = behind[: len(behind) - missing]
+    data = b"".join(whole) + rest
+    found, end = module.acknowledgements(data, skips_newlines)
+    expected, at = [], 0
+    for one in whole:
+        if one != b"\n":
+            expected.append((*(read(one) or [])[0], at, at + len(one)))
+        elif not skips_newlines:
+            break
+        at += len(one)
+    if at == len(data) - len(rest) and rest == b"\n" * len(rest) and skips_newlines:
+        at = len(data)
+    assert (found, end) == (expected, at)
+
+
+@given(st.lists(ACKS | NEARLY, max_size=6).map(b"".join), st.integers(1, 50), st.booleans())
+def test_a_conversation_tells_the_same_however_they_are_cut(data: bytes, size: int, has_kept_alive: bool) -> None:
+    data = b"\n" * has_kept_alive + data
+
+    def told(size: int) -> list[Event]:
+        heard: list[Event] = []
+        conversation = Conversation(heard.append)
+        conversation.receive_from_replica(b"PSYNC " + b"0" * 40 + b" 1\r\n")
+        conversation.receive_from_master(b"+CONTINUE\r\n*1\r\n$4\r\nPING\r\n")
+        for begin in range(0, len(data), size):
+            conversation.receive_from_replica(data[begin : begin + size])
+        conversation.close()
+        return heard
+
+    assert told(size) == told(1) == told(2**20)
 
 
 @KINDS
