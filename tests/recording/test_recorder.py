@@ -618,7 +618,7 @@ def test_what_is_on_the_disk_leaves_the_systems_memory(tmp_path: Path, monkeypat
     calls: list[tuple[str, int, int]] = []
     monkeypatch.setattr(os, "fsync", lambda file: calls.append(("fsync", 0, os.fstat(file).st_size)))
     monkeypatch.setattr(os, "posix_fadvise", lambda file, at, size, advice: calls.append(("drop", at, at + size)))
-    monkeypatch.setattr(writer, "SYNC_SECONDS", WITHIN)
+    monkeypatch.setattr(writer, "SYNC_SECONDS", 10**6)  # however long a busy machine takes, only bytes count
     path = tmp_path / "one.pcapng"
 
     async def record() -> None:
@@ -634,7 +634,7 @@ def test_what_is_on_the_disk_leaves_the_systems_memory(tmp_path: Path, monkeypat
     asyncio.run(record())
     dropped = [(begin, end) for what, begin, end in calls if what == "drop"]
     synced = [end for what, _, end in calls if what == "fsync"]
-    assert len(dropped) in (3, 4)
+    assert len(dropped) == 3
     assert dropped[0][0] == 0
     for (_, end), (begin, _) in itertools.pairwise(dropped):
         assert end - DROP_BYTES < begin <= end  # the last page was not whole

@@ -442,6 +442,9 @@ def test_a_next_file_that_cannot_be_made_is_told_and_the_old_one_goes_on(
             with linked(tap, listener) as (replica, master):
                 replica.sendall(asks(BASE))
                 assert master.recv(1000)
+                assert tap.tap.recorder is not None
+                # The writer's thread forces the directory to the disk first: a busy machine begins it late.
+                wait_until(lambda: tap.tap.recorder.waiting == 0)  # type: ignore[union-attr]
                 directory.rename(tmp_path / "there")
                 master.sendall(GRANT + BLOCK)
                 told = tap.wait_for(events.RecordingStopped)
