@@ -210,17 +210,22 @@ def master_offset(master: Server) -> int:
 
 
 def level(master: Server, *replicas: Server, within: float = WITHIN) -> int:
-    """Wait until the replicas have applied all that the master wrote; its offset."""
+    """Wait until the replicas have applied all that the master wrote; its offset.
 
-    def applied() -> tuple[int] | None:  # in a tuple, for 0 is an offset, too
+    within: seconds in which none may come closer.
+    """
+    closest, give_up = float("inf"), time.monotonic() + within
+    while True:
         offset = master_offset(master)
         infos = [client(replica).info("replication") for replica in replicas]
-        same = all(info.get("slave_repl_offset") == offset and info["master_link_status"] == "up" for info in infos)
-        return (offset,) if same else None
-
-    found = wait_until(applied, within, what="the replicas are level with the master")
-    assert found is not None
-    return found[0]
+        if all(info.get("slave_repl_offset") == offset and info["master_link_status"] == "up" for info in infos):
+            return offset
+        behind = sum(offset - info.get("slave_repl_offset", 0) for info in infos)
+        if behind < closest:
+            closest, give_up = behind, time.monotonic() + within
+        if time.monotonic() > give_up:
+            raise AssertionError(f"no closer than {closest} bytes, of which {within} s have brought none")
+        time.sleep(0.005)
 
 
 def fail_over(replica: redis.Redis) -> None:

@@ -18,6 +18,7 @@ from tap.scenario.compare import Difference, compare
 from tap.scenario.examine import Examination
 from tap.scenario.journal import Entry
 from tap.scenario.judge import Counters, Evidence
+from tap.scenario.patience import Patience
 from tap.scenario.result import FaultSeen, Resync, StepTaken
 from tap.scenario.stage import POLL, Stage, applied_by, until
 from tap.scenario.workload import PROBE
@@ -35,15 +36,16 @@ class Inspection:
         self._stage = stage
         self._steps = steps
         self._examination = Examination(stage)
+        self._clock = Patience()
 
     async def evidence(self) -> Evidence:
         await self._stage.workload.stop()
         found = Evidence(
             steps=self._steps, refused=sum(self._stage.workload.refused.values()), checked=self._examination.checked
         )
-        deadline = self._stage.journal.now + self._stage.expect.settle
+        deadline = self._clock.now + self._stage.expect.settle
         if any(step.problem for step in self._steps):
-            deadline = min(deadline, self._stage.journal.now + SETTLED + 1)  # it is lost already
+            deadline = min(deadline, self._clock.now + SETTLED + 1)  # it is lost already
         if self._stage.expect.replica_exits:
             await self._by(deadline, self._exits)
         else:
@@ -55,7 +57,7 @@ class Inspection:
                 await self._examination.try_link()
             await self._converge(found, deadline)
             if self._stage.expect.acked_offset is not None:
-                await self._stand(found, max(deadline, self._stage.journal.now + SETTLED + 1))
+                await self._stand(found, max(deadline, self._clock.now + SETTLED + 1))
         for node in self._stage.pair.nodes:
             code = node.exit_code
             if code is not None and node.name not in self._stage.stopped:
@@ -77,7 +79,7 @@ class Inspection:
     async def _by(self, deadline: float, question: Callable[[], Awaitable[bool]]) -> bool:
         """Wait for it until then; whether it came."""
         try:
-            await until(question, max(POLL, deadline - self._stage.journal.now))
+            await until(question, max(POLL, deadline - self._clock.now))
         except TimeoutError:
             return False
         return True
@@ -87,13 +89,13 @@ class Inspection:
         yet, until the deadline.
         """
         found.why = "the servers did not come to rest"
-        lag, since, compared = None, self._stage.journal.now, -COMPARE_EVERY
+        lag, since, compared = None, self._clock.now, -COMPARE_EVERY
         while True:
             if self._stage.pair.replica.exit_code is not None:
                 found.why = "the replica's process has ended"
                 return
             sample = await self._stage.sample()
-            now = self._stage.journal.now
+            now = self._clock.now
             at_rest = found.zombie
             level = False
             if sample is not None:
@@ -131,8 +133,8 @@ class Inspection:
         if not await received():
             found.zombie_text = "the link takes no bytes"
             return
-        end = self._stage.journal.now + SETTLED
-        while self._stage.journal.now < end:
+        end = self._clock.now + SETTLED
+        while self._clock.now < end:
             info = await self._stage.pair.replica.maybe_info("replication")
             if info.get("master_link_status") != "up":
                 found.zombie_text = f"the link is {info.get('master_link_status', 'unknown')}"
@@ -148,9 +150,9 @@ class Inspection:
         """Level: the replica has applied all, and an ACK has said so. A single sample may fall between two heartbeats."""
         level_at: int | None = None
         ahead = 0
-        since = self._stage.journal.now
+        since, told_since = self._clock.now, self._stage.journal.now
         behind: int | None = None
-        while self._stage.journal.now < deadline:
+        while self._clock.now < deadline:
             sample = await self._stage.sample()
             if sample is None:
                 await asyncio.sleep(POLL)
@@ -169,10 +171,10 @@ class Inspection:
                 return
             missing = sample.before - min(sample.applied, acked)
             if behind is None or (level_at is None and missing < behind):
-                behind, since = missing, self._stage.journal.now
+                behind, since, told_since = missing, self._clock.now, self._stage.journal.now
             # A busy replica is late with its ACKs: only those that came without a word of the rest show that it lacks it.
-            rests = self._stage.journal.now - since >= SETTLED and not ahead
-            has_spoken = found.zombie or len(self._stage.journal.of("ack", since=since)) >= ACKS_BEHIND
+            rests = self._clock.now - since >= SETTLED and not ahead
+            has_spoken = found.zombie or len(self._stage.journal.of("ack", since=told_since)) >= ACKS_BEHIND
             found.standing = "behind" if rests else "unknown"
             if rests and has_spoken:
                 return
@@ -218,7 +220,7 @@ class Inspection:
 
     async def _count(self, found: Evidence) -> None:
         """Events and INFO are read at different moments: again, until they agree or that takes too long."""
-        give_up = self._stage.journal.now + SETTLED
+        give_up = self._clock.now + SETTLED
         while True:
             full = partial = 0
             try:
@@ -243,7 +245,7 @@ class Inspection:
                 two_connections=len(dual),
             )
             found.resyncs = self._resyncs(seen)
-            if found.counters.agree or self._stage.journal.now > give_up:
+            if found.counters.agree or self._clock.now > give_up:
                 return
             await asyncio.sleep(POLL)
 

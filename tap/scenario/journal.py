@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tap.bus import Told
 from tap.replication.events import Event
+from tap.scenario.patience import limit
 from tap.where import Where, matches
 
 
@@ -42,7 +43,7 @@ class Journal:
 
     async def wait_for(self, kind: str, *, where: Where, times: int, within: float) -> Entry:
         """The event of that kind, as often as that. Raises TimeoutError."""
-        async with asyncio.timeout(within):
+        async with limit(within):
             while True:
                 while self._read < len(self.entries):
                     entry = self.entries[self._read]

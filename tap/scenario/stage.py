@@ -13,6 +13,7 @@ from tap.scenario.journal import Journal
 from tap.scenario.load import Expect, Scenario
 from tap.scenario.outage import Outages
 from tap.scenario.pair import Info, Pair, replica_offset
+from tap.scenario.patience import limit
 from tap.scenario.record import Snapshot, executed
 from tap.scenario.tally import Tally
 from tap.scenario.workload import Workload
@@ -116,7 +117,7 @@ class Stage:
 
 async def until(question: Callable[[], Awaitable[bool]], within: float) -> None:
     """Raises TimeoutError."""
-    async with asyncio.timeout(within):
+    async with limit(within):
         while not await question():
             checkpoint()
             await asyncio.sleep(POLL)

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from tap.scenario.actions import Action
 from tap.scenario.load import Step
+from tap.scenario.patience import limit
 from tap.scenario.result import StepTaken
 from tap.scenario.stage import BACK, Stage, until
 from tap.scenario.workload import PREFIX, PROBE
@@ -53,7 +54,7 @@ class Steps:
             elif step.remove is not None:
                 self._remove(step.remove)
             elif step.do is not None:
-                async with asyncio.timeout(max(step.within, step.do.amount * 2 if step.do.verb == "pause" else 0)):
+                async with limit(max(step.within, step.do.amount * 2 if step.do.verb == "pause" else 0)):
                     await self._do(step.do)
             else:
                 await self._wait(step)

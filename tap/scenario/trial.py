@@ -17,6 +17,7 @@ from tap.relay.link import Link
 from tap.replication import events
 from tap.scenario.accounts import Checked
 from tap.scenario.pair import replica_offset
+from tap.scenario.patience import Patience
 from tap.scenario.record import Record, Snapshot, executed
 from tap.scenario.stage import POLL, Stage
 from tap.scenario.workload import PROBE
@@ -220,13 +221,12 @@ class Trial:
 
     async def _comes(self, question: Callable[[], Awaitable[bool]]) -> bool:
         """Whether the condition comes true in time, while the link lives."""
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + AGREE_SECONDS
+        clock = Patience()
         while self._lives:
             with contextlib.suppress(RedisError, OSError):
                 if await question():
                     return True
-            if loop.time() > give_up:
+            if clock.now > AGREE_SECONDS:
                 return False
             await asyncio.sleep(POLL)
         return False
