@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from rich.console import RenderableType
 
@@ -11,9 +9,10 @@ from tap.bus import Told
 from tap.console import chaos_report
 from tap.console.terminal import Terminal
 from tap.replication import events
-from tap.scenario import Result, Verdict, library
+from tap.scenario import Verdict, library
 from tap.scenario.journal import Entry
-from tap.scenario.result import FaultSeen, Resync, StepTaken
+from tap.scenario.result import FaultSeen
+from tests.console.results import MET, result
 
 
 def shown(what: RenderableType) -> str:
@@ -21,33 +20,6 @@ def shown(what: RenderableType) -> str:
     with console.capture() as captured:
         console.print(what)
     return captured.get()
-
-
-def result(**more: Any) -> Result:
-    told = Told(0.0, "main", 3, "", events.ResyncRefused(start=0, end=1, reply="-LOADING wait"))
-    settings: dict[str, Any] = {
-        "scenario": "cut",
-        "title": "A cut",
-        "server": "Redis 7.0.15",
-        "seed": 5,
-        "command": "redis-tap chaos cut --seed 5",
-        "seconds": 2.5,
-        "steps": (StepTaken("fault cut", 0.1, 0.0), StepTaken("wait for level", 0.2, 3.0, "not within 3 s")),
-        "faults": (FaultSeen("cut-1", "cut [red] mode=reset", 2, ("stream, offset 5", "stream, offset 9"), 0),),
-        "resyncs": (
-            Resync("full", 0.1, "first_sync", "it has nothing", 0, 2048),
-            Resync("partial", 0.2, "", "", 5, 10),
-            Resync("partial", 0.3, "", "", 9, 10),
-        ),
-        "outage": 1.25,
-        "resent": 2068,
-        "verdicts": (Verdict("resync", "partial", "full", False), Verdict("link_up", "up", "up", True)),
-        "story": (Entry(0.15, told),),
-    }
-    return Result(**{**settings, **more})
-
-
-MET = (Verdict("resync", "partial", "partial", True),)
 
 
 def test_a_run_in_a_line() -> None:

@@ -1,0 +1,94 @@
+"""What is said of a recording's commands that were sent: how many, what failed, and where to go on."""
+
+from __future__ import annotations
+
+import io
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tap.console import sending
+from tap.console.terminal import Terminal
+from tap.replay.commands import Choice
+from tap.replay.sending import Tally
+
+
+def sender(**more: Any) -> Any:
+    settings: dict[str, Any] = {
+        "commands": 2000, "replies": 2000, "seconds": 0.5, "error_count": 0, "errors": {}, "acknowledged": 777,
+        "choice": Choice(), "came": 2000, "dbs": {0}, "unplaced": 0, "unfilled": 0, "progress": 0.25,
+    }  # fmt: skip
+    return SimpleNamespace(**{**settings, **more})
+
+
+def test_all_that_went_well_is_one_line() -> None:
+    assert sending.report(sender(), "h:1") == (
+        "2000 commands sent to h:1 in 0.5 s (4,000 a second): 2000 replies, 0 errors; up to offset 777"
+    )
+    brief = sending.report(sender(seconds=0.05, acknowledged=None), "h:1")
+    assert "a second" not in brief
+    assert brief.endswith("2000 replies, 0 errors")
+
+
+def test_errors_come_by_kind_the_most_first_each_with_its_first_places() -> None:
+    errors = {"ERR unknown": Tally(1, ["at offset 5"]), "WRONGTYPE": Tally(9, ["at offset 1", "at offset 2"])}
+    first, *lines = sending.report(sender(error_count=10, errors=errors), "h:1").splitlines()
+    assert "10 errors" in first
+    assert lines == ["9 x WRONGTYPE", "    at offset 1", "    at offset 2", "1 x ERR unknown", "    at offset 5"]
+    assert "1 error;" in sending.report(sender(error_count=1), "h:1")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"commands": 0, "choice": Choice(names=frozenset({b"GET"}))}, "0 of 2000 commands match"),
+        ({"commands": 0, "came": 1, "choice": Choice(names=frozenset({b"GET"}))}, "0 of 1 command matches"),
+        ({"choice": Choice(dbs=frozenset({3}))}, "--db 3: no command was executed in it; its dbs: 0"),
+        ({"unplaced": 4}, "4 commands were not sent: the recording does not say in which db, see --assume-db"),
+        ({"unfilled": 2}, "2 commands were not sent: they bring into a chosen db what another one holds"),
+    ],
+)
+def test_what_was_not_sent_is_said_with_the_reason(more: dict[str, Any], said: str) -> None:
+    assert said in sending.report(sender(**more), "h:1")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, "all up to offset 777 was acknowledged; go on with --from 778"),
+        (
+            {"replies": 1990},
+            "all up to offset 777 was acknowledged (10 commands behind it were not acknowledged, and may have been "
+            "executed, too); go on with --from 778",
+        ),
+        ({"acknowledged": None, "replies": 0}, "no command was acknowledged"),
+        ({"acknowledged": None, "replies": 1}, "1 command was acknowledged"),
+        ({"acknowledged": None, "replies": 2}, "2 commands were acknowledged"),
+    ],
+)
+def test_how_far_it_came_says_where_to_go_on(more: dict[str, Any], said: str) -> None:
+    assert sending.whereabouts(sender(**more)) == said
+
+
+def test_for_programs_it_is_an_object() -> None:
+    errors = {"ERR": Tally(2, ["at offset 5"])}
+    assert sending.as_dict(sender(errors=errors, seconds=0.12345, unplaced=1, unfilled=2)) == {
+        "commands": 2000,
+        "replies": 2000,
+        "errors": {"ERR": {"count": 2, "first": ["at offset 5"]}},
+        "unplaced": 1,
+        "unfilled": 2,
+        "offset": 777,
+        "seconds": 0.123,
+    }
+
+
+def test_the_bar_shows_how_far_it_is_and_counts_errors() -> None:
+    out = io.StringIO()
+    bar = sending.Bar(Terminal(file=out, force_terminal=True, width=150, color_system=None), "h:1 [/x]")
+    bar.update(sender(error_count=3))
+    bar._progress.refresh()
+    bar.close()
+    assert "to h:1 [/x]" in out.getvalue()
+    assert "25 % 2000 commands, 3 errors" in out.getvalue()
