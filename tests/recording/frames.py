@@ -5,10 +5,19 @@ from __future__ import annotations
 import ipaddress
 import struct
 
-from tests.recording.support import plain_sum
+from tap.recording.packets import Flow
+from tap.recording.segments import PUSH, Endpoint
+from tests.recording.support import next_packets, plain_sum
 
 MACS = bytes.fromhex("02 00 00 00 00 01 02 00 00 00 00 02")
 HERE, THERE = "192.0.2.1", "192.0.2.2"  # between which tunnels are
+ENDS = Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.2", 6379)
+SIXES = Endpoint("fd00::1", 50000), Endpoint("fd00::2", 6379)
+
+
+def ip(data: bytes = b"hello", ends: tuple[Endpoint, Endpoint] = ENDS) -> bytes:
+    (packet,) = next_packets(Flow(*ends, (100, 200)), 0, PUSH, data)
+    return packet
 
 
 def ethernet(kind: int, data: bytes) -> bytes:

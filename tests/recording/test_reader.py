@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
 import os
 import random
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
-from tap.recording import pcapng
-from tap.recording.boundary import BoundaryFinder
 from tap.recording.pcapng import Packet
 from tap.recording.reader import MAX_KINDS, Player, nothing, play
-from tap.recording.state import LinkState, as_comment
 from tap.replication import events
 from tap.replication.events import Side
-from tap.replication.passing import PassingStanding
-from tap.replication.standing import Standing
 from tests.conftest import need
 from tests.recording.frames import ethernet, frame, gre, ipv4, pieces, udp, vxlan
 from tests.recording.support import comments, config, exchange, listening, segment
 from tests.recording.wires import STREAM, Wire, as_packets, file, of, replayed, same, streamed, told
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import ROOT, Capture, Play, Servers, TapThread, captures, client, follow, is_up, level, wait_until
+
+ACK = command("REPLCONF", "ACK", str(BASE))
 
 
 @pytest.mark.parametrize("size", [7, 1448, 60_000])
@@ -90,22 +84,6 @@ def test_a_capture_that_begins_in_a_stream_finds_the_next_command(cuts: list[int
         assert of(heard, events.StreamStarted)[0].offset is None
 
 
-@given(st.integers(0, 12_000), st.lists(st.integers(0, 12_000), max_size=20))
-def test_the_next_command_is_the_same_however_the_bytes_are_cut(begin: int, cuts: list[int]) -> None:
-    inner = command("SET", "in", "a value") + b"junk" + command("PING")
-    stream = (b"".join(STREAM) + command("SET", "resp", inner) + b"".join(STREAM))[begin:]
-    places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-
-    def found(pieces: Iterator[bytes]) -> int:
-        finder = BoundaryFinder()
-        for piece in pieces:
-            if finder.feed(piece) is not None:
-                return finder.skipped
-        return finder.skipped if finder.close() is not None else -1
-
-    assert found(stream[at:to] for at, to in itertools.pairwise(places)) == found(iter([stream]))
-
-
 @pytest.mark.parametrize("lost", range(8, 60, 7))
 def test_behind_lost_segments_offsets_are_known_again(lost: int) -> None:
     wire = streamed([b"".join(STREAM)[at : at + 400] for at in range(0, len(b"".join(STREAM)), 400)])
@@ -122,7 +100,6 @@ def test_behind_lost_segments_offsets_are_known_again(lost: int) -> None:
 
 RDB = (ROOT / "fixtures/rdb/redis-7.0.15-lists.rdb").read_bytes()
 MARK = b"0123456789" * 4
-ACK = command("REPLCONF", "ACK", str(BASE))
 
 
 def resynced(header: bytes, payload: bytes) -> Wire:
@@ -378,76 +355,3 @@ def test_a_tcpdump_of_the_same_link_tells_the_same_commands_and_offsets(tmp_path
     seen = commands_of(theirs)
     assert len(recorded) > 2000
     assert seen == recorded == [(one.offset, one.name, one.args) for one in tap.events(events.Command)]
-
-
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [
-        ({"db": 2**70}, "Python int too large"),
-        (
-            {"phase": "ordinary", "passing": PassingStanding((0,) * 10, "psync", "", (0,) * 10, 2**70, True)},
-            None,
-        ),  # not followed
-        ({"phase": "nowhere"}, "'nowhere' is not a valid Phase"),
-    ],
-)
-def test_a_comment_on_how_a_link_stands_that_cannot_be_is_said_and_ends_nothing(
-    changes: dict[str, Any], why: str | None
-) -> None:
-    standing = Standing(
-        phase="stream", role=events.Role.REPLICA, from_master=100, from_replica=50, options={}, replid="a" * 40,
-        offset=100, db=0, in_transaction=False, unfinished="", has_begun=True, acknowledges=False, rdb=None, main=None,
-        awaited=(),
-    )  # fmt: skip
-    state = LinkState(
-        time=1.0, link="main", connection=1, replica="r", peer="a:1", master="b:2", begins=False, said=(),
-        standing=dataclasses.replace(standing, **changes),
-    )  # fmt: skip
-    wire = Wire()
-    wire.send(0, command("REPLCONF", "ACK", "100"))
-    wire.send(1, command("PING"))
-    heard: list[Told] = []
-    player = Player(heard.append)
-    for (at, data), said in zip(wire.packets, [(as_comment(state),), ()], strict=True):
-        player.packet(Packet(at, pcapng.RAW_IP, data, len(data), said))
-    player.close()
-    reasons = [one.event.reason for one in heard if isinstance(one.event, events.Opaque)]
-    assert len(reasons) == (why is not None)
-    assert why is None or f"the file says of it what cannot be: {why}" in reasons[0]
-
-
-SAID = {
-    "event": "link_opened",
-    "time": 1.0,
-    "link": "main",
-    "connection": 1,
-    "replica": "r",
-    "peer": "a:1",
-    "master": "b:2",
-}
-
-
-@pytest.mark.parametrize(
-    "comment",
-    [
-        "[" * 60_000,
-        '{"event":' * 60_000,
-        json.dumps(SAID)[:-1] + ', "x": ' + "[" * 60_000,
-        json.dumps(SAID).replace("1.0", "9" * 400),
-        json.dumps(SAID).replace("1.0", "9" * 5000),
-        json.dumps(SAID).replace("1.0", "NaN"),
-        json.dumps(SAID).replace("1.0", "-Infinity"),
-        json.dumps(SAID).replace(": 1,", f": {10**400},"),
-        json.dumps(SAID),  # on a packet that opens nothing
-    ],
-    ids=repr,
-)
-@pytest.mark.parametrize("number", [0, 1, 2, 3])
-def test_no_comment_ends_the_reading(comment: str, number: int) -> None:
-    wire = streamed([command("SET", "a", "b")])
-    heard: list[Told] = []
-    player = Player(heard.append, every_command=True)
-    for place, (at, data) in enumerate(wire.packets[number:]):
-        player.packet(Packet(at, pcapng.RAW_IP, data, len(data), () if place else (comment,)))
-    player.close()
-    assert [one.event.name for one in heard if isinstance(one.event, events.Command)] == ["SET"]
