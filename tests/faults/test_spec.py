@@ -6,7 +6,7 @@ import pytest
 
 from tap.errors import ConfigError
 from tap.faults import Plan, parse
-from tap.faults.what import KINDS, Cut, Delay, Throttle
+from tap.faults.what import Cut, Delay, Throttle
 from tap.replication.events import Channel, Side
 
 
@@ -28,13 +28,6 @@ def test_the_first_value_needs_no_name_and_units_are_those_of_the_field() -> Non
 
 def test_python_gives_parameters_by_name() -> None:
     assert parse("stall", at="waiting", for_="5s", from_="master") == parse("stall at=waiting for=5s from=master")
-
-
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_the_example_of_each_fault_is_one(kind: type) -> None:
-    fault = parse(kind.example)  # type: ignore[attr-defined]
-    assert isinstance(fault.what, kind)
-    assert parse(fault.spec) == fault
 
 
 @pytest.mark.parametrize(
@@ -199,13 +192,6 @@ def test_an_opaque_tap_refuses_what_has_to_understand(spec: str) -> None:
 )
 def test_an_opaque_tap_takes_the_others(spec: str) -> None:
     assert Plan(1, lambda event: None, lambda: 0.0, opaque=True).add(spec)
-
-
-@pytest.mark.parametrize(
-    "spec", ["corrupt at=stream", "corrupt command=SET", "corrupt at=offset:+1b", "cut at=rdb", "drop command=SET"]
-)
-def test_what_servers_survive_is_not(spec: str) -> None:
-    assert not parse(spec).destructive
 
 
 def test_a_plan_knows_its_names() -> None:

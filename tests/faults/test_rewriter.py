@@ -1,4 +1,4 @@
-"""What a link changes of every handshake, whatever is armed, and however TCP cuts it."""
+"""Requests of a replica, changed: by the rules of a link, whatever is armed, and by the fault `rewrite`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.faults.rewriter import Rules
+from tap.faults.rewriter import Rewriter, Rules, encoded
+from tap.faults.spec import parse
+from tap.faults.what import Rewrite
 from tap.replication.events import Event, FaultFired, Handshake, Opaque, RdbProblem
+from tap.replication.requests import Request
 from tests.faults.lab import ASKS_ALL, CAPA, PING, PORT, REPLID, Lab, ack, asks, command, pieces, resync_partially
 
 E = TypeVar("E", bound=Event)
@@ -236,3 +239,66 @@ def test_a_compressed_rdb_flows_on_with_a_hint() -> None:
     (problem,) = told(lab, RdbProblem)
     assert problem.text.endswith("--mask capa:compression has them do without")
     assert lab.conversation.offset == 9 + len(PING)
+
+
+def rewriter(spec: str) -> Rewriter:
+    what = parse(f"rewrite {spec}").what
+    assert isinstance(what, Rewrite)
+    return Rewriter(what)
+
+
+def request(*words: bytes) -> Request:
+    return Request(words, 0, 100, inline=False)
+
+
+@pytest.mark.parametrize(
+    ("spec", "asked", "becomes", "said"),
+    [
+        ("psync='? -1'", (b"psync", b"abc", b"5"), (b"PSYNC", b"?", b"-1"), "PSYNC ? -1 instead of psync abc 5"),
+        ("psync='? -1'", (b"PSYNC", b"?", b"-1"), None, ""),
+        ("psync='? -1'", (b"REPLCONF", b"ACK", b"5"), None, ""),
+        ("capa=-eof", (b"REPLCONF", b"capa", b"EOF", b"capa", b"psync2"), (b"REPLCONF", b"capa", b"psync2"),
+         "capa eof taken away"),
+        ("capa=+x", (b"REPLCONF", b"capa", b"eof"), (b"REPLCONF", b"capa", b"eof", b"capa", b"x"), "capa x added"),
+        ("capa=+eof", (b"REPLCONF", b"capa", b"eof"), None, ""),
+        ("capa=+x", (b"REPLCONF", b"listening-port", b"1"), None, ""),
+        ("listening-port=7", (b"REPLCONF", b"listening-port", b"1"), (b"REPLCONF", b"listening-port", b"7"),
+         "listening-port 7 instead of 1"),
+        ("listening-port=7", (b"REPLCONF", b"listening-port", b"7"), None, ""),
+        ("listening-port=7", (b"REPLCONF", b"listening-port"), None, ""),
+        ("ip-address=h", (b"REPLCONF", b"listening-port", b"1"),
+         (b"REPLCONF", b"listening-port", b"1", b"ip-address", b"h"), "ip-address h added"),
+        ("ip-address=h", (b"REPLCONF", b"capa", b"eof"), None, ""),
+    ],
+)  # fmt: skip
+def test_a_request_gets_new_words_or_none(
+    spec: str, asked: tuple[bytes, ...], becomes: tuple[bytes, ...] | None, said: str
+) -> None:
+    found = rewriter(spec).rewritten(request(*asked))
+    assert found == (None if becomes is None else (list(becomes), said))
+
+
+@pytest.mark.parametrize(
+    ("how", "acks", "become"),
+    [
+        ("-100b", [250, 50, 0], [150, 0, 0]),
+        ("+1kb", [0, 2**40], [1024, 2**40 + 1024]),
+        ("freeze", [7, 8, 3], [7, 7, 7]),
+    ],
+)
+def test_offsets_are_lowered_raised_or_frozen_and_what_stands_behind_them_stays(
+    how: str, acks: list[int], become: list[int]
+) -> None:
+    one = rewriter(f"ack={how}")
+    for before, after in zip(acks, become, strict=True):
+        found = one.rewritten(request(b"REPLCONF", b"ack", b"%d" % before, b"FACK", b"9"))
+        assert found == ([b"REPLCONF", b"ack", b"%d" % after, b"FACK", b"9"], f"ACK {after} instead of {before}")
+
+
+@pytest.mark.parametrize("words", [(b"ACK",), (b"ACK", b"x"), (b"ACK", b"-1"), (b"ACK", b"1" * 20), (b"GETACK", b"*")])
+def test_what_is_no_acknowledgement_is_left_alone(words: tuple[bytes, ...]) -> None:
+    assert rewriter("ack=freeze").rewritten(request(b"REPLCONF", *words)) is None
+
+
+def test_words_are_encoded_whatever_is_in_them() -> None:
+    assert encoded([b"PSYNC", b"", b"a\r\nb"]) == b"*3\r\n$5\r\nPSYNC\r\n$0\r\n\r\n$4\r\na\r\nb\r\n"

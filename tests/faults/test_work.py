@@ -1,0 +1,82 @@
+"""One fault on one connection: what it draws and counts there."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+
+from tap.faults.plan import Armed
+from tap.faults.spec import parse
+from tap.faults.work import Work
+from tap.replication.events import Event, Side
+
+
+def work(spec: str, seed: int = 1) -> Work:
+    told: list[Event] = []
+    return Work(Armed(parse(spec), "one", 0.0), Random(seed), told.append)
+
+
+@pytest.mark.parametrize(
+    ("spec", "fires"),
+    [
+        ("cut command=SET times=all", [True] * 6),
+        ("cut command=SET", [True] + [False] * 5),
+        ("cut command=SET nth=3 times=all", [False, False, True, False, False, True]),
+        ("cut command=SET nth=2 times=2", [False, True, False, True, False, False]),
+        ("cut command=SET probability=1 times=3", [True] * 3 + [False] * 3),
+    ],
+)
+def test_which_matches_it_fires_on(spec: str, fires: list[bool]) -> None:
+    one = work(spec)
+    assert [one.matched(1.0) for _ in fires] == fires
+    assert one.armed.fired == sum(fires)
+
+
+def test_matches_before_its_time_are_not_counted() -> None:
+    one = work("cut command=SET nth=2 after=5s times=all")
+    assert [one.matched(now) for now in (0.0, 4.9, 5.0, 5.1)] == [False, False, False, True]
+    assert one.matches == 2
+
+
+def test_chance_is_drawn_from_the_seed() -> None:
+    spec = "drop command=SET probability=0.3 times=all"
+    first, again, other = ([one.matched(1.0) for _ in range(500)] for one in (work(spec), work(spec), work(spec, 2)))
+    assert first == again != other
+    assert 100 < sum(first) < 200
+
+
+def test_without_a_chance_there_is_always_luck_and_nothing_is_drawn() -> None:
+    one = work("cut")
+    before = one.rng.getstate()
+    assert one.has_luck
+    assert one.rng.getstate() == before
+
+
+def test_its_place_is_drawn_once_and_by_the_seed() -> None:
+    spec = "cut at=rdb:10%..90%"
+    assert work(spec).amount == work(spec).amount != work(spec, 2).amount
+    assert 10 <= work(spec).amount <= 90
+    assert work("cut").amount == 0.0
+
+
+@pytest.mark.parametrize(
+    ("spec", "sides"),
+    [
+        ("delay 1ms", (Side.MASTER, Side.REPLICA)),
+        ("delay 1ms from=master", (Side.MASTER,)),
+        ("delay 1ms from=replica", (Side.REPLICA,)),
+    ],
+)
+def test_the_directions_that_it_is_for(spec: str, sides: tuple[Side, ...]) -> None:
+    assert work(spec).sides == sides
+
+
+def test_what_it_needs_is_there_and_nothing_has_begun() -> None:
+    one = work("rewrite ack=freeze")
+    assert one.rewriter is not None
+    assert (one.is_on, one.until, one.last_occasion) == (False, math.inf, -1)
+    keyed = work("drop key=user:*")
+    assert keyed.is_key is not None
+    assert (keyed.is_key(b"user:1"), keyed.is_key(b"order:1")) == (True, False)

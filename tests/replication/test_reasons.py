@@ -1,0 +1,94 @@
+"""Why it was a full resync: a code, and a sentence with the numbers that it is known from."""
+
+from __future__ import annotations
+
+import pytest
+
+from tap.replication.memory import Memory, Past
+from tap.replication.reasons import why_full, why_sync
+
+A, B = "a" * 40, "b" * 40
+REPLICA = "10.0.0.7:6380"
+
+
+def past(replid: str = A, offset: int | None = 90, unloaded: str = "") -> Past:
+    return Past(replid, offset, at=0.0, rate=0.0, unloaded=unloaded)
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        (None, "the replica has no history yet (it asked ? -1)"),
+        (past(), "although it had followed aaaaaaaa… up to offset 90 through this tap: it gave that up"),
+        (past(offset=None), "although it had followed aaaaaaaa… through this tap"),
+        (past(unloaded="loading"), "its last full resync through this tap ended in phase loading, before"),
+    ],
+)
+def test_a_replica_without_a_history(before: Past | None, says: str) -> None:
+    memory = Memory()
+    if before is not None:
+        memory.left(REPLICA, before)
+    reason = why_full(memory, REPLICA, None, 0, A, 100)
+    assert reason.code == "first_sync"
+    assert says in reason.text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offset", "code", "says"),
+    [
+        (102, 100, "offset_ahead_of_master", "up to offset 101, the master only up to 100 (1 bytes less)"),
+        (101, 100, "offset_out_of_backlog", "the replica has all that the master has (aaaaaaaa… up to offset 100)"),
+        (100, 100, "offset_out_of_backlog", "the replica was 1 bytes behind (it has offset 99, the master 100)"),
+        (1, 2**19 - 1, "offset_out_of_backlog", "repl-backlog-size 524287 bytes would have"),
+        (1, 2**19, "offset_out_of_backlog", "repl-backlog-size 524288 bytes (1mb) would have"),
+        (1, 2**20 + 1, "offset_out_of_backlog", "repl-backlog-size 1048577 bytes (2mb) would have"),
+    ],
+)
+def test_the_history_of_the_master_but_not_an_offset_that_it_can_go_on_from(
+    wanted: int, offset: int, code: str, says: str
+) -> None:
+    reason = why_full(Memory(), REPLICA, A, wanted, A, offset)
+    assert reason.code == code
+    assert says in reason.text
+
+
+def test_a_history_that_the_master_does_not_go_on_from() -> None:
+    def why(memory: Memory) -> str:
+        reason = why_full(memory, REPLICA, A, 51, B, 100)
+        assert reason.code == "replication_id_unknown"
+        assert "aaaaaaaa… up to offset 50" in reason.text
+        return reason.text
+
+    assert "a history of its own" in why(Memory())
+    memory = Memory()
+    memory.left(REPLICA, past(B, unloaded="rdb"))
+    assert "ended in phase rdb, before it had acknowledged the snapshot" in why(memory)
+    memory.history(A)
+    assert "a history that this master wrote earlier" in why(memory)
+    memory.left(REPLICA, past(A))
+    assert "which this master gave it earlier" in why(memory)
+    other = Memory("orders")
+    other.history(A)
+    assert "which the master of link orders wrote" in why(Memory("sessions", other))
+
+
+def test_a_replica_that_went_on_where_a_promoted_one_had_not_been() -> None:
+    memory = Memory()
+    memory.history(A)
+    memory.succeed(A, B)
+    reason = why_full(memory, REPLICA, A, 51, B, 40)
+    assert reason.code == "offset_ahead_of_master"
+    assert "up to offset 50, beyond the point where the master's history went on as bbbbbbbb…" in reason.text
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code", "says"),
+    [
+        (None, "legacy_sync", "the peer asked with SYNC, the request from before PSYNC"),
+        ("-ERR x", "master_refused_psync", "the master answered PSYNC with '-ERR x', so the replica fell back"),
+    ],
+)
+def test_a_sync_without_psync(refusal: str | None, code: str, says: str) -> None:
+    reason = why_sync(refusal)
+    assert reason.code == code
+    assert says in reason.text
