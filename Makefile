@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 COMPILED := $(addprefix tap/replication/,acks.py passing.py scanner.py) $(addprefix tap/recording/,intake.py packets.py redactor.py) \
 	$(wildcard tap/rdb/*.py tap/*/*.pxd)
 
-.PHONY: demo test lint format bench mutation fuzz servers clean
+.PHONY: demo test lint format bench coverage mutation fuzz servers clean
 
 demo: $(VENV)/demo
 	$(BIN)/redis-tap demo
@@ -27,6 +27,10 @@ format: $(VENV)/dev
 # ONLY=relay runs one group; bystander and growth run only when named so.
 bench: $(VENV)/dev
 	$(BIN)/python -m tests.bench $(ONLY)
+
+# Lines and branches that each room's own tests run, real servers aside: ROOM=faults, or beside for what is in no room.
+coverage: $(VENV)/dev
+	$(BIN)/python -m tests.coverage $(ROOM)
 
 # Mutation scores, and what survived: ROOM=faults, or a module; SAMPLE=0 tries every mutant.
 mutation: $(VENV)/dev

@@ -7,13 +7,13 @@ import hashlib
 import math
 import os
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+from tests.sources import MARK, copied
 
 from . import reach
 from .mutants import Mutant, mutants
@@ -32,29 +32,16 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=200, help="mutants of each, drawn; 0 for all of them [200]")
     parser.add_argument("--seed", type=int, default=1, help="of the draw [1]")
     chosen = parser.parse_args()
-    if Path.cwd().joinpath(".mutation-copy").exists():
+    if Path.cwd().joinpath(MARK).exists():
         for what in chosen.what:
             score(what, chosen.sample, chosen.seed)
         return
     root = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="redis-tap-mutation-") as folder:
-        copy(root, Path(folder))
+    with copied(root) as folder:
         os.nice(10)
-        environment = {**os.environ, "PYTHONPATH": folder, KEPT: str(root / ".mutation")}
+        environment = {**os.environ, "PYTHONPATH": str(folder), KEPT: str(root / ".mutation")}
         code = subprocess.call([sys.executable, "-m", "tests.mutation", *sys.argv[1:]], cwd=folder, env=environment)
     sys.exit(code)
-
-
-def copy(root: Path, to: Path) -> None:
-    """What git knows or would add; no compiled module is among it."""
-    listed = subprocess.check_output(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, text=True
-    )
-    for name in filter(None, listed.split("\0")):
-        if (root / name).is_file():
-            (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root / name, to / name)
-    (to / ".mutation-copy").touch()
 
 
 def score(what: str, sample: int, seed: int) -> None:

@@ -96,11 +96,16 @@ def test_a_program_that_is_no_server_is_named(tmp_path: Path, script: str, says:
         Server(program(tmp_path, script))
 
 
-def test_a_server_that_ends_at_once_is_told_with_its_last_words_and_without_its_password(tmp_path: Path) -> None:
+def test_a_server_that_ends_at_once_is_told_with_its_last_words_and_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = 'case "$1" in --version) echo "Redis server v=7.0.15";; *) echo "bad directive: sesame"; exit 1;; esac'
-    with pytest.raises(EnvironmentFailure, match="some-server does not start:\n  bad directive: ") as caught:
-        Server(program(tmp_path, script), "requirepass", "sesame").start()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    server = Server(program(tmp_path, script), "requirepass", "sesame")
+    with pytest.raises(EnvironmentFailure, match="some-server does not start:\n  bad directive: ") as caught, server:
+        pass
     assert "sesame" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["some-server"]
 
 
 def test_a_program_on_path_comes_before_one_out_of_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
