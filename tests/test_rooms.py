@@ -1,4 +1,4 @@
-"""The house: who may import whom, read from the imports themselves."""
+"""The house: who may import whom, read from the imports themselves, and where the tests of each module are."""
 
 from __future__ import annotations
 
@@ -141,3 +141,44 @@ def test_the_rooms_of_bytes_open_no_socket_and_read_no_clock() -> None:
                     f"{path.relative_to(ROOT)} imports {name}; {room}/ is sans-IO, move the waiting to relay/"
                 )
     assert not offenders
+
+
+# A module whose tests are not in a file of its name, and the file where they are: it is a part of what that one is
+# about, or a few lines of types that are used there.
+TESTED_ELSEWHERE = {
+    "cli/experiments.py": "cli/test_chaos.py",
+    "cli/feeding.py": "cli/test_replay.py",
+    "console/callbacks.py": "console/test_formats.py",
+    "console/demo.py": "cli/test_demo.py",
+    "faults/commands.py": "faults/test_changes.py",
+    "observers/scripted.py": "observers/test_script.py",
+    "rdb/states.py": "rdb/test_tokens.py",
+    "recording/grammars.py": "recording/test_redactor.py",
+    "recording/played.py": "recording/test_reader.py",
+    "recording/segments.py": "recording/test_packets.py",
+    "recording/tunnels.py": "recording/test_layers.py",
+    "recording/untold.py": "recording/test_missing.py",
+    "relay/sink.py": "recording/test_recorder.py",
+    "replay/replica.py": "replay/test_master.py",
+    "replication/stream.py": "replication/test_conversation.py",
+    "replication/watcher.py": "faults/test_link.py",
+    "scenario/accounts.py": "scenario/test_evidence.py",
+    "scenario/by_hand.py": "scenario/test_run.py",
+    "scenario/examine.py": "scenario/test_broken.py",
+    "scenario/pair.py": "scenario/test_run.py",
+    "scenario/stage.py": "scenario/test_tally.py",
+    "scenario/steps.py": "scenario/test_run.py",
+    "scenario/trial.py": "scenario/test_broken.py",
+}
+
+
+def test_the_tests_of_a_module_are_in_the_file_of_its_name() -> None:
+    tests = ROOT / "tests"
+    without = set()
+    for path, _ in modules():
+        module = path.relative_to(ROOT / "tap")
+        if path.stem != "__init__" and not (tests / module.with_name(f"test_{path.stem}.py")).exists():
+            without.add(str(module))
+    assert not without - TESTED_ELSEWHERE.keys(), "add tests/ROOM/test_MODULE.py, or a line to TESTED_ELSEWHERE"
+    assert not TESTED_ELSEWHERE.keys() - without, "these have a file of their own, or are gone"
+    assert [file for file in TESTED_ELSEWHERE.values() if not (tests / file).exists()] == []

@@ -12,7 +12,6 @@ import struct
 import tempfile
 import termios
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,74 +25,15 @@ from hypothesis import strategies as st
 from tap.console.lines import log_line
 from tap.errors import RecordingError
 from tap.recording import content, files, pcapng
-from tap.recording.content import COMPRESSED, GoesOn
+from tap.recording.content import GoesOn
 from tap.recording.files import check, expand, packets, successor
 from tap.recording.pcap import reader_for
 from tap.recording.pcapng import Packet, PcapngReader
-from tap.recording.problems import SHOWN
 from tap.recording.reader import Player
+from tests.recording.captured import PACKETS, WHOLE, Gzip, capture, compressed, read
 from tests.recording.support import block
-from tests.recording.wires import STREAM, file, streamed
+from tests.recording.wires import file
 from tests.support import WITHIN, wait_until
-
-
-def capture(*times: int) -> bytes:
-    """A packet for each time, of some hundred bytes."""
-    blocks = [block(time, bytes([time % 256]) * 300) for time in times]
-    return pcapng.heading("test") + b"".join(blocks)
-
-
-def read(path: Path, goes_on: GoesOn | None = None) -> tuple[list[int], list[str]]:
-    """The times of the packets, and what could not be read."""
-    problems: list[str] = []
-    return [packet.time for packet in packets(path, problems, goes_on)], problems
-
-
-WHOLE = capture(*range(1000))
-
-
-class Zstd:
-    """One frame, flushed every 2000 bytes as a recorder does now and then."""
-
-    name, unit, ending = "zstd", "frame", ".zst"
-
-    @staticmethod
-    def flushed(data: bytes) -> list[bytes]:
-        writer = zstandard.ZstdCompressor().compressobj()
-        parts = [
-            writer.compress(data[at : at + 2000]) + writer.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-            for at in range(0, len(data), 2000)
-        ]
-        return [*parts, writer.flush()]
-
-
-class Gzip:
-    """The same of one member, as of tcpdump -z or a pipe to gzip."""
-
-    name, unit, ending = "gzip", "member", ".gz"
-
-    @staticmethod
-    def flushed(data: bytes) -> list[bytes]:
-        writer = zlib.compressobj(wbits=31)
-        parts = [
-            writer.compress(data[at : at + 2000]) + writer.flush(zlib.Z_SYNC_FLUSH) for at in range(0, len(data), 2000)
-        ]
-        return [*parts, writer.flush()]
-
-
-Kind = type[Zstd] | type[Gzip]
-both = pytest.mark.parametrize("kind", [Zstd, Gzip])
-
-
-def compressed(data: bytes, kind: Kind = Zstd) -> bytes:
-    return b"".join(kind.flushed(data))
-
-
-def whole_in(parts: list[bytes], size: int) -> int:
-    """Packets that have been flushed with the first *size* bytes, 336 each in the container."""
-    ends = itertools.accumulate(map(len, parts))
-    return max(0, (2000 * sum(end <= size for end in ends) - 200) // 336)
-
 
 # ---- one file ----
 
@@ -129,59 +69,6 @@ def test_what_is_no_capture_is_said(tmp_path: Path, data: bytes, says: str) -> N
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     path = tmp_path / "none.pcapng"
     assert read(path) == ([], [f"{path}: No such file or directory"])
-
-
-@both
-@pytest.mark.parametrize("ending", ["as usual", ".pcapng"])
-def test_compression_is_known_by_its_first_bytes(tmp_path: Path, ending: str, kind: Kind) -> None:
-    path = tmp_path / f"link.pcapng{kind.ending if ending == 'as usual' else ''}"
-    path.write_bytes(compressed(WHOLE, kind))
-    assert read(path) == (list(range(1000)), [])
-    path.write_bytes(compressed(WHOLE[:5000], kind) + compressed(WHOLE[5000:], kind))
-    assert read(path) == (list(range(1000)), [])
-
-
-def test_a_gzip_file_may_end_with_zeros(tmp_path: Path) -> None:
-    path = tmp_path / "link.pcap.gz"
-    path.write_bytes(gzip.compress(WHOLE[:5000]) + gzip.compress(WHOLE[5000:]) + bytes(1000))
-    assert read(path) == (list(range(1000)), [])
-    path.write_bytes(gzip.compress(WHOLE) + b"and more")
-    times, (problem,) = read(path)
-    assert times == list(range(1000))
-    assert "gzip cannot read on (" in problem
-
-
-@both
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.floats(0, 1, exclude_max=True))
-def test_what_is_compressed_and_cut_short_is_read_up_to_there(tmp_path: Path, kind: Kind, place: float) -> None:
-    path = tmp_path / f"cut.pcapng{kind.ending}"
-    parts = kind.flushed(WHOLE)
-    data = b"".join(parts)
-    size = 4 + int(place * (len(data) - 4))
-    path.write_bytes(data[:size])
-    times, problems = read(path)
-    assert times == list(range(len(times)))
-    assert len(times) >= min(whole_in(parts, size), 1000)
-    assert problems == [
-        f"{path}: cut off, or still being written: its {kind.name} {kind.unit} does not end with byte {size}, the last"
-    ]
-
-
-@both
-def test_what_is_compressed_and_damaged_is_read_up_to_there(tmp_path: Path, kind: Kind) -> None:
-    path = tmp_path / f"damaged.pcapng{kind.ending}"
-    parts = kind.flushed(WHOLE)
-    data = b"".join(parts)
-    middle = len(data) // 2
-    path.write_bytes(data[:middle] + b"\xff" * 50 + data[middle + 50 :])
-    times, (*_, problem) = read(path)
-    right = whole_in(parts, middle - COMPRESSED)
-    assert times[:right] == list(range(right))
-    assert len(times) < 600
-    assert kind is Gzip or times == list(range(len(times)))  # gzip has no sums but at the end, and may notice it later
-    assert problem.startswith(f"{path}: byte ")
-    assert f"{kind.name} cannot read on (" in problem
 
 
 @given(st.lists(st.integers(1, 5000), max_size=20))
@@ -477,9 +364,6 @@ def test_who_wants_no_more_is_heard_between_files_and_reads(tmp_path: Path) -> N
     assert read(tmp_path, lambda is_idle: next(left)) == ([1, 2], [])
 
 
-# ---- a byte that has flipped ----
-
-PACKETS = streamed(STREAM[:5]).packets
 OF_A_LINK = {"time": 1e9, "link": "one", "connection": 7, "replica": "127.0.0.1"}
 OPENED = {"event": "link_opened", **OF_A_LINK, "peer": "127.0.0.1:50000", "master": "127.0.0.1:6379"}
 CLOSED = {"event": "link_closed", **OF_A_LINK, "by": "replica", "how": "fin", "text": "", "role": "replica"}
@@ -533,55 +417,6 @@ def test_a_comment_that_no_tap_wrote_is_left_alone(odd: dict[str, Any]) -> None:
         assert lines(recorded(less, {"event": "link_closed"}))[1][0].split()[1] == "127.0.0.1:6379/1"
 
 
-# ---- captures that stand one behind the other in a file ----
-
-SECOND = 1_000_000_000
-
-
-def pcap(*times: int) -> bytes:
-    return struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, 101) + b"".join(
-        struct.pack("<4I", time // SECOND, time % SECOND, 5, 5) + bytes(5) for time in times
-    )
-
-
-@pytest.mark.parametrize("container", [capture, pcap])
-@pytest.mark.parametrize("ending", [".pcap", ".pcap.gz"])
-def test_captures_that_were_appended_are_merged(tmp_path: Path, container: Callable[..., bytes], ending: str) -> None:
-    path = tmp_path / f"both{ending}"
-    parts = [
-        range(0, 5 * SECOND, SECOND // 10),
-        range(SECOND // 3, 4 * SECOND, SECOND // 7),
-        range(0, SECOND, SECOND // 9),
-    ]
-    data = container(*itertools.chain(*parts))
-    path.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
-    assert read(path) == (sorted(itertools.chain(*parts)), [])
-
-
-def test_sections_that_were_appended_are_merged(tmp_path: Path) -> None:
-    path = tmp_path / "both.pcapng"
-    path.write_bytes(capture(*range(10 * SECOND, 20 * SECOND, SECOND)) + capture(*range(0, 9 * SECOND, SECOND))[:-5])
-    times, problems = read(path)
-    assert times == [*range(0, 8 * SECOND, SECOND), *range(10 * SECOND, 20 * SECOND, SECOND)]
-    assert len(problems) == 1
-
-
-@pytest.mark.parametrize(
-    "times",
-    [
-        [0, 5, 3, 9, 8, 50_000_000, 10_000_000],  # queues that are mixed up
-        [0, 20 * SECOND, 40 * SECOND, 35 * SECOND, 36 * SECOND],  # a clock that was set
-        [7 * SECOND],
-        [],
-        [time for number in range(100) for time in (number * SECOND, 0)],  # no order at all
-    ],
-)
-def test_other_steps_back_are_left_as_they_are(tmp_path: Path, times: list[int]) -> None:
-    path = tmp_path / "one.pcap"
-    path.write_bytes(pcap(*times))
-    assert read(path) == (times, [])
-
-
 # ---- containers, however cut ----
 
 
@@ -606,32 +441,6 @@ def test_a_container_is_read_the_same_however_it_is_cut(tmp_path: Path, kind: st
     assert found([data[at : at + 1] for at in range(len(data))]) == whole
     for at in range(0, len(data), 7):
         assert found([data[:at], b"", data[at:]]) == whole
-
-
-# ---- problems without end ----
-
-
-def test_a_million_damaged_blocks_are_summed_up(tmp_path: Path) -> None:
-    """7 KB of a file that holds 32 MB."""
-    inside = struct.pack("<II5II", 6, 32, 0, 0, 0, 4000, 4000, 32)  # longer than its block
-    path = tmp_path / "small.pcapng.zst"
-    path.write_bytes(zstandard.ZstdCompressor().compress(pcapng.heading("test") + inside * 1_000_000))
-    assert path.stat().st_size < 20_000
-    times, problems = read(path)
-    assert times == []
-    assert len(problems) == SHOWN + 1
-    assert problems[0].endswith("a block that is damaged inside; left out")
-    assert f"and {1_000_000 - SHOWN} more blocks; the last: byte " in problems[-1]
-
-
-def test_stretches_of_damage_are_summed_up_too(tmp_path: Path) -> None:
-    good = block(10**18, PACKETS[0][1])
-    path = tmp_path / "torn.pcapng"
-    path.write_bytes(pcapng.heading("test") + (good + b"\xff" * 8) * 50 + good)
-    times, problems = read(path)
-    assert len(times) == 51
-    assert len(problems) == SHOWN + 1
-    assert f"and {50 - SHOWN} more stretches; the last: bytes " in problems[-1]
 
 
 def test_of_a_directory_regular_files_are_read_and_the_others_named(tmp_path: Path) -> None:

@@ -112,6 +112,13 @@ def test_another_comment_is_none(changes: dict[str, Any]) -> None:
     assert from_comment({}) is None
 
 
+@pytest.mark.parametrize("name", ["time", "link", "begins", "standing"])
+def test_one_that_lacks_a_field_is_none(name: str) -> None:
+    said = json.loads(as_comment(STATE))
+    del said[name]
+    assert from_comment(said) is None
+
+
 def test_bytes_before_it_are_those_that_were_lost_or_those_of_the_standing() -> None:
     assert (STATE.from_replica, STATE.from_master) == (30, 40)
     standing = Standing(

@@ -1,15 +1,9 @@
-"""Sentences for who asks for what a recording does not have, and packets that it has without their ends."""
+"""Sentences for who asks for what a recording does not have."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from tap.recording.cuts import Cuts
-from tap.recording.parts import CLOCK_SET, MIXED_UP, Steps
-from tap.recording.pcapng import Packet
-from tap.recording.state import LinkState, as_comment, from_comment
 from tap.recording.there import MAX_NOTED, SHOWN, There, lacks_dbs
 
 
@@ -89,66 +83,3 @@ def test_commands_without_a_db() -> None:
     assert one.lacks_places([3]) == (
         "--db 3: the db of 2 commands is not known, for the recording has no SELECT before them; they are left out"
     )
-
-
-# ---- packets without their ends ----
-
-
-def packet(size: int, kept: int) -> Packet:
-    return Packet(time=0, data=bytes(kept), size=size, link_type=1)
-
-
-def test_packets_that_were_cut() -> None:
-    cuts = Cuts()
-    assert not cuts
-    assert str(cuts) == ""
-    cuts.add(packet(100, 96))
-    assert cuts
-    assert str(cuts) == "1 packet was cut to 96 bytes: capture with -s 0 (tcpdump, dumpcap, tshark)"
-    cuts.add(packet(200, 64))
-    cuts.add(packet(50, 50))
-    assert str(cuts) == (
-        "2 packets were cut to 96 bytes: capture with -s 0 (tcpdump, dumpcap, tshark); 1 packet was cut by what mirrored "
-        "them: let it send them whole"
-    )
-
-
-# ---- captures that were appended ----
-
-
-@pytest.mark.parametrize(
-    ("times", "parts"),
-    [
-        ([5, 6, 7], [0, 0, 0]),
-        ([0, MIXED_UP * 10, MIXED_UP * 9], [0, 0, 0]),
-        ([0, MIXED_UP * 10, MIXED_UP * 9 - 1], [0, 0, 0]),  # more, but little of what has passed
-        ([0, MIXED_UP * 10, MIXED_UP * 5], [0, 0, 0]),
-        ([0, MIXED_UP * 10, MIXED_UP * 5 - 1], [0, 0, 1]),  # more than half of it
-        ([0, MIXED_UP, 0], [0, 0, 0]),
-        ([0, MIXED_UP + 1, 0], [0, 0, 1]),
-        ([0, CLOCK_SET * 10, CLOCK_SET * 9], [0, 0, 0]),
-        ([0, CLOCK_SET * 10, CLOCK_SET * 9 - 1], [0, 0, 1]),  # too much for a clock that is set
-        ([0, CLOCK_SET, 0, CLOCK_SET, 0], [0, 0, 1, 1, 2]),
-        ([CLOCK_SET, 0], [0, 1]),
-    ],
-)
-def test_where_a_capture_begins_anew(times: list[int], parts: list[int]) -> None:
-    steps = Steps()
-    assert [steps.part(time) for time in times] == parts
-
-
-# ---- what a file says of a link ----
-
-
-def test_a_state_is_read_as_it_was_written_and_other_comments_are_none() -> None:
-    state = LinkState(
-        time=1.5, link="eu", connection=3, replica="r:1", peer="p:2", master="m:3", standing=None, begins=False,
-        said=({"event": "secured"},), held=7, lost=(10, 20),
-    )  # fmt: skip
-    said = json.loads(as_comment(state))
-    assert from_comment(said) == state
-    assert (state.from_replica, state.from_master) == (10, 20)
-    assert from_comment({"event": "other"}) is None
-    assert from_comment({}) is None
-    for name in ("time", "link", "begins", "standing"):
-        assert from_comment({key: value for key, value in said.items() if key != name}) is None
