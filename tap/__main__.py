@@ -8,8 +8,6 @@ if __name__ == "__main__":
     said = claims.trouble(os.path.dirname(__file__))
     if said:
         claims.refuse(said)
-    from tap.cli import main
-    from tap.console.stderr import take_over
+    from redis_tap import begin
 
-    take_over()
-    main()
+    begin()

@@ -28,6 +28,8 @@ class Site:
         self.path = path
         (path / "tap" / "cli").mkdir(parents=True)
         (path / "tap" / "cli" / "__init__.py").write_text("def main():\n    print('it runs')\n")
+        (path / "tap" / "console").mkdir()
+        (path / "tap" / "console" / "stderr.py").write_text("def take_over():\n    pass\n")
         for name in ("redis_tap.py", "tap/__init__.py", "tap/__main__.py", "tap/claims.py"):
             shutil.copy(ROOT / name, path / name)
         (path / "redis_tap-0.1.0.dist-info").mkdir()

@@ -92,8 +92,7 @@ def main() -> None:
             app(["--help"], standalone_mode=False)
             sys.exit(ConfigError.exit_code)
         code = app(standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # not at the interpreter's end, where a reader that has gone would be a complaint
+        sys.stdout.flush()  # not at the interpreter's end, where a reader that has gone would be a complaint
         sys.exit(code)
     except TapError as error:
         say(*error.sentences)
@@ -109,6 +108,12 @@ def main() -> None:
         if isinstance(ended.__context__, BrokenPipeError):  # typer and rich make an exit code of 1 of it
             _leave_unread()
         raise
+    except MemoryError:
+        say("there is not enough memory; a limit of this shell (ulimit -v) may be too low")
+        sys.exit(EnvironmentFailure.exit_code)
+    except ImportError as error:
+        say(f"a part of redis-tap cannot be loaded: {error}")
+        sys.exit(EnvironmentFailure.exit_code)
     except OSError as error:  # a full disk, a broken one: verbs name the files that they open themselves
         _leave_stdout()
         say(f"reading or writing failed: {words(error)}")

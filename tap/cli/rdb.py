@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sys
 import tempfile
@@ -91,6 +92,8 @@ def _filter(dbs: list[int], types: list[str], globs: list[str], limit: int | Non
 def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
     """The source, and its size where it has one."""
     if name == "-":
+        if fcntl.fcntl(0, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+            raise ConfigError("stdin is not open for reading")
         yield sys.stdin.buffer, None
         return
     if "://" in name:

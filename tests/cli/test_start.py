@@ -1,0 +1,148 @@
+"""How the command starts where something of what it is given is missing: one line, the right exit code, no traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import FIXTURES, ROOT
+
+CAPTURE = str(FIXTURES / "captures" / "replica-whole.pcap")
+RDB = str(FIXTURES / "rdb" / "redis-7.0.15-mixed.rdb")
+OUTPUTS = [
+    ["show", CAPTURE],
+    ["show", "--format", "json", "--commands", CAPTURE],
+    ["show", "--stats", CAPTURE],
+    ["export", CAPTURE, "--to", "jsonl", "-o", "-"],
+    ["rdb", RDB],
+    *(["rdb", "--format", form, RDB] for form in ("keys", "jsonl", "json", "protocol", "diff", "memory")),
+    ["faults"],
+    ["chaos", "--list"],
+    ["--help"],
+    ["show", "--help"],
+    ["--version"],
+]
+
+
+def ended(words: list[str], shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command, as a shell starts it with these redirections."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {shell}', "sh", sys.executable, "-m", "tap", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        env=os.environ | environment,
+    )
+
+
+def said_in_one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("redis-tap: ")
+    return line.removeprefix("redis-tap: ")
+
+
+@pytest.mark.parametrize("words", OUTPUTS, ids=lambda words: " ".join(words[:3]).replace(str(FIXTURES), ""))
+def test_output_that_can_go_nowhere_is_said(words: list[str]) -> None:
+    done = ended(words, ">&-")
+    assert (done.returncode, said_in_one_line(done)) == (3, "reading or writing failed: Bad file descriptor")
+    done = ended(words, ">/dev/full")
+    assert (done.returncode, said_in_one_line(done)) == (3, "reading or writing failed: No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rdb", "-"], "stdin is not open for reading"),
+        (["show", "-"], "stdin: byte 0: Bad file descriptor; the rest is not read"),
+    ],
+)
+def test_input_that_is_closed_is_said(words: list[str], said: str) -> None:
+    done = ended(words, "<&-")
+    assert (done.returncode, said_in_one_line(done)) == (2, said)
+
+
+def test_where_nobody_hears_a_mistake_its_exit_code_is_the_same() -> None:
+    done = ended(["show", "/nowhere"], "2>&-")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+    done = ended(["show", CAPTURE], "<&- >&- 2>&-")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+
+
+def test_no_file_becomes_a_stream_that_was_closed(tmp_path: Path) -> None:
+    path = tmp_path / "here.pcapng"
+    done = ended(["run", "--master", "127.0.0.1:1", "-w", str(path), "--ui", "log", "--duration", "1s"], ">&- 2>&-")
+    assert (done.stdout, done.stderr) == ("", "")
+    assert path.read_bytes()[:4] == b"\n\r\r\n"
+    assert b"listening" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("columns", ["9" * 20, "0", "-5", "x", "1", "9999"])
+def test_any_width_will_do(columns: str) -> None:
+    for words in (["show", "--stats", CAPTURE], ["rdb", RDB], ["show", "--help"]):
+        done = ended(words, COLUMNS=columns)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"TERM": "unknown"}, {"LC_ALL": "xx_YY.none"}, {"TZ": "Foo/Bar+99999"}, {"TZ": ":/etc/passwd"}, {"LANG": "C"}],
+    ids=repr,
+)
+def test_any_surroundings_will_do(environment: dict[str, str]) -> None:
+    done = ended(["show", "--stats", CAPTURE], "", **environment)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+AT_AN_IMPORT = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            {does}
+sys.meta_path.insert(0, Finder())
+sys.argv = ["redis-tap", "faults"]
+import redis_tap
+redis_tap.main()
+"""
+
+
+def begun(name: str, does: str) -> subprocess.CompletedProcess[str]:
+    """The command, with something that happens while that module is imported."""
+    code = AT_AN_IMPORT.format(name=name, does=does)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+
+
+@pytest.mark.parametrize("name", ["tap.cli", "typer", "tap.console.stderr"])
+def test_ctrl_c_during_imports_ends_it_without_a_word(name: str) -> None:
+    done = begun(name, "os.kill(os.getpid(), signal.SIGINT)")
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_while_a_verb_is_imported_ends_it_without_a_word() -> None:
+    done = begun("tap.cli.faults", "os.kill(os.getpid(), signal.SIGINT)")
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "does", "said"),
+    [
+        ("tap.cli", "raise MemoryError", "it cannot be loaded: there is not enough memory"),
+        ("typer", "raise ImportError('failed to map segment')", "it cannot be loaded: failed to map segment"),
+        (
+            "tap.cli.faults",
+            "raise MemoryError",
+            "there is not enough memory; a limit of this shell (ulimit -v) may be too low",
+        ),
+        ("tap.cli.faults", "raise ImportError('no map')", "a part of redis-tap cannot be loaded: no map"),
+    ],
+)
+def test_too_little_memory_is_said(name: str, does: str, said: str) -> None:
+    done = begun(name, does)
+    assert (done.returncode, said_in_one_line(done)) == (3, said)
