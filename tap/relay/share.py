@@ -130,6 +130,8 @@ class Share:
         took = now - self._began
         self.is_beside = is_beside = self._account.turns.read(self._account, self._began)
         size, most = self.size, TURN if is_beside else LONG
+        if not is_beside and took <= LONG and read < size and self._limit == BUFFER_SIZE and not self._suspected:
+            return 0.0  # the fast way: nothing to limit, and alone nothing to owe that counts
         if took > most:
             cost = self._cpu() - self._cpu_began if self._suspected else most
             self._suspected = SUSPECTED
