@@ -70,6 +70,7 @@ def harm_json(output: str) -> str | None:
 
 # Fields whose words are ours alone, and decide what is said.
 OURS: dict[tuple[str, str], Any] = {
+    ("ConnectionsRefused", "limit"): "open_files",
     ("ReplicaTalkedBack", "what"): "command",
     ("Resync", "kind"): "full",
 }
