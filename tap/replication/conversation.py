@@ -417,11 +417,7 @@ class Conversation:
             self._reply_begin = begin + i
         else:
             self._replied(head, begin + i)
-        try:
-            self._read_line(head, line, start, begin + i, at)
-        except _Lost as lost:
-            lost.at = start
-            raise
+        self._read_line(head, line, start, begin + i, at)
         return i
 
     def _read_older(self, data: bytes, i: int, begin: int, at: float) -> int:
@@ -538,15 +534,19 @@ class Conversation:
 
     def _read_line(self, head: Request | None, line: bytes, start: int, end: int, at: float) -> None:
         """A line that answers PSYNC or SYNC, or comes unasked."""
-        if head is None:
-            self._unasked = False
-            self._unasked_errors.heard(line + b"\n")
-        elif not line:
-            self._keepalive(Side.MASTER, start, start + self._lines.size)
-        elif head.name == b"PSYNC" and self._phase is Phase.PSYNC:
-            self._psync_answered(head, line, start, end, at)
-        else:
-            self._payload_announced(head, line, start, end, at)
+        try:
+            if head is None:
+                self._unasked = False
+                self._unasked_errors.heard(line + b"\n")
+            elif not line:
+                self._keepalive(Side.MASTER, start, start + self._lines.size)
+            elif head.name == b"PSYNC" and self._phase is Phase.PSYNC:
+                self._psync_answered(head, line, start, end, at)
+            else:
+                self._payload_announced(head, line, start, end, at)
+        except _Lost as lost:
+            lost.at = start
+            raise
 
     def _tell_unasked(self, line: bytes, count: int) -> None:
         self._tell(events.Handshake(start=0, end=0, request=(), reply=_text(line), count=count))

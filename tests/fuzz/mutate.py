@@ -150,7 +150,8 @@ def words(text: str, rng: random.Random, others: Sequence[str]) -> str:
         case 3:
             found[at] = rng.choice(re.split(r"(\s+|[=,:/@.])", rng.choice(others)))
         case _:
-            found[at:at] = found[at : at + 4] * rng.choice([1, 2, 50, 3000])
+            some = found[at : at + 4]
+            found[at:at] = some * min(rng.choice([1, 2, 50, 3000]), 1 + 10**6 // (1 + sum(map(len, some))))
     return "".join(found)
 
 

@@ -227,3 +227,17 @@ def test_nonsense_is_told_as_nonsense_however_it_is_cut(said: bytes) -> None:
     for at in range(len(said)):
         talk.R(said[at : at + 1])
     assert talk.told == whole
+
+
+def test_where_an_answer_is_lost_does_not_depend_on_how_it_is_cut() -> None:
+    """Of one that was an ordinary client when it asked."""
+    said = b"+RDBCHANNELSYNC 5\r\n"
+    told = []
+    for size in (1, len(said)):
+        talk = Talk().R(array(b"PING")).M(b"+PONG\r\n").R(b"GET a\r\n" * 20).M(b"+OK\r\n" * 2)
+        talk.R(array(b"PSYNC", b"a" * 40, b"1")).R(array(b"SYNC") * 2)
+        for at in range(0, len(said), size):
+            talk.M(said[at : at + size])
+        told.append(talk.told)
+    assert [one.start for one in told[0] if isinstance(one, events.Opaque)] == [7 + 10]
+    assert told[0] == told[1]
