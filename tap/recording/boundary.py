@@ -8,6 +8,9 @@ from tap.replication.scanner import StreamScanner
 
 PROOF = 3  # whole commands, one behind the other, are no accident
 MAX_WAIT = 2**20  # bytes behind a place that may be one, in which its first commands have to end
+# Bytes that are looked through in vain, and how many more for each that is left behind. A value can hold a hundred
+# thousand places in a row of which each takes MAX_WAIT; beyond these, the next one is looked for behind what was read.
+MAX_IN_VAIN, IN_VAIN_EACH = 2**25, 16
 
 _COMMAND = re.compile(rb"\*[1-9]\d{0,6}\r\n\$\d{1,9}\r\n[A-Za-z]")
 _LONGEST_HEAD = 24
@@ -24,6 +27,7 @@ class BoundaryFinder:
     def __init__(self) -> None:
         self.skipped = 0
         self._buffer = bytearray()
+        self._in_vain = 0
 
     @property
     def kept(self) -> int:
@@ -63,7 +67,10 @@ class BoundaryFinder:
                 break
             if not scanner.broken and not whole:
                 break  # not known yet
-            at += 1
+            read = scanner.broken_at if scanner.broken else len(tried)
+            self._in_vain += read
+            is_too_much = self._in_vain > MAX_IN_VAIN + IN_VAIN_EACH * (self.skipped + at)
+            at += max(1, read) if is_too_much else 1
         else:
             at = max(at, len(buffer) - _LONGEST_HEAD)
         self.skipped += at

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap.recording import boundary
 from tap.recording.boundary import MAX_WAIT, PROOF, BoundaryFinder, RequestFinder
+from tap.replication.scanner import StreamScanner
 from tests.recording.wires import STREAM
 from tests.relay.wire import command
 
@@ -93,3 +95,26 @@ def test_a_request_that_only_replicas_make_is_found(words: tuple[str, ...], size
     assert found is not None
     assert (command(*words) + b"rest").startswith(found)
     assert finder.skipped == len(before)
+
+
+@pytest.mark.parametrize("cuts", [1400, 100_000])
+def test_places_that_may_be_a_command_cost_no_more_than_bytes(cuts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each all that follows fits, for a megabyte."""
+    read = 0
+
+    class Counting(StreamScanner):
+        def feed(self, data: bytes) -> None:
+            nonlocal read
+            super().feed(data)
+            read += self.broken_at if self.broken else len(data)
+
+    one = b"*9999999\r\n$1\r\nA"
+    data = (b"$%d\r\n%b\r\n" % (len(one), one)) * 100_000
+    monkeypatch.setattr(boundary, "StreamScanner", Counting)
+    monkeypatch.setattr(boundary, "MAX_WAIT", 2**14)
+    monkeypatch.setattr(boundary, "MAX_IN_VAIN", 2**18)
+    finder = BoundaryFinder()
+    for at in range(0, len(data), cuts):
+        assert finder.feed(data[at : at + cuts]) is None
+    assert finder.skipped > len(data) - 2**15
+    assert read < 2**18 + (boundary.IN_VAIN_EACH + 2 + 2**14 / cuts) * len(data)
