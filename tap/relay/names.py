@@ -32,7 +32,7 @@ Place = tuple[int, tuple[str, int]]  # the address family, and where in it
 async def resolved(address: Address) -> list[Place]:
     """Its places, one at least. One that is written in digits needs no resolver, and no thread.
 
-    Raises OSError, and ValueError for a name that no resolver takes.
+    Raises OSError, also where no thread can be had, and ValueError for a name that no resolver takes.
     """
     try:
         version = ipaddress.ip_address(address.host).version
@@ -72,12 +72,16 @@ class _Name:
         if not self._is_fresh:
             loop = asyncio.get_running_loop()
             now = loop.time()
-            if not self._threads or (self._threads < MAX_THREADS and now >= self._begun + AGAIN_SECONDS):
-                self._threads += 1
-                self._begun = now
+            is_wanted = self._begun <= self._answered or now >= self._begun + AGAIN_SECONDS
+            if is_wanted and self._threads < MAX_THREADS:
                 # Not one of the loop's own threads, which are few and which asyncio.run() joins before it ends.
                 name = f"resolve {self._address.host}"
-                threading.Thread(target=self._look_up, args=(loop,), name=name, daemon=True).start()
+                try:
+                    threading.Thread(target=self._look_up, args=(loop,), name=name, daemon=True).start()
+                except RuntimeError as error:
+                    raise OSError(f"the name cannot be resolved ({error})") from None
+                self._threads += 1
+                self._begun = now
             self._waiting += 1
             try:
                 await self._has_come.wait()

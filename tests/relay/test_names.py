@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tap.errors import words
 from tap.relay import names
 from tap.relay.names import MAX_THREADS, resolved
 from tap.url import Address
@@ -93,6 +94,51 @@ def test_a_resolver_that_is_stuck_is_asked_again_but_not_without_end(
         resolver.answer("192.0.2.3")
         assert await outcomes(waiting) == [[(socket.AF_INET, ("192.0.2.3", 6379))]] * len(waiting)
         assert resolver.asked == MAX_THREADS
+
+    asyncio.run(ask())
+
+
+def test_a_look_up_that_is_stuck_does_not_delay_those_who_come_after_another_answered(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = threading.Event()
+
+    def look_up(*arguments: Any, **_: Any) -> list[Any]:
+        if resolver.asked == 0:
+            resolver.asked = 1
+            stuck.wait(WITHIN)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("192.0.2.6", 6379))]
+
+    async def ask() -> None:
+        monkeypatch.setattr("socket.getaddrinfo", look_up)
+        first = look_ups(1)
+        await wait_inside(lambda: resolver.asked)
+        with monkeypatch.context() as later:
+            later.setattr(names, "AGAIN_SECONDS", 0.0)
+            assert await resolved(NAME)
+        monkeypatch.setattr(names, "FRESH_SECONDS", 0.0)
+        assert await asyncio.wait_for(resolved(NAME), WITHIN)
+        assert not stuck.is_set()
+        await outcomes(first)
+
+    asyncio.run(ask())
+    stuck.set()
+
+
+def test_where_no_thread_can_be_had_the_name_is_asked_for_again(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def ask() -> None:
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", start)
+            for failure in await outcomes(look_ups(2 * MAX_THREADS)):
+                assert isinstance(failure, OSError)
+                assert words(failure) == "the name cannot be resolved (can't start new thread)"
+        resolver.answer("192.0.2.7")
+        assert await outcomes(look_ups(1)) == [[(socket.AF_INET, ("192.0.2.7", 6379))]]
 
     asyncio.run(ask())
 
