@@ -77,23 +77,20 @@ class _Refusals:
 
     def __init__(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell
-        self._counts: dict[Refused, int] = {}  # since the last event
-        self._peer = ""
+        self._counts: dict[Refused, tuple[int, str]] = {}  # since the last event, and the last one's peer
         self._told = -math.inf
 
     def add(self, refused: Refused, peer: str, now: float) -> None:
-        self._counts[refused] = self._counts.get(refused, 0) + 1
-        self._peer = peer
+        count, _ = self._counts.get(refused, (0, ""))
+        self._counts[refused] = count + 1, peer
         self.settle(now)
 
     def settle(self, now: float) -> None:
         if self._counts and now - self._told >= SUMMED_SECONDS:
             self._told = now
             counts, self._counts = self._counts, {}
-            for refused, count in counts.items():
-                self._tell(
-                    events.ConnectionsRefused(count=count, peer=self._peer, limit=refused.limit, most=refused.most)
-                )
+            for refused, (count, peer) in counts.items():
+                self._tell(events.ConnectionsRefused(count=count, peer=peer, limit=refused.limit, most=refused.most))
 
 
 class Listener:

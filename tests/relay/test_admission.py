@@ -13,6 +13,7 @@ import pytest
 
 from tap.errors import ConfigError
 from tap.relay.admission import KEPT_PLACES, MAX_KNOWN, Admission, Place, Refused, most_by_files
+from tap.relay.listener import _Refusals as Refusals
 from tap.replication import events
 from tap.replication.events import Side
 from tests.relay.wire import LOCALHOST, RESET, all_of, asks, in_front_of, receive
@@ -149,6 +150,20 @@ def test_who_is_not_let_in_hears_what_redis_would_say_and_it_is_counted(
         for _ in range(3):
             master = stack.enter_context(listener.accept()[0])
         assert receive(master, 6) == b"PING\r\n"
+
+
+def test_each_limit_names_the_last_that_it_kept_out() -> None:
+    told: list[events.Event] = []
+    refusals = Refusals(told.append)
+    of_all, of_address = Refused("max_connections", 9), Refused("max_connections_per_address", 2)
+    for refused, peer in ((of_all, "a:1"), (of_all, "b:1"), (of_address, "c:1"), (of_address, "d:1")):
+        refusals.add(refused, peer, 1.0)
+    refusals.settle(1000.0)
+    assert told == [
+        events.ConnectionsRefused(count=1, peer="a:1", limit="max_connections", most=9),
+        events.ConnectionsRefused(count=1, peer="b:1", limit="max_connections", most=9),
+        events.ConnectionsRefused(count=2, peer="d:1", limit="max_connections_per_address", most=2),
+    ]
 
 
 def test_files_that_run_out_all_the_same_are_no_fault_of_the_master(
