@@ -251,6 +251,8 @@ class _Process:
         """Its next word. Raises EOFError or OSError when it has ended, also where processes that it forked go on."""
         while not self._connection.poll(POLL_SECONDS):
             if not self.is_running():
+                if self._connection.poll():  # it said that, and ended, since we looked
+                    break
                 raise EOFError
             if not may_stop and self._is_stopped():
                 raise _Stopped

@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +28,7 @@ from tap import Tap
 from tap.bus import INBOX_BYTES, INBOX_EVENTS, Bus, Told
 from tap.config import Config, LinkConfig, load
 from tap.errors import ConfigError
-from tap.observers.script import Script
+from tap.observers.script import Script, _Process
 from tap.observers.scripted import KINDS
 from tap.replication import events
 from tap.replication.events import Event
@@ -499,6 +500,26 @@ def test_a_script_that_dies_is_told_while_what_it_forked_goes_on(script: Path) -
     script.write_text(f"{FORKS}\ndef on_link_opened(told): os._exit(3)\n")
     said = asyncio.run(publish(script, OPENED))
     assert trouble(said) == ["its process has ended (exit code 3), and gets no more events"]
+
+
+def test_the_last_word_of_a_script_that_ends_at_once_is_heard(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tap may not run between a look at what has come, and one at whether the process is there."""
+    looked: list[float] = []
+
+    def poll(connection: Connection, timeout: float = 0.0) -> bool:
+        looked.append(timeout)
+        return len(looked) > 1 and polled(connection, timeout)
+
+    def is_running(process: _Process) -> bool:
+        process._process.wait(WITHIN)
+        return False
+
+    polled = Connection.poll
+    monkeypatch.setattr(Connection, "poll", poll)
+    monkeypatch.setattr(_Process, "is_running", is_running)
+    script.write_text("def broken():\n    return 1 / 0\nbroken()\n")
+    with pytest.raises(ConfigError, match="line 2: ZeroDivisionError"):
+        Script(script, Bus())
 
 
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="nobody tells a parent here")
