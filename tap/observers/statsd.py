@@ -32,7 +32,7 @@ INTERVAL_SECONDS = 1.0
 RENEW_SECONDS = 60.0  # then the name is resolved anew: nobody tells a sender of UDP that a host has moved
 SILENT_SECONDS = 2.5  # acknowledgements come once a second
 END_SECONDS = 0.3  # for the last figures, at the end
-MAX_COUNTS = 1000  # names; codes of errors are the master's own words
+MAX_COUNTS = 1000  # names; then "other" stands for more: codes of errors are the master's own words
 MAX_TIMES = 1000  # while the name is being resolved; then the oldest go
 
 log = logging.getLogger(__name__)
@@ -77,8 +77,10 @@ class Figures:
         counts = _COUNTS.get(type(event))
         if counts is not None:
             for what, count in counts(event).items():
-                if len(self._counts) < MAX_COUNTS or (link, what) in self._counts:
-                    self._counts[link, what] += count
+                name, dot, _ = what.partition(".")
+                if dot and len(self._counts) >= MAX_COUNTS and (link, what) not in self._counts:
+                    what = f"{name}.other"
+                self._counts[link, what] += count
         if isinstance(event, events.Ack):
             self._acks[told.connection] = told.time, event
         elif isinstance(event, events.LinkOpened):
