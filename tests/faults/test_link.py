@@ -35,6 +35,24 @@ def test_a_fault_of_a_phase_counts_each_phase_and_where_it_is_at_work() -> None:
     assert (armed.fired, armed.at_work) == (2, 0)
 
 
+def test_what_a_phase_still_holds_ends_once_however_long_that_takes() -> None:
+    """Told again and again that the phase is over, the shaper is not stopped before what it holds has gone out."""
+    lab = Lab("delay 2s during=handshake from=master")
+    lab.wait(0.2)
+    resync_partially(lab)
+    lab.master(SET)
+    (armed,) = lab.plan.armed
+    held = b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n"
+    lab.wait(1)
+    assert lab.at_replica == b""
+    assert armed.at_work == 1
+    lab.wait(1.2)
+    assert lab.at_replica == held + SET
+    assert armed.at_work == 0
+    marks = [item for item in lab.faults.lanes[Side.MASTER].flow.shapers[0].drain() if item]
+    assert marks == []
+
+
 def test_of_several_faults_of_phases_each_looks_at_its_own_connection() -> None:
     lab = Lab("throttle 1kb/s during=waiting channel=rdb", "delay 1s during=waiting from=master name=held")
     shake_hands(lab)

@@ -203,3 +203,70 @@ def test_a_plan_knows_its_names() -> None:
         plan.remove("mien")
     with pytest.raises(ConfigError, match=r"no link is named 'order'; known: orders. Did you mean 'orders'"):
         plan.add("cut link=order")
+
+
+ALL = {"at", "command", "key", "request", "reply", "nth", "edge", "every"}
+COMMANDS = {"command", "key", "nth"}
+TAKES = {
+    "cut": ALL | {"mode", "legs"},
+    "refuse": {"mode"},
+    "stall": ALL,
+    "delay": {"at", "during", "latency", "jitter", "distribution"},
+    "throttle": {"at", "during", "rate", "burst"},
+    "slice": {"at", "during", "size", "gap"},
+    "drop": ALL | {"target"},
+    "duplicate": COMMANDS,
+    "reorder": COMMANDS,
+    "corrupt": ALL | {"mask", "bytes"},
+    "truncate": {"at", "size"},
+    "answer": {"request", "reply", "nth", "line"},
+    "rewrite": {"nth", "psync", "capa", "ip-address", "listening-port", "ack"},
+}
+EVERYWHERE = {"after", "probability", "from", "link", "channel", "times", "for", "name"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_fault_takes_what_makes_sense_with_it(kind: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(f"{kind} nonsense=1")
+    allowed = str(raised.value).partition("allowed: ")[2].partition(".")[0].split(", ")
+    expected = TAKES[kind] | (EVERYWHERE - {"from", "channel"} if kind == "refuse" else EVERYWHERE)
+    assert sorted(allowed) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "words"),
+    [
+        ("cut", "mode", ["fin", "reset"]),
+        ("cut", "legs", ["both", "master", "replica"]),
+        ("refuse", "mode", ["refuse", "close", "blackhole"]),
+        ("delay 1ms", "distribution", ["uniform", "normal"]),
+    ],
+)
+def test_a_word_is_one_of_those_that_are_named(spec: str, name: str, words: list[str]) -> None:
+    for word in words:
+        assert getattr(parse(f"{spec} {name}={word}").what, name) == word
+    with pytest.raises(ConfigError, match=f"allowed: {', '.join(words)}"):
+        parse(f"{spec} {name}=none")
+
+
+@pytest.mark.parametrize(
+    ("kind", "once"),
+    [("cut", True), ("stall", True), ("corrupt command=SET", True), ("truncate 1b", True), ("duplicate key=a", True),
+     ("reorder key=a", True), ("answer +OK request=PING", True), ("delay 1ms", False), ("throttle 1kb/s", False),
+     ("slice", False), ("drop acks", False), ("refuse close", False), ("rewrite ack=freeze", False)],
+)  # fmt: skip
+def test_what_is_not_said_of_how_often(kind: str, once: bool) -> None:
+    assert parse(kind).scope.times == (1 if once else None)
+    assert parse(f"{kind} times=all").scope.times is None
+    if "every" in TAKES[kind.split()[0]] and "command" not in kind and "acks" not in kind:
+        assert parse(f"{kind} every=1s").scope.times is None
+
+
+def test_defaults() -> None:
+    assert parse("cut").what == Cut(mode="fin", legs="both")
+    assert parse("delay 1ms").what == Delay(latency=0.001, jitter=0.0, distribution="uniform")
+    assert parse("throttle 1kb/s").what == Throttle(rate=1024, burst=0)
+    fault = parse("cut")
+    assert (fault.when.nth, fault.when.after, fault.when.edge, fault.when.every) == (1, 0.0, "", None)
+    assert (fault.scope.side, fault.scope.link, fault.scope.channel, fault.scope.name) == (None, None, None, "")
