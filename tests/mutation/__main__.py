@@ -20,7 +20,6 @@ from .mutants import Mutant, mutants
 from .trial import ARGUMENTS, Trials
 
 ROOMS = ("replication", "faults", "relay", "recording", "replay", "scenario", "observers")
-SLOWEST = 5.0  # seconds; a test that takes longer is left out
 KEPT = "MUTATION_KEPT"  # the variable that names where the reach of tests is kept between runs
 BUDGET = 20.0  # seconds of tests for a mutant; beyond it the slowest are left out
 BUDGET_OF_IMPORTS = 8.0  # where every test of the module may tell
@@ -106,7 +105,7 @@ def tests_for(mutant: Mutant, reached: reach.Reach) -> list[str]:
     chosen, left = [], BUDGET if mutant.in_function else BUDGET_OF_IMPORTS
     for name in names:
         left -= reached.seconds[name]
-        if reached.seconds[name] > SLOWEST or left < 0:
+        if reached.seconds[name] > reach.SLOWEST or left < 0:
             break
         chosen.append(name)
     return chosen

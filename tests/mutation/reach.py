@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 import coverage
 import pytest
 
+SLOWEST = 5.0  # seconds; a test that takes longer is left out
 OUTPUT, ROOM = "MUTATION_REACH", "MUTATION_ROOM"  # the variables that name the file to write, and the room to look at
 
 
@@ -30,6 +32,14 @@ class Reach:
         return set().union(*(ran.get(line, ()) for line in range(lines[0], lines[1] + 1)))
 
 
+class _TooSlow(BaseException):
+    """No Exception: hypothesis would look for a smaller one."""
+
+
+def _too_slow(*_: object) -> None:
+    raise _TooSlow
+
+
 class Recorder:
     def __init__(self, output: Path, room: str) -> None:
         self._output = output
@@ -44,9 +54,13 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._coverage.switch_context(item.nodeid)
-        result = yield
-        self._coverage.switch_context("")
-        return result
+        signal.signal(signal.SIGPROF, _too_slow)
+        signal.setitimer(signal.ITIMER_PROF, SLOWEST)
+        try:
+            return (yield)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            self._coverage.switch_context("")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._seconds[report.nodeid] += report.duration
