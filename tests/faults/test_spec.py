@@ -6,7 +6,7 @@ import pytest
 
 from tap.errors import ConfigError
 from tap.faults import Plan, parse
-from tap.faults.what import Cut, Delay, Throttle
+from tap.faults.what import KINDS, Cut, Delay, Throttle
 from tap.replication.events import Channel, Side
 
 

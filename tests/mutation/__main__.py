@@ -22,7 +22,7 @@ from .trial import ARGUMENTS, Trials
 ROOMS = ("replication", "faults", "relay", "recording", "replay", "scenario", "observers")
 KEPT = "MUTATION_KEPT"  # the variable that names where the reach of tests is kept between runs
 BUDGET = 20.0  # seconds of tests for a mutant; beyond it the slowest are left out
-BUDGET_OF_IMPORTS = 8.0  # where every test of the module may tell
+BUDGET_OF_IMPORTS = 8.0  # where every test of the module may tell, for an import runs the line, or another process
 
 
 def main() -> None:
@@ -98,12 +98,15 @@ def reach_of(room: str) -> reach.Reach:
 
 
 def tests_for(mutant: Mutant, reached: reach.Reach) -> list[str]:
-    """Those that run the line, the fastest first, as far as the budget goes."""
-    names = sorted(
-        reached.of(mutant.path, mutant.lines, mutant.in_function), key=lambda name: (reached.seconds[name], name)
-    )
-    chosen, left = [], BUDGET if mutant.in_function else BUDGET_OF_IMPORTS
-    for name in names:
+    """Those that run the line, the fastest first, as far as the budget goes.
+
+    Where none does, those of the module: it may run in a process that they start.
+    """
+    names = reached.of(mutant.path, mutant.lines, mutant.in_function) if mutant.in_function else set()
+    left = BUDGET if names else BUDGET_OF_IMPORTS
+    names = names or reached.of(mutant.path, mutant.lines, False)
+    chosen = []
+    for name in sorted(names, key=lambda name: (reached.seconds[name], name)):
         left -= reached.seconds[name]
         if reached.seconds[name] > reach.SLOWEST or left < 0:
             break

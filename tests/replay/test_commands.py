@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tap.errors import RecordingError
 from tap.glob import matcher
 from tap.replay import commands
-from tap.replay.commands import Choice, Commands, Entry, keys, whole_until
+from tap.replay.commands import MAX_DBS, Choice, Commands, Entry, keys, whole_until
 from tests.relay.wire import command
 
 Words = tuple[str, ...]
@@ -312,3 +312,24 @@ def test_keys_behind_a_long_value_are_found(file: int, monkeypatch: pytest.Monke
 def test_what_is_no_command_is_an_error(file: int) -> None:
     with pytest.raises(RecordingError, match="byte 32 of the stream is not understood: byte 0x2d where a length"):
         sent(file, packed([("SET", "a", "1")]) + b"*1\r\n$-", start=0, db=0)
+
+
+def test_entries_are_places_in_the_file_wherever_reading_began(file: int) -> None:
+    before = packed([select(0), ("SET", "a", "1")])
+    first, second = packed([("SET", "b", "22")]), packed([("INCR", "c")])
+    for selected in (0, -1):
+        write(file, before + first + second)
+        chosen = Commands(file, len(before), 0, Choice(), selected=selected)
+        batch = chosen.take(len(before + first + second))
+        begin, middle, end = len(before), len(before + first), len(before + first + second)
+        plain = [(begin, middle, 0, False), (middle, end, 0, False)]
+        assert batch.entries == ([] if selected == 0 else [(begin, begin, 0, True)]) + plain
+        assert batch.parts[-1] == (begin, end)
+
+
+def test_dbs_without_end_are_not_all_noted(file: int) -> None:
+    words: list[Words] = []
+    for db in range(MAX_DBS + 5):
+        words += [select(db), ("INCR", "n")]
+    _, _, chosen = sent(file, packed(words), only(names=(b"INCR",)))
+    assert chosen.dbs == set(range(MAX_DBS))

@@ -126,3 +126,15 @@ def test_anything_else_in_the_stream_ends_the_connection_without_a_word(sent: by
     assert isinstance(step, Farewell)
     assert step.data == b""
     assert step.why
+
+
+@pytest.mark.parametrize("words", [("CLIENT",), ("SET", "ACK", "5"), ("GET", "GETACK"), ("CLIENT", "KILL")])
+def test_what_only_looks_like_a_request_of_a_replica_is_unknown(words: tuple[str, ...]) -> None:
+    assert replied(command(*words)).startswith(b"-ERR unknown command '")
+
+
+@pytest.mark.parametrize(
+    "words", [("AUTH", "pw"), ("SELECT", "3"), ("CLIENT", "SETNAME", "me"), ("client", "setname", "me")]
+)
+def test_what_clients_say_of_themselves_is_taken(words: tuple[str, ...]) -> None:
+    assert replied(command(*words)) == OK

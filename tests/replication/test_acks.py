@@ -121,3 +121,13 @@ def test_no_bytes_make_it_raise_or_read_on(module: Any, noise: bytes, kept: int)
     data = ack[:kept] + noise
     assert module.acknowledged(data) in (None, (12345, None)) or len(noise) > 3
     module.are_acknowledgements(data)
+
+
+@KINDS
+@pytest.mark.parametrize("broken", range(len("$5\r\n12345\r\n")))
+def test_an_offset_whose_frame_is_broken_is_none(module: Any, broken: int) -> None:
+    head, number = b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n", bytearray(b"$5\r\n12345\r\n")
+    assert module.acknowledged(head + bytes(number)) == (12345, None)
+    number[broken] = 0x78
+    assert module.acknowledged(head + bytes(number)) is None
+    assert not module.are_acknowledgements(head + bytes(number))

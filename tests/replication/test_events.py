@@ -68,3 +68,33 @@ def test_what_can_be_printed_stays_readable() -> None:
 def test_every_byte_string_of_an_event_is_told_so() -> None:
     key = events.LargeKey(db=0, key=b"\xff", type="string", serialized_bytes=1, elements=1)
     assert events.plain(key)["key"] == "base64:" + base64.b64encode(b"\xff").decode()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        events.FullResync(
+            start=1, end=2, replid="a" * 40, offset=7, reason=events.Reason(code="first_sync", text="none"),
+            channel=events.Channel.RDB,
+        ),
+        events.PartialResync(start=1, end=2, replid=None, previous_replid=None, offset=None, bytes_behind=3),
+        events.Handshake(start=1, end=2, request=("PING",), reply="+PONG", sent=("PING", "x")),
+        events.LinkOpened(peer="p", master="m"),
+    ],
+)  # fmt: skip
+def test_an_event_comes_back_from_what_was_made_of_it(event: events.Event) -> None:
+    assert events.from_dict(events.as_dict(event)) == event
+    assert events.from_dict(json.loads(events.json_line(events.as_dict(event))) | {"more": 1}) == event
+
+
+def test_what_is_no_event_is_none_or_refused() -> None:
+    assert events.from_dict({"event": "other"}) is None
+    said = events.as_dict(events.LinkOpened(peer="p", master="m"))
+    for wrong, error in (({**said, "peer": 5}, TypeError), ({"event": "link_opened"}, TypeError)):
+        with pytest.raises(error):
+            events.from_dict(wrong)
+    full = events.as_dict(
+        events.FullResync(start=1, end=2, replid=None, offset=None, reason=events.Reason(code="a", text="b"))
+    )
+    with pytest.raises(ValueError, match="sideways"):
+        events.from_dict({**full, "channel": "sideways"})

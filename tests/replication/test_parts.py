@@ -15,7 +15,7 @@ from tap.replication.reasons import why_full
 from tap.replication.replies import ReplyReader
 from tap.replication.requests import Newlines, Nonsense, Request, RequestReader, masked
 
-A, B, C = "a" * 40, "b" * 40, "c" * 40
+A, B, C, D = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 
 
 # ---- requests ----
@@ -228,5 +228,9 @@ def test_reasons_from_the_wire_alone() -> None:
     code, text = why(C, 51, A, 0)
     assert code == "replication_id_unknown"
     assert "which the master of link other wrote; this master does not go on from there" in text
+    memory.history(D)
+    code, text = why(D, 51, A, 0)
+    assert code == "replication_id_unknown"
+    assert "a history that this master wrote earlier; it now writes" in text
     memory.succeed(B, A)
     assert why(B, 51, A, 40)[0] == "offset_ahead_of_master"
