@@ -99,7 +99,7 @@ class Masker:
         """Some bytes were not seen: all is masked until a request begins for certain."""
         self._begin()
         self._blind = True
-        self.asked |= {"settings", "hashes"}  # for all that anybody knows
+        self.asked |= {"settings", "hashes", "errors"}  # for all that anybody knows
 
     def _seek(self, out: bytearray, at: int, data: bytes) -> int:
         """Mask it up to behind the head of an array, with which a line begins."""

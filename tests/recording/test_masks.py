@@ -125,6 +125,15 @@ def test_behind_bytes_that_were_not_seen_requests_are_followed_again(plant: Plan
         assert out.endswith(plant.left + ACK)
 
 
+@pytest.mark.parametrize("name", [b"AUTH", b"FOO"])
+def test_behind_requests_that_were_not_seen_no_error_repeats_a_secret(name: bytes) -> None:
+    masker, replies = Masker(), Replies()
+    masker.lost()
+    replies.look_for(masker.asked)
+    said = b"-ERR unknown command '%b', with args beginning with: '%b' \r\n" % (name, PASSWORD)
+    assert PASSWORD not in replies.mask(said)
+
+
 def test_an_argument_that_is_longer_than_its_length_hides_what_follows() -> None:
     out = masked(b"*2\r\n$3\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(PASSWORD), PASSWORD) + ACK * 2, [])
     assert shows(out) is None
