@@ -123,6 +123,8 @@ class Link:
     def tell(self, event: Event) -> None:
         if isinstance(event, events.FullResync | events.PartialResync):
             self.admitted.granted()
+        elif isinstance(event, events.Identified) and event.main_connection is not None:
+            self.admitted.is_granted = True  # the grant is told as the main connection's
         self.listener.bus.publish(self.name, self.number, self.conversation.replica, event)
 
     @property

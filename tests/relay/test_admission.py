@@ -218,3 +218,24 @@ def test_idle_clients_do_not_keep_a_replica_out(listener: socket.socket, crowd: 
         sync()
         evicted = [event for event in tap.events(events.LinkClosed) if "kept for replicas" in event.text]
         assert bool(evicted) == (crowd == LOCALHOST)
+
+
+def test_the_connection_of_an_rdb_keeps_its_place_as_its_main_one_does(listener: socket.socket) -> None:
+    with contextlib.ExitStack() as stack:
+        tap = stack.enter_context(TapThread(in_front_of(listener.getsockname()[1])))
+
+        def asked(request: bytes, answer: bytes) -> None:
+            replica = stack.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN))
+            master = stack.enter_context(listener.accept()[0])
+            replica.sendall(request)
+            assert receive(master, len(request)) == request
+            master.sendall(answer)
+            assert receive(replica, len(answer)) == answer
+
+        asked(b"PSYNC ? -1\r\n", b"+RDBCHANNELSYNC 7\r\n")
+        asked(
+            b"REPLCONF rdb-channel 1 main-ch-client-id 7\r\nPSYNC ? -1\r\n", b"+OK\r\n+FULLRESYNC %b 5\r\n" % (b"a" * 40)
+        )
+        asked(b"PING\r\n", b"+PONG\r\n")
+        tap.wait_for(events.FullResync)
+        assert [link.admitted.is_granted for link in tap.tap.links] == [True, True, False]
