@@ -13,8 +13,9 @@ is bounded, by the two things that a link can choose: how much it reads at once,
 
 Another link has something to say if it was read within the last WINDOW: most of those that matter, as a client that waits
 for its replica, are not readable for most of the time, and lose with each wait. A link that has the loop for itself never
-rests, and reads whole buffers. Of links that all have something to say all the time none comes to rest for long, for more
-than half of the thread is another one's half as soon as there are two: while one is read, the other one's debt is repaid.
+rests, and reads whole buffers unless one takes longer than LONG. Of links that all have something to say all the time
+none comes to rest for long, for more than half of the thread is another one's half as soon as there are two: while one is
+read, the other one's debt is repaid.
 
 A thread that the machine does not run looks like one that reads for long. So the size of reads follows processor time: a
 long read is not believed at once, but the next ones are timed so, too, and only what is long by that counts. Asking for

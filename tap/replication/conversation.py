@@ -112,8 +112,9 @@ MAX_NOVELTIES = 8  # capabilities nobody knows that are remembered
 
 MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
 
-# Bytes of memory for the requests of one connection that wait for replies; later ones are cut short. A replica needs
-# less, with a token for a password, too; whoever connects has not authenticated yet, and the master may never answer.
+# Bytes of memory that the requests of one connection take, all together; later ones are cut short, as they may wait for
+# replies. A replica needs less, with a token for a password, too; whoever connects has not authenticated yet, and the
+# master may never answer.
 MAX_KEPT = 8 * 1024
 
 
