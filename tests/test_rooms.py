@@ -162,11 +162,8 @@ TESTED_ELSEWHERE = {
     "replay/replica.py": "replay/test_master.py",
     "replication/stream.py": "replication/test_conversation.py",
     "replication/watcher.py": "faults/test_link.py",
-    "scenario/accounts.py": "scenario/test_evidence.py",
-    "scenario/by_hand.py": "scenario/test_run.py",
     "scenario/examine.py": "scenario/test_broken.py",
     "scenario/pair.py": "scenario/test_run.py",
-    "scenario/stage.py": "scenario/test_tally.py",
     "scenario/steps.py": "scenario/test_run.py",
     "scenario/trial.py": "scenario/test_broken.py",
 }

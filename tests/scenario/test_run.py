@@ -12,7 +12,6 @@ from tap.config import listening
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.replication import events
 from tap.scenario import Result, load, run
-from tap.scenario.by_hand import undoing
 from tap.scenario.pair import Node, Pair, given_pair
 from tap.scenario.run import check
 from tap.url import Url
@@ -214,41 +213,6 @@ expect = { resync = "partial", acked_offset = "level" }
     client.config_set("tls-replication", "no")
     with pytest.raises(ConfigError, match="the replica does not speak TLS to its master"):
         on_given(urls[0], f"127.0.0.1:{replica.port}?password=se/same", written(tmp_path, text), "rediss://:0?cert=x")
-
-
-def test_what_gives_a_given_pair_back_can_be_typed(servers: Servers, any_server: str, tmp_path: Path) -> None:
-    master = servers.start(any_server, "requirepass", "sesame", "repl-timeout", "44")
-    replica = servers.start(any_server, "masterauth", "sesame", "repl-timeout", "33")
-    follow(replica, master.port)
-    to_master = redis.Redis(port=master.port, password="sesame")
-    scenarios = [
-        load(written(tmp_path, text))
-        for text in (
-            'both = { repl-timeout = 5 }\nsteps = [{ do = "set replica repl-diskless-load swapdb" }]',
-            'both = { requirepass = "x" }\nsteps = []\nexpect = { resync = "none" }',  # is refused on a given pair
-            'servers = "Redis > 99"\nmaster = { maxclients = 5 }\nsteps = [{ do = "attach" }]',
-        )
-    ]
-
-    def undo() -> list[str]:
-        at_master, at_replica = (f"127.0.0.1:{server.port}" for server in (master, replica))
-        urls = Url.parse(f"redis://:sesame@{at_master}/2"), Url.parse(at_replica)
-        return asyncio.run(undoing(*urls, scenarios, tap_speaks_tls=False))
-
-    lines = undo()
-    assert lines == [
-        f"redis-cli -h 127.0.0.1 -p {master.port} -n 2 CONFIG SET repl-timeout 44",
-        f"redis-cli -h 127.0.0.1 -p {replica.port} CONFIG SET repl-diskless-load disabled",
-        f"redis-cli -h 127.0.0.1 -p {replica.port} CONFIG SET repl-timeout 33",
-        f"redis-cli -h 127.0.0.1 -p {replica.port} REPLICAOF 127.0.0.1 {master.port}",
-        f"redis-cli -h 127.0.0.1 -p {master.port} -n 2 --scan --pattern 'redis-tap:*' | "
-        f"xargs -r redis-cli -h 127.0.0.1 -p {master.port} -n 2 UNLINK",
-    ]
-    to_master.close()
-    client(replica).execute_command("REPLICAOF", "NO", "ONE")
-    assert f"redis-cli -h 127.0.0.1 -p {replica.port} REPLICAOF NO ONE" in undo()
-    master.close()
-    assert undo() == []
 
 
 def test_on_a_given_pair_a_replica_joins_anew(servers: Servers, any_server: str, tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""Lies of a tap, found in what it tells: offsets beside bytes, batches beside the backlog, cuts beside what follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tap.bus import Told
+from tap.replication import events
+from tap.replication.events import Event, Role, Share, Side
+from tap.scenario.accounts import Checked, accounts, check, uncut
+from tap.scenario.journal import Entry
+from tap.scenario.record import Record
+from tests.relay.wire import command
+
+A = "a" * 40
+BASE, START = 1000, 500  # the offset before the first byte of the stream, and the position of that byte
+PING, SET, INCR = command("PING"), command("SET", "a", "b"), command("INCR", "a")
+
+
+def entry(at: float, event: Event, connection: int = 1) -> Entry:
+    return Entry(at, Told(at, "main", connection, "", event))
+
+
+def started() -> Entry:
+    return entry(0.0, events.StreamStarted(start=START, end=START, replid=A, offset=BASE, db=0))
+
+
+def batch(names: dict[str, int], begin: int, end: int, wrong: int = 0) -> Entry:
+    """Commands in bytes of the stream."""
+    event = events.Commands(
+        start=START + begin, end=START + end, offset=BASE + end + wrong, count=sum(names.values()), bytes=end - begin,
+        by_name={name: Share(count=count, bytes=1) for name, count in names.items()}, db=0, in_transaction=False,
+    )  # fmt: skip
+    return entry(1.0, event)
+
+
+def fired(text: str, offset: int | None, at: float = 2.0, side: Side = Side.MASTER, wrong: int = 0) -> Entry:
+    position = START if offset is None else START + offset - BASE
+    event = events.FaultFired(
+        fault="one", spec="cut", text=text, side=side, phase="stream", position=position + wrong, offset=offset, bytes=0
+    )
+    return entry(at, event)
+
+
+def closed(offset: int, text: str = "cut by fault one") -> Entry:
+    event = events.LinkClosed(
+        by=Side.TAP, how="reset", text=text, role=Role.REPLICA, phase="stream", offset=offset, bytes_from_master=0,
+        bytes_from_replica=0,
+    )  # fmt: skip
+    return entry(2.1, event)
+
+
+def ack(offset: int, at: float) -> Entry:
+    return entry(at, events.Ack(start=0, end=1, offset=offset, fsynced=None, lag_bytes=0, lag_seconds=0.0))
+
+
+def asks_again(offset: int, granted: int | None = None) -> list[Entry]:
+    found: list[Event] = [events.PsyncRequested(start=0, end=1, replid=A, offset=offset)]
+    if granted is not None:
+        found += [
+            events.PartialResync(start=0, end=1, replid=A, previous_replid=None, offset=granted, bytes_behind=0),
+            events.StreamStarted(start=1, end=1, replid=A, offset=granted, db=0),
+        ]
+    return [entry(3.0, event, 2) for event in found]
+
+
+def record() -> Record:
+    one = Record(BASE, A)
+    one.add(PING + SET + INCR + SET)
+    return one
+
+
+FIRST, SECOND, THIRD, LAST = record().ends
+
+
+def problems(*told: Entry, **more: Any) -> dict[str, str]:
+    """By name, what was found."""
+    checked = Checked()
+    check(told, more.pop("record", record()), checked, **more)
+    return {one.name: one.found for one in checked.problems}
+
+
+def test_a_story_that_is_true_is_compared_and_found_so() -> None:
+    told = [
+        started(),
+        batch({"PING": 1, "SET": 1}, 0, SECOND - BASE),
+        batch({"INCR": 1, "SET": 1}, SECOND - BASE, LAST - BASE),
+        ack(LAST, 1.9),
+        fired("cut with RST", LAST),
+        closed(LAST),
+        *asks_again(LAST + 1, LAST),
+    ]
+    checked = Checked()
+    check(told, record(), checked)
+    assert not checked.problems
+    assert (checked.offsets, checked.commands, checked.cuts) == (4, 4, 1)
+    assert str(checked) == "compared: 4 offsets, 4 commands, 0 ACKs, 1 cuts"
+    assert [(one.name, len(one.entries)) for one in accounts(told)] == [("main/1", 6), ("main/2", 3)]
+
+
+@pytest.mark.parametrize(
+    ("told", "name", "found"),
+    [
+        (
+            [batch({"PING": 1}, 0, FIRST - BASE, wrong=1)],
+            "offsets",
+            f"tells offset {FIRST + 1}; byte {START + FIRST - BASE}",
+        ),
+        ([fired("dropped", FIRST, wrong=3)], "offsets", f"fault_fired of main/1 tells offset {FIRST}"),
+        ([batch({"PING": 1}, 0, FIRST - BASE - 1)], "offsets", "the last one that ends there or before ends at 1000"),
+        ([batch({"SET": 1}, 0, FIRST - BASE)], "commands", "the tap tells on main/1: 1 x SET"),
+        ([batch({"PING": 2}, 0, FIRST - BASE)], "commands", "the tap tells on main/1: 2 x PING"),
+        ([fired("cut with FIN", FIRST)], "cut", "fault one tells that it cut main/1 at 2.000 s, and that link is still"),
+        (
+            [fired("cut with FIN", FIRST), closed(SECOND)],
+            "offsets",
+            f"cut main/1 at offset {FIRST}, and link_closed that",
+        ),
+        (asks_again(FIRST + 1, FIRST + 1), "offsets", f"on main/2 the replica asked for byte {FIRST + 1}"),
+    ],
+)
+def test_each_lie_is_named_once(told: list[Entry], name: str, found: str) -> None:
+    said = problems(started(), *told, *told[:1])
+    assert list(said) == [name]
+    assert found in said[name]
+
+
+def test_what_cannot_be_compared_is_left_alone() -> None:
+    unplaced = entry(0.0, events.StreamStarted(start=START, end=START, replid=A, offset=None, db=0))
+    assert not problems(unplaced, batch({"SET": 5}, 0, 3), record=None)
+    assert not problems(started(), batch({"SET": 5}, 0, 3), record=None)
+    assert not problems(started(), fired("dropped", FIRST, side=Side.REPLICA, wrong=5))
+    assert not problems(started(), batch({"SET": 5}, LAST, LAST + 99)), "what the backlog does not have"
+
+
+def after_a_cut(asked: int, acked_at: float, **more: Any) -> dict[str, str]:
+    cut = [fired("cut with RST", THIRD), closed(THIRD)]
+    return problems(started(), ack(FIRST, acked_at), *cut, *asks_again(asked), **more)
+
+
+def test_behind_a_cut_the_replica_has_what_was_passed_on_and_no_more() -> None:
+    assert not after_a_cut(THIRD + 1, 1.9)
+    assert f"it asks for byte {LAST + 1}: {LAST - THIRD} more bytes reached it" in after_a_cut(LAST + 1, 1.9)["cut"]
+    lost = after_a_cut(FIRST + 1, 1.9)["cut"]
+    assert lost.endswith(f"{THIRD - FIRST} bytes of that did not reach it (SET, INCR)")
+
+
+def test_where_a_reset_may_have_lost_more_nothing_is_said() -> None:
+    assert not after_a_cut(FIRST + 1, 1.1), "the last ACK was too long before"
+    assert not after_a_cut(LAST + 1, 1.9, damaged=True)
+    assert not after_a_cut(LAST + 1, 1.9, record=None)
+
+
+def test_behind_a_stall_nothing_is_acknowledged_until_it_is_over() -> None:
+    stall = fired("stalled, both directions", SECOND)
+    over = entry(5.0, events.FaultExpired(fault="one", spec="stall", fired=1, bytes=0))
+    early, late = ack(THIRD, 3.0), ack(THIRD, 6.0)
+    assert "and the replica acknowledges" in problems(started(), stall, early, endless={"one"})["stall"]
+    assert not problems(started(), stall, ack(SECOND, 3.0), endless={"one"})
+    assert not problems(started(), stall, over, late, endless={"one"})
+    assert not problems(started(), stall, early), "one that goes on by the clock may be over"
+
+
+def test_links_that_were_told_to_be_cut_and_are_there() -> None:
+    told = [started(), fired("cut with FIN", FIRST)]
+    assert [one.name for one in uncut(told)] == ["main/1"]
+    assert not uncut([*told, closed(FIRST)])
+    assert not uncut([started(), fired("stalled", FIRST)])
