@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from redis.exceptions import RedisError
 
 from tap.errors import EnvironmentFailure
+from tap.replication.passwords import is_secret_setting
 from tap.scenario.load import Scenario
 from tap.scenario.pair import Node, Pair, introduced
 from tap.scenario.run import PRIVATE, can_run
@@ -45,7 +46,7 @@ async def _commands(
         for option in sorted(changed):
             for name, value in (await node.options(option)).items():
                 if (name, value) != ("tls-replication", "no") and name not in PRIVATE:
-                    yield _cli(node, "CONFIG", "SET", name, value)
+                    yield _set(node, name, value)
     followed = (str(info["master_host"]), str(info["master_port"])) if info["role"] == "slave" else ("NO", "ONE")
     yield _cli(replica, "REPLICAOF", *followed)
     yield f"{_cli(master, '--scan', '--pattern', f'{PREFIX}*')} | xargs -r {_cli(master, 'UNLINK')}"
@@ -56,6 +57,13 @@ def _changed(scenario: Scenario, node: Node) -> set[str]:
     of_node = scenario.master if node.name == "master" else scenario.replica
     steps = [step.do for step in scenario.steps if step.do is not None and step.do.verb == "set"]
     return {*scenario.both, *of_node, *(action.words[0] for action in steps if action.target == node.name)}
+
+
+def _set(node: Node, option: str, value: str) -> str:
+    """A secret is not shown: its line is a comment, so that none is set to what stands there in its place."""
+    if is_secret_setting(option.encode()):
+        return f"# {_cli(node, 'CONFIG', 'SET', option)} '***'"
+    return _cli(node, "CONFIG", "SET", option, value)
 
 
 def _cli(node: Node, *words: str) -> str:

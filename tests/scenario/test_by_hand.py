@@ -7,8 +7,9 @@ from pathlib import Path
 
 import redis
 
-from tap.scenario import load
+from tap.scenario import by_hand, load
 from tap.scenario.by_hand import undoing
+from tap.scenario.pair import Node
 from tap.url import Url
 from tests.scenario.support import written
 from tests.support import Servers, client, follow
@@ -47,3 +48,10 @@ def test_what_gives_a_given_pair_back_can_be_typed(servers: Servers, any_server:
     assert f"redis-cli -h 127.0.0.1 -p {replica.port} REPLICAOF NO ONE" in undo()
     master.close()
     assert undo() == []
+
+
+def test_no_secret_is_shown() -> None:
+    node = Node("replica", Url.parse("127.0.0.1:7"))
+    said = by_hand._set(node, "tls-key-file-pass", "sesame")
+    assert said == "# redis-cli -h 127.0.0.1 -p 7 CONFIG SET tls-key-file-pass '***'"
+    assert by_hand._set(node, "maxclients", "5 6").endswith("CONFIG SET maxclients '5 6'")
