@@ -374,7 +374,7 @@ def recording_path(text: str) -> Path:
 def _link_name(text: str) -> str:
     name = text.strip()
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
-        raise ConfigError(f"{name!r} is not a name for a link: letters, digits, _ . - and at most 64 of them")
+        raise ConfigError(f"{quoted(name)} is not a name for a link: letters, digits, _ . - and at most 64 of them")
     return name
 
 

@@ -82,9 +82,11 @@ def _first_problem(error: ValidationError, text: str, model: type[BaseModel], ta
 
 
 def _spoken(where: Where) -> str:
-    """A place as a person says it: "links.orders.master", "step 3, wait"."""
+    """A place as a person says it: "links.orders.master", "step 3, wait". Of a URL for a key, nothing."""
     said = ""
     for part in where:
+        if isinstance(part, str) and ("@" in part or "://" in part):
+            part = "***"
         if isinstance(part, int):
             said = f"{said.removesuffix('s')} {part + 1}"
         elif said and said[-1].isdigit() and isinstance(where[-2], int):

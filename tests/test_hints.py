@@ -50,6 +50,7 @@ def test_a_name_that_is_elsewhere_is_said(name: str, kind: type[Exception], says
         (lambda: Config(MASTER), TypeError, "a Config takes keywords only, as Config(links="),  # type: ignore[call-arg]
         (lambda: LinkConfig(lisen=1), TypeError, "a LinkConfig has no option 'lisen'. Did you mean 'listen'?"),  # type: ignore[call-arg]
         (lambda: Config(links={"a b": MASTER}), ConfigError, "'a b' is not a name for a link"),
+        (lambda: Config(links={"redis://:sesame@h": MASTER}), ConfigError, "this is not a name for a link"),
         (lambda: Config(links=[MASTER, 5]), ConfigError, "a link is not of type int: write LinkConfig("),  # type: ignore[list-item]
         (lambda: Tap(MASTER).port, ConfigError, "a Tap listens inside 'async with Tap(...) as tap'"),
         (lambda: Tap(MASTER).start(), AttributeError, "a Tap has no 'start': write 'async with Tap("),  # type: ignore[attr-defined]

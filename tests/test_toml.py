@@ -36,6 +36,8 @@ class Car(BaseModel):
         ("name = 'a'\n[[wheels]]\nsize = 1\n[[wheels]]\nsize = []", "line 5: wheel 2, size: "),
         ("name = 'a'\n[drivers.ann]\nsize = 'x'", "line 3: drivers.ann.size: "),
         ("name = 'a'\ndrivers = 3", "line 2: drivers: a table is expected, as [drivers.ann]"),
+        ("name = 'a'\n\"redis://:sesame@h\" = 1", "line 2: unknown key '***'; known: name"),
+        ("name = 'a'\n[drivers.'redis://:sesame@h']\nsize = 'x'", "line 3: drivers.***.size: "),
         ("name = ", "car.toml: Invalid value"),
         ("name = " + "[" * 60_000, "car.toml: keys, tables or arrays are nested too deep"),
         ("name = " + "{a = " * 60_000, "car.toml: keys, tables or arrays are nested too deep"),
@@ -50,6 +52,7 @@ def test_a_mistake_is_explained(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(path, Car, table="[drivers.ann] with size = 1")
     assert words in str(caught.value)
+    assert "sesame" not in str(caught.value)
 
 
 def test_a_line_is_found_in_tables_on_one_line_and_behind_quoted_keys() -> None:
