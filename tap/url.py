@@ -105,7 +105,8 @@ class Url:
         if not colon:  # as redis-cli reads it
             username, password = "", username
         db, tls_options, options = _options(query)
-        username, password = options.pop("username", unquote(username)), options.pop("password", unquote(password))
+        username, password = (unquote(one, errors=_ERRORS) for one in (username, password))
+        username, password = options.pop("username", username), options.pop("password", password)
         if scheme == "unix":
             if place or not slash or not path:
                 raise ConfigError(f"{quoted(text)} is not an address: a Unix socket is written unix:/path/to/socket")
@@ -186,7 +187,7 @@ def _options(query: str) -> tuple[int | None, dict[str, Any], dict[str, str]]:
     db = None
     of_tls: dict[str, Any] = {}
     others: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
+    for name, value in parse_qsl(query, keep_blank_values=True, errors=_ERRORS):
         ours = _ALIASES.get(name, name)
         if ours in of_tls or ours in others:
             raise ConfigError(f"the URL gives {name} twice")

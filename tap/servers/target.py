@@ -27,6 +27,8 @@ from tap.url import Url
 
 ANSWER_SECONDS = 10.0  # a replica that reads half a line from its master is frozen for up to 5 s
 
+_ERRORS = "surrogateescape"  # a password of any bytes, as Url has it
+
 
 class _Login(CredentialProvider):
     """In place of two arguments, which older releases of redis-py show in warnings."""
@@ -42,8 +44,12 @@ class _Login(CredentialProvider):
 
     def hide(self, error: RedisError) -> None:
         """A server that has AUTH by another name only repeats what it was sent."""
-        words = [b"AUTH", *(word.encode() for word in self._words)]
-        error.args = (hidden_reply(words, f"-{error}".encode()).decode()[1:],)
+        words = [word.encode(errors=_ERRORS) for word in self._words]
+        replaced = [word.decode(errors="replace").encode() for word in words]  # as redis-py may have read them
+        said = f"-{error}".encode(errors=_ERRORS)
+        for one in (words, replaced):
+            said = hidden_reply([b"AUTH", *one], said)
+        error.args = (said.decode(errors=_ERRORS)[1:],)
 
 
 class _Discreet(AbstractConnection):
@@ -95,6 +101,7 @@ def connection_to(url: Url) -> tuple[type[Any], dict[str, Any]]:
         except (TypeError, ValueError):
             raise ConfigError(f"the URL's option {name} cannot be what it is given as") from None
     options |= {"protocol": 2, "retry": Retry(NoBackoff(), 0)}
+    options.setdefault("encoding_errors", _ERRORS)
     if url.username or url.password:
         options["credential_provider"] = _Login(url)
     if url.address.path:

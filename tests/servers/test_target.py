@@ -85,6 +85,28 @@ def test_a_server_that_repeats_what_it_was_sent_repeats_no_login(says: str) -> N
     assert "se@sa" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["redis://:%ffsame@{}", "redis://:\udcffsame@{}", "redis://{}?password=%ffsame"])
+def test_a_password_may_be_any_bytes(url: str) -> None:
+    asked = bytearray()
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            asked.extend(connection.recv(1000))
+            connection.sendall(b"-ERR unknown command 'AUTH', with args beginning with: '\xffsame'\r\n")
+            connection.recv(1000)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer)
+        server.start()
+        target = Target(url.format(f"127.0.0.1:{listener.getsockname()[1]}"))
+        with pytest.raises(EnvironmentFailure) as caught:
+            asyncio.run(target.keys())
+        server.join(WITHIN)
+    assert asked.endswith(b"AUTH\r\n$5\r\n\xffsame\r\n")
+    assert "same" not in str(caught.value)
+
+
 def test_a_client_shows_its_login_nowhere() -> None:
     kind, options = connection_to(Url.parse("redis://ann:sesame@h:1"))
     client = Redis.from_pool(ConnectionPool(connection_class=kind, **options))
