@@ -77,10 +77,11 @@ def score(what: str, sample: int, seed: int) -> None:
 
 
 def reach_of(room: str) -> reach.Reach:
-    """Recorded file by file, and kept for as long as neither the file nor the room changes."""
+    """Recorded file by file, and kept for as long as neither the file nor the room nor how tests are run changes."""
     kept = Path(os.environ[KEPT])
     kept.mkdir(exist_ok=True)
     of_room = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path("tap", room).glob("*.py"))))
+    of_room.update(repr(ARGUMENTS).encode())
     outputs = {}
     for path in sorted(Path("tests", room).glob("test_*.py")):
         of_file = of_room.copy()

@@ -28,7 +28,10 @@ from .mutants import Mutant, mutated
 
 SURVIVED, KILLED, NEEDS_IMPORT = 0, 1, 2  # exit codes of a trial
 LONGER, AT_LEAST = 5, 5.0  # a test is stopped after so many times its seconds, and so many more
-ARGUMENTS = ("-o", "addopts=", "--import-mode=importlib", "-p", "no:cacheprovider", "--tb=no", "-q", "-s")
+# Without real servers: what only they notice is noticed in minutes, by who has them.
+ARGUMENTS = (
+    "-o", "addopts=", "--import-mode=importlib", "-p", "no:cacheprovider", "--tb=no", "-q", "-s", "-m", "not servers"
+)  # fmt: skip
 
 
 class Trials:

@@ -237,6 +237,23 @@ def test_a_stream_that_nothing_granted_has_no_time_and_a_grant_is_for_one_stream
     ]
 
 
+def test_what_is_rare_is_counted_by_its_name() -> None:
+    figures = Figures([])
+    for event in (
+        events.Opaque(start=0, end=0, side=Side.MASTER, reason="x"),
+        events.AckAheadOfMaster(start=0, end=1, offset=9, sent=7, by_fault=False),
+        events.ReplicaTalkedBack(start=0, end=1, what="error", text="-ERR", count=9),
+        events.PartialResync(start=0, end=1, replid=REPLID, previous_replid=None, offset=7, bytes_behind=0),
+    ):
+        figures.hear(told(event))
+    assert figures.lines([], 100.0, None) == [
+        "redis_tap.main.opaque:1|c",
+        "redis_tap.main.ack_ahead_of_master:1|c",
+        "redis_tap.main.replica_talked_back.error:9|c",
+        "redis_tap.main.partial_resyncs:1|c",
+    ]
+
+
 def test_a_number_that_is_given_again_is_another_connection() -> None:
     figures = Figures([])
     figures.hear(told(opened(), time=100.0))
