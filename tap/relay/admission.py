@@ -1,13 +1,13 @@
-"""Who is let in: how many connections at once, in all and from one address, and places that are kept for replicas.
+"""Which connections are admitted: limits on how many at once, in all and from one address, and places kept for replicas.
 
-The limits protect the tap and its master from clients that connect and stay. They must not keep a replica out which lost
-its link: a replica that cannot come back falls behind, and needs a full resync. Who connects has not said anything yet,
-so a replica is known by its source address: one to which a master has granted a resync through this tap. Beyond either
-limit such an address gets one of the kept places, as long as there are some; then it takes that of the connection which
-has held one for the longest without being granted a resync, so that idle clients on a replica's host keep it out neither.
+The limits protect the tap and its master from clients that connect and stay. They must not keep out a replica that lost
+its link: one that cannot come back falls behind, and needs a full resync. At accept a peer has said nothing yet, so a
+replica is known by its source address: one to which a master has granted a resync through this tap. Beyond either limit
+such an address gets one of the kept places. When all are taken, it gets that of the connection which has held one the
+longest without being granted a resync: idle clients on a replica's own host cannot keep it out either.
 
-The limit is never more than the files that this process may open allow, for each connection takes two: what is refused
-with a word is better than a listener that cannot accept.
+Each connection takes two files, so the limit is never more than the open files of this process allow: an error that the
+client can read is better than a listener that cannot accept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 FILES_EACH = 2  # its own socket, and the one to the master
 FILES_BESIDE = 32  # for a recording, observers, a pipe, listeners
 KEPT_PLACES = 32  # for replicas that are known
-MAX_KNOWN = 1024  # addresses; then those are forgotten that were granted a resync the longest ago
+MAX_KNOWN = 1024  # addresses; the one granted a resync the longest ago is forgotten first
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Refused:
 
 
 class Place:
-    """Of one connection. is_known: a replica's address is. end: cuts it off, for a replica that needs its place."""
+    """Of one connection. is_known: its address is a replica's. end: cuts it off, for a replica that needs its place."""
 
     __slots__ = ("_admission", "_is_left", "end", "host", "is_granted", "is_kept", "is_known")
 
@@ -78,7 +78,7 @@ class Admission:
         return self._limit.most
 
     def enter(self, host: str) -> Place | Refused:
-        """A connection from this address has come."""
+        """Admit or refuse a new connection from this address."""
         refused = self._exceeded(host)
         is_known = host in self._known
         if refused is not None and not (is_known and self._has_kept_place()):
@@ -91,7 +91,7 @@ class Admission:
         return place
 
     def know(self, host: str) -> None:
-        """A replica is there."""
+        """Remember the address as that of a replica."""
         self._known.pop(host, None)
         self._known[host] = None
         if len(self._known) > MAX_KNOWN:

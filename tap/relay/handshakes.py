@@ -1,12 +1,12 @@
 """TLS handshakes of all connections, one after the other in small turns.
 
-What a ClientHello costs the server is a signature: 0.3 ms to 1 ms of the one thread that all links share. A thousand
-clients that send theirs at once, and nothing after it, would hold every other link up for a second. So a step of a
-handshake is not done as its bytes come, but waits in a line. A turn of the loop does one step, or as many as LONG takes,
-and the line has an account as a link does (see share.py): while other links have something to say, it rests when it owes.
-Addresses with a replica have a line of their own, which goes first: no crowd delays them.
+A ClientHello costs the server a signature: 0.3 ms to 1 ms of the one thread that all links share. A thousand clients that
+send theirs at once, and nothing after it, would hold up every other link for a second. So a step of a handshake is not
+done when its bytes come, but waits in a queue. A turn of the loop does one step, or as many as fit into LONG, and the
+queue has an account as a link does (see share.py): while other links have something to say, it rests when it owes.
+Addresses with a replica have a queue of their own, which goes first: no crowd from other addresses delays them.
 
-While a step waits its socket is not read, so nothing piles up.
+While a step waits, its socket is not read, so nothing piles up.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Handshakes:
         self._next: asyncio.Handle | None = None
 
     def add(self, step: Callable[[], None], *, is_first: bool) -> None:
-        """Call it when it is its turn."""
+        """Call the step when its turn comes."""
         (self._first if is_first else self._others).append(step)
         if self._next is None:
             self._next = asyncio.get_running_loop().call_soon(self._work)

@@ -1,10 +1,10 @@
-"""Where the host of an address is: digits as they are, names by the system's resolver, asked once for all who wait.
+"""Host names: addresses in digits as they are, names by the system's resolver, looked up once for all callers.
 
-The resolver blocks, for half a minute if its servers do not answer, so it is asked in threads; and a crowd of connections
-that all want one name must not be a crowd of threads and of queries. So one look-up of a name answers everybody who waits
-for it, and who comes within FRESH_SECONDS, an error as well. Resolvers get stuck: where one has not answered for
-AGAIN_SECONDS, another look-up is begun beside it, but never more than MAX_THREADS of a name. How long to wait is for each
-caller to say.
+The resolver blocks, for half a minute if its servers do not answer, so it runs in threads; and a crowd of connections
+that all want one name must not become a crowd of threads and of queries. So one look-up of a name answers all callers
+that wait for it, and those that come within FRESH_SECONDS, with an error as well. Resolvers get stuck: when one has not
+answered for AGAIN_SECONDS, the next caller starts another look-up, but never more than MAX_THREADS run for one name. Each
+caller limits its own wait.
 """
 
 from __future__ import annotations
