@@ -90,6 +90,7 @@ def test_before_anything_was_played_all_that_there_is_may_be_asked_for(
 
 
 def test_once_it_plays_only_what_has_been_played(master: ReplayMaster) -> None:
+    assert master.offset == 1000
     master.start_clock(1020)
     assert master.offset == 1020
     assert code(master, REPLID, 1021) is None

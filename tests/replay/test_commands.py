@@ -333,3 +333,9 @@ def test_dbs_without_end_are_not_all_noted(file: int) -> None:
         words += [select(db), ("INCR", "n")]
     _, _, chosen = sent(file, packed(words), only(names=(b"INCR",)))
     assert chosen.dbs == set(range(MAX_DBS))
+
+
+def test_a_choice_of_anything_is_not_of_all() -> None:
+    assert only().is_all
+    for one in (only(dbs=(0,)), only(names=(b"SET",)), only(globs=(b"*",))):
+        assert not one.is_all

@@ -163,6 +163,19 @@ def test_another_encoding_of_the_same_value_is_none() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "asked"),
+    [("string", "GET"), ("list", "LRANGE"), ("hash", "HGETALL"), ("set", "SMEMBERS"), ("zset", "ZRANGE"),
+     ("stream", "XRANGE")],
+)  # fmt: skip
+def test_a_value_of_each_kind_is_read_where_its_dumps_differ(kind: str, asked: str) -> None:
+    master, replica = pair()
+    put(master, "a", "same", kind=kind, dump="1")
+    put(replica, "a", "same", kind=kind, dump="2")
+    assert found(master, replica).equal
+    assert set(master.dbs[0].reads) == {asked}
+
+
+@pytest.mark.parametrize(
     ("mine", "theirs", "differs"),
     [
         (-1, -1, False),
