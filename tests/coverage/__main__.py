@@ -42,11 +42,14 @@ def main() -> None:
     root = Path.cwd()
     rooms = sorted(path.name for path in Path("tap").iterdir() if path.joinpath("__init__.py").exists())
     parser = argparse.ArgumentParser(prog="python -m tests.coverage", description="Coverage of each room by its tests.")
-    parser.add_argument("rooms", nargs="*", metavar="ROOM", choices=[[], *rooms, BESIDE], default=[], help="all rooms")
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", default=[*rooms, BESIDE], help="all of them")
     parser.add_argument("--servers", action="store_true", help="with the tests that start real servers")
     chosen = parser.parse_args()
+    for room in chosen.rooms:
+        if room not in (*rooms, BESIDE):
+            parser.error(f"{room!r} is no room; known: {', '.join(rooms)}, and {BESIDE} for what is in none")
     with copied(root) as folder:
-        for room in chosen.rooms or [*rooms, BESIDE]:
+        for room in chosen.rooms:
             measure(room, folder, with_servers=chosen.servers)
 
 
