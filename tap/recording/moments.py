@@ -141,10 +141,7 @@ def _before_end(text: str, whole: Callable[[], Length | None]) -> Meant | None:
     found = whole()
     if found is None:
         return None
-    try:
-        return Meant(found.end - timedelta(seconds=seconds), True)
-    except OverflowError:
-        raise ConfigError("it lies before all times") from None
+    return Meant(found.end - timedelta(seconds=seconds), True)
 
 
 def _on_a_day(text: str, wanted: time, whole: Callable[[], Length | None]) -> Meant | None:

@@ -81,7 +81,7 @@ def test_digits_are_an_offset() -> None:
         ("", DAY, "write a time"),
         ("-10", DAY, "'10' needs its unit: write 10ms or 10s"),
         ("-noon", DAY, "'noon' is not a time"),
-        ("-9999999999d", DAY, "it lies before all times"),
+        ("-9999999999d", DAY, "'9999999999d' is longer than 100 years"),
         ("12:00", NIGHT, "the recording is of 2026-01-31T22:00:00+01:00 to 2026-02-01T06:00:00+01:00, and has no 12:00; "
          "write the day, too: 2026-01-31T12:00"),
         ("12:00", WEEK, "the recording is of 2026-01-31T22:00:00+01:00 to 2026-02-07T06:00:00+01:00, and has several; "
