@@ -133,7 +133,7 @@ def line_of(where: Where, text: str) -> int | None:
                 return first + 1
             continue
         name = rf"(?<!\w){re.escape(part)}(?!\w)\"?"
-        pattern = re.compile(rf"^\s*\[.*{name}\]|^\s*(.*[{{,]\s*)?\"?{name}\s*=")
+        pattern = re.compile(rf"\s*+(?:\[.*{name}\]|(?:.*[{{,]\s*+)?\"?{name}\s*=)")
         for number in range(first, last):
             if pattern.match(lines[number]):
                 return number + 1

@@ -61,3 +61,8 @@ def test_a_line_is_found_in_tables_on_one_line_and_behind_quoted_keys() -> None:
     assert line_of(["e", "f >= 1"], text) == 2
     assert line_of(["e", "f >= 1", "g"], text) == 3
     assert line_of(["nowhere"], text) is None
+
+
+def test_blanks_by_the_thousand_are_looked_through_once() -> None:
+    blanks = " " * 200_000
+    assert line_of(["a"], f"{blanks}\nb = {{{blanks}}}\n{blanks}a = 1\n") == 3
