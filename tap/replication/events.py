@@ -168,7 +168,8 @@ class Handshake(WireEvent):
     the 1st, 10th, 100th and so on, and at the end of the connection.
 
     Words of a connection's requests are cut, with "..." at the place, once those before them took 8 KB of memory; so is
-    the text of an error in reply, which might repeat a secret.
+    the text of an error in reply, which might repeat a secret. Of an error in reply to
+    a request with a secret no more than the first 1 KB is told.
     """
 
     request: tuple[str, ...]

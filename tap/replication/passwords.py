@@ -250,12 +250,26 @@ def _without_beginning(line: bytes, secret: bytes) -> bytes:
     """As much of it as stands in quotes, or between a quote and the line's end."""
     at = 0
     while secret and (opened := _OPENED.search(line, at)):
-        at = end = opened.end()
-        while end < len(line) and end - at < len(secret) and line[end] == secret[end - at]:
-            end += 1
+        at = opened.end()
+        end = at + _in_common(line, at, secret)
         if end > at and (end == len(line) or line[end] == line[at - 1]):
             line = line[:at] + HIDDEN + line[end:]
     return line
+
+
+def _in_common(line: bytes, at: int, secret: bytes) -> int:
+    """How many bytes of the line from *at* on are the secret's first ones.
+
+    Halved, not counted: a long line of quotes would take the square of its length.
+    """
+    low, high = 0, min(len(secret), len(line) - at) if line[at : at + 1] == secret[:1] else 0
+    while low < high:
+        middle = (low + high + 1) // 2
+        if line.startswith(secret[:middle], at):
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 _OPENED = re.compile(b"[" + QUOTES + b"][" + RULES + b"]?")

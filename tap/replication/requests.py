@@ -18,6 +18,7 @@ WORD_BYTES = 56  # of memory that a short word takes, with its place in a tuple;
 SHORT_WORDS = 3  # of a request that is cut short
 SHORT_WORD = 32  # bytes; the name of every request that a replica sends is whole
 CUT = b"..."
+MAX_ERROR = 1024  # bytes that are told of an error which may repeat a secret; servers repeat 128 of a request
 
 _CRLF = b"\r\n"
 _NEWLINES = re.compile(rb"\n+")
@@ -247,6 +248,9 @@ def masked(request: Request) -> tuple[str, ...]:
 def hidden_answer(request: Request, line: bytes) -> bytes:
     """The first line of its reply, without the secrets that an error repeats. A short request does not have them."""
     if not request.is_short:
+        is_long = len(line) > MAX_ERROR and line.startswith(b"-")
+        if is_long and hidden(request.args, inline=request.inline) != request.args:
+            line = line[:MAX_ERROR] + CUT  # each quote in it would be compared with each secret
         return hidden_reply(request.args, line, inline=request.inline)
     if not line.startswith(b"-"):
         return line

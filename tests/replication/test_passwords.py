@@ -14,7 +14,7 @@ from tap.replication.passwords import (
     is_secret_setting,
     unquoted,
 )
-from tap.replication.requests import Request, masked
+from tap.replication.requests import Request, hidden_answer, masked
 from tests.recording.plants import ARRAYS, LINES, PASSWORD, PLAIN, TYPED, Plant, shows
 from tests.relay.wire import BASE, GRANT, asks, command
 
@@ -220,3 +220,12 @@ def test_a_request_that_begins_again_is_followed_anew() -> None:
     assert (secrets.has_secrets, secrets.reply, secrets.next) == (False, None, 0)
     secrets.follow(b"GET")
     assert secrets.next == 0
+
+
+def test_an_error_of_quotes_does_not_take_the_square_of_its_length() -> None:
+    secret = b"a'" * 4000 + b"x"
+    said = b"-" + b"'a" * 32_000 + b"b"
+    assert hidden_reply([b"AUTH", secret], said) == said
+    request = Request((b"AUTH", secret), 0, 1, inline=False)
+    assert len(hidden_answer(request, said)) < 2000
+    assert hidden_answer(Request((b"GET", secret), 0, 1, inline=False), said) == said
