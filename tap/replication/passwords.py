@@ -228,8 +228,11 @@ _BREAKS = bytes.maketrans(b"\r\n", b"  ")  # as servers write them into an error
 _CERTAIN = 4  # bytes; a secret of fewer is looked for in quotes only
 
 
-def hidden_reply(words: Sequence[bytes], line: bytes, *, inline: bool = False) -> bytes:
-    """The first line of a reply to such a request: an error may repeat what was in it, or the beginning of that."""
+def hidden_reply(words: Sequence[bytes], line: bytes, *, inline: bool = False, most: int | None = None) -> bytes:
+    """The first line of a reply to such a request: an error may repeat what was in it, or the beginning of that.
+
+    most: bytes of an error in reply to secrets, beyond which it is cut: each quote is compared with each secret.
+    """
     if not line.startswith(b"-"):
         return line
     secrets = []
@@ -241,9 +244,12 @@ def hidden_reply(words: Sequence[bytes], line: bytes, *, inline: bool = False) -
     for secret in secrets:
         if len(secret) >= _CERTAIN:
             line = line.replace(secret, HIDDEN)
+    cut = b""
+    if secrets and most is not None and len(line) > most:
+        line, cut = line[:most], b"..."
     for secret in secrets:
         line = _without_beginning(line, secret)
-    return line
+    return line + cut
 
 
 def _without_beginning(line: bytes, secret: bytes) -> bytes:

@@ -248,10 +248,7 @@ def masked(request: Request) -> tuple[str, ...]:
 def hidden_answer(request: Request, line: bytes) -> bytes:
     """The first line of its reply, without the secrets that an error repeats. A short request does not have them."""
     if not request.is_short:
-        is_long = len(line) > MAX_ERROR and line.startswith(b"-")
-        if is_long and hidden(request.args, inline=request.inline) != request.args:
-            line = line[:MAX_ERROR] + CUT  # each quote in it would be compared with each secret
-        return hidden_reply(request.args, line, inline=request.inline)
+        return hidden_reply(request.args, line, inline=request.inline, most=MAX_ERROR)
     if not line.startswith(b"-"):
         return line
     code, _, rest = line.partition(b" ")

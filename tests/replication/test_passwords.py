@@ -229,3 +229,10 @@ def test_an_error_of_quotes_does_not_take_the_square_of_its_length() -> None:
     request = Request((b"AUTH", secret), 0, 1, inline=False)
     assert len(hidden_answer(request, said)) < 2000
     assert hidden_answer(Request((b"GET", secret), 0, 1, inline=False), said) == said
+
+
+def test_where_an_error_is_cut_no_secret_shows() -> None:
+    secret = b"hunter2" * 1000
+    request = Request((b"AUTH", secret), 0, 1, inline=False)
+    for said in (b"-ERR '%b'" % secret, b"-ERR '%b' ..." % secret[:5000], b"-ERR %b" % secret):
+        assert b"hunter2" not in hidden_answer(request, said)
