@@ -16,16 +16,16 @@ from collections import deque
 from collections.abc import Callable
 from time import perf_counter, thread_time
 
-from tap.relay.share import LONG, Account, Turns
+from tap.relay.share import LONG, Account, Thread
 
 
 class Handshakes:
     """Of one tap."""
 
     def __init__(
-        self, turns: Turns, wall: Callable[[], float] = perf_counter, cpu: Callable[[], float] = thread_time
+        self, thread: Thread, wall: Callable[[], float] = perf_counter, cpu: Callable[[], float] = thread_time
     ) -> None:
-        self._account = Account(turns)
+        self._account = Account(thread)
         self._wall, self._cpu = wall, cpu
         self._first: deque[Callable[[], None]] = deque()
         self._others: deque[Callable[[], None]] = deque()
@@ -46,7 +46,6 @@ class Handshakes:
                 took = self._cpu() - begin
         finally:
             self._next = None
-            is_beside = self._account.turns.read(self._account, began)
-            rest = self._account.rest(took, self._wall(), is_beside)
+            rest = self._account.rest(took, self._wall(), self._account.is_beside(began))
             if self._first or self._others:
                 self._next = asyncio.get_running_loop().call_later(rest, self._work)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tap.relay.handshakes import Handshakes
-from tap.relay.share import BUFFER_SIZE, Share, Turns
+from tap.relay.share import BUFFER_SIZE, Share, Thread
 from tap.replication.events import Side
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Buffers:
         self.current = memoryview(bytearray(BUFFER_SIZE))
         self._free: list[memoryview] = []
         self._pipe: tuple[int, int] | None = None
-        self.turns = Turns()
-        self.handshakes = Handshakes(self.turns)
+        self.thread = Thread()
+        self.handshakes = Handshakes(self.thread)
 
     def close(self) -> None:
         """Give the pipe back to the system, with what is in it; whoever needs one gets another."""

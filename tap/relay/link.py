@@ -58,7 +58,7 @@ class Link:
         self.conversation: Conversation
         self._ordinal: int
         self.peer = ""
-        self.account = Account(listener.buffers.turns)
+        self.account = Account(listener.buffers.thread)
         self.replica = Leg(self, Side.REPLICA, listener.buffers)
         self.master = Leg(self, Side.MASTER, listener.buffers)
         self.replica.other = self.master

@@ -13,7 +13,7 @@ import pytest
 
 from tap import Address, Config, LinkConfig
 from tap.relay.handshakes import Handshakes
-from tap.relay.share import LONG, Turns
+from tap.relay.share import LONG, Thread
 from tap.replication import events
 from tests.relay.certificates import Certificates
 from tests.relay.wire import LOCALHOST
@@ -28,8 +28,8 @@ class Line:
     def __init__(self) -> None:
         self.now = 0.0
         self.done: list[str] = []
-        self.turns = Turns()
-        self.handshakes = Handshakes(self.turns, lambda: self.now, lambda: self.now)
+        self.thread = Thread()
+        self.handshakes = Handshakes(self.thread, lambda: self.now, lambda: self.now)
 
     def step(self, name: str, seconds: float = STEP) -> Callable[[], None]:
         def step() -> None:
@@ -82,7 +82,7 @@ def test_beside_other_links_the_line_rests() -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
         line = Line()
-        line.turns.read("another link", 0.0)
+        line.thread.turns.note("another link", 0.0)
         times: list[float] = []
 
         def costly() -> None:

@@ -61,7 +61,7 @@ class Link:
     def __init__(self, buffers: Buffers) -> None:
         self.told: list[tuple[Any, ...]] = []
         self.skips: float = 0
-        self.account = Account(buffers.turns)
+        self.account = Account(buffers.thread)
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *arguments: self.told.append(

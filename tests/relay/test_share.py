@@ -23,6 +23,7 @@ from tap.relay.share import (
     WINDOW,
     Account,
     Share,
+    Thread,
     Turns,
 )
 
@@ -38,7 +39,7 @@ class Loop:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.turns = Turns()
+        self.thread = Thread()
         self.peers: list[Peer] = []
 
     def time(self) -> float:
@@ -70,7 +71,7 @@ class Peer:
         link: Peer | None = None,
     ) -> None:
         self.loop, self.cost, self.pause, self.most = loop, cost, pause, size
-        self.account: Account = Account(loop.turns) if link is None else link.account
+        self.account: Account = Account(loop.thread) if link is None else link.account
         self.share = Share(self.account, loop.time, loop.time)
         self.next = 0.0
         self.rests = False
@@ -182,8 +183,17 @@ def test_links_at_full_rate_share_the_thread_evenly_and_leave_none_of_it_unused(
     settled(loop, 0.5)
     taken = [peer.busy / 0.5 for peer in peers]
     assert sum(taken) > 0.9
-    smallest_costs = [min(TURN, BUFFER_SIZE * cost) for cost in costs]
-    assert min(taken) > 0.6 * min(smallest_costs) / sum(max(TURN, SMALLEST_READ * cost) for cost in costs)
+    assert min(taken) > 0.8 / len(costs)
+
+
+def test_links_that_all_move_much_are_read_in_whole_buffers_until_one_waits() -> None:
+    loop = Loop()
+    peers = [Peer(loop, lambda now: BULK) for _ in range(50)]
+    settled(loop, 1.0)
+    assert sum(peer.bytes for peer in peers) / sum(peer.reads for peer in peers) == BUFFER_SIZE
+    waiting_client(loop)
+    settled(loop, 1.0)
+    assert max(max(peer.took) for peer in peers) <= 2 * TURN
 
 
 def test_no_rest_is_long() -> None:
@@ -196,10 +206,14 @@ def test_no_rest_is_long() -> None:
 
 def test_a_link_that_falls_silent_is_waited_for_no_longer() -> None:
     turns, one, other = Turns(), object(), object()
-    assert not turns.read(one, 1.0)
-    assert turns.read(other, 1.001)
-    assert turns.read(other, 1.001 + WINDOW / 2)
-    assert not turns.read(other, 1.001 + WINDOW)
+    turns.note(one, 1.0)
+    assert not turns.another(one, 1.0)
+    turns.note(other, 1.001)
+    assert turns.another(other, 1.001)
+    assert turns.another(other, 1.001 + WINDOW / 2)
+    assert not turns.another(other, 1.001 + WINDOW)
+    assert turns.another(one, 1.001 + WINDOW / 2)
+    assert not turns.another(one, 1.002 + WINDOW)
 
 
 # ---- what is believed ----
@@ -221,8 +235,13 @@ class Clocks:
     def __init__(self) -> None:
         self.now = self.spent = 0.0
         self.asked = 0
-        self.turns = Turns()
-        self.share = Share(Account(self.turns), lambda: self.now, self.cpu)
+        self.thread = Thread()
+        self.share = Share(Account(self.thread), lambda: self.now, self.cpu)
+
+    def beside(self, other: object) -> None:
+        """A brief link was read."""
+        self.thread.turns.note(other, self.now)
+        self.thread.brief.note(other, self.now)
 
     def cpu(self) -> float:
         self.asked += 1
@@ -239,7 +258,7 @@ def test_a_thread_that_is_not_run_makes_no_read_smaller() -> None:
     """However often: in processor time its reads are short."""
     one, other = Clocks(), object()
     for _ in range(1000):
-        one.turns.read(other, one.now)
+        one.beside(other)
         assert one.read(one.share.size, 1e-5, 0.004) <= 2 * CREDIT / PART
         one.read(one.share.size, 1e-5)
     assert one.share.size == BUFFER_SIZE
@@ -251,7 +270,7 @@ def test_who_is_read_while_the_thread_is_not_run_rests() -> None:
     for _ in range(1000):
         rest = one.read(1000, 1e-5, 0.00008)
         one.now, rested = one.now + rest, rested + rest
-        one.turns.read(other, one.now)
+        one.beside(other)
     assert 1 - rested / one.now == pytest.approx(PART, abs=0.05)
 
 
@@ -261,7 +280,7 @@ def test_one_long_read_among_many_makes_none_smaller_but_two_do() -> None:
     def sizes(costs: list[float]) -> set[int]:
         taken = set()
         for cost in costs:
-            one.turns.read(other, one.now)
+            one.beside(other)
             one.read(one.share.size, cost)
             taken.add(one.share.size)
         return taken
@@ -274,7 +293,7 @@ def test_one_long_read_among_many_makes_none_smaller_but_two_do() -> None:
 def test_a_few_bytes_that_cost_much_make_no_read_smaller() -> None:
     one, other = Clocks(), object()
     for _ in range(1000):
-        one.turns.read(other, one.now)
+        one.beside(other)
         one.read(SMALLEST_READ - 1, 3 * TURN)
     assert one.share.size == FIRST_READ
 
