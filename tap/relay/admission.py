@@ -103,6 +103,11 @@ class Admission:
         if not self._by_host[place.host]:
             del self._by_host[place.host]
         self._kept.pop(place, None)
+        for one in [one for one in self._kept if one.is_granted]:
+            if len(self._kept) <= self._count - self._limit.most:
+                break
+            if self._most_of_address is None or self._by_host[one.host] <= self._most_of_address:
+                del self._kept[one]  # it has an ordinary place from now on, and another replica can have this one
 
     def _exceeded(self, host: str) -> Refused | None:
         if self._count >= self._limit.most:

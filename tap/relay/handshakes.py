@@ -4,7 +4,8 @@ A ClientHello costs the server a signature: 0.3 ms to 1 ms of the one thread tha
 send theirs at once, and nothing after it, would hold up every other link for a second. So a step of a handshake is not
 done when its bytes come, but waits in a queue. A turn of the loop does one step, or as many as fit into LONG, and the
 queue has an account as a link does (see share.py): while other links have something to say, it rests when it owes.
-Addresses with a replica have a queue of their own, which goes first: no crowd from other addresses delays them.
+Addresses with a replica have a queue of their own, of which three steps are done for one of the other queue: a crowd from
+other addresses delays them little, and a crowd from one of theirs keeps no new replica out.
 
 While a step waits, its socket is not read, so nothing piles up.
 """
@@ -18,6 +19,8 @@ from time import perf_counter, thread_time
 
 from tap.relay.share import LONG, Account, Thread
 
+FIRST_FOR_ONE = 3  # steps for addresses with a replica, for one of others
+
 
 class Handshakes:
     """Of one tap."""
@@ -29,6 +32,7 @@ class Handshakes:
         self._wall, self._cpu = wall, cpu
         self._first: deque[Callable[[], None]] = deque()
         self._others: deque[Callable[[], None]] = deque()
+        self._in_a_row = 0  # steps of the first queue while the other one waits
         self._next: asyncio.Handle | None = None
 
     def add(self, step: Callable[[], None], *, is_first: bool) -> None:
@@ -37,12 +41,19 @@ class Handshakes:
         if self._next is None:
             self._next = asyncio.get_running_loop().call_soon(self._work)
 
+    def _step(self) -> Callable[[], None]:
+        if self._first and not (self._others and self._in_a_row >= FIRST_FOR_ONE):
+            self._in_a_row += 1
+            return self._first.popleft()
+        self._in_a_row = 0
+        return self._others.popleft()
+
     def _work(self) -> None:
         began, begin = self._wall(), self._cpu()
         took = 0.0
         try:
-            while took < LONG and (line := self._first or self._others):
-                line.popleft()()
+            while took < LONG and (self._first or self._others):
+                self._step()()
                 took = self._cpu() - begin
         finally:
             self._next = None

@@ -87,6 +87,33 @@ def test_an_idle_client_gives_its_kept_place_to_a_replica_and_a_replica_does_not
     enter(door, "replica")
 
 
+def test_a_replica_gets_an_ordinary_place_when_one_becomes_free_and_another_replica_its_kept_one() -> None:
+    door = Admission(2)
+    clients = [enter(door, "client"), enter(door, "replica")]
+    clients[1].granted()
+    kept = [enter(door, "replica") for _ in range(KEPT_PLACES)]
+    for place in kept:
+        place.granted()
+    assert door.enter("replica") == Refused("max_connections", 2)
+    for client in clients:
+        client.leave()
+    assert isinstance(door.enter("client"), Refused)  # as many as before the limit are there
+    for _ in range(2):
+        enter(door, "replica").granted()
+    assert door.enter("replica") == Refused("max_connections", 2)
+
+
+def test_beyond_the_limit_of_its_address_a_replica_stays_in_its_kept_place() -> None:
+    door = Admission(1000, 2)
+    clients = [enter(door, "replica") for _ in range(2)]
+    clients[0].granted()
+    kept = [enter(door, "replica") for _ in range(KEPT_PLACES)]
+    for place in kept:
+        place.granted()
+    enter(door, "client").leave()
+    assert door.enter("replica") == Refused("max_connections_per_address", 2)
+
+
 def test_addresses_of_replicas_are_forgotten_the_oldest_first() -> None:
     door = Admission(1)
     enter(door, "client")

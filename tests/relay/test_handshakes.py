@@ -78,6 +78,19 @@ def test_known_replicas_come_first_and_a_step_that_fails_holds_nobody_up() -> No
     asyncio.run(story())
 
 
+def test_a_crowd_from_a_replicas_address_lets_one_of_four_steps_be_anothers() -> None:
+    async def story() -> None:
+        line = Line()
+        for _ in range(9):
+            line.handshakes.add(line.step("crowd"), is_first=True)
+        for _ in range(2):
+            line.handshakes.add(line.step("new"), is_first=False)
+        await wait_inside(lambda: len(line.done) == 11)
+        assert line.done == [*["crowd"] * 3, "new", *["crowd"] * 3, "new", *["crowd"] * 3]
+
+    asyncio.run(story())
+
+
 def test_beside_other_links_the_line_rests() -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
