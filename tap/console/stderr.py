@@ -48,11 +48,16 @@ class _Handler(logging.Handler):
         report(record.getMessage(), record.exc_info[1] if record.exc_info else None)
 
 
+def _thread_failed(of: threading.ExceptHookArgs) -> None:
+    if not isinstance(of.exc_value, SystemExit):  # that ends a thread quietly
+        report(f"thread {of.thread and of.thread.name} failed; {_BUG}", of.exc_value)
+
+
 def take_over() -> None:
     """From here on all that Python writes to stderr by itself is said here: logs, warnings and what nobody caught."""
     logging.lastResort = _Handler(logging.WARNING)
     sys.excepthook = lambda kind, error, trace: report(f"failed; {_BUG}", error, trace)
-    threading.excepthook = lambda of: report(f"thread {of.thread and of.thread.name} failed; {_BUG}", of.exc_value)
+    threading.excepthook = _thread_failed
     sys.unraisablehook = lambda of: report(f"{of.err_msg or 'ignored'}; {_BUG}", of.exc_value)
     warnings.showwarning = lambda message, kind, *where, **more: report(f"{kind.__name__}: {message}", None)
 

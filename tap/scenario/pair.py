@@ -309,8 +309,9 @@ async def introduced(node: Node) -> Info:
         node.version = version_of(server)
         node.ports.add(int(server.get("tcp_port", 0)))
         info = await node.info("replication")
-        for name in ("role", "master_host", "master_port") if info.get("role") == "slave" else ("role",):
-            _ = info[name]
+        needed = {"role", "master_host", "master_port"} if info.get("role") == "slave" else {"role"}
+        if lacking := needed - info.keys():
+            raise KeyError(lacking)
         return info
     except (KeyError, TypeError, ValueError):
         raise EnvironmentFailure(f"the {node.name} at {node.address} is no Redis or Valkey, by its INFO") from None

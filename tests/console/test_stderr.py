@@ -76,6 +76,12 @@ def test_what_nobody_caught_is_said_to_be_a_bug(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("taken_over")
+def test_a_thread_that_exits_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    threading.excepthook(threading.ExceptHookArgs([SystemExit, SystemExit(1), None, threading.current_thread()]))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("taken_over")
 def test_warnings_and_logs_of_libraries_are_said_here(capsys: pytest.CaptureFixture[str]) -> None:
     warnings.showwarning(DeprecationWarning("old"), DeprecationWarning, "x.py", 1)
     assert logging.lastResort is not None
