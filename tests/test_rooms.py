@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 from tests.support import ROOT
@@ -177,3 +178,10 @@ def test_the_tests_of_a_module_are_in_the_file_of_its_name() -> None:
     assert not without - TESTED_ELSEWHERE.keys(), "add tests/ROOM/test_MODULE.py, or a line to TESTED_ELSEWHERE"
     assert not TESTED_ELSEWHERE.keys() - without, "these have a file of their own, or are gone"
     assert [file for file in TESTED_ELSEWHERE.values() if not (tests / file).exists()] == []
+
+
+def test_what_ci_runs_is_there() -> None:
+    """pytest with several workers ends without a word where a file that it is given is not there."""
+    for script in (ROOT / ".ci").iterdir():
+        for named in re.findall(r"tests/[a-z_/]+\b(?:\.py)?", script.read_text()):
+            assert (ROOT / named).exists(), f"{script.name} names {named}"
