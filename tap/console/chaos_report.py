@@ -144,7 +144,7 @@ def failures(results: Sequence[Result]) -> list[Words]:
 
 def by_hand(commands: Sequence[str]) -> list[Words]:
     """What to type if a run on a given pair is killed."""
-    said = "should this be killed, these give the pair back what it has now (passwords: REDISCLI_AUTH):"
+    said = "if this run is killed, these commands restore the pair (passwords go into REDISCLI_AUTH):"
     return [Words(said, style="dim"), *(Words(f"  {command}") for command in commands)] if commands else []
 
 

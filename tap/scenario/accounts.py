@@ -40,13 +40,9 @@ class Checked:
             self.problems.append(Verdict(name, expected, found, False))
 
     def __str__(self) -> str:
-        said = (
-            (self.offsets, "offsets"),
-            (self.commands, "commands"),
-            (self.acks, "ACKs"),
-            (self.cuts, "cuts"),
-        )
-        return f"compared: {', '.join(f'{count} {what}' for count, what in said)}"
+        counts = {"offset": self.offsets, "command": self.commands, "ACK": self.acks, "cut": self.cuts}
+        said = (f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
+        return f"compared: {', '.join(said)}"
 
 
 @dataclass(slots=True)

@@ -145,7 +145,7 @@ def test_on_a_given_pair_it_first_says_what_would_undo_it(
     said = chaos(str(scenario), *pair, *option)
     assert said.returncode == 0, said.stdout
     lines = (said.stderr if option else said.stdout).splitlines()
-    assert lines[0].startswith("should this be killed, these give the pair back what it has now")
+    assert lines[0].startswith("if this run is killed, these commands restore the pair")
     assert lines[1] == f"  redis-cli -h 127.0.0.1 -p {replica.port} REPLICAOF 127.0.0.1 {master.port}"
     assert "UNLINK" in lines[2]
 

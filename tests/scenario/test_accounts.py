@@ -96,7 +96,7 @@ def test_a_story_that_is_true_is_compared_and_found_so() -> None:
     check(told, record(), checked)
     assert not checked.problems
     assert (checked.offsets, checked.commands, checked.cuts) == (4, 4, 1)
-    assert str(checked) == "compared: 4 offsets, 4 commands, 0 ACKs, 1 cuts"
+    assert str(checked) == "compared: 4 offsets, 4 commands, 0 ACKs, 1 cut"
     assert [(one.name, len(one.entries)) for one in accounts(told)] == [("main/1", 6), ("main/2", 3)]
 
 

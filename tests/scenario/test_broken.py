@@ -77,4 +77,4 @@ def test_an_honest_tap_turns_none_of_them_red(server_name: str) -> None:
     assert not said(found)
     for result in found:
         (tap,) = (verdict for verdict in result.verdicts if verdict.name == "tap")
-        assert re.fullmatch(r"compared: \d+ offsets, [1-9]\d* commands, \d+ ACKs, \d+ cuts", tap.found)
+        assert re.fullmatch(r"compared: \d+ offsets?, [1-9]\d* commands?, \d+ ACKs?, \d+ cuts?", tap.found)
