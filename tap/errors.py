@@ -10,6 +10,7 @@ TapError            anything below; its text is one sentence for a person
 import difflib
 import errno
 import os
+import re
 import resource
 import socket
 from collections.abc import Iterable
@@ -55,6 +56,12 @@ def words(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
+
+
+def expected(said: str) -> str:
+    """What pydantic says of a number, in the words of our own messages."""
+    said = re.sub("Input should be a valid integer.*", "a whole number is expected", said)
+    return re.sub(r"Input should be greater than or equal to (\S+)", r"\1 or more is expected", said)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

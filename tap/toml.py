@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
-from tap.errors import ConfigError, did_you_mean
+from tap.errors import ConfigError, did_you_mean, expected
 
 Model = TypeVar("Model", bound=BaseModel)
 _DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}""")
@@ -76,7 +76,7 @@ def _first_problem(error: ValidationError, text: str, model: type[BaseModel], ta
         return f"{at}: {key}: a table is expected, as {table}"
     if problem["type"].startswith("bool"):
         return f"{at}: {key}: true or false is expected"
-    said = problem["msg"].removeprefix("Value error, ")
+    said = expected(problem["msg"].removeprefix("Value error, "))
     prefix = f"{key}: " if key else ""
     return f"{at}: {prefix}{said[0].lower() + said[1:]}" if "Address" not in said else f"{at}: {prefix}{said}"
 

@@ -181,6 +181,7 @@ def test_an_address_is_kept_or_not_and_nothing_else() -> None:
         ("[links.a]\nmaster = 'h:1'\nannounce = 'x'\n", "line 3: links.a.announce: input should be 'keep' or 'tap'"),
         ("[links]\n", "no link: give"),
         ("[links]\na = 'h:1'\n", "line 2: links.a: a table is expected"),
+        ("max_connections = 'ten'\n[links.a]\nmaster = 'h:1'\n", "line 1: max_connections: a whole number is expected"),
         ("commands = 'yes'\n[links.a]\nmaster = 'h:1'\n", "line 1: commands: true or false is expected"),
         ("connect_timeout = '0s'\n[links.a]\nmaster = 'h:1'\n", "a timeout of nothing"),
         ("master = 'h:1'\n", "unknown key 'master'"),

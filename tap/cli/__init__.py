@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from tap.console.stderr import say
-from tap.errors import ConfigError, EnvironmentFailure, TapError, words
+from tap.errors import ConfigError, EnvironmentFailure, TapError, expected, words
 
 
 def _plain(parameters: list[Any]) -> list[Any]:
@@ -133,7 +133,7 @@ def _leave_stdout() -> None:
 
 def _mistake(error: Any) -> str:
     """In one line, with the closest of what may have been meant first."""
-    said = error.format_message().removesuffix(".").replace("Value error, ", "")  # pydantic's
+    said = expected(error.format_message().removesuffix(".").replace("Value error, ", ""))  # pydantic's
     if getattr(error, "possibilities", None):
         closest = sorted(error.possibilities, key=lambda one: (-_likeness(error.option_name, one), one))
         said = f"no such option: {error.option_name} (did you mean {', '.join(closest)}?)"

@@ -106,6 +106,8 @@ def test_no_help_is_taken_for_markup(verb: str) -> None:
         (["run", "--link", "a=:1->h:1", "--link", "b=:1->h:2"], 2, "two links listen on 127.0.0.1:1"),
         (["run", "--master", "h:1", "--duration", "soon"], 2, "'soon' is not a time"),
         (["run", "--master", "h:1", "-w", "no/x.pcapng"], 2, "no/x.pcapng: there is no directory no; make it first"),
+        (["run", "--seed", "ten"], 2, "'--seed': a whole number is expected; see redis-tap run --help"),
+        (["rdb", "--limit", "0", "x"], 2, "'--limit': 1 or more is expected; see redis-tap rdb --help"),
         (
             ["run", "--master", "h:1", "--zzz", "9"],
             2,
