@@ -61,7 +61,8 @@ def words(error: Exception) -> str:
 def expected(said: str) -> str:
     """What pydantic says of a number, in the words of our own messages."""
     said = re.sub("Input should be a valid integer.*", "a whole number is expected", said)
-    return re.sub(r"Input should be greater than or equal to (\S+)", r"\1 or more is expected", said)
+    said = re.sub(r"Input should be greater than or equal to (\S+)", r"\1 or more is expected", said)
+    return re.sub(r"Input should be less than or equal to (\S+)", r"\1 or less is expected", said)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

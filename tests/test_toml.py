@@ -32,7 +32,10 @@ class Car(BaseModel):
             "car.toml, line 2: unknown key 'weels'; known: name, wheels, drivers. Did you mean 'wheels'?",
         ),
         ("name = 'a'\nwheels = [\n  {size = 1},\n  {sise = 1},\n]", "line 4: unknown key 'wheel 2, sise'; known: size."),
-        ("name = 'a'\nwheels = [\n  {size = 1}, # [{\n  {size = 'x'},\n]", "line 4: wheel 2, size: input should be"),
+        (
+            "name = 'a'\nwheels = [\n  {size = 1}, # [{\n  {size = 'x'},\n]",
+            "line 4: wheel 2, size: a whole number is expected",
+        ),
         ("name = 'a'\n[[wheels]]\nsize = 1\n[[wheels]]\nsize = []", "line 5: wheel 2, size: "),
         ("name = 'a'\n[drivers.ann]\nsize = 'x'", "line 3: drivers.ann.size: "),
         ("name = 'a'\ndrivers = 3", "line 2: drivers: a table is expected, as [drivers.ann]"),
