@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +92,47 @@ def test_each_change_is_one_and_can_be_compiled() -> None:
 def test_what_can_be_put_into_functions_that_exist(old: str, new: str, names: list[str] | None) -> None:
     changed = changed_functions(compile(old, "one.py", "exec"), compile(new, "one.py", "exec"))
     assert (None if changed is None else sorted(before.co_qualname for before, _ in changed)) == names
+
+
+ENDINGS = """
+import os, signal
+
+MOST = {"most": 1}["most"]
+
+def ends(now): os._exit(0) if now else None
+def crashes(now): os.abort() if now else None
+def fills(now): bytes(1 << 40) if now else None
+def ends_who_asked(now): os.kill(os.getppid(), signal.SIGKILL) if now else None
+def is_quiet(now): None if now else None
+"""
+TESTS = "import pytest, endings\n" + "".join(
+    f"def test_{name}(): endings.{name}(False)\n" for name in ("ends", "crashes", "fills", "ends_who_asked", "is_quiet")
+)
+TRYING = """
+from pathlib import Path
+from tests.mutation.mutants import mutants
+from tests.mutation.trial import Trials
+
+all_of_them = mutants(Path(), "endings.py")
+spoiling = next(mutant for mutant in all_of_them if mutant.change == "'most' -> 'most!'")
+turned = [mutant for mutant in all_of_them if mutant.change == "now -> not now"]
+names = [f"test_endings.py::test_{name}" for name in ("ends", "crashes", "fills", "ends_who_asked", "is_quiet")]
+trials = Trials(["test_endings.py"], dict.fromkeys(names, 0.1))
+print(trials.survives(spoiling, names))
+print([trials.survives(mutant, [name]) for mutant, name in zip(turned, names, strict=True)])
+trials.close()
+"""
+
+
+def test_a_change_that_ends_a_process_is_noticed_and_the_next_is_tried(tmp_path: Path) -> None:
+    (tmp_path / "endings.py").write_text(ENDINGS)
+    (tmp_path / "test_endings.py").write_text(TESTS)
+    trying = subprocess.run(
+        [sys.executable, "-c", TRYING],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (trying.stdout, trying.stderr) == ("False\n[False, False, False, False, True]\n", "")

@@ -4,7 +4,8 @@ Most mutants change the code of functions. The process that has collected the te
 function objects (whoever imported them has them, too), and runs the tests that reach the line. What is run by an import,
 as tables, defaults and fields are, needs the import anew: such a mutant is tried in a fork from before it. The changed
 module also lies in the file while it is tried, for processes that tests start. A test that takes much longer than it did
-without the change has noticed it.
+without the change has noticed it, and so has one that ends its process, or the one that has collected: the next mutant
+is then tried in a fresh one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import gc
 import inspect
 import os
+import resource
 import signal
 import sys
 import types
@@ -26,7 +28,8 @@ from _pytest.runner import runtestprotocol
 
 from .mutants import Mutant, mutated
 
-SURVIVED, KILLED, NEEDS_IMPORT = 0, 1, 2  # exit codes of a trial
+SURVIVED, KILLED, NEEDS_IMPORT = 120, 121, 122  # exit codes of a trial; 0 is what a change may end the process with
+MEMORY = 4 << 30  # bytes of address space for a trial: a change that fills the memory ends itself and nobody else
 LONGER, AT_LEAST = 5, 5.0  # a test is stopped after so many times its seconds, and so many more
 # Without real servers: what only they notice is noticed in minutes, by who has them.
 ARGUMENTS = (
@@ -38,16 +41,30 @@ class Trials:
     """In the root of a copy of the tree. tests: files or folders that have all tests that will be asked for."""
 
     def __init__(self, tests: Sequence[str], seconds: dict[str, float]) -> None:
+        self._tests = tests
         self._seconds = seconds
+        self._collect()
+
+    def _collect(self) -> None:
         self._asking, answering = Pipe()
         self._collected = os.fork()
         if not self._collected:
             self._asking.close()
             os.setpgid(0, 0)
             _silence()
-            pytest.main([*ARGUMENTS, *tests], plugins=[_Server(answering, seconds)])
+            pytest.main([*ARGUMENTS, *self._tests], plugins=[_Server(answering, self._seconds)])
             os._exit(0)
         answering.close()
+        if self._answer() is None:  # before a mutant lies in its file, or the imports would read it
+            raise RuntimeError(f"pytest cannot collect {' '.join(self._tests)}")
+
+    def _answer(self) -> int | None:
+        """None: the process that has collected is no more."""
+        try:
+            answer: int = self._asking.recv()
+        except (EOFError, ConnectionResetError):
+            return None
+        return answer
 
     def close(self) -> None:
         self._asking.close()
@@ -56,9 +73,16 @@ class Trials:
     def survives(self, mutant: Mutant, tests: Sequence[str]) -> bool:
         with _in_its_file(mutant):
             self._asking.send((mutant, tests))
-            outcome: int = self._asking.recv()
+            outcome = self._answer()
             if outcome == NEEDS_IMPORT:
-                outcome = _forked(lambda: _imported_anew(tests, self._seconds))
+                of_first_file = [test for test in tests if _file_of(test) == _file_of(tests[0])]
+                outcome = _forked(lambda: _imported_anew(of_first_file, self._seconds))
+                others = [test for test in tests if test not in of_first_file]
+                if outcome == SURVIVED and others:
+                    outcome = _forked(lambda: _imported_anew(others, self._seconds))
+        if outcome is None:
+            self.close()
+            self._collect()
         return outcome == SURVIVED
 
 
@@ -75,6 +99,7 @@ class _Server:
         functions = [one for one in gc.get_objects() if type(one) is types.FunctionType]
         gc.freeze()  # a fork copies what a collection touches
         with contextlib.suppress(EOFError):
+            self._connection.send(SURVIVED)
             while True:
                 mutant, tests = self._connection.recv()
                 chosen = [items[test] for test in tests]
@@ -104,6 +129,10 @@ class _Limits:
             return (yield)
 
 
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
 def _imported_anew(tests: Sequence[str], seconds: dict[str, float]) -> int:
     with _limited(30):
         code = pytest.main([*ARGUMENTS, "-x", *tests], plugins=[_Limits(seconds)])
@@ -118,6 +147,7 @@ def _forked(trial: Callable[[], int]) -> int:
         try:
             os.setpgid(0, 0)
             os.nice(1)
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
             _silence()
             code = trial()
         finally:
