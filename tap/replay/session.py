@@ -72,11 +72,6 @@ class Session:
         self._version = version
         self._requests = RequestReader()
 
-    @property
-    def position(self) -> int:
-        """Bytes understood."""
-        return self._requests.position
-
     def receive(self, data: bytes) -> Iterator[Step]:
         """Take the next bytes and yield what follows from them; nothing behind a Farewell."""
         self._requests.feed(data)
@@ -110,7 +105,7 @@ class Session:
 
     def _before(self, request: Request) -> Step | None:
         name, args = request.name, request.args
-        if name == b"REPLCONF" and len(args) > 1 and args[1].upper() in (b"ACK", b"GETACK"):
+        if name == b"REPLCONF" and len(args) > 2 and args[1].upper() in (b"ACK", b"GETACK"):
             return None
         if name == b"PSYNC":
             return self._psync(request)

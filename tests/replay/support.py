@@ -1,4 +1,7 @@
-"""What tests of replays share: a master of a recording in a thread, and replicas made of a socket."""
+"""What tests of replays share: a master of a recording in a thread, and replicas made of a socket.
+
+Where time is what a test is about, both are in one event loop whose clock jumps: Stage.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,17 @@ import contextlib
 import random
 import socket
 import threading
-from collections.abc import Coroutine, Iterator
+from array import array
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tap.bus import Told
+from tap.recording.history import Marks
 from tap.replay import ReplayMaster
+from tap.replay.tape import Part
 from tap.replication.events import Event
 from tests.recording.wires import as_packets, file
 from tests.relay.wire import LOCALHOST, command
@@ -132,3 +139,141 @@ class Peer:
 def peer(port: int) -> Iterator[Peer]:
     with socket.create_connection((LOCALHOST, port), WITHIN) as sock, sock.makefile("rb") as file:
         yield Peer(sock, file)
+
+
+# ---- in one event loop ----
+
+REPLID, BEFORE, OTHER = "a" * 40, "b" * 40, "c" * 40
+SECOND = 10**9
+RDB = b"REDIS0012 and so on"
+STREAM_BYTES = b"0123456789" * 10
+
+
+def part(directory: Path, **other: Any) -> Part:
+    """From offset 1000 to 1100, of which ten bytes came each second; BEFORE is the same up to 1040."""
+    directory.mkdir(exist_ok=True)
+    rdb, stream = directory / "rdb", directory / "stream"
+    rdb.write_bytes(RDB)
+    stream.write_bytes(STREAM_BYTES)
+    marks = Marks(array("q", [SECOND * n for n in range(1, 11)]), array("q", [1000 + 10 * n for n in range(1, 11)]))
+    one = Part(
+        link="main",
+        replid=REPLID,
+        offset=1000,
+        end=1100,
+        rdb=rdb,
+        rdb_size=len(RDB),
+        stream=stream,
+        histories={REPLID: 1100, BEFORE: 1040},
+        marks=marks,
+        zero=0,
+        began=0,
+        ended=10 * SECOND,
+    )
+    return replace(one, **other)
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """Nobody waits here: where nothing else is to be done, it is the time of the next timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 1000.0
+        selector: Any = vars(self)["_selector"]
+        self._select: Callable[[float | None], list[Any]] = selector.select
+        selector.select = self._selected
+
+    def time(self) -> float:
+        return self._now
+
+    def _selected(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            found = self._select(WITHIN)
+            assert found, "all wait, and for nothing"
+            return found
+        found = self._select(0)
+        if not found:
+            self._now += timeout
+        return found
+
+
+def acted(story: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(story)
+
+
+@dataclass
+class Actor:
+    """A replica on a stage, that does what its test says."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    serving: asyncio.Task[None] | None = None
+
+    async def ask(self, *words: str) -> bytes:
+        """The reply's line."""
+        self.send(command(*words))
+        return await self.line()
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def line(self) -> bytes:
+        return await self.reader.readline()
+
+    async def read(self, size: int) -> bytes:
+        return await self.reader.readexactly(size)
+
+    async def rdb(self) -> bytes:
+        assert await self.line() == b"$%d\r\n" % len(RDB)
+        return await self.read(len(RDB))
+
+    async def rest(self) -> bytes:
+        """All up to the end, which has to come."""
+        async with asyncio.timeout(3600):
+            return await self.reader.read()
+
+    async def leave(self) -> None:
+        """And wait until that has been noticed."""
+        self.writer.close()
+        if self.serving is not None:
+            await self.serving
+
+
+@dataclass
+class Stage:
+    """A ReplayMaster of parts that a test has made, not playing yet, and who talks to it."""
+
+    master: ReplayMaster
+    told: list[Told] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, *parts: Part, **options: Any) -> Stage:
+        one = cls(ReplayMaster("none.pcapng", **options))
+        one.master._loop = asyncio.get_running_loop()
+        one.master.parts = list(parts)
+        one.master._turn_to(parts[0])
+        one.master.bus.subscribe(one.told.append)
+        return one
+
+    @contextlib.asynccontextmanager
+    async def actor(self, host: str = "10.0.0.7", port: int = 50123) -> AsyncIterator[Actor]:
+        """One that has connected from there."""
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        serving = asyncio.get_running_loop().create_task(self.master._serve(theirs, (host, port)))
+        reader, writer = await asyncio.open_connection(sock=ours)
+        one = Actor(reader, writer, serving)
+        try:
+            yield one
+        finally:
+            with contextlib.suppress(ConnectionError):
+                await one.leave()
+
+    @property
+    def events(self) -> list[Event]:
+        return [told.event for told in self.told]
+
+    @property
+    def last(self) -> Any:
+        return self.told[-1].event

@@ -3,40 +3,17 @@
 from __future__ import annotations
 
 import math
-from array import array
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tap import __version__
 from tap.errors import ConfigError
-from tap.recording.history import Marks
 from tap.replay.master import ReplayMaster
 from tap.replay.session import Wish
-from tap.replay.tape import Part
 from tap.replication.requests import Request
-
-REPLID, BEFORE, OTHER = "a" * 40, "b" * 40, "c" * 40
-SECOND = 10**9
-
-
-def part(tmp_path: Path) -> Part:
-    """From offset 1000 to 1100, which came within ten seconds; BEFORE is the same up to 1040."""
-    marks = Marks(array("q", [SECOND * n for n in range(1, 11)]), array("q", [1000 + 10 * n for n in range(1, 11)]))
-    return Part(
-        link="main",
-        replid=REPLID,
-        offset=1000,
-        end=1100,
-        rdb=tmp_path / "rdb",
-        rdb_size=5,
-        stream=tmp_path / "stream",
-        histories={REPLID: 1100, BEFORE: 1040},
-        marks=marks,
-        zero=0,
-        began=0,
-        ended=10 * SECOND,
-    )
+from tests.replay.support import BEFORE, OTHER, REPLID, part
 
 
 class Clock:
@@ -105,6 +82,20 @@ def test_once_it_plays_only_what_has_been_played(master: ReplayMaster) -> None:
     assert "up to offset 1089, the recording has been played up to 1080" in reason.text
 
 
+@pytest.mark.parametrize(
+    ("replid", "offset", "text"),
+    [
+        (OTHER, 1001, "the replica offered cccccccc… up to offset 1000; what is played of the recording is aaaaaaaa…"),
+        (BEFORE, 1042, "the replica offered bbbbbbbb… up to offset 1041, the recording has been played up to 1040"),
+        (REPLID, 1000, "the replica offered aaaaaaaa… up to offset 999, the RDB is at 1000: nothing before is there"),
+    ],
+)
+def test_why_it_is_refused_is_told_with_both_sides(master: ReplayMaster, replid: str, offset: int, text: str) -> None:
+    reason = master.why_full(wish(replid, offset))
+    assert reason is not None
+    assert reason.text == text
+
+
 def test_sync_always_gets_the_rdb(master: ReplayMaster) -> None:
     reason = master.why_full(wish(None, -1, b"SYNC"))
     assert reason is not None
@@ -164,6 +155,7 @@ def test_info_says_where_it_stands(master: ReplayMaster) -> None:
     assert said["slave0"] == "ip=10.0.0.7,port=6380,state=online,offset=1050,lag=0"
     assert said["slave1"] == "ip=10.0.0.7,port=6381,state=online,offset=0,lag=0"
     assert (said["master_replid"], said["master_repl_offset"]) == (REPLID, "1060")
+    assert (said["master_replid2"], said["redis_tap_version"]) == ("0" * 40, __version__)
     assert (said["repl_backlog_first_byte_offset"], said["repl_backlog_histlen"]) == ("1001", "60")
     assert master.followers == [("10.0.0.7", 6380, 1050), ("10.0.0.7", 6381, 0)]
 

@@ -59,6 +59,34 @@ def test_redis_cli_takes_the_rdb_alone() -> None:
     *_, wish = steps(asked, command("REPLCONF", "capa", "eof"), command("REPLCONF", "rdb-only", "1"), b"SYNC\r\n")
     assert isinstance(wish, Wish)
     assert (wish.is_sync, asked.only_rdb, asked.knows_psync2) == (True, True, False)
+    assert (wish.replid, wish.offset) == (None, -1)
+
+
+def test_of_who_has_said_nothing_nothing_is_known() -> None:
+    one = session()
+    assert (one.host, one.port, one.knows_psync2, one.only_rdb, one.in_stream) == (None, None, False, False, False)
+
+
+def test_what_a_replica_takes_back_counts_no_more() -> None:
+    one = session()
+    steps(one, command("REPLCONF", "ip-address", "10.0.0.7", "listening-port", "6380", "rdb-only", "1"))
+    assert (one.host, one.port, one.only_rdb) == ("10.0.0.7", 6380, True)
+    steps(one, command("REPLCONF", "ip-address", "", "listening-port", "x", "rdb-only", "0"))
+    assert (one.host, one.port, one.only_rdb) == (None, None, False)
+    steps(one, command("REPLCONF", "capa", "psync2"), command("REPLCONF", "capa", "eof"))
+    assert one.knows_psync2
+
+
+@pytest.mark.parametrize(
+    ("sent", "reply"),
+    [
+        (command("QUIT") + command("PING"), OK),
+        (b"*x\r\n" + command("PING"), b"-ERR Protocol error\r\n"),
+        (b"\n\n" + command("PING") + b"\r\n" + command("PING"), b"+PONG\r\n+PONG\r\n"),
+    ],
+)
+def test_requests_that_come_together_are_answered_up_to_the_one_that_ends_it(sent: bytes, reply: bytes) -> None:
+    assert replied(sent) == reply
 
 
 @pytest.mark.parametrize(
@@ -74,9 +102,12 @@ def test_redis_cli_takes_the_rdb_alone() -> None:
         (command("HELLO", "4"), b"-NOPROTO unsupported protocol version\r\n"),
         (command("REPLCONF"), OK),
         (command("REPLCONF", "capa"), b"-ERR syntax error\r\n"),
+        (command("REPLCONF", "ACK"), b"-ERR syntax error\r\n"),
         (command("REPLCONF", "ACK", "5"), b""),
         (command("REPLCONF", "GETACK", "*"), b""),
         (command("PSYNC", "?"), b"-ERR wrong number of arguments for 'psync' command\r\n"),
+        (command("PSYNC", "?", "1", "2", "3"), b"-ERR wrong number of arguments for 'psync' command\r\n"),
+        (command("PSYNC", "?", "1" * 20), b"-ERR value is not an integer or out of range\r\n"),
         (command("PSYNC", REPLID, "x"), b"-ERR value is not an integer or out of range\r\n"),
         (command("PSYNC", REPLID, "1", "FAILOVER"), b"-ERR PSYNC FAILOVER can't be sent to a master.\r\n"),
         (command("QUIT"), OK),
@@ -88,9 +119,27 @@ def test_what_else_is_asked(request_: bytes, reply: bytes) -> None:
     assert replied(request_) == reply
 
 
-def test_hello_is_answered_in_the_protocol_that_it_asks_for() -> None:
-    assert replied(command("HELLO")).startswith(b"*14\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n1.2.3\r\n")
-    assert replied(command("HELLO", "3")).startswith(b"%7\r\n$6\r\nserver\r\n")
+SELF = (
+    b"$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n1.2.3\r\n$5\r\nproto\r\n:%b\r\n$2\r\nid\r\n:1\r\n"
+    b"$4\r\nmode\r\n$10\r\nstandalone\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "head", "proto"), [((), b"*14\r\n", b"2"), (("2",), b"*14\r\n", b"2"), (("3",), b"%7\r\n", b"3")]
+)
+def test_hello_is_answered_in_the_protocol_that_it_asks_for(words: tuple[str, ...], head: bytes, proto: bytes) -> None:
+    assert replied(command("HELLO", *words)) == head + SELF % proto
+
+
+def test_of_a_master_without_replicas_role_says_so() -> None:
+    assert role_reply(7, []) == b"*3\r\n$6\r\nmaster\r\n:7\r\n*0\r\n"
+
+
+def test_an_error_is_one_line_in_which_a_long_name_is_cut_and_every_byte_can_stand() -> None:
+    assert replied(command(b"\xff\r\n" + b"x" * 200)) == (
+        b"-ERR unknown command '\xff  " + b"X" * 125 + b"': this is redis-tap, the master of a recording\r\n"
+    )
 
 
 @pytest.mark.parametrize("words", [("GET", "a"), ("SET", "a", "b"), ("FLUSHALL",), ("a\r\nb",), ("CLIENT", "LIST")])
@@ -112,13 +161,18 @@ def test_in_the_stream_acks_are_taken_and_nothing_is_answered() -> None:
         command("REPLCONF", "ACK", "36"),
         command("REPLCONF", "ACK", "50", "FACK", "36"),
         command("PSYNC", "?", "-1"),
+        b"SYNC\r\n",
+        command("REPLCONF", "ACK"),
+        command("REPLCONF", "ACK", "60", "FACK"),
     ]
     found = steps(asked, *sent, command("REPLCONF", "GETACK", "*"), command("REPLCONF", "ACK", "x"))
     assert all(isinstance(step, Acknowledged) for step in found)
-    assert [(step.offset, step.fsynced) for step in found if isinstance(step, Acknowledged)] == [(36, None), (50, 36)]
+    assert [(step.offset, step.fsynced) for step in found if isinstance(step, Acknowledged)] == [
+        *((36, None), (50, 36), (60, None))
+    ]
 
 
-@pytest.mark.parametrize("sent", [command("SET", "a", "b"), b"*x\r\n", b"\0"])
+@pytest.mark.parametrize("sent", [command("SET", "ACK", "5"), b"REPLCONF\r\n", b"*x\r\n", b"\0"])
 def test_anything_else_in_the_stream_ends_the_connection_without_a_word(sent: bytes) -> None:
     asked = session()
     steps(asked, command("PSYNC", "?", "-1"))
@@ -134,7 +188,14 @@ def test_what_only_looks_like_a_request_of_a_replica_is_unknown(words: tuple[str
 
 
 @pytest.mark.parametrize(
-    "words", [("AUTH", "pw"), ("SELECT", "3"), ("CLIENT", "SETNAME", "me"), ("client", "setname", "me")]
+    "words",
+    [
+        ("AUTH", "pw"),
+        ("SELECT", "3"),
+        ("CLIENT", "SETNAME", "me"),
+        ("CLIENT", "SETINFO", "LIB-NAME", "x"),
+        ("client", "setname", "me"),
+    ],
 )
 def test_what_clients_say_of_themselves_is_taken(words: tuple[str, ...]) -> None:
     assert replied(command(*words)) == OK
