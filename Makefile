@@ -4,8 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-COMPILED := $(addprefix tap/replication/,acks.py passing.py scanner.py) $(addprefix tap/recording/,intake.py packets.py redactor.py) \
-	$(wildcard tap/rdb/*.py tap/*/*.pxd)
+COMPILED := $(shell grep -rl '^\# cython:' tap --include='*.py') $(wildcard tap/*/*.pxd)
 
 .PHONY: demo test lint format bench coverage mutation fuzz servers clean
 

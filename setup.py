@@ -1,30 +1,14 @@
 """What is compiled; pyproject.toml says all else. Where there is no C compiler, these modules run as they are."""
 
 import os
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-COMPILED = (
-    "tap.replication.acks",
-    "tap.replication.passing",
-    "tap.replication.scanner",
-    "tap.rdb.crc64",
-    "tap.rdb.integers",
-    "tap.rdb.jsonl",
-    "tap.rdb.keys",
-    "tap.rdb.lzf",
-    "tap.rdb.packed",
-    "tap.rdb.parser",
-    "tap.rdb.strings",
-    "tap.rdb.summary",
-    "tap.rdb.tape",
-    "tap.rdb.values",
-    "tap.recording.intake",
-    "tap.recording.packets",
-    "tap.recording.redactor",
-)
+# A module says so itself, in its first line.
+COMPILED = [path for path in sorted(Path("tap").rglob("*.py")) if path.read_text("utf-8").startswith("# cython:")]
 SHARED = "tap._cyutility"  # Cython's memoryviews: once, in place of once per module, which is half of all the C
 
 
@@ -37,13 +21,14 @@ class Build(build_ext):
         super().build_extensions()
 
 
-def extension(name: str, suffix: str) -> Extension:
+def extension(source: Path) -> Extension:
     # -g0: the debug information that Python's own flags ask for takes as long as the code.
-    return Extension(name, [name.replace(".", "/") + suffix], extra_compile_args=["-O3", "-g0"], optional=True)
+    name = ".".join(source.with_suffix("").parts)
+    return Extension(name, [str(source)], extra_compile_args=["-O3", "-g0"], optional=True)
 
 
 setup(
-    ext_modules=[extension(SHARED, ".c"), *(extension(name, ".py") for name in COMPILED)],
+    ext_modules=[extension(Path(SHARED.replace(".", "/") + ".c")), *map(extension, COMPILED)],
     cmdclass={"build_ext": Build},
     options={"build_ext": {"parallel": True}},
 )

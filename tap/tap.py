@@ -16,7 +16,7 @@ from tap.faults import Plan, parse
 from tap.hints import OnlyAsync, no_attribute, refuse
 from tap.observers.script import Script
 from tap.observers.statsd import StatsD
-from tap.recording.recorder import Recorder
+from tap.recorder.recorder import Recorder
 from tap.relay.admission import Admission, most_by_files
 from tap.relay.dial import trouble_reaching
 from tap.relay.leg import Buffers

@@ -38,6 +38,7 @@ from hypothesis import strategies as st
 
 from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Bus, Told
+from tap.capture import pcapng
 from tap.cli import VERBS
 from tap.console import chaos_report, demo, junit, screen, sending, stderr
 from tap.console.lines import Journal, json_line, log_line
@@ -47,8 +48,7 @@ from tap.console.sentences import sentence
 from tap.console.terminal import Terminal
 from tap.errors import RecordingError
 from tap.observers.statsd import Figures, datagrams
-from tap.recording import pcapng
-from tap.recording.recorder import Recorder
+from tap.recorder.recorder import Recorder
 from tap.replay.commands import Choice
 from tap.replay.sending import Tally
 from tap.replication import events

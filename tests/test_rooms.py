@@ -13,8 +13,12 @@ MAY_USE = {
     "rdb": {"errors"},
     "replication": {"rdb"},
     "faults": {"replication", "rdb", "glob", "units", "errors"},
-    "recording": {"replication", "glob", "errors", "bus", "units"},
-    "replay": {"hints", "recording", "replication", "servers", "listening", "config", "url", "errors", "bus"},
+    "capture": {"errors", "units"},
+    "redaction": {"replication"},
+    "recorder": {"recording", "capture", "redaction", "replication", "errors", "bus", "units"},
+    "recording": {"capture", "replication", "glob", "errors", "bus", "units"},
+    "export": {"recording", "replication", "errors", "bus"},
+    "replay": {"hints", "recording", "capture", "replication", "servers", "listening", "config", "url", "errors", "bus"},
     "relay": {"replication", "faults", "listening", "config", "url", "errors", "bus"},
     "listening": {"errors", "occupant", "url"},
     "occupant": set(),
@@ -43,6 +47,7 @@ MAY_USE = {
         "replication",
         "rdb",
         "recording",
+        "recorder",
         "faults",
         "relay",
         "replay",
@@ -65,6 +70,9 @@ MAY_USE = {
         "units",
         "relay",
         "recording",
+        "recorder",
+        "export",
+        "capture",
         "replay",
         "console",
         "servers",
@@ -82,7 +90,7 @@ MAY_USE = {
         "observers",
         "where",
         "relay",
-        "recording",
+        "recorder",
         "faults",
         "replication",
         "config",
@@ -100,7 +108,7 @@ MAY_USE = {
 }
 IO = {"asyncio", "socket", "time", "os", "threading", "random", "logging", "pathlib", "datetime"}
 # A fault's dice come in as a generator made from the seed; the class alone rolls none.
-SANS_IO = {"replication": IO, "rdb": IO, "faults": IO - {"random"}}
+SANS_IO = {"replication": IO, "rdb": IO, "redaction": IO, "faults": IO - {"random"}}
 
 
 def modules() -> list[tuple[Path, str]]:
@@ -154,11 +162,11 @@ TESTED_ELSEWHERE = {
     "faults/commands.py": "faults/test_changes.py",
     "observers/scripted.py": "observers/test_script.py",
     "rdb/states.py": "rdb/test_tokens.py",
-    "recording/grammars.py": "recording/test_redactor.py",
+    "redaction/grammars.py": "redaction/test_redactor.py",
     "recording/played.py": "recording/test_reader.py",
-    "recording/segments.py": "recording/test_packets.py",
-    "recording/tunnels.py": "recording/test_layers.py",
-    "relay/sink.py": "recording/test_recorder.py",
+    "capture/segments.py": "capture/test_packets.py",
+    "capture/tunnels.py": "capture/test_layers.py",
+    "relay/sink.py": "recorder/test_recorder.py",
     "replay/replica.py": "replay/test_master.py",
     "replication/watcher.py": "faults/test_link.py",
     "scenario/examine.py": "scenario/test_broken.py",

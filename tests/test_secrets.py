@@ -21,9 +21,9 @@ from urllib.parse import quote
 import hiredis
 import pytest
 
+from tap.capture import pcapng
 from tap.cli import VERBS
 from tap.console import stderr
-from tap.recording import pcapng
 from tap.replication.conversation import Conversation
 from tests.cli.typed import tap
 from tests.recording.plants import ARRAYS, LINES, PASSWORD, REPLIES, TYPED, errors, shows

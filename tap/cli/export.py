@@ -18,23 +18,23 @@ from typing import Annotated, BinaryIO, Literal, cast
 
 import typer
 
+from tap.capture.content import STDIN, is_pipe
+from tap.capture.files import expand
 from tap.cli.choosing import Begin, Dbs, End, Globs, Links, Names, dbs_of, moments, several
 from tap.cli.ending import endings
 from tap.cli.progress import progress
 from tap.console.stderr import say
 from tap.errors import ConfigError, RecordingError
+from tap.export.aof import write_aof
+from tap.export.atomic import check_new, new_file
+from tap.export.resp import copy_commands
+from tap.export.rows import Parquet, Row, Rows, json_line
 from tap.paths import check_writable
 from tap.recording import choice
-from tap.recording.aof import write_aof
-from tap.recording.atomic import check_new, new_file
-from tap.recording.content import STDIN, is_pipe
-from tap.recording.files import expand
 from tap.recording.history import Index, copy_rdb, copy_stream, index
 from tap.recording.missing import Account, Missing, Whole
 from tap.recording.moments import Moment, nanoseconds
 from tap.recording.reader import Player, read
-from tap.recording.resp import copy_commands
-from tap.recording.rows import Parquet, Row, Rows, json_line
 from tap.recording.wanted import Wanted
 from tap.replication.events import Side
 

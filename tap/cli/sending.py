@@ -13,6 +13,7 @@ from pathlib import Path
 
 import typer
 
+from tap.capture.files import check_again
 from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config import Ui
@@ -23,7 +24,6 @@ from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.glob import matcher
 from tap.printable import one_line
 from tap.recording.choice import moment_text, stream_text
-from tap.recording.files import check_again
 from tap.recording.history import Stretch, index
 from tap.recording.missing import Account
 from tap.recording.moments import Moment

@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 import typer
 
 from tap.bus import Told
+from tap.capture.content import GoesOn
 from tap.cli.choosing import Begin, Dbs, End, Globs, Links, Names, dbs_of, moments, several
 from tap.cli.ending import endings
 from tap.console.lines import Journal, json_line
 from tap.console.stderr import say
 from tap.errors import ConfigError, RecordingError
-from tap.recording.content import GoesOn
 from tap.recording.missing import Missing
 from tap.recording.once import Once
 from tap.recording.reader import Player, nothing, read

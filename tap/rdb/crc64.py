@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """The checksum at the end of an RDB: CRC-64 with Jones' polynomial, reflected, from 0 and not inverted.
 
 Redis 7.0 crc64.c, whose comment names another initial value than its code uses. Eight bytes at a time, by a table for

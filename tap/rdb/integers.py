@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """Numbers as RDBs write them, from p[i] on."""
 
 import cython

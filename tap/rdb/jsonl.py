@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """An RDB as lines of JSON, one key in each.
 
     {"db", "key", "type", "encoding", "rdb_type", "serialized_bytes", "elements", "expires_at_ms", "freq", "idle_s",

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """LZF, as servers compress strings with: literal runs, and copies of what was put out at most 8192 bytes before.
 
 The format: liblzf, and Redis 7.0 lzf_d.c. Works on whole strings and in pieces: what ends inside of an item waits for

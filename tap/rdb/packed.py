@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """Values that a server packs into one string: listpack, ziplist, intset and zipmap, walked forwards.
 
 A walk takes the blob in pieces of any size and keeps only where it stands: a blob of gigabytes costs no memory, and a

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """An RDB, read from front to back in pieces of any size: bytes in, a tape of what they say out.
 
 The parser stands between two units: a record's head, one string, one element, one entry of a packed value. A unit that

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """What everything in an RDB is made of: lengths, strings, and packed values inside of strings.
 
 A unit that is not whole yet waits for more bytes; a string of more than 64 KiB passes in pieces, and a compressed one

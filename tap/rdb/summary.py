@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """What is in an RDB, in numbers: keys and bytes by type and encoding, expiries, and the largest keys."""
 
 from __future__ import annotations

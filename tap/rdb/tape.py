@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """What the parser found, as a row of numbers: one vocabulary for every reader, and no Python object per element.
 
 A reader is called with the tape each time there is something on it, and must have read all of it when it returns:

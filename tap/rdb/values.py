@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """Values of every type, an element at a time.
 
 Redis 8.0 and Valkey 9.1 rdb.c, rdbLoadObject. What RDB 13 to 15 added is known from other readers of such files only.

@@ -1,14 +1,13 @@
-"""What flowed, in a file that others can open: pcapng out, pcapng and pcap in.
+"""Reads a recording, or any capture of replication links: its links, events and commands.
 
     with tap.recording.open("link.pcapng") as recording:
         for command in recording.commands(key="user:*"):
             print(command.time, command.offset, command.name, command.args)
 
-The bytes of files and packets are understood without IO in pcapng.py, pcap.py, segments.py, layers.py, assembly.py and
-masks.py; redaction.py, redactor.py and grammars.py keep data out of what is written. recorder.py writes a file beside the
-relay, and its hot path is intake.py; files.py, reader.py and played.py read them, and missing.py keeps account of what
-they could not tell. history.py finds in one what a master had; choice.py, aof.py, resp.py, rows.py and output.py take
-that out. Whether a byte of a link is passed on never depends on anything in here.
+recording.py is the door for programs. reader.py and played.py turn packets into what a tap would have said of each
+connection; missing.py keeps account of what they could not tell. history.py finds in a recording what a master had, and
+choice.py which part of it is meant. comments.py is the vocabulary of what a tap writes beside the packets. wanted.py and
+moments.py are the questions, stats.py an answer in bounded memory.
 """
 
 from typing import TYPE_CHECKING, Any

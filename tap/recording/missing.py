@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from tap.recording.problems import Problems
+from tap.capture.problems import Problems
 from tap.recording.spans import Spans
 from tap.replication.events import PartialResync, Side
 

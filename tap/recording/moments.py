@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
+from tap.capture.content import is_pipe
+from tap.capture.files import expand, packets
 from tap.errors import ConfigError, RecordingError
-from tap.recording.content import is_pipe
-from tap.recording.files import expand, packets
 from tap.units import parse_duration
 
 Moment = datetime | int  # a time, of the local zone if it names none; or a replication offset

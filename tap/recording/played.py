@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tap.bus import Told
-from tap.recording.assembly import Assembler, Connection, Ended, Item
+from tap.capture.assembly import Assembler, Connection, Ended, Item
 from tap.recording.boundary import BoundaryFinder, RequestFinder
+from tap.recording.comments import LinkState
 from tap.recording.missing import Missing
-from tap.recording.state import LinkState
 from tap.recording.stats import Batch
 from tap.recording.untold import Offsets, Untold
 from tap.recording.verdict import (

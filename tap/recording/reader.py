@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tap.bus import Told
-from tap.recording.assembly import Assembler, Bytes, Connection, Gap, Item, Opened, Unseen
-from tap.recording.content import GoesOn
-from tap.recording.cuts import Cuts
-from tap.recording.files import packets
-from tap.recording.layers import Layers, Segment
+from tap.capture.assembly import Assembler, Bytes, Connection, Gap, Item, Opened, Unseen
+from tap.capture.content import GoesOn
+from tap.capture.cuts import Cuts
+from tap.capture.files import packets
+from tap.capture.layers import Layers, Segment
+from tap.capture.pcapng import MAX_TIME, Packet
+from tap.capture.segments import ACK, SYN
+from tap.capture.tls import TlsConnections, TlsFinder
+from tap.recording.comments import LinkState, from_comment
 from tap.recording.missing import Account, Missing
-from tap.recording.pcapng import MAX_TIME, Packet
 from tap.recording.played import Link, Played
-from tap.recording.segments import ACK, SYN
-from tap.recording.state import LinkState, from_comment
 from tap.recording.stats import Batch
 from tap.recording.ticking import Ticking
-from tap.recording.tls import TlsConnections, TlsFinder
 from tap.recording.verdict import Missed
 from tap.replication import events
 from tap.replication.conversation import Conversation

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from tap.bus import Told
-from tap.recording.files import check
+from tap.capture.files import check
 from tap.recording.missing import Account, Concerns, Joins, Missing, everything
 from tap.recording.moments import Moment
 from tap.recording.once import Once
@@ -194,7 +194,7 @@ def open(  # noqa: A001
 ) -> Recording:
     """The recording in a file, in the files of a directory, or in several of both, read by time; "-" is stdin.
 
-    pcapng and pcap, compressed with zstd or gzip or not; see tap/recording/files.py. Raises RecordingError for a path
+    pcapng and pcap, compressed with zstd or gzip or not; see tap/capture/files.py. Raises RecordingError for a path
     that is not there, may not be read, holds no capture or is none. What is damaged further in is told by
     Recording.problems.
     """

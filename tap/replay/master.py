@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Literal
 
 from tap.bus import Bus
+from tap.capture.files import check_again
 from tap.errors import ConfigError, words
 from tap.hints import OnlyAsync
 from tap.listening import listening
-from tap.recording.files import check_again
 from tap.recording.missing import Account, Missing, Whole
 from tap.recording.moments import Moment, check_order
 from tap.recording.reader import Player, read

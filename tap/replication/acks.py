@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """REPLCONF ACK: the one request that comes all the time, and by the thousand where clients WAIT.
 
 Redis 7.0 replication.c, replicationSendAck: an array of three words. From 7.2 on a replica with an AOF says FACK and the

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """An ordinary connection, followed for the moment when it asks to replicate after all.
 
 What a connection is, no word but PSYNC and SYNC decides: RedisShake asks INFO before, KeyDB REPLPING, a person anything.

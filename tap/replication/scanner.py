@@ -1,3 +1,5 @@
+# cython: language_level=3
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
 """The command stream, cut into commands and counted by name: the hot loop of replication/.
 
 Written in Cython's pure-Python mode. Compiled, it is a byte-wise state machine in C; uncompiled the same file gives

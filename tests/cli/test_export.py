@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tap.capture.packets import Flow
+from tap.capture.segments import FIN, Endpoint
 from tap.cli import main
 from tap.cli.ending import endings
-from tap.recording.packets import Flow
-from tap.recording.segments import FIN, Endpoint
 from tests.rdb.make import rdb
 from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, REPLID, command

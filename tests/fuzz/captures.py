@@ -17,18 +17,18 @@ import zstandard
 from rich.console import Console
 
 from tap.bus import Told
+from tap.capture import pcapng
+from tap.capture.files import check
+from tap.capture.parts import count_parts
+from tap.capture.pcap import KINDS, NotACapture, reader_for
+from tap.capture.pcapng import Packet
 from tap.console.lines import Journal, json_line
 from tap.console.stats_report import report
 from tap.errors import RecordingError
-from tap.recording import pcapng
-from tap.recording.files import check
+from tap.recording.comments import LinkState, as_comment
 from tap.recording.history import index
 from tap.recording.once import Once
-from tap.recording.parts import count_parts
-from tap.recording.pcap import KINDS, NotACapture, reader_for
-from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, nothing, read
-from tap.recording.state import LinkState, as_comment
 from tap.recording.stats import Stats
 from tap.replication import events
 from tests.fuzz.check import differences, pieces

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
+from tap.capture.tls import TlsFinder
 from tap.faults import parse
 from tap.faults.rewriter import Rewriter, Rules
 from tap.recording.boundary import BoundaryFinder, RequestFinder
-from tap.recording.masks import Masker, Replies
-from tap.recording.redactor import Redactor
-from tap.recording.strict import ReplyMasker, StrictMasker
-from tap.recording.tls import TlsFinder
 from tap.recording.verdict import Undecided
+from tap.redaction.masks import Masker, Replies
+from tap.redaction.redactor import Redactor
+from tap.redaction.strict import ReplyMasker, StrictMasker
 from tap.replay.session import Session
 from tap.replication import acks
 from tap.replication.requests import Nonsense, Request, RequestReader

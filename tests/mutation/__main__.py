@@ -19,7 +19,19 @@ from . import reach
 from .mutants import Mutant, mutants
 from .trial import ARGUMENTS, Trials
 
-ROOMS = ("replication", "faults", "relay", "recording", "replay", "scenario", "observers")
+ROOMS = (
+    "replication",
+    "faults",
+    "relay",
+    "capture",
+    "redaction",
+    "recorder",
+    "recording",
+    "export",
+    "replay",
+    "scenario",
+    "observers",
+)
 KEPT = "MUTATION_KEPT"  # the variable that names where the reach of tests is kept between runs
 BUDGET = 20.0  # seconds of tests for a mutant; beyond it the slowest are left out
 BUDGET_OF_IMPORTS = 8.0  # where every test of the module may tell, for an import runs the line, or another process

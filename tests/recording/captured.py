@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tap.recording import pcapng
-from tap.recording.content import GoesOn
-from tap.recording.files import packets
+from tap.capture import pcapng
+from tap.capture.content import GoesOn
+from tap.capture.files import packets
 from tests.recording.support import block
 from tests.recording.wires import STREAM, streamed
 

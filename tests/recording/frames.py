@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import struct
 
-from tap.recording.packets import Flow
-from tap.recording.segments import PUSH, Endpoint
+from tap.capture.packets import Flow
+from tap.capture.segments import PUSH, Endpoint
 from tests.recording.support import next_packets, plain_sum
 
 MACS = bytes.fromhex("02 00 00 00 00 01 02 00 00 00 00 02")

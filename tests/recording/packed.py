@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tap.recording.pcapng import Packet, PcapngReader
+from tap.capture.pcapng import Packet, PcapngReader
 
 times = st.integers(0, 2**63)
 comments = st.lists(st.text(st.characters(codec="utf-8"), max_size=40), max_size=3).map(tuple)

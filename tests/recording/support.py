@@ -23,13 +23,13 @@ import zstandard
 
 from tap import Address, Config, LinkConfig
 from tap.bus import Bus
-from tap.recording import pcapng
-from tap.recording.output import Output
-from tap.recording.packets import Blocks, Flow
-from tap.recording.pcapng import Packet, PcapngReader
-from tap.recording.recorded import Recorded
-from tap.recording.recorder import Recorder
-from tap.recording.segments import FIN, SYN
+from tap.capture import pcapng
+from tap.capture.output import Output
+from tap.capture.packets import Blocks, Flow
+from tap.capture.pcapng import Packet, PcapngReader
+from tap.capture.segments import FIN, SYN
+from tap.recorder.recorded import Recorded
+from tap.recorder.recorder import Recorder
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tests.relay.wire import BASE, BLOCK, GRANT, asks

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tap.bus import Told
+from tap.capture.pcapng import Packet
 from tap.console.lines import Journal
-from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, nothing, read
 from tap.replication import events
 from tap.replication.events import Role

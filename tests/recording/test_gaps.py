@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Bus, Told
-from tap.recording.grammars import Redact
+from tap.capture.pcapng import Packet
+from tap.capture.segments import ACK, SYN
+from tap.recorder.recorded import Recorded
+from tap.recorder.recorder import Recorder
 from tap.recording.history import copy_streams, index
-from tap.recording.pcapng import Packet
 from tap.recording.reader import Player
-from tap.recording.recorded import Recorded
-from tap.recording.recorder import Recorder
-from tap.recording.segments import ACK, SYN
+from tap.redaction.grammars import Redact
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Command, Event, RecordingGap, Side

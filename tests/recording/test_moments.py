@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from tap.capture.content import STDIN
 from tap.errors import ConfigError
 from tap.recording import moments
-from tap.recording.content import STDIN
 from tap.recording.moments import Length, Meant, Moment, nanoseconds, parse
 from tap.recording.wanted import Wanted
 from tap.replay import ReplayMaster

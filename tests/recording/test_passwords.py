@@ -22,7 +22,7 @@ import pytest
 import redis
 
 from tap.bus import Bus
-from tap.recording.recorder import Recorder
+from tap.recorder.recorder import Recorder
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tests.cli.typed import tap as typed

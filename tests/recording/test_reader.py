@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
-from tap.recording.pcapng import Packet
+from tap.capture.pcapng import Packet
 from tap.recording.reader import MAX_KINDS, Player, nothing, play
 from tap.replication import events
 from tap.replication.events import Side

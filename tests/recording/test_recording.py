@@ -14,8 +14,8 @@ import pytest
 
 import tap
 from tap import recording
+from tap.capture.segments import FIN
 from tap.errors import RecordingError
-from tap.recording.segments import FIN
 from tap.replication import events
 from tap.replication.events import Role
 from tests.recording.support import config, exchange, listening

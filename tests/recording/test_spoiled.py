@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tap.recording import recorder, writer
+from tap.recorder import recorder, writer
 from tap.replication import events
 from tests.recording.support import comments, config, linked, listening, packets, segments, tap_process
 from tests.recording.wires import files, lines, shown

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import Told
-from tap.recording.pcapng import Packet
+from tap.capture.pcapng import Packet
 from tap.recording.reader import Player, play
 from tap.recording.stats import MAX_HAPPENED, MAX_SLOTS, Batch, Busiest, Course, DbKey, Frequent, Stats
 from tap.replication import events

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tap.bus import Told
-from tap.recording.pcapng import Packet
+from tap.capture.pcapng import Packet
 from tap.recording.reader import Player
 from tap.replication.stream import Stream
 from tests.counting import growth

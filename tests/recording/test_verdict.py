@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tap.bus import Told
-from tap.recording.pcapng import Packet
+from tap.capture.pcapng import Packet
 from tap.recording.reader import Player, nothing, play
 from tap.recording.verdict import ENOUGH_ACKS, MAX_HELD, Evidence, Missed, Undecided, Verdict
 from tap.replication import events

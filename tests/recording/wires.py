@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from tap.bus import Told
-from tap.recording import pcapng
+from tap.capture import pcapng
+from tap.capture.packets import Flow
+from tap.capture.pcapng import Packet
+from tap.capture.segments import FIN, PUSH, SYN, Endpoint
+from tap.recording.comments import from_comment
 from tap.recording.history import Chapter, Marks, Read, copy_chapter
-from tap.recording.packets import Flow
-from tap.recording.pcapng import Packet
 from tap.recording.reader import Player, play
-from tap.recording.segments import FIN, PUSH, SYN, Endpoint
-from tap.recording.state import from_comment
 from tap.replication import events
 from tap.replication.events import Command, Event
 from tests.recording.support import block, comments, next_packets, packets

@@ -1,0 +1,603 @@
+"""TCP segments into connections: bytes in order, each once; what the capture lacks is a gap of known size.
+
+What is believed. Packets can carry a connection's addresses and not be of it: a middlebox's RST, a scanner's SYN, what is
+late of the connection that had the ports before. An endpoint believes what lies in its window (RFC 9293, 3.10.7.4; RFC
+5961 for RST and SYN). A capture need not know that window: its scale is in the SYNs alone, and the packets that moved it
+may be missing, just as any number of the bytes before the next segment. So numbers say which segments are near, and of
+what is not near, it counts whether it goes on:
+
+- A segment is near whose numbers are within REACH of those that the connection has come to, or are of bytes that have
+  been given out: copies, whenever they come, are no news.
+- Others are rivals. They are put aside, and forgotten as soon as the connection itself brings new bytes. They are
+  believed when they are answered, or when PROOF of them follow one another: then they are the same connection behind a
+  great hole, if what they acknowledge is near, or else another one that uses its ports.
+- A RST ends a connection that can have come to its number: what was acknowledged up to what was seen. One that is ahead
+  of it may stand behind bytes that are missing. It waits until they have come, or for the end of the capture, and is
+  forgotten if its sender goes on. So does a FIN wait.
+
+What was not believed is counted, to be told; nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tap.capture.layers import Segment
+from tap.capture.pending import Pending
+from tap.capture.segments import ACK, FIN, RST, SYN, Endpoint
+
+REACH = 2**25  # bytes that numbers may be away from those expected: more than can wait, and than most windows
+PROOF = 3  # segments, one behind the other, are no accident
+EARLY_TIME = 100_000_000  # nanoseconds that a segment waits for those that it acknowledges: captures mix up directions
+MAX_EARLY = 64  # segments that do
+GAP_TIME = 1_000_000_000  # nanoseconds after which bytes that were acknowledged without being seen will not come
+MAX_CLOSED = 10_000  # connections that are remembered, so that what is sent again is not taken for a new one
+
+
+@dataclass(slots=True)
+class Half:
+    """One direction. position: bytes of it that have been given out or skipped."""
+
+    first: int | None = None  # the sequence number of the first byte, where the beginning is known
+    following: int | None = None  # the sequence number of the next byte
+    position: int = 0
+    pending: Pending = field(default_factory=Pending)
+    hole_since: int | None = None
+    acknowledged: int | None = None  # by the other direction, at most
+    fin: int | None = None  # its sequence number
+    reset: tuple[int, int] | None = None  # the sequence number of a RST that waits, and when it came
+    has_ended: bool = False
+    is_heard: bool = False  # a packet of its sender is in the capture, with or without bytes
+    unseen: int | None = None  # up to this sequence number bytes were waited for, in vain
+
+    def begin(self, number: int) -> None:
+        """Count from here, if nothing is known yet."""
+        if self.following is None:
+            self.first = self.following = number
+
+    def is_near(self, number: int) -> bool:
+        """Whether a sequence number can be one of it."""
+        if self.following is None or -self.position - REACH <= _distance(number, self.following) <= REACH:
+            return True
+        return self.acknowledged is not None and abs(_distance(number, self.acknowledged)) <= REACH
+
+    def can_have_come_to(self, number: int) -> bool:
+        """Whether it can be the number of the byte that the receiver expects, as far as can be seen."""
+        assert self.following is not None
+        ahead = _distance(number, self.following)
+        known = 0 if self.acknowledged is None else _distance(self.acknowledged, self.following)
+        if ahead <= 0:
+            return ahead >= (min(known, 0) if self.acknowledged is not None else -REACH)
+        if ahead == known or (ahead == 1 and self.fin == self.following):
+            return True
+        return self.pending.has_end(self.position + ahead)
+
+    def ahead(self) -> int:
+        """How far the nearest segment that waits is ahead; below 0, its beginning has come otherwise."""
+        return self.pending.first() - self.position
+
+
+class Connection:
+    """ends: who opened it first; where that was not seen (from_start is false), whoever was heard first.
+
+    disbelieved: by kind, how many packets had its addresses, and other numbers than it can have.
+    """
+
+    def __init__(self, ends: tuple[Endpoint, Endpoint], from_start: bool) -> None:
+        self.ends = ends
+        self.from_start = from_start
+        self.halves = Half(), Half()
+        self.early: list[tuple[int, Segment]] = []  # with the times they came
+        self.rivals: list[tuple[int, Segment]] = []
+        self.disbelieved: Counter[str] = Counter()
+        self.is_closed = False
+        self.reset_by: int | None = None
+
+    def side(self, segment: Segment) -> int:
+        """The number of its sender."""
+        opener, other = self.ends
+        source = segment.source
+        if source is opener or source is other:  # which is usual, and faster to see
+            return 0 if source is opener else 1
+        return 0 if source == opener else 1
+
+    def waiting(self, side: int) -> int:
+        """Bytes of a side that have come, and are not given out yet."""
+        early = sum(len(segment.data) for _, segment in self.early if self.side(segment) == side)
+        return early + self.halves[side].pending.bytes
+
+    def lacks(self, side: int) -> bool:
+        """Whether the other has received bytes of the side that have not come."""
+        half = self.halves[side]
+        if half.following is None or half.acknowledged is None:
+            return False
+        return _distance(half.acknowledged, half.following) > half.has_ended  # a FIN has a number, too
+
+    def has(self, segment: Segment, side: int) -> bool:
+        """Whether the numbers of a segment can be its own. side: the sender's."""
+        half, other = self.halves[side], self.halves[1 - side]
+        if segment.flags & SYN:
+            return half.following is None or half.first == (segment.sequence + 1) & 0xFFFFFFFF
+        if not half.is_near(segment.sequence):
+            return False
+        return not segment.flags & ACK or bool(segment.flags & RST) or other.is_near(segment.acknowledged)
+
+    def disbelieve(self, segment: Segment) -> None:
+        flags = segment.flags
+        self.disbelieved["RST" if flags & RST else "SYN" if flags & SYN else "FIN" if flags & FIN else "segment"] += 1
+
+    def forget_rivals(self) -> None:
+        for _, segment in self.rivals:
+            self.disbelieve(segment)
+        self.rivals.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    connection: Connection
+    time: int
+
+
+@dataclass(slots=True)  # not frozen, which doubles what making one takes
+class Bytes:
+    """The next ones of a side."""
+
+    connection: Connection
+    time: int
+    side: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """size bytes of a side are not in the capture. is_cut: they were cut off a packet that is."""
+
+    connection: Connection
+    time: int
+    side: int
+    size: int
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What comes next answers bytes of a side that have not come. They may, out of order, or never."""
+
+    connection: Connection
+    time: int
+    side: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A side has sent all, or the connection is reset; closed: it was the end of the connection."""
+
+    connection: Connection
+    time: int
+    side: int
+    is_reset: bool
+    closed: bool
+
+
+Item = Opened | Bytes | Gap | Unseen | Ended
+
+
+class Assembler:
+    """All connections of a capture. Segments may come twice, in another order, and overlap; the first copy counts."""
+
+    def __init__(self) -> None:
+        self.connections: dict[tuple[Endpoint, Endpoint], Connection] = {}
+        self._most = MAX_CLOSED
+        self._waiting: dict[Connection, None] = {}  # those with early segments, and some that had them
+        self._last: Connection | None = None  # that was found
+
+    def find(self, segment: Segment) -> Connection | None:
+        """The connection that the segment is of, if it is known."""
+        source, target = segment.source, segment.target
+        if self._last is not None:
+            opener, other = self._last.ends
+            if (source is opener and target is other) or (source is other and target is opener):
+                return self._last
+        self._last = self.connections.get((source, target)) or self.connections.get((target, source))
+        return self._last
+
+    def take(self, segment: Segment, time: int, *, opens: bool = False) -> Iterator[Item]:
+        """To be iterated to its end. opens: this SYN is known to open a connection."""
+        connection = self.find(segment)
+        if connection is None:
+            if not (segment.data or segment.flags & SYN):
+                return
+            connection = self._open(segment)
+            opens = False
+            yield Opened(connection, time)
+        side = connection.side(segment)
+        if opens or not connection.has(segment, side) or (connection.rivals and _is_of_rivals(connection, segment)):
+            if not opens and (not segment.flags & SYN or _is_in_use(connection)):
+                yield from self._rival(connection, segment, time)
+                return
+            yield from self.finish(connection, time)
+            connection = self._open(segment)
+            side = connection.side(segment)
+            yield Opened(connection, time)
+        if connection.is_closed:
+            if connection.reset_by == side and _brings(connection, segment):
+                yield from self._rival(connection, segment, time)
+            return
+        connection.halves[side].is_heard = True
+        if connection.rivals and _brings(connection, segment):
+            connection.forget_rivals()
+        early = connection.early
+        if segment.data and _is_early(connection, segment, side):
+            early.append((time, segment))
+            self._waiting[connection] = None
+        else:
+            yield from self._take(connection, segment, side, time)
+        while early:
+            overdue = time - early[0][0] > EARLY_TIME or len(early) > MAX_EARLY
+            ready = (n for n, (_, one) in enumerate(early) if not _is_early(connection, one, connection.side(one)))
+            number = 0 if overdue else next(ready, None)
+            if number is None:
+                break
+            yield from self._release(connection, early.pop(number)[1], time)
+
+    def overdue(self, time: int) -> Iterator[Item]:
+        """Of all connections, what has waited long enough, in the order in which it came."""
+        self._waiting = {one: None for one in self._waiting if one.early}
+        waiting = list(self._waiting)
+        due = [(one.early[0][0], number) for number, one in enumerate(waiting) if _is_due(one, time)]
+        heapq.heapify(due)
+        while due:
+            _, number = heapq.heappop(due)
+            connection = waiting[number]
+            yield from self._release(connection, connection.early.pop(0)[1], time)
+            if connection.early and _is_due(connection, time):
+                heapq.heappush(due, (connection.early[0][0], number))
+
+    def _release(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
+        """Take one that has waited."""
+        side = connection.side(segment)
+        if _is_early(connection, segment, side):
+            yield from self._catch_up(connection, segment, time)
+        yield from self._take(connection, segment, side, time)
+        yield from self._drain(connection, 1 - side, time)
+
+    def _take(self, connection: Connection, segment: Segment, side: int, time: int) -> Iterator[Item]:
+        if connection.is_closed:
+            return
+        half, other = connection.halves[side], connection.halves[1 - side]
+        flags, sequence = segment.flags, segment.sequence
+        if flags & SYN:
+            sequence = (sequence + 1) & 0xFFFFFFFF
+        half.begin(sequence)
+        assert half.following is not None
+        if flags & ACK and not flags & RST:
+            other.begin(segment.acknowledged)
+            if other.acknowledged is None or _distance(segment.acknowledged, other.acknowledged) > 0:
+                other.acknowledged = segment.acknowledged
+        if flags & RST:
+            if half.can_have_come_to(sequence):
+                yield from self._reset(connection, side, sequence, time)
+            elif _distance(sequence, half.following) > 0:
+                half.reset = sequence, time
+            else:
+                connection.disbelieve(segment)
+            return
+        if half.reset is not None and time - half.reset[1] > EARLY_TIME:
+            half.reset = None
+            connection.disbelieved["RST"] += 1
+        if segment.data or segment.missing:
+            yield from self._data(connection, side, sequence, segment, time)
+        if flags & FIN and not half.has_ended:
+            end = (sequence + len(segment.data) + segment.missing) & 0xFFFFFFFF
+            if _distance(end, half.following) < 0:
+                connection.disbelieve(segment)
+            elif half.fin is None or _distance(end, half.fin) < 0:
+                half.fin = end
+        for number in (side, 1 - side):
+            half = connection.halves[number]
+            if half.pending:
+                yield from self._overdue(connection, number, time)
+            if half.fin is not None or half.reset is not None:
+                yield from self._end(connection, number, time)
+
+    def _release_all(self, connection: Connection, time: int) -> Iterator[Item]:
+        while connection.early:
+            yield from self._release(connection, connection.early.pop(0)[1], time)
+
+    def _reset(self, connection: Connection, side: int, sequence: int, time: int) -> Iterator[Item]:
+        yield from self._release_all(connection, time)
+        yield from self._flush(connection, time)
+        half = connection.halves[side]
+        assert half.following is not None
+        missing = _distance(sequence, half.following)
+        if missing > 0 and half.fin != half.following:
+            yield from self._gap(connection, side, missing, time)
+        connection.is_closed = True
+        connection.reset_by = side
+        yield Ended(connection, time, side, is_reset=True, closed=True)
+
+    # ---- what has other numbers ----
+
+    def _rival(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
+        """A segment that is not the connection's, as far as is known."""
+        rivals = connection.rivals
+        before, answered = _before(rivals, segment)
+        if before and before[-1].sequence == segment.sequence:
+            return  # a copy
+        follows = bool(before) and segment.sequence == _end(before[-1])
+        if _answers(answered, segment) or (follows and (before[0].flags & SYN or len(before) + 1 == PROOF)):
+            rivals.append((time, segment))
+            yield from self._believe(connection, time)
+        elif segment.flags & RST or not (segment.data or segment.missing or segment.flags & SYN):
+            connection.disbelieve(segment)
+        else:
+            if not follows:
+                for one in before:
+                    connection.disbelieve(one)
+                rivals[:] = [(came, one) for came, one in rivals if one.source != segment.source]
+            rivals.append((time, segment))
+
+    def _believe(self, connection: Connection, time: int) -> Iterator[Item]:
+        """The rivals are what goes on."""
+        rivals, connection.rivals = connection.rivals, []
+        if not _is_continued(connection, [one for _, one in rivals]):
+            yield from self.finish(connection, time)
+            connection = self._open(rivals[0][1])
+            yield Opened(connection, time)
+        for _, one in rivals:
+            side = connection.side(one)
+            half = connection.halves[side]
+            if not half.is_near(one.sequence):
+                yield from self._flush_half(connection, side, time)
+                assert half.following is not None
+                yield from self._gap(connection, side, _distance(one.sequence, half.following), time)
+            yield from self._take(connection, one, side, time)
+
+    def join(self, segment: Segment, positions: tuple[int, int], held: int) -> Connection:
+        """Begin with a connection in its middle. positions: bytes of the segment's source and of its target before.
+
+        held: bytes of the target that come behind the segment, and are among these.
+        """
+        self.connections.pop((segment.target, segment.source), None)
+        connection = self._open(segment)
+        for half, following, position in zip(
+            connection.halves, (segment.sequence, segment.acknowledged + held & 0xFFFFFFFF), positions, strict=True
+        ):
+            half.following, half.position = following, position
+        return connection
+
+    def skip(self, connection: Connection, side: int, position: int, time: int) -> Iterator[Item]:
+        """The bytes of a side up to a position are known not to be in the capture."""
+        half = connection.halves[side]
+        size = position - half.position
+        if size > 0 and half.following is not None:
+            yield from self._gap(connection, side, size, time)
+
+    def finish(self, connection: Connection, time: int) -> Iterator[Item]:
+        """Nothing more comes of it."""
+        connection.forget_rivals()
+        yield from self._release_all(connection, time)
+        if connection.is_closed:
+            return
+        yield from self._flush(connection, time)
+        for side, half in enumerate(connection.halves):
+            if half.fin is not None and half.following is not None and not half.has_ended:
+                missing = _distance(half.fin, half.following)
+                if missing > 0:
+                    yield from self._gap(connection, side, missing, time)
+                yield from self._end(connection, side, time)
+        for side, half in enumerate(connection.halves):
+            if half.reset is not None and not connection.is_closed:
+                yield from self._reset(connection, side, half.reset[0], time)
+        connection.is_closed = True
+
+    def _open(self, segment: Segment) -> Connection:
+        ends = segment.source, segment.target
+        if segment.flags & SYN and segment.flags & ACK:
+            ends = segment.target, segment.source
+        known = self.connections
+        known.pop((ends[1], ends[0]), None)
+        known.pop(ends, None)
+        if len(known) > self._most:
+            closed = [key for key, one in known.items() if one.is_closed]
+            for key in closed[: len(closed) // 2]:
+                del known[key]
+            self._most = max(MAX_CLOSED, 2 * len(known))  # so that they are not looked through for each new one
+        self._last = known[ends] = Connection(ends, bool(segment.flags & SYN))
+        return self._last
+
+    def _data(self, connection: Connection, side: int, sequence: int, segment: Segment, time: int) -> Iterator[Item]:
+        half = connection.halves[side]
+        assert half.following is not None
+        ahead = _distance(sequence, half.following)
+        if ahead > 0:
+            half.pending.add(half.position + ahead, segment.data, segment.missing)
+            if half.hole_since is None:
+                half.hole_since = time
+            return
+        yield from self._next(connection, side, segment.data, segment.missing, -ahead, time)
+        yield from self._drain(connection, side, time)
+
+    def _next(
+        self, connection: Connection, side: int, data: bytes, missing: int, known: int, time: int
+    ) -> Iterator[Item]:
+        """Give out what is behind the first *known* bytes of data and missing."""
+        half = connection.halves[side]
+        assert half.following is not None
+        if known < len(data):
+            new = data[known:] if known else data
+            half.position += len(new)
+            half.following = (half.following + len(new)) & 0xFFFFFFFF
+            yield Bytes(connection, time, side, new)
+        lacking = len(data) + missing - max(known, len(data))
+        if lacking > 0:
+            yield from self._gap(connection, side, lacking, time, is_cut=True)
+
+    def _gap(self, connection: Connection, side: int, size: int, time: int, *, is_cut: bool = False) -> Iterator[Item]:
+        half = connection.halves[side]
+        assert half.following is not None
+        half.position += size
+        half.following = (half.following + size) & 0xFFFFFFFF
+        yield Gap(connection, time, side, size, is_cut)
+
+    def _catch_up(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
+        """What it acknowledges and has not come in all that time is not in the capture; the rest comes before it."""
+        side = 1 - connection.side(segment)
+        half = connection.halves[side]
+        while half.pending:
+            assert half.following is not None
+            ahead = half.ahead()
+            if not 0 < ahead <= _distance(segment.acknowledged, half.following):
+                break
+            yield from self._gap(connection, side, ahead, time)
+            yield from self._drain(connection, side, time, segment.acknowledged)
+        if _is_early(connection, segment, 1 - side):  # that it is given out all the same shows nothing of a gap
+            half.unseen = segment.acknowledged
+            yield Unseen(connection, time, side)
+
+    def _drain(self, connection: Connection, side: int, time: int, end: int | None = None) -> Iterator[Item]:
+        """What waited for the bytes before it. end: and has no number from here on."""
+        half = connection.halves[side]
+        while half.pending:
+            assert half.following is not None
+            ahead = 0 if half.position in half.pending else half.ahead()
+            if ahead > 0 or (end is not None and _distance(end, half.following) <= 0):
+                half.hole_since = time if half.hole_since is None else half.hole_since
+                return
+            data, missing = half.pending.pop(half.position + ahead)
+            if -ahead < len(data) + missing:
+                yield from self._next(connection, side, data, missing, -ahead, time)
+        half.hole_since = None
+
+    def _overdue(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
+        """Go on behind a hole that will not be filled any more."""
+        half = connection.halves[side]
+        while half.pending:
+            assert half.following is not None
+            assert half.hole_since is not None
+            if not half.pending.is_too_much:
+                acknowledged = half.acknowledged
+                if acknowledged is None or time - half.hole_since <= GAP_TIME:
+                    return
+                if _distance(acknowledged, half.following) < half.ahead():
+                    return
+            yield from self._leap(connection, side, time)
+
+    def _leap(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
+        half = connection.halves[side]
+        half.hole_since = None
+        yield from self._gap(connection, side, half.ahead(), time)
+        yield from self._drain(connection, side, time)
+
+    def _flush(self, connection: Connection, time: int) -> Iterator[Item]:
+        for side, half in enumerate(connection.halves):
+            yield from self._flush_half(connection, side, time)
+            if half.is_heard and half.following is not None and half.acknowledged is not None and half.fin is None:
+                missing = _distance(half.acknowledged, half.following)
+                if 1 < missing <= REACH:  # one number may be that of a FIN
+                    yield from self._gap(connection, side, missing, time)
+
+    def _flush_half(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
+        while connection.halves[side].pending:
+            yield from self._leap(connection, side, time)
+
+    def _end(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
+        """What waited for the bytes before it, and ends the direction, or the connection."""
+        half = connection.halves[side]
+        if half.reset is not None and half.following is not None and not connection.is_closed:
+            ahead = _distance(half.reset[0], half.following)
+            if ahead == 0:
+                yield from self._reset(connection, side, half.reset[0], time)
+            elif ahead < 0:
+                half.reset = None
+                connection.disbelieved["RST"] += 1
+        if half.fin is None or half.has_ended or connection.is_closed:
+            return
+        assert half.following is not None
+        ahead = _distance(half.fin, half.following)
+        if ahead < 0:  # the direction went on behind it
+            half.fin = None
+            connection.disbelieved["FIN"] += 1
+        elif ahead == 0:
+            half.has_ended = True
+            connection.is_closed = connection.halves[1 - side].has_ended
+            yield Ended(connection, time, side, is_reset=False, closed=connection.is_closed)
+
+
+def _is_in_use(connection: Connection) -> bool:
+    """Whether it has brought bytes, and has not ended."""
+    return not connection.is_closed and bool(connection.halves[0].position or connection.halves[1].position)
+
+
+def _is_due(connection: Connection, time: int) -> bool:
+    """Whether its first early segment has waited long enough, or is early no more."""
+    came, segment = connection.early[0]
+    return time - came > EARLY_TIME or not _is_early(connection, segment, connection.side(segment))
+
+
+def _is_early(connection: Connection, segment: Segment, side: int) -> bool:
+    """Whether it acknowledges bytes of the other side that have not been seen yet."""
+    if not segment.flags & ACK:
+        return False
+    half = connection.halves[1 - side]
+    if half.following is None:
+        return False
+    known = half.following
+    if half.unseen is not None:
+        if half.position == 0 and not half.pending:
+            return False  # of a direction that is not in the capture, no more will come either
+        if _distance(half.unseen, known) > 0:
+            known = half.unseen
+    return half.has_ended < _distance(segment.acknowledged, known) <= REACH  # a FIN has a number, too
+
+
+def _brings(connection: Connection, segment: Segment) -> bool:
+    """Whether a segment has bytes that have not been given out."""
+    following = connection.halves[connection.side(segment)].following
+    size = len(segment.data) + segment.missing
+    return bool(size) and (following is None or _distance(segment.sequence + size, following) > 0)
+
+
+def _before(rivals: list[tuple[int, Segment]], segment: Segment) -> tuple[list[Segment], Segment | None]:
+    """Those of its sender, and the last one of the other side."""
+    same = [one for _, one in rivals if one.source == segment.source]
+    return same, next((one for _, one in reversed(rivals) if one.source != segment.source), None)
+
+
+def _is_of_rivals(connection: Connection, segment: Segment) -> bool:
+    """Whether a segment goes on exactly where the rivals end, and not where the connection does."""
+    if segment.sequence == connection.halves[connection.side(segment)].following:
+        return False
+    before, answered = _before(connection.rivals, segment)
+    return _answers(answered, segment) or (bool(before) and segment.sequence == _end(before[-1]))
+
+
+def _answers(answered: Segment | None, segment: Segment) -> bool:
+    return answered is not None and bool(segment.flags & ACK) and segment.acknowledged == _end(answered)
+
+
+def _end(segment: Segment) -> int:
+    """The sequence number that follows on a segment's."""
+    return (segment.sequence + bool(segment.flags & SYN) + len(segment.data) + segment.missing) & 0xFFFFFFFF
+
+
+def _is_continued(connection: Connection, rivals: list[Segment]) -> bool:
+    """Whether they can be the same connection, of which much is missing: one direction is near, neither has gone back."""
+    if connection.is_closed or any(one.flags & SYN for one in rivals):
+        return False
+    is_near = False
+    for side, half in enumerate(connection.halves):
+        number = next(one.sequence if connection.side(one) == side else one.acknowledged for one in rivals)
+        if half.is_near(number):
+            is_near = True
+        elif half.following is None or _distance(number, half.following) < 0:
+            return False
+    return is_near
+
+
+def _distance(sequence: int, following: int) -> int:
+    """How far it is ahead, below 0 behind; numbers wrap at 2^32."""
+    return (sequence - following + 0x80000000 & 0xFFFFFFFF) - 0x80000000

@@ -1,0 +1,122 @@
+"""The classic pcap container, in either byte order, with micro- or nanoseconds; and which container a file is.
+
+https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from tap.capture.pcapng import MAGIC, MAX_BLOCK, Packet, PcapngReader
+from tap.capture.problems import Problems
+
+KINDS = {
+    b"\xd4\xc3\xb2\xa1": ("<", 1000),
+    b"\xa1\xb2\xc3\xd4": (">", 1000),
+    b"\x4d\x3c\xb2\xa1": ("<", 1),
+    b"\xa1\xb2\x3c\x4d": (">", 1),
+}
+
+
+# What captures are compressed with elsewhere, and what undoes it.
+_COMPRESSED = {
+    b"\xfd7zX": ("xz", "xz -dk FILE"),
+    b"BZh": ("bzip2", "bzip2 -dk FILE"),
+    b"\x04\x22\x4d\x18": ("lz4", "lz4 -d FILE"),
+    b"\x1f\x9d": ("compress", "gzip -dk FILE"),
+    b"PK\x03\x04": ("zip", "unzip FILE"),
+    b"7z\xbc\xaf": ("7-Zip", "7z x FILE"),
+    b"LZIP": ("lzip", "lzip -dk FILE"),
+    b"\x89LZO": ("lzop", "lzop -d FILE"),
+    b"\x1f\x8b": ("gzip twice", "gzip -dk FILE"),
+    b"\x28\xb5\x2f\xfd": ("zstd twice", "zstd -d FILE"),
+}
+
+
+class PacketReader(Protocol):
+    """Both calls are to be iterated to their end. problems: what could not be read."""
+
+    problems: Problems
+
+    def feed(self, data: bytes) -> Iterator[Packet]: ...
+
+    def close(self) -> Iterator[Packet]: ...
+
+
+class NotACapture(Exception):
+    """What a file is instead, in words."""
+
+
+def reader_for(head: bytes) -> PacketReader:
+    """The reader for a file that begins so; four bytes are enough. Raises NotACapture."""
+    if head[:4] == MAGIC:
+        return PcapngReader()
+    if head[:4] in KINDS:
+        return PcapReader()
+    if not head:
+        raise NotACapture("it is empty")
+    for magic, (name, command) in _COMPRESSED.items():
+        if head.startswith(magic):
+            raise NotACapture(f"it is compressed with {name}, which is not read; decompress it first: {command}")
+    if head.startswith((b"REDIS", b"VALKEY")):
+        raise NotACapture("it is an RDB; see redis-tap rdb")
+    raise NotACapture(f"it is no capture, neither pcapng nor pcap: it begins with {head[:16]!r}")
+
+
+class PcapReader:
+    """Packets out of a file's bytes, however cut. Nothing is read behind a record whose length cannot be."""
+
+    def __init__(self) -> None:
+        self.problems = Problems()
+        self._buffer = bytearray()
+        self._start = 0  # of the buffer, in the file
+        self._needed = 24  # bytes, before anything can be read
+        self._heading: Callable[[bytes, int], tuple[int, ...]] | None = None
+        self._unit = 1  # nanoseconds
+        self._link_type = 0
+        self._is_lost = False
+
+    def feed(self, data: bytes) -> Iterator[Packet]:
+        """As PcapngReader.feed."""
+        if self._is_lost:
+            return
+        self._buffer += data
+        if len(self._buffer) < self._needed:
+            return
+        buffer, at = bytes(self._buffer), 0
+        if self._heading is None:
+            order, self._unit = KINDS[buffer[:4]]
+            self._heading = struct.Struct(order + "4I").unpack_from
+            (link_type,) = struct.unpack_from(order + "I", buffer, 20)
+            self._link_type = link_type & 0xFFFF  # above it: how many bytes of checksum frames end with
+            at = 24
+        heading, unit, link_type = self._heading, self._unit, self._link_type
+        end = len(buffer) - 16
+        self._needed = 16
+        while at <= end:
+            seconds, fraction, captured, size = heading(buffer, at)
+            if captured > MAX_BLOCK:
+                self.problems.add(
+                    "packets", f"byte {self._start + at}: damaged, a packet of {captured} bytes; the rest is not read"
+                )
+                self._is_lost = True
+                self._buffer.clear()
+                return
+            if at + captured > end:
+                self._needed = 16 + captured
+                break
+            time = seconds * 1_000_000_000 + fraction * unit
+            yield Packet(time, link_type, buffer[at + 16 : at + 16 + captured], size)
+            at += 16 + captured
+        del self._buffer[:at]
+        self._start += at
+
+    def close(self) -> Iterator[Packet]:
+        """The file ends here."""
+        if self._buffer:
+            self.problems.add(
+                "ends", f"cut off: the last {len(self._buffer)} bytes, from byte {self._start} on, are no packet"
+            )
+        return iter(())

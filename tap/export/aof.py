@@ -1,0 +1,252 @@
+"""A chapter of a recording as an append-only file that a server boots from: multi-part, of Redis 7.0 and later.
+
+The directory holds what a server's `appenddirname` does (Redis 7.0 aof.c, aofManifest): appendonly.aof.manifest names a
+base, here the RDB as it was sent, and an increment, here the stream. In that stands what the server itself would have
+written, so some of the stream is left out or put in other words:
+
+- what goes to replicas only: PING and REPLCONF (replication.c), PUBLISH and SPUBLISH (pubsub.c); and bare newlines, which
+  loading takes for damage (aof.c, loadSingleAppendOnlyFile)
+- SELECT stands before the first command, as loading begins in db 0, and a stream need not (Valkey's dual channel)
+- an active KeyDB's RREPLAY is the command inside it, with a SELECT before it where that is in another db
+- expiries are points in time. Masters before Redis 7.0 send some as seconds from now, which a replica counts from when it
+  gets them (Redis 6.2 aof.c, feedAppendOnlyFile, does the same for the AOF)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from tap.errors import RecordingError
+from tap.export.atomic import new_directory
+from tap.recording.history import Chapter, Read, copy_chapter
+from tap.replication.scanner import StreamScanner
+
+BASE = "appendonly.aof.1.base.rdb"
+INCREMENT = "appendonly.aof.1.incr.aof"
+MANIFEST = "appendonly.aof.manifest"
+MANIFEST_TEXT = f"file {BASE} seq 1 type b\nfile {INCREMENT} seq 1 type i\n"
+
+CHUNK = 2**20
+LEFT_OUT = frozenset({b"PING", b"REPLCONF", b"PUBLISH", b"SPUBLISH"})
+RELATIVE = frozenset({b"SET", b"SETEX", b"PSETEX", b"EXPIRE", b"PEXPIRE", b"RESTORE"})
+WITHOUT_DB = frozenset({b"SELECT", b"MULTI", b"FUNCTION", b"SCRIPT", b"FLUSHALL", b"SWAPDB"})
+LONGEST_HEAD = 64  # bytes of a command, with a name
+WITHOUT_EXPIRY = b"*3\r\n"  # how SET key value begins
+
+Span = tuple[int, int]  # first byte and end in a stream
+Parts = list[Span | bytes]
+Row = tuple[Span, Parts | None]  # commands one behind the other, and what to write in their place
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """offset: of the last byte that is in it. time: nanoseconds, when that came; None where nothing followed the RDB.
+
+    commands: behind the RDB.
+    """
+
+    offset: int
+    time: int | None
+    commands: int
+
+
+def write_aof(read: Read, chapter: Chapter, path: Path) -> Written:
+    """Make the directory, from the chapter to its end, or to the end of the last transaction that is whole in it."""
+    with new_directory(path) as directory:
+        stream_path = directory / "stream"
+        with _new(directory / BASE) as base, _new(stream_path) as stream, _new(directory / INCREMENT) as increment:
+            marks = copy_chapter(read, chapter, base, stream)
+            stream.flush()
+
+            def milliseconds_at(position: int) -> int:
+                time = marks.time_at(chapter.offset + position)
+                assert time is not None
+                return time // 1_000_000
+
+            size, commands = write_commands(stream, increment, chapter.db, milliseconds_at)
+            for file in (base, increment):
+                file.flush()
+                os.fsync(file.fileno())
+        stream_path.unlink()
+        with _new(directory / MANIFEST) as manifest:
+            manifest.write(MANIFEST_TEXT.encode())
+            manifest.flush()
+            os.fsync(manifest.fileno())
+    offset = chapter.offset + size
+    return Written(offset, marks.time_at(offset) if size else None, commands)
+
+
+def _new(path: Path) -> BinaryIO:
+    return open(path, "x+b", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def write_commands(
+    stream: BinaryIO, out: BinaryIO, db: int | None, milliseconds_at: Callable[[int], int]
+) -> tuple[int, int]:
+    """Write what of a stream belongs into an AOF, as far as commands and transactions are whole.
+
+    db: in force at its beginning, None if unknown. milliseconds_at: since the epoch, when the byte before a position was
+    received. Returns the position up to which that is, and how many commands.
+
+    Raises RecordingError if it is not known in which db its first command was.
+    """
+    scanner = StreamScanner(db, keep_ends=True)
+    scanner.watch(LEFT_OUT | RELATIVE | {b"EXEC"})
+    source = _Source(stream)
+    names: dict[int, int] = {}  # of watched commands that are passing: their first byte, and the end of the name
+    waiting: list[Row] = []
+    safe = 0  # the end of what is whole
+    count = written = 0
+    current: int | None = None  # the db of the last SELECT that was written
+    for chunk in source.chunks():
+        scanner.feed(chunk)
+        names.update(scanner.take_matches()[0])
+        for begin, end, selected, in_transaction in scanner.take_ends():
+            if not in_transaction:
+                safe, written = begin, count
+            name = source.name(begin, names.pop(begin)) if begin in names else b""
+            text: Span = begin, end
+            changed: Parts | None = None
+            if (inside := scanner.inside.get(begin)) is not None:
+                name, text = inside[0], inside[1:3]
+                changed = [text]
+            if name not in LEFT_OUT:
+                if selected != current:
+                    first = name or source.name(begin, min(end, begin + LONGEST_HEAD))
+                    if first not in WITHOUT_DB:
+                        waiting.append(((begin, begin), [_select(selected)]))
+                    if first not in WITHOUT_DB or first == b"SELECT":
+                        current = selected
+                count += 1
+                if name in RELATIVE and not (name == b"SET" and source.starts(text[0], WITHOUT_EXPIRY)):
+                    changed = _absolute(name, source, *text, milliseconds_at) or changed
+                last = waiting[-1] if waiting else None
+                if changed is None and last is not None and last[1] is None and last[0][1] == begin:
+                    waiting[-1] = (last[0][0], end), None
+                else:
+                    waiting.append(((begin, end), changed))
+            if not in_transaction or name == b"EXEC":
+                safe, written = end, count
+        waiting = _write_to(out, source, waiting, safe)
+    return safe, written
+
+
+def _write_to(out: BinaryIO, source: _Source, waiting: list[Row], safe: int) -> list[Row]:
+    """Write what is up to a position. Returns what is behind it."""
+    left: list[Row] = []
+    for (begin, end), parts in waiting:
+        if parts is None and begin < safe < end:
+            left.append(((safe, end), parts))
+            end = safe
+        if end > safe:
+            left.append(((begin, end), parts))
+            continue
+        for part in [(begin, end)] if parts is None else parts:
+            if isinstance(part, bytes):
+                out.write(part)
+            else:
+                source.copy(part, out)
+    return left
+
+
+def _select(db: int) -> bytes:
+    if db < 0:
+        raise RecordingError(
+            "it is not known of which db the first commands behind the RDB are: no SELECT stands before them"
+        )
+    return b"*2\r\n$6\r\nSELECT\r\n$%d\r\n%d\r\n" % (len(str(db)), db)
+
+
+class _Source:
+    """A stream in a file, read from the beginning; what has passed can be looked at again."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file.fileno()
+        self._at = 0
+        self._chunk = b""
+
+    def chunks(self) -> Iterator[bytes]:
+        while chunk := os.pread(self._file, CHUNK, self._at + len(self._chunk)):
+            self._at += len(self._chunk)
+            self._chunk = chunk
+            yield chunk
+
+    def read(self, begin: int, end: int) -> bytes:
+        """Some bytes of what has passed."""
+        if begin >= self._at:
+            return self._chunk[begin - self._at : end - self._at]
+        return os.pread(self._file, end - begin, begin)
+
+    def starts(self, begin: int, with_: bytes) -> bool:
+        return self.read(begin, begin + len(with_)) == with_
+
+    def name(self, begin: int, end: int) -> bytes:
+        """Of the command that begins there; its name does before that end."""
+        return self.read(begin, end).split(b"\r\n")[2].upper()
+
+    def copy(self, span: Span, out: BinaryIO) -> None:
+        begin, end = span
+        while begin < end:
+            data = self.read(begin, min(begin + CHUNK, end))
+            out.write(data)
+            begin += len(data)
+
+    def arguments(self, begin: int) -> list[Span]:
+        """Of a whole command, its name the first."""
+        line = self.read(begin, begin + 32).split(b"\r\n", 1)[0]
+        position = begin + len(line) + 2
+        found = []
+        for _ in range(int(line[1:])):
+            line = self.read(position, position + 32).split(b"\r\n", 1)[0]
+            first = position + len(line) + 2
+            found.append((first, first + int(line[1:])))
+            position = found[-1][1] + 2
+        return found
+
+
+def _absolute(name: bytes, source: _Source, begin: int, end: int, milliseconds_at: Callable[[int], int]) -> Parts | None:
+    """A command that sets an expiry, with the point in time instead of the time from then on; None if it has that."""
+    spans = source.arguments(begin)
+    now = milliseconds_at(end)
+
+    def moment(span: Span, unit: int) -> bytes:
+        return b"%d" % (now + int(source.read(*span)) * unit)
+
+    words: Parts = list(spans)
+    if name in (b"EXPIRE", b"PEXPIRE"):
+        words[0], words[2] = b"PEXPIREAT", moment(spans[2], 1000 if name == b"EXPIRE" else 1)
+    elif name in (b"SETEX", b"PSETEX"):
+        words = [b"SET", spans[1], spans[3], b"PXAT", moment(spans[2], 1000 if name == b"SETEX" else 1)]
+    elif name == b"SET":
+        at, option = _option(source, spans, 3, (b"EX", b"PX"))
+        if at is None:
+            return None
+        words[at], words[at + 1] = b"PXAT", moment(spans[at + 1], 1000 if option == b"EX" else 1)
+    else:
+        if source.read(*spans[2]) == b"0" or _option(source, spans, 4, (b"ABSTTL",))[0] is not None:
+            return None
+        words[2] = moment(spans[2], 1)
+        words.append(b"ABSTTL")
+    return _packed(words)
+
+
+def _option(source: _Source, spans: list[Span], first: int, known: tuple[bytes, ...]) -> tuple[int | None, bytes]:
+    """The number of the argument that is one of these words, and which."""
+    for number, span in enumerate(spans[first:], first):
+        word = source.read(span[0], min(span[1], span[0] + 16)).upper()
+        if word in known:
+            return number, word
+    return None, b""
+
+
+def _packed(words: Parts) -> Parts:
+    """A command of these arguments."""
+    parts: Parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        size = len(word) if isinstance(word, bytes) else word[1] - word[0]
+        parts += [b"$%d\r\n" % size, word, b"\r\n"]
+    return parts

@@ -1,0 +1,459 @@
+"""One link of a recording: which of its bytes are kept, and the packets that they become.
+
+All is called in the event loop. What is kept becomes packets at once, so that nothing of a read is held, and the thread
+that writes them has nothing else to do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tap.bus import Told
+from tap.capture import pcapng
+from tap.capture.packets import Blocks, Flow
+from tap.capture.pcapng import Packet
+from tap.capture.segments import FIN, PUSH, RST, SYN, Endpoint
+from tap.recorder.intake import Gathering, Intake
+from tap.recording.comments import LinkState, as_comment
+from tap.redaction.masks import Masker, Replies
+from tap.redaction.strict import StrictMasker
+from tap.replication import events
+from tap.replication.conversation import Conversation, Phase
+from tap.replication.events import Event, Side
+from tap.replication.standing import Standing
+
+if TYPE_CHECKING:
+    from tap.recorder.recorder import Recorder
+
+MAX_BEGINNING = 2**16  # bytes of a handshake that are kept, to stand in the next file, too
+
+REPLICA, MASTER = 0, 1  # sides as a Flow numbers them
+_REPLICA = Side.REPLICA
+_NAMES = (Side.REPLICA, Side.MASTER)
+
+
+class Recorded(Intake):
+    """A tap.relay.sink.LinkSink."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        gathering: Gathering,
+        link: str,
+        conversation: Conversation,
+        replica: tuple[str, int],
+        tap: tuple[str, int],
+    ) -> None:
+        super().__init__(gathering)
+        self.conversation = conversation
+        self.link = link
+        self._recorder = recorder
+        self._keeps_all = not (recorder.rotates or recorder.without_rdb)  # in one file, whatever it is
+        self._gaps: list[int | None] = [None, None]  # where the bytes begin that are being left out
+        self._omitted: tuple[int, int] | None = None  # of the RDB, on demand
+        # All until now, while it can only be understood from its first byte on: sides, times, bytes.
+        self._beginning: list[tuple[int, int, bytes]] | None = [] if recorder.rotates else None
+        self._beginning_bytes = 0
+        self._said: list[Told] = []  # meanwhile, of resyncs
+        self._secured: list[Told] = []  # of each leg that speaks TLS
+        self._link_opened: events.LinkOpened
+        self._opened = time.time_ns()
+        self._replica = replica
+        self._tap = tap
+        self._master = tap
+        self._dialled_at = 0
+        self._masker = Masker() if recorder.redaction is None else StrictMasker()
+        self._replies = Replies()
+        self._commands: deque[tuple[int, bytes, int]] = deque()  # of the stream, with passwords in them: see _secret()
+        self._command: Masker | None = None  # the one that is passing
+        conversation.notices_secret = self._secret
+        self._redaction = None if recorder.redaction is None else recorder.redaction.of(conversation)
+        self._is_ended = [False, False]
+        self.comments: list[str] = []  # for its next packet
+
+    # ---- the relay calls ----
+
+    def dialled(self, master: tuple[str, int] | None) -> None:
+        now = time.time_ns()
+        self._open(now, master or self._tap)
+        self._recorder.packet(self, now, MASTER, SYN)
+        self._recorder.packet(self, now, REPLICA, 0)
+
+    def take(self, number: int, data: memoryview, begin: int) -> None:
+        if number == MASTER and self._recorder.without_rdb and self._gaps[MASTER] is None:
+            self._take_but_rdb(data, begin, begin + len(data))
+        else:
+            self._take(number, data, begin)
+        is_following = self._beginning is None and self._gaps == [None, None]
+        self.go_on(number, is_following and self._is_ordinary(number))
+
+    def _take(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
+        """Keep them, or leave them out if the disk is behind. may_end_file: see _keep()."""
+        recorder, size = self._recorder, len(data)
+        if size > recorder.room and recorder.is_full(size):
+            self._beginning = None
+            self.ask()
+            if self._gaps[number] is None:
+                self._gaps[number] = begin
+                self._lost(number)
+            return
+        if number == MASTER and self._gaps[MASTER] is not None:
+            at = self._boundary or self.position(MASTER)  # where the conversation can say that it stands
+            if at < begin or self.conversation.is_beginning:
+                return
+            self._resume(at)
+            data, begin = data[at - begin :], at
+        elif self._gaps[number] is not None:
+            self._tell_gap(number, begin)
+        if self._keeps_all:
+            self._put(number, time.time_ns(), data, begin)
+        else:
+            self._keep(number, data, begin, may_end_file=may_end_file)
+        if number == REPLICA and self._gaps[MASTER] is not None and self._is_between_commands:
+            self._resume(self._boundary)
+
+    def _lost(self, number: int) -> None:
+        """What hides secrets will not see the side's next bytes. Said at once: replies to requests in them may come."""
+        if number == REPLICA:
+            self._masker.lost()
+            if isinstance(self._masker, Masker):
+                self._look_for_replies(self._masker.asked)
+        elif self._redaction is None:
+            self._replies.lost()
+        else:
+            self._redaction.lost()
+
+    def _is_ordinary(self, number: int) -> bool:
+        """Whether nothing is to be left out of what comes next of the side, nor replaced in it."""
+        if number == REPLICA:
+            return self._masker.is_between_requests
+        conversation = self.conversation
+        if self._command is not None or self._commands or (self._replies.is_looking and self._replies_end is None):
+            return False
+        is_behind_rdb = (conversation.stream or conversation.rdb_end) is not None and self._omitted is None
+        return self._redaction is None and (is_behind_rdb or not self._recorder.without_rdb)
+
+    def _keep(self, number: int, data: memoryview, begin: int, *, may_end_file: bool) -> None:
+        """Put them into the file, or some of them into this one and the rest into the next.
+
+        may_end_file: the conversation stands behind these bytes.
+        """
+        recorder, now, hidden = self._recorder, time.time_ns(), 0
+        is_full = may_end_file and recorder.is_file_full(len(data))
+        if self._redaction is not None and number == MASTER:
+            hidden = self._redaction.hidden(begin, begin + len(data)) - begin
+            if hidden:
+                self._put(number, now, data[:hidden], begin, hide=True)
+        boundary = self._boundary - begin if is_full and number == MASTER else 0
+        if hidden < boundary < len(data):
+            self._put(number, now, data[hidden:boundary], begin + hidden)
+            recorder.next_file(now, self)
+            self._put(number, now, data[boundary:], begin + boundary)
+            return
+        if hidden < len(data):
+            self._put(number, now, data[hidden:], begin + hidden)
+        if is_full:
+            recorder.next_file(now)
+
+    def _put(self, number: int, now: int, data: memoryview, position: int, *, hide: bool = False) -> None:
+        """position: of the first of them in the side's bytes. hide: nothing of them may be left."""
+        left: bytes | memoryview = data
+        if number == REPLICA:
+            left = self._masker.mask(bytes(data))
+            if isinstance(self._masker, Masker) and self._masker.asked:
+                self._look_for_replies(self._masker.asked)
+        elif self._redaction is None:
+            left = self._without_secrets(data, position)
+        else:
+            left = self._redaction.mask(bytes(data), position, hide=hide)
+        if self._beginning is not None:
+            self._keep_beginning(number, now, bytes(left))
+        if left:
+            self._recorder.packet(self, now, number, PUSH, left)
+
+    # ---- passwords in what the master says ----
+
+    def _look_for_replies(self, asked: set[str | int]) -> None:
+        self._replies.look_for(asked)
+        self.ask()
+
+    def _secret(self, name: bytes, position: int, words: int) -> None:
+        """A command of the stream may have passwords in it. position: of the master's first byte behind its name.
+
+        words: how many follow there. To be told before the byte is received.
+        """
+        if self._redaction is None:
+            self._commands.append((position, name, words))
+            self.ask()
+
+    @property
+    def _replies_end(self) -> int | None:
+        """Position of the master's first byte that is no reply; None while there is none."""
+        conversation = self.conversation
+        if conversation.rdb_start is not None:
+            return conversation.rdb_start
+        return None if conversation.stream is None else conversation.stream.start
+
+    def _without_secrets(self, data: memoryview, position: int) -> bytes | memoryview:
+        """Of the master's bytes, the one at *position* first."""
+        looks = self._replies.is_looking and ((end := self._replies_end) is None or end > position)
+        if not looks and self._command is None and not self._commands:
+            return data
+        left, at = bytearray(data), 0
+        if looks:
+            size = len(data) if end is None else min(len(data), end - position)
+            left[:size] = self._replies.mask(bytes(data[:size]))
+        while self._command is not None or self._commands:
+            if self._command is None:
+                begin, name, words = self._commands[0]
+                if begin >= position + len(left):
+                    break
+                self._commands.popleft()
+                at = max(begin - position, 0)
+                self._command = Masker()
+                self._command.resume(name, words)
+            masked = self._command.mask_one(bytes(left[at:]))
+            left[at : at + len(masked)] = masked
+            at += len(masked)
+            if not self._command.is_between_requests:
+                break
+            self._command = None
+        return bytes(left)
+
+    @property
+    def _is_between_commands(self) -> bool:
+        return self._boundary == self.position(MASTER) and not self.conversation.is_beginning
+
+    @property
+    def _boundary(self) -> int:
+        """The position behind the master's last whole command; 0 where there is none."""
+        stream = self.conversation.stream
+        return 0 if stream is None or stream.scanner.broken else stream.start + stream.scanner.boundary
+
+    def _keep_beginning(self, number: int, now: int, data: bytes) -> None:
+        assert self._beginning is not None
+        self._beginning_bytes += len(data)
+        if self._beginning_bytes <= MAX_BEGINNING and self.conversation.is_beginning:
+            self._beginning.append((number, now, data))
+            return
+        self._beginning = None
+        self._said.clear()
+        stream = self.conversation.stream
+        if stream is not None and stream.scanner.db_at(0) is not None:
+            comment = json.dumps({"event": "carried_db", "db": stream.scanner.db_at(0)}, separators=(",", ":"))
+            self._recorder.say(self, comment)
+
+    def ended(self, side: Side, how: str) -> None:
+        self._end(REPLICA if side is _REPLICA else MASTER, FIN if how == "fin" else RST)
+
+    # ---- where it stands ----
+
+    def heard(self, told: Told) -> None:
+        """Something worth keeping was told of it."""
+        if isinstance(told.event, events.LinkOpened):
+            self._link_opened = told.event
+            if self.conversation.phase is Phase.OPAQUE:  # whoever reads it has to do without what we tell of others
+                self._recorder.say(self, '{"event":"not_understood"}')
+        elif isinstance(told.event, events.Secured):
+            self._secured.append(told)
+        elif self._beginning is not None and isinstance(told.event, events.FullResync | events.PartialResync):
+            self._said.append(told)
+
+    def begin_file(self, out: Blocks, now: int, *, at_boundary: bool) -> None:
+        """Say where the link stands, and where only that will do its bytes until now: the next file begins with it.
+
+        at_boundary: see Conversation.standing().
+        """
+        if self.tcp is None:
+            return
+        state = self._state(now, at_boundary=at_boundary)
+        if state.begins:
+            self.tcp = self._new_tcp()
+            self.tcp.open()
+        elif state.standing is not None and not self._is_ended[MASTER]:  # what redaction has not let go yet
+            state = dataclasses.replace(state, held=max(0, state.from_master - self.tcp.position(MASTER)))
+        self.tcp.write(out, now, REPLICA, 0, b"", pcapng.comments([as_comment(state)]))
+        if state.begins:
+            for number, at, data in self._beginning or ():
+                self.tcp.write(out, at, number, PUSH, data)
+
+    def _state(self, now: int, *, at_boundary: bool) -> LinkState:
+        conversation = self.conversation
+        standing: Standing | None = None
+        if not conversation.is_beginning:
+            standing = conversation.standing(at_boundary=at_boundary)
+            if self._omitted is not None:
+                standing = dataclasses.replace(standing, from_master=self._omitted[0])
+        begins, lost = self._beginning is not None and standing is None, (0, 0)
+        if standing is None and not begins and self.tcp is not None:
+            lost = self.tcp.position(REPLICA), self.tcp.position(MASTER)
+        return LinkState(
+            time=now / 1e9,
+            link=self.link,
+            connection=conversation.connection,
+            replica=conversation.replica,
+            peer=self._link_opened.peer,
+            master=self._link_opened.master,
+            standing=standing,
+            begins=begins,
+            said=tuple(told.as_dict() for told in (*self._secured, *self._said)),
+            lost=lost,
+        )
+
+    # ---- what is left out ----
+
+    def _resume(self, at: int) -> None:
+        """Leave nothing out from this position on: tell what is missing before it, and where the link stands there."""
+        now = time.time_ns()
+        self._tell_gap(REPLICA, self.position(REPLICA))
+        self._tell_gap(MASTER, at)
+        if self._redaction is not None:
+            self._redaction.found()
+        self._recorder.say(self, as_comment(self._state(now, at_boundary=self._boundary > 0)))
+        self._recorder.packet(self, now, REPLICA, 0)
+
+    def settle(self, *, at_end: bool) -> None:
+        """Tell what was left out until now. at_end: nothing more comes."""
+        goes_on = self._gaps[MASTER] is not None and not at_end
+        for number in (REPLICA, MASTER):
+            self._tell_gap(number, self.position(number))
+        if goes_on:
+            self._gaps[MASTER] = self.position(MASTER)
+        if at_end:
+            self._tell_omitted()
+
+    def _take_but_rdb(self, data: memoryview, begin: int, end: int) -> None:
+        conversation = self.conversation
+        rdb_start = conversation.rdb_start
+        first = end if rdb_start is None else min(max(rdb_start, begin), end)
+        last = end if conversation.rdb_end is None else min(max(conversation.rdb_end, first), end)
+        if first > begin:
+            # With some of the RDB behind them, there is no place for the next file to begin at.
+            self._take(MASTER, data[: first - begin], begin, may_end_file=first == end)
+        if last > first and self._gaps[MASTER] is None:
+            start = first if self._omitted is None else self._omitted[0]
+            self._omitted = start, last
+            if conversation.rdb_end is not None:
+                self._tell_omitted()  # before the replica acknowledges it
+        if end > last:
+            self._take(MASTER, data[last - begin :], last)
+
+    def _skip(self, number: int, count: int) -> None:
+        if number == MASTER:
+            self._flush_redaction()
+            self._command = None
+            self._commands.clear()
+        if self.tcp is not None:
+            self.tcp.skip(number, count)
+
+    def _tell_omitted(self) -> None:
+        """Say it once the last byte left out is known."""
+        if self._omitted is None:
+            return
+        start, end = self._omitted
+        self._omitted = None
+        self._skip(MASTER, end - start)
+        comment = json.dumps({"event": "rdb_omitted", "start": start, "end": end}, separators=(",", ":"))
+        self._recorder.say(self, comment)
+
+    def _tell_gap(self, number: int, end: int) -> None:
+        start, self._gaps[number] = self._gaps[number], None
+        if start is not None and start < end:
+            self._skip(number, end - start)
+            self._recorder.tell(self, self.gap(number, start, end))
+
+    def gap(self, number: int, start: int, end: int) -> events.RecordingGap:
+        """The event for these bytes of a side."""
+        stream = self.conversation.stream
+        offsets: list[int | None] = [None, None]
+        if number == MASTER and stream is not None and stream.base is not None and end > stream.start:
+            offsets = [stream.base + max(0, position - stream.start) for position in (start, end)]
+        return events.RecordingGap(
+            start=start, end=end, side=_NAMES[number], bytes=end - start, from_offset=offsets[0], to_offset=offsets[1]
+        )
+
+    def told(self, event: Event) -> Told:
+        """An event of this link, now."""
+        return Told(time.time(), self.link, self.conversation.connection, self.conversation.replica, event)
+
+    # ---- its connection ----
+
+    def _new_tcp(self) -> Flow:
+        """With the numbers of before, if there was one."""
+        first = self._dialled_at // 1000  # as a clock that runs in microseconds gives them, RFC 9293, 3.4.1
+        return Flow(Endpoint(*self._replica), Endpoint(*self._master), (first, first + 0x40000000), owner=self)
+
+    def _open(self, now: int, master: tuple[str, int]) -> None:
+        self._master, self._dialled_at = master, now
+        self.tcp = self._new_tcp()
+        self._recorder.packet(self, self._opened, REPLICA, SYN)
+
+    def _flush_redaction(self) -> None:
+        """What of the master's bytes waits for what follows, when nothing does."""
+        if self._redaction is not None and (data := self._redaction.flush()):
+            self._recorder.packet(self, time.time_ns(), MASTER, PUSH, data)
+
+    def _end(self, number: int, flag: int) -> None:
+        if self.tcp is None or self._is_ended[number]:
+            return
+        if number == MASTER or flag == RST:
+            self._flush_redaction()
+        self._recorder.packet(self, time.time_ns(), number, flag)
+        self._is_ended[number] = True
+        if flag == RST:
+            self._is_ended = [True, True]
+
+    def closed(self, how: str) -> None:
+        """The link has: what neither side has said of the end, the tap has. how: as in events.LinkClosed."""
+        is_reset = how != "fin"
+        if self.tcp is None:  # there never was a master
+            self._open(time.time_ns(), self._tap)
+            is_reset = True
+        if is_reset:
+            self._end(MASTER, RST)
+        for number in (REPLICA, MASTER):
+            self._end(number, FIN)
+        if self.comments:
+            self._recorder.packet(self, time.time_ns(), REPLICA, 0)
+
+    def restated(self, out: Blocks, packets: Sequence[Packet]) -> None:
+        """These of its packets were never written: say again what is no data in them, and what is missing."""
+        assert self.tcp is not None
+        opening, gaps = self._new_tcp(), self.missing(packets)
+        for packet in packets:
+            number, _, flags, _ = self.tcp.parts(packet.data)
+            options = pcapng.comments(packet.comments) if packet.comments else b""
+            if flags & SYN:
+                opening.write(out, packet.time, number, SYN, b"", options)
+                continue
+            for gap in gaps:  # behind what opens the connection, before what ends it
+                comment = as_json(self.told(gap))
+                self.tcp.write(out, packet.time, REPLICA, 0, b"", pcapng.comments([comment]))
+            gaps.clear()
+            if flags & (FIN | RST):
+                self.tcp.skip(number, -1 if flags & FIN else 0)
+                self.tcp.write(out, packet.time, number, flags & (FIN | RST), b"", options)
+            elif options:
+                self.tcp.write(out, packet.time, number, 0, b"", options)
+
+    def missing(self, packets: Sequence[Packet]) -> list[events.RecordingGap]:
+        """The event for each stretch of bytes in these of its packets, which were never written."""
+        assert self.tcp is not None
+        spans: tuple[list[list[int]], list[list[int]]] = [], []
+        for packet in packets:
+            number, position, _, size = self.tcp.parts(packet.data)
+            if size and spans[number] and spans[number][-1][1] == position:
+                spans[number][-1][1] += size
+            elif size:
+                spans[number].append([position, position + size])
+        return [self.gap(number, *span) for number in (REPLICA, MASTER) for span in spans[number]]
+
+
+def as_json(told: Told) -> str:
+    """As a comment has it."""
+    return json.dumps(told.as_dict(), ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,99 @@
+"""What `--redact` leaves of a recording: of the master's bytes, and of the events that stand in it as comments."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Iterable
+
+from tap.redaction.grammars import Redact
+from tap.redaction.redactor import Redactor
+from tap.redaction.strict import ReplyMasker
+from tap.replication import events
+from tap.replication.conversation import Conversation, Phase
+from tap.replication.events import Event
+
+_UNTOLD = "(redacted)"
+
+
+class Redaction:
+    """Of one recording, whose links share a key that exists nowhere else."""
+
+    def __init__(self, redact: Iterable[Redact]) -> None:
+        self._redact = frozenset(redact)
+        self._key = secrets.token_bytes(16)
+
+    def of(self, conversation: Conversation) -> LinkRedaction:
+        return LinkRedaction(conversation, Redactor(self._key, self._redact))
+
+    @staticmethod
+    def event(event: Event) -> Event:
+        """The event without what a peer's data, or a fault's conditions, may have left in it."""
+        if isinstance(event, events.FaultArmed | events.FaultExpired):
+            return dataclasses.replace(event, spec=_kind(event.spec))
+        if isinstance(event, events.FaultFired):
+            return dataclasses.replace(event, spec=_kind(event.spec), text=_UNTOLD)
+        if isinstance(event, events.FullResync) and event.reason.code == "forced_by_fault":
+            return dataclasses.replace(event, reason=dataclasses.replace(event.reason, text=_UNTOLD))
+        if isinstance(event, events.RdbProblem):
+            return dataclasses.replace(event, key=None, text=_UNTOLD)
+        if isinstance(event, events.Opaque):
+            return dataclasses.replace(event, reason=_UNTOLD)
+        if isinstance(event, events.ReplicaTalkedBack):
+            return dataclasses.replace(event, text=_UNTOLD)
+        return event
+
+
+def _kind(spec: str) -> str:
+    return f"{spec.partition(' ')[0]} {_UNTOLD}"
+
+
+class LinkRedaction:
+    """Of what one master sends, but for the RDB."""
+
+    def __init__(self, conversation: Conversation, redactor: Redactor) -> None:
+        self._conversation = conversation
+        self._lost = False
+        self._replies = ReplyMasker()
+        self._redactor = redactor
+
+    def lost(self) -> None:
+        """Some bytes are not recorded."""
+        self._lost = True
+
+    def found(self) -> None:
+        """Behind them, the next byte that is recorded is the first of a command, or none of one."""
+        self._lost = False
+
+    def hidden(self, begin: int, end: int) -> int:
+        """Of the bytes at these positions, which the conversation has read already: up to where nothing may be left.
+
+        All of what is no replication, or not understood; behind lost ones, up to where a command begins for certain.
+        """
+        stream, rdb_start = self._conversation.stream, self._conversation.rdb_start
+        if stream is None:
+            is_reply = self._conversation.phase not in (Phase.ORDINARY, Phase.OPAQUE, Phase.DONE)
+            is_reply |= rdb_start is not None and begin < rdb_start
+            said_before = self._conversation.ordinary_until or 0
+            return min(max(begin, said_before), end) if is_reply and not self._lost else end
+        if self._lost:
+            boundary = stream.start + stream.scanner.boundary
+            if boundary < begin:
+                return end
+            self._lost = False
+            return boundary
+        return begin
+
+    def mask(self, data: bytes, position: int, *, hide: bool) -> bytes:
+        """The next bytes, from the one at *position* on. What is not whole yet waits for the next call."""
+        if hide:
+            return self.flush() + b"*" * len(data)
+        stream = self._conversation.stream
+        start = len(data) if stream is None else min(max(stream.start - position, 0), len(data))
+        if not start:
+            return self._redactor.feed(data)
+        return self._replies.mask(data[:start]) + self._redactor.feed(data[start:])
+
+    def flush(self) -> bytes:
+        """What waits, when nothing follows it."""
+        return self._redactor.flush()

@@ -1,0 +1,509 @@
+# cython: boundscheck=False, wraparound=False
+# mypy: disallow-untyped-decorators=False, warn-return-any=False
+"""Keys or data out of a command stream, at equal length: the hot loop of `--redact`.
+
+Every replaced argument becomes letters and digits drawn from a keyed hash of it, so that equal ones stay equal and,
+without the key, no guess can be tried. A number stays one of the same shape, and { and } of a key stay where a Cluster
+looks for them. What comes out has the RESP framing of what came in.
+
+Written in Cython's pure-Python mode; uncompiled it hashes differently, which nobody can tell without the key.
+"""
+
+import hashlib
+import re
+from typing import Any
+
+import cython
+
+from tap.redaction.grammars import Grammar, Redact, grammars
+
+COMPILED: bool = cython.compiled
+
+# An argument is replaced when so much of it is there; what follows does not count for the hash, only its length.
+HASHED = cython.declare(cython.longlong, 64 * 1024)
+LONGEST_LINE = cython.declare(cython.longlong, 32)
+LONGEST_NAME = cython.declare(cython.longlong, 48)
+LONGEST_KEPT = cython.declare(cython.longlong, 64)  # no option, time, count or ID has more
+LONGEST_NUMBER = cython.declare(cython.longlong, 40)
+INT64_DIGITS = cython.declare(cython.longlong, 19)
+REPEATS = cython.declare(cython.longlong, 4096)  # the letters of a long argument do, after so many
+
+GOLDEN = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
+MIX1 = cython.declare(cython.ulonglong, 0xBF58476D1CE4E5B9)
+MIX2 = cython.declare(cython.ulonglong, 0x94D049BB133111EB)
+SIP0 = cython.declare(cython.ulonglong, 0x736F6D6570736575)  # "somepseudorandomlygeneratedbytes"
+SIP1 = cython.declare(cython.ulonglong, 0x646F72616E646F6D)
+SIP2 = cython.declare(cython.ulonglong, 0x6C7967656E657261)
+SIP3 = cython.declare(cython.ulonglong, 0x7465646279746573)
+WORD = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
+
+LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_TO_LETTERS = bytes(LETTERS[byte * 62 >> 8] for byte in range(256))
+_UNFINISHED = re.compile(rb"[*$]?[0-9]*\r?\n?")
+_BOUND_WORDS = frozenset({b"+", b"-", b"inf", b"+inf", b"-inf"})
+
+
+@cython.cclass
+class Redactor:
+    """Follows one stream from a command's beginning. It never raises on what it is fed."""
+
+    _grammars: Any
+    _key: bytes
+    _k0: cython.ulonglong
+    _k1: cython.ulonglong
+    _held: Any  # a bytearray: the beginning of what cannot be decided yet
+    _needed: cython.longlong  # bytes without which nothing more can be
+    _args_left: cython.longlong
+    _number: cython.longlong  # of the next argument
+    _left: cython.longlong  # of an argument that is passing, -1 if none is
+    _done: cython.longlong  # of it
+    _digest: cython.ulonglong
+    _replaces: cython.bint  # the one that is passing
+    _broken: cython.bint
+    _name: bytes
+    _last_name: bytes  # of the command before, most likely the same
+    _last: Any  # its grammar
+    _grammar: Any
+    _codes: bytes
+    _code: cython.longlong  # the number of the next one in _codes
+    _loop: cython.longlong  # where they begin again, -1: they do not
+    _in_options: cython.bint
+    _listed: cython.longlong  # keys, or keys and values, that were announced and are to come
+    _with_values: cython.bint
+    _default: cython.int  # code of arguments that no grammar tells
+    _key_code: cython.int
+
+    def __init__(self, key: bytes, redact: frozenset[Redact]) -> None:
+        """key: 16 bytes that nobody can guess."""
+        self._grammars = grammars(redact)
+        self._default = 118 if "values" in redact else 32
+        self._key_code = 107 if "keys" in redact else 32
+        self._key = key
+        self._k0 = int.from_bytes(key[:8], "little")
+        self._k1 = int.from_bytes(key[8:16], "little")
+        self._held = bytearray()
+        self._last_name = b""
+        self._last = self._grammars[b""]
+        self._begin()
+
+    def _begin(self) -> None:
+        self._needed = 1
+        self._args_left = 0
+        self._left = -1
+        self._broken = False
+        self._listed = 0
+
+    def feed(self, data: bytes | memoryview) -> bytes:
+        """The next bytes. Returns those before them that waited, and of these what can be told already, redacted."""
+        held = self._held
+        held += data
+        if len(held) < self._needed:
+            return b""
+        done = self._redact(held, held)
+        self._held = bytearray(memoryview(held)[done:])
+        return bytes(memoryview(held)[:done])
+
+    def flush(self) -> bytes:
+        """Nothing follows what waits. Returns as many bytes; then a new stream, or a new command, may begin."""
+        held = bytes(self._held)
+        self._held = bytearray()
+        match = _UNFINISHED.match(held)
+        kept = 0 if match is None or self._broken else match.end()
+        self._begin()
+        return held[:kept] + b"*" * (len(held) - kept)
+
+    @cython.cfunc
+    @cython.locals(view="unsigned char[::1]", p=cython.p_uchar, at=cython.longlong, n=cython.longlong)
+    @cython.locals(number=cython.longlong, body=cython.longlong, take=cython.longlong)
+    def _redact(self, held: bytearray, view: Any) -> int:
+        """Redact in place. Returns how many bytes are done."""
+        n = len(held)
+        p = cython.address(view[0]) if cython.compiled else held
+        at = 0
+        while at < n:
+            if self._broken:
+                self._blank(p, at, n)
+                at = n
+            elif self._left > 0:
+                take = min(self._left, n - at)
+                if self._replaces:
+                    self._fill(p, at, take, self._done)
+                self._done += take
+                self._left -= take
+                at += take
+            elif self._left == 0:
+                if n - at < 2:
+                    self._needed = 2
+                    return at
+                if p[at] != 13 or p[at + 1] != 10:
+                    self._broken = True
+                    continue
+                self._left = -1
+                self._args_left -= 1
+                at += 2
+            elif self._args_left == 0:
+                if p[at] == 10:
+                    at += 1
+                elif p[at] == 13:
+                    if n - at < 2:
+                        self._needed = 2
+                        return at
+                    if p[at + 1] != 10:
+                        self._broken = True
+                        continue
+                    at += 2
+                else:
+                    body = self._line(p, at, n, 42)
+                    if body < 0:
+                        if self._broken:
+                            continue
+                        return at
+                    self._args_left = self._done
+                    self._number = 0
+                    at = body
+            else:
+                body = self._line(p, at, n, 36)
+                if body < 0:
+                    if self._broken:
+                        continue
+                    return at
+                number = self._done
+                if n - body < min(number, HASHED):
+                    self._needed = body - at + min(number, HASHED)
+                    return at
+                self._argument(p, body, number)
+                self._number += 1
+                self._done = min(number, HASHED)
+                self._left = number - self._done
+                at = body + self._done
+        self._needed = 1
+        return at
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    @cython.locals(p=cython.p_uchar, at=cython.longlong, n=cython.longlong, kind=cython.int)
+    @cython.locals(i=cython.longlong, stop=cython.longlong, number=cython.longlong)
+    def _line(self, p: Any, at: cython.longlong, n: cython.longlong, kind: cython.int) -> cython.longlong:
+        """Where the line ends that begins at *at*: *kind* and a number, then in _done. -1: not yet, or broken."""
+        stop = min(n, at + LONGEST_LINE)
+        number = 0
+        i = at + 1
+        if p[at] == kind:
+            while i < stop and 48 <= p[i] <= 57 and i - at <= 13:
+                number = number * 10 + p[i] - 48
+                i += 1
+            if i == stop and i - at < 14:
+                self._needed = i - at + 1
+                return -1
+            if p[i] == 13 and i > at + 1:
+                if i + 1 == n:
+                    self._needed = i - at + 2
+                    return -1
+                if p[i + 1] == 10:
+                    self._done = number
+                    return i + 2
+        self._broken = True
+        return -1
+
+    # ---- what an argument is ----
+
+    @cython.cfunc
+    @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong, code=cython.int, word=bytes)
+    def _argument(self, p: Any, at: cython.longlong, size: cython.longlong) -> None:
+        """Redact the argument of *size* bytes at *at*, of which all is there, or HASHED bytes."""
+        self._replaces = False
+        if self._number == 0:
+            if size > LONGEST_NAME:
+                self._name = b""
+                self._letters(p, at, size)
+            else:
+                self._name = bytes(p[at : at + size])
+            if self._name != self._last_name:
+                self._last_name = self._name
+                self._last = self._grammars.get(self._name.upper()) or self._grammars[b""]
+            self._follow(self._last)
+            return
+        code = self._next_code(p, at, size)
+        if code == 32:
+            return
+        if code == 118:  # v
+            self._data(p, at, size)
+        elif code == 107:  # k
+            self._keyword(p, at, size)
+        elif code == 114:  # r
+            self._bound(p, at, size)
+        elif code == 98:  # b
+            if size == 1:
+                self._hash(p, at, size)
+                p[at] = 48 + (self._byte(0) & 1)
+        elif code == 115:  # s
+            word = bytes(p[at : at + min(size, LONGEST_NAME)]).upper()
+            grammar = self._grammars.get(self._name.upper() + b"|" + word)
+            if grammar is None:
+                self._letters(p, at, size)
+            self._follow(grammar or self._grammars[b""])
+            if grammar is not None:
+                self._next_code(p, at, size)  # its own
+        elif size > LONGEST_KEPT:
+            self._letters(p, at, size)
+        elif code == 110 or code == 112:  # n, p
+            word = bytes(p[at : at + size])
+            self._with_values = code == 112
+            if word.isdigit() and size < 10:
+                self._listed = int(word) * (2 if self._with_values else 1)
+
+    @cython.cfunc
+    def _follow(self, grammar: Grammar) -> None:
+        self._grammar = grammar
+        self._codes = grammar.first
+        self._code = 0
+        self._loop = -1
+        self._in_options = True
+        self._listed = 0
+
+    @cython.cfunc
+    @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong, code=cython.int)
+    def _next_code(self, p: Any, at: cython.longlong, size: cython.longlong) -> cython.int:
+        if self._listed:
+            self._listed -= 1
+            return self._key_code if not self._with_values or self._listed & 1 else self._default
+        if self._code == len(self._codes) and self._in_options:
+            options: dict[bytes, bytes] = self._grammar.options
+            if options and size <= LONGEST_NAME:
+                following = options.get(bytes(p[at : at + size]).upper())
+                if following is not None:
+                    self._codes = following
+                    self._code = 0
+                    return 61
+            if self._grammar.rest:
+                self._in_options = False
+                self._codes = self._grammar.rest
+                self._code = 0
+                self._loop = self._grammar.loop
+        if self._code == len(self._codes):
+            if self._loop < 0 or self._loop == len(self._codes):
+                return self._default
+            self._code = self._loop
+        code = self._codes[self._code]
+        if code != 109 or size != 1 or (p[at] != 61 and p[at] != 126):
+            self._code += 1
+        return code
+
+    # ---- what becomes of it ----
+
+    @cython.cfunc
+    @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong)
+    def _letters(self, p: Any, at: cython.longlong, size: cython.longlong) -> None:
+        self._hash(p, at, size)
+        self._replaces = True
+        self._fill(p, at, min(size, HASHED), 0)
+
+    @cython.cfunc
+    @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong)
+    @cython.locals(i=cython.longlong, begin=cython.longlong, end=cython.longlong)
+    def _keyword(self, p: Any, at: cython.longlong, size: cython.longlong) -> None:
+        """A key; between its first { and the next } stands what decides on its slot, unless that is nothing."""
+        begin = end = -1
+        if size <= HASHED:
+            i = at
+            while i < at + size and p[i] != 123:
+                i += 1
+            begin = i
+            while i < at + size and p[i] != 125:
+                i += 1
+            end = i if i < at + size else -1
+        if end <= begin + 1:
+            self._letters(p, at, size)
+            return
+        self._hash(p, at, size)
+        self._fill(p, at, begin - at, 0)
+        self._fill(p, end + 1, at + size - end - 1, end + 1 - at)
+        self._letters(p, begin + 1, end - begin - 1)
+
+    @cython.cfunc
+    @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong)
+    def _bound(self, p: Any, at: cython.longlong, size: cython.longlong) -> None:
+        if size and (p[at] == 40 or p[at] == 91):  # ( and [
+            at += 1
+            size -= 1
+        if size > 4 or bytes(p[at : at + size]).lower() not in _BOUND_WORDS:
+            self._data(p, at, size)
+
+    @cython.cfunc
+    @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong, byte=cython.int)
+    @cython.locals(i=cython.longlong, begin=cython.longlong, whole=cython.longlong, end=cython.longlong)
+    def _data(self, p: Any, at: cython.longlong, size: cython.longlong) -> None:
+        if size > LONGEST_NUMBER or not size:
+            self._letters(p, at, size)
+            return
+        end = at + size
+        begin = at + 1 if p[at] == 43 or p[at] == 45 else at
+        whole = _digits(p, begin, end)
+        i = whole
+        if i < end and p[i] == 46:
+            i = _digits(p, i + 1, end)
+        if whole == begin or (i < end and not _is_exponent(p, i, end)):
+            self._letters(p, at, size)
+            return
+        self._hash(p, at, size)
+        end = i
+        for i in range(begin, end):
+            if p[i] == 46:
+                continue
+            byte = self._byte(i - at)
+            if i > begin or p[i] == 48 or (whole - begin == 1 and begin == at):
+                p[i] = 48 + (byte * 10 >> 8)
+            elif whole - begin < INT64_DIGITS:
+                p[i] = 49 + (byte * 9 >> 8)  # no 0 in front: it would be no number to a server
+            else:
+                p[i] = 49
+
+    @cython.cfunc
+    @cython.locals(p=cython.p_uchar, i=cython.longlong)
+    def _blank(self, p: Any, begin: cython.longlong, end: cython.longlong) -> None:
+        for i in range(begin, end):
+            p[i] = 42
+
+    # ---- the hash ----
+
+    @cython.cfunc
+    @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong)
+    def _hash(self, p: Any, at: cython.longlong, size: cython.longlong) -> None:
+        """_digest becomes that of the *size* bytes at *at*."""
+        if cython.compiled:
+            self._digest = _siphash(self._k0, self._k1, cython.address(p[at]), min(size, HASHED), size)
+        else:
+            digest = hashlib.blake2b(p[at : at + min(size, HASHED)], key=self._key, salt=size.to_bytes(8, "little"))
+            self._digest = int.from_bytes(digest.digest()[:8], "little")
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    @cython.locals(position=cython.longlong)
+    def _byte(self, position: cython.longlong) -> cython.int:
+        """One of those that the digest draws."""
+        return _mixed(self._digest, position >> 3) >> (8 * (position & 7)) & 0xFF
+
+    @cython.cfunc
+    @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong, position=cython.longlong)
+    @cython.locals(x=cython.ulonglong, end=cython.longlong, digest=cython.ulonglong)
+    @cython.locals(alphabet=bytes, letters=cython.p_const_uchar, begin=cython.longlong, stop=cython.longlong)
+    def _fill(self, p: Any, at: cython.longlong, size: cython.longlong, position: cython.longlong) -> None:
+        """Letters of the digest, from number *position* on."""
+        if cython.compiled:
+            alphabet = LETTERS
+            letters = alphabet
+            digest = self._digest
+            end = at + size
+            begin = at
+            while at < end:
+                if at - begin >= REPEATS:
+                    p[at] = p[at - REPEATS]
+                    at += 1
+                    continue
+                x = _mixed(digest, (position & (REPEATS - 1)) >> 3) >> (8 * (position & 7))
+                stop = min(end, at + 8 - (position & 7))
+                position += stop - at
+                while at < stop:
+                    p[at] = letters[((x & 0xFF) * 62) >> 8]
+                    x >>= 8
+                    at += 1
+            return
+        begin = position % REPEATS
+        drawn = hashlib.shake_128(self._digest.to_bytes(8, "little")).digest(min(begin + size, REPEATS))
+        p[at : at + size] = (drawn.translate(_TO_LETTERS) * ((begin + size) // REPEATS + 1))[begin : begin + size]
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+@cython.locals(p=cython.p_uchar)
+def _digits(p: Any, at: cython.longlong, end: cython.longlong) -> cython.longlong:
+    """Where the digits end that begin at *at*."""
+    while at < end and 48 <= p[at] <= 57:
+        at += 1
+    return at
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+@cython.locals(p=cython.p_uchar)
+def _is_exponent(p: Any, at: cython.longlong, end: cython.longlong) -> cython.bint:
+    if p[at] != 69 and p[at] != 101:
+        return False
+    at += 1
+    if at < end and (p[at] == 43 or p[at] == 45):
+        at += 1
+    return at < end and _digits(p, at, end) == end
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+@cython.locals(x=cython.ulonglong)
+def _mixed(digest: cython.ulonglong, number: cython.longlong) -> cython.ulonglong:
+    """Eight bytes that the digest draws: SplitMix64's finalizer over its sequence."""
+    x = (digest + GOLDEN * (number + 1)) & WORD
+    x = ((x ^ (x >> 30)) * MIX1) & WORD
+    x = ((x ^ (x >> 27)) * MIX2) & WORD
+    return x ^ (x >> 31)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _turned(x: cython.ulonglong, by: cython.int) -> cython.ulonglong:
+    return (x << by) | (x >> (64 - by))
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+@cython.locals(
+    p=cython.p_uchar,
+    v0=cython.ulonglong,
+    v1=cython.ulonglong,
+    v2=cython.ulonglong,
+    v3=cython.ulonglong,
+    m=cython.ulonglong,
+    i=cython.longlong,
+    left=cython.longlong,
+    turn=cython.int,
+    rounds=cython.int,
+    _=cython.int,
+)
+def _siphash(
+    k0: cython.ulonglong, k1: cython.ulonglong, p: Any, size: cython.longlong, whole: cython.longlong
+) -> cython.ulonglong:
+    """SipHash-2-4 (Aumasson, Bernstein, 2012) of the *size* bytes at p and, as a last word, of *whole*. Compiled only."""
+    v0 = k0 ^ SIP0
+    v1 = k1 ^ SIP1
+    v2 = k0 ^ SIP2
+    v3 = k1 ^ SIP3
+    i = 0
+    left = size // 8 + 3  # words: the data's, its last bytes, its length, and the end
+    while left:
+        left -= 1
+        rounds = 2
+        m = 0
+        if left > 2:
+            m = cython.cast("unsigned long long *", p + i)[0]
+            i += 8
+        elif left == 2:
+            for turn in range(size - i):
+                m |= cython.cast(cython.ulonglong, p[i + turn]) << (8 * turn)
+        elif left == 1:
+            m = whole
+        else:
+            v2 ^= 0xFF
+            rounds = 4
+        v3 ^= m
+        for _ in range(rounds):
+            v0 += v1
+            v1 = _turned(v1, 13) ^ v0
+            v0 = _turned(v0, 32)
+            v2 += v3
+            v3 = _turned(v3, 16) ^ v2
+            v0 += v3
+            v3 = _turned(v3, 21) ^ v0
+            v2 += v1
+            v1 = _turned(v1, 17) ^ v2
+            v2 = _turned(v2, 32)
+        v0 ^= m
+    return v0 ^ v1 ^ v2 ^ v3

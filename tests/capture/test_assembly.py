@@ -1,0 +1,307 @@
+"""Segments of any network: the bytes of a connection come out in order, once, whatever happened on the way."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.capture.assembly import GAP_TIME, PROOF, REACH, Assembler, Bytes, Connection, Ended, Gap, Item, Opened, Unseen
+from tap.capture.layers import Segment
+from tap.capture.segments import ACK, FIN, RST, SYN, Endpoint
+
+CLIENT, SERVER = Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.2", 6379)
+
+
+def made(side: int, first: int, at: int, data: bytes = b"", flags: int = ACK, acknowledged: int = 0) -> Segment:
+    ends = (CLIENT, SERVER) if side == 0 else (SERVER, CLIENT)
+    return Segment(*ends, (first + at) % 2**32, acknowledged % 2**32, flags, data, 0)
+
+
+def taken(segments: list[Segment], step: int = 1000) -> list[Item]:
+    assembler = Assembler()
+    items = [item for number, one in enumerate(segments) for item in assembler.take(one, number * step)]
+    for connection in assembler.connections.values():
+        items += assembler.finish(connection, len(segments) * step)
+    return items
+
+
+def flowed(items: list[Item], side: int) -> bytes:
+    return b"".join(item.data for item in items if isinstance(item, Bytes) and item.side == side)
+
+
+@given(st.data())
+def test_reordered_repeated_and_overlapping_segments_give_the_bytes_once(data: st.DataObject) -> None:
+    first = data.draw(st.sampled_from([0, 5000, 2**32 - 150, 2**31 - 10]))
+    stream = random.Random(1).randbytes(300)
+    cuts = data.draw(st.lists(st.integers(1, 299), max_size=12))
+    places = sorted({0, 300, *cuts})
+    pieces = [(begin, end) for begin, end in itertools.pairwise(places)]
+    extra = data.draw(st.lists(st.tuples(st.integers(0, 299), st.integers(1, 80)), max_size=6))
+    pieces += [(begin, min(300, begin + size)) for begin, size in extra]
+    order = data.draw(st.permutations(pieces))
+    opening = [made(0, 7, 0, flags=SYN), made(1, first, -1, flags=SYN | ACK, acknowledged=8)]
+    items = taken(opening + [made(1, first, begin, stream[begin:end], acknowledged=8) for begin, end in order])
+    assert flowed(items, 1) == stream
+    assert not any(isinstance(item, Gap) for item in items)
+    assert [item.connection.from_start for item in items if isinstance(item, Opened)] == [True]
+
+
+@given(st.integers(1, 8), st.integers(0, 2**32 - 1))
+def test_a_lost_segment_is_a_gap_of_its_size(lost: int, first: int) -> None:
+    stream = random.Random(2).randbytes(100)
+    opening = [made(0, 7, 0, flags=SYN), made(1, first, -1, flags=SYN | ACK, acknowledged=8)]
+    rest = [made(1, first, at * 10, stream[at * 10 : at * 10 + 10]) for at in range(10) if at != lost]
+    acknowledges = [made(0, 8, 0, acknowledged=first + 100)]
+    for segments, step in ((opening + rest, 1000), (opening + rest + acknowledges * 3, 10**9)):
+        items = taken(segments, step)
+        assert flowed(items, 1) == stream[: lost * 10] + stream[lost * 10 + 10 :]
+        assert [item.size for item in items if isinstance(item, Gap)] == [10]
+        assert isinstance(items[-1], Bytes)
+
+
+def test_what_was_cut_off_a_packet_is_a_gap_at_once() -> None:
+    opening = [made(0, 7, 0, flags=SYN), made(1, 0, -1, flags=SYN | ACK, acknowledged=8)]
+    cut = made(1, 0, 0, b"abc")
+    cut.missing = 4
+    items = taken([*opening, cut, made(1, 0, 7, b"xyz")])
+    assert [item.size if isinstance(item, Gap) else item.data for item in items if isinstance(item, Gap | Bytes)] == [
+        b"abc",
+        4,
+        b"xyz",
+    ]
+
+
+def test_an_end_waits_for_the_bytes_before_it_and_ports_are_used_again() -> None:
+    opening = [made(0, 7, 0, flags=SYN), made(1, 0, -1, flags=SYN | ACK, acknowledged=8)]
+    ending = [made(1, 0, 3, b"def", FIN | ACK), made(0, 8, 0, flags=FIN | ACK), made(1, 0, 0, b"abc")]
+    again = [made(0, 900, 0, flags=SYN), made(1, 500, 0, b"new"), made(0, 901, 0, flags=RST)]
+    items = taken(opening + ending + [made(0, 8, 1)] + again)
+    ends = [(item.side, item.is_reset, item.closed) for item in items if isinstance(item, Ended)]
+    assert ends == [(0, False, False), (1, False, True), (0, True, True)]
+    assert flowed(items, 1) == b"abcdefnew"
+    assert sum(isinstance(item, Opened) for item in items) == 2
+
+
+# ---- what is believed ----
+
+FIRST = 2**32 - 60  # of the server's bytes: the numbers come round
+OPENING = [
+    made(0, 7, 0, flags=SYN),
+    made(1, FIRST, -1, flags=SYN | ACK, acknowledged=8),
+    made(0, 8, 0, acknowledged=FIRST),
+]
+FAR = 900_000_000
+MS = 1_000_000
+
+
+def sent(begin: int, end: int) -> list[Segment]:
+    """Segments of 10 bytes of the server, each acknowledged."""
+    return [
+        segment
+        for at in range(begin, end)
+        for segment in (
+            made(1, FIRST, at * 10, b"%010d" % at, acknowledged=8),
+            made(0, 8, 0, acknowledged=FIRST + at * 10 + 10),
+        )
+    ]
+
+
+def all_of(begin: int, end: int) -> bytes:
+    return b"".join(b"%010d" % at for at in range(begin, end))
+
+
+def story(segments: list[Segment], step: int = MS) -> tuple[list[object], dict[str, int]]:
+    """What comes of the server's side and of connections, bytes joined; and what was not believed."""
+    said: list[object] = []
+    connections: list[Connection] = []
+    for item in taken(segments, step):
+        if isinstance(item, Opened):
+            connections.append(item.connection)
+            said.append("from start" if item.connection.from_start else "from the middle")
+        elif isinstance(item, Ended):
+            said.append(("reset" if item.is_reset else "fin", item.side, item.closed))
+        elif isinstance(item, Unseen) or item.connection.ends[item.side] == CLIENT:
+            continue
+        elif isinstance(item, Gap):
+            said.append(item.size)
+        else:
+            before = said.pop() if isinstance(said[-1], bytes) else b""
+            assert isinstance(before, bytes)
+            said.append(before + item.data)
+    return said, dict(sum((one.disbelieved for one in connections), Counter()))
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("flags", [RST, RST | ACK])
+@pytest.mark.parametrize("away", [FAR, -FAR, REACH + 1000, 2**31 - 1000])
+def test_a_reset_outside_of_the_window_is_ignored(side: int, flags: int, away: int) -> None:
+    bad = made(side, (8, FIRST + 100)[side], away, flags=flags)
+    assert story([*OPENING, *sent(0, 10), bad, *sent(10, 41)]) == (["from start", all_of(0, 41)], {"RST": 1})
+
+
+@pytest.mark.parametrize("away", [1, 15, 1003, 70_000, REACH - 101])
+def test_a_reset_that_may_be_in_the_window_is_ignored_if_its_sender_goes_on(away: int) -> None:
+    """Windows may be scaled, and bytes before it missing: whether it was believed is known by what comes behind it."""
+    bad = made(1, FIRST + 100, away, flags=RST)
+    late = sent(10, 200)
+    assert story([*OPENING, *sent(0, 10), bad, *late]) == (["from start", all_of(0, 200)], {"RST": 1})
+
+
+def test_a_reset_ends_the_connection_with_what_was_acknowledged_last_or_seen_last() -> None:
+    in_flight = [made(1, FIRST + 100, at * 10, b"x" * 10) for at in range(5)]
+    for at in (100, 120, 150):
+        reset = made(1, FIRST, at, flags=RST)
+        said, ignored = story(
+            [*OPENING, *sent(0, 10), *in_flight, reset, made(0, 8, 0, b"more", acknowledged=FIRST + 150)]
+        )
+        assert (said, ignored) == (["from start", all_of(0, 10) + b"x" * 50, ("reset", 1, True)], {})
+    old = made(1, FIRST, 90, flags=RST)
+    assert story([*OPENING, *sent(0, 10), *in_flight, old]) == (["from start", all_of(0, 10) + b"x" * 50], {"RST": 1})
+
+
+def test_a_refused_connection_is_reset() -> None:
+    refusal = made(1, 0, 0, flags=RST | ACK, acknowledged=8)
+    assert story([OPENING[0], refusal]) == (["from start", ("reset", 1, True)], {})
+
+
+def test_a_reset_behind_a_hole_ends_the_connection_behind_a_gap() -> None:
+    lost = [*OPENING, *sent(0, 10), *sent(11, 13)[:-1]]
+    assert story([*lost, made(1, FIRST, 130, flags=RST)])[0] == (
+        ["from start", all_of(0, 10), 10, all_of(11, 13), ("reset", 1, True)]
+    )
+    acknowledged = made(0, 8, 0, acknowledged=FIRST + 150)
+    assert story([*OPENING, *sent(0, 10), acknowledged, made(1, FIRST, 150, flags=RST)])[0] == (
+        ["from start", all_of(0, 10), 50, ("reset", 1, True)]
+    )
+    unknown = [*OPENING, *sent(0, 10), made(1, FIRST, 200, flags=RST)]
+    assert story(unknown)[0] == ["from start", all_of(0, 10), 100, ("reset", 1, True)]
+    assert story([*unknown, *sent(10, 20)[::2]], step=1000)[0] == ["from start", all_of(0, 20), ("reset", 1, True)]
+
+
+@pytest.mark.parametrize("away", [FAR, -FAR, 3000])
+def test_a_syn_on_a_live_connection_is_ignored(away: int) -> None:
+    for bad in (made(0, 8, away, flags=SYN), made(1, FIRST, away, flags=SYN | ACK, acknowledged=FAR)):
+        assert story([*OPENING, *sent(0, 10), bad, *sent(10, 41)]) == (["from start", all_of(0, 41)], {"SYN": 1})
+        assert story([*OPENING, *sent(0, 10), bad]) == (["from start", all_of(0, 10)], {"SYN": 1})
+
+
+@pytest.mark.parametrize("directions", ["both", "from the opener", "to the opener", "without the first packet"])
+@pytest.mark.parametrize("first", [FAR, 500, -FAR])
+def test_ports_are_used_again_without_an_end_in_the_capture(directions: str, first: int) -> None:
+    again = [
+        made(0, first, -1, flags=SYN),
+        made(1, 77, -1, flags=SYN | ACK, acknowledged=first),
+        made(0, first, 0, acknowledged=77),
+        made(1, 77, 0, b"new", acknowledged=first),
+    ]
+    if directions == "from the opener":
+        again = [one for one in again if one.source == CLIENT]
+    if directions == "to the opener":
+        again = [one for one in again if one.source == SERVER]
+    if directions == "without the first packet":
+        again = again[1:]
+    said, ignored = story([*OPENING, *sent(0, 10), *again])
+    assert said == ["from start", all_of(0, 10), "from start", *([b"new"] if directions != "from the opener" else [])]
+    assert not ignored
+
+
+def test_a_syn_that_is_refused_on_a_live_connection_shows_that_it_was_over() -> None:
+    said, _ = story(
+        [*OPENING, *sent(0, 10), made(0, FAR, 0, flags=SYN), made(1, 0, 0, flags=RST | ACK, acknowledged=FAR + 1)]
+    )
+    assert said == ["from start", all_of(0, 10), "from start", ("reset", 1, True)]
+
+
+@pytest.mark.parametrize("away", [FAR, -FAR, -50])
+def test_a_fin_with_another_number_ends_nothing(away: int) -> None:
+    for bad in (made(0, 8, away, flags=FIN | ACK, acknowledged=FIRST + 100), made(1, FIRST + 100, away, flags=FIN)):
+        said, ignored = story([*OPENING, *sent(0, 10), bad, *sent(10, 41)])
+        assert said == ["from start", all_of(0, 41)]
+        assert ignored
+
+
+def test_a_fin_waits_for_what_is_before_it_and_is_forgotten_if_the_direction_goes_on() -> None:
+    early = made(1, FIRST, 200, flags=FIN | ACK, acknowledged=8)
+    assert story([*OPENING, *sent(0, 10), early, *sent(10, 20)])[0] == ["from start", all_of(0, 20), ("fin", 1, False)]
+    assert story([*OPENING, *sent(0, 10), early])[0] == ["from start", all_of(0, 10), 100, ("fin", 1, False)]
+    seen = [*OPENING, *sent(0, 10), early, made(0, 8, 0, acknowledged=FIRST + 201)]
+    assert story(seen)[0] == ["from start", all_of(0, 10), 100, ("fin", 1, False)]
+    beyond = made(1, FIRST, 195, flags=FIN | ACK, acknowledged=8)
+    assert story([*OPENING, *sent(0, 10), beyond, *sent(10, 30)]) == (["from start", all_of(0, 30)], {"FIN": 1})
+
+
+def test_a_segment_of_another_connection_is_ignored() -> None:
+    for bad in (made(1, FIRST, FAR, b"bad", acknowledged=8), made(1, FIRST, 100, b"bad", acknowledged=FAR)):
+        assert story([*OPENING, *sent(0, 10), bad, *sent(10, 41)]) == (["from start", all_of(0, 41)], {"segment": 1})
+
+
+@pytest.mark.parametrize("acknowledges", [False, True])
+@pytest.mark.parametrize("hole", [REACH + 10, FAR, 2**31 - 10_000])
+def test_behind_a_hole_of_any_size_the_connection_is_read_on(hole: int, acknowledges: bool) -> None:
+    behind = [made(1, FIRST + hole, at * 10, b"%010d" % at, acknowledged=8) for at in range(10, 20)]
+    answers = [made(0, 8, 0, acknowledged=FIRST + hole + at * 10 + 10) for at in range(10, 20)]
+    segments = [one for pair in zip(behind, answers, strict=True) for one in pair] if acknowledges else behind
+    said, ignored = story([*OPENING, *sent(0, 10), *segments])
+    assert (said, ignored) == (["from start", all_of(0, 10), hole, all_of(10, 20)], {})
+
+
+def test_behind_a_hole_whose_size_the_numbers_cannot_say_another_connection_begins() -> None:
+    behind = [made(1, FIRST + 3 * 2**30, at * 10, b"%010d" % at, acknowledged=8) for at in range(10, 20)]
+    assert story([*OPENING, *sent(0, 10), *behind])[0] == ["from start", all_of(0, 10), "from the middle", all_of(10, 20)]
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_ports_are_used_again_without_a_beginning_in_the_capture(is_over: bool) -> None:
+    end = [made(1, FIRST, 100, flags=RST)] if is_over else []
+    again = [made(1, FIRST - FAR, at * 10, b"%010d" % at, acknowledged=FAR) for at in range(PROOF)]
+    said, _ = story([*OPENING, *sent(0, 10), *end, *again])
+    assert said[-2:] == ["from the middle", all_of(0, PROOF)]
+    said, _ = story([*OPENING, *sent(0, 10), *end, *again[1:]])
+    assert "from the middle" not in said
+
+
+def test_behind_a_reset_that_was_not_believed_the_rest_is_read_on() -> None:
+    """One with the right number that did not arrive, or not there where it was going."""
+    said, _ = story([*OPENING, *sent(0, 10), made(1, FIRST, 100, flags=RST), *sent(10, 20)])
+    assert said == ["from start", all_of(0, 10), ("reset", 1, True), "from the middle", all_of(10, 20)]
+
+
+def test_what_was_not_acknowledged_makes_no_gap() -> None:
+    """A segment that is near, and of nothing."""
+    bad = made(1, FIRST, 100_000, b"bad", acknowledged=8)
+    hole = [*sent(10, 11), *sent(12, 50)]
+    said, _ = story([*OPENING, *sent(0, 10), bad, *hole], step=GAP_TIME // 10)
+    assert said[:4] == ["from start", all_of(0, 11), 10, all_of(12, 50)]
+
+
+@pytest.mark.parametrize("end", [RST, FIN])
+def test_copies_of_everything_double_nothing(end: int) -> None:
+    ends = [made(1, FIRST, 410, flags=RST)] if end == RST else [made(1, FIRST, 410, flags=FIN), made(0, 8, 0, flags=FIN)]
+    segments = [*OPENING, *sent(0, 41), *ends]
+    once = story(segments)
+    assert story([*segments, *segments]) == once
+    assert story([one for one in segments for _ in (0, 1)]) == once
+    for lag in (2, 5, 20, 70):
+        late = [*([None] * lag), *segments]
+        pairs = itertools.zip_longest(segments, late)
+        assert story([one for pair in pairs for one in pair if one is not None]) == once
+
+
+@given(st.data())
+def test_packets_with_other_numbers_change_nothing(data: st.DataObject) -> None:
+    segments = [*OPENING, *sent(0, 41)]
+    whole = story(segments)[0]
+    far = st.integers(2**31 - FAR, 2**31 + FAR)
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(5, len(segments) - 2))
+        side, flags = data.draw(st.integers(0, 1)), data.draw(st.sampled_from([RST, SYN, ACK, FIN | ACK, RST | ACK, 0]))
+        bad = made(
+            side, (8, FIRST)[side], data.draw(far), data.draw(st.sampled_from([b"", b"bad"])), flags, data.draw(far)
+        )
+        segments.insert(at, bad)
+    assert story(segments)[0] == whole

@@ -1,0 +1,37 @@
+"""Packets without their ends, counted by who cut them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tap.capture.cuts import Cuts
+from tap.capture.pcapng import RAW_IP, Packet
+
+
+def packet(captured: int, size: int) -> Packet:
+    return Packet(0, RAW_IP, bytes(captured), size)
+
+
+def test_of_none_there_is_nothing_to_say() -> None:
+    assert not Cuts()
+    assert str(Cuts()) == ""
+
+
+@pytest.mark.parametrize(
+    ("packets", "said"),
+    [
+        ([packet(96, 100)], "1 packet was cut to 96 bytes: capture with -s 0 (tcpdump, dumpcap, tshark)"),
+        ([packet(64, 100), packet(96, 97), packet(8, 9)], "3 packets were cut to 96 bytes: capture with -s 0"),
+        ([packet(100, 100)], "1 packet was cut by what mirrored them: let it send them whole"),
+        (
+            [packet(9, 9), packet(9, 9), packet(8, 9)],
+            "bytes: capture with -s 0 (tcpdump, dumpcap, tshark); 2 packets were",
+        ),
+    ],
+)
+def test_each_kind_is_counted_with_what_would_have_kept_them_whole(packets: list[Packet], said: str) -> None:
+    cuts = Cuts()
+    for one in packets:
+        cuts.add(one)
+    assert cuts
+    assert said in str(cuts)

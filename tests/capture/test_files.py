@@ -1,0 +1,457 @@
+"""From paths to packets: directories, rotations, what is compressed, what grows, and what cannot be read."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import itertools
+import json
+import os
+import random
+import struct
+import tempfile
+import termios
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tap.capture import content, files, pcapng
+from tap.capture.content import GoesOn
+from tap.capture.files import check, expand, packets, successor
+from tap.capture.pcap import reader_for
+from tap.capture.pcapng import Packet, PcapngReader
+from tap.console.lines import log_line
+from tap.errors import RecordingError
+from tap.recording.reader import Player
+from tests.recording.captured import PACKETS, WHOLE, Gzip, capture, compressed, read
+from tests.recording.support import block
+from tests.recording.wires import file
+from tests.support import WITHIN, wait_until
+
+# ---- one file ----
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "it is empty"),
+        (b"hello\n", "it is no capture, neither pcapng nor pcap: it begins with b'hello"),
+        (b"\n", "it is no capture"),
+        (b"\xfd7zXZ\0", "it is compressed with xz, which is not read; decompress it first: xz -dk FILE"),
+        (b"BZh91AY", "it is compressed with bzip2, which is not read; decompress it first: bzip2 -dk FILE"),
+        (b"\x04\x22\x4d\x18d", "it is compressed with lz4, which is not read; decompress it first: lz4 -d FILE"),
+        (b"\x1f\x9d\x90", "it is compressed with compress, which is not read; decompress it first: gzip -dk FILE"),
+        (b"PK\x03\x04", "it is compressed with zip, which is not read; decompress it first: unzip FILE"),
+        (gzip.compress(gzip.compress(b"", mtime=0), mtime=0), "it is compressed with gzip twice, which is not read"),
+        (b"REDIS0011", "it is an RDB; see redis-tap rdb"),
+        (zstandard.compress(b"hello\n"), "it is no capture, neither pcapng nor pcap: it begins with b'hello"),
+        (zstandard.compress(b""), "it is empty"),
+        (gzip.compress(b"hello\n", mtime=0), "it is no capture, neither pcapng nor pcap: it begins with b'hello"),
+    ],
+)
+def test_what_is_no_capture_is_said(tmp_path: Path, data: bytes, says: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    times, (problem,) = read(path)
+    assert not times
+    assert problem.startswith(f"{path}: {says}")
+    with pytest.raises(RecordingError, match=says):
+        check(path)
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "none.pcapng"
+    assert read(path) == ([], [f"{path}: No such file or directory"])
+
+
+@given(st.lists(st.integers(1, 5000), max_size=20))
+def test_bytes_of_a_pipe_may_come_in_any_pieces(sizes: list[int]) -> None:
+    """The first of one byte, so that nothing can be known by it."""
+    data = compressed(WHOLE) if len(sizes) % 2 else WHOLE
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        begin = 0
+        with open(writing, "wb", buffering=0) as pipe:
+            for size in [1, *sizes, len(data)]:
+                pipe.write(data[begin : begin + size])
+                begin += size
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert read(Path(f"/dev/fd/{reading}")) == (list(range(1000)), [])
+    writer.join()
+    os.close(reading)
+
+
+# ---- directories ----
+
+
+def rotation(folder: Path, number: int, data: bytes, *, stamp: str = "20261121T124952Z", end: str = "pcapng") -> Path:
+    path = folder / f"today_{number:05}_{stamp}.{end}"
+    path.write_bytes(data)
+    return path
+
+
+def test_a_rotation_is_read_by_its_numbers(tmp_path: Path) -> None:
+    rotation(tmp_path, 100_000, capture(4))
+    rotation(tmp_path, 99_999, compressed(capture(5)), end="pcapng.zst")
+    rotation(tmp_path, 9, capture(6), stamp="20271121T124952Z")
+    (tmp_path / "notes.txt").write_text("no capture\n")
+    assert read(tmp_path) == ([6, 5, 4], [])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["b.pcapng", "a.pcap"], ["x.pcap", "x.pcap1"], ["x.pcap.gz", "x.pcap1.gz"], ["c_00002_x.pcapng", "c_00001_x.cap"]],
+)
+def test_other_captures_are_read_by_the_time_of_their_first_packet(tmp_path: Path, names: list[str]) -> None:
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(capture(number + 1))
+    assert read(tmp_path) == ([1, 2], [])
+
+
+def test_a_rotation_that_was_begun_anew_is_read_in_time(tmp_path: Path) -> None:
+    for number, time, stamp in [(1, 3, "20261123T000000Z"), (1, 1, "20261122T000000Z"), (2, 2, "20261122T000100Z")]:
+        rotation(tmp_path, number, capture(time), stamp=stamp)
+    assert read(tmp_path) == ([1, 2, 3], [])
+
+
+def test_what_of_a_directory_cannot_be_read_leaves_the_rest(tmp_path: Path) -> None:
+    rotation(tmp_path, 1, capture(1))
+    empty = rotation(tmp_path, 2, b"")
+    cut = rotation(tmp_path, 3, capture(2, 3)[:-7])
+    gone = tmp_path / "today_00004_20261121T124952Z.pcapng"
+    gone.symlink_to("deleted")
+    rotation(tmp_path, 5, capture(4))
+    times, problems = read(tmp_path)
+    assert times == [1, 2, 4]
+    assert [problem.split(": ")[:2] for problem in problems] == [
+        [str(empty), "it is empty"],
+        [str(cut), "cut off"],
+        [str(gone), "No such file or directory"],
+    ]
+
+
+def test_a_directory_without_captures_is_said(tmp_path: Path) -> None:
+    assert read(tmp_path) == (
+        [],
+        [f"{tmp_path}: no capture in this directory; their names end in .pcapng, .pcapng.zst, .pcapng.gz, .pcap, .cap"],
+    )
+    with pytest.raises(RecordingError, match="no capture in this directory"):
+        check(tmp_path)
+
+
+@pytest.mark.skipif(not os.geteuid(), reason="root may read everything")
+def test_what_may_not_be_read_is_said(tmp_path: Path) -> None:
+    path = rotation(tmp_path, 1, capture(1))
+    path.chmod(0)
+    assert read(path) == ([], [f"{path}: Permission denied"])
+    path.chmod(0o600)
+    tmp_path.chmod(0)
+    assert read(tmp_path) == ([], [f"{tmp_path}: Permission denied"])
+    tmp_path.chmod(0o700)
+
+
+def test_the_successor_is_of_the_same_rotation(tmp_path: Path) -> None:
+    first, third = rotation(tmp_path, 1, b""), rotation(tmp_path, 3, b"")
+    (tmp_path / "other_00002_20261121T124952Z.pcapng").write_bytes(b"")
+    assert successor(first) == third
+    assert successor(third) is None
+    assert successor(tmp_path / "link.pcapng") is None
+    assert expand(first) == [first]
+
+
+# ---- several paths ----
+
+
+def read_all(paths: Sequence[Path], goes_on: GoesOn | None = None) -> tuple[list[int], list[str]]:
+    problems: list[str] = []
+    return [packet.time for packet in packets(paths, problems, goes_on)], problems
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_files_are_read_by_the_time_of_their_first_packets_whatever_order_they_are_named_in(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    paths = [tmp_path / name for name in ("a.pcap2", "a.pcap", "a.pcap1")]
+    for number, path in enumerate(paths):
+        path.write_bytes(
+            compressed(capture(number * 2, number * 2 + 1)) if number == 1 else capture(number * 2, number * 2 + 1)
+        )
+    assert read_all([paths[number] for number in order]) == ([0, 1, 2, 3, 4, 5], [])
+
+
+def test_files_that_overlap_are_merged(tmp_path: Path) -> None:
+    times = [[0, 4, 9], [1, 2, 10], [5, 6, 7], [20, 19, 21], [3, 3]]
+    paths = [tmp_path / f"{number}.pcap" for number in range(len(times))]
+    for path, some in zip(paths, times, strict=True):
+        path.write_bytes(capture(*some))
+    assert read_all(paths) == ([0, 1, 2, 3, 3, 4, 5, 6, 7, 9, 10, 20, 19, 21], [])
+    assert read_all([tmp_path]) == read_all(paths)
+
+
+@given(st.lists(st.lists(st.integers(0, 100), min_size=1, max_size=8), min_size=1, max_size=6), st.randoms())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_merging_loses_nothing(tmp_path: Path, times: list[list[int]], dice: random.Random) -> None:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    paths = [folder / f"{number}.pcap" for number in range(len(times))]
+    for path, some in zip(paths, times, strict=True):
+        path.write_bytes(capture(*sorted(some)))
+    dice.shuffle(paths)
+    assert read_all(paths) == (sorted(itertools.chain(*times)), [])
+
+
+def test_of_many_files_that_overlap_a_bounded_number_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_MERGED", 4)
+    paths = [tmp_path / f"{number}.pcap" for number in range(20)]
+    for number, path in enumerate(paths):
+        path.write_bytes(capture(number, 100 + number))
+    opened = os.listdir("/proc/self/fd") if Path("/proc/self/fd").exists() else []
+    most = 0
+    found = []
+    for packet in packets(paths, []):
+        found.append(packet.time)
+        most = max(most, len(os.listdir("/proc/self/fd")) - len(opened) if opened else 0)
+    assert sorted(found) == sorted([*range(20), *range(100, 120)])
+    assert most <= 5
+
+
+def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcap"
+    path.write_bytes(capture(1, 2))
+    (tmp_path / "link.pcap").symlink_to(path)
+    assert read_all([path, tmp_path, path, tmp_path / "link.pcap"]) == ([1, 2], [])
+
+
+def test_a_rotation_is_read_by_its_numbers_also_where_its_files_are_named(tmp_path: Path) -> None:
+    paths = [rotation(tmp_path, number, capture(10 - number)) for number in (3, 1, 2)]
+    other = tmp_path / "other.pcap"
+    other.write_bytes(capture(8))
+    assert read_all(paths) == ([9, 8, 7], [])
+    assert sorted(read_all([*paths, other])[0]) == [7, 8, 8, 9]
+
+
+def test_problems_of_several_paths_are_told_and_the_rest_is_read(tmp_path: Path) -> None:
+    for name, data in (("good.pcap", capture(5)), ("empty.pcap", b""), ("cut.pcap", capture(1, 2)[:-5])):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "folder").mkdir()
+    names = ["none.pcap", "good.pcap", "folder", "empty.pcap", "cut.pcap"]
+    times, problems = read_all([tmp_path / name for name in names])
+    assert times == [1, 5]
+    assert {problem.split(": ")[0].rpartition("/")[2] for problem in problems} == {*names} - {"good.pcap"}
+    assert len(problems) == 4
+
+
+def test_what_is_in_a_pipe_comes_last(tmp_path: Path) -> None:
+    pipe, path = tmp_path / "pipe", tmp_path / "a.pcap"
+    os.mkfifo(pipe)
+    path.write_bytes(capture(5))
+    writer = threading.Thread(target=pipe.write_bytes, args=(capture(1),))
+    writer.start()
+    assert read_all([pipe, path]) == ([5, 1], [])
+    writer.join()
+
+
+def test_the_file_that_began_last_is_followed(tmp_path: Path) -> None:
+    old, new = tmp_path / "z.pcap", tmp_path / "a.pcap"
+    old.write_bytes(capture(1, 5))
+    new.write_bytes(capture(3))
+    grows = [partial(append, new, capture(4)), partial(append, new, capture(6))]
+    assert read_all([new, old], written_by(grows)) == ([1, 5, 3, 4, 6], [])
+    new.write_bytes(b"")
+    assert read_all([new, old], written_by([partial(append, new, capture(9))])) == ([1, 5, 9], [])
+
+
+def test_who_wants_no_more_is_heard_between_files_that_are_merged(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        (tmp_path / f"{number}.pcap").write_bytes(capture(number))
+    left = iter([True, False])
+    assert read_all([tmp_path], lambda is_idle: next(left)) == ([1, 2], [])
+
+
+# ---- what grows ----
+
+
+def written_by(steps: Sequence[Callable[[], object]]) -> GoesOn:
+    """Does a step of the writer's whenever the reader has nothing to read; then the reader is to stop."""
+    left: Iterator[Callable[[], object]] = iter(steps)
+
+    def goes_on(is_idle: bool) -> bool:
+        if not is_idle:
+            return True
+        step = next(left, None)
+        if step is not None:
+            step()
+        return step is not None
+
+    return goes_on
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+@pytest.mark.parametrize(
+    "of", [lambda data: data, compressed, lambda data: compressed(data, Gzip)], ids=["plain", "zstd", "gzip"]
+)
+def test_a_file_is_followed_while_it_grows(tmp_path: Path, of: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "growing"
+    path.write_bytes(b"")
+    data = of(WHOLE)
+    cuts = [0, 1, 50, len(data) // 2, len(data) - 1]
+    steps = [partial(append, path, data[begin:end]) for begin, end in itertools.pairwise(cuts)]
+    times, problems = read(path, written_by(steps))
+    assert times == list(range(len(times)))
+    assert len(times) >= 999
+    assert not problems  # what is not whole at the end is still being written
+
+
+@pytest.mark.parametrize("of", [lambda data: data, compressed], ids=["plain", "zstd"])
+@pytest.mark.parametrize("names", ["directory", "file"])
+def test_a_rotation_is_followed_from_file_to_file(tmp_path: Path, names: str, of: Callable[[bytes], bytes]) -> None:
+    data = of(WHOLE)
+    first = rotation(tmp_path, 1, data[:700])
+
+    def rotate() -> None:
+        """Also what is written last, and not yet read when the next file is there."""
+        append(first, data[700:])
+        rotation(tmp_path, 2, of(capture(1000)))
+        rotation(tmp_path, 3, of(capture(1001))[:-3])
+
+    def end() -> None:
+        rotation(tmp_path, 4, of(capture(1002)))
+
+    times, problems = read(tmp_path if names == "directory" else first, written_by([lambda: None, rotate, end]))
+    assert times == [*range(1001), *([1001] if of is compressed else []), 1002]
+    assert len(problems) == 1
+    assert "today_00003" in problems[0]
+
+
+def test_a_pipe_that_is_empty_for_a_moment_is_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the writer waits, each time that the pipe is full, and tcpdump loses packets."""
+    monkeypatch.setattr(content, "BREATH", 10 * WITHIN)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    def write() -> None:
+        with path.open("wb", buffering=0) as pipe:
+            for begin in range(0, len(WHOLE), 100_000):
+                wait_until(lambda: not struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0])
+                pipe.write(WHOLE[begin : begin + 100_000])
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    rests: list[bool] = []
+    times, problems = read(path, lambda is_idle: rests.append(is_idle) or True)  # type: ignore[func-returns-value]
+    writer.join()
+    assert (len(times), problems) == (1000, [])
+    assert not any(rests[:-1])
+
+
+def test_who_wants_no_more_is_heard_between_files_and_reads(tmp_path: Path) -> None:
+    for number in range(1, 4):
+        rotation(tmp_path, number, capture(number))
+    left = iter([True, False])
+    assert read(tmp_path, lambda is_idle: next(left)) == ([1, 2], [])
+
+
+OF_A_LINK = {"time": 1e9, "link": "one", "connection": 7, "replica": "127.0.0.1"}
+OPENED = {"event": "link_opened", **OF_A_LINK, "peer": "127.0.0.1:50000", "master": "127.0.0.1:6379"}
+CLOSED = {"event": "link_closed", **OF_A_LINK, "by": "replica", "how": "fin", "text": "", "role": "replica"}
+CLOSED |= {"phase": "stream", "offset": 1100, "bytes_from_master": 300, "bytes_from_replica": 300}
+
+
+def recorded(first: dict[str, Any], last: dict[str, Any]) -> bytes:
+    """As a tap does it, with comments on the first packet and on the last."""
+    comments = [[json.dumps(first)], *([] for _ in PACKETS[2:]), [json.dumps(last)]]
+    blocks = [block(at, data, said) for (at, data), said in zip(PACKETS, comments, strict=True)]
+    return pcapng.heading("test") + b"".join(blocks)
+
+
+def lines(data: bytes) -> tuple[int, list[str], list[str]]:
+    """Packets, lines of a log, problems."""
+    said: list[str] = []
+    reader = PcapngReader()
+    player = Player(lambda told: said.append(log_line(told) or ""), every_command=True)
+    for packet in [*reader.feed(data), *reader.close()]:
+        player.packet(packet)
+    player.close()
+    return player.packets, said, list(reader.problems)
+
+
+@given(st.integers(4, len(recorded(OPENED, CLOSED)) - 1), st.integers(1, 255))
+def test_one_flipped_byte_costs_no_more_than_a_packet(at: int, bits: int) -> None:
+    data = bytearray(recorded(OPENED, CLOSED))
+    data[at] ^= bits
+    found, _, problems = lines(bytes(data))
+    assert found >= len(PACKETS) - 1
+    assert len(problems) <= 2
+
+
+@pytest.mark.parametrize("at", range(4, len(pcapng.heading("test"))))
+def test_behind_a_damaged_head_all_packets_are_read(at: int) -> None:
+    data = bytearray(recorded(OPENED, CLOSED))
+    data[at] ^= 0x55
+    found, said, problems = lines(bytes(data))
+    assert found == len(PACKETS)
+    assert len(problems) <= 2
+    assert len(said) == len(lines(recorded(OPENED, CLOSED))[1]) or at > 40  # there its link type is said
+
+
+@pytest.mark.parametrize(
+    "odd", [{"time": 1e300}, {"time": float("nan")}, {"time": "noon"}, {"connection": "7"}, {"link": None}, {"peer": 1}]
+)
+def test_a_comment_that_no_tap_wrote_is_left_alone(odd: dict[str, Any]) -> None:
+    assert lines(recorded(OPENED | odd, CLOSED | odd))[1][0].split()[1] == "127.0.0.1:6379/1"
+    for name in set(OPENED) - {"event", "time", "replica"}:
+        less = {key: value for key, value in OPENED.items() if key != name}
+        assert lines(recorded(less, {"event": "link_closed"}))[1][0].split()[1] == "127.0.0.1:6379/1"
+
+
+# ---- containers, however cut ----
+
+
+def contained(kind: str, tmp_path: Path) -> bytes:
+    return file(tmp_path / kind, PACKETS, kind).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["<us", ">us", "<ns", ">ns", "pcapng"])
+@pytest.mark.parametrize("lost", [0, 1, 20])
+def test_a_container_is_read_the_same_however_it_is_cut(tmp_path: Path, kind: str, lost: int) -> None:
+    data = contained(kind, tmp_path)
+    data = data[: len(data) - lost]
+
+    def found(pieces: list[bytes]) -> tuple[list[Packet], list[str]]:
+        reader = reader_for(data)
+        packets = [packet for piece in pieces for packet in reader.feed(piece)]
+        return [*packets, *reader.close()], list(reader.problems)
+
+    whole = found([data])
+    assert len(whole[0]) == len(PACKETS) - bool(lost)
+    assert len(whole[1]) == bool(lost)
+    assert found([data[at : at + 1] for at in range(len(data))]) == whole
+    for at in range(0, len(data), 7):
+        assert found([data[:at], b"", data[at:]]) == whole
+
+
+def test_of_a_directory_regular_files_are_read_and_the_others_named(tmp_path: Path) -> None:
+    good = file(tmp_path / "good.pcap", PACKETS, "<us")
+    os.mkfifo(tmp_path / "pipe.pcap")
+    (tmp_path / "inner.pcap").mkdir()
+    (tmp_path / "link.pcap").symlink_to(good)
+    times, problems = read(tmp_path)
+    assert len(times) == len(PACKETS)
+    assert problems == [
+        f"{tmp_path / name}: left out, for it is {what}; of a directory regular files are read"
+        for name, what in (("inner.pcap", "a directory"), ("pipe.pcap", "a pipe"))
+    ]
+    assert len(expand(tmp_path)) == 1

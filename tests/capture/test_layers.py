@@ -1,0 +1,260 @@
+"""Whatever a TCP segment is wrapped in, it is found; what is not read is named."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.capture.layers import MAX_LAYERS, Layers, Segment
+from tap.capture.pcapng import Packet
+from tap.capture.tunnels import LINKS
+from tests.recording.frames import (
+    ENDS,
+    SIXES,
+    ethernet,
+    frame,
+    geneve,
+    gre,
+    ip,
+    ipv4,
+    ipv6,
+    label,
+    nflog,
+    pieces,
+    udp,
+    vxlan,
+)
+from tests.recording.support import tshark
+
+V4, V6 = ip(), ip(ends=SIXES)
+ARP = ethernet(0x0806, bytes(28))
+COOKED = struct.pack("!HHHQ", 0, 1, 6, 0)
+COOKED_2 = struct.pack("!HIHBBQ", 0, 3, 1, 0, 6, 0)
+SNAP = b"\xaa\xaa\x03\0\0\0\x08\0"
+PPPOE = b"\x11\0\0\1" + struct.pack("!HH", len(V4) + 2, 0x21) + V4
+ERSPAN_2 = bytes.fromhex("1001 0000 00000000")
+ERSPAN_3 = bytes.fromhex("2001 0000 00000000 0000 0000")
+ERSPAN_3_LONGER = ERSPAN_3[:11] + b"\1" + bytes(8)
+FRAMES = {
+    "ethernet": (1, frame(V4)),
+    "ethernet, padded": (1, frame(V4) + bytes(6)),
+    "vlan": (1, ethernet(0x8100, b"\x00\x05\x08\x00" + V4)),
+    "two vlans": (1, ethernet(0x88A8, b"\x00\x05\x81\x00\x00\x05\x86\xdd" + V6)),
+    "802.3 with SNAP": (1, ethernet(len(SNAP + V4), SNAP + V4)),
+    "802.1ah": (1, ethernet(0x88E7, bytes(4) + frame(V4))),
+    "cooked": (113, COOKED + b"\x08\x00" + V4),
+    "cooked, vlan": (113, COOKED + b"\x81\x00\x00\x05\x08\x00" + V4),
+    "cooked 2": (276, b"\x08\x00" + COOKED_2 + V4),
+    "loopback": (0, b"\x02\0\0\0" + V4),
+    "loopback, OpenBSD": (108, b"\0\0\0\x1e" + V6),
+    "raw": (101, V4),
+    "raw 6": (101, V6),
+    "raw, as ipv4": (228, V4),
+    "raw, as ipv6": (229, V6),
+    "ipv4 with options": (
+        101,
+        V4[:1].replace(b"\x45", b"\x46") + V4[1:3] + bytes([V4[3] + 4]) + V4[4:20] + bytes(4) + V4[20:],
+    ),
+    "ipv6 with extensions": (
+        101,
+        V6[:4]
+        + (len(V6) - 40 + 16).to_bytes(2, "big")
+        + b"\0"
+        + V6[7:40]
+        + b"\x2c\0"
+        + bytes(6)
+        + b"\x06\0"
+        + bytes(6)
+        + V6[40:],
+    ),
+    "authentication": (101, ipv4(51, b"\x04\4" + bytes(22) + V4)),
+    "nflog": (239, nflog(V4)),
+    "nflog, of a big-endian machine": (239, nflog(V6, ">")),
+    "pktap": (258, struct.pack("<III", 108, 1, 1) + bytes(96) + frame(V4)),
+    "pflog": (117, b"\x3d\2" + bytes(62) + V4),
+    "enc": (109, struct.pack("<I", 2) + bytes(8) + V4),
+    "ppp": (9, b"\x00\x21" + V4),
+    "ppp, framed": (50, b"\xff\x03\x00\x57" + V6),
+    "ppp, compressed": (9, b"\x21" + V4),
+    "cisco hdlc": (104, b"\x0f\0\x08\0" + V4),
+    "pppoe": (1, ethernet(0x8864, PPPOE)),
+    "pppoe itself": (51, PPPOE),
+    "mpls": (1, ethernet(0x8847, label(16, False) + label(17, True) + V4)),
+    "mpls, multicast": (1, ethernet(0x8848, label(17, True) + V6)),
+    "mpls, ethernet": (1, ethernet(0x8847, label(17, True) + frame(V4))),
+    "mpls, ethernet with a control word": (1, ethernet(0x8847, label(17, True) + b"\0\0\0\5" + frame(V4))),
+    "ipip": (1, frame(ipv4(4, V4))),
+    "ipip with options": (1, frame(ipv4(4, V4, options=bytes(4)))),
+    "sit": (1, frame(ipv4(41, V6))),
+    "ip4 in ip6": (1, frame(ipv6(4, V4))),
+    "ip6 in ip6": (1, frame(ipv6(41, V6))),
+    "mpls in ip": (1, frame(ipv4(137, label(17, True) + V4))),
+    "etherip": (1, frame(ipv4(97, b"\x30\0" + frame(V4)))),
+    "gre": (1, frame(gre(0x0800, V4))),
+    "gre, every field": (1, frame(gre(0x86DD, V6, flags=0xB000, fields=bytes(12)))),
+    "gretap": (1, frame(gre(0x6558, frame(V4), flags=0x2000, fields=bytes(4)))),
+    "gre, mpls": (1, frame(gre(0x8847, label(17, True) + V4))),
+    "pptp": (1, frame(gre(0x880B, b"\xff\x03\x21" + V4, flags=0x3081, fields=bytes(12)))),
+    "erspan 1": (1, frame(gre(0x88BE, frame(V4)))),
+    "erspan 2": (1, frame(gre(0x88BE, ERSPAN_2 + frame(V4), flags=0x1000, fields=bytes(4)))),
+    "erspan 3": (1, frame(gre(0x22EB, ERSPAN_3 + frame(V4), flags=0x1000, fields=bytes(4)))),
+    "erspan 3, longer": (1, frame(gre(0x22EB, ERSPAN_3_LONGER + frame(V4), flags=0x1000, fields=bytes(4)))),
+    "vxlan": (1, frame(vxlan(frame(V4)))),
+    "vxlan, as before it had a port": (1, frame(vxlan(frame(V6), 8472))),
+    "vxlan-gpe": (1, frame(udp(4790, b"\x0c\0\0\1" + b"\0\0\x2a\0" + V4))),
+    "vxlan, vlan inside": (1, frame(vxlan(ethernet(0x8100, b"\0\5\x08\0" + V4)))),
+    "geneve": (1, frame(geneve(0x6558, frame(V4)))),
+    "geneve, ip, with options": (1, frame(geneve(0x0800, V4, bytes(8)))),
+    "gre in udp": (1, frame(udp(4754, struct.pack("!HH", 0, 0x0800) + V4))),
+    "mpls in udp": (1, frame(udp(6635, label(17, True) + V4))),
+    "tzsp": (1, frame(udp(37008, b"\1\0\0\1" + b"\x0a\1\0\0\1" + frame(V4)))),
+    "vxlan in gretap in geneve": (1, frame(geneve(0x6558, frame(gre(0x6558, frame(vxlan(frame(V4)))))))),
+}
+
+UNKNOWN_TO_TSHARK = {"pktap", "gre in udp", "ppp, compressed", "nflog, of a big-endian machine"}
+
+
+def found(link_type: int, data: bytes, size: int | None = None) -> Segment | str:
+    """The segment, or what kind of packet it is instead."""
+    layers = Layers()
+    segment = layers.segment(Packet(0, link_type, data, len(data) if size is None else size))
+    if segment is not None:
+        assert not layers.unread
+        return segment
+    ((kind, count),) = layers.unread.items()
+    assert count == 1
+    return kind
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_segment_is_found_in_every_frame(name: str) -> None:
+    segment = found(*FRAMES[name])
+    assert isinstance(segment, Segment)
+    assert (segment.data, segment.sequence, segment.missing) == (b"hello", 100, 0)
+    assert (segment.source, segment.target) in (ENDS, SIXES)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_frame_that_is_cut_is_missing_bytes_or_nothing(name: str) -> None:
+    link_type, data = FRAMES[name]
+    for length in range(len(data)):
+        segment = found(link_type, data[:length], len(data))
+        if isinstance(segment, Segment):
+            assert b"hello".startswith(segment.data)
+            assert len(segment.data) + segment.missing == 5
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_tshark_finds_the_same(name: str, tmp_path: Path) -> None:
+    if name in UNKNOWN_TO_TSHARK:
+        pytest.skip("tshark does not read it")
+    link_type, data = FRAMES[name]
+    path = tmp_path / "one.pcap"
+    path.write_bytes(
+        struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link_type)
+        + struct.pack("<4I", 1, 0, len(data), len(data))
+        + data
+    )
+    as_told = ["-d", "udp.port==8472,vxlan"]
+    if "mpls, ethernet" in name:
+        as_told += ["-d", f"mpls.label==17,{'pwethcw' if 'control' in name else 'pwethnocw'}"]
+    said = tshark(path, *as_told, "-T", "fields", "-e", "tcp.payload", "-e", "tcp.seq_raw", "-e", "tcp.dstport")
+    assert said.split() == [b"hello".hex(), "100", "6379"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "link_type", "data"),
+    [
+        ("ARP", 1, ARP),
+        ("ARP", 1, frame(vxlan(ARP))),
+        ("ARP", 113, COOKED + ARP[12:]),
+        ("LLDP", 1, ethernet(0x88CC, bytes(20))),
+        ("EtherType 0x1234", 1, ethernet(0x1234, bytes(20))),
+        ("STP", 1, ethernet(38, b"\x42\x42\x03" + bytes(35))),
+        ("IEEE 802.2 LLC", 1, ethernet(38, b"\xfe\xfe\x03" + bytes(35))),
+        ("UDP", 1, frame(udp(53, bytes(20)))),
+        ("UDP", 1, frame(udp(8472, bytes(20)))),
+        ("UDP", 1, frame(udp(37008, bytes(20)))),
+        ("UDP", 1, frame(udp(6081, b"\xff" * 20))),
+        ("ICMP", 1, frame(ipv4(1, bytes(8)))),
+        ("ICMPv6", 101, ipv6(58, bytes(8))),
+        ("IPsec ESP", 1, frame(ipv4(50, bytes(20)))),
+        ("IP protocol 253", 101, ipv4(253, bytes(8))),
+        ("GRE with an unknown protocol 0x88bf", 1, frame(gre(0x88BF, bytes(20)))),
+        ("GRE with an unknown protocol 0x0000", 1, frame(gre(0, b""))),
+        ("GRE of version 3", 1, frame(gre(0x0800, V4, flags=3))),
+        ("GRE with routes", 1, frame(gre(0x0800, V4, flags=0x4000))),
+        ("Geneve with an unknown protocol 0x894f", 1, frame(geneve(0x894F, bytes(20)))),
+        ("VXLAN-GPE with an unknown protocol 4", 1, frame(udp(4790, b"\x0c\0\0\4" + bytes(20)))),
+        ("ERSPAN with an unknown frame type 1", 1, frame(gre(0x22EB, ERSPAN_3[:10] + b"\4\0" + bytes(40)))),
+        ("PPP control", 1, ethernet(0x8864, b"\x11\0\0\1\0\6\xc0\x21\1\1\0\4")),
+        ("PPP with an unknown protocol 0x003d", 9, b"\0\x3d" + bytes(20)),
+        ("PPPoE discovery", 1, ethernet(0x8863, bytes(20))),
+        ("MPLS without IP in it", 1, ethernet(0x8847, label(17, True) + b"\x10\0\0\x21" + bytes(30))),
+        ("NFLOG without a packet", 239, nflog(b"\x45")[:16] + bytes(8)),
+        ("IP of an unknown version", 101, b"\x50" + V4[1:]),
+        ("malformed", 1, ethernet(0x0800, b"\x50" + V4[1:])),
+        ("malformed", 1, frame(V4[:32] + b"\x10" + V4[33:])),
+        ("malformed", 1, frame(V4)[:30]),
+        ("of link type 105 (IEEE 802.11)", 105, bytes(40)),
+        ("of link type 147", 147, bytes(40)),
+        ("of link type 147", 258, struct.pack("<III", 108, 1, 147) + bytes(136)),
+        ("of link type 258", 258, struct.pack("<III", 108, 1, 258) + bytes(136)),
+    ],
+)
+def test_what_is_not_read_is_named(kind: str, link_type: int, data: bytes) -> None:
+    assert found(link_type, data) == kind
+
+
+def test_what_is_cut_off_in_its_headers_is_named() -> None:
+    assert found(1, frame(V4)[:40], len(frame(V4))) == "cut off in their headers"
+
+
+def test_kinds_are_counted_most_first() -> None:
+    layers = Layers()
+    for data in (ARP, frame(V4), frame(udp(53, b"")), ARP, frame(pieces(V4, 8)[0])):
+        layers.segment(Packet(0, 1, data, len(data)))
+    assert layers.unread == {"ARP": 2, "UDP": 1, "fragments of IP packets that are not whole": 1}
+
+
+def test_tunnels_in_tunnels_have_an_end() -> None:
+    packet = V4
+    for _ in range(MAX_LAYERS - 2):
+        packet = ipv4(4, packet)
+    assert isinstance(found(1, frame(packet)), Segment)
+    assert found(1, frame(ipv4(4, ipv4(4, packet)))) == f"in more than {MAX_LAYERS} tunnels and tags"
+
+
+def test_a_mirror_that_cuts_a_packet_leaves_a_gap_of_what_it_cut() -> None:
+    """The outer packet is whole, the inner one says how long it was."""
+    for size in range(6):
+        segment = found(1, frame(vxlan(frame(V4)[: len(frame(V4)) - size])) + b"padding")
+        assert isinstance(segment, Segment)
+        assert (segment.data, segment.missing) == (b"hello"[: 5 - size], size)
+
+
+def test_a_packet_too_long_to_say_its_length_is_as_long_as_its_frame() -> None:
+    """As segmentation offload makes them."""
+    for packet in (V4[:2] + bytes(2) + V4[4:], V6[:4] + bytes(2) + V6[6:]):
+        for data in (frame(packet), frame(vxlan(frame(packet)))):
+            segment = found(1, data)
+            assert isinstance(segment, Segment)
+            assert (segment.data, segment.missing) == (b"hello", 0)
+
+
+@given(st.sampled_from([*LINKS, 147]), st.binary(max_size=120))
+def test_no_frame_makes_it_raise(link_type: int, data: bytes) -> None:
+    found(link_type, data)
+
+
+@given(st.sampled_from(sorted(FRAMES)), st.data())
+def test_no_damage_makes_it_raise(name: str, draw: st.DataObject) -> None:
+    link_type, whole = FRAMES[name]
+    data = bytearray(whole)
+    for at in draw.draw(st.lists(st.integers(0, len(data) - 1), max_size=4)):
+        data[at] = draw.draw(st.integers(0, 255))
+    found(link_type, bytes(data))

@@ -1,0 +1,104 @@
+"""Segments of TCP as the RFCs have them, each in a block of pcapng."""
+
+from __future__ import annotations
+
+import gc
+import ipaddress
+import random
+import weakref
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tap.capture import pcapng
+from tap.capture.packets import Blocks, Flow, ones_sum
+from tap.capture.segments import ACK, FIN, MAX_DATA, PUSH, SYN, Endpoint
+from tests.recording.packed import comments, times, unpacked
+from tests.recording.support import block, next_packets, plain_sum, segment
+
+
+@given(st.binary(max_size=200))
+def test_the_sum_is_that_of_the_rfc(data: bytes) -> None:
+    assert ones_sum(data) == plain_sum(data)
+
+
+def test_the_sum_of_large_data_is_too() -> None:
+    data = random.Random(1).randbytes(MAX_DATA)
+    assert ones_sum(data) == plain_sum(data)
+    assert ones_sum(b"\xff" * MAX_DATA) == plain_sum(b"\xff" * MAX_DATA)
+
+
+sizes = st.one_of(st.integers(0, 40), st.integers(4090, 4100), st.sampled_from([MAX_DATA, MAX_DATA + 1]))
+# Whether it is data, and of how many bytes, or what opens and ends.
+kinds = st.one_of(st.tuples(st.just(PUSH), sizes), st.tuples(st.sampled_from([SYN, FIN, 0]), st.just(0)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["10.0.0.1", "fd00::1"]),
+    st.tuples(times, times),
+    st.lists(st.tuples(times, st.sampled_from([0, 1]), kinds, comments), max_size=5),
+)
+def test_the_blocks_are_those_of_the_draft_and_the_packets_those_of_the_rfcs(
+    host: str, first: tuple[int, int], said: list[tuple[int, int, tuple[int, int], tuple[str, ...]]]
+) -> None:
+    flow, out = Flow(Endpoint(host, 50000), Endpoint(host, 6379), first), Blocks()
+    sent, expected = [first[0], first[1]], b""
+    for time, side, (flags, size), texts in said:
+        data, before = random.Random(size).randbytes(size), out.size
+        flow.write(out, time, side, flags, data, pcapng.comments(texts) if texts else b"")
+        found, problems = unpacked([pcapng.heading("test"), bytes(out.view())[before:]])
+        assert not problems
+        assert b"".join(segment(one.data).data for one in found) == data
+        assert [one.comments for one in found] == [texts, *((),) * (len(found) - 1)]
+        for one in found:
+            assert segment(one.data).sequence == sent[side] % 2**32
+            sent[side] += len(segment(one.data).data) + bool(flags & (SYN | FIN))
+        expected += b"".join(block(time, one.data, one.comments) for one in found)
+    assert bytes(out.view()) == expected
+
+
+@pytest.mark.parametrize(
+    ("hosts", "shown"),
+    [
+        (("10.0.0.1", "10.0.0.2"), ("10.0.0.1", "10.0.0.2")),
+        (("fe80::1%eth0", "fd00::2"), ("fe80::1", "fd00::2")),
+        (("10.0.0.1", "fd00::2"), ("::ffff:a00:1", "fd00::2")),
+    ],
+)
+@pytest.mark.parametrize("first", [(0, 5), (2**32 - 3, 2**32 - 1)])
+def test_segments_have_the_numbers_that_tcp_gives_them(
+    hosts: tuple[str, str], shown: tuple[str, str], first: tuple[int, int]
+) -> None:
+    flow = Flow(Endpoint(hosts[0], 50000), Endpoint(hosts[1], 6379), first)
+    said = [(0, SYN, b""), (1, SYN, b""), (0, 0, b""), (0, PUSH, b"abc"), (1, PUSH, b"x" * MAX_DATA), (1, FIN, b"")]
+    segments = []
+    for side, flags, data in said:
+        (packet,) = next_packets(flow, side, flags, data)
+        segments.append(segment(packet))
+    numbers = [((one.sequence - first[0]) % 2**32, (one.acknowledged - first[1]) % 2**32) for one in segments[2:4]]
+    assert numbers == [(1, 1), (1, 1)]
+    assert [one.sequence for one in segments[:2]] == list(first)
+    assert (segments[4].sequence - first[1]) % 2**32 == 1
+    assert (segments[4].acknowledged - first[0]) % 2**32 == 4
+    assert (segments[5].sequence - first[1]) % 2**32 == 1 + MAX_DATA
+    assert [one.flags for one in segments] == [SYN, SYN | ACK, ACK, PUSH | ACK, PUSH | ACK, FIN | ACK]
+    opener, other = (str(ipaddress.ip_address(host)) for host in shown)  # of "::ffff:a00:1" Python 3.13 has another text
+    assert {one.source for one in segments} == {(opener, 50000), (other, 6379)}
+    assert segments[0].source == segments[1].target == (opener, 50000)
+
+
+def test_a_quiet_flow_keeps_none_alive_that_it_shared_blocks_with() -> None:
+    class Owner:
+        pass
+
+    ends, out, owner = (Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.1", 6379)), Blocks(), Owner()
+    quiet, other = Flow(*ends, (0, 0)), Flow(*ends, (0, 0), owner=owner)
+    for flow in (quiet, other):
+        flow.write(out, 0, 0, SYN)
+    out.clear()
+    reference = weakref.ref(owner)
+    del flow, other, owner
+    gc.collect()
+    assert reference() is None

@@ -1,0 +1,65 @@
+"""Segments that wait come out nearest first, at a price that does not depend on how many wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.capture.assembly import Assembler, Bytes, Gap, Item
+from tap.capture.pending import MAX_COUNT, Pending
+from tests.capture.test_assembly import made
+from tests.counting import growth
+
+SEGMENTS = st.tuples(st.integers(-50, 50), st.binary(max_size=6), st.integers(0, 3))
+
+
+@given(st.lists(st.one_of(SEGMENTS, st.none(), st.integers(-50, 50)), max_size=60))
+def test_it_is_a_table_of_which_the_lowest_is_known(does: list[tuple[int, bytes, int] | int | None]) -> None:
+    """A segment is added, the nearest is taken (None), or the one at a position."""
+    pending, known = Pending(), dict[int, tuple[bytes, int]]()
+    for one in does:
+        if isinstance(one, tuple):
+            position, data, missing = one
+            pending.add(position, data, missing)
+            if position not in known or len(known[position][0]) < len(data):
+                known[position] = data, missing
+        elif known:
+            position = min(known) if one is None else one
+            assert (position in pending) == (position in known)
+            if position in known:
+                assert pending.pop(position) == known.pop(position)
+        assert len(pending) == len(known)
+        assert pending.bytes == sum(len(data) for data, _ in known.values())
+        ends = {position + len(data) + missing for position, (data, missing) in known.items()}
+        assert all(pending.has_end(end) == (end in ends) for end in range(-60, 70))
+        assert not known or pending.first() == min(known)
+
+
+def behind_holes(count: int) -> Callable[[], object]:
+    """So many segments of a byte, each behind a missing one."""
+    segments = [made(0, 2**32 - 20, 0, b"x"), *(made(0, 2**32 - 20, 2 * number, b"y") for number in range(1, count))]
+
+    def assemble() -> None:
+        assembler = Assembler()
+        items = [item for number, one in enumerate(segments) for item in assembler.take(one, number)]
+        items += assembler.finish(next(iter(assembler.connections.values())), count)
+        assert [type(one) for one in items[-2:]] == [Gap, Bytes]
+        assert sum(isinstance(one, Bytes) for one in items) == count
+
+    return assemble
+
+
+def test_each_of_many_segments_behind_holes_costs_the_same() -> None:
+    assert growth(behind_holes, 200) < 2.2
+
+
+def test_only_so_many_segments_wait() -> None:
+    assembler = Assembler()
+    items: list[Item] = []
+    for number in range(MAX_COUNT + 10):
+        items += assembler.take(made(0, 7, 2 * number, b"z"), number)
+    (connection,) = assembler.connections.values()
+    assert len(connection.halves[0].pending) <= MAX_COUNT
+    assert sum(isinstance(one, Bytes) for one in items) >= 9

@@ -1,0 +1,143 @@
+"""Connections of TLS are known by their records, whatever their segments, and wherever a capture begins."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import ssl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.capture.assembly import Connection
+from tap.capture.segments import Endpoint
+from tap.capture.tls import MAX_PLACES, MAX_SEGMENTS, TlsConnections, TlsFinder
+from tap.recording.reader import Player, nothing
+from tests.recording.test_captures import cut
+from tests.recording.wires import STREAM, Wire, streamed, told
+from tests.relay.certificates import Certificates
+
+
+def talk(certificates: Certificates, version: ssl.TLSVersion) -> list[tuple[int, bytes]]:
+    """What a client, 0, and a server say to each other: a handshake, and a stream."""
+    contexts = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    contexts[0].check_hostname, contexts[0].verify_mode = False, ssl.CERT_NONE
+    contexts[1].load_cert_chain(certificates.leaf)
+    pairs = [(ssl.MemoryBIO(), ssl.MemoryBIO()) for _ in contexts]
+    for context in contexts:
+        context.minimum_version = context.maximum_version = version
+    ends = [contexts[side].wrap_bio(*pairs[side], server_side=bool(side)) for side in (0, 1)]
+    said: list[tuple[int, bytes]] = []
+    done = [False, False]
+    while not all(done):
+        for side in (0, 1):
+            try:
+                ends[side].do_handshake()
+                done[side] = True
+            except ssl.SSLWantReadError:
+                pass
+            if data := pairs[side][1].read():
+                said.append((side, data))
+                pairs[1 - side][0].write(data)
+    for piece in [b"".join(STREAM)] * 10:
+        ends[1].write(piece)
+        said.append((1, pairs[1][1].read()))
+        ends[0].write(b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$4\r\n1500\r\n")
+        said.append((0, pairs[0][1].read()))
+    return said
+
+
+@pytest.fixture(scope="module", params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda version: version.name)
+def said(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, bytes]]:
+    return talk(Certificates(tmp_path_factory.mktemp("certificates")), request.param)
+
+
+def wire(said: list[tuple[int, bytes]], size: int = 1448) -> Wire:
+    wire = Wire(hosts=("10.0.0.2", "10.0.0.1"))
+    wire.open()
+    for side, data in said:
+        for at in range(0, len(data), size):
+            wire.send(side, data[at : at + size])
+    return wire
+
+
+def found(pieces: list[tuple[int, bytes]], from_start: bool) -> bool | None:
+    finder = TlsFinder(from_start)
+    for side, data in pieces:
+        if finder.see(side, data) is not None:
+            break
+    return finder.is_tls
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 6, 100, 1448, 10**6])
+def test_tls_is_known_by_its_beginning(said: list[tuple[int, bytes]], size: int) -> None:
+    pieces = [(side, data[at : at + size]) for side, data in said for at in range(0, len(data), size)]
+    assert found(pieces, from_start=True)
+    for only in (0, 1):
+        assert found([piece for piece in pieces if piece[0] == only], from_start=True)
+
+
+@pytest.mark.parametrize("size", [100, 1448, 10**6])
+@pytest.mark.parametrize("first", [0, 3, 5, 8])
+def test_tls_is_known_in_its_middle(said: list[tuple[int, bytes]], size: int, first: int) -> None:
+    pieces = [(side, data[at : at + size]) for side, data in said for at in range(0, len(data), size)]
+    assert found(pieces[first:], from_start=False)
+
+
+def test_behind_what_is_missing_tls_is_known_again(said: list[tuple[int, bytes]]) -> None:
+    finder = TlsFinder(from_start=True)
+    assert finder.see(0, said[0][1][:3]) is None
+    finder.missing(0)
+    assert any(finder.see(side, data) for side, data in said[1:])
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.binary(min_size=1, max_size=40)), max_size=30), st.booleans())
+def test_no_bytes_make_it_raise(pieces: list[tuple[int, bytes]], from_start: bool) -> None:
+    found(pieces, from_start)
+
+
+def test_other_bytes_are_no_tls() -> None:
+    dice = random.Random(1)
+    for _ in range(300):
+        noise = [(dice.randint(0, 1), dice.randbytes(100)) for _ in range(MAX_SEGMENTS)]
+        assert not found(noise, from_start=False)
+    assert found([(0, b"\x16\x03\x01\x00\x05\x0b")], from_start=True) is False
+    assert found([(0, b"*1\r\n$4\r\nPING\r\n")], from_start=True) is False
+    assert found([(1, piece) for piece in STREAM * 2], from_start=False) is False
+
+
+@pytest.mark.parametrize("begin", [0, 12])
+def test_a_capture_of_tls_says_so(said: list[tuple[int, bytes]], begin: int) -> None:
+    player = Player(lambda told: None)
+    for packet in cut(wire(said).packets[begin:], 2**16):
+        player.packet(packet)
+    player.close()
+    text = nothing(player)
+    assert text is not None
+    assert text.startswith("no replication can be seen in it: 1 TCP connection; 1 connection is TLS (")
+    assert ("to 10.0.0.1:6379)" in text) == (begin == 0)
+    assert "--keylog" in text
+
+
+def test_beside_a_link_that_can_be_read_it_is_a_remark(said: list[tuple[int, bytes]]) -> None:
+    player = Player(lambda told: None)
+    packets = sorted([*wire(said).packets, *streamed(STREAM).packets])
+    for packet in cut(packets, 2**16):
+        player.packet(packet)
+    player.close()
+    assert nothing(player) is None
+    (remark,) = player.remarks
+    assert remark.startswith("1 connection is TLS (to 10.0.0.1:6379), of which nothing can be read here: ")
+    assert len(told(packets, every_command=True)) == len(told(streamed(STREAM).packets, every_command=True))
+
+
+def test_a_sentence_names_some_of_many() -> None:
+    many = TlsConnections()
+    for number in itertools.count(1):
+        many.add(Connection((Endpoint("10.0.0.2", 40000), Endpoint("10.0.0.1", 6378 + number)), from_start=True))
+        if number > MAX_PLACES + 5:
+            break
+    assert str(many).startswith(
+        "9 connections are TLS (to 10.0.0.1:6379, to 10.0.0.1:6380, to 10.0.0.1:6381, and others), of which nothing"
+    )

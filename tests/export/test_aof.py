@@ -1,0 +1,151 @@
+"""What of a stream is written into an append-only file, whatever is in it and wherever it ends."""
+
+from __future__ import annotations
+
+import io
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.errors import RecordingError
+from tap.export import aof
+from tap.export.aof import MANIFEST, MANIFEST_TEXT, write_aof, write_commands
+from tap.recording.history import index
+from tests.conftest import need
+from tests.recording.restoring import restored
+from tests.recording.wires import as_packets, reading
+from tests.relay.wire import command
+from tests.support import Capture, captures, client
+
+NOW = 1_700_000_000_000  # milliseconds
+SELECT = command("SELECT", "0")
+
+
+def written(stream: bytes, db: int | None = None) -> tuple[list[bytes], int, int]:
+    """The commands of the file; up to where of the stream, and how many."""
+    out = io.BytesIO()
+    with tempfile.TemporaryFile() as file:
+        file.write(stream)
+        file.flush()
+        end, count = write_commands(file, out, db, lambda position: NOW)
+    return split(out.getvalue()), end, count
+
+
+def split(data: bytes) -> list[bytes]:
+    return [b"*" + one for one in data.split(b"*")[1:]]
+
+
+SET, OTHER = command("SET", "a", "1"), command("set", "b", "2")
+MULTI, EXEC = command("MULTI"), command("EXEC")
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        ([SELECT, SET, OTHER], [SELECT, SET, OTHER]),
+        ([command("ping"), SELECT, command("PING"), SET], [SELECT, SET]),
+        ([command("REPLCONF", "GETACK", "x"), SELECT, command("publish", "c", "m"), SET], [SELECT, SET]),
+        ([SELECT, b"\n", SET, b"\r\n\n", OTHER, b"\n"], [SELECT, SET, OTHER]),
+        ([MULTI, SELECT, SET, EXEC], [MULTI, SELECT, SET, EXEC]),
+        ([SELECT, SET, MULTI, OTHER], [SELECT, SET]),
+        ([SELECT, MULTI, SET, EXEC, MULTI, OTHER], [SELECT, MULTI, SET, EXEC]),
+        ([SELECT, MULTI, SET, command("PUBLISH", "c", "m"), EXEC], [SELECT, MULTI, SET, EXEC]),
+        ([SELECT, SET, OTHER[:-1]], [SELECT, SET]),
+        ([], []),
+        ([command("PING")], []),
+    ],
+)
+def test_what_a_server_writes_into_its_own_is_written(stream: list[bytes], expected: list[bytes]) -> None:
+    kept, end, count = written(b"".join(stream))
+    assert (kept, count) == (expected, len(expected))
+    assert all(one in expected or one in b"".join(stream)[:end] for one in kept)
+
+
+def rreplay(inner: bytes, *rest: str) -> bytes:
+    return command("RREPLAY", "0b1d1e5c-2f55-4b0a-9d7e-6c8f3a2b1c0d", inner, *rest)
+
+
+def test_of_a_keydb_the_commands_inside_are_written() -> None:
+    expire, until = command("EXPIRE", "a", "1"), command("PEXPIREAT", "a", str(NOW + 1000))
+    stream = [
+        rreplay(SET + expire, "3", "1"), OTHER, rreplay(MULTI, "4", "2"), rreplay(OTHER, "4", "3"), SET,
+        rreplay(EXEC, "4", "4"), rreplay(command("PING"), "9"), SELECT, rreplay(rreplay(SET, "0"), "0"),
+    ]  # fmt: skip
+    three, four = command("SELECT", "3"), command("SELECT", "4")
+    assert written(b"".join(stream))[0] == [three, SET, until, OTHER, MULTI, four, OTHER, SET, EXEC, SELECT, SET]
+
+
+def test_a_stream_that_goes_on_in_a_db_begins_with_its_select() -> None:
+    assert written(SET, db=3)[0] == [command("SELECT", "3"), SET]
+    assert written(MULTI + SET + EXEC, db=3)[0] == [MULTI, command("SELECT", "3"), SET, EXEC]
+    assert written(MULTI + SELECT + SET + EXEC, db=3)[0] == [MULTI, SELECT, SET, EXEC]
+    with pytest.raises(RecordingError, match="of which db"):
+        written(SET)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (["EXPIRE", "k", "10"], ["PEXPIREAT", "k", str(NOW + 10_000)]),
+        (["pexpire", "k", "10"], ["PEXPIREAT", "k", str(NOW + 10)]),
+        (["SETEX", "k", "10", "v"], ["SET", "k", "v", "PXAT", str(NOW + 10_000)]),
+        (["PSETEX", "k", "10", "v"], ["SET", "k", "v", "PXAT", str(NOW + 10)]),
+        (["SET", "k", "v", "PX", "10"], ["SET", "k", "v", "PXAT", str(NOW + 10)]),
+        (["SET", "k", "v", "NX", "ex", "10"], ["SET", "k", "v", "NX", "PXAT", str(NOW + 10_000)]),
+        (["SET", "k", "PX", "KEEPTTL"], None),
+        (["SET", "k", "v", "PXAT", "10"], None),
+        (["RESTORE", "k", "10", "x"], ["RESTORE", "k", str(NOW + 10), "x", "ABSTTL"]),
+        (["RESTORE", "k", "10", "x", "REPLACE"], ["RESTORE", "k", str(NOW + 10), "x", "REPLACE", "ABSTTL"]),
+        (["RESTORE", "k", "0", "x"], None),
+        (["RESTORE", "k", "10", "x", "ABSTTL"], None),
+    ],
+)
+def test_an_expiry_is_a_point_in_time(sent: list[str], kept: list[str] | None) -> None:
+    assert written(SELECT + command(*sent))[0] == [SELECT, command(*(kept or sent))]
+
+
+COMMANDS = [SELECT, SET, MULTI, EXEC, command("PING"), command("EXPIRE", "k", "1"), command("SET", "k", "v" * 90), b"\n"]
+
+
+@given(st.lists(st.sampled_from(COMMANDS), max_size=30), st.integers(0, 10_000), st.sampled_from([7, 64, 1000]))
+def test_reading_in_pieces_gives_the_same_and_never_half_a_transaction(parts: list[bytes], cut: int, size: int) -> None:
+    stream = b"".join([SELECT, *parts])
+    stream = stream[: cut % (len(stream) + 1)]
+    whole = written(stream)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aof, "CHUNK", size)
+        assert written(stream) == whole
+    kept, end, count = whole
+    assert len(kept) == count
+    assert end <= len(stream)
+    inside = False
+    for one in kept:
+        inside = (inside or one == MULTI) and one != EXEC
+    assert not inside
+
+
+LOADS = {
+    "redis-6.2-disk": "redis-7.0",
+    "redis-7.0-diskless": "redis-7.0",
+    "redis-8.0-rdb-channel": "redis-8.0",
+    "valkey-8.1-announced": "valkey-8.1",
+    "valkey-9-dual-channel": "valkey-newest",
+}
+
+
+@pytest.mark.parametrize("capture", [one for one in captures() if one.name in LOADS], ids=lambda one: str(one.name))
+def test_servers_boot_from_what_was_captured_of_each_kind(capture: Capture, tmp_path: Path) -> None:
+    read = reading(as_packets(capture, 1000, random.Random(1)))
+    chapter = index(read).chapters()[-1]
+    directory = tmp_path / "out"
+    done = write_aof(read, chapter, directory)
+    assert done.offset == chapter.end
+    assert (directory / MANIFEST).read_text() == MANIFEST_TEXT
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o600}
+    with restored(need(LOADS[capture.name]), directory) as server, client(server) as one:
+        sizes = {int(key[2:]): value["keys"] for key, value in one.info("keyspace").items()}
+        assert sizes == {0: 5, 3: 1}  # as capture.py writes

@@ -1,0 +1,299 @@
+"""The recorder's thread: what it forces to the disk and when, what it does with a disk that refuses, when it looks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tap.capture.output import Output
+from tap.capture.packets import Blocks, Flow
+from tap.capture.rotation import Rotation
+from tap.capture.segments import PUSH, Endpoint
+from tap.recorder import writer
+from tap.recorder.intake import Gathering
+from tap.recorder.writer import Writer
+from tap.units import Limits
+from tests.support import WITHIN, wait_inside
+
+FULL = OSError(28, "No space left on device")
+
+
+class Desk:
+    """A writer, and what it told."""
+
+    def __init__(self, path: Path, *, sync: Any = "none", rotate: Limits = Limits(), keep: Limits = Limits()) -> None:  # noqa: B008
+        self.troubles: list[str] = []
+        self.no_next: list[str] = []
+        self.spoiled: list[str] = []
+        self.lost: list[int] = []
+        self.given_up: list[int] = []
+        self.gathering = Gathering(lambda: None)
+        self.rotation = Rotation(path, rotate, keep)
+        self.flow = Flow(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), (1, 1))
+        self.output = Output(path if not rotate else self.rotation.next())
+        self.writer = Writer(
+            self.output,
+            self.rotation,
+            sync,
+            troubled=self.troubles.append,
+            no_next=self.no_next.append,
+            spoiled=self.spoiled.append,
+            lost=self.lost.append,
+            given_up=self._give_up,
+            gathering=self.gathering,
+        )
+
+    def _give_up(self, left: Sequence[Blocks]) -> Blocks:
+        self.given_up.append(len(left))
+        return self.block(b"instead")
+
+    def block(self, data: bytes) -> Blocks:
+        blocks = self.writer.blocks()
+        self.flow.write(blocks, 10**18, 1, PUSH, data, b"")
+        return blocks
+
+    async def put(self, data: bytes) -> None:
+        """And wait until it is in the file."""
+        blocks = self.block(data)
+        size, before = blocks.size, self.writer.taken
+        self.writer.put(blocks)
+        await wait_inside(lambda: self.writer.taken == before + size)
+
+
+def running(job: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(job(), WITHIN))
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was forced to the disk: "file" or "names"."""
+    found: list[str] = []
+    monkeypatch.setattr(Output, "sync", _noting(Output.sync, found, "file"))
+    monkeypatch.setattr(writer, "sync_directory", lambda path: found.append("names"))
+    return found
+
+
+def _noting(sync: Callable[[Output], None], found: list[str], what: str) -> Callable[[Output], None]:
+    def noting(self: Output) -> None:
+        found.append(what)
+        sync(self)
+
+    return noting
+
+
+@pytest.mark.parametrize(
+    ("sync", "at_end"), [("none", []), ("interval", ["file", "names"]), ("always", ["file", "names"])]
+)
+def test_the_end_of_a_file_is_forced_to_the_disk_unless_that_is_not_wanted(
+    tmp_path: Path, synced: list[str], sync: str, at_end: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", sync=sync)
+        await desk.put(b"first")
+        await wait_inside(lambda: sync == "none" or desk.output.unsynced == 0)
+        desk.writer._sync_at = time.monotonic() + 3600
+        monkeypatch.setattr(writer, "SYNC_SECONDS", 3600.0)
+        await desk.put(b"second")
+        await wait_inside(lambda: sync != "always" or desk.output.unsynced == 0)
+        if sync == "interval":
+            synced.clear()
+        assert await desk.writer.close() == []
+        assert (desk.output.unsynced == 0) == (sync != "none")
+
+    running(job)
+    assert sorted(set(synced)) == at_end
+
+
+def test_in_between_it_is_forced_after_a_time_and_after_so_many_bytes(
+    tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SYNC_BYTES", 1000)
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", sync="interval")
+        await desk.put(b"x")
+        await wait_inside(lambda: "file" in synced)  # the first is due at once
+        monkeypatch.setattr(writer, "SYNC_SECONDS", 3600.0)
+        desk.writer._sync_at = time.monotonic() + 3600
+        synced.clear()
+        await desk.put(b"y" * 100)
+        assert "file" not in synced
+        await desk.put(b"y" * 1000)
+        await wait_inside(lambda: synced.count("file") == 1)
+        desk.writer._sync_at = 0.0
+        await desk.put(b"z")
+        await wait_inside(lambda: synced.count("file") == 2)
+        await desk.writer.close()
+
+    running(job)
+
+
+def test_a_disk_that_refuses_is_told_once_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.01)
+    tries = 0
+    append = Output.append
+
+    def refuse(self: Output, encoded: bytes) -> None:
+        nonlocal tries
+        tries += 1
+        raise FULL
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng")
+        monkeypatch.setattr(Output, "append", refuse)
+        desk.writer.put(desk.block(b"first"))
+        desk.writer.put(desk.block(b"second"))
+        await wait_inside(lambda: tries > 3)
+        assert desk.troubles == ["No space left on device"]
+        assert desk.writer.taken == 0
+        monkeypatch.setattr(Output, "append", append)
+        await wait_inside(lambda: desk.writer.taken > 0)
+        monkeypatch.setattr(Output, "append", refuse)
+        desk.writer.put(desk.block(b"third"))
+        await wait_inside(lambda: len(desk.troubles) == 2)  # it had gone well meanwhile
+        monkeypatch.setattr(Output, "append", append)
+        assert await desk.writer.close() == []
+        assert desk.given_up == []
+        data = desk.output.path.read_bytes()
+        assert data.index(b"first") < data.index(b"second") < data.index(b"third")
+
+    running(job)
+
+
+def test_what_the_disk_never_takes_is_given_up_and_something_shorter_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.2)
+    append = Output.append
+
+    def refuse_large(self: Output, encoded: bytes) -> None:
+        if len(encoded) > 1000:
+            raise FULL
+        append(self, encoded)
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng")
+        monkeypatch.setattr(Output, "append", refuse_large)
+        for _ in range(3):
+            desk.writer.put(desk.block(bytes(2000)))
+        began = time.monotonic()
+        left = await desk.writer.close()
+        assert time.monotonic() - began < WITHIN / 2
+        assert len(left) == 3
+        assert desk.given_up == [3]
+        assert b"instead" in desk.output.path.read_bytes()
+
+    running(job)
+
+
+def test_a_next_file_begins_with_its_head_and_the_old_one_may_go(tmp_path: Path) -> None:
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10**6), keep=Limits(size=1))
+        await desk.put(b"first")
+        old = desk.writer.path
+        desk.writer.next_file(desk.block(b"head of the next"))
+        await desk.put(b"second")
+        await desk.writer.close()
+        new = desk.writer.path
+        assert new != old
+        data = new.read_bytes()
+        assert data.index(b"head of the next") < data.index(b"second")
+        assert b"first" not in data
+        assert not old.exists()
+        assert desk.no_next == desk.troubles == []
+
+    running(job)
+
+
+def test_a_next_file_that_cannot_be_made_is_told_and_the_old_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10**6))
+        old = desk.writer.path
+        init = Output.__init__
+
+        def refuse(self: Output, path: Path) -> None:
+            raise FULL
+
+        monkeypatch.setattr(Output, "__init__", refuse)
+        desk.writer.next_file(desk.block(b"head of the next"))
+        await wait_inside(lambda: desk.no_next)
+        assert desk.no_next == [f"the next file cannot be made: No space left on device; going on in {old.name}"]
+        monkeypatch.setattr(Output, "__init__", init)
+        await desk.put(b"behind it")
+        await desk.writer.close()
+        assert b"behind it" in old.read_bytes()
+        assert b"head of the next" not in old.read_bytes()
+
+    running(job)
+
+
+def test_a_file_is_full_by_what_its_bytes_are_in_the_file(tmp_path: Path) -> None:
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10_000))
+        assert desk.writer.full_at == 10_000
+        await desk.put(bytes(5000))
+        filed = desk.writer._filed
+        assert desk.writer.full_at == pytest.approx(10_000 * filed / desk.output.size)
+        await desk.writer.close()
+        plain = Desk(tmp_path / "b.pcapng")
+        assert plain.writer.full_at == float("inf")
+        await plain.writer.close()
+
+    running(job)
+
+
+def test_at_the_end_it_is_looked_at_what_somebody_did_to_the_file(tmp_path: Path) -> None:
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng")
+        await desk.put(b"first")
+        size = desk.output.size
+        os.unlink(desk.output.path)
+        await desk.writer.close()
+        await wait_inside(lambda: desk.lost)
+        assert desk.spoiled == ["a.pcapng was deleted while it was written"]
+        assert desk.lost == [size]
+
+    running(job)
+
+
+def test_a_file_that_cannot_be_deleted_is_told_and_not_tried_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10**6), keep=Limits(size=1))
+        old = desk.writer.path
+        monkeypatch.setattr(Path, "unlink", refuse)
+        desk.writer.next_file(desk.block(b"head"))
+        await wait_inside(lambda: desk.troubles)
+        monkeypatch.undo()
+        await desk.put(b"x")
+        await desk.writer.close()
+        assert desk.troubles == [f"{old.name} cannot be deleted: Operation not permitted"]
+
+    running(job)
+
+
+def test_blocks_are_used_again_empty(tmp_path: Path) -> None:
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng")
+        blocks = desk.block(b"first")
+        desk.writer.put(blocks)
+        await wait_inside(lambda: desk.writer._spare)
+        again = desk.writer.blocks()
+        assert again is blocks
+        assert again.size == 0
+        await desk.writer.close()
+
+    running(job)

@@ -1,0 +1,218 @@
+"""Passwords do not reach the file: whatever carries them, however written, behind whatever garbage, however cut."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.redaction.masks import Masker, Replies
+from tests.recording.plants import ARRAYS, GARBAGE, LINES, PASSWORD, PLAIN, REPLIES, Plant, errors, shows
+from tests.relay.wire import command
+
+ACK = command("REPLCONF", "ACK", "1234")
+HANDSHAKE = [
+    (command("PING"), command("PING")),
+    (command("AUTH", "user", "se\r\n*ret"), command("AUTH", "****", "*" * 8)),
+    (command("auth", ""), command("auth", "")),
+    (b"AUTH user  secret\r\n", b"AUTH ****  ******\r\n"),
+    (b"PING\r\n", b"PING\r\n"),
+    (b'"AUTH" secret\n', b'"AUTH" ******\n'),
+    (b"\n\n", b"\n\n"),
+    (command("HELLO", "3", "AUTH", "user", "secret"), command("HELLO", "3", "****", "****", "******")),
+    (b"*0\r\n", b"*0\r\n"),
+    (command("REPLCONF", "listening-port", "6380"), command("REPLCONF", "listening-port", "6380")),
+    (ACK, ACK),
+    (ACK * 3, ACK * 3),
+    (b"GET / HTTP/1.1\r\nAuthorization: AUTH\r\n\r\n", b"GET / HTTP/1.1\r\nAuthorization: AUTH\r\n\r\n"),
+    (b"*1\r\n+what\r\nAUTH secret\r\n", b"*1\r\n+what\r\nAUTH ******\r\n"),
+]
+PLANTS = [*ARRAYS, *LINES, *PLAIN]
+
+
+def masked(data: bytes, cuts: list[int]) -> bytes:
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    masker = Masker()
+    return b"".join(masker.mask(data[begin:end]) for begin, end in itertools.pairwise(places))
+
+
+@given(st.lists(st.sampled_from(HANDSHAKE), max_size=8), st.lists(st.integers(0, 600), max_size=20))
+def test_secrets_are_masked_at_equal_length_however_the_bytes_are_cut(
+    said: list[tuple[bytes, bytes]], cuts: list[int]
+) -> None:
+    data = b"".join(one for one, _ in said)
+    assert masked(data, cuts) == b"".join(masked for _, masked in said)
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=repr)
+def test_a_password_is_masked_wherever_the_request_is_cut_and_nothing_else_is(plant: Plant) -> None:
+    before, behind = command("SET", "a", "b"), command("GET", "a") + b"PING\r\n"
+    data, left = before + plant.said + behind, before + plant.left + behind
+    assert masked(data, list(range(len(data)))) == left
+    for cut in range(len(data)):
+        assert masked(data, [cut]) == left, cut
+
+
+def test_a_password_of_megabytes_is_masked_as_it_comes() -> None:
+    said = command("CONFIG", "SET", "requirepass", PASSWORD * 200_000, "masterauth", PASSWORD)
+    masker = Masker()
+    out = b"".join(masker.mask(said[at : at + 65_536]) for at in range(0, len(said), 65_536))
+    assert out == said.replace(PASSWORD, b"*" * len(PASSWORD))
+
+
+@given(st.lists(st.sampled_from(PLANTS), max_size=6), st.lists(st.integers(0, 10**6), max_size=12))
+def test_whatever_follows_one_another_nothing_else_is_masked(said: list[Plant], cuts: list[int]) -> None:
+    data = b"".join(one.said for one in said)
+    assert masked(data, cuts) == b"".join(one.left for one in said)
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("plant", [*ARRAYS, *LINES], ids=repr)
+def test_behind_garbage_no_password_shows(garbage: bytes, plant: Plant) -> None:
+    data = garbage + plant.said
+    for cut in range(len(data)):
+        out = masked(data, [cut])
+        assert len(out) == len(data)
+        assert shows(out) is None
+    assert shows(masked(data, list(range(len(data))))) is None
+
+
+@pytest.mark.parametrize("plant", ARRAYS, ids=repr)
+def test_what_swallows_the_beginning_of_a_request_swallows_no_password(plant: Plant) -> None:
+    name = plant.said.index(b"\r\n", plant.said.index(b"$"))
+    for swallowed in range(1, name + 3):
+        assert shows(masked(b"x" + plant.said[swallowed:], [])) is None
+
+
+@given(st.lists(st.binary(max_size=50)))
+def test_no_bytes_change_their_number(pieces: list[bytes]) -> None:
+    masker = Masker()
+    assert [len(masker.mask(piece)) for piece in pieces] == [len(piece) for piece in pieces]
+
+
+@pytest.mark.parametrize("digits", [17, 400, 5000])
+@pytest.mark.parametrize("kind", [b"*", b"$", b"*2\r\n$"])
+def test_a_length_of_many_digits_is_nonsense_however_it_is_cut(kind: bytes, digits: int) -> None:
+    data = kind + b"9" * digits + b"\r\n" + command("AUTH", "secret")
+    whole = masked(data, [])
+    assert b"secret" not in whole
+    assert len(whole) == len(data)
+    assert masked(data, list(range(len(data)))) == whole
+
+
+@pytest.mark.parametrize("seen", range(len(command("AUTH", "secret"))))
+def test_behind_bytes_that_were_not_seen_no_rest_of_a_secret_shows(seen: int) -> None:
+    data = command("AUTH", "secret")
+    masker = Masker()
+    masker.mask(data[:seen])
+    masker.lost()
+    out = masker.mask(data[min(seen + 1, len(data)) :] + ACK * 2)
+    assert b"ret" not in out
+    assert out.endswith(ACK)
+
+
+@pytest.mark.parametrize("plant", ARRAYS, ids=repr)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_behind_bytes_that_were_not_seen_requests_are_followed_again(plant: Plant, size: int) -> None:
+    for lost in range(len(plant.said)):
+        masker = Masker()
+        masker.lost()
+        data = plant.said[lost:] + ACK + plant.said + ACK
+        out = b"".join(masker.mask(data[at : at + size]) for at in range(0, len(data), size))
+        assert shows(out) is None
+        assert out.endswith(plant.left + ACK)
+
+
+@pytest.mark.parametrize("name", [b"AUTH", b"FOO"])
+def test_behind_requests_that_were_not_seen_no_error_repeats_a_secret(name: bytes) -> None:
+    masker, replies = Masker(), Replies()
+    masker.lost()
+    replies.look_for(masker.asked)
+    said = b"-ERR unknown command '%b', with args beginning with: '%b' \r\n" % (name, PASSWORD)
+    assert PASSWORD not in replies.mask(said)
+
+
+def test_an_argument_that_is_longer_than_its_length_hides_what_follows() -> None:
+    out = masked(b"*2\r\n$3\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(PASSWORD), PASSWORD) + ACK * 2, [])
+    assert shows(out) is None
+    assert out.endswith(ACK)
+
+
+# ---- replies ----
+
+
+def replied(asked: bytes, reply: bytes, cuts: list[int]) -> bytes:
+    masker, replies = Masker(), Replies()
+    masker.mask(asked)
+    replies.look_for(masker.asked)
+    places = sorted({0, len(reply), *(cut % (len(reply) + 1) for cut in cuts)})
+    return b"".join(replies.mask(reply[begin:end]) for begin, end in itertools.pairwise(places))
+
+
+@pytest.mark.parametrize(("said", "left"), REPLIES, ids=lambda value: repr(value)[:60])
+def test_of_a_reply_no_password_is_left_wherever_it_is_cut(said: tuple[bytes, bytes], left: bytes) -> None:
+    asked, reply = said
+    before, behind = b"+OK\r\n:1\r\n$3\r\nabc\r\n", b"$-1\r\n+OK\r\n$6\r\nvalues\r\n"
+    whole = before + reply + behind
+    assert replied(asked, whole, list(range(len(whole)))) == before + left + behind
+    for cut in range(len(whole)):
+        assert replied(asked, whole, [cut]) == before + left + behind, cut
+
+
+@given(st.lists(st.sampled_from(REPLIES), min_size=1, max_size=5), st.lists(st.integers(0, 10**6), max_size=12))
+def test_replies_to_many_requests_in_any_order(said: list[tuple[tuple[bytes, bytes], bytes]], cuts: list[int]) -> None:
+    asked = b"".join(one for (one, _), _ in said)
+    reply = b"".join(one for (_, one), _ in reversed(said))
+    assert replied(asked, reply, cuts) == b"".join(left for _, left in reversed(said))
+
+
+def test_a_name_that_is_as_long_as_a_generated_password_hides_no_password() -> None:
+    asked = command("ACL", "GENPASS", "44") + command("CONFIG", "GET", "requirepass")
+    reply = b"$11\r\nc0ffee5badf\r\n*2\r\n$11\r\nrequirepass\r\n$%d\r\n%b\r\n" % (len(PASSWORD), PASSWORD)
+    for cut in range(len(reply)):
+        assert shows(replied(asked, reply, [cut])) is None
+
+
+@pytest.mark.parametrize(("asked", "reply"), errors())
+def test_an_error_says_nothing_of_what_it_repeats(asked: bytes, reply: bytes) -> None:
+    for cut in range(len(reply)):
+        out = replied(asked, b"+OK\r\n" + reply + b"+OK\r\n", [cut])
+        assert shows(out) is None
+        assert len(out) == len(reply) + 10
+        assert out.startswith(b"+OK\r\n-ERR ")
+        assert out.endswith(b"\r\n+OK\r\n")
+
+
+def test_the_reply_to_auth_is_looked_for_in_the_next_replies_only() -> None:
+    """So that recording what most clients get costs no more than that of those without a password."""
+    (asked, reply) = errors()[0]
+    masker, replies = Masker(), Replies()
+    for _ in range(2):
+        masker.mask(command("GET", "a") + asked)
+        replies.look_for(masker.asked)
+        masker.mask(command("GET", "a"))
+        replies.look_for(masker.asked)
+        assert replies.is_looking
+        assert replies.mask(b"-ERR unknown command 'GET', with 'a'\r\n") == b"-ERR unknown command 'GET', with 'a'\r\n"
+        assert shows(replies.mask(reply[:-5])) is None
+        assert replies.mask(b"x" * 2**18) == b"*" * 2**18
+        assert replies.is_looking
+        assert replies.mask(b"\r\n+OK\r\n") == b"\r\n+OK\r\n"
+        assert not replies.is_looking
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        command("CONFIG", "GET", "maxmemory*"), command("CONFIG", "GET", "save"), command("GET", "requirepass"),
+        command("HELLO", "3"), command("ACL", "WHOAMI"), command("CONFIG", "SET", "save", ""),
+    ],
+)  # fmt: skip
+def test_who_has_not_asked_for_passwords_gets_replies_that_are_recorded_as_they_are(asked: bytes) -> None:
+    masker, replies = Masker(), Replies()
+    masker.mask(asked)
+    assert not masker.asked
+    replies.look_for(masker.asked)
+    assert not replies.is_looking

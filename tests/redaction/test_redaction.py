@@ -1,0 +1,284 @@
+"""A recording made with --redact: nothing of the data is in the file, and it can be read as any other."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap.config import Config, LinkConfig
+from tap.errors import ConfigError
+from tap.recorder import recorder
+from tap.redaction.strict import ReplyMasker, StrictMasker
+from tap.replication import events
+from tap.url import Address
+from tests.recording.support import comments, config, drain, exchange, hang, linked, listening, sides, tshark
+from tests.recording.wires import of, replayed
+from tests.relay.wire import BASE, GRANT, asks, command
+from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
+
+BOTH = ("values", "keys")
+STREAM = b"".join(
+    (
+        command("SELECT", "0"),
+        command("SET", "hidden-key", "hidden-value" * 20_000),
+        command("MULTI"),
+        command("SADD", "{hidden-key}:s", "hidden-member"),
+        command("EXEC"),
+        b"\n",
+        command("REPLCONF", "GETACK", "*"),
+    )
+)
+
+
+def hides(path: Path) -> bool:
+    return b"hidden" not in path.read_bytes()
+
+
+def test_of_a_real_pair_names_and_offsets_are_left_and_no_data(
+    tmp_path: Path, servers: Servers, server_name: str
+) -> None:
+    path = tmp_path / "one.pcapng"
+    master, replica = servers.start(server_name), servers.start(server_name)
+    client(master).set("hidden-key-of-the-snapshot", "hidden-value" * 10_000)
+    with TapThread(config(master.port, path, record_redact=BOTH, every_command=True)) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        write(client(master))
+        level(master, replica)
+    assert hides(path)
+    assert "rdb_omitted" in [said["event"] for said in comments(path)]
+    live, read = (of(told, events.Command) for told in (tap.told, replayed(path, every_command=True)))
+    assert [frame(one) for one in read] == [frame(one) for one in live]
+    assert len(live) > 20
+    assert tshark(path, "-d", f"tcp.port=={master.port},resp", "-Y", "_ws.malformed") == ""
+
+
+def frame(one: events.Command) -> tuple[Any, ...]:
+    return one.offset, one.db, one.name, one.in_transaction, [len(argument) for argument in one.args]
+
+
+def write(master: redis.Redis) -> None:
+    """What a server propagates of every type."""
+    master.set("hidden-key", "hidden-value", ex=1000)
+    master.set("hidden-counter", 17)
+    master.incrby("hidden-counter", 25)
+    master.incrbyfloat("hidden-counter", 1.5)
+    master.set("hidden-large", "hidden" * 50_000)
+    master.rpush("hidden-list", "hidden-1", "hidden-2", "hidden-3")
+    master.lrem("hidden-list", 1, "hidden-2")
+    master.linsert("hidden-list", "before", "hidden-3", "hidden-4")
+    master.hset("hidden-hash", mapping={"hidden-field": "hidden", "number": "9223372036854775000"})
+    master.hincrby("hidden-hash", "number", 5)
+    master.hdel("hidden-hash", "hidden-field")
+    master.sadd("hidden-set", "hidden-1", "hidden-2")
+    master.smove("hidden-set", "hidden-set-2", "hidden-1")
+    master.srem("hidden-set", "hidden-2")
+    master.zadd("hidden-zset", {"hidden-1": 1.5, "hidden-2": float("inf"), "hidden-3": 3})
+    master.zincrby("hidden-zset", 2.25, "hidden-1")
+    master.zremrangebyscore("hidden-zset", "(2", "+inf")
+    master.geoadd("hidden-geo", (13.361389, 38.115556, "hidden-place"))
+    master.setbit("hidden-bits", 7, 1)
+    master.setrange("hidden-bits", 3, "hidden")
+    master.execute_command("BITFIELD", "hidden-bits", "SET", "u8", "#1", "200", "INCRBY", "i5", "100", "1")
+    master.pfadd("hidden-log", "hidden-1", "hidden-2")
+    master.xgroup_create("hidden-stream", "hidden-group", mkstream=True)
+    first = master.xadd("hidden-stream", {"hidden-field": "hidden"}, maxlen=100)
+    master.xreadgroup("hidden-group", "hidden-consumer", {"hidden-stream": ">"})
+    master.xack("hidden-stream", "hidden-group", first)
+    master.xtrim("hidden-stream", maxlen=0)
+    master.eval("redis.call('set', KEYS[1], ARGV[1]); redis.call('pexpire', KEYS[1], 5000)", 1, "hidden-script", "hidden")
+    with master.pipeline() as pipeline:
+        pipeline.set("hidden-1", "hidden")
+        pipeline.expire("hidden-1", 500)
+        pipeline.rename("hidden-1", "hidden-2")
+        pipeline.unlink("hidden-2")
+        pipeline.execute()
+    master.publish("hidden-channel", "hidden-message")
+    master.copy("hidden-key", "hidden-copy")
+    master.flushdb()
+
+
+def test_a_recording_without_values_can_be_replayed(tmp_path: Path, servers: Servers, any_server: str) -> None:
+    path = tmp_path / "one.pcapng"
+    master, replica, other = servers.start(any_server), servers.start(any_server), servers.start(any_server)
+    with TapThread(config(master.port, path, record_redact=("values",))) as tap:
+        follow(replica, tap.port)
+        wait_until(lambda: is_up(replica))
+        write(client(master))
+        level(master, replica)
+    target = client(other).connection_pool.get_connection()
+    for one in of(replayed(path, every_command=True), events.Command):
+        if one.name != "REPLCONF":
+            target.send_command(one.name, *one.args)
+            target.read_response()  # raises on an error
+    target.disconnect()
+
+
+@pytest.mark.parametrize("redact", [("values",), BOTH])
+def test_bytes_keep_their_places(tmp_path: Path, redact: tuple[str, ...]) -> None:
+    path = tmp_path / "one.pcapng"
+    pieces = [(0, asks(BASE)), (1, GRANT), *((1, STREAM[at : at + 997]) for at in range(0, len(STREAM), 997))]
+    with listening() as listener:
+        with TapThread(config(listener.getsockname()[1], path, record_redact=redact)) as tap:
+            sent = exchange(tap, listener, [*pieces, (0, command("REPLCONF", "ACK", "1200"))])
+    from_replica, from_master = sides(path)
+    assert from_replica == sent[0]
+    assert len(from_master) == len(sent[1])
+    assert from_master.startswith(GRANT + command("SELECT", "0") + b"*3\r\n$3\r\nSET\r\n$10\r\n")
+    assert from_master.endswith(command("EXEC") + b"\n" + command("REPLCONF", "GETACK", "*"))
+    assert b"hidden-value" not in from_master
+    assert hides(path) == (redact == BOTH)
+
+
+def test_of_a_command_that_never_ends_all_bytes_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    cut_off = command("SET", "hidden-key" * 6_500, "")[:-10]
+    with listening() as listener:
+        with TapThread(config(listener.getsockname()[1], path, record_redact=BOTH)) as tap:
+            sent = exchange(tap, listener, [(0, asks(BASE)), (1, GRANT + cut_off)])
+    assert len(sides(path)[1]) == len(sent[1])
+    assert hides(path)
+
+
+def test_of_clients_no_word_is_left(tmp_path: Path, servers: Servers, any_server: str) -> None:
+    path = tmp_path / "one.pcapng"
+    master = servers.start(any_server)
+    with TapThread(config(master.port, path, record_redact=("values",))) as tap:
+        with redis.Redis(port=tap.port) as through:
+            through.set("hidden-key", "hidden-value")
+            assert through.get("hidden-key") == b"hidden-value"
+        with socket.create_connection(("127.0.0.1", tap.port), WITHIN) as inline:
+            for piece in (b"PING hidden\r\n", b"GET hid", b"den-key\r\n", b"QUIT\r\n"):
+                inline.sendall(piece)
+            drain(inline)
+        wait_until(lambda: len(tap.events(events.LinkClosed)) == 2)
+    assert hides(path)
+
+
+def test_what_is_not_understood_is_not_left(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    with listening() as listener:
+        with TapThread(config(listener.getsockname()[1], path, record_redact=BOTH)) as tap:
+            exchange(tap, listener, [(0, asks(BASE)), (1, GRANT + STREAM + b"hidden-nonsense"), (1, STREAM)])
+            exchange(tap, listener, [(0, asks(BASE)), (1, b"hidden-answer\r\n"), (1, b"hidden\r\n")])
+            exchange(tap, listener, [(0, b"hidden-protocol\r\nhidden\r\n"), (1, b"hidden\r\n")])
+    assert hides(path)
+
+
+def test_events_hold_no_keys_of_faults(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+    fault = "drop command=SET key=hidden-key times=1"
+    with listening() as listener:
+        wanted = config(listener.getsockname()[1], path, record_redact=("keys",), faults=(fault,))
+        with TapThread(wanted) as tap:
+            exchange(tap, listener, [(0, asks(BASE)), (1, GRANT + STREAM.replace(b"hidden-value", b"plain-value."))])
+            tap.wait_for(events.FaultFired)
+    said = [one for one in comments(path) if one["event"].startswith("fault")]
+    assert {one["event"] for one in said} >= {"fault_armed", "fault_fired"}
+    assert "hidden-key" not in str(said)
+
+
+def test_behind_a_gap_all_is_masked_up_to_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "one.pcapng"
+    monkeypatch.setattr(recorder, "QUEUE_BYTES", 300_000)
+    inner = command("SET", "hidden-inner", "hidden")  # the RESP of a command, inside a value
+    value = inner * 20_000
+    outer = command("SET", "hidden-key", value)
+    with listening() as listener:
+        with TapThread(config(listener.getsockname()[1], path, record_redact=("values",))) as tap:
+            may_write = hang(monkeypatch)
+            with linked(tap, listener) as (replica, master):
+                reader = threading.Thread(target=drain, args=(replica,))
+                replica.sendall(asks(BASE))
+                assert master.recv(1000)
+                reader.start()
+                master.sendall(GRANT + outer[:700_000])
+                tap.wait_for(events.RecordingStopped)
+                wait_until(lambda: tap.tap.links[0].conversation.from_master == len(GRANT) + 700_000)
+                may_write.set()
+                wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
+                master.sendall(outer[700_000:])
+                wait_until(lambda: tap.tap.links[0].conversation.from_master == len(GRANT + outer))
+                master.sendall(command("SET", "key-behind", "hidden"))
+                gap = tap.wait_for(events.RecordingGap)
+                assert gap.bytes
+                master.shutdown(socket.SHUT_WR)
+                reader.join(WITHIN)
+    written = path.read_bytes()
+    assert b"hidden-inner" not in written
+    assert b"SET\r\n$10\r\nkey-behind\r\n$6\r\n" in written
+
+
+def test_without_a_recording_there_is_nothing_to_redact(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="give -w"):
+        Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),), record_redact=("keys",))
+    with pytest.raises(ConfigError, match="passwords: values or keys"):
+        config(1, tmp_path / "one.pcapng", record_redact=("passwords",))
+
+
+# ---- before the stream ----
+
+SAID = [
+    (command("PING"), command("PING")),
+    (command("PING", "secret"), command("PING", "******")),
+    (command("AUTH", "user", "secret"), command("AUTH", "****", "******")),
+    (command("REPLCONF", "capa", "eof"), command("REPLCONF", "capa", "eof")),
+    (command("PSYNC", "?", "-1"), command("PSYNC", "?", "-1")),
+    (command("GET", "secret"), command("***", "******")),
+    (command("SELECTsecret", "secret"), command("SELECT******", "******")),
+    (b"ping\r\n", b"ping\r\n"),
+    (b"get secret\r\n", b"x** ******\r\n"),
+    (b"+secret 1\r\n", b"+****** *\r\n"),
+    (b"-ERR secret\r\n", b"-*** ******\r\n"),
+    (b"\n", b"\n"),
+]
+REPLIED = [
+    (b"+OK\r\n", b"+OK\r\n"),
+    (b"-ERR no such thing\r\n", b"-ERR no such thing\r\n"),
+    (b"-ERR what is 'secret'?\r\n", b"-ERR what is '********\r\n"),
+    (b"$6\r\nsecret\r\n", b"$6\r\n******\r\n"),
+    (b"$8\r\n+se\r\ncre\r\n", b"$8\r\n********\r\n"),
+    (b"$-1\r\n", b"$-1\r\n"),
+    (b"*2\r\n$1\r\nx\r\n:5\r\n", b"*2\r\n$1\r\n*\r\n:5\r\n"),
+    (b"\n", b"\n"),
+    (b"$EOF:0123456789\r\n", b"$EOF:0123456789\r\n"),
+    (b"secret+\r\n", b"*********"),
+]
+CUTS = st.lists(st.integers(0), max_size=20)
+
+
+def cut_up(said: list[tuple[bytes, bytes]], cuts: list[int]) -> tuple[list[bytes], bytes]:
+    data = b"".join(one for one, _ in said)
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[begin:end] for begin, end in itertools.pairwise(places)], b"".join(masked for _, masked in said)
+
+
+@given(st.lists(st.sampled_from(SAID), max_size=8), CUTS)
+def test_of_requests_only_those_of_a_replica_are_left(said: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
+    pieces, masked = cut_up(said, cuts)
+    masker = StrictMasker()
+    assert b"".join(masker.mask(piece) for piece in pieces) == masked
+
+
+@given(st.lists(st.sampled_from(REPLIED), max_size=8), CUTS)
+def test_of_replies_only_lines_are_left(said: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
+    pieces, masked = cut_up(said, cuts)
+    masker = ReplyMasker()
+    assert b"".join(masker.mask(piece) for piece in pieces) == masked
+
+
+def test_behind_lost_requests_only_acknowledgements_are_left() -> None:
+    masker = StrictMasker()
+    masker.lost()
+    value = command("REPLCONF", "secret")
+    assert masker.mask(b"\n" + value) == b"*" * (len(value) + 1)
+    ack = command("REPLCONF", "ACK", "1234")
+    assert masker.mask(ack) == ack
