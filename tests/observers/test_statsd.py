@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
+import asyncio_dgram
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.bus import Told
+from tap.bus import COUNTLESS, Bus, Told
 from tap.config import Config, LinkConfig, load, statsd_address
 from tap.errors import ConfigError
-from tap.observers.statsd import DATAGRAM, MAX_COUNTS, MAX_TIMES, SILENT_SECONDS, Figures, clean, datagrams
+from tap.observers.statsd import (
+    DATAGRAM,
+    END_SECONDS,
+    MAX_COUNTS,
+    MAX_TIMES,
+    RENEW_SECONDS,
+    SILENT_SECONDS,
+    Figures,
+    StatsD,
+    clean,
+    datagrams,
+)
+from tap.relay.names import UNRESOLVABLE
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side
 from tap.url import Address
+from tests.jumping import acted
 from tests.support import Servers, TapThread, client, digest, follow, level, wait_until
 
 REPLID = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb"
@@ -168,7 +183,15 @@ def test_a_link_that_is_found_is_told_of_until_it_has_gone() -> None:
 
 @pytest.mark.parametrize(
     ("name", "part"),
-    [("orders", "orders"), ("a.b", "a_b"), ("[::1]:6379", "1_6379"), ("a:1|c\nb:2", "a_1_c_b_2"), ("...", "_")],
+    [
+        ("orders", "orders"),
+        ("a.b", "a_b"),
+        ("[::1]:6379", "1_6379"),
+        ("a:1|c\nb:2", "a_1_c_b_2"),
+        ("...", "_"),
+        ("a" * 64, "a" * 64),
+        ("a" * 65, "a" * 64),
+    ],
 )
 def test_a_name_is_one_part(name: str, part: str) -> None:
     assert clean(name) == part
@@ -239,7 +262,11 @@ def test_a_stream_that_nothing_granted_has_no_time_and_a_grant_is_for_one_stream
 
 def test_what_is_rare_is_counted_by_its_name() -> None:
     figures = Figures([])
+    problem = events.RdbProblem(start=0, end=0, problem="damaged", text="", position=7, keys=0, db=0, key=None)
     for event in (
+        problem,
+        problem,
+        events.ConnectionsRefused(count=3, peer="10.0.0.7:1", limit="open_files", most=9),
         events.Opaque(start=0, end=0, side=Side.MASTER, reason="x"),
         events.AckAheadOfMaster(start=0, end=1, offset=9, sent=7, by_fault=False),
         events.ReplicaTalkedBack(start=0, end=1, what="error", text="-ERR", count=9),
@@ -247,6 +274,8 @@ def test_what_is_rare_is_counted_by_its_name() -> None:
     ):
         figures.hear(told(event))
     assert figures.lines([], 100.0, None) == [
+        "redis_tap.main.rdb_problems.damaged:2|c",
+        "redis_tap.main.connections_refused:3|c",
         "redis_tap.main.opaque:1|c",
         "redis_tap.main.ack_ahead_of_master:1|c",
         "redis_tap.main.replica_talked_back.error:9|c",
@@ -291,6 +320,270 @@ def test_datagrams_hold_every_line_in_order_and_are_small(lines: list[str]) -> N
     assert b"\n".join(packed).decode().split("\n") == (lines or [""])
     assert all(0 < len(one) < DATAGRAM for one in packed)
     assert all(len(one) + 1 + len(after.split(b"\n")[0]) >= DATAGRAM for one, after in itertools.pairwise(packed))
+
+
+# ---- when it sends, and to whom ----
+
+PLACES: list[tuple[int, tuple[str, int]]] = [
+    (socket.AF_INET, ("127.0.0.1", 8125)),
+    (socket.AF_INET, ("127.0.0.2", 8125)),
+    (socket.AF_INET, ("127.0.0.3", 1)),
+]
+
+
+@dataclass
+class Network:
+    """In the place of a resolver and of asyncio_dgram: what was sent to which host, in which second."""
+
+    places: list[tuple[int, tuple[str, int]]]
+    dead: set[str] = field(default_factory=set)  # hosts
+    looked_up: list[float] = field(default_factory=list)
+    sent: list[tuple[float, str, bytes]] = field(default_factory=list)
+    open: list[socket.socket] = field(default_factory=list)
+
+    async def resolved(self, address: Address) -> list[tuple[int, tuple[str, int]]]:
+        assert address == HOST
+        self.looked_up.append(now())
+        return self.places
+
+    async def from_socket(self, sock: socket.socket) -> Any:
+        assert not sock.getblocking()
+        assert sock.type == socket.SOCK_DGRAM
+        self.open.append(sock)
+        host = sock.getpeername()[0]
+
+        async def send(data: bytes) -> None:
+            if host in self.dead:
+                raise ConnectionRefusedError(111, "Connection refused")
+            self.sent.append((now(), host, data))
+
+        def close() -> None:
+            self.open.remove(sock)
+            sock.close()
+
+        return SimpleNamespace(send=send, close=close)
+
+    def hosts(self) -> list[str]:
+        return [host for _, host, _ in self.sent]
+
+
+HOST = Address("metrics.example", 8125)
+
+
+def now() -> float:
+    """Since the loop began."""
+    return asyncio.get_running_loop().time() - 1000
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    one = Network(PLACES[:1])
+    monkeypatch.setattr("tap.observers.statsd.resolved", one.resolved)
+    monkeypatch.setattr("asyncio_dgram.from_socket", one.from_socket)
+    return one
+
+
+def a_statsd(**other: Any) -> tuple[StatsD, Bus, list[str]]:
+    """One that is not sending yet, and the troubles that it will tell."""
+    bus, said = Bus(), list[str]()
+
+    def hear(told: Told) -> None:
+        if isinstance(told.event, events.ObserverTrouble):
+            assert told.event.observer == f"statsd {HOST}"
+            assert (told.link, told.connection) == ("", 0)
+            said.append(told.event.text)
+
+    bus.subscribe(hear, without=(events.Command, events.RdbKey, events.Ack))
+    one = StatsD(HOST, bus, other.get("names", ["main"]), other.get("links", list), other.get("lost", lambda: None))
+    return one, bus, said
+
+
+def sending(story: Callable[[StatsD, Bus], Coroutine[Any, Any, None]], **other: Any) -> list[str]:
+    """The troubles that were told of one that sends while the story goes on."""
+
+    async def run() -> list[str]:
+        one, bus, said = a_statsd(**other)
+        one.start()
+        await story(one, bus)
+        await one.close()
+        return said
+
+    return acted(run())
+
+
+def test_what_was_told_goes_out_once_a_second_and_at_the_end(network: Network) -> None:
+    async def story(one: StatsD, bus: Bus) -> None:
+        await asyncio.sleep(1.5)
+        bus.publish("main", 1, "", opened())
+        await asyncio.sleep(1)
+        bus.publish("main", 1, "", opened())
+
+    assert sending(story, lost=lambda: 7) == []
+    gauges = b"redis_tap.main.connections:0|g\nredis_tap.recording_lost_bytes:7|g"
+    counted = b"redis_tap.main.connections_opened:1|c\n" + gauges
+    assert network.sent == [(1.0, "127.0.0.1", gauges), (2.0, "127.0.0.1", counted), (2.5, "127.0.0.1", counted)]
+    assert network.open == []
+    assert network.looked_up == [1.0]
+
+
+def test_single_commands_and_keys_are_not_made_for_it_and_acknowledgements_are(network: Network) -> None:
+    async def story(one: StatsD, bus: Bus) -> None:
+        assert [kind for kind in COUNTLESS if bus.takes(kind)] == [events.Ack]
+
+    sending(story)
+
+
+def test_the_name_is_looked_up_anew_after_a_minute(network: Network) -> None:
+    async def story(one: StatsD, bus: Bus) -> None:
+        await asyncio.sleep(2)
+        network.places = PLACES[1:2]
+        await asyncio.sleep(RENEW_SECONDS - 1)
+        assert set(network.hosts()) == {"127.0.0.1"}
+        await asyncio.sleep(2)
+        assert network.hosts()[-1] == "127.0.0.2"
+        assert len(network.open) == 1
+
+    assert sending(story) == []
+    assert network.looked_up == [1.0, RENEW_SECONDS + 2]
+
+
+def test_each_address_is_tried_in_turn_and_told_once_when_all_have_failed(network: Network) -> None:
+    network.places = PLACES
+    network.dead = {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
+
+    async def story(one: StatsD, bus: Bus) -> None:
+        told: list[Event] = []
+        bus.subscribe(lambda one: told.append(one.event))
+        await asyncio.sleep(2.5)
+        assert told == []
+        await asyncio.sleep(1)
+        assert len(told) == 1
+        await asyncio.sleep(6)
+        assert network.open == []
+        network.dead = {"127.0.0.1", "127.0.0.3"}
+        await asyncio.sleep(3)
+
+    assert sending(story) == ["Connection refused; it is tried again"]
+    assert set(network.hosts()) == {"127.0.0.2"}
+    assert network.looked_up[:9] == [float(second) for second in range(1, 10)]
+
+
+def test_a_failure_is_told_again_once_it_has_gone_well_for_a_minute(network: Network) -> None:
+    async def story(one: StatsD, bus: Bus) -> None:
+        network.dead = {"127.0.0.1"}
+        await asyncio.sleep(3.5)
+        network.dead = set()
+        await asyncio.sleep(10)
+        network.dead = {"127.0.0.1"}  # not for long enough
+        await asyncio.sleep(2)
+        network.dead = set()
+        await asyncio.sleep(RENEW_SECONDS + 5)
+        network.dead = {"127.0.0.1"}
+        await asyncio.sleep(3)
+        network.dead = set()
+
+    assert sending(story) == ["Connection refused; it is tried again"] * 2
+
+
+def test_of_several_addresses_the_one_that_goes_well_is_kept(network: Network) -> None:
+    network.places = PLACES
+    network.dead = {"127.0.0.1"}
+
+    async def story(one: StatsD, bus: Bus) -> None:
+        await asyncio.sleep(2 * RENEW_SECONDS + 10)
+
+    assert sending(story) == []
+    assert set(network.hosts()) == {"127.0.0.2"}
+
+
+def test_a_client_that_is_closed_under_it_is_told_too(network: Network) -> None:
+    async def story(one: StatsD, bus: Bus) -> None:
+        await asyncio.sleep(1.1)
+
+        async def send(data: bytes) -> None:
+            raise asyncio_dgram.TransportClosed("closed")
+
+        one._client.send = send
+        await asyncio.sleep(1.5)
+
+    assert sending(story) == ["closed; it is tried again"]
+
+
+def test_a_name_that_no_resolver_takes_is_told(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolved(address: Address) -> list[Any]:
+        raise ValueError("label too long")
+
+    monkeypatch.setattr("tap.observers.statsd.resolved", resolved)
+
+    async def story(one: StatsD, bus: Bus) -> None:
+        await asyncio.sleep(5)
+
+    assert sending(story) == [f"{UNRESOLVABLE}; it is tried again"]
+
+
+def test_what_was_opened_for_nothing_is_closed(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    socks: list[socket.socket] = []
+
+    async def from_socket(sock: socket.socket) -> Any:
+        socks.append(sock)
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("asyncio_dgram.from_socket", from_socket)
+
+    async def story(one: StatsD, bus: Bus) -> None:
+        await asyncio.sleep(1.5)
+
+    (told,) = sending(story)
+    assert told.startswith("Too many open files")
+    assert [sock.fileno() for sock in socks] == [-1, -1]
+
+
+def test_it_ends_in_time_where_nobody_answers(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolved(address: Address) -> list[Any]:
+        await asyncio.sleep(3600)
+        return []
+
+    monkeypatch.setattr("tap.observers.statsd.resolved", resolved)
+
+    async def run() -> tuple[list[str], float]:
+        one, _, said = a_statsd()
+        one.start()
+        await asyncio.sleep(5)
+        await one.close()
+        return said, now()
+
+    said, ended = acted(run())
+    assert said == ["the last figures could not be sent in time; it is tried again"]
+    assert ended == pytest.approx(5 + END_SECONDS)
+
+
+def test_one_that_never_began_or_has_ended_sends_nothing(network: Network) -> None:
+    async def run() -> None:
+        one, _, _ = a_statsd()
+        await one.close()
+        assert network.sent == []
+        one.start()
+        await one.close()
+        assert len(network.sent) == 1
+        await one.close()
+        await asyncio.sleep(10)
+
+    acted(run())
+    assert len(network.sent) == 1
+
+
+def test_an_error_of_ours_is_logged_and_the_end_of_it_alone(network: Network, caplog: pytest.LogCaptureFixture) -> None:
+    def links() -> list[Any]:
+        if now() == 1.0:
+            raise ZeroDivisionError
+        return []
+
+    async def story(one: StatsD, bus: Bus) -> None:
+        await asyncio.sleep(10)
+        assert network.sent == []
+
+    assert sending(story, links=links) == []
+    assert caplog.messages == ["StatsD failed and is over, the links go on; please report this"]
 
 
 # ---- a real socket ----

@@ -11,7 +11,7 @@ import random
 import socket
 import threading
 from array import array
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
@@ -171,35 +171,6 @@ def part(directory: Path, **other: Any) -> Part:
         ended=10 * SECOND,
     )
     return replace(one, **other)
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """Nobody waits here: where nothing else is to be done, it is the time of the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now = 1000.0
-        selector: Any = vars(self)["_selector"]
-        self._select: Callable[[float | None], list[Any]] = selector.select
-        selector.select = self._selected
-
-    def time(self) -> float:
-        return self._now
-
-    def _selected(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            found = self._select(WITHIN)
-            assert found, "all wait, and for nothing"
-            return found
-        found = self._select(0)
-        if not found:
-            self._now += timeout
-        return found
-
-
-def acted(story: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        return runner.run(story)
 
 
 @dataclass

@@ -20,8 +20,9 @@ from tap.replay import ReplayMaster, master
 from tap.replay.master import ACCEPT_AGAIN_SECONDS, PING, PING_SECONDS
 from tap.replication import events
 from tap.replication.events import Side
+from tests.jumping import acted
 from tests.relay.wire import LOCALHOST, command
-from tests.replay.support import OTHER, RDB, REPLID, SECOND, STREAM_BYTES, Actor, Stage, acted, part
+from tests.replay.support import OTHER, RDB, REPLID, SECOND, STREAM_BYTES, Actor, Stage, part
 from tests.support import FIXTURES
 
 

@@ -14,8 +14,9 @@ from tap.replay import replica as replica_module
 from tap.replay.replica import Replica
 from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side
+from tests.jumping import acted
 from tests.relay.wire import asks, command
-from tests.replay.support import BEFORE, RDB, REPLID, STREAM_BYTES, Stage, acted, part
+from tests.replay.support import BEFORE, RDB, REPLID, STREAM_BYTES, Stage, part
 from tests.support import WITHIN
 
 FIRST = Reason(code="first_sync", text="the replica has no history yet (it asked ? -1): it needs a snapshot")
