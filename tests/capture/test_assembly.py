@@ -10,7 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.capture.assembly import GAP_TIME, PROOF, REACH, Assembler, Bytes, Connection, Ended, Gap, Item, Opened, Unseen
+from tap.capture import assembly, pending
+from tap.capture.assembly import (
+    EARLY_TIME,
+    GAP_TIME,
+    MAX_EARLY,
+    PROOF,
+    REACH,
+    Assembler,
+    Bytes,
+    Connection,
+    Ended,
+    Gap,
+    Item,
+    Opened,
+    Unseen,
+)
 from tap.capture.layers import Segment
 from tap.capture.segments import ACK, FIN, RST, SYN, Endpoint
 
@@ -305,3 +320,114 @@ def test_packets_with_other_numbers_change_nothing(data: st.DataObject) -> None:
         )
         segments.insert(at, bad)
     assert story(segments)[0] == whole
+
+
+# ---- how long, and how much, is waited for ----
+
+
+class Taking:
+    """An assembler that is given segments at times of their own; each gives what that told: data, and sizes of gaps."""
+
+    def __init__(self, *opening: Segment) -> None:
+        self.assembler = Assembler()
+        for one in opening or OPENING:
+            list(self.assembler.take(one, 0))
+
+    def at(self, time: int, segment: Segment) -> list[bytes | int | str]:
+        return [self._shown(item) for item in self.assembler.take(segment, time)]
+
+    def overdue(self, time: int) -> list[bytes | int | str]:
+        return [self._shown(item) for item in self.assembler.overdue(time)]
+
+    @staticmethod
+    def _shown(item: Item) -> bytes | int | str:
+        return item.data if isinstance(item, Bytes) else item.size if isinstance(item, Gap) else type(item).__name__
+
+
+def server(at: int, data: bytes, acknowledged: int = 8) -> Segment:
+    return made(1, FIRST, at, data, acknowledged=acknowledged)
+
+
+def acknowledgement(at: int) -> Segment:
+    return made(0, 8, 0, acknowledged=FIRST + at)
+
+
+@pytest.mark.parametrize("acknowledged", [5, 7])
+def test_a_hole_that_was_acknowledged_is_a_gap_once_its_time_is_over(acknowledged: int) -> None:
+    taking = Taking()
+    assert taking.at(10, server(0, b"abc")) == [b"abc"]
+    assert taking.at(20, server(5, b"fg")) == []
+    assert taking.at(30, acknowledgement(acknowledged)) == []
+    assert taking.at(20 + GAP_TIME, acknowledgement(acknowledged)) == []
+    assert taking.at(21 + GAP_TIME, acknowledgement(acknowledged)) == [2, b"fg"]
+
+
+def test_a_hole_of_which_the_last_byte_was_not_acknowledged_may_still_come() -> None:
+    taking = Taking()
+    taking.at(10, server(0, b"abc"))
+    taking.at(20, server(5, b"fg"))
+    assert taking.at(5 * GAP_TIME, acknowledgement(4)) == []
+    assert taking.at(6 * GAP_TIME, server(3, b"de")) == [b"de", b"fg"]
+
+
+def test_the_time_of_a_hole_counts_from_its_own_first_segment() -> None:
+    taking = Taking()
+    taking.at(10, server(0, b"abc"))
+    taking.at(20, server(5, b"fg"))
+    assert taking.at(GAP_TIME, server(3, b"de")) == [b"de", b"fg"]
+    taking.at(GAP_TIME + 10, server(9, b"j"))
+    taking.at(GAP_TIME + 20, server(12, b"m"))
+    assert taking.at(GAP_TIME + 30, acknowledgement(13)) == []
+    assert taking.at(2 * GAP_TIME + 10, acknowledgement(13)) == []
+    assert taking.at(2 * GAP_TIME + 11, acknowledgement(13)) == [2, b"j"]
+    assert taking.at(3 * GAP_TIME + 11, acknowledgement(13)) == []
+    assert taking.at(3 * GAP_TIME + 12, acknowledgement(13)) == [2, b"m"]
+
+
+def test_more_than_can_wait_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "MAX_COUNT", 3)
+    taking = Taking()
+    for number in range(3):
+        assert taking.at(1, server(10 + 2 * number, b"x")) == []
+    assert taking.at(1, server(16, b"x")) == [10, b"x"]
+
+
+def test_an_answer_waits_for_what_it_acknowledges_and_is_told_with_a_remark_when_its_time_is_over() -> None:
+    for time, expected in ((10 + EARLY_TIME, []), (11 + EARLY_TIME, ["Unseen", b"ok"])):
+        taking = Taking()
+        assert taking.at(10, made(0, 8, 0, b"ok", acknowledged=FIRST + 3)) == []
+        assert taking.overdue(time) == expected
+    taking = Taking()
+    taking.at(10, made(0, 8, 0, b"ok", acknowledged=FIRST + 3))
+    assert taking.at(20, server(0, b"abc")) == [b"abc", b"ok"]
+    assert taking.overdue(20 * EARLY_TIME) == []
+
+
+def test_no_more_answers_wait_than_are_kept() -> None:
+    taking = Taking()
+    for number in range(MAX_EARLY):
+        assert taking.at(10, made(0, 8, number, b"x", acknowledged=FIRST + 3)) == []
+    assert taking.at(10, made(0, 8, MAX_EARLY, b"x", acknowledged=FIRST + 3))[:2] == ["Unseen", b"x"]
+
+
+def test_what_waits_of_a_side_is_counted() -> None:
+    taking = Taking()
+    taking.at(10, made(0, 8, 0, b"ok", acknowledged=FIRST + 3))
+    taking.at(10, server(5, b"fgh"))
+    (connection,) = taking.assembler.connections.values()
+    assert [connection.waiting(side) for side in (0, 1)] == [2, 3]
+    assert not connection.lacks(1)
+    taking.overdue(11 + EARLY_TIME)
+    assert [connection.waiting(side) for side in (0, 1)] == [0, 3]
+    assert [connection.lacks(side) for side in (0, 1)] == [False, True]
+
+
+def test_of_many_connections_the_oldest_that_are_over_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembly, "MAX_CLOSED", 6)
+    assembler = Assembler()
+    for number in range(8):
+        ends = Endpoint("10.0.0.1", 50_000 + number), SERVER
+        list(assembler.take(Segment(*ends, 7, 0, SYN, b"", 0), 0))
+        if number % 2:
+            list(assembler.take(Segment(*ends, 8, 0, RST, b"", 0), 0))
+    assert [one.port for one, _ in assembler.connections] == [50_000, 50_002, 50_003, 50_004, 50_005, 50_006, 50_007]

@@ -141,3 +141,89 @@ def test_a_sentence_names_some_of_many() -> None:
     assert str(many).startswith(
         "9 connections are TLS (to 10.0.0.1:6379, to 10.0.0.1:6380, to 10.0.0.1:6381, and others), of which nothing"
     )
+
+
+def record(kind: int = 23, version: bytes = b"\3\3", size: int = 10) -> bytes:
+    return bytes([kind]) + version + size.to_bytes(2, "big") + bytes(size)
+
+
+def is_tls(*records: bytes) -> bool | None:
+    """Of a connection that is met in the middle, with all of them in one segment and with each byte in one of its own."""
+    whole, bytewise = TlsFinder(from_start=False), TlsFinder(from_start=False)
+    whole.see(1, b"".join(records))
+    for part in b"".join(records)[: MAX_SEGMENTS - 1]:
+        bytewise.see(1, bytes([part]))
+    assert len(b"".join(records)) >= MAX_SEGMENTS or bytewise.is_tls == whole.is_tls
+    return whole.is_tls
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        record(),
+        *(record(kind) for kind in (20, 21, 22)),
+        record(version=b"\3\0"),
+        record(version=b"\3\4"),
+        record(size=1),
+    ],
+)
+def test_three_heads_one_behind_the_other_are_tls(last: bytes) -> None:
+    assert is_tls(record(), record()) is None
+    assert is_tls(record(), record(), last) is True
+    assert is_tls(record(), last[:4]) is is_tls(record(), record(), last[:4]) is None
+    assert is_tls(record(size=2**14 + 2048), record(), record()) is True
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        record(19),
+        record(24),
+        record(version=b"\2\3"),
+        record(version=b"\4\3"),
+        record(version=b"\3\5"),
+        record(size=0),
+        record(size=2**14 + 2049),
+    ],
+)
+def test_what_is_no_head_begins_the_count_anew(last: bytes) -> None:
+    finder = TlsFinder(from_start=False)
+    assert finder.see(1, record() + record() + last) is None
+    assert finder.see(1, record() + record()) is None
+    assert finder.see(0, record()) is None  # of the other side
+    assert finder.see(1, record()) is True
+
+
+def test_a_connection_in_whose_segments_no_heads_are_found_is_none() -> None:
+    finder = TlsFinder(from_start=False)
+    assert [finder.see(1, b"plain") for _ in range(MAX_SEGMENTS)] == [None] * (MAX_SEGMENTS - 1) + [False]
+
+
+def test_a_beginning_is_a_hello_in_a_handshake() -> None:
+    def begins(data: bytes) -> bool | None:
+        return TlsFinder(from_start=True).see(0, data)
+
+    head = record(22, b"\3\1", 100)[:5]
+    assert begins(head) is None
+    assert [begins(head + bytes([kind])) for kind in (0, 1, 2, 3)] == [False, True, True, False]
+    assert begins(record(23, b"\3\1", 100)[:5] + b"\1") is False
+
+
+def test_behind_what_is_missing_a_side_counts_anew_and_the_other_goes_on() -> None:
+    finder = TlsFinder(from_start=False)
+    finder.see(0, record() + record() + record()[:3])
+    finder.see(1, record() + record())
+    finder.missing(0)
+    assert finder.see(0, record()) is None
+    assert finder.see(1, record()) is True
+
+
+@pytest.mark.parametrize(("count", "named"), [(1, 1), (2, 2), (3, 3)])
+def test_a_sentence_names_all_of_few(count: int, named: int) -> None:
+    few = TlsConnections()
+    assert not few
+    for number in range(count):
+        few.add(Connection((Endpoint("10.0.0.2", 40000), Endpoint("10.0.0.1", 6379 + number)), from_start=False))
+    places = ", ".join(f"between 10.0.0.2:40000 and 10.0.0.1:{6379 + number}" for number in range(named))
+    what = "1 connection is TLS" if count == 1 else f"{count} connections are TLS"
+    assert str(few).startswith(f"{what} ({places}), of which")

@@ -132,3 +132,50 @@ def test_an_end_before_the_beginning_is_refused(begin: Moment, end: Moment) -> N
     for make in (Wanted, partial(ReplayMaster, "some.pcapng")):
         with pytest.raises(ConfigError, match=r"^from .* until .*: that end comes before the beginning$"):
             make(begin=begin, end=end)
+
+
+BEGIN, END = datetime.fromisoformat("2026-01-31T09:00:00+01:00"), datetime.fromisoformat("2026-01-31T17:00:00+01:00")
+TICK = timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "said"),
+    [
+        (BEGIN, END, []),
+        (BEGIN - TICK, None, []),  # from before the recording on is all of it
+        (END, None, []),
+        (END + TICK, None, ["--from 2026-01-31T17:00:00.000001+01:00 lies after the end of the recording, "
+         "2026-01-31T17:00:00+01:00"]),
+        (None, END + TICK, ["--until 2026-01-31T17:00:00.000001+01:00 lies after the end of the recording, "
+         "2026-01-31T17:00:00+01:00"]),
+        (None, BEGIN, []),
+        (None, BEGIN - TICK, ["--until 2026-01-31T08:59:59.999999+01:00 lies before the recording, which begins "
+         "2026-01-31T09:00:00+01:00"]),
+        (100, 200, []),
+        (99, 101, []),
+        (201, None, ["--from 201 is more than the highest offset in the recording, 200"]),
+        (None, 201, ["--until 201 is more than the highest offset in the recording, 200"]),
+        (None, 100, ["--until 100: the recording begins after offset 100"]),
+        (100, 100, ["--until 100: the recording begins after offset 100"]),
+        (END + TICK, 201, ["--from 2026-01-31T17:00:00.000001+01:00 lies after the end of the recording, "
+         "2026-01-31T17:00:00+01:00", "--until 201 is more than the highest offset in the recording, 200"]),
+        (None, None, []),
+    ],
+)  # fmt: skip
+def test_a_moment_that_the_recording_does_not_have_is_said(
+    begin: Moment | None, end: Moment | None, said: list[str]
+) -> None:
+    assert moments.outside(begin, end, DAY, (100, 200)) == said
+
+
+def test_without_times_or_offsets_in_the_recording_there_is_nothing_to_compare_with() -> None:
+    assert moments.outside(BEGIN - TICK, END + TICK, None, None) == []
+    assert moments.outside(5, 6, DAY, None) == [
+        "--from 5: no replication offset is known in the recording",
+        "--until 6: no replication offset is known in the recording",
+    ]
+
+
+def test_a_moment_is_an_exact_number_of_nanoseconds() -> None:
+    assert nanoseconds(datetime.fromisoformat("2026-01-31T09:00:00.000001+01:00")) == DAY.first + 1000
+    assert str(DAY) == "2026-01-31T09:00:00+01:00 to 2026-01-31T17:00:00+01:00"
