@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -11,10 +12,24 @@ from hypothesis import strategies as st
 
 from tap.bus import Told
 from tap.capture.pcapng import Packet
+from tap.recording import stats as module
+from tap.recording.missing import Missing
 from tap.recording.reader import Player, play
-from tap.recording.stats import MAX_HAPPENED, MAX_SLOTS, Batch, Busiest, Course, DbKey, Frequent, Stats
+from tap.recording.stats import (
+    KEY_SIZE,
+    MAX_HAPPENED,
+    MAX_SLOTS,
+    SLOT_SECONDS,
+    Batch,
+    Busiest,
+    Course,
+    DbKey,
+    Frequent,
+    Stats,
+)
 from tap.replication import events
-from tap.replication.heads import Head
+from tap.replication.events import Role
+from tap.replication.heads import OTHER, Head
 from tests.recording.support import config
 from tests.recording.wires import Wire
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
@@ -90,6 +105,57 @@ def test_the_busiest_second_is_exact_however_long_it_took() -> None:
     assert (busiest.commands, busiest.commands_at) == (20, 0)
 
 
+def test_a_course_of_two_moments_is_spread_over_their_slots_alone() -> None:
+    course = Course()
+    for time, size in ((10.0, 4), (10.5, 6)):
+        slot = course.at(time)
+        slot.bytes, slot.commands, slot.marks = size, 1, size
+    assert len(course.slots) == 501
+    parts = course.over(11.0, 4)
+    assert [part.bytes for part in parts] == [4, 0, 6, 0]
+    assert [part.commands for part in parts] == [1, 0, 1, 0]
+    assert [part.marks for part in parts] == [4, 0, 6, 0]
+    assert course.at(3.0) is course.slots[0]
+
+
+def test_a_slot_over_two_parts_is_shared_by_time() -> None:
+    course = Course()
+    course.seconds = 1.0
+    slot = course.at(0.0)
+    slot.bytes, slot.commands = 10, 20
+    assert [(part.bytes, part.commands) for part in course.over(2.5, 5)] == [(5, 10), (5, 10), (0, 0), (0, 0), (0, 0)]
+    last = course.at(4.0)
+    last.bytes, last.commands, last.marks = 3, 1, 2
+    assert [(part.bytes, part.marks) for part in course.over(4.0, 2)] == [(10, 0), (3, 2)]  # at the very end
+
+
+def test_slots_grow_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SLOTS", 4)
+    course = Course()
+    for number in range(9):
+        slot = course.at(1.0 + number * SLOT_SECONDS * 1.0001)
+        slot.bytes, slot.marks = slot.bytes + 1, slot.marks | 1 << number
+    assert course.seconds == 4 * SLOT_SECONDS
+    assert [(one.bytes, one.marks) for one in course.slots] == [(4, 0b1111), (4, 0b11110000), (1, 0b100000000)]
+
+
+def test_the_busiest_second_begins_with_the_first_command() -> None:
+    busiest = Busiest()
+    for time, size in ((10.5, 3), (11.4, 3), (11.5, 4), (12.4, 1), (12.6, 6), (20.0, 6)):
+        busiest.add(time, size, 1)
+    assert (busiest.bytes, busiest.bytes_at, busiest.commands, busiest.commands_at) == (6, 10.5, 2, 10.5)
+
+
+@pytest.mark.parametrize(("limit", "kept", "error"), [(2, {2: 9, 4: 5}, 4), (3, {0: 1, 1: 2, 2: 9, 3: 4, 4: 5}, 0)])
+def test_the_rarest_keys_are_forgotten_when_there_are_twice_as_many(limit: int, kept: dict[int, int], error: int) -> None:
+    frequent = Frequent(limit)
+    frequent.add([((0, b"%d" % number), weight) for number, weight in enumerate((1, 2, 9, 4, 5))])
+    assert {int(key): weight for (_, key), weight, _ in frequent.top(9)} == kept
+    assert frequent.error == error
+    frequent.add([((0, b"0"), 1)])
+    assert {int(key): missed for (_, key), _, missed in frequent.top(9)}[0] == error
+
+
 # ---- a link ----
 
 HEADS = st.lists(
@@ -159,6 +225,130 @@ def test_of_what_happens_all_the_time_the_newest_is_kept() -> None:
     assert [told.time for told in link.kept()] == [1100.0 - MAX_HAPPENED + number for number in range(MAX_HAPPENED)]
     assert link.happened[events.RecordingGap] == 1000
     assert link.missing_bytes == 9000
+
+
+GAP = events.RecordingGap(start=0, end=9, side=events.Side.MASTER, bytes=9, from_offset=None, to_offset=None)
+RDB = events.RdbFinished(
+    start=0, end=7, transfer=events.Transfer.DISK, bytes=7, seconds=1.0, keys=0, expiring=0, functions=0, by_type={},
+    largest=(), checksum="ok",
+)  # fmt: skip
+
+
+def test_a_link_as_json_has_every_number_under_its_name() -> None:
+    stats = Stats(2)
+    heads: list[Head] = [
+        (40, 40, 0, "SET", (b"a",), ()),
+        (60, 20, None, "PING", (), ()),
+        (160, 100, 3, "COPY", (b"a",), ((5, (b"b",)),)),
+        (190, 30, 3, "EXEC", (), ()),
+    ]
+    stats.take(batch(heads[:2], 10.0))
+    stats.take(batch(heads, 12.0))
+    stats.told(Told(12.5, "main", 1, "", RDB))
+    stats.told(Told(14.0, "main", 1, "", GAP))
+    (said,) = stats.as_dict()["links"]
+    course = said.pop("course")
+    assert said == {
+        "link": "main",
+        "from": 10.0,
+        "until": 14.0,
+        "seconds": 4.0,
+        "commands": 4,
+        "bytes": 190,
+        "writes": 2,
+        "transactions": 1,
+        "commands_per_second": 1.0,
+        "bytes_per_second": 47.5,
+        "busiest_second": {"commands": {"count": 2, "time": 10.0}, "bytes": {"count": 130, "time": 12.0}},
+        "repeated": {"commands": 2, "bytes": 60},
+        "full_resyncs": 0,
+        "partial_resyncs": 0,
+        "rdb_bytes": 7,
+        "missing_bytes": 9,
+        "unread_bytes": 0,
+        "by_name": {
+            "COPY": {"count": 1, "bytes": 100},
+            "SET": {"count": 1, "bytes": 40},
+            "EXEC": {"count": 1, "bytes": 30},
+            "PING": {"count": 1, "bytes": 20},
+        },
+        "keys_by_writes": [
+            {"db": 0, "key": "a", "writes": 1, "writes_missed": 0},
+            {"db": 3, "key": "a", "writes": 1, "writes_missed": 0},
+        ],
+        "keys_by_bytes": [
+            {"db": 3, "key": "a", "bytes": 50, "bytes_missed": 0},
+            {"db": 5, "key": "b", "bytes": 50, "bytes_missed": 0},
+        ],
+        "largest": [
+            {"time": 12.0, "offset": 1160, "db": 3, "name": "COPY", "key": "a", "bytes": 100},
+            {"time": 10.0, "offset": 1040, "db": 0, "name": "SET", "key": "a", "bytes": 40},
+        ],
+        "events": [Told(14.0, "main", 1, "", GAP).as_dict()],
+    }
+    assert (course["from"], sum(course["bytes"]), sum(course["commands"])) == (10.0, 190, 4)
+    assert course["slot_seconds"] * len(course["bytes"]) == pytest.approx(4.0, abs=0.01)
+
+
+def test_at_one_moment_there_is_no_rate() -> None:
+    stats = Stats()
+    stats.take(batch([(10, 10, 0, "SET", (b"a",), ())], 5.0))
+    (said,) = stats.as_dict()["links"]
+    assert (said["seconds"], said["commands_per_second"], said["bytes_per_second"]) == (0.0, None, None)
+    assert stats.as_dict()["links"][0]["largest"][0]["offset"] == 1010
+
+
+def test_what_is_said_of_one_side_or_of_an_unknown_link_counts_nothing() -> None:
+    stats = Stats()
+    stats.told(Told(1.0, "main", 1, "", RDB))
+    closed = events.LinkClosed(
+        by=events.Side.MASTER, how="fin", text="", role=Role.REPLICA, phase="stream", offset=None,
+        bytes_from_master=0, bytes_from_replica=0,
+    )  # fmt: skip
+    stats.told(Told(1.0, "main", 1, "", dataclasses.replace(closed, role=None)))
+    assert not stats.links
+    stats.told(Told(2.0, "main", 1, "", closed))
+    stats.told(Told(3.0, "main", 1, "", dataclasses.replace(GAP, side=events.Side.REPLICA)))
+    link = stats.links["main"]
+    assert (link.happened, link.missing_bytes) == ({events.LinkClosed: 1, events.RecordingGap: 1}, 0)
+    assert (link.begin, link.end) == (2.0, 3.0)
+
+
+def test_what_could_not_be_read_is_what_is_missing_and_was_not_lost() -> None:
+    stats = Stats()
+    for size, lost in ((100, 30), (5, 0)):
+        stats.lacks(
+            Missing(
+                cause="unread", link="main", connection=1, side=events.Side.MASTER, start=10, end=10 + size,
+                lost_bytes=lost, is_rdb=False, replid=None, from_offset=None, to_offset=None, since=0.0, until=1.0,
+                reason="",
+            )
+        )  # fmt: skip
+    assert stats.links["main"].unread_bytes == 75
+
+
+def test_of_equal_size_the_first_commands_are_the_largest() -> None:
+    stats = Stats(2)
+    for number in range(4):
+        stats.take(batch([(10 * (number + 1), 10, 0, f"N{number}", (), ())], float(number + 1)))
+    assert [one.name for one in stats.links["main"].largest()] == ["N0", "N1"]
+
+
+def test_names_beyond_so_many_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_NAMES", 2)
+    stats = Stats()
+    stats.take(batch([(10 * (number + 1), 10, 0, f"N{number}", (), ()) for number in range(4)]))
+    assert stats.links["main"].names() == [(OTHER, 2, 20), ("N0", 1, 10), ("N1", 1, 10)]
+
+
+def test_keys_that_begin_alike_are_one_from_a_size_on() -> None:
+    stats = Stats(5)
+    keys = (b"k" * KEY_SIZE + b"1", b"k" * KEY_SIZE + b"2", b"k" * (KEY_SIZE - 1))
+    stats.take(batch([(600, 600, 0, "DEL", keys, ())]))
+    link = stats.links["main"]
+    assert [(len(key), weight) for (_, key), weight, _ in link.writes_of.top(5)] == [(KEY_SIZE, 2), (KEY_SIZE - 1, 1)]
+    assert [weight for _, weight, _ in link.bytes_of.top(5)] == [400, 200]
+    assert [one.key for one in link.largest()] == [b"k" * KEY_SIZE]
 
 
 # ---- recordings ----
