@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import math
+import os
 import tempfile
 import time
 from array import array
@@ -20,8 +22,9 @@ import pytest
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.recording.history import Index, Marks, Stretch
 from tap.replay import sending
-from tap.replay.commands import Choice
+from tap.replay.commands import Batch, Choice
 from tap.replay.sending import Interrupted, Part, Sender, copied, part_between, streams_of
+from tests.jumping import acted
 from tests.relay.wire import BASE, command
 
 SECOND = 10**9
@@ -146,6 +149,49 @@ def test_streams_are_chosen_by_link_and_without_offsets_only_one() -> None:
     with pytest.raises(ConfigError, match="choose with --link main/1 or --link main/2"):
         streams_of(Index([], [], loose), [])
     assert streams_of(Index([], [], loose), ["main/2"]) == [(loose[1],)]
+
+
+def test_streams_of_several_masters_are_not_mixed() -> None:
+    one, other = stretch(10), stretch(10, link="other", connection=2, number=2)
+    found = Index([], [one, dataclasses.replace(other, replid="b" * 40)])
+    with pytest.raises(ConfigError, match="the streams of several masters: choose with --link main or --link other"):
+        streams_of(found, [])
+    assert streams_of(found, ["main"]) == [(one,)]
+    with pytest.raises(ConfigError, match="several masters"):
+        streams_of(found, ["main", "other/2"])
+    far = stretch(10, offset=BASE + 50)
+    assert streams_of(Index([], [one, far]), []) == [(one,), (far,)]  # of one link, with a hole between them
+
+
+def test_links_of_streams_without_offsets_are_known_too() -> None:
+    loose = stretch(10, placed=False)
+    with pytest.raises(ConfigError, match="--link nope: no stream of it in the recording, but of main"):
+        streams_of(Index([], [], [loose]), ["main", "nope"])
+    assert streams_of(Index([], [stretch(10, link="other")], [loose]), ["main"]) == [(loose,)]
+    assert streams_of(Index(), []) == []
+
+
+def test_of_the_streams_those_parts_are_copied_in_which_something_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = [(stretch(len(INCR) * 2),), (stretch(len(INCR), offset=BASE + 500),)]
+    readers: list[Any] = []
+
+    def copy_streams(read: Any, wanted: Any) -> list[Marks]:
+        readers.append(read)
+        for (first,), file in wanted:
+            file.write(INCR * ((first.end - first.start) // len(INCR)))
+        return [marks((1, BASE + len(INCR)), (2, BASE + 2 * len(INCR))), marks((3, BASE + 500 + len(INCR)))]
+
+    monkeypatch.setattr(sending, "copy_streams", copy_streams)
+    reader: Any = object()
+    with contextlib.ExitStack() as files:
+        first, second = copied(reader, streams, None, None, files)
+        assert [one.offset for one in (first, second)] == [BASE, BASE + 500]
+        assert (first.start, first.end, first.db, first.stretches) == (0, 2 * len(INCR), -1, streams[0])
+        assert os.pread(first.file.fileno(), 1000, 0) == INCR * 2
+        (only,) = copied(reader, streams, at(1.5), at(2.5), files, db=3)
+        assert (only.start, only.end, only.db) == (len(INCR), 2 * len(INCR), 3)
+    assert readers == [reader] * 2
+    assert first.file.closed
 
 
 # ---- what comes back ----
@@ -338,6 +384,216 @@ def test_the_pace_is_that_of_the_recording(file: IO[bytes], speed: float, least:
     assert len(gaps) == 2
     assert sum(gaps) >= least - 0.01
     assert sum(gaps) < 5
+
+
+# ---- when ----
+
+
+def timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock of the loop, that jumps."""
+    clock = SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())
+    monkeypatch.setattr(sending, "time", clock)
+
+
+@pytest.mark.parametrize(("speed", "seconds"), [(1.0, 1.0), (4.0, 0.25), (0.5, 2.0)])
+def test_each_command_comes_so_long_behind_the_first_as_it_came_then(
+    file: IO[bytes], monkeypatch: pytest.MonkeyPatch, speed: float, seconds: float
+) -> None:
+    timed(monkeypatch)
+    heard: list[tuple[float, float]] = []
+
+    def answer(words: list[bytes]) -> bytes:
+        if words == [b"INCR", b"n"]:
+            heard.append((asyncio.get_running_loop().time() - 1000, one.progress))
+        return b"+OK\r\n"
+
+    with tempfile.TemporaryFile() as second:
+        parts = part(file, SELECT + INCR, INCR, INCR, begin=at(1.0)), part(second, *[INCR] * 6, begin=at(5), db=0)
+        one = sender(Played(answer), *parts, speed=speed)
+        assert one.progress == 0.0
+        acted(one.run())
+    assert [when for when, _ in heard] == pytest.approx([seconds * second for second in (0, 1, 2, 4, 5)])
+    assert [done for _, done in heard] == pytest.approx([0, 0.2, 0.4, 0.8, 1])
+    assert one.seconds == pytest.approx(5 * seconds)
+
+
+def test_what_came_before_the_beginning_does_not_delay_what_is_sent(
+    file: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed(monkeypatch)
+    one = sender(Played(), part(file, *[INCR] * 9, begin=at(7.5), db=0), speed=1.0)
+    acted(one.run())
+    assert one.seconds == pytest.approx(1)
+    assert one.commands == 2
+
+
+def test_who_stops_waits_a_moment_for_what_has_been_sent_and_not_for_what_is_due_later(
+    file: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed(monkeypatch)
+
+    async def story(target: Played, stop_at: float) -> Sender:
+        one = sender(target, part(file, SELECT + INCR, *[INCR] * 99), speed=1.0)
+        asyncio.get_running_loop().call_later(stop_at, one.stop)
+        with pytest.raises(Interrupted):
+            await one.run()
+        assert target.has_ended
+        assert one.progress == pytest.approx(min(one.seconds, 11) / 99)
+        return one
+
+    one = acted(story(Played(), 10.5))
+    assert (round(one.seconds, 6), one.commands, one.replies) == (10.5, 11, 11)
+    one = acted(story(Played(lambda words: b""), 10.5))
+    assert (round(one.seconds, 6), one.commands, one.replies) == (10.5 + sending.FAREWELL_SECONDS, 11, 0)
+
+
+def test_a_stop_that_comes_when_all_is_done_stops_nothing(file: IO[bytes]) -> None:
+    one = sender(Played(lambda words: one.stop() or b"+OK\r\n"), part(file, INCR, db=0))  # type: ignore[func-returns-value]
+    acted(one.run())
+    assert (one.commands, one.replies, one.progress) == (1, 1, 1.0)
+
+
+def test_a_stop_before_it_begins_sends_nothing(file: IO[bytes]) -> None:
+    target = Played()
+    one = sender(target, part(file, INCR, db=0))
+    one.stop()
+    with pytest.raises(Interrupted):
+        acted(one.run())
+    assert (one.commands, target.heard) == (0, [])
+
+
+def test_steps_end_with_a_chunk_and_where_there_is_a_pace_with_what_came_at_once(
+    file: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "CHUNK", 2 * len(INCR))
+    size = len(INCR)
+    pieces = [INCR, INCR * 5, INCR, INCR * 2]
+    one = part(file, *pieces, db=0)
+    assert one is not None
+    assert list(sender(Played(), one)._steps(one)) == [(size * end, 0.0) for end in (2, 4, 6, 8, 9)]
+    paced = list(sender(Played(), one, speed=1.0)._steps(one))
+    assert paced == [(size * end, due) for end, due in ((1, 0), (3, 1), (5, 1), (6, 1), (7, 2), (9, 3))]
+    later = part(file, *pieces, db=0, begin=BASE + size + 1)
+    assert later is not None
+    assert list(sender(Played(), later, speed=1.0)._steps(later)) == [
+        (size * end, due) for end, due in ((3, 0), (5, 0), (6, 0), (7, 1), (9, 2))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "end", "has_room"),
+    [
+        (0, 10 * sending.WINDOW_BYTES, True),
+        (sending.WINDOW_COMMANDS - 1, 100, True),
+        (sending.WINDOW_COMMANDS, 100, False),
+        (1, 50 + sending.WINDOW_BYTES - 1, True),
+        (1, 50 + sending.WINDOW_BYTES, False),
+    ],
+)
+def test_there_is_room_for_so_many_commands_and_bytes(file: IO[bytes], waiting: int, end: int, has_room: bool) -> None:
+    one = sender(Played(), part(file, INCR, db=0))
+    one._expected.extend([(50, 60, 0, False), *[(0, 0, 0, False)] * waiting][:waiting])
+    assert one._has_room(end) == has_room
+
+
+def test_a_batch_goes_in_pieces_of_about_a_chunk(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "CHUNK", 10)
+    file.write(bytes(range(100)))
+    file.flush()
+    data = bytes(range(100))
+    pieces = list(sending._pieces(file.fileno(), Batch([b"abc", (5, 9), b"de", (9, 44), (50, 53), b"fg"], [])))
+    assert b"".join(pieces) == b"abc" + data[5:9] + b"de" + data[9:44] + data[50:53] + b"fg"
+    assert [len(piece) for piece in pieces] == [19, 10, 10, 10]
+    assert list(sending._pieces(file.fileno(), Batch([(0, 10)], []))) == [data[:10]]
+    assert list(sending._pieces(file.fileno(), Batch())) == []
+
+
+# ---- where, and what of it is said ----
+
+
+def test_each_db_is_asked_for_once_and_what_is_left_out_is_summed_up(file: IO[bytes]) -> None:
+    def in_db(db: int) -> bytes:
+        return command("SELECT", str(db)) + INCR
+
+    swap = command("SWAPDB", "0", "5")
+    with tempfile.TemporaryFile() as second:
+        target = Played()
+        parts = part(file, INCR + in_db(0) + in_db(3) + in_db(0) + swap), part(second, INCR + in_db(3) + in_db(4) + swap)
+        one = sender(target, *parts, choice=Choice(dbs=frozenset({0, 3})))
+        assert (one.unplaced, one.unfilled, one.came, one.dbs, one.seconds, one.errors) == (0, 0, 0, set(), 0.0, {})
+        asyncio.run(one.run())
+    assert sorted(target.checked) == [0, 3]
+    assert (one.unplaced, one.unfilled, one.came, one.dbs) == (2, 2, 9, {0, 3, 4})
+    assert (one.commands, one.replies) == (4, 4)
+
+
+def test_all_of_it_may_go_to_one_db(file: IO[bytes]) -> None:
+    target = Played()
+    asyncio.run(sender(target, part(file, SELECT + INCR + command("SELECT", "3") + INCR), to_db=9).run())
+    assert target.heard == [[b"SELECT", b"9"], [b"INCR", b"n"], [b"INCR", b"n"]]
+    assert target.checked == [9]
+
+
+def refusing(file: IO[bytes], sent: bytes, refusal: bytes, **more: Any) -> list[str]:
+    """What is kept of a server that says so to all of these."""
+    one = sender(Played(lambda words: b"-" + refusal + b"\r\n"), part(file, sent, **more))
+    asyncio.run(one.run())
+    return [line for tally in one.errors.values() for line in tally.first]
+
+
+def test_an_error_is_told_with_its_place_its_command_and_its_key(file: IO[bytes]) -> None:
+    place, long = BASE + len(INCR), "k" * 150
+    assert refusing(file, INCR, b"ERR no", db=3) == [
+        f"offset {BASE}: SELECT 3: ERR no", f"offset {place}, db 3: INCR n: ERR no",
+    ]  # fmt: skip
+    assert refusing(file, INCR, b"ERR no", db=3, placed=False)[1] == f"byte {len(INCR)}, db 3: INCR n: ERR no"
+    assert refusing(file, command("incr", long), b"X", db=0)[1].endswith(f": INCR {'k' * 100}: X")
+    assert refusing(file, command("FLUSHDB"), b"X", db=0)[1].endswith("db 0: FLUSHDB: X")
+    assert refusing(file, command("MSET", b"a\xff", "1", "b", "2"), b"X", db=0)[1].endswith("MSET a\\xff: X")
+
+
+def test_what_a_server_repeats_of_a_password_is_hidden(file: IO[bytes]) -> None:
+    sent = command("CONFIG", "SET", "requirepass", "a-great-secret")
+    said = refusing(file, sent, b"ERR cannot set 'a-great-secret'", db=0)
+    assert said[1].endswith(": ERR cannot set '***'")
+    assert "a-great-secret" in said[0]  # our own SELECT carried none
+
+
+def test_errors_of_a_kind_that_is_known_are_counted_beyond_the_limit_of_kinds(
+    file: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "KINDS", 2)
+    replies = iter([b"+OK\r\n", b"-A x\r\n", b"-B x\r\n", b"-A x\r\n", b"-C x\r\n", b"-B\r\n", b"-D x\r\n"])
+    one = sender(Played(lambda words: next(replies)), part(file, INCR * 6, db=0))
+    asyncio.run(one.run())
+    assert {kind: tally.count for kind, tally in one.errors.items()} == {"A": 2, "B": 2, "(other)": 2}
+    assert one.error_count == 6
+
+
+def test_of_a_transaction_only_what_is_an_error_is_one(file: IO[bytes]) -> None:
+    replies = iter([b"+OK\r\n"] * 4 + [b"*4\r\n:1\r\n-A x\r\n*0\r\n-B x\r\n"])
+    one = sender(Played(lambda words: next(replies)), part(file, PAIR, db=0))
+    asyncio.run(one.run())
+    assert sorted(one.errors) == ["A", "B"]
+    assert one.replies == 4
+
+
+def test_a_server_that_goes_away_is_told_and_its_last_word_first(file: IO[bytes]) -> None:
+    target = Played(lambda words: None)
+    with pytest.raises(EnvironmentFailure, match=r"^played:6379: closed the connection$"):
+        asyncio.run(sender(target, part(file, INCR, db=0)).run())
+    assert target.has_ended
+
+
+def test_a_connection_that_breaks_is_told_in_the_systems_words(file: IO[bytes]) -> None:
+    class Broken(Played):
+        async def check_db(self, db: int) -> None:
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    target = Broken()
+    with pytest.raises(EnvironmentFailure, match=r"^played:6379: Connection reset by peer$"):
+        asyncio.run(sender(target, part(file, INCR, db=0)).run())
+    assert target.has_ended
 
 
 def test_a_value_larger_than_a_chunk_goes_in_pieces(file: IO[bytes]) -> None:
