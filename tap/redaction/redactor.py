@@ -450,6 +450,7 @@ def _mixed(digest: cython.ulonglong, number: cython.longlong) -> cython.ulonglon
 @cython.inline
 @cython.exceptval(check=False)
 def _turned(x: cython.ulonglong, by: cython.int) -> cython.ulonglong:
+    """Its bits, turned left. Compiled only."""
     return (x << by) | (x >> (64 - by))
 
 

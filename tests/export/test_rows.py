@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.capture.pcapng import Packet
+from tap.errors import ConfigError
 from tap.export.rows import Parquet, Row, Rows, json_line
 from tap.recording.spans import Spans
 from tap.recording.wanted import Wanted
@@ -147,3 +150,60 @@ def test_parquet_has_the_same_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert table.column("db").to_pylist() == [3, None, None, None, None]
     assert table.column("name").to_pylist() == ["SET"] * 5
     assert table.column("time").cast("int64").to_pylist()[0] == 1_700_000_000_123_456_789
+
+
+class Pyarrow:
+    """What of it is called, where it need not be installed. written: the rows of each group; None at the end."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.written: list[list[dict[str, Any]] | None] = []
+        self.options: dict[str, Any] = {}
+        monkeypatch.setitem(sys.modules, "pyarrow", self)
+        self.parquet = SimpleNamespace(ParquetWriter=self.writer)
+        self.RecordBatch = SimpleNamespace(from_pylist=lambda rows, schema: rows)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments, **options: (name, *arguments, *options.items())
+
+    def schema(self, fields: list[tuple[str, Any]]) -> Any:
+        return SimpleNamespace(names=[name for name, _ in fields], fields=dict(fields))
+
+    def writer(self, file: io.BytesIO, schema: Any, **options: Any) -> Any:
+        self.options = {**options, "fields": schema.fields}
+        return SimpleNamespace(write_batch=self.written.append, close=lambda: self.written.append(None))
+
+
+def test_rows_go_to_pyarrow_in_groups_of_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tap.export.rows.MAX_ROWS", 2)
+    monkeypatch.setattr("tap.export.rows.GROUP_BYTES", 10)
+    pyarrow = Pyarrow(monkeypatch)
+    writer = Parquet(io.BytesIO())
+    sizes = [(4, 6), (1, 0), (9, 0), (1, 0), (1, 0), (20, 0), (1, 0)]
+    for number, (first, second) in enumerate(sizes):
+        writer.put(Row(number, "main", 2, 1050, 3, "SET", (b"x" * first, b"y" * second)))
+    writer.close()
+    *groups, end = pyarrow.written
+    assert end is None
+    assert [[row["time"] for row in group or ()] for group in groups] == [[0], [1, 2], [3, 4], [5], [6]]
+    assert (groups[0] or [])[0] == {
+        "time": 0, "link": "main", "connection": 2, "offset": 1050, "db": 3, "name": "SET", "args": (b"xxxx", b"yyyyyy"),
+    }  # fmt: skip
+    word = ("dictionary", ("int32",), ("string",))
+    assert pyarrow.options == {
+        "compression": "zstd",
+        "fields": {
+            "time": ("timestamp", "ns", ("tz", "UTC")),
+            "link": word,
+            "connection": ("int32",),
+            "offset": ("int64",),
+            "db": ("int32",),
+            "name": word,
+            "args": ("list_", ("binary",)),
+        },
+    }
+
+
+def test_without_pyarrow_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"pip install 'redis-tap\[parquet\]'"):
+        Parquet(io.BytesIO())

@@ -46,6 +46,7 @@ WORD = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 SWAPPED_IN_VAIN = {"min", "max", "isinstance", "issubclass", "cast", "getattr", "setattr"}
 NOT_WALKED = {"annotation", "returns", "decorator_list", "bases", "type_comment"}
 NOT_ASSIGNED = {"__all__", "__slots__"}
+COMPILED_ONLY = "Compiled only."  # how the docstring of a function ends that nothing calls uncompiled
 DECLARING = {"TypeVar", "NewType", "ParamSpec", "declare", "getLogger"}
 
 
@@ -173,6 +174,8 @@ def _is_left_alone(statement: ast.stmt) -> bool:
         case ast.Assert() | ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Global() | ast.Nonlocal():
             return True
         case ast.Expr(value=ast.Constant()):
+            return True
+        case ast.FunctionDef(body=[ast.Expr(value=ast.Constant(value=str(text))), *_]) if text.endswith(COMPILED_ONLY):
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="compiled")):
             return True

@@ -44,6 +44,7 @@ def changes(folder: Path, source: str) -> list[str]:
             "def f():\n    if not cython.compiled:\n        return 1\n    x = 2",
             ["not cython.compiled -> cython.compiled", "return 1 -> return None", "1 -> 2"],
         ),
+        ("def f(x):\n    'Compiled only.'\n    return x + 1", []),
         ("__slots__ = ('word',)", []),
         ("MAX_SIZE = 2 * 1024", []),
         ("WORDS = 'word'", ["'word' -> 'word!'"]),
