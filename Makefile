@@ -11,6 +11,8 @@ COMPILED := $(shell grep -rl '^\# cython:' tap --include='*.py') $(wildcard tap/
 demo: $(VENV)/demo
 	$(BIN)/redis-tap demo
 
+# Where the caller's environment forbids to keep bytecode, each worker and each command that a test starts compiles anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev
 	$(BIN)/pytest
 

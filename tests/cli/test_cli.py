@@ -149,31 +149,38 @@ def test_without_a_verb_the_help_is_shown_and_nothing_is_done() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "within"),
     [
-        ["--help"],
-        ["--version"],
-        ["run", "--help"],
-        ["faults"],
-        ["chaos", "--list"],
-        ["rdb", "dump.rdb"],
-        ["rdb", "dump.rdb", "--format", "json"],
-        ["show", "recorded"],
-        ["show", "recorded", "--format", "json"],
-        ["show", "recorded", "--stats"],
-        ["export", "recorded", "--to", "jsonl", "-o", "-"],
+        (["--help"], False),
+        (["rdb", "dump.rdb"], False),
+        (["show", "recorded", "--format", "json"], False),
+        (["--help"], True),
+        (["--version"], True),
+        (["run", "--help"], True),
+        (["faults"], True),
+        (["chaos", "--list"], True),
+        (["rdb", "dump.rdb"], True),
+        (["rdb", "dump.rdb", "--format", "json"], True),
+        (["show", "recorded"], True),
+        (["show", "recorded", "--format", "json"], True),
+        (["show", "recorded", "--stats"], True),
+        (["export", "recorded", "--to", "jsonl", "-o", "-"], True),
     ],
 )
-def test_a_reader_that_has_seen_enough_ends_a_verb_quietly(tmp_path: Path, words: list[str]) -> None:
-    """As `head -1` does; the exit code is that of what SIGPIPE ends."""
+def test_a_reader_that_has_seen_enough_ends_a_verb_quietly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], within: bool
+) -> None:
+    """As `head -1` does; the exit code is that of what SIGPIPE ends. within: in this process, not in one of its own."""
+    monkeypatch.chdir(tmp_path)
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
     file(tmp_path / "recorded", synced(*STREAM).packets, "pcapng")
     reading, writing = os.pipe()
     os.close(reading)
-    try:
-        done = subprocess.run(
-            [*TAP, *words], cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=WITHIN, check=False
-        )
-    finally:
-        os.close(writing)
+    with os.fdopen(writing, "w", encoding="utf-8") as nobody_reads:
+        if within:
+            done = tap(*words, stdout=nobody_reads)
+        else:
+            done = subprocess.run(
+                [*TAP, *words], stdout=nobody_reads, stderr=subprocess.PIPE, text=True, timeout=WITHIN, check=False
+            )
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

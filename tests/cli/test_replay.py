@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.typed import tap
 from tests.recording.support import listening
 from tests.replay.support import captured, peer
 from tests.support import FIXTURES, WITHIN
@@ -175,7 +176,7 @@ def test_what_is_missing_is_told_and_ends_it_with_2(name: str, says: str, end: i
     ],
 )
 def test_what_cannot_be_is_one_line(one: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
-    done = subprocess.run([*TAP, one, *arguments], capture_output=True, text=True, timeout=WITHIN, check=False)
+    done = tap("replay", one, *arguments)
     assert done.returncode == code
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
@@ -185,8 +186,7 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
     for name, data in (("text", b"hello, world"), ("missing", None)):
         if data is not None:
             (tmp_path / name).write_bytes(data)
-        command = [*TAP, str(tmp_path / name), *ANYWHERE]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN, check=False)
+        done = tap("replay", tmp_path / name, *ANYWHERE)
         assert done.returncode == 2
         assert re.fullmatch(rf"redis-tap: {tmp_path / name}: .*\n", done.stderr)
 
@@ -194,8 +194,7 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_one_line(one: Path) -> None:
     with listening() as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        command = [*TAP, str(one), "--as-master", address]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN, check=False)
+        done = tap("replay", one, "--as-master", address)
     assert done.returncode == 3
     assert done.stderr.startswith(f"redis-tap: cannot listen on {address}: Address already in use")
     assert done.stderr.count("\n") == 1

@@ -42,14 +42,15 @@ def test_a_program_learns_the_port_from_the_first_event() -> None:
 
 
 @pytest.mark.parametrize(
-    ("master", "text"),
+    ("master", "text", "ui"),
     [
-        ("127.0.0.1:{nobody}", "Connection refused"),
-        ("no.such.host.invalid:6379", "the name cannot be resolved"),
-        ("unix:/no/such/socket", "No such file or directory"),
+        ("127.0.0.1:{nobody}", "Connection refused", "json"),
+        ("127.0.0.1:{nobody}", "Connection refused", "log"),
+        ("127.0.0.1:{nobody}", "Connection refused", "none"),
+        ("no.such.host.invalid:6379", "the name cannot be resolved", "json"),
+        ("unix:/no/such/socket", "No such file or directory", "json"),
     ],
 )
-@pytest.mark.parametrize("ui", ["json", "log", "none"])
 def test_a_master_that_cannot_be_reached_is_said_at_once_and_the_tap_goes_on(
     master: str, text: str, ui: str, nobody: int
 ) -> None:

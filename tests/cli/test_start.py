@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.typed import tap
 from tests.support import FIXTURES, ROOT
 
 CAPTURE = str(FIXTURES / "captures" / "replica-whole.pcap")
@@ -48,12 +49,27 @@ def said_in_one_line(done: subprocess.CompletedProcess[str]) -> str:
     return line.removeprefix("redis-tap: ")
 
 
-@pytest.mark.parametrize("words", OUTPUTS, ids=lambda words: " ".join(words[:3]).replace(str(FIXTURES), ""))
+@pytest.mark.parametrize("words", [["show", CAPTURE], ["rdb", RDB], ["--version"]], ids=lambda words: words[0])
 def test_output_that_can_go_nowhere_is_said(words: list[str]) -> None:
     done = ended(words, ">&-")
     assert (done.returncode, said_in_one_line(done)) == (3, "reading or writing failed: Bad file descriptor")
     done = ended(words, ">/dev/full")
     assert (done.returncode, said_in_one_line(done)) == (3, "reading or writing failed: No space left on device")
+
+
+@pytest.mark.parametrize("words", OUTPUTS, ids=lambda words: " ".join(words[:3]).replace(str(FIXTURES), ""))
+@pytest.mark.parametrize(
+    ("path", "flags", "says"),
+    [
+        (os.devnull, os.O_RDONLY, "Bad file descriptor"),  # what the start opens for a stdout that was closed
+        ("/dev/full", os.O_WRONLY, "No space left on device"),
+    ],
+    ids=["closed", "full"],
+)
+def test_every_output_that_can_go_nowhere_is_said(words: list[str], path: str, flags: int, says: str) -> None:
+    with os.fdopen(os.open(path, flags), "w", encoding="utf-8") as nowhere:
+        done = tap(*words, stdout=nowhere)
+        assert (done.returncode, said_in_one_line(done)) == (3, f"reading or writing failed: {says}")
 
 
 @pytest.mark.parametrize(
@@ -83,11 +99,19 @@ def test_no_file_becomes_a_stream_that_was_closed(tmp_path: Path) -> None:
     assert b"listening" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("columns", ["9" * 20, "0", "-5", "x", "1", "9999"])
-def test_any_width_will_do(columns: str) -> None:
+@pytest.mark.parametrize("width", [0, 1, 9999])
+def test_any_width_will_do(width: int) -> None:
     for words in (["show", "--stats", CAPTURE], ["rdb", RDB], ["show", "--help"]):
-        done = ended(words, COLUMNS=columns)
+        done = tap(*words, width=width)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"), [("9" * 20, ["show", "--help"]), ("-5", ["rdb", RDB]), ("x", ["show", "--stats", CAPTURE])]
+)
+def test_what_is_no_width_is_as_none(columns: str, words: list[str]) -> None:
+    done = ended(words, COLUMNS=columns)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(

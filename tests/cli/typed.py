@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from unittest import mock
 
 import pytest
@@ -17,14 +17,21 @@ from typer.main import get_command
 from tap.cli import app, main
 
 
-def tap(*words: str | Path, data: bytes = b"", width: int = 200) -> subprocess.CompletedProcess[str]:
-    """Within this process, which has imported everything already. data: what comes on stdin; width: of the terminal."""
+def tap(
+    *words: str | Path, data: bytes = b"", width: int = 200, stdout: TextIO | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Within this process, which has imported everything already.
+
+    data: what comes on stdin. width: of the terminal. stdout: where the output goes; without it, into what is returned.
+    """
     typed = ["redis-tap", *map(str, words)]
     streams = [io.TextIOWrapper(io.BytesIO(given), "utf-8", newline="", write_through=True) for given in (data, b"", b"")]
     for name, stream in zip(("<stdin>", "<stdout>", "<stderr>"), streams, strict=True):
         stream.buffer.name = name
     with contextlib.ExitStack() as within:
-        for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+        for name, stream in zip(
+            ("stdin", "stdout", "stderr"), (streams[0], stdout or streams[1], streams[2]), strict=True
+        ):
             within.enter_context(mock.patch.object(sys, name, stream))
         within.enter_context(mock.patch.object(sys, "argv", typed))
         within.enter_context(mock.patch.dict(os.environ, COLUMNS=str(width), NO_COLOR="1", TERM="dumb"))

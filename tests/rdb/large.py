@@ -194,15 +194,15 @@ def stream_of_long(values: int) -> Parts:
     yield length(values) + 7 * length(0) + length(0)
 
 
-def two_gigabytes() -> Parts:
-    """Of all kinds: one long string, some larger ones, and many keys."""
-    for _ in range(2):
+def mixed(long: int, larger: int, small: int) -> Parts:
+    """So many long strings of 512 MB, larger ones of 100 kB, and hundreds of small ones."""
+    for _ in range(long):
         yield from long_string(raw, text_of(1024))
     noise = random.Random(1).randbytes(100000)
-    for i in range(5000):
+    for i in range(larger):
         yield b"\0" + string(b"100 kB %d" % i) + string(noise)
-    small = b"".join(b"\0" + string(b"small %d" % i) + string(noise[i : i + 1000]) for i in range(250))
-    yield from times(small, 2250)
+    many = b"".join(b"\0" + string(b"small %d" % i) + string(noise[i : i + 1000]) for i in range(100))
+    yield from times(many, small)
 
 
 # By name: keys, elements of all of them, and the RDB without its first line and its end.
@@ -222,7 +222,8 @@ CASES: dict[str, tuple[int, int, Callable[[], Parts]]] = {
     "stream-raw": (1, 4 * 200_000, lambda: stream(raw, 4, 200_000, text_of(100))),
     "stream-lzf": (1, 4 * 200_000, lambda: stream(compressed, 4, 200_000, text_of(100))),
     "stream-long": (1, 4, lambda: stream_of_long(4)),
-    "2-gigabytes": (2 + 5000 + 562_500, 2 + 5000 + 562_500, two_gigabytes),
+    "mixed": (1000 + 100_000, 1000 + 100_000, lambda: mixed(0, 1000, 1000)),
+    "2-gigabytes": (2 + 5000 + 562_500, 2 + 5000 + 562_500, lambda: mixed(2, 5000, 5625)),
 }
 
 

@@ -26,6 +26,13 @@ from tests.support import FIXTURES
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning:rdbtools")
 
 WHOLE = [path for path in sorted((FIXTURES / "rdb").glob("*.rdb")) if not path.stem.startswith(("corrupt-", "found-"))]
+# Where what takes long is done: the same data of every server, in each of the encodings that it has had.
+FEW = [
+    path
+    for path in WHOLE
+    if not path.stem.endswith(("-packed-count-unknown", "-big-counts"))
+    or path.stem.startswith(("redis-6.2.14-", "redis-8.0.6-", "valkey-9.1.2-"))
+]
 DIFFERENT = {
     "crafted-v2-zipmap-254": "260 pairs, of which a zipmap's header can count 254; rdbtools takes that for their number",
     "crafted-v9-order-of-opcodes": "rdbtools knows one order of attributes, and nothing between them and their key",
@@ -201,7 +208,7 @@ def test_a_hash_of_more_fields_than_its_header_can_count_is_told_with_its_length
     assert json.loads(written("json", data)) == [{"h": {str(one): str(one + 1) for one in pairs[::2]}}]
 
 
-@pytest.mark.parametrize("path", WHOLE, ids=named)
+@pytest.mark.parametrize("path", FEW, ids=named)
 def test_any_split_tells_the_same(path: Path) -> None:
     data = path.read_bytes()
     assert our_calls(data, 7) == our_calls(data)
@@ -241,7 +248,7 @@ def test_every_key_takes_memory(path: Path) -> None:
     assert [record.expiry is not None for record in records] == [key.expires_at_ms is not None for key in keys]
 
 
-@pytest.mark.parametrize("path", WHOLE, ids=named)
+@pytest.mark.parametrize("path", FEW, ids=named)
 def test_protocol_and_diff_write_all_elements(path: Path) -> None:
     told = [name for name, *_ in our_calls(path.read_bytes())]
     commands = {name: told.count(call) for name, call in COMMANDS.items()}

@@ -8,6 +8,7 @@ import pytest
 
 from tap.replication import events
 from tap.replication.events import Side
+from tests.conftest import need
 from tests.relay.wire import (
     BASE,
     LOCALHOST,
@@ -24,6 +25,7 @@ from tests.relay.wire import (
     port_of_master,
 )
 from tests.support import (
+    MATRIX,
     WITHIN,
     Servers,
     TapThread,
@@ -128,10 +130,12 @@ def test_a_cut_of_the_masters_leg_leaves_the_replicas_open(mode: str) -> None:
 # ---- real servers ----
 
 
-@pytest.mark.parametrize("mode", ["fin", "reset"])
-def test_real_servers_under_load_are_cut_and_resync_partially(servers: Servers, server_name: str, mode: str) -> None:
-    master = servers.start(server_name, "repl-backlog-size", "256mb")
-    replica = servers.start(server_name)
+@pytest.mark.parametrize(
+    ("name", "mode"), [*((name, "fin") for name in MATRIX), ("redis-6.2", "reset"), ("valkey-newest", "reset")]
+)
+def test_real_servers_under_load_are_cut_and_resync_partially(servers: Servers, name: str, mode: str) -> None:
+    master = servers.start(need(name), "repl-backlog-size", "256mb")
+    replica = servers.start(name)
     with Packets() as packets, TapThread(in_front_of(master.port)) as tap:
         follow(replica, tap.port)
         wait_until(lambda: is_up(replica))
