@@ -148,22 +148,34 @@ def test_a_frame_that_is_cut_is_missing_bytes_or_nothing(name: str) -> None:
             assert len(segment.data) + segment.missing == 5
 
 
-@pytest.mark.parametrize("name", FRAMES)
-def test_tshark_finds_the_same(name: str, tmp_path: Path) -> None:
-    if name in UNKNOWN_TO_TSHARK:
-        pytest.skip("tshark does not read it")
-    link_type, data = FRAMES[name]
-    path = tmp_path / "one.pcap"
-    path.write_bytes(
-        struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link_type)
-        + struct.pack("<4I", 1, 0, len(data), len(data))
-        + data
-    )
-    as_told = ["-d", "udp.port==8472,vxlan"]
-    if "mpls, ethernet" in name:
-        as_told += ["-d", f"mpls.label==17,{'pwethcw' if 'control' in name else 'pwethnocw'}"]
+@pytest.mark.parametrize("inside", ["", "pwethnocw", "pwethcw"], ids=repr)
+def test_tshark_finds_the_same(inside: str, tmp_path: Path) -> None:
+    """In one file, each frame with an interface of its own. inside: what it is told that is behind the label 17."""
+    names = [name for name in FRAMES if name not in UNKNOWN_TO_TSHARK and behind_a_label(name) == inside]
+    path = tmp_path / "all.pcapng"
+    interfaces = [block(1, struct.pack("<HHI", FRAMES[name][0], 0, 0)) for name in names]
+    frames = [
+        block(6, struct.pack("<5I", number, 0, 0, *2 * [len(FRAMES[name][1])]) + FRAMES[name][1])
+        for number, name in enumerate(names)
+    ]
+    path.write_bytes(block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + b"".join(interfaces + frames))
+    as_told = ["-d", "udp.port==8472,vxlan", *(["-d", f"mpls.label==17,{inside}"] if inside else [])]
     said = tshark(path, *as_told, "-T", "fields", "-e", "tcp.payload", "-e", "tcp.seq_raw", "-e", "tcp.dstport")
-    assert said.split() == [b"hello".hex(), "100", "6379"]
+    found = dict(zip(names, [line.split() for line in said.splitlines()], strict=True))
+    assert found == {name: [b"hello".hex(), "100", "6379"] for name in names}
+
+
+def behind_a_label(name: str) -> str:
+    if "mpls, ethernet" not in name:
+        return ""
+    return "pwethcw" if "control" in name else "pwethnocw"
+
+
+def block(kind: int, body: bytes) -> bytes:
+    """Of a pcapng file."""
+    padded = body + bytes(-len(body) % 4)
+    size = struct.pack("<I", 12 + len(padded))
+    return struct.pack("<I", kind) + size + padded + size
 
 
 @pytest.mark.parametrize(

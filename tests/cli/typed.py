@@ -29,10 +29,9 @@ def tap(
     for name, stream in zip(("<stdin>", "<stdout>", "<stderr>"), streams, strict=True):
         stream.buffer.name = name
     with contextlib.ExitStack() as within:
-        for name, stream in zip(
-            ("stdin", "stdout", "stderr"), (streams[0], stdout or streams[1], streams[2]), strict=True
-        ):
-            within.enter_context(mock.patch.object(sys, name, stream))
+        within.enter_context(mock.patch.object(sys, "stdin", streams[0]))
+        within.enter_context(mock.patch.object(sys, "stdout", stdout or streams[1]))
+        within.enter_context(mock.patch.object(sys, "stderr", streams[2]))
         within.enter_context(mock.patch.object(sys, "argv", typed))
         within.enter_context(mock.patch.dict(os.environ, COLUMNS=str(width), NO_COLOR="1", TERM="dumb"))
         with pytest.raises(SystemExit) as ended:

@@ -22,7 +22,6 @@ from tap.rdb.summary import Summary
 from tap.rdb.tape import Tape
 
 MB = 2**20
-HALF = 512 * MB
 PIECE = 256 * 1024  # bytes that are fed at a time
 LONGEST = 264  # bytes that one item of LZF makes
 
@@ -120,9 +119,9 @@ def ziplist(write: Written, text: bytes, count: int) -> Parts:
 # ---- values ----
 
 
-def long_string(write: Written, part: bytes) -> Parts:
+def long_string(write: Written, part: bytes, size: int = 256 * MB) -> Parts:
     yield b"\0" + string(b"key")
-    yield from write(b"", part, HALF // len(part), b"end")
+    yield from write(b"", part, size // len(part), b"end")
 
 
 def hash_table(fields: int) -> Parts:
@@ -197,7 +196,7 @@ def stream_of_long(values: int) -> Parts:
 def mixed(long: int, larger: int, small: int) -> Parts:
     """So many long strings of 512 MB, larger ones of 100 kB, and hundreds of small ones."""
     for _ in range(long):
-        yield from long_string(raw, text_of(1024))
+        yield from long_string(raw, text_of(1024), 512 * MB)
     noise = random.Random(1).randbytes(100000)
     for i in range(larger):
         yield b"\0" + string(b"100 kB %d" % i) + string(noise)

@@ -148,7 +148,7 @@ def as_rdbtools(protocol: bytes) -> bytes:
     """Without the commands that rdbtools does not write: streams, modules, and when these expire; times in seconds."""
     reader = hiredis.Reader()
     reader.feed(protocol)
-    out = b""
+    out = []
     other = False
     for name, *words in iter(reader.gets, False):
         if name == b"PEXPIREAT":
@@ -156,8 +156,8 @@ def as_rdbtools(protocol: bytes) -> bytes:
         if name != b"EXPIREAT":  # which is the last command of its key
             other = name in (b"XADD", b"XSETID", b"XGROUP", b"XCLAIM", b"RESTORE")
         if not other:
-            out += hiredis.pack_command((name, *words))
-    return out
+            out.append(hiredis.pack_command((name, *words)))
+    return b"".join(out)
 
 
 def test_the_memory_of_the_largest_keys_is_that_of_rdb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,24 +95,37 @@ def test_templates_are_refused_before_they_take_much_memory() -> None:
 
 
 LONG = random.Random(3).randbytes(200_000) + bytes(9000)
-PACKED = make.lzf(make.listpack([LONG[:70_000], LONG[70_000:]]))
-TEXT = make.lzf(LONG)
+
+
+@functools.cache
+def text() -> bytes:
+    return make.lzf(LONG)
+
+
+@functools.cache
+def packed() -> bytes:
+    return make.lzf(make.listpack([LONG[:70_000], LONG[70_000:]]))
 
 
 @pytest.mark.parametrize(
-    ("kind", "packed", "size"),
+    ("kind", "made", "size"),
     [
-        pytest.param(0, TEXT, len(LONG) - 1, id="longer than it says"),
-        pytest.param(0, TEXT, len(LONG) + 1, id="shorter than it says"),
-        pytest.param(0, b"\xff\xff\xff" + TEXT, len(LONG) + 264, id="an item before there is anything"),
-        pytest.param(0, TEXT + b"\x1f", len(LONG) + 32, id="an item that is cut off"),
-        pytest.param(16, PACKED, 209_022, id="a hash, longer than it says"),
-        pytest.param(16, PACKED[:99_000] + b"\xff" * 3 + PACKED[99_000:], 209_023, id="a hash with a strange item"),
-        pytest.param(16, PACKED[:-1], 209_023, id="a hash that is cut off"),
+        pytest.param(0, text, len(LONG) - 1, id="longer than it says"),
+        pytest.param(0, text, len(LONG) + 1, id="shorter than it says"),
+        pytest.param(0, lambda: b"\xff\xff\xff" + text(), len(LONG) + 264, id="an item before there is anything"),
+        pytest.param(0, lambda: text() + b"\x1f", len(LONG) + 32, id="an item that is cut off"),
+        pytest.param(16, packed, 209_022, id="a hash, longer than it says"),
+        pytest.param(
+            16, lambda: packed()[:99_000] + b"\xff" * 3 + packed()[99_000:], 209_023, id="a hash with a strange item"
+        ),
+        pytest.param(16, lambda: packed()[:-1], 209_023, id="a hash that is cut off"),
     ],
 )
-def test_damage_in_a_long_compressed_value_is_told_the_same_in_every_way(kind: int, packed: bytes, size: int) -> None:
-    value = b"\xc3" + make.length(len(packed)) + make.length(size) + packed
+def test_damage_in_a_long_compressed_value_is_told_the_same_in_every_way(
+    kind: int, made: Callable[[], bytes], size: int
+) -> None:
+    packed_value = made()
+    value = b"\xc3" + make.length(len(packed_value)) + make.length(size) + packed_value
     data = make.rdb(12, make.key(kind, make.string(b"k"), value))
     whole = read(data)
     assert whole.problem is not None

@@ -244,8 +244,17 @@ def is_open(port: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("ui", ["json", "log", "live"])
-@pytest.mark.parametrize("kind", ["one.pcapng", "one.pcapng.zst", "rotated", "redacted.pcapng"])
+@pytest.mark.parametrize(
+    ("ui", "kind"),
+    [
+        ("json", "one.pcapng"),
+        ("log", "one.pcapng"),
+        ("live", "one.pcapng"),
+        ("live", "one.pcapng.zst"),
+        ("json", "rotated"),
+        ("log", "redacted.pcapng"),
+    ],
+)
 def test_no_output_of_a_tap_shows_a_password(tmp_path: Path, ui: str, kind: str) -> None:
     heard, script = tmp_path / "heard", tmp_path / "script.py"
     script.write_text(SCRIPT.format(path=str(heard)))

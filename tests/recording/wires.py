@@ -210,7 +210,7 @@ def as_live_from_any_file(live: list[Told], paths: list[Path]) -> None:
     """All files tell what was told live; those from any one on tell the last of its commands, exactly."""
     same(live, shown(paths))
     whole = lines(live)
-    firsts = random.Random(len(paths)).sample(range(1, len(paths)), min(12, len(paths) - 1))
+    firsts = random.Random(len(paths)).sample(range(1, len(paths)), min(6, len(paths) - 1))
     for first in sorted({*firsts, 1, len(paths) - 1}):
         heard = shown(paths[first:])
         assert not [one for one in heard if isinstance(one.event, events.Opaque)]

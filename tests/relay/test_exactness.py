@@ -40,7 +40,7 @@ def test_a_counter_gets_exactly_so_many_bytes_of_a_real_master_under_load(server
     rng = Random(SEED)
     with TapThread(in_front_of(master.port)) as tap, Writes(master.port):
         before = client(master).info("stats")["sync_partial_ok"]
-        count = rounds(100, 1000)
+        count = rounds(50, 1000)
         for number in range(count):
             replid, offset = replid_and_offset(master.port)
             more = rng.randrange(MAX_BYTES)
@@ -128,7 +128,7 @@ def test_a_real_replica_under_load_asks_for_what_follows_its_last_whole_command(
         wait_until(lambda: is_up(replica))
         heard = Heard(tap)
         before = client(master).info("stats")["sync_partial_ok"]
-        count = rounds(34, 334)
+        count = rounds(15, 334)
         with Writes(master.port):
             for number in range(count):
                 more = rng.randrange(MAX_BYTES)

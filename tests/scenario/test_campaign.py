@@ -15,8 +15,9 @@ from tap.errors import EnvironmentFailure
 from tap.scenario import Result, library, load
 from tap.scenario.campaign import Campaign, Given
 from tap.url import Url
+from tests.conftest import need
 from tests.scenario.support import written
-from tests.support import programs
+from tests.support import MATRIX, programs
 
 BRIEF = 'workload = { kind = "none" }\nsteps = [{ do = "send SET a 1" }]'
 NOT_MET = 'workload = { kind = "none" }\nsteps = []\nexpect = { resync = "full" }'
@@ -98,8 +99,16 @@ def test_junit_says_what_was_met_and_what_was_not(any_server: str, tmp_path: Pat
 
 
 @pytest.mark.long
-def test_the_whole_library_is_met(server_name: str) -> None:
-    found = results(Campaign(scenarios=library(), programs=[(programs()[server_name], server_name)], seed=1))
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("redis-6.2", "redis-newest", "valkey-newest") else pytest.param(name, marks=pytest.mark.slow)
+        for name in MATRIX
+    ],
+)
+def test_the_whole_library_is_met(name: str) -> None:
+    found = results(Campaign(scenarios=library(), programs=[(programs()[need(name)], name)], seed=1))
     failing = [f"{one.command}: {'; '.join(one.troubles)}" for one in found if not one.met]
     assert not failing, "\n".join(["", *failing])
     assert len(found) == len(library())
