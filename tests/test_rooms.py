@@ -169,10 +169,6 @@ TESTED_ELSEWHERE = {
     "relay/sink.py": "recorder/test_recorder.py",
     "replay/replica.py": "replay/test_master.py",
     "replication/watcher.py": "faults/test_link.py",
-    "scenario/examine.py": "scenario/test_broken.py",
-    "scenario/pair.py": "scenario/test_run.py",
-    "scenario/steps.py": "scenario/test_run.py",
-    "scenario/trial.py": "scenario/test_broken.py",
 }
 
 

@@ -1,0 +1,466 @@
+"""The trial of a tap: what it tells of a few writes, beside what servers say that a test plays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as Unreachable
+
+from tap.bus import Told
+from tap.faults.plan import Armed
+from tap.faults.spec import parse
+from tap.replication import events
+from tap.scenario.accounts import Checked
+from tap.scenario.journal import Journal
+from tap.scenario.record import Record, Snapshot
+from tap.scenario.stage import Sample
+from tap.scenario.trial import Trial, compare_executed
+from tap.scenario.workload import PROBE
+from tests.relay.wire import command
+from tests.scenario.atonce import at_once
+
+WRITE = 10  # bytes of the stream
+
+
+class World:
+    """A pair and a tap. Each write comes to the replica at once, is acknowledged, told and heard, but for what a test
+    changes: told and heard say of the number of an ACK how often it is.
+    """
+
+    def __init__(self) -> None:
+        self.told: Callable[[int], int] = lambda number: 1
+        self.heard: Callable[[int], int] = lambda number: 1
+        self.late = 0.0  # seconds until the master hears an ACK
+        self.takes = 0.01  # seconds of a write
+        self.acknowledged = 1
+        self.said: Any = True
+        self.others = 0  # replicas of the master besides
+        self.ahead = 0  # bytes by which the tap is wrong
+        self.acked_wrong = 0  # bytes by which the ACK that the master heard last is
+        self.applied_wrong = 0
+        self.moving = 0  # samples in which the master wrote on
+        self.failing = 0  # questions that are not answered
+        self.writes: list[tuple[Any, ...]] = []
+        self.during: Callable[[], None] = lambda: None
+
+        self.offset = 1000
+        self.commandstats = {"cmdstat_replconf": {"calls": 7}, "cmdstat_ping": {"calls": 3}}
+        self.journal = Journal()
+        self.link = SimpleNamespace(closed=False, number=4, name="main", offset=self.offset)
+        self.tap = SimpleNamespace(links=[self.link])
+        self.armed: list[Armed] = []
+        self.pair = SimpleNamespace(master=self, replica=SimpleNamespace(ports={6380}), damaged=False)
+        self.checked = Checked()
+
+    # ---- as the stage ----
+
+    async def of_master(self) -> dict[str, Any]:
+        self._answer()
+        heard = {"port": 6380, "offset": self.offset + self.acked_wrong}
+        others = {f"slave{number + 1}": {"port": 1, "offset": 5} for number in range(self.others)}
+        return {"master_repl_offset": self.offset, "connected_slaves": 1 + self.others, "slave0": heard, **others}
+
+    async def sample(self) -> Sample | None:
+        if self.failing:
+            self.failing -= 1
+            return None
+        before = self.offset
+        self.moving -= 1
+        if self.moving >= 0:
+            self.offset += 1
+        return Sample(before, before + self.applied_wrong, self.offset, None, "up")
+
+    # ---- as the master ----
+
+    def _answer(self) -> None:
+        if self.failing:
+            self.failing -= 1
+            raise Unreachable("gone")
+
+    async def info(self, section: str) -> dict[str, Any]:
+        assert section == "commandstats"
+        self._answer()
+        return {name: dict(stats) for name, stats in self.commandstats.items()}
+
+    def client(self) -> World:
+        return self
+
+    def pipeline(self, transaction: bool) -> World:
+        assert not transaction
+        return self
+
+    async def __aenter__(self) -> World:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def set(self, *words: object) -> None:
+        self.writes.append(("SET", *words))
+
+    def wait(self, *words: object) -> None:
+        self.writes.append(("WAIT", *words))
+
+    async def execute(self, raise_on_error: bool) -> list[Any]:
+        assert not raise_on_error
+        await asyncio.sleep(self.takes)
+        self.offset += WRITE
+        self.link.offset = self.offset + self.ahead
+        number = len(self.writes) // 2 - 1
+        for _ in range(self.told(number)):
+            self.tell(self.link.number)
+        if self.late:
+            asyncio.get_running_loop().call_later(self.late, self._hear, self.heard(number))
+        else:
+            self._hear(self.heard(number))
+        self.during()
+        return [self.said, self.acknowledged]
+
+    def _hear(self, times: int) -> None:
+        self.commandstats["cmdstat_replconf"]["calls"] += times
+
+    def tell(self, connection: int, offset: int | None = None) -> None:
+        at = self.offset if offset is None else offset
+        event = events.Ack(start=0, end=1, offset=at, fsynced=None, lag_bytes=0, lag_seconds=0.0)
+        self.journal(Told(0.0, "main", connection, "", event))
+
+    def arm(self, *specs: str, at_work: int = 1) -> None:
+        for spec in specs:
+            one = Armed(parse(spec), spec, 0.0)
+            one.at_work = at_work
+            self.armed.append(one)
+
+    def problems(self) -> dict[str, str]:
+        """By name, what was found."""
+        stage: Any = self
+        link: Any = self.link
+        at_once(Trial(stage, link, self.checked).run())
+        return {one.name: one.found for one in self.checked.problems}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_tap_that_tells_what_happened_is_right(world: World) -> None:
+    assert world.problems() == {}
+    assert world.writes[:2] == [("SET", PROBE, "trial 0"), ("WAIT", 1, 2000)]
+    assert world.writes[-2:] == [("SET", PROBE, "trial 11"), ("WAIT", 1, 2000)]
+    assert (world.checked.acks, world.checked.offsets) == (12, 2)
+
+
+def test_acks_of_other_connections_and_before_the_trial_do_not_count(world: World) -> None:
+    world.tell(world.link.number, 10)
+    world.tell(9)
+    world.during = lambda: world.tell(9, 5)
+    world.told = lambda number: 1
+    assert world.problems() == {}
+    assert world.checked.acks == 12
+
+
+@pytest.mark.parametrize(
+    ("told", "heard", "found"),
+    [
+        (1, 0, "the master heard 11: 1 of 12 did not reach it"),
+        (1, 3, "the master heard 14: 2 more than the tap tells"),
+        (0, 1, "the master heard 12: 1 more than the tap tells"),
+    ],
+)
+def test_each_ack_is_heard_once(world: World, told: int, heard: int, found: str) -> None:
+    world.told = lambda number: told if number == 5 else 1
+    world.heard = lambda number: heard if number == 5 else 1
+    assert world.problems() == {"acks": found}
+    (problem,) = world.checked.problems
+    assert problem.expected == f"the master hears each of the replica's ACKs once: {11 + told}, as the tap tells"
+    assert world.checked.acks == 11 + told
+
+
+def test_where_other_replicas_acknowledge_too_their_acks_cannot_be_told_apart(world: World) -> None:
+    world.others = 1
+    world.heard = lambda number: 2
+    assert world.problems() == {}
+    assert world.checked.acks == 0
+
+
+@pytest.mark.parametrize(("late", "found"), [(4.0, False), (6.0, True)])
+def test_an_ack_may_be_on_its_way_for_a_while(world: World, late: float, found: bool) -> None:
+    world.late = late
+    assert ("acks" in world.problems()) is found
+
+
+def test_what_is_on_its_way_before_the_trial_is_waited_for(world: World) -> None:
+    """The count of the last moment is the one from which to count."""
+
+    async def info(section: str, answer: Any = world.info) -> Any:
+        if before:
+            before.pop()
+            world._hear(1)
+            world.tell(world.link.number)
+        return await answer(section)
+
+    before = [None] * 5
+    world.info = info  # type: ignore[method-assign]
+    assert world.problems() == {}
+    assert world.checked.acks == 12
+
+
+def test_acks_that_never_rest_are_not_compared(world: World) -> None:
+    async def info(section: str, answer: Any = world.info) -> Any:
+        world._hear(1)
+        return await answer(section)
+
+    world.info = info  # type: ignore[method-assign]
+    assert world.problems() == {}
+    assert world.checked.acks == 0
+
+
+def test_offsets_are_those_of_the_servers(world: World) -> None:
+    world.ahead = 7
+    assert world.problems() == {
+        "offsets": "the master is at offset 1120, and the tap tells that it has passed on up to 1127"
+    }
+    assert world.checked.offsets == 2
+
+
+@pytest.mark.parametrize("wrong", [-WRITE, 3])
+def test_the_last_ack_is_what_the_master_heard(world: World, wrong: int) -> None:
+    world.acked_wrong = wrong
+    found = f"the replica last acknowledged 1120, as the tap tells; the master heard {1120 + wrong}"
+    assert world.problems() == {"offsets": found}
+
+
+def test_the_last_ack_counts_and_not_the_first(world: World) -> None:
+    world.told = lambda number: int(number > 3)
+    world.heard = world.told
+    world.tell(world.link.number, 1)
+    assert world.problems() == {}
+
+
+def test_offsets_that_nobody_knows_are_not_compared(world: World) -> None:
+    world.told = world.heard = lambda number: 0
+    world.during = lambda: setattr(world.link, "offset", None)
+    assert world.problems() == {}
+
+
+def test_offsets_that_agree_later_do(world: World) -> None:
+    world.ahead = 7
+
+    def soon() -> None:
+        asyncio.get_running_loop().call_later(2.0, setattr, world.link, "offset", world.offset)
+
+    world.during = soon
+    assert world.problems() == {}
+
+
+@pytest.mark.parametrize("what", ["offset", "ack"])
+def test_offsets_that_move_while_they_are_read_are_read_again(world: World, what: str) -> None:
+    """What was read of one moment is not compared with what was told in another."""
+    turns = 0
+
+    async def of_master(answer: Any = world.of_master) -> Any:
+        nonlocal turns
+        info = await answer()
+        turns += 1
+        if 2 <= turns <= 4:  # behind the first, which asks for the number of replicas
+            if what == "offset":
+                world.offset += WRITE
+                world.link.offset = world.offset
+                world.tell(world.link.number)
+            else:
+                world.tell(world.link.number, world.offset + turns - 4)
+        return info
+
+    world.of_master = of_master  # type: ignore[method-assign]
+    assert world.problems() == {}
+    assert turns > 4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [(-3, "it has applied 3 bytes less"), (4, "it has applied 4 bytes more: some came twice")],
+)
+def test_the_replica_has_applied_each_byte_once(world: World, wrong: int, found: str) -> None:
+    world.applied_wrong = wrong
+    assert world.problems() == {"bytes": found}
+    (problem,) = world.checked.problems
+    assert problem.expected == "the replica gets each byte of the stream once, up to offset 1120"
+
+
+def test_of_a_damaged_stream_the_bytes_are_not_counted(world: World) -> None:
+    world.applied_wrong = -3
+    world.pair.damaged = True
+    assert world.problems() == {}
+
+
+def test_a_sample_counts_only_while_the_master_rests(world: World) -> None:
+    """Those before and behind a write do not belong together: neither proves that the replica is level nor that not."""
+    world.moving = 10**9
+    assert world.problems() == {"bytes": "it has applied 0 bytes less"}
+    other = World()
+    other.moving = 3
+    assert other.problems() == {}
+
+
+def test_servers_that_do_not_answer_are_asked_again_once_it_has_begun(world: World) -> None:
+    def gone() -> None:
+        world.failing = 3
+
+    world.during = gone
+    assert world.problems() == {}
+    assert world.checked.acks == 12
+    other = World()
+    other.failing = 1
+    with pytest.raises(Unreachable):
+        other.problems()
+
+
+def test_a_sample_that_is_none_is_taken_again(world: World) -> None:
+    async def of_master(answer: Any = world.of_master) -> Any:
+        found = await answer()
+        if len(world.writes) == 24:
+            world.failing = 2
+        return found
+
+    world.of_master = of_master  # type: ignore[method-assign]
+    assert world.problems() == {}
+    assert not world.failing
+
+
+@pytest.mark.parametrize("how", ["closed", "gone"])
+def test_of_a_link_that_ends_meanwhile_nothing_is_said(world: World, how: str) -> None:
+    def end() -> None:
+        if len(world.writes) == 4:
+            world.link.closed = how == "closed"
+            world.tap.links = [] if how == "gone" else world.tap.links
+
+    world.during = end
+    world.told = lambda number: 2
+    world.applied_wrong = world.acked_wrong = 1
+    world.ahead = 1
+    world.arm("delay 1s from=master")
+    assert world.problems() == {}
+    assert (world.checked.acks, world.checked.offsets) == (0, 0)
+
+
+def test_a_link_that_ends_is_not_written_to_any_longer(world: World) -> None:
+    world.during = lambda: setattr(world.link, "closed", len(world.writes) == 6)
+    world.problems()
+    assert len(world.writes) == 6
+
+
+def test_the_writes_end_in_time(world: World) -> None:
+    world.takes = 0.9
+    world.problems()
+    assert len(world.writes) == 2 * 3  # at 2.7 s of 2
+
+
+# ---- delays ----
+
+
+@pytest.mark.parametrize(
+    ("specs", "takes", "found"),
+    [
+        (["delay 200ms from=master"], 0.2, ""),
+        (["delay 200ms from=master"], 0.1985, ""),
+        (["delay 200ms from=master"], 0.19, "200 ms 190.0 ms"),
+        (["delay 200ms jitter=50ms from=master"], 0.14, "150 ms 140.0 ms"),
+        (["delay 200ms jitter=300ms from=master"], 0.0001, ""),
+        (["delay 200ms"], 0.39, "400 ms 390.0 ms"),
+        (["delay 200ms from=replica", "delay 100ms from=master link=main"], 0.29, "300 ms 290.0 ms"),
+        (["delay 200ms from=master link=other"], 0.01, ""),
+        (["delay 200ms from=master channel=rdb"], 0.01, ""),
+        (["delay 200ms jitter=50ms distribution=normal from=master"], 0.01, ""),
+        (["throttle 1mb/s from=master"], 0.01, ""),
+        (["delay 200ms from=master times=1"], 0.01, ""),
+    ],
+)
+def test_no_write_is_acknowledged_sooner_than_its_delay_allows(
+    world: World, specs: list[str], takes: float, found: str
+) -> None:
+    world.takes = takes
+    world.arm(*specs)
+    said = world.problems()
+    if not found:
+        assert said == {}
+        return
+    floor, quickest = found.split(" ms ")
+    assert said == {"delay": f"one was acknowledged after {quickest}"}
+    (problem,) = world.checked.problems
+    assert problem.expected == f"through the delay a write is acknowledged after {floor} ms at the earliest"
+
+
+def test_through_a_delay_there_are_fewer_writes(world: World) -> None:
+    world.takes = 0.3
+    world.arm("delay 200ms from=master")
+    assert world.problems() == {}
+    assert len(world.writes) == 2 * 2
+
+
+@pytest.mark.parametrize("state", ["over", "not at work"])
+def test_a_delay_that_is_not_at_work_delays_nothing(world: World, state: str) -> None:
+    world.arm("delay 200ms from=master", at_work=int(state == "over"))
+    world.armed[0].is_over = state == "over"
+    assert world.problems() == {}
+
+
+@pytest.mark.parametrize(("said", "acknowledged"), [(True, 0), (Unreachable("refused"), 1)])
+def test_writes_that_nobody_acknowledges_are_not_quick(world: World, said: Any, acknowledged: int) -> None:
+    world.arm("delay 200ms from=master")
+    world.said, world.acknowledged = said, acknowledged
+    assert world.problems() == {}
+
+
+def test_the_quickest_write_counts(world: World) -> None:
+    world.takes = 0.1
+    world.arm("delay 200ms from=master")
+    world.during = lambda: setattr(world, "takes", 0.5)
+    assert world.problems() == {"delay": "one was acknowledged after 100.0 ms"}
+
+
+# ---- what was executed ----
+
+STREAM = command("PING") + command("SET", "a", "b") + command("INCR", "a") + command("SET", "a", "c")
+
+
+def executed(
+    counts: dict[str, int], *, begin: int = 0, end: int | None = None, process: str = "p"
+) -> tuple[bool, Checked]:
+    record = Record(100, "a")
+    record.add(STREAM)
+    before = Snapshot(100 + begin, Counter(SET=5, INCR=2, GET=1), "p")
+    after = Snapshot(record.end if end is None else 100 + end, before.executed + Counter(counts), process)
+    checked = Checked()
+    return compare_executed(before, after, record, checked), checked
+
+
+def test_each_command_of_the_stream_is_executed_once() -> None:
+    met, checked = executed({"SET": 2, "INCR": 1, "GET": 9})
+    assert (met, checked.problems, checked.commands) == (True, [], 3)
+    met, checked = executed({"SET": 1, "INCR": 3})
+    assert not met
+    (problem,) = checked.problems
+    assert (problem.name, problem.found) == ("executed", "executed of those sent: INCR 3 of 1, SET 1 of 2")
+    assert problem.expected == (
+        f"the replica executes each command of the stream once, from offset 100 to {100 + len(STREAM)}"
+    )
+    met, checked = executed({"SET": 2, "INCR": 2})
+    assert [one.found for one in checked.problems] == ["executed of those sent: INCR 2 of 1"]
+    assert checked.commands == 3
+
+
+@pytest.mark.parametrize(
+    "more", [{"begin": -1}, {"end": len(STREAM) + 1}, {"process": "another"}, {"begin": 30, "end": 20}]
+)
+def test_what_the_record_does_not_have_or_another_process_counted_is_not_compared(more: dict[str, Any]) -> None:
+    met, checked = executed({}, **more)
+    assert (met, checked.problems, checked.commands) == (False, [], 0)
+
+
+def test_nothing_between_two_equal_offsets_is_executed_once() -> None:
+    assert executed({}, begin=14, end=14)[0]
