@@ -431,3 +431,24 @@ def test_of_many_connections_the_oldest_that_are_over_are_forgotten(monkeypatch:
         if number % 2:
             list(assembler.take(Segment(*ends, 8, 0, RST, b"", 0), 0))
     assert [one.port for one, _ in assembler.connections] == [50_000, 50_002, 50_003, 50_004, 50_005, 50_006, 50_007]
+
+
+def test_of_a_segment_that_overlaps_only_the_new_bytes_come() -> None:
+    taking = Taking()
+    assert taking.at(1, server(0, b"abc")) == [b"abc"]
+    assert taking.at(2, server(1, b"bcde")) == [b"de"]
+    assert taking.at(3, server(2, b"cd")) == []
+    assert taking.at(4, server(7, b"hij")) == []
+    assert taking.at(5, server(4, b"efgh")) == [b"fgh", b"ij"]
+
+
+def test_a_segment_that_was_cut_lacks_what_is_behind_it_and_no_copy_changes_that() -> None:
+    taking = Taking()
+    cut = server(0, b"abc")
+    cut.missing = 4
+    assert taking.at(1, cut) == [b"abc", 4]
+    assert taking.at(2, cut) == []
+    later = server(3, b"")
+    later.missing = 6
+    assert taking.at(3, later) == [2]
+    assert taking.at(4, server(9, b"jk")) == [b"jk"]

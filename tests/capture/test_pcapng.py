@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import struct
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,3 +77,169 @@ def test_both_byte_orders_and_other_resolutions_are_read() -> None:
     found, problems = unpacked([data])
     assert found == [Packet(1_000_001_000, 1, b"abcd", 9), Packet(101_500_000_000, 101, b"ab", 2)]
     assert not problems
+
+
+# ---- each kind of block, and each kind of damage ----
+
+
+def raw(kind: int, body: bytes, length: int | None = None) -> bytes:
+    size = struct.pack("<I", 12 + len(body) if length is None else length)
+    return struct.pack("<I", kind) + size + body + size
+
+
+SECTION = raw(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+
+
+def interface(link_type: int = 101, options: bytes = b"") -> bytes:
+    return raw(1, struct.pack("<HHI", link_type, 0, 0) + options)
+
+
+def enhanced(number: int = 0, ticks: int = 5, data: bytes = b"abcd", size: int | None = None, rest: bytes = b"") -> bytes:
+    head = struct.pack("<5I", number, ticks >> 32, ticks & 0xFFFFFFFF, len(data), len(data) if size is None else size)
+    return raw(6, head + data + bytes(-len(data) % 4) + rest)
+
+
+def of(*blocks: bytes) -> tuple[list[Packet], list[str]]:
+    found, problems = unpacked([b"".join(blocks)])
+    return found, list(problems)
+
+
+def test_what_a_tap_writes_begins_with_its_section_and_its_interface() -> None:
+    head = pcapng.heading("test 1")
+    name = struct.pack("<HH", 4, 6) + b"test 1\0\0" + bytes(4)
+    described = struct.pack("<HH", 2, 9) + b"redis-tap\0\0\0" + struct.pack("<HH", 9, 1) + b"\x09\0\0\0" + bytes(4)
+    section = raw(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + name)
+    assert head == section + interface(101, described)
+
+
+def test_a_comment_that_is_too_long_is_cut_to_what_can_be_said() -> None:
+    assert pcapng.comments(["x" * 65_001, "y"]) == (
+        struct.pack("<HH", 1, 65_000) + b"x" * 65_000 + struct.pack("<HH", 1, 1) + b"y\0\0\0" + bytes(4)
+    )
+
+
+def test_packets_without_a_time_have_that_of_the_packet_before() -> None:
+    def simple(size: int, data: bytes) -> bytes:
+        return raw(3, struct.pack("<I", size) + data)
+
+    found, problems = of(
+        SECTION, interface(1), simple(4, b"abcd"), enhanced(ticks=7), simple(3, b"abc\0"), simple(900, b"abcd")
+    )
+    assert not problems
+    assert [(one.time, one.link_type, one.data, one.size) for one in found] == [
+        (0, 1, b"abcd", 4),
+        (7000, 1, b"abcd", 4),
+        (7000, 1, b"abc", 3),
+        (7000, 1, b"abcd", 900),
+    ]
+
+
+def test_packets_of_the_old_kind_are_read_too() -> None:
+    old = raw(2, struct.pack("<HHIIII", 1, 0xFFFF, 1, 2, 3, 9) + b"abc\0" + pcapng.comments(["said"]))
+    found, problems = of(SECTION, interface(1), interface(101), old)
+    assert (found, problems) == ([Packet(((1 << 32) + 2) * 1000, 101, b"abc", 9, ("said",))], [])
+
+
+@pytest.mark.parametrize(
+    ("options", "time"),
+    [
+        (b"", 5_000),
+        (struct.pack("<HHB3x", 9, 1, 9), 5),
+        (struct.pack("<HHB3x", 9, 1, 0), 5 * 10**9),
+        (struct.pack("<HHB3x", 9, 1, 0x81), 25 * 10**8),
+        (struct.pack("<HHB3x", 9, 1, 3) + struct.pack("<HHq", 14, 8, 2), 2_005_000_000),
+        (bytes(4) + struct.pack("<HHB3x", 9, 1, 9), 5_000),  # behind the end of the options
+        (struct.pack("<HHB3xHH", 77, 1, 1, 9, 0) + struct.pack("<HHI", 14, 4, 2), 5_000),  # without, or of another size
+    ],
+)
+def test_the_time_of_a_packet_is_counted_as_its_interface_says(options: bytes, time: int) -> None:
+    found, problems = of(SECTION, interface(101, options), enhanced())
+    assert ([one.time for one in found], problems) == ([time], [])
+
+
+def test_a_time_that_is_none_is_said_once_and_taken_for_that_of_the_packet_before() -> None:
+    late = struct.pack("<HHB3x", 9, 1, 0)  # seconds
+    first = 2**64 // 10**9
+    found, problems = of(
+        SECTION, interface(101, late), enhanced(ticks=first), enhanced(ticks=first + 1), enhanced(ticks=2**63)
+    )
+    assert [one.time for one in found] == [first * 10**9] * 3
+    at = len(SECTION + interface(101, late) + enhanced())
+    assert problems == [
+        f"byte {at}: a packet, maybe not the only one: its time is no time; taken for that of the packet before"
+    ]
+    early = struct.pack("<HHq", 14, 8, -1)
+    assert [one.time for one in of(SECTION, interface(101, early), enhanced(ticks=1_000_000), enhanced(ticks=9))[0]] == [
+        0,
+        0,
+    ]
+
+
+def test_a_packet_of_an_interface_that_is_not_described_is_read_as_a_tap_writes_it() -> None:
+    found, problems = of(SECTION, interface(1), enhanced(1, 7), enhanced(0, 7), enhanced(9, 8))
+    assert [(one.time, one.link_type) for one in found] == [(7, 101), (7000, 1), (8, 101)]
+    assert problems == [
+        f"byte {len(SECTION + interface(1))}: a packet, maybe not the only one: its interface is not described, the "
+        "file's head may be damaged; read as a tap writes it"
+    ]
+
+
+def test_a_section_begins_with_no_interfaces() -> None:
+    found, problems = of(SECTION, interface(1), SECTION, interface(101), enhanced(0))
+    assert ([one.link_type for one in found], problems) == ([101], [])
+
+
+def test_no_more_interfaces_are_kept_than_a_section_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pcapng, "MAX_INTERFACES", 2)
+    found, problems = of(SECTION, interface(1), interface(12), interface(14), enhanced(1), enhanced(2))
+    assert [one.link_type for one in found] == [12, 101]
+    assert len(problems) == 1
+
+
+def test_a_block_that_is_damaged_inside_is_left_out_alone() -> None:
+    wrong = raw(6, struct.pack("<5I", 0, 0, 5, 400, 4) + b"abcd")
+    just = raw(6, struct.pack("<5I", 0, 0, 5, 5, 4) + b"abcd")  # a byte more than there is
+    short = raw(6, b"abcd")
+    found, problems = of(SECTION, interface(), wrong, enhanced(), just, short, enhanced())
+    assert len(found) == 2
+    at = len(SECTION + interface())
+    assert problems == [
+        f"byte {at + before}: a block that is damaged inside; left out"
+        for before in (0, len(wrong + enhanced()), len(wrong + enhanced() + just))
+    ]
+
+
+@pytest.mark.parametrize(
+    "junk", [bytes(4), b"junk" * 5, raw(6, bytes(20), 33), raw(6, b"", 8), raw(7, b"abcd", 2**24 + 4)]
+)
+def test_damage_is_told_from_where_to_where_and_read_on_behind(junk: bytes) -> None:
+    begin = len(SECTION + interface() + enhanced())
+    for pieces in (1, 4, 10**6):
+        data = SECTION + interface() + enhanced() + junk + enhanced() + raw(0x0BAD, b"") + enhanced()
+        found, problems = unpacked([data[at : at + pieces] for at in range(0, len(data), pieces)])
+        assert len(found) == 3
+        assert list(problems) == [f"bytes {begin} to {begin + len(junk)} are damaged; read on behind them"]
+
+
+def test_a_block_of_the_largest_size_is_none_of_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pcapng, "MAX_BLOCK", 64)
+    assert of(SECTION, interface(), raw(0x0BAD, bytes(52)), enhanced())[1] == []
+    assert len(of(SECTION, interface(), raw(0x0BAD, bytes(56)), enhanced())[1]) == 1
+    assert of(SECTION, interface(), raw(0x0BAD, b""), enhanced())[1] == []
+
+
+@pytest.mark.parametrize("left", [4, 12, 31, 35])
+def test_a_block_that_is_cut_off_is_told_with_its_place(left: int) -> None:
+    begin = len(SECTION + interface())
+    for cut_before in (0, 1):
+        data = SECTION + interface() + enhanced()[:left]
+        pieces = [data[:begin], data[begin:]] if cut_before else [data]
+        assert list(unpacked(pieces)[1]) == [f"cut off: the last {left} bytes, from byte {begin} on, are no whole block"]
+
+
+def test_behind_a_beginning_of_a_block_that_never_ends_others_are_read() -> None:
+    begin = len(SECTION + interface())
+    data = SECTION + interface() + struct.pack("<II", 6, 4000) + enhanced()
+    found, problems = unpacked([data])
+    assert len(found) == 1
+    assert list(problems) == [f"bytes {begin} to {begin + 8} are damaged; read on behind them"]

@@ -111,21 +111,20 @@ def reach_of(room: str) -> reach.Reach:
 
 
 def tests_for(mutant: Mutant, reached: reach.Reach) -> list[str]:
-    """Those that run the line, as far as the budget goes for the fastest. Those in the module's own file go first.
+    """Those that run the line: of the module's own file, then of others, the fastest first, as far as the budget goes.
 
     Where none does, those of the module: it may run in a process that they start.
     """
     names = reached.of(mutant.path, mutant.lines, mutant.in_function) if mutant.in_function else set()
     left = BUDGET if names else BUDGET_OF_IMPORTS
     names = names or reached.of(mutant.path, mutant.lines, False)
-    chosen = []
-    for name in sorted(names, key=lambda name: (reached.seconds[name], name)):
-        left -= reached.seconds[name]
-        if reached.seconds[name] > reach.SLOWEST or left < 0:
-            break
-        chosen.append(name)
     own = f"/test_{Path(mutant.path).stem}.py::"
-    return sorted(chosen, key=lambda name: own not in name)
+    chosen = []
+    for name in sorted(names, key=lambda name: (own not in name, reached.seconds[name], name)):
+        if reached.seconds[name] <= min(left, reach.SLOWEST):
+            left -= reached.seconds[name]
+            chosen.append(name)
+    return chosen
 
 
 if __name__ == "__main__":

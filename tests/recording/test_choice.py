@@ -111,6 +111,14 @@ def test_streams_without_offsets() -> None:
             streams_between(index, begin, end)
 
 
+def test_beside_streams_with_offsets_those_without_are_not_chosen() -> None:
+    index = made(stretch(1, 10, 30))
+    index.unplaced.append(loose(7))
+    assert spans(streams_between(index, None, None)) == [(10, 30)]
+    assert spans(streams_between(index, 10, 20)) == [(10, 20)]
+    assert streams_between(Index(), None, None) == streams_between(Index(), 1, 2) == []
+
+
 def test_what_there_is_in_lines() -> None:
     index = made(rdb(1, 10), stretch(1, 10, 50))
     (line,) = choice.rdb_lines(index)

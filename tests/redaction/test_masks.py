@@ -140,6 +140,13 @@ def test_an_argument_that_is_longer_than_its_length_hides_what_follows() -> None
     assert out.endswith(ACK)
 
 
+@pytest.mark.parametrize("longer", [1, 2, 3])
+def test_a_secret_that_is_longer_than_its_length_says_is_hidden_to_its_end(longer: int) -> None:
+    data = b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(PASSWORD) - longer, PASSWORD)
+    for cut in range(len(data)):
+        assert PASSWORD[-longer:] not in masked(data + ACK * 2, [cut])
+
+
 # ---- replies ----
 
 
