@@ -174,6 +174,18 @@ class Link:
     def leg_made(self, leg: Leg) -> None:
         if leg is not self.replica:
             return
+        try:
+            self._begin(leg)
+        except BaseException:  # a bug, or no memory: the loop says so, and nothing of the link may stay
+            self._note_end(Side.TAP, "error", "redis-tap failed to begin it; this is a bug, its traceback is in the log")
+            if self not in self.listener.links:
+                self.closed = True
+                self.admitted.leave()
+            self.abort()
+            raise
+
+    def _begin(self, leg: Leg) -> None:
+        """The replica has its socket: find out where it goes, and dial."""
         assert leg.transport is not None
         self.route = self.listener.route(leg.transport.get_extra_info("socket"))
         self.name = self.route.name

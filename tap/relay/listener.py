@@ -212,10 +212,16 @@ class Listener:
                 transport.write(FULL)
             transport.close()
             return
-        leg = Link(self, next(self._numbers), admitted).replica
-        protocol = leg if self._replica_tls is None else TlsTransport(leg, self._replica_tls, self.buffers.handshakes)
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+        try:
+            leg = Link(self, next(self._numbers), admitted).replica
+            protocol = leg if self._replica_tls is None else TlsTransport(leg, self._replica_tls, self.buffers.handshakes)
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+        except BaseException:  # a bug, or no memory: the loop says so, and it must cost no place for good
+            admitted.leave()
+            transport.set_protocol(asyncio.Protocol())  # there is no link to hear of the end
+            transport.abort()
+            raise
 
     def to_master(self, leg: Leg, master: Address) -> asyncio.BufferedProtocol:
         """What the leg's socket talks to. Raises ValueError for a host that cannot be a name."""

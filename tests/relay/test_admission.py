@@ -12,9 +12,14 @@ import socket
 import pytest
 
 from tap.errors import ConfigError
-from tap.relay.admission import KEPT_PLACES, MAX_KNOWN, Admission, Place, Refused, most_by_files
+from tap.faults.plan import Plan
+from tap.relay.admission import KEPT_PLACES, MAX_KNOWN, Admission, Place, Refused, most_by_files, neighbourhood
+from tap.relay.leg import Leg
+from tap.relay.link import Link
+from tap.relay.listener import Listener
 from tap.relay.listener import _Refusals as Refusals
 from tap.replication import events
+from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tests.relay.wire import LOCALHOST, RESET, all_of, asks, in_front_of, receive
 from tests.support import WITHIN, TapThread, wait_until
@@ -47,6 +52,36 @@ def test_one_address_has_a_limit_of_its_own() -> None:
     enter(door, "b")
     first.leave()
     enter(door, "a")
+
+
+@pytest.mark.parametrize(
+    ("host", "counted"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+        ("::1", "::/64"),
+        ("fd00::5%eth0", "fd00::/64"),
+        ("fe80::1%eth0", "fe80::1%eth0"),
+    ],
+)
+def test_whose_connections_are_counted_together(host: str, counted: str) -> None:
+    assert neighbourhood(host) == counted
+
+
+def test_the_addresses_of_an_ipv6_network_share_a_limit_and_a_replica_is_one_of_them() -> None:
+    door = Admission(10, 2)
+    replica = enter(door, "2001:db8::1")
+    replica.granted()
+    enter(door, "2001:db8::2")
+    assert door.enter("2001:db8::3") == Refused("max_connections_per_address", 2)
+    enter(door, "2001:db8:0:1::3")
+    back = enter(door, "2001:db8::1")
+    assert back.is_kept
+    for place in (replica, back):
+        place.leave()
+    enter(door, "2001:db8::3")
 
 
 def test_files_that_cannot_be_opened_are_a_limit_too() -> None:
@@ -228,10 +263,13 @@ def test_idle_clients_do_not_keep_a_replica_out(listener: socket.socket, crowd: 
         def sync() -> socket.socket:
             replica = stack.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN))
             replica.sendall(asks(1000))
-            masters: list[socket.socket] = []  # of the idle ones, too
-            while (ready := select.select([listener, *masters], [], [], WITHIN)[0]) == [listener]:
-                masters.append(stack.enter_context(listener.accept()[0]))
-            next(one for one in ready if one is not listener).sendall(b"+CONTINUE\r\n")
+            masters: list[socket.socket] = []  # of the idle ones, too, which hear their end
+            while not (asked := [one for one in masters if _has_bytes(one)]):
+                assert select.select([listener, *masters], [], [], WITHIN)[0]
+                masters = [one for one in masters if not select.select([one], [], [], 0)[0] or _has_bytes(one)]
+                while select.select([listener], [], [], 0)[0]:
+                    masters.append(stack.enter_context(listener.accept()[0]))
+            asked[0].sendall(b"+CONTINUE\r\n")
             assert receive(replica, 11) == b"+CONTINUE\r\n"
             return replica
 
@@ -246,6 +284,13 @@ def test_idle_clients_do_not_keep_a_replica_out(listener: socket.socket, crowd: 
         sync()
         evicted = [event for event in tap.events(events.LinkClosed) if "kept for replicas" in event.text]
         assert bool(evicted) == (crowd == LOCALHOST)
+
+
+def _has_bytes(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except OSError:  # nothing yet, or its end
+        return False
 
 
 def test_the_connection_of_an_rdb_keeps_its_place_as_its_main_one_does(listener: socket.socket) -> None:
@@ -267,3 +312,28 @@ def test_the_connection_of_an_rdb_keeps_its_place_as_its_main_one_does(listener:
         asked(b"PING\r\n", b"+PONG\r\n")
         tap.wait_for(events.FullResync)
         assert [link.admitted.is_granted for link in tap.tap.links] == [True, True, False]
+
+
+@pytest.mark.parametrize("failing", [Leg, Link, Listener, Conversation, Plan])
+def test_a_link_that_cannot_begin_ends_its_connection_and_leaves_its_place(
+    failing: type, listener: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = {Leg: "connection_made", Link: "__init__", Listener: "route", Conversation: "__init__", Plan: "refusal"}[
+        failing
+    ]
+    with TapThread(in_front_of(listener.getsockname()[1], max_connections=1)) as tap:
+        with monkeypatch.context() as broken, contextlib.suppress(ConnectionResetError):
+            broken.setattr(failing, where, _fail)
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as one:
+                assert all_of(one) == b""
+        wait_until(lambda: not tap.tap.links)
+        assert "no memory for this" in caplog.text
+        replica = socket.create_connection((LOCALHOST, tap.port), WITHIN)
+        with replica, listener.accept()[0] as master:
+            master.settimeout(WITHIN)
+            replica.sendall(b"PING\r\n")
+            assert receive(master, 6) == b"PING\r\n"
+
+
+def _fail(*_: object, **_more: object) -> None:
+    raise MemoryError("no memory for this")
