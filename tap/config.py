@@ -221,8 +221,8 @@ class Config:
     duration: seconds until it ends by itself, None for never. every_command: tell commands one by one, too.
     every_key: tell the keys of an RDB one by one. connect_timeout: seconds a master has to accept a connection.
     drain_timeout: seconds that bytes for one peer may wait after the other has gone. max_connections: that are let in at
-    once, and max_connections_per_address: from one address, None for as many; beyond them some places are kept for the
-    addresses of replicas, see tap.relay.admission. faults: armed from the start, as
+    once, and max_connections_per_address: from one IPv4 address or IPv6 network (/64), None for as many; beyond them some
+    places are kept for the addresses of replicas, see tap.relay.admission. faults: armed from the start, as
     tap.faults.parse() takes them. seed: decides every random choice of theirs. destructive: those that end a server
     process are allowed. read_only: no fault is, ever. opaque: nothing of what flows is understood, it is only passed on.
     record_to: a new file for what flows, or a directory. record_rotate: when the next file begins, at a size and after a

@@ -70,7 +70,8 @@ def _refused(event: events.ConnectionsRefused) -> str:
     who = f"{event.peer} is" if event.count == 1 else f"{event.count} connections are, the last one from {event.peer},"
     limit = {
         "max_connections": f"{event.most} are open, the most of --max-connections",
-        "max_connections_per_address": f"{event.most} of its address are open, as --max-connections-per-address has it",
+        "max_connections_per_address": f"{event.most} of its address or IPv6 /64 are open, as "
+        "--max-connections-per-address has it",
         "open_files": f"{event.most} are open, and ulimit -n allows no more",
     }[event.limit]
     return f"{who} not let in: {limit}"

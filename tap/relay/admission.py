@@ -6,6 +6,9 @@ replica is known by its source address: one to which a master has granted a resy
 such an address gets one of the kept places. When all are taken, it gets that of the connection which has held one the
 longest without being granted a resync: idle clients on a replica's own host cannot keep it out either.
 
+The limit of one address holds for a /64 network of IPv6 as a whole: one host has all of its addresses to choose from
+(RFC 4291, 2.5.1; RFC 8981). A replica is known by its address alone.
+
 Each connection takes two files, so the limit is never more than the open files of this process allow: an error that the
 client can read is better than a listener that cannot accept.
 """
@@ -18,6 +21,7 @@ import resource
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
 FILES_EACH = 2  # its own socket, and the one to the master
 FILES_BESIDE = 32  # for a recording, observers, a pipe, listeners
@@ -34,14 +38,17 @@ class Refused:
 
 
 class Place:
-    """Of one connection. is_known: its address is a replica's. end: cuts it off, for a replica that needs its place."""
+    """Of one connection. is_known: its address is a replica's. counts_for: of whom the connections are counted together.
+    end: cuts it off, for a replica that needs its place.
+    """
 
-    __slots__ = ("_admission", "_is_left", "end", "host", "is_granted", "is_kept", "is_known")
+    __slots__ = ("_admission", "_is_left", "counts_for", "end", "host", "is_granted", "is_kept", "is_known")
 
     def __init__(self, admission: Admission, host: str, *, is_known: bool, is_kept: bool) -> None:
         self._admission = admission
         self._is_left = False
         self.host = host
+        self.counts_for = neighbourhood(host)
         self.is_known = is_known
         self.is_kept = is_kept
         self.is_granted = False
@@ -68,7 +75,7 @@ class Admission:
             self._limit = Refused("open_files", most_by_files)
         self._most_of_address = most_of_address
         self._count = 0
-        self._by_host: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()  # by whom they count for
         self._known: dict[str, None] = {}  # the last one to be granted a resync last
         self._kept: dict[Place, None] = {}  # those of the kept places that are taken, the oldest first
 
@@ -85,7 +92,7 @@ class Admission:
             return refused
         place = Place(self, host, is_known=is_known, is_kept=refused is not None)
         self._count += 1
-        self._by_host[host] += 1
+        self._counts[place.counts_for] += 1
         if place.is_kept:
             self._kept[place] = None
         return place
@@ -99,20 +106,20 @@ class Admission:
 
     def left(self, place: Place) -> None:
         self._count -= 1
-        self._by_host[place.host] -= 1
-        if not self._by_host[place.host]:
-            del self._by_host[place.host]
+        self._counts[place.counts_for] -= 1
+        if not self._counts[place.counts_for]:
+            del self._counts[place.counts_for]
         self._kept.pop(place, None)
         for one in [one for one in self._kept if one.is_granted]:
             if len(self._kept) <= self._count - self._limit.most:
                 break
-            if self._most_of_address is None or self._by_host[one.host] <= self._most_of_address:
+            if self._most_of_address is None or self._counts[one.counts_for] <= self._most_of_address:
                 del self._kept[one]  # it has an ordinary place from now on, and another replica can have this one
 
     def _exceeded(self, host: str) -> Refused | None:
         if self._count >= self._limit.most:
             return self._limit
-        if self._most_of_address is not None and self._by_host[host] >= self._most_of_address:
+        if self._most_of_address is not None and self._counts[neighbourhood(host)] >= self._most_of_address:
             return Refused("max_connections_per_address", self._most_of_address)
         return None
 
@@ -124,6 +131,19 @@ class Admission:
             del self._kept[idle]
             idle.end()
         return idle is not None
+
+
+def neighbourhood(host: str) -> str:
+    """What the limit of one address is for: an IPv4 address, or the /64 network of an IPv6 address.
+
+    Of a link-local address it is that address: all hosts of a LAN share that network.
+    """
+    if ":" not in host:
+        return host
+    address = IPv6Address(host)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return host if address.is_link_local else f"{IPv6Address(int(address) >> 64 << 64)}/64"
 
 
 def most_by_files() -> int | None:
