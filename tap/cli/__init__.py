@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 import sys
 from importlib import import_module
@@ -12,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from tap.cli.output import leave_stdout
 from tap.console.stderr import say
 from tap.errors import ConfigError, EnvironmentFailure, TapError, expected, words
 
@@ -115,20 +115,15 @@ def main() -> None:
         say(f"a part of redis-tap cannot be loaded: {error}")
         sys.exit(EnvironmentFailure.exit_code)
     except OSError as error:  # a full disk, a broken one: verbs name the files that they open themselves
-        _leave_stdout()
+        leave_stdout()
         say(f"reading or writing failed: {words(error)}")
         sys.exit(EnvironmentFailure.exit_code)
 
 
 def _leave_unread() -> NoReturn:
     """Whoever read our output has seen enough: end as what SIGPIPE ends, for a shell that asks (set -o pipefail)."""
-    _leave_stdout()
+    leave_stdout()
     sys.exit(128 + signal.SIGPIPE)
-
-
-def _leave_stdout() -> None:
-    """What is still in its buffer can go nowhere, and the interpreter would complain of that at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _mistake(error: Any) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import typer
 
-from tap.cli.ending import until_ended
-from tap.cli.ui import chosen
+from tap.cli.ending import endings, until_ended
+from tap.cli.ui import chosen, written
 from tap.config import Ui
 from tap.console.lines import json_lines, log_lines
 from tap.console.replay import ReplayView, announcement
@@ -41,9 +41,10 @@ async def _until_stopped(master: ReplayMaster, exits: bool, ui: Ui) -> int:
     """Returns the exit code."""
     try:
         await until_ended(_serve(master, exits, ui), "replay")
-    except typer.Exit:
-        if exits or not master.parts:  # it had not come to its end
+    except typer.Exit as ended:
+        if exits or not master.parts or ended.exit_code not in [128 + number for number in endings()]:
             raise
+        # A signal is how it ends, once it plays.
     return RecordingError.exit_code if _lacking(master) else 0
 
 
@@ -57,7 +58,7 @@ async def _serve(master: ReplayMaster, exits: bool, ui: Ui) -> None:
     with contextlib.ExitStack() as viewers:
         if ui in ("log", "json"):
             lines = json_lines(sys.stdout) if ui == "json" else log_lines(sys.stdout)
-            viewers.callback(lines.close)
+            viewers.enter_context(written(lines))
             master.bus.subscribe(lines, inbox=lines.inbox)
         async with contextlib.AsyncExitStack() as playing:
             try:

@@ -18,7 +18,7 @@ import typer
 from tap.bus import COUNTLESS, Told
 from tap.cli.ending import endings
 from tap.cli.hangup import Hangup
-from tap.cli.ui import chosen
+from tap.cli.ui import chosen, written
 from tap.config import (
     MAX_CONNECTIONS,
     Announce,
@@ -91,7 +91,7 @@ def run(
         typer.Option(metavar="N", help="Refuse more connections at once, 10000 by default; known replicas still get in."),
     ] = None,
     max_connections_per_address: Annotated[
-        int | None, typer.Option(metavar="N", help="Refuse more of one client address at once; no limit by default.")
+        int | None, typer.Option(metavar="N", help="Refuse more of one client address, or IPv6 /64, at once; no limit.")
     ] = None,
     announce: Annotated[
         Announce | None,
@@ -261,12 +261,12 @@ async def _run(tap: Tap, console: Terminal) -> None:
             if out is not None:
                 lines = view(out)
                 tap.bus.subscribe(lines, without=without, inbox=lines.inbox)
-                viewers.callback(lines.close)
+                viewers.enter_context(written(lines) if out is sys.stdout else contextlib.closing(lines))
             if ui != "log":  # which says it itself
                 tap.bus.subscribe(_warn_of_master, without=COUNTLESS)
         await _relay(tap, ui, console, stop, viewers)
-    if hangup.has_ended:
-        raise typer.Exit(128 + signal.SIGHUP)
+        if hangup.has_ended:
+            raise typer.Exit(128 + signal.SIGHUP)
 
 
 def _reopen(tap: Tap) -> None:

@@ -17,6 +17,7 @@ from tap.bus import Inbox, Told
 from tap.console.figures import times
 from tap.console.sentences import is_in_vain, sentence
 from tap.console.stderr import say
+from tap.errors import words
 from tap.printable import one_line, paragraph
 from tap.replication import events
 from tap.replication.events import (
@@ -51,7 +52,11 @@ class LineWriter:
         render: Callable[[Told], str | None],
         only: type[Event] = Event,
     ) -> None:
-        """To be made, called and closed in the event loop."""
+        """To be made, called and closed in the event loop.
+
+        failure: why *out* takes no more, as soon as that is known.
+        """
+        self.failure: OSError | ValueError | None = None
         self._out = out
         self._render = render
         self._only = only
@@ -122,9 +127,10 @@ class LineWriter:
                 if self._made.empty():
                     self._out.flush()
         except (OSError, ValueError) as error:
+            self.failure = error
             self._is_over = True
-            # The reader has gone. The links stay: whoever relays through this tap depends on it.
-            say(f"the output cannot be written any more ({error}); still relaying")
+            # The links stay: whoever relays through this tap depends on it.
+            say(f"the output cannot be written any more: {words(error)}; all else goes on")
 
 
 def json_lines(out: TextIO) -> LineWriter:

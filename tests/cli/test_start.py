@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.typed import tap
-from tests.support import FIXTURES, ROOT
+from tests.support import FIXTURES, ROOT, WITHIN
 
 CAPTURE = str(FIXTURES / "captures" / "replica-whole.pcap")
 RDB = str(FIXTURES / "rdb" / "redis-7.0.15-mixed.rdb")
@@ -170,3 +172,52 @@ def test_ctrl_c_while_a_verb_is_imported_ends_it_without_a_word() -> None:
 def test_too_little_memory_is_said(name: str, does: str, said: str) -> None:
     done = begun(name, does)
     assert (done.returncode, said_in_one_line(done)) == (3, said)
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "why"),
+    [
+        (">/dev/full", 3, "No space left on device"),
+        (">&-", 3, "Bad file descriptor"),
+        ("| true", 128 + signal.SIGPIPE, "Broken pipe"),
+    ],
+)
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["run", "--master", "127.0.0.1:1", "--ui", "log"],
+        ["run", "--master", "127.0.0.1:1", "--ui", "json"],
+        ["replay", CAPTURE, "--as-master", "127.0.0.1:0", "--ui", "json"],
+    ],
+    ids=["run log", "run json", "replay json"],
+)
+def test_a_verb_that_goes_on_says_once_that_its_output_cannot_be_written_and_fails_at_its_end(
+    verb: list[str], shell: str, code: int, why: str
+) -> None:
+    """The links live: there is one, after the output has failed."""
+    running = subprocess.Popen(
+        ["bash", "-c", f'"$@" {shell}; exit "${{PIPESTATUS[0]}}"', "bash", sys.executable, "-m", "tap", *verb],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        process_group=0,
+    )
+    with running:
+        assert running.stderr is not None
+        lines = [running.stderr.readline()]
+        port = int(lines[0].split("listening on 127.0.0.1:")[1].split(" ")[0].strip(","))
+        for _ in range(3):
+            with (
+                contextlib.suppress(ConnectionResetError),  # by a tap without a master
+                socket.create_connection(("127.0.0.1", port), WITHIN) as one,
+            ):
+                one.sendall(b"PING\r\n")
+                one.recv(100)
+        while why not in lines[-1]:
+            lines.append(running.stderr.readline())
+            assert lines[-1]
+        os.killpg(running.pid, signal.SIGINT)
+        lines += running.stderr.readlines()
+    assert running.returncode == code
+    said = f"redis-tap: the output cannot be written any more: {why}; all else goes on\n"
+    assert [line for line in lines[1:] if "WARNING" not in line] == [said]
