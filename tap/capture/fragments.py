@@ -29,8 +29,7 @@ class _Packet:
         if self.size is not None and (end > self.size or is_last):
             return False
         return all(
-            end <= begin or (begin + length <= place and not (is_last and begin + length > end))
-            for begin, (_, length) in self.pieces.items()
+            (end <= begin and not is_last) or begin + length <= place for begin, (_, length) in self.pieces.items()
         )
 
 

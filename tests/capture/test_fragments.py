@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap.capture.fragments import MAX_PACKETS, MAX_PIECES, MAX_WAIT, Fragments
 from tap.capture.layers import Layers
 from tap.capture.pcapng import Packet
 from tests.recording.frames import SIXES, frame, ip, ipv4, ipv6, pieces, vxlan
@@ -100,3 +101,74 @@ def test_no_fragments_make_it_raise(parts: list[tuple[int, bool, int, int]]) -> 
     for place, more, size, number in parts:
         one = ipv4(6, bytes(size), number=number, fragment=more << 13 | place)
         layers.segment(Packet(0, 101, one, len(one)))
+
+
+# ---- at the borders ----
+
+
+def fragment(
+    fragments: Fragments, number: int, place: int, time: int = 0, *, size: int = 8, is_last: bool = False
+) -> int:
+    """What comes of it: bytes of a whole packet, 0 for none."""
+    found = fragments.add(number, place, is_last, bytes(size), size, time)
+    return 0 if found is None else found[1]
+
+
+def test_a_fragment_waits_as_long_as_is_said_and_no_longer() -> None:
+    for late, size in ((0, 16), (1, 0)):
+        fragments = Fragments()
+        fragment(fragments, 1, 0, 100)
+        assert fragment(fragments, 1, 8, 100 + MAX_WAIT + late, is_last=True) == size
+        assert (fragments.lost, fragments.waiting) == (late, late)
+
+
+def test_a_copy_of_a_fragment_of_a_complete_packet_begins_none_for_as_long() -> None:
+    for late in (0, 1):
+        fragments = Fragments()
+        fragment(fragments, 1, 0, 100)
+        assert fragment(fragments, 1, 8, 200, is_last=True) == 16
+        assert fragment(fragments, 1, 0, 200 + MAX_WAIT + late) == 0
+        assert fragments.waiting == late
+
+
+def test_a_packet_in_more_pieces_than_a_packet_has_is_given_up() -> None:
+    fragments = Fragments()
+    for number in range(MAX_PIECES):
+        fragment(fragments, 1, 8 * number)
+    assert (fragments.waiting, fragments.lost) == (MAX_PIECES, 0)
+    fragment(fragments, 1, 8 * MAX_PIECES)
+    assert (fragments.waiting, fragments.lost) == (0, MAX_PIECES + 1)
+
+
+def test_of_too_many_packets_the_oldest_is_given_up() -> None:
+    fragments = Fragments()
+    for number in range(MAX_PACKETS + 1):
+        fragment(fragments, number, 0)
+    assert (fragments.waiting, fragments.lost) == (MAX_PACKETS, 1)
+    assert fragment(fragments, 0, 8, is_last=True) == 0  # of it another one is begun, and the next oldest given up
+    assert fragment(fragments, 2, 8, is_last=True) == 16
+    assert fragment(fragments, 1, 8, is_last=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fits"),
+    [
+        ((8, 8, False), (0, 8, False), True),
+        ((8, 8, False), (16, 8, False), True),
+        ((8, 8, False), (8, 16, False), False),
+        ((8, 16, False), (0, 16, False), False),
+        ((0, 16, False), (8, 8, False), False),
+        ((8, 8, True), (16, 8, False), False),
+        ((8, 8, True), (0, 16, False), False),
+        ((16, 8, True), (8, 8, True), False),  # two ends
+        ((16, 8, False), (8, 8, True), False),  # an end before what has come
+        ((0, 8, False), (8, 8, True), True),
+    ],
+)
+def test_fragments_fit_that_can_be_of_one_packet(
+    first: tuple[int, int, bool], second: tuple[int, int, bool], fits: bool
+) -> None:
+    fragments = Fragments()
+    for place, size, is_last in (first, second):
+        fragment(fragments, 1, place, size=size, is_last=is_last)
+    assert fragments.lost == (not fits)

@@ -55,6 +55,10 @@ FRAMES = {
     "raw 6": (101, V6),
     "raw, as ipv4": (228, V4),
     "raw, as ipv6": (229, V6),
+    "raw, as BSD has it": (12, V4),
+    "raw, as OpenBSD has it": (14, V6),
+    "vlan, before it had a number": (1, ethernet(0x9100, b"\0\5\x08\0" + V4)),
+    "vlan, of another maker": (1, ethernet(0x9200, b"\0\5\x08\0" + V4)),
     "ipv4 with options": (
         101,
         V4[:1].replace(b"\x45", b"\x46") + V4[1:3] + bytes([V4[3] + 4]) + V4[4:20] + bytes(4) + V4[20:],
@@ -115,7 +119,7 @@ FRAMES = {
     "vxlan in gretap in geneve": (1, frame(geneve(0x6558, frame(gre(0x6558, frame(vxlan(frame(V4)))))))),
 }
 
-UNKNOWN_TO_TSHARK = {"pktap", "gre in udp", "ppp, compressed", "nflog, of a big-endian machine"}
+UNKNOWN_TO_TSHARK = {"vlan, of another maker", "pktap", "gre in udp", "ppp, compressed", "nflog, of a big-endian machine"}
 
 
 def found(link_type: int, data: bytes, size: int | None = None) -> Segment | str:
@@ -270,3 +274,125 @@ def test_no_damage_makes_it_raise(name: str, draw: st.DataObject) -> None:
     for at in draw.draw(st.lists(st.integers(0, len(data) - 1), max_size=4)):
         data[at] = draw.draw(st.integers(0, 255))
     found(link_type, bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("ARP", 0x0806),
+        ("RARP", 0x8035),
+        ("LACP", 0x8809),
+        ("PPPoE discovery", 0x8863),
+        ("EAPOL", 0x888E),
+        ("LLDP", 0x88CC),
+        ("MACsec", 0x88E5),
+        ("PTP", 0x88F7),
+        ("CFM", 0x8902),
+        ("loopback test", 0x9000),
+        ("EtherType 0x0600", 0x0600),
+    ],
+)
+def test_what_else_there_is_on_an_ethernet_has_a_name(name: str, kind: int) -> None:
+    assert found(1, ethernet(kind, bytes(20))) == name
+    named = name if not name.startswith("EtherType") else f"GRE with an unknown protocol 0x{kind:04x}"
+    assert found(101, gre(kind, bytes(20))) == named
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        ("ICMP", 1),
+        ("IGMP", 2),
+        ("IPsec ESP", 50),
+        ("ICMPv6", 58),
+        ("EIGRP", 88),
+        ("OSPF", 89),
+        ("PIM", 103),
+        ("VRRP", 112),
+        ("L2TP", 115),
+        ("SCTP", 132),
+        ("IP protocol 44", 44),  # of IPv6 alone
+        ("IP protocol 60", 60),
+    ],
+)
+def test_what_else_there_is_in_ip_has_a_name(name: str, protocol: int) -> None:
+    assert found(101, ipv4(protocol, bytes(24))) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "link_type"),
+    [
+        ("IEEE 802.11", 105),
+        ("IEEE 802.11 with radiotap", 127),
+        ("USB", 189),
+        ("PPI", 192),
+        ("Bluetooth", 201),
+        ("USB", 220),
+        ("USB", 249),
+        ("Bluetooth", 251),
+        ("netlink", 253),
+    ],
+)
+def test_a_capture_of_something_else_has_a_name(name: str, link_type: int) -> None:
+    assert found(link_type, bytes(40)) == f"of link type {link_type} ({name})"
+
+
+def test_each_way_to_wrap_a_packet_is_among_the_frames() -> None:
+    assert {link_type for link_type, _ in FRAMES.values()} == set(LINKS)
+
+
+# ---- headers, field by field ----
+
+
+def six(*headers: tuple[int, bytes], last: int = 6, data: bytes = V6[40:]) -> bytes:
+    """A packet of IPv6. headers: the kind of each, and what stands behind its first byte."""
+    kinds = [kind for kind, _ in headers] + [last]
+    said = b"".join(bytes([following]) + rest for following, (_, rest) in zip(kinds[1:], headers, strict=True))
+    return V6[:4] + struct.pack("!HB", len(said + data), kinds[0]) + V6[7:40] + said + data
+
+
+@pytest.mark.parametrize("kind", [0, 43, 60, 135])
+@pytest.mark.parametrize("units", [0, 1, 3])
+def test_an_extension_of_ipv6_is_as_long_as_it_says(kind: int, units: int) -> None:
+    segment = found(101, six((kind, bytes([units]) + bytes(6 + 8 * units))))
+    assert isinstance(segment, Segment)
+    assert segment.data == b"hello"
+
+
+def test_in_ipv6_authentication_and_a_fragment_that_is_the_whole_packet_lead_on() -> None:
+    authentication = (51, bytes([4]) + bytes(22))
+    for headers in ([authentication], [(44, bytes(7))], [(44, b"\0\0\6" + bytes(4))], [(44, bytes(7)), authentication]):
+        segment = found(101, six(*headers))
+        assert isinstance(segment, Segment)
+        assert segment.data == b"hello"
+
+
+def test_a_segment_has_the_numbers_of_its_header() -> None:
+    tcp = struct.pack("!HHIIBBHHH", 40000, 6379, 2**32 - 1, 77, 0x50, 0x12, 9, 0, 0)
+    segment = found(101, ipv4(6, tcp + b"data"))
+    assert isinstance(segment, Segment)
+    assert (segment.sequence, segment.acknowledged, segment.flags, segment.data) == (2**32 - 1, 77, 0x12, b"data")
+    assert [(end.host, end.port) for end in (segment.source, segment.target)] == [
+        ("192.0.2.1", 40000),
+        ("192.0.2.2", 6379),
+    ]
+
+
+@pytest.mark.parametrize(("words", "data"), [(4, None), (5, b"12345678"), (6, b"5678"), (7, b""), (8, None)])
+def test_a_header_of_tcp_is_as_long_as_it_says_and_in_its_packet(words: int, data: bytes | None) -> None:
+    tcp = struct.pack("!HHIIBBHHH", 40000, 6379, 1, 1, words << 4, 0x10, 9, 0, 0)
+    segment = found(101, ipv4(6, tcp + b"12345678"))
+    assert (segment.data if isinstance(segment, Segment) else None) == data
+    assert isinstance(segment, Segment) or segment == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("size", "is_last", "kind"), [(0, True, "malformed"), (12, False, "malformed"), (8, False, None)]
+)
+def test_a_fragment_has_bytes_and_ends_where_another_can_begin(size: int, is_last: bool, kind: str | None) -> None:
+    fragment = 2 if is_last else 0x2000 | 2
+    six_fragment = struct.pack("!BHI", 0, 16 | (not is_last), 7)
+    for packet in (ipv4(6, bytes(size), number=7, fragment=fragment), six((44, six_fragment), data=bytes(size))):
+        layers = Layers()
+        assert layers.segment(Packet(0, 101, packet, len(packet))) is None
+        assert layers.unread == {kind or "fragments of IP packets that are not whole": 1}
