@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -23,6 +24,12 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = [name for name in required_servers() if name not in programs()]
     if missing:
         raise pytest.UsageError(f"servers that are required are missing: {', '.join(missing)}")
+    gc.disable()  # until the tests are collected: many thousand objects, all of which stay
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,8 +20,10 @@ from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
 from tap.servers.embedded import Server, find_server
+from tests.cli.running import TAP
 from tests.cli.test_export import synced
 from tests.cli.typed import command
+from tests.cli.typed import tap as typed
 from tests.recording.wires import STREAM, file, streamed
 from tests.relay.certificates import Certificates
 from tests.replay.support import captured
@@ -38,8 +40,9 @@ COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("redis-tap")])
-def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> None:
+def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run for a moment, on ports of the system's choosing."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "tap.toml").write_text(re.sub(r"(\S+):64\d\d", r"\1:0", blocks("toml")[0]))
     (tmp_path / "webhook.py").write_text(blocks("python")[0])
     (tmp_path / "stalled.toml").write_text(blocks("toml")[1])
@@ -55,24 +58,23 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path) -> Non
             shutil.copy(made.leaf, tmp_path / name)
     if words[1] == "export":
         file(tmp_path / words[2], synced(*STREAM).packets, "pcapng")
-    typed = [sys.executable, "-m", "tap", *words[1:]]
     if words[1] == "replay" and "--to" in words:
         recorded.rename(tmp_path / words[2])
         with Server(find_server()) as target:
-            typed = [word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in typed]
-            subprocess.run(typed, cwd=tmp_path, capture_output=True, timeout=30, check=True)
+            done = typed(*[word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in words[1:]])
+        assert done.returncode == 0, done.stderr
         return
     if words[1] == "replay":
         captured("redis-7.0-diskless", tmp_path / words[2])
-        with subprocess.Popen(typed, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen([*TAP, *words[1:]], stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             assert "listening on" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
         return
     if words[1] == "run":
-        typed += ["--duration", "100ms"]
-    done = subprocess.run(typed, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+        words += ["--duration", "100ms"]
+    done = typed(*words[1:])
     if "Cannot assign requested address" in done.stderr or "Address family" in done.stderr:
         pytest.skip("no IPv6 on this machine")
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import pytest
 from tap.scenario import Result
 from tap.scenario.campaign import Campaign
 from tap.scenario.load import find
+from tests.conftest import need
 from tests.scenario.broken import BROKEN, broken
 from tests.support import programs
 
@@ -64,6 +65,7 @@ def test_each_broken_tap_has_scenarios_that_notice_it() -> None:
     assert set(SEEN) == set(BROKEN)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SEEN)
 def test_a_broken_tap_turns_scenarios_red_and_is_named(any_server: str, name: str) -> None:
     scenarios, words = SEEN[name]
@@ -72,8 +74,11 @@ def test_a_broken_tap_turns_scenarios_red_and_is_named(any_server: str, name: st
     assert any(re.match(words, line) for line in said(found)), "\n".join(said(found)) or "all are met"
 
 
-def test_an_honest_tap_turns_none_of_them_red(server_name: str) -> None:
-    found = results(server_name, (*CUTS, *FLAPPING, *STREAMS, "slow-link", "stall-in-stream"))
+@pytest.mark.parametrize("name", ["redis-6.2", "valkey-newest"])
+@pytest.mark.servers
+def test_an_honest_tap_turns_none_of_them_red(name: str) -> None:
+    """Of the others, the whole library is met."""
+    found = results(need(name), (*CUTS, *FLAPPING, *STREAMS, "slow-link", "stall-in-stream"))
     assert not said(found)
     for result in found:
         (tap,) = (verdict for verdict in result.verdicts if verdict.name == "tap")
