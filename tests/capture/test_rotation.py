@@ -109,7 +109,7 @@ def test_an_rdb_left_out_is_read_from_any_file_on(tmp_path: Path, servers: Serve
 @pytest.mark.parametrize("cut", [3, 11])
 def test_a_redacted_link_is_read_from_any_file_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
     """What redaction holds back when a file ends stands in the next one."""
-    monkeypatch.setattr(recorder.Recorder, "is_file_full", lambda self, more: True)
+    monkeypatch.setattr(filling.Filling, "is_file_full", lambda self, more: True)
     pieces = [(side, data[at : at + cut]) for side, data in dialogue() for at in range(0, len(data), cut)]
     path = tmp_path / "day.pcapng"
     with listening() as listener:
@@ -183,7 +183,7 @@ def dialogue() -> list[tuple[int, bytes]]:
 @pytest.mark.parametrize("cut", [1, 3, 11])
 def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
     """Each read of the link goes into a file of its own, and is that many bytes long."""
-    monkeypatch.setattr(recorder.Recorder, "is_file_full", lambda self, more: True)
+    monkeypatch.setattr(filling.Filling, "is_file_full", lambda self, more: True)
     pieces = [(side, data[at : at + cut]) for side, data in dialogue() for at in range(0, len(data), cut)]
     path = tmp_path / "day.pcapng"
     with listening() as listener:

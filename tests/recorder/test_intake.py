@@ -13,9 +13,10 @@ from tap.bus import Bus, Told
 from tap.capture.packets import Flow
 from tap.capture.pcapng import PcapngReader, heading
 from tap.capture.segments import MAX_DATA, PUSH, Endpoint
-from tap.recorder import recorder
+from tap.recorder import filling
+from tap.recorder.connection import RecordedConnection
+from tap.recorder.filling import MASTER, REPLICA
 from tap.recorder.intake import Gathering, Intake
-from tap.recorder.recorded import MASTER, REPLICA, Recorded
 from tap.recorder.recorder import Recorder
 from tap.replication import events
 from tap.replication.conversation import Conversation
@@ -188,8 +189,8 @@ def test_what_is_left_out_of_an_rdb_begins_and_ends_at_its_bytes(tmp_path: Path,
 
 def test_a_gap_is_told_though_others_have_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk hangs until one link's bytes are left out; that it goes on is first felt by another link."""
-    monkeypatch.setattr(recorder, "QUEUE_BYTES", 1_000_000)
-    monkeypatch.setattr(recorder, "GATHER_BYTES", 100_000)
+    monkeypatch.setattr(filling, "QUEUE_BYTES", 1_000_000)
+    monkeypatch.setattr(filling, "GATHER_BYTES", 100_000)
 
     async def record() -> list[events.RecordingGap]:
         bus, told = Bus(), list[Told]()
@@ -220,7 +221,7 @@ def test_a_gap_is_told_though_others_have_room_again(tmp_path: Path, monkeypatch
     assert (gap.side, gap.bytes) == (Side.MASTER, 20_001)  # with the read in which there is room again
 
 
-async def recording(path: Path, bus: Bus) -> tuple[Recorder, Recorded]:
+async def recording(path: Path, bus: Bus) -> tuple[Recorder, RecordedConnection]:
     """One of one link, in which there is room for more of it."""
     writes = Recorder(path, bus)
     writes.open()

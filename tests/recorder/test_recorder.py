@@ -26,8 +26,8 @@ from tap.capture.pcapng import PcapngReader
 from tap.capture.segments import ACK, FIN, PUSH, RST, SYN
 from tap.config import recording_path
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.recorder import recorder, writer
-from tap.recorder.recorded import Recorded
+from tap.recorder import filling, writer
+from tap.recorder.connection import RecordedConnection
 from tap.recorder.recorder import Recorder
 from tap.relay.listener import Listener
 from tap.replication import events
@@ -200,7 +200,7 @@ def test_a_tap_that_cannot_listen_leaves_no_file(tmp_path: Path) -> None:
 
 def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "one.pcapng"
-    monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
+    monkeypatch.setattr(filling, "QUEUE_BYTES", 200_000)
     with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
         may_write = hang(monkeypatch)
         with linked(tap, listener) as (replica, master):
@@ -242,7 +242,7 @@ def test_behind_a_gap_the_commands_have_their_offsets_and_dbs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rotates: bool, cut: int, redact: tuple[str, ...]
 ) -> None:
     """cut: so much of a long command comes before there is room again, and maybe the next file; the rest behind it."""
-    monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
+    monkeypatch.setattr(filling, "QUEUE_BYTES", 200_000)
     long = command("SET", "long", command("SELECT", "9") * 50_000)
     first = command("SELECT", "3") + 4 * BLOCK + command("SELECT", "5") + long[:cut]
     behind = [long[cut:], command("SET", "a", "1"), command("MULTI") + command("SET", "b", "2")]
@@ -262,7 +262,7 @@ def test_behind_a_gap_the_commands_have_their_offsets_and_dbs(
                 receive(replica, len(GRANT + first))
                 assert tap.wait_for(events.RecordingStopped).text == "the disk is slower than the links"
                 if rotates:
-                    tap.call(lambda: kept.next_file(time.time_ns()))
+                    tap.call(lambda: kept._filling.next_file(time.time_ns()))
                 may_write.set()
                 for piece in behind:
                     for at in range(0, len(piece), 20_000):
@@ -293,7 +293,7 @@ def test_a_gap_ends_with_an_acknowledgement_where_the_master_is_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "one.pcapng"
-    monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
+    monkeypatch.setattr(filling, "QUEUE_BYTES", 200_000)
     with listening() as listener, TapThread(config(listener.getsockname()[1], path, every_command=True)) as tap:
         may_write = hang(monkeypatch)
         with linked(tap, listener) as (replica, master):
@@ -323,7 +323,7 @@ def test_behind_a_gap_in_an_rdb_the_recording_tells_the_offsets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes
 ) -> None:
     path = tmp_path / "one.pcapng"
-    monkeypatch.setattr(recorder, "QUEUE_BYTES", 200_000)
+    monkeypatch.setattr(filling, "QUEUE_BYTES", 200_000)
     value = b"\x80" + (400_000).to_bytes(4, "big") + bytes(400_000)  # a string whose length stands in 32 bits
     rdb = b"REDIS0011\xfe\x00\x00\x01k" + value + b"\xff" + bytes(8)
     head = b"+FULLRESYNC %s %d\r\n" % (b"a" * 40, BASE) + (b"$EOF:%s\r\n" % mark if mark else b"$%d\r\n" % len(rdb))
@@ -368,7 +368,7 @@ CLOSED = events.LinkClosed(
 )
 
 
-def opened(recorder: Recorder, number: int) -> Recorded:
+def opened(recorder: Recorder, number: int) -> RecordedConnection:
     link = recorder.opened(
         "link", Conversation(lambda _: None, connection=number), ("127.0.0.1", 1024 + number), ("127.0.0.1", 1)
     )
@@ -377,7 +377,7 @@ def opened(recorder: Recorder, number: int) -> Recorded:
     return link
 
 
-def links(recorder: Recorder, count: int) -> list[Recorded]:
+def links(recorder: Recorder, count: int) -> list[RecordedConnection]:
     """Of a recorder that no relay feeds."""
     made = []
     for number in range(count):
@@ -392,7 +392,7 @@ def test_comments_of_many_links_at_once_are_all_in_the_file(tmp_path: Path) -> N
         recorder = Recorder(path, Bus())
         recorder.open()
         for number, link in enumerate(links(recorder, 1000)):
-            recorder.say(link, str(number))
+            recorder._filling.say(link, str(number))
         await recorder.close()
 
     asyncio.run(say())
@@ -415,7 +415,7 @@ def test_a_disk_that_hangs_costs_no_memory_for_each_comment(tmp_path: Path, monk
         (link,) = links(recorder, 1)
         may_write = hang(monkeypatch)
         for number in range(100):
-            recorder.say(link, str(number))
+            recorder._filling.say(link, str(number))
             await asyncio.sleep(0)
         may_write.set()
         await recorder.close()
@@ -432,7 +432,7 @@ def test_connections_without_end_cost_no_memory_without_end_while_a_disk_hangs(
     path = tmp_path / "one.pcapng"
     stopped: list[str] = []
 
-    def come_and_go(bus: Bus, number: int, link: Recorded | None) -> None:
+    def come_and_go(bus: Bus, number: int, link: RecordedConnection | None) -> None:
         bus.publish("link", number, "", events.LinkOpened(peer=f"10.0.0.7:{number}", master="10.0.0.5:6379"))
         if link is not None:
             link.dialled(None)
@@ -458,7 +458,7 @@ def test_connections_without_end_cost_no_memory_without_end_while_a_disk_hangs(
         await recorder.close()
         return recorder.lost_links, recorder.waiting
 
-    monkeypatch.setattr(recorder, "QUEUE_BYTES", 20_000)
+    monkeypatch.setattr(filling, "QUEUE_BYTES", 20_000)
     lost, waiting = asyncio.run(record())
     assert waiting == 0
     assert stopped == ["the disk takes nothing, and connections that come now are not recorded"]
@@ -493,7 +493,7 @@ def test_what_the_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
         append(self, encoded)
 
     monkeypatch.setattr(Output, "append", with_little_room)
-    monkeypatch.setattr(recorder, "GATHER_BYTES", 100_000)
+    monkeypatch.setattr(filling, "GATHER_BYTES", 100_000)
     stream = b"".join(command("SET", f"key:{number}", random.Random(number).randbytes(50_000)) for number in range(8))
 
     def pieces(tap: TapThread) -> Iterator[tuple[int, bytes]]:
@@ -574,7 +574,7 @@ def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
         await recorder.close()
         await recorder.close()
 
-    monkeypatch.setattr(recorder, "GATHER_BYTES", 1000)
+    monkeypatch.setattr(filling, "GATHER_BYTES", 1000)
     monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.1)
     asyncio.run(record())
     (gap,) = gaps
@@ -713,7 +713,7 @@ def test_connections_that_are_turned_away_leave_nothing_to_be_recorded(tmp_path:
         for number in range(1, 1000):
             bus.publish("link", number, "", events.LinkOpened(peer="10.0.0.1:1", master=""))
             bus.publish("link", number, "", closed_astray())
-        left = list(writes._comments)
+        left = list(writes._filling._comments)
         await writes.close()
         return left
 

@@ -28,7 +28,7 @@ from tap.capture.output import Output
 from tap.capture.packets import Blocks, Flow
 from tap.capture.pcapng import Packet, PcapngReader
 from tap.capture.segments import FIN, SYN
-from tap.recorder.recorded import Recorded
+from tap.recorder.connection import RecordedConnection
 from tap.recorder.recorder import Recorder
 from tap.replication import events
 from tap.replication.conversation import Conversation
@@ -183,7 +183,7 @@ def config(master: int | str, path: Path, **options: Any) -> Config:
     return Config(links=(LinkConfig(master=host),), record_to=path, **options)
 
 
-def connect(bus: Bus, writes: Recorder, number: int, conversation: Conversation | None = None) -> Recorded:
+def connect(bus: Bus, writes: Recorder, number: int, conversation: Conversation | None = None) -> RecordedConnection:
     """Of a link to a recorder that no tap runs. conversation: None for one that is read nothing."""
     conversation = conversation or Conversation(lambda event: None, connection=number)
     link = writes.opened("link", conversation, ("10.0.0.1", number), ("::1", 1))

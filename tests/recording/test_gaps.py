@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from tap.bus import Bus, Told
 from tap.capture.pcapng import Packet
 from tap.capture.segments import ACK, SYN
-from tap.recorder.recorded import Recorded
+from tap.recorder import recorder
+from tap.recorder.connection import RecordedConnection
+from tap.recorder.filling import Filling
 from tap.recorder.recorder import Recorder
 from tap.recording.history import copy_streams, index
 from tap.recording.reader import Player
@@ -40,14 +42,33 @@ MARK = b"0123456789" * 4
 REDACTED: tuple[tuple[Redact, ...], ...] = ((), (), ("values",), ("keys", "values"))
 
 
-class Lossy(Recorder):
-    """Its disk takes nothing while is_stuck."""
+class Stuck(Filling):
+    """Its queue has no room while is_stuck."""
 
     is_stuck = False
     room = property(lambda self: -1, lambda self, value: None)
 
     def is_full(self, more: int) -> bool:
         return self.is_stuck
+
+
+class Lossy(Recorder):
+    """Its disk takes nothing while is_stuck."""
+
+    def open(self) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(recorder, "Filling", Stuck)
+            super().open()
+
+    @property
+    def is_stuck(self) -> bool:
+        assert isinstance(self._filling, Stuck)
+        return self._filling.is_stuck
+
+    @is_stuck.setter
+    def is_stuck(self, is_stuck: bool) -> None:
+        assert isinstance(self._filling, Stuck)
+        self._filling.is_stuck = is_stuck
 
 
 class Story:
@@ -131,7 +152,7 @@ class Story:
             if dice.random() < 0.05:
                 conversation.tick(2.0)
             if self.rotates and dice.random() < 0.02:
-                writes.next_file(time.time_ns())
+                writes._filling.next_file(time.time_ns())
             if dice.random() < 0.1:
                 await asyncio.sleep(0)
         for side in (Side.REPLICA, Side.MASTER):
@@ -312,7 +333,7 @@ async def recorded_with_gaps(capture: Capture, path: Path, dice: random.Random) 
     )
     writes.open()
     conversations: dict[int, Conversation] = {}
-    links: dict[int, Recorded] = {}
+    links: dict[int, RecordedConnection] = {}
 
     def tell(number: int, event: Event) -> None:
         if isinstance(event, Command):
@@ -339,7 +360,7 @@ async def recorded_with_gaps(capture: Capture, path: Path, dice: random.Random) 
                 conversation.receive_from_replica(piece, chunk.at)
                 link.received(Side.REPLICA, memoryview(piece))
             if rotates and dice.random() < 0.02:
-                writes.next_file(time.time_ns())
+                writes._filling.next_file(time.time_ns())
         for one in conversations.values():
             one.tick(chunk.at)
     for number, conversation in conversations.items():

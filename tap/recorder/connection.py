@@ -1,7 +1,7 @@
-"""One link of a recording: which of its bytes are kept, and the packets that they become.
+"""One connection of a recording: which of its bytes are kept, and the packets that they become.
 
-All is called in the event loop. What is kept becomes packets at once, so that nothing of a read is held, and the thread
-that writes them has nothing else to do.
+Everything here is called in the event loop. Bytes become packets at once, so nothing of a read is held, and the writer's
+thread has nothing else to do than write them.
 """
 
 from __future__ import annotations
@@ -10,54 +10,64 @@ import dataclasses
 import json
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tap.bus import Told
 from tap.capture import pcapng
 from tap.capture.packets import Blocks, Flow
 from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, PUSH, RST, SYN, Endpoint
-from tap.recorder.intake import Gathering, Intake
+from tap.recorder.filling import MASTER, REPLICA, Filling
+from tap.recorder.intake import Intake
 from tap.recording.comments import LinkState, as_comment
 from tap.redaction.masks import Masker, Replies
+from tap.redaction.redaction import Redaction
 from tap.redaction.strict import StrictMasker
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Side
 from tap.replication.standing import Standing
 
-if TYPE_CHECKING:
-    from tap.recorder.recorder import Recorder
-
 MAX_BEGINNING = 2**16  # bytes of a handshake that are kept, to stand in the next file, too
 
-REPLICA, MASTER = 0, 1  # sides as a Flow numbers them
 _REPLICA = Side.REPLICA
 _NAMES = (Side.REPLICA, Side.MASTER)
 
 
-class Recorded(Intake):
-    """A tap.relay.sink.LinkSink."""
+@dataclass(frozen=True, slots=True)
+class Keeps:
+    """What a recording keeps. rotates: in several files. without_rdb: no RDB. redaction: no keys or values."""
+
+    rotates: bool
+    without_rdb: bool
+    redaction: Redaction | None
+
+
+class RecordedConnection(Intake):
+    """A tap.relay.sink.LinkSink. report: called with each gap."""
 
     def __init__(
         self,
-        recorder: Recorder,
-        gathering: Gathering,
+        filling: Filling,
+        keeps: Keeps,
+        report: Callable[[RecordedConnection, events.RecordingGap], None],
         link: str,
         conversation: Conversation,
         replica: tuple[str, int],
         tap: tuple[str, int],
     ) -> None:
-        super().__init__(gathering)
+        super().__init__(filling.gathering)
         self.conversation = conversation
         self.link = link
-        self._recorder = recorder
-        self._keeps_all = not (recorder.rotates or recorder.without_rdb)  # in one file, whatever it is
+        self._filling = filling
+        self._report = report
+        self._without_rdb = keeps.without_rdb
+        self._keeps_all = not (keeps.rotates or keeps.without_rdb)  # in one file, whatever it is
         self._gaps: list[int | None] = [None, None]  # where the bytes begin that are being left out
         self._omitted: tuple[int, int] | None = None  # of the RDB, on demand
         # All until now, while it can only be understood from its first byte on: sides, times, bytes.
-        self._beginning: list[tuple[int, int, bytes]] | None = [] if recorder.rotates else None
+        self._beginning: list[tuple[int, int, bytes]] | None = [] if keeps.rotates else None
         self._beginning_bytes = 0
         self._said: list[Told] = []  # meanwhile, of resyncs
         self._secured: list[Told] = []  # of each leg that speaks TLS
@@ -67,12 +77,12 @@ class Recorded(Intake):
         self._tap = tap
         self._master = tap
         self._dialled_at = 0
-        self._masker = Masker() if recorder.redaction is None else StrictMasker()
+        self._masker = Masker() if keeps.redaction is None else StrictMasker()
         self._replies = Replies()
         self._commands: deque[tuple[int, bytes, int]] = deque()  # of the stream, with passwords in them: see _secret()
         self._command: Masker | None = None  # the one that is passing
         conversation.notices_secret = self._secret
-        self._redaction = None if recorder.redaction is None else recorder.redaction.of(conversation)
+        self._redaction = None if keeps.redaction is None else keeps.redaction.of(conversation)
         self._is_ended = [False, False]
         self.comments: list[str] = []  # for its next packet
 
@@ -81,11 +91,11 @@ class Recorded(Intake):
     def dialled(self, master: tuple[str, int] | None) -> None:
         now = time.time_ns()
         self._open(now, master or self._tap)
-        self._recorder.packet(self, now, MASTER, SYN)
-        self._recorder.packet(self, now, REPLICA, 0)
+        self._filling.packet(self, now, MASTER, SYN)
+        self._filling.packet(self, now, REPLICA, 0)
 
     def take(self, number: int, data: memoryview, begin: int) -> None:
-        if number == MASTER and self._recorder.without_rdb and self._gaps[MASTER] is None:
+        if number == MASTER and self._without_rdb and self._gaps[MASTER] is None:
             self._take_but_rdb(data, begin, begin + len(data))
         else:
             self._take(number, data, begin)
@@ -94,8 +104,8 @@ class Recorded(Intake):
 
     def _take(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
         """Keep them, or leave them out if the disk is behind. may_end_file: see _keep()."""
-        recorder, size = self._recorder, len(data)
-        if size > recorder.room and recorder.is_full(size):
+        filling, size = self._filling, len(data)
+        if size > filling.room and filling.is_full(size):
             self._beginning = None
             self.ask()
             if self._gaps[number] is None:
@@ -136,15 +146,15 @@ class Recorded(Intake):
         if self._command is not None or self._commands or (self._replies.is_looking and self._replies_end is None):
             return False
         is_behind_rdb = (conversation.stream or conversation.rdb_end) is not None and self._omitted is None
-        return self._redaction is None and (is_behind_rdb or not self._recorder.without_rdb)
+        return self._redaction is None and (is_behind_rdb or not self._without_rdb)
 
     def _keep(self, number: int, data: memoryview, begin: int, *, may_end_file: bool) -> None:
         """Put them into the file, or some of them into this one and the rest into the next.
 
         may_end_file: the conversation stands behind these bytes.
         """
-        recorder, now, hidden = self._recorder, time.time_ns(), 0
-        is_full = may_end_file and recorder.is_file_full(len(data))
+        filling, now, hidden = self._filling, time.time_ns(), 0
+        is_full = may_end_file and filling.is_file_full(len(data))
         if self._redaction is not None and number == MASTER:
             hidden = self._redaction.hidden(begin, begin + len(data)) - begin
             if hidden:
@@ -152,13 +162,13 @@ class Recorded(Intake):
         boundary = self._boundary - begin if is_full and number == MASTER else 0
         if hidden < boundary < len(data):
             self._put(number, now, data[hidden:boundary], begin + hidden)
-            recorder.next_file(now, self)
+            filling.next_file(now, self)
             self._put(number, now, data[boundary:], begin + boundary)
             return
         if hidden < len(data):
             self._put(number, now, data[hidden:], begin + hidden)
         if is_full:
-            recorder.next_file(now)
+            filling.next_file(now)
 
     def _put(self, number: int, now: int, data: memoryview, position: int, *, hide: bool = False) -> None:
         """position: of the first of them in the side's bytes. hide: nothing of them may be left."""
@@ -174,7 +184,7 @@ class Recorded(Intake):
         if self._beginning is not None:
             self._keep_beginning(number, now, bytes(left))
         if left:
-            self._recorder.packet(self, now, number, PUSH, left)
+            self._filling.packet(self, now, number, PUSH, left)
 
     # ---- passwords in what the master says ----
 
@@ -246,7 +256,7 @@ class Recorded(Intake):
         stream = self.conversation.stream
         if stream is not None and stream.scanner.db_at(0) is not None:
             comment = json.dumps({"event": "carried_db", "db": stream.scanner.db_at(0)}, separators=(",", ":"))
-            self._recorder.say(self, comment)
+            self._filling.say(self, comment)
 
     def ended(self, side: Side, how: str) -> None:
         self._end(REPLICA if side is _REPLICA else MASTER, FIN if how == "fin" else RST)
@@ -258,7 +268,7 @@ class Recorded(Intake):
         if isinstance(told.event, events.LinkOpened):
             self._link_opened = told.event
             if self.conversation.phase is Phase.OPAQUE:  # whoever reads it has to do without what we tell of others
-                self._recorder.say(self, '{"event":"not_understood"}')
+                self._filling.say(self, '{"event":"not_understood"}')
         elif isinstance(told.event, events.Secured):
             self._secured.append(told)
         elif self._beginning is not None and isinstance(told.event, events.FullResync | events.PartialResync):
@@ -314,8 +324,8 @@ class Recorded(Intake):
         self._tell_gap(MASTER, at)
         if self._redaction is not None:
             self._redaction.found()
-        self._recorder.say(self, as_comment(self._state(now, at_boundary=self._boundary > 0)))
-        self._recorder.packet(self, now, REPLICA, 0)
+        self._filling.say(self, as_comment(self._state(now, at_boundary=self._boundary > 0)))
+        self._filling.packet(self, now, REPLICA, 0)
 
     def settle(self, *, at_end: bool) -> None:
         """Tell what was left out until now. at_end: nothing more comes."""
@@ -359,13 +369,13 @@ class Recorded(Intake):
         self._omitted = None
         self._skip(MASTER, end - start)
         comment = json.dumps({"event": "rdb_omitted", "start": start, "end": end}, separators=(",", ":"))
-        self._recorder.say(self, comment)
+        self._filling.say(self, comment)
 
     def _tell_gap(self, number: int, end: int) -> None:
         start, self._gaps[number] = self._gaps[number], None
         if start is not None and start < end:
             self._skip(number, end - start)
-            self._recorder.tell(self, self.gap(number, start, end))
+            self._report(self, self.gap(number, start, end))
 
     def gap(self, number: int, start: int, end: int) -> events.RecordingGap:
         """The event for these bytes of a side."""
@@ -391,19 +401,19 @@ class Recorded(Intake):
     def _open(self, now: int, master: tuple[str, int]) -> None:
         self._master, self._dialled_at = master, now
         self.tcp = self._new_tcp()
-        self._recorder.packet(self, self._opened, REPLICA, SYN)
+        self._filling.packet(self, self._opened, REPLICA, SYN)
 
     def _flush_redaction(self) -> None:
         """What of the master's bytes waits for what follows, when nothing does."""
         if self._redaction is not None and (data := self._redaction.flush()):
-            self._recorder.packet(self, time.time_ns(), MASTER, PUSH, data)
+            self._filling.packet(self, time.time_ns(), MASTER, PUSH, data)
 
     def _end(self, number: int, flag: int) -> None:
         if self.tcp is None or self._is_ended[number]:
             return
         if number == MASTER or flag == RST:
             self._flush_redaction()
-        self._recorder.packet(self, time.time_ns(), number, flag)
+        self._filling.packet(self, time.time_ns(), number, flag)
         self._is_ended[number] = True
         if flag == RST:
             self._is_ended = [True, True]
@@ -419,7 +429,7 @@ class Recorded(Intake):
         for number in (REPLICA, MASTER):
             self._end(number, FIN)
         if self.comments:
-            self._recorder.packet(self, time.time_ns(), REPLICA, 0)
+            self._filling.packet(self, time.time_ns(), REPLICA, 0)
 
     def restated(self, out: Blocks, packets: Sequence[Packet]) -> None:
         """These of its packets were never written: say again what is no data in them, and what is missing."""
