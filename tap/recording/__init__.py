@@ -13,8 +13,8 @@ moments.py are the questions, stats.py an answer in bounded memory.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tap.recording.link import Link
     from tap.recording.missing import Missing
-    from tap.recording.played import Link
     from tap.recording.recording import Command, Recording, open  # noqa: A004
 
 __all__ = ["Command", "Link", "Missing", "Recording", "open"]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from tap.bus import Told
 from tap.capture.assembly import Assembler, Connection, Ended, Item
 from tap.recording.boundary import BoundaryFinder, RequestFinder
 from tap.recording.comments import LinkState
-from tap.recording.missing import Missing
+from tap.recording.link import Link
+from tap.recording.missing import Account, Missing
 from tap.recording.stats import Batch
 from tap.recording.untold import Offsets, Untold
 from tap.recording.verdict import (
@@ -24,16 +24,13 @@ from tap.recording.verdict import (
     may_be_a_replica,
     may_be_a_stream,
 )
+from tap.recording.watch import Watch
 from tap.replication import events
-from tap.replication.conversation import Phase
+from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Role, Side, Transfer
 from tap.replication.heads import Head
 from tap.replication.standing import Standing
 from tap.replication.stream import Stream
-
-if TYPE_CHECKING:
-    from tap.recording.reader import Player
-    from tap.replication.conversation import Conversation
 
 MAX_DB = 2**31
 MAX_HELD = 1000  # events of a connection of which it is not known yet whether it replicates
@@ -42,38 +39,53 @@ _REPLICA, _MASTER = 0, 1
 _CHANNELS = ("+RDBCHANNELSYNC", "+DUALCHANNELSYNC")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """One connection, as it ended, or as it was when the recording did.
+class Playing(Protocol):
+    """The player of a capture, as far as its connections need it.
 
-    name, connection, replica: as of tap.bus.Told. peer, master: the addresses that it is between. opened, closed:
-    seconds since the epoch, None where that is not in the recording. role: None if that never showed. replid: the
-    history at its end. first_offset, last_offset: before the first byte of its stream, and after the last. All three None
-    if unknown.
+    connections, replicating: how many there have been. at_once, watch, ended: see Player.
     """
 
-    name: str
-    connection: int
-    replica: str
-    peer: str
-    master: str
-    opened: float | None
-    closed: float | None
-    role: Role | None
-    replid: str | None
-    first_offset: int | None
-    last_offset: int | None
-    bytes_from_master: int
-    bytes_from_replica: int
-    full_resyncs: int
-    partial_resyncs: int
+    connections: int
+    replicating: int
+    at_once: bool
+    watch: Watch | None
+    ended: Callable[[Link], None] | None
+    account: Account
+
+    @property
+    def now(self) -> int:
+        """Nanoseconds since the epoch."""
+
+    def number(self, wanted: int | None) -> int:
+        """The number of the next connection."""
+
+    def conversation(self, link: Played) -> Conversation:
+        """A new conversation for it."""
+
+    def find(self, number: int | None) -> Conversation | None:
+        """The conversation of the connection with that number."""
+
+    def wake(self, link: Played) -> None:
+        """Something about it changes."""
+
+    def tell(self, told: Told) -> None:
+        """Report an event."""
+
+    def count(self, batch: Batch) -> None:
+        """Report commands."""
+
+    def remark(self, text: str, kind: str = "remarks") -> None:
+        """Report, once, what makes no answer incomplete."""
+
+    def remark_cuts(self) -> None:
+        """Packets of a connection that is reported lack their ends."""
 
 
 class Played:
     """One connection of a capture. opened, state: the comment on its first packet, where a tap recorded it."""
 
     def __init__(
-        self, player: Player, connection: Connection, opened: dict[str, Any] | None, state: LinkState | None = None
+        self, player: Playing, connection: Connection, opened: dict[str, Any] | None, state: LinkState | None = None
     ) -> None:
         self._player = player
         self.serial = player.connections

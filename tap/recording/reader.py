@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tap.bus import Told
 from tap.capture.assembly import Assembler, Bytes, Connection, Gap, Item, Opened, Unseen
@@ -23,11 +23,13 @@ from tap.capture.pcapng import MAX_TIME, Packet
 from tap.capture.segments import ACK, SYN
 from tap.capture.tls import TlsConnections, TlsFinder
 from tap.recording.comments import LinkState, from_comment
+from tap.recording.link import Link
 from tap.recording.missing import Account, Missing
-from tap.recording.played import Link, Played
+from tap.recording.played import Played
 from tap.recording.stats import Batch
 from tap.recording.ticking import Ticking
 from tap.recording.verdict import Missed
+from tap.recording.watch import Watch
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.memory import Memory
@@ -43,19 +45,6 @@ MAX_TICKS = 200  # one behind the other, in which nothing came: then everything 
 _TYPES: dict[str, type | tuple[type, ...]] = {"time": (int, float), "connection": int}
 _TYPES |= dict.fromkeys(("link", "replica", "peer", "master"), str)
 _OPENED = {"link", "connection", "peer", "master"}
-
-
-class Watch(Protocol):
-    """Sees the bytes of replication themselves, behind the conversation's own reading of them."""
-
-    def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
-        """The master's next bytes, the last of conversation.from_master. connection: counted as they began, from 1.
-
-        Behind a gap in the bytes there is a new conversation of the same connection. time: nanoseconds.
-        """
-
-    def ended(self, conversation: Conversation) -> None:
-        """It has been told all that it will be."""
 
 
 class Player:

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from tap.bus import Told
 from tap.capture.files import check
+from tap.recording.link import Link
 from tap.recording.missing import Account, Concerns, Joins, Missing, everything
 from tap.recording.moments import Moment
 from tap.recording.once import Once
-from tap.recording.played import Link
 from tap.recording.reader import Player, read
 from tap.recording.wanted import Wanted, keys
 from tap.replication import events

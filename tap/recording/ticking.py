@@ -13,12 +13,20 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from tap.replication.conversation import Conversation
 from tap.replication.stream import BATCH_SECONDS, RATE_TICKS
 
-if TYPE_CHECKING:
-    from tap.recording.played import Played
+
+class Ticked(Protocol):
+    """A connection. serial: its place among all. is_ticked: whether time makes its stream begin."""
+
+    serial: int
+    conversation: Conversation
+
+    @property
+    def is_ticked(self) -> bool: ...
 
 
 class _Beat:
@@ -42,14 +50,14 @@ class Ticking:
     """All calls in the order of time, which is in seconds."""
 
     def __init__(self) -> None:
-        self._awake: dict[Played, None] = {}
-        self._resting: dict[Played, tuple[int, _Beat | None]] = {}  # since which tick, and in which phase
+        self._awake: dict[Ticked, None] = {}
+        self._resting: dict[Ticked, tuple[int, _Beat | None]] = {}  # since which tick, and in which phase
         self._count = 0  # of ticks
         self._times: deque[float] = deque(maxlen=RATE_TICKS)
         self._beats: deque[_Beat] = deque()  # oldest first
         self._beat: _Beat | None = None  # of the last tick
 
-    def wake(self, link: Played) -> None:
+    def wake(self, link: Ticked) -> None:
         """Something comes of the link, or changes it; to be told before."""
         if link in self._awake:
             return
@@ -60,7 +68,7 @@ class Ticking:
             missed = itertools.islice(self._times, max(0, len(self._times) - (self._count - since)), None)
             stream.catch_up(missed, None if beat is None else beat.last)
 
-    def forget(self, link: Played) -> None:
+    def forget(self, link: Ticked) -> None:
         """Nothing more comes of it."""
         self._awake.pop(link, None)
         self._resting.pop(link, None)

@@ -26,7 +26,7 @@ from tap.capture.pcapng import Packet, PcapngReader
 from tap.capture.rotation import Rotation
 from tap.capture.segments import PUSH
 from tap.errors import ConfigError
-from tap.recorder import recorder, writer
+from tap.recorder import filling, recorder, writer
 from tap.recording.comments import from_comment
 from tap.recording.history import index
 from tap.replication import events
