@@ -160,7 +160,6 @@ TESTED_ELSEWHERE = {
     "console/callbacks.py": "console/test_formats.py",
     "console/demo.py": "cli/test_demo.py",
     "faults/commands.py": "faults/test_changes.py",
-    "observers/scripted.py": "observers/test_script.py",
     "rdb/states.py": "rdb/test_tokens.py",
     "redaction/grammars.py": "redaction/test_redactor.py",
     "recording/link.py": "recording/test_recording.py",
@@ -170,7 +169,6 @@ TESTED_ELSEWHERE = {
     "capture/tunnels.py": "capture/test_layers.py",
     "recorder/filling.py": "recorder/test_recorder.py",
     "relay/sink.py": "recorder/test_recorder.py",
-    "replay/replica.py": "replay/test_master.py",
     "replication/watcher.py": "faults/test_link.py",
 }
 
