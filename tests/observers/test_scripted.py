@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
+import socket
 import sys
 from collections.abc import Iterator
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +20,10 @@ import pytest
 from tap.bus import Bus, Told
 from tap.errors import ConfigError
 from tap.observers.script import Script
-from tap.observers.scripted import MAX_TOLD, NICE, Through, Trouble, _Printed, _serve, calls, load
+from tap.observers.scripted import MAX_TOLD, NICE, Through, Trouble, _Printed, _serve, calls, load, main
 from tap.replication import events
 from tap.replication.events import Event
+from tests.support import WITHIN
 
 OPENED = events.LinkOpened(peer="10.0.0.7:1234", master="10.0.0.5:6379")
 KEEPALIVE = events.Keepalive(start=0, end=1, side=events.Side.MASTER)
@@ -243,3 +247,127 @@ def on_event(told): pass
     assert (argv, read, inherited, same) == ([str(script)], "", [], True)
     assert nice == min(19, os.nice(0) + NICE)
     assert frozen > 1000
+
+
+# ---- the process, forked from here: what it would import is there ----
+
+
+class Forked:
+    """A process that runs main(), as script.py begins it; what it prints can be read from said."""
+
+    def __init__(self, path: Path) -> None:
+        ours, theirs = socket.socketpair()
+        life, self._alive = os.pipe()
+        begun, noting = os.pipe()
+        said, telling = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            code = 99
+            try:
+                os.setpgid(0, 0)
+                for number, place in ((life, 0), (theirs.fileno(), 1), (telling, 2)):
+                    os.dup2(number, place)
+                for number in (life, self._alive, begun, said, telling, ours.detach(), theirs.detach()):
+                    os.close(number)
+                sys.argv = ["-c", str(path), str(noting), "more"]
+                main()
+                code = 0
+            finally:
+                os._exit(code)
+        for number in (life, noting, telling):
+            os.close(number)
+        theirs.close()
+        self.tap = Connection(ours.detach())
+        self.begun = open(begun, "rb", buffering=0)  # noqa: SIM115
+        self.said = open(said, "rb", buffering=0)  # noqa: SIM115
+
+    def heard(self) -> Any:
+        assert self.tap.poll(WITHIN)
+        return self.tap.recv()
+
+    def leave_alone(self) -> None:
+        """As when the tap has gone."""
+        os.close(self._alive)
+        self._alive = -1
+
+    def end(self) -> int:
+        """How it has ended."""
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        if self._alive >= 0:
+            self.leave_alone()
+        self.tap.close()
+        self.begun.close()
+        self.said.close()
+        return code
+
+
+in_a_fork = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+@in_a_fork
+def test_a_process_says_what_it_hears_and_ends_when_it_is_told(script: Path) -> None:
+    script.write_text("import sys\nprint('loaded', sys.argv[1:])\ndef on_event(told):\n    print(told.event.kind)\n")
+    one = Forked(script)
+    assert one.heard() == {"event"}
+    assert one.said.read(100) == b"loaded []\n"
+    for kind in (OPENED, KEEPALIVE):
+        one.tap.send([told(kind)])
+        assert one.heard() == Through(0, False)
+        assert one.begun.read(100) == b"."
+        assert one.said.read(100) == kind.kind.encode() + b"\n"
+    one.tap.send([])
+    assert one.tap.poll(WITHIN)
+    with pytest.raises(EOFError):
+        one.tap.recv()
+    assert one.end() == 0
+
+
+@in_a_fork
+def test_a_process_says_why_it_will_not_do_and_ends(script: Path) -> None:
+    script.write_text("x = 1\n")
+    one = Forked(script)
+    assert one.heard().startswith(f"{script}: it has no function for an event")
+    assert one.end() == 0
+
+
+@in_a_fork
+def test_a_process_whose_tap_has_gone_ends_without_a_word(script: Path) -> None:
+    script.write_text("def on_event(told): ...\n")
+    one = Forked(script)
+    one.heard()
+    one.tap.close()
+    assert one.said.read(100) == b""
+    assert one.end() == 0
+
+
+@in_a_fork
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next word to the tap ends it")
+@pytest.mark.parametrize("busy", ["while True: pass", "import threading; threading.Event().wait()"])
+def test_whatever_a_process_does_it_ends_with_the_tap(script: Path, busy: str) -> None:
+    script.write_text(f"def on_event(told):\n    {busy}\n")
+    one = Forked(script)
+    one.heard()
+    one.tap.send([told()])
+    assert one.begun.read(1) == b"."
+    one.leave_alone()
+    assert one.end() == -signal.SIGIO
+
+
+@in_a_fork
+def test_a_process_has_nothing_to_read_and_one_place_to_print(script: Path) -> None:
+    script.write_text("""
+import gc, os, sys
+os.write(1, b"1")
+os.write(2, b"2")
+print("", os.read(0, 9), os.nice(0), gc.get_freeze_count() > 0, file=sys.stderr)
+print(os.path.samestat(os.fstat(0), os.stat(os.devnull)))
+print(sys.argv)
+def on_event(told): ...
+""")
+    one = Forked(script)
+    one.heard()
+    nice = min(19, os.nice(0) + NICE)
+    one.tap.send([])
+    first, second, third, _ = b"".join(iter(lambda: one.said.read(1000), b"")).decode().split("\n")
+    assert (first, second, third) == (f"12 b'' {nice} True", "True", str([str(script)]))
+    assert one.end() == 0

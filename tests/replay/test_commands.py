@@ -294,6 +294,12 @@ def test_of_a_long_transaction_nothing_is_left(file: int, monkeypatch: pytest.Mo
     assert whole_until(file, write(file, whole + packed([MULTI, *[one] * 100]))) == (len(whole), -1)
 
 
+def test_what_is_whole_ends_where_nothing_is_understood_any_more(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "CHUNK", 10)
+    before = packed([select(2), ("SET", "a", "1")])
+    assert whole_until(file, write(file, before + b"*1\r\n$-" + packed([("SET", "a", "b")] * 20))) == (len(before), 2)
+
+
 def test_from_a_place_on_its_db_is_selected(file: int) -> None:
     data = packed(STREAM)
     write(file, data)
