@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from time import perf_counter, thread_time
 
-from tap.relay.share import LONG, Account, Thread
+from tap.relay.share import LONG, PART, Account, Thread
 
 FIRST_FOR_ONE = 3  # steps for addresses with a replica, for one of others
 
@@ -57,6 +57,6 @@ class Handshakes:
                 took = self._cpu() - begin
         finally:
             self._next = None
-            rest = self._account.rest(took, self._wall(), self._account.is_beside(began))
+            rest = self._account.rest(took, self._wall(), self._account.is_beside(began), PART)
             if self._first or self._others:
                 self._next = asyncio.get_running_loop().call_later(rest, self._work)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from random import Random
+from typing import Any
 
 import pytest
 
+from tap.relay import share
 from tap.relay.share import (
     BUFFER_SIZE,
+    COSTLY_PART,
     CREDIT,
     FIRST_READ,
     LONG,
@@ -26,6 +30,7 @@ from tap.relay.share import (
     Thread,
     Turns,
 )
+from tests.support import uncompiled
 
 CHEAP = 1e-10  # seconds a byte: 256 KiB in 26 us
 BULK = 6e-10  # a stream that is read and passed on: 160 us
@@ -174,6 +179,30 @@ def test_whatever_a_link_costs_a_client_that_waits_keeps_more_than_half(cost: fl
     assert client.reads > 0.5 * undisturbed
     assert client.waited <= 2 * directions * max(TURN, SMALLEST_READ * cost)
     assert sum(peer.busy for peer in loop.peers[1:]) <= (PART + 0.02) * 0.3
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("cost", [3e-9, 3e-8, 3e-7])
+def test_costly_bytes_leave_a_client_that_waits_most_of_the_thread(cost: float, directions: int) -> None:
+    loop = Loop()
+    client = waiting_client(loop)
+    settled(loop)
+    undisturbed = client.reads
+    rude = Peer(loop, lambda now: cost)
+    if directions == 2:
+        Peer(loop, lambda now: cost, link=rude)
+    settled(loop, 1.0)
+    taken = sum(peer.busy for peer in loop.peers[1:])
+    assert COSTLY_PART - 0.1 < taken <= COSTLY_PART + 0.02
+    assert client.reads / 1.0 > 0.7 * undisturbed / 0.3
+
+
+def test_a_bulk_transfer_beside_a_client_that_waits_keeps_its_larger_part() -> None:
+    loop = Loop()
+    waiting_client(loop)
+    bulk = Peer(loop, lambda now: BULK)
+    settled(loop, 1.0)
+    assert bulk.busy > COSTLY_PART + 0.1
 
 
 @pytest.mark.parametrize("costs", [(BULK, BULK), (BULK, CHEAP), (BULK, COSTLY), (COSTLY, COSTLY), (BULK, BULK, BULK)])
@@ -331,3 +360,23 @@ def test_what_the_kernel_passed_on_counts_as_bytes_of_the_read() -> None:
         before = one.share.size
         one.read(before, 0.0)
         assert one.share.size == 2 * before
+
+
+# ---- compiled or not ----
+
+
+def test_compiled_or_not_it_decides_the_same() -> None:
+    def story(module: Any) -> list[tuple[int, float, bool]]:
+        now, rng, thread = [0.0], Random(7), module.Thread()
+        shares = [module.Share(module.Account(thread), lambda: now[0], lambda: now[0] * 0.9) for _ in range(4)]
+        told = []
+        for _ in range(5000):
+            share = rng.choice(shares)
+            size = min(share.begin(), rng.choice([50, 3000, BUFFER_SIZE]))
+            now[0] += size * rng.choice(COSTS)
+            rest = share.used(size)
+            told.append((share.size, rest, share.is_waited_for))
+            now[0] += rng.choice([0.0, 0.0, rest, WINDOW])
+        return told
+
+    assert story(share) == story(uncompiled("tap/relay/share.py"))
