@@ -576,6 +576,7 @@ class Link:
         try:
             master = self.route.master
             assert master is not None
+            await self.listener.buffers.handshakes.turn(is_first=self.admitted.is_known)
             if not await self._is_secured(self.replica):
                 return
             await dial(master, self.listener.to_master(self.master, master), within, self._dials)

@@ -22,7 +22,7 @@ cdef class Account:
     cdef double _at, _brief_from, _debt
 
     @cython.locals(turns=Turns)
-    cpdef bint is_beside(self, double at)
+    cpdef bint is_beside(self, double at, bint is_active=*)
     @cython.locals(brief=Turns)
     cpdef bint is_waited_for(self, double at, bint is_bulk)
     @cython.locals(debt=double)

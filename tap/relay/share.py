@@ -103,10 +103,11 @@ class Account:
         self._debt = 0.0  # seconds
         self._at = 0.0
 
-    def is_beside(self, at: float) -> bool:
-        """Note that the link was read. Returns whether another link is active."""
+    def is_beside(self, at: float, is_active: bool = True) -> bool:
+        """Note that the link was read, unless it is not active. Returns whether another link is."""
         turns = self._thread.turns
-        turns.note(self, at)
+        if is_active:
+            turns.note(self, at)
         return turns.another(self, at)
 
     def is_waited_for(self, at: float, is_bulk: bool) -> bool:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from tap import Address, Config, LinkConfig
-from tap.relay.handshakes import Handshakes
-from tap.relay.share import LONG, Thread
+from tap.relay.handshakes import CONNECTION, Handshakes
+from tap.relay.share import COSTLY_PART, LONG, Account, Thread
 from tap.replication import events
 from tests.relay.certificates import Certificates
 from tests.relay.wire import LOCALHOST
@@ -55,6 +55,41 @@ def test_a_turn_of_the_loop_takes_one_costly_step_or_several_cheap_ones(seconds:
             line.handshakes.add(line.step("", seconds), is_first=False)
         await wait_inside(lambda: len(line.done) == 20)
         assert max(after - before for before, after in itertools.pairwise(seen)) == at_once
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("is_beside", [False, True])
+def test_beside_a_brief_link_connections_begin_one_after_the_other_also_where_each_waits_for_the_last(
+    is_beside: bool,
+) -> None:
+    async def story() -> None:
+        line, loop = Line(), asyncio.get_running_loop()
+        if is_beside:
+            brief = Account(line.thread)
+            brief.is_beside(line.now)
+            brief.is_waited_for(line.now, False)
+        begin = loop.time()
+        for _ in range(5):
+            await line.handshakes.turn(is_first=False)
+        took = loop.time() - begin
+        least = 4 * CONNECTION / COSTLY_PART if is_beside else 0.0
+        assert least <= took < least + (0.1 if is_beside else 4 * CONNECTION)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("waiting", [0, 1])
+def test_only_while_steps_wait_do_links_make_room_for_them(waiting: int) -> None:
+    """A link that has just been dialled, and is alone, does not rest because of its own dial."""
+
+    async def story() -> None:
+        line = Line()
+        link = Account(line.thread)
+        for _ in range(waiting):
+            line.handshakes.add(line.step("other", CONNECTION), is_first=False)
+        await line.handshakes.turn(is_first=True)
+        assert link.is_beside(line.now) == bool(waiting)
 
     asyncio.run(story())
 
