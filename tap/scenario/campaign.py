@@ -124,7 +124,7 @@ class Campaign:
         except EnvironmentFailure as error:
             return replace(blank, failure=str(error))
         except (RedisError, OSError) as error:
-            return replace(blank, failure=f"a server failed before the first step: {error or type(error).__name__}")
+            return replace(blank, failure=f"a server failed before the first step: {str(error) or type(error).__name__}")
 
     @contextlib.asynccontextmanager
     async def _pair(self, job: Job) -> AsyncIterator[Pair]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import pytest
 import redis
 
 from tap.scenario import by_hand, load
 from tap.scenario.by_hand import undoing
+from tap.scenario.load import Scenario
 from tap.scenario.pair import Node
 from tap.url import Url
+from tests.scenario.atonce import at_once
+from tests.scenario.standin import StandIn, following, stand_ins
 from tests.scenario.support import written
 from tests.support import Servers, client, follow
 
@@ -55,3 +60,87 @@ def test_no_secret_is_shown() -> None:
     said = by_hand._set(node, "tls-key-file-pass", "sesame")
     assert said == "# redis-cli -h 127.0.0.1 -p 7 CONFIG SET tls-key-file-pass '***'"
     assert by_hand._set(node, "maxclients", "5 6").endswith("CONFIG SET maxclients '5 6'")
+
+
+# ---- of stand-ins ----
+
+
+def of_stand_ins(scenarios: list[Scenario], prepare: Any = None, *, tls: bool = False, follows: bool = True) -> list[str]:
+    """With names for the two addresses."""
+
+    async def story() -> list[str]:
+        master, replica = StandIn(), StandIn()
+        async with stand_ins(master, replica):
+            if follows:
+                await following(replica, master)
+            if prepare is not None:
+                prepare(master, replica)
+            opened = len(master._talking)
+            lines = await undoing(master.url, replica.url, scenarios, tap_speaks_tls=tls)
+            await asyncio.sleep(0.01)
+            assert len(master._talking) <= opened, "a connection is left"
+        cli = "redis-cli -h 127.0.0.1 -p "
+        return [
+            line.replace(f"{cli}{master.port}", "M").replace(f"{cli}{replica.port}", "R").replace(str(master.port), "MP")
+            for line in lines
+        ]
+
+    return at_once(story())
+
+
+CLEAN = "M --scan --pattern 'redis-tap:*' | xargs -r M UNLINK"
+BACK = ["R REPLICAOF 127.0.0.1 MP", CLEAN]
+
+
+def scenario(**more: Any) -> Scenario:
+    return Scenario(**{"title": "a", "steps": [{"do": "attach"}], **more})
+
+
+def test_each_option_that_a_scenario_changes_is_given_back_where_it_does() -> None:
+    steps = [{"do": "set replica save 'a b'"}, {"do": "set master repl-timeout 3"}, {"fault": "cut"}]
+    assert of_stand_ins([scenario(both={"maxmemory": 1}, steps=steps), scenario(replica={"repl-timeout": 1})]) == [
+        "M CONFIG SET maxmemory 0",
+        "M CONFIG SET repl-timeout 60",
+        "R CONFIG SET maxmemory 0",
+        "R CONFIG SET repl-timeout 60",
+        *BACK,
+    ]  # save is none of ours to change
+    assert of_stand_ins([scenario(master={"maxmemory": 1})]) == ["M CONFIG SET maxmemory 0", *BACK]
+
+
+def test_a_replica_that_speaks_tls_has_to_get_that_back() -> None:
+    def speaks(master: StandIn, replica: StandIn) -> None:
+        master.options["tls-replication"] = replica.options["tls-replication"] = "yes"
+
+    assert of_stand_ins([scenario()], speaks) == ["R CONFIG SET tls-replication yes", *BACK]
+    assert of_stand_ins([scenario()], speaks, tls=True) == BACK
+    assert of_stand_ins([scenario()]) == BACK
+
+
+def test_a_secret_is_a_comment_and_one_that_followed_nobody_does_so_again() -> None:
+    def has(master: StandIn, replica: StandIn) -> None:
+        replica.options["tls-key-file-pass"] = "sesame"
+
+    found = of_stand_ins([scenario(replica={"tls-key-file-pass": "x"})], has, follows=False)
+    assert found == ["# R CONFIG SET tls-key-file-pass '***'", "R REPLICAOF NO ONE", CLEAN]
+
+
+def test_what_is_for_other_servers_or_refused_changes_nothing() -> None:
+    other = scenario(servers="Valkey", both={"maxmemory": 1})
+    refused = scenario(both={"maxmemory": 1}, steps=[{"do": "kill master"}])
+    assert of_stand_ins([other, refused]) == []
+    assert of_stand_ins([other, scenario(), refused]) == BACK
+    assert of_stand_ins([scenario()], lambda master, replica: master.kill()) == []
+    assert of_stand_ins([scenario()], lambda master, replica: replica.refuses.update(CONFIG="ERR no")) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("redis://:sesame@127.0.0.1:7/2", "redis-cli -h 127.0.0.1 -p 7 -n 2 PING"),
+        ("rediss://bob:sesame@h:7", "redis-cli -h h -p 7 --tls --user bob PING"),
+        ("unix:///tmp/a b.sock", "redis-cli -s '/tmp/a b.sock' PING"),
+    ],
+)
+def test_a_server_is_named_as_its_client_takes_it(url: str, line: str) -> None:
+    assert by_hand._cli(Node("master", Url.parse(url)), "PING") == line

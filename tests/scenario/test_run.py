@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -12,11 +14,14 @@ from tap.config import listening
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.replication import events
 from tap.scenario import Result, load, run
-from tap.scenario.pair import Node, Pair, given_pair
-from tap.scenario.run import check
+from tap.scenario.load import Scenario
+from tap.scenario.pair import Node, Pair, given_pair, own_pair
+from tap.scenario.run import can_run, check
 from tap.url import Url
 from tests.relay.certificates import Certificates
 from tests.relay.test_tls_servers import TlsServers
+from tests.scenario.atonce import at_once
+from tests.scenario.standin import Process, StandIn, following, processes, stand_ins
 from tests.scenario.support import on_pair, result_of, unmet, written
 from tests.support import Servers, client, follow, is_up, level, wait_until
 
@@ -273,3 +278,199 @@ def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: s
     with pytest.raises(EnvironmentFailure, match=r"the master at 127\.0\.0\.1:1 does not answer"):
         on_given("redis://127.0.0.1:1", urls[replica], nothing)
     assert client(replica).info("replication")["master_port"] == master.port
+
+
+# ---- stand-ins ----
+
+
+def fake(
+    text: str, *, given: bool = False, seed: int = 1, prepare: Any = None, listen: str = ""
+) -> tuple[Result, Any, Any]:
+    """What came of it, and both stand-ins as they are behind it. Of a given pair, the replica follows the master."""
+    scenario = Scenario(**tomllib.loads(f"title = 'a title'\nname = 'a name'\n{text}"))
+
+    async def of_own() -> tuple[Result, Any, Any]:
+        async with own_pair(Path("server"), scenario) as pair:
+            master, replica = (one.one for one in Process.made)
+            if prepare is not None:
+                prepare(master, replica)
+            return await run(scenario, pair, seed=1), master, replica
+
+    async def of_given() -> tuple[Result, Any, Any]:
+        master, replica = StandIn(), StandIn()
+        master.options["databases"] = replica.options["databases"] = "16"
+        async with stand_ins(master, replica):
+            await following(replica, master)
+            if prepare is not None:
+                prepare(master, replica)
+            async with given_pair(Node("master", master.url), Node("replica", replica.url)) as pair:
+                check(scenario, pair)
+                where = listening(listen) if listen else None
+                return await run(scenario, pair, seed=1, listen=where), master, replica
+
+    with processes():
+        return at_once(of_given() if given else of_own())
+
+
+QUIET = "workload = { kind = 'none' }\n"
+SMALL = "workload = { rate = 50, preload = '2kb' }\n"
+
+
+def test_a_result_says_what_was_run_and_what_came_of_it() -> None:
+    text = """
+steps = [{ fault = "cut mode=reset" }, { wait = "partial_resync" }]
+expect = { resync = "partial", acked_offset = "level", within = "5s", no_data_loss_before_offset = "fault" }
+"""
+    result, master, _ = fake(SMALL + text)
+    assert result.troubles == []
+    assert (result.scenario, result.title, result.server, result.seed) == ("a name", "a title", "Redis 7.0.15", 1)
+    assert [step.text for step in result.steps] == ["fault cut mode=reset", "wait for partial_resync"]
+    assert [(one.spec, one.fired) for one in result.faults] == [("cut mode=reset", 1)]
+    assert [one.kind for one in result.resyncs] == ["partial"]
+    assert result.resent == result.resyncs[0].bytes
+    assert 0 < result.outage < 0.1
+    assert 0.5 < result.seconds < 20
+    assert (result.written > 0, result.refused) == (True, 0)
+    kinds = {one.event.kind for one in result.story}
+    assert kinds.isdisjoint({"ack", "commands", "rdb_progress"})
+    assert {"full_resync", "partial_resync", "fault_fired"} <= kinds
+    assert master.counts == {"full": 1, "partial": 2}  # and one by whoever read its backlog
+    assert any(key.startswith(b"redis-tap:ledger") for key in master.data[0])
+    tap = next(one for one in result.verdicts if one.name == "tap")
+    assert " 0 commands" not in tap.found
+    assert not tap.found.endswith(" 0 ACKs, 1 cut")
+
+
+def test_what_is_written_before_the_replica_follows_is_as_much_as_was_said() -> None:
+    result, master, replica = fake(QUIET + "steps = [{ do = 'send SET a 1' }]")
+    assert (result.written, result.troubles) == (0, [])
+    assert {key for keys in replica.data.values() for key in keys} == {b"a", b"redis-tap:probe"}
+    sizes = []
+    for preload in ("2kb", "40kb"):
+        text = f"workload = {{ rate = 1, preload = '{preload}' }}\nsteps = [{{ do = 'attach' }}, {{ wait = 'level' }}]"
+        _, master, _ = fake(text)
+        burst = [words for words in master.heard if words[0] == "SET" and "redis-tap:burst" in words[1]]
+        big = [len(words[2]) for words in master.heard if words[0] == "SET" and "redis-tap:big" in words[1]]
+        sizes.append((len(burst), max(big, default=0) < 40_000, {db for db, keys in master.data.items() if keys}))
+    assert sizes == [(1, True, {0, 1, 3}), (3, True, {0, 1, 3})]
+
+
+def test_nothing_is_expected_of_what_was_before_the_first_step() -> None:
+    """The full resync by which the replica came to follow is none of the steps'."""
+    result, _, _ = fake(QUIET + "steps = []\nexpect = { resync = 'none', acked_offset = 'level' }")
+    assert result.troubles == []
+    late = "steps = [{ wait = 'full_resync', within = '1s' }]"
+    result, _, _ = fake(QUIET + late)
+    assert result.troubles == ["step 1: expected wait for full_resync, found not within 1 s"]
+    assert result.steps[0].at < 1
+
+
+def test_a_replica_that_a_step_attaches_does_not_follow_before() -> None:
+    text = "steps = [{ do = 'attach' }, { wait = 'full_resync' }, { wait = 'level' }]\nexpect = { resync = 'full' }"
+    for given in (False, True):
+        result, _, replica = fake(QUIET + text, given=given)
+        assert result.troubles == []
+        assert (("REPLICAOF", "NO", "ONE") in replica.heard) is given
+
+
+def test_a_replica_that_does_not_come_to_follow_is_the_environments_fault() -> None:
+    def refuse(master: StandIn, replica: StandIn) -> None:
+        master.refuses["PSYNC"] = "ERR no"
+
+    with pytest.raises(EnvironmentFailure) as raised:
+        fake(QUIET + "steps = []\nexpect = { resync = 'none' }", prepare=refuse)
+    assert str(raised.value) == "the replica did not come to follow its master within 30 s, before the first step"
+
+
+def test_the_old_master_follows_by_a_listener_of_its_own() -> None:
+    text = """
+steps = [{ do = "promote replica" }, { do = "demote master" }, { wait = "level" }]
+expect = { acked_offset = "level" }
+"""
+    result, master, replica = fake(SMALL + text)
+    assert result.troubles == []
+    assert {one.told.link for one in result.story} == {"main", "back"}
+    assert replica.master is None
+    assert master.master is not None
+
+
+def test_a_fault_that_harms_is_armed_on_servers_of_our_own() -> None:
+    text = """
+steps = [{ fault = "drop key=redis-tap:lost" }, { do = "send SET redis-tap:lost 1" }, { wait = "fault_fired" }]
+expect = { resync = "none", converged = false, acked_offset = "behind" }
+"""
+    for given in (False, True):
+        result, master, replica = fake(QUIET + text, given=given)
+        assert result.troubles == []
+        if given:
+            followed = [words[1] for words in replica.heard if words[0] == "REPLICAOF"]
+            assert followed[-2:] == ["NO", master.host]  # synced anew behind the damage
+        assert (b"redis-tap:lost" in master.data[0]) is not given
+
+
+def test_a_given_pair_is_left_with_its_own_keys_and_options_in_its_own_db() -> None:
+    def prepare(master: StandIn, replica: StandIn) -> None:
+        master._execute([b"SET", b"mine", b"1"], 0)
+
+    text = """
+both = { repl-timeout = 5 }
+master = { maxmemory = 1 }
+replica = { maxmemory = 2 }
+workload = { rate = 50, preload = "2kb" }
+steps = [{ do = "send SET redis-tap:x 1" }, { wait = "level" }]
+expect = { acked_offset = "level" }
+"""
+    result, master, replica = fake(text, given=True, prepare=prepare)
+    assert result.troubles == []
+    assert any("by keys" in one.found for one in result.verdicts)
+    assert {db: set(keys) for db, keys in master.data.items() if keys} == {0: {b"mine"}}
+    for server, maxmemory in ((master, "1"), (replica, "2")):
+        assert ("CONFIG", "SET", "maxmemory", maxmemory) in server.heard
+        assert ("CONFIG", "SET", "repl-timeout", "5") in server.heard
+        assert (server.options["maxmemory"], server.options["repl-timeout"]) == ("0", "60")
+    assert replica.master == (master.host, master.port)
+    assert all(words[0] not in ("DEBUG", "PSYNC") for words in [*master.heard, *replica.heard])
+
+
+def test_the_tap_listens_where_it_is_told_to() -> None:
+    for listen, host in (("", "127.0.0.1"), ("127.0.0.7:0", "127.0.0.7")):
+        _, _, replica = fake(QUIET + "steps = [{ do = 'attach' }, { wait = 'level' }]", given=True, listen=listen)
+        (to_tap,) = {words[1] for words in replica.heard if words[0] == "REPLICAOF" and words[1] != "NO"} - (
+            {"127.0.0.1"} if listen else set()
+        )
+        assert to_tap == host
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("steps = [{ do = 'kill master' }]", "'kill master' is done to servers of our own only"),
+        ("steps = [{ do = 'restart replica' }]", "'restart replica' is done to servers of our own only"),
+        ("steps = [{ do = 'promote replica' }]", "'promote replica' is done to servers of our own only"),
+        ("steps = [{ do = 'demote master' }]", "'demote master' is done"),
+        ("steps = [{ do = 'start replica' }]", "'start replica' is done to servers of our own only; leave --master out"),
+        ("steps = [{ do = 'attach' }, { do = 'start workload' }, { do = 'set master maxmemory 1' }]", ""),
+        ("steps = [{ fault = 'cut' }, { wait = 'ack' }]", ""),
+        ("steps = [{ fault = 'corrupt at=rdb:50%' }]", "fault 'corrupt at=rdb:50%' is for servers of our own only: a "),
+        *(
+            (f"{where} = {{ maxmemory = 1, {option} = 'x' }}\nsteps = [{{ do = 'attach' }}]", f"{option} of a running ")
+            for where, option in [
+                ("both", "requirepass"), ("master", "masterauth"), ("replica", "masteruser"), ("both", "port"),
+                ("both", "bind"), ("both", "replicaof"), ("both", "dir"), ("both", "dbfilename"), ("both", "save"),
+            ]
+        ),
+        ("both = { maxmemory = 1 }\nsteps = [{ do = 'attach' }]", ""),
+    ],
+)  # fmt: skip
+def test_what_is_not_for_a_given_pair(text: str, refused: str) -> None:
+    scenario = Scenario(**tomllib.loads(f"title = 'a'\nname = 'a name'\n{text}"))
+    nodes = Node("master", Url.parse("127.0.0.1:1")), Node("replica", Url.parse("127.0.0.1:2"))
+    check(scenario, Pair(*nodes))
+    assert can_run(scenario, Pair(*nodes))
+    pair = Pair(*nodes, given=True)
+    assert can_run(scenario, pair) is not bool(refused)
+    if refused:
+        with pytest.raises(ConfigError) as raised:
+            check(scenario, pair)
+        assert str(raised.value).startswith(f"a name: {refused}")
+        assert str(raised.value).endswith("leave --master out")
