@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
 from tap.bus import Bus
+from tap.capture.packets import Blocks
+from tap.capture.pcapng import PcapngReader, heading
+from tap.recorder import connection as module
+from tap.recorder.recorder import Recorder
+from tap.recording.comments import LinkState, from_comment
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
+from tap.units import Limits
 from tests.recording.support import connect
 from tests.recording.test_gaps import Lossy
 from tests.relay.wire import BASE, GRANT, asks, command
@@ -114,3 +121,56 @@ def test_it_would_show_if_it_were_not_one(tmp_path: Path) -> None:
     pieces = [(Side.REPLICA, command("SET", "k", PASSWORD), True), (Side.MASTER, b"+OK\r\n", True)]
     with pytest.raises(AssertionError):
         assert_hidden(recorded(tmp_path / "one.pcapng", pieces))
+
+
+# ---- what the next file of a rotation begins with ----
+
+
+def states(path: Path, said: list[tuple[Side, bytes]]) -> list[tuple[LinkState, list[bytes]]]:
+    """At first and behind each of what is said: what the next file would begin with, and the data that follows there."""
+    found: list[tuple[LinkState, list[bytes]]] = []
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Recorder(path, bus, sync="none", rotate=Limits(size=2**30))
+        writes.open()
+        conversation = Conversation(lambda event: bus.publish("link", 1, "", event), connection=1)
+        link = connect(bus, writes, 1, conversation)
+        for side, data in [(Side.REPLICA, b""), *said]:
+            if side is Side.MASTER:
+                conversation.receive_from_master(data, 1.0)
+            else:
+                conversation.receive_from_replica(data, 1.0)
+            link.received(side, memoryview(bytearray(data)))
+            out = Blocks()
+            link.begin_file(out, 5_000_000_000, at_boundary=False)
+            packets = list(PcapngReader().feed(heading("test") + bytes(out.view())))
+            (state,) = [one for packet in packets for text in packet.comments if (one := from_comment(json.loads(text)))]
+            found.append((state, [packet.data[40:] for packet in packets if len(packet.data) > 40]))
+        await writes.close()
+
+    asyncio.run(record())
+    return found
+
+
+def test_a_file_repeats_a_handshake_until_it_is_over_and_then_says_how_the_link_stands(tmp_path: Path) -> None:
+    said = [
+        (Side.REPLICA, PING),
+        (Side.MASTER, b"+PONG\r\n"),
+        (Side.REPLICA, command("PSYNC", "?", "-1")),
+        (Side.MASTER, b"+FULLRESYNC " + b"a" * 40 + b" 100\r\n"),
+        (Side.MASTER, b"$100\r\nREDIS0011"),
+        (Side.MASTER, b"more"),
+    ]
+    found = states(tmp_path / "a.pcapng", said)
+    assert [state.begins for state, _ in found] == [True] * 5 + [False] * 2
+    assert [state.standing is None for state, _ in found] == [True] * 5 + [False] * 2
+    assert [[one["event"] for one in state.said] for state, _ in found] == [*[[]] * 4, ["full_resync"], [], []]
+    assert [data for _, data in found] == [[data for _, data in said[:count]] for count in range(5)] + [[], []]
+
+
+def test_a_handshake_that_is_too_long_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_BEGINNING", 2 * len(PING))
+    found = states(tmp_path / "a.pcapng", [(Side.REPLICA, PING)] * 3)
+    assert [state.begins for state, _ in found] == [True, True, True, False]
+    assert [state.lost for state, _ in found] == [(0, 0)] * 3 + [(3 * len(PING), 0)]

@@ -22,7 +22,8 @@ KEYS: frozenset[Redact] = frozenset({"keys"})
 BOTH: frozenset[Redact] = VALUES | KEYS
 
 
-UNCOMPILED: type[Redactor] = uncompiled("tap/redaction/redactor.py").Redactor
+MODULE = uncompiled("tap/redaction/redactor.py")
+UNCOMPILED: type[Redactor] = MODULE.Redactor
 KINDS = pytest.mark.parametrize("kind", [Redactor, UNCOMPILED], ids=["as installed", "uncompiled"])
 
 
@@ -240,3 +241,30 @@ def test_a_large_value_passes_in_small_memory(kind: type[Redactor]) -> None:
     assert out.endswith(b"\r\n" + command("PING"))
     assert b"secret" not in out
     assert len(words(bytes(out))[0][2]) == size
+
+
+def test_the_bytes_that_a_digest_draws_are_those_of_splitmix64() -> None:
+    """The first three of its sequence from 0, as its author's program and Java's SplittableRandom give them."""
+    drawn = [MODULE._mixed(0, number) for number in range(3)]
+    assert drawn == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    one = MODULE.Redactor(KEY, BOTH)
+    one._digest = 0
+    assert bytes(one._byte(at) for at in range(12)) == drawn[0].to_bytes(8, "little") + drawn[1].to_bytes(8, "little")[:4]
+
+
+@KINDS
+@pytest.mark.parametrize("digits", range(1, 22))
+def test_an_integer_keeps_its_sign_its_length_and_its_range(digits: int, kind: type[Redactor]) -> None:
+    drawn = set()
+    for number in range(10):
+        whole = b"%d" % (10 ** (digits - 1) + number) if digits > 1 else b"%d" % (number % 10)
+        for sign in (b"", b"-", b"+"):
+            word = words(redacted(command("SET", "k", sign + whole), VALUES, kind))[0][2]
+            assert re.fullmatch(re.escape(sign) + rb"\d{%d}" % digits, word)
+            first = word[len(sign)]
+            drawn.add(word[len(sign) :])
+            if digits > 1:
+                assert first == ord("1") if digits >= 19 else first != ord("0")
+            if sign and whole != b"0":
+                assert first != ord("0")
+    assert len(drawn) > (3 if digits == 1 else 8)
