@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 COMPILED := $(shell grep -rl '^\# cython:' tap --include='*.py') $(wildcard tap/*/*.pxd)
 
-.PHONY: demo test lint format bench coverage mutation fuzz servers clean
+.PHONY: demo test check lint docs format bench coverage mutation fuzz servers clean
 
 demo: $(VENV)/demo
 	$(BIN)/redis-tap demo
@@ -16,10 +16,19 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev
 	$(BIN)/pytest
 
+# Every check that a change has to pass.
+check: lint test docs
+
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	.ci/subjects
+
+# The pages, into site/. The one of faults is made from their declarations; a link that leads nowhere is an error.
+docs: $(VENV)/docs
+	$(BIN)/python -m tests.fault_page
+	$(BIN)/zensical build --strict --clean
 
 format: $(VENV)/dev
 	$(BIN)/ruff format .
@@ -60,6 +69,10 @@ $(VENV)/dev: $(VENV)/bin/python pyproject.toml setup.py $(COMPILED)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
+$(VENV)/docs: $(VENV)/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .cache *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f tap/*/*.so tap/*/*.c

@@ -479,7 +479,7 @@ class _File(BaseModel):
 
 
 def load(path: Path) -> Config:
-    """Read a TOML file as the README shows it. Raises ConfigError naming file, line and key."""
+    """Read a TOML file as docs/reference/options.md shows it. Raises ConfigError naming file, line and key."""
     file = toml.load(path, _File, table='[links.orders] with master = "127.0.0.1:6379"')
     named = {"commands": "every_command", "rdb_keys": "every_key"}
     given = {named.get(name, name): getattr(file, name) for name in file.model_fields_set - {"links"}}

@@ -1,7 +1,9 @@
-"""The README promises what is there: its commands are understood, its example runs, its events exist."""
+"""The pages promise what exists: commands are accepted, examples run, tables match the code, links lead somewhere."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import re
 import shlex
@@ -9,17 +11,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import tap
 from tap import config
-from tap.faults.what import KINDS
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
 from tap.servers.embedded import Server, find_server
+from tests import fault_page
 from tests.cli.running import TAP
 from tests.cli.test_export import synced
 from tests.cli.typed import command
@@ -29,28 +32,52 @@ from tests.relay.certificates import Certificates
 from tests.replay.support import captured
 from tests.support import FIXTURES, ROOT, all_subclasses
 
-README = (ROOT / "README.md").read_text()
+DOCS = ROOT / "docs"
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md")))
+}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, pages: str = "") -> list[str]:
+    """Of every page, or of those whose path holds *pages*."""
+    return [
+        block
+        for path, text in PAGES.items()
+        if pages in path
+        for block in re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    ]
 
 
-COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
+def example(language: str, holds: str) -> str:
+    """The one block that holds these words."""
+    (found,) = (block for block in blocks(language) if holds in block)
+    return found
+
+
+def table(page: str, head: str) -> list[str]:
+    """The rows below a table's head."""
+    return PAGES[page].split(f"{head}\n")[1].split("\n\n")[0].splitlines()[1:]
+
+
+def first_cells(rows: list[str]) -> str:
+    return "".join(row.split("|")[1] for row in rows)
+
+
+COMMANDS = list(dict.fromkeys(line for block in blocks("sh") for line in block.splitlines()))
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("redis-tap")])
-def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_of_the_pages_is_accepted(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run for a moment, on ports of the system's choosing."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tap.toml").write_text(re.sub(r"(\S+):64\d\d", r"\1:0", blocks("toml")[0]))
-    (tmp_path / "webhook.py").write_text(blocks("python")[0])
-    (tmp_path / "stalled.toml").write_text(blocks("toml")[1])
+    (tmp_path / "tap.toml").write_text(re.sub(r"(\S+):64\d\d", r"\1:0", example("toml", "# tap.toml")))
+    (tmp_path / "webhook.py").write_text(example("python", "# webhook.py"))
+    (tmp_path / "stalled.toml").write_text(example("toml", "# stalled.toml"))
     words = shlex.split(re.sub(r"(127\.0\.0\.1|\*):64\d\d", r"\1:0", line))
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
-    recorded = file(tmp_path / "recorded", streamed(STREAM).packets, "pcapng")
     if words[1] == "show":
-        recorded.rename(tmp_path / words[2])
+        file(tmp_path / words[2], streamed(STREAM).packets, "pcapng")
     if "--tls" in words:
         made = Certificates(tmp_path / "made")
         shutil.copy(made.ca, tmp_path / "ca.crt")
@@ -59,7 +86,7 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path, monkey
     if words[1] == "export":
         file(tmp_path / words[2], synced(*STREAM).packets, "pcapng")
     if words[1] == "replay" and "--to" in words:
-        recorded.rename(tmp_path / words[2])
+        file(tmp_path / words[2], streamed(STREAM).packets, "pcapng")
         with Server(find_server()) as target:
             done = typed(*[word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in words[1:]])
         assert done.returncode == 0, done.stderr
@@ -80,41 +107,48 @@ def test_a_command_of_the_readme_is_understood(line: str, tmp_path: Path, monkey
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("make")])
-def test_a_target_of_the_readme_exists(line: str) -> None:
-    assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith(("make", ".ci/"))])
+def test_a_target_of_the_pages_exists(line: str) -> None:
+    words = line.split()
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    else:
+        assert os.access(ROOT / words[0], os.X_OK)
 
 
-SAID = [
-    *("", "", "127.0.0.1:6379 127.0.0.1:50000 1000", "up to offset"),
-    *("0 b'httl' hash 44 None", "REPLICAOF 127.0.0.1", ""),
-]
+# What each example prints, by words that it holds.
+SAID = {
+    "# webhook.py": "",
+    "a_lost_link_costs_no_snapshot": "",
+    "an_outage_longer_than_the_backlog": "",
+    "tap.bus.subscribe": "REPLICAOF 127.0.0.1",
+    'LinkConfig(master="10.0.0.5:6379"': "",
+    'recording.open("today.pcapng")': "127.0.0.1:6379 127.0.0.1:50000 1000",
+    'ReplayMaster("orders.pcapng"': "up to offset",
+    "from tap.rdb import keys": "0 b'httl' hash 44 None",
+}
 
 
-@pytest.mark.parametrize(
-    ("example", "says"),
-    list(
-        zip(
-            blocks("python"),
-            SAID,
-            strict=True,
-        )
-    ),
-)
+def test_of_every_python_example_it_is_known_what_it_prints() -> None:
+    assert sorted(blocks("python")) == sorted(example("python", holds) for holds in SAID)
+
+
+@pytest.mark.parametrize("holds", SAID)
 def test_a_python_example_runs(
-    example: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    holds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
     captured("redis-7.0-diskless", tmp_path / "orders.pcapng")
     file(tmp_path / "today.pcapng", streamed(STREAM).packets, "pcapng")
     monkeypatch.chdir(tmp_path)
-    exec(example, {})
-    assert says in capsys.readouterr().out
+    exec(example("python", holds), {})
+    assert SAID[holds] in capsys.readouterr().out
 
 
-def test_the_test_of_the_readme_runs_with_pytest_alone_and_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("holds", ["a_lost_link_costs_no_snapshot", "an_outage_longer_than_the_backlog"])
+def test_a_test_of_the_pages_passes_with_pytest_alone_and_at_once(holds: str, tmp_path: Path) -> None:
     path = tmp_path / "test_lost_link.py"
-    path.write_text(next(block for block in blocks("python") if "def test_" in block))
+    path.write_text(example("python", holds))
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
     arguments = [sys.executable, "-m", "pytest", "-W", "error", "--durations=1", "--durations-min=0", path.name]
     done = subprocess.run(
@@ -123,37 +157,61 @@ def test_the_test_of_the_readme_runs_with_pytest_alone_and_at_once(tmp_path: Pat
     assert "1 passed" in done.stdout, done.stdout
     took = re.search(r"([0-9.]+)s call ", done.stdout)
     assert took
-    assert float(took[1]) < 4  # 0.6 s; the delay before a diskless transfer alone would be 5
+    assert float(took[1]) < 4  # 0.6 s, or 1.6; the delay before a diskless transfer alone would be 5
 
 
-def test_the_toml_example_is_loaded(tmp_path: Path) -> None:
+def test_the_configuration_file_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "tap.toml"
-    path.write_text(blocks("toml")[0])
+    path.write_text(example("toml", "# tap.toml"))
     loaded = config.load(path)
     assert [link.name for link in loaded.links] == ["orders", "sessions"]
     assert loaded.duration == 12 * 3600
 
 
-def test_every_step_and_expectation_is_in_the_readme() -> None:
-    steps = README.split("| step | does |")[1].split("\n\n")[0]
+def test_every_line_of_json_can_be_read() -> None:
+    for block in blocks("json"):
+        for line in block.splitlines():
+            json.loads(line)
+
+
+def test_an_event_in_an_example_has_only_fields_that_exist() -> None:
+    for line in "".join(blocks("json")).splitlines():
+        said = json.loads(line)
+        if "event" in said:
+            assert set(said) <= {*fields(said["event"]), "event", "time", "link", "connection", "replica"}, line
+
+
+def fields(kind: str) -> set[str]:
+    """Of an event."""
+    return {field.name for field in dataclasses.fields(events.EVENTS[kind])}
+
+
+# ---- the tables ----
+
+
+def test_every_step_and_expectation_is_in_the_reference() -> None:
+    steps = "\n".join(table("docs/reference/scenarios.md", "| step | does |"))
     for verb in ACTIONS:
         assert re.search(rf"`{verb}[ `]", steps), verb
     for condition in CONDITIONS:
         assert f"`{condition}`" in steps, condition
-    expectations = README.split("| expectation | is met if |")[1].split("\n\n")[0]
-    named = set(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in expectations.splitlines()[2:])))
-    assert named == set(Expect.model_fields) - {"on", "settle"}
+    expectations = first_cells(table("docs/reference/scenarios.md", "| expectation | is met if |"))
+    assert set(re.findall(r"`(\w+)`", expectations)) == set(Expect.model_fields) - {"on", "settle"}
 
 
-def test_every_event_is_in_the_readme_and_none_else() -> None:
-    table = README.split("| event | says |")[1].split("\n\n")[0]
-    named = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+def test_every_event_is_in_the_reference_with_every_field_and_none_else() -> None:
+    named = []
+    for row in table("docs/reference/events.md", "| event | says |"):
+        for kind in re.findall(r"`(\w+)`", row.split("|")[1]):
+            named.append(kind)
+            for field in fields(kind) - {"start", "end"}:
+                assert f"`{field}`" in row, f"{kind}: {field}"
     leaves = {kind for kind in all_subclasses(events.Event) if kind is not events.WireEvent}
-    assert named == {kind.kind for kind in leaves}
+    assert sorted(named) == sorted(kind.kind for kind in leaves)
 
 
 @pytest.mark.parametrize(
-    ("verb", "table"),
+    ("verb", "head"),
     [
         ("run", "| option | does |"),
         ("rdb", "| option of `rdb` | does |"),
@@ -163,17 +221,58 @@ def test_every_event_is_in_the_readme_and_none_else() -> None:
         ("replay", "| option of `replay` | does |"),
     ],
 )
-def test_every_option_is_in_the_readme(verb: str, table: str) -> None:
+def test_every_option_is_in_the_reference(verb: str, head: str) -> None:
     options = {option for parameter in command(verb).params for option in parameter.opts if option.startswith("--")}
-    rows = README.split(table)[1].split("\n\n")[0]
-    assert options == set(re.findall(r"`(--[a-z-]+)", rows))
+    rows = table("docs/reference/options.md", head)
+    assert options == set(re.findall(r"`(--[a-z-]+)", first_cells(rows)))
 
 
-def test_every_fault_is_in_the_readme() -> None:
-    table = README.split("| fault | does |")[1].split("\n\n")[0]
-    assert {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])} == set(KINDS)
+def test_the_page_of_faults_is_that_of_the_code() -> None:
+    assert PAGES["docs/reference/faults.md"] == fault_page.page(), "run: python -m tests.fault_page"
 
 
-def test_what_is_public_is_in_the_readme() -> None:
+def test_what_is_public_is_in_the_reference_of_python() -> None:
     for name in tap.__all__:
-        assert name in README or name == "__version__"
+        assert name in PAGES["docs/reference/python.md"] or name == "__version__"
+
+
+def test_every_room_is_in_the_contributors_table() -> None:
+    rooms = {path.name for path in (ROOT / "tap").iterdir() if (path / "__init__.py").exists()}
+    named = re.findall(r"`(\w+)/`", first_cells(table("CONTRIBUTING.md", "| room | what lives there |")))
+    assert rooms == set(named)
+
+
+# ---- the pages themselves ----
+
+
+def test_the_readme_is_short() -> None:
+    assert len(PAGES["README.md"].splitlines()) <= 150
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    said = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]
+    named = [path for entry in said for value in entry.values() for path in _paths(value)]
+    assert sorted(named) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+
+
+def _paths(entry: str | list[dict[str, str]]) -> list[str]:
+    return [entry] if isinstance(entry, str) else [path for one in entry for path in one.values()]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_to_a_page_and_a_heading(page: str) -> None:
+    """`make docs` checks those between pages of the site; this also those of the README, which are read elsewhere."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)):
+        assert "://" not in target, target
+        path, _, anchor = target.partition("#")
+        where = (ROOT / page).parent / path if path else ROOT / page
+        assert where.exists(), target
+        if anchor:
+            assert anchor in anchors(where.read_text()), target
+
+
+def anchors(text: str) -> set[str]:
+    """Of the headings, as GitHub and Python-Markdown both make them."""
+    outside = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", outside, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

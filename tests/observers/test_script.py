@@ -48,7 +48,7 @@ from tests.support import (
     wait_inside,
     wait_until,
 )
-from tests.test_readme import blocks
+from tests.test_pages import example
 
 OPENED = events.LinkOpened(peer="10.0.0.7:1234", master="10.0.0.5:6379")
 KEEPALIVE = events.Keepalive(start=0, end=1, side=events.Side.MASTER)
@@ -195,10 +195,10 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
         thread.join()
 
 
-def test_the_script_of_the_readme_calls_a_webhook_on_a_full_resync(
+def test_the_script_of_the_pages_calls_a_webhook_on_a_full_resync(
     servers: Servers, any_server: str, script: Path, webhook: list[dict[str, str]]
 ) -> None:
-    script.write_text(blocks("python")[0])
+    script.write_text(example("python", "# webhook.py"))
     master, replica = servers.start(any_server), servers.start(any_server)
     with TapThread(config(master.port, script)) as one:
         follow(replica, one.port)

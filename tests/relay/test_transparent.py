@@ -1,6 +1,6 @@
 """A transparent tap between real servers, in network namespaces: masters in one, replicas in another, a router between.
 
-Needs root and iptables; skipped without. The addresses are those of the README, whose commands are run as they stand.
+Needs root and iptables; skipped without. Commands and addresses are those of docs/network.md, run as they stand.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Network:
         self._directory.cleanup()
 
     def run(self, where: str, command: str) -> str:
-        """A line of the README, with the programs of the tests."""
+        """A line of docs/network.md, with the programs of the tests."""
         path = f"{self._server.parent}:{os.environ['PATH']}"
         words = ["ip", "netns", "exec", self._names[where], "sh", "-ec", command]
         done = subprocess.run(
@@ -195,9 +195,9 @@ def level(master: redis.Redis, replica: redis.Redis) -> int:
     return found[0]
 
 
-def commands_of_the_readme(heading: str) -> list[list[str]]:
+def commands_of_the_page(heading: str) -> list[list[str]]:
     """The blocks of shell lines below the heading."""
-    section = (ROOT / "README.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = (ROOT / "docs" / "network.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return [block.strip().splitlines() for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)]
 
 
@@ -205,10 +205,10 @@ IPTABLES, UNDO_IPTABLES, NFTABLES, UNDO_NFTABLES, OUTPUT = range(5)
 
 
 @pytest.mark.parametrize("where", ["router", "masters"])
-def test_a_pair_is_tapped_and_left_alone_again_with_the_commands_of_the_readme(
+def test_a_pair_is_tapped_and_left_alone_again_with_the_commands_of_the_page(
     network: Network, where: str, tmp_path: Path
 ) -> None:
-    blocks = commands_of_the_readme("Without telling the servers")
+    blocks = commands_of_the_page("Without telling the servers")
     run, *set_up = blocks[IPTABLES]
     master, replica = network.server("masters", MASTER), network.server("replicas", REPLICA)
     replica.replicaof(MASTER, "6379")
@@ -244,7 +244,7 @@ def test_a_pair_is_tapped_and_left_alone_again_with_the_commands_of_the_readme(
 
 
 def test_several_masters_through_one_tap_over_both_versions_of_ip(network: Network) -> None:
-    blocks = commands_of_the_readme("Without telling the servers")
+    blocks = commands_of_the_page("Without telling the servers")
     if shutil.which("nft") is None:
         pytest.skip("no nft on this machine")
     masters = [network.server("masters", MASTER), network.server("masters", f"{OTHER_MASTER} {OTHER_MASTER_V6}")]
@@ -276,7 +276,7 @@ def test_several_masters_through_one_tap_over_both_versions_of_ip(network: Netwo
 
 
 def test_a_tap_on_the_machine_of_a_replica_takes_what_its_user_opens(network: Network) -> None:
-    rule = commands_of_the_readme("Without telling the servers")[OUTPUT][0].replace("redis ", f"{NOBODY} ")
+    rule = commands_of_the_page("Without telling the servers")[OUTPUT][0].replace("redis ", f"{NOBODY} ")
     master, replica = network.server("masters", MASTER), network.server("replicas", REPLICA, user=NOBODY)
     network.tap("replicas")
     network.run("replicas", rule)
@@ -287,7 +287,7 @@ def test_a_tap_on_the_machine_of_a_replica_takes_what_its_user_opens(network: Ne
 
 
 def test_nodes_of_a_cluster_are_tapped_whoever_is_the_master(network: Network) -> None:
-    rule = commands_of_the_readme("Without telling the servers")[IPTABLES][1]
+    rule = commands_of_the_page("Without telling the servers")[IPTABLES][1]
     here, there = (
         network.server(where, address, "--cluster-enabled", "yes", "--cluster-announce-ip", address)
         for where, address in (("masters", MASTER), ("replicas", REPLICA))
@@ -320,7 +320,7 @@ def _is_done(client: redis.Redis, *command: str) -> bool:
 
 
 def test_a_fault_keeps_the_replicas_of_one_master_out(network: Network) -> None:
-    rule = commands_of_the_readme("Without telling the servers")[IPTABLES][1]
+    rule = commands_of_the_page("Without telling the servers")[IPTABLES][1]
     network.server("masters", MASTER)
     network.server("masters", OTHER_MASTER)
     network.tap("router", "--fault", f"refuse link={MASTER}:6379")
