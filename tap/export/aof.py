@@ -15,6 +15,7 @@ written, so some of the stream is left out or put in other words:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ LEFT_OUT = frozenset({b"PING", b"REPLCONF", b"PUBLISH", b"SPUBLISH"})
 RELATIVE = frozenset({b"SET", b"SETEX", b"PSETEX", b"EXPIRE", b"PEXPIRE", b"RESTORE"})
 WITHOUT_DB = frozenset({b"SELECT", b"MULTI", b"FUNCTION", b"SCRIPT", b"FLUSHALL", b"SWAPDB"})
 LONGEST_HEAD = 64  # bytes of a command, with a name
+MAX_DIGITS = 20  # of a 64-bit number with its sign
 WITHOUT_EXPIRY = b"*3\r\n"  # how SET key value begins
 
 Span = tuple[int, int]  # first byte and end in a stream
@@ -208,14 +210,32 @@ class _Source:
         return found
 
 
+class _Unchanged(Exception):
+    """A command has no time that counts from now."""
+
+
 def _absolute(name: bytes, source: _Source, begin: int, end: int, milliseconds_at: Callable[[int], int]) -> Parts | None:
-    """A command that sets an expiry, with the point in time instead of the time from then on; None if it has that."""
+    """A command that sets an expiry, with the point in time instead of the time from then on.
+
+    None if it has that already, or lacks its number: a replica has refused such a command, as whoever reads the AOF will.
+    """
     spans = source.arguments(begin)
     now = milliseconds_at(end)
 
     def moment(span: Span, unit: int) -> bytes:
-        return b"%d" % (now + int(source.read(*span)) * unit)
+        said = source.read(*span) if span[1] - span[0] <= MAX_DIGITS else b""
+        if not re.fullmatch(rb"-?[0-9]+", said):
+            raise _Unchanged
+        return b"%d" % (now + int(said) * unit)
 
+    try:
+        return _packed(_with_moment(name, source, spans, moment))
+    except (_Unchanged, IndexError):
+        return None
+
+
+def _with_moment(name: bytes, source: _Source, spans: list[Span], moment: Callable[[Span, int], bytes]) -> Parts:
+    """Raises _Unchanged or IndexError for a command that is written as it is."""
     words: Parts = list(spans)
     if name in (b"EXPIRE", b"PEXPIRE"):
         words[0], words[2] = b"PEXPIREAT", moment(spans[2], 1000 if name == b"EXPIRE" else 1)
@@ -224,14 +244,14 @@ def _absolute(name: bytes, source: _Source, begin: int, end: int, milliseconds_a
     elif name == b"SET":
         at, option = _option(source, spans, 3, (b"EX", b"PX"))
         if at is None:
-            return None
+            raise _Unchanged
         words[at], words[at + 1] = b"PXAT", moment(spans[at + 1], 1000 if option == b"EX" else 1)
     else:
         if source.read(*spans[2]) == b"0" or _option(source, spans, 4, (b"ABSTTL",))[0] is not None:
-            return None
+            raise _Unchanged
         words[2] = moment(spans[2], 1)
         words.append(b"ABSTTL")
-    return _packed(words)
+    return words
 
 
 def _option(source: _Source, spans: list[Span], first: int, known: tuple[bytes, ...]) -> tuple[int | None, bytes]:

@@ -24,7 +24,7 @@ from tap.recording.moments import Moment, nanoseconds
 from tap.replay import commands
 from tap.replay.commands import CHUNK, Batch, Choice, Commands, Entry, whole_until
 from tap.replication.passwords import hidden_reply
-from tap.servers.target import Target
+from tap.servers.target import NO_REPLY, Target
 
 WINDOW_COMMANDS = 10_000  # that are sent and not answered
 WINDOW_BYTES = 2**20  # from the first of them on; a longer command goes alone
@@ -36,6 +36,8 @@ KINDS = 50
 _STATES = frozenset(
     {"NOAUTH", "READONLY", "LOADING", "BUSY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"}
 )
+# Of hiredis, the second and third for an array of 2**31 and for a map whose key is one; the last for one reply too many.
+_NO_REPLIES = (hiredis.ProtocolError, MemoryError, TypeError, IndexError)
 _MAY_BE_ERRORS = (hiredis.ReplyError, list)
 
 
@@ -335,8 +337,8 @@ class Sender:
             parser.feed(data)
             try:
                 self._take(parser)
-            except hiredis.ProtocolError:
-                raise EnvironmentFailure(f"{self._target.name}: what it says is no reply of Redis") from None
+            except _NO_REPLIES:
+                raise EnvironmentFailure(f"{self._target.name}: {NO_REPLY}") from None
             self._answered.set()
 
     def _take(self, parser: Any) -> None:

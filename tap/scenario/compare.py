@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import InvalidResponse, ResponseError
 
 from tap.scenario.pair import Node
+from tap.servers.target import NO_REPLY
 
 BATCH = 200  # keys at a time
 NAMED = 10  # keys that are told
@@ -109,6 +110,9 @@ async def _dumps(client: Redis, keys: list[bytes]) -> list[tuple[bytes | None, i
             pipeline.execute_command("DUMP", key)
             pipeline.pttl(key)
         said = await pipeline.execute()
+    for dump, expiry in zip(said[::2], said[1::2], strict=True):
+        if not isinstance(dump, bytes | None) or not isinstance(expiry, int):
+            raise InvalidResponse(NO_REPLY)
     return list(zip(said[::2], said[1::2], strict=True))
 
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.replication.passwords import is_secret_setting
 from tap.scenario.farewell import to_the_end
 from tap.scenario.load import Scenario
 from tap.servers.embedded import Server, own_loopback
-from tap.servers.target import connection_to, said_by
+from tap.servers.target import NO_REPLY, connection_to, said_by
 from tap.url import Address, Url
 
 LOG_LENGTH = 65536
@@ -30,7 +30,49 @@ FAREWELL_SECONDS = 0.3  # for each thing that a given pair gets back, so that Ct
 
 OWN_OPTIONS = {"repl-ping-replica-period": "1"}  # little to wait for
 
-Info = dict[str, Any]
+# Of INFO, the fields that are counted with.
+_NUMBERS = {
+    "tcp_port",
+    "master_port",
+    "master_repl_offset",
+    "second_repl_offset",
+    "slave_repl_offset",
+    "slave_read_repl_offset",
+    "repl_backlog_first_byte_offset",
+    "sync_full",
+    "sync_partial_ok",
+}
+
+
+class Info(dict[str, Any]):
+    """What INFO says. A server that says it otherwise is answered with redis-py's InvalidResponse."""
+
+    def __init__(self, said: Mapping[str, Any]) -> None:
+        super().__init__(said)
+        numbers = {key: self[key] for key in _NUMBERS & self.keys()}
+        for key, value in self.items():
+            if isinstance(value, dict) and re.fullmatch(r"slave\d+", key):
+                numbers[key] = value.get("offset")
+            if isinstance(value, dict) and key.startswith("cmdstat_"):
+                numbers[key] = value.get("calls")
+        for key, value in numbers.items():
+            if not isinstance(value, int):
+                raise InvalidResponse(f"in its INFO {key} lacks its number")
+
+    def __missing__(self, key: str) -> Any:
+        raise InvalidResponse(f"its INFO lacks {key}")
+
+
+class _Client(Redis):
+    """One whose errors are RedisError or OSError, whatever the server says."""
+
+    async def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
+        try:
+            return await super().parse_response(connection, command_name, **options)
+        except (RedisError, OSError, TimeoutError):
+            raise
+        except Exception:  # of redis-py, which takes the reply for what the command promises
+            raise InvalidResponse(NO_REPLY) from None
 
 
 class Node:
@@ -57,20 +99,19 @@ class Node:
         number = self.db if db is None else db
         if number not in self._clients:
             pool = ConnectionPool(connection_class=self._kind, db=number, **self._options)
-            self._clients[number] = Redis.from_pool(pool)
+            self._clients[number] = _Client.from_pool(pool)
         return self._clients[number]
 
     async def info(self, section: str) -> Info:
         """Raises redis-py's errors and OSError."""
-        found: Info = await self.client().info(section)
-        return found
+        return Info(await self.client().info(section))
 
     async def maybe_info(self, section: str) -> Info:
         """Nothing while the server cannot be asked."""
         try:
             return await self.info(section)
         except (RedisError, OSError):
-            return {}
+            return Info({})
 
     async def follow(self, address: Address | None) -> None:
         """REPLICAOF, or NO ONE."""
@@ -311,15 +352,15 @@ async def introduced(node: Node) -> Info:
         info = await node.info("replication")
         needed = {"role", "master_host", "master_port"} if info.get("role") == "slave" else {"role"}
         if lacking := needed - info.keys():
-            raise KeyError(lacking)
+            raise InvalidResponse(f"its INFO lacks {', '.join(lacking)}")
         return info
-    except (KeyError, TypeError, ValueError):
+    except InvalidResponse:
         raise EnvironmentFailure(f"the {node.name} at {node.address} is no Redis or Valkey, by its INFO") from None
     except (RedisError, OSError) as error:
         raise EnvironmentFailure(f"the {node.name} at {node.address} does not answer: {said_by(error)}") from None
 
 
-def version_of(server: Info) -> str:
+def version_of(server: Mapping[str, Any]) -> str:
     """From INFO server, as a program says it: "Valkey 8.1.1"."""
     if "valkey_version" in server:
         return f"Valkey {server['valkey_version']}"
@@ -335,11 +376,13 @@ def _text(value: str | bytes | None) -> str:
     return value.decode() if isinstance(value, bytes) else value or ""
 
 
-def replica_offset(info: Info, ports: Collection[int]) -> int | None:
+def replica_offset(info: Mapping[str, Any], ports: Collection[int]) -> int | None:
     """From the master's INFO: what the replica that listens on one of these ports has acknowledged.
 
     Behind a stalled link the master may still keep its last connection besides the one that counts.
     """
     replicas = [value for key, value in info.items() if re.fullmatch(r"slave\d+", key) and isinstance(value, dict)]
-    mine: Iterable[Info] = replicas if len(replicas) == 1 else (one for one in replicas if one.get("port") in ports)
+    mine: Iterable[Mapping[str, Any]] = (
+        replicas if len(replicas) == 1 else (one for one in replicas if one.get("port") in ports)
+    )
     return max((int(one["offset"]) for one in mine), default=None)

@@ -11,8 +11,9 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from tap.scenario.pair import Info, Node
+from tap.scenario.pair import Node
 
 READ_SECONDS = 10.0
 
@@ -146,7 +147,7 @@ async def _bytes(node: Node, replid: str, begin: int, end: int) -> bytes:
             await writer.wait_closed()
 
 
-def executed(info: Info) -> Counter[str]:
+def executed(info: Mapping[str, Any]) -> Counter[str]:
     """From INFO commandstats: how often each command was executed, by its upper-case name, subcommands together."""
     found: Counter[str] = Counter()
     for key, stats in info.items():

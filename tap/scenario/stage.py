@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -123,6 +124,6 @@ async def until(question: Callable[[], Awaitable[bool]], within: float) -> None:
             await asyncio.sleep(POLL)
 
 
-def applied_by(info: Info) -> int:
+def applied_by(info: Mapping[str, Any]) -> int:
     """The replica's own offset; of one that knows none, as behind SYNC, -1."""
     return int(info.get("slave_repl_offset", -1))

@@ -19,12 +19,13 @@ from redis.asyncio.connection import (
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, InvalidResponse, RedisError, ResponseError
 
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.replication.passwords import hidden_reply
 from tap.url import Url
 
+NO_REPLY = "what it says is no reply of Redis"
 ANSWER_SECONDS = 10.0  # a replica that reads half a line from its master is frozen for up to 5 s
 
 _ERRORS = "surrogateescape"  # a password of any bytes, as Url has it
@@ -53,7 +54,7 @@ class _Login(CredentialProvider):
 
 
 class _Discreet(AbstractConnection):
-    """One whose errors never repeat its login."""
+    """One whose errors never repeat its login, and are RedisError or OSError whatever the server says."""
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         try:
@@ -62,6 +63,10 @@ class _Discreet(AbstractConnection):
             if isinstance(self.credential_provider, _Login):
                 self.credential_provider.hide(error)
             raise
+        except (OSError, TimeoutError):
+            raise
+        except Exception:  # of hiredis: MemoryError for an array of 2**31, TypeError for a map whose key is one
+            raise InvalidResponse(NO_REPLY) from None
 
 
 class _Plain(_Discreet, Connection):
@@ -171,7 +176,10 @@ class Target:
         connection = await self.connect()
         try:
             await connection.send_command("INFO", section)
-            return bytes(await connection.read_response(disable_decoding=True)).decode("utf-8", "replace")
+            said = await connection.read_response(disable_decoding=True)
+            if not isinstance(said, bytes):
+                raise InvalidResponse(NO_REPLY)
+            return said.decode("utf-8", "replace")
         except (RedisError, OSError, TimeoutError) as error:
             raise EnvironmentFailure(f"{self.name}: {said_by(error)}") from None
         finally:

@@ -102,6 +102,13 @@ def test_a_stream_that_goes_on_in_a_db_begins_with_its_select() -> None:
         (["RESTORE", "k", "10", "x", "REPLACE"], ["RESTORE", "k", str(NOW + 10), "x", "REPLACE", "ABSTTL"]),
         (["RESTORE", "k", "0", "x"], None),
         (["RESTORE", "k", "10", "x", "ABSTTL"], None),
+        (["SET", "k", "v", "EX"], None),
+        (["SET", "k", "v", "EX", "1_0"], None),
+        (["SETEX", "k", "10"], None),
+        (["EXPIRE", "k"], None),
+        (["EXPIRE", "k", "soon"], None),
+        (["PEXPIRE", "k", "9" * 5000], None),
+        (["RESTORE", "k"], None),
     ],
 )
 def test_an_expiry_is_a_point_in_time(sent: list[str], kept: list[str] | None) -> None:

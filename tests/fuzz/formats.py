@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import captures, rdbs, texts, wire
+from tests.fuzz import captures, rdbs, servers, texts, wire
 from tests.fuzz.check import Format
 
 FORMATS = {
@@ -15,6 +15,8 @@ FORMATS = {
         Format("rdb", rdbs.rdb, rdbs.rdb_complaints, "rdb"),
         Format("talk", wire.talk, wire.complaints, weight=2),
         Format("stream", wire.stream, wire.stream_complaints, "resp", weight=2),
+        Format("answers", servers.answers, servers.answers_complaints, "resp", weight=2),
+        Format("aof", servers.timed, servers.aof_complaints, "resp", weight=2),
         Format("fault", texts.fault, texts.fault_complaints, weight=5),
         Format("url", texts.url, texts.url_complaints, weight=5),
         Format("value", texts.value, texts.value_complaints, weight=5),

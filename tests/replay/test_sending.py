@@ -334,8 +334,16 @@ def test_without_offsets_nothing_is_acknowledged(file: IO[bytes]) -> None:
     assert (one.acknowledged, one.replies) == (None, 1)
 
 
-def test_what_is_no_reply_is_told(file: IO[bytes]) -> None:
-    one = sender(Played(lambda words: b"HTTP/1.1 400\r\n"), part(file, SELECT + INCR))
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 400\r\n",
+        pytest.param(b"%1\r\n*0\r\n+v\r\n", id="a map whose key is an array"),
+        pytest.param(b"+OK\r\n" * 10, id="more replies than commands"),
+    ],
+)
+def test_what_is_no_reply_is_told(file: IO[bytes], said: bytes) -> None:
+    one = sender(Played(lambda words: said), part(file, SELECT + INCR))
     with pytest.raises(EnvironmentFailure, match="what it says is no reply of Redis"):
         asyncio.run(one.run())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from tap.config import listening
 from tap.errors import ConfigError, EnvironmentFailure
@@ -194,6 +194,37 @@ def test_what_lacks_what_every_server_says_is_none(tells: dict[str, Any]) -> Non
         return str(raised.value).replace(str(node.address), "X")
 
     assert with_node(job) == "the master at X is no Redis or Valkey, by its INFO"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("master_repl_offset", "many", "in its INFO master_repl_offset lacks its number"),
+        ("slave0", "ip=a,port=1,state=online", "in its INFO slave0 lacks its number"),
+        ("slave0", "ip=a,port=1,offset=?,lag=0", "in its INFO slave0 lacks its number"),
+    ],
+)
+def test_an_info_that_cannot_be_counted_with_is_an_answer_that_cannot_be(field: str, value: str, said: str) -> None:
+    async def job(node: Node, server: StandIn) -> None:
+        server.tells = {field: value}
+        with pytest.raises(InvalidResponse, match=said):
+            await node.info("replication")
+        assert await node.maybe_info("replication") == {}
+        server.tells = {}
+        with pytest.raises(InvalidResponse, match="its INFO lacks nonsense"):
+            (await node.info("replication"))["nonsense"]
+
+    with_node(job)
+
+
+def test_a_reply_of_another_shape_is_an_answer_that_cannot_be() -> None:
+    async def job(node: Node, server: StandIn) -> None:
+        taken: Any = lambda reply, **_: reply["a key"]  # noqa: E731
+        node.client().set_response_callback("PING", taken)
+        with pytest.raises(InvalidResponse, match="what it says is no reply of Redis"):
+            await node.client().execute_command("PING")
+
+    with_node(job)
 
 
 def test_a_port_that_is_not_told_is_none_and_a_replica_says_whom_it_follows() -> None:

@@ -85,6 +85,26 @@ def test_a_server_that_repeats_what_it_was_sent_repeats_no_login(says: str) -> N
     assert "se@sa" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "says",
+    [":5\r\n", "*1\r\n-ERR a\r\n", "%1\r\n*0\r\n+v\r\n", "~1\r\n*0\r\n", "$-1\r\n", "HTTP/1.1 400\r\n"],
+)
+def test_a_server_that_does_not_say_what_was_asked_for_is_refused(says: str) -> None:
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(b"+OK\r\n" * 2 + says.encode())
+            connection.recv(1000)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer)
+        server.start()
+        with pytest.raises(EnvironmentFailure, match=r"127\.0\.0\.1:\d+: (what it says is no reply|Protocol error)"):
+            asyncio.run(Target(f"redis://127.0.0.1:{listener.getsockname()[1]}").keys())
+        server.join(WITHIN)
+
+
 @pytest.mark.parametrize("url", ["redis://:%ffsame@{}", "redis://:\udcffsame@{}", "redis://{}?password=%ffsame"])
 def test_a_password_may_be_any_bytes(url: str) -> None:
     asked = bytearray()
