@@ -93,7 +93,7 @@ class CommandFaults:
         """The stream begins: nothing of it has been read yet, or everything that has was passed on."""
         self._stream = stream
         if self._is_watching:
-            stream.scanner.watch(*self._wanted)
+            stream.watch(*self._wanted)
 
     def watch(self, works: Sequence[Work]) -> None:
         """From the next command on, wait for what these faults wait for."""
@@ -101,8 +101,8 @@ class CommandFaults:
         if wanted != self._wanted:
             self._wanted = wanted
             if self._stream is not None:
-                self._stream.scanner.watch(*wanted)
-                self._note(self._stream.scanner.take_matches()[0])  # the command that is passing
+                self._stream.watch(*wanted)
+                self._note(self._stream.take_matches()[0])  # the command that is passing
         if not self._is_watching:
             self._hits.clear()
 
@@ -122,11 +122,7 @@ class CommandFaults:
             return self._hits[0].begin
         if self._stream is None or not self._is_watching:
             return None
-        scanner = self._stream.scanner
-        undecided = scanner.undecided
-        if undecided is None or scanner.position - undecided > MAX_HEAD:
-            return None
-        return self._stream.start + undecided
+        return self._stream.undecided(MAX_HEAD)
 
     def read(self, data: memoryview) -> None:
         """The scanner has read these bytes: find what is to be done at which of them."""
@@ -134,23 +130,20 @@ class CommandFaults:
         if stream is None or not (self._is_watching or self._taken):
             return
         view = self._lane.peek(data)
-        heads, ends, next_ends = stream.scanner.take_matches()
+        heads, ends, next_ends = stream.take_matches()
         self._note(heads)
-        behind = deque(stream.start + end for end in ends)
-        behind_next = deque(stream.start + end for end in next_ends)
+        behind, behind_next = deque(ends), deque(next_ends)
         while self._hits:
             self._end(behind, behind_next, self._hits[0].begin)
             if not self._is_decided(self._hits[0], view):
                 break
             self._hits.popleft()
         self._end(behind, behind_next, OPEN)
-        if stream.scanner.broken:
-            self._abandon(stream.start + stream.scanner.broken_at)
+        if stream.is_broken:
+            self._abandon(stream.understood_to)
 
     def _note(self, heads: Sequence[tuple[int, int]]) -> None:
-        assert self._stream is not None
-        for begin, name_end in heads:
-            self._hits.append(_Hit(self._stream.start + begin, self._stream.start + name_end))
+        self._hits += (_Hit(begin, name_end) for begin, name_end in heads)
 
     def _end(self, ends: deque[int], next_ends: deque[int], until: int) -> None:
         """Ends of commands, and of those behind them, up to position *until*. Some are of commands that nobody took, or

@@ -282,11 +282,11 @@ class LinkFaults:
         """Mark the places that have become known."""
         stream = self._conversation.stream
         if stream is not None:
-            landed = stream.scanner.take_landed()
+            landed = stream.take_landed()
             for work in self._unplaced:
                 if work.seeks in landed and work.seeks is not None:
                     work.is_placed = True
-                    self._mark(work, Side.MASTER, stream.start + landed[work.seeks])
+                    self._mark(work, Side.MASTER, landed[work.seeks])
         for work in self._unplaced:
             at = work.fault.when.at
             if work.is_placed or work.seeks is not None or at is None or not self.is_on_channel(work):
@@ -297,8 +297,8 @@ class LinkFaults:
             side, position = found
             has_passed = position < self.lanes[side].out
             if stream is not None and not has_passed and not places.is_at_edge(work, stream, position):
-                work.seeks = position - stream.start, work.fault.when.edge == "transaction"
-                stream.scanner.seek(*work.seeks)
+                work.seeks = position, work.fault.when.edge == "transaction"
+                stream.seek(position, outside=work.fault.when.edge == "transaction")
                 continue
             work.is_placed = True
             if not has_passed:

@@ -48,10 +48,11 @@ def find(work: Work, at: At, conversation: Conversation, out: int) -> tuple[Side
     if at.unit == "relative":
         position += work.origin
     elif at.unit == "absolute":
-        if stream.base is None:
+        if not stream.is_placed:
             return None
-        position -= stream.base
-    return Side.MASTER, stream.start + position if position >= 0 else PASSED
+        found = stream.position_at(position)
+        return Side.MASTER, PASSED if found is None else found
+    return Side.MASTER, stream.position_after(position) if position >= 0 else PASSED
 
 
 def _find_in_rdb(work: Work, at: At, conversation: Conversation) -> tuple[Side, int] | None:
@@ -110,14 +111,12 @@ def is_at_edge(work: Work, stream: Stream, position: int) -> bool:
     edge = work.fault.when.edge
     if edge not in ("command", "transaction"):
         return True
-    scanner = stream.scanner
-    at_end = scanner.position == scanner.boundary == position - stream.start
-    return at_end and not (edge == "transaction" and scanner.in_transaction)
+    return stream.is_at_end(position, outside=edge == "transaction")
 
 
 def borders(phase: str | None, conversation: Conversation) -> tuple[int | None, int | None]:
     """Where it begins and ends, None where that is not known, or is at no byte of the master."""
-    stream = None if conversation.stream is None else conversation.stream.start
+    stream = None if conversation.stream is None else conversation.stream.begins_at
     if phase == "handshake":
         return None, stream if conversation.waiting_from is None else conversation.waiting_from
     if phase == "waiting":
@@ -132,7 +131,7 @@ def borders(phase: str | None, conversation: Conversation) -> tuple[int | None, 
 def phase_at(conversation: Conversation, side: Side, position: int) -> str:
     """The phase that this byte belongs to: the conversation has read on, as far as the chunk went."""
     stream = conversation.stream
-    if side is Side.MASTER and (stream is None or position < stream.start):
+    if side is Side.MASTER and (stream is None or position < stream.begins_at):
         if conversation.rdb_start is not None and position >= conversation.rdb_start:
             return "rdb" if conversation.rdb_end is None or position < conversation.rdb_end else "loading"
         if conversation.waiting_from is not None and position >= conversation.waiting_from:
@@ -145,6 +144,6 @@ def phase_at(conversation: Conversation, side: Side, position: int) -> str:
 def offset_at(conversation: Conversation, side: Side, position: int) -> int | None:
     """The replication offset there; before the stream, that of the RDB."""
     stream = conversation.stream
-    if side is Side.MASTER and stream is not None and stream.base is not None and position >= stream.start:
-        return stream.base + position - stream.start
+    if side is Side.MASTER and stream is not None and stream.is_placed and position >= stream.begins_at:
+        return stream.offset_at(position)
     return conversation.offset

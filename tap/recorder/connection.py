@@ -207,7 +207,7 @@ class RecordedConnection(Intake):
         conversation = self.conversation
         if conversation.rdb_start is not None:
             return conversation.rdb_start
-        return None if conversation.stream is None else conversation.stream.start
+        return None if conversation.stream is None else conversation.stream.begins_at
 
     def _without_secrets(self, data: memoryview, position: int) -> bytes | memoryview:
         """Of the master's bytes, the one at *position* first."""
@@ -243,7 +243,7 @@ class RecordedConnection(Intake):
     def _boundary(self) -> int:
         """The position behind the master's last whole command; 0 where there is none."""
         stream = self.conversation.stream
-        return 0 if stream is None or stream.scanner.broken else stream.start + stream.scanner.boundary
+        return 0 if stream is None or stream.is_broken else stream.boundary
 
     def _keep_beginning(self, number: int, now: int, data: bytes) -> None:
         assert self._beginning is not None
@@ -254,8 +254,8 @@ class RecordedConnection(Intake):
         self._beginning = None
         self._said.clear()
         stream = self.conversation.stream
-        if stream is not None and stream.scanner.db_at(0) is not None:
-            comment = json.dumps({"event": "carried_db", "db": stream.scanner.db_at(0)}, separators=(",", ":"))
+        if stream is not None and stream.first_db is not None:
+            comment = json.dumps({"event": "carried_db", "db": stream.first_db}, separators=(",", ":"))
             self._filling.say(self, comment)
 
     def ended(self, side: Side, how: str) -> None:
@@ -381,8 +381,8 @@ class RecordedConnection(Intake):
         """The event for these bytes of a side."""
         stream = self.conversation.stream
         offsets: list[int | None] = [None, None]
-        if number == MASTER and stream is not None and stream.base is not None and end > stream.start:
-            offsets = [stream.base + max(0, position - stream.start) for position in (start, end)]
+        if number == MASTER and stream is not None and end > stream.begins_at:
+            offsets = [stream.offset_at(start), stream.offset_at(end)]
         return events.RecordingGap(
             start=start, end=end, side=_NAMES[number], bytes=end - start, from_offset=offsets[0], to_offset=offsets[1]
         )

@@ -207,20 +207,19 @@ class Index:
             )
         stream = conversation.stream
         if stream is not None:
-            scanner = stream.scanner
-            size = scanner.broken_at if scanner.broken else stream.received
+            begin, end = stream.begins_at, stream.understood_to
             is_placed = stream.replid is not None and stream.granted is not None
-            if not (size or is_placed):
+            if not (begin < end or is_placed):
                 return
             (self.stretches if is_placed else self.unplaced).append(
                 Stretch(
                     seen.link,
                     seen.connection,
-                    stream.start,
-                    stream.start + size,
+                    begin,
+                    end,
                     (stream.replid or "") if is_placed else "",
                     (stream.granted or 0) if is_placed else 0,
-                    scanner.db_at(0),
+                    stream.first_db,
                     seen.stream_began or seen.began,
                     seen.stream_ended or seen.began,
                     conversation.connection,

@@ -182,7 +182,7 @@ class Played:
         if self._finder is not None or (self.conversation.is_unmatched and self.conversation.stream is None):
             return True
         stream = self.conversation.stream
-        if stream is None or stream.scanner.broken:
+        if stream is None or stream.is_broken:
             return standing.phase == Phase.STREAM.value
         return (stream.offset is None and standing.offset is not None) or (stream.db is None and standing.db is not None)
 
@@ -214,7 +214,7 @@ class Played:
         """What went before its state is missing: with that all of the command that it begins in."""
         stream = self.conversation.stream
         if stream is not None and stream.is_within_command:
-            self._untold.begin_gap(self._position, self.conversation.replid, stream.base, 0)
+            self._untold.begin_gap(self._position, self.conversation.replid, stream.offset_at(stream.begins_at), 0)
 
     # ---- events ----
 
@@ -265,9 +265,8 @@ class Played:
 
     def count(self, stream: Stream, heads: list[Head]) -> None:
         """Commands have come."""
-        self._player.count(
-            Batch(self._at, self.name, self.number, stream.replid, stream.base, heads, previous=stream.previous)
-        )
+        base = stream.offset_at(stream.begins_at)
+        self._player.count(Batch(self._at, self.name, self.number, stream.replid, base, heads, previous=stream.previous))
 
     def _as_announced(self, event: Event, said: dict[str, Any]) -> Event:
         """What the tap told then: it knew of faults and of time what the bytes do not say."""
@@ -409,8 +408,9 @@ class Played:
             return
         stream = self.conversation.stream
         if stream is not None and self._untold.is_open(Side.MASTER) and stream.is_read:
-            self._untold.end(Side.MASTER, stream.start, stream.base)  # it had been met within a command
-        if self._player.at_once and stream is not None and stream.base is not None:
+            begin = stream.begins_at
+            self._untold.end(Side.MASTER, begin, stream.offset_at(begin))  # it had been met within a command
+        if self._player.at_once and stream is not None and stream.is_placed:
             stream.begin()
         if self._player.watch is not None:
             self._player.watch.received(self.serial, self.name, self.conversation, data, self._player.now)
@@ -446,7 +446,7 @@ class Played:
     def _is_silent_or_streams(self) -> bool:
         """Whether the master's end says nothing or a stream; to values that are acknowledgements it would reply."""
         stream = self.conversation.stream
-        return self._position == self._begins or (stream is not None and not stream.scanner.broken)
+        return self._position == self._begins or (stream is not None and not stream.is_broken)
 
     def _is_lost(self) -> bool:
         """Whether what stands behind missing bytes of a replica's handshake is not understood."""
@@ -485,9 +485,11 @@ class Played:
         if self._player.watch is not None:
             self._player.watch.ended(conversation)
         stream = conversation.stream
-        if stream is not None and stream.replid is not None and stream.base is not None:
-            whole = stream.base + stream.scanner.boundary
-            self._player.account.read(self.name, self.number, stream.replid, stream.base, whole)
+        if stream is None or stream.replid is None:
+            return
+        begin, end = stream.offset_at(stream.begins_at), stream.offset_at(stream.boundary)
+        if begin is not None and end is not None:
+            self._player.account.read(self.name, self.number, stream.replid, begin, end)
 
     def _decide(self, verdict: Verdict | None) -> None:
         """It is a replication link of which the beginning is not in the capture, once there is a verdict."""
@@ -570,7 +572,7 @@ class Played:
         if self._finder is not None:
             skipped = self._finder.skipped + self._finder.kept
             offset, position = None if offset is None else offset + skipped, position + skipped
-        elif stream is None or (stream.base is None and not stream.has_begun):
+        elif stream is None or not (stream.is_placed or stream.has_begun):
             self._lose(f"{size} bytes are not in the capture")
             replid, offset, position = self._joins_at
         else:
@@ -633,16 +635,16 @@ class Played:
         if self._finder is not None:
             begin -= self._finder.kept
             offset = None if self._joins_at[1] is None else self._joins_at[1] + self._finder.skipped
-        elif stream is not None and not stream.scanner.broken:
-            whole = stream.scanner.boundary
-            begin, offset = stream.start + whole, None if stream.base is None else stream.base + whole
+        elif stream is not None and not stream.is_broken:
+            begin = stream.boundary
+            offset = stream.offset_at(begin)
         self._untold.begin_gap(begin, self.conversation.replid, offset, lost)
 
     def _not_understood(self, event: events.Opaque) -> None:
         conversation, stream = self.conversation, self.conversation.stream
         offset = None
-        if event.side is Side.MASTER and stream is not None and stream.base is not None:
-            offset = stream.base + event.start - stream.start
+        if event.side is Side.MASTER and stream is not None:
+            offset = stream.offset_at(event.start)
         self._untold.begin_unread(event.side, event.start, event.reason, conversation.replid, offset)
         if event.side is Side.REPLICA and conversation.only_counts:
             self._untold.begin_unread(Side.MASTER, conversation.from_master, event.reason)

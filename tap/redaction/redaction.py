@@ -77,7 +77,7 @@ class LinkRedaction:
             said_before = self._conversation.ordinary_until or 0
             return min(max(begin, said_before), end) if is_reply and not self._lost else end
         if self._lost:
-            boundary = stream.start + stream.scanner.boundary
+            boundary = stream.boundary
             if boundary < begin:
                 return end
             self._lost = False
@@ -89,7 +89,7 @@ class LinkRedaction:
         if hide:
             return self.flush() + b"*" * len(data)
         stream = self._conversation.stream
-        start = len(data) if stream is None else min(max(stream.start - position, 0), len(data))
+        start = len(data) if stream is None else min(max(stream.begins_at - position, 0), len(data))
         if not start:
             return self._redactor.feed(data)
         return self._replies.mask(data[:start]) + self._redactor.feed(data[start:])

@@ -233,7 +233,7 @@ class Conversation:
     def phase(self) -> Phase:
         """The phase as the replica lives it: on a main connection that waits for its RDB channel, that one's."""
         if self._phase is Phase.STREAM and self.stream is not None and self.stream.acked is None:
-            if self.stream.base is None and self.role is Role.REPLICA and not self.stream.has_begun:
+            if not self.stream.is_placed and self.role is Role.REPLICA and not self.stream.has_begun:
                 return Phase.WAITING
             if self._rdb_channel is not None:
                 return _AS_MAIN.get(self._rdb_channel.phase, Phase.WAITING)
@@ -643,7 +643,7 @@ class Conversation:
             main.replid = replid
             main._base = offset
             main._rdb_channel = self
-            if main.stream is not None and main.stream.base is None:  # else it knows, from where it began to be read
+            if main.stream is not None and not main.stream.is_placed:  # else it knows, from where it began to be read
                 main.stream.rebase(replid, offset)
 
     def _granted_partial(self, asked: str, offset: int, replid: str, start: int, end: int, at: float) -> None:
@@ -1347,7 +1347,7 @@ class Conversation:
         if self._phase in REPLIES:
             return True
         stream = self.stream  # of which, on a main connection, the RDB channel has not told yet where it begins
-        return self._phase is Phase.STREAM and stream is not None and not stream.has_begun and stream.base is None
+        return self._phase is Phase.STREAM and stream is not None and not stream.has_begun and not stream.is_placed
 
     def standing(self, *, at_boundary: bool = False) -> Standing:
         """Where it stands behind all that was received; at_boundary: behind the last whole command of the stream.
@@ -1357,10 +1357,10 @@ class Conversation:
         stream, rdb = self.stream, self.rdb if self._phase is Phase.RDB else None
         position, offset, unfinished = self.from_master, self.offset, b""
         if stream is not None:
-            unfinished = stream.scanner.unfinished
+            unfinished = stream.unfinished
             if at_boundary:
-                position, unfinished = stream.start + stream.scanner.boundary, b""
-            offset = None if stream.base is None else stream.base + position - stream.start
+                position, unfinished = stream.boundary, b""
+            offset = stream.offset_at(position)
         return Standing(
             phase=self._phase.value,
             role=self.role,
@@ -1370,7 +1370,7 @@ class Conversation:
             replid=self.replid,
             offset=self._base if rdb is not None else offset,
             db=self._db if stream is None else stream.db,
-            in_transaction=stream is not None and stream.scanner.in_transaction,
+            in_transaction=stream is not None and stream.in_transaction,
             unfinished=unfinished.decode("latin-1"),
             has_begun=stream is not None and stream.has_begun,
             acknowledges=self._acknowledges,
@@ -1428,7 +1428,7 @@ class Conversation:
                 unfinished=standing.unfinished.encode("latin-1"),
                 in_transaction=standing.in_transaction,
             )
-            if self.stream is not None and (standing.has_begun or self.stream.base is not None):
+            if self.stream is not None and (standing.has_begun or self.stream.is_placed):
                 self.stream.begin()
 
     # ---- time and end ----
@@ -1490,7 +1490,7 @@ class Conversation:
             if not self._matches and self._phase in REPLIES:
                 why = f"bytes of its handshake are not in the capture; {why}"
             self._enter(Phase.OPAQUE)
-            if side is Side.MASTER and (self.stream is None or position == self.stream.start):
+            if side is Side.MASTER and (self.stream is None or position == self.stream.begins_at):
                 why += self._way_out
             self._tell(events.Opaque(start=position, end=position, side=side, reason=why))
 

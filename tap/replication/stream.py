@@ -1,4 +1,25 @@
-"""The command stream of one connection: its offsets, its commands, and how far the replica has come with it."""
+"""The command stream of one connection: its offsets, its commands, and how far the replica has come with it.
+
+Three ways to say where a byte is meet here, and only here is one turned into another:
+
+    position   bytes of the master before it on the connection, replies and RDB included; what events, faults and
+               recordings speak of
+    count      bytes of the stream before it; what the scanner speaks of
+    offset     its replication offset, which a master announces and a replica acknowledges
+
+               0                  begins_at             boundary      received so far
+    position   |-- replies, RDB --|---- commands -------|--- a part --|
+    count                         0                     scanner.boundary
+    offset                        base                  base + scanner.boundary
+
+The base is the offset before the first byte: announced with the RDB or asked for in PSYNC. It is None while only another
+connection of the sync has said it, and again once an acknowledgement contradicts it; then positions are known, and
+offsets are not.
+
+A decoder may stand in front of the scanner, for a dialect that encodes its stream (see decoder.py). Positions then count
+the bytes as they came, counts and offsets those that the decoder made of them. A plain stream has none, and its bytes
+reach the scanner without a copy or a call in between.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +29,7 @@ from collections.abc import Callable, Iterable
 import hiredis
 
 from tap.replication import events
+from tap.replication.decoder import Decoder
 from tap.replication.events import Event
 from tap.replication.heads import Head, HeadReader
 from tap.replication.lag import LagClock
@@ -29,17 +51,16 @@ RATE_TICKS = 20  # over which the rate is taken: about two seconds
 class Stream:
     """From the first byte after an RDB, a +CONTINUE or a +RDBCHANNELSYNC on.
 
-    start: position of that byte on the connection. replid, base: the history, and the offset before that byte; None
-    while only another connection knows, base also behind an ACK that cannot be. received: bytes of the stream, also of
-    what is not understood. is_padded: a fault has sent the replica more than these, so its ACKs may be ahead of them.
-    compares_acks: with what has come, which has to be all of it.
+    replid: the history; None while only another connection knows it. received: bytes of the stream, including those that
+    are not understood. is_padded: a fault has sent the replica more than these, so its ACKs may be ahead of them.
+    compares_acks: compare ACKs with what was received, which has to be everything the master sent.
     """
 
     def __init__(
         self,
         tell: Callable[[Event], None],
         memory: Memory,
-        start: int,
+        position: int,
         *,
         replid: str | None,
         base: int | None,
@@ -52,20 +73,25 @@ class Stream:
         wants: Callable[[type[Event]], bool] = lambda kind: True,
         compares_acks: bool = True,
         notices_secret: Callable[[bytes, int, int], None] | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
-        """unfinished: StreamScanner.unfinished of the command that is passing; the stream is read from its end on.
+        """position: of the first byte. base: the offset before it. unfinished: StreamScanner.unfinished of the command
+        that is passing; the stream then begins at its end.
 
-        tell_heads: gets the commands as they become whole, if every_command is not asked for. wants: asked before each
-        Ack and each Command is told. notices_secret: gets the name of a command that may carry passwords, the position on
-        the connection of the first byte behind it, and how many words follow; before receive() of that byte returns.
+        tell_heads: receives the commands as they become whole, unless every_command is set. wants: asked before each
+        Ack and each Command. notices_secret: receives the name of a command that may carry passwords, the position of the
+        first byte after that name, and the number of words that follow; before receive() of that byte returns. decoder:
+        None for a plain stream; not together with unfinished.
         """
         self._tell = tell
         self._memory = memory
         self._every_command = every_command
         self._max_command = max_command
-        self.start = start
+        self._start = position
+        self._decoder = decoder
+        self._sought: dict[tuple[int, bool], set[int]] = {}  # what seek() asked for, as the scanner has it
         self.replid = replid
-        self.base = base
+        self._base = base
         self.received = 0
         self.acked: int | None = None
         self.is_padded = False
@@ -75,6 +101,11 @@ class Stream:
         self.lag_seconds: float | None = None
         self.has_begun = False  # StreamStarted has been told
         self._unfinished = unfinished
+        # What the bytes go through before the scanner, None on the path of nearly every stream.
+        self._prepare: Callable[[bytes], bytes] | None = self._after_unfinished if unfinished else None
+        if decoder is not None:
+            assert not unfinished
+            self._prepare = decoder.feed
         self._tell_heads = tell_heads
         self._notices_secret = notices_secret
         self._wants = wants
@@ -102,22 +133,125 @@ class Stream:
 
     def _secret(self, name: bytes, position: int, words: int) -> None:
         assert self._notices_secret is not None
-        self._notices_secret(name, self.start + position, words)
+        self._notices_secret(name, self.position_after(position), words)
 
     def _remember(self) -> None:
-        if self.replid is not None and self.base is not None:
-            self._track = Track(self.base, self._scanner)
+        if self.replid is not None and self._base is not None:
+            self._track = Track(self._base, self._scanner)
             self._memory.history(self.replid).add(self._track)
 
     @property
     def granted(self) -> int | None:
-        """The base as the master told it, also where an acknowledgement has made it doubtful since."""
-        return self.base if self._doubted is None else self._doubted
+        """The offset before the first byte as the master gave it, also if an acknowledgement has contradicted it."""
+        return self._base if self._doubted is None else self._doubted
+
+    # ---- where a byte is ----
 
     @property
-    def scanner(self) -> StreamScanner:
-        scanner: StreamScanner = self._scanner
-        return scanner
+    def begins_at(self) -> int:
+        """Position of the first byte."""
+        return self._start
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether its offsets are known."""
+        return self._base is not None
+
+    def position_after(self, count: int) -> int:
+        """The position after so many bytes of the stream. With a decoder: after the wire bytes that brought them."""
+        return self._start + (count if self._decoder is None else self._decoder.wire_bytes(count))
+
+    def count_at(self, position: int) -> int:
+        """How many bytes of the stream stand before a position; 0 where it has not begun."""
+        passed = max(0, position - self._start)
+        return passed if self._decoder is None else self._decoder.stream_bytes(passed)
+
+    def offset_at(self, position: int) -> int | None:
+        """The replication offset of the last byte before a position; None while offsets are unknown.
+
+        Before the stream begins it is the offset of the RDB.
+        """
+        return None if self._base is None else self._base + self.count_at(position)
+
+    def position_at(self, offset: int) -> int | None:
+        """The position after the byte with that offset; None while offsets are unknown, and before the first byte."""
+        return None if self._base is None or offset < self._base else self.position_after(offset - self._base)
+
+    @property
+    def boundary(self) -> int:
+        """Position after the last whole command; where the stream stops being understood, after the last one before."""
+        return self.position_after(self._scanner.boundary)
+
+    @property
+    def understood_to(self) -> int:
+        """Position of the first byte that is not understood; after the last one received if all are."""
+        return self.position_after(self._scanner.broken_at if self._scanner.broken else self.received)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it has stopped being understood."""
+        return bool(self._scanner.broken)
+
+    @property
+    def first_db(self) -> int | None:
+        """The database in force before the first byte, None if unknown."""
+        db: int | None = self._scanner.db_at(0)
+        return db
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the last whole command stands between MULTI and EXEC."""
+        return bool(self._scanner.in_transaction)
+
+    @property
+    def unfinished(self) -> bytes:
+        """See StreamScanner.unfinished."""
+        return bytes(self._scanner.unfinished)
+
+    # ---- for faults: where commands are. All positions are those of the connection ----
+
+    def seek(self, position: int, *, outside: bool) -> None:
+        """Note where the first command ends at or after a position. outside: the first that no MULTI holds open."""
+        place = self.count_at(position), outside
+        self._sought.setdefault(place, set()).add(position)
+        self._scanner.seek(*place)
+
+    def take_landed(self) -> dict[tuple[int, bool], int]:
+        """The end of the command by position and outside, as seek() had them, of those found since the last call."""
+        landed = self._scanner.take_landed()
+        return {
+            (position, place[1]): self.position_after(end)
+            for place, end in landed.items()
+            for position in self._sought.pop(place, ())
+        }
+
+    def is_at_end(self, position: int, *, outside: bool) -> bool:
+        """Whether all up to a position has been read, and a command ends there; outside: and no MULTI is open."""
+        scanner, count = self._scanner, self.count_at(position)
+        return scanner.position == scanner.boundary == count and not (outside and scanner.in_transaction)
+
+    def watch(self, names: frozenset[bytes] | None, keyed: frozenset[bytes] | None, prefix: bytes) -> None:
+        """Note the commands with these names, or names and beginnings of the first argument: see StreamScanner.watch."""
+        self._scanner.watch(names, keyed, prefix)
+
+    def take_matches(self) -> tuple[list[tuple[int, int]], list[int], list[int]]:
+        """What is known of the watched commands since the last call, each in their order.
+
+        (first byte, end of the name); the command's end; the end of the command after it.
+        """
+        heads, ends, next_ends = self._scanner.take_matches()
+        at = self.position_after
+        return [(at(begin), at(end)) for begin, end in heads], [at(end) for end in ends], [at(end) for end in next_ends]
+
+    def undecided(self, limit: int) -> int | None:
+        """First byte of the command that may be watched for; None if there is none, or it has come to *limit* bytes."""
+        scanner = self._scanner
+        undecided = scanner.undecided
+        if undecided is None or scanner.position - undecided > limit:
+            return None
+        return self.position_after(undecided)
+
+    # ---- how far both sides are ----
 
     @property
     def offset(self) -> int | None:
@@ -126,7 +260,7 @@ class Stream:
         None also where not even the first could be read: in a compressed stream (Valkey from 9.2 on) bytes are not what
         offsets count.
         """
-        return None if self.base is None or self._scanner.broken_at == 0 else self.base + self.received
+        return None if self._base is None or self._scanner.broken_at == 0 else self._base + self.received
 
     @property
     def lag_bytes(self) -> int | None:
@@ -149,15 +283,15 @@ class Stream:
     def rebase(self, replid: str, base: int) -> None:
         """Another connection of the sync has told what history this stream is of, and where it began."""
         self.replid = replid
-        self.base = base
+        self._base = base
         self._remember()
 
     # ---- bytes ----
 
     def receive(self, data: bytes | memoryview, at: float) -> tuple[int, str] | None:
         """Take the next bytes. Returns where on the connection they stop making sense, and why, the first time."""
-        if self._unfinished:
-            data = self._behind_unfinished(bytes(data))
+        if self._prepare is not None:
+            data = self._prepare(bytes(data))
         scanner = self._scanner
         understood = not scanner.broken
         self.received += len(data)
@@ -176,12 +310,12 @@ class Stream:
         if scanner.broken and understood:
             self.begin(buffered=0 if self.is_continuing else scanner.broken_at)
             self.tell_batch()
-            number = "" if self.base is None else f" (offset {self.base + scanner.broken_at + 1})"
-            return self.start + scanner.broken_at, f"in the stream{number}: {scanner.broken}"
+            number = "" if self._base is None else f" (offset {self._base + scanner.broken_at + 1})"
+            return self.position_after(scanner.broken_at), f"in the stream{number}: {scanner.broken}"
         return None
 
-    def _behind_unfinished(self, data: bytes) -> bytes:
-        """The data behind the end of the command that had begun before the stream was joined."""
+    def _after_unfinished(self, data: bytes) -> bytes:
+        """The data after the end of the command that had begun before the stream was joined."""
         db, in_transaction = self._scanner.db, self._scanner.in_transaction
         probe = StreamScanner(db, in_transaction=in_transaction)
         probe.seek(1, False)
@@ -193,13 +327,13 @@ class Stream:
             passed = StreamScanner(db, in_transaction=in_transaction)
             passed.feed(self._unfinished + data[:end])
             self._scan(passed.db, passed.in_transaction)
-            self._unfinished = b""
+            self._unfinished, self._prepare = b"", None
         else:
             end = len(data)
             self._unfinished = probe.unfinished
-        self.start += end
-        if self.base is not None:
-            self.base += end
+        self._start += end
+        if self._base is not None:
+            self._base += end
         if not self._unfinished:
             self._remember()
         return data[end:]
@@ -216,8 +350,8 @@ class Stream:
             self._ahead(offset, sent, start, end)
         self.acked = offset
         lag_bytes, self.lag_seconds = None, None
-        if self.base is not None and sent is not None:
-            lag_bytes, self.lag_seconds = max(0, sent - offset), self._lag.acked(offset - self.base, at)
+        if self._base is not None and sent is not None:
+            lag_bytes, self.lag_seconds = max(0, sent - offset), self._lag.acked(offset - self._base, at)
         if self._continued is None and not self._wants(events.Ack):
             return
         ack = events.Ack(
@@ -239,10 +373,10 @@ class Stream:
 
     def doubt(self) -> None:
         """Its offsets are unknown from here on: an ACK and what has come cannot both be right."""
-        if self.base is None:
+        if self._base is None:
             return
         self.tell_batch()
-        self._doubted, self.base = self.base, None
+        self._doubted, self._base = self._base, None
         if self._track is not None:
             self._track.is_doubted = True
 
@@ -317,17 +451,17 @@ class Stream:
                     replid=self.replid,
                     previous_replid=continued.previous,
                     previous_link=continued.previous_link,
-                    offset=self.base,
+                    offset=self._base,
                     bytes_behind=continued.missed(scanner.broken_at if scanner.broken else self.received),
                 )
             )
         self._continued = None
         self._tell(
             events.StreamStarted(
-                start=self.start,
-                end=self.start,
+                start=self._start,
+                end=self._start,
                 replid=self.replid,
-                offset=self.base,
+                offset=self._base,
                 db=scanner.db_at(0),
                 buffered=buffered,
             )
@@ -355,9 +489,9 @@ class Stream:
         by_name = sorted(scanner.take().items(), key=lambda item: -item[1][1])
         self._tell(
             events.Commands(
-                start=self.start + boundary - size,
-                end=self.start + boundary,
-                offset=None if self.base is None else self.base + boundary,
+                start=self.position_after(boundary - size),
+                end=self.position_after(boundary),
+                offset=None if self._base is None else self._base + boundary,
                 count=count,
                 bytes=size,
                 by_name={name: events.Share(count=share[0], bytes=share[1]) for name, share in by_name},
@@ -368,7 +502,7 @@ class Stream:
 
     def _tell_each(self) -> None:
         """Tell one by one the commands that are whole."""
-        start = self._unread_start
+        start, first, is_encoded = self._unread_start, self._start, self._decoder is not None
         for begin, end, db, in_transaction in self._scanner.take_ends():
             if not self._wants(events.Command):
                 continue
@@ -385,9 +519,9 @@ class Stream:
                 args = hidden((name, *args))[1:]
             self._tell(
                 events.Command(
-                    start=self.start + begin,
-                    end=self.start + end,
-                    offset=None if self.base is None else self.base + end,
+                    start=self.position_after(begin) if is_encoded else first + begin,
+                    end=self.position_after(end) if is_encoded else first + end,
+                    offset=None if self._base is None else self._base + end,
                     db=None if db < 0 else db,
                     name=(name or known).upper().decode("latin-1"),
                     args=args,

@@ -133,7 +133,7 @@ def test_joined_within_a_command_it_is_read_from_the_end_of_that_one_on(size: in
     for at in range(0, len(data), size):
         read.stream.receive(data[at : at + size], 0.0)
     left = len(SET) - 9
-    assert (read.stream.start, read.stream.base, read.stream.db) == (START + left, BASE + left, 3)
+    assert (read.stream.begins_at, read.stream.granted, read.stream.db) == (START + left, BASE + left, 3)
     assert read.stream.offset == BASE + len(data)
     assert read.stream.is_read
 
