@@ -110,7 +110,9 @@ def test_codes_that_a_master_makes_up_do_not_pile_up() -> None:
         code = "".join(chr(ord("A") + int(digit)) for digit in str(number))
         figures.hear(told(events.ResyncRefused(start=0, end=1, reply=f"-{code} no")))
     figures.hear(told(opened()))
+    figures.hear(told(events.ResyncRefused(start=0, end=1, reply="-A no")))  # 0, which is known
     lines = figures.lines([], 100.0, None)
+    assert "redis_tap.main.resyncs_refused.a:2|c" in lines
     assert len(lines) == MAX_COUNTS + 3
     assert f"redis_tap.main.resyncs_refused.other:{5000 - MAX_COUNTS}|c" in lines
     assert "redis_tap.main.connections_opened:1|c" in lines
