@@ -187,6 +187,7 @@ class StatsD:
         self._figures = Figures(names)
         self._task: asyncio.Task[None] | None = None
         self._client: Any = None  # of asyncio_dgram
+        self._ignoring: asyncio.Task[None] | None = None
         self._renew = 0.0  # when, in the loop's time
         self._failures = 0  # since all went well for long enough
         self._places = 1  # how many addresses the name has
@@ -213,6 +214,8 @@ class StatsD:
             self._failed("the last figures could not be sent in time")
         finally:
             self._leave()
+            if self._ignoring is not None:
+                await asyncio.wait([self._ignoring])
 
     async def _run(self) -> None:
         try:
@@ -251,7 +254,18 @@ class StatsD:
         except BaseException:
             sock.close()
             raise
+        self._ignoring = asyncio.create_task(self._ignore(self._client), name="statsd ignores")
         self._renew = asyncio.get_running_loop().time() + RENEW_SECONDS
+
+    async def _ignore(self, client: Any) -> None:
+        """Take what comes from there. A StatsD says nothing, and what somebody else sends would be kept until the end."""
+        try:
+            while True:
+                await client.recv()
+        except asyncio_dgram.TransportClosed:
+            pass
+        except OSError as error:  # which send() would have raised
+            self._failed(words(error))
 
     def _failed(self, text: str) -> None:
         """Told once all addresses have failed, and then not again before it has gone well."""
@@ -266,3 +280,5 @@ class StatsD:
         if self._client is not None:
             self._client.close()
             self._client = None
+        if self._ignoring is not None:
+            self._ignoring.cancel()

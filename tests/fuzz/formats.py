@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import captures, rdbs, servers, texts, wire
+from tests.fuzz import captures, observed, rdbs, servers, texts, wire
 from tests.fuzz.check import Format
 
 FORMATS = {
@@ -17,6 +17,8 @@ FORMATS = {
         Format("stream", wire.stream, wire.stream_complaints, "resp", weight=2),
         Format("answers", servers.answers, servers.answers_complaints, "resp", weight=2),
         Format("aof", servers.timed, servers.aof_complaints, "resp", weight=2),
+        Format("figures", observed.figures, observed.figures_complaints),
+        Format("script", observed.script, observed.script_complaints, "py", weight=2),
         Format("fault", texts.fault, texts.fault_complaints, weight=5),
         Format("url", texts.url, texts.url_complaints, weight=5),
         Format("value", texts.value, texts.value_complaints, weight=5),

@@ -38,7 +38,7 @@ from tap.replication import events
 from tap.replication.events import Event, Reason, Role, Side
 from tap.url import Address
 from tests.jumping import acted
-from tests.support import Servers, TapThread, client, digest, follow, level, wait_until
+from tests.support import WITHIN, Servers, TapThread, client, digest, follow, level, wait_until
 
 REPLID = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb"
 
@@ -363,7 +363,7 @@ class Network:
             self.open.remove(sock)
             sock.close()
 
-        return SimpleNamespace(send=send, close=close)
+        return SimpleNamespace(send=send, close=close, recv=asyncio.Event().wait)
 
     def hosts(self) -> list[str]:
         return [host for _, host, _ in self.sent]
@@ -809,3 +809,31 @@ def test_an_address_that_cannot_be_is_explained(text: str, words: str, tmp_path:
     path.write_text(f"statsd = '{text}'\n[links.a]\nmaster = 'h:1'\n")
     with pytest.raises(ConfigError, match="line 1: statsd: "):
         load(path)
+
+
+def test_what_a_statsd_says_is_not_kept(often: None) -> None:
+    """Whoever knows where figures come from could fill the tap's memory with datagrams."""
+
+    async def run() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind(("127.0.0.1", 0))
+            peer.setblocking(False)
+            bus = Bus()
+            one = StatsD(Address("127.0.0.1", peer.getsockname()[1]), bus, ["main"], list, lambda: None)
+            one.start()
+            _, place = await asyncio.get_running_loop().sock_recvfrom(peer, DATAGRAM)
+            taken: list[int] = []
+            for number in range(3000):
+                peer.sendto(b"x" * 100, place)
+                if number % 10 == 0:
+                    await asyncio.sleep(0)
+                    taken.append(one._client._recvq.qsize())
+            async with asyncio.timeout(WITHIN):
+                while one._client._recvq.qsize():
+                    await asyncio.sleep(0.01)
+            assert max(taken) < 20
+            await one.close()
+            assert one._ignoring is not None
+            assert one._ignoring.done()
+
+    asyncio.run(run())
