@@ -28,16 +28,22 @@ def say(*sentences: Sentence, name: str = NAME) -> None:
 
 # ---- what Python itself would write there ----
 
-# What a traceback ends with is Python's own sentence, which may repeat a value: of what flows, that is bytes.
-_BYTES = re.compile(r"""\bb(?:'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?)""", re.DOTALL)
+# What a traceback ends with is a sentence of Python, of a library or of a server, which may repeat a value. Of what flows
+# that is bytes, or text between quotes where it has been decoded. An apostrophe within a word is no quote.
+_VALUE = re.compile(r"""(\bb|(?<!\w))(?:'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|`[^`]*`?)""", re.DOTALL)
+_BYTES = re.compile(r"""\b(b)(?:'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?)""", re.DOTALL)
+_FRAME = re.compile(r'[ |]*File "')  # as traceback has it: a place, and a line of the source, where quotes hold no data
 
 
 def report(said: str, error: BaseException | None, trace: TracebackType | None = None) -> None:
-    """Say it, with the traceback of an error below. No bytes are shown: they may be data, or a password."""
-    lines: list[str] = []
+    """Say it, with the traceback of an error below. Bytes and quoted text are not shown: they may be a password."""
+    parts = [said]
     if error is not None:
-        lines = "".join(traceback.format_exception(type(error), error, trace or error.__traceback__)).splitlines()
-    first, *more = [_BYTES.sub("b'...'", line) for line in [*said.splitlines(), *lines] or [""]]
+        for part in traceback.format_exception(type(error), error, trace or error.__traceback__):
+            # Of an exception group several sentences are one part.
+            parts += part.splitlines() if re.match(" *[|+]", part) else [part]
+    shown = [(_BYTES if _FRAME.match(part) else _VALUE).sub(r"\1'...'", part) for part in parts]
+    first, *more = [line for part in shown for line in part.splitlines()] or [""]
     say((first, *more))
 
 

@@ -60,6 +60,35 @@ def test_a_traceback_shows_no_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert "secret" not in said.replace("raise KeyError(b'...')", "")
 
 
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (KeyError("the sesame's"), "KeyError: '...'"),
+        (ValueError("invalid literal for int() with base 10: 'sesame'"), "with base 10: '...'"),
+        (ValueError("it can't be 'sesame' or \"sesame\", which isn't one"), "can't be '...' or '...', which isn't one"),
+        (RuntimeError("unknown command `AUTH`, with args beginning with: `sesame`, `ses"), "with: '...', '...'"),
+        (RuntimeError("two lines: 'ses\name'"), "two lines: '...'"),
+        (ExceptionGroup("both", [KeyError("sesame"), KeyError(b"sesame")]), "+------------------------------------"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no start"), "codec can't decode byte 0xff in position 0: no start"),
+    ],
+)
+def test_a_traceback_shows_no_text_of_a_value(error: Exception, ends: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise error
+
+    try:
+        fails()
+    except Exception as raised:
+        stderr.report("<Task exception=KeyError('sesame')> failed", raised)
+    said = capsys.readouterr().err
+    assert said.startswith("redis-tap: <Task exception=KeyError('...')> failed\n  ")
+    assert "Traceback (most recent call last):\n" in said
+    assert f'File "{__file__}", line' in said
+    assert said.endswith(f"{ends}\n")
+    assert "sesame" not in said
+    assert "ses" not in said.rsplit("raise error", 1)[1]
+
+
 @pytest.mark.usefixtures("taken_over")
 def test_what_nobody_caught_is_said_to_be_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
     error = ZeroDivisionError("division by zero")
