@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from importlib.util import find_spec
+from os import environ
 from typing import TYPE_CHECKING, Any
 
 from tap import claims
@@ -50,3 +51,7 @@ def __dir__() -> list[str]:
 
 
 claims.check(__file__)
+if environ.get("REDIS_TAP_PURE_PYTHON", "0") not in ("", "0"):
+    from tap import uncompiled
+
+    uncompiled.install()

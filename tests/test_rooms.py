@@ -105,6 +105,7 @@ MAY_USE = {
     "config": {"errors", "hints", "paths", "units", "toml", "url"},
     "toml": {"errors"},
     "claims": set(),
+    "uncompiled": set(),
     "errors": set(),
 }
 IO = {"asyncio", "socket", "time", "os", "threading", "random", "logging", "pathlib", "datetime"}
