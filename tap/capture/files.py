@@ -14,8 +14,9 @@ import math
 import re
 import stat
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tap.capture.content import HEAD, STDIN, Damaged, GoesOn, Stopped, content, is_pipe
@@ -25,6 +26,10 @@ from tap.capture.pcapng import Packet
 from tap.errors import ConfigError, RecordingError, words
 
 MAX_MERGED = 32  # files that are open together; of more that overlap, the rest come when one has ended
+
+# Called with the name of a file and each comment in the header of a section, before any packet of that section is read.
+# Raises RecordingError for a section that must not be read; then nothing more of the file is.
+SectionCheck = Callable[[str, str], None]
 
 _CAPTURE = re.compile(r".+\.p?cap(ng)?\d*(\.zst|\.gz)?")  # tcpdump -C appends a number
 _ROTATED = re.compile(r"(.+)_(\d+)_\d{8}T?\d{6}Z?\.p?cap(ng)?(\.zst|\.gz)?")  # of dumpcap, too
@@ -42,6 +47,10 @@ class _Run:
     part: tuple[int, int] = (0, 1)
 
 
+def accept(path: str, comment: str) -> None:
+    """The SectionCheck that refuses nothing."""
+
+
 class _Asked:
     """Whether to go on, and what the last answer was."""
 
@@ -54,11 +63,25 @@ class _Asked:
         return not self.is_over
 
 
-def packets(paths: Path | Sequence[Path], problems: list[str], goes_on: GoesOn | None = None) -> Iterator[Packet]:
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What every file of one call of packets() is read with; its arguments."""
+
+    problems: list[str]
+    asked: _Asked | None
+    check_section: SectionCheck
+
+
+def packets(
+    paths: Path | Sequence[Path],
+    problems: list[str],
+    goes_on: GoesOn | None = None,
+    check_section: SectionCheck = accept,
+) -> Iterator[Packet]:
     """All that the paths stand for, by time; what of it cannot be read is then in *problems*, a line each.
 
     goes_on: the last file is being written, and after it others of its rotation. Asked after every read whether to go
-    on; given whether there was nothing to read, so that it can wait.
+    on; given whether there was nothing to read, so that it can wait. check_section: see SectionCheck.
     """
     files: list[Path] = []
     for path in [paths] if isinstance(paths, Path) else paths:
@@ -73,24 +96,28 @@ def packets(paths: Path | Sequence[Path], problems: list[str], goes_on: GoesOn |
     runs = [run for run in runs if not is_pipe(run.files[0])]
     if asked is not None and not apart:
         apart = [runs.pop()] if runs else []
-    yield from _merged(runs, problems, asked)
+    reading = _Reading(problems, asked, check_section)
+    yield from _merged(runs, reading)
     for run in apart:
         if asked is None or not asked.is_over:
-            yield from _of_run(run.files, problems, asked, follows=asked is not None and run is apart[-1])
+            yield from _of_run(run.files, reading, follows=asked is not None and run is apart[-1])
 
 
-def check(path: Path) -> None:
-    """Raises RecordingError for what is no capture, or cannot be opened; of what a pipe brings nothing is known yet."""
+def check(path: Path, check_section: SectionCheck = accept) -> None:
+    """Raise RecordingError for a file that is no capture, cannot be opened, or is refused by check_section.
+
+    Nothing is known yet of what comes through a pipe.
+    """
     files = _named(path)
     if files == [path] and not is_pipe(path):
-        next(_packets(path, [], None, grows=False), None)
+        next(_packets(path, _Reading([], None, check_section), grows=False), None)
 
 
-def check_again(path: Path) -> None:
-    """As check(), for what is read more than once. Raises ConfigError for a pipe."""
+def check_again(path: Path, check_section: SectionCheck = accept) -> None:
+    """As check(), for a capture that is read more than once. Raises ConfigError for a pipe."""
     if is_pipe(path):
         raise ConfigError(f"{path}: it is read more than once to be replayed: give a file, not a pipe")
-    check(path)
+    check(path, check_section)
 
 
 def expand(path: Path) -> list[Path]:
@@ -197,20 +224,20 @@ def _first_time(path: Path, unknown: float) -> float:
     if is_pipe(path):
         return math.inf
     try:
-        return next((packet.time for packet in _packets(path, [], None, grows=False)), unknown)
+        return next((packet.time for packet in _packets(path, _Reading([], None, accept), grows=False)), unknown)
     except RecordingError:  # it will be told when its turn comes
         return unknown
 
 
-def _merged(runs: Iterable[_Run], problems: list[str], asked: _Asked | None) -> Iterator[Packet]:
+def _merged(runs: Iterable[_Run], reading: _Reading) -> Iterator[Packet]:
     """All their packets, as their times follow one another; those of each run in its own order."""
     waiting = deque(runs)
     begun: list[tuple[int, int, Packet, Iterator[Packet]]] = []  # a heap, by the time of the next packet
     count = 0
-    while (waiting or begun) and not (asked is not None and asked.is_over):
+    while (waiting or begun) and not (reading.asked is not None and reading.asked.is_over):
         if waiting and len(begun) < MAX_MERGED and (not begun or waiting[0].first <= begun[0][0]):
             for run in _apart(waiting.popleft()):
-                found = _of_run(run.files, problems, asked, part=run.part)
+                found = _of_run(run.files, reading, part=run.part)
                 count += 1
                 if (packet := next(found, None)) is not None:
                     heapq.heappush(begun, (packet.time, count, packet, found))
@@ -241,59 +268,54 @@ def _apart(run: _Run) -> list[_Run]:
 
 
 def _of_run(
-    files: list[Path],
-    problems: list[str],
-    asked: _Asked | None,
-    *,
-    part: tuple[int, int] = (0, 1),
-    follows: bool = False,
+    files: list[Path], reading: _Reading, *, part: tuple[int, int] = (0, 1), follows: bool = False
 ) -> Iterator[Packet]:
     """follows: the last file is being written, and after it others. part: see _Run."""
     if part[1] > 1:
-        yield from _of_part(files[0], problems if part[0] == 0 else [], asked, *part)
+        yield from _of_part(files[0], reading if part[0] == 0 else dataclasses.replace(reading, problems=[]), *part)
         return
     for file in files:
         last: Path | None = file
         while last is not None:
             grows = follows and file is files[-1]
-            yield from _tried(last, problems, asked, grows=grows)
-            if asked is not None and asked.is_over:
+            yield from _tried(last, reading, grows=grows)
+            if reading.asked is not None and reading.asked.is_over:
                 return
             last = successor(last) if grows else None
 
 
-def _of_part(path: Path, problems: list[str], asked: _Asked | None, number: int, count: int) -> Iterator[Packet]:
+def _of_part(path: Path, reading: _Reading, number: int, count: int) -> Iterator[Packet]:
     """Reads all of the file, for the first part has to say what of it cannot be read."""
     steps = Steps()
-    for packet in _tried(path, problems, asked, grows=False):
+    for packet in _tried(path, reading, grows=False):
         if min(steps.part(packet.time), count - 1) == number:
             yield packet
 
 
-def _tried(path: Path, problems: list[str], goes_on: GoesOn | None, *, grows: bool) -> Iterator[Packet]:
+def _tried(path: Path, reading: _Reading, *, grows: bool) -> Iterator[Packet]:
     """As _packets(), whatever the file."""
     try:
-        yield from _packets(path, problems, goes_on, grows=grows)
+        yield from _packets(path, reading, grows=grows)
     except RecordingError as error:
-        problems.append(str(error))
+        reading.problems.append(str(error))
 
 
-def _packets(path: Path, problems: list[str], goes_on: GoesOn | None, *, grows: bool) -> Iterator[Packet]:
-    """Raises RecordingError for what is no capture, or cannot be opened."""
+def _packets(path: Path, reading: _Reading, *, grows: bool) -> Iterator[Packet]:
+    """Raises RecordingError for a file that is no capture, cannot be opened, or is refused."""
     name = "stdin" if path == STDIN else str(path)
     reader: PacketReader | None = None
     said: list[str] = []
     head = b""
     try:
-        for chunk in content(path, name, goes_on, grows, successor):
+        for chunk in content(path, name, reading.asked, grows, successor):
             if reader is not None:
                 yield from reader.feed(chunk)
                 continue
             head += chunk
             if len(head) >= HEAD:
-                reader = _reader(name, head)
+                reader = _reader(name, head, reading.check_section)
                 yield from reader.feed(head)
-        reader = reader or _reader(name, head)
+        reader = reader or _reader(name, head, reading.check_section)
         yield from reader.close()
         said = list(reader.problems)
     except Stopped:  # what is not whole is still being written
@@ -304,11 +326,11 @@ def _packets(path: Path, problems: list[str], goes_on: GoesOn | None, *, grows: 
             said = [*reader.problems, *said]
             yield from reader.close()  # its end is not whole, which need not be said twice
     finally:
-        problems += [f"{name}: {problem}" for problem in said]
+        reading.problems.extend(f"{name}: {problem}" for problem in said)
 
 
-def _reader(name: str, head: bytes) -> PacketReader:
+def _reader(name: str, head: bytes, check_section: SectionCheck) -> PacketReader:
     try:
-        return reader_for(head)
+        return reader_for(head, partial(check_section, name))
     except NotACapture as what:
         raise RecordingError(f"{name}: {what}") from None

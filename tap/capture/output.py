@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tap.capture import pcapng
-
 # The fastest of zstd's ordinary levels: 340 MB/s of a stream of short values to a quarter, with the interpreter free
 # meanwhile. Faster ones (below 0) compress half as well and are hardly faster, higher ones gain little.
 LEVEL = 1
@@ -20,10 +18,10 @@ DROP_BYTES = 8 * 2**20
 
 
 class Output:
-    """size: bytes of it."""
+    """size: bytes of the file."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises OSError, also for one that is there; then there is no new file."""
+    def __init__(self, path: Path, heading: bytes) -> None:
+        """heading: what the file begins with. Raises OSError, also if there is such a file; then none is made."""
         self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self.size = 0
@@ -33,7 +31,7 @@ class Output:
         if path.suffix == ".zst":
             self._begin_frame()
         try:
-            self.append(self.encode(pcapng.heading(pcapng.APPLICATION)))
+            self.append(self.encode(heading))
         except OSError:
             os.close(self._file)
             path.unlink()

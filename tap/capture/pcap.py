@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from tap.capture.pcapng import MAGIC, MAX_BLOCK, Packet, PcapngReader
+from tap.capture.pcapng import MAGIC, MAX_BLOCK, Packet, PcapngReader, accept
 from tap.capture.problems import Problems
 
 KINDS = {
@@ -49,10 +49,13 @@ class NotACapture(Exception):
     """What a file is instead, in words."""
 
 
-def reader_for(head: bytes) -> PacketReader:
-    """The reader for a file that begins so; four bytes are enough. Raises NotACapture."""
+def reader_for(head: bytes, check_section: Callable[[str], None] = accept) -> PacketReader:
+    """The reader for a file that begins with these bytes; four are enough. Raises NotACapture.
+
+    check_section: see PcapngReader.
+    """
     if head[:4] == MAGIC:
-        return PcapngReader()
+        return PcapngReader(check_section)
     if head[:4] in KINDS:
         return PcapReader()
     if not head:

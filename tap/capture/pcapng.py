@@ -11,7 +11,7 @@ The format: draft-ietf-opsawg-pcapng, sections 3 and 4.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tap.capture.problems import Problems
@@ -58,16 +58,19 @@ class Packet:
 # ---- out ----
 
 
-def heading(application: str) -> bytes:
-    """What a file begins with: a section, and its one interface of raw IP packets with times in nanoseconds."""
-    options = _option(_HARDWARE_OS_APPLICATION, application.encode()) + _option(0, b"")
+def heading(application: str, *texts: str) -> bytes:
+    """What a file begins with: a section, and its one interface of raw IP packets with times in nanoseconds.
+
+    texts: the comments of the section.
+    """
+    options = _option(_HARDWARE_OS_APPLICATION, application.encode()) + comments(texts)
     section = _block(SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options)
     options = _option(_NAME, APPLICATION.encode()) + _option(_RESOLUTION, b"\x09") + _option(0, b"")
     return section + _block(INTERFACE, struct.pack("<HHI", RAW_IP, 0, 0) + options)
 
 
 def comments(texts: Sequence[str]) -> bytes:
-    """The options of a packet's block that has these comments."""
+    """The options of a block that has these comments."""
     return b"".join(_option(_COMMENT, text.encode()[:MAX_COMMENT]) for text in texts) + _option(0, b"")
 
 
@@ -93,13 +96,19 @@ class _Interface:
         return ticks * 1_000_000_000 // self.per_second + self.offset * 1_000_000_000
 
 
-class PcapngReader:
-    """Packets out of a file's bytes, however cut. Of what is damaged the rest is read: see problems.
+def accept(comment: str) -> None:
+    """The check of sections that refuses none."""
 
-    problems: what could not be read.
+
+class PcapngReader:
+    """Reads packets out of the bytes of a file, however they are split, and goes on after a damaged block.
+
+    check_section: called with each comment in the header of a section, before any packet of that section; what it raises
+    leaves feed(). problems: what could not be read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check_section: Callable[[str], None] = accept) -> None:
+        self._check_section = check_section
         self.problems = Problems()
         self._buffer = bytearray()
         self._start = 0  # of the buffer, in the file
@@ -180,6 +189,8 @@ class PcapngReader:
         if buffer[at : at + 4] == MAGIC:
             self._order = "<" if buffer[at + 8] == 0x4D else ">"
             self.interfaces.clear()
+            for comment in self._comments(at + 24, at + length - 4):
+                self._check_section(comment)
             return None
         (kind,) = struct.unpack_from(order + "I", buffer, at)
         if kind == ENHANCED_PACKET:

@@ -24,6 +24,7 @@ from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.glob import matcher
 from tap.printable import one_line
 from tap.recording.choice import moment_text, stream_text
+from tap.recording.comments import check_format
 from tap.recording.history import Stretch, index
 from tap.recording.missing import Account
 from tap.recording.moments import Moment
@@ -61,7 +62,7 @@ def send(
     speed: infinite for max. assumed_db: of commands of which the recording does not say it.
     """
     for path in files:
-        check_again(path)
+        check_again(path, check_format)
     try:
         target = Target(url)
     except ConfigError as error:

@@ -7,7 +7,6 @@ thread has nothing else to do than write them.
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,7 +19,14 @@ from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, PUSH, RST, SYN, Endpoint
 from tap.recorder.filling import MASTER, REPLICA, Filling
 from tap.recorder.intake import Intake
-from tap.recording.comments import LinkState, as_comment
+from tap.recording.comments import (
+    LinkState,
+    carried_db_json,
+    not_understood_json,
+    rdb_omitted_json,
+    state_json,
+    told_json,
+)
 from tap.redaction.masks import Masker, Replies
 from tap.redaction.redaction import Redaction
 from tap.redaction.strict import StrictMasker
@@ -255,8 +261,7 @@ class RecordedConnection(Intake):
         self._said.clear()
         stream = self.conversation.stream
         if stream is not None and stream.first_db is not None:
-            comment = json.dumps({"event": "carried_db", "db": stream.first_db}, separators=(",", ":"))
-            self._filling.say(self, comment)
+            self._filling.say(self, carried_db_json(stream.first_db))
 
     def ended(self, side: Side, how: str) -> None:
         self._end(REPLICA if side is _REPLICA else MASTER, FIN if how == "fin" else RST)
@@ -267,8 +272,8 @@ class RecordedConnection(Intake):
         """Something worth keeping was told of it."""
         if isinstance(told.event, events.LinkOpened):
             self._link_opened = told.event
-            if self.conversation.phase is Phase.OPAQUE:  # whoever reads it has to do without what we tell of others
-                self._filling.say(self, '{"event":"not_understood"}')
+            if self.conversation.phase is Phase.OPAQUE:  # so a reader must not wait for comments on its resyncs
+                self._filling.say(self, not_understood_json())
         elif isinstance(told.event, events.Secured):
             self._secured.append(told)
         elif self._beginning is not None and isinstance(told.event, events.FullResync | events.PartialResync):
@@ -287,7 +292,7 @@ class RecordedConnection(Intake):
             self.tcp.open()
         elif state.standing is not None and not self._is_ended[MASTER]:  # what redaction has not let go yet
             state = dataclasses.replace(state, held=max(0, state.from_master - self.tcp.position(MASTER)))
-        self.tcp.write(out, now, REPLICA, 0, b"", pcapng.comments([as_comment(state)]))
+        self.tcp.write(out, now, REPLICA, 0, b"", pcapng.comments([state_json(state)]))
         if state.begins:
             for number, at, data in self._beginning or ():
                 self.tcp.write(out, at, number, PUSH, data)
@@ -324,7 +329,7 @@ class RecordedConnection(Intake):
         self._tell_gap(MASTER, at)
         if self._redaction is not None:
             self._redaction.found()
-        self._filling.say(self, as_comment(self._state(now, at_boundary=self._boundary > 0)))
+        self._filling.say(self, state_json(self._state(now, at_boundary=self._boundary > 0)))
         self._filling.packet(self, now, REPLICA, 0)
 
     def settle(self, *, at_end: bool) -> None:
@@ -368,8 +373,7 @@ class RecordedConnection(Intake):
         start, end = self._omitted
         self._omitted = None
         self._skip(MASTER, end - start)
-        comment = json.dumps({"event": "rdb_omitted", "start": start, "end": end}, separators=(",", ":"))
-        self._filling.say(self, comment)
+        self._filling.say(self, rdb_omitted_json(start, end))
 
     def _tell_gap(self, number: int, end: int) -> None:
         start, self._gaps[number] = self._gaps[number], None
@@ -442,7 +446,7 @@ class RecordedConnection(Intake):
                 opening.write(out, packet.time, number, SYN, b"", options)
                 continue
             for gap in gaps:  # behind what opens the connection, before what ends it
-                comment = as_json(self.told(gap))
+                comment = told_json(self.told(gap))
                 self.tcp.write(out, packet.time, REPLICA, 0, b"", pcapng.comments([comment]))
             gaps.clear()
             if flags & (FIN | RST):
@@ -462,8 +466,3 @@ class RecordedConnection(Intake):
             elif size:
                 spans[number].append([position, position + size])
         return [self.gap(number, *span) for number in (REPLICA, MASTER) for span in spans[number]]
-
-
-def as_json(told: Told) -> str:
-    """As a comment has it."""
-    return json.dumps(told.as_dict(), ensure_ascii=False, separators=(",", ":"))

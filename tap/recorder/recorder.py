@@ -28,9 +28,10 @@ from tap.capture.packets import Blocks, ends
 from tap.capture.pcapng import Packet, PcapngReader
 from tap.capture.rotation import Rotation, is_rotation
 from tap.errors import ConfigError, EnvironmentFailure, words
-from tap.recorder.connection import Keeps, RecordedConnection, as_json
+from tap.recorder.connection import Keeps, RecordedConnection
 from tap.recorder.filling import Filling
 from tap.recorder.writer import Sync, Writer
+from tap.recording import comments
 from tap.redaction.grammars import Redact
 from tap.redaction.redaction import Redaction
 from tap.replication import events
@@ -78,6 +79,7 @@ class Recorder:
     ) -> None:
         """path: a new file; with rotate what the files are named after; or a directory for them."""
         self._first = path
+        self._heading = pcapng.heading(pcapng.APPLICATION, comments.recording_json())
         self._rotation = Rotation(path, rotate, keep)
         self._rotates = self._has_looked = is_rotation(path, rotate)  # by itself
         self._redaction = Redaction(redact) if redact else None
@@ -111,7 +113,7 @@ class Recorder:
                 self._rotation.look()
                 self._first = self._rotation.next()
                 self._begin_file()
-            output = Output(self._first)
+            output = Output(self._first, self._heading)
         except FileExistsError:
             raise ConfigError(
                 f"{self.path} is there already; a recording writes over nothing, give it another name"
@@ -120,6 +122,7 @@ class Recorder:
             raise EnvironmentFailure(f"{self.path}: cannot record: {words(error)}") from None
         self._writer = Writer(
             output,
+            self._heading,
             self._rotation,
             self._sync,
             troubled=self._trouble,
@@ -213,7 +216,7 @@ class Recorder:
             told = dataclasses.replace(told, event=self._redaction.event(event))
         if link is not None:
             link.heard(told)
-        self._filling.say(link, as_json(told))
+        self._filling.say(link, comments.told_json(told))
         if link is not None and closed is not None:
             link.closed(closed.how)
             del self._connections[told.connection]

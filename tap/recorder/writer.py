@@ -45,6 +45,7 @@ class Writer:
     def __init__(
         self,
         output: Output,
+        heading: bytes,
         rotation: Rotation,
         sync: Sync,
         *,
@@ -68,6 +69,7 @@ class Writer:
         self._output = output
         self._is_spoiled = False  # by somebody else: nothing of that file counts as recorded
         self._look_at = time.monotonic() + SYNC_SECONDS  # when to look at it again
+        self._heading = heading
         self._rotation = rotation
         self._limit = rotation.limits.size
         if self._limit is not None:
@@ -232,7 +234,7 @@ class Writer:
         try:
             while True:
                 with contextlib.suppress(FileExistsError):  # somebody else's
-                    self._output = Output(self._rotation.next())
+                    self._output = Output(self._rotation.next(), self._heading)
                     break
         except OSError as error:
             goes_on = "what comes until it can be is lost" if self._is_spoiled else f"going on in {old.path.name}"

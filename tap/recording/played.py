@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from tap.bus import Told
 from tap.capture.assembly import Assembler, Connection, Ended, Item
+from tap.recording.announcements import Announcements
 from tap.recording.boundary import BoundaryFinder, RequestFinder
-from tap.recording.comments import LinkState
+from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, Opening
 from tap.recording.link import Link
 from tap.recording.missing import Account, Missing
 from tap.recording.stats import Batch
-from tap.recording.untold import Offsets, Untold
+from tap.recording.untold import Untold
 from tap.recording.verdict import (
     ENOUGH_ACKS,
     Evidence,
@@ -32,7 +33,6 @@ from tap.replication.heads import Head
 from tap.replication.standing import Standing
 from tap.replication.stream import Stream
 
-MAX_DB = 2**31
 MAX_HELD = 1000  # events of a connection of which it is not known yet whether it replicates
 
 _REPLICA, _MASTER = 0, 1
@@ -85,7 +85,7 @@ class Played:
     """One connection of a capture. opened, state: the comment on its first packet, where a tap recorded it."""
 
     def __init__(
-        self, player: Playing, connection: Connection, opened: dict[str, Any] | None, state: LinkState | None = None
+        self, player: Playing, connection: Connection, opened: Opening | None, state: LinkState | None = None
     ) -> None:
         self._player = player
         self.serial = player.connections
@@ -95,10 +95,10 @@ class Played:
             (0, 1) if connection.from_start or self.is_ours else None
         )  # what each end is
         self.peer, master = connection.ends
-        self.name = str(master) if opened is None else str(opened["link"])
-        self.number = player.number(None if opened is None else int(opened["connection"]))
+        self.name = str(master) if opened is None else opened.link
+        self.number = player.number(None if opened is None else opened.connection)
         self._held: list[Told] | None = None if self.is_ours else []
-        self._announced: dict[str, dict[str, Any]] = {}
+        self._announced = Announcements()
         self._undecided = None if connection.from_start or opened is not None else Undecided()
         self._evidence: Evidence | None = None  # where the beginning is not captured; what comes of it has to confirm it
         self._ack_segments = 0
@@ -111,14 +111,11 @@ class Played:
         self._unbegun: Stream | None = None  # before a gap: the tap's comment on its beginning comes behind that
         self._waiting: list[Event] = []  # what is told meanwhile
         self._first_end: tuple[Side, str] | None = None
-        self._omits_rdb = False
         self._is_cut = False  # packets of it are
-        self._gap_offsets: Offsets = (None, None)  # of the bytes that the tap says are missing
-        self._tells_resyncs = True  # the tap, in comments
         self._untold = Untold(self._cannot_tell, lambda: player.now)
         self._missing: list[Missing] = []  # while it is not known whether it replicates
         self._has_ended = False
-        self._opened = opened
+        self._said_ends = None if opened is None else (opened.peer, opened.master)
         self._opened_at = player.now / 1e9 if connection.from_start else None
         self.closed: float | None = None
         self._first_offset: int | None = None
@@ -137,10 +134,10 @@ class Played:
         self._sides = (0, 1)
         self._undecided = None
         self.name = state.link
-        self._opened = {"peer": state.peer, "master": state.master}
+        self._said_ends = state.peer, state.master
         self.number = self._player.number(state.connection)
         self.conversation = self._player.conversation(self)
-        for said in state.said:
+        for said in state.comments:
             self.announce(said)
         if state.standing is not None:
             self._stand_at(state.standing)
@@ -227,13 +224,7 @@ class Played:
             return
         if isinstance(event, events.FullResync | events.PartialResync):
             self._resyncs[event.kind] += 1
-            said = self._announced.pop(event.kind, None)
-            if said is not None:
-                event = self._as_announced(event, said)
-        if isinstance(event, events.Handshake):
-            said = self._announced.pop(f"handshake {event.start}", None)
-            if said is not None:
-                event = self._as_announced(event, said)
+        event = self._announced.completed(event)
         if self._proves(event):
             self._is_replication()
         if isinstance(event, events.StreamStarted) and self._first_offset is None:
@@ -268,20 +259,6 @@ class Played:
         base = stream.offset_at(stream.begins_at)
         self._player.count(Batch(self._at, self.name, self.number, stream.replid, base, heads, previous=stream.previous))
 
-    def _as_announced(self, event: Event, said: dict[str, Any]) -> Event:
-        """What the tap told then: it knew of faults and of time what the bytes do not say."""
-        try:
-            then = events.from_dict(said)
-        except (KeyError, TypeError, ValueError):
-            return event
-        if isinstance(event, events.FullResync) and isinstance(then, events.FullResync):
-            return dataclasses.replace(event, reason=then.reason)
-        if isinstance(event, events.PartialResync) and isinstance(then, events.PartialResync):
-            return dataclasses.replace(event, bytes_behind=then.bytes_behind)
-        if isinstance(event, events.Handshake) and isinstance(then, events.Handshake):
-            return dataclasses.replace(event, sent=then.sent)
-        return event
-
     def _is_replication(self) -> None:
         if self._held is not None:
             held, self._held = self._held, None
@@ -291,31 +268,24 @@ class Played:
                 self._cannot_tell(missing)
         self._player.replicating += 1
 
-    def announce(self, said: dict[str, Any]) -> None:
-        """A comment on the packet that comes next."""
-        kind = said.get("event")
-        if kind in ("full_resync", "partial_resync"):
-            self._announced[kind] = said
-        elif kind == "handshake":
-            self._announced[f"handshake {said.get('start')}"] = said
-        elif kind == "rdb_omitted":
-            self._omits_rdb = True
-        elif kind == "recording_gap" and said.get("side") == "master":
-            self._gap_offsets = _offset(said.get("from_offset")), _offset(said.get("to_offset"))
-        elif kind == "ack_ahead_of_master":
-            if self.conversation.stream is not None and not said.get("by_fault"):
-                self.conversation.stream.doubt()
-        elif kind == "not_understood":  # with --opaque
-            self._tells_resyncs = False
-            self.conversation.compares_acks = True
-        elif kind == "carried_db" and isinstance(said.get("db"), int) and 0 <= said["db"] < MAX_DB:
-            self.conversation.carried_db = said["db"]
+    def announce(self, said: Comment) -> None:
+        """Take a comment on the packet that comes next."""
+        self._announced.hear(said)
+        conversation = self.conversation
+        if said.kind == NOT_UNDERSTOOD:
+            conversation.compares_acks = True
+        elif (db := said.carried_db) is not None:
+            conversation.carried_db = db
+        elif said.doubts_stream and conversation.stream is not None:
+            conversation.stream.doubt()
 
-    def left_out(self, said: dict[str, Any], assembler: Assembler) -> Iterator[Item]:
-        """Go on at once behind what the tap says that it did not record."""
-        if said["event"] in ("recording_gap", "rdb_omitted") and isinstance(said.get("end"), int):
-            side = _REPLICA if said.get("side") == "replica" else _MASTER
-            yield from assembler.skip(self.connection, side, said["end"], self._player.now)
+    def left_out(self, said: Comment, assembler: Assembler) -> Iterator[Item]:
+        """Go on at once after the bytes that the tap says it did not record."""
+        if said.left_out is not None:
+            side, end = said.left_out
+            yield from assembler.skip(
+                self.connection, _REPLICA if side is Side.REPLICA else _MASTER, end, self._player.now
+            )
 
     def begin(self) -> None:
         """The tap told a partial resync."""
@@ -545,8 +515,7 @@ class Played:
             self._close_finder()  # between two gaps there may be too few for a proof
         conversation = self.conversation
         begin = self._position
-        omits, self._omits_rdb = self._omits_rdb, False
-        offsets, self._gap_offsets = self._gap_offsets, (None, None)
+        omits, offsets = self._announced.take_gap()
         if omits:
             self._untold.rdb_omitted(begin, begin + size)
             if conversation.skip_rdb(size):
@@ -578,7 +547,7 @@ class Played:
         else:
             replid, offset, position = conversation.replid, conversation.offset, conversation.from_master
             stream.compares_acks = False
-            if self.is_ours and self._tells_resyncs and stream.is_continuing:
+            if self.is_ours and self._announced.tells_resyncs and stream.is_continuing:
                 self._unbegun = stream
             else:
                 stream.end()
@@ -661,7 +630,7 @@ class Played:
     def is_ticked(self) -> bool:
         """Whether time makes its stream begin; else it does when the tap said so, see begin()."""
         stream = self.conversation.stream
-        return not (self.is_ours and self._tells_resyncs and stream is not None and not stream.has_begun)
+        return not (self.is_ours and self._announced.tells_resyncs and stream is not None and not stream.has_begun)
 
     def ended(self, item: Ended) -> None:
         if self._undecided is not None:
@@ -768,11 +737,7 @@ class Played:
 
     def _ends(self) -> tuple[str, str]:
         """The addresses of replica and master."""
-        if self._opened is not None:
-            return str(self._opened["peer"]), str(self._opened["master"])
+        if self._said_ends is not None:
+            return self._said_ends
         ends = self.connection.ends
         return str(self.peer), str(ends[1] if self.peer == ends[0] else ends[0])
-
-
-def _offset(said: object) -> int | None:
-    return said if isinstance(said, int) else None

@@ -7,11 +7,8 @@ of its connections those are told that turn out to replicate.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from tap.bus import Told
 from tap.capture.assembly import Assembler, Bytes, Connection, Gap, Item, Opened, Unseen
@@ -19,10 +16,10 @@ from tap.capture.content import GoesOn
 from tap.capture.cuts import Cuts
 from tap.capture.files import packets
 from tap.capture.layers import Layers, Segment
-from tap.capture.pcapng import MAX_TIME, Packet
+from tap.capture.pcapng import Packet
 from tap.capture.segments import ACK, SYN
 from tap.capture.tls import TlsConnections, TlsFinder
-from tap.recording.comments import LinkState, from_comment
+from tap.recording.comments import Comment, LinkState, check_format, parse
 from tap.recording.link import Link
 from tap.recording.missing import Account, Missing
 from tap.recording.played import Played
@@ -37,14 +34,9 @@ from tap.replication.stream import MAX_COMMAND
 
 TICK = 100_000_000  # nanoseconds, as of a tap
 MAX_COMMENTED = 1000  # packets of one time that are remembered
-MAX_NUMBER = 2**256  # in a comment
 MAX_KINDS = 12  # of packets, that a line names
 LATE = 1_000_000_000  # nanoseconds: captures do not mix packets up by more
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
-# Of a comment's fields, so far as it has them.
-_TYPES: dict[str, type | tuple[type, ...]] = {"time": (int, float), "connection": int}
-_TYPES |= dict.fromkeys(("link", "replica", "peer", "master"), str)
-_OPENED = {"link", "connection", "peer", "master"}
 
 
 class Player:
@@ -127,7 +119,7 @@ class Player:
         self._now = self._came  # a rest was measured by another clock, and may have been shorter
         self._pass_time(packet.time)
         self._came = self._now
-        said = [one for comment in packet.comments if (one := _said(comment)) is not None]
+        said = [one for comment in packet.comments if (one := parse(comment)) is not None]
         found = self._layers.segment(packet)
         if packet.size > len(packet.data) or (found is not None and found.missing):
             self.cuts.add(packet)
@@ -140,18 +132,18 @@ class Player:
         connection = self._assembler.find(found)
         link = None if connection is None or found.flags & (SYN | ACK) == SYN else self._links.get(connection)
         # What was told of a link before its first packet comes behind its opening.
-        opened = next((one.get("connection") for one in said if one["event"] == "link_opened"), None)
+        opened = next((one.connection for one in said if one.kind == events.LinkOpened.kind), None)
         if link is not None:
             self.wake(link)
         for one in said:
-            state = from_comment(one)
+            state = one.state
             if state is not None:
                 link = self._stand(found, link, state)
                 continue
             if link is not None:
                 link.announce(one)
                 self._all(link.left_out(one, self._assembler))
-            if one["event"] != "link_closed" and one.get("connection") != opened:
+            if one.kind != events.LinkClosed.kind and one.connection != opened:
                 self._comment(one, link)
         for item in self._assembler.take(found, packet.time, opens=opened is not None):
             if isinstance(item, Opened):
@@ -159,7 +151,7 @@ class Player:
             else:
                 self._item(item)
         for one in said:
-            if one["event"] == "link_closed" or one.get("connection") == opened:
+            if one.kind == events.LinkClosed.kind or one.connection == opened:
                 self._comment(one, link)
 
     def _is_copy(self, packet: Packet) -> bool:
@@ -247,9 +239,9 @@ class Player:
             self.tls.add(item.connection)
         return bool(is_tls)
 
-    def _open(self, item: Opened, said: list[dict[str, Any]]) -> Played:
+    def _open(self, item: Opened, said: list[Comment]) -> Played:
         self.connections += 1
-        opened = next((one for one in said if one["event"] == "link_opened" and one.keys() >= _OPENED), None)
+        opened = next((opening for one in said if (opening := one.opening) is not None), None)
         self.recorded += opened is not None
         link = self._put(Played(self, item.connection, opened))
         for one in said:
@@ -291,30 +283,28 @@ class Player:
         link = self._put(Played(self, connection, None, state))
         if is_behind_gap:
             link.begin_behind_gap()
-        for one in state.said:
-            if one.get("event") == events.Secured.kind:
+        for one in state.comments:
+            if one.kind == events.Secured.kind:
                 self._comment(one, link)
         return link
 
-    def _comment(self, said: dict[str, Any], link: Played | None) -> None:
-        try:
-            event = events.from_dict(said)
-            time, link_name, connection, replica = (said[key] for key in ("time", "link", "connection", "replica"))
-        except (KeyError, TypeError, ValueError):
-            return  # not of ours after all
-        if event is None or isinstance(event, events.LinkOpened | events.FullResync | events.Handshake):
+    def _comment(self, said: Comment, link: Played | None) -> None:
+        """Report the event of a comment, unless the bytes say it too."""
+        told = said.told
+        if told is None or isinstance(told.event, events.LinkOpened | events.FullResync | events.Handshake):
             return
+        event = told.event
         if isinstance(event, events.PartialResync):
             if link is not None:
                 link.begin()
             return
         if isinstance(event, events.LinkClosed) and link is not None:
-            link.closed = time
+            link.closed = told.time
             link.end()
             self._remove(link.connection)
         if isinstance(event, events.RecordingGap) and link is None:  # of a connection of which there is nothing
-            self.account.lacks(_missing(event, time, link_name, connection))
-        self._tell(Told(time, link_name, connection, replica, event))
+            self.account.lacks(_missing(event, told.time, told.link, told.connection))
+        self._tell(told)
 
     # ---- for the links ----
 
@@ -371,29 +361,6 @@ class Player:
         self._count(batch)
 
 
-def _said(comment: str) -> dict[str, Any] | None:
-    """A comment of ours; None for anybody else's."""
-    try:
-        said = _comments.decode(comment)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(said, dict) or not isinstance(said.get("event"), str):
-        return None
-    has_types = all(isinstance(said[key], kind) for key, kind in _TYPES.items() if key in said)
-    return said if has_types and 0 <= said.get("time", 0) < MAX_TIME / 1e9 else None
-
-
-def _number(text: str) -> float:
-    """Raises ValueError for what cannot be counted with: no number, or one that floats may not hold."""
-    number = float(text) if re.search(r"[.eE]", text) else int(text)
-    if not -MAX_NUMBER < number < MAX_NUMBER:
-        raise ValueError(text)
-    return number
-
-
-_comments = json.JSONDecoder(parse_int=_number, parse_float=_number, parse_constant=_number)
-
-
 def _missing(gap: events.RecordingGap, time: float, link: str, connection: int) -> Missing:
     return Missing(
         cause="gap",
@@ -420,7 +387,7 @@ def play(path: Path, player: Player, goes_on: GoesOn | None = None) -> list[str]
     """Play what a path stands for, see files.packets(). Returns what of it could not be read, a line each."""
     problems = player.account.problems
     before = len(problems)
-    for packet in packets(path, problems, goes_on):
+    for packet in packets(path, problems, goes_on, check_format):
         player.packet(packet)
     return problems[before:]
 
@@ -430,7 +397,7 @@ def read(paths: Sequence[Path], player: Player, goes_on: GoesOn | None = None) -
 
     Yields each packet once it has been played. goes_on: see files.packets().
     """
-    for packet in packets(paths, player.account.problems, goes_on):
+    for packet in packets(paths, player.account.problems, goes_on, check_format):
         player.packet(packet)
         yield packet
     player.close()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tap.bus import Told
 from tap.capture.files import check
+from tap.recording.comments import check_format
 from tap.recording.link import Link
 from tap.recording.missing import Account, Concerns, Joins, Missing, everything
 from tap.recording.moments import Moment
@@ -201,7 +202,7 @@ def open(  # noqa: A001
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
     found = [Path(path) for path in given]
     for path in found:
-        check(path)
+        check(path, check_format)
     return Recording(found)
 
 

@@ -19,6 +19,7 @@ from tap.capture.files import check_again
 from tap.errors import ConfigError, words
 from tap.hints import OnlyAsync
 from tap.listening import listening
+from tap.recording.comments import check_format
 from tap.recording.missing import Account, Missing, Whole
 from tap.recording.moments import Moment, check_order
 from tap.recording.reader import Player, read
@@ -108,7 +109,7 @@ class ReplayMaster(OnlyAsync):
         self._loop = asyncio.get_running_loop()
         try:
             for path in self._paths:
-                check_again(path)
+                check_again(path, check_format)
             # first: that a port is taken is not to be found after minutes of reading
             self._listening, self.address = await listening(self.address)
             self._directory = tempfile.TemporaryDirectory(prefix="redis-tap-replay-")

@@ -23,7 +23,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_file_begins_with_its_head_and_is_its_owners_alone(tmp_path: Path) -> None:
-    one = Output(tmp_path / "a.pcapng")
+    one = Output(tmp_path / "a.pcapng", HEAD)
     assert (one.size, one.unsynced) == (len(HEAD), len(HEAD))
     one.append(b"block")
     assert one.size == len(HEAD) + 5
@@ -36,7 +36,7 @@ def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     path.write_text("mine")
     with pytest.raises(FileExistsError):
-        Output(path)
+        Output(path, HEAD)
     assert path.read_text() == "mine"
 
 
@@ -47,13 +47,13 @@ def test_a_file_without_room_for_its_head_is_gone_again(tmp_path: Path, monkeypa
     files = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):
-        Output(tmp_path / "a.pcapng")
+        Output(tmp_path / "a.pcapng", HEAD)
     assert list(tmp_path.iterdir()) == []
     assert len(os.listdir("/proc/self/fd")) == files
 
 
 def test_a_block_that_does_not_fit_leaves_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Output(tmp_path / "a.pcapng")
+    one = Output(tmp_path / "a.pcapng", HEAD)
     write, left = os.write, [3, 4]
 
     def some(file: int, data: bytes) -> int:
@@ -73,7 +73,7 @@ def test_a_block_that_does_not_fit_leaves_none_of_it(tmp_path: Path, monkeypatch
 
 
 def test_a_write_that_takes_some_of_a_block_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Output(tmp_path / "a.pcapng")
+    one = Output(tmp_path / "a.pcapng", HEAD)
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, data: write(file, bytes(data[:2])))
     one.append(b"abcdefg")
@@ -84,7 +84,7 @@ def test_a_write_that_takes_some_of_a_block_is_gone_on_with(tmp_path: Path, monk
 
 @pytest.mark.parametrize("name", ["a.pcapng", "a.pcapng.zst"])
 def test_the_end_of_a_file_is_forced_to_the_disk(tmp_path: Path, name: str, synced: list[int]) -> None:
-    one = Output(tmp_path / name)
+    one = Output(tmp_path / name, HEAD)
     one.append(one.encode(b"x" * 100))
     one.sync()
     assert one.unsynced == 0
@@ -96,11 +96,11 @@ def test_the_end_of_a_file_is_forced_to_the_disk(tmp_path: Path, name: str, sync
 
 
 def test_what_is_on_the_disk_already_is_not_forced_again(tmp_path: Path, synced: list[int]) -> None:
-    one = Output(tmp_path / "a.pcapng")
+    one = Output(tmp_path / "a.pcapng", HEAD)
     one.sync()
     one.close(sync=True)
     assert len(synced) == 1
-    one = Output(tmp_path / "b.pcapng")
+    one = Output(tmp_path / "b.pcapng", HEAD)
     one.close(sync=False)
     assert len(synced) == 1
 
@@ -109,7 +109,7 @@ def test_a_file_is_closed_whatever_the_disk_says(tmp_path: Path, monkeypatch: py
     def broken(file: int) -> None:
         raise OSError(5, "Input/output error")
 
-    one = Output(tmp_path / "a.pcapng")
+    one = Output(tmp_path / "a.pcapng", HEAD)
     monkeypatch.setattr(os, "fsync", broken)
     with pytest.raises(OSError, match="Input/output"):
         one.close(sync=True)
@@ -123,7 +123,7 @@ def test_what_is_on_the_disk_leaves_the_systems_memory_in_large_steps(
 ) -> None:
     dropped: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "posix_fadvise", lambda file, at, size, advice: dropped.append((at, size)))
-    one = Output(tmp_path / "a.pcapng")
+    one = Output(tmp_path / "a.pcapng", HEAD)
     one.append(bytes(DROP_BYTES - len(HEAD) - 1))
     one.sync()
     assert dropped == []
@@ -140,7 +140,7 @@ def test_what_is_on_the_disk_leaves_the_systems_memory_in_large_steps(
 
 
 def test_what_became_of_a_file(tmp_path: Path) -> None:
-    one = Output(tmp_path / "a.pcapng")
+    one = Output(tmp_path / "a.pcapng", HEAD)
     assert one.what_became_of_it() == ""
     one.append(b"x" * 50)
     assert one.what_became_of_it() == ""
@@ -160,7 +160,7 @@ def test_what_became_of_a_file(tmp_path: Path) -> None:
 
 
 def test_compressed_every_block_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
-    one = Output(tmp_path / "a.pcapng.zst")
+    one = Output(tmp_path / "a.pcapng.zst", HEAD)
     said = HEAD
     for number in range(5):
         block = b"block %d " % number * 20
@@ -173,7 +173,7 @@ def test_compressed_every_block_can_be_read_as_soon_as_it_is_written(tmp_path: P
 
 
 def test_compressed_what_was_given_up_is_not_needed_to_read_what_follows(tmp_path: Path) -> None:
-    one = Output(tmp_path / "a.pcapng.zst")
+    one = Output(tmp_path / "a.pcapng.zst", HEAD)
     one.append(one.encode(b"first"))
     one.encode(b"given up, never taken")
     one.append(one.encode_anew(b"last"))
@@ -181,7 +181,7 @@ def test_compressed_what_was_given_up_is_not_needed_to_read_what_follows(tmp_pat
     with one.path.open("rb") as file:
         read = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
     assert read == HEAD + b"firstlast"
-    plain = Output(tmp_path / "a.pcapng")
+    plain = Output(tmp_path / "a.pcapng", HEAD)
     assert plain.encode_anew(b"last") == b"last"
     plain.close(sync=False)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.capture import pcapng
-from tap.capture.pcapng import Packet
+from tap.capture.pcapng import Packet, PcapngReader
 from tests.recording.packed import comments, times, unpacked
 from tests.recording.support import block
 
@@ -110,6 +110,15 @@ def test_what_a_tap_writes_begins_with_its_section_and_its_interface() -> None:
     described = struct.pack("<HH", 2, 9) + b"redis-tap\0\0\0" + struct.pack("<HH", 9, 1) + b"\x09\0\0\0" + bytes(4)
     section = raw(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + name)
     assert head == section + interface(101, described)
+
+
+def test_the_comments_of_a_section_are_handed_to_its_check_before_its_packets() -> None:
+    heard: list[str | int] = []
+    reader = PcapngReader(heard.append)
+    data = pcapng.heading("test", "one", "two") + block(1, b"data", ("other",)) + pcapng.heading("test", "three")
+    for at in range(len(data)):
+        heard += [packet.time for packet in reader.feed(data[at : at + 1])]
+    assert heard == ["one", "two", 1, "three"]
 
 
 def test_a_comment_that_is_too_long_is_cut_to_what_can_be_said() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 import os
 import random
 import re
@@ -20,17 +19,17 @@ import pytest
 import zstandard
 
 from tap import Address, Config, LinkConfig
-from tap.capture import rotation
+from tap.capture import pcapng, rotation
 from tap.capture.output import Output
 from tap.capture.pcapng import Packet, PcapngReader
 from tap.capture.rotation import Rotation
 from tap.capture.segments import PUSH
 from tap.errors import ConfigError
 from tap.recorder import filling, recorder, writer
-from tap.recording.comments import from_comment
 from tap.recording.history import index
 from tap.replication import events
 from tap.units import Limits
+from tests.recording.packed import state_of
 from tests.recording.support import (
     config,
     content,
@@ -209,7 +208,7 @@ def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def in_rdb(packet: Packet) -> bool:
-    said = [from_comment(json.loads(comment)) for comment in packet.comments]
+    said = [state_of(comment) for comment in packet.comments]
     return any(one is not None and one.standing is not None and one.standing.phase == "rdb" for one in said)
 
 
@@ -464,7 +463,7 @@ def test_a_next_file_that_cannot_be_made_is_told_and_the_old_one_goes_on(
 @pytest.mark.parametrize("name", ["one.pcapng", "one.pcapng.zst"])
 def test_what_the_disk_did_not_take_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A disk that takes some bytes, then none, then all."""
-    output = Output(tmp_path / name)
+    output = Output(tmp_path / name, pcapng.heading("test"))
     first, second = os.urandom(500) * 4, b"abc" * 900
     output.append(output.encode(first))
     size = output.size
@@ -489,7 +488,7 @@ def test_what_the_disk_did_not_take_is_written_later(tmp_path: Path, monkeypatch
 
 
 def test_a_compressed_file_ends_well_without_what_was_given_up(tmp_path: Path) -> None:
-    output = Output(tmp_path / "one.pcapng.zst")
+    output = Output(tmp_path / "one.pcapng.zst", pcapng.heading("test"))
     output.append(output.encode(b"first" * 100))
     output.encode(b"second" * 100)
     output.close(sync=False)

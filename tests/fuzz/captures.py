@@ -25,7 +25,7 @@ from tap.capture.pcapng import Packet
 from tap.console.lines import Journal, json_line
 from tap.console.stats_report import report
 from tap.errors import RecordingError
-from tap.recording.comments import LinkState, as_comment
+from tap.recording.comments import LinkState, state_json
 from tap.recording.history import index
 from tap.recording.once import Once
 from tap.recording.reader import Player, nothing, read
@@ -419,7 +419,7 @@ def _recorded() -> list[list[Packet]]:
                 said=(),
                 lost=(50, 900),
             )
-            middle[0].comments = (as_comment(state),)
+            middle[0].comments = (state_json(state),)
             found.append(middle)
     return found
 

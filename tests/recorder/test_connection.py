@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,11 @@ from tap.capture.packets import Blocks
 from tap.capture.pcapng import PcapngReader, heading
 from tap.recorder import connection as module
 from tap.recorder.recorder import Recorder
-from tap.recording.comments import LinkState, from_comment
+from tap.recording.comments import LinkState
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tap.units import Limits
+from tests.recording.packed import state_of
 from tests.recording.support import connect
 from tests.recording.test_gaps import Lossy
 from tests.relay.wire import BASE, GRANT, asks, command
@@ -145,7 +145,7 @@ def states(path: Path, said: list[tuple[Side, bytes]]) -> list[tuple[LinkState, 
             out = Blocks()
             link.begin_file(out, 5_000_000_000, at_boundary=False)
             packets = list(PcapngReader().feed(heading("test") + bytes(out.view())))
-            (state,) = [one for packet in packets for text in packet.comments if (one := from_comment(json.loads(text)))]
+            (state,) = [one for packet in packets for text in packet.comments if (one := state_of(text))]
             found.append((state, [packet.data[40:] for packet in packets if len(packet.data) > 40]))
         await writes.close()
 

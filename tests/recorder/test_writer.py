@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tap.capture import pcapng
 from tap.capture.output import Output
 from tap.capture.packets import Blocks, Flow
 from tap.capture.rotation import Rotation
@@ -21,6 +22,7 @@ from tap.recorder.writer import Writer
 from tap.units import Limits
 from tests.support import WITHIN, wait_inside
 
+HEADING = pcapng.heading("test", "a comment")
 FULL = OSError(28, "No space left on device")
 
 
@@ -36,9 +38,10 @@ class Desk:
         self.gathering = Gathering(lambda: None)
         self.rotation = Rotation(path, rotate, keep)
         self.flow = Flow(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), (1, 1))
-        self.output = Output(path if not rotate else self.rotation.next())
+        self.output = Output(path if not rotate else self.rotation.next(), HEADING)
         self.writer = Writer(
             self.output,
+            HEADING,
             self.rotation,
             sync,
             troubled=self.troubles.append,
@@ -220,7 +223,7 @@ def test_a_next_file_that_cannot_be_made_is_told_and_the_old_one_goes_on(
         old = desk.writer.path
         init = Output.__init__
 
-        def refuse(self: Output, path: Path) -> None:
+        def refuse(self: Output, path: Path, heading: bytes) -> None:
             raise FULL
 
         monkeypatch.setattr(Output, "__init__", refuse)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tap import recording
 from tap.bus import Told
 from tap.capture import pcapng
 from tap.capture.pcapng import Packet
-from tap.recording.comments import LinkState, as_comment, from_comment
+from tap.errors import RecordingError
+from tap.recording.comments import FORMAT, LinkState, recording_json, state_json
 from tap.recording.reader import Player
 from tap.replication import events
 from tap.replication.passing import PassingStanding
 from tap.replication.standing import Standing
-from tests.recording.wires import Wire, streamed
+from tests.cli.typed import tap
+from tests.recording.packed import state_of
+from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import command
 
 
@@ -48,7 +55,7 @@ def test_a_comment_on_how_a_link_stands_that_cannot_be_is_said_and_ends_nothing(
     wire.send(1, command("PING"))
     heard: list[Told] = []
     player = Player(heard.append)
-    for (at, data), said in zip(wire.packets, [(as_comment(state),), ()], strict=True):
+    for (at, data), said in zip(wire.packets, [(state_json(state),), ()], strict=True):
         player.packet(Packet(at, pcapng.RAW_IP, data, len(data), said))
     player.close()
     reasons = [one.event.reason for one in heard if isinstance(one.event, events.Opaque)]
@@ -100,7 +107,7 @@ STATE = LinkState(
 
 
 def test_what_is_said_is_read_back() -> None:
-    assert from_comment(json.loads(as_comment(STATE))) == STATE
+    assert state_of(state_json(STATE)) == STATE
 
 
 @pytest.mark.parametrize(
@@ -108,15 +115,15 @@ def test_what_is_said_is_read_back() -> None:
     [{"event": "link_opened"}, {"event": None}, {"connection": "one"}, {"lost": [1]}, {"standing": {"phase": "rdb"}}],
 )
 def test_another_comment_is_none(changes: dict[str, Any]) -> None:
-    assert from_comment({**json.loads(as_comment(STATE)), **changes}) is None
-    assert from_comment({}) is None
+    assert state_of(json.dumps({**json.loads(state_json(STATE)), **changes})) is None
+    assert state_of("{}") is None
 
 
 @pytest.mark.parametrize("name", ["time", "link", "begins", "standing"])
 def test_one_that_lacks_a_field_is_none(name: str) -> None:
-    said = json.loads(as_comment(STATE))
+    said = json.loads(state_json(STATE))
     del said[name]
-    assert from_comment(said) is None
+    assert state_of(json.dumps(said)) is None
 
 
 def test_bytes_before_it_are_those_that_were_lost_or_those_of_the_standing() -> None:
@@ -127,4 +134,85 @@ def test_bytes_before_it_are_those_that_were_lost_or_those_of_the_standing() -> 
     )  # fmt: skip
     there = dataclasses.replace(STATE, standing=standing)
     assert (there.from_replica, there.from_master) == (50, 100)
-    assert from_comment(json.loads(as_comment(there))) == there
+    assert state_of(state_json(there)) == there
+
+
+# ---- the format of a file ----
+
+
+def stated(tmp_path: Path, *texts: str, name: str = "new.pcapng") -> Path:
+    """A capture whose section has these comments."""
+    whole = file(tmp_path / f"plain-{name}", streamed(STREAM).packets, "pcapng").read_bytes()
+    path = tmp_path / name
+    path.write_bytes(pcapng.heading("redis-tap", *texts) + whole[len(pcapng.heading("test")) :])
+    return path
+
+
+NEWER = json.dumps({"event": "recording", "format": FORMAT + 1})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show"],
+        ["show", "--commands"],
+        ["show", "--stats"],
+        ["export", "--to", "rdb", "-o", "out"],
+        ["export", "--to", "aof", "-o", "out"],
+        ["export", "--to", "resp", "-o", "out"],
+        ["export", "--to", "jsonl", "-o", "out"],
+        ["replay", "--as-master", "127.0.0.1:0"],
+        ["replay", "--to", "redis://127.0.0.1:1", "--yes"],
+    ],
+)
+def test_a_newer_recording_is_refused_before_anything_is_shown(tmp_path: Path, words: list[str]) -> None:
+    path = stated(tmp_path, NEWER)
+    verb, *options = [str(tmp_path / word) if word == "out" else word for word in words]
+    done = tap(verb, path, *options, width=300)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.strip() == (
+        f"redis-tap: {path}: written in recording format {FORMAT + 1}, this redis-tap reads up to {FORMAT}. "
+        "Upgrade redis-tap to read it; the file is intact."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_newer_recording_is_refused_in_python(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match=f"written in recording format {FORMAT + 1}"):
+        recording.open(stated(tmp_path, NEWER))
+
+
+def test_beside_a_newer_recording_others_are_read(tmp_path: Path) -> None:
+    directory = tmp_path / "day"
+    directory.mkdir()
+    stated(directory, NEWER, name="b.pcapng")
+    with recording.open(directory) as found:
+        assert list(found.commands())
+        (problem,) = found.problems
+    assert problem.startswith(f"{directory / 'b.pcapng'}: written in recording format")
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        recording_json(),
+        "merged by hand",
+        "[" * 60_000,
+        "[]",
+        '{"event": "recording"}',
+        '{"event": "recording", "format": "99"}',
+        '{"event": "other", "format": 99}',
+    ],
+)
+def test_every_other_section_is_read(tmp_path: Path, comment: str) -> None:
+    with recording.open(stated(tmp_path, comment)) as found:
+        assert list(found.commands())
+        assert not found.problems
+
+
+def test_tshark_reads_the_statement(tmp_path: Path) -> None:
+    if shutil.which("capinfos") is None:
+        pytest.skip("capinfos is not installed")
+    path = stated(tmp_path, recording_json())
+    said = subprocess.run(["capinfos", "-k", path], capture_output=True, text=True, check=True).stdout
+    assert recording_json() in said

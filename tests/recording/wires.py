@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import re
 import struct
@@ -14,11 +15,11 @@ from tap.capture import pcapng
 from tap.capture.packets import Flow
 from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, PUSH, SYN, Endpoint
-from tap.recording.comments import from_comment
 from tap.recording.history import Chapter, Marks, Read, copy_chapter
 from tap.recording.reader import Player, play
 from tap.replication import events
 from tap.replication.events import Command, Event
+from tests.recording.packed import state_of
 from tests.recording.support import block, comments, next_packets, packets
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import Capture
@@ -214,7 +215,7 @@ def as_live_from_any_file(live: list[Told], paths: list[Path]) -> None:
     for first in sorted({*firsts, 1, len(paths) - 1}):
         heard = shown(paths[first:])
         assert not [one for one in heard if isinstance(one.event, events.Opaque)]
-        said = map(from_comment, comments(paths[first]))
+        said = map(state_of, [json.dumps(one) for one in comments(paths[first])])
         states = {one.connection: one.from_master for one in said if one is not None}
         opened = {one.connection for one in heard if isinstance(one.event, events.LinkOpened)}
         expected = {number: [one for one in whole.get(number, []) if one[1] >= at] for number, at in states.items()}

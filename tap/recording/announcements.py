@@ -1,0 +1,62 @@
+"""What the comments of a tap announce about one connection, until the packet comes that they are about.
+
+A tap writes a comment before the packet whose bytes made it report the event. So when the bytes are read again, the event
+that they make is completed by the announced one: the tap knew of faults and of time what the bytes do not say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tap.recording.comments import NOT_UNDERSTOOD, RDB_OMITTED, Comment
+from tap.recording.untold import Offsets
+from tap.replication import events
+from tap.replication.events import Event
+
+_COMPLETED = (events.FullResync.kind, events.PartialResync.kind)
+
+
+class Announcements:
+    """tells_resyncs: the tap announces the resyncs of this connection; it does not with --opaque."""
+
+    def __init__(self) -> None:
+        self.tells_resyncs = True
+        self._events: dict[str, Event | None] = {}  # by their kind; handshakes by their position as well
+        self._omits_rdb = False
+        self._gap_offsets: Offsets = (None, None)
+
+    def hear(self, comment: Comment) -> None:
+        if comment.kind in _COMPLETED:
+            self._events[comment.kind] = comment.event
+        elif comment.kind == events.Handshake.kind:
+            self._events[f"{comment.kind} {comment.fields.get('start')}"] = comment.event
+        elif comment.kind == RDB_OMITTED:
+            self._omits_rdb = True
+        elif comment.kind == NOT_UNDERSTOOD:
+            self.tells_resyncs = False
+        elif (offsets := comment.gap_offsets) is not None:
+            self._gap_offsets = offsets
+
+    def completed(self, event: Event) -> Event:
+        """The event that the bytes make, with what the tap announced about it."""
+        if isinstance(event, events.FullResync):
+            then = self._events.pop(event.kind, None)
+            if isinstance(then, events.FullResync):
+                return dataclasses.replace(event, reason=then.reason)
+        elif isinstance(event, events.PartialResync):
+            then = self._events.pop(event.kind, None)
+            if isinstance(then, events.PartialResync):
+                return dataclasses.replace(event, bytes_behind=then.bytes_behind)
+        elif isinstance(event, events.Handshake):
+            then = self._events.pop(f"{event.kind} {event.start}", None)
+            if isinstance(then, events.Handshake):
+                return dataclasses.replace(event, sent=then.sent)
+        return event
+
+    def take_gap(self) -> tuple[bool, Offsets]:
+        """For the next bytes that are missing of the master: whether they are an omitted RDB, and the replication offsets
+        before and after them.
+        """
+        found = self._omits_rdb, self._gap_offsets
+        self._omits_rdb, self._gap_offsets = False, (None, None)
+        return found
