@@ -56,6 +56,7 @@ from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tap.scenario import Result, Scenario
 from tap.scenario.journal import Entry
+from tap.status import LinkStatus, Status, connection_status
 from tests.cli.typed import tap
 from tests.planted import BYTES, LINE, NAME, PLANT, SEEN, TEXT, WORD, all_events, harm, harm_json, made
 from tests.rdb import make
@@ -190,10 +191,11 @@ def test_datagrams_have_no_character_of_anybody_s_choice() -> None:
     figures = Figures([PLANT])
     for event in EVENTS:
         figures.hear(told(event))
-    link: Any = SimpleNamespace(
-        name=PLANT, number=3, conversation=SimpleNamespace(from_master=1, from_replica=1, offset=1, stream=None)
-    )
-    lines = b"\n".join(datagrams(figures.lines([link], 1e9, 5))).decode().splitlines()
+    conversation = Conversation(lambda event: None, peer_host="10.0.0.7")
+    conversation.receive_from_replica(b"*1\r\n$4\r\nPING\r\n")
+    one = connection_status(conversation, 1e9, number=3, link=PLANT, peer="10.0.0.7:1", master=None, opened=1e9)
+    status = Status(1e9, (LinkStatus(PLANT, Address("127.0.0.1", 6400), None, (one,)),))
+    lines = b"\n".join(datagrams(figures.lines(status, 5))).decode().splitlines()
     assert len(lines) > 10
     assert [one for one in lines if not re.fullmatch(r"redis_tap(\.[\w-]+)+:[0-9.-]+\|(c|g|ms)", one, re.ASCII)] == []
 

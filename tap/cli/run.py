@@ -38,7 +38,7 @@ from tap.console.terminal import Terminal
 from tap.console.trouble import Trouble
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.relay.transparent import rule
-from tap.replication.events import Ack, Command, Event, MasterUnreachable, RdbKey
+from tap.replication.events import Ack, Event, MasterUnreachable
 from tap.tap import Tap
 from tap.units import parse_duration
 from tap.url import Address
@@ -282,7 +282,7 @@ async def _relay(tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewe
         if ui == "live":
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would stop the links, too
             view = LiveView(tap, console)
-            tap.bus.subscribe(view, without=(Command, RdbKey))
+            tap.bus.subscribe(view, without=COUNTLESS)
             asyncio.get_running_loop().set_exception_handler(Trouble(view.complain))
             view.start()
             viewers.callback(lambda: print(view.summary()))

@@ -23,10 +23,10 @@ from tap.console.screen import Frame, Happening, Line, Ranking, draw
 from tap.console.sentences import is_alarming, sentence
 from tap.console.terminal import Terminal
 from tap.printable import one_line
-from tap.relay.link import Link
 from tap.replication import events
 from tap.replication.conversation import Phase
 from tap.replication.events import Role
+from tap.status import ConnectionStatus
 from tap.tap import Tap
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ FRAME_SECONDS = 0.5
 SAMPLE_SECONDS = 1.0
 HISTORY = 360  # samples: six minutes
 GONE_SECONDS = 60.0  # a replica that left stays in sight for this long
-SILENT_SECONDS = 2.5  # acknowledgements come once a second; a replica without one for so long is falling behind
 MAX_REPLICAS = 500  # names; a client may announce thousands of them
 MAX_TIMELINE = 200
 MAX_WORDS = 500  # characters of what happened; an error that a master answers with may have 64 KB
@@ -75,21 +74,11 @@ def _key(link: str, replica: str, connection: int) -> _Key:
     return link, replica, None if announced else connection
 
 
-@dataclass(frozen=True, slots=True)
-class _Lag:
-    """What the last acknowledgement said, at *time*."""
-
-    time: float
-    lag_bytes: int | None
-    lag_seconds: float | None
-
-
 @dataclass(slots=True)
 class _Replica:
     """One replica over all of its connections."""
 
     line: Line
-    ack: _Lag | None = None
     connection: int = 0
     passes_by: bool = False  # a client with no name of its own, not worth a line once it is gone
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
@@ -101,41 +90,33 @@ class _Replica:
     stream_seen: int = 0
     sampled: tuple[float, int, int] | None = None
 
-    def take(self, link: Link, now: float) -> None:
+    def take(self, status: ConnectionStatus, now: float) -> None:
         """The figures of the connection it has now."""
-        conversation, line = link.conversation, self.line
-        if link.number != self.connection:
-            self.connection = link.number
+        line = self.line
+        if status.number != self.connection:
+            self.connection = status.number
             self.seen = self.stream_seen = 0
             self.waiting_since = None
         self.gone_since = None
-        self.passes_by = conversation.role is not Role.REPLICA
-        if conversation.phase is not Phase.WAITING:
+        self.passes_by = status.role is not Role.REPLICA
+        if status.phase is not Phase.WAITING:
             self.waiting_since = None
         elif self.waiting_since is None:
             self.waiting_since = now
         line.waited = 0.0 if self.waiting_since is None else now - self.waiting_since
-        line.phase = conversation.phase.value
-        line.replid = conversation.replid
-        line.offset = conversation.offset
-        stream = conversation.stream
-        if stream is not None:
-            line.db = stream.db
-        if self.ack is None or stream is None or stream.acked is None:
-            line.lag_bytes = line.lag_seconds = None
-        elif now - self.ack.time < SILENT_SECONDS:
-            # as it was then: what has passed since could not be acknowledged yet
-            line.lag_bytes, line.lag_seconds = self.ack.lag_bytes, self.ack.lag_seconds
-        else:
-            line.lag_bytes, line.lag_seconds = stream.lag_bytes, now - self.ack.time
-        channel = conversation.rdb_channel
-        rdb = channel.rdb if channel is not None else conversation.rdb
+        line.phase = status.phase.value
+        line.replid = status.replid
+        line.offset = status.offset
+        if status.stream_bytes is not None:
+            line.db = status.db
+        line.lag_bytes, line.lag_seconds = status.lag_bytes, status.lag_seconds
+        rdb = status.rdb
         if rdb is not None:
             line.rdb_received, line.rdb_size = rdb.received, rdb.size
-            line.rdb_keys, line.rdb_announced = rdb.summary.keys, rdb.summary.announced
-        line.beside = None if channel is None or stream is None else stream.received
-        received = conversation.from_master + (channel.from_master if channel is not None else 0)
-        streamed = 0 if conversation.stream is None else conversation.stream.received
+            line.rdb_keys, line.rdb_announced = rdb.keys, rdb.announced
+        line.beside = None if status.rdb_channel_bytes is None else status.stream_bytes
+        received = status.bytes_from_master + (status.rdb_channel_bytes or 0)
+        streamed = status.stream_bytes or 0
         self.total += max(0, received - self.seen)
         self.stream_total += max(0, streamed - self.stream_seen)
         self.seen, self.stream_seen = received, streamed
@@ -180,9 +161,6 @@ class LiveView:
                     name = OTHER
                 self._by_count[name] += share.count
                 self._by_bytes[name] += share.bytes
-            return
-        if isinstance(event, events.Ack):
-            self._replica(key).ack = _Lag(told.time, event.lag_bytes, event.lag_seconds)
             return
         if isinstance(event, events.FullResync):
             self._replica(key).line.full_resyncs += 1
@@ -241,14 +219,15 @@ class LiveView:
         self._new_frame.set()
 
     def frame(self, now: float) -> Frame:
-        """Take the figures of all links, as they are now."""
-        links = self._tap.links
+        """Take the figures of all connections, as they are now."""
+        status = self._tap.status()
+        connections = status.connections
         present: set[_Key] = set()
-        for link in links:
-            if link.conversation.role in SHOWN and len(present) < MAX_REPLICAS:
-                key = _key(link.name, link.conversation.replica, link.number)
+        for one in connections:
+            if one.role in SHOWN and len(present) < MAX_REPLICAS:
+                key = _key(one.link, one.replica, one.number)
                 present.add(key)
-                self._replica(key).take(link, now)
+                self._replica(key).take(one, now)
         for key, replica in tuple(self._replicas.items()):
             if key in present:
                 continue
@@ -265,9 +244,9 @@ class LiveView:
                 replica.sample(now)
         recorder = self._tap.recorder
         return Frame(
-            routes=[(str(one.address), str(one.config.master or "")) for one in self._tap.listeners],
+            routes=[(str(one.address), str(one.master or "")) for one in status.links],
             up=now - self._started,
-            ordinary=sum(link.conversation.phase is Phase.ORDINARY for link in links),
+            ordinary=sum(one.phase is Phase.ORDINARY for one in connections),
             lines=[replica.line.copy(tuple(replica.rates)) for replica in self._replicas.values()],
             by_count=_ranking(self._by_count),
             by_bytes=_ranking(self._by_bytes),

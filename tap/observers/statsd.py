@@ -11,26 +11,24 @@ import asyncio
 import logging
 import re
 import socket
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import asyncio_dgram
 
-from tap.bus import Bus, Told
+from tap.bus import COUNTLESS, Bus, Told
 from tap.errors import words
-from tap.relay.link import Link
 from tap.relay.names import UNRESOLVABLE, resolved
 from tap.replication import events
 from tap.replication.events import Event
+from tap.status import Status
 from tap.url import Address
 
 PREFIX = "redis_tap"
 DATAGRAM = 1432  # bytes; each is below that
 INTERVAL_SECONDS = 1.0
 RENEW_SECONDS = 60.0  # then the name is resolved anew: nobody tells a sender of UDP that a host has moved
-SILENT_SECONDS = 2.5  # acknowledgements come once a second
 END_SECONDS = 0.3  # for the last figures, at the end
 MAX_COUNTS = 1000  # names; then "other" stands for more: codes of errors are the master's own words
 MAX_TIMES = 1000  # while the name is being resolved; then the oldest go
@@ -68,7 +66,6 @@ class Figures:
         self._alive: set[str] = set()  # links that had connections last time
         # By connection, for as long as it lasts:
         self._passed: dict[int, tuple[int, int]] = {}  # bytes from master and replica that are counted already
-        self._acks: dict[int, tuple[float, events.Ack]] = {}  # the last one, and when
         self._opened: dict[int, float] = {}
         self._granted: dict[int, str] = {}  # which time the beginning of the stream will end
 
@@ -81,9 +78,7 @@ class Figures:
                 if dot and len(self._counts) >= MAX_COUNTS and (link, what) not in self._counts:
                     what = f"{name}.other"
                 self._counts[link, what] += count
-        if isinstance(event, events.Ack):
-            self._acks[told.connection] = told.time, event
-        elif isinstance(event, events.LinkOpened):
+        if isinstance(event, events.LinkOpened):
             self._opened[told.connection] = told.time
         elif isinstance(event, events.FullResync | events.PartialResync):
             self._granted[told.connection] = f"{event.kind}_time"
@@ -96,7 +91,7 @@ class Figures:
         elif isinstance(event, events.LinkClosed):
             self._pass(link, told.connection, event.bytes_from_master, event.bytes_from_replica)
             kept: dict[int, Any]
-            for kept in (self._passed, self._acks, self._opened, self._granted):
+            for kept in (self._passed, self._opened, self._granted):
                 kept.pop(told.connection, None)
 
     def _pass(self, link: str, connection: int, from_master: int, from_replica: int) -> None:
@@ -106,25 +101,22 @@ class Figures:
         self._counts[link, "bytes_from_master"] += from_master - before[0]
         self._counts[link, "bytes_from_replica"] += from_replica - before[1]
 
-    def lines(self, links: Sequence[Link], now: float, lost_bytes: int | None) -> list[str]:
-        """As StatsD takes them. links: those that are alive. now: as Told.time. lost_bytes: None without a recording."""
+    def lines(self, status: Status, lost_bytes: int | None) -> list[str]:
+        """As StatsD takes them. lost_bytes: None without a recording."""
         gauges: dict[tuple[str, str], float] = {(name, "connections"): 0 for name in (*self._links, *sorted(self._alive))}
-        self._alive = {link.name for link in links}
-        for link in links:
-            conversation = link.conversation
-            self._pass(link.name, link.number, conversation.from_master, conversation.from_replica)
-            one: dict[str, float | None] = {"offset": conversation.offset}
-            stream, ack = conversation.stream, self._acks.get(link.number)
-            if stream is not None and ack is not None:
-                at, said = ack
-                # What has passed since the last one could not be acknowledged yet, unless the next one is overdue.
-                is_silent = now - at > SILENT_SECONDS
-                one["lag_bytes"] = stream.lag_bytes if is_silent else said.lag_bytes
-                one["lag_seconds"] = now - at if is_silent else said.lag_seconds
-            for what, value in one.items():
+        connections = status.connections
+        self._alive = {one.link for one in connections}
+        for one in connections:
+            link = one.link
+            self._pass(link, one.number, one.bytes_from_master, one.bytes_from_replica)
+            for what, value in (
+                ("offset", one.offset),
+                ("lag_bytes", one.lag_bytes),
+                ("lag_seconds", one.lag_seconds),
+            ):
                 if value is not None:
-                    gauges[link.name, what] = max(value, gauges.get((link.name, what), 0))
-            gauges[link.name, "connections"] = gauges.get((link.name, "connections"), 0) + 1
+                    gauges[link, what] = max(value, gauges.get((link, what), 0))
+            gauges[link, "connections"] = gauges.get((link, "connections"), 0) + 1
         lines = [_line(link, what, f"{count}|c") for (link, what), count in self._counts.items() if count]
         lines += [_line(link, what, f"{_number(value)}|g") for (link, what), value in gauges.items()]
         lines += [_line(link, what, f"{1000 * seconds:.3f}|ms") for link, what, seconds in self._times]
@@ -176,13 +168,13 @@ class StatsD:
         address: Address,
         bus: Bus,
         names: Sequence[str],
-        links: Callable[[], Sequence[Link]],
+        status: Callable[[], Status],
         lost_bytes: Callable[[], int | None],
     ) -> None:
-        """names: of the configured links. links: those that are alive. lost_bytes: of the recording, None without one."""
+        """names: of the configured links. status: of the tap, now. lost_bytes: of the recording, None without one."""
         self._address = address
         self._bus = bus
-        self._links = links
+        self._status = status
         self._lost_bytes = lost_bytes
         self._figures = Figures(names)
         self._task: asyncio.Task[None] | None = None
@@ -197,7 +189,7 @@ class StatsD:
         self._figures.hear(told)
 
     def start(self) -> None:
-        self._bus.subscribe(self, without=(events.Command, events.RdbKey))
+        self._bus.subscribe(self, without=COUNTLESS)
         self._task = asyncio.create_task(self._run(), name="statsd")
 
     async def close(self) -> None:
@@ -229,7 +221,7 @@ class StatsD:
         try:
             if self._client is None or asyncio.get_running_loop().time() > self._renew:
                 await self._connect()
-            lines = self._figures.lines(self._links(), time.time(), self._lost_bytes())
+            lines = self._figures.lines(self._status(), self._lost_bytes())
             for datagram in datagrams(lines):
                 await self._client.send(datagram)
         except (OSError, asyncio_dgram.TransportClosed) as error:

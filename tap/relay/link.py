@@ -27,6 +27,7 @@ from tap.relay.tls import TlsFailure, TlsTransport, speaks_tls
 from tap.replication import events
 from tap.replication.conversation import Conversation, Phase
 from tap.replication.events import Event, Side
+from tap.status import ConnectionStatus, connection_status
 
 if TYPE_CHECKING:
     from tap.relay import admission
@@ -79,6 +80,7 @@ class Link:
         self._deserted = math.inf  # since when no peer is there
         self._is_busy = False  # bytes or faults are in the middle of something
         self._refused_by: Armed | None = None  # the fault that leaves the replica without a master
+        self._status: ConnectionStatus | None = None  # the last one made
 
     # ---- how it stands ----
 
@@ -111,6 +113,21 @@ class Link:
     def lag_bytes(self) -> int | None:
         """Passed on, and not acknowledged yet."""
         return None if self.conversation.stream is None else self.conversation.stream.lag_bytes
+
+    def status(self) -> ConnectionStatus:
+        """How it stands at this moment."""
+        status = self._status
+        if status is None or not status.is_current(self.conversation):
+            self._status = status = connection_status(
+                self.conversation,
+                self._loop.time(),
+                number=self.number,
+                link=self.name,
+                peer=self.peer,
+                master=self.route.master,
+                opened=self._opened,
+            )
+        return status
 
     def __repr__(self) -> str:
         if self.replica.transport is None and not self.peer:

@@ -26,6 +26,7 @@ from tap.relay.transparent import original_destination
 from tap.replication import events
 from tap.replication.events import Event
 from tap.replication.memory import Memory
+from tap.status import LinkStatus
 from tap.url import Address
 
 ACCEPTED_AT_ONCE = 4  # of a crowd, before the links have their turn again
@@ -244,6 +245,12 @@ class Listener:
     def is_own(self, place: Place) -> bool:
         """Whether one of our links dials its master from there."""
         return any(link.dials_from == place for link in self.links)
+
+    def status(self) -> LinkStatus:
+        """How the link and its connections stand at this moment."""
+        return LinkStatus(
+            self.config.name, self.address, self.config.master, tuple([link.status() for link in self.links])
+        )
 
     def add(self, link: Link) -> None:
         """The link has its socket. Not sooner: of one that arrives while we close, asyncio never tells again."""

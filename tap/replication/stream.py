@@ -98,7 +98,9 @@ class Stream:
         self.compares_acks = compares_acks
         self._doubted: int | None = None  # the base, until an acknowledgement made it doubtful
         self._tells_ahead = True
-        self.lag_seconds: float | None = None
+        self.acked_at: float | None = None  # when it did, on the clock of receive()
+        self.acked_lag_bytes: int | None = None  # received and not acknowledged at that moment
+        self.lag_seconds: float | None = None  # see events.Ack, of the last one
         self.has_begun = False  # StreamStarted has been told
         self._unfinished = unfinished
         # What the bytes go through before the scanner, None on the path of nearly every stream.
@@ -352,6 +354,7 @@ class Stream:
         lag_bytes, self.lag_seconds = None, None
         if self._base is not None and sent is not None:
             lag_bytes, self.lag_seconds = max(0, sent - offset), self._lag.acked(offset - self._base, at)
+        self.acked_at, self.acked_lag_bytes = at, lag_bytes
         if self._continued is None and not self._wants(events.Ack):
             return
         ack = events.Ack(

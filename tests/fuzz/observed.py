@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from tap.bus import Told
@@ -18,7 +17,10 @@ from tap.errors import ConfigError
 from tap.observers.scripted import load
 from tap.observers.statsd import DATAGRAM, MAX_COUNTS, Figures, datagrams
 from tap.replication import events
+from tap.replication.conversation import Conversation
 from tap.replication.events import Reason, Role, Side
+from tap.status import LinkStatus, Status, connection_status
+from tap.url import Address
 from tests.fuzz.mutate import INTEGERS, lines, text
 
 WORDS = [
@@ -90,10 +92,13 @@ def figures_complaints(told: list[tuple[str, int, float, Any]], rng: random.Rand
     heard = Figures(["main", _word(rng)])
     for link, connection, time, event in told:
         heard.hear(Told(time, link, connection, "x", event))
-    stream = SimpleNamespace(lag_bytes=rng.choice(INTEGERS))
-    conversation = SimpleNamespace(from_master=1, from_replica=2, offset=rng.choice([None, *INTEGERS]), stream=stream)
-    links: Any = [SimpleNamespace(name=_word(rng), number=number, conversation=conversation) for number in range(3)]
-    said = heard.lines(links, 1e9, rng.choice([None, 0, 2**70]))
+    connections = []
+    for number in range(3):
+        idle = connection_status(Conversation(print), 0, number=number, link=_word(rng), peer="", master=None, opened=0)
+        offset, lag_bytes = rng.choice([None, *INTEGERS]), rng.choice([None, *INTEGERS])
+        connections.append(idle._replace(offset=offset, lag_bytes=lag_bytes, lag_seconds=rng.choice([None, 1e9])))
+    main = LinkStatus("main", Address("127.0.0.1", 6400), None, tuple(connections))
+    said = heard.lines(Status(1e9, (main,)), rng.choice([None, 0, 2**70]))
     for line in said:
         if not LINE.fullmatch(line):
             yield f"no line of StatsD: {line[:300]!r}"

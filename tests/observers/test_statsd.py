@@ -27,7 +27,6 @@ from tap.observers.statsd import (
     MAX_COUNTS,
     MAX_TIMES,
     RENEW_SECONDS,
-    SILENT_SECONDS,
     Figures,
     StatsD,
     clean,
@@ -35,7 +34,9 @@ from tap.observers.statsd import (
 )
 from tap.relay.names import UNRESOLVABLE
 from tap.replication import events
+from tap.replication.conversation import Phase
 from tap.replication.events import Event, Reason, Role, Side
+from tap.status import ConnectionStatus, LinkStatus, Status
 from tap.url import Address
 from tests.jumping import acted
 from tests.support import WITHIN, Servers, TapThread, client, digest, follow, level, wait_until
@@ -66,16 +67,36 @@ def stream() -> Event:
     return events.StreamStarted(start=0, end=0, replid=REPLID, offset=7, db=None)
 
 
-def ack(lag_bytes: int, lag_seconds: float) -> Event:
-    return events.Ack(start=0, end=1, offset=7, fsynced=None, lag_bytes=lag_bytes, lag_seconds=lag_seconds)
-
-
-def a_link(number: int, *, name: str = "main", offset: int | None = 7, passed: int = 0, lag_bytes: int = 0) -> Any:
-    """What Figures look at of a link."""
-    conversation = SimpleNamespace(
-        offset=offset, from_master=passed, from_replica=0, stream=SimpleNamespace(lag_bytes=lag_bytes)
+def a_connection(
+    number: int, *, link: str = "main", offset: int | None = 7, passed: int = 0, lag: tuple[int, float] | None = None
+) -> ConnectionStatus:
+    lag_bytes, lag_seconds = lag or (None, None)
+    return ConnectionStatus(
+        number=number,
+        link=link,
+        peer="10.0.0.7:1234",
+        replica="10.0.0.7:6379",
+        master=Address("10.0.0.5", 6379),
+        opened=1.0,
+        role=Role.REPLICA,
+        phase=Phase.STREAM,
+        replid=REPLID,
+        offset=offset,
+        acked=None,
+        db=0,
+        lag_bytes=lag_bytes,
+        lag_seconds=lag_seconds,
+        bytes_from_master=passed,
+        bytes_from_replica=0,
+        stream_bytes=0,
+        rdb=None,
+        rdb_channel_bytes=None,
     )
-    return SimpleNamespace(name=name, number=number, conversation=conversation)
+
+
+def of(*connections: ConnectionStatus) -> Status:
+    """A tap with these connections, on one link."""
+    return Status(100.0, (LinkStatus("main", Address("127.0.0.1", 6400), None, connections),))
 
 
 def test_what_was_told_is_counted_and_sent_once() -> None:
@@ -89,7 +110,7 @@ def test_what_was_told_is_counted_and_sent_once() -> None:
     refused = events.ResyncRefused(start=0, end=1, reply="-NOMASTERLINK Can't SYNC while not connected with my master")
     for event in (opened(), full(), refused, batch, batch, fired, closed(100, 20, "reset")):
         figures.hear(told(event))
-    assert figures.lines([], 100.0, None) == [
+    assert figures.lines(of(), None) == [
         "redis_tap.main.connections_opened:1|c",
         "redis_tap.main.full_resyncs.first_sync:1|c",
         "redis_tap.main.resyncs_refused.nomasterlink:1|c",
@@ -101,7 +122,7 @@ def test_what_was_told_is_counted_and_sent_once() -> None:
         "redis_tap.main.bytes_from_replica:20|c",
         "redis_tap.main.connections:0|g",
     ]
-    assert figures.lines([], 101.0, None) == ["redis_tap.main.connections:0|g"]
+    assert figures.lines(of(), None) == ["redis_tap.main.connections:0|g"]
 
 
 def test_codes_that_a_master_makes_up_do_not_pile_up() -> None:
@@ -111,7 +132,7 @@ def test_codes_that_a_master_makes_up_do_not_pile_up() -> None:
         figures.hear(told(events.ResyncRefused(start=0, end=1, reply=f"-{code} no")))
     figures.hear(told(opened()))
     figures.hear(told(events.ResyncRefused(start=0, end=1, reply="-A no")))  # 0, which is known
-    lines = figures.lines([], 100.0, None)
+    lines = figures.lines(of(), None)
     assert "redis_tap.main.resyncs_refused.a:2|c" in lines
     assert len(lines) == MAX_COUNTS + 3
     assert f"redis_tap.main.resyncs_refused.other:{5000 - MAX_COUNTS}|c" in lines
@@ -120,9 +141,9 @@ def test_codes_that_a_master_makes_up_do_not_pile_up() -> None:
 
 def test_bytes_are_counted_while_they_flow_and_none_of_them_twice() -> None:
     figures = Figures(["main"])
-    sent = [figures.lines([a_link(1, passed=passed)], 100.0, None) for passed in (1000, 1000, 1500)]
+    sent = [figures.lines(of(a_connection(1, passed=passed)), None) for passed in (1000, 1000, 1500)]
     figures.hear(told(closed(1600, 5)))
-    sent.append(figures.lines([], 103.0, None))
+    sent.append(figures.lines(of(), None))
     assert [[line.partition(":")[2] for line in lines if "from_master" in line] for lines in sent] == [
         ["1000|c"],
         [],
@@ -133,9 +154,8 @@ def test_bytes_are_counted_while_they_flow_and_none_of_them_twice() -> None:
 
 def test_a_gauge_is_that_of_the_replica_furthest_behind() -> None:
     figures = Figures(["main"])
-    figures.hear(told(ack(10, 0.25), connection=1))
-    figures.hear(told(ack(30, 0.0005), connection=2))
-    lines = figures.lines([a_link(1, offset=2**60), a_link(2, offset=None)], 100.5, 4096)
+    near, far = a_connection(1, offset=2**60, lag=(10, 0.25)), a_connection(2, offset=None, lag=(30, 0.0005))
+    lines = figures.lines(of(near, far), 4096)
     assert lines == [
         "redis_tap.main.connections:2|g",
         f"redis_tap.main.offset:{2**60}|g",
@@ -143,14 +163,6 @@ def test_a_gauge_is_that_of_the_replica_furthest_behind() -> None:
         "redis_tap.main.lag_seconds:0.250000|g",
         "redis_tap.recording_lost_bytes:4096|g",
     ]
-
-
-def test_a_replica_that_acknowledges_no_more_falls_behind() -> None:
-    figures = Figures(["main"])
-    figures.hear(told(ack(0, 0.0)))
-    lines = figures.lines([a_link(1, lag_bytes=5000)], 110.0, None)
-    assert "redis_tap.main.lag_bytes:5000|g" in lines
-    assert "redis_tap.main.lag_seconds:10.000000|g" in lines
 
 
 def test_times_are_in_milliseconds_and_none_is_taken_for_another() -> None:
@@ -167,7 +179,7 @@ def test_times_are_in_milliseconds_and_none_is_taken_for_another() -> None:
     figures.hear(told(partial, connection=2, time=101.002))
     figures.hear(told(stream(), connection=2, time=101.002))
     figures.hear(told(stream(), time=102.5))
-    assert [line for line in figures.lines([], 103.0, None) if line.endswith("ms")] == [
+    assert [line for line in figures.lines(of(), None) if line.endswith("ms")] == [
         "redis_tap.main.rdb_time:1250.000|ms",
         "redis_tap.main.partial_resync_time:2.000|ms",
         "redis_tap.main.full_resync_time:2500.000|ms",
@@ -177,10 +189,10 @@ def test_times_are_in_milliseconds_and_none_is_taken_for_another() -> None:
 def test_a_link_that_is_found_is_told_of_until_it_has_gone() -> None:
     """Those of a transparent tap are not configured."""
     figures = Figures([])
-    link = a_link(1, name="10.0.0.5:6379")
-    assert "redis_tap.10_0_0_5_6379.connections:1|g" in figures.lines([link], 100.0, None)
-    assert figures.lines([], 101.0, None) == ["redis_tap.10_0_0_5_6379.connections:0|g"]
-    assert figures.lines([], 102.0, None) == []
+    link = a_connection(1, link="10.0.0.5:6379")
+    assert "redis_tap.10_0_0_5_6379.connections:1|g" in figures.lines(of(link), None)
+    assert figures.lines(of(), None) == ["redis_tap.10_0_0_5_6379.connections:0|g"]
+    assert figures.lines(of(), None) == []
 
 
 @pytest.mark.parametrize(
@@ -225,17 +237,7 @@ def test_a_line_goes_with_the_one_before_it_while_both_are_below_the_size_of_a_d
 def test_a_refusal_is_counted_by_its_code(reply: str, code: str) -> None:
     figures = Figures([])
     figures.hear(told(events.ResyncRefused(start=0, end=1, reply=reply)))
-    assert figures.lines([], 100.0, None) == [f"redis_tap.main.resyncs_refused.{code}:1|c"]
-
-
-@pytest.mark.parametrize("late", [0.0, 0.5])
-def test_what_was_acknowledged_counts_until_the_next_one_is_overdue(late: float) -> None:
-    figures = Figures([])
-    figures.hear(told(ack(30, 0.125), time=100.0))
-    now = 100.0 + SILENT_SECONDS + late
-    lines = figures.lines([a_link(1, lag_bytes=5000)], now, None)
-    assert f"redis_tap.main.lag_bytes:{5000 if late else 30}|g" in lines
-    assert f"redis_tap.main.lag_seconds:{now - 100 if late else 0.125:.6f}|g" in lines
+    assert figures.lines(of(), None) == [f"redis_tap.main.resyncs_refused.{code}:1|c"]
 
 
 def test_of_times_that_cannot_be_sent_the_oldest_go() -> None:
@@ -244,10 +246,10 @@ def test_of_times_that_cannot_be_sent_the_oldest_go() -> None:
         figures.hear(told(opened(), connection=number, time=100.0))
         figures.hear(told(full(), connection=number, time=100.0))
         figures.hear(told(stream(), connection=number, time=100.0 + number))
-    times = [line for line in figures.lines([], 200.0, None) if line.endswith("|ms")]
+    times = [line for line in figures.lines(of(), None) if line.endswith("|ms")]
     assert len(times) == MAX_TIMES
     assert times[0] == "redis_tap.main.full_resync_time:5000.000|ms"
-    assert not [line for line in figures.lines([], 201.0, None) if line.endswith("|ms")]
+    assert not [line for line in figures.lines(of(), None) if line.endswith("|ms")]
 
 
 def test_a_stream_that_nothing_granted_has_no_time_and_a_grant_is_for_one_stream() -> None:
@@ -257,7 +259,7 @@ def test_a_stream_that_nothing_granted_has_no_time_and_a_grant_is_for_one_stream
     figures.hear(told(full(), time=102.0))
     figures.hear(told(stream(), time=103.0))
     figures.hear(told(stream(), time=104.0))
-    assert [line for line in figures.lines([], 105.0, None) if "_time" in line] == [
+    assert [line for line in figures.lines(of(), None) if "_time" in line] == [
         "redis_tap.main.full_resync_time:3000.000|ms"
     ]
 
@@ -275,7 +277,7 @@ def test_what_is_rare_is_counted_by_its_name() -> None:
         events.PartialResync(start=0, end=1, replid=REPLID, previous_replid=None, offset=7, bytes_behind=0),
     ):
         figures.hear(told(event))
-    assert figures.lines([], 100.0, None) == [
+    assert figures.lines(of(), None) == [
         "redis_tap.main.rdb_problems.damaged:2|c",
         "redis_tap.main.connections_refused:3|c",
         "redis_tap.main.opaque:1|c",
@@ -288,13 +290,12 @@ def test_what_is_rare_is_counted_by_its_name() -> None:
 def test_a_number_that_is_given_again_is_another_connection() -> None:
     figures = Figures([])
     figures.hear(told(opened(), time=100.0))
-    figures.hear(told(ack(10, 0.5), time=101.0))
     figures.hear(told(full(), time=101.0))
-    figures.lines([a_link(1, passed=1000)], 101.0, None)
+    figures.lines(of(a_connection(1, passed=1000)), None)
     figures.hear(told(closed(1000, 0), time=102.0))
-    figures.lines([], 102.0, None)
+    figures.lines(of(), None)
     figures.hear(told(stream(), time=103.0))
-    assert sorted(figures.lines([a_link(1, passed=400)], 103.0, None)) == [
+    assert sorted(figures.lines(of(a_connection(1, passed=400)), None)) == [
         "redis_tap.main.bytes_from_master:400|c",
         "redis_tap.main.connections:1|g",
         "redis_tap.main.offset:7|g",
@@ -303,17 +304,14 @@ def test_a_number_that_is_given_again_is_another_connection() -> None:
 
 def test_a_link_of_which_nothing_is_known_has_no_figures_but_its_connections() -> None:
     figures = Figures(["main"])
-    nobody = a_link(1, offset=None)
-    nobody.conversation.stream = None
-    figures.hear(told(ack(10, 0.5)))
-    assert figures.lines([nobody, a_link(2, name="new", offset=0)], 100.0, 0) == [
+    assert figures.lines(of(a_connection(1, offset=None), a_connection(2, link="new", offset=0)), 0) == [
         "redis_tap.main.connections:1|g",
         "redis_tap.new.offset:0|g",
         "redis_tap.new.connections:1|g",
         "redis_tap.recording_lost_bytes:0|g",
     ]
-    assert figures.lines([], 101.0, None) == ["redis_tap.main.connections:0|g", "redis_tap.new.connections:0|g"]
-    assert figures.lines([], 102.0, None) == ["redis_tap.main.connections:0|g"]
+    assert figures.lines(of(), None) == ["redis_tap.main.connections:0|g", "redis_tap.new.connections:0|g"]
+    assert figures.lines(of(), None) == ["redis_tap.main.connections:0|g"]
 
 
 @given(st.lists(st.text("abc.:|", min_size=1, max_size=300)))
@@ -396,7 +394,7 @@ def a_statsd(**other: Any) -> tuple[StatsD, Bus, list[str]]:
             said.append(told.event.text)
 
     bus.subscribe(hear, without=(events.Command, events.RdbKey, events.Ack))
-    one = StatsD(HOST, bus, other.get("names", ["main"]), other.get("links", list), other.get("lost", lambda: None))
+    one = StatsD(HOST, bus, other.get("names", ["main"]), other.get("status", of), other.get("lost", lambda: None))
     return one, bus, said
 
 
@@ -428,9 +426,9 @@ def test_what_was_told_goes_out_once_a_second_and_at_the_end(network: Network) -
     assert network.looked_up == [1.0]
 
 
-def test_single_commands_and_keys_are_not_made_for_it_and_acknowledgements_are(network: Network) -> None:
+def test_high_volume_events_are_not_made_for_it(network: Network) -> None:
     async def story(one: StatsD, bus: Bus) -> None:
-        assert [kind for kind in COUNTLESS if bus.takes(kind)] == [events.Ack]
+        assert [kind for kind in COUNTLESS if bus.takes(kind)] == []
 
     sending(story)
 
@@ -575,16 +573,16 @@ def test_one_that_never_began_or_has_ended_sends_nothing(network: Network) -> No
 
 
 def test_an_error_of_ours_is_logged_and_the_end_of_it_alone(network: Network, caplog: pytest.LogCaptureFixture) -> None:
-    def links() -> list[Any]:
+    def status() -> Status:
         if now() == 1.0:
             raise ZeroDivisionError
-        return []
+        return of()
 
     async def story(one: StatsD, bus: Bus) -> None:
         await asyncio.sleep(10)
         assert network.sent == []
 
-    assert sending(story, links=links) == []
+    assert sending(story, status=status) == []
     assert caplog.messages == ["StatsD failed and is over, the links go on; please report this"]
 
 
@@ -819,7 +817,7 @@ def test_what_a_statsd_says_is_not_kept(often: None) -> None:
             peer.bind(("127.0.0.1", 0))
             peer.setblocking(False)
             bus = Bus()
-            one = StatsD(Address("127.0.0.1", peer.getsockname()[1]), bus, ["main"], list, lambda: None)
+            one = StatsD(Address("127.0.0.1", peer.getsockname()[1]), bus, ["main"], of, lambda: None)
             one.start()
             _, place = await asyncio.get_running_loop().sock_recvfrom(peer, DATAGRAM)
             taken: list[int] = []
