@@ -234,6 +234,7 @@ TESTED_ELSEWHERE = {
     "capture/tunnels.py": "capture/test_layers.py",
     "recorder/filling.py": "recorder/test_recorder.py",
     "relay/sink.py": "recorder/test_recorder.py",
+    "replication/standing.py": "replication/test_resuming.py",
     "replication/watcher.py": "faults/test_link.py",
 }
 

@@ -24,8 +24,8 @@ from tap.console.sentences import is_alarming, sentence
 from tap.console.terminal import Terminal
 from tap.printable import one_line
 from tap.replication import events
-from tap.replication.conversation import Phase
 from tap.replication.events import Role
+from tap.replication.phase import Phase
 from tap.status import ConnectionStatus
 from tap.tap import Tap
 

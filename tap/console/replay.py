@@ -18,7 +18,7 @@ from tap.console.lines import log_line
 from tap.console.terminal import Terminal, lines
 from tap.replay import ReplayMaster
 from tap.replay.replica import Replica
-from tap.replication.conversation import Phase
+from tap.replication.phase import Phase
 
 BAR = 30  # columns, where there is room for that beside the words
 ECHO = (

@@ -34,8 +34,9 @@ from tap.faults.what import (
 from tap.faults.work import Work
 from tap.rdb.keys import Key
 from tap.replication import events
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Channel, Event, Role, Side
+from tap.replication.phase import Phase
 from tap.replication.requests import Request
 from tap.replication.stream import Stream
 

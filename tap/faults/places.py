@@ -9,9 +9,10 @@ from tap.faults.values import At
 from tap.faults.what import Truncate
 from tap.faults.work import Work
 from tap.rdb.keys import Key
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Channel, Side
 from tap.replication.payload import Payload
+from tap.replication.phase import Phase
 from tap.replication.stream import Stream
 
 PASSED = -1  # the position of what lies before the connection's first byte

@@ -31,8 +31,9 @@ from tap.redaction.masks import Masker, Replies
 from tap.redaction.redaction import Redaction
 from tap.redaction.strict import StrictMasker
 from tap.replication import events
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Side
+from tap.replication.phase import Phase
 from tap.replication.standing import Standing
 
 MAX_BEGINNING = 2**16  # bytes of a handshake that are kept, to stand in the next file, too

@@ -27,9 +27,10 @@ from tap.recording.verdict import (
 )
 from tap.recording.watch import Watch
 from tap.replication import events
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Role, Side, Transfer
 from tap.replication.heads import Head
+from tap.replication.phase import Phase
 from tap.replication.standing import Standing
 from tap.replication.stream import Stream
 

@@ -19,7 +19,8 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-from tap.replication.conversation import SET_UP
+from tap.replication.grants import stands_near
+from tap.replication.identity import SET_UP
 from tap.replication.requests import Newlines, Request, RequestReader
 
 MAX_HELD = 2**20  # bytes of a connection
@@ -35,12 +36,6 @@ _ACKS = re.compile(
 )
 _ACK_BEGINS = re.compile(rb"\*[35]\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$[\d\r\n]*", re.IGNORECASE)
 _ASKS = re.compile(rb"REPLCONF|SYNC", re.IGNORECASE)
-_GRANTS = re.compile(
-    rb"(?:\n|[+-][^\r\n]*\r\n)*?(?:"
-    rb"\+FULLRESYNC [0-9a-f]{40} \d{1,19}[ \r]|\+CONTINUE [0-9a-f]{40}[ \r]|\+RDBCHANNELSYNC \d{1,19}[ \r]|"
-    rb"\+DUALCHANNELSYNC[ \r]|\$ENDOFF:\d{1,19} [0-9a-f]{40} |\$EOF:[0-9a-f]{40}\r)",
-    re.IGNORECASE,
-)
 _NEVER_STREAMED = re.compile(rb"\*\d+\r\n\$(?:5\r\nPSYNC|8\r\nREPLCONF\r\n\$\d+\r\n(?!GETACK))", re.IGNORECASE)
 _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 
@@ -117,7 +112,7 @@ class Undecided:
             self._cut_ack = end
             return None
         self._says_more[end] = True
-        if _GRANTS.match(data, 0, MAX_LOOKED_AT):
+        if stands_near(data, MAX_LOOKED_AT):
             return Verdict(1 - end, Evidence.GRANT)
         if _ASKS.search(data) and any(map(_asks, _requests(data))):
             return Verdict(end, Evidence.REQUEST)

@@ -10,8 +10,9 @@ from tap.redaction.grammars import Redact
 from tap.redaction.redactor import Redactor
 from tap.redaction.strict import ReplyMasker
 from tap.replication import events
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Event
+from tap.replication.phase import Phase
 
 _UNTOLD = "(redacted)"
 

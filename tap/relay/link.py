@@ -25,8 +25,9 @@ from tap.relay.share import Account
 from tap.relay.sink import LinkSink, Place
 from tap.relay.tls import TlsFailure, TlsTransport, speaks_tls
 from tap.replication import events
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Side
+from tap.replication.phase import Phase
 from tap.status import ConnectionStatus, connection_status
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tap.errors import words
 from tap.replay.session import Acknowledged, Farewell, Reply, Session, Wish, role_reply
-from tap.replication.conversation import Phase
 from tap.replication.events import (
     Ack,
     Event,
@@ -23,6 +22,7 @@ from tap.replication.events import (
     Side,
     SyncRequested,
 )
+from tap.replication.phase import Phase
 from tap.replication.requests import masked
 
 if TYPE_CHECKING:

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
-from tap.replication.scanner import db_at
-
-if TYPE_CHECKING:
-    from tap.replication.conversation import Conversation
-    from tap.replication.scanner import StreamScanner
+from tap.replication.rendezvous import Rendezvous
+from tap.replication.scanner import StreamScanner, db_at
 
 MAX_HISTORIES = 256
 MAX_REPLICAS = 4096
-MAX_CHANNELS = 1024  # two-connection syncs that have begun
 MAX_TRACKS = 16
 
 _V = TypeVar("_V")
@@ -118,7 +114,7 @@ class Memory:
         self._histories: dict[str, History] = {} if beside is None else beside._histories
         self._successors: dict[str, str] = {} if beside is None else beside._successors
         self._replicas: dict[str, Past] = {}
-        self._mains: dict[str, Conversation] = {}
+        self.rendezvous: Rendezvous[Any] = Rendezvous()  # used by two_connections.py, which says of what
 
     def history(self, replid: str) -> History:
         """The history of that ID, begun if it is new."""
@@ -149,28 +145,6 @@ class Memory:
 
     def past(self, replica: str) -> Past | None:
         return self._replicas.get(replica)
-
-    # Two-connection syncs. Redis names the main connection by its client ID, which the second connection repeats.
-    # Valkey names nothing at first: the two are of one replica (key: its announced address); the ID of the RDB
-    # connection that the main one names later confirms it.
-
-    def await_channel(self, key: str, main: Conversation) -> None:
-        """*main* was told to expect its RDB on a second connection, which will say *key*."""
-        _remember(self._mains, key, main, MAX_CHANNELS)
-
-    def main_of(self, key: str) -> Conversation | None:
-        return self._mains.get(key)
-
-    def keys_of(self, main: Conversation) -> tuple[str, ...]:
-        """What has been told to expect of it."""
-        return tuple(key for key, other in self._mains.items() if other is main)
-
-    def waiting(self) -> list[Conversation]:
-        """The main connections that were told to expect a second one, oldest first."""
-        return list(dict.fromkeys(self._mains.values()))
-
-    def forget_channels(self, main: Conversation) -> None:
-        self._mains = {key: other for key, other in self._mains.items() if other is not main}
 
 
 def _remember(known: dict[str, _V], key: str, value: _V, limit: int) -> _V:

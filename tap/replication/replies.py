@@ -95,3 +95,9 @@ class ReplyReader:
                 first, self._first, self._more = self._first, None, 1
                 return at, first
         return at, None
+
+
+def readable(line: bytes) -> str:
+    """A line, or a word of one, as text; anything unprintable as in a Python bytes literal."""
+    text = line.decode("latin-1")
+    return text if text.isascii() and text.isprintable() else repr(line)[2:-1]

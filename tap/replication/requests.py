@@ -6,7 +6,9 @@ Requests before the stream and acknowledgements after it are small, so a request
 import re
 from dataclasses import dataclass, replace
 
+from tap.replication.events import Handshake
 from tap.replication.passwords import hidden, hidden_reply
+from tap.replication.replies import readable
 from tap.replication.strangers import WORDS
 
 # A replica's longest request is a REPLCONF of twenty words, or an AUTH with a token for a password.
@@ -253,3 +255,12 @@ def hidden_answer(request: Request, line: bytes) -> bytes:
         return line
     code, _, rest = line.partition(b" ")
     return code + b" " + CUT if rest else code
+
+
+def exchange(request: Request | None, line: bytes | None) -> Handshake:
+    """The event for a request and the first line of its reply; None for the one that is not at hand."""
+    if request is None:
+        return Handshake(start=0, end=0, request=(), reply=None if line is None else readable(line))
+    reply = None if line is None else readable(hidden_answer(request, line))
+    sent = None if request.sent is None else masked(replace(request, args=request.sent))
+    return Handshake(start=request.start, end=request.end, request=masked(request), reply=reply, sent=sent)

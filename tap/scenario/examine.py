@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from redis.exceptions import RedisError
 
 from tap.relay.link import Link
-from tap.replication.conversation import Phase
 from tap.replication.events import Role
+from tap.replication.phase import Phase
 from tap.scenario import accounts
 from tap.scenario.accounts import Checked
 from tap.scenario.record import Record, Snapshot, read

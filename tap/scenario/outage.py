@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from tap.bus import Told
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Ack, LinkClosed, Side
+from tap.replication.phase import Phase
 from tap.tap import Tap
 
 PERIOD = 0.01  # seconds; the end of an outage is measured as closely

@@ -17,7 +17,7 @@ from tap.replication import events
 from tests.recording.support import segment
 from tests.recording.wires import STREAM, Wire, as_packets, file, of, told
 from tests.relay.wire import BASE, REPLID, command
-from tests.replication.test_conversation import RDB
+from tests.replication.talk import RDB
 from tests.replication.test_one_sided import some
 from tests.support import Capture, captures
 

@@ -15,8 +15,8 @@ import redis
 from tap import Address, Config, LinkConfig
 from tap.bus import Told
 from tap.replication import events
-from tap.replication.conversation import Phase
 from tap.replication.events import Role, Side
+from tap.replication.phase import Phase
 from tap.servers.embedded import Server
 from tests.conftest import need
 from tests.support import (

@@ -24,7 +24,7 @@ from tap.replay import replica as replica_module
 from tap.replay.commands import whole_until
 from tap.replay.tape import choose
 from tap.replication import events
-from tap.replication.conversation import Phase
+from tap.replication.phase import Phase
 from tap.servers.embedded import Server
 from tests.conftest import need
 from tests.recording.support import config, listening

@@ -8,7 +8,7 @@ from tap.replication import events
 from tap.replication.events import Event, Role
 from tap.replication.memory import Memory
 from tests.relay.wire import command
-from tests.replication.test_conversation import ID, PING, RDB, Talk, ack
+from tests.replication.talk import ID, PING, RDB, Talk, ack
 
 GRANTED = f"+FULLRESYNC {ID} 100\r\n".encode()
 DISK = b"$%d\r\n" % len(RDB) + RDB

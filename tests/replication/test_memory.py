@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tap.replication.conversation import Conversation
-from tap.replication.memory import MAX_CHANNELS, MAX_HISTORIES, MAX_REPLICAS, MAX_TRACKS, History, Memory, Past, Track
+from tap.replication.memory import MAX_HISTORIES, MAX_REPLICAS, MAX_TRACKS, History, Memory, Past, Track
 from tap.replication.scanner import StreamScanner
 
 SELECT_3 = b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"
@@ -183,33 +183,3 @@ def test_of_the_replicas_the_one_that_left_first_is_forgotten() -> None:
 )
 def test_how_much_a_replica_has_probably_missed(past: Past, asked: tuple[str, int, float], expected: int | None) -> None:
     assert past.expected(*asked) == expected
-
-
-# ---- two-connection syncs ----
-
-
-def main() -> Conversation:
-    return Conversation(lambda _: None)
-
-
-def test_main_connections_that_wait_for_their_other_one() -> None:
-    memory, first, second = Memory(), main(), main()
-    memory.await_channel("id:1", first)
-    memory.await_channel("r:1", first)
-    memory.await_channel("id:2", second)
-    assert memory.main_of("id:1") is memory.main_of("r:1") is first
-    assert memory.main_of("id:3") is None
-    assert memory.keys_of(first) == ("id:1", "r:1")
-    assert memory.waiting() == [first, second]
-    memory.forget_channels(first)
-    assert memory.waiting() == [second]
-    assert memory.keys_of(first) == ()
-
-
-def test_of_the_main_connections_the_one_that_waits_longest_is_forgotten() -> None:
-    memory = Memory()
-    mains = [main() for _ in range(MAX_CHANNELS + 1)]
-    for number, one in enumerate(mains):
-        memory.await_channel(f"id:{number}", one)
-    assert memory.main_of("id:0") is None
-    assert memory.waiting() == mains[1:]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tap.replication import events
-from tap.replication.conversation import Phase
 from tap.replication.events import Event, Role, Side
 from tap.replication.memory import Memory
-from tests.replication.test_conversation import ID, MARK, PING, PSYNC, RDB, UNREADABLE, Talk
+from tap.replication.phase import Phase
+from tests.replication.talk import ID, MARK, PING, PSYNC, RDB, UNREADABLE, Talk
 from tests.support import Capture, Play, captures
 
 GRANTED = f"+FULLRESYNC {ID} 100\r\n".encode()

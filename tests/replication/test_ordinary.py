@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.replication import events
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Role, Side
 from tap.replication.memory import Memory
+from tap.replication.phase import Phase
 from tests.relay.wire import command
-from tests.replication.test_conversation import ACK_0, ID, PING, PSYNC, RDB, Talk
+from tests.replication.talk import ACK_0, ID, PING, PSYNC, RDB, Talk
 from tests.replication.test_passing import REPLIES, REQUESTS
 
 GRANTED = f"+FULLRESYNC {ID} 100\r\n".encode()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tap.replication import events
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Role
 from tap.replication.memory import Memory
+from tap.replication.phase import Phase
 from tests.relay.wire import BASE, GRANT, asks, command
-from tests.replication.test_conversation import ID, MARK, PING, PSYNC, RDB, Talk
+from tests.replication.talk import ID, MARK, PING, PSYNC, RDB, Talk
 
 GRANTED = f"+FULLRESYNC {ID} 100\r\n".encode()
 SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"

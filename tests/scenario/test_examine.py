@@ -15,8 +15,8 @@ from tap.bus import Told
 from tap.faults.plan import Armed
 from tap.faults.spec import parse
 from tap.replication import events
-from tap.replication.conversation import Phase
 from tap.replication.events import Role, Side
+from tap.replication.phase import Phase
 from tap.scenario import examine
 from tap.scenario.accounts import Checked
 from tap.scenario.examine import Examination

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tap.bus import Bus, Told
-from tap.replication.conversation import Phase
 from tap.replication.events import Ack, Keepalive, Side
+from tap.replication.phase import Phase
 from tap.scenario.outage import Outages
 
 

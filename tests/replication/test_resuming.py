@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from tap.replication import events
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Role
 from tap.replication.memory import Memory
 from tap.replication.payload import Payload
+from tap.replication.phase import Phase
 from tap.replication.standing import RdbStanding, Standing
 from tests.relay.wire import command
 

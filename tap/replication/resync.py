@@ -1,0 +1,430 @@
+"""How one connection comes by its data: what the replica asked for, what the master granted, and what follows that.
+
+A replica asks with PSYNC for the first byte it lacks, or with SYNC for everything. The master's answer decides:
+
+    +FULLRESYNC <id> <offset>   an RDB of that history up to the offset, and the stream from the next byte on
+    +CONTINUE <id>              the stream from where the replica stopped; the ID may be a new one for the same history
+    two connections             the RDB on another one: see two_connections.py
+    -...                        not now; the replica asks again, or falls back to SYNC, whose RDB is announced by none
+
+The wire does not say why it was a full resync, how much a partial one brings, and which database is in force in its
+middle: the memory of earlier connections does, as far as anything does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tap.replication import events
+from tap.replication.events import Reason, Role
+from tap.replication.grants import (
+    DualChannelGrant,
+    FullGrant,
+    PartialGrant,
+    RdbChannelGrant,
+    is_number,
+    read_end_offset,
+    read_grant,
+)
+from tap.replication.memory import Memory
+from tap.replication.phase import REPLIES, Lost, Phase
+from tap.replication.reasons import why_full, why_sync
+from tap.replication.rendezvous import Rendezvous
+from tap.replication.replies import readable
+from tap.replication.requests import Request, exchange
+from tap.replication.snapshot import Snapshot
+from tap.replication.state import State
+from tap.replication.stream import Stream
+from tap.replication.two_connections import (
+    Half,
+    TwoConnectionSync,
+    channel_key,
+    main_by_host,
+    main_by_port,
+    redis_key,
+    valkey_key,
+)
+
+
+class Resync:
+    """sync: of two connections, whichever of them this one is; None with one, or while the other one is unknown."""
+
+    def __init__(self, state: State, memory: Memory) -> None:
+        self.state = state
+        self.sync: TwoConnectionSync | None = None
+        self.snapshot = Snapshot(state, self._syncing, self._rdb_ended)
+        self._memory = memory
+        self._asked: tuple[str | None, int] | None = None  # by the first PSYNC
+        self._refusal: str | None = None
+
+    @property
+    def _rendezvous(self) -> Rendezvous[Half]:
+        rendezvous: Rendezvous[Half] = self._memory.rendezvous
+        return rendezvous
+
+    @property
+    def phase(self) -> Phase:
+        """The phase as the replica lives it: on a main connection that waits for its RDB channel, that one's."""
+        state = self.state
+        if state.step is Phase.STREAM and state.stream is not None and state.stream.acked is None:
+            is_replica = state.role is Role.REPLICA
+            if is_replica and not state.stream.is_placed and not state.stream.has_begun:
+                return Phase.WAITING
+            if self._as_main is not None and self._as_main.phase is not None:
+                return self._as_main.phase
+            return Phase.LOADING if is_replica and state.rdb is not None and not state.lacks_replica else Phase.STREAM
+        if state.step is Phase.RDB and state.rdb is not None and state.rdb.looks_complete:
+            return Phase.LOADING
+        return Phase.STREAM if self.lacks_answer else state.step
+
+    @property
+    def lacks_answer(self) -> bool:
+        """Whether the replica acknowledges a stream, and what granted it was not at hand."""
+        return self.state.step in REPLIES and self.state.acked is not None
+
+    # ---- the two connections of one sync ----
+
+    @property
+    def main(self) -> Half | None:
+        """The main connection of an RDB channel; None on others, and where it is unknown or has closed."""
+        return None if self._as_channel is None else self._as_channel.main
+
+    @property
+    def channel(self) -> Half | None:
+        """The RDB channel of a main connection, once its RDB was granted."""
+        return None if self._as_main is None else self._as_main.channel
+
+    @property
+    def _as_main(self) -> TwoConnectionSync | None:
+        """The sync whose main connection this is."""
+        return self.sync if self.sync is not None and self.sync.main is self else None
+
+    @property
+    def _as_channel(self) -> TwoConnectionSync | None:
+        """The sync whose RDB channel this is, as long as its main connection is there."""
+        sync = self.sync
+        return None if sync is None or sync.main is self or sync.has_closed else sync
+
+    @property
+    def _is_dual_main(self) -> bool:
+        return self._as_main is not None and self._as_main.is_dual
+
+    def _syncing(self) -> State:
+        """The connection whose sync this is."""
+        main = self.main
+        return self.state if main is None else main.state
+
+    def _begin_two(self, key: str, *, is_dual: bool) -> None:
+        """The RDB will come on another connection, which says *key*."""
+        self.sync = self._as_main or TwoConnectionSync(self)
+        self.sync.is_dual |= is_dual
+        self._rendezvous.wait(key, self)
+
+    def stand(self, awaited: Sequence[str], main: Resync | None) -> None:
+        """Go on where another one stood. awaited: the names under which it waited. main: of an RDB channel."""
+        for key in awaited:
+            self._rendezvous.wait(key, self)
+        if main is not None:
+            self.sync = main.sync = main.sync or TwoConnectionSync(main)
+            self.sync.channel = self
+        elif awaited and self.state.role is not Role.RDB_CHANNEL:
+            self.sync = TwoConnectionSync(self)
+
+    def belong_to(self, main: Half | None) -> None:
+        self.sync = None if main is None else main.sync
+        if main is not None:
+            self.state.identity.take_address(main.state.identity)
+
+    def identify(self, role: Role, start: int, end: int) -> None:
+        """Tell what the peer is, unless that is known. start, end: of the request that shows it."""
+        main = self.main
+        self.state.identify(role, start, end, None if main is None else main.state.connection)
+
+    def configured(self, request: Request) -> None:
+        """A REPLCONF may say that this is an RDB channel, or which connection is."""
+        state, options = self.state, self.state.identity.options
+        main_id = options.get("main-ch-client-id")
+        if state.role in (None, Role.ORDINARY) and options.get("rdb-channel") == "1":
+            main = self._rendezvous.named(valkey_key(state.identity.announced) if main_id is None else redis_key(main_id))
+            if main is None and main_id is None:
+                main = main_by_port(self._rendezvous, state)
+            self.belong_to(main)
+            self.identify(Role.RDB_CHANNEL, request.start, request.end)
+        channel_id = options.get("set-rdb-client-id")
+        if channel_id is not None and self.sync is not None and self._is_dual_main and state.stream is None:
+            channel = self._rendezvous.named(channel_key(channel_id))
+            if channel is not None:
+                self.sync.named(channel)
+
+    def infer(self, line: bytes, *, first_reply: bytes) -> None:
+        """Only PSYNC or SYNC is answered so: it was asked, if it is not at hand. first_reply: of the connection."""
+        state, rendezvous = self.state, self._rendezvous
+        if state.step in (Phase.CONNECT, Phase.HANDSHAKE):
+            state.enter(Phase.PSYNC)
+        if state.role is not None:
+            return
+        begin = state.from_replica
+        if line.startswith(b"$ENDOFF:"):
+            self.belong_to(main_by_host(rendezvous, state, is_dual=True))
+            self.identify(Role.RDB_CHANNEL, begin, begin)
+            return
+        if line.startswith(b"+FULLRESYNC") and first_reply == b"+OK":
+            # An RDB channel does not begin with PING, as replicas do (Redis 8.0 replication.c, rdbChannelSendHandshake).
+            main = main_by_host(rendezvous, state, is_dual=False)
+            if main is not None:
+                self.belong_to(main)
+                self.identify(Role.RDB_CHANNEL, begin, begin)
+                return
+        self.identify(Role.SYNC_CLIENT if line.startswith(b"$") else Role.REPLICA, begin, begin)
+
+    # ---- what is asked for ----
+
+    def requested_psync(self, request: Request) -> None:
+        state, words = self.state, request.args
+        state.enter(Phase.PSYNC)
+        if len(words) < 3 or not is_number(words[2].removeprefix(b"-")):
+            return
+        if state.role is Role.RDB_CHANNEL or (self.channel is not None and self._is_dual_main):
+            return  # a step of a sync whose request has been told; the reply is told as a Handshake
+        replid = None if words[1] == b"?" else readable(words[1])
+        offset = int(words[2])
+        self.identify(Role.REPLICA, request.start, request.end)
+        self._asked = (replid, offset)
+        state.tell(
+            events.PsyncRequested(
+                start=request.start,
+                end=request.end,
+                replid=replid,
+                offset=offset,
+                failover=len(words) > 3 and words[3].upper() == b"FAILOVER",
+            )
+        )
+
+    def requested_sync(self, request: Request) -> None:
+        state, options = self.state, self.state.identity.options
+        state.enter(Phase.WAITING)
+        state.waiting_from = state.from_master
+        if state.role is Role.RDB_CHANNEL:
+            if self.main is None:
+                named = self._rendezvous.named(valkey_key(state.identity.announced))
+                self.belong_to(named or main_by_port(self._rendezvous, state))
+            return
+        if options.get("rdb-only") == "1":
+            role = Role.RDB_CLIENT
+        elif "listening-port" in options or self._refusal is not None:
+            role = Role.REPLICA
+        else:
+            role = Role.SYNC_CLIENT
+        self.identify(role, request.start, request.end)
+        state.tell(events.SyncRequested(start=request.start, end=request.end, inline=request.inline))
+
+    # ---- what is granted ----
+
+    def answered(self, request: Request | None, line: bytes, start: int, end: int, at: float) -> bool:
+        """The answer to PSYNC; request: None if it is not at hand. Returns whether nothing more answers that."""
+        state = self.state
+        if line.startswith(b"-"):
+            self._refused(line, start, end)
+            return True
+        grant = read_grant(line)
+        if isinstance(grant, FullGrant):
+            state.replid, state.base = grant.replid, grant.offset
+            if state.role is Role.RDB_CHANNEL:
+                state.tell(exchange(request, line))
+            self._granted_full(start, end)
+            state.waiting_from = end
+            state.enter(Phase.WAITING)
+            return False  # the RDB's header does
+        if isinstance(grant, PartialGrant):
+            self._granted_partial(grant, request, line, start, end, at)
+        elif isinstance(grant, RdbChannelGrant):
+            state.tell(exchange(request, line))
+            self._begin_two(redis_key(grant.client_id), is_dual=False)
+            state.waiting_from = end
+            state.enter(Phase.STREAM)
+            self.begin_stream(end, None)
+        elif isinstance(grant, DualChannelGrant):
+            state.tell(exchange(request, line))
+            # A replica whose announced port is not at hand has no name of its own.
+            unnamed = "" if request is not None else f" of connection {state.connection}"
+            self._begin_two(valkey_key(state.identity.announced + unnamed), is_dual=True)
+            state.waiting_from = end
+            state.enter(Phase.HANDSHAKE)
+        else:
+            raise Lost(f"an answer to PSYNC that nobody knows: {readable(line[:80])}")
+        return True
+
+    def announced(self, request: Request | None, line: bytes, start: int, end: int, at: float) -> bool:
+        """A line after +FULLRESYNC or SYNC that is not empty: the RDB's header, or an error.
+
+        request: what it answers, None if that is not at hand. Returns whether nothing more answers that.
+        """
+        if line.startswith(b"$ENDOFF:"):
+            self._end_offset(request, line, start, end)
+            return False
+        if line.startswith(b"$"):
+            state = self.state
+            if state.replid is None and self.main is None:
+                if request is not None and request.name == b"SYNC":
+                    reason = why_sync(self._refusal)
+                else:
+                    what = "the request for it" if request is None else "the answer that granted it"
+                    reason = Reason(code="unknown", text=f"{what} was not seen")
+                state.tell(events.FullResync(start=start, end=end, replid=None, offset=None, reason=reason))
+            self.snapshot.begin(line[1:], end, at)
+        elif line.startswith(b"-"):
+            self._refused(line, start, end)
+        else:
+            raise Lost(f"where the RDB was expected: {readable(line[:80])}")
+        return True
+
+    def _refused(self, line: bytes, start: int, end: int) -> None:
+        self._refusal = readable(line)
+        self.state.tell(events.ResyncRefused(start=start, end=end, reply=self._refusal))
+        self.state.enter(Phase.HANDSHAKE)
+
+    def _end_offset(self, request: Request | None, line: bytes, start: int, end: int) -> None:
+        state, said = self.state, read_end_offset(line)
+        if state.replid is not None or said is None:
+            raise Lost(f"where the RDB was expected: {readable(line[:80])}")
+        state.tell(exchange(request, line))
+        state.replid, state.base, state.db = said.replid, said.offset, said.db
+        self._rendezvous.wait(channel_key(said.client_id), self)
+        self._granted_full(start, end)
+
+    def _granted_full(self, start: int, end: int) -> None:
+        """These bytes granted the RDB of what state.replid and state.base name."""
+        state = self.state
+        assert state.replid is not None
+        assert state.base is not None
+        if self._as_channel is not None:
+            self._as_channel.granted(self, state.replid, state.base, start, end)
+        else:
+            self.tell_full(state.replid, state.base, start, end, state)
+
+    def tell_full(self, replid: str, offset: int, start: int, end: int, channel: State) -> None:
+        state = self.state
+        if state.forced:
+            reason = Reason(code="forced_by_fault", text=state.forced)
+        elif self._asked is None:
+            reason = Reason(code="unknown", text="the request for it was not seen")
+        else:
+            reason = why_full(self._memory, state.replica, *self._asked, replid, offset)
+        state.tell(
+            events.FullResync(start=start, end=end, replid=replid, offset=offset, reason=reason, channel=channel.channel)
+        )
+        self._memory.history(replid)
+
+    def place(self, replid: str, offset: int) -> None:
+        state = self.state
+        state.replid, state.base = replid, offset
+        if state.stream is not None and not state.stream.is_placed:  # a stream joined in its middle may be
+            state.stream.rebase(replid, offset)
+
+    def _granted_partial(
+        self, grant: PartialGrant, request: Request | None, line: bytes, start: int, end: int, at: float
+    ) -> None:
+        state, channel, asked = self.state, self.channel, self._asked
+        if channel is None and asked is not None and asked[0] is None:
+            raise Lost(f"an answer to PSYNC that nobody knows: {readable(line[:80])}")
+        state.enter(Phase.STREAM)
+        if channel is not None:
+            state.tell(exchange(request, line))
+            stream = self.begin_stream(end, channel.state.db)
+            if channel.phase is Phase.DONE:
+                stream.begin()
+        elif asked is None or asked[0] is None:  # its request is not at hand
+            state.replid = grant.replid
+            stream = self.begin_stream(end, None)
+            if self._is_dual_main:  # what it goes on from was told on a connection that is not known
+                state.tell(exchange(request, line))
+                stream.begin()
+            else:
+                stream.continues(None, start, end, previous_link=None, least=0, expected=None)
+        else:
+            self._go_on(asked[0], asked[1] - 1, grant.replid or asked[0], start, end, at)
+
+    def _go_on(self, asked: str, offset: int, replid: str, start: int, end: int, at: float) -> None:
+        """The history *asked* goes on after this offset, as *replid*."""
+        state, memory = self.state, self._memory
+        known_end = memory.history(asked).end
+        past = memory.past(state.replica)
+        previous_link = None
+        if replid != asked:
+            memory.succeed(asked, replid)
+            if memory.elsewhere(replid) is None:
+                previous_link = memory.elsewhere(asked)
+        state.replid, state.base = replid, offset
+        db = memory.history(replid).db_at(offset)
+        stream = self.begin_stream(end, state.carried_db if db is None else db)
+        stream.continues(
+            None if replid == asked else asked,
+            start,
+            end,
+            previous_link=previous_link,
+            least=0 if known_end is None else max(0, known_end - offset),
+            expected=None if past is None else past.expected(asked, offset, at),
+        )
+
+    # ---- the RDB, and the stream after it ----
+
+    def read_rdb(self, data: bytes | memoryview, at: float) -> int:
+        """Returns how many bytes were the RDB's."""
+        taken = self.snapshot.read(data, at)
+        if self._as_channel is not None:
+            self._as_channel.rdb_read()
+        return taken
+
+    def _rdb_ended(self, position: int) -> None:
+        """What comes next begins at this position."""
+        state = self.state
+        if self._as_channel is not None:
+            state.enter(Phase.DONE)
+            self._as_channel.rdb_ended()
+        elif state.role in (Role.RDB_CLIENT, Role.RDB_CHANNEL):
+            state.enter(Phase.DONE)
+        else:
+            state.enter(Phase.STREAM)
+            self.begin_stream(position, None).begin()
+
+    def acknowledged(self) -> None:
+        """The replica acknowledges."""
+        if self._as_main is not None:
+            self._as_main.acknowledged()
+        self.snapshot.finish_if_complete()
+
+    def finish_if_complete(self) -> None:
+        self.snapshot.finish_if_complete()
+
+    def begin_stream(
+        self, position: int, db: int | None, *, unfinished: bytes = b"", in_transaction: bool = False
+    ) -> Stream:
+        """The byte at this position is the first of the stream, and *db* is in force there."""
+        state = self.state
+        state.stream = stream = Stream(
+            state.tell,
+            self._memory,
+            position,
+            replid=state.replid,
+            base=state.base,
+            db=db,
+            every_command=state.every_command,
+            unfinished=unfinished,
+            in_transaction=in_transaction,
+            max_command=state.max_command,
+            tell_heads=state.tell_heads,
+            wants=state.wants,
+            compares_acks=state.compares_acks,
+            notices_secret=state.notices_secret,
+        )
+        if state.watcher is not None:
+            state.watcher.stream_begins(stream)
+        return stream
+
+    # ---- the end ----
+
+    def close(self) -> None:
+        """The connection has ended: it waits for no other one, and none belongs to it."""
+        self._rendezvous.leave(self)
+        if self._as_main is not None:
+            self._as_main.has_closed = True
