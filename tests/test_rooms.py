@@ -165,11 +165,6 @@ IN_A_CIRCLE = {
     "relay/tls.py",
     "replay/master.py",
     "replay/replica.py",
-    "replication/conversation.py",
-    "replication/memory.py",
-    "replication/reasons.py",
-    "replication/stream.py",
-    "replication/watcher.py",
 }
 
 
