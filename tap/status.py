@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Role
+from tap.replication.phase import Phase
 from tap.url import Address
 
 OVERDUE_SECONDS = 2.5  # without an acknowledgement; replicas send one each second

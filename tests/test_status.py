@@ -14,9 +14,10 @@ from tap.relay.admission import Admission, Place
 from tap.relay.link import Link
 from tap.relay.listener import Route
 from tap.replication import events
-from tap.replication.conversation import Conversation, Phase
+from tap.replication.conversation import Conversation
 from tap.replication.events import Role
 from tap.replication.memory import Memory
+from tap.replication.phase import Phase
 from tap.status import OVERDUE_SECONDS, ConnectionStatus, RdbStatus, connection_status, lag
 from tap.url import Address
 from tests.relay.wire import BASE, GRANT, LOCALHOST, REPLID, asks, command

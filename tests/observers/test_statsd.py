@@ -34,8 +34,8 @@ from tap.observers.statsd import (
 )
 from tap.relay.names import UNRESOLVABLE
 from tap.replication import events
-from tap.replication.conversation import Phase
 from tap.replication.events import Event, Reason, Role, Side
+from tap.replication.phase import Phase
 from tap.status import ConnectionStatus, LinkStatus, Status
 from tap.url import Address
 from tests.jumping import acted
