@@ -39,14 +39,13 @@ PAGES = {
 }
 
 
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
 def blocks(language: str, pages: str = "") -> list[str]:
-    """Of every page, or of those whose path holds *pages*."""
-    return [
-        block
-        for path, text in PAGES.items()
-        if pages in path
-        for block in re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    ]
+    """Of every page, or of those whose path holds *pages*; language "" is for output."""
+    found = [found for path, text in PAGES.items() if pages in path for found in FENCED.findall(text)]
+    return [block for of, block in found if of == language]
 
 
 def example(language: str, holds: str) -> str:
@@ -186,6 +185,52 @@ def fields(kind: str) -> set[str]:
     return {field.name for field in dataclasses.fields(events.EVENTS[kind])}
 
 
+# ---- output ----
+
+
+@pytest.fixture(scope="module")
+def recordings() -> list[Path]:
+    """Of everything whose output the pages show; see the README there."""
+    return sorted((FIXTURES / "pages").glob("*.pcapng.zst"))
+
+
+def test_output_of_the_tap_on_the_pages_is_what_it_prints(recordings: list[Path]) -> None:
+    """Times aside, which the pages shorten. They wrap long lines, and "…" at an end stands for more."""
+    printed = [
+        line.split(" ", 1)[1] for path in recordings for line in typed("show", path, "--commands").stdout.splitlines()
+    ]
+    lines = [line for block in blocks("") for line in re.sub(r"\n {13}", " ", block).splitlines()]
+    shown = [line for line in lines if re.match(r"(\d{4}-\d\d-\d\dT)?\d\d:\d\d:\d\d\.\d{3}", line)]
+    assert len(shown) > 30
+    for line in shown:
+        said = line.split(" ", 1)[1]
+        assert said in printed or any(one.startswith(said.removesuffix("…")) for one in printed if said.endswith("…")), (
+            line
+        )
+
+
+def test_events_on_the_page_of_replication_are_those_of_the_recordings(recordings: list[Path]) -> None:
+    """The page leaves fields out, shortens replication IDs and rounds times."""
+    told = [
+        json.loads(line)
+        for path in recordings
+        for line in typed("show", path, "--commands", "--format", "json").stdout.splitlines()
+    ]
+    for line in "".join(blocks("json", "understand.md")).splitlines():
+        shown = json.loads(line)
+        assert any(all(is_short_for(value, one.get(name)) for name, value in shown.items()) for one in told), line
+
+
+def is_short_for(shown: object, told: object) -> bool:
+    if isinstance(shown, list) and isinstance(told, list):
+        return len(shown) == len(told) and all(map(is_short_for, shown, told))
+    if isinstance(shown, float) and isinstance(told, float):
+        return shown == round(told, 4)
+    if isinstance(shown, str) and isinstance(told, str):
+        return re.fullmatch(re.escape(shown).replace("…", "[0-9a-f]*"), told) is not None
+    return shown == told
+
+
 # ---- the tables ----
 
 
@@ -262,7 +307,7 @@ def _paths(entry: str | list[dict[str, str]]) -> list[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_to_a_page_and_a_heading(page: str) -> None:
     """`make docs` checks those between pages of the site; this also those of the README, which are read elsewhere."""
-    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)):
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", PAGES[page])):
         assert "://" not in target, target
         path, _, anchor = target.partition("#")
         where = (ROOT / page).parent / path if path else ROOT / page
@@ -273,6 +318,6 @@ def test_every_link_leads_to_a_page_and_a_heading(page: str) -> None:
 
 def anchors(text: str) -> set[str]:
     """Of the headings, as GitHub and Python-Markdown both make them."""
-    outside = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    outside = FENCED.sub("", text)
     headings = re.findall(r"^#+ (.+)$", outside, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
