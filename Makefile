@@ -25,9 +25,10 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	.ci/subjects
 
-# The pages, into site/. The one of faults is made from their declarations; a link that leads nowhere is an error.
+# The pages, into site/. That of faults and the table of options are made from their declarations; a link that leads nowhere is an error.
 docs: $(VENV)/docs
 	$(BIN)/python -m tests.fault_page
+	$(BIN)/python -m tests.declared
 	$(BIN)/zensical build --strict --clean
 
 format: $(VENV)/dev

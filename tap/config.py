@@ -5,15 +5,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, model_validator
-
-from tap import toml
 from tap.errors import ConfigError
 from tap.hints import explained, refuse
+from tap.option import Given, Option, Text, Words, declared
 from tap.paths import in_a_directory
-from tap.toml import parsed
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url, quoted
 
@@ -29,51 +26,56 @@ Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
 ONE_MASTER = "give either a master, or transparent, which goes by where each redirected connection was going"
 Announce = Literal["keep", "tap"]
-Accepted = TypeVar("Accepted")
-Kept = TypeVar("Kept")
+_File = Given[Path | str | None, Path | None]
+_Several = Given[str | Iterable[str], tuple[str, ...]]
+_Time = Given[float | str, float]
 CAPA = "capa:"  # before the capability, in what is to be masked
 
 
-class _Given(Generic[Accepted, Kept]):
-    """A field of a frozen dataclass that accepts more forms than it keeps."""
-
-    def __init__(self, default: Kept, read: Callable[[Any], Any] = lambda value: value) -> None:
-        self._default = default
-        self._read = read
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, one: object | None, owner: type) -> Kept:
-        return self._default if one is None else one.__dict__[self._name]
-
-    def __set__(self, one: object, value: Accepted) -> None:
-        one.__dict__[self._name] = self._read(value)
+def recording_path(text: str) -> Path:
+    """A file, which may be there or not, or a directory that is. Raises ConfigError."""
+    if text.endswith("/") and not Path(text).is_dir():
+        raise ConfigError(f"{text}: no such directory; make it first, or name a file")
+    path = in_a_directory(Path(text))
+    if path.suffix in (".gz", ".bz2", ".xz", ".lz4"):
+        raise ConfigError(f"{text}: a recording is compressed with zstd only: {path.with_suffix('.zst')}")
+    return path
 
 
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
+def listening(text: str | Url) -> Url:
+    """Where to listen: HOST:PORT, *:PORT for every address of this machine, or rediss:// with a certificate.
+
+    Raises ConfigError.
+    """
+    url = Url.parse(text, every_host=True) if isinstance(text, str) else text
+    url.check("where to listen", ("tls", *LISTEN_TLS))
+    if url.address.path:
+        raise ConfigError(f"{url.address}: replicas connect over TCP, so a link listens on HOST:PORT")
+    return url
 
 
-def _words(value: str | Iterable[str]) -> tuple[str, ...]:
-    """One word may stand for a list of one."""
-    return (value,) if isinstance(value, str) else tuple(value)
+def statsd_address(text: str) -> Address:
+    """Where a StatsD listens: HOST:PORT, or a HOST alone. Raises ConfigError."""
+    address = Address.parse(text, default_port=STATSD_PORT)
+    if address.path or not address.port:
+        raise ConfigError(
+            f"{text!r} is not the address of a StatsD: write HOST:PORT, for UDP, as 127.0.0.1:{STATSD_PORT}"
+        )
+    return address
 
 
-def _recording(value: str | Path | None) -> Path | None:
-    return recording_path(value) if isinstance(value, str) else value
+def _mask(text: str) -> str:
+    if not re.fullmatch(rf"{CAPA}[A-Za-z0-9_.-]{{1,64}}", text):
+        raise ConfigError(f"{text!r} cannot be masked: write {CAPA} and the name of a capability, as {CAPA}psync2")
+    return text
 
 
-def _statsd(value: str | Address | None) -> Address | None:
-    return statsd_address(value) if isinstance(value, str) else value
-
-
-def _maybe_words(value: str | Iterable[str] | None) -> tuple[str, ...] | None:
-    return None if value is None else _words(value)
-
-
-def _seconds(value: str | float | None) -> float | None:
-    return parse_duration(value) if isinstance(value, str) else value
+def _master(text: str | Url) -> Url:
+    url = Url.parse(text) if isinstance(text, str) else text
+    url.check("a link's master", ("tls", *MASTER_TLS))
+    if not url.address.path and not url.address.port:
+        raise ConfigError(f"{url.address}: a master's port is never 0")
+    return url
 
 
 # By a name that somebody may try first: of the command line, of the file, of other proxies.
@@ -100,39 +102,108 @@ _ELSEWHERE = {
 @explained(_ELSEWHERE, "LinkConfig(master='127.0.0.1:6379', listen='127.0.0.1:6400')")
 @dataclass(frozen=True, kw_only=True)
 class LinkConfig:
-    """Where replicas connect to, and the master behind it. Loopback by default: a tap sees every key.
+    """One link: where replicas connect, and their master. Loopback by default: a tap sees every key.
 
-    master, listen: also text, as on the command line: HOST:PORT, or a URL with options of TLS, see tap.url.
-    transparent: in place of a master. Connections are redirected here by the system, and each goes on to where it was
-    going; links are then named by that address. announce, mask: as those of the Config, which count where these are None.
-    tls: to the master, whose certificate is checked: against cacert, by default the system's CAs, and for the name sni,
-    by default the host's. insecure: it is not. cert, key: ours, for a master that requires one; without a key that in
-    cert. listen_cert, listen_key: replicas speak TLS with us. listen_cacert: they have to have a certificate of this CA.
+    An address may be text, as on the command line: HOST:PORT, or a URL with options of TLS, see tap.url. announce and
+    mask are those of the Config where they are None.
     """
 
-    master: _Given[Address | Url | str | int | None, Address | None] = _Given(None)
-    transparent: bool = False
-    listen: _Given[Address | Url | str | int, Address] = _Given(Address("127.0.0.1", 0))
-    name: str = DEFAULT_LINK
-    announce: Announce | None = None
-    mask: _Given[str | Iterable[str] | None, tuple[str, ...] | None] = _Given(None, _maybe_words)
-    tls: bool = False
-    cacert: _Given[Path | str | None, Path | None] = _Given(None, _path)
-    cert: _Given[Path | str | None, Path | None] = _Given(None, _path)
-    key: _Given[Path | str | None, Path | None] = _Given(None, _path)
-    sni: str | None = None
-    insecure: bool = False
-    listen_cert: _Given[Path | str | None, Path | None] = _Given(None, _path)
-    listen_key: _Given[Path | str | None, Path | None] = _Given(None, _path)
-    listen_cacert: _Given[Path | str | None, Path | None] = _Given(None, _path)
+    master: Annotated[
+        Given[Address | Url | str | int | None, Address | None],
+        Option(
+            "HOST:PORT",
+            "The real master; also unix:/PATH, or rediss://HOST:PORT for TLS.",
+            page="the real master; also `[IPV6]:PORT`, `unix:/PATH` or `rediss://HOST:PORT`, see [URLs](#urls)",
+            topic="links",
+        ),
+    ] = Given(None, Text(_master, later=True))
+    listen: Annotated[
+        Given[Address | Url | str | int, Address],
+        Option(
+            "HOST:PORT",
+            "Where replicas connect; *:PORT: on every address; a free port on 127.0.0.1 if not given.",
+            page="where replicas connect; `*:PORT` is every address of the machine; a free port on 127.0.0.1 if not "
+            "given",
+            topic="links",
+        ),
+    ] = Given(Address("127.0.0.1", 0), Text(listening, later=True))
+    transparent: Annotated[
+        bool,
+        Option(
+            "",
+            "Accept connections that iptables or nftables redirects, each for the master it was meant for; listens on "
+            "*:6400 unless --listen says otherwise. Linux only.",
+            page="in place of `--master`, on Linux: accept redirected connections, each for "
+            "[the master it was meant for](../network.md#without-telling-the-servers); listens on `*:6400` unless "
+            "`--listen` says otherwise",
+            topic="links",
+        ),
+    ] = False
+    name: Annotated[
+        str, Option("NAME", "The name of the link, in events and faults.", on_command_line=False, in_file=False)
+    ] = DEFAULT_LINK
+    announce: Annotated[
+        Announce | None, Option("", "The address at which masters see a replica of this link.", on_command_line=False)
+    ] = None
+    mask: Annotated[
+        Given[str | Iterable[str] | None, tuple[str, ...] | None],
+        Option("capa:NAME", "Capabilities of replicas to hide from the master of this link.", on_command_line=False),
+    ] = Given(None, Words(_mask))
+    tls: Annotated[
+        bool,
+        Option(
+            "",
+            "Use TLS towards the master, and verify its certificate.",
+            page="use [TLS](../network.md#tls) towards the master, and verify its certificate",
+            topic="tls",
+        ),
+    ] = False
+    cacert: Annotated[
+        _File,
+        Option("FILE.pem", "The CA of the master's certificate; those of the system if not given.", topic="tls"),
+    ] = Given(None, Text(Path))
+    cert: Annotated[
+        _File,
+        Option("FILE.pem", "The tap's certificate, for a master that requires one.", topic="tls"),
+    ] = Given(None, Text(Path))
+    key: Annotated[
+        _File,
+        Option(
+            "FILE.pem",
+            "Its key; in the same file if not given.",
+            page="the key of `--cert`; in the same file if not given",
+            topic="tls",
+        ),
+    ] = Given(None, Text(Path))
+    sni: Annotated[
+        str | None,
+        Option(
+            "NAME", "The master's name, to ask for and to verify; the host that is dialled if not given.", topic="tls"
+        ),
+    ] = None
+    insecure: Annotated[bool, Option("", "Do not verify the master's certificate.", topic="tls")] = False
+    listen_cert: Annotated[
+        _File,
+        Option("FILE.pem", "Replicas connect over TLS; the tap's certificate for them.", topic="tls"),
+    ] = Given(None, Text(Path))
+    listen_key: Annotated[
+        _File,
+        Option(
+            "FILE.pem",
+            "Its key; in the same file if not given.",
+            page="the key of `--listen-cert`; in the same file if not given",
+            topic="tls",
+        ),
+    ] = Given(None, Text(Path))
+    listen_cacert: Annotated[
+        _File,
+        Option("FILE.pem", "Require certificates of this CA from replicas.", topic="tls"),
+    ] = Given(None, Text(Path))
 
     def __post_init__(self) -> None:
         self._read("master", _master, MASTER_TLS, "")
         self._read("listen", listening, LISTEN_TLS, "listen_")
-        for one in self.mask or ():
-            _mask(one)
-        if self.announce is not None:
-            _check_word("announce", self.announce, Announce)
+        _check_words(self)
         if (self.master is None) != self.transparent:
             raise ConfigError(f"link {self.name}: {ONE_MASTER}")
         if self.tls and self.master is not None and self.master.path:
@@ -175,7 +246,7 @@ class LinkConfig:
                 f"{quoted(text)} is not a link: write 'NAME=LISTEN->MASTER', as 'orders=127.0.0.1:6400->10.0.0.5:6379', "
                 "in quotes: the shell takes > for itself"
             )
-        return cls(name=_link_name(name), listen=listen, master=master, **options)
+        return cls(name=link_name(name), listen=listen, master=master, **options)
 
 
 Links = LinkConfig | str | Iterable[LinkConfig | str] | Mapping[str, LinkConfig | Address | Url | str | Mapping[str, Any]]
@@ -184,7 +255,7 @@ Links = LinkConfig | str | Iterable[LinkConfig | str] | Mapping[str, LinkConfig 
 def _links(given: Links) -> tuple[LinkConfig, ...]:
     """Links in the forms in which they may be written in Python. Raises ConfigError."""
     if isinstance(given, Mapping):
-        return tuple(_named_link(_link_name(name), one) for name, one in given.items())
+        return tuple(_named_link(link_name(name), one) for name, one in given.items())
     if isinstance(given, LinkConfig | str):
         given = (given,)
     return tuple(_link(one) for one in given)
@@ -217,55 +288,207 @@ def _link(given: LinkConfig | str) -> LinkConfig:
 class Config:
     """What one tap is asked to do. Text is read as on the command line: duration="10m", record_to="today.pcapng".
 
-    links: LinkConfigs; also by name, {"orders": "127.0.0.1:6400->10.0.0.5:6379"}, or the master's address alone.
-    duration: seconds until it ends by itself, None for never. every_command: tell commands one by one, too.
-    every_key: tell the keys of an RDB one by one. connect_timeout: seconds a master has to accept a connection.
-    drain_timeout: seconds that bytes for one peer may wait after the other has gone. max_connections: that are let in at
-    once, and max_connections_per_address: from one IPv4 address or IPv6 network (/64), None for as many; beyond them some
-    places are kept for the addresses of replicas, see tap.relay.admission. faults: armed from the start, as
-    tap.faults.parse() takes them. seed: decides every random choice of theirs. destructive: those that end a server
-    process are allowed. read_only: no fault is, ever. opaque: nothing of what flows is understood, it is only passed on.
-    record_to: a new file for what flows, or a directory. record_rotate: when the next file begins, at a size and after a
-    time, as "1gb" and "10m", one of each at most. record_keep: the oldest of these files go when all exceed this size, or
-    at this age. record_sync: when it is forced to the disk: never, once a second, with every write. record_without_rdb:
-    snapshots are left out. record_redact: what is replaced in the recording, which then holds no snapshots either.
-    announce: the address at which masters see a replica: its own, or the tap's, as TCP has it. mask: "capa:NAME" for each
-    capability of replicas that masters do not hear of. keylog: a file that gets the secrets of every TLS connection
-    appended, for Wireshark to read them. statsd: where figures go once a second, over UDP. script: a file of Python whose
-    functions hear events, see tap.observers.script.
+    links: LinkConfigs; also by name, {"orders": "127.0.0.1:6400->10.0.0.5:6379"}, or the master's address alone. Times
+    are seconds, or text with a unit.
     """
 
-    links: _Given[Links, tuple[LinkConfig, ...]] = _Given((), _links)
-    ui: Ui = "auto"
-    duration: _Given[float | str | None, float | None] = _Given(None, _seconds)
-    every_command: bool = False
-    every_key: bool = False
-    connect_timeout: _Given[float | str, float] = _Given(10.0, _seconds)
-    drain_timeout: _Given[float | str, float] = _Given(60.0, _seconds)
-    max_connections: int = MAX_CONNECTIONS
-    max_connections_per_address: int | None = None
-    faults: _Given[str | Iterable[str], tuple[str, ...]] = _Given((), _words)
-    seed: int = field(default_factory=lambda: random.randrange(2**32))  # noqa: S311
-    destructive: bool = False
-    read_only: bool = False
-    opaque: bool = False
-    record_to: _Given[Path | str | None, Path | None] = _Given(None, _recording)
-    record_rotate: _Given[str | Iterable[str], tuple[str, ...]] = _Given((), _words)
-    record_keep: _Given[str | Iterable[str], tuple[str, ...]] = _Given((), _words)
-    record_sync: Sync = "interval"
-    record_without_rdb: bool = False
-    record_redact: _Given[str | Iterable[str], tuple[Redact, ...]] = _Given((), _words)
-    announce: Announce = "tap"
-    mask: _Given[str | Iterable[str], tuple[str, ...]] = _Given((), _words)
-    keylog: _Given[Path | str | None, Path | None] = _Given(None, _path)
-    statsd: _Given[Address | str | None, Address | None] = _Given(None, _statsd)
-    script: _Given[Path | str | None, Path | None] = _Given(None, _path)
+    links: Annotated[
+        Given[Links, tuple[LinkConfig, ...]],
+        Option(
+            "NAME=LISTEN->MASTER",
+            "One of many links, in quotes. May be repeated.",
+            page="one of many links in one process; may be repeated; quoted, because the shell takes `>` for itself",
+            flags=("--link",),
+            topic="links",
+            in_file=False,
+        ),
+    ] = Given((), _links)
+    ui: Annotated[
+        Ui,
+        Option(
+            "",
+            "live: a full screen. log: a line per event worth a journal. json: a line per event on stdout. auto: live "
+            "on a terminal, log otherwise.",
+            page="`live`: a full screen with phase, replication ID, offset, lag and throughput of each replica, the "
+            "commands by count and by bytes, and what happened. `log`: one line per event worth a journal. `json`: one "
+            "JSON object per event on stdout, nothing else there. `none`: no output. `auto`, the default: `live` on a "
+            "terminal, `log` elsewhere",
+        ),
+    ] = "auto"
+    every_command: Annotated[
+        bool,
+        Option(
+            "",
+            "Report every command of the stream.",
+            page="every command of the stream as an event, with db, name and arguments",
+            flags=("--commands",),
+            key="commands",
+        ),
+    ] = False
+    every_key: Annotated[
+        bool,
+        Option(
+            "",
+            "Report every key of an RDB.",
+            page="every key of an RDB as an event, with db, type, encoding, size, elements and expiry",
+            flags=("--rdb-keys",),
+            key="rdb_keys",
+        ),
+    ] = False
+    duration: Annotated[Given[float | str | None, float | None], Option("TIME", "End after this time: 30s, 10m, 2h.")] = (
+        Given(None, Text(parse_duration))
+    )
+    faults: Annotated[
+        _Several,
+        Option(
+            "SPEC",
+            "What goes wrong on purpose: 'cut at=rdb:50%'; see redis-tap faults.",
+            page="a [fault](faults.md) to arm; may be repeated",
+            flags=("--fault",),
+        ),
+    ] = Given((), Words())
+    seed: Annotated[
+        int,
+        Option(
+            "N",
+            "Decides every random choice of the faults.",
+            page="decides every random choice of the faults; drawn and printed if not given",
+        ),
+    ] = field(default_factory=lambda: random.randrange(2**32))  # noqa: S311
+    max_connections: Annotated[
+        int,
+        Option(
+            "N",
+            "Refuse more connections at once, 10000 by default; known replicas still get in.",
+            page="refuse connections beyond this number, over all links; 10000 if not given, as in Redis; see "
+            "[Too many connections](../operate.md#too-many-connections)",
+        ),
+    ] = MAX_CONNECTIONS
+    max_connections_per_address: Annotated[
+        int | None,
+        Option(
+            "N",
+            "Refuse more of one client address, or IPv6 /64, at once; no limit.",
+            page="refuse connections beyond this number from one client address, or one IPv6 /64 network; no limit if "
+            "not given",
+        ),
+    ] = None
+    announce: Annotated[
+        Announce,
+        Option(
+            "",
+            "At which address masters see a replica: keep: its own; tap: the tap's, the default.",
+            page="`keep`: the master sees a replica [at its own "
+            "address](../network.md#at-which-address-the-master-sees-the-replica). `tap`, the default: at the tap's",
+        ),
+    ] = "tap"
+    mask: Annotated[
+        _Several,
+        Option(
+            "capa:NAME",
+            "Hide this capability of replicas from masters. May be repeated.",
+            page="hide a [capability](../network.md#plainer-dialects) of replicas from masters; may be repeated",
+        ),
+    ] = Given((), Words(_mask))
+    destructive: Annotated[bool, Option("", "Allow faults that end a server process.")] = False
+    read_only: Annotated[bool, Option("", "Accept no fault from anywhere.")] = False
+    opaque: Annotated[
+        bool,
+        Option(
+            "",
+            "Parse nothing of what flows: relay only, at the least cost.",
+            page="parse nothing, [relay only](../operate.md#relay-only), at the least cost",
+        ),
+    ] = False
+    record_to: Annotated[
+        _File,
+        Option(
+            "FILE.pcapng[.zst]",
+            "Record what flows into a new file, compressed if it ends in .zst; or into files in a directory.",
+            page="[record](../data.md#record) into a new file, compressed if its name ends in `.zst`; or into files in a "
+            "directory",
+            flags=("--write", "-w"),
+        ),
+    ] = Given(None, Text(recording_path))
+    record_rotate: Annotated[
+        _Several,
+        Option(
+            "SIZE|TIME",
+            "Go on in a next file at 1gb, or after 10m; may be given twice, one of each.",
+            page="[go on in a next file](../data.md#rotate) at `1gb` (`4kb` at least), or after `10m`; may be given "
+            "twice, one of each",
+            flags=("--rotate",),
+        ),
+    ] = Given((), Words())
+    record_keep: Annotated[
+        _Several,
+        Option(
+            "SIZE|TIME",
+            "Delete the oldest of these files: beyond 50gb in all, or 7d old.",
+            page="delete the oldest of these files: beyond `50gb` in all, or when `7d` old; may be given twice, one of "
+            "each",
+            flags=("--keep",),
+        ),
+    ] = Given((), Words())
+    record_sync: Annotated[
+        Sync,
+        Option(
+            "",
+            "When a recording is forced to the disk: never, once a second (default), with every write.",
+            page="when a recording is forced to the disk: never, once a second (the default), with every write",
+            flags=("--sync",),
+        ),
+    ] = "interval"
+    record_without_rdb: Annotated[
+        bool, Option("", "Leave the payload of full resyncs out of the recording.", flags=("--without-rdb",))
+    ] = False
+    record_redact: Annotated[
+        Given[str | Iterable[str], tuple[Redact, ...]],
+        Option(
+            "values|keys",
+            "Replace values, or keys, in the recording; may be repeated for both. Implies --without-rdb.",
+            page="[replace values, or keys](../data.md#without-the-data), in the recording; both may be given; the "
+            "payload of full resyncs is left out, too",
+            flags=("--redact",),
+        ),
+    ] = Given((), Words())
+    keylog: Annotated[
+        _File,
+        Option("FILE", "Append the secrets of TLS connections, for Wireshark.", topic="tls", environment="SSLKEYLOGFILE"),
+    ] = Given(None, Text(Path))
+    statsd: Annotated[
+        Given[Address | str | None, Address | None],
+        Option(
+            "HOST:PORT",
+            "Send figures to a StatsD, once a second over UDP; port 8125 if not given.",
+            page="send [metrics](metrics.md) to a StatsD, once a second over UDP; port 8125 if not given",
+            topic="observers",
+        ),
+    ] = Given(None, Text(statsd_address))
+    script: Annotated[
+        _File,
+        Option(
+            "FILE.py",
+            "Call this file's on_full_resync(told), or any other event's on_EVENT.",
+            page="call [your own functions](../operate.md#in-a-script-of-yours) with what happens",
+            topic="observers",
+        ),
+    ] = Given(None, Text(Path))
+    connect_timeout: Annotated[
+        _Time,
+        Option("TIME", "How long a dial, and a TLS handshake, may take: 10s by default.", on_command_line=False),
+    ] = Given(10.0, Text(parse_duration))
+    drain_timeout: Annotated[
+        _Time,
+        Option(
+            "TIME",
+            "How long bytes may wait for one side after the other has gone: 60s by default.",
+            on_command_line=False,
+        ),
+    ] = Given(60.0, Text(parse_duration))
 
     def __post_init__(self) -> None:
-        for one in self.mask:
-            _mask(one)
-        for name, kind in (("ui", Ui), ("record_sync", Sync), ("announce", Announce)):
-            _check_word(name, getattr(self, name), kind)
+        _check_words(self)
         if not isinstance(self.seed, int):
             raise ConfigError(f"seed {self.seed!r}: a whole number is expected")
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
@@ -343,8 +566,8 @@ def of_a_tap(given: "Config | Address | Url | str | int | None", options: Mappin
         if options:
             raise TypeError(f"a Tap takes a Config or options: put {', '.join(options)} into the Config")
         return given
-    of_link = {one.name for one in fields(LinkConfig)} - {"announce", "mask"}  # which a Config has, too
     of_config = {one.name for one in fields(Config)}
+    of_link = {one.name for one in fields(LinkConfig)} - of_config
     refuse("a Tap", options, ["master", *sorted((of_link | of_config) - {"master"})], _ELSEWHERE)
     rest = {name: value for name, value in options.items() if name not in of_link}
     link = {name: value for name, value in options.items() if name in of_link}
@@ -361,130 +584,17 @@ def of_a_tap(given: "Config | Address | Url | str | int | None", options: Mappin
     return Config(links=LinkConfig(**link), **rest)
 
 
-def recording_path(text: str) -> Path:
-    """A file, which may be there or not, or a directory that is. Raises ConfigError."""
-    if text.endswith("/") and not Path(text).is_dir():
-        raise ConfigError(f"{text}: no such directory; make it first, or name a file")
-    path = in_a_directory(Path(text))
-    if path.suffix in (".gz", ".bz2", ".xz", ".lz4"):
-        raise ConfigError(f"{text}: a recording is compressed with zstd only: {path.with_suffix('.zst')}")
-    return path
-
-
-def _link_name(text: str) -> str:
+def link_name(text: str) -> str:
     name = text.strip()
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
         raise ConfigError(f"{quoted(name)} is not a name for a link: letters, digits, _ . - and at most 64 of them")
     return name
 
 
-def listening(text: str | Url) -> Url:
-    """Where to listen: HOST:PORT, *:PORT for every address of this machine, or rediss:// with a certificate.
-
-    Raises ConfigError.
-    """
-    url = Url.parse(text, every_host=True) if isinstance(text, str) else text
-    url.check("where to listen", ("tls", *LISTEN_TLS))
-    if url.address.path:
-        raise ConfigError(f"{url.address}: replicas connect over TCP, so a link listens on HOST:PORT")
-    return url
-
-
-def statsd_address(text: str) -> Address:
-    """Where a StatsD listens: HOST:PORT, or a HOST alone. Raises ConfigError."""
-    address = Address.parse(text, default_port=STATSD_PORT)
-    if address.path or not address.port:
-        raise ConfigError(
-            f"{text!r} is not the address of a StatsD: write HOST:PORT, for UDP, as 127.0.0.1:{STATSD_PORT}"
-        )
-    return address
-
-
-def _mask(text: str) -> str:
-    if not re.fullmatch(rf"{CAPA}[A-Za-z0-9_.-]{{1,64}}", text):
-        raise ConfigError(f"{text!r} cannot be masked: write {CAPA} and the name of a capability, as {CAPA}psync2")
-    return text
-
-
-def _check_word(name: str, word: object, kind: object) -> None:
-    """For Python: the command line and the file have checked theirs. kind: the Literal."""
-    if word not in get_args(kind):
-        raise ConfigError(f"{name} {word!r}: it is one of {', '.join(get_args(kind))}")
-
-
-def _master(text: str | Url) -> Url:
-    url = Url.parse(text) if isinstance(text, str) else text
-    url.check("a link's master", ("tls", *MASTER_TLS))
-    if not url.address.path and not url.address.port:
-        raise ConfigError(f"{url.address}: a master's port is never 0")
-    return url
-
-
-# ---- the file ----
-
-
-class _LinkTable(BaseModel):
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-
-    master: Annotated[Url, parsed(_master)] | None = None
-    transparent: StrictBool = False
-    listen: Annotated[Url, parsed(listening)] = Url(Address("127.0.0.1", 0))
-    announce: Announce | None = None
-    mask: tuple[Annotated[str, parsed(_mask)], ...] | None = None
-    tls: StrictBool = False
-    cacert: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-    sni: str | None = None
-    insecure: StrictBool = False
-    listen_cert: Path | None = None
-    listen_key: Path | None = None
-    listen_cacert: Path | None = None
-
-    @model_validator(mode="after")
-    def _has_one_master(self) -> "_LinkTable":
-        if (self.master is None) != self.transparent:
-            raise ValueError(ONE_MASTER)
-        return self
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-
-    ui: Ui = "auto"
-    duration: Annotated[float, parsed(parse_duration)] | None = None
-    commands: StrictBool = False
-    rdb_keys: StrictBool = False
-    faults: tuple[str, ...] = ()
-    seed: int | None = None
-    destructive: StrictBool = False
-    read_only: StrictBool = False
-    opaque: StrictBool = False
-    record_to: Annotated[Path, parsed(recording_path)] | None = None
-    record_rotate: tuple[str, ...] = ()
-    record_keep: tuple[str, ...] = ()
-    record_sync: Sync = "interval"
-    record_without_rdb: StrictBool = False
-    record_redact: tuple[Redact, ...] = ()
-    announce: Announce = "tap"
-    mask: tuple[Annotated[str, parsed(_mask)], ...] = ()
-    keylog: Path | None = None
-    statsd: Annotated[Address, parsed(statsd_address)] | None = None
-    script: Path | None = None
-    connect_timeout: Annotated[float, parsed(parse_duration)] = 10.0
-    drain_timeout: Annotated[float, parsed(parse_duration)] = 60.0
-    max_connections: StrictInt = MAX_CONNECTIONS
-    max_connections_per_address: StrictInt | None = None
-    links: dict[Annotated[str, parsed(_link_name)], _LinkTable]
-
-
-def load(path: Path) -> Config:
-    """Read a TOML file as docs/reference/options.md shows it. Raises ConfigError naming file, line and key."""
-    file = toml.load(path, _File, table='[links.orders] with master = "127.0.0.1:6379"')
-    named = {"commands": "every_command", "rdb_keys": "every_key"}
-    given = {named.get(name, name): getattr(file, name) for name in file.model_fields_set - {"links"}}
-    try:
-        links = tuple(LinkConfig(name=name, **dict(link)) for name, link in file.links.items())
-        return Config(links=links, **given)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+def _check_words(config: LinkConfig | Config) -> None:
+    """For Python: the command line and the file have checked theirs."""
+    cls: type = type(config)
+    for one in declared(cls):
+        word = getattr(config, one.name)
+        if one.words and word not in one.words and word != one.default:
+            raise ConfigError(f"{one.name} {word!r}: it is one of {', '.join(one.words)}")

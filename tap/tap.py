@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from tap.bus import COUNTLESS, EVENT_BYTES, Bus, Told, memory_of
 from tap.config import Config, of_a_tap
@@ -28,6 +28,9 @@ from tap.status import Status
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url
 from tap.where import Where, check, event_named, matches
+
+if TYPE_CHECKING:
+    from tap.keywords import Keywords
 
 TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
 KEPT = 10_000  # events, for wait_for()
@@ -68,7 +71,7 @@ class Tap(OnlyAsync):
         def __getattr__(self, name: str) -> Any:
             raise no_attribute("a Tap", name, dir(self), _HINTS)
 
-    def __init__(self, config: Config | Address | Url | str | int | None = None, **options: Any) -> None:
+    def __init__(self, config: Config | Address | Url | str | int | None = None, **options: Unpack[Keywords]) -> None:
         """config: all of it; or the master's address, with a port of the system's choosing, and as *options* whatever
         LinkConfig and Config have: Tap("127.0.0.1:6379", listen="127.0.0.1:6400", seed=7).
 

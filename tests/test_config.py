@@ -1,4 +1,4 @@
-"""What a tap is asked to do, in Python and in a file: the forms that are taken, and what cannot be."""
+"""What a tap is asked to do, in Python: the forms that are taken, and what cannot be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tap import Config, LinkConfig, Tap
-from tap.config import load
 from tap.errors import ConfigError
 from tap.url import Address, Url
 
@@ -60,25 +59,6 @@ def test_text_is_read_as_on_the_command_line(tmp_path: Path) -> None:
     assert LinkConfig(master="h:1", tls=True, cacert="ca.pem").cacert == Path("ca.pem")
 
 
-def test_a_file_takes_urls(tmp_path: Path) -> None:
-    path = tmp_path / "tap.toml"
-    path.write_text("""
-[links.a]
-master = "rediss://h:1?cacert=ca.pem&sni=redis.example"
-listen = "rediss://*:2?cert=tap.pem"
-[links.b]
-master = "unix:///run/redis.sock"
-""")
-    a, b = load(path).links
-    assert (a.master, a.tls, a.cacert, a.sni) == (Address("h", 1), True, Path("ca.pem"), "redis.example")
-    assert (a.listen, a.listen_cert) == (Address("*", 2), Path("tap.pem"))
-    assert (b.master, b.tls) == (Address(path="/run/redis.sock"), False)
-    path.write_text("[links.a]\nmaster = 'redis://ann:secret@h:1'\n")
-    with pytest.raises(ConfigError, match=r"line 2: links\.a\.master: a link's master is written") as caught:
-        load(path)
-    assert "secret" not in str(caught.value)
-
-
 def test_a_link_takes_urls_and_what_is_given_beside_them_wins() -> None:
     link = LinkConfig(
         master="rediss://h:1?cacert=a.pem&sni=redis.example", listen="rediss://*:2?cert=b.pem", cacert=Path("c.pem")
@@ -116,22 +96,6 @@ def test_options_that_cannot_be_together(options: dict[str, Any], says: str) -> 
     assert says in str(refused.value)
 
 
-def test_a_file_says_for_each_link_how_it_speaks_tls(tmp_path: Path) -> None:
-    path = tmp_path / "tap.toml"
-    path.write_text(
-        'keylog = "keys"\n[links.one]\nmaster = "a:1"\ntls = true\ncacert = "ca.pem"\nsni = "redis"\n'
-        '[links.two]\nmaster = "b:2"\nlisten_cert = "cert.pem"\nlisten_key = "key.pem"\n'
-    )
-    loaded = load(path)
-    one, two = loaded.links
-    assert (one.tls, one.cacert, one.sni, one.listen_cert) == (True, Path("ca.pem"), "redis", None)
-    assert (two.tls, two.listen_cert, two.listen_key) == (False, Path("cert.pem"), Path("key.pem"))
-    assert loaded.keylog == Path("keys")
-    path.write_text('[links.one]\nmaster = "a:1"\ncacert = "ca.pem"\n')
-    with pytest.raises(ConfigError, match="--cacert says nothing without --tls"):
-        load(path)
-
-
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -148,12 +112,6 @@ def test_what_needs_to_understand_does_not_go_with_opaque(options: dict[str, Any
         Config(links="127.0.0.1:1", opaque=True, **options)
 
 
-def test_a_file_can_ask_for_opaque(tmp_path: Path) -> None:
-    file = tmp_path / "tap.toml"
-    file.write_text('opaque = true\n[links.orders]\nmaster = "10.0.0.5:6379"\n')
-    assert load(file).opaque
-
-
 def test_an_address_is_kept_or_not_and_nothing_else() -> None:
     master = Address("127.0.0.1", 6379)
     with pytest.raises(ConfigError, match="announce 'kepp': it is one of keep, tap"):
@@ -162,41 +120,6 @@ def test_an_address_is_kept_or_not_and_nothing_else() -> None:
         LinkConfig(master=master, announce="kepp")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="record_sync 'alway': it is one of none, interval, always"):
         Config(links=(LinkConfig(master=master),), record_sync="alway")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", "line 3: unknown key 'links.a.listne'; known: master, "),
-        ("[links.a]\nmaster = 'h:1'\nlistne = ':1'\n", " Did you mean 'listen'?"),
-        ("[links.a]\nlisten = ':1'\n", "line 1: links.a: give either a master, or transparent"),
-        ("[links.a]\nmaster = 'h:1'\ntransparent = true\n", "line 1: links.a: give either a master, or transparent"),
-        ("[links.a]\ntransparent = 'yes'\n", "line 2: links.a.transparent: true or false is expected"),
-        ("[links.a]\nmaster = 'h:x'\n", "line 2: links.a.master: 'h:x' is not an address"),
-        ("ui = 'tv'\n[links.a]\nmaster = 'h:1'\n", "line 1: ui: input should be 'auto', 'live'"),
-        ("duration = 'soon'\n[links.a]\nmaster = 'h:1'\n", "line 1: duration: 'soon' is not a time"),
-        ("[links.a]\nmaster = \n", "Invalid value (at line 2, column 10)"),
-        ("mask = ['psync2']\n[links.a]\nmaster = 'h:1'\n", "line 1: mask 1: 'psync2' cannot be masked: write capa: and"),
-        ("[links.a]\nmaster = 'h:1'\nmask = ['capa:']\n", "line 3: links.a.mask 1: 'capa:' cannot be masked"),
-        ("[links.a]\nmaster = 'h:1'\nannounce = 'x'\n", "line 3: links.a.announce: input should be 'keep' or 'tap'"),
-        ("[links]\n", "no link: give"),
-        ("[links]\na = 'h:1'\n", "line 2: links.a: a table is expected"),
-        ("max_connections = 'ten'\n[links.a]\nmaster = 'h:1'\n", "line 1: max_connections: a whole number is expected"),
-        ("commands = 'yes'\n[links.a]\nmaster = 'h:1'\n", "line 1: commands: true or false is expected"),
-        ("connect_timeout = '0s'\n[links.a]\nmaster = 'h:1'\n", "a timeout of nothing"),
-        ("master = 'h:1'\n", "unknown key 'master'"),
-        ("", "'links' is missing"),
-    ],
-)  # fmt: skip
-def test_a_broken_config_file_is_located(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / "tap.toml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as refused:
-        load(path)
-    said = str(refused.value)
-    assert said.startswith(str(path))
-    assert words in said
-    assert "\n" not in said
 
 
 A, B, C = (f"127.0.0.1:{port}" for port in (7001, 7002, 7003))

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 import tap
-from tap import config
+from tap import config_file
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
 from tap.servers.embedded import Server, find_server
-from tests import fault_page
+from tests import declared, fault_page
 from tests.cli.running import TAP
 from tests.cli.test_export import synced
 from tests.cli.typed import command
@@ -162,7 +162,7 @@ def test_a_test_of_the_pages_passes_with_pytest_alone_and_at_once(holds: str, tm
 def test_the_configuration_file_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "tap.toml"
     path.write_text(example("toml", "# tap.toml"))
-    loaded = config.load(path)
+    loaded = config_file.load(path)
     assert [link.name for link in loaded.links] == ["orders", "sessions"]
     assert loaded.duration == 12 * 3600
 
@@ -258,7 +258,7 @@ def test_every_event_is_in_the_reference_with_every_field_and_none_else() -> Non
 @pytest.mark.parametrize(
     ("verb", "head"),
     [
-        ("run", "| option | does |"),
+        ("run", "| option | in a file | does |"),
         ("rdb", "| option of `rdb` | does |"),
         ("chaos", "| option of `chaos` | does |"),
         ("show", "| option of `show` | does |"),
@@ -274,6 +274,10 @@ def test_every_option_is_in_the_reference(verb: str, head: str) -> None:
 
 def test_the_page_of_faults_is_that_of_the_code() -> None:
     assert PAGES["docs/reference/faults.md"] == fault_page.page(), "run: python -m tests.fault_page"
+
+
+def test_the_table_of_options_is_that_of_the_declarations() -> None:
+    assert PAGES["docs/reference/options.md"] == declared.page(), "run: python -m tests.declared"
 
 
 def test_what_is_public_is_in_the_reference_of_python() -> None:

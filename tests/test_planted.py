@@ -12,6 +12,7 @@ import ast
 import asyncio
 import contextlib
 import csv
+import inspect
 import io
 import json
 import logging
@@ -642,12 +643,12 @@ ELSEWHERE = {"demo"}  # on servers of its own: its lines are those of test_the_d
 def options(verb: str) -> Iterator[tuple[str, Any]]:
     """As they are typed, "" for arguments, and their types."""
     function = getattr(import_module(f"tap.cli.{verb}"), verb)
-    for name, hint in typing.get_type_hints(function, include_extras=True).items():
-        if name != "return":
-            kind, info = typing.get_args(hint) if typing.get_origin(hint) is Annotated else _annotated(hint)
-            named = [one for one in (info.default, *(info.param_decls or ())) if str(one).startswith("--")]
-            spelt = str((named or [f"--{name.replace('_', '-')}"])[0])
-            yield spelt if type(info).__name__ == "OptionInfo" else "", kind
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        hint = parameter.annotation
+        kind, info = typing.get_args(hint) if typing.get_origin(hint) is Annotated else _annotated(hint)
+        named = [one for one in (info.default, *(info.param_decls or ())) if str(one).startswith("--")]
+        spelt = str((named or [f"--{name.replace('_', '-')}"])[0])
+        yield spelt if type(info).__name__ == "OptionInfo" else "", kind
 
 
 def _annotated(hint: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tap import config
+from tap import config_file
 from tap.errors import ConfigError
 from tap.scenario.load import load
 from tap.units import Limits, parse_duration, parse_rate, parse_size
@@ -67,12 +67,12 @@ STEPS = "title = 'a'\nsteps = [{ do = 'attach' }]\n"
 @pytest.mark.parametrize(
     ("text", "load", "said"),
     [
-        (f"duration = 5\n{LINK}", config.load, "line 1: duration: '5' needs its unit: write 5ms or 5s"),
-        (f"duration = '5'\n{LINK}", config.load, "line 1: duration: '5' needs its unit"),
-        (f"connect_timeout = 1.5\n{LINK}", config.load, "line 1: connect_timeout: '1.5' needs its unit"),
-        (f"drain_timeout = '60'\n{LINK}", config.load, "line 1: drain_timeout: '60' needs its unit"),
-        (f"record_to = 'r.pcapng'\nrecord_rotate = ['100']\n{LINK}", config.load, "'100' is neither a size"),
-        (f"faults = ['delay 200']\n{LINK}", config.load, None),  # the tap reads those when it arms them
+        (f"duration = 5\n{LINK}", config_file.load, "line 1: duration: '5' needs its unit: write 5ms or 5s"),
+        (f"duration = '5'\n{LINK}", config_file.load, "line 1: duration: '5' needs its unit"),
+        (f"connect_timeout = 1.5\n{LINK}", config_file.load, "line 1: connect_timeout: '1.5' needs its unit"),
+        (f"drain_timeout = '60'\n{LINK}", config_file.load, "line 1: drain_timeout: '60' needs its unit"),
+        (f"record_to = 'r.pcapng'\nrecord_rotate = ['100']\n{LINK}", config_file.load, "'100' is neither a size"),
+        (f"faults = ['delay 200']\n{LINK}", config_file.load, None),  # the tap reads those when it arms them
         ("title = 'a'\nsteps = [{ do = 'pause 5' }]", load, "step 1, do: '5' needs its unit: write 5ms or 5s"),
         ("title = 'a'\nsteps = [{ do = 'write 100' }]", load, "'100' needs its unit: write 100b, 100kb or 100mb"),
         ("title = 'a'\nsteps = [{ wait = 'ack', within = 5 }]", load, "within: '5' needs its unit: write 5ms or 5s"),

@@ -11,6 +11,7 @@ from typing import Any
 
 from tap import config, faults
 from tap.cli.choosing import dbs_of, several
+from tap.config_file import load
 from tap.errors import ConfigError, TapError
 from tap.glob import matcher
 from tap.recording import moments
@@ -177,6 +178,6 @@ def file_complaints(load: Callable[[Path], Any]) -> Callable[[str, random.Random
     return complaints
 
 
-config_complaints = file_complaints(config.load)
+config_complaints = file_complaints(load)
 scenario_complaints = file_complaints(load_scenario)
 __all__ = ["ConfigError"]

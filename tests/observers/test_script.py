@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 
 from tap import Tap
 from tap.bus import INBOX_BYTES, INBOX_EVENTS, Bus, Told
-from tap.config import Config, LinkConfig, load
+from tap.config import Config, LinkConfig
+from tap.config_file import load
 from tap.errors import ConfigError
 from tap.observers.script import Script, _Process
 from tap.observers.scripted import KINDS

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import COUNTLESS, Bus, Told
-from tap.config import Config, LinkConfig, load, statsd_address
+from tap.config import Config, LinkConfig, statsd_address
+from tap.config_file import load
 from tap.errors import ConfigError
 from tap.observers.statsd import (
     DATAGRAM,

@@ -1,0 +1,61 @@
+"""Parameters of the command line, made from the options that a configuration declares."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_origin
+
+import typer
+
+from tap.option import TOPICS, Declared, Text, declared, in_order
+
+Verb = Callable[..., None]
+
+
+def takes(*classes: type) -> Callable[[Verb], Verb]:
+    """A decorator: the verb takes the options of these classes, too, as keywords. Its own stand after those of links."""
+
+    def decorate(verb: Verb) -> Verb:
+        own = [
+            one for one in inspect.signature(verb, eval_str=True).parameters.values() if one.kind is not one.VAR_KEYWORD
+        ]
+        options = in_order(*classes)
+        first = [_parameter(one) for one in options if one.option.topic == TOPICS[0]]
+        rest = [_parameter(one) for one in options if one.option.topic != TOPICS[0]]
+        verb.__signature__ = inspect.Signature([*first, *own, *rest])  # type: ignore[attr-defined]
+        return verb
+
+    return decorate
+
+
+def given(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of this class that are on the command line; an option that is not there is None, False or an empty list."""
+    there = {name: value for name, value in options.items() if value is not None and value is not False and value != []}
+    return {one.name: there[one.name] for one in declared(cls) if one.option.on_command_line and one.name in there}
+
+
+def _parameter(one: Declared) -> inspect.Parameter:
+    option = typer.Option(
+        *one.flags, metavar=one.option.takes or None, help=one.option.help, envvar=one.option.environment
+    )
+    kind = _kind(one)
+    default = False if kind is bool else None
+    return inspect.Parameter(
+        one.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind if kind is bool else kind | None, option],
+    )
+
+
+def _kind(one: Declared) -> Any:
+    """What typer reads; text it leaves to the configuration."""
+    if get_origin(one.kept) is tuple:
+        return list[str]
+    if isinstance(one.read, Text):
+        return Path if one.read.parse is Path else str
+    if one.kept in (bool, int) or get_origin(one.kept) is Literal:
+        return one.kept
+    return str

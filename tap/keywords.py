@@ -1,0 +1,94 @@
+"""The keywords of Tap(): those of a LinkConfig and of a Config together, for editors and type checkers.
+
+Written by `python -m tests.declared` from the declarations in tap/config.py. Change those, not this file.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from tap.config import LinkConfig
+from tap.url import Address, Url
+
+
+class Keywords(TypedDict, total=False):
+    master: Address | Url | str | int | None
+    """The real master; also unix:/PATH, or rediss://HOST:PORT for TLS."""
+    listen: Address | Url | str | int
+    """Where replicas connect; *:PORT: on every address; a free port on 127.0.0.1 if not given."""
+    transparent: bool
+    """Accept connections that iptables or nftables redirects, each for the master it was meant for; listens on *:6400
+    unless --listen says otherwise. Linux only."""
+    name: str
+    """The name of the link, in events and faults."""
+    announce: Literal["keep", "tap"]
+    """At which address masters see a replica: keep: its own; tap: the tap's, the default."""
+    mask: str | Iterable[str]
+    """Hide this capability of replicas from masters. May be repeated."""
+    tls: bool
+    """Use TLS towards the master, and verify its certificate."""
+    cacert: Path | str | None
+    """The CA of the master's certificate; those of the system if not given."""
+    cert: Path | str | None
+    """The tap's certificate, for a master that requires one."""
+    key: Path | str | None
+    """Its key; in the same file if not given."""
+    sni: str | None
+    """The master's name, to ask for and to verify; the host that is dialled if not given."""
+    insecure: bool
+    """Do not verify the master's certificate."""
+    listen_cert: Path | str | None
+    """Replicas connect over TLS; the tap's certificate for them."""
+    listen_key: Path | str | None
+    """Its key; in the same file if not given."""
+    listen_cacert: Path | str | None
+    """Require certificates of this CA from replicas."""
+    links: (
+        LinkConfig | str | Iterable[LinkConfig | str] | Mapping[str, LinkConfig | Address | Url | str | Mapping[str, Any]]
+    )
+    """One of many links, in quotes. May be repeated."""
+    ui: Literal["auto", "live", "log", "json", "none"]
+    """live: a full screen. log: a line per event worth a journal. json: a line per event on stdout. auto: live on a
+    terminal, log otherwise."""
+    every_command: bool
+    """Report every command of the stream."""
+    every_key: bool
+    """Report every key of an RDB."""
+    duration: float | str | None
+    """End after this time: 30s, 10m, 2h."""
+    faults: str | Iterable[str]
+    """What goes wrong on purpose: 'cut at=rdb:50%'; see redis-tap faults."""
+    seed: int
+    """Decides every random choice of the faults."""
+    max_connections: int
+    """Refuse more connections at once, 10000 by default; known replicas still get in."""
+    max_connections_per_address: int | None
+    """Refuse more of one client address, or IPv6 /64, at once; no limit."""
+    destructive: bool
+    """Allow faults that end a server process."""
+    read_only: bool
+    """Accept no fault from anywhere."""
+    opaque: bool
+    """Parse nothing of what flows: relay only, at the least cost."""
+    record_to: Path | str | None
+    """Record what flows into a new file, compressed if it ends in .zst; or into files in a directory."""
+    record_rotate: str | Iterable[str]
+    """Go on in a next file at 1gb, or after 10m; may be given twice, one of each."""
+    record_keep: str | Iterable[str]
+    """Delete the oldest of these files: beyond 50gb in all, or 7d old."""
+    record_sync: Literal["none", "interval", "always"]
+    """When a recording is forced to the disk: never, once a second (default), with every write."""
+    record_without_rdb: bool
+    """Leave the payload of full resyncs out of the recording."""
+    record_redact: str | Iterable[str]
+    """Replace values, or keys, in the recording; may be repeated for both. Implies --without-rdb."""
+    keylog: Path | str | None
+    """Append the secrets of TLS connections, for Wireshark."""
+    statsd: Address | str | None
+    """Send figures to a StatsD, once a second over UDP; port 8125 if not given."""
+    script: Path | str | None
+    """Call this file's on_full_resync(told), or any other event's on_EVENT."""
+    connect_timeout: float | str
+    """How long a dial, and a TLS handshake, may take: 10s by default."""
+    drain_timeout: float | str
+    """How long bytes may wait for one side after the other has gone: 60s by default."""
