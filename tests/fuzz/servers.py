@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import itertools
 import random
 import tempfile
 from array import array
@@ -74,6 +75,7 @@ REPLIES = [
     b"$99999999999\r\nabc",
     b"*2147483647\r\n+OK\r\n",
 ]
+MAX_CONNECTIONS = 30
 SELECT = command("SELECT", "0")
 SENT = [
     SELECT,
@@ -176,13 +178,17 @@ async def _sent(target: Target, rng: random.Random, said: list[str]) -> None:
 
 @contextlib.asynccontextmanager
 async def _server(data: bytes, rng: random.Random) -> AsyncIterator[int]:
-    """Its port. On each connection it sends all of that once it is asked for something, and then hangs up."""
+    """Its port. On each connection it sends all of that once it is asked for something, and then hangs up.
+
+    It is gone after so many connections, for a SCAN whose cursor is never 0 has no end.
+    """
+    left = itertools.count(MAX_CONNECTIONS, -1)
     most = rng.choice([100, 5000, 300_000])
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):  # which is its end
             await reader.read(2**16)
-            for piece in pieces(data, rng, most):
+            for piece in pieces(data, rng, most) if next(left) > 0 else ():
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(0)
