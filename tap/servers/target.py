@@ -23,6 +23,7 @@ from redis.exceptions import AuthenticationError, InvalidResponse, RedisError, R
 
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.replication.passwords import hidden_reply
+from tap.servers.checkpoint import checkpoint
 from tap.url import Url
 
 NO_REPLY = "what it says is no reply of Redis"
@@ -170,6 +171,7 @@ class Target:
         """Raises EnvironmentFailure if it cannot be selected."""
         connection = await self.connect(db)
         await connection.disconnect(nowait=True)
+        checkpoint()
 
     async def info(self, section: str) -> str:
         """What INFO says. Raises EnvironmentFailure."""
@@ -177,6 +179,7 @@ class Target:
         try:
             await connection.send_command("INFO", section)
             said = await connection.read_response(disable_decoding=True)
+            checkpoint()
             if not isinstance(said, bytes):
                 raise InvalidResponse(NO_REPLY)
             return said.decode("utf-8", "replace")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 from redis.asyncio import ConnectionPool, Redis
@@ -131,3 +133,27 @@ def test_a_client_shows_its_login_nowhere() -> None:
     kind, options = connection_to(Url.parse("redis://ann:sesame@h:1"))
     client = Redis.from_pool(ConnectionPool(connection_class=kind, **options))
     assert "sesame" not in repr(client) + repr(kind(**options)) + repr(options)
+
+
+def test_who_is_cancelled_while_a_db_is_checked_ends_though_the_client_forgets_it() -> None:
+    """A sender whose server had gone would have waited for replies for ever."""
+
+    async def forgets(db: int | None = None) -> SimpleNamespace:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+        async def disconnect(nowait: bool) -> None:
+            pass
+
+        return SimpleNamespace(disconnect=disconnect)
+
+    async def run() -> None:
+        target = Target("redis://127.0.0.1:1")
+        vars(target)["connect"] = forgets
+        with pytest.raises(asyncio.CancelledError):
+            await target.check_db(1)
+
+    asyncio.run(run())
