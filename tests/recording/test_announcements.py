@@ -1,0 +1,57 @@
+"""What a tap announces completes the event that the bytes make, once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tap.recording.announcements import Announcements
+from tap.recording.comments import Comment, parse
+from tap.replication import events
+
+BASE = {"time": 1.0, "link": "main", "connection": 1, "replica": "r"}
+
+
+def comment(kind: str, **fields: Any) -> Comment:
+    found = parse(json.dumps({"event": kind, **BASE, **fields}))
+    assert found is not None
+    return found
+
+
+def partial(behind: int) -> events.PartialResync:
+    return events.PartialResync(start=0, end=9, replid="a" * 40, previous_replid=None, offset=7, bytes_behind=behind)
+
+
+def test_an_event_is_completed_once() -> None:
+    said = Announcements()
+    fields = events.as_dict(partial(5))
+    said.hear(comment(fields.pop("event"), **fields))
+    assert said.completed(partial(0)) == partial(5)
+    assert said.completed(partial(0)) == partial(0)
+
+
+def test_a_comment_whose_fields_do_not_fit_completes_nothing() -> None:
+    said = Announcements()
+    said.hear(comment("partial_resync", offset="seven"))
+    assert said.completed(partial(0)) == partial(0)
+
+
+def test_what_is_said_of_the_next_gap_is_said_of_one() -> None:
+    said = Announcements()
+    said.hear(comment("rdb_omitted", start=1, end=2))
+    said.hear(comment("recording_gap", side="master", from_offset=10, to_offset="x"))
+    assert said.take_gap() == (True, (10, None))
+    assert said.take_gap() == (False, (None, None))
+
+
+def test_a_gap_of_the_replica_says_nothing_of_the_masters() -> None:
+    said = Announcements()
+    said.hear(comment("recording_gap", side="replica", from_offset=10, to_offset=20))
+    assert said.take_gap() == (False, (None, None))
+
+
+def test_a_tap_that_does_not_understand_announces_no_resyncs() -> None:
+    said = Announcements()
+    assert said.tells_resyncs
+    said.hear(comment("not_understood"))
+    assert not said.tells_resyncs
