@@ -123,6 +123,7 @@ SAID = {
     "tap.bus.subscribe": "REPLICAOF 127.0.0.1",
     'LinkConfig(master="10.0.0.5:6379"': "",
     'recording.open("today.pcapng")': "127.0.0.1:6379 127.0.0.1:50000 1000",
+    "export.rdb": " ()",
     'ReplayMaster("orders.pcapng"': "up to offset",
     "from tap.rdb import keys": "0 b'httl' hash 44 None",
 }

@@ -1,5 +1,38 @@
-"""What can be taken out of a recording: an RDB, a directory that a server boots from, the stream, or rows.
+"""Takes out of a recording: an RDB, a directory that a server boots from, the bytes of the stream, or rows.
 
-history.py of recording/ finds the RDB and the stream; aof.py writes the directory, resp.py the stream's bytes, rows.py
-commands as JSON lines or Parquet. atomic.py writes files that are there whole or not at all.
+    written = tap.export.rdb("today.pcapng", "dump.rdb", until=datetime(2026, 1, 31, 12))
+    print(written.rdb.offset, written.lacking)
+
+    exports.py       rdb(), aof(), resp(), jsonl(), parquet(): what users call, and the records of what was written
+    source.py        the recording that is read, and what the answer lacks
+    destination.py   the file, directory or output that is written: whole or not at all
+    append_only.py, stream_bytes.py, rows.py   what belongs into each form
+
+recording/ knows what a recording holds (history.py) and which part of it is meant (choice.py).
 """
+
+from tap.export.exports import (
+    Exported,
+    ExportedAof,
+    ExportedRdb,
+    ExportedRows,
+    ExportedStream,
+    aof,
+    jsonl,
+    parquet,
+    rdb,
+    resp,
+)
+
+__all__ = [
+    "Exported",
+    "ExportedAof",
+    "ExportedRdb",
+    "ExportedRows",
+    "ExportedStream",
+    "aof",
+    "jsonl",
+    "parquet",
+    "rdb",
+    "resp",
+]

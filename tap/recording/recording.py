@@ -18,7 +18,7 @@ from tap.recording.missing import Account, Concerns, Joins, Missing, everything
 from tap.recording.moments import Moment
 from tap.recording.once import Once
 from tap.recording.reader import Player, read
-from tap.recording.wanted import Wanted, keys
+from tap.recording.wanted import Wanted, keys, several
 from tap.replication import events
 
 _Given = TypeVar("_Given")
@@ -122,7 +122,7 @@ class Recording:
         commands: every command of the streams, too. rdb_keys: every key of RDBs. link: only of this one, or of several;
         a name, or NAME/CONNECTION. from_, until: a time or a replication offset, both inclusive.
         """
-        wanted = Wanted(links=_several(link), begin=from_, end=until)
+        wanted = Wanted(links=several(link), begin=from_, end=until)
         told = self._told(
             lambda missing: wanted.may_lack(missing) and (missing.cause != "rdb_omitted" or rdb_keys),
             every_command=commands,
@@ -146,10 +146,10 @@ class Recording:
         where it came first. The rest as for events().
         """
         wanted = Wanted(
-            links=_several(link),
-            dbs=_several(db),
-            names=_several(command),
-            globs=_several(key),
+            links=several(link),
+            dbs=several(db),
+            names=several(command),
+            globs=several(key),
             begin=from_,
             end=until,
         )
@@ -204,8 +204,3 @@ def open(  # noqa: A001
     for path in found:
         check(path, check_format)
     return Recording(found)
-
-
-def _several(given: Any) -> Collection[Any]:
-    """One, or several of them, as several."""
-    return (given,) if isinstance(given, str | bytes | int) else given

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from tap.bus import Told
 from tap.glob import matcher
@@ -204,3 +205,8 @@ def _reaches(missing: Missing, time: float | None, place: int | None, sign: int)
 def keys(command: Command) -> list[bytes]:
     """The keys that a command writes or reads."""
     return keyspecs.keys(command.name.encode("latin-1"), command.args)
+
+
+def several(given: Any) -> Collection[Any]:
+    """One value, or several of them, as several."""
+    return (given,) if isinstance(given, str | bytes | int) else given

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from tap.console import sending
 from tap.errors import RecordingError, TapError
-from tap.export.aof import write_commands
+from tap.export.append_only import write_commands
 from tap.recording.history import Marks, Stretch
 from tap.replay.commands import Choice
 from tap.replay.sending import Interrupted, Sender, part_between

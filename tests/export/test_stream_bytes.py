@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from tap.export.resp import copy_commands
+from tap.export.stream_bytes import copy_commands
 from tests.relay.wire import command
 
 

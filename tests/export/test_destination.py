@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.export.atomic import check_new, new_directory, new_file
+from tap.export.destination import check_new, new_directory, new_file
 
 BOTH: list[Callable[[Path], Any]] = [new_file, new_directory]
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tap.errors import RecordingError
-from tap.export.atomic import new_directory
+from tap.export.destination import new_directory
 from tap.recording.history import Chapter, Read, copy_chapter
 from tap.replication.scanner import StreamScanner
 

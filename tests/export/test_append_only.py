@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.errors import RecordingError
-from tap.export import aof
-from tap.export.aof import MANIFEST, MANIFEST_TEXT, write_aof, write_commands
+from tap.export import append_only
+from tap.export.append_only import MANIFEST, MANIFEST_TEXT, write_aof, write_commands
 from tap.recording.history import index
 from tests.conftest import need
 from tests.recording.restoring import restored
@@ -124,7 +124,7 @@ def test_reading_in_pieces_gives_the_same_and_never_half_a_transaction(parts: li
     stream = stream[: cut % (len(stream) + 1)]
     whole = written(stream)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aof, "CHUNK", size)
+        patch.setattr(append_only, "CHUNK", size)
         assert written(stream) == whole
     kept, end, count = whole
     assert len(kept) == count
