@@ -169,8 +169,6 @@ IN_A_CIRCLE = {
     "relay/link.py",
     "relay/listener.py",
     "relay/tls.py",
-    "replay/master.py",
-    "replay/replica.py",
 }
 
 

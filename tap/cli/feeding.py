@@ -18,22 +18,21 @@ from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.errors import RecordingError
 from tap.recording.missing import sentences
-from tap.recording.moments import Moment
 from tap.replay import ReplayMaster
+from tap.replay.excerpt import Excerpt
 
 
 def feed(
     files: list[Path],
     listen: str,
-    speed: float,
-    begin: Moment | None,
-    end: Moment | None,
-    links: list[str],
+    excerpt: Excerpt,
     exits: bool,
     ui: Ui,
 ) -> int:
     """Until it is done or a signal ends it. Returns the exit code."""
-    master = ReplayMaster(*files, listen=listen, speed=speed, links=links, begin=begin, end=end)
+    master = ReplayMaster(
+        *files, listen=listen, speed=excerpt.speed, links=excerpt.links, begin=excerpt.begin, end=excerpt.end
+    )
     return asyncio.run(_until_stopped(master, exits, ui))
 
 

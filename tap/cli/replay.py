@@ -58,18 +58,22 @@ def replay(
                 "--db, --command, --key, --assume-db and --yes go with --to: a replica has to have every byte"
             )
         first, last = moments(files, begin, end)
-        from tap.cli import feeding  # for this half alone, as sending is for the other
+        from tap.cli import feeding  # only this half needs it, as the other half needs sending
+        from tap.replay.excerpt import Excerpt
 
-        raise typer.Exit(feeding.feed(files, as_master, factor, first, last, links, exit_, ui))
+        excerpt = Excerpt(links=links, begin=first, end=last, speed=factor)
+        raise typer.Exit(feeding.feed(files, as_master, excerpt, exit_, ui))
     if to is not None:
         if exit_:
             raise ConfigError("--exit goes with --as-master; with --to the end comes by itself")
         first, last = moments(files, begin, end)
         chosen = dbs_of(dbs), several("--command", names)
         from tap.cli import sending
+        from tap.replay.excerpt import Excerpt
 
         wanted = sending.choice(*chosen, globs or [])
-        raise typer.Exit(sending.send(files, to, factor, first, last, links, wanted, assume_db, yes, ui))
+        excerpt = Excerpt(links=links, begin=first, end=last, speed=factor)
+        raise typer.Exit(sending.send(files, to, excerpt, wanted, assume_db, yes, ui))
     raise ConfigError("say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server")
 
 

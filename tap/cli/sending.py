@@ -27,10 +27,10 @@ from tap.recording.choice import moment_text, stream_text
 from tap.recording.comments import check_format
 from tap.recording.history import Stretch, index
 from tap.recording.missing import Account
-from tap.recording.moments import Moment
 from tap.recording.reader import Player, read
 from tap.recording.wanted import Wanted
 from tap.replay.commands import Choice
+from tap.replay.excerpt import Excerpt
 from tap.replay.sending import Interrupted, Sender, copied, streams_of
 from tap.servers.target import Target
 
@@ -48,10 +48,7 @@ def choice(dbs: list[int], names: list[str], globs: list[str]) -> Choice:
 def send(
     files: list[Path],
     url: str,
-    speed: float,
-    begin: Moment | None,
-    end: Moment | None,
-    links: list[str],
+    excerpt: Excerpt,
     wanted: Choice,
     assumed_db: int | None,
     yes: bool,
@@ -59,8 +56,9 @@ def send(
 ) -> int:
     """Returns the exit code: 1 for errors, or commands that could not be sent, 2 if not all could be read, else 0.
 
-    speed: infinite for max. assumed_db: of commands of which the recording does not say it.
+    assumed_db: the db of commands for which the recording does not say it.
     """
+    begin, end, links = excerpt.begin, excerpt.end, excerpt.links
     for path in files:
         check_again(path, check_format)
     try:
@@ -99,7 +97,7 @@ def send(
             say(line)
         for before, after in pairwise(parts):
             say(_hole(before.stretches[-1], after.stretches[0]))
-        code = asyncio.run(_run(Sender(target, parts, wanted, speed, to_db=target.db), target.name, ui, console))
+        code = asyncio.run(_run(Sender(target, parts, wanted, excerpt.speed, to_db=target.db), target.name, ui, console))
     return code or (RecordingError.exit_code if lacking else 0)
 
 

@@ -21,9 +21,10 @@ from tap.hints import OnlyAsync
 from tap.listening import listening
 from tap.recording.comments import check_format
 from tap.recording.missing import Account, Missing, Whole
-from tap.recording.moments import Moment, check_order
+from tap.recording.moments import Moment
 from tap.recording.reader import Player, read
 from tap.recording.wanted import Wanted
+from tap.replay.excerpt import Excerpt
 from tap.replay.pace import Pace
 from tap.replay.replica import Replica
 from tap.replay.session import Wish
@@ -79,7 +80,7 @@ class ReplayMaster(OnlyAsync):
         speed = math.inf if speed == "max" else speed
         if isinstance(speed, str) or not speed > 0:
             raise ConfigError(f"speed {speed}: write how many times as fast, more than 0")
-        check_order(begin, end)
+        self._excerpt = Excerpt(links=links, begin=begin, end=end, speed=speed)
         self.bus = Bus()
         self._account: Account | None = None  # of the first reading
         self.parts: list[Part] = []
@@ -89,10 +90,6 @@ class ReplayMaster(OnlyAsync):
         self.replicas: list[Replica] = []
         # Addresses that replicas announced which left between the RDB and their first ACK.
         self.not_loaded: set[tuple[str, int]] = set()
-        self._speed = speed
-        self._links = links
-        self._begin = begin
-        self._end = end
         self._pace: Pace
         self._clock: float | None = None  # when it started
         self._changed = asyncio.Event()
@@ -169,14 +166,14 @@ class ReplayMaster(OnlyAsync):
             return []
         if not self.parts:  # for which there is an error
             return self._account.remarks
-        wanted = Wanted(links=self._links, begin=self._begin, end=self._end)
+        wanted = Wanted(links=self._excerpt.links, begin=self._excerpt.begin, end=self._excerpt.end)
         return [*self._account.remarks, *wanted.outside(self._account)]
 
     @property
     def missing(self) -> list[Missing]:
         if self._account is None:
             return []
-        wanted = Wanted(links=self._links, end=self._end)
+        wanted = Wanted(links=self._excerpt.links, end=self._excerpt.end)
         first = self.parts[0] if self.parts else None
         whole = None if first is None else Whole(first.histories, first.end, first.ended)
 
@@ -188,9 +185,7 @@ class ReplayMaster(OnlyAsync):
         return self._account.lacking(concerns, wanted.joins)
 
     async def _take(self, directory: Path) -> list[Part]:
-        taking = asyncio.ensure_future(
-            asyncio.to_thread(take, self._read, directory, links=self._links, begin=self._begin, end=self._end)
-        )
+        taking = asyncio.ensure_future(asyncio.to_thread(take, self._read, directory, self._excerpt))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
@@ -212,7 +207,7 @@ class ReplayMaster(OnlyAsync):
         self.part = part
         self.offset = part.offset
         self._clock = None
-        self._pace = Pace(part.marks, zero=part.zero, begin=part.offset, end=part.end, speed=self._speed)
+        self._pace = Pace(part.marks, zero=part.zero, begin=part.offset, end=part.end, speed=self._excerpt.speed)
 
     def start_clock(self, offset: int) -> None:
         """A replica has all up to this offset: unless the clock goes, it starts there."""
@@ -250,7 +245,7 @@ class ReplayMaster(OnlyAsync):
 
     async def _pause(self, nanoseconds: int) -> None:
         """Between two parts."""
-        end = self._loop.time() + max(0.0, nanoseconds / 1e9 / self._speed)
+        end = self._loop.time() + max(0.0, nanoseconds / 1e9 / self._excerpt.speed)
         self._loop.call_at(end, self.signal)
         await self._ping_until(lambda: self._loop.time() >= end)
 

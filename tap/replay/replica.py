@@ -1,14 +1,19 @@
-"""One connection to the master of a recording: the handshake, then the RDB and the stream out of files."""
+"""One replica that is connected to the master of a recording: the handshake, then the RDB and the stream out of files.
+
+The replica knows of its master only what Owner says, so that master.py alone knows both.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO, Protocol
 
+from tap.bus import Bus
 from tap.errors import words
 from tap.replay.session import Acknowledged, Farewell, Reply, Session, Wish, role_reply
+from tap.replay.tape import Part
 from tap.replication.events import (
     Ack,
     Event,
@@ -25,21 +30,53 @@ from tap.replication.events import (
 from tap.replication.phase import Phase
 from tap.replication.requests import masked
 
-if TYPE_CHECKING:
-    from tap.replay.master import ReplayMaster
-
 READ = 2**16
 # A replica that cannot load an RDB asks for it again at once, and here it is ready: hundreds of times a second.
 AGAIN_SECONDS = 1.0
 PIECE = 2**24  # bytes sent in one go: what a view sees moves by less
 
 
-class Replica:
-    """number: of the connection, from 1. phase: what it has come to. sent: the offset after the last byte of the stream
-    that it was sent, None before. acknowledged: by the replica, None before. rdb_sent: bytes.
+class Owner(Protocol):
+    """The master that owns a replica's connection.
+
+    bus: gets the replica's events. part: what is played now. offset: up to which the stream is due. not_loaded: addresses
+    announced by replicas that left between the RDB and their first ACK. followers: host, port and acknowledged offset of
+    every replica, as ROLE lists them. version: of redis-tap.
     """
 
-    def __init__(self, master: ReplayMaster, sock: socket.socket, peer: tuple[str, int], number: int) -> None:
+    bus: Bus
+    part: Part
+    offset: int
+    not_loaded: set[tuple[str, int]]
+
+    @property
+    def followers(self) -> list[tuple[str, int, int]]: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def info(self) -> bytes:
+        """The text of INFO."""
+
+    def why_full(self, wish: Wish) -> Reason | None:
+        """Why this request cannot be met by a partial resync; None if it can."""
+
+    def start_clock(self, offset: int) -> None:
+        """The replica has everything up to this offset: start the clock there, unless it runs."""
+
+    def signal(self) -> None:
+        """Wake every change()."""
+
+    async def change(self) -> None:
+        """Return after the next signal(), or when more of the stream is due."""
+
+
+class Replica:
+    """number: of the connection, from 1. phase: how far it has come. sent: the offset after the last byte of the stream
+    that was sent to the replica, None before that. acknowledged: by the replica, None before that. rdb_sent: bytes.
+    """
+
+    def __init__(self, master: Owner, sock: socket.socket, peer: tuple[str, int], number: int) -> None:
         """peer: its source address, host and port."""
         self.number = number
         self.phase = Phase.HANDSHAKE

@@ -10,7 +10,7 @@ import tempfile
 import time
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -101,7 +101,7 @@ def part_between(
     return Part(stretches, file, start, stop, start_db, marks) if start < stop else None
 
 
-def streams_of(found: Index, links: Sequence[str]) -> list[tuple[Stretch, ...]]:
+def streams_of(found: Index, links: Collection[str]) -> list[tuple[Stretch, ...]]:
     """Those that one master has sent, on any of these links; none names all. In the order of their ends.
 
     Where no offset of them is known, those of one connection.

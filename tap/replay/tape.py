@@ -13,6 +13,7 @@ from tap.errors import ConfigError, EnvironmentFailure, RecordingError, words
 from tap.recording.history import Chapter, Index, Marks, Read, copy_chapter, index
 from tap.recording.moments import Moment, nanoseconds
 from tap.replay.commands import whole_until
+from tap.replay.excerpt import Excerpt
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,17 @@ class Part:
 
 
 def take(
-    read: Read, directory: Path, *, links: Collection[str] = (), begin: Moment | None = None, end: Moment | None = None
+    read: Read,
+    directory: Path,
+    excerpt: Excerpt = Excerpt(),  # noqa: B008
 ) -> list[Part]:
     """Read the recording, and copy into *directory* what is to be played, in its order.
 
-    links: only of these; all if empty. begin: what came before is due at once. end: nothing later is played.
-    Raises RecordingError if there is nothing that a replica can be given, ConfigError if what is asked for is not in it,
+    What came before the beginning of the excerpt is due at once; nothing after its end is played. Raises RecordingError
+    if there is nothing that a replica can be given, ConfigError if the recording does not have what is asked for, and
     EnvironmentFailure if the directory has no room.
     """
+    links, begin, end = excerpt.links, excerpt.begin, excerpt.end
     found = index(read, nanoseconds(end) if isinstance(end, datetime) else None)
     if isinstance(end, datetime) and not found.links:
         raise ConfigError(f"--until {end.isoformat()}: by then there was no RDB and no stream that could be played")

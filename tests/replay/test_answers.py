@@ -178,5 +178,5 @@ def test_what_cannot_be_asked_for(options: dict[str, Any], said: str) -> None:
 def test_without_a_recording_there_is_nothing_to_play() -> None:
     with pytest.raises(ConfigError, match="a recording is missing"):
         ReplayMaster()
-    assert ReplayMaster("one.pcapng", speed="max")._speed == math.inf
+    assert ReplayMaster("one.pcapng", speed="max")._excerpt.speed == math.inf
     assert ReplayMaster("one.pcapng", listen=6390).port == 6390

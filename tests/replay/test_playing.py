@@ -254,11 +254,11 @@ def test_a_recording_that_is_not_there_is_noticed_before_it_listens(
 
 def test_a_recording_is_played_from_its_beginning_to_its_end() -> None:
     one = ReplayMaster("one.pcapng")
-    assert (one._speed, one.address.host, one.port) == (1.0, LOCALHOST, 0)
+    assert (one._excerpt.speed, one.address.host, one.port) == (1.0, LOCALHOST, 0)
     assert ReplayMaster("one.pcapng", begin=5, end=5)
     with pytest.raises(ConfigError, match="from 6 until 5: that end comes before the beginning"):
         ReplayMaster("one.pcapng", begin=6, end=5)
-    assert ReplayMaster("one.pcapng", speed=0.5)._speed == 0.5
+    assert ReplayMaster("one.pcapng", speed=0.5)._excerpt.speed == 0.5
 
 
 class Accepting:

@@ -16,6 +16,7 @@ import pytest
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.recording.history import Index, Read, copy_chapter, index
 from tap.recording.moments import Moment, nanoseconds
+from tap.replay.excerpt import Excerpt
 from tap.replay.tape import _histories, choose, take
 from tests.recording.test_history import A, B, made, rdb, stretch
 from tests.recording.wires import as_packets, reading
@@ -198,7 +199,7 @@ def test_what_came_before_a_moment_is_due_at_once(tmp_path: Path) -> None:
 
     def zero(begin: Moment) -> int:
         shutil.rmtree(tmp_path / "1")
-        (part,) = take(read, tmp_path, begin=begin)
+        (part,) = take(read, tmp_path, Excerpt(begin=begin))
         return part.zero
 
     assert zero(whole.offset) == zero(offsets[0]) == times[0]  # when the first byte behind it came
@@ -214,12 +215,12 @@ def test_an_end_cuts_the_stream_behind_a_whole_command(tmp_path: Path) -> None:
     (whole,) = take(read, tmp_path)
     for end in (whole.end - 1, whole.offset):
         shutil.rmtree(tmp_path / "1")
-        (part,) = take(read, tmp_path, end=end)
+        (part,) = take(read, tmp_path, Excerpt(end=end))
         assert part.offset <= part.end <= end
         assert part.stream.stat().st_size == part.end - part.offset
         assert part.ended == (part.marks.time_at(part.end) if part.end > part.offset else part.zero)
     shutil.rmtree(tmp_path / "1")
-    (part,) = take(read, tmp_path, end=datetime.fromtimestamp(whole.marks.times[-1] // 10**9 + 1))
+    (part,) = take(read, tmp_path, Excerpt(end=datetime.fromtimestamp(whole.marks.times[-1] // 10**9 + 1)))
     assert part.end == whole.end
 
 
@@ -243,4 +244,4 @@ def test_an_end_before_all_that_there_is_is_what_is_said(tmp_path: Path) -> None
     read = reading(as_packets(capture, 1000, random.Random(1)))
     for links in ((), ("main",)):
         with pytest.raises(ConfigError, match=r"--until 1980-.*: by then there was no RDB"):
-            take(read, tmp_path, links=links, end=datetime(1980, 1, 1))
+            take(read, tmp_path, Excerpt(links=links, end=datetime(1980, 1, 1)))
