@@ -15,6 +15,7 @@ import resource
 import socket
 from collections.abc import Iterable
 
+__all__ = ["ConfigError", "EnvironmentFailure", "RdbError", "RecordingError", "TapError"]
 Sentence = str | tuple[str, ...]  # a tuple: one with lines below it, as a list of what there is
 
 

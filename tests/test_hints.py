@@ -23,8 +23,8 @@ MASTER = "127.0.0.1:1"
     [
         ("links", AttributeError, "module 'tap' has no 'links': a running Tap has links: async with tap.Tap("),
         ("Tpa", AttributeError, "module 'tap' has no 'Tpa'. Did you mean 'Tap'?"),
-        ("Server", ImportError, "Server is in tap.servers: from tap.servers import Server"),
-        ("FullResync", ImportError, "FullResync is in tap.events: from tap.events import FullResync"),
+        ("Server", AttributeError, "Server is in tap.servers: from tap.servers import Server"),
+        ("FullResync", AttributeError, "FullResync is in tap.events: from tap.events import FullResync"),
     ],
 )
 def test_a_name_that_is_elsewhere_is_said(name: str, kind: type[Exception], says: str) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-import tap
 from tap import config_file
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
@@ -279,11 +278,6 @@ def test_the_page_of_faults_is_that_of_the_code() -> None:
 
 def test_the_table_of_options_is_that_of_the_declarations() -> None:
     assert PAGES["docs/reference/options.md"] == declared.page(), "run: python -m tests.declared"
-
-
-def test_what_is_public_is_in_the_reference_of_python() -> None:
-    for name in tap.__all__:
-        assert name in PAGES["docs/reference/python.md"] or name == "__version__"
 
 
 def test_every_room_is_in_the_contributors_table() -> None:

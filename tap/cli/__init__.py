@@ -61,12 +61,12 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from tap import __version__
         from tap.rdb import parser
         from tap.replication import scanner
+        from tap.version import version
 
         compiled = scanner.COMPILED and parser.COMPILED
-        typer.echo(f"redis-tap {__version__} (scanners {'compiled' if compiled else 'not compiled'})")
+        typer.echo(f"redis-tap {version()} (scanners {'compiled' if compiled else 'not compiled'})")
         raise typer.Exit
 
 

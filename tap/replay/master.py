@@ -359,9 +359,9 @@ class ReplayMaster(OnlyAsync):
 
     @property
     def version(self) -> str:
-        from tap import __version__
+        from tap.version import version
 
-        return __version__
+        return version()
 
     def info(self) -> bytes:
         """The text of INFO, whatever the section."""
