@@ -351,7 +351,7 @@ class Resync:
         past = memory.past(state.replica)
         previous_link = None
         if replid != asked:
-            memory.succeed(asked, replid)
+            memory.succeed(asked, replid, offset)
             if memory.elsewhere(replid) is None:
                 previous_link = memory.elsewhere(asked)
         state.replid, state.base = replid, offset
