@@ -65,17 +65,20 @@ class Resync:
     @property
     def phase(self) -> Phase:
         """The phase as the replica lives it: on a main connection that waits for its RDB channel, that one's."""
-        state = self.state
-        if state.step is Phase.STREAM and state.stream is not None and state.stream.acked is None:
+        state, step = self.state, self.state.step
+        if step is Phase.STREAM:
+            if state.stream is None or state.stream.acked is not None:
+                return step
             is_replica = state.role is Role.REPLICA
             if is_replica and not state.stream.is_placed and not state.stream.has_begun:
                 return Phase.WAITING
-            if self._as_main is not None and self._as_main.phase is not None:
-                return self._as_main.phase
-            return Phase.LOADING if is_replica and state.rdb is not None and not state.lacks_replica else Phase.STREAM
-        if state.step is Phase.RDB and state.rdb is not None and state.rdb.looks_complete:
+            channels = None if self.sync is None or self._as_main is None else self._as_main.phase
+            if channels is not None:
+                return channels
+            return Phase.LOADING if is_replica and state.rdb is not None and not state.lacks_replica else step
+        if step is Phase.RDB and state.rdb is not None and state.rdb.looks_complete:
             return Phase.LOADING
-        return Phase.STREAM if self.lacks_answer else state.step
+        return Phase.STREAM if state.acked is not None and self.lacks_answer else step
 
     @property
     def lacks_answer(self) -> bool:
