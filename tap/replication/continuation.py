@@ -13,7 +13,7 @@ from tap.replication.events import Ack
 class Continuation:
     """previous, previous_link: see events.PartialResync. start, end: of the line that granted it.
 
-    last_ack: the acknowledgement that is to be told after it.
+    last_ack: the acknowledgement to report after it.
     """
 
     PAUSE_TICKS = 3  # longer than a round trip, in which the master may wait for room to send

@@ -188,7 +188,7 @@ class Resync:
         if len(words) < 3 or not is_number(words[2].removeprefix(b"-")):
             return
         if state.role is Role.RDB_CHANNEL or (self.channel is not None and self._is_dual_main):
-            return  # a step of a sync whose request has been told; the reply is told as a Handshake
+            return  # a step of a sync whose request has been reported; the reply is reported as a Handshake
         replid = None if words[1] == b"?" else readable(words[1])
         offset = int(words[2])
         self.identify(Role.REPLICA, request.start, request.end)

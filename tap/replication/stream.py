@@ -37,8 +37,8 @@ from tap.replication.scanner import StreamScanner
 from tap.replication.words import WordReader
 
 MAX_COMMAND = 2**20  # bytes of one command that are collected to tell it whole
-MAX_HELD = 2**20  # bytes of commands that are told after the beginning of the stream is
-# A batch of commands is told with an acknowledgement, which comes once a second; but not with each of the thousands
+MAX_HELD = 2**20  # bytes of commands that wait until the beginning of the stream has been reported
+# A batch of commands is reported with an acknowledgement, which comes once a second; but not with each of the thousands
 # that a client's WAIT can bring, and without one in time not later than this.
 ACK_BATCH_SECONDS = 0.5
 BATCH_SECONDS = 1.0
@@ -155,7 +155,7 @@ class Stream:
         return self._base is not None
 
     def position_after(self, count: int) -> int:
-        """The position after so many bytes of the stream. With a decoder: after the wire bytes that brought them."""
+        """The position after *count* bytes of the stream. With a decoder: after the wire bytes that brought them."""
         return self._start + (count if self._decoder is None else self._decoder.wire_bytes(count))
 
     def count_at(self, position: int) -> int:
@@ -278,7 +278,7 @@ class Stream:
         return db
 
     def rebase(self, replid: str, base: int) -> None:
-        """Another connection of the sync has told what history this stream is of, and where it began."""
+        """The other connection of the sync has named the history of this stream, and the offset before its first byte."""
         self.replid = replid
         self._base = base
         self._remember()
@@ -400,7 +400,7 @@ class Stream:
         if batch_at is not None:
             self._batch_at = batch_at
 
-    # ---- what is told ----
+    # ---- events ----
 
     def continues(
         self,

@@ -9,8 +9,8 @@ such n that any connection showed is the branch:
                        │ branch
     B  ════════════════╧═══════════  the same up to the branch, another history after it
 
-So up to the branch, bytes of both IDs may be joined, and are told once; after it, nothing of one says anything of the
-other. An ID goes on from one other only; what contradicts that, or goes round in a circle, is nonsense and left aside.
+So up to the branch, connections that name either ID bring the same bytes; after it, one says nothing about the other. An
+ID goes on from one other ID only: what contradicts that, or closes a circle, is damage and ignored.
 """
 
 from __future__ import annotations
