@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from tap.errors import ConfigError
 from tap.hints import explained, refuse
-from tap.option import Given, Option, Text, Words, declared
+from tap.option import Given, Option, Text, Words, declared, described
 from tap.paths import in_a_directory
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url, quoted
@@ -99,6 +99,7 @@ _ELSEWHERE = {
 }
 
 
+@described
 @explained(_ELSEWHERE, "LinkConfig(master='127.0.0.1:6379', listen='127.0.0.1:6400')")
 @dataclass(frozen=True, kw_only=True)
 class LinkConfig:
@@ -280,6 +281,7 @@ def _link(given: LinkConfig | str) -> LinkConfig:
     raise ConfigError(f"a link is not of type {what}: write LinkConfig(name='orders', master='10.0.0.5:6379')")
 
 
+@described
 @explained(
     {**_ELSEWHERE, "master": "links='127.0.0.1:6379'", "listen": "links={'main': '127.0.0.1:6400->10.0.0.5:6379'}"},
     "Config(links={'orders': '127.0.0.1:6400->10.0.0.5:6379'})",
@@ -359,9 +361,9 @@ class Config:
         int,
         Option(
             "N",
-            "Refuse more connections at once, 10000 by default; known replicas still get in.",
-            page="refuse connections beyond this number, over all links; 10000 if not given, as in Redis; see "
-            "[Too many connections](../operate.md#too-many-connections)",
+            f"Refuse more connections at once, {MAX_CONNECTIONS} by default; known replicas still get in.",
+            page=f"refuse connections beyond this number, over all links; {MAX_CONNECTIONS} if not given, as in Redis; "
+            "see [Too many connections](../operate.md#too-many-connections)",
         ),
     ] = MAX_CONNECTIONS
     max_connections_per_address: Annotated[
@@ -460,8 +462,8 @@ class Config:
         Given[Address | str | None, Address | None],
         Option(
             "HOST:PORT",
-            "Send figures to a StatsD, once a second over UDP; port 8125 if not given.",
-            page="send [metrics](metrics.md) to a StatsD, once a second over UDP; port 8125 if not given",
+            f"Send figures to a StatsD, once a second over UDP; port {STATSD_PORT} if not given.",
+            page=f"send [metrics](metrics.md) to a StatsD, once a second over UDP; port {STATSD_PORT} if not given",
             topic="observers",
         ),
     ] = Given(None, Text(statsd_address))

@@ -15,6 +15,7 @@ becomes a value, so that text means the same on the command line, in a file and 
 This module knows neither typer nor pydantic: each costs a start-up tens of milliseconds, and not every user needs both.
 """
 
+import inspect
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields
@@ -23,6 +24,7 @@ from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, 
 
 Accepted = TypeVar("Accepted")
 Kept = TypeVar("Kept")
+Class = TypeVar("Class", bound=type)
 Read = Callable[[Any], Any]
 
 # Options of one topic stand together in `--help` and in the reference, in this order.
@@ -137,6 +139,14 @@ def declared(cls: type) -> tuple[Declared, ...]:
             kept = next(part for part in get_args(kept) if part is not types.NoneType)
         found.append(Declared(one.name, option, accepted, kept, None if one.default is MISSING else one.default, read))
     return tuple(found)
+
+
+def described(cls: Class) -> Class:
+    """A decorator: help() shows a line for each option of the class."""
+    cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\n" + "\n".join(
+        f"{one.name}: {one.option.help}" for one in declared(cls)
+    )
+    return cls
 
 
 def in_order(*classes: type) -> list[Declared]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 import types
 from typing import Any, Literal, Union, get_args, get_origin
@@ -94,6 +95,11 @@ def keywords() -> str:
     return f"{_HEAD}\n{others}\n{ours}\n\nclass Keywords(TypedDict, total=False):\n{''.join(lines)}"
 
 
+def are_written() -> bool:
+    """Whether the module has these keywords; a formatter breaks its lines elsewhere."""
+    return ast.unparse(ast.parse(KEYWORDS.read_text())) == ast.unparse(ast.parse(keywords()))
+
+
 def _written(kind: Any, imported: dict[str, set[str]]) -> str:
     """A type as it stands in a source, and what has to be imported for it."""
     if kind is types.NoneType:
@@ -117,4 +123,5 @@ def _written(kind: Any, imported: dict[str, set[str]]) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page())
-    KEYWORDS.write_text(keywords())
+    if not are_written():
+        KEYWORDS.write_text(keywords())

@@ -67,7 +67,7 @@ def _of_file(path: Path | None) -> dict[str, Any]:
     """The options of a configuration file, by field; none without a file."""
     if path is None:
         return {}
-    from tap.config_file import load  # pydantic takes 40 ms
+    from tap.config_file import load  # 10 ms, for those who have one
 
     file = load(path)
     return {one.name: getattr(file, one.name) for one in fields(file)}
