@@ -10,7 +10,8 @@ import textwrap
 import types
 from typing import Any, Literal, Union, get_args, get_origin
 
-from tap.config import Config, LinkConfig
+from tap.config import Config
+from tap.link_config import LinkConfig
 from tap.option import Declared, declared
 from tests.cli.typed import command
 from tests.support import ROOT
@@ -77,7 +78,7 @@ def _clause(sentence: str) -> str:
 _HEAD = '''\
 """The keywords of Tap(): those of a LinkConfig and of a Config together, for editors and type checkers.
 
-Written by `python -m tests.declared` from the declarations in tap/config.py. Change those, not this file.
+Written by `python -m tests.declared`. Change the declarations in tap/config.py and tap/link_config.py, not this file.
 """
 '''
 

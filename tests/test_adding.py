@@ -35,12 +35,13 @@ def said(where: Path, *words: str) -> str:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("declares", ["Config", "LinkConfig"])
-def test_an_option_is_added_in_one_file(copy: Path, declares: str) -> None:
+@pytest.mark.parametrize(("declares", "file"), [("Config", "config.py"), ("LinkConfig", "link_config.py")])
+def test_an_option_is_added_in_one_file(copy: Path, declares: str, file: str) -> None:
     (declaration,) = re.findall(r"```py\n(.*?)```", STEPS.split("## Add an option")[1], re.DOTALL)
-    config = copy / "tap" / "config.py"
+    config = copy / "tap" / file
     before, name, body = config.read_text().partition(f"\nclass {declares}:")
     field = textwrap.indent(textwrap.dedent(declaration), "    ")
+    before = before.replace("\nfrom tap", "\nfrom tap.units import parse_duration\nfrom tap", 1)
     config.write_text(before + name + body.replace("    def __post_init__", f"{field}\n    def __post_init__", 1))
 
     said(copy, "-m", "tests.declared")
