@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tap.console import fault_table
-from tap.faults.fault import Scope, When
-from tap.faults.spec import parameters
-from tap.faults.values import PLACES
-from tap.faults.what import KINDS
+from tap.faults.at import PLACES
+from tap.faults.kinds import KINDS
+from tap.faults.scope import Scope
+from tap.faults.values import parameters
+from tap.faults.when import When
 from tests.support import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "faults.md"

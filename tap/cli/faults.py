@@ -10,7 +10,7 @@ import typer
 from tap.console import fault_table
 from tap.console.terminal import Terminal
 from tap.errors import ConfigError, did_you_mean
-from tap.faults.what import KINDS
+from tap.faults.kinds import KINDS
 
 
 def faults(

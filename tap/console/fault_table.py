@@ -10,10 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from tap.console.terminal import Words, stacked
-from tap.faults.fault import Scope, When
-from tap.faults.spec import parameters, parse
-from tap.faults.values import PLACES
-from tap.faults.what import KINDS, What
+from tap.faults.at import PLACES
+from tap.faults.kind import Kind
+from tap.faults.kinds import KINDS
+from tap.faults.scope import Scope
+from tap.faults.spec import parse
+from tap.faults.values import parameters
+from tap.faults.when import When
 
 _UNITS = (
     "TIME is a number with us, ms, s, m, h or d, SIZE a number with b, kb, mb or gb (powers of 1024). Only 0 goes "
@@ -35,7 +38,7 @@ def overview() -> RenderableType:
     )
 
 
-def one(kind: type[What]) -> RenderableType:
+def one(kind: type[Kind]) -> RenderableType:
     """One fault, with the parameters that it takes."""
     when = {name: field for name, field in parameters(When).items() if name in kind.takes}
     when |= {name: field for name, field in parameters(When).items() if name in ("after", "probability")}
@@ -88,30 +91,19 @@ def _kinds() -> Table:
     for kind in KINDS.values():
         does = Words(_does(kind))
         if _warning(kind):
-            does.append(
-                " Destructive in an RDB." if kind.kind != "answer" and kind.kind != "rewrite" else "", style="red"
-            )
+            is_in_rdb = parse(kind.ends_servers).when.is_in_rdb
+            does.append(" Destructive in an RDB." if is_in_rdb else "", style="red")
         table.add_row(kind.kind, does, kind.example)
     return table
 
 
-def _does(kind: type[What]) -> str:
+def _does(kind: type[Kind]) -> str:
     return (kind.__doc__ or "").strip()
 
 
-# Specs that would end a server; the check itself is Fault.destructive.
-_ENDS_SERVERS = {
-    "corrupt": "corrupt at=rdb:50%",
-    "drop": "drop 1b at=rdb:50%",
-    "truncate": "truncate at=rdb:50%",
-    "answer": "answer +CONTINUE request=PSYNC",
-    "rewrite": "rewrite psync='0 1'",
-}
-
-
-def _warning(kind: type[What]) -> str:
-    spec = _ENDS_SERVERS.get(kind.kind)
-    return "" if spec is None else f"Destructive, and only with --destructive: {spec}: {parse(spec).destructive}."
+def _warning(kind: type[Kind]) -> str:
+    spec = kind.ends_servers
+    return "" if not spec else f"Destructive, and only with --destructive: {spec}: {parse(spec).destructive}."
 
 
 def _note(text: str, style: str = "") -> list[RenderableType]:

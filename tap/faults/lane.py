@@ -1,7 +1,28 @@
-"""The bytes of one direction on their way through the faults that act at a byte: swallow, insert, flip, or stop there.
+"""Which bytes go out: one direction of a link through the faults that act at a byte.
 
-Bytes are decided in order. `out` is the position of the first one that is not; what has been received beyond it waits
-here, until whoever reads along knows what it belongs to.
+A fault acts at a byte: it cuts there, swallows from there on, inserts there, flips bits up to there. TCP cuts the bytes
+elsewhere, what a byte belongs to may be known only after bytes that follow it, and several faults may want the same byte.
+So what a fault does is written down first, and done when its byte has its turn:
+
+                    out                  decided               received
+    connection  ----|--------------------|---------------------|--->
+                gone      goes now             waits in _pending
+                          ^     ^        ^
+                          |     |        mark: stop
+                          |     mark: skip on
+                          mark: insert
+
+- A mark is a position and a function. Marks act in the order of their positions, and at one position in the order in
+  which they were set. That order is part of what users see: two faults at one byte act in the order of the plan.
+- Bytes are decided in order. The caller says up to which position it knows what becomes of them (`decided`); the rest
+  waits here. A lane emits up to the next mark, calls it, and goes on; swallowing and flipping are switches
+  that marks turn.
+- What is emitted goes to the flow, which decides when it leaves. `out` counts bytes received, so a swallowed byte moves
+  it and an inserted one does not: positions stay those of what the sender sent.
+- Most bytes meet nothing. passes() says so before anything is copied, and the relay sends the buffer as it is.
+
+Invariant: every byte received is either before `out`, and then emitted or swallowed, or in _pending, in order. How TCP
+cut the bytes changes nothing of what comes out.
 """
 
 from __future__ import annotations
@@ -40,7 +61,7 @@ class Lane:
         return True
 
     def feed(self, data: memoryview, decided: int, now: float) -> None:
-        """Take the next bytes; those before position *decided* can go."""
+        """Take the next bytes; those before position *decided* may go."""
         self._now = now
         whole = memoryview(self._pending + bytes(data)) if self._pending else data
         begin = self.out
@@ -121,6 +142,17 @@ class Lane:
         """Swallow what passes from here on, or end that."""
         self._skips += 1 if on else -1
 
+    def replace(self, start: int, end: int, data: bytes) -> None:
+        """Send *data* in the place of bytes start <= i < end."""
+
+        def begin() -> None:
+            if data:
+                self.insert(data)
+            self.skip(on=True)
+
+        self.mark(start, begin)
+        self.mark(end, lambda: self.skip(on=False))
+
     def copy(self, into: bytearray) -> None:
         """Collect what passes from here on, swallowed or not."""
         self._copies.append(into)
@@ -148,7 +180,7 @@ class Lane:
         self.release(now)
 
     def release(self, now: float) -> None:
-        """Let go of what is held: nobody is left to decide on it."""
+        """Let go of what is held: nothing will decide on it any more."""
         self._now = now
         pending, self._pending = self._pending, b""
         self._go_to(memoryview(pending), self.out, self.out + len(pending))

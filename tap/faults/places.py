@@ -1,13 +1,13 @@
-"""Places on a connection: at which byte they are, and where a byte is, by what the conversation has read."""
+"""Faults that wait for a place on the connection: at which byte it is, by what the conversation has read."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from tap.faults.values import At
-from tap.faults.what import Truncate
-from tap.faults.work import Work
+from tap.faults.at import At
+from tap.faults.kind import Watch
+from tap.faults.work import Connection, Work
 from tap.rdb.keys import Key
 from tap.replication.conversation import Conversation
 from tap.replication.events import Channel, Side
@@ -16,6 +16,59 @@ from tap.replication.phase import Phase
 from tap.replication.stream import Stream
 
 PASSED = -1  # the position of what lies before the connection's first byte
+
+
+class Places:
+    """waiting: the faults of one connection whose place is not known yet."""
+
+    def __init__(self, link: Connection) -> None:
+        self._link = link
+        self.waiting: list[Work] = []
+        self._keys = 0  # of the RDB that have passed
+
+    def refresh(self, works: Sequence[Work]) -> None:
+        self.waiting = [work for work in works if work.when.at is not None and not work.is_placed]
+
+    def mark(self) -> None:
+        """Mark the places that have become known."""
+        lanes, conversation = self._link.lanes, self._link.conversation
+        stream = conversation.stream
+        if stream is not None:
+            landed = stream.take_landed()
+            for work in self.waiting:
+                if work.seeks in landed and work.seeks is not None:
+                    work.is_placed = True
+                    work.act_at(Side.MASTER, landed[work.seeks])
+        for work in self.waiting:
+            at = work.when.at
+            if work.is_placed or work.seeks is not None or at is None or not work.is_on_channel():
+                continue
+            found = find(work, at, conversation, lanes[Side.MASTER].out)
+            if found is None:
+                continue
+            side, position = found
+            has_passed = position < lanes[side].out
+            if stream is not None and not has_passed and not is_at_edge(work, stream, position):
+                work.seeks = position, work.when.edge == "transaction"
+                stream.seek(position, outside=work.when.edge == "transaction")
+                continue
+            work.is_placed = True
+            if not has_passed:
+                work.act_at(side, position)
+        self.waiting = [work for work in self.waiting if not work.is_placed]
+
+    def keys(self, keys: Sequence[Key], rdb_start: int) -> None:
+        """These keys of the RDB have passed."""
+        before = self._keys
+        self._keys += len(keys)
+        for work in self.waiting:
+            at = work.when.at
+            if work.is_placed or at is None or not work.is_on_channel():
+                continue
+            position = find_after_key(work, at, self._link.conversation, keys, before, rdb_start)
+            if position is not None:
+                work.is_placed = True
+                work.act_at(Side.MASTER, position)
 
 
 def find(work: Work, at: At, conversation: Conversation, out: int) -> tuple[Side, int] | None:
@@ -33,7 +86,7 @@ def find(work: Work, at: At, conversation: Conversation, out: int) -> tuple[Side
         # No byte of the RDB is on this connection, which channel=main asks for; the other one is at one of them.
         is_meant = (
             work.fault.scope.channel is Channel.MAIN
-            and not isinstance(work.fault.what, Truncate)
+            and work.watches is not Watch.HEADER
             and conversation.phase is not Phase.STREAM
         )
         return (Side.MASTER, out) if is_meant and _has_come_to(work, at, conversation.rdb_channel) else None
@@ -66,7 +119,7 @@ def _find_in_rdb(work: Work, at: At, conversation: Conversation) -> tuple[Side, 
         if rdb.size is not None:
             return Side.MASTER, start + int(rdb.size * work.amount / 100)
         end = conversation.rdb_end
-        return None if end is None else (Side.MASTER, end)  # of an RDB without keys; see find_behind_key()
+        return None if end is None else (Side.MASTER, end)  # of an RDB without keys; see find_after_key()
     if work.amount >= 0:
         return Side.MASTER, start + int(work.amount)
     if rdb.size is not None:
@@ -75,7 +128,7 @@ def _find_in_rdb(work: Work, at: At, conversation: Conversation) -> tuple[Side, 
 
 
 def _has_come_to(work: Work, at: At, conversation: Conversation) -> bool:
-    """Whether so much of its RDB has been read."""
+    """Whether its RDB has been read up to there."""
     found = _find_in_rdb(work, at, conversation)
     if found is not None:
         _, position = found
@@ -94,11 +147,12 @@ def _wanted_key(work: Work, at: At, rdb: Payload) -> int | None:
     return None
 
 
-def find_behind_key(
+def find_after_key(
     work: Work, at: At, conversation: Conversation, keys: Sequence[Key], before: int, rdb_start: int
 ) -> int | None:
-    """The position behind the key that the place counts; None if it is not among these. before: so many keys came
-    before them.
+    """The position after the key that the place counts; None if it is not among these.
+
+    before: the number of keys that came before them.
     """
     wanted = None if conversation.rdb is None else _wanted_key(work, at, conversation.rdb)
     if wanted is None or not before < wanted <= before + len(keys):
@@ -109,42 +163,7 @@ def find_behind_key(
 
 def is_at_edge(work: Work, stream: Stream, position: int) -> bool:
     """Whether the fault may act there: with edge=, where a command, or a transaction, ends, as far as has been read."""
-    edge = work.fault.when.edge
+    edge = work.when.edge
     if edge not in ("command", "transaction"):
         return True
     return stream.is_at_end(position, outside=edge == "transaction")
-
-
-def borders(phase: str | None, conversation: Conversation) -> tuple[int | None, int | None]:
-    """Where it begins and ends, None where that is not known, or is at no byte of the master."""
-    stream = None if conversation.stream is None else conversation.stream.begins_at
-    if phase == "handshake":
-        return None, stream if conversation.waiting_from is None else conversation.waiting_from
-    if phase == "waiting":
-        return conversation.waiting_from, conversation.rdb_start
-    if phase == "rdb":
-        return conversation.rdb_start, conversation.rdb_end
-    if phase == "loading":
-        return conversation.rdb_end, None
-    return (stream if conversation.waiting_from is None else None), None
-
-
-def phase_at(conversation: Conversation, side: Side, position: int) -> str:
-    """The phase that this byte belongs to: the conversation has read on, as far as the chunk went."""
-    stream = conversation.stream
-    if side is Side.MASTER and (stream is None or position < stream.begins_at):
-        if conversation.rdb_start is not None and position >= conversation.rdb_start:
-            return "rdb" if conversation.rdb_end is None or position < conversation.rdb_end else "loading"
-        if conversation.waiting_from is not None and position >= conversation.waiting_from:
-            return "waiting"
-        if conversation.phase not in (Phase.CONNECT, Phase.HANDSHAKE, Phase.OPAQUE, Phase.ORDINARY):
-            return "psync"
-    return conversation.phase.value
-
-
-def offset_at(conversation: Conversation, side: Side, position: int) -> int | None:
-    """The replication offset there; before the stream, that of the RDB."""
-    stream = conversation.stream
-    if side is Side.MASTER and stream is not None and stream.is_placed and position >= stream.begins_at:
-        return stream.offset_at(position)
-    return conversation.offset

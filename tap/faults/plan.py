@@ -1,94 +1,17 @@
-"""The faults of one tap, in order: what is armed, how often it fired, and what is over."""
+"""The faults of one tap, in order: what is armed, and what is over."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from random import Random
 
 from tap.errors import ConfigError, did_you_mean
+from tap.faults.armed import Armed
 from tap.faults.fault import Fault
 from tap.faults.spec import parse
 from tap.faults.values import is_address
-from tap.faults.what import Refuse
 from tap.replication import events
 from tap.replication.events import Event, Side
-
-
-class Armed:
-    """One fault of the plan. fired: how often. bytes: of all it affected. is_over: it will not fire again.
-
-    at_work: on how many connections it is, which it began and has not ended.
-    """
-
-    def __init__(self, fault: Fault, name: str, now: float) -> None:
-        self.fault = fault
-        self.name = name
-        self.fired = 0
-        self.bytes = 0
-        self.is_over = False
-        self.at_work = 0
-        self._from = now + fault.when.after
-        self._taken = -1  # the last occasion in time
-
-    @property
-    def spec(self) -> str:
-        return self.fault.spec
-
-    def is_due(self, now: float) -> bool:
-        """Whether it may fire, as far as it is for the time and the number of times."""
-        return not self.is_over and self._from <= now < self.until and not self._is_spent
-
-    @property
-    def _is_spent(self) -> bool:
-        return self.fault.scope.times is not None and self.fired >= self.fault.scope.times
-
-    @property
-    def until(self) -> float:
-        """When its time is over, however often it has fired."""
-        lasting = self.fault.scope.lasting
-        return math.inf if lasting is None or self.fault.lasts_each_time else self._from + lasting
-
-    def is_past(self, now: float) -> bool:
-        """Whether nothing more will come of it."""
-        return now >= self.until or (self._is_spent and not self.at_work)
-
-    # Without a place or a match a fault has occasions in time: one, or one every so often. Links that are there when
-    # an occasion comes share it; where there is none, the next one that connects gets it.
-
-    def occasion(self, now: float, opened: float, last: int) -> int | None:
-        """The number of the occasion that a link has now, None if it has none.
-
-        opened: when the link was. last: the number of the last one it took, -1 for none.
-        """
-        if self.is_over or now < self._first or now >= self.until:
-            return None
-        every = self.fault.when.every
-        number = 0 if every is None else int((now - self._first) // every)
-        if number <= last:
-            return None
-        if number > self._taken:
-            return None if self._is_spent else number
-        return number if opened < self._first + number * (every or 0.0) else None
-
-    def take(self, number: int) -> None:
-        if number > self._taken:
-            self._taken = number
-            self.fired += 1
-
-    def next_occasion(self, now: float) -> float:
-        """When the next one comes."""
-        every = self.fault.when.every
-        if now < self._first:
-            return self._first
-        if every is None or self._is_spent:
-            return math.inf
-        return self._first + (int((now - self._first) // every) + 1) * every
-
-    @property
-    def _first(self) -> float:
-        every = self.fault.when.every
-        return self._from if every is None or self.fault.when.after else self._from + every
 
 
 class Plan:
@@ -110,8 +33,8 @@ class Plan:
         read_only: bool = False,
         opaque: bool = False,
     ) -> None:
-        """tell: is given events that are of no single link. links: the names that exist. by_address: others, which may
-        come, are named by their master's.
+        """tell: receives the events of the plan as a whole. links: the names that exist. by_address: further links may
+        come, named by their master's address.
 
         destructive: faults that end a server process are allowed. read_only: none is. opaque: only
         those that need not understand a link.
@@ -211,15 +134,15 @@ class Plan:
         return None
 
     def closes(self, link: str) -> Armed | None:
-        """The fault that wants nobody to listen for replicas of this link."""
+        """The fault for which the tap must not listen for replicas of this link."""
         return next((armed for armed, mode in self._refusals(link) if mode == "refuse"), None)
 
     def _refusals(self, link: str) -> list[tuple[Armed, str]]:
         now = self._clock()
         return [
-            (armed, armed.fault.what.mode)
+            (armed, armed.fault.what.keeps_out)
             for armed in self.armed
-            if isinstance(armed.fault.what, Refuse) and armed.fault.scope.link in (None, link) and armed.is_due(now)
+            if armed.fault.what.keeps_out and armed.fault.scope.link in (None, link) and armed.is_due(now)
         ]
 
     def refuse(self, armed: Armed, how: str, tell: Callable[[Event], None]) -> None:
@@ -248,7 +171,7 @@ class Plan:
             self.changed()
 
     def _end(self, armed: Armed) -> None:
-        if armed.is_over:  # by somebody who was told of the end of another one
+        if armed.is_over:  # an observer of the end of another fault has ended this one
             return
         armed.is_over = True
         if not armed.fired:

@@ -7,27 +7,13 @@ import shlex
 from typing import Any
 
 from tap.errors import ConfigError, did_you_mean
-from tap.faults.fault import Fault, Scope, When
-from tap.faults.values import REQUESTS
-from tap.faults.what import (
-    KINDS,
-    Answer,
-    Corrupt,
-    Delay,
-    Drop,
-    Duplicate,
-    Refuse,
-    Reorder,
-    Rewrite,
-    Throttle,
-    Truncate,
-    What,
-)
-
-
-def parameters(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
-    """The fields of a class by the names that people write."""
-    return {field.metadata["name"] or field.name: field for field in dataclasses.fields(kind)}
+from tap.faults.at import REQUESTS
+from tap.faults.fault import Fault
+from tap.faults.kind import Kind, Watch
+from tap.faults.kinds import KINDS
+from tap.faults.scope import Scope
+from tap.faults.values import parameters
+from tap.faults.when import When
 
 
 def parse(spec: str, **more: object) -> Fault:
@@ -59,10 +45,7 @@ def _parsed(words: list[str]) -> Fault:
     for name, field in parameters(When).items():
         if name in kind.takes or name in ("after", "probability"):
             known[name] = field, When
-    known |= {name: (field, Scope) for name, field in parameters(Scope).items()}
-    if kind is Refuse:
-        for name in ("from", "channel"):
-            del known[name]
+    known |= {name: (field, Scope) for name, field in parameters(Scope).items() if name not in kind.lacks}
     free = [name for name, field in own.items() if field.metadata["positional"]]
     for text in words[1:]:
         name, equals, value = text.partition("=")
@@ -86,7 +69,7 @@ def _parsed(words: list[str]) -> Fault:
     return _checked(kind(**tables[kind]), tables[When], tables[Scope], shlex.join(words))
 
 
-def _checked(what: What, when: dict[str, Any], scope: dict[str, Any], spec: str) -> Fault:
+def _checked(what: Kind, when: dict[str, Any], scope: dict[str, Any], spec: str) -> Fault:
     """Put it together; what cannot be meant is refused."""
     at = when.get("at")
     if at is not None and at.place in REQUESTS and "request" not in when:
@@ -113,16 +96,16 @@ def _checked(what: What, when: dict[str, Any], scope: dict[str, Any], spec: str)
         and (edge not in ("byte", "command", "transaction") or fault.when.at.place not in ("offset", "stream"))
     ):
         raise ConfigError("edge with at= is byte, command or transaction, and at is an offset or a place in the stream")
-    if fault.when.nth > 1 and not matchers and not isinstance(what, Rewrite):
+    if fault.when.nth > 1 and not matchers and what.watches is not Watch.REQUESTS:
         raise ConfigError("nth counts matches: it goes with command, key, request or reply")
     if fault.when.every is not None and (matchers or fault.when.at is not None):
         raise ConfigError("every is a trigger of its own: it does not go with at, command, key, request or reply")
     early = _before_channel(fault)
     if fault.scope.channel is not None and early:
         raise ConfigError(f"{early}: a connection tells later which channel it is; take at=replconf or at=psync")
-    missing = _missing(fault, matchers)
-    if missing:
-        raise ConfigError(missing)
+    wrong = what.wrong(fault.when, fault.scope)
+    if wrong:
+        raise ConfigError(wrong)
     return fault
 
 
@@ -134,40 +117,4 @@ def _before_channel(fault: Fault) -> str:
     for name, word in (("request", when.request), ("reply", when.reply)):
         if word in (b"PING", b"AUTH"):
             return f"{name}={word.decode()}"
-    return ""
-
-
-def _missing(fault: Fault, matchers: list[str]) -> str:
-    """What the fault cannot do without, "" if nothing."""
-    what, at = fault.what, fault.when.at
-    if isinstance(what, Delay) and what.latency is None:
-        return f"how long? write for example {what.example!r}"
-    if isinstance(what, Throttle) and what.rate is None:
-        return f"to how much? write for example {what.example!r}"
-    if isinstance(what, Drop):
-        if (what.target == "") != bool(matchers):
-            return f"drop what? acks, pings, keepalives, a size, or a match, as {what.example!r}"
-        if isinstance(what.target, str) and what.target and at is not None:
-            return f"{what.target} are dropped wherever they are, not at a place"
-    if isinstance(what, Duplicate | Reorder) and not matchers:
-        return f"which command? write for example {what.example!r}"
-    if isinstance(what, Corrupt) and not matchers and at is None and fault.when.every is None and not fault.when.after:
-        return f"where? give at=, command=, request=, reply=, after= or every=, as {what.example!r}"
-    if isinstance(what, Truncate) and (what.size is None) == (at is None):
-        return f"where? as {what.example!r} an RDB, or as 'truncate 1mb' a connection after so many bytes"
-    if isinstance(what, Truncate) and at is not None and at.place != "rdb":
-        return f"only an RDB can end early, as {what.example!r}; to close the link elsewhere, take cut"
-    if isinstance(what, Answer):
-        if what.line is None:
-            return f"answer with what? write for example {what.example!r}"
-        if not matchers:
-            return "to which request? give request=, as request=PSYNC, or reply= to replace the master's own reply"
-    if isinstance(what, Rewrite):
-        given = [name for name, field in parameters(Rewrite).items() if getattr(what, field.name) is not None]
-        if len(given) != 1:
-            return f"one thing at a time; write for example {what.example!r}"
-        if what.capa is not None and (what.capa[:1] not in ("+", "-") or not what.capa[1:].replace("-", "").isalnum()):
-            return f"capa: {what.capa!r}; allowed: - or + and a name, as -psync2"
-    if isinstance(what, Refuse) and what.mode == "refuse" and (fault.when.probability or fault.scope.times):
-        return "refuse mode=refuse never sees a connection to count: probability and times need mode=close or blackhole"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from tap.faults.plan import Armed
+from tap.faults.armed import Armed
 from tap.replication.events import Event, FaultFired
 
 TOLD_A_SECOND = 10  # firings of one fault on one connection; more are told summed up

@@ -1,62 +1,288 @@
-"""One fault on one connection: what it has drawn, counted and begun there."""
+"""One fault on one connection: what it has drawn, counted and begun there, and how it reaches the bytes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from random import Random
+from typing import Any, Protocol
 
-from tap.faults.flow import Shaper
-from tap.faults.plan import Armed
-from tap.faults.rewriter import Rewriter
+from tap.faults.armed import Armed
+from tap.faults.context import offset_at, phase_at
+from tap.faults.items import CloseLink
+from tap.faults.lane import Lane
+from tap.faults.shaper import Shaper
+from tap.faults.site import Frame
 from tap.faults.telling import Telling
-from tap.faults.what import Rewrite
 from tap.glob import matcher
-from tap.replication.events import Event, Side
+from tap.replication.conversation import Conversation
+from tap.replication.events import Channel, Event, FaultFired, Role, Side
+
+_LEGS = {"both": "", "master": " towards the master", "replica": " towards the replica"}
+
+
+class Connection(Protocol):
+    """What a fault needs of its connection.
+
+    lanes: by who sends. awaited: the faults that have fired on a frame that has not passed yet. at_rdb_end: what to do at
+    the end of the RDB that is passing. cut_now: see LinkFaults.
+    """
+
+    now: float
+    tell: Callable[[Event], None]
+    lanes: dict[Side, Lane]
+    awaited: list[Work]
+    at_rdb_end: list[Callable[[], None]]
+    cut_now: CloseLink | None
+
+    @property
+    def conversation(self) -> Conversation: ...
 
 
 class Work:
-    """The state; what it does stands in link.py."""
+    """Implements site.Site for its kind.
 
-    def __init__(self, armed: Armed, rng: Random, tell: Callable[[Event], None]) -> None:
+    origin: bytes of the stream that had passed when it was armed. seeks: what it asked the stream to find, position and
+    whether outside a transaction. borders: those of its phase that are marked: whether it begins there, and position.
+    is_on: it goes on at the moment, until ends_at. is_ending: its phase is over, and bytes of it still go out.
+    spans: each ends what is being done to a number of bytes.
+    """
+
+    def __init__(self, armed: Armed, rng: Random, link: Connection) -> None:
         self.armed = armed
         self.fault = armed.fault
+        self.what = armed.fault.what
+        self.when = armed.fault.when
+        self.watches = armed.fault.what.watches
         self.rng = rng
-        self.is_placed = False  # its place on this connection is known, or has passed
-        self.amount = 0.0 if self.fault.when.at is None else self.fault.when.at.draw(rng)
-        self.origin = 0  # bytes of the stream that had passed when it was armed
-        self.seeks: tuple[int, bool] | None = None  # the position and kind of end that the scanner looks for
-        self.borders: set[tuple[bool, int]] = set()  # of its phase: whether it begins there, position
-        self.is_ending = False  # its phase is over, bytes of it still go out
+        self.notes: dict[str, Any] = {}
+        self.is_placed = False
+        self.amount = 0.0 if self.when.at is None else self.when.at.draw(rng)
+        stream = link.conversation.stream
+        self.origin = 0 if stream is None else stream.received
+        self.seeks: tuple[int, bool] | None = None
+        self.borders: set[tuple[bool, int]] = set()
+        self.is_ending = False
         self.last_occasion = -1
-        self.is_on = False  # goes on at the moment
+        self.is_on = False
         self.has_drawn = False  # whether it goes on at all: on this connection, or for this time in its phase
-        self.until = math.inf
-        self.spans: list[Callable[[], None]] = []  # each ends what is being done to so many bytes
+        self.ends_at = math.inf
+        self.spans: list[Callable[[], None]] = []
         self.shapers: dict[Side, Shaper] = {}
-        self.stalled: list[Side] = []
         self.matches = 0
-        self.is_key = None if self.fault.when.key is None else matcher(self.fault.when.key)
-        self.rewriter = Rewriter(self.fault.what) if isinstance(self.fault.what, Rewrite) else None
-        self.mark = b""  # of the diskless RDB that it ends early
-        self.telling = Telling(armed, tell)
+        self.is_key = None if self.when.key is None else matcher(self.when.key)
+        self.telling = Telling(armed, link.tell)
+        self._link = link
 
-    def matched(self, now: float) -> bool:
+    # ---- whether it fires ----
+
+    def matched(self) -> bool:
         """A frame matches; whether the fault fires on it."""
-        if not self.armed.is_due(now):
+        if not self.armed.is_due(self._link.now):
             return False
         self.matches += 1
-        if self.matches % self.fault.when.nth or not self.has_luck:
+        if self.matches % self.when.nth or not self.has_luck:
+            return False
+        self.armed.fired += 1
+        return True
+
+    def may_fire(self) -> bool:
+        if not (self.armed.is_due(self._link.now) and self.has_luck):
             return False
         self.armed.fired += 1
         return True
 
     @property
     def has_luck(self) -> bool:
-        chance = self.fault.when.probability
+        chance = self.when.probability
         return chance is None or self.rng.random() < chance
+
+    @property
+    def is_over(self) -> bool:
+        return self.armed.is_over
 
     @property
     def sides(self) -> tuple[Side, ...]:
         side = self.fault.scope.side
         return (Side.MASTER, Side.REPLICA) if side is None else (side,)
+
+    def is_on_channel(self, *, is_rdb_channel: bool = False) -> bool:
+        """is_rdb_channel: the connection is just saying so."""
+        channel = self.fault.scope.channel
+        if channel is None:
+            return True
+        return (is_rdb_channel or self._link.conversation.role is Role.RDB_CHANNEL) == (channel is Channel.RDB)
+
+    @property
+    def is_known_on_channel(self) -> bool:
+        """As is_on_channel, once the connection has said what it is."""
+        return self.is_on_channel() and (self.fault.scope.channel is None or self._link.conversation.role is not None)
+
+    # ---- its moment ----
+
+    def lane(self, side: Side) -> Lane:
+        return self._link.lanes[side]
+
+    def act(self, side: Side, position: int, *, at_once: bool = False) -> None:
+        self.what.act(self, side, position, at_once=at_once)
+
+    def act_at(self, side: Side, position: int) -> None:
+        def act() -> None:
+            if self.is_on_channel() and self.may_fire():
+                self.act(side, position)
+
+        self.lane(side).mark(position, act, self)
+
+    def act_on_time(self, opened: float) -> None:
+        """Act if an occasion has come. opened: when the link was."""
+        if self.fault.is_continuous:
+            if self._may_go_on():
+                self.armed.fired += 1
+                self.go_on()
+                if self.armed.until < math.inf:
+                    self.ends_at = self.armed.until
+            return
+        number = self.armed.occasion(self._link.now, opened, self.last_occasion)
+        if number is None:
+            return
+        self.last_occasion = number
+        if not self.is_on and self.has_luck:
+            self.armed.take(number)
+            side = self.sides[0]
+            self.act(side, self.lane(side).out, at_once=True)
+
+    def fired(self, side: Side, position: int, size: int, text: str) -> None:
+        self.telling.fired(self._firing(side, position, size, text), self._link.now)
+
+    def _firing(self, side: Side, position: int, size: int, text: str) -> FaultFired:
+        """The event. Made while the byte is read: the conversation goes on."""
+        conversation = self._link.conversation
+        return FaultFired(
+            fault=self.armed.name,
+            spec=self.armed.spec,
+            text=text,
+            side=side,
+            phase=phase_at(conversation, side, position),
+            position=position,
+            offset=offset_at(conversation, side, position),
+            bytes=size,
+        )
+
+    # ---- what goes on for a while ----
+
+    def shape(self, side: Side, shaper: Shaper) -> None:
+        self.shapers[side] = shaper
+
+    def _may_go_on(self) -> bool:
+        """Whether it begins now what goes on for long. It draws once for that."""
+        if self.is_on or self.has_drawn or not self.armed.is_due(self._link.now):
+            return False
+        self.has_drawn = True
+        return self.has_luck
+
+    def go_on(self) -> None:
+        if self.is_on:
+            self.armed.fired -= 1  # counted by what was in the same chunk as its beginning
+            return
+        self.is_on = True
+        self.armed.at_work += 1
+        lasting = self.fault.scope.lasting
+        self.ends_at = math.inf if lasting is None else self._link.now + lasting
+        self.what.start(self)
+        for shaper in self.shapers.values():
+            shaper.active = True
+        side = self.sides[0]
+        both = "both directions" if len(self.sides) == 2 else f"from the {side.value}"
+        self.fired(side, self.lane(side).out, 0, f"{self.what.doing}, {both}")
+
+    def stop(self) -> None:
+        """End it; what it held goes on."""
+        if not self.is_on:
+            return
+        self.is_on = self.is_ending = False
+        self.armed.at_work -= 1
+        self.what.stop(self)
+        for side, shaper in self.shapers.items():
+            self.lane(side).flow.stop(shaper, self._link.now)
+
+    def enter_phase(self) -> None:
+        if self._may_go_on():
+            self.armed.fired += 1
+            self.go_on()
+
+    def leave_phase(self) -> None:
+        """What belongs to the phase goes out as it should; after that it is over."""
+        self.has_drawn = False
+        if not self.is_on or self.is_ending:
+            return
+        shaper = self.shapers.get(Side.MASTER)
+        if shaper is None:
+            self.stop()
+        else:
+            self.is_ending = True
+            self.lane(Side.MASTER).flow.stop_after(shaper, self.stop, self._link.now)
+
+    def until(self, side: Side, position: int, end: Callable[[], None]) -> None:
+        def act() -> None:
+            self.spans.remove(act)
+            self.armed.at_work -= 1
+            end()
+
+        self.spans.append(act)
+        self.armed.at_work += 1
+        self.lane(side).mark(position, act, self)
+
+    def after_rdb(self, act: Callable[[], None]) -> None:
+        self._link.at_rdb_end.append(act)
+
+    def let_go(self) -> None:
+        """End all that it does at the moment."""
+        self.stop()
+        for end in tuple(self.spans):
+            end()
+
+    # ---- frames ----
+
+    def act_in(self, side: Side, position: int) -> None:
+        self._await(side, position, partial(self.act, side, position))
+
+    def fires_in(self, frame: Frame, text: str) -> None:
+        """Report it once the bytes before the frame have passed: the link may be cut among them."""
+        firing = self._firing(frame.side, frame.start, frame.end - frame.start, text)
+        self._await(frame.side, frame.start, lambda: self.telling.fired(firing, self._link.now))
+
+    def _await(self, side: Side, position: int, then: Callable[[], None]) -> None:
+        def act() -> None:
+            self._link.awaited.remove(self)
+            then()
+
+        self._link.awaited.append(self)
+        self.lane(side).mark(position, act)
+
+    def replace(self, side: Side, start: int, end: int, data: bytes) -> None:
+        self.lane(side).replace(start, end, data)
+
+    def replace_frame(self, frame: Frame, data: bytes, text: str) -> None:
+        self.fires_in(frame, text)
+        self.replace(frame.side, frame.start, frame.end, data)
+
+    # ---- the link ----
+
+    def close_link(
+        self, side: Side, position: int, *, reset: bool = False, legs: str = "both", at_once: bool = False
+    ) -> None:
+        link, lane = self._link, self.lane(side)
+        order = CloseLink(reset, legs, self.armed.name)
+        if at_once:  # what other faults hold goes down with the link
+            position -= {side: lane.flow.abandon(link.now) for side, lane in link.lanes.items()}[side]
+        self.fired(side, position, 0, f"cut with {'RST' if reset else 'FIN'}{_LEGS[legs]}")
+        if at_once:
+            link.cut_now = order
+        else:
+            lane.flow.put(order, link.now)
+            lane.stop()
+
+    def sent_more(self) -> None:
+        if self._link.conversation.stream is not None:
+            self._link.conversation.stream.is_padded = True

@@ -13,11 +13,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from tap.errors import words
-from tap.faults.flow import Cut, End
+from tap.faults.armed import Armed
+from tap.faults.items import CloseLink, End
 from tap.faults.link import LinkFaults
-from tap.faults.plan import Armed
-from tap.faults.rewriter import Rules
-from tap.faults.what import Refuse
+from tap.faults.rules import Rules
 from tap.relay.dial import OUT_OF_FILES, dial
 from tap.relay.leg import EARLY_BYTES, REST_SECONDS, SPLICE_FROM, Leg
 from tap.relay.names import UNRESOLVABLE
@@ -266,8 +265,7 @@ class Link:
         armed = self.listener.plan.refusal(self.name)
         if armed is None:
             return False
-        assert isinstance(armed.fault.what, Refuse)
-        if armed.fault.what.mode == "blackhole":
+        if armed.fault.what.keeps_out == "blackhole":
             self._refused_by = armed
             armed.at_work += 1
             # whoever hears of it may end the fault: arm() then dials
@@ -506,7 +504,7 @@ class Link:
             return
         flow.settle(now)
         while not target.blocked and (target.transport or flow.is_cut) and (item := flow.take(now)) is not None:
-            if isinstance(item, Cut):
+            if isinstance(item, CloseLink):
                 self._cut(item)
                 return
             if item is End.FIN:
@@ -534,7 +532,7 @@ class Link:
         self._waking = None
         self._awake()
 
-    def _cut_now(self, faults: LinkFaults, cut: Cut) -> None:
+    def _cut_now(self, faults: LinkFaults, cut: CloseLink) -> None:
         """Behind what is due, also where a peer has yet to take it."""
         for leg in (self.master, self.replica):
             flow = faults.lanes[leg.side].flow
@@ -544,7 +542,7 @@ class Link:
                     leg.other.write(item)
         self._cut(cut)
 
-    def _cut(self, cut: Cut) -> None:
+    def _cut(self, cut: CloseLink) -> None:
         """End the link as a fault wants it."""
         self._is_cut = True
         if self.faults is not None:

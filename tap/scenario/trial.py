@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 
 from redis.exceptions import RedisError
 
-from tap.faults.what import Delay
 from tap.relay.link import Link
 from tap.replication import events
 from tap.scenario.accounts import Checked
@@ -201,13 +200,12 @@ class Trial:
         """Seconds that a write and its ACK take at least, there and back, by the faults that delay."""
         floor = 0.0
         for armed in self._stage.armed:
-            what = armed.fault.what
             scope = armed.fault.scope
             is_everywhere = armed.fault.is_continuous and armed.fault.when.probability is None
-            if not isinstance(what, Delay) or what.latency is None or what.distribution == "normal" or armed.is_over:
+            if armed.is_over or not (is_everywhere and armed.at_work and scope.channel is None):
                 continue
-            if is_everywhere and armed.at_work and scope.channel is None and scope.link in (None, self._link.name):
-                floor += (2 if scope.side is None else 1) * max(0.0, what.latency - what.jitter)
+            if scope.link in (None, self._link.name):
+                floor += (2 if scope.side is None else 1) * armed.fault.what.least_delay
         return floor
 
     def _compare_delay(self, quickest: float) -> None:

@@ -9,10 +9,12 @@ from rich.console import RenderableType
 
 from tap.console import fault_table
 from tap.console.terminal import Terminal
-from tap.faults.fault import Scope, When
-from tap.faults.spec import parameters, parse
-from tap.faults.values import PLACES
-from tap.faults.what import KINDS
+from tap.faults.at import PLACES
+from tap.faults.kinds import KINDS
+from tap.faults.scope import Scope
+from tap.faults.spec import parse
+from tap.faults.values import parameters
+from tap.faults.when import When
 
 
 def shown(what: RenderableType) -> str:

@@ -6,19 +6,23 @@ import itertools
 import math
 from collections.abc import Iterable
 
-from tap.faults.flow import Cut, End
+from tap.faults.items import CloseLink, End
 from tap.faults.link import LinkFaults
 from tap.faults.plan import Plan
-from tap.faults.rewriter import Rules
+from tap.faults.rules import Rules
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event, FaultExpired, FaultFired, Side
 from tap.replication.memory import Memory
+from tests.support import FIXTURES
 
 REPLID = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb"
+FULL = b"+FULLRESYNC " + REPLID.encode() + b" 500\r\n"
+MARK = b"f" * 40
+RDB = (FIXTURES / "rdb" / "redis-8.0.2-strings.rdb").read_bytes()
 
 
 class Lab:
-    """One link. out: what each side's receiver has, as (time, item), items being bytes, Cut or End.
+    """One link. out: what each side's receiver has, as (time, item), items being bytes, CloseLink or End.
 
     Like the relay it takes what is due, then waits for what the faults say they wake for.
     """
@@ -37,8 +41,8 @@ class Lab:
 
     def connect(self) -> None:
         self.connections += 1
-        self.out: dict[Side, list[tuple[float, bytes | Cut | End]]] = {Side.MASTER: [], Side.REPLICA: []}
-        self.cut: Cut | None = None
+        self.out: dict[Side, list[tuple[float, bytes | CloseLink | End]]] = {Side.MASTER: [], Side.REPLICA: []}
+        self.cut: CloseLink | None = None
         self.conversation = Conversation(self.told.append, memory=self.memory, connection=self.connections)
         self.again()
 
@@ -99,7 +103,7 @@ class Lab:
     def _take(self) -> None:
         for side, lane in self.faults.lanes.items():
             while self.cut is None and (item := lane.flow.take(self.now)) is not None:
-                if isinstance(item, Cut):
+                if isinstance(item, CloseLink):
                     self.cut = item
                 self.out[side].append((self.now, bytes(item) if isinstance(item, memoryview) else item))
             lane.flow.keep()
@@ -134,6 +138,9 @@ def command(*words: bytes | str) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
+SET = command("SET", "user:1", "ann")
+INCR = command("INCR", "n")
+MULTI, EXEC = command("MULTI"), command("EXEC")
 PING = command("PING")
 PORT = command("REPLCONF", "listening-port", "6380")
 CAPA = command("REPLCONF", "capa", "eof", "capa", "psync2")
@@ -162,6 +169,17 @@ def resync_partially(lab: Lab, offset: int = 1000) -> int:
     lab.replica(asks(offset + 1))
     lab.master(b"+CONTINUE\r\n")
     return lab.conversation.from_master
+
+
+def full_resync(lab: Lab, disk: bool) -> None:
+    """A handshake, and an RDB."""
+    shake_hands(lab)
+    lab.replica(ASKS_ALL)
+    lab.master(FULL)
+    if disk:
+        lab.master(b"$%d\r\n" % len(RDB), RDB)
+    else:
+        lab.master(b"$EOF:" + MARK + b"\r\n", RDB + MARK)
 
 
 def pieces(data: bytes, sizes: Iterable[int] | int) -> list[bytes]:

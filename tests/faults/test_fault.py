@@ -48,13 +48,14 @@ def test_what_it_does_to_a_server(spec: str, ends: str) -> None:
         ("drop acks", False, True, False),
         ("drop 5b", False, False, True),
         ("rewrite ack=freeze", False, True, False),
+        ("cut key=''", True, True, False),
         ("truncate 1kb", False, False, False),
         ("delay 5ms", False, False, True),
     ],
 )
 def test_what_it_needs_to_see_before_it_acts(spec: str, matches: bool, understands: bool, on_time: bool) -> None:
     fault = parse(spec)
-    assert (fault.matches, fault.has_to_understand, fault.acts_on_time) == (matches, understands, on_time)
+    assert (fault.when.matches, fault.has_to_understand, fault.acts_on_time) == (matches, understands, on_time)
 
 
 @pytest.mark.parametrize(

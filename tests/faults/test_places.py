@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap.faults.flow import Cut
+from tap.faults.items import CloseLink
 from tests.faults.lab import ASKS_ALL, PING, REPLID, Lab, ack, command, resync_partially, shake_hands
 
 SET = command("SET", "user:1", "ann")
@@ -44,7 +44,7 @@ def test_places_in_a_disk_based_rdb(spec: str, passed: int, size: int) -> None:
     for at in range(0, 1000, size):
         lab.master(RDB[at : at + size])
     lab.wait(0.1)
-    assert lab.cut == Cut(False, "both", "cut-1")
+    assert lab.cut == CloseLink(False, "both", "cut-1")
     assert len(lab.at_replica) - start == passed
     assert lab.fired[0].position == start + passed
     assert lab.fired[0].phase == ("rdb" if passed < 1000 else "loading")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tap.errors import ConfigError
-from tap.faults.plan import Armed, Plan
+from tap.faults.armed import Armed
+from tap.faults.plan import Plan
 from tap.faults.spec import parse
 from tap.replication.events import Event, FaultArmed, FaultExpired, FaultFired, Side
 

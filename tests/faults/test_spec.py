@@ -6,7 +6,10 @@ import pytest
 
 from tap.errors import ConfigError
 from tap.faults import Plan, parse
-from tap.faults.what import KINDS, Cut, Delay, Throttle
+from tap.faults.kinds import KINDS
+from tap.faults.kinds.cut import Cut
+from tap.faults.kinds.delay import Delay
+from tap.faults.kinds.throttle import Throttle
 from tap.replication.events import Channel, Side
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tap.faults.plan import Armed
+from tap.faults.armed import Armed
 from tap.faults.spec import parse
 from tap.faults.telling import TOLD_A_SECOND, Telling
 from tap.replication.events import Event, FaultFired, Side

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tap.faults.plan import Armed
+from tap.faults.armed import Armed
 from tap.faults.spec import parse
 from tap.faults.work import Work
 from tap.replication.events import Event, Side
@@ -15,7 +17,13 @@ from tap.replication.events import Event, Side
 
 def work(spec: str, seed: int = 1) -> Work:
     told: list[Event] = []
-    return Work(Armed(parse(spec), "one", 0.0), Random(seed), told.append)
+    link: Any = SimpleNamespace(now=1.0, tell=told.append, conversation=SimpleNamespace(stream=None))
+    return Work(Armed(parse(spec), "one", 0.0), Random(seed), link)
+
+
+def matched(one: Work, now: float = 1.0) -> bool:
+    one._link.now = now
+    return one.matched()
 
 
 @pytest.mark.parametrize(
@@ -30,19 +38,19 @@ def work(spec: str, seed: int = 1) -> Work:
 )
 def test_which_matches_it_fires_on(spec: str, fires: list[bool]) -> None:
     one = work(spec)
-    assert [one.matched(1.0) for _ in fires] == fires
+    assert [matched(one) for _ in fires] == fires
     assert one.armed.fired == sum(fires)
 
 
 def test_matches_before_its_time_are_not_counted() -> None:
     one = work("cut command=SET nth=2 after=5s times=all")
-    assert [one.matched(now) for now in (0.0, 4.9, 5.0, 5.1)] == [False, False, False, True]
+    assert [matched(one, now) for now in (0.0, 4.9, 5.0, 5.1)] == [False, False, False, True]
     assert one.matches == 2
 
 
 def test_chance_is_drawn_from_the_seed() -> None:
     spec = "drop command=SET probability=0.3 times=all"
-    first, again, other = ([one.matched(1.0) for _ in range(500)] for one in (work(spec), work(spec), work(spec, 2)))
+    first, again, other = ([matched(one) for _ in range(500)] for one in (work(spec), work(spec), work(spec, 2)))
     assert first == again != other
     assert 100 < sum(first) < 200
 
@@ -75,8 +83,8 @@ def test_the_directions_that_it_is_for(spec: str, sides: tuple[Side, ...]) -> No
 
 def test_what_it_needs_is_there_and_nothing_has_begun() -> None:
     one = work("rewrite ack=freeze")
-    assert one.rewriter is not None
-    assert (one.is_on, one.until, one.last_occasion) == (False, math.inf, -1)
+    assert one.notes == {}
+    assert (one.is_on, one.ends_at, one.last_occasion) == (False, math.inf, -1)
     keyed = work("drop key=user:*")
     assert keyed.is_key is not None
     assert (keyed.is_key(b"user:1"), keyed.is_key(b"order:1")) == (True, False)

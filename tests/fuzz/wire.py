@@ -6,11 +6,12 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 from tap.capture.tls import TlsFinder
 from tap.faults import parse
-from tap.faults.rewriter import Rewriter, Rules
+from tap.faults.rules import Rules
 from tap.recording.boundary import BoundaryFinder, RequestFinder
 from tap.recording.verdict import Undecided
 from tap.redaction.masks import Masker, Replies
@@ -277,7 +278,8 @@ def stream_complaints(data: bytes, rng: random.Random) -> Iterator[str]:
         if isinstance(request, Request):
             Rules(["psync2"], "10.0.0.1").applied(request)
             for spec in REWRITES:
-                Rewriter(parse(spec).what).rewritten(request)  # type: ignore[arg-type]
+                site: Any = SimpleNamespace(notes={})
+                parse(spec).what.rewritten(site, request)
 
 
 REWRITES = (

@@ -13,7 +13,7 @@ import tap.relay.link as relay
 from tap import Tap
 from tap.bus import Told
 from tap.faults.commands import CommandFaults
-from tap.faults.link import LinkFaults
+from tap.faults.work import Work
 from tap.replication import events
 from tap.replication.events import Side
 from tests.relay.wire import (
@@ -94,7 +94,7 @@ def test_a_link_that_ends_as_its_slow_replica_reads_on_ends_once(caplog: pytest.
     assert not caplog.records
 
 
-@pytest.mark.parametrize("where", [(CommandFaults, "read"), (LinkFaults, "act")])
+@pytest.mark.parametrize("where", [(CommandFaults, "read"), (Work, "act")])
 def test_a_bug_in_a_fault_costs_no_byte(
     where: tuple[type, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

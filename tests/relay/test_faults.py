@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from tap import Address, Config, LinkConfig
-from tap.faults.plan import Armed
+from tap.faults.armed import Armed
 from tap.replication.events import (
     FaultExpired,
     FaultFired,

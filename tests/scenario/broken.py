@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 
 from tap.bus import Bus
-from tap.faults import flow, what
-from tap.faults.link import LinkFaults
+from tap.faults.flow import Flow
+from tap.faults.items import CloseLink
+from tap.faults.kinds.cut import Cut
+from tap.faults.kinds.delay import DelayLine
+from tap.faults.site import Site
 from tap.relay.leg import Leg
 from tap.relay.link import Link
 from tap.replication import events
@@ -182,7 +185,7 @@ def the_last_command_before_a_cut_is_swallowed(patch: pytest.MonkeyPatch) -> Non
                 asyncio.get_running_loop().call_later(0.05, flush, self)
         write(self, data)
 
-    def cut_without(self: Link, how: flow.Cut) -> None:
+    def cut_without(self: Link, how: CloseLink) -> None:
         held.pop(self.replica, None)
         cut(self, how)
 
@@ -195,30 +198,25 @@ def the_last_command_before_a_cut_is_swallowed(patch: pytest.MonkeyPatch) -> Non
 
 @_broken
 def a_fault_tells_that_it_cut_and_did_not(patch: pytest.MonkeyPatch) -> None:
-    act = LinkFaults.act
+    def changed(self: Cut, site: Site, side: Side, position: int, *, at_once: bool) -> None:
+        site.fired(side, position, 0, "cut with RST")
 
-    def changed(self: LinkFaults, work: Any, side: Side, position: int, *, at_once: bool = False) -> None:
-        if isinstance(work.fault.what, what.Cut):
-            self.fired(work, side, position, 0, "cut with RST")
-        else:
-            act(self, work, side, position, at_once=at_once)
-
-    patch.setattr(LinkFaults, "act", changed)
+    patch.setattr(Cut, "act", changed)
 
 
 @_broken
 def a_delay_does_not_delay(patch: pytest.MonkeyPatch) -> None:
-    begin = flow.Delay.__init__
+    begin = DelayLine.__init__
 
-    def changed(self: flow.Delay, latency: float, jitter: float, *more: Any) -> None:
+    def changed(self: DelayLine, latency: float, jitter: float, *more: Any) -> None:
         begin(self, 0.0, 0.0, *more)
 
-    patch.setattr(flow.Delay, "__init__", changed)
+    patch.setattr(DelayLine, "__init__", changed)
 
 
 @_broken
 def a_stall_does_not_stall(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(flow.Flow, "stall", lambda self, *, on: None)
+    patch.setattr(Flow, "stall", lambda self, *, on: None)
 
 
 # ---- what is told ----

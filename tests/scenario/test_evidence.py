@@ -13,7 +13,7 @@ import pytest
 from redis.exceptions import ConnectionError as Unreachable
 
 from tap.bus import Told
-from tap.faults.plan import Armed
+from tap.faults.armed import Armed
 from tap.faults.spec import parse
 from tap.replication import events
 from tap.replication.events import Channel, Event, Reason, Side, Transfer

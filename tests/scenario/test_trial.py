@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import ConnectionError as Unreachable
 
 from tap.bus import Told
-from tap.faults.plan import Armed
+from tap.faults.armed import Armed
 from tap.faults.spec import parse
 from tap.replication import events
 from tap.scenario.accounts import Checked

@@ -1,0 +1,83 @@
+"""One fault of a plan: whether it may fire now, how often it has fired, and whether it is over."""
+
+from __future__ import annotations
+
+import math
+
+from tap.faults.fault import Fault
+
+
+class Armed:
+    """One fault of the plan. fired: how often. bytes: of all it affected. is_over: it will not fire again.
+
+    at_work: the number of connections it is currently applied to, or of commands and bytes it still changes there.
+    """
+
+    def __init__(self, fault: Fault, name: str, now: float) -> None:
+        self.fault = fault
+        self.name = name
+        self.fired = 0
+        self.bytes = 0
+        self.is_over = False
+        self.at_work = 0
+        self._from = now + fault.when.after
+        self._taken = -1  # the last occasion in time
+
+    @property
+    def spec(self) -> str:
+        return self.fault.spec
+
+    def is_due(self, now: float) -> bool:
+        """Whether it may fire, by its time and by the number of times."""
+        return not self.is_over and self._from <= now < self.until and not self._is_spent
+
+    @property
+    def _is_spent(self) -> bool:
+        return self.fault.scope.times is not None and self.fired >= self.fault.scope.times
+
+    @property
+    def until(self) -> float:
+        """When its time is over, however often it has fired."""
+        lasting = self.fault.scope.lasting
+        return math.inf if lasting is None or self.fault.lasts_each_time else self._from + lasting
+
+    def is_past(self, now: float) -> bool:
+        """Whether it will not fire any more, and nothing of it goes on."""
+        return now >= self.until or (self._is_spent and not self.at_work)
+
+    # With neither a place nor a match a fault fires on a timer, once or periodically. Links that are open at an occasion
+    # share it; if there is none, the next one that connects gets it.
+
+    def occasion(self, now: float, opened: float, last: int) -> int | None:
+        """The number of the occasion that a link has now, None if it has none.
+
+        opened: when the link was. last: the number of the last one it took, -1 for none.
+        """
+        if self.is_over or now < self._first or now >= self.until:
+            return None
+        every = self.fault.when.every
+        number = 0 if every is None else int((now - self._first) // every)
+        if number <= last:
+            return None
+        if number > self._taken:
+            return None if self._is_spent else number
+        return number if opened < self._first + number * (every or 0.0) else None
+
+    def take(self, number: int) -> None:
+        if number > self._taken:
+            self._taken = number
+            self.fired += 1
+
+    def next_occasion(self, now: float) -> float:
+        """When the next one comes."""
+        every = self.fault.when.every
+        if now < self._first:
+            return self._first
+        if every is None or self._is_spent:
+            return math.inf
+        return self._first + (int((now - self._first) // every) + 1) * every
+
+    @property
+    def _first(self) -> float:
+        every = self.fault.when.every
+        return self._from if every is None or self.fault.when.after else self._from + every

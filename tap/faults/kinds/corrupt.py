@@ -1,0 +1,55 @@
+"""`corrupt`: bits of some bytes are flipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tap.faults.kind import DAMAGED_RDB, Kind
+from tap.faults.scope import Scope
+from tap.faults.site import Frame, Site
+from tap.faults.taken import Taken
+from tap.faults.values import mask, param, positive
+from tap.faults.when import When
+from tap.replication.events import Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrupt(Kind):
+    """Flip bits."""
+
+    kind: ClassVar[str] = "corrupt"
+    ends_servers: ClassVar[str] = "corrupt at=rdb:50%"
+    needs_argument: ClassVar[bool] = True
+    example: ClassVar[str] = "corrupt command=SET edge=start mask=0xff"
+    mask: int | None = param(mask, "0x01..0xff", "the bits to flip; drawn if not given")
+    bytes: int = param(positive, "N", "in so many bytes on end", default=1)
+
+    def wrong(self, when: When, scope: Scope) -> str:
+        if not when.matches and when.at is None and when.every is None and not when.after:
+            return f"where? give at=, command=, request=, reply=, after= or every=, as {self.example!r}"
+        return ""
+
+    def danger(self, when: When) -> str:
+        is_in_stream = when.at is not None and when.at.place in ("stream", "offset")
+        return "" if when.matches or is_in_stream else DAMAGED_RDB
+
+    def act(self, site: Site, side: Side, position: int, *, at_once: bool) -> None:
+        mask = self.mask or site.rng.randint(1, 255)
+        lane = site.lane(side)
+        lane.flip(mask, on=True)
+        site.until(side, position + self.bytes, lambda: lane.flip(mask, on=False))
+        site.fired(side, position, self.bytes, f"flipped bits 0x{mask:02x} of {self.bytes} bytes")
+
+    # A flip changes the byte at its position, so the end of a frame is its last byte, and the default is in the middle.
+
+    def take_command(self, site: Site, taken: Taken) -> None:
+        edge = site.when.edge or "inside"
+        if edge == "end":
+            taken.on_end = lambda end: taken.act_at(end - 1)
+        else:
+            taken.act_at(taken.begin if edge == "start" else taken.first)
+
+    def take_frame(self, site: Site, frame: Frame) -> None:
+        edge, middle = site.when.edge or "inside", (frame.start + frame.end) // 2
+        site.act_in(frame.side, {"start": frame.start, "inside": middle, "end": frame.end - 1}[edge])

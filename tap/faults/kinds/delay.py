@@ -1,0 +1,85 @@
+"""`delay`: bytes go out later, in order, with jitter if wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import ClassVar
+
+from tap.faults.items import size_of
+from tap.faults.kind import Kind
+from tap.faults.scope import Scope
+from tap.faults.shaper import NEVER, Held, Shaper, owned
+from tap.faults.site import Site
+from tap.faults.values import duration, one_of, param
+from tap.faults.when import When
+
+HELD_BY_DELAY = 16 * 2**20  # bytes; then reading pauses, as after a real line that is full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay(Kind):
+    """Pass every byte on later, in order. Holds up to 16 MB a direction, then it pauses reading."""
+
+    kind: ClassVar[str] = "delay"
+    once: ClassVar[bool] = False
+    takes: ClassVar[frozenset[str]] = frozenset({"at", "during"})
+    doing: ClassVar[str] = "delaying"
+    example: ClassVar[str] = "delay 200ms jitter=50ms from=master"
+    latency: float | None = param(duration, "TIME", "how much later", positional=True)
+    jitter: float = param(duration, "TIME", "how much that varies, up and down; normal: standard deviation", default=0.0)
+    distribution: str = param(one_of("uniform", "normal"), "uniform|normal", "of the jitter", default="uniform")
+
+    def wrong(self, when: When, scope: Scope) -> str:
+        return f"how long? write for example {self.example!r}" if self.latency is None else ""
+
+    @property
+    def least_delay(self) -> float:
+        if self.latency is None or self.distribution == "normal":
+            return 0.0
+        return max(0.0, self.latency - self.jitter)
+
+    def prepare(self, site: Site) -> None:
+        assert self.latency is not None
+        for side in site.sides:
+            site.shape(side, DelayLine(self.latency, self.jitter, self.distribution == "normal", site.rng))
+
+
+class DelayLine(Shaper):
+    """Holds each item for the latency, and never lets one overtake another."""
+
+    limit = HELD_BY_DELAY
+
+    def __init__(self, latency: float, jitter: float, normal: bool, rng: Random) -> None:
+        super().__init__()
+        self._latency = latency
+        self._jitter = jitter
+        self._normal = normal
+        self._rng = rng
+        self._last = -NEVER
+
+    def push(self, item: Held, now: float) -> None:
+        latency = self._latency
+        if self._jitter:
+            varied = self._rng.gauss(0, self._jitter) if self._normal else self._rng.uniform(-self._jitter, self._jitter)
+            latency = max(0.0, latency + varied)
+        self._last = max(self._last, now + latency)
+        self._items.append((self._last, owned(item)))
+        self.held += size_of(item)
+
+    def pop(self, now: float) -> Held | None:
+        if not self._items or self._items[0][0] > now:
+            return None
+        item: Held = self._items.popleft()[1]
+        self.held -= size_of(item)
+        return item
+
+    @property
+    def wakes(self) -> float:
+        return self._items[0][0] if self._items else NEVER
+
+    def drain(self) -> list[Held]:
+        items = [item for _, item in self._items]
+        self._items.clear()
+        self.held = 0
+        return items

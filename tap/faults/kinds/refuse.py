@@ -1,0 +1,40 @@
+"""`refuse`: replicas are kept out. The plan decides who is, the relay's listener and link carry it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tap.faults.kind import Kind
+from tap.faults.scope import Scope
+from tap.faults.values import one_of, param
+from tap.faults.when import When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse(Kind):
+    """Let no replica in."""
+
+    kind: ClassVar[str] = "refuse"
+    once: ClassVar[bool] = False
+    takes: ClassVar[frozenset[str]] = frozenset()
+    lacks: ClassVar[frozenset[str]] = frozenset({"from", "channel"})
+    example: ClassVar[str] = "refuse close for=5s"
+    mode: str = param(
+        one_of("refuse", "close", "blackhole"),
+        "refuse|close|blackhole",
+        "refuse the connection; accept and close it; accept and say nothing until the fault is over",
+        default="refuse",
+        positional=True,
+    )
+
+    def wrong(self, when: When, scope: Scope) -> str:
+        if self.mode == "refuse" and (when.probability or scope.times):
+            return (
+                "refuse mode=refuse never sees a connection to count: probability and times need mode=close or blackhole"
+            )
+        return ""
+
+    @property
+    def keeps_out(self) -> str:
+        return self.mode

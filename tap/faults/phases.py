@@ -1,0 +1,62 @@
+"""Faults that go on during a phase of the link: they begin and end at the first byte of one, wherever TCP cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tap.faults.work import Connection, Work
+from tap.replication.conversation import Conversation
+from tap.replication.events import Side
+from tap.replication.phase import Phase
+
+
+class Phases:
+    """works: the faults of one connection with during=."""
+
+    def __init__(self, link: Connection) -> None:
+        self._link = link
+        self.works: list[Work] = []
+
+    def refresh(self, works: Sequence[Work]) -> None:
+        self.works = [work for work in works if work.when.during is not None]
+
+    def mark(self) -> None:
+        """Mark where the phases begin and end in what the master sends, as far as it has been read."""
+        lane = self._link.lanes[Side.MASTER]
+        for work in self.works:
+            if not work.is_known_on_channel:
+                continue
+            begin, end = borders(work.when.during, self._link.conversation)
+            for position, act in ((begin, work.enter_phase), (end, work.leave_phase)):
+                border = position is begin, position or 0
+                if position is None or border in work.borders:
+                    continue
+                work.borders.add(border)
+                if position >= lane.out:
+                    lane.mark(position, act)
+
+    def follow(self) -> None:
+        """Begin and end what goes on during a phase whose borders are at no byte of the master."""
+        phase = self._link.conversation.phase
+        for work in self.works:
+            during = work.when.during
+            if not work.is_known_on_channel:
+                continue
+            if during == phase.value or (during == "handshake" and phase in (Phase.CONNECT, Phase.PSYNC)):
+                work.enter_phase()
+            else:
+                work.leave_phase()
+
+
+def borders(phase: str | None, conversation: Conversation) -> tuple[int | None, int | None]:
+    """Where it begins and ends, None where that is not known, or is at no byte of the master."""
+    stream = None if conversation.stream is None else conversation.stream.begins_at
+    if phase == "handshake":
+        return None, stream if conversation.waiting_from is None else conversation.waiting_from
+    if phase == "waiting":
+        return conversation.waiting_from, conversation.rdb_start
+    if phase == "rdb":
+        return conversation.rdb_start, conversation.rdb_end
+    if phase == "loading":
+        return conversation.rdb_end, None
+    return (stream if conversation.waiting_from is None else None), None

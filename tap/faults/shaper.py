@@ -1,0 +1,104 @@
+"""Shapers hold back what flows, and let it out later or in pieces. Each serves one fault in one direction."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tap.faults.items import Item, size_of
+
+HELD = 256 * 1024  # bytes that a shaper holds unless it says otherwise: one read
+
+NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """The fault ends after what its shaper still holds: then call act."""
+
+    act: Callable[[], None]
+
+
+Held = Item | Off
+
+
+class Shaper:
+    """Holds items back while it is active; an inactive one is passed by. limit: bytes it holds before reading pauses."""
+
+    limit = HELD
+
+    def __init__(self) -> None:
+        self.active = False
+        self.held = 0
+        self._items: deque[Any] = deque()
+
+    def push(self, item: Held, now: float) -> None:
+        raise NotImplementedError
+
+    def pop(self, now: float) -> Held | None:
+        """The next item that is due, None if none is."""
+        raise NotImplementedError
+
+    @property
+    def wakes(self) -> float:
+        """When the next item is due; NEVER while there is none."""
+        raise NotImplementedError
+
+    def drain(self) -> list[Held]:
+        """Everything that is held, due or not."""
+        raise NotImplementedError
+
+
+def owned(item: Held) -> Held:
+    """The item, safe to keep: a memoryview belongs to a buffer that will be overwritten by the next read."""
+    return bytes(item) if isinstance(item, memoryview) else item
+
+
+class Cutter(Shaper):
+    """Lets bytes out in pieces of a size, each when the one before allows it."""
+
+    def __init__(self, piece: int) -> None:
+        super().__init__()
+        self._piece = max(1, piece)
+        self._at = 0  # in the first item
+        self._free = -NEVER  # when the next piece may go
+
+    def push(self, item: Held, now: float) -> None:
+        self._items.append(owned(item))
+        self.held += size_of(item)
+
+    def pop(self, now: float) -> Held | None:
+        if not self._items or self._free > now:
+            return None
+        item: Held = self._items[0]
+        if not isinstance(item, bytes):
+            self._items.popleft()
+            return item
+        piece = item[self._at : self._at + self._piece]
+        self._at += len(piece)
+        self.held -= len(piece)
+        self._went(len(piece), now)
+        if self._at == len(item):
+            self._items.popleft()
+            self._at = 0
+        return piece
+
+    def _went(self, size: int, now: float) -> None:
+        """A piece has gone out: move _free."""
+        raise NotImplementedError
+
+    @property
+    def wakes(self) -> float:
+        return self._free if self._items else NEVER
+
+    def drain(self) -> list[Held]:
+        if self._at:
+            self._items[0] = self._items[0][self._at :]
+            self._at = 0
+        items = list(self._items)
+        self._items.clear()
+        self.held = 0
+        return items

@@ -1,0 +1,115 @@
+"""Delays: how long, in which order, and how much they hold."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+
+from tap.faults.kinds.delay import DelayLine
+from tap.faults.shaper import NEVER
+from tap.replication.events import Side
+from tests.faults.lab import SET, Lab, command, resync_partially, shake_hands
+
+
+def test_a_delay_keeps_order_and_its_removal_loses_nothing() -> None:
+    lab = Lab("delay 200ms jitter=100ms from=master name=late")
+    shake_hands(lab)
+    sent = []
+    for number in range(50):
+        lab.master(b"\n" if number else b"")
+        sent.append(lab.now)
+        lab.wait(0.01)
+    assert len(lab.at_replica) < len(lab.conversation.from_master.to_bytes()) + 64
+    lab.plan.remove("late")
+    assert lab.at_replica == b"+PONG\r\n+OK\r\n+OK\r\n" + b"\n" * 49
+
+
+@pytest.mark.parametrize("jitter", ["", "jitter=50ms", "jitter=50ms distribution=normal"])
+def test_a_delay_is_as_long_as_it_says(jitter: str) -> None:
+    lab = Lab(f"delay 200ms {jitter} from=master")
+    begin = resync_partially(lab)
+    lab.wait(1)
+    for _ in range(300):
+        at = lab.now
+        lab.master(SET)
+        lab.wait(0.7)
+        arrived = lab.out[Side.MASTER][-1][0] - at
+        assert 0 <= arrived <= 0.7
+        if not jitter:
+            assert arrived == pytest.approx(0.2)
+    assert lab.at_replica[begin:] == SET * 300
+
+
+def test_a_delay_holds_so_much_and_then_pauses_reading() -> None:
+    lab = Lab("delay 10s from=master")
+    resync_partially(lab)
+    lab.wait(20)
+    big = command("SET", "k", b"v" * 2**20)
+    for number in range(17):
+        assert lab.is_held(Side.MASTER) == (number >= 16)
+        lab.master(big)
+    lab.wait(11)
+    assert not lab.is_held(Side.MASTER)
+    assert lab.at_replica.endswith(big * 17)
+
+
+# ---- the line by itself ----
+
+
+def test_a_delay_lets_out_at_its_moment_and_not_before() -> None:
+    delay = DelayLine(0.5, 0.0, False, Random(1))
+    assert delay.wakes == NEVER
+    delay.push(b"abc", 10.0)
+    delay.push(b"de", 10.25)
+    assert (delay.held, delay.wakes) == (5, 10.5)
+    assert delay.pop(10.499) is None
+    assert delay.pop(10.5) == b"abc"
+    assert (delay.held, delay.wakes) == (2, 10.75)
+    assert delay.pop(10.6) is None
+    assert delay.drain() == [b"de"]
+    assert (delay.held, delay.wakes, delay.drain()) == (0, NEVER, [])
+
+
+def moments(latency: float, jitter: float, normal: bool) -> list[float]:
+    """Of items so far apart that none waits for the one before it."""
+    delay = DelayLine(latency, jitter, normal, Random(1))
+    found: list[float] = []
+    for number in range(1000):
+        delay.push(b"x", number * 100.0)
+        found.append(delay.wakes - number * 100.0)
+        delay.drain()
+    return found
+
+
+def test_jitter_varies_up_and_down_within_its_bounds() -> None:
+    found = moments(1.0, 0.25, False)
+    assert 0.75 <= min(found) < 0.8
+    assert 1.2 < max(found) <= 1.25
+    assert sum(found) / 1000 == pytest.approx(1.0, abs=0.02)
+
+
+def test_normal_jitter_is_a_standard_deviation() -> None:
+    found = moments(10.0, 0.5, True)
+    mean = sum(found) / 1000
+    assert mean == pytest.approx(10.0, abs=0.05)
+    assert math.sqrt(sum((one - mean) ** 2 for one in found) / 1000) == pytest.approx(0.5, rel=0.1)
+    assert max(found) > 11  # beyond what the uniform one could be
+
+
+def test_jitter_never_sends_before_the_bytes_have_come() -> None:
+    found = moments(0.1, 5.0, False)
+    assert min(found) == 0.0
+    assert 0.3 < sum(one == 0.0 for one in found) / 1000 < 0.7
+
+
+def test_jitter_keeps_the_order() -> None:
+    delay = DelayLine(1.0, 1.0, False, Random(1))
+    moments = []
+    for number in range(100):
+        delay.push(b"%d" % number, number * 0.01)
+    while delay.wakes != NEVER:
+        moments.append(delay.wakes)
+        assert delay.pop(delay.wakes) == b"%d" % (len(moments) - 1)
+    assert moments == sorted(moments)

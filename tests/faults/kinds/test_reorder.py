@@ -1,0 +1,31 @@
+"""Reordered commands: which goes after which, and what is lost where none follows."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.faults.lab import INCR, PING, SET, Lab, command, pieces, resync_partially
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("spec", ["reorder command=SET times=all", "reorder key='*' times=all"])
+def test_of_commands_in_a_row_every_other_one_is_sent_later(spec: str, size: int) -> None:
+    """The next one is what the first waits for: it is not sent later itself."""
+    lab = Lab(spec)
+    start = resync_partially(lab)
+    sets = [command("SET", "n", str(number)) for number in range(5)]
+    lab.master(*pieces(b"".join(sets) + PING, size))
+    assert lab.at_replica[start:] == sets[1] + sets[0] + sets[3] + sets[2] + PING + sets[4]
+    assert len(lab.fired) == 3
+
+
+@pytest.mark.parametrize("sent", [SET, SET[:-3]])
+def test_a_command_that_no_other_one_came_behind_is_told_as_lost(sent: bytes) -> None:
+    lab = Lab("reorder command=SET")
+    begin = resync_partially(lab)
+    lab.master(INCR, sent)
+    lab.faults.close()
+    assert lab.at_replica[begin:] == INCR
+    assert [(event.text, event.bytes) for event in lab.fired] == [
+        ("lost SET: no other command came behind it", len(sent))
+    ]

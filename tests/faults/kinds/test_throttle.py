@@ -1,0 +1,114 @@
+"""Throttles: the rate to the byte, whatever comes when."""
+
+from __future__ import annotations
+
+import pytest
+
+from tap.faults.kinds.throttle import LATE, TokenBucket
+from tap.replication.events import Side
+from tests.faults.lab import ASKS_ALL, FULL, MARK, RDB, SET, Lab, ack, command, pieces, resync_partially, shake_hands
+
+
+@pytest.mark.parametrize("rate", [1000, 100_000, 10 * 2**20])
+def test_a_throttle_lets_its_rate_through(rate: int) -> None:
+    lab = Lab(f"throttle {rate}b/s from=master")
+    begin = resync_partially(lab)
+    lab.wait(5)
+    start = lab.now
+    data = command("SET", "k", b"v" * (10 * rate))
+    lab.master(data)
+    lab.wait(20)
+    assert lab.at_replica[begin:] == data
+    took = lab.out[Side.MASTER][-1][0] - start
+    assert took == pytest.approx(len(data) / rate, rel=0.03)
+
+
+def test_a_throttle_of_one_phase_lets_the_others_be() -> None:
+    lab = Lab("throttle 1kb/s during=rdb from=master")
+    shake_hands(lab)
+    lab.replica(ASKS_ALL)
+    lab.master(FULL)
+    lab.master(b"$%d\r\n" % len(RDB), RDB[:1000])
+    lab.master(RDB[1000:5000])
+    held = len(FULL) + 5000 - len(lab.at_replica)
+    assert held > 3000
+    lab.master(RDB[5000:])
+    lab.wait(10)
+    assert lab.at_replica.endswith(RDB)
+    lab.replica(ack(500))
+    lab.master(SET)
+    assert lab.at_replica.endswith(RDB + SET)
+
+
+@pytest.mark.parametrize("size", [1, 50, 10**6])
+@pytest.mark.parametrize("disk", [True, False])
+def test_a_throttled_phase_takes_its_time_however_it_comes(size: int, disk: bool) -> None:
+    lab = Lab("throttle 1kb/s during=rdb from=master")
+    shake_hands(lab)
+    lab.replica(ASKS_ALL)
+    header = b"$%d\r\n" % len(RDB) if disk else b"$EOF:" + MARK + b"\r\n"
+    begun = lab.now
+    lab.master(*pieces(FULL + header + RDB + (b"" if disk else MARK) + (SET if disk else b""), size))
+    assert len(lab.at_replica) < 200
+    lab.wait(60)
+    assert lab.at_replica.endswith(header + RDB + (SET if disk else MARK))
+    took = lab.out[Side.MASTER][-1][0] - begun
+    assert took == pytest.approx(len(RDB) / 1024, rel=0.05)
+    lab.replica(ack(500))
+    lab.master(SET)
+    assert lab.at_replica.endswith(SET)
+    assert lab.faults.lanes[Side.MASTER].flow.is_plain
+
+
+def test_what_goes_on_for_a_while_in_a_phase_counts_from_its_beginning() -> None:
+    lab = Lab("throttle 1kb/s during=stream for=2s from=master", "throttle 1kb/s for=3s from=replica")
+    lab.wait(10)
+    begin = resync_partially(lab)
+    lab.master(bytes(10_000))
+    lab.wait(1.9)
+    assert 1900 < len(lab.at_replica) - begin < 2100
+    lab.wait(0.2)
+    assert len(lab.at_replica) == begin + 10_000
+    lab.master(SET)
+    lab.wait(5)
+    assert [event.fault for event in lab.fired] == ["throttle-2", "throttle-1"]
+    assert [event.fault for event in lab.expired] == ["throttle-2"]
+
+
+# ---- the bucket by itself ----
+
+
+def test_a_throttle_takes_a_second_for_its_rate() -> None:
+    throttle = TokenBucket(1000, 0)  # in pieces of ten bytes, a hundred a second
+    throttle.push(bytes(1000), 50.0)
+    assert throttle.held == 1000
+    now, sizes = 50.0, []
+    while throttle.held:
+        now = max(now, throttle.wakes)
+        if now > 50.0:
+            assert throttle.pop(now - 0.001) is None
+        piece = throttle.pop(now)
+        assert isinstance(piece, bytes)
+        sizes.append(len(piece))
+    assert sizes == [10] * 100
+    assert now == pytest.approx(50.0 + 0.99 - LATE)
+
+
+def test_a_throttle_lets_its_burst_through_at_once_after_a_pause() -> None:
+    for burst in (0, 500):
+        throttle = TokenBucket(1000, burst)
+        throttle.push(bytes(2000), 50.0)
+        at_once = 0
+        while (piece := throttle.pop(50.0)) is not None:
+            at_once += len(piece)  # type: ignore[arg-type]
+        assert at_once == burst + 1000 * LATE + 10
+        assert throttle.wakes == pytest.approx(50.01, abs=0.001)
+
+
+def test_a_very_low_rate_goes_byte_by_byte() -> None:
+    throttle = TokenBucket(2, 0)
+    throttle.push(b"abc", 50.0)
+    assert throttle.pop(50.0) == b"a"
+    assert throttle.wakes == pytest.approx(50.5 - LATE)
+    assert throttle.pop(50.4) is None
+    assert throttle.pop(50.5) == b"b"

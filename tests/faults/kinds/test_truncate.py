@@ -1,0 +1,53 @@
+"""RDBs that end early as if they were whole, and connections that end after a number of bytes."""
+
+from __future__ import annotations
+
+from tests.faults.lab import ASKS_ALL, FULL, MARK, RDB, SET, Lab, ack, full_resync, resync_partially, shake_hands
+
+
+def test_a_disk_based_rdb_ends_early_by_its_header_and_a_diskless_one_by_its_mark() -> None:
+    lab = Lab("truncate at=rdb:50%")
+    full_resync(lab, disk=True)
+    half = len(RDB) // 2
+    assert lab.at_replica.endswith(b"\r\n$%d\r\n" % half + RDB[:half])
+    lab.replica(ack(500))
+    lab.master(SET)
+    assert lab.at_replica.endswith(RDB[:half] + SET)
+    lab = Lab("truncate at=rdb:1kb")
+    full_resync(lab, disk=False)
+    assert lab.at_replica.endswith(RDB[:1024] + MARK)
+    lab.replica(ack(500))
+    lab.master(SET)
+    assert lab.at_replica.endswith(RDB[:1024] + MARK + SET)
+
+
+def test_a_truncated_rdb_announces_what_passes() -> None:
+    for place, left in (("-1b", 999), ("0b", 0), ("-2000b", 0), ("2000b", 1000), ("25%", 250), ("10b", 10)):
+        lab = Lab(f"truncate at=rdb:{place}")
+        shake_hands(lab)
+        lab.replica(ASKS_ALL)
+        lab.master(FULL)
+        start = len(lab.at_replica)
+        data = bytes(range(250)) * 4
+        lab.master(b"$1000\r\n" + data + b"\n")
+        assert lab.at_replica[start:] == b"$%d\r\n" % left + data[:left] + b"\n"
+        assert lab.fired[0].bytes == 1000 - left
+
+
+def test_a_connection_ends_after_so_many_bytes() -> None:
+    lab = Lab("truncate 20b")
+    resync_partially(lab)
+    assert lab.at_replica == b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n"[:20]
+    assert lab.cut is not None
+
+
+def test_of_two_that_end_a_diskless_rdb_both_are_over_with_it() -> None:
+    lab = Lab("truncate at=rdb:10b", "truncate at=rdb:20b")
+    shake_hands(lab)
+    lab.replica(ASKS_ALL)
+    lab.master(FULL)
+    before = len(lab.at_replica)
+    lab.master(b"$EOF:" + MARK + b"\r\n", RDB + MARK)
+    lab.replica(ack(500))
+    lab.master(SET)
+    assert lab.at_replica[before:] == b"$EOF:" + MARK + b"\r\n" + RDB[:10] + MARK + MARK + SET

@@ -1,0 +1,70 @@
+"""Each kind of fault as a person writes it."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tap.console import fault_table
+from tap.errors import ConfigError
+from tap.faults import kinds, parse
+from tap.faults.kinds import KINDS, NAMES
+from tests.support import ROOT
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_the_example_of_each_fault_is_one(kind: type) -> None:
+    fault = parse(kind.example)  # type: ignore[attr-defined]
+    assert type(fault.what) is kind
+    assert parse(fault.spec) == fault
+
+
+def test_every_kind_is_registered_by_its_name_and_says_what_it_does() -> None:
+    assert all(what.kind == name for name, what in KINDS.items())
+    files = {path.stem for path in (ROOT / "tap" / "faults" / "kinds").glob("*.py")} - {"__init__"}
+    assert files == {name.replace("-", "_") for name in NAMES}
+    assert list(KINDS) == list(NAMES)
+    for what in KINDS.values():
+        assert what.__doc__
+        assert what.takes <= {"at", "command", "key", "request", "reply", "edge", "nth", "every", "during"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("drop ack", "target: 'ack'; allowed: acks, pings, keepalives or a size, as 100b. Did you mean 'acks'?"),
+        ("drop 0b", "target: "),
+        ("rewrite ack=100b", "ack: '100b'; allowed: freeze, or + or - and a size, as -100b"),
+        ("refuse shut", "mode: 'shut'; allowed: refuse, close, blackhole"),
+        ("corrupt mask=0x100", "mask: "),
+        ("corrupt bytes=0", "bytes: "),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_with_its_parameter(spec: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(spec)
+    assert said in str(caught.value)
+
+
+def test_a_kind_is_added_as_contributing_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file and the test of its steps, with the name in the list: a spec arms it, and the reference has it."""
+    steps = (ROOT / "CONTRIBUTING.md").read_text().split("## Add a fault")[1].split("\n## ")[0]
+    kind, test = (textwrap.dedent(block) for block in re.findall(r" *```python\n(.*?) *```", steps, re.DOTALL))
+    (tmp_path / "repeat_newline.py").write_text(kind)
+    monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(tmp_path)])
+    monkeypatch.setitem(KINDS, "repeat-newline", kinds.load("repeat-newline"))
+    scope: dict[str, Any] = {}
+    exec(compile(test, "CONTRIBUTING.md", "exec"), scope)
+    tests = [name for name in scope if name.startswith("test_")]
+    assert tests
+    for name in tests:
+        scope[name]()
+    assert parse(KINDS["repeat-newline"].example).spec in [about["example"] for about in fault_table.as_dicts()]
+    with pytest.raises(ConfigError, match="unknown parameter 'at' of repeat-newline"):
+        parse("repeat-newline at=rdb")
+    del sys.modules["tap.faults.kinds.repeat_newline"]
