@@ -28,6 +28,7 @@ lint: $(VENV)/dev
 # The pages, into site/. That of faults and the table of options are made from their declarations; a link that leads nowhere is an error.
 docs: $(VENV)/docs
 	$(BIN)/python -m tests.fault_page
+	$(BIN)/python -m tests.metric_page
 	$(BIN)/python -m tests.declared
 	$(BIN)/zensical build --strict --clean
 

@@ -11,7 +11,8 @@ from tap import claims as _claims
 if _typing.TYPE_CHECKING:
     from tap import errors, export, faults, rdb, recording, replay, servers
     from tap.bus import Told
-    from tap.config import Config, LinkConfig
+    from tap.config import Config
+    from tap.link_config import LinkConfig
     from tap.replication import events
     from tap.tap import Tap
     from tap.url import Address
@@ -39,7 +40,7 @@ __all__ = [
 _CLASSES = {
     "Address": "tap.url",
     "Config": "tap.config",
-    "LinkConfig": "tap.config",
+    "LinkConfig": "tap.link_config",
     "Tap": "tap.tap",
     "Told": "tap.bus",
 }

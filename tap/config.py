@@ -1,35 +1,25 @@
 """What one tap is asked to do: parsed and checked here, at the edge, and only read afterwards."""
 
 import random
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from tap.errors import ConfigError
 from tap.hints import explained, refuse
-from tap.option import Given, Option, Text, Words, declared
+from tap.link_config import ELSEWHERE, Announce, LinkConfig, Links, capability, links_of
+from tap.option import File, Given, Option, Several, Text, Time, Words, check_words, described
 from tap.paths import in_a_directory
 from tap.units import Limits, parse_duration
-from tap.url import Address, Url, quoted
+from tap.url import Address, Url
 
-DEFAULT_LINK = "main"
 STATSD_PORT = 8125
 MAX_CONNECTIONS = 10_000  # as many as Redis takes (maxclients)
 SMALLEST_FILE = 4096  # bytes of a recording in many files
-# Of a link, and named so everywhere: on the command line, in the file, in Python.
-MASTER_TLS = ("cacert", "cert", "key", "sni", "insecure")
-LISTEN_TLS = ("cert", "key", "cacert")
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
-ONE_MASTER = "give either a master, or transparent, which goes by where each redirected connection was going"
-Announce = Literal["keep", "tap"]
-_File = Given[Path | str | None, Path | None]
-_Several = Given[str | Iterable[str], tuple[str, ...]]
-_Time = Given[float | str, float]
-CAPA = "capa:"  # before the capability, in what is to be masked
 
 
 def recording_path(text: str) -> Path:
@@ -42,18 +32,6 @@ def recording_path(text: str) -> Path:
     return path
 
 
-def listening(text: str | Url) -> Url:
-    """Where to listen: HOST:PORT, *:PORT for every address of this machine, or rediss:// with a certificate.
-
-    Raises ConfigError.
-    """
-    url = Url.parse(text, every_host=True) if isinstance(text, str) else text
-    url.check("where to listen", ("tls", *LISTEN_TLS))
-    if url.address.path:
-        raise ConfigError(f"{url.address}: replicas connect over TCP, so a link listens on HOST:PORT")
-    return url
-
-
 def statsd_address(text: str) -> Address:
     """Where a StatsD listens: HOST:PORT, or a HOST alone. Raises ConfigError."""
     address = Address.parse(text, default_port=STATSD_PORT)
@@ -64,224 +42,9 @@ def statsd_address(text: str) -> Address:
     return address
 
 
-def _mask(text: str) -> str:
-    if not re.fullmatch(rf"{CAPA}[A-Za-z0-9_.-]{{1,64}}", text):
-        raise ConfigError(f"{text!r} cannot be masked: write {CAPA} and the name of a capability, as {CAPA}psync2")
-    return text
-
-
-def _master(text: str | Url) -> Url:
-    url = Url.parse(text) if isinstance(text, str) else text
-    url.check("a link's master", ("tls", *MASTER_TLS))
-    if not url.address.path and not url.address.port:
-        raise ConfigError(f"{url.address}: a master's port is never 0")
-    return url
-
-
-# By a name that somebody may try first: of the command line, of the file, of other proxies.
-_ELSEWHERE = {
-    "commands": "every_command=True",
-    "rdb_keys": "every_key=True",
-    "fault": "faults=['cut at=rdb:50%']",
-    "write": "record_to='today.pcapng'",
-    "record": "record_to='today.pcapng'",
-    "rotate": "record_rotate=['1gb']",
-    "keep": "record_keep=['50gb']",
-    "sync": "record_sync='always'",
-    "without_rdb": "record_without_rdb=True",
-    "redact": "record_redact=['values']",
-    "link": "links={'orders': '127.0.0.1:6400->10.0.0.5:6379'}",
-    "maxclients": "max_connections=1000",
-    "maxconn": "max_connections=1000",
-    "port": "listen='127.0.0.1:6400'",
-    "host": "listen='127.0.0.1:6400'",
-    "upstream": "master='127.0.0.1:6379'",
-}
-
-
-@explained(_ELSEWHERE, "LinkConfig(master='127.0.0.1:6379', listen='127.0.0.1:6400')")
-@dataclass(frozen=True, kw_only=True)
-class LinkConfig:
-    """One link: where replicas connect, and their master. Loopback by default: a tap sees every key.
-
-    An address may be text, as on the command line: HOST:PORT, or a URL with options of TLS, see tap.url. announce and
-    mask are those of the Config where they are None.
-    """
-
-    master: Annotated[
-        Given[Address | Url | str | int | None, Address | None],
-        Option(
-            "HOST:PORT",
-            "The real master; also unix:/PATH, or rediss://HOST:PORT for TLS.",
-            page="the real master; also `[IPV6]:PORT`, `unix:/PATH` or `rediss://HOST:PORT`, see [URLs](#urls)",
-            topic="links",
-        ),
-    ] = Given(None, Text(_master, later=True))
-    listen: Annotated[
-        Given[Address | Url | str | int, Address],
-        Option(
-            "HOST:PORT",
-            "Where replicas connect; *:PORT: on every address; a free port on 127.0.0.1 if not given.",
-            page="where replicas connect; `*:PORT` is every address of the machine; a free port on 127.0.0.1 if not "
-            "given",
-            topic="links",
-        ),
-    ] = Given(Address("127.0.0.1", 0), Text(listening, later=True))
-    transparent: Annotated[
-        bool,
-        Option(
-            "",
-            "Accept connections that iptables or nftables redirects, each for the master it was meant for; listens on "
-            "*:6400 unless --listen says otherwise. Linux only.",
-            page="in place of `--master`, on Linux: accept redirected connections, each for "
-            "[the master it was meant for](../network.md#without-telling-the-servers); listens on `*:6400` unless "
-            "`--listen` says otherwise",
-            topic="links",
-        ),
-    ] = False
-    name: Annotated[
-        str, Option("NAME", "The name of the link, in events and faults.", on_command_line=False, in_file=False)
-    ] = DEFAULT_LINK
-    announce: Annotated[
-        Announce | None, Option("", "The address at which masters see a replica of this link.", on_command_line=False)
-    ] = None
-    mask: Annotated[
-        Given[str | Iterable[str] | None, tuple[str, ...] | None],
-        Option("capa:NAME", "Capabilities of replicas to hide from the master of this link.", on_command_line=False),
-    ] = Given(None, Words(_mask))
-    tls: Annotated[
-        bool,
-        Option(
-            "",
-            "Use TLS towards the master, and verify its certificate.",
-            page="use [TLS](../network.md#tls) towards the master, and verify its certificate",
-            topic="tls",
-        ),
-    ] = False
-    cacert: Annotated[
-        _File,
-        Option("FILE.pem", "The CA of the master's certificate; those of the system if not given.", topic="tls"),
-    ] = Given(None, Text(Path))
-    cert: Annotated[
-        _File,
-        Option("FILE.pem", "The tap's certificate, for a master that requires one.", topic="tls"),
-    ] = Given(None, Text(Path))
-    key: Annotated[
-        _File,
-        Option(
-            "FILE.pem",
-            "Its key; in the same file if not given.",
-            page="the key of `--cert`; in the same file if not given",
-            topic="tls",
-        ),
-    ] = Given(None, Text(Path))
-    sni: Annotated[
-        str | None,
-        Option(
-            "NAME", "The master's name, to ask for and to verify; the host that is dialled if not given.", topic="tls"
-        ),
-    ] = None
-    insecure: Annotated[bool, Option("", "Do not verify the master's certificate.", topic="tls")] = False
-    listen_cert: Annotated[
-        _File,
-        Option("FILE.pem", "Replicas connect over TLS; the tap's certificate for them.", topic="tls"),
-    ] = Given(None, Text(Path))
-    listen_key: Annotated[
-        _File,
-        Option(
-            "FILE.pem",
-            "Its key; in the same file if not given.",
-            page="the key of `--listen-cert`; in the same file if not given",
-            topic="tls",
-        ),
-    ] = Given(None, Text(Path))
-    listen_cacert: Annotated[
-        _File,
-        Option("FILE.pem", "Require certificates of this CA from replicas.", topic="tls"),
-    ] = Given(None, Text(Path))
-
-    def __post_init__(self) -> None:
-        self._read("master", _master, MASTER_TLS, "")
-        self._read("listen", listening, LISTEN_TLS, "listen_")
-        _check_words(self)
-        if (self.master is None) != self.transparent:
-            raise ConfigError(f"link {self.name}: {ONE_MASTER}")
-        if self.tls and self.master is not None and self.master.path:
-            raise ConfigError(f"link {self.name}: {self.master} is a Unix socket, and servers speak no TLS there")
-        needs = {"cacert": "tls", "cert": "tls", "key": "cert", "sni": "tls", "insecure": "tls"}
-        needs |= {"listen_key": "listen_cert", "listen_cacert": "listen_cert"}
-        for name, needed in needs.items():
-            if getattr(self, name) and not getattr(self, needed):
-                option, other = (f"--{one.replace('_', '-')}" for one in (name, needed))
-                raise ConfigError(f"link {self.name}: {option} says nothing without {other}")
-        if self.sni is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,252}", self.sni):
-            raise ConfigError(f"link {self.name}: {self.sni!r} is not the name of a server (--sni)")
-
-    def _read(self, name: str, parse: Callable[[str | Url], Url], options: tuple[str, ...], prefix: str) -> None:
-        """Take text, or a URL, for an address and options of TLS. Those that are given beside it win."""
-        given: Address | Url | str | int | None = getattr(self, name)
-        if given is None or isinstance(given, Address):
-            return
-        if isinstance(given, int):  # a port
-            given = str(given)
-        if not isinstance(given, str | Url):
-            raise ConfigError(f"{name} is of type {type(given).__name__}: write HOST:PORT, as '127.0.0.1:6379'")
-        url = parse(given)
-        if prefix and url.tls and "cert" not in url.tls_options and self.listen_cert is None:
-            raise ConfigError(f"link {self.name}: TLS for replicas needs a certificate: rediss://HOST:PORT?cert=FILE.pem")
-        object.__setattr__(self, name, url.address)
-        if not prefix and url.tls:
-            object.__setattr__(self, "tls", True)
-        for option in options:
-            if option in url.tls_options and not getattr(self, f"{prefix}{option}"):
-                object.__setattr__(self, f"{prefix}{option}", url.tls_options[option])
-
-    @classmethod
-    def parse(cls, text: str, **options: Any) -> "LinkConfig":
-        """Read NAME=LISTEN->MASTER. options: other fields. Raises ConfigError."""
-        name, equals, route = text.partition("=")
-        listen, arrow, master = route.partition("->")
-        if not equals or not arrow:
-            raise ConfigError(
-                f"{quoted(text)} is not a link: write 'NAME=LISTEN->MASTER', as 'orders=127.0.0.1:6400->10.0.0.5:6379', "
-                "in quotes: the shell takes > for itself"
-            )
-        return cls(name=link_name(name), listen=listen, master=master, **options)
-
-
-Links = LinkConfig | str | Iterable[LinkConfig | str] | Mapping[str, LinkConfig | Address | Url | str | Mapping[str, Any]]
-
-
-def _links(given: Links) -> tuple[LinkConfig, ...]:
-    """Links in the forms in which they may be written in Python. Raises ConfigError."""
-    if isinstance(given, Mapping):
-        return tuple(_named_link(link_name(name), one) for name, one in given.items())
-    if isinstance(given, LinkConfig | str):
-        given = (given,)
-    return tuple(_link(one) for one in given)
-
-
-def _named_link(name: str, given: LinkConfig | Address | Url | str | Mapping[str, Any]) -> LinkConfig:
-    if isinstance(given, LinkConfig):
-        return replace(given, name=name)
-    if isinstance(given, Mapping):
-        return LinkConfig(**{"name": name, **given})
-    if isinstance(given, str) and "->" in given:
-        return LinkConfig.parse(f"{name}={given}")
-    return LinkConfig(name=name, master=given)
-
-
-def _link(given: LinkConfig | str) -> LinkConfig:
-    if isinstance(given, LinkConfig):
-        return given
-    if isinstance(given, str):
-        return LinkConfig.parse(given) if "->" in given else LinkConfig(master=given)
-    what = type(given).__name__
-    raise ConfigError(f"a link is not of type {what}: write LinkConfig(name='orders', master='10.0.0.5:6379')")
-
-
+@described
 @explained(
-    {**_ELSEWHERE, "master": "links='127.0.0.1:6379'", "listen": "links={'main': '127.0.0.1:6400->10.0.0.5:6379'}"},
+    {**ELSEWHERE, "master": "links='127.0.0.1:6379'", "listen": "links={'main': '127.0.0.1:6400->10.0.0.5:6379'}"},
     "Config(links={'orders': '127.0.0.1:6400->10.0.0.5:6379'})",
 )
 @dataclass(frozen=True, kw_only=True)
@@ -302,7 +65,7 @@ class Config:
             topic="links",
             in_file=False,
         ),
-    ] = Given((), _links)
+    ] = Given((), links_of)
     ui: Annotated[
         Ui,
         Option(
@@ -339,7 +102,7 @@ class Config:
         Given(None, Text(parse_duration))
     )
     faults: Annotated[
-        _Several,
+        Several,
         Option(
             "SPEC",
             "What goes wrong on purpose: 'cut at=rdb:50%'; see redis-tap faults.",
@@ -359,9 +122,9 @@ class Config:
         int,
         Option(
             "N",
-            "Refuse more connections at once, 10000 by default; known replicas still get in.",
-            page="refuse connections beyond this number, over all links; 10000 if not given, as in Redis; see "
-            "[Too many connections](../operate.md#too-many-connections)",
+            f"Refuse more connections at once, {MAX_CONNECTIONS} by default; known replicas still get in.",
+            page=f"refuse connections beyond this number, over all links; {MAX_CONNECTIONS} if not given, as in Redis; "
+            "see [Too many connections](../operate.md#too-many-connections)",
         ),
     ] = MAX_CONNECTIONS
     max_connections_per_address: Annotated[
@@ -383,13 +146,13 @@ class Config:
         ),
     ] = "tap"
     mask: Annotated[
-        _Several,
+        Several,
         Option(
             "capa:NAME",
             "Hide this capability of replicas from masters. May be repeated.",
             page="hide a [capability](../network.md#plainer-dialects) of replicas from masters; may be repeated",
         ),
-    ] = Given((), Words(_mask))
+    ] = Given((), Words(capability))
     destructive: Annotated[bool, Option("", "Allow faults that end a server process.")] = False
     read_only: Annotated[bool, Option("", "Accept no fault from anywhere.")] = False
     opaque: Annotated[
@@ -401,7 +164,7 @@ class Config:
         ),
     ] = False
     record_to: Annotated[
-        _File,
+        File,
         Option(
             "FILE.pcapng[.zst]",
             "Record what flows into a new file, compressed if it ends in .zst; or into files in a directory.",
@@ -411,7 +174,7 @@ class Config:
         ),
     ] = Given(None, Text(recording_path))
     record_rotate: Annotated[
-        _Several,
+        Several,
         Option(
             "SIZE|TIME",
             "Go on in a next file at 1gb, or after 10m; may be given twice, one of each.",
@@ -421,7 +184,7 @@ class Config:
         ),
     ] = Given((), Words())
     record_keep: Annotated[
-        _Several,
+        Several,
         Option(
             "SIZE|TIME",
             "Delete the oldest of these files: beyond 50gb in all, or 7d old.",
@@ -453,20 +216,20 @@ class Config:
         ),
     ] = Given((), Words())
     keylog: Annotated[
-        _File,
+        File,
         Option("FILE", "Append the secrets of TLS connections, for Wireshark.", topic="tls", environment="SSLKEYLOGFILE"),
     ] = Given(None, Text(Path))
     statsd: Annotated[
         Given[Address | str | None, Address | None],
         Option(
             "HOST:PORT",
-            "Send figures to a StatsD, once a second over UDP; port 8125 if not given.",
-            page="send [metrics](metrics.md) to a StatsD, once a second over UDP; port 8125 if not given",
+            f"Send figures to a StatsD, once a second over UDP; port {STATSD_PORT} if not given.",
+            page=f"send [metrics](metrics.md) to a StatsD, once a second over UDP; port {STATSD_PORT} if not given",
             topic="observers",
         ),
     ] = Given(None, Text(statsd_address))
     script: Annotated[
-        _File,
+        File,
         Option(
             "FILE.py",
             "Call this file's on_full_resync(told), or any other event's on_EVENT.",
@@ -475,11 +238,11 @@ class Config:
         ),
     ] = Given(None, Text(Path))
     connect_timeout: Annotated[
-        _Time,
+        Time,
         Option("TIME", "How long a dial, and a TLS handshake, may take: 10s by default.", on_command_line=False),
     ] = Given(10.0, Text(parse_duration))
     drain_timeout: Annotated[
-        _Time,
+        Time,
         Option(
             "TIME",
             "How long bytes may wait for one side after the other has gone: 60s by default.",
@@ -488,7 +251,7 @@ class Config:
     ] = Given(60.0, Text(parse_duration))
 
     def __post_init__(self) -> None:
-        _check_words(self)
+        check_words(self)
         if not isinstance(self.seed, int):
             raise ConfigError(f"seed {self.seed!r}: a whole number is expected")
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
@@ -568,7 +331,7 @@ def of_a_tap(given: "Config | Address | Url | str | int | None", options: Mappin
         return given
     of_config = {one.name for one in fields(Config)}
     of_link = {one.name for one in fields(LinkConfig)} - of_config
-    refuse("a Tap", options, ["master", *sorted((of_link | of_config) - {"master"})], _ELSEWHERE)
+    refuse("a Tap", options, ["master", *sorted((of_link | of_config) - {"master"})], ELSEWHERE)
     rest = {name: value for name, value in options.items() if name not in of_link}
     link = {name: value for name, value in options.items() if name in of_link}
     if given is not None:
@@ -582,19 +345,3 @@ def of_a_tap(given: "Config | Address | Url | str | int | None", options: Mappin
     if "master" not in link and "transparent" not in link:
         raise TypeError("a Tap needs a master: Tap('127.0.0.1:6379'), or Tap(Config(links={...})) for several links")
     return Config(links=LinkConfig(**link), **rest)
-
-
-def link_name(text: str) -> str:
-    name = text.strip()
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
-        raise ConfigError(f"{quoted(name)} is not a name for a link: letters, digits, _ . - and at most 64 of them")
-    return name
-
-
-def _check_words(config: LinkConfig | Config) -> None:
-    """For Python: the command line and the file have checked theirs."""
-    cls: type = type(config)
-    for one in declared(cls):
-        word = getattr(config, one.name)
-        if one.words and word not in one.words and word != one.default:
-            raise ConfigError(f"{one.name} {word!r}: it is one of {', '.join(one.words)}")

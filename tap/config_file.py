@@ -7,8 +7,9 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, create_model, model_validator
 
 from tap import toml
-from tap.config import ONE_MASTER, Config, LinkConfig, link_name
+from tap.config import Config
 from tap.errors import ConfigError
+from tap.link_config import ONE_MASTER, LinkConfig, link_name
 from tap.option import Declared, Text, Words, declared
 from tap.toml import parsed
 

@@ -15,14 +15,19 @@ becomes a value, so that text means the same on the command line, in a file and 
 This module knows neither typer nor pydantic: each costs a start-up tens of milliseconds, and not every user needs both.
 """
 
+import inspect
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from tap.errors import ConfigError
 
 Accepted = TypeVar("Accepted")
 Kept = TypeVar("Kept")
+Class = TypeVar("Class", bound=type)
 Read = Callable[[Any], Any]
 
 # Options of one topic stand together in `--help` and in the reference, in this order.
@@ -36,8 +41,9 @@ class Option:
 
     takes: what stands for the value in `--help`. help: a sentence. page: what the reference says in its place, where
     Markdown says more. flags: names on the command line; without any, `--` and the name of the field. key: in a file, by
-    default the name of the field. environment: a variable that gives the value where the command line does not.
-    on_command_line, in_file: whether it may stand there. Python takes every option.
+    default the name of the field. environment: a variable that gives the value where the command line does not. needs:
+    the field of another option, without which this one has no effect. on_command_line, in_file: whether it may stand
+    there. Python takes every option.
     """
 
     takes: str = ""
@@ -47,6 +53,7 @@ class Option:
     key: str = ""
     topic: Topic = "tap"
     environment: str | None = None
+    needs: str = ""
     on_command_line: bool = True
     in_file: bool = True
 
@@ -90,6 +97,12 @@ class Given(Generic[Accepted, Kept]):
 
     def __set__(self, one: object, value: Accepted) -> None:
         one.__dict__[self._name] = self.read(value)
+
+
+# What many fields are given.
+File = Given[Path | str | None, Path | None]
+Several = Given[str | Iterable[str], tuple[str, ...]]
+Time = Given[float | str, float]
 
 
 @dataclass(frozen=True)
@@ -137,6 +150,23 @@ def declared(cls: type) -> tuple[Declared, ...]:
             kept = next(part for part in get_args(kept) if part is not types.NoneType)
         found.append(Declared(one.name, option, accepted, kept, None if one.default is MISSING else one.default, read))
     return tuple(found)
+
+
+def described(cls: Class) -> Class:
+    """A decorator: help() shows a line for each option of the class."""
+    cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\n" + "\n".join(
+        f"{one.name}: {one.option.help}" for one in declared(cls)
+    )
+    return cls
+
+
+def check_words(config: object) -> None:
+    """For Python: the command line and the file have checked theirs. Raises ConfigError for a word that cannot be."""
+    cls: type = type(config)
+    for one in declared(cls):
+        word = getattr(config, one.name)
+        if one.words and word not in one.words and word != one.default:
+            raise ConfigError(f"{one.name} {word!r}: it is one of {', '.join(one.words)}")
 
 
 def in_order(*classes: type) -> list[Declared]:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 import types
 from typing import Any, Literal, Union, get_args, get_origin
 
-from tap.config import Config, LinkConfig
+from tap.config import Config
+from tap.link_config import LinkConfig
 from tap.option import Declared, declared
 from tests.cli.typed import command
 from tests.support import ROOT
@@ -76,7 +78,7 @@ def _clause(sentence: str) -> str:
 _HEAD = '''\
 """The keywords of Tap(): those of a LinkConfig and of a Config together, for editors and type checkers.
 
-Written by `python -m tests.declared` from the declarations in tap/config.py. Change those, not this file.
+Written by `python -m tests.declared`. Change the declarations in tap/config.py and tap/link_config.py, not this file.
 """
 '''
 
@@ -92,6 +94,11 @@ def keywords() -> str:
     ours = "".join(head for head in heads if head.startswith("from tap"))
     others = "".join(head for head in heads if not head.startswith("from tap"))
     return f"{_HEAD}\n{others}\n{ours}\n\nclass Keywords(TypedDict, total=False):\n{''.join(lines)}"
+
+
+def are_written() -> bool:
+    """Whether the module has these keywords; a formatter breaks its lines elsewhere."""
+    return ast.unparse(ast.parse(KEYWORDS.read_text())) == ast.unparse(ast.parse(keywords()))
 
 
 def _written(kind: Any, imported: dict[str, set[str]]) -> str:
@@ -117,4 +124,5 @@ def _written(kind: Any, imported: dict[str, set[str]]) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page())
-    KEYWORDS.write_text(keywords())
+    if not are_written():
+        KEYWORDS.write_text(keywords())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tap.config import Config
 from tap.config_file import load
 from tap.errors import ConfigError
+from tap.link_config import LinkConfig
+from tap.option import declared
 from tap.url import Address
 
 
@@ -88,9 +92,7 @@ def test_a_broken_config_file_is_located(tmp_path: Path, text: str, words: str) 
     assert "\n" not in said
 
 
-def test_every_option_of_a_file_reads_as_in_python(tmp_path: Path) -> None:
-    path = tmp_path / "tap.toml"
-    path.write_text("""
+EVERY_KEY = """
 ui = "json"
 duration = "10m"
 commands = true
@@ -119,8 +121,13 @@ master = "h:1"
 listen = ":2"
 announce = "tap"
 mask = ["capa:psync2"]
-""")
-    link = {"master": "h:1", "listen": ":2", "announce": "tap", "mask": "capa:psync2"}
+"""
+
+
+def test_every_option_of_a_file_reads_as_in_python(tmp_path: Path) -> None:
+    path = tmp_path / "tap.toml"
+    path.write_text(EVERY_KEY)
+    link: dict[str, Any] = {"master": "h:1", "listen": ":2", "announce": "tap", "mask": "capa:psync2"}
     assert load(path) == Config(
         links={"a": link},
         ui="json",
@@ -147,3 +154,9 @@ mask = ["capa:psync2"]
         connect_timeout=3,
         drain_timeout=0.5,
     )
+
+
+def test_every_option_of_a_file_is_among_these() -> None:
+    keys = {one.key for cls in (LinkConfig, Config) for one in declared(cls) if one.option.in_file}
+    of_tls = {one.key for one in declared(LinkConfig) if one.option.topic == "tls"}
+    assert keys - of_tls - {"opaque", "transparent"} == set(re.findall(r"^(\w+) =", EVERY_KEY, re.MULTILINE))

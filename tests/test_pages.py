@@ -21,7 +21,7 @@ from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect
 from tap.servers.embedded import Server, find_server
-from tests import declared, fault_page
+from tests import declared, fault_page, metric_page
 from tests.cli.running import TAP
 from tests.cli.test_export import synced
 from tests.cli.typed import command
@@ -278,6 +278,10 @@ def test_the_page_of_faults_is_that_of_the_code() -> None:
 
 def test_the_table_of_options_is_that_of_the_declarations() -> None:
     assert PAGES["docs/reference/options.md"] == declared.page(), "run: python -m tests.declared"
+
+
+def test_the_tables_of_metrics_are_those_of_the_declarations() -> None:
+    assert PAGES["docs/reference/metrics.md"] == metric_page.page(), "run: python -m tests.metric_page"
 
 
 def test_every_room_is_in_the_contributors_table() -> None:

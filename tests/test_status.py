@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tap import Tap
-from tap.config import Config, LinkConfig
+from tap.config import Config
+from tap.link_config import LinkConfig
 from tap.relay.admission import Admission, Place
 from tap.relay.link import Link
 from tap.relay.listener import Route

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import socket
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,9 +19,9 @@ import asyncio_dgram
 
 from tap.bus import COUNTLESS, Bus, Told
 from tap.errors import words
+from tap.observers.metrics import LINK, Distribution, Histogram, Metric, Metrics
 from tap.relay.names import UNRESOLVABLE, resolved
 from tap.replication import events
-from tap.replication.events import Event
 from tap.status import Status
 from tap.url import Address
 
@@ -30,8 +30,7 @@ DATAGRAM = 1432  # bytes; each is below that
 INTERVAL_SECONDS = 1.0
 RENEW_SECONDS = 60.0  # then the name is resolved anew: nobody tells a sender of UDP that a host has moved
 END_SECONDS = 0.3  # for the last figures, at the end
-MAX_COUNTS = 1000  # names; then "other" stands for more: codes of errors are the master's own words
-MAX_TIMES = 1000  # while the name is being resolved; then the oldest go
+MAX_TIMES = 1000  # to keep while the name is being resolved; then the oldest go
 
 log = logging.getLogger(__name__)
 
@@ -54,110 +53,58 @@ def datagrams(lines: Iterable[str]) -> list[bytes]:
 
 
 class Figures:
-    """What was told since the last lines() were made, summed up.
+    """The lines that StatsD is sent: what the counters have gained, the gauges, and each time.
 
-    links: the names of those that are told of also while nobody is connected.
+    links: names of the links that have metrics also while they have no connection.
     """
 
     def __init__(self, links: Sequence[str]) -> None:
-        self._links = links
-        self._counts: Counter[tuple[str, str]] = Counter()  # by link and what
-        self._times: deque[tuple[str, str, float]] = deque(maxlen=MAX_TIMES)  # link, what, seconds
-        self._alive: set[str] = set()  # links that had connections last time
-        # By connection, for as long as it lasts:
-        self._passed: dict[int, tuple[int, int]] = {}  # bytes from master and replica that are counted already
-        self._opened: dict[int, float] = {}
-        self._granted: dict[int, str] = {}  # which time the beginning of the stream will end
+        self._metrics = Metrics(links, observed=self._observed)
+        self._sent: dict[str, float] = {}  # of each counter, by its name
+        self._times: deque[str] = deque(maxlen=MAX_TIMES)  # lines
 
     def hear(self, told: Told) -> None:
-        event, link = told.event, told.link
-        counts = _COUNTS.get(type(event))
-        if counts is not None:
-            for what, count in counts(event).items():
-                name, dot, _ = what.partition(".")
-                if dot and len(self._counts) >= MAX_COUNTS and (link, what) not in self._counts:
-                    what = f"{name}.other"
-                self._counts[link, what] += count
-        if isinstance(event, events.LinkOpened):
-            self._opened[told.connection] = told.time
-        elif isinstance(event, events.FullResync | events.PartialResync):
-            self._granted[told.connection] = f"{event.kind}_time"
-        elif isinstance(event, events.RdbFinished):
-            self._times.append((link, "rdb_time", event.seconds))
-        elif isinstance(event, events.StreamStarted):
-            opened, granted = self._opened.get(told.connection), self._granted.pop(told.connection, None)
-            if opened is not None and granted is not None:
-                self._times.append((link, granted, told.time - opened))
-        elif isinstance(event, events.LinkClosed):
-            self._pass(link, told.connection, event.bytes_from_master, event.bytes_from_replica)
-            kept: dict[int, Any]
-            for kept in (self._passed, self._opened, self._granted):
-                kept.pop(told.connection, None)
-
-    def _pass(self, link: str, connection: int, from_master: int, from_replica: int) -> None:
-        """So many bytes have passed that connection in all."""
-        before = self._passed.get(connection, (0, 0))
-        self._passed[connection] = from_master, from_replica
-        self._counts[link, "bytes_from_master"] += from_master - before[0]
-        self._counts[link, "bytes_from_replica"] += from_replica - before[1]
+        self._metrics.event(told)
 
     def lines(self, status: Status, lost_bytes: int | None) -> list[str]:
-        """As StatsD takes them. lost_bytes: None without a recording."""
-        gauges: dict[tuple[str, str], float] = {(name, "connections"): 0 for name in (*self._links, *sorted(self._alive))}
-        connections = status.connections
-        self._alive = {one.link for one in connections}
-        for one in connections:
-            link = one.link
-            self._pass(link, one.number, one.bytes_from_master, one.bytes_from_replica)
-            for what, value in (
-                ("offset", one.offset),
-                ("lag_bytes", one.lag_bytes),
-                ("lag_seconds", one.lag_seconds),
-            ):
-                if value is not None:
-                    gauges[link, what] = max(value, gauges.get((link, what), 0))
-            gauges[link, "connections"] = gauges.get((link, "connections"), 0) + 1
-        lines = [_line(link, what, f"{count}|c") for (link, what), count in self._counts.items() if count]
-        lines += [_line(link, what, f"{_number(value)}|g") for (link, what), value in gauges.items()]
-        lines += [_line(link, what, f"{1000 * seconds:.3f}|ms") for link, what, seconds in self._times]
-        if lost_bytes is not None:
-            lines.append(f"{PREFIX}.recording_lost_bytes:{lost_bytes}|g")
-        self._counts.clear()
+        """What there is to send since the last call. lost_bytes: of the recording; None without one."""
+        self._metrics.read(status, lost_bytes)
+        counted: dict[str, float] = {}
+        measured: dict[str, float] = {}
+        for metric, labels, value in self._metrics.samples():
+            name = name_of(metric, labels)
+            if isinstance(value, Distribution):
+                continue  # each of its observations is a line
+            if metric.kind == "counter":
+                counted[name] = counted.get(name, 0) + value
+            else:
+                measured[name] = max(value, measured.get(name, 0))
+        gained = {name: value - self._sent.get(name, 0) for name, value in counted.items()}
+        self._sent = counted
+        lines = [f"{name}:{gain}|c" for name, gain in gained.items() if gain]
+        lines += [f"{name}:{_number(value)}|g" for name, value in measured.items()]
+        lines += self._times
         self._times.clear()
         return lines
 
+    def _observed(self, histogram: Histogram, labels: tuple[str, ...], seconds: float) -> None:
+        self._times.append(f"{name_of(histogram, labels)}:{1000 * seconds:.3f}|ms")
 
-def _line(link: str, what: str, value: str) -> str:
-    """what: in one part, or in two, of which others may have chosen the second."""
-    name, dot, which = what.partition(".")
-    return f"{PREFIX}.{clean(link)}.{name}{dot}{clean(which) if dot else ''}:{value}"
+
+def name_of(metric: Metric, labels: tuple[str, ...]) -> str:
+    """One name for all replicas, whose values are added up: "redis_tap.orders.full_resyncs.first_sync"."""
+    values = dict(zip(metric.labels, labels, strict=True))
+    parts = [PREFIX, metric.name]
+    if LINK in values:
+        parts.insert(1, clean(values[LINK]))
+    if metric.own_label is not None:
+        parts.append(clean(values[metric.own_label]))
+    return ".".join(parts)
 
 
 def _number(value: float) -> str:
-    """Without an exponent, which not every reader takes."""
+    """Without an exponent, which not every reader accepts."""
     return str(value) if isinstance(value, int) else f"{value:.6f}"
-
-
-def _refusal(reply: str) -> str:
-    """The code of an error, as "loading" of "-LOADING Redis is loading the dataset in memory"."""
-    code = re.match(r"-([A-Z]{1,32})\b", reply)
-    return "other" if code is None else code[1].lower()
-
-
-_COUNTS: dict[type[Event], Callable[[Any], dict[str, int]]] = {
-    events.LinkOpened: lambda event: {"connections_opened": 1},
-    events.ConnectionsRefused: lambda event: {"connections_refused": event.count},
-    events.LinkClosed: lambda event: {f"connections_closed.{event.how}": 1},
-    events.FullResync: lambda event: {f"full_resyncs.{event.reason.code}": 1},
-    events.PartialResync: lambda event: {"partial_resyncs": 1},
-    events.ResyncRefused: lambda event: {f"resyncs_refused.{_refusal(event.reply)}": 1},
-    events.RdbProblem: lambda event: {f"rdb_problems.{event.problem}": 1},
-    events.Opaque: lambda event: {"opaque": 1},
-    events.AckAheadOfMaster: lambda event: {"ack_ahead_of_master": 1},
-    events.ReplicaTalkedBack: lambda event: {f"replica_talked_back.{event.what}": event.count},
-    events.Commands: lambda event: {"commands": event.count, "command_bytes": event.bytes},
-    events.FaultFired: lambda event: {f"faults_fired.{event.fault}": event.count},
-}
 
 
 class StatsD:

@@ -39,6 +39,8 @@ class Announcements:
 
     def completed(self, event: Event) -> Event:
         """The event that the bytes make, with what the tap announced about it."""
+        if not self._events:  # most events are commands, which no tap announces
+            return event
         if isinstance(event, events.FullResync):
             then = self._events.pop(event.kind, None)
             if isinstance(then, events.FullResync):

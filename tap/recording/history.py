@@ -23,6 +23,7 @@ from tap.errors import RecordingError
 from tap.recording.reader import Player
 from tap.replication.conversation import Conversation
 from tap.replication.events import PartialResync
+from tap.replication.succession import Succession
 
 MARK_EVERY = 1_000_000  # nanoseconds, between two marks of when which byte came
 MAX_MARKS = 2**22  # 64 MB; when there are more, every second one is forgotten: of a day one in 32 ms is left
@@ -157,17 +158,13 @@ class Index:
     stretches: list[Stretch] = field(default_factory=list)
     unplaced: list[Stretch] = field(default_factory=list)
     _seen: dict[Conversation, _Seen] = field(default_factory=dict)
-    _parents: dict[str, tuple[str, int]] = field(default_factory=dict)  # a replid's: whose history it goes on, from where
+    _succession: Succession = field(default_factory=Succession)
 
     # ---- while the recording is played ----
 
     def hear(self, told: Told) -> None:
-        event = told.event
-        if not isinstance(event, PartialResync) or event.replid is None or event.offset is None:
-            return
-        if event.previous_replid is not None and event.previous_replid != event.replid:
-            _, before = self._parents.get(event.replid, ("", 0))
-            self._parents[event.replid] = event.previous_replid, max(before, event.offset)
+        if isinstance(told.event, PartialResync):
+            self._succession.heard(told.event)
 
     def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
         seen = self._seen.get(conversation)
@@ -240,7 +237,7 @@ class Index:
             [rdb for rdb in self.rdbs if rdb.is_of(link)],
             [stretch for stretch in self.stretches if stretch.is_of(link)],
             [stretch for stretch in self.unplaced if stretch.is_of(link)],
-            _parents=self._parents,
+            _succession=self._succession,
         )
 
     @property
@@ -276,28 +273,23 @@ class Index:
     def _leaves(self) -> Iterator[str]:
         """Replication IDs that no other one goes on from."""
         replids = dict.fromkeys(one.replid for one in self._all if one.replid is not None)
-        continued = {parent for replid, (parent, _) in self._parents.items() if replid in replids}
+        continued = {self._succession.parent(replid) for replid in replids}
         yield from (replid for replid in replids if replid not in continued)
 
     def _lineage(self, replid: str) -> tuple[list[Stretch], list[Rdb]]:
         """What is of that history, and of those before it as far as they are the same."""
         stretches: list[Stretch] = []
         rdbs: list[Rdb] = []
-        limit: int | None = None
-        known: set[str] = set()
-        while replid not in known:
-            known.add(replid)
+        for same, limit in self._succession.lineage(replid):
             for stretch in self.stretches:
-                if stretch.replid == replid and (limit is None or stretch.offset <= limit):
+                if stretch.replid == same and (limit is None or stretch.offset <= limit):
                     cut = limit is not None and stretch.end_offset > limit
                     stretches.append(stretch.part(stretch.offset, limit) if cut and limit is not None else stretch)
             rdbs += [
                 rdb
                 for rdb in self.rdbs
-                if rdb.replid == replid and rdb.offset is not None and (limit is None or rdb.offset <= limit)
+                if rdb.replid == same and rdb.offset is not None and (limit is None or rdb.offset <= limit)
             ]
-            replid, branched = self._parents.get(replid, (replid, 0))
-            limit = branched if limit is None else min(limit, branched)
         return stretches, rdbs
 
 

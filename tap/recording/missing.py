@@ -19,6 +19,7 @@ from typing import Literal
 from tap.capture.problems import Problems
 from tap.recording.spans import Spans
 from tap.replication.events import PartialResync, Side
+from tap.replication.succession import Succession
 
 SHOWN = 5  # stretches that are told one by one
 MAX_PROBLEMS = 100  # lines on files that are told
@@ -148,7 +149,7 @@ class Account:
     _remarks: Problems = field(default_factory=Problems)
     _remarked: set[str] = field(default_factory=set)
     _read: dict[str, dict[tuple[str, int], Spans]] = field(default_factory=dict)  # by replication ID, of connections
-    _parents: dict[str, tuple[str, int]] = field(default_factory=dict)  # a replid's: whose history it goes on, from where
+    _succession: Succession = field(default_factory=Succession)
     _last: dict[tuple[str, int, Side], int] = field(default_factory=dict)  # of each side, where in missing
 
     # ---- while it is read ----
@@ -172,10 +173,8 @@ class Account:
             spans.add(begin, end)
 
     def resynced(self, event: PartialResync) -> None:
-        replid, previous, offset = event.replid, event.previous_replid, event.offset
-        if replid is not None and previous is not None and offset is not None and previous != replid:
-            _, before = self._parents.get(replid, ("", 0))
-            self._parents[replid] = previous, max(before, offset)
+        """An ID may go on from another one."""
+        self._succession.heard(event)
 
     def remark(self, text: str, kind: str = "remarks") -> None:
         """Say it once. kind: of which the first few are said, and how many more there are; see Problems.add()."""
@@ -202,13 +201,13 @@ class Account:
         found = [one for one in self.missing if concerns(one)]
         if joins is None:
             return found
-        near, read = self._near(), self._joined(joins, by_link)
+        read = self._joined(joins, by_link)
         joined: dict[tuple[frozenset[str], str], Spans] = {}
         lacking = []
         for one in found:
             begin, end = one.from_offset, one.to_offset
             if one.replid is not None and begin is not None and end is not None:
-                key = _same_until(near, one.replid, end), one.link if by_link else ""
+                key = self._succession.same_until(one.replid, end), one.link if by_link else ""
                 if key not in joined:
                     joined[key] = Spans().update(read[replid, key[1]] for replid in key[0] if (replid, key[1]) in read)
                 if joined[key].has(begin, end):
@@ -232,31 +231,12 @@ class Account:
                     joined.setdefault((replid, link if by_link else ""), Spans()).update([spans])
         return joined
 
-    def _near(self) -> dict[str, list[tuple[str, int]]]:
-        """Of each replication ID those beside which it is known, and the offset up to which the bytes are the same."""
-        near: dict[str, list[tuple[str, int]]] = {}
-        for child, (parent, branch) in self._parents.items():
-            near.setdefault(child, []).append((parent, branch))
-            near.setdefault(parent, []).append((child, branch))
-        return near
-
     def lines(self, concerns: Concerns = everything, joins: Joins | None = None, *, by_link: bool = False) -> list[str]:
         """What makes an answer incomplete, in sentences; none if nothing does. See lacking()."""
         problems = self.problems
         if len(problems) > MAX_PROBLEMS:
             problems = [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more such lines on other files"]
         return [*problems, *sentences(self.lacking(concerns, joins, by_link=by_link), self.uncounted)]
-
-
-def _same_until(near: dict[str, list[tuple[str, int]]], replid: str, offset: int) -> frozenset[str]:
-    """The replication IDs under which the same bytes are known up to an offset. near: see Account._near()."""
-    same, waiting = {replid}, [replid]
-    while waiting:
-        for other, branch in near.get(waiting.pop(), ()):
-            if offset <= branch and other not in same:
-                same.add(other)
-                waiting.append(other)
-    return frozenset(same)
 
 
 def sentences(missing: list[Missing], uncounted: int = 0) -> list[str]:

@@ -4,10 +4,8 @@ A replication ID names a history, in which an offset stands for one byte. To tel
 which offsets of each history have come: one span for each stretch without a hole, however many replicas brought it, in
 any order and however far behind one another. What one of them lacks is new when another one brings it.
 
-A promoted replica gives its history a new ID. That is the former history up to some offset, of which the wire tells a
-lower bound: a replica that asked for the former ID at offset n and is granted the new one has all up to n from either. Up
-to the highest such offset both IDs are one history here; behind it they are two, for a former master that was cut off may
-have gone on by itself. So a command behind it is told of both, and none is left out that is another one.
+A promoted replica gives its history a new ID (tap/replication/succession.py). What is the same under both IDs is kept
+under the older one; a command after the branch is told of both, so that no other command is left out.
 
 Memory: two numbers a span. Beyond MAX_SPANS of them the lowest of the history that was used least recently is forgotten,
 and what comes again of it would be told again; that is said.
@@ -21,9 +19,9 @@ from tap.bus import Told
 from tap.recording.spans import Spans
 from tap.replication.events import Command, PartialResync, StreamStarted
 from tap.replication.heads import Head
+from tap.replication.succession import Succession
 
 MAX_SPANS = 2**16
-MAX_PARENTS = 1000  # replication IDs of which it is known which one they follow
 
 
 class Once:
@@ -32,7 +30,7 @@ class Once:
     def __init__(self) -> None:
         self.uncertain = 0
         self._seen: dict[str, Spans] = {}  # by replication ID; the one that was used last is last
-        self._parents: dict[str, tuple[str, int]] = {}  # the ID whose history it is, up to an offset
+        self._succession = Succession()
         self._replids: dict[tuple[str, int], str] = {}  # by link and connection
         self._spans = 0
         self._has_forgotten = False
@@ -51,41 +49,14 @@ class Once:
 
     def continues(self, replid: str, previous: str, offset: int) -> None:
         """Up to this offset a history is the one with that previous ID."""
-        if replid == previous or self._home(previous, offset) == replid:
-            return
-        parent, before = self._parents.get(replid, (previous, -1))
-        if parent != previous or offset <= before or len(self._parents) >= MAX_PARENTS:
-            return
-        self._parents[replid] = parent, offset
+        before = self._succession.continues(replid, previous, offset)
         seen = self._seen.get(replid)
-        if seen is not None:
-            cuts = sorted(self._branches(replid))  # a span may reach over where an ID further up begins
+        if before is not None and seen is not None:
+            cuts = sorted(self._succession.branches(replid))  # a span may reach over where an ID further up begins
             for begin, end in seen.between(before, offset):  # what is before has been taken over then
                 for cut in [*(cut for cut in cuts if begin < cut < end), end]:
-                    self._add(self._home(replid, cut), begin, cut)
+                    self._add(self._succession.home(replid, cut), begin, cut)
                     begin = cut
-
-    def _home(self, replid: str, end: int) -> str:
-        """The ID under which is kept what ends there."""
-        known = {replid}
-        while self._parents:
-            parent, branch = self._parents.get(replid, (replid, -1))
-            if end > branch or parent in known:  # a circle is nonsense, and no reason to go round in it
-                break
-            known.add(parent)
-            replid = parent
-        return replid
-
-    def _branches(self, replid: str) -> list[int]:
-        """The offsets up to which it is its parent's history, that one its own parent's, and so on."""
-        known, branches = {replid}, []
-        while replid in self._parents:
-            replid, branch = self._parents[replid]
-            branches.append(branch)
-            if replid in known:
-                break
-            known.add(replid)
-        return branches
 
     # ---- events ----
 
@@ -109,7 +80,7 @@ class Once:
             self.uncertain += 1
             return True
         end = command.offset
-        return self._add(self._home(replid, end), end - (command.end - command.start), end)
+        return self._add(self._succession.home(replid, end), end - (command.end - command.start), end)
 
     # ---- many at once ----
 
@@ -121,12 +92,12 @@ class Once:
             self.uncertain += len(heads)
             return heads
         begin, end = base + heads[0][0] - heads[0][1], base + heads[-1][0]
-        for branch in self._branches(replid):
+        for branch in self._succession.branches(replid):
             if begin < branch < end:
                 at = bisect_right(heads, branch - base, key=lambda head: head[0])
                 if at:
                     return [*self.new(replid, base, heads[:at]), *self.new(replid, base, heads[at:])]
-        home = self._home(replid, end)
+        home = self._succession.home(replid, end)
         seen = self._seen.get(home)
         if seen is not None and seen.overlaps(begin, end):
             heads = [head for head in heads if not seen.has(base + head[0] - head[1], base + head[0])]

@@ -9,35 +9,26 @@ from typing import Protocol
 from tap.bus import Told
 from tap.capture.assembly import Assembler, Connection, Ended, Item
 from tap.recording.announcements import Announcements
-from tap.recording.boundary import BoundaryFinder, RequestFinder
+from tap.recording.boundary import RequestFinder
 from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, Opening
+from tap.recording.identity import Identity
 from tap.recording.link import Link
 from tap.recording.missing import Account, Missing
+from tap.recording.rejoining import Found, Rejoining
 from tap.recording.stats import Batch
 from tap.recording.untold import Untold
-from tap.recording.verdict import (
-    ENOUGH_ACKS,
-    Evidence,
-    Missed,
-    Undecided,
-    Verdict,
-    is_acknowledging,
-    may_be_a_replica,
-    may_be_a_stream,
-)
+from tap.recording.verdict import Evidence, Missed, Verdict, may_be_a_stream
 from tap.recording.watch import Watch
+from tap.recording.withheld import MAX_HELD, Withheld
 from tap.replication import events
 from tap.replication.conversation import Conversation
-from tap.replication.events import Event, Role, Side, Transfer
+from tap.replication.events import Event, Role, Side
 from tap.replication.heads import Head
 from tap.replication.phase import Phase
 from tap.replication.standing import Standing
 from tap.replication.stream import Stream
 
-MAX_HELD = 1000  # events of a connection of which it is not known yet whether it replicates
-
-_REPLICA, _MASTER = 0, 1
-_CHANNELS = ("+RDBCHANNELSYNC", "+DUALCHANNELSYNC")
+_MASTER = 1  # the end of a connection that a tap recorded
 
 
 class Playing(Protocol):
@@ -92,29 +83,20 @@ class Played:
         self.serial = player.connections
         self.connection = connection
         self.is_ours = opened is not None
-        self._sides: tuple[int, int] | None = (
-            (0, 1) if connection.from_start or self.is_ours else None
-        )  # what each end is
+        self._identity = Identity(is_known=connection.from_start or self.is_ours)
         self.peer, master = connection.ends
         self.name = str(master) if opened is None else opened.link
         self.number = player.number(None if opened is None else opened.connection)
-        self._held: list[Told] | None = None if self.is_ours else []
+        self._report = Withheld(player.tell, self._lacks_named, is_released=self.is_ours)
         self._announced = Announcements()
-        self._undecided = None if connection.from_start or opened is not None else Undecided()
-        self._evidence: Evidence | None = None  # where the beginning is not captured; what comes of it has to confirm it
-        self._ack_segments = 0
-        self._has_spoken = [False, False]
-        self._late: int | None = None  # a side of which all stands behind what the other has sent
-        self._finder: BoundaryFinder | None = None
+        self._rejoining: Rejoining | None = None
         self._acks: RequestFinder | None = None
-        self._begins = 0  # position of the first byte of the master that is known, where the beginning is not captured
-        self._joins_at: tuple[str | None, int | None, int] = (None, None, 0)  # replid, offset, at this position
-        self._unbegun: Stream | None = None  # before a gap: the tap's comment on its beginning comes behind that
-        self._waiting: list[Event] = []  # what is told meanwhile
+        self._begins = 0  # position of the first known byte of the master, where the beginning was not captured
+        self._unbegun: Stream | None = None  # the tap's comment on the start of this stream follows the gap after it
+        self._waiting: list[Event] = []  # until that comment comes
         self._first_end: tuple[Side, str] | None = None
-        self._is_cut = False  # packets of it are
-        self._untold = Untold(self._cannot_tell, lambda: player.now)
-        self._missing: list[Missing] = []  # while it is not known whether it replicates
+        self._is_cut = False  # packets lack their ends
+        self._untold = Untold(self._report.lacks, lambda: player.now)
         self._has_ended = False
         self._said_ends = None if opened is None else (opened.peer, opened.master)
         self._opened_at = player.now / 1e9 if connection.from_start else None
@@ -124,16 +106,15 @@ class Played:
         self.conversation = player.conversation(self)
         if state is not None:
             self._stand(state)
-        elif self._sides is not None:
+        elif not self._identity.is_undecided:
             said_peer, said_master = self._ends()
             self.tell(events.LinkOpened(peer=said_peer, master=said_master))
 
     def _stand(self, state: LinkState) -> None:
-        """The tap has told how the connection stood."""
+        """Begin as the tap says that the connection stood."""
         self.is_ours = True
-        self._held = None
-        self._sides = (0, 1)
-        self._undecided = None
+        self._report.is_released = True
+        self._identity.settle()
         self.name = state.link
         self._said_ends = state.peer, state.master
         self.number = self._player.number(state.connection)
@@ -157,13 +138,13 @@ class Played:
             self._acks = RequestFinder()
 
     def go_on(self, state: LinkState) -> None:
-        """The tap has told how the connection stands where it has been read up to: take over what is not known."""
+        """Take over what is not known here from the tap, which says how the connection stands at this position."""
         standing = state.standing
         if standing is None or state.held or self._position != standing.from_master or not self._lacks(standing):
             return
-        if self._finder is not None:
-            self._close_finder()
-            self._finder = None
+        if self._rejoining is not None:
+            self._close_search()
+            self._rejoining = None
         self._leave(self.conversation)
         self._untold.end_replies(is_understood=True)
         before, acks = self.conversation, self._acks
@@ -176,8 +157,8 @@ class Played:
             self._untold.end(Side.MASTER, standing.from_master, standing.offset)
 
     def _lacks(self, standing: Standing) -> bool:
-        """Whether that tells what is not known here."""
-        if self._finder is not None or (self.conversation.is_unmatched and self.conversation.stream is None):
+        """Whether *standing* says anything that is not known here."""
+        if self._rejoining is not None or (self.conversation.is_unmatched and self.conversation.stream is None):
             return True
         stream = self.conversation.stream
         if stream is None or stream.is_broken:
@@ -185,12 +166,15 @@ class Played:
         return (stream.offset is None and standing.offset is not None) or (stream.db is None and standing.db is not None)
 
     def knows(self, state: LinkState) -> bool:
-        """Whether it has read all that was before this."""
+        """Whether everything before this state has been read."""
         come = self._position + self.connection.waiting(_MASTER)
         return self.is_ours and self.number == state.connection and come >= state.from_master - state.held
 
     def break_off(self, state: LinkState) -> bool:
-        """It goes on in a state that is further on, or its addresses are another one's now. Returns whether it does."""
+        """End here: either the connection goes on in a later state, or another one has its addresses now.
+
+        Returns whether it goes on.
+        """
         begin, offset = self._position, self.conversation.offset
         self.end()
         goes_on = state.standing is not None and self.is_ours and self.number == state.connection
@@ -209,7 +193,7 @@ class Played:
         return goes_on
 
     def begin_behind_gap(self) -> None:
-        """What went before its state is missing: with that all of the command that it begins in."""
+        """What came before the state is missing, and with it the whole command in which the state begins."""
         stream = self.conversation.stream
         if stream is not None and stream.is_within_command:
             self._untold.begin_gap(self._position, self.conversation.replid, stream.offset_at(stream.begins_at), 0)
@@ -226,7 +210,7 @@ class Played:
         if isinstance(event, events.FullResync | events.PartialResync):
             self._resyncs[event.kind] += 1
         event = self._announced.completed(event)
-        if self._proves(event):
+        if self._identity.proves(event, self.conversation):
             self._is_replication()
         if isinstance(event, events.StreamStarted) and self._first_offset is None:
             self._first_offset = event.offset
@@ -239,21 +223,7 @@ class Played:
         if isinstance(event, events.RdbFinished):
             self._untold.end_rdb(event.end, is_whole=True)
         told = Told(self._player.now / 1e9, self.name, self.number, self.conversation.replica, event)
-        if self._held is None:
-            self._player.tell(told)
-        elif len(self._held) < MAX_HELD:
-            self._held.append(told)
-
-    def _proves(self, event: Event) -> bool:
-        """Whether it tells that the connection replicates."""
-        if self._evidence is None:
-            return isinstance(event, events.Identified) and event.role is not Role.ORDINARY
-        if isinstance(event, events.Handshake):
-            return self._evidence is Evidence.REQUEST and event.reply is not None and event.reply.startswith(_CHANNELS)
-        if isinstance(event, events.RdbStarted):  # a value may be one, too
-            is_granted = self.conversation.replid is not None or event.transfer is Transfer.DISKLESS
-            return is_granted and event.version is not None
-        return isinstance(event, events.PartialResync) and event.replid is not None
+        self._report.tell(told)
 
     def count(self, stream: Stream, heads: list[Head]) -> None:
         """Commands have come."""
@@ -261,12 +231,8 @@ class Played:
         self._player.count(Batch(self._at, self.name, self.number, stream.replid, base, heads, previous=stream.previous))
 
     def _is_replication(self) -> None:
-        if self._held is not None:
-            held, self._held = self._held, None
-            for told in held:
-                self._player.tell(told)
-            for missing in self._missing:
-                self._cannot_tell(missing)
+        if not self._report.is_released:
+            self._report.release()
         self._player.replicating += 1
 
     def announce(self, said: Comment) -> None:
@@ -283,10 +249,9 @@ class Played:
     def left_out(self, said: Comment, assembler: Assembler) -> Iterator[Item]:
         """Go on at once after the bytes that the tap says it did not record."""
         if said.left_out is not None:
-            side, end = said.left_out
-            yield from assembler.skip(
-                self.connection, _REPLICA if side is Side.REPLICA else _MASTER, end, self._player.now
-            )
+            side, position = said.left_out
+            end = 0 if side is Side.REPLICA else 1  # of a connection that a tap recorded
+            yield from assembler.skip(self.connection, end, position, self._player.now)
 
     def begin(self) -> None:
         """The tap told a partial resync."""
@@ -309,72 +274,58 @@ class Played:
     def _at(self) -> float:
         return self._player.now / 1e9
 
-    def receive(self, side: int, data: bytes, *, is_late: bool = False) -> None:
-        """is_late: packets that were captured long after it stand before it."""
-        if is_late and not self._has_spoken[side] and self._has_spoken[1 - side] and self._undecided is None:
-            self._late = side
-        if side == self._late:
+    def receive(self, end: int, data: bytes, *, is_late: bool = False) -> None:
+        """is_late: packets that were captured long after these bytes have come before them."""
+        identity = self._identity
+        if identity.is_late(end, is_late=is_late):
             self._player.remark(
                 f"{self.name}: what one side sent comes after all that the other one did, and is left out; give it as a "
                 "file, not through a pipe"
             )
-            return
-        self._has_spoken[side] = True
-        if self._undecided is not None:
-            self._decide(self._undecided.heard(side, data))
-            return
-        assert self._sides is not None
-        if self._held is not None and self._is_refuted(side, data):
-            self._reconsider(side, len(data))
-            self.receive(side, data)
+        elif identity.is_undecided:
+            self._decide(identity.heard(end, data))
+        elif not self._report.is_released and identity.refutes(end, data):
+            self._reconsider(end, len(data))
+            self.receive(end, data)
         else:
-            self._pass_on(side, data)
+            self._pass_on(end, data)
 
-    def _reconsider(self, side: int = 0, size: int = 0) -> None:
-        """It is not what it was taken for, or not known any more: begin anew, before the last bytes of a side."""
-        assert self._held is not None
-        self._undecided = Undecided()
-        self._undecided.skipped = [half.position for half in self.connection.halves]
-        self._undecided.skipped[side] -= size
-        self._held = [one for one in self._held if isinstance(one.event, events.LinkOpened | events.RecordingGap)]
-        self._missing = [one for one in self._missing if one.cause == "gap"]
+    def _reconsider(self, end: int = 0, size: int = 0) -> None:
+        """The verdict was wrong, or means nothing any more: begin anew, before the last *size* bytes of an end."""
+        positions = [half.position for half in self.connection.halves]
+        positions[end] -= size
+        self._identity.reconsider(positions)
+        self._report.forget()
         self._untold.forget()
-        self._evidence, self._finder, self._acks, self._ack_segments = None, None, None, 0
+        self._rejoining = self._acks = None
 
-    def _pass_on(self, side: int, data: bytes) -> None:
-        assert self._sides is not None
-        if self._sides[side] == _MASTER:
+    def _pass_on(self, end: int, data: bytes) -> None:
+        if self._identity.side(end) is Side.MASTER:
             self._from_master(data)
         else:
             self._from_replica(data)
 
-    def _is_refuted(self, side: int, data: bytes) -> bool:
-        """Whether the end that was taken for a replica says what none says.
-
-        One that has acknowledged several times may say anything: replicas answer their masters.
-        """
-        assert self._sides is not None
-        if self._evidence is None or self._sides[side] != _REPLICA or self._ack_segments >= ENOUGH_ACKS:
-            return False
-        return not may_be_a_replica(data)
-
     def _from_master(self, data: bytes) -> None:
-        if self._finder is None:
+        if self._rejoining is None:
             self._read(data)
-        elif (found := self._finder.feed(data)) is not None:
+        elif (found := self._rejoining.feed(data)) is not None:
             self._join(found)
         self._untold.heard(Side.MASTER)
+
+    @property
+    def _is_unproven(self) -> bool:
+        """Whether it replicates only as far as evidence says, which may be wrong."""
+        return not self._report.is_released and self._identity.evidence is not None
 
     def _read(self, data: bytes) -> None:
         begin = self.conversation.from_master
         self.conversation.receive_from_master(data, self._at)
         if self.conversation.is_unmatched and self._is_lost():
-            if self._held is not None and self._evidence is not None:
+            if self._is_unproven:
                 self._reconsider()
                 return
             self._untold.end_replies(is_understood=False)
-            self._finder = BoundaryFinder()
-            self._joins_at = None, None, begin
+            self._rejoining = Rejoining(begin)
             self._from_master(data)
             return
         stream = self.conversation.stream
@@ -388,10 +339,8 @@ class Played:
 
     def _from_replica(self, data: bytes) -> None:
         self._untold.heard(Side.REPLICA)
-        if self._evidence is not None and self._held is not None:
-            self._ack_segments += is_acknowledging(data)
-            if self._ack_segments >= ENOUGH_ACKS and self._is_silent_or_streams():
-                self._is_replication()
+        if self._is_unproven and self._identity.confirms(data) and self._is_silent_or_streams():
+            self._is_replication()
         if self._acks is not None:
             found = self._acks.feed(data)
             if found is None:
@@ -400,19 +349,17 @@ class Played:
             self._acks = None
             data = found
         stream = self.conversation.stream
-        if stream is not None and self._finder is None and not self.is_ours:
-            assert self._sides is not None
-            stream.compares_acks = not self.connection.lacks(self._sides.index(_MASTER))
+        if stream is not None and self._rejoining is None and not self.is_ours:
+            stream.compares_acks = not self.connection.lacks(self._identity.master)
         self.conversation.receive_from_replica(data, self._at)
-        if self._finder is None and self.conversation.has_missed_rdb_end:
+        if self._rejoining is None and self.conversation.has_missed_rdb_end:
             self._lose("the end of the RDB is not in the capture")
-        if self._finder is None and self.conversation.lacks_answer:
-            if self._held is not None and self._evidence is not None:  # then it acknowledges, or did not ask either
+        if self._rejoining is None and self.conversation.lacks_answer:
+            if self._is_unproven:  # then it acknowledges, or did not ask either
                 self._reconsider()
                 return
             self._untold.end_replies(is_understood=False)
-            self._joins_at = None, None, self.conversation.from_master
-            self._finder = BoundaryFinder()
+            self._rejoining = Rejoining(self.conversation.from_master)
 
     def _is_silent_or_streams(self) -> bool:
         """Whether the master's end says nothing or a stream; to values that are acknowledgements it would reply."""
@@ -424,31 +371,29 @@ class Played:
         conversation = self.conversation
         return conversation.role is Role.REPLICA and conversation.stream is None and conversation.phase is Phase.OPAQUE
 
-    def _join(self, found: bytes) -> None:
+    def _join(self, found: Found) -> None:
         """The stream can be read from here on, in a conversation of its own."""
-        assert self._finder is not None
-        if self._held is not None and not may_be_a_stream(found):
+        assert self._rejoining is not None
+        if not self._report.is_released and not may_be_a_stream(found.data):
             self._reconsider()
             return
-        replid, offset, position = self._joins_at
-        position += self._finder.skipped
-        offset = None if offset is None else offset + self._finder.skipped
-        self._finder = None
+        replid = self._rejoining.replid
+        self._rejoining = None
         before = self.conversation
         self._leave(before)
-        self._untold.end(Side.MASTER, position, offset)
+        self._untold.end(Side.MASTER, found.position, found.offset)
         self._untold.end(Side.REPLICA, self._replica_position)
         self.conversation = self._player.conversation(self)
-        self.conversation.join(position, before.from_replica, replid, offset)
+        self.conversation.join(found.position, before.from_replica, replid, found.offset)
         self._acks = self._acks or RequestFinder()
-        if self._held is not None:
+        if not self._report.is_released:
             self._is_replication()
-        self._read(found)
+        self._read(found.data)
 
-    def _close_finder(self) -> None:
-        """What it holds is all that comes for it."""
-        assert self._finder is not None
-        found = self._finder.close()
+    def _close_search(self) -> None:
+        """Nothing more comes for the search: what it holds is all there is."""
+        assert self._rejoining is not None
+        found = self._rejoining.close()
         if found is not None:
             self._join(found)
 
@@ -463,13 +408,10 @@ class Played:
             self._player.account.read(self.name, self.number, stream.replid, begin, end)
 
     def _decide(self, verdict: Verdict | None) -> None:
-        """It is a replication link of which the beginning is not in the capture, once there is a verdict."""
+        """Once there is a verdict, read what was held: of a connection whose beginning was not captured."""
         if verdict is None or (self.connection.from_start and verdict.replica == 1):  # it is the replica that connects
             return
-        assert self._undecided is not None
-        replica, undecided, self._undecided = verdict.replica, self._undecided, None
-        self._sides = (0, 1) if replica == 0 else (1, 0)
-        self._evidence = verdict.evidence
+        replica, undecided = verdict.replica, self._identity.decide(verdict)
         self.peer = self.connection.ends[replica]
         if not self.is_ours:
             self.name = str(self.connection.ends[1 - replica])
@@ -480,29 +422,28 @@ class Played:
         if not verdict.is_whole:
             self.conversation.unmatch()
         if verdict.evidence is Evidence.ACKS:
-            self._joins_at = None, None, skipped
-            self._finder, self._acks = BoundaryFinder(), RequestFinder()
-        for side, item in undecided.held:
+            self._rejoining, self._acks = Rejoining(skipped), RequestFinder()
+        for end, item in undecided.held:
             if isinstance(item, Missed):
-                self.missing(side, item)
+                self.missing(end, item)
             else:
-                self._pass_on(side, item)
+                self._pass_on(end, item)
 
     # ---- what is missing ----
 
-    def missing(self, side: int, missed: Missed) -> None:
-        """The next bytes of a side are not in the capture."""
-        if self._undecided is not None:
-            self._decide(self._undecided.missing(side, missed))
+    def missing(self, end: int, missed: Missed) -> None:
+        """The next bytes of an end are not in the capture."""
+        if self._identity.is_undecided:
+            self._decide(self._identity.missing(end, missed))
             return
         size, is_cut = missed.size, missed.is_cut
         self._is_cut |= is_cut
-        assert self._sides is not None
-        was_beginning = self._held is not None and self._evidence is not Evidence.ACKS
-        if self.conversation.phase is Phase.ORDINARY and self._finder is None and not was_beginning:
-            self.conversation.pass_over(Side.REPLICA if self._sides[side] == _REPLICA else Side.MASTER, size)
+        side = self._identity.side(end)
+        was_beginning = not self._report.is_released and self._identity.evidence is not Evidence.ACKS
+        if self.conversation.phase is Phase.ORDINARY and self._rejoining is None and not was_beginning:
+            self.conversation.pass_over(side, size)
             return
-        if self._sides[side] == _REPLICA:
+        if side is Side.REPLICA:
             conversation = self.conversation
             begin = self._replica_position
             self._tell_gap(Side.REPLICA, begin, begin + size, None, is_cut)
@@ -512,8 +453,8 @@ class Played:
             if was_beginning:
                 self._reconsider()
             return
-        if self._finder is not None and self._finder.begins_with_command():
-            self._close_finder()  # between two gaps there may be too few for a proof
+        if self._rejoining is not None and self._rejoining.begins_with_command:
+            self._close_search()  # between two gaps there may be too few for a proof
         conversation = self.conversation
         begin = self._position
         omits, offsets = self._announced.take_gap()
@@ -521,14 +462,16 @@ class Played:
             self._untold.rdb_omitted(begin, begin + size)
             if conversation.skip_rdb(size):
                 return
-        if self._finder is None and (conversation.skip_replies(size) or (was_beginning and not conversation.is_in_rdb)):
+        if self._rejoining is None and (
+            conversation.skip_replies(size) or (was_beginning and not conversation.is_in_rdb)
+        ):
             self._tell_gap(Side.MASTER, begin, begin + size, None, is_cut)
             if not omits:
                 self._untold.gap_in_replies(begin, begin + size, conversation.replid, offsets)
             if was_beginning:
                 self._reconsider()
             return
-        in_rdb = 0 if self._finder is not None else conversation.skip_in_rdb(size)
+        in_rdb = 0 if self._rejoining is not None else conversation.skip_in_rdb(size)
         if in_rdb:
             self._tell_gap(Side.MASTER, begin, begin + in_rdb, None, is_cut)
             is_sure = not conversation.is_in_rdb or (conversation.rdb is not None and conversation.rdb.size is not None)
@@ -537,42 +480,36 @@ class Played:
             if not size:
                 return
         self._begin_gap(begin, 0 if omits else size, offsets[0])
-        replid, offset, position = self._joins_at
         stream = conversation.stream
-        if self._finder is not None:
-            skipped = self._finder.skipped + self._finder.kept
-            offset, position = None if offset is None else offset + skipped, position + skipped
+        if self._rejoining is not None:
+            before = self._rejoining
         elif stream is None or not (stream.is_placed or stream.has_begun):
-            self._lose(f"{size} bytes are not in the capture")
-            replid, offset, position = self._joins_at
+            before = self._lose(f"{size} bytes are not in the capture")
         else:
-            replid, offset, position = conversation.replid, conversation.offset, conversation.from_master
+            before = Rejoining(conversation.from_master, conversation.offset, conversation.replid)
             stream.compares_acks = False
             if self.is_ours and self._announced.tells_resyncs and stream.is_continuing:
                 self._unbegun = stream
             else:
                 stream.end()
-        self._tell_gap(Side.MASTER, begin, begin + size, offset, is_cut)
-        self._joins_at = replid, None if offset is None else offset + size, position + size
-        self._finder = BoundaryFinder()
+        self._tell_gap(Side.MASTER, begin, begin + size, before.offset, is_cut)
+        self._rejoining = before.after_gap(size)
 
-    def unseen(self, side: int) -> None:
-        """What comes next answers bytes of this side that have not come, and may never."""
-        if self._undecided is None and self._sides is not None:
-            self.conversation.unmatch(lacks_replica=self._sides[side] == _REPLICA)
+    def unseen(self, end: int) -> None:
+        """What comes next answers bytes of this end that have not come, and may never come."""
+        if not self._identity.is_undecided:
+            self.conversation.unmatch(lacks_replica=self._identity.side(end) is Side.REPLICA)
 
-    def _lose(self, why: str) -> None:
-        """It can only be read on from the next command that is found, of which the offset is not known."""
+    def _lose(self, why: str) -> Rejoining:
+        """Only the next command that is found can be read, and its offset is not known."""
         self.conversation.lost(Side.MASTER, why)
-        self._joins_at = None, None, self.conversation.from_master
-        self._finder = BoundaryFinder()
+        self._rejoining = Rejoining(self.conversation.from_master)
+        return self._rejoining
 
     @property
     def _position(self) -> int:
         """Bytes of the master until now."""
-        if self._finder is None:
-            return self.conversation.from_master
-        return self._joins_at[2] + self._finder.skipped + self._finder.kept
+        return self.conversation.from_master if self._rejoining is None else self._rejoining.position
 
     @property
     def _replica_position(self) -> int:
@@ -597,14 +534,14 @@ class Played:
     # ---- what cannot be told ----
 
     def _begin_gap(self, begin: int, lost: int, offset: int | None) -> None:
-        """So many of the master's next bytes are lost, and with them all since the last whole command that is told.
+        """*lost* bytes of the master are missing from here on, and with them everything since the last reported command.
 
         offset: before them, where the tap says it.
         """
         stream = self.conversation.stream
-        if self._finder is not None:
-            begin -= self._finder.kept
-            offset = None if self._joins_at[1] is None else self._joins_at[1] + self._finder.skipped
+        if self._rejoining is not None:
+            begin -= self._rejoining.kept
+            offset = self._rejoining.kept_offset
         elif stream is not None and not stream.is_broken:
             begin = stream.boundary
             offset = stream.offset_at(begin)
@@ -619,11 +556,8 @@ class Played:
         if event.side is Side.REPLICA and conversation.only_counts:
             self._untold.begin_unread(Side.MASTER, conversation.from_master, event.reason)
 
-    def _cannot_tell(self, missing: Missing) -> None:
-        if self._held is None:
-            self._player.account.lacks(dataclasses.replace(missing, link=self.name, connection=self.number))
-        elif len(self._missing) < MAX_HELD:
-            self._missing.append(missing)
+    def _lacks_named(self, missing: Missing) -> None:
+        self._player.account.lacks(dataclasses.replace(missing, link=self.name, connection=self.number))
 
     # ---- time and end ----
 
@@ -634,10 +568,9 @@ class Played:
         return not (self.is_ours and self._announced.tells_resyncs and stream is not None and not stream.has_begun)
 
     def ended(self, item: Ended) -> None:
-        if self._undecided is not None:
+        if self._identity.is_undecided:
             return
-        assert self._sides is not None
-        side = Side.MASTER if self._sides[item.side] == _MASTER else Side.REPLICA
+        side = self._identity.side(item.side)
         how = "reset" if item.is_reset else "fin"
         self._first_end = self._first_end or (side, how)
         if item.closed and not self.is_ours:
@@ -649,12 +582,12 @@ class Played:
             return
         self._has_ended = True
         self._player.wake(self)
-        if self._undecided is not None:
+        if self._identity.is_undecided:
             return
         if self._unbegun is not None:
             self._begin_unbegun()
-        if self._finder is not None:
-            self._close_finder()
+        if self._rejoining is not None:
+            self._close_search()
         self._end_untold()
         conversation = self.conversation
         phase, offset = conversation.phase, conversation.offset
@@ -676,7 +609,7 @@ class Played:
                     bytes_from_replica=self._replica_position,
                 )
             )
-        if self._held is not None:
+        if not self._report.is_released:
             return
         if not self.is_ours:
             self._remark()
@@ -692,26 +625,24 @@ class Played:
             place = f"{self.name}/{self.number}"
             said = f"{place}: ignored {what} with sequence numbers that are not the connection's"
             self._player.remark(said, "such connections")
-        assert self._sides is not None
-        for side in (0, 1):
-            if not self.connection.halves[side].is_heard:
+        for end in (0, 1):
+            if not self.connection.halves[end].is_heard:
                 speaks, lacks = ("replica", "resyncs, RDB and stream")
-                if self._sides[side] == _REPLICA:
+                if self._identity.side(end) is Side.REPLICA:
                     speaks, lacks = ("master", "requests and acknowledgements")
                 said = f"{self.name}: only what the {speaks} sent was captured; {lacks} are not told"
                 self._player.remark(said, "such links")
 
     def _end_untold(self) -> None:
         """All that is not understood by now will never be."""
-        finder, position = self._finder, self._position
+        rejoining, position = self._rejoining, self._position
         self._untold.end_replies(is_understood=self.conversation.phase not in (Phase.PSYNC, Phase.WAITING))
-        if finder is None:
+        if rejoining is None:
             stream = self.conversation.stream
             offset = None if stream is None else stream.offset
         else:
-            offset = self._joins_at[1]
-            offset = None if offset is None else offset + finder.skipped + finder.kept
-            self._untold.begin_unread(Side.MASTER, self._joins_at[2], "no whole command is among them")
+            offset = rejoining.offset
+            self._untold.begin_unread(Side.MASTER, rejoining.start, "no whole command is among them")
         self._untold.end(Side.MASTER, position, offset)
         self._untold.end(Side.REPLICA, self._replica_position)
 

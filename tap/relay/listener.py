@@ -13,9 +13,10 @@ from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 
 from tap.bus import Bus
-from tap.config import CAPA, Config, LinkConfig
+from tap.config import Config
 from tap.errors import EnvironmentFailure
 from tap.faults.plan import Plan
+from tap.link_config import CAPA, LinkConfig
 from tap.listening import BACKLOG, listening
 from tap.relay.admission import Admission, Refused
 from tap.relay.leg import Buffers, Leg

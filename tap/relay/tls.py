@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tap.config import LinkConfig
 from tap.errors import ConfigError
+from tap.link_config import LinkConfig
 from tap.relay.dial import dial
 from tap.relay.handshakes import Handshakes
 from tap.relay.leg import EARLY_BYTES, Leg, pause_again

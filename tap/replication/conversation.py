@@ -298,7 +298,7 @@ class Conversation(State):
         return self._resuming.is_beginning
 
     def skip(self, from_master: int, from_replica: int) -> None:
-        """Before anything is received: so many bytes of each direction have gone before."""
+        """Start at these positions: the bytes before them are not at hand. To be called before anything is received."""
         self._resuming.skip(from_master, from_replica)
 
     def skip_from_replica(self, size: int) -> None:
@@ -340,11 +340,11 @@ class Conversation(State):
     # ---- time and end ----
 
     def tick(self, at: float, *, held_back: bool = False) -> None:
-        """Some time has passed: tell what waits for that.
+        """Time has passed: report what waits for that.
 
-        To be called about ten times a second. A partial resync is told some ticks late, when it is known how much
-        the replica had missed; a batch of commands once a second. held_back: the master is not read at the moment,
-        because the replica does not take what was.
+        To be called about ten times a second. A partial resync is reported some ticks late, once it is known how much
+        the replica had missed; a batch of commands once a second. held_back: the master is not being read, because the
+        replica does not take what was read.
         """
         if self.stream is not None:
             self.stream.tick(at, held_back=held_back)

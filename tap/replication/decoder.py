@@ -18,7 +18,7 @@ class Decoder(Protocol):
         """The stream's bytes that these wire bytes complete; none while a frame is unfinished."""
 
     def wire_bytes(self, count: int) -> int:
-        """The fewest wire bytes that gave so many of the stream."""
+        """The fewest wire bytes that decode to *count* bytes of the stream."""
 
     def stream_bytes(self, wire: int) -> int:
-        """How many bytes of the stream the first wire bytes gave."""
+        """How many bytes of the stream the first *wire* bytes decode to."""

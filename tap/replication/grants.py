@@ -1,4 +1,4 @@
-"""The lines with which a master grants a resync, or announces the RDB: one grammar for whoever reads them.
+"""The lines with which a master grants a resync, or announces the RDB: one grammar for all their readers.
 
 Sources: Redis 7.0 replication.c, replicationSetupSlaveForFullResync and masterTryPartialResynchronization; Redis 8.0
 replication.c for +RDBCHANNELSYNC; Valkey 8.0 replication.c, sendCurrentOffsetToReplica, for +DUALCHANNELSYNC and $ENDOFF.

@@ -1,13 +1,13 @@
 """What the two sides say before the data: requests of the replica, and the master's replies to them.
 
 Replies carry no name, so they are matched by count: the oldest request without a reply is what the next one answers. Each
-pair is told as a Handshake. The answer to PSYNC and SYNC, and the lines after it, are the resync's. Where requests or
-replies are not at hand the count says nothing: from then on each is told alone, and what answers PSYNC is known by its
-words, see unmatch().
+pair is reported as a Handshake. The answer to PSYNC and SYNC, and the lines after it, belong to the resync. Where some
+requests or replies are missing the count says nothing: from then on each is reported alone, and the answer to PSYNC is
+recognised by its words, see unmatch().
 
 Any other client may talk to a master, too. At the first request that no replica sends, the connection is an ordinary
-one: nothing of it is told from there on, and both directions are only followed (passing.py), so that a client that asks
-to replicate after all, as a module's may, is a replica from that request on. Replies that were due then come first.
+one. Nothing on it is reported from there on, but both directions are followed (passing.py), so that a client that asks
+to replicate after all, as some modules do, is a replica from that request on. Replies that were due then come first.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ class Handshake:
         return i
 
     def _read_older(self, data: bytes, i: int, begin: int, at: float) -> int:
-        """As read_reply(), of replies to what was asked while the connection was an ordinary one: these are not told.
+        """As read_reply(), for replies to requests of the time when the connection was ordinary: these are not reported.
 
-        What grants a resync is no such reply, whatever their count: see tap.replication.passing.
+        A line that grants a resync is never one of them, whatever the count says: see tap.replication.passing.
         """
         state = self._state
         line: bytes | None = b"?"
@@ -277,7 +277,7 @@ class Handshake:
         return strangers.is_named(words) and self._is_a_stranger(words, self.requests.position)
 
     def is_strangers_nonsense(self, start: int) -> bool:
-        """As is_a_stranger_so_far(), of what is no request, and begins there."""
+        """As is_a_stranger_so_far(), for bytes from *start* on that are not a request."""
         words = self.requests.words_so_far(strangers.WORDS)
         return bool(words) and self._is_a_stranger(words, start)
 
@@ -338,7 +338,7 @@ class Handshake:
         return found
 
     def stop_following(self) -> None:
-        """It is no connection that could ask to replicate any more."""
+        """Stop looking for a request to replicate."""
         self._state.passing = None
         self.is_read = False
 
@@ -371,9 +371,9 @@ class Handshake:
         return True
 
     def unmatch(self) -> None:
-        """Some requests or replies are not at hand, so that their count says nothing any more.
+        """Some requests or replies are missing, so that their count says nothing any more.
 
-        From here on each is told without the other, and what answers PSYNC is known by its words.
+        From here on each is reported without the other, and the answer to PSYNC is recognised by its words.
         """
         state = self._state
         state.is_unmatched = True

@@ -83,9 +83,10 @@ class Identity:
 
         If it announces none, or port 0 as RedisShake does, its source address: several such replicas are not the same.
         """
-        if self.is_nameless(role):
-            return _address(self.options.get("ip-address", self.host), str(self.port))
-        return self.announced
+        host, port = self.options.get("ip-address", self.host), self.options.get("listening-port")
+        if self.port > 0 and self.is_nameless(role):
+            port = str(self.port)
+        return _address(host, port)
 
     def is_nameless(self, role: Role | None) -> bool:
         """Whether only its source address names it."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tap.replication.rendezvous import Rendezvous
 from tap.replication.scanner import StreamScanner, db_at
+from tap.replication.succession import Succession
 
 MAX_HISTORIES = 256
 MAX_REPLICAS = 4096
@@ -112,7 +113,7 @@ class Memory:
         """link: its name. beside: the memory of another link: a history goes on wherever its master has moved to."""
         self._link = link
         self._histories: dict[str, History] = {} if beside is None else beside._histories
-        self._successors: dict[str, str] = {} if beside is None else beside._successors
+        self.succession: Succession = Succession(MAX_HISTORIES) if beside is None else beside.succession
         self._replicas: dict[str, Past] = {}
         self.rendezvous: Rendezvous[Any] = Rendezvous()  # used by two_connections.py, which says of what
 
@@ -124,15 +125,11 @@ class Memory:
         """Whether a connection was granted this replication ID before."""
         return replid in self._histories
 
-    def succeed(self, previous: str, replid: str) -> None:
-        """The stream of *previous* goes on as *replid*."""
+    def succeed(self, previous: str, replid: str, offset: int) -> None:
+        """The stream of *previous* goes on as *replid* after this offset, or a later one."""
         if replid not in self._histories:
             _remember(self._histories, replid, self.history(previous).continued(self._link), MAX_HISTORIES)
-        _remember(self._successors, previous, replid, MAX_HISTORIES)
-
-    def successor(self, replid: str) -> str | None:
-        """The ID that replaced it, where a connection saw that happen."""
-        return self._successors.get(replid)
+        self.succession.continues(replid, previous, offset)
 
     def elsewhere(self, replid: str) -> str | None:
         """The name of the link that this history was first seen on, if it is another one."""

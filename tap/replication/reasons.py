@@ -53,7 +53,7 @@ def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, grant
             f"master's backlog no longer reaches back that far: repl-backlog-size {_backlog(behind)} would have "
             "saved it",
         )
-    if memory.successor(asked) == granted:
+    if memory.succession.parent(granted) == asked:
         return Reason(
             code="offset_ahead_of_master",
             text=f"the replica holds {_short(asked)} up to offset {held}, beyond the point where the master's history "

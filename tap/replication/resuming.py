@@ -31,11 +31,11 @@ class Resuming:
         state = self._state
         if state.step in REPLIES:
             return True
-        stream = state.stream  # of which, on a main connection, the RDB channel has not told yet where it begins
+        stream = state.stream  # on a main connection its offset may still have to come from the RDB channel
         return state.step is Phase.STREAM and stream is not None and not (stream.has_begun or stream.is_placed)
 
     def skip(self, from_master: int, from_replica: int) -> None:
-        """Before anything is received: so many bytes of each direction have gone before."""
+        """See Conversation.skip()."""
         self._state.from_master = self._handshake.reply_begin = from_master
         self._handshake.skip_requests(from_replica)
 

@@ -65,17 +65,20 @@ class Resync:
     @property
     def phase(self) -> Phase:
         """The phase as the replica lives it: on a main connection that waits for its RDB channel, that one's."""
-        state = self.state
-        if state.step is Phase.STREAM and state.stream is not None and state.stream.acked is None:
+        state, step = self.state, self.state.step
+        if step is Phase.STREAM:
+            if state.stream is None or state.stream.acked is not None:
+                return step
             is_replica = state.role is Role.REPLICA
             if is_replica and not state.stream.is_placed and not state.stream.has_begun:
                 return Phase.WAITING
-            if self._as_main is not None and self._as_main.phase is not None:
-                return self._as_main.phase
-            return Phase.LOADING if is_replica and state.rdb is not None and not state.lacks_replica else Phase.STREAM
-        if state.step is Phase.RDB and state.rdb is not None and state.rdb.looks_complete:
+            channels = None if self.sync is None or self._as_main is None else self._as_main.phase
+            if channels is not None:
+                return channels
+            return Phase.LOADING if is_replica and state.rdb is not None and not state.lacks_replica else step
+        if step is Phase.RDB and state.rdb is not None and state.rdb.looks_complete:
             return Phase.LOADING
-        return Phase.STREAM if self.lacks_answer else state.step
+        return Phase.STREAM if state.acked is not None and self.lacks_answer else step
 
     @property
     def lacks_answer(self) -> bool:
@@ -185,7 +188,7 @@ class Resync:
         if len(words) < 3 or not is_number(words[2].removeprefix(b"-")):
             return
         if state.role is Role.RDB_CHANNEL or (self.channel is not None and self._is_dual_main):
-            return  # a step of a sync whose request has been told; the reply is told as a Handshake
+            return  # a step of a sync whose request has been reported; the reply is reported as a Handshake
         replid = None if words[1] == b"?" else readable(words[1])
         offset = int(words[2])
         self.identify(Role.REPLICA, request.start, request.end)
@@ -351,7 +354,7 @@ class Resync:
         past = memory.past(state.replica)
         previous_link = None
         if replid != asked:
-            memory.succeed(asked, replid)
+            memory.succeed(asked, replid, offset)
             if memory.elsewhere(replid) is None:
                 previous_link = memory.elsewhere(asked)
         state.replid, state.base = replid, offset

@@ -1,7 +1,7 @@
 """One RDB as it passes on a connection: read along, and told.
 
 The payload knows how its bytes end (payload.py); the snapshot knows where it is on the connection, when it came, and
-which events tell of it. On an RDB channel these are told as the main connection's, whose sync it is.
+which events report it. On an RDB channel these are the main connection's events, whose sync it is.
 """
 
 from __future__ import annotations
@@ -104,10 +104,10 @@ class Snapshot:
             self._finish(rdb)
 
     def skip(self, size: int) -> int:
-        """So many of the next bytes are not at hand. Returns how many of them are the RDB's, and passed over.
+        """The next bytes are missing. Returns how many of them belong to the RDB, and are passed over.
 
-        Of a diskless one whose own end has not come that is all of them; whether its mark was among them,
-        has_missed_end tells. 0 where there is no RDB.
+        All of them do in a diskless RDB whose own end has not come; has_missed_end says whether its mark was among them.
+        0 where there is no RDB.
         """
         state, rdb = self._state, self._passing
         if rdb is None or (rdb.size is None and state.acknowledges):
@@ -143,7 +143,7 @@ class Snapshot:
         rdb = self._passing
         return rdb is not None and (rdb.size is not None or rdb.problem is None)
 
-    # ---- what is told ----
+    # ---- events ----
 
     def tell_started(self, *, at_last: bool = False) -> None:
         """Once its heading is known; at_last: or will never be."""

@@ -1,4 +1,4 @@
-"""Where a conversation stands: what another one needs to read on from there, when what came before is not at hand."""
+"""Where a conversation stands: what another one needs to read on from there without the bytes before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tap.replication.passing import PassingStanding
 class RdbStanding:
     """An RDB that is passing. header: what followed the $ of its line. start: position of its first byte.
 
-    received: bytes of it so far, a diskless RDB's mark included. end: position behind it, None if only its mark tells.
+    received: bytes of it so far, a diskless RDB's mark included. end: position after it, None if only its mark shows it.
     ended: its own end has passed. mark_received: bytes of the mark that have.
     """
 

@@ -87,7 +87,7 @@ class State:
         self._kept_alive.clear()
 
     def has_kept_alive(self, side: Side) -> bool:
-        """Whether a keepalive of that side has been told in this phase."""
+        """Whether a keepalive of that side has been reported in this phase."""
         return side in self._kept_alive
 
     def keep_alive(self, side: Side, start: int, end: int) -> None:

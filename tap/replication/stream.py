@@ -26,21 +26,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-import hiredis
-
 from tap.replication import events
+from tap.replication.continuation import Continuation
 from tap.replication.decoder import Decoder
 from tap.replication.events import Event
 from tap.replication.heads import Head, HeadReader
 from tap.replication.lag import LagClock
 from tap.replication.memory import Memory, Track
-from tap.replication.passwords import SECRETIVE, hidden
 from tap.replication.scanner import StreamScanner
+from tap.replication.words import WordReader
 
 MAX_COMMAND = 2**20  # bytes of one command that are collected to tell it whole
-HEAD = 2**16  # bytes of a larger one, of which the arguments that are whole are told
-MAX_HELD = 2**20  # bytes of commands that are told after the beginning of the stream is
-# A batch of commands is told with an acknowledgement, which comes once a second; but not with each of the thousands
+MAX_HELD = 2**20  # bytes of commands that wait until the beginning of the stream has been reported
+# A batch of commands is reported with an acknowledgement, which comes once a second; but not with each of the thousands
 # that a client's WAIT can bring, and without one in time not later than this.
 ACK_BATCH_SECONDS = 0.5
 BATCH_SECONDS = 1.0
@@ -114,13 +112,9 @@ class Stream:
         self._scan(db, in_transaction)
         self._lag = LagClock()
         self.previous: str | None = None  # the ID that the replica asked for, where it was granted another one
-        self._continued: _Continued | None = None
+        self._continued: Continuation | None = None
         self._batch_at = float("-inf")
         self._course: deque[tuple[float, int]] = deque(maxlen=RATE_TICKS)  # (time, received) at the last ticks
-        self._unread = bytearray()  # the beginning of a command that is not whole yet
-        self._unread_start = 0  # its position in the stream
-        self._head = b""  # of a command that is too large to be collected
-        self._head_size = min(HEAD, max_command)
         self._track: Track | None = None
         if not unfinished:
             self._remember()
@@ -129,6 +123,7 @@ class Stream:
         """From the next byte on."""
         keep_ends = self._every_command or self._tell_heads is not None
         self._scanner = StreamScanner(db, keep_ends=keep_ends, in_transaction=in_transaction)
+        self._words = WordReader(self._scanner, self._max_command) if self._every_command else None
         self._heads = None if self._tell_heads is None or self._every_command else HeadReader(self._scanner)
         if self._notices_secret is not None:
             self._scanner.notice_secrets(self._secret)
@@ -160,7 +155,7 @@ class Stream:
         return self._base is not None
 
     def position_after(self, count: int) -> int:
-        """The position after so many bytes of the stream. With a decoder: after the wire bytes that brought them."""
+        """The position after *count* bytes of the stream. With a decoder: after the wire bytes that brought them."""
         return self._start + (count if self._decoder is None else self._decoder.wire_bytes(count))
 
     def count_at(self, position: int) -> int:
@@ -283,7 +278,7 @@ class Stream:
         return db
 
     def rebase(self, replid: str, base: int) -> None:
-        """Another connection of the sync has told what history this stream is of, and where it began."""
+        """The other connection of the sync has named the history of this stream, and the offset before its first byte."""
         self.replid = replid
         self._base = base
         self._remember()
@@ -303,12 +298,12 @@ class Stream:
             heads = self._heads.read(bytes(data))
             if heads:
                 self._tell_heads(self, heads)
-        if self._every_command and understood:
-            self._unread += data
-            if not self.has_begun and len(self._unread) > MAX_HELD:
+        if self._words is not None and understood:
+            self._words.feed(data)
+            if not self.has_begun and self._words.held > MAX_HELD:
                 self.begin()
             if self.has_begun:
-                self._tell_each()
+                self._tell_each(self._words)
         if scanner.broken and understood:
             self.begin(buffered=0 if self.is_continuing else scanner.broken_at)
             self.tell_batch()
@@ -405,7 +400,7 @@ class Stream:
         if batch_at is not None:
             self._batch_at = batch_at
 
-    # ---- what is told ----
+    # ---- events ----
 
     def continues(
         self,
@@ -423,7 +418,7 @@ class Stream:
         expected: bytes that the replica certainly, and probably, had missed.
         """
         self.previous = previous
-        self._continued = _Continued(previous, previous_link, start, end, least, expected)
+        self._continued = Continuation(previous, previous_link, start, end, least, expected)
 
     @property
     def is_within_command(self) -> bool:
@@ -469,8 +464,8 @@ class Stream:
                 buffered=buffered,
             )
         )
-        if self._every_command:
-            self._tell_each()
+        if self._words is not None:
+            self._tell_each(self._words)
         if continued is not None and continued.last_ack is not None:
             self.tell_batch()
             self._tell(continued.last_ack)
@@ -503,104 +498,23 @@ class Stream:
             )
         )
 
-    def _tell_each(self) -> None:
+    def _tell_each(self, words: WordReader) -> None:
         """Tell one by one the commands that are whole."""
-        start, first, is_encoded = self._unread_start, self._start, self._decoder is not None
+        first, is_encoded = self._start, self._decoder is not None
         for begin, end, db, in_transaction in self._scanner.take_ends():
             if not self._wants(events.Command):
                 continue
-            inside = self._scanner.inside.get(begin)
-            known, text_begin, text_end, outer_begin, outer_end = inside or (b"", begin, end, begin, end)
-            omitted = outer_end - outer_begin > self._max_command
-            if omitted:
-                at = outer_begin - start
-                head = self._unread[at : at + self._head_size] if at >= 0 else self._head
-                name, args = _leading(head[text_begin - outer_begin : text_end - outer_begin])
-            else:
-                name, args = _decoded(self._unread[text_begin - start : text_end - start])
-            if name.upper() in SECRETIVE:
-                args = hidden((name, *args))[1:]
+            name, args, omitted = words.words(begin, end)
             self._tell(
                 events.Command(
                     start=self.position_after(begin) if is_encoded else first + begin,
                     end=self.position_after(end) if is_encoded else first + end,
                     offset=None if self._base is None else self._base + end,
                     db=None if db < 0 else db,
-                    name=(name or known).upper().decode("latin-1"),
+                    name=name.decode("latin-1"),
                     args=args,
                     in_transaction=in_transaction,
                     omitted_bytes=end - begin if omitted else 0,
                 )
             )
-        done = max(0, self._scanner.boundary - self._unread_start)
-        if self._scanner.broken or len(self._unread) - done > self._max_command:
-            if self._scanner.boundary >= self._unread_start:
-                self._head = bytes(self._unread[done : done + self._head_size])
-            done = len(self._unread)
-        del self._unread[:done]
-        self._unread_start += done
-
-
-class _Continued:
-    """A partial resync that is not told yet, for it is not known yet how much the replica had missed.
-
-    The master sends all of that at once, and then what is written to it now; nothing marks the border. If it pauses,
-    all until then counts, and that is exact. If it never does, new writes come all the time, as they did before: then
-    the time that the replica was away, at the rate of before, is the best estimate.
-    """
-
-    PAUSE_TICKS = 3  # longer than a round trip, in which the master may wait for room to send
-    MAX_TICKS = 15
-    MAX_HELD_TICKS = 100  # a replica that reads nothing for so long may never again
-
-    def __init__(
-        self, previous: str | None, previous_link: str | None, start: int, end: int, least: int, expected: int | None
-    ) -> None:
-        """least: bytes that the replica certainly had missed. expected: by the rate of before, None if it is unknown."""
-        self.previous = previous
-        self.previous_link = previous_link
-        self.start = start
-        self.end = end
-        self.last_ack: events.Ack | None = None
-        self._least = least
-        self._expected = expected
-        self._ticks = 0
-        self._quiet_ticks = 0
-        self._held_ticks = 0
-        self._received = -1  # at the last tick
-
-    def is_measured(self, received: int, held_back: bool) -> bool:
-        """Called at each tick; held_back: the master could not send."""
-        if held_back:
-            self._held_ticks += 1
-            return self._held_ticks == self.MAX_HELD_TICKS
-        self._ticks += 1
-        self._quiet_ticks = self._quiet_ticks + 1 if received == self._received else 0
-        self._received = received
-        return self._quiet_ticks == self.PAUSE_TICKS or self._ticks == self.MAX_TICKS
-
-    def missed(self, received: int) -> int:
-        """Bytes that the replica had missed, as far as that is known."""
-        if self._quiet_ticks < self.PAUSE_TICKS and self._expected is not None:
-            received = min(received, self._expected)
-        return max(self._least, received)
-
-
-def _leading(head: bytes | bytearray) -> tuple[bytes, tuple[bytes, ...]]:
-    """Name and arguments of a command so far as they are whole in its first bytes."""
-    found, at = [], head.find(b"\r\n") + 2
-    while (end := head.find(b"\r\n", at)) >= 0:
-        size = int(head[at + 1 : end])
-        at = end + 2 + size + 2
-        if at > len(head):
-            break
-        found.append(bytes(head[end + 2 : end + 2 + size]))
-    return (found[0], tuple(found[1:])) if found else (b"", ())
-
-
-def _decoded(command: bytearray) -> tuple[bytes, tuple[bytes, ...]]:
-    """Name and arguments of one whole command."""
-    reader = hiredis.Reader()
-    reader.feed(bytes(command))
-    name, *args = reader.gets()
-    return name, tuple(args)
+        words.drop_read()

@@ -1,4 +1,4 @@
-"""What a replica says behind the resync that is neither a newline nor an acknowledgement.
+"""What a replica sends after the resync that is neither a newline nor an acknowledgement.
 
 A replica that takes writes, or has a bug, answers the commands of the stream (github.com/redis/redis/issues/5962). To its
 master such a line is a command of a client, as in Redis 7.0 networking.c, processInlineBuffer: so it is read here, too.
@@ -17,7 +17,7 @@ _REPLY_TYPES = b"+-:$_,#(!=%~>|"
 
 
 class TalkBack:
-    """Of one connection. Each kind is told with its 1st, 10th, 100th line and so on, and at the end."""
+    """Of one connection. Each kind is reported with its 1st, 10th, 100th line and so on, and at the end."""
 
     def __init__(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell

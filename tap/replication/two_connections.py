@@ -16,13 +16,13 @@ once. Redis 8.0 and Valkey 8.0 do it differently:
 So bytes of one connection place the other: the channel's grant says where the main one's stream begins, the end of the
 RDB there makes the replica load, and its first acknowledgement, here, shows that a diskless RDB was whole. A
 TwoConnectionSync is what both share; each calls it when something happened, and it tells the other one. All events of the
-sync are told as the main connection's, in the order in which their bytes came.
+sync are reported as the main connection's, in the order in which their bytes came.
 
 How they find each other: Redis names the main connection by its client ID, which the channel repeats. Valkey names
 nothing at first, so the main connection waits under its announced address; the client ID that it names later confirms
-the channel, or corrects the guess, because replicas behind one address look alike. In a capture that lacks the requests,
-only the host remains. Whatever does not lead to exactly one connection leads to none: an RDB channel without a main
-connection tells its own story.
+the channel, or corrects the guess, because replicas that share an address look alike. In a capture that lacks the
+requests, only the host remains. A name that fits several connections leads to none of them: an RDB channel without a
+main connection is reported on its own.
 
 Sources: Redis 8.0 and Valkey 8.0 replication.c.
 """

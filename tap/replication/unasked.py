@@ -1,7 +1,7 @@
-"""Errors that a master sends without being asked, as it does when it refuses a client at accept.
+"""Errors that a master sends without a request, as it does when it refuses a client at accept.
 
 A server sends one, and closes. Whatever else answers may send them all the time, so they are counted, and only the 1st,
-10th, 100th and so on is told, and at the end the last one.
+10th, 100th and so on is reported, and at the end the last one.
 """
 
 from __future__ import annotations

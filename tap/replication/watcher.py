@@ -1,6 +1,6 @@
-"""Whoever wants to know, before a chunk is passed on, exactly where in it something is: faults.
+"""What a fault is asked and shown before a chunk is passed on: where exactly in it each frame is.
 
-Events tell what was said, to people, sometimes later. A watcher is told where the frames are, at once, and may change a
+Events report to people what was said, sometimes later. A watcher learns at once where the frames are, and may change a
 request, or reply to it in the master's place.
 """
 

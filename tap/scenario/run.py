@@ -9,8 +9,9 @@ import time
 from redis.exceptions import RedisError
 
 from tap import faults
-from tap.config import Config, LinkConfig
+from tap.config import Config
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.link_config import LinkConfig
 from tap.scenario.evidence import Inspection
 from tap.scenario.farewell import to_the_end
 from tap.scenario.journal import Journal

@@ -14,8 +14,9 @@ from typing import Any
 
 from tap.bus import Told
 from tap.errors import ConfigError
+from tap.observers.metrics import MAX_SERIES
 from tap.observers.scripted import load
-from tap.observers.statsd import DATAGRAM, MAX_COUNTS, Figures, datagrams
+from tap.observers.statsd import DATAGRAM, Figures, datagrams
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Reason, Role, Side
@@ -107,7 +108,7 @@ def figures_complaints(told: list[tuple[str, int, float, Any]], rng: random.Rand
             yield f"a datagram of {len(datagram)} bytes"
     if b"\n".join(datagrams(said)).decode().splitlines() != said:
         yield "the datagrams are not these lines"
-    if len(said) > 2 * MAX_COUNTS + 4 * len({link for link, *_ in told}) + 2000:
+    if len(said) > 2 * MAX_SERIES + 4 * len({link for link, *_ in told}) + 2000:
         yield f"{len(said)} lines"
 
 

@@ -14,6 +14,7 @@ from tap.cli.choosing import dbs_of, several
 from tap.config_file import load
 from tap.errors import ConfigError, TapError
 from tap.glob import matcher
+from tap.link_config import listening
 from tap.recording import moments
 from tap.recording.moments import Length
 from tap.scenario.load import load as load_scenario
@@ -149,7 +150,7 @@ def fault_complaints(given: str, rng: random.Random) -> Iterator[str]:
 def url_complaints(given: str, rng: random.Random) -> Iterator[str]:
     yield from _said(lambda: str(Url.parse(given)), given)
     yield from _said(lambda: str(Address.parse(given)), given)
-    yield from _said(lambda: config.listening(given), given)
+    yield from _said(lambda: listening(given), given)
     yield from _said(lambda: config.statsd_address(given), given)
     yield from _said(lambda: config.Config(links=given), given)
     without_logins(given, given.split())

@@ -19,19 +19,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import COUNTLESS, Bus, Told
-from tap.config import Config, LinkConfig, statsd_address
+from tap.config import Config, statsd_address
 from tap.config_file import load
 from tap.errors import ConfigError
+from tap.link_config import LinkConfig
+from tap.observers.metrics import MAX_SERIES, METRICS
 from tap.observers.statsd import (
     DATAGRAM,
     END_SECONDS,
-    MAX_COUNTS,
     MAX_TIMES,
     RENEW_SECONDS,
     Figures,
     StatsD,
     clean,
     datagrams,
+    name_of,
 )
 from tap.relay.names import UNRESOLVABLE
 from tap.replication import events
@@ -135,8 +137,8 @@ def test_codes_that_a_master_makes_up_do_not_pile_up() -> None:
     figures.hear(told(events.ResyncRefused(start=0, end=1, reply="-A no")))  # 0, which is known
     lines = figures.lines(of(), None)
     assert "redis_tap.main.resyncs_refused.a:2|c" in lines
-    assert len(lines) == MAX_COUNTS + 3
-    assert f"redis_tap.main.resyncs_refused.other:{5000 - MAX_COUNTS}|c" in lines
+    assert len(lines) == MAX_SERIES + 3
+    assert f"redis_tap.main.resyncs_refused.other:{5000 - MAX_SERIES}|c" in lines
     assert "redis_tap.main.connections_opened:1|c" in lines
 
 
@@ -321,6 +323,62 @@ def test_datagrams_hold_every_line_in_order_and_are_small(lines: list[str]) -> N
     assert b"\n".join(packed).decode().split("\n") == (lines or [""])
     assert all(0 < len(one) < DATAGRAM for one in packed)
     assert all(len(one) + 1 + len(after.split(b"\n")[0]) >= DATAGRAM for one, after in itertools.pairwise(packed))
+
+
+NAMES = {
+    "redis_tap.main.connections_opened": "c",
+    "redis_tap.main.connections_closed.reset": "c",
+    "redis_tap.main.connections_refused": "c",
+    "redis_tap.main.full_resyncs.offset_too_old": "c",
+    "redis_tap.main.partial_resyncs": "c",
+    "redis_tap.main.resyncs_refused.noperm": "c",
+    "redis_tap.main.commands": "c",
+    "redis_tap.main.command_bytes": "c",
+    "redis_tap.main.bytes_from_master": "c",
+    "redis_tap.main.bytes_from_replica": "c",
+    "redis_tap.main.faults_fired.my_cut": "c",
+    "redis_tap.main.opaque": "c",
+    "redis_tap.main.rdb_problems.damaged": "c",
+    "redis_tap.main.ack_ahead_of_master": "c",
+    "redis_tap.main.replica_talked_back.error": "c",
+    "redis_tap.main.connections": "g",
+    "redis_tap.main.offset": "g",
+    "redis_tap.main.lag_bytes": "g",
+    "redis_tap.main.lag_seconds": "g",
+    "redis_tap.recording_lost_bytes": "g",
+    "redis_tap.main.rdb_time": "ms",
+    "redis_tap.main.full_resync_time": "ms",
+    "redis_tap.main.partial_resync_time": "ms",
+}
+OWN = {
+    "how": "reset",
+    "reason": "offset_too_old",
+    "code": "noperm",
+    "fault": "my.cut",
+    "problem": "damaged",
+    "what": "error",
+}
+
+
+def test_every_metric_has_the_name_that_dashboards_know() -> None:
+    """Names are kept for ever. A new metric is added to these."""
+    labels = {"link": "main", "replica": "r:1", **OWN}
+    types = {"counter": "c", "gauge": "g", "histogram": "ms"}
+    named = {name_of(one, tuple(labels[label] for label in one.labels)): types[one.kind] for one in METRICS}
+    assert named == NAMES
+
+
+def test_what_replicas_count_is_added_up_for_their_link() -> None:
+    figures = Figures([])
+    sent = []
+    for replica, times in (("a:1", 1), ("b:1", 2), ("a:1", 3)):
+        for _ in range(times):
+            figures.hear(Told(1.0, "main", 1, replica, full()))
+        sent += figures.lines(of(), None)
+    for replica in ("a:1", "b:1", "c:1"):
+        figures.hear(Told(1.0, "main", 1, replica, full()))
+    sent += figures.lines(of(), None)
+    assert sent == [f"redis_tap.main.full_resyncs.first_sync:{count}|c" for count in (1, 2, 3, 3)]
 
 
 # ---- when it sends, and to whom ----

@@ -13,8 +13,9 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.config import Config, LinkConfig
+from tap.config import Config
 from tap.errors import ConfigError
+from tap.link_config import LinkConfig
 from tap.recorder import recorder
 from tap.redaction.strict import ReplyMasker, StrictMasker
 from tap.replication import events

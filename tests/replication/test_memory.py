@@ -126,15 +126,15 @@ def test_of_the_histories_the_one_that_was_not_used_for_longest_is_forgotten() -
 def test_a_history_goes_on_under_its_next_id_with_what_was_known() -> None:
     memory = Memory("eu")
     memory.history("a").add(track(100, PING, db=5))
-    memory.succeed("a", "b")
-    assert memory.successor("a") == "b"
-    assert memory.successor("b") is None
+    memory.succeed("a", "b", 100)
+    assert memory.succession.parent("b") == "a"
+    assert memory.succession.parent("a") is None
     assert memory.history("b").db_at(105) == 5
     memory.history("b").add(track(200, PING, db=6))
     assert memory.history("a").db_at(205) is None
-    memory.succeed("x", "b")  # it is known already
+    memory.succeed("x", "b", 100)  # it is known already
     assert memory.history("b").db_at(205) == 6
-    assert memory.successor("x") == "b"
+    assert memory.succession.parent("b") == "a"
 
 
 def test_links_share_histories_and_say_where_one_was_first_seen() -> None:
@@ -145,8 +145,8 @@ def test_links_share_histories_and_say_where_one_was_first_seen() -> None:
     assert beside.elsewhere("a") == "eu"
     assert memory.elsewhere("a") is None
     assert memory.elsewhere("unknown") is None
-    beside.succeed("a", "b")
-    assert memory.successor("a") == "b"
+    beside.succeed("a", "b", 100)
+    assert memory.succession.parent("b") == "a"
     assert memory.elsewhere("b") == "us"
     memory.left("r:1", Past("a", 1, 0.0, 0.0))
     assert beside.past("r:1") is None

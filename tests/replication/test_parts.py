@@ -232,5 +232,5 @@ def test_reasons_from_the_wire_alone() -> None:
     code, text = why(D, 51, A, 0)
     assert code == "replication_id_unknown"
     assert "a history that this master wrote earlier; it now writes" in text
-    memory.succeed(B, A)
+    memory.succeed(B, A, 100)
     assert why(B, 51, A, 40)[0] == "offset_ahead_of_master"

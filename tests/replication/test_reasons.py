@@ -75,7 +75,7 @@ def test_a_history_that_the_master_does_not_go_on_from() -> None:
 def test_a_replica_that_went_on_where_a_promoted_one_had_not_been() -> None:
     memory = Memory()
     memory.history(A)
-    memory.succeed(A, B)
+    memory.succeed(A, B, 100)
     reason = why_full(memory, REPLICA, A, 51, B, 40)
     assert reason.code == "offset_ahead_of_master"
     assert "up to offset 50, beyond the point where the master's history went on as bbbbbbbb…" in reason.text

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import pytest
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
-from tap.config import listening
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.link_config import listening
 from tap.scenario.load import Scenario
 from tap.scenario.pair import (
     Node,

@@ -1,0 +1,49 @@
+"""What a connection reports, withheld until it is known that the connection replicates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tap.bus import Told
+from tap.recording.missing import Missing
+from tap.replication import events
+
+MAX_HELD = 1000  # events, and as many stretches
+
+
+class Withheld:
+    """tell, lacks: get every event and every missing stretch, once released."""
+
+    def __init__(self, tell: Callable[[Told], None], lacks: Callable[[Missing], None], *, is_released: bool) -> None:
+        self.is_released = is_released
+        self._tell = tell
+        self._lacks = lacks
+        self._told: list[Told] = []
+        self._missing: list[Missing] = []
+
+    def tell(self, told: Told) -> None:
+        if self.is_released:
+            self._tell(told)
+        elif len(self._told) < MAX_HELD:
+            self._told.append(told)
+
+    def lacks(self, missing: Missing) -> None:
+        if self.is_released:
+            self._lacks(missing)
+        elif len(self._missing) < MAX_HELD:
+            self._missing.append(missing)
+
+    def release(self) -> None:
+        """The connection replicates."""
+        self.is_released = True
+        told, self._told = self._told, []
+        missing, self._missing = self._missing, []
+        for event in told:
+            self._tell(event)
+        for stretch in missing:
+            self._lacks(stretch)
+
+    def forget(self) -> None:
+        """The bytes were taken for something else than they are: only what is true of any bytes remains."""
+        self._told = [one for one in self._told if isinstance(one.event, events.LinkOpened | events.RecordingGap)]
+        self._missing = [one for one in self._missing if one.cause == "gap"]

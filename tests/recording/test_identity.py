@@ -1,0 +1,80 @@
+"""Who is who: what decides it, what confirms it, what refutes it, and one direction that comes too late."""
+
+from __future__ import annotations
+
+import pytest
+
+from tap.recording.identity import Identity
+from tap.recording.verdict import Evidence, Missed
+from tap.replication.events import Side
+from tests.relay.wire import command
+
+ACK = command("REPLCONF", "ACK", "100")
+
+
+def decided(end: int = 1) -> Identity:
+    one = Identity(is_known=False)
+    assert one.heard(1 - end, command("SET", "a", "1")) is None
+    verdict = one.heard(end, ACK)
+    assert verdict is not None
+    held = one.decide(verdict).held
+    assert [who for who, _ in held] == [1 - end, end]
+    return one
+
+
+def test_a_connection_whose_beginning_is_there_needs_no_verdict() -> None:
+    one = Identity(is_known=True)
+    assert not one.is_undecided
+    assert (one.side(0), one.side(1), one.master, one.evidence) == (Side.REPLICA, Side.MASTER, 1, None)
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_whoever_acknowledges_is_the_replica(end: int) -> None:
+    one = decided(end)
+    assert (one.replica, one.master, one.side(end), one.evidence) == (end, 1 - end, Side.REPLICA, Evidence.ACKS)
+
+
+def test_an_acknowledgement_that_is_cut_counts_too() -> None:
+    one = Identity(is_known=False)
+    assert one.heard(0, ACK[:-4]) is None
+    verdict = one.missing(0, Missed(4, is_cut=True))
+    assert verdict is not None
+    assert verdict.replica == 0
+
+
+def test_it_is_refuted_until_it_has_acknowledged_often_enough() -> None:
+    one = decided()
+    assert one.refutes(1, command("GET", "a"))
+    assert not one.refutes(1, ACK)
+    assert not one.refutes(0, command("GET", "a"))
+    assert not one.confirms(ACK)
+    assert one.confirms(ACK)
+    assert not one.refutes(1, command("GET", "a"))
+
+
+def test_what_was_refuted_is_undecided_again_from_there_on() -> None:
+    one = decided()
+    one.confirms(ACK)
+    one.reconsider([10, 20])
+    assert one.is_undecided
+    assert one.evidence is None
+    verdict = one.heard(0, command("PSYNC", "?", "-1"))
+    assert verdict is not None
+    assert one.decide(verdict).skipped == [10, 20]
+    assert one.replica == 0
+    assert not one.confirms(ACK)
+
+
+def test_a_direction_that_comes_after_the_other_one_is_late_to_its_end() -> None:
+    one = Identity(is_known=True)
+    assert not one.is_late(0, is_late=True)
+    assert one.is_late(1, is_late=True)
+    assert one.is_late(1, is_late=False)
+    assert not one.is_late(0, is_late=True)
+
+
+def test_a_direction_that_has_spoken_in_time_is_not_late() -> None:
+    one = Identity(is_known=True)
+    assert not one.is_late(0, is_late=False)
+    assert not one.is_late(1, is_late=False)
+    assert not one.is_late(1, is_late=True)
