@@ -59,7 +59,10 @@ class Option:
 
 
 class Text:
-    """How one value is read from text; what is no text is taken as it is. later: by the class itself, from the whole."""
+    """Reads one value from text; anything else passes unchanged.
+
+    later: text passes, too, because the class reads it in __post_init__, together with other fields.
+    """
 
     def __init__(self, parse: Callable[[str], Any], *, later: bool = False) -> None:
         self.parse = parse
@@ -70,7 +73,7 @@ class Text:
 
 
 class Words:
-    """How a list is read: one word may stand for a list of one. each: reads, or refuses, a word."""
+    """Reads a list of words; a single word stands for a list of one. each: parses one word, or raises ConfigError."""
 
     def __init__(self, each: Callable[[str], str] | None = None) -> None:
         self.each = each
@@ -153,7 +156,7 @@ def declared(cls: type) -> tuple[Declared, ...]:
 
 
 def described(cls: Class) -> Class:
-    """A decorator: help() shows a line for each option of the class."""
+    """Class decorator: append a line for each option to the docstring, for help()."""
     cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\n" + "\n".join(
         f"{one.name}: {one.option.help}" for one in declared(cls)
     )
@@ -161,7 +164,10 @@ def described(cls: Class) -> Class:
 
 
 def check_words(config: object) -> None:
-    """For Python: the command line and the file have checked theirs. Raises ConfigError for a word that cannot be."""
+    """Check the fields that take one of a few words, for Python: the command line and the file check their own.
+
+    Raises ConfigError.
+    """
     cls: type = type(config)
     for one in declared(cls):
         word = getattr(config, one.name)
@@ -170,6 +176,6 @@ def check_words(config: object) -> None:
 
 
 def in_order(*classes: type) -> list[Declared]:
-    """The options of the command line that these classes declare, by topic."""
+    """The options of the command line that these classes declare, sorted by topic."""
     found = [one for cls in classes for one in declared(cls) if one.option.on_command_line]
     return sorted(found, key=lambda one: TOPICS.index(one.option.topic))

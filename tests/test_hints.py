@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ import tap
 import tap.events
 from tap import Config, LinkConfig, Tap
 from tap.errors import ConfigError
+from tap.option import declared
 from tap.replay import ReplayMaster
 
 MASTER = "127.0.0.1:1"
@@ -71,3 +73,11 @@ def test_what_cannot_be_is_a_sentence(made: Callable[[], object], kind: type[Exc
     with pytest.raises(kind) as caught:
         made()
     assert says in str(caught.value)
+
+
+def test_a_name_of_the_command_line_or_of_a_file_is_answered_with_that_of_python() -> None:
+    for one in (*declared(LinkConfig), *declared(Config)):
+        for name in {one.flags[0].removeprefix("--").replace("-", "_"), one.key} - {one.name}:
+            options: dict[str, Any] = {name: True}
+            with pytest.raises(TypeError, match=f"a Tap has no option {name!r}. Write {one.name}="):
+                Tap(MASTER, **options)

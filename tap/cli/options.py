@@ -15,7 +15,10 @@ Verb = Callable[..., None]
 
 
 def takes(*classes: type) -> Callable[[Verb], Verb]:
-    """A decorator: the verb takes the options of these classes, too, as keywords. Its own stand after those of links."""
+    """Decorator: add the options of these classes to a verb, which receives them as keywords.
+
+    In the help, the verb's own options come after those of the first topic.
+    """
 
     def decorate(verb: Verb) -> Verb:
         own = [
@@ -31,7 +34,7 @@ def takes(*classes: type) -> Callable[[Verb], Verb]:
 
 
 def given(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of this class that are on the command line; an option that is not there is None, False or an empty list."""
+    """The options of this class that were typed, by field. Typer passes None, False or [] for an option that was not."""
     there = {name: value for name, value in options.items() if value is not None and value is not False and value != []}
     return {one.name: there[one.name] for one in declared(cls) if one.option.on_command_line and one.name in there}
 
@@ -51,7 +54,7 @@ def _parameter(one: Declared) -> inspect.Parameter:
 
 
 def _kind(one: Declared) -> Any:
-    """What typer reads; text it leaves to the configuration."""
+    """The type that typer converts to. What needs a parser of ours stays text: the configuration reads it."""
     if get_origin(one.kept) is tuple:
         return list[str]
     if isinstance(one.read, Text):
