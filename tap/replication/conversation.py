@@ -3,8 +3,9 @@
 A conversation routes. The master's bytes go to the reader of the phase (phase.py): replies to the handshake, the RDB to
 the snapshot, the stream to the stream; after what is not understood they are only counted. The replica's go to its
 requests, and once there is a stream, first of all to the one that comes a thousand times a second, its acknowledgement.
-What the parts find out they put in the state, which the conversation is, and tell as events through one callback: with
-two connections in one sync, bytes of one make events of the other, and only a callback keeps their order.
+The parts, which have slots because a tap may carry thousands of connections, put what they find out in the state, which
+the conversation is, and report it as events through one callback: with two connections in one sync, bytes of one make
+events of the other, and only a callback keeps their order.
 
     receive_from_master ──┬─> Handshake.read_reply ──> Resync.answered, announced
                           ├─> Resync.read_rdb ──> Snapshot
@@ -73,7 +74,6 @@ class Conversation(State):
         self._memory = Memory() if memory is None else memory
         self.resync = Resync(self, self._memory)
         self._handshake = Handshake(self, self.resync)
-        self._resuming = Resuming(self, self._memory, self._handshake, self.resync)
         self._talk_back: TalkBack | None = None
         if opaque:
             self.enter(Phase.OPAQUE)
@@ -269,6 +269,10 @@ class Conversation(State):
 
     # ---- what a recording does not hold ----
 
+    @property
+    def _resuming(self) -> Resuming:
+        return Resuming(self, self._memory, self._handshake, self.resync)
+
     def join(self, from_master: int, from_replica: int, replid: str | None, offset: int | None) -> None:
         """Begin in the middle of a stream: the next byte of the master is the first of a command.
 
@@ -291,11 +295,6 @@ class Conversation(State):
         Not while is_beginning: a reader then needs all bytes since the first.
         """
         return self._resuming.standing(at_boundary=at_boundary)
-
-    @property
-    def is_beginning(self) -> bool:
-        """Whether only its first bytes make it understood, and few have come yet: see standing()."""
-        return self._resuming.is_beginning
 
     def skip(self, from_master: int, from_replica: int) -> None:
         """Start at these positions: the bytes before them are not at hand. To be called before anything is received."""

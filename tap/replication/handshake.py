@@ -44,6 +44,23 @@ class Handshake:
     reply_begin: position of the master's first byte that is not part of a whole reply yet.
     """
 
+    __slots__ = (
+        "_first_reply",
+        "_is_unasked",
+        "_lines",
+        "_older",
+        "_replies",
+        "_requests_memory",
+        "_requests_seen",
+        "_resync",
+        "_state",
+        "_unanswered",
+        "_unasked_errors",
+        "is_read",
+        "reply_begin",
+        "requests",
+    )
+
     def __init__(self, state: State, resync: Resync) -> None:
         self.requests = RequestReader()
         self.is_read = True

@@ -40,6 +40,16 @@ class Identity:
     has_configured: any REPLCONF has come. called: the name from CLIENT SETNAME. user: the user of AUTH.
     """
 
+    __slots__ = (
+        "_novelties",
+        "called",
+        "has_configured",
+        "host",
+        "options",
+        "port",
+        "user",
+    )
+
     def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port

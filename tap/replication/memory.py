@@ -112,28 +112,28 @@ class Memory:
     def __init__(self, link: str = "", beside: Memory | None = None) -> None:
         """link: its name. beside: the memory of another link: a history goes on wherever its master has moved to."""
         self._link = link
-        self._histories: dict[str, History] = {} if beside is None else beside._histories
+        self.histories: dict[str, History] = {} if beside is None else beside.histories
         self.succession: Succession = Succession(MAX_HISTORIES) if beside is None else beside.succession
         self._replicas: dict[str, Past] = {}
         self.rendezvous: Rendezvous[Any] = Rendezvous()  # used by two_connections.py, which says of what
 
     def history(self, replid: str) -> History:
         """The history of that ID, begun if it is new."""
-        return _remember(self._histories, replid, self._histories.get(replid) or History(self._link), MAX_HISTORIES)
+        return _remember(self.histories, replid, self.histories.get(replid) or History(self._link), MAX_HISTORIES)
 
     def knows(self, replid: str) -> bool:
         """Whether a connection was granted this replication ID before."""
-        return replid in self._histories
+        return replid in self.histories
 
     def succeed(self, previous: str, replid: str, offset: int) -> None:
         """The stream of *previous* goes on as *replid* after this offset, or a later one."""
-        if replid not in self._histories:
-            _remember(self._histories, replid, self.history(previous).continued(self._link), MAX_HISTORIES)
+        if replid not in self.histories:
+            _remember(self.histories, replid, self.history(previous).continued(self._link), MAX_HISTORIES)
         self.succession.continues(replid, previous, offset)
 
     def elsewhere(self, replid: str) -> str | None:
         """The name of the link that this history was first seen on, if it is another one."""
-        known = self._histories.get(replid)
+        known = self.histories.get(replid)
         return None if known is None or known.link == self._link else known.link
 
     def left(self, replica: str, past: Past) -> None:

@@ -15,6 +15,11 @@ _BULKS = b"$=!"
 class LineReader:
     """Collects one line after another. size: bytes of the last whole one, its end included."""
 
+    __slots__ = (
+        "_line",
+        "size",
+    )
+
     def __init__(self) -> None:
         self._line = bytearray()
         self.size = 0
@@ -52,6 +57,13 @@ class LineTooLong(Exception):
 
 class ReplyReader:
     """Reads one RESP2 or RESP3 reply after another; keeps of each its first line only."""
+
+    __slots__ = (
+        "_first",
+        "_lines",
+        "_more",
+        "_skip",
+    )
 
     def __init__(self) -> None:
         self._lines = LineReader()

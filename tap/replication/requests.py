@@ -89,6 +89,14 @@ class RequestReader:
     position: of the first byte not yet part of a returned item: of all that was fed, between two requests.
     """
 
+    __slots__ = (
+        "_after_newline",
+        "_buffer",
+        "_line_read",
+        "is_lenient",
+        "position",
+    )
+
     def __init__(self, *, is_lenient: bool = False) -> None:
         """is_lenient: lines are of any bytes, as servers take them: see replication/talkback.py."""
         self.position = 0

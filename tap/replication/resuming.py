@@ -2,7 +2,7 @@
 
 A recording goes over many files, each of which may be all that a reader has; and a capture may begin anywhere. So the
 recorder writes down where each connection stands (standing.py), and a reader begins there. Before the resync has been
-granted nothing short of all the bytes will do: that is_beginning says.
+granted nothing short of all the bytes will do: see State.is_beginning.
 """
 
 from __future__ import annotations
@@ -24,15 +24,6 @@ class Resuming:
         self._memory = memory
         self._handshake = handshake
         self._resync = resync
-
-    @property
-    def is_beginning(self) -> bool:
-        """Whether only its first bytes make it understood, and few have come yet."""
-        state = self._state
-        if state.step in REPLIES:
-            return True
-        stream = state.stream  # on a main connection its offset may still have to come from the RDB channel
-        return state.step is Phase.STREAM and stream is not None and not (stream.has_begun or stream.is_placed)
 
     def skip(self, from_master: int, from_replica: int) -> None:
         """See Conversation.skip()."""

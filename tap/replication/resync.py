@@ -49,6 +49,15 @@ from tap.replication.two_connections import (
 class Resync:
     """sync: of two connections, whichever of them this one is; None with one, or while the other one is unknown."""
 
+    __slots__ = (
+        "_asked",
+        "_memory",
+        "_refusal",
+        "snapshot",
+        "state",
+        "sync",
+    )
+
     def __init__(self, state: State, memory: Memory) -> None:
         self.state = state
         self.sync: TwoConnectionSync | None = None

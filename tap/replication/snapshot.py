@@ -20,6 +20,16 @@ from tap.replication.state import State
 class Snapshot:
     """The RDB of one connection, before it has begun, too."""
 
+    __slots__ = (
+        "_began",
+        "_ended",
+        "_grew",
+        "_is_problem_told",
+        "_is_told",
+        "_state",
+        "_syncing",
+    )
+
     def __init__(self, state: State, syncing: Callable[[], State], ended: Callable[[int], None]) -> None:
         """syncing: the connection whose sync this is. ended: called with the position after the RDB and its mark."""
         self._state = state

@@ -15,7 +15,7 @@ from tap.replication.heads import Head
 from tap.replication.identity import ROLES, Identity
 from tap.replication.passing import Passing
 from tap.replication.payload import Payload
-from tap.replication.phase import NEXT, Lost, Phase
+from tap.replication.phase import NEXT, REPLIES, Lost, Phase
 from tap.replication.stream import Stream
 from tap.replication.watcher import Watcher
 
@@ -149,6 +149,14 @@ class State:
     def is_followed(self) -> bool:
         """Whether it is an ordinary connection that may still ask to replicate."""
         return self.step is Phase.ORDINARY and self.passing is not None
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether only its first bytes make it understood, and few have come yet: see Conversation.standing()."""
+        if self.step in REPLIES:
+            return True
+        stream = self.stream  # on a main connection its offset may still have to come from the RDB channel
+        return self.step is Phase.STREAM and stream is not None and not (stream.has_begun or stream.is_placed)
 
     @property
     def is_in_rdb(self) -> bool:

@@ -12,6 +12,14 @@ from collections.abc import Callable
 class UnaskedErrors:
     """Of one connection."""
 
+    __slots__ = (
+        "_count",
+        "_last",
+        "_next",
+        "_tell",
+        "_told",
+    )
+
     def __init__(self, tell: Callable[[bytes, int], None]) -> None:
         """tell: gets a line without its end, and how many have come since the last that was told."""
         self._tell = tell

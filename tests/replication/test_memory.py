@@ -120,7 +120,7 @@ def test_of_the_histories_the_one_that_was_not_used_for_longest_is_forgotten() -
     memory.history(replid(MAX_HISTORIES))
     assert [memory.knows(replid(number)) for number in (0, 1, 2, MAX_HISTORIES)] == [True, False, True, True]
     assert memory.history(replid(0)) is first
-    assert len(memory._histories) == MAX_HISTORIES
+    assert len(memory.histories) == MAX_HISTORIES
 
 
 def test_a_history_goes_on_under_its_next_id_with_what_was_known() -> None:
