@@ -86,3 +86,15 @@ def test_a_main_connection_that_has_closed_hears_nothing_of_its_rdb_channel() ->
     channel.M(b"$3\r\nabc")
     assert len(main.told) == told
     assert channel.kinds()[-1] == "rdb_finished"
+
+
+def test_a_main_connection_that_closes_before_the_grant_hears_nothing_of_its_rdb_channel_either() -> None:
+    memory = Memory()
+    main = valkey_main(memory, b"9.9.9.9")
+    channel = Talk(memory).R(b"REPLCONF capa eof rdb-only 1 rdb-channel 1 listening-port 5\r\n").M(b"+OK\r\n")
+    assert channel.conversation.replica == "9.9.9.9:5"
+    main.conversation.close()
+    told = len(main.told)
+    channel.R(b"SYNC\r\n").M(f"$ENDOFF:7 {ID} 0 33\r\n$3\r\nabc".encode())
+    assert len(main.told) == told
+    assert [kind for kind in channel.kinds() if kind in ("full_resync", "rdb_finished")] == ["full_resync", "rdb_finished"]
