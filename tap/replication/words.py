@@ -24,6 +24,7 @@ class WordReader:
         self._start = 0  # its position
         self._head = b""  # of a command that is too large to be collected
         self._head_size = min(HEAD, max_command)
+        self._reader = hiredis.Reader()
 
     @property
     def held(self) -> int:
@@ -44,7 +45,10 @@ class WordReader:
             head = self._unread[at : at + self._head_size] if at >= 0 else self._head
             name, args = _leading(head[text_begin - outer_begin : text_end - outer_begin])
         else:
-            name, args = _decoded(self._unread[text_begin - start : text_end - start])
+            # One reader for all: making one takes as long as reading a small command.
+            self._reader.feed(bytes(self._unread[text_begin - start : text_end - start]))
+            name, *words = self._reader.gets()
+            args = tuple(words)
         name = name.upper()
         if name in SECRETIVE:
             args = hidden((name, *args))[1:]
@@ -72,11 +76,3 @@ def _leading(head: bytes | bytearray) -> tuple[bytes, tuple[bytes, ...]]:
             break
         found.append(bytes(head[end + 2 : end + 2 + size]))
     return (found[0], tuple(found[1:])) if found else (b"", ())
-
-
-def _decoded(command: bytearray) -> tuple[bytes, tuple[bytes, ...]]:
-    """Name and arguments of one whole command."""
-    reader = hiredis.Reader()
-    reader.feed(bytes(command))
-    name, *args = reader.gets()
-    return name, tuple(args)

@@ -97,4 +97,7 @@ def test_a_main_connection_that_closes_before_the_grant_hears_nothing_of_its_rdb
     told = len(main.told)
     channel.R(b"SYNC\r\n").M(f"$ENDOFF:7 {ID} 0 33\r\n$3\r\nabc".encode())
     assert len(main.told) == told
-    assert [kind for kind in channel.kinds() if kind in ("full_resync", "rdb_finished")] == ["full_resync", "rdb_finished"]
+    assert [kind for kind in channel.kinds() if kind in ("full_resync", "rdb_finished")] == [
+        "full_resync",
+        "rdb_finished",
+    ]
