@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tap.config import Config
 from tap.errors import ConfigError
 from tap.link_config import LinkConfig
-from tap.recorder import recorder
+from tap.recorder import filling
 from tap.redaction.strict import ReplyMasker, StrictMasker
 from tap.replication import events
 from tap.url import Address
@@ -189,7 +189,7 @@ def test_events_hold_no_keys_of_faults(tmp_path: Path) -> None:
 
 def test_behind_a_gap_all_is_masked_up_to_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "one.pcapng"
-    monkeypatch.setattr(recorder, "QUEUE_BYTES", 300_000)
+    monkeypatch.setattr(filling, "QUEUE_BYTES", 300_000)
     inner = command("SET", "hidden-inner", "hidden")  # the RESP of a command, inside a value
     value = inner * 20_000
     outer = command("SET", "hidden-key", value)
