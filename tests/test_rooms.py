@@ -233,6 +233,11 @@ def reached(start: Path, arrows: dict[Path, set[Path]]) -> set[Path]:
     return seen
 
 
+def test_only_one_room_talks_to_servers() -> None:
+    users = {room for path, room in modules() if any(name.split(".")[0] == "redis" for name in imports(path))}
+    assert users == {"servers"}
+
+
 # A module whose tests are not in a file of its name, and the file where they are: it is a part of what that one is
 # about, or a few lines of types that are used there.
 TESTED_ELSEWHERE = {

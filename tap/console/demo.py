@@ -18,15 +18,16 @@ from tap.replication.events import Event
 from tap.servers.checkpoint import checkpoint
 from tap.servers.embedded import Server
 from tap.tap import Tap
+from tap.url import Url
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from tap.servers.client import Client
 
 E = TypeVar("E", bound=Event)
 WITHIN = 15.0  # seconds; each step takes one or two
 
 
-async def tell(tap: Tap, master: Server, replica: Server, to_master: Redis, backlog: int) -> bool:
+async def tell(tap: Tap, master: Server, replica: Server, to_master: Client, backlog: int) -> bool:
     """Tell the story; the replica is started in it. Returns whether both data sets were equal in the end.
 
     backlog: the master's repl-backlog-size, bytes.
@@ -35,7 +36,7 @@ async def tell(tap: Tap, master: Server, replica: Server, to_master: Redis, back
 
 
 class _Story:
-    def __init__(self, tap: Tap, master: Server, replica: Server, to_master: Redis, backlog: int) -> None:
+    def __init__(self, tap: Tap, master: Server, replica: Server, to_master: Client, backlog: int) -> None:
         self._tap = tap
         self._master = master
         self._replica = replica
@@ -106,8 +107,7 @@ class _Story:
             "snapshot of everything, the RDB, and from then on every write: the stream."
         )
         for number in range(200):
-            await self._to_master.set(f"user:{number}", f"name {number}")
-            checkpoint()
+            await self._to_master.ask("SET", f"user:{number}", f"name {number}")
         before = len(self._told)
         await asyncio.to_thread(self._replica.start)
         await self._next(events.StreamStarted, before)
@@ -162,10 +162,11 @@ class _Story:
         self._chapter(5, "Are both data sets equal?")
         table = Table("", "keys", "digest of all data", box=None, pad_edge=False)
         digests = []
-        async with type(self._to_master)(port=self._replica.port) as to_replica:
-            for name, client in (("master", self._to_master), ("replica", to_replica)):
-                digests.append(bytes(await client.execute_command("DEBUG", "DIGEST")).decode())
-                table.add_row(name, str(await client.dbsize()), digests[-1])
+        to_replica = type(self._to_master)(Url(self._replica.address))
+        for name, client in (("master", self._to_master), ("replica", to_replica)):
+            digests.append(bytes(await client.ask("DEBUG", "DIGEST")).decode())
+            table.add_row(name, str(await client.ask("DBSIZE")), digests[-1])
+        await to_replica.close()
         equal = digests[0] == digests[1]
         self._console.print(table)
         verdict = ("Equal.", "bold green") if equal else ("Different: this is a bug, please report it.", "bold red")
@@ -178,14 +179,13 @@ class _Story:
     # ---- doing, and waiting ----
 
     async def _write(self, count: int) -> None:
-        async with self._to_master.pipeline(transaction=False) as pipeline:
-            for _ in range(count):
-                self._written += 1
-                pipeline.set(f"user:{self._written % 1000}", f"name {self._written}")
-                if self._written % 10 == 0:
-                    pipeline.incr("logins")
-            await pipeline.execute()
-        checkpoint()
+        commands: list[tuple[str, ...]] = []
+        for _ in range(count):
+            self._written += 1
+            commands.append(("SET", f"user:{self._written % 1000}", f"name {self._written}"))
+            if self._written % 10 == 0:
+                commands.append(("INCR", "logins"))
+        await self._to_master.ask_all(commands)
 
     async def _next(self, kind: type[E], before: int) -> E:
         """The first event of that kind, but for those that were among the first *before* told."""
@@ -208,7 +208,7 @@ class _Story:
         await _until(reached)
 
     async def _master_offset(self) -> int:
-        return int((await self._to_master.info("replication"))["master_repl_offset"])
+        return (await self._to_master.replication()).master_repl_offset
 
     def _offset(self) -> int | None:
         links = self._tap.links

@@ -24,7 +24,8 @@ from tap.recording.moments import Moment, nanoseconds
 from tap.replay import commands
 from tap.replay.commands import CHUNK, Batch, Choice, Commands, Entry, whole_until
 from tap.replication.passwords import hidden_reply
-from tap.servers.target import NO_REPLY, Target
+from tap.servers.failures import NO_REPLY
+from tap.servers.target import Target
 
 WINDOW_COMMANDS = 10_000  # that are sent and not answered
 WINDOW_BYTES = 2**20  # from the first of them on; a longer command goes alone
@@ -232,17 +233,19 @@ class Sender:
 
     async def run(self) -> None:
         """Raises EnvironmentFailure when the server refuses all, or goes away, and Interrupted after stop()."""
-        connection = await self._target.connect()
+        async with self._target.streams() as (reader, writer):
+            await self._run(reader, writer)
+
+    async def _run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._origin = time.monotonic()
-        # Its own ways of sending and reading cost more for each command than the server does.
-        send = asyncio.create_task(self._send(connection._writer), name="commands")
-        receive = asyncio.create_task(self._receive(connection._reader), name="replies")
+        send = asyncio.create_task(self._send(writer), name="commands")
+        receive = asyncio.create_task(self._receive(reader), name="replies")
         stop = asyncio.create_task(self._stopping.wait(), name="stop")
         try:
             await asyncio.wait([send, receive, stop], return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
                 await asyncio.wait([send, receive], timeout=FAREWELL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            for task in (receive, send):  # a last reply says more than that nothing can be sent
+            for task in (receive, send):  # a last reply explains more than the failure to send
                 if task.done():
                     task.result()
             if self._stopping.is_set() and not (send.done() and self._passed == self._total):
@@ -255,7 +258,6 @@ class Sender:
             receive.cancel()
             stop.cancel()
             await asyncio.gather(send, receive, stop, return_exceptions=True)
-            await connection.disconnect(nowait=True)
 
     # ---- there ----
 
@@ -307,7 +309,7 @@ class Sender:
 
     async def _send_batch(self, batch: Batch, writer: asyncio.StreamWriter) -> None:
         for db in batch.dbs - self._dbs:
-            # Asked beforehand, on a connection of its own: were it refused here, what follows would go to another db.
+            # Checked first, on another connection: if this one refused SELECT, what follows would go to the wrong db.
             await self._target.check_db(db)
             self._dbs.add(db)
         self._expected += batch.entries

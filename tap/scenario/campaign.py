@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from redis.exceptions import RedisError
-
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario.by_hand import undoing
 from tap.scenario.load import Scenario
 from tap.scenario.pair import Node, Pair, given_pair, own_pair
 from tap.scenario.result import Result
 from tap.scenario.run import LOOPBACK, check, run
+from tap.servers.failures import FAILURES
 from tap.url import Url
 
 ANYWHERE = Url(LOOPBACK)
@@ -123,7 +122,7 @@ class Campaign:
             return replace(blank, skipped=str(error))
         except EnvironmentFailure as error:
             return replace(blank, failure=str(error))
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             return replace(blank, failure=f"a server failed before the first step: {str(error) or type(error).__name__}")
 
     @contextlib.asynccontextmanager

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import InvalidResponse, ResponseError
-
 from tap.scenario.pair import Node
-from tap.servers.target import NO_REPLY
+from tap.servers.client import Client
+from tap.servers.failures import NO_REPLY, ErrorReply, InvalidReply
 
 BATCH = 200  # keys at a time
 NAMED = 10  # keys that are told
@@ -47,14 +44,14 @@ class Difference:
 
 
 async def compare(master: Node, replica: Node, *, debug: bool) -> Difference:
-    """debug: whether DEBUG may be asked for. Raises redis-py's errors and OSError while one cannot answer."""
+    """debug: whether DEBUG may be asked for. Raises FAILURES when one does not answer."""
     if debug and master.version == replica.version:  # others compute it differently
-        digests = [await node.client().execute_command("DEBUG", "DIGEST") for node in (master, replica)]
+        digests = [await node.client.ask("DEBUG", "DIGEST") for node in (master, replica)]
         if digests[0] == digests[1]:
             return Difference(equal=True, by="digest")
     differing: list[str] = []
     for db in sorted(await _dbs(master) | await _dbs(replica)):
-        async for key, how in _differing(master.client(db), replica.client(db)):
+        async for key, how in _differing(_Db(master.client, db), _Db(replica.client, db)):
             differing.append(f"db {db}: {_shown(key)} ({how})")
             if len(differing) == NAMED:
                 return Difference(equal=False, by="keys", keys=tuple(differing))
@@ -64,10 +61,19 @@ async def compare(master: Node, replica: Node, *, debug: bool) -> Difference:
 
 
 async def _dbs(node: Node) -> set[int]:
-    return {int(name[2:]) for name in await node.info("keyspace") if re.fullmatch(r"db\d+", name)}
+    return set((await node.client.info("keyspace")).keyspace)
 
 
-async def _differing(master: Redis, replica: Redis) -> AsyncIterator[tuple[bytes, str]]:
+@dataclass(frozen=True, slots=True)
+class _Db:
+    client: Client
+    number: int
+
+    async def ask(self, *words: str | bytes | int) -> Any:
+        return await self.client.ask(*words, db=self.number)
+
+
+async def _differing(master: _Db, replica: _Db) -> AsyncIterator[tuple[bytes, str]]:
     async for keys in _batches(master):
         for key, how in await _differences(master, replica, keys):
             yield key, how
@@ -77,17 +83,17 @@ async def _differing(master: Redis, replica: Redis) -> AsyncIterator[tuple[bytes
                 yield key, how
 
 
-async def _batches(client: Redis) -> AsyncIterator[list[bytes]]:
+async def _batches(db: _Db) -> AsyncIterator[list[bytes]]:
     cursor = 0
     while True:
-        cursor, keys = await client.scan(cursor, count=BATCH)
+        cursor, keys = await db.ask("SCAN", cursor, "COUNT", BATCH)
         if keys:
-            yield [key for key in keys if isinstance(key, bytes)]  # all of them: this client decodes nothing
+            yield keys
         if cursor == 0:
             return
 
 
-async def _differences(master: Redis, replica: Redis, keys: list[bytes]) -> list[tuple[bytes, str]]:
+async def _differences(master: _Db, replica: _Db, keys: list[bytes]) -> list[tuple[bytes, str]]:
     found: list[tuple[bytes, str]] = []
     for attempt in range(READS):
         if attempt:
@@ -103,21 +109,19 @@ async def _differences(master: Redis, replica: Redis, keys: list[bytes]) -> list
     return found
 
 
-async def _dumps(client: Redis, keys: list[bytes]) -> list[tuple[bytes | None, int]]:
-    """What DUMP and PTTL say."""
-    async with client.pipeline(transaction=False) as pipeline:
-        for key in keys:
-            pipeline.execute_command("DUMP", key)
-            pipeline.pttl(key)
-        said = await pipeline.execute()
+async def _dumps(db: _Db, keys: list[bytes]) -> list[tuple[bytes | None, int]]:
+    """The replies to DUMP and PTTL of each key."""
+    said = await db.client.ask_all([words for key in keys for words in (("DUMP", key), ("PTTL", key))], db=db.number)
+    if failed := next((reply for reply in said if isinstance(reply, Exception)), None):
+        raise failed
     for dump, expiry in zip(said[::2], said[1::2], strict=True):
         if not isinstance(dump, bytes | None) or not isinstance(expiry, int):
-            raise InvalidResponse(NO_REPLY)
+            raise InvalidReply(NO_REPLY)
     return list(zip(said[::2], said[1::2], strict=True))
 
 
 async def _difference(
-    master: Redis, replica: Redis, key: bytes, mine: tuple[bytes | None, int], theirs: tuple[bytes | None, int]
+    master: _Db, replica: _Db, key: bytes, mine: tuple[bytes | None, int], theirs: tuple[bytes | None, int]
 ) -> str:
     """In words, "" if there is none."""
     if mine[0] is None and theirs[0] is None:
@@ -127,12 +131,12 @@ async def _difference(
     if theirs[0] is None:
         return "only on the master"
     if mine[0] != theirs[0]:  # another encoding, or another RDB version, of what may be the same
-        kinds = [await client.type(key) for client in (master, replica)]
+        kinds = [await db.ask("TYPE", key) for db in (master, replica)]
         if kinds[0] != kinds[1]:
             return "of another type"
         if kinds[0] not in _READ:
             return "another value"
-        values = [await _value(client, key, kinds[0]) for client in (master, replica)]
+        values = [await _value(db, key, kinds[0]) for db in (master, replica)]
         if values[0] != values[1]:
             return _how_values_differ(*values)
     if (mine[1] < 0) != (theirs[1] < 0) or abs(mine[1] - theirs[1]) > TTL_SLACK_MS:
@@ -149,11 +153,11 @@ def _how_values_differ(mine: Any, theirs: Any) -> str:
     return "another value"
 
 
-async def _value(client: Redis, key: bytes, kind: bytes) -> Any:
+async def _value(db: _Db, key: bytes, kind: bytes) -> Any:
     command, *rest = _READ[kind]
     try:
-        return await client.execute_command(command, key, *rest)
-    except ResponseError as error:  # has become another type meanwhile
+        return await db.ask(command, key, *rest)
+    except ErrorReply as error:  # the key has become another type meanwhile
         return str(error)
 
 

@@ -9,8 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from redis.exceptions import RedisError
-
 from tap.faults import Armed
 from tap.replication import events
 from tap.replication.events import Channel
@@ -22,6 +20,7 @@ from tap.scenario.patience import Patience
 from tap.scenario.result import FaultSeen, Resync, StepTaken
 from tap.scenario.stage import POLL, Stage, applied_by, until
 from tap.scenario.workload import PROBE
+from tap.servers.failures import FAILURES
 
 SETTLED = 2.5  # seconds, more than two ACKs: what has not moved for so long no longer moves
 COMPARE_EVERY = 1.0
@@ -105,7 +104,7 @@ class Inspection:
                 at_rest = at_rest or now - since >= SETTLED
             if level or at_rest or now - compared >= COMPARE_EVERY or now > deadline:
                 compared = now
-                with contextlib.suppress(RedisError, OSError):
+                with contextlib.suppress(*FAILURES):
                     found.difference = await self._compare()
                 if found.difference is not None and self._is_final(found.difference, at_rest):
                     return
@@ -122,12 +121,13 @@ class Inspection:
 
     async def _observe_zombie(self, found: Evidence, deadline: float) -> None:
         """Write, see that it arrives, and see for a while that it is not applied."""
-        await self._stage.pair.master.client().set(PROBE, "?")
+        await self._stage.pair.master.client.ask("SET", PROBE, "?")
         offset = await self._stage.master_offset()
 
         async def received() -> bool:
-            info = await self._stage.pair.replica.maybe_info("replication")
-            return int(info.get("slave_read_repl_offset", -1)) >= offset
+            info = await self._stage.pair.replica.maybe_replication()
+            read = None if info is None else info.slave_read_repl_offset
+            return read is not None and read >= offset
 
         await self._by(deadline, received)
         if not await received():
@@ -135,9 +135,10 @@ class Inspection:
             return
         end = self._clock.now + SETTLED
         while self._clock.now < end:
-            info = await self._stage.pair.replica.maybe_info("replication")
-            if info.get("master_link_status") != "up":
-                found.zombie_text = f"the link is {info.get('master_link_status', 'unknown')}"
+            info = await self._stage.pair.replica.maybe_replication()
+            link = (info and info.master_link_status) or "unknown"
+            if link != "up":
+                found.zombie_text = f"the link is {link}"
                 return
             if applied_by(info) >= offset:
                 found.zombie_text = "what arrives is applied"
@@ -190,8 +191,8 @@ class Inspection:
             for first in range(0, len(noted), 500):
                 some = noted[first : first + 500]
                 try:
-                    values = await node.client().mget([one.key for one in some])
-                except (RedisError, OSError) as error:
+                    values = await node.client.ask("MGET", *(one.key for one in some))
+                except FAILURES as error:
                     found.missing.append(f"all on the {node.name}: {error}")
                     break
                 for one, value in zip(some, values, strict=True):
@@ -229,7 +230,7 @@ class Inspection:
                         continue  # a replica that ended has served nobody
                     more = await self._stage.tally.grown(node)
                     full, partial = full + more[0], partial + more[1]
-            except (RedisError, OSError):
+            except FAILURES:
                 return
             seen = self._stage.journal.of("full_resync", "partial_resync", since=self._stage.since)
             asked = self._stage.journal.of("psync_requested", "sync_requested", since=self._stage.since)

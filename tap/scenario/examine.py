@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from redis.exceptions import RedisError
-
 from tap.relay.link import Link
 from tap.replication.events import Role
 from tap.replication.phase import Phase
@@ -15,6 +13,7 @@ from tap.scenario.accounts import Checked
 from tap.scenario.record import Record, Snapshot, read
 from tap.scenario.stage import Stage, until
 from tap.scenario.trial import Trial, compare_executed
+from tap.servers.failures import FAILURES
 
 BEGIN_SECONDS = 2.5  # for a partial resync to be told, which is some moments late, and for a replica to be level
 CUT_SECONDS = 10.0  # for a link that was cut to be gone
@@ -38,7 +37,7 @@ class Examination:
         link = self._link()
         if link is None or link.offset is None:  # behind SYNC there is nothing to compare with
             return
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(*FAILURES):
             self._before = await self._level()
             await Trial(self._stage, link, self.checked).run()
             self._after = await self._level()
@@ -86,8 +85,8 @@ class Examination:
         """None where a given pair would notice, and where it cannot be had."""
         if self._stage.pair.given or self._stage.pair.master.exit_code is not None:
             return None
-        with contextlib.suppress(RedisError, OSError, EOFError, ValueError, TimeoutError):
-            return await read(self._stage.pair.master, self._stage.offsets)
+        with contextlib.suppress(*FAILURES, EOFError, ValueError):
+            return await read(self._stage.pair.master.client, self._stage.offsets)
         return None
 
 

@@ -1,84 +1,40 @@
-"""A master and a replica to experiment on: servers of our own, or a pair that somebody gave us.
+"""A master and a replica to experiment on: servers of our own, or a pair that the user gave.
 
-Servers of our own are started for one scenario and thrown away behind it. A given pair gets back what it had: its
-options, the master its replica followed; it is never flushed, and its DEBUG is never asked for.
+Servers of our own are started for one scenario and thrown away after it. A given pair gets back what it had: its options
+and the master that its replica followed. It is never flushed and never receives DEBUG.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
-
-from redis.asyncio import ConnectionPool, Redis
-from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.replication.passwords import is_secret_setting
-from tap.scenario.farewell import to_the_end
 from tap.scenario.load import Scenario
+from tap.servers.client import Client
 from tap.servers.embedded import Server, own_loopback
-from tap.servers.target import NO_REPLY, connection_to, said_by
+from tap.servers.failures import FAILURES, ErrorReply, InvalidReply, said_by
+from tap.servers.farewell import to_the_end
+from tap.servers.following import Following, follow
+from tap.servers.info import Replication
+from tap.servers.options import Options
 from tap.url import Address, Url
 
 LOG_LENGTH = 65536
-FAREWELL_SECONDS = 0.3  # for each thing that a given pair gets back, so that Ctrl-C ends within a second
+FAREWELL_SECONDS = 0.3  # to restore one thing on a given pair; short, so that Ctrl-C ends within a second
 
-OWN_OPTIONS = {"repl-ping-replica-period": "1"}  # little to wait for
-
-# Of INFO, the fields that are counted with.
-_NUMBERS = {
-    "tcp_port",
-    "master_port",
-    "master_repl_offset",
-    "second_repl_offset",
-    "slave_repl_offset",
-    "slave_read_repl_offset",
-    "repl_backlog_first_byte_offset",
-    "sync_full",
-    "sync_partial_ok",
-}
-
-
-class Info(dict[str, Any]):
-    """What INFO says. A server that says it otherwise is answered with redis-py's InvalidResponse."""
-
-    def __init__(self, said: Mapping[str, Any]) -> None:
-        super().__init__(said)
-        numbers = {key: self[key] for key in _NUMBERS & self.keys()}
-        for key, value in self.items():
-            if isinstance(value, dict) and re.fullmatch(r"slave\d+", key):
-                numbers[key] = value.get("offset")
-            if isinstance(value, dict) and key.startswith("cmdstat_"):
-                numbers[key] = value.get("calls")
-        for key, value in numbers.items():
-            if not isinstance(value, int):
-                raise InvalidResponse(f"in its INFO {key} lacks its number")
-
-    def __missing__(self, key: str) -> Any:
-        raise InvalidResponse(f"its INFO lacks {key}")
-
-
-class _Client(Redis):
-    """One whose errors are RedisError or OSError, whatever the server says."""
-
-    async def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-        try:
-            return await super().parse_response(connection, command_name, **options)
-        except (RedisError, OSError, TimeoutError):
-            raise
-        except Exception:  # of redis-py, which takes the reply for what the command promises
-            raise InvalidResponse(NO_REPLY) from None
+OWN_OPTIONS = {"repl-ping-replica-period": "1"}  # a short wait for its heartbeat
 
 
 class Node:
     """One of the two servers.
 
-    name: what it was at the start, "master" or "replica"; a promotion does not change it. version: as "Redis 7.0.15".
+    name: its role at the start, "master" or "replica", which a promotion does not change. ports: those by which its
+    master may list it. version: as "Redis 7.0.15". server: the process, if it is one of our own.
     """
 
     def __init__(self, name: str, url: Url) -> None:
@@ -86,104 +42,70 @@ class Node:
         self.name = name
         self.url = url
         self.address = url.address
-        self.db = url.db or 0
-        self.ports = {url.address.port}  # at which a master may know it
+        self.ports = {url.address.port}
         self.version = ""
         self.server: Server | None = None
-        self._kind, self._options = connection_to(url)
-        self._clients: dict[int, Redis] = {}
-        self._before: dict[str, str] = {}  # options that were changed, as they were
+        self.client = Client(url)
+        self.options = Options(self.client, within=FAREWELL_SECONDS)
 
-    def client(self, db: int | None = None) -> Redis:
-        """Raises redis-py's errors at once, without another try: what fails is often the experiment."""
-        number = self.db if db is None else db
-        if number not in self._clients:
-            pool = ConnectionPool(connection_class=self._kind, db=number, **self._options)
-            self._clients[number] = _Client.from_pool(pool)
-        return self._clients[number]
+    @property
+    def db(self) -> int:
+        return self.client.db
 
-    async def info(self, section: str) -> Info:
-        """Raises redis-py's errors and OSError."""
-        return Info(await self.client().info(section))
-
-    async def maybe_info(self, section: str) -> Info:
-        """Nothing while the server cannot be asked."""
+    async def maybe_replication(self) -> Replication | None:
+        """INFO replication; None while the server cannot be asked."""
         try:
-            return await self.info(section)
-        except (RedisError, OSError):
-            return Info({})
+            return await self.client.replication()
+        except FAILURES:
+            return None
 
     async def follow(self, address: Address | None) -> None:
-        """REPLICAOF, or NO ONE."""
-        host, port = (address.host, str(address.port)) if address else ("NO", "ONE")
-        await self.client().execute_command("REPLICAOF", host, port)
-
-    async def options(self, option: str) -> dict[str, str]:
-        """CONFIG GET. Raises redis-py's errors and OSError."""
-        found = await self.client().config_get(option)
-        return {_text(name): _text(value) for name, value in found.items()}
-
-    async def set_option(self, option: str, value: str) -> None:
-        """CONFIG SET. Raises redis-py's errors and OSError."""
-        found = await self.options(option)
-        await self.client().config_set(option, value)
-        for name, before in found.items():
-            self._before.setdefault(name, before)
-
-    async def restore_options(self) -> None:
-        """What set_option() changed is as it was."""
-        before, self._before = self._before, {}
-        for option, value in before.items():
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                async with asyncio.timeout(FAREWELL_SECONDS):
-                    await self.client().config_set(option, value)
+        """REPLICAOF, or NO ONE. Raises FAILURES."""
+        await follow(self.client, address)
 
     @property
     def exit_code(self) -> int | None:
-        """Of a process of ours that ended by itself."""
+        """The exit code of a process of ours that ended by itself."""
         return None if self.server is None else self.server.exit_code
 
     async def restart(self) -> None:
-        """Shut down with its data saved, and start again, following whom it followed."""
+        """Shut down with its data saved, and start again with the same master."""
         assert self.server is not None
         await self._remember_master()
-        with contextlib.suppress(RedisError, OSError):
-            await self.client().execute_command("SHUTDOWN", "SAVE")
+        with contextlib.suppress(*FAILURES):
+            await self.client.ask("SHUTDOWN", "SAVE")
         await asyncio.to_thread(self.server.stop)
         await self.start()
 
     async def _remember_master(self) -> None:
-        """As CONFIG REWRITE would, for the next process: only one that starts as a replica takes its history up."""
+        """Pass the master on to the next process, as CONFIG REWRITE would.
+
+        Only a process that starts as a replica resumes the history in its RDB.
+        """
         assert self.server is not None
-        info = await self.info("replication")
+        master = (await self.client.replication()).master
         pairs = zip(self.server.options[::2], self.server.options[1::2], strict=True)
         options = {name: value for name, value in pairs if name != "replicaof"}
-        if info["role"] == "slave":
-            options["replicaof"] = f"{info['master_host']} {info['master_port']}"
+        if master is not None:
+            options["replicaof"] = f"{master.host} {master.port}"
         self.server.options = tuple(word for option in options.items() for word in option)
 
     async def start(self) -> None:
         assert self.server is not None
-        await self.disconnect()
+        await self.client.close()
         await started(self.server)
 
     async def kill(self) -> None:
         assert self.server is not None
         await self._remember_master()
         self.server.kill()
-        await self.disconnect()
-
-    async def disconnect(self) -> None:
-        for client in self._clients.values():
-            with contextlib.suppress(RedisError, OSError):
-                await client.aclose()
-        self._clients.clear()
+        await self.client.close()
 
 
 class Pair:
-    """master and replica: as they stand now; they change places when the master is demoted.
+    """master and replica: by their roles now; swap() exchanges them when the master is demoted.
 
-    damaged: what the replica has may not be what its master sent, whatever its offset says.
+    damaged: the replica's data may differ from what its master sent, although their offsets agree.
     """
 
     def __init__(self, master: Node, replica: Node, *, given: bool = False) -> None:
@@ -204,17 +126,17 @@ class Pair:
         self.master, self.replica = self.replica, self.master
 
     def end(self) -> None:
-        """Servers of our own end at once."""
+        """Kill servers of our own."""
         for node in self.nodes:
             if node.server is not None:
                 node.server.kill()
 
     def logs(self) -> dict[str, str]:
-        """The last of what servers of our own logged, by their names at the start."""
+        """The end of the log of each server of our own, by its name."""
         return {node.name: node.server.log[-LOG_LENGTH:] for node in self.nodes if node.server is not None}
 
     def node(self, role: str) -> Node:
-        """The one that is "master" or "replica" now."""
+        """The node whose role is "master" or "replica" now."""
         return self.master if role == "master" else self.replica
 
 
@@ -223,7 +145,7 @@ class Pair:
 
 @contextlib.asynccontextmanager
 async def own_pair(program: Path, scenario: Scenario) -> AsyncIterator[Pair]:
-    """Two servers of that program with the scenario's options; gone, with all they had, behind it.
+    """Two servers of that program with the scenario's options. They end, and their directories go, with the context.
 
     Raises EnvironmentFailure when they do not start.
     """
@@ -249,7 +171,7 @@ async def own_pair(program: Path, scenario: Scenario) -> AsyncIterator[Pair]:
 
 
 async def started(server: Server) -> None:
-    """Start it in a thread. Cancelled, it is let come up first, so that it is there to be stopped."""
+    """Start the server in a thread. When cancelled, wait until it is up: only then can the caller stop it."""
     starting = asyncio.ensure_future(asyncio.to_thread(server.start))
     try:
         await asyncio.shield(starting)
@@ -264,20 +186,17 @@ async def started(server: Server) -> None:
 
 @contextlib.asynccontextmanager
 async def given_pair(master: Node, replica: Node) -> AsyncIterator[Pair]:
-    """That pair; in the end the replica follows whom it followed before.
+    """That pair. At the end of the context both get their options back, and the replica its master.
 
-    Raises EnvironmentFailure if one cannot be reached, ConfigError if the replica would lose data of its own.
+    Raises EnvironmentFailure if a server cannot be reached, ConfigError if the replica would lose data of its own.
     """
     try:
         of_master = await introduced(master)
         of_replica = await introduced(replica)
-        if of_master["role"] != "master":
+        if of_master.role != "master":
             raise ConfigError("--master: this server is a replica; give the URL of its master")
-        followed = None
-        if of_replica["role"] == "slave":
-            followed = Address(str(of_replica["master_host"]), int(of_replica["master_port"]))
-        same = of_replica.get("master_replid") == of_master.get("master_replid")
-        if not (followed and same) and (await replica.info("keyspace")):
+        follows = of_replica.master is not None and of_replica.master_replid == of_master.master_replid
+        if not follows and (await replica.client.info("keyspace")).keyspace:
             raise ConfigError(
                 "--replica: this server does not follow that master and holds data, which a full resync would replace; "
                 "empty it, or let it follow the master first"
@@ -286,30 +205,27 @@ async def given_pair(master: Node, replica: Node) -> AsyncIterator[Pair]:
         await _disconnected(master, replica)
         raise
     pair = Pair(master, replica, given=True)
+    following = Following(replica.client, of_replica.master, within=FAREWELL_SECONDS)
     try:
         yield pair
     finally:
-        await to_the_end(_restored(pair, followed))
+        await to_the_end(_restored(pair, following))
 
 
-async def _restored(pair: Pair, followed: Address | None) -> None:
-    with contextlib.suppress(RedisError, OSError, TimeoutError):
-        async with asyncio.timeout(FAREWELL_SECONDS):
-            if pair.damaged:
-                await pair.replica.follow(None)  # forgets the history, so that the way back is a full resync
-    await asyncio.gather(*(node.restore_options() for node in pair.nodes))  # with tls-replication, for the way back
-    with contextlib.suppress(RedisError, OSError, TimeoutError):
-        async with asyncio.timeout(FAREWELL_SECONDS):
-            await pair.replica.follow(followed)
+async def _restored(pair: Pair, following: Following) -> None:
+    if pair.damaged:
+        await following.forget()
+    await asyncio.gather(*(node.options.restore() for node in pair.nodes))  # tls-replication before the way back
+    await following.restore()
     await _disconnected(*pair.nodes)
 
 
 async def set_options(node: Node, options: dict[str, str]) -> None:
-    """Of a given server. Raises ConfigError for what cannot be set while it runs."""
+    """Set options of a given server. Raises ConfigError for one that cannot be set while it runs."""
     for option, value in options.items():
         try:
-            await node.set_option(option, value)
-        except ResponseError as error:
+            await node.options.set(option, value)
+        except ErrorReply as error:
             shown = "***" if is_secret_setting(option.encode()) else value
             raise ConfigError(
                 f"{option} {shown} cannot be set on the running {node.name}: {error}; leave --master and --replica "
@@ -318,11 +234,11 @@ async def set_options(node: Node, options: dict[str, str]) -> None:
 
 
 async def agree_on_tls(replica: Node, listen: Url) -> None:
-    """See that a given replica speaks to the tap as the tap listens. It may have to do without TLS for the time.
+    """Make a given replica connect to the tap as the tap listens: with TLS or, on this machine only, without.
 
-    Raises ConfigError where that would leave the machine.
+    Raises ConfigError where its stream would leave the machine in plain text.
     """
-    speaks_tls = "yes" in (await replica.options("tls-replication")).values()
+    speaks_tls = "yes" in (await replica.options.get("tls-replication")).values()
     if listen.tls and not speaks_tls:
         raise ConfigError(
             "--listen rediss://: the replica does not speak TLS to its master (tls-replication no); write HOST:PORT"
@@ -333,7 +249,7 @@ async def agree_on_tls(replica: Node, listen: Url) -> None:
                 "the replica speaks TLS to its master (tls-replication yes), and so must the tap: "
                 "--listen 'rediss://HOST:PORT?cert=FILE.pem', with a certificate of a CA that the replica trusts"
             )
-        await replica.set_option("tls-replication", "no")
+        await replica.options.set("tls-replication", "no")
 
 
 def _is_loopback(host: str) -> bool:
@@ -343,46 +259,22 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-async def introduced(node: Node) -> Info:
-    """Learn its version and port. Returns INFO replication. Raises EnvironmentFailure where it does not answer."""
+async def introduced(node: Node) -> Replication:
+    """Learn the node's version and port, and return its INFO replication.
+
+    Raises EnvironmentFailure when it does not answer, or not as Redis or Valkey.
+    """
     try:
-        server = await node.info("server")
-        node.version = version_of(server)
-        node.ports.add(int(server.get("tcp_port", 0)))
-        info = await node.info("replication")
-        needed = {"role", "master_host", "master_port"} if info.get("role") == "slave" else {"role"}
-        if lacking := needed - info.keys():
-            raise InvalidResponse(f"its INFO lacks {', '.join(lacking)}")
-        return info
-    except InvalidResponse:
+        server = (await node.client.info("server")).server
+        node.version = server.version
+        node.ports.add(server.tcp_port or 0)
+        return await node.client.replication()
+    except InvalidReply:
         raise EnvironmentFailure(f"the {node.name} at {node.address} is no Redis or Valkey, by its INFO") from None
-    except (RedisError, OSError) as error:
+    except FAILURES as error:
         raise EnvironmentFailure(f"the {node.name} at {node.address} does not answer: {said_by(error)}") from None
-
-
-def version_of(server: Mapping[str, Any]) -> str:
-    """From INFO server, as a program says it: "Valkey 8.1.1"."""
-    if "valkey_version" in server:
-        return f"Valkey {server['valkey_version']}"
-    return f"Redis {server['redis_version']}"
 
 
 async def _disconnected(*nodes: Node) -> None:
     for node in nodes:
-        await node.disconnect()
-
-
-def _text(value: str | bytes | None) -> str:
-    return value.decode() if isinstance(value, bytes) else value or ""
-
-
-def replica_offset(info: Mapping[str, Any], ports: Collection[int]) -> int | None:
-    """From the master's INFO: what the replica that listens on one of these ports has acknowledged.
-
-    Behind a stalled link the master may still keep its last connection besides the one that counts.
-    """
-    replicas = [value for key, value in info.items() if re.fullmatch(r"slave\d+", key) and isinstance(value, dict)]
-    mine: Iterable[Mapping[str, Any]] = (
-        replicas if len(replicas) == 1 else (one for one in replicas if one.get("port") in ports)
-    )
-    return max((int(one["offset"]) for one in mine), default=None)
+        await node.client.close()

@@ -1,19 +1,18 @@
-"""The master's stream in its own words: what its backlog holds, read command by command without the tap's own reader.
+"""The master's stream as its backlog holds it, split into commands without the tap's own reader.
 
-Only servers of our own are asked: for a moment the master has one replica more.
+Only for servers of our own: reading the backlog gives the master one more replica for a moment.
 """
 
 from __future__ import annotations
 
 import asyncio
 import bisect
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from tap.scenario.pair import Node
+from tap.servers.backlog import backlog
+from tap.servers.client import Client
 
 READ_SECONDS = 10.0
 
@@ -110,47 +109,19 @@ def _number(data: bytes, at: int, mark: bytes) -> tuple[int, int]:
     return int(data[at + 1 : end]), end + 2
 
 
-async def read(node: Node, known: Mapping[str, Iterable[int]]) -> Record | None:
-    """What the server's backlog has from the first of the known offsets on that is in it; None where none is.
+async def read(client: Client, known: Mapping[str, Iterable[int]]) -> Record | None:
+    """What the server's backlog holds from the first of the known offsets in it; None when it holds none of them.
 
-    known: at which a command ends, by replication ID. Raises redis-py's errors, OSError, EOFError, ValueError and
-    TimeoutError.
+    known: offsets at which a command ends, by replication ID. Raises FAILURES, EOFError, ValueError and TimeoutError.
     """
-    info = await node.info("replication")
-    first, end = int(info.get("repl_backlog_first_byte_offset", 0)), int(info["master_repl_offset"])
-    replid, before, until = str(info["master_replid"]), str(info["master_replid2"]), int(info["second_repl_offset"]) - 1
+    info = await client.replication()
+    first, end = info.repl_backlog_first_byte_offset or 0, info.master_repl_offset
+    replid, before, until = info.master_replid, info.master_replid2 or "", (info.second_repl_offset or 0) - 1
     offsets = [*known.get(replid, ()), *(offset for offset in known.get(before, ()) if offset <= until)]
     begin = min((offset for offset in offsets if first - 1 <= offset <= end), default=None)
-    if begin is None or not info.get("repl_backlog_active"):
+    if begin is None or not info.repl_backlog_active:
         return None
     record = Record(begin, replid, before, until)
     async with asyncio.timeout(READ_SECONDS):
-        record.add(await _bytes(node, replid, begin, end))
+        record.add(await backlog(client, replid, begin, end))
     return record
-
-
-async def _bytes(node: Node, replid: str, begin: int, end: int) -> bytes:
-    reader, writer = await asyncio.open_connection(node.address.host, node.address.port)
-    try:
-        if node.url.password:
-            writer.write(b"AUTH %b\r\n" % node.url.password.encode())
-            await reader.readline()
-        writer.write(b"PSYNC %b %d\r\n" % (replid.encode(), begin + 1))
-        while (line := await reader.readline()) == b"\n":
-            pass
-        if not line.startswith(b"+CONTINUE"):
-            raise ValueError(f"the {node.name} does not give its backlog: {line.decode('latin-1').strip()}")
-        return await reader.readexactly(end - begin)
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-
-
-def executed(info: Mapping[str, Any]) -> Counter[str]:
-    """From INFO commandstats: how often each command was executed, by its upper-case name, subcommands together."""
-    found: Counter[str] = Counter()
-    for key, stats in info.items():
-        if key.startswith("cmdstat_") and isinstance(stats, dict):
-            found[key.removeprefix("cmdstat_").partition("|")[0].upper()] += int(stats["calls"])
-    return found

@@ -6,14 +6,11 @@ import asyncio
 import contextlib
 import time
 
-from redis.exceptions import RedisError
-
 from tap import faults
 from tap.config import Config
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.link_config import LinkConfig
 from tap.scenario.evidence import Inspection
-from tap.scenario.farewell import to_the_end
 from tap.scenario.journal import Journal
 from tap.scenario.judge import verdicts
 from tap.scenario.load import Scenario
@@ -24,6 +21,8 @@ from tap.scenario.stage import BACK, Stage, until
 from tap.scenario.steps import Steps
 from tap.scenario.tally import Tally
 from tap.scenario.workload import BIG, DBS, Workload
+from tap.servers.failures import FAILURES
+from tap.servers.farewell import to_the_end
 from tap.tap import Tap
 from tap.url import Address, Url
 
@@ -39,7 +38,7 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Url | None =
     has the tap's certificate.
 
     The seed decides every draw of faults and workload. Raises ConfigError for what this pair cannot do,
-    EnvironmentFailure when a port cannot be had, redis-py's errors and OSError when a server fails before the first step.
+    EnvironmentFailure when a port cannot be had, FAILURES when a server fails before the first step.
     """
     listen = listen or Url(LOOPBACK if pair.given else Address(pair.master.address.host, 0))
     links = [LinkConfig(master=pair.master.url.endpoint, listen=listen)]
@@ -76,7 +75,7 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Url | None =
 
 
 async def _cleaned(workload: Workload) -> None:
-    with contextlib.suppress(RedisError, OSError, TimeoutError):
+    with contextlib.suppress(*FAILURES):
         async with asyncio.timeout(FAREWELL_SECONDS):
             await workload.clean()
 

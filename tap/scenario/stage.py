@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
-
-from redis.exceptions import RedisError
 
 from tap.faults import Armed
 from tap.scenario.journal import Journal
 from tap.scenario.load import Expect, Scenario
 from tap.scenario.outage import Outages
-from tap.scenario.pair import Info, Pair, replica_offset
+from tap.scenario.pair import Pair
 from tap.scenario.patience import limit
-from tap.scenario.record import Snapshot, executed
+from tap.scenario.record import Snapshot
 from tap.scenario.tally import Tally
 from tap.scenario.workload import Workload
 from tap.servers.checkpoint import checkpoint
+from tap.servers.failures import FAILURES
+from tap.servers.info import Replication
 from tap.tap import Tap
 
 POLL = 0.03  # seconds between two questions to a server, which has no event to tell
@@ -58,21 +57,24 @@ class Stage:
     offsets: dict[str, list[int]] = field(default_factory=dict)
     start: Snapshot | None = None
 
-    async def of_master(self) -> Info:
-        """INFO replication. Raises redis-py's errors and OSError."""
-        info = await self.pair.master.info("replication")
-        # A server answers between two commands: there one ends.
-        self.offsets.setdefault(str(info["master_replid"]), []).append(int(info["master_repl_offset"]))
+    async def of_master(self) -> Replication:
+        """INFO replication. Raises FAILURES."""
+        info = await self.pair.master.client.replication()
+        # A server answers between two commands, so one ends at this offset.
+        self.offsets.setdefault(info.master_replid, []).append(info.master_repl_offset)
         return info
 
     async def master_offset(self) -> int:
-        """Raises redis-py's errors and OSError."""
-        return int((await self.of_master())["master_repl_offset"])
+        """Raises FAILURES."""
+        return (await self.of_master()).master_repl_offset
 
     async def snapshot(self) -> Snapshot | None:
-        """How the replica stands now; None while it cannot be asked."""
-        info = await self.pair.replica.maybe_info("all")  # one answer: its parts belong together
-        return Snapshot(applied_by(info), executed(info), str(info["run_id"])) if info else None
+        """What the replica has executed by now; None while it cannot be asked."""
+        try:
+            info = await self.pair.replica.client.info("all")  # one answer, so that its sections belong together
+            return Snapshot(applied_by(info.replication), info.commandstats, info.server.run_id or "")
+        except FAILURES:
+            return None
 
     async def attach(self) -> None:
         """Point the replica at the tap."""
@@ -81,37 +83,37 @@ class Stage:
     async def link(self) -> str:
         """ "up", "down", or "unknown" while the replica cannot be asked or is none.
 
-        Up by the replica's account and by the tap's: when a link is cut, each hears of it at another moment.
+        "up" takes both the replica's word and the tap's: each learns of a cut at its own moment.
         """
-        return self._link(await self.pair.replica.maybe_info("replication"))
+        return self._link(await self.pair.replica.maybe_replication())
 
-    def _link(self, info: Info) -> str:
-        status = str(info.get("master_link_status", "unknown"))
+    def _link(self, info: Replication | None) -> str:
+        status = (info and info.master_link_status) or "unknown"
         return "down" if status == "up" and not self.outages.has_stream else status
 
     async def is_level(self) -> bool:
         try:
             return await self.has_applied(await self.master_offset())
-        except (RedisError, OSError):
+        except FAILURES:
             return False
 
     async def has_applied(self, offset: int) -> bool:
-        info = await self.pair.replica.maybe_info("replication")
+        info = await self.pair.replica.maybe_replication()
         return self._link(info) == "up" and applied_by(info) >= offset
 
     async def sample(self) -> Sample | None:
         """None while one of them cannot be asked."""
         try:
             before = await self.of_master()
-            theirs = await self.pair.replica.info("replication")
+            theirs = await self.pair.replica.client.replication()
             after = await self.of_master()
-        except (RedisError, OSError):
+        except FAILURES:
             return None
         return Sample(
-            before=int(before["master_repl_offset"]),
+            before=before.master_repl_offset,
             applied=applied_by(theirs),
-            after=int(after["master_repl_offset"]),
-            acked=replica_offset(after, self.pair.replica.ports),
+            after=after.master_repl_offset,
+            acked=after.acknowledged_by(self.pair.replica.ports),
             link=self._link(theirs),
         )
 
@@ -124,6 +126,6 @@ async def until(question: Callable[[], Awaitable[bool]], within: float) -> None:
             await asyncio.sleep(POLL)
 
 
-def applied_by(info: Mapping[str, Any]) -> int:
-    """The replica's own offset; of one that knows none, as behind SYNC, -1."""
-    return int(info.get("slave_repl_offset", -1))
+def applied_by(info: Replication | None) -> int:
+    """The replica's own offset; -1 when it knows none, as after SYNC, or cannot be asked."""
+    return -1 if info is None or info.slave_repl_offset is None else info.slave_repl_offset

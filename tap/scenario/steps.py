@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from redis.exceptions import RedisError
-
 from tap.scenario.actions import Action
 from tap.scenario.load import Step
 from tap.scenario.patience import limit
@@ -18,6 +16,7 @@ from tap.scenario.result import StepTaken
 from tap.scenario.stage import BACK, Stage, until
 from tap.scenario.workload import PREFIX, PROBE
 from tap.servers.checkpoint import checkpoint
+from tap.servers.failures import FAILURES
 
 # Behind these a partial resync may bring bytes twice, or not at all, without anybody noticing.
 DAMAGING = frozenset({"drop", "duplicate", "reorder", "corrupt", "truncate"})
@@ -60,7 +59,7 @@ class Steps:
                 await self._wait(step)
         except TimeoutError:
             problem = f"not within {step.within:g} s"
-        except (RedisError, OSError) as error:
+        except FAILURES as error:
             problem = f"{type(error).__name__}: {error}"
         return StepTaken(str(step), began, journal.now - began, problem)
 
@@ -78,7 +77,7 @@ class Steps:
                 await self._stage.workload.burst(int(action.amount))
             case "send":
                 self._stage.workload.keys.update(word for word in action.words if word.startswith(PREFIX))
-                await self._stage.pair.master.client().execute_command(*action.words)
+                await self._stage.pair.master.client.ask(*action.words)
             case "pause":
                 await asyncio.sleep(action.amount)
             case "stop":
@@ -86,7 +85,7 @@ class Steps:
             case "disconnect":
                 await self._disconnect()
             case "set":
-                await node.set_option(*action.words)
+                await node.options.set(*action.words)
             case "promote":
                 await self._stage.pair.replica.follow(None)
             case "demote":
@@ -109,7 +108,7 @@ class Steps:
         for link in self._stage.tap.links:
             if link.master.transport is not None:
                 host, port = link.master.transport.get_extra_info("sockname")[:2]
-                await self._stage.pair.master.client().execute_command("CLIENT", "KILL", "ADDR", f"{host}:{port}")
+                await self._stage.pair.master.client.ask("CLIENT", "KILL", "ADDR", f"{host}:{port}")
 
     async def _demote(self) -> None:
         running = self._stage.workload.running
@@ -149,7 +148,8 @@ class Steps:
             return self._stage.pair.replica.exit_code is not None
 
         async def alone() -> bool:
-            return (await self._stage.pair.master.maybe_info("replication")).get("connected_slaves") == 0
+            info = await self._stage.pair.master.maybe_replication()
+            return info is not None and info.connected_slaves == 0
 
         async def refused() -> bool:
             return not await self._takes_a_write()
@@ -166,7 +166,7 @@ class Steps:
 
     async def _takes_a_write(self) -> bool:
         try:
-            await self._stage.pair.master.client().set(PROBE, self._stage.journal.now)
-        except (RedisError, OSError):
+            await self._stage.pair.master.client.ask("SET", PROBE, self._stage.journal.now)
+        except FAILURES:
             return False
         return True

@@ -8,7 +8,7 @@ from tap.scenario.pair import Node
 
 
 class Tally:
-    """sync_full and sync_partial_ok, by node. All methods raise redis-py's errors and OSError."""
+    """sync_full and sync_partial_ok, by node. All methods raise FAILURES."""
 
     def __init__(self) -> None:
         self._began: dict[str, tuple[int, int]] = {}
@@ -32,5 +32,5 @@ class Tally:
 
 
 async def _counted(node: Node) -> tuple[int, int]:
-    stats = await node.info("stats")
-    return int(stats["sync_full"]), int(stats["sync_partial_ok"])
+    stats = (await node.client.info("stats")).stats
+    return stats.sync_full, stats.sync_partial_ok

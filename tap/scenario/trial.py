@@ -10,16 +10,14 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from redis.exceptions import RedisError
-
 from tap.relay.link import Link
 from tap.replication import events
 from tap.scenario.accounts import Checked
-from tap.scenario.pair import replica_offset
 from tap.scenario.patience import Patience
-from tap.scenario.record import Record, Snapshot, executed
+from tap.scenario.record import Record, Snapshot
 from tap.scenario.stage import POLL, Stage
 from tap.scenario.workload import PROBE
+from tap.servers.failures import FAILURES
 
 ROUNDS = 12  # of writes that are waited for: more ACKs than any ten
 SLOW_ROUNDS = 2  # through a fault that delays them
@@ -55,8 +53,8 @@ class Trial:
         self._checked = checked
 
     async def run(self) -> None:
-        """Raises redis-py's errors and OSError."""
-        is_alone = (await self._stage.of_master())["connected_slaves"] == 1
+        """Raises FAILURES."""
+        is_alone = (await self._stage.of_master()).connected_slaves == 1
         heard = await self._balance() if is_alone else None
         quickest = await self._write()
         if heard is not None:
@@ -76,14 +74,13 @@ class Trial:
         loop = asyncio.get_running_loop()
         quickest = float("inf")
         slow = self._slowest_delay() > 0
-        client = self._stage.pair.master.client()
+        client = self._stage.pair.master.client
         give_up = loop.time() + ROUND_SECONDS
         for number in range(SLOW_ROUNDS if slow else ROUNDS):
             began = loop.time()
-            async with client.pipeline(transaction=False) as pipeline:
-                pipeline.set(PROBE, f"trial {number}")
-                pipeline.wait(1, int(ROUND_SECONDS * 1000))
-                said, acknowledged = await pipeline.execute(raise_on_error=False)
+            said, acknowledged = await client.ask_all(
+                [("SET", PROBE, f"trial {number}"), ("WAIT", 1, int(ROUND_SECONDS * 1000))]
+            )
             if said is True and acknowledged == 1:
                 quickest = min(quickest, loop.time() - began)
             if loop.time() > give_up or not self._lives:
@@ -102,7 +99,7 @@ class Trial:
     async def _counts(self) -> tuple[int, int] | None:
         """ACKs that the tap told, and REPLCONFs that the master executed; None if one more came meanwhile."""
         told = self._told()
-        heard = executed(await self._stage.pair.master.info("commandstats"))["REPLCONF"]
+        heard = (await self._stage.pair.master.client.info("commandstats")).commandstats["REPLCONF"]
         return (told, heard) if told == self._told() else None
 
     async def _balance(self) -> tuple[int, int] | None:
@@ -149,7 +146,7 @@ class Trial:
             nonlocal wrong
             offset, acked = self._link.offset, self._last_ack()
             info = await self._stage.of_master()
-            master, heard = int(info["master_repl_offset"]), replica_offset(info, self._stage.pair.replica.ports)
+            master, heard = info.master_repl_offset, info.acknowledged_by(self._stage.pair.replica.ports)
             if offset != self._link.offset or acked != self._last_ack():
                 return False
             wrong = ""
@@ -221,7 +218,7 @@ class Trial:
         """Whether the condition comes true in time, while the link lives."""
         clock = Patience()
         while self._lives:
-            with contextlib.suppress(RedisError, OSError):
+            with contextlib.suppress(*FAILURES):
                 if await question():
                     return True
             if clock.now > AGREE_SECONDS:

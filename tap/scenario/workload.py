@@ -16,10 +16,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from redis.exceptions import RedisError, ResponseError
-
 from tap.scenario.pair import Node
-from tap.servers.target import ANSWER_SECONDS
+from tap.servers.failures import ANSWER_SECONDS, FAILURES, ErrorReply
+from tap.servers.info import Info
 
 PREFIX = "redis-tap:"
 PROBE = f"{PREFIX}probe"  # is written to see what becomes of a write
@@ -109,7 +108,7 @@ class Workload:
         while not self._stopping.is_set():
             try:
                 await job()
-            except (RedisError, OSError):
+            except FAILURES:
                 self.unreachable += 1
                 due += MOMENT
             due = max(due + period, loop.time())  # what could not be kept up with is not caught up
@@ -130,19 +129,16 @@ class Workload:
         self._noted += 1
         key, value = f"{PREFIX}ledger:{number}", str(number)
         self.keys.add(key)
-        async with self.node.client().pipeline(transaction=False) as pipeline:
-            pipeline.set(key, value)
-            pipeline.info("replication")
-            said, info = await pipeline.execute(raise_on_error=False)
+        said, info = await self.node.client.ask_all([("SET", key, value), ("INFO", "replication")])
         if said is True:
-            self.ledger.append(Noted(int(info["master_repl_offset"]), key, value))
+            self.ledger.append(Noted(Info.parse(info).replication.master_repl_offset, key, value))
 
     # ---- at once ----
 
     async def burst(self, size: int) -> None:
         """Write values of so many bytes in all, as fast as the master takes them; what it refuses counts, too.
 
-        Raises redis-py's errors and OSError when the master is not to be reached.
+        Raises FAILURES when the master cannot be reached.
         """
         while size > 0:
             commands: list[Command] = []
@@ -167,21 +163,15 @@ class Workload:
     async def clean(self) -> None:
         """Remove every key of ours, by name: looking for them takes long among many others. Raises as burst()."""
         for db in sorted(set(self.dbs)):
-            async with self.node.client(db).pipeline(transaction=False) as pipeline:
-                for key in self.keys:
-                    pipeline.unlink(key)
-                await pipeline.execute(raise_on_error=False)
+            await self.node.client.ask_all([("UNLINK", key) for key in self.keys], db=db)
 
     # ---- the commands ----
 
     async def _send(self, commands: list[Command], db: int) -> None:
         self.keys.update(str(command[1]) for command in commands if len(command) > 1)
-        async with self.node.client(db).pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)  # also MULTI: as it is, not as a transaction of redis-py's
-            replies = await pipeline.execute(raise_on_error=False)
+        replies = await self.node.client.ask_all(commands, db=db)
         for command, reply in zip(commands, replies, strict=True):
-            if isinstance(reply, ResponseError):
+            if isinstance(reply, ErrorReply):
                 self.refused[_code(reply)] += 1
             elif isinstance(reply, Exception):
                 raise reply
@@ -246,8 +236,8 @@ class Workload:
                 return [("SET", text, number), *(("APPEND", text, f".{item}") for item in range(4))]
 
 
-def _code(error: ResponseError) -> str:
-    """NOREPLICAS of "NOREPLICAS Not enough good replicas to write."; from some redis-py takes it away."""
+def _code(error: ErrorReply) -> str:
+    """NOREPLICAS of "NOREPLICAS Not enough good replicas to write."; redis-py strips the code from some errors."""
     known = {"ReadOnlyError": "READONLY", "OutOfMemoryError": "OOM"}
     word = str(error).split(" ")[0]
     return known.get(type(error).__name__, word if word.isupper() else "ERR")

@@ -1,4 +1,4 @@
-"""Where who talks to a server ends if that has been asked for."""
+"""Re-raise a cancellation that redis-py swallowed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 
 
 def checkpoint() -> None:
-    """Raises CancelledError if that has been asked for, and was forgotten.
+    """Raise CancelledError if this task was asked to end and goes on all the same.
 
     redis-py (8.1, send_packed_command) sends within asyncio.wait_for(), which in Python 3.11 drops a cancellation that
-    comes as the sending ends.
+    arrives as the sending ends.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

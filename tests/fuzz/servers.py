@@ -23,9 +23,10 @@ from tap.recording.history import Marks, Stretch
 from tap.replay.commands import Choice
 from tap.replay.sending import Interrupted, Sender, part_between
 from tap.scenario.compare import compare
-from tap.scenario.pair import Node, introduced, replica_offset
-from tap.scenario.record import executed, read
+from tap.scenario.pair import Node, introduced
+from tap.scenario.record import read
 from tap.scenario.stage import applied_by
+from tap.servers.failures import InvalidReply
 from tap.servers.target import Target
 from tap.url import Url
 from tests.fuzz.check import pieces
@@ -135,7 +136,7 @@ async def _asked(data: bytes, rng: random.Random, said: list[str]) -> None:
             target.keys,
             lambda: target.check_db(3),
             lambda: introduced(node),
-            lambda: node.options("repl-backlog-size"),
+            lambda: node.options.get("repl-backlog-size"),
             lambda: _looked_at(node),
             lambda: compare(node, node, debug=rng.random() < 0.5),
             lambda: _sent(target, rng, said),
@@ -146,16 +147,19 @@ async def _asked(data: bytes, rng: random.Random, said: list[str]) -> None:
             if isinstance(error, TapError):
                 said.append(str(error))
         finally:
-            await node.disconnect()
+            await node.client.close()
 
 
 async def _looked_at(node: Node) -> None:
-    info = await node.info("all")
-    executed(info)
-    applied_by(info)
-    replica_offset(info, {6380})
+    info = await node.client.info("all")
+    for section in ("commandstats", "keyspace", "memory", "persistence", "stats"):
+        with contextlib.suppress(InvalidReply):
+            getattr(info, section)
+    replication = info.replication
+    applied_by(replication)
+    replication.acknowledged_by({6380})
     with contextlib.suppress(EOFError, ValueError, TimeoutError):  # which it says
-        await read(node, {str(info.get("master_replid")): [1, 1234]})
+        await read(node.client, {replication.master_replid: [1, 1234]})
 
 
 async def _sent(target: Target, rng: random.Random, said: list[str]) -> None:

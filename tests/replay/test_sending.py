@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import IO, Any
@@ -208,19 +208,19 @@ class Played:
         self._answer = answer
         self.has_ended = False
 
-    async def connect(self) -> Any:
+    @contextlib.asynccontextmanager
+    async def streams(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         self._over = asyncio.Event()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*self._server.sockets[0].getsockname())
 
-        async def disconnect(nowait: bool) -> None:
-            assert nowait
+        try:
+            yield reader, writer
+        finally:
             self.has_ended = True
             writer.close()
             self._server.close()
             await self._over.wait()
-
-        return SimpleNamespace(_reader=reader, _writer=writer, disconnect=disconnect)
 
     async def check_db(self, db: int) -> None:
         self.checked.append(db)

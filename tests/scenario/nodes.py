@@ -6,21 +6,33 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as Unreachable
 
+from tap.servers.info import Info, Replication
+from tests.servers import infos
+
 
 class Node:
+    """infos: the fields of each answer to INFO, the last one stays; without any, it cannot be reached."""
+
     def __init__(self, name: str, *infos: dict[str, Any]) -> None:
         self.name = name
         self.infos = list(infos)
         self.ports = {6380}
 
-    async def info(self, section: str) -> dict[str, Any]:
+    @property
+    def client(self) -> Node:
+        return self
+
+    async def info(self, section: str) -> Info:
         found = self.infos.pop(0) if len(self.infos) > 1 else self.infos[0]
         if not found:
             raise Unreachable("gone")
-        return found
+        return infos.info(found)
 
-    async def maybe_info(self, section: str) -> dict[str, Any]:
+    async def replication(self) -> Replication:
+        return (await self.info("replication")).replication
+
+    async def maybe_replication(self) -> Replication | None:
         try:
-            return await self.info(section)
+            return await self.replication()
         except Unreachable:
-            return {}
+            return None

@@ -6,17 +6,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 
-from tap.scenario import by_hand, load
+from tap.scenario import load
 from tap.scenario.by_hand import undoing
 from tap.scenario.load import Scenario
-from tap.scenario.pair import Node
 from tap.url import Url
 from tests.scenario.atonce import at_once
-from tests.scenario.standin import StandIn, following, stand_ins
 from tests.scenario.support import written
+from tests.servers.standin import StandIn, following, stand_ins
 from tests.support import Servers, client, follow
 
 
@@ -53,13 +51,6 @@ def test_what_gives_a_given_pair_back_can_be_typed(servers: Servers, any_server:
     assert f"redis-cli -h 127.0.0.1 -p {replica.port} REPLICAOF NO ONE" in undo()
     master.close()
     assert undo() == []
-
-
-def test_no_secret_is_shown() -> None:
-    node = Node("replica", Url.parse("127.0.0.1:7"))
-    said = by_hand._set(node, "tls-key-file-pass", "sesame")
-    assert said == "# redis-cli -h 127.0.0.1 -p 7 CONFIG SET tls-key-file-pass '***'"
-    assert by_hand._set(node, "maxclients", "5 6").endswith("CONFIG SET maxclients '5 6'")
 
 
 # ---- of stand-ins ----
@@ -132,15 +123,3 @@ def test_what_is_for_other_servers_or_refused_changes_nothing() -> None:
     assert of_stand_ins([other, scenario(), refused]) == BACK
     assert of_stand_ins([scenario()], lambda master, replica: master.kill()) == []
     assert of_stand_ins([scenario()], lambda master, replica: replica.refuses.update(CONFIG="ERR no")) == []
-
-
-@pytest.mark.parametrize(
-    ("url", "line"),
-    [
-        ("redis://:sesame@127.0.0.1:7/2", "redis-cli -h 127.0.0.1 -p 7 -n 2 PING"),
-        ("rediss://bob:sesame@h:7", "redis-cli -h h -p 7 --tls --user bob PING"),
-        ("unix:///tmp/a b.sock", "redis-cli -s '/tmp/a b.sock' PING"),
-    ],
-)
-def test_a_server_is_named_as_its_client_takes_it(url: str, line: str) -> None:
-    assert by_hand._cli(Node("master", Url.parse(url)), "PING") == line

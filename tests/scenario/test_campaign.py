@@ -25,8 +25,8 @@ from tap.scenario.result import Verdict
 from tap.url import Url
 from tests.conftest import need
 from tests.scenario.atonce import at_once
-from tests.scenario.standin import StandIn, stand_ins
 from tests.scenario.support import written
+from tests.servers.standin import StandIn, stand_ins
 from tests.support import MATRIX, programs
 
 BRIEF = 'workload = { kind = "none" }\nsteps = [{ do = "send SET a 1" }]'

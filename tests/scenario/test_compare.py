@@ -18,7 +18,7 @@ def test_equal_data_are_equal(any_server: str, tmp_path: Path, debug: bool) -> N
         workload = Workload(pair.master, seed=3, rate=1)
         await workload.preload(100_000)
         await pair.replica.follow(pair.master.address)
-        while (await pair.replica.info("replication")).get("master_link_status") != "up":
+        while (await pair.replica.client.replication()).master_link_status != "up":
             pass
         return await compare(pair.master, pair.replica, debug=debug)
 
@@ -29,16 +29,16 @@ def test_equal_data_are_equal(any_server: str, tmp_path: Path, debug: bool) -> N
 def test_keys_that_differ_are_named(any_server: str, tmp_path: Path, debug: bool) -> None:
     async def job(pair: Pair) -> Difference:
         for node, value in ((pair.master, "1"), (pair.replica, "2")):
-            client = node.client()
-            await client.set("same", "x")
-            await client.set("value", value)
-            await client.rpush("encoded", *(["x"] * 3))
-            await client.set(f"only:{value}", "x")
-            await client.set("expiring", "x", ex=100 if value == "1" else 5000)
-            await node.client(3).sadd("set", *"abc" if value == "1" else "cba")
-            await node.client(3).hset("hash", "a" * 100, value)
-        await pair.master.client().sadd("type", "1")
-        await pair.replica.client().set("type", "1")
+            ask = node.client.ask
+            await ask("SET", "same", "x")
+            await ask("SET", "value", value)
+            await ask("RPUSH", "encoded", *(["x"] * 3))
+            await ask("SET", f"only:{value}", "x")
+            await ask("SET", "expiring", "x", "EX", 100 if value == "1" else 5000)
+            await ask("SADD", "set", *"abc" if value == "1" else "cba", db=3)
+            await ask("HSET", "hash", "a" * 100, value, db=3)
+        await pair.master.client.ask("SADD", "type", "1")
+        await pair.replica.client.ask("SET", "type", "1")
         return await compare(pair.master, pair.replica, debug=debug)
 
     found = on_pair(any_server, tmp_path, job)
@@ -55,7 +55,7 @@ def test_keys_that_differ_are_named(any_server: str, tmp_path: Path, debug: bool
 
 def test_only_the_first_are_named(any_server: str, tmp_path: Path) -> None:
     async def job(pair: Pair) -> Difference:
-        await pair.master.client().mset({f"key:{number}": "x" for number in range(50)})
+        await pair.master.client.ask_all([("SET", f"key:{number}", "x") for number in range(50)])
         return await compare(pair.master, pair.replica, debug=False)
 
     found = on_pair(any_server, tmp_path, job)

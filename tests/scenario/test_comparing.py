@@ -11,6 +11,8 @@ from redis.exceptions import ResponseError
 
 from tap.scenario import compare as comparing
 from tap.scenario.compare import BATCH, NAMED, READS, TTL_SLACK_MS, Difference, compare
+from tap.servers.info import Info
+from tests.servers.infos import info
 
 
 @pytest.fixture(autouse=True)
@@ -25,49 +27,33 @@ class Db:
         self.keys: dict[bytes, tuple[bytes, Any, bytes, int]] = {}
         self.reads: list[str] = []
         self.changes: dict[int, dict[bytes, tuple[bytes, Any, bytes, int]]] = {}  # before the nth pipeline
+        self.forgets = False  # all keys, before the first pipeline
         self._pipelines = 0
-        self._asked: list[Any] = []
 
-    async def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        found = sorted(self.keys)
-        end = cursor + count
-        return (end if end < len(found) else 0), found[cursor:end]
+    async def ask(self, name: str, *words: Any) -> Any:
+        if name == "SCAN":
+            cursor, _, count = words
+            found = sorted(self.keys)
+            end = cursor + count
+            return (end if end < len(found) else 0), found[cursor:end]
+        if name == "TYPE":
+            return self.keys[words[0]][0]
+        self.reads.append(name)
+        value = self.keys[words[0]][1]
+        if isinstance(value, Exception):
+            raise value
+        return value
 
-    def pipeline(self, transaction: bool) -> Db:
-        assert not transaction
+    async def ask_all(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         self._pipelines += 1
+        if self.forgets:
+            self.keys.clear()
         self.keys.update(self.changes.get(self._pipelines, {}))
-        self._asked = []
-        return self
+        return [self._dumped(*words) for words in commands]
 
-    async def __aenter__(self) -> Db:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-    def pttl(self, key: bytes) -> None:
-        self._asked.append(self.keys[key][3] if key in self.keys else -2)
-
-    async def execute(self) -> list[Any]:
-        return self._asked
-
-    async def type(self, key: bytes) -> bytes:
-        return self.keys[key][0]
-
-    def execute_command(self, command: str, key: bytes, *rest: object) -> Any:
-        if command == "DUMP":
-            self._asked.append(self.keys[key][2] if key in self.keys else None)
-            return None
-        self.reads.append(command)
-
-        async def value() -> Any:
-            found = self.keys[key][1]
-            if isinstance(found, Exception):
-                raise found
-            return found
-
-        return value()
+    def _dumped(self, name: str, key: bytes) -> Any:
+        _, _, dump, ttl = self.keys.get(key, (None, None, None, -2))
+        return dump if name == "DUMP" else ttl
 
 
 class Node:
@@ -76,22 +62,18 @@ class Node:
         self.digest = "0"
         self.dbs: dict[int, Db] = defaultdict(Db)
 
-    def client(self, db: int = 0) -> Any:
-        if db:
-            return self.dbs[db]
-        one = self.dbs[0]
+    @property
+    def client(self) -> Node:
+        return self
 
-        class Asked:
-            async def execute_command(_, *words: str) -> str:  # noqa: N805
-                assert words == ("DEBUG", "DIGEST")
-                return self.digest
+    async def ask(self, *words: Any, db: int = 0) -> Any:
+        return self.digest if words == ("DEBUG", "DIGEST") else await self.dbs[db].ask(*words)
 
-        return one if self.is_counted else Asked()
+    async def ask_all(self, commands: list[tuple[Any, ...]], *, db: int = 0) -> list[Any]:
+        return await self.dbs[db].ask_all(commands)
 
-    is_counted = True
-
-    async def info(self, section: str) -> dict[str, Any]:
-        return {f"db{number}": {} for number, db in self.dbs.items() if db.keys} | {"other": 1}
+    async def info(self, section: str) -> Info:
+        return info({f"db{number}": "keys=1" for number, db in self.dbs.items() if db.keys})
 
 
 def put(node: Node, key: str, value: Any, *, db: int = 0, kind: str = "string", dump: str = "", ttl: int = -1) -> None:
@@ -104,24 +86,7 @@ def pair(version: str = "Redis 7.0") -> tuple[Node, Node]:
 
 def found(master: Node, replica: Node, *, debug: bool = False) -> Difference:
     both: Any = (master, replica)
-    for node in both:
-        node.is_counted = not debug
-    if debug:  # first the digests, then the keys
-        for node in both:
-            node.client = _turning(node)
     return asyncio.run(compare(*both, debug=debug))
-
-
-def _turning(node: Node) -> Any:
-    asked: list[int] = []
-    plain = Node.client
-
-    def client(db: int = 0) -> Any:
-        node.is_counted = bool(asked)
-        asked.append(db)
-        return plain(node, db)
-
-    return client
 
 
 def test_equal_keys_in_every_db_are_equal() -> None:
@@ -207,18 +172,8 @@ def test_a_difference_that_a_later_read_does_not_find_is_none(read: int) -> None
 def test_a_key_that_is_gone_on_both_is_no_difference() -> None:
     master, replica = pair()
     put(master, "a", "x")
-    master.dbs[0].pipeline = _forgetting(master.dbs[0])  # type: ignore[method-assign]
+    master.dbs[0].forgets = True
     assert found(master, replica).equal
-
-
-def _forgetting(db: Db) -> Any:
-    plain = Db.pipeline
-
-    def pipeline(transaction: bool) -> Db:
-        db.keys.clear()
-        return plain(db, transaction)
-
-    return pipeline
 
 
 def test_a_key_that_becomes_another_type_meanwhile_is_another_value() -> None:
@@ -262,9 +217,7 @@ def test_digests_of_other_versions_are_not_asked_for() -> None:
     master.digest = "never asked"
     for node in (master, replica):
         put(node, "a", "1")
-        node.is_counted = True
-    both: Any = (master, replica)
-    assert asyncio.run(compare(*both, debug=True)) == Difference(equal=True, by="keys")
+    assert found(master, replica, debug=True) == Difference(equal=True, by="keys")
 
 
 def test_a_difference_in_words() -> None:

@@ -27,6 +27,8 @@ from tap.scenario.load import Expect
 from tap.scenario.result import StepTaken
 from tap.scenario.stage import Sample
 from tap.scenario.workload import Noted
+from tap.servers.info import Replication
+from tests.servers.infos import replication
 
 REPLID = "a" * 40
 
@@ -50,22 +52,22 @@ class Server:
         self.counts: list[tuple[int, int]] = [(0, 0)]  # sync_full and sync_partial_ok, the last one stays
         self.infos: list[dict[str, Any]] = [{}]
 
+    @property
     def client(self) -> Server:
         return self
 
-    async def mget(self, keys: list[str]) -> list[bytes | None]:
+    async def ask(self, name: str, *words: str) -> Any:
+        if name == "SET":
+            self.values[words[0]] = words[1].encode()
+            return True
+        assert name == "MGET"
         if not self.is_there:
             raise Unreachable("gone")
-        self.asked.append(len(keys))
-        return [self.values.get(key) for key in keys]
+        self.asked.append(len(words))
+        return [self.values.get(key) for key in words]
 
-    async def set(self, key: str, value: str) -> None:
-        self.values[key] = value.encode()
-
-    async def info(self, section: str) -> dict[str, Any]:
-        return self.infos.pop(0) if len(self.infos) > 1 else self.infos[0]
-
-    maybe_info = info
+    async def maybe_replication(self) -> Replication:
+        return replication(self.infos.pop(0) if len(self.infos) > 1 else self.infos[0])
 
 
 class Unexamined:
@@ -109,7 +111,7 @@ class Play:
         return node.counts.pop(0) if len(node.counts) > 1 else node.counts[0]
 
     async def master_offset(self) -> int:
-        return int((await self.master.info("replication"))["master_repl_offset"])
+        return (await self.master.maybe_replication()).master_repl_offset
 
     async def link(self) -> str:
         return self.links.pop(0) if len(self.links) > 1 else self.links[0]

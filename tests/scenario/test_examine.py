@@ -46,7 +46,10 @@ class Play:
         self.tap = SimpleNamespace(links=list(links))
         self.journal = Journal()
         self.pair = SimpleNamespace(
-            given=False, damaged=False, master=SimpleNamespace(exit_code=None), replica=SimpleNamespace()
+            given=False,
+            damaged=False,
+            master=SimpleNamespace(exit_code=None, client="the master's client"),
+            replica=SimpleNamespace(),
         )
         self.armed: list[Armed] = []
         self.offsets = {"a": [100]}
@@ -88,8 +91,8 @@ class Play:
             async def run(self) -> None:
                 play.trial()
 
-        async def read(node: Any, offsets: Any) -> Any:
-            play.asked.append((node, offsets))
+        async def read(client: Any, offsets: Any) -> Any:
+            play.asked.append((client, offsets))
             if isinstance(play.record, Exception):
                 raise play.record
             return play.record
@@ -180,7 +183,7 @@ def test_what_the_replica_executed_is_compared_since_the_trial_began_and_since_t
     assert checked.problems == []
     assert checked.executed_all
     assert checked.commands == 2 + 3
-    assert play.asked == [(play.pair.master, play.offsets)]
+    assert play.asked == [(play.pair.master.client, play.offsets)]
 
 
 def test_a_command_that_was_executed_twice_is_a_problem() -> None:

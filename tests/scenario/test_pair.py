@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.link_config import listening
@@ -21,14 +20,13 @@ from tap.scenario.pair import (
     given_pair,
     introduced,
     own_pair,
-    replica_offset,
     set_options,
     started,
-    version_of,
 )
 from tap.url import Address, Url
 from tests.scenario.atonce import at_once
-from tests.scenario.standin import StandIn, following, processes, stand_ins
+from tests.scenario.processes import processes
+from tests.servers.standin import StandIn, following, stand_ins
 
 T = TypeVar("T")
 
@@ -40,7 +38,7 @@ def with_node(job: Callable[[Node, StandIn], Awaitable[T]], *made: Any, **more: 
             try:
                 return await job(node, server)
             finally:
-                await node.disconnect()
+                await node.client.close()
 
     return at_once(story())
 
@@ -51,28 +49,25 @@ def with_node(job: Callable[[Node, StandIn], Awaitable[T]], *made: Any, **more: 
 def test_a_node_asks_its_server_in_the_db_of_its_url() -> None:
     async def job(node: Node, server: StandIn) -> None:
         assert (node.address, node.db, node.ports) == (server.url.address, 0, {server.port})
-        assert (await node.info("replication"))["role"] == "master"
-        await node.client(2).set("a", "1")
-        await node.client().set("b", "2")
+        assert (await node.client.replication()).role == "master"
         other = Node("replica", Url(server.url.address, db=2))
-        assert await other.client().get("a") == b"1"
-        assert other.client() is other.client(2)
-        assert other.client() is not other.client(0)
-        await other.disconnect()
-        assert {db: list(keys) for db, keys in server.data.items() if keys} == {0: [b"b"], 2: [b"a"]}
+        assert other.db == 2
+        await other.client.ask("SET", "a", "1")
+        await other.client.close()
+        assert {db: list(keys) for db, keys in server.data.items() if keys} == {2: [b"a"]}
 
     with_node(job)
 
 
 def test_a_server_that_is_gone_says_nothing_where_that_may_be() -> None:
     async def job(node: Node, server: StandIn) -> None:
-        assert (await node.maybe_info("replication"))["role"] == "master"
+        found = await node.maybe_replication()
+        assert found is not None
+        assert found.role == "master"
         server.refuses["INFO"] = "LOADING Redis is loading the dataset in memory"
-        assert await node.maybe_info("replication") == {}
-        with pytest.raises(RedisError):
-            await node.info("replication")
+        assert await node.maybe_replication() is None
         server.kill()
-        assert await node.maybe_info("replication") == {}
+        assert await node.maybe_replication() is None
         assert node.exit_code is None
 
     with_node(job)
@@ -88,70 +83,16 @@ def test_a_node_follows_and_follows_nobody() -> None:
     with_node(job)
 
 
-def test_options_are_as_they_were_before_the_first_change() -> None:
-    async def job(node: Node, server: StandIn) -> None:
-        assert await node.options("maxmemory") == {"maxmemory": "0"}
-        await node.set_option("maxmemory", "5")
-        await node.set_option("maxmemory", "6")
-        await node.set_option("repl-timeout", "7")
-        assert (server.options["maxmemory"], server.options["repl-timeout"]) == ("6", "7")
-        with pytest.raises(ResponseError, match="Unknown option"):
-            await node.set_option("maxmemry", "5")
-        await node.restore_options()
-        assert (server.options["maxmemory"], server.options["repl-timeout"]) == ("0", "60")
-        server.heard.clear()
-        await node.restore_options()
-        assert server.heard == []
-
-    with_node(job)
-
-
-def test_an_option_that_is_refused_was_not_changed() -> None:
-    async def job(node: Node, server: StandIn) -> None:
-        server.options["maxmemory"] = "3"
-
-        async def config_set(option: str, value: str) -> None:
-            raise ResponseError("no")
-
-        vars(node.client())["config_set"] = config_set
-        with pytest.raises(ResponseError):
-            await node.set_option("maxmemory", "5")
-        await node.disconnect()
-        server.heard.clear()
-        await node.restore_options()
-        assert server.heard == []
-
-    with_node(job)
-
-
-def test_a_server_that_does_not_answer_gets_its_options_back_no_later_than_farewell_allows() -> None:
+def test_options_are_given_back_no_later_than_farewell_allows() -> None:
     async def job(node: Node, server: StandIn) -> float:
-        await node.set_option("maxmemory", "5")
-        await node.set_option("repl-timeout", "7")
+        await node.options.set("maxmemory", "5")
+        await node.options.set("repl-timeout", "7")
         server.silent = True
         began = asyncio.get_running_loop().time()
-        await node.restore_options()
+        assert len(await node.options.restore()) == 2
         return asyncio.get_running_loop().time() - began
 
     assert with_node(job) == pytest.approx(0.6, abs=0.05)
-
-    async def gone(node: Node, server: StandIn) -> None:
-        await node.set_option("maxmemory", "5")
-        server.kill()
-        await node.restore_options()
-
-    with_node(gone)
-
-
-def test_values_that_are_bytes_or_nothing_are_text() -> None:
-    async def job(node: Node, server: StandIn) -> dict[str, str]:
-        async def config_get(option: str) -> dict[Any, Any]:
-            return {b"maxmemory": b"5", "save": None}
-
-        vars(node.client())["config_get"] = config_get
-        return await node.options("*")
-
-    assert with_node(job) == {"maxmemory": "5", "save": ""}
 
 
 # ---- who it is ----
@@ -163,16 +104,11 @@ def test_values_that_are_bytes_or_nothing_are_text() -> None:
 def test_a_server_is_known_by_its_version_and_port(name: str, version: str, said: str) -> None:
     async def job(node: Node, server: StandIn) -> None:
         server.tells = {"tcp_port": 7777}
-        assert (await introduced(node))["role"] == "master"
+        assert (await introduced(node)).role == "master"
         assert node.version == said
         assert node.ports == {server.port, 7777}
 
     with_node(job, name, version)
-
-
-def test_valkey_says_that_it_is_a_redis_too() -> None:
-    assert version_of({"redis_version": "7.2.4", "valkey_version": "8.1.1"}) == "Valkey 8.1.1"
-    assert version_of({"redis_version": "7.2.4"}) == "Redis 7.2.4"
 
 
 @pytest.mark.parametrize(
@@ -196,41 +132,10 @@ def test_what_lacks_what_every_server_says_is_none(tells: dict[str, Any]) -> Non
     assert with_node(job) == "the master at X is no Redis or Valkey, by its INFO"
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "said"),
-    [
-        ("master_repl_offset", "many", "in its INFO master_repl_offset lacks its number"),
-        ("slave0", "ip=a,port=1,state=online", "in its INFO slave0 lacks its number"),
-        ("slave0", "ip=a,port=1,offset=?,lag=0", "in its INFO slave0 lacks its number"),
-    ],
-)
-def test_an_info_that_cannot_be_counted_with_is_an_answer_that_cannot_be(field: str, value: str, said: str) -> None:
-    async def job(node: Node, server: StandIn) -> None:
-        server.tells = {field: value}
-        with pytest.raises(InvalidResponse, match=said):
-            await node.info("replication")
-        assert await node.maybe_info("replication") == {}
-        server.tells = {}
-        with pytest.raises(InvalidResponse, match="its INFO lacks nonsense"):
-            (await node.info("replication"))["nonsense"]
-
-    with_node(job)
-
-
-def test_a_reply_of_another_shape_is_an_answer_that_cannot_be() -> None:
-    async def job(node: Node, server: StandIn) -> None:
-        taken: Any = lambda reply, **_: reply["a key"]  # noqa: E731
-        node.client().set_response_callback("PING", taken)
-        with pytest.raises(InvalidResponse, match="what it says is no reply of Redis"):
-            await node.client().execute_command("PING")
-
-    with_node(job)
-
-
 def test_a_port_that_is_not_told_is_none_and_a_replica_says_whom_it_follows() -> None:
     async def job(node: Node, server: StandIn) -> None:
         server.tells = {"tcp_port": None, "role": "slave", "master_host": "a", "master_port": 1}
-        assert (await introduced(node))["master_host"] == "a"
+        assert (await introduced(node)).master == Address("a", 1)
         assert node.ports == {server.port, 0}
 
     with_node(job)
@@ -241,7 +146,7 @@ def test_a_server_that_does_not_answer_is_named_with_the_reason() -> None:
         server.refuses["INFO"] = "NOPERM no permission"
         with pytest.raises(EnvironmentFailure, match=r"the master at 127\.0\.0\.1:\d+ does not answer: .*no permission"):
             await introduced(node)
-        await node.disconnect()
+        await node.client.close()
         server.kill()
         with pytest.raises(EnvironmentFailure, match=r"does not answer: .*[Rr]efused"):
             await introduced(node)
@@ -266,7 +171,7 @@ def given(
             async with given_pair(Node("master", master.url), Node("replica", replica.url)) as pair:
                 assert pair.given
                 found = await job(pair, master, replica)
-            assert all(not node._clients for node in pair.nodes)
+            assert all(not node.client._by_db for node in pair.nodes)
             return found
 
     return at_once(story())
@@ -280,8 +185,8 @@ async def nothing(pair: Pair, master: StandIn, replica: StandIn) -> tuple[StandI
 def test_in_the_end_the_replica_follows_whom_it_followed() -> None:
     async def job(pair: Pair, master: StandIn, replica: StandIn) -> tuple[StandIn, StandIn]:
         await pair.replica.follow(Address("127.0.0.1", 1))
-        await pair.master.set_option("maxmemory", "5")
-        await pair.replica.set_option("repl-timeout", "5")
+        await pair.master.options.set("maxmemory", "5")
+        await pair.replica.options.set("repl-timeout", "5")
         return await nothing(pair, master, replica)
 
     master, replica = given(job)
@@ -311,7 +216,7 @@ def test_a_pair_that_does_not_answer_any_longer_is_left_in_time() -> None:
         master, replica = StandIn(), StandIn()
         async with stand_ins(master, replica):
             async with given_pair(Node("master", master.url), Node("replica", replica.url)) as pair:
-                await pair.replica.set_option("maxmemory", "5")
+                await pair.replica.options.set("maxmemory", "5")
                 pair.damaged = True
                 replica.silent = master.silent = True
                 began = asyncio.get_running_loop().time()
@@ -380,7 +285,7 @@ def test_whoever_is_refused_is_left_without_a_connection() -> None:
             with pytest.raises(ConfigError):
                 async with given_pair(*nodes):
                     pass
-            assert [node._clients for node in nodes] == [{}, {}]
+            assert [node.client._by_db for node in nodes] == [{}, {}]
             assert replica.heard == [("INFO", "server"), ("INFO", "replication"), ("INFO", "keyspace")]
 
     at_once(story())
@@ -460,8 +365,8 @@ def own(
 
 def test_two_servers_are_started_with_the_options_of_the_scenario_and_gone_behind_it() -> None:
     async def job(pair: Pair, made: Any) -> Pair:
-        assert (await pair.master.info("replication"))["role"] == "master"
-        assert (await pair.replica.info("server"))["redis_version"]
+        assert (await pair.master.client.replication()).role == "master"
+        assert (await pair.replica.client.info("server")).server.version
         assert not pair.given
         assert pair.version == "Redis 7.0.15"
         assert pair.logs() == {"master": "log of the master", "replica": "log of the replica"}
@@ -482,7 +387,7 @@ def test_two_servers_are_started_with_the_options_of_the_scenario_and_gone_behin
     assert [one for one in done if one[1] != "start"] == [
         ("master", "kill"), ("master", "close"), ("replica", "kill"), ("replica", "close")
     ]  # fmt: skip
-    assert not pair.master._clients
+    assert not pair.master.client._by_db
 
 
 @pytest.mark.parametrize("fails", ["master", "replica"])
@@ -498,10 +403,10 @@ def test_servers_that_do_not_start_are_gone_all_the_same(fails: str) -> None:
 def test_a_pair_ends_at_once() -> None:
     async def job(pair: Pair, made: Any) -> list[Any]:
         pair.end()
-        return [await node.maybe_info("server") for node in pair.nodes]
+        return [await node.maybe_replication() for node in pair.nodes]
 
     found, _, _ = own(job)
-    assert found == [{}, {}]
+    assert found == [None, None]
 
 
 def test_they_change_places() -> None:
@@ -523,13 +428,11 @@ def test_a_replica_comes_back_as_a_replica_and_a_master_as_a_master(how: str) ->
             port = node.server.port if node.server else 0
             if how == "kill":
                 await node.kill()
-                assert not node._clients
-                assert await node.maybe_info("server") == {}
+                assert not node.client._by_db
+                assert await node.maybe_replication() is None
                 await node.start()
             else:
-                client = node.client()
                 await node.restart()
-                assert node.client() is not client
             assert node.server is not None
             assert node.server.port == port
         replica, master = pair.replica.server, pair.master.server
@@ -538,7 +441,7 @@ def test_a_replica_comes_back_as_a_replica_and_a_master_as_a_master(how: str) ->
         where = f"{pair.master.address.host} {pair.master.address.port}"
         assert replica.options[-2:] == ("replicaof", where)
         assert "replicaof" not in master.options
-        assert (await pair.replica.info("replication"))["role"] == "slave"
+        assert (await pair.replica.client.replication()).role == "slave"
         await pair.replica.follow(None)
         await getattr(pair.replica, how)()
         assert "replicaof" not in replica.options
@@ -591,26 +494,3 @@ def test_a_start_that_is_cancelled_is_let_come_up() -> None:
 
     assert asyncio.run(story(False)) == ["up"]
     assert asyncio.run(story(True)) == ["up"]
-
-
-# ---- what the master says of its replicas ----
-
-
-def slave(port: int, offset: int | str) -> dict[str, Any]:
-    return {"ip": "127.0.0.1", "port": port, "offset": offset}
-
-
-@pytest.mark.parametrize(
-    ("info", "offset"),
-    [
-        ({}, None),
-        ({"slave0": slave(1, 7)}, 7),  # whatever its port: behind NAT there is no telling
-        ({"slave0": slave(1, 7), "slave1": slave(6380, 5)}, 5),
-        ({"slave0": slave(6380, 3), "slave1": slave(6380, "5")}, 5),
-        ({"slave0": slave(1, 7), "slave1": slave(2, 9)}, None),
-        ({"slave0": "odd", "slave1": slave(2, 9)}, 9),
-        ({"slave0": slave(1, 7), "slave12": slave(6380, 5), "slaves": slave(6380, 99), "slave_x": slave(6380, 99)}, 5),
-    ],
-)
-def test_the_offset_that_the_replica_has_acknowledged(info: dict[str, Any], offset: int | None) -> None:
-    assert replica_offset(info, {6380, 6381}) == offset

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tap.scenario.pair import Pair
-from tap.scenario.record import Record, commands, executed, read
+from tap.scenario.record import Record, commands, read
 from tests.relay.wire import command
 from tests.scenario.support import on_pair
 
@@ -62,24 +62,24 @@ def test_offsets_of_a_record() -> None:
 
 def test_a_backlog_is_read_from_a_known_offset_on_and_costs_no_full_resync(server_name: str, tmp_path: Path) -> None:
     async def job(pair: Pair) -> None:
-        assert await read(pair.master, {}) is None
+        assert await read(pair.master.client, {}) is None
         await pair.replica.follow(pair.master.address)
-        while (await pair.replica.info("replication")).get("master_link_status") != "up":
+        while (await pair.replica.client.replication()).master_link_status != "up":
             pass
-        info = await pair.master.info("replication")
-        known = {str(info["master_replid"]): [int(info["master_repl_offset"]), 10**12], "other": [5]}
-        before = executed(await pair.replica.info("commandstats"))
-        client = pair.master.client()
+        client = pair.master.client
+        info = await client.replication()
+        known = {info.master_replid: [info.master_repl_offset, 10**12], "other": [5]}
+        before = (await pair.replica.client.info("commandstats")).commandstats
         for number in range(100):
-            await client.set(f"key:{number}", b"\r\n" * number)
-        await client.rpush("list", *range(5000))
-        record = await read(pair.master, known)
+            await client.ask("SET", f"key:{number}", b"\r\n" * number)
+        await client.ask("RPUSH", "list", *range(5000))
+        record = await read(client, known)
         assert record is not None
         written = [name for name in record.names if name not in ("SELECT", "PING")]
         assert written == ["SET"] * 100 + ["RPUSH"]
-        assert record.end <= (await pair.master.info("replication"))["master_repl_offset"]
-        assert (await pair.master.info("stats"))["sync_full"] == 1
-        while (after := executed(await pair.replica.info("commandstats")))["RPUSH"] == 0:
+        assert record.end <= (await client.replication()).master_repl_offset
+        assert (await client.info("stats")).stats.sync_full == 1
+        while (after := (await pair.replica.client.info("commandstats")).commandstats)["RPUSH"] == 0:
             pass
         assert after["SET"] - before["SET"] == 100
 

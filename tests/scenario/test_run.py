@@ -21,8 +21,9 @@ from tap.url import Url
 from tests.relay.certificates import Certificates
 from tests.relay.test_tls_servers import TlsServers
 from tests.scenario.atonce import at_once
-from tests.scenario.standin import Process, StandIn, following, processes, stand_ins
+from tests.scenario.processes import Process, processes
 from tests.scenario.support import on_pair, result_of, unmet, written
+from tests.servers.standin import StandIn, following, stand_ins
 from tests.support import Servers, client, follow, is_up, level, wait_until
 
 
@@ -140,10 +141,10 @@ expect = { converged = false }
 
     async def job(pair: Pair) -> Result:
         async def stray() -> None:
-            while (await pair.replica.info("replication")).get("master_link_status") != "up":
+            while (await pair.replica.client.replication()).master_link_status != "up":
                 await asyncio.sleep(0.01)
             await asyncio.sleep(1.5)
-            await pair.replica.client().set("stray", 1)
+            await pair.replica.client.ask("SET", "stray", 1)
 
         result, _ = await asyncio.gather(run(load(path), pair, seed=1), stray())
         return result

@@ -10,6 +10,7 @@ import pytest
 
 from tap.scenario.stage import Sample, Stage, applied_by, until
 from tests.scenario.nodes import Node
+from tests.servers.infos import replication, slave
 
 # ---- how a pair stands ----
 
@@ -26,7 +27,7 @@ def stage(master: Node, replica: Node, *, has_stream: bool = True) -> Stage:
 def of_master(offset: int, acked: int | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {"master_replid": "a", "master_repl_offset": offset, "connected_slaves": 0}
     if acked is not None:
-        found |= {"slave0": {"ip": "127.0.0.1", "port": 6380, "state": "online", "offset": acked, "lag": 0}}
+        found["slave0"] = slave(6380, acked)
     return found
 
 
@@ -76,8 +77,9 @@ def test_a_sample_has_the_masters_offset_before_and_after() -> None:
 def test_offsets_that_servers_tell() -> None:
     one = stage(Node("master", of_master(7)), Node("replica", {}))
     assert asyncio.run(one.master_offset()) == 7
-    assert applied_by(of_replica(5)) == 5
-    assert applied_by({}) == -1
+    assert applied_by(replication(of_replica(5))) == 5
+    assert applied_by(replication({})) == -1
+    assert applied_by(None) == -1
 
 
 def test_a_question_is_asked_until_it_is_met_or_its_time_is_over() -> None:

@@ -20,7 +20,9 @@ from tap.scenario.load import Scenario
 from tap.scenario.result import StepTaken
 from tap.scenario.steps import DAMAGING, Steps
 from tap.scenario.workload import PROBE
+from tap.servers.info import Replication
 from tests.scenario.atonce import at_once
+from tests.servers.infos import replication
 
 
 class Node:
@@ -29,7 +31,8 @@ class Node:
     def __init__(self, name: str, story: list[Any]) -> None:
         self.name = name
         self.exit_code: int | None = None
-        self.infos: dict[str, Any] = {}
+        self.info: dict[str, Any] | None = None
+        self.client = self.options = self
         self.fails: Exception | None = None
         self.takes = 0.0  # seconds of a command
         self._story = story
@@ -40,7 +43,7 @@ class Node:
     async def follow(self, address: Any) -> None:
         self._note("follow", address)
 
-    async def set_option(self, option: str, value: str) -> None:
+    async def set(self, option: str, value: str) -> None:
         self._note("set", option, value)
 
     async def kill(self) -> None:
@@ -52,21 +55,14 @@ class Node:
     async def start(self) -> None:
         self._note("start")
 
-    def client(self) -> Node:
-        return self
-
-    async def execute_command(self, *words: str) -> None:
+    async def ask(self, *words: Any) -> None:
         await asyncio.sleep(self.takes)
         if self.fails is not None:
             raise self.fails
-        self._note(*words)
+        self._note(*words[: 2 if words[0] == "SET" and words[1] == PROBE else None])
 
-    async def set(self, key: str, value: float) -> None:
-        await self.execute_command("SET", key)
-
-    async def maybe_info(self, section: str) -> dict[str, Any]:
-        assert section == "replication"
-        return self.infos
+    async def maybe_replication(self) -> Replication | None:
+        return None if self.info is None else replication(self.info)
 
 
 class Workload:
@@ -265,7 +261,7 @@ def test_a_run_that_is_cancelled_takes_no_other_step() -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0)
 
-        play.master.execute_command = drops  # type: ignore[method-assign]
+        play.master.ask = drops  # type: ignore[method-assign]
         play.journal = Journal()
         stage: Any = play
         await Steps(stage).take_all()
@@ -377,8 +373,8 @@ def test_a_replica_that_exits_is_waited_for_whatever_its_code() -> None:
 
 def test_a_master_without_replicas_is_waited_for() -> None:
     def prepare(play: Play) -> None:
-        play.master.infos = {"connected_slaves": 1}
-        later(1, setattr, play.master, "infos", {"connected_slaves": 0})
+        play.master.info = {"connected_slaves": 1}
+        later(1, setattr, play.master, "info", {"connected_slaves": 0})
 
     taken, _ = waits("no_replica", prepare)
     came(taken, 1)

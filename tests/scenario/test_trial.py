@@ -21,8 +21,10 @@ from tap.scenario.record import Record, Snapshot
 from tap.scenario.stage import Sample
 from tap.scenario.trial import Trial, compare_executed
 from tap.scenario.workload import PROBE
+from tap.servers.info import Replication
 from tests.relay.wire import command
 from tests.scenario.atonce import at_once
+from tests.servers.infos import replication, slave
 
 WRITE = 10  # bytes of the stream
 
@@ -49,7 +51,7 @@ class World:
         self.during: Callable[[], None] = lambda: None
 
         self.offset = 1000
-        self.commandstats = {"cmdstat_replconf": {"calls": 7}, "cmdstat_ping": {"calls": 3}}
+        self.commandstats = Counter(REPLCONF=7, PING=3)
         self.journal = Journal()
         self.link = SimpleNamespace(closed=False, number=4, name="main", offset=self.offset)
         self.tap = SimpleNamespace(links=[self.link])
@@ -59,11 +61,13 @@ class World:
 
     # ---- as the stage ----
 
-    async def of_master(self) -> dict[str, Any]:
+    async def of_master(self) -> Replication:
         self._answer()
-        heard = {"port": 6380, "offset": self.offset + self.acked_wrong}
-        others = {f"slave{number + 1}": {"port": 1, "offset": 5} for number in range(self.others)}
-        return {"master_repl_offset": self.offset, "connected_slaves": 1 + self.others, "slave0": heard, **others}
+        heard = slave(6380, self.offset + self.acked_wrong)
+        others = {f"slave{number + 1}": slave(1, 5) for number in range(self.others)}
+        return replication(
+            {"master_repl_offset": self.offset, "connected_slaves": 1 + self.others, "slave0": heard, **others}
+        )
 
     async def sample(self) -> Sample | None:
         if self.failing:
@@ -82,32 +86,17 @@ class World:
             self.failing -= 1
             raise Unreachable("gone")
 
-    async def info(self, section: str) -> dict[str, Any]:
+    async def info(self, section: str) -> Any:
         assert section == "commandstats"
         self._answer()
-        return {name: dict(stats) for name, stats in self.commandstats.items()}
+        return SimpleNamespace(commandstats=self.commandstats.copy())
 
+    @property
     def client(self) -> World:
         return self
 
-    def pipeline(self, transaction: bool) -> World:
-        assert not transaction
-        return self
-
-    async def __aenter__(self) -> World:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-    def set(self, *words: object) -> None:
-        self.writes.append(("SET", *words))
-
-    def wait(self, *words: object) -> None:
-        self.writes.append(("WAIT", *words))
-
-    async def execute(self, raise_on_error: bool) -> list[Any]:
-        assert not raise_on_error
+    async def ask_all(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        self.writes += commands
         await asyncio.sleep(self.takes)
         self.offset += WRITE
         self.link.offset = self.offset + self.ahead
@@ -122,7 +111,7 @@ class World:
         return [self.said, self.acknowledged]
 
     def _hear(self, times: int) -> None:
-        self.commandstats["cmdstat_replconf"]["calls"] += times
+        self.commandstats["REPLCONF"] += times
 
     def tell(self, connection: int, offset: int | None = None) -> None:
         at = self.offset if offset is None else offset

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from tap.scenario import workload
 from tap.scenario.workload import BURST_VALUE, PREFIX, PROBE, Workload
+from tests.servers.infos import MASTER
 from tests.support import WITHIN
 
 
@@ -25,43 +27,25 @@ class Master:
         self.is_there = True
         self.unlinked: dict[int, set[str]] = {}
 
-    def client(self, db: int = 0) -> Any:
-        return _Pipeline(self, db)
-
-
-class _Pipeline:
-    def __init__(self, master: Master, db: int) -> None:
-        self._master, self._db = master, db
-        self._said: list[Any] = []
-
-    def pipeline(self, transaction: bool) -> _Pipeline:
-        assert not transaction
+    @property
+    def client(self) -> Master:
         return self
 
-    async def __aenter__(self) -> _Pipeline:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-    def execute_command(self, *words: Any) -> None:
-        self._master.heard.append((self._db, words))
-        self._said.append(self._master.replies.get(words[0], True))
-
-    def set(self, key: str, value: str) -> None:
-        self.execute_command("SET", key, value)
-
-    def unlink(self, key: str) -> None:
-        self._master.unlinked.setdefault(self._db, set()).add(key)
-
-    def info(self, section: str) -> None:
-        self._master.offset += 10
-        self._said.append({"master_repl_offset": str(self._master.offset)})
-
-    async def execute(self, raise_on_error: bool) -> list[Any]:
-        if not self._master.is_there:
+    async def ask_all(self, commands: Iterable[tuple[Any, ...]], *, db: int = 0) -> list[Any]:
+        if not self.is_there:
             raise Unreachable("gone")
-        return self._said
+        return [self._answer(words, db) for words in commands]
+
+    def _answer(self, words: tuple[Any, ...], db: int) -> Any:
+        if words[0] == "UNLINK":
+            self.unlinked.setdefault(db, set()).add(words[1])
+        elif words[0] == "INFO":
+            self.offset += 10
+            fields = {**MASTER, "master_repl_offset": self.offset}
+            return "".join(f"{name}:{value}\r\n" for name, value in fields.items()).encode()
+        else:
+            self.heard.append((db, words))
+        return self.replies.get(words[0], True)
 
 
 def made(master: Master, seed: int = 1, **options: Any) -> Workload:

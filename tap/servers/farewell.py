@@ -1,4 +1,4 @@
-"""A run that is cancelled: it ends, and cleans up to the end all the same."""
+"""Clean up completely in a task that is cancelled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 async def to_the_end(cleaning: Coroutine[Any, Any, None]) -> None:
-    """Wait for it, whatever happens; a cancellation that came meanwhile is raised behind it."""
+    """Await the cleaning in a task of its own, then raise any cancellation that arrived meanwhile."""
     task = asyncio.ensure_future(cleaning)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

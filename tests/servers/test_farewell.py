@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tap.console import demo
-from tap.scenario.farewell import to_the_end
 from tap.scenario.stage import until
+from tap.servers.farewell import to_the_end
 from tests.support import WITHIN
 
 

@@ -1,4 +1,4 @@
-"""A server of a few lines, in the event loop of its test: it answers what a scenario asks, and replicates.
+"""A server of a few lines, in the event loop of its test: it answers what our clients ask, and replicates.
 
 A value is the list of all commands that were given its key, so each that is lost, doubled or swapped shows.
 """
@@ -11,13 +11,9 @@ import copy
 import hashlib
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator
+from typing import Any
 
-import pytest
-
-from tap.errors import EnvironmentFailure
-from tap.scenario import pair
 from tap.url import Address, Url
 from tests.relay.wire import command
 
@@ -220,6 +216,7 @@ class StandIn:
             found |= {f"{self._name}_version": self._version, "tcp_port": self.port, "run_id": self._run}
         if section in ("stats", "all"):
             found |= {"sync_full": self.counts["full"], "sync_partial_ok": self.counts["partial"]}
+            found["sync_partial_err"] = 0
         if section in ("commandstats", "all"):
             found |= {f"cmdstat_{name.decode().lower()}": f"calls={n},usec=0" for name, n in self.calls.items()}
         if section in ("keyspace", "all"):
@@ -373,63 +370,6 @@ def _bulk(value: bytes | None) -> bytes:
 
 def _array(values: list[Any]) -> bytes:
     return b"*%d\r\n" % len(values) + b"".join(map(_bulk, values))
-
-
-class Process:
-    """In place of tap.servers.embedded.Server: a stand-in, which starts in a thread and ends at once as a process does.
-
-    done: what was done to all of them. fails: the name of one that does not start.
-    """
-
-    done: ClassVar[list[tuple[str, str]]] = []
-    fails: ClassVar[str] = ""
-    made: ClassVar[list[Process]] = []
-
-    def __init__(self, program: Any, *words: str, name: str, host: str) -> None:
-        self.program, self.options, self.name, self.host = program, words, name, host
-        self.version = "Redis 7.0.15"
-        self.port = 0
-        self.log = f"log of the {name}"
-        self.exit_code: int | None = None
-        self.one = StandIn(password=dict(zip(words[::2], words[1::2], strict=True)).get("requirepass", ""))
-        self.one.host = host
-        self._loop = asyncio.get_running_loop()
-        type(self).made.append(self)
-
-    def start(self) -> Process:
-        self.done.append((self.name, "start"))
-        if self.fails == self.name:
-            raise EnvironmentFailure(f"{self.program} does not start")
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
-        return self
-
-    async def _start(self) -> None:
-        options = dict(zip(self.options[::2], self.options[1::2], strict=True))
-        self.one.begin(options)
-        await self.one.open()
-        self.port = self.one.port
-
-    def stop(self) -> None:
-        self.done.append((self.name, "stop"))
-        self._loop.call_soon_threadsafe(self.one.kill)
-
-    def kill(self) -> None:
-        self.done.append((self.name, "kill"))
-        self.one.kill()
-
-    def close(self) -> None:
-        self.done.append((self.name, "close"))
-
-
-@contextlib.contextmanager
-def processes(fails: str = "") -> Iterator[type[Process]]:
-    """Own pairs are of stand-ins meanwhile."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pair, "Server", Process)
-        patch.setattr(Process, "done", [])
-        patch.setattr(Process, "made", [])
-        patch.setattr(Process, "fails", fails)
-        yield Process
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,79 @@
+"""Options of a running server (CONFIG SET), with undo."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+from tap.replication.passwords import is_secret_setting
+from tap.servers.client import Client
+from tap.servers.failures import ANSWER_SECONDS, FAILURES, NO_REPLY, ErrorReply, InvalidReply, said_by
+from tap.servers.farewell import to_the_end
+
+
+class Options:
+    """Change options of a running server and give each its first value back.
+
+        async with Options(client) as options:
+            await options.set("repl-timeout", "5")
+
+    The end of the context restores them, also after an error or a cancellation. unrestored: what could not be restored, a
+    sentence each; empty until then.
+    """
+
+    def __init__(self, client: Client, *, within: float = ANSWER_SECONDS) -> None:
+        """within: seconds that restoring one option may take."""
+        self.unrestored: tuple[str, ...] = ()
+        self._client = client
+        self._within = within
+        self._before: dict[str, str] = {}
+
+    async def get(self, pattern: str) -> dict[str, str]:
+        """CONFIG GET: values by name. Raises FAILURES."""
+        found = await self._client.ask("CONFIG", "GET", pattern)
+        if not isinstance(found, list) or len(found) % 2:
+            raise InvalidReply(NO_REPLY)
+        words = [_text(word) for word in found]
+        return dict(zip(words[::2], words[1::2], strict=True))
+
+    async def set(self, option: str, value: str) -> None:
+        """CONFIG SET. Raises FAILURES, ErrorReply when the server refuses."""
+        found = await self.get(option)
+        # Noted first: the server may execute a command whose reply never comes, because we were cancelled or cut off.
+        noted = [name for name in found if name not in self._before]
+        self._before |= {name: found[name] for name in noted}
+        try:
+            await self._client.ask("CONFIG", "SET", option, value)
+        except ErrorReply:
+            for name in noted:
+                del self._before[name]
+            raise
+
+    async def restore(self) -> tuple[str, ...]:
+        """Give every option its first value back. Returns a sentence for each that failed; calling again tries those."""
+        failed = []
+        for option, value in list(self._before.items()):
+            try:
+                async with asyncio.timeout(self._within):
+                    await self._client.ask("CONFIG", "SET", option, value)
+            except FAILURES as error:
+                shown = "***" if is_secret_setting(option.encode()) else value
+                failed.append(f"{self._client.name}: {option} could not be set back to {shown!r}: {said_by(error)}")
+            else:
+                del self._before[option]
+        return tuple(failed)
+
+    async def __aenter__(self) -> Options:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await to_the_end(self._end())
+
+    async def _end(self) -> None:
+        self.unrestored = await self.restore()
+
+
+def _text(word: str | bytes | None) -> str:
+    return word.decode(errors="surrogateescape") if isinstance(word, bytes) else word or ""

@@ -1,0 +1,37 @@
+"""Shell commands that do by hand what redis-tap would do to a server: for a user whose run was killed.
+
+They hold no password: redis-cli takes it from the environment variable REDISCLI_AUTH.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from tap.replication.passwords import is_secret_setting
+from tap.url import Address, Url
+
+
+def redis_cli(url: Url, *words: str) -> str:
+    """A redis-cli command for that server."""
+    address = url.address
+    where = ["-s", address.path] if address.path else ["-h", address.host, "-p", str(address.port)]
+    if url.tls:
+        where.append("--tls")
+    if url.username:
+        where += ["--user", url.username]
+    if url.db:
+        where += ["-n", str(url.db)]
+    return shlex.join(["redis-cli", *where, *words])
+
+
+def config_set(url: Url, option: str, value: str) -> str:
+    """CONFIG SET. For a secret a comment, so that running it does not set the secret to three asterisks."""
+    if is_secret_setting(option.encode()):
+        return f"# {redis_cli(url, 'CONFIG', 'SET', option)} '***'"
+    return redis_cli(url, "CONFIG", "SET", option, value)
+
+
+def replicaof(url: Url, master: Address | None) -> str:
+    """REPLICAOF, with None REPLICAOF NO ONE."""
+    words = ("NO", "ONE") if master is None else (master.host, str(master.port))
+    return redis_cli(url, "REPLICAOF", *words)
