@@ -97,13 +97,13 @@ class CommandFaults:
         view = self._lane.peek(data)
         heads, ends, next_ends = stream.take_matches()
         self._note(heads)
-        behind, behind_next = deque(ends), deque(next_ends)
+        ends_left, next_left = deque(ends), deque(next_ends)
         while self._hits:
-            self._end(behind, behind_next, self._hits[0].begin)
+            self._end(ends_left, next_left, self._hits[0].begin)
             if not self._is_decided(self._hits[0], view):
                 break
             self._hits.popleft()
-        self._end(behind, behind_next, OPEN)
+        self._end(ends_left, next_left, OPEN)
         if stream.is_broken:
             self._abandon(stream.understood_to)
 

@@ -86,7 +86,7 @@ class LinkFaults:
         for work in self.works:
             if work.armed not in armed_now:
                 work.let_go()
-                work.telling.rest()
+                work.reports.flush()
                 for lane in self.lanes.values():
                     lane.forget(work)
         known = {work.armed: work for work in self.works}
@@ -195,7 +195,7 @@ class LinkFaults:
         for work in self.works:
             if now >= work.ends_at:
                 work.stop()
-            work.telling.tick(now)
+            work.reports.tick(now)
 
     def _act_on_time(self) -> None:
         for work in self._on_time:
@@ -216,7 +216,7 @@ class LinkFaults:
         self.awaited.clear()
         for work in self.works:
             work.let_go()
-            work.telling.rest()
+            work.reports.flush()
 
     @property
     def wakes(self) -> float:

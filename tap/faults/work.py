@@ -12,9 +12,9 @@ from tap.faults.armed import Armed
 from tap.faults.context import offset_at, phase_at
 from tap.faults.items import CloseLink
 from tap.faults.lane import Lane
+from tap.faults.reports import Reports
 from tap.faults.shaper import Shaper
 from tap.faults.site import Frame
-from tap.faults.telling import Telling
 from tap.glob import matcher
 from tap.replication.conversation import Conversation
 from tap.replication.events import Channel, Event, FaultFired, Role, Side
@@ -72,7 +72,7 @@ class Work:
         self.shapers: dict[Side, Shaper] = {}
         self.matches = 0
         self.is_key = None if self.when.key is None else matcher(self.when.key)
-        self.telling = Telling(armed, link.tell)
+        self.reports = Reports(armed, link.tell)
         self._link = link
 
     # ---- whether it fires ----
@@ -153,7 +153,7 @@ class Work:
             self.act(side, self.lane(side).out, at_once=True)
 
     def fired(self, side: Side, position: int, size: int, text: str) -> None:
-        self.telling.fired(self._firing(side, position, size, text), self._link.now)
+        self.reports.fired(self._firing(side, position, size, text), self._link.now)
 
     def _firing(self, side: Side, position: int, size: int, text: str) -> FaultFired:
         """The event. Made while the byte is read: the conversation goes on."""
@@ -250,7 +250,7 @@ class Work:
     def fires_in(self, frame: Frame, text: str) -> None:
         """Report it once the bytes before the frame have passed: the link may be cut among them."""
         firing = self._firing(frame.side, frame.start, frame.end - frame.start, text)
-        self._await(frame.side, frame.start, lambda: self.telling.fired(firing, self._link.now))
+        self._await(frame.side, frame.start, lambda: self.reports.fired(firing, self._link.now))
 
     def _await(self, side: Side, position: int, then: Callable[[], None]) -> None:
         def act() -> None:

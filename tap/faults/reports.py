@@ -1,0 +1,46 @@
+"""The reports of a fault that fires on a connection: each by itself, or summed up when they come too fast to read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from tap.faults.armed import Armed
+from tap.replication.events import Event, FaultFired
+
+REPORTS_A_SECOND = 10  # of one fault on one connection; further firings are summed up
+
+
+class Reports:
+    """The firings of one fault on one connection."""
+
+    def __init__(self, armed: Armed, tell: Callable[[Event], None]) -> None:
+        self._armed = armed
+        self._tell = tell
+        self._second = -1.0  # when the current second began
+        self._count = 0  # of its firings
+        self._summed: FaultFired | None = None  # those that have not been reported
+
+    def fired(self, event: FaultFired, now: float) -> None:
+        self._armed.bytes += event.bytes
+        if now - self._second >= 1:
+            self.flush()
+            self._second, self._count = now, 0
+        self._count += 1
+        before = self._summed
+        if self._count <= REPORTS_A_SECOND or self._armed.is_over:
+            self._tell(event)
+        elif before is None:
+            self._summed = event
+        else:
+            self._summed = dataclasses.replace(event, bytes=before.bytes + event.bytes, count=before.count + 1)
+
+    def tick(self, now: float) -> None:
+        if now - self._second >= 1:
+            self.flush()
+
+    def flush(self) -> None:
+        """Report those that have been summed up."""
+        if self._summed is not None:
+            summed, self._summed = self._summed, None
+            self._tell(summed)
