@@ -204,7 +204,7 @@ class Assembler:
         self._last = self.connections.get((source, target)) or self.connections.get((target, source))
         return self._last
 
-    def take(self, segment: Segment, time: int, *, opens: bool = False) -> Iterator[Item]:
+    def reassemble(self, segment: Segment, time: int, *, opens: bool = False) -> Iterator[Item]:
         """To be iterated to its end. opens: this SYN is known to open a connection."""
         connection = self.find(segment)
         if connection is None:

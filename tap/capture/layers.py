@@ -22,8 +22,8 @@ from tap.capture.tunnels import (
     IPV6,
     LINKS,
     Unread,
+    UnreadLinkType,
     ethertype_name,
-    link_type_name,
     protocol_name,
 )
 
@@ -82,7 +82,7 @@ class Layers:
             limit = len(data)
         step = LINKS.get(packet.link_type)
         if step is None:
-            raise Unread(link_type_name(packet.link_type))
+            raise UnreadLinkType(packet.link_type)
         kind, at = step(data, 0)
         for _ in range(MAX_LAYERS):
             if kind == IPV4:

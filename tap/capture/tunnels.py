@@ -25,7 +25,14 @@ _little = struct.Struct("<I").unpack_from
 
 
 class Unread(Exception):
-    """What kind of packet it is, in words."""
+    """Why a packet cannot be read: what kind of packet it is, in words."""
+
+
+class UnreadLinkType(Unread):
+    """Its link type is not known here; made of the number."""
+
+    def __str__(self) -> str:
+        return link_type_name(*self.args)
 
 
 # ---- what a capture's packets begin with: https://www.tcpdump.org/linktypes.html ----
@@ -93,7 +100,7 @@ def _pktap(data: bytes, at: int) -> tuple[int, int]:
     (length,), (link_type,) = _little(data, at), _little(data, at + 8)
     step = LINKS.get(link_type)
     if step is None or step is _pktap:
-        raise Unread(link_type_name(link_type))
+        raise UnreadLinkType(link_type)
     return step(data, at + length)
 
 

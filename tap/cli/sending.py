@@ -27,7 +27,8 @@ from tap.recording.choice import moment_text, stream_text
 from tap.recording.comments import check_format
 from tap.recording.history import Stretch, index
 from tap.recording.missing import Account
-from tap.recording.reader import Player, read
+from tap.recording.player import Player
+from tap.recording.reader import read
 from tap.recording.wanted import Wanted
 from tap.replay.commands import Choice
 from tap.replay.excerpt import Excerpt

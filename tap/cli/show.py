@@ -21,7 +21,8 @@ from tap.console.stderr import say
 from tap.errors import ConfigError, RecordingError
 from tap.recording.missing import Missing
 from tap.recording.once import Once
-from tap.recording.reader import Player, nothing, read
+from tap.recording.player import Player
+from tap.recording.reader import nothing, read
 from tap.recording.stats import Batch, Stats
 from tap.recording.wanted import Wanted
 from tap.replication.events import Command, Side

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from tap.bus import Told
 from tap.errors import ConfigError
 from tap.recording.once import Once
-from tap.recording.reader import Player
+from tap.recording.player import Player
 from tap.recording.wanted import Wanted
 from tap.replication import events
 from tap.replication.events import Command

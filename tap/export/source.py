@@ -14,7 +14,8 @@ from tap.recording import choice
 from tap.recording.history import Index, index
 from tap.recording.missing import Account, Missing, Whole
 from tap.recording.moments import Moment, nanoseconds
-from tap.recording.reader import Player, read
+from tap.recording.player import Player
+from tap.recording.reader import read
 from tap.recording.wanted import Wanted
 from tap.replication.events import Side
 

@@ -4,10 +4,22 @@
         for command in recording.commands(key="user:*"):
             print(command.time, command.offset, command.name, command.args)
 
-recording.py is the door for programs. reader.py and played.py turn packets into what a tap would have said of each
-connection; missing.py keeps account of what they could not tell. history.py finds in a recording what a master had, and
-choice.py which part of it is meant. comments.py is the vocabulary of what a tap writes beside the packets. wanted.py and
-moments.py are the questions, stats.py an answer in bounded memory.
+The way of a packet, from the bytes of a file to a line of `redis-tap show`:
+
+    capture/files.py       which files there are, and in which order; their packets, by time
+    recording/reader.py    gives each packet to a player, and keeps account of what cannot be read
+    recording/player.py    the player: passes the time until the packet
+    recording/comments.py  what a tap says in the comments of the packet
+    capture/layers.py      the TCP segment in the packet
+    capture/assembly.py    what that segment brings: bytes in order, gaps, beginnings and ends of connections
+    recording/played.py    one connection: which end is the replica (identity.py), what may be reported (withheld.py),
+                           where to read on after a gap (rejoining.py), what cannot be told (untold.py)
+    replication/           the conversation: bytes become events
+    console/lines.py       an event becomes a line, if wanted.py wants it
+
+recording.py is the door for programs. missing.py keeps account of what could not be reported. history.py finds in a
+recording what a master had, and choice.py which part of it is meant. wanted.py and moments.py are the questions, stats.py
+is an answer in bounded memory.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from tap.bus import Told
 from tap.errors import RecordingError
-from tap.recording.reader import Player
+from tap.recording.player import Player
 from tap.replication.conversation import Conversation
 from tap.replication.events import PartialResync
 from tap.replication.succession import Succession

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from tap.bus import Told
@@ -77,8 +77,15 @@ class Played:
     """One connection of a capture. opened, state: the comment on its first packet, where a tap recorded it."""
 
     def __init__(
-        self, player: Playing, connection: Connection, opened: Opening | None, state: LinkState | None = None
+        self,
+        player: Playing,
+        connection: Connection,
+        opened: Opening | None,
+        state: LinkState | None = None,
+        *,
+        said: Sequence[Comment] = (),
     ) -> None:
+        """said: all comments on its first packet."""
         self._player = player
         self.serial = player.connections
         self.connection = connection
@@ -107,8 +114,10 @@ class Played:
         if state is not None:
             self._stand(state)
         elif not self._identity.is_undecided:
-            said_peer, said_master = self._ends()
-            self.tell(events.LinkOpened(peer=said_peer, master=said_master))
+            peer_address, master_address = self._ends()
+            self._say(events.LinkOpened(peer=peer_address, master=master_address))
+        for comment in said:
+            self.announce(comment)
 
     def _stand(self, state: LinkState) -> None:
         """Begin as the tap says that the connection stood."""
@@ -187,20 +196,21 @@ class Played:
                 from_offset=offset,
                 to_offset=None if offset is None else state.standing.offset,
             )
-            self.tell(gap)
+            self._say(gap)
             offsets = gap.from_offset, gap.to_offset
             self._untold.gap(Side.MASTER, begin, state.from_master, self.conversation.replid, offsets)
         return goes_on
 
-    def begin_behind_gap(self) -> None:
+    def begin_after_gap(self) -> None:
         """What came before the state is missing, and with it the whole command in which the state begins."""
         stream = self.conversation.stream
         if stream is not None and stream.is_within_command:
-            self._untold.begin_gap(self._position, self.conversation.replid, stream.offset_at(stream.begins_at), 0)
+            self._untold.begin_gap(self._position, self.conversation.replid, stream.begin_offset, 0)
 
     # ---- events ----
 
     def tell(self, event: Event) -> None:
+        """The conversation reports an event."""
         self._player.wake(self)
         if self._unbegun is not None:
             self._waiting.append(event)
@@ -222,12 +232,16 @@ class Played:
             self._untold.bad_rdb(event.start, event.text)
         if isinstance(event, events.RdbFinished):
             self._untold.end_rdb(event.end, is_whole=True)
+        self._say(event)
+
+    def _say(self, event: Event) -> None:
+        """Report an event of the conversation, or one that the capture itself makes."""
         told = Told(self._player.now / 1e9, self.name, self.number, self.conversation.replica, event)
         self._report.tell(told)
 
     def count(self, stream: Stream, heads: list[Head]) -> None:
         """Commands have come."""
-        base = stream.offset_at(stream.begins_at)
+        base = stream.begin_offset
         self._player.count(Batch(self._at, self.name, self.number, stream.replid, base, heads, previous=stream.previous))
 
     def _is_replication(self) -> None:
@@ -330,8 +344,8 @@ class Played:
             return
         stream = self.conversation.stream
         if stream is not None and self._untold.is_open(Side.MASTER) and stream.is_read:
-            begin = stream.begins_at
-            self._untold.end(Side.MASTER, begin, stream.offset_at(begin))  # it had been met within a command
+            # It had been met within a command.
+            self._untold.end(Side.MASTER, stream.begins_at, stream.begin_offset)
         if self._player.at_once and stream is not None and stream.is_placed:
             stream.begin()
         if self._player.watch is not None:
@@ -403,7 +417,7 @@ class Played:
         stream = conversation.stream
         if stream is None or stream.replid is None:
             return
-        begin, end = stream.offset_at(stream.begins_at), stream.offset_at(stream.boundary)
+        begin, end = stream.begin_offset, stream.boundary_offset
         if begin is not None and end is not None:
             self._player.account.read(self.name, self.number, stream.replid, begin, end)
 
@@ -495,7 +509,7 @@ class Played:
         self._tell_gap(Side.MASTER, begin, begin + size, before.offset, is_cut)
         self._rejoining = before.after_gap(size)
 
-    def unseen(self, end: int) -> None:
+    def unmatch(self, end: int) -> None:
         """What comes next answers bytes of this end that have not come, and may never come."""
         if not self._identity.is_undecided:
             self.conversation.unmatch(lacks_replica=self._identity.side(end) is Side.REPLICA)
@@ -519,7 +533,7 @@ class Played:
 
     def _tell_gap(self, side: Side, begin: int, end: int, offset: int | None, is_cut: bool) -> None:
         if not self.is_ours:  # there it is told by its comment
-            self.tell(
+            self._say(
                 events.RecordingGap(
                     start=begin,
                     end=end,
@@ -543,8 +557,7 @@ class Played:
             begin -= self._rejoining.kept
             offset = self._rejoining.kept_offset
         elif stream is not None and not stream.is_broken:
-            begin = stream.boundary
-            offset = stream.offset_at(begin)
+            begin, offset = stream.boundary, stream.boundary_offset
         self._untold.begin_gap(begin, self.conversation.replid, offset, lost)
 
     def _not_understood(self, event: events.Opaque) -> None:
@@ -576,8 +589,13 @@ class Played:
         if item.closed and not self.is_ours:
             self.end(told=True)
 
+    def close(self, at: float) -> None:
+        """The tap says that the connection was closed. at: seconds since the epoch."""
+        self.closed = at
+        self.end()
+
     def end(self, *, told: bool = False) -> None:
-        """Nothing more comes. told: the end was seen, and nobody else tells it."""
+        """Nothing more comes. told: the capture shows the end, and no comment of a tap reports it."""
         if self._has_ended:
             return
         self._has_ended = True
@@ -592,12 +610,12 @@ class Played:
         conversation = self.conversation
         phase, offset = conversation.phase, conversation.offset
         conversation.close(self._at)
-        self._untold.end_rdb(conversation.from_master, is_whole=False)
         self._leave(conversation)
+        self._untold.close(conversation.from_master)
         if told and self._first_end is not None:
             by, how = self._first_end
             self.closed = self._at
-            self.tell(
+            self._say(
                 events.LinkClosed(
                     by=by,
                     how=how,
@@ -673,3 +691,21 @@ class Played:
             return self._said_ends
         ends = self.connection.ends
         return str(self.peer), str(ends[1] if self.peer == ends[0] else ends[0])
+
+
+def resume(
+    player: Playing, link: Played | None, state: LinkState, join: Callable[[], tuple[Played | None, Connection]]
+) -> Played:
+    """The connection that a tap says stands in this state: *link*, if all bytes before the state have been read of it.
+
+    join: called otherwise; returns the connection as it goes on here, and the one that had its addresses.
+    """
+    if link is not None and link.knows(state):
+        link.go_on(state)
+        return link
+    before, connection = join()
+    goes_on = before is not None and before.break_off(state)
+    resumed = Played(player, connection, None, state)
+    if goes_on:
+        resumed.begin_after_gap()
+    return resumed

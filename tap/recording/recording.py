@@ -17,7 +17,8 @@ from tap.recording.link import Link
 from tap.recording.missing import Account, Concerns, Joins, Missing, everything
 from tap.recording.moments import Moment
 from tap.recording.once import Once
-from tap.recording.reader import Player, read
+from tap.recording.player import Player
+from tap.recording.reader import read
 from tap.recording.wanted import Wanted, keys, several
 from tap.replication import events
 

@@ -123,8 +123,12 @@ class Untold:
         """It cannot be read on from there."""
         self._bad_rdb = start, reason
 
+    def close(self, end: int) -> None:
+        """Nothing more comes of the master: an RDB that has begun stops there."""
+        self.end_rdb(end, is_whole=False)
+
     def end_rdb(self, end: int, *, is_whole: bool) -> None:
-        """It ends there, or nothing more comes of it. is_whole: its end has been seen, so that the gaps are all in it."""
+        """The RDB ends there. is_whole: its end has been seen, so all gaps lie in the RDB."""
         for gap in self._in_rdb:
             self._put(dataclasses.replace(gap, is_rdb=is_whole))
         self._in_rdb.clear()

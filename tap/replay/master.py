@@ -22,7 +22,8 @@ from tap.listening import listening
 from tap.recording.comments import check_format
 from tap.recording.missing import Account, Missing, Whole
 from tap.recording.moments import Moment
-from tap.recording.reader import Player, read
+from tap.recording.player import Player
+from tap.recording.reader import read
 from tap.recording.wanted import Wanted
 from tap.replay.excerpt import Excerpt
 from tap.replay.pace import Pace

@@ -175,6 +175,16 @@ class Stream:
         return None if self._base is None or offset < self._base else self.position_after(offset - self._base)
 
     @property
+    def begin_offset(self) -> int | None:
+        """The replication offset before the first byte of the stream."""
+        return self.offset_at(self.begins_at)
+
+    @property
+    def boundary_offset(self) -> int | None:
+        """The replication offset at *boundary*."""
+        return self.offset_at(self.boundary)
+
+    @property
     def boundary(self) -> int:
         """Position after the last whole command; where the stream stops being understood, after the last one before."""
         return self.position_after(self._scanner.boundary)

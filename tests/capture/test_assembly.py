@@ -39,7 +39,7 @@ def made(side: int, first: int, at: int, data: bytes = b"", flags: int = ACK, ac
 
 def taken(segments: list[Segment], step: int = 1000) -> list[Item]:
     assembler = Assembler()
-    items = [item for number, one in enumerate(segments) for item in assembler.take(one, number * step)]
+    items = [item for number, one in enumerate(segments) for item in assembler.reassemble(one, number * step)]
     for connection in assembler.connections.values():
         items += assembler.finish(connection, len(segments) * step)
     return items
@@ -331,10 +331,10 @@ class Taking:
     def __init__(self, *opening: Segment) -> None:
         self.assembler = Assembler()
         for one in opening or OPENING:
-            list(self.assembler.take(one, 0))
+            list(self.assembler.reassemble(one, 0))
 
     def at(self, time: int, segment: Segment) -> list[bytes | int | str]:
-        return [self._shown(item) for item in self.assembler.take(segment, time)]
+        return [self._shown(item) for item in self.assembler.reassemble(segment, time)]
 
     def overdue(self, time: int) -> list[bytes | int | str]:
         return [self._shown(item) for item in self.assembler.overdue(time)]
@@ -427,9 +427,9 @@ def test_of_many_connections_the_oldest_that_are_over_are_forgotten(monkeypatch:
     assembler = Assembler()
     for number in range(8):
         ends = Endpoint("10.0.0.1", 50_000 + number), SERVER
-        list(assembler.take(Segment(*ends, 7, 0, SYN, b"", 0), 0))
+        list(assembler.reassemble(Segment(*ends, 7, 0, SYN, b"", 0), 0))
         if number % 2:
-            list(assembler.take(Segment(*ends, 8, 0, RST, b"", 0), 0))
+            list(assembler.reassemble(Segment(*ends, 8, 0, RST, b"", 0), 0))
     assert [one.port for one, _ in assembler.connections] == [50_000, 50_002, 50_003, 50_004, 50_005, 50_006, 50_007]
 
 

@@ -29,7 +29,7 @@ from tap.capture.pcap import reader_for
 from tap.capture.pcapng import Packet, PcapngReader
 from tap.console.lines import log_line
 from tap.errors import RecordingError
-from tap.recording.reader import Player
+from tap.recording.player import Player
 from tests.recording.captured import PACKETS, WHOLE, Gzip, capture, compressed, read
 from tests.recording.support import block
 from tests.recording.wires import file

@@ -43,7 +43,7 @@ def behind_holes(count: int) -> Callable[[], object]:
 
     def assemble() -> None:
         assembler = Assembler()
-        items = [item for number, one in enumerate(segments) for item in assembler.take(one, number)]
+        items = [item for number, one in enumerate(segments) for item in assembler.reassemble(one, number)]
         items += assembler.finish(next(iter(assembler.connections.values())), count)
         assert [type(one) for one in items[-2:]] == [Gap, Bytes]
         assert sum(isinstance(one, Bytes) for one in items) == count
@@ -59,7 +59,7 @@ def test_only_so_many_segments_wait() -> None:
     assembler = Assembler()
     items: list[Item] = []
     for number in range(MAX_COUNT + 10):
-        items += assembler.take(made(0, 7, 2 * number, b"z"), number)
+        items += assembler.reassemble(made(0, 7, 2 * number, b"z"), number)
     (connection,) = assembler.connections.values()
     assert len(connection.halves[0].pending) <= MAX_COUNT
     assert sum(isinstance(one, Bytes) for one in items) >= 9

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tap.capture.assembly import Connection
 from tap.capture.segments import Endpoint
 from tap.capture.tls import MAX_PLACES, MAX_SEGMENTS, TlsConnections, TlsFinder
-from tap.recording.reader import Player, nothing
+from tap.recording.player import Player
+from tap.recording.reader import nothing
 from tests.recording.test_captures import cut
 from tests.recording.wires import STREAM, Wire, streamed, told
 from tests.relay.certificates import Certificates

@@ -28,7 +28,8 @@ from tap.errors import RecordingError
 from tap.recording.comments import LinkState, state_json
 from tap.recording.history import index
 from tap.recording.once import Once
-from tap.recording.reader import Player, nothing, read
+from tap.recording.player import Player
+from tap.recording.reader import nothing, read
 from tap.recording.stats import Stats
 from tap.replication import events
 from tests.fuzz.check import differences, pieces

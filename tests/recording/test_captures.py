@@ -13,7 +13,8 @@ import pytest
 from tap.bus import Told
 from tap.capture.pcapng import Packet
 from tap.console.lines import Journal
-from tap.recording.reader import Player, nothing, read
+from tap.recording.player import Player
+from tap.recording.reader import nothing, read
 from tap.replication import events
 from tap.replication.events import Role
 from tests.recording.frames import frame, vxlan

@@ -17,7 +17,7 @@ from tap.capture import pcapng
 from tap.capture.pcapng import Packet
 from tap.errors import RecordingError
 from tap.recording.comments import FORMAT, LinkState, recording_json, state_json
-from tap.recording.reader import Player
+from tap.recording.player import Player
 from tap.replication import events
 from tap.replication.passing import PassingStanding
 from tap.replication.standing import Standing

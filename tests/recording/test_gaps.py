@@ -24,7 +24,7 @@ from tap.recorder.connection import RecordedConnection
 from tap.recorder.filling import Filling
 from tap.recorder.recorder import Recorder
 from tap.recording.history import copy_streams, index
-from tap.recording.reader import Player
+from tap.recording.player import Player
 from tap.redaction.grammars import Redact
 from tap.replication import events
 from tap.replication.conversation import Conversation

@@ -18,7 +18,8 @@ from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, RST
 from tap.recording.missing import MAX_PROBLEMS, SHOWN, Account, Joins, Missing, Whole, sentences
 from tap.recording.moments import Moment
-from tap.recording.reader import Player, read
+from tap.recording.player import Player
+from tap.recording.reader import read
 from tap.recording.wanted import Wanted
 from tap.replication.events import Command, Identified, PartialResync, RecordingGap, Side, StreamStarted
 from tests.counting import growth

@@ -14,7 +14,8 @@ from tap.bus import Told
 from tap.capture.pcapng import Packet
 from tap.recording import stats as module
 from tap.recording.missing import Missing
-from tap.recording.reader import Player, play
+from tap.recording.player import Player
+from tap.recording.reader import play
 from tap.recording.stats import (
     KEY_SIZE,
     MAX_HAPPENED,

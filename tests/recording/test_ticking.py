@@ -9,7 +9,7 @@ import pytest
 
 from tap.bus import Told
 from tap.capture.pcapng import Packet
-from tap.recording.reader import Player
+from tap.recording.player import Player
 from tap.replication.stream import Stream
 from tests.counting import growth
 from tests.recording.wires import Wire, as_packets, told

@@ -11,7 +11,8 @@ import pytest
 
 from tap.bus import Told
 from tap.capture.pcapng import Packet
-from tap.recording.reader import Player, nothing, play
+from tap.recording.player import Player
+from tap.recording.reader import nothing, play
 from tap.recording.verdict import ENOUGH_ACKS, MAX_HELD, Evidence, Missed, Undecided, Verdict
 from tap.replication import events
 from tests.recording.support import segment

@@ -16,7 +16,8 @@ from tap.capture.packets import Flow
 from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, PUSH, SYN, Endpoint
 from tap.recording.history import Chapter, Marks, Read, copy_chapter
-from tap.recording.reader import Player, play
+from tap.recording.player import Player
+from tap.recording.reader import play
 from tap.replication import events
 from tap.replication.events import Command, Event
 from tests.recording.packed import state_of

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tap.recording.history import Read, index
-from tap.recording.reader import Player, play
+from tap.recording.player import Player
+from tap.recording.reader import play
 from tap.replay.commands import Choice
 from tap.replay.sending import Interrupted, Sender, copied, streams_of
 from tap.servers.embedded import Server

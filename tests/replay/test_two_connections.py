@@ -17,7 +17,8 @@ import pytest
 
 from tap.bus import Told
 from tap.recording.history import index
-from tap.recording.reader import Player, play
+from tap.recording.player import Player
+from tap.recording.reader import play
 from tap.replication import events
 from tap.replication.events import Channel, Role
 from tap.servers.embedded import Server

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tap.bus import Told
 from tap.capture.pcapng import Packet
-from tap.recording.reader import MAX_KINDS, Player, nothing, play
+from tap.recording.player import Player
+from tap.recording.reader import MAX_KINDS, nothing, play
 from tap.replication import events
 from tap.replication.events import Side
 from tests.conftest import need
