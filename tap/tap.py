@@ -19,9 +19,9 @@ from tap.observers.script import Script
 from tap.observers.statsd import StatsD
 from tap.recorder.recorder import Recorder
 from tap.relay.admission import Admission, most_by_files
+from tap.relay.connection import Connection
 from tap.relay.dial import trouble_reaching
 from tap.relay.leg import Buffers
-from tap.relay.link import Link
 from tap.relay.listener import Listener
 from tap.replication.events import Command, Event, MasterUnreachable, RdbKey
 from tap.status import Status
@@ -188,7 +188,7 @@ class Tap(OnlyAsync):
         await asyncio.gather(*(look(master) for master in {link.master for link in links} if master is not None))
 
     @property
-    def links(self) -> list[Link]:
+    def links(self) -> list[Connection]:
         """The links that are alive, oldest first."""
         links = [link for listener in self.listeners for link in listener.links]
         return sorted(links, key=lambda link: link.number)

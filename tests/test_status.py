@@ -12,7 +12,7 @@ from tap import Tap
 from tap.config import Config
 from tap.link_config import LinkConfig
 from tap.relay.admission import Admission, Place
-from tap.relay.link import Link
+from tap.relay.connection import Connection
 from tap.relay.listener import Route
 from tap.replication import events
 from tap.replication.conversation import Conversation
@@ -166,7 +166,7 @@ def test_ten_thousand_connections_cost_the_event_loop_little(make: Callable[[], 
             for number in range(10_000):
                 place = admission.enter(LOCALHOST)
                 assert isinstance(place, Place)
-                one = Link(listener, number, place)
+                one = Connection(listener, number, place)
                 one.route, one.name, one.conversation = Route("main", None, None), "main", make()
                 listener.links.append(one)
             took = []

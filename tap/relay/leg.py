@@ -20,7 +20,7 @@ from tap.relay.share import BUFFER_SIZE, FIRST_READ, Share, Thread
 from tap.replication.events import Side
 
 if TYPE_CHECKING:
-    from tap.relay.link import Link
+    from tap.relay.connection import Connection
 
 # A read of so much is taken for a part of more. What there is of that goes past this process, if nobody looks at it: a
 # pipe of the kernel's takes it from one socket to the other, at half the processor time of copying it. Smaller reads
@@ -111,7 +111,7 @@ class Leg(asyncio.BufferedProtocol):
     passed on in its order then.
     """
 
-    def __init__(self, link: Link, side: Side, buffers: Buffers) -> None:
+    def __init__(self, link: Connection, side: Side, buffers: Buffers) -> None:
         self.link = link
         self.side = side
         self.transport: asyncio.Transport | None = None

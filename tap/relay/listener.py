@@ -19,10 +19,10 @@ from tap.faults.plan import Plan
 from tap.link_config import CAPA, LinkConfig
 from tap.listening import BACKLOG, listening
 from tap.relay.admission import Admission, Refused
+from tap.relay.connection import Connection, shown
 from tap.relay.leg import Buffers, Leg
-from tap.relay.link import Link, shown
 from tap.relay.sink import Place, Sink
-from tap.relay.tls import TlsTransport, master_context, replica_context
+from tap.relay.tls_transport import TlsTransport, master_context, replica_context
 from tap.relay.transparent import original_destination
 from tap.replication import events
 from tap.replication.events import Event
@@ -131,7 +131,7 @@ class Listener:
         self._replica_tls = replica_context(config, tap.keylog)
         self.splices = hasattr(os, "splice") and self._master_tls is None and self._replica_tls is None
         self.address = config.listen  # with the port the system chose, once open
-        self.links: list[Link] = []
+        self.links: list[Connection] = []
         self._route = Route(config.name, config.master, beside)
         self.memory = self._route.memory
         self._routes: dict[Address, Route] = {}  # of a transparent listener, the last one used last
@@ -215,7 +215,7 @@ class Listener:
             transport.close()
             return
         try:
-            leg = Link(self, next(self._numbers), admitted).replica
+            leg = Connection(self, next(self._numbers), admitted).replica
             protocol = leg if self._replica_tls is None else TlsTransport(leg, self._replica_tls, self.buffers.handshakes)
             transport.set_protocol(protocol)
             protocol.connection_made(transport)
@@ -253,7 +253,7 @@ class Listener:
             self.config.name, self.address, self.config.master, tuple([link.status() for link in self.links])
         )
 
-    def add(self, link: Link) -> None:
+    def add(self, link: Connection) -> None:
         """The link has its socket. Not sooner: of one that arrives while we close, asyncio never tells again."""
         self.links.append(link)
         self._empty.clear()
@@ -263,7 +263,7 @@ class Listener:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def forget(self, link: Link) -> None:
+    def forget(self, link: Connection) -> None:
         self.links.remove(link)
         link.admitted.leave()
         if not self.links:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from tap.relay.link import Link
+from tap.relay.connection import Connection
 from tap.replication.events import Role
 from tap.replication.phase import Phase
 from tap.scenario import accounts
@@ -63,7 +63,7 @@ class Examination:
             damaged=stage.pair.damaged,
         )
 
-    def _link(self) -> Link | None:
+    def _link(self) -> Connection | None:
         """By which the replica follows."""
         links = [
             link

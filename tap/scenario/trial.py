@@ -10,7 +10,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from tap.relay.link import Link
+from tap.relay.connection import Connection
 from tap.replication import events
 from tap.scenario.accounts import Checked
 from tap.scenario.patience import Patience
@@ -47,7 +47,7 @@ def compare_executed(before: Snapshot, after: Snapshot, record: Record, checked:
 class Trial:
     """Of one link, from the moment it is made: that which the replica follows its master by."""
 
-    def __init__(self, stage: Stage, link: Link, checked: Checked) -> None:
+    def __init__(self, stage: Stage, link: Connection, checked: Checked) -> None:
         self._stage = stage
         self._link = link
         self._checked = checked

@@ -14,8 +14,8 @@ import pytest
 from tap.errors import ConfigError
 from tap.faults.plan import Plan
 from tap.relay.admission import KEPT_PLACES, MAX_KNOWN, Admission, Place, Refused, most_by_files, neighbourhood
+from tap.relay.connection import Connection
 from tap.relay.leg import Leg
-from tap.relay.link import Link
 from tap.relay.listener import Listener
 from tap.relay.listener import _Refusals as Refusals
 from tap.replication import events
@@ -235,7 +235,7 @@ def test_files_that_run_out_all_the_same_are_no_fault_of_the_master(
     async def dial(*_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr("tap.relay.link.dial", dial)
+    monkeypatch.setattr("tap.relay.connection.dial", dial)
     with TapThread(in_front_of(listener.getsockname()[1])) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, pytest.raises(ConnectionResetError):
             replica.recv(1)
@@ -314,13 +314,17 @@ def test_the_connection_of_an_rdb_keeps_its_place_as_its_main_one_does(listener:
         assert [link.admitted.is_granted for link in tap.tap.links] == [True, True, False]
 
 
-@pytest.mark.parametrize("failing", [Leg, Link, Listener, Conversation, Plan])
+@pytest.mark.parametrize("failing", [Leg, Connection, Listener, Conversation, Plan])
 def test_a_link_that_cannot_begin_ends_its_connection_and_leaves_its_place(
     failing: type, listener: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    where = {Leg: "connection_made", Link: "__init__", Listener: "route", Conversation: "__init__", Plan: "refusal"}[
-        failing
-    ]
+    where = {
+        Leg: "connection_made",
+        Connection: "__init__",
+        Listener: "route",
+        Conversation: "__init__",
+        Plan: "refusal",
+    }[failing]
     with TapThread(in_front_of(listener.getsockname()[1], max_connections=1)) as tap:
         with monkeypatch.context() as broken, contextlib.suppress(ConnectionResetError):
             broken.setattr(failing, where, _fail)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-import tap.relay.link as relay
+import tap.relay.connection as relay
 from tap import Tap
 from tap.bus import Told
 from tap.faults.commands import CommandFaults
@@ -134,14 +134,14 @@ def test_a_link_that_is_cut_leaves_its_faults() -> None:
 def test_a_delay_in_front_of_a_replica_that_does_not_read_costs_no_time_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """The link wakes when the replica reads again, not all the while until then."""
     woken = 0
-    alarm = relay.Link._alarm
+    alarm = relay.Connection._alarm
 
-    def count(link: relay.Link) -> None:
+    def count(link: relay.Connection) -> None:
         nonlocal woken
         woken += 1
         alarm(link)
 
-    monkeypatch.setattr(relay.Link, "_alarm", count)
+    monkeypatch.setattr(relay.Connection, "_alarm", count)
     with Ends("delay 1ms from=master") as ends:
         ends.resync()
         sent = fill(ends.tap, ends.master)

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-import tap.relay.link as relay
+import tap.relay.connection as relay
 from tap import Address, Config, LinkConfig, recording
+from tap.relay.connection import Connection
 from tap.relay.leg import EARLY_BYTES, Leg
-from tap.relay.link import Link
 from tap.replication import events
 from tap.replication.events import Side
 from tests.relay.certificates import Certificates, Peer
@@ -104,7 +104,9 @@ def heard(leg: Leg) -> int:
 
 
 @contextlib.contextmanager
-def dialling(listener: socket.socket, *faults: str, **options: Any) -> Iterator[tuple[TapThread, socket.socket, Link]]:
+def dialling(
+    listener: socket.socket, *faults: str, **options: Any
+) -> Iterator[tuple[TapThread, socket.socket, Connection]]:
     """A replica whose master is not there yet."""
     with TapThread(in_front_of(listener.getsockname()[1], *faults, **options)) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:

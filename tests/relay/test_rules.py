@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tap import Address, Config, LinkConfig
-from tap.relay.link import host_to_announce
+from tap.relay.connection import host_to_announce
 from tap.replication import events
 from tap.replication.events import Channel, Transfer
 from tap.servers.embedded import LOOPBACK, Server, free_port, own_loopback

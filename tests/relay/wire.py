@@ -19,7 +19,7 @@ import redis
 
 from tap import Address, Config, LinkConfig
 from tap.faults import Armed
-from tap.relay.link import Link
+from tap.relay.connection import Connection
 from tests.support import WITHIN, TapThread, wait_until
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def remove(tap: TapThread, armed: Armed) -> None:
     tap.call(lambda: None if armed.is_over else tap.tap.faults.remove(armed.name))
 
 
-def only_link(tap: TapThread) -> Link:
+def only_link(tap: TapThread) -> Connection:
     return wait_until(lambda: tap.tap.links, what="a link")[0]
 
 

@@ -20,8 +20,8 @@ from tap.faults.items import CloseLink
 from tap.faults.kinds.cut import Cut
 from tap.faults.kinds.delay import DelayLine
 from tap.faults.site import Site
+from tap.relay.connection import Connection
 from tap.relay.leg import Leg
-from tap.relay.link import Link
 from tap.replication import events
 from tap.replication.events import Event, Side
 
@@ -169,7 +169,7 @@ def one_ack_in_ten_is_passed_on_twice(patch: pytest.MonkeyPatch) -> None:
 @_broken
 def the_last_command_before_a_cut_is_swallowed(patch: pytest.MonkeyPatch) -> None:
     """Each waits for the next, or a moment."""
-    write, cut = Leg.write, Link._cut
+    write, cut = Leg.write, Connection._cut
     held: dict[Leg, bytes] = {}
 
     def flush(leg: Leg) -> None:
@@ -185,12 +185,12 @@ def the_last_command_before_a_cut_is_swallowed(patch: pytest.MonkeyPatch) -> Non
                 asyncio.get_running_loop().call_later(0.05, flush, self)
         write(self, data)
 
-    def cut_without(self: Link, how: CloseLink) -> None:
+    def cut_without(self: Connection, how: CloseLink) -> None:
         held.pop(self.replica, None)
         cut(self, how)
 
     patch.setattr(Leg, "write", changed)
-    patch.setattr(Link, "_cut", cut_without)
+    patch.setattr(Connection, "_cut", cut_without)
 
 
 # ---- what faults do ----

@@ -22,7 +22,7 @@ from tap.relay.leg import EARLY_BYTES, REST_SECONDS, SPLICE_FROM, Leg
 from tap.relay.names import UNRESOLVABLE
 from tap.relay.share import Account
 from tap.relay.sink import LinkSink, Place
-from tap.relay.tls import TlsFailure, TlsTransport, speaks_tls
+from tap.relay.tls_transport import TlsFailure, TlsTransport, speaks_tls
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Side
@@ -42,7 +42,7 @@ FORGOTTEN_AFTER = 60.0  # seconds; Linux keeps a closed socket that waits for it
 log = logging.getLogger(__name__)
 
 
-class Link:
+class Connection:
     """Born when a replica connects; dials the master; ends when both sockets are gone.
 
     Bytes are written to the other side first and understood afterwards; with a fault armed it is the other way round.
@@ -131,9 +131,11 @@ class Link:
 
     def __repr__(self) -> str:
         if self.replica.transport is None and not self.peer:
-            return f"<Link {self.number}, beginning>"
+            return f"<Connection {self.number}, beginning>"
         offset = "" if self.offset is None else f", offset {self.offset}"
-        return f"<Link {self.number} of {self.name}: {self.conversation.replica or self.peer}, {self.phase}{offset}>"
+        return (
+            f"<Connection {self.number} of {self.name}: {self.conversation.replica or self.peer}, {self.phase}{offset}>"
+        )
 
     # ---- the conversation ----
 

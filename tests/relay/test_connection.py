@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tap.relay import dial as dial_module
-from tap.relay.link import Link, host_to_announce
+from tap.relay.connection import Connection, host_to_announce
 from tap.replication import events
 from tap.replication.events import Side
 from tests.relay.wire import BASE, GRANT, LOCALHOST, RESET, add, all_of, asks, fill, in_front_of, only_link, receive
@@ -32,7 +32,7 @@ def connected(tap: TapThread, listener: socket.socket) -> tuple[socket.socket, s
     return replica, master
 
 
-def assert_let_go(tap: TapThread, link: Link) -> None:
+def assert_let_go(tap: TapThread, link: Connection) -> None:
     """Nothing of the link is left in the event loop."""
     wait_until(lambda: not tap.tap.links, SOON)
     assert link.closed
@@ -119,7 +119,7 @@ def test_a_replica_that_leaves_as_its_master_answers_the_dial_leaves_no_leg_of_t
         gone[0]()
         await asyncio.sleep(0.05)
 
-    monkeypatch.setattr("tap.relay.link.dial", slow_dial)
+    monkeypatch.setattr("tap.relay.connection.dial", slow_dial)
     with TapThread(in_front_of(listener.getsockname()[1])) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
             with listener.accept()[0] as master:
