@@ -1,4 +1,4 @@
-"""A tap: listeners, the links they make, and the bus that tells of them."""
+"""A tap: listeners, the connections they accept, and the bus that carries their events."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tap.observers.script import Script
 from tap.observers.statsd import StatsD
 from tap.recorder.recorder import Recorder
 from tap.relay.admission import Admission, most_by_files
+from tap.relay.buffers import Buffers
 from tap.relay.connection import Connection
 from tap.relay.dial import trouble_reaching
-from tap.relay.leg import Buffers
 from tap.relay.listener import Listener
 from tap.replication.events import Command, Event, MasterUnreachable, RdbKey
 from tap.status import Status
@@ -163,7 +163,7 @@ class Tap(OnlyAsync):
         await self.close()
 
     async def close(self) -> None:
-        """Stop listening and end every link, within a second."""
+        """Stop listening and end every connection, within a second."""
         if self._ticker is not None:
             self._ticker.cancel()
         try:
@@ -189,9 +189,9 @@ class Tap(OnlyAsync):
 
     @property
     def links(self) -> list[Connection]:
-        """The links that are alive, oldest first."""
-        links = [link for listener in self.listeners for link in listener.links]
-        return sorted(links, key=lambda link: link.number)
+        """The open connections, oldest first."""
+        found = [one for listener in self.listeners for one in listener.connections]
+        return sorted(found, key=lambda one: one.number)
 
     def status(self) -> Status:
         """How every link and connection stands at this moment. Takes about a microsecond for each idle connection."""
@@ -333,8 +333,8 @@ class Tap(OnlyAsync):
     def _follow_plan(self) -> None:
         for listener in self.listeners:
             listener.follow_plan()
-            for link in tuple(listener.links):
-                link.arm()
+            for one in tuple(listener.connections):
+                one.arm()
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -342,9 +342,9 @@ class Tap(OnlyAsync):
         self.faults.tick(loop.time())
         for listener in self.listeners:
             listener.follow_plan()
-            for link in tuple(listener.links):
-                if link.has_a_clock:
-                    link.tick(loop.time())
+            for one in tuple(listener.connections):
+                if one.has_a_clock:
+                    one.tick(loop.time())
 
 
 def _kinds(kind: object) -> tuple[type[Event], ...]:

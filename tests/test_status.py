@@ -11,9 +11,9 @@ import pytest
 from tap import Tap
 from tap.config import Config
 from tap.link_config import LinkConfig
-from tap.relay.admission import Admission, Place
+from tap.relay.admission import Admission, Admitted
 from tap.relay.connection import Connection
-from tap.relay.listener import Route
+from tap.relay.route import Route
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Role
@@ -163,18 +163,19 @@ def test_ten_thousand_connections_cost_the_event_loop_little(make: Callable[[], 
         async with Tap(Config(links=(LinkConfig(master=Address(LOCALHOST, 1)),))) as tap:
             (listener,) = tap.listeners
             admission = Admission(10_000)
+            route = Route.of(listener.config, tap.config)
             for number in range(10_000):
                 place = admission.enter(LOCALHOST)
-                assert isinstance(place, Place)
+                assert isinstance(place, Admitted)
                 one = Connection(listener, number, place)
-                one.route, one.name, one.conversation = Route("main", None, None), "main", make()
-                listener.links.append(one)
+                one.route, one.name, one.conversation = route, "main", make()
+                listener.connections.append(one)
             took = []
             for _ in range(10):
                 began = time.thread_time()
                 assert len(tap.status().connections) == 10_000
                 took.append(time.thread_time() - began)
-            listener.links.clear()
+            listener.connections.clear()
             return took
 
     # Idle clients took 6 ms and replicas 60 ms here; the limits leave room for a slower machine.

@@ -129,6 +129,6 @@ def test_a_link_says_how_it_stands(servers: Servers, any_server: str) -> None:
             assert (link.name, link.number, link.role, link.phase, link.lag_bytes) == ("main", 1, "replica", "stream", 0)
             assert link.replid == client(master).info("replication")["master_replid"]
             assert link.offset == link.acked
-            assert repr(link) == f"<Link 1 of main: 127.0.0.1:{replica.port}, stream, offset {link.offset}>"
+            assert repr(link) == f"<Connection 1 of main: 127.0.0.1:{replica.port}, stream, offset {link.offset}>"
 
     asyncio.run(story())

@@ -52,7 +52,7 @@ class Keeps:
 
 
 class RecordedConnection(Intake):
-    """A tap.relay.sink.LinkSink. report: called with each gap."""
+    """A tap.relay.sink.ConnectionSink. report: called with each gap."""
 
     def __init__(
         self,

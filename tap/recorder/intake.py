@@ -77,7 +77,7 @@ class Intake:
 
     @cython.locals(number=cython.int, n=cython.Py_ssize_t, begin=cython.longlong, q=cython.p_const_uchar)
     def received(self, side: Side, data: memoryview) -> None:
-        """See tap.relay.sink.LinkSink."""
+        """See tap.relay.sink.ConnectionSink."""
         number = 0 if side is _REPLICA else 1
         if cython.compiled:
             view = cython.declare(Py_buffer)

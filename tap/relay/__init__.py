@@ -1,5 +1,6 @@
-"""Sockets: the only room that moves live bytes.
+"""Sockets: the only room that moves live bytes. Nothing here decides what bytes mean, and nothing waits for an observer.
 
-leg.py is one socket, tls.py what may lie between it and the bytes, link.py two legs and what their bytes say, listener.py
-where links come from. Nothing here decides what the bytes mean, and nothing here waits for whoever watches.
+listener.py accepts replicas, admission.py decides whether to. connection.py joins two legs (leg.py); start there. Its
+parts: opening.py dials, closing.py ends, performer.py carries out faults; whole.py is what they see of it. route.py holds
+the settings of a link. share.py and handshakes.py divide the thread's time. tls_transport.py puts TLS on a leg.
 """

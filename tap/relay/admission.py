@@ -31,15 +31,17 @@ MAX_KNOWN = 1024  # addresses; the one granted a resync the longest ago is forgo
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """limit: the option that says so, or "open_files". most: what it is at the moment."""
+    """A connection that is not admitted. limit: the option that says so, or "open_files". most: its value now."""
 
     limit: str
     most: int
 
 
-class Place:
-    """Of one connection. is_known: its address is a replica's. counts_for: of whom the connections are counted together.
-    end: cuts it off, for a replica that needs its place.
+class Admitted:
+    """The place of one connection.
+
+    is_known: its address is that of a replica. counts_for: the address or network that it counts for. is_kept: it has one
+    of the places kept for replicas. end: called to cut it off when a replica needs its place.
     """
 
     __slots__ = ("_admission", "_is_left", "counts_for", "end", "host", "is_granted", "is_kept", "is_known")
@@ -66,31 +68,31 @@ class Place:
 
 
 class Admission:
-    """Of one tap, over all of its links."""
+    """The admissions of one tap, over all of its links."""
 
     def __init__(self, most: int, most_of_address: int | None = None, *, most_by_files: int | None = None) -> None:
-        """most_by_files: what the files that may be opened allow, None where they are not limited."""
+        """most_by_files: connections that the limit of open files allows; None if there is no such limit."""
         self._limit = Refused("max_connections", most)
         if most_by_files is not None and most_by_files < most:
             self._limit = Refused("open_files", most_by_files)
         self._most_of_address = most_of_address
         self._count = 0
-        self._counts: Counter[str] = Counter()  # by whom they count for
-        self._known: dict[str, None] = {}  # the last one to be granted a resync last
-        self._kept: dict[Place, None] = {}  # those of the kept places that are taken, the oldest first
+        self._counts: Counter[str] = Counter()  # by Admitted.counts_for
+        self._known: dict[str, None] = {}  # addresses, ordered by their last granted resync
+        self._kept: dict[Admitted, None] = {}  # holders of kept places, oldest first
 
     @property
     def most(self) -> int:
-        """Connections, without those in places that are kept."""
+        """Connections admitted at most, not counting kept places."""
         return self._limit.most
 
-    def enter(self, host: str) -> Place | Refused:
+    def enter(self, host: str) -> Admitted | Refused:
         """Admit or refuse a new connection from this address."""
         refused = self._exceeded(host)
         is_known = host in self._known
         if refused is not None and not (is_known and self._has_kept_place()):
             return refused
-        place = Place(self, host, is_known=is_known, is_kept=refused is not None)
+        place = Admitted(self, host, is_known=is_known, is_kept=refused is not None)
         self._count += 1
         self._counts[place.counts_for] += 1
         if place.is_kept:
@@ -104,7 +106,7 @@ class Admission:
         if len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]
 
-    def left(self, place: Place) -> None:
+    def left(self, place: Admitted) -> None:
         self._count -= 1
         self._counts[place.counts_for] -= 1
         if not self._counts[place.counts_for]:
@@ -114,7 +116,7 @@ class Admission:
             if len(self._kept) <= self._count - self._limit.most:
                 break
             if self._most_of_address is None or self._counts[one.counts_for] <= self._most_of_address:
-                del self._kept[one]  # it has an ordinary place from now on, and another replica can have this one
+                del self._kept[one]  # from now on it has an ordinary place, and another replica can have the kept one
 
     def _exceeded(self, host: str) -> Refused | None:
         if self._count >= self._limit.most:
@@ -134,9 +136,9 @@ class Admission:
 
 
 def neighbourhood(host: str) -> str:
-    """What the limit of one address is for: an IPv4 address, or the /64 network of an IPv6 address.
+    """What the limit of one address applies to: an IPv4 address, or the /64 network of an IPv6 address.
 
-    Of a link-local address it is that address: all hosts of a LAN share that network.
+    A link-local address counts by itself: all hosts of a LAN share that network.
     """
     if ":" not in host:
         return host
@@ -147,7 +149,7 @@ def neighbourhood(host: str) -> str:
 
 
 def most_by_files() -> int | None:
-    """How many connections the files allow that this process may still open; None where that is not limited."""
+    """Connections for which this process may still open files; None if that is not limited."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return None

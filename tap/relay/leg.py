@@ -1,98 +1,97 @@
-"""One socket of a link: reads for the other leg, and writes what the other has read."""
+"""One socket of a connection: it reads for the other leg, and writes what the other leg has read.
+
+Backpressure. A leg that cannot write everything at once pauses the reading of the other leg until its peer has taken the
+rest. So each direction holds at most one buffer, or one pipeful, and a slow replica slows its master down as it would
+without a tap, up to the master's client-output-buffer-limit. That is what users come to test.
+
+Reasons not to read. Several parts may want a peer not to be read, independently of each other: the dial that is not done,
+a slow peer, a fault, the share of the thread, a cut. Each reason is held by name, and reading goes on when the last one
+is gone. A boolean would let the first to end its wait overrule the others.
+
+Half-close. FIN ends one direction only. A replica that has sent FIN still takes what its master sends, so the two
+directions end separately: a FIN from the peer is passed on after everything before it, the other direction stays open,
+and the leg closes when both have ended. A leg that says goodbye first sends FIN, then reads and discards until the peer
+sends FIN as well, because close() with unread bytes makes the kernel send RST, which destroys what the peer has not read.
+
+Before the beginning. A replica usually speaks before its master is dialled. Its bytes stay in the kernel, since the leg
+does not read; but CPython 3.11.0 to 3.11.3 lose the first pause (gh-103607), and other event loops may ignore it. So
+what arrives early, bytes, FIN or a lost socket, is kept and replayed in its order by begin().
+
+The fast path past this process: if nobody needs the bytes, splice() moves them from socket to socket inside the kernel.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
-import select
-import socket
-import struct
-import sys
-import termios
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from tap.relay.handshakes import Handshakes
-from tap.relay.share import BUFFER_SIZE, FIRST_READ, Share, Thread
+from tap.relay.buffers import PIPE_SIZE, Buffers
+from tap.relay.share import BUFFER_SIZE, FIRST_READ, Account, Share
+from tap.relay.sockets import hung_up, reset_on_close, tune, unacknowledged
 from tap.replication.events import Side
 
-if TYPE_CHECKING:
-    from tap.relay.connection import Connection
-
-# A read of so much is taken for a part of more. What there is of that goes past this process, if nobody looks at it: a
-# pipe of the kernel's takes it from one socket to the other, at half the processor time of copying it. Smaller reads
-# cost less as they are.
+# A read of this size is probably part of more. If nobody needs to see the rest, the kernel moves it from one socket to
+# the other through a pipe, for half the processor time of copying it. Smaller reads cost less without a pipe.
 SPLICE_FROM = 64 * 1024
-# An RDB comes in many small pieces where its master writes them, each of which would cost this process a turn of its
-# loop. It can wait a moment for more; a stream, where each command counts, is passed on as it comes.
+# A master that generates an RDB on the fly writes it in many small pieces, each of which would cost this process a turn
+# of its loop. An RDB can wait a moment for more; a stream, where each command counts, is forwarded as it comes.
 REST_SECONDS = 0.001
-PIPE_SIZE = 2**20  # the most that an ordinary user's pipe may hold (Linux: /proc/sys/fs/pipe-max-size)
-MAX_SPLICES = 4  # pipefuls of one turn; other links want theirs
-# No word of the peer's, but of a system that does not let us (WSL 1, a sandbox's seccomp filter).
+MAX_SPLICES = 4  # pipefuls in one turn; then other connections have theirs
+# Said by a system that does not allow splice (WSL 1, a sandbox's seccomp filter), not by a peer.
 NO_SPLICE = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
-_SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", 0)
 
-MAX_SPARE = 16  # buffers; more are given back to the system once a crowd of slow peers has passed
-
-EARLY_BYTES = 2 * BUFFER_SIZE  # from a peer that is not read; only an event loop that cannot pause passes them
-
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close sends RST and forgets what is unsent
-
-_FIN = getattr(select, "POLLRDHUP", 0)  # elsewhere POLLHUP tells, which needs no asking for
+EARLY_BYTES = 2 * BUFFER_SIZE  # from a peer that is not read; only an event loop that cannot pause exceeds them
 
 
-class Buffers:
-    """Read buffers, shared by all legs of a tap: between two reads nobody needs one.
+class LegOwner(Protocol):
+    """What owns a leg: a connection. The leg calls it, and knows nothing else of it."""
 
-    A buffer that a transport still holds unsent bytes of is lent until those are gone; then another one is used. So is
-    the pipe for what need not be read: nothing stays in it.
-    """
-
-    def __init__(self) -> None:
-        self._take(memoryview(bytearray(BUFFER_SIZE)))
-        self._free: list[memoryview] = []
-        self._pipe: tuple[int, int] | None = None
-        self.thread = Thread()
-        self.handshakes = Handshakes(self.thread)
-
-    def close(self) -> None:
-        """Give the pipe back to the system, with what is in it; whoever needs one gets another."""
-        for end in self._pipe or ():
-            os.close(end)
-        self._pipe = None
+    account: Account  # of the thread's time, shared by both legs
 
     @property
-    def pipe(self) -> tuple[int, int]:
-        """The end to read from and that to write to; empty, and to be left so. Raises OSError."""
-        if self._pipe is None:
-            self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-            with contextlib.suppress(PermissionError):  # this user's pipes hold too much already: a small one does
-                fcntl.fcntl(self._pipe[1], _SET_PIPE_SIZE, PIPE_SIZE)
-        return self._pipe
+    def is_known(self) -> bool:
+        """Whether the replica's address has synced through this tap before; such addresses take precedence."""
 
-    def lend(self) -> memoryview:
-        """Leave the current buffer to the caller, who gives it back."""
-        lent = self.current
-        self._take(self._free.pop() if self._free else memoryview(bytearray(BUFFER_SIZE)))
-        return lent
+    def leg_made(self, leg: Leg) -> None:
+        """The leg has its socket."""
 
-    def _take(self, buffer: memoryview) -> None:
-        self.current = buffer
-        self.first = buffer[:FIRST_READ]  # most links never read more at once, and a slice costs 50 ns
+    def received(self, leg: Leg, data: memoryview) -> None:
+        """The peer's next bytes. The buffer is used again once this returns."""
 
-    def give_back(self, buffer: memoryview) -> None:
-        if len(self._free) < MAX_SPARE:
-            self._free.append(buffer)
+    def unread(self, leg: Leg) -> float:
+        """The number of next bytes from the leg's peer that need not be read: the kernel may move them."""
+
+    def passed(self, leg: Leg, size: int) -> None:
+        """That many of these have been moved."""
+
+    def cannot_splice(self) -> None:
+        """The system does not let the kernel move bytes from socket to socket."""
+
+    def ended(self, leg: Leg) -> None:
+        """The peer has sent FIN."""
+
+    def lost(self, leg: Leg, error: Exception | None) -> None:
+        """The socket is gone. error: why; None after an orderly end."""
+
+    def writable(self, leg: Leg) -> None:
+        """The peer takes bytes again."""
+
+    def nowhere(self, leg: Leg, size: int) -> None:
+        """Bytes for a leg that has no socket."""
+
+    def flooded(self, leg: Leg) -> None:
+        """The transport reads on although it is paused, and the other leg is not there."""
 
 
 @dataclass(slots=True)
 class _Early:
-    """What came from a leg's peer before the link had its other leg, whatever that leg's transport was asked to do.
+    """What came from a leg's peer before the other leg was there.
 
-    has_ended: it sent FIN. is_lost: its socket is gone; error: why.
+    has_ended: the peer sent FIN. is_lost: the socket is gone; error: why.
     """
 
     data: bytearray = field(default_factory=bytearray)
@@ -102,30 +101,26 @@ class _Early:
 
 
 class Leg(asyncio.BufferedProtocol):
-    """One socket of a link.
+    """One socket of a connection: the protocol of its transport.
 
-    Backpressure passes through: while the other leg has unsent bytes, this one does not read, so at most one buffer,
-    or one pipeful, is held per direction, and a slow replica slows its master as it would without a tap.
-
-    Nothing is read before the link lets it begin. An event loop that reads all the same loses nothing: it is kept, and
-    passed on in its order then.
+    side: whose socket it is. lost: the socket is gone.
     """
 
-    def __init__(self, link: Connection, side: Side, buffers: Buffers) -> None:
-        self.link = link
+    def __init__(self, owner: LegOwner, side: Side, buffers: Buffers) -> None:
+        self.owner = owner
         self.side = side
         self.transport: asyncio.Transport | None = None
-        self.other: Leg  # set by the link before any byte flows
+        self.other: Leg  # set by the owner before any byte flows
         self.at_end = False  # the peer sent FIN
-        self.is_done = False  # and that was passed on
+        self.is_done = False  # and its FIN was passed on
         self.lost = False
         self.blocked = False  # the peer takes no more for now
-        self.discards = False  # the link is cut: what still comes goes nowhere
-        self._holds = {"dial"}  # why the peer is not read; the first reason is gone once both legs are there
-        self._early: _Early | None = _Early()  # until then
+        self.discards = False  # the connection is cut: what still comes is thrown away
+        self._holds = {"dial"}  # reasons not to read the peer; begin() removes the first one
+        self._early: _Early | None = _Early()  # until begin()
         self._buffers = buffers
-        self.share = Share(link.account)
-        self._held: memoryview | None = None  # the buffer of the other leg's read that is not sent yet
+        self.share = Share(owner.account)
+        self._held: memoryview | None = None  # the buffer of the other leg's read, while not all of it is sent
 
     # ---- called by asyncio ----
 
@@ -141,7 +136,7 @@ class Leg(asyncio.BufferedProtocol):
         assert self.transport is not None
         if self._holds and not self.lost:
             self.transport.pause_reading()
-        self.link.leg_made(self)
+        self.owner.leg_made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         size = self.share.begin()
@@ -156,12 +151,12 @@ class Leg(asyncio.BufferedProtocol):
             return
         share = self.share
         is_part_of_more = nbytes >= SPLICE_FROM or nbytes == share.size
-        self.link.received(self, self._buffers.current[:nbytes])
-        if is_part_of_more and (unread := min(self.link.unread(self), share.most - nbytes)) >= SPLICE_FROM:
+        self.owner.received(self, self._buffers.current[:nbytes])
+        if is_part_of_more and (unread := min(self.owner.unread(self), share.most - nbytes)) >= SPLICE_FROM:
             try:
                 nbytes += self._splice(unread)
             except BaseException:
-                self._buffers.close()  # what it may hold is this link's, and the next one would send it
+                self._buffers.close()  # the pipe may hold bytes, which the next connection would send
                 raise
         rest = share.used(nbytes)
         if rest:
@@ -170,13 +165,13 @@ class Leg(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         if self.discards:
             self.at_end = True
-            return False  # it has heard our end, and that was its own
+            return False  # our FIN came first, and this is the answer
         if self._early is not None:
             self._early.has_ended = True
-        elif not self.at_end:  # asyncio says it again whenever reading has been paused since
-            self.link.ended(self)
+        elif not self.at_end:  # asyncio repeats it whenever reading has been paused since
+            self.owner.ended(self)
         self.at_end = True
-        return True  # the other direction may still have something to say
+        return True  # half-close: the other direction stays open
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -187,14 +182,14 @@ class Leg(asyncio.BufferedProtocol):
         self.blocked = False
         self._release()
         self.other.let("slow peer")
-        # Not now: a transport that is closed while it says this tells of its end twice (asyncio, _write_ready).
-        asyncio.get_running_loop().call_soon(self.link.writable, self)
+        # Not now: a transport that is closed during this call reports its end twice (asyncio, _write_ready).
+        asyncio.get_running_loop().call_soon(self.owner.writable, self)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.lost = True
         self._release()
         if self._early is None:
-            self.link.lost(self, error)
+            self.owner.lost(self, error)
         else:
             self._early.is_lost, self._early.error = True, error
             if not self._early.data:  # nothing for the other leg to wait for
@@ -208,81 +203,82 @@ class Leg(asyncio.BufferedProtocol):
         early.data += data
         if len(early.data) > EARLY_BYTES:
             early.data.clear()
-            self.link.flooded(self)
+            self.owner.flooded(self)
         elif self.transport is not None:
             pause_again(self.transport)
 
     def _drop_early(self) -> None:
-        """The link will not begin: what came for it goes nowhere, as what its socket still holds."""
+        """Forget what came early: the connection will not begin."""
         early, self._early = self._early, None
         if early is not None and early.is_lost:
-            asyncio.get_running_loop().call_soon(self.link.lost, self, early.error)
+            asyncio.get_running_loop().call_soon(self.owner.lost, self, early.error)
 
-    # ---- called by the link ----
+    # ---- called by the owner ----
 
     @property
     def is_over(self) -> bool:
-        """Whether the peer has gone, and nothing of it is left to pass on."""
+        """Whether the socket is gone, and nothing from it is left to forward."""
         return self.lost and self._early is None
 
     def begin(self) -> None:
-        """Both legs are there: pass on what came early, and read on."""
+        """Both legs are there: forward what came early, and read on."""
         early, self._early = self._early, None
         if early is not None:
             if early.data:
-                self.link.received(self, memoryview(early.data))
+                self.owner.received(self, memoryview(early.data))
             if early.has_ended and not self.discards:
-                self.link.ended(self)
+                self.owner.ended(self)
             if early.is_lost:
-                self.link.lost(self, early.error)
+                self.owner.lost(self, early.error)
         self.let("dial")
 
     def hold(self, why: str) -> None:
-        """Do not read the peer. Several may want that; each lets go for itself."""
+        """Do not read the peer, for this reason. See let()."""
         if not self._holds and self.transport is not None and not self.lost:
             self.transport.pause_reading()
         self._holds.add(why)
 
     def let(self, why: str) -> None:
-        """The reason is gone; with the last one, reading goes on."""
+        """The reason is gone. With the last one, reading goes on."""
         if why in self._holds:
             self._holds.remove(why)
             if not self._holds and self.transport is not None and not self.lost:
                 self.transport.resume_reading()
 
     def rest(self, why: str, within: float) -> None:
-        """Read on in so many seconds."""
+        """Read on after *within* seconds."""
         self.hold(why)
         asyncio.get_running_loop().call_later(within, self.let, why)
 
     def let_all(self) -> None:
-        """Read on, whatever the reasons were not to."""
+        """Read on, for whatever reasons the peer was not read."""
         self._drop_early()
         for why in tuple(self._holds):
             self.let(why)
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send now, or as soon as the peer takes it. data may be of the current shared buffer."""
+        """Send now, or as soon as the peer takes it. data may be part of the current shared buffer."""
         if self.transport is None:
-            self.link.nowhere(self, len(data))
-        elif not self.transport.is_closing():  # else the peer is gone, or the link ends, and tells how
+            self.owner.nowhere(self, len(data))
+        elif not self.transport.is_closing():  # else the peer is gone, or the connection ends; lost() follows
             self.transport.write(data)
 
     def write_eof(self) -> None:
-        """Pass a FIN on, after everything before it."""
+        """Send FIN, after everything before it."""
         if self.transport is not None and not self.transport.is_closing():
-            with contextlib.suppress(OSError):  # the peer is gone already: connection_lost tells
+            with contextlib.suppress(OSError):  # the peer is gone already: connection_lost() follows
                 self.transport.write_eof()
 
     def close(self) -> None:
-        """End after everything before it: with FIN, or with the kernel's RST if the peer sent what nobody read."""
+        """Close after everything before it: with FIN, or with RST from the kernel if bytes of the peer are unread."""
         self._drop_early()
         if self.transport is not None:
             self.transport.close()
 
     def say_goodbye(self) -> None:
-        """Send FIN behind everything before it, and read on until the peer's own: what it still sends, unread, would
-        make the kernel send RST instead.
+        """Send FIN after everything before it, then read and discard until the peer sends its own.
+
+        Unread bytes would make the kernel send RST in its place.
         """
         self.discards = True
         if self.at_end:
@@ -293,46 +289,40 @@ class Leg(asyncio.BufferedProtocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that are still here or in the kernel, which an RST would lose."""
+        """Bytes that wait here or in the kernel, which RST would destroy."""
         if self.transport is None or self.lost:
             return 0
         sock = self.transport.get_extra_info("socket")
-        return self.transport.get_write_buffer_size() + _unsent(sock)
+        return self.transport.get_write_buffer_size() + unacknowledged(sock)
 
     @property
     def hung_up(self) -> str:
-        """How the peer ended, "" if it did not: "fin" or "reset"; seen also while it is not read."""
+        """How the peer ended, even if it is not read: "fin", "reset", or "" if it has not."""
         if self.transport is None or self.lost:
             return "reset"
-        poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket").fileno(), _FIN)
-        found = poll.poll(0)
-        if not found:
-            return ""
-        return "reset" if found[0][1] & select.POLLERR else "fin"
+        return hung_up(self.transport.get_extra_info("socket"))
 
     def reset(self) -> None:
-        """End with RST; what was not sent is lost, as it is when the peer's peer resets."""
+        """End with RST. Unsent bytes are lost, as they are when the peer's peer resets."""
         self._drop_early()
         if self.transport is None or self.lost:
             return
         sock = self.transport.get_extra_info("socket")
-        if sock is not None and sock.family != socket.AF_UNIX:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        if sock is not None:
+            reset_on_close(sock)
         self.transport.abort()
 
     def abort(self) -> None:
-        """End at once, whatever is unsent."""
+        """End at once, even with unsent bytes."""
         self._drop_early()
         if self.transport is not None:
             self.transport.abort()
 
     def _splice(self, most: float) -> int:
-        """Let the kernel pass on what has come meanwhile, at most so many bytes, until the other peer takes no more.
+        """Let the kernel move what has come meanwhile, at most *most* bytes, until the other peer takes no more.
 
-        Returns how many bytes that were. Raises OSError if this peer's connection is broken; asyncio then ends it, as it
-        does if its own reading fails.
+        Returns how many bytes it moved. Raises OSError if this peer's connection is broken; asyncio then ends the leg, as
+        it does if its own reading fails.
         """
         assert self.transport is not None
         assert self.other.transport is not None
@@ -353,19 +343,19 @@ class Leg(asyncio.BufferedProtocol):
             except OSError as error:
                 if error.errno not in NO_SPLICE:
                     raise
-                self.link.listener.splices = False
+                self.owner.cannot_splice()
                 break
-            with contextlib.suppress(OSError):  # it takes no more, or is gone: its transport finds out which
+            with contextlib.suppress(OSError):  # the other peer takes no more or is gone: its transport finds out which
                 while left:
                     left -= os.splice(outlet, target, left)
             while left:
                 data = os.read(outlet, left)
                 left -= len(data)
                 self.other.write(data)
-            self.link.passed(self, size)
+            self.owner.passed(self, size)
             passed += size
             most -= size
-            if not size or most < SPLICE_FROM:  # its FIN, which asyncio reads again
+            if not size or most < SPLICE_FROM:  # FIN, which asyncio reads again
                 break
         return passed
 
@@ -376,33 +366,6 @@ class Leg(asyncio.BufferedProtocol):
 
 
 def pause_again(transport: asyncio.ReadTransport) -> None:
-    """One that reads although it is paused would take being paused once more for nothing to do."""
+    """Pause a transport that reads although it believes it is paused: another pause_reading() alone would do nothing."""
     transport.resume_reading()
     transport.pause_reading()
-
-
-def _unsent(sock: socket.socket) -> int:
-    """Bytes that the peer's kernel has not acknowledged; 0 where the system does not say."""
-    if not sys.platform.startswith("linux") or sock.family == socket.AF_UNIX:
-        return 0
-    answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-    return int(struct.unpack("i", answer)[0])
-
-
-def tune(sock: socket.socket) -> None:
-    """No delay for small writes, and a peer that vanished is noticed within two minutes if it owes us no ACK.
-
-    Bytes on their way to it are sent again for as long as the kernel tries, a quarter of an hour on Linux; the servers'
-    repl-timeout ends the link before. TCP_USER_TIMEOUT would be no help: it also ends the connection of a peer that is
-    there and does not read for so long (seen on Linux 6.18), which the servers would have kept.
-    """
-    if sock.family == socket.AF_UNIX:
-        return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sys.platform == "darwin":
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPALIVE, 60)
-    else:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)

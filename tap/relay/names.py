@@ -26,11 +26,11 @@ MAX_THREADS = 4
 
 UNRESOLVABLE = "the name cannot be resolved (no resolver takes it)"
 
-Place = tuple[int, tuple[str, int]]  # the address family, and where in it
+Candidate = tuple[int, tuple[str, int]]  # to try: the address family, and host and port in it
 
 
-async def resolved(address: Address) -> list[Place]:
-    """Its places, one at least. One that is written in digits needs no resolver, and no thread.
+async def resolved(address: Address) -> list[Candidate]:
+    """The addresses to try, at least one. An address in digits needs no resolver, and no thread.
 
     Raises OSError, also where no thread can be had, and ValueError for a name that no resolver takes.
     """
@@ -57,7 +57,7 @@ class _Name:
         self._answered = -math.inf
         self._waiting = 0
         self._has_come = asyncio.Event()
-        self._places: list[Place] = []
+        self._places: list[Candidate] = []
         self._failure: Exception | None = None
 
     @property
@@ -68,7 +68,7 @@ class _Name:
     def _is_fresh(self) -> bool:
         return asyncio.get_running_loop().time() < self._answered + FRESH_SECONDS
 
-    async def places(self) -> list[Place]:
+    async def places(self) -> list[Candidate]:
         if not self._is_fresh:
             loop = asyncio.get_running_loop()
             now = loop.time()
@@ -93,7 +93,7 @@ class _Name:
 
     def _look_up(self, loop: asyncio.AbstractEventLoop) -> None:
         """The thread."""
-        places: list[Place] = []
+        places: list[Candidate] = []
         failure = None
         try:
             found = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
@@ -103,7 +103,7 @@ class _Name:
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(self._take, places, failure)
 
-    def _take(self, places: list[Place], failure: Exception | None) -> None:
+    def _take(self, places: list[Candidate], failure: Exception | None) -> None:
         self._threads -= 1
         self._places, self._failure = places, failure
         self._answered = asyncio.get_running_loop().time()

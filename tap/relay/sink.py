@@ -1,7 +1,7 @@
-"""Where the bytes of links go besides to their other side: what the relay offers to whoever keeps them.
+"""Where bytes go besides to the other side: the interface that a recorder implements.
 
-All is called in the event loop, behind the conversation's own reading of the same bytes. It must return at once and never
-raise; a copy is the sink's own to make, for the buffer is used again.
+The relay calls it in the event loop, after the conversation has read the same bytes. A sink must return at once and must
+not raise. The buffer is used again afterwards, so a sink that keeps bytes copies them.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from typing import Protocol
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 
-Place = tuple[str, int]  # host, in digits, and port
+HostPort = tuple[str, int]  # the host in digits
 
 
-class LinkSink(Protocol):
-    """One link's."""
+class ConnectionSink(Protocol):
+    """The sink of one connection."""
 
-    def dialled(self, master: Place | None) -> None:
-        """The master's connection is there; None: over a Unix socket."""
+    def dialled(self, master: HostPort | None) -> None:
+        """The master has been dialled at this address; None: over a Unix socket."""
 
     def received(self, side: Side, data: memoryview) -> None:
-        """The next bytes of what *side* sends, as they came in."""
+        """The next bytes from *side*, as received."""
 
     def ended(self, side: Side, how: str) -> None:
-        """The side has ended what it sends: "fin", or with "reset" all."""
+        """The side has ended: with "fin" its own direction, with "reset" both."""
 
 
 class Sink(Protocol):
-    """All links'."""
+    """The sink of a tap."""
 
-    def opened(self, link: str, conversation: Conversation, replica: Place, tap: Place) -> LinkSink | None:
-        """A replica has connected, from its address to the tap's. Its LinkClosed on the bus ends what is returned.
+    def opened(self, link: str, conversation: Conversation, replica: HostPort, tap: HostPort) -> ConnectionSink | None:
+        """A replica has connected, from its address to an address of the tap. Its LinkClosed on the bus ends the sink.
 
-        None: nothing is kept of it.
+        Returns None if nothing of the connection is to be kept.
         """

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from tap import Tap
-from tap.relay.sink import LinkSink
+from tap.relay.sink import ConnectionSink
 
 
 async def main(master_port: str, path: Path) -> None:
@@ -19,7 +19,7 @@ async def main(master_port: str, path: Path) -> None:
         print(tap.port, flush=True)
         lines = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-        sinks: dict[int, LinkSink | None] = {}
+        sinks: dict[int, ConnectionSink | None] = {}
         while line := await lines.readline():
             for link in tap.links:
                 sink = sinks.setdefault(link.number, link.sink)

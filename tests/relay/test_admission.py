@@ -13,11 +13,10 @@ import pytest
 
 from tap.errors import ConfigError
 from tap.faults.plan import Plan
-from tap.relay.admission import KEPT_PLACES, MAX_KNOWN, Admission, Place, Refused, most_by_files, neighbourhood
+from tap.relay.admission import KEPT_PLACES, MAX_KNOWN, Admission, Admitted, Refused, most_by_files, neighbourhood
 from tap.relay.connection import Connection
 from tap.relay.leg import Leg
 from tap.relay.listener import Listener
-from tap.relay.listener import _Refusals as Refusals
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
@@ -27,9 +26,9 @@ from tests.support import WITHIN, TapThread, wait_until
 FULL = b"-ERR max number of clients reached\r\n"
 
 
-def enter(door: Admission, host: str) -> Place:
+def enter(door: Admission, host: str) -> Admitted:
     place = door.enter(host)
-    assert isinstance(place, Place)
+    assert isinstance(place, Admitted)
     return place
 
 
@@ -158,7 +157,7 @@ def test_addresses_of_replicas_are_forgotten_the_oldest_first() -> None:
     door.know("new")
     assert isinstance(door.enter("1"), Refused)
     for known in ("0", "2", "new"):
-        assert isinstance(door.enter(known), Place)
+        assert isinstance(door.enter(known), Admitted)
 
 
 def test_what_the_files_allow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +191,7 @@ def hang_up(sock: socket.socket) -> None:
 def test_who_is_not_let_in_hears_what_redis_would_say_and_it_is_counted(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tap.relay.listener.SUMMED_SECONDS", 0.5)
+    monkeypatch.setattr("tap.relay.refusals.SUMMED_SECONDS", 0.5)
     with contextlib.ExitStack() as stack:
         tap = stack.enter_context(TapThread(in_front_of(listener.getsockname()[1], max_connections=2)))
         inside = [stack.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN)) for _ in range(2)]
@@ -215,27 +214,13 @@ def test_who_is_not_let_in_hears_what_redis_would_say_and_it_is_counted(
         assert receive(master, 6) == b"PING\r\n"
 
 
-def test_each_limit_names_the_last_that_it_kept_out() -> None:
-    told: list[events.Event] = []
-    refusals = Refusals(told.append)
-    of_all, of_address = Refused("max_connections", 9), Refused("max_connections_per_address", 2)
-    for refused, peer in ((of_all, "a:1"), (of_all, "b:1"), (of_address, "c:1"), (of_address, "d:1")):
-        refusals.add(refused, peer, 1.0)
-    refusals.settle(1000.0)
-    assert told == [
-        events.ConnectionsRefused(count=1, peer="a:1", limit="max_connections", most=9),
-        events.ConnectionsRefused(count=1, peer="b:1", limit="max_connections", most=9),
-        events.ConnectionsRefused(count=2, peer="d:1", limit="max_connections_per_address", most=2),
-    ]
-
-
 def test_files_that_run_out_all_the_same_are_no_fault_of_the_master(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def dial(*_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr("tap.relay.connection.dial", dial)
+    monkeypatch.setattr("tap.relay.opening.dial", dial)
     with TapThread(in_front_of(listener.getsockname()[1])) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, pytest.raises(ConnectionResetError):
             replica.recv(1)

@@ -1,227 +1,394 @@
-"""What a link holds, and lets go when it ends: both sockets, its timers, its place in the list."""
+"""The relay with peers made of sockets: bytes, ends and backpressure pass as they are."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import socket
-import time
-from collections.abc import Callable
-from typing import Any
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tap.relay import dial as dial_module
-from tap.relay.connection import Connection, host_to_announce
+from tap import Address, Config, LinkConfig, Tap
+from tap.errors import EnvironmentFailure
+from tap.relay.buffers import Buffers
 from tap.replication import events
-from tap.replication.events import Side
-from tests.relay.wire import BASE, GRANT, LOCALHOST, RESET, add, all_of, asks, fill, in_front_of, only_link, receive
-from tests.support import WITHIN, TapThread, wait_until
-
-SOON = 5.0  # seconds, far below what any other timer would take
-
-
-def connected(tap: TapThread, listener: socket.socket) -> tuple[socket.socket, socket.socket]:
-    replica = socket.create_connection((LOCALHOST, tap.port), WITHIN)
-    master, _ = listener.accept()
-    master.settimeout(WITHIN)
-    replica.sendall(asks(BASE))
-    receive(master, len(asks(BASE)))
-    master.sendall(GRANT)
-    receive(replica, len(GRANT))
-    return replica, master
+from tap.replication.events import Role, Side
+from tap.servers.embedded import free_port
+from tests.relay.wire import LOCALHOST, RESET, all_of, fill, in_front_of, receive
+from tests.support import WITHIN, TapThread, expect_reset, wait_until
 
 
-def assert_let_go(tap: TapThread, link: Connection) -> None:
-    """Nothing of the link is left in the event loop."""
-    wait_until(lambda: not tap.tap.links, SOON)
-    assert link.closed
-    assert link.replica.lost or link.replica.transport is None
-    assert link.master.lost or link.master.transport is None
-    for timer in (link._draining, link._waking):
-        assert timer is None or timer.cancelled() or timer.when() <= tap._loop.time()
-    assert link._dialling is not None
-    wait_until(link._dialling.done, SOON)
+class Pair:
+    """A replica's and a master's socket with a tap in between."""
+
+    def __init__(self, tap: TapThread, listener: socket.socket) -> None:
+        self.replica = socket.create_connection((LOCALHOST, tap.port), WITHIN)
+        self.master = listener.accept()[0]
+        self.master.settimeout(WITHIN)
+
+    def close(self) -> None:
+        self.replica.close()
+        self.master.close()
 
 
-def test_time_passes_only_for_links_that_have_something_to_wait_for(listener: socket.socket) -> None:
-    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
-        with socket.create_connection((LOCALHOST, tap.port), WITHIN) as idle, listener.accept()[0]:
-            wait_until(lambda: tap.tap.links)
-            link = only_link(tap)
-            assert not link.has_a_clock
-            armed = add(tap, "stall")
-            assert link.has_a_clock
-            tap.call(lambda: tap.tap.faults.remove(armed.name))
-            wait_until(lambda: not link.has_a_clock)
-            idle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        wait_until(lambda: not tap.tap.links)
-        replica, master = connected(tap, listener)
-        with replica, master:
-            wait_until(lambda: only_link(tap).has_a_clock)
+@pytest.fixture
+def tap(listener: socket.socket) -> Iterator[TapThread]:
+    with TapThread(in_front_of(listener.getsockname()[1])) as one:
+        yield one
 
 
-@pytest.mark.parametrize("order", [("replica", "master"), ("master", "replica")])
-@pytest.mark.parametrize("how", ["fin", "reset"])
-def test_when_one_peer_has_gone_the_other_one_hears_it_and_nothing_is_left(
-    listener: socket.socket, order: tuple[str, str], how: str
+@pytest.fixture
+def pair(tap: TapThread, listener: socket.socket) -> Iterator[Pair]:
+    with contextlib.closing(Pair(tap, listener)) as one:
+        yield one
+
+
+BYTES = st.binary(max_size=100) | st.sampled_from(
+    [b"PING\r\n", b"*1\r\n$4\r\nPING\r\n", b"\n", b"SYNC\r\n", bytes(300_000)]
+)
+
+
+@settings(max_examples=60)
+@given(turns=st.lists(st.tuples(st.booleans(), BYTES), max_size=12), first=st.booleans())
+def test_bytes_out_are_bytes_in_whatever_they_are(turns: list[tuple[bool, bytes]], first: bool) -> None:
+    """Law 2, with half-close in either order."""
+    with SHARED as (tap, listener), contextlib.closing(Pair(tap, listener)) as pair:
+        sent = {True: b"", False: b""}
+        for from_master, data in turns:
+            source, target = (pair.master, pair.replica) if from_master else (pair.replica, pair.master)
+            sender = threading.Thread(target=source.sendall, args=(data,))
+            sender.start()
+            assert receive(target, len(data)) == data
+            sender.join()
+            sent[from_master] += data
+        for source, target in [(pair.master, pair.replica), (pair.replica, pair.master)][:: 1 if first else -1]:
+            source.shutdown(socket.SHUT_WR)
+            assert all_of(target) == b""
+
+
+class _Shared:
+    """One tap for all examples of a property: starting one for each would be most of the time."""
+
+    def __init__(self) -> None:
+        self._made: tuple[TapThread, socket.socket] | None = None
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self) -> tuple[TapThread, socket.socket]:
+        if self._made is None:
+            listener = self.stack.enter_context(socket.create_server((LOCALHOST, 0)))
+            listener.settimeout(WITHIN)
+            self._made = self.stack.enter_context(TapThread(in_front_of(listener.getsockname()[1]))), listener
+        return self._made
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+SHARED = _Shared()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared() -> Iterator[None]:
+    with SHARED.stack:
+        yield
+
+
+def test_both_directions_at_once(pair: Pair) -> None:
+    data = os.urandom(20 * 2**20)
+    senders = [threading.Thread(target=sock.sendall, args=(data,)) for sock in (pair.replica, pair.master)]
+    got: dict[str, bytes] = {}
+    readers = [
+        threading.Thread(target=lambda name=name, sock=sock: got.update({name: receive(sock, len(data))}))
+        for name, sock in (("replica", pair.replica), ("master", pair.master))
+    ]
+    for thread in senders + readers:
+        thread.start()
+    for thread in senders + readers:
+        thread.join(WITHIN)
+    assert got == {"replica": data, "master": data}
+
+
+def test_a_half_closed_link_goes_on_in_the_other_direction(pair: Pair, tap: TapThread) -> None:
+    pair.replica.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    pair.replica.shutdown(socket.SHUT_WR)
+    assert all_of(pair.master) == b"GET / HTTP/1.0\r\n\r\n"
+    pair.master.sendall(b"answer")
+    assert receive(pair.replica, 6) == b"answer"
+    pair.master.close()
+    assert all_of(pair.replica) == b""
+    closed = tap.wait_for(events.LinkClosed)
+    assert (closed.by, closed.how, closed.bytes_from_master, closed.bytes_from_replica) == (Side.REPLICA, "fin", 6, 18)
+
+
+@pytest.mark.parametrize("by", [Side.REPLICA, Side.MASTER])
+def test_a_reset_is_passed_on_as_a_reset(pair: Pair, tap: TapThread, by: Side) -> None:
+    pair.replica.sendall(b"PING\r\n")
+    receive(pair.master, 6)
+    source, target = (pair.replica, pair.master) if by is Side.REPLICA else (pair.master, pair.replica)
+    source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    source.close()
+    with pytest.raises(ConnectionResetError):
+        all_of(target)
+    closed = tap.wait_for(events.LinkClosed)
+    assert (closed.by, closed.how, closed.phase) == (by, "reset", "handshake")
+
+
+@pytest.mark.parametrize("by", [Side.REPLICA, Side.MASTER])
+def test_a_close_is_passed_on_as_a_close(pair: Pair, tap: TapThread, by: Side) -> None:
+    source, target = (pair.replica, pair.master) if by is Side.REPLICA else (pair.master, pair.replica)
+    source.sendall(b"PING\r\n")
+    source.close()
+    assert all_of(target) == b"PING\r\n"
+    target.close()
+    closed = tap.wait_for(events.LinkClosed)
+    assert (closed.by, closed.how) == (by, "fin")
+
+
+def test_a_master_that_is_not_there_resets_the_replica_and_is_told(nobody: int) -> None:
+    with TapThread(in_front_of(nobody)) as tap:
+        for _ in range(2):
+            expect_reset(tap.port)
+        closed = tap.wait_for(events.LinkClosed, 2)
+        assert (closed.by, closed.how, closed.text) == (Side.MASTER, "refused", "Connection refused")
+
+
+def test_a_slow_master_delays_no_other_replica() -> None:
+    """A listener whose backlog is full does not answer; the tap gives up after its timeout, and others pass."""
+    with socket.socket() as full, socket.create_server((LOCALHOST, 0)) as fine, contextlib.ExitStack() as fillers:
+        full.bind((LOCALHOST, 0))
+        full.listen(0)
+        for _ in range(8):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        config = Config(
+            links=(
+                LinkConfig(name="full", master=Address(*full.getsockname())),
+                LinkConfig(name="fine", master=Address(*fine.getsockname())),
+            ),
+            connect_timeout=1.5,
+        )
+        fine.settimeout(WITHIN)
+        with TapThread(config) as tap:
+            with socket.create_connection((LOCALHOST, tap.port), WITHIN) as stuck:
+                wait_until(lambda: len(tap.tap.links) == 1)
+                with socket.create_connection((LOCALHOST, tap.tap.listeners[1].address.port), WITHIN) as replica:
+                    with fine.accept()[0] as master:
+                        replica.sendall(b"PING\r\n")
+                        assert receive(master, 6) == b"PING\r\n"
+                assert not [
+                    told for told in tap.told if told.link == "full" and isinstance(told.event, events.LinkClosed)
+                ]
+                with pytest.raises(ConnectionResetError):
+                    stuck.recv(1)
+            closed = next(
+                told.event for told in tap.told if told.link == "full" and isinstance(told.event, events.LinkClosed)
+            )
+            assert (closed.by, closed.how) == (Side.MASTER, "timeout")
+
+
+def test_a_slow_replica_slows_its_master_and_costs_no_memory(pair: Pair, tap: TapThread) -> None:
+    """Law 5: what the replica does not read stays at the master, but for a buffer and the kernel's."""
+    receive(pair.replica, fill(tap, pair.master))
+    pair.master.sendall(b"more")
+    assert receive(pair.replica, 4) == b"more"
+
+
+def test_what_is_no_redis_is_opaque_and_says_so(pair: Pair, tap: TapThread) -> None:
+    pair.master.sendall(b"220 mail.example ESMTP\r\n")
+    assert receive(pair.replica, 24) == b"220 mail.example ESMTP\r\n"
+    assert tap.wait_for(events.Opaque).side is Side.MASTER
+
+
+def test_an_ordinary_client_is_said_to_be_one(pair: Pair, tap: TapThread) -> None:
+    pair.replica.sendall(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n")
+    assert tap.wait_for(events.Identified).role is Role.ORDINARY
+
+
+def test_a_thousand_silent_connections_and_one_that_talks(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
-        replica, master = connected(tap, listener)
-        link = only_link(tap)
-        peers = {"replica": replica, "master": master}
-        leaves, stays = peers[order[0]], peers[order[1]]
-        if how == "reset":
-            leaves.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        leaves.close()
-        if how == "reset":
-            with pytest.raises(ConnectionResetError):
-                all_of(stays)
-        else:
-            assert all_of(stays) == b""
-        stays.close()
-        assert_let_go(tap, link)
-        closed = tap.wait_for(events.LinkClosed)
-        assert (closed.by.value, closed.how) == (order[0], how)
+    with TapThread(in_front_of(listener.getsockname()[1])) as tap, contextlib.ExitStack() as stack:
+        for _ in range(1000):
+            stack.enter_context(contextlib.closing(Pair(tap, listener)))
+        assert len(tap.tap.links) == 1000
+        pair = stack.enter_context(contextlib.closing(Pair(tap, listener)))
+        pair.replica.sendall(b"PING\r\n")
+        assert receive(pair.master, 6) == b"PING\r\n"
+    assert len(tap.events(events.LinkClosed)) == 1001
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_a_master_that_goes_on_sending_to_a_replica_that_has_gone_is_ended(listener: socket.socket) -> None:
-    """Its bytes have nowhere to go: the replica's kernel says so, and the master's leg does not stay."""
-    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
-        replica, master = connected(tap, listener)
-        link = only_link(tap)
-        replica.close()
-        assert all_of(master) == b""
-        with master:
-            wait_until(lambda: has_failed(master), SOON)
-        assert_let_go(tap, link)
+def test_a_master_behind_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "master.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(WITHIN)
+        with TapThread(Config(links=(LinkConfig(master=Address(path=str(path))),))) as tap:
+            with contextlib.closing(Pair(tap, listener)) as pair:
+                pair.replica.sendall(b"PING\r\n")
+                assert receive(pair.master, 6) == b"PING\r\n"
 
 
-def has_failed(sock: socket.socket) -> bool:
+@pytest.mark.parametrize("host", ["::1", "localhost"])
+def test_ipv6_and_names(host: str) -> None:
+    family = socket.AF_INET6 if host == "::1" else socket.AF_INET
     try:
-        sock.sendall(bytes(1000))
-    except (ConnectionResetError, BrokenPipeError):
-        return True
-    return False
+        listener = socket.create_server(("::1" if host == "::1" else LOCALHOST, 0), family=family)
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+    with listener:
+        listener.settimeout(WITHIN)
+        link = LinkConfig(listen=Address(host, 0), master=Address(host, listener.getsockname()[1]))
+        with TapThread(Config(links=(link,))) as tap:
+            with socket.create_connection((host, tap.port), WITHIN) as replica, listener.accept()[0] as master:
+                replica.sendall(b"PING\r\n")
+                assert receive(master, 6) == b"PING\r\n"
+            assert tap.wait_for(events.LinkOpened).peer.startswith("[::1]:" if host == "::1" else "127.0.0.1:")
 
 
-@pytest.mark.parametrize("leaves", ["fin", "reset"])
-def test_a_replica_that_leaves_as_its_master_answers_the_dial_leaves_no_leg_of_the_masters(
-    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, leaves: str
-) -> None:
-    gone: list[Callable[[], Any]] = []
-    dial = dial_module.dial
+def test_every_address_of_the_machine_is_listened_on(listener: socket.socket) -> None:
+    port = free_port()
+    link = LinkConfig(listen=Address("*", port), master=Address(LOCALHOST, listener.getsockname()[1]))
+    with TapThread(Config(links=(link,))) as tap:
+        for host in (LOCALHOST, "127.0.0.2", *(["::1"] if socket.has_dualstack_ipv6() else [])):
+            with socket.create_connection((host, tap.port), WITHIN):
+                listener.accept()[0].close()
 
-    async def slow_dial(*arguments: Any) -> None:
-        await dial(*arguments)
-        while not gone:
-            await asyncio.sleep(0.001)
-        gone[0]()
-        await asyncio.sleep(0.05)
 
-    monkeypatch.setattr("tap.relay.connection.dial", slow_dial)
-    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
-        with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
+@pytest.mark.parametrize("steps", range(5))
+def test_a_replica_that_arrives_while_the_tap_closes_is_let_go(listener: socket.socket, steps: int) -> None:
+    """steps: of the event loop that its connection has behind it by then."""
+
+    async def story() -> None:
+        with socket.socket() as replica:
+            replica.setblocking(False)
+            async with Tap(in_front_of(listener.getsockname()[1])) as tap:
+                with contextlib.suppress(BlockingIOError):
+                    replica.connect((LOCALHOST, tap.port))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+            with contextlib.suppress(ConnectionError):
+                assert replica.recv(1) == b""
+
+    asyncio.run(story())
+
+
+def test_only_linux_can_be_transparent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tap.relay.listener.sys.platform", "darwin")
+
+    async def listen() -> None:
+        async with Tap(Config(links=(LinkConfig(transparent=True),))):
+            pass
+
+    with pytest.raises(EnvironmentFailure, match="only Linux tells where a redirected connection was going"):
+        asyncio.run(listen())
+
+
+def test_the_end_of_the_tap_is_the_end_of_its_links(tap: TapThread, pair: Pair) -> None:
+    tap.cut()
+    assert all_of(pair.replica) == all_of(pair.master) == b""
+    closed = tap.wait_for(events.LinkClosed)
+    assert closed.by is Side.TAP
+
+
+@pytest.mark.parametrize("host", ["foo..bar", "a" * 70 + ".x"])
+def test_a_name_that_no_resolver_takes_resets_the_replica_and_is_told(host: str) -> None:
+    with TapThread(Config(links=(LinkConfig(master=Address(host, 1)),))) as tap:
+        expect_reset(tap.port)
+        assert tap.wait_for(events.LinkClosed).by is Side.MASTER
+
+
+def test_links_that_end_while_they_are_dialling_leave_nothing_behind(listener: socket.socket) -> None:
+    for _ in range(50):
+        with TapThread(in_front_of(listener.getsockname()[1])) as tap:
+            replica = socket.create_connection((LOCALHOST, tap.port), WITHIN)
+            wait_until(lambda: tap.events(events.LinkOpened))
+        with replica:
+            assert all_of(replica) == b""
+        closed = tap.wait_for(events.LinkClosed)
+        assert (closed.by, closed.how) == (Side.TAP, "fin")
+    listener.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
             with listener.accept()[0] as master:
-                master.settimeout(SOON)
-                link = only_link(tap)
-                if leaves == "reset":
-                    replica.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                replica.close()
-                gone.append(lambda: None)
+                master.settimeout(WITHIN)
                 with contextlib.suppress(ConnectionResetError):
                     assert all_of(master) == b""
-            assert_let_go(tap, link)
 
 
-def test_bytes_that_a_replica_does_not_take_are_waited_for_no_longer_than_the_drain_timeout(
-    listener: socket.socket,
+def test_a_bug_in_understanding_costs_the_understanding_only(
+    tap: TapThread, pair: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with TapThread(in_front_of(listener.getsockname()[1], drain_timeout=0.5)) as tap:
-        replica, master = connected(tap, listener)
-        link = only_link(tap)
-        with replica, master:
-            fill(tap, master)
-            began = time.monotonic()
-            tap.cut()
-            wait_until(lambda: not tap.tap.links, SOON)
-            assert time.monotonic() - began >= 0.4
-            assert_let_go(tap, link)
+    link = tap.tap.links[0]
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    link.conversation.receive_from_replica = broken  # type: ignore[method-assign, assignment]
+    pair.replica.sendall(b"PING\r\n")
+    assert receive(pair.master, 6) == b"PING\r\n"
+    assert "bug" in tap.wait_for(events.Opaque).reason
+    assert "a bug" in caplog.text
 
 
-def test_bytes_that_a_replica_takes_late_are_all_there(listener: socket.socket) -> None:
-    with TapThread(in_front_of(listener.getsockname()[1], drain_timeout=30.0)) as tap:
-        replica, master = connected(tap, listener)
-        link = only_link(tap)
-        with replica, master:
-            fill(tap, master)
-            tap.cut()
-            assert tap.tap.links == [link]
-            assert len(GRANT) + len(all_of(replica)) == link.conversation.from_master
-        assert_let_go(tap, link)
-        assert link._draining is not None
-        assert link._draining.cancelled()
+def test_an_observer_that_fails_is_dropped_alone(tap: TapThread, pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    def failing(_: object) -> None:
+        raise RuntimeError("no")
+
+    tap.tap.bus.subscribe(failing)
+    pair.replica.sendall(b"*1\r\n$4\r\nINFO\r\n")
+    assert tap.wait_for(events.Identified)
+    wait_until(lambda: "an observer failed" in caplog.text)
 
 
-@pytest.mark.parametrize("mode", ["fin", "reset"])
-def test_peers_that_do_not_answer_the_end_of_a_cut_are_left_after_the_drain_timeout(
-    listener: socket.socket, mode: str
+def test_a_resolver_that_does_not_answer_delays_neither_other_names_nor_the_end(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with TapThread(in_front_of(listener.getsockname()[1], drain_timeout=0.5)) as tap:
-        replica, master = connected(tap, listener)
-        with replica, master:
-            link = only_link(tap)
-            add(tap, f"cut mode={mode}")
-            wait_until(lambda: not tap.tap.links, SOON)
-            assert_let_go(tap, link)
-            closed = tap.wait_for(events.LinkClosed)
-            assert (closed.by, closed.how, closed.text) == (
-                Side.TAP,
-                mode,
-                "cut by fault cut-1",
-            )
-            assert closed.offset == BASE
+    answers = threading.Event()
+    asked: list[str] = []
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: object, **options: object) -> object:
+        asked.append(host)
+        if host == "stuck.example":
+            answers.wait(WITHIN)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return resolve(host, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    links = (
+        LinkConfig(name="stuck", master=Address("stuck.example", 1)),
+        LinkConfig(name="fine", master=Address("localhost", listener.getsockname()[1])),
+    )
+    with contextlib.ExitStack() as stack:
+        tap = stack.enter_context(TapThread(Config(links=links, connect_timeout=2 * WITHIN)))
+        stack.callback(answers.set)
+        for _ in range(64):
+            stack.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN))
+        wait_until(lambda: len(tap.events(events.LinkOpened)) == 64)
+        replica = socket.create_connection((LOCALHOST, tap.tap.listeners[1].address.port), WITHIN)
+        with replica, listener.accept()[0] as master:
+            replica.sendall(b"PING\r\n")
+            assert receive(master, 6) == b"PING\r\n"
+        assert tap.end(within=1.0)
+    wait_until(lambda: not [one for one in threading.enumerate() if one.name == "resolve stuck.example"])
 
 
-def test_a_cut_that_is_answered_leaves_no_timer(listener: socket.socket) -> None:
-    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
-        replica, master = connected(tap, listener)
-        link = only_link(tap)
-        add(tap, "cut mode=fin")
-        assert all_of(replica) == all_of(master) == b""
-        replica.close()
-        master.close()
-        assert_let_go(tap, link)
-        assert link._draining is not None
-        assert link._draining.cancelled()
-
-
-def test_a_link_that_ends_with_a_delay_at_work_leaves_no_alarm(listener: socket.socket) -> None:
-    with TapThread(in_front_of(listener.getsockname()[1])) as tap:
-        replica, master = connected(tap, listener)
-        armed = add(tap, "delay 60s name=late")
-        link = only_link(tap)
-        wait_until(lambda: armed.at_work == 1, SOON)
-        master.sendall(b"*1\r\n$4\r\nPING\r\n")
-        wait_until(lambda: link._waking is not None, SOON)
-        tap.call(link.abort)
-        replica.close()
-        master.close()
-        assert_let_go(tap, link)
-        assert link._waking is None or link._waking.cancelled()
-        assert armed.at_work == 0
-
-
-@pytest.mark.parametrize(
-    ("replica", "master", "announced"),
-    [
-        ("10.0.0.7", ("10.0.0.1", 6379), "10.0.0.7"),
-        ("127.0.0.1", ("10.0.0.1", 6379), ""),
-        ("127.0.0.1", ("127.0.0.1", 6379), "127.0.0.1"),
-        ("::1", ("fd00::1", 6379, 0, 0), ""),
-        ("::1", "/run/redis.sock", "::1"),
-        ("127.0.0.1", "", "127.0.0.1"),
-    ],
-)
-def test_which_address_is_the_replicas_to_its_master(replica: str, master: object, announced: str) -> None:
-    assert host_to_announce(replica, master) == announced
+def test_buffers_that_a_crowd_of_slow_peers_needed_are_not_kept() -> None:
+    buffers = Buffers()
+    lent = [buffers.lend() for _ in range(100)]
+    alive = [weakref.ref(buffer) for buffer in lent]
+    while lent:
+        buffers.give_back(lent.pop())
+    kept = sum(buffer() is not None for buffer in alive)
+    assert 0 < kept <= 16

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tap.relay.leg import EARLY_BYTES, Buffers, Leg, pause_again, tune
+from tap.relay.buffers import Buffers
+from tap.relay.leg import EARLY_BYTES, Leg, pause_again
 from tap.relay.share import BUFFER_SIZE, FIRST_READ, Account
 from tap.replication.events import Side
 
@@ -55,8 +56,8 @@ class Transport(asyncio.Transport):
         self.said.append("abort")
 
 
-class Link:
-    """What a leg tells its link."""
+class Owner:
+    """What a leg tells its owner."""
 
     def __init__(self, buffers: Buffers) -> None:
         self.told: list[tuple[Any, ...]] = []
@@ -73,14 +74,14 @@ class Link:
 
 
 class Both:
-    """Two legs, as a link has them. Only that of the replica is looked at."""
+    """Two legs, as a connection has them. Only that of the replica is looked at."""
 
     def __init__(self, *, begun: bool = True) -> None:
         self.buffers = Buffers()
-        self.link = Link(self.buffers)
-        link: Any = self.link
-        self.leg = Leg(link, Side.REPLICA, self.buffers)
-        self.other = Leg(link, Side.MASTER, self.buffers)
+        self.owner = Owner(self.buffers)
+        owner: Any = self.owner
+        self.leg = Leg(owner, Side.REPLICA, self.buffers)
+        self.other = Leg(owner, Side.MASTER, self.buffers)
         self.leg.other, self.other.other = self.other, self.leg
         self.transport, self.target = Transport(), Transport()
         self.leg.transport, self.other.transport = self.transport, self.target
@@ -151,9 +152,9 @@ def test_a_slow_peer_holds_the_other_one_and_keeps_its_buffer() -> None:
         assert both.target.said == ["pause", "resume"]
         assert both.buffers.lend() is not before
         assert both.buffers.current is before
-        assert both.link.told == []
+        assert both.owner.told == []
         await asyncio.sleep(0)
-        assert both.link.told == [("writable",)]
+        assert both.owner.told == [("writable",)]
 
     run(job)
 
@@ -165,7 +166,7 @@ def test_a_leg_that_is_lost_gives_its_buffer_back_and_tells_once() -> None:
         both.leg.pause_writing()
         error = ConnectionResetError()
         both.leg.connection_lost(error)
-        assert both.link.told == [("lost", error)]
+        assert both.owner.told == [("lost", error)]
         assert both.leg.is_over
         both.buffers.lend()
         assert both.buffers.current is before
@@ -180,7 +181,7 @@ def test_reads_begin_small_and_reach_the_whole_buffer() -> None:
         both.leg.share.size = BUFFER_SIZE
         assert both.leg.get_buffer(-1) is both.buffers.current
         both.came(b"some bytes")
-        assert both.link.told == [("received", b"some bytes")]
+        assert both.owner.told == [("received", b"some bytes")]
 
     run(job)
 
@@ -190,12 +191,12 @@ def test_an_end_is_told_once_and_the_other_direction_goes_on() -> None:
         both = Both()
         assert both.leg.eof_received()
         assert both.leg.eof_received()
-        assert both.link.told == [("ended",)]
+        assert both.owner.told == [("ended",)]
         assert both.leg.at_end
         both = Both()
         both.leg.discards = True
         assert not both.leg.eof_received()
-        assert both.link.told == []
+        assert both.owner.told == []
         assert both.leg.at_end
 
     run(job)
@@ -208,11 +209,11 @@ def test_what_comes_early_is_kept_in_its_order_with_its_end() -> None:
         both.came(b"second")
         assert both.leg.eof_received()
         both.leg.connection_lost(None)
-        assert both.link.told == []
+        assert both.owner.told == []
         assert not both.leg.is_over
         assert both.transport.said == ["resume", "pause"] * 2
         both.leg.begin()
-        assert both.link.told == [("received", b"firstsecond"), ("ended",), ("lost", None)]
+        assert both.owner.told == [("received", b"firstsecond"), ("ended",), ("lost", None)]
 
     run(job)
 
@@ -222,7 +223,7 @@ def test_a_leg_with_nothing_early_is_lost_at_once() -> None:
         both = Both(begun=False)
         both.leg.connection_lost(None)
         await asyncio.sleep(0)
-        assert both.link.told == [("lost", None)]
+        assert both.owner.told == [("lost", None)]
         assert both.leg.is_over
 
     run(job)
@@ -234,15 +235,15 @@ def test_more_than_is_kept_early_is_a_flood() -> None:
         both.leg.share.size = BUFFER_SIZE
         for _ in range(EARLY_BYTES // BUFFER_SIZE):
             both.came(bytes(BUFFER_SIZE))
-        assert both.link.told == []
+        assert both.owner.told == []
         both.came(b"x")
-        assert both.link.told == [("flooded",)]
+        assert both.owner.told == [("flooded",)]
         both = Both(begun=False)
         both.leg.discards = True
         both.came(b"x" * 100)
         both.leg.discards = False
         both.leg.begin()
-        assert both.link.told == []
+        assert both.owner.told == []
 
     run(job)
 
@@ -257,14 +258,14 @@ def test_what_is_written_goes_to_the_transport_that_is_there() -> None:
         both.leg.write(b"abc")
         both.leg.write_eof()
         assert both.transport.said == [b"abc", "eof"]
-        assert both.link.told == []
+        assert both.owner.told == []
         both.leg.transport = None
         both.leg.write(b"abc")
         both.leg.write_eof()
         both.leg.close()
         both.leg.abort()
         both.leg.reset()
-        assert both.link.told == [("nowhere", 3)]
+        assert both.owner.told == [("nowhere", 3)]
         assert both.leg.unsent == 0
         assert both.leg.hung_up == "reset"
 
@@ -352,21 +353,6 @@ def test_unsent_is_what_is_here_and_in_the_kernel() -> None:
             assert both.leg.unsent == 0
 
     run(job)
-
-
-def test_a_socket_is_tuned_for_small_writes_and_for_peers_that_vanish() -> None:
-    ours, theirs = pair()
-    with ours, theirs:
-        tune(ours)
-        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 15
-        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 4
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
-    one, other = socket.socketpair(socket.AF_UNIX)
-    with one, other:
-        tune(one)
 
 
 def test_pausing_again_is_for_a_transport_that_reads_on() -> None:

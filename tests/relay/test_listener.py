@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import socket
 from collections.abc import Iterator
 from typing import Any, cast
@@ -17,8 +16,8 @@ from tap.bus import Bus
 from tap.faults.plan import Plan
 from tap.relay import listener as listener_module
 from tap.relay.admission import Admission
-from tap.relay.leg import MAX_SPARE, Buffers
-from tap.relay.listener import ASK_AGAIN_SECONDS, MAX_ROUTES, Listener, Route
+from tap.relay.buffers import Buffers
+from tap.relay.listener import MAX_ROUTES, Listener
 from tap.replication import events
 from tests.relay.wire import LOCALHOST, add, in_front_of, remove
 from tests.support import WITHIN, TapThread, wait_until
@@ -140,53 +139,3 @@ def test_of_the_masters_the_one_that_was_not_asked_for_longest_is_forgotten() ->
             assert one.route(sock) is not routes[1]
 
     asyncio.run(story())
-
-
-def test_a_master_is_asked_once_a_minute_whether_it_speaks_tls_and_not_when_that_is_known() -> None:
-    route = Route("eu", Address("10.0.0.5", 6379), None)
-    assert route.is_worth_asking(0.0)
-    assert not route.is_worth_asking(0.0)
-    assert not route.is_worth_asking(ASK_AGAIN_SECONDS - 0.001)
-    assert route.is_worth_asking(ASK_AGAIN_SECONDS)
-    assert not route.is_worth_asking(ASK_AGAIN_SECONDS + 1)
-    for known in (True, False):
-        route.speaks_tls = known
-        assert not route.is_worth_asking(1000.0)
-    assert [next(route.ordinals) for _ in range(2)] == [1, 2]
-
-
-def test_what_a_link_learns_of_a_history_others_know() -> None:
-    first = Route("eu", Address("10.0.0.5", 6379), None)
-    second = Route("us", Address("10.0.0.6", 6379), first.memory)
-    first.memory.history("a" * 40)
-    assert second.memory.elsewhere("a" * 40) == "eu"
-
-
-# ---- buffers ----
-
-
-def test_a_buffer_that_is_lent_is_not_read_into_and_comes_back() -> None:
-    buffers = Buffers()
-    first = buffers.current
-    assert buffers.lend() is first
-    second = buffers.current
-    assert second is not first
-    buffers.give_back(first)
-    assert buffers.lend() is second
-    assert buffers.current is first
-    lent = [buffers.lend() for _ in range(MAX_SPARE + 5)]
-    for one in lent:
-        buffers.give_back(one)
-    assert len(buffers._free) == MAX_SPARE
-
-
-def test_the_pipe_is_made_once_and_anew_after_it_was_given_back() -> None:
-    buffers = Buffers()
-    first = buffers.pipe
-    assert buffers.pipe == first
-    buffers.close()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(first[0])
-    assert len(buffers.pipe) == 2
-    buffers.close()
-    buffers.close()

@@ -15,7 +15,8 @@ from random import Random
 import pytest
 
 from tap import Config, recording
-from tap.relay.leg import PIPE_SIZE, SPLICE_FROM
+from tap.relay.buffers import PIPE_SIZE
+from tap.relay.leg import SPLICE_FROM
 from tap.replication import events
 from tap.replication.events import Role, Side
 from tests.relay.wire import (

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tap import Address, Config, LinkConfig
-from tap.relay.connection import host_to_announce
 from tap.replication import events
 from tap.replication.events import Channel, Transfer
 from tap.servers.embedded import LOOPBACK, Server, free_port, own_loopback
@@ -76,26 +75,6 @@ def test_the_master_sees_the_replicas_own_address(servers: Servers, name: str, o
         client(master).set("key", "another")
         level(master, replica)
         assert tap.offset() == master_offset(master)
-
-
-@pytest.mark.parametrize(
-    ("replica", "master", "announced"),
-    [
-        ("10.0.0.7", ("10.0.0.5", 6379), "10.0.0.7"),
-        ("10.0.0.7", ("127.0.0.1", 6379), "10.0.0.7"),
-        ("127.0.0.1", ("127.0.0.1", 6379), "127.0.0.1"),
-        ("127.0.0.1", ("10.0.0.5", 6379), ""),
-        ("::1", ("10.0.0.5", 6379), ""),
-        ("::1", ("::1", 6379, 0, 0), "::1"),
-        ("fd00::7", ("10.0.0.5", 6379), "fd00::7"),
-        ("fe80::7%eth0", ("fe80::5%eth0", 6379, 0, 2), "fe80::7%eth0"),
-        ("127.0.0.1", "/run/redis.sock", "127.0.0.1"),
-    ],
-)
-def test_loopback_means_the_replica_only_to_a_master_that_is_near(
-    replica: str, master: tuple[object, ...] | str, announced: str
-) -> None:
-    assert host_to_announce(replica, master) == announced
 
 
 def test_without_it_the_master_sees_the_tap(servers: Servers, any_server: str) -> None:

@@ -140,7 +140,7 @@ def test_a_slow_replica_slows_its_master_and_loses_nothing(listener: socket.sock
             assert leg.transport is not None
             wait_until(lambda: not leg.transport.is_reading())  # type: ignore[union-attr]
             assert sender.is_alive()
-            assert leg.link.replica.unsent < 64 * 2**20  # the kernel's buffers, and one read
+            assert leg.other.unsent < 64 * 2**20  # the kernel's buffers, and one read
             assert receive(replica, len(data) - 1) == data[:-1]
             sender.join(WITHIN)
             master.end()

@@ -22,6 +22,7 @@ from tap.faults.kinds.delay import DelayLine
 from tap.faults.site import Site
 from tap.relay.connection import Connection
 from tap.relay.leg import Leg
+from tap.relay.performer import Performer
 from tap.replication import events
 from tap.replication.events import Event, Side
 
@@ -52,13 +53,18 @@ def _to_replica(patch: pytest.MonkeyPatch, change: Callable[[Leg, list[bytes]], 
     write = Leg.write
 
     def changed(self: Leg, data: bytes | memoryview) -> None:
-        if self.side is Side.REPLICA and self.link.conversation.stream is not None:
+        if self.side is Side.REPLICA and _has_stream(self):
             commands, rest = whole_commands(bytes(data))
             if commands:
                 data = b"".join(change(self, commands)) + rest
         write(self, data)
 
     patch.setattr(Leg, "write", changed)
+
+
+def _has_stream(leg: Leg) -> bool:
+    assert isinstance(leg.owner, Connection)
+    return leg.owner.conversation.stream is not None
 
 
 def whole_commands(data: bytes) -> tuple[list[bytes], bytes]:
@@ -169,7 +175,7 @@ def one_ack_in_ten_is_passed_on_twice(patch: pytest.MonkeyPatch) -> None:
 @_broken
 def the_last_command_before_a_cut_is_swallowed(patch: pytest.MonkeyPatch) -> None:
     """Each waits for the next, or a moment."""
-    write, cut = Leg.write, Connection._cut
+    write, cut = Leg.write, Performer.cut
     held: dict[Leg, bytes] = {}
 
     def flush(leg: Leg) -> None:
@@ -177,7 +183,7 @@ def the_last_command_before_a_cut_is_swallowed(patch: pytest.MonkeyPatch) -> Non
 
     def changed(self: Leg, data: bytes | memoryview) -> None:
         data = held.pop(self, b"") + bytes(data)
-        if self.side is Side.REPLICA and self.link.conversation.stream is not None:
+        if self.side is Side.REPLICA and _has_stream(self):
             commands, rest = whole_commands(data)
             if commands:
                 held[self] = commands.pop() + rest
@@ -185,12 +191,12 @@ def the_last_command_before_a_cut_is_swallowed(patch: pytest.MonkeyPatch) -> Non
                 asyncio.get_running_loop().call_later(0.05, flush, self)
         write(self, data)
 
-    def cut_without(self: Connection, how: CloseLink) -> None:
-        held.pop(self.replica, None)
+    def cut_without(self: Performer, how: CloseLink) -> None:
+        held.pop(self._of.replica, None)
         cut(self, how)
 
     patch.setattr(Leg, "write", changed)
-    patch.setattr(Connection, "_cut", cut_without)
+    patch.setattr(Performer, "cut", cut_without)
 
 
 # ---- what faults do ----

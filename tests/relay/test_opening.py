@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-import tap.relay.connection as relay
 from tap import Address, Config, LinkConfig, recording
+from tap.relay import opening
 from tap.relay.connection import Connection
 from tap.relay.leg import EARLY_BYTES, Leg
+from tap.relay.opening import host_to_announce
 from tap.replication import events
 from tap.replication.events import Side
 from tests.relay.certificates import Certificates, Peer
@@ -35,14 +36,14 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._is_open = threading.Event()
-        dial = relay.dial  # type: ignore[attr-defined]
+        dial = opening.dial  # type: ignore[attr-defined]
 
         async def later(*arguments: Any) -> None:
             while not self._is_open.is_set():
                 await asyncio.sleep(0.001)
             await dial(*arguments)
 
-        monkeypatch.setattr(relay, "dial", later)
+        monkeypatch.setattr(opening, "dial", later)
 
     def open(self) -> None:
         self._is_open.set()
@@ -320,3 +321,25 @@ def test_a_loop_that_tells_of_the_same_end_twice_is_heard_once(
             master.sendall(GRANT)
             assert receive(replica, len(GRANT)) == GRANT
         assert tap.wait_for(events.LinkClosed).bytes_from_replica == len(asks(BASE))
+
+
+@pytest.mark.parametrize(
+    ("replica", "master", "announced"),
+    [
+        ("10.0.0.7", ("10.0.0.5", 6379), "10.0.0.7"),
+        ("10.0.0.7", ("127.0.0.1", 6379), "10.0.0.7"),
+        ("127.0.0.1", ("127.0.0.1", 6379), "127.0.0.1"),
+        ("127.0.0.1", ("10.0.0.5", 6379), ""),
+        ("::1", ("10.0.0.5", 6379), ""),
+        ("::1", ("::1", 6379, 0, 0), "::1"),
+        ("fd00::7", ("10.0.0.5", 6379), "fd00::7"),
+        ("fe80::7%eth0", ("fe80::5%eth0", 6379, 0, 2), "fe80::7%eth0"),
+        ("127.0.0.1", "/run/redis.sock", "127.0.0.1"),
+        ("::1", "/run/redis.sock", "::1"),
+        ("127.0.0.1", "", "127.0.0.1"),
+    ],
+)
+def test_loopback_means_the_replica_only_to_a_master_that_is_near(
+    replica: str, master: tuple[object, ...] | str, announced: str
+) -> None:
+    assert host_to_announce(replica, master) == announced

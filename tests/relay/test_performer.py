@@ -9,11 +9,12 @@ import time
 
 import pytest
 
-import tap.relay.connection as relay
 from tap import Tap
 from tap.bus import Told
 from tap.faults.commands import CommandFaults
 from tap.faults.work import Work
+from tap.relay import closing, performer
+from tap.relay.performer import Performer
 from tap.replication import events
 from tap.replication.events import Side
 from tests.relay.wire import (
@@ -134,14 +135,14 @@ def test_a_link_that_is_cut_leaves_its_faults() -> None:
 def test_a_delay_in_front_of_a_replica_that_does_not_read_costs_no_time_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """The link wakes when the replica reads again, not all the while until then."""
     woken = 0
-    alarm = relay.Connection._alarm
+    alarm = Performer._alarm
 
-    def count(link: relay.Connection) -> None:
+    def count(one: Performer) -> None:
         nonlocal woken
         woken += 1
-        alarm(link)
+        alarm(one)
 
-    monkeypatch.setattr(relay.Connection, "_alarm", count)
+    monkeypatch.setattr(Performer, "_alarm", count)
     with Ends("delay 1ms from=master") as ends:
         ends.resync()
         sent = fill(ends.tap, ends.master)
@@ -161,7 +162,7 @@ def test_a_delay_in_front_of_a_replica_that_does_not_read_costs_no_time_of_ours(
 
 @pytest.mark.parametrize("mode", ["fin", "reset"])
 def test_the_uncut_leg_is_read_on_when_the_other_one_was_full(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "RESET_SECONDS", 0.01)
+    monkeypatch.setattr(closing, "RESET_SECONDS", 0.01)
     with Ends() as ends:
         ends.resync()
         fill(ends.tap, ends.master)
@@ -173,7 +174,7 @@ def test_the_uncut_leg_is_read_on_when_the_other_one_was_full(mode: str, monkeyp
 
 def test_a_slow_replica_gets_all_before_a_reset_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     """So long as it goes on."""
-    monkeypatch.setattr(relay, "RESET_SECONDS", 0.2)
+    monkeypatch.setattr(closing, "RESET_SECONDS", 0.2)
     count = 2_500_000
     with flooded(lambda port: in_front_of(port, f"cut at=offset:{BASE + count} mode=reset"), slow=True) as (
         _,
@@ -339,7 +340,7 @@ def test_an_observer_may_let_a_replica_in_when_it_is_kept_out() -> None:
 
 def test_a_slow_link_is_not_given_up_while_it_still_passes_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both have sent FIN, and one still reads."""
-    monkeypatch.setattr(relay, "FORGOTTEN_AFTER", 0.2)
+    monkeypatch.setattr(performer, "FORGOTTEN_AFTER", 0.2)
     with Ends("throttle 10kb/s from=master") as ends:
         ends.resync()
         ends.master.sendall(bytes(10_000))
@@ -351,7 +352,7 @@ def test_a_slow_link_is_not_given_up_while_it_still_passes_bytes(monkeypatch: py
 @pytest.mark.parametrize("how", ["fin", "reset"])
 def test_a_stalled_link_ends_when_both_peers_have_gone(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One alone does not end it: that is what a stall is for."""
-    monkeypatch.setattr(relay, "FORGOTTEN_AFTER", 0.1)
+    monkeypatch.setattr(performer, "FORGOTTEN_AFTER", 0.1)
     with Ends("stall") as ends:
         link = only_link(ends.tap)
         wait_until(lambda: link.master.transport is not None)

@@ -1,0 +1,132 @@
+"""How a connection ends: by whom, with what courtesy, and what is said of it.
+
+The first cause is the cause. One end brings about others: a FIN that is forwarded is answered by FIN, a cut makes both
+peers hang up. So the first call of note() decides what LinkClosed says, and later ones change nothing.
+
+An end must not cost bytes that the peer was sent. There are three ways:
+
+- drain: both legs close after their unsent bytes, for as long as drain_timeout allows.
+- FIN: the leg says goodbye (see leg.py) and closes once the peer has answered.
+- RST: it destroys what the peer's kernel has not acknowledged. A fault that cuts with RST promises the exact byte of the
+  cut, so RST waits until everything before it has been acknowledged. A peer that acknowledges nothing for RESET_SECONDS
+  does without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+
+from tap.relay.leg import Leg
+from tap.relay.route import Route
+from tap.relay.tls_probe import speaks_tls
+from tap.replication.conversation import Conversation
+from tap.replication.events import Event, LinkClosed, Side
+from tap.replication.phase import Phase
+
+RESET_SECONDS = 5.0  # without progress, before RST is sent all the same
+RESET_POLL = 0.001
+SILENT = "it ended the connection without a word"
+TLS_SECONDS = 0.3  # for a master to answer whether it speaks TLS
+
+
+class Closing:
+    """The end of one connection.
+
+    by, how, text: see events.LinkClosed; those of the first note(), else of an orderly end from the tap's side.
+    """
+
+    def __init__(self, replica: Leg, master: Leg) -> None:
+        self.by, self.how, self.text = Side.TAP, "fin", ""
+        self.is_noted = False
+        self._replica, self._master = replica, master
+        self._loop = asyncio.get_running_loop()
+        self._draining: asyncio.TimerHandle | None = None
+
+    def note(self, by: Side, how: str, text: str) -> None:
+        """Something ends the connection. Only the first cause counts."""
+        if not self.is_noted:
+            self.is_noted = True
+            self.by, self.how, self.text = by, how, text
+
+    def limit(self, within: float) -> None:
+        """End at once after *within* seconds, unless stop() comes first."""
+        if self._draining is None:
+            self._draining = self._loop.call_later(within, self.abort)
+
+    def drain(self, within: float) -> None:
+        """End both sides once their unsent bytes are sent, at the latest after *within* seconds."""
+        self.limit(within)
+        self._replica.close()
+        self._master.close()
+
+    def reset(self, leg: Leg) -> None:
+        """Send RST once the peer has acknowledged everything that was sent to it."""
+        self._reset(leg, leg.unsent, self._loop.time() + RESET_SECONDS)
+
+    def _reset(self, leg: Leg, left: int, give_up: float) -> None:
+        """left: unacknowledged bytes at the last look. give_up: loop time."""
+        unsent, now = leg.unsent, self._loop.time()
+        if unsent < left:
+            give_up = now + RESET_SECONDS
+        if unsent and now < give_up:
+            leg.hold("cut")
+            self._loop.call_later(RESET_POLL, self._reset, leg, unsent, give_up)
+        else:
+            leg.reset()
+
+    def abort(self) -> None:
+        """End both sides at once."""
+        self._replica.abort()
+        self._master.abort()
+
+    def event(self, conversation: Conversation, phase: Phase, offset: int | None) -> LinkClosed:
+        """What to say of the end. phase, offset: at that moment."""
+        return LinkClosed(
+            by=self.by,
+            how=self.how,
+            text=self.text,
+            role=conversation.role,
+            phase=phase.value,
+            offset=offset,
+            bytes_from_master=conversation.from_master,
+            bytes_from_replica=conversation.from_replica,
+        )
+
+    def stop(self) -> None:
+        """Both sides have ended."""
+        if self._draining is not None:
+            self._draining.cancel()
+
+
+def why_silent(route: Route, conversation: Conversation) -> str:
+    """What to say of a master that ends before its first word and without a reason; "" for any other end."""
+    if conversation.from_master or not conversation.from_replica:
+        return ""
+    if not route.tls:
+        return SILENT
+    return "" if route.has_cert else f"{SILENT}; it may require a client certificate: --cert and --key"
+
+
+def is_in_question(closed: LinkClosed, route: Route, now: float) -> bool:
+    """Whether to find out first if the master was silent because it expects TLS. If so, this counts as asked."""
+    if closed.bytes_from_master:
+        route.facts.speaks_tls = False
+    return closed.text == SILENT and route.facts.is_worth_asking(now)
+
+
+async def tell_after_question(closed: LinkClosed, route: Route, tell: Callable[[Event], None]) -> None:
+    """Ask the master whether it speaks TLS, then publish the end. Servers reset a connection that does not."""
+    assert route.master is not None
+    try:
+        route.facts.speaks_tls = await speaks_tls(route.master, TLS_SECONDS) or None
+    finally:
+        tell(explained(closed, route))
+
+
+def explained(closed: LinkClosed, route: Route) -> LinkClosed:
+    """The event, with the remedy if the master is known to expect TLS."""
+    if closed.text == SILENT and route.facts.speaks_tls:
+        return dataclasses.replace(closed, text=f"{SILENT}, for it speaks TLS: --tls")
+    return closed

@@ -1,0 +1,80 @@
+"""What a connection is apart from its sockets: its name and number, where it goes, and the figures that users read."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tap.relay.route import Route
+from tap.replication.conversation import Conversation
+from tap.status import ConnectionStatus, connection_status
+
+
+class Outline:
+    """number: counted by the tap. opened: loop time at which the replica connected.
+
+    name: of the link; on a transparent link the master's address. ordinal: counted by the route. peer: the replica's
+    source address. These and the conversation are set once the replica's leg has its socket.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.route: Route
+        self.name: str
+        self.ordinal: int
+        self.conversation: Conversation
+        self.peer = ""
+        self._loop = asyncio.get_running_loop()
+        self.opened = self._loop.time()
+        self._status: ConnectionStatus | None = None  # the last one made
+
+    @property
+    def phase(self) -> str:
+        """The phase: "handshake", "rdb", "stream" and so on."""
+        return self.conversation.phase.value
+
+    @property
+    def role(self) -> str | None:
+        """What the peer is: "replica", "rdb_channel" and so on; None while unknown."""
+        return None if self.conversation.role is None else self.conversation.role.value
+
+    @property
+    def replid(self) -> str | None:
+        """The replication ID of the history that flows."""
+        return self.conversation.replid
+
+    @property
+    def offset(self) -> int | None:
+        """The replication offset of the last byte received from the master; None if there is none."""
+        return self.conversation.offset
+
+    @property
+    def acked(self) -> int | None:
+        """The last replication offset that the replica acknowledged."""
+        return None if self.conversation.stream is None else self.conversation.stream.acked
+
+    @property
+    def lag_bytes(self) -> int | None:
+        """Bytes received from the master and not acknowledged yet."""
+        return None if self.conversation.stream is None else self.conversation.stream.lag_bytes
+
+    def status(self) -> ConnectionStatus:
+        """How it stands at this moment."""
+        status = self._status
+        if status is None or not status.is_current(self.conversation):
+            self._status = status = connection_status(
+                self.conversation,
+                self._loop.time(),
+                number=self.number,
+                link=self.name,
+                peer=self.peer,
+                master=self.route.master,
+                opened=self.opened,
+            )
+        return status
+
+    def __repr__(self) -> str:
+        if not self.peer:
+            return f"<Connection {self.number}, beginning>"
+        offset = "" if self.offset is None else f", offset {self.offset}"
+        replica = self.conversation.replica or self.peer
+        return f"<Connection {self.number} of {self.name}: {replica}, {self.phase}{offset}>"
