@@ -183,6 +183,43 @@ def test_an_ack_may_be_on_its_way_for_a_while(world: World, late: float, found: 
     assert ("acks" in world.problems()) is found
 
 
+@pytest.mark.parametrize("number", [5, 11])
+@pytest.mark.parametrize("late", [0.1, 2.0, 4.0])
+@pytest.mark.parametrize("heartbeats", [0, 10])
+def test_an_ack_that_is_not_told_and_comes_late_is_missed_by_no_moment_of_agreement(
+    world: World, number: int, late: float, heartbeats: int
+) -> None:
+    """It is late alone: what the replica sends after it comes after it."""
+    hear = world._hear
+
+    def during() -> None:
+        loop = asyncio.get_running_loop()
+        if len(world.writes) == 2 * (number + 1):
+            loop.call_later(late, hear, 1)
+        if len(world.writes) == 24:
+            for second in range(1, heartbeats + 1):
+                loop.call_later(second, world.tell, world.link.number)
+                loop.call_later(max(second, late + 0.001), hear, 1)
+
+    world.during = during
+    world.told = world.heard = lambda count: int(count != number)
+    found = world.problems()["acks"]
+    assert found.endswith(": 1 more than the tap tells")
+
+
+@pytest.mark.parametrize("late", [0.001, 0.25, 0.6, 0.9])
+def test_acks_that_go_on_through_a_delay_are_right_although_they_seldom_rest(world: World, late: float) -> None:
+    def during() -> None:
+        if len(world.writes) == 24:
+            for second in range(1, 10):
+                asyncio.get_running_loop().call_later(second, world.tell, world.link.number)
+                asyncio.get_running_loop().call_later(second + late, world._hear, 1)
+
+    world.during = during
+    world.late = late
+    assert world.problems() == {}
+
+
 def test_what_is_on_its_way_before_the_trial_is_waited_for(world: World) -> None:
     """The count of the last moment is the one from which to count."""
 
