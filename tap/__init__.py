@@ -13,6 +13,7 @@ if _typing.TYPE_CHECKING:
     from tap.bus import Told
     from tap.config import Config
     from tap.link_config import LinkConfig
+    from tap.observers.observer import Observer
     from tap.replication import events
     from tap.tap import Tap
     from tap.url import Address
@@ -24,6 +25,7 @@ __all__ = [
     "Address",
     "Config",
     "LinkConfig",
+    "Observer",
     "Tap",
     "Told",
     "__version__",
@@ -41,6 +43,7 @@ _CLASSES = {
     "Address": "tap.url",
     "Config": "tap.config",
     "LinkConfig": "tap.link_config",
+    "Observer": "tap.observers.observer",
     "Tap": "tap.tap",
     "Told": "tap.bus",
 }

@@ -193,14 +193,21 @@ class Bus:
         self._observers: list[Observer] = []
         self._hear: dict[type[Event], list[Observer]] = {kind: [] for kind in COUNTLESS}  # those of them that do
         self._inboxes: dict[Observer, Inbox] = {}
+        self._failed: dict[Observer, Callable[[Exception], None]] = {}
 
     def subscribe(
-        self, observer: Observer, *, without: Collection[type[Event]] = (), inbox: Inbox | None = None
+        self,
+        observer: Observer,
+        *,
+        without: Collection[type[Event]] = (),
+        inbox: Inbox | None = None,
+        failed: Callable[[Exception], None] | None = None,
     ) -> Callable[[], None]:
         """From now on call observer with each event. Returns what ends that.
 
         without: those of COUNTLESS that it has no use for. inbox: where it puts what it is called with; while that has no
         room, and no other observer wants them, those of COUNTLESS are not even made, and counted as dropped.
+        failed: is called with each exception that observer raises; without it, the first ends its events.
         Raises ConfigError for what cannot be called at once.
         """
         if not callable(observer):
@@ -215,6 +222,8 @@ class Bus:
                 observers.append(observer)
         if inbox is not None:
             self._inboxes[observer] = inbox
+        if failed is not None:
+            self._failed[observer] = failed
         return lambda: self._drop(observer)
 
     def _drop(self, observer: Observer) -> None:
@@ -222,6 +231,7 @@ class Bus:
             if observer in observers:
                 observers.remove(observer)
         self._inboxes.pop(observer, None)
+        self._failed.pop(observer, None)
 
     def takes(self, kind: type[Event]) -> bool:
         """Whether to make the next event of this kind, one of COUNTLESS."""
@@ -236,7 +246,7 @@ class Bus:
         return False
 
     def publish(self, link: str, connection: int, replica: str, event: Event) -> None:
-        """Tell the observers. One that raises is dropped with its traceback in the log: the link goes on."""
+        """Tell the observers. What one raises goes to its *failed*; one without is dropped, its traceback in the log."""
         observers = self._hear.get(type(event), self._observers)
         if not observers:
             return
@@ -244,6 +254,10 @@ class Bus:
         for observer in tuple(observers):
             try:
                 observer(told)
-            except Exception:
-                log.exception("an observer failed and is dropped: %r", observer)
-                self._drop(observer)
+            except Exception as error:
+                failed = self._failed.get(observer)
+                if failed is not None:
+                    failed(error)
+                else:
+                    log.exception("an observer failed and is dropped: %r", observer)
+                    self._drop(observer)

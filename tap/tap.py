@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
@@ -15,8 +15,9 @@ from tap.config import Config, of_a_tap
 from tap.errors import ConfigError, TapError, did_you_mean
 from tap.faults import Plan, parse
 from tap.hints import OnlyAsync, no_attribute, refuse
-from tap.observers.script import Script
-from tap.observers.statsd import StatsD
+from tap.observers.attached import Attached
+from tap.observers.observer import Observer
+from tap.observers.registry import configured
 from tap.recorder.recorder import Recorder
 from tap.relay.admission import Admission, most_by_files
 from tap.relay.buffers import Buffers
@@ -71,11 +72,20 @@ class Tap(OnlyAsync):
         def __getattr__(self, name: str) -> Any:
             raise no_attribute("a Tap", name, dir(self), _HINTS)
 
-    def __init__(self, config: Config | Address | Url | str | int | None = None, **options: Unpack[Keywords]) -> None:
+    def __init__(
+        self,
+        config: Config | Address | Url | str | int | None = None,
+        *,
+        observers: Iterable[Observer] = (),
+        **options: Unpack[Keywords],
+    ) -> None:
         """config: all of it; or the master's address, with a port of the system's choosing, and as *options* whatever
         LinkConfig and Config have: Tap("127.0.0.1:6379", listen="127.0.0.1:6400", seed=7).
 
-        Raises ConfigError, also for a fault that cannot be, and for a script that cannot be loaded.
+        observers: yours; see tap.observers.observer for their lives. They start before those that the options ask for.
+
+        Raises ConfigError, also for a fault that cannot be, for a script that cannot be loaded, and for what is not an
+        observer.
         """
         config = of_a_tap(config, options)
         self.config = config
@@ -112,12 +122,8 @@ class Tap(OnlyAsync):
         self._journal_bytes = 0
         self._journal_end = 0  # events that were ever in it
         self._waited_for = 0  # how many of them lie behind
-        self._observers: list[StatsD | Script] = []
-        if config.statsd is not None:
-            names = [link.name for link in config.links if not link.transparent]
-            self._observers.append(StatsD(config.statsd, self.bus, names, self.status, self._lost_bytes))
-        if config.script is not None:  # last, for it begins a process
-            self._observers.append(Script(config.script, self.bus, on_screen=config.ui == "live"))
+        self._observers = [Attached(one, self.bus) for one in observers]
+        self._observers += [Attached(one, self.bus) for one in configured(config)]  # last, for one begins a process
 
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
@@ -132,8 +138,6 @@ class Tap(OnlyAsync):
                 await self.close()
                 raise
         self.bus.subscribe(self._remember, without=COUNTLESS)
-        for observer in self._observers:
-            observer.start()
         for fault in self._first_faults:
             self.faults.add(fault)
         self.faults.changed = self._follow_plan
@@ -142,6 +146,9 @@ class Tap(OnlyAsync):
         )
         self.most_connections = admission.most
         try:
+            names = tuple(link.name for link in self.config.links if not link.transparent)
+            for observer in self._observers:
+                observer.start(names, self.status, self._lost_bytes)
             for link in self.config.links:
                 beside = self.listeners[0].memory if self.listeners else None
                 listener = Listener(
@@ -173,7 +180,7 @@ class Tap(OnlyAsync):
             self.faults.clear()
             if self.recorder is not None:
                 await self.recorder.close()
-            await asyncio.gather(*(observer.close() for observer in self._observers))
+            await asyncio.gather(*(observer.stop() for observer in self._observers))
 
     async def look_for_masters(self) -> None:
         """Dial every link's master once and hang up; a MasterUnreachable is told for each that gives no connection."""

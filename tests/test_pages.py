@@ -119,6 +119,7 @@ SAID = {
     "# webhook.py": "",
     "a_lost_link_costs_no_snapshot": "",
     "an_outage_longer_than_the_backlog": "",
+    "class Pager(Observer)": "no more pages",
     "tap.bus.subscribe": "REPLICAOF 127.0.0.1",
     'LinkConfig(master="10.0.0.5:6379"': "",
     'recording.open("today.pcapng")': "127.0.0.1:6379 127.0.0.1:50000 1000",

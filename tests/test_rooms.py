@@ -245,6 +245,7 @@ TESTED_ELSEWHERE = {
     "faults/site.py": "faults/test_work.py",
     "faults/taken.py": "faults/test_changes.py",
     "faults/when.py": "faults/test_spec.py",
+    "observers/observer.py": "observers/test_attached.py",
     "rdb/states.py": "rdb/test_tokens.py",
     "redaction/grammars.py": "redaction/test_redactor.py",
     "export/source.py": "export/test_exports.py",

@@ -1,5 +1,6 @@
-"""Who watches a tap besides its screen: StatsD, and scripts of its users.
+"""What observes a tap besides its screen: metrics for StatsD, scripts of users, and classes that Python users write.
 
-They hear the bus and give nothing back. Whatever befalls them (a host that is dead, a script that sleeps, computes, fails
-or dies) is told in an ObserverTrouble, and is never felt by a link.
+An observer (observer.py) is one class in one file, and one line in registry.py. The Tap attaches each to its bus
+(attached.py) and knows none by name. Observers receive events and give nothing back: whatever happens to one (a host that
+is down, a script that sleeps, computes, fails or dies) is reported as an ObserverTrouble, and delays no link.
 """

@@ -270,7 +270,7 @@ class Sample(NamedTuple):
     value: float | Distribution
 
 
-class _Observed:
+class _Growing:
     """A Distribution that grows."""
 
     __slots__ = ("counts", "sum")
@@ -297,7 +297,7 @@ class Metrics:
         self._observed = observed
         self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
         self._gauges: dict[tuple[Gauge, tuple[str, ...]], float] = {}
-        self._observations: dict[tuple[Histogram, tuple[str, ...]], _Observed] = {}
+        self._observations: dict[tuple[Histogram, tuple[str, ...]], _Growing] = {}
         self._series = Tally[Metric]()  # how many each counter and histogram has
         self._connected: set[str] = set()  # links that had connections at the last read()
         # By connection, for as long as it lasts:
@@ -381,7 +381,7 @@ class Metrics:
         key = histogram, self._bounded(histogram, labels, self._observations)
         if key not in self._observations:
             self._series[histogram] += 1
-            self._observations[key] = _Observed(len(histogram.buckets))
+            self._observations[key] = _Growing(len(histogram.buckets))
         observed = self._observations[key]
         observed.counts[bisect_left(histogram.buckets, value)] += 1
         observed.sum += value

@@ -28,8 +28,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tap.bus import COUNTLESS, Bus, Inbox, Told
+from tap.bus import COUNTLESS, Inbox, Told
+from tap.config import Config
 from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.observers.observer import Observed, Observer
 from tap.observers.scripted import PREFIX, Through, Trouble, calls
 from tap.replication import events
 
@@ -43,49 +45,50 @@ BATCH_BYTES = 65536
 BEGIN = "import sys; sys.path[:] = sys.argv[3:]; from tap.observers.scripted import main; main()"
 
 
-class Script:
-    """An observer of the bus that calls the functions of a file. The bus never waits for it."""
+class Script(Observer):
+    """Calls the functions of a file. The bus never waits for it."""
 
-    def __init__(self, path: Path, bus: Bus, *, on_screen: bool = False) -> None:
+    def __init__(self, path: Path, *, on_screen: bool = False) -> None:
         """Begin its process, and wait until the file is loaded. Raises ConfigError for one that will not do.
 
         on_screen: a full screen is drawn, which prints of a script would tear: on the same terminal they are not shown.
         """
-        self._path = path
         self._process = _Process(path, subprocess.DEVNULL if on_screen and os.isatty(2) else None)
         self._wants_all = events.Event.kind in self._process.kinds
-        self._bus = bus
-        self._inbox = Inbox(self._overrun)
+        self.name = f"script {path.name}"
+        self.without = [kind for kind in COUNTLESS if not self._wants(kind)]
+        self.inbox: Inbox = Inbox(self._overrun)
         self._batch: list[Told] = []  # has been handed over, and is not through
         self._failures = 0
         self._failures_told = 0
         self._closing = False  # it gets what waits, and nothing else
         self._is_over = False  # it gets nothing any more
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._run, name=f"script {path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
-    def __call__(self, told: Told) -> None:
-        """An observer of the bus."""
+    @classmethod
+    def configured(cls, config: Config) -> Script | None:
+        return None if config.script is None else cls(config.script, on_screen=config.ui == "live")
+
+    def event(self, told: Told) -> None:
         if self._wants(type(told.event)):
-            self._inbox.offer(told)
+            self.inbox.offer(told)
 
     def _wants(self, kind: type[events.Event]) -> bool:
         return self._wants_all or kind.kind in self._process.kinds
 
     def _overrun(self) -> None:
-        waiting = self._inbox.qsize()
+        waiting = self.inbox.qsize()
         self._tell(f"is too slow: {waiting} events wait for it; it loses commands, keys and ACKs until it catches up")
 
-    def start(self) -> None:
-        """To be called in the event loop."""
+    def start(self, tap: Observed) -> None:
+        self._tap = tap
         self._loop = asyncio.get_running_loop()
         self._through = asyncio.Event()  # with all that it gets
         self._ended = asyncio.Event()
-        unwanted = [kind for kind in COUNTLESS if not self._wants(kind)]
-        self._unsubscribe = self._bus.subscribe(self, without=unwanted, inbox=self._inbox)
         self._thread.start()
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """Let it have what waits for it, and end by itself, each for a short time; kill it then."""
         if self._closing:
             return
@@ -103,13 +106,13 @@ class Script:
             self._tell(f"{late}: it is killed")
             self._process.kill()
             await _in_time(self._ended)
-        if self._inbox.dropped:
-            self._tell(f"was too slow: it has lost {self._inbox.dropped} events")
+        if self.inbox.dropped:
+            self._tell(f"was too slow: it has lost {self.inbox.dropped} events")
         if self._failures > self._failures_told:
             self._tell(f"has failed {self._failures} times in all")
 
     def _unfinished(self) -> str:
-        waiting = self._inbox.qsize()
+        waiting = self.inbox.qsize()
         begun = [*calls(self._batch, self._process.kinds)][: self._process.begun()]
         if begun:
             index, kind = begun[-1]
@@ -130,7 +133,6 @@ class Script:
         except (EOFError, OSError):
             how = self._process.end()
             if not self._is_over:
-                self._is_over = True
                 self._in_loop(lambda: self._tell(f"its process has ended ({how}), and gets no more events"))
         finally:
             self._process.end()
@@ -138,25 +140,25 @@ class Script:
             self._in_loop(self._ended.set)
 
     def _has_all(self) -> None:
-        self._unsubscribe()
+        self._tap.leave()
         self._through.set()
 
     def _next(self) -> list[Told]:
         """Events to hand over at once; none at the end. Raises EOFError when there is nobody to take them."""
         while True:
             try:
-                batch = [self._inbox.get(timeout=POLL_SECONDS)]
+                batch = [self.inbox.get(timeout=POLL_SECONDS)]
                 break
             except queue.Empty:
-                if self._inbox.is_missing_some:
-                    self._in_loop(self._inbox.settle)  # and then it waits here
+                if self.inbox.is_missing_some:
+                    self._in_loop(self.inbox.settle)  # and then it waits here
                 elif self._closing:
                     return []
                 if not self._process.is_running():
                     raise EOFError from None
         size = _bytes(batch[0])
-        while len(batch) < BATCH_EVENTS and size < BATCH_BYTES and not self._inbox.empty():
-            batch.append(self._inbox.get(timeout=0))
+        while len(batch) < BATCH_EVENTS and size < BATCH_BYTES and not self.inbox.empty():
+            batch.append(self.inbox.get(timeout=0))
             size += _bytes(batch[-1])
         return batch
 
@@ -170,8 +172,7 @@ class Script:
             self._loop.call_soon_threadsafe(call)
 
     def _tell(self, text: str, trace: str | None = None) -> None:
-        trouble = events.ObserverTrouble(observer=f"script {self._path.name}", text=text, traceback=trace)
-        self._bus.publish("", 0, "", trouble)
+        self._tap.report(text, trace)
 
 
 async def _in_time(event: asyncio.Event) -> bool:

@@ -78,7 +78,7 @@ def load(path: Path) -> dict[str, Function]:
     except SystemExit as error:
         raise ConfigError(f"{path}{_line(_line_in(path, error))}: it calls sys.exit() while it is loaded") from None
     except Exception as error:
-        raise ConfigError(f"{path}{_line(_line_in(path, error))}: {_words(error)}") from None
+        raise ConfigError(f"{path}{_line(_line_in(path, error))}: {last_line(error)}") from None
     functions = {
         name.removeprefix(PREFIX): value
         for name, value in vars(module).items()
@@ -118,7 +118,7 @@ def _line_in(path: Path, error: BaseException) -> int | None:
     return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
 
 
-def _words(error: BaseException) -> str:
+def last_line(error: BaseException) -> str:
     """In one line, as Python ends a traceback."""
     return " ".join(traceback.format_exception_only(error)[-1].split())
 
@@ -191,4 +191,4 @@ def _failure(name: str, number: int | None, error: BaseException) -> Trouble:
     assert error.__traceback__ is not None
     # without the frame that is ours
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__.tb_next)).rstrip()
-    return Trouble(f"{name}{_line(number)}: {_words(error)}", trace)
+    return Trouble(f"{name}{_line(number)}: {last_line(error)}", trace)

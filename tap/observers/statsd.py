@@ -12,16 +12,17 @@ import logging
 import re
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import asyncio_dgram
 
-from tap.bus import COUNTLESS, Bus, Told
+from tap.bus import COUNTLESS, Told
+from tap.config import Config
 from tap.errors import words
 from tap.observers.metrics import LINK, Distribution, Histogram, Metric, Metrics
+from tap.observers.observer import Observed, Observer
 from tap.relay.names import UNRESOLVABLE, resolved
-from tap.replication import events
 from tap.status import Status
 from tap.url import Address
 
@@ -107,23 +108,14 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6f}"
 
 
-class StatsD:
-    """An observer of the bus that sends what it hears. Nobody waits for it, and it waits for nobody but at the end."""
+class StatsD(Observer):
+    """Sends metrics once a second, and once more at the end."""
 
-    def __init__(
-        self,
-        address: Address,
-        bus: Bus,
-        names: Sequence[str],
-        status: Callable[[], Status],
-        lost_bytes: Callable[[], int | None],
-    ) -> None:
-        """names: of the configured links. status: of the tap, now. lost_bytes: of the recording, None without one."""
+    without = COUNTLESS
+
+    def __init__(self, address: Address) -> None:
+        self.name = f"statsd {address}"
         self._address = address
-        self._bus = bus
-        self._status = status
-        self._lost_bytes = lost_bytes
-        self._figures = Figures(names)
         self._task: asyncio.Task[None] | None = None
         self._client: Any = None  # of asyncio_dgram
         self._ignoring: asyncio.Task[None] | None = None
@@ -131,15 +123,19 @@ class StatsD:
         self._failures = 0  # since all went well for long enough
         self._places = 1  # how many addresses the name has
 
-    def __call__(self, told: Told) -> None:
-        """An observer of the bus."""
-        self._figures.hear(told)
+    @classmethod
+    def configured(cls, config: Config) -> StatsD | None:
+        return None if config.statsd is None else cls(config.statsd)
 
-    def start(self) -> None:
-        self._bus.subscribe(self, without=COUNTLESS)
+    def start(self, tap: Observed) -> None:
+        self._tap = tap
+        self._figures = Figures(tap.links)
         self._task = asyncio.create_task(self._run(), name="statsd")
 
-    async def close(self) -> None:
+    def event(self, told: Told) -> None:
+        self._figures.hear(told)
+
+    async def stop(self) -> None:
         """Send the last figures, if that can be done at once."""
         if self._task is None:
             return
@@ -168,7 +164,7 @@ class StatsD:
         try:
             if self._client is None or asyncio.get_running_loop().time() > self._renew:
                 await self._connect()
-            lines = self._figures.lines(self._status(), self._lost_bytes())
+            lines = self._figures.lines(self._tap.status(), self._tap.lost_bytes())
             for datagram in datagrams(lines):
                 await self._client.send(datagram)
         except (OSError, asyncio_dgram.TransportClosed) as error:
@@ -211,9 +207,7 @@ class StatsD:
         self._leave()
         self._failures += 1
         if self._failures == self._places:
-            self._bus.publish(
-                "", 0, "", events.ObserverTrouble(observer=f"statsd {self._address}", text=f"{text}; it is tried again")
-            )
+            self._tap.report(f"{text}; it is tried again", None)
 
     def _leave(self) -> None:
         if self._client is not None:

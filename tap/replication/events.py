@@ -551,10 +551,10 @@ class RecordingGap(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserverTrouble(Event):
-    """One that watches failed, or cannot keep up; no link feels it.
+    """An observer failed, or cannot keep up; no link is delayed.
 
-    observer: "script alert.py" or "statsd 10.0.0.7:8125". text: what happened. traceback: as Python writes it, where the
-    script raised something.
+    observer: its name, as "script alert.py" or "statsd 10.0.0.7:8125". text: what happened. traceback: of an exception in
+    the observer's code, as Python writes it.
     """
 
     observer: str

@@ -20,6 +20,7 @@ from tap.observers.script import BATCH_BYTES, BATCH_EVENTS, Script, _Process
 from tap.observers.scripted import Through, Trouble
 from tap.replication import events
 from tap.replication.events import Event
+from tests.observers.attaching import attached
 from tests.support import WITHIN, wait_inside
 
 OPENED = events.LinkOpened(peer="10.0.0.7:1234", master="10.0.0.5:6379")
@@ -102,14 +103,14 @@ def told_of(process: Played, story: Story, monkeypatch: pytest.MonkeyPatch) -> l
 
         bus.subscribe(hear, without=COUNTLESS)
         monkeypatch.setattr(module, "_Process", lambda *_: process)
-        one = Script(Path("somewhere/alert.py"), bus)
-        one.start()
+        one = Script(Path("somewhere/alert.py"))
+        end = attached(one, bus).stop
         await story(one, bus, process)
-        await one.close()
+        await end()
         one._thread.join(WITHIN)
         assert not one._thread.is_alive()
         assert process.done[-1] == "end"
-        assert one not in bus._observers
+        assert one.event not in bus._observers
         return said
 
     return asyncio.run(run())
@@ -230,7 +231,7 @@ def test_one_that_is_over_gets_no_more_and_ends(monkeypatch: pytest.MonkeyPatch)
 
     async def story(one: Script, bus: Bus, process: Played) -> None:
         publish(bus, OPENED)
-        await wait_inside(lambda: one not in bus._observers)
+        await wait_inside(lambda: one.event not in bus._observers)
         publish(bus, KEEPALIVE)
         await wait_inside(one._ended.is_set)
 
@@ -249,7 +250,7 @@ def test_one_whose_process_dies_is_told_and_gets_no_more(monkeypatch: pytest.Mon
         process.is_there = False
         process.goes_on.set()
         await wait_inside(one._ended.is_set)
-        assert one not in bus._observers
+        assert one.event not in bus._observers
         publish(bus, KEEPALIVE)
 
     assert told_of(process, story, monkeypatch) == ["its process has ended (SIGKILL), and gets no more events"]
@@ -271,10 +272,10 @@ def test_one_whose_process_dies_is_told_and_gets_no_more(monkeypatch: pytest.Mon
 def test_where_one_stands_that_does_not_return_is_told(monkeypatch: pytest.MonkeyPatch, begun: int, said: str) -> None:
     process = Played({"event", "keepalive"})
     monkeypatch.setattr(module, "_Process", lambda *_: process)
-    one = Script(Path("alert.py"), Bus())
+    one = Script(Path("alert.py"))
     one._batch = [Told(1.0, "main", 1, "", KEEPALIVE)] * 4
     for _ in range(3):
-        one._inbox.offer(Told(1.0, "main", 1, "", KEEPALIVE))
+        one.inbox.offer(Told(1.0, "main", 1, "", KEEPALIVE))
     process.calls_begun = begun
     assert one._unfinished() == said
 
@@ -333,9 +334,9 @@ def test_one_that_never_began_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "_Process", lambda *_: process)
 
     async def run() -> None:
-        one = Script(Path("alert.py"), Bus())
+        one = Script(Path("alert.py"))
         for _ in range(2):
-            await one.close()
+            await one.stop()
 
     asyncio.run(run())
     assert process.done == ["end"]
@@ -345,7 +346,7 @@ def test_an_end_after_the_end_does_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     process = Played({"event"})
 
     async def story(one: Script, bus: Bus, process: Played) -> None:
-        await one.close()
+        await one.stop()
         assert process.done == ["leave", "end"]
 
     assert told_of(process, story, monkeypatch) == []
@@ -359,8 +360,8 @@ def test_a_loop_that_has_ended_is_no_trouble(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(threading, "excepthook", failed.append)
 
     async def run() -> Script:
-        one = Script(Path("alert.py"), Bus())
-        one.start()
+        one = Script(Path("alert.py"))
+        attached(one, Bus())
         assert one._thread.daemon
         assert one._thread.name == "script alert.py"
         return one
@@ -384,9 +385,9 @@ def test_only_what_would_tear_the_screen_is_not_shown(
 
     monkeypatch.setattr(module, "_Process", begin)
     monkeypatch.setattr(os, "isatty", lambda number: number == 2 and terminal)
-    Script(Path("alert.py"), Bus(), on_screen=on_screen)
+    Script(Path("alert.py"), on_screen=on_screen)
     if not on_screen:
-        Script(Path("alert.py"), Bus())
+        Script(Path("alert.py"))
     assert set(begun) == {(Path("alert.py"), subprocess.DEVNULL if on_screen and terminal else None)}
 
 

@@ -37,6 +37,7 @@ from tap.replication.events import Event
 from tap.url import Address
 from tests.cli.running import OF_MASTER, TAP, running
 from tests.cli.typed import tap
+from tests.observers.attaching import attached
 from tests.support import (
     WITHIN,
     Servers,
@@ -90,12 +91,12 @@ def is_at_its_end(out: IO[str]) -> bool:
 async def publish(script: Path, *told: Event) -> list[Told]:
     """What the bus told while a script heard these, and had its end."""
     bus, said = Bus(), list[Told]()
-    one = Script(script, bus)
+    one = Script(script)
     bus.subscribe(said.append)
-    one.start()
+    end = attached(one, bus).stop
     for event in told:
         bus.publish("main", 1, "10.0.0.7:6379", event)
-    await one.close()
+    await end()
     return said
 
 
@@ -319,13 +320,12 @@ def on_events_dropped(told):
 
     async def run() -> None:
         bus = Bus()
-        one = Script(script, bus)
-        one.start()
+        end = attached(Script(script), bus).stop
         for number in range(2 * INBOX_EVENTS):
             bus.publish("main", 1, "10.0.0.7:6379", command if number % 200 else resyncs[number // 200])
         bus.publish("main", 1, "10.0.0.7:6379", OPENED)
         await wait_inside(lambda: any(line.startswith("called") for line in Heard(script).lines()))
-        await one.close()
+        await end()
 
     asyncio.run(run())
     lines = Heard(script).lines()
@@ -492,7 +492,7 @@ def test_what_a_script_forks_ends_with_a_tap_that_is_killed(script: Path) -> Non
 def test_a_script_that_forks_and_fails_as_it_is_loaded_leaves_nothing_behind(script: Path, end: str) -> None:
     script.write_text(f"{FORKS}\n{end}\n")
     with pytest.raises(ConfigError):
-        Script(script, Bus())
+        Script(script)
     wait_until(lambda: are_gone(script))
 
 
@@ -521,14 +521,14 @@ def test_the_last_word_of_a_script_that_ends_at_once_is_heard(script: Path, monk
     monkeypatch.setattr(_Process, "is_running", is_running)
     script.write_text("def broken():\n    return 1 / 0\nbroken()\n")
     with pytest.raises(ConfigError, match="line 2: ZeroDivisionError"):
-        Script(script, Bus())
+        Script(script)
 
 
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="nobody tells a parent here")
 def test_a_script_that_stops_itself_does_not_hold_up_the_start(script: Path) -> None:
     script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\ndef on_event(told): pass\n")
     with pytest.raises(ConfigError, match=r"its process has stopped itself \(SIGSTOP\) while it was loaded"):
-        Script(script, Bus())
+        Script(script)
 
 
 def test_a_script_that_stops_itself_later_does_not_hold_up_the_end(script: Path) -> None:
@@ -609,7 +609,7 @@ def test_the_log_holds_the_traceback(script: Path, ui: str, where: str) -> None:
 def test_a_script_that_will_not_do_is_explained_in_one_line(script: Path, text: str, words: str) -> None:
     script.write_text(text)
     with pytest.raises(ConfigError) as error:
-        Script(script, Bus())
+        Script(script)
     said = str(error.value)
     assert said.startswith(str(script))
     assert words in said
@@ -619,7 +619,7 @@ def test_a_script_that_will_not_do_is_explained_in_one_line(script: Path, text: 
 def test_a_script_that_is_no_text_is_explained(script: Path) -> None:
     script.write_bytes(b"x = '\xff'\n")
     with pytest.raises(ConfigError, match=r"alert\.py.*: .*(utf-8|UTF-8)"):
-        Script(script, Bus())
+        Script(script)
 
 
 @pytest.mark.parametrize(("path", "words"), [("no.py", "No such file or directory"), ("", "Is a directory")])

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tap.bus import Bus, Told
+from tap.bus import Told
 from tap.errors import ConfigError
 from tap.observers.script import Script
 from tap.observers.scripted import MAX_TOLD, NICE, Through, Trouble, _Printed, _serve, calls, load, main
@@ -241,7 +241,7 @@ with open({str(heard)!r}, "w") as file:
 print("printed")
 def on_event(told): pass
 """)
-    one = Script(script, Bus())
+    one = Script(script)
     one._process.end()
     argv, read, nice, inherited, frozen, same = json.loads(heard.read_text())
     assert (argv, read, inherited, same) == ([str(script)], "", [], True)

@@ -42,6 +42,7 @@ from tap.replication.phase import Phase
 from tap.status import ConnectionStatus, LinkStatus, Status
 from tap.url import Address
 from tests.jumping import acted
+from tests.observers.attaching import attached
 from tests.support import WITHIN, Servers, TapThread, client, digest, follow, level, wait_until
 
 REPLID = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb"
@@ -442,7 +443,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     return one
 
 
-def a_statsd(**other: Any) -> tuple[StatsD, Bus, list[str]]:
+def a_statsd() -> tuple[StatsD, Bus, list[str]]:
     """One that is not sending yet, and the troubles that it will tell."""
     bus, said = Bus(), list[str]()
 
@@ -453,18 +454,17 @@ def a_statsd(**other: Any) -> tuple[StatsD, Bus, list[str]]:
             said.append(told.event.text)
 
     bus.subscribe(hear, without=(events.Command, events.RdbKey, events.Ack))
-    one = StatsD(HOST, bus, other.get("names", ["main"]), other.get("status", of), other.get("lost", lambda: None))
-    return one, bus, said
+    return StatsD(HOST), bus, said
 
 
 def sending(story: Callable[[StatsD, Bus], Coroutine[Any, Any, None]], **other: Any) -> list[str]:
     """The troubles that were told of one that sends while the story goes on."""
 
     async def run() -> list[str]:
-        one, bus, said = a_statsd(**other)
-        one.start()
+        one, bus, said = a_statsd()
+        end = attached(one, bus, **{"status": of, **other}).stop
         await story(one, bus)
-        await one.close()
+        await end()
         return said
 
     return acted(run())
@@ -477,7 +477,7 @@ def test_what_was_told_goes_out_once_a_second_and_at_the_end(network: Network) -
         await asyncio.sleep(1)
         bus.publish("main", 1, "", opened())
 
-    assert sending(story, lost=lambda: 7) == []
+    assert sending(story, lost_bytes=lambda: 7) == []
     gauges = b"redis_tap.main.connections:0|g\nredis_tap.recording_lost_bytes:7|g"
     counted = b"redis_tap.main.connections_opened:1|c\n" + gauges
     assert network.sent == [(1.0, "127.0.0.1", gauges), (2.0, "127.0.0.1", counted), (2.5, "127.0.0.1", counted)]
@@ -605,10 +605,10 @@ def test_it_ends_in_time_where_nobody_answers(network: Network, monkeypatch: pyt
     monkeypatch.setattr("tap.observers.statsd.resolved", resolved)
 
     async def run() -> tuple[list[str], float]:
-        one, _, said = a_statsd()
-        one.start()
+        one, bus, said = a_statsd()
+        end = attached(one, bus).stop
         await asyncio.sleep(5)
-        await one.close()
+        await end()
         return said, now()
 
     said, ended = acted(run())
@@ -618,13 +618,13 @@ def test_it_ends_in_time_where_nobody_answers(network: Network, monkeypatch: pyt
 
 def test_one_that_never_began_or_has_ended_sends_nothing(network: Network) -> None:
     async def run() -> None:
-        one, _, _ = a_statsd()
-        await one.close()
+        one, bus, _ = a_statsd()
+        await one.stop()
         assert network.sent == []
-        one.start()
-        await one.close()
+        end = attached(one, bus).stop
+        await end()
         assert len(network.sent) == 1
-        await one.close()
+        await one.stop()
         await asyncio.sleep(10)
 
     acted(run())
@@ -876,8 +876,8 @@ def test_what_a_statsd_says_is_not_kept(often: None) -> None:
             peer.bind(("127.0.0.1", 0))
             peer.setblocking(False)
             bus = Bus()
-            one = StatsD(Address("127.0.0.1", peer.getsockname()[1]), bus, ["main"], of, lambda: None)
-            one.start()
+            one = StatsD(Address("127.0.0.1", peer.getsockname()[1]))
+            end = attached(one, bus).stop
             _, place = await asyncio.get_running_loop().sock_recvfrom(peer, DATAGRAM)
             taken: list[int] = []
             for number in range(3000):
@@ -889,7 +889,7 @@ def test_what_a_statsd_says_is_not_kept(often: None) -> None:
                 while one._client._recvq.qsize():
                     await asyncio.sleep(0.01)
             assert max(taken) < 20
-            await one.close()
+            await end()
             assert one._ignoring is not None
             assert one._ignoring.done()
 

@@ -1,0 +1,24 @@
+"""An observer at a bus without a tap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tap.bus import Bus
+from tap.observers.attached import Attached
+from tap.observers.observer import Observer
+from tap.status import Status
+
+
+def attached(
+    observer: Observer,
+    bus: Bus,
+    *,
+    links: tuple[str, ...] = ("main",),
+    status: Callable[[], Status] = lambda: Status(100.0, ()),
+    lost_bytes: Callable[[], int | None] = lambda: None,
+) -> Attached:
+    """One that has started. To be called in an event loop."""
+    one = Attached(observer, bus)
+    one.start(links, status, lost_bytes)
+    return one
