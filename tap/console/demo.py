@@ -211,8 +211,8 @@ class _Story:
         return (await self._to_master.replication()).master_repl_offset
 
     def _offset(self) -> int | None:
-        links = self._tap.links
-        return links[-1].conversation.offset if links else None
+        connections = self._tap.status().connections
+        return connections[-1].offset if connections else None
 
 
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -11,17 +11,17 @@ from tap.errors import words
 from tap.relay.names import UNRESOLVABLE, resolved
 from tap.url import Address
 
-OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)  # not a word was said to the master
+OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)  # of this process or system: the master was not contacted
 
 
 async def dial(
     address: Address, protocol: asyncio.BaseProtocol, within: float, opened: Callable[[socket.socket], None]
 ) -> None:
-    """Connect. A name's addresses are tried in turn, each for its share of *within* seconds.
+    """Connect. The addresses of a name are tried in turn, each for its share of *within* seconds.
 
-    opened: is given each TCP socket before it connects.
-    Raises OSError, TimeoutError among them. Leaves no socket behind, also when it is cancelled: create_connection()
-    with its own list of addresses may (seen on CPython 3.13).
+    opened: called with each TCP socket before it connects.
+    Raises OSError, TimeoutError included. Leaves no socket behind, even when cancelled; create_connection() with a list
+    of addresses may (seen on CPython 3.13).
     """
     loop = asyncio.get_running_loop()
     if address.path:
@@ -42,7 +42,7 @@ async def dial(
 
 
 async def trouble_reaching(address: Address, within: float) -> str:
-    """Connect and hang up at once. Why that cannot be done, in words; "" if it can, or if we have no file left for it."""
+    """Connect and hang up at once. Returns why that failed, or "". Lack of files here is not the master's fault."""
     hangs_up = _HangsUp()
     try:
         await dial(address, hangs_up, within, lambda sock: None)

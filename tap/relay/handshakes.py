@@ -28,7 +28,7 @@ _Step = tuple[Callable[[], None], float]  # what to do, and the seconds to charg
 
 
 class Handshakes:
-    """Of one tap."""
+    """The queues of one tap."""
 
     def __init__(
         self, thread: Thread, wall: Callable[[], float] = perf_counter, cpu: Callable[[], float] = thread_time

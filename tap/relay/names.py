@@ -1,4 +1,4 @@
-"""Host names: addresses in digits as they are, names by the system's resolver, looked up once for all callers.
+"""Host names: addresses in digits are taken as they are, names are looked up once for all callers.
 
 The resolver blocks, for half a minute if its servers do not answer, so it runs in threads; and a crowd of connections
 that all want one name must not become a crowd of threads and of queries. So one look-up of a name answers all callers
@@ -20,7 +20,7 @@ import weakref
 
 from tap.url import Address
 
-FRESH_SECONDS = 1.0  # replicas try again once a second, and are to find a name that is there by then
+FRESH_SECONDS = 1.0  # replicas retry once a second, and should find a name that exists by then
 AGAIN_SECONDS = 5.0  # resolv.conf(5): timeout
 MAX_THREADS = 4
 
@@ -53,7 +53,7 @@ class _Name:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._threads = 0
-        self._begun = -math.inf  # the newest of them, in the loop's time
+        self._begun = -math.inf  # loop time at which the newest thread was started
         self._answered = -math.inf
         self._waiting = 0
         self._has_come = asyncio.Event()
@@ -74,7 +74,7 @@ class _Name:
             now = loop.time()
             is_wanted = self._begun <= self._answered or now >= self._begun + AGAIN_SECONDS
             if is_wanted and self._threads < MAX_THREADS:
-                # Not one of the loop's own threads, which are few and which asyncio.run() joins before it ends.
+                # Not a thread of the loop's pool: these are few, and asyncio.run() joins them before it ends.
                 name = f"resolve {self._address.host}"
                 try:
                     threading.Thread(target=self._look_up, args=(loop,), name=name, daemon=True).start()
@@ -107,7 +107,7 @@ class _Name:
         self._threads -= 1
         self._places, self._failure = places, failure
         self._answered = asyncio.get_running_loop().time()
-        self._has_come.set()  # whoever waits now
+        self._has_come.set()  # for the callers that wait now; later ones wait for the next answer
         self._has_come = asyncio.Event()
 
 

@@ -1,7 +1,7 @@
-"""Where a redirected connection was going: what Linux keeps of it.
+"""Where a redirected connection was going, as Linux remembers it.
 
-REDIRECT and DNAT of iptables and nftables write the tap's address over the destination, and the kernel's connection
-tracking remembers the one that was there. Other systems have ways of their own, which are not here.
+REDIRECT and DNAT of iptables and nftables overwrite the destination with the tap's address. The kernel's connection
+tracking keeps the original one. Other systems have interfaces of their own, which are not implemented.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _SOCKADDR_IN, _SOCKADDR_IN6 = struct.Struct("!2xH4s8x"), struct.Struct("!2xH4x16
 
 
 def original_destination(sock: TransportSocket) -> Address | None:
-    """The address that whoever connected here wanted; None if it was this one, for all that this machine knows."""
+    """The address that the peer connected to; None if it was this one, as far as this machine knows."""
     is_v6 = sock.family == socket.AF_INET6
     layout, level = (_SOCKADDR_IN6, socket.IPPROTO_IPV6) if is_v6 else (_SOCKADDR_IN, socket.IPPROTO_IP)
     try:
         found = sock.getsockopt(level, _SO_ORIGINAL_DST, layout.size)
-    except OSError:  # nothing is tracked on this machine, or not this connection
+    except OSError:  # this machine tracks no connections, or not this one
         return None
     port, host = layout.unpack(found)
     wanted = socket.inet_ntop(sock.family, host), port
@@ -31,5 +31,5 @@ def original_destination(sock: TransportSocket) -> Address | None:
 
 
 def rule(port: int) -> str:
-    """The command that redirects to this port what passes this machine on its way to a master's usual one."""
+    """The command that redirects to this port what passes this machine on its way to port 6379."""
     return f"iptables -t nat -A PREROUTING -p tcp --syn --dport 6379 -j REDIRECT --to-ports {port}"

@@ -1,4 +1,4 @@
-"""What a link holds, and lets go when it ends: both sockets, its timers, its place in the list."""
+"""What a connection holds, and releases when it ends: both sockets, its timers, its place in the list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links with faults, by sockets: what is not meant passes as it is, whoever ends, is slow, or changes the plan."""
+"""Faults at work on sockets: other bytes pass as they are, whichever peer ends or is slow, however the plan changes."""
 
 from __future__ import annotations
 
