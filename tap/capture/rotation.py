@@ -1,15 +1,33 @@
-"""The files of a rotation: their names, when the next one is due, and which are old enough to go.
+"""The files of a rotation: their names, which number comes next, and which files are old enough to be deleted.
 
-Their names sort by age, as those of dumpcap do: <stem>_<number>_<UTC time><suffix>. Other files are never touched.
+A recording in one file grows without end. A rotation splits it into files of a limited size or time, and deletes the
+oldest. Two things make that harder than it looks.
 
-A file is never deleted because a clock was set. The age of a file of this run is what has passed by a clock that nobody
-sets. For a file of an earlier run, the wall clock is asked once, at the start, and then the same clock counts. Three
-checks keep a wrong wall clock harmless:
+A file must make sense alone. Bytes in the middle of a stream say neither their offset nor their db nor whether a
+transaction is open, and the files that said it may be deleted by now. So the recorder does not only cut: where the next
+file begins, it asks every open connection to state how it stands (RecordedConnection.begin_file), and these statements
+come first in the file:
+
+      ... packets │ next_file()          link_state of A, link_state of B, ... │ packets ...
+    week_00001 ───┘                      └─── week_00002 ──────────────────────────────────
+
+A statement is a packet comment (link_state in recording/comments.py) on a packet of no data. It holds replication ID,
+offset, db, transaction, the start of a command that is not complete, and how far the RDB has come; of a connection still
+in its handshake, the handshake is repeated instead, with the same TCP sequence numbers. The event loop chooses the cut,
+between two commands if possible, because only there every conversation stands after the same bytes as its packets. A
+reader that has read the file before compares the statement with what it knows, and otherwise takes it over. This module
+knows nothing of this: it only gives the names.
+
+No file may be deleted because a clock was set. The age of a file of this run is measured by a clock that cannot be set.
+For files of an earlier run, the wall clock is read once, at the start, and then the same clock counts. Three rules make
+a wrong wall clock harmless:
 
     a file from the future is new
     a file is not older than one with a lower number
-    where the newest file, too, would have to go, the clock may be wrong as well as the tap have been away for long: ages
-    then count from the newest file, and files go as they would have gone had this run begun right behind it
+    if even the newest file would have to be deleted, either the clock is wrong or the tap was not running for long. Ages
+    then count from the newest file, as if this run had begun right after it
+
+Names sort by age, as those of dumpcap do: <stem>_<number>_<UTC time><suffix>. Files with other names are never touched.
 """
 
 from __future__ import annotations
@@ -30,14 +48,15 @@ def is_rotation(path: Path, rotate: Limits) -> bool:
 
 
 def elapsed() -> float:
-    """Seconds of a clock that nobody sets, and that counts while the machine sleeps, where there is one (Linux)."""
+    """Seconds by a clock that cannot be set; on Linux, one that also counts while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Rotation:
-    """path: a directory, or a file whose name gives those of the files. rotate: what one file may hold; keep: all.
+    """path: a directory, or the name that the names of the files are made from. rotate: the limits of one file; keep: of
+    all files together.
 
-    With neither a directory nor a limit the first file is the path itself, and a next one comes only when asked for.
+    Without a directory and a limit, the first file is the path itself, and the next one comes only on request.
     """
 
     def __init__(self, path: Path, rotate: Limits, keep: Limits) -> None:
@@ -57,7 +76,7 @@ class Rotation:
         self._size = 0  # of these
 
     def look(self) -> None:
-        """See what is there from before. Raises OSError."""
+        """Find the files of earlier runs. Raises OSError."""
         found = []
         for path in self._directory.iterdir():
             match = self._pattern.fullmatch(path.name)
@@ -78,9 +97,9 @@ class Rotation:
             self._size += status.st_size
 
     def next(self) -> Path:
-        """The name of the next file, which comes with the next number, whether or not that file can be made.
+        """The name of the next file. Every call takes another number, whether or not the file can be made.
 
-        Where a file of a name of its own has been moved away, as logrotate does, the next one has that name.
+        If a recording in a single file has been moved away, as logrotate does, the next file has its name.
         """
         if self._given is not None and not self._given.exists():
             return self._given
@@ -89,12 +108,12 @@ class Rotation:
         return self._directory / f"{self._stem}_{self._number:05}_{now}{self._suffix}"
 
     def finished(self, path: Path, size: int) -> None:
-        """Nothing more is written to that file from now on."""
+        """Nothing more is written to that file."""
         self._finished.append((path, size, elapsed()))
         self._size += size
 
     def overdue(self, writing: int) -> Path | None:
-        """The next file that must go, not to be told again. writing: bytes of the one that is being written."""
+        """The next file to delete, or None; each is returned once. writing: bytes of the file being written."""
         if not self._finished:
             return None
         path, size, written = self._finished[0]

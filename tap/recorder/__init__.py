@@ -1,6 +1,6 @@
 """Writes what the links of a tap receive, as pcapng, beside the relay and never in its way.
 
-recorder.py owns the recording of a tap, recorded.py what is kept of one link, intake.py is the hot path of both
-(compiled), writer.py the thread that waits for the disk. Whether a byte of a link is passed on never depends on anything
-in here.
+recorder.py begins and ends the recording of a tap. connection.py decides which bytes of one connection are kept, and
+intake.py (compiled) is its path for ordinary reads. filling.py gathers the packets of all connections for the file being
+filled, and writer.py is the thread that waits for the disk. Whether a byte is relayed never depends on this room.
 """

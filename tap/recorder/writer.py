@@ -1,4 +1,35 @@
-"""The thread that writes a recording's blocks to its files, whatever the disk does meanwhile."""
+"""The thread that writes a recording's blocks to its files, so that the event loop never waits for a disk.
+
+A disk may take nothing for seconds: fsync of a busy device, a network file system that hangs, a device that is full. The
+relay must not notice. So the event loop only appends to a queue, and everything that can block runs in this thread:
+
+    event loop                                     thread
+      Gathering.blocks   packets gather here
+         │ pass_on()
+         ▼
+      put() ───────────> queue ─────────────────> encode, append to the file, fsync, open the next file, delete old ones
+      next_file(head) ─> (deque)                       │
+         ▲                                             │ call_soon_threadsafe
+         └──── troubled(), spoiled(), lost() <─────────┘
+
+Who owns what. A Blocks belongs to the loop until put(), then to the thread, which hands it back empty through _spare.
+The loop writes _closing_at, the thread writes taken, full_at and path. Two flags are written by both, _is_idle and
+Gathering.wants; they only decide when the thread looks next, so a race costs a look, never data. deque.append() and
+popleft() are atomic: there is no lock for which the loop could wait.
+
+When the thread looks. Waking a sleeping thread costs the loop about 35 µs, and a client's WAIT would pay for it. So while
+traffic flows the thread looks by itself every GATHER_SECONDS, and asks through Gathering.wants that the next read passes
+on what has gathered: nothing waits longer than two looks. Only a thread that found nothing twice is idle; then put()
+wakes it after WAKE_SECONDS, when the reply that the client waits for has been sent.
+
+Order. The queue holds blocks and the beginnings of files (_NextFile) in the order in which the loop made them, so a file
+ends exactly where the loop decided. A block is written whole or not at all: what a full disk cut is truncated away, and
+the block is tried again every RETRY_SECONDS. Meanwhile the queue grows up to the limit of filling.py, and after that
+bytes are left out of the recording, not delayed in the relay.
+
+The end. close() gives the disk CLOSE_SECONDS. If blocks are left then, given_up() turns them into packets that only say
+what is missing; these few bytes may find room where the data did not.
+"""
 
 from __future__ import annotations
 
@@ -21,26 +52,24 @@ from tap.recorder.intake import Gathering
 
 Sync = Literal["none", "interval", "always"]
 
-# While something comes it looks that often by itself, and is given what has gathered by the next read of a link, so that
-# nothing is older than two looks. To be woken for that costs who wakes it 35 us, which a client's round trip waits for.
-GATHER_SECONDS = 0.02
-WAKE_SECONDS = 0.001  # until it is woken after a silence: behind the round trip that what came first is a part of
+GATHER_SECONDS = 0.02  # between two looks while traffic flows
+WAKE_SECONDS = 0.001  # from the first bytes after a silence until the thread is woken: longer than their round trip
 SYNC_SECONDS = 1.0
-SYNC_BYTES = 32 * 2**20  # force them to the disk without waiting: few enough that what comes meanwhile finds room
-RETRY_SECONDS = 0.5  # after which a disk that took nothing is tried again
-CLOSE_SECONDS = 3.0  # for what still waits at the end
-MAX_SPARE = 16  # Blocks that are kept to be used again
+SYNC_BYTES = 32 * 2**20  # unsynced bytes that are forced to the disk at once; the queue has room for as many meanwhile
+RETRY_SECONDS = 0.5  # between two attempts on a disk that takes nothing
+CLOSE_SECONDS = 3.0  # for the blocks that still wait at the end
+MAX_SPARE = 16  # empty Blocks kept for reuse
 
 
 @dataclass(slots=True)
 class _NextFile:
-    """What comes behind this goes to the next file, which begins with *head*."""
+    """Everything after this in the queue goes to the next file, which begins with *head*."""
 
     head: Blocks
 
 
 class Writer:
-    """taken: bytes that were put and are in a file. full_at: how many of one file's bytes fill it."""
+    """taken: bytes that were put and are in a file by now. full_at: how many uncompressed bytes fill a file."""
 
     def __init__(
         self,
@@ -56,19 +85,20 @@ class Writer:
         given_up: Callable[[Sequence[Blocks]], Blocks],
         gathering: Gathering,
     ) -> None:
-        """To be made in the event loop, where troubled and no_next are called, with the system's words.
+        """Call it in the event loop, in which all callbacks but given_up are called.
 
-        spoiled: called there, too, with what somebody else did to the file that is written; it should call next_file().
-        lost: is told of such a file's bytes once nothing more goes to it.
-        given_up: called in the thread for what to write, at the end, in place of what the disk did not take. gathering:
-        is passed on in the loop, too, where no read has done it between two looks.
+        heading: what each file begins with. troubled, no_next: get the system's words when the disk fails, or when the
+        next file cannot be made. spoiled: gets what another process did to the file being written, and should call
+        next_file(). lost: gets the bytes of such a file once nothing more goes to it. given_up: called in the thread, at
+        the end, for the blocks to write in place of those that the disk did not take. gathering: passed on by the thread
+        if no read has done it between two looks.
         """
         self.path = output.path  # of the file that is written
         self.taken = 0
         self.full_at = math.inf
         self._output = output
-        self._is_spoiled = False  # by somebody else: nothing of that file counts as recorded
-        self._look_at = time.monotonic() + SYNC_SECONDS  # when to look at it again
+        self._is_spoiled = False  # by another process: none of the file's bytes count as recorded
+        self._look_at = time.monotonic() + SYNC_SECONDS  # when to check the file again
         self._heading = heading
         self._rotation = rotation
         self._limit = rotation.limits.size
@@ -83,14 +113,14 @@ class Writer:
         self._gathering = gathering
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Blocks | _NextFile] = deque()
-        self._unwritten: list[Blocks] = []  # was in the queue, and the disk does not take it
+        self._unwritten: list[Blocks] = []  # taken from the queue, and refused by the disk so far
         self._spare: deque[Blocks] = deque()
         self._wake = threading.Event()
         self._is_idle = False
         self._closing_at: float | None = None
         self._sync_at = 0.0
         self._filed = 0  # bytes put to the file
-        self._is_stopped = False  # the disk does not take it
+        self._is_stopped = False  # the last attempt to write failed
         self._has_given_up = False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -98,7 +128,7 @@ class Writer:
     # ---- the event loop calls ----
 
     def blocks(self) -> Blocks:
-        """To be filled and put."""
+        """Empty blocks to be filled and put."""
         return self._spare.pop() if self._spare else Blocks()
 
     def put(self, blocks: Blocks) -> None:
@@ -112,7 +142,7 @@ class Writer:
         self._queue.append(_NextFile(head))
 
     async def close(self) -> list[Blocks]:
-        """Write what waits, for some seconds at most. Returns what the disk does not take by then."""
+        """Write what waits, for some seconds at most. Returns the blocks that the disk has not taken by then."""
         self._closing_at = time.monotonic() + CLOSE_SECONDS
         self._wake.set()
         await asyncio.to_thread(self._thread.join, CLOSE_SECONDS + 1)
@@ -126,7 +156,7 @@ class Writer:
 
     def _run(self) -> None:
         self._sync_names()
-        looks = 0  # in turn, that found nothing
+        looks = 0  # in a row that found nothing
         try:
             while True:
                 closing = self._closing_at is not None
@@ -145,7 +175,7 @@ class Writer:
             self._finish(self._output)
 
     def _rest(self, looks: int) -> None:
-        """Until there may be something. looks: how many found nothing before this one."""
+        """Wait until there may be something to write. looks: how many in a row have found nothing."""
         self._gathering.wants = True
         self._is_idle = looks > 0
         if looks == 1:
@@ -156,7 +186,7 @@ class Writer:
         self._wake.clear()
 
     def _write_next(self) -> bool:
-        """Write what waits longest. Returns False if nothing does, or it is given up."""
+        """Write the first item of the queue. Returns False if it is empty, or after giving up."""
         if not self._queue:
             return False
         if self._closing_at is not None and time.monotonic() > self._closing_at:
@@ -189,7 +219,7 @@ class Writer:
         return True
 
     def _write(self, data: bytes | memoryview) -> bool:
-        """All of it, or nothing. Returns which."""
+        """Write all of it or nothing; returns True or False."""
         try:
             self._output.append(data)
         except OSError as error:
@@ -199,7 +229,7 @@ class Writer:
         return True
 
     def _flush(self) -> None:
-        """What is to be done now and then."""
+        """Between two writes: delete old files, check this one, and force it to the disk when it is time."""
         self._tidy()
         if time.monotonic() >= self._look_at:
             self._look(self._output)
@@ -215,7 +245,7 @@ class Writer:
                 self._failed(error)
 
     def _look(self, output: Output) -> None:
-        """At what is at the file's place: a file that somebody deletes takes all that is written to it along."""
+        """Check that the path still names the file: everything written to a deleted file is lost."""
         self._look_at = time.monotonic() + SYNC_SECONDS
         if self._is_spoiled:
             return
@@ -229,11 +259,11 @@ class Writer:
             self._in_loop(partial(self._spoiled, f"{output.path.name} {what} while it was written"))
 
     def _open_next(self) -> bool:
-        """Go on in the next file. Returns False where it cannot be made; then the old one goes on."""
+        """Go on in the next file. Returns False if it cannot be made; then the old one goes on."""
         old = self._output
         try:
             while True:
-                with contextlib.suppress(FileExistsError):  # somebody else's
+                with contextlib.suppress(FileExistsError):  # another process made it; take the next number
                     self._output = Output(self._rotation.next(), self._heading)
                     break
         except OSError as error:
@@ -244,7 +274,7 @@ class Writer:
         self.path = self._output.path
         self._filed = 0
         self._finish(old)
-        if not self._is_spoiled:  # else what is at its place, if anything, is not ours to delete
+        if not self._is_spoiled:  # otherwise the file at that path, if any, is not ours to delete
             self._rotation.finished(old.path, old.size)
         self._is_spoiled = False
         return True
@@ -260,7 +290,7 @@ class Writer:
         self._sync_names()
 
     def _sync_names(self) -> None:
-        """The file that is written is to be found after a power cut, too."""
+        """Make the name of the file survive a power cut, too."""
         if self._sync != "none":
             try:
                 sync_directory(self.path.parent)
@@ -268,7 +298,7 @@ class Writer:
                 self._failed(error)
 
     def _tidy(self) -> None:
-        """Delete what is older, or more, than was to be kept."""
+        """Delete files beyond the age or size that is to be kept."""
         while (path := self._rotation.overdue(self._output.size)) is not None:
             try:
                 path.unlink(missing_ok=True)
@@ -282,5 +312,5 @@ class Writer:
             self._in_loop(partial(self._troubled, words(error)))
 
     def _in_loop(self, call: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is there to be told
+        with contextlib.suppress(RuntimeError):  # the loop has ended, so nothing listens any more
             self._loop.call_soon_threadsafe(call)

@@ -1,4 +1,4 @@
-"""What `--redact` leaves of a recording: of the master's bytes, and of the events that stand in it as comments."""
+"""What `--redact` leaves of a recording: of the master's bytes, and of the events in its comments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNTOLD = "(redacted)"
 
 
 class Redaction:
-    """Of one recording, whose links share a key that exists nowhere else."""
+    """The redaction of one recording. All its links share one key, which exists only in memory."""
 
     def __init__(self, redact: Iterable[Redact]) -> None:
         self._redact = frozenset(redact)

@@ -1,12 +1,31 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""Keys or data out of a command stream, at equal length: the hot loop of `--redact`.
+"""Replaces keys or values in a command stream by text of the same length: the hot loop of `--redact`.
 
-Every replaced argument becomes letters and digits drawn from a keyed hash of it, so that equal ones stay equal and,
-without the key, no guess can be tried. A number stays one of the same shape, and { and } of a key stay where a Cluster
-looks for them. What comes out has the RESP framing of what came in.
+A redacted recording must stay useful: the same commands at the same offsets, readable by everything that reads RESP. So
+the redactor changes no length and no framing, only the bytes of arguments:
 
-Written in Cython's pure-Python mode; uncompiled it hashes differently, which nobody can tell without the key.
+    in    *3\r\n$3\r\nSET\r\n$6\r\nuser:7\r\n$5\r\nAlice\r\n
+    out   *3\r\n$3\r\nSET\r\n$6\r\nuser:7\r\n$5\r\nkQ0bX\r\n      (--redact values)
+
+Which arguments. grammars.py gives each command a code per argument: key, value, option, number and so on. The redactor
+follows the RESP of the stream with a small state machine (arguments left, bytes left of this one) and looks up the code
+of each argument. An argument that no grammar knows counts as a value.
+
+By what. An argument becomes letters and digits drawn from a keyed hash of it (SipHash seeds a generator). Equal
+arguments stay equal, so one can still follow a key through a recording; without the key, which is random and exists only
+in memory, no guess can be tried. A number becomes a number of the same shape, and the braces of a key stay where a
+Cluster looks for a hash tag.
+
+How much must wait. The hash needs the argument, so its bytes are held until HASHED of them are there, or all. Of a
+longer argument only the first HASHED bytes and its length count; the rest is replaced as it passes. Memory is therefore
+bounded whatever the values are. What is held is not in the recording yet: flush() releases it when nothing follows, with
+asterisks in place of whatever has not been decided.
+
+What is not understood. After a byte that cannot be RESP everything becomes asterisks, up to the next flush(): the
+redactor never guesses where a command might begin again.
+
+Uncompiled, the hash differs, which cannot be told without the key.
 """
 
 import hashlib
@@ -19,7 +38,7 @@ from tap.redaction.grammars import Grammar, Redact, grammars
 
 COMPILED: bool = cython.compiled
 
-# An argument is replaced when so much of it is there; what follows does not count for the hash, only its length.
+# Bytes of an argument that are hashed; of the rest only the length counts.
 HASHED = cython.declare(cython.longlong, 64 * 1024)
 LONGEST_LINE = cython.declare(cython.longlong, 32)
 LONGEST_NAME = cython.declare(cython.longlong, 48)
@@ -45,36 +64,36 @@ _BOUND_WORDS = frozenset({b"+", b"-", b"inf", b"+inf", b"-inf"})
 
 @cython.cclass
 class Redactor:
-    """Follows one stream from a command's beginning. It never raises on what it is fed."""
+    """Follows one stream, from the beginning of a command on. Never raises on the bytes it is fed."""
 
     _grammars: Any
     _key: bytes
     _k0: cython.ulonglong
     _k1: cython.ulonglong
-    _held: Any  # a bytearray: the beginning of what cannot be decided yet
-    _needed: cython.longlong  # bytes without which nothing more can be
+    _held: Any  # a bytearray: bytes that cannot be decided yet
+    _needed: cython.longlong  # bytes that must be held before more can be decided
     _args_left: cython.longlong
     _number: cython.longlong  # of the next argument
-    _left: cython.longlong  # of an argument that is passing, -1 if none is
-    _done: cython.longlong  # of it
+    _left: cython.longlong  # bytes left of the argument that is passing; -1 between arguments
+    _done: cython.longlong  # bytes of it that have passed
     _digest: cython.ulonglong
-    _replaces: cython.bint  # the one that is passing
+    _replaces: cython.bint  # whether the argument that is passing is replaced
     _broken: cython.bint
     _name: bytes
-    _last_name: bytes  # of the command before, most likely the same
+    _last_name: bytes  # of the command before; most commands have the same name as the one before
     _last: Any  # its grammar
     _grammar: Any
     _codes: bytes
     _code: cython.longlong  # the number of the next one in _codes
-    _loop: cython.longlong  # where they begin again, -1: they do not
+    _loop: cython.longlong  # index in _codes where they repeat from, -1 if they do not repeat
     _in_options: cython.bint
-    _listed: cython.longlong  # keys, or keys and values, that were announced and are to come
+    _listed: cython.longlong  # keys, or keys and values, that a count has announced and that have not come
     _with_values: cython.bint
-    _default: cython.int  # code of arguments that no grammar tells
+    _default: cython.int  # code of arguments that no grammar knows
     _key_code: cython.int
 
     def __init__(self, key: bytes, redact: frozenset[Redact]) -> None:
-        """key: 16 bytes that nobody can guess."""
+        """key: 16 random bytes."""
         self._grammars = grammars(redact)
         self._default = 118 if "values" in redact else 32
         self._key_code = 107 if "keys" in redact else 32
@@ -94,7 +113,7 @@ class Redactor:
         self._listed = 0
 
     def feed(self, data: bytes | memoryview) -> bytes:
-        """The next bytes. Returns those before them that waited, and of these what can be told already, redacted."""
+        """Take the next bytes. Returns, redacted, everything held and new that can be decided now."""
         held = self._held
         held += data
         if len(held) < self._needed:
@@ -104,7 +123,7 @@ class Redactor:
         return bytes(memoryview(held)[:done])
 
     def flush(self) -> bytes:
-        """Nothing follows what waits. Returns as many bytes; then a new stream, or a new command, may begin."""
+        """Nothing follows the held bytes. Returns as many, redacted; then a new stream, or a new command, may begin."""
         held = bytes(self._held)
         self._held = bytearray()
         match = _UNFINISHED.match(held)
