@@ -1,7 +1,7 @@
 """One connection of a recording: which of its bytes are kept, and the packets that they become.
 
-Everything here is called in the event loop. Bytes become packets at once, so nothing of a read is held, and the writer's
-thread has nothing else to do than write them.
+Everything here is called in the event loop. Bytes become packets at once: no read is kept in memory, and the writer's
+thread only has to write.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class RecordedConnection(Intake):
         self._filling = filling
         self._report = report
         self._without_rdb = keeps.without_rdb
-        self._keeps_all = not (keeps.rotates or keeps.without_rdb)  # in one file, whatever it is
-        self._gaps: list[int | None] = [None, None]  # where the bytes begin that are being left out
-        self._omitted: tuple[int, int] | None = None  # of the RDB, on demand
-        # All until now, while it can only be understood from its first byte on: sides, times, bytes.
+        self._keeps_all = not (keeps.rotates or keeps.without_rdb)
+        self._gaps: list[int | None] = [None, None]  # of each side: position from which on bytes are being left out
+        self._omitted: tuple[int, int] | None = None  # positions of the RDB that is left out on demand
+        # Side, time and bytes of everything so far, while the bytes can only be understood from the first one on.
         self._beginning: list[tuple[int, int, bytes]] | None = [] if keeps.rotates else None
         self._beginning_bytes = 0
-        self._said: list[Told] = []  # meanwhile, of resyncs
-        self._secured: list[Told] = []  # of each leg that speaks TLS
+        self._said: list[Told] = []  # resyncs reported meanwhile
+        self._secured: list[Told] = []  # one for each leg that speaks TLS
         self._link_opened: events.LinkOpened
         self._opened = time.time_ns()
         self._replica = replica
@@ -86,8 +86,8 @@ class RecordedConnection(Intake):
         self._dialled_at = 0
         self._masker = Masker() if keeps.redaction is None else StrictMasker()
         self._replies = Replies()
-        self._commands: deque[tuple[int, bytes, int]] = deque()  # of the stream, with passwords in them: see _secret()
-        self._command: Masker | None = None  # the one that is passing
+        self._commands: deque[tuple[int, bytes, int]] = deque()  # commands of the stream with passwords, see _secret()
+        self._command: Masker | None = None  # for the one that is passing
         conversation.notices_secret = self._secret
         self._redaction = None if keeps.redaction is None else keeps.redaction.of(conversation)
         self._is_ended = [False, False]
@@ -110,7 +110,7 @@ class RecordedConnection(Intake):
         self.go_on(number, is_following and self._is_ordinary(number))
 
     def _take(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
-        """Keep them, or leave them out if the disk is behind. may_end_file: see _keep()."""
+        """Keep these bytes, or leave them out if too much waits for the disk. may_end_file: see _keep()."""
         filling, size = self._filling, len(data)
         if size > filling.room and filling.is_full(size):
             self._beginning = None
@@ -120,7 +120,7 @@ class RecordedConnection(Intake):
                 self._lost(number)
             return
         if number == MASTER and self._gaps[MASTER] is not None:
-            at = self._boundary or self.position(MASTER)  # where the conversation can say that it stands
+            at = self._boundary or self.position(MASTER)  # the position at which the conversation can state how it stands
             if at < begin or self.conversation.is_beginning:
                 return
             self._resume(at)
@@ -135,7 +135,7 @@ class RecordedConnection(Intake):
             self._resume(self._boundary)
 
     def _lost(self, number: int) -> None:
-        """What hides secrets will not see the side's next bytes. Said at once: replies to requests in them may come."""
+        """Tell the maskers that they will miss the next bytes of the side, which may hold requests with secrets."""
         if number == REPLICA:
             self._masker.lost()
             if isinstance(self._masker, Masker):
@@ -146,7 +146,7 @@ class RecordedConnection(Intake):
             self._redaction.lost()
 
     def _is_ordinary(self, number: int) -> bool:
-        """Whether nothing is to be left out of what comes next of the side, nor replaced in it."""
+        """Whether the next bytes of the side become packets as they are: nothing left out, nothing replaced."""
         if number == REPLICA:
             return self._masker.is_between_requests
         conversation = self.conversation
@@ -156,9 +156,9 @@ class RecordedConnection(Intake):
         return self._redaction is None and (is_behind_rdb or not self._without_rdb)
 
     def _keep(self, number: int, data: memoryview, begin: int, *, may_end_file: bool) -> None:
-        """Put them into the file, or some of them into this one and the rest into the next.
+        """Put these bytes into the file, or some of them into this file and the rest into the next.
 
-        may_end_file: the conversation stands behind these bytes.
+        may_end_file: the conversation has received exactly these bytes.
         """
         filling, now, hidden = self._filling, time.time_ns(), 0
         is_full = may_end_file and filling.is_file_full(len(data))
@@ -178,7 +178,7 @@ class RecordedConnection(Intake):
             filling.next_file(now)
 
     def _put(self, number: int, now: int, data: memoryview, position: int, *, hide: bool = False) -> None:
-        """position: of the first of them in the side's bytes. hide: nothing of them may be left."""
+        """position: of the first byte. hide: replace everything."""
         left: bytes | memoryview = data
         if number == REPLICA:
             left = self._masker.mask(bytes(data))
@@ -193,16 +193,16 @@ class RecordedConnection(Intake):
         if left:
             self._filling.packet(self, now, number, PUSH, left)
 
-    # ---- passwords in what the master says ----
+    # ---- passwords in the master's bytes ----
 
     def _look_for_replies(self, asked: set[str | int]) -> None:
         self._replies.look_for(asked)
         self.ask()
 
     def _secret(self, name: bytes, position: int, words: int) -> None:
-        """A command of the stream may have passwords in it. position: of the master's first byte behind its name.
+        """A command of the stream may hold passwords. position: of the byte after its name. words: that follow the name.
 
-        words: how many follow there. To be told before the byte is received.
+        Call it before that byte is received.
         """
         if self._redaction is None:
             self._commands.append((position, name, words))
@@ -210,14 +210,14 @@ class RecordedConnection(Intake):
 
     @property
     def _replies_end(self) -> int | None:
-        """Position of the master's first byte that is no reply; None while there is none."""
+        """Position after the master's last reply; None until the RDB or the stream begins."""
         conversation = self.conversation
         if conversation.rdb_start is not None:
             return conversation.rdb_start
         return None if conversation.stream is None else conversation.stream.begins_at
 
     def _without_secrets(self, data: memoryview, position: int) -> bytes | memoryview:
-        """Of the master's bytes, the one at *position* first."""
+        """The master's bytes with passwords replaced. position: of the first byte."""
         looks = self._replies.is_looking and ((end := self._replies_end) is None or end > position)
         if not looks and self._command is None and not self._commands:
             return data
@@ -248,7 +248,7 @@ class RecordedConnection(Intake):
 
     @property
     def _boundary(self) -> int:
-        """The position behind the master's last whole command; 0 where there is none."""
+        """The position after the master's last whole command; 0 without a readable stream."""
         stream = self.conversation.stream
         return 0 if stream is None or stream.is_broken else stream.boundary
 
@@ -270,7 +270,7 @@ class RecordedConnection(Intake):
     # ---- where it stands ----
 
     def heard(self, told: Told) -> None:
-        """Something worth keeping was told of it."""
+        """An event of this connection is kept."""
         if isinstance(told.event, events.LinkOpened):
             self._link_opened = told.event
             if self.conversation.phase is Phase.OPAQUE:  # so a reader must not wait for comments on its resyncs
@@ -281,9 +281,9 @@ class RecordedConnection(Intake):
             self._said.append(told)
 
     def begin_file(self, out: Blocks, now: int, *, at_boundary: bool) -> None:
-        """Say where the link stands, and where only that will do its bytes until now: the next file begins with it.
+        """Write to *out* how the connection stands, or all its bytes so far if only these can be understood.
 
-        at_boundary: see Conversation.standing().
+        The next file begins with it. at_boundary: see Conversation.standing().
         """
         if self.tcp is None:
             return
@@ -291,7 +291,7 @@ class RecordedConnection(Intake):
         if state.begins:
             self.tcp = self._new_tcp()
             self.tcp.open()
-        elif state.standing is not None and not self._is_ended[MASTER]:  # what redaction has not let go yet
+        elif state.standing is not None and not self._is_ended[MASTER]:  # bytes that redaction still holds
             state = dataclasses.replace(state, held=max(0, state.from_master - self.tcp.position(MASTER)))
         self.tcp.write(out, now, REPLICA, 0, b"", pcapng.comments([state_json(state)]))
         if state.begins:
@@ -324,7 +324,7 @@ class RecordedConnection(Intake):
     # ---- what is left out ----
 
     def _resume(self, at: int) -> None:
-        """Leave nothing out from this position on: tell what is missing before it, and where the link stands there."""
+        """Keep everything from this position on: say what is missing before it, and how the connection stands there."""
         now = time.time_ns()
         self._tell_gap(REPLICA, self.position(REPLICA))
         self._tell_gap(MASTER, at)
@@ -334,7 +334,7 @@ class RecordedConnection(Intake):
         self._filling.packet(self, now, REPLICA, 0)
 
     def settle(self, *, at_end: bool) -> None:
-        """Tell what was left out until now. at_end: nothing more comes."""
+        """Say what has been left out until now. at_end: nothing more comes."""
         goes_on = self._gaps[MASTER] is not None and not at_end
         for number in (REPLICA, MASTER):
             self._tell_gap(number, self.position(number))
@@ -349,13 +349,13 @@ class RecordedConnection(Intake):
         first = end if rdb_start is None else min(max(rdb_start, begin), end)
         last = end if conversation.rdb_end is None else min(max(conversation.rdb_end, first), end)
         if first > begin:
-            # With some of the RDB behind them, there is no place for the next file to begin at.
+            # If a part of the RDB follows, the next file cannot begin here.
             self._take(MASTER, data[: first - begin], begin, may_end_file=first == end)
         if last > first and self._gaps[MASTER] is None:
             start = first if self._omitted is None else self._omitted[0]
             self._omitted = start, last
             if conversation.rdb_end is not None:
-                self._tell_omitted()  # before the replica acknowledges it
+                self._tell_omitted()  # before the replica acknowledges the RDB
         if end > last:
             self._take(MASTER, data[last - begin :], last)
 
@@ -368,7 +368,7 @@ class RecordedConnection(Intake):
             self.tcp.skip(number, count)
 
     def _tell_omitted(self) -> None:
-        """Say it once the last byte left out is known."""
+        """Say which bytes of the RDB were left out, once the last one is known."""
         if self._omitted is None:
             return
         start, end = self._omitted
@@ -399,7 +399,7 @@ class RecordedConnection(Intake):
     # ---- its connection ----
 
     def _new_tcp(self) -> Flow:
-        """With the numbers of before, if there was one."""
+        """A TCP connection; a second one has the same sequence numbers as the first."""
         first = self._dialled_at // 1000  # as a clock that runs in microseconds gives them, RFC 9293, 3.4.1
         return Flow(Endpoint(*self._replica), Endpoint(*self._master), (first, first + 0x40000000), owner=self)
 
@@ -409,7 +409,7 @@ class RecordedConnection(Intake):
         self._filling.packet(self, self._opened, REPLICA, SYN)
 
     def _flush_redaction(self) -> None:
-        """What of the master's bytes waits for what follows, when nothing does."""
+        """Write the master's bytes that redaction holds, as nothing follows them."""
         if self._redaction is not None and (data := self._redaction.flush()):
             self._filling.packet(self, time.time_ns(), MASTER, PUSH, data)
 
@@ -424,9 +424,9 @@ class RecordedConnection(Intake):
             self._is_ended = [True, True]
 
     def closed(self, how: str) -> None:
-        """The link has: what neither side has said of the end, the tap has. how: as in events.LinkClosed."""
+        """End both directions that no side has ended. how: as in events.LinkClosed."""
         is_reset = how != "fin"
-        if self.tcp is None:  # there never was a master
+        if self.tcp is None:  # the master was never reached
             self._open(time.time_ns(), self._tap)
             is_reset = True
         if is_reset:
@@ -437,7 +437,7 @@ class RecordedConnection(Intake):
             self._filling.packet(self, time.time_ns(), REPLICA, 0)
 
     def restated(self, out: Blocks, packets: Sequence[Packet]) -> None:
-        """These of its packets were never written: say again what is no data in them, and what is missing."""
+        """These packets were never written: write again what they hold besides data, and say which bytes are missing."""
         assert self.tcp is not None
         opening, gaps = self._new_tcp(), self.missing(packets)
         for packet in packets:
@@ -446,7 +446,7 @@ class RecordedConnection(Intake):
             if flags & SYN:
                 opening.write(out, packet.time, number, SYN, b"", options)
                 continue
-            for gap in gaps:  # behind what opens the connection, before what ends it
+            for gap in gaps:  # after the packets that open the connection, before those that end it
                 comment = told_json(self.told(gap))
                 self.tcp.write(out, packet.time, REPLICA, 0, b"", pcapng.comments([comment]))
             gaps.clear()
@@ -457,7 +457,7 @@ class RecordedConnection(Intake):
                 self.tcp.write(out, packet.time, number, 0, b"", options)
 
     def missing(self, packets: Sequence[Packet]) -> list[events.RecordingGap]:
-        """The event for each stretch of bytes in these of its packets, which were never written."""
+        """One event for each stretch of bytes in these packets, which were never written."""
         assert self.tcp is not None
         spans: tuple[list[list[int]], list[list[int]]] = [], []
         for packet in packets:

@@ -1,4 +1,4 @@
-"""A master that has nothing but a recording: replicas connect to it, and get what was recorded when it is due."""
+"""A master whose data is a recording: replicas connect to it, and get what was recorded when it is due."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class _Stopped(Exception):
-    """Nobody wants the recording any more."""
+    """The master is closed while the recording is being read."""
 
 
 class ReplayMaster(OnlyAsync):
@@ -51,11 +51,12 @@ class ReplayMaster(OnlyAsync):
         replica.replicaof("127.0.0.1", master.port)
         await master.acknowledged()
 
-    The clock starts when the first replica has been sent the RDB; all replicas share it. bus: tells what replicas do, in
-    the events of a tap. problems: what of the recording's files could not be read. missing: what the recording lacks of
-    what is played, or behind it. remarks: what else is to be known of it. parts: what is played; part: of it, now.
-    offset: up to which the stream is due. is_over: all of the last part is; from then on there are only PINGs. replicas:
-    connections that asked for something.
+    The clock starts when the first replica has been sent the RDB; all replicas share it.
+
+    bus: reports what replicas do, as events of a tap. problems: what could not be read of the recording's files. missing:
+    what the recording lacks of what is played, or after it. remarks: what else to know about the recording. parts: what
+    is played, in order; part: the current one. offset: up to which the stream is due. is_over: all of the last part is
+    due; from then on there are only PINGs. replicas: open connections.
     """
 
     def __init__(
@@ -67,8 +68,8 @@ class ReplayMaster(OnlyAsync):
         begin: Moment | None = None,
         end: Moment | None = None,
     ) -> None:
-        """paths: of the recording, in order. speed: so many times as fast as then; "max" for at once. links: only of
-        these. begin, end: a time or an offset; what came before is sent at once, what came later is not.
+        """paths: of the recording, in order. speed: a multiple of the recorded speed, or "max". links: only these. begin,
+        end: a time or an offset; earlier bytes are sent at once, later bytes not at all.
 
         Raises ConfigError.
         """
@@ -83,16 +84,16 @@ class ReplayMaster(OnlyAsync):
             raise ConfigError(f"speed {speed}: write how many times as fast, more than 0")
         self._excerpt = Excerpt(links=links, begin=begin, end=end, speed=speed)
         self.bus = Bus()
-        self._account: Account | None = None  # of the first reading
+        self._account: Account | None = None  # from the first reading
         self.parts: list[Part] = []
         self.part: Part
         self.offset = 0
         self.is_over = False
         self.replicas: list[Replica] = []
-        # Addresses that replicas announced which left between the RDB and their first ACK.
+        # Announced addresses of replicas that left between the RDB and their first ACK.
         self.not_loaded: set[tuple[str, int]] = set()
         self._pace: Pace
-        self._clock: float | None = None  # when it started
+        self._clock: float | None = None  # time of the loop when the clock started
         self._changed = asyncio.Event()
         self._numbers = itertools.count(1)
         self._listening: list[socket.socket] = []
@@ -108,7 +109,7 @@ class ReplayMaster(OnlyAsync):
         try:
             for path in self._paths:
                 check_again(path, check_format)
-            # first: that a port is taken is not to be found after minutes of reading
+            # Listen first: reading may take minutes, and a port in use should be reported before.
             self._listening, self.address = await listening(self.address)
             self._directory = tempfile.TemporaryDirectory(prefix="redis-tap-replay-")
             self.parts = await self._take(Path(self._directory.name))
@@ -132,7 +133,7 @@ class ReplayMaster(OnlyAsync):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for sock in (*self._listening, *self._accepted):  # of these, the ones that nobody has begun to serve
+        for sock in (*self._listening, *self._accepted):  # accepted, and not served yet
             sock.close()
         self._listening.clear()
         if self._directory is not None:
@@ -144,15 +145,13 @@ class ReplayMaster(OnlyAsync):
 
     @property
     def seconds_left(self) -> float | None:
-        """Until all of this part is due; None while no replica has come."""
+        """Until all of this part is due; None until the clock starts."""
         if self._clock is None:
             return None
         return max(0.0, self._pace.when(self.part.end) - (self._loop.time() - self._clock))
 
     async def acknowledged(self) -> None:
-        """Return once all has been played, and every replica that is connected, of which there is one at least, has
-        acknowledged it.
-        """
+        """Return once everything has been played, and every connected replica, at least one, has acknowledged it."""
         await self._until(lambda: self.is_over and self._has_acknowledged())
 
     # ---- before ----
@@ -165,7 +164,7 @@ class ReplayMaster(OnlyAsync):
     def remarks(self) -> list[str]:
         if self._account is None:
             return []
-        if not self.parts:  # for which there is an error
+        if not self.parts:  # an error says so
             return self._account.remarks
         wanted = Wanted(links=self._excerpt.links, begin=self._excerpt.begin, end=self._excerpt.end)
         return [*self._account.remarks, *wanted.outside(self._account)]
@@ -211,7 +210,7 @@ class ReplayMaster(OnlyAsync):
         self._pace = Pace(part.marks, zero=part.zero, begin=part.offset, end=part.end, speed=self._excerpt.speed)
 
     def start_clock(self, offset: int) -> None:
-        """A replica has all up to this offset: unless the clock goes, it starts there."""
+        """A replica has everything up to this offset: start the clock there, unless it runs."""
         if self._clock is None:
             self._clock = self._loop.time() - self._pace.when(offset)
             self._advance(offset)
@@ -225,7 +224,7 @@ class ReplayMaster(OnlyAsync):
             if number:
                 await self._pause(part.began - self.parts[number - 1].ended)
                 self._turn_to(part)
-                # As when the hole in the recording came to be, everybody has to come anew.
+                # The recording has a hole here, so every replica must connect again.
                 for replica in self.replicas:
                     replica.close()
             await self._until(lambda: self._clock is not None)
@@ -251,7 +250,7 @@ class ReplayMaster(OnlyAsync):
         await self._ping_until(lambda: self._loop.time() >= end)
 
     async def _ping_until(self, condition: Callable[[], bool]) -> None:
-        """Be a master without writes: its PINGs belong to the stream, behind what was recorded."""
+        """Act as a master without writes; its PINGs belong to the stream, after what was recorded."""
         ping_at = self._loop.time() + PING_SECONDS
         while not condition():
             try:
@@ -263,10 +262,10 @@ class ReplayMaster(OnlyAsync):
                 self._advance(self.offset + len(PING))
                 ping_at += PING_SECONDS
 
-    # ---- who waits for what ----
+    # ---- waiting ----
 
     def signal(self) -> None:
-        """Something has changed: wake whoever waits for that."""
+        """Wake every change()."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -300,7 +299,7 @@ class ReplayMaster(OnlyAsync):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             except BlockingIOError:
                 continue
-            except OSError as error:  # too many files; or the peer had gone before we came
+            except OSError as error:  # too many open files, or the peer has gone already
                 log.error("a replica cannot be accepted: %s; trying again", words(error))
                 await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
                 continue
@@ -355,7 +354,7 @@ class ReplayMaster(OnlyAsync):
 
     @property
     def followers(self) -> list[tuple[str, int, int]]:
-        """Of each replica host, port and the offset acknowledged, as ROLE tells them."""
+        """Host, port and acknowledged offset of each replica, as ROLE lists them."""
         return [(one.host, one.port, one.acknowledged or 0) for one in self.replicas if one.is_follower]
 
     @property

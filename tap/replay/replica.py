@@ -31,9 +31,9 @@ from tap.replication.phase import Phase
 from tap.replication.requests import masked
 
 READ = 2**16
-# A replica that cannot load an RDB asks for it again at once, and here it is ready: hundreds of times a second.
+# Without a pause, a replica that cannot load the RDB would ask for it hundreds of times a second: here it is ready.
 AGAIN_SECONDS = 1.0
-PIECE = 2**24  # bytes sent in one go: what a view sees moves by less
+PIECE = 2**24  # bytes per sendfile call, so that progress is visible
 
 
 class Owner(Protocol):
@@ -106,7 +106,7 @@ class Replica:
 
     @property
     def name(self) -> str:
-        """As the tap names it: the address that it announces; with its source port, where it announces none."""
+        """The announced address, with the source port if no port is announced; as a tap names a replica."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port or self._peer[1]}"
 
@@ -116,7 +116,7 @@ class Replica:
         return self._wish is not None and not self._wish.is_sync and not self._session.only_rdb
 
     async def run(self) -> None:
-        """Until either end closes the connection."""
+        """Serve the connection until either end closes it."""
         try:
             while data := await self._loop.sock_recv(self._sock, READ):
                 self._from_replica += len(data)
@@ -135,13 +135,13 @@ class Replica:
                 self._tell_end()
 
     def close(self) -> None:
-        """End it, from the master's side. What was not sent is not."""
+        """Close it from the master's side. Nothing more is sent."""
         self._note_end(Side.TAP, "fin", "")
         if self._feeding is not None:
             self._feeding.cancel()
         self._hang_up()
 
-    # ---- what it asks for ----
+    # ---- requests ----
 
     async def _take(self, step: Reply | Wish | Acknowledged | Farewell) -> None:
         match step:
@@ -185,10 +185,10 @@ class Replica:
         )
         self._master.signal()
 
-    # ---- what it is given ----
+    # ---- what is sent ----
 
     async def _feed(self, wish: Wish, reason: Reason | None) -> None:
-        """reason: for a full resync; None: it is a partial one."""
+        """reason: of a full resync; None for a partial resync."""
         try:
             if reason is None:
                 await self._go_on(wish)
@@ -199,7 +199,7 @@ class Replica:
             self._hang_up()
 
     async def _begin(self, wish: Wish, reason: Reason) -> None:
-        """A full resync. Of the two forms of an RDB the one with its length: that is known."""
+        """A full resync, with the RDB in the form that states its length: the length is known."""
         self.phase = Phase.WAITING
         if (self.host, self.port) in self._master.not_loaded:
             self._master.not_loaded.remove((self.host, self.port))
@@ -240,7 +240,7 @@ class Replica:
         await self._stream(offset)
 
     async def _stream(self, offset: int) -> None:
-        """All that is due, as it comes to be."""
+        """Send everything that is due, when it is due."""
         self.sent = offset
         self._master.start_clock(offset)
         with self._part.stream.open("rb") as stream:
@@ -256,7 +256,7 @@ class Replica:
         self._from_master += len(data)
 
     async def _send_file(self, file: BinaryIO, begin: int, size: int) -> None:
-        """Of the RDB, until the stream has begun."""
+        """Send a part of the RDB or, once the stream has begun, of the stream."""
         end = begin + size
         while begin < end:
             count = await self._loop.sock_sendfile(self._sock, file, begin, min(PIECE, end - begin))
@@ -270,7 +270,7 @@ class Replica:
     # ---- the end ----
 
     def _hang_up(self) -> None:
-        """run() reads the end then."""
+        """run() then reads the end."""
         with contextlib.suppress(OSError):  # it is gone
             self._sock.shutdown(socket.SHUT_RDWR)
 
@@ -281,7 +281,7 @@ class Replica:
         by, how, text = self._closed or (Side.TAP, "fin", "")
         if self.phase is Phase.LOADING and by is Side.REPLICA:
             self._master.not_loaded.add((self.host, self.port))
-            how = "fin"  # closed, and not read to the end makes it a reset
+            how = "fin"  # closing before everything was read looks like a reset
             text = f"before it had loaded the RDB ({self._part.rdb_version}): its log says why"
         self._tell(
             LinkClosed(

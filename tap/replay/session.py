@@ -1,7 +1,7 @@
-"""What a master answers to one connection, from the bytes alone.
+"""What a master answers on one connection, from the bytes alone.
 
-As Redis 7.0 does (replication.c, replconfCommand; networking.c, processInputBuffer), except: every password is right, for
-nobody can ask whoever replays for the one of then; and data commands are unknown, for nothing is stored here.
+It answers as Redis 7.0 does (replication.c, replconfCommand; networking.c, processInputBuffer), with two exceptions: it
+accepts every password, because the recorded one is not known; and data commands are unknown, because it stores nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CLIENT = (b"SETNAME", b"SETINFO")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """To be sent. request: what it answers."""
+    """data: to be sent. request: the one that it answers."""
 
     data: bytes
     request: Request
@@ -26,7 +26,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """PSYNC or SYNC. replid: None for `?` and SYNC. offset: of the first byte that is asked for."""
+    """PSYNC or SYNC. replid: None for `?` and SYNC. offset: of the first byte asked for."""
 
     request: Request
     replid: str | None
@@ -39,7 +39,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """REPLCONF ACK. fsynced: None if it is not said."""
+    """REPLCONF ACK. fsynced: None if the replica does not say it."""
 
     request: Request
     offset: int
@@ -48,7 +48,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
-    """Send data, and end the connection. why: "" if it was asked for."""
+    """Send data and end the connection. why: "" if the peer asked for the end."""
 
     data: bytes
     why: str
