@@ -1,4 +1,4 @@
-"""RDB snapshots, from bytes alone: no file is opened here, no clock read.
+"""RDB snapshots, read from bytes alone: nothing here opens a file or reads a clock.
 
     with open("dump.rdb", "rb") as file:
         for key in keys(file):
@@ -11,9 +11,9 @@
     with open("dump.rdb", "rb") as file:
         handle(file, Users(), only=lambda key: key.key.startswith(b"user:"))
 
-A source is a binary file, a pipe, or anything that gives bytes when iterated. Start at tape.py for how it works: the
-parser puts what it finds on a tape of numbers, and readers of the tape (Summary, KeyReader, JsonLines, or one of your
-own) make of it what they need.
+A source is a binary file, a pipe, or any iterable of bytes. tape.py explains the mechanism and is the place to start:
+the parser writes what it finds on a tape of numbers, and readers of the tape (Summary, KeyReader, JsonLines, or one of
+your own) take from it what they need.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ Source = _Readable | Iterable[bytes]
 def read(
     source: Source, reader: Callable[[Tape], None], *, values: bool = False, checks: bool = True, size: int | None = None
 ) -> Parser:
-    """Read an RDB to its end. Arguments as of Parser; what follows the RDB in the source is left alone.
+    """Read an RDB to its end. The arguments are those of Parser; bytes after the RDB are ignored.
 
-    Returns the parser, whose problem says what is wrong, if something is.
+    Returns the parser; its problem is None if the RDB is whole and sound.
     """
     parser = Parser(reader, values=values, checks=checks, size=size)
     for chunk in chunks(source):
@@ -62,7 +62,7 @@ def read(
 
 
 def keys(source: Source, *, checks: bool = True) -> Iterator[Key]:
-    """Every key of an RDB, in its order. Raises RdbError behind the last one that could be read, if it is not whole."""
+    """Yield every key in the order of the RDB. Raises RdbError after the last readable key if the RDB is damaged."""
     found: list[Key] = []
     parser = Parser(KeyReader(found.extend), checks=checks)
     for chunk in chunks(source):
@@ -77,14 +77,17 @@ def keys(source: Source, *, checks: bool = True) -> Iterator[Key]:
 
 
 def handle(source: Source, handler: Handler, *, only: Callable[[Key], bool] | None = None, checks: bool = True) -> None:
-    """Tell a handler of every key, or of those that *only* chooses, with its value. Raises RdbError as keys()."""
+    """Pass every key and its value to a handler, or only the keys for which *only* is true.
+
+    Raises RdbError as keys() does.
+    """
     parser = read(source, HandlerReader(handler, only), values=True, checks=checks)
     if parser.problem is not None:
         raise RdbError(parser.problem)
 
 
 def chunks(source: Source) -> Iterator[bytes | memoryview]:
-    """The source's bytes in pieces, each valid until the next is asked for."""
+    """Yield the source's bytes in pieces; each piece is valid until the next one is requested."""
     readinto = getattr(source, "readinto", None)
     if readinto is None:
         yield from source  # type: ignore[misc]

@@ -1,18 +1,18 @@
-"""An RDB told to a callback of rdbtools: any RdbCallback, for RDBs of every version that the parser reads.
+"""Drive a callback of rdbtools, any RdbCallback, with RDBs of every version that the parser reads.
 
-Of RDB 1 to 9 the calls are those of rdbtools' own parser (rdbtools 0.1.15, parser.py): the same ones in the same order
-with the same arguments, so a string that the RDB holds as an integer is an int. Where that parser goes wrong, the
-callback hears what a server would load:
+For RDB 1 to 9 the calls are those of rdbtools' own parser (rdbtools 0.1.15, parser.py): the same calls in the same order
+with the same arguments, so a string that the RDB stores as an integer arrives as an int. Where that parser is wrong, the
+callback receives what a server would load:
 
     expiry, idle time and frequency belong to the next key, whatever stands between
-    a packed value may have more entries than its header can count: the length said is the right one
+    a packed value may have more entries than its header can count: the reported length is the true one
     a key before any SELECTDB is in db 0
-    a value of a zipmap is an int only where that has the same decimal text
+    a value of a zipmap is an int only if that int has the same decimal text
 
-What newer RDBs added goes to an Extended callback in words of its own. Any other is told what is nearest to it, and what
-has no word there is left out:
+What newer RDBs added reaches an Extended callback through methods of its own. Every other callback receives the nearest
+call that rdbtools has, and nothing for what has no counterpart:
 
-    listpack                    as rdbtools tells a ziplist, encoding "listpack"; of fields that can expire "listpackex"
+    listpack                    as rdbtools reports a ziplist, encoding "listpack"; "listpackex" if fields can expire
     a field's own expiry        left out
     list of plain nodes         a quicklist; sizeof_value is that of its packed nodes
     stream                      first ID, deleted ID, entries added and read, activity of consumers: left out
@@ -21,8 +21,8 @@ has no word there is left out:
     gcra                        a string that is an integer
     function library            aux_field(b"function", code)
 
-Left out of both: what Redis 8.6 remembers of a stream's producers, metadata of keys, commands inside the RDB of a Valkey
-without forks. Of modules the buffer of end_module() is always None, whatever start_module() returned.
+Neither receives what Redis 8.6 remembers of a stream's producers, metadata of keys, and commands inside the RDB of a
+Valkey without forks. The buffer passed to end_module() is always None, whatever start_module() returned.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tap.rdb.tokens import *
 
 MASK = 2**64 - 1
 
-# Of each type byte, in rdbtools' words. "hashtable" and "skiplist" have a length and no size of a packed value.
+# The encoding of each type byte, in rdbtools' words. "hashtable" and "skiplist" are not packed: they have a length only.
 _ENCODINGS = {
     0: "string", 1: "linkedlist", 2: "hashtable", 3: "skiplist", 4: "hashtable", 5: "skiplist", 9: "zipmap",
     10: "ziplist", 11: "intset", 12: "ziplist", 13: "ziplist", 14: "quicklist", 15: "listpack", 16: "listpack",
@@ -49,7 +49,7 @@ _ENCODINGS = {
 _TEXT_SCORES = 3
 _ZIPMAP = 9
 _WITH_TTL = (23, 25)  # packed in triples
-_TEMPLATES = (29, 30)  # packed behind the template's number
+_TEMPLATES = (29, 30)  # packed after the template's number
 _OPCODES = {SIGNED: 1, UNSIGNED: 2, FLOAT: 3, DOUBLE: 4}  # of a module's data
 _STRING_OPCODE = 5
 
@@ -57,22 +57,22 @@ _NOTHING: Any = object()
 
 
 class Extended:
-    """Mixed into a callback: it hears what rdbtools has no word for. Times are Unix milliseconds.
+    """A mixin for callbacks that want what rdbtools has no call for. Times are Unix milliseconds.
 
-    Two calls of rdbtools hold more: the bits of a float or a double are what handle_module_data() gets, and the groups of
-    end_stream() have "entries_read" (None: unknown), their pending entries "delivery_time_ms", and IDs are text.
+    Two calls of rdbtools carry more: handle_module_data() receives the bits of a float or double, and the groups of
+    end_stream() have "entries_read" (None: unknown), their pending entries "delivery_time_ms", and IDs as text.
     """
 
     def function(self, code: Any) -> None:
-        """A library of functions; not told where only some keys are wanted."""
+        """A library of functions; not called when only some keys are wanted."""
 
     def hash_field_expires(self, key: Any, field: Any, at_ms: int) -> None:
-        """Of the field that hset() told last."""
+        """The expiry of the field that hset() reported last."""
 
     def start_array(self, key: Any, length: int, expiry: Any, info: dict[str, Any]) -> None: ...
 
     def array_inserted(self, key: Any, index: int) -> None:
-        """Where the last ARINSERT went."""
+        """The index of the last ARINSERT."""
 
     def array_set(self, key: Any, index: int, element: Any) -> None: ...
 
@@ -81,16 +81,16 @@ class Extended:
     def gcra(self, key: Any, value: int, expiry: Any, info: dict[str, Any]) -> None: ...
 
     def module_id(self, key: Any, number: int) -> None:
-        """Of the module that start_module() tells next: its name and encoding version in 64 bits."""
+        """The name and encoding version, in 64 bits, of the module that start_module() reports next."""
 
     def stream_entry(self, key: Any, entry_id: str, fields: list[tuple[Any, Any]]) -> None: ...
 
     def stream_state(self, key: Any, last_id: str, max_deleted_id: str | None, entries_added: int | None) -> None:
-        """After the entries; None where an RDB before version 10 does not say it."""
+        """Called after the entries; the values that an RDB before version 10 does not contain are None."""
 
 
 class CallbackReader:
-    """A reader of the tape of a parser with values; close() after the last byte."""
+    """A reader of the tape, for a parser with values; call close() after the last byte."""
 
     def __init__(
         self,
@@ -100,9 +100,9 @@ class CallbackReader:
         beside_keys: bool = True,
         only: Callable[[Key], bool] | None = None,
     ) -> None:
-        """moment: makes of Unix milliseconds the time that the callback is told; of expiries a datetime for rdbtools' own
-        callbacks. beside_keys: whether to tell what modules saved beside the keys, as a module of the
-        key None. only: which keys; None for all.
+        """moment: converts Unix milliseconds to the time that the callback receives; rdbtools' own callbacks want
+        expiries as datetime. beside_keys: report what modules saved outside of keys, as a module with the key None.
+        only: which keys to report; None for all.
         """
         self._callback = callback
         self._extended = isinstance(callback, Extended)
@@ -112,23 +112,23 @@ class CallbackReader:
         self._only = only
         self._started = False
         self._db: int | None = None
-        self._take: Callable[[Any], None] | None = None  # what the next string is for; None: for nobody
+        self._take: Callable[[Any], None] | None = None  # takes the next string; None: the string is skipped
         self._pieces: list[bytes] = []
         self._half: Any = _NOTHING  # the first of two strings
-        # the key
+        # of the open key
         self._open = False
         self._key: Any = None
         self._type = 0
         self._logical = 0
         self._expiry: Any = None
         self._info: dict[str, Any] = {}
-        self._held: list[tuple[Any, ...]] | None = None  # calls of elements, until it is known how many they are
-        self._told = False  # the key's start
+        self._held: list[tuple[Any, ...]] | None = None  # calls for elements, until their number is known
+        self._told = False  # the callback has received the key's start
         self._nodes: int | None = None
         self._packed_bytes = 0
         self._field: Any = None  # of a hash, the last one
         self._inserted: int | None = None  # into an array
-        # its stream
+        # of the key's stream
         self._node: list[bytes] = []
         self._node_left = 0
         self._length = 0
@@ -140,7 +140,7 @@ class CallbackReader:
         self._strings_left = 0
 
     def close(self) -> None:
-        """There are no more bytes. Of an RDB that ends too soon, what is known of the last key stands for all of it."""
+        """Report the end. If the RDB was truncated, the last key ends with the elements read so far."""
         self._start()
         if self._open:
             self._end(self._taken())
@@ -208,7 +208,7 @@ class CallbackReader:
             self._expiry = None
             self._info = {"idle": None, "freq": None}
             self._of_a_module(MODULE, numbers[:1])
-            self._of_a_module(UNSIGNED, numbers[1:])  # rdbtools does not know this number from the module's data
+            self._of_a_module(UNSIGNED, numbers[1:])  # rdbtools does not tell this number from the module's data
             self._take = self._module_string
         elif token in (UNSIGNED, SIGNED, FLOAT, DOUBLE, MODULE_END) and self._take is not None:
             self._of_a_module(token, numbers)
@@ -237,7 +237,7 @@ class CallbackReader:
         elif token == MODULE_END:
             self._callback.end_module(self._key, buffer_size=numbers[0], buffer=None)
         else:
-            data: Any = numbers[0] & MASK  # of signed ones, too
+            data: Any = numbers[0] & MASK  # rdbtools reports signed numbers as unsigned, too
             if self._extended:
                 pass
             elif token == FLOAT:
@@ -264,7 +264,7 @@ class CallbackReader:
         key = tape.text(start, size)
         self._key = key
         if start < 0 and size <= 11:
-            self._key = _as_integer(key)  # in the RDB it is one; servers never compress a string of this size
+            self._key = _as_integer(key)  # an integer in the RDB: servers never compress a string of this size
         self._expiry = None if expires == NONE else self._moment(expires)
         encoding = {} if self._logical == MODULE_VALUE else {"encoding": _ENCODINGS[self._type]}
         self._info = {**encoding, "idle": None if idle < 0 else idle, "freq": None if freq < 0 else freq}
@@ -276,7 +276,7 @@ class CallbackReader:
         self._inserted = None
 
     def _element(self) -> Callable[[Any], None] | None:
-        """What a string of this value is for. Of a stream: names come after the entries."""
+        """The method that takes a string of this value. A stream's names come after its entries, so there is none yet."""
         if self._logical == STRING:
             return self._set
         if self._logical == LIST:
@@ -311,11 +311,11 @@ class CallbackReader:
             tell = self._callback.gcra if self._extended else self._callback.set
             tell(self._key, numbers[0] & MASK, self._expiry, info=self._info)
         elif token in (MODULE, MODULE_END, UNSIGNED, SIGNED, FLOAT, DOUBLE):
-            self._told = token != MODULE_END  # that has told the end, too
+            self._told = token != MODULE_END  # MODULE_END has reported the key's end, too
             self._of_a_module(token, numbers)
 
     def _length_said(self, count: int, size: int) -> None:
-        """count, size: of the whole value, or of a node of it."""
+        """count, size: those of the whole value, or of one of its nodes."""
         call = self._callback
         if self._logical == LIST:
             if self._told:
@@ -344,7 +344,7 @@ class CallbackReader:
                     return
                 if self._type in _TEMPLATES:
                     count -= 1
-                elif self._logical != SET and self._type != _ZIPMAP:  # which counts pairs
+                elif self._logical != SET and self._type != _ZIPMAP:  # a zipmap's header counts pairs
                     count //= 3 if self._type in _WITH_TTL else 2
             self._start_collection(count)
 
@@ -357,7 +357,7 @@ class CallbackReader:
         begin(self._key, count, self._expiry, info=self._info)
 
     def _taken(self) -> int:
-        """Elements of a key that the RDB's end has cut off."""
+        """The number of elements read of a key that the end of the RDB cut off."""
         return 0 if self._held is None else len(self._held)
 
     def _end(self, elements: int) -> None:
@@ -428,7 +428,7 @@ class CallbackReader:
             self._half = value
             return
         member, self._half = self._half, _NOTHING
-        # Scores as text stay bytes in rdbtools, but the infinite ones, which the RDB writes in another way.
+        # rdbtools leaves text scores as bytes, except the infinite ones, which the RDB encodes differently.
         if isinstance(value, bytes) and (self._type != _TEXT_SCORES or value in (b"inf", b"-inf")):
             value = float(value)
         self._add(self._callback.zadd, value, member)
@@ -484,12 +484,12 @@ class CallbackReader:
         return stream_id(ms, seq) if self._extended else struct.pack(">QQ", ms & MASK, seq & MASK)
 
     def _stream_name(self, name: Any) -> None:
-        """Of a group or a consumer; which one, the next token says."""
+        """The name of a group or of a consumer; the next token says which."""
         self._name = name
 
 
 def _as_integer(text: Any) -> Any:
-    """A string that is the decimal text of an int as that int, any other as it is."""
+    """The int whose decimal text this is; any other string unchanged."""
     if isinstance(text, bytes) and len(text) <= 20 and text.removeprefix(b"-").isdigit() and b"%d" % int(text) == text:
         return int(text)
     return text

@@ -1,10 +1,12 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""The checksum at the end of an RDB: CRC-64 with Jones' polynomial, reflected, from 0 and not inverted.
+"""The checksum at the end of an RDB: CRC-64 with Jones' polynomial, reflected, initial value 0, not inverted.
 
-Redis 7.0 crc64.c, whose comment names another initial value than its code uses. Eight bytes at a time, by a table for
-each of their places; and four such stretches side by side, for one step of one waits for the step before. The CRC is
-linear: that of A and B together is that of A, moved on over as many zeros as B has bytes, xor that of B alone.
+Source: Redis 7.0 crc64.c, whose comment names another initial value than its code uses.
+
+Each step takes eight bytes, with one table for each of the eight positions. A step depends on the one before it, which
+leaves the processor waiting, so four lanes of 2 KiB are computed side by side and then combined. The CRC is linear, so
+they can be: crc(A + B) = crc(A advanced over len(B) zero bytes) xor crc(B).
 """
 
 import cython
@@ -15,7 +17,7 @@ _WORD = cython.declare(cython.Py_ssize_t, 8)
 
 @cython.cclass
 class _Tables:
-    """near: to move a CRC on over 8 bytes; far: over the zeros of a lane. Each by the place and value of its bytes."""
+    """near: advances a CRC over 8 bytes; far: over a lane of zeros. Both are indexed by a byte's position and value."""
 
     near: cython.ulonglong[2048]
     far: cython.ulonglong[2048]
@@ -71,7 +73,7 @@ def moved(table: cython.p_ulonglong, crc: cython.ulonglong) -> cython.ulonglong:
 @cython.nogil
 @cython.exceptval(check=False)
 def word(p: cython.p_const_uchar, at: cython.Py_ssize_t) -> cython.ulonglong:
-    """Right where memory is little-endian and read from any address, as on x86-64 and arm64."""
+    """Eight bytes, unaligned and little-endian. Correct on x86-64 and arm64, which allow such reads."""
     return cython.cast("const unsigned long long *", p + at)[0]
 
 
@@ -80,7 +82,7 @@ _TABLES = _Tables()
 
 @cython.cclass
 class Crc64:
-    """value: the CRC of all bytes so far."""
+    """A running CRC; value: that of all bytes so far."""
 
     _tables: _Tables
     _value: cython.ulonglong

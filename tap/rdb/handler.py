@@ -1,4 +1,4 @@
-"""An RDB told to an object: one method for each kind of thing, to be overridden where it is of interest."""
+"""Drive a handler with an RDB: one method for each kind of element; override those of interest."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from tap.rdb.keys import Key, begun, module_name
 from tap.rdb.tape import Tape
 from tap.rdb.tokens import *
 
-_WITH_TTL = (22, 23, 24, 25)  # types of hashes that say of each field when it expires
+_WITH_TTL = (22, 23, 24, 25)  # RDB types of hashes that give an expiry for each field
 _KINDS = {UNSIGNED: "u", SIGNED: "i", FLOAT: "f", DOUBLE: "d"}
 
 
 class Handler:
-    """Does nothing. Every string is whole bytes; elements come one by one, in the order of the RDB.
+    """The base class: every method does nothing.
 
-    Between begin_key() and end_key() come the elements of that key. At begin_key() its elements, serialized_bytes,
-    encoding and the name of a module are not known yet; at end_key() they are.
+    Strings are complete, and elements come one by one, in the order of the RDB, between begin_key() and end_key() of
+    their key. A key's elements, serialized_bytes, encoding and module are not known at begin_key(), only at end_key().
     """
 
     def aux(self, name: bytes, value: bytes) -> None:
@@ -55,24 +55,24 @@ class Handler:
     def array_element(self, index: int, value: bytes) -> None: ...
 
     def module_value(self, kind: str, value: int | bytes) -> None:
-        """What a module saved: kind u, i (integers), f, d (the bits of a float, of a double) or s (bytes)."""
+        """A value that a module saved; kind: u, i (integers), f, d (the bits of a float or a double) or s (bytes)."""
 
 
 class HandlerReader:
-    """A reader of the tape of a parser with values, which calls a handler."""
+    """A reader of the tape, for a parser with values, that calls a handler."""
 
     def __init__(self, handler: Handler, only: Callable[[Key], bool] | None = None) -> None:
-        """only: which keys; None for all."""
+        """only: which keys to pass on; None for all."""
         self._handler = handler
         self._only = only
         self._key: Key | None = None
         self._logical = -1
         self._has_ttl = False
         self._pieces: list[bytes] = []
-        self._parts: list[bytes] = []  # of the element that is passing
-        self._beside: Callable[[bytes], None] | None = None  # what a string outside of keys is for
+        self._parts: list[bytes] = []  # strings of the element being read
+        self._beside: Callable[[bytes], None] | None = None  # takes the next string outside of keys
         self._entry = ""
-        self._fields = 0  # of the entry, still to come
+        self._fields = 0  # fields of the entry still to come
         self._index = 0
 
     def __call__(self, tape: Tape) -> None:
@@ -153,7 +153,7 @@ class HandlerReader:
             self._maybe_whole()
 
     def _maybe_whole(self) -> None:
-        """The element that is passing may have all of its strings now."""
+        """Pass the element on if all of its strings have arrived."""
         parts = self._parts
         if self._logical == ZSET and len(parts) == 2:
             self._parts = []

@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""Numbers as RDBs write them, from p[i] on."""
+"""Integers as RDBs encode them, read at p[i], and tests for their decimal text."""
 
 import cython
 
@@ -37,7 +37,7 @@ def i64_of_i32(value: cython.longlong) -> cython.longlong:
 
 @cython.exceptval(check=False)
 def as_signed(value: cython.ulonglong) -> cython.longlong:
-    """64 bits as a signed number."""
+    """Reinterpret 64 bits as a signed number."""
     if not cython.compiled:
         value = (value + 2**63) % 2**64 - 2**63
     return cython.cast(cython.longlong, value)
@@ -45,7 +45,7 @@ def as_signed(value: cython.ulonglong) -> cython.longlong:
 
 @cython.exceptval(check=False)
 def back_length(entry: cython.longlong) -> cython.Py_ssize_t:
-    """Bytes of a listpack entry's back length, seven bits in each."""
+    """The number of bytes in a listpack entry's back length, which has seven bits in each."""
     if entry <= 127:
         return 1
     if entry < 16383:
@@ -59,7 +59,7 @@ def back_length(entry: cython.longlong) -> cython.Py_ssize_t:
 
 @cython.locals(j=cython.Py_ssize_t)
 def is_integer(p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.bint:
-    """Whether it is the decimal text of a 64 bit integer, as a server would write it."""
+    """Whether p[i:n] is the decimal text of a 64-bit integer, as a server would write it."""
     j = i
     if j < n and p[j] == 45:
         j += 1
@@ -76,7 +76,7 @@ def is_integer(p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize
 
 @cython.locals(size=cython.Py_ssize_t)
 def is_score(text: bytes) -> bool:
-    """Whether it is what a server writes for a score: any number but NaN."""
+    """Whether a server could write this text for a score: any number but NaN."""
     try:
         return float(text) == float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What lines of JSON need and need not in a hurry: strings that are no plain text, and the groups of a stream."""
+"""The rarer parts of a JSON line: strings that are not plain ASCII, numbers in arrays, and a stream's groups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPOOL_PIECE = 3 * 64 * 1024  # bytes; a multiple of three, for base64
 
 
 def encoded(data: bytes) -> bytes:
-    """Any byte string as JSON."""
+    """A byte string as JSON: a string if it is printable UTF-8, else {"b64": ...}."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -30,8 +30,10 @@ def encoded(data: bytes) -> bytes:
 
 
 class Group:
-    """One consumer group. pending: ms, seq, delivered at, deliveries of each entry in turn. owners: of each entry its
-    consumer's number, -1 where none has it. consumers: name, seen at, active at, and ms, seq of each entry they have.
+    """One consumer group.
+
+    pending: ms, seq, delivered at, deliveries of each pending entry, one after the other. owners: for each of them the
+    number of its consumer; -1: none. consumers: name, seen at, active at, and ms, seq of each entry the consumer owns.
     """
 
     def __init__(self, name: bytes, numbers: list[int]) -> None:
@@ -45,7 +47,7 @@ class Group:
         return self.pending[4 * i] & MASK, self.pending[4 * i + 1] & MASK
 
     def own(self, ms: int, seq: int) -> None:
-        """The last consumer has this entry. Both lists are in order."""
+        """Assign the entry to the last consumer. Entries arrive in the order of their IDs, as pending has them."""
         self.consumers[len(self.consumers) - 1][3].extend((ms, seq))
         wanted = ms & MASK, seq & MASK
         i = bisect_left(range(len(self.owners)), wanted, key=self.id_at)
@@ -76,9 +78,10 @@ class Group:
 
 
 class Groups:
-    """The end of a stream: groups with their pending entries, whose owners the RDB tells later than the entries.
+    """The end of a stream: its groups and their pending entries.
 
-    So the pending entries of one stream are held, 40 to 60 bytes for each.
+    The RDB names the owner of an entry only after all of the group's entries, so they are held for one stream at a time,
+    at 40 to 60 bytes each.
     """
 
     def __init__(self, entries: int, numbers: list[int]) -> None:
@@ -119,11 +122,11 @@ def stream_id(ms: int, seq: int) -> str:
 
 
 def array_number(value: float) -> bytes:
-    """An array's element that the RDB holds as a binary64, as the string that it is: what the server would answer.
+    """An array element that the RDB stores as a binary64, as the text that the server would return.
 
-    An element is held so only if this is the very text that was set. The digits are the shortest ones; the server's own
-    (Grisu2) are longer for about one number in a thousand.
-    Redis 8.8 sparsearray.c, arFormatFloat; util.c, d2string; deps/fpconv, emit_digits.
+    The server stores an element this way only if formatting the number gives back the text that was set. The digits here
+    are the shortest possible; those of the server (Grisu2) are longer for about one number in a thousand.
+    Source: Redis 8.8 sparsearray.c, arFormatFloat; util.c, d2string; deps/fpconv, emit_digits.
     """
     if not math.isfinite(value):
         return repr(value).encode()
@@ -146,7 +149,7 @@ def array_number(value: float) -> bytes:
 
 
 def long_text(file: IO[bytes]) -> Iterator[bytes]:
-    """The content of a file as JSON, as encoded() does it, in pieces."""
+    """The content of a file as JSON in the form of encoded(), in pieces."""
     printable = is_printable(file)
     file.seek(0)
     yield b'"' if printable else b'{"b64":"'

@@ -1,13 +1,13 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""An RDB as lines of JSON, one key in each.
+"""An RDB as lines of JSON, one line per key.
 
     {"db", "key", "type", "encoding", "rdb_type", "serialized_bytes", "elements", "expires_at_ms", "freq", "idle_s",
      "value"}
 
-freq and idle_s only where the writer kept them. The value of a key of more than a megabyte of text stands before what
-is known only at its end: encoding, serialized_bytes and elements. Byte strings are JSON strings where they are
-printable UTF-8 and {"b64": ...} where not. Nothing is shortened; elements come in the order of the RDB.
+freq and idle_s appear only if the writer kept them. encoding, serialized_bytes and elements are known only at the end
+of a key; they come after the value if its text exceeds a megabyte. A byte string is a JSON string if it is printable
+UTF-8, and {"b64": ...} otherwise. Nothing is shortened; elements come in the order of the RDB.
 
     string   byte string                       hash     [[field, value, expires at (ms) or null]]
     list     [byte string]                     set      [byte string]
@@ -15,7 +15,7 @@ printable UTF-8 and {"b64": ...} where not. Nothing is shortened; elements come 
     stream   {"entries": [[id, [[field, value]]]], "length", "last_id", "first_id", "max_deleted_id", "entries_added",
               "groups": [{"name", "last_id", "entries_read", "pel": [{"id", "consumer", "delivery_time_ms",
               "delivery_count"}], "consumers": [{"name", "seen_time_ms", "active_time_ms", "pel": [id]}]}]}
-    module   [[kind, value]]: what it saved, kind i (signed), u (unsigned), f, d (float, double, as text), s (string)
+    module   [[kind, value]], kind: i (signed), u (unsigned), f, d (float, double, as text), s (string)
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ if not cython.compiled:
 
 WRITE_SIZE = cython.declare(cython.Py_ssize_t, 256 * 1024)
 SPILL_SIZE = cython.declare(cython.Py_ssize_t, 1024 * 1024)
-WITH_TTL = (22, 23, 24, 25)  # types of hashes whose fields can expire
+WITH_TTL = (22, 23, 24, 25)  # RDB types of hashes whose fields can expire
 
 
 class Text:
-    """Text that grows. string() is the way a byte string becomes JSON."""
+    """A growing buffer of JSON text. string() appends a byte string as JSON."""
 
     def __init__(self) -> None:
         self.data = bytearray(2 * WRITE_SIZE)
@@ -133,7 +133,7 @@ class Text:
 
 
 class JsonLines:
-    """A reader of the tape of a parser with values. records: lines so far; close() after the last byte."""
+    """A reader of the tape, for a parser with values; call close() after the last byte. records: lines so far."""
 
     def __init__(
         self,
@@ -142,7 +142,9 @@ class JsonLines:
         spool: Callable[[], IO[bytes]] = io.BytesIO,
         only: Callable[[Key], bool] | None = None,
     ) -> None:
-        """spool: makes a file for one long string, whose form shows at its end. only: which keys; None for all."""
+        """spool: creates a file for one long string, whose JSON form is known only at its end. only: which keys to write;
+        None for all.
+        """
         self.write = write
         self.spool = spool
         self.only = only
@@ -164,8 +166,10 @@ class JsonLines:
         self.name = b""
 
     def close(self) -> None:
-        """Write what is still held. A record that damage or the RDB's end cut off is left out; of one above a megabyte
-        its beginning has been written, and the last line is then no JSON.
+        """Write what is still held.
+
+        A record cut off by damage or by the end of the RDB is left out. If it exceeds a megabyte its beginning has been
+        written already, and then the last line is not valid JSON.
         """
         self._write_out()
 
@@ -277,7 +281,7 @@ class JsonLines:
 
     @cython.locals(kind=cython.longlong, n=cython.Py_ssize_t)
     def head(self, key: Key, early: bool) -> None:
-        """What comes before the value. early: the value has not ended."""
+        """Write what comes before the value. early: the value has not ended."""
         out = self.out
         out.raw(b'{"db":')
         out.integer(key.db)
@@ -316,7 +320,7 @@ class JsonLines:
                 self.spill()
 
     def spill(self) -> None:
-        """The value grows large: write what there is of it."""
+        """Write what there is of a large value."""
         if not self.spilled:
             self.spilled = True
             self.head(self.key, True)
@@ -331,7 +335,7 @@ class JsonLines:
         if self.logical == ZSET and self.index & 1:
             return self.score(float(bytes(p[start : start + size])))
         if self.logical == STREAM_VALUE and self.fields == 0:
-            self.name = bytes(p[start : start + size])  # of a group or a consumer; what it is comes after it
+            self.name = bytes(p[start : start + size])  # of a group or a consumer: the next token says which
             return 0
         self.before()
         if cython.compiled:
@@ -358,7 +362,7 @@ class JsonLines:
         return self.after()
 
     def before(self) -> cython.int:
-        """What stands before a string, by what the value is."""
+        """Write the punctuation before a string, which depends on the type of the value."""
         if self.logical == LIST or self.logical == SET:
             if self.index:
                 self.value.put(44)
@@ -393,7 +397,7 @@ class JsonLines:
         return 0
 
     def score(self, value: cython.double) -> cython.int:
-        """A score, or a number in an array."""
+        """Write a score, or a number in an array."""
         if self.logical == ZSET:
             self.value.raw(b',"%s"]' % repr(value).encode())
             self.index += 1
@@ -410,7 +414,7 @@ class JsonLines:
         return self.value.put(93)
 
     def long_string(self) -> None:
-        """A string that came in pieces is whole."""
+        """Write a string that came in pieces and is now complete."""
         whole, self.long = self.long, None
         if self.logical == STREAM_VALUE and self.fields == 0:
             whole.seek(0)
@@ -425,7 +429,7 @@ class JsonLines:
         self.after()
 
     def rarer(self, token: int, numbers: list[int]) -> None:
-        """What is not in every value."""
+        """Handle the tokens that only some types of values have."""
         value = self.value
         if token == ENTRY:
             value.raw(b",[" if self.entries else b"[")

@@ -4,7 +4,7 @@ from tap.rdb.tape cimport Tape
 from tap.rdb.tokens cimport *
 
 
-# There is no cycle that it could be part of, and there are millions of it.
+# A Key cannot be part of a reference cycle, and an RDB has millions: no_gc saves the garbage collector's header.
 @cython.no_gc
 @cython.freelist(1024)
 cdef class Key:

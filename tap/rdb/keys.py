@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""One record per key of an RDB."""
+"""The keys of an RDB as objects, without their values."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 class Key:
     """One key of an RDB.
 
-    db, key: where and what it is; key is bytes. rdb_type: the type byte. position: of its first byte in the RDB.
-    serialized_bytes: what it takes there, attributes and name included. elements: members, fields, list elements,
-    entries of a stream; 1 for a string. module: name of the module type, None if it is none.
+    db, key: the database number, and the name as bytes. rdb_type: the type byte. position: of the record's first byte in
+    the RDB. serialized_bytes: size of the record there, attributes and name included. elements: number of members,
+    fields, list elements or stream entries; 1 for a string. module: the module type's name; None for other types.
     """
 
     def __init__(self) -> None:
@@ -41,19 +41,19 @@ class Key:
         self.module: str | None = None
 
     def close(self, elements: int, serialized_bytes: int, encoding: int) -> None:
-        """What END tells of it."""
+        """Set what only the token END gives."""
         self.elements = elements
         self.serialized_bytes = serialized_bytes
         self.code = encoding
 
     @property
     def type(self) -> str:
-        """As TYPE says: "string", "list", "set", "zset", "hash", "stream", or the name of a module's type."""
+        """As TYPE returns it: "string", "list", "set", "zset", "hash", "stream", or the name of a module's type."""
         return self.module or TYPES[self.logical]
 
     @property
     def encoding(self) -> str:
-        """As OBJECT ENCODING would say of it at the writer, as far as the RDB shows."""
+        """What OBJECT ENCODING returned at the writer, as far as the RDB shows."""
         return ENCODINGS[self.code]
 
     @property
@@ -77,9 +77,9 @@ class Key:
 
 @cython.locals(key=Key, n="const long long[::1]")
 def begun(tape: Tape, at: cython.Py_ssize_t) -> Key:
-    """The key whose token is at this place of the tape; END has not told yet what is known at the end."""
+    """The key whose token is at this place of the tape. What only END gives is not set."""
     n = tape.numbers
-    key = Key.__new__(Key)  # all that __init__ would set is set here
+    key = Key.__new__(Key)  # skips __init__: everything it sets is set here
     key.elements = 0
     key.serialized_bytes = 0
     key.code = 0
@@ -96,7 +96,7 @@ def begun(tape: Tape, at: cython.Py_ssize_t) -> Key:
 
 
 class KeyReader:
-    """A reader of the tape: calls each(list of keys) with the whole keys on it."""
+    """A reader of the tape: calls each(keys) with the list of keys that ended on it."""
 
     def __init__(self, each: Callable[[list[Key]], None]) -> None:
         self.each = each
@@ -129,6 +129,6 @@ class KeyReader:
 
 
 def module_name(type_id: int) -> str:
-    """The nine characters in a module type's ID, six bits each; its ten last bits are the encoding version."""
+    """The nine characters of a module type's ID, six bits each; the lowest ten bits are the encoding version."""
     bits = type_id & (2**64 - 1)
     return "".join(ALPHABET[bits >> (10 + 6 * (8 - place)) & 63] for place in range(9))

@@ -1,37 +1,39 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""LZF, as servers compress strings with: literal runs, and copies of what was put out at most 8192 bytes before.
+"""LZF, the compression of strings in an RDB: literal runs, and copies of output from at most 8192 bytes before.
 
-The format: liblzf, and Redis 7.0 lzf_d.c. Works on whole strings and in pieces: what ends inside of an item waits for
-the rest, what does not fit waits for room.
+Input and output may come in pieces: an incomplete item is left for the next call, and so is one whose output does not
+fit.
+
+Source: liblzf, and Redis 7.0 lzf_d.c.
 """
 
 import cython
 
 HISTORY = 8192  # bytes back that an item can refer to
-LONGEST = 264  # bytes that one item makes, of three
+LONGEST = 264  # bytes of output at the most of one item, which has three bytes of input
 
 
 class Expander:
-    """One string at a time. i, o: how far the last call came in its input and output, sound items only."""
+    """Expands one string at a time. i, o: where the last call stopped in input and output, after the last sound item."""
 
     def __init__(self) -> None:
         self.i = 0
         self.o = 0
-        self.done = 0  # bytes of the string that came out so far
-        self.size = 0  # bytes that are to come out of it
+        self.done = 0  # bytes of the string expanded so far
+        self.size = 0  # bytes that the string claims to expand to
 
     def begin(self, size: cython.longlong) -> cython.int:
-        """The next string, which claims to expand to so many bytes."""
+        """Start the next string, which claims to expand to *size* bytes."""
         self.done = 0
         self.size = size
         return 0
 
     @cython.locals(c=cython.int, size=cython.int, distance=cython.int, taken=cython.int)
     def measure(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.bint:
-        """Follow p[i:n] without putting out anything.
+        """Check p[i:n] without writing any output.
 
-        False: the item at i refers to what was never there, or goes beyond the string's size.
+        Returns False if the item at i copies from before the string's start, or exceeds the string's size.
         """
         sound: cython.bint = True
         while i < n:
@@ -85,7 +87,7 @@ class Expander:
         o: cython.Py_ssize_t,
         room: cython.Py_ssize_t,
     ) -> cython.bint:
-        """Expand p[i:n] to out[o:room]; before o is what came out before. False as measure()."""
+        """Expand p[i:n] to out[o:room]; earlier output precedes o. Returns False as measure() does."""
         begin = o
         most: cython.Py_ssize_t = o + (self.size - self.done)
         sound: cython.bint = True

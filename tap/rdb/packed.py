@@ -1,12 +1,12 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""Values that a server packs into one string: listpack, ziplist, intset and zipmap, walked forwards.
+"""Values that a server packs into one string (listpack, ziplist, intset, zipmap), walked from front to back.
 
-A walk takes the blob in pieces of any size and keeps only where it stands: a blob of gigabytes costs no memory, and a
-blob that is whole takes one call. Everything that can be checked without remembering names is: bounds, sizes, counts,
-back lengths, order of integers, the structure of a stream's entries.
+A walk takes the blob in pieces of any size and remembers only its position: a blob of gigabytes needs no more memory
+than a small one, and a complete blob takes one call. Everything is checked that can be without remembering elements:
+bounds, sizes, counts, back lengths, the order of integers, the structure of a stream's entries.
 
-The formats: Redis 7.0 listpack.c, ziplist.c, intset.c, zipmap.c and t_stream.c (streamAppendItem).
+Source: Redis 7.0 listpack.c, ziplist.c, intset.c, zipmap.c and t_stream.c (streamAppendItem).
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if not cython.compiled:
     from tap.rdb.tape import Tape
     from tap.rdb.tokens import *
 
-UNKNOWN = cython.declare(cython.longlong, 65535)  # as a count of entries: more than the header can say
+UNKNOWN = cython.declare(cython.longlong, 65535)  # as a header's count of entries: too many for its 16 bits
 MAX_TTL = cython.declare(cython.longlong, 2**48 - 1)  # ms; Redis 8.0 ebuckets.h, EB_EXPIRE_TIME_MAX
 
-MAX_NAMES = cython.declare(cython.longlong, 32 * 1024 * 1024)  # bytes of field names that a stream's node may have
+MAX_NAMES = cython.declare(cython.longlong, 32 * 1024 * 1024)  # bytes of field names in one stream node
 
-STUCK = cython.declare(cython.int, -2)  # instead of a place: what is wrong is in problem
+STUCK = cython.declare(cython.int, -2)  # returned instead of a position: problem says what is wrong
 
 
 class Packed:
-    """Walks one blob at a time, and says on the tape what is in it, if values are wanted.
+    """Walks one blob at a time, and writes its content on the tape if values are wanted.
 
-    elements: entries walked, of whatever role. living: entries of a stream's node that are not deleted. problem: ""
-    or what is wrong.
+    elements: entries walked, whatever their role. living: entries of a stream's node that are not deleted. problem:
+    what is wrong; "" if nothing is.
     """
 
     def __init__(self, tape: Tape, values: bool) -> None:
@@ -47,12 +47,11 @@ class Packed:
         self.flags = 0
         self.name = bytearray()
         self.names: list[bytes] = []
-        self.templates: dict[int, list[bytes]] | None = (
-            None  # of the file: {number: names}; None where the names are given
-        )
+        # Those that the file has defined, {number: field names}; None if names already holds the blob's own.
+        self.templates: dict[int, list[bytes]] | None = None
 
     def begin(self, form: cython.int, role: cython.int, size: cython.longlong) -> cython.int:
-        """The next blob, of so many bytes. Of a stream's node, ms and seq are set before; of a template, names."""
+        """Start the next blob, of *size* bytes. For a stream's node set ms and seq first, for a template its names."""
         self.form = form
         self.role = role
         self.size = size
@@ -79,9 +78,9 @@ class Packed:
     def walk(
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t, made: cython.bint
     ) -> cython.Py_ssize_t:
-        """Go on in p[i:n], as far as whole entries reach, and return how far that is; STUCK if something is wrong.
+        """Continue with p[i:n] as far as entries are complete. Returns where that ends; STUCK if something is wrong.
 
-        made: p is the arena.
+        made: p is the arena, not the source.
         """
         self.made = made
         if self.form == IN_LISTPACK:
@@ -189,18 +188,18 @@ class Packed:
                         self.left = body
                         i += head
                         continue
-                    if i + entry + back_length(entry) > n:  # the end mark follows, so a shorter form fits, too
+                    if i + entry + back_length(entry) > n:  # safe for a shorter form, too: the end mark follows
                         break
                     if (self.dispatches or self.role == OF_SCORES) and not self.string(p, i + head, body):
                         return STUCK
                     i += entry
                 self.entry = entry
-            # the back length of the entry that has passed
+            # The back length of the entry just read.
             entry = self.entry
             back = 1
             if entry > 127:
                 back = back_length(entry)
-                # Servers disagree about the sizes at which one byte more is needed; the first byte tells.
+                # Servers disagree about the sizes from which one more byte is needed; the first byte shows which it is.
                 if i + back > n:
                     break
                 if (entry == 16383 or entry == 2097151 or entry == 268435455) and p[i] == 0x7F:
@@ -382,7 +381,7 @@ class Packed:
         j=cython.Py_ssize_t, body=cython.longlong, free=cython.longlong, start=cython.Py_ssize_t, k=cython.Py_ssize_t
     )
     def zipmap(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """entry: bytes free behind the value that is passing."""
+        """Uses entry for the number of unused bytes after the current value."""
         start = i
         if self.position == 0:
             if i == n:
@@ -441,13 +440,13 @@ class Packed:
         return i
 
     def announce(self, unknown: cython.longlong) -> cython.int:
-        """The header has been read; unknown: a count that means this or more."""
+        """Write LENGTH once the header has been read. unknown: the smallest count that means "this many or more"."""
         if self.values:
             self.tape.say2(LENGTH, self.announced if self.announced < unknown else NONE, self.size)
         return 0
 
     def finish(self, i: cython.Py_ssize_t, counted: cython.longlong) -> cython.Py_ssize_t:
-        """The end mark has been read; counted: what the header may say although there is another number of entries."""
+        """Check the blob after its end mark. counted: the one count that a header may give for any number of entries."""
         if self.position != self.size:
             return self.broken(f"it ends at byte {self.position} of {self.size}")
         if self.form != IN_ZIPMAP and self.announced != counted and self.announced != self.elements:
@@ -457,12 +456,12 @@ class Packed:
                 return self.broken("a stream's node that ends too soon")
         elif self.role == OF_TRIPLES:
             if self.elements % 3:
-                return self.broken(f"{self.elements} entries, which is no number of triples")
+                return self.broken(f"{self.elements} entries, which is not a multiple of three")
         elif self.role == OF_TEMPLATE:
             if self.elements == 0 or self.elements - 1 != len(self.names):
                 return self.broken("another number of values than its template has fields")
         elif (self.role == OF_PAIRS or self.role == OF_SCORES) and self.elements & 1:
-            return self.broken(f"{self.elements} entries, which is no number of pairs")
+            return self.broken(f"{self.elements} entries, which is not an even number")
         self.done = True
         return i
 
@@ -474,11 +473,11 @@ class Packed:
 
     @cython.locals(k=cython.Py_ssize_t)
     def pass_string(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """A piece of a string that is too large to be whole. Returns how far it reaches; STUCK if it cannot be here."""
+        """Take a piece of a string too large to be held. Returns where the piece ends; STUCK if no string may be here."""
         if self.role == OF_SCORES and self.elements & 1:
             return self.broken(f"a score of {self.left} bytes")
         if self.role == OF_TRIPLES and self.elements % 3 == 2:
-            return self.broken("a field's expiry that is no number")
+            return self.broken("a field's expiry that is not a number")
         if (
             self.role == OF_NODE
             and self.step != NODE_NAME
@@ -522,17 +521,17 @@ class Packed:
         return self.tape.say2(ITEM, ~start if self.made else start, size)
 
     def string(self, p: cython.p_const_uchar, start: cython.Py_ssize_t, size: cython.Py_ssize_t) -> cython.bint:
-        """An entry that is a string. False if it cannot be here."""
+        """Take an entry that is a string. Returns False if no string may be here."""
         if self.role == OF_NODE:
             return self.node_string(p, start, size)
         if self.role == OF_SCORES and self.elements & 1 and size > LARGE:
             self.broken(f"a score of {size} bytes")
             return False
         if self.role == OF_SCORES and self.elements & 1 and not is_score(bytes(p[start : start + size])):
-            self.broken(f"a score that is no number: {bytes(p[start : start + size])[:40]!r}")
+            self.broken(f"a score that is not a number: {bytes(p[start : start + size])[:40]!r}")
             return False
         if self.role == OF_TRIPLES and self.elements % 3 == 2:
-            self.broken("a field's expiry that is no number")
+            self.broken("a field's expiry that is not a number")
             return False
         if self.role == OF_TEMPLATE:
             if self.elements == 0:
@@ -545,7 +544,7 @@ class Packed:
         return True
 
     def number(self, value: cython.longlong) -> cython.bint:
-        """An entry that is an integer. False if it cannot be here."""
+        """Take an entry that is an integer. Returns False if no integer may be here."""
         if self.role == OF_NODE:
             return self.node_number(value)
         if self.role == OF_TRIPLES and self.elements % 3 == 2:
@@ -656,7 +655,7 @@ class Packed:
         return self.node_value_passed()
 
     def keep(self, name: bytes, whole: cython.bint) -> cython.bint:
-        """Remember a field's name, or a piece of it, the last one if whole: it is said with every entry."""
+        """Remember a field's name or a piece of it (whole: the last piece), to repeat it with every entry."""
         self.kept += len(name) + (50 if whole else 0)
         if self.kept > MAX_NAMES:
             self.broken(f"a stream's node with field names of more than {MAX_NAMES} bytes")
@@ -679,19 +678,19 @@ class Packed:
 
     def say_entry(self, fields: cython.longlong) -> cython.int:
         if self.values and not self.flags & 1:
-            # IDs are unsigned and wrap around
+            # IDs are unsigned and wrap around.
             self.tape.say2(ENTRY, as_signed(self.ms + self.ms_delta), as_signed(self.seq + self.seq_delta))
             self.tape.add(fields)
         return 0
 
     def say_name(self) -> cython.int:
-        """The name, from the node or the template, of the field whose value comes next."""
+        """Write the name of the field whose value comes next, from the node or the template."""
         return self.tape.copy(self.names[self.field])
 
     # ---- a hash of a template ----
 
     def template_entry(self, value: cython.longlong) -> cython.bint:
-        """The first entry is the template's number, the others are values of its fields."""
+        """Take an entry: the first is the template's number, the others are the values of its fields."""
         if self.elements == 0:
             if self.templates is not None:
                 if value not in self.templates:

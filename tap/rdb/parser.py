@@ -1,13 +1,14 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""An RDB, read from front to back in pieces of any size: bytes in, a tape of what they say out.
+"""The parser: bytes of an RDB in, in pieces of any size; a tape of their content out.
 
-The parser stands between two units: a record's head, one string, one element, one entry of a packed value. A unit that
-is not whole waits for more bytes, at most some 64 KiB of them; a longer string passes in pieces. So memory does not
-depend on the size of a value, and nothing depends on how the bytes were cut.
+An RDB is read as a sequence of units: a record's head, a string, an element, an entry of a packed value. Between calls
+the parser always stands between two units. An incomplete unit is kept until the rest arrives, some 64 KiB at the most,
+and a longer string passes in pieces. So memory does not depend on the size of a value, and the result does not depend
+on how the bytes were split.
 
-Types and opcodes are those of Redis to RDB 15 and of Valkey to 81, told apart by the magic: Redis 8.0 and Valkey 9.1
-rdb.c; what is said of RDB 13 to 15 and 81 comes from other readers of such files, not from a server.
+Types and opcodes are those of Redis up to RDB 15 and of Valkey up to 81; the magic distinguishes the two. Source: Redis
+8.0 and Valkey 9.1 rdb.c. What RDB 13 to 15 and 81 added is taken from other readers of such files, not from a server.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ REDIS_VERSIONS = cython.declare(cython.int, 15)
 VALKEY_VERSIONS = cython.declare(cython.int, 81)
 FIRST_VALKEY = cython.declare(cython.int, 80)
 
-# Bytes with which a unit that has begun is tried, before all that came are copied behind its beginning.
+# Bytes. A kept beginning of a unit is first tried with this much of the new input: usually that completes the unit, and
+# the rest of the input is then read in place, without copying it.
 BRIDGE = cython.declare(cython.Py_ssize_t, 1024)
 MAX_KEY = cython.declare(cython.longlong, 8 * 2**20)  # bytes; a key has to be held whole
 FIRST_OPCODE = cython.declare(cython.int, 200)
@@ -40,17 +42,17 @@ MAX_DB = cython.declare(cython.longlong, 2**31 - 1)
 
 
 class Parser(Values):
-    """Reads one RDB. What it says goes to the tape's reader.
+    """Reads one RDB; the reader receives its content on the tape.
 
-    values: whether the values' elements are said, or only keys. problem: None as long as all is well. checksum: "ok",
-    "wrong", "disabled" (the writer left it out), "absent" (before RDB 5) or "unchecked"; "" before the end.
-    valkey, version: of the magic. keys: whole records so far.
+    values: write the elements of values on the tape, not only keys. problem: None while nothing is wrong. checksum:
+    "ok", "wrong", "disabled" (the writer left it out), "absent" (before RDB 5) or "unchecked"; "" before the end.
+    valkey, version: from the magic. keys: complete records so far.
     """
 
     def __init__(
         self, reader: Callable[[Tape], None], *, values: bool = False, checks: bool = True, size: int | None = None
     ) -> None:
-        """checks: verify the checksum. size: bytes of the whole RDB, where known: lengths beyond it are damage."""
+        """checks: verify the checksum. size: bytes of the whole RDB, if known; a length that exceeds it is damage."""
         super().__init__(reader, values, size)
         self.begin()
         self.crc = Crc64()
@@ -64,7 +66,7 @@ class Parser(Values):
 
     @property
     def position(self) -> int:
-        """Bytes read as whole units."""
+        """The number of bytes read as complete units."""
         return self.base
 
     @property
@@ -80,9 +82,9 @@ class Parser(Values):
         taken=cython.Py_ssize_t,
     )
     def feed(self, data: bytes | bytearray | memoryview) -> int:
-        """Take the next bytes. Returns how many belong to the RDB: all of them until it has finished.
+        """Take the next bytes. Returns how many of them belong to the RDB: all, unless it ends within them.
 
-        After a problem the rest is only counted, and nobody knows where the RDB ends.
+        After a problem the end of the RDB cannot be found any more, so all further bytes count as belonging to it.
         """
         n = len(data)
         begin = 0
@@ -98,7 +100,7 @@ class Parser(Values):
                 taken = self.take(bytes(self.leftover))
                 if self.state == DONE:
                     return begin + taken - held
-                if end < n and len(self.leftover) <= end - begin:  # what had begun is whole
+                if end < n and len(self.leftover) <= end - begin:  # the kept unit is complete
                     end -= len(self.leftover)
                     self.leftover = bytearray()
                     self.wanted = 0
@@ -113,7 +115,7 @@ class Parser(Values):
         n=cython.Py_ssize_t,
     )
     def take(self, data: bytes | memoryview) -> cython.Py_ssize_t:
-        """Read its whole units, and keep the rest. Returns how many of its bytes belong to the RDB."""
+        """Read the complete units of data and keep the rest. Returns how many of its bytes belong to the RDB."""
         n = len(data)
         if cython.compiled:
             view = data
@@ -148,7 +150,7 @@ class Parser(Values):
         return n
 
     def close(self) -> Problem | None:
-        """There are no more bytes. Returns what is wrong with the RDB, None if it is whole and sound."""
+        """Report that there are no more bytes. Returns what is wrong with the RDB; None if it is whole and sound."""
         if self.state == RECORD and self.leftover and self.leftover[0] < FIRST_OPCODE:
             self.type = self.leftover[0]
             if self.begin_value():
@@ -224,9 +226,9 @@ class Parser(Values):
         self.valkey = head[:6] == b"VALKEY"
         digits: bytes = head[6:] if self.valkey else head[5:]
         if not self.valkey and head[:5] != b"REDIS":
-            return self.bad(0, f"this is no RDB: it begins with {head!r}")
+            return self.bad(0, f"this is not an RDB: it begins with {head!r}")
         if not digits.isdigit() or int(digits) == 0:
-            return self.bad(0, f"an RDB version that is no number: {head!r}")
+            return self.bad(0, f"an RDB version that is not a number: {head!r}")
         self.version = int(digits)
         if self.valkey != (self.version >= FIRST_VALKEY):
             return self.bad(0, f"no server writes RDB version {self.version} under this name: {head!r}", "unknown")
@@ -273,7 +275,7 @@ class Parser(Values):
             self.state = AUX_NAME
             return i + 1
         if c == 0xFB:
-            j = self.length(p, i + 1, n)  # a hint, which may be wrong
+            j = self.length(p, i + 1, n)  # the sizes are a hint, and may be wrong
             if j < 0:
                 return j
             self.left = self.number
@@ -352,7 +354,7 @@ class Parser(Values):
                 return self.bad(i, f"key metadata of {self.number} classes")
             self.classes = self.number
             if self.classes:
-                self.attribute(i, i)  # the rest of it is counted where it ends
+                self.attribute(i, i)  # marks the beginning; the bytes are counted where the metadata end
                 self.metadata_at = self.base + i
                 self.state = METADATA_CLASS
                 return j
@@ -366,7 +368,7 @@ class Parser(Values):
         return self.bad(i, f"opcode {c}, which this redis-tap does not know", "unknown")
 
     def attribute(self, i: cython.Py_ssize_t, j: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """p[i:j] belongs to the next key, and other records may stand between them. Returns j."""
+        """Count p[i:j] as part of the next key; other records may stand between the two. Returns j."""
         if self.attributes == 0:
             self.attributes_at = self.base + i
         self.attributes += j - i
@@ -374,7 +376,7 @@ class Parser(Values):
 
     @cython.locals(j=cython.Py_ssize_t)
     def aux(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """A field that the writer added: the name, or the value."""
+        """Read an AUX field, which the writer added: its name or its value."""
         if self.state == AUX_NAME:
             j = self.string(p, i, n, True, AUX_VALUE)
             if j > 0:
@@ -393,7 +395,7 @@ class Parser(Values):
     def lengths(
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t, count: cython.int
     ) -> cython.Py_ssize_t:
-        """An opcode with so many numbers that only help a server to make room."""
+        """Read an opcode followed by *count* numbers that only help a server to allocate memory."""
         c = p[i]
         j = i + 1
         while count:
@@ -414,7 +416,7 @@ class Parser(Values):
             self.state = RECORD
             return j
         if not known:
-            if j >= 0:  # else what follows is no name: of such a type it need not be
+            if j >= 0:  # an unknown type need not be followed by a name
                 self.key = self.tape.text(self.key_start, self.key_size)
                 self.key_open = True
             return self.unknown_type(i)
@@ -428,8 +430,8 @@ class Parser(Values):
         self.elements = 0
         self.part = 0
         if self.key_start < 0:
-            self.tape.base = self.tape.used  # a flush in between must not free the key
-        # One token in two steps: say4() makes sure of the room for all of it.
+            self.tape.base = self.tape.used  # a flush before the token must not free the name
+        # One token in two steps: say4() has made room for all of its numbers.
         self.tape.say4(KEY, self.db, c, self.key_start, self.key_size)
         self.tape.add(self.expires)
         self.tape.add(self.freq)
@@ -444,7 +446,7 @@ class Parser(Values):
 
     @cython.locals(j=cython.Py_ssize_t)
     def key_name(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """A key's name, to key_start and key_size."""
+        """Read a key's name into key_start and key_size."""
         if i < n and p[i] < 64:
             self.key_size = p[i]
             self.key_start = i + 1
@@ -471,19 +473,11 @@ class Parser(Values):
         self.state = RECORD
         return i
 
-    # ---- values ----
-
-    # ---- packed values ----
-
-    # ---- streams, and all values that are one packed string ----
-
-    # ---- modules ----
-
-    # ---- Redis 8.8 and 8.10: arrays and templates; Valkey 81: commands ----
+    # ---- commands, in an RDB of Valkey 81 ----
 
     @cython.locals(j=cython.Py_ssize_t, c=cython.int)
     def resp(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """A command in the middle of the snapshot: *<argc>, and each argument with its $<length>."""
+        """Read a command in the middle of the snapshot: *<argc>, and each argument with its $<length>."""
         c = 42 if self.state == COMMAND else 36
         if p[i] != c:
             return self.bad(i, "a command that cannot be read")
@@ -507,8 +501,6 @@ class Parser(Values):
         self.after = COMMAND_ARGUMENT if self.left else RECORD
         self.state = RAW
         return j + 1
-
-    # ---- strings ----
 
     # ---- the end ----
 

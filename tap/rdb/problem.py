@@ -1,15 +1,16 @@
-"""What is wrong with an RDB."""
+"""A problem with an RDB: its kind, its place and a sentence."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why reading ended before the RDB did, or what is wrong with it.
+    """Why reading stopped before the end of the RDB, or what is wrong with the RDB.
 
     kind: "truncated", "damaged", "unknown" (a version, type or opcode that this reader does not know) or "checksum";
     "missing" where a capture lacks bytes of it.
-    position: of the byte, from the beginning of the RDB. db, key: the record it is in; key is None between records.
+    position: the offending byte, counted from the start of the RDB. db, key: the record that contains it; key is None
+    between records.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-# The numbers of states.py, for C.
+# The numbers of states.py as C constants.
 cdef enum:
     MAGIC = 0
     RECORD = 1

@@ -1,6 +1,6 @@
-"""Where the parser stands, and how things are written: numbers; states.pxd has them again, as constants of C."""
+"""The parser's states and the encodings it distinguishes, as numbers; states.pxd repeats them as C constants."""
 
-# What the next bytes are. From END_OF_VALUE on there need not be any.
+# What the next bytes are. The states from END_OF_VALUE on consume no bytes.
 MAGIC = 0
 RECORD = 1
 AUX_NAME = 2
@@ -56,16 +56,16 @@ END_OF_TTL_VALUE = 54
 DONE = 60
 BROKEN = 61
 
-# How a string is written.
+# How a string is encoded.
 PLAIN_BYTES = 0
 DECIMAL = 1
 LZF = 2
 
-# What an element is made of, four bits for each part, the first one lowest.
+# The parts of an element, four bits each, the first part in the lowest bits.
 A_STRING = 1
 A_BINARY64 = 2
 A_TEXT_SCORE = 3
-A_TTL_BEFORE = 4  # relative to the minimum, said after the value
+A_TTL_BEFORE = 4  # relative to the minimum; precedes the pair, and is put on the tape after it
 AN_EXPIRY_BEHIND = 6
 STRINGS = 0x1
 STRING_PAIRS = 0x11
@@ -75,7 +75,7 @@ TTL_PAIRS = 0x114
 EXPIRY_PAIRS = 0x115
 PAIRS_EXPIRY = 0x611
 
-# What a packed value is, and what the strings in it are.
+# The format of a packed value, and the role of its entries.
 IN_LISTPACK = 0
 IN_ZIPLIST = 1
 IN_INTSET = 2
@@ -87,11 +87,11 @@ OF_TRIPLES = 3
 OF_NODE = 4
 OF_TEMPLATE = 5
 
-# Instead of a place.
-NEED = -2  # the unit is not whole yet
-BAD = -3  # the problem is set
+# Returned instead of a position.
+NEED = -2  # the unit is not complete yet
+BAD = -3  # problem has been set
 
-# What comes next in a stream's node.
+# The next entry of a stream's node.
 NODE_COUNT = 0
 NODE_DELETED = 1
 NODE_FIELDS = 2

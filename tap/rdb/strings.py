@@ -1,11 +1,11 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""What everything in an RDB is made of: lengths, strings, and packed values inside of strings.
+"""The building blocks of an RDB: lengths, strings, and packed values inside strings.
 
-A unit that is not whole yet waits for more bytes; a string of more than 64 KiB passes in pieces, and a compressed one
-through a window, so that memory does not depend on its size.
+An incomplete unit waits for more bytes. A string of more than 64 KiB passes in pieces, and a compressed one through a
+window in the arena, so memory does not depend on the size of a string.
 
-Redis 8.0 rdb.c, rdbLoadLenByRef and rdbGenericLoadStringObject.
+Source: Redis 8.0 rdb.c, rdbLoadLenByRef and rdbGenericLoadStringObject.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if not cython.compiled:
     from tap.rdb.tape import Tape
     from tap.rdb.tokens import *
 
-MAX_STRING = cython.declare(cython.longlong, 2**40)  # bytes; servers' own limit can be configured away
-WINDOW = cython.declare(cython.Py_ssize_t, 128 * 1024)  # bytes of a long compressed string expanded at a time
+MAX_STRING = cython.declare(cython.longlong, 2**40)  # bytes; far above proto-max-bulk-len, which users may raise
+WINDOW = cython.declare(cython.Py_ssize_t, 128 * 1024)  # bytes of arena through which a long compressed string passes
 HISTORY = cython.declare(cython.Py_ssize_t, 8192)  # as in lzf.py
 LONGEST = cython.declare(cython.Py_ssize_t, 264)
 NOT_ITS_SIZE = "a compressed string that does not expand to its size"
@@ -33,9 +33,11 @@ UNLIMITED = cython.declare(cython.longlong, 2**62)
 
 
 class Strings:
-    """Where reading stands, and the methods that read one unit at p[i].
+    """The parser's state, and the methods that read one unit at p[i].
 
-    They return where the next unit begins, or NEED or BAD, and then nothing but wanted or problem has changed.
+    Each of these methods returns where the next unit begins, or NEED or BAD. After NEED the state is as before and wanted
+    says how many bytes are needed; after BAD the state is BROKEN and problem is set. kind, number, size and expanded are
+    scratch: each string or length overwrites them.
     """
 
     def __init__(self, reader: Callable[[Tape], None], values: bool, size: int | None) -> None:
@@ -63,10 +65,10 @@ class Strings:
         self.blob = False
         self.window = 0
         self.window_end = 0
-        self.long_at = 0  # where the string began that is passing in pieces; what is wrong with it is told of there
+        self.long_at = 0  # where the string began that passes in pieces; its problems are reported with this position
 
     def need(self, i: cython.Py_ssize_t, size: cython.longlong) -> cython.Py_ssize_t:
-        """The unit needs so many bytes from i on."""
+        """Note that the unit needs *size* bytes from i on."""
         self.wanted = i + size
         return NEED
 
@@ -80,7 +82,7 @@ class Strings:
 
     @cython.locals(c=cython.int)
     def length(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """A plain length, to number; as a signed one."""
+        """Read a plain length into number, as a signed 64-bit integer."""
         if i >= n:
             return self.need(i, 1)
         c = p[i]
@@ -106,7 +108,7 @@ class Strings:
 
     @cython.locals(j=cython.Py_ssize_t)
     def counted(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """As length(), for a number of things of a byte at the least."""
+        """As length(), for a count of items that take at least one byte each."""
         j = self.length(p, i, n)
         if j >= 0 and (self.number < 0 or self.number > self.limit - self.base - j):
             count = self.number if self.number >= 0 else self.number + 2**64
@@ -115,7 +117,7 @@ class Strings:
 
     @cython.locals(c=cython.int, j=cython.Py_ssize_t)
     def header(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """A string's head, to kind, size (of its bytes in the file), expanded and, of an integer, number."""
+        """Read a string's head into kind, size (of its bytes in the file), expanded and, for an integer, number."""
         if i >= n:
             return self.need(i, 1)
         c = p[i]
@@ -163,7 +165,7 @@ class Strings:
     def string(
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t, emits: cython.bint, then: cython.int
     ) -> cython.Py_ssize_t:
-        """A string, said if emits. Afterwards the state is *then*; of a long string, once it has passed."""
+        """Read a string; emits: write it on the tape. *then*: the next state, for a long one after its last piece."""
         j = self.header(p, i, n)
         if j < 0:
             return j
@@ -207,7 +209,7 @@ class Strings:
 
     @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t)
     def expand_whole(self, p: cython.p_const_uchar, i: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Expand the compressed string p[i : i + size] into the arena. Returns its place there, BAD if it is damaged."""
+        """Expand the compressed string p[i : i + size] into the arena. Returns its place there; BAD if it is damaged."""
         self.tape.room(self.expanded)
         at = self.tape.used
         end = at + self.expanded
@@ -220,7 +222,7 @@ class Strings:
         return at
 
     def begin_window(self) -> cython.int:
-        """A compressed string that is too large to be whole begins."""
+        """Start a compressed string that is too large to be expanded in one piece."""
         self.tape.flush()
         self.window = 0
         self.window_end = 0
@@ -232,7 +234,7 @@ class Strings:
     def whole(
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t, most: cython.longlong
     ) -> cython.Py_ssize_t:
-        """The string whose head has been read and ends at i, as a whole: its place to number, its size to size."""
+        """Read the rest of a string whose head ends at i: its place goes to number, its size to size."""
         if self.kind == DECIMAL:
             text: bytes = b"%d" % self.number
             self.tape.room(len(text))
@@ -260,7 +262,7 @@ class Strings:
 
     @cython.locals(k=cython.Py_ssize_t)
     def raw(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """More of a long string."""
+        """Read more of a long string."""
         k = min(self.size, n - i)
         self.size -= k
         if self.emits:
@@ -273,7 +275,7 @@ class Strings:
     def blob_string(
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t, form: cython.int, role: cython.int
     ) -> cython.Py_ssize_t:
-        """A string with a packed value in it."""
+        """Read a string that holds a packed value."""
         j = self.header(p, i, n)
         if j < 0:
             return j
@@ -322,7 +324,7 @@ class Strings:
 
     @cython.locals(k=cython.Py_ssize_t)
     def blob_raw(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """More of a long packed value."""
+        """Read more of a long packed value."""
         k = min(self.size, n - i)
         k = self.packed.walk(p, i, i + k, False)
         if k < 0:
@@ -347,7 +349,7 @@ class Strings:
         sound=cython.bint,
     )
     def compressed(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """More of a long compressed string; what comes out of it passes through a window in the arena."""
+        """Read more of a long compressed string; its output passes through a window in the arena."""
         end = min(n, i + self.size)
         if not self.blob and not self.emits:
             sound = self.expander.measure(p, i, end)
@@ -367,7 +369,8 @@ class Strings:
         whole = k - i == self.size
         if whole and self.expander.done != self.expanded:
             sound = False
-        # What came out before the damage is looked at first: in smaller pieces it would have passed already.
+        # Walk the output that precedes the damage first: had the input come in smaller pieces, it would have been walked
+        # before the damage was seen, and the result must not depend on the split.
         if self.blob:
             shift = self.packed.walk(self.tape.a, self.window, self.window_end, True)
             if shift < 0:
@@ -395,5 +398,5 @@ class Strings:
         return k
 
     def blob_done(self) -> cython.bint:
-        """A packed value has been walked to its end: what comes next? False: its numbers do not agree."""
+        """Go on after a packed value that has been walked to its end. Returns False if its numbers do not agree."""
         raise NotImplementedError

@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""What is in an RDB, in numbers: keys and bytes by type and encoding, expiries, and the largest keys."""
+"""Totals of an RDB: keys and bytes by type and encoding, expiries, and the largest keys."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ if not cython.compiled:
     from tap.rdb.tape import Tape
     from tap.rdb.tokens import *
 
-ROW = cython.declare(cython.int, 32)  # encodings at the most
-CELLS = cython.declare(cython.int, 288)  # types by encodings
-MAX_AUX = 1000  # fields that are read, of MAX_AUX_BYTES each; servers write about ten
+ROW = cython.declare(cython.int, 32)  # cells per type: more than there are encodings
+CELLS = cython.declare(cython.int, 288)  # ROW cells for each of nine types
+MAX_AUX = 1000  # AUX fields read, of MAX_AUX_BYTES each; servers write about ten
 MAX_AUX_BYTES = 4096
-MAX_DATABASES = 1024  # beyond, they are counted together, as db -1
+MAX_DATABASES = 1024  # databases beyond these are counted together, as db -1
 
 
 class Database:
     """One db of an RDB. by_size, by_elements: the largest keys, largest first. modules: keys, bytes, elements by type."""
+
+    # counts, sizes and members are keys, bytes and elements; the cell of a type and encoding is type * ROW + encoding.
 
     def __init__(self, db: int) -> None:
         self.db = db
@@ -47,7 +49,7 @@ class Database:
 
     @property
     def first_expiry_ms(self) -> int | None:
-        """The earliest expiry, Unix time; None where no key expires."""
+        """The earliest expiry, Unix time; None if no key expires."""
         return self.first_expiry if self.expiring else None
 
     @property
@@ -56,7 +58,7 @@ class Database:
 
     @cython.locals(cell=cython.int)
     def by_encoding(self) -> list[tuple[str, str, int, int, int]]:
-        """(type, encoding, keys, bytes, elements), in bytes, most first. Modules by their own names."""
+        """(type, encoding, keys, bytes, elements) of each, most bytes first. Modules by their own names."""
         found = []
         for cell in range(CELLS):
             if self.counts[cell]:
@@ -71,13 +73,13 @@ class Database:
 class Summary:
     """A reader of the tape.
 
-    databases: by number. aux: the fields that the writer added, as text; heading: those before everything else, None
-    until that comes. announced: keys, as the writer counted them at the beginning of each db. functions: libraries.
-    module_names: of modules with data beside the keys.
+    databases: by number. aux: the fields that the writer added, as text. heading: the aux fields that precede all other
+    records; None until the first of those. announced: the sum of the key counts that the writer put before each db.
+    functions: libraries. module_names: the modules that saved data outside of keys.
     """
 
     def __init__(self, largest: int = 10, only: Callable[[Key], bool] | None = None) -> None:
-        """largest: how many keys to remember of each db. only: which keys to count; None for all."""
+        """largest: how many keys to remember for each db. only: which keys to count; None for all."""
         self.only = only
         self.wanted = True
         self.databases: dict[int, Database] = {}
@@ -122,7 +124,7 @@ class Summary:
         return [key for _, key in sorted(ranked, key=lambda pair: -pair[0])[: self.largest]]
 
     def most_elements(self) -> list[Key]:
-        """The keys of most elements of all databases, most first."""
+        """The keys with the most elements of all databases, most first."""
         ranked = [pair for database in self.databases.values() for pair in database.by_elements]
         return [key for _, key in sorted(ranked, key=lambda pair: -pair[0])[: self.largest]]
 
@@ -179,7 +181,7 @@ class Summary:
                     self.module_names.add(module_name(n[at + 1]))
                 at += 1 + SIZES[token]
         if self.key_at >= 0:
-            self.key = begun(tape, self.key_at)  # its name goes with the tape, its end comes later
+            self.key = begun(tape, self.key_at)  # its END comes on a later tape, when its name is gone from this one
             self.key_at = -1
 
     @cython.locals(
@@ -220,7 +222,7 @@ class Summary:
         return 0
 
     def rank(self, ranking: list[tuple[int, Key]], figure: int, key: Key) -> int:
-        """Put the key in its place. Returns the figure that the next one has to exceed."""
+        """Insert the key in the ranking. Returns the figure that a further key has to exceed."""
         ranking.append((figure, key))
         ranking.sort(key=lambda pair: -pair[0])
         while len(ranking) > self.largest:
@@ -228,7 +230,7 @@ class Summary:
         return ranking[self.largest - 1][0] if len(ranking) == self.largest else -1
 
     def string(self, piece: bytes, last: bool) -> None:
-        """A piece of an AUX field's name or value."""
+        """Take a piece of an AUX field's name or value."""
         if sum(map(len, self.text)) < MAX_AUX_BYTES:
             self.text.append(piece)
         if last:

@@ -1,11 +1,33 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""What the parser found, as a row of numbers: one vocabulary for every reader, and no Python object per element.
+"""The tape: what the parser found, written as a row of numbers for its readers.
 
-A reader is called with the tape each time there is something on it, and must have read all of it when it returns:
-afterwards the numbers and the bytes they point to are written over. A token is its number and the numbers that belong
-to it. Bytes are named by (start, size): at start of the source, the bytes that were fed, or, below zero, at ~start of
-the arena, where decompressed and other made bytes are. text() takes both.
+An RDB holds up to hundreds of millions of elements, and every consumer (totals, keys, JSON lines, handlers) wants a
+different part of them. A Python object, or even a call, per element would cost far more than parsing it.
+
+So the parser writes tokens, 64-bit integers in one array, and does not copy strings: a token names them by place. When
+the array is nearly full, and at the end of each piece of input, flush() calls the reader once with everything written
+so far and starts again at the front. A reader is a loop over integers that handles the tokens it wants and skips the
+others by SIZES. A hash {"f": "42"} with the name "users", at byte 16 of the first piece of input:
+
+    input     ..  04  05 u s e r s  01  01 f  C0 2A  ..
+                 16  17  18        23  24 25  26
+
+    numbers   KEY 0 4 18 5 NONE -1 -1 16 4 | LENGTH 1 NONE | ITEM 25 1 | INTEGER 42 | END 1 12 8 | ..
+
+A string is (start, size). With start >= 0 it is at source[start], in the input; with start < 0 it is at arena[~start],
+where decompressed and constructed bytes are kept. text() takes either.
+
+What always holds:
+
+    A token is whole: flush() comes before it or after it. A value may spread over many calls of the reader, so a reader
+    keeps the open key itself, and copies of the bytes it still needs.
+    When the reader returns, it has read every token: the numbers and the bytes they name are overwritten next.
+    Bytes of the arena below base survive a flush, because the parser still reads them: a key's name, a packed value, the
+    window of a compressed string.
+
+The cost: 128 KiB of numbers and 256 KiB of arena, whatever the size of the RDB and its values, because a string of more
+than 64 KiB passes in pieces. Only a compressed key name, of at most 8 MiB, can make the arena grow.
 
     token        numbers after it
     KEY          db, rdb type, start, size, expires at (ms; NONE), freq (-1), idle seconds (-1), position, logical type
@@ -16,8 +38,8 @@ the arena, where decompressed and other made bytes are. text() takes both.
     PIECE        start, size: of a string too large to be whole; more of it follows
     INTEGER      a string, as the integer whose decimal text it is
     BITS         a score, as the bits of its binary64
-    EXPIRES      at (ms; NONE), behind the value of a hash's field
-    NODE         ms, seq, start, size: of a stream, as it is packed, or the next piece of it; its entries stand before
+    EXPIRES      at (ms; NONE), after the value of a hash's field
+    NODE         ms, seq, start, size: a stream's node as packed, or the next piece of one; its entries come before it
     ENTRY        ms, seq, fields: an entry of a stream; its fields and values follow
     STREAM       length, last ms, last seq, first ms, first seq, deleted ms, deleted seq, entries added; NONE: not said
     GROUP        last ms, last seq, entries read; its name is the string before
@@ -31,11 +53,12 @@ the arena, where decompressed and other made bytes are. text() takes both.
     DB           number
     AUX          two strings follow: name and value
     FUNCTION     a string follows: a library's code
-    MODULE_AUX   type id, when (1 before the keys, 2 after them); at the depth of values its data follow, and MODULE_END
+    MODULE_AUX   type id, when (1 before the keys, 2 after them); when values are read its data follow, then MODULE_END
     RESIZE       keys, keys that expire: of the db, as far as the writer knew
-    HINT         opcode: slots
+    HINT         opcode: sizes or slots, which only help a server to allocate memory
 
-At the depth of keys, only MODULE stands between KEY and END. 64 bits are signed here: a reader of IDs masks them.
+When the parser does not read values, only MODULE stands between KEY and END. The numbers are signed: a reader masks
+IDs to 64 bits.
 """
 
 from __future__ import annotations
@@ -53,7 +76,7 @@ ARENA_SIZE = 256 * 1024  # bytes
 
 
 class Tape:
-    """One row of numbers and one arena, used again and again."""
+    """One array of numbers and one arena, both reused after every flush."""
 
     def __init__(self, reader: Callable[[Tape], None]) -> None:
         self.reader = reader
@@ -64,25 +87,25 @@ class Tape:
         self.source: Any = b""
         self.arena = bytearray(ARENA_SIZE)
         self.used = 0
-        self.base = 0  # below it the arena is in use, and a flush frees nothing
+        self.base = 0  # arena bytes below it are still in use: a flush does not free them
         self.a = cython.cast(cython.p_uchar, self.arena) if cython.compiled else self.arena
 
     def text(self, start: cython.Py_ssize_t, size: cython.Py_ssize_t) -> bytes:
-        """The bytes that a token names, for as long as the reader is being called."""
+        """The bytes that a token names; valid only while the reader is being called."""
         if start < 0:
             return bytes(self.a[-1 - start : size - 1 - start])
-        return self.s[start : start + size]  # of pointers and of bytes alike these are bytes
+        return self.s[start : start + size]  # bytes, whether s is a C pointer or bytes
 
     # ---- for the parser ----
 
     def open(self, s: cython.p_const_uchar, source: object) -> cython.int:
-        """From now on the bytes that tokens name are in source."""
+        """Tokens from here on name bytes of source."""
         self.s = s
         self.source = source
         return 0
 
     def flush(self) -> cython.int:
-        """Have all of it read."""
+        """Have the reader take everything on the tape, and empty it."""
         if self.count:
             self.reader(self)
             self.count = 0
@@ -128,23 +151,23 @@ class Tape:
         return 0
 
     def add(self, number: cython.longlong) -> cython.int:
-        """One more number of the last token."""
+        """Append one more number to the last token."""
         self.numbers[self.count] = number
         self.count += 1
         return 0
 
     def room(self, size: cython.Py_ssize_t) -> cython.int:
-        """Make sure that the arena takes so many bytes more, in one piece at used."""
+        """Make room in the arena for *size* more bytes, contiguous from used."""
         if self.used + size > len(self.arena):
             self.flush()
-            if self.used + size > len(self.arena):  # a key of megabytes
+            if self.used + size > len(self.arena):  # a key's name may have megabytes
                 self.arena = self.arena + bytearray(size)
                 self.a = cython.cast(cython.p_uchar, self.arena) if cython.compiled else self.arena
         return 0
 
     @cython.locals(i=cython.Py_ssize_t, k=cython.Py_ssize_t, begin=cython.Py_ssize_t, left=cython.Py_ssize_t)
     def copy(self, data: bytes) -> cython.int:
-        """A string that is in neither place; a long one in pieces."""
+        """Say a string that is neither in the source nor in the arena; a long one in pieces."""
         begin = 0
         left = len(data)
         while True:

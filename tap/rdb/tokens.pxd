@@ -1,4 +1,4 @@
-# The numbers of tokens.py, for C.
+# The numbers of tokens.py as C constants.
 cdef enum:
     KEY = 1
     END = 2

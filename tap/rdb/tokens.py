@@ -1,6 +1,6 @@
-"""The words of the tape, as plain numbers; tokens.pxd has them again, as constants of C. See tape.py."""
+"""The tape's vocabulary, as plain numbers; tokens.pxd repeats it as C constants. tape.py explains each token."""
 
-# What stands on the tape.
+# The tokens.
 KEY = 1
 END = 2
 ITEM = 3
@@ -34,7 +34,7 @@ INSERTED = 29
 # How many numbers follow each token.
 SIZES = (0, 9, 3, 2, 2, 1, 1, 1, 3, 8, 3, 4, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0, 0, 2, 1, 2, 2, 4, 1, 1)
 
-# What a value is: TYPE's words, and their names here.
+# The type of a value: the words of the TYPE command, and their names here.
 TYPES = ("string", "list", "set", "zset", "hash", "stream", "module", "array", "gcra")
 STRING = 0
 LIST = 1
@@ -46,7 +46,7 @@ MODULE_VALUE = 6
 ARRAY = 7
 GCRA = 8
 
-# How it is held: OBJECT ENCODING's words, and their names here.
+# The encoding of a value: the words of OBJECT ENCODING, and their names here.
 ENCODINGS = (
     "int", "embstr", "raw", "linkedlist", "ziplist", "quicklist", "listpack", "intset", "hashtable", "skiplist",
     "zipmap", "listpackex", "stream", "sliced_array", "template", "gcra",
@@ -68,8 +68,8 @@ E_SLICED_ARRAY = 13
 E_TEMPLATE = 14
 E_GCRA = 15
 
-NONE = -(2**31)  # in 1969: no expiry that anybody set
+NONE = -(2**31)  # ms, a moment in 1969: not an expiry that occurs in practice
 
 TAPE_SIZE = 16 * 1024  # numbers
-ROOM = 16  # no token has more
+ROOM = 16  # numbers; more than the longest token has
 LARGE = 64 * 1024  # bytes; longer strings pass in pieces

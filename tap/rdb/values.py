@@ -1,8 +1,8 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""Values of every type, an element at a time.
+"""Values of every type, read one element at a time.
 
-Redis 8.0 and Valkey 9.1 rdb.c, rdbLoadObject. What RDB 13 to 15 added is known from other readers of such files only.
+Source: Redis 8.0 and Valkey 9.1 rdb.c, rdbLoadObject. What RDB 13 to 15 added is taken from other readers of such files.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if not cython.compiled:
 
 LIST_NODE_BYTES = cython.declare(cython.longlong, 65536)  # the largest setting of list-max-listpack-size
 MAX_TTL = cython.declare(cython.longlong, 2**48 - 1)  # ms; Redis 8.0 ebuckets.h, EB_EXPIRE_TIME_MAX
-# Bytes, as they are held: of all templates' field names, which are needed to the end, or of one key's own names.
+# Bytes of memory for field names: those of all templates, which are needed to the end, or those of one key of its own.
 MAX_TEMPLATES = cython.declare(cython.longlong, 64 * 2**20)
 
 
 class Values(Strings):
-    """The value of one key: begin_value() sets the state for its type, the methods of the states read on from there."""
+    """Reads the value of one key: begin_value() sets the first state for its type, and each state has its method."""
 
     def begin(self) -> None:
-        """At the beginning of an RDB."""
+        """Set the state for the beginning of an RDB."""
         self.expires = NONE
         self.type = 0
         self.logical = 0
@@ -49,19 +49,19 @@ class Values(Strings):
         self.module_says = False
         self.module_position = 0
         self.classes = 0
-        self.attributes = 0  # bytes of what stands before the next key and belongs to it
+        self.attributes = 0  # bytes of the records before the next key that belong to it
         self.attributes_at = 0
         self.metadata_at = NONE
         self.templates: dict[int, list[bytes]] = {}
         self.templates_size = 0
-        self.names_size = 0  # with those of the template that is being read
+        self.names_size = 0  # templates_size, and the names of the template being read
         self.fields: list[bytes] = []
         self.version = 0
         self.valkey = False
-        self.valkey_version = 0  # 801: the writer is Valkey 8.1
+        self.valkey_version = 0  # of the writer: 801 for Valkey 8.1
 
     def begin_value(self) -> cython.bint:
-        """The key has been read. False: nobody knows this type."""
+        """Set the state for the value of the key just read. Returns False if its type is unknown."""
         t: cython.int = self.type
         logical: cython.int = HASH
         self.state = BLOB
@@ -168,20 +168,20 @@ class Values(Strings):
 
     @cython.locals(key=cython.longlong)
     def is_embedded(self, size: cython.longlong) -> cython.bint:
-        """Whether a string of this size is held in one piece with its head; in Valkey from 8.1 on with its key, too.
+        """Whether the server allocates such a string together with its object, from Valkey 8.1 on with its key, too.
 
-        Redis 7.0 object.c, OBJ_ENCODING_EMBSTR_SIZE_LIMIT; Valkey 8.1 and 9.1 object.c, shouldEmbedStringObject.
+        Source: Redis 7.0 object.c, OBJ_ENCODING_EMBSTR_SIZE_LIMIT; Valkey 8.1 and 9.1 object.c, shouldEmbedStringObject.
         """
         if self.valkey_version < 801:
             return size <= 44
-        # 8.1 counts every key's head as that of a short one
+        # Valkey 8.1 counts the header of every key as that of a short one.
         key = self.key_size + (3 if self.key_size < 32 or self.valkey_version < 900 else 5)
         whole: cython.longlong = key + (8 if self.expires != NONE else 0) + size
         return whole + 20 <= 64 if self.valkey_version < 900 else whole + 12 <= 128
 
     @cython.locals(j=cython.Py_ssize_t)
     def count(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Of elements, or of a list's nodes."""
+        """Read the number of elements, or of a list's nodes."""
         if self.type == 33:
             j = self.length(p, i, n)
             if j >= 0:
@@ -217,7 +217,7 @@ class Values(Strings):
         values=cython.bint,
     )
     def items(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Strings and other parts of elements, as many as are whole."""
+        """Read the strings and other parts of elements, as many as are complete."""
         begin = i
         shape = self.shape
         part = self.part
@@ -279,13 +279,13 @@ class Values(Strings):
     def other_part(
         self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t, part: cython.int
     ) -> cython.Py_ssize_t:
-        """A part of an element that is no string."""
+        """Read a part of an element other than a string."""
         if part == A_BINARY64:
             if i + 8 > n:
                 return self.need(i, 8)
             self.number = i64(p, i)
             if (self.number & 0x7FFFFFFFFFFFFFFF) > 0x7FF0000000000000:
-                return self.bad(i, "a score that is no number (NaN)")
+                return self.bad(i, "a score that is not a number (NaN)")
             if self.values:
                 self.tape.say1(BITS, self.number)
             return i + 8
@@ -293,7 +293,7 @@ class Values(Strings):
             size = p[i]
             if size >= 253:
                 if size == 253:
-                    return self.bad(i, "a score that is no number (NaN)")
+                    return self.bad(i, "a score that is not a number (NaN)")
                 if self.values:
                     self.tape.copy(b"inf" if size == 254 else b"-inf")
                 return i + 1
@@ -301,7 +301,7 @@ class Values(Strings):
                 return self.need(i, 1 + size)
             text: bytes = bytes(p[i + 1 : i + 1 + size])
             if not is_score(text):
-                return self.bad(i, f"a score that is no number: {text!r}")
+                return self.bad(i, f"a score that is not a number: {text!r}")
             if self.values:
                 self.tape.say2(ITEM, i + 1, size)
             return i + 1 + size
@@ -355,14 +355,14 @@ class Values(Strings):
         return j
 
     def blob_done(self) -> cython.bint:
-        """A packed value has been walked to its end: what comes next? False: its numbers do not agree."""
+        """Go on after a packed value that has been walked to its end. Returns False if its numbers do not agree."""
         t: cython.int = self.type
         if t == 14 or t == 18:
             self.elements += self.packed.elements
             self.part = 0
             self.left -= 1
             self.state = LIST_NODE if self.left else END_OF_VALUE
-            # From 7.2 on a list of one packed node within list-max-listpack-size is none of nodes in memory.
+            # From Redis 7.2 on, a list of one packed node within list-max-listpack-size is a plain listpack in memory.
             if t == 18 and self.nodes == 1 and self.version >= 11 and self.packed.size <= LIST_NODE_BYTES:
                 self.encoding = E_LISTPACK
             return True
@@ -432,7 +432,8 @@ class Values(Strings):
             self.packed.seq = int.from_bytes(node[8:], "big")
             self.state = BLOB
             return j
-        # STREAM_END: length, last ID; from the second version on first ID, highest deleted ID, entries added; groups
+        # STREAM_END: length and last ID; from the second version on also first ID, highest deleted ID and entries added;
+        # then the number of groups.
         numbers = 3 if self.stream_version == 1 else 8
         j = i
         for k in range(numbers + 1):
@@ -455,7 +456,7 @@ class Values(Strings):
 
     @cython.locals(j=cython.Py_ssize_t, k=cython.int, ms=cython.longlong, seq=cython.longlong, more=cython.int)
     def group(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """A stream's consumer groups: name, last ID, entries read, pending entries, consumers with their own."""
+        """Read a part of a consumer group: name, last ID, entries read, pending entries, consumers with their own."""
         s: cython.int = self.state
         if s == GROUP_NAME:
             return self.string(p, i, n, self.values, GROUP_HEAD)
@@ -520,7 +521,7 @@ class Values(Strings):
                 self.left = self.number
                 self.state = NACKED if self.left else END_OF_GROUP
             return j
-        # CONSUMER_OWNED, NACKED: IDs that are in the group's pending list, too
+        # CONSUMER_OWNED, NACKED: IDs that the group's pending list contains, too.
         if i + 16 > n:
             return self.need(i, 16)
         if self.values and s == CONSUMER_OWNED:
@@ -531,7 +532,7 @@ class Values(Strings):
         return i + 16
 
     def pass_on(self, i: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """States that take no bytes: what comes after a consumer, a group, a field's long value."""
+        """Pass the states that consume no bytes: after a consumer, a group, a field's long value."""
         if self.state == END_OF_CONSUMER:
             self.consumers -= 1
             self.state = CONSUMER_NAME
@@ -550,7 +551,7 @@ class Values(Strings):
 
     @cython.locals(j=cython.Py_ssize_t)
     def idempotence(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """What Redis 8.6 remembers of producers, to know their entries again; nothing of it is said."""
+        """Read what Redis 8.6 remembers of producers to recognize repeated entries; none of it is put on the tape."""
         s: cython.int = self.state
         if s == PRODUCER:
             return self.string(p, i, n, False, PRODUCER_IDS)
@@ -584,7 +585,7 @@ class Values(Strings):
 
     @cython.locals(j=cython.Py_ssize_t, width=cython.int)
     def module_part(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """A module's data: numbers and strings, each with its kind before it, until kind 0."""
+        """Read a module's data: numbers and strings, each preceded by its kind, until kind 0."""
         if self.state == METADATA_CLASS:
             if i + 4 > n:
                 return self.need(i, 4)
@@ -688,7 +689,7 @@ class Values(Strings):
 
     @cython.locals(j=cython.Py_ssize_t)
     def template(self, p: cython.p_const_uchar, i: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Hashes that share their field names, and those names."""
+        """Read a part of a hash that shares its field names with others, or of the template with those names."""
         s: cython.int = self.state
         if s == TEMPLATE_FIELD or s == TEMPLATE_NAME:
             j = self.header(p, i, n)
@@ -769,7 +770,7 @@ class Values(Strings):
                 return self.bad(i, f"a template of form {self.number}")
             self.container = self.number
             self.fields = []
-            self.names_size = 0  # these names are the key's own, and not kept
+            self.names_size = 0  # these names belong to this key alone, and are not kept
             self.left = 1
             self.state = TEMPLATE_COUNT if self.number else TEMPLATE_NAME
         else:  # TEMPLATE_COUNT

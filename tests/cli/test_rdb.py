@@ -23,7 +23,7 @@ def rdb(*arguments: str | Path, data: bytes = b"", width: int = 80) -> subproces
 
 def test_the_summary_says_what_is_in_it() -> None:
     said = rdb(MIXED).stdout
-    for words in ("12, written by Redis 8.0.2", "listpackex", "largest keys", "keys of most elements", "ok"):
+    for words in ("12, written by Redis 8.0.2", "listpackex", "largest keys", "keys with the most elements", "ok"):
         assert words in said
     assert max(map(len, said.splitlines())) <= 80
 
@@ -94,7 +94,7 @@ def test_a_broken_file_is_told_up_to_where_it_breaks(form: str, tmp_path: Path) 
         (["/nonexistent"], "No such file or directory"),
         ([str(RDBS)], "Is a directory"),
         (["-"], "byte 0: it is empty"),
-        ([str(RDBS / "README.md")], "this is no RDB: it begins with"),
+        ([str(RDBS / "README.md")], "this is not an RDB: it begins with"),
         ([str(MIXED), "--type", "hsh"], "Did you mean 'hash'?"),
         ([str(MIXED), "--format", "jsonl", "--largest", "3"], "--largest is for summary, keys and memory"),
         ([str(MIXED), "--limit", "0"], "--limit"),

@@ -128,7 +128,7 @@ def test_what_can_be_read_of_a_broken_file_comes_before_the_error() -> None:
     found: list[bytes] = []
     with pytest.raises(RdbError, match="it ends here"):
         found.extend(key.key for key in keys(io.BytesIO(data[:-100])))
-    with pytest.raises(RdbError, match="this is no RDB"):
+    with pytest.raises(RdbError, match="this is not an RDB"):
         handle([b"something else"], Handler())
 
 

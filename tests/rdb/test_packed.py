@@ -92,7 +92,7 @@ ZIPLIST = make.ziplist([b"abc", b"def"])
         (9, b"\x00\xff", "a zipmap with nothing in it"),
         (9, with_byte(make.zipmap([(b"a", b"b")]), 0, 2), "a zipmap of 2 strings that says 2 pairs"),
         (9, with_byte(make.zipmap([(b"a", b"b")]), 1, 200), "a zipmap string of 200 bytes, beyond the end"),
-        (17, make.listpack([b"m", b"much"]), "a score that is no number: b'much'"),
+        (17, make.listpack([b"m", b"much"]), "a score that is not a number: b'much'"),
     ],
 )
 def test_what_contradicts_itself_is_refused(kind: int, blob: bytes, why: str) -> None:

@@ -89,9 +89,9 @@ def test_a_stream_of_each_version_has_its_entries_and_groups(version: int) -> No
 @pytest.mark.parametrize(
     ("kind", "value", "why"),
     [
-        (5, make.length(1) + S(b"a") + score(float("nan")), "a score that is no number (NaN)"),
-        (3, make.length(1) + S(b"a") + b"\xfd", "a score that is no number (NaN)"),
-        (3, make.length(1) + S(b"a") + text_score(b"1,5"), "a score that is no number: b'1,5'"),
+        (5, make.length(1) + S(b"a") + score(float("nan")), "a score that is not a number (NaN)"),
+        (3, make.length(1) + S(b"a") + b"\xfd", "a score that is not a number (NaN)"),
+        (3, make.length(1) + S(b"a") + text_score(b"1,5"), "a score that is not a number: b'1,5'"),
         (18, make.length(1) + make.length(3) + S(b"a"), "a list node of kind 3"),
         (15, make.length(1) + S(b"short") + S(NODE), "a stream's node with an ID of 5 bytes"),
         (7, make.length(1) + make.length(9), "module data of kind 9"),

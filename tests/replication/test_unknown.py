@@ -83,7 +83,7 @@ def test_an_unknown_answer_or_payload_is_opaque_and_the_replica_still_tells_its_
     [
         (b"REDIS0099" + b"\xff" + bytes(8), "RDB version 99"),
         (b"VALKEY123" + b"\xff" + bytes(8), "RDB version 123"),
-        (b"SHINY0001" + b"\xff" + bytes(8), "this is no RDB"),
+        (b"SHINY0001" + b"\xff" + bytes(8), "this is not an RDB"),
         (b"REDIS0012\xe0\x03abc\xff" + bytes(8), "224, which this redis-tap does not know"),
         (b"REDIS0012\x99\x01kvalue\xff" + bytes(8), "value type 153, which this redis-tap does not know"),
     ],
