@@ -1,21 +1,37 @@
-"""TCP segments into connections: bytes in order, each once; what the capture lacks is a gap of known size.
+"""TCP segments into connections: the bytes of each direction in order and once; what the capture lacks is a gap.
 
-What is believed. Packets can carry a connection's addresses and not be of it: a middlebox's RST, a scanner's SYN, what is
-late of the connection that had the ports before. An endpoint believes what lies in its window (RFC 9293, 3.10.7.4; RFC
-5961 for RST and SYN). A capture need not know that window: its scale is in the SYNs alone, and the packets that moved it
-may be missing, just as any number of the bytes before the next segment. So numbers say which segments are near, and of
-what is not near, it counts whether it goes on:
+A capture is not what the endpoints saw. Its packets may be repeated, reordered, cut short or missing, and some carry a
+connection's addresses without belonging to it: the RST of a middlebox, the SYN of a scanner, a late packet of an earlier
+connection with the same ports.
 
-- A segment is near whose numbers are within REACH of those that the connection has come to, or are of bytes that have
-  been given out: copies, whenever they come, are no news.
-- Others are rivals. They are put aside, and forgotten as soon as the connection itself brings new bytes. They are
-  believed when they are answered, or when PROOF of them follow one another: then they are the same connection behind a
-  great hole, if what they acknowledge is near, or else another one that uses its ports.
-- A RST ends a connection that can have come to its number: what was acknowledged up to what was seen. One that is ahead
-  of it may stand behind bytes that are missing. It waits until they have come, or for the end of the capture, and is
-  forgotten if its sender goes on. So does a FIN wait.
+Each direction (Half) knows the sequence number it expects next, following, and how many bytes precede it, position:
 
-What was not believed is counted, to be told; nothing is dropped in silence.
+    given out as Bytes and Gaps  │  hole   │  pending segments, with holes of their own
+    ─────────────────────────────┼─────────┼──────────────────────
+                             following   pending.first()
+
+A segment at following is given out at once. One that is ahead waits in pending. The hole becomes a Gap when the other
+side has acknowledged its bytes and GAP_TIME has passed, when too much is waiting, or when the connection ends. A segment
+that acknowledges bytes which have not been seen waits in early, for EARLY_TIME at the most, because many captures mix up
+the two directions and a reply must not come out before its request.
+
+Which segments belong to the connection? An endpoint believes what lies in its window (RFC 9293, 3.10.7.4; RFC 5961 for
+RST and SYN). We may not know that window: its scale is in the SYNs alone, and the packets that moved it may be missing.
+So a segment is judged by the distance of its numbers, and a distant one by whether others continue it:
+
+- A segment is near if its numbers are within REACH of what the connection has come to, or belong to bytes that have been
+  given out: a copy, however late, brings nothing new.
+- Any other is a rival. Rivals are set aside, and dropped as soon as the connection itself brings new bytes. They are
+  believed once they are answered, once one follows a rival SYN, or once PROOF of them follow one another. Then they
+  continue this connection after a large hole if one of their directions is near, and otherwise open another connection
+  with the same ports.
+- A RST ends a connection that can have come to its number, which lies between what was acknowledged and what was seen. A
+  RST further ahead may follow missing bytes: it waits for them, or for the end of the capture, and is dropped if its
+  sender goes on. A FIN waits in the same way.
+
+What always holds: the Bytes and Gaps of a direction follow one another without overlap, and their sizes add up to its
+position. Packets that were not believed are counted in disbelieved, so that they can be reported. The cost is the data
+that waits, 16 MiB per direction at the most, and a small record of each connection, MAX_CLOSED of them after their end.
 """
 
 from __future__ import annotations
@@ -29,43 +45,43 @@ from tap.capture.layers import Segment
 from tap.capture.pending import Pending
 from tap.capture.segments import ACK, FIN, RST, SYN, Endpoint
 
-REACH = 2**25  # bytes that numbers may be away from those expected: more than can wait, and than most windows
-PROOF = 3  # segments, one behind the other, are no accident
-EARLY_TIME = 100_000_000  # nanoseconds that a segment waits for those that it acknowledges: captures mix up directions
-MAX_EARLY = 64  # segments that do
-GAP_TIME = 1_000_000_000  # nanoseconds after which bytes that were acknowledged without being seen will not come
-MAX_CLOSED = 10_000  # connections that are remembered, so that what is sent again is not taken for a new one
+REACH = 2**25  # bytes from the expected number at which a segment is near: more than pending holds and most windows have
+PROOF = 3  # segments that follow one another: not a coincidence
+EARLY_TIME = 100_000_000  # nanoseconds that a segment waits for the bytes it acknowledges
+MAX_EARLY = 64  # segments that wait for them
+GAP_TIME = 1_000_000_000  # nanoseconds after which bytes acknowledged but not seen are taken to be missing
+MAX_CLOSED = 10_000  # closed connections remembered, so that a retransmission is not taken for a new connection
 
 
 @dataclass(slots=True)
 class Half:
     """One direction. position: bytes of it that have been given out or skipped."""
 
-    first: int | None = None  # the sequence number of the first byte, where the beginning is known
+    first: int | None = None  # the sequence number of the first byte, if the beginning is known
     following: int | None = None  # the sequence number of the next byte
     position: int = 0
     pending: Pending = field(default_factory=Pending)
     hole_since: int | None = None
-    acknowledged: int | None = None  # by the other direction, at most
-    fin: int | None = None  # its sequence number
-    reset: tuple[int, int] | None = None  # the sequence number of a RST that waits, and when it came
+    acknowledged: int | None = None  # the highest number that the other direction acknowledged
+    fin: int | None = None  # the sequence number of the FIN
+    reset: tuple[int, int] | None = None  # sequence number and time of a RST that waits
     has_ended: bool = False
     is_heard: bool = False  # a packet of its sender is in the capture, with or without bytes
-    unseen: int | None = None  # up to this sequence number bytes were waited for, in vain
+    unseen: int | None = None  # bytes up to this sequence number were waited for in vain
 
     def begin(self, number: int) -> None:
-        """Count from here, if nothing is known yet."""
+        """Start counting at this sequence number if nothing is known yet."""
         if self.following is None:
             self.first = self.following = number
 
     def is_near(self, number: int) -> bool:
-        """Whether a sequence number can be one of it."""
+        """Whether a sequence number can belong to this direction."""
         if self.following is None or -self.position - REACH <= _distance(number, self.following) <= REACH:
             return True
         return self.acknowledged is not None and abs(_distance(number, self.acknowledged)) <= REACH
 
     def can_have_come_to(self, number: int) -> bool:
-        """Whether it can be the number of the byte that the receiver expects, as far as can be seen."""
+        """Whether the receiver can be expecting the byte with this number, as far as the capture shows."""
         assert self.following is not None
         ahead = _distance(number, self.following)
         known = 0 if self.acknowledged is None else _distance(self.acknowledged, self.following)
@@ -76,48 +92,49 @@ class Half:
         return self.pending.has_end(self.position + ahead)
 
     def ahead(self) -> int:
-        """How far the nearest segment that waits is ahead; below 0, its beginning has come otherwise."""
+        """Bytes from position to the nearest pending segment; below 0 if other segments have brought its beginning."""
         return self.pending.first() - self.position
 
 
 class Connection:
-    """ends: who opened it first; where that was not seen (from_start is false), whoever was heard first.
+    """One TCP connection.
 
-    disbelieved: by kind, how many packets had its addresses, and other numbers than it can have.
+    ends: the endpoint that opened it comes first; if the opening was not captured (from_start is false), the one whose
+    packet came first. disbelieved: by kind, packets with its addresses whose numbers it cannot have.
     """
 
     def __init__(self, ends: tuple[Endpoint, Endpoint], from_start: bool) -> None:
         self.ends = ends
         self.from_start = from_start
         self.halves = Half(), Half()
-        self.early: list[tuple[int, Segment]] = []  # with the times they came
+        self.early: list[tuple[int, Segment]] = []  # with the times of arrival, as the rivals
         self.rivals: list[tuple[int, Segment]] = []
         self.disbelieved: Counter[str] = Counter()
         self.is_closed = False
         self.reset_by: int | None = None
 
     def side(self, segment: Segment) -> int:
-        """The number of its sender."""
+        """The number of the segment's sender."""
         opener, other = self.ends
         source = segment.source
-        if source is opener or source is other:  # which is usual, and faster to see
+        if source is opener or source is other:  # the usual case: endpoints are cached, and identity is fast to test
             return 0 if source is opener else 1
         return 0 if source == opener else 1
 
     def waiting(self, side: int) -> int:
-        """Bytes of a side that have come, and are not given out yet."""
+        """Bytes of a side that have arrived but have not been given out."""
         early = sum(len(segment.data) for _, segment in self.early if self.side(segment) == side)
         return early + self.halves[side].pending.bytes
 
     def lacks(self, side: int) -> bool:
-        """Whether the other has received bytes of the side that have not come."""
+        """Whether the other side has acknowledged bytes of this side that have not been seen."""
         half = self.halves[side]
         if half.following is None or half.acknowledged is None:
             return False
-        return _distance(half.acknowledged, half.following) > half.has_ended  # a FIN has a number, too
+        return _distance(half.acknowledged, half.following) > half.has_ended  # a FIN takes a sequence number, too
 
     def has(self, segment: Segment, side: int) -> bool:
-        """Whether the numbers of a segment can be its own. side: the sender's."""
+        """Whether the numbers of a segment can be those of this connection. side: the sender's."""
         half, other = self.halves[side], self.halves[1 - side]
         if segment.flags & SYN:
             return half.following is None or half.first == (segment.sequence + 1) & 0xFFFFFFFF
@@ -141,9 +158,9 @@ class Opened:
     time: int
 
 
-@dataclass(slots=True)  # not frozen, which doubles what making one takes
+@dataclass(slots=True)  # not frozen: that would double the time to create one
 class Bytes:
-    """The next ones of a side."""
+    """The next bytes of a side."""
 
     connection: Connection
     time: int
@@ -153,7 +170,7 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """size bytes of a side are not in the capture. is_cut: they were cut off a packet that is."""
+    """size bytes of a side are missing from the capture. is_cut: they were cut off a packet that it contains."""
 
     connection: Connection
     time: int
@@ -164,7 +181,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """What comes next answers bytes of a side that have not come. They may, out of order, or never."""
+    """The next item of the other side answers bytes of this side that have not been seen. They may still come, late."""
 
     connection: Connection
     time: int
@@ -173,7 +190,7 @@ class Unseen:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A side has sent all, or the connection is reset; closed: it was the end of the connection."""
+    """A side has sent all its bytes, or the connection was reset. closed: this ends the connection."""
 
     connection: Connection
     time: int
@@ -186,16 +203,16 @@ Item = Opened | Bytes | Gap | Unseen | Ended
 
 
 class Assembler:
-    """All connections of a capture. Segments may come twice, in another order, and overlap; the first copy counts."""
+    """All connections of a capture. Segments may be repeated, reordered and overlap; the first copy of a byte counts."""
 
     def __init__(self) -> None:
         self.connections: dict[tuple[Endpoint, Endpoint], Connection] = {}
         self._most = MAX_CLOSED
-        self._waiting: dict[Connection, None] = {}  # those with early segments, and some that had them
-        self._last: Connection | None = None  # that was found
+        self._waiting: dict[Connection, None] = {}  # those with early segments, and some that no longer have any
+        self._last: Connection | None = None  # the one that find() returned last
 
     def find(self, segment: Segment) -> Connection | None:
-        """The connection that the segment is of, if it is known."""
+        """The connection that has the segment's addresses, if it is known."""
         source, target = segment.source, segment.target
         if self._last is not None:
             opener, other = self._last.ends
@@ -205,7 +222,7 @@ class Assembler:
         return self._last
 
     def reassemble(self, segment: Segment, time: int, *, opens: bool = False) -> Iterator[Item]:
-        """To be iterated to its end. opens: this SYN is known to open a connection."""
+        """Take the next segment. The iterator must be exhausted. opens: this SYN is known to open a connection."""
         connection = self.find(segment)
         if connection is None:
             if not (segment.data or segment.flags & SYN):
@@ -244,7 +261,7 @@ class Assembler:
             yield from self._release(connection, early.pop(number)[1], time)
 
     def overdue(self, time: int) -> Iterator[Item]:
-        """Of all connections, what has waited long enough, in the order in which it came."""
+        """Give out the early segments of all connections that have waited long enough, in their order of arrival."""
         self._waiting = {one: None for one in self._waiting if one.early}
         waiting = list(self._waiting)
         due = [(one.early[0][0], number) for number, one in enumerate(waiting) if _is_due(one, time)]
@@ -257,7 +274,7 @@ class Assembler:
                 heapq.heappush(due, (connection.early[0][0], number))
 
     def _release(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
-        """Take one that has waited."""
+        """Take a segment that has waited in early."""
         side = connection.side(segment)
         if _is_early(connection, segment, side):
             yield from self._catch_up(connection, segment, time)
@@ -319,10 +336,10 @@ class Assembler:
         connection.reset_by = side
         yield Ended(connection, time, side, is_reset=True, closed=True)
 
-    # ---- what has other numbers ----
+    # ---- segments with distant numbers ----
 
     def _rival(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
-        """A segment that is not the connection's, as far as is known."""
+        """Set a distant segment aside, or believe it together with those before it."""
         rivals = connection.rivals
         before, answered = _before(rivals, segment)
         if before and before[-1].sequence == segment.sequence:
@@ -341,7 +358,7 @@ class Assembler:
             rivals.append((time, segment))
 
     def _believe(self, connection: Connection, time: int) -> Iterator[Item]:
-        """The rivals are what goes on."""
+        """Continue with the rivals: as this connection after a gap, or as another one."""
         rivals, connection.rivals = connection.rivals, []
         if not _is_continued(connection, [one for _, one in rivals]):
             yield from self.finish(connection, time)
@@ -357,9 +374,10 @@ class Assembler:
             yield from self._take(connection, one, side, time)
 
     def join(self, segment: Segment, positions: tuple[int, int], held: int) -> Connection:
-        """Begin with a connection in its middle. positions: bytes of the segment's source and of its target before.
+        """Begin with a connection in its middle.
 
-        held: bytes of the target that come behind the segment, and are among these.
+        positions: bytes of the segment's source and of its target before it. held: bytes among those of the target that
+        appear in the capture after the segment.
         """
         self.connections.pop((segment.target, segment.source), None)
         connection = self._open(segment)
@@ -370,14 +388,14 @@ class Assembler:
         return connection
 
     def skip(self, connection: Connection, side: int, position: int, time: int) -> Iterator[Item]:
-        """The bytes of a side up to a position are known not to be in the capture."""
+        """Report the bytes of a side up to a position as missing: they are known not to be in the capture."""
         half = connection.halves[side]
         size = position - half.position
         if size > 0 and half.following is not None:
             yield from self._gap(connection, side, size, time)
 
     def finish(self, connection: Connection, time: int) -> Iterator[Item]:
-        """Nothing more comes of it."""
+        """Give out everything that waits: nothing more comes of this connection."""
         connection.forget_rivals()
         yield from self._release_all(connection, time)
         if connection.is_closed:
@@ -405,7 +423,7 @@ class Assembler:
             closed = [key for key, one in known.items() if one.is_closed]
             for key in closed[: len(closed) // 2]:
                 del known[key]
-            self._most = max(MAX_CLOSED, 2 * len(known))  # so that they are not looked through for each new one
+            self._most = max(MAX_CLOSED, 2 * len(known))  # so that not every new connection causes a search
         self._last = known[ends] = Connection(ends, bool(segment.flags & SYN))
         return self._last
 
@@ -424,7 +442,7 @@ class Assembler:
     def _next(
         self, connection: Connection, side: int, data: bytes, missing: int, known: int, time: int
     ) -> Iterator[Item]:
-        """Give out what is behind the first *known* bytes of data and missing."""
+        """Give out data and the missing bytes after it, except the first *known* bytes of the two."""
         half = connection.halves[side]
         assert half.following is not None
         if known < len(data):
@@ -444,7 +462,7 @@ class Assembler:
         yield Gap(connection, time, side, size, is_cut)
 
     def _catch_up(self, connection: Connection, segment: Segment, time: int) -> Iterator[Item]:
-        """What it acknowledges and has not come in all that time is not in the capture; the rest comes before it."""
+        """Give out what the segment acknowledges and is pending; what has not come in that time counts as missing."""
         side = 1 - connection.side(segment)
         half = connection.halves[side]
         while half.pending:
@@ -454,12 +472,12 @@ class Assembler:
                 break
             yield from self._gap(connection, side, ahead, time)
             yield from self._drain(connection, side, time, segment.acknowledged)
-        if _is_early(connection, segment, 1 - side):  # that it is given out all the same shows nothing of a gap
+        if _is_early(connection, segment, 1 - side):  # given out now, but its acknowledgement does not prove a gap
             half.unseen = segment.acknowledged
             yield Unseen(connection, time, side)
 
     def _drain(self, connection: Connection, side: int, time: int, end: int | None = None) -> Iterator[Item]:
-        """What waited for the bytes before it. end: and has no number from here on."""
+        """Give out pending segments up to the next hole. end: only those before this sequence number."""
         half = connection.halves[side]
         while half.pending:
             assert half.following is not None
@@ -473,7 +491,7 @@ class Assembler:
         half.hole_since = None
 
     def _overdue(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
-        """Go on behind a hole that will not be filled any more."""
+        """Go on after a hole that will not be filled any more."""
         half = connection.halves[side]
         while half.pending:
             assert half.following is not None
@@ -497,7 +515,7 @@ class Assembler:
             yield from self._flush_half(connection, side, time)
             if half.is_heard and half.following is not None and half.acknowledged is not None and half.fin is None:
                 missing = _distance(half.acknowledged, half.following)
-                if 1 < missing <= REACH:  # one number may be that of a FIN
+                if 1 < missing <= REACH:  # a single number may be that of a FIN
                     yield from self._gap(connection, side, missing, time)
 
     def _flush_half(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
@@ -505,7 +523,7 @@ class Assembler:
             yield from self._leap(connection, side, time)
 
     def _end(self, connection: Connection, side: int, time: int) -> Iterator[Item]:
-        """What waited for the bytes before it, and ends the direction, or the connection."""
+        """Let a RST or FIN that waited for the bytes before it end the connection or the direction."""
         half = connection.halves[side]
         if half.reset is not None and half.following is not None and not connection.is_closed:
             ahead = _distance(half.reset[0], half.following)
@@ -518,7 +536,7 @@ class Assembler:
             return
         assert half.following is not None
         ahead = _distance(half.fin, half.following)
-        if ahead < 0:  # the direction went on behind it
+        if ahead < 0:  # the direction went on after it
             half.fin = None
             connection.disbelieved["FIN"] += 1
         elif ahead == 0:
@@ -528,18 +546,18 @@ class Assembler:
 
 
 def _is_in_use(connection: Connection) -> bool:
-    """Whether it has brought bytes, and has not ended."""
+    """Whether the connection has brought bytes and has not ended."""
     return not connection.is_closed and bool(connection.halves[0].position or connection.halves[1].position)
 
 
 def _is_due(connection: Connection, time: int) -> bool:
-    """Whether its first early segment has waited long enough, or is early no more."""
+    """Whether the connection's first early segment has waited long enough, or is no longer early."""
     came, segment = connection.early[0]
     return time - came > EARLY_TIME or not _is_early(connection, segment, connection.side(segment))
 
 
 def _is_early(connection: Connection, segment: Segment, side: int) -> bool:
-    """Whether it acknowledges bytes of the other side that have not been seen yet."""
+    """Whether the segment acknowledges bytes of the other side that have not been seen yet."""
     if not segment.flags & ACK:
         return False
     half = connection.halves[1 - side]
@@ -548,10 +566,10 @@ def _is_early(connection: Connection, segment: Segment, side: int) -> bool:
     known = half.following
     if half.unseen is not None:
         if half.position == 0 and not half.pending:
-            return False  # of a direction that is not in the capture, no more will come either
+            return False  # the capture does not contain that direction
         if _distance(half.unseen, known) > 0:
             known = half.unseen
-    return half.has_ended < _distance(segment.acknowledged, known) <= REACH  # a FIN has a number, too
+    return half.has_ended < _distance(segment.acknowledged, known) <= REACH  # a FIN takes a sequence number, too
 
 
 def _brings(connection: Connection, segment: Segment) -> bool:
@@ -562,13 +580,13 @@ def _brings(connection: Connection, segment: Segment) -> bool:
 
 
 def _before(rivals: list[tuple[int, Segment]], segment: Segment) -> tuple[list[Segment], Segment | None]:
-    """Those of its sender, and the last one of the other side."""
+    """The rivals with the segment's sender, and the last one of the other side."""
     same = [one for _, one in rivals if one.source == segment.source]
     return same, next((one for _, one in reversed(rivals) if one.source != segment.source), None)
 
 
 def _is_of_rivals(connection: Connection, segment: Segment) -> bool:
-    """Whether a segment goes on exactly where the rivals end, and not where the connection does."""
+    """Whether a segment continues the rivals exactly, and not the connection."""
     if segment.sequence == connection.halves[connection.side(segment)].following:
         return False
     before, answered = _before(connection.rivals, segment)
@@ -580,12 +598,12 @@ def _answers(answered: Segment | None, segment: Segment) -> bool:
 
 
 def _end(segment: Segment) -> int:
-    """The sequence number that follows on a segment's."""
+    """The sequence number after a segment."""
     return (segment.sequence + bool(segment.flags & SYN) + len(segment.data) + segment.missing) & 0xFFFFFFFF
 
 
 def _is_continued(connection: Connection, rivals: list[Segment]) -> bool:
-    """Whether they can be the same connection, of which much is missing: one direction is near, neither has gone back."""
+    """Whether the rivals can continue the connection after a large hole: one direction is near, neither has gone back."""
     if connection.is_closed or any(one.flags & SYN for one in rivals):
         return False
     is_near = False
@@ -599,5 +617,5 @@ def _is_continued(connection: Connection, rivals: list[Segment]) -> bool:
 
 
 def _distance(sequence: int, following: int) -> int:
-    """How far it is ahead, below 0 behind; numbers wrap at 2^32."""
+    """How far sequence is ahead of following; below 0: behind it. Sequence numbers wrap at 2^32."""
     return (sequence - following + 0x80000000 & 0xFFFFFFFF) - 0x80000000

@@ -1,6 +1,6 @@
-"""The bytes of one capture file, decompressed, as far as they can be read; of a file that is being written, as they come.
+"""The decompressed bytes of one capture file, as far as it can be read; a file being written is followed as it grows.
 
-What is compressed with zstd (RFC 8878) or gzip (RFC 1952) is known by its first bytes, not by its name.
+Compression with zstd (RFC 8878) or gzip (RFC 1952) is recognized by the first bytes, not by the name.
 """
 
 from __future__ import annotations
@@ -16,26 +16,29 @@ from typing import Any, BinaryIO
 from tap.errors import RecordingError, words
 
 STDIN = Path("-")
-BREATH = 0.05  # seconds that a pipe may be empty before its writer is taken to rest: a busy one is not held up
+BREATH = 0.05  # seconds for which a pipe is empty before its writer counts as idle
 CHUNK = 2**20
-HEAD = 4  # bytes that tell one kind of file from the other
-# Bytes that a decompressor gets at once; small, because a damaged block loses all of them. One can stand for 32 768.
+HEAD = 4  # bytes that show the kind of a file
+# Bytes per call of decompress(). Small, because a damaged block loses the output of its whole call, in which one byte of
+# input can stand for 32,768.
 COMPRESSED = 2**8
 
 GoesOn = Callable[[bool], bool]
 
 
 class Damaged(Exception):
-    """Why nothing more of a file can be read."""
+    """The rest of a file cannot be read; the text says why."""
 
 
 class Stopped(Exception):
-    """Nobody wants more of a file that is being written."""
+    """The reader wants no more of a file that is being written."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Compression:
-    """make: a decompressor of one *unit* of it, whose errors are *error*."""
+    """A compression format. unit: what the format calls an independent part; make: creates a decompressor of one, which
+    raises *error*.
+    """
 
     name: str
     unit: str
@@ -46,11 +49,13 @@ class _Compression:
 def content(
     path: Path, name: str, goes_on: GoesOn | None, grows: bool, successor: Callable[[Path], Path | None]
 ) -> Iterator[bytes]:
-    """The file's bytes.
+    """Yield the file's bytes.
 
-    goes_on: asked after every read whether to go on; given whether there was nothing to read. grows: the file is being
-    written until *successor* finds the next one of its rotation. Raises RecordingError if it cannot be opened, Damaged,
-    and Stopped where goes_on said so.
+    goes_on: called after every read, with whether there was nothing to read; returns whether to go on. grows: the file is
+    being written until *successor* finds the next one of its rotation.
+
+    Raises RecordingError if the file cannot be opened, Damaged if the rest cannot be read, Stopped if goes_on returns
+    False.
     """
     with _opened(path, name) as file:
         raw = _raw(file, path, goes_on, grows, successor)
@@ -65,13 +70,13 @@ def content(
 
 
 def is_pipe(path: Path) -> bool:
-    """Whether what is in it can be read once only."""
+    """Whether its content can be read only once."""
     return path == STDIN or path.is_fifo()
 
 
 def _opened(path: Path, name: str) -> BinaryIO:
     try:
-        # Unbuffered, a read brings what there is: of a pipe, less than it was asked for.
+        # Unbuffered, so that a read of a pipe returns what is there instead of waiting for a full chunk.
         return open(0 if path == STDIN else path, "rb", buffering=0, closefd=path != STDIN)
     except OSError as error:
         raise RecordingError(f"{name}: {words(error)}") from None
@@ -98,7 +103,7 @@ def _raw(
         elif is_complete:
             return
         elif successor(path) is not None:
-            is_complete = True  # but for what came between this read and the next file
+            is_complete = True  # except for what was written between this read and the start of the next file
             continue
         if goes_on is not None and not goes_on(not chunk):
             raise Stopped
@@ -108,7 +113,7 @@ def _compression(head: bytes) -> _Compression | None:
     if head.startswith(b"\x1f\x8b"):
         return _Compression("gzip", "member", lambda: zlib.decompressobj(zlib.MAX_WBITS | 16), zlib.error)
     if head.startswith(b"\x28\xb5\x2f\xfd"):
-        import zstandard  # of 12 MB, for this alone
+        import zstandard  # takes 12 MB of memory, so only when needed
 
         return _Compression("zstd", "frame", lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError)
     return None
@@ -123,7 +128,7 @@ def _decompressed(chunks: Iterator[bytes], compression: _Compression) -> Iterato
             data = chunk[begin : begin + COMPRESSED]
             while data:
                 if frame is None and name == "gzip" and not data.strip(b"\0"):
-                    break  # zeros, with which tapes and disks pad a file
+                    break  # zeros after the last member: padding, as by tapes and disks
                 frame = frame or compression.make()
                 try:
                     out = frame.decompress(data)

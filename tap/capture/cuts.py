@@ -1,4 +1,4 @@
-"""Packets that a capture holds without their ends: how many, and what would have kept them whole."""
+"""Packets whose ends a capture lacks: how many, and how to capture them whole."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from tap.capture.pcapng import Packet
 
 
 class Cuts:
-    """True when there are any; as a string, a sentence for people."""
+    """A count of cut packets. True if there are any; str() gives a sentence for people."""
 
     def __init__(self) -> None:
-        self._captured = 0  # with a snaplen
-        self._longest = 0  # bytes that are left of one of them
-        self._before = 0  # cut inside a tunnel, by what sent it
+        self._captured = 0  # packets cut by the snaplen of the capture
+        self._longest = 0  # the largest number of bytes left of one of them
+        self._before = 0  # packets cut inside a tunnel, before they were captured
 
     def __bool__(self) -> bool:
         return bool(self._captured or self._before)
 
     def add(self, packet: Packet) -> None:
-        """Of this one not everything is there."""
+        """Count a packet that is not whole."""
         if packet.size > len(packet.data):
             self._captured += 1
             self._longest = max(self._longest, len(packet.data))
@@ -30,7 +30,7 @@ class Cuts:
             packets = _packets(self._captured)
             said.append(f"{packets} cut to {self._longest} bytes: capture with -s 0 (tcpdump, dumpcap, tshark)")
         if self._before:
-            said.append(f"{_packets(self._before)} cut by what mirrored them: let it send them whole")
+            said.append(f"{_packets(self._before)} cut by the device that mirrored them: set it to send whole packets")
         return "; ".join(said)
 
 

@@ -1,9 +1,9 @@
-"""From paths that a user names to the packets in them: of files, of directories, of stdin; compressed or not.
+"""From the paths that a user names to the packets in them: files, directories and stdin, compressed or not.
 
-A directory stands for its captures. Files of one rotation, named <stem>_<number>_<time>.pcapng, follow one another by
-number, as do dumpcap's. Everything else is read by time, in whatever order it was named: each file begins with its first
-packet, and those that overlap, such as captures of two interfaces, are merged packet by packet; so are those that stand
-one after the other in a file. What is in a pipe is not known before it is read; it comes last.
+A directory stands for its captures. Files of one rotation, named <stem>_<number>_<time>.pcapng, are read in the order of
+their numbers, as are dumpcap's. Everything else is read by time, whatever the order of the arguments: a file comes in at
+the time of its first packet, and files that overlap, such as captures of two interfaces, are merged packet by packet; so
+are captures concatenated in one file. The times in a pipe are not known before it is read, so pipes come last.
 """
 
 from __future__ import annotations
@@ -25,21 +25,22 @@ from tap.capture.pcap import NotACapture, PacketReader, reader_for
 from tap.capture.pcapng import Packet
 from tap.errors import ConfigError, RecordingError, words
 
-MAX_MERGED = 32  # files that are open together; of more that overlap, the rest come when one has ended
+MAX_MERGED = 32  # files open at a time; if more overlap, the others wait until one has ended
 
 # Called with the name of a file and each comment in the header of a section, before any packet of that section is read.
-# Raises RecordingError for a section that must not be read; then nothing more of the file is.
+# Raises RecordingError for a section that must not be read; the rest of the file is then skipped.
 SectionCheck = Callable[[str, str], None]
 
 _CAPTURE = re.compile(r".+\.p?cap(ng)?\d*(\.zst|\.gz)?")  # tcpdump -C appends a number
-_ROTATED = re.compile(r"(.+)_(\d+)_\d{8}T?\d{6}Z?\.p?cap(ng)?(\.zst|\.gz)?")  # of dumpcap, too
+_ROTATED = re.compile(r"(.+)_(\d+)_\d{8}T?\d{6}Z?\.p?cap(ng)?(\.zst|\.gz)?")  # dumpcap's names match, too
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Files that follow one another. first: the time of the first packet, where others have to be compared with it.
+    """Files that follow one another.
 
-    part: of the one file, only this part of so many, see Steps.
+    first: the time of the first packet; set only if there are other runs to compare it with. part: (number, count), to
+    read only one of the captures concatenated in a single file, see Steps.
     """
 
     files: list[Path]
@@ -52,7 +53,7 @@ def accept(path: str, comment: str) -> None:
 
 
 class _Asked:
-    """Whether to go on, and what the last answer was."""
+    """Asks goes_on, and remembers whether it has ended the reading."""
 
     def __init__(self, goes_on: GoesOn) -> None:
         self._goes_on = goes_on
@@ -65,7 +66,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What every file of one call of packets() is read with; its arguments."""
+    """The arguments of one call of packets(), with which all its files are read."""
 
     problems: list[str]
     asked: _Asked | None
@@ -78,10 +79,10 @@ def packets(
     goes_on: GoesOn | None = None,
     check_section: SectionCheck = accept,
 ) -> Iterator[Packet]:
-    """All that the paths stand for, by time; what of it cannot be read is then in *problems*, a line each.
+    """Yield all packets that the paths stand for, by time. Problems are appended to *problems*, one line each.
 
-    goes_on: the last file is being written, and after it others of its rotation. Asked after every read whether to go
-    on; given whether there was nothing to read, so that it can wait. check_section: see SectionCheck.
+    goes_on: given if the last file is being written, and others of its rotation may follow. Called after every read, with
+    whether there was nothing to read, so that it can wait; returns whether to go on. check_section: see SectionCheck.
     """
     files: list[Path] = []
     for path in [paths] if isinstance(paths, Path) else paths:
@@ -91,7 +92,7 @@ def packets(
             problems.append(str(error))
     asked = None if goes_on is None else _Asked(goes_on)
     runs = _in_order(files, unknown=0 if asked is None else math.inf)
-    # What is waited for would hold up whatever is merged with it.
+    # A pipe or a file being written is not merged with others: waiting for it would hold them up.
     apart = [run for run in runs if is_pipe(run.files[0])]
     runs = [run for run in runs if not is_pipe(run.files[0])]
     if asked is not None and not apart:
@@ -104,9 +105,9 @@ def packets(
 
 
 def check(path: Path, check_section: SectionCheck = accept) -> None:
-    """Raise RecordingError for a file that is no capture, cannot be opened, or is refused by check_section.
+    """Raise RecordingError for a file that is not a capture, cannot be opened, or is refused by check_section.
 
-    Nothing is known yet of what comes through a pipe.
+    Pipes are not checked: their content is not known yet.
     """
     files = _named(path)
     if files == [path] and not is_pipe(path):
@@ -116,20 +117,20 @@ def check(path: Path, check_section: SectionCheck = accept) -> None:
 def check_again(path: Path, check_section: SectionCheck = accept) -> None:
     """As check(), for a capture that is read more than once. Raises ConfigError for a pipe."""
     if is_pipe(path):
-        raise ConfigError(f"{path}: it is read more than once to be replayed: give a file, not a pipe")
+        raise ConfigError(f"{path}: a replay reads the capture more than once: give a file, not a pipe")
     check(path, check_section)
 
 
 def expand(path: Path) -> list[Path]:
     """The files that a path stands for: itself, or those in a directory, in order.
 
-    Raises RecordingError for a directory that has none, or cannot be read.
+    Raises RecordingError for a directory that contains no capture, or cannot be read.
     """
     return [file for run in _in_order(_regular(path, [])) for file in run.files]
 
 
 def successor(path: Path) -> Path | None:
-    """The next file of the rotation that a file is of, once it is there."""
+    """The next file of the rotation that a file belongs to; None while there is none."""
     place = _rotated(path)
     if place is None:
         return None
@@ -161,19 +162,19 @@ def _named(path: Path) -> list[Path]:
 
 
 def _regular(path: Path, problems: list[str]) -> list[Path]:
-    """As _named(), but of a directory the regular files: of a pipe in it nobody knows when somebody writes to it."""
+    """As _named(), but only the regular files of a directory: reading a pipe in it could block forever."""
     files = []
     for file in _named(path):
         what = None if file == path else _irregular(file)
         if what is None:
             files.append(file)
         else:
-            problems.append(f"{file}: left out, for it is {what}; of a directory regular files are read")
+            problems.append(f"{file}: left out: it is {what}, and only regular files of a directory are read")
     return files
 
 
 def _irregular(file: Path) -> str | None:
-    """What a file is that is no regular one. One that cannot be looked at is told when it is opened."""
+    """The kind of a file that is not a regular one, else None. A file without a status is reported when it is opened."""
     try:
         mode = file.stat().st_mode
     except OSError:
@@ -185,7 +186,7 @@ def _irregular(file: Path) -> str | None:
 
 
 def _in_order(files: Iterable[Path], unknown: float = 0) -> list[_Run]:
-    """Each file once, in runs, by the time of their first packets. unknown: that of a run without packets."""
+    """Each file once, in runs sorted by the time of their first packets. unknown: the time of a run without packets."""
     groups: dict[object, list[tuple[int, Path]]] = {}
     known: set[object] = set()
     for file in files:
@@ -198,7 +199,7 @@ def _in_order(files: Iterable[Path], unknown: float = 0) -> list[_Run]:
     for group in groups.values():
         if len({number for number, _ in group}) == len(group):
             runs.append([file for _, file in sorted(group)])
-        else:  # a rotation that was begun anew
+        else:  # numbers occur twice: a rotation that was started again
             runs += [[file] for _, file in group]
     if len(runs) < 2:
         return [_Run(run) for run in runs]
@@ -206,7 +207,7 @@ def _in_order(files: Iterable[Path], unknown: float = 0) -> list[_Run]:
 
 
 def _identity(file: Path) -> object:
-    """The same for one file by two names."""
+    """A value that is the same for two names of one file."""
     try:
         status = file.stat()
     except OSError:
@@ -215,7 +216,7 @@ def _identity(file: Path) -> object:
 
 
 def _rotated(path: Path) -> tuple[str, int] | None:
-    """The stem and number of a file that is of a rotation."""
+    """The stem and number of a file of a rotation; None for other files."""
     found = _ROTATED.fullmatch(path.name)
     return None if found is None else (found[1], int(found[2]))
 
@@ -225,12 +226,12 @@ def _first_time(path: Path, unknown: float) -> float:
         return math.inf
     try:
         return next((packet.time for packet in _packets(path, _Reading([], None, accept), grows=False)), unknown)
-    except RecordingError:  # it will be told when its turn comes
+    except RecordingError:  # reported when the file is read
         return unknown
 
 
 def _merged(runs: Iterable[_Run], reading: _Reading) -> Iterator[Packet]:
-    """All their packets, as their times follow one another; those of each run in its own order."""
+    """Yield the packets of all runs by time; those of one run stay in its own order."""
     waiting = deque(runs)
     begun: list[tuple[int, int, Packet, Iterator[Packet]]] = []  # a heap, by the time of the next packet
     count = 0
@@ -253,13 +254,13 @@ def _merged(runs: Iterable[_Run], reading: _Reading) -> Iterator[Packet]:
 
 
 def _apart(run: _Run) -> list[_Run]:
-    """The parts of a run of one file that holds several, or the run."""
+    """The run, or one run for each of the captures concatenated in its only file."""
     if len(run.files) > 1:
         return [run]
     (file,) = run.files
     try:
         count = count_parts(content(file, str(file), None, False, successor))
-    except (RecordingError, Damaged):  # it will be told when the file is read
+    except (RecordingError, Damaged):  # reported when the file is read
         count = 1
     return [dataclasses.replace(run, part=(number, count)) for number in range(count)]
 
@@ -270,7 +271,7 @@ def _apart(run: _Run) -> list[_Run]:
 def _of_run(
     files: list[Path], reading: _Reading, *, part: tuple[int, int] = (0, 1), follows: bool = False
 ) -> Iterator[Packet]:
-    """follows: the last file is being written, and after it others. part: see _Run."""
+    """Yield the packets of a run. follows: its last file is being written, and others may follow. part: see _Run."""
     if part[1] > 1:
         yield from _of_part(files[0], reading if part[0] == 0 else dataclasses.replace(reading, problems=[]), *part)
         return
@@ -285,7 +286,7 @@ def _of_run(
 
 
 def _of_part(path: Path, reading: _Reading, number: int, count: int) -> Iterator[Packet]:
-    """Reads all of the file, for the first part has to say what of it cannot be read."""
+    """Yield the packets of one part. The whole file is read, because the first part reports its problems."""
     steps = Steps()
     for packet in _tried(path, reading, grows=False):
         if min(steps.part(packet.time), count - 1) == number:
@@ -293,7 +294,7 @@ def _of_part(path: Path, reading: _Reading, number: int, count: int) -> Iterator
 
 
 def _tried(path: Path, reading: _Reading, *, grows: bool) -> Iterator[Packet]:
-    """As _packets(), whatever the file."""
+    """As _packets(), but a file that cannot be read is reported as a problem."""
     try:
         yield from _packets(path, reading, grows=grows)
     except RecordingError as error:
@@ -301,7 +302,7 @@ def _tried(path: Path, reading: _Reading, *, grows: bool) -> Iterator[Packet]:
 
 
 def _packets(path: Path, reading: _Reading, *, grows: bool) -> Iterator[Packet]:
-    """Raises RecordingError for a file that is no capture, cannot be opened, or is refused."""
+    """Yield the packets of a file. Raises RecordingError if it is not a capture, cannot be opened, or is refused."""
     name = "stdin" if path == STDIN else str(path)
     reader: PacketReader | None = None
     said: list[str] = []
@@ -318,13 +319,13 @@ def _packets(path: Path, reading: _Reading, *, grows: bool) -> Iterator[Packet]:
         reader = reader or _reader(name, head, reading.check_section)
         yield from reader.close()
         said = list(reader.problems)
-    except Stopped:  # what is not whole is still being written
+    except Stopped:  # the end is still being written: not worth a problem
         said = [] if reader is None else list(reader.problems)
     except Damaged as what:
         said = [str(what)]
         if reader is not None:
             said = [*reader.problems, *said]
-            yield from reader.close()  # its end is not whole, which need not be said twice
+            yield from reader.close()  # after the copy above: that the end is incomplete need not be reported twice
     finally:
         reading.problems.extend(f"{name}: {problem}" for problem in said)
 

@@ -1,8 +1,8 @@
-"""IP fragments into the packets that they were: RFC 791, 3.2 and RFC 8200, 4.5.
+"""Reassembly of IP fragments: RFC 791, 3.2 and RFC 8200, 4.5.
 
-Fragments that contradict one another are never mixed (RFC 5722): whichever packet the newer one is of begins anew. The
-16 bits that number IPv4's packets come round within seconds on a busy link (RFC 4963), so that what waits longer than
-copies and reordering take is given up: its missing fragments are not in the capture.
+Fragments that contradict one another are never mixed (RFC 5722): the newer one starts its packet again. IPv4's 16-bit
+identification repeats within seconds on a busy link (RFC 4963), so a packet that has waited longer than copies and
+reordering can explain is given up: the capture does not contain its missing fragments.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 MAX_WAIT = 1_000_000_000  # nanoseconds
-MAX_BYTES = 2**24  # that wait
-MAX_PIECES = 256  # of a packet; with those that an MTU of 576 bytes makes there are 120
-MAX_PACKETS = 1024  # that wait; as many complete ones are remembered, so that a copy of a fragment begins no packet
+MAX_BYTES = 2**24  # of fragments that wait
+MAX_PIECES = 256  # fragments of one packet; an MTU of 576 bytes makes 120 at the most
+MAX_PACKETS = 1024  # that wait; as many complete ones are remembered, so that a late copy does not start a new packet
 
 
 @dataclass(slots=True)
 class _Packet:
     began: int
-    pieces: dict[int, tuple[bytes, int]] = field(default_factory=dict)  # by place: what was captured of it, and its size
-    received: int = 0  # bytes on the wire
-    size: int | None = None  # in all, once the last fragment has come
+    pieces: dict[int, tuple[bytes, int]] = field(default_factory=dict)  # by place: the captured bytes, and the true size
+    received: int = 0  # bytes, as sent on the wire
+    size: int | None = None  # total, once the last fragment has come
 
     def fits(self, place: int, size: int, is_last: bool) -> bool:
-        """Whether a fragment is of this packet, and new."""
+        """Whether a fragment is new, and contradicts none of the others."""
         end = place + size
         if self.size is not None and (end > self.size or is_last):
             return False
@@ -34,26 +34,26 @@ class _Packet:
 
 
 class Fragments:
-    """lost: fragments of packets that did not become whole."""
+    """The packets being reassembled. lost: fragments of packets that were given up."""
 
     def __init__(self) -> None:
         self.lost = 0
         self._waiting: dict[Hashable, _Packet] = {}  # oldest first
         self._waiting_bytes = 0
-        self._complete: dict[Hashable, int] = {}  # with the times they were, oldest first
+        self._complete: dict[Hashable, int] = {}  # with the time of completion, oldest first
 
     @property
     def waiting(self) -> int:
-        """Fragments."""
+        """The number of fragments that wait for others."""
         return sum(len(packet.pieces) for packet in self._waiting.values())
 
     def add(
         self, key: Hashable, place: int, is_last: bool, data: bytes, size: int, time: int
     ) -> tuple[bytes, int] | None:
-        """The next fragment. Returns what its packet holds once that is whole, and its size; until then None.
+        """Take the next fragment. Returns the payload of its packet and its size once the packet is complete, else None.
 
-        key: the packet's addresses, number and protocol. place, size: of the fragment, in bytes on the wire; data: what
-        was captured of it. Where that is less, what is returned ends there. time: nanoseconds.
+        key: the packet's addresses, identification and protocol. place, size: of the fragment, in bytes on the wire.
+        data: the captured bytes; if a fragment was cut, the returned payload ends there. time: nanoseconds.
         """
         self._forget(time)
         if key in self._complete:
@@ -98,7 +98,7 @@ class Fragments:
 
 
 def _joined(packet: _Packet) -> bytes:
-    """What was captured from the beginning on, up to the first byte that was not."""
+    """The payload up to the first byte that was not captured."""
     parts = []
     for place in sorted(packet.pieces):
         data, size = packet.pieces[place]

@@ -1,7 +1,7 @@
-"""From a captured frame to the TCP segment in it, through whatever it is wrapped in: see tunnels.
+"""From a captured frame to the TCP segment in it, through whatever encapsulates it: see tunnels.py.
 
-The same packet may have been captured inside a tunnel and outside of it. A segment does not say which way it came, so
-that both copies are of the same connection, and its bytes count once.
+The same packet may have been captured inside a tunnel and outside of it. A segment does not record its encapsulation, so
+both copies belong to the same connection, and its bytes count once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tap.capture.tunnels import (
     protocol_name,
 )
 
-MAX_LAYERS = 32  # frames, tags, tunnels; those of a label stack count as one
+MAX_LAYERS = 32  # frames, tags, tunnels; an MPLS label stack counts as one
 
 _EXTENSIONS = {0, 43, 60, 135}  # of IPv6: hop by hop, routing, destination, mobility; length in units of 8
 _FRAGMENT, _AUTHENTICATION = 44, 51
@@ -40,7 +40,7 @@ _tcp_head = struct.Struct("!HHIIBB").unpack_from
 
 @dataclass(slots=True)
 class Segment:
-    """data: what was captured; missing: bytes behind it that were on the wire and are not in the capture."""
+    """One TCP segment. data: the captured bytes; missing: bytes after them that were sent but not captured."""
 
     source: Endpoint
     target: Endpoint
@@ -52,7 +52,7 @@ class Segment:
 
 
 class Layers:
-    """The packets of a capture, one after the other. Fragments of one wait for the others."""
+    """Finds the segments in the packets of a capture; holds fragments until their packet is complete."""
 
     def __init__(self) -> None:
         self._unread: Counter[str] = Counter()
@@ -60,13 +60,13 @@ class Layers:
 
     @property
     def unread(self) -> dict[str, int]:
-        """How many packets so far held no TCP that could be read, by what kind they are, most first."""
+        """The number of packets so far without readable TCP, by kind, most first."""
         found = self._unread.copy()
         found["fragments of IP packets that are not whole"] = self._fragments.lost + self._fragments.waiting
         return {kind: count for kind, count in found.most_common() if count}
 
     def segment(self, packet: Packet) -> Segment | None:
-        """The TCP segment in a packet, or in the one that its fragment completes; None where none can be read."""
+        """The TCP segment in a packet, or in the one that a fragment completes; None if none can be read."""
         try:
             return self._segment(packet)
         except Unread as what:
@@ -77,7 +77,7 @@ class Layers:
 
     def _segment(self, packet: Packet) -> Segment | None:
         data = packet.data
-        limit = packet.size  # of all layers so far, as they say their lengths
+        limit = packet.size  # the end of the packet, by the lengths in all layers so far
         if limit < len(data):
             limit = len(data)
         step = LINKS.get(packet.link_type)
@@ -89,7 +89,7 @@ class Layers:
                 first, length, number, fragment, protocol, source, target = _ipv4_head(data, at)
                 if first >> 4 != 4:
                     raise Unread("malformed")
-                end = at + length if length else limit  # 0: offloaded, longer than it can say
+                end = at + length if length else limit  # 0: segmentation offload, longer than the field can express
                 at += (first & 15) * 4
                 if fragment & 0x3FFF:
                     key = source, target, number, protocol
@@ -151,7 +151,7 @@ def _tcp(data: bytes, at: int, end: int, limit: int, source: bytes, target: byte
     begin = at + (words >> 4) * 4
     if begin > end or begin < at + 20:
         raise Unread("malformed")
-    captured = data[begin:limit]  # not what Ethernet padded it with
+    captured = data[begin:limit]  # without Ethernet's padding
     return Segment(
         _endpoint(source, source_port),
         _endpoint(target, target_port),

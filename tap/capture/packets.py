@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""TCP connections made of what a link received: SYN, data, FIN and RST as raw IP packets with true numbers and sums,
-each in a block of pcapng.
+"""Packets constructed from the bytes that a connection carried: SYN, data, FIN and RST as raw IP packets with correct
+sequence numbers and checksums, each in a pcapng block.
 
-Every recorded byte goes through it, in the event loop. Written in Cython's pure-Python mode. The block:
+Every recorded byte passes through this module, in the event loop. Source of the block's format:
 draft-ietf-opsawg-pcapng, section 4.3.
 """
 
@@ -25,7 +25,7 @@ _KIND = cython.declare(cython.ulonglong, ENHANCED_PACKET)
 _ACK = cython.declare(cython.int, ACK)
 _FIN = cython.declare(cython.int, FIN)
 _SYN = cython.declare(cython.int, SYN)
-# A window scale, so that 64 KB segments are no zero windows to who reads them.
+# A window scale option: without it a reader takes a segment of 64 KB for one that fills the window.
 _SCALE = cython.declare(cython.ulonglong, 0x03030700)
 
 _BLOCK = cython.declare(cython.Py_ssize_t, 28)  # bytes before the packet
@@ -33,25 +33,25 @@ _TCP = cython.declare(cython.Py_ssize_t, 20)
 
 
 class Blocks:
-    """Blocks one behind the other. The memory is used again.
+    """A buffer of consecutive blocks, reused after clear().
 
-    flows: of whose packets there are. size: bytes.
+    flows: those with packets in the buffer. size: bytes.
     """
 
     def __init__(self) -> None:
         self.flows: set[Flow] = set()
-        self._last: Flow | None = None  # of them, the one whose packet came last
+        self._last: Flow | None = None  # the one whose packet came last
         self._buffer = bytearray()
         self._capacity = 0
         self.size = 0
         self._grow(2**16)
 
     def view(self) -> memoryview:
-        """Them, to be released before others come."""
+        """The blocks; release the view before adding others."""
         return memoryview(self._buffer)[: self.size]
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Empty the buffer."""
         self.size = 0
         self.flows = set()
         self._last = None
@@ -67,45 +67,45 @@ class Blocks:
 
 
 class Flow:
-    """One connection of two endpoints, number 0, who opened it, and number 1.
+    """One connection of two endpoints; side 0 opened it, side 1 accepted it.
 
-    Sequence numbers begin at first[side]; every packet acknowledges all that the other side has sent before it.
+    Sequence numbers begin at first[side]; every packet acknowledges everything that the other side has sent before it.
     """
 
     def __init__(self, opener: Endpoint, other: Endpoint, first: tuple[int, int], owner: Any = None) -> None:
         hosts = [ipaddress.ip_address(end.host.partition("%")[0]) for end in (opener, other)]
-        if hosts[0].version != hosts[1].version:  # one of them goes as an IPv4-mapped address, RFC 4291, 2.5.5.2
+        if hosts[0].version != hosts[1].version:  # write the IPv4 one as an IPv4-mapped address, RFC 4291, 2.5.5.2
             hosts = [host if host.version == 6 else ipaddress.ip_address(f"::ffff:{host}") for host in hosts]
         self._is_ipv4 = hosts[0].version == 4
-        # No fragments, 64 hops, TCP.
+        # Don't fragment, 64 hops, TCP.
         fixed = bytes.fromhex("4500 0000 0000 4000 4006 0000" if self._is_ipv4 else "6000 0000 0000 0640")
         self._head = len(fixed) + 2 * len(hosts[0].packed)  # bytes of the IP header
         ends = [(host.packed, end.port.to_bytes(2, "big")) for host, end in zip(hosts, (opener, other), strict=True)]
-        # Each side's, with its ports behind.
+        # The headers of each side, with its ports after them.
         self._heads = [fixed + ends[side][0] + ends[1 - side][0] + ends[side][1] + ends[1 - side][1] for side in (0, 1)]
         self._ip_sum = ones_sum(self._heads[0][: self._head])
-        # Of the pseudo header and the ports, but for the length.
+        # The sum of the pseudo header and the ports, without the length.
         self._address_sum = ones_sum(self._heads[0][len(fixed) :]) + 6
         if not cython.compiled:
             self._first = [0, 0]
             self._next = [0, 0]
         self._first[0] = self._next[0] = first[0]
         self._first[1] = self._next[1] = first[1]
-        self._acks = False  # until the other side has been heard
+        self._acks = False  # whether side 0 sends ACKs: not before a packet of side 1
         self.owner = owner
 
     def open(self) -> None:
-        """As if the three packets that open it had been sent."""
+        """Set the numbers as if the three packets of the handshake had been sent."""
         self.skip(0, 1)
         self.skip(1, 1)
         self._acks = True
 
     def position(self, side: cython.int) -> int:
-        """Bytes of the side until now, that has not ended."""
+        """Bytes of the side so far. Correct only before its FIN."""
         return self._next[side] - self._first[side] - 1
 
     def skip(self, side: cython.int, count: cython.longlong) -> None:
-        """That many bytes of the side are not in the recording; below 0: the next packet says them again."""
+        """Leave out *count* bytes of the side; below 0: the next packet repeats that many."""
         self._next[side] += count
 
     def write(
@@ -117,9 +117,9 @@ class Flow:
         data: bytes | memoryview = b"",
         options: bytes = b"",
     ) -> int:
-        """The side's next packet, or as many as its data takes. Returns the bytes of all blocks.
+        """Add the side's next packet, or as many as its data needs, to the blocks. Returns the size of all blocks.
 
-        time: nanoseconds since the epoch. options: of the first one's block, as they stand there.
+        time: nanoseconds since the epoch. options: those of the first packet's block, as pcapng encodes them.
         """
         if cython.compiled:
             view = cython.declare(Py_buffer)
@@ -143,7 +143,7 @@ class Flow:
         n: cython.Py_ssize_t,
         options: bytes,
     ) -> cython.int:
-        """As write(), of n bytes."""
+        """As write(), for n bytes at data."""
         if out._last is not self:
             out._last = self
             out.flows.add(self)
@@ -157,11 +157,11 @@ class Flow:
             options = b""
 
     def ends(self) -> list[bytes]:
-        """Those of each side's packets: see ends()."""
+        """The ends() of each side's packets."""
         return [ends(head) for head in self._heads]
 
     def parts(self, packet: bytes) -> tuple[int, int, int, int]:
-        """Of such a packet: the side, the position of its data in the side's bytes, the flags, and the data's size."""
+        """A packet of this flow taken apart: its side, position in the side's bytes, flags, and size of its data."""
         side, at = self.ends().index(ends(packet)), self._head
         behind = (self._next[side] - int.from_bytes(packet[at + 4 : at + 8], "big")) & 0xFFFFFFFF
         return side, self.position(side) - behind, packet[at + 13], len(packet) - at - (packet[at + 12] >> 4) * 4
@@ -315,8 +315,8 @@ def added(p: cython.p_const_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t
     """
     if cython.compiled:
         total = 0
-        # Words of memory order, as RFC 1071 (2) B allows; right where that is little-endian and words are read from any
-        # address, as on x86-64 and arm64. 2^32 of them fit.
+        # Words in memory order, as RFC 1071 (2) B allows. Correct on little-endian machines that read unaligned words,
+        # such as x86-64 and arm64. The sum of 2^32 of them fits in total.
         while at + 8 <= end:
             total += cython.cast("const unsigned int *", p + at)[0]
             total += cython.cast("const unsigned int *", p + at + 4)[0]
@@ -337,10 +337,10 @@ def added(p: cython.p_const_uchar, at: cython.Py_ssize_t, end: cython.Py_ssize_t
 
 
 def ones_sum(data: bytes) -> int:
-    """The sum under every IP and TCP checksum: see added()."""
+    """The sum from which IP and TCP checksums are made: see added()."""
     return added(data, 0, len(data))
 
 
 def ends(packet: bytes) -> bytes:
-    """Where it comes from and goes to: both addresses and ports, as they stand in it."""
+    """A packet's addresses and ports, as they stand in it."""
     return packet[12:24] if packet[0] >> 4 == 4 else packet[8:44]

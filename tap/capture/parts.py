@@ -1,9 +1,11 @@
-"""Where the packets of a capture begin anew in time: captures that were appended to one another (mergecap -a, cat).
+"""Captures concatenated in one file (mergecap -a, cat), recognized by the time of their packets.
 
-Time runs through a capture but for the little by which packets of several queues or interfaces are mixed up, and for a
-clock that is set. A step back over much of what has passed is neither: there another capture begins, which may hold the
-other direction of the same connections, and is to be merged with what stands before it. Only the heads of packets are
-looked at, so that this costs little beside reading them; where one cannot be read, no further part is looked for.
+Within a capture time goes forward, except for the small amount by which packets of several queues or interfaces are
+mixed up, and except when a clock is set. A step back over much of the elapsed time is neither: there another capture
+begins. It may hold the other direction of the same connections, so it has to be merged with the part before it.
+
+Only the headers of packets are read, which costs little compared with reading the packets. The search for parts ends at
+the first header that cannot be read.
 """
 
 from __future__ import annotations
@@ -14,14 +16,14 @@ from collections.abc import Iterator
 from tap.capture.pcap import KINDS
 from tap.capture.pcapng import APPLICATION, ENHANCED_PACKET, INTERFACE, MAGIC, MAX_BLOCK, OLD_PACKET, PcapngReader
 
-HEADING = 256  # bytes of a file in which its first block names its writer
+HEADING = 256  # bytes within which the first block of a file names its writer
 MAX_PARTS = 16  # the file is read once for each
-MIXED_UP = 100_000_000  # nanoseconds
-CLOCK_SET = 10_000_000_000  # by less than that, if it is less than half of all time that has passed
+MIXED_UP = 100_000_000  # nanoseconds; a smaller step back is a mix-up of packets
+CLOCK_SET = 10_000_000_000  # nanoseconds; a smaller step back, over less than half of the elapsed time, is a clock set
 
 
 class Steps:
-    """Tells of one packet after the other which part it is of, from 0 on."""
+    """Assigns packets, one after the other, to parts numbered from 0 on."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -29,7 +31,7 @@ class Steps:
         self._latest = 0
 
     def part(self, time: int) -> int:
-        """time: of the next packet."""
+        """The part of the next packet, whose time this is."""
         back = self._latest - time
         if self._first is None:
             self._first = self._latest = time
@@ -42,7 +44,7 @@ class Steps:
 
 
 def count_parts(chunks: Iterator[bytes]) -> int:
-    """How many there are in a capture with these bytes. Of one that a tap wrote it is known."""
+    """The number of parts in a capture with these bytes. A recording of redis-tap is always one part."""
     head = b""
     for chunk in chunks:
         head += chunk
@@ -58,7 +60,7 @@ def count_parts(chunks: Iterator[bytes]) -> int:
     for time in times:
         number = steps.part(time)
         if number == MAX_PARTS:
-            return 1  # its times mean nothing
+            return 1  # the times are meaningless
     return number + 1
 
 
@@ -82,7 +84,7 @@ def _pcap_times(head: bytes, chunks: Iterator[bytes]) -> Iterator[int]:
 
 
 def _pcapng_times(head: bytes, chunks: Iterator[bytes]) -> Iterator[int]:
-    described = PcapngReader()  # of what tells how times are written
+    described = PcapngReader()  # gets only sections and interfaces, which say how times are encoded
     buffer, at, order = bytearray(head), 0, "<"
     while True:
         while at + 28 <= len(buffer):
@@ -110,7 +112,7 @@ def _pcapng_times(head: bytes, chunks: Iterator[bytes]) -> Iterator[int]:
 
 
 def _behind(buffer: bytearray, at: int) -> int:
-    """Forget what is before a place. Returns that place in what is left."""
+    """Delete the buffer up to *at*. Returns that place in the rest."""
     passed = min(at, len(buffer))
     del buffer[:passed]
     return at - passed

@@ -1,6 +1,6 @@
-"""The classic pcap container, in either byte order, with micro- or nanoseconds; and which container a file is.
+"""The classic pcap container, in either byte order, with micro- or nanoseconds; and the choice of a file's reader.
 
-https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/
+Source: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KINDS = {
 }
 
 
-# What captures are compressed with elsewhere, and what undoes it.
+# Compression that is recognized but not read, and the command that undoes it.
 _COMPRESSED = {
     b"\xfd7zX": ("xz", "xz -dk FILE"),
     b"BZh": ("bzip2", "bzip2 -dk FILE"),
@@ -36,7 +36,7 @@ _COMPRESSED = {
 
 
 class PacketReader(Protocol):
-    """Both calls are to be iterated to their end. problems: what could not be read."""
+    """The reader of a container. The iterators it returns must be exhausted. problems: what could not be read."""
 
     problems: Problems
 
@@ -46,7 +46,7 @@ class PacketReader(Protocol):
 
 
 class NotACapture(Exception):
-    """What a file is instead, in words."""
+    """The file is not a capture; the text says what it is instead."""
 
 
 def reader_for(head: bytes, check_section: Callable[[str], None] = accept) -> PacketReader:
@@ -65,11 +65,11 @@ def reader_for(head: bytes, check_section: Callable[[str], None] = accept) -> Pa
             raise NotACapture(f"it is compressed with {name}, which is not read; decompress it first: {command}")
     if head.startswith((b"REDIS", b"VALKEY")):
         raise NotACapture("it is an RDB; see redis-tap rdb")
-    raise NotACapture(f"it is no capture, neither pcapng nor pcap: it begins with {head[:16]!r}")
+    raise NotACapture(f"it is not a capture, neither pcapng nor pcap: it begins with {head[:16]!r}")
 
 
 class PcapReader:
-    """Packets out of a file's bytes, however cut. Nothing is read behind a record whose length cannot be."""
+    """Reads packets from the bytes of a file, however they are split. A record with an impossible length ends reading."""
 
     def __init__(self) -> None:
         self.problems = Problems()
@@ -93,7 +93,7 @@ class PcapReader:
             order, self._unit = KINDS[buffer[:4]]
             self._heading = struct.Struct(order + "4I").unpack_from
             (link_type,) = struct.unpack_from(order + "I", buffer, 20)
-            self._link_type = link_type & 0xFFFF  # above it: how many bytes of checksum frames end with
+            self._link_type = link_type & 0xFFFF  # the upper bits give the size of the checksum that ends each frame
             at = 24
         heading, unit, link_type = self._heading, self._unit, self._link_type
         end = len(buffer) - 16
@@ -117,9 +117,9 @@ class PcapReader:
         self._start += at
 
     def close(self) -> Iterator[Packet]:
-        """The file ends here."""
+        """Note the end of the file."""
         if self._buffer:
             self.problems.add(
-                "ends", f"cut off: the last {len(self._buffer)} bytes, from byte {self._start} on, are no packet"
+                "ends", f"cut off: the last {len(self._buffer)} bytes, from byte {self._start} on, are not a whole packet"
             )
         return iter(())

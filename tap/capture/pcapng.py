@@ -1,11 +1,11 @@
-"""The pcapng container: blocks of a file as bytes, both ways. No file is opened here.
+"""The pcapng container: blocks read from bytes and written as bytes. Nothing here opens a file.
 
-Both libraries at hand were tried first (dpkt 1.9.8, python-pcapng 2.1.1). dpkt's reader drops packet comments, gives
-times as floats, which hold no nanoseconds, and knows one interface only; it packs 150 000 packets a second.
-python-pcapng keeps comments, and reads 70 000 packets a second; behind a damaged block neither goes on.
-tap.capture.packets packs four million.
+Two libraries were tried first, dpkt 1.9.8 and python-pcapng 2.1.1; neither goes on after a damaged block. The reader of
+dpkt drops packet comments, returns times as floats, which cannot hold nanoseconds, and knows a single interface; dpkt
+writes 150,000 packets a second. python-pcapng keeps comments and reads 70,000 packets a second. tap.capture.packets
+writes four million.
 
-The format: draft-ietf-opsawg-pcapng, sections 3 and 4.
+Source of the format: draft-ietf-opsawg-pcapng, sections 3 and 4.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ ENHANCED_PACKET = 6
 MAGIC = b"\x0a\x0d\x0d\x0a"
 RAW_IP = 101  # LINKTYPE_RAW: the packet begins with its IPv4 or IPv6 header
 
-MAX_BLOCK = 2**24  # bytes; a packet is below 300 KB, a longer block is taken for damaged
+MAX_BLOCK = 2**24  # bytes; packets are smaller than 300 KB, and a longer block than this is taken for damage
 MAX_INTERFACES = 2**16  # of a section
-MAX_TIME = 2**64  # nanoseconds since the epoch: in the year 2554
-APPLICATION = "redis-tap"  # as the writer of a file names itself
+MAX_TIME = 2**64  # nanoseconds since the epoch: the year 2554
+APPLICATION = "redis-tap"  # by which a recording names its writer
 MAX_COMMENT = 65_000  # an option's length has 16 bits
 
 _COMMENT = 1
@@ -41,10 +41,11 @@ _option_head = struct.Struct("<HH").pack
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
 
-@dataclass(slots=True)  # not frozen, which doubles what making one takes
+@dataclass(slots=True)  # not frozen: that would double the time to create one
 class Packet:
-    """time: nanoseconds since the epoch. link_type: a LINKTYPE number. data: as captured; size: bytes on the wire.
+    """A captured packet.
 
+    time: nanoseconds since the epoch. link_type: a LINKTYPE number. data: the captured bytes; size: bytes on the wire.
     comments: those of its block, oldest first.
     """
 
@@ -59,7 +60,7 @@ class Packet:
 
 
 def heading(application: str, *texts: str) -> bytes:
-    """What a file begins with: a section, and its one interface of raw IP packets with times in nanoseconds.
+    """The beginning of a file: a section header, and its one interface of raw IP packets with times in nanoseconds.
 
     texts: the comments of the section.
     """
@@ -70,7 +71,7 @@ def heading(application: str, *texts: str) -> bytes:
 
 
 def comments(texts: Sequence[str]) -> bytes:
-    """The options of a block that has these comments."""
+    """The options of a block with these comments."""
     return b"".join(_option(_COMMENT, text.encode()[:MAX_COMMENT]) for text in texts) + _option(0, b"")
 
 
@@ -97,14 +98,14 @@ class _Interface:
 
 
 def accept(comment: str) -> None:
-    """The check of sections that refuses none."""
+    """The check that accepts every section."""
 
 
 class PcapngReader:
     """Reads packets out of the bytes of a file, however they are split, and goes on after a damaged block.
 
-    check_section: called with each comment in the header of a section, before any packet of that section; what it raises
-    leaves feed(). problems: what could not be read.
+    check_section: called with each comment in the header of a section, before any packet of that section; its exceptions
+    propagate out of feed(). problems: what could not be read.
     """
 
     def __init__(self, check_section: Callable[[str], None] = accept) -> None:
@@ -119,12 +120,12 @@ class PcapngReader:
         self._said: set[str] = set()
 
     def feed(self, data: bytes) -> Iterator[Packet]:
-        """Take the file's next bytes. To be iterated to its end before the next call."""
+        """Take the file's next bytes and yield the packets they complete. Exhaust the iterator before the next call."""
         self._buffer += data
         return self._packets(at_end=False)
 
     def close(self) -> Iterator[Packet]:
-        """The file ends here: what else can be read, and a note of what is no whole block. To be iterated, too."""
+        """Yield what the end of the file still allows, and note an incomplete block. Exhaust this iterator, too."""
         begin = self._start if self._damaged_from is None else self._damaged_from
         known = len(self.problems)
         yield from self._packets(at_end=True)
@@ -132,12 +133,14 @@ class PcapngReader:
         if self._damaged_from is None and self._buffer:
             self._damaged_from = self._start
         if self._damaged_from == begin and len(self.problems) == known:
-            self.problems.add("ends", f"cut off: the last {end - begin} bytes, from byte {begin} on, are no whole block")
+            self.problems.add(
+                "ends", f"cut off: the last {end - begin} bytes, from byte {begin} on, are not a whole block"
+            )
         else:
             self._end_damage(end)
 
     def _packets(self, at_end: bool) -> Iterator[Packet]:
-        """at_end: a block that is not whole never will be, and others may stand behind its beginning."""
+        """at_end: an incomplete block stays incomplete, and there may be whole ones after its beginning."""
         buffer = self._buffer
         at = 0
         while len(buffer) - at >= 12:
@@ -163,13 +166,13 @@ class PcapngReader:
 
     def _end_damage(self, end: int) -> None:
         if self._damaged_from is not None:
-            self.problems.add("stretches", f"bytes {self._damaged_from} to {end} are damaged; read on behind them")
+            self.problems.add("stretches", f"bytes {self._damaged_from} to {end} are damaged; skipped")
             self._damaged_from = None
 
     def _block_length(self, at: int) -> int | None:
-        """The length that the block at *at* says it has; None if none can have it.
+        """The length in the header of the block at *at*; None if no block can have it.
 
-        In damage only packets count, and an interface if there is none yet.
+        Within damage only packets are accepted as blocks, and an interface if there is none yet.
         """
         buffer = self._buffer
         if buffer[at : at + 4] == MAGIC:
@@ -215,17 +218,17 @@ class PcapngReader:
         if 0 <= time < MAX_TIME:
             self._last = time
         else:
-            self._say_once(at, "its time is no time; taken for that of the packet before")
+            self._say_once(at, "its time is out of range; the time of the packet before is used")
         comments = () if options_at == end else self._comments(options_at, end)
         return Packet(self._last, interface.link_type, bytes(buffer[data_at : data_at + captured]), size, comments)
 
     def _undescribed(self, at: int) -> _Interface:
-        """What describes the interface of the packet there is damaged or missing; the best guess is one of heading()."""
+        """The interface of a packet whose description is damaged or missing: the best guess is that of heading()."""
         self._say_once(at, "its interface is not described, the file's head may be damaged; read as a tap writes it")
         return _Interface(RAW_IP, 1_000_000_000)
 
     def _say_once(self, at: int, problem: str) -> None:
-        """Of the first packet that has it: where one has, all may."""
+        """Report a problem for the first packet that has it: if one has it, all may."""
         if problem not in self._said:
             self._said.add(problem)
             self.problems.add(problem, f"byte {self._start + at}: a packet, maybe not the only one: {problem}")

@@ -1,7 +1,7 @@
 """Segments of one direction that wait for the bytes before them, the nearest first.
 
-They are kept by their position in the direction's bytes, which rises where sequence numbers wrap. A heap knows the
-nearest: a capture may have ten thousand of them behind one hole, and each that comes asks for it.
+Segments are keyed by their position in the direction's bytes, which keeps rising when sequence numbers wrap. A heap
+finds the nearest one: a capture may have ten thousand segments after one hole, and each new segment asks for it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ MAX_COUNT = 2**16
 
 
 class Pending:
-    """bytes: of data, in all that waits."""
+    """The waiting segments. bytes: the size of their data."""
 
     def __init__(self) -> None:
         self.bytes = 0
         self._segments: dict[int, tuple[bytes, int]] = {}
-        self._order: list[int] = []  # a heap of the positions above, and of some that are there no more
+        self._order: list[int] = []  # a heap of the positions above, and of some that have been removed
         self._ends: Counter[int] = Counter()
 
     def __len__(self) -> int:
@@ -30,7 +30,7 @@ class Pending:
         return self.bytes > MAX_BYTES or len(self._segments) > MAX_COUNT
 
     def add(self, position: int, data: bytes, missing: int) -> None:
-        """Of two at one position, the one with more data is kept. missing: bytes that the capture lacks behind it."""
+        """Add a segment; of two at one position the one with more data is kept. missing: bytes lacking after the data."""
         known = self._segments.get(position)
         if known is None:
             heapq.heappush(self._order, position)
@@ -52,11 +52,11 @@ class Pending:
         return position in self._segments
 
     def has_end(self, position: int) -> bool:
-        """Whether one of them ends there."""
+        """Whether one of the segments ends at this position."""
         return position in self._ends
 
     def pop(self, position: int) -> tuple[bytes, int]:
-        """Data and missing of the segment there, which waits no more."""
+        """Remove the segment at this position. Returns its data and missing."""
         data, missing = self._segments.pop(position)
         end = position + len(data) + missing
         self._ends[end] -= 1

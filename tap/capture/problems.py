@@ -1,6 +1,6 @@
-"""What is told of a recording, summed up: the first few of a kind as they are, then how many more, and the last.
+"""A bounded report of a file's problems: of each kind the first few, the number of further ones, and the last.
 
-A file can hold a million damaged blocks in a few kilobytes.
+A compressed file of a few kilobytes can hold a million damaged blocks.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ SHOWN = 5  # of a kind
 
 
 class Problems:
-    """Lines for people, in the order of their first."""
+    """Iterates as lines for people; kinds appear in the order of their first problem."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, list[str]] = {}
-        self._more: dict[str, tuple[int, str]] = {}  # how many, and the last one
+        self._more: dict[str, tuple[int, str]] = {}  # the number of problems not shown, and the last of them
 
     def add(self, kind: str, line: str) -> None:
-        """kind: what such problems are called, several of them, as "damaged blocks"."""
+        """kind: the plural noun for such problems, for example "damaged blocks"."""
         shown = self._kinds.setdefault(kind, [])
         if len(shown) < SHOWN:
             shown.append(line)
@@ -29,7 +29,7 @@ class Problems:
         return bool(self._kinds)
 
     def __len__(self) -> int:
-        """Of the problems, not of the lines."""
+        """The number of problems, not of lines."""
         return sum(map(len, self._kinds.values())) + sum(count for count, _ in self._more.values())
 
     def __iter__(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What segments of TCP are made of."""
+"""The vocabulary of TCP segments: flags, sizes, endpoints."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ RST = 0x04
 PUSH = 0x08
 ACK = 0x10
 
-MAX_DATA = 65_535 - 40  # an IPv4 packet says its length in 16 bits, both headers included
+MAX_DATA = 65_535 - 40  # IPv4 stores a packet's length in 16 bits, and it includes both headers
 WINDOW = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """host: an address in digits. Without a zone, which a packet cannot say."""
+    """An address and a port. host: a numeric address, without a zone, which packets do not carry."""
 
     host: str
     port: int

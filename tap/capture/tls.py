@@ -1,16 +1,16 @@
-"""Whether a connection of a capture is TLS, of which nothing can be read: by its records (RFC 8446, 5.1).
+"""Detection of TLS connections, which cannot be read, by the headers of their records (RFC 8446, 5.1).
 
-A connection that is seen to begin says so with its first bytes. One that is met in the middle may be anywhere in a
-record; where a segment begins with the head of one, the heads of those behind it have to stand where the lengths say.
+If the beginning of a connection was captured, its first bytes decide. Otherwise the capture may start anywhere within a
+record; if a segment begins with what looks like a header, the headers after it must stand where the lengths say.
 """
 
 from __future__ import annotations
 
 from tap.capture.assembly import Connection
 
-MAX_PLACES = 3  # that a sentence names
-PROOF = 3  # heads, one behind the other, are no accident
-MAX_SEGMENTS = 64  # of a connection that is met in the middle, in which a head is looked for
+MAX_PLACES = 3  # connections that the sentence names
+PROOF = 3  # consecutive headers: not a coincidence
+MAX_SEGMENTS = 64  # searched for a header if the beginning of the connection was not captured
 
 _HEAD = 5
 _TYPES = range(20, 24)  # change_cipher_spec, alert, handshake, application_data
@@ -20,18 +20,19 @@ _HELLOS = (1, 2)
 
 
 class TlsFinder:
-    """Bytes of both sides in, as they come; is_tls: None until it is known."""
+    """Decides from the bytes of both sides whether a connection is TLS. is_tls: None until that is known."""
 
     def __init__(self, from_start: bool) -> None:
         self.is_tls: bool | None = None
         self._from_start = from_start
         self._segments = 0
-        self._rest = [b"", b""]  # of each side: the beginning of a head
-        self._until_head = [0, 0]  # bytes of a record that are still to come
-        self._heads = [0, 0]  # one behind the other
+        # For each side:
+        self._rest = [b"", b""]  # the beginning of an incomplete header
+        self._until_head = [0, 0]  # bytes still to come of the current record
+        self._heads = [0, 0]  # consecutive headers found
 
     def see(self, side: int, data: bytes) -> bool | None:
-        """The next bytes of a side. Returns is_tls."""
+        """Take the next bytes of a side. Returns is_tls."""
         self._segments += 1
         follows = self._follow(side, data)
         if max(self._heads) >= PROOF:
@@ -41,12 +42,12 @@ class TlsFinder:
         return self.is_tls
 
     def missing(self, side: int) -> None:
-        """Bytes of a side are not in the capture."""
+        """Note that bytes of a side are missing from the capture."""
         self._forget(side)
         self._from_start = False
 
     def _follow(self, side: int, data: bytes) -> bool:
-        """Whether heads stand where they have to."""
+        """Follow the records of a side. Returns whether headers stand where they must."""
         data = self._rest[side] + data
         at = self._until_head[side]
         while len(data) - at >= _HEAD:
@@ -72,11 +73,11 @@ class TlsFinder:
 
 
 class TlsConnections:
-    """True when there are any; as a string, a sentence for people."""
+    """A count of TLS connections. True if there are any; str() gives a sentence for people."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._places: dict[str, None] = {}  # the first ones, and one more
+        self._places: dict[str, None] = {}  # at most one more than are named, which shows that there are others
 
     def __bool__(self) -> bool:
         return bool(self._count)
@@ -93,6 +94,6 @@ class TlsConnections:
             places[MAX_PLACES:] = ["and others"]
         what = "1 connection is TLS" if self._count == 1 else f"{self._count} connections are TLS"
         return (
-            f"{what} ({', '.join(places)}), of which nothing can be read here: of a replication link let redis-tap run, "
-            "with --tls or --listen-cert, record the plain bytes with -w; its --keylog lets Wireshark read a capture"
+            f"{what} ({', '.join(places)}), and cannot be read from a capture: for a replication link, let redis-tap run "
+            "record the decrypted bytes (--tls or --listen-cert, with -w); its --keylog lets Wireshark read a capture"
         )

@@ -1,12 +1,12 @@
-"""What packets are wrapped in: a step for each kind of frame, tag and tunnel, from its header to what it carries.
+"""Encapsulations: one step for each kind of frame, tag and tunnel, from its header to what it carries.
 
-Each layer names the next one in a numbering of its own: link types, IP protocols, UDP ports, PPP's. All are brought to
-EtherTypes, which have a number for whatever can follow: an Ethernet frame in a tunnel is 0x6558, PPP 0x880B. So a step
-takes the bytes and the place where its header begins, and returns the EtherType of what follows, and where that begins.
-It raises Unread for what leads nowhere, IndexError or struct.error where the header is cut off. What the wire's bytes end
-with (padding, checksums of frames) is left to the lengths in IP headers.
+Each layer names the next one in a numbering of its own: link types, IP protocols, UDP ports, PPP protocols. All are
+mapped to EtherTypes, which have a number for everything that can follow: an Ethernet frame in a tunnel is 0x6558, PPP
+0x880B. So a step takes the bytes and the place where its header begins, and returns the EtherType of what follows and
+the place where that begins. It raises Unread if there is nothing to follow, and IndexError or struct.error if the header
+is cut off. Steps ignore what may follow the packet in its frame (padding, checksums): the lengths in IP headers end it.
 
-One more encapsulation is one function, and a line in the table of what it stands in.
+To add an encapsulation, write one function and enter it in the table of the layer that carries it.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _little = struct.Struct("<I").unpack_from
 
 
 class Unread(Exception):
-    """Why a packet cannot be read: what kind of packet it is, in words."""
+    """The packet holds no TCP that can be read; the text names its kind."""
 
 
 class UnreadLinkType(Unread):
-    """Its link type is not known here; made of the number."""
+    """The link type of the packet is unknown; the argument is its number."""
 
     def __str__(self) -> str:
         return link_type_name(*self.args)
 
 
-# ---- what a capture's packets begin with: https://www.tcpdump.org/linktypes.html ----
+# ---- link types: https://www.tcpdump.org/linktypes.html ----
 
 
 def _ip(data: bytes, at: int) -> tuple[int, int]:
@@ -46,7 +46,7 @@ def _ip(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _after(size: int) -> Step:
-    """IP behind a header of that many bytes."""
+    """The step over a header of *size* bytes that IP follows."""
     return lambda data, at: _ip(data, at + size)
 
 
@@ -55,13 +55,13 @@ def _ethernet(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _typed(data: bytes, at: int) -> tuple[int, int]:
-    """What an EtherType or a length leads to."""
+    """Read an EtherType, or a length that LLC follows."""
     kind = data[at] << 8 | data[at + 1]
     return (kind, at + 2) if kind >= _MIN_ETHERTYPE else _llc(data, at + 2)
 
 
 def _llc(data: bytes, at: int) -> tuple[int, int]:
-    """IEEE 802.2; its SNAP has EtherTypes."""
+    """IEEE 802.2; SNAP frames have EtherTypes."""
     head = data[at : at + 3]
     if head == b"\xaa\xaa\x03" and data[at + 3 : at + 6] == b"\0\0\0":
         return _typed(data, at + 6)
@@ -82,7 +82,7 @@ def _cisco_hdlc(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _nflog(data: bytes, at: int) -> tuple[int, int]:
-    """Behind 4 bytes attributes, of which number 9 is the packet; in the byte order of the machine that captured."""
+    """4 bytes, then attributes in the byte order of the capturing machine; number 9 is the packet."""
     at += 4
     while True:
         length, kind = struct.unpack_from("<HH", data, at)
@@ -96,7 +96,7 @@ def _nflog(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _pktap(data: bytes, at: int) -> tuple[int, int]:
-    """Of macOS: its length, whether a packet follows, and that one's link type."""
+    """macOS: the header's length, whether a packet follows, and the packet's link type."""
     (length,), (link_type,) = _little(data, at), _little(data, at + 8)
     step = LINKS.get(link_type)
     if step is None or step is _pktap:
@@ -109,7 +109,7 @@ def _pflog(data: bytes, at: int) -> tuple[int, int]:
     return _ip(data, at + length + (-length & 3))
 
 
-# ---- what stands between Ethernet and IP ----
+# ---- between Ethernet and IP ----
 
 
 def _tag(data: bytes, at: int) -> tuple[int, int]:
@@ -118,19 +118,19 @@ def _tag(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _provider_backbone(data: bytes, at: int) -> tuple[int, int]:
-    """IEEE 802.1ah: behind the tag another Ethernet frame."""
+    """IEEE 802.1ah: another Ethernet frame follows the tag."""
     return ETHERNET, at + 4
 
 
 def _mpls(data: bytes, at: int) -> tuple[int, int]:
-    """RFC 3032. Nothing says what follows the last label: IP, by its version, or else Ethernet (RFC 4448)."""
+    """RFC 3032. The label stack does not say what follows: IP, recognized by its version, or Ethernet (RFC 4448)."""
     while not data[at + 2] & 1:
         at += 4
     at += 4
     nibble = data[at] >> 4
     if nibble in (4, 6):
         return _ip(data, at)
-    if nibble == 0 and _is_readable(data, at + 4 + 12):  # behind the control word
+    if nibble == 0 and _is_readable(data, at + 4 + 12):  # after the control word
         return ETHERNET, at + 4
     if _is_readable(data, at + 12):
         return ETHERNET, at
@@ -157,7 +157,7 @@ def _ppp(data: bytes, at: int) -> tuple[int, int]:
     return found, at
 
 
-# ---- what stands in IP ----
+# ---- in IP ----
 
 
 def _ipv4(data: bytes, at: int) -> tuple[int, int]:
@@ -178,7 +178,7 @@ def _ether_ip(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _gre(data: bytes, at: int) -> tuple[int, int]:
-    """RFC 2784 and 2890; version 1, of PPTP, RFC 2637."""
+    """RFC 2784 and 2890; version 1, as PPTP uses it: RFC 2637."""
     flags, kind = struct.unpack_from("!HH", data, at)
     version = flags & 7
     if version == 1 and kind == _PPP:
@@ -188,7 +188,7 @@ def _gre(data: bytes, at: int) -> tuple[int, int]:
     has_number = bool(flags & 0x1000)
     at += 4 + 4 * (bool(flags & 0x8000) + bool(flags & 0x2000) + has_number)
     if kind == _ERSPAN:
-        return ETHERNET, at + 8 * has_number  # that of type I has neither number nor header
+        return ETHERNET, at + 8 * has_number  # ERSPAN type I has neither a sequence number nor a header
     if kind == _ERSPAN_3:
         return _erspan_3(data, at)
     return _known("GRE", kind, at)
@@ -212,11 +212,11 @@ def _udp(data: bytes, at: int) -> tuple[int, int]:
     return step(data, at + 8)
 
 
-# ---- what stands in UDP ----
+# ---- in UDP ----
 
 
 def _vxlan(data: bytes, at: int) -> tuple[int, int]:
-    """RFC 7348; with a protocol where the bit of VXLAN-GPE is set, draft-ietf-nvo3-vxlan-gpe."""
+    """RFC 7348; if the bit of VXLAN-GPE is set a protocol is named: draft-ietf-nvo3-vxlan-gpe."""
     flags = data[at]
     if not flags & 0x08:
         raise Unread("UDP")
@@ -236,7 +236,7 @@ def _geneve(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _tzsp(data: bytes, at: int) -> tuple[int, int]:
-    """TaZmen Sniffer Protocol, of MikroTik's mirrors: fields until number 1; number 0 has no length."""
+    """TaZmen Sniffer Protocol, used by MikroTik's mirrors: fields until number 1; number 0 has no length."""
     if data[at] != 1 or data[at + 2 : at + 4] != b"\0\1":
         raise Unread("UDP")
     at += 4
@@ -251,7 +251,7 @@ def _known(tunnel: str, kind: int, at: int) -> tuple[int, int]:
     return kind, at
 
 
-# ---- which is where ----
+# ---- the tables ----
 
 LINKS: dict[int, Step] = {
     0: _after(4),
@@ -292,11 +292,11 @@ BY_PORT: dict[int, Step] = {
     4790: _vxlan,
     6081: _geneve,
     6635: _mpls_in_ip,  # RFC 7510
-    8472: _vxlan,  # Linux's, before there was a number
+    8472: _vxlan,  # Linux's default, older than the assigned port
     37008: _tzsp,
 }
 
-# ---- what else there is, by name ----
+# ---- names of what cannot be read ----
 
 _ETHERTYPES = {
     0x0806: "ARP",

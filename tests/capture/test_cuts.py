@@ -22,7 +22,7 @@ def test_of_none_there_is_nothing_to_say() -> None:
     [
         ([packet(96, 100)], "1 packet was cut to 96 bytes: capture with -s 0 (tcpdump, dumpcap, tshark)"),
         ([packet(64, 100), packet(96, 97), packet(8, 9)], "3 packets were cut to 96 bytes: capture with -s 0"),
-        ([packet(100, 100)], "1 packet was cut by what mirrored them: let it send them whole"),
+        ([packet(100, 100)], "1 packet was cut by the device that mirrored them: set it to send whole packets"),
         (
             [packet(9, 9), packet(9, 9), packet(8, 9)],
             "bytes: capture with -s 0 (tcpdump, dumpcap, tshark); 2 packets were",

@@ -42,8 +42,8 @@ from tests.support import WITHIN, wait_until
     ("data", "says"),
     [
         (b"", "it is empty"),
-        (b"hello\n", "it is no capture, neither pcapng nor pcap: it begins with b'hello"),
-        (b"\n", "it is no capture"),
+        (b"hello\n", "it is not a capture, neither pcapng nor pcap: it begins with b'hello"),
+        (b"\n", "it is not a capture"),
         (b"\xfd7zXZ\0", "it is compressed with xz, which is not read; decompress it first: xz -dk FILE"),
         (b"BZh91AY", "it is compressed with bzip2, which is not read; decompress it first: bzip2 -dk FILE"),
         (b"\x04\x22\x4d\x18d", "it is compressed with lz4, which is not read; decompress it first: lz4 -d FILE"),
@@ -51,9 +51,9 @@ from tests.support import WITHIN, wait_until
         (b"PK\x03\x04", "it is compressed with zip, which is not read; decompress it first: unzip FILE"),
         (gzip.compress(gzip.compress(b"", mtime=0), mtime=0), "it is compressed with gzip twice, which is not read"),
         (b"REDIS0011", "it is an RDB; see redis-tap rdb"),
-        (zstandard.compress(b"hello\n"), "it is no capture, neither pcapng nor pcap: it begins with b'hello"),
+        (zstandard.compress(b"hello\n"), "it is not a capture, neither pcapng nor pcap: it begins with b'hello"),
         (zstandard.compress(b""), "it is empty"),
-        (gzip.compress(b"hello\n", mtime=0), "it is no capture, neither pcapng nor pcap: it begins with b'hello"),
+        (gzip.compress(b"hello\n", mtime=0), "it is not a capture, neither pcapng nor pcap: it begins with b'hello"),
     ],
 )
 def test_what_is_no_capture_is_said(tmp_path: Path, data: bytes, says: str) -> None:
@@ -451,7 +451,7 @@ def test_of_a_directory_regular_files_are_read_and_the_others_named(tmp_path: Pa
     times, problems = read(tmp_path)
     assert len(times) == len(PACKETS)
     assert problems == [
-        f"{tmp_path / name}: left out, for it is {what}; of a directory regular files are read"
+        f"{tmp_path / name}: left out: it is {what}, and only regular files of a directory are read"
         for name, what in (("inner.pcap", "a directory"), ("pipe.pcap", "a pipe"))
     ]
     assert len(expand(tmp_path)) == 1

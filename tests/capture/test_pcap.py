@@ -50,14 +50,14 @@ def test_what_is_cut_off_is_told_from_which_byte_on(lost: int) -> None:
     found, problems = read(WHOLE[:-lost])
     left = len(WHOLE) - lost - 45
     assert [one.data for one in found] == [b"first"]
-    assert problems == [f"cut off: the last {left} bytes, from byte 45 on, are no packet"]
+    assert problems == [f"cut off: the last {left} bytes, from byte 45 on, are not a whole packet"]
     assert read(WHOLE[:45]) == (found, [])
 
 
 @pytest.mark.parametrize("step", [1, 10**6])
 def test_behind_a_length_that_cannot_be_nothing_is_read(step: int) -> None:
     most = WHOLE + struct.pack("<4I", 3, 0, MAX_BLOCK, 9)
-    assert read(most, step)[1] == ["cut off: the last 16 bytes, from byte 67 on, are no packet"]
+    assert read(most, step)[1] == ["cut off: the last 16 bytes, from byte 67 on, are not a whole packet"]
     found, problems = read(WHOLE + struct.pack("<4I", 3, 0, MAX_BLOCK + 1, 9) + WHOLE, step)
     assert len(found) == 2
     assert problems == [f"byte 67: damaged, a packet of {MAX_BLOCK + 1} bytes; the rest is not read"]
@@ -78,7 +78,7 @@ def test_four_bytes_tell_which_container_it_is() -> None:
         (b"\x1f\x8b\x08\x00", "it is compressed with gzip twice"),
         (b"REDIS0011", "it is an RDB; see redis-tap rdb"),
         (b"VALKEY080", "it is an RDB"),
-        (b"\xa1\xb2\xc3", "it is no capture, neither pcapng nor pcap: it begins with b'\\xa1\\xb2\\xc3'"),
+        (b"\xa1\xb2\xc3", "it is not a capture, neither pcapng nor pcap: it begins with b'\\xa1\\xb2\\xc3'"),
         (b"GET / HTTP/1.1\r\nHost: x", "it begins with b'GET / HTTP/1.1\\r\\n'"),
     ],
 )

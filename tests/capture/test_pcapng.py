@@ -175,7 +175,7 @@ def test_a_time_that_is_none_is_said_once_and_taken_for_that_of_the_packet_befor
     assert [one.time for one in found] == [first * 10**9] * 3
     at = len(SECTION + interface(101, late) + enhanced())
     assert problems == [
-        f"byte {at}: a packet, maybe not the only one: its time is no time; taken for that of the packet before"
+        f"byte {at}: a packet, maybe not the only one: its time is out of range; the time of the packet before is used"
     ]
     early = struct.pack("<HHq", 14, 8, -1)
     assert [one.time for one in of(SECTION, interface(101, early), enhanced(ticks=1_000_000), enhanced(ticks=9))[0]] == [
@@ -227,7 +227,7 @@ def test_damage_is_told_from_where_to_where_and_read_on_behind(junk: bytes) -> N
         data = SECTION + interface() + enhanced() + junk + enhanced() + raw(0x0BAD, b"") + enhanced()
         found, problems = unpacked([data[at : at + pieces] for at in range(0, len(data), pieces)])
         assert len(found) == 3
-        assert list(problems) == [f"bytes {begin} to {begin + len(junk)} are damaged; read on behind them"]
+        assert list(problems) == [f"bytes {begin} to {begin + len(junk)} are damaged; skipped"]
 
 
 def test_a_block_of_the_largest_size_is_none_of_damage(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +243,9 @@ def test_a_block_that_is_cut_off_is_told_with_its_place(left: int) -> None:
     for cut_before in (0, 1):
         data = SECTION + interface() + enhanced()[:left]
         pieces = [data[:begin], data[begin:]] if cut_before else [data]
-        assert list(unpacked(pieces)[1]) == [f"cut off: the last {left} bytes, from byte {begin} on, are no whole block"]
+        assert list(unpacked(pieces)[1]) == [
+            f"cut off: the last {left} bytes, from byte {begin} on, are not a whole block"
+        ]
 
 
 def test_behind_a_beginning_of_a_block_that_never_ends_others_are_read() -> None:
@@ -251,4 +253,4 @@ def test_behind_a_beginning_of_a_block_that_never_ends_others_are_read() -> None
     data = SECTION + interface() + struct.pack("<II", 6, 4000) + enhanced()
     found, problems = unpacked([data])
     assert len(found) == 1
-    assert list(problems) == [f"bytes {begin} to {begin + 8} are damaged; read on behind them"]
+    assert list(problems) == [f"bytes {begin} to {begin + 8} are damaged; skipped"]

@@ -415,7 +415,7 @@ def test_the_next_file_comes_in_time(tmp_path: Path) -> None:
         ({"record_rotate": ("1gb", "2gb")}, "a second size"),
         ({"record_rotate": ("1m", "1h")}, "a second time"),
         ({"record_rotate": ("10",)}, "neither a size"),
-        ({"record_rotate": ("0mb",)}, "more than nothing"),
+        ({"record_rotate": ("0mb",)}, "a limit must be greater than 0"),
         ({"record_rotate": ("1xb",)}, "neither a size"),
         ({"record_rotate": ("1b",)}, "give it 4096b or more"),
         ({"record_keep": ("1gb",)}, "with --rotate"),

@@ -129,7 +129,7 @@ def test_beside_a_link_that_can_be_read_it_is_a_remark(said: list[tuple[int, byt
     player.close()
     assert nothing(player) is None
     (remark,) = player.remarks
-    assert remark.startswith("1 connection is TLS (to 10.0.0.1:6379), of which nothing can be read here: ")
+    assert remark.startswith("1 connection is TLS (to 10.0.0.1:6379), and cannot be read from a capture: ")
     assert len(told(packets, every_command=True)) == len(told(streamed(STREAM).packets, every_command=True))
 
 
@@ -140,7 +140,7 @@ def test_a_sentence_names_some_of_many() -> None:
         if number > MAX_PLACES + 5:
             break
     assert str(many).startswith(
-        "9 connections are TLS (to 10.0.0.1:6379, to 10.0.0.1:6380, to 10.0.0.1:6381, and others), of which nothing"
+        "9 connections are TLS (to 10.0.0.1:6379, to 10.0.0.1:6380, to 10.0.0.1:6381, and others), and cannot be read"
     )
 
 
@@ -227,4 +227,4 @@ def test_a_sentence_names_all_of_few(count: int, named: int) -> None:
         few.add(Connection((Endpoint("10.0.0.2", 40000), Endpoint("10.0.0.1", 6379 + number)), from_start=False))
     places = ", ".join(f"between 10.0.0.2:40000 and 10.0.0.1:{6379 + number}" for number in range(named))
     what = "1 connection is TLS" if count == 1 else f"{count} connections are TLS"
-    assert str(few).startswith(f"{what} ({places}), of which")
+    assert str(few).startswith(f"{what} ({places}), and cannot")

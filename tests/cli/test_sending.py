@@ -266,7 +266,7 @@ def test_a_server_that_dies_leaves_word_where_to_go_on(tmp_path: Path, servers: 
         target.kill()
         _, told = process.communicate(timeout=WITHIN)
     assert process.returncode == 3
-    maybe = r"( \(\d+ commands behind it were not acknowledged, and may have been executed, too\))?"
+    maybe = r"( \(\d+ commands after it were not acknowledged, and may have been executed, too\))?"
     match = re.fullmatch(
         rf"redis-tap: 127.0.0.1:{target.port}: .+; all up to offset (\d+) was acknowledged{maybe}; go on with .*\n",
         told,
@@ -445,7 +445,7 @@ def test_a_unix_socket_is_a_target_too(tmp_path: Path, servers: Servers) -> None
     ("options", "says"),
     [
         (["--to", "http://somewhere"], "--to: http:// is not the URL of a server"),
-        (["-"], "-: it is read more than once to be replayed: give a file, not a pipe"),
+        (["-"], "-: a replay reads the capture more than once: give a file, not a pipe"),
         (["--from", "noon"], "--from 'noon': write a time"),
         (["--link", "other"], "--link other: no stream of it in the recording, but of 127.0.0.1:6379"),
         (

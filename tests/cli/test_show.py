@@ -244,7 +244,7 @@ def test_figures_of_nothing_are_none(capture: Path) -> None:
 def test_figures_are_told_instead_of_events(capture: Path) -> None:
     said = show(capture, "--stats", "--commands")
     assert said.returncode == 2
-    assert said.stderr == "redis-tap: --stats tells figures instead of events: leave out --commands and --rdb-keys\n"
+    assert said.stderr == "redis-tap: --stats shows figures instead of events: leave out --commands and --rdb-keys\n"
 
 
 def other(path: Path) -> None:
@@ -299,11 +299,11 @@ def flipped(path: Path) -> None:
     ("spoil", "says", "shows"),
     [
         (lambda path: path.write_bytes(b""), "it is empty", False),
-        (lambda path: path.write_text("some text\n"), "it is no capture, neither pcapng nor pcap", False),
+        (lambda path: path.write_text("some text\n"), "it is not a capture, neither pcapng nor pcap", False),
         (lambda path: None, "No such file", False),
         (other, "no replication in it: 1 TCP connection", False),
         (cut, r"cut off: the last \d+ bytes, from byte \d+ on", True),
-        (cut_pcap, r"cut off: the last \d+ bytes, from byte \d+ on, are no packet", True),
+        (cut_pcap, r"cut off: the last \d+ bytes, from byte \d+ on, are not a whole packet", True),
         (cut_zstd, r"cut off, or still being written: its zstd frame does not end with byte \d+", True),
         (flipped_pcap, r"byte \d+: damaged, a packet of \d+ bytes; the rest is not read", True),
         (
@@ -312,7 +312,7 @@ def flipped(path: Path) -> None:
             False,
         ),
         (Path.mkdir, "no capture in this directory", False),
-        (flipped, rf"bytes \d+ to \d+ are damaged; read on behind them[^\n]*\nredis-tap: {LACKS}", True),
+        (flipped, rf"bytes \d+ to \d+ are damaged; skipped[^\n]*\nredis-tap: {LACKS}", True),
     ],
 )
 def test_what_cannot_be_read_is_one_line_and_the_rest_is_shown(
@@ -531,7 +531,7 @@ def test_a_capture_of_the_master_alone_is_told_with_one_line_about_it() -> None:
         "redis-tap: 10.0.0.1:6379: only what the master sent was captured; requests and acknowledgements are not told\n"
     )
     assert "FULL RESYNC, 12345678… at offset 1000. Why: unknown: the request for it was not seen" in said.stdout
-    assert "RDB through: 42 B; 1 key" in said.stdout
+    assert "RDB complete: 42 B; 1 key" in said.stdout
     offsets = re.findall(r" (\d+) db0 SE(?:T|LECT) ", said.stdout)
     assert (len(offsets), offsets[0], offsets[-1]) == (41, "1023", "4693")
 

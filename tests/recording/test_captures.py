@@ -81,7 +81,7 @@ def test_packets_that_are_cut_are_told_once_and_what_is_whole_is_read() -> None:
     journal = Journal()
     lines = [line for one in heard if (line := journal(one)) is not None]
     assert len([line for line in lines if "NOT RECORDED" in line]) == 1
-    assert any(line.endswith("; packets are cut short, and the next ones are not told one by one") for line in lines)
+    assert any(line.endswith("; packets are cut short, and further ones are not reported one by one") for line in lines)
 
 
 def test_of_packets_that_are_cut_too_short_it_is_not_said_that_they_are_no_replication() -> None:
@@ -105,7 +105,7 @@ def test_packets_that_a_mirror_cuts_are_told_as_such() -> None:
         player.packet(Packet(at, 1, packet, len(packet)))
     player.close()
     (remark,) = player.remarks
-    assert re.fullmatch(r"\d+ packets were cut by what mirrored them: let it send them whole", remark)
+    assert re.fullmatch(r"\d+ packets were cut by the device that mirrored them: set it to send whole packets", remark)
 
 
 @pytest.mark.parametrize("size", [41, 60, 68, 76, 82, 96, 100, 120, 128, 160, 256, 300, 512])

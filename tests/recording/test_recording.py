@@ -146,7 +146,7 @@ def test_a_link_that_goes_on_in_the_next_file_is_one(tmp_path: Path) -> None:
     ("make", "says"),
     [
         (lambda path: None, "No such file or directory"),
-        (lambda path: path.write_text("some text\n"), "it is no capture"),
+        (lambda path: path.write_text("some text\n"), "it is not a capture"),
         (lambda path: path.write_bytes(b""), "it is empty"),
         (Path.mkdir, "no capture in this directory"),
     ],
