@@ -1,1 +1,1 @@
-"""What a terminal shows. These modules know the tap only as an argument and give nothing back to it."""
+"""Everything that people read on a terminal. These modules receive the tap as an argument and never act on it."""

@@ -1,15 +1,15 @@
-"""rdbtools' callbacks, mended where what they write does not say what the RDB holds.
+"""rdbtools' callbacks, corrected where their output does not say what the RDB holds.
 
-    json        bytes that are not UTF-8 are written \\xFF. A backslash that could be read as the beginning of such an
-                escape is written \\x5C
-    diff        the same with every byte that is not printable. A character that could be read as the format's own
+    json        bytes that are not UTF-8 are written as \\xFF. A backslash that could be read as the beginning of such an
+                escape is written as \\x5C
+    diff        the same for every byte that is not printable. A character that could be read as part of the format
                 ("->", ".", "{", "[0]") is written as its \\xHH, too
-    memory      CSV: a key with a comma, a quote or a line's end in it is quoted as RFC 4180 says. Arrays and GCRA values
+    memory      CSV: a key that contains a comma, a quote or a line break is quoted as in RFC 4180. Arrays and GCRA values
                 have rows of their own
-    protocol    an expiry of no whole second is a PEXPIREAT. Streams, modules' values, arrays, GCRA values, functions, and
-                when a hash's fields expire are the commands that a server writes into its append-only file
+    protocol    an expiry that is not a whole second becomes a PEXPIREAT. Streams, modules' values, arrays, GCRA values,
+                functions and the expiries of a hash's fields become the commands that a server writes into its AOF
 
-What rdbtools writes unambiguously stays as it is, byte for byte: SET, EXPIREAT and all else that its users know.
+Whatever rdbtools writes unambiguously stays as it is, byte for byte: SET, EXPIREAT and everything else its users know.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def _unambiguous(text: Any) -> Any:
     return _LIKE_AN_ESCAPE.sub(_BACKSLASH, text) if isinstance(text, bytes) else text
 
 
-# What separates a name from what follows it, and the place behind a list's.
+# What separates a name from what follows it, and the index after a list's name.
 _SEPARATOR = re.compile(rb" (?=->|\.|\{)|\[(?=\d+\]\Z)")
-# What a string's value must not look like: a member with its score, a stream, a module.
+# What the value of a string must not look like: a member with its score, a stream, a module.
 _OTHER_VALUE = re.compile(rb"\{.*, score=|stream-items=|module-name=", re.DOTALL)
 
 
@@ -65,13 +65,14 @@ class Diff(_Diff):  # type: ignore[misc]
 
 _TO_QUOTE = re.compile('[,"\r\n]')
 
-# Redis 8.8 sparsearray.h and .c, on 64 bits: bytes of an array's head, of a slice's, and of an element in a slice of few.
+# Sizes in bytes of an array's header, a slice's header, and an element of a sparse slice, on 64 bits. Source: Redis 8.8
+# sparsearray.h and .c.
 _ARRAY = 80
 _SLICE = 40
 _SPARSE_ELEMENT = 10
 _SLICE_ELEMENTS = 4096
-_SPARSE_ELEMENTS = 10  # the most in a slice of few
-_SMALL_STRING = 7  # bytes; held in the element itself
+_SPARSE_ELEMENTS = 10  # the most in a sparse slice
+_SMALL_STRING = 7  # bytes; stored in the element itself
 
 
 class Rows(_Rows):  # type: ignore[misc]
@@ -92,7 +93,7 @@ class Memory(_Memory, Extended):  # type: ignore[misc]
         self._slice = (-1, 0, 0, 0)
 
     def array_set(self, key: Any, index: int, element: Any) -> None:
-        """Elements come by their index."""
+        """Count an element. Elements come in the order of their indexes, so one slice is open at a time."""
         number, place = divmod(index, _SLICE_ELEMENTS)
         if number != self._slice[0]:
             self._end_slice()
@@ -130,14 +131,14 @@ class Memory(_Memory, Extended):  # type: ignore[misc]
 
 # ---- protocol ----
 
-_RDB_OF_MODULES = 9  # old enough for every server that can RESTORE a module's value
+_RDB_OF_MODULES = 9  # the RDB version in a RESTORE: every server that can restore a module's value accepts it
 _MODULE_2 = 7
 
 
 class Protocol(_Protocol, Extended):  # type: ignore[misc]
-    """Redis 8.8 aof.c, rewriteObject and what it calls."""
+    """Writes the commands that Redis 8.8 writes: aof.c, rewriteObject and the functions it calls."""
 
-    _expires_at: int | None = None  # milliseconds; of the key that passes. rdbtools keeps those of all keys of a db
+    _expires_at: int | None = None  # milliseconds; of the current key, where rdbtools keeps those of all keys of a db
 
     def pre_expiry(self, key: Any, expiry: int | None) -> None:
         self._expires_at = expiry
@@ -183,7 +184,7 @@ class Protocol(_Protocol, Extended):  # type: ignore[misc]
         self.emit(b"XADD", key, entry_id.encode(), *(one for pair in fields for one in pair))
 
     def stream_state(self, key: Any, last_id: str, max_deleted_id: str | None, entries_added: int | None) -> None:
-        if self._entries == 0:  # there is no other way to a stream of no entries
+        if self._entries == 0:  # an XADD that keeps nothing is the only way to create an empty stream
             self.emit(b"XADD", key, b"MAXLEN", 0, b"0-1", b"x", b"y")
         more: tuple[Any, ...] = ()
         if max_deleted_id is not None:
@@ -201,17 +202,17 @@ class Protocol(_Protocol, Extended):  # type: ignore[misc]
         self.emit(b"XGROUP", b"CREATE", key, name, group["last_entry_id"].encode(), *more)
         pending = {entry["id"]: entry for entry in group["pending"]}
         for consumer in group["consumers"]:
-            # Servers write that only of consumers without entries. XCLAIM of a deleted entry makes none, however.
+            # Servers write this only for consumers without entries. But XCLAIM of a deleted entry creates no consumer.
             self.emit(b"XGROUP", b"CREATECONSUMER", key, name, consumer["name"])
             for entry in [pending.pop(one["id"]) for one in consumer["pending"] if one["id"] in pending]:
                 delivered = (b"TIME", entry["delivery_time_ms"], b"RETRYCOUNT", entry["delivery_count"])
                 at = entry["id"].encode()
                 self.emit(b"XCLAIM", key, name, consumer["name"], 0, at, *delivered, b"JUSTID", b"FORCE")
-        for entry_id, entry in pending.items():  # given back by XNACK, so that nobody has them
+        for entry_id, entry in pending.items():  # given back by XNACK, so without a consumer
             count = entry["delivery_count"]
             self.emit(b"XNACK", key, name, b"FAIL", b"IDS", 1, entry_id.encode(), b"RETRYCOUNT", count, b"FORCE")
 
-    # ---- modules: one command for all of a value ----
+    # ---- modules: one command for the whole value ----
 
     def module_id(self, key: Any, number: int) -> None:
         self._module = bytearray([_MODULE_2]) + _length(number)
@@ -232,7 +233,7 @@ class Protocol(_Protocol, Extended):  # type: ignore[misc]
 
     def end_module(self, key: Any, buffer_size: int, buffer: Any = None) -> None:
         if buffer_size == 0:
-            return  # the RDB ended inside of it
+            return  # the RDB ended inside the value
         value = bytes(self._module + _length(0)) + _RDB_OF_MODULES.to_bytes(2, "little")
         self._module = bytearray()
         crc = Crc64()
@@ -242,7 +243,7 @@ class Protocol(_Protocol, Extended):  # type: ignore[misc]
 
 
 def _length(number: int) -> bytes:
-    """A length as an RDB writes it."""
+    """A length in the encoding of an RDB."""
     if number < 2**6:
         return bytes([number])
     return b"\x80" + number.to_bytes(4, "big") if number < 2**32 else b"\x81" + number.to_bytes(8, "big")

@@ -1,4 +1,4 @@
-"""What chaos came to: a line for each run, all of one run that failed, and the matrix of scenarios by servers."""
+"""The results of chaos: a line for each run, everything about a run that failed, and scenarios by servers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tap.console.sentences import sentence
 from tap.console.terminal import Words, lines, stacked
 from tap.scenario import Result, Scenario
 
-PLACES = 3  # where a fault fired, of one that fired often
-WIDE = 130  # columns of a terminal, for a table with a column for everything
-STORY = 40  # events of a run that failed, the last ones
+PLACES = 3  # places shown at the most for one fault
+WIDE = 130  # columns of a terminal from which every figure has a column of its own
+STORY = 40  # last events shown of a run that failed
 
 
 def run_line(result: Result) -> Words:
-    """A run that has ended, in one line."""
+    """A finished run in one line."""
     line = Words()
     line.append(*_mark(result))
     line.append(f"  {result.scenario}", style="bold")
@@ -45,7 +45,7 @@ def _summary(result: Result) -> str:
 
 
 def resyncs(result: Result) -> str:
-    """ "full (first_sync), partial"; of many of a kind, their number."""
+    """ "full (first_sync), partial"; consecutive resyncs of one kind are counted: "3 x partial"."""
     said: list[tuple[str, int]] = []
     for one in result.resyncs:
         name = f"{one.kind} ({one.reason})" if one.reason else one.kind
@@ -57,7 +57,7 @@ def resyncs(result: Result) -> str:
 
 
 def table(results: Sequence[Result], width: int) -> RenderableType:
-    """A row for each run; in a terminal of few columns, what belongs together stands below each other."""
+    """A row for each run; on a narrow terminal several figures share a column, one below the other."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", show_lines=width < WIDE)
     if width < WIDE:
         columns = ["scenario", "fault, and where it fired", "resync", "verdict"]
@@ -99,7 +99,7 @@ def _each_time(count: int, places: Sequence[str]) -> str:
 
 
 def trouble(result: Result) -> RenderableType:
-    """All there is to know about a run that was not met, and how to repeat it."""
+    """Everything about a run whose expectations were not met, and the command that repeats it."""
     server = f" on {result.server}" if result.server else ""
     parts: list[RenderableType] = [
         Words(),
@@ -124,12 +124,12 @@ def trouble(result: Result) -> RenderableType:
     for entry in [entry for entry in result.story if sentence(entry.event)][-STORY:]:
         where = f"{entry.told.link} {entry.told.connection or ''}" if entry.told.link else "tap"
         story.add_row(Words(f"{entry.at:8.3f} s", style="dim"), where, Words(sentence(entry.event) or ""))
-    parts += [Words("what the tap told", style="dim"), story, _verdicts(result)]
+    parts += [Words("what the tap reported", style="dim"), story, _verdicts(result)]
     return Group(*parts, repeat)
 
 
 def failures(results: Sequence[Result]) -> list[Words]:
-    """A line for each run that was not met, and why: what stands further up has scrolled away in a long campaign."""
+    """A line with the reason for each run that was not met. In a long campaign its own report has scrolled away."""
     return [
         Words.assemble(
             _mark(one),
@@ -143,7 +143,7 @@ def failures(results: Sequence[Result]) -> list[Words]:
 
 
 def by_hand(commands: Sequence[str]) -> list[Words]:
-    """What to type if a run on a given pair is killed."""
+    """The commands that restore the user's pair if a run on it is killed."""
     said = "if this run is killed, these commands restore the pair (passwords go into REDISCLI_AUTH):"
     return [Words(said, style="dim"), *(Words(f"  {command}") for command in commands)] if commands else []
 
@@ -159,7 +159,7 @@ def _verdicts(result: Result) -> RenderableType:
 
 
 def single(result: Result, width: int) -> RenderableType:
-    """One run that was asked for by name: its table and each verdict; nothing of one that did not begin."""
+    """One run requested by name: its table and each verdict; nothing if it did not begin."""
     if result.failure and not result.steps:
         return Group()
     row = table([result], width)
@@ -167,7 +167,7 @@ def single(result: Result, width: int) -> RenderableType:
 
 
 def matrix(results: Sequence[Result]) -> RenderableType:
-    """Scenarios by servers; of repeated runs, how many were met."""
+    """A table of scenarios by servers; a cell of repeated runs says how many were met."""
     servers = list(dict.fromkeys(result.server for result in results))
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
     shown.add_column("scenario", no_wrap=True)
@@ -192,7 +192,7 @@ def _cell(results: Sequence[Result]) -> Words:
 
 
 def _outcome(result: Result) -> str:
-    """What it came to, in a word or two."""
+    """The outcome of a run, in a word or two."""
     verdicts = {verdict.name: verdict for verdict in result.verdicts}
     if "replica_exits" in verdicts:
         return "replica exits"
@@ -204,7 +204,7 @@ def _outcome(result: Result) -> str:
 
 
 def listing(scenarios: Sequence[Scenario]) -> RenderableType:
-    """The library: a name, a title, and what healthy servers do."""
+    """The scenarios in the library: name, title, and what healthy servers do."""
     parts: list[RenderableType] = []
     for scenario in scenarios:
         where = f"  only {', '.join(map(str, scenario.servers))}" if scenario.servers else ""

@@ -1,4 +1,4 @@
-"""The story of `redis-tap demo`, for somebody who has never seen replication from inside."""
+"""The story of `redis-tap demo`, for readers who have never seen replication from the inside."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WITHIN = 15.0  # seconds; each step takes one or two
 
 
 async def tell(tap: Tap, master: Server, replica: Server, to_master: Client, backlog: int) -> bool:
-    """Tell the story; the replica is started in it. Returns whether both data sets were equal in the end.
+    """Tell the story, in the course of which the replica is started. Returns whether both data sets end up equal.
 
     backlog: the master's repl-backlog-size, bytes.
     """
@@ -90,7 +90,7 @@ class _Story:
                     Words(),
                     Words.assemble(
                         f"Two {self._master.version} servers of our own. The replica believes that the tap is its "
-                        "master; the tap passes every byte on and tells what it sees, in the lines that start with ",
+                        "master; the tap passes every byte on and reports what it sees, in the lines that start with ",
                         ("tap │", "cyan"),
                         ".",
                     ),
@@ -117,7 +117,7 @@ class _Story:
         self._chapter(2, "Writes flow")
         self._say(
             "Each byte of the stream has a number, the replication offset. The replica reports once a second how far it "
-            "has come (ACK); what is missing to the master's offset is its lag."
+            "has come (ACK); its distance from the master's offset is its lag."
         )
         await self._write(2000)
         await self._level()
@@ -145,7 +145,7 @@ class _Story:
         self._chapter(4, "A longer cut: the backlog is overrun")
         missed = 4 * self._backlog
         self._say(
-            f"Now nobody gets through while {missed // 1024} KB are written, four times what the backlog holds. When the "
+            f"Now no replica gets through while {missed // 1024} KB are written, four times the backlog. When the "
             "replica returns, the bytes it needs are gone, and only a snapshot helps."
         )
         self._tap.faults.add("refuse name=outage")
@@ -176,7 +176,7 @@ class _Story:
         self._console.print("On a pair of your own:  redis-tap run --master HOST:PORT")
         return equal
 
-    # ---- doing, and waiting ----
+    # ---- writing, and waiting for events ----
 
     async def _write(self, count: int) -> None:
         commands: list[tuple[str, ...]] = []
@@ -188,7 +188,7 @@ class _Story:
         await self._to_master.ask_all(commands)
 
     async def _next(self, kind: type[E], before: int) -> E:
-        """The first event of that kind, but for those that were among the first *before* told."""
+        """Wait for an event of this kind. The first *before* events do not count."""
         async with asyncio.timeout(WITHIN):
             while True:
                 for told in self._told[before:]:
@@ -198,7 +198,7 @@ class _Story:
                 await self._news.wait()
 
     async def _level(self) -> None:
-        """Wait until the replica has acknowledged all that the master wrote."""
+        """Wait until the replica has acknowledged everything that the master wrote."""
 
         async def reached() -> bool:
             offset = await self._master_offset()

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers in the form that people read."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def seconds(duration: float) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The last *width* values as bars; anything above nothing is higher than nothing."""
+    """The last *width* values as bars. A value above zero never looks like zero."""
     shown = list(values)[-width:]
     top = max(shown, default=0)
     if top <= 0:

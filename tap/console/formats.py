@@ -1,7 +1,7 @@
-"""An RDB in the formats of the command `rdb`: json, protocol, diff and memory.
+"""An RDB in the output formats of rdbtools' command `rdb`: json, protocol, diff and memory.
 
-What `rdb --command` makes of the same file, byte for byte, where that is right. It reads RDBs up to version 9, and what
-it writes there does not always say what the file holds; see callbacks.py here.
+The output is that of `rdb --command`, byte for byte, except where that is wrong: see callbacks.py. rdbtools itself reads
+RDBs only up to version 9.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ def reader_for(
     largest: int | None = None,
     only: Callable[[Key], bool] | None = None,
 ) -> CallbackReader:
-    """A reader of the tape that writes the RDB to *out*, in very small pieces; close it after the last byte.
+    """A reader of the tape that writes the RDB to *out*, in very small pieces; call close() after the last byte.
 
-    at_least: bytes, largest: a number of keys; which keys the memory format tells. only: which keys at all.
+    at_least, largest: for the memory format, the smallest size in bytes and the number of keys to report. only: which
+    keys to write in any format; None for all.
     """
-    from tap.console import callbacks  # takes rdbtools along
+    from tap.console import callbacks  # imports rdbtools, so only when needed
 
     callback: Any
     when: Callable[[int], Any] = moment
@@ -41,7 +42,7 @@ def reader_for(
         callback = callbacks.Diff(out)
     else:
         callback = callbacks.Memory(callbacks.Rows(out, at_least, largest), 64)
-    # What modules saved beside the keys belongs to no format: rdbtools' JSON and diff fail at it.
+    # No format has room for what modules saved outside of keys: rdbtools' JSON and diff fail on it.
     return CallbackReader(callback, when, beside_keys=False, only=only)
 
 

@@ -1,4 +1,4 @@
-"""Results as JUnit XML, which build servers read: a suite for each server, a case for each run."""
+"""Results of chaos as JUnit XML for build servers: a suite for each server, a case for each run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tap.scenario.result import Result
 
 
 def write(path: Path, results: Sequence[Result]) -> None:
-    """Raises EnvironmentFailure."""
+    """Write the results to a file. Raises EnvironmentFailure."""
     root = ElementTree.Element("testsuites", name="redis-tap chaos")
     for server in dict.fromkeys(result.server for result in results):
         mine = [result for result in results if result.server == server]
@@ -37,7 +37,7 @@ def write(path: Path, results: Sequence[Result]) -> None:
 
 
 def _case(suite: ElementTree.Element, result: Result) -> None:
-    """The name is the same whatever the seed, so that a build server knows the case again."""
+    """Add a case. Its name does not contain the seed, so that a build server recognizes the case in the next run."""
     case = _element(suite, "testcase", classname=result.server, name=result.scenario, time=f"{result.seconds:.3f}")
     properties = _element(case, "properties")
     for name, value in (("seed", str(result.seed)), ("command", result.command)):
@@ -54,14 +54,14 @@ def _case(suite: ElementTree.Element, result: Result) -> None:
 
 
 def _element(parent: ElementTree.Element, tag: str, lines: Iterable[str] = (), **attributes: str) -> ElementTree.Element:
-    """The border for what goes into the file: build servers show it, and XML has no way to write most of the rest."""
+    """Add an element, with all text made printable: build servers show it, and XML lacks most control characters."""
     element = ElementTree.SubElement(parent, tag, {name: one_line(value) for name, value in attributes.items()})
     element.text = "\n".join(map(one_line, lines)) or None
     return element
 
 
 def _story(result: Result) -> Iterator[str]:
-    """What happened: steps, events, and what the servers wrote to their logs."""
+    """The steps, the events, and the logs of the servers."""
     yield "steps, and seconds since the run began:"
     for step in result.steps:
         yield f"{step.at:9.3f}  {step.text}{f': {step.problem}' if step.problem else ''}"

@@ -1,4 +1,4 @@
-"""`--ui log` and `--ui json`: one line per event, written by a thread that may block where the tap must not."""
+"""`--ui log` and `--ui json`: one line per event, written by a thread, because writing may block and the tap must not."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from tap.replication.events import (
     StreamStarted,
 )
 
-MAX_TRYING = 1000  # replicas, or connections; beyond that, their lines are told as they come
+MAX_TRYING = 1000  # replicas, or connections, that are remembered; lines of further ones are not summed up
 QUIET_SECONDS = 60.0
-SLICE_SECONDS = 0.0001  # for lines, before the links have their turn again
-MAX_MADE = 64  # slices that wait for the reader
-BLOCKED_SECONDS = 0.05  # until it is looked at again
+SLICE_SECONDS = 0.0001  # spent on making lines before the event loop serves the links again
+MAX_MADE = 64  # slices of lines that wait to be written
+BLOCKED_SECONDS = 0.05  # between two looks at an output that is blocked
 
 
 class LineWriter:
-    """Writes what *render* makes of each event. A slow reader loses commands, keys and ACKs, and is told where and how
-    many: see tap.bus.Inbox.
+    """Writes the line that *render* makes of each event. If the reader is slow, commands, keys and ACKs are left out, and
+    the output says where and how many: see tap.bus.Inbox.
 
-    The lines are made in the event loop, some at a time: a thread that makes them takes the interpreter from the links
-    for milliseconds, each time that they wait for bytes. A thread writes them, for that may block.
+    Lines are made in the event loop, a slice at a time: a thread that made them would hold the interpreter's lock for
+    milliseconds whenever the links wait for bytes. They are written by a thread, because that may block.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class LineWriter:
         render: Callable[[Told], str | None],
         only: type[Event] = Event,
     ) -> None:
-        """To be made, called and closed in the event loop.
+        """Create, call and close it in the event loop.
 
-        failure: why *out* takes no more, as soon as that is known.
+        failure: the error that ended writing to *out*; None until then.
         """
         self.failure: OSError | ValueError | None = None
         self._out = out
@@ -69,7 +69,7 @@ class LineWriter:
         self._thread.start()
 
     def __call__(self, told: Told) -> None:
-        """An observer of the bus."""
+        """Take an event, as an observer of the bus."""
         if self._is_over or not isinstance(told.event, self._only):
             return
         self.inbox.offer(told)
@@ -78,9 +78,9 @@ class LineWriter:
             self._loop.call_soon(self._go_on)
 
     def close(self, within: float = 1.0) -> None:
-        """Write what still waits, within so many seconds. Where they are too short for all, without the countless kinds.
+        """Write what still waits, within so many seconds; if time runs short, without the high-volume kinds of events.
 
-        What cannot be written even so is reported on stderr.
+        What cannot be written even then is reported on stderr.
         """
         end = time.perf_counter() + within
         for share in (0.4, 0.7):
@@ -120,7 +120,7 @@ class LineWriter:
             self._made.put("".join(lines))
 
     def _write(self) -> None:
-        """The thread."""
+        """Write the lines; runs in the thread."""
         try:
             while (lines := self._made.get()) is not None:
                 self._out.write(lines)
@@ -129,7 +129,7 @@ class LineWriter:
         except (OSError, ValueError) as error:
             self.failure = error
             self._is_over = True
-            # The links stay: whoever relays through this tap depends on it.
+            # The links stay open: replicas depend on them.
             say(f"the output cannot be written any more: {words(error)}; all else goes on")
 
 
@@ -138,7 +138,7 @@ def json_lines(out: TextIO) -> LineWriter:
 
 
 def json_line(told: Told) -> str:
-    # JSON is UTF-8 (RFC 8259, 8.1), or ASCII with escapes of its own where the locale of the output is another one.
+    # JSON is UTF-8 (RFC 8259, 8.1); for an output with another encoding it is ASCII with JSON's own escapes.
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     if encoding.lower() in ("utf-8", "utf8"):
         return events.json_line(told.as_dict())
@@ -150,18 +150,18 @@ def log_lines(out: TextIO) -> LineWriter:
 
 
 def trouble_lines(out: TextIO) -> LineWriter:
-    """Of what watches, and of nothing else."""
+    """A writer of trouble with observers, and of no other events."""
     return LineWriter(out, log_line, only=ObserverTrouble)
 
 
 def log_line(told: Told) -> str | None:
-    """<local time> <link>/<connection> <replica> <sentence>, None for events that nobody reads in a journal."""
+    """<local time> <link>/<connection> <replica> <sentence>; None for events that do not belong in a journal."""
     said = sentence(told.event)
     if said is None:
         return None
     at = datetime.fromtimestamp(told.time).astimezone().isoformat(timespec="milliseconds")
     where = f"{told.link}/{told.connection} {told.replica}"
-    if not told.connection:  # of the whole tap, or of one link and none of its connections
+    if not told.connection:  # the event concerns the whole tap, or a link rather than one of its connections
         where = told.link or "tap"
     if isinstance(told.event, ObserverTrouble) and told.event.traceback is not None:
         return paragraph(f"{at} {where} {said}", *told.event.traceback.splitlines())
@@ -170,7 +170,7 @@ def log_line(told: Told) -> str | None:
 
 @dataclass(slots=True)
 class _Trying:
-    """A replica whose master is not reached. said: when a line told of it last."""
+    """A replica whose master cannot be reached. said: the time of the last line about it."""
 
     words: str
     said: float
@@ -178,16 +178,17 @@ class _Trying:
 
 
 class Journal:
-    """log_line(), but a replica that tries in vain does so once a second: told once, and then once a minute.
+    """As log_line(), without its repetitions.
 
-    Of packets that a capture cut short, the first one of a connection is told.
+    A replica that cannot reach its master tries once a second: the first attempt is reported, and then one a minute. Of
+    the packets that a capture cut short, the first one of each connection is reported.
     """
 
     def __init__(self) -> None:
         self._trying: dict[tuple[str, str], _Trying] = {}
-        # By link, connection and side that have such packets: whether a gap was left out, and no stream has begun since.
+        # The links, connections and sides with cut packets, and whether a gap has been left out since the stream began.
         self._cut: dict[tuple[str, int, Side], bool] = {}
-        self._opened: dict[int, tuple[_Trying, str]] = {}  # by connection, lines that wait for how it goes on
+        self._opened: dict[int, tuple[_Trying, str]] = {}  # by connection, lines held until its outcome is known
 
     def __call__(self, told: Told) -> str | None:
         event = told.event
@@ -231,4 +232,4 @@ class Journal:
         if len(self._cut) >= MAX_TRYING:
             self._cut.clear()
         self._cut[place] = False
-        return f"{log_line(told)}; packets are cut short, and the next ones are not told one by one"
+        return f"{log_line(told)}; packets are cut short, and further ones are not reported one by one"

@@ -1,7 +1,7 @@
-"""`--ui live`: the whole terminal, twice a second.
+"""`--ui live`: the whole terminal, redrawn twice a second.
 
-The event loop only takes figures into a Frame, which nobody changes any more. A thread of its own draws the newest
-one, and may stand still with its terminal for as long as it likes.
+The event loop only copies figures into a Frame, which is immutable from then on. A separate thread draws the newest
+frame, and a terminal that blocks holds up nothing but that thread.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ log = logging.getLogger(__name__)
 FRAME_SECONDS = 0.5
 SAMPLE_SECONDS = 1.0
 HISTORY = 360  # samples: six minutes
-GONE_SECONDS = 60.0  # a replica that left stays in sight for this long
-MAX_REPLICAS = 500  # names; a client may announce thousands of them
+GONE_SECONDS = 60.0  # for which a replica that left stays in sight
+MAX_REPLICAS = 500  # a client may announce thousands of names
 MAX_TIMELINE = 200
-MAX_WORDS = 500  # characters of what happened; an error that a master answers with may have 64 KB
+MAX_WORDS = 500  # characters of a line in the timeline; an error that a master answers may have 64 KB
 MAX_RANKED = 10
-MAX_NAMES = 1000  # of commands; only nonsense has more
+MAX_NAMES = 1000  # of commands; real traffic has fewer
 OTHER = "(other)"
 
 # What the timeline shows: resyncs with their reasons, and what goes wrong.
@@ -69,7 +69,7 @@ _Key = tuple[str, str, int | None]
 
 
 def _key(link: str, replica: str, connection: int) -> _Key:
-    """What makes a line: a replica over all of its connections, or one connection of whoever announces no port."""
+    """The key of a line: a replica over all of its connections, or one connection of a client that announces no port."""
     announced = replica.startswith("[") or replica.count(":") == 1
     return link, replica, None if announced else connection
 
@@ -80,18 +80,18 @@ class _Replica:
 
     line: Line
     connection: int = 0
-    passes_by: bool = False  # a client with no name of its own, not worth a line once it is gone
+    passes_by: bool = False  # a client that is not a replica: its line goes when it does
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY))
     gone_since: float | None = None
     waiting_since: float | None = None
     total: int = 0
     stream_total: int = 0
-    seen: int = 0  # of the connection it has now
+    seen: int = 0  # of the current connection
     stream_seen: int = 0
     sampled: tuple[float, int, int] | None = None
 
     def take(self, status: ConnectionStatus, now: float) -> None:
-        """The figures of the connection it has now."""
+        """Take the figures of its current connection."""
         line = self.line
         if status.number != self.connection:
             self.connection = status.number
@@ -123,7 +123,7 @@ class _Replica:
         line.passed = self.total
 
     def sample(self, now: float) -> None:
-        """Another second is over."""
+        """Take a sample of the rates; called once a second."""
         if self.sampled is not None:
             at, total, stream_total = self.sampled
             elapsed = max(now - at, 0.001)
@@ -133,7 +133,7 @@ class _Replica:
 
 
 class LiveView:
-    """An observer of the bus that draws. Its frames may be late; what it observes never waits."""
+    """An observer of the bus that draws. Frames may be late, but the tap never waits for them."""
 
     def __init__(self, tap: Tap, console: Terminal | None = None) -> None:
         self._tap = tap
@@ -152,7 +152,7 @@ class LiveView:
         self._thread = threading.Thread(target=self._draw, name="live view", daemon=True)
 
     def __call__(self, told: Told) -> None:
-        """An observer of the bus."""
+        """Take an event, as an observer of the bus."""
         event = told.event
         key = _key(told.link, told.replica, told.connection)
         if isinstance(event, events.Commands):
@@ -180,7 +180,7 @@ class LiveView:
         self._happened(Happening(told.time, told.replica or told.link, said, is_alarming(event)))
 
     def complain(self, words: str) -> None:
-        """Show trouble of the tap's own."""
+        """Show a problem of redis-tap itself."""
         self._happened(Happening(time.time(), "redis-tap", words, True))
 
     def _happened(self, new: Happening) -> None:
@@ -195,7 +195,7 @@ class LiveView:
         self._tick()
 
     def stop(self) -> None:
-        """Leave the terminal as it was; wait for a stopped one only shortly."""
+        """Leave the terminal as it was; wait only briefly if it is stopped."""
         if self._timer is not None:
             self._timer.cancel()
         self._stopping = True
@@ -203,7 +203,7 @@ class LiveView:
         self._thread.join(1.0)
 
     def summary(self) -> str:
-        """What to leave on the terminal when the picture has gone."""
+        """The lines to leave on the terminal after the picture."""
         said = [f"redis-tap: up {seconds(time.time() - self._started)}"]
         for replica in self._replicas.values():
             line = replica.line
@@ -219,7 +219,7 @@ class LiveView:
         self._new_frame.set()
 
     def frame(self, now: float) -> Frame:
-        """Take the figures of all connections, as they are now."""
+        """Take the current figures of all connections."""
         status = self._tap.status()
         connections = status.connections
         present: set[_Key] = set()
@@ -257,7 +257,7 @@ class LiveView:
         )
 
     def _replica(self, key: _Key) -> _Replica:
-        """Its line; one that is not shown where there is no room, not even that of a replica which has gone."""
+        """The replica of this key. If there are too many, it takes the place of one that has gone, or is not shown."""
         found = self._replicas.get(key)
         if found is not None:
             return found
@@ -272,9 +272,9 @@ class LiveView:
         return new
 
     def _draw(self) -> None:
-        """The thread. A terminal that has gone ends it, and nothing else."""
+        """Draw the frames; runs in the thread. If the terminal has gone, only the thread ends."""
         try:
-            # On the same terminal it would tear the picture; in a file (2>FILE) it is to be found.
+            # Redirect stderr if it is the same terminal, where it would tear the picture; leave it alone in a file.
             with Live(
                 console=self._console,
                 screen=True,
@@ -289,8 +289,8 @@ class LiveView:
                         live.update(draw(self._frame, width, height), refresh=True)
         except OSError:
             return
-        except Exception:  # said on the terminal as it was before
-            log.exception("the live view failed and is gone, its links are not; please report this")
+        except Exception:  # by now the terminal is as it was before
+            log.exception("the live view failed and has ended; the links go on. Please report this")
 
 
 def _ranking(counts: Counter[str]) -> Ranking:

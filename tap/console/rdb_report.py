@@ -1,4 +1,4 @@
-"""What an RDB holds, as a person reads it: tables, bars, and a line per key."""
+"""The content of an RDB for people: tables, bars, and a line per key."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tap.console.sentences import argument
 from tap.console.terminal import Words
 from tap.rdb import Key, Parser, Summary
 
-TYPES_WIDTH = 76  # of the table of types without its bars
+TYPES_WIDTH = 76  # columns of the table of types without its bars
 HEADING = "db  type     encoding        bytes  elements  expires                  key"
 
-# AUX fields that say something to a person, in this order, and what they say.
+# The AUX fields that are shown, in this order, with their labels.
 _AUX = (
     ("ctime", "written"),
     ("used-mem", "memory in use there"),
@@ -27,7 +27,7 @@ _AUX = (
 
 
 def report(name: str, parser: Parser, summary: Summary, width: int) -> RenderableType:
-    """All of it, for a terminal of so many columns."""
+    """The whole report, for a terminal of *width* columns."""
     parts: list[RenderableType] = [_head(name, parser, summary), Words()]
     if summary.keys:
         parts += [_types(summary, max(4, min(40, width - TYPES_WIDTH))), Words()]
@@ -36,7 +36,7 @@ def report(name: str, parser: Parser, summary: Summary, width: int) -> Renderabl
         parts.append(_largest("largest keys", summary.biggest()))
         most = [key for key in summary.most_elements() if key.elements > 1]
         if most:
-            parts += [Words(), _largest("keys of most elements", most)]
+            parts += [Words(), _largest("keys with the most elements", most)]
     return Group(*parts)
 
 
@@ -91,7 +91,7 @@ def _readable(field: str, value: str) -> str:
 
 
 def moment(milliseconds: int) -> str:
-    """A Unix time in UTC; as a number where no calendar reaches."""
+    """A Unix time in UTC; as a number if it is outside the range of datetime."""
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""What a terminal shows of a recording that is played to replicas."""
+"""The view of a recording that is played to replicas."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ from tap.replay import ReplayMaster
 from tap.replay.replica import Replica
 from tap.replication.phase import Phase
 
-BAR = 30  # columns, where there is room for that beside the words
-ECHO = (
-    2  # columns for the ^C that a terminal shows: in a full line it would begin the next one, and rich erase too little
-)
+BAR = 30  # columns at the most, if there is room for them beside the words
+# Columns left for the ^C that a terminal echoes: it would wrap a full line, and rich would then erase one line too few.
+ECHO = 2
 REFRESHES = 4  # a second
-RATE_SECONDS = 2.0  # that a rate is taken over
+RATE_SECONDS = 2.0  # over which a rate is taken
 
 
 def announcement(master: ReplayMaster) -> str:
-    """What is going to be played, and how a replica comes to it."""
+    """What will be played, and the command with which a replica follows."""
     parts = master.parts
     stream = sum(part.end - part.offset for part in parts)
     rdbs = "an RDB" if len(parts) == 1 else f"{len(parts)} RDBs"
@@ -45,12 +44,12 @@ def announcement(master: ReplayMaster) -> str:
 
 
 class ReplayView:
-    """A bar for what is played and a line for each replica, and above them what happens."""
+    """A bar for the recording and a line for each replica, with events scrolling above them."""
 
     def __init__(self, master: ReplayMaster, console: Terminal) -> None:
         self._master = master
         self._console = console
-        self._samples: deque[tuple[float, int]] = deque()  # when the offset was which
+        self._samples: deque[tuple[float, int]] = deque()  # times and offsets
         self._live = Live(get_renderable=self.draw, console=console, refresh_per_second=REFRESHES)
 
     def __enter__(self) -> ReplayView:
@@ -61,7 +60,7 @@ class ReplayView:
         self._live.stop()
 
     def __call__(self, told: Told) -> None:
-        """An observer of the bus."""
+        """Take an event, as an observer of the bus."""
         line = log_line(told)
         if line is not None:
             self._console.print(lines(line), soft_wrap=True)

@@ -17,10 +17,10 @@ from tap.console.figures import seconds, size, sparkline
 from tap.console.terminal import Text, Words, stacked, wrapped
 from tap.relay.transparent import rule
 
-WIDE = 120  # columns from which all of a replica stands in one line
-NARROW = 70  # columns below which the replication ID is left out, and one ranking of two
+WIDE = 120  # columns from which a replica takes a single line
+NARROW = 70  # columns below which the replication ID and one of the two rankings are left out
 MAX_HINTS = 5
-LINK, ADDRESS = 12, 21  # columns for the name of a link, and for one that is a master's address
+LINK, ADDRESS = 12, 21  # columns for the name of a link, and for a name that is a master's address
 VERY_WIDE = 160  # columns from which the replication ID is shown in full
 
 _PHASE_STYLE = {"stream": "green", "rdb": "cyan", "loading": "cyan", "opaque": "red", "gone": "red"}
@@ -28,9 +28,10 @@ _PHASE_STYLE = {"stream": "green", "rdb": "cyan", "loading": "cyan", "opaque": "
 
 @dataclass(slots=True)
 class Line:
-    """What is shown of one replica. Rates are bytes per second; rates are of the stream: an RDB would dwarf it.
+    """What is shown of one replica.
 
-    waited: seconds in the phase "waiting", in which nothing else moves.
+    rate: bytes per second. rates: the same over time, but of the stream only, because an RDB would dwarf it. waited:
+    seconds in the phase "waiting", in which no other figure changes.
     """
 
     replica: str
@@ -50,7 +51,7 @@ class Line:
     rdb_size: int | None = None
     rdb_keys: int = 0
     rdb_announced: int = 0  # keys
-    beside: int | None = None  # bytes of the stream that have come on the other connection of a two-connection sync
+    beside: int | None = None  # bytes of the stream received on the main connection of a two-connection sync
     waited: float = 0.0
 
     def copy(self, rates: tuple[float, ...]) -> Line:
@@ -59,7 +60,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The total of all names, and the first of them."""
+    """The total over all names, and the names with the highest figures."""
 
     total: int
     first: list[tuple[str, int]]
@@ -67,7 +68,7 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """A line of the timeline. times: how often it happened in a row, the last time at *time*."""
+    """A line of the timeline. times: how often it happened in a row; time: of the last one."""
 
     time: float
     replica: str
@@ -78,11 +79,11 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """All that one picture shows.
+    """Everything that one picture shows.
 
-    routes: where replicas connect, and the master behind, "" for the one that each redirected connection was going to.
-    faults: the names of those that are armed. recording: the file that is written. trouble: what of it is missing, and
-    why, if anything is.
+    routes: the address where replicas connect, and its master; "" if each redirected connection has its own master.
+    faults: the names of those armed. recording: the file being written. trouble: what is missing from the recording and
+    why; "" if nothing is.
     """
 
     routes: list[tuple[str, str]]
@@ -297,7 +298,7 @@ def _timeline(frame: Frame, lines: int, width: int) -> RenderableType:
         whole = wrapped(text, max(1, width - 4))
         room = lines - len(said)
         if len(whole) > room:
-            if not said:  # rather the beginning of the newest than nothing
+            if not said:  # the beginning of the newest event is better than nothing
                 said = whole[:room]
             break
         said[:0] = whole

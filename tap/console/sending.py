@@ -1,4 +1,4 @@
-"""How far the sending of a recording is, and what came of it."""
+"""The progress of sending a recording to a server, and the result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tap.replay.sending import Sender
 
 
 class Bar:
-    """A progress bar on a terminal; to be updated from time to time, and closed."""
+    """A progress bar on a terminal. Call update() from time to time, and close() at the end."""
 
     def __init__(self, console: Terminal, target: str) -> None:
         self._progress = Progress(
@@ -43,7 +43,7 @@ def _errors(sender: Sender) -> str:
 
 
 def report(sender: Sender, name: str) -> str:
-    """What came of it, in lines."""
+    """The result as lines for people."""
     rate = f" ({sender.replies / sender.seconds:,.0f} a second)" if sender.seconds > 0.1 else ""
     lines = [
         f"{sender.commands} commands sent to {name} in {figures.seconds(sender.seconds)}{rate}: "
@@ -70,16 +70,16 @@ def report(sender: Sender, name: str) -> str:
 
 
 def whereabouts(sender: Sender) -> str:
-    """How far it came, for whoever wants to go on."""
+    """How far sending came, and the option that continues from there."""
     if sender.acknowledged is None:
         return f"{sender.replies or 'no'} {'command was' if sender.replies < 2 else 'commands were'} acknowledged"
     left = sender.commands - sender.replies
-    maybe = f" ({left} commands behind it were not acknowledged, and may have been executed, too)" if left else ""
+    maybe = f" ({left} commands after it were not acknowledged, and may have been executed, too)" if left else ""
     return f"all up to offset {sender.acknowledged} was acknowledged{maybe}; go on with --from {sender.acknowledged + 1}"
 
 
 def as_dict(sender: Sender) -> dict[str, Any]:
-    """The same, for programs."""
+    """The result for programs."""
     return {
         "commands": sender.commands,
         "replies": sender.replies,

@@ -1,4 +1,4 @@
-"""Events in words: one sentence for a journal, or none for what only a program wants."""
+"""Events in words: one sentence for a journal, or none if only programs want the event."""
 
 import errno
 import os
@@ -13,14 +13,14 @@ from tap.replication.events import Event, Role, Side, Transfer
 
 
 def sentence(event: Event) -> str | None:
-    """What an operator would want to read of the event, in one line; None for what comes all the time."""
+    """The event in one line for an operator; None for kinds that are too frequent to be read."""
     words = _SENTENCES.get(type(event))
     said = None if words is None else words(event)
     return None if said is None else one_line(said)
 
 
 def is_alarming(event: Event) -> bool:
-    """Whether the eye should fall on it."""
+    """Whether the event should be highlighted."""
     if isinstance(event, events.LinkClosed):
         return event.role is not Role.ORDINARY and (event.how != "fin" or event.phase in ("rdb", "waiting", "loading"))
     if isinstance(event, events.RdbFinished):
@@ -42,7 +42,7 @@ def is_in_vain(event: events.LinkClosed) -> bool:
     )
 
 
-_OBVIOUS = (os.strerror(errno.ECONNRESET), os.strerror(errno.EPIPE))  # of a reset
+_OBVIOUS = (os.strerror(errno.ECONNRESET), os.strerror(errno.EPIPE))  # add nothing to the word "reset"
 
 _SILENT = "no answer from the master"
 
@@ -69,17 +69,17 @@ def _unreachable(event: events.MasterUnreachable) -> str:
 def _refused(event: events.ConnectionsRefused) -> str:
     who = f"{event.peer} is" if event.count == 1 else f"{event.count} connections are, the last one from {event.peer},"
     limit = {
-        "max_connections": f"{event.most} are open, the most of --max-connections",
-        "max_connections_per_address": f"{event.most} of its address or IPv6 /64 are open, as "
-        "--max-connections-per-address has it",
+        "max_connections": f"{event.most} are open, the limit of --max-connections",
+        "max_connections_per_address": f"{event.most} of its address or IPv6 /64 are open, the limit of "
+        "--max-connections-per-address",
         "open_files": f"{event.most} are open, and ulimit -n allows no more",
     }[event.limit]
-    return f"{who} not let in: {limit}"
+    return f"{who} refused: {limit}"
 
 
 def _opened(event: events.LinkOpened) -> str | None:
     if not event.master:
-        return None  # it is closed at once, and that says why
+        return None  # the connection is closed at once, and that event says why
     return f"connected from {event.peer}, dialling master {event.master}"
 
 
@@ -155,8 +155,8 @@ def _rdb_started(event: events.RdbStarted) -> str:
 
 
 def _rdb_finished(event: events.RdbFinished) -> str:
-    said = f"RDB through: {size(event.bytes)}"
-    if event.seconds >= 0.001:  # less is no time to speak of
+    said = f"RDB complete: {size(event.bytes)}"
+    if event.seconds >= 0.001:  # a rate over less time means nothing
         said += f" in {seconds(event.seconds)}, {size(event.bytes / event.seconds)}/s"
     keys = "1 key" if event.keys == 1 else f"{event.keys} keys"
     types = ", ".join(f"{share.keys} {name} {size(share.bytes)}" for name, share in event.by_type.items())
@@ -174,7 +174,7 @@ def _rdb_problem(event: events.RdbProblem) -> str:
     if event.key is not None:
         where += f", in key {argument(event.key)} of db {event.db}"
     still = "" if event.problem == "missing" else ". Bytes still flow"
-    return f"the RDB cannot be read on from {where} (after {event.keys} keys): {event.text}{still}"
+    return f"the RDB cannot be read beyond {where} (after {event.keys} keys): {event.text}{still}"
 
 
 def _rdb_key(event: events.RdbKey) -> str:
@@ -242,7 +242,7 @@ def _dropped(event: events.EventsDropped) -> str:
 
 
 def argument(word: bytes, *, whole: bool = False) -> str:
-    """Bytes as redis-cli takes them: bare, or in quotes with its escapes; shortened where they are long, unless whole."""
+    """Bytes in the syntax of redis-cli: bare, or in quotes with escapes. Long ones are shortened unless *whole*."""
     text = word.decode(errors="surrogateescape")
     if not _BARE.fullmatch(text) or not text.isprintable():
         text = f'"{"".join(map(_in_quotes, text))}"'

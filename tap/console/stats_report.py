@@ -1,4 +1,4 @@
-"""What the command streams of a recording amount to, as a person reads it: figures, a chart over time, tables."""
+"""Statistics of a recording's command streams for people: figures, charts over time, tables."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tap.replication import events
 from tap.replication.events import Event
 
 NAMES = 15  # commands in the table
-HAPPENED = 20  # lines of what happened
+HAPPENED = 20  # events in the list
 AXIS = 12  # columns left of the chart
-ROWS = 6  # of one chart, of eight steps each
-SHORTEST = 0.05  # seconds; of less time there is no chart
+ROWS = 6  # lines of one chart, with eight steps each
+SHORTEST = 0.05  # seconds; a shorter time has no chart
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
-# The first of those that fall on one column is shown.
+# If several fall on one column, the first in this order is shown.
 _MARKS: dict[type[Event], tuple[str, str]] = {
     events.FullResync: ("F", "full resync"),
     events.RecordingGap: ("G", "gap in the recording"),
@@ -37,7 +37,7 @@ _MARKS: dict[type[Event], tuple[str, str]] = {
     events.ReplicaTalkedBack: ("T", "the replica talked back"),
 }
 
-# Between labels of the time axis, in seconds.
+# Distances between labels of the time axis, in seconds.
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _STEPS = (
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
@@ -48,7 +48,7 @@ _STEPS = (
 
 
 def report(stats: Stats, width: int) -> RenderableType:
-    """All of it, link by link, for a terminal of so many columns."""
+    """The whole report, link by link, for a terminal of *width* columns."""
     if not stats.links:
         return Words("no commands, and no resyncs")
     parts: list[RenderableType] = []
@@ -152,7 +152,7 @@ def _charts(link: LinkStats, width: int) -> list[RenderableType]:
 
 
 def _bars(values: Sequence[float], figure: Callable[[float], str], style: str) -> list[RenderableType]:
-    """ROWS lines; what is above nothing is higher than nothing."""
+    """A chart of ROWS lines. A value above zero never looks like zero."""
     most = max(values) or 1
     heights = [0 if value <= 0 else max(1, round(value / most * ROWS * 8)) for value in values]
     lines: list[RenderableType] = []
@@ -168,7 +168,7 @@ def _count(value: float) -> str:
 
 
 def _ticks(begin: float, end: float, columns: int) -> list[tuple[int, str]]:
-    """(column, label), at times that are round on the local clock."""
+    """(column, label) of each tick, at round times of the local clock."""
     span = end - begin
     form = "%H:%M:%S.%f" if span < 10 else "%H:%M:%S" if span < _HOUR else "%H:%M" if span < _DAY else "%m-%d %H:%M"
     width = 12 if span < 10 else len(_local(begin).strftime(form))
@@ -234,7 +234,7 @@ def _keys(
     rows = [row for row in frequent.top(top) if row[1] > frequent.error]
     if not rows:
         most = figure(frequent.error)
-        said = f"none stands out: of more different keys than are counted at a time, none has more than {most}"
+        said = f"none stands out: there are more keys than are counted at a time, and none has more than {most}"
         return Group(Words(title, style="bold"), Words(said, style="dim"))
     table = _table(title, unit, "share", "db", "key")
     for (db, key), weight, missed in rows:
@@ -242,12 +242,10 @@ def _keys(
         table.add_row(*figures, Words(argument(key)))
     note = f"{len(frequent)} different keys"
     if frequent.error:
-        note = (
-            f"more different keys than are counted at a time: none of the others has more than {figure(frequent.error)}"
-        )
+        note = f"more keys than are counted at a time: none of the others has more than {figure(frequent.error)}"
     missed = max(missed for _, _, missed in rows)
     if missed:
-        note += f"; ~: at least so much, and at most {figure(missed)} more"
+        note += f"; ~: at least this much, and at most {figure(missed)} more"
     return Group(table, Words(note, style="dim"))
 
 

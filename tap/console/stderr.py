@@ -1,4 +1,4 @@
-"""What a verb says beside its output: sentences on stderr, with no secret and no command to the terminal in them."""
+"""Sentences on stderr, beside a verb's output, free of secrets and of control sequences for the terminal."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ NAME = "redis-tap"
 
 
 def say(*sentences: Sentence, name: str = NAME) -> None:
-    """On stderr, each in a line after the command's name."""
+    """Write each sentence on a line of stderr, after the name of the command."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):  # a terminal that has gone
             for sentence in sentences:
@@ -28,19 +28,19 @@ def say(*sentences: Sentence, name: str = NAME) -> None:
 
 # ---- what Python itself would write there ----
 
-# What a traceback ends with is a sentence of Python, of a library or of a server, which may repeat a value. Of what flows
-# that is bytes, or text between quotes where it has been decoded. An apostrophe within a word is no quote.
+# The last line of a traceback is a sentence of Python, of a library or of a server, which may quote a value. Values from
+# the relayed bytes appear as bytes, or as quoted text if they were decoded. An apostrophe within a word is not a quote.
 _VALUE = re.compile(r"""(\bb|(?<!\w))(?:'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|`[^`]*`?)""", re.DOTALL)
 _BYTES = re.compile(r"""\b(b)(?:'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?)""", re.DOTALL)
-_FRAME = re.compile(r'[ |]*File "')  # as traceback has it: a place, and a line of the source, where quotes hold no data
+_FRAME = re.compile(r'[ |]*File "')  # of a traceback: a place, and a line of the source, whose quotes hold no data
 
 
 def report(said: str, error: BaseException | None, trace: TracebackType | None = None) -> None:
-    """Say it, with the traceback of an error below. Bytes and quoted text are not shown: they may be a password."""
+    """Say a sentence, with the traceback of an error below. Bytes and quoted text are hidden: they may be a password."""
     parts = [said]
     if error is not None:
         for part in traceback.format_exception(type(error), error, trace or error.__traceback__):
-            # Of an exception group several sentences are one part.
+            # The part of an exception group has several sentences.
             parts += part.splitlines() if re.match(" *[|+]", part) else [part]
     shown = [(_BYTES if _FRAME.match(part) else _VALUE).sub(r"\1'...'", part) for part in parts]
     first, *more = [line for part in shown for line in part.splitlines()] or [""]
@@ -48,19 +48,19 @@ def report(said: str, error: BaseException | None, trace: TracebackType | None =
 
 
 class _Handler(logging.Handler):
-    """Of all loggers, those of asyncio and other libraries included."""
+    """Handles the records of all loggers, those of asyncio and other libraries included."""
 
     def emit(self, record: logging.LogRecord) -> None:
         report(record.getMessage(), record.exc_info[1] if record.exc_info else None)
 
 
 def _thread_failed(of: threading.ExceptHookArgs) -> None:
-    if not isinstance(of.exc_value, SystemExit):  # that ends a thread quietly
+    if not isinstance(of.exc_value, SystemExit):  # SystemExit ends a thread quietly
         report(f"thread {of.thread and of.thread.name} failed; {_BUG}", of.exc_value)
 
 
 def take_over() -> None:
-    """From here on all that Python writes to stderr by itself is said here: logs, warnings and what nobody caught."""
+    """Pass everything that Python itself writes to stderr through report(): logs, warnings and uncaught exceptions."""
     logging.lastResort = _Handler(logging.WARNING)
     sys.excepthook = lambda kind, error, trace: report(f"failed; {_BUG}", error, trace)
     threading.excepthook = _thread_failed

@@ -1,7 +1,7 @@
-"""The border that text passes on its way to a terminal: nothing that came from outside is a command there, or markup.
+"""The gate through which all text reaches a terminal: nothing from outside can act there as a command or as markup.
 
-Only this module imports rich's Console and Text. The others say Terminal and Words, and put lines below each other with
-stacked(): a line break is there where one of them put it, and nowhere else.
+Only this module imports rich's Console and Text. All others use Terminal and Words, and combine lines with stacked(), so
+that a line break appears only where one of them put it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Terminal", "Text", "Words", "lines", "stacked", "wrapped"]
 
 
 class Words(Text):
-    """rich's Text, of one line whatever the strings hold that it is made of."""
+    """rich's Text, but always one line, whatever its strings contain."""
 
     def __init__(self, text: str = "", style: str | Style = "", **options: Any) -> None:
         super().__init__(one_line(text), style, **options)
@@ -38,24 +38,22 @@ class Words(Text):
 
 
 def stacked(*lines: Text) -> Text:
-    """Each below the one before."""
+    """The lines, one below the other."""
     return Text("\n").join(lines)
 
 
 def lines(text: str) -> Text:
-    """A text of lines that is not ours: all but the first are indented, so that they are seen to belong to it."""
+    """A text of several lines from outside: all but the first are indented, to show that they belong together."""
     return stacked(*map(Words, paragraph(*(text.splitlines() or [""])).split("\n")))
 
 
 def wrapped(line: Text, width: int) -> list[Text]:
-    """The lines that it takes in so many columns."""
+    """The lines that a text takes in *width* columns."""
     return list(line.wrap(_MEASURE, width))
 
 
 class Terminal(Console):
-    """rich's console, but no string is markup, an emoji's name or a pattern to colour, no character is a command, and a
-    string is one line.
-    """
+    """rich's console, but a string is one line of plain text: no markup, emoji, highlighting or control characters."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
@@ -72,4 +70,4 @@ class Terminal(Console):
                 yield Segment("\n".join(map(one_line, [text, *more])), segment.style)
 
 
-_MEASURE = Terminal(width=80, force_terminal=False)  # whose width nobody asks for
+_MEASURE = Terminal(width=80, force_terminal=False)  # Text.wrap() wants a console, but does not use its width

@@ -1,4 +1,4 @@
-"""What goes wrong in the event loop itself, in lines that a person can act on."""
+"""Errors in the event loop itself, reported in lines that a person can act on."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from typing import Any
 
 from tap.errors import words
 
-QUIET_SECONDS = 10.0  # asyncio tries to accept again once a second, and fails hundreds of times at once
+QUIET_SECONDS = 10.0  # asyncio tries to accept again once a second, and each time fails hundreds of times
 
 
 class Trouble:
-    """An exception handler for an event loop, that tells each kind of trouble once in a while."""
+    """An exception handler for an event loop that reports each kind of error at most once in QUIET_SECONDS."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -19,7 +19,7 @@ class Trouble:
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, ValueError) and "_start_serving" in repr(context.get("handle")):
-            return  # asyncio was out of files, waited, and now the socket that it would accept on has been closed
+            return  # asyncio had run out of file descriptors and waited; by now the listening socket is closed
         kind = type(error), getattr(error, "errno", None)
         now = loop.time()
         if kind in self._said and now - self._said[kind] < QUIET_SECONDS:

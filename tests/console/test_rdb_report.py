@@ -96,7 +96,7 @@ def test_several_dbs_have_a_table_in_their_order() -> None:
     place = rows.index(["db", "keys", "expire", "bytes", "elements"])
     assert [row[:3] for row in rows[place + 2 : place + 4]] == [["2", "2", "1"], ["12", "1", "0"]]
     assert rows.index(["keys", "of", "most", "elements"]) > place
-    assert "keys of most elements" not in report(make.rdb(10, expiring(b"a", 1000)))
+    assert "keys with the most elements" not in report(make.rdb(10, expiring(b"a", 1000)))
 
 
 def test_an_empty_rdb_has_no_tables() -> None:

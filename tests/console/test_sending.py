@@ -59,7 +59,7 @@ def test_what_was_not_sent_is_said_with_the_reason(more: dict[str, Any], said: s
         ({}, "all up to offset 777 was acknowledged; go on with --from 778"),
         (
             {"replies": 1990},
-            "all up to offset 777 was acknowledged (10 commands behind it were not acknowledged, and may have been "
+            "all up to offset 777 was acknowledged (10 commands after it were not acknowledged, and may have been "
             "executed, too); go on with --from 778",
         ),
         ({"acknowledged": None, "replies": 0}, "no command was acknowledged"),

@@ -40,15 +40,15 @@ def rdb_finished(**changes: Any) -> events.RdbFinished:
         ),
         (
             rdb_finished(bytes=2**20, seconds=0.5),
-            "RDB through: 1.0 MB in 0.5 s, 2.0 MB/s; 1 key (1 hash 9 B); largest k (hash, 9 B); checksum ok",
+            "RDB complete: 1.0 MB in 0.5 s, 2.0 MB/s; 1 key (1 hash 9 B); largest k (hash, 9 B); checksum ok",
         ),
         (
             rdb_finished(keys=0, by_type={}, largest=(), checksum="wrong"),
-            "RDB through: 176 B; 0 keys; checksum WRONG",
+            "RDB complete: 176 B; 0 keys; checksum WRONG",
         ),
         (
             events.RdbProblem(start=0, end=0, problem="unknown", text="type 99", position=70, keys=3, db=1, key=b"a b"),
-            'the RDB cannot be read on from byte 70, in key "a b" of db 1 (after 3 keys): type 99. Bytes still flow',
+            'the RDB cannot be read beyond byte 70, in key "a b" of db 1 (after 3 keys): type 99. Bytes still flow',
         ),
         (
             events.RdbStarted(

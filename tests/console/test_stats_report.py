@@ -99,11 +99,11 @@ def test_keys_that_cannot_be_all_counted_say_so() -> None:
     heads = [(number, 30, 0, "SET", (b"key:%d" % number,), ()) for number in range(1, 100)]
     link.take(Batch(BEGIN, "main", 1, None, None, heads))  # type: ignore[arg-type]
     said = " ".join(shown(found))
-    assert "none stands out: of more different keys than are counted at a time, none has more than" in said
+    assert "none stands out: there are more keys than are counted at a time, and none has more than" in said
     link.take(Batch(BEGIN, "main", 1, None, None, [(9, 30, 0, "SET", (b"hot",), ())] * 50))
     said = " ".join(shown(found))
     assert re.search(r"~50 +33.6% +0 +hot", said)
-    assert re.search(r"none of the others has more than +(\d+); ~: at least so much, and at most +\1 more", said)
+    assert re.search(r"none of the others has more than +(\d+); ~: at least this much, and at most +\1 more", said)
 
 
 def test_every_link_has_its_own_part() -> None:
