@@ -17,7 +17,7 @@ from tap.errors import ConfigError, EnvironmentFailure, TapError, expected, word
 
 
 def _plain(parameters: list[Any]) -> list[Any]:
-    """Flags take nothing, so none of typer's words for what it would be (0.29: <bool>) stands beside them in the help."""
+    """Remove the type that typer 0.29 shows beside flags in the help (<bool>): they take no value."""
     for one in parameters:
         if getattr(one, "is_flag", False):
             one.metavar = ""
@@ -30,7 +30,7 @@ class _Verb(TyperCommand):
 
 
 class _Verbs(TyperGroup):
-    """Imports the module of a verb when that verb is asked for: to import all of them takes longer than most answers."""
+    """Imports the module of a verb when that verb is used: importing all of them takes longer than most answers."""
 
     def __init__(self, **attrs: Any) -> None:
         super().__init__(**attrs)
@@ -53,7 +53,7 @@ VERBS = ("run", "faults", "chaos", "show", "export", "replay", "rdb", "demo")  #
 app = typer.Typer(
     name="redis-tap",
     cls=_Verbs,
-    help="Sits between a real Redis or Valkey replica and its real master, and tells what happens on the wire.",
+    help="Sits between a real Redis or Valkey replica and its real master, and reports what happens on the wire.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -79,20 +79,20 @@ def _options(
     pass
 
 
-# Of click, which typer brought as a package of its own once, and now brings within itself.
+# click's class. Older versions of typer depend on click, newer ones contain a copy, so it is found through typer.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
-    """Entry point. What a user did wrong is one line on stderr, and an exit code (see tap/errors.py)."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the locale lacks does not end the output
+    """Entry point. A user's mistake is reported in one line on stderr, and by the exit code (see tap/errors.py)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the locale lacks must not end the output
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if not sys.argv[1:]:
             app(["--help"], standalone_mode=False)
             sys.exit(ConfigError.exit_code)
         code = app(standalone_mode=False)
-        sys.stdout.flush()  # not at the interpreter's end, where a reader that has gone would be a complaint
+        sys.stdout.flush()  # now, because at the end the interpreter would complain if the reader has gone
         sys.exit(code)
     except TapError as error:
         say(*error.sentences)
@@ -105,7 +105,7 @@ def main() -> None:
     except BrokenPipeError:
         _leave_unread()
     except SystemExit as ended:
-        if isinstance(ended.__context__, BrokenPipeError):  # typer and rich make an exit code of 1 of it
+        if isinstance(ended.__context__, BrokenPipeError):  # which typer and rich turn into exit code 1
             _leave_unread()
         raise
     except MemoryError:
@@ -114,20 +114,20 @@ def main() -> None:
     except ImportError as error:
         say(f"a part of redis-tap cannot be loaded: {error}")
         sys.exit(EnvironmentFailure.exit_code)
-    except OSError as error:  # a full disk, a broken one: verbs name the files that they open themselves
+    except OSError as error:  # a full or broken disk: for the files that they open, verbs report errors themselves
         leave_stdout()
         say(f"reading or writing failed: {words(error)}")
         sys.exit(EnvironmentFailure.exit_code)
 
 
 def _leave_unread() -> NoReturn:
-    """Whoever read our output has seen enough: end as what SIGPIPE ends, for a shell that asks (set -o pipefail)."""
+    """The reader of our output has gone: end as SIGPIPE would, for shells that look at it (set -o pipefail)."""
     leave_stdout()
     sys.exit(128 + signal.SIGPIPE)
 
 
 def _mistake(error: Any) -> str:
-    """In one line, with the closest of what may have been meant first."""
+    """A usage error in one line, with suggestions, the closest one first."""
     said = expected(error.format_message().removesuffix(".").replace("Value error, ", ""))  # pydantic's
     if getattr(error, "possibilities", None):
         closest = sorted(error.possibilities, key=lambda one: (-_likeness(error.option_name, one), one))
@@ -136,11 +136,11 @@ def _mistake(error: Any) -> str:
 
 
 def _verb() -> str:
-    """As far as it was given."""
+    """The command with its verb, if one was given."""
     return " ".join(["redis-tap", *(word for word in sys.argv[1:2] if word in VERBS)])
 
 
 def _likeness(given: str, known: str) -> float:
-    import difflib  # for a mistake alone
+    import difflib  # needed only after a mistake
 
     return difflib.SequenceMatcher(None, given, known).ratio()

@@ -32,7 +32,7 @@ def chaos(
         int | None, typer.Option(metavar="N", min=0, help="Decides every draw; drawn, and shown, if not given.")
     ] = None,
     repeat: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Run each N times, each with the seed behind the last.")
+        int | None, typer.Option(metavar="N", min=1, help="Run each N times, each time with the next seed.")
     ] = None,
     until_failure: Annotated[
         bool, typer.Option("--until-failure", help="Repeat until a run is not met, at most --repeat times.")
@@ -40,11 +40,11 @@ def chaos(
     json_: Annotated[bool, typer.Option("--json", help="A JSON object per run on stdout, nothing else there.")] = False,
     junit_: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML, too.")] = None,
 ) -> None:
-    """Run experiments on a master and a replica with the tap between, and judge what came of them.
+    """Run experiments on a master and a replica with the tap between them, and judge the results.
 
-    Servers are started for it, unless a running pair is given. Exit code 0 if all that was expected came true, else 1.
+    Servers are started for it, unless a running pair is given. Exit code 0 if every expectation was met, else 1.
     """
-    # Here, not above: this loads redis-py, which takes 0.1 s, and most verbs do without.
+    # Not at the top: this loads redis-py, which takes 0.1 s and which most verbs do not need.
     from tap.cli import experiments
 
     if list_:

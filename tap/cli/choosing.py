@@ -1,4 +1,4 @@
-"""The options that choose what of a recording is meant: declared once, for show, export and replay."""
+"""The options that select a part of a recording: declared once, for show, export and replay."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ End = Annotated[str | None, typer.Option("--until", metavar="TIME|OFFSET", help=
 
 
 def moments(files: Sequence[Path], begin: str | None, end: str | None) -> tuple[Moment | None, Moment | None]:
-    """What `--from` and `--until` say of the recording in these files. Raises ConfigError."""
+    """The moments that `--from` and `--until` mean in the recording in these files. Raises ConfigError."""
 
     @cache
     def whole() -> Length | None:
@@ -69,7 +69,7 @@ def moments(files: Sequence[Path], begin: str | None, end: str | None) -> tuple[
 
 
 def dbs_of(given: Sequence[str] | None) -> list[int]:
-    """Raises ConfigError."""
+    """The numbers given with `--db`. Raises ConfigError."""
     found = []
     for text in several("--db", given):
         if not re.fullmatch(r"[0-9]{1,9}", text):
@@ -79,8 +79,8 @@ def dbs_of(given: Sequence[str] | None) -> list[int]:
 
 
 def several(option: str, given: Sequence[str] | None) -> list[str]:
-    """Each of them may be several, with commas between. Raises ConfigError."""
+    """The values given with an option, each of which may be a list with commas. Raises ConfigError."""
     found = [part.strip() for text in given or () for part in text.split(",")]
     if "" in found:
-        raise ConfigError(f"{option} {','.join(given or ())!r}: nothing stands at one side of a comma")
+        raise ConfigError(f"{option} {','.join(given or ())!r}: a name is missing beside a comma")
     return found

@@ -1,4 +1,4 @@
-"""`redis-tap demo`: replication, its loss and its repair, on servers of our own, told as it happens."""
+"""`redis-tap demo`: replication, its loss and its repair, on servers of our own, explained as it happens."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ BACKLOG = 64 * 1024  # bytes; small, so that it can be overrun in a second
 
 
 def demo() -> None:
-    """Show it on a master and a replica of our own: a full resync, a cut, a partial resync, a lost backlog."""
+    """Show replication on a master and a replica of our own: full resync, cut, partial resync, lost backlog."""
     if not asyncio.run(_run(find_server())):
         raise typer.Exit(1)
 
 
 async def _run(program: Path) -> bool:
-    """Tell the story until it or a signal ends it; its servers never outlive it."""
+    """Tell the story until it ends or a signal comes. Its servers are stopped in any case."""
     servers = contextlib.ExitStack()
     try:
         return await until_ended(_story(servers, program), "demo")
     finally:
-        # A server that is just starting is there to be stopped after this.
+        # Wait for a server that is just being started: only then can it be stopped.
         await asyncio.get_running_loop().shutdown_default_executor()
         servers.close()
 
 
 async def _story(servers: contextlib.ExitStack, program: Path) -> bool:
-    # Here, not above: these load redis-py, which takes 0.1 s, and most verbs do without.
+    # Not at the top: these load redis-py, which takes 0.1 s and which most verbs do not need.
     from tap.servers.client import Client
     from tap.servers.failures import ServerFailure
 

@@ -1,4 +1,4 @@
-"""How a verb comes to its end: the signals that ask for it."""
+"""The signals that end a verb."""
 
 import asyncio
 import signal
@@ -11,19 +11,19 @@ T = TypeVar("T")
 
 
 def endings() -> list[signal.Signals]:
-    """Ctrl-C, kill, and a terminal that is closed; not that where nohup has it ignored."""
+    """Those of Ctrl-C, kill and a closed terminal; the last one only if it is not ignored, as under nohup."""
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return [signal.SIGINT, signal.SIGTERM] if ignored else [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 async def until_ended(work: Coroutine[Any, Any, T], name: str) -> T:
-    """What it returns. A signal cancels it, and that is typer.Exit then, with the exit code of that signal."""
+    """Run the work and return its result. A signal cancels it and raises typer.Exit with the signal's exit code."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(work, name=name)
     signals: list[signal.Signals] = []
 
     def end(number: signal.Signals) -> None:
-        if not signals:  # a second one must not disturb the cleaning up
+        if not signals:  # a second one must not interrupt the clean-up
             task.cancel()
         signals.append(number)
 

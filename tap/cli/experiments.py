@@ -1,4 +1,4 @@
-"""What `redis-tap chaos` does: a campaign from its options, run and shown."""
+"""The work of `redis-tap chaos`: make a campaign from its options, run it, and show the results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tap.servers.connection import connection_to
 from tap.servers.embedded import find_server, version_of
 from tap.url import Url
 
-ROWS = 12  # runs up to which each gets a row of its own
+ROWS = 12  # runs; up to this number each has a row of its own
 
 
 def show_library() -> None:
@@ -36,7 +36,7 @@ def campaign(
     repeat: int | None,
     until_failure: bool,
 ) -> Campaign:
-    """What the options of `chaos` ask for. Raises ConfigError."""
+    """The campaign that the options of `chaos` describe. Raises ConfigError."""
     if all_ == bool(names):
         raise ConfigError("give scenarios by file or name, or --all; redis-tap chaos --list shows the library")
     if (master is None) != (replica is None):
@@ -75,7 +75,7 @@ def carry_out(campaign: Campaign, *, as_json: bool, junit_file: Path | None) -> 
 
 
 async def _run(campaign: Campaign, *, as_json: bool, junit_file: Path | None) -> int:
-    """Until it is done or a signal ends it; its servers never outlive it."""
+    """Run until the campaign is done or a signal ends it. Its servers are stopped in any case."""
     results = await until_ended(_shown(campaign, as_json=as_json, junit_file=junit_file), "chaos")
     if any(result.failure for result in results):
         return EnvironmentFailure.exit_code

@@ -1,4 +1,4 @@
-"""What `redis-tap replay --as-master` does: a master from its options, served and shown."""
+"""The work of `redis-tap replay --as-master`: make a master from its options, serve replicas, and show them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def feed(
     exits: bool,
     ui: Ui,
 ) -> int:
-    """Until it is done or a signal ends it. Returns the exit code."""
+    """Serve until it is done or a signal ends it. Returns the exit code."""
     master = ReplayMaster(
         *files, listen=listen, speed=excerpt.speed, links=excerpt.links, begin=excerpt.begin, end=excerpt.end
     )
@@ -37,13 +37,12 @@ def feed(
 
 
 async def _until_stopped(master: ReplayMaster, exits: bool, ui: Ui) -> int:
-    """Returns the exit code."""
+    """Serve; a signal is the normal end once a recording is being played. Returns the exit code."""
     try:
         await until_ended(_serve(master, exits, ui), "replay")
     except typer.Exit as ended:
         if exits or not master.parts or ended.exit_code not in [128 + number for number in endings()]:
             raise
-        # A signal is how it ends, once it plays.
     return RecordingError.exit_code if _lacking(master) else 0
 
 

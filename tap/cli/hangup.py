@@ -1,4 +1,4 @@
-"""SIGHUP, for a verb that runs for days: the end of its terminal, or what daemons take it for, a word to reopen files."""
+"""SIGHUP, for a verb that runs for days: its terminal has gone, or, as for daemons, it should reopen its files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 
 class Hangup:
-    """A handler of SIGHUP. has_ended: the terminal that the process was begun on has gone."""
+    """A handler of SIGHUP. has_ended: the terminal on which the process was started has gone."""
 
     def __init__(self, ended: Callable[[], object], reopen: Callable[[], object]) -> None:
-        """ended: called when the terminal has gone. reopen: when it is still there, or there was none."""
+        """ended: called if the terminal has gone. reopen: called if it is still there, or if there never was one."""
         self.has_ended = False
         self._ended = ended
         self._reopen = reopen
@@ -23,7 +23,7 @@ class Hangup:
             return
         self.has_ended = True
         null = os.open(os.devnull, os.O_RDWR)
-        for number in gone:  # what is still said on the way out goes nowhere, and fails nothing
+        for number in gone:  # output on the way out is discarded instead of failing
             os.dup2(null, number)
         os.close(null)
         self._ended()

@@ -1,9 +1,9 @@
-"""Where the output of a verb goes, when it can go there no more."""
+"""The end of a verb's output when stdout takes no more."""
 
 import os
 import sys
 
 
 def leave_stdout() -> None:
-    """What is still in its buffer can go nowhere, and the interpreter would complain of that at its end."""
+    """Discard what is still in the buffer of stdout: the interpreter would fail to write it at its end, and complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

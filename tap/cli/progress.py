@@ -1,24 +1,24 @@
-"""How far a long reading is, for a person who waits for it."""
+"""A progress bar for a person who waits while a large file is read."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
 
-LONG = 64 * 2**20  # bytes from which on a person wants to see how far it is
-STEP = 2**20  # bytes between two signs of it
+LONG = 64 * 2**20  # bytes from which a bar is shown
+STEP = 2**20  # bytes between two updates
 
 
 @contextlib.contextmanager
 def progress(size: int, *, is_compressed: bool = False) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, where a person is looking and it is long; to be told of the bytes that have been read.
+    """Show a bar on stderr if that is a terminal and the size is large. Yields a function to call with the bytes read.
 
-    size: of the files; is_compressed: so that nobody knows how many bytes that will be.
+    size: of the files. is_compressed: the number of bytes in them is unknown.
     """
     if size < LONG:
         yield lambda count: None
         return
-    from rich.progress import Progress  # 40 ms with what is below, which a short reading does not wait for
+    from rich.progress import Progress  # takes 40 ms with the import below, which short files should not wait for
 
     from tap.console.terminal import Terminal
 

@@ -26,7 +26,7 @@ from tap.rdb.tokens import TYPES
 
 Format = Literal["summary", "keys", "jsonl", "json", "protocol", "diff", "memory"]
 
-IN_MEMORY = 8 * 2**20  # bytes of one string that are held until its end
+IN_MEMORY = 8 * 2**20  # bytes of one string held in memory until its end
 
 
 def rdb(
@@ -53,7 +53,7 @@ def rdb(
 ) -> None:
     """Look into an RDB: what takes the space, which keys, what is in them.
 
-    A broken file is told up to where it breaks; the exit code is then 2.
+    A broken file is shown up to where it breaks; the exit code is then 2.
     """
     if largest is not None and form not in ("summary", "keys", "memory"):
         raise ConfigError("--largest is for summary, keys and memory: which keys these are is known only at the end")
@@ -65,7 +65,7 @@ def rdb(
 
 
 def _filter(dbs: list[int], types: list[str], globs: list[str], limit: int | None) -> Callable[[Key], bool] | None:
-    """Which keys are wanted; None for all."""
+    """A function that says whether a key is wanted; None if all are."""
     for name in types:
         if name not in TYPES:
             raise ConfigError(f"--type {name}: known are {', '.join(TYPES)}.{did_you_mean(name, TYPES)}")
@@ -90,7 +90,7 @@ def _filter(dbs: list[int], types: list[str], globs: list[str], limit: int | Non
 
 @contextlib.contextmanager
 def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """The source, and its size where it has one."""
+    """Open the source. Yields it, and its size if it has one."""
     if name == "-":
         if fcntl.fcntl(0, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
             raise ConfigError("stdin is not open for reading")
@@ -110,7 +110,7 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO, int | None]]:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What is to be read and how. size: bytes, None of a pipe. advance: tells somebody how many have been read."""
+    """What to read and how. size: bytes; None for a pipe. advance: called with the number of bytes just read."""
 
     name: str
     source: BinaryIO
@@ -133,7 +133,7 @@ class _Job:
 def _summary(job: _Job) -> Parser:
     summary = Summary(job.largest or 10, job.only)
     parser = job.read(summary)
-    if parser.version:  # else it is no RDB, and all that there is to say of it is that
+    if parser.version:  # without a version it is not an RDB, and there is nothing to report
         console = Terminal()
         console.print(report(job.name, parser, summary, console.width))
     return parser
@@ -163,7 +163,7 @@ def _jsonl(job: _Job) -> Parser:
 
 
 def _spool() -> IO[bytes]:
-    """Where one long string waits for its end."""
+    """The file in which one long string waits for its end."""
     return tempfile.SpooledTemporaryFile(IN_MEMORY)
 
 

@@ -21,7 +21,7 @@ def replay(
     ] = None,
     to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Send the commands to this server.")] = None,
     speed: Annotated[
-        str, typer.Option(metavar="N|max", help="So many times as fast as it was recorded, or as fast as it is taken.")
+        str, typer.Option(metavar="N|max", help="N times as fast as it was recorded, or as fast as it is accepted.")
     ] = "1",
     begin: Begin = None,
     end: End = None,
@@ -33,7 +33,7 @@ def replay(
     globs: Globs = None,
     assume_db: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="With --to: the db of commands of which the recording does not say it."),
+        typer.Option(metavar="N", min=0, help="With --to: the db of commands whose db the recording does not give."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="With --to: do not ask, even if the server holds data.")] = False,
     exit_: Annotated[
@@ -46,7 +46,7 @@ def replay(
 ) -> None:
     """Replay a recording: to replicas, as the master of it, or to any server, as a client.
 
-    --db, --command and --key go with --to: a replica has to have every byte.
+    --db, --command and --key go with --to: a replica needs every byte.
     """
     if as_master is not None and to is not None:
         raise ConfigError("--as-master is for replicas, --to for any server: give one of them")
@@ -54,9 +54,7 @@ def replay(
     links = several("--link", link)
     if as_master is not None:
         if dbs or names or globs or assume_db is not None or yes:
-            raise ConfigError(
-                "--db, --command, --key, --assume-db and --yes go with --to: a replica has to have every byte"
-            )
+            raise ConfigError("--db, --command, --key, --assume-db and --yes go with --to: a replica needs every byte")
         first, last = moments(files, begin, end)
         from tap.cli import feeding  # only this half needs it, as the other half needs sending
         from tap.replay.excerpt import Excerpt
@@ -74,11 +72,11 @@ def replay(
         wanted = sending.choice(*chosen, globs or [])
         excerpt = Excerpt(links=links, begin=first, end=last, speed=factor)
         raise typer.Exit(sending.send(files, to, excerpt, wanted, assume_db, yes, ui))
-    raise ConfigError("say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server")
+    raise ConfigError("say where to play it: --as-master HOST:PORT for replicas that connect, or --to URL of a server")
 
 
 def _speed(text: str) -> float:
-    """Infinite for max."""
+    """The factor; infinite for max. Raises ConfigError."""
     if text == "max":
         return math.inf
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?x?", text) or not float(text.removesuffix("x")):

@@ -1,4 +1,4 @@
-"""`redis-tap replay --to URL`: the commands of a recording for a server."""
+"""The work of `redis-tap replay --to URL`: send the commands of a recording to a server."""
 
 from __future__ import annotations
 
@@ -55,9 +55,10 @@ def send(
     yes: bool,
     ui: Ui,
 ) -> int:
-    """Returns the exit code: 1 for errors, or commands that could not be sent, 2 if not all could be read, else 0.
+    """Send the commands. Returns the exit code.
 
-    assumed_db: the db of commands for which the recording does not say it.
+    1: the server answered errors, or commands could not be sent. 2: a part of the recording could not be read. 0: done.
+    assumed_db: the db of commands whose db the recording does not give.
     """
     begin, end, links = excerpt.begin, excerpt.end, excerpt.links
     for path in files:
@@ -74,7 +75,7 @@ def send(
             "or choose, with --db N, one whose commands are to go there"
         )
     if yes:
-        asyncio.run(target.check_db(0))  # that it is there, before a long reading
+        asyncio.run(target.check_db(0))  # fail now if the server is not there, not after a long reading
     elif not _may(target.name, asyncio.run(target.keys())):
         return 1
     recording = _Recording(files)
@@ -103,7 +104,7 @@ def send(
 
 
 class _Recording:
-    """account: of the first reading."""
+    """A recording that is read twice. account: of the first reading."""
 
     def __init__(self, files: list[Path]) -> None:
         self.account = Account()

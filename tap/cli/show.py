@@ -56,10 +56,10 @@ def show(
 ) -> None:
     """Show what a recording holds; also a capture by tcpdump or Wireshark, of any number of links among other traffic.
 
-    What cannot be read of a file is told, and the exit code is then 2.
+    What cannot be read of a file is reported, and the exit code is then 2.
     """
     if stats and (commands or rdb_keys):
-        raise ConfigError("--stats tells figures instead of events: leave out --commands and --rdb-keys")
+        raise ConfigError("--stats shows figures instead of events: leave out --commands and --rdb-keys")
     first, last = moments(files, begin, end)
     wanted = Wanted(
         links=several("--link", links),
@@ -82,7 +82,7 @@ def show(
             return told and wanted.may_lack(missing)
         return wanted.may_lack(missing) and (missing.cause != "rdb_omitted" or rdb_keys)
 
-    # Figures count a command once for its link, whatever connection brought it; events are those of each connection.
+    # Figures count a command once for its link, whichever connection brought it; events belong to each connection.
     joins = wanted.joins if stats or once else None
     if isinstance(asked, _Figures) and player.packets and nothing(player) is None:
         for one in player.account.lacking(concerns, joins, by_link=not once):
@@ -98,7 +98,7 @@ def show(
 
 
 class _Events:
-    """Writes what is told. total: commands on the links and in the time asked for; count: those that are wanted."""
+    """Writes events. total: commands on the selected links and in the selected time; count: those that match."""
 
     def __init__(self, wanted: Wanted, form: str, commands: bool, rdb_keys: bool, once: bool) -> None:
         self.total = 0
@@ -133,7 +133,7 @@ class _Events:
 
 
 class _Figures:
-    """Counts what is told; total, count: as of _Events."""
+    """Counts events; total, count: as in _Events."""
 
     def __init__(self, wanted: Wanted, once: bool) -> None:
         self.total = 0
@@ -177,10 +177,10 @@ def _print(figures: Stats, form: str) -> None:
 
 
 def _until_stopped(player: Player) -> GoesOn:
-    """Go on with files that are being written until Ctrl-C; what has been read by then is shown to its end."""
+    """A GoesOn that follows files being written until Ctrl-C; everything read by then is still shown."""
     stop = threading.Event()
     for number in endings():
-        # In a thread: the lock of what the signal interrupts may be the one that set() waits for.
+        # In a thread: the signal may have interrupted code that holds the lock for which set() waits.
         signal.signal(number, lambda *_: threading.Thread(target=stop.set, daemon=True).start())
 
     def goes_on(is_idle: bool) -> bool:

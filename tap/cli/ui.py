@@ -1,4 +1,4 @@
-"""What `--ui` comes to, at the start and at the end."""
+"""The choice of `--ui` at the start of a verb, and the closing of its lines at the end."""
 
 import asyncio
 import contextlib
@@ -15,20 +15,20 @@ from tap.errors import ConfigError, EnvironmentFailure
 
 
 def chosen(ui: Ui, console: Terminal) -> Ui:
-    """Of auto, what it stands for on this console. Raises ConfigError for what that cannot do."""
+    """The value of --ui, with auto resolved for this console. Raises ConfigError if the console cannot show it."""
     drawable = console.is_terminal and not console.is_dumb_terminal
     if ui == "auto":
         return "live" if drawable else "log"
     if ui == "live" and not drawable:
-        raise ConfigError("--ui live draws on a terminal, and stdout is none that can be drawn on; take --ui log")
+        raise ConfigError("--ui live draws on a terminal, and stdout is not one that can be drawn on; use --ui log")
     return ui
 
 
 @contextlib.contextmanager
 def written(lines: LineWriter) -> Iterator[None]:
-    """Close it at the end. Where stdout took no more, that ends the verb with typer.Exit: what happens is its output.
+    """Close the writer at the end. If stdout took no more, raise typer.Exit: the lines are the output of the verb.
 
-    An error of another kind comes first.
+    Any other error takes precedence.
     """
     cancelled = None
     try:
@@ -40,7 +40,7 @@ def written(lines: LineWriter) -> Iterator[None]:
         if lines.failure is not None:
             leave_stdout()
     if lines.failure is not None:
-        has_left = isinstance(lines.failure, BrokenPipeError)  # the reader: end as other verbs do then
+        has_left = isinstance(lines.failure, BrokenPipeError)  # the reader has: end as other verbs do
         raise typer.Exit(128 + signal.SIGPIPE if has_left else EnvironmentFailure.exit_code)
     if cancelled is not None:
         raise cancelled

@@ -66,8 +66,8 @@ def test_lists_may_have_commas(capture: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--command", "SET,"], "--command 'SET,': nothing stands at one side of a comma"),
-        (["--command", ""], "--command '': nothing stands at one side of a comma"),
+        (["--command", "SET,"], "--command 'SET,': a name is missing beside a comma"),
+        (["--command", ""], "--command '': a name is missing beside a comma"),
         (["--db", "x"], "--db 'x': a db is a number, as 0; several are written 0,3"),
         (["--db", "0-3"], "--db '0-3': a db is a number"),
         (["--db", "²"], "--db '²': a db is a number"),

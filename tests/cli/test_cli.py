@@ -85,7 +85,7 @@ def test_no_help_is_taken_for_markup(verb: str) -> None:
         (["run", "--master", "redis://user:sekret@h:1"], 2, "without a user or a password"),
         (["run", "--master", "h:1", "--listen", "h:1"], 2, "a circle: what connects to h:1"),
         (["run", "--link", "a=:1->127.0.0.1:2", "--link", "b=:2->127.0.0.1:1"], 2, "a circle"),
-        (["run", "--master", "h:1", "--ui", "live"], 2, "stdout is none that can be drawn on"),
+        (["run", "--master", "h:1", "--ui", "live"], 2, "stdout is not one that can be drawn on"),
         (["run", "--listen", "h:1"], 2, "--master HOST:PORT says to which master"),
         (
             ["run", "--transparent", "--master", "h:1"],

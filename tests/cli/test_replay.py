@@ -158,13 +158,13 @@ def test_what_is_missing_is_told_and_ends_it_with_2(name: str, says: str, end: i
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ((), 2, "say who is to have it: --as-master HOST:PORT for replicas that connect, or --to URL of a server"),
+        ((), 2, "say where to play it: --as-master HOST:PORT for replicas that connect, or --to URL of a server"),
         (
             (*ANYWHERE, "--to", "redis://127.0.0.1"),
             2,
             "--as-master is for replicas, --to for any server: give one of them",
         ),
-        ((*ANYWHERE, "--db", "3"), 2, "--assume-db and --yes go with --to: a replica has to have every byte"),
+        ((*ANYWHERE, "--db", "3"), 2, "--assume-db and --yes go with --to: a replica needs every byte"),
         ((*ANYWHERE, "--speed", "fast"), 2, "--speed 'fast': write how many times as fast, as 1, 10 or 0.5, or max"),
         ((*ANYWHERE, "--speed", "0"), 2, "--speed '0': write how many times as fast"),
         ((*ANYWHERE, "--from", "noon"), 2, "--from 'noon': write a time, as 2026-01-31T12:00:00"),

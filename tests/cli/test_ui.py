@@ -35,5 +35,5 @@ def test_auto_is_drawn_where_it_can_be_and_a_choice_is_obeyed(ui: Ui, kind: str,
 
 @pytest.mark.parametrize("kind", ["pipe", "dumb"])
 def test_live_is_refused_where_nothing_can_be_drawn(kind: str) -> None:
-    with pytest.raises(ConfigError, match="stdout is none that can be drawn on; take --ui log"):
+    with pytest.raises(ConfigError, match="stdout is not one that can be drawn on; use --ui log"):
         chosen("live", console(kind))
