@@ -1,4 +1,4 @@
-"""redis-tap: sits between a real replica and its real master, and tells what happens on the wire."""
+"""redis-tap: sits between a real replica and its real master, and reports what happens on the wire."""
 
 import sys as _sys
 import typing as _typing
@@ -55,7 +55,7 @@ _ELSEWHERE = {
 }
 
 
-# Loaded when asked for: without what only the tap needs, the process of a script has less than half the size.
+# Loaded on demand: a script that needs only a part of the package takes less than half the memory.
 def __getattr__(name: str) -> _typing.Any:
     if name in _CLASSES:
         return getattr(_import_module(_CLASSES[name]), name)

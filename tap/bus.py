@@ -1,4 +1,4 @@
-"""The one way from the tap to whoever watches it."""
+"""The one path from the tap to its observers: a bus, and an inbox for observers that may be slow."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tap.replication.events import Ack, Command, Event, EventsDropped, RdbKey, a
 COUNTLESS: tuple[type[Event], ...] = (Ack, Command, RdbKey)
 
 INBOX_EVENTS = 10_000
-INBOX_BYTES = 32 * 2**20  # so that commands of a megabyte each do not pile up
-# All other events are few, and always taken. This much waits only where somebody connects thousands of times a second
-# while the reader stands still: about 100,000 events.
+INBOX_BYTES = 32 * 2**20  # a limit of its own, because each command may have a megabyte
+# All other events are few and are always taken, up to this limit of about 100,000 events. It is reached only if clients
+# connect thousands of times a second while the reader is blocked.
 LAST_RESORT_BYTES = 64 * 2**20
-EVENT_BYTES = 512  # of memory, that a small event takes with its Told; measured with CPython 3.11
+EVENT_BYTES = 512  # memory of a small event with its Told; measured with CPython 3.11
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)  # not frozen: one is made for every event, and that would take twice the time
+@dataclass(slots=True)  # not frozen: one is created for every event, and freezing would double the time for that
 class Told:
-    """An event, and when and where it happened. Many have it: nobody changes it.
+    """An event, and when and where it happened. All observers share the object, so it must not be changed.
 
     time: seconds since the epoch. link: the configured link's name. connection: number of the replica's connection,
     counted by the tap from 1. replica: the address that the replica announces, or its source address if it announces
@@ -42,7 +42,7 @@ class Told:
     event: Event
 
     def as_dict(self) -> dict[str, Any]:
-        """One flat object, as the JSON readers see it."""
+        """The event as one flat object: the form of its JSON."""
         said = as_dict(self.event)
         kind = said.pop("event")
         return {
@@ -61,11 +61,11 @@ Observer = Callable[[Told], None]
 class Inbox:
     """Events on their way to an observer that may be slower than the links: a writer of lines, a script.
 
-    Events of the COUNTLESS kinds are taken while there is room for them. Once one was dropped, none is taken until half
-    of the room is free again: a few long stretches are missing then, not every second event. All other events are taken
-    up to LAST_RESORT_BYTES. Where events are missing, an EventsDropped stands in their place.
+    Events of the COUNTLESS kinds are taken while there is room for them. After a drop none of them is taken until half
+    of the room is free again, so that a few long stretches are missing rather than every second event. All other events
+    are taken up to LAST_RESORT_BYTES. An EventsDropped stands in the place of events that are missing.
 
-    One thread offers events, and one gets them. dropped: how many were not taken, in all.
+    One thread offers events, and one gets them. dropped: the total number of events not taken.
     """
 
     # SimpleQueue.put() never blocks; queue.Queue could stall the event loop on a lock held by a thread that waits for
@@ -77,7 +77,7 @@ class Inbox:
         self._queue: queue.SimpleQueue[tuple[Told, int]] = queue.SimpleQueue()
         self._bytes_in = 0
         self._bytes_out = 0
-        self._missing: dict[str, int] = {}  # by kind, behind the last event that was taken
+        self._missing: dict[str, int] = {}  # by kind, events dropped after the last one that was taken
         self._missing_since = 0.0
         self._most_events = INBOX_EVENTS  # for the COUNTLESS kinds; half of it after a drop
         self._most_bytes = INBOX_BYTES
@@ -95,7 +95,7 @@ class Inbox:
         return bool(self._missing)
 
     def offer(self, told: Told) -> None:
-        """Take it, or drop it."""
+        """Take an event, or drop it if there is no room."""
         kind = type(told.event)
         if kind in COUNTLESS:
             if not self.has_room:
@@ -113,10 +113,10 @@ class Inbox:
         self._put(told)
 
     def drop(self, kind: type[Event]) -> None:
-        """Count one that is not taken."""
+        """Count an event that is not taken."""
         self.dropped += 1
         self._most_events, self._most_bytes = INBOX_EVENTS // 2, INBOX_BYTES // 2
-        if kind.kind in self._missing:  # the fast way, for whole streams go here
+        if kind.kind in self._missing:  # the fast path: whole streams may be dropped
             self._missing[kind.kind] += 1
         else:
             self._miss({kind.kind: 1}, time.time())
@@ -124,13 +124,13 @@ class Inbox:
             self._overrun()
 
     def settle(self) -> None:
-        """Say what is missing up to here. For the thread that offers events; offer() does it by itself."""
+        """Insert an EventsDropped if events are missing. Call it in the thread that offers; offer() does so itself."""
         if self._missing:
             missing, self._missing = self._missing, {}
             self._put(Told(self._missing_since, "", 0, "", EventsDropped(count=sum(missing.values()), by_kind=missing)))
 
     def leave_out_countless(self) -> None:
-        """Drop those of the COUNTLESS kinds that wait. For an inbox whose events are offered and got by one thread."""
+        """Drop the waiting events of COUNTLESS kinds. Allowed only if one thread both offers and gets the events."""
         self.settle()
         for told in [self.get() for _ in range(self.qsize())]:
             if isinstance(told.event, EventsDropped):
@@ -144,7 +144,7 @@ class Inbox:
         self.settle()
 
     def get(self, timeout: float | None = None) -> Told:
-        """The oldest; waits for one. Raises queue.Empty if none comes within that many seconds."""
+        """Return the oldest event; wait if there is none. Raises queue.Empty after *timeout* seconds."""
         told, size = self._queue.get(timeout=timeout)
         self._bytes_out += size
         return told
@@ -168,7 +168,7 @@ class Inbox:
 
 
 def memory_of(value: Any) -> int:
-    """Bytes of the texts that an event, or a part of one, holds."""
+    """The number of bytes and characters in the strings of an event, or of a part of one."""
     if isinstance(value, Command):
         return value.end - value.start - value.omitted_bytes
     if isinstance(value, RdbKey):
@@ -187,11 +187,11 @@ def memory_of(value: Any) -> int:
 
 
 class Bus:
-    """Hands every event to every observer, in order, at once. An observer must not block."""
+    """Calls every observer with every event, in order and synchronously. An observer must not block."""
 
     def __init__(self) -> None:
         self._observers: list[Observer] = []
-        self._hear: dict[type[Event], list[Observer]] = {kind: [] for kind in COUNTLESS}  # those of them that do
+        self._hear: dict[type[Event], list[Observer]] = {kind: [] for kind in COUNTLESS}  # observers of these kinds
         self._inboxes: dict[Observer, Inbox] = {}
         self._failed: dict[Observer, Callable[[Exception], None]] = {}
 
@@ -203,12 +203,12 @@ class Bus:
         inbox: Inbox | None = None,
         failed: Callable[[Exception], None] | None = None,
     ) -> Callable[[], None]:
-        """From now on call observer with each event. Returns what ends that.
+        """From now on call the observer with each event. Returns a function that unsubscribes it.
 
-        without: those of COUNTLESS that it has no use for. inbox: where it puts what it is called with; while that has no
-        room, and no other observer wants them, those of COUNTLESS are not even made, and counted as dropped.
-        failed: is called with each exception that observer raises; without it, the first ends its events.
-        Raises ConfigError for what cannot be called at once.
+        without: the COUNTLESS kinds that the observer does not want. inbox: where the observer puts its events. While it is
+        full, and no other observer wants them, events of COUNTLESS kinds are not constructed, only counted as dropped.
+        failed: called with each exception that the observer raises; if None, the first one unsubscribes it.
+        Raises ConfigError if the observer is not callable, or is async.
         """
         if not callable(observer):
             raise ConfigError(f"{observer!r} cannot be called: an observer is a function, as def hear(told)")
@@ -234,7 +234,7 @@ class Bus:
         self._failed.pop(observer, None)
 
     def takes(self, kind: type[Event]) -> bool:
-        """Whether to make the next event of this kind, one of COUNTLESS."""
+        """Whether to construct the next event of this kind, which is one of COUNTLESS."""
         inboxes = []
         for observer in self._hear[kind]:
             inbox = self._inboxes.get(observer)
@@ -246,7 +246,7 @@ class Bus:
         return False
 
     def publish(self, link: str, connection: int, replica: str, event: Event) -> None:
-        """Tell the observers. What one raises goes to its *failed*; one without is dropped, its traceback in the log."""
+        """Call the observers. An exception goes to *failed*; without one, to the log, and the observer is unsubscribed."""
         observers = self._hear.get(type(event), self._observers)
         if not observers:
             return

@@ -1,8 +1,8 @@
-"""Who else has the import name `tap`: other distributions do, and pip writes the files of one over those of another.
+"""Other distributions with the import name `tap`: pip silently overwrites the files of one with those of another.
 
-Nothing here imports anything of the package, for redis_tap.py runs this file alone where `tap` may be somebody else's. It
-runs at every start: a look at one directory and at the head of one file, half a millisecond; importlib.metadata, which
-takes twenty times that, is asked only where something is wrong.
+This module imports nothing of the package, because redis_tap.py runs it alone when `tap` may be another project's. It
+runs at every start, and takes half a millisecond: it lists one directory and reads the beginning of one file.
+importlib.metadata, which takes twenty times as long, is used only if something is wrong.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import sys
 from typing import NoReturn
 
 KNOWN = ("tap.py", "typed-argument-parser")
-OURS = b'"""redis-tap'  # how our __init__.py begins
+OURS = b'"""redis-tap'  # the beginning of our __init__.py
 DO = (
     "Give redis-tap an environment of its own: pipx install, uv tool install, or python3 -m venv and its pip. "
     "What was there before works again after pip uninstall redis-tap and pip install --force-reinstall {}"
@@ -19,7 +19,7 @@ DO = (
 
 
 def trouble(place: str) -> str:
-    """Why what stands there cannot be taken for redis-tap, and what to do; "" if nothing is known against it.
+    """Why the package at this place is not an intact redis-tap, and what to do; "" if it seems to be one.
 
     place: where `import tap` looks, a directory or a file.
     """
@@ -41,7 +41,7 @@ def trouble(place: str) -> str:
 
 
 def check(init: str) -> None:
-    """For the package's __init__.py. Raises ImportError, but for `python -m tap`, which says it without a traceback."""
+    """Check the package, from its __init__.py. Raises ImportError, except in `python -m tap`, which reports it itself."""
     said = trouble(os.path.dirname(init))
     is_command = sys.argv[:1] == ["-m"] and ("-m", "tap") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
     if said and not is_command:
@@ -49,8 +49,8 @@ def check(init: str) -> None:
 
 
 def refuse(said: str) -> NoReturn:
-    """End the command as one whose environment failed, see tap/errors.py."""
-    line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in said)  # names of files, for a terminal
+    """End the command with the exit code of EnvironmentFailure, see tap/errors.py."""
+    line = "".join(one if one.isprintable() else repr(one)[1:-1] for one in said)  # names of files may hold anything
     print(f"redis-tap: {line}", file=sys.stderr)
     sys.exit(3)
 
@@ -64,7 +64,7 @@ def _is_ours(place: str) -> bool:
 
 
 def _known(directory: str) -> list[tuple[str, str]]:
-    """Names and versions of those of KNOWN that are installed there."""
+    """Names and versions of the KNOWN distributions that are installed in a directory."""
     found = []
     with contextlib.suppress(OSError):
         for entry in sorted(os.listdir(directory)):
@@ -81,7 +81,7 @@ def _plain(name: str) -> str:
 
 
 def _who_says_so(directory: str) -> list[tuple[str, str]]:
-    """Those whose lists of files have some in tap/."""
+    """Names and versions of the distributions in a directory whose metadata list files in tap/."""
     from importlib.metadata import distributions
 
     found = []

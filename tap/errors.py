@@ -1,10 +1,10 @@
-"""What can go wrong at the user's end. What a peer does is never an error but an event.
+"""The exceptions for users. What a peer does is never an exception but an event.
 
-TapError            anything below; its text is one sentence for a person
-    ConfigError     an argument or a file that says something impossible (exit code 2)
-    RdbError        an RDB that cannot be read to its end (exit code 2)
-    RecordingError  a file that is no capture, or cannot be read to its end (exit code 2)
-    EnvironmentFailure  what was asked is fine, the machine will not have it: a port taken, no server (exit code 3)
+TapError            the base of those below; its text is one sentence for a person
+    ConfigError     an argument or a file asks for something impossible (exit code 2)
+    RdbError        an RDB cannot be read to its end (exit code 2)
+    RecordingError  a file is not a capture, or cannot be read to its end (exit code 2)
+    EnvironmentFailure  the request is valid, but cannot be carried out: a port is taken, no server (exit code 3)
 """
 
 import difflib
@@ -16,11 +16,11 @@ import socket
 from collections.abc import Iterable
 
 __all__ = ["ConfigError", "EnvironmentFailure", "RdbError", "RecordingError", "TapError"]
-Sentence = str | tuple[str, ...]  # a tuple: one with lines below it, as a list of what there is
+Sentence = str | tuple[str, ...]  # a tuple: a sentence with lines below it, for example a list of alternatives
 
 
 class TapError(Exception):
-    """The base of everything redis-tap raises for a user to read. sentences: one, or one for each of several things."""
+    """The base of everything redis-tap raises for a user to read. sentences: one for each problem."""
 
     exit_code = 1
 
@@ -30,25 +30,25 @@ class TapError(Exception):
 
 
 class ConfigError(TapError):
-    """Wrong use or bad input."""
+    """The user asks for something impossible: wrong use or bad input."""
 
     exit_code = 2
 
 
 class EnvironmentFailure(TapError):
-    """The environment failed."""
+    """The machine, the network or a server prevents what was asked."""
 
     exit_code = 3
 
 
 class RecordingError(TapError):
-    """A file that is no capture, or that cannot be read to its end."""
+    """A file is not a capture, or cannot be read to its end."""
 
     exit_code = 2
 
 
 def words(error: Exception) -> str:
-    """The system's words for it, without Python's, and what to do where we know."""
+    """The system's text for an error, without Python's additions, and with a remedy if there is one."""
     if isinstance(error, socket.gaierror):
         return f"the name cannot be resolved ({error.strerror})"
     if isinstance(error, OSError) and error.errno == errno.EMFILE:
@@ -60,20 +60,20 @@ def words(error: Exception) -> str:
 
 
 def expected(said: str) -> str:
-    """What pydantic says of a number, in the words of our own messages."""
+    """pydantic's message about a number, in the words of our own messages."""
     said = re.sub("Input should be a valid integer.*", "a whole number is expected", said)
     said = re.sub(r"Input should be greater than or equal to (\S+)", r"\1 or more is expected", said)
     return re.sub(r"Input should be less than or equal to (\S+)", r"\1 or less is expected", said)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """ " Did you mean ...?" or nothing."""
+    """ " Did you mean ...?", or "" if nothing known is similar."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 class RdbError(TapError):
-    """An RDB that is damaged, cut off or of an unknown kind; problem says where."""
+    """An RDB is damaged, cut off or of an unknown kind; problem says where."""
 
     exit_code = 2
 

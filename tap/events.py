@@ -1,11 +1,11 @@
-"""The vocabulary of what a tap tells: `from tap import events`, or `import tap.events`.
+"""The events that a tap reports: `from tap import events`, or `import tap.events`.
 
-It is tap.replication.events, by the name under which users find it.
+This is the module tap.replication.events, under the name by which users find it.
 """
 
 import sys
 
 from tap.replication import events
-from tap.replication.events import *  # noqa: F403  # for who reads this without running it
+from tap.replication.events import *  # noqa: F403  # for tools that read this file without running it
 
 sys.modules[__name__] = events

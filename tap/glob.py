@@ -1,13 +1,14 @@
-"""Patterns for keys, as KEYS and SCAN take them."""
+"""Glob patterns for keys, in the syntax of KEYS and SCAN."""
 
 import re
 from collections.abc import Callable, Iterable
 
 
 def matcher(pattern: bytes) -> Callable[[bytes], bool]:
-    r"""Whether a key matches: * any bytes, ? one byte, [ab] [a-z] [^a] one of a set, \ takes the next byte as it is.
+    r"""A function that says whether a key matches the pattern.
 
-    Redis 7.0 util.c, stringmatchlen: a set that does not end reaches to the end of the pattern.
+    * any bytes, ? one byte, [ab] [a-z] [^a] one byte of a set, \ the next byte literally. A set without its closing
+    bracket extends to the end of the pattern. Source: Redis 7.0 util.c, stringmatchlen.
     """
     parts = [bytearray()]  # between the stars; each matches a fixed number of bytes
     at = 0
@@ -27,15 +28,15 @@ def matcher(pattern: bytes) -> Callable[[bytes], bool]:
                 at += 1
             parts[-1] += re.escape(byte)
     first, *others = parts
-    # Where a part fits first, it may stay: what follows then has the most room. Atomic groups say so. Plain `.*` would
-    # try all other places, which for 20 stars takes for ever.
+    # The first place where a part fits is as good as any: it leaves the most room for the rest. Atomic groups keep the
+    # engine from trying the others, which would take practically forever with 20 stars.
     between = b"".join(b"(?>.*?%b)" % bytes(part) for part in others[:-1] if part)
     compiled = re.compile(bytes(first) + between + (b".*" + others[-1] if others else b""), re.DOTALL)
     return lambda key: compiled.fullmatch(key) is not None
 
 
 def _set(pattern: bytes, at: int) -> tuple[bytes, int]:
-    """The set that begins behind its bracket, as a regular expression, and where it ends."""
+    """The set whose opening bracket is before *at*, as a regular expression, and the place after its end."""
     negated = pattern[at : at + 1] == b"^"
     at += negated
     members: set[int] = set()
@@ -57,10 +58,10 @@ def _set(pattern: bytes, at: int) -> tuple[bytes, int]:
 
 
 def prefix(patterns: Iterable[bytes]) -> bytes:
-    """What every key begins with that matches one of them, as far as they say so plainly."""
+    """The longest literal prefix that all keys matching any of the patterns share."""
     plain = [re.split(rb"[*?\[\\]", pattern, maxsplit=1)[0] for pattern in patterns]
     if not plain:
         return b""
-    first, last = min(plain), max(plain)  # what these two share, all between them share
+    first, last = min(plain), max(plain)  # the prefix these two share is shared by all between them
     same = next((at for at, byte in enumerate(first) if byte != last[at]), len(first))
     return first[:same]

@@ -1,4 +1,4 @@
-"""For somebody who guesses a name: what it is called here, or what to write instead."""
+"""Hints for users who guess a name: what it is called here, or what to write instead."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Class = TypeVar("Class", bound=type[Any])
 
 
 def refuse(what: str, wrong: Iterable[str], known: Collection[str], elsewhere: Mapping[str, str]) -> None:
-    """Raises TypeError for the first of the keywords that are not known.
+    """Raise TypeError for the first unknown keyword.
 
-    what: takes them, as "a Tap". elsewhere: by a name that others have for it, what it is called here.
+    what: the object that takes the keywords, for example "a Tap". elsewhere: names in other tools, and ours for each.
     """
     for name in wrong:
         if name in known:
@@ -26,7 +26,7 @@ def refuse(what: str, wrong: Iterable[str], known: Collection[str], elsewhere: M
 
 
 def explained(elsewhere: Mapping[str, str], example: str) -> Any:
-    """A decorator of dataclasses that take keywords only: one that is given wrongly is explained."""
+    """A decorator for keyword-only dataclasses: wrong arguments raise a TypeError with an explanation."""
 
     def decorate(cls: Class) -> Class:
         made = cls.__init__
@@ -46,14 +46,14 @@ def explained(elsewhere: Mapping[str, str], example: str) -> Any:
 
 
 def no_attribute(what: str, name: str, known: Iterable[str], elsewhere: Mapping[str, str]) -> AttributeError:
-    """What to raise where there is no attribute of that name. elsewhere: by name, what to write instead."""
+    """The AttributeError for an unknown name. elsewhere: by name, what to write instead."""
     public = [one for one in known if not one.startswith("_")]
     hint = f": {elsewhere[name]}" if name in elsewhere else f".{did_you_mean(name, public)}"
     return AttributeError(f"{what} has no {name!r}{hint}")
 
 
 class OnlyAsync:
-    """What runs inside an event loop, and is entered there."""
+    """A base of async context managers: entering one with a plain `with` raises a TypeError that says how to do it."""
 
     def __enter__(self) -> NoReturn:
         name = type(self).__name__
@@ -63,4 +63,4 @@ class OnlyAsync:
         )
 
     def __exit__(self, *_: object) -> None:
-        """Only so that __enter__ is asked."""
+        """Needed for Python to call __enter__ at all."""

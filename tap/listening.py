@@ -1,4 +1,4 @@
-"""Sockets for those who come: a tap's replicas, and those of a replayed recording."""
+"""Listening sockets, for the replicas of a tap and of a replayed recording."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ BACKLOG = 512
 
 
 async def listening(address: Address) -> tuple[list[socket.socket], Address]:
-    """Sockets, not blocking, on every address of the host; and where that is, with the port that the system chose for 0.
+    """Open non-blocking sockets on every address of the host.
 
-    Raises EnvironmentFailure if that cannot be.
+    Returns them and the address, with the port that the system chose in place of 0. Raises EnvironmentFailure.
     """
     host = None if address.host == EVERY_HOST else address.host
     sockets: list[socket.socket] = []
@@ -28,7 +28,7 @@ async def listening(address: Address) -> tuple[list[socket.socket], Address]:
         )
         if host is None and not socket.has_dualstack_ipv6():
             found = [one for one in found if one[0] == socket.AF_INET]
-        # With port 0 each address would get a port of its own; a replica needs one.
+        # With port 0 each address would get a different port, but a replica needs a single one.
         for family, _, _, _, place in dict.fromkeys(found[:1] if address.port == 0 else found):
             sock = socket.socket(family, socket.SOCK_STREAM)
             sockets.append(sock)
@@ -38,7 +38,7 @@ async def listening(address: Address) -> tuple[list[socket.socket], Address]:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(place)
             sock.listen(BACKLOG)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no resolver takes
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that cannot be encoded
         for sock in sockets:
             sock.close()
         by = ""

@@ -1,4 +1,4 @@
-"""Which process has a TCP port: what Linux says in /proc of those that we may look at. Elsewhere nothing is known."""
+"""The process that occupies a TCP port, from Linux's /proc. Without /proc, or permission, nothing is found."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ LISTEN = "0A"  # of the states in /proc/net/tcp (proc_pid_net(5))
 
 
 def occupant(host: str, port: int, proc: Path = Path("/proc")) -> str:
-    """Who listens there, or on every address: "redis-server (pid 812)", "a process of redis", or "" if that is not said.
+    """The process that listens there, or on every address: "redis-server (pid 812)" or "a process of redis"; "": unknown.
 
-    host: an address in digits. Never raises.
+    host: a numeric address. Never raises for what it finds in /proc.
     """
     for inode, uid in _listeners(ipaddress.ip_address(host.partition("%")[0]), port, proc):
         pid = _holder(inode, proc)
@@ -29,7 +29,7 @@ def occupant(host: str, port: int, proc: Path = Path("/proc")) -> str:
 
 
 def _listeners(wanted: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int, proc: Path) -> Iterator[tuple[str, int]]:
-    """The inode and the user of each socket that is in the way."""
+    """The inode and the user of each socket that occupies the port."""
     for table in ("tcp", "tcp6"):
         try:
             lines = (proc / "net" / table).read_text().splitlines()[1:]
@@ -46,7 +46,7 @@ def _listeners(wanted: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int,
 
 
 def _address(digits: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Words of 32 bits in the byte order of the machine."""
+    """An address of /proc/net/tcp: words of 32 bits in the byte order of the machine."""
     data = bytes.fromhex(digits)
     if sys.byteorder == "little":
         data = b"".join(data[start : start + 4][::-1] for start in range(0, len(data), 4))
@@ -55,7 +55,7 @@ def _address(digits: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _holder(inode: str, proc: Path) -> str | None:
-    """The process that has this socket open, as far as we may look."""
+    """The process that has this socket open; None if we are not permitted to see it."""
     for process in proc.glob("[0-9]*"):
         with contextlib.suppress(OSError):
             for file in (process / "fd").iterdir():

@@ -1,4 +1,4 @@
-"""Where output goes: whether it can be written there is found before hours of work, not after them."""
+"""Paths of output files: checked before hours of work, not after."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tap.errors import ConfigError, EnvironmentFailure, words
 
 
 def in_a_directory(path: Path) -> Path:
-    """A file to be made. Raises ConfigError if there is no directory for it."""
+    """The path, if its directory exists. Raises ConfigError otherwise."""
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no directory {path.parent}; make it first")
     return path
 
 
 def check_writable(path: Path) -> None:
-    """Whether a file can be made there, or the one that is there be written over. Leaves all as it is.
+    """Check that a file can be created there, or an existing one overwritten; nothing is changed.
 
-    Raises ConfigError for a path that cannot be one of a file, EnvironmentFailure where the system refuses it.
+    Raises ConfigError if the path cannot be that of a file, EnvironmentFailure if the system refuses it.
     """
     try:
         if path.is_dir():

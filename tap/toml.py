@@ -1,6 +1,6 @@
-"""TOML files that users write: read, checked against a pydantic model, and explained where they are wrong.
+"""TOML files that users write: read, checked against a pydantic model, with errors that explain themselves.
 
-An error names the file, the line, the key, and what is allowed there. What a file means is its reader's business.
+An error names the file, the line, the key, and what is allowed there. The meaning of a file is left to the caller.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tap.errors import ConfigError, did_you_mean, expected
 Model = TypeVar("Model", bound=BaseModel)
 _DEEP_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}""")
 
-Where = list[str | int]  # keys and places in arrays, from the outermost inwards
+Where = list[str | int]  # keys and indexes of arrays, from the outermost inwards
 
 
 def load(path: Path, model: type[Model], *, table: str) -> Model:
-    """Read the file as the model says. table: an example of a table, for whoever wrote something else in its place.
+    """Read a file and check it against the model. table: an example of a table, shown if a file has something else there.
 
     Raises ConfigError.
     """
@@ -35,12 +35,12 @@ def load(path: Path, model: type[Model], *, table: str) -> Model:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text file") from None
     try:
-        if _DEEP_KEY.search(text):  # for which tomllib takes time and memory by the square of its parts
+        if _DEEP_KEY.search(text):  # tomllib's time and memory grow with the square of the parts of a key
             raise RecursionError
         found = tomllib.loads(text)
     except RecursionError:
         raise ConfigError(f"{path}: keys, tables or arrays are nested too deep") from None
-    except ValueError as error:  # TOMLDecodeError, and what int() says of thousands of digits
+    except ValueError as error:  # TOMLDecodeError, and int()'s refusal of thousands of digits
         raise ConfigError(f"{path}: {str(error).partition(';')[0]}") from None
     try:
         return model.model_validate(found)
@@ -49,7 +49,7 @@ def load(path: Path, model: type[Model], *, table: str) -> Model:
 
 
 def parsed(parse: Callable[[str], Any]) -> BeforeValidator:
-    """For pydantic, which wants ValueError where we raise ConfigError."""
+    """A validator for pydantic: calls *parse*, and raises ValueError in place of our ConfigError."""
 
     def validate(text: Any) -> Any:
         try:
@@ -61,7 +61,7 @@ def parsed(parse: Callable[[str], Any]) -> BeforeValidator:
 
 
 def _first_problem(error: ValidationError, text: str, model: type[BaseModel], table: str) -> str:
-    # a misspelt key explains a missing one
+    # Report an unknown key first: it may be a misspelling of one that is missing.
     problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     where: Where = [part for part in problem["loc"] if part != "[key]"]
     key = _spoken(where)
@@ -82,7 +82,7 @@ def _first_problem(error: ValidationError, text: str, model: type[BaseModel], ta
 
 
 def _spoken(where: Where) -> str:
-    """A place as a person says it: "links.orders.master", "step 3, wait". Of a URL for a key, nothing."""
+    """A place in words: "links.orders.master", "step 3, wait". A URL used as a key is hidden: it may hold a password."""
     said = ""
     for part in where:
         if isinstance(part, str) and ("@" in part or "://" in part):
@@ -97,14 +97,14 @@ def _spoken(where: Where) -> str:
 
 
 def _model_at(model: type[BaseModel], where: Where) -> type[BaseModel]:
-    """The model of the table at that place."""
+    """The model of the table at a place."""
     kind: Any = model
     for part in where:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             fields = kind.model_fields
             names = {field.alias or name: field.annotation for name, field in fields.items()}
             kind = names[str(part)]
-        else:  # an array or a table of names that the user chose: what it holds
+        else:  # an array, or a table whose keys the user chooses: continue with the type of its values
             kind = [one for one in typing.get_args(kind) if one is not Ellipsis][-1]
         if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
             kind = next(one for one in typing.get_args(kind) if one is not types.NoneType)
@@ -116,7 +116,7 @@ def _model_at(model: type[BaseModel], where: Where) -> type[BaseModel]:
 
 
 def line_of(where: Where, text: str) -> int | None:
-    """The line on which the key stands, or its table or array begins; None if it is not to be found."""
+    """The line of the key, or the first line of its table or array; None if it cannot be found."""
     lines = text.splitlines()
     first, last = 0, len(lines)
     in_element = False
@@ -141,7 +141,7 @@ def line_of(where: Where, text: str) -> int | None:
 
 
 def _elements(name: str, text: str) -> list[int]:
-    """The lines on which the tables of an array begin, written as [[name]] or as name = [{...}, ...]."""
+    """The lines where the tables of an array begin, whether written as [[name]] or as name = [{...}, ...]."""
     headers = [
         number
         for number, line in enumerate(text.splitlines(), 1)

@@ -1,6 +1,6 @@
-"""Sizes, times and rates as people write them: a number with its unit. Only 0 may go without one.
+"""Sizes, times and rates as people write them: a number with its unit. Only 0 needs no unit.
 
-A bare number says nothing of its unit: "delay 200" was meant as milliseconds as often as it was read as seconds.
+A bare number is ambiguous: some users mean "delay 200" as milliseconds, others as seconds.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tap.errors import ConfigError
 
 _SIZES = {"b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}
-LONGEST = 36_525 * 86_400  # seconds; clocks and calendars still count with that
+LONGEST = 36_525 * 86_400  # seconds; clocks and calendars can still represent that
 _TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -51,7 +51,7 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """At most so many bytes, and for so many seconds; None: as many as come. False where it limits nothing."""
+    """A maximum of bytes and of seconds; None: no limit. False if there is neither."""
 
     size: int | None = None
     seconds: float | None = None
@@ -72,7 +72,7 @@ class Limits:
             else:
                 raise ConfigError(f"{text!r} is neither a size, as 500mb or 1gb, nor a time, as 10m, 1h or 7d")
             if size == 0 or seconds == 0:
-                raise ConfigError(f"{text!r}: give it more than nothing")
+                raise ConfigError(f"{text!r}: a limit must be greater than 0")
         return cls(size, seconds)
 
     def __bool__(self) -> bool:

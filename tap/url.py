@@ -1,16 +1,16 @@
-"""Where a server is and how to talk to it: the one grammar for addresses and URLs, wherever one is written.
+"""The one grammar for addresses and URLs of servers, wherever a user writes one.
 
     HOST:PORT   [IPV6]:PORT   :PORT   PORT   HOST   /PATH
     redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?OPTION=VALUE&...]
     rediss://...                                 the same over TLS
     unix://[[USER:]PASSWORD@]/PATH[?OPTION=VALUE&...]
 
-valkey://, valkeys://, tcp:// and unix:/PATH are read, too, and redis:// may be left out. Parts are percent-encoded.
-Options of TLS are named as on the command line (cacert, cert, key, sni, insecure), or as in redis-py (ssl_ca_certs,
+valkey://, valkeys://, tcp:// and unix:/PATH are accepted, too, and redis:// may be left out. Parts are percent-encoded.
+Options of TLS have their names of the command line (cacert, cert, key, sni, insecure) or of redis-py (ssl_ca_certs,
 ssl_certfile, ssl_keyfile, ssl_cert_reqs); db, username and password may be given as options, too. All others are left to
-the reader.
+the caller.
 
-No message here repeats what may be a password, and neither does the text that a Url is shown as.
+No message, and no Url as text, repeats what may be a password.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ FORM = "redis://[USER:PASSWORD@]HOST:PORT[/DB], rediss:// for TLS, unix:///PATH,
 SCHEMES = {"": False, "redis": False, "valkey": False, "tcp": False, "unix": False, "rediss": True, "valkeys": True}
 ENCODED = "in a password, / is written %2F, ? is %3F, and @ is %40"
 
-# Options of TLS by the names that redis-py has for them.
+# redis-py's names of TLS options.
 _ALIASES = {"ssl_ca_certs": "cacert", "ssl_certfile": "cert", "ssl_keyfile": "key"}
-_ERRORS = "surrogateescape"  # arguments of any bytes come so
+_ERRORS = "surrogateescape"  # as Python decodes arguments, which may be any bytes
 _FILES = ("cacert", "cert", "key")
 _YES = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
@@ -57,7 +57,7 @@ class Address:
 
     @property
     def to_dial(self) -> str:
-        """The host as others write it; listening on every address has no name."""
+        """The host for a client to connect to; a placeholder if we listen on every address."""
         return "<this machine>" if self.host in (EVERY_HOST, "0.0.0.0", "::") else self.host  # noqa: S104
 
     def __str__(self) -> str:
@@ -68,8 +68,8 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A server's URL. db: None where it names none. tls_options: those of cacert, cert, key, sni and insecure that it
-    gives, under these names. options: all others, as text.
+    """A server's URL. db: None if the URL names none. tls_options: those given of cacert, cert, key, sni and insecure.
+    options: all others, as text.
     """
 
     address: Address
@@ -89,7 +89,7 @@ class Url:
         default_port: int = DEFAULT_PORT,
         every_host: bool = False,
     ) -> Url:
-        """every_host: *:PORT is one, too: to listen on every address of this machine. Raises ConfigError."""
+        """Read a URL or an address. every_host: accept *:PORT, every address of this machine. Raises ConfigError."""
         text = text.strip()
         scheme, rest = _scheme(text)
         if scheme not in SCHEMES:
@@ -130,9 +130,9 @@ class Url:
         return cls(address, tls, username, password, db, tls_options, options)
 
     def check(self, what: str, allowed: tuple[str, ...]) -> None:
-        """Whether it says no more than what is allowed, of "login", "db", "tls" and the names of options.
+        """Raise ConfigError if the URL has more than *allowed*: "login", "db", "tls" and names of options.
 
-        what: the URL is of. Raises ConfigError.
+        what: a name for the thing that the URL gives.
         """
         if (self.username or self.password) and "login" not in allowed:
             raise ConfigError(f"{what} is written without a user or a password")
@@ -151,7 +151,7 @@ class Url:
         return Url(self.address, self.tls, tls_options=self.tls_options)
 
     def __str__(self) -> str:
-        """To be read, and typed again once the password is filled in."""
+        """The URL for people, with *** for a password; once that is filled in it can be typed again."""
         scheme = "unix" if self.address.path else "rediss" if self.tls else "redis"
         login = f"{quote(self.username, safe='', errors=_ERRORS)}:***@" if self.username or self.password else ""
         if not self.tls and not login and not self.options and self.db is None:
@@ -168,7 +168,7 @@ class Url:
 
 
 def _scheme(text: str) -> tuple[str, str]:
-    """In lower case, "" if there is none; and what follows."""
+    """The scheme in lower case, "" if there is none; and the rest."""
     scheme, mark, rest = text.partition("://")
     if mark and not re.search(r"[/?@]", scheme):
         return scheme.lower(), rest
@@ -176,14 +176,14 @@ def _scheme(text: str) -> tuple[str, str]:
 
 
 def _parts(rest: str) -> tuple[str, str, str, str]:
-    """authority/path?query; what of it is there, and whether there is a slash."""
+    """Split authority/path?query into authority, slash, path and query; missing parts are ""."""
     front, _, query = rest.partition("?")
     authority, slash, path = front.partition("/")
     return authority, slash, path, query
 
 
 def _options(query: str) -> tuple[int | None, dict[str, Any], dict[str, str]]:
-    """The db, those of TLS, and the others."""
+    """The db, the options of TLS, and the others."""
     db = None
     of_tls: dict[str, Any] = {}
     others: dict[str, str] = {}
@@ -215,7 +215,7 @@ def _options(query: str) -> tuple[int | None, dict[str, Any], dict[str, str]]:
 
 
 def _address(place: str, text: str, *, default_host: str, default_port: int) -> Address:
-    """HOST:PORT in its forms. text: the whole of it, for messages."""
+    """Read HOST:PORT in all its forms. text: what the user wrote, for messages."""
     shown = quoted(text)
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", place)
     if bracketed:
@@ -238,13 +238,13 @@ def _address(place: str, text: str, *, default_host: str, default_port: int) -> 
 
 
 def without_logins(text: str, words: Iterable[str]) -> str:
-    """The text, in which none of the logins stands that these words have, whatever else is wrong with them.
+    """The text without the logins that these words contain, even if the words are not valid URLs.
 
-    words: as a user typed them, a URL of which may have been taken for something else: the name of a file, an option.
+    words: the arguments that a user typed. A URL among them may have been mistaken for a file name or an option.
     """
     for word in words:
         for secret, shown in _secrets(word):
-            # As it was typed, in quotes of Python's and of the shell's, and as the name of a file.
+            # As typed, as quoted by Python and by a shell, and as a path.
             forms = {secret, repr(secret)[1:-1], secret.replace("'", "'\"'\"'"), re.sub("/+", "/", secret)}
             for one in sorted(forms, key=len, reverse=True):
                 text = text.replace(one, shown)
@@ -252,13 +252,13 @@ def without_logins(text: str, words: Iterable[str]) -> str:
 
 
 def _secrets(word: str) -> Iterator[tuple[str, str]]:
-    """What of a word may be a login, with the character that ends or begins it, and what is shown instead."""
+    """The parts of a word that may be a login, with the character that ends them, and what to show instead of each."""
     _, scheme, rest = word.partition(":/")
     login, _, place = (rest if scheme else word).rpartition("@")
     login = login.lstrip("/") if scheme else login.partition("=")[2] if word.startswith("-") else login
     if login and (scheme or ":" in word):  # dump@host is the name of a file
         yield f"{login}@", "***@"
-        # The name of a directory ends somewhere within.
+        # Taken for a path, the word may be shown as far as any of its slashes.
         yield from ((part, "***") for part in (login[:at] for at in _places(login, "/")) if len(part) > 3)
     for option in re.split("[?&]", place)[1:]:
         name, _, value = option.partition("=")
@@ -267,10 +267,10 @@ def _secrets(word: str) -> Iterator[tuple[str, str]]:
 
 
 def _places(text: str, what: str) -> list[int]:
-    """The last one first."""
+    """The places of a character, the last one first."""
     return [at for at in range(len(text) - 1, -1, -1) if text[at] == what]
 
 
 def quoted(text: str) -> str:
-    """For messages: where it may hold a password, nothing of it."""
+    """The text for a message; "this" if it may hold a password."""
     return "this" if "@" in text or "://" in text else repr(text)

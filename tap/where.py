@@ -1,8 +1,8 @@
-"""Conditions on what was told: which fields have which values, as a scenario's `where` and Tap.wait_for() write them.
+"""Conditions on events: required values of fields, as in a scenario's `where` and in Tap.wait_for().
 
     {"link": "orders", "reason.code": "offset_*", "bytes_behind": 0}
 
-A field is one of the event, or of tap.bus.Told beside it; dotted where it is nested. Text is compared as a glob.
+A field belongs to the event or to its tap.bus.Told; the name of a nested one has dots. Text is compared as a glob.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Where = Mapping[str, str | int | float | bool]
 
 
 def event_named(name: str) -> type[Event]:
-    """Raises ConfigError for a name that no event has."""
+    """The kind of event with this name. Raises ConfigError if there is none."""
     if name not in EVENTS:
         raise ConfigError(f"unknown event {name!r}; known: {', '.join(EVENTS)}.{did_you_mean(name, EVENTS)}")
     return EVENTS[name]
 
 
 def check(kind: type[Event], where: Where) -> None:
-    """Whether an event of that kind can be so. Raises ConfigError for a field that it does not have."""
+    """Raise ConfigError if no event of this kind can meet the conditions, for example for a field it does not have."""
     fields = _fields(Told) | _fields(kind)
     del fields["event"]
     for path, wanted in where.items():
@@ -54,7 +54,7 @@ def check(kind: type[Event], where: Where) -> None:
 
 
 def matches(told: Told, where: Where) -> bool:
-    """Whether each field is what is asked for."""
+    """Whether the event meets all conditions."""
     said = told.as_dict()
     for path, wanted in where.items():
         found: Any = said
@@ -68,18 +68,18 @@ def matches(told: Told, where: Where) -> bool:
     return True
 
 
-_ANY = "*"  # of a mapping, whose keys the wire decides
+_ANY = "*"  # stands for all keys of a mapping, which come from the wire
 
 
 def _unwrapped(hint: Any) -> Any:
-    """Of X | None, X."""
+    """X, for X | None."""
     if isinstance(hint, types.UnionType):
         return next(one for one in typing.get_args(hint) if one is not types.NoneType)
     return hint
 
 
 def _fields(hint: Any) -> dict[str, Any]:
-    """The types of what is in an object, by name; nothing for what is not one."""
+    """The fields of an object and their types; none for other values."""
     if dataclasses.is_dataclass(hint):
         hints = typing.get_type_hints(hint)
         return {one.name: hints[one.name] for one in dataclasses.fields(hint)}
@@ -89,7 +89,7 @@ def _fields(hint: Any) -> dict[str, Any]:
 
 
 def _check_value(said: str, hint: Any, wanted: object) -> None:
-    """Raises ConfigError for a value that such a field never has."""
+    """Raise ConfigError for a value that a field of this type never has."""
     if typing.get_origin(hint) is tuple:
         raise ConfigError(f"{said} is a list, and cannot be compared with a value")
     if isinstance(wanted, str):
