@@ -1,17 +1,17 @@
-"""What each argument of a command is: a key, data, or what only makes the command work.
+"""The grammars of commands: which of their arguments are keys, which are data, and which must be kept.
 
-A grammar is written as a name and words behind it. The first, in small letters, are the arguments in their order; words
-in capitals are options, with the arguments that follow each behind a colon; the last, with a * in it, are the arguments
-behind the options: those before the * once, those behind it over and over. Arguments that none of these tell are data.
+A grammar is a line: the command's name, then words. A word in lower case gives the arguments in their order. Words in
+capitals are options; a colon and the arguments of the option may follow. A last word with a * gives the arguments after
+the options: those before the * occur once, those after it repeat. An argument that no word covers is data.
 
     k  a key                                       =  kept: an option, a time, a count, a stream ID
-    v  data; a number stays one                    m  kept, and the next one, too, behind an = or a ~
-    r  a score, or the bound of a range            n  kept: so many keys follow
-    b  a bit                                       p  kept: so many keys, each with its data, follow
+    v  data; a number stays a number               m  kept, with the next one if this is = or ~
+    r  a score, or the bound of a range            n  kept: the number of keys that follow
+    b  a bit                                       p  kept: the number of pairs of key and data that follow
     c  source code                                 s  a subcommand: the grammar is that of NAME|SUBCOMMAND
 
-These are the commands that masters propagate (Redis 8.0, Valkey 9.1), those of later versions that are documented, and
-those that may carry passwords, of which all is replaced.
+The table has the commands that masters propagate (Redis 8.0, Valkey 9.1), documented commands of later versions, and
+commands that may carry passwords, whose arguments are all replaced.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Literal
 
 Redact = Literal["values", "keys"]
 
-# What becomes of an argument in the end: besides =, m, n, p and s, replaced as a key (k), as data (v), as a bound (r), as
-# a bit (b), or passed on whatever it is ( ).
+# What each code becomes for each set of things to redact: replaced as a key (k), data (v), a bound (r) or a bit (b), or
+# passed on unchanged (a space). =, m, n, p and s stay as they are.
 _BY_MODE = {
     ("keys",): bytes.maketrans(b"vrbc", b"   v"),
     ("values",): bytes.maketrans(b"kc", b" v"),
@@ -168,9 +168,10 @@ ZUNIONSTORE kn WEIGHTS AGGREGATE:=
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """first: the arguments before the options. rest: those behind them, from loop on over and over.
+    """The codes of a command's arguments.
 
-    options: upper-case words, and the arguments that follow each.
+    first: before the options. options: upper-case words, and the codes of the arguments after each. rest: after the
+    options; the codes from index *loop* on repeat.
     """
 
     first: bytes
@@ -180,9 +181,9 @@ class Grammar:
 
 
 def grammars(redact: frozenset[Redact]) -> dict[bytes, Grammar]:
-    """By upper-case name, for what is to be redacted. That of b"" is for every other command: all of it is replaced."""
+    """The grammars for this redaction, by upper-case name. All other commands have that of b"": replaced whole."""
     table = _BY_MODE[tuple(sorted(redact))]
-    # Of an active KeyDB's RREPLAY the commands in it are replaced as one word; its db has to stay in force behind it.
+    # RREPLAY of an active KeyDB: its commands are replaced as a single word, but its db has to stay in force after it.
     found = {b"": Grammar(b"", {}, b"kv", 1), b"RREPLAY": Grammar(b"=v==", {}, b"kv", 1)}
     for line in _ALL.split("\n")[1:-1]:
         name, *words = line.encode().split()

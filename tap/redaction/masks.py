@@ -1,8 +1,9 @@
-"""Passwords out of what replicas and clients say and are answered, at equal length.
+"""Removes passwords from the requests of replicas and clients, and from the replies to them, at equal length.
 
-Requests: tap.replication.passwords knows of each word before its bytes come whether it is a secret, so bytes are masked
-as they come, whatever the chunks. Replies are masked on connections only that have asked for what has passwords in it, by
-what stands in front of these; matching them to requests would need to understand all that a client can do.
+Requests: tap.replication.passwords knows whether a word is a secret before its bytes arrive, so bytes are masked as they
+come, however they are split. Replies are masked only on connections that have asked for something with passwords in it.
+Passwords in them are recognized by what precedes them: matching replies to requests would mean to understand everything
+that a client can do.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ _BEFORE_WORDS = b" \t\r\v\f\0"  # Redis 7.0 sds.c, sdssplitargs
 _HEX = b"0123456789abcdefABCDEF"
 _ESCAPES = {0x6E: 0x0A, 0x72: 0x0D, 0x74: 0x09, 0x62: 0x08, 0x61: 0x07}
 
-# Requests that have no secrets, whole: how most bytes of ordinary clients are passed over.
+# These skip complete requests without secrets, which are most bytes of ordinary clients.
 _HEAD = re.compile(rb"\*([1-9]\d{0,5})\r\n\$([1-9]\d?)\r\n")
 _ARGUMENT = re.compile(rb"\$(\d{1,9})\r\n")
 _NO_LENGTH = re.compile(rb"[^0-9\r]")
 _LONGEST_LENGTH = 16
-# What makes it certain, behind bytes that were not seen, that a request begins.
+# After bytes that were not seen, only this proves that a request begins.
 _REQUEST = re.compile(rb"\n\*[1-9]\d{0,5}\r\n\$[1-9]\d?\r\n")
-_REQUEST_SIZE = 32  # bytes of that at the most
+_REQUEST_SIZE = 32  # bytes that the pattern can match at the most
 
 
 class Masker:
-    """Follows requests, as RESP arrays or inline lines; what is neither is taken for lines.
+    """Follows requests in the form of RESP arrays or inline lines; anything else is treated as lines.
 
-    asked: what replies may have in them since, see passwords.Secrets.reply and may_be_repeated.
+    asked: the secrets that replies may contain from now on, see passwords.Secrets.reply and may_be_repeated.
     """
 
     def __init__(self) -> None:
@@ -39,39 +40,39 @@ class Masker:
         self._begin()
 
     def _begin(self) -> None:
-        self._line = bytearray()  # a heading, as far as it has come
+        self._line = bytearray()  # the beginning of an incomplete heading
         self._words_left = 0  # of an array
-        self._implicit = False  # which is none, but an argument alone
-        self._bulk_left = 0  # bytes of the argument, its end included
+        self._implicit = False  # there is no array, only an argument
+        self._bulk_left = 0  # bytes of the argument, including its CRLF
         self._bulk_size = 0
-        self._word = bytearray()  # the beginning of the one that is passing
+        self._word = bytearray()  # the beginning of the current word
         self._inline = False
-        self._in_word = False  # of a line, with what it is quoted in
+        self._in_word = False  # inside a word of an inline request; its quote and escape follow
         self._quote = 0
         self._escape = b""
         self._blind = False
-        self._tail = b""  # what was masked last, as it was
+        self._tail = b""  # the last bytes before they were masked
         self._secrets.clear()
 
     @property
     def is_between_requests(self) -> bool:
-        """Whether the next byte begins one, for certain."""
+        """Whether the next byte certainly begins a request."""
         return not (self._line or self._words_left or self._inline or self._blind)
 
     def resume(self, name: bytes, words_left: int) -> None:
-        """The next byte is the first behind the name of a request, of which so many words follow."""
+        """Go on after the name of a request: the next byte begins the remaining *words_left* words."""
         self._begin()
         self._secrets.follow(name)
         self._words_left = words_left
 
     def mask(self, data: bytes) -> bytes:
-        """The data, secrets replaced by as many asterisks."""
+        """The data with secrets replaced by as many asterisks."""
         if self.is_between_requests and (are_acknowledgements(data) or _behind_plain(data, 0) == len(data)):
             return data
         return bytes(self._masked(data, one=False))
 
     def mask_one(self, data: bytes) -> bytes:
-        """As mask(), of no more than the rest of the request that is passing."""
+        """As mask(), but only to the end of the current request."""
         return bytes(self._masked(data, one=True))
 
     def _masked(self, data: bytes, *, one: bool) -> bytearray:
@@ -96,13 +97,13 @@ class Masker:
         return out
 
     def lost(self) -> None:
-        """Some bytes were not seen: all is masked until a request begins for certain."""
+        """Note that bytes were not seen: everything is masked until a request certainly begins."""
         self._begin()
         self._blind = True
-        self.asked |= {"settings", "hashes", "errors"}  # for all that anybody knows
+        self.asked |= {"settings", "hashes", "errors"}  # the bytes may have asked for any of these
 
     def _seek(self, out: bytearray, at: int, data: bytes) -> int:
-        """Mask it up to behind the head of an array, with which a line begins."""
+        """Mask everything up to a line that begins an array, and read the array's heading."""
         seen = self._tail + data[at:]
         found = _REQUEST.search(seen)
         stop = len(data) if found is None else at + found.end() - len(self._tail)
@@ -119,10 +120,10 @@ class Masker:
         return stop
 
     def _heading(self, out: bytearray, at: int) -> int:
-        """A line that begins an array or one of its arguments, or an inline request.
+        """Read a line that begins an array, one of its arguments, or an inline request.
 
-        An argument where no array has announced one belongs to what was before: garbage can have swallowed the array's
-        beginning, or a wrong count have ended it.
+        An argument that no array has announced belongs to the request before it: garbage may have swallowed the array's
+        heading, or a wrong count may have ended the array.
         """
         if not self._line:
             if not self._words_left and out[at] != 0x24:
@@ -139,7 +140,7 @@ class Masker:
         number, kind = line[1:].rstrip(b"\r"), line[:1]
         is_number = number.isdigit() and len(line) <= _LONGEST_LENGTH
         if not is_whole or not is_number or kind not in (b"*$" if not self._words_left else b"$"):
-            self._words_left = 0  # nonsense, where a server ends the connection
+            self._words_left = 0  # a protocol error, at which a server closes the connection
             return self._begin_line(stop, line)
         self._implicit = kind == b"$" and not self._words_left
         if kind == b"*":
@@ -152,7 +153,7 @@ class Masker:
         return stop + 1
 
     def _begin_line(self, at: int, word: bytes) -> int:
-        """An inline request begins, or has with this word."""
+        """Start an inline request; *word*: its beginning, if that has been read."""
         self._inline, self._in_word, self._quote, self._escape = True, bool(word), 0, b""
         self._word[:] = word[:LONGEST]
         return at
@@ -172,7 +173,7 @@ class Masker:
         self._bulk_left -= stop - at
         if ends and ends != b"\r\n"[2 - self._bulk_left - len(ends) : 2 - self._bulk_left]:
             out[text_stop:stop] = b"*" * len(ends)
-            self.lost()  # its size is wrong: where the next word begins nobody knows
+            self.lost()  # its size is wrong, so the beginning of the next word is unknown
         elif not self._bulk_left:
             self._words_left -= 1
             self._end_word()
@@ -211,7 +212,7 @@ class Masker:
         return at
 
     def _in_quotes(self, out: bytearray, at: int) -> None:
-        """A byte between quotes: Redis 7.0 sds.c, sdssplitargs."""
+        """Take a byte between quotes. Source: Redis 7.0 sds.c, sdssplitargs."""
         byte, escape = out[at], self._escape + out[at : at + 1]
         if not self._escape:
             if byte == 0x5C:
@@ -234,20 +235,20 @@ class Masker:
             self._decoded(out, at, _ESCAPES.get(byte, byte))
 
     def _decoded(self, out: bytearray, at: int, character: int) -> None:
-        """A byte of a line that is, or ends, this character of the word."""
+        """Take a byte of a line that is this character of the word, or ends its escape."""
         self._raw(out, at)
         if len(self._word) < LONGEST:
             self._word.append(character)
 
     def _raw(self, out: bytearray, at: int) -> None:
-        """A byte of a line that is no character of the word, or comes behind those that were."""
+        """Take a byte of a line, whether it is a character of the word or only quotes it."""
         kind = self._secrets.next
         if kind == SECRET or (kind == RULE and self._word[:1] and self._word[0] in RULES):
             out[at] = 0x2A
 
 
 def _behind_plain(data: bytes, at: int) -> int:
-    """Where the first request begins from at on that is not whole here, or may have secrets in it."""
+    """The start of the first request from *at* on that is incomplete or may contain secrets."""
     while (head := _HEAD.match(data, at)) is not None:
         end = head.end() + int(head[2])
         if data[head.end() : end].upper() in SECRETIVE or data[end : end + 2] != b"\r\n":
@@ -267,43 +268,43 @@ def _behind_plain(data: bytes, at: int) -> int:
 
 # ---- replies ----
 
-# A name of CONFIG GET's reply, and the heading of its value; the heading of a hash, as ACL GETUSER and GENPASS have it.
+# A name in the reply to CONFIG GET, and the heading of its value; the heading of a hash, as in ACL GETUSER and GENPASS.
 _VALUE = rb"\r\n[^\r\n]{0,64}(?:" + SETTING + rb")[^\r\n]{0,64}\r\n[$=](?P<value>\d{1,9})\r\n"
 _HASH = rb"\$(?P<digits>%b)\r\n"
-_LISTED = rb" (?P<listed>#)"  # as ACL LIST has it
+_LISTED = rb" (?P<listed>#)"  # a hash in ACL LIST
 _ERROR = rb"\n-[^\r\n]{0,160}?(?P<error>[" + QUOTES + rb"])"
 _NO_AUTH = rb"\n-[^\r\n]{0,80}[" + QUOTES + rb"]AUTH[" + QUOTES + rb"][^\r\n]{0,160}?(?P<error>[" + QUOTES + rb"])"
-# Bytes of replies in which that to AUTH is looked for: most clients send it first, and nothing else that has secrets.
+# Bytes of replies searched for the one to AUTH, which most clients send first, and send no other secrets.
 _AUTH_WITHIN = 2**18
-_REMEMBERED = 512  # bytes: more than these have
+_REMEMBERED = 512  # bytes; more than any of these patterns matches
 
 _NO_DIGITS = bytes(0x2A if byte in _HEX else byte for byte in range(256))
 _HASH_DIGITS = 64  # SHA-256
 _NO_HEX = re.compile(rb"[^0-9a-fA-F]")
 _BREAK = re.compile(rb"[\r\n]")
-# Behind bytes that were not seen: the end of a line, and the beginning of a reply that is no string. Lists of passwords
-# have none between a name and its value.
+# After bytes that were not seen: the end of a line, and the beginning of a reply that is not a string. Lists of passwords
+# have no such reply between a name and its value.
 _NO_STRING = re.compile(rb"\r\n[-+:*%~>_,#(]")
 _UNSEEN = bytes(byte if byte in b"\r\n" else 0x2A for byte in range(256))
 
 
 class Replies:
-    """Masks in replies what they may hold since somebody has asked for it."""
+    """Masks the secrets in replies that the client has asked for."""
 
     def __init__(self) -> None:
         self._asked: frozenset[str | int] = frozenset()
         self._auth_left = 0  # bytes, see _AUTH_WITHIN
         self._pattern: re.Pattern[bytes] | None = None
         self._before = b"\n"  # the last bytes that were seen
-        self._left = 0  # bytes of the value that is passing
-        self._digits = False  # only the hexadecimal digits of it are masked
-        self._ends: re.Pattern[bytes] | None = None  # what ends that of which no size was said
+        self._left = 0  # bytes left of the current secret
+        self._digits = False  # mask only its hexadecimal digits
+        self._ends: re.Pattern[bytes] | None = None  # what ends a secret whose size is not given
         self._blind = False
 
     def lost(self) -> None:
-        """Some bytes were not seen: all is masked until a reply begins that is no string.
+        """Note that bytes were not seen: everything is masked until a reply begins that is not a string.
 
-        A value may be passing, or come next, whose name was among them.
+        The next bytes may be the value of a secret whose name was among them.
         """
         self._left, self._digits, self._ends = 0, False, None
         self._before = b""
@@ -314,7 +315,7 @@ class Replies:
         return self._pattern is not None
 
     def look_for(self, asked: set[str | int]) -> None:
-        """asked: of a Masker. "auth" is taken out of it."""
+        """Look for the secrets that a Masker has in *asked*; "auth" is removed from it."""
         if "auth" in asked:
             asked.discard("auth")
             self._auth_left = _AUTH_WITHIN
@@ -335,7 +336,7 @@ class Replies:
         self._pattern = re.compile(b"|".join(patterns), re.IGNORECASE) if patterns else None
 
     def mask(self, data: bytes) -> bytes:
-        """The next bytes."""
+        """The next bytes with secrets masked."""
         if self._pattern is None:
             return data
         if self._blind:
@@ -372,7 +373,7 @@ class Replies:
         self._ends = {"listed": _NO_HEX, "error": _BREAK}.get(str(found.lastgroup))
 
     def _go_on(self, out: bytearray, at: int) -> int:
-        """Mask what is passing. Returns where the rest begins."""
+        """Mask the current secret. Returns where the rest begins."""
         stop = min(len(out), at + self._left)
         if self._ends is not None:
             end = self._ends.search(out, at)

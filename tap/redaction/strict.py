@@ -1,6 +1,6 @@
-"""What `--redact` leaves of requests and of replies before the stream: what replication is made of.
+"""`--redact` applied to requests, and to replies before the stream: only the words of replication stay.
 
-All else is masked at equal length as it comes, for what clients ask and get is data.
+Everything else is masked at equal length as it comes, because the requests and replies of clients are data.
 """
 
 from __future__ import annotations
@@ -8,28 +8,28 @@ from __future__ import annotations
 from tap.replication.acks import are_acknowledgements
 from tap.replication.passwords import QUOTES
 
-_SECRET_FROM = {b"AUTH": 1, b"HELLO": 2}  # the first word that is one; the name is word 0
+_SECRET_FROM = {b"AUTH": 1, b"HELLO": 2}  # the number of the first secret word; the name is word 0
 _LONGEST_NAME = 16
 _BLANK = b" \t\r\n"
-_OPEN = frozenset({b"CLIENT", b"PSYNC", b"REPLCONF", b"SELECT", b"SYNC"})  # requests that hold no data, and no secret
+_OPEN = frozenset({b"CLIENT", b"PSYNC", b"REPLCONF", b"SELECT", b"SYNC"})  # requests without data and secrets
 _NAMES = _OPEN | {b"AUTH", b"HELLO", b"PING"}
 _NO_NUMBER = bytes(byte if byte in b"*$0123456789\r\n" else 0x2A for byte in range(256))
-_LINE_TYPES = b"+-:$"  # of replies, which a replica may send to its master
+_LINE_TYPES = b"+-:$"  # of replies, because a replica may send replies to its master
 _REPLY_TYPES = b"+-:$*%~>|!=#,(_\r\n"
 
 
 class StrictMasker:
-    """Follows requests, as RESP arrays or inline lines; what is neither is taken for lines.
+    """Follows requests in the form of RESP arrays or inline lines; anything else is treated as lines.
 
-    Only what a replica says is left, all else is masked, names of commands included.
+    Only requests of a replica stay. All others are masked, including the names of their commands.
     """
 
     def __init__(self) -> None:
-        self._line = bytearray()  # of an array: its heading or that of an argument; of an inline request: its name
+        self._line = bytearray()  # in an array the heading of it or of an argument; in an inline request its name
         self._words_left = 0  # of an array
-        self._bulk_left = 0  # bytes of the argument, its end included
+        self._bulk_left = 0  # bytes of the argument, including its CRLF
         self._bulk_size = 0
-        self._word = 0  # the number of the one that is read
+        self._word = 0  # the number of the current word
         self._name = bytearray()
         self._inline = False
         self._inline_blank = True
@@ -37,11 +37,11 @@ class StrictMasker:
 
     @property
     def is_between_requests(self) -> bool:
-        """Whether the next byte begins one, for certain."""
+        """Whether the next byte certainly begins a request."""
         return not (self._line or self._words_left or self._inline or self._blind)
 
     def mask(self, data: bytes) -> bytes:
-        """The data, secrets replaced by as many asterisks."""
+        """The data with secrets replaced by as many asterisks."""
         if self._blind:
             if not are_acknowledgements(data):
                 return b"*" * len(data)
@@ -61,12 +61,12 @@ class StrictMasker:
         return bytes(out)
 
     def lost(self) -> None:
-        """Some bytes were not seen: all is masked until acknowledgements come."""
+        """Note that bytes were not seen: everything is masked until acknowledgements come."""
         self.__init__()  # type: ignore[misc]
         self._blind = True
 
     def _heading(self, out: bytearray, at: int) -> int:
-        """A line that begins an array or one of its arguments, or an inline request."""
+        """Read a line that begins an array, one of its arguments, or an inline request."""
         if not self._line and not self._words_left and out[at] != 0x2A:
             self._inline, self._inline_blank, self._word = True, True, -1
             self._name.clear()
@@ -81,7 +81,7 @@ class StrictMasker:
         kind, number = line[:1], line[1:].strip()
         self._line.clear()
         if not number.isdigit() or len(number) > 12 or len(line) > 32 or kind != (b"$" if self._words_left else b"*"):
-            self._words_left = 0  # nonsense, where a server ends the connection
+            self._words_left = 0  # a protocol error, at which a server closes the connection
             if end < 0:
                 self._inline, self._inline_blank, self._word = True, False, 0
         elif kind == b"*":
@@ -129,7 +129,7 @@ class StrictMasker:
             self._name.append(out[at])
         name = bytes(self._name).upper()
         if not any(one.startswith(name) for one in _NAMES):
-            # A line that begins with an asterisk would be read as an array, and end the reading.
+            # An asterisk at the beginning of a line would turn it into an array, which a reader cannot follow.
             begins = self._inline and len(self._name) == 1
             out[at] = 0x2A if not begins else out[at] if out[at] in _LINE_TYPES else 0x78
 
@@ -143,15 +143,15 @@ class StrictMasker:
 
 
 class ReplyMasker:
-    """Follows what a master replies before its stream: first lines stay, contents of bulk strings are masked.
+    """Follows the replies of a master before its stream: first lines stay, the contents of bulk strings are masked.
 
-    Of an error only what stands before its first quote stays: it may repeat words of a request.
+    An error stays only up to its first quote: what follows may repeat words of a request.
     """
 
     def __init__(self) -> None:
-        self._line = bytearray()  # its beginning
-        self._quoted = False  # of an error
-        self._bulk_left = 0  # bytes, its end included
+        self._line = bytearray()  # the beginning of the current line
+        self._quoted = False  # inside an error, after its first quote
+        self._bulk_left = 0  # bytes of the bulk string, including its CRLF
 
     def mask(self, data: bytes) -> bytes:
         out = bytearray(data)
