@@ -95,7 +95,7 @@ def test_several_dbs_have_a_table_in_their_order() -> None:
     rows = [line.split() for line in report(data).splitlines()]
     place = rows.index(["db", "keys", "expire", "bytes", "elements"])
     assert [row[:3] for row in rows[place + 2 : place + 4]] == [["2", "2", "1"], ["12", "1", "0"]]
-    assert rows.index("keys with the most elements".split()) > place
+    assert rows.index(["keys", "with", "the", "most", "elements"]) > place
     assert "keys with the most elements" not in report(make.rdb(10, expiring(b"a", 1000)))
 
 
