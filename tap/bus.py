@@ -205,8 +205,9 @@ class Bus:
     ) -> Callable[[], None]:
         """From now on call the observer with each event. Returns a function that unsubscribes it.
 
-        without: the COUNTLESS kinds that the observer does not want. inbox: where the observer puts its events. While it is
-        full, and no other observer wants them, events of COUNTLESS kinds are not constructed, only counted as dropped.
+        without: the COUNTLESS kinds that the observer does not want.
+        inbox: where the observer puts its events. While that is full, and no other observer wants them, events of
+        COUNTLESS kinds are not constructed, only counted as dropped.
         failed: called with each exception that the observer raises; if None, the first one unsubscribes it.
         Raises ConfigError if the observer is not callable, or is async.
         """
@@ -246,7 +247,7 @@ class Bus:
         return False
 
     def publish(self, link: str, connection: int, replica: str, event: Event) -> None:
-        """Call the observers. An exception goes to *failed*; without one, to the log, and the observer is unsubscribed."""
+        """Call the observers. An exception goes to *failed*; without that, to the log, and the observer is dropped."""
         observers = self._hear.get(type(event), self._observers)
         if not observers:
             return
