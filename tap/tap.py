@@ -170,7 +170,7 @@ class Tap(OnlyAsync):
         await self.close()
 
     async def close(self) -> None:
-        """Stop listening and end every connection, within a second."""
+        """Stop listening and end every connection, within a second; then stop the observers."""
         if self._ticker is not None:
             self._ticker.cancel()
         try:

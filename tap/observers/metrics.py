@@ -23,7 +23,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from tap.bus import Told
 from tap.replication import events
@@ -48,14 +48,11 @@ class Metric:
     comes first where there is one, then REPLICA, then at most one that is the metric's own.
     """
 
+    kind: ClassVar[Kind]
     name: str
     help: str
     unit: Unit = ""
     labels: tuple[str, ...] = (LINK,)
-
-    @property
-    def kind(self) -> Kind:
-        raise NotImplementedError
 
     @property
     def own_label(self) -> str | None:
@@ -71,35 +68,26 @@ class Counter(Metric):
     the own label, from an event.
     """
 
+    kind = "counter"
     event: type[Event] | None = None
     amount: Callable[[Any], int] = lambda event: 1
     value: Callable[[Any], str] | None = None
-
-    @property
-    def kind(self) -> Kind:
-        return "counter"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Gauge(Metric):
     """A number of this moment. of: reads it from a connection, None if unknown; without *of*, Metrics calculates it."""
 
+    kind = "gauge"
     of: Callable[[ConnectionStatus], float | None] | None = None
-
-    @property
-    def kind(self) -> Kind:
-        return "gauge"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Histogram(Metric):
     """Observations by size. buckets: their upper bounds, inclusive, ascending; one more bucket takes what exceeds all."""
 
+    kind = "histogram"
     buckets: tuple[float, ...]
-
-    @property
-    def kind(self) -> Kind:
-        return "histogram"
 
 
 def _refusal(reply: str) -> str:

@@ -1,15 +1,15 @@
-"""A user's own observer: a file of Python whose functions are called on_<event>, and get what was told.
+"""A script of a user: a file of Python whose functions on_<event> are called with the events of that name.
 
-    def on_full_resync(told):      # a tap.bus.Told: told.time, told.link, told.connection, told.replica, told.event
+    def on_full_resync(told):      # a tap.bus.Told: time, link, connection, replica and event
         ...
 
     def on_event(told):            # every event
         ...
 
-The functions run in a process of their own (scripted.py), one call after the other: one that computes would hold Python's
-lock, and the links with it. What waits for them is bounded: a script that is too slow loses commands, keys and ACKs, and
-on_events_dropped says how many. What one raises is told, and the next event is its next chance: a webhook that was down
-comes back.
+The functions run in a process of their own (scripted.py), one call after the other: in the tap's process, one that
+computes would hold the GIL and delay the links. The queue of events is bounded: a script that is too slow loses commands,
+keys and ACKs, and on_events_dropped receives their number. An exception is reported, and the function is called with the
+next event: a webhook that was down may be up again.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ from tap.observers.observer import Observed, Observer
 from tap.observers.scripted import PREFIX, Through, Trouble, calls
 from tap.replication import events
 
-END_SECONDS = 0.3  # for what waits at the end, and then for the process to end
+END_SECONDS = 0.3  # for the events that wait at the end, and then for the process to exit
 POLL_SECONDS = 0.05
-# At most, of events that are handed over at once: pickling a hundred holds Python's lock for 0.3 ms.
+# Limits of a batch: pickling a hundred events holds the GIL for 0.3 ms.
 BATCH_EVENTS = 100
 BATCH_BYTES = 65536
 
-# It finds modules where the tap does, but for the current directory: -m would put that before the standard library.
+# The process finds modules where the tap does, except in the current directory, which -m would put before the standard
+# library.
 BEGIN = "import sys; sys.path[:] = sys.argv[3:]; from tap.observers.scripted import main; main()"
 
 
@@ -49,20 +50,20 @@ class Script(Observer):
     """Calls the functions of a file. The bus never waits for it."""
 
     def __init__(self, path: Path, *, on_screen: bool = False) -> None:
-        """Begin its process, and wait until the file is loaded. Raises ConfigError for one that will not do.
+        """Start the process, and wait until it has loaded the file. Raises ConfigError for a file that is refused.
 
-        on_screen: a full screen is drawn, which prints of a script would tear: on the same terminal they are not shown.
+        on_screen: a full screen is drawn. What the script prints to the same terminal would tear it, and is not shown.
         """
         self._process = _Process(path, subprocess.DEVNULL if on_screen and os.isatty(2) else None)
         self._wants_all = events.Event.kind in self._process.kinds
         self.name = f"script {path.name}"
         self.without = [kind for kind in COUNTLESS if not self._wants(kind)]
         self.inbox: Inbox = Inbox(self._overrun)
-        self._batch: list[Told] = []  # has been handed over, and is not through
+        self._batch: list[Told] = []  # has been handed over, and has not returned
         self._failures = 0
         self._failures_told = 0
-        self._closing = False  # it gets what waits, and nothing else
-        self._is_over = False  # it gets nothing any more
+        self._closing = False  # it receives the events that wait, and no others
+        self._is_over = False  # it receives no more events
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
@@ -84,12 +85,12 @@ class Script(Observer):
     def start(self, tap: Observed) -> None:
         self._tap = tap
         self._loop = asyncio.get_running_loop()
-        self._through = asyncio.Event()  # with all that it gets
+        self._through = asyncio.Event()  # it has received its last event
         self._ended = asyncio.Event()
         self._thread.start()
 
     async def stop(self) -> None:
-        """Let it have what waits for it, and end by itself, each for a short time; kill it then."""
+        """Give the script END_SECONDS for the events that wait, and as long to exit; then kill it."""
         if self._closing:
             return
         self._closing = True
@@ -144,14 +145,14 @@ class Script(Observer):
         self._through.set()
 
     def _next(self) -> list[Told]:
-        """Events to hand over at once; none at the end. Raises EOFError when there is nobody to take them."""
+        """The next batch; an empty one at the end. Raises EOFError when the process has ended."""
         while True:
             try:
                 batch = [self.inbox.get(timeout=POLL_SECONDS)]
                 break
             except queue.Empty:
                 if self.inbox.is_missing_some:
-                    self._in_loop(self.inbox.settle)  # and then it waits here
+                    self._in_loop(self.inbox.settle)  # which puts an event into the inbox
                 elif self._closing:
                     return []
                 if not self._process.is_running():
@@ -183,22 +184,22 @@ async def _in_time(event: asyncio.Event) -> bool:
 
 
 def _bytes(told: Told) -> int:
-    """Of what can be large."""
+    """The size of an event, as far as it can be large."""
     event = told.event
     return event.end - event.start if isinstance(event, events.Command) else 0
 
 
 class _Stopped(Exception):
-    """The process has sent itself SIGSTOP; nobody else knows of it yet."""
+    """The process has sent itself SIGSTOP, at a time when only this module knows of it."""
 
 
 class _Process:
-    """The process of a script, and what connects it."""
+    """The process of a script, and the connection to it."""
 
     def __init__(self, path: Path, stderr: int | None) -> None:
-        """Begin it, and wait until it has loaded the file. stderr: as of Popen.
+        """Start it, and wait until it has loaded the file. stderr: as for Popen.
 
-        Raises ConfigError for a file that will not do, EnvironmentFailure if no process can be had.
+        Raises ConfigError for a file that is refused, EnvironmentFailure if no process can be started.
         """
         with contextlib.ExitStack() as opened:
             try:
@@ -219,7 +220,7 @@ class _Process:
             except OSError as error:
                 raise EnvironmentFailure(f"{path}: its process cannot be begun: {words(error)}") from None
             assert self._process.stdin is not None
-            opened.enter_context(self._process.stdin)  # nothing is written: it tells that the tap lives
+            opened.enter_context(self._process.stdin)  # nothing is written: it stays open while the tap lives
             os.set_blocking(reading, False)
             self._opened = opened.pop_all()
         try:
@@ -241,7 +242,7 @@ class _Process:
         return self._process.poll() is None
 
     def call(self, batch: list[Told], tell: Callable[[Trouble], None]) -> Through:
-        """Have its functions called with these. Raises EOFError or OSError when it has ended."""
+        """Have the functions called with these events. Raises EOFError or OSError when the process has ended."""
         self._connection.send(batch)
         while not isinstance(said := self._heard(), Through):
             tell(said)
@@ -249,10 +250,10 @@ class _Process:
         return said
 
     def _heard(self, *, may_stop: bool = True) -> Any:
-        """Its next word. Raises EOFError or OSError when it has ended, also where processes that it forked go on."""
+        """The next message. Raises EOFError or OSError when the process has ended, even if processes it forked go on."""
         while not self._connection.poll(POLL_SECONDS):
             if not self.is_running():
-                if self._connection.poll():  # it said that, and ended, since we looked
+                if self._connection.poll():  # it sent a message, and ended, since the last look
                     break
                 raise EOFError
             if not may_stop and self._is_stopped():
@@ -267,21 +268,21 @@ class _Process:
         return False
 
     def begun(self) -> int:
-        """How many calls have begun since this was asked last."""
+        """How many calls have begun since the last call of this method."""
         return 0 if self._begun.closed else len(self._begun.read(2 * BATCH_EVENTS) or b"")
 
     def leave(self) -> None:
-        """Let it end, and wait for that. Raises OSError when it has ended already."""
+        """Ask it to exit, and wait until it has. Raises OSError if it has ended already."""
         self._connection.send([])
         self._process.wait()
 
     def kill(self) -> None:
-        """With the processes that it forked."""
+        """Kill it, and the processes that it forked."""
         with contextlib.suppress(ProcessLookupError, PermissionError):  # there are none; macOS: all have ended
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def end(self) -> str:
-        """Kill it if it is there still, and what it forked, and close what connects it; how it ended."""
+        """Kill it and what it forked, if they still run, and close the connection. Returns how it ended."""
         with self._opened:
             self.kill()
             code = self._process.wait()

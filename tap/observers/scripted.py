@@ -2,11 +2,11 @@
 
 The tap's half is script.py. What goes between them, pickled, over a connection of its own:
 
-    from the script      the events that it has functions for, or in one line why it will not do
-    from the tap         some events, list[Told]; none at the end
-    from the script      Trouble, as soon as there is some; then Through, all of these
+    from the script      the events that it has functions for, or in one line why it is refused
+    from the tap         a batch of events, list[Told]; an empty one at the end
+    from the script      Trouble, as soon as a call fails; then Through, once all calls have returned
 
-Before each call it writes a byte into a pipe, by which the tap knows which one does not return.
+Before each call the script's process writes a byte into a pipe, from which the tap knows the call that does not return.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from tap.replication import events
 
 PREFIX = "on_"
 NICE = 5  # a script that computes leaves the processor to the tap and to the servers, where there are few
-MAX_TOLD = 100  # failures with a traceback; each kind and line is told once
+MAX_TOLD = 100  # failures to report with a traceback; each type and line is reported once
 
-KINDS = {*events.EVENTS, events.Event.kind}  # on_event hears them all
+KINDS = {*events.EVENTS, events.Event.kind}  # on_event receives all events
 
 Function = Callable[[Told], object]
 
@@ -47,14 +47,14 @@ class Trouble(NamedTuple):
 
 
 class Through(NamedTuple):
-    """failures: so far, of all calls. is_over: it gets no more."""
+    """failures: of all calls so far. is_over: the script receives no more events."""
 
     failures: int
     is_over: bool
 
 
 def calls(batch: list[Told], kinds: Collection[str]) -> Iterator[tuple[int, str]]:
-    """Which functions are called with which of these, in order: an index, and the name of an event."""
+    """The calls that a batch leads to, in order: the index of an event, and the name of the function without on_."""
     for index, told in enumerate(batch):
         for kind in (told.event.kind, events.Event.kind):
             if kind in kinds:

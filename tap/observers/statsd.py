@@ -1,8 +1,8 @@
-"""Figures for graphs, over UDP, once a second: plain StatsD, as Telegraf, the Datadog agent and statsd_exporter read it.
+"""Metrics over UDP, once a second: plain StatsD, as Telegraf, the Datadog agent and statsd_exporter accept it.
 
-A line is <name>:<value>|<type>, c for a counter, g for a gauge, ms for a time. A datagram holds as many lines as fit into
-an Ethernet frame behind any headers (github.com/statsd/statsd, docs/metric_types.md, "Multi-Metric Packets"). What cannot
-be sent is gone, as it is with UDP. While the host's name cannot be resolved, counters go on counting.
+A line is <name>:<value>|<type>: c for a counter, g for a gauge, ms for a time. A datagram holds as many lines as fit into
+an Ethernet frame after any headers (github.com/statsd/statsd, docs/metric_types.md, "Multi-Metric Packets"). UDP loses
+what it cannot deliver. While the name of the host cannot be resolved, counters keep counting.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tap.url import Address
 PREFIX = "redis_tap"
 DATAGRAM = 1432  # bytes; each is below that
 INTERVAL_SECONDS = 1.0
-RENEW_SECONDS = 60.0  # then the name is resolved anew: nobody tells a sender of UDP that a host has moved
+RENEW_SECONDS = 60.0  # between resolutions of the name: a sender of UDP does not notice that a host has moved
 END_SECONDS = 0.3  # for the last figures, at the end
 MAX_TIMES = 1000  # to keep while the name is being resolved; then the oldest go
 
@@ -37,12 +37,12 @@ log = logging.getLogger(__name__)
 
 
 def clean(name: str) -> str:
-    """One part of a name: "10.0.0.5:6379" as "10_0_0_5_6379". A dot would begin the next part, a colon the value."""
+    """One part of a name: "10.0.0.5:6379" as "10_0_0_5_6379". A dot would start the next part, a colon the value."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:64] or "_"
 
 
 def datagrams(lines: Iterable[str]) -> list[bytes]:
-    """The lines in as few datagrams as take them in this order."""
+    """The lines, in their order, in as few datagrams as possible."""
     packed: list[bytes] = []
     for line in lines:
         encoded = line.encode()
@@ -136,7 +136,7 @@ class StatsD(Observer):
         self._figures.hear(told)
 
     async def stop(self) -> None:
-        """Send the last figures, if that can be done at once."""
+        """Send the last metrics, if that takes no longer than END_SECONDS."""
         if self._task is None:
             return
         self._task.cancel()
@@ -171,9 +171,9 @@ class StatsD(Observer):
             self._failed(words(error))
 
     async def _connect(self) -> None:
-        """To the next address of the name, if the last one failed: "localhost" is two, and an agent listens on one."""
+        """Connect to the next address if the last one failed: "localhost" has two, and an agent may listen on one."""
         if self._client is not None:
-            self._failures = self._failures % self._places  # has gone well for a while: tell of the next failure
+            self._failures = self._failures % self._places  # sending has worked for a while: report the next failure
         self._leave()
         try:
             places = await resolved(self._address)
@@ -193,7 +193,7 @@ class StatsD(Observer):
         self._renew = asyncio.get_running_loop().time() + RENEW_SECONDS
 
     async def _ignore(self, client: Any) -> None:
-        """Take what comes from there. A StatsD says nothing, and what somebody else sends would be kept until the end."""
+        """Discard what arrives. A StatsD sends nothing, and the client would keep datagrams of others until the end."""
         try:
             while True:
                 await client.recv()
@@ -203,7 +203,7 @@ class StatsD(Observer):
             self._failed(words(error))
 
     def _failed(self, text: str) -> None:
-        """Told once all addresses have failed, and then not again before it has gone well."""
+        """Report once all addresses have failed, and again only after sending has worked."""
         self._leave()
         self._failures += 1
         if self._failures == self._places:

@@ -72,6 +72,20 @@ def test_buckets_ascend_and_each_time_is_in_seconds() -> None:
             assert metric.unit == "seconds"
 
 
+def test_units_are_those_of_the_names_and_of_the_times() -> None:
+    assert {metric.name: metric.unit for metric in METRICS if metric.unit} == {
+        "command_bytes": "bytes",
+        "bytes_from_master": "bytes",
+        "bytes_from_replica": "bytes",
+        "lag_bytes": "bytes",
+        "recording_lost_bytes": "bytes",
+        "lag_seconds": "seconds",
+        "rdb_time": "seconds",
+        "full_resync_time": "seconds",
+        "partial_resync_time": "seconds",
+    }
+
+
 def test_the_kinds_of_metrics() -> None:
     assert {type(metric): metric.kind for metric in METRICS} == {
         Counter: "counter",
