@@ -252,6 +252,7 @@ TESTED_ELSEWHERE = {
     "recording/link.py": "recording/test_recording.py",
     "recording/watch.py": "recording/test_history.py",
     "recording/played.py": "recording/test_player.py",
+    "recording/playing.py": "recording/test_player.py",
     "recording/reader.py": "recording/test_player.py",
     "capture/segments.py": "capture/test_packets.py",
     "capture/tunnels.py": "capture/test_layers.py",

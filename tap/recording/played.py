@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 from tap.bus import Told
 from tap.capture.assembly import Assembler, Connection, Ended, Item
@@ -13,12 +12,12 @@ from tap.recording.boundary import RequestFinder
 from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, Opening
 from tap.recording.identity import Identity
 from tap.recording.link import Link
-from tap.recording.missing import Account, Missing
+from tap.recording.missing import Missing
+from tap.recording.playing import Playing
 from tap.recording.rejoining import Found, Rejoining
 from tap.recording.stats import Batch
 from tap.recording.untold import Untold
 from tap.recording.verdict import Evidence, Missed, Verdict, may_be_a_stream
-from tap.recording.watch import Watch
 from tap.recording.withheld import MAX_HELD, Withheld
 from tap.replication import events
 from tap.replication.conversation import Conversation
@@ -29,48 +28,6 @@ from tap.replication.standing import Standing
 from tap.replication.stream import Stream
 
 _MASTER = 1  # the end of a connection that a tap recorded
-
-
-class Playing(Protocol):
-    """The player of a capture, as far as its connections need it.
-
-    connections, replicating: how many there have been. at_once, watch, ended: see Player.
-    """
-
-    connections: int
-    replicating: int
-    at_once: bool
-    watch: Watch | None
-    ended: Callable[[Link], None] | None
-    account: Account
-
-    @property
-    def now(self) -> int:
-        """Nanoseconds since the epoch."""
-
-    def number(self, wanted: int | None) -> int:
-        """The number of the next connection."""
-
-    def conversation(self, link: Played) -> Conversation:
-        """A new conversation for it."""
-
-    def find(self, number: int | None) -> Conversation | None:
-        """The conversation of the connection with that number."""
-
-    def wake(self, link: Played) -> None:
-        """Something about it changes."""
-
-    def tell(self, told: Told) -> None:
-        """Report an event."""
-
-    def count(self, batch: Batch) -> None:
-        """Report commands."""
-
-    def remark(self, text: str, kind: str = "remarks") -> None:
-        """Report, once, what makes no answer incomplete."""
-
-    def remark_cuts(self) -> None:
-        """Packets of a connection that is reported lack their ends."""
 
 
 class Played:

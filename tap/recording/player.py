@@ -20,6 +20,7 @@ from tap.recording.comments import Comment, LinkState, parse
 from tap.recording.link import Link
 from tap.recording.missing import Account, Missing
 from tap.recording.played import Played, resume
+from tap.recording.playing import Connected
 from tap.recording.stats import Batch
 from tap.recording.ticking import Ticking
 from tap.recording.verdict import Missed
@@ -316,7 +317,7 @@ class Player:
         self._numbers = max(self._numbers + 1, wanted or 0)
         return self._numbers if wanted is None else wanted
 
-    def conversation(self, link: Played) -> Conversation:
+    def conversation(self, link: Connected) -> Conversation:
         conversation = Conversation(
             link.tell,
             memory=self._memory(link.name),
@@ -342,7 +343,7 @@ class Player:
         link = None if number is None else self._numbered.get(number)
         return None if link is None else link.conversation
 
-    def wake(self, link: Played) -> None:
+    def wake(self, link: Connected) -> None:
         """Something about the link changes: from here on it is ticked again."""
         if self._links.get(link.connection) is link:
             self._ticking.wake(link)

@@ -1,0 +1,81 @@
+"""What a connection that is played and its player need of each other, so that neither has to import the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from tap.bus import Told
+from tap.capture.assembly import Connection
+from tap.capture.segments import Endpoint
+from tap.recording.link import Link
+from tap.recording.missing import Account
+from tap.recording.stats import Batch
+from tap.recording.watch import Watch
+from tap.replication.conversation import Conversation
+from tap.replication.events import Event
+from tap.replication.heads import Head
+from tap.replication.stream import Stream
+
+
+class Connected(Protocol):
+    """A connection that is played, as far as its player needs it to make its conversation and to tick it."""
+
+    serial: int
+    connection: Connection
+    conversation: Conversation
+    name: str
+    number: int
+    peer: Endpoint
+    is_ours: bool
+
+    @property
+    def is_ticked(self) -> bool: ...
+
+    def tell(self, event: Event) -> None:
+        """The conversation reports an event."""
+
+    def count(self, stream: Stream, heads: list[Head]) -> None:
+        """The conversation reports commands."""
+
+
+class Playing(Protocol):
+    """The player of a capture, as far as its connections need it.
+
+    connections, replicating: how many there have been. at_once, watch, ended: see Player.
+    """
+
+    connections: int
+    replicating: int
+    at_once: bool
+    watch: Watch | None
+    ended: Callable[[Link], None] | None
+    account: Account
+
+    @property
+    def now(self) -> int:
+        """Nanoseconds since the epoch."""
+
+    def number(self, wanted: int | None) -> int:
+        """The number of the next connection."""
+
+    def conversation(self, link: Connected) -> Conversation:
+        """A new conversation for it."""
+
+    def find(self, number: int | None) -> Conversation | None:
+        """The conversation of the connection with that number."""
+
+    def wake(self, link: Connected) -> None:
+        """Something about it changes."""
+
+    def tell(self, told: Told) -> None:
+        """Report an event."""
+
+    def count(self, batch: Batch) -> None:
+        """Report commands."""
+
+    def remark(self, text: str, kind: str = "remarks") -> None:
+        """Report, once, what makes no answer incomplete."""
+
+    def remark_cuts(self) -> None:
+        """Packets of a connection that is reported lack their ends."""
