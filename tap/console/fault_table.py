@@ -25,7 +25,7 @@ _UNITS = (
 
 
 def overview() -> RenderableType:
-    """All of it."""
+    """Every fault and trigger in one listing."""
     return Group(
         _kinds(),
         _heading("When it fires: nothing given, at once"),
@@ -39,7 +39,7 @@ def overview() -> RenderableType:
 
 
 def one(kind: type[Kind]) -> RenderableType:
-    """One fault, with the parameters that it takes."""
+    """One fault with its parameters."""
     when = {name: field for name, field in parameters(When).items() if name in kind.takes}
     when |= {name: field for name, field in parameters(When).items() if name in ("after", "probability")}
     return Group(
@@ -58,7 +58,7 @@ def one(kind: type[Kind]) -> RenderableType:
 
 
 def as_dicts() -> list[dict[str, Any]]:
-    """For programs."""
+    """The faults as JSON objects, for programs."""
     return [
         {
             "fault": kind.kind,
@@ -131,7 +131,7 @@ def _pairs(pairs: Any) -> Table:
 
 
 def _table(fields: dict[str, dataclasses.Field[Any]], *, times: str = "1, or all; see there") -> Table:
-    """name=VALUE, what it does, its default."""
+    """A table of parameters: name=VALUE, its effect, its default."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()
