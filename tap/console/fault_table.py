@@ -19,8 +19,8 @@ from tap.faults.values import parameters
 from tap.faults.when import When
 
 _UNITS = (
-    "TIME is a number with us, ms, s, m, h or d, SIZE a number with b, kb, mb or gb (powers of 1024). Only 0 goes "
-    "without its unit."
+    "TIME is a number with us, ms, s, m, h or d, SIZE a number with b, kb, mb or gb (powers of 1024). Only 0 needs "
+    "no unit."
 )
 
 
@@ -28,13 +28,13 @@ def overview() -> RenderableType:
     """Every fault and trigger in one listing."""
     return Group(
         _kinds(),
-        _heading("When it fires: nothing given, at once"),
+        _heading("When it fires; at once if none of these is given"),
         _table(parameters(When)),
         *_places(),
         _heading("Where, how often, how long"),
         _table(parameters(Scope)),
         *_note(_UNITS),
-        *_note("Destructive faults end a server process; redis-tap faults NAME tells when, and all else of one fault."),
+        *_note("Destructive faults end a server process; redis-tap faults NAME says when and describes one fully."),
     )
 
 
@@ -116,7 +116,7 @@ def _heading(text: str) -> RenderableType:
 
 def _places() -> list[RenderableType]:
     return [
-        _heading("Places for at=; ranges as rdb:10%..90% draw one, the same for the same seed"),
+        _heading("Places for at=; a range such as rdb:10%..90% draws one from the seed"),
         _pairs(PLACES.items()),
     ]
 
@@ -130,7 +130,7 @@ def _pairs(pairs: Any) -> Table:
     return table
 
 
-def _table(fields: dict[str, dataclasses.Field[Any]], *, times: str = "1, or all; see there") -> Table:
+def _table(fields: dict[str, dataclasses.Field[Any]], *, times: str = "1 or all, by fault") -> Table:
     """A table of parameters: name=VALUE, its effect, its default."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)

@@ -1,7 +1,7 @@
-"""What can go wrong on purpose. Decides, never waits: no sockets, no clock; the relay carries it out.
+"""Fault injection. This room decides and never waits: no sockets, no clock; the relay carries out its decisions.
 
-Start at fault.py: what + when + scope. kinds/ has what: one file per kind of fault, all that is known of it. plan.py has
-what is armed, link.py the faults at work on one connection.
+Start at fault.py: what + when + scope. kinds/ holds the "what", one self-contained file per kind of fault. plan.py holds
+the armed faults, link.py those applied to one connection.
 """
 
 from tap.faults.armed import Armed

@@ -8,9 +8,9 @@ from tap.faults.fault import Fault
 
 
 class Armed:
-    """One fault of the plan. fired: how often. bytes: of all it affected. is_over: it will not fire again.
+    """One fault of the plan. fired: how often. bytes: total number affected. is_over: it will not fire again.
 
-    at_work: the number of connections it is currently applied to, or of commands and bytes it still changes there.
+    at_work: effects in progress: connections it is currently applied to, and commands and byte ranges it is changing.
     """
 
     def __init__(self, fault: Fault, name: str, now: float) -> None:
@@ -21,14 +21,14 @@ class Armed:
         self.is_over = False
         self.at_work = 0
         self._from = now + fault.when.after
-        self._taken = -1  # the last occasion in time
+        self._taken = -1  # the last firing of its timer
 
     @property
     def spec(self) -> str:
         return self.fault.spec
 
     def is_due(self, now: float) -> bool:
-        """Whether it may fire, by its time and by the number of times."""
+        """Whether its time window and times= let it fire now."""
         return not self.is_over and self._from <= now < self.until and not self._is_spent
 
     @property
@@ -37,21 +37,21 @@ class Armed:
 
     @property
     def until(self) -> float:
-        """When its time is over, however often it has fired."""
+        """When its time window ends, however often it has fired."""
         lasting = self.fault.scope.lasting
         return math.inf if lasting is None or self.fault.lasts_each_time else self._from + lasting
 
     def is_past(self, now: float) -> bool:
-        """Whether it will not fire any more, and nothing of it goes on."""
+        """Whether it will not fire again and has no effect in progress."""
         return now >= self.until or (self._is_spent and not self.at_work)
 
-    # With neither a place nor a match a fault fires on a timer, once or periodically. Links that are open at an occasion
-    # share it; if there is none, the next one that connects gets it.
+    # With neither a place nor a match a fault fires on a timer, once or periodically. All connections open at an occasion
+    # share it; if none is open, the next one to connect gets it.
 
     def occasion(self, now: float, opened: float, last: int) -> int | None:
-        """The number of the occasion that a link has now, None if it has none.
+        """The number of the occasion that a connection may take now, None if there is none.
 
-        opened: when the link was. last: the number of the last one it took, -1 for none.
+        opened: when the connection opened. last: the number of the last occasion it took, -1 for none.
         """
         if self.is_over or now < self._first or now >= self.until:
             return None
@@ -69,7 +69,7 @@ class Armed:
             self.fired += 1
 
     def next_occasion(self, now: float) -> float:
-        """When the next one comes."""
+        """When the next occasion comes."""
         every = self.fault.when.every
         if now < self._first:
             return self._first

@@ -1,6 +1,7 @@
-"""Commands of the stream that faults wait for: which one matches is clear at its name, or with the keys after it.
+"""Commands of the stream that faults match, by name or by name and key.
 
-Until then the head of a command waits in the lane, and no byte longer; what becomes of the rest is known as it comes.
+The head of a command waits in the lane until its name, or the keys after the name, decide whether it matches, and not a
+byte longer. The rest of the command is decided as it arrives.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from tap.faults.work import Work
 from tap.replication.keyspecs import NOT_THE_FIRST, KeyFinder
 from tap.replication.stream import Stream
 
-MAX_HELD = 2**20  # bytes of a command that wait until its keys are known; after them it counts as no match
-MAX_NAME = 48  # bytes; a spec cannot name a longer one, see values.word()
-MAX_HEAD = 128  # bytes of a command that wait until its name is known: the name, and the two lengths before it
+MAX_HELD = 2**20  # bytes of a command held back until its keys are known; beyond that it does not match
+MAX_NAME = 48  # bytes; a spec cannot give a longer name, see values.word()
+MAX_HEAD = 128  # bytes of a command held back until its name is known: the name and the two lengths before it
 
 
 class _Hit:
-    """A command whose name is watched for, until it is clear what becomes of it. Positions are the connection's."""
+    """A command with a watched name, until it is decided. Positions count from the connection's first byte."""
 
     def __init__(self, begin: int, name_end: int) -> None:
         self.begin = begin
@@ -32,18 +33,18 @@ class _Hit:
         self.keys: list[bytes] = []
 
 
-# As StreamScanner.watch() takes it: names, names whose first argument counts, and how that begins.
+# The arguments of Stream.watch(): names, names that match only with a certain first argument, and its prefix.
 _Wanted = tuple[frozenset[bytes] | None, frozenset[bytes] | None, bytes]
 
 
 class Owner(Protocol):
-    """What is needed of the link that the commands flow on."""
+    """What CommandFaults needs from the connection's faults."""
 
     works: list[Work]
 
 
 class CommandFaults:
-    """The commands of one stream, on the lane of what the master sends."""
+    """The faults that match commands of one stream; lane is the master's."""
 
     def __init__(self, owner: Owner, lane: Lane) -> None:
         self._owner = owner
@@ -52,22 +53,22 @@ class CommandFaults:
         self._wanted: _Wanted = frozenset(), frozenset(), b""
         self._hits: deque[_Hit] = deque()
         self._taken: deque[Taken] = deque()
-        self._still: dict[Taken, Work] = {}  # those to which something is still to be done
+        self._still: dict[Taken, Work] = {}  # commands with something left to do
 
     def begin(self, stream: Stream) -> None:
-        """The stream begins: nothing of it has been read yet, or everything that has was passed on."""
+        """The stream begins: no byte of it has been read yet, or every byte read has been passed on."""
         self._stream = stream
         if self._is_watching:
             stream.watch(*self._wanted)
 
     def watch(self, works: Sequence[Work]) -> None:
-        """From the next command on, wait for what these faults wait for."""
+        """From the next command on, look for the commands that these faults match."""
         wanted = _wanted(works)
         if wanted != self._wanted:
             self._wanted = wanted
             if self._stream is not None:
                 self._stream.watch(*wanted)
-                self._note(self._stream.take_matches()[0])  # the command that is passing
+                self._note(self._stream.take_matches()[0])  # the command in progress
         if not self._is_watching:
             self._hits.clear()
 
@@ -78,11 +79,11 @@ class CommandFaults:
 
     @property
     def is_busy(self) -> bool:
-        """Whether it is still to be seen how a command ends."""
+        """Whether the end of a taken command, or of the next one, is still to come."""
         return bool(self._taken)
 
     def undecided(self) -> int | None:
-        """Position of the first command that waits; None if none does."""
+        """Position of the first undecided command; None if there is none."""
         if self._hits:
             return self._hits[0].begin
         if self._stream is None or not self._is_watching:
@@ -90,7 +91,7 @@ class CommandFaults:
         return self._stream.undecided(MAX_HEAD)
 
     def read(self, data: memoryview) -> None:
-        """The scanner has read these bytes: find what is to be done at which of them."""
+        """The scanner has read these bytes: decide what happens at which of them."""
         stream = self._stream
         if stream is None or not (self._is_watching or self._taken):
             return
@@ -111,9 +112,9 @@ class CommandFaults:
         self._hits += (_Hit(begin, name_end) for begin, name_end in heads)
 
     def _end(self, ends: deque[int], next_ends: deque[int], until: int) -> None:
-        """Ends of commands, and of the commands after them, up to position *until*.
+        """Assign ends up to position *until* to the taken commands: to each its own end and that of the next command.
 
-        Some belong to commands that no fault took, or that an earlier fault took.
+        Some of the ends belong to commands that no fault took, or that an earlier fault took.
         """
         for taken in self._taken:
             if taken.end is None:
@@ -134,12 +135,12 @@ class CommandFaults:
                 taken.on_next_end(next_ends[0])
 
     def limit(self) -> None:
-        """Let go of the copies that have become too large."""
+        """Give up the copies that have grown too large."""
         for taken in self._taken:
             taken.limit()
 
     def _abandon(self, position: int) -> None:
-        """The stream cannot be read on: no command will end any more."""
+        """The stream can no longer be parsed: no command will be seen to end any more."""
         self._hits.clear()
         for taken in self._taken:
             if taken.give_up is not None:
@@ -154,7 +155,7 @@ class CommandFaults:
         self._taken.clear()
 
     def close(self) -> None:
-        """The connection is gone, or the faults are: nothing is done to a command any more."""
+        """The connection is gone, or its faults were given up: end what is being done to commands."""
         for taken in tuple(self._still):
             if taken.copied and taken.on_lost is not None:
                 taken.on_lost()
@@ -162,7 +163,7 @@ class CommandFaults:
                 taken.close(done=False)
 
     def _is_decided(self, hit: _Hit, view: memoryview) -> bool:
-        """Decide what becomes of a command, if enough of it is there; view[0] is byte number lane.out."""
+        """Decide what happens to a command, if enough of it has arrived; view[0] is byte number lane.out."""
         lane = self._lane
         if hit.begin < lane.out:
             return True
@@ -187,7 +188,7 @@ class CommandFaults:
         comes_first = any(taken.end is not None and taken.on_next_end is not None for taken in self._taken)
         for work in fitting:
             if comes_first and work.what.takes_next:
-                continue  # it is the one that the command before it waits for
+                continue  # the command before this one waits for it
             fits = work.is_key is None or any(map(work.is_key, hit.keys))
             if fits and work.matched():
                 self._take(work, hit, name, hit.begin + (first or 0))
@@ -195,9 +196,9 @@ class CommandFaults:
         return True
 
     def _take(self, work: Work, hit: _Hit, name: bytes, first: int) -> None:
-        """first: position of the first byte of its first argument."""
+        """first: position of the first byte of the command's first argument."""
         text = name.decode("latin-1")
-        if work.is_key is not None and hit.keys:  # others do not wait for the keys
+        if work.is_key is not None and hit.keys:  # faults without key= do not wait for the keys
             text += " " + repr(hit.keys[0])[2:-1]
         taken = Taken(work, hit.begin, hit.name_end, first, text, self._closed)
         self._taken.append(taken)
@@ -214,7 +215,7 @@ class CommandFaults:
 
 
 def _wanted(works: Sequence[Work]) -> _Wanted:
-    """What the scanner has to look for, so that no command is looked at here in vain."""
+    """What the scanner has to look for: as narrow as the faults allow, because each hit costs Python code here."""
     prefix = glob.prefix(work.when.key for work in works if work.when.key is not None)
     names = {b"PING"} if any(work.watches is Watch.PINGS for work in works) else set()
     keyed: set[bytes] = set()
@@ -232,7 +233,7 @@ def _wanted(works: Sequence[Work]) -> _Wanted:
 
 
 def _fits(work: Work, name: bytes) -> bool:
-    """Whether a command of this name may be what the fault waits for."""
+    """Whether the fault may match a command of this name."""
     when = work.when
     if when.command is not None:
         return name == when.command
@@ -240,7 +241,7 @@ def _fits(work: Work, name: bytes) -> bool:
 
 
 def _first_argument(command: memoryview, at: int) -> int | None:
-    """Where the first byte of the argument whose $ is at *at* is; None while that is not there."""
+    """Index of the first byte of the argument whose $ is at *at*; None until it has arrived."""
     if bytes(command[:4]) == b"*1\r\n":
         return at - 3  # no argument: the last byte of the name
     found = bytes(command[at : at + 32]).find(b"\r\n")

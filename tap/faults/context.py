@@ -1,4 +1,4 @@
-"""What a byte belongs to, by what the conversation has read: its phase, its replication offset."""
+"""The phase and the replication offset of a byte, from what the conversation has read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tap.replication.phase import Phase
 
 
 def phase_at(conversation: Conversation, side: Side, position: int) -> str:
-    """The phase that this byte belongs to: the conversation has read on, as far as the chunk went."""
+    """The phase that this byte belongs to. The conversation may be ahead: it has read to the end of the chunk."""
     stream = conversation.stream
     if side is Side.MASTER and (stream is None or position < stream.begins_at):
         if conversation.rdb_start is not None and position >= conversation.rdb_start:

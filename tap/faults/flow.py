@@ -1,4 +1,4 @@
-"""When bytes go out: one direction of a link after the faults that act at a byte.
+"""When bytes go out: one direction of a connection, downstream of the faults that act at a byte.
 
 A delay, a throttle, a slice and a stall change when bytes go, never which, and never their order. Several may be armed at
 once, begin and end in the middle of what flows, and a cut must fall after exactly the bytes before it. Sleeping in a task
@@ -10,17 +10,17 @@ per fault would make all of this a matter of luck. Nothing here waits:
       shaper ---> shaper ---> ... ---> ready          wakes: when to ask again
       delay       throttle             (a stall closes it)
 
-- Bytes, the order to close the link and the sender's end are items of one queue, so whatever holds the bytes back holds
-  back what comes after them.
-- An item enters the first active shaper. pop() of that one, once the item is due, hands it to the next active one; after
-  the last it is ready. Shapers stand in the order of the plan, inactive ones are passed by.
-- The queue after the last shaper never takes more than one read from it (HELD): a peer that takes nothing stops the
-  shapers, these fill up to their limit, is_full stops the reading, and TCP stops the sender. Memory stays bounded.
-- A fault that is removed drains its shaper into the next, at once and in order. A fault whose phase ends leaves an `Off`
-  among the items instead: what belongs to the phase still goes out shaped, and the fault ends after it.
+- Bytes, the order to close the link and the sender's end are items of one queue, so a shaper that holds bytes back also
+  holds back whatever follows them.
+- An item enters the first active shaper, whose pop() hands it on to the next active one once it is due; after the last
+  shaper it is ready. Shapers stand in the order of the plan; inactive ones are skipped.
+- The queue after the last shaper never holds more than about one read (HELD): when a peer stops reading, the shapers stop
+  and fill up to their limits, is_full then stops reading, and TCP stops the sender. Memory stays bounded.
+- A fault that is removed drains its shaper into the next one, at once and in order. A fault whose phase ends leaves an
+  `Off` among the items instead: the bytes of the phase still go out shaped, and the fault ends after them.
 
-Invariant: the items taken, together with those held, are those put, in order. The clock is the caller's: the same calls
-with the same times give the same result, which is how every fault is tested without waiting.
+Invariant: the items taken followed by those held are the items put, in order. The caller owns the clock: the same calls
+with the same times give the same result, so every fault is tested without waiting.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tap.faults.shaper import HELD, NEVER, Off, Shaper
 
 
 class Flow:
-    """The shapers of one direction in the order of the plan, and after them what is ready to be sent."""
+    """The shapers of one direction in the order of the plan, and the items that have passed the last of them."""
 
     def __init__(self) -> None:
         self.shapers: list[Shaper] = []
@@ -43,11 +43,11 @@ class Flow:
         self._ready_bytes = 0
 
     def put(self, item: Item, now: float) -> None:
-        """Send this, after all that was put before."""
+        """Send this after everything that was put before."""
         self._pass_on(item, 0, now)
 
     def take(self, now: float) -> Item | None:
-        """What goes out next, if it is due."""
+        """The next item, if it is due."""
         self.settle(now)
         if not self._ready or (self._stalls and not self._before_stall):
             return None
@@ -57,10 +57,10 @@ class Flow:
         return item
 
     def settle(self, now: float) -> None:
-        """Move on what is due. Call it even when nothing can be taken: `wakes` would lie in the past otherwise."""
+        """Move due items on. Call it even when nothing can be taken, or `wakes` stays in the past."""
         for number, shaper in enumerate(self.shapers):
             if shaper.active:
-                # at most one read after the last shaper: the socket may be full for long
+                # At most one read is kept after the last shaper: the socket may stay full for long.
                 while self._ready_bytes < HELD and (item := shaper.pop(now)) is not None:
                     if isinstance(item, Off):
                         item.act()
@@ -68,7 +68,7 @@ class Flow:
                     self._pass_on(item, number + 1, now)
 
     def abandon(self, now: float) -> int:
-        """Forget what is not due; nothing is put any more. Returns the number of bytes forgotten."""
+        """Discard what is not due; nothing may be put after this. Returns the number of bytes discarded."""
         self.settle(now)
         lost = sum(size_of(item) for shaper in self.shapers if shaper.active for item in shaper.drain())
         if self._stalls:
@@ -79,19 +79,19 @@ class Flow:
         return lost
 
     def keep(self) -> None:
-        """The buffer of what was put is about to be read into again: keep a copy of what has not gone out."""
+        """Copy what has not gone out: the buffer that the memoryviews refer to is about to be read into again."""
         for number, item in enumerate(self._ready):
             if isinstance(item, memoryview):
                 self._ready[number] = bytes(item)
 
     def stall(self, *, on: bool) -> None:
-        """Let nothing out from here on, or end that. Stalls count: bytes flow again when the last one has ended."""
+        """Begin or end a stall, in which nothing goes out. Stalls nest: bytes flow again when the last one has ended."""
         if on and not self._stalls:
             self._before_stall = len(self._ready)
         self._stalls += 1 if on else -1
 
     def stop(self, shaper: Shaper, now: float) -> None:
-        """Deactivate the shaper; what it held goes on at once."""
+        """Deactivate the shaper; the items it held move on at once."""
         if not shaper.active:
             return
         shaper.active = False
@@ -101,7 +101,7 @@ class Flow:
                 self._pass_on(item, number + 1, now)
 
     def stop_after(self, shaper: Shaper, act: Callable[[], None], now: float) -> None:
-        """Let the shaper finish what it holds in its own way, then act: its fault has ended for what comes after."""
+        """Let the shaper finish the items it holds, shaped as before, then act: its fault ends after them."""
         if shaper.active and shaper.held:
             shaper.push(Off(act), now)
         else:
@@ -109,7 +109,7 @@ class Flow:
 
     @property
     def is_plain(self) -> bool:
-        """Whether what is put goes straight out."""
+        """Whether an item that is put goes straight out."""
         return not self._ready and not self._stalls and not any(shaper.active for shaper in self.shapers)
 
     @property
@@ -123,7 +123,7 @@ class Flow:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more should be read into it."""
+        """Whether reading should pause."""
         return bool(
             self._stalls
             or self._ready_bytes >= HELD
@@ -132,13 +132,13 @@ class Flow:
 
     @property
     def wakes(self) -> float:
-        """When take() may have something that it does not have now."""
+        """When take() may next return something that is not due now."""
         if self._stalls or self._ready_bytes >= HELD:
             return NEVER
         return min((shaper.wakes for shaper in self.shapers if shaper.active), default=NEVER)
 
     def _pass_on(self, item: Item, number: int, now: float) -> None:
-        """To the next active shaper from *number* on, or out."""
+        """Hand an item to the first active shaper from *number* on; without one it is ready."""
         for shaper in self.shapers[number:]:
             if shaper.active:
                 shaper.push(item, now)

@@ -1,6 +1,6 @@
-"""Requests, replies and bare newlines that faults wait for, and the line that announces the RDB.
+"""Faults on the frames before the stream: requests, replies, bare newlines and the line that announces the RDB.
 
-They are small, and wait in their lane until they are whole. The rules of the link change requests, too, before any fault.
+Frames are small: each waits in its lane until it is complete. The link's rules change a request before any fault does.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tap.replication.events import Side
 from tap.replication.phase import Phase
 from tap.replication.requests import Request
 
-MAX_REPLY = 64 * 1024  # bytes that wait until a reply is whole; a longer one is left alone
+MAX_REPLY = 64 * 1024  # bytes held back until a reply is complete; a longer reply is left alone
 
 _HANDSHAKE = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)
 
 
 class FrameFaults:
-    """The frames of one connection. rules: those of the link, until it has a stream."""
+    """The frames of one connection. rules: the link's, until the handshake is over."""
 
     def __init__(self, link: Connection, rules: Rules | None) -> None:
         self._link = link
@@ -33,7 +33,7 @@ class FrameFaults:
         self._holds_replies = False
 
     def refresh(self, works: Sequence[Work]) -> None:
-        """From the next byte on, wait for what these faults wait for."""
+        """From the next byte on, look for the frames that these faults match."""
         self._works = works
         self._holds_requests = any(
             work.when.request or work.watches in (Watch.REQUESTS, Watch.ACKS, Watch.NEWLINES) for work in works
@@ -41,7 +41,7 @@ class FrameFaults:
         self._holds_replies = any(work.when.reply or work.watches in (Watch.HEADER, Watch.NEWLINES) for work in works)
 
     def decided(self, side: Side) -> int:
-        """Position after the last byte of which it is clear what becomes of it, before the stream for the master."""
+        """Position after the last decided byte; of the master's bytes, for those before the stream."""
         conversation = self._link.conversation
         if side is Side.REPLICA:
             holds = self._holds_requests or self.rules is not None
@@ -51,7 +51,7 @@ class FrameFaults:
         return conversation.from_master if is_endless else undecided
 
     def end_rules(self) -> bool:
-        """Whether the rules have just come to their end: the replica has said all of itself."""
+        """Drop the rules once the replica has finished its handshake; True if this call did."""
         if self.rules is None or self._is_shaking_hands:
             return False
         self.rules = None
@@ -79,7 +79,7 @@ class FrameFaults:
         return self._rewritten(request, [work for work in works if work.watches is Watch.REQUESTS])
 
     def _rewritten(self, request: Request, works: list[Work]) -> Request:
-        """Let each change what the one before it has left."""
+        """Apply the rules and then each fault, each to the result of the one before."""
         changed = request
         if self.rules is not None and self._is_shaking_hands:
             changed = dataclasses.replace(request, args=self.rules.applied(request))

@@ -1,4 +1,4 @@
-"""What goes out of a flow besides bytes: the order to close the link, and the end of the sender's side."""
+"""What a flow carries besides bytes: the order to close the link and the end of the sender's side."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CloseLink:
-    """An order to the relay: close the link after the bytes before this. legs: "both", "master", "replica".
+    """An order to the relay: close the link after the bytes that precede this item. legs: "both", "master", "replica".
 
-    reset: with RST, not FIN. name: the fault that wants it.
+    reset: close with RST instead of FIN. name: of the fault that ordered it.
     """
 
     reset: bool
@@ -19,7 +19,7 @@ class CloseLink:
 
 
 class End(enum.Enum):
-    """How the sender's side ended; passed on after what it sent."""
+    """How the sender's side ended; passed on after everything it sent."""
 
     FIN = "fin"
     RESET = "reset"

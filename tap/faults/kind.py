@@ -1,17 +1,17 @@
-"""A kind of fault: what every file in kinds/ fills in. To add one, see CONTRIBUTING.md.
+"""A kind of fault: the base class that every file in kinds/ fills in. To add a kind, see CONTRIBUTING.md.
 
-A kind is a frozen dataclass. Its fields are the parameters that people write, each made by param(); its docstring is its
-paragraph in `redis-tap faults` and in the documentation; its class variables say which triggers make sense with it. What
-it does stands in methods, all optional, called with the connection it is at work on (site.py). A kind is shared by all
-connections and keeps nothing: what it has to remember of one goes into site.notes.
+A kind is a frozen dataclass. Its fields are the parameters of a spec, each declared with param(); its docstring is its
+paragraph in `redis-tap faults` and in the documentation; its class variables say which triggers make sense with it. Its
+effect is in methods, all optional, each called with the connection to act on (site.py). All connections share one
+instance, so a kind holds no state: what it must remember about a connection goes into site.notes.
 
-    act            at a byte, or at a time            cut, drop, corrupt, truncate
+    act            at a byte or at a time             cut, drop, corrupt, truncate
     take_command   a command of the stream            drop, duplicate, reorder, corrupt; others act() at its edge
     take_frame     a request, a reply, a newline      drop, answer, corrupt; others act() at its edge
-    rewritten      what a request becomes             rewrite
+    rewritten      a changed request                  rewrite
     header         the line that announces an RDB     truncate
-    prepare        the fault comes to a connection    delay, throttle, slice (a shaper); truncate (a mark)
-    start, stop    of what goes on for a while        stall
+    prepare        when applied to a connection       delay, throttle, slice (a shaper); truncate (a mark)
+    start, stop    of an effect that lasts            stall
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tap.faults.when import When
 from tap.replication.events import Side
 from tap.replication.requests import Request
 
-# What a server does that gets such bytes (Redis 7.0 rdb.c, rdbReportError).
+# How a server reacts to such bytes (Redis 7.0 rdb.c, rdbReportError).
 DAMAGED_RDB = "a replica that loads a damaged RDB exits"
-FALSE_CONTINUE = "a replica that asked for a full resync and is told +CONTINUE crashes"
+FALSE_CONTINUE = "a replica that asked for a full resync and gets +CONTINUE crashes"
 
 
 class Watch(enum.Enum):
-    """What a kind waits for by itself, without a trigger that names it."""
+    """What a kind matches by itself, without a trigger that names it."""
 
     NOTHING = enum.auto()
     ACKS = enum.auto()
@@ -47,10 +47,10 @@ class Watch(enum.Enum):
 class Kind:
     """kind: its name in a spec. example: a spec. once: it fires once unless times= says otherwise.
 
-    takes: the triggers that make sense with it, besides after and probability. lacks: what it does not take of a scope.
-    ends_servers: a spec of its own that ends a server process, "" if none does. doing: what it does while it goes on, for
-    kinds that last. needs_argument: a command it takes has to be there up to its first argument. takes_next: it needs the
-    next command, which can not be taken by another fault of the kind.
+    takes: the triggers that make sense with it, besides after and probability. lacks: scope parameters it refuses.
+    ends_servers: an example spec that ends a server process, "" if none does. doing: for kinds that last, what events say
+    when one begins. needs_argument: wait for a command's first argument before taking the command. takes_next: it also
+    needs the next command, which other faults with takes_next then leave alone.
     """
 
     kind: ClassVar[str]
@@ -63,14 +63,14 @@ class Kind:
     needs_argument: ClassVar[bool] = False
     takes_next: ClassVar[bool] = False
 
-    # ---- as it is written ----
+    # ---- as declared in a spec ----
 
     def wrong(self, when: When, scope: Scope) -> str:
-        """What is missing, or contradicts itself; "" if nothing."""
+        """What is missing or contradictory; "" if nothing is."""
         return ""
 
     def danger(self, when: When) -> str:
-        """What it does to a server, "" if servers survive it."""
+        """How it ends a server process, "" if servers survive it."""
         return ""
 
     @property
@@ -79,29 +79,29 @@ class Kind:
 
     @property
     def keeps_out(self) -> str:
-        """How it keeps out a replica that connects: "refuse", "close" or "blackhole"; "" if it does not."""
+        """How it keeps out connecting replicas: "refuse", "close" or "blackhole"; "" if it does not."""
         return ""
 
     @property
     def least_delay(self) -> float:
-        """Seconds by which it delays every byte of a direction at least."""
+        """Minimum delay of every byte of a direction, in seconds."""
         return 0.0
 
     # ---- on one connection ----
 
     def prepare(self, site: Site) -> None:
-        """The fault comes to this connection."""
+        """Called once for each connection that the fault applies to."""
 
     def start(self, site: Site) -> None:
-        """What lasts begins."""
+        """Begin an effect that lasts."""
 
     def stop(self, site: Site) -> None:
-        """What lasts is over."""
+        """End an effect that lasts."""
 
     def act(self, site: Site, side: Side, position: int, *, at_once: bool) -> None:
-        """The fault has its moment: the lane of *side* has passed every byte before *position*.
+        """Act now: the lane of *side* has passed every byte before *position*.
 
-        at_once: it came on time, at no byte in particular. Kinds that last go on from here.
+        at_once: a timer fired, at no byte in particular. The default begins the effect of a kind that lasts.
         """
         site.go_on()
 
@@ -116,15 +116,15 @@ class Kind:
     def take_frame(self, site: Site, frame: Frame) -> bytes | None:
         """A request, a reply or a newline matches, and the fault fires on it.
 
-        Returns the line, without its end, that the replica gets instead of the master's reply to this request.
+        Returns the line, without its line end, that replaces the master's reply to this request; None to replace nothing.
         """
         edge = site.when.edge or "start"
         site.act_in(frame.side, {"start": frame.start, "inside": (frame.start + frame.end) // 2, "end": frame.end}[edge])
         return None
 
     def rewritten(self, site: Site, request: Request) -> tuple[list[bytes], str] | None:
-        """The request's new words, and what was changed; None if it stays as it is."""
+        """The request's new words and a text that says what changed; None to leave it as it is."""
         return None
 
     def header(self, site: Site, line: bytes, start: int, end: int) -> None:
-        """The RDB is announced: `$<length>` or `$EOF:<mark>`, in bytes start <= i < end of the master."""
+        """The master announces the RDB: `$<length>` or `$EOF:<mark>`, in bytes start <= i < end."""

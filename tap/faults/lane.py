@@ -1,8 +1,8 @@
-"""Which bytes go out: one direction of a link through the faults that act at a byte.
+"""Which bytes go out: one direction of a connection, through the faults that act at a byte.
 
-A fault acts at a byte: it cuts there, swallows from there on, inserts there, flips bits up to there. TCP cuts the bytes
-elsewhere, what a byte belongs to may be known only after bytes that follow it, and several faults may want the same byte.
-So what a fault does is written down first, and done when its byte has its turn:
+A fault acts at a byte: it cuts there, swallows from there on, inserts there, flips bits up to there. TCP splits the bytes
+elsewhere, what a byte belongs to may be known only from the bytes that follow it, and several faults may act at the same
+byte. So each effect is noted first as a mark, and happens when its byte has its turn:
 
                     out                  decided               received
     connection  ----|--------------------|---------------------|--->
@@ -14,15 +14,14 @@ So what a fault does is written down first, and done when its byte has its turn:
 
 - A mark is a position and a function. Marks act in the order of their positions, and at one position in the order in
   which they were set. That order is part of what users see: two faults at one byte act in the order of the plan.
-- Bytes are decided in order. The caller says up to which position it knows what becomes of them (`decided`); the rest
-  waits here. A lane emits up to the next mark, calls it, and goes on; swallowing and flipping are switches
-  that marks turn.
-- What is emitted goes to the flow, which decides when it leaves. `out` counts bytes received, so a swallowed byte moves
-  it and an inserted one does not: positions stay those of what the sender sent.
-- Most bytes meet nothing. passes() says so before anything is copied, and the relay sends the buffer as it is.
+- Bytes are decided in order. The caller says up to which position every mark is set (`decided`); later bytes wait here.
+  A lane emits the bytes up to the next mark, calls it, and goes on; swallowing and flipping are switches that marks turn.
+- Emitted bytes go to the flow, which decides when they leave. `out` counts bytes received, so a swallowed byte moves it
+  and an inserted byte does not: positions always count the bytes that the sender sent.
+- Most bytes meet no fault. passes() says so before anything is copied, and the relay sends the buffer as it is.
 
-Invariant: every byte received is either before `out`, and then emitted or swallowed, or in _pending, in order. How TCP
-cut the bytes changes nothing of what comes out.
+Invariant: every byte received is either before `out`, and was then emitted or swallowed, or it is in _pending, in order.
+How TCP split the bytes has no influence on the output.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ OPEN = 2**63  # the position of an end that is not known yet
 
 
 class Lane:
-    """Positions count the bytes of the direction from the first of the connection."""
+    """Positions count the bytes of one direction from the connection's first byte."""
 
     def __init__(self, out: int) -> None:
         self.flow = Flow()
@@ -54,30 +53,30 @@ class Lane:
     # ---- bytes ----
 
     def passes(self, data: memoryview, decided: int) -> bool:
-        """Whether the next bytes go as they are, and at once: then they have gone. If not, they are to be fed."""
+        """Whether the next bytes go out unchanged and at once. If True they count as gone, if False they must be fed."""
         if self._pending or self._marks or self._is_editing or decided < self.out + len(data) or not self.flow.is_plain:
             return False
         self.out += len(data)
         return True
 
     def feed(self, data: memoryview, decided: int, now: float) -> None:
-        """Take the next bytes; those before position *decided* may go."""
+        """Take the next bytes; bytes before position *decided* may go."""
         self._now = now
         whole = memoryview(self._pending + bytes(data)) if self._pending else data
         begin = self.out
         end = min(begin + len(whole), max(begin, decided))
         try:
             self._go_to(whole, begin, end)
-        finally:  # a fault that fails leaves the rest to be given up
+        finally:  # also when a fault raises: give_up() then releases the rest
             self._pending = bytes(whole[self.out - begin :]) if not self._stopped else b""
 
     def decide(self, decided: int, now: float) -> None:
-        """Those before position *decided* can go, though none have come."""
+        """Let bytes before position *decided* go, although no new bytes have arrived."""
         if self._pending:
             self.feed(memoryview(b""), decided, now)
 
     def peek(self, data: memoryview) -> memoryview:
-        """What is not decided yet, with the bytes that feed() will take next."""
+        """The undecided bytes, followed by *data*, which feed() will take next."""
         return memoryview(self._pending + bytes(data)) if self._pending else data
 
     def _go_to(self, whole: memoryview, begin: int, end: int) -> None:
@@ -112,38 +111,38 @@ class Lane:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is held, and nothing is still to be done to bytes that come."""
+        """Whether no byte is held, and no effect awaits the next bytes."""
         return not self._pending and not self._marks and not self._is_editing and self.flow.is_plain
 
-    # ---- what is done to them ----
+    # ---- effects ----
 
     def mark(self, position: int, act: Callable[[], None], owner: object = None) -> None:
-        """Once all bytes before *position* are decided, act; what has been marked earlier for it acts earlier.
+        """Call *act* once all bytes before *position* are decided. Marks at one position act in the order they were set.
 
-        A position that has passed already acts with the next bytes. owner: for forget().
+        A mark at a position that has passed acts with the next bytes. owner: for forget().
         """
         heapq.heappush(self._marks, (position, next(self._numbers), act, owner))
 
     def forget(self, owner: object) -> None:
-        """Take away its marks."""
+        """Remove the owner's marks."""
         self._marks = [mark for mark in self._marks if mark[3] is not owner]
         heapq.heapify(self._marks)
 
     def reach(self, now: float) -> None:
-        """Act on the marks whose bytes have all passed: to be called when some were set without bytes coming."""
+        """Act on marks at or before `out`. To be called when marks were set while no bytes arrived."""
         self._now = now
         self._go_to(memoryview(b""), self.out, self.out)
 
     def insert(self, data: bytes) -> None:
-        """Send this between the bytes."""
+        """Send *data* between the bytes."""
         self.flow.put(data, self._now)
 
     def skip(self, on: bool) -> None:
-        """Swallow what passes from here on, or end that."""
+        """Begin or end swallowing the bytes that pass."""
         self._skips += 1 if on else -1
 
     def replace(self, start: int, end: int, data: bytes) -> None:
-        """Send *data* in the place of bytes start <= i < end."""
+        """Send *data* in place of the bytes start <= i < end."""
 
         def begin() -> None:
             if data:
@@ -154,25 +153,25 @@ class Lane:
         self.mark(end, lambda: self.skip(on=False))
 
     def copy(self, into: bytearray) -> None:
-        """Collect what passes from here on, swallowed or not."""
+        """Collect the bytes that pass from here on, swallowed or not."""
         self._copies.append(into)
 
     def end_copy(self, into: bytearray) -> None:
         self._copies = [copy for copy in self._copies if copy is not into]
 
     def flip(self, mask: int, on: bool) -> None:
-        """Flip these bits in every byte that passes from here on, or end that."""
+        """Begin or end flipping these bits in every byte that passes."""
         if on:
             self._masks.append(mask)
         else:
             self._masks.remove(mask)
 
     def stop(self) -> None:
-        """Nothing more passes."""
+        """Let nothing more pass."""
         self._stopped = True
 
     def give_up(self, now: float) -> None:
-        """Do nothing more to the bytes, and let go of those that are held."""
+        """Drop all effects and release the bytes that are held."""
         self._marks = []
         self._skips = 0
         self._copies = []
@@ -180,7 +179,7 @@ class Lane:
         self.release(now)
 
     def release(self, now: float) -> None:
-        """Let go of what is held: nothing will decide on it any more."""
+        """Pass on the bytes that are held: nothing will decide on them any more."""
         self._now = now
         pending, self._pending = self._pending, b""
         self._go_to(memoryview(pending), self.out, self.out + len(pending))

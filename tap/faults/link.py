@@ -1,14 +1,14 @@
-"""The faults, and the link's rules, at work on one connection of a replica with its master.
+"""The faults, and the link's rules, applied to one connection between a replica and its master.
 
-The conversation says where in the bytes things are (replication/watcher.py); what waits for them marks on the two lanes
-what is to happen at which byte, and the flow after each lane decides when bytes go out. Everything here is decided from
-bytes and times that the relay hands in; the relay carries out what the flows give.
+The conversation reports where in the bytes things are (replication/watcher.py). The triggers turn that into marks on the
+two lanes: what is to happen at which byte. The flow after each lane decides when bytes go out. All decisions follow from
+the bytes and times that the relay hands in; the relay carries out what the flows return.
 
-    places, phases, frames, commands     what a fault waits for, and at which byte that is
-    work                                 one fault on this connection: its dice, its count, what it has begun
+    places, phases, frames, commands     the triggers: what a fault waits for, and at which byte that is
+    work                                 one fault on this connection: its draws, its count, its effects in progress
     lane, flow                           which bytes go out, and when
 
-In receive() the order of these is the order of marks at one byte: places, commands, phases.
+The order of the triggers in receive() is the order of marks at one byte: places, commands, phases.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from tap.replication.stream import Stream
 class LinkFaults:
     """Implements replication.watcher.Watcher for its conversation, and work.Connection for its faults.
 
-    lanes: by who sends. cut_now: what the relay has to do at once, not in its turn among the bytes. tell: receives the
-    events.
+    lanes: by sender. cut_now: an order to the relay that takes effect at once, not in its turn among the bytes. tell:
+    receives the events.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class LinkFaults:
         now: float,
         rules: Rules | None = None,
     ) -> None:
-        """link: its name. ordinal: which of its connections this is. opened: when. rules: until it has a stream."""
+        """link: its name. ordinal: which of the link's connections this is. opened: when it opened. rules: the link's."""
         self._plan = plan
         self.conversation = conversation
         self.tell = tell
@@ -69,8 +69,8 @@ class LinkFaults:
         self._phases = Phases(self)
         self._frames = FrameFaults(self, rules)
         self._commands = CommandFaults(self, self.lanes[Side.MASTER])
-        self._on_time: list[Work] = []  # act when their time has come
-        self._timed: list[Work] = []  # these, and those that end when it has
+        self._on_time: list[Work] = []  # faults that a timer fires
+        self._timed: list[Work] = []  # faults that a timer fires or ends
         self.wants_keys = False
         conversation.watcher = self
         if conversation.stream is not None:
@@ -80,7 +80,7 @@ class LinkFaults:
     # ---- what is armed ----
 
     def refresh(self, now: float) -> None:
-        """The plan has changed: take over what is new, let go of what is over. Everything else goes on undisturbed."""
+        """The plan has changed: apply new faults, end removed ones. All others continue undisturbed."""
         self.now = now
         armed_now = [armed for armed in self._plan.armed if self._concerns(armed)]
         for work in self.works:
@@ -116,22 +116,22 @@ class LinkFaults:
 
     @property
     def offset(self) -> int | None:
-        """Replication offset of the last byte that was passed on or swallowed; of the RDB before there is one."""
+        """Replication offset of the last byte that was passed on or swallowed; before the stream, the RDB's offset."""
         return offset_at(self.conversation, Side.MASTER, self.lanes[Side.MASTER].out)
 
     @property
     def is_idle(self) -> bool:
-        """Whether the link could do without: nothing is armed for it, and nothing is held."""
+        """Whether the connection can do without this object: no fault applies to it, and no byte is held."""
         is_working = self.works or self._commands.is_busy or self._frames.rules is not None
         return not is_working and all(lane.is_idle for lane in self.lanes.values())
 
     @property
     def is_stalled(self) -> bool:
-        """Whether bytes of one direction wait for nothing but the end of a fault."""
+        """Whether a stall holds back one of the directions."""
         return any(lane.flow.is_stalled for lane in self.lanes.values())
 
     def give_up(self, now: float) -> None:
-        """A fault has failed: let go of everything, whatever was to become of it."""
+        """A fault raised an exception: end all faults and release all bytes, unchanged."""
         for work in self.works:
             work.let_go()
         self.works, self._on_time, self._timed = [], [], []
@@ -148,7 +148,7 @@ class LinkFaults:
             lane.give_up(now)
 
     def catch_up(self, side: Side, data: memoryview, now: float) -> None:
-        """After give_up(), as receive() failed: let go of those of its bytes that it did not come to."""
+        """After receive() failed and give_up(): pass on the part of *data* that receive() did not get to."""
         lane, conversation = self.lanes[side], self.conversation
         end = conversation.from_master if side is Side.MASTER else conversation.from_replica
         lane.feed(data[max(0, len(data) - (end - lane.out)) :], end, now)
@@ -156,9 +156,9 @@ class LinkFaults:
     # ---- bytes and time ----
 
     def receive(self, side: Side, data: memoryview, now: float) -> bool:
-        """Take the next bytes, which the conversation has read; the lane's flow then has what can go.
+        """Take the next bytes, which the conversation has read; the lane's flow then holds the bytes that can go.
 
-        Returns True if no fault wants anything of them: they can go as they are, and the flow does not have them.
+        Returns True if no fault touches these bytes: the relay sends them as they are, and the flow does not hold them.
         """
         self.now = now
         lane, phased = self.lanes[side], self._phases.works
@@ -182,7 +182,7 @@ class LinkFaults:
         return False
 
     def tick(self, now: float) -> None:
-        """Some time has passed: ten times a second, and at `wakes`."""
+        """Act on time. To be called ten times a second, and at `wakes`."""
         self.now = now
         self._act_on_time()
         if self._places.waiting:
@@ -203,7 +203,7 @@ class LinkFaults:
                 work.act_on_time(self._opened)
 
     def ended(self, side: Side, how: End, now: float) -> None:
-        """The sender's side ended: passed on after what it sent."""
+        """The sender's side ended: pass that on after everything it sent."""
         lane = self.lanes[side]
         lane.release(now)
         lane.flow.put(how, now)
@@ -220,14 +220,14 @@ class LinkFaults:
 
     @property
     def wakes(self) -> float:
-        """When tick() should be called next, or a lane's flow be asked again."""
+        """When to call tick() next, or to ask a lane's flow again."""
         wakes = min(lane.flow.wakes for lane in self.lanes.values())
         for work in self._timed:
             wakes = min(wakes, work.ends_at if work.is_on else work.armed.next_occasion(self.now))
         return wakes
 
     def _decided(self, side: Side) -> int:
-        """Position after the last byte of which it is clear what becomes of it."""
+        """Position after the last byte whose marks are all set."""
         conversation = self.conversation
         if side is Side.REPLICA or conversation.stream is None:
             return self._frames.decided(side)
@@ -259,7 +259,7 @@ class LinkFaults:
 
     def other_channel_read(self) -> None:
         if self._places.waiting:
-            self._places.mark()  # acts with the next bytes, or tick: this is the turn of another link
+            self._places.mark()  # the marks act with the next bytes or tick(), as another connection called this
 
     def stream_begins(self, stream: Stream) -> None:
         self._commands.begin(stream)

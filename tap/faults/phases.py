@@ -1,4 +1,4 @@
-"""Faults that go on during a phase of the link: they begin and end at the first byte of one, wherever TCP cut."""
+"""Faults with during=: they begin and end at the first byte of a phase, however TCP split the bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Phases:
         self.works = [work for work in works if work.when.during is not None]
 
     def mark(self) -> None:
-        """Mark where the phases begin and end in what the master sends, as far as it has been read."""
+        """Mark where the phases begin and end among the master's bytes, as far as these have been read."""
         lane = self._link.lanes[Side.MASTER]
         for work in self.works:
             if not work.is_known_on_channel:
@@ -36,7 +36,7 @@ class Phases:
                     lane.mark(position, act)
 
     def follow(self) -> None:
-        """Begin and end what goes on during a phase whose borders are at no byte of the master."""
+        """Begin and end the faults of phases whose borders are not at a byte of the master."""
         phase = self._link.conversation.phase
         for work in self.works:
             during = work.when.during
@@ -49,7 +49,7 @@ class Phases:
 
 
 def borders(phase: str | None, conversation: Conversation) -> tuple[int | None, int | None]:
-    """Where it begins and ends, None where that is not known, or is at no byte of the master."""
+    """Positions where the phase begins and ends; None where unknown, or not at a byte of the master."""
     stream = None if conversation.stream is None else conversation.stream.begins_at
     if phase == "handshake":
         return None, stream if conversation.waiting_from is None else conversation.waiting_from

@@ -1,4 +1,4 @@
-"""Faults that wait for a place on the connection: at which byte it is, by what the conversation has read."""
+"""Faults with at=: finds the byte of their place from what the conversation has read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tap.replication.payload import Payload
 from tap.replication.phase import Phase
 from tap.replication.stream import Stream
 
-PASSED = -1  # the position of what lies before the connection's first byte
+PASSED = -1  # the position of a place before the connection's first byte
 
 
 class Places:
@@ -24,7 +24,7 @@ class Places:
     def __init__(self, link: Connection) -> None:
         self._link = link
         self.waiting: list[Work] = []
-        self._keys = 0  # of the RDB that have passed
+        self._keys = 0  # keys of the RDB that have passed
 
     def refresh(self, works: Sequence[Work]) -> None:
         self.waiting = [work for work in works if work.when.at is not None and not work.is_placed]
@@ -72,7 +72,7 @@ class Places:
 
 
 def find(work: Work, at: At, conversation: Conversation, out: int) -> tuple[Side, int] | None:
-    """Where the fault's place is, None while that is not known. out: of the master's bytes, the first to be decided."""
+    """Position of the fault's place; None while it is unknown. out: first undecided byte of the master's."""
     stream = conversation.stream
     if at.place == "connect":
         return Side.REPLICA, 0
@@ -83,7 +83,7 @@ def find(work: Work, at: At, conversation: Conversation, out: int) -> tuple[Side
     if at.place == "rdb":
         if conversation.rdb_channel is None:
             return _find_in_rdb(work, at, conversation)
-        # No byte of the RDB is on this connection, which channel=main asks for; the other one is at one of them.
+        # The RDB is on the other connection. With channel=main the fault acts here when that one reaches the place.
         is_meant = (
             work.fault.scope.channel is Channel.MAIN
             and work.watches is not Watch.HEADER
@@ -119,7 +119,7 @@ def _find_in_rdb(work: Work, at: At, conversation: Conversation) -> tuple[Side, 
         if rdb.size is not None:
             return Side.MASTER, start + int(rdb.size * work.amount / 100)
         end = conversation.rdb_end
-        return None if end is None else (Side.MASTER, end)  # of an RDB without keys; see find_after_key()
+        return None if end is None else (Side.MASTER, end)  # for an RDB without keys; see find_after_key()
     if work.amount >= 0:
         return Side.MASTER, start + int(work.amount)
     if rdb.size is not None:
@@ -128,7 +128,7 @@ def _find_in_rdb(work: Work, at: At, conversation: Conversation) -> tuple[Side, 
 
 
 def _has_come_to(work: Work, at: At, conversation: Conversation) -> bool:
-    """Whether its RDB has been read up to there."""
+    """Whether this conversation's RDB has been read up to the place."""
     found = _find_in_rdb(work, at, conversation)
     if found is not None:
         _, position = found
@@ -139,7 +139,7 @@ def _has_come_to(work: Work, at: At, conversation: Conversation) -> bool:
 
 
 def _wanted_key(work: Work, at: At, rdb: Payload) -> int | None:
-    """The key that the place counts: by number, or as a share of those that a diskless RDB announces."""
+    """The number of the key at the place: given, or computed from the number of keys that a diskless RDB announces."""
     if at.unit == "key":
         return int(work.amount)
     if at.unit == "percent" and rdb.size is None and rdb.summary.announced:
@@ -150,9 +150,9 @@ def _wanted_key(work: Work, at: At, rdb: Payload) -> int | None:
 def find_after_key(
     work: Work, at: At, conversation: Conversation, keys: Sequence[Key], before: int, rdb_start: int
 ) -> int | None:
-    """The position after the key that the place counts; None if it is not among these.
+    """The position after the key at the place; None if that key is not among *keys*.
 
-    before: the number of keys that came before them.
+    before: the number of keys that came before these.
     """
     wanted = None if conversation.rdb is None else _wanted_key(work, at, conversation.rdb)
     if wanted is None or not before < wanted <= before + len(keys):
@@ -162,7 +162,7 @@ def find_after_key(
 
 
 def is_at_edge(work: Work, stream: Stream, position: int) -> bool:
-    """Whether the fault may act there: with edge=, where a command, or a transaction, ends, as far as has been read."""
+    """Whether the fault may act there: with edge=, only where a command or a transaction ends, by what has been read."""
     edge = work.when.edge
     if edge not in ("command", "transaction"):
         return True

@@ -1,4 +1,4 @@
-"""The faults of one tap, in order: what is armed, and what is over."""
+"""The faults of one tap, in order: which are armed and which are over."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tap.replication.events import Event, Side
 
 
 class Plan:
-    """What a tap does to its links on purpose. Changes at any time; the links follow at once.
+    """The faults of one tap. The plan may change at any time, and its connections follow at once.
 
-    seed: decides every random choice. Each fault draws for each link from a generator of its own, so that neither the
-    order of links nor another fault changes what is drawn.
+    seed: decides every random choice. Each fault draws from a generator of its own for each connection, so that neither
+    the order of connections nor another fault changes the draws.
     """
 
     def __init__(
@@ -34,14 +34,14 @@ class Plan:
         opaque: bool = False,
     ) -> None:
         """tell: receives the events of the plan as a whole. links: the names that exist. by_address: further links may
-        come, named by their master's address.
+        appear, named by their master's address.
 
-        destructive: faults that end a server process are allowed. read_only: none is. opaque: only
-        those that need not understand a link.
+        destructive: allow faults that end a server process. read_only: allow no fault. opaque: allow only faults that
+        need not understand the bytes.
         """
         self.seed = seed
         self.armed: list[Armed] = []
-        self.never_fired: list[Armed] = []  # of those that are over
+        self.never_fired: list[Armed] = []  # faults that ended without having fired
         self.changed: Callable[[], None] = lambda: None
         self._tell = tell
         self._clock = clock
@@ -67,14 +67,14 @@ class Plan:
         return armed
 
     def check(self, *faults: Fault) -> None:
-        """Raises ConfigError if this plan does not take them, one after the other."""
+        """Raises ConfigError if this plan would not take these faults, one after the other."""
         names = {armed.name for armed in self.armed}
         for fault in faults:
             self._check(fault, names)
             names.add(fault.scope.name)
 
     def _check(self, fault: Fault, names: set[str]) -> None:
-        """names: that are taken."""
+        """names: already taken."""
         if fault.scope.name and fault.scope.name in names:
             raise ConfigError(f"fault {fault.spec!r}: another one is named {fault.scope.name!r}")
         if self._read_only:
@@ -102,7 +102,7 @@ class Plan:
             )
 
     def remove(self, name: str) -> None:
-        """Disarm it; what it held goes on. Raises ConfigError if there is none of that name."""
+        """Disarm a fault and release the bytes it holds. Raises ConfigError if no fault has that name."""
         for armed in self.armed:
             if armed.name == name:
                 self._end(armed)
@@ -112,21 +112,21 @@ class Plan:
         raise ConfigError(f"no fault is named {name!r}; armed: {', '.join(names) or 'none'}.{did_you_mean(name, names)}")
 
     def clear(self) -> None:
-        """Disarm all."""
+        """Disarm all faults."""
         for armed in tuple(self.armed):
             self._end(armed)
         self.changed()
 
     def rng(self, armed: Armed, link: str, ordinal: int) -> Random:
-        """For the draws of one fault on the *ordinal*th connection of a link."""
+        """The generator of one fault on the *ordinal*th connection of a link."""
         return Random(f"{self.seed} {armed.name} {link} {ordinal}")  # noqa: S311
 
     def _rng(self, armed: Armed) -> Random:
-        """For the draws of a fault that concern no connection yet."""
+        """The generator for draws that a fault makes before there is a connection."""
         return self._rngs.setdefault(armed, self.rng(armed, "", 0))
 
     def refusal(self, link: str) -> Armed | None:
-        """The fault that keeps out the replica that connects now."""
+        """The fault that keeps out a replica that connects now; None if it may connect."""
         for armed, _ in self._refusals(link):
             chance = armed.fault.when.probability
             if chance is None or self._rng(armed).random() < chance:
@@ -134,7 +134,7 @@ class Plan:
         return None
 
     def closes(self, link: str) -> Armed | None:
-        """The fault for which the tap must not listen for replicas of this link."""
+        """The fault that forbids the tap to listen for replicas of this link; None if it may listen."""
         return next((armed for armed, mode in self._refusals(link) if mode == "refuse"), None)
 
     def _refusals(self, link: str) -> list[tuple[Armed, str]]:
@@ -146,7 +146,7 @@ class Plan:
         ]
 
     def refuse(self, armed: Armed, how: str, tell: Callable[[Event], None]) -> None:
-        """A replica is kept out. how: "refuse", "close" or "blackhole", whatever the mode asks for."""
+        """Report that a replica is kept out. how: "refuse", "close" or "blackhole", which may differ from the mode."""
         armed.fired += 1
         text = {"refuse": "no longer listening", "close": "closed at once", "blackhole": "accepted, and left alone"}[how]
         tell(
@@ -163,7 +163,7 @@ class Plan:
         )
 
     def tick(self, now: float) -> None:
-        """End the faults whose time is over, unless they are still at work somewhere."""
+        """End the faults whose time is over, and those that have fired as often as they may and have no effect left."""
         past = [armed for armed in self.armed if armed.is_past(now)]
         for armed in past:
             self._end(armed)
@@ -171,7 +171,7 @@ class Plan:
             self.changed()
 
     def _end(self, armed: Armed) -> None:
-        if armed.is_over:  # an observer of the end of another fault has ended this one
+        if armed.is_over:  # an observer that saw another fault expire has removed this one
             return
         armed.is_over = True
         if not armed.fired:

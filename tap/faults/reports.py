@@ -1,4 +1,4 @@
-"""The reports of a fault that fires on a connection: each by itself, or summed up when they come too fast to read."""
+"""Reports of a fault's firings on one connection: one by one, or combined when they come too fast to read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tap.faults.armed import Armed
 from tap.replication.events import Event, FaultFired
 
-REPORTS_A_SECOND = 10  # of one fault on one connection; further firings are summed up
+REPORTS_A_SECOND = 10  # of one fault on one connection; further firings are combined into one report
 
 
 class Reports:
@@ -18,8 +18,8 @@ class Reports:
         self._armed = armed
         self._tell = tell
         self._second = -1.0  # when the current second began
-        self._count = 0  # of its firings
-        self._summed: FaultFired | None = None  # those that have not been reported
+        self._count = 0  # firings in the current second
+        self._summed: FaultFired | None = None  # the firings not reported yet, combined
 
     def fired(self, event: FaultFired, now: float) -> None:
         self._armed.bytes += event.bytes
@@ -40,7 +40,7 @@ class Reports:
             self.flush()
 
     def flush(self) -> None:
-        """Report those that have been summed up."""
+        """Report the combined firings, if there are any."""
         if self._summed is not None:
             summed, self._summed = self._summed, None
             self._tell(summed)

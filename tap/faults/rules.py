@@ -1,4 +1,4 @@
-"""The rules of a link: what it changes of what every replica says of itself, without any fault."""
+"""The rules of a link: what it changes in the handshake of every replica, without any fault."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from tap.faults.words import capable, replaced
 from tap.replication.requests import COMPRESSIONS, Request
 
-# Without eof a master that has been offered a second connection sends a disk-based RDB there, which Valkey's replicas
-# do not take: they try again for ever (Valkey 8.1, 9.1; Redis 8.0 takes it).
+# A replica that offers a second connection but not eof gets a disk-based RDB on that connection. Valkey's replicas do not
+# accept it there and retry forever (Valkey 8.1, 9.1; Redis 8.0 accepts it). So masking eof masks the second connection.
 _TOGETHER = {"eof": ("eof", "rdb-channel-repl", "dual-channel"), "compression": tuple(sorted(COMPRESSIONS))}
 
 
 class Rules:
-    """What a link changes of what every replica says of itself before the stream, whatever is armed.
+    """What a link changes in the handshake of every replica, whichever faults are armed.
 
-    Words are taken out of a request, or added to it, so that one reply answers one request as ever: a replica and its
-    master match them by count.
+    Words are removed from a request or added to it, never whole requests: a replica and its master match replies to
+    requests by counting.
     """
 
     def __init__(self, masked: Sequence[str] = (), host: str = "") -> None:
-        """masked: capabilities that are taken away, with those that make no sense without them. host: announced for a
-        replica that announces none; "" for no host.
+        """masked: capabilities to remove, along with those that make no sense without them. host: announced on behalf of
+        replicas that announce none; "" for no host.
         """
         self._masked = [one.encode() for name in masked for one in _TOGETHER.get(name, (name,))]
         self.host = host
@@ -35,7 +35,7 @@ class Rules:
             left = capable(args, "-", name)
             if left is not None:
                 args = left[0]
-        # A replica's own address comes after its port, as a request of its own, and then counts.
+        # If the replica announces an address, it does so in a later request than its port, which then overrides ours.
         if self.host and b"ip-address" not in (option.lower() for option in args[1::2]):
             added = replaced(args, b"ip-address", self.host.encode(), after=b"listening-port")
             if added is not None:

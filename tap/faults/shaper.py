@@ -1,4 +1,4 @@
-"""Shapers hold back what flows, and let it out later or in pieces. Each serves one fault in one direction."""
+"""Shapers hold bytes back and let them out later or in pieces. Each serves one fault in one direction."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from tap.faults.items import Item, size_of
 
-HELD = 256 * 1024  # bytes that a shaper holds unless it says otherwise: one read
+HELD = 256 * 1024  # bytes that a shaper holds by default: one read
 
 NEVER = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Off:
-    """The fault ends after what its shaper still holds: then call act."""
+    """An item that ends a fault after the items its shaper held before: call act."""
 
     act: Callable[[], None]
 
@@ -26,7 +26,7 @@ Held = Item | Off
 
 
 class Shaper:
-    """Holds items back while it is active; an inactive one is passed by. limit: bytes it holds before reading pauses."""
+    """Holds items back while it is active; inactive shapers are skipped. limit: bytes it holds before reading pauses."""
 
     limit = HELD
 
@@ -39,7 +39,7 @@ class Shaper:
         raise NotImplementedError
 
     def pop(self, now: float) -> Held | None:
-        """The next item that is due, None if none is."""
+        """The next item that is due; None if none is due."""
         raise NotImplementedError
 
     @property
@@ -48,22 +48,22 @@ class Shaper:
         raise NotImplementedError
 
     def drain(self) -> list[Held]:
-        """Everything that is held, due or not."""
+        """Remove and return everything that is held, due or not."""
         raise NotImplementedError
 
 
 def owned(item: Held) -> Held:
-    """The item, safe to keep: a memoryview belongs to a buffer that will be overwritten by the next read."""
+    """The item, safe to keep: the next read overwrites the buffer that a memoryview refers to."""
     return bytes(item) if isinstance(item, memoryview) else item
 
 
 class Cutter(Shaper):
-    """Lets bytes out in pieces of a size, each when the one before allows it."""
+    """Lets bytes out in pieces of one size; each piece decides when the next one may go."""
 
     def __init__(self, piece: int) -> None:
         super().__init__()
         self._piece = max(1, piece)
-        self._at = 0  # in the first item
+        self._at = 0  # bytes of the first item that have gone out
         self._free = -NEVER  # when the next piece may go
 
     def push(self, item: Held, now: float) -> None:

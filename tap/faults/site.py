@@ -1,4 +1,4 @@
-"""What a kind of fault may know of the connection it is at work on, and do to it. work.py implements it."""
+"""What a kind of fault may know about the connection it acts on, and do to it. work.py implements it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tap.replication.events import Side
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A request, a reply or a bare newline before the stream, whole and not passed on yet: bytes start <= i < end.
+    """A complete request, reply or bare newline before the stream, not passed on yet: bytes start <= i < end.
 
-    side: who sends it. name: of the request, or of the request that this is the reply to; empty for a bare newline, which
-    keeps the connection alive.
+    side: the sender. name: of the request, or of the request that this reply answers; empty for a bare newline (a
+    keepalive).
     """
 
     side: Side
@@ -33,10 +33,10 @@ class Frame:
 
 
 class Site(Protocol):
-    """One fault on one connection. Positions count the bytes of a direction from the first of the connection.
+    """One fault on one connection. Positions count the bytes of a direction from the connection's first byte.
 
-    rng: its dice, from the seed. amount: the number in its place, drawn if that is a range. notes: what the kind keeps of
-    this connection. is_placed: its place is known, or has passed.
+    rng: derived from the seed. amount: the number in the fault's place, drawn if that is a range. notes: what the kind
+    remembers about this connection. is_placed: its place is known or has passed.
     """
 
     rng: Random
@@ -49,59 +49,59 @@ class Site(Protocol):
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """The directions it is for."""
+        """The directions that the fault applies to, by sender."""
 
     @property
     def is_over(self) -> bool:
-        """Whether it has been removed, or will not fire again."""
+        """Whether the fault has been removed or will not fire again."""
 
     def lane(self, side: Side) -> Lane: ...
 
     # ---- firing ----
 
     def may_fire(self) -> bool:
-        """Whether it fires now: by its time, the number of times, and chance. Counts it if so."""
+        """Whether the fault fires now, by its time window, times= and probability=. Counts the firing if it does."""
 
     def fired(self, side: Side, position: int, size: int, text: str) -> None:
-        """Report what it has just done to *size* bytes."""
+        """Report what the fault has just done to *size* bytes."""
 
     def act(self, side: Side, position: int, *, at_once: bool = False) -> None:
         """Kind.act(), on this connection."""
 
     def act_at(self, side: Side, position: int) -> None:
-        """Act at this byte, if it may fire by then."""
+        """Act at this byte, if the fault may fire by then."""
 
-    # ---- what is done for a while ----
+    # ---- lasting effects ----
 
     def go_on(self) -> None:
-        """Begin what lasts: see Kind.doing."""
+        """Begin a lasting effect: see Kind.doing."""
 
     def shape(self, side: Side, shaper: Shaper) -> None:
-        """Let this shaper hold back what *side* sends, while it goes on."""
+        """Let this shaper hold back what *side* sends while the effect lasts."""
 
     def until(self, side: Side, position: int, end: Callable[[], None]) -> None:
-        """End at this byte what is done to bytes; earlier if the fault is removed."""
+        """Call *end* at this byte to end an effect on bytes; earlier if the fault is removed."""
 
     def after_rdb(self, act: Callable[[], None]) -> None:
-        """Act at the end of the RDB that is passing, of which only its end will say where it is."""
+        """Act at the end of the RDB that is passing; where that is may be known only once it is reached."""
 
-    # ---- what is done to a frame ----
+    # ---- effects on a frame ----
 
     def act_in(self, side: Side, position: int) -> None:
         """Act at this byte of a frame; the firing is counted already."""
 
     def replace(self, side: Side, start: int, end: int, data: bytes) -> None:
-        """Send *data* in the place of bytes start <= i < end."""
+        """Send *data* in place of the bytes start <= i < end."""
 
     def replace_frame(self, frame: Frame, data: bytes, text: str) -> None:
-        """Send *data* in the frame's place, and report it once the bytes before have passed."""
+        """Send *data* in place of the frame, and report that once the bytes before the frame have passed."""
 
-    # ---- what is done to the link ----
+    # ---- effects on the link ----
 
     def close_link(
         self, side: Side, position: int, *, reset: bool = False, legs: str = "both", at_once: bool = False
     ) -> None:
-        """Close it after the bytes before *position*; at_once: after what is due, whatever faults still hold.
+        """Close the link after the bytes before *position*. at_once: after due items, discarding what faults still hold.
 
         reset: with RST. legs: "both", "master", "replica".
         """

@@ -17,9 +17,9 @@ from tap.faults.when import When
 
 
 def parse(spec: str, **more: object) -> Fault:
-    """Read `KIND [VALUE] NAME=VALUE ...`; *more* are further parameters (after_, for_, from_: as Python can write them).
+    """Read `KIND [VALUE] NAME=VALUE ...`. *more*: further parameters, with _ appended to Python keywords (for_, from_).
 
-    Raises ConfigError with the word that was not understood, and what is allowed in its place.
+    Raises ConfigError that names the word that was not understood, and what is allowed in its place.
     """
     try:
         words = shlex.split(spec)
@@ -70,7 +70,7 @@ def _parsed(words: list[str]) -> Fault:
 
 
 def _checked(what: Kind, when: dict[str, Any], scope: dict[str, Any], spec: str) -> Fault:
-    """Put it together; what cannot be meant is refused."""
+    """Assemble the fault. Raises ConfigError for combinations that make no sense."""
     at = when.get("at")
     if at is not None and at.place in REQUESTS and "request" not in when:
         when["request"] = REQUESTS[at.place]
@@ -110,7 +110,7 @@ def _checked(what: Kind, when: dict[str, Any], scope: dict[str, Any], spec: str)
 
 
 def _before_channel(fault: Fault) -> str:
-    """The trigger that comes before a connection has said which channel it is, "" if it comes later."""
+    """The fault's trigger, if it comes before a connection has said which channel it is; "" if it comes later."""
     when = fault.when
     if when.at is not None and when.at.place in ("connect", "handshake"):
         return f"at={when.at.place}"

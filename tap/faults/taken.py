@@ -1,4 +1,4 @@
-"""A command of the stream that a fault took: what is done to it once its end, or that of the next one, is known."""
+"""A command of the stream that a fault took: what to do once its end, or the end of the next command, is known."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Callable
 from tap.faults.site import Site
 from tap.replication.events import Side
 
-MAX_COPIED = 16 * 2**20  # bytes of a command that is sent twice, or later
+MAX_COPIED = 16 * 2**20  # bytes of a command that is sent twice or later
 
 
 class Taken:
-    """Positions are the connection's. Kind.take_command() sets what is to be done.
+    """Positions count from the connection's first byte. Kind.take_command() sets the callbacks.
 
     name_end: after the name. first: first byte of the first argument; without one, the last byte of the name. text: name
-    and key, for events. on_end, on_next_end: called with the end of the command, and of the next one. give_up: called if
-    it grows too large, or the stream stops being understood. on_lost: called if the link ends first. ends_unread: call
-    on_end also where the stream stops being understood. copied: what has been collected of it.
+    and key, for events. on_end, on_next_end: called with the end of this command and of the next one. give_up: called if
+    the command grows too large or the stream can no longer be parsed. on_lost: called if the link ends first.
+    ends_unread: also call on_end at the point where the stream can no longer be parsed. copied: the command's bytes, as
+    far as collected.
     """
 
     def __init__(
@@ -37,11 +38,11 @@ class Taken:
         self._closed = closed
 
     def close(self, *, done: bool = True) -> None:
-        """The fault has done what it does to it. done=False: it never will, and has not fired."""
+        """The fault is done with this command. done=False: it never acted, so the firing does not count."""
         self._closed(self, done)
 
     def act_at(self, position: int) -> None:
-        """Let the kind act at this byte. A fault that has been removed by then does nothing."""
+        """Let the kind act at this byte, unless the fault has been removed by then."""
 
         def act() -> None:
             if not self._site.is_over:
@@ -51,17 +52,17 @@ class Taken:
         self._site.lane(Side.MASTER).mark(position, act)
 
     def fired(self, size: int, text: str) -> None:
-        """Report it, and be done."""
+        """Report the firing and close."""
         self._site.fired(Side.MASTER, self.begin, size, text)
         self.close()
 
     def limit(self) -> None:
-        """Let go of a copy that has become too large."""
+        """Give up a copy that has grown too large."""
         if len(self.copied) > MAX_COPIED and self.give_up is not None:
             self.give_up()
 
     def leave_alone(self) -> None:
-        """It is too large to be collected."""
+        """Leave a command alone that is too large to collect."""
         self.copied.clear()
         self.on_end = self.on_next_end = self.give_up = None
         self.fired(0, f"left {self.text} alone: it has more than {MAX_COPIED} bytes")

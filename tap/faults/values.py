@@ -1,4 +1,4 @@
-"""How the parameters of a fault are declared and read."""
+"""Declaring and parsing the parameters of a fault."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tap.errors import ConfigError, did_you_mean
 from tap.replication.events import Channel, Side
 from tap.units import parse_duration, parse_rate, parse_size
 
-SHORTEST = 0.001  # seconds between two occasions: what a timer can keep
+SHORTEST = 0.001  # seconds between two firings: the resolution of the event loop's timers
 
 
 def param(
     parse: Callable[[str], Any], takes: str, does: str, *, default: Any = None, name: str = "", positional: bool = False
 ) -> Any:
-    """A field of a dataclass that people can write. name: as they write it, where Python's word is another one."""
+    """A dataclass field that is a parameter of a spec. name: in the spec, where it differs from the field's name."""
     about = {"parse": parse, "takes": takes, "does": does, "name": name, "positional": positional}
     return dataclasses.field(default=default, metadata=about)
 
 
 def parameters(declared: type[Any]) -> dict[str, dataclasses.Field[Any]]:
-    """The fields of a class by the names that people write."""
+    """The fields of a class by their names in a spec."""
     return {field.metadata["name"] or field.name: field for field in dataclasses.fields(declared)}
 
 
@@ -39,7 +39,7 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 def positive(text: str) -> int:
     if not re.fullmatch(r"\d{1,18}", text) or int(text) == 0:
-        raise ConfigError(f"{text!r} is no number from 1 on")
+        raise ConfigError(f"{text!r} is not a number from 1 upwards")
     return int(text)
 
 
@@ -52,23 +52,23 @@ def some_bytes(text: str) -> int:
 
 def port(text: str) -> int:
     if not re.fullmatch(r"\d{1,5}", text) or not 0 < int(text) < 65536:
-        raise ConfigError(f"{text!r} is no port (1 to 65535)")
+        raise ConfigError(f"{text!r} is not a port (1 to 65535)")
     return int(text)
 
 
 def name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
-        raise ConfigError(f"{text!r} is no name: letters, digits, _ . - and at most 64 of them")
+        raise ConfigError(f"{text!r} is not a name: letters, digits, _ . - and at most 64 of them")
     return text
 
 
 def link(text: str) -> str:
-    """A name, or a master's address: links of redirected connections are named by that."""
+    """A name, or a master's address, which names the links of redirected connections."""
     return text if is_address(text) else name(text)
 
 
 def is_address(text: str) -> bool:
-    """Whether it is an address in digits with a port, written as the tap writes it."""
+    """Whether *text* is a numeric address with a port, spelled as the tap spells it."""
     host, _, number = text.rpartition(":")
     try:
         canonical = str(ip_address(host.removeprefix("[").removesuffix("]")))
@@ -100,7 +100,7 @@ def probability(text: str) -> float:
     except ValueError:
         chance = -1.0
     if not 0 < chance <= 1:
-        raise ConfigError(f"{text!r} is no probability: above 0 and up to 1, as 0.01, or 1%")
+        raise ConfigError(f"{text!r} is not a probability: above 0 and up to 1, as 0.01, or 1%")
     return chance
 
 
@@ -110,14 +110,14 @@ def mask(text: str) -> int:
     except ValueError:
         bits = 0
     if not 0 < bits < 256:
-        raise ConfigError(f"{text!r} is no mask of bits to flip: 0x01 to 0xff")
+        raise ConfigError(f"{text!r} is not a mask of bits to flip: 0x01 to 0xff")
     return bits
 
 
 def word(text: str) -> bytes:
-    """A name of a command or request, in upper case."""
+    """The name of a command or request, in upper case."""
     if not re.fullmatch(r"[A-Za-z0-9_.|-]{1,48}", text):
-        raise ConfigError(f"{text!r} is no name of a command")
+        raise ConfigError(f"{text!r} is not the name of a command")
     return text.upper().encode()
 
 

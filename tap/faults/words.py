@@ -1,4 +1,4 @@
-"""The words of a request, changed."""
+"""Changing the words of a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def capable(args: list[bytes], sign: str, name: bytes) -> tuple[list[bytes], str
         if (b"capa", name) in pairs:
             return None
         return [*args, b"capa", name], f"capa {name.decode()} added"
-    # Nothing may be left: masters take a bare REPLCONF, and reply +OK (Redis 6.2 to 8.0, Valkey 8.1 to 9.1).
+    # No pair need be left: masters reply +OK to a bare REPLCONF (Redis 6.2 to 8.0, Valkey 8.1 to 9.1).
     left = [pair for pair in pairs if pair[0].lower() != b"capa" or pair[1].lower() != name.lower()]
     if len(left) == len(pairs):
         return None
@@ -21,7 +21,10 @@ def capable(args: list[bytes], sign: str, name: bytes) -> tuple[list[bytes], str
 
 
 def replaced(args: list[bytes], option: bytes, value: bytes, after: bytes = b"") -> tuple[list[bytes], str] | None:
-    """after: the option that the pair is appended to where it is missing, in the same request."""
+    """Replace the option's value. after: if the option is missing, append it to a request that has this other option.
+
+    Returns None where there is nothing to change.
+    """
     names = [word.lower() for word in args[1::2]]
     if option in names:
         at = 2 + 2 * names.index(option)
@@ -35,7 +38,7 @@ def replaced(args: list[bytes], option: bytes, value: bytes, after: bytes = b"")
 
 
 def encoded(words: Sequence[bytes]) -> bytes:
-    """As a RESP array."""
+    """Encode words as a RESP array."""
     parts = [b"*%d\r\n" % len(words)]
     parts += [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""One fault on one connection: what it has drawn, counted and begun there, and how it reaches the bytes."""
+"""One fault on one connection: its draws, its counts, its effects in progress, and how these reach the bytes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _LEGS = {"both": "", "master": " towards the master", "replica": " towards the r
 
 
 class Connection(Protocol):
-    """What a fault needs of its connection.
+    """What a fault needs from its connection.
 
-    lanes: by who sends. awaited: the faults that have fired on a frame that has not passed yet. at_rdb_end: what to do at
+    lanes: by sender. awaited: the faults that have fired on a frame that has not passed yet. at_rdb_end: what to do at
     the end of the RDB that is passing. cut_now: see LinkFaults.
     """
 
@@ -43,10 +43,10 @@ class Connection(Protocol):
 class Work:
     """Implements site.Site for its kind.
 
-    origin: bytes of the stream that had passed when it was armed. seeks: what it asked the stream to find, position and
-    whether outside a transaction. borders: those of its phase that are marked: whether it begins there, and position.
-    is_on: it goes on at the moment, until ends_at. is_ending: its phase is over, and bytes of it still go out.
-    spans: each ends what is being done to a number of bytes.
+    origin: bytes of the stream received when the fault came to this connection. seeks: what it asked the stream to find:
+    a position, and whether it must be outside a transaction. borders: marked borders of its phase: whether the phase
+    begins there, and the position. is_on: its effect lasts at the moment, until ends_at. is_ending: its phase is over,
+    but bytes of the phase are still going out. spans: callbacks, each of which ends an effect on a range of bytes.
     """
 
     def __init__(self, armed: Armed, rng: Random, link: Connection) -> None:
@@ -66,7 +66,7 @@ class Work:
         self.is_ending = False
         self.last_occasion = -1
         self.is_on = False
-        self.has_drawn = False  # whether it goes on at all: on this connection, or for this time in its phase
+        self.has_drawn = False  # the chance for this connection, or for this stay in the phase, is drawn
         self.ends_at = math.inf
         self.spans: list[Callable[[], None]] = []
         self.shapers: dict[Side, Shaper] = {}
@@ -78,7 +78,7 @@ class Work:
     # ---- whether it fires ----
 
     def matched(self) -> bool:
-        """A frame matches; whether the fault fires on it."""
+        """Count a matching frame; True if the fault fires on it."""
         if not self.armed.is_due(self._link.now):
             return False
         self.matches += 1
@@ -108,7 +108,7 @@ class Work:
         return (Side.MASTER, Side.REPLICA) if side is None else (side,)
 
     def is_on_channel(self, *, is_rdb_channel: bool = False) -> bool:
-        """is_rdb_channel: the connection is just saying so."""
+        """Whether the fault applies to this channel. is_rdb_channel: the request at hand declares the RDB channel."""
         channel = self.fault.scope.channel
         if channel is None:
             return True
@@ -116,7 +116,7 @@ class Work:
 
     @property
     def is_known_on_channel(self) -> bool:
-        """As is_on_channel, once the connection has said what it is."""
+        """As is_on_channel(), but False until the connection has said which channel it is, if that matters."""
         return self.is_on_channel() and (self.fault.scope.channel is None or self._link.conversation.role is not None)
 
     # ---- its moment ----
@@ -135,7 +135,7 @@ class Work:
         self.lane(side).mark(position, act, self)
 
     def act_on_time(self, opened: float) -> None:
-        """Act if an occasion has come. opened: when the link was."""
+        """Act if an occasion has come. opened: when the connection opened."""
         if self.fault.is_continuous:
             if self._may_go_on():
                 self.armed.fired += 1
@@ -156,7 +156,7 @@ class Work:
         self.reports.fired(self._firing(side, position, size, text), self._link.now)
 
     def _firing(self, side: Side, position: int, size: int, text: str) -> FaultFired:
-        """The event. Made while the byte is read: the conversation goes on."""
+        """The event. To be made while the byte is being read, because the conversation moves on."""
         conversation = self._link.conversation
         return FaultFired(
             fault=self.armed.name,
@@ -169,13 +169,13 @@ class Work:
             bytes=size,
         )
 
-    # ---- what goes on for a while ----
+    # ---- lasting effects ----
 
     def shape(self, side: Side, shaper: Shaper) -> None:
         self.shapers[side] = shaper
 
     def _may_go_on(self) -> bool:
-        """Whether it begins now what goes on for long. It draws once for that."""
+        """Whether its lasting effect may begin now. The chance is drawn once."""
         if self.is_on or self.has_drawn or not self.armed.is_due(self._link.now):
             return False
         self.has_drawn = True
@@ -183,7 +183,7 @@ class Work:
 
     def go_on(self) -> None:
         if self.is_on:
-            self.armed.fired -= 1  # counted by what was in the same chunk as its beginning
+            self.armed.fired -= 1  # an extra firing was counted for a match in the chunk that held the first one
             return
         self.is_on = True
         self.armed.at_work += 1
@@ -197,7 +197,7 @@ class Work:
         self.fired(side, self.lane(side).out, 0, f"{self.what.doing}, {both}")
 
     def stop(self) -> None:
-        """End it; what it held goes on."""
+        """End the effect and release the bytes it holds."""
         if not self.is_on:
             return
         self.is_on = self.is_ending = False
@@ -212,7 +212,7 @@ class Work:
             self.go_on()
 
     def leave_phase(self) -> None:
-        """What belongs to the phase goes out as it should; after that it is over."""
+        """End the effect after the bytes of the phase, which still go out shaped."""
         self.has_drawn = False
         if not self.is_on or self.is_ending:
             return
@@ -237,7 +237,7 @@ class Work:
         self._link.at_rdb_end.append(act)
 
     def let_go(self) -> None:
-        """End all that it does at the moment."""
+        """End all effects in progress."""
         self.stop()
         for end in tuple(self.spans):
             end()
@@ -248,7 +248,7 @@ class Work:
         self._await(side, position, partial(self.act, side, position))
 
     def fires_in(self, frame: Frame, text: str) -> None:
-        """Report it once the bytes before the frame have passed: the link may be cut among them."""
+        """Report the firing once the bytes before the frame have passed: the link may be cut before the frame."""
         firing = self._firing(frame.side, frame.start, frame.end - frame.start, text)
         self._await(frame.side, frame.start, lambda: self.reports.fired(firing, self._link.now))
 
@@ -274,7 +274,7 @@ class Work:
     ) -> None:
         link, lane = self._link, self.lane(side)
         order = CloseLink(reset, legs, self.armed.name)
-        if at_once:  # what other faults hold goes down with the link
+        if at_once:  # bytes that other faults hold are lost with the link
             position -= {side: lane.flow.abandon(link.now) for side, lane in link.lanes.items()}[side]
         self.fired(side, position, 0, f"cut with {'RST' if reset else 'FIN'}{_LEGS[legs]}")
         if at_once:

@@ -97,7 +97,7 @@ def test_no_help_is_taken_for_markup(verb: str) -> None:
             2,
             "'main'; known: an address of a master, as 10.0.0.5:6379",
         ),
-        (["run", "--transparent", "--link", "a=:1->h:1", "--fault", "cut link=[::0]:1"], 2, "'[::0]:1' is no name"),
+        (["run", "--transparent", "--link", "a=:1->h:1", "--fault", "cut link=[::0]:1"], 2, "'[::0]:1' is not a name"),
         (["run", "--master", "*:1"], 2, "'*:1' is not an address"),
         (["run", "--master", "h:1", "--listen", "*"], 2, "'*' is not an address"),
         (["run", "--link", "a=b"], 2, "'a=b' is not a link: write 'NAME=LISTEN->MASTER', as"),

@@ -93,7 +93,7 @@ def test_expectations_differ_by_server_and_later_ones_win(tmp_path: Path) -> Non
         ("title = 'a'\nsteps = [{ do = 'write lots' }]", "'lots' is not a size"),
         ("title = 'a'\nsteps = [{ do = 'kill it' }]", "kill what? 'it' is unknown; known: master, replica"),
         ("title = 'a'\nsteps = [{ do = '' }]", "nothing to do; known: attach"),
-        ("title = 'a'\nsteps = [{ fault = 'cut at=rbd' }]", "step 1, fault: fault 'cut at=rbd': at: 'rbd' is no place"),
+        ("title = 'a'\nsteps = [{ fault = 'cut at=rbd' }]", "step 1, fault: fault 'cut at=rbd': at: 'rbd' is not a"),
         ("title = 'a'\nsteps = [{ wait = 'fault_fird' }]", "nothing called 'fault_fird' can be waited for"),
         ("title = 'a'\nsteps = [{ wait = 'fault_fird' }]", "Did you mean 'fault_fired'?"),
         ("title = 'a'\nsteps = [{ wait = 'level', times = 2 }]", "times belongs to a wait for an event"),

@@ -1,4 +1,4 @@
-"""The kinds of faults, one file each, named as in a spec. A new one is a file here and its name in NAMES."""
+"""The kinds of faults, one file each, named as in a spec. A new kind is a file here and its name in NAMES."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = (
 
 
 def load(name: str) -> type[Kind]:
-    """The class of this kind, from the file of its name."""
+    """The class of this kind, from the file that bears its name."""
     module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
     classes = (one for one in vars(module).values() if isinstance(one, type) and issubclass(one, Kind))
     return next(one for one in classes if one is not Kind and one.kind == name)

@@ -15,13 +15,13 @@ from tap.replication.events import Side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Kind):
-    """Reply in the master's place. With request=, the master never hears of it; with reply=, its own line is replaced."""
+    """Reply in the master's place. The master never sees a request= that matches; a reply= that matches is replaced."""
 
     kind: ClassVar[str] = "answer"
     takes: ClassVar[frozenset[str]] = frozenset({"request", "reply", "nth"})
     ends_servers: ClassVar[str] = "answer +CONTINUE request=PSYNC"
     example: ClassVar[str] = "answer '-LOADING Redis is loading the dataset in memory' request=PSYNC"
-    line: bytes | None = param(line, "LINE", "the reply, without its line end", positional=True)
+    line: bytes | None = param(line, "LINE", "the reply, without its line ending", positional=True)
 
     def wrong(self, when: When, scope: Scope) -> str:
         if self.line is None:

@@ -22,8 +22,8 @@ class Corrupt(Kind):
     ends_servers: ClassVar[str] = "corrupt at=rdb:50%"
     needs_argument: ClassVar[bool] = True
     example: ClassVar[str] = "corrupt command=SET edge=start mask=0xff"
-    mask: int | None = param(mask, "0x01..0xff", "the bits to flip; drawn if not given")
-    bytes: int = param(positive, "N", "in so many bytes on end", default=1)
+    mask: int | None = param(mask, "0x01..0xff", "the bits to flip; drawn from the seed if not given")
+    bytes: int = param(positive, "N", "the number of consecutive bytes to change", default=1)
 
     def wrong(self, when: When, scope: Scope) -> str:
         if not when.matches and when.at is None and when.every is None and not when.after:
@@ -41,7 +41,8 @@ class Corrupt(Kind):
         site.until(side, position + self.bytes, lambda: lane.flip(mask, on=False))
         site.fired(side, position, self.bytes, f"flipped bits 0x{mask:02x} of {self.bytes} bytes")
 
-    # A flip changes the byte at its position, so the end of a frame is its last byte, and the default is in the middle.
+    # A flip changes the byte at its position, so edge=end is the last byte of a frame, not the byte after it. The default
+    # is inside.
 
     def take_command(self, site: Site, taken: Taken) -> None:
         edge = site.when.edge or "inside"

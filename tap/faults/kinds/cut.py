@@ -1,4 +1,4 @@
-"""`cut`: the link ends at a byte, with FIN or RST."""
+"""`cut`: the link is closed at a byte, with FIN or RST."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tap.replication.events import Side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut(Kind):
-    """Close the link, in the middle of whatever flows."""
+    """Close the link, at any byte."""
 
     kind: ClassVar[str] = "cut"
     example: ClassVar[str] = "cut at=rdb:50% mode=reset"
     mode: str = param(
-        one_of("fin", "reset"), "fin|reset", "FIN, or RST; in both cases behind the bytes before it", default="fin"
+        one_of("fin", "reset"), "fin|reset", "close with FIN or RST; either way after the bytes before it", default="fin"
     )
     legs: str = param(
         one_of("both", "master", "replica"),
         "both|master|replica",
-        "whose connection; the other one stays open and hears nothing",
+        "which connection to close; the other one stays open and receives nothing more",
         default="both",
     )
 

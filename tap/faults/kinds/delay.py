@@ -1,4 +1,4 @@
-"""`delay`: bytes go out later, in order, with jitter if wanted."""
+"""`delay`: bytes go out later, in order, with optional jitter."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tap.faults.site import Site
 from tap.faults.values import duration, one_of, param
 from tap.faults.when import When
 
-HELD_BY_DELAY = 16 * 2**20  # bytes; then reading pauses, as after a real line that is full
+HELD_BY_DELAY = 16 * 2**20  # bytes; then reading pauses, as on a long line that is full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay(Kind):
-    """Pass every byte on later, in order. Holds up to 16 MB a direction, then it pauses reading."""
+    """Pass every byte on later, in order. Holds up to 16 MB per direction, then reading pauses."""
 
     kind: ClassVar[str] = "delay"
     once: ClassVar[bool] = False
     takes: ClassVar[frozenset[str]] = frozenset({"at", "during"})
     doing: ClassVar[str] = "delaying"
     example: ClassVar[str] = "delay 200ms jitter=50ms from=master"
-    latency: float | None = param(duration, "TIME", "how much later", positional=True)
-    jitter: float = param(duration, "TIME", "how much that varies, up and down; normal: standard deviation", default=0.0)
-    distribution: str = param(one_of("uniform", "normal"), "uniform|normal", "of the jitter", default="uniform")
+    latency: float | None = param(duration, "TIME", "the delay of every byte", positional=True)
+    jitter: float = param(duration, "TIME", "variation, plus or minus; with normal, the standard deviation", default=0.0)
+    distribution: str = param(one_of("uniform", "normal"), "uniform|normal", "how the jitter is drawn", default="uniform")
 
     def wrong(self, when: When, scope: Scope) -> str:
         return f"how long? write for example {self.example!r}" if self.latency is None else ""

@@ -1,4 +1,4 @@
-"""`drop`: bytes are swallowed, whole frames or a number at a place."""
+"""`drop`: bytes are swallowed: whole frames, or a number of bytes at a place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WATCHES = {"acks": Watch.ACKS, "pings": Watch.PINGS, "keepalives": Watch.NEWLIN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drop(Kind):
-    """Swallow bytes: acknowledgements, pings, keepalives, commands that match, or so many bytes at a place."""
+    """Swallow bytes: acknowledgements, pings, keepalives, matching commands, or a number of bytes at a place."""
 
     kind: ClassVar[str] = "drop"
     once: ClassVar[bool] = False
@@ -28,7 +28,7 @@ class Drop(Kind):
     target: str | int = param(
         lambda text: text if text in _WATCHES else _dropped(text),
         "acks|pings|keepalives|SIZE",
-        "what; not given with command, key, request or reply",
+        "what to drop; not given with command, key, request or reply",
         default="",
         positional=True,
     )

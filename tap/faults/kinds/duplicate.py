@@ -15,7 +15,7 @@ from tap.replication.events import Side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicate(Kind):
-    """Pass a command of the stream on twice. One above 16 MB is left alone."""
+    """Send a command of the stream twice. A command above 16 MB is left alone."""
 
     kind: ClassVar[str] = "duplicate"
     takes: ClassVar[frozenset[str]] = frozenset({"command", "key", "nth"})

@@ -1,4 +1,4 @@
-"""`refuse`: replicas are kept out. The plan decides who is, the relay's listener and link carry it out."""
+"""`refuse`: replicas are kept out. The plan decides which, the relay's listener and connection carry it out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tap.faults.when import When
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refuse(Kind):
-    """Let no replica in."""
+    """Keep replicas out."""
 
     kind: ClassVar[str] = "refuse"
     once: ClassVar[bool] = False
@@ -23,7 +23,7 @@ class Refuse(Kind):
     mode: str = param(
         one_of("refuse", "close", "blackhole"),
         "refuse|close|blackhole",
-        "refuse the connection; accept and close it; accept and say nothing until the fault is over",
+        "refuse connections; accept and close them; accept them and stay silent until the fault ends",
         default="refuse",
         positional=True,
     )

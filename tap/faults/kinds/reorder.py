@@ -15,7 +15,7 @@ from tap.replication.events import Side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reorder(Kind):
-    """Pass a command of the stream on behind the one that follows it. One above 16 MB is left alone."""
+    """Send a command of the stream after the one that follows it. A command above 16 MB is left alone."""
 
     kind: ClassVar[str] = "reorder"
     takes: ClassVar[frozenset[str]] = frozenset({"command", "key", "nth"})
@@ -48,7 +48,7 @@ class Reorder(Kind):
         def next_ended(end: int) -> None:
             def act() -> None:
                 lane.insert(bytes(copied))
-                taken.fired(len(copied), f"sent {taken.text} behind the next command")
+                taken.fired(len(copied), f"sent {taken.text} after the next command")
 
             lane.mark(end, act)
 
@@ -56,4 +56,4 @@ class Reorder(Kind):
         taken.on_end = ended
         taken.on_next_end = next_ended
         taken.give_up = give_up
-        taken.on_lost = lambda: taken.fired(len(copied), f"lost {taken.text}: no other command came behind it")
+        taken.on_lost = lambda: taken.fired(len(copied), f"lost {taken.text}: no other command came after it")

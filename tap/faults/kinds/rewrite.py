@@ -1,4 +1,4 @@
-"""`rewrite`: what the replica says of itself reaches the master changed."""
+"""`rewrite`: change what the replica tells the master about itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tap.units import parse_size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewrite(Kind):
-    """Change what the replica says of itself."""
+    """Change what the replica says about itself."""
 
     kind: ClassVar[str] = "rewrite"
     once: ClassVar[bool] = False
@@ -26,13 +26,13 @@ class Rewrite(Kind):
     ends_servers: ClassVar[str] = "rewrite psync='0 1'"
     example: ClassVar[str] = "rewrite psync='? -1' times=1"
     psync: str | None = param(psync, "'REPLID OFFSET'", "what PSYNC asks for; '? -1' forces a full resync")
-    capa: str | None = param(str, "-NAME|+NAME", "take a capability away, or add one")
+    capa: str | None = param(str, "-NAME|+NAME", "remove a capability, or add one")
     ip: str | None = param(str, "ADDRESS", "announce this address", name="ip-address")
     port: int | None = param(port, "PORT", "announce this port", name="listening-port")
     ack: str | None = param(
         lambda text: _ack(text),
         "-SIZE|+SIZE|freeze",
-        "lower or raise acknowledged offsets, or repeat the first one for ever",
+        "lower or raise acknowledged offsets, or repeat the first one forever",
     )
 
     def wrong(self, when: When, scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""`slice`: small segments, with a gap between them if wanted."""
+"""`slice`: small segments, with an optional gap between them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Slice(Kind):
     takes: ClassVar[frozenset[str]] = frozenset({"at", "during"})
     doing: ClassVar[str] = "slicing"
     example: ClassVar[str] = "slice 1b during=handshake"
-    size: int = param(some_bytes, "SIZE", "of a segment", default=1, positional=True)
-    gap: float = param(duration, "TIME", "between two segments", default=0.0)
+    size: int = param(some_bytes, "SIZE", "the size of a segment", default=1, positional=True)
+    gap: float = param(duration, "TIME", "the pause between two segments", default=0.0)
 
     def prepare(self, site: Site) -> None:
         for side in site.sides:

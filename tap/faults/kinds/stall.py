@@ -1,4 +1,4 @@
-"""`stall`: nothing moves for a while, and TCP makes both ends wait."""
+"""`stall`: no byte moves for a while, and TCP flow control makes both ends wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tap.faults.site import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stall(Kind):
-    """Keep the connection open and move no byte, until `for` is over or the fault is removed."""
+    """Keep the connection open but pass nothing on, until `for` has elapsed or the fault is removed."""
 
     kind: ClassVar[str] = "stall"
     doing: ClassVar[str] = "stalled"

@@ -12,21 +12,21 @@ from tap.faults.site import Site
 from tap.faults.values import param, rate, size
 from tap.faults.when import When
 
-PIECES = 100  # a second: as smooth as a timer of a millisecond lets a rate be that is exact on average
-LATE = 0.02  # seconds that a timer may be late without a byte lost to the rate
+PIECES = 100  # per second: about as smooth as a rate can be that is exact on average, with timers of 1 ms
+LATE = 0.02  # seconds a timer may be late without lowering the average rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttle(Kind):
-    """Limit the bandwidth. Holds one read of up to 256 KB a direction, and pauses reading."""
+    """Limit the bandwidth. Holds one read of up to 256 KB per direction, then reading pauses."""
 
     kind: ClassVar[str] = "throttle"
     once: ClassVar[bool] = False
     takes: ClassVar[frozenset[str]] = frozenset({"at", "during"})
     doing: ClassVar[str] = "throttling"
     example: ClassVar[str] = "throttle 1mb/s during=rdb"
-    rate: int | None = param(rate, "SIZE/s", "bytes per second, each direction", positional=True)
-    burst: int = param(size, "SIZE", "so much passes at once after a pause", default=0)
+    rate: int | None = param(rate, "SIZE/s", "bytes per second, in each direction", positional=True)
+    burst: int = param(size, "SIZE", "how much passes at once after a pause", default=0)
 
     def wrong(self, when: When, scope: Scope) -> str:
         return f"to how much? write for example {self.example!r}" if self.rate is None else ""
@@ -38,7 +38,7 @@ class Throttle(Kind):
 
 
 class TokenBucket(Cutter):
-    """*rate* tokens a second, at most *burst*; each byte takes one."""
+    """A bucket of at most *burst* tokens that gains *rate* tokens per second; each byte takes one."""
 
     def __init__(self, rate: int, burst: int) -> None:
         super().__init__(rate // PIECES)
@@ -46,5 +46,6 @@ class TokenBucket(Cutter):
         self._burst = burst
 
     def _went(self, size: int, now: float) -> None:
-        # _free is when the tokens of all that went out had come in; so much before now is the bucket's size
+        # _free is the time at which the tokens of all bytes sent have come in. How far it lags behind now is the bucket's
+        # content, so its size, burst plus LATE, limits the lag.
         self._free = max(self._free, now - self._burst / self._rate - LATE) + size / self._rate

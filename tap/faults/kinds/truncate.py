@@ -1,7 +1,7 @@
-"""`truncate`: an RDB ends early as if it were whole, or the connection after a number of bytes.
+"""`truncate`: an RDB ends early as if it were complete, or the connection ends after a number of bytes.
 
-A disk-based RDB is announced with its length: the header is replaced by one with the length that passes. A diskless one
-ends with a mark: it is sent early, and everything up to the real one is swallowed.
+A disk-based RDB is announced with its length: the header is replaced by one with the length that passes. A diskless RDB
+ends with a mark: the mark is sent early, and everything up to the end of the real one is swallowed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tap.replication.events import Side
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truncate(Kind):
-    """End early: an RDB as if it were whole (at=rdb:...), or the connection after so many bytes of one side."""
+    """End early: an RDB as if it were complete (at=rdb:...), or the connection after a number of bytes of one side."""
 
     kind: ClassVar[str] = "truncate"
     takes: ClassVar[frozenset[str]] = frozenset({"at"})
     ends_servers: ClassVar[str] = "truncate at=rdb:50%"
     example: ClassVar[str] = "truncate at=rdb:50%"
-    size: int | None = param(some_bytes, "SIZE", "bytes of the connection that pass; it is then closed", positional=True)
+    size: int | None = param(some_bytes, "SIZE", "how many bytes pass before the connection is closed", positional=True)
 
     def wrong(self, when: When, scope: Scope) -> str:
         if (self.size is None) == (when.at is None):
@@ -65,7 +65,7 @@ class Truncate(Kind):
             self._announce_less(site, int(line[1:]), start, end)
 
     def _announce_less(self, site: Site, size: int, start: int, end: int) -> None:
-        """Announce less than *size*, pass that much on, swallow the rest."""
+        """Announce fewer than *size* bytes, pass that many on, and swallow the rest."""
         assert site.when.at is not None
         lane = site.lane(Side.MASTER)
         amount = size * site.amount / 100 if site.when.at.unit == "percent" else site.amount

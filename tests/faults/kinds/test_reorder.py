@@ -26,6 +26,4 @@ def test_a_command_that_no_other_one_came_behind_is_told_as_lost(sent: bytes) ->
     lab.master(INCR, sent)
     lab.faults.close()
     assert lab.at_replica[begin:] == INCR
-    assert [(event.text, event.bytes) for event in lab.fired] == [
-        ("lost SET: no other command came behind it", len(sent))
-    ]
+    assert [(event.text, event.bytes) for event in lab.fired] == [("lost SET: no other command came after it", len(sent))]
