@@ -322,7 +322,7 @@ _PROTOCOLS = {
     115: "L2TP",
     132: "SCTP",
 }
-_LINK_TYPES = {
+_UNREAD_LINK_TYPES = {
     105: "IEEE 802.11",
     127: "IEEE 802.11 with radiotap",
     189: "USB",
@@ -344,5 +344,5 @@ def protocol_name(protocol: int) -> str:
 
 
 def link_type_name(link_type: int) -> str:
-    name = _LINK_TYPES.get(link_type)
+    name = _UNREAD_LINK_TYPES.get(link_type)
     return f"of link type {link_type}" + ("" if name is None else f" ({name})")

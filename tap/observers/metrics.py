@@ -1,6 +1,6 @@
 """What a tap measures: counters, gauges and histograms, each declared once, and their values.
 
-METRICS is the table of declarations. A Metrics fills them: counters and histograms from events as they happen, gauges
+METRICS is the table of declarations. Metrics fills them: counters and histograms from events as they happen, gauges
 from the Status of the moment. A renderer writes samples() in the format of one system and calculates nothing:
 
     events, one by one ---> Metrics.event() --.

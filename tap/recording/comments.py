@@ -1,4 +1,4 @@
-"""The vocabulary of packet comments: what a tap writes into a recording beside the packets, both ways.
+"""The vocabulary of packet comments: what a tap writes into a recording beside the packets, and how it is read back.
 
 The bytes of a connection do not say everything: not the name of the link, why a fault made a resync full, how a
 connection stood where a file of a rotation begins, nor what was left out. All of this stands in packet comments of the
@@ -9,6 +9,9 @@ pcapng file, one JSON object each, whose "event" names its kind:
     carried_db       "db": the db in force at the start of the stream, where no SELECT says it
     rdb_omitted      "start", "end": the positions of an RDB that was left out on demand
     not_understood   the tap only passed the connection on (--opaque), so no event of it follows
+
+Which events are kept is decided by KEPT in recorder/recorder.py; which of them are reported again on reading, because the
+bytes alone do not show them, by Player._comment().
 
 Every section of a file states in a comment of its header the format of this vocabulary:
 

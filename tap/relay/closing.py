@@ -1,4 +1,6 @@
-"""How a connection ends: by whom, with what courtesy, and what is said of it.
+"""How a connection ends once it is to end: draining, FIN or RST, and the cause that LinkClosed names.
+
+When it is to end, and how one half stays open while the other is closed, is decided in connection.py.
 
 The first cause is the cause. One end brings about others: a FIN that is forwarded is answered by FIN, a cut makes both
 peers hang up. So the first call of note() decides what LinkClosed says, and later ones change nothing.

@@ -1,4 +1,4 @@
-"""Verdicts: what was expected, against what was found. Nothing here asks a server: see run.py for the evidence."""
+"""Verdicts: what was found, compared with what was expected. It asks no server: evidence.py gathers the Evidence."""
 
 from __future__ import annotations
 
