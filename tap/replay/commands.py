@@ -1,14 +1,15 @@
-"""Of the bytes of a stream in a file, those that a client of another server would send.
+"""Chooses, from the bytes of a stream in a file, those that a client would send to another server.
 
-Of an active KeyDB's RREPLAY it is the command inside. Left out are the link's own: PING, REPLCONF, and SELECT, which is
-written anew where the db changes, so that it is right whatever else was left out. Of a transaction, what is wanted of it
-is sent between its MULTI and EXEC, or nothing.
+From an active KeyDB's RREPLAY it takes the command inside. It leaves out the commands of replication itself: PING,
+REPLCONF and SELECT. SELECT is written anew where the db changes, so that the db is right whatever else was left out. The
+wanted commands of a transaction are sent between its MULTI and EXEC; without any, the transaction is left out.
 
-Where only some dbs are wanted, no other db of the server is changed. What reaches more than these is sent as what it does
-to them: FLUSHALL as a FLUSHDB in each, a MOVE out of them as DEL. What brings data into one of them out of a db that is
-not wanted (SWAPDB, MOVE, COPY) cannot be sent, for the server does not have these data, and is counted.
+If only some dbs are wanted, no other db of the server is changed. A command that also affects other dbs is replaced by
+its effect on the wanted ones: FLUSHALL becomes a FLUSHDB in each, a MOVE out of a wanted db becomes DEL. A command that
+brings data into a wanted db from another one (SWAPDB, MOVE, COPY) cannot be sent, because the server lacks these data; it
+is counted.
 
-Nothing is sent here, and bytes are copied only to look at a command's name and arguments.
+This module sends nothing, and copies bytes only to look at a command's name and arguments.
 """
 
 from __future__ import annotations
@@ -27,21 +28,22 @@ from tap.replication.keyspecs import KeyFinder
 from tap.replication.scanner import StreamScanner
 
 CHUNK = 2**18  # bytes
-MAX_DBS = 1000  # that are noted
-LOOKED_AT = 2**20  # bytes of a command that are copied; more of it is mapped
+MAX_DBS = 1000  # dbs that are noted
+LOOKED_AT = 2**20  # bytes of a command that are copied; if its keys lie beyond, it is mapped
 
 _NEVER_SENT = frozenset({b"PING", b"REPLCONF", b"SELECT"})
 _ENDS = frozenset({b"EXEC", b"DISCARD"})
 _SPECIAL = _NEVER_SENT | _ENDS | {b"MULTI"}
 
-# Of one command: its first byte, its end (what came in an RREPLAY may reach to the end of that), its db, and whether a
-# transaction is still open behind it. A SELECT of ours has no bytes in the file: both are where the next command begins.
+# One command: its first byte, its end (for a command inside an RREPLAY, the end of the RREPLAY), its db, and whether a
+# transaction is still open after it. A SELECT of ours has no bytes in the file: both positions are where the next command
+# begins.
 Entry = tuple[int, int, int, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which commands are wanted; what is empty wants all. names: in upper case. globs: one of the keys has to match."""
+    """Which commands are wanted; an empty field allows all. names: in upper case. globs: at least one key must match."""
 
     dbs: frozenset[int] = frozenset()
     names: frozenset[bytes] = frozenset()
@@ -57,25 +59,26 @@ class Choice:
 
 @dataclass(slots=True)
 class Batch:
-    """What is to be sent next. parts: bytes, or (first, end) of those in the file. entries: each will have a reply."""
+    """What to send next. parts: bytes, or the range (first, end) of the file. entries: one per expected reply."""
 
     parts: list[bytes | tuple[int, int]] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
     @property
     def dbs(self) -> set[int]:
-        """That are selected in it."""
+        """The dbs that it selects."""
         return {entry[2] for entry in self.entries if entry[0] == entry[1]}
 
 
 class Commands:
-    """The commands of a stream, from a place in its file on where no transaction is open, or none that is at hand whole:
-    of such a one the rest is sent, without its EXEC.
+    """The commands of a stream, from a position in its file at which no transaction is open.
 
-    db: in force there, -1 if unknown. to_db: where all of them are to go; None: each to its own. selected: that is in
-    force at the server, -1 if unknown. unplaced: commands that were left out, for their db is not known. unfilled: that
-    were left out, for they bring into a wanted db what another one holds. came: commands, wanted or not. dbs: in
-    which, where not all are wanted.
+    If one is open there because its beginning is missing, the rest of it is sent without its EXEC.
+
+    db: selected at that position, -1 if unknown. to_db: the db that all commands go to; None: each to its own. selected:
+    the db selected at the server, -1 if unknown. unplaced: commands left out because their db is unknown. unfilled:
+    commands left out because they bring data into a wanted db from another one. came: all commands, wanted or not. dbs:
+    the dbs of these commands, except where all commands are wanted.
     """
 
     def __init__(
@@ -93,13 +96,13 @@ class Commands:
         self.dbs: set[int] = set()
         self._scanner = StreamScanner(None if db < 0 else db, keep_ends=True)
         self._scanner.watch(_SPECIAL | REACHING | choice.names)
-        self._names: dict[int, bytes] = {}  # of commands that are watched for, by their first byte
-        self._ends: dict[int, int] = {}  # by their first byte, where what came in an RREPLAY ends
-        self._multi: Entry | None = None  # has not been sent: nothing in it was wanted yet
-        self._is_open = False  # a transaction
+        self._names: dict[int, bytes] = {}  # names of watched commands, by first byte
+        self._ends: dict[int, int] = {}  # ends of commands inside an RREPLAY, by first byte
+        self._multi: Entry | None = None  # a MULTI not sent yet, because nothing after it was wanted so far
+        self._is_open = False  # whether a transaction is open
 
     def take(self, end: int) -> Batch:
-        """Those that are whole in the bytes up to *end*, and were not before. Raises RecordingError for what is none."""
+        """The commands that become complete with the bytes up to *end*. Raises RecordingError for other bytes."""
         scanner, start = self._scanner, self._start
         scanner.feed(os.pread(self._file, end - self.position, self.position))
         self.position = end
@@ -112,7 +115,7 @@ class Commands:
         found = scanner.take_ends()
         inside = scanner.inside
         self._ends = {begin: end for begin, end in self._ends.items() if self._multi and begin == self._multi[0]}
-        # Without a SELECT between them they are all in the db of the first.
+        # Without a SELECT between them all commands are in the db of the first.
         is_plain = not self._names and not inside and self._choice.is_all
         if found and is_plain and not found[0][3] and self._target(found[0][2]) >= 0:
             self._select(batch, start + found[0][0], found[0][2])
@@ -139,7 +142,7 @@ class Commands:
         if name == b"MULTI":
             self._multi = entry
         elif name in _ENDS:
-            if self._multi is None and was_open:  # else its MULTI is not at hand, behind a gap
+            if self._multi is None and was_open:  # otherwise its MULTI is missing
                 self._put(batch, (begin, end, db, False))
             self._multi = None
         else:
@@ -156,14 +159,14 @@ class Commands:
             self._send(batch, entry)
 
     def _is_wanted(self, entry: Entry) -> bool:
-        """By its db and its keys; one whose db is not known may be."""
+        """Whether a command is wanted, by its db and its keys. A command whose db is unknown may be."""
         choice = self._choice
         if choice.dbs and entry[2] >= 0 and entry[2] not in choice.dbs:
             return False
         return not choice.globs or choice.has_key(keys(self._file, entry[0], entry[1]))
 
     def _send(self, batch: Batch, entry: Entry, words: Sequence[bytes] = ()) -> None:
-        """In the entry's db. words: in place of the command itself."""
+        """Send a command in its db. words: send these in place of the command."""
         begin, _, db, is_open = entry
         if self._target(db) < 0:
             self.unplaced += 1
@@ -186,13 +189,13 @@ class Commands:
         batch.entries.append(entry)
 
     def _open(self, batch: Batch, is_open: bool) -> None:
-        """Send the MULTI that nothing has been sent behind yet."""
+        """Send the pending MULTI of an open transaction."""
         if is_open and self._multi is not None:
             self._put(batch, self._multi)
             self._multi = None
 
     def _add_reaching(self, batch: Batch, entry: Entry, name: bytes) -> None:
-        """A command that reaches other dbs than its own."""
+        """Add a command that affects other dbs than its own."""
         begin, end, own, is_open = entry
         choice, dbs = self._choice, self._choice.dbs
         arguments = _words(self._file, begin, end)[1:]
@@ -206,7 +209,7 @@ class Commands:
         if not has_key:
             return
         if not dbs or is_whole:
-            if name in (b"FLUSHALL", b"SWAPDB") and (own < 0 or (dbs and own not in dbs)):  # they are the same in any db
+            if name in (b"FLUSHALL", b"SWAPDB") and (own < 0 or (dbs and own not in dbs)):  # same effect in any db
                 self._open(batch, is_open)
                 self._put(batch, entry)
             elif name == b"COPY" and self._to_db is not None:
@@ -241,7 +244,7 @@ def _packed(words: Sequence[Any]) -> bytes:
 
 
 def _words(file: int, begin: int, end: int) -> list[bytes]:
-    """Of the whole command in these bytes of a file."""
+    """The words of the complete command in these bytes of a file."""
     reader = hiredis.Reader()
     reader.feed(os.pread(file, end - begin, begin))
     words: list[bytes] = reader.gets()
@@ -249,11 +252,11 @@ def _words(file: int, begin: int, end: int) -> list[bytes]:
 
 
 def keys(file: int, begin: int, end: int) -> list[bytes]:
-    """Those of the command in these bytes of a file."""
+    """The keys of the command in these bytes of a file."""
     head = memoryview(os.pread(file, min(end - begin, LOOKED_AT), begin))
     finder = KeyFinder()
     found, more = finder.keys(head)
-    if more and end - begin > LOOKED_AT:  # behind long values
+    if more and end - begin > LOOKED_AT:  # keys after long values
         aligned = begin - begin % mmap.ALLOCATIONGRANULARITY
         with mmap.mmap(file, end - aligned, offset=aligned, access=mmap.ACCESS_READ) as mapped:
             with memoryview(mapped) as view, view[begin - aligned :] as command:
@@ -262,14 +265,14 @@ def keys(file: int, begin: int, end: int) -> list[bytes]:
 
 
 def name(file: int, begin: int) -> str:
-    """Of the command that begins there."""
+    """The name of the command that begins there."""
     return os.pread(file, 128, begin).split(b"\r\n")[2].upper().decode("latin-1")
 
 
 def whole_until(file: int, limit: int, db: int = -1) -> tuple[int, int]:
-    """The last place up to *limit* where no command and no transaction is open, and the db in force there.
+    """The last position up to *limit* at which no command and no transaction is open, and the db selected there.
 
-    limit: within the file. db: in force at the beginning of it; -1 here and there if unknown.
+    limit: within the file. db: selected at the beginning of the file. -1 stands for an unknown db.
     """
     scanner = StreamScanner(None if db < 0 else db)
     scanner.watch(frozenset({b"MULTI"}))
@@ -278,7 +281,7 @@ def whole_until(file: int, limit: int, db: int = -1) -> tuple[int, int]:
         scanner.feed(os.pread(file, min(CHUNK, limit - scanner.position), scanner.position))
         for begin, _ in scanner.take_matches()[0]:
             multi = begin
-    # A MULTI that is not whole yet has opened nothing: its head may be known, but then no other one is open.
+    # An incomplete MULTI has opened nothing. Its head may have been seen, but then no transaction is open.
     place = multi if scanner.in_transaction else scanner.boundary
     found = scanner.db_at(place)
     return place, -1 if found is None else found

@@ -12,8 +12,8 @@ from tap.recording.moments import Moment, check_order
 class Excerpt:
     """links: only these; all if empty. begin, end: a time or a replication offset, both inclusive; None for no limit.
 
-    speed: how many times as fast as it was recorded; infinite for as fast as possible. Raises ConfigError if the end is
-    before the beginning.
+    speed: a multiple of the recorded speed; infinite for as fast as possible. Raises ConfigError if the end is before the
+    beginning.
     """
 
     links: Collection[str] = ()

@@ -1,4 +1,4 @@
-"""A master whose data is a recording: replicas connect to it, and get what was recorded when it is due."""
+"""A master whose data is a recording: replicas connect to it and get each recorded byte when it is due."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class ReplayMaster(OnlyAsync):
         whole = None if first is None else Whole(first.histories, first.end, first.ended)
 
         def concerns(missing: Missing) -> bool:
-            if whole is None:  # an RDB is missed, too
+            if whole is None:  # nothing can be played: a gap in an RDB matters as well
                 return missing.side is Side.MASTER and wanted.may_lack(missing)
             return missing.may_hold_commands and whole.precedes(missing) and wanted.may_lack(missing)
 
@@ -195,7 +195,7 @@ class ReplayMaster(OnlyAsync):
             raise
 
     def _read(self, player: Player) -> None:
-        """In a thread."""
+        """Runs in a thread."""
         for _ in read(self._paths, player):
             if self._stop.is_set():
                 raise _Stopped
@@ -234,7 +234,7 @@ class ReplayMaster(OnlyAsync):
             await self._ping_until(lambda: not self.is_over and self._has_acknowledged())
 
     async def _run(self) -> None:
-        """One part, from its beginning to its end."""
+        """Play one part, from its beginning to its end."""
         assert self._clock is not None
         wait: float | None = 0.0
         while wait is not None:
@@ -244,7 +244,7 @@ class ReplayMaster(OnlyAsync):
             wait = self._pace.wait(seconds)
 
     async def _pause(self, nanoseconds: int) -> None:
-        """Between two parts."""
+        """Wait between two parts."""
         end = self._loop.time() + max(0.0, nanoseconds / 1e9 / self._excerpt.speed)
         self._loop.call_at(end, self.signal)
         await self._ping_until(lambda: self._loop.time() >= end)
@@ -306,7 +306,7 @@ class ReplayMaster(OnlyAsync):
             self._own(self._serve(sock, address[:2]), f"replica {address[0]}")
 
     async def _readable(self, sock: socket.socket) -> None:
-        """Not loop.sock_accept(), which loses what it has accepted when it is cancelled."""
+        """Wait until the socket is readable. loop.sock_accept() would lose an accepted connection when cancelled."""
         ready: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(sock, _done, ready)
         try:

@@ -1,4 +1,4 @@
-"""When which byte of a recorded stream is due."""
+"""When each byte of a recorded stream is due."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from tap.recording.history import Marks
 
 
 class Pace:
-    """marks: when which byte came. zero: nanoseconds; what had come by then is due at once, and all else so much later
-    as it came later, divided by *speed*; with math.inf all is due at once. end: nothing behind this offset ever is.
+    """marks: when each byte arrived. zero: a time in nanoseconds. Bytes that arrived by then are due at once; each later
+    byte is due after its distance from zero divided by *speed*, or at once if that is math.inf. end: no byte after this
+    offset is ever due.
     """
 
     def __init__(self, marks: Marks, *, zero: int, begin: int, end: int, speed: float) -> None:
@@ -22,20 +23,20 @@ class Pace:
         self._speed = speed
 
     def due(self, seconds: float) -> int:
-        """The offset up to which all is due, so many seconds after the beginning."""
+        """The offset up to which the stream is due, that many seconds after the beginning."""
         if math.isinf(self._speed):
             return self._end
         count = bisect_right(self._marks.times, self._zero + round(seconds * self._speed * 1e9))
         return min(self._end, self._marks.offsets[count - 1]) if count else self._begin
 
     def when(self, offset: int) -> float:
-        """Seconds after the beginning at which all up to this offset is due, not below 0."""
+        """Seconds after the beginning at which the stream is due up to this offset, at least 0."""
         number = bisect_left(self._marks.offsets, min(offset, self._end))
         if offset <= self._begin or number == len(self._marks.times) or math.isinf(self._speed):
             return 0.0
         return max(0.0, (self._marks.times[number] - self._zero) / 1e9 / self._speed)
 
     def wait(self, seconds: float) -> float | None:
-        """From then on, until more is due; None when all is."""
+        """Seconds to wait, from that many seconds after the beginning, until more is due; None when all is due."""
         offset = self.due(seconds)
         return None if offset >= self._end else max(0.0, self.when(offset + 1) - seconds)

@@ -31,7 +31,7 @@ from tap.replication.phase import Phase
 from tap.replication.requests import masked
 
 READ = 2**16
-# Without a pause, a replica that cannot load the RDB would ask for it hundreds of times a second: here it is ready.
+# Without a pause, a replica that cannot load the RDB would ask for it hundreds of times a second, since it is ready here.
 AGAIN_SECONDS = 1.0
 PIECE = 2**24  # bytes per sendfile call, so that progress is visible
 
@@ -72,8 +72,9 @@ class Owner(Protocol):
 
 
 class Replica:
-    """number: of the connection, from 1. phase: how far it has come. sent: the offset after the last byte of the stream
-    that was sent to the replica, None before that. acknowledged: by the replica, None before that. rdb_sent: bytes.
+    """number: of the connection, from 1. phase: how far the connection has come. sent: offset after the last byte of the
+    stream sent to the replica; None before the first. acknowledged: the replica's last ACK; None before the first.
+    rdb_sent: bytes of the RDB sent.
     """
 
     def __init__(self, master: Owner, sock: socket.socket, peer: tuple[str, int], number: int) -> None:
@@ -135,7 +136,7 @@ class Replica:
                 self._tell_end()
 
     def close(self) -> None:
-        """Close it from the master's side. Nothing more is sent."""
+        """Close the connection from the master's side. Nothing more is sent."""
         self._note_end(Side.TAP, "fin", "")
         if self._feeding is not None:
             self._feeding.cancel()
@@ -188,7 +189,7 @@ class Replica:
     # ---- what is sent ----
 
     async def _feed(self, wish: Wish, reason: Reason | None) -> None:
-        """reason: of a full resync; None for a partial resync."""
+        """Send what the request asks for. reason: of a full resync; None for a partial resync."""
         try:
             if reason is None:
                 await self._go_on(wish)
@@ -199,7 +200,7 @@ class Replica:
             self._hang_up()
 
     async def _begin(self, wish: Wish, reason: Reason) -> None:
-        """A full resync, with the RDB in the form that states its length: the length is known."""
+        """Make a full resync. The RDB is sent in the form that states its length, because the length is known."""
         self.phase = Phase.WAITING
         if (self.host, self.port) in self._master.not_loaded:
             self._master.not_loaded.remove((self.host, self.port))
@@ -222,7 +223,7 @@ class Replica:
         await self._stream(part.offset)
 
     async def _go_on(self, wish: Wish) -> None:
-        """A partial resync."""
+        """Make a partial resync."""
         part, offset = self._part, wish.offset - 1
         line = b"+CONTINUE %b\r\n" % part.replid.encode() if self._session.knows_psync2 else b"+CONTINUE\r\n"
         await self._send(line)
@@ -270,7 +271,7 @@ class Replica:
     # ---- the end ----
 
     def _hang_up(self) -> None:
-        """run() then reads the end."""
+        """Shut the socket down; run() then reads the end."""
         with contextlib.suppress(OSError):  # it is gone
             self._sock.shutdown(socket.SHUT_RDWR)
 

@@ -1,4 +1,4 @@
-"""The commands of a recording, sent to a server: pipelined, in their order, at the pace they had or another one."""
+"""Sends the commands of a recording to a server: pipelined, in order, at the recorded pace or another one."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ from tap.replication.passwords import hidden_reply
 from tap.servers.failures import NO_REPLY
 from tap.servers.target import Target
 
-WINDOW_COMMANDS = 10_000  # that are sent and not answered
-WINDOW_BYTES = 2**20  # from the first of them on; a longer command goes alone
-FAREWELL_SECONDS = 0.7  # for the replies to what has been sent
-SHOWN = 3  # errors of each kind that are kept
+WINDOW_COMMANDS = 10_000  # commands sent and not answered
+WINDOW_BYTES = 2**20  # bytes from the first unanswered command on; a longer command goes alone
+FAREWELL_SECONDS = 0.7  # to wait, when stopped, for the replies to commands already sent
+SHOWN = 3  # errors kept of each kind
 KINDS = 50
 
-# Errors about the state of the server, not about a command: what comes behind would fare no better.
+# Errors about the state of the server, not about a command: later commands would fail as well.
 _STATES = frozenset(
     {"NOAUTH", "READONLY", "LOADING", "BUSY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"}
 )
-# Of hiredis, the second and third for an array of 2**31 and for a map whose key is one; the last for one reply too many.
+# Raised for bytes that are not a reply. hiredis raises MemoryError for an array of 2**31 items and TypeError for a map
+# whose key is a map. IndexError: a reply too many.
 _NO_REPLIES = (hiredis.ProtocolError, MemoryError, TypeError, IndexError)
 _MAY_BE_ERRORS = (hiredis.ReplyError, list)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Of one stream without a hole, what is to be sent: bytes start <= i < end of its file.
+    """What to send of one stream without a gap: bytes start <= i < end of its file.
 
-    db: in force at start, -1 if unknown. marks: when which byte came.
+    db: selected at start, -1 if unknown. marks: when each byte arrived.
     """
 
     stretches: Sequence[Stretch]
@@ -58,29 +59,29 @@ class Part:
 
     @property
     def offset(self) -> int:
-        """Before the first byte of the file."""
+        """Replication offset before the first byte of the file."""
         return self.stretches[0].offset
 
     @property
     def is_placed(self) -> bool:
-        """Whether its offsets are known; else they count its own bytes."""
+        """Whether its replication offsets are known; if not, offsets count its own bytes."""
         return self.stretches[0].is_placed
 
     def place(self, position: int) -> str:
-        """For sentences."""
+        """The position in words."""
         return f"offset {self.offset + position}" if self.is_placed else f"byte {position}"
 
     def when(self, position: int) -> int:
-        """Nanoseconds: when all before this position had come."""
+        """When all bytes before this position had arrived, in nanoseconds."""
         return self.marks.times[bisect_left(self.marks.offsets, self.offset + position)]
 
 
 def part_between(
     file: IO[bytes], stretches: Sequence[Stretch], marks: Marks, begin: Moment | None, end: Moment | None, db: int = -1
 ) -> Part | None:
-    """What was written between two moments, both inclusive, of a stream that has been copied; None if it is nothing.
+    """The part of a copied stream that was written between two moments, both inclusive; None if it is empty.
 
-    A transaction was written when its EXEC was. db: in force at the beginning, where the recording does not say.
+    A transaction counts as written when its EXEC was. db: selected at the beginning, if the recording does not say.
     """
     first = stretches[0]
     file.flush()
@@ -103,11 +104,11 @@ def part_between(
 
 
 def streams_of(found: Index, links: Collection[str]) -> list[tuple[Stretch, ...]]:
-    """Those that one master has sent, on any of these links; none names all. In the order of their ends.
+    """The streams that one master sent on any of these links (all links if none is named), in the order of their ends.
 
-    Where no offset of them is known, those of one connection.
+    If no offset is known, the streams of one connection.
 
-    Raises ConfigError for a link that has no stream, and where there is more than one master.
+    Raises ConfigError for a link without a stream, and if the streams come from more than one master.
     """
     there = [*found.stretches, *found.unplaced]
     known = list(dict.fromkeys(stretch.link for stretch in there))
@@ -128,7 +129,7 @@ def streams_of(found: Index, links: Collection[str]) -> list[tuple[Stretch, ...]
 
 
 def _unplaced(found: Index) -> list[tuple[Stretch, ...]]:
-    """Streams without offsets: those of one connection, for others may bring the same commands."""
+    """The streams of one connection, if no offset is known: those of others may hold the same commands."""
     places = list(dict.fromkeys(one.place for one in found.unplaced))
     if len(places) > 1:
         raise ConfigError(
@@ -147,9 +148,9 @@ def copied(
     *,
     db: int = -1,
 ) -> list[Part]:
-    """What of these streams was written between two moments, copied to files that are gone when *files* is closed.
+    """Copy what was written to these streams between two moments, into files that vanish when *files* is closed.
 
-    db: in force at the beginning of each, where the recording does not say; -1 for unknown.
+    db: selected at the beginning of each stream, if the recording does not say; -1 for unknown.
     """
     wanted: list[tuple[tuple[Stretch, ...], IO[bytes]]] = []
     for stream in streams:
@@ -168,22 +169,23 @@ def copied(
 
 @dataclass(slots=True)
 class Tally:
-    """Errors of one kind. first: the first SHOWN of them, with where each one was."""
+    """Errors of one kind. first: the first SHOWN of them, each with its position."""
 
     count: int = 0
     first: list[str] = field(default_factory=list)
 
 
 class Interrupted(Exception):
-    """Somebody wanted an end."""
+    """stop() was called before everything was sent and answered."""
 
 
 class Sender:
-    """Sends parts of streams, at least one, one behind the other.
+    """Sends parts of streams, at least one, one after the other.
 
-    speed: how many times as fast as they came; infinite: as fast as they are taken. to_db: see Commands. commands,
-    replies: so far, those of a transaction one by one. acknowledged: the offset up to which the replies say that all has
-    been executed; None before the first. unplaced, unfilled, came, dbs: see Commands. seconds: that it took.
+    speed: a multiple of the recorded speed; infinite: as fast as the server accepts them. to_db: see Commands. commands,
+    replies: numbers so far; each command of a transaction counts. acknowledged: the offset up to which, by the replies,
+    everything has been executed; None before the first reply. unplaced, unfilled, came, dbs: see Commands. seconds:
+    duration of run().
     """
 
     def __init__(
@@ -204,16 +206,16 @@ class Sender:
         self._speed = speed
         self._to_db = to_db
         self._part = parts[0]
-        self._passed = 0  # bytes
+        self._passed = 0  # bytes of the parts that were sent or left out
         self._total = sum(part.end - part.start for part in parts)
         self._expected: deque[Entry] = deque()
-        self._dbs: set[int] = set()  # that the server is known to have
+        self._dbs: set[int] = set()  # dbs that the server is known to have
         self._answered = asyncio.Event()
         self._stopping = asyncio.Event()
         self._began = parts[0].when(parts[0].start + 1)
         self._duration = self._due(parts[-1], parts[-1].end)
-        self._origin = 0.0  # by time.monotonic()
-        self._reached = 0.0  # seconds behind it, when what comes next is due
+        self._origin = 0.0  # when sending began, by time.monotonic()
+        self._reached = 0.0  # when the next bytes are due, in seconds after _origin
 
     @property
     def error_count(self) -> int:
@@ -221,18 +223,18 @@ class Sender:
 
     @property
     def progress(self) -> float:
-        """From 0 to 1: of the time where there is a pace, else of the bytes."""
+        """From 0 to 1: the share of the time if there is a pace, otherwise of the bytes."""
         if not self._duration:
             return self._passed / self._total
         return min(time.monotonic() - self._origin, self._reached) / self._duration if self._origin else 0.0
 
     def stop(self) -> None:
-        """Send no more, and wait a moment for replies; then run() raises Interrupted, if that was not all."""
+        """Stop sending and wait a moment for replies; run() then raises Interrupted unless everything was sent."""
         self._stopping.set()
         self._answered.set()
 
     async def run(self) -> None:
-        """Raises EnvironmentFailure when the server refuses all, or goes away, and Interrupted after stop()."""
+        """Raises EnvironmentFailure when the server refuses everything or goes away, and Interrupted after stop()."""
         async with self._target.streams() as (reader, writer):
             await self._run(reader, writer)
 
@@ -259,7 +261,7 @@ class Sender:
             stop.cancel()
             await asyncio.gather(send, receive, stop, return_exceptions=True)
 
-    # ---- there ----
+    # ---- commands ----
 
     async def _send(self, writer: asyncio.StreamWriter) -> None:
         selected = -1
@@ -283,7 +285,7 @@ class Sender:
             await self._replied(lambda: not self._expected)
 
     def _steps(self, part: Part) -> Iterator[tuple[int, float]]:
-        """Positions up to which is sent, and when: seconds from the beginning."""
+        """Positions to send up to, and when each is due, in seconds after the beginning."""
         position = part.start
         at = bisect_right(part.marks.offsets, part.offset + position)
         while position < part.end:
@@ -327,7 +329,7 @@ class Sender:
             self._answered.clear()
             await self._answered.wait()
 
-    # ---- back ----
+    # ---- replies ----
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         """Never returns."""
@@ -344,7 +346,7 @@ class Sender:
             self._answered.set()
 
     def _take(self, parser: Any) -> None:
-        """The replies that are whole."""
+        """Take the complete replies."""
         gets, popleft = parser.gets, self._expected.popleft
         whole = None
         count = 0
@@ -363,7 +365,7 @@ class Sender:
                 self.acknowledged = self._part.offset + whole
 
     def _look(self, reply: Any, entry: Entry) -> None:
-        """For errors in it, also of single commands of a transaction."""
+        """Note the errors in a reply, including those of single commands of a transaction."""
         for error in reply if isinstance(reply, list) else [reply]:
             if not isinstance(error, hiredis.ReplyError):
                 continue
@@ -378,7 +380,7 @@ class Sender:
                 tally.first.append(f"{self._where(entry)}: {self._without_secrets(entry, str(error))}")
 
     def _without_secrets(self, entry: Entry, error: str) -> str:
-        """A server may repeat what it was sent."""
+        """The error without secrets: a server may quote the command it was sent."""
         begin, end, _, _ = entry
         reader = hiredis.Reader()
         reader.feed(os.pread(self._part.file.fileno(), min(end - begin, CHUNK), begin))
@@ -389,7 +391,7 @@ class Sender:
         return line.decode(errors="surrogateescape")[1:]
 
     def _where(self, entry: Entry) -> str:
-        """As "offset 1000, db 0: SET key"."""
+        """Describe a command, as "offset 1000, db 0: SET key"."""
         begin, end, db, _ = entry
         file = self._part.file.fileno()
         if begin == end:

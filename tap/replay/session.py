@@ -18,7 +18,7 @@ _CLIENT = (b"SETNAME", b"SETINFO")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """data: to be sent. request: the one that it answers."""
+    """data: bytes to send. request: the request that they answer."""
 
     data: bytes
     request: Request
@@ -26,7 +26,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """PSYNC or SYNC. replid: None for `?` and SYNC. offset: of the first byte asked for."""
+    """PSYNC or SYNC. replid: None for `?` and SYNC. offset: offset of the first byte requested."""
 
     request: Request
     replid: str | None
@@ -39,7 +39,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """REPLCONF ACK. fsynced: None if the replica does not say it."""
+    """REPLCONF ACK. fsynced: the FACK offset; None if the replica sends none."""
 
     request: Request
     offset: int
@@ -48,7 +48,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Farewell:
-    """Send data and end the connection. why: "" if the peer asked for the end."""
+    """Send data and end the connection. why: "" if the peer asked to end it."""
 
     data: bytes
     why: str
@@ -58,29 +58,29 @@ Step = Reply | Wish | Acknowledged | Farewell
 
 
 class Session:
-    """port: that the replica announces. knows_psync2, only_rdb: what it said of itself."""
+    """One connection. host, port, knows_psync2, only_rdb: as the replica announced with REPLCONF."""
 
     def __init__(self, info: Callable[[], bytes], role: Callable[[], bytes], version: str) -> None:
-        """info: the text of INFO. role: the reply to ROLE. version: that HELLO tells."""
+        """info: the text of INFO. role: the reply to ROLE. version: the version in the reply to HELLO."""
         self.host: str | None = None
         self.port: int | None = None
         self.knows_psync2 = False
         self.only_rdb = False
-        self.in_stream = False  # since its Wish: nothing is answered any more
+        self.in_stream = False  # true after a Wish: from then on nothing is answered
         self._info = info
         self._role = role
         self._version = version
         self._requests = RequestReader()
 
     def receive(self, data: bytes) -> Iterator[Step]:
-        """Take the next bytes and yield what follows from them; nothing behind a Farewell."""
+        """Take the next bytes and yield the steps they call for; nothing after a Farewell."""
         self._requests.feed(data)
         while (item := self._requests.next()) is not None:
             if isinstance(item, Nonsense):
                 yield Farewell(b"" if self.in_stream else b"-ERR Protocol error\r\n", item.why)
                 return
             if not isinstance(item, Request):
-                continue  # the newlines of a replica that loads
+                continue  # the newlines of a loading replica
             step = self._in_stream(item) if self.in_stream else self._before(item)
             if isinstance(step, Wish):
                 self.in_stream = True
@@ -95,7 +95,7 @@ class Session:
             return None
         if name == b"REPLCONF" and len(args) > 1:
             return self._acknowledged(request) if args[1].upper() == b"ACK" else None
-        # As Redis since 7.0: an answer would be taken for a part of the stream.
+        # As Redis since 7.0: the replica would read an answer as part of the stream.
         return Farewell(b"", f"{_word(name)} on a connection that is a replica's")
 
     def _acknowledged(self, request: Request) -> Acknowledged | None:
@@ -151,7 +151,7 @@ class Session:
                 case b"ip-address":
                     self.host = _word(value) or None
                 case b"capa":
-                    # Of the others none is made use of: one connection and `$<length>` suit everybody.
+                    # Other capabilities are not used: every replica takes one connection and `$<length>`.
                     self.knows_psync2 |= value.lower() == b"psync2"
                 case b"rdb-only":
                     self.only_rdb = value == b"1"
@@ -177,7 +177,7 @@ class Session:
 
 
 def role_reply(offset: int, replicas: list[tuple[str, int, int]]) -> bytes:
-    """That of ROLE. replicas: host, port, and the offset acknowledged of each."""
+    """The reply to ROLE. replicas: host, port and acknowledged offset of each."""
     lines = [b"*3\r\n", _bulk(b"master"), b":%d\r\n*%d\r\n" % (offset, len(replicas))]
     for host, port, acknowledged in replicas:
         lines += [b"*3\r\n", _bulk(host.encode()), _bulk(b"%d" % port), _bulk(b"%d" % acknowledged)]

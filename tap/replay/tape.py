@@ -1,4 +1,4 @@
-"""What is played of a recording, taken out of it: each RDB and the stream behind it, in files of their own."""
+"""The parts of a recording to play, copied out of it: each RDB and the stream that follows it, in files of their own."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from tap.replay.excerpt import Excerpt
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One RDB and the stream behind it, in files.
+    """One RDB and the stream that follows it, in files.
 
-    replid: under which it is given out. offset: the RDB's. end: offset after the last whole command, and transaction.
-    histories: replication IDs that a replica may come with, and up to which offset each tells of this stream. zero:
-    nanoseconds; what had come by then is due at once.
+    replid: the replication ID to announce. offset: the RDB's. end: offset after the last complete command or transaction.
+    histories: replication IDs that a replica may ask to continue, each with the offset up to which it names this stream.
+    marks: when each byte of the stream arrived. zero: nanoseconds; see Pace. began, ended: when the RDB began and when
+    the last byte arrived, in nanoseconds.
     """
 
     link: str
@@ -40,7 +41,7 @@ class Part:
 
     @property
     def rdb_version(self) -> str:
-        """As the RDB begins: REDIS0012."""
+        """The first bytes of the RDB, as REDIS0012."""
         with self.rdb.open("rb") as file:
             return file.read(9).decode("latin-1")
 
@@ -50,10 +51,10 @@ def take(
     directory: Path,
     excerpt: Excerpt = Excerpt(),  # noqa: B008
 ) -> list[Part]:
-    """Read the recording, and copy into *directory* what is to be played, in its order.
+    """Read the recording and copy the parts to play into *directory*. Returns them in order.
 
-    What came before the beginning of the excerpt is due at once; nothing after its end is played. Raises RecordingError
-    if there is nothing that a replica can be given, ConfigError if the recording does not have what is asked for, and
+    Bytes before the beginning of the excerpt are due at once; bytes after its end are not played. Raises RecordingError
+    if the recording holds nothing that a replica could be given, ConfigError if it lacks what the excerpt names, and
     EnvironmentFailure if the directory has no room.
     """
     links, begin, end = excerpt.links, excerpt.begin, excerpt.end
@@ -82,7 +83,7 @@ def take(
 
 
 def choose(found: Index, links: Collection[str], begin: Moment | None, until: int | None) -> list[Chapter]:
-    """The chapters to play, in order; each leads beyond what those before it have. until: an offset.
+    """The chapters to play, in order; each goes further than those before it. until: an offset.
 
     Raises RecordingError and ConfigError.
     """
@@ -120,7 +121,7 @@ def _of_links(found: Index, links: Collection[str]) -> Index:
 
 
 def _from(chapters: list[Chapter], begin: Moment) -> list[Chapter]:
-    """Those that have something behind it: from the last RDB on that was there before it."""
+    """The chapters from the last one whose RDB precedes *begin*, without those that end before it."""
 
     def starts(chapter: Chapter) -> bool:
         return chapter.offset <= begin if isinstance(begin, int) else chapter.rdb.ended <= nanoseconds(begin)
@@ -160,7 +161,7 @@ def _copied(read: Read, directory: Path, chapter: Chapter, limit: int, begin: Mo
         marks = copy_chapter(read, chapter, rdb_file, stream_file)
         stream_file.flush()
         size, _ = whole_until(stream_file.fileno(), limit - chapter.offset)
-        stream_file.truncate(size)  # its end is where a master would go on
+        stream_file.truncate(size)  # a master would continue here
     zero = chapter.rdb.ended
     if isinstance(begin, datetime):
         zero = max(zero, nanoseconds(begin))
