@@ -1,15 +1,16 @@
 """The replication protocol, understood from bytes alone.
 
-Everything here is a function of the bytes it is given: no sockets, files, clocks, threads, randomness or logging.
-Times come in as arguments. That is what lets the live tap, a recording and a test share one understanding.
+Everything here is a function of the bytes passed in: no sockets, files, clocks, threads, randomness or logging. Times
+are arguments. For this reason the live tap, a recording and a test can share one implementation.
 
-Start at conversation.py, which routes bytes, and phase.py, which says what may follow what. The vocabulary is events.py.
+Start with conversation.py, which routes bytes, and phase.py, which defines the order of the phases. events.py is the
+vocabulary.
 
-    what is said      requests, replies, grants: the grammars. identity, strangers: who says it
-    handshake         requests matched with replies, until data come; passing: clients that do not replicate
-    resync            what is asked and granted, and why (reasons); two_connections: with the RDB on another one
-    snapshot          the RDB as it passes; payload: how its bytes end
-    stream            commands and offsets; scanner: the loop that cuts them; decoder: a dialect's encoding in front of it
-    memory            what one connection teaches the next; succession: which replication ID goes on from which
-    resuming          to read on in the middle, from a standing
+    grammars          requests, replies and grants; identity and strangers: what the peer says about itself
+    handshake         matches requests with replies until data arrive; passing: clients that do not replicate
+    resync            what is requested and granted, and why (reasons); two_connections: the RDB on a second connection
+    snapshot          the RDB as it passes; payload: where its bytes end
+    stream            commands and offsets; scanner: the loop that splits commands; decoder: undoes a dialect's encoding
+    memory            what one connection teaches the next; succession: which replication ID continues which
+    resuming          start reading in the middle, from a standing
 """

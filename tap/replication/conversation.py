@@ -1,11 +1,13 @@
-"""One connection of a replica with its master: bytes of both directions in, events out.
+"""One connection between a replica and its master: bytes of both directions in, events out.
 
-A conversation routes. The master's bytes go to the reader of the phase (phase.py): replies to the handshake, the RDB to
-the snapshot, the stream to the stream; after what is not understood they are only counted. The replica's go to its
-requests, and once there is a stream, first of all to the one that comes a thousand times a second, its acknowledgement.
-The parts, which have slots because a tap may carry thousands of connections, put what they find out in the state, which
-the conversation is, and report it as events through one callback: with two connections in one sync, bytes of one make
-events of the other, and only a callback keeps their order.
+A conversation routes. The master's bytes go to the reader of the current phase (phase.py): Handshake for replies,
+Snapshot for the RDB, Stream for commands; in an opaque connection they are only counted. The replica's bytes go to the
+reader of requests; but once there is a stream, a fast path tries them first as an acknowledgement, the request that may
+come a thousand times a second.
+
+The parts write what they learn into the shared state, which the conversation itself is, and report events through one
+callback. A callback, because in a two-connection sync the bytes of one connection cause events of the other, and only a
+callback keeps the order of these events. The parts have __slots__, because a tap may carry thousands of connections.
 
     receive_from_master ──┬─> Handshake.read_reply ──> Resync.answered, announced
                           ├─> Resync.read_rdb ──> Snapshot
@@ -40,10 +42,10 @@ from tap.replication.talkback import TalkBack
 
 
 class Conversation(State):
-    """One connection. Each event goes to *tell* as soon as it is known: this conversation's own or, for the RDB of a
-    two-connection sync, that of the main connection it belongs to.
+    """One connection. Each event is passed to *tell* as soon as it is known; those of an RDB channel's RDB are passed to
+    the *tell* of its main connection.
 
-    The receive methods never raise on what a peer sent. An exception out of them is a bug in redis-tap.
+    The receive methods never raise because of a peer's bytes. An exception from them is a bug in redis-tap.
     """
 
     def __init__(
@@ -61,13 +63,13 @@ class Conversation(State):
         wants: Callable[[type[Event]], bool] = lambda kind: True,
         opaque: bool = False,
     ) -> None:
-        """memory: shared by the conversations with one master. connection: its number, for others to refer to.
+        """memory: shared by all conversations with one master. connection: the connection's number.
 
-        peer_host, peer_port: the replica's source address; the host is its name until it announces another, the port is
-        0 where it is unknown. every_command: tell Commands one by one, too; those of more than max_command bytes, which
-        take several times that in memory, without the arguments. every_key: tell the keys of an RDB one by one.
-        tell_heads: receives names, keys and sizes of the commands as they come, instead of every_command. wants: asked
-        before each Ack, Command and RdbKey. opaque: from the first byte on.
+        peer_host, peer_port: the replica's source address; the host is its name until it announces another; port 0:
+        unknown. every_command: report each Command, too; arguments are left out if a command has more than max_command
+        bytes, because it takes several times as much memory. every_key: report each key of an RDB. tell_heads: called
+        with names, keys and sizes of the commands as they arrive; an alternative to every_command. wants: called before
+        each Ack, Command and RdbKey is constructed. opaque: only count, from the first byte on.
         """
         identity = Identity(peer_host, peer_port)
         super().__init__(tell, connection, identity, every_command, every_key, max_command, tell_heads, wants)
@@ -79,11 +81,11 @@ class Conversation(State):
             self.enter(Phase.OPAQUE)
             self._handshake.is_read = False
 
-    # ---- what it has come to; more in State ----
+    # ---- the present state; more in State ----
 
     @property
     def phase(self) -> Phase:
-        """The phase as the replica lives it: on a main connection that waits for its RDB channel, that one's."""
+        """The phase from the replica's point of view; see Resync.phase."""
         return self.resync.phase
 
     @property
@@ -97,9 +99,8 @@ class Conversation(State):
 
     @property
     def undecided_from_replica(self) -> int:
-        """Position of the first byte that is not part of a whole request yet; after all received, where none are read.
-
-        On an ordinary connection that of a request whose name has not come.
+        """Position of the replica's first byte that is not part of a whole request yet. If requests are not read: the
+        position after all bytes received. On an ordinary connection only the name of a request has to be whole.
         """
         if self.passing is not None and self.step is Phase.ORDINARY:
             return self.passing.undecided
@@ -107,17 +108,17 @@ class Conversation(State):
 
     @property
     def undecided_from_master(self) -> int:
-        """Position of the first byte that is not part of a whole reply yet; after all received, beyond the replies."""
+        """Position of the master's first byte that is not part of a whole reply yet; after the handshake, of the next."""
         return self._handshake.reply_begin if self.step in REPLIES else self.from_master
 
     @property
     def only_counts(self) -> bool:
-        """Whether the bytes of both sides are counted from here on, and none of them are read."""
+        """Whether the bytes of both sides are only counted from here on."""
         is_passed_by = self.step in (Phase.ORDINARY, Phase.OPAQUE)
         return is_passed_by and not self._handshake.is_read and self.stream is None
 
     def skippable(self, side: Side) -> float:
-        """How many of the side's next bytes need not be read: skipped() takes their number instead."""
+        """How many of the side's next bytes need not be passed to a receive method: skipped() takes their number."""
         if self.only_counts:
             return math.inf
         if self.passing is None or self.step is not Phase.ORDINARY:
@@ -125,7 +126,7 @@ class Conversation(State):
         return self.passing.skippable(side is Side.MASTER)
 
     def skipped(self, side: Side, size: int) -> None:
-        """So many bytes have come, and were not read."""
+        """Count bytes that arrived and were not passed to a receive method."""
         if self.passing is not None:
             self.passing.skip(side is Side.MASTER, size)
         if side is Side.MASTER:
@@ -136,7 +137,7 @@ class Conversation(State):
     # ---- from the master ----
 
     def receive_from_master(self, data: bytes | memoryview, at: float = 0.0) -> None:
-        """Take the master's next bytes: any slice of the connection, however cut. at: seconds, of one clock."""
+        """Take the master's next bytes, in chunks of any size. at: seconds, of any one clock."""
         begin = self.from_master
         self.from_master += len(data)
         if self.stream is not None:
@@ -154,7 +155,7 @@ class Conversation(State):
                 if self.step is Phase.RDB:
                     i += self.resync.read_rdb(data[i:] if i else data, at)
                 elif self.step in REPLIES:
-                    data = bytes(data)  # lines: a few bytes, or the chunk in which the RDB begins
+                    data = bytes(data)  # a few bytes of lines, or the chunk in which the RDB begins
                     i = self._handshake.read_reply(data, i, begin, at)
                     self._handshake.take_given(begin + i, at)
                 else:
@@ -172,7 +173,7 @@ class Conversation(State):
     # ---- from the replica ----
 
     def receive_from_replica(self, data: bytes | memoryview, at: float = 0.0) -> None:
-        """Take the replica's next bytes, as receive_from_master."""
+        """Take the replica's next bytes, as receive_from_master()."""
         start = self.from_replica
         self.from_replica += len(data)
         handshake = self._handshake
@@ -212,7 +213,7 @@ class Conversation(State):
             self._lose(Side.REPLICA, handshake.requests.position, str(lost))
 
     def _read_acks(self, requests: RequestReader, data: bytes, at: float) -> bytes:
-        """Read the acknowledgements at the front, between two requests. Returns the rest."""
+        """Read the acknowledgements at the front of the data, which begin between two requests. Returns the rest."""
         start = requests.position
         found, end = acknowledgements(data, self.has_kept_alive(Side.REPLICA))
         requests.skip(end)
@@ -235,7 +236,8 @@ class Conversation(State):
         elif self.step in REPLIES:
             self._handshake.requested(request, at)
         elif self.step in (Phase.RDB, Phase.STREAM):
-            # Servers ignore it, or end the connection (6.2: answer into the stream, which then shows).
+            # Servers ignore such a request, or close the connection; Redis 6.2 replies, into the stream, which then
+            # stops being understood.
             self._talked_back(request)
 
     def _talked_back(self, request: Request) -> None:
@@ -246,7 +248,7 @@ class Conversation(State):
         self._talk_back.heard(request)
 
     def _maybe_acknowledged(self, request: Request, at: float) -> None:
-        """REPLCONF ACK <offset> [FACK <offset>], or GETACK, which means nothing here."""
+        """Read REPLCONF ACK <offset> [FACK <offset>]; ignore GETACK, which means nothing from a replica."""
         words = request.args
         if words[1].upper() == b"ACK" and is_number(words[2]):
             with_fsynced = len(words) > 4 and words[3].upper() == b"FACK" and is_number(words[4])
@@ -267,7 +269,7 @@ class Conversation(State):
             ack = events.Ack(start=start, end=end, offset=offset, fsynced=fsynced, lag_bytes=None, lag_seconds=None)
             self.tell(ack)
 
-    # ---- what a recording does not hold ----
+    # ---- bytes that a recording lacks ----
 
     @property
     def _resuming(self) -> Resuming:
@@ -276,85 +278,84 @@ class Conversation(State):
     def join(self, from_master: int, from_replica: int, replid: str | None, offset: int | None) -> None:
         """Begin in the middle of a stream: the next byte of the master is the first of a command.
 
-        from_master, from_replica: bytes of each direction that have gone before. replid, offset: of the byte before the
-        next one of the master, None if unknown. To be called before anything is received; tells that the stream begins.
+        from_master, from_replica: bytes of each direction before this place. replid, offset: of the last byte before the
+        master's next one; None if unknown. To be called before anything is received. Reports StreamStarted.
         """
         self._resuming.join(from_master, from_replica, replid, offset)
 
     def stand(self, standing: Standing, main: Conversation | None) -> None:
-        """Read on from where another one stood. main: the conversation whose RDB this one carries, if it is known.
+        """Continue where another conversation stood. main: the conversation whose RDB this one carries, None if unknown.
 
-        To be called before anything is received. Tells that the stream begins, if it had or it is known where. Raises
-        ValueError for a standing that cannot be.
+        To be called before anything is received. Reports StreamStarted if the other conversation had, or if the stream's
+        offset is known. Raises ValueError for an impossible standing.
         """
         self._resuming.stand(standing, None if main is None else main.resync)
 
     def standing(self, *, at_boundary: bool = False) -> Standing:
-        """Where it stands after all that was received; at_boundary: after the last whole command of the stream.
+        """Where the conversation stands after all bytes received; at_boundary: after the stream's last whole command.
 
-        Not while is_beginning: a reader then needs all bytes since the first.
+        Not to be used while is_beginning: a reader then needs all bytes since the first.
         """
         return self._resuming.standing(at_boundary=at_boundary)
 
     def skip(self, from_master: int, from_replica: int) -> None:
-        """Start at these positions: the bytes before them are not at hand. To be called before anything is received."""
+        """Start at these positions: the bytes before them are missing. To be called before anything is received."""
         self._resuming.skip(from_master, from_replica)
 
     def skip_from_replica(self, size: int) -> None:
-        """The next bytes of the replica are not at hand; after them a request begins. See Handshake.skip_requests()."""
+        """The replica's next bytes are missing; after them a request begins. See Handshake.skip_requests()."""
         self._handshake.skip_requests(size)
 
     def skip_replies(self, size: int) -> bool:
-        """The next bytes of the master are not at hand; after them a reply begins. False, if it sends no replies."""
+        """The master's next bytes are missing; after them a reply begins. False: the master sends no replies."""
         return self._handshake.skip_replies(size)
 
     def skip_in_rdb(self, size: int) -> int:
-        """The next bytes of the master are not at hand. Returns how many were the RDB's: see Snapshot.skip()."""
+        """The master's next bytes are missing. Returns how many of them are the RDB's: see Snapshot.skip()."""
         return self.resync.snapshot.skip(size)
 
     def skip_rdb(self, size: int) -> bool:
-        """The next bytes of the master, the rest of the RDB with its mark, are not at hand. False where none passes."""
+        """The master's next bytes, the rest of the RDB with its mark, are missing. Returns False if no RDB is passing."""
         return self.resync.snapshot.skip_rest(size)
 
     def pass_over(self, side: Side, size: int) -> None:
-        """The next bytes of an ordinary connection are not at hand. Where a request begins after them is unknown."""
+        """The next bytes of an ordinary connection are missing. Where a request begins after them is unknown."""
         self._handshake.stop_following()
         self.skipped(side, size)
 
     def unmatch(self, *, lacks_replica: bool = False) -> None:
-        """Some requests or replies are not at hand; lacks_replica: it is the replica's. See Handshake.unmatch()."""
+        """Some bytes of the handshake are missing. lacks_replica: the replica's. See Handshake.unmatch()."""
         self.lacks_replica |= lacks_replica
         self._handshake.unmatch()
 
     @property
     def lacks_answer(self) -> bool:
-        """Whether the replica acknowledges a stream, and what granted it was not at hand."""
+        """Whether the replica acknowledges a stream although the line that granted it is missing."""
         return self.resync.lacks_answer
 
     @property
     def has_missed_rdb_end(self) -> bool:
-        """Whether the replica acknowledges while the end of a diskless RDB that lacks bytes has not come."""
+        """See Snapshot.has_missed_end."""
         return self.resync.snapshot.has_missed_end
 
     # ---- time and end ----
 
     def tick(self, at: float, *, held_back: bool = False) -> None:
-        """Time has passed: report what waits for that.
+        """Report what is due by time. To be called about ten times a second.
 
-        To be called about ten times a second. A partial resync is reported some ticks late, once it is known how much
-        the replica had missed; a batch of commands once a second. held_back: the master is not being read, because the
-        replica does not take what was read.
+        A partial resync is reported some ticks late, once it is known how much the replica had missed; a batch of
+        commands once a second. held_back: the master is not being read, because the replica does not read.
         """
         if self.stream is not None:
             self.stream.tick(at, held_back=held_back)
 
     def close(self, at: float = 0.0) -> None:
-        """Both directions have ended: tell what is still to be told. Nothing may be received afterwards."""
+        """Both directions have ended: report what is still pending. Nothing may be received afterwards."""
         unloaded = self.phase.value if self.phase in (Phase.WAITING, Phase.RDB, Phase.LOADING) else ""
         self.resync.snapshot.finish_if_complete()
         self.resync.snapshot.tell_started(at_last=True)
         if self.stream is not None:
-            if self.is_unmatched:  # what it waits for may be on a connection that is not known
+            if self.is_unmatched:  # the stream may wait for an RDB on a connection that is not known
                 self.stream.begin()
             self.stream.end()
         self._handshake.close()
@@ -367,7 +368,7 @@ class Conversation(State):
         self.resync.close()
 
     def lost(self, side: Side, why: str) -> None:
-        """Stop understanding what *side* sends: reading it failed."""
+        """Stop reading what *side* sends, because reading failed."""
         position = self.from_master if side is Side.MASTER else self.from_replica
         self._lose(side, position, why)
 
@@ -379,7 +380,7 @@ class Conversation(State):
             handshake.is_read = False
             handshake.requests = RequestReader()
             if self.step is Phase.STREAM or self.resync.snapshot.ends_without_replica:
-                # The master's bytes can still be understood, but for the end of a diskless RDB that cannot be read.
+                # The master's bytes can still be understood, except the end of a diskless RDB that cannot be parsed.
                 self.tell(events.Opaque(start=position, end=position, side=side, reason=why))
                 return
         if self.step is Phase.ORDINARY:

@@ -1,4 +1,4 @@
-"""Which databases a command reaches besides the one it is executed in."""
+"""Which databases a command affects besides the one it is executed in."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tap.replication.keyspecs import keys
 EVERY_DB = -1
 REACHING = frozenset({b"COPY", b"FLUSHALL", b"MOVE", b"SWAPDB"})
 
-# A db, and what the command names as keys in it.
+# A database, and the keys in it that the command names.
 Place = tuple[int, tuple[bytes, ...]]
 
 
 def reach(name: bytes, arguments: Sequence[bytes]) -> tuple[tuple[bytes, ...], tuple[Place, ...]]:
-    """The keys in the db where it is executed, and the other places. name: in upper case.
+    """The keys in the command's own database, and the other places that the command affects. name: in upper case.
 
     The options of COPY come in any order. Source: Redis 8.0 db.c, copyCommand, moveCommand, swapdbCommand.
     """
@@ -33,13 +33,13 @@ def reach(name: bytes, arguments: Sequence[bytes]) -> tuple[tuple[bytes, ...], t
 
 
 def without_db(arguments: Sequence[bytes]) -> list[bytes]:
-    """Those of a COPY that names a db, for one within its own."""
+    """The arguments of a COPY without its DB options, so that the copy stays in the command's own database."""
     left_out = {place for at in _db_options(arguments) for place in (at, at + 1)}
     return [argument for at, argument in enumerate(arguments) if at not in left_out]
 
 
 def _db_options(arguments: Sequence[bytes]) -> list[int]:
-    """Where the option DB of a COPY is; its value follows."""
+    """The index of each DB option of a COPY; its value is the next argument."""
     found, at = [], 2
     while at < len(arguments) - 1:
         if arguments[at].upper() == b"DB":

@@ -1,11 +1,11 @@
-"""The lines with which a master grants a resync, or announces the RDB: one grammar for all their readers.
+"""The lines by which a master grants a resync or announces an RDB: one grammar for all readers.
 
 Sources: Redis 7.0 replication.c, replicationSetupSlaveForFullResync and masterTryPartialResynchronization; Redis 8.0
 replication.c for +RDBCHANNELSYNC; Valkey 8.0 replication.c, sendCurrentOffsetToReplica, for +DUALCHANNELSYNC and $ENDOFF.
 
-A reader that has counted replies knows which line answers PSYNC, and read_grant() takes its words as they are. One that
-met the connection in the middle knows the answer by its words alone, and is_grant() and announces_rdb() want them
-complete: a script may answer with any word, but none answers with a replication ID.
+A reader that has counted replies knows which line answers PSYNC, and read_grant() accepts its words as they are. A
+reader that started in the middle can recognize the answer by its words alone, so is_grant() and announces_rdb() require
+all of them: a script may reply with any word, but not with a replication ID.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tap.replication.payload import MARK_SIZE
 from tap.replication.replies import readable
 
 _ID = rb"[0-9a-f]{40}"
-_NUMBER = rb"\d{1,19}"  # int() raises on thousands of digits, and 64 bits hold no more
+_NUMBER = rb"\d{1,19}"  # 64 bits need no more, and int() raises on thousands of digits
 _GRANT = (
     rb"\+FULLRESYNC " + _ID + rb" " + _NUMBER + rb"|"
     rb"\+CONTINUE " + _ID + rb"|"
@@ -35,7 +35,7 @@ _STANDS_NEAR = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FullGrant:
-    """+FULLRESYNC: an RDB of this history up to offset, then the stream."""
+    """+FULLRESYNC: an RDB of this history up to the offset, then the stream."""
 
     replid: str
     offset: int
@@ -43,7 +43,7 @@ class FullGrant:
 
 @dataclass(frozen=True, slots=True)
 class PartialGrant:
-    """+CONTINUE: the stream from where the replica stopped. replid: None from masters before Redis 4.0."""
+    """+CONTINUE: the stream from where the replica stopped. replid: None from masters older than Redis 4.0."""
 
     replid: str | None
 
@@ -62,7 +62,7 @@ class DualChannelGrant:
 
 @dataclass(frozen=True, slots=True)
 class EndOffset:
-    """$ENDOFF of Valkey, on the RDB channel: what the RDB that follows is of. db: None if none has been selected."""
+    """$ENDOFF of Valkey, on the RDB channel: history and offset of the RDB that follows. db: None if none is selected."""
 
     offset: int
     replid: str
@@ -74,7 +74,7 @@ Grant = FullGrant | PartialGrant | RdbChannelGrant | DualChannelGrant
 
 
 def read_grant(line: bytes) -> Grant | None:
-    """What the answer to PSYNC grants; None for a line that grants nothing known."""
+    """What the answer to PSYNC grants; None for a line that is not a known grant."""
     words = line.split()
     answer = words[0] if words else b""
     if answer == b"+FULLRESYNC" and len(words) >= 3 and is_number(words[2]):
@@ -89,7 +89,7 @@ def read_grant(line: bytes) -> Grant | None:
 
 
 def read_end_offset(line: bytes) -> EndOffset | None:
-    """$ENDOFF:<offset> <replid> <db> <client id>; None if the line is another one."""
+    """Read $ENDOFF:<offset> <replid> <db> <client id>; None for any other line."""
     words = line.removeprefix(b"$ENDOFF:").split()
     if len(words) < 4 or not is_number(words[0]):
         return None
@@ -98,12 +98,12 @@ def read_end_offset(line: bytes) -> EndOffset | None:
 
 
 def is_grant(line: bytes) -> bool:
-    """Whether only PSYNC is answered with this line."""
+    """Whether this line can answer nothing but PSYNC."""
     return _IS_GRANT.fullmatch(line) is not None
 
 
 def announces_rdb(line: bytes) -> bool:
-    """Whether no bulk reply begins with this line, but an RDB does. A plain $<length> may be either."""
+    """Whether this line announces an RDB and cannot begin a bulk reply. A plain $<length> may be either."""
     return line.startswith(b"$ENDOFF:") or (line.startswith(b"$EOF:") and len(line) == len(b"$EOF:") + MARK_SIZE)
 
 
@@ -113,5 +113,5 @@ def stands_near(data: bytes, limit: int) -> bool:
 
 
 def is_number(word: bytes) -> bool:
-    """Digits, and no more than 64 bits have."""
+    """Whether the word is digits only, not more than 64 bits need."""
     return word.isdigit() and len(word) < 20

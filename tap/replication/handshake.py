@@ -1,13 +1,13 @@
-"""What the two sides say before the data: requests of the replica, and the master's replies to them.
+"""The exchange before the data: the replica's requests, and the master's replies to them.
 
-Replies carry no name, so they are matched by count: the oldest request without a reply is what the next one answers. Each
-pair is reported as a Handshake. The answer to PSYNC and SYNC, and the lines after it, belong to the resync. Where some
-requests or replies are missing the count says nothing: from then on each is reported alone, and the answer to PSYNC is
-recognised by its words, see unmatch().
+Replies do not name their requests, so they are matched by count: the next reply answers the oldest request without one.
+Each pair is reported as a Handshake. The answer to PSYNC and SYNC, and the lines after it, are passed to the resync. If
+requests or replies are missing, counting is useless: from then on requests and replies are reported separately, and the
+answer to PSYNC is recognized by its words, see unmatch().
 
-Any other client may talk to a master, too. At the first request that no replica sends, the connection is an ordinary
-one. Nothing on it is reported from there on, but both directions are followed (passing.py), so that a client that asks
-to replicate after all, as some modules do, is a replica from that request on. Replies that were due then come first.
+Other clients talk to masters, too. The first request that no replica sends makes the connection an ordinary one. Nothing
+on it is reported from there on, but both directions are followed (passing.py): a client that asks to replicate later, as
+some modules do, is treated as a replica from that request on. The replies to its earlier requests come first.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from tap.replication.resync import Resync
 from tap.replication.state import State
 from tap.replication.unasked import UnaskedErrors, whole_errors
 
-MAX_SET_UP = 64  # requests; a replica needs less than ten, a health check never stops
+MAX_SET_UP = 64  # requests; a replica needs fewer than ten, a health check never stops
 
-# Bytes of memory that the requests of one connection take, all together; later ones are cut short, as they may wait for
-# replies. A replica needs less, with a token for a password, too; an unknown peer has not authenticated yet, and the
-# master may never answer.
+# Bytes of memory for all requests of one connection; beyond it requests are shortened, because the peer has not
+# authenticated yet, and the requests may wait for replies for ever. A replica needs less, even with a token as its
+# password.
 MAX_KEPT = 8 * 1024
 
 SYNCS = (b"PSYNC", b"SYNC")
@@ -39,7 +39,7 @@ _NEWLINES = re.compile(rb"\n*+")
 
 
 class Handshake:
-    """requests: reads the replica's bytes; also those after the handshake. is_read: whether they are still of interest.
+    """requests: reads the replica's bytes, those after the handshake too. is_read: whether they are still read.
 
     reply_begin: position of the master's first byte that is not part of a whole reply yet.
     """
@@ -69,18 +69,18 @@ class Handshake:
         self._resync = resync
         self._replies = ReplyReader()
         self._lines = LineReader()
-        self._unanswered: deque[Request] = deque()  # only PSYNC and SYNC, where replies are not matched
+        self._unanswered: deque[Request] = deque()  # if replies are not matched, only PSYNC and SYNC
         self._requests_seen = 0
         self._requests_memory = 0
-        self._is_unasked = False  # an error is being read that no request had asked for
+        self._is_unasked = False  # the line being read is an error that answers no request
         self._unasked_errors = UnaskedErrors(self._tell_unasked)
-        self._first_reply = b""  # of the connection, where replies are not matched
-        self._older = 0  # replies still to come to requests from when it was an ordinary connection
+        self._first_reply = b""  # of the connection; only if replies are not matched
+        self._older = 0  # outstanding replies to requests from when the connection was an ordinary one
 
     # ---- replies ----
 
     def read_reply(self, data: bytes, i: int, begin: int, at: float) -> int:
-        """Read one reply, or a part of it. Returns where reading stopped; data[0] is byte number *begin*."""
+        """Read one reply, or a part of it, from data[i:]. Returns where reading stopped. begin: position of data[0]."""
         state = self._state
         if state.passing is not None or self._older:
             return self._read_older(data, i, begin, at)
@@ -97,7 +97,7 @@ class Handshake:
                 state.tell(exchange(head, line))
             return i
         if head is None and not self._is_unasked:
-            if data[i] != 0x2D:  # not an error, as a master sends unasked when it refuses a client
+            if data[i] != 0x2D:  # only errors come unasked, when a master refuses a client
                 raise Lost(f"the master sent byte 0x{data[i]:02x} without being asked: this is not replication")
             end = whole_errors(data, i, MAX_LINE)
             if end > 0:
@@ -123,9 +123,9 @@ class Handshake:
         return i
 
     def _read_older(self, data: bytes, i: int, begin: int, at: float) -> int:
-        """As read_reply(), for replies to requests of the time when the connection was ordinary: these are not reported.
+        """As read_reply(), for replies to requests from when the connection was an ordinary one; these are not reported.
 
-        A line that grants a resync is never one of them, whatever the count says: see tap.replication.passing.
+        A line that grants a resync always answers PSYNC, even against the count: see tap.replication.passing.
         """
         state = self._state
         line: bytes | None = b"?"
@@ -145,7 +145,10 @@ class Handshake:
         return i
 
     def _is_granted(self, line: bytes, start: int, end: int, at: float) -> bool:
-        """Whether this answers the PSYNC of a former ordinary client, and no other request, whatever the count."""
+        """Take a line that must answer a former ordinary client's PSYNC or SYNC, even against the count.
+
+        Returns False, and does nothing, for any other line.
+        """
         state = self._state
         if state.ordinary_until is None or not (line in (b"", b"+CONTINUE") or is_grant(line)):
             return False
@@ -164,9 +167,9 @@ class Handshake:
         return True
 
     def _read_unmatched(self, head: Request | None, data: bytes, i: int, begin: int, at: float) -> int:
-        """As read_reply(), of replies to unknown requests. What answers PSYNC and SYNC is known by its words.
+        """As read_reply(), for replies that are not matched. The answer to PSYNC and SYNC is recognized by its words.
 
-        head: the PSYNC or SYNC that is at hand and has no answer yet.
+        head: the PSYNC or SYNC without an answer, if it is known.
         """
         state = self._state
         awaits_rdb = head is not None or state.step is Phase.WAITING
@@ -193,7 +196,7 @@ class Handshake:
                 state.enter(Phase.WAITING)
                 self._announced(head, line, start, end, at)
             elif state.step is Phase.PSYNC and line.startswith(b"*"):
-                raise Lost("what answered PSYNC is not at hand, and this is no answer")  # but the stream after it
+                raise Lost("what answered PSYNC is not at hand, and this is no answer")  # probably the stream
             else:
                 if not start:
                     self._first_reply = line
@@ -209,7 +212,7 @@ class Handshake:
         self.reply_begin = end
 
     def take_given(self, position: int, at: float) -> None:
-        """Read the replies that a fault gives in the master's place, once those before them have come."""
+        """Read the replies that a fault gives in the master's place, once all earlier replies have been read."""
         state = self._state
         if state.passing is not None or self._older:
             return
@@ -225,7 +228,7 @@ class Handshake:
                 state.tell(exchange(head, head.given))
 
     def _read_line(self, head: Request | None, line: bytes, start: int, end: int, at: float) -> None:
-        """A line that answers PSYNC or SYNC, or comes unasked."""
+        """Take a line that answers PSYNC or SYNC (*head*), or an unasked one (None)."""
         try:
             if head is None:
                 self._is_unasked = False
@@ -241,7 +244,7 @@ class Handshake:
             raise
 
     def _psync_answered(self, head: Request | None, line: bytes, start: int, end: int, at: float) -> None:
-        if self._resync.answered(head, line, start, end, at) and self._unanswered:  # else its request is not at hand
+        if self._resync.answered(head, line, start, end, at) and self._unanswered:  # empty if the request is missing
             self._unanswered.popleft()
 
     def _announced(self, head: Request | None, line: bytes, start: int, end: int, at: float) -> None:
@@ -254,12 +257,12 @@ class Handshake:
     # ---- requests ----
 
     def next_request(self) -> object:
-        """The replica's next item, see RequestReader.next(); None if it is not whole yet, or not of interest."""
+        """The replica's next item, see RequestReader.next(); None if it is incomplete, or not read any more."""
         self.requests.is_lenient = self._state.step is Phase.STREAM
         return self.requests.next() if self.is_read else None
 
     def requested(self, request: Request, at: float) -> None:
-        """A whole request, while the master's bytes are replies."""
+        """Take a whole request, in a phase in which the master sends replies."""
         state = self._state
         if self._is_a_stranger(tuple(word.upper() for word in request.args[: strangers.WORDS]), request.start):
             return
@@ -289,19 +292,19 @@ class Handshake:
     # ---- ordinary connections ----
 
     def is_a_stranger_so_far(self) -> bool:
-        """Whether the request that is not whole yet, or is none, is not a replica's; the connection is ordinary then."""
+        """Whether no replica sends the incomplete or malformed request; if so, make the connection an ordinary one."""
         words = self.requests.words_so_far(strangers.WORDS)
         return strangers.is_named(words) and self._is_a_stranger(words, self.requests.position)
 
     def is_strangers_nonsense(self, start: int) -> bool:
-        """As is_a_stranger_so_far(), for bytes from *start* on that are not a request."""
+        """As is_a_stranger_so_far(), for a malformed request at *start*."""
         words = self.requests.words_so_far(strangers.WORDS)
         return bool(words) and self._is_a_stranger(words, start)
 
     def _is_a_stranger(self, words: tuple[bytes, ...], start: int) -> bool:
-        """Whether no replica begins a request with these words before it asks to replicate; it is passed by then.
+        """Whether no replica sends a request that begins with these words; if so, make the connection an ordinary one.
 
-        start: of that request; its end may not be here yet.
+        start: of the request, whose end may not have come yet.
         """
         state = self._state
         if state.step not in (Phase.CONNECT, Phase.HANDSHAKE) or words[0] in SET_UP:
@@ -310,7 +313,7 @@ class Handshake:
         return True
 
     def _pass_by(self, start: int, end: int, role: Role, text: str) -> None:
-        """start, end: of the request that no replica sends. What follows on the connection is not told."""
+        """Make the connection an ordinary one, and report nothing more. start, end: the request that no replica sends."""
         state = self._state
         passing = self._passing_from(start) if role is Role.ORDINARY else None
         rest, self.requests = self.requests.rest, RequestReader()
@@ -325,7 +328,7 @@ class Handshake:
             self.requests.feed(found)
 
     def _passing_from(self, start: int) -> Passing | None:
-        """Follows the connection from its request at *start* on; None where what the master is saying cannot be."""
+        """A follower from the request at *start* on; None if the master is in a line that it could not take over."""
         if self._is_unasked or self._lines.unfinished or self._state.passing is not None:
             return None
         more, left, line = self._replies.unfinished
@@ -336,7 +339,10 @@ class Handshake:
         return Passing(self.requests.position, unanswered + has_been_read, replies)
 
     def follow(self, passing: Passing, data: bytes | memoryview) -> bytes | None:
-        """The next bytes of an ordinary connection. Returns those to read, from a request on that replicas send."""
+        """Take the next bytes of an ordinary connection. Returns those from the first request on that only replicas send.
+
+        None while there is no such request.
+        """
         state = self._state
         found: bytes | None = passing.from_replica(data)
         if passing.broken:
@@ -360,7 +366,7 @@ class Handshake:
         self.is_read = False
 
     def stand(self, standing: PassingStanding | None) -> None:
-        """Go on where another one stood, in a later phase. standing: of an ordinary connection that is followed."""
+        """Continue from a standing in a later phase. standing: for an ordinary connection that is followed."""
         state = self._state
         if standing is not None:
             state.passing = Passing(0, 0, ReplyCounter())
@@ -368,15 +374,15 @@ class Handshake:
         self.is_read = state.step not in (Phase.ORDINARY, Phase.OPAQUE) or state.passing is not None
 
     def forget_older(self) -> None:
-        """It is not understood any more: nothing is still to come."""
+        """Stop expecting replies to requests of an ordinary connection: it is not understood any more."""
         self._state.passing, self._older = None, 0
 
-    # ---- what is not at hand ----
+    # ---- missing bytes ----
 
     def skip_replies(self, size: int) -> bool:
-        """So many of the master's next bytes are not at hand; after them a reply or a line begins. See unmatch().
+        """The master's next *size* bytes are missing; after them a reply or a line begins. See unmatch().
 
-        Returns False, and does nothing, where the master sends no replies.
+        Returns False, and does nothing, if the master does not send replies in this phase.
         """
         state = self._state
         if state.step not in (*REPLIES, Phase.ORDINARY):
@@ -388,9 +394,9 @@ class Handshake:
         return True
 
     def unmatch(self) -> None:
-        """Some requests or replies are missing, so that their count says nothing any more.
+        """Stop matching replies by count, because some requests or replies are missing.
 
-        From here on each is reported without the other, and the answer to PSYNC is recognised by its words.
+        From here on they are reported separately, and the answer to PSYNC is recognized by its words.
         """
         state = self._state
         state.is_unmatched = True
@@ -402,9 +408,10 @@ class Handshake:
                 state.tell(exchange(request, None))
 
     def skip_requests(self, size: int) -> None:
-        """The next bytes of the replica are not at hand; after them a request begins.
+        """The replica's next bytes are missing; after them a request begins.
 
-        Replies are then not matched to requests any more, see unmatch(), unless PSYNC waits: it does so alone.
+        Replies are then no longer matched to requests, see unmatch(), unless a PSYNC waits for its answer: a replica
+        sends no other request meanwhile.
         """
         state = self._state
         if size and state.step in REPLIES and not self._is_unasked:
@@ -418,11 +425,11 @@ class Handshake:
     # ---- the end ----
 
     def close(self) -> None:
-        """Both directions have ended: tell how many errors came unasked."""
+        """Both directions have ended: report the unasked errors that are not reported yet."""
         self._unasked_errors.close()
 
     def close_unidentified(self) -> None:
-        """Both directions have ended: tell that it was a health check, if it never said more than one does."""
+        """Both directions have ended: report a health check, if the peer sent nothing that only a replica sends."""
         state = self._state
         was_served = state.from_master or not state.from_replica
         if state.role is None and state.step is Phase.HANDSHAKE and was_served and not state.identity.has_configured:

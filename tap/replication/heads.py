@@ -1,4 +1,4 @@
-"""Name, keys and size of each command of a stream, but not its values: all that statistics need, and cheap."""
+"""The name, keys and size of each command of a stream, without its values: all that statistics need, at a low cost."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from tap.replication.dbs import REACHING, Place, reach
 from tap.replication.keyspecs import FROM_THE_FIRST, NOT_THE_FIRST, KeyFinder, has_keys
 from tap.replication.scanner import StreamScanner
 
-HEAD = 2**16  # bytes of a command in which its keys are looked for
-MAX_NAMES = 1000  # as of the scanner
+HEAD = 2**16  # bytes of a command that are searched for its keys
+MAX_NAMES = 1000  # the scanner's limit
 OTHER = "(other)"
 
-# End (position in the stream), bytes, db or None, upper-case name, keys in that db, what it reaches in others. A plain
-# tuple: there are millions.
+# End (position in the stream), bytes, db or None, upper-case name, keys in that db, places in other databases. A plain
+# tuple, because there are millions.
 Head = tuple[int, int, int | None, str, tuple[bytes, ...], tuple[Place, ...]]
 
-# The name is found by its end, not by its length: one with a newline in it is no server's, and counts as OTHER.
+# The name is found by its end, not by its length: no server's command has a newline in its name, such one is OTHER.
 _HEAD = re.compile(rb"\*(\d+)\r\n\$\d+\r\n([^\r\n]{0,48})\r\n(?:\$(\d+)\r\n)?")
 
 _NONE, _FIRST, _FROM_FIRST, _FOUND, _REACHING = range(5)  # where the keys of a command are
 
 
 class HeadReader:
-    """Reads one stream beside its scanner, which has to keep the ends of commands for it.
+    """Reads one stream along with its scanner, which must have keep_ends.
 
-    What it finds does not depend on how the bytes are cut, and of a command that is not whole it keeps HEAD bytes.
+    The result does not depend on how the bytes are split. Of an incomplete command HEAD bytes are kept.
     """
 
     def __init__(self, scanner: StreamScanner) -> None:
         self._scanner = scanner
-        self._kept = b""  # of the command that is not whole
+        self._kept = b""  # the beginning of the incomplete command
         self._names: dict[bytes, tuple[str, int]] = {}
 
     def read(self, data: bytes) -> list[Head]:
-        """The commands that are whole since the last call; data: what the scanner was just fed."""
+        """The commands completed since the last call. data: the bytes that the scanner was just fed."""
         scanner = self._scanner
         start = scanner.position - len(data)
         found: list[Head] = []
@@ -61,7 +61,7 @@ class HeadReader:
     def _inside(
         self, data: bytes, start: int, name: bytes, begin: int, end: int, outer_begin: int, outer_end: int
     ) -> tuple[str, tuple[bytes, ...], tuple[Place, ...]]:
-        """Of a command in an RREPLAY: see scanner.Inside; start: the position of the data."""
+        """Name, keys and other places of a command in an RREPLAY; see scanner.Inside. start: position of the data."""
         if outer_begin < start:
             text, start = self._kept + data[: HEAD - len(self._kept)], outer_begin
         else:
@@ -107,7 +107,7 @@ class HeadReader:
 
 
 def _reach(name: bytes, command: bytes) -> tuple[tuple[bytes, ...], tuple[Place, ...]]:
-    """See reach(); nothing of a command that is not whole."""
+    """As dbs.reach(), for the words of a command; nothing for an incomplete one."""
     reader = hiredis.Reader()
     reader.feed(command)
     words = reader.gets()

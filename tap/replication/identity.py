@@ -1,4 +1,4 @@
-"""Who a replica says it is: with REPLCONF, AUTH and CLIENT SETNAME, before it asks for anything."""
+"""How a replica identifies itself, with REPLCONF, AUTH and CLIENT SETNAME, before it asks to replicate."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from tap.replication.events import Role
 from tap.replication.replies import readable
 from tap.replication.requests import COMPRESSIONS, UNDERSTOOD, Request
 
-# What replicas send before they ask to replicate; REPLPING is KeyDB's PING (KeyDB 6.3 replication.cpp, syncWithMaster).
-# A connection that sends another request is an ordinary one, until it asks to replicate.
+# Requests that replicas send up to PSYNC; REPLPING is KeyDB's PING (KeyDB 6.3 replication.cpp, syncWithMaster). Any other
+# request makes the connection an ordinary one, until it asks to replicate.
 SET_UP = frozenset({b"PING", b"REPLPING", b"AUTH", b"HELLO", b"CLIENT", b"SELECT", b"REPLCONF", b"PSYNC", b"SYNC"})
 
-# The options of REPLCONF that matter later; the others are not kept.
+# The options of REPLCONF that are needed later; others are not kept.
 OPTIONS = frozenset(
     {
         "listening-port",
@@ -23,8 +23,8 @@ OPTIONS = frozenset(
     }
 )
 
-MAX_NAME = 255  # bytes kept of a name that the peer gives itself
-MAX_NOVELTIES = 8  # unknown capabilities that are remembered
+MAX_NAME = 255  # bytes kept of each name and value from the peer
+MAX_NOVELTIES = 8  # number of unknown capabilities that are remembered
 
 ROLES = {
     Role.REPLICA: "a replica",
@@ -35,9 +35,9 @@ ROLES = {
 
 
 class Identity:
-    """host, port: the source address; the port is 0 where it is unknown. options: those of REPLCONF, by lower-case name.
+    """host, port: the source address; port 0: unknown. options: REPLCONF options by lower-case name.
 
-    has_configured: any REPLCONF has come. called: the name from CLIENT SETNAME. user: the user of AUTH.
+    has_configured: a REPLCONF has come. called: the name from CLIENT SETNAME. user: the user of AUTH.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class Identity:
         self._novelties: list[str] = []
 
     def heard(self, request: Request) -> None:
-        """A whole request of the handshake."""
+        """Take a whole request of the handshake."""
         name, args = request.name, request.args
         if name == b"REPLCONF":
             self._configured(request)
@@ -83,15 +83,16 @@ class Identity:
                 self._novelties.append(capability)
 
     def take_address(self, other: Identity) -> None:
-        """Announce the address that another connection of the same replica announced: it is not always repeated."""
+        """Copy the address that another connection of the same replica announced: replicas do not always repeat it."""
         self.options |= {name: other.options[name] for name in ("ip-address", "listening-port") if name in other.options}
 
-    # ---- its name ----
+    # ---- the replica's name ----
 
     def name(self, role: Role | None) -> str:
-        """The address that it announces, or its source host with the announced port.
+        """The announced address, or the source host with the announced port.
 
-        If it announces none, or port 0 as RedisShake does, its source address: several such replicas are not the same.
+        For a replica that announces no port, or port 0 as RedisShake does, the source address: several such replicas on
+        one host would otherwise have the same name.
         """
         host, port = self.options.get("ip-address", self.host), self.options.get("listening-port")
         if self.port > 0 and self.is_nameless(role):
@@ -99,18 +100,18 @@ class Identity:
         return _address(host, port)
 
     def is_nameless(self, role: Role | None) -> bool:
-        """Whether only its source address names it."""
+        """Whether only the source address names the replica."""
         port = self.options.get("listening-port")
         return self.port > 0 and (port == "0" or (port is None and role is Role.REPLICA))
 
     @property
     def announced(self) -> str:
-        """Its host, with the announced port if there is one."""
+        """The announced or source host, with the announced port if there is one."""
         return _address(self.options.get("ip-address", self.host), self.options.get("listening-port"))
 
     @property
     def way_out(self) -> str:
-        """What would make the master speak plainly, if a new capability may be why it does not; else ""."""
+        """For a message: the option that hides capabilities unknown here, if the replica offered any; else ""."""
         if not self._novelties:
             return ""
         masks = dict.fromkeys("compression" if name in COMPRESSIONS else name for name in self._novelties)

@@ -2,12 +2,12 @@
 
 from collections import deque
 
-RESOLUTION = 0.001  # seconds between two samples at least
-MAX_SAMPLES = 4096  # when full, every second one is forgotten
+RESOLUTION = 0.001  # minimum seconds between two samples
+MAX_SAMPLES = 4096  # beyond this, every second sample is dropped
 
 
 class LagClock:
-    """Remembers when which byte of the stream was passed on; in bounded memory, so with bounded resolution.
+    """Remembers when each byte of the stream was passed on. Memory is bounded, and therefore the resolution, too.
 
     Positions are bytes since the stream began; times are seconds of any one clock.
     """
@@ -19,7 +19,7 @@ class LagClock:
         self._acked = 0
 
     def passed(self, position: int, at: float) -> None:
-        """All bytes before *position* have been passed on by now."""
+        """Note that all bytes before *position* have been passed on by the time *at*."""
         if at - self._last < self._resolution and self._passed:
             self._passed[-1] = (position, self._passed[-1][1])
             return
@@ -30,7 +30,7 @@ class LagClock:
             self._resolution *= 2
 
     def acked(self, position: int, at: float) -> float:
-        """Seconds since byte *position* was passed on, if it was not acknowledged before; else see events.Ack."""
+        """Seconds since byte *position* was passed on, if it was not acknowledged before; otherwise see events.Ack."""
         moved = position > self._acked
         self._acked = max(position, self._acked)
         wanted = position if moved else position + 1

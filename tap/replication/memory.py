@@ -1,7 +1,7 @@
 """What earlier connections to one master teach about the next.
 
-A partial resync sends no SELECT, a full one gives no reason, and a two-connection sync announces on one connection
-what counts on the other: all of that has to be remembered across connections. Bounded, whatever comes and goes.
+After a partial resync no SELECT is sent, a full one comes without a reason, and in a two-connection sync one connection
+announces what applies to the other: such facts must be remembered across connections. The memory is bounded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _V = TypeVar("_V")
 
 
 class Course:
-    """What of a scanner is still wanted when its connection has ended: an eighth of the memory."""
+    """The part of a scanner that is still needed after its connection has ended, in an eighth of the memory."""
 
     __slots__ = ("_begin", "_dbs", "_ends", "_first_db", "broken_at", "position")
 
@@ -34,20 +34,20 @@ class Course:
         self._dbs = array("q", [db for _, db in selects])
 
     def db_at(self, position: int) -> int | None:
-        """As the scanner's."""
+        """As StreamScanner.db_at()."""
         return db_at(position, [*zip(self._ends, self._dbs, strict=True)], self._begin, self._first_db)
 
 
 @dataclass(slots=True)
 class Track:
-    """One stretch of a history, as one connection saw it: from offset base on. is_doubted: its offsets are."""
+    """The part of a history that one connection carried, after offset base. is_doubted: its offsets may be wrong."""
 
     base: int
     scanner: StreamScanner | Course
     is_doubted: bool = False
 
     def settle(self) -> None:
-        """The connection has ended."""
+        """The connection has ended: release the scanner."""
         if not isinstance(self.scanner, Course):
             self.scanner = Course(self.scanner)
 
@@ -57,7 +57,7 @@ class Track:
 
 
 class History:
-    """What is known of the stream under one replication ID. link: the name of the one that it was first seen on."""
+    """What is known of the stream under one replication ID. link: the name of the link where it was first seen."""
 
     def __init__(self, link: str, tracks: list[Track] | None = None) -> None:
         self.link = link
@@ -69,11 +69,11 @@ class History:
 
     @property
     def end(self) -> int | None:
-        """The highest offset seen, None if none was."""
+        """The highest offset seen, None if none was seen."""
         return max((track.end for track in self._tracks if not track.is_doubted), default=None)
 
     def db_at(self, offset: int) -> int | None:
-        """The database in force after byte number *offset*, None if no connection saw it."""
+        """The database in force after the byte with this offset, None if no connection showed it."""
         for track in reversed(self._tracks):
             if not track.is_doubted and track.base <= offset <= track.end:
                 db = track.scanner.db_at(offset - track.base)
@@ -82,15 +82,15 @@ class History:
         return None
 
     def continued(self, link: str) -> History:
-        """The same stream under its next replication ID, which *link* tells of."""
+        """The same stream under its next replication ID, which was first seen on *link*."""
         return History(link, list(self._tracks))
 
 
 @dataclass(slots=True)
 class Past:
-    """Where the last connection of one replica had come to, when it ended, and its rate then, bytes per second.
+    """How far one replica's last connection came. at: when it ended. rate: at that time, in bytes per second.
 
-    unloaded: "" or the phase in which it ended before the replica acknowledged an RDB.
+    unloaded: the phase in which the connection ended, if that was before the replica acknowledged an RDB; else "".
     """
 
     replid: str
@@ -100,7 +100,7 @@ class Past:
     unloaded: str = ""
 
     def expected(self, replid: str, offset: int, at: float) -> int | None:
-        """Bytes that the replica, back with this offset, has probably missed; None if that cannot be told."""
+        """The bytes that a replica returning with this offset has probably missed; None if no estimate is possible."""
         if self.replid != replid or self.offset is None or not self.rate:
             return None
         return max(0, self.offset - offset) + round(self.rate * (at - self.at))
@@ -110,34 +110,36 @@ class Memory:
     """Shared by all connections to one master."""
 
     def __init__(self, link: str = "", beside: Memory | None = None) -> None:
-        """link: its name. beside: the memory of another link: a history goes on wherever its master has moved to."""
+        """link: the link's name. beside: the memory of another link, to share its histories: a history may continue on
+        another link's master after a failover.
+        """
         self._link = link
         self.histories: dict[str, History] = {} if beside is None else beside.histories
         self.succession: Succession = Succession(MAX_HISTORIES) if beside is None else beside.succession
         self._replicas: dict[str, Past] = {}
-        self.rendezvous: Rendezvous[Any] = Rendezvous()  # used by two_connections.py, which says of what
+        self.rendezvous: Rendezvous[Any] = Rendezvous()  # of Half, see two_connections.py
 
     def history(self, replid: str) -> History:
-        """The history of that ID, begun if it is new."""
+        """The history of this ID; a new one if the ID is unknown."""
         return _remember(self.histories, replid, self.histories.get(replid) or History(self._link), MAX_HISTORIES)
 
     def knows(self, replid: str) -> bool:
-        """Whether a connection was granted this replication ID before."""
+        """Whether this replication ID was granted to an earlier connection."""
         return replid in self.histories
 
     def succeed(self, previous: str, replid: str, offset: int) -> None:
-        """The stream of *previous* goes on as *replid* after this offset, or a later one."""
+        """Note that the stream of *previous* continues as *replid* after this offset, or a later one."""
         if replid not in self.histories:
             _remember(self.histories, replid, self.history(previous).continued(self._link), MAX_HISTORIES)
         self.succession.continues(replid, previous, offset)
 
     def elsewhere(self, replid: str) -> str | None:
-        """The name of the link that this history was first seen on, if it is another one."""
+        """The name of the link where this history was first seen, if that is another link; else None."""
         known = self.histories.get(replid)
         return None if known is None or known.link == self._link else known.link
 
     def left(self, replica: str, past: Past) -> None:
-        """A connection of the replica with this announced address has ended."""
+        """Note that a connection of the replica with this announced address has ended."""
         _remember(self._replicas, replica, past, MAX_REPLICAS)
 
     def past(self, replica: str) -> Past | None:
@@ -145,7 +147,7 @@ class Memory:
 
 
 def _remember(known: dict[str, _V], key: str, value: _V, limit: int) -> _V:
-    """Put the value last, and drop the oldest beyond the limit."""
+    """Insert the value as the newest, and drop the oldest beyond the limit."""
     known.pop(key, None)
     known[key] = value
     while len(known) > limit:

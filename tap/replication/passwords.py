@@ -1,19 +1,19 @@
-"""Where commands carry passwords: the one table of it, for recordings, events and logs.
+"""Where commands carry passwords: the only such table, for recordings, events and logs.
 
     AUTH [user] password                            every word but the name
-    HELLO version [AUTH user password]              every word behind the version
+    HELLO version [AUTH user password]              every word after the version
     CONFIG SET name value [name value ...]          the values of names that is_secret_setting() knows
     SENTINEL CONFIG SET name value [...]            the same
     SENTINEL SET master option value [...]          the same: auth-pass, auth-user
     ACL SETUSER user [>pw <pw #hash !hash ...]      what follows the first character of these rules
-    ACL DRYRUN user command ...                     as of the command
-    MIGRATE ... [AUTH pw | AUTH2 user pw] [KEYS]    the words behind these two
+    ACL DRYRUN user command ...                     as in the command
+    MIGRATE ... [AUTH pw | AUTH2 user pw] [KEYS]    the words after AUTH and AUTH2
 
-A word is known to be a secret before its first byte is read, or, of a rule of ACL SETUSER, its second: so whoever copies
-bytes can mask them as they come. Users of AUTH go with their passwords.
+Whether a word is a secret is known before its first byte, or before the second one of a rule of ACL SETUSER. Code that
+copies bytes can therefore mask them as they arrive. The user of AUTH is treated as a part of the password.
 
-Replies with passwords in them: CONFIG GET and SENTINEL CONFIG GET, names and values in turn; ACL GETUSER and ACL LIST,
-the SHA-256 of each; ACL GENPASS; and errors that repeat words of a request that had some, in quotes.
+Replies with passwords in them: CONFIG GET and SENTINEL CONFIG GET, alternating names and values; ACL GETUSER and ACL
+LIST, the SHA-256 of each password; ACL GENPASS; and errors that quote words of a request with secrets.
 
 Redis 8.0: acl.c, config.c, cluster.c (migrateCommand), sentinel.c, networking.c (helloCommand), server.c (rejectCommand).
 Valkey 9.1: config.c for the names with "primary".
@@ -24,17 +24,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# A word, as follow() says of the one that comes next.
+# Kinds of words: what follow() says of the next one.
 PLAIN = 0
 SECRET = 1
-RULE = 2  # of ACL SETUSER: a secret behind its first character, if that is one of RULES
+RULE = 2  # of ACL SETUSER: a secret after its first character, if that is one of RULES
 
 RULES = b"><#!"
-LONGEST = 64  # bytes of a word that tell what it is; no name and no option has more
+LONGEST = 64  # bytes of a word that are needed to classify it; no name and no option is longer
 
 SECRETIVE = frozenset({b"ACL", b"AUTH", b"CONFIG", b"HELLO", b"MIGRATE", b"SENTINEL"})
 
-# Users go with their passwords; other settings of this kind have "pass" in their names, also those of modules.
+# Users are treated as parts of their passwords. Secret settings that are not listed here, such as those of modules, have
+# "pass" in their names.
 _SETTINGS = (
     b"masterauth",
     b"masteruser",
@@ -48,7 +49,7 @@ _SETTINGS = (
 )
 _OPTIONS = (b"auth-pass", b"auth-user")
 _SECRET_SETTING = re.compile(rb"pass|secret|token|(?:master|primary)(?:auth|user)|(?:sentinel|auth)-user", re.IGNORECASE)
-SETTING = _SECRET_SETTING.pattern  # whatever case
+SETTING = _SECRET_SETTING.pattern  # to be matched without regard to case
 
 _GLOB = re.compile(rb"[*?\[\\]")
 _TRAILING_LETTERS = re.compile(rb"[A-Za-z]*\Z")
@@ -64,8 +65,8 @@ def is_secret_setting(name: bytes) -> bool:
 class Secrets:
     """Follows the words of one request.
 
-    next: what the word is that comes next. has_secrets: one was among those that came. reply: what its reply may hold:
-    "settings", "hashes", or the number of digits of a generated password; None: nothing.
+    next: the kind of the next word. has_secrets: a secret was among the words so far. reply: which secrets the reply may
+    hold: "settings", "hashes", or the number of digits of a generated password; None: no secrets.
     """
 
     __slots__ = (
@@ -76,23 +77,23 @@ class Secrets:
         self.clear()
 
     def clear(self) -> None:
-        """A request begins."""
+        """Begin a new request."""
         self.next = PLAIN
         self.has_secrets = False
         self.reply: str | int | None = None
         self._count = 0
         self._name = b""
         self._sub = b""
-        self._pairs = 0  # the word with which names and values begin; 0: they do not
-        self._left = 0  # secrets behind a keyword of MIGRATE
+        self._pairs = 0  # the number of the word where alternating names and values begin; 0: there are none
+        self._left = 0  # secrets to come after a keyword of MIGRATE
         self._done = False
         self._garbage = False
         self._nested: Secrets | None = None
 
     def follow(self, word: bytes, *, typed: bool = False, restarts: bool = False) -> None:
-        """The next word is whole, of which LONGEST bytes do. typed: in a line, where garbage may stand before a name.
+        """Take the next word, of which LONGEST bytes are enough. typed: an inline request, which may begin with garbage.
 
-        restarts: it may be a name, where those before say nothing.
+        restarts: the word may be a command's name, if the words before it mean nothing.
         """
         if self.next == SECRET or (self.next == RULE and word[:1] in _RULES):
             self.has_secrets = True
@@ -112,7 +113,7 @@ class Secrets:
 
     @property
     def may_be_repeated(self) -> str | None:
-        """Which errors in reply may have secrets in them: "errors", or "auth": one that says that AUTH is not known."""
+        """Which errors in reply may repeat secrets: "errors": any; "auth": only one that AUTH is an unknown command."""
         if not self.has_secrets:
             return None
         return "auth" if self._name == b"AUTH" else "errors"
@@ -142,7 +143,7 @@ class Secrets:
         self._setting(word, number)
 
     def _setting(self, word: bytes, number: int) -> None:
-        """Names and values in turn, or names alone."""
+        """A word of SET, with alternating names and values, or of GET, with names only."""
         self.next = PLAIN
         if self._pairs and number >= self._pairs:
             if (number - self._pairs) % 2 == 0 and is_secret_setting(word):
@@ -188,7 +189,7 @@ _FOLLOW = {
 
 
 def _may_be_secret(pattern: bytes) -> bool:
-    """Whether CONFIG GET with this may answer with a secret. Of a glob, only what it begins with is looked at."""
+    """Whether CONFIG GET with this pattern may return a secret. Of a glob, only the literal prefix is considered."""
     glob = _GLOB.search(pattern)
     if glob is None:
         return is_secret_setting(pattern)
@@ -202,9 +203,9 @@ HIDDEN = b"***"
 
 
 def hidden(words: Sequence[bytes], *, inline: bool = False) -> tuple[bytes, ...]:
-    """The words of a request, name first, with HIDDEN for each secret. inline: as they stood in a line, split at blanks.
+    """The words of a request, name first, with HIDDEN in place of each secret. inline: a line's words, split at blanks.
 
-    Of a line all is hidden from its first secret on, which may have had blanks in it.
+    In a line everything from the first secret on is hidden, because the secret may contain blanks.
     """
     secrets = Secrets()
     out: list[bytes] = []
@@ -223,15 +224,15 @@ def hidden(words: Sequence[bytes], *, inline: bool = False) -> tuple[bytes, ...]
 
 _RULES = tuple(RULES[k : k + 1] for k in range(len(RULES)))
 
-QUOTES = b"'`"  # around what an error repeats; up to Redis 6 the second one
-_BREAKS = bytes.maketrans(b"\r\n", b"  ")  # as servers write them into an error
-_CERTAIN = 4  # bytes; a secret of fewer is looked for in quotes only
+QUOTES = b"'`"  # around words that an error repeats; ` up to Redis 6
+_BREAKS = bytes.maketrans(b"\r\n", b"  ")  # servers write line breaks as blanks into an error
+_CERTAIN = 4  # bytes; a shorter secret is searched for only in quotes
 
 
 def hidden_reply(words: Sequence[bytes], line: bytes, *, inline: bool = False, most: int | None = None) -> bytes:
-    """The first line of a reply to such a request: an error may repeat what was in it, or the beginning of that.
+    """The first line of the reply to a request, without secrets: an error may repeat them, or their beginnings.
 
-    most: bytes of an error in reply to secrets, beyond which it is cut: each quote is compared with each secret.
+    most: an error in reply to secrets is cut after this many bytes, because each quote is compared with each secret.
     """
     if not line.startswith(b"-"):
         return line
@@ -240,7 +241,7 @@ def hidden_reply(words: Sequence[bytes], line: bytes, *, inline: bool = False, m
         if word != shown:
             secret = (unquoted(word) if inline else word).translate(_BREAKS)
             secrets.append(secret.removeprefix(shown.removesuffix(HIDDEN)))
-    secrets.sort(key=len, reverse=True)  # one may begin as another does
+    secrets.sort(key=len, reverse=True)  # a secret may be the beginning of another
     for secret in secrets:
         if len(secret) >= _CERTAIN:
             line = line.replace(secret, HIDDEN)
@@ -253,7 +254,7 @@ def hidden_reply(words: Sequence[bytes], line: bytes, *, inline: bool = False, m
 
 
 def _without_beginning(line: bytes, secret: bytes) -> bytes:
-    """As much of it as stands in quotes, or between a quote and the line's end."""
+    """The line with HIDDEN for each beginning of the secret in quotes, or between a quote and the line's end."""
     at = 0
     while secret and (opened := _OPENED.search(line, at)):
         at = opened.end()
@@ -264,9 +265,9 @@ def _without_beginning(line: bytes, secret: bytes) -> bytes:
 
 
 def _in_common(line: bytes, at: int, secret: bytes) -> int:
-    """How many bytes of the line from *at* on are the secret's first ones.
+    """How many bytes of the line from *at* on equal the beginning of the secret.
 
-    Halved, not counted: a long line of quotes would take the square of its length.
+    Binary search: comparing byte by byte would take quadratic time for a long line of quotes.
     """
     low, high = 0, min(len(secret), len(line) - at) if line[at : at + 1] == secret[:1] else 0
     while low < high:
@@ -285,7 +286,7 @@ _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})|\\(.)", re.DOTALL)
 
 
 def unquoted(word: bytes) -> bytes:
-    """A word of a line without its quotes; those that do not end hold all that follows. Redis 7.0 sds.c."""
+    """A word of a line without its quotes; an open quote extends to the end. Redis 7.0 sds.c, sdssplitargs."""
     if b'"' not in word and b"'" not in word:
         return word
     out = b""

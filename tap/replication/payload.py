@@ -1,6 +1,6 @@
 """One RDB on the wire: `$<length>` and that many bytes, or `$EOF:<mark>`, the RDB and the mark again.
 
-The RDB is read as it passes, which also tells where it ends. Where it cannot be read, its frame still ends it.
+The RDB is parsed as it passes, which also shows where it ends. If it cannot be parsed, its frame still shows the end.
 """
 
 import dataclasses
@@ -15,21 +15,21 @@ from tap.rdb.tape import Tape
 from tap.replication.events import Transfer
 
 MARK_SIZE = 40
-# The mark may occur inside a value, and masters use it again and again: it ends the RDB only behind the RDB's own end,
-# a byte 0xFF and eight of checksum. Where the RDB cannot be read, that shows only because the master then falls silent
-# until the replica acknowledges (Redis replication.c, repl_start_cmd_stream_on_ack): the last bytes before an
-# acknowledgement, or before the close, decide. Servers acknowledge only then; other clients do all the time, and then
-# an acknowledgement that was on its way when the mark passed starts the stream: see watch().
+# The mark may occur inside a value, because masters reuse it: it ends the RDB only after the RDB's own end, a byte 0xFF
+# and eight bytes of checksum. If the RDB cannot be parsed, its end shows only by a pause: the master sends nothing more
+# until the replica acknowledges (Redis replication.c, repl_start_cmd_stream_on_ack), so the last bytes before an
+# acknowledgement, or before the close, decide. Servers acknowledge only after the RDB; other clients do all the time,
+# and an acknowledgement that is on its way when the mark passes starts the stream without a pause: see watch().
 TAIL_SIZE = MARK_SIZE + 9
 
 MAX_SIZE = 2**50
-PROGRESS_STEP = 8 * 2**20  # of a diskless RDB; a disk-based one counts in hundredths, of this size at the least
-LARGEST = 5  # keys that are remembered
+PROGRESS_STEP = 8 * 2**20  # for a diskless RDB, and the minimum for a disk-based one, whose step is a hundredth
+LARGEST = 5  # number of keys that are remembered
 
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What is left of a parser that has no more to read."""
+    """What is kept of a parser after it has read all it can."""
 
     finished: bool
     problem: Problem | None
@@ -38,16 +38,16 @@ class _Verdict:
 
 
 class Payload:
-    """transfer. size: bytes of the RDB, None when diskless. received: bytes so far, a diskless RDB's mark included.
+    """size: bytes of the RDB, None when diskless. received: bytes so far, including a diskless RDB's mark.
 
-    summary: what the RDB holds, as far as it was read. joined: its first bytes were not at hand, see join(). lacks: some
-    of its bytes were not.
+    summary: what the RDB holds, as far as it was parsed. joined: its first bytes are missing, see join(). lacks: some of
+    its bytes are missing.
     """
 
     def __init__(self, header: bytes, each: Callable[[list[Key]], None] | None = None) -> None:
-        """header: what follows the $ of its line. each: called with the keys as they pass; None if nobody asks.
+        """header: the header line after its $. each: called with the keys as they pass; None: keys are not wanted.
 
-        Raises ValueError if the header is of neither form.
+        Raises ValueError if the header has neither form.
         """
         self.transfer = Transfer.DISK
         self.size: int | None = None
@@ -66,7 +66,7 @@ class Payload:
         self.summary = Summary(LARGEST)
         reader = self.summary if each is None else _both(self.summary, KeyReader(each))
         self._parser: Parser | _Verdict = Parser(reader, size=self.size)
-        self._rdb_end: int | None = None  # as the RDB itself says
+        self._rdb_end: int | None = None  # where the RDB ends by its own contents
         self._after_rdb = b""
         self._tail = b""
         self._ended = False
@@ -75,22 +75,23 @@ class Payload:
         self._milestone = self._step
 
     def join(self, received: int, *, ended: bool, mark_received: int) -> None:
-        """Go on behind that many bytes, which are not at hand: nothing is known of the keys, only where it ends.
+        """Continue after this many bytes, which are missing: only the end will be found, and no keys.
 
-        ended: the RDB's own end is among them. mark_received: of the mark, how many are, or seem to be. Before feed().
+        ended: the RDB's own end is among the missing bytes. mark_received: how many bytes of the mark are, or seem to
+        be. To be called before feed().
         """
         self.joined = True
         self._go_on_behind(received, Problem("joined", received, "its beginning is not at hand", 0, None))
-        # The bytes before an end that comes soon cannot be compared: they count as fitting.
+        # If the end comes soon, the bytes before it are missing and cannot be compared: assume that they fit.
         self._tail = (b"\xff" * TAIL_SIZE + self._mark[:mark_received])[-TAIL_SIZE:]
         if ended:
             self._rdb_end = received - mark_received
             self._after_rdb = self._mark[:mark_received]
 
     def skip(self, size: int) -> int:
-        """So many of the next bytes are not at hand. Returns how many of them are the payload's.
+        """The next *size* bytes are missing. Returns how many of them are the payload's.
 
-        All of them, of a diskless RDB whose own end has not come: that its mark is among them does not show.
+        For a diskless RDB whose own end has not come, that is all of them: whether its mark is among them is unknown.
         """
         parser = self._parser
         if self.size is not None:
@@ -102,20 +103,19 @@ class Payload:
         problem = parser.problem
         if isinstance(parser, Parser) and not parser.finished and problem is None:
             problem = parser.close()
-            assert problem is not None  # for it is not finished
+            assert problem is not None  # the parser is not finished
             problem = dataclasses.replace(problem, kind="missing", text=f"{size} bytes are not at hand")
         self._go_on_behind(self.received + size, problem)
         return size
 
     def _go_on_behind(self, received: int, problem: Problem | None) -> None:
-        """Only where it ends is of interest from here on."""
+        """From here on only look for the end."""
         parser = self._parser
         self.lacks = True
         self.received = received
         self._milestone = MAX_SIZE * 2
         self._parser = _Verdict(parser.finished, problem, parser.version, parser.checksum)
-        # The bytes before an end that comes soon cannot be compared: they count as fitting.
-        self._tail = b"\xff" * TAIL_SIZE
+        self._tail = b"\xff" * TAIL_SIZE  # as in join()
 
     @property
     def ended(self) -> bool:
@@ -124,7 +124,7 @@ class Payload:
 
     @property
     def mark_received(self) -> int:
-        """How many bytes of the mark the bytes so far end with."""
+        """The number of bytes of the mark with which the bytes so far end."""
         if self._rdb_end is not None:
             return len(self._after_rdb)
         return next(
@@ -132,11 +132,11 @@ class Payload:
         )
 
     def watch(self) -> None:
-        """The peer acknowledges already now: the stream may follow the mark without a pause."""
+        """The peer has already acknowledged: the stream may follow the mark without a pause."""
         self._watches = True
 
     def feed(self, data: bytes | memoryview) -> int:
-        """Take payload bytes from the front of data; returns how many, fewer at a milestone or where the RDB ends."""
+        """Take payload bytes from the front of data. Returns their number, less than all at a milestone or the end."""
         data = data[: self._milestone - self.received]
         if self.size is not None:
             data = data[: self.size - self.received]
@@ -150,7 +150,7 @@ class Payload:
         return taken
 
     def _feed_diskless(self, data: bytes | memoryview) -> int:
-        """Returns how many bytes are the payload's, its mark included."""
+        """Returns how many bytes are the payload's, including its mark."""
         begin = 0
         if self._rdb_end is None and self._parser.problem is None:
             assert isinstance(self._parser, Parser)
@@ -173,7 +173,7 @@ class Payload:
         return len(data)
 
     def _end_in(self, data: bytes | memoryview) -> int | None:
-        """Where in data an RDB that cannot be read ends and a command begins, None if nowhere."""
+        """Where in data an RDB that cannot be parsed ends and a command or newline begins; None if nowhere."""
         seen = self._tail + bytes(data)
         found = seen.find(self._mark)
         while found >= 0:
@@ -184,7 +184,7 @@ class Payload:
         return None
 
     def close(self) -> None:
-        """The payload is over: what of the RDB has not come never will. The parser's buffers go, what it found stays."""
+        """The payload is over, even if the RDB is not: release the parser's buffers, and keep its results."""
         parser = self._parser
         if isinstance(parser, Parser):
             parser.close()
@@ -194,7 +194,7 @@ class Payload:
 
     @property
     def reached_milestone(self) -> bool:
-        """Whether a fixed number of bytes has been received, told once."""
+        """Whether the next milestone has been received; true once for each."""
         if self.received < self._milestone:
             return False
         self._milestone += self._step
@@ -202,12 +202,12 @@ class Payload:
 
     @property
     def is_complete(self) -> bool:
-        """Whether its end has been seen."""
+        """Whether the end of the payload has been seen."""
         return self._ended or self.received == self.size
 
     @property
     def looks_complete(self) -> bool:
-        """Whether the bytes so far end as a diskless RDB does. Decides once the replica acknowledges or leaves."""
+        """Whether the bytes so far end as a diskless RDB does; conclusive once the replica acknowledges or leaves."""
         fits = len(self._tail) == TAIL_SIZE and self._tail[0] == 0xFF and self._tail.endswith(self._mark)
         return fits and self.size is None
 
@@ -218,7 +218,7 @@ class Payload:
 
     @property
     def heading(self) -> dict[str, str] | None:
-        """The fields that stand before the first key; None until they are known."""
+        """The fields before the first key; None until they are known."""
         if self.summary.heading is not None:
             return self.summary.heading
         over = self._parser.finished or self._parser.problem is not None
@@ -231,13 +231,13 @@ class Payload:
 
     @property
     def checksum(self) -> str:
-        """See tap.rdb.parser.Parser; "" if the end was not read."""
+        """See tap.rdb.parser.Parser; "" if the end was not parsed."""
         verdict: str = self._parser.checksum
         return verdict
 
     @property
     def problem(self) -> Problem | None:
-        """Why the RDB could not be read on."""
+        """Why the RDB could not be parsed further; None if it could."""
         problem: Problem | None = self._parser.problem
         return problem
 

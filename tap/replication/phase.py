@@ -1,26 +1,26 @@
-"""What a connection has come to: its phases, and which of them may follow which.
+"""The phases of a connection, and their order.
 
-A replica connects, says who it is, asks to go on from where it stopped, and gets either an RDB and the stream after it,
-or the stream at once:
+A replica connects, identifies itself, asks to continue from where it stopped, and gets either an RDB followed by the
+stream, or the stream at once:
 
     CONNECT ─> HANDSHAKE ─> PSYNC ─┬─ +FULLRESYNC ─> WAITING ─ $... ─> RDB ─┬─> STREAM
                   ▲ │         │    │                    ▲                   └─> DONE      nothing follows the RDB
                   │ │         │    └─ +CONTINUE ────────┼───────────────────> STREAM
                   │ └─ SYNC ──┼─────────────────────────┘
                   └─ refused ─┘
-                  └──────────> ORDINARY      any other client, until it asks to replicate all the same
-    all of them ─────────────> OPAQUE        what came is not understood: from here on bytes are only counted
+                  └──────────> ORDINARY      any other client, unless it asks to replicate later
+    any phase ───────────────> OPAQUE        the bytes are not understood: from here on they are only counted
 
 The phase decides which reader gets the master's next bytes: replies up to WAITING, the RDB, the stream, or none. A step
-that NEXT lacks is not taken: the reader stops, and the connection is opaque. So a capture that lies, or a server of the
-future, costs the understanding and nothing else.
+that is not in NEXT is never taken; instead the connection becomes opaque. A damaged capture, or a server of the future,
+thus costs only the understanding of one connection: its bytes still flow.
 
-LOADING is not among the steps, because no byte of this connection begins it: the RDB is through, and the replica has not
-acknowledged anything yet. With two connections in one sync, the main one is where its RDB channel is (AS_MAIN). Both are
-views for people, see Resync.phase.
+LOADING is not a step, because no byte of the connection begins it: the RDB has passed, and the replica has not
+acknowledged anything yet. In a two-connection sync, the main connection is shown in the phase of its RDB channel
+(AS_MAIN). Both are views for people, see Resync.phase.
 
-Protocol facts, unless stated otherwise: Redis 7.0 replication.c, syncWithMaster and readSyncBulkPayload for the replica's
-side, syncCommand and replconfCommand for the master's.
+Protocol facts, unless stated otherwise: Redis 7.0 replication.c, syncWithMaster and readSyncBulkPayload for the
+replica's side, syncCommand and replconfCommand for the master's.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ import enum
 
 
 class Phase(enum.Enum):
-    """The values are what users see and write."""
+    """The values are the names that users see and write."""
 
-    CONNECT = "connect"  # nothing asked yet
+    CONNECT = "connect"  # no request yet
     HANDSHAKE = "handshake"  # PING, AUTH, REPLCONF
     PSYNC = "psync"  # the master has not answered PSYNC yet
     WAITING = "waiting"  # for the RDB: granted, or SYNC sent
     RDB = "rdb"
-    LOADING = "loading"  # the RDB is through, the replica has not acknowledged
+    LOADING = "loading"  # the RDB has passed, the replica has not acknowledged
     STREAM = "stream"
-    DONE = "done"  # the RDB was all that this connection was for
-    ORDINARY = "ordinary"  # no replication so far: passed on, followed for a request that asks for it
-    OPAQUE = "opaque"  # no longer understood: passed on, counted
+    DONE = "done"  # the RDB has passed, and nothing else was to come on this connection
+    ORDINARY = "ordinary"  # no replication so far: passed on, and searched for a request to replicate
+    OPAQUE = "opaque"  # no longer understood: passed on and counted
 
 
 NEXT = {
-    Phase.CONNECT: {  # to the RDB or beyond where a recording begins there, see Conversation.join() and stand()
+    Phase.CONNECT: {  # RDB and later where a recording begins there, see Conversation.join() and stand()
         Phase.HANDSHAKE,
         Phase.PSYNC,
         Phase.WAITING,
@@ -64,7 +64,7 @@ NEXT = {
     Phase.OPAQUE: set(),
 }
 
-# The phase of a main connection by that of its RDB channel; otherwise it is waiting.
+# The phase of a main connection, by that of its RDB channel; WAITING for those not listed.
 AS_MAIN = {
     Phase.RDB: Phase.RDB,
     Phase.LOADING: Phase.LOADING,
@@ -76,6 +76,6 @@ REPLIES = (Phase.CONNECT, Phase.HANDSHAKE, Phase.PSYNC, Phase.WAITING)  # the ma
 
 
 class Lost(Exception):
-    """Understanding ends here; the conversation catches it. at: the byte, None for the one being read."""
+    """The bytes cannot be understood from here on; caught by the conversation. at: the byte, None: the one being read."""
 
     at: int | None = None

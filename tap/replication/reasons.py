@@ -1,7 +1,7 @@
-"""Why was it a full resync? What the wire alone can tell, in a code and in words.
+"""Why a resync was a full one: a code and a sentence, from what the wire alone shows.
 
 The rules are those of a master that decides on PSYNC <replid> <offset>: Redis 7.0 replication.c,
-masterTryPartialResynchronization. Its backlog is not on the wire, so of it only bounds are known.
+masterTryPartialResynchronization. The master's backlog is not on the wire, so only bounds of it are known.
 """
 
 from tap.replication.events import Reason
@@ -11,7 +11,7 @@ from tap.replication.memory import Memory
 def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, granted: str, offset: int) -> Reason:
     """The reason for +FULLRESYNC <granted> <offset> as answer to PSYNC <asked> <wanted>; asked is None for `?`.
 
-    Ask before the memory learns of the new history.
+    To be called before the memory learns of the new history.
     """
     past = memory.past(replica)
     if asked is None:
@@ -92,7 +92,7 @@ def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, grant
 
 
 def why_sync(refusal: str | None) -> Reason:
-    """The reason for a payload after SYNC; refusal: what the master had answered to PSYNC before, None without one."""
+    """The reason for an RDB after SYNC. refusal: the master's error in answer to an earlier PSYNC, None without one."""
     if refusal is None:
         return Reason(
             code="legacy_sync",
@@ -109,6 +109,6 @@ def _short(replid: str) -> str:
 
 
 def _backlog(behind: int) -> str:
-    """A setting that would have held that many bytes, as redis.conf writes sizes."""
+    """A backlog size that would have held these bytes, as redis.conf writes sizes."""
     megabytes = -(-behind // 2**20)
     return f"{behind} bytes ({megabytes}mb)" if behind >= 2**19 else f"{behind} bytes"

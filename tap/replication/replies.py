@@ -1,19 +1,19 @@
 """Replies of a master before the stream: where each one ends, and its first line.
 
-Replies are matched to requests by count, so of each only the end matters: even of a kind that nobody expected.
+Replies are matched to requests by count, so the end of each must be found, even if its type is unexpected.
 """
 
 from collections.abc import Callable
 
-# Longest line read; a replica itself stops at 255 bytes in the handshake and 1023 for the RDB header.
+# Longest line that is read; replicas themselves read 255 bytes in the handshake, and 1023 for the RDB header.
 MAX_LINE = 64 * 1024
 
-_AGGREGATES = {0x2A: 1, 0x7E: 1, 0x3E: 1, 0x25: 2, 0x7C: 2}  # * ~ > and, with two elements an entry, % |
+_AGGREGATES = {0x2A: 1, 0x7E: 1, 0x3E: 1, 0x25: 2, 0x7C: 2}  # * ~ > and, with two elements for each entry, % |
 _BULKS = b"$=!"
 
 
 class LineReader:
-    """Collects one line after another. size: bytes of the last whole one, its end included."""
+    """Collects one line after another. size: bytes of the last whole line, including its end."""
 
     __slots__ = (
         "_line",
@@ -26,13 +26,13 @@ class LineReader:
 
     @property
     def unfinished(self) -> bytes:
-        """What has come of a line that is not whole."""
+        """The bytes so far of an incomplete line."""
         return bytes(self._line)
 
     def feed(self, data: bytes, at: int) -> tuple[int, bytes | None]:
-        """Read from data[at:]. Returns where reading stopped, and the line without its end if it is whole.
+        """Read from data[at:]. Returns where reading stopped, and the line without its end, None if incomplete.
 
-        Raises LineTooLong at MAX_LINE.
+        Raises LineTooLong beyond MAX_LINE.
         """
         end = data.find(b"\n", at)
         stop = len(data) if end < 0 else end + 1
@@ -48,7 +48,7 @@ class LineReader:
 
 
 class LineTooLong(Exception):
-    """Caught by the conversation, which goes opaque. at: where in data the line begins, below 0 in earlier data."""
+    """Caught by the conversation, which becomes opaque. at: where in data the line begins; negative: in earlier data."""
 
     def __init__(self, at: int) -> None:
         super().__init__("a line that never ends")
@@ -56,7 +56,7 @@ class LineTooLong(Exception):
 
 
 class ReplyReader:
-    """Reads one RESP2 or RESP3 reply after another; keeps of each its first line only."""
+    """Reads one RESP2 or RESP3 reply after another, and keeps only the first line of each."""
 
     __slots__ = (
         "_first",
@@ -68,18 +68,18 @@ class ReplyReader:
     def __init__(self) -> None:
         self._lines = LineReader()
         self._first: bytes | None = None
-        self._skip = 0  # bytes of a bulk
-        self._more = 1  # replies still to come until the outermost is whole
+        self._skip = 0  # bytes left of a bulk, including its CRLF
+        self._more = 1  # replies, nested ones included, until the outermost is whole
 
     @property
     def unfinished(self) -> tuple[int, int, bytes]:
-        """Replies still to come until the one that has begun is whole, bytes of its bulk, and its unfinished line."""
+        """The replies left until the outermost is whole, the bytes left of a bulk, and the unfinished line."""
         return self._more, self._skip, self._lines.unfinished
 
     def feed(
         self, data: bytes, at: int, is_header: Callable[[bytes], bool] = lambda line: False
     ) -> tuple[int, bytes | None]:
-        """As LineReader.feed, for a whole reply. is_header: whether a first line stands alone, and begins no reply."""
+        """As LineReader.feed, for a whole reply. is_header: whether a first line stands alone and begins no reply."""
         while at < len(data):
             if self._skip:
                 taken = min(self._skip, len(data) - at)
@@ -110,6 +110,6 @@ class ReplyReader:
 
 
 def readable(line: bytes) -> str:
-    """A line, or a word of one, as text; anything unprintable as in a Python bytes literal."""
+    """A line, or a word, as text; anything unprintable is escaped as in a Python bytes literal."""
     text = line.decode("latin-1")
     return text if text.isascii() and text.isprintable() else repr(line)[2:-1]

@@ -1,6 +1,6 @@
 """What a replica sends: requests as RESP arrays or inline lines, and bare newlines between them.
 
-Requests before the stream and acknowledgements after it are small, so a request is collected whole, up to a limit.
+Requests of the handshake, and acknowledgements, are small, so each request is collected whole, up to a limit.
 """
 
 import re
@@ -11,30 +11,30 @@ from tap.replication.passwords import hidden, hidden_reply
 from tap.replication.replies import readable
 from tap.replication.strangers import WORDS
 
-# A replica's longest request is a REPLCONF of twenty words, or an AUTH with a token for a password.
+# A replica's longest request is a REPLCONF of twenty words, or an AUTH with a token as its password.
 MAX_REQUEST = 16 * 1024
 MAX_ARGUMENTS = 64
-MAX_COUNT = 2**31 - 1  # words that a server takes from a client: Redis 7.0 networking.c, processMultibulkBuffer
+MAX_COUNT = 2**31 - 1  # a server's limit of words in one request: Redis 7.0 networking.c, processMultibulkBuffer
 
-WORD_BYTES = 56  # of memory that a short word takes, with its place in a tuple; measured with CPython 3.11
-SHORT_WORDS = 3  # of a request that is cut short
-SHORT_WORD = 32  # bytes; the name of every request that a replica sends is whole
+WORD_BYTES = 56  # memory of a short word, including its slot in a tuple; measured with CPython 3.11
+SHORT_WORDS = 3  # words kept of a shortened request
+SHORT_WORD = 32  # bytes kept of each of these words, enough for the name of any request of a replica
 CUT = b"..."
-MAX_ERROR = 1024  # bytes that are told of an error which may repeat a secret; servers repeat 128 of a request
+MAX_ERROR = 1024  # bytes reported of an error that may repeat a secret; servers repeat 128 bytes of a request
 
 _CRLF = b"\r\n"
 _NEWLINES = re.compile(rb"\n+")
 
-# Servers split any line at blanks. Requiring text tells other protocols at their first byte.
+# Servers accept any bytes in a line. Requiring text detects other protocols at their first byte.
 _NO_TEXT = re.compile(rb"[^\t\r\n\x20-\x7e]")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """args: the words, the name first. start <= i < end: its bytes, counted from the first of the connection.
+    """args: the words, the name first. start <= i < end: positions of the request's bytes on the connection.
 
-    given: the reply that it gets from a fault, in the master's place. sent: the words that the master gets in place of
-    these, None where it gets these. is_short: args and sent are beginnings only, without secrets; see shortened().
+    given: the reply from a fault, in the master's place. sent: the words that the master receives instead of args, None
+    if it receives args. is_short: args and sent are only the beginnings, without secrets; see shortened().
     """
 
     args: tuple[bytes, ...]
@@ -51,12 +51,12 @@ class Request:
 
     @property
     def memory(self) -> int:
-        """About how many bytes it takes."""
+        """Approximate memory of the request, in bytes."""
         words = (*self.args, *(self.sent or ()))
         return sum(map(len, words)) + WORD_BYTES * len(words)
 
     def shortened(self) -> "Request":
-        """The same with the beginnings of its first words, which take a few hundred bytes whatever the peer sent."""
+        """A copy with only the beginnings of the first words: a few hundred bytes, whatever the peer sent."""
         sent = None if self.sent is None else self._beginning(self.sent)
         return replace(self, args=self._beginning(self.args), sent=sent, is_short=True)
 
@@ -68,7 +68,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Newlines:
-    """Bare newlines between requests, keepalives of a replica that is loading. again: others stood before them."""
+    """Bare newlines between requests: keepalives of a loading replica. again: they directly follow other newlines."""
 
     start: int
     end: int
@@ -77,16 +77,16 @@ class Newlines:
 
 @dataclass(frozen=True, slots=True)
 class Nonsense:
-    """Not a request. Nothing after it can be read."""
+    """Bytes that are not a request. Nothing after them can be read."""
 
     start: int
     why: str
 
 
 class RequestReader:
-    """Cuts the replica's bytes into requests, however they were cut before.
+    """Splits the replica's bytes into requests, whatever chunks they arrive in.
 
-    position: of the first byte not yet part of a returned item: of all that was fed, between two requests.
+    position: the first byte that is not yet part of a returned item; between two requests, the next byte to feed.
     """
 
     __slots__ = (
@@ -98,11 +98,11 @@ class RequestReader:
     )
 
     def __init__(self, *, is_lenient: bool = False) -> None:
-        """is_lenient: lines are of any bytes, as servers take them: see replication/talkback.py."""
+        """is_lenient: lines may have any bytes, as servers accept them: see replication/talkback.py."""
         self.position = 0
         self.is_lenient = is_lenient
         self._buffer = bytearray()
-        self._line_read = 0  # of the inline request at the front: text, and no newline
+        self._line_read = 0  # bytes of an inline request at the front that are known to be text without a newline
         self._after_newline = False
 
     def feed(self, data: bytes | memoryview) -> None:
@@ -110,11 +110,11 @@ class RequestReader:
 
     @property
     def rest(self) -> bytes:
-        """What was fed from position on."""
+        """The fed bytes from position on."""
         return bytes(self._buffer)
 
     def take_array(self) -> bytes:
-        """Take back what was fed from position on, if it begins an array; else b""."""
+        """Remove and return the fed bytes from position on, if they begin an array; else b""."""
         if not self._buffer.startswith(b"*"):
             return b""
         taken = bytes(self._buffer)
@@ -122,12 +122,12 @@ class RequestReader:
         return taken
 
     def skip(self, size: int) -> None:
-        """Bytes that somebody else has read; only between two requests, when position is that of the first of them."""
+        """Advance over bytes that the caller has read itself, and not fed. Only between two requests."""
         self.position += size
         self._after_newline = False
 
     def next(self) -> Request | Newlines | Nonsense | None:
-        """The next item, None if it is not whole yet. After a Nonsense, do not ask again."""
+        """The next item, None if it is incomplete. Not to be called again after a Nonsense."""
         buffer = self._buffer
         while buffer:
             start = self.position
@@ -140,8 +140,8 @@ class RequestReader:
             if isinstance(found, str):
                 return Nonsense(start, found)
             if found is None:
-                # A request that never ends must not be collected for ever, and one that came in one piece is treated
-                # as the same one that came in many.
+                # A request that never ends must not be collected without limit. The second test below makes the result
+                # the same for a request that arrives in one piece.
                 return Nonsense(start, _too_long()) if len(buffer) > MAX_REQUEST else None
             args, size = found
             if size > MAX_REQUEST:
@@ -152,7 +152,7 @@ class RequestReader:
         return None
 
     def words_so_far(self, limit: int) -> tuple[bytes, ...]:
-        """The first whole words, up to limit, of the request that is not whole yet or no request; upper-case."""
+        """The first whole words, at most *limit*, of the incomplete or malformed request; in upper case."""
         buffer = self._buffer
         words: list[bytes] = []
         if not buffer.startswith(b"*"):
@@ -179,14 +179,14 @@ class RequestReader:
         return self.position
 
     def _array(self) -> tuple[tuple[bytes, ...], int] | str | None:
-        """The arguments and the size of the array at the front; None if it is not whole, or what is wrong."""
+        """The arguments and the size of the array at the front; None if it is incomplete; a str: what is wrong."""
         count = self._number(0, MAX_COUNT)
         if not isinstance(count, tuple):
             return count
         args: list[bytes] = []
         at = count[1]
         for number in range(count[0]):
-            if number == WORDS and count[0] > MAX_ARGUMENTS:  # not sooner: what such a client is, its first words say
+            if number == WORDS and count[0] > MAX_ARGUMENTS:  # not sooner: the first words show what such a client is
                 return f"a request of {count[0]} words, of {MAX_ARGUMENTS} at the most"
             if at >= len(self._buffer):
                 return None
@@ -206,7 +206,7 @@ class RequestReader:
         return tuple(args), at
 
     def _number(self, at: int, limit: int) -> tuple[int, int] | str | None:
-        """The number after the type byte at *at*, and where its line ends."""
+        """The number after the type byte at *at*, and the end of its line; otherwise as _array()."""
         end = self._buffer.find(b"\n", at, at + 24)
         if end < 0:
             return "a length that never ends" if len(self._buffer) >= at + 24 else None
@@ -218,7 +218,7 @@ class RequestReader:
         return int(digits), end + 1
 
     def _line(self) -> tuple[tuple[bytes, ...], int] | str | None:
-        """As _array, for an inline request: words up to a newline; if lenient, the words beyond the limit are one."""
+        """As _array(), for an inline request: words up to a newline. If lenient, those beyond the limit are one word."""
         if self._buffer[0] == 0x16 and not self.is_lenient:
             return "byte 0x16: TLS, which is read only where the tap ends it: --listen-cert, and --tls for the master"
         end = self._buffer.find(b"\n", self._line_read, MAX_REQUEST)
@@ -239,24 +239,27 @@ def _too_long() -> str:
     return f"a request of more than {MAX_REQUEST} bytes"
 
 
-# Capabilities of a replica that this tap reads the consequences of (replication.c of Redis 8.0 and Valkey 9.1), or that
-# have none for what is read here: KeyDB's activeExpire, and dragonfly, which no master of another kind heeds.
+# Capabilities whose consequences this tap can read (replication.c of Redis 8.0 and Valkey 9.1), or that have none for
+# what is read here: KeyDB's activeExpire, and dragonfly, which all masters but Dragonfly ignore.
 UNDERSTOOD = frozenset(
     {"eof", "psync2", "rdb-channel-repl", "dual-channel", "skip-rdb-checksum", "activeexpire", "dragonfly"}
 )
 
-# Those that have RDB and stream compressed: Valkey's from 9.2 on, and what it was called before its release.
+# Capabilities that make the master compress the RDB and the stream: in Valkey from 9.2 on, and in its pre-releases.
 COMPRESSIONS = frozenset({"lz4", "zstd", "compression"})
 
 
 def masked(request: Request) -> tuple[str, ...]:
-    """The request's words as text, secrets replaced by ***; anything unprintable as in a Python bytes literal."""
+    """The request's words as text, secrets replaced by ***; anything unprintable is escaped as in a bytes literal."""
     words = hidden(request.args, inline=request.inline)
     return tuple(repr(word)[2:-1].replace("\\\\", "\\") for word in words)
 
 
 def hidden_answer(request: Request, line: bytes) -> bytes:
-    """The first line of its reply, without the secrets that an error repeats. A short request does not have them."""
+    """The first line of the request's reply, without secrets that an error repeats.
+
+    A shortened request no longer has its secrets to compare, so of an error only the code is kept.
+    """
     if not request.is_short:
         return hidden_reply(request.args, line, inline=request.inline, most=MAX_ERROR)
     if not line.startswith(b"-"):
@@ -266,7 +269,7 @@ def hidden_answer(request: Request, line: bytes) -> bytes:
 
 
 def exchange(request: Request | None, line: bytes | None) -> Handshake:
-    """The event for a request and the first line of its reply; None for the one that is not at hand."""
+    """The event for a request and the first line of its reply; None: that one is not known."""
     if request is None:
         return Handshake(start=0, end=0, request=(), reply=None if line is None else readable(line))
     reply = None if line is None else readable(hidden_answer(request, line))

@@ -1,8 +1,8 @@
-"""To read a conversation on where another one stopped, or in the middle of a stream.
+"""Starting a conversation where another one stopped, or in the middle of a stream.
 
-A recording goes over many files, each of which may be all that a reader has; and a capture may begin anywhere. So the
-recorder writes down where each connection stands (standing.py), and a reader begins there. Before the resync has been
-granted nothing short of all the bytes will do: see State.is_beginning.
+A recording spans many files, and a reader may have only one of them; a capture may begin anywhere. The recorder
+therefore writes down where each connection stands (standing.py), and a reader starts there. Until a resync has been
+granted a reader needs all bytes from the first: see State.is_beginning.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tap.replication.state import State
 
 
 class Resuming:
-    """Of one connection."""
+    """Starts one conversation in the middle, and records where it stands."""
 
     def __init__(self, state: State, memory: Memory, handshake: Handshake, resync: Resync) -> None:
         self._state = state
@@ -40,7 +40,7 @@ class Resuming:
         self._resync.begin_stream(from_master, None).begin()
 
     def standing(self, *, at_boundary: bool) -> Standing:
-        """Where it stands; see Conversation.standing()."""
+        """Where the conversation stands; see Conversation.standing()."""
         state, main = self._state, self._resync.main
         stream, rdb = state.stream, self._resync.snapshot.standing
         position, offset, unfinished = state.from_master, state.offset, b""
@@ -69,7 +69,7 @@ class Resuming:
         )
 
     def stand(self, standing: Standing, main: Resync | None) -> None:
-        """Read on from there; see Conversation.stand()."""
+        """Continue from a standing; see Conversation.stand()."""
         phase, rdb, passing = Phase(standing.phase), standing.rdb, standing.passing
         is_odd = phase in REPLIES or (phase is Phase.RDB) != (rdb is not None)
         if is_odd or (passing is not None and phase is not Phase.ORDINARY):

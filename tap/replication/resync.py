@@ -1,14 +1,14 @@
-"""How one connection comes by its data: what the replica asked for, what the master granted, and what follows that.
+"""How one connection gets its data: what the replica asks for, what the master grants, and what follows.
 
 A replica asks with PSYNC for the first byte it lacks, or with SYNC for everything. The master's answer decides:
 
     +FULLRESYNC <id> <offset>   an RDB of that history up to the offset, and the stream from the next byte on
     +CONTINUE <id>              the stream from where the replica stopped; the ID may be a new one for the same history
     two connections             the RDB on another one: see two_connections.py
-    -...                        not now; the replica asks again, or falls back to SYNC, whose RDB is announced by none
+    -...                        not now; the replica asks again, or falls back to SYNC, which gets the RDB's header only
 
-The wire does not say why it was a full resync, how much a partial one brings, and which database is in force in its
-middle: the memory of earlier connections does, as far as anything does.
+The wire does not show why a resync is a full one, how much a partial one brings, and which database is in force where it
+begins. Only the memory of earlier connections can, as far as it goes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from tap.replication.two_connections import (
 
 
 class Resync:
-    """sync: of two connections, whichever of them this one is; None with one, or while the other one is unknown."""
+    """sync: the two-connection sync that this connection takes part in, as main connection or RDB channel; else None."""
 
     __slots__ = (
         "_asked",
@@ -63,7 +63,7 @@ class Resync:
         self.sync: TwoConnectionSync | None = None
         self.snapshot = Snapshot(state, self._syncing, self._rdb_ended)
         self._memory = memory
-        self._asked: tuple[str | None, int] | None = None  # by the first PSYNC
+        self._asked: tuple[str | None, int] | None = None  # ID and offset of the sync's first PSYNC; ID None: ?
         self._refusal: str | None = None
 
     @property
@@ -73,7 +73,9 @@ class Resync:
 
     @property
     def phase(self) -> Phase:
-        """The phase as the replica lives it: on a main connection that waits for its RDB channel, that one's."""
+        """The phase from the replica's point of view: a main connection has that of its RDB channel until the replica
+        acknowledges, and a replica is LOADING between its RDB and its first acknowledgement.
+        """
         state, step = self.state, self.state.step
         if step is Phase.STREAM:
             if state.stream is None or state.stream.acked is not None:
@@ -91,19 +93,19 @@ class Resync:
 
     @property
     def lacks_answer(self) -> bool:
-        """Whether the replica acknowledges a stream, and what granted it was not at hand."""
+        """Whether the replica acknowledges a stream although the line that granted it is missing."""
         return self.state.step in REPLIES and self.state.acked is not None
 
     # ---- the two connections of one sync ----
 
     @property
     def main(self) -> Half | None:
-        """The main connection of an RDB channel; None on others, and where it is unknown or has closed."""
+        """The main connection, if this is an RDB channel; None if not, or if the main connection is unknown or closed."""
         return None if self._as_channel is None else self._as_channel.main
 
     @property
     def channel(self) -> Half | None:
-        """The RDB channel of a main connection, once its RDB was granted."""
+        """The RDB channel, if this is a main connection and the RDB has been granted."""
         return None if self._as_main is None else self._as_main.channel
 
     @property
@@ -113,7 +115,7 @@ class Resync:
 
     @property
     def _as_channel(self) -> TwoConnectionSync | None:
-        """The sync whose RDB channel this is, as long as its main connection is there."""
+        """The sync whose RDB channel this is, until its main connection closes."""
         sync = self.sync
         return None if sync is None or sync.main is self or sync.has_closed else sync
 
@@ -122,18 +124,18 @@ class Resync:
         return self._as_main is not None and self._as_main.is_dual
 
     def _syncing(self) -> State:
-        """The connection whose sync this is."""
+        """The connection to whose sync this one's RDB belongs."""
         main = self.main
         return self.state if main is None else main.state
 
     def _begin_two(self, key: str, *, is_dual: bool) -> None:
-        """The RDB will come on another connection, which says *key*."""
+        """The RDB will come on another connection, which names *key*."""
         self.sync = self._as_main or TwoConnectionSync(self)
         self.sync.is_dual |= is_dual
         self._rendezvous.wait(key, self)
 
     def stand(self, awaited: Sequence[str], main: Resync | None) -> None:
-        """Go on where another one stood. awaited: the names under which it waited. main: of an RDB channel."""
+        """Continue from a standing. awaited: the names under which that connection waited. main: of an RDB channel."""
         for key in awaited:
             self._rendezvous.wait(key, self)
         if main is not None:
@@ -148,12 +150,12 @@ class Resync:
             self.state.identity.take_address(main.state.identity)
 
     def identify(self, role: Role, start: int, end: int) -> None:
-        """Tell what the peer is, unless that is known. start, end: of the request that shows it."""
+        """As State.identify(), with the main connection of an RDB channel."""
         main = self.main
         self.state.identify(role, start, end, None if main is None else main.state.connection)
 
     def configured(self, request: Request) -> None:
-        """A REPLCONF may say that this is an RDB channel, or which connection is."""
+        """Take a REPLCONF, which may say that this is an RDB channel, or which connection is."""
         state, options = self.state, self.state.identity.options
         main_id = options.get("main-ch-client-id")
         if state.role in (None, Role.ORDINARY) and options.get("rdb-channel") == "1":
@@ -169,7 +171,7 @@ class Resync:
                 self.sync.named(channel)
 
     def infer(self, line: bytes, *, first_reply: bytes) -> None:
-        """Only PSYNC or SYNC is answered so: it was asked, if it is not at hand. first_reply: of the connection."""
+        """Infer a missing request: only PSYNC or SYNC is answered with this line. first_reply: of the connection."""
         state, rendezvous = self.state, self._rendezvous
         if state.step in (Phase.CONNECT, Phase.HANDSHAKE):
             state.enter(Phase.PSYNC)
@@ -181,7 +183,7 @@ class Resync:
             self.identify(Role.RDB_CHANNEL, begin, begin)
             return
         if line.startswith(b"+FULLRESYNC") and first_reply == b"+OK":
-            # An RDB channel does not begin with PING, as replicas do (Redis 8.0 replication.c, rdbChannelSendHandshake).
+            # Unlike replicas, an RDB channel does not begin with PING (Redis 8.0 replication.c, rdbChannelSendHandshake).
             main = main_by_host(rendezvous, state, is_dual=False)
             if main is not None:
                 self.belong_to(main)
@@ -189,7 +191,7 @@ class Resync:
                 return
         self.identify(Role.SYNC_CLIENT if line.startswith(b"$") else Role.REPLICA, begin, begin)
 
-    # ---- what is asked for ----
+    # ---- requests ----
 
     def requested_psync(self, request: Request) -> None:
         state, words = self.state, request.args
@@ -197,7 +199,7 @@ class Resync:
         if len(words) < 3 or not is_number(words[2].removeprefix(b"-")):
             return
         if state.role is Role.RDB_CHANNEL or (self.channel is not None and self._is_dual_main):
-            return  # a step of a sync whose request has been reported; the reply is reported as a Handshake
+            return  # a step of a sync that has been reported as requested; its reply is reported as a Handshake
         replid = None if words[1] == b"?" else readable(words[1])
         offset = int(words[2])
         self.identify(Role.REPLICA, request.start, request.end)
@@ -230,10 +232,10 @@ class Resync:
         self.identify(role, request.start, request.end)
         state.tell(events.SyncRequested(start=request.start, end=request.end, inline=request.inline))
 
-    # ---- what is granted ----
+    # ---- the master's answer ----
 
     def answered(self, request: Request | None, line: bytes, start: int, end: int, at: float) -> bool:
-        """The answer to PSYNC; request: None if it is not at hand. Returns whether nothing more answers that."""
+        """Take the answer to PSYNC. request: None if it is missing. Returns whether the answer is complete."""
         state = self.state
         if line.startswith(b"-"):
             self._refused(line, start, end)
@@ -246,7 +248,7 @@ class Resync:
             self._granted_full(start, end)
             state.waiting_from = end
             state.enter(Phase.WAITING)
-            return False  # the RDB's header does
+            return False  # the RDB's header follows
         if isinstance(grant, PartialGrant):
             self._granted_partial(grant, request, line, start, end, at)
         elif isinstance(grant, RdbChannelGrant):
@@ -257,7 +259,7 @@ class Resync:
             self.begin_stream(end, None)
         elif isinstance(grant, DualChannelGrant):
             state.tell(exchange(request, line))
-            # A replica whose announced port is not at hand has no name of its own.
+            # Without its request, the replica's announced port is unknown, and its name is not unique.
             unnamed = "" if request is not None else f" of connection {state.connection}"
             self._begin_two(valkey_key(state.identity.announced + unnamed), is_dual=True)
             state.waiting_from = end
@@ -267,9 +269,9 @@ class Resync:
         return True
 
     def announced(self, request: Request | None, line: bytes, start: int, end: int, at: float) -> bool:
-        """A line after +FULLRESYNC or SYNC that is not empty: the RDB's header, or an error.
+        """Take a line after +FULLRESYNC or SYNC that is not empty: the RDB's header, or an error.
 
-        request: what it answers, None if that is not at hand. Returns whether nothing more answers that.
+        request: the PSYNC or SYNC, None if it is missing. Returns whether the answer to it is complete.
         """
         if line.startswith(b"$ENDOFF:"):
             self._end_offset(request, line, start, end)
@@ -305,7 +307,7 @@ class Resync:
         self._granted_full(start, end)
 
     def _granted_full(self, start: int, end: int) -> None:
-        """These bytes granted the RDB of what state.replid and state.base name."""
+        """Report that these bytes granted the RDB of state.replid up to state.base."""
         state = self.state
         assert state.replid is not None
         assert state.base is not None
@@ -345,10 +347,10 @@ class Resync:
             stream = self.begin_stream(end, channel.state.db)
             if channel.phase is Phase.DONE:
                 stream.begin()
-        elif asked is None or asked[0] is None:  # its request is not at hand
+        elif asked is None or asked[0] is None:  # the request is missing
             state.replid = grant.replid
             stream = self.begin_stream(end, None)
-            if self._is_dual_main:  # what it goes on from was told on a connection that is not known
+            if self._is_dual_main:  # the offset was announced on an RDB channel that is not known
                 state.tell(exchange(request, line))
                 stream.begin()
             else:
@@ -357,7 +359,7 @@ class Resync:
             self._go_on(asked[0], asked[1] - 1, grant.replid or asked[0], start, end, at)
 
     def _go_on(self, asked: str, offset: int, replid: str, start: int, end: int, at: float) -> None:
-        """The history *asked* goes on after this offset, as *replid*."""
+        """The history *asked* continues after this offset, as *replid*."""
         state, memory = self.state, self._memory
         known_end = memory.history(asked).end
         past = memory.past(state.replica)
@@ -381,14 +383,14 @@ class Resync:
     # ---- the RDB, and the stream after it ----
 
     def read_rdb(self, data: bytes | memoryview, at: float) -> int:
-        """Returns how many bytes were the RDB's."""
+        """Read the next bytes as the RDB. Returns how many of them were."""
         taken = self.snapshot.read(data, at)
         if self._as_channel is not None:
             self._as_channel.rdb_read()
         return taken
 
     def _rdb_ended(self, position: int) -> None:
-        """What comes next begins at this position."""
+        """The RDB has ended before this position."""
         state = self.state
         if self._as_channel is not None:
             state.enter(Phase.DONE)
@@ -400,7 +402,7 @@ class Resync:
             self.begin_stream(position, None).begin()
 
     def acknowledged(self) -> None:
-        """The replica acknowledges."""
+        """The replica acknowledges: finish an RDB that looks complete, here or on the RDB channel."""
         if self._as_main is not None:
             self._as_main.acknowledged()
         self.snapshot.finish_if_complete()
@@ -411,7 +413,7 @@ class Resync:
     def begin_stream(
         self, position: int, db: int | None, *, unfinished: bytes = b"", in_transaction: bool = False
     ) -> Stream:
-        """The byte at this position is the first of the stream, and *db* is in force there."""
+        """Begin the stream at this position, with *db* in force; None if unknown."""
         state = self.state
         state.stream = stream = Stream(
             state.tell,
@@ -436,7 +438,7 @@ class Resync:
     # ---- the end ----
 
     def close(self) -> None:
-        """The connection has ended: it waits for no other one, and none belongs to it."""
+        """The connection has ended: stop waiting for another one, and release the RDB channel."""
         self._rendezvous.leave(self)
         if self._as_main is not None:
             self._as_main.has_closed = True

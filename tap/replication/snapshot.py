@@ -1,7 +1,7 @@
-"""One RDB as it passes on a connection: read along, and told.
+"""One RDB as it passes on a connection: parsed and reported.
 
-The payload knows how its bytes end (payload.py); the snapshot knows where it is on the connection, when it came, and
-which events report it. On an RDB channel these are the main connection's events, whose sync it is.
+The payload knows where its bytes end (payload.py); the snapshot knows its positions on the connection, its times, and
+its events. The RDB of an RDB channel is reported as events of the main connection, to whose sync it belongs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tap.replication.state import State
 
 
 class Snapshot:
-    """The RDB of one connection, before it has begun, too."""
+    """The RDB of one connection. Exists before the RDB begins."""
 
     __slots__ = (
         "_began",
@@ -31,17 +31,17 @@ class Snapshot:
     )
 
     def __init__(self, state: State, syncing: Callable[[], State], ended: Callable[[int], None]) -> None:
-        """syncing: the connection whose sync this is. ended: called with the position after the RDB and its mark."""
+        """syncing: returns the connection whose sync this is. ended: called with the position after RDB and mark."""
         self._state = state
         self._syncing = syncing
         self._ended = ended
-        self._began = 0.0  # when the header came, and the last byte
+        self._began = 0.0  # the times of the header and of the last byte so far
         self._grew = 0.0
         self._is_told = False
         self._is_problem_told = False
 
     def begin(self, header: bytes, start: int, at: float) -> None:
-        """header: what follows the $ of its line. start: position of the first byte."""
+        """header: the header line after its $. start: position of the RDB's first byte."""
         state = self._state
         try:
             payload = Payload(header, self._tell_keys if self._wants_keys else None)
@@ -56,7 +56,7 @@ class Snapshot:
             self._finish(payload)
 
     def stand(self, standing: RdbStanding) -> None:
-        """Go on in the middle of one."""
+        """Continue in the middle of an RDB."""
         state = self._state
         state.rdb = Payload(standing.header.encode("latin-1"))
         state.rdb.join(standing.received, ended=standing.ended, mark_received=standing.mark_received)
@@ -67,7 +67,7 @@ class Snapshot:
 
     @property
     def standing(self) -> RdbStanding | None:
-        """What stand() needs; None while no RDB is passing."""
+        """The argument for stand(); None while no RDB is passing."""
         rdb, start = self._passing, self._state.rdb_start
         if rdb is None or start is None:
             return None
@@ -93,7 +93,7 @@ class Snapshot:
     # ---- bytes ----
 
     def read(self, data: bytes | memoryview, at: float) -> int:
-        """Read what comes. Returns how many bytes were the RDB's."""
+        """Read the next bytes. Returns how many of them were the RDB's."""
         rdb = self._state.rdb
         assert rdb is not None
         taken = rdb.feed(data)
@@ -108,16 +108,16 @@ class Snapshot:
         return taken
 
     def finish_if_complete(self) -> None:
-        """The replica acknowledges, or has left: an RDB that looks complete is."""
+        """The replica acknowledges, or has left: finish an RDB that looks complete."""
         rdb = self._passing
         if rdb is not None and rdb.looks_complete:
             self._finish(rdb)
 
     def skip(self, size: int) -> int:
-        """The next bytes are missing. Returns how many of them belong to the RDB, and are passed over.
+        """The next bytes are missing. Returns how many of them are the RDB's, and skips those.
 
-        All of them do in a diskless RDB whose own end has not come; has_missed_end says whether its mark was among them.
-        0 where there is no RDB.
+        For a diskless RDB whose own end has not come, that is all of them; has_missed_end shows later whether its mark
+        was among them. 0 if no RDB is passing.
         """
         state, rdb = self._state, self._passing
         if rdb is None or (rdb.size is None and state.acknowledges):
@@ -131,7 +131,7 @@ class Snapshot:
         return taken
 
     def skip_rest(self, size: int) -> bool:
-        """The next bytes, the rest of it with its mark, are not at hand. False if none passes; then nothing is done."""
+        """The next bytes, the rest of the RDB with its mark, are missing. Returns False if no RDB is passing."""
         state = self._state
         if self._passing is None:
             return False
@@ -143,20 +143,20 @@ class Snapshot:
 
     @property
     def has_missed_end(self) -> bool:
-        """Whether the replica acknowledges while the end of a diskless RDB that lacks bytes has not come."""
+        """Whether the replica acknowledges although the end of a diskless RDB that lacks bytes has not been found."""
         rdb = self._passing
         return rdb is not None and rdb.size is None and rdb.lacks and self._state.acknowledges
 
     @property
     def ends_without_replica(self) -> bool:
-        """Whether its end can be found when the replica is not understood any more."""
+        """Whether the RDB's end can be found without understanding the replica."""
         rdb = self._passing
         return rdb is not None and (rdb.size is not None or rdb.problem is None)
 
     # ---- events ----
 
     def tell_started(self, *, at_last: bool = False) -> None:
-        """Once its heading is known; at_last: or will never be."""
+        """Report the beginning once the fields before the first key are known. at_last: report it without them."""
         rdb = self._state.rdb
         if rdb is None or self._is_told or (rdb.heading is None and not at_last):
             return
@@ -222,7 +222,7 @@ class Snapshot:
         return self._state.every_key or (watcher is not None and watcher.wants_keys)
 
     def _tell_keys(self, keys: list[Key]) -> None:
-        """Keys that have passed."""
+        """Report keys that have passed."""
         state, start = self._state, self._start
         if state.watcher is not None:
             state.watcher.keys(keys, start)
@@ -255,7 +255,7 @@ class Snapshot:
     def _finish(self, rdb: Payload) -> None:
         end = self._state.rdb_end = self._start + rdb.received
         rdb.close()
-        if not rdb.joined:  # otherwise nothing is known of what it holds
+        if not rdb.joined:  # otherwise its contents are unknown
             self.tell_started(at_last=True)
             self._tell_problem(rdb)
             self._tell_finished(rdb)

@@ -1,4 +1,4 @@
-"""Where a conversation stands: what another one needs to read on from there without the bytes before."""
+"""Where a conversation stands: what another conversation needs to continue from there without the earlier bytes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tap.replication.passing import PassingStanding
 
 @dataclass(frozen=True, slots=True)
 class RdbStanding:
-    """An RDB that is passing. header: what followed the $ of its line. start: position of its first byte.
+    """An RDB that is passing. header: the header line after its $. start: position of the RDB's first byte.
 
-    received: bytes of it so far, a diskless RDB's mark included. end: position after it, None if only its mark shows it.
-    ended: its own end has passed. mark_received: bytes of the mark that have.
+    received: bytes so far, including a diskless RDB's mark. end: position after the RDB, None if only its mark shows
+    that. ended: the RDB's own end has passed. mark_received: bytes of the mark that have passed.
     """
 
     header: str
@@ -26,13 +26,13 @@ class RdbStanding:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """phase: a Phase's value: rdb, stream, done, ordinary or opaque. from_master, from_replica: bytes of each direction.
+    """phase: a Phase's value: rdb, stream, done, ordinary or opaque. from_master, from_replica: bytes received.
 
-    options: what the replica said of itself. replid, offset: of the last byte from the master, or of the RDB; None if
+    options: the replica's REPLCONF options. replid, offset: of the last byte from the master, or of the RDB; None if
     unknown. db, in_transaction: in force there. unfinished: see StreamScanner.unfinished, as latin-1. has_begun:
-    StreamStarted has been told. acknowledges: see Payload.watch(). main: number of the connection whose RDB this one
-    carries. awaited: the names under which the other connection of a sync will ask for this one. passing: of an ordinary
-    connection that may still ask to replicate.
+    StreamStarted has been reported. acknowledges: the replica acknowledges, see Payload.watch(). main: number of the
+    connection whose RDB this one carries. awaited: the names under which this connection waits for the other one of its
+    sync. passing: the state of an ordinary connection that may still ask to replicate.
     """
 
     phase: str

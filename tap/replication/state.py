@@ -1,7 +1,7 @@
-"""What is known of one connection: a record that the parts of its conversation share, and others read.
+"""What is known of one connection: a record that the parts of its conversation share, and other rooms read.
 
-Each part of a conversation changes what is its own: the handshake the role and the replies, the resync the history, the
-snapshot the RDB's places. What they do to the connection as a whole is a method here: to enter a phase, to identify the
+Each part of a conversation changes only its own fields: the handshake the role and the replies, the resync the history,
+the snapshot the RDB's positions. Changes to the connection as a whole are methods here: enter a phase, identify the
 peer.
 """
 
@@ -21,7 +21,7 @@ from tap.replication.watcher import Watcher
 
 
 class State:
-    """Positions count the bytes of a direction from the first of the connection; None where there is no such place."""
+    """Positions count the bytes of a direction from the beginning of the connection; None: there is no such position."""
 
     def __init__(
         self,
@@ -43,42 +43,42 @@ class State:
         self.tell_heads = tell_heads
         self.wants = wants
 
-        # For others to set.
+        # Set from outside.
         self.watcher: Watcher | None = None
-        self.notices_secret: Callable[[bytes, int, int], None] | None = None  # see Stream; before it begins
-        self.compares_acks = True  # see Stream; before it begins
-        self.carried_db: int | None = None  # over a partial resync, where more is known than the memory holds
-        self.forced = ""  # what a fault did so that the next resync is a full one
+        self.notices_secret: Callable[[bytes, int, int], None] | None = None  # see Stream; set before the stream begins
+        self.compares_acks = True  # see Stream; set before the stream begins
+        self.carried_db: int | None = None  # in force at a partial resync, for a caller that knows more than the memory
+        self.forced = ""  # how a fault forces the next resync to be a full one; "" if none does
 
-        self.step = Phase.CONNECT  # as the bytes of this connection alone say; see enter()
+        self.step = Phase.CONNECT  # by the bytes of this connection alone; see enter()
         self.role: Role | None = None
         self.from_master = 0  # bytes received in each direction
         self.from_replica = 0
-        self.lacks_replica = False  # some bytes of the replica are not at hand
-        self.is_unmatched = False  # replies cannot be counted: see Handshake.unmatch()
-        self.acknowledges = False  # the replica does, or did while there was nothing yet
-        self._kept_alive: set[Side] = set()  # sides whose keepalive has been told in this phase
+        self.lacks_replica = False  # some of the replica's bytes are missing
+        self.is_unmatched = False  # replies cannot be matched by count: see Handshake.unmatch()
+        self.acknowledges = False  # the replica has sent an acknowledgement, perhaps before there was a stream
+        self._kept_alive: set[Side] = set()  # sides whose keepalive has been reported in this phase
 
         # An ordinary connection.
-        self.passing: Passing | None = None  # also after it asked to replicate, while earlier replies are to come
-        self.ordinary_until: int | None = None  # in the master's bytes; those before it are an ordinary client's
+        self.passing: Passing | None = None  # after a request to replicate, too, until earlier replies have come
+        self.ordinary_until: int | None = None  # position; the master's bytes before it are for an ordinary client
 
         # The history.
         self.replid: str | None = None
         self.base: int | None = None  # replication offset of the RDB, and before the stream's first byte
-        self.db: int | None = None  # in force there
+        self.db: int | None = None  # the database in force there
 
-        # The RDB, in the master's bytes.
+        # The RDB, as positions in the master's bytes.
         self.waiting_from: int | None = None  # where Phase.WAITING began
         self.rdb: Payload | None = None
-        self.rdb_start: int | None = None  # its first byte; None until its header has been read
-        self.rdb_end: int | None = None  # after it and its mark
+        self.rdb_start: int | None = None  # the RDB's first byte; None until its header has been read
+        self.rdb_end: int | None = None  # after the RDB and its mark
 
         self.stream: Stream | None = None
-        self.acked: int | None = None  # by a replica whose stream is not understood
+        self.acked: int | None = None  # the last acknowledged offset, if the stream is not understood
 
     def enter(self, phase: Phase) -> None:
-        """The only place that changes the phase. Raises Lost for one that does not follow."""
+        """Change the phase; nothing else does. Raises Lost if the phase cannot follow the present one."""
         if phase is self.step:
             return
         if phase not in NEXT[self.step]:
@@ -91,7 +91,7 @@ class State:
         return side in self._kept_alive
 
     def keep_alive(self, side: Side, start: int, end: int) -> None:
-        """Tell a keepalive, once in a phase."""
+        """Report a side's keepalive, once per phase."""
         if side not in self._kept_alive:
             self._kept_alive.add(side)
             self.tell(events.Keepalive(start=start, end=end, side=side))
@@ -99,9 +99,9 @@ class State:
     # ---- who it is ----
 
     def identify(self, role: Role, start: int, end: int, main: int | None = None) -> None:
-        """Tell what the peer is, unless that is known. start, end: of the request that shows it.
+        """Report what the peer is, unless that is known already. start, end: the request that shows it.
 
-        main: the number of the main connection, of an RDB channel.
+        main: for an RDB channel, the number of its main connection.
         """
         if self.role not in (None, Role.ORDINARY):
             return
@@ -122,7 +122,7 @@ class State:
 
     @property
     def peer_host(self) -> str:
-        """The replica's source host, which is its name until it announces another."""
+        """The replica's source host, used as its name until the replica announces another."""
         return self.identity.host
 
     @peer_host.setter
@@ -140,22 +140,22 @@ class State:
 
     @property
     def channel(self) -> Channel:
-        """Which connection of a sync it is."""
+        """Which connection of a sync this one is."""
         return Channel.RDB if self.role is Role.RDB_CHANNEL else Channel.MAIN
 
     # ---- how far it is ----
 
     @property
     def is_followed(self) -> bool:
-        """Whether it is an ordinary connection that may still ask to replicate."""
+        """Whether this is an ordinary connection that may still ask to replicate."""
         return self.step is Phase.ORDINARY and self.passing is not None
 
     @property
     def is_beginning(self) -> bool:
-        """Whether only its first bytes make it understood, and few have come yet: see Conversation.standing()."""
+        """Whether a reader needs all bytes since the first, of which there are few: see Conversation.standing()."""
         if self.step in REPLIES:
             return True
-        stream = self.stream  # on a main connection its offset may still have to come from the RDB channel
+        stream = self.stream  # on a main connection the RDB channel may not have given its offset yet
         return self.step is Phase.STREAM and stream is not None and not (stream.has_begun or stream.is_placed)
 
     @property
@@ -165,10 +165,10 @@ class State:
 
     @property
     def offset(self) -> int | None:
-        """Replication offset of the last stream byte received from the master, or of the RDB before there is one.
+        """Replication offset of the last stream byte received from the master; before the stream, that of the RDB.
 
-        Where the master was not understood so far, what the replica acknowledged last. None while unknown, and on a
-        connection that has no stream.
+        While the master's bytes are not understood, the offset that the replica acknowledged last. None while unknown,
+        and on a connection without a stream.
         """
         if self.stream is None:
             known = self.base if self.acked is None else self.acked
@@ -177,8 +177,8 @@ class State:
 
     @property
     def rdb_filter(self) -> str | None:
-        """The only content of the RDB, by request of the peer; None: everything.
+        """The only content of the RDB, as requested by the peer; None: everything.
 
-        "functions" for redis-cli --functions-rdb, "", which is nothing, for redis-cli --replica (Redis 7.0 redis-cli.c).
+        "functions" for redis-cli --functions-rdb; "", no content, for redis-cli --replica (Redis 7.0 redis-cli.c).
         """
         return self.identity.options.get("rdb-filter-only")

@@ -1,14 +1,14 @@
-"""What a connection is that does not replicate, by the first words on it.
+"""Classifies connections that do not replicate, by the first words of the request that shows it.
 
-Slot migrations: Valkey 9.1 slot_migration.c, where the node that gives slots dials and sends them as commands; Redis 8.4
-cluster_asm.c, where the node that takes slots dials, twice, as for an RDB channel. Before them: MIGRATE, in any cluster.
+Slot migrations: in Valkey 9.1 (slot_migration.c) the source node connects and sends the slots as commands; in Redis 8.4
+(cluster_asm.c) the destination node connects, twice, as for an RDB channel. Older clusters of both use MIGRATE.
 """
 
 from collections.abc import Sequence
 
 from tap.replication.events import Role
 
-WORDS = 3  # as many tell them apart
+WORDS = 3  # of a request; enough to tell all of them apart
 
 _SLOTS = {
     b"ESTABLISH": "of Valkey, from the node that dialled",
@@ -17,23 +17,24 @@ _SLOTS = {
     b"SYNC": "of Redis, to the node that dialled",
     b"RDBCHANNEL": "of Redis, the snapshot's connection",
 }
-# Dragonfly replica.cc (of 2026): SYNC and STARTSTABLE on the first connection, FLOW on one for each shard of the master.
+# Dragonfly replica.cc (2026): SYNC and STARTSTABLE on the first connection, FLOW on one for each shard of the master.
 _DFLY = frozenset({b"SYNC", b"STARTSTABLE", b"FLOW", b"THREAD"})
 _UNREAD = "no replication: passed on, not read"
 
-# As whom an internal connection of Redis 8 authenticates: Redis 8.0 acl.c.
+# The user as which an internal connection of Redis 8 authenticates: Redis 8.0 acl.c.
 INTERNAL = b"internal connection"
 
 
 def is_named(words: Sequence[bytes]) -> bool:
-    """Whether these first words of a request that is not whole yet say enough for what_it_is()."""
+    """Whether these first words of an incomplete request are enough for what_it_is()."""
     return len(words) >= {b"CLUSTER": WORDS, b"DFLY": 2}.get(words[0] if words else b"", 1)
 
 
 def what_it_is(words: Sequence[bytes], called: bytes, user: bytes) -> tuple[Role, str]:
-    """words: in upper case, of the request that no replica sends, as many as are known of the first few.
+    """The role of the peer, and a description for people.
 
-    called: the name it gave itself with CLIENT SETNAME. user: whom it authenticated as; b"" if not said.
+    words: in upper case, the known ones of the first WORDS of the request that no replica sends. called: the peer's
+    name from CLIENT SETNAME. user: the user of its AUTH; b"" without one.
     """
     if list(words[:2]) == [b"CLUSTER", b"SYNCSLOTS"]:
         said = words[2] if len(words) > 2 else b""

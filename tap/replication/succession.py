@@ -1,16 +1,16 @@
-"""Which replication ID goes on from which: one history under several names.
+"""Which replication ID continues which: one history under several IDs.
 
-A replication ID names a history, in which an offset stands for one byte. A promoted replica gives its history a new ID,
-and remembers the former one up to where it was then. The wire never says that offset, but bounds it from below: a replica
-that asked for the former ID at offset n, and is granted the new one, has the same bytes up to n under either. The highest
-such n that any connection showed is the branch:
+A replication ID names a history, in which an offset identifies one byte. A promoted replica gives its history a new ID,
+and remembers the former one up to its own offset at that time. That offset is never on the wire, but the wire bounds it
+from below: if a replica asks for the former ID at offset n and is granted the new one, both IDs name the same bytes up
+to n. The highest such n that any connection has shown is the branch:
 
-    A  ────────────────┬───────────  may go on by itself, on a master that was cut off
+    A  ────────────────┬───────────  may continue by itself, on a master that was cut off
                        │ branch
     B  ════════════════╧═══════════  the same up to the branch, another history after it
 
-So up to the branch, connections that name either ID bring the same bytes; after it, one says nothing about the other. An
-ID goes on from one other ID only: what contradicts that, or closes a circle, is damage and ignored.
+Up to the branch, connections with either ID carry the same bytes; after it, one says nothing about the other. An ID
+continues only one other ID: a partial resync that contradicts this, or closes a circle, is damage and ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 from tap.replication.events import PartialResync
 
-MAX_IDS = 2**16  # IDs whose parent is known; of more, the one that was named first is forgotten
+MAX_IDS = 2**16  # IDs with a known parent; beyond this, the oldest is forgotten
 
 
 class Succession:
@@ -27,19 +27,19 @@ class Succession:
 
     def __init__(self, most: int = MAX_IDS) -> None:
         self._most = most
-        self._parents: dict[str, tuple[str, int]] = {}  # the ID that each goes on from, and the branch
-        self._near: dict[str, list[tuple[str, int]]] | None = None  # see same_until(); None when it has to be made anew
+        self._parents: dict[str, tuple[str, int]] = {}  # by ID, the ID that it continues, and the branch
+        self._near: dict[str, list[tuple[str, int]]] | None = None  # cache of same_until(); None: to be rebuilt
 
     def heard(self, event: PartialResync) -> int | None:
-        """As continues(), of what a partial resync shows."""
+        """As continues(), with the facts of a partial resync."""
         if event.replid is None or event.previous_replid is None or event.offset is None:
             return None
         return self.continues(event.replid, event.previous_replid, event.offset)
 
     def continues(self, replid: str, previous: str, offset: int) -> int | None:
-        """Up to this offset, *replid* is the history of *previous*.
+        """Note that up to this offset *replid* names the history of *previous*.
 
-        Returns the branch as it was known before, -1 if none was; None if this says nothing new.
+        Returns the branch known before, -1 if there was none; None if this adds nothing.
         """
         parent, before = self._parents.get(replid, (previous, -1))
         if parent != previous or offset <= before or any(known == replid for known, _ in self.lineage(previous)):
@@ -51,12 +51,12 @@ class Succession:
         return before
 
     def parent(self, replid: str) -> str | None:
-        """The ID that this one goes on from, None if it is not known to go on from any."""
+        """The ID that this one continues, None if it is not known to continue any."""
         known = self._parents.get(replid)
         return None if known is None else known[0]
 
     def lineage(self, replid: str) -> Iterator[tuple[str, int | None]]:
-        """The ID, the one that it goes on from, and so on; with the offset up to which that is the same history."""
+        """The ID, the one that it continues, and so on; each with the offset up to which the history is the same."""
         limit: int | None = None
         yield replid, limit
         while replid in self._parents:
@@ -65,7 +65,7 @@ class Succession:
             yield replid, limit
 
     def branches(self, replid: str) -> list[int]:
-        """The offsets up to which it is its parent's history, that one its own parent's, and so on."""
+        """The branch of the ID from its parent, of the parent from its own parent, and so on."""
         branches = []
         while replid in self._parents:
             replid, branch = self._parents[replid]
@@ -73,7 +73,7 @@ class Succession:
         return branches
 
     def home(self, replid: str, end: int) -> str:
-        """The oldest ID whose history has the byte with offset *end*."""
+        """The oldest ID of the lineage whose history has the byte with offset *end*."""
         while replid in self._parents:
             parent, branch = self._parents[replid]
             if end > branch:
@@ -82,7 +82,7 @@ class Succession:
         return replid
 
     def same_until(self, replid: str, offset: int) -> frozenset[str]:
-        """The IDs under which the same bytes are known up to an offset."""
+        """The IDs that name the same bytes up to an offset, this one included."""
         if self._near is None:
             self._near = {}
             for child, (parent, branch) in self._parents.items():

@@ -1,7 +1,8 @@
-"""What a replica sends after the resync that is neither a newline nor an acknowledgement.
+"""What a replica sends after the resync, apart from newlines and acknowledgements.
 
-A replica that takes writes, or has a bug, answers the commands of the stream (github.com/redis/redis/issues/5962). To its
-master such a line is a command of a client, as in Redis 7.0 networking.c, processInlineBuffer: so it is read here, too.
+A writable replica, or one with a bug, replies to the commands of the stream (github.com/redis/redis/issues/5962). The
+master reads such a line as a client's inline command (Redis 7.0 networking.c, processInlineBuffer), and so does this
+module.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ _REPLY_TYPES = b"+-:$_,#(!=%~>|"
 
 
 class TalkBack:
-    """Of one connection. Each kind is reported with its 1st, 10th, 100th line and so on, and at the end."""
+    """One connection. Each kind is reported with its 1st, 10th, 100th line and so on, and when the connection ends."""
 
     def __init__(self, tell: Callable[[Event], None]) -> None:
         self._tell = tell
         self._counts: dict[str, int] = {}
-        self._told: dict[str, int] = {}  # of them
+        self._told: dict[str, int] = {}  # by kind, the count at its last report
         self._last: dict[str, Request] = {}
-        self._body = 0  # bytes of the bulk reply whose heading was the line before
+        self._body = 0  # bytes of the bulk reply whose header was the previous line
 
     def heard(self, request: Request) -> None:
         body, self._body = self._body, 0

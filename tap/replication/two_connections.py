@@ -1,7 +1,7 @@
-"""A sync on two connections: the RDB on one of them, and beside it, at the same time, the stream on the other.
+"""A sync on two connections: the RDB on one of them and, at the same time, the stream on the other.
 
-With one connection a master keeps what is written during an RDB in its own memory. With two, the replica takes it at
-once. Redis 8.0 and Valkey 8.0 do it differently:
+With one connection the master must buffer what is written during the RDB. With two, the replica receives it at once.
+Redis 8.0 and Valkey 8.0 do this differently:
 
                       Redis                                       Valkey
     main connection   PSYNC <id> <offset>                         PSYNC <id> <offset>
@@ -13,16 +13,16 @@ once. Redis 8.0 and Valkey 8.0 do it differently:
     main connection                                               REPLCONF set-rdb-client-id <client id>
                                                                   PSYNC <id> <offset + 1>, +CONTINUE, the stream
 
-So bytes of one connection place the other: the channel's grant says where the main one's stream begins, the end of the
-RDB there makes the replica load, and its first acknowledgement, here, shows that a diskless RDB was whole. A
-TwoConnectionSync is what both share; each calls it when something happened, and it tells the other one. All events of the
-sync are reported as the main connection's, in the order in which their bytes came.
+Each connection thus depends on bytes of the other. The RDB channel's grant places the main connection's stream; the end
+of the RDB starts the loading; the replica's first acknowledgement, on the main connection, shows that a diskless RDB was
+complete. Both connections share a TwoConnectionSync; each calls it when something happens, and it calls the other. All
+events of the sync are reported as the main connection's, in the order in which their bytes arrived.
 
-How they find each other: Redis names the main connection by its client ID, which the channel repeats. Valkey names
-nothing at first, so the main connection waits under its announced address; the client ID that it names later confirms
-the channel, or corrects the guess, because replicas that share an address look alike. In a capture that lacks the
-requests, only the host remains. A name that fits several connections leads to none of them: an RDB channel without a
-main connection is reported on its own.
+How the two find each other: in Redis, the main connection is named by its client ID, which the channel repeats. In
+Valkey there is no name at first, so the main connection waits under its announced address; the client ID that it sends
+later confirms the channel, or corrects the guess, because replicas with the same address cannot be told apart before. In
+a capture that lacks the requests, only the host is known. A name that fits several connections selects none of them: an
+RDB channel without a main connection is reported on its own.
 
 Sources: Redis 8.0 and Valkey 8.0 replication.c.
 """
@@ -37,7 +37,7 @@ from tap.replication.state import State
 
 
 class Half(Protocol):
-    """One of the two connections, as the other one sees it."""
+    """The interface of one of the two connections for the other."""
 
     state: State
     sync: TwoConnectionSync | None
@@ -46,21 +46,21 @@ class Half(Protocol):
     def phase(self) -> Phase: ...
 
     def belong_to(self, main: Half | None) -> None:
-        """Be the RDB channel of *main*, if that is known."""
+        """Become the RDB channel of *main*; None: the main connection is unknown."""
 
     def tell_full(self, replid: str, offset: int, start: int, end: int, channel: State) -> None:
-        """Tell the full resync that bytes start <= i < end of that connection granted to this one."""
+        """Report the full resync that was granted to this connection by bytes start <= i < end of the channel."""
 
     def place(self, replid: str, offset: int) -> None:
-        """The RDB, and what comes before the first byte of the stream, is of this history up to this offset."""
+        """Set the history and the offset of the RDB; the stream begins after that offset."""
 
     def finish_if_complete(self) -> None:
-        """The replica acknowledges: an RDB that looks complete is."""
+        """The replica acknowledges: finish an RDB that looks complete."""
 
 
 class TwoConnectionSync:
-    """channel: None until its RDB was granted. is_dual: Valkey's kind. has_closed: the main connection has: what the
-    channel still brings is then its own.
+    """channel: None until its RDB is granted. is_dual: Valkey's form. has_closed: the main connection has closed; the
+    channel then reports on its own.
     """
 
     def __init__(self, main: Half) -> None:
@@ -71,17 +71,17 @@ class TwoConnectionSync:
 
     @property
     def phase(self) -> Phase | None:
-        """The phase of the main connection, until the replica acknowledges; None while no RDB has been granted."""
+        """The phase of the main connection until the replica acknowledges; None while no RDB has been granted."""
         return None if self.channel is None else AS_MAIN.get(self.channel.phase, Phase.WAITING)
 
     def granted(self, channel: Half, replid: str, offset: int, start: int, end: int) -> None:
-        """The master has granted an RDB of this history on that connection, in these bytes of it."""
+        """The master has granted an RDB of this history on the channel, in these bytes of it."""
         self.main.tell_full(replid, offset, start, end, channel.state)
         self.channel = channel
         self.main.place(replid, offset)
 
     def named(self, channel: Half) -> None:
-        """The replica has said which connection is the channel. It may have been taken for another one's, or for none."""
+        """The replica has named its channel, which may have been attributed to another main connection, or to none."""
         state = channel.state
         if state.replid is not None and state.base is not None:
             channel.belong_to(self.main)
@@ -89,24 +89,24 @@ class TwoConnectionSync:
             self.main.place(state.replid, state.base)
 
     def rdb_read(self) -> None:
-        """More of the RDB has come on the channel."""
+        """More of the RDB has arrived on the channel."""
         watcher = self.main.state.watcher
         if watcher is not None:
             watcher.other_channel_read()
 
     def rdb_ended(self) -> None:
-        """All of the RDB has come on the channel."""
+        """All of the RDB has arrived on the channel."""
         stream = self.main.state.stream
         if stream is not None:
             stream.begin(buffered=stream.received)
 
     def acknowledged(self) -> None:
-        """The replica acknowledges, on the main connection."""
+        """The replica has acknowledged, on the main connection."""
         if self.channel is not None:
             self.channel.finish_if_complete()
 
 
-# ---- how they find each other ----
+# ---- how the two find each other ----
 
 
 def redis_key(client_id: str) -> str:
@@ -125,7 +125,7 @@ def channel_key(client_id: str) -> str:
 
 
 def main_by_port(rendezvous: Rendezvous[Half], state: State) -> Half | None:
-    """The main connection that waits for a Valkey RDB channel with this one's port, if there is only one.
+    """The only main connection that waits for a Valkey RDB channel with the announced port of *state*; else None.
 
     Valkey 8.1 does not repeat the announced address on the second connection.
     """
@@ -134,13 +134,13 @@ def main_by_port(rendezvous: Rendezvous[Half], state: State) -> Half | None:
 
 
 def main_by_host(rendezvous: Rendezvous[Half], state: State, *, is_dual: bool) -> Half | None:
-    """The main connection from the same host that waits for its RDB channel, if there is only one."""
+    """The only main connection from the same host that waits for its RDB channel; else None."""
     mains = _mains(rendezvous, is_dual=is_dual)
     return _only([one for one in mains if one.state.peer_host == state.peer_host and one.state is not state])
 
 
 def _mains(rendezvous: Rendezvous[Half], *, is_dual: bool) -> list[Half]:
-    """Those whose RDB has not been granted yet."""
+    """The main connections whose RDB has not been granted yet."""
     return [
         one
         for one in rendezvous.all()

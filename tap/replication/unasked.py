@@ -1,7 +1,7 @@
-"""Errors that a master sends without a request, as it does when it refuses a client at accept.
+"""Errors that a master sends without a request, as when it refuses a client on accept.
 
-A server sends one, and closes. Whatever else answers may send them all the time, so they are counted, and only the 1st,
-10th, 100th and so on is reported, and at the end the last one.
+A server sends one such error and closes. Some other program on that port may send errors without end, so they are
+counted, and only the 1st, 10th, 100th and so on is reported, and the last one when the connection ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 
 class UnaskedErrors:
-    """Of one connection."""
+    """The unasked errors of one connection."""
 
     __slots__ = (
         "_count",
@@ -21,15 +21,15 @@ class UnaskedErrors:
     )
 
     def __init__(self, tell: Callable[[bytes, int], None]) -> None:
-        """tell: gets a line without its end, and how many have come since the last that was told."""
+        """tell: called with a line, without its end, and the number of errors since the last reported one."""
         self._tell = tell
         self._count = 0
-        self._told = 0  # of them
-        self._next = 1  # the number of the one to tell next
+        self._told = 0  # the number of the last reported error
+        self._next = 1  # the number of the next error to report
         self._last = b""
 
     def heard(self, lines: bytes) -> None:
-        """Some more of them, each with its \\n."""
+        """Take one or more whole lines, each with its \\n."""
         before = self._count
         self._count += lines.count(b"\n")
         while self._next <= self._count:
@@ -48,7 +48,7 @@ class UnaskedErrors:
 
 
 def whole_errors(data: bytes, begin: int, most: int) -> int:
-    """Where the lines end that begin at data[begin], if all that are whole in so many bytes are errors; else -1."""
+    """The end of the last line that is whole in data[begin : begin + most], if all lines there are errors; else -1."""
     end = data.rfind(b"\n", begin, begin + most) + 1
     if not end or data[begin] != 0x2D or data.count(b"\n", begin, end - 1) != data.count(b"\n-", begin, end - 1):
         return -1

@@ -1,7 +1,7 @@
-"""What a fault is asked and shown before a chunk is passed on: where exactly in it each frame is.
+"""The interface through which faults see each frame of a chunk, with its exact place, before the chunk is passed on.
 
-Events report to people what was said, sometimes later. A watcher learns at once where the frames are, and may change a
-request, or reply to it in the master's place.
+Events report to people, and sometimes with a delay. A watcher is called at once, and may change a request or reply to
+the request in the master's place.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ class Watcher(Protocol):
     """Positions count the bytes of a direction from the first of the connection."""
 
     def request(self, request: Request) -> Request:
-        """A whole request. Returns it with what becomes of it: `sent` is passed on in its place, or nothing is, and the
-        replica gets the line `given`, without its end, instead of the master's reply.
+        """A whole request. Returns the request, possibly changed: if `sent` is set, that is passed on in its place; if
+        `given` is set, nothing is passed on, and the replica gets that line, stored without its end, instead of the
+        master's reply.
         """
 
     def given(self, line: bytes, position: int) -> None:
-        """The line that request() gave belongs before byte *position* of what the master sends."""
+        """The reply that request() gave is to be inserted before the master's byte *position*."""
 
     def reply(self, request: Request, start: int, end: int) -> None:
         """A whole reply, or the line that grants or refuses a resync."""
@@ -33,16 +34,16 @@ class Watcher(Protocol):
         """The line `$<length>` or `$EOF:<mark>` that announces the RDB."""
 
     def newlines(self, side: Side, start: int, end: int) -> None:
-        """A row of bare newlines, before the stream."""
+        """Consecutive bare newlines before the stream."""
 
     def keys(self, keys: Sequence[Key], rdb_start: int) -> None:
-        """Keys of the RDB have passed, if wants_keys was true when it began."""
+        """Keys of the RDB have passed. Called only if wants_keys was true when the RDB began."""
 
     @property
     def wants_keys(self) -> bool: ...
 
     def other_channel_read(self) -> None:
-        """More of the RDB has come, on the other connection of the sync."""
+        """More bytes of the RDB have arrived, on the other connection of the sync."""
 
     def stream_begins(self, stream: Stream) -> None:
-        """Before its first byte is read."""
+        """Called before the first byte of the stream is read."""

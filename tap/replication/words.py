@@ -1,4 +1,4 @@
-"""Name and arguments of each command of a stream, as its scanner finds them."""
+"""The name and arguments of each command of a stream, at the places that its scanner finds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import hiredis
 from tap.replication.passwords import SECRETIVE, hidden
 from tap.replication.scanner import StreamScanner
 
-HEAD = 2**16  # bytes of a command that is too large, of which the arguments that are whole are read
+HEAD = 2**16  # bytes kept of a command that is too large; the arguments that are whole in them are read
 
 
 class WordReader:
-    """Collects what the scanner, which has to keep the ends of commands, was fed, up to the last whole command.
+    """Collects the bytes fed to the scanner, which must have keep_ends, until their commands have been read.
 
     Positions are those of the scanner. Of a command of more than max_command bytes only the first are kept. held: bytes
-    that wait.
+    that have not been read yet.
     """
 
     def __init__(self, scanner: StreamScanner, max_command: int) -> None:
@@ -22,7 +22,7 @@ class WordReader:
         self._max_command = max_command
         self._unread = bytearray()  # the beginning of a command that is not whole yet
         self._start = 0  # its position
-        self._head = b""  # of a command that is too large to be collected
+        self._head = b""  # the first bytes of a command that is too large to be collected
         self._head_size = min(HEAD, max_command)
         self._reader = hiredis.Reader()
 
@@ -31,11 +31,11 @@ class WordReader:
         return len(self._unread)
 
     def feed(self, data: bytes | memoryview) -> None:
-        """What the scanner was just fed."""
+        """Take the bytes that the scanner was just fed."""
         self._unread += data
 
     def words(self, begin: int, end: int) -> tuple[bytes, tuple[bytes, ...], bool]:
-        """Of the whole command with these bytes: upper-case name, arguments, and whether some of these are left out."""
+        """Upper-case name and arguments of the whole command in these bytes; and whether arguments are left out."""
         start = self._start
         inside = self._scanner.inside.get(begin)
         known, text_begin, text_end, outer_begin, outer_end = inside or (b"", begin, end, begin, end)
@@ -45,7 +45,7 @@ class WordReader:
             head = self._unread[at : at + self._head_size] if at >= 0 else self._head
             name, args = _leading(head[text_begin - outer_begin : text_end - outer_begin])
         else:
-            # One reader for all: making one takes as long as reading a small command.
+            # One reader is reused: creating one takes as long as reading a small command.
             self._reader.feed(bytes(self._unread[text_begin - start : text_end - start]))
             name, *words = self._reader.gets()
             args = tuple(words)
@@ -55,7 +55,7 @@ class WordReader:
         return name or known.upper(), args, omitted
 
     def drop_read(self) -> None:
-        """The whole commands have been read."""
+        """Drop the whole commands, which have all been read."""
         boundary = self._scanner.boundary
         done = max(0, boundary - self._start)
         if self._scanner.broken or len(self._unread) - done > self._max_command:
@@ -67,7 +67,7 @@ class WordReader:
 
 
 def _leading(head: bytes | bytearray) -> tuple[bytes, tuple[bytes, ...]]:
-    """Name and arguments of a command so far as they are whole in its first bytes."""
+    """Name and arguments of a command, as far as they are whole in its first bytes."""
     found, at = [], head.find(b"\r\n") + 2
     while (end := head.find(b"\r\n", at)) >= 0:
         size = int(head[at + 1 : end])
