@@ -1,15 +1,15 @@
-"""Chaos experiments: a master, a replica, a tap between them, steps that hurt, and a verdict.
+"""Chaos experiments: a master, a replica, a tap between them, harmful steps, and a verdict.
 
-load.py reads a scenario (actions.py its steps, versions.py the servers it is for), run.py carries it out, campaign.py
-many of them side by side. One run has three parts:
+load.py reads a scenario (actions.py its steps, versions.py the servers it is for), run.py carries it out, and campaign.py
+runs many scenarios side by side. One run has three parts:
 
-    a stage      pair.py the servers, stage.py they and the tap, workload.py what is written, journal.py the tap's events
+    a stage      pair.py: the servers; stage.py: these and the tap; workload.py: the writes; journal.py: the tap's events
     steps        steps.py takes them, patience.py limits each wait; by_hand.py says how to undo them by hand
-    a verdict    evidence.py gathers what was found, judge.py compares it with what was expected, result.py keeps both
+    a verdict    evidence.py collects evidence, judge.py compares it with the expectations, result.py holds the result
 
-Evidence comes from several sides: examine.py and trial.py test the tap against the servers, accounts.py and record.py its
-events against the master's own record of the stream, compare.py the two data sets, tally.py the counts in INFO, and
-outage.py the time without a stream. Nothing here prints: console/ shows what a Result says.
+Evidence comes from several sources: examine.py and trial.py compare the tap with the servers, accounts.py and record.py
+its events with the stream in the master's backlog, compare.py the two data sets, tally.py the counts in INFO, and
+outage.py measures the time without a stream. This room prints nothing: console/ shows a Result.
 """
 
 from tap.scenario.load import Scenario, library, load

@@ -1,7 +1,7 @@
-"""Is what the tap told true? Its events against each other, and against the master's own record of the stream.
+"""Checks that the tap's events are true: against each other, and against the stream in the master's backlog.
 
-A tap that tells less, more or something else than what happened is broken, however well the pair is. trial.py compares
-the tap with what the servers say of themselves.
+A tap that reports less, more or something else than what happened is broken, even if the pair is fine. trial.py compares
+the tap with the servers' own figures.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from tap.scenario.journal import Entry
 from tap.scenario.record import Record
 from tap.scenario.result import Verdict
 
-NAMED = 6  # commands that are named where some are missing
-# A replica acknowledges once a second. On a connection that was reset meanwhile it fails to, and then drops what it had
-# received and not read: only a cut soon behind an ACK shows how far the replica really came.
+NAMED = 6  # missing commands that are named
+# A replica acknowledges once a second. If the connection was reset, that write fails, and the replica drops what it had
+# received but not read. So only a cut soon after an ACK shows how far the replica really came.
 BEFORE_NEXT_ACK = 0.8
 
 
 @dataclass(slots=True)
 class Checked:
-    """How much was compared. problems: what is not true, each once. executed_all: the replica has executed each command
-    that the master wrote since the steps began, once.
+    """How much was compared. problems: what is not true, one verdict for each name. executed_all: the replica has
+    executed each command that the master wrote since the steps began exactly once.
     """
 
     problems: list[Verdict] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Checked:
 
 @dataclass(slots=True)
 class Account:
-    """All that was told of one connection."""
+    """All events of one connection."""
 
     link: str
     number: int
@@ -70,7 +70,7 @@ class Account:
 
 
 def accounts(entries: Iterable[Entry]) -> list[Account]:
-    """By connection, oldest first."""
+    """The accounts of all connections, oldest first."""
     found: dict[int, Account] = {}
     for entry in entries:
         if entry.told.connection:
@@ -80,12 +80,12 @@ def accounts(entries: Iterable[Entry]) -> list[Account]:
 
 
 def is_cut(event: events.Event) -> bool:
-    """Whether it tells that a fault ends the link."""
+    """Whether the event reports that a fault closes the link."""
     return isinstance(event, events.FaultFired) and event.text in ("cut with RST", "cut with FIN")
 
 
 def uncut(entries: Iterable[Entry]) -> list[Account]:
-    """The connections that a fault has cut, as was told, and that are still there."""
+    """The connections that a fault has cut, by its event, and that are still open."""
     return [one for one in accounts(entries) if one.closed is None and any(is_cut(entry.event) for entry in one.entries)]
 
 
@@ -97,8 +97,8 @@ def check(
     endless: Container[str] = (),
     damaged: bool = False,
 ) -> None:
-    """Compare all that was told. record: where the master's can be had. endless: the names of faults that go on until
-    they expire. damaged: a fault has changed the stream, so that the replica's offsets need not be the master's.
+    """Compare all events. record: the master's stream, None if it could not be read. endless: names of faults that last
+    until they expire. damaged: a fault has changed the stream, so the replica's offsets may differ from the master's.
     """
     told = accounts(entries)
     for account in told:
@@ -113,7 +113,7 @@ def check(
 
 
 def _offsets(account: Account, checked: Checked) -> None:
-    """Each is where its byte is."""
+    """Check that each reported offset is that of its byte."""
     started = account.started
     if started is None or started.offset is None:
         return
@@ -134,9 +134,9 @@ def _offsets(account: Account, checked: Checked) -> None:
         if offset != base + position:
             checked.wrong(
                 "offsets",
-                "each offset that the tap tells is that of its byte",
-                f"{event.kind} of {account.name} tells offset {offset}; byte {position}, which it is about, has offset "
-                f"{base + position}, for byte {started.start} has {started.offset}",
+                "each offset that the tap reports is that of its byte",
+                f"{event.kind} of {account.name} reports offset {offset}; byte {position}, which it is about, has offset "
+                f"{base + position}, because byte {started.start} has {started.offset}",
             )
     asked = [one.event for one in account.of(events.PsyncRequested) if isinstance(one.event, events.PsyncRequested)]
     granted = [one.event for one in account.of(events.PartialResync) if isinstance(one.event, events.PartialResync)]
@@ -145,14 +145,14 @@ def _offsets(account: Account, checked: Checked) -> None:
         if granted[-1].offset != asked[-1].offset - 1:
             checked.wrong(
                 "offsets",
-                "a partial resync goes on where the replica asked",
-                f"on {account.name} the replica asked for byte {asked[-1].offset}, and the tap tells that the stream "
-                f"goes on behind {granted[-1].offset}",
+                "a partial resync continues where the replica asked",
+                f"on {account.name} the replica asked for byte {asked[-1].offset}, and the tap reports that the stream "
+                f"continues after {granted[-1].offset}",
             )
 
 
 def _cuts(account: Account, checked: Checked) -> None:
-    """A cut that is told ends the connection, behind the byte that is told."""
+    """Check that a reported cut ends the connection, after the reported byte."""
     closed = account.closed
     for entry in account.of(events.FaultFired):
         event = entry.event
@@ -163,9 +163,9 @@ def _cuts(account: Account, checked: Checked) -> None:
         if closed is None:
             checked.wrong(
                 "cut",
-                "a cut that is told ends the link",
-                f"fault {event.fault} tells that it cut {account.name} at {entry.at:.3f} s, and that link is still there "
-                f"at {account.entries[-1].at:.3f} s",
+                "a reported cut ends the link",
+                f"fault {event.fault} reports that it cut {account.name} at {entry.at:.3f} s, and that link is still "
+                f"there at {account.entries[-1].at:.3f} s",
             )
             continue
         end = closed.event
@@ -175,14 +175,14 @@ def _cuts(account: Account, checked: Checked) -> None:
         if event.offset is not None and event.offset != end.offset:
             checked.wrong(
                 "offsets",
-                "a link that was cut has passed on what is before the cut",
-                f"fault {event.fault} tells that it cut {account.name} at offset {event.offset}, and link_closed that "
-                f"{end.offset} was passed on",
+                "a link that was cut has passed on everything before the cut, and no more",
+                f"fault {event.fault} reports that it cut {account.name} at offset {event.offset}, and link_closed that "
+                f"the stream was passed on up to {end.offset}",
             )
 
 
 def _stalls(account: Account, entries: Sequence[Entry], endless: Container[str], checked: Checked) -> None:
-    """Behind a stall nothing comes, so nothing of that is acknowledged."""
+    """Check that no byte after a stall is acknowledged, because none arrives."""
     for entry in account.of(events.FaultFired):
         event = entry.event
         assert isinstance(event, events.FaultFired)
@@ -201,15 +201,15 @@ def _stalls(account: Account, entries: Sequence[Entry], endless: Container[str],
             if entry.at < one.at < end and ack.offset > event.offset:
                 checked.wrong(
                     "stall",
-                    f"behind a stall at offset {event.offset} nothing comes",
-                    f"fault {event.fault} tells that {account.name} is stalled there, and the replica acknowledges "
+                    f"nothing passes a stall at offset {event.offset}",
+                    f"fault {event.fault} reports that {account.name} is stalled there, and the replica acknowledges "
                     f"{ack.offset}, {one.at - entry.at:.3f} s later",
                 )
                 break
 
 
 def _commands(account: Account, record: Record, checked: Checked) -> None:
-    """Batches of commands are those that the master wrote."""
+    """Check that the reported batches of commands are those that the master wrote."""
     started = account.started
     if started is None or not record.is_of(started.replid, record.begin):
         return
@@ -223,7 +223,7 @@ def _commands(account: Account, record: Record, checked: Checked) -> None:
             checked.wrong(
                 "offsets",
                 "a batch of commands ends where a command of the master does",
-                f"the tap tells of {event.count} commands on {account.name} up to offset {event.offset}; by the master's "
+                f"the tap reports {event.count} commands on {account.name} up to offset {event.offset}; by the master's "
                 f"backlog the last one that ends there or before ends at {record.stop_before(event.offset)}",
             )
             continue
@@ -233,12 +233,12 @@ def _commands(account: Account, record: Record, checked: Checked) -> None:
             checked.wrong(
                 "commands",
                 f"as the master's backlog has them up to offset {event.offset}: {_counted(theirs)}",
-                f"the tap tells on {account.name}: {_counted(mine)}",
+                f"the tap reports on {account.name}: {_counted(mine)}",
             )
 
 
 def _successions(told: Sequence[Account]) -> Iterator[tuple[Account, Account]]:
-    """Each connection of the stream, and the next one of its link that asks to go on."""
+    """Each connection with a stream, paired with the next connection of its link that asks to continue."""
     for number, account in enumerate(told):
         if account.started is None:
             continue
@@ -249,7 +249,7 @@ def _successions(told: Sequence[Account]) -> Iterator[tuple[Account, Account]]:
 
 
 def _resumed(account: Account, following: Account, record: Record, checked: Checked) -> None:
-    """Where the link was cut the replica goes on: it has what was passed on before, and no more."""
+    """Check that after a cut the replica has what was passed on before it, and no more."""
     closed = account.closed
     asked = next(following.of(events.PsyncRequested)).event
     cut = next((one for one in account.of(events.FaultFired) if is_cut(one.event)), None)
@@ -265,7 +265,7 @@ def _resumed(account: Account, following: Account, record: Record, checked: Chec
     if has > end:
         checked.wrong(
             "cut",
-            f"the replica has nothing from behind the cut of {account.name} at offset {end}",
+            f"the replica has nothing from after the cut of {account.name} at offset {end}",
             f"it asks for byte {asked.offset}: {has - end} more bytes reached it",
         )
         return
@@ -275,7 +275,7 @@ def _resumed(account: Account, following: Account, record: Record, checked: Chec
         names = ", ".join(lost[:NAMED]) + (", ..." if len(lost) > NAMED else "")
         checked.wrong(
             "cut",
-            f"what the tap passed on before the cut of {account.name} at offset {end} is with the replica",
+            f"the replica has what the tap passed on before the cut of {account.name} at offset {end}",
             f"the replica asks again for what follows {has}: {last - has} bytes of that did not reach it ({names})",
         )
 

@@ -1,4 +1,4 @@
-"""What a step can do: the words after `do`, understood."""
+"""What a step can do: parses the words after `do`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tap.units import parse_duration, parse_size
 
 BOTH = ("master", "replica")
 
-# Verb, what may follow it, and what it does. The same table explains a mistake and `redis-tap chaos --help-steps`.
+# Verb, what may follow it, and what it does. Error messages and `redis-tap chaos --help-steps` are made from this table.
 ACTIONS = {
     "attach": ("", "point the replica at the tap"),
     "write": ("SIZE", "write that many bytes of values to the master, as fast as it takes them"),
@@ -42,8 +42,8 @@ TARGETS = {
 class Action:
     """One thing to do.
 
-    text: as it was written, with *** for secrets. target: "master", "replica" or "workload", as they stand at that step.
-    amount: bytes to write, seconds to pause. words: of the command to send, or option and value.
+    text: as written, with *** for secrets. target: "master", "replica" or "workload", by the roles at that step. amount:
+    bytes to write or seconds to pause. words: of the command to send, or option and value.
     """
 
     text: str
@@ -87,11 +87,11 @@ class Action:
 
 
 def _told(text: str, words: list[str]) -> str:
-    """The text, which consists of these words; without secrets that they carry, if there are any."""
+    """The text, which consists of these words, with any secrets in them hidden."""
     before, command = words[:1], words[1:] if words[0] == "send" else []
     if words[0] == "set":
         before, command = words[:2], ["CONFIG", "SET", *words[2:]]
-    # Of one that is written wrong, nothing behind its first secret is told.
+    # In a malformed action, everything after the first secret is hidden.
     shown = hidden([word.encode(errors="replace") for word in command], inline=words[0] == "set")
     said = [word.decode(errors="replace") for word in shown]
     return text if said == command else " ".join([*before, *(said if words[0] == "send" else said[2:])])

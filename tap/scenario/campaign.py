@@ -25,7 +25,7 @@ AT_ONCE = 4  # pairs side by side; most of a run is waiting
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A pair by its URLs, and where a replica on another machine reaches the tap."""
+    """A given pair: its URLs, and where the tap listens so that a replica on another machine can reach it."""
 
     master: Url
     replica: Url
@@ -34,7 +34,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run. program: of a pair of our own; None for the given pair. server: as far as known before it runs."""
+    """One run. program: to start our own pair with; None for the given pair. server: its version, "" if not known yet."""
 
     scenario: Scenario
     program: Path | None
@@ -44,8 +44,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
-    """What is to be run. programs: with their versions, each of them in turn. repeat: runs of each, with the seeds seed,
-    seed + 1, and so on. until_failure: stop at the first run that is not met; without a number of repeats, only then.
+    """What to run. programs: server programs with their versions, each used in turn. repeat: number of runs of each, with
+    the seeds seed, seed + 1, and so on; None: without end. until_failure: stop at the first run that does not meet its
+    expectations.
     """
 
     scenarios: Sequence[Scenario]
@@ -56,14 +57,14 @@ class Campaign:
     until_failure: bool = False
 
     async def undoing(self) -> list[str]:
-        """What would give a given pair back by hand what it has now, as shell commands."""
+        """Shell commands that restore a given pair by hand to its present state."""
         if self.given is None:
             return []
         given = self.given
         return await undoing(given.master, given.replica, self.scenarios, tap_speaks_tls=given.listen.tls)
 
     async def results(self) -> AsyncIterator[Result]:
-        """Each as soon as it is there. Raises ConfigError for what the given pair cannot do."""
+        """Yield each result as soon as it is available. Raises ConfigError for what the given pair cannot do."""
         jobs = self._jobs()
         running: set[asyncio.Task[Result]] = set()
         at_once = 1 if self.given is not None else AT_ONCE
@@ -136,7 +137,7 @@ class Campaign:
             yield pair
 
     def _command(self, job: Job) -> str:
-        """What repeats exactly this run, passwords aside."""
+        """The command that repeats exactly this run, without passwords."""
         words = ["redis-tap", "chaos", job.scenario.source]
         if job.program is not None:
             words += ["--server", str(job.program)]
@@ -148,5 +149,5 @@ class Campaign:
 
 
 def new_seed() -> int:
-    """One that is short enough to be typed again."""
+    """A random seed, short enough to be typed again."""
     return random.SystemRandom().randrange(1, 1_000_000)

@@ -1,4 +1,4 @@
-"""Are two data sets equal? By digest where that may be asked for, else key by key; keys that differ are named."""
+"""Compares two data sets: by digest if DEBUG is allowed, otherwise key by key. Keys that differ are named."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tap.servers.client import Client
 from tap.servers.failures import NO_REPLY, ErrorReply, InvalidReply
 
 BATCH = 200  # keys at a time
-NAMED = 10  # keys that are told
+NAMED = 10  # differing keys that are named
 TTL_SLACK_MS = 10_000  # Redis before 7.0 propagates expiries relative to the moment they arrive
-READS = 3  # of a key that differs: on a pair that others write to, it may only be on its way
-MOMENT = 0.2
+READS = 3  # of a key that differs: on a pair that others write to, its last write may still be on its way
+MOMENT = 0.2  # seconds between two reads
 
 _READ: dict[bytes, tuple[str | int, ...]] = {
     b"string": ("GET",),
@@ -30,7 +30,7 @@ _READ: dict[bytes, tuple[str | int, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """keys: the first that differ, as "db 0: user:1 (only on the master)". by: "digest" or "keys"."""
+    """keys: the first keys that differ, as "db 0: user:1 (only on the master)". by: "digest" or "keys"."""
 
     equal: bool
     by: str
@@ -44,8 +44,8 @@ class Difference:
 
 
 async def compare(master: Node, replica: Node, *, debug: bool) -> Difference:
-    """debug: whether DEBUG may be asked for. Raises FAILURES when one does not answer."""
-    if debug and master.version == replica.version:  # others compute it differently
+    """debug: whether DEBUG is allowed. Raises FAILURES when a server does not answer."""
+    if debug and master.version == replica.version:  # other versions compute the digest differently
         digests = [await node.client.ask("DEBUG", "DIGEST") for node in (master, replica)]
         if digests[0] == digests[1]:
             return Difference(equal=True, by="digest")
@@ -79,7 +79,7 @@ async def _differing(master: _Db, replica: _Db) -> AsyncIterator[tuple[bytes, st
             yield key, how
     async for keys in _batches(replica):
         for key, how in await _differences(master, replica, keys):
-            if how == "only on the replica":  # the others have been told
+            if how == "only on the replica":  # the first loop has yielded the others
                 yield key, how
 
 
@@ -123,14 +123,14 @@ async def _dumps(db: _Db, keys: list[bytes]) -> list[tuple[bytes | None, int]]:
 async def _difference(
     master: _Db, replica: _Db, key: bytes, mine: tuple[bytes | None, int], theirs: tuple[bytes | None, int]
 ) -> str:
-    """In words, "" if there is none."""
+    """The difference in words, "" if there is none."""
     if mine[0] is None and theirs[0] is None:
         return ""
     if mine[0] is None:
         return "only on the replica"
     if theirs[0] is None:
         return "only on the master"
-    if mine[0] != theirs[0]:  # another encoding, or another RDB version, of what may be the same
+    if mine[0] != theirs[0]:  # equal values may differ in encoding or RDB version
         kinds = [await db.ask("TYPE", key) for db in (master, replica)]
         if kinds[0] != kinds[1]:
             return "of another type"

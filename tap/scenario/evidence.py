@@ -1,6 +1,6 @@
-"""What is to be found when the steps are taken: how the pair stands, what the tap saw, what the masters count.
+"""Collects evidence after the last step: the state of the pair, what the tap saw, what the masters counted.
 
-What has to be seen not to happen is observed for SETTLED seconds.
+To establish that something does not happen, it watches for SETTLED seconds.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tap.scenario.stage import POLL, Stage, applied_by, until
 from tap.scenario.workload import PROBE
 from tap.servers.failures import FAILURES
 
-SETTLED = 2.5  # seconds, more than two ACKs: what has not moved for so long no longer moves
+SETTLED = 2.5  # seconds, longer than two ACKs: what has not moved by then no longer moves
 COMPARE_EVERY = 1.0
-ACKS_BEHIND = 2  # the first of them may have been on its way
-PLACES = 20  # where a fault fired, of one that fires often
+ACKS_BEHIND = 2  # ACKs that must confirm a lag: the first may have been on its way
+PLACES = 20  # places listed of a fault that fires often
 
 
 class Inspection:
-    """Looks at a stage whose steps are taken."""
+    """Looks at a stage after its steps."""
 
     def __init__(self, stage: Stage, steps: list[StepTaken]) -> None:
         self._stage = stage
@@ -44,7 +44,7 @@ class Inspection:
         )
         deadline = self._clock.now + self._stage.expect.settle
         if any(step.problem for step in self._steps):
-            deadline = min(deadline, self._clock.now + SETTLED + 1)  # it is lost already
+            deadline = min(deadline, self._clock.now + SETTLED + 1)  # the run has failed already
         if self._stage.expect.replica_exits:
             await self._by(deadline, self._exits)
         else:
@@ -76,7 +76,7 @@ class Inspection:
         return await self._stage.link() == "up"
 
     async def _by(self, deadline: float, question: Callable[[], Awaitable[bool]]) -> bool:
-        """Wait for it until then; whether it came."""
+        """Wait until the condition is true or the deadline passes; True if it became true."""
         try:
             await until(question, max(POLL, deadline - self._clock.now))
         except TimeoutError:
@@ -84,8 +84,8 @@ class Inspection:
         return True
 
     async def _converge(self, found: Evidence, deadline: float) -> None:
-        """Compare the data sets until they are equal, or differ and will stay so. Equal ones that should differ may do so
-        yet, until the deadline.
+        """Compare the data sets until they are equal, or differ for good, or the deadline passes. If they should differ,
+        equal ones are compared again: they may still come to differ.
         """
         found.why = "the servers did not come to rest"
         lag, since, compared = None, self._clock.now, -COMPARE_EVERY
@@ -113,14 +113,14 @@ class Inspection:
             await asyncio.sleep(POLL)
 
     def _is_final(self, difference: Difference, at_rest: bool) -> bool:
-        """Two that should differ may do so late: what makes them is on its way."""
+        """Whether the result will stay. Data sets that should differ may do so late, by a write that is on its way."""
         return self._stage.expect.converged if difference.equal else at_rest
 
     async def _compare(self) -> Difference:
         return await compare(self._stage.pair.master, self._stage.pair.replica, debug=not self._stage.pair.given)
 
     async def _observe_zombie(self, found: Evidence, deadline: float) -> None:
-        """Write, see that it arrives, and see for a while that it is not applied."""
+        """Write a key, check that it arrives, and check for SETTLED seconds that it is not applied."""
         await self._stage.pair.master.client.ask("SET", PROBE, "?")
         offset = await self._stage.master_offset()
 
@@ -148,7 +148,10 @@ class Inspection:
         found.zombie_text = f"byte {offset} received, {applied_by(info)} applied, for {SETTLED:g} s"
 
     async def _stand(self, found: Evidence, deadline: float) -> None:
-        """Level: the replica has applied all, and an ACK has said so. A single sample may fall between two heartbeats."""
+        """Find where the replica stands. Level: it has applied everything, and an ACK has said so.
+
+        A single sample may fall between two heartbeats, so samples are repeated.
+        """
         level_at: int | None = None
         ahead = 0
         since, told_since = self._clock.now, self._stage.journal.now
@@ -173,7 +176,8 @@ class Inspection:
             missing = sample.before - min(sample.applied, acked)
             if behind is None or (level_at is None and missing < behind):
                 behind, since, told_since = missing, self._clock.now, self._stage.journal.now
-            # A busy replica is late with its ACKs: only those that came without a word of the rest show that it lacks it.
+            # A busy replica acknowledges late: only ACKs that came since, and did not cover the rest, show that it is
+            # missing.
             rests = self._clock.now - since >= SETTLED and not ahead
             has_spoken = found.zombie or len(self._stage.journal.of("ack", since=told_since)) >= ACKS_BEHIND
             found.standing = "behind" if rests else "unknown"
@@ -200,7 +204,7 @@ class Inspection:
                         found.missing.append(f"{one.key} at {one.offset} on the {node.name}")
 
     def _data_loss_limit(self) -> int | None:
-        """The replication offset up to which nothing may be missing; None where there is none."""
+        """The replication offset up to which nothing may be missing; None if there is no such offset."""
         wanted = self._stage.expect.no_data_loss_before_offset
         if isinstance(wanted, int):
             return wanted
@@ -217,17 +221,17 @@ class Inspection:
         ]
         return acks[-1] if acks else None
 
-    # ---- what the tap saw, and what the masters count ----
+    # ---- what the tap saw, and what the masters counted ----
 
     async def _count(self, found: Evidence) -> None:
-        """Events and INFO are read at different moments: again, until they agree or that takes too long."""
+        """Count resyncs. Events and INFO are read at different moments, so repeat for some time until they agree."""
         give_up = self._clock.now + SETTLED
         while True:
             full = partial = 0
             try:
                 for node in self._stage.pair.nodes:
                     if node.exit_code is not None or node.name in self._stage.stopped:
-                        continue  # a replica that ended has served nobody
+                        continue  # a replica that ended has served no resync
                     more = await self._stage.tally.grown(node)
                     full, partial = full + more[0], partial + more[1]
             except FAILURES:
@@ -262,7 +266,7 @@ class Inspection:
         return found
 
     def _rdb_bytes(self, resync: Entry) -> int:
-        """Of the RDB behind it on that connection; of a transfer that was cut, as far as progress told."""
+        """Bytes of the RDB that followed on that connection; if it was cut, as far as rdb_progress reported."""
         most = 0
         for entry in self._stage.journal.of("rdb_finished", "rdb_progress", "full_resync", since=resync.at):
             if entry is not resync and entry.told.connection == resync.told.connection:

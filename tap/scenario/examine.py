@@ -1,4 +1,4 @@
-"""Is the tap right? When it writes, by which link it follows, and with what the servers' own words are compared."""
+"""Checks the tap itself: finds the connection by which the replica follows, runs the trial, compares the accounts."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from tap.scenario.stage import Stage, until
 from tap.scenario.trial import Trial, compare_executed
 from tap.servers.failures import FAILURES
 
-BEGIN_SECONDS = 2.5  # for a partial resync to be told, which is some moments late, and for a replica to be level
-CUT_SECONDS = 10.0  # for a link that was cut to be gone
+BEGIN_SECONDS = 2.5  # for a partial resync to be reported, which happens a little late, and for a replica to be level
+CUT_SECONDS = 10.0  # for a link that was cut to close
 
 
 class Examination:
-    """Of the tap on one stage. checked: what came of it."""
+    """The examination of the tap on one stage. checked: its result."""
 
     def __init__(self, stage: Stage) -> None:
         self.checked = Checked()
         self._stage = stage
-        self._before: Snapshot | None = None  # of the replica, around the trial
-        self._after: Snapshot | None = None
+        self._before: Snapshot | None = None  # of the replica, before the trial
+        self._after: Snapshot | None = None  # and after it
 
     async def try_link(self) -> None:
-        """Where the replica should have become what its master is: write, and compare what each counts of that."""
+        """If the data sets should be equal: write, and compare what the tap and both servers count."""
         expect = self._stage.expect
         if not expect.converged or expect.acked_offset not in (None, "level"):
             return
         await _comes(self._has_begun, BEGIN_SECONDS)
         link = self._link()
-        if link is None or link.offset is None:  # behind SYNC there is nothing to compare with
+        if link is None or link.offset is None:  # after SYNC there are no offsets to compare
             return
         with contextlib.suppress(*FAILURES):
             self._before = await self._level()
@@ -43,7 +43,7 @@ class Examination:
             self._after = await self._level()
 
     async def check_accounts(self, *, is_partial: bool) -> None:
-        """Compare all that was told. is_partial: no full resync has come since the steps began."""
+        """Compare all events. is_partial: there has been no full resync since the steps began."""
         stage = self._stage
 
         async def is_cut() -> bool:
@@ -64,7 +64,7 @@ class Examination:
         )
 
     def _link(self) -> Connection | None:
-        """By which the replica follows."""
+        """The connection by which the replica follows; None if there is none."""
         links = [
             link
             for link in self._stage.tap.links
@@ -82,7 +82,7 @@ class Examination:
         return await self._stage.snapshot()
 
     async def _record(self) -> Record | None:
-        """None where a given pair would notice, and where it cannot be had."""
+        """The master's stream; None for a given pair, which would notice, and where it cannot be read."""
         if self._stage.pair.given or self._stage.pair.master.exit_code is not None:
             return None
         with contextlib.suppress(*FAILURES, EOFError, ValueError):
@@ -91,6 +91,6 @@ class Examination:
 
 
 async def _comes(question: Callable[[], Awaitable[bool]], within: float) -> None:
-    """Wait for it, as long as that."""
+    """Wait until the condition is true, for at most *within* seconds."""
     with contextlib.suppress(TimeoutError):
         await until(question, within)

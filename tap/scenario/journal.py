@@ -1,4 +1,4 @@
-"""What the tap told during one run, with the time of each event, and waiting for more."""
+"""The events of one run, each with its time, and waiting for further ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Entry:
 
 
 class Journal:
-    """An observer of the bus. Nothing is lost between two calls of wait_for: each goes on behind what the last found."""
+    """An observer of the bus. No event is missed between two calls of wait_for(): each continues after the last match."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -42,7 +42,7 @@ class Journal:
         return time.monotonic() - self._began
 
     async def wait_for(self, kind: str, *, where: Where, times: int, within: float) -> Entry:
-        """The event of that kind, as often as that. Raises TimeoutError."""
+        """Wait for the *times*-th matching event of that kind. Raises TimeoutError."""
         async with limit(within):
             while True:
                 while self._read < len(self.entries):
@@ -56,9 +56,9 @@ class Journal:
                 await self._news.wait()
 
     def skip(self) -> None:
-        """Wait for nothing that was told until now."""
+        """Let later waits ignore all events up to now."""
         self._read = len(self.entries)
 
     def of(self, *kinds: str, since: float = 0.0) -> list[Entry]:
-        """All entries of these kinds from that moment on."""
+        """All entries of these kinds from *since* on."""
         return [entry for entry in self.entries if entry.event.kind in kinds and entry.at >= since]

@@ -1,4 +1,4 @@
-"""Verdicts: what was found, compared with what was expected. It asks no server: evidence.py gathers the Evidence."""
+"""Verdicts: compares expectations with evidence. Nothing here asks a server; evidence.py collects the evidence."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tap.scenario.result import FaultSeen, Resync, StepTaken, Verdict
 
 @dataclass(slots=True)
 class Counters:
-    """What the serving masters' INFO stats have grown by, and what the tap saw of the same.
+    """Resyncs since the steps began: by the masters' INFO stats, and as seen by the tap.
 
     unanswered: requests for a resync whose answer the tap never saw; the master may have counted them. two_connections:
-    full resyncs of Valkey's dual channel, each of which the master counts as a partial one, too.
+    full resyncs of Valkey's dual channel, each of which the master also counts as a partial one.
     """
 
     sync_full: int
@@ -45,9 +45,10 @@ class Counters:
 class Evidence:
     """What was found at the end of a run.
 
-    difference: None where the data sets could not be compared, why says the reason. standing: "level", "behind", "ahead"
-    or "unknown", standing_text with numbers. exited: names of servers whose process ended by itself, with the exit code.
-    missing: keys of writes that should be on both servers and are not; looked_for: how many. checked: the tap itself.
+    difference: None if the data sets could not be compared; why: the reason. standing: "level", "behind", "ahead" or
+    "unknown"; standing_text: the same with numbers. exited: exit codes of servers whose process ended by itself, by name.
+    missing: keys of writes that should be on both servers and are not; looked_for: how many were looked for. checked:
+    the result of checking the tap itself.
     """
 
     steps: list[StepTaken] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Evidence:
 
 
 def verdicts(expect: Expect, found: Evidence) -> Iterator[Verdict]:
-    """A verdict for each thing that was expected, and for what is expected of every run."""
+    """A verdict on each expectation of the scenario, and on those that every run must meet."""
     yield from _steps(found)
     yield from _faults(found)
     yield from _resyncs(expect, found)
@@ -90,7 +91,7 @@ def verdicts(expect: Expect, found: Evidence) -> Iterator[Verdict]:
     if found.checked.problems:
         yield from found.checked.problems
     else:
-        yield Verdict("tap", "it tells what happened", str(found.checked), True)
+        yield Verdict("tap", "it reports what happened", str(found.checked), True)
 
 
 def _steps(found: Evidence) -> Iterator[Verdict]:

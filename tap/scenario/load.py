@@ -15,11 +15,11 @@
     [expect]
     resync = "partial"
 
-    [expect.on."Valkey < 8"]                      # what is different there
+    [expect.on."Valkey < 8"]                      # different expectations there
     resync = "full"
 
-Unless a step attaches the replica, it follows the master through the tap, level with it, before the first step. Nothing
-here runs anything.
+Unless a step attaches the replica, it follows the master through the tap, level with it, before the first step. This
+module only reads scenarios; run.py carries them out.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ REASONS = (
     "unknown",
 )
 
-# What can be waited for besides events.
+# What a step can wait for besides events.
 CONDITIONS = {
     "level": "the replica has applied all that the master had written when the waiting began, and the link is up",
     "link_up": "the replica says that its link is up",
@@ -68,7 +68,7 @@ Pattern = Annotated[Servers, parsed(Servers.parse)]
 
 
 def _option(value: Any) -> str:
-    """As redis.conf writes it."""
+    """The value as redis.conf spells it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, str | int):
@@ -77,7 +77,7 @@ def _option(value: Any) -> str:
 
 
 def _list(value: Any) -> Any:
-    """A word may stand for a list of one."""
+    """Accept a single value for a list of one."""
     return value if isinstance(value, list) else [value]
 
 
@@ -108,8 +108,8 @@ def _offset(text: str) -> int | str:
     if re.fullmatch(r"[0-9]{1,19}", text):
         return int(text)
     raise ConfigError(
-        f"{text!r} is no offset: write a number, 'fault' (where the first fault fired) or 'acked' (what the replica had "
-        "acknowledged then)"
+        f"{text!r} is not an offset: write a number, 'fault' (where the first fault fired) or 'acked' (what the replica "
+        "had acknowledged then)"
     )
 
 
@@ -121,7 +121,7 @@ Options = dict[str, Annotated[str, BeforeValidator(_option)]]
 
 
 class Workload(_Table):
-    """What is written. rate: commands per second. preload: bytes of values before the replica follows."""
+    """What is written. rate: commands per second. preload: bytes of values written before the replica follows."""
 
     kind: Literal["mixed", "none"] = "mixed"
     rate: Annotated[int, Field(ge=1, le=100_000)] = 300
@@ -131,9 +131,9 @@ class Workload(_Table):
 class Step(_Table):
     """One of fault, remove, do and wait.
 
-    fault: a spec, armed from here on. remove: the name of a fault that ends here. wait: an event or one of CONDITIONS;
-    an event is waited for behind the one that the last wait found. within: seconds. where: fields of the event, dotted
-    where nested. times: how many such events. only: on these servers; elsewhere the step is left out.
+    fault: a spec, armed from here on. remove: the name of a fault that ends here. wait: an event, counted from the one
+    that the last wait found, or one of CONDITIONS. within: seconds. where: fields of the event, dotted if nested. times:
+    the number of such events. only: the servers on which to take the step; it is skipped on others.
     """
 
     fault: Annotated[str, parsed(_fault)] | None = None
@@ -175,19 +175,19 @@ class Step(_Table):
 
 
 class _Expectations(_Table):
-    """What has to be true in the end.
+    """What must be true in the end.
 
-    resync: what brought the replica back since the first step. "partial": only partial ones, at least one; "full": the
-    last one was full; "none": there was none. reason: of the last full resync. max_full: so many full ones at most.
-    within: the longest time without a stream.
-    converged: both data sets are equal, or, if false, differ and will stay so.
-    acked_offset: where the replica's offset stands by the master's once it no longer moves against it.
-    link_up: by the replica's own account.
-    no_data_loss_before_offset: every write up to there is on the replica.
-    replica_exits: its process ends by itself; what a living one is asked is then not judged.
-    zombie: the link is up and takes bytes, and nothing of them is applied or acknowledged.
-    refused_writes: whether the master refused any, for lack of replicas.
-    settle: seconds that the end may take to come.
+    resync: the resyncs since the first step. "partial": only partial ones, at least one; "full": the last one was full;
+    "none": none at all. reason: of the last full resync. max_full: maximum number of full resyncs.
+    within: maximum time without a stream, in seconds.
+    converged: both data sets are equal or, if false, differ for good.
+    acked_offset: the replica's offset compared with the master's, once their difference no longer changes.
+    link_up: whether the replica says that its link is up, and the tap agrees.
+    no_data_loss_before_offset: every write up to this offset is on both servers.
+    replica_exits: the replica's process ends by itself; expectations that need a living replica are then not judged.
+    zombie: the link is up and accepts bytes, but none of them is applied or acknowledged.
+    refused_writes: whether the master refused any write for lack of replicas.
+    settle: seconds to wait for all this to become true.
     """
 
     resync: Literal["partial", "full", "none"] | None = None
@@ -205,12 +205,12 @@ class _Expectations(_Table):
 
 
 class Expect(_Expectations):
-    """on: what is different on some servers; of several that fit, later ones win."""
+    """on: different expectations for some servers; of several that match, the later ones win."""
 
     on: dict[Pattern, _Expectations] = {}
 
     def at(self, server: str) -> Expect:
-        """What is expected of that server, as "Redis 7.0.15"."""
+        """The expectations for that server. server: as "Redis 7.0.15"."""
         merged = self
         for servers, other in self.on.items():
             if servers.match(server):
@@ -219,7 +219,7 @@ class Expect(_Expectations):
 
 
 class Scenario(_Table):
-    """One experiment. why: what healthy servers do, and why. servers: where it makes sense; none named: everywhere."""
+    """One experiment. why: what healthy servers do, and why. servers: where it makes sense; everywhere if empty."""
 
     name: str = ""
     title: str
@@ -241,7 +241,7 @@ class Scenario(_Table):
 
     @property
     def source(self) -> str:
-        """What names it on the command line: a name of the library, or a file."""
+        """How the command line names the scenario: by its name in the library, or by its file."""
         return self._source
 
     def fits(self, server: str) -> bool:

@@ -1,4 +1,4 @@
-"""How long there was no stream. Events say when a link was lost, but of a partial resync they tell some moments late."""
+"""Measures how long there was no stream. It polls, because the event of a partial resync comes a little late."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tap.replication.events import Ack, LinkClosed, Side
 from tap.replication.phase import Phase
 from tap.tap import Tap
 
-PERIOD = 0.01  # seconds; the end of an outage is measured as closely
+PERIOD = 0.01  # seconds; how precisely the end of an outage is measured
 
 
 class Outages:
-    """Looks at the tap's links from the first stream on.
+    """Watches the tap's connections from the first stream on.
 
-    An outage lasts while none has both its ends, and a stream that no fault stalls.
+    An outage lasts while no connection has both of its ends and a stream that no fault stalls.
     """
 
     def __init__(self, tap: Tap) -> None:
@@ -30,7 +30,7 @@ class Outages:
 
     @property
     def found(self) -> list[float]:
-        """Seconds of each, the one that lasts included."""
+        """Seconds of each outage, including one that still lasts."""
         now = self._loop.time()
         return [*self._found, *([now - self._since] if self._since is not None else [])]
 
@@ -40,7 +40,7 @@ class Outages:
         await asyncio.gather(self._task, return_exceptions=True)
 
     def _hear(self, told: Told) -> None:
-        """A link may be lost and back between two looks, and its stream may begin just before it is lost."""
+        """Look now: a connection may be lost and replaced, or gain and lose its stream, between two polls."""
         if isinstance(told.event, Ack | LinkClosed):
             self._look()
 
@@ -61,7 +61,7 @@ class Outages:
 
     @property
     def has_stream(self) -> bool:
-        """Whether a link of the tap has a stream, as far as it can tell, and both its ends."""
+        """Whether a connection of the tap has both of its ends and, as far as the tap can tell, a stream."""
         return any(
             _streams(link.conversation)
             and not (link.replica.lost or link.replica.at_end or link.master.lost or link.master.at_end)
@@ -73,5 +73,5 @@ class Outages:
 def _streams(conversation: Conversation) -> bool:
     if conversation.phase in (Phase.LOADING, Phase.STREAM, Phase.OPAQUE):
         return True
-    # Behind SYNC there is no offset, nor any ACK to tell that the replica has loaded.
+    # After SYNC there is neither an offset nor an ACK that says that the replica has loaded the RDB.
     return conversation.stream is not None and conversation.rdb_end is not None

@@ -270,7 +270,7 @@ async def introduced(node: Node) -> Replication:
         node.ports.add(server.tcp_port or 0)
         return await node.client.replication()
     except InvalidReply:
-        raise EnvironmentFailure(f"the {node.name} at {node.address} is no Redis or Valkey, by its INFO") from None
+        raise EnvironmentFailure(f"the {node.name} at {node.address} is not Redis or Valkey, by its INFO") from None
     except FAILURES as error:
         raise EnvironmentFailure(f"the {node.name} at {node.address} does not answer: {said_by(error)}") from None
 

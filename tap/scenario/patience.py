@@ -1,7 +1,7 @@
-"""Limits on waiting that a machine which stands still does not reach.
+"""Time limits that do not expire while the machine stands still.
 
-Where nobody got to run for a while, a replica that is not back yet has shown nothing. So what counts towards a limit are
-not the seconds that have gone, but those in which the event loop went round: of a longer turn only the first moment.
+If no process got to run for a while, a replica that is not back yet proves nothing. So a limit does not count the seconds
+that have passed, but those in which the event loop was running: of a long turn of the loop, only the first moment counts.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import time
 from collections.abc import AsyncIterator
 
 STEP = 0.1  # seconds between two looks at the clock
-MOST = 2 * STEP  # of a turn, that count
+MOST = 2 * STEP  # seconds of one turn that count
 
 
 class Patience:
-    """A clock of seconds that count, from 0 on; to be looked at often."""
+    """A clock of the seconds that count, starting at 0. It must be read often."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -32,7 +32,7 @@ class Patience:
 
 @contextlib.asynccontextmanager
 async def limit(within: float) -> AsyncIterator[None]:
-    """As asyncio.timeout(), in seconds that count."""
+    """As asyncio.timeout(), but in seconds that count."""
     loop = asyncio.get_running_loop()
     clock = Patience()
     next_look: asyncio.TimerHandle

@@ -19,7 +19,7 @@ READ_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a replica has executed when it had applied the stream up to that offset. process: which one of it."""
+    """What a replica had executed when it had applied the stream up to that offset. process: the server's run_id."""
 
     offset: int
     executed: Counter[str]
@@ -30,8 +30,9 @@ class Snapshot:
 class Record:
     """Commands of a stream, oldest first. begin: the replication offset before the first one.
 
-    names: upper-case. ends: the offset after each. open: whether each is followed by more of its transaction, so that no
-    replica stops there. replid: the history. before: the ID under which its offsets up to *until* were written, too.
+    names: upper-case. ends: the offset after each. open: whether more of its transaction follows each, so that no replica
+    stops there. replid: the history. before: an earlier replication ID, under which the offsets up to *until* are valid,
+    too.
     """
 
     begin: int
@@ -47,7 +48,7 @@ class Record:
         return self.ends[-1] if self.ends else self.begin
 
     def is_of(self, replid: str | None, offset: int) -> bool:
-        """Whether that offset of that history is in here."""
+        """Whether the record covers that offset of that history."""
         known = replid == self.replid or (replid == self.before and offset <= self.until)
         return known and self.begin <= offset <= self.end
 
@@ -56,11 +57,11 @@ class Record:
         return offset == self.begin or (self._at(offset) < len(self.ends) and self.ends[self._at(offset)] == offset)
 
     def between(self, begin: int, end: int) -> list[str]:
-        """The names of the whole commands behind one offset, up to another."""
+        """The names of the complete commands after one offset, up to another."""
         return self.names[self._behind(begin) : self._behind(end)]
 
     def stop_before(self, offset: int) -> int:
-        """The last offset up to this one at which a replica that got all before it stands; the beginning if none is."""
+        """Where a replica stands that got all bytes up to this offset: after the last complete command or transaction."""
         for number in range(self._behind(offset) - 1, -1, -1):
             if not self.open[number]:
                 return self.ends[number]
@@ -73,7 +74,7 @@ class Record:
         return bisect.bisect_right(self.ends, offset)
 
     def add(self, data: bytes) -> None:
-        """Bytes of the stream, whole commands. Raises ValueError for what are none."""
+        """Add bytes of the stream, complete commands. Raises ValueError for anything else."""
         is_open = bool(self.open) and self.open[-1]
         base = self.end
         for name, end in commands(data):

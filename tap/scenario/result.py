@@ -1,4 +1,4 @@
-"""What came of one run: what was done, what happened, and a verdict on each expectation."""
+"""The result of one run: what was done, what happened, and a verdict on each expectation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class FaultSeen:
-    """A fault that was armed, how often it fired, and where each time. bytes: affected in all."""
+    """An armed fault, how often it fired, and where each time. bytes: total number affected."""
 
     name: str
     spec: str
@@ -33,7 +33,7 @@ class FaultSeen:
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """kind: "full" or "partial". bytes: of the RDB, or what the replica had missed. seconds: since the run began."""
+    """kind: "full" or "partial". at: seconds since the run began. bytes: of the RDB, or those the replica had missed."""
 
     kind: str
     at: float
@@ -45,7 +45,7 @@ class Resync:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One expectation, what was expected and what was found, in words."""
+    """The verdict on one expectation: what was expected and what was found, in words."""
 
     name: str
     expected: str
@@ -58,9 +58,10 @@ class Result:
     """One scenario on one pair with one seed.
 
     skipped: why it was not run at all. failure: how the environment failed, so that nothing could be judged. outage:
-    seconds without a stream, in all, since there was one first. resent: bytes of RDBs and of what had been missed.
-    refused: writes that the master refused. command: repeats exactly this run. story: all that the tap told. logs: the
-    last of what servers of our own logged, by "master" and "replica", of a run that was not met.
+    total seconds without a stream, since the first stream. resent: bytes of RDBs and of missed stream that were sent
+    again. refused: writes that the master refused. command: repeats exactly this run. story: the tap's events, except
+    frequent ones. logs: of a run that did not meet its expectations, the end of the logs of servers of our own, by
+    "master" and "replica".
     """
 
     scenario: str
@@ -84,12 +85,12 @@ class Result:
 
     @property
     def met(self) -> bool:
-        """Whether all that was expected came true; also of a run that was skipped."""
+        """Whether all expectations were met; also true for a run that was skipped."""
         return not self.failure and all(verdict.met for verdict in self.verdicts)
 
     @property
     def troubles(self) -> list[str]:
-        """Why it was not met, a line for each reason."""
+        """Why the expectations were not met, a line for each reason."""
         said = [f"{one.name}: expected {one.expected}, found {one.found}" for one in self.verdicts if not one.met]
         return [self.failure] if self.failure else said
 

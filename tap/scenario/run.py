@@ -1,4 +1,4 @@
-"""One scenario, carried out on one pair with a tap between: steps, then evidence, then verdicts."""
+"""Carries out one scenario on one pair with a tap between them: steps, then evidence, then verdicts."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ LOOPBACK = Address("127.0.0.1", 0)
 ATTACH_SECONDS = 30.0
 OWN_ONLY = frozenset({"kill", "restart", "promote", "demote"})
 PRIVATE = frozenset({"requirepass", "masterauth", "masteruser", "port", "bind", "replicaof", "dir", "dbfilename", "save"})
-LIVELY = frozenset({"ack", "commands", "rdb_progress"})  # events that come all the time
+LIVELY = frozenset({"ack", "commands", "rdb_progress"})  # frequent events, left out of the story
 
 
 async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Url | None = None) -> Result:
-    """Run it, and judge. listen: where the tap takes the replica; its host must be reachable from there. With TLS, it
-    has the tap's certificate.
+    """Run a scenario and judge it. listen: where the tap listens for the replica, which must be able to reach that
+    address. With TLS, listen names the tap's certificate.
 
     The seed decides every draw of faults and workload. Raises ConfigError for what this pair cannot do,
-    EnvironmentFailure when a port cannot be had, FAILURES when a server fails before the first step.
+    EnvironmentFailure when a port is not available, FAILURES when a server fails before the first step.
     """
     listen = listen or Url(LOOPBACK if pair.given else Address(pair.master.address.host, 0))
     links = [LinkConfig(master=pair.master.url.endpoint, listen=listen)]
@@ -52,7 +52,7 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Url | None =
     until_end = contextlib.AsyncExitStack()
     try:
         tap = await until_end.enter_async_context(Tap(Config(links=tuple(links), seed=seed, destructive=not pair.given)))
-        until_end.callback(pair.end)  # before the tap: no replica looks for its port, which others may be given
+        until_end.callback(pair.end)  # before the tap: no replica may look for its port once another process can get it
         journal = Journal()
         tap.bus.subscribe(journal)
         expect = scenario.expect.at(pair.version)
@@ -110,15 +110,15 @@ async def _played(stage: Stage, seed: int) -> Result:
 
 
 async def _begin(stage: Stage) -> None:
-    """Up to the first step. Raises TimeoutError."""
+    """Bring the pair to where the first step can be taken. Raises TimeoutError."""
     journal, workload, table = stage.journal, stage.workload, stage.scenario.workload
 
     async def has_settled() -> bool:
-        """The replica has loaded and says so, and what brought it here is told, which a partial resync is late."""
+        """The replica has loaded and acknowledged, and its resync is reported; for a partial one that comes late."""
         return bool(journal.of("stream_started") and journal.of("ack"))
 
     async def has_acked_a_write() -> bool:
-        """Without one there would be nothing to lose."""
+        """The replica has acknowledged a write of the ledger: without one there would be nothing to lose."""
         acks = journal.of("ack")
         return bool(acks and workload.ledger) and getattr(acks[-1].event, "offset", 0) >= workload.ledger[0].offset
 
@@ -151,7 +151,7 @@ def can_run(scenario: Scenario, pair: Pair) -> bool:
 
 
 def check(scenario: Scenario, pair: Pair) -> None:
-    """Whether this pair can do it. Raises ConfigError."""
+    """Raises ConfigError if this pair cannot run the scenario."""
     if not pair.given:
         return
     for step in scenario.steps:

@@ -1,4 +1,4 @@
-"""What one run plays on: the pair, the tap between, what is written, and how things stand at a moment."""
+"""What one run works with: the pair, the tap between them, the workload, and the state of these at a moment."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tap.servers.failures import FAILURES
 from tap.servers.info import Replication
 from tap.tap import Tap
 
-POLL = 0.03  # seconds between two questions to a server, which has no event to tell
+POLL = 0.03  # seconds between two questions to a server, which sends no events
 BACK = "back"  # the link by which the old master follows the promoted replica
 
 
 @dataclass(slots=True)
 class Sample:
-    """Offsets that belong together: the master's before and after the replica's, and what it has acknowledged."""
+    """Offsets that belong together: the replica's, the master's before and after that was read, and the last ACK's."""
 
     before: int
     applied: int
@@ -37,10 +37,10 @@ class Sample:
 
 @dataclass(slots=True)
 class Stage:
-    """armed: all faults of the run, those that are over included. stopped: names of nodes that a step has killed.
+    """armed: all faults of the run, including those that are over. stopped: names of nodes that a step has killed.
 
-    since: when the steps began, by the journal's clock. offsets: at which a command of the master ended, by replication
-    ID. start: what the replica had executed by then.
+    since: when the steps began, by the journal's clock. offsets: offsets at which a command of the master ended, by
+    replication ID. start: what the replica had executed when the steps began.
     """
 
     scenario: Scenario
@@ -58,9 +58,9 @@ class Stage:
     start: Snapshot | None = None
 
     async def of_master(self) -> Replication:
-        """INFO replication. Raises FAILURES."""
+        """INFO replication of the master. Raises FAILURES."""
         info = await self.pair.master.client.replication()
-        # A server answers between two commands, so one ends at this offset.
+        # A server answers between two commands, so a command ends at this offset.
         self.offsets.setdefault(info.master_replid, []).append(info.master_repl_offset)
         return info
 
@@ -69,7 +69,7 @@ class Stage:
         return (await self.of_master()).master_repl_offset
 
     async def snapshot(self) -> Snapshot | None:
-        """What the replica has executed by now; None while it cannot be asked."""
+        """What the replica has executed so far; None while it cannot be asked."""
         try:
             info = await self.pair.replica.client.info("all")  # one answer, so that its sections belong together
             return Snapshot(applied_by(info.replication), info.commandstats, info.server.run_id or "")
@@ -81,9 +81,9 @@ class Stage:
         await self.pair.replica.follow(self.tap.listeners[0].address)
 
     async def link(self) -> str:
-        """ "up", "down", or "unknown" while the replica cannot be asked or is none.
+        """ "up", "down", or "unknown" while the replica cannot be asked or is not a replica.
 
-        "up" takes both the replica's word and the tap's: each learns of a cut at its own moment.
+        "up" requires that both the replica and the tap say so: each learns of a cut at its own moment.
         """
         return self._link(await self.pair.replica.maybe_replication())
 
@@ -102,7 +102,7 @@ class Stage:
         return self._link(info) == "up" and applied_by(info) >= offset
 
     async def sample(self) -> Sample | None:
-        """None while one of them cannot be asked."""
+        """Read both servers' offsets; None while one of them cannot be asked."""
         try:
             before = await self.of_master()
             theirs = await self.pair.replica.client.replication()
@@ -119,7 +119,7 @@ class Stage:
 
 
 async def until(question: Callable[[], Awaitable[bool]], within: float) -> None:
-    """Raises TimeoutError."""
+    """Poll until the condition is true. Raises TimeoutError."""
     async with limit(within):
         while not await question():
             checkpoint()

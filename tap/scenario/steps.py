@@ -1,7 +1,7 @@
-"""Steps, taken one by one.
+"""Takes the steps of a scenario, one by one.
 
-Nothing here waits for an amount of time that is hoped to be enough: each wait is for an event or a condition, with a
-limit that only a failure reaches.
+No wait here is a guess at a sufficient time: each waits for an event or a condition, with a limit that only a failure
+reaches.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tap.scenario.workload import PREFIX, PROBE
 from tap.servers.checkpoint import checkpoint
 from tap.servers.failures import FAILURES
 
-# Behind these a partial resync may bring bytes twice, or not at all, without anybody noticing.
+# After these a partial resync may deliver bytes twice or not at all, without either server noticing.
 DAMAGING = frozenset({"drop", "duplicate", "reorder", "corrupt", "truncate"})
 
 Question = Callable[[], Awaitable[bool]]
@@ -32,7 +32,7 @@ class Steps:
         self._stage = stage
 
     async def take_all(self) -> None:
-        """Those that are for this server; behind one that fails there is nothing to see."""
+        """Take the steps that are for this server, up to the first that fails."""
         for step in self._stage.scenario.steps:
             checkpoint()
             if step.only is None or step.only.match(self._stage.pair.version):
@@ -64,7 +64,7 @@ class Steps:
         return StepTaken(str(step), began, journal.now - began, problem)
 
     def _remove(self, name: str) -> None:
-        """It may be over by itself already."""
+        """Remove a fault, unless it has expired already."""
         if any(armed.name == name and not armed.is_over for armed in self._stage.armed):
             self._stage.tap.faults.remove(name)
 
@@ -104,7 +104,7 @@ class Steps:
                 self._stage.stopped.discard(node.name)
 
     async def _disconnect(self) -> None:
-        """By address: a given master may have other replicas."""
+        """Close the replica's connections, by address: a given master may have other replicas."""
         for link in self._stage.tap.links:
             if link.master.transport is not None:
                 host, port = link.master.transport.get_extra_info("sockname")[:2]
@@ -129,7 +129,7 @@ class Steps:
             await until(await condition(), step.within)
 
     def _condition(self, name: str) -> Callable[[], Awaitable[Question]] | None:
-        """What makes the question to ask; it may have to look first at how things stand when the waiting begins."""
+        """A function that makes the question to poll. It may first have to read the state at the start of the wait."""
 
         async def level() -> Question:
             offset = await self._stage.master_offset()

@@ -1,4 +1,4 @@
-"""What the servers themselves count of resyncs, in INFO stats, since the steps began and over all their processes."""
+"""Resyncs as the servers count them in INFO stats, since the steps began, summed over successive processes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tap.scenario.pair import Node
 
 
 class Tally:
-    """sync_full and sync_partial_ok, by node. All methods raise FAILURES."""
+    """Counts sync_full and sync_partial_ok by node. All methods raise FAILURES."""
 
     def __init__(self) -> None:
         self._began: dict[str, tuple[int, int]] = {}
-        self._ended: dict[str, tuple[int, int]] = {}  # what processes counted that have ended
+        self._ended: dict[str, tuple[int, int]] = {}  # counts of processes that have ended
 
     async def begin(self, nodes: Iterable[Node]) -> None:
         """Count from here."""
@@ -21,7 +21,7 @@ class Tally:
             self._ended[node.name] = (0, 0)
 
     async def remember(self, node: Node) -> None:
-        """Its process is about to end; the next one counts from nought."""
+        """Keep the node's counts: its process is about to end, and the next one starts counting at zero."""
         self._ended[node.name] = await self.grown(node)
         self._began[node.name] = (0, 0)
 

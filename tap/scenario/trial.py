@@ -1,6 +1,6 @@
-"""A trial at the end of a run: a few writes, and what the tap tells of them against what each server says it got.
+"""A trial at the end of a run: a few writes, then what the tap reports of them against what each server counted.
 
-The workload is at rest by then, so that each side comes to a number that can be compared.
+The workload has stopped by then, so that every count comes to rest and can be compared.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from tap.scenario.stage import POLL, Stage
 from tap.scenario.workload import PROBE
 from tap.servers.failures import FAILURES
 
-ROUNDS = 12  # of writes that are waited for: more ACKs than any ten
-SLOW_ROUNDS = 2  # through a fault that delays them
+ROUNDS = 12  # writes, each acknowledged: enough to find a tap that treats one ACK in ten wrongly
+SLOW_ROUNDS = 2  # the same through a delay
 ROUND_SECONDS = 2.0
-AGREE_SECONDS = 5.0  # until then two that count the same thing may have different numbers, one on its way to the other
-REST_SECONDS = 0.3  # longer than an ACK is on its way, through most delays, too
+AGREE_SECONDS = 5.0  # time for two counts of the same thing to agree, while something is on its way between them
+REST_SECONDS = 0.3  # longer than an ACK is on its way, also through most delays
 ACK_SECONDS = 1.2  # a replica sends one a second (replicationCron, replication.c), or a little later
 LATE = 0.002  # seconds by which clocks may differ
-NOT_OURS = frozenset({"PING", "SELECT", "REPLCONF", "MULTI", "EXEC", "INFO"})  # that a replica executes for others, too
+# Commands that a replica also executes for other clients.
+NOT_OURS = frozenset({"PING", "SELECT", "REPLCONF", "MULTI", "EXEC", "INFO"})
 
 
 def compare_executed(before: Snapshot, after: Snapshot, record: Record, checked: Checked) -> bool:
-    """Whether each command of the master's stream was executed by the replica, once, as far as the record goes."""
+    """Whether the replica executed each command of the master's stream exactly once, as far as the record covers it."""
     if not record.begin <= before.offset <= after.offset <= record.end or before.process != after.process:
         return False
     wanted = Counter(name for name in record.between(before.offset, after.offset) if name not in NOT_OURS)
@@ -47,7 +48,7 @@ def compare_executed(before: Snapshot, after: Snapshot, record: Record, checked:
 
 
 class Trial:
-    """Of one link, from the moment it is made: that which the replica follows its master by."""
+    """The trial of one connection, by which the replica follows its master, from the moment of construction."""
 
     def __init__(self, stage: Stage, link: Connection, checked: Checked) -> None:
         self._stage = stage
@@ -72,7 +73,7 @@ class Trial:
     # ---- writes ----
 
     async def _write(self) -> float:
-        """Write, and have each write acknowledged. Returns the seconds of the quickest, infinite if none was."""
+        """Write, and wait for the ACK of each write. Returns the shortest time in seconds, infinite without an ACK."""
         loop = asyncio.get_running_loop()
         quickest = float("inf")
         slow = self._slowest_delay() > 0
@@ -99,13 +100,13 @@ class Trial:
         )
 
     async def _counts(self) -> tuple[int, int] | None:
-        """ACKs that the tap told, and REPLCONFs that the master executed; None if one more came meanwhile."""
+        """ACKs that the tap reported and REPLCONFs that the master executed; None if an ACK came in between."""
         told = self._told()
         heard = (await self._stage.pair.master.client.info("commandstats")).commandstats["REPLCONF"]
         return (told, heard) if told == self._told() else None
 
     async def _balance(self) -> tuple[int, int] | None:
-        """Both counts, while nothing is on its way: the same ones twice."""
+        """Both counts while no ACK is on its way, which means that they were read twice without change."""
         before: tuple[int, int] | None = None
 
         async def is_quiet() -> bool:
@@ -116,12 +117,13 @@ class Trial:
         return before if await self._comes(is_quiet) else None
 
     async def _compare_acks(self, told_before: int, heard_before: int) -> None:
-        """Check that the master hears each ACK that the tap tells, once, and no other.
+        """Check that the master gets each ACK that the tap reports, once, and no other.
 
-        The counts may agree for a moment and differ in the end, while an ACK that the tap passed on and did not tell is
-        on its way. A replica sends an ACK each second, and everything it sent before arrives before. So the counts agree
-        once they have done so for REST_SECONDS and the tap has told one more ACK since the writes ended. If that never
-        happens, the last counts decide, unless ACKs keep coming through a delay that lets them agree only for moments.
+        The counts may agree for a moment and differ in the end, while an ACK that the tap passed on but did not report is
+        on its way. A replica sends an ACK each second, and everything it sent earlier arrives earlier. So the counts
+        agree once they have done so for REST_SECONDS and the tap has reported one more ACK since the writes ended. If
+        that never happens, the last counts decide, unless ACKs keep coming through a delay that lets them agree only for
+        moments.
         """
         loop = asyncio.get_running_loop()
         written = self._told()
@@ -151,10 +153,10 @@ class Trial:
         self._checked.acks += told
         is_restless = min(told_at, agreed_at) > loop.time() - ACK_SECONDS
         if told != heard and not is_restless:
-            lost, more = f"{told - heard} of {told} did not reach it", f"{heard - told} more than the tap tells"
+            lost, more = f"{told - heard} of {told} did not reach it", f"{heard - told} more than the tap reports"
             self._checked.wrong(
                 "acks",
-                f"the master hears each of the replica's ACKs once: {told}, as the tap tells",
+                f"the master hears each of the replica's ACKs once: {told}, as the tap reports",
                 f"the master heard {heard}: {lost if told > heard else more}",
             )
 
@@ -164,7 +166,7 @@ class Trial:
         wrong = ""
 
         async def agree() -> bool:
-            """All at rest: the master's offset before and after is the tap's, and its replica's offset the last ACK's."""
+            """At rest the tap's offset is the master's, and the offset of the last ACK is what the master has of it."""
             nonlocal wrong
             offset, acked = self._link.offset, self._last_ack()
             info = await self._stage.of_master()
@@ -173,9 +175,9 @@ class Trial:
                 return False
             wrong = ""
             if offset is not None and offset != master:
-                wrong = f"the master is at offset {master}, and the tap tells that it has passed on up to {offset}"
+                wrong = f"the master is at offset {master}, and the tap reports that it has passed on up to {offset}"
             elif acked is not None and heard is not None and acked != heard:
-                wrong = f"the replica last acknowledged {acked}, as the tap tells; the master heard {heard}"
+                wrong = f"the replica last acknowledged {acked}, as the tap reports; the master heard {heard}"
             return not wrong
 
         agreed = await self._comes(agree)
@@ -183,7 +185,7 @@ class Trial:
             return
         self._checked.offsets += 2
         if not agreed and wrong:
-            self._checked.wrong("offsets", "the tap and the servers tell the same offsets at rest", wrong)
+            self._checked.wrong("offsets", "the tap and the servers report the same offsets at rest", wrong)
 
     def _last_ack(self) -> int | None:
         for entry in reversed(self._stage.journal.entries):
@@ -193,7 +195,7 @@ class Trial:
 
     async def _compare_applied(self) -> None:
         applied = master = 0
-        if self._stage.pair.damaged:  # as it was told to be
+        if self._stage.pair.damaged:  # on purpose
             return
 
         async def agree() -> bool:
@@ -216,7 +218,7 @@ class Trial:
     # ---- delays ----
 
     def _slowest_delay(self) -> float:
-        """Seconds that a write and its ACK take at least, there and back, by the faults that delay."""
+        """Minimum seconds that a write and its ACK take, there and back, through the faults that delay."""
         floor = 0.0
         for armed in self._stage.armed:
             scope = armed.fault.scope
@@ -237,7 +239,7 @@ class Trial:
             )
 
     async def _comes(self, question: Callable[[], Awaitable[bool]]) -> bool:
-        """Whether the condition comes true in time, while the link lives."""
+        """Whether the condition becomes true in time, while the link lives."""
         clock = Patience()
         while self._lives:
             with contextlib.suppress(*FAILURES):

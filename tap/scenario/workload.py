@@ -1,10 +1,11 @@
-"""What is written while an experiment runs: every kind of value, several dbs, big values, transactions, expiries.
+"""Writes to the master during an experiment: every type of value, several dbs, big values, transactions, expiries.
 
-The seed decides every command; how fast they come is up to the clock and the master. Keys expire in a day, so that none
-goes while data sets are compared.
+The seed decides every command; their speed depends on the clock and the master. Keys expire in a day, so that none
+vanishes while data sets are compared.
 
-Two thirds of the commands come in runs of a few on one key, no two neighbours of which commute: what is lost, doubled or
-swapped on its way leaves a value that differs, and stays, for the next runs are on other keys.
+Two thirds of the commands come in runs of a few on one key, in which no two neighbours commute. A command that is lost,
+doubled or swapped on its way therefore leaves a different value. The difference lasts, because the next runs use other
+keys.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from tap.servers.failures import ANSWER_SECONDS, FAILURES, ErrorReply
 from tap.servers.info import Info
 
 PREFIX = "redis-tap:"
-PROBE = f"{PREFIX}probe"  # is written to see what becomes of a write
+PROBE = f"{PREFIX}probe"  # the key of test writes
 BATCH_SECONDS = 0.02
 LEDGER_SECONDS = 0.05
-KEYS = 300  # of each type: what is there stays small, however long it runs
+KEYS = 300  # of each type, so that the data set stays small however long a run is
 EXPIRY_SECONDS = 86_400
 BIG = 96 * 1024  # bytes, several reads of a socket
 BURST_VALUE = 16 * 1024
 RUNS = 2_000  # keys of each kind of run before they are used again: a few seconds of a fast workload
-LOGS = 10  # lists that only grow, by some hundred bytes a second in all at the usual rate
+LOGS = 10  # lists that only grow, by some hundred bytes a second in total at the usual rate
 DBS = (0, 0, 0, 1, 3)
-MOMENT = 0.05  # until another try where the master is not to be reached
+MOMENT = 0.05  # seconds until the next attempt when the master cannot be reached
 
 Command = tuple[str | bytes | int | float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """A write of the ledger: not later than that offset of the master's."""
+    """A write of the ledger. offset: of the master, at or after the write."""
 
     offset: int
     key: str
@@ -46,17 +47,17 @@ class Noted:
 
 
 class Workload:
-    """Writes to one master at a rate, until stopped; survives what the experiment does to that master.
+    """Writes to one master at a rate until stopped, whatever the experiment does to that master.
 
-    written: commands that the master took. refused: those it did not, by the first word of its error. unreachable:
-    batches that found no master. ledger: some writes, each with an offset that it does not lie behind. keys: that there
-    may be of ours.
+    written: commands that the master accepted. refused: commands that it refused, by the first word of its error.
+    unreachable: batches that could not reach the master. ledger: some writes, each with an offset up to which it is in
+    the stream. keys: all keys of ours that may exist.
     """
 
     def __init__(
         self, node: Node, seed: int, rate: int, *, dbs: tuple[int, ...] = DBS, ledger: bool = False, big: int = BIG
     ) -> None:
-        """rate: commands per second. ledger: whether it keeps one. big: bytes of the largest values at that rate."""
+        """rate: commands per second. ledger: whether to keep one. big: bytes of the largest values at that rate."""
         self.node = node
         self.written = 0
         self.bytes = 0
@@ -90,7 +91,7 @@ class Workload:
             self._tasks = [asyncio.create_task(job, name="workload") for job in jobs]
 
     async def stop(self, within: float = ANSWER_SECONDS) -> None:
-        """Returns when nothing more is on its way to the master, or after so many seconds."""
+        """Stop. Returns when no command is on its way to the master any more, or after *within* seconds."""
         tasks, self._tasks = self._tasks, []
         if not tasks:
             return
@@ -111,7 +112,7 @@ class Workload:
             except FAILURES:
                 self.unreachable += 1
                 due += MOMENT
-            due = max(due + period, loop.time())  # what could not be kept up with is not caught up
+            due = max(due + period, loop.time())  # missed batches are not made up for
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), due - loop.time())
 
@@ -136,7 +137,7 @@ class Workload:
     # ---- at once ----
 
     async def burst(self, size: int) -> None:
-        """Write values of so many bytes in all, as fast as the master takes them; what it refuses counts, too.
+        """Write values of *size* bytes in total, as fast as the master accepts them; refused writes count, too.
 
         Raises FAILURES when the master cannot be reached.
         """
@@ -151,7 +152,7 @@ class Workload:
             await self._send(commands, self.dbs[0])
 
     async def preload(self, size: int) -> None:
-        """Something of every type, and values of so many bytes in all. Raises as burst()."""
+        """Write something of every type, and values of *size* bytes in total. Raises as burst()."""
         if size:
             for db in sorted(set(self.dbs)):
                 commands: list[Command] = []
@@ -161,7 +162,7 @@ class Workload:
             await self.burst(size)
 
     async def clean(self) -> None:
-        """Remove every key of ours, by name: looking for them takes long among many others. Raises as burst()."""
+        """Remove every key of ours, by name: a scan takes long if there are many other keys. Raises as burst()."""
         for db in sorted(set(self.dbs)):
             await self.node.client.ask_all([("UNLINK", key) for key in self.keys], db=db)
 
@@ -180,7 +181,7 @@ class Workload:
                 self.bytes += sum(len(word) for word in command if isinstance(word, bytes | str))
 
     def _mixed(self) -> list[Command]:
-        """A command, or the few that belong together."""
+        """A command, or a few that belong together."""
         dice = self._random
         kind = dice.random()
         if kind < 0.4:
@@ -219,7 +220,7 @@ class Workload:
         ]
 
     def _run(self) -> list[Command]:
-        """A few commands whose order and number the value shows."""
+        """A few commands whose order and number can be seen from the resulting value."""
         number = self._runs
         self._runs += 1
         key = f"{number % RUNS}"

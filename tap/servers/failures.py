@@ -27,7 +27,7 @@ __all__ = [
 # another ServerFailure or an OSError when it cannot be reached. TimeoutError is an OSError.
 FAILURES = (ServerFailure, OSError)
 
-NO_REPLY = "what it says is no reply of Redis"
+NO_REPLY = "its answer is not a reply of Redis"
 ANSWER_SECONDS = 10.0  # a replica that has read half a command from its master can block for up to 5 s
 
 

@@ -344,7 +344,7 @@ def test_without_offsets_nothing_is_acknowledged(file: IO[bytes]) -> None:
 )
 def test_what_is_no_reply_is_told(file: IO[bytes], said: bytes) -> None:
     one = sender(Played(lambda words: said), part(file, SELECT + INCR))
-    with pytest.raises(EnvironmentFailure, match="what it says is no reply of Redis"):
+    with pytest.raises(EnvironmentFailure, match="its answer is not a reply of Redis"):
         asyncio.run(one.run())
 
 

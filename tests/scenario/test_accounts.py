@@ -106,13 +106,13 @@ def test_a_story_that_is_true_is_compared_and_found_so() -> None:
         (
             [batch({"PING": 1}, 0, FIRST - BASE, wrong=1)],
             "offsets",
-            f"tells offset {FIRST + 1}; byte {START + FIRST - BASE}",
+            f"reports offset {FIRST + 1}; byte {START + FIRST - BASE}",
         ),
-        ([fired("dropped", FIRST, wrong=3)], "offsets", f"fault_fired of main/1 tells offset {FIRST}"),
+        ([fired("dropped", FIRST, wrong=3)], "offsets", f"fault_fired of main/1 reports offset {FIRST}"),
         ([batch({"PING": 1}, 0, FIRST - BASE - 1)], "offsets", "the last one that ends there or before ends at 1000"),
-        ([batch({"SET": 1}, 0, FIRST - BASE)], "commands", "the tap tells on main/1: 1 x SET"),
-        ([batch({"PING": 2}, 0, FIRST - BASE)], "commands", "the tap tells on main/1: 2 x PING"),
-        ([fired("cut with FIN", FIRST)], "cut", "fault one tells that it cut main/1 at 2.000 s, and that link is still"),
+        ([batch({"SET": 1}, 0, FIRST - BASE)], "commands", "the tap reports on main/1: 1 x SET"),
+        ([batch({"PING": 2}, 0, FIRST - BASE)], "commands", "the tap reports on main/1: 2 x PING"),
+        ([fired("cut with FIN", FIRST)], "cut", "fault one reports that it cut main/1 at 2.000 s, and that link"),
         (
             [fired("cut with FIN", FIRST), closed(SECOND)],
             "offsets",

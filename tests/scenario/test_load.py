@@ -122,7 +122,7 @@ def test_expectations_differ_by_server_and_later_ones_win(tmp_path: Path) -> Non
             "title = 'a'\nsteps = []\n[expect.on.\"Mongo\"]\nresync = 'full'",
             "line 3: expect.on.Mongo: 'Mongo' names no servers",
         ),
-        ("title = 'a'\nsteps = []\n[expect]\nno_data_loss_before_offset = 'x'", "'x' is no offset"),
+        ("title = 'a'\nsteps = []\n[expect]\nno_data_loss_before_offset = 'x'", "'x' is not an offset"),
         ("title = 'a'\nsteps = []\n[workload]\nrate = 100001", "line 4: workload.rate: 100000 or less is expected"),
         ("title = 'a'\nsteps = []\n[workload]\nrate = 0", "line 4: workload.rate: 1 or more is expected"),
         (

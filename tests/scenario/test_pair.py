@@ -129,7 +129,7 @@ def test_what_lacks_what_every_server_says_is_none(tells: dict[str, Any]) -> Non
         assert str(node.address) in str(raised.value)
         return str(raised.value).replace(str(node.address), "X")
 
-    assert with_node(job) == "the master at X is no Redis or Valkey, by its INFO"
+    assert with_node(job) == "the master at X is not Redis or Valkey, by its INFO"
 
 
 def test_a_port_that_is_not_told_is_none_and_a_replica_says_whom_it_follows() -> None:

@@ -157,8 +157,8 @@ def test_acks_of_other_connections_and_before_the_trial_do_not_count(world: Worl
     ("told", "heard", "found"),
     [
         (1, 0, "the master heard 11: 1 of 12 did not reach it"),
-        (1, 3, "the master heard 14: 2 more than the tap tells"),
-        (0, 1, "the master heard 12: 1 more than the tap tells"),
+        (1, 3, "the master heard 14: 2 more than the tap reports"),
+        (0, 1, "the master heard 12: 1 more than the tap reports"),
     ],
 )
 def test_each_ack_is_heard_once(world: World, told: int, heard: int, found: str) -> None:
@@ -166,7 +166,7 @@ def test_each_ack_is_heard_once(world: World, told: int, heard: int, found: str)
     world.heard = lambda number: heard if number == 5 else 1
     assert world.problems() == {"acks": found}
     (problem,) = world.checked.problems
-    assert problem.expected == f"the master hears each of the replica's ACKs once: {11 + told}, as the tap tells"
+    assert problem.expected == f"the master hears each of the replica's ACKs once: {11 + told}, as the tap reports"
     assert world.checked.acks == 11 + told
 
 
@@ -204,7 +204,7 @@ def test_an_ack_that_is_not_told_and_comes_late_is_missed_by_no_moment_of_agreem
     world.during = during
     world.told = world.heard = lambda count: int(count != number)
     found = world.problems()["acks"]
-    assert found.endswith(": 1 more than the tap tells")
+    assert found.endswith(": 1 more than the tap reports")
 
 
 @pytest.mark.parametrize("late", [0.001, 0.25, 0.6, 0.9])
@@ -249,7 +249,7 @@ def test_acks_that_never_rest_are_not_compared(world: World) -> None:
 def test_offsets_are_those_of_the_servers(world: World) -> None:
     world.ahead = 7
     assert world.problems() == {
-        "offsets": "the master is at offset 1120, and the tap tells that it has passed on up to 1127"
+        "offsets": "the master is at offset 1120, and the tap reports that it has passed on up to 1127"
     }
     assert world.checked.offsets == 2
 
@@ -257,7 +257,7 @@ def test_offsets_are_those_of_the_servers(world: World) -> None:
 @pytest.mark.parametrize("wrong", [-WRITE, 3])
 def test_the_last_ack_is_what_the_master_heard(world: World, wrong: int) -> None:
     world.acked_wrong = wrong
-    found = f"the replica last acknowledged 1120, as the tap tells; the master heard {1120 + wrong}"
+    found = f"the replica last acknowledged 1120, as the tap reports; the master heard {1120 + wrong}"
     assert world.problems() == {"offsets": found}
 
 

@@ -64,9 +64,9 @@ def test_a_reply_of_another_shape_is_invalid() -> None:
     async def job(client: Client, server: StandIn) -> None:
         taken: Any = lambda reply, **_: reply["a key"]  # noqa: E731
         client._redis(None).set_response_callback("PING", taken)
-        with pytest.raises(InvalidReply, match="what it says is no reply of Redis"):
+        with pytest.raises(InvalidReply, match="its answer is not a reply of Redis"):
             await client.ask("PING")
-        with pytest.raises(InvalidReply, match="what it says is no reply of Redis"):
+        with pytest.raises(InvalidReply, match="its answer is not a reply of Redis"):
             await client.ask_all([("PING",)])
 
     with_stand_in(job)

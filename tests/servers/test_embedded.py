@@ -89,7 +89,7 @@ def test_the_version_is_what_the_program_says(tmp_path: Path, said: str, version
 
 
 @pytest.mark.parametrize(
-    ("script", "says"), [("exit 1", "some-server does not run: "), ("echo hello", "some-server is no redis-server or")]
+    ("script", "says"), [("exit 1", "some-server does not run: "), ("echo hello", "some-server is not a redis-server or")]
 )
 def test_a_program_that_is_no_server_is_named(tmp_path: Path, script: str, says: str) -> None:
     with pytest.raises(EnvironmentFailure, match=says):

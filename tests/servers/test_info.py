@@ -98,7 +98,7 @@ def test_sections_without_replication() -> None:
 
 @pytest.mark.parametrize("reply", [None, 5, [], {}, [b"role"]])
 def test_what_is_not_a_text_is_refused(reply: Any) -> None:
-    with pytest.raises(InvalidReply, match="what it says is no reply of Redis"):
+    with pytest.raises(InvalidReply, match="its answer is not a reply of Redis"):
         Info.parse(reply)
 
 

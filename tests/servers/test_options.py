@@ -153,7 +153,7 @@ def test_values_are_text_and_anything_else_is_refused() -> None:
         client.ask = ask  # type: ignore[method-assign]
         assert await Options(client).get("*") == {"maxmemory": "5", "save": ""}
         while said:
-            with pytest.raises(InvalidReply, match="what it says is no reply of Redis"):
+            with pytest.raises(InvalidReply, match="its answer is not a reply of Redis"):
                 await Options(client).get("*")
 
     with_stand_in(job)
