@@ -102,7 +102,7 @@ def _checked(what: Kind, when: dict[str, Any], scope: dict[str, Any], spec: str)
         raise ConfigError("every is a trigger of its own: it does not go with at, command, key, request or reply")
     early = _before_channel(fault)
     if fault.scope.channel is not None and early:
-        raise ConfigError(f"{early}: a connection tells later which channel it is; take at=replconf or at=psync")
+        raise ConfigError(f"{early}: a connection says which channel it is only later; take at=replconf or at=psync")
     wrong = what.wrong(fault.when, fault.scope)
     if wrong:
         raise ConfigError(wrong)

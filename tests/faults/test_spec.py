@@ -54,10 +54,10 @@ def test_python_gives_parameters_by_name() -> None:
         ("cut at=rdb command=SET", "command and at: one trigger at a time"),
         ("cut every=5s at=rdb", "every is a trigger of its own"),
         ("cut every=0s", "every: '0s' is too often: 1ms at the least"),
-        ("cut at=connect channel=rdb", "at=connect: a connection tells later which channel it is; take at=replconf or "
-         "at=psync"),
-        ("cut at=auth channel=main", "request=AUTH: a connection tells later which channel it is"),
-        ("drop reply=PING channel=rdb", "reply=PING: a connection tells later which channel it is"),
+        ("cut at=connect channel=rdb", "at=connect: a connection says which channel it is only later; take at=replconf "
+         "or at=psync"),
+        ("cut at=auth channel=main", "request=AUTH: a connection says which channel it is only later"),
+        ("drop reply=PING channel=rdb", "reply=PING: a connection says which channel it is only later"),
         ("cut nth=3", "nth counts matches: it goes with command, key, request or reply"),
         ("cut command=SET edge=byte", "edge=byte goes with at=offset or at=stream; a match has start, inside and end"),
         ("cut at=rdb edge=end", "edge with at= is byte, command or transaction"),
@@ -74,7 +74,7 @@ def test_python_gives_parameters_by_name() -> None:
         ("duplicate at=stream", "unknown parameter 'at' of duplicate"),
         ("corrupt", "where? give at=,"),
         ("corrupt at=stream mask=0x100", "mask: '0x100' is not a mask of bits to flip: 0x01 to 0xff"),
-        ("truncate", "where? as 'truncate at=rdb:50%' an RDB, or as 'truncate 1mb' a connection"),
+        ("truncate", "where? write 'truncate at=rdb:50%' for an RDB, or 'truncate 1mb' for a"),
         ("truncate at=stream:5b", "only an RDB can end early"),
         ("answer request=PSYNC", "answer with what?"),
         ("answer -LOADING", "to which request?"),

@@ -29,7 +29,7 @@ class Truncate(Kind):
 
     def wrong(self, when: When, scope: Scope) -> str:
         if (self.size is None) == (when.at is None):
-            return f"where? as {self.example!r} an RDB, or as 'truncate 1mb' a connection after so many bytes"
+            return f"where? write {self.example!r} for an RDB, or 'truncate 1mb' for a connection after that many bytes"
         if when.at is not None and when.at.place != "rdb":
             return f"only an RDB can end early, as {self.example!r}; to close the link elsewhere, take cut"
         return ""
