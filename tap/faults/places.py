@@ -72,7 +72,7 @@ class Places:
 
 
 def find(work: Work, at: At, conversation: Conversation, out: int) -> tuple[Side, int] | None:
-    """Position of the fault's place; None while it is unknown. out: first undecided byte of the master's."""
+    """Position of the fault's place; None while it is unknown. out: the first undecided of the master's bytes."""
     stream = conversation.stream
     if at.place == "connect":
         return Side.REPLICA, 0

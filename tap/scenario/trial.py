@@ -166,7 +166,7 @@ class Trial:
         wrong = ""
 
         async def agree() -> bool:
-            """At rest the tap's offset is the master's, and the offset of the last ACK is what the master has of it."""
+            """At rest the tap's offset is the master's, and the offset of the last ACK is the one the master noted."""
             nonlocal wrong
             offset, acked = self._link.offset, self._last_ack()
             info = await self._stage.of_master()

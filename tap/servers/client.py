@@ -48,7 +48,7 @@ class Client:
             reply = await self._redis(db).execute_command(*words)
         except FAILURES:
             raise
-        except Exception:  # redis-py converts a reply by its command, and trips over one of another shape
+        except Exception:  # redis-py converts a reply by its command, and fails on one of another shape
             raise InvalidReply(NO_REPLY) from None
         checkpoint()
         return reply

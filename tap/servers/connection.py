@@ -1,4 +1,4 @@
-"""redis-py's connection to the server of a URL: its options, its TLS, its login, which no error and no repr shows."""
+"""redis-py's connection to the server of a URL: options, TLS, and a login that neither errors nor reprs show."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def connection_to(url: Url) -> tuple[type[Any], dict[str, Any]]:
         try:
             options[name] = URL_QUERY_ARGUMENT_PARSERS.get(name, str)(value)
         except (TypeError, ValueError):
-            raise ConfigError(f"the URL's option {name} cannot be what it is given as") from None
+            raise ConfigError(f"the URL's option {name} has an invalid value") from None
     options |= {"protocol": 2, "retry": Retry(NoBackoff(), 0)}
     options.setdefault("encoding_errors", _ERRORS)
     if url.username or url.password:
@@ -126,9 +126,9 @@ def connection_to(url: Url) -> tuple[type[Any], dict[str, Any]]:
         kind(**options)
     except TypeError as error:  # redis-py passes unknown options on to a constructor
         unknown = re.search(r"unexpected keyword argument ('\w+')", str(error))
-        raise ConfigError(f"the URL has an option that is not known: {unknown[1] if unknown else error}") from None
+        raise ConfigError(f"the URL has an unknown option: {unknown[1] if unknown else error}") from None
     except RedisError as error:
-        raise ConfigError(f"the URL has an option that cannot be: {error}") from None
+        raise ConfigError(f"the URL has an invalid option: {error}") from None
     return kind, options
 
 

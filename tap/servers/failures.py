@@ -1,4 +1,4 @@
-"""What can go wrong in talking to a server, and what to say of it."""
+"""What can go wrong when talking to a server, and how to say it."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_a_cancellation_that_redis_py_swallows_is_raised(all_at_once: bool) -> N
 
 
 def test_a_url_with_an_option_that_clients_lack_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match="the URL has an option that is not known: 'colour'"):
+    with pytest.raises(ConfigError, match="the URL has an unknown option: 'colour'"):
         Client(Url.parse("redis://somewhere?colour=red"))
 
 

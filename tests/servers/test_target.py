@@ -42,7 +42,7 @@ def test_a_url_names_a_server(url: str, name: str, db: int | None) -> None:
         ("redis://user:secret/x@somewhere", "in a password, / is written %2F"),
         ("redis://somewhere:secret", "the port is (in a password, / is written"),
         ("redis://somewhere/x", "the db after the last / is a number"),
-        ("redis://:secret@somewhere?colour=red", "the URL has an option that is not known: 'colour'"),
+        ("redis://:secret@somewhere?colour=red", "the URL has an unknown option: 'colour'"),
         (
             "redis://:secret@somewhere?socket_timeout=soon",
             "the URL's option socket_timeout cannot be",
