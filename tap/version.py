@@ -1,8 +1,8 @@
-"""Which redis-tap this is."""
+"""The version of redis-tap."""
 
 
 def version() -> str:
-    """Of the distribution, as pip shows it."""
-    from importlib import metadata  # 10 ms, for the few who ask
+    """The version of the installed distribution, as pip shows it."""
+    from importlib import metadata  # importing this takes 10 ms, and few runs need it
 
     return metadata.version("redis-tap")

@@ -1,8 +1,7 @@
-"""What a replication connection can say: one small frozen object per fact.
+"""The events of a replication connection: one small frozen object for each fact.
 
-The same vocabulary everywhere: these classes in Python, and their snake_case names and fields in the JSON that
-as_dict() makes for `--ui json` and every other reader. No event holds more than it takes to say its fact; the bytes
-of an RDB or of a stream are never collected here.
+Python users get these classes; all others get JSON with the same fields and the classes' names in snake_case, from
+as_dict(). An event holds no more than its fact; the bytes of an RDB or of a stream are never collected in one.
 """
 
 import base64
@@ -24,21 +23,21 @@ class Event:
 
     kind: ClassVar[str] = "event"
 
-    # No zero-argument super() here: slots=True makes the class anew, and the cell would hold the old one.
+    # No zero-argument super() here: slots=True creates a second class, and the cell would hold the first one.
     def __init_subclass__(cls) -> None:
         cls.kind = re.sub(r"(?<=.)([A-Z])", r"_\1", cls.__name__).lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireEvent(Event):
-    """A fact read from bytes start <= i < end of its direction, counted from the first byte of the connection."""
+    """A fact read from bytes start <= i < end of one direction, counted from the first byte of the connection."""
 
     start: int
     end: int
 
 
 class Side(enum.Enum):
-    """Who sent bytes, or who ended a link."""
+    """The side that sent bytes, or that ended a link."""
 
     MASTER = "master"
     REPLICA = "replica"
@@ -46,15 +45,15 @@ class Side(enum.Enum):
 
 
 class Role(enum.Enum):
-    """What kind of peer opened the connection, decided by its first PSYNC or SYNC, or by the lack of one."""
+    """The kind of peer that opened the connection, decided by its first PSYNC or SYNC, or by the lack of one."""
 
     REPLICA = "replica"
     RDB_CHANNEL = "rdb_channel"  # the second connection of a two-connection full sync
     RDB_CLIENT = "rdb_client"  # takes the RDB and leaves, as redis-cli --rdb
-    SYNC_CLIENT = "sync_client"  # SYNC without a name of its own, as redis-cli --replica
+    SYNC_CLIENT = "sync_client"  # SYNC without an announced port, as redis-cli --replica
     SLOT_MIGRATION = "slot_migration"  # between nodes of a cluster: keys and then commands, in a protocol of its own
     DRAGONFLY = "dragonfly"  # replication between two Dragonfly servers, in a protocol of its own
-    ORDINARY = "ordinary"  # a client, or a health check: no replication at all
+    ORDINARY = "ordinary"  # a client or a health check: no replication
 
 
 class Transfer(enum.Enum):
@@ -71,15 +70,15 @@ class Channel(enum.Enum):
     RDB = "rdb"
 
 
-# ---- the connection itself (told by relay/) ----
+# ---- the connection itself (reported by relay/) ----
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening(Event):
     """A link's port is open: at the start, and again after a fault had closed it.
 
-    address: "127.0.0.1:6400"; host and port are its parts, host "*" for every address of this machine. master: where its
-    connections go, None where each is redirected and goes to where it was going.
+    address: for example "127.0.0.1:6400"; host and port are its parts, host "*" means every address of this machine.
+    master: where the link's connections go; None for a transparent link, whose connections keep their own destinations.
     """
 
     address: str
@@ -90,9 +89,9 @@ class Listening(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MasterUnreachable(Event):
-    """The command dialled the link's master at its start, and got no connection. text: why.
+    """At its start the command could not connect to the link's master. text: why.
 
-    The tap listens all the same, and dials again for each replica.
+    The tap listens nevertheless, and connects to the master again for each replica.
     """
 
     master: str
@@ -101,10 +100,10 @@ class MasterUnreachable(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionsRefused(Event):
-    """The tap did not let connections in: the first one is told at once, then every ten seconds how many.
+    """The tap refused connections. The first one is reported at once, further ones every ten seconds.
 
-    count: since the event before. peer: the last of them. limit: "max_connections", "max_connections_per_address", or
-    "open_files", where the system allows fewer than that. most: what the limit is.
+    count: since the previous event. peer: the last refused one. limit: "max_connections", "max_connections_per_address",
+    or "open_files" if the system's limit of open files allows fewer. most: the limit's value.
     """
 
     count: int
@@ -115,7 +114,7 @@ class ConnectionsRefused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOpened(Event):
-    """A peer connected to the tap. The master is dialled next."""
+    """A peer connected to the tap. Next, the tap connects to the master."""
 
     peer: str
     master: str
@@ -123,10 +122,10 @@ class LinkOpened(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secured(Event):
-    """One side's connection speaks TLS. What it says is read, and recorded, as the plain bytes inside.
+    """One side's connection uses TLS. The tap reads and records the decrypted bytes.
 
-    version: "TLSv1.3". cipher: by OpenSSL's name. certificate: whom that of the peer names; None if it gave none, or
-    verified, whether it was checked, is false.
+    version: for example "TLSv1.3". cipher: OpenSSL's name. verified: the peer's certificate was checked. certificate:
+    the subject of that certificate; None if the peer has sent none, or verified is false.
     """
 
     side: Side
@@ -138,11 +137,11 @@ class Secured(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkClosed(Event):
-    """Both connections of the link are gone.
+    """Both connections of the link have ended.
 
-    by: whose doing it was. how: "fin", "reset", "timeout", "refused", "tls" or "error". text: the system's words, ""
-    for an orderly end. role: what the peer was, None if that never showed. offset: the replication offset after the last
-    byte passed on, None where there was none.
+    by: the side that ended them. how: "fin", "reset", "timeout", "refused", "tls" or "error". text: the system's words,
+    "" for an orderly end. role: of the peer, None if unknown. offset: the replication offset after the last byte passed
+    on, None if there was none.
     """
 
     by: Side
@@ -160,16 +159,16 @@ class LinkClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake(WireEvent):
-    """One request of the replica and the first line of its reply. Secrets are masked. The range is the request's.
+    """One request of the replica and the first line of its reply. Secrets are masked. start and end are the request's.
 
-    request is empty for an error that the master sent unasked, as it does when it refuses a client at accept, and where
-    it is not in the capture; reply is None where that is not. sent: what the master was sent in its place, None where
-    that is the request itself. count: of unasked errors, how many have come since the last one told: they are told with
-    the 1st, 10th, 100th and so on, and at the end of the connection.
+    request: empty for an error that the master sent without a request, as when it refuses a client on accept, and if a
+    capture lacks the request. reply: None if a capture lacks it. sent: the request that the master received instead,
+    None if it received this one. count: for errors without a request, how many have come since the last reported one;
+    the 1st, 10th, 100th and so on are reported, and the last one when the connection ends.
 
-    Words of a connection's requests are cut, with "..." at the place, once those before them took 8 KB of memory; so is
-    the text of an error in reply, which might repeat a secret. Of an error in reply to
-    a request with a secret no more than the first 1 KB is told.
+    After 8 KB of a connection's requests, measured as memory, the words of further requests are cut, with "..." in place
+    of the rest, and so are errors in reply to them, which might repeat a secret. Of an error in reply to a request with a
+    secret, at most the first 1 KB is reported.
     """
 
     request: tuple[str, ...]
@@ -180,10 +179,10 @@ class Handshake(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identified(WireEvent):
-    """What the peer turned out to be, at the request that told.
+    """The kind of peer, as shown by the request at start.
 
-    replica: the address it announces, or its source address with the announced port. main_connection: for an RDB
-    channel, the number of the connection that it belongs to, where known.
+    replica: the announced address, or the source host with the announced port. main_connection: for an RDB channel, the
+    number of its main connection, None if unknown.
     """
 
     role: Role
@@ -194,7 +193,7 @@ class Identified(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PsyncRequested(WireEvent):
-    """replid: None for `?`. offset: the first stream byte asked for, -1 with `?`."""
+    """The replica sent PSYNC. replid: None for `?`. offset: the first stream byte asked for, -1 with `?`."""
 
     replid: str | None
     offset: int
@@ -203,21 +202,21 @@ class PsyncRequested(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncRequested(WireEvent):
-    """The request from before PSYNC; also what a replica falls back to after an error."""
+    """The replica sent SYNC, the request older than PSYNC, to which replicas fall back after an error."""
 
     inline: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keepalive(WireEvent):
-    """The first bare newline of a wait: the sender is alive and busy. Later ones of the same wait are not told."""
+    """The first bare newline of a wait: the sender is alive and busy. Later ones of the same wait are not reported."""
 
     side: Side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """Why a full resync and not a partial one: a code for programs, a sentence with numbers for people."""
+    """Why a resync was a full one: a code for programs, and a sentence with numbers for people."""
 
     code: str
     text: str
@@ -227,8 +226,8 @@ class Reason:
 class FullResync(WireEvent):
     """The master will send an RDB, then the stream.
 
-    replid: 40 hex digits, names the history that starts here. offset: that of the RDB; the first stream byte is
-    offset + 1. Both None after SYNC, which announces neither.
+    replid: the 40 hexadecimal digits of the replication ID. offset: that of the RDB; the first stream byte has
+    offset + 1. Both are None after SYNC, which announces neither.
     """
 
     replid: str | None
@@ -239,12 +238,12 @@ class FullResync(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialResync(WireEvent):
-    """The master goes on where the replica stopped (+CONTINUE).
+    """The master continues where the replica stopped (+CONTINUE).
 
-    replid: the history from here on. previous_replid: the one asked for, where it differs. previous_link: the name of
-    the link to the master that wrote that one, where another has taken over. offset: what the replica had; the next
-    stream byte is offset + 1. replid and offset are None where a capture lacks the request. bytes_behind: what the
-    replica had missed; exact when the master writes nothing meanwhile, otherwise an estimate.
+    replid: the history from here on. previous_replid: the one asked for, if that is another one. previous_link: the name
+    of the link to the master that wrote the previous history, if this link's master took over from it. offset: of the
+    replica's last byte; the next stream byte has offset + 1. replid and offset are None if a capture lacks the request.
+    bytes_behind: what the replica had missed; exact if the master writes nothing meanwhile, otherwise an estimate.
     """
 
     replid: str | None
@@ -266,9 +265,9 @@ class ResyncRefused(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RdbStarted(WireEvent):
-    """The payload begins at end; told when what stands before its first key has passed.
+    """The payload begins at end; reported when everything before its first key has passed.
 
-    size: bytes, None when diskless. version: of the RDB, None if it is none. aux: what the writer says of itself
+    size: bytes, None when diskless. version: of the RDB, None if it is not an RDB. aux: the writer's fields about itself
     ("redis-ver" or "valkey-ver", "used-mem", "repl-id", "repl-offset" and more).
     """
 
@@ -281,10 +280,11 @@ class RdbStarted(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RdbProgress(WireEvent):
-    """bytes of the payload, keys of the RDB, have passed; told at fixed steps of bytes, so whatever the chunking.
+    """The progress of an RDB; reported at fixed byte positions, so independent of how the bytes are split.
 
-    keys_announced: as the writer counted them in the databases that have begun, 0 if it did not. bytes_per_second: so
-    far. seconds_left: by size where it is known, else by keys; None where neither is.
+    bytes: of the payload. keys_announced: the writer's count for the databases that have begun, 0 if it did not count.
+    bytes_per_second: on average so far. seconds_left: estimated by size if that is known, else by keys; None if neither
+    is known.
     """
 
     bytes: int
@@ -298,7 +298,7 @@ class RdbProgress(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RdbKey(WireEvent):
-    """One key of the snapshot, told only when asked for. Fields as in tap.rdb.Key."""
+    """One key of the RDB; reported only on request. Fields as in tap.rdb.Key."""
 
     db: int
     key: bytes
@@ -315,11 +315,11 @@ class RdbKey(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RdbProblem(WireEvent):
-    """The RDB cannot be read on from here; its bytes still flow, and its end is still found.
+    """The RDB cannot be parsed from here on; its bytes still flow, and its end is still found.
 
-    problem: "damaged", "unknown" (a version, type or opcode that this redis-tap does not know) or "truncated"; "missing"
-    where a capture lacks bytes of it. text: what is wrong. position: in the RDB. keys: whole ones before. db, key: where
-    it is, key None between keys.
+    problem: "damaged", "unknown" (a version, type or opcode that this redis-tap does not know), "truncated", or
+    "missing" if a capture lacks bytes. text: what is wrong. position: in the RDB. keys: number of whole keys before. db,
+    key: where the problem is; key is None between keys.
     """
 
     problem: str
@@ -333,7 +333,7 @@ class RdbProblem(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeShare:
-    """What the keys of one type have of an RDB."""
+    """The share of one type's keys in an RDB."""
 
     keys: int
     bytes: int
@@ -353,10 +353,10 @@ class LargeKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RdbFinished(WireEvent):
-    """The payload, start <= i < end without header and mark, is through. seconds: from its header to its last byte.
+    """The payload, start <= i < end without header and mark, has passed. seconds: from its header to its last byte.
 
-    keys, expiring, functions: how many it held. by_type: most bytes first. largest: keys by serialized bytes. checksum:
-    "ok", "wrong", "disabled" by the writer, "absent" before RDB 5, "unread" after an RdbProblem.
+    keys, expiring, functions: how many the RDB held. by_type: most bytes first. largest: keys by serialized bytes.
+    checksum: "ok", "wrong", "disabled" by the writer, "absent" before RDB 5, "unread" after an RdbProblem.
     """
 
     transfer: Transfer
@@ -378,8 +378,8 @@ class RdbFinished(WireEvent):
 class StreamStarted(WireEvent):
     """Commands flow from here on; the next byte has replication offset offset + 1.
 
-    db: the database in force, None until a SELECT tells. buffered: bytes of the stream that already came while the
-    RDB was still flowing on its own connection.
+    db: the database in force, None if unknown until the next SELECT. buffered: bytes of the stream that arrived earlier,
+    while the RDB was flowing on its own connection.
     """
 
     replid: str | None
@@ -390,7 +390,7 @@ class StreamStarted(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What one command name had of a batch."""
+    """The share of one command name in a batch."""
 
     count: int
     bytes: int
@@ -413,11 +413,11 @@ class Commands(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command(WireEvent):
-    """One command, told only when asked for. offset: after its last byte. name: upper-case. args: what follows the name.
+    """One command; reported only on request. offset: of its last byte. name: upper-case. args: the words after the name.
 
-    omitted_bytes: not 0 when the command was too large to be collected; args are then those that are whole in its first
-    64 KB. Of what came in the RREPLAY of an active KeyDB, name and args are those inside, the bytes those of the wrapper;
-    of several in one each has its share of them.
+    omitted_bytes: the size of a command that was too large to be collected, else 0; args are then those that are whole
+    in its first 64 KB. For a command in the RREPLAY of an active KeyDB, name and args are those of the inner command,
+    start and end those of the wrapper; several commands in one wrapper divide its bytes among them.
     """
 
     offset: int | None
@@ -430,10 +430,10 @@ class Command(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ack(WireEvent):
-    """REPLCONF ACK. offset: applied by the replica. fsynced: in its AOF (FACK), None if not said.
+    """REPLCONF ACK. offset: applied by the replica. fsynced: the offset in its AOF (FACK), None if not sent.
 
-    lag_bytes: passed on and not yet acknowledged. lag_seconds: from passing byte number offset on to this ACK if the
-    offset has moved; otherwise the age of the oldest byte not acknowledged, 0.0 if there is none.
+    lag_bytes: passed on and not yet acknowledged. lag_seconds: if the offset has advanced, the time since the byte with
+    that offset was passed on; otherwise the age of the oldest byte not acknowledged, 0.0 if there is none.
     """
 
     offset: int
@@ -444,11 +444,11 @@ class Ack(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AckAheadOfMaster(WireEvent):
-    """The replica acknowledges more than the master has sent it: one of them, or this tap, has counted wrongly.
+    """The replica acknowledges more than the master has sent: one of them, or this tap, has counted wrongly.
 
-    Told once for a connection. offset: acknowledged. sent: that of the master's last byte, as counted here; from here on
-    the replication offset of this connection is unknown. by_fault: one has sent the replica more than the master did, so
-    that the offset remains known.
+    Reported once for a connection. offset: acknowledged. sent: the offset of the master's last byte, as counted here; the
+    replication offset of this connection is unknown from here on. by_fault: a fault has sent the replica additional
+    bytes, which explains the difference; the offset then remains known.
     """
 
     offset: int
@@ -458,10 +458,11 @@ class AckAheadOfMaster(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaTalkedBack(WireEvent):
-    """Behind the resync the replica sends what no replica should: to its master these are commands of a client.
+    """After the resync the replica sends what no replica should send: the master takes it for a client's command.
 
-    what: "reply", as +OK; "error", as -ERR ...; or "command". text: its first line, secrets masked. count: how many of
-    that kind since the last one told: it is told with the 1st, 10th, 100th and so on, and at the end of the connection.
+    what: "reply", as +OK; "error", as -ERR ...; or "command". text: the first line, secrets masked. count: how many of
+    this kind since the last reported one; the 1st, 10th, 100th and so on are reported, and the last one when the
+    connection ends.
     """
 
     what: str
@@ -471,18 +472,18 @@ class ReplicaTalkedBack(WireEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opaque(WireEvent):
-    """Understanding of what side sends stopped at start; its bytes still flow and are counted."""
+    """What *side* sends is not understood from *start* on; the bytes still flow and are counted."""
 
     side: Side
     reason: str
 
 
-# ---- faults (told by faults/) ----
+# ---- faults (reported by faults/) ----
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultArmed(Event):
-    """From now on the fault waits for its moment. fault: its name. spec: as one would write it. seed: of its draws."""
+    """A fault is armed: it waits for its moment. fault: its name. spec: as users write it. seed: of its random draws."""
 
     fault: str
     spec: str
@@ -491,10 +492,11 @@ class FaultArmed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultFired(Event):
-    """The fault did what it does, to a link.
+    """A fault was applied to a link.
 
-    side: the direction, by who sends. position: in its bytes. offset: replication offset there, None where there is
-    none. bytes: affected. count: how often; above 1 where it fires so fast that it is told summed up.
+    side: the direction, named by its sender. position: in the bytes of that direction. offset: the replication offset
+    there, None if there is none. bytes: affected. count: how often; more than 1 if the fault fires so fast that several
+    times are reported as one event.
     """
 
     fault: str
@@ -510,9 +512,9 @@ class FaultFired(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultExpired(Event):
-    """The fault is over: it has fired as often as it may, its time has passed, or it was removed.
+    """A fault is over: it has fired as often as allowed, its time has passed, or it was removed.
 
-    fired: how often it has, 0 if never. bytes: affected in all.
+    fired: how often it has fired. bytes: affected in total.
     """
 
     fault: str
@@ -521,7 +523,7 @@ class FaultExpired(Event):
     bytes: int
 
 
-# ---- the recording (told by recording/) ----
+# ---- the recording (reported by recorder/ and recording/) ----
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -533,10 +535,10 @@ class RecordingStopped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingGap(WireEvent):
-    """Bytes start <= i < end of side flowed and are not in the recording.
+    """Bytes start <= i < end from *side* were sent and are not in the recording.
 
-    from_offset, to_offset: the replication offsets before and after them, None where they are not of the stream.
-    is_cut: a capture cut them off the end of a packet.
+    from_offset, to_offset: the replication offsets before and after these bytes, None if the bytes are not of the stream.
+    is_cut: the capture stored only the beginning of the packet.
     """
 
     side: Side
@@ -546,15 +548,15 @@ class RecordingGap(WireEvent):
     is_cut: bool = False
 
 
-# ---- who watches (told by observers/) ----
+# ---- observers (reported by observers/) ----
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserverTrouble(Event):
     """An observer failed, or cannot keep up; no link is delayed.
 
-    observer: its name, as "script alert.py" or "statsd 10.0.0.7:8125". text: what happened. traceback: of an exception in
-    the observer's code, as Python writes it.
+    observer: its name, such as "script alert.py" or "statsd 10.0.0.7:8125". text: what happened. traceback: for an
+    exception in the observer's code, as Python prints it.
     """
 
     observer: str
@@ -564,9 +566,9 @@ class ObserverTrouble(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventsDropped(Event):
-    """Events that are missing at this place for one observer, which did not keep up. Its time is that of the first one.
+    """Events are missing here for one observer, which did not keep up. The event's time is that of the first missing one.
 
-    count: how many. by_kind: of which kinds, as {"command": 1200}.
+    count: how many are missing. by_kind: their number by kind, for example {"command": 1200}.
     """
 
     count: int
@@ -574,7 +576,7 @@ class EventsDropped(Event):
 
 
 def as_dict(event: Event) -> dict[str, Any]:
-    """The event as JSON takes it: {"event": kind, field: value, ...}; see plain() for the values."""
+    """The event as an object for JSON: {"event": kind, field: value, ...}; see plain() for the values."""
     said: dict[str, Any] = {"event": event.kind}
     for field in dataclasses.fields(event):
         said[field.name] = plain(getattr(event, field.name))
@@ -582,9 +584,9 @@ def as_dict(event: Event) -> dict[str, Any]:
 
 
 def from_dict(said: Mapping[str, Any]) -> Event | None:
-    """The event that as_dict() made this of; None for a kind that is none. What is there besides is left alone.
+    """The inverse of as_dict(), for the kinds in _KEPT; None for any other kind. Unknown fields are ignored.
 
-    Raises KeyError, TypeError or ValueError for one that cannot be. For events without bytes and mappings.
+    Raises KeyError, TypeError or ValueError for missing fields and impossible values.
     """
     kind = _KINDS.get(said["event"])
     return None if kind is None else _made(kind, said)
@@ -620,7 +622,7 @@ BASE64 = "base64:"
 
 
 def plain(value: Any) -> Any:
-    """Bytes as as_text() tells them, dataclasses as objects, enums as values."""
+    """The value for JSON: bytes by as_text(), dataclasses as objects, enums as their values."""
     if isinstance(value, bytes):
         return as_text(value)
     if isinstance(value, enum.Enum):
@@ -635,9 +637,9 @@ def plain(value: Any) -> Any:
 
 
 def as_text(data: bytes) -> str:
-    """A byte string as JSON has it: always a string, so that a column of them has one type. as_bytes() is the way back.
+    """Bytes for JSON: always a string, so that a column of them has one type. as_bytes() is the inverse.
 
-    UTF-8 is itself. What is no UTF-8, and what begins with "base64:", is "base64:" and the base64 of it.
+    UTF-8 text stays as it is. Other bytes, and text that begins with "base64:", become "base64:" and their base64.
     """
     try:
         said = data.decode()
@@ -650,12 +652,12 @@ def as_text(data: bytes) -> str:
 
 
 def as_bytes(said: str) -> bytes:
-    """The bytes that as_text() made this of. Raises ValueError for what it makes of none."""
+    """The inverse of as_text(). Raises ValueError for a text that as_text() never returns."""
     return base64.b64decode(said[len(BASE64) :], validate=True) if said.startswith(BASE64) else said.encode()
 
 
 def json_line(said: Any) -> str:
-    """JSON in one line, in which nothing stands that a terminal would not print."""
+    """JSON in one line, with all unprintable characters escaped."""
     line = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
     return line if line.isprintable() else _UNUSUAL.sub(_escaped, line)
 
@@ -664,7 +666,7 @@ _UNUSUAL = re.compile(r"[^ -~]")
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """As RFC 8259, 7 has it."""
+    """The character as an escape of JSON (RFC 8259, section 7), unless it is printable."""
     character = match[0]
     if character.isprintable():
         return character
@@ -688,7 +690,7 @@ _KEPT: tuple[type[Event], ...] = (
 )
 _KINDS = {kind.kind: kind for kind in _KEPT}
 
-# All of them by name; the two bases say nothing of their own.
+# All events by name, without the two base classes.
 EVENTS: dict[str, type[Event]] = {
     one.kind: one
     for one in tuple(globals().values())

@@ -1,9 +1,9 @@
-"""Where the keys of a command are, among its arguments.
+"""Which arguments of a command are keys.
 
-Servers tell it as the key specs of COMMAND INFO. The table here holds those of Redis 6.2 to 8.0 and of Valkey 8.1 and
-9.1, what is documented of later versions, and the modules that come with Redis 8; a test compares it with the COMMAND
-GETKEYS of every server at hand. Most commands have one key, their first argument, and a command that is not in the table
-is taken for one of these. Neither a channel nor a pattern of SORT's BY and GET is a key.
+Servers publish this as the key specs of COMMAND INFO. The table here covers Redis 6.2 to 8.0, Valkey 8.1 and 9.1, what is
+documented of later versions, and the modules that come with Redis 8; a test compares the table with COMMAND GETKEYS of
+every available server. Most commands have one key, their first argument, and a command that is not in the table is
+assumed to be one of these. Channels, and the patterns of SORT's BY and GET, are not keys.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 Word = bytes | memoryview
-LONGEST = 24  # bytes of an argument that is an option or a number
+LONGEST = 24  # bytes that are read of an argument that may be an option or a number
 
-# How many arguments follow an option.
+# The number of arguments that follow an option.
 _OF_XREAD = {b"COUNT": 1, b"BLOCK": 1, b"GROUP": 2, b"CLAIM": 1}
 _OF_MIGRATE = {b"AUTH": 1, b"AUTH2": 2}
 
 
 class Places(Protocol):
-    """The keys of one command, whose name is argument number 0. Its arguments are given in their order, from 1 on.
+    """The keys of one command. is_key() must be called with every argument in order, from number 1; the name is 0.
 
-    last: no argument behind this number is a key, as far as is known by now.
+    last: no argument after this number is a key, as far as is known so far.
     """
 
     last: int
@@ -30,12 +30,12 @@ class Places(Protocol):
     def is_key(self, number: int, argument: Word) -> bool: ...
 
 
-# Makes it for a command of so many words.
+# Creates the Places for a command with this number of words.
 Spec = Callable[[int], Places]
 
 
 class _Range:
-    """Every step-th argument from first to last, which counts from the end where it is below 0."""
+    """Every step-th argument from *first* to *last*; a negative *last* counts from the end."""
 
     def __init__(self, first: int, last: int, step: int, count: int) -> None:
         self._first = first
@@ -47,7 +47,7 @@ class _Range:
 
 
 class _Counted:
-    """An argument says how many keys follow it. begins: the first argument is a key as well."""
+    """Argument number *at* says how many keys follow. begins: the first argument is a key as well."""
 
     def __init__(self, at: int, begins: bool, step: int, count: int) -> None:
         self._at = at
@@ -65,13 +65,13 @@ class _Counted:
 
 
 class _Named:
-    """The first argument, and the one behind each of these words, among options from *start* on.
+    """The first argument, and the one after each option in *names*; options begin at *start*.
 
-    options: how many arguments follow others of them, in which such a word means nothing.
+    options: the number of arguments of the other options; a name among these arguments means nothing.
     """
 
     def __init__(self, start: int, names: frozenset[bytes], options: dict[bytes, int], count: int) -> None:
-        self._next = start  # where an option can be
+        self._next = start  # the next argument that can be an option
         self._names = names
         self._options = options
         self._key = 1
@@ -88,7 +88,7 @@ class _Named:
 
 
 class _Streams:
-    """The first half of what follows STREAMS; the other half are IDs."""
+    """The first half of the arguments after STREAMS; the other half are IDs."""
 
     def __init__(self, count: int) -> None:
         self._next = 1
@@ -107,7 +107,7 @@ class _Streams:
 
 
 class _Migrate:
-    """The third argument, or if it is empty, all that follow KEYS."""
+    """The third argument or, if that is empty, all arguments after KEYS."""
 
     def __init__(self, count: int) -> None:
         self._next = 6
@@ -165,7 +165,7 @@ _SPECS = _table(
         "GEORADIUSBYMEMBER": _named(5, b"STORE", b"STOREDIST", COUNT=1),
         "XREAD XREADGROUP": _Streams,
         "MIGRATE": _Migrate,
-        # of modules
+        # modules
         "JSON.MGET": _range(1, -2),
         "JSON.MSET TS.MADD": _range(1, -1, 3),
         "JSON.DEBUG": _range(2, 2),
@@ -183,21 +183,21 @@ WITHOUT_KEYS = frozenset(
     b"WAITAOF".split()
 )
 
-# Names of which the first argument alone does not tell the keys.
+# Commands whose keys are not just the first argument.
 NOT_THE_FIRST = frozenset(_SPECS)
-# And those of them that with one argument have that as their key.
+# Those of them whose key is the first argument if there is only one.
 FROM_THE_FIRST = frozenset(name for name, spec in _SPECS.items() if spec(2).last == 1 and spec(2).is_key(1, b""))
 
 
 def has_keys(name: bytes) -> bool:
-    """name: in upper case. An index of RediSearch is no key, its dictionaries of suggestions are."""
+    """Whether a command has keys. name: in upper case. RediSearch's indexes are not keys, its dictionaries are."""
     if name.startswith((b"FT.", b"_FT.")):
         return name.startswith(b"FT.SUG")
     return name not in WITHOUT_KEYS
 
 
 def keys(name: bytes, arguments: Sequence[bytes]) -> list[bytes]:
-    """Those of a whole command; name: in upper case."""
+    """The keys of a whole command. name: in upper case."""
     if not has_keys(name):
         return []
     spec = _SPECS.get(name)
@@ -213,17 +213,17 @@ def keys(name: bytes, arguments: Sequence[bytes]) -> list[bytes]:
 
 
 class KeyFinder:
-    """Finds the keys of one command while it comes in; begin it anew for each."""
+    """Finds the keys of one command while its bytes arrive."""
 
     def __init__(self) -> None:
-        self._read = 0  # bytes
-        self._number = -1  # of the next argument
+        self._read = 0  # bytes of the command that have been read
+        self._number = -1  # of the next argument; -1 before the array's header
         self._count = 0
         self._places: Places | None = None
 
     def keys(self, command: memoryview) -> tuple[list[bytes], bool]:
-        """command: its first bytes, at least as many as last time. Returns the keys that have become whole since, and
-        whether there will be more. What is no command has none.
+        """command: its first bytes, at least as many as in the last call. Returns the keys completed since then, and
+        whether there may be more. Bytes that are not a command have no keys.
         """
         found: list[bytes] = []
         while self._number != self._count:
@@ -255,6 +255,6 @@ class KeyFinder:
 
 
 def _find_line(data: memoryview, at: int) -> int:
-    """Where the line of at most 32 bytes that begins at *at* ends, -1 if it is not whole."""
+    """The end of the line, of at most 32 bytes, that begins at *at*; -1 if it is incomplete."""
     found = bytes(data[at : at + 32]).find(b"\r\n")
     return -1 if found < 0 else at + found

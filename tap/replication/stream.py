@@ -1,10 +1,10 @@
-"""The command stream of one connection: its offsets, its commands, and how far the replica has come with it.
+"""The command stream of one connection: its offsets, its commands, and the replica's progress.
 
-Three ways to say where a byte is meet here, and only here is one turned into another:
+A byte's place can be given in three ways, and only this module converts one into another:
 
-    position   bytes of the master before it on the connection, replies and RDB included; what events, faults and
-               recordings speak of
-    count      bytes of the stream before it; what the scanner speaks of
+    position   the master's bytes before it on the connection, replies and RDB included; used by events, faults and
+               recordings
+    count      bytes of the stream before it; used by the scanner
     offset     its replication offset, which a master announces and a replica acknowledges
 
                0                  begins_at             boundary      received so far
@@ -12,13 +12,13 @@ Three ways to say where a byte is meet here, and only here is one turned into an
     count                         0                     scanner.boundary
     offset                        base                  base + scanner.boundary
 
-The base is the offset before the first byte: announced with the RDB or asked for in PSYNC. It is None while only another
-connection of the sync has said it, and again once an acknowledgement contradicts it; then positions are known, and
-offsets are not.
+The base is the offset before the first byte: announced with the RDB, or requested in PSYNC. It is None in a
+two-connection sync until the other connection announces it, and again once an acknowledgement contradicts it; positions
+are then known, and offsets are not.
 
-A decoder may stand in front of the scanner, for a dialect that encodes its stream (see decoder.py). Positions then count
-the bytes as they came, counts and offsets those that the decoder made of them. A plain stream has none, and its bytes
-reach the scanner without a copy or a call in between.
+A decoder may precede the scanner, for a dialect that encodes its stream (see decoder.py). Positions then count the bytes
+on the wire, counts and offsets the decoded bytes. A plain stream has no decoder: its bytes reach the scanner without a
+copy or a call in between.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
 from tap.replication.words import WordReader
 
-MAX_COMMAND = 2**20  # bytes of one command that are collected to tell it whole
+MAX_COMMAND = 2**20  # bytes; a larger command is reported with only some of its arguments
 MAX_HELD = 2**20  # bytes of commands that wait until the beginning of the stream has been reported
-# A batch of commands is reported with an acknowledgement, which comes once a second; but not with each of the thousands
-# that a client's WAIT can bring, and without one in time not later than this.
+# A batch of commands is reported with an acknowledgement, which normally comes once a second. Clients' WAIT may cause
+# thousands a second, hence the minimum between two batches; the maximum is for a replica that does not acknowledge.
 ACK_BATCH_SECONDS = 0.5
 BATCH_SECONDS = 1.0
 
-RATE_TICKS = 20  # over which the rate is taken: about two seconds
+RATE_TICKS = 20  # the window of the rate, about two seconds
 
 
 class Stream:
-    """From the first byte after an RDB, a +CONTINUE or a +RDBCHANNELSYNC on.
+    """The stream from its first byte, after an RDB, a +CONTINUE or a +RDBCHANNELSYNC.
 
-    replid: the history; None while only another connection knows it. received: bytes of the stream, including those that
-    are not understood. is_padded: a fault has sent the replica more than these, so its ACKs may be ahead of them.
-    compares_acks: compare ACKs with what was received, which has to be everything the master sent.
+    replid: the history; None until the other connection of the sync announces it. received: bytes of the stream,
+    including those not understood. is_padded: a fault has sent the replica additional bytes, so its ACKs may be ahead of
+    *received*. compares_acks: check ACKs against *received*; allowed only if that is all that the master sent.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Stream:
         notices_secret: Callable[[bytes, int, int], None] | None = None,
         decoder: Decoder | None = None,
     ) -> None:
-        """position: of the first byte. base: the offset before it. unfinished: StreamScanner.unfinished of the command
-        that is passing; the stream then begins at its end.
+        """position: of the first byte. base: the offset before it. unfinished: StreamScanner.unfinished, if the first
+        bytes are the rest of a command; the stream then begins after that command.
 
-        tell_heads: receives the commands as they become whole, unless every_command is set. wants: asked before each
-        Ack and each Command. notices_secret: receives the name of a command that may carry passwords, the position of the
-        first byte after that name, and the number of words that follow; before receive() of that byte returns. decoder:
-        None for a plain stream; not together with unfinished.
+        tell_heads: called with the commands as they are completed, unless every_command is set. wants: called before
+        each Ack and each Command is constructed. notices_secret: called with the name of a command that may carry
+        passwords, the position after that name, and the number of words that follow, before receive() of the first of
+        these words returns. decoder: None for a plain stream; not allowed together with unfinished.
         """
         self._tell = tell
         self._memory = memory
@@ -87,7 +87,7 @@ class Stream:
         self._max_command = max_command
         self._start = position
         self._decoder = decoder
-        self._sought: dict[tuple[int, bool], set[int]] = {}  # what seek() asked for, as the scanner has it
+        self._sought: dict[tuple[int, bool], set[int]] = {}  # by the scanner's (count, outside), the positions of seek()
         self.replid = replid
         self._base = base
         self.received = 0
@@ -96,12 +96,12 @@ class Stream:
         self.compares_acks = compares_acks
         self._doubted: int | None = None  # the base, until an acknowledgement made it doubtful
         self._tells_ahead = True
-        self.acked_at: float | None = None  # when it did, on the clock of receive()
-        self.acked_lag_bytes: int | None = None  # received and not acknowledged at that moment
-        self.lag_seconds: float | None = None  # see events.Ack, of the last one
-        self.has_begun = False  # StreamStarted has been told
+        self.acked_at: float | None = None  # the time of the last ACK, on the clock of receive()
+        self.acked_lag_bytes: int | None = None  # received and not acknowledged at that time
+        self.lag_seconds: float | None = None  # of the last ACK, see events.Ack
+        self.has_begun = False  # StreamStarted has been reported
         self._unfinished = unfinished
-        # What the bytes go through before the scanner, None on the path of nearly every stream.
+        # Called with the bytes before the scanner gets them; None for nearly every stream.
         self._prepare: Callable[[bytes], bytes] | None = self._after_unfinished if unfinished else None
         if decoder is not None:
             assert not unfinished
@@ -111,7 +111,7 @@ class Stream:
         self._wants = wants
         self._scan(db, in_transaction)
         self._lag = LagClock()
-        self.previous: str | None = None  # the ID that the replica asked for, where it was granted another one
+        self.previous: str | None = None  # the ID that the replica asked for, if another one was granted
         self._continued: Continuation | None = None
         self._batch_at = float("-inf")
         self._course: deque[tuple[float, int]] = deque(maxlen=RATE_TICKS)  # (time, received) at the last ticks
@@ -120,7 +120,7 @@ class Stream:
             self._remember()
 
     def _scan(self, db: int | None, in_transaction: bool) -> None:
-        """From the next byte on."""
+        """Start a new scanner at the next byte."""
         keep_ends = self._every_command or self._tell_heads is not None
         self._scanner = StreamScanner(db, keep_ends=keep_ends, in_transaction=in_transaction)
         self._words = WordReader(self._scanner, self._max_command) if self._every_command else None
@@ -139,39 +139,39 @@ class Stream:
 
     @property
     def granted(self) -> int | None:
-        """The offset before the first byte as the master gave it, also if an acknowledgement has contradicted it."""
+        """The offset before the first byte by the master's grant, even if an acknowledgement has contradicted it."""
         return self._base if self._doubted is None else self._doubted
 
     # ---- where a byte is ----
 
     @property
     def begins_at(self) -> int:
-        """Position of the first byte."""
+        """Position of the stream's first byte."""
         return self._start
 
     @property
     def is_placed(self) -> bool:
-        """Whether its offsets are known."""
+        """Whether the offsets are known."""
         return self._base is not None
 
     def position_after(self, count: int) -> int:
-        """The position after *count* bytes of the stream. With a decoder: after the wire bytes that brought them."""
+        """The position after *count* bytes of the stream; with a decoder, after the wire bytes that encode them."""
         return self._start + (count if self._decoder is None else self._decoder.wire_bytes(count))
 
     def count_at(self, position: int) -> int:
-        """How many bytes of the stream stand before a position; 0 where it has not begun."""
+        """The number of stream bytes before a position; 0 before the stream."""
         passed = max(0, position - self._start)
         return passed if self._decoder is None else self._decoder.stream_bytes(passed)
 
     def offset_at(self, position: int) -> int | None:
         """The replication offset of the last byte before a position; None while offsets are unknown.
 
-        Before the stream begins it is the offset of the RDB.
+        For positions before the stream, the offset of the RDB.
         """
         return None if self._base is None else self._base + self.count_at(position)
 
     def position_at(self, offset: int) -> int | None:
-        """The position after the byte with that offset; None while offsets are unknown, and before the first byte."""
+        """The position after the byte with that offset; None while offsets are unknown, and for one below the base."""
         return None if self._base is None or offset < self._base else self.position_after(offset - self._base)
 
     @property
@@ -186,17 +186,17 @@ class Stream:
 
     @property
     def boundary(self) -> int:
-        """Position after the last whole command; where the stream stops being understood, after the last one before."""
+        """Position after the last whole command that was understood."""
         return self.position_after(self._scanner.boundary)
 
     @property
     def understood_to(self) -> int:
-        """Position of the first byte that is not understood; after the last one received if all are."""
+        """Position of the first byte that is not understood; if all are, after the last one received."""
         return self.position_after(self._scanner.broken_at if self._scanner.broken else self.received)
 
     @property
     def is_broken(self) -> bool:
-        """Whether it has stopped being understood."""
+        """Whether the stream is not understood any more."""
         return bool(self._scanner.broken)
 
     @property
@@ -207,7 +207,7 @@ class Stream:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether the last whole command stands between MULTI and EXEC."""
+        """Whether a transaction is open after the last whole command."""
         return bool(self._scanner.in_transaction)
 
     @property
@@ -215,16 +215,16 @@ class Stream:
         """See StreamScanner.unfinished."""
         return bytes(self._scanner.unfinished)
 
-    # ---- for faults: where commands are. All positions are those of the connection ----
+    # ---- for faults: where commands are, as positions on the connection ----
 
     def seek(self, position: int, *, outside: bool) -> None:
-        """Note where the first command ends at or after a position. outside: the first that no MULTI holds open."""
+        """Find where the first command ends at or after a position; outside: the first with no open transaction."""
         place = self.count_at(position), outside
         self._sought.setdefault(place, set()).add(position)
         self._scanner.seek(*place)
 
     def take_landed(self) -> dict[tuple[int, bool], int]:
-        """The end of the command by position and outside, as seek() had them, of those found since the last call."""
+        """The ends found since the last call, by the position and *outside* given to seek()."""
         landed = self._scanner.take_landed()
         return {
             (position, place[1]): self.position_after(end)
@@ -233,39 +233,39 @@ class Stream:
         }
 
     def is_at_end(self, position: int, *, outside: bool) -> bool:
-        """Whether all up to a position has been read, and a command ends there; outside: and no MULTI is open."""
+        """Whether all bytes received end at a position, where a command ends; outside: and no transaction is open."""
         scanner, count = self._scanner, self.count_at(position)
         return scanner.position == scanner.boundary == count and not (outside and scanner.in_transaction)
 
     def watch(self, names: frozenset[bytes] | None, keyed: frozenset[bytes] | None, prefix: bytes) -> None:
-        """Note the commands with these names, or names and beginnings of the first argument: see StreamScanner.watch."""
+        """Watch for commands by their names, or by name and a prefix of the first argument; see StreamScanner.watch()."""
         self._scanner.watch(names, keyed, prefix)
 
     def take_matches(self) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-        """What is known of the watched commands since the last call, each in their order.
+        """What has become known of the watched commands since the last call; three lists, each in the stream's order.
 
-        (first byte, end of the name); the command's end; the end of the command after it.
+        (first byte, end of the name); the command's end; the end of the next command.
         """
         heads, ends, next_ends = self._scanner.take_matches()
         at = self.position_after
         return [(at(begin), at(end)) for begin, end in heads], [at(end) for end in ends], [at(end) for end in next_ends]
 
     def undecided(self, limit: int) -> int | None:
-        """First byte of the command that may be watched for; None if there is none, or it has come to *limit* bytes."""
+        """First byte of a command that may still turn out to match; None if there is none, or beyond *limit* bytes."""
         scanner = self._scanner
         undecided = scanner.undecided
         if undecided is None or scanner.position - undecided > limit:
             return None
         return self.position_after(undecided)
 
-    # ---- how far both sides are ----
+    # ---- progress of both sides ----
 
     @property
     def offset(self) -> int | None:
-        """Replication offset of the last byte received.
+        """Replication offset of the last byte received; None while unknown.
 
-        None also where not even the first could be read: in a compressed stream (Valkey from 9.2 on) bytes are not what
-        offsets count.
+        None also if not even the first byte was understood: the stream may be compressed (Valkey from 9.2 on), and
+        offsets then do not count the bytes received.
         """
         return None if self._base is None or self._scanner.broken_at == 0 else self._base + self.received
 
@@ -288,7 +288,7 @@ class Stream:
         return db
 
     def rebase(self, replid: str, base: int) -> None:
-        """The other connection of the sync has named the history of this stream, and the offset before its first byte."""
+        """Set the history and the base, which the other connection of the sync has announced."""
         self.replid = replid
         self._base = base
         self._remember()
@@ -296,7 +296,7 @@ class Stream:
     # ---- bytes ----
 
     def receive(self, data: bytes | memoryview, at: float) -> tuple[int, str] | None:
-        """Take the next bytes. Returns where on the connection they stop making sense, and why, the first time."""
+        """Take the next bytes. When they stop being understood, returns the position and the reason, once; else None."""
         if self._prepare is not None:
             data = self._prepare(bytes(data))
         scanner = self._scanner
@@ -322,7 +322,7 @@ class Stream:
         return None
 
     def _after_unfinished(self, data: bytes) -> bytes:
-        """The data after the end of the command that had begun before the stream was joined."""
+        """The data after the end of the command during which the stream was joined."""
         db, in_transaction = self._scanner.db, self._scanner.in_transaction
         probe = StreamScanner(db, in_transaction=in_transaction)
         probe.seek(1, False)
@@ -346,7 +346,7 @@ class Stream:
         return data[end:]
 
     def acknowledge(self, offset: int, fsynced: int | None, start: int, end: int, at: float) -> None:
-        """The replica has applied the stream up to *offset*, said in bytes start <= i < end of its direction."""
+        """The replica has applied the stream up to *offset*; bytes start <= i < end of its direction say so."""
         if self._continued is None:
             self.begin()
             if at - self._batch_at >= ACK_BATCH_SECONDS:
@@ -371,7 +371,7 @@ class Stream:
             self._continued.last_ack = ack
 
     def _ahead(self, offset: int, sent: int, start: int, end: int) -> None:
-        """It cannot have applied so much."""
+        """The replica has acknowledged more than was received, which cannot be true."""
         self.begin()
         if self._tells_ahead:
             self._tells_ahead = False
@@ -380,7 +380,7 @@ class Stream:
             self.doubt()
 
     def doubt(self) -> None:
-        """Its offsets are unknown from here on: an ACK and what has come cannot both be right."""
+        """Make the offsets unknown from here on, because an ACK contradicts them."""
         if self._base is None:
             return
         self.tell_batch()
@@ -389,7 +389,7 @@ class Stream:
             self._track.is_doubted = True
 
     def tick(self, at: float, *, held_back: bool) -> None:
-        """Some time has passed; see Conversation.tick."""
+        """Report what is due by time; see Conversation.tick()."""
         self._course.append((at, self.received))
         if self._continued is not None and self._continued.is_measured(self.received, held_back):
             self.begin()
@@ -398,13 +398,13 @@ class Stream:
             self.tell_batch()
 
     def rests(self, at: float) -> bool:
-        """Whether, after the tick at that time, further ones tell nothing until something else happens."""
+        """Whether, after the tick at this time, further ticks report nothing until something else happens."""
         return self._continued is None and (not self.has_begun or (not self._scanner.commands and self._batch_at == at))
 
     def catch_up(self, ticks: Iterable[float], batch_at: float | None) -> None:
-        """Be as after ticks that were left out while it rested.
+        """Make up for the ticks that were left out while rests() was true.
 
-        ticks: the times of the last RATE_TICKS of them. batch_at: when the last of its batches would have begun.
+        ticks: the times of the last RATE_TICKS of them. batch_at: the time of the last batch among them, None if none.
         """
         self._course.extend((at, self.received) for at in ticks)
         if batch_at is not None:
@@ -422,31 +422,31 @@ class Stream:
         least: int,
         expected: int | None,
     ) -> None:
-        """It is a partial resync, granted in bytes start <= i < end; begin() will tell it.
+        """Make this the stream of a partial resync, granted by bytes start <= i < end, which begin() will report.
 
-        previous: the ID asked for, where another one was granted; previous_link: see events.PartialResync. least,
-        expected: bytes that the replica certainly, and probably, had missed.
+        previous: the ID asked for, if another one was granted; previous_link: see events.PartialResync. least, expected:
+        bytes that the replica certainly, and probably, had missed.
         """
         self.previous = previous
         self._continued = Continuation(previous, previous_link, start, end, least, expected)
 
     @property
     def is_within_command(self) -> bool:
-        """Whether all received so far is of a command that had begun before the stream was joined."""
+        """Whether all bytes received so far belong to the command during which the stream was joined."""
         return bool(self._unfinished)
 
     @property
     def is_read(self) -> bool:
-        """Whether it is understood, up to its last byte."""
+        """Whether the stream is understood up to its last byte."""
         return not self._unfinished and not self._scanner.broken
 
     @property
     def is_continuing(self) -> bool:
-        """Whether it is a partial resync that begin() has yet to tell."""
+        """Whether this is a partial resync that begin() has yet to report."""
         return self._continued is not None
 
     def begin(self, buffered: int = 0) -> None:
-        """Tell that the stream has started, once; buffered: see events.StreamStarted."""
+        """Report StreamStarted, once, after a pending PartialResync. buffered: see events.StreamStarted."""
         if self.has_begun:
             return
         self.has_begun = True
@@ -481,7 +481,7 @@ class Stream:
             self._tell(continued.last_ack)
 
     def end(self) -> None:
-        """The connection is gone: tell what was kept back."""
+        """The connection has ended: report what is pending."""
         if self._continued is not None:
             self.begin()
         self.tell_batch()
@@ -489,7 +489,7 @@ class Stream:
             self._track.settle()
 
     def tell_batch(self) -> None:
-        """Tell the whole commands since the last batch, if there are any."""
+        """Report the whole commands since the last batch, if there are any."""
         scanner = self._scanner
         count, size, boundary = scanner.commands, scanner.command_bytes, scanner.boundary
         if not count:
@@ -509,7 +509,7 @@ class Stream:
         )
 
     def _tell_each(self, words: WordReader) -> None:
-        """Tell one by one the commands that are whole."""
+        """Report each whole command."""
         first, is_encoded = self._start, self._decoder is not None
         for begin, end, db, in_transaction in self._scanner.take_ends():
             if not self._wants(events.Command):
