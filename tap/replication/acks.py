@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""REPLCONF ACK: the one request that comes all the time, and by the thousand where clients WAIT.
+"""REPLCONF ACK: the only request that comes all the time, thousands a second if clients WAIT.
 
-Redis 7.0 replication.c, replicationSendAck: an array of three words. From 7.2 on a replica with an AOF says FACK and the
-offset up to which that is on its disk, too. What is said otherwise, or comes in pieces, is for RequestReader. Written in
+Redis 7.0 replication.c, replicationSendAck: an array of three words. From 7.2 on a replica with an AOF adds FACK and the
+offset up to which the AOF is on disk. Any other spelling, and an incomplete one, is left to RequestReader. Written in
 Cython's pure-Python mode.
 """
 
@@ -19,14 +19,14 @@ COMPILED: bool = cython.compiled
 
 _ACK = cython.declare(bytes, b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n")
 _ACK_FACK = cython.declare(bytes, b"*5\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n")
-_OFFSET = cython.declare(cython.Py_ssize_t, len(_ACK))  # where it stands in both
+_OFFSET = cython.declare(cython.Py_ssize_t, len(_ACK))  # the place of the offset in both
 _FACK = cython.declare(bytes, b"$4\r\nFACK\r\n")
-_MAX_DIGITS = cython.declare(cython.Py_ssize_t, 18)  # of which 64 bits hold every number
+_MAX_DIGITS = cython.declare(cython.Py_ssize_t, 18)  # 64 bits hold every number of 18 digits
 
 
 @cython.locals(n=cython.Py_ssize_t, at=cython.Py_ssize_t, q=cython.p_const_uchar)
 def acknowledged(data: bytes | memoryview) -> tuple[int, int | None] | None:
-    """The offset, and that on the disk, if the data are one acknowledgement, whole and nothing else; else None."""
+    """The offset, and the one on disk, if the data are exactly one acknowledgement; else None."""
     if cython.compiled:
         view = cython.declare(Py_buffer)
         PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
@@ -49,10 +49,10 @@ def acknowledged(data: bytes | memoryview) -> tuple[int, int | None] | None:
 def acknowledgements(
     data: bytes | memoryview, skips_newlines: bool = False
 ) -> tuple[list[tuple[int, int | None, int, int]], int]:
-    """Those that stand at the front of the data, one behind the other; skips_newlines: or with newlines between.
+    """The consecutive acknowledgements at the front of the data; skips_newlines: newlines may stand between them.
 
-    Returns of each the offset, that on the disk, its first byte and its end; and where something else begins, or one
-    that is not whole.
+    Returns for each the offset, the one on disk, its first byte and its end; and the place of the first byte of anything
+    else, or of an incomplete acknowledgement.
     """
     found: list[tuple[int, int | None, int, int]] = []
     if cython.compiled:
@@ -81,7 +81,7 @@ def acknowledgements(
 
 
 def are_acknowledgements(data: bytes) -> bool:
-    """Whether it is one, or one behind the other, whole and nothing else."""
+    """Whether the data are one or more whole acknowledgements and nothing else."""
     return are_acks(data, len(data))
 
 
@@ -94,7 +94,7 @@ def are_acks(q: cython.p_const_uchar, n: cython.Py_ssize_t) -> cython.bint:
 
 
 def behind_ack(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where the one ends that begins there; -1 where none does, or not all of it is there."""
+    """The end of the acknowledgement that begins at *at*; -1 if there is none, or an incomplete one."""
     if begins(q, at, n, _ACK):
         return behind_number(q, at + _OFFSET, n)
     if begins(q, at, n, _ACK_FACK):
@@ -116,12 +116,12 @@ def begins(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t,
 
 @cython.locals(size=cython.Py_ssize_t, end=cython.Py_ssize_t)
 def behind_number(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where the bulk string of digits ends that begins there; -1 where none does, or not all of it is there."""
+    """The end of the bulk string of digits that begins at *at*; -1 if there is none, or an incomplete one."""
     if at >= n or q[at] != 0x24:
         return -1
     at += 1
     size = 0
-    if at < n and q[at] == 48:  # nothing that begins with a 0 is the length of a number
+    if at < n and q[at] == 48:  # 0: no number has length 0, and lengths have no leading zeros
         return -1
     while at < n and 48 <= q[at] <= 57 and size <= _MAX_DIGITS:
         size = size * 10 + q[at] - 48
@@ -139,7 +139,7 @@ def behind_number(q: cython.p_const_uchar, at: cython.Py_ssize_t, n: cython.Py_s
 
 @cython.locals(value=cython.longlong)
 def number(q: cython.p_const_uchar, at: cython.Py_ssize_t) -> cython.longlong:
-    """Of the bulk string of digits that begins there."""
+    """The number in the bulk string of digits that begins at *at*."""
     while q[at] != 10:
         at += 1
     at += 1

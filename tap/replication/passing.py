@@ -1,18 +1,18 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""An ordinary connection, followed for the moment when it asks to replicate after all.
+"""An ordinary connection, followed in case it asks to replicate later.
 
-What a connection is, no word but PSYNC and SYNC decides: RedisShake asks INFO before, KeyDB REPLPING, a person anything.
-So requests are followed by their framing, and of each only the name is looked at: a PSYNC in a value is none. Replies are
-counted, to know which one will answer the request that matters. Nothing is kept but the head of a request whose name has
-not come, and no Python object is made of what passes: compiled, that costs about as much as copying the bytes.
+Only PSYNC or SYNC makes a connection a replica's: before it RedisShake sends INFO, KeyDB REPLPING, and a person anything.
+So requests are followed by their framing, and only the name of each is looked at: a PSYNC inside a value does not count.
+Replies are counted, to know which one answers the request to replicate. Nothing is kept but the beginning of a request
+whose name is incomplete, and no Python objects are created: compiled, following costs about as much as copying.
 
-Replies that come in bulk may be skipped whatever they are. The count is lost then, and begins anew with the request that
-matters, for which clients wait until all is answered: a server refuses PSYNC while replies are pending.
+Replies in bulk may be skipped without being read. The count is then lost, and begins again with the request to replicate:
+before it clients wait for all replies, because a server refuses PSYNC while replies are pending.
 
-The count errs where a server sends what no request asked for: messages of RESP2 subscriptions and lines of MONITOR. It is
-right again with the next pause, for what comes while nothing is unanswered does not count. Requests that get no reply
-(CLIENT REPLY OFF) make it err for good; who reads on then knows the answer to PSYNC by its words.
+The count is wrong while a server sends data that no request asked for: messages of RESP2 subscriptions and lines of
+MONITOR. It is right again after the next pause, because replies are not counted while no request is unanswered. Requests
+that get no reply (CLIENT REPLY OFF) make it wrong for good; the answer to PSYNC is then recognized by its words.
 
 Source: Redis 7.0 networking.c, processMultibulkBuffer and processInlineBuffer; resp3.md of the specification
 (github.com/redis/redis-specifications) for types and pushes. Written in Cython's pure-Python mode.
@@ -34,18 +34,18 @@ COMPILED: bool = cython.compiled
 MAX_COUNT = cython.declare(cython.longlong, 2**31 - 1)
 MAX_LENGTH = cython.declare(cython.longlong, 2**40)
 MAX_DIGITS = cython.declare(cython.int, 18)
-ENDED = cython.declare(cython.int, 19)  # in place of the digits of a number, once the \r behind them has come
+ENDED = cython.declare(cython.int, 19)  # value of _digits once the \r after the digits has come
 MAX_POSITION = 2**62
 
-# Where a follower of requests stands.
+# States of a follower of requests.
 BOUNDARY = cython.declare(cython.int, 0)  # before a request
 COUNT = cython.declare(cython.int, 1)  # in the line *<count>
 HEADING = cython.declare(cython.int, 2)  # in the line $<length> of an argument, or before it
-NAME = cython.declare(cython.int, 3)  # in the first argument, while it may be one that is looked for
+NAME = cython.declare(cython.int, 3)  # in the first argument, while it may be a wanted name
 BODY = cython.declare(cython.int, 4)  # in an argument
 BODY_CR = cython.declare(cython.int, 5)
 BODY_LF = cython.declare(cython.int, 6)
-WORD = cython.declare(cython.int, 7)  # in the first word of a line, while it may be one
+WORD = cython.declare(cython.int, 7)  # in the first word of a line, while it may be a wanted name
 LINE = cython.declare(cython.int, 8)  # in a line
 
 SYNC = cython.declare(bytes, b"sync")
@@ -56,7 +56,7 @@ LONGEST_NAME = cython.declare(cython.int, 8)
 
 @dataclass(frozen=True, slots=True)
 class PassingStanding:
-    """What a follower needs to go on from where another one stood. name, head: as latin-1. unanswered: requests.
+    """What a follower needs to continue where another one stood. name, head: as latin-1. unanswered: number of requests.
 
     counts: whether replies are counted.
     """
@@ -71,9 +71,9 @@ class PassingStanding:
 
 @cython.cclass
 class RequestFollower:
-    """Finds the first PSYNC, SYNC or REPLCONF among requests. position: bytes followed. requests: that were others.
+    """Finds the first PSYNC, SYNC or REPLCONF. position: bytes followed. requests: number of other requests before it.
 
-    broken: a server would end the connection here; nothing can be followed any more.
+    broken: a server would close the connection here, because the bytes are not requests; nothing can be followed.
     """
 
     _position: cython.longlong
@@ -86,11 +86,11 @@ class RequestFollower:
     _is_negative: cython.bint
     _args_left: cython.longlong
     _argument: cython.longlong
-    _left: cython.longlong  # of the argument
+    _left: cython.longlong  # bytes left of the argument
     _name: cython.uchar[8]
     _name_length: cython.int
-    _wanted: cython.longlong  # length of the name
-    _head: bytes  # of the request whose name has not come, from earlier data
+    _wanted: cython.longlong  # the name's length by its header
+    _head: bytes  # from earlier data, the beginning of a request whose name is incomplete
 
     def __init__(self, position: int = 0) -> None:
         self._position = position
@@ -124,23 +124,23 @@ class RequestFollower:
 
     @property
     def undecided(self) -> int:
-        """Position of the first byte of a request whose name has not come; else that of the next byte."""
+        """Position of the first byte of a request whose name is incomplete; else of the next byte."""
         return self._begin if self._is_undecided() else self._position
 
     @property
     def skippable(self) -> int:
-        """So many of the next bytes are of an argument."""
+        """How many of the next bytes belong to an argument and may be skipped."""
         return self._left if self._state == BODY else 0
 
     def skip(self, size: int) -> None:
-        """The next bytes are not given to feed(); not more than are skippable."""
+        """Skip bytes instead of passing them to feed(); at most *skippable*."""
         self._position += size
         self._left -= size
         if self._left == 0:
             self._state = BODY_CR
 
     def state(self) -> tuple[tuple[int, ...], bytes, bytes]:
-        """What resume() takes."""
+        """The arguments for resume()."""
         numbers = (
             self._position, self._state, self._begin, self._number, self._digits, self._is_negative, self._args_left,
             self._argument, self._left, self._wanted,
@@ -148,7 +148,7 @@ class RequestFollower:
         return numbers, bytes(self._name[: self._name_length]), self._head
 
     def resume(self, numbers: tuple[int, ...], name: bytes, head: bytes) -> None:
-        """Go on where another one stood. Raises ValueError for what cannot be: a file may say anything."""
+        """Continue where another follower stood. Raises ValueError for an impossible state, as from a damaged file."""
         position, state, begin, number, digits, _, args_left, argument, left, wanted = numbers
         can_be = 0 <= state <= LINE and len(name) <= LONGEST_NAME and _can_be_number(number, digits)
         can_be = can_be and all(0 <= one <= MAX_POSITION for one in (position, begin, args_left, argument, left, wanted))
@@ -182,9 +182,9 @@ class RequestFollower:
         found=cython.p_const_uchar,
     )
     def feed(self, data: bytes | memoryview) -> bytes | None:
-        """The next bytes. Returns those from the request on that is looked for, once its name has come.
+        """Take the next bytes. Once the name of a wanted request has come, returns a copy of all bytes from it on.
 
-        They are copied; nothing may be fed after them.
+        Nothing may be fed afterwards.
         """
         n = len(data)
         if self._broken or n == 0:
@@ -203,7 +203,7 @@ class RequestFollower:
                 if self._left == 0:
                     self._state = BODY_CR
                 continue
-            # Through what is regular and whole in this chunk; the bytes of all else go one by one.
+            # Fast paths for an argument, and a request's beginning, that are whole in this chunk; the rest goes bytewise.
             if self._state == HEADING and self._argument and self._digits < 0 and view[i] == 36:
                 j = i + 1
                 take = 0
@@ -236,7 +236,7 @@ class RequestFollower:
             ):
                 take = view[i + 5] - 48
                 c = view[i + 8] | 0x20
-                # not if it may be the one: p of PSYNC, s of SYNC, r of REPLCONF
+                # not for a wanted name: p of PSYNC, s of SYNC, r of REPLCONF
                 if (
                     view[i + 8 + take] == 13
                     and view[i + 9 + take] == 10
@@ -340,7 +340,7 @@ class RequestFollower:
         elif self._state == COUNT:
             if self._number > MAX_COUNT:
                 self._broken = True
-            elif self._number == 0 or self._is_negative:  # servers take it for nothing at all
+            elif self._number == 0 or self._is_negative:  # servers ignore such an array
                 self._head = b""
                 self._state = BOUNDARY
             else:
@@ -370,7 +370,7 @@ class RequestFollower:
 
     @cython.cfunc
     def _word(self, c: cython.uchar) -> None:
-        """A byte of a line's first word."""
+        """Take a byte of a line's first word."""
         if self._name_length == LONGEST_NAME:
             self._end_word()
             return
@@ -393,7 +393,7 @@ class RequestFollower:
             return False
         letters = wanted
         for k in range(self._name_length):  # noqa: SIM110  (compiled, a loop without Python objects)
-            if self._name[k] | 0x20 != letters[k]:  # of ASCII, letters alone become small ones
+            if self._name[k] | 0x20 != letters[k]:  # only a letter becomes a small letter by this
                 return False
         return True
 
@@ -404,22 +404,22 @@ class RequestFollower:
 
 
 def _can_be_number(number: int, digits: int) -> bool:
-    """Whether a number can be read on that has come to this."""
+    """Whether this is a possible state of an unfinished number."""
     return -1 <= digits <= ENDED and 0 <= number < 10 ** min(max(digits, 0), MAX_DIGITS)
 
 
-# Where a counter of replies stands.
+# States of a counter of replies.
 TYPE = cython.declare(cython.int, 0)  # before the type of a reply
-NUMBER = cython.declare(cython.int, 1)  # in the line of a bulk or an aggregate
-TEXT = cython.declare(cython.int, 2)  # in another line
-BULK = cython.declare(cython.int, 3)  # in a bulk, with its end
+NUMBER = cython.declare(cython.int, 1)  # in the header of a bulk or an aggregate
+TEXT = cython.declare(cython.int, 2)  # in any other line
+BULK = cython.declare(cython.int, 3)  # in a bulk or its CRLF
 
 
 @cython.cclass
 class ReplyCounter:
-    """Counts whole RESP2 and RESP3 replies. Pushes are none, but for those that confirm a subscription.
+    """Counts whole RESP2 and RESP3 replies. Pushes are not counted, except those that confirm a subscription.
 
-    replies: whole ones. broken: this is no RESP. is_between: the next byte begins a reply.
+    replies: number of whole ones. broken: the bytes are not RESP. is_between: the next byte begins a reply.
     """
 
     _replies: cython.longlong
@@ -429,14 +429,14 @@ class ReplyCounter:
     _number: cython.longlong
     _digits: cython.int
     _is_negative: cython.bint
-    _left: cython.longlong  # of a bulk
+    _left: cython.longlong  # bytes left of a bulk, including its CRLF
     _is_within: cython.bint  # the outermost reply has begun
-    _more: cython.longlong  # replies still to come until it is whole
-    _is_push: cython.bint  # the outermost one
-    _is_first: cython.bint  # the element that says of what kind a push is
+    _more: cython.longlong  # replies, nested ones included, until the outermost is whole
+    _is_push: cython.bint  # the outermost reply is a push
+    _is_first: cython.bint  # the next element is the first of a push, which names its kind
 
     def __init__(self, more: int = 1, left: int = 0) -> None:
-        """more, left: of the reply that has begun, replies in it and bytes of a bulk."""
+        """more, left: for a reply that has begun, the replies until it is whole and the bytes left of a bulk."""
         self._replies = 0
         self._broken = False
         self._state = BULK if left else TYPE
@@ -464,22 +464,22 @@ class ReplyCounter:
 
     @property
     def skippable(self) -> int:
-        """So many of the next bytes are of a bulk."""
+        """How many of the next bytes belong to a bulk and may be skipped."""
         return max(0, self._left - 2) if self._state == BULK and not self._is_first else 0
 
     def skip(self, size: int) -> None:
-        """The next bytes are not given to feed(); not more than are skippable."""
+        """Skip bytes instead of passing them to feed(); at most *skippable*."""
         self._left -= size
 
     def state(self) -> tuple[int, ...]:
-        """What resume() takes."""
+        """The argument for resume()."""
         return (
             self._state, self._type, self._number, self._digits, self._is_negative, self._left, self._is_within,
             self._more, self._is_push, self._is_first,
         )  # fmt: skip
 
     def resume(self, numbers: tuple[int, ...]) -> None:
-        """Go on where another one stood. Raises ValueError for what cannot be: a file may say anything."""
+        """Continue where another counter stood. Raises ValueError for an impossible state, as from a damaged file."""
         state, kind, number, digits, _, left, _, more, _, _ = numbers
         can_be = 0 <= state <= BULK and 0 <= kind <= 255 and 1 <= more <= MAX_POSITION and 0 <= digits <= MAX_DIGITS
         can_be = can_be and all(0 <= one <= MAX_POSITION for one in (number, left))
@@ -500,7 +500,7 @@ class ReplyCounter:
         found=cython.p_const_uchar,
     )
     def feed(self, data: bytes | memoryview, limit: int = 0) -> int:
-        """The next bytes. Returns how many were read: all, or up to where so many replies more are whole, if limited."""
+        """Take the next bytes, but with a limit stop after that many whole replies. Returns how many bytes were read."""
         n = len(data)
         if self._broken or n == 0:
             return n
@@ -606,7 +606,7 @@ class ReplyCounter:
 
 @cython.cclass
 class Passing:
-    """Both directions of one ordinary connection. unanswered: requests whose reply has not come."""
+    """Both directions of one ordinary connection. unanswered: number of requests without a whole reply."""
 
     _requests: RequestFollower
     _replies: ReplyCounter
@@ -614,7 +614,7 @@ class Passing:
     _counts: cython.bint
 
     def __init__(self, position: int, unanswered: int, replies: ReplyCounter) -> None:
-        """position: of the replica's next byte, between two requests. replies: as far as the master has come."""
+        """position: of the replica's next byte, between two requests. replies: in the state of the master's last byte."""
         self._requests = RequestFollower(position)
         self._replies = replies
         self._unanswered = unanswered
@@ -626,22 +626,22 @@ class Passing:
 
     @property
     def broken(self) -> bool:
-        """Whether a server would end the connection here."""
+        """Whether a server would close the connection here, because the bytes are not requests."""
         return self._requests._broken
 
     @property
     def position(self) -> int:
-        """Of the replica's next byte; of the request that was found."""
+        """Position of the replica's next byte; once a wanted request was found, of its first byte."""
         return self._requests._position
 
     @property
     def undecided(self) -> int:
-        """Position of the first byte of the replica of which is not clear yet whether the request is looked for."""
+        """See RequestFollower.undecided."""
         return self._requests.undecided
 
     @property
     def is_between_replies(self) -> bool:
-        """As far as is known."""
+        """Whether the master's next byte begins a reply; true if replies are not counted any more."""
         return self._replies.is_between or not self._counts
 
     @cython.locals(before=cython.longlong)
@@ -665,13 +665,13 @@ class Passing:
         return read
 
     def skippable(self, from_master: bool) -> float:
-        """So many of the next bytes of a side need not be read."""
+        """How many of a side's next bytes may be skipped. For the master inf outside a bulk: the count is lost there."""
         if not from_master:
             return self._requests.skippable
         return self._replies.skippable or math.inf
 
     def skip(self, from_master: bool, size: int) -> None:
-        """They have not been."""
+        """Skip bytes of a side."""
         if not from_master:
             self._requests.skip(size)
         elif size <= self._replies.skippable:
@@ -691,7 +691,7 @@ class Passing:
         )
 
     def stand(self, standing: PassingStanding) -> None:
-        """Raises ValueError for a standing that cannot be."""
+        """Continue from a standing. Raises ValueError for an impossible one."""
         self._requests.resume(standing.requests, standing.name.encode("latin-1"), standing.head.encode("latin-1"))
         self._replies.resume(standing.replies)
         if not 0 <= standing.unanswered <= MAX_POSITION:

@@ -1,19 +1,19 @@
 # cython: language_level=3
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""The command stream, cut into commands and counted by name: the hot loop of replication/.
+"""The command stream, split into commands and counted by name: the hot loop of replication/.
 
-Written in Cython's pure-Python mode. Compiled, it is a byte-wise state machine in C; uncompiled the same file gives
-the same results, with _whole_commands() as the one shortcut that makes it bearable. No bytes are kept but the first
-ones of a command's name, so memory does not depend on what flows.
+Written in Cython's pure-Python mode. Compiled, it is a byte-wise state machine in C; uncompiled, the same file gives the
+same results, and _whole_commands() is the only shortcut, which makes the speed bearable. Only the first bytes of a
+command's name are kept, so memory does not depend on the stream.
 
 The grammar (Redis 7.0 networking.c, processMultibulkBuffer): only *<argc>\r\n and then argc times
 $<len>\r\n<bytes>\r\n. A bare newline between commands is skipped by servers and counted in the offset.
 
-An active KeyDB wraps what it sends: RREPLAY <uuid> <commands> [<db> [<mvcc>]], where <commands> is one argument in that
-same grammar, mostly one command, and another RREPLAY where it forwards. What is in it is told in place of the wrapper:
-the first takes the wrapper's beginning, the last its end, so that together they have all its bytes. It is executed in
-<db>, which stays in force behind it. A wrapper that holds anything but whole commands is told as the RREPLAY that it is.
-(KeyDB 6.3 replication.cpp, replicaReplayCommand and replicationFeedSlavesCore.)
+An active KeyDB wraps what it sends: RREPLAY <uuid> <commands> [<db> [<mvcc>]], where <commands> is one argument in the
+same grammar: mostly one command, which is another RREPLAY if KeyDB forwards it. The inner commands are reported in place
+of the wrapper: the first from the wrapper's beginning, the last to its end, so that together they have all its bytes. The
+inner commands are executed in <db>, which stays in force after the wrapper. A wrapper that holds anything but whole
+commands is reported as RREPLAY. (KeyDB 6.3 replication.cpp, replicaReplayCommand and replicationFeedSlavesCore.)
 """
 
 import re
@@ -26,7 +26,7 @@ from tap.replication.passwords import SECRETIVE
 
 COMPILED: bool = cython.compiled
 
-# Where the scanner stands: what the next byte has to be.
+# States of the scanner, by what the next byte must be.
 BOUNDARY = cython.declare(cython.int, 0)  # the * of a command, or a newline
 BOUNDARY_LF = cython.declare(cython.int, 1)  # the newline of an empty line
 ARGC = cython.declare(cython.int, 2)  # a digit of argc, or its CR
@@ -40,34 +40,34 @@ BODY_CR = cython.declare(cython.int, 9)
 BODY_LF = cython.declare(cython.int, 10)
 BROKEN = cython.declare(cython.int, 11)
 
-# A master sends what its clients sent, and their limits can be configured away; beyond these a length is nonsense.
+# A master forwards its clients' commands, whose limits can be configured; a length beyond these is not plausible.
 MAX_ARGC = cython.declare(cython.longlong, 2**31 - 1)  # INT_MAX, as in processMultibulkBuffer
 MAX_LENGTH = cython.declare(cython.longlong, 2**40)
 
-NAME_SIZE = cython.declare(cython.int, 48)  # the longest names of real servers with their modules stay below
-MAX_NAMES = cython.declare(cython.int, 1000)
-OTHER = b"(other)"  # names that are longer, or come when MAX_NAMES are known: only nonsense has so many
+NAME_SIZE = cython.declare(cython.int, 48)  # more than the longest name in real servers and their modules
+MAX_NAMES = cython.declare(cython.int, 1000)  # more than any server has
+OTHER = b"(other)"  # stands for longer names, and for new names once MAX_NAMES are known
 
-NEVER = cython.declare(cython.longlong, 2**62)  # a position
+NEVER = cython.declare(cython.longlong, 2**62)  # a position that is never reached
 
-SLOTS = cython.declare(cython.int, 64)  # the slot of a name is the upper six bits of its hash
+SLOTS = cython.declare(cython.int, 64)  # a name's slot is given by the upper six bits of its hash
 GOLDEN = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: Fibonacci hashing
 
-# Commands that change how the following ones are understood, their names as big-endian numbers.
+# Commands that affect how later ones are understood; their names as big-endian numbers.
 SELECT = cython.declare(cython.ulonglong, 0x53454C454354)
 MULTI = cython.declare(cython.ulonglong, 0x4D554C5449)
 EXEC = cython.declare(cython.ulonglong, 0x45584543)
 DISCARD = cython.declare(cython.ulonglong, 0x44495343415244)
 RREPLAY = cython.declare(cython.ulonglong, 0x525245504C4159)
 
-MAX_NESTING = cython.declare(cython.int, 8)  # of RREPLAY in RREPLAY: one for each master that forwards it
-MAX_INSIDE = cython.declare(cython.int, 1000)  # commands in one RREPLAY: KeyDB writes one or two
+MAX_NESTING = cython.declare(cython.int, 8)  # depth of RREPLAY in RREPLAY: one level for each forwarding master
+MAX_INSIDE = cython.declare(cython.int, 1000)  # commands in one RREPLAY; KeyDB writes one or two
 MAX_DB = cython.declare(cython.longlong, 2**31)
 
-# Of a command in an RREPLAY: its upper-case name, its first byte and its end, and those of the outermost wrapper.
+# A command in an RREPLAY: upper-case name, first byte, end, and the first byte and end of the outermost wrapper.
 Inside = tuple[bytes, int, int, int, int]
 
-# Those that may carry passwords, as tap.replication.passwords has them.
+# Commands that may carry passwords: tap.replication.passwords.SECRETIVE.
 ACL = cython.declare(cython.ulonglong, 0x41434C)
 AUTH = cython.declare(cython.ulonglong, 0x41555448)
 CONFIG = cython.declare(cython.ulonglong, 0x434F4E464947)
@@ -75,16 +75,17 @@ HELLO = cython.declare(cython.ulonglong, 0x48454C4C4F)
 MIGRATE = cython.declare(cython.ulonglong, 0x4D494752415445)
 SENTINEL = cython.declare(cython.ulonglong, 0x53454E54494E454C)
 
-# What makes a command that is watched for a match: see watch().
+# How a command matches: see watch().
 NO = cython.declare(cython.int, 0)
 BY_NAME = cython.declare(cython.int, 1)
 BY_KEY = cython.declare(cython.int, 2)
 
-WATCHED = cython.declare(cython.int, 256)  # names that are compared in C; with more, every command is a match
+WATCHED = cython.declare(cython.int, 256)  # names that can be watched; with more, every command matches
 
-SELECTS_KEPT = 256  # how many changes of the db are remembered, see db_at()
+SELECTS_KEPT = 256  # changes of the db that are remembered, see db_at()
 
-# For the shortcut of the uncompiled scanner: the head of a command with that of its name; what it leaves alone.
+# For the shortcut of the uncompiled scanner: the headers of a command and its name, the header of an argument, and the
+# commands that it leaves to the byte-wise loop.
 _HEAD = re.compile(rb"\*([1-9]\d{0,8})\r\n\$(0|[1-9]\d?)\r\n")
 _ARGUMENT = re.compile(rb"\$(0|[1-9]\d{0,9})\r\n")
 _STATEFUL = frozenset({b"SELECT", b"MULTI", b"EXEC", b"DISCARD", b"RREPLAY"})
@@ -94,8 +95,8 @@ _LEFT = _STATEFUL | SECRETIVE
 def db_at(position: int, selects: Any, begin: int, first_db: int) -> int | None:
     """The database in force after *position* bytes; None if unknown.
 
-    selects: ends of commands with the databases that they select, the oldest first. first_db: the one before them, from
-    *begin* on; below 0 if unknown.
+    selects: (end of a command, the database that it selects), the oldest first. first_db: the database before the first
+    of them, from position *begin* on; negative if unknown.
     """
     for at, db in reversed(selects):
         if at <= position:
@@ -105,11 +106,11 @@ def db_at(position: int, selects: Any, begin: int, first_db: int) -> int | None:
 
 @cython.cclass
 class StreamScanner:
-    """Cuts one command stream. Feed it every byte after the point where the stream starts.
+    """Splits one command stream, from the stream's first byte on.
 
     position: bytes fed. boundary: position after the last whole command. db: the database in force, None if unknown.
     commands, command_bytes: whole commands, and their bytes, since the last take(). in_transaction: between MULTI
-    and EXEC. broken: "" or what is wrong with byte number broken_at; from then on feed() only counts.
+    and EXEC. broken: "" or what is wrong with the byte at position broken_at; from then on feed() only counts.
     """
 
     _position: cython.longlong
@@ -117,13 +118,13 @@ class StreamScanner:
     _state: cython.int
     _number: cython.longlong
     _digits: cython.int
-    _left: cython.longlong  # of the argument that is passing
+    _left: cython.longlong  # bytes left of the current argument
     _args_left: cython.longlong
-    _argument: cython.longlong  # its number, 0 is the name
-    _begin: cython.longlong  # position of the command that is passing
+    _argument: cython.longlong  # the current argument's number; 0 is the name
+    _begin: cython.longlong  # position of the current command
     _name: cython.uchar[48]
     _name_length: cython.longlong
-    _key: cython.ulonglong  # the first eight bytes of the name as a number: all of it, for most
+    _key: cython.ulonglong  # the first eight bytes of the name as a number; most names have no more
     _key2: cython.ulonglong  # the next eight
     _selected: cython.longlong
     _db: cython.longlong  # -1: unknown
@@ -137,18 +138,18 @@ class StreamScanner:
     _slot_bytes: cython.longlong[64]
     _slots_used: cython.int
     _by_name: dict[bytes, list[int]]
-    _selects: Any  # deque of (end, db): Cython would take a Deque for a type of its own
-    _selects_begin: cython.longlong  # db_at() knows nothing of what was before
+    _selects: Any  # deque of (end, db); Cython would mistake a Deque annotation for a type of its own
+    _selects_begin: cython.longlong  # before this position db_at() knows nothing
     _first_db: cython.longlong
     _ends: Any
-    _nested: Any  # the scanner of what is in the RREPLAY that is passing, None until its first byte
+    _nested: Any  # the scanner of the commands in the current RREPLAY, None before their first byte
     _nesting: cython.int
-    _told_inside: Any  # of a nested one: (name, first byte, end, db or -1, in a transaction) of each command; else None
+    _told_inside: Any  # of a nested scanner: (name, first byte, end, db or -1, in a transaction) by command; else None
     _insides: Any
     _inside: Any
     _watches: cython.bint
-    _otherwise: cython.int  # what becomes of names that are not: NO, BY_NAME, BY_KEY
-    _watch_slot: cython.int[512]  # open addressing: 1 and the number in the table, 0 where there is none
+    _otherwise: cython.int  # how names that are not in the table match: NO, BY_NAME, BY_KEY
+    _watch_slot: cython.int[512]  # open addressing: the index in the table plus 1; 0: empty
     _watch_key: cython.ulonglong[256]
     _watch_key2: cython.ulonglong[256]
     _watch_length: cython.longlong[256]
@@ -156,17 +157,17 @@ class StreamScanner:
     _watch_kinds: Any
     _prefix: cython.uchar[64]
     _prefix_length: cython.longlong
-    _prefix_at: cython.longlong  # bytes of the first argument that agree
-    _waits: cython.bint  # for the first argument of the command that is passing
+    _prefix_at: cython.longlong  # bytes of the first argument that equal the prefix so far
+    _waits: cython.bint  # whether the current command matches depends on its first argument, which is incomplete
     _name_end: cython.longlong
-    _is_match: cython.bint  # the command that is passing
-    _was_match: cython.bint  # the one before it
+    _is_match: cython.bint  # the current command matches
+    _was_match: cython.bint  # the previous command matched
     _heads: Any
     _match_ends: Any
     _next_ends: Any
     _notice: Any  # see notice_secrets()
-    _noticed: cython.longlong  # where the command begins that was noticed last
-    _seek: cython.longlong  # the least of _seeks; a position that is never reached while there is none
+    _noticed: cython.longlong  # position of the last command passed to _notice
+    _seek: cython.longlong  # the lowest position in _seeks; NEVER if there is none
     _seeks: Any
     _landed: Any
     _broken: str
@@ -261,10 +262,10 @@ class StreamScanner:
 
     @property
     def unfinished(self) -> bytes:
-        """What brings a new scanner, given db and in_transaction, to where this one is in a command; b"" between two.
+        """Bytes that bring a new scanner with the same db and in_transaction into this one's state; b"" between commands.
 
-        A few bytes, and no data: of the names only those that count here, of the arguments the number of a db, and what
-        stands here for a command in an RREPLAY.
+        A few bytes without the stream's data: only names that matter here, the number of a db, and a replacement for the
+        commands in an RREPLAY.
         """
         if self._state == BOUNDARY or self._state == BOUNDARY_LF or self._state == BROKEN:
             return b""
@@ -297,7 +298,7 @@ class StreamScanner:
         return head + b"$%d\r\n" % (len(told) + left) + told + (b"\r" if self._state == BODY_LF else b"")
 
     def take(self) -> dict[str, tuple[int, int]]:
-        """Commands and bytes by upper-case name since the last take(), and forget them."""
+        """Return and reset the commands and bytes by upper-case name since the last take()."""
         if self._slots_used:
             self._empty_slots()
         taken = self._by_name
@@ -317,7 +318,7 @@ class StreamScanner:
 
     @property
     def inside(self) -> dict[int, Inside]:
-        """By the first byte that take_ends() has just told of it, each command that came in an RREPLAY."""
+        """The commands in an RREPLAY among the last take_ends(), by the first byte given there."""
         inside: dict[int, Inside] = self._inside
         return inside
 
@@ -327,11 +328,11 @@ class StreamScanner:
     def watch(
         self, names: frozenset[bytes] | None, keyed: frozenset[bytes] | None = frozenset(), prefix: bytes = b""
     ) -> None:
-        """From the next name on, note the commands with one of these upper-case names. None: every command.
+        """From the next name on, note commands with one of these upper-case names. None: every command.
 
-        keyed: those of these names, too, whose first argument begins with prefix; None: of every other name. Commands
-        that have matched before keep that, and their ends are still noted. Names are told apart by their first sixteen
-        bytes and their length, so that of longer names more than these can match.
+        keyed: names of commands that match if their first argument begins with prefix; None: all other names. Commands
+        that have already matched are not affected, and their ends are still noted. Names are compared by their first
+        sixteen bytes and their length, so a longer name may match by mistake.
         """
         prefix = prefix[:64]
         kinds = {(name[:16], len(name)): BY_KEY for name in keyed or ()}
@@ -340,7 +341,7 @@ class StreamScanner:
         if names is None or len(kinds) > WATCHED:
             kinds, self._otherwise = {}, BY_NAME
         self._watches = self._otherwise != NO or bool(kinds)
-        if self._waits:  # by the prefix of before; whoever watches now has to look at the keys itself
+        if self._waits:  # for the previous prefix: report a possible match, which the caller has to check itself
             self._found(self._watches)
         self._watch_kinds = kinds
         self._prefix_length = len(prefix)
@@ -362,9 +363,9 @@ class StreamScanner:
             self._watch_slot[slot] = number + 1
 
     def take_matches(self) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-        """What is known since the last call of the commands that watch() asked for, each in their order.
+        """What has become known of the matching commands since the last call; three lists, each in the stream's order.
 
-        (first byte, end of the name), then the command's end, then the end of the command after it.
+        (first byte, end of the name); the command's end; the end of the next command.
         """
         taken = self._heads, self._match_ends, self._next_ends
         self._heads, self._match_ends, self._next_ends = [], [], []
@@ -372,18 +373,18 @@ class StreamScanner:
 
     @property
     def undecided(self) -> int | None:
-        """The first byte of the command of which is not clear yet whether watch() is for it."""
+        """First byte of a command that may still turn out to match; None if there is none."""
         if not self._watches or self._state == BROKEN or self._state == BOUNDARY or self._state == BOUNDARY_LF:
             return None
         return self._begin if self._argument == 0 or self._state < DOLLAR or self._waits else None
 
     def seek(self, position: int, outside: bool) -> None:
-        """Note the first command's end at or behind position. outside: one that is not between MULTI and EXEC."""
+        """Find the first command's end at or after position; outside: the first with no open transaction."""
         self._seeks.append((position, outside))
         self._seek = min(self._seek, position)
 
     def take_landed(self) -> dict[tuple[int, bool], int]:
-        """What seek() asked for and has been reached since the last call: the command's end."""
+        """The ends found since the last call, by the arguments of seek()."""
         landed: dict[tuple[int, bool], int] = dict(self._landed)
         self._landed = []
         return landed
@@ -401,7 +402,7 @@ class StreamScanner:
     @cython.cfunc
     @cython.locals(number=cython.int, slot=cython.ulonglong, kind=cython.int)
     def _end_name(self, end: cython.longlong) -> None:
-        """The name of the command that is passing is whole, while some are watched for."""
+        """The current command's name is whole, and some names are watched."""
         kind = self._otherwise
         if cython.compiled:
             slot = ((self._key ^ self._key2) * GOLDEN) >> 55
@@ -426,7 +427,7 @@ class StreamScanner:
 
     @cython.cfunc
     def _found(self, matches: cython.bint) -> None:
-        """Whether the command that is passing matches."""
+        """It has become known whether the current command matches."""
         self._waits = False
         if matches:
             self._is_match = True
@@ -447,7 +448,7 @@ class StreamScanner:
         return db_at(position, self._selects, self._selects_begin, self._first_db)
 
     def dbs(self) -> tuple[list[tuple[int, int]], int, int]:
-        """What db_at() goes by, as that function takes it."""
+        """The last three arguments for the function db_at()."""
         return list(self._selects), self._selects_begin, self._first_db
 
     @cython.boundscheck(False)
@@ -466,7 +467,7 @@ class StreamScanner:
         key=cython.ulonglong,
     )
     def feed(self, data: bytes | memoryview) -> None:
-        """Take the next bytes, however cut. Never raises on what they say: see broken."""
+        """Take the next bytes, in chunks of any size. Never raises because of their contents: see broken."""
         n = len(data)
         base = self._position
         self._position = base + n
@@ -511,8 +512,8 @@ class StreamScanner:
                 if self._left == 0:
                     state = BODY_CR
                 continue
-            # Two straight lines through what is regular and whole in this chunk; the bytes of all else go one by one.
-            # First, an argument after the name, head and body.
+            # Two fast paths for regular parts that are whole in this chunk; everything else goes byte by byte.
+            # First, an argument after the name, header and body.
             if (
                 cython.compiled
                 and state == DOLLAR
@@ -548,7 +549,7 @@ class StreamScanner:
                         self._end_command(base + i)
                         state = BOUNDARY
                     continue
-            # Second, the head of a command with its name: *<digit>\r\n$<digit>\r\n<name>\r\n.
+            # Second, the beginning of a command with its name: *<digit>\r\n$<digit>\r\n<name>\r\n.
             if (
                 cython.compiled
                 and state == BOUNDARY
@@ -674,7 +675,7 @@ class StreamScanner:
                 self._key2 = 0
                 self._selected = -1
                 state = DOLLAR
-                if number == 0:  # servers take *0 for nothing at all
+                if number == 0:  # servers ignore *0
                     self._boundary = base + i + 1
                     state = BOUNDARY
             else:  # BOUNDARY_LF
@@ -711,7 +712,7 @@ class StreamScanner:
             if self._notice is not None and self._is_secretive():
                 self._notice_secrets(self._argument)
         known = self._name_length <= 8
-        if known and self._key == SELECT and self._argument == 2:  # with another count servers refuse it
+        if known and self._key == SELECT and self._argument == 2:  # servers refuse any other number of arguments
             self._set_db(self._selected, end)
         elif known and self._key == MULTI:
             self._in_transaction = True
@@ -730,7 +731,7 @@ class StreamScanner:
     # ---- what is wrapped in an RREPLAY ----
 
     def _stand_in(self) -> bytes:
-        """What does to a scanner what has passed of the wrapper's argument has done, without its data."""
+        """Bytes with the same effect on a scanner as the wrapper's argument so far, without its data."""
         nested = self._nested
         if nested is None:
             return b""
@@ -743,13 +744,13 @@ class StreamScanner:
         return text + unfinished
 
     def _begin_inside(self, position: int, nesting: int) -> None:
-        """For the scanner of a wrapper's argument, which begins at a position and is in so many wrappers."""
+        """Become the scanner of a wrapper's argument. position: its first byte. nesting: the number of wrappers around it."""
         self._position = self._boundary = position
         self._nesting = nesting
         self._told_inside = []
 
     def _end_inside(self) -> list[tuple[bytes, int, int, int, bool]]:
-        """Its commands, if it has been commands and nothing else."""
+        """The commands of the wrapper's argument; none if the argument is anything but whole commands."""
         whole = self._state == BOUNDARY and self._boundary == self._position
         return self._told_inside if whole and len(self._told_inside) <= MAX_INSIDE else []
 
@@ -768,7 +769,7 @@ class StreamScanner:
     @cython.cfunc
     @cython.locals(begin=cython.longlong, db=cython.longlong, own=cython.longlong, last=cython.longlong)
     def _end_wrapper(self, end: cython.longlong) -> cython.bint:
-        """The RREPLAY that is passing is whole. Returns whether what is in it has been told instead."""
+        """The current RREPLAY is whole. Returns whether its inner commands have been reported instead of it."""
         nested = self._nested
         self._nested = None
         if self._argument > 3:
@@ -820,7 +821,7 @@ class StreamScanner:
 
     @cython.cfunc
     def _count(self, name: bytes, size: cython.longlong) -> None:
-        """A command of this name, which is not the one that is passing."""
+        """Count a command with this name, which is not the current command's."""
         if name != OTHER:
             self._key = int.from_bytes(name[:8], "big")
             self._key2 = int.from_bytes(name[8:16], "big")
@@ -829,8 +830,8 @@ class StreamScanner:
                 return
         self._add(name, 1, size)
 
-    # Compiled, commands are counted in a small hash table of their names' first sixteen bytes, without touching a
-    # Python object; names that are longer, or find the table full, go to the dictionary one by one.
+    # Compiled, commands are counted in a small hash table, by their names of at most sixteen bytes, without touching a
+    # Python object. Longer names, and those that find the table full, are counted in the dictionary.
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -851,7 +852,7 @@ class StreamScanner:
             slot = (slot + 1) & (SLOTS - 1)
         if self._slots_used >= SLOTS // 2 or len(self._by_name) + self._slots_used >= MAX_NAMES:
             return False
-        if self._is_secretive():  # no slot: each is noticed
+        if self._is_secretive():  # no slot, because _end_command() passes each of these to _notice
             return False
         self._slots_used += 1
         self._slot_key[slot] = self._key
@@ -864,16 +865,16 @@ class StreamScanner:
     # ---- for recordings: commands that may carry passwords ----
 
     def notice_secrets(self, notice: Any) -> None:
-        """notice(name, position, words): of each such command whose name has come, when the feed() returns, or before.
+        """Call notice(name, position, words) for each such command once its name has come, before that feed() returns.
 
-        position: of the first byte behind the name. words: how many follow it.
+        position: of the first byte after the name. words: how many follow the name.
         """
         self._notice = notice
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def _is_secretive(self) -> cython.bint:
-        """The name of the command that is passing; no servers propagate one."""
+        """Whether the current command's name is one of SECRETIVE; servers propagate none of these."""
         if self._name_length == 4:
             return self._key == AUTH
         if self._name_length == 6:
@@ -891,7 +892,7 @@ class StreamScanner:
         if self._begin != self._noticed:
             self._noticed = self._begin
             name = bytes(self._name[: self._name_length])
-            head = b"*%d\r\n$%d\r\n%b\r\n" % (argc, len(name), name)  # there is no other way to write it
+            head = b"*%d\r\n$%d\r\n%b\r\n" % (argc, len(name), name)  # the only spelling that the grammar allows
             self._notice(name, self._begin + len(head), argc - 1)
 
     @cython.locals(slot=cython.int, length=cython.longlong)
@@ -918,9 +919,9 @@ class StreamScanner:
         share[1] += size
 
     def _whole_commands(self, data: Any, start: int) -> int:
-        """Uncompiled only: take the plain commands that are whole in data[start:], and return their bytes.
+        """Uncompiled only: take the plain commands that are whole in data[start:], and return their number of bytes.
 
-        Stops at what is cut off, stateful or strange, and leaves it to the byte-wise loop.
+        Stops at a command that is incomplete, stateful or unusual, and leaves it to the byte-wise loop.
         """
         base = self._position - len(data)
         begin = start
