@@ -12,7 +12,7 @@ The way of a packet, from the bytes of a file to a line of `redis-tap show`:
     recording/comments.py  what a tap says in the comments of the packet
     capture/layers.py      the TCP segment in the packet
     capture/assembly.py    what that segment brings: bytes in order, gaps, beginnings and ends of connections
-    recording/played.py    one connection: which end is the replica (identity.py), what may be reported (withheld.py),
+    recording/played.py    one connection: which end is the replica (sides.py), what may be reported (withheld.py),
                            where to read on after a gap (rejoining.py), what cannot be told (untold.py)
     replication/           the conversation: bytes become events
     console/lines.py       an event becomes a line, if wanted.py wants it

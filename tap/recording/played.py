@@ -10,11 +10,11 @@ from tap.capture.assembly import Assembler, Connection, Ended, Item
 from tap.recording.announcements import Announcements
 from tap.recording.boundary import RequestFinder
 from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, Opening
-from tap.recording.identity import Identity
 from tap.recording.link import Link
 from tap.recording.missing import Missing
 from tap.recording.playing import Playing
 from tap.recording.rejoining import Found, Rejoining
+from tap.recording.sides import Sides
 from tap.recording.stats import Batch
 from tap.recording.untold import Untold
 from tap.recording.verdict import Evidence, Missed, Verdict, may_be_a_stream
@@ -47,7 +47,7 @@ class Played:
         self.serial = player.connections
         self.connection = connection
         self.is_ours = opened is not None
-        self._identity = Identity(is_known=connection.from_start or self.is_ours)
+        self._sides = Sides(is_known=connection.from_start or self.is_ours)
         self.peer, master = connection.ends
         self.name = str(master) if opened is None else opened.link
         self.number = player.number(None if opened is None else opened.connection)
@@ -70,7 +70,7 @@ class Played:
         self.conversation = player.conversation(self)
         if state is not None:
             self._stand(state)
-        elif not self._identity.is_undecided:
+        elif not self._sides.is_undecided:
             peer_address, master_address = self._ends()
             self._say(events.LinkOpened(peer=peer_address, master=master_address))
         for comment in said:
@@ -80,7 +80,7 @@ class Played:
         """Begin as the tap says that the connection stood."""
         self.is_ours = True
         self._report.is_released = True
-        self._identity.settle()
+        self._sides.settle()
         self.name = state.link
         self._said_ends = state.peer, state.master
         self.number = self._player.number(state.connection)
@@ -177,7 +177,7 @@ class Played:
         if isinstance(event, events.FullResync | events.PartialResync):
             self._resyncs[event.kind] += 1
         event = self._announced.completed(event)
-        if self._identity.proves(event, self.conversation):
+        if self._sides.proves(event, self.conversation):
             self._is_replication()
         if isinstance(event, events.StreamStarted) and self._first_offset is None:
             self._first_offset = event.offset
@@ -247,15 +247,15 @@ class Played:
 
     def receive(self, end: int, data: bytes, *, is_late: bool = False) -> None:
         """is_late: packets that were captured long after these bytes have come before them."""
-        identity = self._identity
-        if identity.is_late(end, is_late=is_late):
+        sides = self._sides
+        if sides.is_late(end, is_late=is_late):
             self._player.remark(
                 f"{self.name}: what one side sent comes after all that the other one did, and is left out; give it as a "
                 "file, not through a pipe"
             )
-        elif identity.is_undecided:
-            self._decide(identity.heard(end, data))
-        elif not self._report.is_released and identity.refutes(end, data):
+        elif sides.is_undecided:
+            self._decide(sides.heard(end, data))
+        elif not self._report.is_released and sides.refutes(end, data):
             self._reconsider(end, len(data))
             self.receive(end, data)
         else:
@@ -265,13 +265,13 @@ class Played:
         """The verdict was wrong, or means nothing any more: begin anew, before the last *size* bytes of an end."""
         positions = [half.position for half in self.connection.halves]
         positions[end] -= size
-        self._identity.reconsider(positions)
+        self._sides.reconsider(positions)
         self._report.forget()
         self._untold.forget()
         self._rejoining = self._acks = None
 
     def _pass_on(self, end: int, data: bytes) -> None:
-        if self._identity.side(end) is Side.MASTER:
+        if self._sides.side(end) is Side.MASTER:
             self._from_master(data)
         else:
             self._from_replica(data)
@@ -286,7 +286,7 @@ class Played:
     @property
     def _is_unproven(self) -> bool:
         """Whether it replicates only as far as evidence says, which may be wrong."""
-        return not self._report.is_released and self._identity.evidence is not None
+        return not self._report.is_released and self._sides.evidence is not None
 
     def _read(self, data: bytes) -> None:
         begin = self.conversation.from_master
@@ -310,7 +310,7 @@ class Played:
 
     def _from_replica(self, data: bytes) -> None:
         self._untold.heard(Side.REPLICA)
-        if self._is_unproven and self._identity.confirms(data) and self._is_silent_or_streams():
+        if self._is_unproven and self._sides.confirms(data) and self._is_silent_or_streams():
             self._is_replication()
         if self._acks is not None:
             found = self._acks.feed(data)
@@ -321,7 +321,7 @@ class Played:
             data = found
         stream = self.conversation.stream
         if stream is not None and self._rejoining is None and not self.is_ours:
-            stream.compares_acks = not self.connection.lacks(self._identity.master)
+            stream.compares_acks = not self.connection.lacks(self._sides.master)
         self.conversation.receive_from_replica(data, self._at)
         if self._rejoining is None and self.conversation.has_missed_rdb_end:
             self._lose("the end of the RDB is not in the capture")
@@ -382,7 +382,7 @@ class Played:
         """Once there is a verdict, read what was held: of a connection whose beginning was not captured."""
         if verdict is None or (self.connection.from_start and verdict.replica == 1):  # it is the replica that connects
             return
-        replica, undecided = verdict.replica, self._identity.decide(verdict)
+        replica, undecided = verdict.replica, self._sides.decide(verdict)
         self.peer = self.connection.ends[replica]
         if not self.is_ours:
             self.name = str(self.connection.ends[1 - replica])
@@ -404,13 +404,13 @@ class Played:
 
     def missing(self, end: int, missed: Missed) -> None:
         """The next bytes of an end are not in the capture."""
-        if self._identity.is_undecided:
-            self._decide(self._identity.missing(end, missed))
+        if self._sides.is_undecided:
+            self._decide(self._sides.missing(end, missed))
             return
         size, is_cut = missed.size, missed.is_cut
         self._is_cut |= is_cut
-        side = self._identity.side(end)
-        was_beginning = not self._report.is_released and self._identity.evidence is not Evidence.ACKS
+        side = self._sides.side(end)
+        was_beginning = not self._report.is_released and self._sides.evidence is not Evidence.ACKS
         if self.conversation.phase is Phase.ORDINARY and self._rejoining is None and not was_beginning:
             self.conversation.pass_over(side, size)
             return
@@ -468,8 +468,8 @@ class Played:
 
     def unmatch(self, end: int) -> None:
         """What comes next answers bytes of this end that have not come, and may never come."""
-        if not self._identity.is_undecided:
-            self.conversation.unmatch(lacks_replica=self._identity.side(end) is Side.REPLICA)
+        if not self._sides.is_undecided:
+            self.conversation.unmatch(lacks_replica=self._sides.side(end) is Side.REPLICA)
 
     def _lose(self, why: str) -> Rejoining:
         """Only the next command that is found can be read, and its offset is not known."""
@@ -538,9 +538,9 @@ class Played:
         return not (self.is_ours and self._announced.tells_resyncs and stream is not None and not stream.has_begun)
 
     def ended(self, item: Ended) -> None:
-        if self._identity.is_undecided:
+        if self._sides.is_undecided:
             return
-        side = self._identity.side(item.side)
+        side = self._sides.side(item.side)
         how = "reset" if item.is_reset else "fin"
         self._first_end = self._first_end or (side, how)
         if item.closed and not self.is_ours:
@@ -557,7 +557,7 @@ class Played:
             return
         self._has_ended = True
         self._player.wake(self)
-        if self._identity.is_undecided:
+        if self._sides.is_undecided:
             return
         if self._unbegun is not None:
             self._begin_unbegun()
@@ -603,7 +603,7 @@ class Played:
         for end in (0, 1):
             if not self.connection.halves[end].is_heard:
                 speaks, lacks = ("replica", "resyncs, RDB and stream")
-                if self._identity.side(end) is Side.REPLICA:
+                if self._sides.side(end) is Side.REPLICA:
                     speaks, lacks = ("master", "requests and acknowledgements")
                 said = f"{self.name}: only what the {speaks} sent was captured; {lacks} are not told"
                 self._player.remark(said, "such links")

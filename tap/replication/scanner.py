@@ -744,7 +744,7 @@ class StreamScanner:
         return text + unfinished
 
     def _begin_inside(self, position: int, nesting: int) -> None:
-        """Become the scanner of a wrapper's argument. position: its first byte. nesting: the number of wrappers around it."""
+        """Become the scanner of a wrapper's argument. position: its first byte. nesting: number of wrappers around it."""
         self._position = self._boundary = position
         self._nesting = nesting
         self._told_inside = []

@@ -1,10 +1,10 @@
-"""Who is who: what decides it, what confirms it, what refutes it, and one direction that comes too late."""
+"""Which end is the replica: what decides it, what confirms it, what refutes it, and one direction that comes too late."""
 
 from __future__ import annotations
 
 import pytest
 
-from tap.recording.identity import Identity
+from tap.recording.sides import Sides
 from tap.recording.verdict import Evidence, Missed
 from tap.replication.events import Side
 from tests.relay.wire import command
@@ -12,8 +12,8 @@ from tests.relay.wire import command
 ACK = command("REPLCONF", "ACK", "100")
 
 
-def decided(end: int = 1) -> Identity:
-    one = Identity(is_known=False)
+def decided(end: int = 1) -> Sides:
+    one = Sides(is_known=False)
     assert one.heard(1 - end, command("SET", "a", "1")) is None
     verdict = one.heard(end, ACK)
     assert verdict is not None
@@ -23,7 +23,7 @@ def decided(end: int = 1) -> Identity:
 
 
 def test_a_connection_whose_beginning_is_there_needs_no_verdict() -> None:
-    one = Identity(is_known=True)
+    one = Sides(is_known=True)
     assert not one.is_undecided
     assert (one.side(0), one.side(1), one.master, one.evidence) == (Side.REPLICA, Side.MASTER, 1, None)
 
@@ -35,7 +35,7 @@ def test_whoever_acknowledges_is_the_replica(end: int) -> None:
 
 
 def test_an_acknowledgement_that_is_cut_counts_too() -> None:
-    one = Identity(is_known=False)
+    one = Sides(is_known=False)
     assert one.heard(0, ACK[:-4]) is None
     verdict = one.missing(0, Missed(4, is_cut=True))
     assert verdict is not None
@@ -66,7 +66,7 @@ def test_what_was_refuted_is_undecided_again_from_there_on() -> None:
 
 
 def test_a_direction_that_comes_after_the_other_one_is_late_to_its_end() -> None:
-    one = Identity(is_known=True)
+    one = Sides(is_known=True)
     assert not one.is_late(0, is_late=True)
     assert one.is_late(1, is_late=True)
     assert one.is_late(1, is_late=False)
@@ -74,7 +74,7 @@ def test_a_direction_that_comes_after_the_other_one_is_late_to_its_end() -> None
 
 
 def test_a_direction_that_has_spoken_in_time_is_not_late() -> None:
-    one = Identity(is_known=True)
+    one = Sides(is_known=True)
     assert not one.is_late(0, is_late=False)
     assert not one.is_late(1, is_late=False)
     assert not one.is_late(1, is_late=True)

@@ -1,8 +1,8 @@
-"""Who is who on a connection: which end is the replica, how that is known, and whether the connection replicates at all.
+"""The sides of a connection: which end is the replica, how that is known, and whether the connection replicates at all.
 
-A connection whose first packet was captured tells it: the end that opened it is the replica, if there is one. Of any
-other connection verdict.py decides, by what nobody but a replica or its master says. A verdict is only evidence. What
-follows must confirm it (proves, confirms), or refutes it (refutes); then the search begins anew.
+If the first packet was captured, the end that opened the connection is the replica, if there is one. Otherwise
+verdict.py decides, by bytes that only a replica or its master sends. A verdict is only evidence: the following bytes
+must confirm it (proves, confirms). If they refute it (refutes), the search begins again.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from tap.replication.events import Event, Role, Side, Transfer
 _CHANNELS = ("+RDBCHANNELSYNC", "+DUALCHANNELSYNC")
 
 
-class Identity:
-    """replica: the end that is the replica, or that asks for anything; None while nothing is decided.
+class Sides:
+    """replica: the end that is the replica, or another client; None while undecided.
 
-    evidence: what decided it; None where the beginning was captured, or a tap said it.
+    evidence: what decided this; None if the beginning was captured, or a tap recorded the fact.
     """
 
     def __init__(self, *, is_known: bool) -> None:
@@ -37,7 +37,7 @@ class Identity:
         return self._undecided is not None
 
     def side(self, end: int) -> Side:
-        """To be asked once it is decided."""
+        """The side of an end; only once decided."""
         return Side.REPLICA if end == self.replica else Side.MASTER
 
     @property
@@ -46,45 +46,45 @@ class Identity:
         return 1 - self.replica
 
     def is_late(self, end: int, *, is_late: bool) -> bool:
-        """Note that an end speaks. Returns whether everything it says comes after all that the other end said.
+        """Note that an end sent bytes. Returns whether all of its bytes come after all of the other end's.
 
-        is_late: packets that were captured long after these bytes have come before them.
+        is_late: packets that were captured long after these bytes came before them.
         """
         if is_late and not self._has_spoken[end] and self._has_spoken[1 - end] and self._undecided is None:
             self._late = end
         self._has_spoken[end] = self._has_spoken[end] or end != self._late
         return end == self._late
 
-    # ---- while it is undecided ----
+    # ---- while undecided ----
 
     def heard(self, end: int, data: bytes) -> Verdict | None:
-        """The next bytes of an end."""
+        """Take the next bytes of an end."""
         assert self._undecided is not None
         return self._undecided.heard(end, data)
 
     def missing(self, end: int, missed: Missed) -> Verdict | None:
-        """The next bytes of an end are not in the capture."""
+        """Note that the next bytes of an end are not in the capture."""
         assert self._undecided is not None
         return self._undecided.missing(end, missed)
 
     def decide(self, verdict: Verdict) -> Undecided:
-        """Returns what the ends have said so far, to be read now."""
+        """Accept a verdict. Returns the bytes of both ends so far, to be read now."""
         assert self._undecided is not None
         undecided, self._undecided = self._undecided, None
         self.replica, self.evidence = verdict.replica, verdict.evidence
         return undecided
 
-    # ---- whether it was right ----
+    # ---- whether the verdict was right ----
 
     def reconsider(self, positions: Sequence[int]) -> None:
-        """The verdict was wrong, or means nothing any more: begin anew at these positions of the two ends."""
+        """The verdict was wrong, or is obsolete: begin again at these positions of the two ends."""
         self._undecided = Undecided()
         self._undecided.skipped = list(positions)
         self.evidence = None
         self._ack_segments = 0
 
     def settle(self) -> None:
-        """A tap has said it: the end that opened the connection is the replica."""
+        """A tap recorded that the end that opened the connection is the replica."""
         self.replica = 0
         self._undecided = None
 
@@ -105,9 +105,9 @@ class Identity:
         return self._ack_segments >= ENOUGH_ACKS
 
     def refutes(self, end: int, data: bytes) -> bool:
-        """Whether the end that was taken for a replica says what no replica says.
+        """Whether the end that was taken for a replica sends what no replica sends.
 
-        One that has acknowledged several times may say anything: replicas answer their masters.
+        After several acknowledgements it may send anything, because some replicas reply to their masters' commands.
         """
         if self.evidence is None or end != self.replica or self._ack_segments >= ENOUGH_ACKS:
             return False
