@@ -1,4 +1,4 @@
-"""What one tap is asked to do: parsed and checked here, at the edge, and only read afterwards."""
+"""The configuration of one tap: parsed and checked here, at the edge, and immutable afterwards."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -15,15 +15,15 @@ from tap.units import Limits, parse_duration
 from tap.url import Address, Url
 
 STATSD_PORT = 8125
-MAX_CONNECTIONS = 10_000  # as many as Redis takes (maxclients)
-SMALLEST_FILE = 4096  # bytes of a recording in many files
+MAX_CONNECTIONS = 10_000  # Redis's default of maxclients
+SMALLEST_FILE = 4096  # minimum bytes of each file of a rotated recording
 Ui = Literal["auto", "live", "log", "json", "none"]
 Sync = Literal["none", "interval", "always"]
 Redact = Literal["values", "keys"]
 
 
 def recording_path(text: str) -> Path:
-    """A file, which may be there or not, or a directory that is. Raises ConfigError."""
+    """The path of a file, which may exist, or of an existing directory. Raises ConfigError."""
     if text.endswith("/") and not Path(text).is_dir():
         raise ConfigError(f"{text}: no such directory; make it first, or name a file")
     path = in_a_directory(Path(text))
@@ -33,7 +33,7 @@ def recording_path(text: str) -> Path:
 
 
 def statsd_address(text: str) -> Address:
-    """Where a StatsD listens: HOST:PORT, or a HOST alone. Raises ConfigError."""
+    """Read the address of a StatsD: HOST:PORT, or HOST alone. Raises ConfigError."""
     address = Address.parse(text, default_port=STATSD_PORT)
     if address.path or not address.port:
         raise ConfigError(
@@ -49,10 +49,10 @@ def statsd_address(text: str) -> Address:
 )
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What one tap is asked to do. Text is read as on the command line: duration="10m", record_to="today.pcapng".
+    """The configuration of one tap. Text is read as on the command line: duration="10m", record_to="today.pcapng".
 
-    links: LinkConfigs; also by name, {"orders": "127.0.0.1:6400->10.0.0.5:6379"}, or the master's address alone. Times
-    are seconds, or text with a unit.
+    links: LinkConfigs; also a mapping by name, {"orders": "127.0.0.1:6400->10.0.0.5:6379"}, or just the master's address.
+    Times are seconds, or text with a unit.
     """
 
     links: Annotated[
@@ -305,7 +305,7 @@ class Config:
                 raise ConfigError(f"two links listen on {listen}; give each its own port")
 
     def _check_opaque(self) -> None:
-        """Nothing else may want what flows to be understood; the plan sees to the faults."""
+        """Raise ConfigError for an option that needs parsing; tap.faults.Plan checks the faults."""
         keeps_address = "keep" in (self.announce, *(link.announce for link in self.links))
         needing = {
             "--commands": self.every_command,
@@ -321,9 +321,9 @@ class Config:
 
 
 def of_a_tap(given: "Config | Address | Url | str | int | None", options: Mapping[str, Any]) -> Config:
-    """The Config that Tap() is given: whole, or as the master of its one link, with options of both classes beside it.
+    """The Config from Tap()'s arguments: a Config, or the master of the only link with options of both classes.
 
-    Raises ConfigError, and TypeError for an option that is not known.
+    Raises ConfigError, and TypeError for an unknown option.
     """
     if isinstance(given, Config):
         if options:

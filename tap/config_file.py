@@ -37,14 +37,14 @@ def load(path: Path) -> Config:
 
 
 def _model() -> type[_Table]:
-    """Of the whole file."""
+    """The model of the whole file."""
     link = create_model("Link", __base__=_LinkTable, **_keys(declared(LinkConfig)))
     links: Any = (dict[Annotated[str, parsed(link_name)], link], ...)  # type: ignore[valid-type]
     return create_model("File", __base__=_Table, **_keys(declared(Config)), links=links)
 
 
 def _keys(options: Iterable[Declared]) -> dict[str, Any]:
-    """For pydantic: by key, what may stand there, and that it may be left out."""
+    """pydantic's fields: by key, the type and the default None, for a key that is left out."""
     return {one.key: (_kind(one), None) for one in options if one.option.in_file}
 
 
@@ -58,6 +58,6 @@ def _kind(one: Declared) -> Any:
 
 
 def _given(cls: type, table: _Table) -> dict[str, Any]:
-    """What stands in the table, by the names of the class's fields."""
+    """The values given in the table, by the names of the class's fields."""
     there = [one for one in declared(cls) if one.option.in_file and one.key in table.model_fields_set]
     return {one.name: getattr(table, one.key) for one in there}

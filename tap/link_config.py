@@ -1,4 +1,4 @@
-"""One link, as it is configured: where replicas connect, their master, and how both speak TLS."""
+"""The configuration of one link: where replicas connect, their master, and TLS on both sides."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -12,16 +12,16 @@ from tap.option import File, Given, Option, Text, Words, check_words, declared, 
 from tap.url import Address, Url, quoted
 
 DEFAULT_LINK = "main"
-# Of a link, and named so everywhere: on the command line, in the file, in Python.
+# A link's options of TLS, with the same names on the command line, in the file and in Python.
 MASTER_TLS = ("cacert", "cert", "key", "sni", "insecure")
 LISTEN_TLS = ("cert", "key", "cacert")
 Announce = Literal["keep", "tap"]
 ONE_MASTER = "give either a master, or transparent, which goes by where each redirected connection was going"
-CAPA = "capa:"  # before the capability, in what is to be masked
+CAPA = "capa:"  # precedes the name of a capability in mask
 
 
 def link_name(text: str) -> str:
-    """The name of a link. Raises ConfigError."""
+    """Read the name of a link. Raises ConfigError."""
     name = text.strip()
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
         raise ConfigError(f"{quoted(name)} is not a name for a link: letters, digits, _ . - and at most 64 of them")
@@ -29,7 +29,7 @@ def link_name(text: str) -> str:
 
 
 def listening(text: str | Url) -> Url:
-    """Where to listen: HOST:PORT, *:PORT for every address of this machine, or rediss:// with a certificate.
+    """Read an address to listen on: HOST:PORT, *:PORT for every address of this machine, or rediss:// with a certificate.
 
     Raises ConfigError.
     """
@@ -41,7 +41,7 @@ def listening(text: str | Url) -> Url:
 
 
 def capability(text: str) -> str:
-    """What can be masked. Raises ConfigError."""
+    """Check the name of something that can be masked. Raises ConfigError."""
     if not re.fullmatch(rf"{CAPA}[A-Za-z0-9_.-]{{1,64}}", text):
         raise ConfigError(f"{text!r} cannot be masked: write {CAPA} and the name of a capability, as {CAPA}psync2")
     return text
@@ -55,7 +55,7 @@ def _master(text: str | Url) -> Url:
     return url
 
 
-# By a name that somebody may try first: of the command line, of the file, of other proxies.
+# Hints by names that users may try first: those of the command line, of the file, of other proxies.
 ELSEWHERE = {
     "commands": "every_command=True",
     "rdb_keys": "every_key=True",
@@ -82,8 +82,8 @@ ELSEWHERE = {
 class LinkConfig:
     """One link: where replicas connect, and their master. Loopback by default: a tap sees every key.
 
-    An address may be text, as on the command line: HOST:PORT, or a URL with options of TLS, see tap.url. announce and
-    mask are those of the Config where they are None.
+    An address may be text, as on the command line: HOST:PORT, or a URL with options of TLS, see tap.url. If announce or
+    mask is None, the Config's value applies.
     """
 
     master: Annotated[
@@ -201,7 +201,7 @@ class LinkConfig:
             raise ConfigError(f"link {self.name}: {self.sni!r} is not the name of a server (--sni)")
 
     def _read(self, name: str, parse: Callable[[str | Url], Url], options: tuple[str, ...], prefix: str) -> None:
-        """Take text, or a URL, for an address and options of TLS. Those that are given beside it win."""
+        """Split text, or a URL, into an address and options of TLS. Options given as fields take precedence."""
         given: Address | Url | str | int | None = getattr(self, name)
         if given is None or isinstance(given, Address):
             return
@@ -236,7 +236,7 @@ Links = LinkConfig | str | Iterable[LinkConfig | str] | Mapping[str, LinkConfig 
 
 
 def links_of(given: Links) -> tuple[LinkConfig, ...]:
-    """Links in the forms in which they may be written in Python. Raises ConfigError."""
+    """Convert links from all the forms that Python accepts. Raises ConfigError."""
     if isinstance(given, Mapping):
         return tuple(_named_link(link_name(name), one) for name, one in given.items())
     if isinstance(given, LinkConfig | str):

@@ -1,18 +1,18 @@
-"""An option is declared once: as a field of the dataclass that keeps its value, annotated with what it means.
+"""An option is declared once: as an annotated field of the dataclass that holds its value.
 
     duration: Annotated[Given[float | str | None, float | None], Option("TIME", "End after this time: 30s, 10m, 2h.")] = (
         Given(None, Text(parse_duration))
     )
 
-The field has the name, the types and the default. The Option has what users read. What the field is Given says how text
-becomes a value, so that text means the same on the command line, in a file and in Python. Made from the declarations:
+The field gives the name, the types and the default; the Option gives what users read; Given defines how text becomes a
+value, so that text means the same on the command line, in a file and in Python. Built from the declarations:
 
     tap/cli/options.py        parameters of the command line
     tap/config_file.py        the model of a configuration file
     tap/keywords.py           the typed keywords of Tap() (written by `python -m tests.declared`)
     docs/reference/options.md the table of options (written by the same)
 
-This module knows neither typer nor pydantic: each costs a start-up tens of milliseconds, and not every user needs both.
+This module imports neither typer nor pydantic: each adds tens of milliseconds to the start, and few programs need both.
 """
 
 import inspect
@@ -30,20 +30,20 @@ Kept = TypeVar("Kept")
 Class = TypeVar("Class", bound=type)
 Read = Callable[[Any], Any]
 
-# Options of one topic stand together in `--help` and in the reference, in this order.
+# `--help` and the reference group the options by topic, in this order.
 Topic = Literal["links", "tap", "tls", "observers"]
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What users read of an option, and where they may write it.
+    """What users read about an option, and where they may write it.
 
-    takes: what stands for the value in `--help`. help: a sentence. page: what the reference says in its place, where
-    Markdown says more. flags: names on the command line; without any, `--` and the name of the field. key: in a file, by
-    default the name of the field. environment: a variable that gives the value where the command line does not. needs:
-    the field of another option, without which this one has no effect. on_command_line, in_file: whether it may stand
-    there. Python takes every option.
+    takes: the placeholder of the value in `--help`. help: a sentence. page: text with Markdown for the reference, if that
+    differs from help. flags: names on the command line, by default `--` and the field's name. key: the name in a file, by
+    default the field's name. environment: a variable with the value, used if the command line has none. needs: the field
+    of another option, without which this one has no effect. on_command_line, in_file: whether the option is accepted
+    there; Python accepts every option.
     """
 
     takes: str = ""
@@ -59,9 +59,9 @@ class Option:
 
 
 class Text:
-    """Reads one value from text; anything else passes unchanged.
+    """Converts text to a value; anything else is kept unchanged.
 
-    later: text passes, too, because the class reads it in __post_init__, together with other fields.
+    later: text is kept, too, because the class converts it in __post_init__, together with other fields.
     """
 
     def __init__(self, parse: Callable[[str], Any], *, later: bool = False) -> None:
@@ -73,7 +73,7 @@ class Text:
 
 
 class Words:
-    """Reads a list of words; a single word stands for a list of one. each: parses one word, or raises ConfigError."""
+    """Converts words to a tuple; a single word becomes a tuple of one. each: parses one word, or raises ConfigError."""
 
     def __init__(self, each: Callable[[str], str] | None = None) -> None:
         self.each = each
@@ -102,7 +102,7 @@ class Given(Generic[Accepted, Kept]):
         one.__dict__[self._name] = self.read(value)
 
 
-# What many fields are given.
+# Types that many fields use.
 File = Given[Path | str | None, Path | None]
 Several = Given[str | Iterable[str], tuple[str, ...]]
 Time = Given[float | str, float]
@@ -112,8 +112,8 @@ Time = Given[float | str, float]
 class Declared:
     """An option with the field that declares it.
 
-    accepted: the type of what may be given. kept: the type of the value, without None. default: None where it is drawn
-    anew each time. read: how the field reads what it is given; None: it takes a value as it is.
+    accepted: the type of the accepted values. kept: the type of the stored value, without None. default: None if a
+    factory creates it. read: converts an accepted value; None: values are stored as they are.
     """
 
     name: str
@@ -125,23 +125,23 @@ class Declared:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Its names on the command line, the long one first."""
+        """The option's names on the command line, the long one first."""
         return self.option.flags or (f"--{self.name.replace('_', '-')}",)
 
     @property
     def key(self) -> str:
-        """Its name in a file."""
+        """The option's name in a file."""
         return self.option.key or self.name
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Those that it may be; none, if it is not one of some words."""
+        """The allowed words; empty if the option is not a choice."""
         return get_args(self.kept) if get_origin(self.kept) is Literal else ()
 
 
 @cache
 def declared(cls: type) -> tuple[Declared, ...]:
-    """The options that are declared in a dataclass, in its order."""
+    """The options that a dataclass declares, in the order of its fields."""
     found = []
     hints = get_type_hints(cls, include_extras=True)
     for one in fields(cls):
@@ -164,7 +164,7 @@ def described(cls: Class) -> Class:
 
 
 def check_words(config: object) -> None:
-    """Check the fields that take one of a few words, for Python: the command line and the file check their own.
+    """Check the values of all choices given in Python; the command line and the file check their own.
 
     Raises ConfigError.
     """

@@ -1,12 +1,12 @@
-"""How every link and connection stands at one moment: figures to show or to send, without a live object.
+"""The state of every link and connection at one moment: figures to show or to send, without live objects.
 
-A *link* is a configured route ([links.name]). A *connection* is one replica's connection through it, with the one to the
-master that belongs to it. Tap.status() collects one Status; the live view, StatsD and every other reader work from that,
-so what they say agrees, and none of them holds on to a connection that has ended.
+A *link* is a configured route ([links.name]). A *connection* is one replica's connection through the link, together with
+its connection to the master. Tap.status() creates one Status; the live view, StatsD and every other reader use that, so
+their figures agree, and none of them keeps an ended connection alive.
 
-No byte moves while the event loop makes these records, so they have to be cheap. ConnectionStatus is a NamedTuple
-because a frozen dataclass of this size takes five times as long to make, and the record of an ordinary client is made
-again only after its bytes have moved. 10,000 idle clients take 6 ms; 10,000 replicas would take 60 ms.
+No bytes are relayed while the event loop creates these records, so they have to be cheap. ConnectionStatus is a
+NamedTuple because a frozen dataclass of this size takes five times as long to create, and the record of an ordinary
+client is created again only after its bytes have moved. 10,000 idle clients take 6 ms; 10,000 replicas would take 60 ms.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ OVERDUE_SECONDS = 2.5  # without an acknowledgement; replicas send one each seco
 class RdbStatus:
     """An RDB that a connection receives or has received.
 
-    received: bytes so far. size: bytes in all; None while unknown (diskless). keys: read so far. announced: keys in the
-        databases that have begun, as the RDB itself says.
+    received: bytes so far. size: bytes in total; None while unknown (diskless). keys: read so far. announced: keys in
+        the databases that have begun, by the RDB's own count.
     """
 
     received: int
@@ -41,12 +41,12 @@ class ConnectionStatus(NamedTuple):
     """One connection of a replica with its master.
 
     number: counted by the tap from 1. link: name of the link, or the master's address on a transparent one.
-    peer: the replica's source address. replica: the address that it announces, else its source address or host.
-    master: address that was dialled; None if there is none to dial.
+    peer: the replica's source address. replica: the announced address, else the source address or host.
+    master: the address to which the tap connects; None if there is none.
     opened: loop time at which the replica connected, in seconds.
-    replid: replication ID of the history that flows. offset: of the last byte received from the master. acked: the last
-        offset that the replica acknowledged. db: in force at the end of the stream. None: unknown.
-    lag_bytes, lag_seconds: how far the replica is behind its master. See lag(). None: unknown.
+    replid: replication ID of the stream. offset: of the last byte received from the master. acked: the last offset that
+        the replica acknowledged. db: in force at the end of the stream. None: unknown.
+    lag_bytes, lag_seconds: how far the replica lags its master, see lag(). None: unknown.
     bytes_from_master, bytes_from_replica: received on this connection.
     stream_bytes: bytes of the stream so far; None before it begins.
     rdb: of this connection's sync, also if another connection carries it. None: none has begun.
@@ -75,9 +75,9 @@ class ConnectionStatus(NamedTuple):
     rdb_channel_bytes: int | None
 
     def is_current(self, conversation: Conversation) -> bool:
-        """Whether the conversation, from which this was made, has nothing else to say. May be wrongly false.
+        """Whether the record is still right for its conversation. May be false although it is.
 
-        Only bytes of its own change anything on an ordinary connection. On others time does, and other connections.
+        An ordinary connection changes only with its own bytes; any other also with time and other connections.
         """
         return (
             self.phase is Phase.ORDINARY
@@ -90,8 +90,8 @@ class ConnectionStatus(NamedTuple):
 class LinkStatus:
     """One configured link.
 
-    address: where it listens. master: None for a transparent link, where each connection has its own.
-    connections: those that are open, oldest first.
+    address: the listening address. master: None for a transparent link, where each connection has its own.
+    connections: the open ones, oldest first.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Status:
 
     @property
     def connections(self) -> list[ConnectionStatus]:
-        """Of all links, oldest first."""
+        """The connections of all links, oldest first."""
         found = [one for link in self.links for one in link.connections]
         return sorted(found, key=attrgetter("number")) if len(self.links) > 1 else found
 
@@ -124,7 +124,7 @@ def connection_status(
     master: Address | None,
     opened: float,
 ) -> ConnectionStatus:
-    """The record of one connection. now: of the clock that the conversation is given its times in."""
+    """The record of one connection. now: on the clock of the conversation's times."""
     stream, channel = conversation.stream, conversation.rdb_channel
     payload = conversation.rdb if channel is None else channel.rdb
     rdb = acked = db = stream_bytes = lag_bytes = lag_seconds = None
@@ -157,11 +157,11 @@ def connection_status(
 
 
 def lag(conversation: Conversation, now: float) -> tuple[int | None, float | None]:
-    """Bytes and seconds by which the replica is behind its master; None: unknown.
+    """Bytes and seconds by which the replica lags its master; None: unknown.
 
-    Between two acknowledgements these are the figures of the last one: what has passed since could not be acknowledged
-    yet, and a lag that grew each second and fell back would mean nothing. Once the next one is overdue it is the replica
-    that is late: everything that it has not acknowledged counts, and so does the time.
+    Between two acknowledgements the figures are those of the last one: later bytes could not be acknowledged yet, and a
+    lag that rises and falls each second would mean nothing. Once the next acknowledgement is overdue, the replica is
+    late: then all unacknowledged bytes count, and the time since the last acknowledgement.
     """
     stream = conversation.stream
     if stream is None or stream.acked_at is None:

@@ -33,10 +33,10 @@ from tap.where import Where, check, event_named, matches
 if TYPE_CHECKING:
     from tap.keywords import Keywords
 
-TICK_SECONDS = 0.1  # what a quiet moment is, for the events that wait for one
-KEPT = 10_000  # events, for wait_for()
-KEPT_BYTES = 16 * 2**20  # of memory that they take; a peer can make each as long as a line of the protocol
-CLOSE_SECONDS = 0.5  # peers that take longer to say goodbye are cut off
+TICK_SECONDS = 0.1  # interval of the ticks by which faults keep time, and by which some events wait for a pause
+KEPT = 10_000  # events kept for wait_for()
+KEPT_BYTES = 16 * 2**20  # their memory; a limit of its own, because a peer can make an event as long as a protocol line
+CLOSE_SECONDS = 0.5  # peers that take longer to close are cut off
 
 E = TypeVar("E", bound=Event)
 
@@ -58,13 +58,13 @@ _HINTS = {
 
 
 class Tap(OnlyAsync):
-    """Runs inside one event loop, between __aenter__ and __aexit__:
+    """A tap, which runs inside one event loop, between __aenter__ and __aexit__:
 
     async with Tap("127.0.0.1:6379") as tap:
         tap.faults.add("cut at=offset:+1mb")
         resync = await tap.wait_for(PartialResync, within=10)
 
-    faults: what goes wrong on purpose; may change at any time. recorder: of what the configuration wants recorded.
+    faults: the plan of faults; may be changed at any time. recorder: None if the configuration has no record_to.
     """
 
     if not TYPE_CHECKING:
@@ -79,12 +79,13 @@ class Tap(OnlyAsync):
         observers: Iterable[Observer] = (),
         **options: Unpack[Keywords],
     ) -> None:
-        """config: all of it; or the master's address, with a port of the system's choosing, and as *options* whatever
-        LinkConfig and Config have: Tap("127.0.0.1:6379", listen="127.0.0.1:6400", seed=7).
+        """config: a whole Config; or the master's address, with any fields of LinkConfig and Config as *options*:
+        Tap("127.0.0.1:6379", listen="127.0.0.1:6400", seed=7). Without listen the system chooses the port.
 
-        observers: yours; see tap.observers.observer for their lives. They start before those that the options ask for.
+        observers: the caller's own; see tap.observers.observer for their life cycle. They start before those that the
+        options ask for.
 
-        Raises ConfigError, also for a fault that cannot be, for a script that cannot be loaded, and for what is not an
+        Raises ConfigError, also for an impossible fault, a script that cannot be loaded, and an object that is not an
         observer.
         """
         config = of_a_tap(config, options)
@@ -104,7 +105,7 @@ class Tap(OnlyAsync):
                 redact=config.record_redact,
             )
         self._has_begun = False
-        self.most_connections = config.max_connections  # fewer, once it has begun, where the files do not allow as many
+        self.most_connections = config.max_connections  # lowered at the start if the limit of open files requires it
         self._ticker: asyncio.TimerHandle | None = None
         self.faults = Plan(
             config.seed,
@@ -118,15 +119,15 @@ class Tap(OnlyAsync):
         )
         self._first_faults = [parse(spec) for spec in config.faults]
         self.faults.check(*self._first_faults)
-        self._journal: deque[tuple[Told, int]] = deque()  # with the memory that each takes
+        self._journal: deque[tuple[Told, int]] = deque()  # events, each with its memory in bytes
         self._journal_bytes = 0
-        self._journal_end = 0  # events that were ever in it
-        self._waited_for = 0  # how many of them lie behind
+        self._journal_end = 0  # the number of events ever put into the journal
+        self._waited_for = 0  # the number of those that wait_for() has passed
         self._observers = [Attached(one, self.bus) for one in observers]
-        self._observers += [Attached(one, self.bus) for one in configured(config)]  # last, for one begins a process
+        self._observers += [Attached(one, self.bus) for one in configured(config)]  # last, because one starts a process
 
     async def __aenter__(self) -> Tap:
-        """Listen. Raises EnvironmentFailure if a port cannot be had, or a file that is to be recorded to."""
+        """Listen. Raises EnvironmentFailure if a port or the file to record to cannot be opened."""
         if self._has_begun:
             raise ConfigError("this Tap has begun before: make another one")
         self._has_begun = True
@@ -175,7 +176,7 @@ class Tap(OnlyAsync):
             self._ticker.cancel()
         try:
             await asyncio.gather(*(listener.close(CLOSE_SECONDS) for listener in self.listeners))
-        finally:  # also where that is cancelled
+        finally:  # also after a cancellation
             self._buffers.close()
             self.faults.clear()
             if self.recorder is not None:
@@ -183,7 +184,7 @@ class Tap(OnlyAsync):
             await asyncio.gather(*(observer.stop() for observer in self._observers))
 
     async def look_for_masters(self) -> None:
-        """Dial every link's master once and hang up; a MasterUnreachable is told for each that gives no connection."""
+        """Connect to every link's master once, and close. Reports a MasterUnreachable for each that cannot be reached."""
         links = [listener.config for listener in self.listeners]
 
         async def look(master: Address) -> None:
@@ -201,19 +202,19 @@ class Tap(OnlyAsync):
         return sorted(found, key=lambda one: one.number)
 
     def status(self) -> Status:
-        """How every link and connection stands at this moment. Takes about a microsecond for each idle connection."""
+        """The present state of every link and connection. Takes about a microsecond for each idle connection."""
         return Status(time.time(), tuple([listener.status() for listener in self.listeners]))
 
     @property
     def address(self) -> Address:
-        """Where the first link listens. Raises ConfigError before it does."""
+        """The address on which the first link listens. Raises ConfigError before it listens."""
         if not self.listeners:
             raise ConfigError("a Tap listens inside 'async with Tap(...) as tap', and has no port before")
         return self.listeners[0].address
 
     @property
     def port(self) -> int:
-        """Of the address."""
+        """The port of *address*."""
         return self.address.port
 
     @overload
@@ -245,13 +246,13 @@ class Tap(OnlyAsync):
         link: str | None = None,
         **wrong: object,
     ) -> Event:
-        """The next event of that kind, behind the one that the last call returned, so that none is missed in between.
+        """Wait for the next event of a kind after the one that the last call returned; none between two calls is missed.
 
-        Of those that come by the thousand, Ack, Command and RdbKey, the next one from now on.
+        High-volume events (Ack, Command, RdbKey) are not kept: for these, the next one from now on.
 
-        kind: a class, several of them, or a name, as "partial_resync". within: seconds, or "500ms". where: only one with
-        these fields, as {"reason.code": "offset_*"}, or one for which this is true. link: only of this link.
-        Raises TimeoutError, and ConfigError for what can never come.
+        kind: a class, a tuple of classes, or a name such as "partial_resync". within: seconds, or text such as "500ms".
+        where: required values of fields, such as {"reason.code": "offset_*"}, or a condition to call with the event.
+        link: accept only events of this link. Raises TimeoutError, and ConfigError for an event that can never come.
         """
         refuse("wait_for()", wrong, ["within", "where", "link"], {"timeout": "within=10", "count": "a loop"})
         kinds = _kinds(kind)
@@ -283,10 +284,10 @@ class Tap(OnlyAsync):
                 if fits(told):
                     self._waited_for = self._journal_end
                     found.set_result(told.event)
-            except Exception as error:  # of the condition
+            except Exception as error:  # raised by the caller's condition
                 found.set_exception(error)
 
-        # after _remember()
+        # Subscribed after _remember(), so that _journal_end already counts the event when hear() runs.
         end_hearing = self.bus.subscribe(hear, without=[one for one in COUNTLESS if not issubclass(one, kinds)])
         try:
             async with asyncio.timeout(seconds):
@@ -300,7 +301,7 @@ class Tap(OnlyAsync):
             end_hearing()
 
     def _check(self, kinds: tuple[type[Event], ...], where: object, link: str | None) -> None:
-        """Raises ConfigError for what can never come."""
+        """Raise ConfigError for an event that can never come."""
         if not self._has_begun:
             raise ConfigError("a Tap tells nothing before 'async with Tap(...) as tap'")
         for kind in kinds:
@@ -355,7 +356,7 @@ class Tap(OnlyAsync):
 
 
 def _kinds(kind: object) -> tuple[type[Event], ...]:
-    """Of a class, several, or a name. Raises ConfigError for what is none."""
+    """The classes meant by a class, a tuple of classes, or a name. Raises ConfigError for anything else."""
     if isinstance(kind, str):
         return (event_named(kind),)
     kinds = kind if isinstance(kind, tuple) else (kind,)

@@ -427,7 +427,7 @@ class StreamScanner:
 
     @cython.cfunc
     def _found(self, matches: cython.bint) -> None:
-        """It has become known whether the current command matches."""
+        """Note whether the current command matches, once that is known."""
         self._waits = False
         if matches:
             self._is_match = True
