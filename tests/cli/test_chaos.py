@@ -109,7 +109,7 @@ def test_the_library_is_listed() -> None:
         (["flapping-link", "--master", "http://:sesame@h:1", "--replica", "h:2"], 2, "--master: http:// is not the URL"),
         (["flapping-link", "--master", "h:1", "--replica", "redis://:sesame@h:x"], 2, "--replica: this is not an addr"),
         (["flapping-link", "--master", "rediss://h?cacert=/no.pem", "--replica", "h:2"], 2, "--master: /no.pem: No such"),
-        (["flapping-link", "--master", "h:1", "--replica", "h:2?colour=red"], 2, "--replica: the URL has an option that"),
+        (["flapping-link", "--master", "h:1", "--replica", "h:2?colour=red"], 2, "--replica: the URL has an unknown"),
         (["flapping-link", "--server", "/nowhere/redis-server"], 3, "/nowhere/redis-server does not run"),
         (["flapping-link", "--seed", "x"], 2, "invalid value for '--seed'"),
         (["flapping-link", "--junit", "/tmp"], 2, "/tmp is a directory: name a file in it, as /tmp/results"),

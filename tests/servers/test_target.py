@@ -45,7 +45,7 @@ def test_a_url_names_a_server(url: str, name: str, db: int | None) -> None:
         ("redis://:secret@somewhere?colour=red", "the URL has an unknown option: 'colour'"),
         (
             "redis://:secret@somewhere?socket_timeout=soon",
-            "the URL's option socket_timeout cannot be",
+            "the URL's option socket_timeout has",
         ),
         ("rediss://:secret@somewhere?cacert=/nowhere.pem", "/nowhere.pem: No such file or directory"),
     ],
