@@ -256,7 +256,6 @@ TESTED_ELSEWHERE = {
     "recording/reader.py": "recording/test_player.py",
     "capture/segments.py": "capture/test_packets.py",
     "capture/tunnels.py": "capture/test_layers.py",
-    "recorder/filling.py": "recorder/test_recorder.py",
     "relay/outline.py": "test_tap.py",
     "relay/sink.py": "recorder/test_recorder.py",
     "relay/tls_contexts.py": "relay/test_tls_transport.py",
