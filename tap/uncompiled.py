@@ -1,8 +1,8 @@
 """Run the compiled modules as the Python that they are written in: `REDIS_TAP_PURE_PYTHON=1`.
 
-For a debugger, a profiler, or a doubt about the compiler. Python prefers an extension to the source beside it, so a
-finder in front of Python's own looks for sources only, inside this package only. Processes that a tap starts inherit the
-variable.
+Useful with a debugger or a profiler, and to rule out a fault of the compiler. Python prefers an extension module to the
+source next to it, so install() puts a finder before Python's own which finds only sources, and only in this package.
+Processes that a tap starts inherit the variable.
 """
 
 import sys
@@ -23,5 +23,5 @@ class _Sources:
 
 
 def install() -> None:
-    """Before any other module of the package is imported."""
+    """Install the finder. To be called before any other module of the package is imported."""
     sys.meta_path.insert(0, _Sources())
