@@ -87,5 +87,5 @@ def target(servers: Servers) -> Server:
 
 def need(name: str) -> str:
     if name not in programs():
-        pytest.skip(f"{name} is not at hand; `make servers` fetches it")
+        pytest.skip(f"{name} is missing; `make servers` fetches it")
     return name

@@ -69,7 +69,7 @@ class LinkRedaction:
     def hidden(self, begin: int, end: int) -> int:
         """Of the bytes at these positions, which the conversation has read already: up to where nothing may be left.
 
-        All of what is no replication, or not understood; behind lost ones, up to where a command begins for certain.
+        All that is not replication, or not understood; after lost bytes, up to where a command certainly begins.
         """
         stream, rdb_start = self._conversation.stream, self._conversation.rdb_start
         if stream is None:

@@ -196,7 +196,7 @@ class Handshake:
                 state.enter(Phase.WAITING)
                 self._announced(head, line, start, end, at)
             elif state.step is Phase.PSYNC and line.startswith(b"*"):
-                raise Lost("what answered PSYNC is not at hand, and this is no answer")  # probably the stream
+                raise Lost("the answer to PSYNC is missing, and this is not one")  # probably the stream
             else:
                 if not start:
                     self._first_reply = line

@@ -153,7 +153,7 @@ class RequestFollower:
         can_be = 0 <= state <= LINE and len(name) <= LONGEST_NAME and _can_be_number(number, digits)
         can_be = can_be and all(0 <= one <= MAX_POSITION for one in (position, begin, args_left, argument, left, wanted))
         if not can_be or (state == NAME and not len(name) < wanted <= LONGEST_NAME):
-            raise ValueError(f"no request stands so: {numbers}")
+            raise ValueError(f"not a state that requests can have: {numbers}")
         (
             self._position, self._state, self._begin, self._number, self._digits, self._is_negative, self._args_left,
             self._argument, self._left, self._wanted,
@@ -484,7 +484,7 @@ class ReplyCounter:
         can_be = 0 <= state <= BULK and 0 <= kind <= 255 and 1 <= more <= MAX_POSITION and 0 <= digits <= MAX_DIGITS
         can_be = can_be and all(0 <= one <= MAX_POSITION for one in (number, left))
         if not can_be or (state == NUMBER and not _can_be_number(number, digits)):
-            raise ValueError(f"no reply stands so: {numbers}")
+            raise ValueError(f"not a state that replies can have: {numbers}")
         (
             self._state, self._type, self._number, self._digits, self._is_negative, self._left, self._is_within,
             self._more, self._is_push, self._is_first,

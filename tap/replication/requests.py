@@ -212,7 +212,7 @@ class RequestReader:
             return "a length that never ends" if len(self._buffer) >= at + 24 else None
         digits = self._buffer[at + 1 : end - 1]
         if self._buffer[end - 1] != 0x0D or not digits.isdigit():
-            return "a length that is no number"
+            return "a length that is not a number"
         if int(digits) > limit:
             return f"a length of {int(digits)}, of {limit} at the most"
         return int(digits), end + 1

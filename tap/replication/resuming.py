@@ -73,7 +73,7 @@ class Resuming:
         phase, rdb, passing = Phase(standing.phase), standing.rdb, standing.passing
         is_odd = phase in REPLIES or (phase is Phase.RDB) != (rdb is not None)
         if is_odd or (passing is not None and phase is not Phase.ORDINARY):
-            raise ValueError(f"nobody stands so: {standing}")
+            raise ValueError(f"not a state that a connection can have: {standing}")
         state = self._state
         self.skip(standing.from_master, standing.from_replica)
         state.identity.options = dict(standing.options)

@@ -265,7 +265,7 @@ class Resync:
             state.waiting_from = end
             state.enter(Phase.HANDSHAKE)
         else:
-            raise Lost(f"an answer to PSYNC that nobody knows: {readable(line[:80])}")
+            raise Lost(f"an unknown answer to PSYNC: {readable(line[:80])}")
         return True
 
     def announced(self, request: Request | None, line: bytes, start: int, end: int, at: float) -> bool:
@@ -340,7 +340,7 @@ class Resync:
     ) -> None:
         state, channel, asked = self.state, self.channel, self._asked
         if channel is None and asked is not None and asked[0] is None:
-            raise Lost(f"an answer to PSYNC that nobody knows: {readable(line[:80])}")
+            raise Lost(f"an unknown answer to PSYNC: {readable(line[:80])}")
         state.enter(Phase.STREAM)
         if channel is not None:
             state.tell(exchange(request, line))

@@ -46,7 +46,7 @@ class Snapshot:
         try:
             payload = Payload(header, self._tell_keys if self._wants_keys else None)
         except ValueError:
-            raise Lost(f"an RDB header that nobody knows: ${readable(header[:80])}") from None
+            raise Lost(f"an unknown RDB header: ${readable(header[:80])}") from None
         state.enter(Phase.RDB)
         state.rdb, state.rdb_start = payload, start
         if state.acknowledges or state.lacks_replica:

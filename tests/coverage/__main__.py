@@ -47,7 +47,7 @@ def main() -> None:
     chosen = parser.parse_args()
     for room in chosen.rooms:
         if room not in (*rooms, BESIDE):
-            parser.error(f"{room!r} is no room; known: {', '.join(rooms)}, and {BESIDE} for what is in none")
+            parser.error(f"{room!r} is not a room; known: {', '.join(rooms)}, and {BESIDE} for what is in none")
     with copied(root) as folder:
         for room in chosen.rooms:
             measure(room, folder, with_servers=chosen.servers)

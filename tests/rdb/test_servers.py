@@ -491,7 +491,7 @@ class Snapshot:
 @pytest.fixture(scope="module", params=[*MATRIX, *(name for name in programs() if name not in MATRIX)])
 def snapshot(request: pytest.FixtureRequest) -> Iterator[Snapshot]:
     if request.param not in programs():
-        pytest.skip(f"{request.param} is not at hand; `make servers` fetches it")
+        pytest.skip(f"{request.param} is missing; `make servers` fetches it")
     with some_servers() as servers:
         yield from taken(servers, request.param)
 

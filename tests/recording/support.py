@@ -162,7 +162,7 @@ def tshark(path: Path, *arguments: str) -> str:
     """What it says of a file. Skips the test where there is none."""
     program = shutil.which("tshark")
     if program is None:
-        pytest.skip("tshark is not at hand")
+        pytest.skip("tshark is missing")
     command = [program, "-r", str(path), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 

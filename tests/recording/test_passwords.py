@@ -319,7 +319,7 @@ def test_a_crash_of_the_tap_shows_no_password(caplog: pytest.LogCaptureFixture, 
 @pytest.mark.parametrize("server_name", ["redis-8.0", "valkey-newest", "redis-6.2"])
 def test_a_real_server_s_answers_are_masked(tmp_path: Path, server_name: str) -> None:
     if server_name not in programs():
-        pytest.skip(f"{server_name} is not at hand")
+        pytest.skip(f"{server_name} is missing")
     path = tmp_path / "one.pcapng"
     with some_servers() as servers:
         server = servers.start(server_name)

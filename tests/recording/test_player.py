@@ -319,7 +319,7 @@ def commands_of(path: Path) -> list[tuple[int | None, str, tuple[bytes, ...]]]:
 def test_a_tcpdump_of_the_same_link_tells_the_same_commands_and_offsets(tmp_path: Path, servers: Servers) -> None:
     program = shutil.which("tcpdump")
     if program is None or os.geteuid():
-        pytest.skip("tcpdump is not at hand, or not for this user")
+        pytest.skip("tcpdump is missing, or not for this user")
     name = need("redis-7.0")
     master, replica = servers.start(name), servers.start(name)
     ours, theirs = tmp_path / "ours.pcapng", tmp_path / "theirs.pcap"

@@ -122,7 +122,7 @@ def test_a_sync_of_two_connections_is_read_from_any_file_on(tmp_path: Path, serv
 def test_a_capture_of_both_connections_tells_one_sync(tmp_path: Path, servers: Servers, name: str) -> None:
     program = shutil.which("tcpdump")
     if program is None or os.geteuid():
-        pytest.skip("tcpdump is not at hand, or not for this user")
+        pytest.skip("tcpdump is missing, or not for this user")
     master, replica = start(servers, need(name)), start(servers, name)
     path = tmp_path / "theirs.pcap"
     arguments = f"-i lo -s 0 -B 65536 --immediate-mode -U -Z root -w {path} tcp port {master.port}".split()

@@ -239,5 +239,5 @@ def test_a_standing_from_a_file_is_refused_or_can_be_read_on_from(
 @KINDS
 @pytest.mark.parametrize("wanted", [0, 3, 9, 2**20])
 def test_no_name_is_longer_than_those_that_are_looked_for(module: Any, wanted: int) -> None:
-    with pytest.raises(ValueError, match="no request stands so"):
+    with pytest.raises(ValueError, match="not a state that requests can have"):
         module.RequestFollower().resume((0, 3, 0, 0, 0, 0, 1, 0, 0, wanted), b"psy", b"")

@@ -186,7 +186,7 @@ RDB_STANDING = RdbStanding(header="1000", start=0, end=1000, received=10, ended=
     ids=lambda one: one.phase,
 )
 def test_where_nobody_can_stand(wrong: Standing) -> None:
-    with pytest.raises(ValueError, match="nobody stands so"):
+    with pytest.raises(ValueError, match="not a state that a connection can have"):
         Talk().one.stand(wrong, None)
 
 
@@ -307,7 +307,7 @@ def test_bytes_in_the_middle_of_an_rdb_may_be_missing(size: int) -> None:
         (problem,) = talk.of(events.RdbProblem)
         assert isinstance(problem, events.RdbProblem)
         assert problem.problem == "missing"
-        assert f"{taken} bytes are not at hand" in problem.text
+        assert f"{taken} bytes are missing" in problem.text
     assert Talk().one.skip_in_rdb(5) == 0
     assert Talk().replica(GOES_ON).master(CONTINUED).one.skip_in_rdb(5) == 0
 

@@ -58,10 +58,10 @@ def test_more_words_than_are_known_in_an_answer_are_no_matter() -> None:
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        (b"+STREAMSYNC 9\r\n", "an answer to PSYNC that nobody knows: +STREAMSYNC 9"),
-        (b":7\r\n", "an answer to PSYNC that nobody knows: :7"),
-        (GRANTED + b"$ZSTD:9\r\n", "an RDB header that nobody knows: $ZSTD:9"),
-        (GRANTED + b"$EOF:short\r\n", "an RDB header that nobody knows: $EOF:short"),
+        (b"+STREAMSYNC 9\r\n", "an unknown answer to PSYNC: +STREAMSYNC 9"),
+        (b":7\r\n", "an unknown answer to PSYNC: :7"),
+        (GRANTED + b"$ZSTD:9\r\n", "an unknown RDB header: $ZSTD:9"),
+        (GRANTED + b"$EOF:short\r\n", "an unknown RDB header: $EOF:short"),
         (GRANTED + b"VCS\x01\n", r"where the RDB was expected: VCS\x01"),
     ],
 )
