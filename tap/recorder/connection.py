@@ -106,7 +106,7 @@ class RecordedConnection(Intake):
             self._take_but_rdb(data, begin, begin + len(data))
         else:
             self._take(number, data, begin)
-        is_following = self._beginning is None and self._gaps == [None, None]
+        is_following = self._beginning is None and self._gaps == [None, None] and not self.comments
         self.go_on(number, is_following and self._is_ordinary(number))
 
     def _take(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,13 +12,14 @@ from tap.bus import Bus
 from tap.capture.packets import Blocks
 from tap.capture.pcapng import PcapngReader, heading
 from tap.recorder import connection as module
+from tap.recorder.connection import RecordedConnection
 from tap.recorder.recorder import Recorder
 from tap.recording.comments import LinkState
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tap.units import Limits
 from tests.recording.packed import state_of
-from tests.recording.support import connect
+from tests.recording.support import connect, packets
 from tests.recording.test_gaps import Lossy
 from tests.relay.wire import BASE, GRANT, asks, command
 
@@ -174,3 +176,127 @@ def test_a_handshake_that_is_too_long_is_not_repeated(tmp_path: Path, monkeypatc
     found = states(tmp_path / "a.pcapng", [(Side.REPLICA, PING)] * 3)
     assert [state.begins for state, _ in found] == [True, True, True, False]
     assert [state.lost for state, _ in found] == [(0, 0)] * 3 + [(3 * len(PING), 0)]
+
+
+# ---- which reads need no decision ----
+
+RDB = b"REDIS0011\xff" + bytes(8)
+FULL = b"+FULLRESYNC %s %d\r\n$%d\r\n" % (b"a" * 40, BASE, len(RDB))
+ACKS = command("REPLCONF", "ACK", str(BASE))
+SET = command("SET", "k", "v")
+
+
+def decided(path: Path, monkeypatch: pytest.MonkeyPatch, said: list[tuple[Side, bytes]], **options: Any) -> list[bool]:
+    """Of each read whether something was to be decided about it."""
+    found: list[bool] = []
+    take = RecordedConnection.take
+
+    def noting(self: RecordedConnection, number: int, data: memoryview, begin: int) -> None:
+        found[-1] = True
+        take(self, number, data, begin)
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Recorder(path, bus, sync="none", **options)
+        writes.open()
+        conversation = Conversation(lambda event: None, connection=1)
+        link = connect(bus, writes, 1, conversation)
+        for side, data in said:
+            writes._filling.pass_on()  # so that there is room
+            found.append(False)
+            if side is Side.MASTER:
+                conversation.receive_from_master(data, 1.0)
+            else:
+                conversation.receive_from_replica(data, 1.0)
+            link.received(side, memoryview(bytearray(data)))
+        await writes.close()
+
+    monkeypatch.setattr(RecordedConnection, "take", noting)
+    asyncio.run(record())
+    return found
+
+
+ASKS, GRANTS = (Side.REPLICA, command("PSYNC", "?", "-1")), (Side.MASTER, FULL)
+LOADS, STREAMS, CONFIRMS = (Side.MASTER, RDB), (Side.MASTER, SET), (Side.REPLICA, ACKS)
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "expected"),
+    [
+        ({}, [ASKS, GRANTS, LOADS, STREAMS, CONFIRMS, STREAMS], [True, True, False, False, False, False]),
+        # a request that is cut: what looks like an acknowledgement may be a value of it
+        ({}, [ASKS, GRANTS, (Side.REPLICA, ACKS[:9]), (Side.REPLICA, ACKS[9:]), CONFIRMS], [True] * 4 + [False]),
+        # until the handshake is over it is kept for the next file
+        (
+            {"rotate": Limits(size=2**30)},
+            [ASKS, (Side.MASTER, FULL[:60]), (Side.MASTER, FULL[60:]), LOADS, STREAMS, STREAMS, CONFIRMS, CONFIRMS],
+            [True] * 3 + [False] * 3 + [True, False],
+        ),
+        # of an RDB that is left out each read is cut, and the read behind it has the comment on it
+        ({"without_rdb": True}, [ASKS, GRANTS, LOADS, STREAMS, STREAMS], [True] * 4 + [False]),
+        ({"without_rdb": True}, [ASKS, GRANTS, (Side.MASTER, RDB + SET), STREAMS], [True] * 3 + [False]),
+        # keys and values are replaced, acknowledgements are not
+        ({"redact": ["values"]}, [ASKS, GRANTS, LOADS, STREAMS, CONFIRMS, STREAMS, CONFIRMS], [True] * 6 + [False]),
+        # a reply may hold passwords, the stream behind it holds none
+        (
+            {},
+            [
+                (Side.REPLICA, command("CONFIG", "GET", "requirepass")), (Side.MASTER, REPLY), ASKS, GRANTS, STREAMS,
+                LOADS, STREAMS,
+            ],
+            [True] * 4 + [False] * 3,
+        ),
+        # a command of the stream holds one
+        (
+            {},
+            [ASKS, GRANTS, LOADS, (Side.MASTER, STREAM[:20]), (Side.MASTER, STREAM[20:-5]), (Side.MASTER, STREAM[-5:]),
+             STREAMS],
+            [True] * 2 + [False] + [True] * 3 + [False],
+        ),
+    ],
+)  # fmt: skip
+def test_only_what_may_change_or_hide_bytes_is_decided(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+    said: list[tuple[Side, bytes]],
+    expected: list[bool],
+) -> None:
+    assert decided(tmp_path / "a.pcapng", monkeypatch, said, **options) == expected
+
+
+def test_what_is_decided_about_one_side_does_not_hold_for_the_other(tmp_path: Path) -> None:
+    """A password that reads as an acknowledgement, after bytes of the master that are looked through for passwords."""
+    request = command("AUTH", ACKS)
+    begin = request.index(ACKS)
+    pieces = [
+        (Side.REPLICA, command("CONFIG", "GET", "requirepass") + request[:begin], True),
+        (Side.MASTER, b"+PONG\r\n", True),
+        (Side.REPLICA, ACKS, True),
+        (Side.REPLICA, request[begin + len(ACKS) :], True),
+    ]
+    assert b"ACK" not in recorded(tmp_path / "a.pcapng", pieces)
+
+
+def test_what_is_said_of_an_rdb_that_is_left_out_stands_at_the_next_bytes(tmp_path: Path) -> None:
+    """However soon they come."""
+    path = tmp_path / "a.pcapng"
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Recorder(path, bus, sync="none", without_rdb=True)
+        writes.open()
+        conversation = Conversation(lambda event: None, connection=1)
+        link = connect(bus, writes, 1, conversation)
+        for side, data in (ASKS, GRANTS, LOADS, STREAMS):
+            writes._filling.pass_on()
+            if side is Side.MASTER:
+                conversation.receive_from_master(data, 1.0)
+            else:
+                conversation.receive_from_replica(data, 1.0)
+            link.received(side, memoryview(bytearray(data)))
+        await writes.close()
+
+    asyncio.run(record())
+    (said,) = [packet for packet in packets(path) if any("rdb_omitted" in comment for comment in packet.comments)]
+    assert said.data.endswith(SET)
