@@ -127,7 +127,7 @@ class Redactor:
         held = bytes(self._held)
         self._held = bytearray()
         match = _UNFINISHED.match(held)
-        kept = 0 if match is None or self._broken else match.end()
+        kept = match.end() if match else 0
         self._begin()
         return held[:kept] + b"*" * (len(held) - kept)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from tap.replication.acks import are_acknowledgements
 from tap.replication.passwords import QUOTES
 
-_SECRET_FROM = {b"AUTH": 1, b"HELLO": 2}  # the number of the first secret word; the name is word 0
 _LONGEST_NAME = 16
 _BLANK = b" \t\r\n"
 _OPEN = frozenset({b"CLIENT", b"PSYNC", b"REPLCONF", b"SELECT", b"SYNC"})  # requests without data and secrets
@@ -136,10 +135,7 @@ class StrictMasker:
     @property
     def _is_secret(self) -> bool:
         name = bytes(self._name).strip(b"\"'").upper()
-        first = _SECRET_FROM.get(name)
-        if first is None:
-            return name not in _OPEN
-        return self._word >= first
+        return name not in _OPEN and not (name == b"HELLO" and self._word == 1)  # the version of the protocol
 
 
 class ReplyMasker:

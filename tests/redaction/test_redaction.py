@@ -17,12 +17,14 @@ from tap.config import Config
 from tap.errors import ConfigError
 from tap.link_config import LinkConfig
 from tap.recorder import filling
+from tap.redaction.redaction import LinkRedaction, Redaction
 from tap.redaction.strict import ReplyMasker, StrictMasker
 from tap.replication import events
 from tap.url import Address
 from tests.recording.support import comments, config, drain, exchange, hang, linked, listening, sides, tshark
 from tests.recording.wires import of, replayed
 from tests.relay.wire import BASE, GRANT, asks, command
+from tests.replication.talk import ID, PING, PSYNC, Talk, following
 from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, level, wait_until
 
 BOTH = ("values", "keys")
@@ -283,3 +285,119 @@ def test_behind_lost_requests_only_acknowledgements_are_left() -> None:
     assert masker.mask(b"\n" + value) == b"*" * (len(value) + 1)
     ack = command("REPLCONF", "ACK", "1234")
     assert masker.mask(ack) == ack
+
+
+# ---- one master's bytes ----
+
+
+def redaction_of(talk: Talk) -> LinkRedaction:
+    return Redaction(("values",)).of(talk.conversation)
+
+
+def test_behind_lost_bytes_the_stream_is_hidden_up_to_the_first_command_that_certainly_begins() -> None:
+    talk = following()
+    redaction, at = redaction_of(talk), talk.conversation.from_master
+    assert redaction.hidden(at - 5, at) == at - 5
+    redaction.lost()
+    talk.M(PING + PING[:5])
+    assert redaction.hidden(at + 3, at + len(PING) + 5) == at + len(PING)
+    assert redaction.hidden(at + 3, at + 5) == at + 3  # known from then on
+    redaction.lost()
+    assert redaction.hidden(at + len(PING) + 1, at + len(PING) + 5) == at + len(PING) + 5
+    talk.M(PING[5:])
+    end = talk.conversation.from_master
+    assert redaction.hidden(end, end) == end
+    redaction.lost()
+    redaction.found()
+    assert redaction.hidden(end - 3, end) == end - 3
+
+
+def test_a_command_that_begins_with_the_first_byte_behind_lost_ones_is_kept() -> None:
+    talk = following()
+    redaction, at = redaction_of(talk), talk.conversation.from_master
+    redaction.lost()
+    talk.M(PING[:5])
+    assert redaction.hidden(at, at + 5) == at
+    assert redaction.hidden(at, at + 5) == at
+
+
+def test_before_the_stream_replies_are_kept_and_the_answers_to_a_client_are_hidden() -> None:
+    talk = Talk().R(PING).M(b"+PONG\r\n")
+    assert redaction_of(talk).hidden(2, 7) == 2
+    lost = redaction_of(talk)
+    lost.lost()
+    assert lost.hidden(2, 7) == 7
+    client = Talk().R(command("GET", "hidden")).M(b"$6\r\nhidden\r\n")
+    assert redaction_of(client).hidden(0, 12) == 12
+    turned = Talk().R(command("GET", "hidden")).M(b"$6\r\nhidden\r\n").R(PSYNC)
+    turned.M(f"+FULLRESYNC {ID} 0\r\n".encode())
+    end = turned.conversation.from_master
+    assert redaction_of(turned).hidden(4, end) == 12
+    assert redaction_of(turned).hidden(14, end) == 14
+    assert redaction_of(turned).hidden(4, 9) == 9
+
+
+def test_replies_and_the_stream_in_the_same_bytes_are_redacted_each_in_its_way() -> None:
+    talk = Talk().R(f"PSYNC {ID} 101\r\n".encode())
+    grant, said = f"+CONTINUE {ID}\r\n".encode(), command("SET", "key", "hidden")
+    begin = talk.conversation.from_master
+    talk.M(grant + said).quiet()
+    redaction = redaction_of(talk)
+    out = redaction.mask(grant + said, begin, hide=False)
+    assert out.startswith(grant + said[: -len("hidden\r\n")])
+    assert b"hidden" not in out
+    assert len(out) == len(grant + said)
+    assert redaction.mask(said[:-3], begin + len(out), hide=False) == said[: -len("hidden\r\n")][: -len("$6\r\n")]
+    left = b"$6\r\n" + b"*" * 5
+    assert redaction.mask(b"hidden", 0, hide=True) == left + b"*" * 6
+    assert redaction.flush() == b""
+
+
+def test_redactions_of_one_recording_replace_equal_words_alike() -> None:
+    said, whole = command("SET", "key", "hidden-value"), Redaction(("values",))
+    one, same, other = (
+        kind.of(following().conversation).mask(said, 10**6, hide=False) for kind in (whole, whole, Redaction(("values",)))
+    )
+    assert one == same != other
+
+
+WIRE: dict[str, Any] = {"start": 10, "end": 20}
+EVENTS = [
+    events.FaultArmed(fault="1", spec="drop key=hidden times=1", seed=7),
+    events.FaultExpired(fault="1", spec="drop key=hidden times=1", fired=1, bytes=9),
+    events.FaultFired(
+        fault="1", spec="drop key=hidden", text="hidden", side=events.Side.MASTER, phase="stream", position=3,
+        offset=4, bytes=9,
+    ),
+    events.FullResync(**WIRE, replid=ID, offset=1, reason=events.Reason(code="forced_by_fault", text="hidden")),
+    events.RdbProblem(**WIRE, problem="damaged", text="hidden", position=3, keys=1, db=0, key=b"hidden"),
+    events.Opaque(**WIRE, side=events.Side.MASTER, reason="hidden"),
+    events.ReplicaTalkedBack(**WIRE, what="error", text="hidden", count=1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
+def test_an_event_keeps_its_numbers_and_no_words_of_the_data(event: events.Event) -> None:
+    before, after = events.as_dict(event), events.as_dict(Redaction.event(event))
+    assert "hidden" in str(before)
+    changed = {name: after[name] for name in before if after[name] != before[name]}
+    assert before.keys() == after.keys()
+    assert (
+        changed
+        == {
+            "fault_armed": {"spec": "drop (redacted)"},
+            "fault_expired": {"spec": "drop (redacted)"},
+            "fault_fired": {"spec": "drop (redacted)", "text": "(redacted)"},
+            "full_resync": {"reason": {"code": "forced_by_fault", "text": "(redacted)"}},
+            "rdb_problem": {"key": None, "text": "(redacted)"},
+            "opaque": {"reason": "(redacted)"},
+            "replica_talked_back": {"text": "(redacted)"},
+        }[event.kind]
+    )
+
+
+def test_an_event_without_words_of_the_data_stays_as_it_is() -> None:
+    told = events.FullResync(
+        **WIRE, replid=ID, offset=1, reason=events.Reason(code="no_psync", text="the replica sent SYNC")
+    )
+    assert Redaction.event(told) is told

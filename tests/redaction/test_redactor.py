@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap.redaction.grammars import Redact
+from tap.redaction.grammars import Redact, grammars
 from tap.redaction.redactor import Redactor
 from tests.relay.wire import command
 from tests.support import uncompiled
@@ -46,7 +46,7 @@ def shape(text: bytes) -> bytes:
     return re.sub(rb"[0-9]", b"#", text) if re.fullmatch(rb"[+-]?\d+(\.\d*)?(e[+-]?\d+)?", text) else b"." * len(text)
 
 
-# command, and its arguments: =kept, k key, v value, * replaced whatever is asked for
+# command, and its arguments: = kept, k key, v value, b bit, r bound of a range, * replaced whatever is asked for
 GRAMMAR = [
     ("SET user:1 secret EX 100 KEEPTTL", "k v = = ="),
     ("set user:1 12345 px 100", "k v = ="),
@@ -90,28 +90,231 @@ GRAMMAR = [
     ("AUTH user password", "* *"),
     ("CONFIG SET requirepass password", "* * *"),
     ("ACL SETUSER bob on >password", "* * * *"),
+    ("APPEND a text", "k v"),
+    ("BITOP AND d a b", "= k k k"),
+    ("BLMOVE a b LEFT RIGHT 0", "k k = = ="),
+    ("BLMPOP 0 2 a b LEFT COUNT 3", "= = k k = = ="),
+    ("BRPOPLPUSH a b 0", "k k ="),
+    ("CLUSTER SETSLOT 7 NODE id", "= = = ="),
+    ("COPY a b DB 3 REPLACE", "k k = = ="),
+    ("DECR a", "k"),
+    ("DECRBY a 12345678", "k v"),
+    ("DELEX a IFEQ old", "k = v"),
+    ("DELEX a ifdne 12345678", "k = v"),
+    ("DELIFEQ a old", "k v"),
+    ("DISCARD", ""),
+    ("EVALSHA sha 1 a b", "v = k v"),
+    ("EXEC", ""),
+    ("EXPIRE a 100 NX", "k = ="),
+    ("EXPIREAT a 1700000000 GT", "k = ="),
+    ("FCALL name 1 a b", "v = k v"),
+    ("FLUSHALL ASYNC", "="),
+    ("FLUSHDB SYNC", "="),
+    ("FUNCTION DELETE name", "= v"),
+    ("FUNCTION FLUSH ASYNC", "= ="),
+    ("FUNCTION RESTORE dump APPEND", "= * ="),
+    ("GEOADD g NX CH 13.361389 38.115556 place", "k = = v v v"),
+    ("GEOSEARCHSTORE d g FROMMEMBER place BYRADIUS 200 km ASC COUNT 5 ANY STOREDIST", "k k = v = = = = = = = ="),
+    ("GEOSEARCHSTORE d g FROMLONLAT 15.1234 37.1234 BYBOX 400 300 km", "k k = v v = = = ="),
+    ("GETDEL a", "k"),
+    ("GETSET a text", "k v"),
+    ("HDEL h f g", "k v v"),
+    ("HEXPIREAT h 1700000000 GT FIELDS 1 f", "k = = = = v"),
+    ("HGETDEL h FIELDS 1 f", "k = = v"),
+    ("HGETEX h PX 10 FIELDS 1 f", "k = = = = v"),
+    ("HINCRBY h f 12345678", "k v v"),
+    ("HINCRBYFLOAT h f 1.5678", "k v v"),
+    ("HMSET h f v g w", "k v v v v"),
+    ("HPEXPIRE h 100 LT FIELDS 1 f", "k = = = = v"),
+    ("HPEXPIREAT h 1700000000000 XX FIELDS 1 f", "k = = = = v"),
+    ("HSETNX h f v", "k v v"),
+    ("INCR a", "k"),
+    ("INCRBY a 12345678", "k v"),
+    ("INCRBYFLOAT a 1.5678", "k v"),
+    ("LMPOP 2 a b RIGHT COUNT 3", "= k k = = ="),
+    ("LPOP l 2", "k ="),
+    ("LPUSH l a b", "k v v"),
+    ("LPUSHX l a b", "k v v"),
+    ("LSET l 3 a", "k = v"),
+    ("LTRIM l 0 99", "k = ="),
+    ("MOVE a 1", "k ="),
+    ("MSETNX a 1 b two", "k v k v"),
+    ("PERSIST a", "k"),
+    ("PEXPIRE a 100 XX", "k = ="),
+    ("PFADD p a b", "k v v"),
+    ("PFMERGE d a b", "k k k"),
+    ("PING", ""),
+    ("PING text", "v"),
+    ("PSETEX a 100 text", "k = v"),
+    ("RENAME a b", "k k"),
+    ("RENAMENX a b", "k k"),
+    ("RESTORE a 0 dump IDLETIME 5 FREQ 6", "k = v = = = ="),
+    ("RPOP l 2", "k ="),
+    ("RPOPLPUSH l m", "k k"),
+    ("RPUSH l a b", "k v v"),
+    ("RPUSHX l a b", "k v v"),
+    ("SCRIPT FLUSH ASYNC", "= ="),
+    ("SDIFFSTORE d a b", "k k k"),
+    ("SENTINEL SET name auth-pass password", "* * * *"),
+    ("HELLO 3 AUTH user password", "* * * *"),
+    ("SETBIT b 7 1", "k = b"),
+    ("SETEX a 100 text", "k = v"),
+    ("SETNX a text", "k v"),
+    ("SETRANGE a 7 text", "k = v"),
+    ("SINTERSTORE d a b", "k k k"),
+    ("SPOP s 2", "k ="),
+    ("SPUBLISH channel message", "v v"),
+    ("SREM s a b", "k v v"),
+    ("SUNIONSTORE d a b", "k k k"),
+    ("TOUCH a b", "k k"),
+    ("UNLINK a b", "k k"),
+    ("XACK s group 1-1 2-2", "k v = ="),
+    ("XACKDEL s group KEEPREF IDS 1 1-1", "k v = = = ="),
+    ("XADD s KEEPREF MINID = 1-1 IDMP producer id 2-2 f v", "k = = = = = v v = v v"),
+    ("XDEL s 1-1 2-2", "k = ="),
+    ("XDELEX s KEEPREF IDS 1 1-1", "k = = = ="),
+    ("XGROUP DELCONSUMER s group name", "= k v v"),
+    ("XGROUP DESTROY s group", "= k v"),
+    ("XGROUP SETID s group 1-1 ENTRIESREAD 5", "= k v = = ="),
+    ("XSETID s 1-1 ENTRIESADDED 5", "k = = ="),
+    ("XTRIM s MAXLEN ~ 100", "k = = ="),
+    ("ZDIFFSTORE d 2 a b", "k = k k"),
+    ("ZINCRBY z 1.5678 a", "k v v"),
+    ("ZINTERSTORE d 2 a b WEIGHTS 2 3 AGGREGATE SUM", "k = k k = v v = ="),
+    ("ZMPOP 2 a b MIN COUNT 3", "= k k = = ="),
+    ("ZPOPMAX z 3", "k ="),
+    ("ZPOPMIN z 3", "k ="),
+    ("ZRANGESTORE d z (1.5678 +inf BYSCORE REV LIMIT 0 10", "k k r = = = = = ="),
+    ("ZREM z a b", "k v v"),
+    ("ZREMRANGEBYLEX z [text +", "k r ="),
+    ("ZREMRANGEBYSCORE z -inf 1.5678", "k = v"),
     ("MIGRATE host 6379 key 0 100 AUTH password", "* * * * * * *"),
 ]
 
 
+DRAWS = 20  # keys; an argument that is replaced differs for one of them, even if it is a single bit
+
+
+def arguments(said: bytes, redact: frozenset[Redact], kind: type[Redactor], key: int) -> list[bytes]:
+    one = kind(bytes([key]) * 16, redact)
+    name, *before = said.split()
+    [[same_name, *after]] = words(bytes(one.feed(command(name, *before))))
+    assert same_name == name
+    assert list(map(len, after)) == list(map(len, before))
+    return after
+
+
 @KINDS
 @pytest.mark.parametrize(("said", "told"), GRAMMAR, ids=[said for said, _ in GRAMMAR])
-@pytest.mark.parametrize("redact", [VALUES, KEYS, BOTH], ids=["values", "keys", "both"])
-def test_what_makes_a_command_work_stays(said: str, told: str, redact: frozenset[Redact], kind: type[Redactor]) -> None:
-    name, *before = said.encode().split()
-    [[same_name, *after]] = words(redacted(command(name, *before), redact, kind))
-    assert same_name == name
-    codes = told.split()
-    assert len(codes) == len(before) == len(after)
-    for code, old, new in zip(codes, before, after, strict=True):
-        replaced = code == "*" or (code == "v" and "values" in redact) or (code == "k" and "keys" in redact)
-        assert len(new) == len(old)
-        if not replaced:
-            assert new == old
-        elif code == "v":
-            assert shape(new) == shape(old) or (b"." in shape(old) and new.isalnum())
-        else:
-            assert new.isalnum()
+def test_what_makes_a_command_work_stays_and_all_else_is_replaced(said: str, told: str, kind: type[Redactor]) -> None:
+    before, codes = said.encode().split()[1:], told.split()
+    assert len(codes) == len(before)
+    for redact in (VALUES, KEYS, BOTH):
+        drawn = [arguments(said.encode(), redact, kind, key) for key in range(DRAWS)]
+        for code, old, *new in zip(codes, before, *drawn, strict=True):
+            if code == "=" or (code in "vbr" and "values" not in redact) or (code == "k" and "keys" not in redact):
+                assert {*new} == {old}
+                continue
+            assert {*new} > {old} or old not in new
+            for one in new:
+                if code == "b":
+                    assert one in (b"0", b"1")
+                elif code == "r":
+                    assert one[:1] == old[:1]
+                    assert shape(one[1:]) == shape(old[1:]) or old[1:].isalpha()
+                elif code == "v":
+                    assert shape(one) == shape(old) or (b"." in shape(old) and one.isalnum())
+                else:
+                    assert one.isalnum()
+
+
+def test_every_grammar_has_an_example() -> None:
+    """Of subcommands, too. The grammar without a name is that of all other commands."""
+    shown = {b"", *(said.split()[0].encode() for said, _ in GRAMMAR)}
+    shown |= {b"|".join(said.encode().split()[:2]) for said, _ in GRAMMAR if "XGROUP" in said}
+    shown |= {b"|".join(said.encode().split()[:2]) for said, _ in GRAMMAR if said.startswith(("FUNCTION", "SCRIPT"))}
+    known = grammars(BOTH).keys()
+    assert known <= {name.upper() for name in shown}
+    assert {name for name in shown if b"|" not in name} - known == {b"JSON.SET", b"set"}
+
+
+VALUE_FORMS = [b"Alice-and-Bob", b"12345678", b"-1234.5678", b"1e5x", b"1.5e", b"{tag}text", b"", b"x" * 300]
+
+
+@KINDS
+@pytest.mark.parametrize("form", VALUE_FORMS, ids=lambda form: form[:20].decode())
+def test_a_value_of_any_form_is_replaced_at_every_place_of_data(form: bytes, kind: type[Redactor]) -> None:
+    data = [
+        (b"SET", b"k", None, b"IFEQ", None), (b"HSET", b"k", None, None, None, None), (b"GEOADD", b"k", b"NX", None),
+        (b"ZADD", b"k", None, None, None, None), (b"EVAL", b"return 1", b"0", None, None), (b"WHAT.EVER", None, None),
+        (b"ZREMRANGEBYLEX", b"k", None, None), (b"XADD", b"k", b"*", None, None), (b"PING", None), (b"MULTI", None),
+        (b"ZUNIONSTORE", b"k", b"1", b"a", None), (b"SORT", b"k", b"ASC", None), (b"SELECT", b"1", None),
+    ]  # fmt: skip
+    for said in data:
+        asked = command(*(form if word is None else word for word in said))
+        [new] = words(redacted(asked, BOTH, kind))
+        assert [len(word) for word in new] == [len(form if word is None else word) for word in said]
+        if form:
+            assert not [word for word, old in zip(new, said, strict=True) if old is None and word == form]
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("before", "size"), [(("EXPIRE", "k"), 64), (("HSET", "k"), 40), ((), 48)], ids=["kept", "number", "name"]
+)
+def test_what_is_longer_than_its_kind_can_be_becomes_letters(
+    before: tuple[str, ...], size: int, kind: type[Redactor]
+) -> None:
+    fits, too_long = (b"1" + b"7" * (length - 1) for length in (size, size + 1))
+    [[*_, last]] = words(redacted(command(*before, fits), BOTH, kind))
+    assert last.isdigit()
+    assert (last == fits) == (before != ("HSET", "k"))
+    [[*_, last]] = words(redacted(command(*before, too_long), BOTH, kind))
+    assert len(last) == size + 1
+    assert last.isalnum()
+    assert not last.isdigit()
+
+
+@KINDS
+@pytest.mark.parametrize("place", ["XGROUP {}", "EVAL code {} a b", "MSETEX {} a b"])
+def test_a_long_word_where_a_subcommand_or_a_count_belongs_becomes_letters(place: str, kind: type[Redactor]) -> None:
+    word = "-" * 65
+    [new] = words(redacted(command(*place.format(word).split()), BOTH, kind))
+    assert word.encode() not in new
+    assert all(argument.isalnum() for argument in new)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("number", "keys"), [("2", 2), ("0", 0), ("999999999", 4), ("1000000000", 0), ("-1", 0), ("x", 0)]
+)
+def test_a_count_says_how_many_keys_follow(number: str, keys: int, kind: type[Redactor]) -> None:
+    [[_, _, same, *new]] = words(redacted(command("FCALL", "f", number, "1", "22", "333", "4444"), KEYS, kind))
+    assert same == number.encode()
+    old = [b"1", b"22", b"333", b"4444"]
+    assert new[keys:] == old[keys:]
+    assert all(one.isalnum() for one in new)
+    assert [*map(len, new)] == [1, 2, 3, 4]
+    assert (new[:keys] != old[:keys]) == (keys > 0)
+
+
+@KINDS
+def test_the_next_command_is_read_by_its_own_grammar(kind: type[Redactor]) -> None:
+    """Whatever the one before had announced, and whether it was complete."""
+    before = [command("EVAL", "code", "5", "a"), command("MSETEX", "3", "a"), command("SET"), command("ZADD", "z", "NX")]
+    for one in before:
+        [_, new] = words(redacted(one + command("EXPIRE", "key", "100", "NX"), VALUES, kind))
+        assert new == [b"EXPIRE", b"key", b"100", b"NX"]
+
+
+@KINDS
+def test_what_waits_is_given_with_its_framing_when_nothing_follows(kind: type[Redactor]) -> None:
+    ping = command("PING")
+    for head in (b"*", b"*3", b"*3\r", b"*3\r\n$", b"*3\r\n$3", b"*3\r\n$3\r", b"*3\r\n$3\r\n"):
+        for word in (b"", b"S", b"SE") if head.endswith(b"$3\r\n") else (b"",):
+            one = kind(KEY, BOTH)
+            assert bytes(one.feed(ping + head + word)) + one.flush() == ping + head + b"*" * len(word)
+            assert bytes(one.feed(ping)) == ping  # a new command may begin
 
 
 @KINDS
@@ -134,6 +337,7 @@ def test_bounds_of_ranges_stay_bounds(kind: type[Redactor]) -> None:
     for old in (b"(1.5", b"+inf", b"-inf", b"inf", b"+", b"-", b"[abc", b"(abc", b"[", b"("):
         [[_, _, new, _]] = words(redacted(command("ZREMRANGEBYLEX", "z", old, "+"), VALUES, kind))
         assert new[:1] == old[:1] if old[:1] in b"([" else new == old
+        assert (new[1:] != old[1:]) == (len(old) > 1 and old[:1] in b"([")
         assert len(new) == len(old)
 
 
