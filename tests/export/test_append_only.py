@@ -87,6 +87,44 @@ def test_a_stream_that_goes_on_in_a_db_begins_with_its_select() -> None:
         written(SET)
 
 
+NO_DB = [
+    MULTI, command("FUNCTION", "FLUSH"), command("script", "FLUSH"), command("FLUSHALL"), command("SWAPDB", "1", "2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("one", NO_DB)
+def test_a_command_that_is_of_no_db_needs_no_select(one: bytes) -> None:
+    kept = [] if one == MULTI else split(one)
+    assert written(one)[0] == kept
+    if kept:
+        assert written(one + SELECT + SET)[0] == [*kept, SELECT, SET]
+        assert written(one + SET, db=3)[0] == [*kept, command("SELECT", "3"), SET]
+        assert written(SET + one + OTHER, db=3)[0] == [command("SELECT", "3"), SET, *kept, OTHER]
+
+
+LEFT_OUT = [
+    command("PING"),
+    command("replconf", "GETACK", "x"),
+    command("PUBLISH", "c", "m"),
+    command("SPUBLISH", "c", "m"),
+]
+
+
+@pytest.mark.parametrize("one", LEFT_OUT)
+def test_what_a_server_does_not_store_is_left_out_wherever_it_stands(one: bytes) -> None:
+    assert written(one) == ([], len(one), 0)
+    stream = one + SELECT + one + one + SET + MULTI + one + OTHER + one + EXEC + one
+    assert written(stream) == ([SELECT, SET, MULTI, OTHER, EXEC], len(stream), 5)
+
+
+@pytest.mark.parametrize("size", [10, 60, 200])
+def test_a_command_of_any_length_and_number_of_arguments_is_taken_apart(size: int) -> None:
+    """Its time is its last argument."""
+    sent = command("SET", "k" * size, "v" * size * 1000, *["NX"] * size, "PX", "10")
+    kept = command("SET", "k" * size, "v" * size * 1000, *["NX"] * size, "PXAT", str(NOW + 10))
+    assert written(SELECT + sent)[0] == [SELECT, kept]
+
+
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [

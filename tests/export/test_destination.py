@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.export.destination import check_new, new_directory, new_file
+from tap.export.destination import check_new, compressed, new_directory, new_file, whole
 
 BOTH: list[Callable[[Path], Any]] = [new_file, new_directory]
 
@@ -102,3 +106,37 @@ def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatc
     with new_file(path) as file:
         file.write(b"12345")
     assert seen == [(5, False)]
+
+
+@pytest.mark.parametrize("size", [0, 5, 2**20 + 1])
+def test_an_output_that_is_open_gets_what_is_whole_and_stays_open(size: int) -> None:
+    out, data = io.BytesIO(), os.urandom(size)
+    with whole(out) as file:
+        file.write(bytes(size))
+        file.seek(0)
+        file.write(data)
+        assert out.getvalue() == b""
+    assert out.getvalue() == data
+    with contextlib.suppress(ValueError), whole(out) as file:
+        file.write(b"half")
+        raise ValueError
+    assert out.getvalue() == data  # nothing of what was not completed
+
+
+@pytest.mark.parametrize(
+    ("suffix", "magic", "opened"),
+    [
+        (".gz", b"\x1f\x8b\x08\x00", gzip.decompress),  # no flags: the name of no file is in it
+        (".zst", b"\x28\xb5\x2f\xfd", lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data)),
+        ("", b"text", bytes),
+        (".txt", b"text", bytes),
+    ],
+)
+def test_a_suffix_says_how_a_file_is_compressed(suffix: str, magic: bytes, opened: Callable[[bytes], bytes]) -> None:
+    out = io.BytesIO()
+    with compressed(out, suffix) as file:
+        file.write(b"text" * 1000)
+    assert not out.closed
+    assert out.getvalue().startswith(magic)
+    assert opened(out.getvalue()) == b"text" * 1000
+    assert (len(out.getvalue()) < 500) == (suffix in (".gz", ".zst"))

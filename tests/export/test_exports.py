@@ -8,17 +8,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tap import export
+from tap.capture.packets import Flow
+from tap.capture.segments import Endpoint
 from tap.errors import ConfigError, RecordingError
+from tap.export import exports
 from tap.export.append_only import BASE as BASE_FILE
 from tap.export.append_only import INCREMENT
+from tap.export.rows import Row
 from tests.cli.test_export import END, MULTI, PING, RDB, SELECT, SETS, WHOLE, synced
-from tests.recording.wires import STREAM, file, streamed
-from tests.relay.wire import BASE, REPLID
+from tests.recording.wires import STREAM, Wire, file, streamed
+from tests.relay.wire import BASE, GRANT, REPLID, asks, command
 
 
 @pytest.fixture
@@ -77,6 +82,88 @@ def test_rows_that_nothing_matches_are_remarked(capture: Path) -> None:
 def test_what_lies_outside_of_the_recording_is_remarked(capture: Path) -> None:
     done = export.rdb(capture, io.BytesIO(), until=datetime(2200, 1, 1))
     assert "lies after the end of the recording" in done.remarks[0]
+
+
+LINKS = ["127.0.0.1:6379", "127.0.0.1:6380"]
+FILTERS: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, ["SELECT", "SET one", "DEL one", "SELECT", "SET two", "DEL two"]),
+    ({"link": LINKS[0]}, ["SELECT", "SET one", "DEL one"]),
+    ({"link": [LINKS[1]]}, ["SELECT", "SET two", "DEL two"]),
+    ({"link": LINKS}, ["SELECT", "SET one", "DEL one", "SELECT", "SET two", "DEL two"]),
+    ({"db": 3}, ["SELECT", "SET one", "DEL one"]),
+    ({"db": [4, 5]}, ["SELECT", "SET two", "DEL two"]),
+    ({"command": "del"}, ["DEL one", "DEL two"]),
+    ({"command": ["set", "select"]}, ["SELECT", "SET one", "SELECT", "SET two"]),
+    ({"key": "t*"}, ["SET two", "DEL two"]),
+    ({"key": [b"one", "nothing"]}, ["SET one", "DEL one"]),
+    ({"from_": BASE + 30}, ["SET one", "DEL one", "SET two", "DEL two"]),
+    ({"until": BASE + 30}, ["SELECT", "SELECT"]),
+    ({"link": LINKS[0], "command": "SET", "db": 3, "key": "o*"}, ["SET one"]),
+]
+
+
+@pytest.mark.parametrize(("filters", "expected"), FILTERS, ids=lambda one: str(one)[:50])
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_each_filter_leaves_the_rows_it_means(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, filters: dict[str, Any], expected: list[str]
+) -> None:
+    packets: list[tuple[int, bytes]] = []
+    for port, replid, db, key in ((6379, REPLID, "3", "one"), (6380, "f" * 40, "4", "two")):
+        wire = Wire(50_000 + port)
+        wire.flow = Flow(Endpoint("127.0.0.1", 50_000 + port), Endpoint("127.0.0.1", port), (5, 9))
+        wire.now += port
+        wire.open()
+        wire.send(0, asks(BASE, replid))
+        wire.send(1, GRANT)
+        for piece in (command("SELECT", db), command("SET", key, "v"), command("DEL", key)):
+            wire.send(1, piece)
+            wire.send(0, command("REPLCONF", "ACK", "1"))
+        packets += wire.packets
+    path = file(tmp_path / "two.pcapng", sorted(packets), "pcapng")
+    found: list[Row] = []
+    closed: list[bool] = []
+    told = SimpleNamespace(put=found.append, close=lambda: closed.append(True))
+    monkeypatch.setattr(exports, "Parquet", lambda file: told)
+    out = io.BytesIO()
+    done = getattr(export, form)(path, out, **filters)
+    if form == "jsonl":
+        rows = [(row["name"], row["args"][:1], row["link"]) for row in map(json.loads, out.getvalue().splitlines())]
+    else:
+        rows = [(row.name, [word.decode() for word in row.args[:1]], row.link) for row in found]
+        assert closed == [True]
+    assert sorted(" ".join([name, *(args if name != "SELECT" else [])]) for name, args, _ in rows) == sorted(expected)
+    assert done.count == len(rows)
+    if "SELECT" not in expected:
+        assert all(link == LINKS[args == ["two"]] for _, args, link in rows)
+
+
+def without(wire: Wire, data: bytes) -> Wire:
+    """The capture lacks the packet that ends in these bytes."""
+    [lost] = [one for one in wire.packets if one[1].endswith(data)]
+    wire.packets.remove(lost)
+    return wire
+
+
+@pytest.mark.parametrize("form", [export.rdb, export.aof, export.resp])
+def test_of_what_ends_before_a_hole_nothing_is_lacking(tmp_path: Path, form: Callable[..., Any]) -> None:
+    path = file(tmp_path / "hole.pcapng", without(synced(*WHOLE, *SETS), PING).packets, "pcapng")
+    assert not form(path, tmp_path / "out", until=BASE + len(SELECT)).lacking
+
+
+@pytest.mark.parametrize(("form", "lacks"), [(export.rdb, True), (export.aof, False), (export.resp, False)])
+def test_a_hole_in_a_later_rdb_is_lacking_from_the_last_rdb_and_not_from_the_stream(
+    tmp_path: Path, form: Callable[..., Any], lacks: bool
+) -> None:
+    wire, later = synced(*WHOLE), Wire(50_001)
+    later.now = wire.now
+    later.open()
+    later.send(0, command("PSYNC", "?", "-1"))
+    later.send(1, b"+FULLRESYNC %b %d\r\n$%d\r\n" % (REPLID.encode(), END, len(RDB)))
+    later.send(1, RDB)
+    later.send(0, command("REPLCONF", "ACK", "1"))
+    later.send(1, PING)
+    path = file(tmp_path / "two.pcapng", wire.packets + without(later, RDB).packets, "pcapng")
+    assert bool(form(path, tmp_path / "out").lacking) == lacks
 
 
 def test_what_is_lacking_is_returned_and_the_rest_written(tmp_path: Path) -> None:
