@@ -452,3 +452,51 @@ def test_a_segment_that_was_cut_lacks_what_is_behind_it_and_no_copy_changes_that
     later.missing = 6
     assert taking.at(3, later) == [2]
     assert taking.at(4, server(9, b"jk")) == [b"jk"]
+
+
+# ---- which connection a segment is of ----
+
+
+def test_segments_of_connections_that_alternate_are_each_of_their_own() -> None:
+    """Also where one sends to itself, and where the addresses are equal and not the same objects."""
+    pairs = [(CLIENT, SERVER), (Endpoint("10.0.0.1", 50001), SERVER), (CLIENT, Endpoint("10.0.0.1", 50001))]
+    assembler = Assembler()
+    found: dict[tuple[Endpoint, Endpoint], bytes] = {}
+    for at in range(4):
+        for opener, other in pairs:
+            for ends in ((opener, other), (other, opener), (opener, other)):
+                source, target = ends
+                if at == 2:
+                    source, target = Endpoint(source.host, source.port), Endpoint(target.host, target.port)
+                data = f"{at}{source.port}".encode()
+                sequence = 8 + len(found.get((source, target), b""))
+                for item in assembler.reassemble(Segment(source, target, sequence, 0, 0, data, 0), at):
+                    if isinstance(item, Bytes):
+                        assert item.connection.ends == (opener, other)
+                        assert item.connection.ends[item.side] == source
+                        key = source, target
+                        found[key] = found.get(key, b"") + item.data
+    assert len(assembler.connections) == len(pairs)
+    for opener, other in pairs:
+        assert found[opener, other] == b"".join(f"{at}{opener.port}".encode() * 2 for at in range(4))
+        assert found[other, opener] == b"".join(f"{at}{other.port}".encode() for at in range(4))
+
+
+def test_a_distant_run_of_segments_that_were_cut_is_one_and_lacks_what_was_cut() -> None:
+    """The size of a segment is that of the wire."""
+    cut = [
+        Segment(SERVER, CLIENT, (FIRST + FAR + at * 10) % 2**32, 8, ACK, b"%06d" % at, 4) for at in range(10, 10 + PROOF)
+    ]
+    said, ignored = story([*OPENING, *sent(0, 10), *cut])
+    assert said == ["from start", all_of(0, 10), FAR, b"000010", 4, b"000011", 4, b"000012", 4]
+    assert not ignored
+    apart = [*cut[:2], made(1, FIRST + FAR, 126, b"%06d" % 12, acknowledged=8)]  # not where the second one ends
+    assert story([*OPENING, *sent(0, 10), *apart])[0] == ["from start", all_of(0, 10)]
+
+
+def test_an_answer_to_a_distant_segment_is_believed_with_it_if_it_has_the_number_behind_it() -> None:
+    for away in (-1, 0, 1):
+        far = made(1, FIRST + FAR, 100, b"x" * 10, acknowledged=8)
+        answer = made(0, 8, 0, b"ok", acknowledged=FIRST + FAR + 110 + away)
+        said, _ = story([*OPENING, *sent(0, 10), far, answer])
+        assert said == ["from start", all_of(0, 10), *([FAR, b"x" * 10] if away == 0 else [])]

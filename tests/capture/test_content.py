@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap.capture.content import COMPRESSED
+from tap.capture.content import COMPRESSED, Stopped, content
+from tap.errors import RecordingError
 from tests.recording.captured import WHOLE, Gzip, Kind, both, compressed, read
 
 
@@ -71,3 +74,109 @@ def test_what_is_compressed_and_damaged_is_read_up_to_there(tmp_path: Path, kind
     assert kind is Gzip or times == list(range(len(times)))  # gzip has no sums but at the end, and may notice it later
     assert problem.startswith(f"{path}: byte ")
     assert f"{kind.name} cannot read on (" in problem
+
+
+# ---- as it comes ----
+
+
+class Growing:
+    """A file's content that is written piece by piece, whenever the reader has found nothing more."""
+
+    def __init__(self, path: Path, pieces: list[bytes], *, ends: bool) -> None:
+        self.path, self.pieces, self.ends = path, pieces, ends
+        self.asked: list[bool] = []
+        path.write_bytes(b"")
+
+    def goes_on(self, is_idle: bool) -> bool:
+        self.asked.append(is_idle)
+        if is_idle and self.pieces:
+            with self.path.open("ab") as file:
+                file.write(self.pieces.pop(0))
+            return True
+        return bool(self.pieces) or not is_idle or self.ends
+
+    def successor(self, path: Path) -> Path | None:
+        assert path == self.path
+        return path if self.ends and not self.pieces else None
+
+
+def test_a_file_that_grows_is_read_until_its_successor_is_there(tmp_path: Path) -> None:
+    growing = Growing(tmp_path / "one", [b"plain", b" text", b" more"], ends=True)
+    found = content(growing.path, "one", growing.goes_on, True, growing.successor)
+    assert b"".join(found) == b"plain text more"
+    assert growing.asked == [True, False, True, False, True, False]
+
+
+def test_a_file_that_grows_is_read_until_the_reader_stops(tmp_path: Path) -> None:
+    growing = Growing(tmp_path / "one", [b"plain", b" text"], ends=False)
+    found: list[bytes] = []
+    with pytest.raises(Stopped):
+        found.extend(content(growing.path, "one", growing.goes_on, True, growing.successor))
+    assert b"".join(found) == b"plain text"
+    assert growing.asked == [True, False, True, False, True]
+
+
+def test_what_is_written_while_the_successor_appears_is_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "one"
+    path.write_bytes(b"plain")
+    asked: list[Path] = []
+
+    def successor(path: Path) -> Path:
+        asked.append(path)
+        with path.open("ab") as file:
+            file.write(b" at last")
+        return path
+
+    assert b"".join(content(path, "one", lambda is_idle: True, True, successor)) == b"plain at last"
+    assert asked == [path]
+
+
+def test_a_file_that_is_complete_has_no_successor(tmp_path: Path) -> None:
+    path = tmp_path / "one"
+    path.write_bytes(b"plain")
+    asked: list[bool] = []
+
+    def goes_on(is_idle: bool) -> bool:
+        asked.append(is_idle)
+        return True
+
+    found = content(path, "one", goes_on, False, lambda path: pytest.fail("asked for"))
+    assert b"".join(found) == b"plain"
+    assert asked == [False]
+    with pytest.raises(Stopped):
+        list(content(path, "one", lambda idle: False, False, lambda path: None))
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_pipe_is_read_as_it_is_written_until_it_is_closed_or_the_reader_stops(tmp_path: Path, stops: bool) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    ends = [os.open(path, os.O_RDWR)]
+    said = [b"plain", b" text"]
+    asked: list[bool] = []
+
+    def goes_on(is_idle: bool) -> bool:
+        asked.append(is_idle)
+        if is_idle and said:
+            os.write(ends[0], said.pop(0))
+        elif is_idle and stops:
+            return False
+        elif is_idle:
+            os.close(ends.pop())
+        return True
+
+    found: list[bytes] = []
+    chunks = content(path, "pipe", goes_on, True, lambda path: pytest.fail("a pipe has none"))
+    with pytest.raises(Stopped) if stops else contextlib.nullcontext():
+        found.extend(chunks)
+    for end in ends:
+        os.close(end)
+    assert b"".join(found) == b"plain text"
+    assert asked[:5] == [True, False, True, False, True]
+
+
+def test_what_cannot_be_opened_or_read_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="one: No such file or directory"):
+        list(content(tmp_path / "none", "one", None, False, lambda path: None))
+    with pytest.raises(RecordingError, match=r"directory: Is a directory"):
+        list(content(tmp_path, "directory", None, False, lambda path: None))

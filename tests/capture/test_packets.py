@@ -102,3 +102,31 @@ def test_a_quiet_flow_keeps_none_alive_that_it_shared_blocks_with() -> None:
     del flow, other, owner
     gc.collect()
     assert reference() is None
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "fd00::1"])
+@pytest.mark.parametrize("first", [(0, 5), (2**32 - 3, 2**32 - 1), (2**31, 2**31 - 1)])
+def test_a_packet_is_taken_apart_as_it_was_made(host: str, first: tuple[int, int]) -> None:
+    """However much the sides have sent since."""
+    flow = Flow(Endpoint(host, 50000), Endpoint(host, 6379), first)
+    made: list[tuple[bytes, tuple[int, int, int]]] = []
+    sent = [-1, -1]
+    said = [
+        (0, SYN, 0),
+        (1, SYN, 0),
+        (0, 0, 0),
+        (0, PUSH, 3),
+        (1, PUSH, MAX_DATA),
+        (1, PUSH, 1),
+        (0, PUSH, 20),
+        (1, PUSH, 7),
+    ]
+    for side, flags, size in said:
+        (one,) = next_packets(flow, side, flags, bytes(size))
+        acks = ACK if sent[1] >= 0 or side == 1 else 0
+        made.append((one, (side, sent[side], size)))
+        sent[side] += size + (flags == SYN)
+        assert flow.position(side) == sent[side]
+        assert flow.parts(one)[2] == flags | acks
+    for one, (side, position, size) in made:
+        assert (flow.parts(one)[0], *flow.parts(one)[1::2]) == (side, position, size)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tap.capture.assembly import Connection
 from tap.capture.segments import Endpoint
-from tap.capture.tls import MAX_PLACES, MAX_SEGMENTS, TlsConnections, TlsFinder
+from tap.capture.tls import MAX_PLACES, MAX_SEGMENTS, PROOF, TlsConnections, TlsFinder
 from tap.recording.player import Player
 from tap.recording.reader import nothing
 from tests.recording.test_captures import cut
@@ -228,3 +228,45 @@ def test_a_sentence_names_all_of_few(count: int, named: int) -> None:
     places = ", ".join(f"between 10.0.0.2:40000 and 10.0.0.1:{6379 + number}" for number in range(named))
     what = "1 connection is TLS" if count == 1 else f"{count} connections are TLS"
     assert str(few).startswith(f"{what} ({places}), and cannot")
+
+
+HELLO = b"\x16\x03\x01\x00\x20"  # the head of a record of a handshake
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (HELLO + b"\1", True),
+        (HELLO + b"\2", True),
+        (HELLO, None),
+        (HELLO[:4], None),
+        (HELLO + b"\0", False),
+        (HELLO + b"\3", False),
+        (b"\x17" + HELLO[1:] + b"\1", False),
+        (b"\x15" + HELLO[1:] + b"\1", False),
+        (b"\x16\x02" + HELLO[2:] + b"\1", False),
+        (b"\x16\x03\x05" + HELLO[3:] + b"\1", False),
+        (b"\x16\x03\x04" + HELLO[3:] + b"\1", True),
+        (b"\x16\x03\x01\x00\x00\1", False),
+        (b"\x16\x03\x01\x48\x00\1", True),
+        (b"\x16\x03\x01\x48\x01\1", False),
+    ],
+)
+@pytest.mark.parametrize("side", [0, 1])
+def test_the_first_bytes_of_a_connection_decide(side: int, said: bytes, expected: bool | None) -> None:
+    whole, bytewise = TlsFinder(from_start=True), TlsFinder(from_start=True)
+    assert whole.see(side, said) is expected
+    assert [bytewise.see(side, bytes([byte])) for byte in said][-1] is expected
+
+
+def test_behind_what_is_missing_of_a_side_its_heads_are_counted_anew() -> None:
+    finder = TlsFinder(from_start=False)
+    assert finder.see(1, record() + record() + record()[:3]) is None
+    finder.missing(1)
+    assert finder.see(1, record() + record()) is None
+    finder.missing(0)
+    assert finder.see(1, record()) is True
+    begun = TlsFinder(from_start=True)
+    begun.missing(0)
+    assert begun.see(0, b"plain") is None  # what was missing may have been the beginning
+    assert begun.see(0, record() * PROOF) is True
