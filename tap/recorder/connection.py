@@ -236,7 +236,6 @@ class RecordedConnection(Intake):
                 self._command.resume(name, words)
             masked = self._command.mask_one(bytes(left[at:]))
             left[at : at + len(masked)] = masked
-            at += len(masked)
             if not self._command.is_between_requests:
                 break
             self._command = None

@@ -300,3 +300,21 @@ def test_what_is_said_of_an_rdb_that_is_left_out_stands_at_the_next_bytes(tmp_pa
     asyncio.run(record())
     (said,) = [packet for packet in packets(path) if any("rdb_omitted" in comment for comment in packet.comments)]
     assert said.data.endswith(SET)
+
+
+@pytest.mark.parametrize("between", [b"", SET])
+def test_several_commands_of_one_read_may_hold_passwords(tmp_path: Path, between: bytes) -> None:
+    pieces = [(*ASKS, True), (Side.MASTER, FULL + RDB + between + STREAM + between + STREAM + SET, True)]
+    said = recorded(tmp_path / "a.pcapng", pieces)
+    assert_hidden(said)
+    assert said.count(SET) == 1 + 2 * (between == SET)
+
+
+def test_a_gap_does_not_end_before_the_offset_of_the_stream_is_known(tmp_path: Path) -> None:
+    """Of two connections the main one has a stream before the other one says where it begins."""
+    path = tmp_path / "a.pcapng"
+    capable = (Side.REPLICA, command("REPLCONF", "capa", "rdb-channel-repl"), True)
+    pieces = [capable, (Side.MASTER, b"+OK\r\n", True), (*ASKS, True), (Side.MASTER, b"+RDBCHANNELSYNC 7\r\n", True)]
+    pieces += [(Side.MASTER, SET, False), (Side.REPLICA, b"\n", True)]
+    assert b"link_state" not in recorded(path, pieces)
+    assert b"link_state" in recorded(tmp_path / "b.pcapng", [*pieces, (Side.REPLICA, ACKS, True)])

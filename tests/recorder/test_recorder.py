@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import random
+import re
 import signal
 import socket
 import stat
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,10 +34,12 @@ from tap.recorder.recorder import Recorder
 from tap.relay.listener import Listener
 from tap.replication import events
 from tap.replication.conversation import Conversation
+from tap.units import Limits
 from tests.recording.support import (
     Segment,
     comments,
     config,
+    connect,
     exchange,
     followed,
     hang,
@@ -51,7 +55,7 @@ from tests.recording.support import (
 )
 from tests.recording.wires import STREAM, of, told
 from tests.relay.wire import BASE, BLOCK, GRANT, asks, command, receive
-from tests.support import WITHIN, Servers, TapThread, client, expect_reset, follow, is_up, level, wait_until
+from tests.support import WITHIN, Servers, TapThread, client, expect_reset, follow, is_up, level, wait_inside, wait_until
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -731,3 +735,201 @@ def closed_astray() -> events.LinkClosed:
         bytes_from_master=0,
         bytes_from_replica=0,
     )
+
+
+# ---- without a relay ----
+
+
+def recording_of(path: Path, story: Callable[[Bus, Recorder], None], **options: Any) -> list[str]:
+    """Tell the story to a recorder. Returns what troubles were told."""
+    troubles: list[str] = []
+
+    async def run() -> None:
+        bus = Bus()
+        bus.subscribe(
+            lambda told: troubles.append(told.event.text) if isinstance(told.event, events.RecordingStopped) else None
+        )
+        writes = Recorder(path, bus, sync="none", **options)
+        writes.open()
+        story(bus, writes)
+        await writes.close()
+
+    asyncio.run(run())
+    return troubles
+
+
+def handshake(sent: tuple[str, ...] | None) -> events.Handshake:
+    return events.Handshake(start=3, end=9, request=("PING",), reply="+PONG", sent=sent)
+
+
+def refused(number: int) -> events.ResyncRefused:
+    return events.ResyncRefused(start=number, end=number + 1, reply=f"-ERR {number}")
+
+
+def test_before_it_is_open_and_after_it_is_closed_a_recorder_does_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "one.pcapng"
+
+    async def story() -> None:
+        writes = Recorder(path, Bus(), sync="none")
+        writes.rotate()
+        await writes.close()
+        assert (writes.path, writes.waiting, writes.trouble_so_far) == (path, 0, "")
+        assert not path.exists()
+        writes.open()
+        await writes.close()
+        before = path.read_bytes()
+        writes.rotate()
+        await writes.close()
+        assert path.read_bytes() == before
+        assert writes.path == path
+        writes.discard()
+        writes.discard()
+        assert not path.exists()
+
+    asyncio.run(story())
+
+
+def test_the_events_that_bytes_do_not_say_become_comments(tmp_path: Path) -> None:
+    def story(bus: Bus, writes: Recorder) -> None:
+        opened(writes, 1)
+        bus.publish("link", 1, "", handshake(None))
+        bus.publish("link", 1, "", handshake(("PSYNC", "?", "-1")))
+        bus.publish("link", 1, "", events.PsyncRequested(start=1, end=2, replid="?", offset=-1))
+        bus.publish("link", 2, "", refused(2))  # of a connection that was turned away
+        bus.publish("link", 1, "", refused(1))
+        bus.publish("", 0, "", events.FaultArmed(fault="cut", spec="cut key=secret", seed=1))
+
+    path = tmp_path / "one.pcapng"
+    assert recording_of(path, story) == []
+    said = comments(path)
+    assert [(one["event"], one.get("sent"), one.get("spec")) for one in said] == [
+        ("fault_armed", None, "cut key=secret"), ("handshake", ["PSYNC", "?", "-1"], None), ("resync_refused", None, None)
+    ]  # fmt: skip
+    path = tmp_path / "redacted.pcapng"
+    recording_of(path, story, redact=["keys"])
+    assert b"fault_armed" in path.read_bytes()
+    assert b"secret" not in path.read_bytes()
+
+
+def test_a_connection_that_has_closed_is_recorded_no_more(tmp_path: Path) -> None:
+    def story(bus: Bus, writes: Recorder) -> None:
+        opened(writes, 1)
+        bus.publish("link", 1, "", CLOSED)
+        bus.publish("link", 1, "", refused(1))
+
+    path = tmp_path / "one.pcapng"
+    recording_of(path, story)
+    assert [said["event"] for said in comments(path)] == ["link_closed"]
+    assert [one.flags & (SYN | FIN) for one in segments(path)] == [SYN, SYN, 0, FIN, FIN]
+
+
+def test_what_is_lost_is_counted_and_the_first_trouble_is_kept(tmp_path: Path) -> None:
+    def story(bus: Bus, writes: Recorder) -> None:
+        assert writes.trouble_so_far == ""
+        writes._trouble("first")
+        writes._trouble("second")
+        assert writes.trouble_so_far == "first; 0 bytes are not in the recording"
+        writes._lost(5)
+        writes._lost(2)
+        assert (writes.lost_bytes, writes.trouble_so_far) == (7, "first; 7 bytes are not in the recording")
+        writes.lost_links = 1
+        assert writes.trouble_so_far == "first; 7 bytes and 1 connections are not in the recording"
+
+    assert recording_of(tmp_path / "one.pcapng", story) == ["first", "second"]
+
+
+def test_an_unrecorded_connection_is_forgotten_when_it_closes(tmp_path: Path) -> None:
+    def story(bus: Bus, writes: Recorder) -> None:
+        assert writes._writer is not None
+        writes._writer.taken = -(2**40)
+        one = Conversation(lambda event: None, connection=7)
+        for _ in range(2):
+            assert writes.opened("link", one, ("127.0.0.1", 1), ("127.0.0.1", 2)) is None
+        assert (writes.lost_links, writes._unrecorded) == (2, {7})
+        bus.publish("link", 7, "", refused(1))
+        assert writes._unrecorded == {7}
+        bus.publish("link", 7, "", CLOSED)
+        assert writes._unrecorded == set()
+        writes._writer.taken = 0
+
+    troubles = recording_of(tmp_path / "one.pcapng", story)
+    assert troubles == ["the disk takes nothing, and connections that come now are not recorded"]
+
+
+def test_on_request_a_single_file_goes_on_in_a_numbered_one_or_in_its_name_if_it_was_moved(tmp_path: Path) -> None:
+    path, moved = tmp_path / "one.pcapng", tmp_path / "moved.pcapng"
+    earlier = tmp_path / "one_00041_20200101T000000Z.pcapng"
+    earlier.write_bytes(b"")
+
+    async def story() -> None:
+        bus = Bus()
+        writes = Recorder(path, bus, sync="none")
+        writes.open()
+        connect(bus, writes, 1)
+        assert writes._timer is None
+        path.rename(moved)
+        writes.rotate()
+        await wait_inside(path.exists)
+        writes.rotate()
+        await wait_inside(lambda: writes.path != path)
+        assert re.fullmatch(r"one_00042_\d{8}T\d{6}Z\.pcapng", writes.path.name)
+        writes._time_is_up()  # of a next file that could not be made: it is tried again
+        await wait_inside(lambda: "_00043_" in writes.path.name)
+        await writes.close()
+
+    asyncio.run(story())
+    assert earlier.read_bytes() == b""
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_rotation_goes_on_when_its_time_is_up_with_the_next_bytes(tmp_path: Path) -> None:
+    async def story() -> None:
+        bus = Bus()
+        writes = Recorder(tmp_path / "one.pcapng", bus, sync="none", rotate=Limits(seconds=3600))
+        writes.open()
+        first, timer = writes.path, writes._timer
+        assert timer is not None
+        assert 3590 < timer.when() - asyncio.get_running_loop().time() <= 3600
+        link = connect(bus, writes, 1)
+        writes._time_is_up()
+        assert writes.path == first
+        link.received(events.Side.MASTER, memoryview(b"x"))
+        await wait_inside(lambda: writes.path != first)
+        assert timer.cancelled()
+        following = writes._timer
+        assert following is not None
+        await writes.close()
+        assert following.cancelled()
+        assert b"link_state" in writes.path.read_bytes()
+        assert b"link_state" not in first.read_bytes()
+
+    asyncio.run(story())
+
+
+def test_a_next_file_that_cannot_be_made_is_tried_again_later(tmp_path: Path) -> None:
+    async def story() -> None:
+        writes = Recorder(tmp_path / "one.pcapng", Bus(), sync="none", rotate=Limits(size=10**6))
+        writes.open()
+        assert writes._timer is None
+        writes._filling.file_is_due()
+        writes._no_next("it cannot be made")
+        assert not writes._filling.is_file_full(0)
+        assert writes.trouble == "it cannot be made"
+        assert writes._timer is not None
+        assert 9 < writes._timer.when() - asyncio.get_running_loop().time() <= 10
+        await writes.close()
+
+    asyncio.run(story())
+
+
+def test_a_file_that_another_process_spoiled_is_told_and_left(tmp_path: Path) -> None:
+    async def story() -> None:
+        writes = Recorder(tmp_path / "one.pcapng", Bus(), sync="none")
+        writes.open()
+        first = writes.path
+        writes._spoiled("one.pcapng was replaced")
+        assert writes.trouble == "one.pcapng was replaced; what it held is lost"
+        await wait_inside(lambda: writes.path != first)
+        await writes.close()
+
+    asyncio.run(story())
