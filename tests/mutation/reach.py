@@ -78,7 +78,9 @@ class Recorder:
                 line: [name for name in names if name and name not in self._failed] for line, names in by_line.items()
             }
         passed = {name: seconds for name, seconds in self._seconds.items() if name not in self._failed}
-        self._output.write_text(json.dumps({"seconds": passed, "tests": tests}))
+        unfinished = self._output.with_suffix(".unfinished")  # so that a run that is stopped here leaves no part
+        unfinished.write_text(json.dumps({"seconds": passed, "tests": tests}))
+        unfinished.replace(self._output)
 
 
 def pytest_configure(config: pytest.Config) -> None:

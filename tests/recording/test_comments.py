@@ -87,7 +87,7 @@ SAID = {
         json.dumps(SAID).replace(": 1,", f": {10**400},"),
         json.dumps(SAID),  # on a packet that opens nothing
     ],
-    ids=repr,
+    ids=lambda text: repr(text)[:60],
 )
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_no_comment_ends_the_reading(comment: str, number: int) -> None:
