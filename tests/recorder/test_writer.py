@@ -35,7 +35,8 @@ class Desk:
         self.spoiled: list[str] = []
         self.lost: list[int] = []
         self.given_up: list[int] = []
-        self.gathering = Gathering(lambda: None)
+        self.asked: list[float] = []  # when what gathers was asked for
+        self.gathering = Gathering(lambda: self.asked.append(time.monotonic()))
         self.rotation = Rotation(path, rotate, keep)
         self.flow = Flow(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), (1, 1))
         self.output = Output(path if not rotate else self.rotation.next(), HEADING)
@@ -298,5 +299,144 @@ def test_blocks_are_used_again_empty(tmp_path: Path) -> None:
         assert again is blocks
         assert again.size == 0
         await desk.writer.close()
+
+    running(job)
+
+
+def test_no_more_blocks_are_kept_for_use_again_than_help(tmp_path: Path) -> None:
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng")
+        some = [desk.block(b"x") for _ in range(writer.MAX_SPARE + 3)]
+        for blocks in some:
+            desk.writer.put(blocks)
+        await desk.writer.close()
+        assert len(desk.writer._spare) == writer.MAX_SPARE
+        assert all(blocks.size == 0 for blocks in desk.writer._spare)
+
+    running(job)
+
+
+def test_a_thread_that_finds_nothing_asks_for_what_gathers_and_sleeps_until_something_is_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SYNC_SECONDS", 10 * WITHIN)
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng")
+        await wait_inside(lambda: desk.asked)
+        assert desk.gathering.wants
+        assert desk.writer._is_idle
+        desk.writer.put(desk.block(b"x"))
+        assert not desk.gathering.wants
+        assert not desk.writer._is_idle
+        await wait_inside(lambda: desk.writer.taken > 0)
+        await wait_inside(lambda: len(desk.asked) == 2)
+        await desk.writer.close()
+        assert len(desk.asked) == 2  # once in each silence
+
+    running(job)
+
+
+def test_what_another_process_does_to_a_file_is_told_once_and_its_bytes_are_lost_when_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10**6), keep=Limits(size=1))
+        await desk.put(b"first")
+        old, size = desk.output.path, desk.output.size
+        old.unlink()
+        old.write_bytes(b"another's")
+        desk.writer._look_at = 0.0
+        await desk.put(b"second")
+        await wait_inside(lambda: desk.spoiled)
+        desk.writer._look_at = 0.0
+        await desk.put(b"third")
+        assert len(desk.spoiled) == 1
+        assert desk.lost == []
+        assert desk.output.size > size
+        desk.writer.next_file(desk.block(b"head"))
+        await wait_inside(lambda: desk.lost)
+        await desk.put(b"fourth")
+        await desk.writer.close()
+        assert desk.lost == [desk.output.size]
+        assert old.read_bytes() == b"another's"  # it is not ours to delete
+        assert len(desk.spoiled) == 1
+
+    running(job)
+
+
+def test_nothing_goes_on_where_a_spoiled_file_has_no_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Output, path: Path, heading: bytes) -> None:
+        raise FULL
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng")
+        desk.output.path.unlink()
+        desk.writer._look_at = 0.0
+        await desk.put(b"first")
+        await wait_inside(lambda: desk.spoiled)
+        monkeypatch.setattr(Output, "__init__", refuse)
+        desk.writer.next_file(desk.block(b"head"))
+        await wait_inside(lambda: desk.no_next)
+        assert desk.no_next == [
+            "the next file cannot be made: No space left on device; what comes until it can be is lost"
+        ]
+        await desk.writer.close()
+
+    running(job)
+
+
+def test_a_name_that_another_process_took_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, free = tmp_path / "taken.pcapng", tmp_path / "free.pcapng"
+    taken.write_bytes(b"another's")
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10**6))
+        names = iter([taken, free])
+        monkeypatch.setattr(desk.rotation, "next", lambda: next(names))
+        desk.writer.next_file(desk.block(b"head"))
+        await wait_inside(lambda: desk.writer.path == free)
+        await desk.put(bytes(1000))
+        assert desk.writer.full_at == pytest.approx(10**6 * desk.writer._filed / desk.writer._output.size)
+        assert 1000 < desk.writer._filed < 2000
+        await desk.writer.close()
+        assert taken.read_bytes() == b"another's"
+
+    running(job)
+
+
+@pytest.mark.parametrize("what", ["what_became_of_it", "sync", "close"])
+def test_a_file_that_cannot_be_looked_at_forced_or_closed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def refuse(self: Output, **_: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", sync="always")
+        monkeypatch.setattr(Output, what, refuse)
+        desk.writer._look_at = 0.0
+        await desk.put(b"first")
+        await desk.writer.close()
+        await wait_inside(lambda: desk.troubles)
+        assert desk.troubles == ["Input/output error"]
+        monkeypatch.undo()
+        if what == "close":
+            desk.output.close(sync=False)
+
+    running(job)
+
+
+def test_a_directory_that_cannot_be_forced_to_the_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        assert path == tmp_path
+        raise OSError(5, "Input/output error")
+
+    async def job() -> None:
+        monkeypatch.setattr(writer, "sync_directory", refuse)
+        desk = Desk(tmp_path / "a.pcapng", sync="interval")
+        await wait_inside(lambda: desk.troubles)
+        await desk.writer.close()
+        assert desk.troubles == ["Input/output error"]
 
     running(job)
