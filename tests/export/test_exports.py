@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,8 @@ from tap.export import exports
 from tap.export.append_only import BASE as BASE_FILE
 from tap.export.append_only import INCREMENT
 from tap.export.rows import Row
+from tap.export.source import Source, no_progress, no_remark
+from tap.recording.wanted import Wanted
 from tests.cli.test_export import END, MULTI, PING, RDB, SELECT, SETS, WHOLE, synced
 from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
@@ -217,3 +219,26 @@ def test_each_reading_is_measured(capture: Path) -> None:
     export.rdb(capture, io.BytesIO(), progress=progress)
     assert len(readings) == 2
     assert len(RDB) < readings[0] == readings[1]
+
+
+@pytest.mark.parametrize(("milliseconds", "left"), [(5, 0), (6, 0), (7, 1), (8, 1), (9, 2), (10, 2), (11, 3)])
+def test_a_stream_begins_with_the_first_command_that_came_at_a_time_or_later(
+    capture: Path, milliseconds: int, left: int
+) -> None:
+    """The RDB came with the 5th millisecond, SELECT with the 6th, each SET two later."""
+    out = io.BytesIO()
+    since = datetime(2001, 9, 9, 1, 46, 40, 1000 * milliseconds, tzinfo=UTC)
+    done = export.resp(capture, out, from_=since)
+    assert out.getvalue() == b"".join(WHOLE[left:])
+    assert done.copied.offset == BASE + sum(map(len, WHOLE[:left]))
+    with pytest.raises(RecordingError, match="no stream that has all of that"):
+        export.resp(capture, io.BytesIO(), from_=datetime(2002, 1, 1, tzinfo=UTC))
+
+
+def test_what_was_not_read_lacks_nothing(capture: Path) -> None:
+    source = Source(capture, Wanted(), progress=no_progress, remark=no_remark)
+    assert source.lacking == []
+    assert not source.account.missing
+    assert source.files == [capture]
+    source.index(None, None)
+    assert source.account.last > source.account.first > 0

@@ -207,3 +207,20 @@ def test_without_pyarrow_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install 'redis-tap\[parquet\]'"):
         Parquet(io.BytesIO())
+
+
+def test_the_commands_that_were_wanted_are_counted_and_those_among_which_they_were() -> None:
+    packets = streamed([FIRST, SECOND, command("DEL", "a"), command("SET", "b", "1")]).packets
+    for wanted, total, count in (
+        (Wanted(), 4, 4),
+        (Wanted(names=("SET",)), 4, 2),
+        (Wanted(begin=BASE + len(FIRST) + 1), 3, 3),
+        (Wanted(begin=BASE + len(FIRST) + 1, names=("DEL",)), 3, 1),
+        (Wanted(links=("10.9.9.9:1",)), 0, 0),
+    ):
+        found: list[Row] = []
+        taken = Rows(found.append, wanted)
+        for time, data in packets:
+            taken.player.packet(Packet(time, 101, data, len(data)))
+        taken.player.close()
+        assert (taken.total, taken.count, len(found)) == (total, count, count)

@@ -6,6 +6,7 @@ import io
 
 import pytest
 
+from tap.export import stream_bytes
 from tap.export.stream_bytes import copy_commands
 from tests.relay.wire import command
 
@@ -21,3 +22,32 @@ def test_of_several_commands_in_one_rreplay_none_is_cut_off(back: int) -> None:
     copied = copy_commands(io.BytesIO(first + wrapped + behind), out, 100, begin, None)
     assert out.getvalue() == wrapped + behind
     assert (copied.offset, copied.commands, copied.without_db) == (100 + len(first), 3, 0)
+
+
+@pytest.mark.parametrize("db", [None, 0, 3])
+def test_commands_before_the_first_select_are_counted_if_their_db_is_not_known(db: int | None) -> None:
+    stream = command("SET", "a", "1") + command("DEL", "b") + command("SELECT", "0") + command("SET", "a", "2")
+    out = io.BytesIO()
+    copied = copy_commands(io.BytesIO(stream + b"*2\r\n$3"), out, 100, None, db)
+    assert out.getvalue() == stream
+    assert (copied.offset, copied.end_offset, copied.commands) == (100, 100 + len(stream), 4)
+    assert copied.without_db == (2 if db is None else 0)
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 10**6])
+def test_a_stream_is_cut_before_the_first_command_that_ends_at_an_offset_or_behind_it(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_bytes, "CHUNK", size)
+    said = [command("SELECT", "0"), command("SET", "a", "1"), command("DEL", "b")]
+    whole = b"".join(said)
+    ends = [sum(map(len, said[: number + 1])) for number in range(3)]
+    for begin in range(90, 100 + len(whole) + 1):
+        out = io.BytesIO()
+        copied = copy_commands(io.BytesIO(whole), out, 100, begin, None)
+        left = [one for one, end in zip(said, ends, strict=True) if 100 + end >= begin]
+        assert out.getvalue() == b"".join(left)
+        assert (copied.commands, copied.end_offset) == (len(left), 100 + len(whole))
+        assert copied.offset == 100 + len(whole) - len(out.getvalue())
+    nothing = copy_commands(io.BytesIO(whole), out := io.BytesIO(), 100, 101 + len(whole), None)
+    assert (out.getvalue(), nothing.offset, nothing.commands) == (b"", 100 + len(whole), 0)
