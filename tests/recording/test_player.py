@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import random
@@ -17,10 +18,13 @@ from hypothesis import strategies as st
 
 from tap.bus import Told
 from tap.capture.pcapng import Packet
+from tap.recording.comments import LinkState, state_json
 from tap.recording.player import Player
 from tap.recording.reader import MAX_KINDS, nothing, play
 from tap.replication import events
+from tap.replication.conversation import Conversation
 from tap.replication.events import Side
+from tap.replication.standing import Standing
 from tests.conftest import need
 from tests.recording.frames import ethernet, frame, gre, ipv4, pieces, udp, vxlan
 from tests.recording.support import comments, config, exchange, listening, segment
@@ -356,3 +360,94 @@ def test_a_tcpdump_of_the_same_link_tells_the_same_commands_and_offsets(tmp_path
     seen = commands_of(theirs)
     assert len(recorded) > 2000
     assert seen == recorded == [(one.offset, one.name, one.args) for one in tap.events(events.Command)]
+
+
+# ---- a file that begins with how its connections stand ----
+
+ID = "d" * 40
+SET_A = command("SET", "a", "1")
+
+
+def stands(number: int, position: int, offset: int) -> LinkState:
+    """In a stream of db 3, whose next byte has that position and follows that offset."""
+    conversation = Conversation(lambda event: None, connection=number)
+    conversation.join(position, 50, ID, offset)
+    standing = dataclasses.replace(conversation.standing(at_boundary=True), db=3)
+    return state(number, standing)
+
+
+def state(number: int, standing: Standing | None, lost: tuple[int, int] = (0, 0)) -> LinkState:
+    return LinkState(
+        time=1.5, link="main", connection=number, replica="r", peer="a:1", master="b:2", standing=standing, begins=False,
+        said=(), held=0, lost=lost,
+    )  # fmt: skip
+
+
+def states_and_bytes(*items: LinkState | int | bytes) -> list[Told]:
+    """What is told where a tap says how a connection stands, of bytes of the master, and of so many lost ones."""
+    wire = Wire()
+    wire.open()
+    heard: list[Told] = []
+    player = Player(heard.append, every_command=True)
+    for item in items:
+        wire.packets.clear()
+        if isinstance(item, int):
+            wire.flow.skip(1, item)
+            continue
+        if isinstance(item, LinkState):
+            wire.send(0, flags=0)
+        else:
+            wire.send(1, item)
+        comments = (state_json(item),) if isinstance(item, LinkState) else ()
+        for at, data in wire.packets:
+            player.packet(Packet(at, 101, data, len(data), comments))
+    player.close()
+    return heard
+
+
+def placed(heard: list[Told]) -> list[tuple[int, int | None, int | None, int]]:
+    """Of each command the connection, the offset, the db and the position."""
+    return [
+        (one.connection, one.event.offset, one.event.db, one.event.start)
+        for one in heard
+        if isinstance(one.event, events.Command)
+    ]
+
+
+SIZE = len(SET_A)
+FIRST = (4, 5000 + SIZE, 3, 100)
+
+
+def test_a_connection_is_read_from_where_it_stands() -> None:
+    heard = states_and_bytes(stands(4, 100, 5000), SET_A, SET_A)
+    assert placed(heard) == [FIRST, (4, 5000 + 2 * SIZE, 3, 100 + SIZE)]
+    assert {one.link for one in heard} == {"main"}
+    assert not of(heard, events.RecordingGap)
+
+
+def test_a_state_that_says_nothing_new_changes_nothing() -> None:
+    heard = states_and_bytes(stands(4, 100, 5000), SET_A, stands(4, 100 + SIZE, 5000 + SIZE), SET_A)
+    assert placed(heard) == [FIRST, (4, 5000 + 2 * SIZE, 3, 100 + SIZE)]
+    assert not of(heard, events.RecordingGap)
+
+
+def test_where_files_between_two_states_are_missing_there_is_a_gap_between_them() -> None:
+    behind = 100 + SIZE + 70
+    heard = states_and_bytes(stands(4, 100, 5000), SET_A, 70, stands(4, behind, 5070 + SIZE), SET_A)
+    assert placed(heard) == [FIRST, (4, 5070 + 2 * SIZE, 3, behind)]
+    (gap,) = of(heard, events.RecordingGap)
+    assert (gap.start, gap.end, gap.side, gap.bytes) == (100 + SIZE, behind, events.Side.MASTER, 70)
+    assert (gap.from_offset, gap.to_offset) == (5000 + SIZE, 5070 + SIZE)
+
+
+def test_another_connection_with_the_same_addresses_has_its_own_place() -> None:
+    heard = states_and_bytes(stands(4, 100, 5000), SET_A, stands(5, 10, 9000), SET_A)
+    assert placed(heard) == [FIRST, (5, 9000 + SIZE, 3, 10)]
+    assert not of(heard, events.RecordingGap)
+
+
+def test_of_a_handshake_that_was_too_long_the_stream_is_not_understood() -> None:
+    heard = states_and_bytes(state(4, None, lost=(30, 40)), SET_A)
+    (opaque,) = of(heard, events.Opaque)
+    assert (opaque.start, opaque.side) == (40, events.Side.MASTER)
+    assert opaque.reason.endswith("; its handshake was too long to stand in this file, too")
