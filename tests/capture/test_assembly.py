@@ -403,6 +403,11 @@ def test_an_answer_waits_for_what_it_acknowledges_and_is_told_with_a_remark_when
     assert taking.overdue(20 * EARLY_TIME) == []
 
 
+def test_what_acknowledges_nothing_waits_for_nothing() -> None:
+    taking = Taking()
+    assert taking.at(10, made(0, 8, 0, b"ok", flags=0, acknowledged=FIRST + 3)) == [b"ok"]
+
+
 def test_no_more_answers_wait_than_are_kept() -> None:
     taking = Taking()
     for number in range(MAX_EARLY):

@@ -130,3 +130,36 @@ def test_a_packet_is_taken_apart_as_it_was_made(host: str, first: tuple[int, int
         assert flow.parts(one)[2] == flags | acks
     for one, (side, position, size) in made:
         assert (flow.parts(one)[0], *flow.parts(one)[1::2]) == (side, position, size)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "fd00::1"])
+def test_blocks_are_written_whole_into_a_buffer_that_was_used_before(host: str) -> None:
+    """Each byte of them is set, whatever was in its place."""
+    flow, out = Flow(Endpoint(host, 50000), Endpoint(host, 6379), (2**32 - 5, 77)), Blocks()
+    said: list[tuple[int, int, bytes, tuple[str, ...]]] = [
+        (0, SYN, b"", ()), (1, SYN, b"", ("two", "comments")), (0, 0, b"", ()), (0, PUSH, b"abc", ("one",)),
+        (1, PUSH, bytes(range(200)), ()), (1, PUSH, b"\xff" * 21, ()), (0, PUSH, b"abcd", ("",)), (0, FIN, b"", ()),
+    ]  # fmt: skip
+    for filled in (0, 0xFF, 0x55):
+        out.clear()
+        time = 0x1234_5678_9ABC_DEF0 + filled
+        if filled:  # as if another use had left these bytes
+            while out.size < 4000:
+                Flow(Endpoint(host, 1), Endpoint(host, 2), (9, 9)).write(out, 2**64 - 1, 0, PUSH, bytes([filled]) * 3000)
+            out.clear()
+        expected = b""
+        for side, flags, data, texts in said:
+            before = out.size
+            size = flow.write(out, time, side, flags, data, pcapng.comments(texts) if texts else b"")
+            assert size == out.size == len(out.view())
+            (found,), problems = unpacked([pcapng.heading("test"), bytes(out.view())[before:]])
+            assert not problems
+            assert (segment(found.data).data, found.comments, found.time) == (data, texts, time)
+            assert found.data[urgent(host) :][:2] == b"\0\0"
+            expected += block(time, found.data, texts)
+        assert bytes(out.view()) == expected
+
+
+def urgent(host: str) -> int:
+    """Where a packet has the urgent pointer, RFC 9293, 3.1."""
+    return (40 if ":" in host else 20) + 18

@@ -147,6 +147,30 @@ def test_a_secret_that_is_longer_than_its_length_says_is_hidden_to_its_end(longe
         assert PASSWORD[-longer:] not in masked(data + ACK * 2, [cut])
 
 
+INNER = command("GET", "a") + ACK  # requests that nothing would be masked of
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (command("AUTH", INNER), command("AUTH", b"*" * len(INNER))),
+        (command("CONFIG", "SET", "requirepass", INNER), command("CONFIG", "SET", "requirepass", b"*" * len(INNER))),
+        (command("SET", "k", INNER), command("SET", "k", INNER)),
+        (b"AUTH secret\r\n", b"AUTH ******\r\n"),
+    ],
+)
+def test_between_requests_is_only_where_one_has_ended(said: bytes, left: bytes) -> None:
+    """A secret may be what is a request elsewhere, and come in a piece of its own."""
+    for first in range(len(said) + 1):
+        masker = Masker()
+        out = masker.mask(said[:first])
+        assert masker.is_between_requests == (first in (0, len(said)))
+        size = min(len(INNER), len(said) - first)
+        out += masker.mask(said[first : first + size]) + masker.mask(said[first + size :])
+        assert out == left
+        assert masker.is_between_requests
+
+
 # ---- replies ----
 
 

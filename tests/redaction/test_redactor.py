@@ -472,3 +472,41 @@ def test_an_integer_keeps_its_sign_its_length_and_its_range(digits: int, kind: t
             if sign and whole != b"0":
                 assert first != ord("0")
     assert len(drawn) > (3 if digits == 1 else 8)
+
+
+@KINDS
+@pytest.mark.parametrize("tag", ["a", "ab", "abcdefgh", "}", "{", "{a"])
+def test_the_letters_around_a_hash_tag_are_of_the_whole_key(tag: str, kind: type[Redactor]) -> None:
+    """The braces stay where they are, however short what is between them."""
+    inner = tag.partition("}")[0]
+    [[_, key, alone]] = words(redacted(command("DEL", f"before{{{tag}}}behind", inner or "x"), KEYS, kind))
+    if not inner:
+        assert key.isalnum()
+        return
+    assert key.index(b"{") == 6
+    assert key.index(b"}") == 7 + len(inner)
+    assert key[:6].isalnum()
+    assert key[8 + len(inner) :].isalnum()
+    assert key[:6] != b"before"
+    assert key[8 + len(inner) :] != b"behind"
+    assert key[7 : 7 + len(inner)] == alone
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("word", "is_number"),
+    [
+        ("1e5", True), ("1E5", True), ("1e+5", True), ("1e-5", True), ("1.5e17", True), ("1.", True), ("-1e5", True),
+        ("1e", False), ("1e+", False), ("1e-", False), ("1e5x", False), ("1f5", False), ("1e++5", False), (".5", False),
+        ("1.5.5", False), ("+", False), ("-", False), ("--1", False), ("e5", False), ("1 ", False), ("1e5.5", False),
+    ],
+)  # fmt: skip
+def test_what_is_a_number(word: str, is_number: bool, kind: type[Redactor]) -> None:
+    """Its sign, its point and its exponent stay; anything else becomes letters."""
+    for key in range(5):
+        [[_, _, new]] = words(bytes(kind(bytes([key]) * 16, VALUES).feed(command("SET", "k", word))))
+        if is_number:
+            assert re.sub(rb"\d", b"#", new.partition(b"e")[0]) == re.sub(rb"\d", b"#", word.encode().partition(b"e")[0])
+            assert new.lower().partition(b"e")[2] == word.encode().lower().partition(b"e")[2]
+        else:
+            assert new.isalnum()

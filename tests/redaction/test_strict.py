@@ -63,6 +63,20 @@ def test_one_behind_the_other(said: list[tuple[bytes, bytes]], cuts: list[int]) 
     assert masked(data, [cut for cut in cuts if cut < len(data)]) == b"".join(left for _, left in said)
 
 
+def test_what_is_no_number_in_a_heading_is_replaced_by_asterisks() -> None:
+    assert StrictMasker().mask(b"*secret\r\n") == b"*******\r\n"
+    assert StrictMasker().mask(b"*1\r\n$sec7ret\r\n") == b"*1\r\n$***7***\r\n"
+
+
+@pytest.mark.parametrize("line", [b" ", b"\t  "])
+def test_a_line_may_begin_with_blanks(line: bytes) -> None:
+    """After any request, whole or cut off."""
+    for before in (b"", b"GET a\r\n", b"GET a \r\n", command("GET", "a")):
+        masker = StrictMasker()
+        masker.mask(before)
+        assert masker.mask(line + b"psync ? -1\r\n" + b"psync ? -1\r\n") == line + b"psync ? -1\r\n" * 2
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [head + b"\r\nGET a\r\n" for head in (b"*x", b"*" + b"1" * 40, b"*1\r\n:5", b"*" + b"1" * 13)],
