@@ -170,15 +170,13 @@ class Index:
         seen = self._seen.get(conversation)
         if seen is None:
             seen = self._seen[conversation] = _Seen(connection, link, time)
+        if conversation.rdb is not None:
+            seen.rdb_began = seen.rdb_began or time
+            if conversation.rdb_end is None or conversation.from_master - len(data) < conversation.rdb_end:
+                seen.rdb_ended = time
         if conversation.stream is not None:
             seen.stream_began = seen.stream_began or time
             seen.stream_ended = time
-            if not seen.rdb_ended:
-                seen.rdb_ended = time
-        elif conversation.rdb is not None:
-            seen.rdb_began = seen.rdb_began or time
-            if conversation.rdb_end is None or not seen.rdb_ended:
-                seen.rdb_ended = time
 
     def ended(self, conversation: Conversation) -> None:
         seen = self._seen.pop(conversation, None)

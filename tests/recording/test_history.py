@@ -18,7 +18,8 @@ from tap.recording.history import MARK_EVERY, Chapter, Index, Marks, Rdb, Stretc
 from tap.replication import events
 from tests.conftest import need
 from tests.recording.support import config
-from tests.recording.wires import as_packets, copied, reading, reading_file
+from tests.recording.wires import Wire, as_packets, copied, reading, reading_file
+from tests.relay.wire import command
 from tests.support import Capture, Servers, TapThread, captures, client, follow, is_up, level, wait_until
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
@@ -195,6 +196,27 @@ def test_every_capture_gives_its_rdbs_and_streams_to_the_byte(capture: Capture, 
         assert not marks.offsets or marks.offsets[-1] == chapter.end
         assert list(marks.times) == sorted(marks.times)
         assert list(marks.offsets) == sorted(marks.offsets)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_an_rdb_and_a_stream_begin_and_end_when_their_bytes_came(size: int) -> None:
+    payload = b"REDIS0011\xff" + bytes(8)
+    head = b"+FULLRESYNC %s 100\r\n$%d\r\n" % (A.encode(), len(payload))
+    wire, at = Wire(), {}
+    wire.open()
+    wire.send(0, command("PSYNC", "?", "-1"))
+    wire.send(1, head)
+    begun = wire.now
+    for what, data in (("rdb", payload), ("stream", command("SET", "k", "v") * 2)):
+        begin = len(wire.packets)
+        for place in range(0, len(data), size):
+            wire.send(1, data[place : place + size])
+        at[what] = wire.packets[begin][0], wire.packets[-1][0]
+    found = index(reading(wire.packets))
+    (one,), (stretch,) = found.rdbs, found.stretches
+    assert (one.began, one.ended, one.size) == (begun, at["rdb"][1], len(payload))
+    assert (stretch.began, stretch.ended) == (at["rdb"][1], at["stream"][1])  # it begins where the RDB ends
+    assert (stretch.offset, stretch.end_offset) == (100, 154)
 
 
 def test_a_recording_that_is_another_one_at_the_second_reading_is_not_taken() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tap.bus import Told
 from tap.capture.pcapng import Packet
-from tap.recording.comments import LinkState, state_json
+from tap.recording.comments import LinkState, rdb_omitted_json, state_json, told_json
 from tap.recording.player import Player
 from tap.recording.reader import MAX_KINDS, nothing, play
 from tap.replication import events
@@ -451,3 +451,22 @@ def test_of_a_handshake_that_was_too_long_the_stream_is_not_understood() -> None
     (opaque,) = of(heard, events.Opaque)
     assert (opaque.start, opaque.side) == (40, events.Side.MASTER)
     assert opaque.reason.endswith("; its handshake was too long to stand in this file, too")
+
+
+def test_an_rdb_that_was_left_out_is_missing_with_its_place() -> None:
+    head = b"+FULLRESYNC %s %d\r\n$70\r\n" % (ID.encode(), BASE)
+    wire, player = Wire(), Player(lambda told: None)
+    opened = Told(1.0, "main", 1, "", events.LinkOpened(peer="a:1", master="b:2"))
+    said: dict[int, str] = {0: told_json(opened)}
+    wire.open()
+    wire.send(0, command("PSYNC", "?", "-1"))
+    wire.send(1, head)
+    wire.flow.skip(1, 70)
+    said[len(wire.packets)] = rdb_omitted_json(len(head), len(head) + 70)
+    wire.send(1, SET_A)
+    for number, (at, data) in enumerate(wire.packets):
+        player.packet(Packet(at, 101, data, len(data), (said[number],) if number in said else ()))
+    player.close()
+    (missing,) = player.account.missing
+    assert (missing.cause, missing.is_rdb, missing.side) == ("rdb_omitted", True, Side.MASTER)
+    assert (missing.start, missing.end, missing.lost_bytes) == (len(head), len(head) + 70, 70)

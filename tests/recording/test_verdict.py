@@ -102,6 +102,26 @@ def test_a_replica_that_says_other_things_too_is_known_by_several_acknowledgemen
     assert verdicts == [None] * (ENOUGH_ACKS - 1) + [Verdict(0, Evidence.ACKS)]
 
 
+@pytest.mark.parametrize(
+    ("said", "is_whole"),
+    [
+        ([(0, command("PING") + command("PSYNC", "?", "-1"))], True),
+        ([(0, command("PING")), (0, command("PSYNC", "?", "-1"))], True),
+        ([(1, command("PING")), (1, command("PSYNC", "?", "-1"))], True),
+        ([(0, command("PSYNC", "?", "-1"))], False),
+        ([(0, command("REPLCONF", "capa", "eof") + command("PING"))], False),
+        ([(1, b"\n"), (0, command("PING") + command("PSYNC", "?", "-1"))], False),
+    ],
+)
+def test_a_handshake_is_whole_that_begins_with_a_ping_of_the_replica(
+    said: list[tuple[int, bytes]], is_whole: bool
+) -> None:
+    undecided = Undecided()
+    verdicts = [undecided.heard(end, data) for end, data in said]
+    assert verdicts[-1] == Verdict(said[-1][0], Evidence.REQUEST, is_whole=is_whole)
+    assert verdicts[:-1] == [None] * (len(said) - 1)
+
+
 def test_an_acknowledgement_that_is_cut_short_is_one() -> None:
     undecided = Undecided()
     assert undecided.heard(0, ACK[:30]) is None
