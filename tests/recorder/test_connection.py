@@ -15,11 +15,12 @@ from tap.recorder import connection as module
 from tap.recorder.connection import RecordedConnection
 from tap.recorder.recorder import Recorder
 from tap.recording.comments import LinkState
+from tap.redaction.grammars import Redact
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tap.units import Limits
 from tests.recording.packed import state_of
-from tests.recording.support import connect, packets
+from tests.recording.support import connect, packets, segments
 from tests.recording.test_gaps import Lossy
 from tests.relay.wire import BASE, GRANT, asks, command
 
@@ -318,3 +319,33 @@ def test_a_gap_does_not_end_before_the_offset_of_the_stream_is_known(tmp_path: P
     pieces += [(Side.MASTER, SET, False), (Side.REPLICA, b"\n", True)]
     assert b"link_state" not in recorded(path, pieces)
     assert b"link_state" in recorded(tmp_path / "b.pcapng", [*pieces, (Side.REPLICA, ACKS, True)])
+
+
+@pytest.mark.parametrize("redact", [[], ["values"]], ids=["plain", "redacted"])
+@pytest.mark.parametrize("cut", range(len(SET)))
+def test_a_file_ends_between_two_commands_and_no_byte_is_lost_there(
+    tmp_path: Path, redact: list[Redact], cut: int
+) -> None:
+    async def record() -> None:
+        bus = Bus()
+        writes = Recorder(tmp_path / "a.pcapng", bus, sync="none", without_rdb=True, redact=redact, rotate=Limits(2**30))
+        writes.open()
+        conversation = Conversation(lambda event: None, connection=1)
+        link = connect(bus, writes, 1, conversation)
+        last = Side.MASTER, SET[cut:] + SET[:9]
+        for side, data in (ASKS, GRANTS, LOADS, STREAMS, (Side.MASTER, SET[:cut]), last):
+            writes._filling.pass_on()
+            if data is last[1]:
+                writes._filling.file_is_due()
+            if side is Side.MASTER:
+                conversation.receive_from_master(data, 1.0)
+            else:
+                conversation.receive_from_replica(data, 1.0)
+            link.received(side, memoryview(bytearray(data)))
+        link.ended(Side.MASTER, "reset")
+        await writes.close()
+
+    asyncio.run(record())
+    said = [b"".join(one.data for one in segments(path) if one.source[1] == 6379) for path in sorted(tmp_path.iterdir())]
+    assert [len(one) for one in said] == [len(FULL + SET + SET), 9]
+    assert said[1][:8] == SET[:8]
