@@ -59,6 +59,7 @@ WORD = cython.declare(cython.ulonglong, 0xFFFFFFFFFFFFFFFF)
 LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _TO_LETTERS = bytes(LETTERS[byte * 62 >> 8] for byte in range(256))
 _UNFINISHED = re.compile(rb"[*$]?[0-9]*\r?\n?")
+_ARGUMENT_END = re.compile(rb"\r")
 _BOUND_WORDS = frozenset({b"+", b"-", b"inf", b"+inf", b"-inf"})
 
 
@@ -126,7 +127,8 @@ class Redactor:
         """Nothing follows the held bytes. Returns as many, redacted; then a new stream, or a new command, may begin."""
         held = bytes(self._held)
         self._held = bytearray()
-        match = _UNFINISHED.match(held)
+        # After the stated length of an argument, anything but its CR is more of the argument: data.
+        match = (_ARGUMENT_END if self._left == 0 else _UNFINISHED).match(held)
         kept = match.end() if match else 0
         self._begin()
         return held[:kept] + b"*" * (len(held) - kept)

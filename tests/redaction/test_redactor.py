@@ -510,3 +510,12 @@ def test_what_is_a_number(word: str, is_number: bool, kind: type[Redactor]) -> N
             assert new.lower().partition(b"e")[2] == word.encode().lower().partition(b"e")[2]
         else:
             assert new.isalnum()
+
+
+@KINDS
+@pytest.mark.parametrize("stray", [b"7", b"$", b"*"])
+def test_a_stray_byte_after_an_argument_is_hidden_when_nothing_follows(stray: bytes, kind: type[Redactor]) -> None:
+    """The argument is longer than its stated length, so that byte is data, though a line could begin with it."""
+    whole = command("SET", "k", "secret")
+    assert redacted(whole[:-2] + b"\r", kind=kind).endswith(b"\r")
+    assert redacted(whole[:-2] + stray, kind=kind).endswith(b"*")
