@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable
 from tap.relay.connection import Connection
 from tap.replication.events import Role
 from tap.replication.phase import Phase
-from tap.scenario import accounts
-from tap.scenario.accounts import Checked
+from tap.scenario.accounts import Checked, check, uncut
 from tap.scenario.record import Record, Snapshot, read
 from tap.scenario.stage import Stage, until
 from tap.scenario.trial import Trial, compare_executed
@@ -47,7 +46,7 @@ class Examination:
         stage = self._stage
 
         async def is_cut() -> bool:
-            return not accounts.uncut(stage.journal.entries)
+            return not uncut(stage.journal.entries)
 
         await _comes(is_cut, CUT_SECONDS)
         record = await self._record()
@@ -55,7 +54,7 @@ class Examination:
             compare_executed(self._before, self._after, record, self.checked)
             if stage.start is not None and is_partial and not stage.pair.damaged:
                 self.checked.executed_all = compare_executed(stage.start, self._after, record, self.checked)
-        accounts.check(
+        check(
             stage.journal.entries,
             record,
             self.checked,
