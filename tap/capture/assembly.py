@@ -617,5 +617,5 @@ def _is_continued(connection: Connection, rivals: list[Segment]) -> bool:
 
 
 def _distance(sequence: int, following: int) -> int:
-    """How far sequence is ahead of following; below 0: behind it. Sequence numbers wrap at 2^32."""
+    """How far sequence is ahead of following; negative if it comes before it. Sequence numbers wrap at 2^32."""
     return (sequence - following + 0x80000000 & 0xFFFFFFFF) - 0x80000000

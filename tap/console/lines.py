@@ -78,7 +78,7 @@ class LineWriter:
             self._loop.call_soon(self._go_on)
 
     def close(self, within: float = 1.0) -> None:
-        """Write what still waits, within so many seconds; if time runs short, without the high-volume kinds of events.
+        """Write what waits, for at most *within* seconds; if time runs short, without the high-volume kinds of events.
 
         What cannot be written even then is reported on stderr.
         """

@@ -217,7 +217,7 @@ class _Unchanged(Exception):
 def _absolute(name: bytes, source: _Source, begin: int, end: int, milliseconds_at: Callable[[int], int]) -> Parts | None:
     """A command that sets an expiry, with the point in time instead of the time from then on.
 
-    None if it has that already, or lacks its number: a replica has refused such a command, as whoever reads the AOF will.
+    None if it has that already, or lacks its number: replicas refuse such a command, and so will the reader of the AOF.
     """
     spans = source.arguments(begin)
     now = milliseconds_at(end)

@@ -30,7 +30,7 @@ from tap.recording.missing import Whole
 from tap.recording.moments import Moment, nanoseconds
 from tap.recording.wanted import Wanted, several
 
-NO_RDB = ", as in a recording that began behind the full resync, or was made with --without-rdb or --redact"
+NO_RDB = ", as in a recording that began after the full resync, or was made with --without-rdb or --redact"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

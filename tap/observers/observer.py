@@ -20,7 +20,7 @@ holds up the loop: give that to asyncio.to_thread().
 
 What fails. An exception in event() is reported as an ObserverTrouble with its traceback, once for each place in the code
 and type of exception, and the observer receives the next event. One in stop(), or a stop() that takes longer than
-STOP_SECONDS, is reported too. One in start() ends the tap before it listens: whoever wrote the observer should see it.
+STOP_SECONDS, is reported too. An exception in start() ends the tap before it listens, where it cannot be overlooked.
 """
 
 from __future__ import annotations
