@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Iterator
 
@@ -27,6 +26,7 @@ from tap.replication.events import (
 )
 from tap.servers.embedded import Server
 from tests.conftest import need
+from tests.relay.wire import refuses
 from tests.support import (
     Servers,
     TapThread,
@@ -84,13 +84,6 @@ def fill(master: Server, count: int = 200) -> None:
         for number in range(count):
             pipeline.set(f"key:{number}", "v" * (number % 50)).incr("counter")
         pipeline.execute()
-
-
-def refuses(port: int) -> bool:
-    """Whether nobody listens there."""
-    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 1):
-        return False
-    return True
 
 
 @pytest.fixture(params=["redis-7.0", "valkey-newest"])

@@ -19,14 +19,8 @@ from tap.relay.admission import Admission
 from tap.relay.buffers import Buffers
 from tap.relay.listener import MAX_ROUTES, Listener
 from tap.replication import events
-from tests.relay.wire import LOCALHOST, add, in_front_of, remove
+from tests.relay.wire import LOCALHOST, add, in_front_of, refuses, remove
 from tests.support import WITHIN, TapThread, wait_until
-
-
-def refuses(port: int) -> bool:
-    with contextlib.suppress(ConnectionRefusedError), socket.create_connection((LOCALHOST, port), WITHIN):
-        return False
-    return True
 
 
 def test_a_fault_closes_the_port_and_its_end_opens_it_and_both_are_told(listener: socket.socket) -> None:

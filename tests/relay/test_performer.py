@@ -31,6 +31,7 @@ from tests.relay.wire import (
     in_front_of,
     only_link,
     receive,
+    refuses,
     remove,
 )
 from tests.support import WITHIN, TapThread, wait_inside, wait_until
@@ -286,14 +287,6 @@ def test_a_tap_that_refuses_replicas_stays_closed_when_it_has_ended() -> None:
         return refuses(tap.port)
 
     assert asyncio.run(run())
-
-
-def refuses(port: int) -> bool:
-    try:
-        socket.create_connection((LOCALHOST, port), WITHIN).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 def test_a_replica_that_leaves_while_it_is_kept_in_the_dark_leaves_no_link() -> None:

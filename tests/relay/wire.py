@@ -77,6 +77,20 @@ def remove(tap: TapThread, armed: Armed) -> None:
     tap.call(lambda: None if armed.is_over else tap.tap.faults.remove(armed.name))
 
 
+def refuses(port: int) -> bool:
+    """Whether no socket listens there.
+
+    A connection that the kernel had accepted for a socket that closes meanwhile is reset: that one still listened.
+    """
+    try:
+        socket.create_connection((LOCALHOST, port), WITHIN).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:
+        return False
+    return False
+
+
 def only_link(tap: TapThread) -> Connection:
     return wait_until(lambda: tap.tap.links, what="a link")[0]
 
