@@ -6,7 +6,8 @@ written, so some of the stream is left out or put in other words:
 
 - what goes to replicas only: PING and REPLCONF (replication.c), PUBLISH and SPUBLISH (pubsub.c); and bare newlines, which
   loading takes for damage (aof.c, loadSingleAppendOnlyFile)
-- SELECT stands before the first command, as loading begins in db 0, and a stream need not (Valkey's dual channel)
+- SELECT stands before the first command that is executed in a db, as loading begins in db 0, and a stream need not
+  (Valkey's dual channel); if a transaction is open there, before its MULTI
 - an active KeyDB's RREPLAY is the command inside it, with a SELECT before it where that is in another db
 - expiries are points in time. Masters before Redis 7.0 send some as seconds from now, which a replica counts from when it
   gets them (Redis 6.2 aof.c, feedAppendOnlyFile, does the same for the AOF)
@@ -24,6 +25,7 @@ from typing import BinaryIO
 from tap.errors import RecordingError
 from tap.export.destination import new_directory
 from tap.recording.history import Chapter, Read, copy_chapter
+from tap.replication.dbs import ALIKE_IN_ALL_DBS
 from tap.replication.scanner import StreamScanner
 
 BASE = "appendonly.aof.1.base.rdb"
@@ -34,7 +36,7 @@ MANIFEST_TEXT = f"file {BASE} seq 1 type b\nfile {INCREMENT} seq 1 type i\n"
 CHUNK = 2**20
 LEFT_OUT = frozenset({b"PING", b"REPLCONF", b"PUBLISH", b"SPUBLISH"})
 RELATIVE = frozenset({b"SET", b"SETEX", b"PSETEX", b"EXPIRE", b"PEXPIRE", b"RESTORE"})
-WITHOUT_DB = frozenset({b"SELECT", b"MULTI", b"FUNCTION", b"SCRIPT", b"FLUSHALL", b"SWAPDB"})
+ENDS = frozenset({b"EXEC", b"DISCARD"})  # of a transaction
 LONGEST_HEAD = 64  # bytes of a command, with a name
 MAX_DIGITS = 20  # of a 64-bit number with its sign
 WITHOUT_EXPIRY = b"*3\r\n"  # how SET key value begins
@@ -94,22 +96,29 @@ def write_commands(
     db: in force at its beginning, None if unknown. milliseconds_at: since the epoch, when the byte before a position was
     received. Returns the position up to which that is, and how many commands.
 
-    Raises RecordingError if it is not known in which db its first command was.
+    Raises RecordingError if a command is executed in a db that is not known.
     """
     scanner = StreamScanner(db, keep_ends=True)
-    scanner.watch(LEFT_OUT | RELATIVE | {b"EXEC"})
+    scanner.watch(LEFT_OUT | RELATIVE | ENDS)
     source = _Source(stream)
     names: dict[int, int] = {}  # of watched commands that are passing: their first byte, and the end of the name
     waiting: list[Row] = []
     safe = 0  # the end of what is whole
     count = written = 0
     current: int | None = None  # the db of the last SELECT that was written
+    # Of the open transaction, where MULTI begins: a SELECT that a command inside needs can stand there, as long as no
+    # command of it is executed in a db. None without one.
+    multi: int | None = None
+    was_in_transaction = False
     for chunk in source.chunks():
         scanner.feed(chunk)
         names.update(scanner.take_matches()[0])
         for begin, end, selected, in_transaction in scanner.take_ends():
             if not in_transaction:
                 safe, written = begin, count
+            if in_transaction != was_in_transaction:
+                was_in_transaction = in_transaction
+                multi = begin if in_transaction else None
             name = source.name(begin, names.pop(begin)) if begin in names else b""
             text: Span = begin, end
             changed: Parts | None = None
@@ -117,12 +126,14 @@ def write_commands(
                 name, text = inside[0], inside[1:3]
                 changed = [text]
             if name not in LEFT_OUT:
-                if selected != current:
+                if selected != current or multi is not None:
                     first = name or source.name(begin, min(end, begin + LONGEST_HEAD))
-                    if first not in WITHOUT_DB:
-                        waiting.append(((begin, begin), [_select(selected)]))
-                    if first not in WITHOUT_DB or first == b"SELECT":
-                        current = selected
+                    if first not in ALIKE_IN_ALL_DBS or first == b"SELECT":
+                        if selected != current and first != b"SELECT":
+                            waiting.insert(
+                                len(waiting) if multi is None else _place(waiting, multi), _select(begin, selected)
+                            )
+                        current, multi = selected, None
                 count += 1
                 if name in RELATIVE and not (name == b"SET" and source.starts(text[0], WITHOUT_EXPIRY)):
                     changed = _absolute(name, source, *text, milliseconds_at) or changed
@@ -131,10 +142,23 @@ def write_commands(
                     waiting[-1] = (last[0][0], end), None
                 else:
                     waiting.append(((begin, end), changed))
-            if not in_transaction or name == b"EXEC":
+            if not in_transaction or name in ENDS:
                 safe, written = end, count
+                was_in_transaction, multi = False, None
         waiting = _write_to(out, source, waiting, safe)
     return safe, written
+
+
+def _place(waiting: list[Row], position: int) -> int:
+    """The index of the row that begins at a position where a command does. Splits the one that it stands in."""
+    index = len(waiting)
+    while index and waiting[index - 1][0][1] > position:
+        index -= 1
+    (begin, end), parts = waiting[index]
+    if begin < position:
+        waiting[index : index + 1] = [((begin, position), parts), ((position, end), parts)]
+        index += 1
+    return index
 
 
 def _write_to(out: BinaryIO, source: _Source, waiting: list[Row], safe: int) -> list[Row]:
@@ -155,12 +179,12 @@ def _write_to(out: BinaryIO, source: _Source, waiting: list[Row], safe: int) -> 
     return left
 
 
-def _select(db: int) -> bytes:
+def _select(position: int, db: int) -> Row:
     if db < 0:
         raise RecordingError(
             "it is not known of which db the first commands behind the RDB are: no SELECT stands before them"
         )
-    return b"*2\r\n$6\r\nSELECT\r\n$%d\r\n%d\r\n" % (len(str(db)), db)
+    return (position, position), [b"*2\r\n$6\r\nSELECT\r\n$%d\r\n%d\r\n" % (len(str(db)), db)]
 
 
 class _Source:

@@ -23,7 +23,7 @@ from typing import Any
 import hiredis
 
 from tap.errors import RecordingError
-from tap.replication.dbs import REACHING, reach, without_db
+from tap.replication.dbs import ALIKE_IN_ALL_DBS, REACHING, reach, without_db
 from tap.replication.keyspecs import KeyFinder
 from tap.replication.scanner import StreamScanner
 
@@ -156,7 +156,11 @@ class Commands:
         if name in REACHING:
             self._add_reaching(batch, entry, name)
         elif self._is_wanted(entry):
-            self._send(batch, entry)
+            begin, _, db, _ = entry
+            if db < 0 and not self._choice.dbs and (name or _name(self._file, begin)) in ALIKE_IN_ALL_DBS:
+                self._send_anywhere(batch, entry)
+            else:
+                self._send(batch, entry)
 
     def _is_wanted(self, entry: Entry) -> bool:
         """Whether a command is wanted, by its db and its keys. A command whose db is unknown may be."""
@@ -178,6 +182,11 @@ class Commands:
             batch.entries.append(entry)
         else:
             self._put(batch, entry)
+
+    def _send_anywhere(self, batch: Batch, entry: Entry) -> None:
+        """Send a command that does the same in any db, in the one that is selected."""
+        self._open(batch, entry[3])
+        self._put(batch, entry)
 
     def _put(self, batch: Batch, entry: Entry) -> None:
         last = batch.parts[-1] if batch.parts else b""
@@ -209,9 +218,8 @@ class Commands:
         if not has_key:
             return
         if not dbs or is_whole:
-            if name in (b"FLUSHALL", b"SWAPDB") and (own < 0 or (dbs and own not in dbs)):  # same effect in any db
-                self._open(batch, is_open)
-                self._put(batch, entry)
+            if name in ALIKE_IN_ALL_DBS and (own < 0 or (dbs and own not in dbs)):
+                self._send_anywhere(batch, entry)
             elif name == b"COPY" and self._to_db is not None:
                 self._send(batch, entry, (name, *without_db(arguments)))
             else:
@@ -266,7 +274,11 @@ def keys(file: int, begin: int, end: int) -> list[bytes]:
 
 def name(file: int, begin: int) -> str:
     """The name of the command that begins there."""
-    return os.pread(file, 128, begin).split(b"\r\n")[2].upper().decode("latin-1")
+    return _name(file, begin).decode("latin-1")
+
+
+def _name(file: int, begin: int) -> bytes:
+    return os.pread(file, 128, begin).split(b"\r\n")[2].upper()
 
 
 def whole_until(file: int, limit: int, db: int = -1) -> tuple[int, int]:

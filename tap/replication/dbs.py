@@ -8,6 +8,14 @@ from tap.replication.keyspecs import keys
 
 EVERY_DB = -1
 REACHING = frozenset({b"COPY", b"FLUSHALL", b"MOVE", b"SWAPDB"})
+# Commands of a stream that do the same in whichever database they are executed. FLUSHDB is none of them, and neither is a
+# script without keys, which writes to the database that it is called in.
+ALIKE_IN_ALL_DBS = frozenset(
+    {
+        b"CLUSTER", b"DISCARD", b"EXEC", b"FLUSHALL", b"FUNCTION", b"MULTI", b"PING", b"PUBLISH", b"REPLCONF",
+        b"SCRIPT", b"SELECT", b"SPUBLISH", b"SWAPDB",
+    }
+)  # fmt: skip
 
 # A database, and the keys in it that the command names.
 Place = tuple[int, tuple[bytes, ...]]

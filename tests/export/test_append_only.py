@@ -76,12 +76,12 @@ def test_of_a_keydb_the_commands_inside_are_written() -> None:
         rreplay(EXEC, "4", "4"), rreplay(command("PING"), "9"), SELECT, rreplay(rreplay(SET, "0"), "0"),
     ]  # fmt: skip
     three, four = command("SELECT", "3"), command("SELECT", "4")
-    assert written(b"".join(stream))[0] == [three, SET, until, OTHER, MULTI, four, OTHER, SET, EXEC, SELECT, SET]
+    assert written(b"".join(stream))[0] == [three, SET, until, OTHER, four, MULTI, OTHER, SET, EXEC, SELECT, SET]
 
 
 def test_a_stream_that_goes_on_in_a_db_begins_with_its_select() -> None:
     assert written(SET, db=3)[0] == [command("SELECT", "3"), SET]
-    assert written(MULTI + SET + EXEC, db=3)[0] == [MULTI, command("SELECT", "3"), SET, EXEC]
+    assert written(MULTI + SET + EXEC, db=3)[0] == [command("SELECT", "3"), MULTI, SET, EXEC]
     assert written(MULTI + SELECT + SET + EXEC, db=3)[0] == [MULTI, SELECT, SET, EXEC]
     with pytest.raises(RecordingError, match="of which db"):
         written(SET)
@@ -89,6 +89,7 @@ def test_a_stream_that_goes_on_in_a_db_begins_with_its_select() -> None:
 
 NO_DB = [
     MULTI, command("FUNCTION", "FLUSH"), command("script", "FLUSH"), command("FLUSHALL"), command("SWAPDB", "1", "2"),
+    command("cluster", "SETSLOT", "1", "STABLE"),
 ]  # fmt: skip
 
 
@@ -100,6 +101,27 @@ def test_a_command_that_is_of_no_db_needs_no_select(one: bytes) -> None:
         assert written(one + SELECT + SET)[0] == [*kept, SELECT, SET]
         assert written(one + SET, db=3)[0] == [*kept, command("SELECT", "3"), SET]
         assert written(SET + one + OTHER, db=3)[0] == [command("SELECT", "3"), SET, *kept, OTHER]
+
+
+def test_a_select_that_a_transaction_needs_stands_before_it_and_others_get_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    three, four, flush = command("SELECT", "3"), command("SELECT", "4"), command("FLUSHALL")
+    ping, in_four = command("PING"), rreplay(SET, "4")
+    cases = [
+        ([MULTI, flush, EXEC], None, [MULTI, flush, EXEC]),
+        ([MULTI, flush, SELECT, SET, EXEC], None, [MULTI, flush, SELECT, SET, EXEC]),
+        ([flush, MULTI, flush, SET, OTHER, EXEC], 3, [flush, three, MULTI, flush, SET, OTHER, EXEC]),
+        ([flush, MULTI, flush, ping, SET, EXEC, SET], 3, [flush, three, MULTI, flush, SET, EXEC, SET]),
+        ([SET, MULTI, OTHER, in_four, EXEC, SET], 3, [three, SET, MULTI, OTHER, four, SET, EXEC, SET]),
+        ([SET, MULTI, in_four, EXEC, MULTI, flush, EXEC], 3, [three, SET, four, MULTI, SET, EXEC, MULTI, flush, EXEC]),
+        ([flush, MULTI, command("DISCARD"), MULTI, SET, EXEC], 3,
+         [flush, MULTI, command("DISCARD"), three, MULTI, SET, EXEC]),
+    ]  # fmt: skip
+    for chunk in (1, 7, 50, 2**20):
+        monkeypatch.setattr(append_only, "CHUNK", chunk)
+        for stream, db, expected in cases:
+            assert written(b"".join(stream), db)[0] == expected
+    with pytest.raises(RecordingError, match="of which db"):
+        written(MULTI + flush + SET + EXEC)
 
 
 LEFT_OUT = [

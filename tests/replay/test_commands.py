@@ -228,6 +228,11 @@ def test_what_goes_to_another_db_stays_within_it(file: int) -> None:
 def test_where_the_db_is_not_known_what_is_the_same_in_any_is_sent(file: int) -> None:
     found, _, chosen = sent(file, packed([("FLUSHALL",), ("SWAPDB", "0", "1"), ("SET", "a", "1"), ("MOVE", "a", "1")]))
     assert (found, chosen.unplaced) == ([("FLUSHALL",), ("SWAPDB", "0", "1")], 2)
+    alike: list[Words] = [MULTI, ("function", "FLUSH"), ("PUBLISH", "c", "m"), EXEC, ("SCRIPT", "FLUSH")]
+    found, _, chosen = sent(file, packed([*alike, ("SET", "a", "1")]))
+    assert (found, chosen.unplaced) == (alike, 1)
+    found, _, chosen = sent(file, packed(alike), only(dbs=(1,)))
+    assert (found, chosen.unplaced) == ([], 3)  # perhaps they were executed in another
     stream: list[Words] = [("FLUSHALL",), ("SET", "a", "1"), ("MOVE", "a", "1"), ("MOVE", "a", "3")]
     found, _, chosen = sent(file, packed(stream), only(dbs=(1,)))
     assert (found, chosen.unplaced, chosen.unfilled) == ([select(1), ("FLUSHDB",)], 2, 1)
