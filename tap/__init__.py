@@ -11,8 +11,7 @@ from tap import claims as _claims
 if _typing.TYPE_CHECKING:
     from tap import errors, export, faults, rdb, recording, replay, servers
     from tap.bus import Told
-    from tap.config import Config
-    from tap.link_config import LinkConfig
+    from tap.config import Config, LinkConfig
     from tap.observers.observer import Observer
     from tap.replication import events
     from tap.tap import Tap
@@ -42,7 +41,7 @@ __all__ = [
 _CLASSES = {
     "Address": "tap.url",
     "Config": "tap.config",
-    "LinkConfig": "tap.link_config",
+    "LinkConfig": "tap.config",
     "Observer": "tap.observers.observer",
     "Tap": "tap.tap",
     "Told": "tap.bus",

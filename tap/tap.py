@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from tap.bus import COUNTLESS, EVENT_BYTES, Bus, Told, memory_of
-from tap.config import Config, of_a_tap
+from tap.config.config import Config, of_a_tap
 from tap.errors import ConfigError, TapError, did_you_mean
 from tap.faults import Plan, parse
 from tap.hints import OnlyAsync, no_attribute, refuse
@@ -31,7 +31,7 @@ from tap.url import Address, Url
 from tap.where import Where, check, event_named, matches
 
 if TYPE_CHECKING:
-    from tap.keywords import Keywords
+    from tap.config.keywords import Keywords
 
 TICK_SECONDS = 0.1  # interval of the ticks by which faults keep time, and by which some events wait for a pause
 KEPT = 10_000  # events kept for wait_for()

@@ -1,6 +1,7 @@
 """What is made from the declarations of options: the table of `run` in the reference, and the typed keywords of Tap().
 
-`python -m tests.declared` writes both; tests/test_pages.py and tests/test_keywords.py compare them with the declarations.
+`python -m tests.declared` writes both. tests/test_pages.py and tests/config/test_keywords.py compare them with the
+declarations.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ import textwrap
 import types
 from typing import Any, Literal, Union, get_args, get_origin
 
-from tap.config import Config
-from tap.link_config import LinkConfig
-from tap.option import Declared, declared
+from tap.config import Config, LinkConfig
+from tap.config.option import Declared, declared
 from tests.cli.typed import command
 from tests.support import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "options.md"
-KEYWORDS = ROOT / "tap" / "keywords.py"
+KEYWORDS = ROOT / "tap" / "config" / "keywords.py"
 WIDTH = 122  # of a line
 HEAD = "| option | in a file | does |\n| --- | --- | --- |\n"
 OF_LINK = {one.name: one for one in declared(LinkConfig)}
@@ -78,7 +78,7 @@ def _clause(sentence: str) -> str:
 _HEAD = '''\
 """The keywords of Tap(): those of a LinkConfig and of a Config together, for editors and type checkers.
 
-Written by `python -m tests.declared`. Change the declarations in tap/config.py and tap/link_config.py, not this file.
+Written by `python -m tests.declared`. Change the declarations in config.py and link_config.py, not this file.
 """
 '''
 

@@ -53,17 +53,17 @@ def said(where: Path, *words: str) -> str:
 @pytest.mark.parametrize(("declares", "file"), [("Config", "config.py"), ("LinkConfig", "link_config.py")])
 def test_an_option_is_added_in_one_file(copy: Path, declares: str, file: str) -> None:
     (declaration,) = examples("Add an option")
-    declare(copy / "tap" / file, declares, declaration)
+    declare(copy / "tap" / "config" / file, declares, declaration)
     said(copy, "-m", "tests.declared")
     assert "`--idle-after TIME` | `idle_after`" in (copy / "docs" / "reference" / "options.md").read_text()
-    assert "idle_after: float | str | None" in (copy / "tap" / "keywords.py").read_text()
+    assert "idle_after: float | str | None" in (copy / "tap" / "config" / "keywords.py").read_text()
     assert re.search("--idle-after +TIME +Report a link as idle", said(copy, "-m", "tap", "run", "--help"))
     key = 'idle_after = "5m"'
     above, below = (key, "") if declares == "Config" else ("", key)
     (copy / "tap.toml").write_text(f'{above}\n[links.a]\nmaster = "h:1"\n{below}\n')
     holder = "" if declares == "Config" else ".links[0]"
     code = (
-        "import pathlib, tap; from tap.config_file import load; "
+        "import pathlib, tap; from tap.config.file import load; "
         "python, file = tap.Tap('h:1', idle_after='5m').config, load(pathlib.Path('tap.toml')); "
         f"print(python{holder}.idle_after, file{holder}.idle_after)"
     )
@@ -108,7 +108,7 @@ def test_an_observer_is_added_in_one_file_a_line_and_an_option(copy: Path) -> No
         .replace("from tap.observers.script import", f"{head}from tap.observers.script import")
         .replace("    Script.configured,\n", f"{line}    Script.configured,\n")
     )
-    declare(copy / "tap" / "config.py", "Config", declaration)
+    declare(copy / "tap" / "config" / "config.py", "Config", declaration)
     said(copy, "-m", "tests.declared")
     assert "--resync-log FILE" in (copy / "docs" / "reference" / "options.md").read_text()
     said(copy, "-c", PUBLISHES.format(option=f"resync_log={str(log)!r}", imports=""))

@@ -13,8 +13,8 @@ import pytest
 import tap
 import tap.events
 from tap import Config, LinkConfig, Tap
+from tap.config.option import declared
 from tap.errors import ConfigError
-from tap.option import declared
 from tap.replay import ReplayMaster
 
 MASTER = "127.0.0.1:1"

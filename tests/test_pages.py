@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tap import config_file
+from tap.config import file as config_file
 from tap.replication import events
 from tap.scenario.actions import ACTIONS
 from tap.scenario.load import CONDITIONS, Expect

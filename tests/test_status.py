@@ -9,8 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tap import Tap
-from tap.config import Config
-from tap.link_config import LinkConfig
+from tap.config import Config, LinkConfig
 from tap.relay.admission import Admission, Admitted
 from tap.relay.connection import Connection
 from tap.relay.route import Route

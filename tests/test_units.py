@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tap import config_file
+from tap.config import file as config_file
 from tap.errors import ConfigError
 from tap.scenario.load import load
 from tap.units import Limits, parse_duration, parse_rate, parse_size

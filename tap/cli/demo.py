@@ -9,10 +9,9 @@ from pathlib import Path
 import typer
 
 from tap.cli.ending import until_ended
-from tap.config import Config
+from tap.config import Config, LinkConfig
 from tap.console.demo import WITHIN, tell
 from tap.errors import EnvironmentFailure
-from tap.link_config import LinkConfig
 from tap.servers.embedded import Server, find_server
 from tap.tap import Tap
 from tap.url import Url

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 from tap.cli.ending import until_ended
+from tap.config.link_config import listening
 from tap.console import chaos_report, junit
 from tap.console.terminal import Terminal
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.link_config import listening
 from tap.scenario import Result, Scenario, library
 from tap.scenario.campaign import Campaign, Given, new_seed
 from tap.scenario.load import find

@@ -11,7 +11,7 @@ import typer
 
 from tap.cli.ending import endings, until_ended
 from tap.cli.ui import chosen, written
-from tap.config import Ui
+from tap.config.config import Ui
 from tap.console.lines import json_lines, log_lines
 from tap.console.replay import ReplayView, announcement
 from tap.console.stderr import say

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
-from tap.option import TOPICS, Declared, Text, declared, in_order
+from tap.config.option import TOPICS, Declared, Text, declared, in_order
 
 Verb = Callable[..., None]
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tap.cli.choosing import Begin, Dbs, End, Globs, Names, dbs_of, moments, several
-from tap.config import Ui
+from tap.config.config import Ui
 from tap.errors import ConfigError
 
 

@@ -20,7 +20,9 @@ from tap.cli.ending import endings
 from tap.cli.hangup import Hangup
 from tap.cli.options import given, takes
 from tap.cli.ui import chosen, written
-from tap.config import MAX_CONNECTIONS, Config, Ui
+from tap.config import LinkConfig
+from tap.config.config import MAX_CONNECTIONS, Config, Ui
+from tap.config.option import declared
 from tap.console.lines import LineWriter, json_lines, log_lines, trouble_lines
 from tap.console.live import LiveView
 from tap.console.sentences import sentence
@@ -28,8 +30,6 @@ from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.console.trouble import Trouble
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.link_config import LinkConfig
-from tap.option import declared
 from tap.relay.transparent import rule
 from tap.replication.events import Ack, Event, MasterUnreachable
 from tap.tap import Tap
@@ -68,7 +68,7 @@ def _of_file(path: Path | None) -> dict[str, Any]:
     """The options of a configuration file, by field; none without a file."""
     if path is None:
         return {}
-    from tap.config_file import load  # 10 ms, for those who have one
+    from tap.config.file import load  # 10 ms, for those who have one
 
     file = load(path)
     return {one.name: getattr(file, one.name) for one in fields(file)}

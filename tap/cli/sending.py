@@ -16,7 +16,7 @@ import typer
 from tap.capture.files import check_again
 from tap.cli.ending import endings
 from tap.cli.ui import chosen
-from tap.config import Ui
+from tap.config.config import Ui
 from tap.console import sending
 from tap.console.stderr import say
 from tap.console.terminal import Terminal

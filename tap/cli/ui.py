@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import typer
 
 from tap.cli.output import leave_stdout
-from tap.config import Ui
+from tap.config.config import Ui
 from tap.console.lines import LineWriter
 from tap.console.terminal import Terminal
 from tap.errors import ConfigError, EnvironmentFailure

@@ -17,10 +17,9 @@ from asyncio.trsock import TransportSocket
 from collections.abc import Callable
 
 from tap.bus import Bus
-from tap.config import Config
+from tap.config import Config, LinkConfig
 from tap.errors import EnvironmentFailure
 from tap.faults.plan import Plan
-from tap.link_config import LinkConfig
 from tap.listening import BACKLOG, listening
 from tap.relay.admission import Admission, Refused
 from tap.relay.buffers import Buffers

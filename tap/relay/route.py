@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from tap.config import Config
-from tap.link_config import CAPA, LinkConfig
+from tap.config.link_config import CAPA, LinkConfig
 from tap.relay.facts import MasterFacts
 from tap.replication.memory import Memory
 from tap.url import Address

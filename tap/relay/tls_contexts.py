@@ -6,8 +6,8 @@ import os
 import ssl
 from pathlib import Path
 
+from tap.config import LinkConfig
 from tap.errors import ConfigError
-from tap.link_config import LinkConfig
 
 
 def master_context(link: LinkConfig, keylog: Path | None) -> ssl.SSLContext | None:

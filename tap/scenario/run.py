@@ -7,9 +7,8 @@ import contextlib
 import time
 
 from tap import faults
-from tap.config import Config
+from tap.config import Config, LinkConfig
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.link_config import LinkConfig
 from tap.scenario.evidence import Inspection
 from tap.scenario.journal import Journal
 from tap.scenario.judge import verdicts

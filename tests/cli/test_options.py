@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from tap.cli.options import given, takes
-from tap.option import Given, Option, Text, Words
+from tap.config.option import Given, Option, Text, Words
 from tap.units import parse_duration
 
 

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from tap.cli.ui import chosen
-from tap.config import Ui
+from tap.config.config import Ui
 from tap.console.terminal import Terminal
 from tap.errors import ConfigError
 

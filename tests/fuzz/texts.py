@@ -9,12 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tap import config, faults
+from tap import faults
 from tap.cli.choosing import dbs_of, several
-from tap.config_file import load
+from tap.config import config
+from tap.config.file import load
+from tap.config.link_config import listening
 from tap.errors import ConfigError, TapError
 from tap.glob import matcher
-from tap.link_config import listening
 from tap.recording import moments
 from tap.recording.moments import Length
 from tap.scenario.load import load as load_scenario

@@ -26,10 +26,9 @@ from hypothesis import strategies as st
 
 from tap import Tap
 from tap.bus import INBOX_BYTES, INBOX_EVENTS, Bus, Told
-from tap.config import Config
-from tap.config_file import load
+from tap.config import Config, LinkConfig
+from tap.config.file import load
 from tap.errors import ConfigError
-from tap.link_config import LinkConfig
 from tap.observers.script import Script, _Process
 from tap.observers.scripted import KINDS
 from tap.replication import events

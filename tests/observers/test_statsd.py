@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap.bus import COUNTLESS, Bus, Told
-from tap.config import Config, statsd_address
-from tap.config_file import load
+from tap.config import LinkConfig
+from tap.config.config import Config, statsd_address
+from tap.config.file import load
 from tap.errors import ConfigError
-from tap.link_config import LinkConfig
 from tap.observers.metrics import MAX_SERIES, METRICS
 from tap.observers.statsd import (
     DATAGRAM,

@@ -26,7 +26,7 @@ from tap.capture.output import DROP_BYTES, Output
 from tap.capture.packets import Blocks
 from tap.capture.pcapng import PcapngReader
 from tap.capture.segments import ACK, FIN, PUSH, RST, SYN
-from tap.config import recording_path
+from tap.config.config import recording_path
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.recorder import filling, writer
 from tap.recorder.connection import RecordedConnection

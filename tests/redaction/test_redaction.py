@@ -13,9 +13,8 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.config import Config
+from tap.config import Config, LinkConfig
 from tap.errors import ConfigError
-from tap.link_config import LinkConfig
 from tap.recorder import filling
 from tap.redaction.redaction import LinkRedaction, Redaction
 from tap.redaction.strict import ReplyMasker, StrictMasker

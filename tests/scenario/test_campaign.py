@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as Unreachable
 
+from tap.config.link_config import listening
 from tap.console.junit import write
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.link_config import listening
 from tap.scenario import Result, library, load
 from tap.scenario import campaign as campaigns
 from tap.scenario.campaign import Campaign, Given, new_seed

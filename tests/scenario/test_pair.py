@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tap.config.link_config import listening
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.link_config import listening
 from tap.scenario.load import Scenario
 from tap.scenario.pair import (
     Node,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import redis
 
+from tap.config.link_config import listening
 from tap.errors import ConfigError, EnvironmentFailure
-from tap.link_config import listening
 from tap.replication import events
 from tap.scenario import Result, load, run
 from tap.scenario.load import Scenario

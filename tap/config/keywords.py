@@ -1,13 +1,13 @@
 """The keywords of Tap(): those of a LinkConfig and of a Config together, for editors and type checkers.
 
-Written by `python -m tests.declared`. Change the declarations in tap/config.py and tap/link_config.py, not this file.
+Written by `python -m tests.declared`. Change the declarations in config.py and link_config.py, not this file.
 """
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from tap.link_config import LinkConfig
+from tap.config.link_config import LinkConfig
 from tap.url import Address, Url
 
 

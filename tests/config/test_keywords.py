@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from tap.config import Config
-from tap.keywords import Keywords
-from tap.link_config import LinkConfig
+from tap.config import Config, LinkConfig
+from tap.config.keywords import Keywords
 from tests import declared
 
 

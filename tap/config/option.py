@@ -8,8 +8,8 @@ The field gives the name, the types and the default; the Option gives what users
 value, so that text means the same on the command line, in a file and in Python. Built from the declarations:
 
     tap/cli/options.py        parameters of the command line
-    tap/config_file.py        the model of a configuration file
-    tap/keywords.py           the typed keywords of Tap() (written by `python -m tests.declared`)
+    tap/config/file.py        the model of a configuration file
+    tap/config/keywords.py    the typed keywords of Tap() (written by `python -m tests.declared`)
     docs/reference/options.md the table of options (written by the same)
 
 This module imports neither typer nor pydantic: each adds tens of milliseconds to the start, and few programs need both.

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tap.config import Config
-from tap.link_config import LinkConfig
-from tap.option import TOPICS, Declared, Option, Text, Words, declared, in_order
+from tap.config import Config, LinkConfig
+from tap.config.option import TOPICS, Declared, Option, Text, Words, declared, in_order
 from tap.units import parse_duration
 
 OF_TAP = {one.name: one for one in declared(Config)}

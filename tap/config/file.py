@@ -1,4 +1,4 @@
-"""The configuration file, as docs/reference/options.md shows it: TOML, with the options of tap.config as its keys."""
+"""The configuration file, as docs/reference/options.md shows it: TOML, with the options of a Config as its keys."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, create_model, model_validator
 
 from tap import toml
-from tap.config import Config
+from tap.config.config import Config
+from tap.config.link_config import ONE_MASTER, LinkConfig, link_name
+from tap.config.option import Declared, Text, Words, declared
 from tap.errors import ConfigError
-from tap.link_config import ONE_MASTER, LinkConfig, link_name
-from tap.option import Declared, Text, Words, declared
 from tap.toml import parsed
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from tap.config.option import File, Given, Option, Text, Words, check_words, declared, described
 from tap.errors import ConfigError
 from tap.hints import explained
-from tap.option import File, Given, Option, Text, Words, check_words, declared, described
 from tap.url import Address, Url, quoted
 
 DEFAULT_LINK = "main"

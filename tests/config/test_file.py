@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from tap.config import Config
-from tap.config_file import load
+from tap.config import Config, LinkConfig
+from tap.config.file import load
+from tap.config.option import declared
 from tap.errors import ConfigError
-from tap.link_config import LinkConfig
-from tap.option import declared
 from tap.url import Address
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+from tap.config.link_config import ELSEWHERE, Announce, LinkConfig, Links, capability, links_of
+from tap.config.option import File, Given, Option, Several, Text, Time, Words, check_words, described
 from tap.errors import ConfigError
 from tap.hints import explained, refuse
-from tap.link_config import ELSEWHERE, Announce, LinkConfig, Links, capability, links_of
-from tap.option import File, Given, Option, Several, Text, Time, Words, check_words, described
 from tap.paths import in_a_directory
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url
