@@ -8,7 +8,7 @@ import socket
 from typing import Any
 
 from tap.errors import EnvironmentFailure, words
-from tap.occupant import occupant
+from tap.port_owner import port_owner
 from tap.url import EVERY_HOST, Address
 
 BACKLOG = 512
@@ -43,6 +43,6 @@ async def listening(address: Address) -> tuple[list[socket.socket], Address]:
             sock.close()
         by = ""
         if place and isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            by = occupant(str(place[0]), address.port)
+            by = port_owner(str(place[0]), address.port)
         raise EnvironmentFailure(f"cannot listen on {address}: {words(error)}{by and f', by {by}'}") from None
     return sockets, Address(address.host, sockets[-1].getsockname()[1])

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from tap.bus import COUNTLESS, EVENT_BYTES, Bus, Told, memory_of
+from tap.conditions import Conditions, check, event_named, matches
 from tap.config.config import Config, of_a_tap
 from tap.errors import ConfigError, TapError, did_you_mean
 from tap.faults import Plan, parse
@@ -28,7 +29,6 @@ from tap.replication.events import Command, Event, MasterUnreachable, RdbKey
 from tap.status import Status
 from tap.units import Limits, parse_duration
 from tap.url import Address, Url
-from tap.where import Where, check, event_named, matches
 
 if TYPE_CHECKING:
     from tap.config.keywords import Keywords
@@ -223,7 +223,7 @@ class Tap(OnlyAsync):
         kind: type[E] | tuple[type[E], ...],
         within: float | str = ...,
         *,
-        where: Where | Callable[[E], bool] | None = ...,
+        where: Conditions | Callable[[E], bool] | None = ...,
         link: str | None = ...,
     ) -> E: ...
 
@@ -233,7 +233,7 @@ class Tap(OnlyAsync):
         kind: str,
         within: float | str = ...,
         *,
-        where: Where | Callable[[Any], bool] | None = ...,
+        where: Conditions | Callable[[Any], bool] | None = ...,
         link: str | None = ...,
     ) -> Any: ...
 
@@ -242,7 +242,7 @@ class Tap(OnlyAsync):
         kind: type[Event] | tuple[type[Event], ...] | str,
         within: float | str = 10.0,
         *,
-        where: Where | Callable[[Any], bool] | None = None,
+        where: Conditions | Callable[[Any], bool] | None = None,
         link: str | None = None,
         **wrong: object,
     ) -> Event:

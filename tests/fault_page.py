@@ -12,8 +12,8 @@ from typing import Any
 from tap.console import fault_table
 from tap.faults.at import PLACES
 from tap.faults.kinds import KINDS
+from tap.faults.parameters import parameters
 from tap.faults.scope import Scope
-from tap.faults.values import parameters
 from tap.faults.when import When
 from tests.support import ROOT
 

@@ -41,17 +41,17 @@ from tap import Address, Config, LinkConfig, Tap
 from tap.bus import Bus, Told
 from tap.capture import pcapng
 from tap.cli import VERBS
-from tap.console import chaos_report, demo, junit, screen, sending, stderr
+from tap.console import chaos_report, demo_story, junit, screen, send_report, stderr
 from tap.console.lines import Journal, json_line, log_line
 from tap.console.live import LiveView
-from tap.console.replay import ReplayView
+from tap.console.replay_view import ReplayView
 from tap.console.sentences import sentence
 from tap.console.terminal import Terminal
 from tap.errors import RecordingError
 from tap.observers.statsd import Figures, datagrams
 from tap.recorder.recorder import Recorder
-from tap.replay.commands import Choice
-from tap.replay.sending import Tally
+from tap.replay.client_commands import Choice
+from tap.replay.sender import Tally
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
@@ -159,7 +159,7 @@ def test_a_replay_draws_without_harm() -> None:
 
 
 def test_the_demo_tells_without_harm() -> None:
-    story: Any = demo._Story.__new__(demo._Story)
+    story: Any = demo_story._Story.__new__(demo_story._Story)
     story._told, story._news, story._console = (
         [],
         SimpleNamespace(set=lambda: None),
@@ -174,7 +174,7 @@ def test_the_demo_tells_without_harm() -> None:
 
 def test_a_progress_bar_and_its_report_harm_nobody() -> None:
     out = io.StringIO()
-    bar = sending.Bar(Terminal(file=out, width=1000, force_terminal=True, color_system=None), PLANT)
+    bar = send_report.Bar(Terminal(file=out, width=1000, force_terminal=True, color_system=None), PLANT)
     bar._progress.refresh()
     assert SEEN in drawn(bar._progress.get_renderable())
     bar.close()
@@ -183,7 +183,7 @@ def test_a_progress_bar_and_its_report_harm_nobody() -> None:
         errors={PLANT: Tally(1, [PLANT])}, error_count=1, commands=1, replies=1, seconds=0.0, acknowledged=5,
         choice=Choice(), came=1, dbs={0}, unplaced=1, unfilled=1,
     )  # fmt: skip
-    said = sending.report(sender, PLANT)
+    said = send_report.report(sender, PLANT)
     assert harm(said) is None
     assert said.count(SEEN) == 3
 

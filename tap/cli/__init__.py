@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tap.cli.output import leave_stdout
+from tap.cli.stdout import leave_stdout
 from tap.console.stderr import say
 from tap.errors import ConfigError, EnvironmentFailure, TapError, expected, words
 

@@ -10,7 +10,7 @@ import typer
 
 from tap.cli.ending import until_ended
 from tap.config import Config, LinkConfig
-from tap.console.demo import WITHIN, tell
+from tap.console.demo_story import WITHIN, tell
 from tap.errors import EnvironmentFailure
 from tap.servers.embedded import Server, find_server
 from tap.tap import Tap

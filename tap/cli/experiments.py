@@ -14,8 +14,8 @@ from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario import Result, Scenario, library
 from tap.scenario.campaign import Campaign, Given, new_seed
 from tap.scenario.load import find
-from tap.servers.connection import connection_to
 from tap.servers.embedded import find_server, version_of
+from tap.servers.redis_connection import connection_to
 from tap.url import Url
 
 ROWS = 12  # runs; up to this number each has a row of its own

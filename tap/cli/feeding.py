@@ -13,7 +13,7 @@ from tap.cli.ending import endings, until_ended
 from tap.cli.ui import chosen, written
 from tap.config.config import Ui
 from tap.console.lines import json_lines, log_lines
-from tap.console.replay import ReplayView, announcement
+from tap.console.replay_view import ReplayView, announcement
 from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.errors import RecordingError

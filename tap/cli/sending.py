@@ -17,7 +17,7 @@ from tap.capture.files import check_again
 from tap.cli.ending import endings
 from tap.cli.ui import chosen
 from tap.config.config import Ui
-from tap.console import sending
+from tap.console import send_report
 from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
@@ -25,14 +25,14 @@ from tap.glob import matcher
 from tap.printable import one_line
 from tap.recording.choice import moment_text, stream_text
 from tap.recording.comments import check_format
+from tap.recording.filters import Filters
 from tap.recording.history import Stretch, index
 from tap.recording.missing import Account
 from tap.recording.player import Player
 from tap.recording.reader import read
-from tap.recording.wanted import Wanted
-from tap.replay.commands import Choice
+from tap.replay.client_commands import Choice
 from tap.replay.excerpt import Excerpt
-from tap.replay.sending import Interrupted, Sender, copied, streams_of
+from tap.replay.sender import Interrupted, Sender, copied, streams_of
 from tap.servers.target import Target
 
 UPDATE_SECONDS = 0.1
@@ -79,7 +79,7 @@ def send(
     elif not _may(target.name, asyncio.run(target.keys())):
         return 1
     recording = _Recording(files)
-    wants = Wanted(links=links, begin=begin, end=end)
+    wants = Filters(links=links, begin=begin, end=end)
     found = index(recording.play)
     account = recording.account
     lacking = account.lines(lambda one: one.may_hold_commands and wants.may_lack(one), wants.joins)
@@ -148,29 +148,29 @@ async def _run(sender: Sender, name: str, ui: Ui, console: Terminal) -> int:
 
     for number in endings():
         loop.add_signal_handler(number, end, number)
-    bar = sending.Bar(console, name) if ui == "live" else None
+    bar = send_report.Bar(console, name) if ui == "live" else None
     shown = asyncio.create_task(_shown(bar, sender), name="progress")
     try:
         await sender.run()
     except Interrupted:
         return 128 + signals[0]
     except EnvironmentFailure as error:
-        raise EnvironmentFailure(f"{error}; {sending.whereabouts(sender)}") from None
+        raise EnvironmentFailure(f"{error}; {send_report.whereabouts(sender)}") from None
     finally:
         shown.cancel()
         if bar is not None:
             bar.close()
         if ui == "json":
-            print(json.dumps(sending.as_dict(sender)))
+            print(json.dumps(send_report.as_dict(sender)))
         elif ui != "none":
-            print(sending.report(sender, name))
+            print(send_report.report(sender, name))
         sys.stdout.flush()
         if signals:
-            say(f"ended early; {sending.whereabouts(sender)}")
+            say(f"ended early; {send_report.whereabouts(sender)}")
     return 1 if sender.errors or sender.unplaced or sender.unfilled else 0
 
 
-async def _shown(bar: sending.Bar | None, sender: Sender) -> None:
+async def _shown(bar: send_report.Bar | None, sender: Sender) -> None:
     while bar is not None:
         bar.update(sender)
         await asyncio.sleep(UPDATE_SECONDS)

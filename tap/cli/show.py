@@ -19,12 +19,12 @@ from tap.cli.ending import endings
 from tap.console.lines import Journal, json_line
 from tap.console.stderr import say
 from tap.errors import ConfigError, RecordingError
+from tap.recording.filters import Filters
 from tap.recording.missing import Missing
-from tap.recording.once import Once
 from tap.recording.player import Player
 from tap.recording.reader import nothing, read
+from tap.recording.seen_commands import SeenCommands
 from tap.recording.stats import Batch, Stats
-from tap.recording.wanted import Wanted
 from tap.replication.events import Command, Side
 
 FOLLOW_SECONDS = 0.1
@@ -61,7 +61,7 @@ def show(
     if stats and (commands or rdb_keys):
         raise ConfigError("--stats shows figures instead of events: leave out --commands and --rdb-keys")
     first, last = moments(files, begin, end)
-    wanted = Wanted(
+    wanted = Filters(
         links=several("--link", links),
         dbs=dbs_of(dbs),
         names=several("--command", names),
@@ -100,12 +100,12 @@ def show(
 class _Events:
     """Writes events. total: commands on the selected links and in the selected time; count: those that match."""
 
-    def __init__(self, wanted: Wanted, form: str, commands: bool, rdb_keys: bool, once: bool) -> None:
+    def __init__(self, wanted: Filters, form: str, commands: bool, rdb_keys: bool, once: bool) -> None:
         self.total = 0
         self.count = 0
         self.player = Player(self._put, every_command=commands or wanted.only_commands, every_key=rdb_keys)
         self._wanted = wanted
-        self._once = Once() if once else None
+        self._once = SeenCommands() if once else None
         self._line: Callable[[Told], str | None] = json_line if form == "json" else Journal()
 
     @property
@@ -135,7 +135,7 @@ class _Events:
 class _Figures:
     """Counts events; total, count: as in _Events."""
 
-    def __init__(self, wanted: Wanted, once: bool) -> None:
+    def __init__(self, wanted: Filters, once: bool) -> None:
         self.total = 0
         self.count = 0
         self.figures = Stats(once=once)

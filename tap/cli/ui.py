@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import typer
 
-from tap.cli.output import leave_stdout
+from tap.cli.stdout import leave_stdout
 from tap.config.config import Ui
 from tap.console.lines import LineWriter
 from tap.console.terminal import Terminal

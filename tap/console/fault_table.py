@@ -13,9 +13,9 @@ from tap.console.terminal import Words, stacked
 from tap.faults.at import PLACES
 from tap.faults.kind import Kind
 from tap.faults.kinds import KINDS
+from tap.faults.parameters import parameters
 from tap.faults.scope import Scope
 from tap.faults.spec import parse
-from tap.faults.values import parameters
 from tap.faults.when import When
 
 _UNITS = (

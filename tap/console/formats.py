@@ -1,7 +1,7 @@
 """An RDB in the output formats of rdbtools' command `rdb`: json, protocol, diff and memory.
 
-The output is that of `rdb --command`, byte for byte, except where that is wrong: see callbacks.py. rdbtools itself reads
-RDBs only up to version 9.
+The output is that of `rdb --command`, byte for byte, except where that is wrong: see rdbtools_callbacks.py. rdbtools
+itself reads RDBs only up to version 9.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ def reader_for(
     at_least, largest: for the memory format, the smallest size in bytes and the number of keys to report. only: which
     keys to write in any format; None for all.
     """
-    from tap.console import callbacks  # imports rdbtools, so only when needed
+    from tap.console import rdbtools_callbacks  # imports rdbtools, so only when needed
 
     callback: Any
     when: Callable[[int], Any] = moment
     if form == "json":
-        callback = callbacks.Json(out)
+        callback = rdbtools_callbacks.Json(out)
     elif form == "protocol":
-        callback = callbacks.Protocol(out)
+        callback = rdbtools_callbacks.Protocol(out)
         when = _milliseconds
     elif form == "diff":
-        callback = callbacks.Diff(out)
+        callback = rdbtools_callbacks.Diff(out)
     else:
-        callback = callbacks.Memory(callbacks.Rows(out, at_least, largest), 64)
+        callback = rdbtools_callbacks.Memory(rdbtools_callbacks.Rows(out, at_least, largest), 64)
     # No format has room for what modules saved outside of keys: rdbtools' JSON and diff fail on it.
     return CallbackReader(callback, when, beside_keys=False, only=only)
 

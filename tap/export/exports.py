@@ -25,10 +25,10 @@ from tap.export.rows import Parquet, Row, Rows, json_line
 from tap.export.source import Files, Progress, Remark, Source, no_progress, no_remark
 from tap.export.stream_bytes import Copied, copy_commands
 from tap.recording import choice
+from tap.recording.filters import Filters, several
 from tap.recording.history import Index, Rdb, Stretch, copy_rdb, copy_stream, index
 from tap.recording.missing import Whole
 from tap.recording.moments import Moment, nanoseconds
-from tap.recording.wanted import Wanted, several
 
 NO_RDB = ", as in a recording that began after the full resync, or was made with --without-rdb or --redact"
 
@@ -225,7 +225,7 @@ def _of_link(
     progress: Progress,
     remark: Remark,
 ) -> Source:
-    wanted = Wanted(links=() if link is None else (link,), begin=begin, end=end)
+    wanted = Filters(links=() if link is None else (link,), begin=begin, end=end)
     return Source(files, wanted, needs_rdb=needs_rdb, progress=progress, remark=remark)
 
 
@@ -271,8 +271,8 @@ def _filters(
     key: str | bytes | Collection[str | bytes],
     from_: Moment | None,
     until: Moment | None,
-) -> Wanted:
-    return Wanted(
+) -> Filters:
+    return Filters(
         links=several(link), dbs=several(db), names=several(command), globs=several(key), begin=from_, end=until
     )
 

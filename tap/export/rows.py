@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 
 from tap.bus import Told
 from tap.errors import ConfigError
-from tap.recording.once import Once
+from tap.recording.filters import Filters
 from tap.recording.player import Player
-from tap.recording.wanted import Wanted
+from tap.recording.seen_commands import SeenCommands
 from tap.replication import events
 from tap.replication.events import Command
 
@@ -39,13 +39,13 @@ class Rows:
     several connections of one history, and of these links, counts where it came first.
     """
 
-    def __init__(self, put: Callable[[Row], None], wanted: Wanted) -> None:
+    def __init__(self, put: Callable[[Row], None], wanted: Filters) -> None:
         self.total = 0
         self.count = 0
         self.player = Player(self._hear, every_command=True, max_command=NO_LIMIT, at_once=True)
         self._put = put
         self._wanted = wanted
-        self._once = Once()
+        self._once = SeenCommands()
 
     def _hear(self, told: Told) -> None:
         event, wanted = told.event, self._wanted

@@ -11,12 +11,12 @@ from pathlib import Path
 from tap.capture.content import is_pipe
 from tap.errors import ConfigError, RecordingError
 from tap.recording import choice
+from tap.recording.filters import Filters
 from tap.recording.history import Index, index
 from tap.recording.missing import Account, Missing, Whole
 from tap.recording.moments import Moment, nanoseconds
 from tap.recording.player import Player
 from tap.recording.reader import read
-from tap.recording.wanted import Wanted
 from tap.replication.events import Side
 
 Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -36,7 +36,7 @@ class Source:
     """whole: where the answer is known to be whole from; set it once the part that is meant has been chosen."""
 
     def __init__(
-        self, files: Files, wanted: Wanted, *, needs_rdb: bool = False, progress: Progress, remark: Remark
+        self, files: Files, wanted: Filters, *, needs_rdb: bool = False, progress: Progress, remark: Remark
     ) -> None:
         """needs_rdb: a gap in an RDB makes the answer incomplete, too."""
         given = [files] if isinstance(files, str | os.PathLike) else files

@@ -1,7 +1,7 @@
 """Fault injection. This room decides and never waits: no sockets, no clock; the relay carries out its decisions.
 
 Start at fault.py: what + when + scope. kinds/ holds the "what", one self-contained file per kind of fault. plan.py holds
-the armed faults, link.py those applied to one connection.
+the armed faults, link_faults.py those applied to one connection.
 """
 
 from tap.faults.armed import Armed

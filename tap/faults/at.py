@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tap.errors import ConfigError, did_you_mean
-from tap.faults.values import positive
+from tap.faults.parameters import positive
 from tap.units import parse_size
 
 PLACES = {

@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from tap.faults.kind import Watch
+from tap.faults.request_words import encoded
 from tap.faults.rules import Rules
 from tap.faults.site import Frame
-from tap.faults.words import encoded
 from tap.faults.work import Connection, Work
 from tap.replication.events import Side
 from tap.replication.phase import Phase

@@ -8,8 +8,8 @@ from random import Random
 from tap.errors import ConfigError, did_you_mean
 from tap.faults.armed import Armed
 from tap.faults.fault import Fault
+from tap.faults.parameters import is_address
 from tap.faults.spec import parse
-from tap.faults.values import is_address
 from tap.replication import events
 from tap.replication.events import Event, Side
 

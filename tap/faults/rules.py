@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tap.faults.words import capable, replaced
+from tap.faults.request_words import capable, replaced
 from tap.replication.requests import COMPRESSIONS, Request
 
 # A replica that offers a second connection but not eof gets a disk-based RDB on that connection. Valkey's replicas do not

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tap.faults.values import channel, duration, link, name, param, side, times
+from tap.faults.parameters import channel, duration, link, name, param, side, times
 from tap.replication.events import Channel, Side
 
 

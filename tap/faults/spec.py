@@ -11,8 +11,8 @@ from tap.faults.at import REQUESTS
 from tap.faults.fault import Fault
 from tap.faults.kind import Kind, Watch
 from tap.faults.kinds import KINDS
+from tap.faults.parameters import parameters
 from tap.faults.scope import Scope
-from tap.faults.values import parameters
 from tap.faults.when import When
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tap.faults.at import At
-from tap.faults.values import duration, edge, param, period, phase, positive, probability, raw, word
+from tap.faults.parameters import duration, edge, param, period, phase, positive, probability, raw, word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

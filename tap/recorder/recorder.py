@@ -3,10 +3,10 @@
 A connection through the tap becomes one TCP connection from the replica to its master, with their real addresses. Events
 worth keeping (KEPT) become packet comments, in the JSON of `--ui json`.
 
-    connection.py   bytes of one connection → packets, without secrets
-    filling.py      packets of all connections → blocks; when a file is full; when the queue is
-    writer.py       blocks → files, in a thread of its own
-    recorder.py     begins and ends all that, and hears the bus
+    recorded_connection.py  bytes of one connection → packets, without secrets
+    filling.py              packets of all connections → blocks; when a file is full; when the queue is
+    writer.py               blocks → files, in a thread of its own
+    recorder.py             begins and ends all that, and hears the bus
 
 The relay never waits for the disk. When the disk cannot follow, bytes are left out of the recording, which says how many
 and where (recording_gap).
@@ -28,8 +28,8 @@ from tap.capture.packets import Blocks, ends
 from tap.capture.pcapng import Packet, PcapngReader
 from tap.capture.rotation import Rotation, is_rotation
 from tap.errors import ConfigError, EnvironmentFailure, words
-from tap.recorder.connection import Keeps, RecordedConnection
 from tap.recorder.filling import Filling
+from tap.recorder.recorded_connection import Keeps, RecordedConnection
 from tap.recorder.writer import Sync, Writer
 from tap.recording import comments
 from tap.redaction.grammars import Redact

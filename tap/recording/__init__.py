@@ -12,14 +12,14 @@ The way of a packet, from the bytes of a file to a line of `redis-tap show`:
     recording/comments.py  what a tap says in the comments of the packet
     capture/layers.py      the TCP segment in the packet
     capture/assembly.py    what that segment brings: bytes in order, gaps, beginnings and ends of connections
-    recording/played.py    one connection: which end is the replica (sides.py), what may be reported (withheld.py),
-                           where to read on after a gap (rejoining.py), what cannot be told (untold.py)
+    recording/played.py    one connection: which end is the replica (sides.py), what may be reported (held_events.py),
+                           where to read on after a gap (rejoining.py), what cannot be told (gap_tracker.py)
     replication/           the conversation: bytes become events
-    console/lines.py       an event becomes a line, if wanted.py wants it
+    console/lines.py       an event becomes a line, if filters.py wants it
 
 recording.py is the door for programs. missing.py keeps account of what could not be reported. history.py finds in a
-recording what a master had, and choice.py which part of it is meant. wanted.py and moments.py are the questions, stats.py
-is an answer in bounded memory.
+recording what a master had, and choice.py which part of it is meant. filters.py and moments.py are the questions,
+stats.py is an answer in bounded memory.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from tap.recording.comments import NOT_UNDERSTOOD, RDB_OMITTED, Comment
-from tap.recording.untold import Offsets
+from tap.recording.gap_tracker import Offsets
 from tap.replication import events
 from tap.replication.events import Event
 

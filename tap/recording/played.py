@@ -10,15 +10,15 @@ from tap.capture.assembly import Assembler, Connection, Ended, Item
 from tap.recording.announcements import Announcements
 from tap.recording.boundary import RequestFinder
 from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, Opening
+from tap.recording.gap_tracker import GapTracker
+from tap.recording.held_events import MAX_HELD, HeldEvents
 from tap.recording.link import Link
 from tap.recording.missing import Missing
 from tap.recording.playing import Playing
 from tap.recording.rejoining import Found, Rejoining
 from tap.recording.sides import Sides
 from tap.recording.stats import Batch
-from tap.recording.untold import Untold
 from tap.recording.verdict import Evidence, Missed, Verdict, may_be_a_stream
-from tap.recording.withheld import MAX_HELD, Withheld
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Role, Side
@@ -51,7 +51,7 @@ class Played:
         self.peer, master = connection.ends
         self.name = str(master) if opened is None else opened.link
         self.number = player.number(None if opened is None else opened.connection)
-        self._report = Withheld(player.tell, self._lacks_named, is_released=self.is_ours)
+        self._report = HeldEvents(player.tell, self._lacks_named, is_released=self.is_ours)
         self._announced = Announcements()
         self._rejoining: Rejoining | None = None
         self._acks: RequestFinder | None = None
@@ -60,7 +60,7 @@ class Played:
         self._waiting: list[Event] = []  # until that comment comes
         self._first_end: tuple[Side, str] | None = None
         self._is_cut = False  # packets lack their ends
-        self._untold = Untold(self._report.lacks, lambda: player.now)
+        self._gaps = GapTracker(self._report.lacks, lambda: player.now)
         self._has_ended = False
         self._said_ends = None if opened is None else (opened.peer, opened.master)
         self._opened_at = player.now / 1e9 if connection.from_start else None
@@ -112,15 +112,15 @@ class Played:
             self._close_search()
             self._rejoining = None
         self._leave(self.conversation)
-        self._untold.end_replies(is_understood=True)
+        self._gaps.end_replies(is_understood=True)
         before, acks = self.conversation, self._acks
         self.conversation = self._player.conversation(self)
         self._stand_at(dataclasses.replace(standing, from_replica=before.from_replica))
         self._acks = acks or self._acks
-        self._untold.end(Side.REPLICA, before.from_replica)
+        self._gaps.end(Side.REPLICA, before.from_replica)
         stream = self.conversation.stream
         if stream is None or not stream.is_within_command:
-            self._untold.end(Side.MASTER, standing.from_master, standing.offset)
+            self._gaps.end(Side.MASTER, standing.from_master, standing.offset)
 
     def _lacks(self, standing: Standing) -> bool:
         """Whether *standing* says anything that is not known here."""
@@ -155,14 +155,14 @@ class Played:
             )
             self._say(gap)
             offsets = gap.from_offset, gap.to_offset
-            self._untold.gap(Side.MASTER, begin, state.from_master, self.conversation.replid, offsets)
+            self._gaps.gap(Side.MASTER, begin, state.from_master, self.conversation.replid, offsets)
         return goes_on
 
     def begin_after_gap(self) -> None:
         """What came before the state is missing, and with it the whole command in which the state begins."""
         stream = self.conversation.stream
         if stream is not None and stream.is_within_command:
-            self._untold.begin_gap(self._position, self.conversation.replid, stream.begin_offset, 0)
+            self._gaps.begin_gap(self._position, self.conversation.replid, stream.begin_offset, 0)
 
     # ---- events ----
 
@@ -186,9 +186,9 @@ class Played:
         if isinstance(event, events.Opaque):
             self._not_understood(event)
         if isinstance(event, events.RdbProblem) and event.problem in ("damaged", "unknown"):
-            self._untold.bad_rdb(event.start, event.text)
+            self._gaps.bad_rdb(event.start, event.text)
         if isinstance(event, events.RdbFinished):
-            self._untold.end_rdb(event.end, is_whole=True)
+            self._gaps.end_rdb(event.end, is_whole=True)
         self._say(event)
 
     def _say(self, event: Event) -> None:
@@ -267,7 +267,7 @@ class Played:
         positions[end] -= size
         self._sides.reconsider(positions)
         self._report.forget()
-        self._untold.forget()
+        self._gaps.forget()
         self._rejoining = self._acks = None
 
     def _pass_on(self, end: int, data: bytes) -> None:
@@ -281,7 +281,7 @@ class Played:
             self._read(data)
         elif (found := self._rejoining.feed(data)) is not None:
             self._join(found)
-        self._untold.heard(Side.MASTER)
+        self._gaps.heard(Side.MASTER)
 
     @property
     def _is_unproven(self) -> bool:
@@ -295,21 +295,21 @@ class Played:
             if self._is_unproven:
                 self._reconsider()
                 return
-            self._untold.end_replies(is_understood=False)
+            self._gaps.end_replies(is_understood=False)
             self._rejoining = Rejoining(begin)
             self._from_master(data)
             return
         stream = self.conversation.stream
-        if stream is not None and self._untold.is_open(Side.MASTER) and stream.is_read:
+        if stream is not None and self._gaps.is_open(Side.MASTER) and stream.is_read:
             # It had been met within a command.
-            self._untold.end(Side.MASTER, stream.begins_at, stream.begin_offset)
+            self._gaps.end(Side.MASTER, stream.begins_at, stream.begin_offset)
         if self._player.at_once and stream is not None and stream.is_placed:
             stream.begin()
         if self._player.watch is not None:
             self._player.watch.received(self.serial, self.name, self.conversation, data, self._player.now)
 
     def _from_replica(self, data: bytes) -> None:
-        self._untold.heard(Side.REPLICA)
+        self._gaps.heard(Side.REPLICA)
         if self._is_unproven and self._sides.confirms(data) and self._is_silent_or_streams():
             self._is_replication()
         if self._acks is not None:
@@ -329,7 +329,7 @@ class Played:
             if self._is_unproven:  # then it acknowledges, or did not ask either
                 self._reconsider()
                 return
-            self._untold.end_replies(is_understood=False)
+            self._gaps.end_replies(is_understood=False)
             self._rejoining = Rejoining(self.conversation.from_master)
 
     def _is_silent_or_streams(self) -> bool:
@@ -352,8 +352,8 @@ class Played:
         self._rejoining = None
         before = self.conversation
         self._leave(before)
-        self._untold.end(Side.MASTER, found.position, found.offset)
-        self._untold.end(Side.REPLICA, self._replica_position)
+        self._gaps.end(Side.MASTER, found.position, found.offset)
+        self._gaps.end(Side.REPLICA, self._replica_position)
         self.conversation = self._player.conversation(self)
         self.conversation.join(found.position, before.from_replica, replid, found.offset)
         self._acks = self._acks or RequestFinder()
@@ -418,7 +418,7 @@ class Played:
             conversation = self.conversation
             begin = self._replica_position
             self._tell_gap(Side.REPLICA, begin, begin + size, None, is_cut)
-            self._untold.gap(Side.REPLICA, begin, begin + size)
+            self._gaps.gap(Side.REPLICA, begin, begin + size)
             conversation.skip_from_replica(begin + size - conversation.from_replica)
             self._acks = RequestFinder()
             if was_beginning:
@@ -430,7 +430,7 @@ class Played:
         begin = self._position
         omits, offsets = self._announced.take_gap()
         if omits:
-            self._untold.rdb_omitted(begin, begin + size)
+            self._gaps.rdb_omitted(begin, begin + size)
             if conversation.skip_rdb(size):
                 return
         if self._rejoining is None and (
@@ -438,7 +438,7 @@ class Played:
         ):
             self._tell_gap(Side.MASTER, begin, begin + size, None, is_cut)
             if not omits:
-                self._untold.gap_in_replies(begin, begin + size, conversation.replid, offsets)
+                self._gaps.gap_in_replies(begin, begin + size, conversation.replid, offsets)
             if was_beginning:
                 self._reconsider()
             return
@@ -446,7 +446,7 @@ class Played:
         if in_rdb:
             self._tell_gap(Side.MASTER, begin, begin + in_rdb, None, is_cut)
             is_sure = not conversation.is_in_rdb or (conversation.rdb is not None and conversation.rdb.size is not None)
-            self._untold.gap_in_rdb(begin, begin + in_rdb, conversation.replid, offsets, is_sure=is_sure)
+            self._gaps.gap_in_rdb(begin, begin + in_rdb, conversation.replid, offsets, is_sure=is_sure)
             begin, size = begin + in_rdb, size - in_rdb
             if not size:
                 return
@@ -515,16 +515,16 @@ class Played:
             offset = self._rejoining.kept_offset
         elif stream is not None and not stream.is_broken:
             begin, offset = stream.boundary, stream.boundary_offset
-        self._untold.begin_gap(begin, self.conversation.replid, offset, lost)
+        self._gaps.begin_gap(begin, self.conversation.replid, offset, lost)
 
     def _not_understood(self, event: events.Opaque) -> None:
         conversation, stream = self.conversation, self.conversation.stream
         offset = None
         if event.side is Side.MASTER and stream is not None:
             offset = stream.offset_at(event.start)
-        self._untold.begin_unread(event.side, event.start, event.reason, conversation.replid, offset)
+        self._gaps.begin_unread(event.side, event.start, event.reason, conversation.replid, offset)
         if event.side is Side.REPLICA and conversation.only_counts:
-            self._untold.begin_unread(Side.MASTER, conversation.from_master, event.reason)
+            self._gaps.begin_unread(Side.MASTER, conversation.from_master, event.reason)
 
     def _lacks_named(self, missing: Missing) -> None:
         self._player.account.lacks(dataclasses.replace(missing, link=self.name, connection=self.number))
@@ -568,7 +568,7 @@ class Played:
         phase, offset = conversation.phase, conversation.offset
         conversation.close(self._at)
         self._leave(conversation)
-        self._untold.close(conversation.from_master)
+        self._gaps.close(conversation.from_master)
         if told and self._first_end is not None:
             by, how = self._first_end
             self.closed = self._at
@@ -611,15 +611,15 @@ class Played:
     def _end_untold(self) -> None:
         """All that is not understood by now will never be."""
         rejoining, position = self._rejoining, self._position
-        self._untold.end_replies(is_understood=self.conversation.phase not in (Phase.PSYNC, Phase.WAITING))
+        self._gaps.end_replies(is_understood=self.conversation.phase not in (Phase.PSYNC, Phase.WAITING))
         if rejoining is None:
             stream = self.conversation.stream
             offset = None if stream is None else stream.offset
         else:
             offset = rejoining.offset
-            self._untold.begin_unread(Side.MASTER, rejoining.start, "no whole command is among them")
-        self._untold.end(Side.MASTER, position, offset)
-        self._untold.end(Side.REPLICA, self._replica_position)
+            self._gaps.begin_unread(Side.MASTER, rejoining.start, "no whole command is among them")
+        self._gaps.end(Side.MASTER, position, offset)
+        self._gaps.end(Side.REPLICA, self._replica_position)
 
     def _facts(self, offset: int | None) -> Link:
         conversation = self.conversation

@@ -16,6 +16,7 @@ from tap.capture.layers import Layers, Segment
 from tap.capture.pcapng import Packet
 from tap.capture.segments import ACK, SYN
 from tap.capture.tls import TlsConnections, TlsFinder
+from tap.recording.byte_observer import Watch
 from tap.recording.comments import Comment, LinkState, parse
 from tap.recording.link import Link
 from tap.recording.missing import Account, Missing
@@ -24,7 +25,6 @@ from tap.recording.playing import Connected
 from tap.recording.stats import Batch
 from tap.recording.ticking import Ticking
 from tap.recording.verdict import Missed
-from tap.recording.watch import Watch
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.memory import Memory

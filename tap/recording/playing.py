@@ -8,10 +8,10 @@ from typing import Protocol
 from tap.bus import Told
 from tap.capture.assembly import Connection
 from tap.capture.segments import Endpoint
+from tap.recording.byte_observer import Watch
 from tap.recording.link import Link
 from tap.recording.missing import Account
 from tap.recording.stats import Batch
-from tap.recording.watch import Watch
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event
 from tap.replication.heads import Head

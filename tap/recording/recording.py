@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from tap.bus import Told
 from tap.capture.files import check
 from tap.recording.comments import check_format
+from tap.recording.filters import Filters, keys, several
 from tap.recording.link import Link
 from tap.recording.missing import Account, Concerns, Joins, Missing, everything
 from tap.recording.moments import Moment
-from tap.recording.once import Once
 from tap.recording.player import Player
 from tap.recording.reader import read
-from tap.recording.wanted import Wanted, keys, several
+from tap.recording.seen_commands import SeenCommands
 from tap.replication import events
 
 _Given = TypeVar("_Given")
@@ -123,7 +123,7 @@ class Recording:
         commands: every command of the streams, too. rdb_keys: every key of RDBs. link: only of this one, or of several;
         a name, or NAME/CONNECTION. from_, until: a time or a replication offset, both inclusive.
         """
-        wanted = Wanted(links=several(link), begin=from_, end=until)
+        wanted = Filters(links=several(link), begin=from_, end=until)
         told = self._told(
             lambda missing: wanted.may_lack(missing) and (missing.cause != "rdb_omitted" or rdb_keys),
             every_command=commands,
@@ -146,7 +146,7 @@ class Recording:
         with a key that one of the patterns of *key* matches, as KEYS would. once: what several connections brought,
         where it came first. The rest as for events().
         """
-        wanted = Wanted(
+        wanted = Filters(
             links=several(link),
             dbs=several(db),
             names=several(command),
@@ -154,7 +154,7 @@ class Recording:
             begin=from_,
             end=until,
         )
-        first = Once() if once else None
+        first = SeenCommands() if once else None
         told = self._told(
             lambda missing: missing.may_hold_commands and wanted.may_lack(missing),
             wanted.joins if once else None,

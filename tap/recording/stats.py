@@ -16,7 +16,7 @@ from typing import Any
 
 from tap.bus import Told
 from tap.recording.missing import Missing
-from tap.recording.once import Once
+from tap.recording.seen_commands import SeenCommands
 from tap.replication import events
 from tap.replication.events import Event, Role, as_text
 from tap.replication.heads import OTHER, Head
@@ -334,8 +334,8 @@ class Stats:
     def __init__(self, top: int = 10, *, once: bool = False) -> None:
         self.top = top
         self.links: dict[str, LinkStats] = {}
-        self._once = Once() if once else None
-        self._onces: dict[str, Once] = {}  # by link
+        self._once = SeenCommands() if once else None
+        self._onces: dict[str, SeenCommands] = {}  # by link
 
     @property
     def remarks(self) -> list[str]:
@@ -344,7 +344,7 @@ class Stats:
 
     def take(self, batch: Batch, choose: Choose = everything) -> None:
         """choose: what of it is asked for."""
-        once = self._once or self._onces.setdefault(batch.link, Once())
+        once = self._once or self._onces.setdefault(batch.link, SeenCommands())
         if batch.replid is not None and batch.previous is not None and batch.base is not None:
             once.continues(batch.replid, batch.previous, batch.base)
         new = once.new(batch.replid, batch.base, batch.heads)

@@ -30,7 +30,7 @@ from typing import Protocol
 
 from tap.errors import words
 from tap.faults.items import End
-from tap.faults.link import LinkFaults
+from tap.faults.link_faults import LinkFaults
 from tap.faults.plan import Plan
 from tap.faults.rules import Rules
 from tap.relay.admission import Admitted

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from tap.faults.armed import Armed
 from tap.faults.items import CloseLink, End
-from tap.faults.link import LinkFaults
+from tap.faults.link_faults import LinkFaults
 from tap.faults.plan import Plan
 from tap.faults.rules import Rules
 from tap.relay.leg import Leg

@@ -20,16 +20,16 @@ from tap.errors import ConfigError, words
 from tap.hints import OnlyAsync
 from tap.listening import listening
 from tap.recording.comments import check_format
+from tap.recording.filters import Filters
 from tap.recording.missing import Account, Missing, Whole
 from tap.recording.moments import Moment
 from tap.recording.player import Player
 from tap.recording.reader import read
-from tap.recording.wanted import Wanted
+from tap.replay.chapter_copy import ChapterCopy, take
 from tap.replay.excerpt import Excerpt
 from tap.replay.pace import Pace
 from tap.replay.replica import Replica
 from tap.replay.session import Wish
-from tap.replay.tape import Part, take
 from tap.replication.events import Reason, Side
 from tap.url import Address
 
@@ -85,8 +85,8 @@ class ReplayMaster(OnlyAsync):
         self._excerpt = Excerpt(links=links, begin=begin, end=end, speed=speed)
         self.bus = Bus()
         self._account: Account | None = None  # from the first reading
-        self.parts: list[Part] = []
-        self.part: Part
+        self.parts: list[ChapterCopy] = []
+        self.part: ChapterCopy
         self.offset = 0
         self.is_over = False
         self.replicas: list[Replica] = []
@@ -166,14 +166,14 @@ class ReplayMaster(OnlyAsync):
             return []
         if not self.parts:  # an error says so
             return self._account.remarks
-        wanted = Wanted(links=self._excerpt.links, begin=self._excerpt.begin, end=self._excerpt.end)
+        wanted = Filters(links=self._excerpt.links, begin=self._excerpt.begin, end=self._excerpt.end)
         return [*self._account.remarks, *wanted.outside(self._account)]
 
     @property
     def missing(self) -> list[Missing]:
         if self._account is None:
             return []
-        wanted = Wanted(links=self._excerpt.links, end=self._excerpt.end)
+        wanted = Filters(links=self._excerpt.links, end=self._excerpt.end)
         first = self.parts[0] if self.parts else None
         whole = None if first is None else Whole(first.histories, first.end, first.ended)
 
@@ -184,7 +184,7 @@ class ReplayMaster(OnlyAsync):
 
         return self._account.lacking(concerns, wanted.joins)
 
-    async def _take(self, directory: Path) -> list[Part]:
+    async def _take(self, directory: Path) -> list[ChapterCopy]:
         taking = asyncio.ensure_future(asyncio.to_thread(take, self._read, directory, self._excerpt))
         try:
             return await asyncio.shield(taking)
@@ -203,7 +203,7 @@ class ReplayMaster(OnlyAsync):
 
     # ---- the clock ----
 
-    def _turn_to(self, part: Part) -> None:
+    def _turn_to(self, part: ChapterCopy) -> None:
         self.part = part
         self.offset = part.offset
         self._clock = None

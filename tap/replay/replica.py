@@ -12,8 +12,8 @@ from typing import BinaryIO, Protocol
 
 from tap.bus import Bus
 from tap.errors import words
+from tap.replay.chapter_copy import ChapterCopy
 from tap.replay.session import Acknowledged, Farewell, Reply, Session, Wish, role_reply
-from tap.replay.tape import Part
 from tap.replication.events import (
     Ack,
     Event,
@@ -45,7 +45,7 @@ class Owner(Protocol):
     """
 
     bus: Bus
-    part: Part
+    part: ChapterCopy
     offset: int
     not_loaded: set[tuple[str, int]]
 

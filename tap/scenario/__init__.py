@@ -1,7 +1,7 @@
 """Chaos experiments: a master, a replica, a tap between them, harmful steps, and a verdict.
 
-load.py reads a scenario (actions.py its steps, versions.py the servers it is for), run.py carries it out, and campaign.py
-runs many scenarios side by side. One run has three parts:
+load.py reads a scenario (actions.py its steps, versions.py the servers it is for), experiment.py carries it out, and
+campaign.py runs many scenarios side by side. One run has three parts:
 
     a stage      pair.py: the servers; stage.py: these and the tap; workload.py: the writes; journal.py: the tap's events
     steps        steps.py takes them, patience.py limits each wait; by_hand.py says how to undo them by hand
@@ -12,8 +12,8 @@ its events with the stream in the master's backlog, compare.py the two data sets
 outage.py measures the time without a stream. This room prints nothing: console/ shows a Result.
 """
 
+from tap.scenario.experiment import run
 from tap.scenario.load import Scenario, library, load
 from tap.scenario.result import Result, Verdict
-from tap.scenario.run import run
 
 __all__ = ["Result", "Scenario", "Verdict", "library", "load", "run"]

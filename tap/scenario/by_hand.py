@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from tap.errors import EnvironmentFailure
+from tap.scenario.experiment import PRIVATE, can_run
 from tap.scenario.load import Scenario
 from tap.scenario.pair import Node, Pair, introduced
-from tap.scenario.run import PRIVATE, can_run
 from tap.scenario.workload import PREFIX
 from tap.servers.failures import FAILURES
 from tap.servers.shell import config_set, redis_cli, replicaof

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario.by_hand import undoing
+from tap.scenario.experiment import LOOPBACK, check, run
 from tap.scenario.load import Scenario
 from tap.scenario.pair import Node, Pair, given_pair, own_pair
 from tap.scenario.result import Result
-from tap.scenario.run import LOOPBACK, check, run
 from tap.servers.failures import FAILURES
 from tap.url import Url
 

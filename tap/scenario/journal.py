@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 
 from tap.bus import Told
+from tap.conditions import Conditions, matches
 from tap.replication.events import Event
 from tap.scenario.patience import limit
-from tap.where import Where, matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Journal:
     def now(self) -> float:
         return time.monotonic() - self._began
 
-    async def wait_for(self, kind: str, *, where: Where, times: int, within: float) -> Entry:
+    async def wait_for(self, kind: str, *, where: Conditions, times: int, within: float) -> Entry:
         """Wait for the *times*-th matching event of that kind. Raises TimeoutError."""
         async with limit(within):
             while True:

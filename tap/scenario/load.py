@@ -19,7 +19,7 @@
     resync = "full"
 
 Unless a step attaches the replica, it follows the master through the tap, level with it, before the first step. This
-module only reads scenarios; run.py carries them out.
+module only reads scenarios; experiment.py carries them out.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StrictBool, model_validator
 
 from tap import faults, toml
+from tap.conditions import check as check_where
 from tap.errors import ConfigError, did_you_mean
 from tap.replication.events import EVENTS
 from tap.scenario.actions import Action
 from tap.scenario.versions import Servers
 from tap.toml import parsed
 from tap.units import parse_duration, parse_size
-from tap.where import check as check_where
 
 LIBRARY = Path(__file__).parent / "library"
 TABLE = 'workload = { rate = 500 } or [expect] with resync = "partial"'  # an example, for mistakes

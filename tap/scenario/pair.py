@@ -21,7 +21,7 @@ from tap.servers.failures import FAILURES, ErrorReply, InvalidReply, said_by
 from tap.servers.farewell import to_the_end
 from tap.servers.following import Following, follow
 from tap.servers.info import Replication
-from tap.servers.options import Options
+from tap.servers.server_settings import ServerSettings
 from tap.url import Address, Url
 
 LOG_LENGTH = 65536
@@ -46,7 +46,7 @@ class Node:
         self.version = ""
         self.server: Server | None = None
         self.client = Client(url)
-        self.options = Options(self.client, within=FAREWELL_SECONDS)
+        self.options = ServerSettings(self.client, within=FAREWELL_SECONDS)
 
     @property
     def db(self) -> int:

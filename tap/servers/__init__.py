@@ -1,14 +1,14 @@
 """Real servers: the one room that talks to them. No other module imports redis-py.
 
-    embedded    servers that we start ourselves
-    client      one client: commands, pipelines, INFO, raw streams
-    info        INFO as dataclasses
-    options     CONFIG SET with undo
-    following   REPLICAOF with restore
-    backlog     a master's stream, from its backlog
-    target      a server that a verb cannot do without
-    shell       the same by hand, as redis-cli commands
-    failures    what can go wrong
+    embedded          servers that we start ourselves
+    client            one client: commands, pipelines, INFO, raw streams
+    info              INFO as dataclasses
+    server_settings   CONFIG SET with undo
+    following         REPLICAOF with restore
+    backlog           a master's stream, from its backlog
+    target            a server that a verb cannot do without
+    shell             the same by hand, as redis-cli commands
+    failures          what can go wrong
 
 URLs are read by tap.url, which stands below this room: listeners and the relay use its addresses, and none of redis-py.
 """

@@ -11,9 +11,9 @@ from tap.console import fault_table
 from tap.console.terminal import Terminal
 from tap.faults.at import PLACES
 from tap.faults.kinds import KINDS
+from tap.faults.parameters import parameters
 from tap.faults.scope import Scope
 from tap.faults.spec import parse
-from tap.faults.values import parameters
 from tap.faults.when import When
 
 

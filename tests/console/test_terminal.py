@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tap.bus import Told
-from tap.console import sending
+from tap.console import send_report
 from tap.console.lines import log_line
 from tap.console.stderr import say
 from tap.console.terminal import Terminal
-from tap.replay.commands import Choice
-from tap.replay.sending import Tally
+from tap.replay.client_commands import Choice
+from tap.replay.sender import Tally
 from tap.replication.events import LinkOpened
 
 PLANTED = "[/a] [bold]x[/bold] :smile: \x1b[2J\x1b]0;owned\x07 \u202e"
@@ -72,6 +72,6 @@ def test_keys_of_a_recording_and_errors_of_a_server_forge_nothing_in_a_report() 
         errors=errors, error_count=1, commands=1, replies=1, seconds=0.0, acknowledged=5, choice=Choice(), came=1,
         dbs={0}, unplaced=0, unfilled=0,
     )  # fmt: skip
-    said = sending.report(sender, "127.0.0.1:6379")
+    said = send_report.report(sender, "127.0.0.1:6379")
     assert len(said.splitlines()) == 3
     assert not set(said) & {"\x1b", "\x07", "\u202e"}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tap.capture.pcapng import Packet
 from tap.errors import ConfigError
 from tap.export.rows import Parquet, Row, Rows, json_line
+from tap.recording.filters import Filters
 from tap.recording.spans import Spans
-from tap.recording.wanted import Wanted
 from tests.recording.wires import Wire, streamed
 from tests.relay.wire import BASE, GRANT, asks, command
 
@@ -25,7 +25,7 @@ OTHER = "f" * 40
 
 def rows(packets: list[tuple[int, bytes]], **wanted: Any) -> list[Row]:
     found: list[Row] = []
-    taken = Rows(found.append, Wanted(**wanted))
+    taken = Rows(found.append, Filters(**wanted))
     for time, data in sorted(packets):
         taken.player.packet(Packet(time, 101, data, len(data)))
     taken.player.close()
@@ -212,11 +212,11 @@ def test_without_pyarrow_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPa
 def test_the_commands_that_were_wanted_are_counted_and_those_among_which_they_were() -> None:
     packets = streamed([FIRST, SECOND, command("DEL", "a"), command("SET", "b", "1")]).packets
     for wanted, total, count in (
-        (Wanted(), 4, 4),
-        (Wanted(names=("SET",)), 4, 2),
-        (Wanted(begin=BASE + len(FIRST) + 1), 3, 3),
-        (Wanted(begin=BASE + len(FIRST) + 1, names=("DEL",)), 3, 1),
-        (Wanted(links=("10.9.9.9:1",)), 0, 0),
+        (Filters(), 4, 4),
+        (Filters(names=("SET",)), 4, 2),
+        (Filters(begin=BASE + len(FIRST) + 1), 3, 3),
+        (Filters(begin=BASE + len(FIRST) + 1, names=("DEL",)), 3, 1),
+        (Filters(links=("10.9.9.9:1",)), 0, 0),
     ):
         found: list[Row] = []
         taken = Rows(found.append, wanted)

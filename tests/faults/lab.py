@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 
 from tap.faults.items import CloseLink, End
-from tap.faults.link import LinkFaults
+from tap.faults.link_faults import LinkFaults
 from tap.faults.plan import Plan
 from tap.faults.rules import Rules
 from tap.replication.conversation import Conversation

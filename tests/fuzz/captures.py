@@ -27,9 +27,9 @@ from tap.console.stats_report import report
 from tap.errors import RecordingError
 from tap.recording.comments import LinkState, state_json
 from tap.recording.history import index
-from tap.recording.once import Once
 from tap.recording.player import Player
 from tap.recording.reader import nothing, read
+from tap.recording.seen_commands import SeenCommands
 from tap.recording.stats import Stats
 from tap.replication import events
 from tests.fuzz.check import differences, pieces
@@ -499,7 +499,7 @@ def _all(path: Path, player: Player) -> None:
 
 def _shown(path: Path) -> Iterator[str]:
     """As lines, and as objects of JSON."""
-    journal, once, lines = Journal(), Once(), []
+    journal, once, lines = Journal(), SeenCommands(), []
 
     def hear(told: Told) -> None:
         once.first(told, counts=True)

@@ -16,12 +16,12 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from tap.console import sending
+from tap.console import send_report
 from tap.errors import RecordingError, TapError
 from tap.export.append_only import write_commands
 from tap.recording.history import Marks, Stretch
-from tap.replay.commands import Choice
-from tap.replay.sending import Interrupted, Sender, part_between
+from tap.replay.client_commands import Choice
+from tap.replay.sender import Interrupted, Sender, part_between
 from tap.scenario.compare import compare
 from tap.scenario.pair import Node, introduced
 from tap.scenario.record import read
@@ -176,8 +176,8 @@ async def _sent(target: Target, rng: random.Random, said: list[str]) -> None:
         except Interrupted:
             pass
         finally:
-            said += [*sending.report(sender, "x").splitlines(), sending.whereabouts(sender)]
-            sending.as_dict(sender)
+            said += [*send_report.report(sender, "x").splitlines(), send_report.whereabouts(sender)]
+            send_report.as_dict(sender)
 
 
 @contextlib.asynccontextmanager

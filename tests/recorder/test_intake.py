@@ -14,9 +14,9 @@ from tap.capture.packets import Flow
 from tap.capture.pcapng import PcapngReader, heading
 from tap.capture.segments import MAX_DATA, PUSH, Endpoint
 from tap.recorder import filling
-from tap.recorder.connection import RecordedConnection
 from tap.recorder.filling import MASTER, REPLICA
 from tap.recorder.intake import Gathering, Intake
+from tap.recorder.recorded_connection import RecordedConnection
 from tap.recorder.recorder import Recorder
 from tap.replication import events
 from tap.replication.conversation import Conversation

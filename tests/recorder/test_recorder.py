@@ -29,7 +29,7 @@ from tap.capture.segments import ACK, FIN, PUSH, RST, SYN
 from tap.config.config import recording_path
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.recorder import filling, writer
-from tap.recorder.connection import RecordedConnection
+from tap.recorder.recorded_connection import RecordedConnection
 from tap.recorder.recorder import Recorder
 from tap.relay.listener import Listener
 from tap.replication import events

@@ -28,7 +28,7 @@ from tap.capture.output import Output
 from tap.capture.packets import Blocks, Flow
 from tap.capture.pcapng import Packet, PcapngReader
 from tap.capture.segments import FIN, SYN
-from tap.recorder.connection import RecordedConnection
+from tap.recorder.recorded_connection import RecordedConnection
 from tap.recorder.recorder import Recorder
 from tap.replication import events
 from tap.replication.conversation import Conversation

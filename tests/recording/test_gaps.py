@@ -20,8 +20,8 @@ from tap.bus import Bus, Told
 from tap.capture.pcapng import Packet
 from tap.capture.segments import ACK, SYN
 from tap.recorder import recorder
-from tap.recorder.connection import RecordedConnection
 from tap.recorder.filling import Filling
+from tap.recorder.recorded_connection import RecordedConnection
 from tap.recorder.recorder import Recorder
 from tap.recording.history import copy_streams, index
 from tap.recording.player import Player

@@ -16,11 +16,11 @@ import pytest
 from tap.bus import Told
 from tap.capture.pcapng import Packet
 from tap.capture.segments import FIN, RST
+from tap.recording.filters import Filters
 from tap.recording.missing import MAX_PROBLEMS, SHOWN, Account, Joins, Missing, Whole, sentences
 from tap.recording.moments import Moment
 from tap.recording.player import Player
 from tap.recording.reader import read
-from tap.recording.wanted import Wanted
 from tap.replication.events import Command, Identified, PartialResync, RecordingGap, Side, StreamStarted
 from tests.counting import growth
 from tests.recording.support import config
@@ -278,7 +278,7 @@ def test_a_master_that_is_not_understood_is_unread_from_that_byte_on() -> None:
     ],
 )
 def test_a_gap_outside_of_what_is_asked_for_concerns_nobody(begin: Moment, end: Moment, concerns: bool) -> None:
-    assert Wanted(begin=begin, end=end).may_lack(missing(2000, 2100)) == concerns
+    assert Filters(begin=begin, end=end).may_lack(missing(2000, 2100)) == concerns
 
 
 @pytest.mark.parametrize(
@@ -286,19 +286,19 @@ def test_a_gap_outside_of_what_is_asked_for_concerns_nobody(begin: Moment, end: 
 )
 def test_so_it_is_with_times(begin: int, end: int, concerns: bool) -> None:
     first, last = (datetime.fromtimestamp(at).astimezone() for at in (begin, end))
-    assert Wanted(begin=first, end=last).may_lack(missing(None, None)) == concerns
+    assert Filters(begin=first, end=last).may_lack(missing(None, None)) == concerns
 
 
 def test_where_offsets_are_unknown_it_may_concern_anybody() -> None:
-    assert Wanted(begin=1, end=2).may_lack(missing(None, None))
+    assert Filters(begin=1, end=2).may_lack(missing(None, None))
 
 
 def test_a_filter_makes_no_gap_harmless_but_one_that_holds_no_commands() -> None:
-    wanted = Wanted(dbs=[1], names=["DEL"], globs=["a"])
+    wanted = Filters(dbs=[1], names=["DEL"], globs=["a"])
     assert wanted.may_lack(missing(1, 2))
     assert not wanted.may_lack(missing(1, 2, side=Side.REPLICA))
-    assert not Wanted(links=["other"]).may_lack(missing(1, 2))
-    assert Wanted(links=["main/1"]).may_lack(missing(1, 2))
+    assert not Filters(links=["other"]).may_lack(missing(1, 2))
+    assert Filters(links=["main/1"]).may_lack(missing(1, 2))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import zstandard
 from tap.capture.content import STDIN
 from tap.errors import ConfigError
 from tap.recording import moments
+from tap.recording.filters import Filters
 from tap.recording.moments import Length, Meant, Moment, nanoseconds, parse
-from tap.recording.wanted import Wanted
 from tap.replay import ReplayMaster
 from tests.recording.wires import STREAM, file, streamed
 
@@ -123,13 +123,13 @@ NOW = datetime.now().astimezone()
 @pytest.mark.parametrize("begin", [NOW, 5, None])
 @pytest.mark.parametrize("end", [NOW, (NOW + timedelta(days=2)).replace(tzinfo=None), 5, 6, None])
 def test_an_end_behind_the_beginning_is_fine(begin: Moment | None, end: Moment | None) -> None:
-    Wanted(begin=begin, end=end)
+    Filters(begin=begin, end=end)
     ReplayMaster("some.pcapng", begin=begin, end=end)
 
 
 @pytest.mark.parametrize(("begin", "end"), [(NOW, NOW - timedelta(microseconds=1)), (6, 5)])
 def test_an_end_before_the_beginning_is_refused(begin: Moment, end: Moment) -> None:
-    for make in (Wanted, partial(ReplayMaster, "some.pcapng")):
+    for make in (Filters, partial(ReplayMaster, "some.pcapng")):
         with pytest.raises(ConfigError, match=r"^from .* until .*: that end comes before the beginning$"):
             make(begin=begin, end=end)
 

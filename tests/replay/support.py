@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from tap.bus import Told
 from tap.recording.history import Marks
 from tap.replay import ReplayMaster
-from tap.replay.tape import Part
+from tap.replay.chapter_copy import ChapterCopy
 from tap.replication.events import Event
 from tests.recording.wires import as_packets, file
 from tests.relay.wire import LOCALHOST, command
@@ -149,14 +149,14 @@ RDB = b"REDIS0012 and so on"
 STREAM_BYTES = b"0123456789" * 10
 
 
-def part(directory: Path, **other: Any) -> Part:
+def part(directory: Path, **other: Any) -> ChapterCopy:
     """From offset 1000 to 1100, of which ten bytes came each second; BEFORE is the same up to 1040."""
     directory.mkdir(exist_ok=True)
     rdb, stream = directory / "rdb", directory / "stream"
     rdb.write_bytes(RDB)
     stream.write_bytes(STREAM_BYTES)
     marks = Marks(array("q", [SECOND * n for n in range(1, 11)]), array("q", [1000 + 10 * n for n in range(1, 11)]))
-    one = Part(
+    one = ChapterCopy(
         link="main",
         replid=REPLID,
         offset=1000,
@@ -219,7 +219,7 @@ class Stage:
     told: list[Told] = field(default_factory=list)
 
     @classmethod
-    def of(cls, *parts: Part, **options: Any) -> Stage:
+    def of(cls, *parts: ChapterCopy, **options: Any) -> Stage:
         one = cls(ReplayMaster("none.pcapng", **options))
         one.master._loop = asyncio.get_running_loop()
         one.master.parts = list(parts)

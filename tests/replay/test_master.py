@@ -21,8 +21,8 @@ from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.recording.history import copy_chapter, index
 from tap.replay import ReplayMaster, master
 from tap.replay import replica as replica_module
-from tap.replay.commands import whole_until
-from tap.replay.tape import choose
+from tap.replay.chapter_copy import choose
+from tap.replay.client_commands import whole_until
 from tap.replication import events
 from tap.replication.phase import Phase
 from tap.servers.embedded import Server

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tap.console import demo
+from tap.console import demo_story
 from tap.scenario.stage import until
 from tap.servers.farewell import to_the_end
 from tests.support import WITHIN
@@ -46,7 +46,7 @@ def test_what_goes_wrong_is_raised() -> None:
 
 
 @pytest.mark.parametrize(
-    "waits", [lambda condition: until(condition, WITHIN), demo._until], ids=["a scenario", "the demo"]
+    "waits", [lambda condition: until(condition, WITHIN), demo_story._until], ids=["a scenario", "the demo"]
 )
 def test_a_cancellation_that_was_dropped_ends_what_waits_all_the_same(
     waits: Callable[[Callable[[], Awaitable[bool]]], Coroutine[Any, Any, None]],

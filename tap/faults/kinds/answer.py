@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tap.faults.kind import FALSE_CONTINUE, Kind
+from tap.faults.parameters import line, param
 from tap.faults.scope import Scope
 from tap.faults.site import Frame, Site
-from tap.faults.values import line, param
 from tap.faults.when import When
 from tap.replication.events import Side
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tap.faults.kind import DAMAGED_RDB, Kind
+from tap.faults.parameters import mask, param, positive
 from tap.faults.scope import Scope
 from tap.faults.site import Frame, Site
 from tap.faults.taken import Taken
-from tap.faults.values import mask, param, positive
 from tap.faults.when import When
 from tap.replication.events import Side
 

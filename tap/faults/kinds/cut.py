@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tap.faults.kind import Kind
+from tap.faults.parameters import one_of, param
 from tap.faults.site import Site
-from tap.faults.values import one_of, param
 from tap.replication.events import Side
 
 

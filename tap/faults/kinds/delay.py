@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from tap.faults.items import size_of
 from tap.faults.kind import Kind
+from tap.faults.parameters import duration, one_of, param
 from tap.faults.scope import Scope
 from tap.faults.shaper import NEVER, Held, Shaper, owned
 from tap.faults.site import Site
-from tap.faults.values import duration, one_of, param
 from tap.faults.when import When
 
 HELD_BY_DELAY = 16 * 2**20  # bytes; then reading pauses, as on a long line that is full

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from tap.errors import ConfigError, did_you_mean
 from tap.faults.kind import DAMAGED_RDB, Kind, Watch
+from tap.faults.parameters import param, some_bytes
 from tap.faults.scope import Scope
 from tap.faults.site import Frame, Site
 from tap.faults.taken import Taken
-from tap.faults.values import param, some_bytes
 from tap.faults.when import When
 from tap.replication.events import Side
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tap.faults.kind import Kind
+from tap.faults.parameters import one_of, param
 from tap.faults.scope import Scope
-from tap.faults.values import one_of, param
 from tap.faults.when import When
 
 

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from tap.errors import ConfigError
 from tap.faults.kind import FALSE_CONTINUE, Kind, Watch
+from tap.faults.parameters import param, parameters, port, psync, size
+from tap.faults.request_words import capable, replaced, shown
 from tap.faults.scope import Scope
 from tap.faults.site import Site
-from tap.faults.values import param, parameters, port, psync, size
 from tap.faults.when import When
-from tap.faults.words import capable, replaced, shown
 from tap.replication.requests import Request
 from tap.units import parse_size
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tap.faults.kind import Kind
+from tap.faults.parameters import duration, param, some_bytes
 from tap.faults.shaper import Cutter
 from tap.faults.site import Site
-from tap.faults.values import duration, param, some_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tap.faults.kind import Kind
+from tap.faults.parameters import param, rate, size
 from tap.faults.scope import Scope
 from tap.faults.shaper import Cutter
 from tap.faults.site import Site
-from tap.faults.values import param, rate, size
 from tap.faults.when import When
 
 PIECES = 100  # per second: about as smooth as a rate can be that is exact on average, with timers of 1 ms

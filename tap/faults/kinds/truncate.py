@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tap.faults.kind import Kind, Watch
+from tap.faults.parameters import param, some_bytes
 from tap.faults.scope import Scope
 from tap.faults.site import Site
-from tap.faults.values import param, some_bytes
 from tap.faults.when import When
 from tap.replication.events import Side
 

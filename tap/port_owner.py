@@ -12,7 +12,7 @@ from pathlib import Path
 LISTEN = "0A"  # of the states in /proc/net/tcp (proc_pid_net(5))
 
 
-def occupant(host: str, port: int, proc: Path = Path("/proc")) -> str:
+def port_owner(host: str, port: int, proc: Path = Path("/proc")) -> str:
     """The process that listens there, or on every address: "redis-server (pid 812)" or "a process of redis"; "": unknown.
 
     host: a numeric address. Never raises for what it finds in /proc.

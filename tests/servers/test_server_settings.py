@@ -9,7 +9,7 @@ import pytest
 
 from tap.servers.client import Client
 from tap.servers.failures import ErrorReply, InvalidReply
-from tap.servers.options import Options
+from tap.servers.server_settings import ServerSettings
 from tests.servers.standin import StandIn
 from tests.servers.support import with_client, with_stand_in
 from tests.support import Servers
@@ -17,7 +17,7 @@ from tests.support import Servers
 
 def test_options_are_as_they_were_before_the_first_change() -> None:
     async def job(client: Client, server: StandIn) -> None:
-        async with Options(client) as options:
+        async with ServerSettings(client) as options:
             assert await options.get("maxmemory") == {"maxmemory": "0"}
             await options.set("maxmemory", "5")
             await options.set("maxmemory", "6")
@@ -36,7 +36,7 @@ def test_options_are_as_they_were_before_the_first_change() -> None:
 
 def test_an_option_that_is_refused_was_not_changed() -> None:
     async def job(client: Client, server: StandIn) -> None:
-        options = Options(client)
+        options = ServerSettings(client)
         await options.set("repl-timeout", "7")
         ask = client.ask
 
@@ -60,7 +60,7 @@ def test_an_option_that_is_refused_was_not_changed() -> None:
 def test_a_cancellation_restores_too() -> None:
     async def job(client: Client, server: StandIn) -> None:
         async def work() -> None:
-            async with Options(client) as options:
+            async with ServerSettings(client) as options:
                 await options.set("maxmemory", "5")
                 await asyncio.sleep(60)
 
@@ -77,7 +77,7 @@ def test_a_cancellation_restores_too() -> None:
 
 def test_a_set_whose_reply_never_comes_is_restored_too() -> None:
     async def job(client: Client, server: StandIn) -> None:
-        options = Options(client)
+        options = ServerSettings(client)
         ask = client.ask
 
         async def cut_off(*words: Any, db: int | None = None) -> Any:
@@ -100,7 +100,7 @@ def test_a_set_whose_reply_never_comes_is_restored_too() -> None:
 def test_an_error_inside_restores_and_passes() -> None:
     async def job(client: Client, server: StandIn) -> None:
         async def work() -> None:
-            async with Options(client) as options:
+            async with ServerSettings(client) as options:
                 await options.set("maxmemory", "5")
                 raise ValueError("dirty")
 
@@ -114,7 +114,7 @@ def test_an_error_inside_restores_and_passes() -> None:
 def test_what_could_not_be_restored_is_said_and_tried_again() -> None:
     async def job(client: Client, server: StandIn) -> None:
         server.options["tls-key-file-pass"] = "sesame"
-        async with Options(client) as options:
+        async with ServerSettings(client) as options:
             await options.set("maxmemory", "5")
             await options.set("tls-key-file-pass", "other")
             server.kill()
@@ -132,7 +132,7 @@ def test_what_could_not_be_restored_is_said_and_tried_again() -> None:
 
 def test_a_server_that_does_not_answer_is_left_in_time() -> None:
     async def job(client: Client, server: StandIn) -> float:
-        options = Options(client, within=0.3)
+        options = ServerSettings(client, within=0.3)
         await options.set("maxmemory", "5")
         await options.set("repl-timeout", "7")
         server.silent = True
@@ -151,10 +151,10 @@ def test_values_are_text_and_anything_else_is_refused() -> None:
             return said.pop(0)
 
         client.ask = ask  # type: ignore[method-assign]
-        assert await Options(client).get("*") == {"maxmemory": "5", "save": ""}
+        assert await ServerSettings(client).get("*") == {"maxmemory": "5", "save": ""}
         while said:
             with pytest.raises(InvalidReply, match="its answer is not a reply of Redis"):
-                await Options(client).get("*")
+                await ServerSettings(client).get("*")
 
     with_stand_in(job)
 
@@ -163,14 +163,14 @@ def test_a_real_server_gets_its_options_back(servers: Servers, any_server: str) 
     server = servers.start(any_server, "save", "900 1 300 10", "repl-timeout", "33")
 
     async def job(client: Client) -> None:
-        before = await Options(client).get("*")
-        async with Options(client) as options:
+        before = await ServerSettings(client).get("*")
+        async with ServerSettings(client) as options:
             for option, value in (("repl-timeout", "5"), ("save", ""), ("maxmemory-policy", "allkeys-lru"), ("hz", "50")):
                 await options.set(option, value)
             with pytest.raises(ErrorReply):
                 await options.set("repl-timeout", "many")
             assert await options.get("repl-timeout") == {"repl-timeout": "5"}
         assert options.unrestored == ()
-        assert await Options(client).get("*") == before
+        assert await ServerSettings(client).get("*") == before
 
     with_client(server, job)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tap.bus import Told
+from tap.conditions import Conditions, check, event_named, matches
 from tap.errors import ConfigError
 from tap.replication import events
-from tap.where import Where, check, event_named, matches
 
 FULL = events.FullResync(
     start=0, end=1, replid="a" * 40, offset=7, reason=events.Reason(code="first_sync", text="it is new")
@@ -38,7 +38,9 @@ COMMANDS = events.Commands(
         (COMMANDS, {"offset": "", "in_transaction": False}, True),
     ],
 )
-def test_fields_are_compared_by_glob_or_value_also_nested_ones(event: events.Event, where: Where, is_met: bool) -> None:
+def test_fields_are_compared_by_glob_or_value_also_nested_ones(
+    event: events.Event, where: Conditions, is_met: bool
+) -> None:
     check(type(event), where)
     assert matches(Told(1.0, "main", 3, "10.0.0.7:6379", event), where) == is_met
 
@@ -76,7 +78,7 @@ def test_fields_are_compared_by_glob_or_value_also_nested_ones(event: events.Eve
         ("rdb_finished", {"largest": 5}, "rdb_finished.largest is a list, and cannot be compared with a value"),
     ],
 )
-def test_a_condition_that_no_event_can_meet_is_refused(event: str, where: Where, says: str) -> None:
+def test_a_condition_that_no_event_can_meet_is_refused(event: str, where: Conditions, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         check(event_named(event), where)
     assert says in str(caught.value)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tap.occupant import occupant
+from tap.port_owner import port_owner
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
@@ -57,18 +57,18 @@ def test_the_socket_that_is_in_the_way_is_found(
     proc: Path, table: str, local: str, host: str, is_in_the_way: bool
 ) -> None:
     (proc / "net" / table).write_text(HEAD + line("0100007F:18EB", state="01", inode=5) + line(local))
-    assert occupant(host, 6379, proc) == ("redis-server (pid 812)" if is_in_the_way else "")
+    assert port_owner(host, 6379, proc) == ("redis-server (pid 812)" if is_in_the_way else "")
 
 
 @little
 @pytest.mark.parametrize(("uid", "said"), [(0, "a process of root"), (4123456789, "a process of user 4123456789")])
 def test_a_process_that_may_not_be_looked_at_is_named_by_its_user(proc: Path, uid: int, said: str) -> None:
     (proc / "net" / "tcp").write_text(HEAD + line("0100007F:18EB", uid=uid, inode=78))
-    assert occupant("127.0.0.1", 6379, proc) == said
+    assert port_owner("127.0.0.1", 6379, proc) == said
 
 
 def test_a_system_without_these_tables_says_nothing(tmp_path: Path) -> None:
-    assert occupant("127.0.0.1", 6379, tmp_path) == ""
+    assert port_owner("127.0.0.1", 6379, tmp_path) == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
@@ -80,14 +80,14 @@ def test_it_is_found_on_this_machine(host: str) -> None:
     except OSError:
         pytest.skip("no IPv6 on this machine")
     with taken:
-        assert occupant(host, taken.getsockname()[1]).endswith(f"(pid {os.getpid()})")
+        assert port_owner(host, taken.getsockname()[1]).endswith(f"(pid {os.getpid()})")
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become another user")
 def test_another_users_process_is_no_trouble() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        asks = "import os, sys; from tap.occupant import occupant; os.setuid(65534)\n"
-        asks += "print(occupant(sys.argv[1], int(sys.argv[2])))"
+        asks = "import os, sys; from tap.port_owner import port_owner; os.setuid(65534)\n"
+        asks += "print(port_owner(sys.argv[1], int(sys.argv[2])))"
         host, port = taken.getsockname()
         said = subprocess.run([sys.executable, "-c", asks, host, str(port)], capture_output=True, text=True, check=True)
     assert said.stdout == "a process of root\n"

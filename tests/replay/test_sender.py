@@ -21,9 +21,9 @@ import pytest
 
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.recording.history import Index, Marks, Stretch
-from tap.replay import sending
-from tap.replay.commands import Batch, Choice
-from tap.replay.sending import Interrupted, Part, Sender, copied, part_between, streams_of
+from tap.replay import sender as module
+from tap.replay.client_commands import Batch, Choice
+from tap.replay.sender import Interrupted, Sender, StreamPart, copied, part_between, streams_of
 from tests.jumping import acted
 from tests.relay.wire import BASE, command
 
@@ -52,7 +52,7 @@ def marks(*came: tuple[float, int]) -> Marks:
     return Marks(array("q", [round(at * SECOND) for at, _ in came]), array("q", [offset for _, offset in came]))
 
 
-def part(file: IO[bytes], *pieces: bytes, begin: Any = None, end: Any = None, **more: Any) -> Part | None:
+def part(file: IO[bytes], *pieces: bytes, begin: Any = None, end: Any = None, **more: Any) -> StreamPart | None:
     """Of pieces that came a second apart, from second 1 on."""
     ends = list(itertools.accumulate(map(len, pieces)))
     file.truncate(0)
@@ -181,7 +181,7 @@ def test_of_the_streams_those_parts_are_copied_in_which_something_was_written(mo
             file.write(INCR * ((first.end - first.start) // len(INCR)))
         return [marks((1, BASE + len(INCR)), (2, BASE + 2 * len(INCR))), marks((3, BASE + 500 + len(INCR)))]
 
-    monkeypatch.setattr(sending, "copy_streams", copy_streams)
+    monkeypatch.setattr(module, "copy_streams", copy_streams)
     reader: Any = object()
     with contextlib.ExitStack() as files:
         first, second = copied(reader, streams, None, None, files)
@@ -245,7 +245,7 @@ class Played:
                 writer.write(reply)
 
 
-def sender(target: Played, *parts: Part | None, speed: float = math.inf, **options: Any) -> Sender:
+def sender(target: Played, *parts: StreamPart | None, speed: float = math.inf, **options: Any) -> Sender:
     to: Any = target
     return Sender(to, [one for one in parts if one is not None], options.pop("choice", Choice()), speed, **options)
 
@@ -293,7 +293,7 @@ def test_errors_are_counted_by_kind_and_the_first_of_each_kept(file: IO[bytes]) 
 
 
 def test_kinds_beyond_the_limit_are_one_kind(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "KINDS", 2)
+    monkeypatch.setattr(module, "KINDS", 2)
     replies = itertools.count()
     answer = {b"SELECT": b"+OK\r\n"}
     one = sender(
@@ -349,8 +349,8 @@ def test_what_is_no_reply_is_told(file: IO[bytes], said: bytes) -> None:
 
 
 def test_no_more_is_sent_than_the_window_holds(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "WINDOW_COMMANDS", 10)
-    monkeypatch.setattr(sending, "CHUNK", 4 * len(INCR))
+    monkeypatch.setattr(module, "WINDOW_COMMANDS", 10)
+    monkeypatch.setattr(module, "CHUNK", 4 * len(INCR))
     target = Played(lambda words: b"")  # takes all, and answers nothing
 
     async def story() -> int:
@@ -358,7 +358,7 @@ def test_no_more_is_sent_than_the_window_holds(file: IO[bytes], monkeypatch: pyt
         run = asyncio.create_task(one.run())
         await asyncio.sleep(0.2)
         one.stop()
-        monkeypatch.setattr(sending, "FAREWELL_SECONDS", 0.05)
+        monkeypatch.setattr(module, "FAREWELL_SECONDS", 0.05)
         with pytest.raises(Interrupted):
             await run
         assert one.progress == pytest.approx(one.commands / 100, abs=0.05)
@@ -400,7 +400,7 @@ def test_the_pace_is_that_of_the_recording(file: IO[bytes], speed: float, least:
 def timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the clock of the loop, that jumps."""
     clock = SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())
-    monkeypatch.setattr(sending, "time", clock)
+    monkeypatch.setattr(module, "time", clock)
 
 
 @pytest.mark.parametrize(("speed", "seconds"), [(1.0, 1.0), (4.0, 0.25), (0.5, 2.0)])
@@ -452,7 +452,7 @@ def test_who_stops_waits_a_moment_for_what_has_been_sent_and_not_for_what_is_due
     one = acted(story(Played(), 10.5))
     assert (round(one.seconds, 6), one.commands, one.replies) == (10.5, 11, 11)
     one = acted(story(Played(lambda words: b""), 10.5))
-    assert (round(one.seconds, 6), one.commands, one.replies) == (10.5 + sending.FAREWELL_SECONDS, 11, 0)
+    assert (round(one.seconds, 6), one.commands, one.replies) == (10.5 + module.FAREWELL_SECONDS, 11, 0)
 
 
 def test_a_stop_that_comes_when_all_is_done_stops_nothing(file: IO[bytes]) -> None:
@@ -473,7 +473,7 @@ def test_a_stop_before_it_begins_sends_nothing(file: IO[bytes]) -> None:
 def test_steps_end_with_a_chunk_and_where_there_is_a_pace_with_what_came_at_once(
     file: IO[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "CHUNK", 2 * len(INCR))
+    monkeypatch.setattr(module, "CHUNK", 2 * len(INCR))
     size = len(INCR)
     pieces = [INCR, INCR * 5, INCR, INCR * 2]
     one = part(file, *pieces, db=0)
@@ -491,11 +491,11 @@ def test_steps_end_with_a_chunk_and_where_there_is_a_pace_with_what_came_at_once
 @pytest.mark.parametrize(
     ("waiting", "end", "has_room"),
     [
-        (0, 10 * sending.WINDOW_BYTES, True),
-        (sending.WINDOW_COMMANDS - 1, 100, True),
-        (sending.WINDOW_COMMANDS, 100, False),
-        (1, 50 + sending.WINDOW_BYTES - 1, True),
-        (1, 50 + sending.WINDOW_BYTES, False),
+        (0, 10 * module.WINDOW_BYTES, True),
+        (module.WINDOW_COMMANDS - 1, 100, True),
+        (module.WINDOW_COMMANDS, 100, False),
+        (1, 50 + module.WINDOW_BYTES - 1, True),
+        (1, 50 + module.WINDOW_BYTES, False),
     ],
 )
 def test_there_is_room_for_so_many_commands_and_bytes(file: IO[bytes], waiting: int, end: int, has_room: bool) -> None:
@@ -505,15 +505,15 @@ def test_there_is_room_for_so_many_commands_and_bytes(file: IO[bytes], waiting: 
 
 
 def test_a_batch_goes_in_pieces_of_about_a_chunk(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "CHUNK", 10)
+    monkeypatch.setattr(module, "CHUNK", 10)
     file.write(bytes(range(100)))
     file.flush()
     data = bytes(range(100))
-    pieces = list(sending._pieces(file.fileno(), Batch([b"abc", (5, 9), b"de", (9, 44), (50, 53), b"fg"], [])))
+    pieces = list(module._pieces(file.fileno(), Batch([b"abc", (5, 9), b"de", (9, 44), (50, 53), b"fg"], [])))
     assert b"".join(pieces) == b"abc" + data[5:9] + b"de" + data[9:44] + data[50:53] + b"fg"
     assert [len(piece) for piece in pieces] == [19, 10, 10, 10]
-    assert list(sending._pieces(file.fileno(), Batch([(0, 10)], []))) == [data[:10]]
-    assert list(sending._pieces(file.fileno(), Batch())) == []
+    assert list(module._pieces(file.fileno(), Batch([(0, 10)], []))) == [data[:10]]
+    assert list(module._pieces(file.fileno(), Batch())) == []
 
 
 # ---- where, and what of it is said ----
@@ -570,7 +570,7 @@ def test_what_a_server_repeats_of_a_password_is_hidden(file: IO[bytes]) -> None:
 def test_errors_of_a_kind_that_is_known_are_counted_beyond_the_limit_of_kinds(
     file: IO[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "KINDS", 2)
+    monkeypatch.setattr(module, "KINDS", 2)
     replies = iter([b"+OK\r\n", b"-A x\r\n", b"-B x\r\n", b"-A x\r\n", b"-C x\r\n", b"-B\r\n", b"-D x\r\n"])
     one = sender(Played(lambda words: next(replies)), part(file, INCR * 6, db=0))
     asyncio.run(one.run())
@@ -617,6 +617,6 @@ def test_a_directory_for_copies_that_is_full_is_named(monkeypatch: pytest.Monkey
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tap.replay.sending.copy_streams", full)
+    monkeypatch.setattr("tap.replay.sender.copy_streams", full)
     with contextlib.ExitStack() as files, pytest.raises(EnvironmentFailure, match=r"No space .*; set TMPDIR to"):
         copied(lambda player: None, [], None, None, files)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tap.recording.there import MAX_NOTED, SHOWN, There, lacks_dbs
+from tap.recording.inventory import MAX_NOTED, SHOWN, Inventory, lacks_dbs
 
 
-def there() -> There:
-    one = There()
+def there() -> Inventory:
+    one = Inventory()
     one.link("eu", 1)
     one.link("eu", 2)
     one.link("us", 3)
@@ -32,7 +32,7 @@ def test_links_that_are_not_there(asked: list[str], said: str | None) -> None:
 
 
 def test_of_nothing_nothing_is_said() -> None:
-    one = There()
+    one = Inventory()
     assert one.lacks_links(["eu"]) is None
     assert one.lacks_dbs([3]) is None
     assert one.lacks_names(["SET"]) is None
@@ -41,7 +41,7 @@ def test_of_nothing_nothing_is_said() -> None:
 
 def test_only_so_many_are_listed() -> None:
     for count in (SHOWN, SHOWN + 1, SHOWN + 5):
-        one = There()
+        one = Inventory()
         for number in range(count):
             one.link(f"l{number}", 1)
         said = one.lacks_links(["x"])
@@ -51,7 +51,7 @@ def test_only_so_many_are_listed() -> None:
 
 
 def test_dbs_and_names_that_are_not_there() -> None:
-    one = There()
+    one = Inventory()
     one.command(0, "SET")
     one.command(3, "HSET")
     one.command(None, "DEL")
@@ -63,7 +63,7 @@ def test_dbs_and_names_that_are_not_there() -> None:
 
 
 def test_names_without_end_are_not_kept() -> None:
-    one = There()
+    one = Inventory()
     for number in range(MAX_NOTED + 5):
         one.command(number, f"N{number}")
     assert len(one._names) == len(one._dbs) == MAX_NOTED
@@ -72,7 +72,7 @@ def test_names_without_end_are_not_kept() -> None:
 
 
 def test_commands_without_a_db() -> None:
-    one = There()
+    one = Inventory()
     one.has_no_place("PING")
     assert one.lacks_places([3]) is None
     one.has_no_place("SET")

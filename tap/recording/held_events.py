@@ -11,7 +11,7 @@ from tap.replication import events
 MAX_HELD = 1000  # events, and as many stretches
 
 
-class Withheld:
+class HeldEvents:
     """tell, lacks: get every event and every missing stretch, once released."""
 
     def __init__(self, tell: Callable[[Told], None], lacks: Callable[[Missing], None], *, is_released: bool) -> None:

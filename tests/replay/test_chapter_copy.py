@@ -16,8 +16,8 @@ import pytest
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError
 from tap.recording.history import Index, Read, copy_chapter, index
 from tap.recording.moments import Moment, nanoseconds
+from tap.replay.chapter_copy import _histories, choose, take
 from tap.replay.excerpt import Excerpt
-from tap.replay.tape import _histories, choose, take
 from tests.recording.test_history import A, B, made, rdb, stretch
 from tests.recording.wires import as_packets, reading
 from tests.support import captures

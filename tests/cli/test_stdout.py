@@ -7,7 +7,7 @@ import sys
 
 CODE = """
 import sys
-from tap.cli.output import leave_stdout
+from tap.cli.stdout import leave_stdout
 try:
     sys.stdout.write("lost")
     sys.stdout.flush()

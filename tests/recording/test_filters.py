@@ -9,9 +9,9 @@ import pytest
 
 from tap.bus import Told
 from tap.errors import ConfigError
+from tap.recording.filters import Filters
 from tap.recording.missing import Account, Missing
 from tap.recording.stats import Batch
-from tap.recording.wanted import Wanted
 from tap.replication import events
 from tap.replication.dbs import EVERY_DB
 from tap.replication.heads import Head
@@ -60,7 +60,7 @@ SET = command("SET", b"user:1", b"v")
     ],
 )
 def test_whether_a_command_is_asked_for(wanted: dict[str, Any], told: Told, has: bool) -> None:
-    assert Wanted(**wanted).has(told) is has
+    assert Filters(**wanted).has(told) is has
 
 
 def keepalive(number: int = 3) -> Told:
@@ -68,13 +68,13 @@ def keepalive(number: int = 3) -> Told:
 
 
 def test_with_a_filter_for_commands_no_other_event_is_asked_for() -> None:
-    assert Wanted().has(keepalive())
+    assert Filters().has(keepalive())
     for filters in ({"dbs": [0]}, {"names": ["SET"]}, {"globs": ["*"]}):
-        assert not Wanted(**filters).has(keepalive())
+        assert not Filters(**filters).has(keepalive())
 
 
 def test_an_event_without_an_offset_is_where_its_connection_is() -> None:
-    wanted = Wanted(begin=100)
+    wanted = Filters(begin=100)
     assert not wanted.has(keepalive())
     assert not wanted.has(command("SET", b"k", b"v", offset=99))
     assert not wanted.has(keepalive())
@@ -85,14 +85,14 @@ def test_an_event_without_an_offset_is_where_its_connection_is() -> None:
 
 def test_an_end_before_the_beginning_is_refused() -> None:
     with pytest.raises(ConfigError):
-        Wanted(begin=2, end=1)
+        Filters(begin=2, end=1)
 
 
 def test_what_is_not_there_is_said_with_what_is() -> None:
-    wanted = Wanted(links=["b"])
+    wanted = Filters(links=["b"])
     wanted.has(SET)
     assert wanted.missing == "--link b: not in it; its links: a"
-    wanted = Wanted(dbs=[7])
+    wanted = Filters(dbs=[7])
     wanted.has(SET)
     wanted.has(command("DEL", b"k", db=None))
     assert wanted.lacks == [
@@ -135,14 +135,14 @@ def moment(seconds: float) -> datetime:
     ],
 )
 def test_of_many_commands_those_in_time_are_within(wanted: dict[str, Any], ends: list[int] | None) -> None:
-    found = Wanted(**wanted).within(batch())
+    found = Filters(**wanted).within(batch())
     assert (None if found is None else [head[0] for head in found.heads]) == ends
 
 
 def test_where_no_offset_is_known_none_is_within_offsets() -> None:
-    assert Wanted(begin=1).within(batch(None)) is None
-    assert Wanted(end=10**9).within(batch(None)) is None
-    assert Wanted(begin=moment(1)).within(batch(None)) == batch(None)
+    assert Filters(begin=1).within(batch(None)) is None
+    assert Filters(end=10**9).within(batch(None)) is None
+    assert Filters(begin=moment(1)).within(batch(None)) == batch(None)
 
 
 @pytest.mark.parametrize(
@@ -162,12 +162,12 @@ def test_where_no_offset_is_known_none_is_within_offsets() -> None:
     ],
 )
 def test_of_many_commands_those_match_that_do_alone(wanted: dict[str, Any], ends: list[int]) -> None:
-    assert [head[0] for head in Wanted(**wanted).matching(batch()).heads] == ends
+    assert [head[0] for head in Filters(**wanted).matching(batch()).heads] == ends
 
 
 def test_of_many_commands_those_without_a_db_are_counted_where_they_could_be_asked_for() -> None:
     for filters, lacks in (({"dbs": [1]}, 1), ({"dbs": [1], "globs": ["x"]}, 0), ({"names": ["SET"]}, 0)):
-        wanted = Wanted(**filters)
+        wanted = Filters(**filters)
         wanted.matching(batch())
         assert len(wanted.lacks) == lacks
 
@@ -207,10 +207,10 @@ def lacking(**changes: Any) -> Missing:
     ],
 )
 def test_what_could_not_be_read_may_be_asked_for(wanted: dict[str, Any], changes: dict[str, Any], may: bool) -> None:
-    assert Wanted(**wanted).may_lack(lacking(**changes)) is may
+    assert Filters(**wanted).may_lack(lacking(**changes)) is may
 
 
-def heard(wanted: Wanted) -> Wanted:
+def heard(wanted: Filters) -> Filters:
     for told in (SET, command("DEL", b"k", db=2)):
         wanted.has(told)
     return wanted
@@ -230,19 +230,19 @@ def heard(wanted: Wanted) -> Wanted:
     ],
 )  # fmt: skip
 def test_filters_that_nothing_matches_are_said(filters: dict[str, Any], total: int, count: int, said: list[str]) -> None:
-    assert heard(Wanted(**filters)).remarks(Account(), total, count) == said
+    assert heard(Filters(**filters)).remarks(Account(), total, count) == said
 
 
 def test_a_moment_that_it_does_not_have_is_said_once_it_is_at_its_end() -> None:
     account = Account(first=10**9, last=2 * 10**9)
     account.read("a", 3, "f" * 40, 100, 200)
     account.read("b", 4, "f" * 40, 300, 400)
-    (late,) = Wanted(begin=moment(3)).remarks(account, 0, 0)
+    (late,) = Filters(begin=moment(3)).remarks(account, 0, 0)
     assert late.startswith("--from ")
     assert "lies after the end of the recording" in late
-    assert Wanted(begin=moment(3)).remarks(account, 0, 0, grows=True) == []
-    assert Wanted(begin=201, links=["a"]).outside(account) == [
+    assert Filters(begin=moment(3)).remarks(account, 0, 0, grows=True) == []
+    assert Filters(begin=201, links=["a"]).outside(account) == [
         "--from 201 is more than the highest offset in the recording, 200"
     ]
-    assert Wanted(begin=400).outside(account) == Wanted(begin=moment(3)).outside(Account()) == []
-    assert Wanted(end=1, names=["SET"]).remarks(account, 0, 0) == ["--until 1: the recording begins after offset 100"]
+    assert Filters(begin=400).outside(account) == Filters(begin=moment(3)).outside(Account()) == []
+    assert Filters(end=1, names=["SET"]).remarks(account, 0, 0) == ["--until 1: the recording begins after offset 100"]

@@ -11,10 +11,10 @@ from tap.servers.failures import ANSWER_SECONDS, FAILURES, NO_REPLY, ErrorReply,
 from tap.servers.farewell import to_the_end
 
 
-class Options:
+class ServerSettings:
     """Change options of a running server and give each its first value back.
 
-        async with Options(client) as options:
+        async with ServerSettings(client) as options:
             await options.set("repl-timeout", "5")
 
     The end of the context restores them, also after an error or a cancellation. unrestored: what could not be restored, a
@@ -63,7 +63,7 @@ class Options:
                 del self._before[option]
         return tuple(failed)
 
-    async def __aenter__(self) -> Options:
+    async def __aenter__(self) -> ServerSettings:
         return self
 
     async def __aexit__(

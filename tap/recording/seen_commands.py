@@ -24,7 +24,7 @@ from tap.replication.succession import Succession
 MAX_SPANS = 2**16
 
 
-class Once:
+class SeenCommands:
     """uncertain: commands whose offset is not known, which are new whenever they come."""
 
     def __init__(self) -> None:

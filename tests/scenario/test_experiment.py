@@ -14,9 +14,9 @@ from tap.config.link_config import listening
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.replication import events
 from tap.scenario import Result, load, run
+from tap.scenario.experiment import can_run, check
 from tap.scenario.load import Scenario
 from tap.scenario.pair import Node, Pair, given_pair, own_pair
-from tap.scenario.run import can_run, check
 from tap.url import Url
 from tests.relay.certificates import Certificates
 from tests.relay.test_tls_servers import TlsServers

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tap.console import sending
+from tap.console import send_report
 from tap.console.terminal import Terminal
-from tap.replay.commands import Choice
-from tap.replay.sending import Tally
+from tap.replay.client_commands import Choice
+from tap.replay.sender import Tally
 
 
 def sender(**more: Any) -> Any:
@@ -23,20 +23,20 @@ def sender(**more: Any) -> Any:
 
 
 def test_all_that_went_well_is_one_line() -> None:
-    assert sending.report(sender(), "h:1") == (
+    assert send_report.report(sender(), "h:1") == (
         "2000 commands sent to h:1 in 0.5 s (4,000 a second): 2000 replies, 0 errors; up to offset 777"
     )
-    brief = sending.report(sender(seconds=0.05, acknowledged=None), "h:1")
+    brief = send_report.report(sender(seconds=0.05, acknowledged=None), "h:1")
     assert "a second" not in brief
     assert brief.endswith("2000 replies, 0 errors")
 
 
 def test_errors_come_by_kind_the_most_first_each_with_its_first_places() -> None:
     errors = {"ERR unknown": Tally(1, ["at offset 5"]), "WRONGTYPE": Tally(9, ["at offset 1", "at offset 2"])}
-    first, *lines = sending.report(sender(error_count=10, errors=errors), "h:1").splitlines()
+    first, *lines = send_report.report(sender(error_count=10, errors=errors), "h:1").splitlines()
     assert "10 errors" in first
     assert lines == ["9 x WRONGTYPE", "    at offset 1", "    at offset 2", "1 x ERR unknown", "    at offset 5"]
-    assert "1 error;" in sending.report(sender(error_count=1), "h:1")
+    assert "1 error;" in send_report.report(sender(error_count=1), "h:1")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_errors_come_by_kind_the_most_first_each_with_its_first_places() -> None
     ],
 )
 def test_what_was_not_sent_is_said_with_the_reason(more: dict[str, Any], said: str) -> None:
-    assert said in sending.report(sender(**more), "h:1")
+    assert said in send_report.report(sender(**more), "h:1")
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_what_was_not_sent_is_said_with_the_reason(more: dict[str, Any], said: s
     ],
 )
 def test_how_far_it_came_says_where_to_go_on(more: dict[str, Any], said: str) -> None:
-    assert sending.whereabouts(sender(**more)) == said
+    assert send_report.whereabouts(sender(**more)) == said
 
 
 def test_for_programs_it_is_an_object() -> None:
     errors = {"ERR": Tally(2, ["at offset 5"])}
-    assert sending.as_dict(sender(errors=errors, seconds=0.12345, unplaced=1, unfilled=2)) == {
+    assert send_report.as_dict(sender(errors=errors, seconds=0.12345, unplaced=1, unfilled=2)) == {
         "commands": 2000,
         "replies": 2000,
         "errors": {"ERR": {"count": 2, "first": ["at offset 5"]}},
@@ -86,7 +86,7 @@ def test_for_programs_it_is_an_object() -> None:
 
 def test_the_bar_shows_how_far_it_is_and_counts_errors() -> None:
     out = io.StringIO()
-    bar = sending.Bar(Terminal(file=out, force_terminal=True, width=150, color_system=None), "h:1 [/x]")
+    bar = send_report.Bar(Terminal(file=out, force_terminal=True, width=150, color_system=None), "h:1 [/x]")
     bar.update(sender(error_count=3))
     bar._progress.refresh()
     bar.close()

@@ -9,8 +9,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tap.console import figures
 from tap.console.terminal import Terminal
 from tap.printable import one_line
-from tap.recording.there import lacks_dbs
-from tap.replay.sending import Sender
+from tap.recording.inventory import lacks_dbs
+from tap.replay.sender import Sender
 
 
 class Bar:

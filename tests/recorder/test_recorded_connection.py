@@ -11,8 +11,8 @@ import pytest
 from tap.bus import Bus
 from tap.capture.packets import Blocks
 from tap.capture.pcapng import PcapngReader, heading
-from tap.recorder import connection as module
-from tap.recorder.connection import RecordedConnection
+from tap.recorder import recorded_connection as module
+from tap.recorder.recorded_connection import RecordedConnection
 from tap.recorder.recorder import Recorder
 from tap.recording.comments import LinkState
 from tap.redaction.grammars import Redact

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tap.faults.words import encoded
+from tap.faults.request_words import encoded
 
 
 def test_words_are_encoded_whatever_is_in_them() -> None:

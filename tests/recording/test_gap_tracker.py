@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tap.recording.gap_tracker import GapTracker
 from tap.recording.missing import MAX_KEPT, Missing
-from tap.recording.untold import Untold
 from tap.replication.events import Side
 
 REPLID = "a" * 40
@@ -17,7 +17,7 @@ class Told:
     def __init__(self) -> None:
         self.time = 1.0
         self.put: list[Missing] = []
-        self.untold = Untold(self.put.append, lambda: round(self.time * 1e9))
+        self.gaps = GapTracker(self.put.append, lambda: round(self.time * 1e9))
 
     def brief(self) -> list[tuple[object, ...]]:
         return [
@@ -33,10 +33,10 @@ def told() -> Told:
 
 def test_lost_bytes_are_put_at_once_with_when_the_last_ones_came(told: Told) -> None:
     told.time = 2.0
-    told.untold.heard(Side.MASTER)
+    told.gaps.heard(Side.MASTER)
     told.time = 3.5
-    told.untold.gap(Side.MASTER, 10, 15, REPLID, (100, 105))
-    told.untold.gap(Side.REPLICA, 1, 2)
+    told.gaps.gap(Side.MASTER, 10, 15, REPLID, (100, 105))
+    told.gaps.gap(Side.REPLICA, 1, 2)
     assert told.brief() == [
         ("gap", Side.MASTER, 10, 15, 5, False, 100, 105),
         ("gap", Side.REPLICA, 1, 2, 1, False, None, None),
@@ -45,48 +45,48 @@ def test_lost_bytes_are_put_at_once_with_when_the_last_ones_came(told: Told) -> 
 
 
 def test_a_gap_in_a_stream_reaches_to_where_it_is_understood_again(told: Told) -> None:
-    told.untold.begin_gap(10, REPLID, 100, 5)
-    told.untold.begin_gap(17, REPLID, 107, 3)  # before anything was understood
-    assert told.untold.is_open(Side.MASTER)
+    told.gaps.begin_gap(10, REPLID, 100, 5)
+    told.gaps.begin_gap(17, REPLID, 107, 3)  # before anything was understood
+    assert told.gaps.is_open(Side.MASTER)
     assert told.put == []
     told.time = 9.0
-    told.untold.end(Side.MASTER, 40, 130)
-    told.untold.end(Side.MASTER, 50, 140)
+    told.gaps.end(Side.MASTER, 40, 130)
+    told.gaps.end(Side.MASTER, 50, 140)
     assert told.brief() == [("gap", Side.MASTER, 10, 40, 8, False, 100, 130)]
     assert (told.put[0].since, told.put[0].until) == (1.0, 9.0)
-    assert not told.untold.is_open(Side.MASTER)
+    assert not told.gaps.is_open(Side.MASTER)
 
 
 def test_where_it_began_at_no_known_offset_it_ends_at_none(told: Told) -> None:
-    told.untold.begin_gap(10, REPLID, None, 5)
-    told.untold.end(Side.MASTER, 40, 130)
+    told.gaps.begin_gap(10, REPLID, None, 5)
+    told.gaps.end(Side.MASTER, 40, 130)
     assert told.brief() == [("gap", Side.MASTER, 10, 40, 5, False, None, None)]
     assert told.put[0].replid is None
 
 
 def test_what_is_not_understood_has_a_reason_and_what_is_read_again_after_all_is_none(told: Told) -> None:
     told.time = 4.0
-    told.untold.begin_unread(Side.REPLICA, 10, "nonsense")
-    told.untold.begin_unread(Side.REPLICA, 12, "more of it")
-    told.untold.end(Side.REPLICA, 30)
+    told.gaps.begin_unread(Side.REPLICA, 10, "nonsense")
+    told.gaps.begin_unread(Side.REPLICA, 12, "more of it")
+    told.gaps.end(Side.REPLICA, 30)
     assert [(one.cause, one.start, one.end, one.reason, one.since) for one in told.put] == [
         ("unread", 10, 30, "nonsense", 4.0)
     ]
-    told.untold.begin_unread(Side.MASTER, 50, "nonsense")
-    told.untold.forget()
-    told.untold.end(Side.MASTER, 60)
-    told.untold.begin_unread(Side.MASTER, 70, "nothing follows")
-    told.untold.end(Side.MASTER, 70)
+    told.gaps.begin_unread(Side.MASTER, 50, "nonsense")
+    told.gaps.forget()
+    told.gaps.end(Side.MASTER, 60)
+    told.gaps.begin_unread(Side.MASTER, 70, "nothing follows")
+    told.gaps.end(Side.MASTER, 70)
     assert len(told.put) == 1
 
 
 @pytest.mark.parametrize("is_understood", [True, False])
 def test_of_gaps_in_a_handshake_what_follows_tells_how_much_they_took(told: Told, is_understood: bool) -> None:
-    told.untold.gap_in_replies(10, 15, None, (None, None))
-    told.untold.gap_in_replies(20, 21, None, (None, None))
+    told.gaps.gap_in_replies(10, 15, None, (None, None))
+    told.gaps.gap_in_replies(20, 21, None, (None, None))
     assert told.put == []
-    told.untold.end_replies(is_understood=is_understood)
-    told.untold.end(Side.MASTER, 90)
+    told.gaps.end_replies(is_understood=is_understood)
+    told.gaps.end(Side.MASTER, 90)
     if is_understood:
         assert [one[2:5] for one in told.brief()] == [(10, 15, 5), (20, 21, 1)]
     else:
@@ -95,28 +95,28 @@ def test_of_gaps_in_a_handshake_what_follows_tells_how_much_they_took(told: Told
 
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_gaps_in_an_rdb_are_its_own_once_its_end_is_seen(told: Told, is_whole: bool) -> None:
-    told.untold.gap_in_rdb(10, 20, None, (None, None), is_sure=True)
-    told.untold.gap_in_rdb(30, 40, None, (None, None), is_sure=False)
-    told.untold.gap_in_rdb(50, 60, REPLID, (5, 9), is_sure=False)  # known to reach into the stream
+    told.gaps.gap_in_rdb(10, 20, None, (None, None), is_sure=True)
+    told.gaps.gap_in_rdb(30, 40, None, (None, None), is_sure=False)
+    told.gaps.gap_in_rdb(50, 60, REPLID, (5, 9), is_sure=False)  # known to reach into the stream
     assert [one[2] for one in told.brief()] == [10, 50]
-    told.untold.end_rdb(100, is_whole=is_whole)
-    told.untold.end_rdb(100, is_whole=True)
+    told.gaps.end_rdb(100, is_whole=is_whole)
+    told.gaps.end_rdb(100, is_whole=True)
     assert [(one[2], one[5]) for one in told.brief()] == [(10, True), (50, False), (30, is_whole)]
 
 
 def test_an_rdb_that_cannot_be_read_on_is_unread_to_its_end(told: Told) -> None:
-    told.untold.bad_rdb(30, "of an unknown type")
-    told.untold.end_rdb(80, is_whole=True)
-    told.untold.bad_rdb(90, "at its very end")
-    told.untold.end_rdb(90, is_whole=True)
+    told.gaps.bad_rdb(30, "of an unknown type")
+    told.gaps.end_rdb(80, is_whole=True)
+    told.gaps.bad_rdb(90, "at its very end")
+    told.gaps.end_rdb(90, is_whole=True)
     assert told.brief() == [("unread", Side.MASTER, 30, 80, 0, True, None, None)]
-    told.untold.rdb_omitted(5, 25)
+    told.gaps.rdb_omitted(5, 25)
     assert told.brief()[-1] == ("rdb_omitted", Side.MASTER, 5, 25, 20, True, None, None)
 
 
 def test_of_more_than_anybody_tells_one_by_one_none_is_held(told: Told) -> None:
     for number in range(MAX_KEPT + 3):
-        told.untold.gap_in_replies(2 * number, 2 * number + 1, None, (None, None))
+        told.gaps.gap_in_replies(2 * number, 2 * number + 1, None, (None, None))
     assert len(told.put) == 3
-    told.untold.end_replies(is_understood=True)
+    told.gaps.end_replies(is_understood=True)
     assert len(told.put) == MAX_KEPT + 3

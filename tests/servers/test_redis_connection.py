@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.asyncio import ConnectionPool, Redis
 
-from tap.servers.connection import connection_to
+from tap.servers.redis_connection import connection_to
 from tap.url import Url
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tap import recording
 from tap.bus import Told
-from tap.recording import once as module
-from tap.recording.once import Once
+from tap.recording import seen_commands as module
+from tap.recording.seen_commands import SeenCommands
 from tap.replication.events import Command, StreamStarted
 from tap.replication.heads import Head
 from tests.cli.typed import tap
@@ -30,12 +30,12 @@ def heads(numbers: Iterable[int], base: int) -> list[Head]:
     return [(SIZE * (number + 1) - base, SIZE, 0, f"N{number}", (), ()) for number in numbers]
 
 
-def as_batches(once: Once, replid: str, first: int, last: int, base: int = 0) -> list[int]:
+def as_batches(once: SeenCommands, replid: str, first: int, last: int, base: int = 0) -> list[int]:
     """The numbers of those that are new."""
     return [int(head[3][1:]) for head in once.new(replid, base, heads(range(first, last), base))]
 
 
-def as_events(once: Once, replid: str, first: int, last: int) -> list[int]:
+def as_events(once: SeenCommands, replid: str, first: int, last: int) -> list[int]:
     def first_time(event: Any) -> bool:
         return once.first(Told(0.0, "main", 1, "", event), counts=True)
 
@@ -55,7 +55,7 @@ PARTS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 15)), max_size=20)
 @FEEDS
 @given(PARTS)
 def test_of_one_history_each_comes_once(feed: Any, parts: list[tuple[int, int]]) -> None:
-    once, known = Once(), set[int]()
+    once, known = SeenCommands(), set[int]()
     for first, count in parts:
         numbers = set(range(first, first + count))
         assert set(feed(once, OLD, first, first + count)) == numbers - known
@@ -70,7 +70,7 @@ def test_after_a_promotion_both_ids_are_one_history_up_to_where_that_is_known(
     feed: Any, parts: list[tuple[int, int, int]]
 ) -> None:
     """What is bound: 0 brings of the old ID, 1 of the new one, 2 of a newer one; 3 tells of a replica that went over."""
-    once, known, branches = Once(), set[tuple[str, int]](), {NEW: -1, NEWER: -1}
+    once, known, branches = SeenCommands(), set[tuple[str, int]](), {NEW: -1, NEWER: -1}
 
     def home(replid: str, number: int) -> str:
         for child, parent in ((NEWER, NEW), (NEW, OLD)):
@@ -92,7 +92,7 @@ def test_after_a_promotion_both_ids_are_one_history_up_to_where_that_is_known(
 
 
 def test_ids_in_a_circle_are_nonsense_and_end() -> None:
-    once = Once()
+    once = SeenCommands()
     for child, parent, offset in ((OLD, NEW, 100), (NEW, NEWER, 200), (NEWER, OLD, 150), (OLD, OLD, 50)):
         once.continues(child, parent, offset)
     for replid in (OLD, NEW, NEWER):
@@ -100,7 +100,7 @@ def test_ids_in_a_circle_are_nonsense_and_end() -> None:
 
 
 def test_what_has_no_offset_is_told_as_often_as_it_comes() -> None:
-    once = Once()
+    once = SeenCommands()
     for _ in range(2):
         assert len(once.new(None, None, heads(range(3), 0))) == 3
     assert once.remarks() == ["the offset of 6 commands is not known: they are told as often as they came"]
@@ -108,7 +108,7 @@ def test_what_has_no_offset_is_told_as_often_as_it_comes() -> None:
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SPANS", 100)
-    once = Once()
+    once = SeenCommands()
     for number in range(0, 1000, 2):  # as many holes
         assert as_batches(once, OLD if number % 4 else NEW, number, number + 1)
     assert sum(len(seen.begins) for seen in once._seen.values()) == 100

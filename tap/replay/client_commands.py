@@ -70,7 +70,7 @@ class Batch:
         return {entry[2] for entry in self.entries if entry[0] == entry[1]}
 
 
-class Commands:
+class ClientCommands:
     """The commands of a stream, from a position in its file at which no transaction is open.
 
     If one is open there because its beginning is missing, the rest of it is sent without its EXEC.

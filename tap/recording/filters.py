@@ -11,16 +11,16 @@ from typing import Any
 
 from tap.bus import Told
 from tap.glob import matcher
+from tap.recording.inventory import Inventory
 from tap.recording.missing import Account, Missing
 from tap.recording.moments import Length, Moment, check_order, outside
 from tap.recording.stats import Batch
-from tap.recording.there import There
 from tap.replication import keyspecs
 from tap.replication.dbs import EVERY_DB, REACHING, Place, reach
 from tap.replication.events import Ack, Command
 
 
-class Wanted:
+class Filters:
     """Which events are asked for. An event without an offset is where its link is.
 
     links: names, or NAME/CONNECTION. dbs, names, globs: of commands; with one of them, it is only commands that are
@@ -53,7 +53,7 @@ class Wanted:
             if moment is not None
         ]
         self._offsets: dict[int, int] = {}  # by connection
-        self._there = There()
+        self._inventory = Inventory()
 
     @property
     def only_commands(self) -> bool:
@@ -76,7 +76,7 @@ class Wanted:
         if not self.has_link(told):
             return False
         if isinstance(event, Command) and self.only_commands:
-            self._there.command(event.db, event.name)
+            self._inventory.command(event.db, event.name)
         return self._is_in_time(told.time, self._offsets.get(told.connection))
 
     def matches(self, command: Command) -> bool:
@@ -93,7 +93,7 @@ class Wanted:
             return None
         if self.only_commands:
             for head in heads:
-                self._there.command(head[2], head[3])
+                self._inventory.command(head[2], head[3])
         if not self._bounds:
             return batch
         heads = [head for head in heads if self._is_in_time(batch.time, None if base is None else base + head[0])]
@@ -122,12 +122,12 @@ class Wanted:
     @property
     def lacks(self) -> list[str]:
         """What makes the answer incomplete, in sentences: a link that is not there, dbs that are not known."""
-        return [text for text in (self.missing, self._there.lacks_places(self._dbs)) if text is not None]
+        return [text for text in (self.missing, self._inventory.lacks_places(self._dbs)) if text is not None]
 
     @property
     def missing(self) -> str | None:
         """What to say where a link that is asked for is not there."""
-        return self._there.lacks_links(self._links)
+        return self._inventory.lacks_links(self._links)
 
     def outside(self, account: Account) -> list[str]:
         """Sentences for moments that the recording does not have."""
@@ -143,9 +143,9 @@ class Wanted:
         found = [] if grows else self.outside(account)
         if self.only_commands and not count and (total or not found):
             text = f"0 of {total} {'command matches' if total == 1 else 'commands match'} {self._filters}"
-            others = self._there.lacks_names(self._names)
+            others = self._inventory.lacks_names(self._names)
             found.append(f"{text}; {others}" if others else text)
-        absent = self._there.lacks_dbs(self._dbs)
+        absent = self._inventory.lacks_dbs(self._dbs)
         return found if absent is None else [*found, absent]
 
     @property
@@ -163,7 +163,7 @@ class Wanted:
         if not self._links:
             return True
         if where.link:  # else it is of the whole tap
-            self._there.link(where.link, where.connection)
+            self._inventory.link(where.link, where.connection)
         return self.joins(where.link, where.connection)
 
     def _is_in_time(self, at: float, offset: int | None) -> bool:
@@ -184,7 +184,7 @@ class Wanted:
         if any((at in self._dbs or at == EVERY_DB or not self._dbs) and self._has_key(keys) for at, keys in places):
             return True
         if db is None and self._dbs and self._has_key(named):
-            self._there.has_no_place(name)
+            self._inventory.has_no_place(name)
         return False
 
     def _has_key(self, named: Iterable[bytes]) -> bool:

@@ -20,7 +20,7 @@ from tap.bus import Told
 from tap.errors import ConfigError, did_you_mean
 from tap.replication.events import EVENTS, Event
 
-Where = Mapping[str, str | int | float | bool]
+Conditions = Mapping[str, str | int | float | bool]
 
 
 def event_named(name: str) -> type[Event]:
@@ -30,7 +30,7 @@ def event_named(name: str) -> type[Event]:
     return EVENTS[name]
 
 
-def check(kind: type[Event], where: Where) -> None:
+def check(kind: type[Event], where: Conditions) -> None:
     """Raise ConfigError if no event of this kind can meet the conditions, for example for a field it does not have."""
     fields = _fields(Told) | _fields(kind)
     del fields["event"]
@@ -53,7 +53,7 @@ def check(kind: type[Event], where: Where) -> None:
         _check_value(said, hint, wanted)
 
 
-def matches(told: Told, where: Where) -> bool:
+def matches(told: Told, where: Conditions) -> bool:
     """Whether the event meets all conditions."""
     said = told.as_dict()
     for path, wanted in where.items():

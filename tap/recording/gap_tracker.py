@@ -24,7 +24,7 @@ class _Stretch:
     lost: int = 0
 
 
-class Untold:
+class GapTracker:
     """put: gets each stretch once it has ended, without the names of link and connection. clock: tells nanoseconds."""
 
     def __init__(self, put: Callable[[Missing], None], clock: Callable[[], int]) -> None:

@@ -11,7 +11,7 @@ SHOWN = 20  # names that a sentence lists
 MAX_NOTED = 1000  # names of commands, and dbs
 
 
-class There:
+class Inventory:
     """Is told of all that comes, and then asked. unplaced: commands whose db is not known."""
 
     def __init__(self) -> None:

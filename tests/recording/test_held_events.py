@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from tap.bus import Told
+from tap.recording.held_events import MAX_HELD, HeldEvents
 from tap.recording.missing import Missing
-from tap.recording.withheld import MAX_HELD, Withheld
 from tap.replication import events
 from tap.replication.events import Side
 
@@ -27,7 +27,7 @@ ASKED = told(events.SyncRequested(start=0, end=1, inline=False))
 
 def test_it_comes_once_released_and_in_order() -> None:
     heard: list[object] = []
-    withheld = Withheld(heard.append, heard.append, is_released=False)
+    withheld = HeldEvents(heard.append, heard.append, is_released=False)
     withheld.lacks(GAP)
     withheld.tell(OPENED)
     withheld.tell(ASKED)
@@ -41,7 +41,7 @@ def test_it_comes_once_released_and_in_order() -> None:
 
 def test_what_was_understood_wrongly_is_forgotten() -> None:
     heard: list[object] = []
-    withheld = Withheld(heard.append, heard.append, is_released=False)
+    withheld = HeldEvents(heard.append, heard.append, is_released=False)
     for one in (OPENED, ASKED):
         withheld.tell(one)
     for missing in (GAP, UNREAD):
@@ -53,7 +53,7 @@ def test_what_was_understood_wrongly_is_forgotten() -> None:
 
 def test_no_more_is_held_than_fits() -> None:
     heard: list[object] = []
-    withheld = Withheld(heard.append, heard.append, is_released=False)
+    withheld = HeldEvents(heard.append, heard.append, is_released=False)
     for _ in range(MAX_HELD + 1):
         withheld.tell(ASKED)
         withheld.lacks(GAP)

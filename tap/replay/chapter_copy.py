@@ -12,12 +12,12 @@ from pathlib import Path
 from tap.errors import ConfigError, EnvironmentFailure, RecordingError, words
 from tap.recording.history import Chapter, Index, Marks, Read, copy_chapter, index
 from tap.recording.moments import Moment, nanoseconds
-from tap.replay.commands import whole_until
+from tap.replay.client_commands import whole_until
 from tap.replay.excerpt import Excerpt
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ChapterCopy:
     """One RDB and the stream that follows it, in files.
 
     replid: the replication ID to announce. offset: the RDB's. end: offset after the last complete command or transaction.
@@ -50,7 +50,7 @@ def take(
     read: Read,
     directory: Path,
     excerpt: Excerpt = Excerpt(),  # noqa: B008
-) -> list[Part]:
+) -> list[ChapterCopy]:
     """Read the recording and copy the parts to play into *directory*. Returns them in order.
 
     Bytes before the beginning of the excerpt are due at once; bytes after its end are not played. Raises RecordingError
@@ -154,7 +154,7 @@ def _no_chapter(found: Index) -> str:
 # ---- copying ----
 
 
-def _copied(read: Read, directory: Path, chapter: Chapter, limit: int, begin: Moment | None) -> Part:
+def _copied(read: Read, directory: Path, chapter: Chapter, limit: int, begin: Moment | None) -> ChapterCopy:
     directory.mkdir()
     rdb, stream = directory / "rdb", directory / "stream"
     with rdb.open("wb") as rdb_file, stream.open("w+b") as stream_file:
@@ -167,7 +167,7 @@ def _copied(read: Read, directory: Path, chapter: Chapter, limit: int, begin: Mo
         zero = max(zero, nanoseconds(begin))
     elif begin is not None and marks.times:
         zero = max(zero, marks.times[min(bisect_left(marks.offsets, begin), len(marks.times) - 1)])
-    return Part(
+    return ChapterCopy(
         link=chapter.link,
         replid=chapter.replid,
         offset=chapter.offset,

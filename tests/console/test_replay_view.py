@@ -6,7 +6,7 @@ import math
 import re
 from pathlib import Path
 
-from tap.console.replay import ReplayView, announcement
+from tap.console.replay_view import ReplayView, announcement
 from tap.console.terminal import Terminal
 from tests.replay.support import Playing, captured, peer
 from tests.support import wait_until

@@ -21,8 +21,8 @@ import hiredis
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.recording.history import Index, Marks, Read, Stretch, copy_streams
 from tap.recording.moments import Moment, nanoseconds
-from tap.replay import commands
-from tap.replay.commands import CHUNK, Batch, Choice, Commands, Entry, whole_until
+from tap.replay import client_commands
+from tap.replay.client_commands import CHUNK, Batch, Choice, ClientCommands, Entry, whole_until
 from tap.replication.passwords import hidden_reply
 from tap.servers.failures import NO_REPLY
 from tap.servers.target import Target
@@ -44,7 +44,7 @@ _MAY_BE_ERRORS = (hiredis.ReplyError, list)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class StreamPart:
     """What to send of one stream without a gap: bytes start <= i < end of its file.
 
     db: selected at start, -1 if unknown. marks: when each byte arrived.
@@ -78,7 +78,7 @@ class Part:
 
 def part_between(
     file: IO[bytes], stretches: Sequence[Stretch], marks: Marks, begin: Moment | None, end: Moment | None, db: int = -1
-) -> Part | None:
+) -> StreamPart | None:
     """The part of a copied stream that was written between two moments, both inclusive; None if it is empty.
 
     A transaction counts as written when its EXEC was. db: selected at the beginning, if the recording does not say.
@@ -100,7 +100,7 @@ def part_between(
     db = db if first.db is None else first.db
     start, start_db = whole_until(file.fileno(), min(before, size), db)
     stop, _ = whole_until(file.fileno(), min(until, size), db)
-    return Part(stretches, file, start, stop, start_db, marks) if start < stop else None
+    return StreamPart(stretches, file, start, stop, start_db, marks) if start < stop else None
 
 
 def streams_of(found: Index, links: Collection[str]) -> list[tuple[Stretch, ...]]:
@@ -147,7 +147,7 @@ def copied(
     files: contextlib.ExitStack,
     *,
     db: int = -1,
-) -> list[Part]:
+) -> list[StreamPart]:
     """Copy what was written to these streams between two moments, into files that vanish when *files* is closed.
 
     db: selected at the beginning of each stream, if the recording does not say; -1 for unknown.
@@ -182,14 +182,14 @@ class Interrupted(Exception):
 class Sender:
     """Sends parts of streams, at least one, one after the other.
 
-    speed: a multiple of the recorded speed; infinite: as fast as the server accepts them. to_db: see Commands. commands,
-    replies: numbers so far; each command of a transaction counts. acknowledged: the offset up to which, by the replies,
-    everything has been executed; None before the first reply. unplaced, unfilled, came, dbs: see Commands. seconds:
-    duration of run().
+    speed: a multiple of the recorded speed; infinite: as fast as the server accepts them. to_db: see ClientCommands.
+    commands, replies: numbers so far; each command of a transaction counts. acknowledged: the offset up to which, by the
+    replies, everything has been executed; None before the first reply. unplaced, unfilled, came, dbs: see ClientCommands.
+    seconds: duration of run().
     """
 
     def __init__(
-        self, target: Target, parts: Sequence[Part], choice: Choice, speed: float, *, to_db: int | None = None
+        self, target: Target, parts: Sequence[StreamPart], choice: Choice, speed: float, *, to_db: int | None = None
     ) -> None:
         self.commands = 0
         self.replies = 0
@@ -267,7 +267,8 @@ class Sender:
         selected = -1
         for part in self._parts:
             self._part = part
-            chosen = Commands(part.file.fileno(), part.start, part.db, self.choice, to_db=self._to_db, selected=selected)
+            file = part.file.fileno()
+            chosen = ClientCommands(file, part.start, part.db, self.choice, to_db=self._to_db, selected=selected)
             for end, due in self._steps(part):
                 await self._until(due)
                 if self._stopping.is_set():
@@ -284,7 +285,7 @@ class Sender:
             self.dbs |= chosen.dbs
             await self._replied(lambda: not self._expected)
 
-    def _steps(self, part: Part) -> Iterator[tuple[int, float]]:
+    def _steps(self, part: StreamPart) -> Iterator[tuple[int, float]]:
         """Positions to send up to, and when each is due, in seconds after the beginning."""
         position = part.start
         at = bisect_right(part.marks.offsets, part.offset + position)
@@ -297,7 +298,7 @@ class Sender:
                 at += position == part.marks.offsets[at] - part.offset
             yield position, due
 
-    def _due(self, part: Part, position: int) -> float:
+    def _due(self, part: StreamPart, position: int) -> float:
         return (part.when(position) - self._began) / 1e9 / self._speed
 
     async def _until(self, due: float) -> None:
@@ -396,8 +397,8 @@ class Sender:
         file = self._part.file.fileno()
         if begin == end:
             return f"{self._part.place(begin)}: SELECT {db}"
-        key = b"".join(commands.keys(file, begin, end)[:1])[:100].decode("utf-8", "backslashreplace")
-        return f"{self._part.place(end)}, db {db}: {commands.name(file, begin)} {key}".rstrip()
+        key = b"".join(client_commands.keys(file, begin, end)[:1])[:100].decode("utf-8", "backslashreplace")
+        return f"{self._part.place(end)}, db {db}: {client_commands.name(file, begin)} {key}".rstrip()
 
 
 def _pieces(file: int, batch: Batch) -> Iterator[bytes]:

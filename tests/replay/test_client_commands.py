@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tap.errors import RecordingError
 from tap.glob import matcher
-from tap.replay import commands
-from tap.replay.commands import MAX_DBS, Choice, Commands, Entry, keys, whole_until
+from tap.replay import client_commands
+from tap.replay.client_commands import MAX_DBS, Choice, ClientCommands, Entry, keys, whole_until
 from tests.relay.wire import command
 
 Words = tuple[str, ...]
@@ -46,10 +46,10 @@ def write(file: int, data: bytes) -> int:
 
 def sent(
     file: int, data: bytes, choice: Choice | None = None, ends: list[int] | None = None, start: int = 0, db: int = -1
-) -> tuple[list[Words], list[Entry], Commands]:
+) -> tuple[list[Words], list[Entry], ClientCommands]:
     """The words of all that is sent, and the entries, of a stream that is taken up to these ends."""
     size = write(file, data)
-    chosen = Commands(file, start, db, choice or Choice())
+    chosen = ClientCommands(file, start, db, choice or Choice())
     reader = hiredis.Reader(encoding="utf-8")
     found: list[Words] = []
     entries: list[Entry] = []
@@ -101,7 +101,7 @@ def test_filters_keep_the_db_and_the_transaction(file: int, choice: Choice, expe
 
 def test_all_go_to_one_db_on_request(file: int) -> None:
     size = write(file, packed(STREAM))
-    batch = Commands(file, 0, -1, only(dbs=(3,)), to_db=7).take(size)
+    batch = ClientCommands(file, 0, -1, only(dbs=(3,)), to_db=7).take(size)
     assert batch.parts[0] == command("SELECT", "7")
     assert batch.dbs == {7}
 
@@ -142,7 +142,7 @@ def test_of_a_keydb_the_commands_inside_are_sent(file: int) -> None:
         assert entries[-1][1] == len(data)
     found, entries, _ = sent(file, data, only(dbs=(5,), names=(b"SET",), globs=(b"a",)))
     assert found == [select(5), MULTI, ("SET", "a", "3"), EXEC]
-    assert commands.name(file, entries[2][0]) == "SET"
+    assert client_commands.name(file, entries[2][0]) == "SET"
     assert keys(file, *entries[2][:2]) == [b"a"]
 
 
@@ -214,7 +214,7 @@ def test_what_reaches_several_dbs_is_sent_as_what_it_does_to_those_that_are_want
 
 def test_what_goes_to_another_db_stays_within_it(file: int) -> None:
     size = write(file, packed(REACHING))
-    chosen = Commands(file, 0, -1, only(dbs=(5,)), to_db=7)
+    chosen = ClientCommands(file, 0, -1, only(dbs=(5,)), to_db=7)
     reader = hiredis.Reader(encoding="utf-8")
     batch = chosen.take(size)
     for part in batch.parts:
@@ -293,14 +293,14 @@ def test_a_place_is_found_where_nothing_is_open(stream: list[Words], limit: int)
 
 
 def test_of_a_long_transaction_nothing_is_left(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "CHUNK", 100)
+    monkeypatch.setattr(client_commands, "CHUNK", 100)
     one = ("SET", "a", "b")
     whole = packed([*[one] * 20, MULTI, *[one] * 100, EXEC, MULTI, one, ("exec",)])
     assert whole_until(file, write(file, whole + packed([MULTI, *[one] * 100]))) == (len(whole), -1)
 
 
 def test_what_is_whole_ends_where_nothing_is_understood_any_more(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "CHUNK", 10)
+    monkeypatch.setattr(client_commands, "CHUNK", 10)
     before = packed([select(2), ("SET", "a", "1")])
     assert whole_until(file, write(file, before + b"*1\r\n$-" + packed([("SET", "a", "b")] * 20))) == (len(before), 2)
 
@@ -314,7 +314,7 @@ def test_from_a_place_on_its_db_is_selected(file: int) -> None:
 
 
 def test_keys_behind_a_long_value_are_found(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "LOOKED_AT", 100)
+    monkeypatch.setattr(client_commands, "LOOKED_AT", 100)
     before = packed([("SET", "filler", "x" * 5000)])
     size = write(file, before + packed([("MSET", "a", "v" * 9000, "b", "2")]))
     assert keys(file, len(before), size) == [b"a", b"b"]
@@ -330,7 +330,7 @@ def test_entries_are_places_in_the_file_wherever_reading_began(file: int) -> Non
     first, second = packed([("SET", "b", "22")]), packed([("INCR", "c")])
     for selected in (0, -1):
         write(file, before + first + second)
-        chosen = Commands(file, len(before), 0, Choice(), selected=selected)
+        chosen = ClientCommands(file, len(before), 0, Choice(), selected=selected)
         batch = chosen.take(len(before + first + second))
         begin, middle, end = len(before), len(before + first), len(before + first + second)
         plain = [(begin, middle, 0, False), (middle, end, 0, False)]
