@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -219,6 +220,20 @@ def reached(start: Path, arrows: dict[Path, set[Path]]) -> set[Path]:
 def test_only_one_room_talks_to_servers() -> None:
     users = {room for path, room in modules() if any(name.split(".")[0] == "redis" for name in imports(path))}
     assert users == {"servers"}
+
+
+# A module whose name stands twice, and why.
+NAMED_ALIKE = {
+    "events": "tap/events.py is the door for users to tap/replication/events.py",
+}
+
+
+def test_no_two_modules_have_one_name() -> None:
+    """A reader looks a file up by its name, and `see frames.py` says no room."""
+    names = Counter(path.stem for path, _ in modules() if path.stem not in ("__init__", "__main__"))
+    alike = {name for name, count in names.items() if count > 1}
+    assert not alike - NAMED_ALIKE.keys(), "name each for what it holds, or say in NAMED_ALIKE why both have the name"
+    assert not NAMED_ALIKE.keys() - alike, "these names stand once"
 
 
 # A module whose tests are not in a file of its name, and the file where they are: it is a part of what that one is
