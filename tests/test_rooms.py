@@ -256,7 +256,6 @@ TESTED_ELSEWHERE = {
     "observers/observer.py": "observers/test_attached.py",
     "rdb/states.py": "rdb/test_tokens.py",
     "redaction/grammars.py": "redaction/test_redactor.py",
-    "export/source.py": "export/test_exports.py",
     "recording/link.py": "recording/test_recording.py",
     "recording/byte_observer.py": "recording/test_history.py",
     "recording/played.py": "recording/test_player.py",

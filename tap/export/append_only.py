@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ ENDS = frozenset({b"EXEC", b"DISCARD"})  # of a transaction
 LONGEST_HEAD = 64  # bytes of a command, with a name
 MAX_DIGITS = 20  # of a 64-bit number with its sign
 WITHOUT_EXPIRY = b"*3\r\n"  # how SET key value begins
+LONGEST_HEADING = 32  # bytes of a count or a length, with its CRLF
+LONGEST_OPTION = 16  # bytes; no option that is looked for has more
 
 Span = tuple[int, int]  # first byte and end in a stream
 Parts = list[Span | bytes]
@@ -61,8 +64,11 @@ class Written:
 def write_aof(read: Read, chapter: Chapter, path: Path) -> Written:
     """Make the directory, from the chapter to its end, or to the end of the last transaction that is whole in it."""
     with new_directory(path) as directory:
-        stream_path = directory / "stream"
-        with _new(directory / BASE) as base, _new(stream_path) as stream, _new(directory / INCREMENT) as increment:
+        with (
+            _new(directory / BASE) as base,
+            tempfile.TemporaryFile(dir=directory) as stream,
+            _new(directory / INCREMENT) as increment,
+        ):
             marks = copy_chapter(read, chapter, base, stream)
             stream.flush()
 
@@ -75,7 +81,6 @@ def write_aof(read: Read, chapter: Chapter, path: Path) -> Written:
             for file in (base, increment):
                 file.flush()
                 os.fsync(file.fileno())
-        stream_path.unlink()
         with _new(directory / MANIFEST) as manifest:
             manifest.write(MANIFEST_TEXT.encode())
             manifest.flush()
@@ -223,15 +228,18 @@ class _Source:
 
     def arguments(self, begin: int) -> list[Span]:
         """Of a whole command, its name the first."""
-        line = self.read(begin, begin + 32).split(b"\r\n", 1)[0]
-        position = begin + len(line) + 2
+        count, position = self._number(begin)
         found = []
-        for _ in range(int(line[1:])):
-            line = self.read(position, position + 32).split(b"\r\n", 1)[0]
-            first = position + len(line) + 2
-            found.append((first, first + int(line[1:])))
-            position = found[-1][1] + 2
+        for _ in range(count):
+            size, first = self._number(position)
+            found.append((first, first + size))
+            position = first + size + 2
         return found
+
+    def _number(self, begin: int) -> tuple[int, int]:
+        """In the heading that begins there; and the end of the heading."""
+        line = self.read(begin, begin + LONGEST_HEADING).partition(b"\r\n")[0]
+        return int(line[1:]), begin + len(line) + 2
 
 
 class _Unchanged(Exception):
@@ -281,7 +289,7 @@ def _with_moment(name: bytes, source: _Source, spans: list[Span], moment: Callab
 def _option(source: _Source, spans: list[Span], first: int, known: tuple[bytes, ...]) -> tuple[int | None, bytes]:
     """The number of the argument that is one of these words, and which."""
     for number, span in enumerate(spans[first:], first):
-        word = source.read(span[0], min(span[1], span[0] + 16)).upper()
+        word = source.read(span[0], min(span[1], span[0] + LONGEST_OPTION)).upper()
         if word in known:
             return number, word
     return None, b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,15 @@ NOW = 1_700_000_000_000  # milliseconds
 SELECT = command("SELECT", "0")
 
 
-def written(stream: bytes, db: int | None = None) -> tuple[list[bytes], int, int]:
+def written(
+    stream: bytes, db: int | None = None, at: Callable[[int], int] = lambda position: NOW
+) -> tuple[list[bytes], int, int]:
     """The commands of the file; up to where of the stream, and how many."""
     out = io.BytesIO()
     with tempfile.TemporaryFile() as file:
         file.write(stream)
         file.flush()
-        end, count = write_commands(file, out, db, lambda position: NOW)
+        end, count = write_commands(file, out, db, at)
     return split(out.getvalue()), end, count
 
 
@@ -79,10 +82,12 @@ def test_of_a_keydb_the_commands_inside_are_written() -> None:
     assert written(b"".join(stream))[0] == [three, SET, until, OTHER, four, MULTI, OTHER, SET, EXEC, SELECT, SET]
 
 
-def test_a_stream_that_goes_on_in_a_db_begins_with_its_select() -> None:
-    assert written(SET, db=3)[0] == [command("SELECT", "3"), SET]
-    assert written(MULTI + SET + EXEC, db=3)[0] == [command("SELECT", "3"), MULTI, SET, EXEC]
-    assert written(MULTI + SELECT + SET + EXEC, db=3)[0] == [MULTI, SELECT, SET, EXEC]
+@pytest.mark.parametrize("db", [0, 3, 12])
+def test_a_stream_that_goes_on_in_a_db_begins_with_its_select(db: int) -> None:
+    select, five = command("SELECT", str(db)), command("SELECT", "5")
+    assert written(SET, db=db)[0] == [select, SET]
+    assert written(MULTI + SET + EXEC, db=db)[0] == [select, MULTI, SET, EXEC]
+    assert written(MULTI + five + SET + EXEC, db=db)[0] == [MULTI, five, SET, EXEC]
     with pytest.raises(RecordingError, match="of which db"):
         written(SET)
 
@@ -173,6 +178,21 @@ def test_a_command_of_any_length_and_number_of_arguments_is_taken_apart(size: in
 )
 def test_an_expiry_is_a_point_in_time(sent: list[str], kept: list[str] | None) -> None:
     assert written(SELECT + command(*sent))[0] == [SELECT, command(*(kept or sent))]
+
+
+def test_the_time_of_an_expiry_is_that_of_the_end_of_its_command_and_asked_for_no_other() -> None:
+    asked: list[int] = []
+
+    def at(position: int) -> int:
+        asked.append(position)
+        return position
+
+    stream = [SELECT, SET, command("EXPIRE", "k", "1"), command("APPEND", "k", "EX"), command("PSETEX", "k", "9", "v")]
+    ends = [sum(map(len, stream[: number + 1])) for number in range(len(stream))]
+    kept = written(b"".join(stream), at=at)[0]
+    assert kept[2] == command("PEXPIREAT", "k", str(ends[2] + 1000))
+    assert kept[4] == command("SET", "k", "v", "PXAT", str(ends[4] + 9))
+    assert asked == [ends[2], ends[4]]
 
 
 COMMANDS = [SELECT, SET, MULTI, EXEC, command("PING"), command("EXPIRE", "k", "1"), command("SET", "k", "v" * 90), b"\n"]

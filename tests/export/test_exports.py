@@ -21,8 +21,6 @@ from tap.export import exports
 from tap.export.append_only import BASE as BASE_FILE
 from tap.export.append_only import INCREMENT
 from tap.export.rows import Row
-from tap.export.source import Source, no_progress, no_remark
-from tap.recording.filters import Filters
 from tests.cli.test_export import END, MULTI, PING, RDB, SELECT, SETS, WHOLE, synced
 from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
@@ -233,12 +231,3 @@ def test_a_stream_begins_with_the_first_command_that_came_at_a_time_or_later(
     assert done.copied.offset == BASE + sum(map(len, WHOLE[:left]))
     with pytest.raises(RecordingError, match="no stream that has all of that"):
         export.resp(capture, io.BytesIO(), from_=datetime(2002, 1, 1, tzinfo=UTC))
-
-
-def test_what_was_not_read_lacks_nothing(capture: Path) -> None:
-    source = Source(capture, Filters(), progress=no_progress, remark=no_remark)
-    assert source.lacking == []
-    assert not source.account.missing
-    assert source.files == [capture]
-    source.index(None, None)
-    assert source.account.last > source.account.first > 0
