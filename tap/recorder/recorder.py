@@ -207,19 +207,25 @@ class Recorder:
         if not isinstance(event, KEPT) and not is_changed:
             return
         link = self._connections.get(told.connection)
-        if link is None and told.connection:
-            return  # it was turned away, and has no bytes
-        closed = event if isinstance(event, events.LinkClosed) else None
-        if link is not None and closed is not None:
-            link.settle(at_end=True)
-        if self._redaction is not None:
-            told = dataclasses.replace(told, event=self._redaction.event(event))
         if link is not None:
-            link.heard(told)
+            self._heard(link, told)
+        elif not told.connection:  # of the tap as a whole; a connection that was turned away has no bytes
+            self._filling.say(None, comments.told_json(self._redacted(told)))
+
+    def _heard(self, link: RecordedConnection, told: Told) -> None:
+        """Keep an event of this connection."""
+        event = told.event
+        if isinstance(event, events.LinkClosed):
+            link.settle(at_end=True)
+        told = self._redacted(told)
+        link.heard(told)
         self._filling.say(link, comments.told_json(told))
-        if link is not None and closed is not None:
-            link.closed(closed.how)
+        if isinstance(event, events.LinkClosed):
+            link.closed(event.how)
             del self._connections[told.connection]
+
+    def _redacted(self, told: Told) -> Told:
+        return told if self._redaction is None else dataclasses.replace(told, event=self._redaction.event(told.event))
 
     def _report(self, connection: RecordedConnection, event: events.RecordingGap) -> None:
         self.lost_bytes += event.bytes
@@ -247,10 +253,10 @@ class Recorder:
             self._timer = self._loop.call_later(seconds, self._time_is_up)
 
     def _time_is_up(self) -> None:
-        if not self._rotates:  # a file that rotate() asked for could not be made: try again
+        if self._rotates:
+            self._filling.file_is_due()
+        else:  # a file that rotate() asked for could not be made: try again
             self.rotate()
-            return
-        self._filling.file_is_due()
 
     def _no_next(self, text: str) -> None:
         self._filling.file_goes_on()

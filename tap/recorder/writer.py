@@ -118,7 +118,7 @@ class Writer:
         self._wake = threading.Event()
         self._is_idle = False
         self._closing_at: float | None = None
-        self._sync_at = 0.0
+        self._sync_at = time.monotonic()
         self._filed = 0  # bytes put to the file
         self._is_stopped = False  # the last attempt to write failed
         self._has_given_up = False

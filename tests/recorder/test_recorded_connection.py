@@ -20,7 +20,7 @@ from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tap.units import Limits
 from tests.recording.packed import state_of
-from tests.recording.support import connect, packets, segments
+from tests.recording.support import comments, connect, packets, segments
 from tests.recording.test_gaps import Lossy
 from tests.relay.wire import BASE, GRANT, asks, command
 
@@ -349,3 +349,52 @@ def test_a_file_ends_between_two_commands_and_no_byte_is_lost_there(
     said = [b"".join(one.data for one in segments(path) if one.source[1] == 6379) for path in sorted(tmp_path.iterdir())]
     assert [len(one) for one in said] == [len(FULL + SET + SET), 9]
     assert said[1][:8] == SET[:8]
+
+
+def test_of_a_redacted_link_all_but_replication_is_blank_however_the_reads_fall(tmp_path: Path) -> None:
+    reply = b"+secret\r\n$6\r\nsecret\r\n"
+    said = reply + FULL
+    asked = command("GET", "k") + command("GET", "k") + ASKS[1]
+    for cut in (1, len(reply) - 1, len(reply), len(reply) + 1, len(said) - 1, len(said)):
+        path = tmp_path / f"{cut}.pcapng"
+
+        async def record(path: Path = path, cut: int = cut) -> None:
+            bus = Bus()
+            writes = Recorder(path, bus, sync="none", redact=["values"])
+            writes.open()
+            conversation = Conversation(lambda event: None, connection=1)
+            link = connect(bus, writes, 1, conversation)
+            pieces = [(Side.REPLICA, asked), (Side.MASTER, said[:cut]), (Side.MASTER, said[cut:]), LOADS, STREAMS]
+            for side, data in pieces:
+                if side is Side.MASTER:
+                    conversation.receive_from_master(data, 1.0)
+                else:
+                    conversation.receive_from_replica(data, 1.0)
+                link.received(side, memoryview(bytearray(data)))
+            await writes.close()
+
+        asyncio.run(record())
+        kept = b"".join(one.data for one in segments(path) if one.source[1] == 6379)
+        value = kept[-3:-2]
+        assert kept == b"*" * len(reply) + FULL + command("SET", "k", value)
+        (omitted,) = [one for one in comments(path) if one["event"] == "rdb_omitted"]
+        assert (omitted["start"], omitted["end"]) == (len(said), len(said + RDB))
+
+
+def test_what_a_redacted_link_says_that_is_not_understood_is_blank(tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Recorder(path, bus, sync="none", redact=["keys"])
+        writes.open()
+        conversation = Conversation(lambda event: None, connection=1)
+        conversation.lost(Side.MASTER, "it began elsewhere")
+        link = connect(bus, writes, 1, conversation)
+        for data in (b"+PONG\r\n", b"+FULLRESYNC"):
+            conversation.receive_from_master(data, 1.0)
+            link.received(Side.MASTER, memoryview(bytearray(data)))
+        await writes.close()
+
+    asyncio.run(record())
+    assert [one.data for one in segments(path) if one.data] == [b"*" * 7, b"*" * 11]

@@ -25,6 +25,7 @@ from tap.bus import Bus
 from tap.capture.output import DROP_BYTES, Output
 from tap.capture.packets import Blocks
 from tap.capture.pcapng import PcapngReader
+from tap.capture.rotation import Rotation
 from tap.capture.segments import ACK, FIN, PUSH, RST, SYN
 from tap.config.config import recording_path
 from tap.errors import ConfigError, EnvironmentFailure
@@ -880,6 +881,39 @@ def test_on_request_a_single_file_goes_on_in_a_numbered_one_or_in_its_name_if_it
     asyncio.run(story())
     assert earlier.read_bytes() == b""
     assert len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize(("rotate", "looks"), [(Limits(), [0, 1, 1]), (Limits(size=10**6), [1, 1, 1])])
+def test_the_files_that_are_there_are_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rotate: Limits, looks: list[int]
+) -> None:
+    """Twice, and each counted double towards what is kept."""
+    calls: list[Rotation] = []
+    monkeypatch.setattr(Rotation, "look", lambda rotation: calls.append(rotation))
+
+    async def story() -> None:
+        found = []
+        writes = Recorder(tmp_path / "one.pcapng", Bus(), sync="none", rotate=rotate)
+        writes.open()
+        for _ in looks:
+            found.append(len(calls))
+            writes.rotate()
+        await writes.close()
+        assert found == looks
+
+    asyncio.run(story())
+
+
+def test_a_next_file_that_is_tried_again_is_not_due_once_more(tmp_path: Path) -> None:
+    async def story() -> None:
+        writes = Recorder(tmp_path / "one.pcapng", Bus(), sync="none")
+        writes.open()
+        writes._time_is_up()
+        assert not writes._filling.is_file_full(10**9)
+        await writes.close()
+
+    asyncio.run(story())
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_a_rotation_goes_on_when_its_time_is_up_with_the_next_bytes(tmp_path: Path) -> None:

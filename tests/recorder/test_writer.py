@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -18,7 +18,7 @@ from tap.capture.rotation import Rotation
 from tap.capture.segments import PUSH, Endpoint
 from tap.recorder import writer
 from tap.recorder.intake import Gathering
-from tap.recorder.writer import Writer
+from tap.recorder.writer import Sync, Writer
 from tap.units import Limits
 from tests.support import WITHIN, wait_inside
 
@@ -91,12 +91,12 @@ def _noting(sync: Callable[[Output], None], found: list[str], what: str) -> Call
     return noting
 
 
-@pytest.mark.parametrize(
-    ("sync", "at_end"), [("none", []), ("interval", ["file", "names"]), ("always", ["file", "names"])]
-)
+@pytest.mark.parametrize("sync", get_args(Sync))
 def test_the_end_of_a_file_is_forced_to_the_disk_unless_that_is_not_wanted(
-    tmp_path: Path, synced: list[str], sync: str, at_end: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, synced: list[str], sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    at_end = {"none": [], "interval": ["file", "names"], "always": ["file", "names"]}[sync]
+
     async def job() -> None:
         desk = Desk(tmp_path / "a.pcapng", sync=sync)
         await desk.put(b"first")
@@ -193,6 +193,57 @@ def test_what_the_disk_never_takes_is_given_up_and_something_shorter_written(
         assert len(left) == 3
         assert desk.given_up == [3]
         assert b"instead" in desk.output.path.read_bytes()
+
+    running(job)
+
+
+@pytest.mark.parametrize(("left", "gives_up"), [(0.55, False), (0.45, True)])
+def test_a_disk_that_refuses_at_the_end_is_tried_for_half_of_the_time_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: float, gives_up: bool
+) -> None:
+    """The other half is for what is written in place of that."""
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(writer, "CLOSE_SECONDS", 1000.0)
+    tries = 0
+
+    def refuse(self: Output, encoded: bytes) -> None:
+        nonlocal tries
+        tries += 1
+        raise FULL
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng")
+        with monkeypatch.context() as patched:
+            patched.setattr(Output, "append", refuse)
+            desk.writer._closing_at = time.monotonic() + 1000 * left
+            desk.writer.put(desk.block(b"x"))
+            await wait_inside(lambda: desk.given_up or tries > 5)
+        assert desk.given_up == [1] * gives_up
+        assert len(await desk.writer.close()) == gives_up
+
+    running(job)
+
+
+def test_between_two_tries_a_thread_rests_whoever_has_woken_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "RETRY_SECONDS", 10 * WITHIN)
+    tries = 0
+
+    def refuse(self: Output, encoded: bytes) -> None:
+        nonlocal tries
+        tries += 1
+        raise FULL
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng")
+        with monkeypatch.context() as patched:
+            patched.setattr(Output, "append", refuse)
+            desk.writer.put(desk.block(b"x"))
+            await wait_inside(lambda: tries == 1)
+            desk.writer._wake.set()
+            await wait_inside(lambda: tries >= 2)
+            await asyncio.sleep(0.02)
+            assert tries == 2
+        assert await desk.writer.close() == []
 
     running(job)
 
@@ -333,6 +384,24 @@ def test_a_thread_that_finds_nothing_asks_for_what_gathers_and_sleeps_until_some
         await wait_inside(lambda: len(desk.asked) == 2)
         await desk.writer.close()
         assert len(desk.asked) == 2  # once in each silence
+
+    running(job)
+
+
+def test_a_thread_looks_once_more_by_itself_before_it_sleeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While traffic flows nobody has to wake it."""
+    monkeypatch.setattr(writer, "GATHER_SECONDS", 10 * WITHIN)
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng")
+        for data in (b"first", b"second"):
+            await wait_inside(lambda: desk.gathering.wants)
+            await asyncio.sleep(0.01)
+            assert not desk.writer._is_idle
+            desk.writer.put(desk.block(data))
+            desk.writer._wake.set()
+        await desk.writer.close()
+        assert desk.asked == []
 
     running(job)
 

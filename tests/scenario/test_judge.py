@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
+from tap.scenario.accounts import Checked
 from tap.scenario.compare import Difference
 from tap.scenario.judge import Counters, Evidence, verdicts
 from tap.scenario.load import Expect
@@ -137,6 +138,158 @@ def test_refused_writes_and_a_zombie() -> None:
     assert failed(healthy(zombie_text="what arrives is applied"), zombie=True) == ["zombie"]
 
 
-def test_a_verdict_says_what_was_expected_and_what_was_found() -> None:
-    found = list(verdicts(Expect(resync="partial"), healthy(PARTIAL)))
-    assert found[0] == Verdict("resync", "partial", "partial (sync_full +0, sync_partial_ok +1)", True)
+CHANGED = "; the replica executed each command once: some came changed, or in another order"
+LINK_UP = Verdict("link_up", "up", "up", True)
+EQUALLY = Verdict("converged", "equal", "equal, by digest", True)
+RUNS = Verdict("tap", "it reports what happened", "compared: 3 offsets, 2 commands, 0 ACKs, 1 cut", True)
+CHECKED = Checked(offsets=3, commands=2, cuts=1)
+
+
+@pytest.mark.parametrize(
+    ("expected", "evidence", "said"),
+    [
+        ({}, {}, [LINK_UP, EQUALLY, RUNS]),
+        (
+            {"resync": "none", "max_full": 0, "within": "2s", "refused_writes": False, "acked_offset": "level"},
+            {"standing": "level"},
+            [
+                Verdict("resync", "none", "none (sync_full +0, sync_partial_ok +0)", True),
+                Verdict("max_full", "at most 0", "0 full", True),
+                Verdict("within", "2 s", "0.00 s without a stream", True),
+                LINK_UP,
+                EQUALLY,
+                Verdict("acked_offset", "level", "level", True),
+                Verdict("refused_writes", "none refused", "0 refused", True),
+                RUNS,
+            ],
+        ),
+        (
+            {
+                "resync": "partial", "reason": ["first_sync", "legacy_sync"], "max_full": 1, "within": "1s",
+                "zombie": True, "converged": False, "acked_offset": "behind", "no_data_loss_before_offset": "acked",
+                "refused_writes": True, "link_up": False,
+            },
+            {
+                "resyncs": [FULL, PARTIAL], "outages": [0.5, 1.5], "zombie_text": "the link takes no bytes",
+                "difference": None, "why": "the servers did not come to rest", "standing_text": "applied 1",
+                "refused": 2, "missing": list("abcdef"), "looked_for": 9, "exited": {"master": 1, "replica": -9},
+                "faults": [FaultSeen("a", "cut at=rdb", 0, (), 0), FaultSeen("b", "cut", 1, (), 0)],
+                "steps": [StepTaken("attach", 0.0, 0.1), StepTaken("wait for level", 1.0, 3.0, "not within 3 s")],
+            },
+            [
+                Verdict("step 2", "wait for level", "not within 3 s", False),
+                Verdict("fault", "cut at=rdb fires", "it never fired", False),
+                Verdict("resync", "partial", "full, then partial (sync_full +1, sync_partial_ok +1)", False),
+                Verdict("reason", "first_sync or legacy_sync", "first_sync: it has no history", True),
+                Verdict("max_full", "at most 1", "1 full", True),
+                Verdict("processes", "both servers run", "the master exited with 1, the replica exited with -9", False),
+                Verdict("within", "1 s", "1.50 s without a stream", False),
+                Verdict("zombie", "the link takes bytes, nothing is applied", "the link takes no bytes", False),
+                Verdict("link_up", "down", "up", False),
+                Verdict("converged", "different", "not compared: the servers did not come to rest", False),
+                Verdict("acked_offset", "behind", "applied 1", False),
+                Verdict("no_data_loss_before_offset", "acked", "missing: a, b, c, d, e", False),
+                Verdict("refused_writes", "some refused", "2 refused", True),
+                RUNS,
+            ],
+        ),
+        (
+            {"replica_exits": True, "reason": ["first_sync"], "no_data_loss_before_offset": "7"},
+            {"exited": {"replica": 1}, "link": "unknown", "difference": None, "looked_for": 4},
+            [
+                Verdict("reason", "first_sync", "no full resync", False),
+                Verdict("replica_exits", "the replica's process ends", "the replica exited with 1", True),
+                Verdict("no_data_loss_before_offset", "7", "4 writes checked", True),
+                RUNS,
+            ],
+        ),
+        ({"replica_exits": True}, {},
+         [Verdict("replica_exits", "the replica's process ends", "both servers run", False), RUNS]),
+        (
+            {"resync": "full", "max_full": 3},
+            {"resyncs": [FULL, FULL], "counters": None},
+            [
+                Verdict("resync", "full", "full, then full; the master's INFO could not be read", False),
+                Verdict("max_full", "at most 3", "2 full", True),
+                LINK_UP,
+                EQUALLY,
+                RUNS,
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_each_verdict_says_what_was_expected_and_what_was_found(
+    expected: dict[str, Any], evidence: dict[str, Any], said: list[Verdict]
+) -> None:
+    resyncs = evidence.get("resyncs", [])
+    found = healthy(*resyncs, **{"checked": CHECKED, **evidence})
+    assert list(verdicts(Expect(**expected), found)) == said
+
+
+@pytest.mark.parametrize(
+    ("converged", "difference", "executed_all", "said"),
+    [
+        (True, DIFFERENT, False, str(DIFFERENT)),
+        (True, DIFFERENT, True, str(DIFFERENT) + CHANGED),
+        (True, EQUAL, True, str(EQUAL)),
+        (False, DIFFERENT, True, str(DIFFERENT)),
+        (False, EQUAL, True, str(EQUAL)),
+    ],
+)
+def test_a_difference_that_no_lost_command_explains_is_called_so(
+    converged: bool, difference: Difference, executed_all: bool, said: str
+) -> None:
+    found = healthy(difference=difference, checked=Checked(executed_all=executed_all))
+    (one,) = [one for one in verdicts(Expect(converged=converged), found) if one.name == "converged"]
+    assert (one.found, one.met) == (said, difference.equal == converged)
+
+
+def test_what_is_wrong_with_the_tap_takes_the_place_of_its_praise() -> None:
+    wrong = Verdict("offsets", "right", "wrong", False)
+    assert [one.name for one in verdicts(Expect(), healthy(checked=Checked([wrong])))] == [
+        "link_up",
+        "converged",
+        "offsets",
+    ]
+
+
+def test_evidence_of_nothing_claims_nothing() -> None:
+    expected = Expect(
+        resync="none", within="1s", zombie=True, acked_offset="level", no_data_loss_before_offset=5, refused_writes=False
+    )
+    found = list(verdicts(expected, Evidence()))
+    assert {one.name: one.found for one in found} == {
+        "resync": "none; the master's INFO could not be read",
+        "within": "0.00 s without a stream",
+        "zombie": "",
+        "link_up": "unknown",
+        "converged": "not compared: ",
+        "acked_offset": "unknown",
+        "no_data_loss_before_offset": "0 writes checked",
+        "refused_writes": "0 refused",
+        "tap": "compared: 0 offsets, 0 commands, 0 ACKs, 0 cuts",
+    }
+    assert [one.name for one in found if one.met] == ["within", "refused_writes", "tap"]
+
+
+@pytest.mark.parametrize(
+    ("counters", "agree"),
+    [
+        (Counters(0, 0, 0, 0), True),
+        (Counters(1, 0, 0, 0), False),
+        (Counters(0, 1, 0, 0), False),
+        (Counters(0, 0, 1, 0), False),
+        (Counters(0, 0, 0, 1), False),
+        (Counters(2, 3, 1, 1, unanswered=1, two_connections=1), True),
+        (Counters(3, 3, 1, 1, unanswered=1, two_connections=1), False),
+        (Counters(2, 4, 1, 1, unanswered=1, two_connections=1), False),
+    ],
+)
+def test_the_masters_may_have_counted_what_the_tap_saw_and_what_it_could_not(counters: Counters, agree: bool) -> None:
+    assert counters.agree is agree
+
+
+def test_requests_without_an_answer_are_said_beside_the_counts() -> None:
+    told = "the master counts sync_full +1, sync_partial_ok +2; the tap saw 3 full, 4 partial"
+    assert str(Counters(1, 2, 3, 4)) == told
+    assert str(Counters(1, 2, 3, 4, unanswered=5, two_connections=6)) == f"{told}, 5 not answered"

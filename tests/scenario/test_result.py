@@ -38,6 +38,29 @@ def test_a_run_is_met_where_nothing_failed_and_every_expectation_came_true(
     assert (one.met, one.troubles) == (met, troubles)
 
 
+def test_a_run_of_which_nothing_is_known_counts_nothing() -> None:
+    assert result().as_dict() == {
+        "scenario": "cut",
+        "title": "A cut",
+        "server": "Redis 7.0.15",
+        "seed": 5,
+        "command": "",
+        "skipped": "",
+        "failure": "",
+        "seconds": 0.0,
+        "steps": [],
+        "faults": [],
+        "resyncs": [],
+        "outage": 0.0,
+        "resent": 0,
+        "written": 0,
+        "refused": 0,
+        "verdicts": [],
+        "met": True,
+    }
+    assert (result().story, result().logs, StepTaken("wait", 0.1, 0.2).problem) == ((), {}, "")
+
+
 def test_for_programs_it_is_an_object_without_the_story_and_the_logs() -> None:
     story = (Entry(0.5, Told(0.0, "main", 1, "", events.Keepalive(start=0, end=1, side=events.Side.MASTER))),)
     one = result(
