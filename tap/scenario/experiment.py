@@ -9,6 +9,7 @@ import time
 from tap import faults
 from tap.config import Config, LinkConfig
 from tap.errors import ConfigError, EnvironmentFailure
+from tap.replication import events
 from tap.scenario.evidence import Inspection
 from tap.scenario.journal import Journal
 from tap.scenario.judge import verdicts
@@ -41,7 +42,7 @@ async def run(scenario: Scenario, pair: Pair, *, seed: int, listen: Url | None =
     """
     listen = listen or Url(LOOPBACK if pair.given else Address(pair.master.address.host, 0))
     links = [LinkConfig(master=pair.master.url.endpoint, listen=listen)]
-    if any(step.do is not None and step.do.verb == "demote" for step in scenario.steps):
+    if scenario.does("demote"):
         back = Address(listen.address.host, 0)
         links.append(LinkConfig(master=pair.replica.address, listen=back, name=BACK))
     if pair.given:
@@ -118,8 +119,8 @@ async def _begin(stage: Stage) -> None:
 
     async def has_acked_a_write() -> bool:
         """The replica has acknowledged a write of the ledger: without one there would be nothing to lose."""
-        acks = journal.of("ack")
-        return bool(acks and workload.ledger) and getattr(acks[-1].event, "offset", 0) >= workload.ledger[0].offset
+        acked = [entry.event.offset for entry in journal.entries if isinstance(entry.event, events.Ack)]
+        return bool(acked and workload.ledger) and acked[-1] >= workload.ledger[0].offset
 
     if table.kind == "mixed":
         await workload.preload(table.preload)

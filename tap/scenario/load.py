@@ -250,7 +250,11 @@ class Scenario(_Table):
     @property
     def attaches(self) -> bool:
         """Whether a step attaches the replica, so that it does not follow from the start."""
-        return any(step.do is not None and step.do.verb == "attach" for step in self.steps)
+        return self.does("attach")
+
+    def does(self, verb: str) -> bool:
+        """Whether a step does that."""
+        return any(step.do is not None and step.do.verb == verb for step in self.steps)
 
 
 def load(path: Path) -> Scenario:

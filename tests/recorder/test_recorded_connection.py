@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tap.bus import Bus
 from tap.capture.packets import Blocks
 from tap.capture.pcapng import PcapngReader, heading
+from tap.capture.segments import FIN, SYN
 from tap.recorder import recorded_connection as module
 from tap.recorder.recorded_connection import RecordedConnection
 from tap.recorder.recorder import Recorder
@@ -19,9 +21,10 @@ from tap.redaction.grammars import Redact
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tap.units import Limits
+from tests.recording import test_gaps as gaps
 from tests.recording.packed import state_of
-from tests.recording.support import comments, connect, packets, segments
-from tests.recording.test_gaps import Lossy
+from tests.recording.support import comments, connect, packets, segment, segments
+from tests.recording.test_gaps import Lossy, assert_told_as_it_was
 from tests.relay.wire import BASE, GRANT, asks, command
 
 PASSWORD = b"Pa55-W0rd-of-Ann"
@@ -124,6 +127,37 @@ def test_it_would_show_if_it_were_not_one(tmp_path: Path) -> None:
     pieces = [(Side.REPLICA, command("SET", "k", PASSWORD), True), (Side.MASTER, b"+OK\r\n", True)]
     with pytest.raises(AssertionError):
         assert_hidden(recorded(tmp_path / "one.pcapng", pieces))
+
+
+# ---- whatever the disk takes, and wherever files end ----
+
+
+@pytest.mark.parametrize("seeds", [range(first, first + 8) for first in range(0, 40, 8)], ids=str)
+def test_each_byte_is_kept_or_said_to_be_missing_and_what_is_kept_can_be_read(seeds: range) -> None:
+    for seed in seeds:
+        story, files = gaps.recorded(seed)
+        assert_told_as_it_was(story, files)
+        first = {one.source: one.sequence + 1 for one in map(segment, (one.data for one in files[0])) if one.flags & SYN}
+        spans: dict[Side, set[int]] = {Side.REPLICA: set(), Side.MASTER: set()}
+        said = [json.loads(comment) for file in files for packet in file for comment in packet.comments]
+        for one in (segment(packet.data) for file in files for packet in file):
+            side = Side.MASTER if one.source[1] == 6379 else Side.REPLICA
+            at = (one.sequence - first[one.source]) % 2**32
+            if one.data:
+                spans[side].update(range(at, at + len(one.data)))
+                was = story.sent[side][at : at + len(one.data)]
+                assert story.redact or all(mine in (b, ord("*")) for mine, b in zip(one.data, was, strict=True))
+        for side, kept in spans.items():
+            missing = [(one.start, one.end) for one in story.gaps if one.side is side]
+            if side is Side.MASTER:
+                missing += [(one["start"], one["end"]) for one in said if one["event"] == "rdb_omitted"]
+            left_out = [at for begin, end in missing for at in range(begin, end)]
+            assert kept.isdisjoint(left_out)
+            assert len(left_out) == len(set(left_out))
+            assert kept.union(left_out) == set(range(len(story.sent[side])))
+        heard = [one for one in said if one["event"] == "recording_gap"]
+        assert [(one["start"], one["end"]) for one in heard] == [(one.start, one.end) for one in story.gaps]
+        assert sum(one.flags & FIN for file in files for one in map(segment, (one.data for one in file))) == 2 * FIN
 
 
 # ---- what the next file of a rotation begins with ----

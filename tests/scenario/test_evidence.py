@@ -431,6 +431,18 @@ def test_a_replica_is_behind_once_acks_have_come_that_do_not_say_more_or_at_the_
     assert (time.monotonic() - began < 2) is (heard == 2)
 
 
+def test_a_replica_that_still_comes_nearer_is_not_called_behind() -> None:
+    """However long that takes, and whatever its ACKs said on the way."""
+    play = Play(acked_offset="level", settle="5s")
+    for _ in range(3):
+        play.tell(1e9, ack(0))  # after all that is looked at
+    play.samples = [Sample(1000, applied, 1000, applied, "up") for applied in range(900, 1001)]
+    began = time.monotonic()
+    found = play.found()
+    assert time.monotonic() - began > 2 * evidence.SETTLED
+    assert (found.standing, found.standing_text) == ("level", "applied 1000, acknowledged 1000, the master is at 1000")
+
+
 @pytest.mark.parametrize(
     ("infos", "is_zombie", "text"),
     [

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
 
+from tap import Config, Tap
+from tap.bus import Told
 from tap.config.link_config import listening
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.replication import events
 from tap.scenario import Result, load, run
-from tap.scenario.experiment import can_run, check
+from tap.scenario.experiment import _begin, can_run, check
+from tap.scenario.journal import Journal
 from tap.scenario.load import Scenario
 from tap.scenario.pair import Node, Pair, given_pair, own_pair
+from tap.scenario.stage import POLL
+from tap.scenario.workload import Noted
 from tap.url import Url
 from tests.relay.certificates import Certificates
 from tests.relay.test_tls_servers import TlsServers
@@ -314,6 +321,8 @@ def fake(
 
 
 QUIET = "workload = { kind = 'none' }\n"
+LEDGER = "steps = []\nexpect = { no_data_loss_before_offset = 'acked' }\n"
+NO_STEPS = "steps = []\nexpect = { resync = 'none' }\n"
 SMALL = "workload = { rate = 50, preload = '2kb' }\n"
 
 
@@ -431,6 +440,93 @@ expect = { acked_offset = "level" }
         assert (server.options["maxmemory"], server.options["repl-timeout"]) == ("0", "60")
     assert replica.master == (master.host, master.port)
     assert all(words[0] not in ("DEBUG", "PSYNC") for words in [*master.heard, *replica.heard])
+
+
+@pytest.mark.parametrize(
+    ("steps", "names"),
+    [
+        ("[]", ["main"]),
+        ("[{ fault = 'cut' }, { wait = 'fault_fired' }]", ["main"]),
+        ("[{ do = 'attach' }, { do = 'stop workload' }]", ["main"]),
+        ("[{ do = 'promote replica' }]", ["main"]),
+        ("[{ wait = 'level' }, { do = 'demote master' }]", ["main", "back"]),
+    ],
+)
+def test_only_for_a_demoted_master_the_tap_listens_twice(
+    steps: str, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs: list[Config] = []
+
+    class Noting(Tap):
+        def __init__(self, config: Config) -> None:
+            configs.append(config)
+            raise EnvironmentFailure("that is all")
+
+    monkeypatch.setattr(importlib.import_module("tap.scenario.experiment"), "Tap", Noting)
+    with pytest.raises(EnvironmentFailure, match="that is all"):
+        fake(f"steps = {steps}\nexpect = {{ resync = 'none' }}")
+    assert [link.name for link in configs[0].links] == names
+    assert configs[0].destructive
+
+
+# ---- before the first step ----
+
+
+def ack(offset: int) -> events.Ack:
+    return events.Ack(start=0, end=1, offset=offset, fsynced=None, lag_bytes=0, lag_seconds=0.0)
+
+
+STARTED = events.StreamStarted(start=0, end=1, replid="a" * 40, offset=0, db=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "expected"),
+    [
+        # the stream has begun, and the replica has acknowledged: whichever comes last
+        (QUIET + NO_STEPS, [(0.5, STARTED), (2.0, ack(1))], 2.0),
+        (QUIET + NO_STEPS, [(0.5, ack(1)), (2.0, STARTED)], 2.0),
+        # a write of the ledger has been acknowledged, by the last ACK: 100 is the offset of the first one
+        (LEDGER, [(0.5, STARTED), (0.5, ack(100))], 1.0),
+        (LEDGER, [(0.5, STARTED), (0.5, ack(99)), (2.0, ack(100))], 2.0),
+        (LEDGER, [(0.5, STARTED), (0.5, ack(99)), (0.6, ack(98)), (2.0, ack(99)), (3.0, ack(120))], 3.0),
+        (LEDGER, [(0.5, STARTED), (0.5, ack(1)), (0.6, ack(200)), (0.7, ack(2)), (2.5, ack(100))], 2.5),
+        # never
+        (LEDGER, [(0.5, STARTED), (0.5, ack(99))], None),
+        (QUIET + NO_STEPS, [(0.5, STARTED)], None),
+        (QUIET + NO_STEPS, [(0.5, ack(1))], None),
+    ],
+)  # fmt: skip
+def test_the_first_step_waits_until_the_replica_follows_and_there_is_something_to_lose(
+    text: str, told: list[tuple[float, events.Event]], expected: float | None
+) -> None:
+    scenario = Scenario(**tomllib.loads(f"title = 'a'\nname = 'a name'\n{text}"))
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    async def is_level() -> bool:
+        return True
+
+    async def story() -> float | None:
+        loop, journal, ledger = asyncio.get_running_loop(), Journal(), list[Noted]()
+        began = loop.time()
+        for at, event in told:
+            loop.call_later(at, journal, Told(at, "main", 1, "", event))
+        loop.call_later(1.0, ledger.append, Noted(100, "key", "value"))
+        stage: Any = SimpleNamespace(
+            scenario=scenario, expect=scenario.expect, journal=journal, pair=SimpleNamespace(nodes=(), given=False),
+            workload=SimpleNamespace(ledger=ledger, start=lambda: None, preload=nothing),
+            tally=SimpleNamespace(begin=nothing), attach=nothing, of_master=nothing, snapshot=nothing, is_level=is_level,
+        )  # fmt: skip
+        try:
+            await _begin(stage)
+        except TimeoutError:
+            return None
+        assert journal._read == len(journal.entries)
+        assert stage.since == pytest.approx(loop.time() - began)
+        return loop.time() - began
+
+    assert at_once(story()) == (None if expected is None else pytest.approx(expected, abs=2 * POLL))
 
 
 def test_the_tap_listens_where_it_is_told_to() -> None:
