@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -291,6 +292,44 @@ def test_a_packet_of_the_handshake_that_is_missing_takes_nothing_from_the_stream
     ]
     assert not of(heard, events.Opaque)
     assert remarks == []
+
+
+REPLIES = {4: (0, 7), 6: (7, 12), 8: (12, 17), 10: (17, 18)}  # packets of resynced(), and the master's bytes in them
+ANSWER, STREAM_BEGINS = 11, 18 + len(GRANT + b"$%d\r\n" % len(RDB) + RDB)
+
+
+@pytest.mark.parametrize(
+    "lost", [some for count in (1, 2, 3) for some in itertools.combinations((*REPLIES, ANSWER), count)], ids=str
+)
+def test_each_reply_that_is_missing_is_in_the_account_once(
+    lost: tuple[int, ...],
+) -> None:
+    player = Player(lambda one: None)
+    for number, (at, data) in enumerate(resynced().packets):
+        if number not in lost:
+            player.packet(Packet(at, 101, data, len(data)))
+    player.close()
+    missing = sorted((one.start, one.end, one.lost_bytes) for one in player.account.missing)
+    gaps = [REPLIES.get(number, (18, STREAM_BEGINS)) for number in lost]
+    assert all(any(start <= begin and end <= stop for start, stop, _ in missing) for begin, end in gaps)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(missing))
+    assert sum(size for _, _, size in missing) == sum(end - begin for begin, end in gaps)
+
+
+def test_where_evidence_is_refuted_bytes_keep_their_positions() -> None:
+    """What looked like a replica turns out to be the master, and the other end the replica."""
+    wrong = b"+OK\r\n" * 3
+    wire = Wire()
+    wire.send(1, ACK)
+    wire.send(1, wrong)
+    wire.send(0, ACK)
+    wire.send(0, PSYNC)
+    wire.send(1, GRANT + b"$%d\r\n" % len(RDB) + RDB)
+    wire.send(1, SET)
+    begin = len(ACK + wrong + GRANT + b"$%d\r\n" % len(RDB) + RDB)
+    heard = told(wire.packets, every_command=True)
+    assert [(one.start, one.end) for one in of(heard, events.Command)] == [(begin, begin + len(SET))]
+    assert {one.replica for one in heard} == {"127.0.0.1:50000"}
 
 
 def test_the_names_of_ends_are_right_whoever_was_heard_first() -> None:
