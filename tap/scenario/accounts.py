@@ -205,7 +205,6 @@ def _stalls(account: Account, entries: Sequence[Entry], endless: Container[str],
                     f"fault {event.fault} reports that {account.name} is stalled there, and the replica acknowledges "
                     f"{ack.offset}, {one.at - entry.at:.3f} s later",
                 )
-                break
 
 
 def _commands(account: Account, record: Record, checked: Checked) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -168,3 +169,165 @@ def test_links_that_were_told_to_be_cut_and_are_there() -> None:
     assert [one.name for one in uncut(told)] == ["main/1"]
     assert not uncut([*told, closed(FIRST)])
     assert not uncut([started(), fired("stalled", FIRST)])
+
+
+@pytest.mark.parametrize(
+    ("text", "offset", "others", "is_wrong"),
+    [
+        ("stalled, both directions", SECOND, [], True),
+        ("stalled, from the master", SECOND, [], True),
+        ("stalled, from the replica", SECOND, [], False),
+        ("stalled, both directions", None, [], False),
+        ("stalled, both directions", THIRD, [], False),
+        ("stalled, both directions", SECOND, [("two", 2.5)], True),
+        ("stalled, both directions", SECOND, [("one", 1.0)], True),
+        ("stalled, both directions", SECOND, [("one", 3.5)], True),
+        ("stalled, both directions", SECOND, [("one", 3.0)], False),
+        ("stalled, both directions", SECOND, [("one", 2.0)], False),
+        ("stalled, both directions", SECOND, [("one", 2.5), ("one", 4.0)], False),
+    ],
+)
+def test_what_is_acknowledged_while_a_stall_lasts_has_passed_it(
+    text: str, offset: int | None, others: list[tuple[str, float]], is_wrong: bool
+) -> None:
+    """The stall begins at 2.0, and the replica acknowledges more at 3.0. others: faults that expire, and when."""
+    over = [entry(at, events.FaultExpired(fault=name, spec="", fired=1, bytes=0)) for name, at in others]
+    before = [one for one in over if one.at < 2.0]
+    told = [started(), ack(LAST, 1.0), *before, fired(text, offset), ack(LAST, 2.0), ack(THIRD, 3.0)]
+    said = problems(
+        *told, *(one for one in over if one.at >= 2.0), ack(LAST, 9.0) if is_wrong else ack(1, 9.0), endless={"one"}
+    )
+    assert said == (
+        {"stall": f"fault one reports that main/1 is stalled there, and the replica acknowledges {THIRD}, 1.000 s later"}
+        if is_wrong
+        else {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("replid", "begin", "end", "count"),
+    [
+        (A, 0, FIRST - BASE, 1),
+        (A, 0, LAST - BASE, 4),
+        (A, -1, FIRST - BASE, 0),
+        (A, THIRD - BASE, LAST - BASE + 1, 0),
+        ("b" * 40, 0, FIRST - BASE, 0),
+        (None, 0, FIRST - BASE, 0),
+    ],
+)
+def test_only_what_the_backlog_has_is_compared_with_it(replid: str | None, begin: int, end: int, count: int) -> None:
+    names = {"PING": 1} if count == 1 else {"PING": 1, "SET": 2, "INCR": 1} if count else {"DEL": 9}
+    first = events.StreamStarted(start=START, end=START, replid=replid, offset=BASE, db=0)
+    checked = Checked()
+    check([entry(0.0, first), batch(names, begin, end)], record(), checked)
+    assert (checked.problems, checked.commands, checked.offsets) == ([], count, 1)
+
+
+def test_a_batch_without_an_offset_is_compared_with_nothing() -> None:
+    one = batch({"DEL": 9}, 0, 3)
+    unplaced = entry(1.0, dataclasses.replace(one.event, offset=None))  # type: ignore[call-arg]
+    checked = Checked()
+    check([started(), unplaced], record(), checked)
+    assert (checked.problems, checked.commands, checked.offsets) == ([], 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted", "offsets"),
+    [
+        ([(A, 11)], [10], 1),
+        ([("b", 5), (A, 11)], [3, 10], 1),
+        ([(None, 5)], [10], 0),
+        ([(A, 5)], [None], 0),
+        ([], [10], 0),
+        ([(A, 5)], [], 0),
+    ],
+)
+def test_the_last_request_and_the_last_grant_belong_together(
+    asked: list[tuple[str | None, int]], granted: list[int | None], offsets: int
+) -> None:
+    told: list[Event] = [events.PsyncRequested(start=0, end=1, replid=replid, offset=offset) for replid, offset in asked]
+    told += [
+        events.PartialResync(start=0, end=1, replid=A, previous_replid=None, offset=offset, bytes_behind=0)
+        for offset in granted
+    ]
+    checked = Checked()
+    check([started(), *(entry(1.0, event) for event in told)], None, checked)
+    assert (checked.problems, checked.offsets) == ([], offsets)
+
+
+@pytest.mark.parametrize(("position", "offsets"), [(START, 1), (START - 1, 0)])
+def test_of_a_fault_before_the_stream_no_offset_is_compared(position: int, offsets: int) -> None:
+    event = events.FaultFired(
+        fault="one", spec="", text="", side=Side.MASTER, phase="rdb", position=position, offset=BASE, bytes=0
+    )
+    checked = Checked()
+    check([started(), entry(1.0, event)], None, checked)
+    assert (checked.problems, checked.offsets) == ([], offsets)
+
+
+MANY = Record(BASE, A)
+MANY.add(b"".join(command("INCR" if number % 2 else "SET", str(number)) for number in range(9)))
+
+
+@pytest.mark.parametrize("has", range(1, 9))
+def test_of_the_commands_that_did_not_come_the_first_are_named(has: int) -> None:
+    """has: how many commands of nine the replica has; the link was cut within the last one."""
+    end = MANY.ends[-1] - 1
+    told = [started(), ack(BASE, 1.9), fired("cut with RST", end), closed(end), *asks_again(MANY.ends[has - 1] + 1)]
+    lost = (["SET", "INCR"] * 4)[has:]
+    names = ", ".join(lost[:6]) + (", ..." if len(lost) > 6 else "")
+    size = MANY.ends[7] - MANY.ends[has - 1]
+    found = (
+        f"the replica asks again for what follows {MANY.ends[has - 1]}: {size} bytes of that did not reach it ({names})"
+    )
+    assert problems(*told, record=MANY) == ({"cut": found} if lost else {})
+
+
+@pytest.mark.parametrize(
+    ("told", "is_wrong"),
+    [
+        ([ack(FIRST, 1.9)], True),
+        ([ack(FIRST, 1.3)], True),
+        ([ack(FIRST, 1.2)], False),
+        ([ack(FIRST, 0.5), ack(FIRST, 1.9)], True),
+        ([ack(FIRST, 2.0)], False),
+        ([], False),
+    ],
+)
+def test_only_soon_after_an_acknowledgement_a_cut_shows_what_the_replica_has(told: list[Entry], is_wrong: bool) -> None:
+    cut = [fired("cut with RST", THIRD), closed(THIRD)]
+    assert bool(problems(started(), *told, *cut, *asks_again(FIRST + 1))) is is_wrong
+
+
+def test_what_is_no_continuation_of_a_cut_is_not_compared_with_it() -> None:
+    acked, cut = ack(FIRST, 1.9), fired("cut with RST", THIRD)
+    again = asks_again(FIRST + 1)
+    assert problems(started(), acked, cut, closed(THIRD), *again)
+    elsewhere = [Entry(3.0, Told(3.0, "back", 2, "", again[0].event))]
+    assert not problems(started(), acked, cut, closed(THIRD), *elsewhere)
+    assert not problems(acked, cut, closed(THIRD), *again), "no stream was seen"
+    assert not problems(started(), acked, cut, closed(THIRD, "the replica hung up"), *again)
+    assert not problems(started(), acked, closed(THIRD), *again), "nothing was cut"
+    other = events.PsyncRequested(start=0, end=1, replid="b" * 40, offset=FIRST + 1)
+    assert not problems(started(), acked, cut, closed(THIRD), entry(3.0, other, 2))
+    assert not problems(started(), acked, cut, closed(THIRD), *asks_again(BASE))
+    assert problems(started(), acked, cut, closed(THIRD), *elsewhere, *(entry(4.0, one.event, 3) for one in again))
+
+
+@pytest.mark.parametrize("by", [{"text": "hung up"}, {"side": Side.REPLICA}, {"offset": None}])
+def test_where_a_cut_fell_is_compared_where_the_fault_did_it_to_the_master(by: dict[str, Any]) -> None:
+    at = by.get("offset", FIRST)
+    told = fired("cut with FIN", at, side=by.get("side", Side.MASTER))
+    assert not problems(started(), told, closed(SECOND, by.get("text", "cut by fault one")))
+
+
+def test_connections_are_told_apart_in_the_order_of_their_numbers() -> None:
+    told = [entry(1.0, started().event, 3), entry(1.0, started().event, 0), entry(2.0, started().event, 1)]
+    told.append(entry(3.0, started().event, 3))
+    assert [(one.name, [found.at for found in one.entries]) for one in accounts(told)] == [
+        ("main/1", [2.0]), ("main/3", [1.0, 3.0])
+    ]  # fmt: skip
+
+
+def test_what_was_compared_is_counted_in_words() -> None:
+    assert str(Checked(offsets=1, commands=2, acks=1, cuts=0)) == "compared: 1 offset, 2 commands, 1 ACK, 0 cuts"

@@ -420,6 +420,25 @@ def test_where_the_replica_stands(samples: list[Sample | None], standing: str) -
     assert "the master is at" in found.standing_text
 
 
+@pytest.mark.parametrize(
+    ("sample", "text"),
+    [
+        (Sample(100, 100, 105, 100, "up"), "applied 100, acknowledged 100, the master is at 105"),
+        (Sample(100, 90, 100, None, "up"), "applied 90, acknowledged -1, the master is at 100"),
+        (Sample(100, -1, 100, None, "unknown"), "applied -1, acknowledged -1, the master is at 100"),
+        (Sample(0, 0, 0, None, "up"), "applied 0, acknowledged -1, the master is at 0"),
+    ],
+)
+def test_where_the_replica_stands_is_said_in_numbers(sample: Sample, text: str) -> None:
+    play = Play(acked_offset="level", settle="100ms")
+    play.samples = [sample]
+    for _ in range(2):
+        play.tell(1e9, ack(0))  # after all that is looked at
+    found = play.found()
+    assert found.standing_text == text
+    assert found.standing == ("level" if sample.acked == 100 else "behind")
+
+
 @pytest.mark.parametrize("heard", [0, 1, 2])
 def test_a_replica_is_behind_once_acks_have_come_that_do_not_say_more_or_at_the_end(heard: int) -> None:
     play = Play(acked_offset="behind", settle="2s")

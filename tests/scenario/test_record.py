@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tap.scenario.pair import Pair
 from tap.scenario.record import Record, commands, read
 from tests.relay.wire import command
+from tests.scenario.nodes import Node
 from tests.scenario.support import on_pair
 
 STREAM = (
@@ -58,6 +61,65 @@ def test_offsets_of_a_record() -> None:
     assert not record.is_of("old", 151)
     assert not record.is_of("new", 99)
     assert not record.is_of(None, 100)
+
+
+@pytest.mark.parametrize(
+    ("known", "info", "asked"),
+    [
+        ({"new": [150, 120, 200]}, {}, ("new", 120, 300)),
+        ({"new": [99, 98]}, {}, ("new", 99, 300)),  # one before the first byte that it holds
+        ({"new": [98, 301]}, {}, None),
+        ({"new": [300]}, {}, ("new", 300, 300)),
+        ({"old": [199, 130]}, {}, ("new", 130, 300)),
+        ({"old": [200, 250]}, {}, None),  # by then it was the new history
+        ({"old": [200, 199]}, {}, ("new", 199, 300)),
+        ({"other": [150]}, {}, None),
+        ({}, {}, None),
+        ({"new": [150]}, {"repl_backlog_active": 0}, None),
+        ({"new": [150]}, {"master_replid2": None, "second_repl_offset": None}, ("new", 150, 300)),
+        ({"": [150]}, {"master_replid2": None, "second_repl_offset": None}, None),
+        ({"new": [0, -1]}, {"repl_backlog_first_byte_offset": None}, ("new", -1, 300)),
+        ({"new": [0, -2]}, {"repl_backlog_first_byte_offset": None}, ("new", 0, 300)),
+    ],
+)
+def test_a_backlog_is_read_from_the_first_offset_that_it_holds(
+    known: dict[str, list[int]], info: dict[str, Any], asked: tuple[str, int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has = {
+        "master_replid": "new", "master_repl_offset": 300, "master_replid2": "old", "second_repl_offset": 200,
+        "repl_backlog_active": 1, "repl_backlog_first_byte_offset": 100, **info,
+    }  # fmt: skip
+    node = Node("master", {name: value for name, value in has.items() if value is not None})
+    calls: list[tuple[str, int, int]] = []
+
+    async def backlog(client: object, replid: str, begin: int, end: int) -> bytes:
+        assert client is node
+        calls.append((replid, begin, end))
+        return STREAM
+
+    monkeypatch.setattr("tap.scenario.record.backlog", backlog)
+    client: Any = node
+    record = asyncio.run(read(client, known))
+    assert calls == ([] if asked is None else [asked])
+    if asked is None:
+        assert record is None
+    else:
+        assert record is not None
+        assert (record.begin, record.end) == (asked[1], asked[1] + len(STREAM))
+        later = info.get("master_replid2", "old"), info.get("second_repl_offset", 200)
+        assert (record.replid, record.before, record.until) == ("new", later[0] or "", (later[1] or 0) - 1)
+
+
+def test_transactions_go_on_where_more_bytes_come() -> None:
+    record = Record(0)
+    assert (record.end, record.is_end(0), record.stop_before(9)) == (0, True, 0)
+    for data in (command("SET", "a", "b"), command("MULTI"), command("INCR", "a"), command("DISCARD"), command("PING")):
+        record.add(data)
+    assert record.open == [False, True, True, False, False]
+    assert record.stop_before(record.ends[2]) == record.ends[0]
+    assert record.stop_before(record.ends[3] + 1) == record.ends[3]
+    assert not record.is_of("", -1)
+    assert record.is_of("", record.end)
 
 
 def test_a_backlog_is_read_from_a_known_offset_on_and_costs_no_full_resync(server_name: str, tmp_path: Path) -> None:
