@@ -311,6 +311,19 @@ def test_servers_that_have_ended_are_told_and_not_asked() -> None:
     assert play.found().exited == {}  # a step has killed it
 
 
+@pytest.mark.parametrize("gone", ["master", "replica"])
+def test_the_other_server_is_counted_where_one_has_ended(gone: str) -> None:
+    play = Play(replica_exits=True, settle="100ms")
+    play.stopped = {gone}
+    play.replica.exit_code = 1
+    play.master.counts, play.replica.counts = [(1, 2)], [(10, 20)]
+    if gone == "master":
+        play.replica.exit_code = None
+    counters = play.found().counters
+    assert counters is not None
+    assert (counters.sync_full, counters.sync_partial_ok) == ((10, 20) if gone == "master" else (1, 2))
+
+
 def test_the_bytes_of_an_rdb_are_those_of_its_own_connection_and_transfer() -> None:
     def progress(size: int) -> events.RdbProgress:
         return events.RdbProgress(
@@ -385,6 +398,16 @@ def test_data_that_stay_different_are_found_so() -> None:
     play = Play(settle="200ms", link_up=False)
     play.links, play.samples = ["down"], [Sample(100, 90, 100, 90, "down")]
     assert play.found(differences=itertools.repeat(unequal)).difference == unequal
+
+
+def test_servers_are_at_rest_while_their_distance_stays_whatever_is_written() -> None:
+    """As PINGs are: both offsets grow."""
+    unequal = Difference(equal=False, by="keys", keys=("db 0: a",))
+    play = Play(settle="10s")
+    play.samples = [Sample(100 + n, 90 + n, 100 + n, 90 + n, "up") for n in range(10_000)]
+    began = time.monotonic()
+    assert play.found(differences=itertools.repeat(unequal)).difference == unequal
+    assert time.monotonic() - began < 5
 
 
 def test_servers_that_cannot_be_compared_say_why() -> None:
