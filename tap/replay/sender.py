@@ -24,7 +24,8 @@ from tap.recording.moments import Moment, nanoseconds
 from tap.replay import client_commands
 from tap.replay.client_commands import CHUNK, Batch, Choice, ClientCommands, Entry, whole_until
 from tap.replication.passwords import hidden_reply
-from tap.servers.failures import NO_REPLY
+from tap.servers.announced import Announced
+from tap.servers.failures import NO_REPLY, InvalidReply
 from tap.servers.target import Target
 
 WINDOW_COMMANDS = 10_000  # commands sent and not answered
@@ -37,8 +38,8 @@ KINDS = 50
 _STATES = frozenset(
     {"NOAUTH", "READONLY", "LOADING", "BUSY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"}
 )
-# Raised for bytes that are not a reply. hiredis raises MemoryError for an array of 2**31 items and TypeError for a map
-# whose key is a map. IndexError: a reply too many.
+# Raised for bytes that are not a reply. hiredis raises TypeError for a map whose key is a map. MemoryError: an array for
+# which there is no room. IndexError: a reply too many.
 _NO_REPLIES = (hiredis.ProtocolError, MemoryError, TypeError, IndexError)
 _MAY_BE_ERRORS = (hiredis.ReplyError, list)
 
@@ -334,14 +335,17 @@ class Sender:
 
     async def _receive(self, reader: asyncio.StreamReader) -> None:
         """Never returns."""
-        parser = hiredis.Reader()
+        parser, announced = hiredis.Reader(), Announced()
         while True:
             data = await reader.read(CHUNK)
             if not data:
                 raise EnvironmentFailure(f"{self._target.name}: closed the connection")
-            parser.feed(data)
             try:
+                announced.feed(data)
+                parser.feed(data)
                 self._take(parser)
+            except InvalidReply as error:
+                raise EnvironmentFailure(f"{self._target.name}: {error}") from None
             except _NO_REPLIES:
                 raise EnvironmentFailure(f"{self._target.name}: {NO_REPLY}") from None
             self._answered.set()

@@ -11,6 +11,7 @@ from redis.asyncio.connection import (
     URL_QUERY_ARGUMENT_PARSERS,
     AbstractConnection,
     Connection,
+    DefaultParser,
     SSLConnection,
     UnixDomainSocketConnection,
 )
@@ -21,6 +22,7 @@ from redis.exceptions import RedisError
 
 from tap.errors import ConfigError
 from tap.replication.passwords import hidden_reply
+from tap.servers.announced import Announced
 from tap.servers.failures import ANSWER_SECONDS, NO_REPLY, InvalidReply
 from tap.url import Url
 
@@ -49,6 +51,28 @@ class _Login(CredentialProvider):
         error.args = (said.decode(errors=_ERRORS)[1:],)
 
 
+class _Stream:
+    """The stream that a parser reads from: what is announced on it has been looked at."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._announced = Announced()
+
+    async def read(self, size: int) -> bytes:
+        data: bytes = await self._stream.read(size)
+        self._announced.feed(data)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
+    def on_connect(self, connection: Any) -> None:
+        super().on_connect(connection)
+        self._stream: Any = _Stream(connection._reader)
+
+
 class _Discreet(AbstractConnection):
     """A connection whose errors never show its login and are RedisError or OSError, whatever bytes the server sends."""
 
@@ -61,7 +85,7 @@ class _Discreet(AbstractConnection):
             raise
         except (OSError, TimeoutError):
             raise
-        except Exception:  # hiredis: MemoryError for an array of 2**31 items, TypeError for a map as the key of a map
+        except Exception:  # hiredis: TypeError for a map as the key of a map
             raise InvalidReply(NO_REPLY) from None
 
 
@@ -101,7 +125,7 @@ def connection_to(url: Url) -> tuple[type[Any], dict[str, Any]]:
             options[name] = URL_QUERY_ARGUMENT_PARSERS.get(name, str)(value)
         except (TypeError, ValueError):
             raise ConfigError(f"the URL's option {name} has an invalid value") from None
-    options |= {"protocol": 2, "retry": Retry(NoBackoff(), 0)}
+    options |= {"parser_class": _Parser, "protocol": 2, "retry": Retry(NoBackoff(), 0)}
     options.setdefault("encoding_errors", _ERRORS)
     if url.username or url.password:
         options["credential_provider"] = _Login(url)

@@ -348,6 +348,13 @@ def test_what_is_no_reply_is_told(file: IO[bytes], said: bytes) -> None:
         asyncio.run(one.run())
 
 
+@pytest.mark.parametrize("said", [b"*2147483647\r\n", b"$2147483647\r\n", b"*10000000\r\n" * 7])
+def test_what_a_reply_announces_is_not_believed(file: IO[bytes], said: bytes) -> None:
+    one = sender(Played(lambda words: said), part(file, SELECT + INCR))
+    with pytest.raises(EnvironmentFailure, match=r"it announces a reply of|its reply is longer than"):
+        asyncio.run(one.run())
+
+
 def test_no_more_is_sent_than_the_window_holds(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WINDOW_COMMANDS", 10)
     monkeypatch.setattr(module, "CHUNK", 4 * len(INCR))
