@@ -57,26 +57,25 @@ def export(
 
     What is written is there whole or not at all, and nothing is written over.
     """
-    is_rows = form in ("jsonl", "parquet")
-    if (dbs or names or globs) and not is_rows:
-        raise ConfigError("--db, --command and --key are for jsonl and parquet: of the others no command may be missing")
+    of_one_link = _OF_ONE_LINK.get(form)
+    if (dbs or names or globs) and of_one_link is not None:
+        raise ConfigError(f"--db, --command and --key are for {_ROW_FORMS}: of the others no command may be missing")
     chosen = several("--link", links)
     first, last = moments(files, begin, end)
     for number in endings():
         signal.signal(number, signal.default_int_handler)  # so that what is half written is removed
     if output == STDOUT and form in ("aof", "parquet"):
         raise ConfigError(f"--to {form} cannot go to stdout: name a {'directory' if form == 'aof' else 'file'}")
-    if not is_rows:
-        if form != "resp" and first is not None:
-            raise ConfigError(f"--from is for resp, jsonl and parquet: with {form}, all from the RDB on belongs to it")
-        if len(chosen) > 1:
-            raise ConfigError(f"--to {form} is of one link: give --link once")
     job = _Job(files, output, first, last)
     done: Exported
-    if form == "jsonl" or form == "parquet":
+    if of_one_link is None:
         done = _rows(job, form, chosen, dbs_of(dbs), several("--command", names), globs or ())
     else:
-        done = _OF_ONE_LINK[form](job, chosen[0] if chosen else None)
+        if form != "resp" and first is not None:
+            raise ConfigError(f"--from is for resp, {_ROW_FORMS}: with {form}, all from the RDB on belongs to it")
+        if len(chosen) > 1:
+            raise ConfigError(f"--to {form} is of one link: give --link once")
+        done = of_one_link(job, chosen[0] if chosen else None)
     say(*done.remarks)
     if done.lacking:
         raise RecordingError(*done.lacking)
@@ -140,18 +139,19 @@ def _resp(job: _Job, link: str | None) -> Exported:
 
 
 _OF_ONE_LINK: dict[str, Callable[[_Job, str | None], Exported]] = {"rdb": _rdb, "aof": _aof, "resp": _resp}
+_OF_ROWS = {"jsonl": export_to.jsonl, "parquet": export_to.parquet}
+_ROW_FORMS = " and ".join(_OF_ROWS)
 
 
 def _rows(
     job: _Job,
-    form: Literal["jsonl", "parquet"],
+    form: str,
     links: Collection[str],
     dbs: Collection[int],
     commands: Collection[str],
     keys: Collection[str],
 ) -> Exported:
-    write = export_to.jsonl if form == "jsonl" else export_to.parquet
-    done = write(
+    done = _OF_ROWS[form](
         job.files,
         job.destination,
         link=links,

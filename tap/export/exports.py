@@ -172,46 +172,6 @@ def resp(
     )
 
 
-def jsonl(
-    files: Files,
-    output: Output,
-    *,
-    link: str | Collection[str] = (),
-    db: int | Collection[int] = (),
-    command: str | Collection[str] = (),
-    key: str | bytes | Collection[str | bytes] = (),
-    from_: Moment | None = None,
-    until: Moment | None = None,
-    progress: Progress = no_progress,
-    remark: Remark = no_remark,
-) -> ExportedRows:
-    """Write one JSON object per command; compressed if the name of *output* ends in .gz or .zst.
-
-    link, db, command, key: only these, each one or several; a key is a pattern, as KEYS takes it. Empty means all. from_,
-    until: a time or a replication offset, both inclusive. The other arguments are those of rdb().
-    """
-    wanted = _filters(link, db, command, key, from_, until)
-    return _rows(Source(files, wanted, progress=progress, remark=remark), as_output(output), _json_lines)
-
-
-def parquet(
-    files: Files,
-    output: Output,
-    *,
-    link: str | Collection[str] = (),
-    db: int | Collection[int] = (),
-    command: str | Collection[str] = (),
-    key: str | bytes | Collection[str | bytes] = (),
-    from_: Moment | None = None,
-    until: Moment | None = None,
-    progress: Progress = no_progress,
-    remark: Remark = no_remark,
-) -> ExportedRows:
-    """Write one row of Parquet per command. The arguments are those of jsonl(). Needs pyarrow."""
-    wanted = _filters(link, db, command, key, from_, until)
-    return _rows(Source(files, wanted, progress=progress, remark=remark), as_output(output), _parquet)
-
-
 # ---- of one link ----
 
 
@@ -263,40 +223,57 @@ def _until(end: Moment | None) -> str:
 
 # ---- rows ----
 
-
-def _filters(
-    link: str | Collection[str],
-    db: int | Collection[int],
-    command: str | Collection[str],
-    key: str | bytes | Collection[str | bytes],
-    from_: Moment | None,
-    until: Moment | None,
-) -> Filters:
-    return Filters(
-        links=several(link), dbs=several(db), names=several(command), globs=several(key), begin=from_, end=until
-    )
+Put = Callable[[Row], None]
+Destination = Path | BinaryIO
 
 
-def _rows(
-    source: Source,
-    output: Path | BinaryIO,
-    form: Callable[[BinaryIO, Path | BinaryIO], contextlib.AbstractContextManager[Callable[[Row], None]]],
-) -> ExportedRows:
-    with contextlib.ExitStack() as stack:
-        file: BinaryIO = stack.enter_context(new_file(output)) if isinstance(output, Path) else output
-        rows = Rows(stack.enter_context(form(file, output)), source.wanted)
-        source.read(rows.player)
-        if source.lacking and not rows.count:
-            raise RecordingError(*source.lacking)
-    return ExportedRows(
-        count=rows.count,
-        lacking=tuple(source.lacking),
-        remarks=tuple(source.wanted.remarks(source.account, rows.total, rows.count)),
-    )
+class _RowsExport:
+    """jsonl() and parquet(): one method, bound to the form. begin: begins the form in a file for that destination."""
+
+    def __init__(self, begin: Callable[[BinaryIO, Destination], contextlib.AbstractContextManager[Put]]) -> None:
+        self._begin = begin
+
+    def write(
+        self,
+        files: Files,
+        output: Output,
+        *,
+        link: str | Collection[str] = (),
+        db: int | Collection[int] = (),
+        command: str | Collection[str] = (),
+        key: str | bytes | Collection[str | bytes] = (),
+        from_: Moment | None = None,
+        until: Moment | None = None,
+        progress: Progress = no_progress,
+        remark: Remark = no_remark,
+    ) -> ExportedRows:
+        """Write one row per command: jsonl() a JSON object, parquet() a row of Parquet, which needs pyarrow.
+
+        JSON is compressed if the name of *output* ends in .gz or .zst.
+
+        link, db, command, key: only these, each one or several; a key is a pattern, as KEYS takes it. Empty means all.
+        from_, until: a time or a replication offset, both inclusive. The other arguments are those of rdb().
+        """
+        wanted = Filters(
+            links=several(link), dbs=several(db), names=several(command), globs=several(key), begin=from_, end=until
+        )
+        source = Source(files, wanted, progress=progress, remark=remark)
+        output = as_output(output)
+        with contextlib.ExitStack() as stack:
+            file: BinaryIO = stack.enter_context(new_file(output)) if isinstance(output, Path) else output
+            rows = Rows(stack.enter_context(self._begin(file, output)), wanted)
+            source.read(rows.player)
+            if source.lacking and not rows.count:
+                raise RecordingError(*source.lacking)
+        return ExportedRows(
+            count=rows.count,
+            lacking=tuple(source.lacking),
+            remarks=tuple(wanted.remarks(source.account, rows.total, rows.count)),
+        )
 
 
 @contextlib.contextmanager
-def _parquet(file: BinaryIO, output: Path | BinaryIO) -> Iterator[Callable[[Row], None]]:
+def _parquet(file: BinaryIO, output: Destination) -> Iterator[Put]:
     rows = Parquet(file)
     try:
         yield rows.put
@@ -305,10 +282,14 @@ def _parquet(file: BinaryIO, output: Path | BinaryIO) -> Iterator[Callable[[Row]
 
 
 @contextlib.contextmanager
-def _json_lines(file: BinaryIO, output: Path | BinaryIO) -> Iterator[Callable[[Row], None]]:
+def _json_lines(file: BinaryIO, output: Destination) -> Iterator[Put]:
     with compressed(file, output.suffix if isinstance(output, Path) else "") as out:
 
         def put(row: Row) -> None:
             out.write(json_line(row))
 
         yield put
+
+
+jsonl = _RowsExport(_json_lines).write
+parquet = _RowsExport(_parquet).write
