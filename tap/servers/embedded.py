@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib.util
 import os
 import random
@@ -250,7 +251,20 @@ def _value(value: str | int | bool) -> str:
 
 
 def version_of(program: Path) -> str:
-    """The program's version, as "Redis 7.0.15". Raises EnvironmentFailure if it does not run or is not a server."""
+    """The program's version, as "Redis 7.0.15". Raises EnvironmentFailure if it does not run or is not a server.
+
+    Remembered until the file changes: asking costs half as much as starting the server.
+    """
+    try:
+        file = program.stat()
+    except OSError as error:
+        raise EnvironmentFailure(f"{program} does not run: {words(error)}") from None
+    return _version_of(program, file.st_ino, file.st_mtime_ns, file.st_size)
+
+
+@functools.lru_cache(maxsize=64)
+def _version_of(program: Path, *_: int) -> str:
+    """The version of the program in this state of its file."""
     try:
         said = subprocess.run(
             [program, "--version"], capture_output=True, text=True, check=True, start_new_session=True
