@@ -1,6 +1,6 @@
-"""An RDB larger than memory should ever be, made as it is read: python -m tests.rdb.large CASE keys|lines
+"""An RDB larger than memory should ever be, made as it is read: python -m tests.rdb.large keys|lines CASE...
 
-Prints as JSON what the reader found, and the most memory that this process ever held.
+Prints for each as JSON what the reader found, and the most memory that this process ever held.
 """
 
 from __future__ import annotations
@@ -282,4 +282,5 @@ def run(case: str, reader_name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(*sys.argv[1:])))
+    for name in sys.argv[2:]:
+        print(json.dumps(run(name, sys.argv[1])))

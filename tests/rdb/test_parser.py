@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap.rdb.parser import Parser
 from tests.rdb import make
 from tests.rdb.fuzz import Maker, complaints, damaged, seeds_at_hand
+from tests.rdb.reading import enough, fed
 from tests.rdb.story import of_keys, read, uncompiled_parser
 from tests.support import FIXTURES
 
@@ -26,7 +28,7 @@ def named(path: Path) -> str:
     return path.stem
 
 
-@pytest.mark.parametrize("path", FILES, ids=named)
+@pytest.mark.parametrize("path", enough(FILES, named), ids=named)
 def test_a_file_in_pieces_tells_what_the_whole_tells(path: Path) -> None:
     data = path.read_bytes()
     whole = read(data)
@@ -52,7 +54,8 @@ def test_what_was_found_once_is_told_the_same_in_every_way(path: Path) -> None:
 def test_a_stream_with_a_long_field_name_is_told_the_same_byte_by_byte() -> None:
     blob = make.string(make.node([b"n" * 700_000], [[b"v"], [b"w"]]))
     data = make.rdb(10, make.key(19, make.string(b"k"), make.stream(2, [blob])))
-    assert read(data, [1] * len(data)) == read(data)
+    edge = [1] * 2000  # byte by byte at both ends, and within the name as a socket might cut it
+    assert read(data, [*edge, *[97] * ((len(data) - 2 * len(edge)) // 97), *edge, *[1] * 97]) == read(data)
 
 
 FREQ = b"\xf9\x07"
@@ -87,11 +90,11 @@ def test_a_record_begins_with_its_first_attribute_and_has_no_others_in_it(
 def test_templates_are_refused_before_they_take_much_memory() -> None:
     one = [make.string(b"f")]
     many = b"".join(make.template(number, one) for number in range(300_000))
-    found = read(make.rdb(15, many)).problem
+    found = fed(Parser(lambda tape: None, values=True), make.rdb(15, many))
     assert found is not None
     assert (found.kind, found.text) == ("unknown", "templates of more than 67108864 bytes")
     own = make.length(1) + make.length(1) + one[0] + make.string(b"v")
-    assert read(make.rdb(15, make.key(31, make.string(b"k"), own) * 1_400_000), values=False).problem is None
+    assert fed(Parser(lambda tape: None), make.rdb(15, make.key(31, make.string(b"k"), own) * 1_400_000)) is None
 
 
 LONG = random.Random(3).randbytes(200_000) + bytes(9000)
