@@ -69,11 +69,16 @@ def test_each_broken_tap_has_scenarios_that_notice_it() -> None:
 @pytest.mark.parametrize("name", SEEN)
 def test_a_broken_tap_turns_scenarios_red_and_is_named(any_server: str, name: str) -> None:
     scenarios, words = SEEN[name]
+    lines: list[str] = []
     with broken(name):
-        found = results(any_server, scenarios)
-    assert any(re.match(words, line) for line in said(found)), "\n".join(said(found)) or "all are met"
+        for scenario in scenarios:
+            lines += said(results(any_server, (scenario,)))
+            if any(re.match(words, line) for line in lines):
+                return
+    pytest.fail("\n".join(lines) or "all are met")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["redis-6.2", "valkey-newest"])
 @pytest.mark.servers
 def test_an_honest_tap_turns_none_of_them_red(name: str) -> None:

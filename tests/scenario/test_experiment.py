@@ -31,7 +31,7 @@ from tests.scenario.atonce import at_once
 from tests.scenario.processes import Process, processes
 from tests.scenario.support import on_pair, result_of, unmet, written
 from tests.servers.standin import StandIn, following, stand_ins
-from tests.support import Servers, client, follow, is_up, level, wait_until
+from tests.support import Servers, client, follow, info_of, is_up, level, wait_until
 
 
 def test_a_cut_is_repaired_by_a_partial_resync(server_name: str, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ steps = [
   { wait = "fault_fired" },
   { wait = "partial_resync" },
 ]
-expect = { resync = "partial", acked_offset = "level", within = "5s", no_data_loss_before_offset = "fault" }
+expect = { resync = "partial", acked_offset = "level", within = "15s", no_data_loss_before_offset = "fault" }
 """
     result = result_of(server_name, tmp_path, text)
     assert unmet(result) == []
@@ -49,7 +49,7 @@ expect = { resync = "partial", acked_offset = "level", within = "5s", no_data_lo
     (fault,) = result.faults
     assert fault.fired == 1
     assert "stream, offset" in fault.places[0]
-    assert 0 < result.outage < 5
+    assert 0 < result.outage < 15
     assert result.written > 0
     names = {verdict.name for verdict in result.verdicts}
     assert names == {"resync", "within", "link_up", "converged", "acked_offset", "no_data_loss_before_offset", "tap"}
@@ -238,7 +238,7 @@ expect = { resync = "full" }
 """
     result = on_given(f"127.0.0.1:{master.port}", f"127.0.0.1:{replica.port}", written(tmp_path, text))
     assert unmet(result) == []
-    wait_until(lambda: client(replica).info("replication")["master_port"] == master.port)
+    wait_until(lambda: info_of(replica)["master_port"] == str(master.port))
     level(master, replica)
 
 
@@ -258,7 +258,7 @@ expect = { resync = "none", converged = false, acked_offset = "behind" }
 """
     before = client(master).info("stats")["sync_full"]
     assert unmet(on_given(f"127.0.0.1:{master.port}", f"127.0.0.1:{replica.port}", written(tmp_path, text))) == []
-    wait_until(lambda: client(master).info("stats")["sync_full"] == before + 1)
+    wait_until(lambda: info_of(master, "stats")["sync_full"] == str(before + 1))
     level(master, replica)
 
 
@@ -285,7 +285,7 @@ def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: s
         )
     with pytest.raises(EnvironmentFailure, match=r"the master at 127\.0\.0\.1:1 does not answer"):
         on_given("redis://127.0.0.1:1", urls[replica], nothing)
-    assert client(replica).info("replication")["master_port"] == master.port
+    assert info_of(replica)["master_port"] == str(master.port)
 
 
 # ---- stand-ins ----
