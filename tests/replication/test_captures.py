@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tap.replication import events
@@ -194,16 +196,18 @@ def in_pieces(chunk: Chunk, size: int) -> list[Chunk]:
     ]
 
 
-def splits(capture: Capture) -> list[list[Chunk]]:
-    """The capture with one chunk in two pieces, for each chunk and each place to cut it."""
-    found = []
-    for number, chunk in enumerate(capture.chunks):
-        before, after = list(capture.chunks[:number]), list(capture.chunks[number + 1 :])
-        for i in range(1, len(chunk.data)):
-            first = Chunk(chunk.at, chunk.connection, chunk.side, chunk.data[:i])
-            second = Chunk(chunk.at, chunk.connection, chunk.side, chunk.data[i:])
-            found.append([*before, first, second, *after])
-    return found
+def splits(capture: Capture) -> Iterator[list[Chunk]]:
+    """The capture with every chunk in two pieces, for each place to cut: all chunks of that length at once.
+
+    Beyond 300 bytes, where one chunk holds many alike, at every seventh place.
+    """
+    longest = max(len(chunk.data) for chunk in capture.chunks)
+    for place in (*range(1, min(300, longest)), *range(300, longest, 7)):
+        pieces: list[Chunk] = []
+        for chunk in capture.chunks:
+            cuts = [chunk.data[:place], chunk.data[place:]] if place < len(chunk.data) else [chunk.data]
+            pieces += [Chunk(chunk.at, chunk.connection, chunk.side, data) for data in cuts]
+        yield pieces
 
 
 def without_ticks(told: list[tuple[int, Event]]) -> list[tuple[int, Event]]:

@@ -6,7 +6,7 @@ import itertools
 
 import hiredis
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap.replication.dbs import reach
@@ -51,6 +51,7 @@ def test_heads_are_those_of_the_whole_commands(
     assert heads(data, cuts, make) == expected
 
 
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 3 * HEAD), max_size=6))
 def test_of_a_large_command_the_beginning_is_enough(cuts: list[int]) -> None:
     many = [b"k%d" % number for number in range(8_000)]  # some behind the part that is looked at
