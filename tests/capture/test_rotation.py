@@ -66,8 +66,9 @@ def writes(port: int, stop: threading.Event) -> None:
 
 def test_a_pair_is_read_from_any_file_on(tmp_path: Path, servers: Servers, server_name: str) -> None:
     master, replicas = servers.start(server_name), [servers.start(server_name) for _ in range(2)]
+    filling = client(master)
     for number in range(60):
-        client(master).set(f"before:{number}", random.Random(number).randbytes(5_000))
+        filling.set(f"before:{number}", random.Random(number).randbytes(5_000))
     wanted = config(master.port, tmp_path / "day.pcapng.zst", every_command=True, record_rotate=("16kb",))
     stop = threading.Event()
     with TapThread(wanted) as tap:
@@ -97,8 +98,9 @@ def test_an_rdb_left_out_is_read_from_any_file_on(tmp_path: Path, servers: Serve
     with TapThread(wanted) as tap:
         follow(replica, tap.port)
         wait_until(lambda: is_up(replica))
+        writer = client(master)
         for number in range(100):
-            client(master).set(f"key:{number}", "v" * 1000)
+            writer.set(f"key:{number}", "v" * 1000)
         level(master, replica)
     found = files(tmp_path)
     assert len(found) > 3

@@ -75,8 +75,9 @@ def test_the_live_view_follows_a_replica_over_its_connections(servers: Servers, 
         tap.tap.bus.subscribe(view)
         replica = servers.start(any_server, "replicaof", f"127.0.0.1 {tap.port}")
         wait_until(lambda: is_up(replica))
+        writer = client(master)
         for number in range(100):
-            client(master).set(f"key:{number}", "value")
+            writer.set(f"key:{number}", "value")
         tap.cut()
         level(master, replica)
         tap.wait_for(events.PartialResync)

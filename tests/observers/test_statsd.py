@@ -715,8 +715,9 @@ def test_the_story_of_a_full_and_a_partial_resync(servers: Servers, any_server: 
             follow(replica, tap.port)
             level(master, replica)
             tap.wait_for(events.StreamStarted)
+            writer = client(master)
             for number in range(100):
-                client(master).set(f"key:{number}", "x" * 100)
+                writer.set(f"key:{number}", "x" * 100)
             tap.cut()
             tap.wait_for(events.PartialResync)
             offset = level(master, replica)

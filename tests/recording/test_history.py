@@ -234,8 +234,9 @@ def test_several_resyncs_of_a_real_pair_are_one_chapter_until_the_full_one(tmp_p
         follow(replica, tap.port)
         wait_until(lambda: is_up(replica))
         for round_ in range(3):
+            writer = client(master)
             for number in range(100):
-                client(master).set(f"key:{round_}:{number}", "v" * number)
+                writer.set(f"key:{round_}:{number}", "v" * number)
             level(master, replica)
             tap.cut()
             tap.wait_for(events.PartialResync, round_ + 1)

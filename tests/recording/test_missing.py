@@ -22,11 +22,25 @@ from tap.recording.moments import Moment
 from tap.recording.player import Player
 from tap.recording.reader import read
 from tap.replication.events import Command, Identified, PartialResync, RecordingGap, Side, StreamStarted
+from tests.conftest import need
 from tests.counting import growth
 from tests.recording.support import config
 from tests.recording.wires import STREAM, Wire, as_packets, of, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
-from tests.support import FIXTURES, Capture, Servers, TapThread, captures, client, follow, is_up, level, wait_until
+from tests.support import (
+    FIXTURES,
+    MATRIX,
+    Capture,
+    Servers,
+    TapThread,
+    captures,
+    client,
+    crossed,
+    follow,
+    is_up,
+    level,
+    wait_until,
+)
 
 LOST = FIXTURES / "captures" / "one-command-lost.pcap"
 ZSTD = FIXTURES / "compressed" / "redis-8.10-zstd-one-channel-disk.pcapng"
@@ -442,15 +456,19 @@ def test_what_is_lacking_is_found_at_once_however_many_histories_there_are() -> 
 # ---- real servers ----
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"record_rotate": ("30kb",)}, {"record_without_rdb": True}, {"record_redact": ("values",)}, {"opaque": True}],
-    ids=["plain", "rotated", "without rdb", "redacted", "opaque"],
-)
-def test_a_recording_of_a_healthy_pair_lacks_nothing(
-    tmp_path: Path, servers: Servers, server_name: str, options: dict[str, Any]
-) -> None:
-    master, replica = servers.start(server_name), servers.start(server_name)
+RECORDED: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "rotated": {"record_rotate": ("30kb",)},
+    "without rdb": {"record_without_rdb": True},
+    "redacted": {"record_redact": ("values",)},
+    "opaque": {"opaque": True},
+}
+
+
+@pytest.mark.parametrize(("name", "recorded"), crossed(MATRIX, list(RECORDED)))
+def test_a_recording_of_a_healthy_pair_lacks_nothing(tmp_path: Path, servers: Servers, name: str, recorded: str) -> None:
+    options = RECORDED[recorded]
+    master, replica = servers.start(need(name)), servers.start(name)
     client(master).set("before", "x" * 10_000)
     path = tmp_path / "one.pcapng"
     with TapThread(config(master.port, path, **options)) as tap:

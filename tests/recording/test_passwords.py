@@ -248,8 +248,8 @@ def is_open(port: int) -> bool:
     ("ui", "kind"),
     [
         ("json", "one.pcapng"),
-        ("log", "one.pcapng"),
-        ("live", "one.pcapng"),
+        pytest.param("log", "one.pcapng", marks=pytest.mark.slow),
+        pytest.param("live", "one.pcapng", marks=pytest.mark.slow),
         ("live", "one.pcapng.zst"),
         ("json", "rotated"),
         ("log", "redacted.pcapng"),

@@ -263,8 +263,9 @@ def test_a_recording_tells_what_the_tap_told(tmp_path: Path, servers: Servers, s
     with TapThread(config(master.port, path, every_command=True)) as tap:
         follow(replica, tap.port)
         wait_until(lambda: is_up(replica))
+        writer = client(master)
         for number in range(300):
-            client(master).set(f"key:{number}", "v" * number)
+            writer.set(f"key:{number}", "v" * number)
         level(master, replica)
         tap.cut()
         tap.wait_for(events.PartialResync)
@@ -350,8 +351,9 @@ def test_a_tcpdump_of_the_same_link_tells_the_same_commands_and_offsets(tmp_path
         with TapThread(config(master.port, ours, every_command=True)) as tap:
             follow(replica, tap.port)
             wait_until(lambda: is_up(replica))
+            writer = client(master)
             for number in range(2000):
-                client(master).set(f"key:{number}", "v" * number)
+                writer.set(f"key:{number}", "v" * number)
             level(master, replica)
         recorded = commands_of(ours)
         wait_until(lambda: len(commands_of(theirs)) >= len(recorded), what="tcpdump has written all of them")

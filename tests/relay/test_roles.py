@@ -27,6 +27,7 @@ from tests.support import (
     digest,
     fail_over,
     follow,
+    info_of,
     is_up,
     level,
     master_offset,
@@ -147,7 +148,7 @@ def taken_over(link: str) -> str:
 
 
 def wait_until_is(role: str, server: Server) -> None:
-    wait_until(lambda: client(server).info("replication")["role"] == role, what=f"{server.name} is a {role}")
+    wait_until(lambda: info_of(server)["role"] == role, what=f"{server.name} is a {role}")
 
 
 @pytest.mark.parametrize("name", ["redis-6.2", "redis-newest", "valkey-newest"])
@@ -343,8 +344,9 @@ def test_a_slot_migration_through_the_tap_is_named_and_arrives(servers: Servers)
         wait_until(lambda: f":{tap.port_of('target')}" in nodes_of(source))
         for server in (source, target):
             wait_until(lambda server=server: client(server).execute_command("CLUSTER INFO")["cluster_state"] == "ok")  # type: ignore[misc]
+        writer = client(source)
         for number in range(200):
-            client(source).set(f"{{06S}}{number}", "v" * 1000)  # slot 0
+            writer.set(f"{{06S}}{number}", "v" * 1000)  # slot 0
         client(source).execute_command("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 0, 100, "NODE", id_of(target))
         wait_until(lambda: client(target).dbsize() == 200 and client(source).dbsize() == 0)
         identified = tap.first("target", events.Identified)

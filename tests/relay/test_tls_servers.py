@@ -171,8 +171,9 @@ def test_every_file_of_a_recording_says_who_was_checked(tls_servers: TlsServers,
     with TapThread(config) as tap:
         follow(replica, tap.port)
         wait_until(lambda: is_up(replica))
+        writer = client(master)
         for number in range(20):
-            client(master).set(f"key:{number}", "v" * 30_000)
+            writer.set(f"key:{number}", "v" * 30_000)
             level(master, replica)
     live = [(told.time, told.connection, told.event) for told in tap.told if isinstance(told.event, events.Secured)]
     assert len(live) == 2
@@ -195,8 +196,9 @@ def test_a_master_ends_its_rdb_channel_before_the_replica_has_all(
 ) -> None:
     """Redis 8.0 does so with a close_notify that cannot be read."""
     master, replica, config = pair(tls_servers, name, "both", option, "yes", "repl-diskless-load", "swapdb")
+    writer = client(master)
     for number in range(10):
-        client(master).set(f"large:{number}", os.urandom(1_000_000))
+        writer.set(f"large:{number}", os.urandom(1_000_000))
     with TapThread(config) as tap:
         add(tap, "delay 500ms from=master channel=rdb")
         follow(replica, tap.port)

@@ -26,6 +26,7 @@ from tap.replay.client_commands import Batch, Choice
 from tap.replay.sender import Interrupted, Sender, StreamPart, copied, part_between, streams_of
 from tests.jumping import acted
 from tests.relay.wire import BASE, command
+from tests.support import wait_inside
 
 SECOND = 10**9
 SELECT = command("SELECT", "0")
@@ -363,7 +364,8 @@ def test_no_more_is_sent_than_the_window_holds(file: IO[bytes], monkeypatch: pyt
     async def story() -> int:
         one = sender(target, part(file, INCR * 100, db=0))
         run = asyncio.create_task(one.run())
-        await asyncio.sleep(0.2)
+        await wait_inside(lambda: one.commands >= 10)
+        await asyncio.sleep(0.05)  # in which it could send more
         one.stop()
         monkeypatch.setattr(module, "FAREWELL_SECONDS", 0.05)
         with pytest.raises(Interrupted):
