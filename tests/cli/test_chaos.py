@@ -188,7 +188,7 @@ steps = [{ fault = "stall from=master" }, { wait = "partial_resync", within = "1
         process.send_signal(number)
         process.send_signal(number)
         process.wait(WITHIN)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 4  # a second, on a machine that has the time
         assert process.returncode == 128 + number
         assert process.stderr is not None
         assert process.stderr.read() == b""

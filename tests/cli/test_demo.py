@@ -20,7 +20,7 @@ from tap.errors import EnvironmentFailure
 from tap.servers.embedded import find_server
 from tests.cli.running import TAP
 from tests.cli.typed import tap
-from tests.support import WITHIN, wait_until
+from tests.support import WITHIN, crossed, wait_until
 
 
 @pytest.fixture
@@ -93,8 +93,9 @@ def test_the_demo_tells_its_story_in_time() -> None:
     assert said.stderr == ""
 
 
-@pytest.mark.parametrize("server", ["master", "replica"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("number", "server"), crossed([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ["master", "replica"])
+)
 def test_a_signal_ends_the_demo_and_its_servers(demo: Demo, tmp_path: Path, number: signal.Signals, server: str) -> None:
     """As soon as the server's process is there, be it ready or not."""
     wait_until(lambda: server in demo.servers())

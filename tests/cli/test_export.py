@@ -22,6 +22,7 @@ from tap.capture.packets import Flow
 from tap.capture.segments import FIN, Endpoint
 from tap.cli import main
 from tap.cli.ending import endings
+from tests.cli.typed import tap
 from tests.rdb.make import rdb
 from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, REPLID, command
@@ -249,14 +250,13 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
 @pytest.mark.parametrize("to", ["rdb", "aof", "resp", "jsonl"])
 def test_a_disk_that_does_not_take_it_leaves_nothing(capture: Path, tmp_path: Path, to: str) -> None:
     out = tmp_path / "out"
-    done = subprocess.run(
-        [sys.executable, "-m", "tap", "export", capture, "--to", to, "-o", out],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr.decode()) == (
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        done = tap("export", capture, "--to", to, "-o", out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (done.returncode, done.stderr) == (
         3,
         f"redis-tap: {out}: cannot be written: File too large; nothing of it is left\n",
     )

@@ -16,7 +16,7 @@ import pytest
 from tests.cli.typed import tap
 from tests.recording.support import listening
 from tests.replay.support import captured, peer
-from tests.support import FIXTURES, WITHIN
+from tests.support import FIXTURES, WITHIN, crossed
 
 TAP = [sys.executable, "-m", "tap", "replay"]
 ANYWHERE = ("--as-master", "127.0.0.1:0")
@@ -124,17 +124,17 @@ GAP = "10.0.0.1:6379/1: 92 bytes of the stream are missing, offsets 2485 to 2577
 UNREAD = "bytes of the stream cannot be read, from offset 0 on: "
 
 
-@pytest.mark.parametrize(
-    ("name", "says", "end"),
-    [
-        ("captures/one-command-lost.pcap", GAP, 2485),
-        ("compressed/redis-8.10-zstd-one-channel-disk.pcapng", UNREAD, 0),
-        ("compressed/redis-8.10-zstd-rdb-channel.pcapng", UNREAD, 0),
-        ("captures/replica-whole.pcap", "", 4693),
-    ],
-)
-@pytest.mark.parametrize("exits", [False, True])
-def test_what_is_missing_is_told_and_ends_it_with_2(name: str, says: str, end: int, exits: bool) -> None:
+PLAYED = {
+    "captures/one-command-lost.pcap": (GAP, 2485),
+    "compressed/redis-8.10-zstd-one-channel-disk.pcapng": (UNREAD, 0),
+    "compressed/redis-8.10-zstd-rdb-channel.pcapng": (UNREAD, 0),
+    "captures/replica-whole.pcap": ("", 4693),
+}
+
+
+@pytest.mark.parametrize(("name", "exits"), crossed(list(PLAYED), [False, True]))
+def test_what_is_missing_is_told_and_ends_it_with_2(name: str, exits: bool) -> None:
+    says, end = PLAYED[name]
     options = ["--speed", "max", *(["--exit"] if exits else [])]
     command = [*TAP, str(FIXTURES / name), *options, *ANYWHERE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -59,11 +59,10 @@ def test_the_text_is_that_of_the_log(capture: Path) -> None:
 )
 def test_a_character_that_the_locale_lacks_ends_nothing(tmp_path: Path, encoding: str, arguments: list[str]) -> None:
     path = file(tmp_path / "one.pcapng", streamed([command("SET", "\u00e9", "\U0001f600\u2026")]).packets, "pcapng")
-    environment = os.environ | {"PYTHONIOENCODING": encoding}
-    done = subprocess.run([*TAP, path, *arguments], env=environment, capture_output=True, timeout=WITHIN)
-    assert (done.returncode, done.stderr) == (0, b"")
+    done = tap("show", path, *arguments, encoding=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
     if "json" in arguments:
-        said = [json.loads(line) for line in done.stdout.decode().splitlines()]
+        said = [json.loads(line) for line in done.stdout.splitlines()]
         assert [one["args"] for one in said if one["event"] == "command"] == [["\u00e9", "\U0001f600\u2026"]]
 
 

@@ -18,14 +18,17 @@ from tap.cli import app, main
 
 
 def tap(
-    *words: str | Path, data: bytes = b"", width: int = 200, stdout: TextIO | None = None
+    *words: str | Path, data: bytes = b"", width: int = 200, stdout: TextIO | None = None, encoding: str = "utf-8"
 ) -> subprocess.CompletedProcess[str]:
     """Within this process, which has imported everything already.
 
     data: what comes on stdin. width: of the terminal. stdout: where the output goes; without it, into what is returned.
+    encoding: of the locale.
     """
     typed = ["redis-tap", *map(str, words)]
-    streams = [io.TextIOWrapper(io.BytesIO(given), "utf-8", newline="", write_through=True) for given in (data, b"", b"")]
+    streams = [
+        io.TextIOWrapper(io.BytesIO(given), encoding, newline="", write_through=True) for given in (data, b"", b"")
+    ]
     for name, stream in zip(("<stdin>", "<stdout>", "<stderr>"), streams, strict=True):
         stream.buffer.name = name
     with contextlib.ExitStack() as within:
