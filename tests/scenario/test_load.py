@@ -10,7 +10,7 @@ from tap.errors import ConfigError
 from tap.faults import parse
 from tap.scenario import library, load
 from tap.scenario.actions import ACTIONS, Action
-from tap.scenario.load import find
+from tap.scenario.load import CONDITIONS, find
 
 WHOLE = """
 title = "A cut"
@@ -61,6 +61,65 @@ def test_a_scenario_says_what_its_file_says(tmp_path: Path) -> None:
     ]
     assert scenario.fits("Valkey 8.1.1")
     assert not scenario.fits("Redis 6.2.14")
+
+
+def test_what_a_file_leaves_out_is_usual(tmp_path: Path) -> None:
+    scenario = load(written(tmp_path, "title = 'a'\nsteps = [{ wait = 'ack' }]"))
+    assert (scenario.why, scenario.servers, scenario.master, scenario.replica, scenario.both) == ("", (), {}, {}, {})
+    assert scenario.workload.model_dump() == {"kind": "mixed", "rate": 300, "preload": 256 * 1024}
+    (step,) = scenario.steps
+    assert (step.within, step.where, step.times, step.only, step.remove, step.do) == (20.0, {}, 1, None, None, None)
+    assert scenario.expect.model_dump() == {
+        "resync": None, "reason": (), "max_full": None, "within": None, "converged": True, "acked_offset": None,
+        "link_up": True, "no_data_loss_before_offset": None, "replica_exits": False, "zombie": False,
+        "refused_writes": None, "settle": 20.0, "on": {},
+    }  # fmt: skip
+    assert not scenario.attaches
+    assert scenario.fits("anything")
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("no_data_loss_before_offset = 'fault'", "no_data_loss_before_offset", "fault"),
+        ("no_data_loss_before_offset = '0'", "no_data_loss_before_offset", 0),
+        (f"no_data_loss_before_offset = '{'9' * 19}'", "no_data_loss_before_offset", int("9" * 19)),
+        ("reason = ['first_sync', 'unknown']", "reason", ("first_sync", "unknown")),
+        *(
+            (f"reason = '{reason}'", "reason", (reason,))
+            for reason in (
+                "first_sync", "replication_id_unknown", "offset_out_of_backlog", "offset_ahead_of_master", "legacy_sync",
+                "master_refused_psync", "forced_by_fault", "unknown",
+            )
+        ),
+        ("max_full = 0", "max_full", 0),
+        ("within = '250ms'", "within", 0.25),
+        ("settle = '1m'", "settle", 60.0),
+        ("refused_writes = false", "refused_writes", False),
+        ("acked_offset = 'ahead'", "acked_offset", "ahead"),
+    ],
+)  # fmt: skip
+def test_what_can_be_expected(line: str, name: str, value: object, tmp_path: Path) -> None:
+    assert getattr(load(written(tmp_path, f"title = 'a'\nsteps = []\nexpect = {{ {line} }}")).expect, name) == value
+
+
+def test_options_are_spelled_as_redis_spells_them(tmp_path: Path) -> None:
+    text = "title = 'a'\nsteps = [{ do = 'attach' }]\nboth = { a = true, b = false, c = 3, d = '1gb', e = '' }"
+    assert load(written(tmp_path, text)).both == {"a": "yes", "b": "no", "c": "3", "d": "1gb", "e": ""}
+
+
+@pytest.mark.parametrize("wait", [*CONDITIONS, "ack", "full_resync"])
+def test_any_wait_may_have_a_limit_but_only_events_are_counted_and_looked_at(wait: str, tmp_path: Path) -> None:
+    def loaded(more: str) -> None:
+        load(written(tmp_path, f"title = 'a'\nsteps = [{{ wait = '{wait}', {more} }}]"))
+
+    loaded("within = '1s'")
+    for more in ("times = 2", "where = { offset = 1 }"):
+        if wait in CONDITIONS:
+            with pytest.raises(ConfigError, match=f"{more.split(' ')[0]} belongs to a wait for an event"):
+                loaded(more)
+        else:
+            loaded(more)
 
 
 def test_expectations_differ_by_server_and_later_ones_win(tmp_path: Path) -> None:

@@ -81,6 +81,93 @@ def test_every_kind_of_value_is_written_and_what_belongs_together_stays_so() -> 
     assert min(shares.values()) > 0.01
 
 
+class Dice:
+    """kind: what the first throw says. Of any other numbers the last but one is drawn, and all bytes are the same."""
+
+    def __init__(self, kind: float, run: int = 0) -> None:
+        self.kind, self.run = kind, run
+        self.ranges: list[tuple[int, ...]] = []
+
+    def random(self) -> float:
+        return self.kind
+
+    def randrange(self, *limits: int) -> int:
+        self.ranges.append(limits)
+        return self.run if limits == (4,) else limits[-1] - 2
+
+    def randbytes(self, size: int) -> bytes:
+        return b"v" * size
+
+
+K = PREFIX
+VALUE = b"v" * 198  # of the number 298
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ((0.4, 0.5299), [("SET", f"{K}string:298", VALUE)]),
+        ((0.53, 0.5999), [("HSET", f"{K}hash:48", "field:298", VALUE)]),
+        ((0.60, 0.6599), [("RPUSH", f"{K}list:18", VALUE, "item 298"), ("LTRIM", f"{K}list:18", -100, -1)]),
+        ((0.66, 0.6999), [("SADD", f"{K}set:18", 298, b"v" * 8)]),
+        ((0.70, 0.7199), [("SREM", f"{K}set:18", 298)]),
+        ((0.72, 0.7699), [("ZADD", f"{K}zset:18", 998, "member:298")]),
+        ((0.77, 0.8199), [("XADD", f"{K}stream:3", "MAXLEN", 200, "*", "field", VALUE)]),
+        ((0.82, 0.8599), [("SET", f"{K}expiring:298", VALUE, "EX", 86_400 + 298)]),
+        ((0.86, 0.8799), [("DEL", f"{K}string:298")]),
+        ((0.88, 0.8929), [("SET", f"{K}big:2", b"v" * 77)]),
+        (
+            (0.893, 0.9999),
+            [
+                ("MULTI",), ("INCR", f"{K}counter:transactions"), ("SET", f"{K}string:298", VALUE),
+                ("RPUSH", f"{K}list:transactions", 298), ("LTRIM", f"{K}list:transactions", -100, -1), ("EXEC",),
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_what_each_throw_of_the_dice_writes(kinds: tuple[float, float], expected: list[Any]) -> None:
+    for kind in kinds:
+        one = made(Master(), big=77)
+        dice: Any = Dice(kind)
+        one._random = dice
+        assert one._mixed() == expected
+        assert dice.ranges[:2] == [(300,), (1, 200)]
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (0, [[("RPUSH", f"{K}log:{n % 10}", f"{n}.{item}") for item in range(5)] for n in (0, 1, 11, 2001)]),
+        (
+            1,
+            [
+                [
+                    ("INCR", f"{K}count:{n}"), ("COPY", f"{K}count:{n}", f"{K}count:{n}:seen", "REPLACE"),
+                    ("APPEND", f"{K}count:{n}:seen", "!"), ("INCR", f"{K}count:{n}"),
+                ]
+                for n in (0, 1, 11, 1)
+            ],
+        ),
+        (2, [[("SET", f"{K}last:{n % 2000}", f"{n}.{item}") for item in range(4)] for n in (0, 1, 11, 2001)]),
+        (
+            3,
+            [
+                [("SET", f"{K}text:{n % 2000}", n), *(("APPEND", f"{K}text:{n % 2000}", f".{item}") for item in range(4))]
+                for n in (0, 1, 11, 2001)
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_what_each_run_writes(run: int, expected: list[list[Any]]) -> None:
+    one = made(Master())
+    dice: Any = Dice(0.3999, run)
+    one._random = dice
+    found = [one._mixed(), one._mixed()]
+    for one._runs in (11, 2001):
+        found.append(one._mixed())
+    assert found == expected
+
+
 def test_what_is_taken_and_what_is_refused_is_counted_apart() -> None:
     master = Master()
     master.replies = {
