@@ -131,7 +131,7 @@ class RecordedConnection(Intake):
             self._put(number, time.time_ns(), data, begin)
         else:
             self._keep(number, data, begin, may_end_file=may_end_file)
-        if number == REPLICA and self._gaps[MASTER] is not None and self._is_between_commands:
+        if self._gaps[MASTER] is not None and self._is_between_commands:  # it can end without bytes of the master
             self._resume(self._boundary)
 
     def _lost(self, number: int) -> None:

@@ -13,19 +13,22 @@ from tap.bus import Bus
 from tap.capture.packets import Blocks
 from tap.capture.pcapng import PcapngReader, heading
 from tap.capture.segments import FIN, SYN
+from tap.recorder import filling
 from tap.recorder import recorded_connection as module
 from tap.recorder.recorded_connection import RecordedConnection
 from tap.recorder.recorder import Recorder
 from tap.recording.comments import LinkState
 from tap.redaction.grammars import Redact
+from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
 from tap.units import Limits
 from tests.recording import test_gaps as gaps
 from tests.recording.packed import state_of
-from tests.recording.support import comments, connect, packets, segment, segments
+from tests.recording.support import comments, connect, hang, packets, segment, segments
 from tests.recording.test_gaps import Lossy, assert_told_as_it_was
 from tests.relay.wire import BASE, GRANT, asks, command
+from tests.support import wait_inside
 
 PASSWORD = b"Pa55-W0rd-of-Ann"
 PING = command("PING")
@@ -155,6 +158,8 @@ def test_each_byte_is_kept_or_said_to_be_missing_and_what_is_kept_can_be_read(se
             assert kept.isdisjoint(left_out)
             assert len(left_out) == len(set(left_out))
             assert kept.union(left_out) == set(range(len(story.sent[side])))
+        states = sum(one["event"] == "link_state" for one in said)
+        assert len(files) - 1 <= states <= len(files) - 1 + sum(one.side is Side.MASTER for one in story.gaps)
         heard = [one for one in said if one["event"] == "recording_gap"]
         assert [(one["start"], one["end"]) for one in heard] == [(one.start, one.end) for one in story.gaps]
         assert sum(one.flags & FIN for file in files for one in map(segment, (one.data for one in file))) == 2 * FIN
@@ -201,6 +206,7 @@ def test_a_file_repeats_a_handshake_until_it_is_over_and_then_says_how_the_link_
     ]
     found = states(tmp_path / "a.pcapng", said)
     assert [state.begins for state, _ in found] == [True] * 5 + [False] * 2
+    assert {(state.time, state.link, state.connection, state.lost) for state, _ in found} == {(5.0, "link", 1, (0, 0))}
     assert [state.standing is None for state, _ in found] == [True] * 5 + [False] * 2
     assert [[one["event"] for one in state.said] for state, _ in found] == [*[[]] * 4, ["full_resync"], [], []]
     assert [data for _, data in found] == [[data for _, data in said[:count]] for count in range(5)] + [[], []]
@@ -432,3 +438,45 @@ def test_what_a_redacted_link_says_that_is_not_understood_is_blank(tmp_path: Pat
 
     asyncio.run(record())
     assert [one.data for one in segments(path) if one.data] == [b"*" * 7, b"*" * 11]
+
+
+def test_a_gap_ends_with_an_acknowledgement_though_others_have_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Acknowledgements needed no decision before it."""
+    monkeypatch.setattr(filling, "QUEUE_BYTES", 1_000_000)
+    monkeypatch.setattr(filling, "GATHER_BYTES", 100_000)
+    gaps: list[events.RecordingGap] = []
+
+    async def record() -> None:
+        bus = Bus()
+        bus.subscribe(lambda told: gaps.append(told.event) if isinstance(told.event, events.RecordingGap) else None)
+        writes = Recorder(tmp_path / "a.pcapng", bus, sync="none")
+        writes.open()
+        goes_on = hang(monkeypatch)
+        conversation = Conversation(lambda event: None, connection=1)
+        link, other = connect(bus, writes, 1, conversation), connect(bus, writes, 2)
+
+        def receive(side: Side, data: bytes) -> None:
+            if side is Side.MASTER:
+                conversation.receive_from_master(data, 1.0)
+            else:
+                conversation.receive_from_replica(data, 1.0)
+            link.received(side, memoryview(bytearray(data)))
+
+        for side, data in (ASKS, GRANTS, LOADS, STREAMS, CONFIRMS, STREAMS, CONFIRMS):
+            writes._filling.pass_on()
+            receive(side, data)
+        while not writes.trouble:
+            receive(Side.MASTER, command("SET", "k", bytes(10_000)))
+        goes_on.set()
+        await wait_inside(lambda: writes.waiting < 200_000)
+        for _ in range(50):
+            other.received(Side.MASTER, memoryview(bytes(10_000)))
+        assert gaps == []
+        receive(*CONFIRMS)
+        assert [(one.side, one.end) for one in gaps] == [(Side.MASTER, conversation.from_master)]
+        await writes.close()
+
+    asyncio.run(record())
+    assert len(gaps) == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tap.recording.announcements import Announcements
 from tap.recording.comments import Comment, parse
 from tap.replication import events
@@ -28,6 +30,42 @@ def test_an_event_is_completed_once() -> None:
     said.hear(comment(fields.pop("event"), **fields))
     assert said.completed(partial(0)) == partial(5)
     assert said.completed(partial(0)) == partial(0)
+
+
+def full(reason: events.Reason) -> events.FullResync:
+    return events.FullResync(start=0, end=9, replid="a" * 40, offset=7, reason=reason)
+
+
+def handshake(start: int, sent: tuple[str, ...] | None = None) -> events.Handshake:
+    return events.Handshake(start=start, end=start + 5, request=("PING",), reply="+PONG", sent=sent)
+
+
+KNOWN = events.Reason(code="forced_by_fault", text="a fault had it so")
+GUESSED = events.Reason(code="unknown", text="")
+
+
+@pytest.mark.parametrize(
+    ("announced", "made", "completed"),
+    [
+        (partial(5), partial(0), partial(5)),
+        (partial(5), full(GUESSED), full(GUESSED)),
+        (full(KNOWN), full(GUESSED), full(KNOWN)),
+        (full(KNOWN), partial(0), partial(0)),
+        (handshake(3, ("PING", "x")), handshake(3), handshake(3, ("PING", "x"))),
+        (handshake(3, ("PING", "x")), handshake(4), handshake(4)),
+        (handshake(3, ("PING", "x")), partial(0), partial(0)),
+    ],
+)
+def test_each_kind_of_event_takes_what_bytes_do_not_say_from_its_own_announcement(
+    announced: events.Event, made: events.Event, completed: events.Event
+) -> None:
+    said = Announcements()
+    fields = json.loads(json.dumps(events.as_dict(announced)))
+    said.hear(comment(fields.pop("event"), **fields))
+    other = events.Keepalive(start=0, end=1, side=events.Side.MASTER)
+    assert said.completed(other) is other
+    assert said.completed(made) == completed
+    assert said.completed(made) is made, "an announcement is of one event"
 
 
 def test_a_comment_whose_fields_do_not_fit_completes_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 
 import pytest
 
@@ -119,6 +120,11 @@ def test_beside_streams_with_offsets_those_without_are_not_chosen() -> None:
     assert streams_between(Index(), None, None) == streams_between(Index(), 1, 2) == []
 
 
+def test_a_moment_is_said_to_the_millisecond() -> None:
+    said = datetime.datetime.fromtimestamp(1_700_000_000.123).isoformat(timespec="milliseconds")
+    assert choice.moment_text(1_700_000_000_123_456_789) == said
+
+
 def test_what_there_is_in_lines() -> None:
     index = made(rdb(1, 10), stretch(1, 10, 50))
     (line,) = choice.rdb_lines(index)
@@ -131,5 +137,27 @@ def test_what_there_is_in_lines() -> None:
     assert placed.startswith(f"main: offset 10 to 50 of replication ID {A} (")
     assert unplaced.startswith("main/7: 50 bytes without offsets, met in the middle of a stream (")
     assert choice.rdb_text(dataclasses.replace(rdb(1, 10, None), offset=None)).startswith("the RDB without an offset (")
+    later = rdb(3, 70, None)
+    two = made(dataclasses.replace(later, ended=later.ended + 5), rdb(1, 10))
+    assert choice.rdb_lines(two) == [
+        f"main: the RDB at offset 10 of replication ID {A} ({choice.moment_text(rdb(1, 10).ended)}, 90 bytes)",
+        f"main: the RDB at offset 70 ({choice.moment_text(later.ended + 5)}, {later.size} bytes)",
+    ]
+    one = index.chapters()[0]
+    assert choice.chapter_lines(index) == [
+        f"main: {choice.rdb_text(one.rdb)}, and all behind it up to offset 50 ({choice.moment_text(one.ended)})"
+    ]
+    first, last = stretch(1, 10, 50), loose(7)
+    times = [f"({choice.moment_text(some.began)} to {choice.moment_text(some.ended)})" for some in (first, last)]
+    assert choice.stream_lines(index) == [
+        f"main: offset 10 to 50 of replication ID {A} {times[0]}",
+        f"main/7: 50 bytes without offsets, met in the middle of a stream {times[1]}",
+    ]
+    two_files = (stretch(1, 10, 50), stretch(2, 50, 60, ended=77_000_000_000))
+    assert choice.stream_text(two_files) == (
+        f"main: offset 10 to 60 of replication ID {A} "
+        f"({choice.moment_text(two_files[0].began)} to {choice.moment_text(77_000_000_000)})"
+    )
+    assert choice.unplaced_lines(index) == choice.stream_lines(index)[1:]
     assert "there is:" in str(choice.listed("nothing", ["a"], "none"))
     assert str(choice.listed("nothing", [], "none")) == "nothing; none"
