@@ -40,10 +40,12 @@ COMPILED: bool = cython.compiled
 
 # Bytes of an argument that are hashed; of the rest only the length counts.
 HASHED = cython.declare(cython.longlong, 64 * 1024)
-LONGEST_LINE = cython.declare(cython.longlong, 32)
+MOST_DIGITS = cython.declare(cython.longlong, 13)  # of a count or a length
 LONGEST_NAME = cython.declare(cython.longlong, 48)
 LONGEST_KEPT = cython.declare(cython.longlong, 64)  # no option, time, count or ID has more
+LONGEST_BOUND = cython.declare(cython.longlong, 4)  # of _BOUND_WORDS
 LONGEST_NUMBER = cython.declare(cython.longlong, 40)
+KEPT = cython.declare(cython.int, 61)  # the code of an option
 INT64_DIGITS = cython.declare(cython.longlong, 19)
 REPEATS = cython.declare(cython.longlong, 4096)  # the letters of a long argument do, after so many
 
@@ -99,8 +101,9 @@ class Redactor:
         self._default = 118 if "values" in redact else 32
         self._key_code = 107 if "keys" in redact else 32
         self._key = key
-        self._k0 = int.from_bytes(key[:8], "little")
-        self._k1 = int.from_bytes(key[8:16], "little")
+        if cython.compiled:
+            self._k0 = int.from_bytes(key[:8], "little")
+            self._k1 = int.from_bytes(key[8:16], "little")
         self._held = bytearray()
         self._last_name = b""
         self._last = self._grammars[b""]
@@ -175,7 +178,7 @@ class Redactor:
                     at += 2
                 else:
                     body = self._line(p, at, n, 42)
-                    if body < 0:
+                    if body == -1:
                         if self._broken:
                             continue
                         return at
@@ -184,7 +187,7 @@ class Redactor:
                     at = body
             else:
                 body = self._line(p, at, n, 36)
-                if body < 0:
+                if body == -1:
                     if self._broken:
                         continue
                     return at
@@ -203,17 +206,16 @@ class Redactor:
     @cython.cfunc
     @cython.exceptval(check=False)
     @cython.locals(p=cython.p_uchar, at=cython.longlong, n=cython.longlong, kind=cython.int)
-    @cython.locals(i=cython.longlong, stop=cython.longlong, number=cython.longlong)
+    @cython.locals(i=cython.longlong, number=cython.longlong)
     def _line(self, p: Any, at: cython.longlong, n: cython.longlong, kind: cython.int) -> cython.longlong:
         """Where the line ends that begins at *at*: *kind* and a number, then in _done. -1: not yet, or broken."""
-        stop = min(n, at + LONGEST_LINE)
         number = 0
         i = at + 1
         if p[at] == kind:
-            while i < stop and 48 <= p[i] <= 57 and i - at <= 13:
+            while i < n and 48 <= p[i] <= 57 and i - at <= MOST_DIGITS:
                 number = number * 10 + p[i] - 48
                 i += 1
-            if i == stop and i - at < 14:
+            if i == n:
                 self._needed = i - at + 1
                 return -1
             if p[i] == 13 and i > at + 1:
@@ -257,6 +259,8 @@ class Redactor:
             if size == 1:
                 self._hash(p, at, size)
                 p[at] = 48 + (self._byte(0) & 1)
+            else:
+                self._letters(p, at, size)
         elif code == 115:  # s
             word = bytes(p[at : at + min(size, LONGEST_NAME)]).upper()
             grammar = self._grammars.get(self._name.upper() + b"|" + word)
@@ -295,14 +299,14 @@ class Redactor:
                 if following is not None:
                     self._codes = following
                     self._code = 0
-                    return 61
+                    return KEPT
             if self._grammar.rest:
                 self._in_options = False
                 self._codes = self._grammar.rest
                 self._code = 0
                 self._loop = self._grammar.loop
         if self._code == len(self._codes):
-            if self._loop < 0 or self._loop == len(self._codes):
+            if self._loop < 0:
                 return self._default
             self._code = self._loop
         code = self._codes[self._code]
@@ -347,7 +351,7 @@ class Redactor:
         if size and (p[at] == 40 or p[at] == 91):  # ( and [
             at += 1
             size -= 1
-        if size > 4 or bytes(p[at : at + size]).lower() not in _BOUND_WORDS:
+        if size > LONGEST_BOUND or bytes(p[at : at + size]).lower() not in _BOUND_WORDS:
             self._data(p, at, size)
 
     @cython.cfunc

@@ -422,15 +422,100 @@ def test_no_bytes_make_it_raise_or_change_their_number(kind: type[Redactor], pie
         "*secret\r\n",
         "*1\r\nsecret",
         "*1\r\n$secret\r\n",
+        "*\r\nsecret",
+        "*1\r\n$\r\nsecret",
         "*2\r\n$3\r\nSET\r\n$3\r\nkeysecret",
         "*" + "1" * 40,
         "\rsecret",
     ],
 )
 def test_behind_nonsense_all_is_masked(nonsense: str, kind: type[Redactor]) -> None:
-    out = redacted(command("PING") + nonsense.encode() + command("SET", "secret", "secret"), BOTH, kind)
+    one = kind(KEY, BOTH)
+    data = command("PING") + nonsense.encode() + command("SET", "secret", "secret")
+    out = bytes(one.feed(data))
     assert b"secret" not in out
     assert out.startswith(command("PING"))
+    assert (len(out), one.flush()) == (len(data), b"")
+
+
+@KINDS
+@pytest.mark.parametrize("heading", ["*%s1\r\n$4\r\nPING\r\n", "*1\r\n$%s4\r\nPING\r\n"])
+def test_a_length_has_thirteen_digits_at_most(heading: str, kind: type[Redactor]) -> None:
+    most, more = ((heading % ("0" * zeros)).encode() for zeros in (12, 13))
+    for cut in range(len(more)):
+        one = kind(KEY, BOTH)
+        assert bytes(one.feed(most[:cut])) + bytes(one.feed(most[cut:])) == most
+        one = kind(KEY, BOTH)
+        out = bytes(one.feed(more[:cut])) + bytes(one.feed(more[cut:]))
+        assert len(out) == len(more)
+        assert out.endswith(b"*" * 21)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "said",
+    [
+        command("SET", "key", "value", "EX", "10") + b"\n\r\n" + command("EVAL", "code", "1", "key"),
+        command("PING") + b"*1x",
+        command("PING") + b"\rx",
+        b"*3\r\n$3\r\nSET\r\n$1\r\nkx*2\r\n",
+        b"*1\r\n$4x",
+        b"*1\rx",
+        b"*2\r\n$3\r\nDEL\r\n$5\r\nkeysx\rx",
+    ],
+)
+def test_no_byte_waits_for_more_than_decides_on_it(said: bytes, kind: type[Redactor]) -> None:
+    """Byte by byte as much is known as if all of them came at once."""
+    one, passed = kind(KEY, BOTH), 0
+    for end in range(1, len(said) + 1):
+        passed += len(bytes(one.feed(said[end - 1 : end])))
+        assert passed == len(bytes(kind(KEY, BOTH).feed(said[:end]))), end
+
+
+@pytest.mark.parametrize("head", [b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n", b"*1\r\n$%d\r\n"])
+def test_an_argument_that_waits_is_not_looked_at_for_each_of_its_bytes(
+    head: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    redact = UNCOMPILED._redact
+
+    def looked(self: Redactor, held: bytearray, view: bytearray) -> int:
+        looks.append(len(held))
+        done: int = redact(self, held, view)
+        return done
+
+    monkeypatch.setattr(UNCOMPILED, "_redact", looked)
+    for size in (20, 40):
+        looks.clear()
+        one = UNCOMPILED(KEY, BOTH)
+        one.feed(head % size)
+        for _ in range(size):
+            one.feed(b"x")
+        assert len(looks) == 2
+
+
+@KINDS
+@pytest.mark.parametrize("word", ["10", "", "secret"])
+def test_what_is_no_bit_becomes_letters(word: str, kind: type[Redactor]) -> None:
+    [[*before, new]] = words(redacted(command("SETBIT", "k", "7", word), VALUES, kind))
+    assert before == [b"SETBIT", b"k", b"7"]
+    assert len(new) == len(word)
+    assert new != word.encode() or not word
+    assert new.isalnum() or not word
+
+
+@KINDS
+def test_all_letters_are_drawn(kind: type[Redactor]) -> None:
+    assert {*words(redacted(command("SET", "k", "secret" * 1000), VALUES, kind))[0][2]} == {*MODULE.LETTERS}
+
+
+@KINDS
+def test_what_is_not_asked_for_stays_whatever_its_length(kind: type[Redactor]) -> None:
+    long = "x" * 100
+    for said in (("PING", long), ("SET", "k", long), ("MSETEX", "1", "k", long), ("MULTI", long)):
+        assert words(redacted(command(*said), KEYS, kind))[0][-1] == long.encode()
+    for said in (("SET", long, "v"), ("EVAL", "code", "1", long), ("MSETEX", "1", long, "v"), ("LMPOP", "1", long)):
+        assert long.encode() in words(redacted(command(*said), VALUES, kind))[0]
 
 
 @KINDS
