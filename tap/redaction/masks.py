@@ -16,7 +16,8 @@ from tap.replication.passwords import LONGEST, QUOTES, RULE, RULES, SECRET, SECR
 _BLANK = b" \t\r\n\0"
 _BEFORE_WORDS = b" \t\r\v\f\0"  # Redis 7.0 sds.c, sdssplitargs
 _HEX = b"0123456789abcdefABCDEF"
-_ESCAPES = {0x6E: 0x0A, 0x72: 0x0D, 0x74: 0x09, 0x62: 0x08, 0x61: 0x07}
+_ESCAPED_CONTROLS = b"nrtba"
+_CONTROL = 0x0A  # stands for all of them: no name has any
 
 # These skip complete requests without secrets, which are most bytes of ordinary clients.
 _HEAD = re.compile(rb"\*([1-9]\d{0,5})\r\n\$([1-9]\d?)\r\n")
@@ -162,8 +163,7 @@ class Masker:
         stop = min(len(out), at + self._bulk_left)
         done = self._bulk_size + 2 - self._bulk_left
         text_stop = min(stop, at + max(0, self._bulk_size - done))
-        if len(self._word) < LONGEST:
-            self._word += out[at : min(text_stop, at + LONGEST - len(self._word))]
+        self._word += out[at : min(text_stop, at + LONGEST - len(self._word))]
         if self._secrets.next == SECRET:
             out[at:text_stop] = b"*" * (text_stop - at)
         elif self._secrets.next == RULE and self._word[:1] and self._word[0] in RULES:
@@ -198,7 +198,7 @@ class Masker:
                 return at + 1
             if self._quote:
                 self._in_quotes(out, at)
-            elif byte in _BLANK or byte == 0 or (not self._in_word and byte in _BEFORE_WORDS):
+            elif byte in _BLANK or (not self._in_word and byte in _BEFORE_WORDS):
                 if self._in_word:
                     self._end_word()
                     self._in_word = False
@@ -232,7 +232,7 @@ class Masker:
         if len(escape) == 4 and byte in _HEX:
             self._decoded(out, at, bytes.fromhex(escape[2:].decode())[0])
         else:
-            self._decoded(out, at, _ESCAPES.get(byte, byte))
+            self._decoded(out, at, _CONTROL if byte in _ESCAPED_CONTROLS else byte)
 
     def _decoded(self, out: bytearray, at: int, character: int) -> None:
         """Take a byte of a line that is this character of the word, or ends its escape."""

@@ -15,6 +15,7 @@ from tap.replication.events import Event
 from tap.replication.phase import Phase
 
 _UNTOLD = "(redacted)"
+_KEY_BYTES = 16
 
 
 class Redaction:
@@ -22,7 +23,7 @@ class Redaction:
 
     def __init__(self, redact: Iterable[Redact]) -> None:
         self._redact = frozenset(redact)
-        self._key = secrets.token_bytes(16)
+        self._key = secrets.token_bytes(_KEY_BYTES)
 
     def of(self, conversation: Conversation) -> LinkRedaction:
         return LinkRedaction(conversation, Redactor(self._key, self._redact))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap.redaction import masks
 from tap.redaction.masks import Masker, Replies
 from tests.recording.plants import ARRAYS, GARBAGE, LINES, PASSWORD, PLAIN, REPLIES, Plant, errors, shows
 from tests.relay.wire import command
@@ -92,7 +94,7 @@ def test_no_bytes_change_their_number(pieces: list[bytes]) -> None:
     assert [len(masker.mask(piece)) for piece in pieces] == [len(piece) for piece in pieces]
 
 
-@pytest.mark.parametrize("digits", [17, 400, 5000])
+@pytest.mark.parametrize("digits", [15, 17, 400, 5000])
 @pytest.mark.parametrize("kind", [b"*", b"$", b"*2\r\n$"])
 def test_a_length_of_many_digits_is_nonsense_however_it_is_cut(kind: bytes, digits: int) -> None:
     data = kind + b"9" * digits + b"\r\n" + command("AUTH", "secret")
@@ -100,6 +102,93 @@ def test_a_length_of_many_digits_is_nonsense_however_it_is_cut(kind: bytes, digi
     assert b"secret" not in whole
     assert len(whole) == len(data)
     assert masked(data, list(range(len(data)))) == whole
+
+
+def test_a_length_may_have_fourteen_digits() -> None:
+    said = b"*2\r\n$4\r\nAUTH\r\n$00000000000006\r\nsecret\r\n" + ACK
+    left = said.replace(b"secret", b"*" * 6)
+    assert masked(said, []) == left
+    for cut in range(len(said)):
+        assert masked(said, [cut]) == left, cut
+
+
+@pytest.mark.parametrize(("before", "is_secret"), [(60, True), (61, False)])
+def test_a_name_is_known_by_its_first_64_bytes_however_it_is_written(before: int, is_secret: bool) -> None:
+    name = b"x" * before + b"pass"
+    value = b"*" * 6 if is_secret else b"secret"
+    for said in (command("CONFIG", "SET", name, "secret"), b"CONFIG SET %b secret\r\n" % name):
+        for cut in range(len(said)):
+            assert masked(said, [cut]) == said.replace(b"secret", value), cut
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (b"AUTH \v\f\0 pw\r\n", b"AUTH \v\f\0 **\r\n"),
+        (b"AUTH !pw\r\n", b"AUTH ***\r\n"),
+        (b"AUTH p!w\0x\r\n", b"AUTH ***\0*\r\n"),
+        (b"AUTH p\vw\r\n", b"AUTH ***\r\n"),
+        *(
+            (b'ACL SETUSER bob "\\%c%b" on\r\n' % (one, b"pw"), b'ACL SETUSER bob "\\%c*** on\r\n' % one)
+            for one in b"><#!"
+        ),
+        *((line, line) for line in (b'"\\auth" pw\r\n', b'"au\\th" pw\r\n')),
+        (b'"co\\nfig" set requirepass pw\r\n', b'"co\\nfig" set requirepass pw\r\n'),
+        (b'"\\x!4\\x4!" pw\r\n', b'"\\x!4\\x4!" pw\r\n'),
+        (b"'\\x41UTH' pw\r\n", b"'\\x41UTH' pw\r\n"),
+    ],
+)
+def test_a_line_is_taken_apart_as_servers_do(said: bytes, left: bytes) -> None:
+    """Redis 7.0 sds.c, sdssplitargs: blanks, quotes and escapes."""
+    for cut in range(len(said)):
+        assert masked(said, [cut]) == left, cut
+        assert masked(ACK + said + ACK, [len(ACK) + cut]) == ACK + left + ACK
+
+
+def test_what_has_no_secrets_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    masker = Masker()
+    for said in (command("SET", "a", "b" * 100) * 3, command("PING") + command("GET", "a"), ACK * 2):
+        assert masker.mask(said) is said
+    monkeypatch.setattr(masks, "_behind_plain", lambda data, at: pytest.fail("an acknowledgement is known at once"))
+    assert masker.mask(ACK * 2) == ACK * 2
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_behind_a_word_with_a_wrong_length_all_is_hidden_up_to_where_a_request_certainly_begins(place: int) -> None:
+    words = [b"GET", b"key", b"other"]
+    parts = [b"$%d\r\n%b%b" % (len(word), word, b".." if at == place else b"\r\n") for at, word in enumerate(words)]
+    kept, hidden = b"*3\r\n" + b"".join(parts[: place + 1])[:-2], b"..secret\r\n*3\r\n$GET"
+    data = kept + hidden + b"\r\n" + ACK
+    left = kept + re.sub(rb"[^\r\n]", b"*", hidden) + b"\r\n" + ACK
+    assert masked(data, []) == left
+    heading = slice(len(kept + hidden), -len(b"REPLCONF\r\n$3\r\nACK\r\n$4\r\n1234\r\n"))  # hidden where it is cut
+    for cut in range(len(data)):
+        out = masked(data, [cut])
+        assert out[: heading.start] + left[heading] + out[heading.stop :] == left, cut
+
+
+def test_a_masker_goes_on_in_the_middle_of_a_request() -> None:
+    rest = b"$6\r\nsecret\r\n"
+    for before in (b"", b"GET se", command("AUTH", "pw")[:-4], command("GET", "k")[:-2]):
+        for name, words, left in ((b"AUTH", 1, rest.replace(b"secret", b"*" * 6)), (b"GET", 1, rest), (b"AUTH", 2, None)):
+            masker = Masker()
+            masker.mask(before)
+            masker.resume(name, words)
+            assert not masker.is_between_requests
+            assert masker.mask(rest) == (left or rest.replace(b"secret", b"*" * 6))
+            assert masker.is_between_requests == (words == 1)
+
+
+def test_one_request_is_masked_alone() -> None:
+    one, other = command("AUTH", "secret"), command("GET", "secret")
+    left = command("AUTH", "*" * 6)
+    assert Masker().mask_one(one + other) == left
+    assert Masker().mask_one(b"AUTH secret\r\n" + one) == b"AUTH ******\r\n"
+    for cut in range(1, len(one)):
+        masker = Masker()
+        assert masker.mask_one(one[:cut]) == left[:cut]
+        assert masker.mask_one(one[cut:] + one) == left[cut:]
+        assert masker.is_between_requests
 
 
 @pytest.mark.parametrize("seen", range(len(command("AUTH", "secret"))))
@@ -123,6 +212,23 @@ def test_behind_bytes_that_were_not_seen_requests_are_followed_again(plant: Plan
         out = b"".join(masker.mask(data[at : at + size]) for at in range(0, len(data), size))
         assert shows(out) is None
         assert out.endswith(plant.left + ACK)
+
+
+def test_of_bytes_that_were_not_seen_only_blanks_show() -> None:
+    masker = Masker()
+    masker.lost()
+    assert masker.mask(b"a!b \t\r\n\0\v*1\r\n$4x") == b"*** \t\r\n\0***\r\n***"
+    assert not masker.is_between_requests
+
+
+@pytest.mark.parametrize(("said", "left"), REPLIES, ids=lambda value: repr(value)[:60])
+def test_behind_requests_that_were_not_seen_any_reply_may_have_secrets(said: tuple[bytes, bytes], left: bytes) -> None:
+    if any(size in said[0] for size in (b"200",)):
+        return  # as long as no other password is: only its request says how long
+    masker, replies = Masker(), Replies()
+    masker.lost()
+    replies.look_for(masker.asked)
+    assert replies.mask(said[1]) == left
 
 
 @pytest.mark.parametrize("name", [b"AUTH", b"FOO"])
@@ -197,6 +303,14 @@ def test_replies_to_many_requests_in_any_order(said: list[tuple[tuple[bytes, byt
     asked = b"".join(one for (one, _), _ in said)
     reply = b"".join(one for (_, one), _ in reversed(said))
     assert replied(asked, reply, cuts) == b"".join(left for _, left in reversed(said))
+
+
+def test_what_a_password_holds_that_looks_like_a_reply_hides_nothing_behind_it() -> None:
+    value = b"\r\nmasterauth\r\n$30\r\nabc"
+    reply = b"*2\r\n$11\r\nrequirepass\r\n$%d\r\n%b\r\n" % (len(value), value)
+    left, behind = reply.replace(value, b"*" * len(value)), b"+OK\r\n$6\r\nvalues\r\n"
+    for cut in range(len(reply)):
+        assert replied(command("CONFIG", "GET", "requirepass"), reply + behind, [cut]) == left + behind, cut
 
 
 def test_a_name_that_is_as_long_as_a_generated_password_hides_no_password() -> None:

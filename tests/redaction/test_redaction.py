@@ -6,6 +6,7 @@ import itertools
 import socket
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tap.recorder import filling
 from tap.redaction.redaction import LinkRedaction, Redaction
 from tap.redaction.strict import ReplyMasker, StrictMasker
 from tap.replication import events
+from tap.replication.phase import Phase
 from tap.url import Address
 from tests.recording.support import comments, config, drain, exchange, hang, linked, listening, sides, tshark
 from tests.recording.wires import of, replayed
@@ -334,6 +336,41 @@ def test_before_the_stream_replies_are_kept_and_the_answers_to_a_client_are_hidd
     assert redaction_of(turned).hidden(4, end) == 12
     assert redaction_of(turned).hidden(14, end) == 14
     assert redaction_of(turned).hidden(4, 9) == 9
+
+
+@pytest.mark.parametrize(
+    ("phase", "rdb_start", "ordinary_until", "hidden"),
+    [
+        *((phase, None, None, 10) for phase in Phase if phase not in (Phase.ORDINARY, Phase.OPAQUE, Phase.DONE)),
+        *((phase, None, None, 20) for phase in (Phase.ORDINARY, Phase.OPAQUE, Phase.DONE)),
+        *((phase, 11, None, 10) for phase in (Phase.ORDINARY, Phase.OPAQUE, Phase.DONE)),  # replies before an RDB
+        *((phase, 10, None, 20) for phase in (Phase.ORDINARY, Phase.OPAQUE, Phase.DONE)),
+        *((Phase.PSYNC, None, until, max(10, min(20, until))) for until in (0, 9, 10, 11, 19, 20, 21)),
+        (Phase.OPAQUE, 11, 15, 15),
+    ],
+)
+def test_without_a_stream_what_is_hidden_depends_on_what_has_been_said(
+    phase: Phase, rdb_start: int | None, ordinary_until: int | None, hidden: int
+) -> None:
+    """Of the bytes 10 to 20."""
+    said: Any = SimpleNamespace(stream=None, phase=phase, rdb_start=rdb_start, ordinary_until=ordinary_until)
+    redaction = Redaction(("values",)).of(said)
+    assert redaction.hidden(10, 20) == hidden
+    redaction.lost()
+    assert redaction.hidden(10, 20) == 20
+    redaction.found()
+    assert redaction.hidden(10, 20) == hidden
+
+
+@pytest.mark.parametrize("begins_at", [None, 79, 80, 81, 85, 91, 94, 200])
+def test_bytes_before_the_stream_are_replies_and_those_in_it_commands(begins_at: int | None) -> None:
+    """The data are at position 80."""
+    data = b"+OK 'x'\r\n+OK\r\n"
+    said: Any = SimpleNamespace(stream=None if begins_at is None else SimpleNamespace(begins_at=begins_at))
+    replies = len(data) if begins_at is None else min(max(begins_at - 80, 0), len(data))
+    left = data[:replies] + b"*" * (len(data) - replies)  # as commands they are nonsense
+    redaction = Redaction(("values",)).of(said)
+    assert redaction.mask(data, 80, hide=False) == left
 
 
 def test_replies_and_the_stream_in_the_same_bytes_are_redacted_each_in_its_way() -> None:
