@@ -17,6 +17,9 @@ NAMED = 10  # differing keys that are named
 TTL_SLACK_MS = 10_000  # Redis before 7.0 propagates expiries relative to the moment they arrive
 READS = 3  # of a key that differs: on a pair that others write to, its last write may still be on its way
 MOMENT = 0.2  # seconds between two reads
+# SCANs of a db, beside those that its keys take. Each passes 200 keys or, in a table from which most keys have been
+# deleted, 2000 empty places (Redis 7.0 db.c, scanGenericCommand).
+MAX_SCANS = 100_000
 
 _READ: dict[bytes, tuple[str | int, ...]] = {
     b"string": ("GET",),
@@ -50,8 +53,10 @@ async def compare(master: Node, replica: Node, *, debug: bool) -> Difference:
         if digests[0] == digests[1]:
             return Difference(equal=True, by="digest")
     differing: list[str] = []
-    for db in sorted(await _dbs(master) | await _dbs(replica)):
-        async for key, how in _differing(_Db(master.client, db), _Db(replica.client, db)):
+    mine, theirs = [(await node.client.info("keyspace")).keyspace for node in (master, replica)]
+    for db in sorted({*mine, *theirs}):
+        ours = _Db(master.client, db, mine.get(db, 0)), _Db(replica.client, db, theirs.get(db, 0))
+        async for key, how in _differing(*ours):
             differing.append(f"db {db}: {_shown(key)} ({how})")
             if len(differing) == NAMED:
                 return Difference(equal=False, by="keys", keys=tuple(differing))
@@ -60,14 +65,13 @@ async def compare(master: Node, replica: Node, *, debug: bool) -> Difference:
     return Difference(equal=not differing, by="keys", keys=tuple(differing))
 
 
-async def _dbs(node: Node) -> set[int]:
-    return set((await node.client.info("keyspace")).keyspace)
-
-
 @dataclass(frozen=True, slots=True)
 class _Db:
+    """keys: how many it has, as INFO says."""
+
     client: Client
     number: int
+    keys: int
 
     async def ask(self, *words: str | bytes | int) -> Any:
         return await self.client.ask(*words, db=self.number)
@@ -84,13 +88,22 @@ async def _differing(master: _Db, replica: _Db) -> AsyncIterator[tuple[bytes, st
 
 
 async def _batches(db: _Db) -> AsyncIterator[list[bytes]]:
-    cursor = 0
-    while True:
+    """Raises InvalidReply when the SCAN of a server does not end."""
+    what = f"{db.client.name}: SCAN of db {db.number} does not end"
+    cursor = earlier = 0
+    for count in range(1, MAX_SCANS + db.keys):
         cursor, keys = await db.ask("SCAN", cursor, "COUNT", BATCH)
+        if not isinstance(keys, list) or not all(isinstance(key, bytes) for key in keys):
+            raise InvalidReply(NO_REPLY)
         if keys:
             yield keys
         if cursor == 0:
             return
+        if cursor == earlier:
+            raise InvalidReply(f"{what}: it comes to cursor {cursor} again")
+        if count.bit_count() == 1:  # a loop of any length is met, by one cursor that is kept twice as long each time
+            earlier = cursor
+    raise InvalidReply(f"{what}: {count} answers, and INFO counts {db.keys} keys")
 
 
 async def _differences(master: _Db, replica: _Db, keys: list[bytes]) -> list[tuple[bytes, str]]:

@@ -6,7 +6,6 @@ To establish that something does not happen, it watches for SETTLED seconds.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 from tap.faults import Armed
@@ -20,10 +19,11 @@ from tap.scenario.patience import Patience
 from tap.scenario.result import FaultSeen, Resync, StepTaken
 from tap.scenario.stage import POLL, Stage, applied_by, until
 from tap.scenario.workload import PROBE
-from tap.servers.failures import FAILURES
+from tap.servers.failures import FAILURES, InvalidReply
 
 SETTLED = 2.5  # seconds, longer than two ACKs: what has not moved by then no longer moves
 COMPARE_EVERY = 1.0
+COMPARE_SECONDS = 900.0  # that one comparison may take
 ACKS_BEHIND = 2  # ACKs that must confirm a lag: the first may have been on its way
 PLACES = 20  # places listed of a fault that fires often
 
@@ -104,8 +104,17 @@ class Inspection:
                 at_rest = at_rest or now - since >= SETTLED
             if level or at_rest or now - compared >= COMPARE_EVERY or now > deadline:
                 compared = now
-                with contextlib.suppress(*FAILURES):
-                    found.difference = await self._compare()
+                try:
+                    async with asyncio.timeout(COMPARE_SECONDS):
+                        found.difference = await self._compare()
+                except TimeoutError:
+                    found.why = f"reading the data sets took longer than {COMPARE_SECONDS:g} s"
+                    return
+                except InvalidReply as error:
+                    found.why = str(error)
+                    return
+                except FAILURES:
+                    pass
                 if found.difference is not None and self._is_final(found.difference, at_rest):
                     return
             if now > deadline:

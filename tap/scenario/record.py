@@ -15,6 +15,7 @@ from tap.servers.backlog import backlog
 from tap.servers.client import Client
 
 READ_SECONDS = 10.0
+MAX_BYTES = 2**30  # of a backlog
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ async def read(client: Client, known: Mapping[str, Iterable[int]]) -> Record | N
     begin = min((offset for offset in offsets if first - 1 <= offset <= end), default=None)
     if begin is None or not info.repl_backlog_active:
         return None
+    if end - begin > MAX_BYTES:
+        raise ValueError(f"{client.name} has {end - begin} bytes in its backlog, which are too many to read")
     record = Record(begin, replid, before, until)
     async with asyncio.timeout(READ_SECONDS):
         record.add(await backlog(client, replid, begin, end))

@@ -18,6 +18,8 @@ from typing import Any
 from tap.servers.failures import NO_REPLY, InvalidReply
 from tap.url import Address
 
+MAX_INFO = 2**24  # bytes; a server with a thousand replicas, dbs and commands needs less than 1 MB
+
 _NUMBER = re.compile(r"-?[0-9]{1,20}")
 
 
@@ -139,10 +141,12 @@ class Info:
     @classmethod
     def parse(cls, reply: Any) -> Info:
         """reply: the bulk string that the server sent. Raises InvalidReply for anything else."""
+        if not isinstance(reply, bytes | str):
+            raise InvalidReply(NO_REPLY)
+        if len(reply) > MAX_INFO:
+            raise InvalidReply(f"its INFO has {len(reply)} bytes, more than {MAX_INFO}")
         if isinstance(reply, bytes):
             reply = reply.decode("utf-8", "replace")
-        if not isinstance(reply, str):
-            raise InvalidReply(NO_REPLY)
         lines = (line.partition(":") for line in reply.split("\n"))
         return cls({name: value.removesuffix("\r") for name, colon, value in lines if colon and name[:1] != "#"})
 

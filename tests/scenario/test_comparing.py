@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from redis.exceptions import ResponseError
 
 from tap.scenario import compare as comparing
 from tap.scenario.compare import BATCH, NAMED, READS, TTL_SLACK_MS, Difference, compare
+from tap.servers.failures import InvalidReply
 from tap.servers.info import Info
 from tests.servers.infos import info
 
@@ -28,10 +31,13 @@ class Db:
         self.reads: list[str] = []
         self.changes: dict[int, dict[bytes, tuple[bytes, Any, bytes, int]]] = {}  # before the nth pipeline
         self.forgets = False  # all keys, before the first pipeline
+        self.scans: Iterator[Any] | None = None  # the answers to SCAN, whatever the keys
         self._pipelines = 0
 
     async def ask(self, name: str, *words: Any) -> Any:
         if name == "SCAN":
+            if self.scans is not None:
+                return next(self.scans)
             cursor, _, count = words
             found = sorted(self.keys)
             end = cursor + count
@@ -57,6 +63,8 @@ class Db:
 
 
 class Node:
+    name = "h:1"
+
     def __init__(self, version: str = "Redis 7.0") -> None:
         self.version = version
         self.digest = "0"
@@ -114,6 +122,45 @@ def test_each_difference_is_named() -> None:
         "db 0: value (another value)",
         "db 2: there (only on the replica)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("scans", "says"),
+    [
+        (((7, []) for _ in itertools.count()), "it comes to cursor 7 again"),
+        ((cursor for _ in itertools.count() for cursor in ((5, []), (6, [b"a"]), (7, []))), "it comes to cursor . again"),
+        (itertools.chain([(1, [])], ((2 + n % 50, []) for n in itertools.count())), r"it comes to cursor \d+ again"),
+        (((n, []) for n in itertools.count(1)), "1000 answers, and INFO counts 1 keys"),
+    ],
+)
+@pytest.mark.parametrize("of", [0, 1])
+def test_a_scan_that_never_ends_is_given_up(
+    scans: Iterator[Any], says: str, of: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "MAX_SCANS", 1000)
+    both = pair()
+    for node in both:
+        put(node, "a", "1")
+    both[of].dbs[0].scans = scans
+    with pytest.raises(InvalidReply, match=f"h:1: SCAN of db 0 does not end: {says}"):
+        found(*both)
+
+
+@pytest.mark.parametrize("answer", [(0, None), (0, [1]), (5, {}), (5, [[b"a"]])])
+def test_a_scan_that_gives_no_keys_is_no_reply(answer: Any) -> None:
+    both = pair()
+    put(both[0], "a", "1")
+    both[0].dbs[0].scans = iter([answer])
+    with pytest.raises(InvalidReply, match="its answer is not a reply of Redis"):
+        found(*both)
+
+
+def test_a_scan_of_empty_places_goes_on() -> None:
+    both = pair()
+    for node in both:
+        put(node, "a", "1")
+        node.dbs[0].scans = iter([*((n, []) for n in range(9000, 1, -1)), (1, [b"a"]), (0, [])])
+    assert found(*both).equal
 
 
 def test_another_encoding_of_the_same_value_is_none() -> None:

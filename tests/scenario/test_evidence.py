@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as Unreachable
+from redis.exceptions import InvalidResponse as InvalidReply
 
 from tap.bus import Told
 from tap.faults.armed import Armed
@@ -418,6 +419,12 @@ def test_servers_that_cannot_be_compared_say_why() -> None:
     play.replica.exit_code = 3
     found = play.found()
     assert (found.difference, found.why) == (None, "the replica's process has ended")
+    for failure, why in (
+        (InvalidReply("h:1: SCAN of db 0 does not end"), "h:1: SCAN of db 0 does not end"),
+        (TimeoutError(), "reading the data sets took longer than 900 s"),
+    ):
+        found = Play().found(differences=itertools.chain([failure], itertools.repeat(Unreachable("asked again"))))
+        assert (found.difference, found.why) == (None, why)
 
 
 @pytest.mark.parametrize(

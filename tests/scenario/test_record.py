@@ -110,6 +110,15 @@ def test_a_backlog_is_read_from_the_first_offset_that_it_holds(
         assert (record.replid, record.before, record.until) == ("new", later[0] or "", (later[1] or 0) - 1)
 
 
+def test_a_backlog_of_more_bytes_than_memory_is_not_read() -> None:
+    node: Any = Node("master", {
+        "master_replid": "new", "master_repl_offset": 2**62, "repl_backlog_active": 1,
+        "repl_backlog_first_byte_offset": 100,
+    })  # fmt: skip
+    with pytest.raises(ValueError, match="has 4611686018427387754 bytes in its backlog"):
+        asyncio.run(read(node, {"new": [150]}))
+
+
 def test_transactions_go_on_where_more_bytes_come() -> None:
     record = Record(0)
     assert (record.end, record.is_end(0), record.stop_before(9)) == (0, True, 0)

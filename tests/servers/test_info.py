@@ -10,7 +10,7 @@ import pytest
 
 from tap.servers.client import Client
 from tap.servers.failures import InvalidReply
-from tap.servers.info import Info, Memory, Persistence, Replica, Stats
+from tap.servers.info import MAX_INFO, Info, Memory, Persistence, Replica, Stats
 from tap.url import Address
 from tests.servers.infos import info, replication, slave
 from tests.servers.support import with_client
@@ -182,3 +182,9 @@ def test_every_server_says_what_the_dataclasses_hold(servers: Servers, any_serve
     assert [(one.port, one.state) for one in mine.replicas] == [(replica.port, "online")]
     assert theirs.slave_repl_offset is not None
     assert theirs.slave_read_repl_offset is not None
+
+
+def test_a_text_that_is_much_longer_than_any_servers_is_refused() -> None:
+    assert Info.parse(b"a:1\r\n" + b"#" * (MAX_INFO - 5)).fields == {"a": "1"}
+    with pytest.raises(InvalidReply, match="its INFO has 16777217 bytes, more than 16777216"):
+        Info.parse(b"#" * (MAX_INFO + 1))
