@@ -22,6 +22,7 @@ MAY_USE = {
     "export": {"recording", "capture", "replication", "paths", "errors", "bus"},
     "replay": {
         "version",
+        "glob",
         "hints",
         "recording",
         "capture",
@@ -239,8 +240,8 @@ def test_no_two_modules_have_one_name() -> None:
 # A module whose tests are not in a file of its name, and the file where they are: it is a part of what that one is
 # about, or a few lines of types that are used there.
 TESTED_ELSEWHERE = {
-    "cli/experiments.py": "cli/test_chaos.py",
-    "cli/feeding.py": "cli/test_replay.py",
+    "cli/chaos_campaign.py": "cli/test_chaos.py",
+    "cli/replay_as_master.py": "cli/test_replay.py",
     "console/rdbtools_callbacks.py": "console/test_formats.py",
     "console/demo_story.py": "cli/test_demo.py",
     "faults/armed.py": "faults/test_plan.py",

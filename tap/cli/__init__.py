@@ -1,9 +1,9 @@
 """The command `redis-tap`: one module per verb. Arguments in, one call of the library, printing out; no logic.
 
 chaos, demo, export, faults, rdb, replay, run and show are the verbs. options.py makes the parameters of run from the
-declarations in tap/config/; choosing.py declares those that select a part of a recording. experiments.py (chaos),
-feeding.py and sending.py (replay) hold what is too long for the verb's own module. ending.py, hangup.py, output.py,
-progress.py and ui.py are what several verbs share: signals, closed outputs, progress bars, the choice of a display.
+declarations in tap/config/; choosing.py declares those that select a part of a recording. chaos_campaign.py,
+replay_as_master.py and replay_to_server.py run and show what their verbs only parse. ending.py, hangup.py, progress.py,
+stdout.py and ui.py are what several verbs share: signals, closed outputs, progress bars, the choice of a display.
 """
 
 from __future__ import annotations

@@ -45,14 +45,14 @@ def chaos(
     Servers are started for it, unless a running pair is given. Exit code 0 if every expectation was met, else 1.
     """
     # Not at the top: this loads redis-py, which takes 0.1 s and which most verbs do not need.
-    from tap.cli import experiments
+    from tap.cli import chaos_campaign
 
     if list_:
-        experiments.show_library()
+        chaos_campaign.show_library()
         return
     if junit_ is not None:
         check_writable(junit_)
-    campaign = experiments.campaign(
+    campaign = chaos_campaign.campaign(
         scenario or [], all_, server or [], master, replica, listen, seed, repeat, until_failure
     )
-    raise typer.Exit(experiments.carry_out(campaign, as_json=json_, junit_file=junit_))
+    raise typer.Exit(chaos_campaign.carry_out(campaign, as_json=json_, junit_file=junit_))

@@ -56,22 +56,23 @@ def replay(
         if dbs or names or globs or assume_db is not None or yes:
             raise ConfigError("--db, --command, --key, --assume-db and --yes go with --to: a replica needs every byte")
         first, last = moments(files, begin, end)
-        from tap.cli import feeding  # only this half needs it, as the other half needs sending
+        from tap.cli import replay_as_master  # each half needs much that the other one does not
         from tap.replay.excerpt import Excerpt
 
         excerpt = Excerpt(links=links, begin=first, end=last, speed=factor)
-        raise typer.Exit(feeding.feed(files, as_master, excerpt, exit_, ui))
+        raise typer.Exit(replay_as_master.feed(files, as_master, excerpt, exit_, ui))
     if to is not None:
         if exit_:
             raise ConfigError("--exit goes with --as-master; with --to the end comes by itself")
         first, last = moments(files, begin, end)
-        chosen = dbs_of(dbs), several("--command", names)
-        from tap.cli import sending
+        dbs_wanted, names_wanted = dbs_of(dbs), several("--command", names)
+        from tap.cli import replay_to_server
+        from tap.replay.client_commands import Choice
         from tap.replay.excerpt import Excerpt
 
-        wanted = sending.choice(*chosen, globs or [])
+        wanted = Choice.of(dbs_wanted, names_wanted, globs or ())
         excerpt = Excerpt(links=links, begin=first, end=last, speed=factor)
-        raise typer.Exit(sending.send(files, to, excerpt, wanted, assume_db, yes, ui))
+        raise typer.Exit(replay_to_server.send(files, to, excerpt, wanted, assume_db, yes, ui))
     raise ConfigError("say where to play it: --as-master HOST:PORT for replicas that connect, or --to URL of a server")
 
 

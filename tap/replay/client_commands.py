@@ -23,6 +23,7 @@ from typing import Any
 import hiredis
 
 from tap.errors import RecordingError
+from tap.glob import matcher
 from tap.replication.dbs import ALIKE_IN_ALL_DBS, REACHING, reach, without_db
 from tap.replication.keyspecs import KeyFinder
 from tap.replication.scanner import StreamScanner
@@ -48,6 +49,15 @@ class Choice:
     dbs: frozenset[int] = frozenset()
     names: frozenset[bytes] = frozenset()
     globs: Collection[Callable[[bytes], bool]] = ()
+
+    @classmethod
+    def of(cls, dbs: Iterable[int] = (), names: Iterable[str] = (), globs: Iterable[str] = ()) -> Choice:
+        """names: in either case. globs: patterns, as KEYS takes them."""
+        return cls(
+            frozenset(dbs),
+            frozenset(os.fsencode(name.upper()) for name in names),
+            tuple(matcher(os.fsencode(glob)) for glob in globs),
+        )
 
     @property
     def is_all(self) -> bool:

@@ -223,6 +223,11 @@ class Sender:
         return sum(tally.count for tally in self.errors.values())
 
     @property
+    def has_sent_all(self) -> bool:
+        """Whether no command was answered with an error, and none had to be left out."""
+        return not (self.errors or self.unplaced or self.unfilled)
+
+    @property
     def progress(self) -> float:
         """From 0 to 1: the share of the time if there is a pace, otherwise of the bytes."""
         if not self._duration:
