@@ -148,7 +148,7 @@ class Play:
             ended = self._ended.setdefault(chunk.connection, set())
             ended.add(chunk.side)
             if ended == {"master", "replica"}:
-                conversation.close(chunk.at)
+                conversation.close()
         elif chunk.side == "master":
             conversation.receive_from_master(chunk.data, chunk.at)
         else:

@@ -46,6 +46,7 @@ OTHER = "(other)"
 TIMELINE = (
     events.FullResync,
     events.PartialResync,
+    events.CaughtUp,
     events.ResyncRefused,
     events.RdbFinished,
     events.RdbProblem,

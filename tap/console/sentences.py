@@ -137,7 +137,21 @@ def _partial(event: events.PartialResync) -> str:
     changed = "" if event.previous_replid is None else f" (until now {event.previous_replid[:8]}…)"
     if event.previous_link is not None:
         changed = f"{changed[:-1]}: this master has taken over from that of link {event.previous_link})"
-    return f"partial resync: goes on with {history}{changed} after {place}, {event.bytes_behind} bytes behind"
+    said = f"partial resync: goes on with {history}{changed} after {place}"
+    if event.bytes_behind is not None:
+        return f"{said}, {event.bytes_behind} bytes behind"
+    return f"{said}, at least {event.bytes_behind_at_least} bytes behind" if event.bytes_behind_at_least else said
+
+
+def _caught_up(event: events.CaughtUp) -> str:
+    where = "" if event.offset is None else f" at offset {event.offset}"
+    if event.bytes == 0:
+        return f"caught up{where}: it lacked nothing"
+    if event.bytes is not None:
+        lacked = f"{event.bytes} bytes"
+    else:
+        lacked = f"{event.at_least} to {event.at_most} bytes" if event.at_least else f"at most {event.at_most} bytes"
+    return f"caught up{where}: it lacked {lacked}, which passed within {seconds(event.seconds)} of the grant"
 
 
 def _rdb_started(event: events.RdbStarted) -> str:
@@ -273,6 +287,7 @@ _SENTENCES: dict[type[Event], Callable[[Any], str | None]] = {
     events.SyncRequested: lambda event: "asks with SYNC",
     events.FullResync: _full,
     events.PartialResync: _partial,
+    events.CaughtUp: _caught_up,
     events.ResyncRefused: lambda event: f"resync refused: {event.reply}",
     events.RdbStarted: _rdb_started,
     events.RdbFinished: _rdb_finished,

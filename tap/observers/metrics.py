@@ -120,6 +120,12 @@ PARTIAL_RESYNC_TIME = Histogram(
     unit="seconds",
     buckets=TIMES,
 )
+CATCH_UP_TIME = Histogram(
+    name="catch_up_time",
+    help="from the grant of a partial resync until all that the replica lacked had passed, as in `caught_up`",
+    unit="seconds",
+    buckets=TIMES,
+)
 
 METRICS: tuple[Metric, ...] = (
     Counter(name="connections_opened", help="connections to the tap", event=events.LinkOpened),
@@ -227,6 +233,7 @@ METRICS: tuple[Metric, ...] = (
     RDB_TIME,
     FULL_RESYNC_TIME,
     PARTIAL_RESYNC_TIME,
+    CATCH_UP_TIME,
 )
 
 _COUNTED: dict[type[Event], list[Counter]] = {}  # by event, in the order of METRICS
@@ -309,6 +316,8 @@ class Metrics:
             self._granted[connection] = _RESYNC_TIMES[type(event)]
         elif isinstance(event, events.RdbFinished):
             self._observe(RDB_TIME, (link,), event.seconds)
+        elif isinstance(event, events.CaughtUp):
+            self._observe(CATCH_UP_TIME, (link,), event.seconds)
         elif isinstance(event, events.StreamStarted):
             opened, histogram = self._opened.get(connection), self._granted.pop(connection, None)
             if opened is not None and histogram is not None:

@@ -46,6 +46,7 @@ KEPT = (
     events.LinkClosed,
     events.FullResync,
     events.PartialResync,
+    events.CaughtUp,
     events.ResyncRefused,
     events.RdbProblem,
     events.Opaque,

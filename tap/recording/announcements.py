@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from tap.recording.comments import NOT_UNDERSTOOD, RDB_OMITTED, Comment
+from tap.recording.comments import RDB_OMITTED, Comment
 from tap.recording.gap_tracker import Offsets
 from tap.replication import events
 from tap.replication.events import Event
@@ -17,10 +17,9 @@ _COMPLETED = (events.FullResync.kind, events.PartialResync.kind)
 
 
 class Announcements:
-    """tells_resyncs: the tap announces the resyncs of this connection; it does not with --opaque."""
+    """The announcements about one connection that have not been used yet."""
 
     def __init__(self) -> None:
-        self.tells_resyncs = True
         self._events: dict[str, Event | None] = {}  # by their kind; handshakes by their position as well
         self._omits_rdb = False
         self._gap_offsets: Offsets = (None, None)
@@ -32,8 +31,6 @@ class Announcements:
             self._events[f"{comment.kind} {comment.fields.get('start')}"] = comment.event
         elif comment.kind == RDB_OMITTED:
             self._omits_rdb = True
-        elif comment.kind == NOT_UNDERSTOOD:
-            self.tells_resyncs = False
         elif (offsets := comment.gap_offsets) is not None:
             self._gap_offsets = offsets
 
@@ -48,7 +45,7 @@ class Announcements:
         elif isinstance(event, events.PartialResync):
             then = self._events.pop(event.kind, None)
             if isinstance(then, events.PartialResync):
-                return dataclasses.replace(event, bytes_behind=then.bytes_behind)
+                return dataclasses.replace(event, bytes_behind_at_least=then.bytes_behind_at_least)
         elif isinstance(event, events.Handshake):
             then = self._events.pop(f"{event.kind} {event.start}", None)
             if isinstance(then, events.Handshake):

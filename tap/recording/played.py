@@ -11,7 +11,7 @@ from tap.recording.announcements import Announcements
 from tap.recording.boundary import RequestFinder
 from tap.recording.comments import NOT_UNDERSTOOD, Comment, LinkState, Opening
 from tap.recording.gap_tracker import GapTracker
-from tap.recording.held_events import MAX_HELD, HeldEvents
+from tap.recording.held_events import HeldEvents
 from tap.recording.link import Link
 from tap.recording.missing import Missing
 from tap.recording.playing import Playing
@@ -56,8 +56,6 @@ class Played:
         self._rejoining: Rejoining | None = None
         self._acks: RequestFinder | None = None
         self._begins = 0  # position of the first known byte of the master, where the beginning was not captured
-        self._unbegun: Stream | None = None  # the tap's comment on the start of this stream follows the gap after it
-        self._waiting: list[Event] = []  # until that comment comes
         self._first_end: tuple[Side, str] | None = None
         self._is_cut = False  # packets lack their ends
         self._gaps = GapTracker(self._report.lacks, lambda: player.now)
@@ -169,11 +167,6 @@ class Played:
     def tell(self, event: Event) -> None:
         """The conversation reports an event."""
         self._player.wake(self)
-        if self._unbegun is not None:
-            self._waiting.append(event)
-            if len(self._waiting) > MAX_HELD:
-                self._begin_unbegun()
-            return
         if isinstance(event, events.FullResync | events.PartialResync):
             self._resyncs[event.kind] += 1
         event = self._announced.completed(event)
@@ -211,7 +204,7 @@ class Played:
         self._announced.hear(said)
         conversation = self.conversation
         if said.kind == NOT_UNDERSTOOD:
-            conversation.compares_acks = True
+            conversation.compares_acks = conversation.measures = True
         elif (db := said.carried_db) is not None:
             conversation.carried_db = db
         elif said.doubts_stream and conversation.stream is not None:
@@ -223,21 +216,6 @@ class Played:
             side, position = said.left_out
             end = 0 if side is Side.REPLICA else 1  # of a connection that a tap recorded
             yield from assembler.skip(self.connection, end, position, self._player.now)
-
-    def begin(self) -> None:
-        """The tap told a partial resync."""
-        if self._unbegun is not None:
-            self._begin_unbegun()
-        elif self.conversation.stream is not None:
-            self.conversation.stream.begin()
-
-    def _begin_unbegun(self) -> None:
-        stream, self._unbegun = self._unbegun, None
-        waiting, self._waiting = self._waiting, []
-        assert stream is not None
-        stream.end()
-        for event in waiting:
-            self.tell(event)
 
     # ---- bytes ----
 
@@ -459,10 +437,7 @@ class Played:
         else:
             before = Rejoining(conversation.from_master, conversation.offset, conversation.replid)
             stream.compares_acks = False
-            if self.is_ours and self._announced.tells_resyncs and stream.is_continuing:
-                self._unbegun = stream
-            else:
-                stream.end()
+            stream.end()
         self._tell_gap(Side.MASTER, begin, begin + size, before.offset, is_cut)
         self._rejoining = before.after_gap(size)
 
@@ -531,12 +506,6 @@ class Played:
 
     # ---- time and end ----
 
-    @property
-    def is_ticked(self) -> bool:
-        """Whether time makes its stream begin; else it does when the tap said so, see begin()."""
-        stream = self.conversation.stream
-        return not (self.is_ours and self._announced.tells_resyncs and stream is not None and not stream.has_begun)
-
     def ended(self, item: Ended) -> None:
         if self._sides.is_undecided:
             return
@@ -559,14 +528,12 @@ class Played:
         self._player.wake(self)
         if self._sides.is_undecided:
             return
-        if self._unbegun is not None:
-            self._begin_unbegun()
         if self._rejoining is not None:
             self._close_search()
         self._end_untold()
         conversation = self.conversation
         phase, offset = conversation.phase, conversation.offset
-        conversation.close(self._at)
+        conversation.close()
         self._leave(conversation)
         self._gaps.close(conversation.from_master)
         if told and self._first_end is not None:

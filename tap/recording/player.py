@@ -32,6 +32,8 @@ from tap.replication.stream import MAX_COMMAND
 
 TICK = 100_000_000  # nanoseconds, as of a tap
 MAX_COMMENTED = 1000  # packets of one time that are remembered
+# Comments on events that the bytes make again; what the bytes do not say of them is in Announcements.
+_IN_THE_BYTES = (events.LinkOpened, events.FullResync, events.PartialResync, events.Handshake)
 LATE = 1_000_000_000  # nanoseconds: captures do not mix packets up by more
 MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
 
@@ -40,9 +42,9 @@ class Player:
     """Takes packets in the order of the file. What they say goes to *tell*, and the master's bytes go to *watch*.
 
     every_command, every_key, max_command: see Conversation. at_once: report each command when it came. Otherwise it is
-    reported after the start of its stream, as by the tap; for a partial resync, that can be seconds later. ended: gets
-    each connection that replicates, or that a tap recorded, when nothing more comes of it. until: nanoseconds; later
-    packets are ignored.
+    reported after the start of its stream, as by the tap; beside an RDB on a connection of its own, that can be minutes
+    later. ended: gets each connection that replicates, or that a tap recorded, when nothing more comes of it. until:
+    nanoseconds; later packets are ignored.
 
     connections: over TCP. replicating, recorded: how many of these replicate, and how many a tap recorded. cuts: packets
     that lack their ends. tls: connections of which nothing can be read. account: what could not be reported.
@@ -287,13 +289,9 @@ class Player:
     def _comment(self, said: Comment, link: Played | None) -> None:
         """Report the event of a comment, unless the bytes say it too."""
         told = said.told
-        if told is None or isinstance(told.event, events.LinkOpened | events.FullResync | events.Handshake):
+        if told is None or isinstance(told.event, _IN_THE_BYTES):
             return
         event = told.event
-        if isinstance(event, events.PartialResync):
-            if link is not None:
-                link.begin()
-            return
         if isinstance(event, events.LinkClosed) and link is not None:
             self._remove(link.connection)
             link.close(told.time)
@@ -329,13 +327,15 @@ class Player:
             max_command=self._max_command,
             tell_heads=None if self._count is None else link.count,
         )
-        # A tap reports acknowledgements ahead of the master; the recorded bytes may lack what the ACK is about.
-        conversation.compares_acks = not link.is_ours
+        # A tap reports acknowledgements ahead of the master; the recorded bytes may lack what the ACK is about. It also
+        # reports that a replica has caught up; a recording does not say when the tap could not read.
+        conversation.compares_acks = conversation.measures = not link.is_ours
         return conversation
 
     def _memory(self, link: str) -> Memory:
         if link not in self._memories:
-            self._memories[link] = Memory(link, beside=next(iter(self._memories.values()), None))
+            beside = next(iter(self._memories.values()), None)
+            self._memories[link] = Memory(link, beside=beside, master=link)
         return self._memories[link]
 
     def find(self, number: int | None) -> Conversation | None:

@@ -29,9 +29,6 @@ class Connected(Protocol):
     peer: Endpoint
     is_ours: bool
 
-    @property
-    def is_ticked(self) -> bool: ...
-
     def tell(self, event: Event) -> None:
         """The conversation reports an event."""
 

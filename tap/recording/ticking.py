@@ -2,31 +2,26 @@
 
 A link is ticked ten times a second, as in a live tap; but a capture may hold thousands of idle ones, and years. So only
 those are ticked of which something has come since a tick found them at rest: nothing to tell, nothing to measure. A link
-that wakes takes over what its ticks would have left behind meanwhile, and goes on as if it had never rested:
+that wakes takes over what its ticks would have left behind meanwhile, its beat, and goes on as if it had never rested.
 
-- the times of the last ticks, over which a rate is taken;
-- its beat: when its last batch of commands would have been told. An idle stream begins a new batch every second, all that
-  rest in the same phase at the same tick. So phases are kept, not streams: there are never more than ticks in a second.
+The beat is when its last batch of commands would have been told. An idle stream begins a new batch every second, all that
+rest in the same phase at the same tick. So phases are kept, not streams: there are never more than ticks in a second.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from typing import Protocol
 
 from tap.replication.conversation import Conversation
-from tap.replication.stream import BATCH_SECONDS, RATE_TICKS
+from tap.replication.stream import BATCH_SECONDS
 
 
 class Ticked(Protocol):
-    """A connection. serial: its place among all. is_ticked: whether time makes its stream begin."""
+    """A connection. serial: its place among all."""
 
     serial: int
     conversation: Conversation
-
-    @property
-    def is_ticked(self) -> bool: ...
 
 
 class _Beat:
@@ -53,7 +48,6 @@ class Ticking:
         self._awake: dict[Ticked, None] = {}
         self._resting: dict[Ticked, tuple[int, _Beat | None]] = {}  # since which tick, and in which phase
         self._count = 0  # of ticks
-        self._times: deque[float] = deque(maxlen=RATE_TICKS)
         self._beats: deque[_Beat] = deque()  # oldest first
         self._beat: _Beat | None = None  # of the last tick
 
@@ -64,9 +58,8 @@ class Ticking:
         self._awake[link] = None
         since, beat = self._resting.pop(link, (self._count, None))
         stream = link.conversation.stream
-        if stream is not None and since < self._count:
-            missed = itertools.islice(self._times, max(0, len(self._times) - (self._count - since)), None)
-            stream.catch_up(missed, None if beat is None else beat.last)
+        if stream is not None and beat is not None and since < self._count:
+            stream.catch_up(beat.last)
 
     def forget(self, link: Ticked) -> None:
         """Nothing more comes of it."""
@@ -76,12 +69,11 @@ class Ticking:
     def tick(self, at: float) -> None:
         self._move_beats(at)
         self._count += 1
-        self._times.append(at)
         for link in sorted(self._awake, key=lambda link: link.serial):
             if link not in self._awake:  # another one's tick has ended it
                 continue
             stream = link.conversation.stream
-            if stream is not None and link.is_ticked:
+            if stream is not None:
                 link.conversation.tick(at)
                 if not stream.rests(at):
                     continue

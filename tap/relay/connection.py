@@ -337,7 +337,7 @@ class Connection(Outline):
         phase = conversation.phase  # as it was: to close a conversation decides what was still open
         offset = performer.cut_offset if performer.is_cut else conversation.offset
         try:
-            conversation.close(self._loop.time())
+            conversation.close()
         except Exception:
             self._misunderstood(Side.MASTER)
         closed = closing.event(conversation, Phase.DONE if conversation.phase is Phase.DONE else phase, offset)

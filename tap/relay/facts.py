@@ -17,9 +17,9 @@ class MasterFacts:
     expects TLS although the tap uses none; None while unknown.
     """
 
-    def __init__(self, link: str, beside: Memory | None = None) -> None:
-        """link: its name. beside: what another link remembers."""
-        self.memory = Memory(link, beside)
+    def __init__(self, link: str, beside: Memory | None = None, *, master: str = "") -> None:
+        """link: its name. beside: what another link remembers. master: its address, "" if each connection has its own."""
+        self.memory = Memory(link, beside, master=master)
         self.ordinals = itertools.count(1)
         self.speaks_tls: bool | None = None
         self._asked = -math.inf  # loop time of the last question

@@ -56,10 +56,10 @@ class Route:
             every_command=tap.every_command,
             every_key=tap.every_key,
             opaque=tap.opaque,
-            facts=MasterFacts(link.name, beside),
+            facts=MasterFacts(link.name, beside, master=str(link.master or "")),
         )
 
     def to(self, master: Address) -> Route:
         """The same settings towards another master."""
-        facts = MasterFacts(str(master), self.facts.memory)
+        facts = MasterFacts(str(master), self.facts.memory, master=str(master))
         return dataclasses.replace(self, name=str(master), master=master, facts=facts)

@@ -243,8 +243,6 @@ class Conversation(State):
     def _talked_back(self, request: Request) -> None:
         if self._talk_back is None:
             self._talk_back = TalkBack(self.tell)
-        if self.stream is not None and self.stream.is_continuing:
-            self.stream.begin()
         self._talk_back.heard(request)
 
     def _maybe_acknowledged(self, request: Request, at: float) -> None:
@@ -340,16 +338,16 @@ class Conversation(State):
 
     # ---- time and end ----
 
-    def tick(self, at: float, *, held_back: bool = False) -> None:
+    def tick(self, at: float, *, held_back: bool = False, waiting: int = 0) -> None:
         """Report what is due by time. To be called about ten times a second.
 
-        A partial resync is reported some ticks late, once it is known how much the replica had missed; a batch of
-        commands once a second. held_back: the master is not being read, because the replica does not read.
+        That a replica has caught up is reported once it is known; a batch of commands once a second. held_back: the
+        master is not being read, because the replica does not read. waiting: bytes of the master that the system holds.
         """
         if self.stream is not None:
-            self.stream.tick(at, held_back=held_back)
+            self.stream.tick(at, held_back=held_back, waiting=waiting)
 
-    def close(self, at: float = 0.0) -> None:
+    def close(self) -> None:
         """Both directions have ended: report what is still pending. Nothing may be received afterwards."""
         unloaded = self.phase.value if self.phase in (Phase.WAITING, Phase.RDB, Phase.LOADING) else ""
         self.resync.snapshot.finish_if_complete()
@@ -363,8 +361,7 @@ class Conversation(State):
             self._talk_back.close()
         self._handshake.close_unidentified()
         if self.role is Role.REPLICA and self.replid is not None and not self.identity.is_nameless(self.role):
-            rate = 0.0 if self.stream is None else self.stream.rate
-            self._memory.left(self.replica, Past(self.replid, self.offset, at, rate, unloaded))
+            self._memory.left(self.replica, Past(self.replid, self.offset, unloaded))
         self.resync.close()
 
     def lost(self, side: Side, why: str) -> None:
@@ -374,8 +371,6 @@ class Conversation(State):
 
     def _lose(self, side: Side, position: int, why: str) -> None:
         handshake = self._handshake
-        if self.stream is not None and self.stream.is_continuing:
-            self.stream.begin()
         if side is Side.REPLICA:
             handshake.is_read = False
             handshake.requests = RequestReader()

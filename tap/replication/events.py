@@ -243,14 +243,37 @@ class PartialResync(WireEvent):
     replid: the history from here on. previous_replid: the one asked for, if that is another one. previous_link: the name
     of the link to the master that wrote the previous history, if this link's master took over from it. offset: of the
     replica's last byte; the next stream byte has offset + 1. replid and offset are None if a capture lacks the request.
-    bytes_behind: what the replica had missed; exact if the master writes nothing meanwhile, otherwise an estimate.
+
+    bytes_behind: what the replica lacked; None where that is not known yet, as on the wire at this moment: CaughtUp
+    reports it. bytes_behind_at_least: what this master had written beyond the offset, as connections had shown when the
+    replica asked.
     """
 
     replid: str | None
     previous_replid: str | None
     previous_link: str | None = None
     offset: int | None
-    bytes_behind: int
+    bytes_behind: int | None
+    bytes_behind_at_least: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaughtUp(WireEvent):
+    """After a partial resync: all that the replica lacked when the master granted it has passed.
+
+    bytes: how many it lacked; None if only bounds are known: at_least and at_most. start, end: the at_most bytes. offset:
+    after them. seconds: from the grant until they had passed.
+
+    known_from: what shows the upper bound: "wire" if the master paused; "link" if another connection to this master
+    showed how much the master had written; "master" if the master said so itself. Not reported while nothing shows it.
+    """
+
+    offset: int | None
+    bytes: int | None
+    at_least: int
+    at_most: int
+    seconds: float
+    known_from: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -681,6 +704,7 @@ _KEPT: tuple[type[Event], ...] = (
     Handshake,
     FullResync,
     PartialResync,
+    CaughtUp,
     FaultArmed,
     FaultFired,
     FaultExpired,

@@ -38,18 +38,31 @@ class Course:
         return db_at(position, [*zip(self._ends, self._dbs, strict=True)], self._begin, self._first_db)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Track:
-    """The part of a history that one connection carried, after offset base. is_doubted: its offsets may be wrong."""
+    """The part of a history that one connection carried, after offset base. is_doubted: its offsets may be wrong.
+
+    master: where the connection went. waiting: bytes that the master has sent beyond those received. is_current: the
+    connection is open, and received whatever the master sent at its last tick.
+    """
 
     base: int
     scanner: StreamScanner | Course
+    master: str = ""
     is_doubted: bool = False
+    waiting: int = 0
+    is_current: bool = False
 
     def settle(self) -> None:
         """The connection has ended: release the scanner."""
+        self.waiting, self.is_current = 0, False
         if not isinstance(self.scanner, Course):
             self.scanner = Course(self.scanner)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the connection has ended."""
+        return isinstance(self.scanner, Course)
 
     @property
     def end(self) -> int:
@@ -72,6 +85,21 @@ class History:
         """The highest offset seen, None if none was seen."""
         return max((track.end for track in self._tracks if not track.is_doubted), default=None)
 
+    def written(self, master: str, *, beside: Track | None = None, is_current: bool = False) -> int | None:
+        """The highest offset that this master has certainly written, as connections to it show; None if none does.
+
+        beside: leave this connection out. is_current: ask only those connections that show what it has written by now.
+        """
+        known = [
+            track.end + track.waiting
+            for track in self._tracks
+            if track.master == master
+            and track is not beside
+            and not track.is_doubted
+            and (track.is_current or not is_current)
+        ]
+        return max(known, default=None)
+
     def db_at(self, offset: int) -> int | None:
         """The database in force after the byte with this offset, None if no connection showed it."""
         for track in reversed(self._tracks):
@@ -88,32 +116,25 @@ class History:
 
 @dataclass(slots=True)
 class Past:
-    """How far one replica's last connection came. at: when it ended. rate: at that time, in bytes per second.
+    """How far one replica's last connection came.
 
     unloaded: the phase in which the connection ended, if that was before the replica acknowledged an RDB; else "".
     """
 
     replid: str
     offset: int | None
-    at: float
-    rate: float
     unloaded: str = ""
-
-    def expected(self, replid: str, offset: int, at: float) -> int | None:
-        """The bytes that a replica returning with this offset has probably missed; None if no estimate is possible."""
-        if self.replid != replid or self.offset is None or not self.rate:
-            return None
-        return max(0, self.offset - offset) + round(self.rate * (at - self.at))
 
 
 class Memory:
     """Shared by all connections to one master."""
 
-    def __init__(self, link: str = "", beside: Memory | None = None) -> None:
+    def __init__(self, link: str = "", beside: Memory | None = None, *, master: str = "") -> None:
         """link: the link's name. beside: the memory of another link, to share its histories: a history may continue on
-        another link's master after a failover.
+        another link's master after a failover. master: its address; links with the same one show what it has written.
         """
         self._link = link
+        self.master = master
         self.histories: dict[str, History] = {} if beside is None else beside.histories
         self.succession: Succession = Succession(MAX_HISTORIES) if beside is None else beside.succession
         self._replicas: dict[str, Past] = {}
@@ -122,6 +143,11 @@ class Memory:
     def history(self, replid: str) -> History:
         """The history of this ID; a new one if the ID is unknown."""
         return _remember(self.histories, replid, self.histories.get(replid) or History(self._link), MAX_HISTORIES)
+
+    def written(self, replid: str) -> int | None:
+        """The highest offset of this history that the master has certainly written; None if nothing shows one."""
+        known = self.histories.get(replid)
+        return None if known is None else known.written(self.master)
 
     def knows(self, replid: str) -> bool:
         """Whether this replication ID was granted to an earlier connection."""

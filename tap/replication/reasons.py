@@ -8,9 +8,13 @@ from tap.replication.events import Reason
 from tap.replication.memory import Memory
 
 
-def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, granted: str, offset: int) -> Reason:
+def why_full(
+    memory: Memory, replica: str, asked: str | None, wanted: int, granted: str, offset: int, *, written: int | None = None
+) -> Reason:
     """The reason for +FULLRESYNC <granted> <offset> as answer to PSYNC <asked> <wanted>; asked is None for `?`.
 
+    written: the highest offset of the history *asked* that the master was known to have written at the request; None if
+    none was. The answer may come seconds later (repl-diskless-sync-delay), so its offset is only an upper bound of that.
     To be called before the memory learns of the new history.
     """
     past = memory.past(replica)
@@ -47,11 +51,13 @@ def why_full(memory: Memory, replica: str, asked: str | None, wanted: int, grant
                 text=f"the replica has all that the master has ({_short(asked)} up to offset {held}), but the master "
                 "keeps no backlog to go on from: it frees it when no replica was there for repl-backlog-ttl",
             )
+        least = 0 if written is None else min(max(0, written - held), behind)
+        distance = f"{behind}" if least == behind else f"{least} to {behind}" if least else f"at most {behind}"
         return Reason(
             code="offset_out_of_backlog",
-            text=f"the replica was {behind} bytes behind (it has offset {held}, the master {offset}) and the "
-            f"master's backlog no longer reaches back that far: repl-backlog-size {_backlog(behind)} would have "
-            "saved it",
+            text=f"the replica was {distance} bytes behind when it asked (it has offset {held}, the master had {offset} "
+            f"when it answered) and the master's backlog no longer reaches back that far: repl-backlog-size "
+            f"{_backlog(behind)} would have saved it",
         )
     if memory.succession.parent(granted) == asked:
         return Reason(

@@ -53,6 +53,7 @@ class Resync:
         "_asked",
         "_memory",
         "_refusal",
+        "_written",
         "snapshot",
         "state",
         "sync",
@@ -64,6 +65,7 @@ class Resync:
         self.snapshot = Snapshot(state, self._syncing, self._rdb_ended)
         self._memory = memory
         self._asked: tuple[str | None, int] | None = None  # ID and offset of the sync's first PSYNC; ID None: ?
+        self._written: int | None = None  # by the master, as far as was known then
         self._refusal: str | None = None
 
     @property
@@ -204,6 +206,7 @@ class Resync:
         offset = int(words[2])
         self.identify(Role.REPLICA, request.start, request.end)
         self._asked = (replid, offset)
+        self._written = None if replid is None else self._memory.written(replid)
         state.tell(
             events.PsyncRequested(
                 start=request.start,
@@ -323,7 +326,7 @@ class Resync:
         elif self._asked is None:
             reason = Reason(code="unknown", text="the request for it was not seen")
         else:
-            reason = why_full(self._memory, state.replica, *self._asked, replid, offset)
+            reason = why_full(self._memory, state.replica, *self._asked, replid, offset, written=self._written)
         state.tell(
             events.FullResync(start=start, end=end, replid=replid, offset=offset, reason=reason, channel=channel.channel)
         )
@@ -354,20 +357,20 @@ class Resync:
                 state.tell(exchange(request, line))
                 stream.begin()
             else:
-                stream.continues(None, start, end, previous_link=None, least=0, expected=None)
+                stream.continues(None, start, end, at, previous_link=None, at_least=0)
         else:
             self._go_on(asked[0], asked[1] - 1, grant.replid or asked[0], start, end, at)
 
     def _go_on(self, asked: str, offset: int, replid: str, start: int, end: int, at: float) -> None:
         """The history *asked* continues after this offset, as *replid*."""
         state, memory = self.state, self._memory
-        known_end = memory.history(asked).end
-        past = memory.past(state.replica)
         previous_link = None
         if replid != asked:
             memory.succeed(asked, replid, offset)
             if memory.elsewhere(replid) is None:
                 previous_link = memory.elsewhere(asked)
+        # What the former ID names beyond the place where another one took over, this master need not have written.
+        written = self._written if replid == asked else None
         state.replid, state.base = replid, offset
         db = memory.history(replid).db_at(offset)
         stream = self.begin_stream(end, state.carried_db if db is None else db)
@@ -375,9 +378,9 @@ class Resync:
             None if replid == asked else asked,
             start,
             end,
+            at,
             previous_link=previous_link,
-            least=0 if known_end is None else max(0, known_end - offset),
-            expected=None if past is None else past.expected(asked, offset, at),
+            at_least=0 if written is None else max(0, written - offset),
         )
 
     # ---- the RDB, and the stream after it ----
@@ -429,6 +432,7 @@ class Resync:
             tell_heads=state.tell_heads,
             wants=state.wants,
             compares_acks=state.compares_acks,
+            measures=state.measures,
             notices_secret=state.notices_secret,
         )
         if state.watcher is not None:

@@ -47,6 +47,7 @@ class State:
         self.watcher: Watcher | None = None
         self.notices_secret: Callable[[bytes, int, int], None] | None = None  # see Stream; set before the stream begins
         self.compares_acks = True  # see Stream; set before the stream begins
+        self.measures = True  # see Stream; set before the stream begins
         self.carried_db: int | None = None  # in force at a partial resync, for a caller that knows more than the memory
         self.forced = ""  # how a fault forces the next resync to be a full one; "" if none does
 

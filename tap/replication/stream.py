@@ -23,15 +23,14 @@ copy or a call in between.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from tap.replication import events
-from tap.replication.continuation import Continuation
+from tap.replication.catching_up import CatchingUp
 from tap.replication.decoder import Decoder
 from tap.replication.events import Event
 from tap.replication.heads import Head, HeadReader
-from tap.replication.lag import LagClock
+from tap.replication.lag_clock import LagClock
 from tap.replication.memory import Memory, Track
 from tap.replication.scanner import StreamScanner
 from tap.replication.words import WordReader
@@ -43,15 +42,14 @@ MAX_HELD = 2**20  # bytes of commands that wait until the beginning of the strea
 ACK_BATCH_SECONDS = 0.5
 BATCH_SECONDS = 1.0
 
-RATE_TICKS = 20  # the window of the rate, about two seconds
-
 
 class Stream:
     """The stream from its first byte, after an RDB, a +CONTINUE or a +RDBCHANNELSYNC.
 
     replid: the history; None until the other connection of the sync announces it. received: bytes of the stream,
     including those not understood. is_padded: a fault has sent the replica additional bytes, so its ACKs may be ahead of
-    *received*. compares_acks: check ACKs against *received*; allowed only if that is all that the master sent.
+    *received*. compares_acks: check ACKs against *received*; allowed only if that is all that the master sent. measures:
+    report CaughtUp; allowed only if the ticks say when the master could not send.
     """
 
     def __init__(
@@ -70,6 +68,7 @@ class Stream:
         tell_heads: Callable[[Stream, list[Head]], None] | None = None,
         wants: Callable[[type[Event]], bool] = lambda kind: True,
         compares_acks: bool = True,
+        measures: bool = True,
         notices_secret: Callable[[bytes, int, int], None] | None = None,
         decoder: Decoder | None = None,
     ) -> None:
@@ -112,9 +111,9 @@ class Stream:
         self._scan(db, in_transaction)
         self._lag = LagClock()
         self.previous: str | None = None  # the ID that the replica asked for, if another one was granted
-        self._continued: Continuation | None = None
+        self._measures = measures
+        self._catching_up: CatchingUp | None = None
         self._batch_at = float("-inf")
-        self._course: deque[tuple[float, int]] = deque(maxlen=RATE_TICKS)  # (time, received) at the last ticks
         self._track: Track | None = None
         if not unfinished:
             self._remember()
@@ -134,7 +133,7 @@ class Stream:
 
     def _remember(self) -> None:
         if self.replid is not None and self._base is not None:
-            self._track = Track(self._base, self._scanner)
+            self._track = Track(self._base, self._scanner, self._memory.master)
             self._memory.history(self.replid).add(self._track)
 
     @property
@@ -275,14 +274,6 @@ class Stream:
         return None if offset is None or self.acked is None else max(0, offset - self.acked)
 
     @property
-    def rate(self) -> float:
-        """Bytes per second over the last ticks."""
-        if len(self._course) < 2:
-            return 0.0
-        (begin, before), (end, after) = self._course[0], self._course[-1]
-        return (after - before) / max(end - begin, 0.001)
-
-    @property
     def db(self) -> int | None:
         db: int | None = self._scanner.db
         return db
@@ -315,7 +306,8 @@ class Stream:
             if self.has_begun:
                 self._tell_each(self._words)
         if scanner.broken and understood:
-            self.begin(buffered=0 if self.is_continuing else scanner.broken_at)
+            self._catching_up = None
+            self.begin(buffered=scanner.broken_at)
             self.tell_batch()
             number = "" if self._base is None else f" (offset {self._base + scanner.broken_at + 1})"
             return self.position_after(scanner.broken_at), f"in the stream{number}: {scanner.broken}"
@@ -347,11 +339,10 @@ class Stream:
 
     def acknowledge(self, offset: int, fsynced: int | None, start: int, end: int, at: float) -> None:
         """The replica has applied the stream up to *offset*; bytes start <= i < end of its direction say so."""
-        if self._continued is None:
-            self.begin()
-            if at - self._batch_at >= ACK_BATCH_SECONDS:
-                self._batch_at = at
-                self.tell_batch()
+        self.begin()
+        if at - self._batch_at >= ACK_BATCH_SECONDS:
+            self._batch_at = at
+            self.tell_batch()
         sent = self.offset
         if sent is not None and offset > sent and self.compares_acks:
             self._ahead(offset, sent, start, end)
@@ -360,15 +351,13 @@ class Stream:
         if self._base is not None and sent is not None:
             lag_bytes, self.lag_seconds = max(0, sent - offset), self._lag.acked(offset - self._base, at)
         self.acked_at, self.acked_lag_bytes = at, lag_bytes
-        if self._continued is None and not self._wants(events.Ack):
+        if not self._wants(events.Ack):
             return
-        ack = events.Ack(
-            start=start, end=end, offset=offset, fsynced=fsynced, lag_bytes=lag_bytes, lag_seconds=self.lag_seconds
+        self._tell(
+            events.Ack(
+                start=start, end=end, offset=offset, fsynced=fsynced, lag_bytes=lag_bytes, lag_seconds=self.lag_seconds
+            )
         )
-        if self._continued is None:
-            self._tell(ack)
-        else:
-            self._continued.last_ack = ack
 
     def _ahead(self, offset: int, sent: int, start: int, end: int) -> None:
         """The replica has acknowledged more than was received, which cannot be true."""
@@ -388,27 +377,46 @@ class Stream:
         if self._track is not None:
             self._track.is_doubted = True
 
-    def tick(self, at: float, *, held_back: bool) -> None:
+    def tick(self, at: float, *, held_back: bool, waiting: int = 0) -> None:
         """Report what is due by time; see Conversation.tick()."""
-        self._course.append((at, self.received))
-        if self._continued is not None and self._continued.is_measured(self.received, held_back):
-            self.begin()
+        track = self._track
+        if track is not None and not track.is_settled:
+            track.waiting, track.is_current = waiting, not held_back
+        if self._catching_up is not None:
+            self._measure(self._catching_up, at, held_back)
         if self.has_begun and at - self._batch_at >= BATCH_SECONDS:
             self._batch_at = at
             self.tell_batch()
 
     def rests(self, at: float) -> bool:
         """Whether, after the tick at this time, further ticks report nothing until something else happens."""
-        return self._continued is None and (not self.has_begun or (not self._scanner.commands and self._batch_at == at))
+        return self._catching_up is None and (not self.has_begun or (not self._scanner.commands and self._batch_at == at))
 
-    def catch_up(self, ticks: Iterable[float], batch_at: float | None) -> None:
-        """Make up for the ticks that were left out while rests() was true.
+    def catch_up(self, batch_at: float) -> None:
+        """Make up for the ticks that were left out while rests() was true. batch_at: the last batch among them."""
+        self._batch_at = batch_at
 
-        ticks: the times of the last RATE_TICKS of them. batch_at: the time of the last batch among them, None if none.
-        """
-        self._course.extend((at, self.received) for at in ticks)
-        if batch_at is not None:
-            self._batch_at = batch_at
+    def _measure(self, catching_up: CatchingUp, at: float, held_back: bool) -> None:
+        written: int | None = None
+        if self._base is not None and self.replid is not None:
+            written = self._memory.history(self.replid).written(self._memory.master, beside=self._track, is_current=True)
+            written = None if written is None else written - self._base
+        found = catching_up.measured(self.received, self._lag.passed_at, at, held_back=held_back, written=written)
+        if found is None:
+            return
+        self._catching_up = None
+        self._tell(
+            events.CaughtUp(
+                start=self._start,
+                end=self.position_after(found.at_most),
+                offset=None if self._base is None else self._base + found.at_most,
+                bytes=found.bytes,
+                at_least=found.at_least,
+                at_most=found.at_most,
+                seconds=found.seconds,
+                known_from=found.known_from,
+            )
+        )
 
     # ---- events ----
 
@@ -417,18 +425,32 @@ class Stream:
         previous: str | None,
         start: int,
         end: int,
+        at: float,
         *,
         previous_link: str | None,
-        least: int,
-        expected: int | None,
+        at_least: int,
     ) -> None:
-        """Make this the stream of a partial resync, granted by bytes start <= i < end, which begin() will report.
+        """Begin as the stream of a partial resync, granted by bytes start <= i < end.
 
-        previous: the ID asked for, if another one was granted; previous_link: see events.PartialResync. least, expected:
-        bytes that the replica certainly, and probably, had missed.
+        previous: the ID asked for, if another one was granted; previous_link: see events.PartialResync. at_least: bytes
+        that the replica certainly lacks.
         """
         self.previous = previous
-        self._continued = Continuation(previous, previous_link, start, end, least, expected)
+        self._tell(
+            events.PartialResync(
+                start=start,
+                end=end,
+                replid=self.replid,
+                previous_replid=previous,
+                previous_link=previous_link,
+                offset=self._base,
+                bytes_behind=None,
+                bytes_behind_at_least=at_least,
+            )
+        )
+        self.begin()
+        if self._measures:
+            self._catching_up = CatchingUp(at, at_least)
 
     @property
     def is_within_command(self) -> bool:
@@ -440,50 +462,26 @@ class Stream:
         """Whether the stream is understood up to its last byte."""
         return not self._unfinished and not self._scanner.broken
 
-    @property
-    def is_continuing(self) -> bool:
-        """Whether this is a partial resync that begin() has yet to report."""
-        return self._continued is not None
-
     def begin(self, buffered: int = 0) -> None:
-        """Report StreamStarted, once, after a pending PartialResync. buffered: see events.StreamStarted."""
+        """Report StreamStarted, once. buffered: see events.StreamStarted."""
         if self.has_begun:
             return
         self.has_begun = True
-        continued, scanner = self._continued, self._scanner
-        if continued is not None:
-            self._tell(
-                events.PartialResync(
-                    start=continued.start,
-                    end=continued.end,
-                    replid=self.replid,
-                    previous_replid=continued.previous,
-                    previous_link=continued.previous_link,
-                    offset=self._base,
-                    bytes_behind=continued.missed(scanner.broken_at if scanner.broken else self.received),
-                )
-            )
-        self._continued = None
         self._tell(
             events.StreamStarted(
                 start=self._start,
                 end=self._start,
                 replid=self.replid,
                 offset=self._base,
-                db=scanner.db_at(0),
+                db=self.first_db,
                 buffered=buffered,
             )
         )
         if self._words is not None:
             self._tell_each(self._words)
-        if continued is not None and continued.last_ack is not None:
-            self.tell_batch()
-            self._tell(continued.last_ack)
 
     def end(self) -> None:
         """The connection has ended: report what is pending."""
-        if self._continued is not None:
-            self.begin()
         self.tell_batch()
         if self._track is not None:
             self._track.settle()

@@ -271,8 +271,15 @@ class Inspection:
                 rdb = self._rdb_bytes(entry)
                 found.append(Resync("full", entry.at, event.reason.code, event.reason.text, event.offset, rdb))
             elif isinstance(event, events.PartialResync):
-                found.append(Resync("partial", entry.at, "", "", event.offset, event.bytes_behind))
+                found.append(Resync("partial", entry.at, "", "", event.offset, self._lacked(entry, event)))
         return found
+
+    def _lacked(self, resync: Entry, event: events.PartialResync) -> int:
+        """Bytes that the replica lacked at that resync, at most; if it never caught up, at least."""
+        for entry in self._stage.journal.of("caught_up", since=resync.at):
+            if isinstance(entry.event, events.CaughtUp) and entry.told.connection == resync.told.connection:
+                return entry.event.at_most
+        return event.bytes_behind_at_least
 
     def _rdb_bytes(self, resync: Entry) -> int:
         """Bytes of the RDB that followed on that connection; if it was cut, as far as rdb_progress reported."""

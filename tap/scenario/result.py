@@ -33,7 +33,9 @@ class FaultSeen:
 
 @dataclass(frozen=True, slots=True)
 class Resync:
-    """kind: "full" or "partial". at: seconds since the run began. bytes: of the RDB, or those the replica had missed."""
+    """kind: "full" or "partial". at: seconds since the run began. bytes: of the RDB; or those that the replica
+    lacked, at most.
+    """
 
     kind: str
     at: float

@@ -218,7 +218,9 @@ def test_the_log_of_a_cut_link(servers: Servers, any_server: str) -> None:
         re.MULTILINE,
     )
     assert re.search(r" closed by the master in phase (stream|loading) at offset \d+ ", out)
-    assert re.search(r" partial resync: goes on with \w{8}… after offset \d+, \d+ bytes behind$", out, re.MULTILINE)
+    assert re.search(
+        r" partial resync: goes on with \w{8}… after offset \d+(, at least \d+ bytes behind)?$", out, re.MULTILINE
+    )
 
 
 def test_every_partial_resync_of_a_pair_that_flaps_is_written_among_commands_that_nobody_reads(

@@ -30,6 +30,12 @@ def rdb_finished(**changes: Any) -> events.RdbFinished:
     return dataclasses.replace(whole, **changes)
 
 
+def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
+    return events.CaughtUp(
+        start=0, end=1, offset=70, bytes=size, at_least=at_least, at_most=at_most, seconds=0.25, known_from="wire"
+    )
+
+
 @pytest.mark.parametrize(
     ("event", "words"),
     [
@@ -37,6 +43,35 @@ def rdb_finished(**changes: Any) -> events.RdbFinished:
         (
             events.PartialResync(start=0, end=1, replid=ID, previous_replid="b" * 40, offset=5, bytes_behind=9),
             "partial resync: goes on with 8371a4ee… (until now bbbbbbbb…) after offset 5, 9 bytes behind",
+        ),
+        (
+            events.PartialResync(start=0, end=1, replid=ID, previous_replid=None, offset=5, bytes_behind=None),
+            "partial resync: goes on with 8371a4ee… after offset 5",
+        ),
+        (
+            events.PartialResync(
+                start=0,
+                end=1,
+                replid=ID,
+                previous_replid=None,
+                offset=5,
+                bytes_behind=None,
+                bytes_behind_at_least=9,
+            ),
+            "partial resync: goes on with 8371a4ee… after offset 5, at least 9 bytes behind",
+        ),
+        (caught_up(0, 0, 0), "caught up at offset 70: it lacked nothing"),
+        (
+            caught_up(65, 65, 65),
+            "caught up at offset 70: it lacked 65 bytes, which passed within 0.2 s of the grant",
+        ),
+        (
+            caught_up(None, 0, 65),
+            "caught up at offset 70: it lacked at most 65 bytes, which passed within 0.2 s of the grant",
+        ),
+        (
+            caught_up(None, 9, 65),
+            "caught up at offset 70: it lacked 9 to 65 bytes, which passed within 0.2 s of the grant",
         ),
         (
             rdb_finished(bytes=2**20, seconds=0.5),

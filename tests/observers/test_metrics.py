@@ -83,6 +83,7 @@ def test_units_are_those_of_the_names_and_of_the_times() -> None:
         "rdb_time": "seconds",
         "full_resync_time": "seconds",
         "partial_resync_time": "seconds",
+        "catch_up_time": "seconds",
     }
 
 

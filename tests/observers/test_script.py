@@ -593,7 +593,7 @@ def test_the_log_holds_the_traceback(script: Path, ui: str, where: str) -> None:
         ("on_event = 7\n", ": it has no function for an event"),
         (
             "def on_full_resink(told):\n    pass\n",
-            ": on_full_resink: unknown event 'full_resink'; known: ack, ack_ahead_of_master, command,",
+            ": on_full_resink: unknown event 'full_resink'; known: ack, ack_ahead_of_master, caught_up, command,",
         ),
         ("def on_full_resink(told):\n    pass\n", " Did you mean 'full_resync'?"),
         ("async def on_event(told):\n    pass\n", ": on_event is async; it is called in a process of its own"),

@@ -350,6 +350,7 @@ NAMES = {
     "redis_tap.main.rdb_time": "ms",
     "redis_tap.main.full_resync_time": "ms",
     "redis_tap.main.partial_resync_time": "ms",
+    "redis_tap.main.catch_up_time": "ms",
 }
 OWN = {
     "how": "reset",

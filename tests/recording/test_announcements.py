@@ -20,8 +20,10 @@ def comment(kind: str, **fields: Any) -> Comment:
     return found
 
 
-def partial(behind: int) -> events.PartialResync:
-    return events.PartialResync(start=0, end=9, replid="a" * 40, previous_replid=None, offset=7, bytes_behind=behind)
+def partial(least: int) -> events.PartialResync:
+    return events.PartialResync(
+        start=0, end=9, replid="a" * 40, previous_replid=None, offset=7, bytes_behind=None, bytes_behind_at_least=least
+    )
 
 
 def test_an_event_is_completed_once() -> None:
@@ -88,8 +90,9 @@ def test_a_gap_of_the_replica_says_nothing_of_the_masters() -> None:
     assert said.take_gap() == (False, (None, None))
 
 
-def test_a_tap_that_does_not_understand_announces_no_resyncs() -> None:
+def test_an_estimate_of_an_older_recording_completes_nothing() -> None:
     said = Announcements()
-    assert said.tells_resyncs
-    said.hear(comment("not_understood"))
-    assert not said.tells_resyncs
+    fields = events.as_dict(partial(0)) | {"bytes_behind": 1234}
+    del fields["bytes_behind_at_least"]
+    said.hear(comment(fields.pop("event"), **fields))
+    assert said.completed(partial(0)) == partial(0)

@@ -276,7 +276,7 @@ def test_a_full_resync_after_an_overrun_backlog_says_by_how_much(servers: Server
         full = tap.wait_for(events.FullResync, 2)
         assert full.reason.code == "offset_out_of_backlog"
         assert full.offset is not None
-        assert f"was {full.offset - held} bytes behind" in full.reason.text
+        assert f"{full.offset - held} bytes behind when it asked" in full.reason.text
         assert_equal_data(master, replica)
 
 
@@ -293,7 +293,8 @@ def test_a_partial_resync_says_how_much_was_missed(servers: Servers, server_name
         follow(replica, tap.port)
         partial = tap.wait_for(events.PartialResync)
         assert partial.offset == held
-        assert partial.bytes_behind == there - held
+        caught_up = tap.wait_for(events.CaughtUp)
+        assert (caught_up.offset, caught_up.bytes, caught_up.known_from) == (there, there - held, "wire")
         assert_equal_data(master, replica)
 
 

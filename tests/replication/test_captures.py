@@ -20,9 +20,10 @@ FULL_AND_PARTIAL = [
     "1 stream 0 db None",
     "1 275 db 3: 10 commands",
     "2 psync same 276",
-    "2 partial 275, 0 behind",
+    "2 partial 275",
     "2 stream 275 db 3",
     "2 550 db 3: 10 commands",
+    "2 lacked 0",
 ]
 THIRD = [line.replace("2 ", "3 ", 1) if line.startswith("2 ") else line for line in FULL_AND_PARTIAL]
 STORIES = {
@@ -33,7 +34,7 @@ STORIES = {
     "redis-8.0-rdb-channel": THIRD,
     "valkey-8.1-announced": FULL_AND_PARTIAL,
     "valkey-9-dual-channel": THIRD,
-    "redis-7.0-missed": [line.replace("0 behind", "275 behind") for line in FULL_AND_PARTIAL],
+    "redis-7.0-missed": [line.replace("lacked 0", "lacked 275") for line in FULL_AND_PARTIAL],
     "redis-7.0-promotion": [line.replace("partial 275", "partial as another history 275") for line in FULL_AND_PARTIAL],
     "redis-7.0-out-of-backlog": [
         *FULL_AND_PARTIAL[:5],
@@ -75,7 +76,9 @@ def words(told: list[tuple[int, Event]]) -> list[str]:
                 said.append(f"{connection} full {event.offset} {event.reason.code}")
             case events.PartialResync():
                 other = "" if event.replid == replid else " as another history"
-                said.append(f"{connection} partial{other} {event.offset}, {event.bytes_behind} behind")
+                said.append(f"{connection} partial{other} {event.offset}")
+            case events.CaughtUp():
+                said.append(f"{connection} lacked {event.bytes}")
             case events.RdbFinished():
                 said.append(f"{connection} rdb")
             case events.StreamStarted():
@@ -212,7 +215,7 @@ def splits(capture: Capture) -> Iterator[list[Chunk]]:
 
 def without_ticks(told: list[tuple[int, Event]]) -> list[tuple[int, Event]]:
     """Without what depends on when chunks came, which gluing changes."""
-    return [(n, event) for n, event in told if not isinstance(event, events.Commands | events.Ack)]
+    return [(n, event) for n, event in told if not isinstance(event, events.Commands | events.Ack | events.CaughtUp)]
 
 
 def without_commands(told: list[tuple[int, Event]]) -> list[tuple[int, Event]]:

@@ -148,7 +148,7 @@ def test_links_share_histories_and_say_where_one_was_first_seen() -> None:
     beside.succeed("a", "b", 100)
     assert memory.succession.parent("b") == "a"
     assert memory.elsewhere("b") == "us"
-    memory.left("r:1", Past("a", 1, 0.0, 0.0))
+    memory.left("r:1", Past("a", 1))
     assert beside.past("r:1") is None
 
 
@@ -158,9 +158,9 @@ def test_links_share_histories_and_say_where_one_was_first_seen() -> None:
 def test_of_the_replicas_the_one_that_left_first_is_forgotten() -> None:
     memory = Memory()
     for number in range(MAX_REPLICAS):
-        memory.left(f"r:{number}", Past("a", number, 0.0, 0.0))
-    memory.left("r:0", Past("a", 77, 0.0, 0.0))
-    memory.left("new", Past("a", 1, 0.0, 0.0))
+        memory.left(f"r:{number}", Past("a", number))
+    memory.left("r:0", Past("a", 77))
+    memory.left("new", Past("a", 1))
     past = memory.past("r:0")
     assert past is not None
     assert past.offset == 77
@@ -169,17 +169,25 @@ def test_of_the_replicas_the_one_that_left_first_is_forgotten() -> None:
     assert memory.past("new") is not None
 
 
-@pytest.mark.parametrize(
-    ("past", "asked", "expected"),
-    [
-        (Past("a", 1000, 10.0, 50.0), ("a", 1000, 12.0), 100),
-        (Past("a", 1000, 10.0, 50.0), ("a", 900, 12.0), 200),
-        (Past("a", 1000, 10.0, 50.0), ("a", 1100, 12.0), 100),  # it has more than had come: the rest is by the rate
-        (Past("a", 1000, 10.0, 50.0), ("a", 900, 10.0), 100),
-        (Past("a", 1000, 10.0, 0.0), ("a", 900, 12.0), None),
-        (Past("a", None, 10.0, 50.0), ("a", 900, 12.0), None),
-        (Past("b", 1000, 10.0, 50.0), ("a", 900, 12.0), None),
-    ],
-)
-def test_how_much_a_replica_has_probably_missed(past: Past, asked: tuple[str, int, float], expected: int | None) -> None:
-    assert past.expected(*asked) == expected
+# ---- what a master has written ----
+
+
+def test_what_a_master_has_written_is_what_any_connection_to_it_shows() -> None:
+    history = History("eu")
+    far, near, other = track(100, PING * 3), track(0, PING), track(500, PING)
+    far.master = near.master = "m:1"
+    other.master = "m:2"
+    for one in (far, near, other):
+        history.add(one)
+    assert history.written("m:1") == 142
+    assert history.written("m:1", beside=far) == 14
+    assert history.written("m:3") is None
+    near.waiting = 1000
+    assert history.written("m:1") == 1014, "with what the system holds"
+    assert history.written("m:1", is_current=True) is None
+    far.is_current = True
+    assert history.written("m:1", is_current=True) == 142
+    far.settle()
+    assert history.written("m:1", is_current=True) is None
+    far.is_doubted = near.is_doubted = True
+    assert history.written("m:1") is None

@@ -82,9 +82,10 @@ def test_a_partial_resync_is_told_from_the_master_alone_without_its_offset() -> 
     talk = master_alone(b"+PONG\r\n", b"+OK\r\n", f"+CONTINUE {ID}\r\n".encode() + SET, SET).quiet()
     (partial,) = of(talk, events.PartialResync)
     assert (partial.replid, partial.offset, partial.previous_replid) == (ID, None, None)
-    assert partial.bytes_behind == 2 * len(SET)
+    (caught_up,) = of(talk, events.CaughtUp)
+    assert (caught_up.bytes, caught_up.offset) == (2 * len(SET), None)
     assert [(event.name, event.db, event.offset) for event in of(talk, events.Command)] == [("SET", None, None)] * 2
-    assert talk.kinds()[-5:] == ["partial_resync", "stream_started", "command", "command", "commands"]
+    assert talk.kinds()[-6:] == ["partial_resync", "stream_started", "command", "command", "commands", "caught_up"]
 
 
 @pytest.mark.parametrize("names", [b"+OK\r\n", b"+OK\r\n+OK\r\n"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap.replication.lag import MAX_SAMPLES, LagClock
+from tap.replication.lag_clock import MAX_SAMPLES, LagClock
 from tap.replication.memory import Memory, Past
 from tap.replication.payload import Payload
 from tap.replication.reasons import why_full
@@ -206,18 +206,19 @@ def test_reasons_from_the_wire_alone() -> None:
     assert why(None, -1, A, 0)[0] == "first_sync"
     assert why(A, 101, A, 1000) == (
         "offset_out_of_backlog",
-        "the replica was 900 bytes behind (it has offset 100, the master 1000) and the master's backlog no longer "
-        "reaches back that far: repl-backlog-size 900 bytes would have saved it",
+        "the replica was at most 900 bytes behind when it asked (it has offset 100, the master had 1000 when it "
+        "answered) and the master's backlog no longer reaches back that far: repl-backlog-size 900 bytes would have "
+        "saved it",
     )
     assert "keeps no backlog" in why(A, 101, A, 100)[1]
     assert why(A, 102, A, 100)[0] == "offset_ahead_of_master"
     assert "until now" in why(B, 1, A, 0)[1]
-    memory.left("r:1", Past(B, 50, 0.0, 0.0))
+    memory.left("r:1", Past(B, 50))
     code, text = why(B, 51, A, 0)
     assert code == "replication_id_unknown"
     assert "restarted" in text
     assert "gave that up" in why(None, -1, A, 0)[1]
-    memory.left("r:1", Past(A, 50, 0.0, 0.0, "rdb"))
+    memory.left("r:1", Past(A, 50, "rdb"))
     assert why("c" * 40, 1, A, 0) == (
         "replication_id_unknown",
         "the replica still offers its history from before, cccccccc… up to offset 0: its last full resync through this "

@@ -12,7 +12,7 @@ REPLICA = "10.0.0.7:6380"
 
 
 def past(replid: str = A, offset: int | None = 90, unloaded: str = "") -> Past:
-    return Past(replid, offset, at=0.0, rate=0.0, unloaded=unloaded)
+    return Past(replid, offset, unloaded=unloaded)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_replica_without_a_history(before: Past | None, says: str) -> None:
     [
         (102, 100, "offset_ahead_of_master", "up to offset 101, the master only up to 100 (1 bytes less)"),
         (101, 100, "offset_out_of_backlog", "the replica has all that the master has (aaaaaaaa… up to offset 100)"),
-        (100, 100, "offset_out_of_backlog", "the replica was 1 bytes behind (it has offset 99, the master 100)"),
+        (100, 100, "offset_out_of_backlog", "the replica was at most 1 bytes behind when it asked (it has "),
         (1, 2**19 - 1, "offset_out_of_backlog", "repl-backlog-size 524287 bytes would have"),
         (1, 2**19, "offset_out_of_backlog", "repl-backlog-size 524288 bytes (1mb) would have"),
         (1, 2**20 + 1, "offset_out_of_backlog", "repl-backlog-size 1048577 bytes (2mb) would have"),
@@ -50,6 +50,23 @@ def test_the_history_of_the_master_but_not_an_offset_that_it_can_go_on_from(
     reason = why_full(Memory(), REPLICA, A, wanted, A, offset)
     assert reason.code == code
     assert says in reason.text
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (None, "was at most 900 bytes behind"),
+        (50, "was at most 900 bytes behind"),
+        (400, "was 300 to 900 bytes behind"),
+        (1000, "was 900 bytes behind"),
+        (1100, "was 900 bytes behind"),
+    ],
+)
+def test_what_the_master_had_written_at_the_request_bounds_how_far_behind_the_replica_was(
+    written: int | None, says: str
+) -> None:
+    """The answer may come much later, when a diskless master has waited for more replicas."""
+    assert says in why_full(Memory(), REPLICA, A, 101, A, 1000, written=written).text
 
 
 def test_a_history_that_the_master_does_not_go_on_from() -> None:

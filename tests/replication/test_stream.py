@@ -1,4 +1,4 @@
-"""The stream of one connection: offsets, batches, lag, and a partial resync that is measured before it is told."""
+"""The stream of one connection: offsets, batches, lag, and a partial resync with what it brings."""
 
 from __future__ import annotations
 
@@ -138,42 +138,33 @@ def test_joined_within_a_command_it_is_read_from_the_end_of_that_one_on(size: in
     assert read.stream.is_read
 
 
-def granted(read: Read, *, least: int = 0, expected: int | None = None) -> None:
-    read.stream.continues(B, 40, 60, previous_link=None, least=least, expected=expected)
-
-
-@pytest.mark.parametrize(
-    ("least", "expected", "pauses", "behind"),
-    [
-        (0, None, True, 70),
-        (100, None, True, 100),
-        (0, 20, True, 70),  # a pause is exact
-        (0, 20, False, 20),  # without one, what was written meanwhile is not among what was missed
-        (30, 20, False, 30),
-        (0, None, False, 5 * 14),
-    ],
-)
-def test_a_partial_resync_is_told_once_it_is_known_what_was_missed(
-    least: int, expected: int | None, pauses: bool, behind: int
-) -> None:
+def test_a_partial_resync_is_told_when_it_is_granted_and_what_was_lacked_once_the_master_pauses() -> None:
     read = Read()
-    granted(read, least=least, expected=expected)
-    for number in range(5):
-        read.stream.receive(PING, number / 10)
-        if not pauses:
-            read.stream.tick(number / 10, held_back=False)
-    assert read.stream.is_continuing
-    read.acked(BASE + 14, 0.5)
-    assert read.told == [], "not before the resync"
-    for number in range(5, 5 + 4 if pauses else 5):
-        read.stream.tick(number / 10, held_back=False)
-    read.stream.begin()
-    resync, begun, *rest = read.told
+    read.stream.continues(B, 40, 60, 0.0, previous_link="orders", at_least=30)
+    resync, begun = read.told
     assert isinstance(resync, events.PartialResync)
     assert (resync.start, resync.end, resync.replid, resync.previous_replid, resync.offset) == (40, 60, A, B, BASE)
-    assert resync.bytes_behind == behind
+    assert (resync.bytes_behind, resync.bytes_behind_at_least, resync.previous_link) == (None, 30, "orders")
     assert isinstance(begun, events.StreamStarted)
-    assert [event.kind for event in rest] == ["commands", "ack"]
+    assert read.stream.previous == B
+    for number in range(5):
+        read.stream.receive(PING, number / 10)
+        read.stream.tick(number / 10, held_back=False)
+    read.acked(BASE + 14, 0.5)
+    assert {event.kind for event in read.told[2:]} == {"commands", "ack"}
+    for number in range(5, 9):
+        read.stream.tick(number / 10, held_back=False)
+    (found,) = read.of(events.CaughtUp)
+    assert (found.start, found.end, found.offset) == (START, START + 70, BASE + 70)
+    assert (found.bytes, found.at_least, found.at_most, found.seconds) == (None, 30, 70, 0.4)
+
+
+def test_a_stream_that_is_not_measured_says_nothing_of_what_was_lacked() -> None:
+    read = Read(measures=False)
+    read.stream.continues(None, 40, 60, 0.0, previous_link=None, at_least=0)
+    for number in range(9):
+        read.stream.tick(number / 10, held_back=False)
+    assert [event.kind for event in read.told] == ["partial_resync", "stream_started"]
 
 
 def test_an_id_that_another_connection_tells_places_what_has_come() -> None:

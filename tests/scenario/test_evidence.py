@@ -155,7 +155,21 @@ def full(offset: int = 500, channel: Channel = Channel.MAIN) -> events.FullResyn
 
 
 def partial(offset: int = 700, behind: int = 40) -> events.PartialResync:
-    return events.PartialResync(start=0, end=1, replid=REPLID, previous_replid=None, offset=offset, bytes_behind=behind)
+    return events.PartialResync(
+        start=0,
+        end=1,
+        replid=REPLID,
+        previous_replid=None,
+        offset=offset,
+        bytes_behind=None,
+        bytes_behind_at_least=behind,
+    )
+
+
+def caught_up(at_most: int) -> events.CaughtUp:
+    return events.CaughtUp(
+        start=1, end=2, offset=740, bytes=None, at_least=0, at_most=at_most, seconds=0.1, known_from="wire"
+    )
 
 
 def asked() -> events.PsyncRequested:
@@ -249,6 +263,13 @@ def test_what_the_masters_count_and_what_the_tap_saw() -> None:
         ("full", 1.1, "first_sync", 500, 0),
         ("partial", 2.1, "", 700, 40),
     ]
+
+
+def test_what_a_replica_lacked_at_most_counts_once_it_has_caught_up() -> None:
+    play = Play()
+    for at, event in ((1.0, asked()), (1.1, partial()), (1.4, caught_up(70)), (2.0, asked()), (2.1, partial())):
+        play.tell(at, event)
+    assert [one.bytes for one in play.found().resyncs] == [70, 40]
 
 
 def test_a_request_that_was_refused_was_answered() -> None:

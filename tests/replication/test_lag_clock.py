@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tap.replication.lag import MAX_SAMPLES, RESOLUTION, LagClock
+from tap.replication.lag_clock import MAX_SAMPLES, RESOLUTION, LagClock
 
 
 def test_what_passes_within_one_resolution_counts_from_its_first_byte() -> None:

@@ -18,6 +18,11 @@ class LagClock:
         self._last = -1.0
         self._acked = 0
 
+    @property
+    def passed_at(self) -> float | None:
+        """When the last bytes were passed on, within the resolution; None if none were."""
+        return None if self._last < 0 else self._last
+
     def passed(self, position: int, at: float) -> None:
         """Note that all bytes before *position* have been passed on by the time *at*."""
         if at - self._last < self._resolution and self._passed:
