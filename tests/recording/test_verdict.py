@@ -16,6 +16,7 @@ from tap.recording.player import Player
 from tap.recording.reader import nothing, play
 from tap.recording.verdict import ENOUGH_ACKS, MAX_HELD, Evidence, Missed, Undecided, Verdict
 from tap.replication import events
+from tap.replication.events import Side
 from tests.recording.support import segment
 from tests.recording.wires import STREAM, Wire, as_packets, file, of, told
 from tests.relay.wire import BASE, REPLID, command
@@ -314,6 +315,44 @@ def test_each_reply_that_is_missing_is_in_the_account_once(
     assert all(any(start <= begin and end <= stop for start, stop, _ in missing) for begin, end in gaps)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(missing))
     assert sum(size for _, _, size in missing) == sum(end - begin for begin, end in gaps)
+
+
+SET_UP = {5, 7}  # packets; behind a reply that is missing, too, these are taken for an ordinary client's
+
+
+@pytest.mark.parametrize("first", range(3, 14))
+@pytest.mark.parametrize("opens", [True, False], ids=["from the start", "met in the middle"])
+def test_whatever_packets_are_missing_each_command_is_told_or_missing(first: int, opens: bool) -> None:
+    """Of each pair of packets."""
+    packets = resynced().packets[0 if opens else 3 :][:26]
+    whole = {one.start: one for one in of(told(packets, every_command=True), events.Command)}
+    sizes = [len(segment(data).data) for _, data in packets]
+    for lost in ((first, other) for other in range(first, 16)):
+        heard: list[Told] = []
+        player = Player(heard.append, every_command=True)
+        for number, (at, data) in enumerate(packets):
+            if number not in lost:
+                player.packet(Packet(at, 101, data, len(data)))
+        player.close()
+        if not heard:  # it is not known for a replication
+            continue
+        missing = player.account.missing
+        lost_bytes = sum(one.lost_bytes for one in missing)
+        if SET_UP.isdisjoint(number if opens else number + 3 for number in lost):
+            assert lost_bytes == sum(sizes[number] for number in set(lost))
+        assert lost_bytes == sum(one.bytes for one in of(heard, events.RecordingGap))
+        found = {one.start: one for one in of(heard, events.Command)}
+        for start, one in whole.items():
+            is_missing = any(
+                gap.side is Side.MASTER and gap.may_hold_commands and gap.start <= start and one.end <= gap.end
+                for gap in missing
+            )
+            assert is_missing != (start in found)
+            if start in found:
+                assert (found[start].end, found[start].name, found[start].args) == (one.end, one.name, one.args)
+                assert found[start].offset in (one.offset, None)
+                assert found[start].db in (one.db, None)
+        assert found.keys() <= whole.keys()
 
 
 def test_where_evidence_is_refuted_bytes_keep_their_positions() -> None:
