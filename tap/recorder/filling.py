@@ -45,7 +45,7 @@ class Source(Protocol):
 
 
 class Filling:
-    """room: bytes that may come before is_full() has to be asked. sources: the connections that are recorded."""
+    """room: bytes that the queue can take beside those that may gather. sources: the connections that are recorded."""
 
     def __init__(
         self, sources: Callable[[], Iterable[Source]], begun: Callable[[], None], troubled: Callable[[str], None]

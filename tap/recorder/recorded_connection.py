@@ -83,7 +83,7 @@ class RecordedConnection(Intake):
         self._replica = replica
         self._tap = tap
         self._master = tap
-        self._dialled_at = 0
+        self._dialled_at: int  # nanoseconds since the epoch
         self._masker = Masker() if keeps.redaction is None else StrictMasker()
         self._replies = Replies()
         self._commands: deque[tuple[int, bytes, int]] = deque()  # commands of the stream with passwords, see _secret()
@@ -112,7 +112,7 @@ class RecordedConnection(Intake):
     def _take(self, number: int, data: memoryview, begin: int, *, may_end_file: bool = True) -> None:
         """Keep these bytes, or leave them out if too much waits for the disk. may_end_file: see _keep()."""
         filling, size = self._filling, len(data)
-        if size > filling.room and filling.is_full(size):
+        if filling.is_full(size):
             self._beginning = None
             self.ask()
             if self._gaps[number] is None:

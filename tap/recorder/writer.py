@@ -182,7 +182,6 @@ class Writer:
             self._in_loop(self._gathering.pass_on)
         if not self._queue and self._closing_at is None:
             self._wake.wait(SYNC_SECONDS if self._is_idle else GATHER_SECONDS)
-        self._is_idle = False
         self._wake.clear()
 
     def _write_next(self) -> bool:

@@ -12,7 +12,8 @@ import pytest
 from tap.bus import Bus
 from tap.capture.packets import Blocks
 from tap.capture.pcapng import PcapngReader, heading
-from tap.capture.segments import FIN, SYN
+from tap.capture.pcapng import comments as comments_of
+from tap.capture.segments import FIN, PUSH, SYN
 from tap.recorder import filling
 from tap.recorder import recorded_connection as module
 from tap.recorder.recorded_connection import RecordedConnection
@@ -438,6 +439,66 @@ def test_what_a_redacted_link_says_that_is_not_understood_is_blank(tmp_path: Pat
 
     asyncio.run(record())
     assert [one.data for one in segments(path) if one.data] == [b"*" * 7, b"*" * 11]
+
+
+def test_packets_that_were_never_written_are_missing_in_stretches(tmp_path: Path) -> None:
+    found: list[tuple[Side, int, int]] = []
+    said: list[tuple[int, list[dict[str, Any]]]] = []
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Recorder(tmp_path / "a.pcapng", bus, sync="none")
+        writes.open()
+        link = connect(bus, writes, 1)
+        assert link.tcp is not None
+        out = Blocks()
+        for number, size, skipped in ((1, 10, 0), (0, 3, 0), (1, 5, 0), (1, 0, 7), (1, 4, 0), (0, 0, 2), (0, 1, 0)):
+            if skipped:
+                link.tcp.skip(number, skipped)
+            else:
+                link.tcp.write(out, 10**18, number, PUSH, bytes(size), b"")
+        link.tcp.write(out, 10**18, 1, 0, b"", comments_of(["a comment"]))
+        link.tcp.write(out, 10**18, 0, FIN, b"", b"")
+        packets = list(PcapngReader().feed(heading("test") + bytes(out.view())))
+        found.extend((gap.side, gap.start, gap.end) for gap in link.missing(packets))
+        instead = Blocks()
+        link.restated(instead, packets)
+        for one in PcapngReader().feed(heading("test") + bytes(instead.view())):
+            flags = segment(one.data).flags
+            said.append((flags & FIN, [json.loads(text) for text in one.comments if text != "a comment"]))
+        await writes.close()
+
+    asyncio.run(record())
+    assert found == [(Side.REPLICA, 0, 3), (Side.REPLICA, 5, 6), (Side.MASTER, 0, 15), (Side.MASTER, 22, 26)]
+    gaps = [(one["side"], one["start"], one["end"]) for _, some in said for one in some]
+    assert gaps == [(side.value, start, end) for side, start, end in found]
+    assert [fin for fin, _ in said] == [0] * 5 + [FIN]
+
+
+def test_a_gap_is_said_in_each_file_in_which_bytes_were_lost(tmp_path: Path) -> None:
+    gaps: list[tuple[int, int]] = []
+
+    async def record() -> None:
+        bus = Bus()
+        bus.subscribe(
+            lambda told: (
+                gaps.append((told.event.start, told.event.end)) if isinstance(told.event, events.RecordingGap) else None
+            )
+        )
+        writes = Lossy(tmp_path / "a.pcapng", bus, sync="none", rotate=Limits(2**30))
+        writes.open()
+        link = connect(bus, writes, 1)
+        writes.is_stuck = True
+        for size in (10, 0, 0, 20, 0):
+            if size:
+                link.received(Side.MASTER, memoryview(bytes(size)))
+            writes.rotate()
+        await writes.close()
+
+    asyncio.run(record())
+    assert gaps == [(0, 10), (10, 30)]
+    said = [sum(one["event"] == "recording_gap" for one in comments(path)) for path in sorted(tmp_path.iterdir())]
+    assert said == [1, 0, 0, 1, 0, 0]
 
 
 def test_a_gap_ends_with_an_acknowledgement_though_others_have_room_again(

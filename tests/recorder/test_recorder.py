@@ -904,6 +904,23 @@ def test_the_files_that_are_there_are_counted_once(
     asyncio.run(story())
 
 
+def test_a_connection_that_has_no_master_yet_is_not_in_the_next_file(tmp_path: Path) -> None:
+    def story(bus: Bus, writes: Recorder) -> None:
+        conversation = Conversation(lambda event: None, connection=1)
+        link = writes.opened("link", conversation, ("127.0.0.1", 1025), ("127.0.0.1", 1))
+        assert link is not None
+        bus.publish("link", 1, "", events.LinkOpened(peer="", master=""))
+        writes.rotate()
+        assert link.tcp is None
+        link.dialled(None)
+
+    recording_of(tmp_path / "one.pcapng", story, rotate=Limits(size=10**6))
+    first, second = sorted(tmp_path.iterdir())
+    assert packets(first) == []
+    assert [one.flags for one in segments(second)] == [SYN, SYN | ACK, ACK]
+    assert [said["event"] for said in comments(second)] == ["link_opened"]
+
+
 def test_a_next_file_that_is_tried_again_is_not_due_once_more(tmp_path: Path) -> None:
     async def story() -> None:
         writes = Recorder(tmp_path / "one.pcapng", Bus(), sync="none")

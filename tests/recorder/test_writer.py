@@ -291,6 +291,24 @@ def test_a_next_file_that_cannot_be_made_is_told_and_the_old_one_goes_on(
     running(job)
 
 
+def test_a_next_file_that_cannot_be_made_at_the_end_takes_nothing_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Output, path: Path, heading: bytes) -> None:
+        raise FULL
+
+    async def job() -> None:
+        desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10**6))
+        monkeypatch.setattr(Output, "__init__", refuse)
+        desk.writer._closing_at = time.monotonic() + 3600
+        desk.writer.next_file(desk.block(b"head of the next"))
+        desk.writer.put(desk.block(b"behind it"))
+        assert await desk.writer.close() == []
+        assert b"behind it" in desk.output.path.read_bytes()
+
+    running(job)
+
+
 def test_a_file_is_full_by_what_its_bytes_are_in_the_file(tmp_path: Path) -> None:
     async def job() -> None:
         desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10_000))
