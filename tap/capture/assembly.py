@@ -379,7 +379,6 @@ class Assembler:
         positions: bytes of the segment's source and of its target before it. held: bytes among those of the target that
         appear in the capture after the segment.
         """
-        self.connections.pop((segment.target, segment.source), None)
         connection = self._open(segment)
         for half, following, position in zip(
             connection.halves, (segment.sequence, segment.acknowledged + held & 0xFFFFFFFF), positions, strict=True

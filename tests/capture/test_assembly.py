@@ -22,6 +22,7 @@ from tap.capture.assembly import (
     Connection,
     Ended,
     Gap,
+    Half,
     Item,
     Opened,
     Unseen,
@@ -505,3 +506,172 @@ def test_an_answer_to_a_distant_segment_is_believed_with_it_if_it_has_the_number
         answer = made(0, 8, 0, b"ok", acknowledged=FIRST + FAR + 110 + away)
         said, _ = story([*OPENING, *sent(0, 10), far, answer])
         assert said == ["from start", all_of(0, 10), *([FAR, b"x" * 10] if away == 0 else [])]
+
+
+# ---- boundaries ----
+
+NUMBERS = [0, 1000, 2**31, 2**32 - 1]
+
+
+@pytest.mark.parametrize("following", NUMBERS)
+def test_near_is_what_is_within_reach_of_what_was_seen_or_acknowledged(following: int) -> None:
+    half = Half(following=following, position=70)
+    for away, is_near in ((0, True), (REACH, True), (REACH + 1, False), (-70 - REACH, True), (-71 - REACH, False)):
+        assert half.is_near((following + away) % 2**32) == is_near
+    half.acknowledged = (following + FAR) % 2**32
+    for away, is_near in ((REACH, True), (REACH + 1, False), (-REACH, True), (-REACH - 1, False)):
+        assert half.is_near((following + FAR + away) % 2**32) == is_near
+    assert half.is_near(following)
+    assert Half().is_near(following)
+
+
+@pytest.mark.parametrize("following", NUMBERS)
+@pytest.mark.parametrize(
+    ("acknowledged", "come_to", "not_come_to"),
+    [
+        (None, [0, -1, -REACH], [1, 2, -REACH - 1]),
+        (-5, [0, -1, -5], [-6, 1]),
+        (0, [0], [-1, 1]),
+        (7, [0, 7], [-1, 6, 8]),
+    ],
+)
+def test_a_direction_can_have_come_to_what_was_acknowledged_or_seen(
+    following: int, acknowledged: int | None, come_to: list[int], not_come_to: list[int]
+) -> None:
+    half = Half(following=following, position=70)
+    half.acknowledged = None if acknowledged is None else (following + acknowledged) % 2**32
+    assert [away for away in come_to if not half.can_have_come_to((following + away) % 2**32)] == []
+    assert [away for away in not_come_to if half.can_have_come_to((following + away) % 2**32)] == []
+    half.pending.add(70 + 20, b"abc", 2)
+    ends = [away for away in range(9, 40) if half.can_have_come_to((following + away) % 2**32)]
+    assert ends == [25]
+    half.fin = following
+    assert half.can_have_come_to((following + 1) % 2**32)
+    assert not half.can_have_come_to((following + 2) % 2**32)
+    half.fin = (following + 1) % 2**32
+    assert not half.can_have_come_to((following + 1) % 2**32)
+
+
+@pytest.mark.parametrize("following", NUMBERS)
+def test_bytes_are_lacking_that_were_acknowledged_and_not_seen_and_a_fin_is_none(following: int) -> None:
+    connection = Connection((CLIENT, SERVER), True)
+    half = connection.halves[1]
+    assert not connection.lacks(1)
+    half.following = following
+    assert not connection.lacks(1)
+    for ahead, has_ended, lacks in ((-1, 0, 0), (0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1), (2, 0, 1)):
+        half.acknowledged, half.has_ended = (following + ahead) % 2**32, bool(has_ended)
+        assert connection.lacks(1) == bool(lacks)
+        assert not connection.lacks(0)
+    half.following = None
+    assert not connection.lacks(1)
+
+
+def test_the_numbers_of_a_segment_are_those_of_its_connection() -> None:
+    connection = Connection((CLIENT, SERVER), True)
+    assert connection.has(made(0, 7, 0, flags=SYN), 0)
+    connection.halves[0].begin(8)
+    connection.halves[1].begin(0)
+    far = 8 + FAR
+    for segment, side, has in (
+        (made(0, 7, 0, flags=SYN), 0, True),
+        (made(0, 8, 0, flags=SYN), 0, False),
+        (made(1, 2**32 - 1, 0, flags=SYN | ACK, acknowledged=8), 1, True),
+        (made(1, 0, 0, flags=SYN | ACK, acknowledged=8), 1, False),
+        (made(0, 8, 0, acknowledged=5), 0, True),
+        (made(0, far, 0, acknowledged=5), 0, False),
+        (made(0, 8, 0, acknowledged=far), 0, False),
+        (made(0, 8, 0, flags=0, acknowledged=far), 0, True),
+        (made(0, 8, 0, flags=RST | ACK, acknowledged=far), 0, True),
+        (made(0, far, 0, flags=RST, acknowledged=0), 0, False),
+    ):
+        assert connection.has(segment, side) == has
+
+
+def test_what_is_not_believed_is_counted_by_what_it_would_have_done() -> None:
+    connection = Connection((CLIENT, SERVER), True)
+    for flags in (RST | SYN | FIN, SYN | FIN | ACK, FIN | ACK, FIN, ACK, ACK | 8):
+        connection.disbelieve(made(0, 8, 0, flags=flags))
+    assert connection.disbelieved == {"RST": 1, "SYN": 1, "FIN": 2, "segment": 2}
+
+
+def test_answers_of_several_connections_come_in_the_order_in_which_they_were_sent() -> None:
+    assembler = Assembler()
+    clients = [Endpoint("10.0.0.1", 50_000 + number) for number in range(3)]
+    for one in clients:
+        list(assembler.reassemble(Segment(one, SERVER, 7, 0, SYN, b"", 0), 0))
+        list(assembler.reassemble(Segment(SERVER, one, 99, 8, SYN | ACK, b"", 0), 0))
+        list(assembler.reassemble(Segment(SERVER, one, 100, 8, ACK, b"x", 0), 0))
+    sent = Counter[int]()
+    for time, number in ((10, 1), (20, 2), (30, 0), (40, 1)):
+        segment = Segment(clients[number], SERVER, 8 + sent[number], 105 + sent[number], ACK, b"%d" % time, 0)
+        assert list(assembler.reassemble(segment, time)) == []
+        sent[number] += 2
+
+    def given(time: int) -> list[bytes]:
+        return [item.data for item in assembler.overdue(time) if isinstance(item, Bytes)]
+
+    assert given(10 + EARLY_TIME) == []
+    assert given(25 + EARLY_TIME) == [b"10", b"20"]
+    list(assembler.reassemble(Segment(clients[1], SERVER, 12, 110, ACK, b"45", 0), 45))
+    assert given(30 + EARLY_TIME) == []
+    assert given(10**12) == [b"30", b"40", b"45"]
+    assert given(10**13) == []
+
+
+def test_an_answer_waits_for_bytes_within_reach_that_it_was_not_given_out_without_before() -> None:
+    taking = Taking()
+    assert taking.at(1, server(0, b"abc")) == [b"abc"]
+    assert taking.at(2, made(0, 8, 0, b"1", acknowledged=FIRST + 3)) == [b"1"]
+    assert taking.at(3, made(0, 8, 1, b"2", acknowledged=FIRST + 5)) == []
+    assert taking.overdue(4 + EARLY_TIME) == ["Unseen", b"2"]
+    late = 10 + EARLY_TIME
+    assert taking.at(late, made(0, 8, 2, b"3", acknowledged=FIRST + 5)) == [b"3"]
+    assert taking.at(late, made(0, 8, 3, b"4", acknowledged=FIRST + 6)) == []
+    assert taking.at(late, server(3, b"def")) == [b"def", b"4"]
+    assert taking.at(late, made(0, 8, 4, b"5", acknowledged=FIRST + 6)) == [b"5"]
+    assert taking.at(late, made(0, 8, 5, b"6", acknowledged=FIRST + 6 + REACH)) == []
+
+
+def test_a_direction_that_the_capture_lacks_is_waited_for_once() -> None:
+    taking = Taking()
+    assert taking.at(1, made(0, 8, 0, b"1", acknowledged=FIRST + 3)) == []
+    assert taking.overdue(2 + EARLY_TIME) == ["Unseen", b"1"]
+    assert taking.at(3 + EARLY_TIME, made(0, 8, 1, b"2", acknowledged=FIRST + 9)) == [b"2"]
+    assert taking.at(4 + EARLY_TIME, server(5, b"fgh")) == []
+    assert taking.at(5 + EARLY_TIME, made(0, 8, 2, b"3", acknowledged=FIRST + 9)) == []
+
+
+def test_behind_a_fin_an_answer_waits_for_no_byte() -> None:
+    taking = Taking()
+    list(taking.assembler.reassemble(made(1, FIRST, 0, b"abc", FIN | ACK, 8), 1))
+    assert taking.at(2, made(0, 8, 0, b"ok", acknowledged=FIRST + 4)) == [b"ok"]
+    assert taking.at(3, made(0, 8, 2, b"no", acknowledged=FIRST + 5)) == []
+
+
+def test_a_connection_is_joined_in_its_middle() -> None:
+    assembler = Assembler()
+    for opening in OPENING:
+        list(assembler.reassemble(opening, 0))
+    joined = assembler.join(made(1, 500, 0, b"abc", acknowledged=2**32 - 3), (1000, 70), held=5)
+    assert joined.ends == (SERVER, CLIENT)
+    assert not joined.from_start
+    assert list(assembler.connections.values()) == [joined]
+    assert [(half.following, half.position, half.first) for half in joined.halves] == [(500, 1000, None), (2, 70, None)]
+    segments = [made(1, 500, 0, b"abc", acknowledged=2), made(0, 2, 0, b"de", acknowledged=503)]
+    items = [item for one in segments for item in assembler.reassemble(one, 1)]
+    assert [(item.side, item.data) for item in items if isinstance(item, Bytes)] == [(0, b"abc"), (1, b"de")]
+    assert [half.position for half in joined.halves] == [1003, 72]
+
+
+def test_bytes_that_are_known_to_be_missing_are_skipped() -> None:
+    assembler = Assembler()
+    connection = next(iter(assembler.reassemble(made(0, 7, 0, b"abc", flags=0), 0))).connection
+    list(assembler.reassemble(made(0, 7, 0, b"abc", flags=0), 0))
+    for side, position, size in ((0, 2, 0), (0, 3, 0), (0, 4, 1), (0, 9, 5), (0, 8, 0), (1, 5, 0)):
+        gaps = list(assembler.skip(connection, side, position, 5))
+        assert gaps == ([Gap(connection, 5, side, size)] if size else [])
+    assert [half.position for half in connection.halves] == [9, 0]
+    assert [item.data for item in assembler.reassemble(made(0, 7, 9, b"j", flags=0), 6) if isinstance(item, Bytes)] == [
+        b"j"
+    ]

@@ -121,6 +121,57 @@ FRAMES = {
     "vxlan in gretap in geneve": (1, frame(geneve(0x6558, frame(gre(0x6558, frame(vxlan(frame(V4)))))))),
 }
 
+# The same with other fields in the headers: each is as long as it says, and each field stands where it must.
+VARIANTS = {
+    "nflog, odd attributes": (
+        239,
+        b"\2\0\0\5"
+        + b"".join(struct.pack("<HH", 4 + size, 10) + bytes(size) + bytes(-size % 4) for size in (0, 1, 2, 3, 4, 5))
+        + struct.pack("<HH", 4 + len(V4), 9)
+        + V4,
+    ),
+    "nflog, an attribute of the highest kind": (239, bytes(4) + struct.pack("<HHI", 8, 255, 0) + nflog(V4)[4:]),
+    "nflog, big-endian, odd attributes": (
+        239,
+        b"\2\0\0\5" + struct.pack(">HH", 5, 10) + b"x\0\0\0" + struct.pack(">HH", 4 + len(V4), 9) + V4,
+    ),
+    **{f"pflog of {size}": (117, bytes([size]) + bytes(size - 1 + -size % 4) + V4) for size in (61, 62, 63, 64)},
+    "pktap, shorter": (258, struct.pack("<III", 16, 1, 101) + bytes(4) + V6),
+    "enc, 6": (109, bytes(12) + V6),
+    "cooked with SNAP": (113, COOKED + b"\0\x08" + SNAP + V4),
+    "cooked 2 with SNAP": (276, b"\0\4" + COOKED_2 + SNAP + V4),
+    "cooked 2, the lowest EtherType that is one": (276, b"\x08\0" + COOKED_2 + V4),
+    "cisco hdlc, 6": (104, b"\x8f\0\x86\xdd" + V6),
+    "ppp, mpls": (9, b"\x02\x81" + label(17, True) + V4),
+    "ppp, 6, compressed": (9, b"\xff\x03\x57" + V6),
+    "mpls, three labels": (1, ethernet(0x8847, label(16, False) + label(18, False) + label(17, True) + V6)),
+    "mpls, ethernet with a vlan": (1, ethernet(0x8847, label(17, True) + ethernet(0x8100, b"\0\5\x08\0" + V4))),
+    "mpls, ethernet of 6": (1, ethernet(0x8847, label(17, True) + frame(V6))),
+    **{
+        f"gre, fields {flags:#x}": (
+            1,
+            frame(gre(0x0800, V4, flags=flags, fields=bytes(4 * (flags & 0xB000).bit_count()))),
+        )
+        for flags in (0x8000, 0x2000, 0x1000, 0xA000, 0x9000, 0x3000)
+    },
+    "pptp, without a number": (1, frame(gre(0x880B, b"\xff\x03\x21" + V4, flags=0x2081, fields=bytes(8)))),
+    "erspan 1 with a key": (1, frame(gre(0x88BE, frame(V4), flags=0x2000, fields=bytes(4)))),
+    "erspan 3, ip": (1, frame(gre(0x22EB, ERSPAN_3[:10] + b"\x08\0" + V4, flags=0x1000, fields=bytes(4)))),
+    "erspan 3, ip, longer": (1, frame(gre(0x22EB, ERSPAN_3[:10] + b"\x08\1" + bytes(8) + V6))),
+    "erspan 3, other bits": (1, frame(gre(0x22EB, ERSPAN_3[:10] + b"\x83\xfe" + frame(V4)))),
+    "vxlan-gpe, 6": (1, frame(udp(4790, b"\x0c\0\0\2" + bytes(4) + V6))),
+    "vxlan-gpe, ethernet": (1, frame(udp(4790, b"\x0c\0\0\3" + bytes(4) + frame(V4)))),
+    "vxlan-gpe, mpls": (1, frame(udp(4790, b"\x0c\0\0\5" + bytes(4) + label(17, True) + V4))),
+    "vxlan, other flags": (1, frame(udp(4789, b"\xfb\0\0\1" + bytes(4) + frame(V4)))),
+    "geneve, 6, with options": (1, frame(geneve(0x86DD, V6, bytes(4 * 63)))),
+    "geneve, other flags": (1, frame(udp(6081, b"\0\xff\x65\x58" + bytes(4) + frame(V4)))),
+    "tzsp, without fields": (1, frame(udp(37008, b"\1\0\0\1" + b"\1" + frame(V4)))),
+    "tzsp, fields of every size": (
+        1,
+        frame(udp(37008, b"\1\0\0\1" + b"\0\0" + b"\x0a\0" + b"\x0b\2\1\1" + b"\2\5\1\1\1\1\1" + b"\0\1" + frame(V6))),
+    ),
+}
+
 UNKNOWN_TO_TSHARK = {"vlan, of another maker", "pktap", "gre in udp", "ppp, compressed", "nflog, of a big-endian machine"}
 
 
@@ -136,9 +187,9 @@ def found(link_type: int, data: bytes, size: int | None = None) -> Segment | str
     return kind
 
 
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", [*FRAMES, *VARIANTS])
 def test_a_segment_is_found_in_every_frame(name: str) -> None:
-    segment = found(*FRAMES[name])
+    segment = found(*(FRAMES | VARIANTS)[name])
     assert isinstance(segment, Segment)
     assert (segment.data, segment.sequence, segment.missing) == (b"hello", 100, 0)
     assert (segment.source, segment.target) in (ENDS, SIXES)
@@ -198,6 +249,25 @@ def block(kind: int, body: bytes) -> bytes:
         ("UDP", 1, frame(udp(8472, bytes(20)))),
         ("UDP", 1, frame(udp(37008, bytes(20)))),
         ("UDP", 1, frame(udp(6081, b"\xff" * 20))),
+        ("UDP", 1, frame(udp(6081, b"\x40\0\x65\x58" + bytes(20)))),
+        ("UDP", 1, frame(udp(4789, b"\xf7" + bytes(20)))),
+        ("UDP", 1, frame(udp(37008, b"\2\0\0\1\1" + frame(V4)))),
+        ("UDP", 1, frame(udp(37008, b"\1\0\0\2\1" + frame(V4)))),
+        ("UDP", 1, frame(udp(37008, b"\1\0\1\1\1" + frame(V4)))),
+        ("GRE of version 1", 1, frame(gre(0x880B, V4, flags=1)[:22] + b"\x08\0" + V4)),
+        ("GRE of version 2", 1, frame(gre(0x880B, V4, flags=2))),
+        ("IEEE 802.2 LLC", 1, ethernet(40, b"\xaa\xaa\x03\0\0\1\x08\0" + V4)),
+        ("IEEE 802.2 LLC", 1, ethernet(40, b"\xaa\xaa\x13\0\0\0\x08\0" + V4)),
+        ("IEEE 802.2 LLC", 1, ethernet(0x05FF, bytes(40))),
+        ("IEEE 802.2 LLC", 113, COOKED + b"\0\1" + bytes(40)),
+        ("IEEE 802.2 LLC", 276, b"\5\xff" + COOKED_2 + bytes(40)),
+        ("EtherType 0x0600", 276, b"\6\0" + COOKED_2 + bytes(40)),
+        ("IP of an unknown version", 0, b"\2\0\0\0\x70" + V4[1:]),
+        ("PPP control", 9, b"\x80\x21" + bytes(20)),
+        ("PPP control", 9, b"\x80\0" + bytes(20)),
+        ("PPP with an unknown protocol 0x7efd", 9, b"\x7e\xfd" + bytes(20)),
+        ("NFLOG without a packet", 239, bytes(4) + struct.pack("<HH", 3, 1) + bytes(40)),
+        ("malformed", 239, bytes(4) + struct.pack("<HH", 4, 1)),
         ("ICMP", 1, frame(ipv4(1, bytes(8)))),
         ("ICMPv6", 101, ipv6(58, bytes(8))),
         ("IPsec ESP", 1, frame(ipv4(50, bytes(20)))),

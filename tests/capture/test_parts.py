@@ -199,5 +199,6 @@ def test_a_recording_and_what_is_no_capture_are_one_part() -> None:
     assert (
         counted(section("<") + interface("<", 9) + block("<", 10, b"redis-tap   ") + packets) == 2
     )  # not in the section
+    assert counted(section("<") + interface("<", 9)) == counted(pcap()) == 1  # without packets
     assert counted(b"plain text " * 100) == 1
     assert counted(b"") == 1

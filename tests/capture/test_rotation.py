@@ -326,6 +326,94 @@ def left_by(rotation: Rotation, directory: Path) -> list[int]:
     return [int(path.name[4:9]) for path in files(directory)]
 
 
+NONE, TIME = Limits(), r"\d{8}T\d{6}Z"
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("day.pcapng", rf"day_#_{TIME}\.pcapng"),
+        ("day.pcapng.zst", rf"day_#_{TIME}\.pcapng\.zst"),
+        ("day.2.pcapng", rf"day\.2_#_{TIME}\.pcapng"),
+        ("day.2.pcapng.zst", rf"day\.2_#_{TIME}\.pcapng\.zst"),
+        ("day", rf"day_#_{TIME}"),
+        (".", rf"redis-tap_#_{TIME}\.pcapng"),
+    ],
+)
+def test_the_names_of_a_rotation_are_made_from_its_path(tmp_path: Path, given: str, names: str) -> None:
+    made = Rotation(tmp_path / given, Limits(size=1), NONE)
+    made.look()
+    for number in (1, 2):
+        path = made.next()
+        assert path.parent == tmp_path
+        assert re.fullmatch(names.replace("#", f"0000{number}"), path.name)
+        stamp = time.mktime(time.strptime(re.findall(TIME, path.name)[0], "%Y%m%dT%H%M%SZ")) - time.timezone
+        assert abs(stamp - time.time()) < 60
+    beyond = path.with_name(path.name.replace("_00002_", "_123456_"))
+    beyond.touch()
+    again = Rotation(tmp_path / given, Limits(size=1), NONE)
+    again.look()
+    assert "_123457_" in again.next().name
+
+
+def test_only_files_of_the_rotation_are_counted(tmp_path: Path) -> None:
+    stamp = "20260101T000000Z"
+    ours = [f"day_00001_{stamp}.pcapng", f"day_00002_{stamp}.pcapng.zst", f"day_00010_{stamp}.pcapng"]
+    others = [
+        f"day_0003_{stamp}.pcapng", f"days_00003_{stamp}.pcapng", f"day_00011_{stamp}.pcap", "day_00011_x.pcapng",
+        f"day_00011_{stamp[:-1]}.pcapng", f"day_00011_{stamp}.pcapng.gz", f"a_day_00011_{stamp}.pcapng", "day.pcapng",
+    ]  # fmt: skip
+    for name in [*ours, *others]:
+        (tmp_path / name).write_bytes(bytes(10))
+    for given in ("day.pcapng", "day.pcapng.zst"):
+        kept = Rotation(tmp_path / given, Limits(size=1), Limits(size=25))
+        kept.look()
+        assert "_00011_" in kept.next().name
+        assert [kept.overdue(0), kept.overdue(0)] == [tmp_path / ours[0], None]
+        assert [kept.overdue(5), kept.overdue(6)] == [None, tmp_path / ours[1]]
+        assert [kept.overdue(15), kept.overdue(16), kept.overdue(99)] == [None, tmp_path / ours[2], None]
+        kept.finished(tmp_path / "next", 20)
+        assert [kept.overdue(5), kept.overdue(6), kept.overdue(99)] == [None, tmp_path / "next", None]
+
+
+def test_a_recording_in_one_file_goes_on_in_another_only_if_its_name_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "day.pcapng"
+    one = Rotation(path, NONE, NONE)
+    assert one.limits == NONE
+    assert one.next() == one.next() == path
+    path.touch()
+    assert re.fullmatch(rf"day_00001_{TIME}\.pcapng", one.next().name)
+    path.unlink()  # as logrotate moves it away
+    assert one.next() == path
+    assert not rotation.is_rotation(path, NONE)
+
+
+def test_a_directory_and_a_limit_make_a_rotation(tmp_path: Path) -> None:
+    assert rotation.is_rotation(tmp_path, NONE)
+    assert rotation.is_rotation(tmp_path / "day.pcapng", Limits(seconds=5))
+    assert Rotation(tmp_path, NONE, NONE).limits == rotation.DEFAULT == Limits(size=2**30)
+    assert Rotation(tmp_path, Limits(seconds=5), NONE).limits == Limits(seconds=5)
+
+
+def test_a_file_is_kept_for_its_time_and_no_longer(tmp_path: Path, clocks: Clocks) -> None:
+    kept = Rotation(tmp_path / "day.pcapng", Limits(size=1), Limits(seconds=100))
+    kept.finished(tmp_path / "one", 1)
+    clocks.passes(100)
+    assert kept.overdue(10**9) is None
+    clocks.passes(0.5)
+    assert [kept.overdue(0), kept.overdue(0)] == [tmp_path / "one", None]
+    forever = Rotation(tmp_path / "day.pcapng", Limits(size=1), NONE)
+    forever.finished(tmp_path / "one", 10**12)
+    clocks.passes(10**9)
+    assert forever.overdue(10**12) is None
+
+
+def test_time_that_passes_is_measured_by_a_clock_that_cannot_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert abs(rotation.elapsed() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 5
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME")
+    assert abs(rotation.elapsed() - time.monotonic()) < 5
+
+
 @pytest.mark.parametrize("jump", [3600 * 5, -3600 * 5, 10**9])
 def test_a_clock_that_jumps_deletes_no_file(tmp_path: Path, clocks: Clocks, jump: float) -> None:
     """Neither those of this run nor those of before."""
