@@ -55,13 +55,12 @@ class Armed:
         """
         if self.is_over or now < self._first or now >= self.until:
             return None
-        every = self.fault.when.every
-        number = 0 if every is None else int((now - self._first) // every)
+        number = self._number(now)
         if number <= last:
             return None
         if number > self._taken:
             return None if self._is_spent else number
-        return number if opened < self._first + number * (every or 0.0) else None
+        return number if opened < self._time(number) else None
 
     def take(self, number: int) -> None:
         if number > self._taken:
@@ -69,13 +68,26 @@ class Armed:
             self.fired += 1
 
     def next_occasion(self, now: float) -> float:
-        """When the next occasion comes."""
+        """When the next occasion comes: always later than now, and from then on it is one."""
         every = self.fault.when.every
         if now < self._first:
             return self._first
         if every is None or self._is_spent:
             return math.inf
-        return self._first + (int((now - self._first) // every) + 1) * every
+        return self._time(self._number(now) + 1)
+
+    def _time(self, number: int) -> float:
+        return self._first + number * (self.fault.when.every or 0.0)
+
+    def _number(self, now: float) -> int:
+        """The number of the last occasion at or before now. A quotient that was rounded gives way to the time itself."""
+        every = self.fault.when.every
+        if every is None:
+            return 0
+        number = int((now - self._first) // every)
+        if self._time(number + 1) <= now:
+            return number + 1
+        return number - 1 if self._time(number) > now else number
 
     @property
     def _first(self) -> float:

@@ -99,6 +99,19 @@ def test_the_occasions_in_time(spec: str, now: float, opened: float, last: int, 
     assert armed(spec).occasion(now, opened, last) == number
 
 
+@pytest.mark.parametrize("began", [0.0, 0.1, BEGAN, 1138.408, 86_400.7])
+@pytest.mark.parametrize("every", ["1ms", "7ms", "100ms", "259ms", "551ms", "860ms", "2030ms", "10s"])
+def test_an_occasion_is_there_at_the_time_that_was_named_for_it(every: str, began: float) -> None:
+    fault = Armed(parse(f"cut every={every}"), "cut", began)
+    now = fault.next_occasion(began)
+    for number in range(1000):
+        assert fault.occasion(now, began, number - 1) == number
+        assert fault.occasion(math.nextafter(now, 0), began, number - 1) is None
+        assert fault.next_occasion(math.nextafter(now, 0)) == now
+        before, now = now, fault.next_occasion(now)
+        assert now > before
+
+
 def test_links_that_are_there_share_an_occasion_and_later_ones_wait_for_the_next() -> None:
     fault = armed("cut every=5s times=2")
     assert fault.occasion(BEGAN + 5, BEGAN, -1) == 0
