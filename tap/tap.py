@@ -85,8 +85,7 @@ class Tap(OnlyAsync):
         observers: the caller's own; see tap.observers.observer for their life cycle. They start before those that the
         options ask for.
 
-        Raises ConfigError, also for an impossible fault, a script that cannot be loaded, and an object that is not an
-        observer.
+        Raises ConfigError, also for an impossible fault, a script that cannot be loaded, and observers that are none.
         """
         config = of_a_tap(config, options)
         self.config = config
@@ -123,6 +122,8 @@ class Tap(OnlyAsync):
         self._journal_bytes = 0
         self._journal_end = 0  # the number of events ever put into the journal
         self._waited_for = 0  # the number of those that wait_for() has passed
+        if isinstance(observers, str) or not isinstance(observers, Iterable):
+            raise ConfigError(f"a {type(observers).__name__} is not a list of observers: write observers=[...]")
         self._observers = [Attached(one, self.bus) for one in observers]
         self._observers += [Attached(one, self.bus) for one in configured(config)]  # last, because one starts a process
 

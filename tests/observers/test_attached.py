@@ -412,5 +412,12 @@ def test_what_is_not_an_observer_is_refused(wrong: Any, says: str) -> None:
     assert str(caught.value) == says
 
 
+@pytest.mark.parametrize("one", [Kept(), None, 5, "pager"])
+def test_observers_that_are_no_list_are_refused(one: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Tap(MASTER, observers=one)
+    assert str(caught.value) == f"a {type(one).__name__} is not a list of observers: write observers=[...]"
+
+
 def test_the_limits_are_those_of_the_documentation() -> None:
     assert (module.END_SECONDS, module.STOP_SECONDS) == (0.3, 2.0)
