@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from tap.config.link_config import ELSEWHERE, Announce, LinkConfig, Links, capability, links_of
-from tap.config.option import File, Given, Option, Several, Text, Time, Words, check_words, described
+from tap.config.option import File, Given, Option, Several, Text, Time, Words, check_words, declared, described
 from tap.errors import ConfigError
 from tap.hints import explained, refuse
 from tap.paths import in_a_directory
@@ -86,6 +86,7 @@ class Config:
             page="every command of the stream as an event, with db, name and arguments",
             flags=("--commands",),
             key="commands",
+            needs_parsing=True,
         ),
     ] = False
     every_key: Annotated[
@@ -96,6 +97,7 @@ class Config:
             page="every key of an RDB as an event, with db, type, encoding, size, elements and expiry",
             flags=("--rdb-keys",),
             key="rdb_keys",
+            needs_parsing=True,
         ),
     ] = False
     duration: Annotated[Given[float | str | None, float | None], Option("TIME", "End after this time: 30s, 10m, 2h.")] = (
@@ -143,6 +145,7 @@ class Config:
             "At which address masters see a replica: keep: its own; tap: the tap's, the default.",
             page="`keep`: the master sees a replica [at its own "
             "address](../network.md#at-which-address-the-master-sees-the-replica). `tap`, the default: at the tap's",
+            needs_parsing="keep",
         ),
     ] = "tap"
     mask: Annotated[
@@ -151,6 +154,7 @@ class Config:
             "capa:NAME",
             "Hide this capability of replicas from masters. May be repeated.",
             page="hide a [capability](../network.md#plainer-dialects) of replicas from masters; may be repeated",
+            needs_parsing=True,
         ),
     ] = Given((), Words(capability))
     destructive: Annotated[bool, Option("", "Allow faults that end a server process.")] = False
@@ -203,7 +207,10 @@ class Config:
         ),
     ] = "interval"
     record_without_rdb: Annotated[
-        bool, Option("", "Leave the payload of full resyncs out of the recording.", flags=("--without-rdb",))
+        bool,
+        Option(
+            "", "Leave the payload of full resyncs out of the recording.", flags=("--without-rdb",), needs_parsing=True
+        ),
     ] = False
     record_redact: Annotated[
         Given[str | Iterable[str], tuple[Redact, ...]],
@@ -213,6 +220,7 @@ class Config:
             page="[replace values, or keys](../data.md#without-the-data), in the recording; both may be given; the "
             "payload of full resyncs is left out, too",
             flags=("--redact",),
+            needs_parsing=True,
         ),
     ] = Given((), Words())
     keylog: Annotated[
@@ -306,18 +314,13 @@ class Config:
 
     def _check_opaque(self) -> None:
         """Raise ConfigError for an option that needs parsing; tap.faults.Plan checks the faults."""
-        keeps_address = "keep" in (self.announce, *(link.announce for link in self.links))
-        needing = {
-            "--commands": self.every_command,
-            "--rdb-keys": self.every_key,
-            "--announce keep": keeps_address,
-            "--mask": self.mask or any(link.mask for link in self.links),
-            "--without-rdb": self.record_without_rdb,
-            "--redact": self.record_redact,
-        }
-        for option, is_given in needing.items():
-            if is_given:
-                raise ConfigError(f"{option} needs to understand what flows, and --opaque is to understand nothing of it")
+        for holder in (self, *self.links):
+            cls: type = type(holder)
+            for one in declared(cls):
+                if said := one.if_needs_parsing(getattr(holder, one.name)):
+                    raise ConfigError(
+                        f"{said} needs to understand what flows, and --opaque is to understand nothing of it"
+                    )
 
 
 def of_a_tap(given: "Config | Address | Url | str | int | None", options: Mapping[str, Any]) -> Config:

@@ -121,11 +121,19 @@ class LinkConfig:
         str, Option("NAME", "The name of the link, in events and faults.", on_command_line=False, in_file=False)
     ] = DEFAULT_LINK
     announce: Annotated[
-        Announce | None, Option("", "The address at which masters see a replica of this link.", on_command_line=False)
+        Announce | None,
+        Option(
+            "", "The address at which masters see a replica of this link.", needs_parsing="keep", on_command_line=False
+        ),
     ] = None
     mask: Annotated[
         Given[str | Iterable[str] | None, tuple[str, ...] | None],
-        Option("capa:NAME", "Capabilities of replicas to hide from the master of this link.", on_command_line=False),
+        Option(
+            "capa:NAME",
+            "Capabilities of replicas to hide from the master of this link.",
+            needs_parsing=True,
+            on_command_line=False,
+        ),
     ] = Given(None, Words(capability))
     tls: Annotated[
         bool,

@@ -42,8 +42,9 @@ class Option:
     takes: the placeholder of the value in `--help`. help: a sentence. page: text with Markdown for the reference, if that
     differs from help. flags: names on the command line, by default `--` and the field's name. key: the name in a file, by
     default the field's name. environment: a variable with the value, used if the command line has none. needs: the field
-    of another option, without which this one has no effect. on_command_line, in_file: whether the option is accepted
-    there; Python accepts every option.
+    of another option, without which this one has no effect. needs_parsing: the option has no effect where nothing is
+    parsed (--opaque); a word: only this value of it. on_command_line, in_file: whether the option is accepted there;
+    Python accepts every option.
     """
 
     takes: str = ""
@@ -54,6 +55,7 @@ class Option:
     topic: Topic = "tap"
     environment: str | None = None
     needs: str = ""
+    needs_parsing: bool | str = False
     on_command_line: bool = True
     in_file: bool = True
 
@@ -132,6 +134,13 @@ class Declared:
     def key(self) -> str:
         """The option's name in a file."""
         return self.option.key or self.name
+
+    def if_needs_parsing(self, value: object) -> str:
+        """How a user writes this value, if it has no effect without parsing; else ""."""
+        needs, flag = self.option.needs_parsing, self.flags[0]
+        if isinstance(needs, str):
+            return f"{flag} {needs}" if value == needs else ""
+        return flag if needs and value else ""
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -64,14 +64,21 @@ def test_text_is_read_as_on_the_command_line(tmp_path: Path) -> None:
         ({"every_command": True}, "--commands"),
         ({"every_key": True}, "--rdb-keys"),
         ({"announce": "keep"}, "--announce keep"),
+        ({"links": LinkConfig(master="h:1", announce="keep")}, "--announce keep"),
         ({"mask": ("capa:eof",)}, "--mask"),
+        ({"links": LinkConfig(master="h:1", mask=("capa:eof",))}, "--mask"),
         ({"record_to": Path("x.pcapng"), "record_without_rdb": True}, "--without-rdb"),
         ({"record_to": Path("x.pcapng"), "record_redact": ("values",)}, "--redact"),
     ],
 )
 def test_what_needs_to_understand_does_not_go_with_opaque(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=f"{named} needs to understand what flows"):
-        Config(links="127.0.0.1:1", opaque=True, **options)
+        Config(**{"links": "127.0.0.1:1", "opaque": True, **options})
+
+
+def test_what_needs_no_parsing_goes_with_opaque() -> None:
+    link = LinkConfig(master="h:1", announce="tap")
+    assert Config(links=link, announce="tap", opaque=True, record_to=Path("x.pcapng")).opaque
 
 
 def test_an_address_is_kept_or_not_and_nothing_else() -> None:
