@@ -31,6 +31,7 @@ from tap.replay.pace import Pace
 from tap.replay.replica import Replica
 from tap.replay.session import Wish
 from tap.replication.events import Reason, Side
+from tap.replication.reasons import FIRST_SYNC, short, why_sync
 from tap.url import Address
 
 PING = b"*1\r\n$4\r\nping\r\n"
@@ -332,15 +333,15 @@ class ReplayMaster(OnlyAsync):
         """Why this request cannot be met by a partial resync; None if it can (replication.c, masterTryPartialResync)."""
         part = self.part
         if wish.is_sync:
-            return Reason(code="legacy_sync", text="the peer asked with SYNC, which always gets a snapshot")
+            return why_sync(None)
         if wish.replid is None:
-            return Reason(code="first_sync", text="the replica has no history yet (it asked ? -1): it needs a snapshot")
+            return FIRST_SYNC
         held = wish.offset - 1
-        had = f"the replica offered {wish.replid[:8]}… up to offset {held}"
+        had = f"the replica offered {short(wish.replid)} up to offset {held}"
         known = part.histories.get(wish.replid)
         if known is None:
             return Reason(
-                code="replication_id_unknown", text=f"{had}; what is played of the recording is {part.replid[:8]}…"
+                code="replication_id_unknown", text=f"{had}; what is played of the recording is {short(part.replid)}"
             )
         played = part.end if self._clock is None else self.offset
         top = played if wish.replid == part.replid else min(known, played)

@@ -7,6 +7,18 @@ masterTryPartialResynchronization. The master's backlog is not on the wire, so o
 from tap.replication.events import Reason
 from tap.replication.memory import Memory
 
+CODES = (
+    "first_sync",
+    "replication_id_unknown",
+    "offset_out_of_backlog",
+    "offset_ahead_of_master",
+    "legacy_sync",
+    "master_refused_psync",
+    "forced_by_fault",
+    "unknown",
+)
+FIRST_SYNC = Reason(code="first_sync", text="the replica has no history yet (it asked ? -1): it needs a snapshot first")
+
 
 def why_full(
     memory: Memory, replica: str, asked: str | None, wanted: int, granted: str, offset: int, *, written: int | None = None
@@ -20,10 +32,7 @@ def why_full(
     past = memory.past(replica)
     if asked is None:
         if past is None:
-            return Reason(
-                code="first_sync",
-                text="the replica has no history yet (it asked ? -1): it needs a snapshot first",
-            )
+            return FIRST_SYNC
         if past.unloaded:
             return Reason(
                 code="first_sync",
@@ -33,7 +42,7 @@ def why_full(
         had = "" if past.offset is None else f" up to offset {past.offset}"
         return Reason(
             code="first_sync",
-            text=f"the replica asked ? -1 although it had followed {_short(past.replid)}{had} through this tap: "
+            text=f"the replica asked ? -1 although it had followed {short(past.replid)}{had} through this tap: "
             "it gave that up (a restart without an RDB, a protocol error, or a failed load)",
         )
     held = wanted - 1
@@ -41,14 +50,14 @@ def why_full(
         if held > offset:
             return Reason(
                 code="offset_ahead_of_master",
-                text=f"the replica is ahead: it holds {_short(asked)} up to offset {held}, the master only up to "
+                text=f"the replica is ahead: it holds {short(asked)} up to offset {held}, the master only up to "
                 f"{offset} ({held - offset} bytes less)",
             )
         behind = offset - held
         if behind == 0:
             return Reason(
                 code="offset_out_of_backlog",
-                text=f"the replica has all that the master has ({_short(asked)} up to offset {held}), but the master "
+                text=f"the replica has all that the master has ({short(asked)} up to offset {held}), but the master "
                 "keeps no backlog to go on from: it frees it when no replica was there for repl-backlog-ttl",
             )
         least = 0 if written is None else min(max(0, written - held), behind)
@@ -62,38 +71,38 @@ def why_full(
     if memory.succession.parent(granted) == asked:
         return Reason(
             code="offset_ahead_of_master",
-            text=f"the replica holds {_short(asked)} up to offset {held}, beyond the point where the master's history "
-            f"went on as {_short(granted)}",
+            text=f"the replica holds {short(asked)} up to offset {held}, beyond the point where the master's history "
+            f"went on as {short(granted)}",
         )
     elsewhere = memory.elsewhere(asked)
     if elsewhere is not None:
         return Reason(
             code="replication_id_unknown",
-            text=f"the replica offered {_short(asked)} up to offset {held}, which the master of link {elsewhere} wrote; "
-            f"this master does not go on from there, it writes {_short(granted)}",
+            text=f"the replica offered {short(asked)} up to offset {held}, which the master of link {elsewhere} wrote; "
+            f"this master does not go on from there, it writes {short(granted)}",
         )
     if past is not None and past.replid == asked:
         return Reason(
             code="replication_id_unknown",
-            text=f"the replica offered {_short(asked)} up to offset {held}, which this master gave it earlier, but the "
-            f"master now writes {_short(granted)}: it was restarted without its history, or replaced",
+            text=f"the replica offered {short(asked)} up to offset {held}, which this master gave it earlier, but the "
+            f"master now writes {short(granted)}: it was restarted without its history, or replaced",
         )
     if memory.knows(asked):
         return Reason(
             code="replication_id_unknown",
-            text=f"the replica offered {_short(asked)} up to offset {held}, a history that this master wrote earlier; "
-            f"it now writes {_short(granted)}",
+            text=f"the replica offered {short(asked)} up to offset {held}, a history that this master wrote earlier; "
+            f"it now writes {short(granted)}",
         )
     if past is not None and past.unloaded:
         return Reason(
             code="replication_id_unknown",
-            text=f"the replica still offers its history from before, {_short(asked)} up to offset {held}: its last full "
+            text=f"the replica still offers its history from before, {short(asked)} up to offset {held}: its last full "
             f"resync through this tap ended in phase {past.unloaded}, before it had acknowledged the snapshot",
         )
     return Reason(
         code="replication_id_unknown",
-        text=f"the replica offered a history of its own, {_short(asked)} up to offset {held}, which the master does not "
-        f"know: the replica was a master until now, or followed another one; this master writes {_short(granted)}",
+        text=f"the replica offered a history of its own, {short(asked)} up to offset {held}, which the master does not "
+        f"know: the replica was a master until now, or followed another one; this master writes {short(granted)}",
     )
 
 
@@ -110,7 +119,8 @@ def why_sync(refusal: str | None) -> Reason:
     )
 
 
-def _short(replid: str) -> str:
+def short(replid: str) -> str:
+    """A replication ID as sentences name it."""
     return replid[:8] + "…"
 
 

@@ -34,6 +34,7 @@ from tap import faults, toml
 from tap.conditions import check as check_where
 from tap.errors import ConfigError, did_you_mean
 from tap.replication.events import EVENTS
+from tap.replication.reasons import CODES
 from tap.scenario.actions import Action
 from tap.scenario.versions import Servers
 from tap.toml import parsed
@@ -41,16 +42,6 @@ from tap.units import parse_duration, parse_size
 
 LIBRARY = Path(__file__).parent / "library"
 TABLE = 'workload = { rate = 500 } or [expect] with resync = "partial"'  # an example, for mistakes
-REASONS = (
-    "first_sync",
-    "replication_id_unknown",
-    "offset_out_of_backlog",
-    "offset_ahead_of_master",
-    "legacy_sync",
-    "master_refused_psync",
-    "forced_by_fault",
-    "unknown",
-)
 
 # What a step can wait for besides events.
 CONDITIONS = {
@@ -82,8 +73,8 @@ def _list(value: Any) -> Any:
 
 
 def _reason(text: str) -> str:
-    if text not in REASONS:
-        raise ConfigError(f"unknown reason {text!r}; known: {', '.join(REASONS)}.{did_you_mean(text, REASONS)}")
+    if text not in CODES:
+        raise ConfigError(f"unknown reason {text!r}; known: {', '.join(CODES)}.{did_you_mean(text, CODES)}")
     return text
 
 

@@ -13,13 +13,13 @@ import pytest
 from tap.replay import replica as replica_module
 from tap.replay.replica import Replica
 from tap.replication import events
-from tap.replication.events import Event, Reason, Role, Side
+from tap.replication.events import Event, Role, Side
+from tap.replication.reasons import FIRST_SYNC
 from tests.jumping import acted
 from tests.relay.wire import asks, command
 from tests.replay.support import BEFORE, RDB, REPLID, STREAM_BYTES, Stage, part
 from tests.support import WITHIN
 
-FIRST = Reason(code="first_sync", text="the replica has no history yet (it asked ? -1): it needs a snapshot")
 PORT = command("REPLCONF", "listening-port", "6380")
 PSYNC = command("PSYNC", "?", "-1")
 GRANTED = f"+FULLRESYNC {REPLID} 1000\r\n".encode()
@@ -72,7 +72,7 @@ def test_a_full_resync_is_told_from_its_first_word_to_its_end(tmp_path: Path) ->
     assert one.events == [
         events.Handshake(start=0, end=begin, request=("REPLCONF", "listening-port", "6380"), reply="+OK"),
         events.PsyncRequested(start=begin, end=end, replid=None, offset=-1),
-        events.FullResync(start=reply, end=reply + len(GRANTED), replid=REPLID, offset=1000, reason=FIRST),
+        events.FullResync(start=reply, end=reply + len(GRANTED), replid=REPLID, offset=1000, reason=FIRST_SYNC),
         events.Ack(start=end, end=acked, offset=1030, fsynced=1020, lag_bytes=10, lag_seconds=None),
         events.Ack(start=acked, end=acked + len(ack(1100)), offset=1100, fsynced=None, lag_bytes=0, lag_seconds=None),
         closed(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tap.replication.memory import Memory, Past
-from tap.replication.reasons import why_full, why_sync
+from tap.replication.reasons import CODES, why_full, why_sync
+from tests.support import ROOT
 
 A, B = "a" * 40, "b" * 40
 REPLICA = "10.0.0.7:6380"
@@ -109,3 +112,9 @@ def test_a_sync_without_psync(refusal: str | None, code: str, says: str) -> None
     reason = why_sync(refusal)
     assert reason.code == code
     assert says in reason.text
+
+
+def test_every_code_is_in_the_list() -> None:
+    """A scenario may expect these, and no others."""
+    rooms = [*(ROOT / "tap" / "replication").glob("*.py"), *(ROOT / "tap" / "replay").glob("*.py")]
+    assert {code for path in rooms for code in re.findall(r'\bcode="(\w+)"', path.read_text())} == set(CODES)
