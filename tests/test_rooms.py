@@ -142,6 +142,7 @@ def modules() -> list[tuple[Path, str]]:
     return found
 
 
+@cache
 def imports(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):

@@ -15,17 +15,17 @@ from tests.recording.support import block
 # ---- problems without end ----
 
 
-def test_a_million_damaged_blocks_are_summed_up(tmp_path: Path) -> None:
-    """7 KB of a file that holds 32 MB."""
+def test_damaged_blocks_by_the_hundred_thousand_are_summed_up(tmp_path: Path) -> None:
+    """2 KB of a file that holds 6 MB."""
     inside = struct.pack("<II5II", 6, 32, 0, 0, 0, 4000, 4000, 32)  # longer than its block
     path = tmp_path / "small.pcapng.zst"
-    path.write_bytes(zstandard.ZstdCompressor().compress(pcapng.heading("test") + inside * 1_000_000))
+    path.write_bytes(zstandard.ZstdCompressor().compress(pcapng.heading("test") + inside * 200_000))
     assert path.stat().st_size < 20_000
     times, problems = read(path)
     assert times == []
     assert len(problems) == SHOWN + 1
     assert problems[0].endswith("a block that is damaged inside; left out")
-    assert f"and {1_000_000 - SHOWN} more blocks; the last: byte " in problems[-1]
+    assert f"and {200_000 - SHOWN} more blocks; the last: byte " in problems[-1]
 
 
 def test_stretches_of_damage_are_summed_up_too(tmp_path: Path) -> None:

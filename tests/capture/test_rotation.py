@@ -139,7 +139,7 @@ def test_tshark_finds_nothing_wrong_in_any_file(tmp_path: Path) -> None:
     found = files(tmp_path)
     assert len(found) > 2
     wrong = "_ws.malformed || tcp.checksum.status==0 || tcp.analysis.lost_segment || tcp.analysis.ack_lost_segment"
-    for path in found:
+    for path in [*found[::4], found[-1]]:  # each takes a fifth of a second
         assert tshark(path, "-o", "tcp.check_checksum:TRUE", "-Y", wrong) == ""
     said = tshark(found[1], "-Y", 'frame.comment contains "link_state"', "-T", "fields", "-e", "frame.number")
     assert said.split() == ["1"]
@@ -197,7 +197,7 @@ def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     whole = lines(tap.told)[1]
     counts = []
     dice = random.Random(cut)
-    for first in sorted([*dice.sample(range(1, len(found)), 12), 1]):
+    for first in sorted([*dice.sample(range(1, len(found)), 6), 1]):
         ours = lines(shown(found[first:])).get(1, [])
         assert ours == whole[len(whole) - len(ours) :]
         counts.append(len(ours))
@@ -205,7 +205,7 @@ def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert counts[0] == len(whole)
     inside = [number for number, path in enumerate(found) if any(in_rdb(packet) for packet in packets(path))]
     assert len(index(partial(plays, found)).rdbs) == 1
-    for number in inside[:: max(1, len(inside) // 8)]:
+    for number in inside[:: max(1, len(inside) // 4)]:
         assert not index(partial(plays, found[number:])).rdbs
 
 

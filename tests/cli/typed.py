@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import subprocess
@@ -12,9 +13,12 @@ from typing import Any, TextIO
 from unittest import mock
 
 import pytest
-from typer.main import get_command
+import typer.main
 
 from tap.cli import app, main
+
+# Typer makes a verb's options anew for each command line, which takes most of the time of a short one.
+made_once = functools.cache(typer.main.get_command)
 
 
 def tap(
@@ -37,6 +41,7 @@ def tap(
         within.enter_context(mock.patch.object(sys, "stderr", streams[2]))
         within.enter_context(mock.patch.object(sys, "argv", typed))
         within.enter_context(mock.patch.dict(os.environ, COLUMNS=str(width), NO_COLOR="1", TERM="dumb"))
+        within.enter_context(mock.patch.object(typer.main, "get_command", made_once))
         with pytest.raises(SystemExit) as ended:
             main()
     code = ended.value.code
@@ -47,5 +52,5 @@ def tap(
 
 def command(verb: str) -> Any:
     """Of a verb, what typer knows: its parameters, their help."""
-    verbs = get_command(app)
+    verbs = typer.main.get_command(app)
     return verbs.get_command(verbs.make_context(None, [], resilient_parsing=True), verb)  # type: ignore[attr-defined]

@@ -420,7 +420,7 @@ def value_of(maker: Maker, kind: int, valkey: bool) -> bytes:
 
 
 @given(st.integers(0, 2**32), st.booleans())
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 def test_every_format_says_the_same_of_every_type(seed: int, valkey: bool) -> None:
     check(an_rdb(seed, valkey))
 

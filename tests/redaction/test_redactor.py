@@ -192,7 +192,7 @@ GRAMMAR = [
 ]
 
 
-DRAWS = 20  # keys; an argument that is replaced differs for one of them, even if it is a single bit
+DRAWS = 10  # keys; an argument that is replaced differs for one of them, even if it is a single bit
 
 
 def arguments(said: bytes, redact: frozenset[Redact], kind: type[Redactor], key: int) -> list[bytes]:

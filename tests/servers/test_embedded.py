@@ -88,6 +88,17 @@ def test_the_version_is_what_the_program_says(tmp_path: Path, said: str, version
     assert version_of(program(tmp_path, f"echo '{said}'")) == version
 
 
+def test_a_program_is_asked_once_for_its_version_until_its_file_changes(tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    script = f"echo . >>{asked}; echo 'Redis server v=7.0.15'"
+    assert [version_of(program(tmp_path, script)), version_of(tmp_path / "some-server")] == ["Redis 7.0.15"] * 2
+    assert asked.read_text() == ".\n"
+    program(tmp_path, "echo 'Valkey server v=9.1.0'")
+    assert version_of(tmp_path / "some-server") == "Valkey 9.1.0"
+    with pytest.raises(EnvironmentFailure, match="no-server does not run: No such file or directory"):
+        version_of(tmp_path / "no-server")
+
+
 @pytest.mark.parametrize(
     ("script", "says"), [("exit 1", "some-server does not run: "), ("echo hello", "some-server is not a redis-server or")]
 )
