@@ -156,6 +156,8 @@ class Story:
                 conversation.tick(2.0)
             if self.rotates and dice.random() < 0.02:
                 writes._filling.next_file(time.time_ns())
+            if self.rotates and dice.random() < 0.1:
+                writes._filling.file_is_due()
             if dice.random() < 0.1:
                 await asyncio.sleep(0)
         for side in (Side.REPLICA, Side.MASTER):
