@@ -13,7 +13,7 @@ from tap.bus import Bus
 from tap.capture.packets import Blocks
 from tap.capture.pcapng import PcapngReader, heading
 from tap.capture.pcapng import comments as comments_of
-from tap.capture.segments import FIN, PUSH, SYN
+from tap.capture.segments import ACK, FIN, PUSH, RST, SYN
 from tap.recorder import filling
 from tap.recorder import recorded_connection as module
 from tap.recorder.recorded_connection import RecordedConnection
@@ -466,8 +466,11 @@ def test_packets_that_were_never_written_are_missing_in_stretches(tmp_path: Path
         for one in PcapngReader().feed(heading("test") + bytes(instead.view())):
             flags = segment(one.data).flags
             said.append((flags & FIN, [json.loads(text) for text in one.comments if text != "a comment"]))
+            ends.append(segment(one.data).sequence)
+        assert ends[-1] == segment(packets[-1].data).sequence
         await writes.close()
 
+    ends: list[int] = []
     asyncio.run(record())
     assert found == [(Side.REPLICA, 0, 3), (Side.REPLICA, 5, 6), (Side.MASTER, 0, 15), (Side.MASTER, 22, 26)]
     gaps = [(one["side"], one["start"], one["end"]) for _, some in said for one in some]
@@ -541,3 +544,84 @@ def test_a_gap_ends_with_an_acknowledgement_though_others_have_room_again(
 
     asyncio.run(record())
     assert len(gaps) == 1
+
+
+# ---- its packets ----
+
+
+@pytest.mark.parametrize(
+    ("ends", "how", "flags"),
+    [
+        ([], "fin", [(0, FIN), (1, FIN)]),
+        ([], "reset", [(1, RST)]),
+        ([(Side.REPLICA, "fin")], "fin", [(0, FIN), (1, FIN)]),
+        ([(Side.MASTER, "fin")], "fin", [(1, FIN), (0, FIN)]),
+        ([(Side.MASTER, "fin"), (Side.MASTER, "fin")], "fin", [(1, FIN), (0, FIN)]),
+        ([(Side.MASTER, "fin"), (Side.REPLICA, "fin")], "fin", [(1, FIN), (0, FIN)]),
+        ([(Side.MASTER, "fin"), (Side.REPLICA, "fin")], "reset", [(1, FIN), (0, FIN)]),
+        ([(Side.REPLICA, "fin")], "reset", [(0, FIN), (1, RST)]),
+        ([(Side.MASTER, "fin")], "reset", [(1, FIN), (0, FIN)]),
+        ([(Side.REPLICA, "reset")], "reset", [(0, RST)]),
+        ([(Side.MASTER, "reset"), (Side.REPLICA, "fin")], "reset", [(1, RST)]),
+        (None, "fin", [(1, RST)]),
+        (None, "error", [(1, RST)]),
+    ],
+)
+def test_a_connection_opens_when_it_did_and_ends_as_its_sides_did(
+    tmp_path: Path, ends: list[tuple[Side, str]] | None, how: str, flags: list[tuple[int, int]]
+) -> None:
+    """ends: None where the master was never reached."""
+    path = tmp_path / "a.pcapng"
+
+    async def record() -> None:
+        bus = Bus()
+        writes = Recorder(path, bus, sync="none")
+        writes.open()
+        link = writes.opened("link", Conversation(lambda event: None, connection=1), ("10.0.0.1", 1), ("10.0.0.9", 9))
+        assert link is not None
+        if ends is not None:
+            link.dialled(("10.0.0.2", 6379))
+        for side, end in ends or ():
+            link.ended(side, end)
+        link.comments.append("{}")
+        link.closed(how)
+        await writes.close()
+
+    asyncio.run(record())
+    found = packets(path)
+    ones = [segment(one.data) for one in found]
+    master = ("10.0.0.9", 9) if ends is None else ("10.0.0.2", 6379)
+    assert {ones[0].source, ones[0].target} == {("10.0.0.1", 1), master}
+    assert ones[0].target == master
+    assert [one.flags & (SYN | ACK) for one in ones[:2]] == [SYN, ACK if ends is None else SYN | ACK]
+    assert [(int(one.source == master), one.flags & (FIN | RST)) for one in ones if one.flags & (FIN | RST)] == flags
+    assert [comment for one in found for comment in one.comments] == ["{}"]
+    if ends is not None:
+        dialled = found[1].time // 1000
+        assert ones[0].sequence == dialled % 2**32
+        assert ones[1].sequence == (dialled + 2**30) % 2**32
+    assert [one.time for one in found] == sorted(one.time for one in found)
+
+
+def test_a_gap_has_the_offsets_of_the_stream_that_it_reaches_into(tmp_path: Path) -> None:
+    async def run() -> None:
+        bus = Bus()
+        writes = Recorder(tmp_path / "a.pcapng", bus, sync="none")
+        writes.open()
+        conversation = Conversation(lambda event: None, connection=1)
+        link = connect(bus, writes, 1, conversation)
+        assert link.gap(1, 2, 5) == events.RecordingGap(
+            start=2, end=5, side=Side.MASTER, bytes=3, from_offset=None, to_offset=None
+        )
+        conversation.receive_from_replica(ASKS[1], 1.0)
+        conversation.receive_from_master(FULL + RDB + SET, 1.0)
+        begins = len(FULL + RDB)
+        found = [(link.gap(*where).from_offset, link.gap(*where).to_offset) for where in (
+            (1, begins - 5, begins), (1, begins, begins + 3), (1, begins + 1, begins + 9), (0, begins, begins + 3)
+        )]  # fmt: skip
+        assert found == [(None, None), (BASE, BASE + 3), (BASE + 1, BASE + 9), (None, None)]
+        assert link.gap(0, begins, begins + 3).side is Side.REPLICA
+        assert link.gap(1, begins - 5, begins + 3).to_offset == BASE + 3
+        await writes.close()
+
+    asyncio.run(run())

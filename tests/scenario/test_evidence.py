@@ -333,6 +333,16 @@ def test_servers_that_have_ended_are_told_and_not_asked() -> None:
     assert play.found().exited == {}  # a step has killed it
 
 
+def test_a_process_that_is_expected_to_end_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [None, None, None, 1]
+    ends = property(lambda self: answers.pop(0) if len(answers) > 1 else 1, lambda self, code: None)
+    monkeypatch.setattr(Server, "exit_code", ends, raising=False)
+    play = Play(replica_exits=True)
+    play.stopped = {"master"}
+    assert play.found().exited == {"replica": 1}
+    assert len(answers) == 1
+
+
 @pytest.mark.parametrize("gone", ["master", "replica"])
 def test_the_other_server_is_counted_where_one_has_ended(gone: str) -> None:
     play = Play(replica_exits=True, settle="100ms")
