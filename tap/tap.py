@@ -130,7 +130,7 @@ class Tap(OnlyAsync):
     async def __aenter__(self) -> Tap:
         """Listen. Raises EnvironmentFailure if a port or the file to record to cannot be opened."""
         if self._has_begun:
-            raise ConfigError("this Tap has begun before: make another one")
+            raise ConfigError("this Tap has been started before: make another one")
         self._has_begun = True
         numbers = itertools.count(1)
         if self.recorder is not None:
@@ -295,27 +295,27 @@ class Tap(OnlyAsync):
                 return await found
         except TimeoutError:
             names = " or ".join(one.kind for one in kinds)
-            told_of = ", ".join(f"{count} x {name}" for name, count in meanwhile.items()) or "nothing"
+            others = ", ".join(f"{count} x {name}" for name, count in meanwhile.items()) or "nothing"
             lost = f"; {forgotten} events before that are no longer known" if forgotten else ""
-            raise TimeoutError(f"no {names} within {seconds:g} s; told meanwhile: {told_of}{lost}") from None
+            raise TimeoutError(f"no {names} within {seconds:g} s; reported meanwhile: {others}{lost}") from None
         finally:
             end_hearing()
 
     def _check(self, kinds: tuple[type[Event], ...], where: object, link: str | None) -> None:
         """Raise ConfigError for an event that can never come."""
         if not self._has_begun:
-            raise ConfigError("a Tap tells nothing before 'async with Tap(...) as tap'")
+            raise ConfigError("a Tap reports nothing before 'async with Tap(...) as tap'")
         for kind in kinds:
             if isinstance(where, Mapping):
                 check(kind, where)
             elif where is not None and not callable(where):
                 raise ConfigError(f"where {where!r}: write fields and their values, as {{'reason.code': 'first_sync'}}")
-            for one, is_told, option in (
+            for one, is_reported, option in (
                 (Command, self.config.every_command, "every_command"),
                 (RdbKey, self.config.every_key, "every_key"),
             ):
-                if kind is one and not is_told:
-                    raise ConfigError(f"{kind.kind} is told only where that is asked for: Tap(..., {option}=True)")
+                if kind is one and not is_reported:
+                    raise ConfigError(f"{kind.kind} is reported only on request: Tap(..., {option}=True)")
         names = [one.name for one in self.config.links]
         if link is not None and link not in names and not any(one.transparent for one in self.config.links):
             raise ConfigError(f"no link is named {link!r}; known: {', '.join(names)}.{did_you_mean(link, names)}")

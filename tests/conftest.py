@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from tap.servers.embedded import LOOPBACK, Server
 from tests.support import MATRIX, Servers, programs, required_servers, some_servers
 
-# The same examples each time: what is green here is green there. "deep" throws new dice, and many.
+# The same examples each time, so that a green run here is green elsewhere. "deep" draws new ones, and many.
 settings.register_profile("default", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _begin_with_the_long_ones(items: list[pytest.Item], workers: int) -> None:
-    """Each worker begins with its share of all, in a row: the long ones go there in turn, so none is left for the end."""
+    """Each worker begins with an equal share of the long tests, so that none is left for the end."""
     long = [item for item in items if item.get_closest_marker("long")]
     others = iter([item for item in items if not item.get_closest_marker("long")])
     ordered: list[pytest.Item] = []
@@ -66,7 +66,7 @@ def nobody() -> Iterator[int]:
 
 @pytest.fixture
 def any_server() -> str:
-    """The name of a server that is at hand, the oldest of the matrix first."""
+    """The name of an available server, the oldest of the matrix first."""
     found = programs()
     if not found:
         pytest.skip("no server at hand")
@@ -81,7 +81,7 @@ def server_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def target(servers: Servers) -> Server:
-    """A server that holds nothing, for what is sent to one."""
+    """An empty server to send commands to."""
     return servers.start(need("redis-7.0"))
 
 

@@ -1,4 +1,4 @@
-"""How much work something is, in steps that are the same on every machine: a test of growth needs no clock."""
+"""The amount of work in steps that are the same on every machine: a test of growth needs no clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def steps(work: Callable[[], object]) -> int:
-    """Lines of Python that it executes; what compiled code does is not among them."""
+    """Lines of Python that it executes; compiled code does not count."""
     count = 0
 
     def trace(frame: FrameType, event: str, arg: Any) -> Any:
@@ -27,5 +27,5 @@ def steps(work: Callable[[], object]) -> int:
 
 
 def growth(work: Callable[[int], Callable[[], object]], size: int) -> float:
-    """By how much it becomes more if there is twice as much to do. work: prepares so much of it."""
+    """The factor by which the work grows if its size doubles. work: prepares work of a given size."""
     return steps(work(2 * size)) / steps(work(size))

@@ -27,7 +27,7 @@ OF_TAP = {one.name: one for one in declared(Config)}
 
 
 def page() -> str:
-    """The whole page, with the table as the declarations have it."""
+    """The whole page, with the table from the declarations."""
     before, rest = PAGE.read_text().split(HEAD)
     _, after = rest.split("\n\n", 1)
     return f"{before}{HEAD}{_rows()}\n{after}"
@@ -99,7 +99,7 @@ def keywords() -> str:
 
 
 def _written(kind: Any, imported: dict[str, set[str]]) -> str:
-    """A type as it stands in a source, and what has to be imported for it."""
+    """A type as it is written in source, and what has to be imported for it."""
     if kind is types.NoneType:
         return "None"
     if kind is Ellipsis:

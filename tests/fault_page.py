@@ -65,7 +65,7 @@ def _places() -> str:
 def _parameters(fields: Mapping[str, dataclasses.Field[Any]]) -> str:
     rows = []
     for name, field in fields.items():
-        takes = field.metadata["takes"].replace("|", "&#124;")  # no two renderers agree on \| in backticks
+        takes = field.metadata["takes"].replace("|", "&#124;")  # renderers disagree about \| in backticks
         named = f"[{name}=]" if field.metadata["positional"] else f"{name}="
         rows.append((f"<code>{named}{takes}</code>", _escaped(field.metadata["does"]), _default(field)))
     return _table(("parameter", "does", "default"), rows)

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps, for tests of what happens when: ten seconds between two events cost them nothing."""
+"""An event loop whose clock jumps, for tests of timing: ten seconds between two events take no time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """Nobody waits here: where nothing else is to be done, it is the time of the next timer."""
+    """It never waits: when nothing is left to do, the clock jumps to the next timer."""
 
     def __init__(self) -> None:
         super().__init__()

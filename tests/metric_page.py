@@ -14,7 +14,7 @@ TYPES = {"counter": "counter", "gauge": "gauge", "histogram": "time, ms"}
 
 
 def page() -> str:
-    """The whole page, with the tables as the declarations have them: metrics of links, then those of the tap."""
+    """The whole page, with the tables from the declarations: metrics of links, then those of the tap."""
     of_links, of_the_tap = ([one for one in METRICS if (LINK in one.labels) is has_link] for has_link in (True, False))
     first, *parts = PAGE.read_text().split(HEAD)
     for metrics, part in zip((of_links, of_the_tap), parts, strict=True):

@@ -1,4 +1,4 @@
-"""What harms whoever reads it on a terminal or in a log, planted wherever a type has room for text; and how it is found.
+"""Harmful text for terminals and logs, planted wherever a type has room for text; and a check that finds it in output.
 
 What is planted follows from the types: made() fills every field of a dataclass, so that a new field is planted, too.
 """
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from tap.replication import events
 
-SEEN = "[/a][red]x[/red]"  # of what is planted, what must be there in every output that shows it
+SEEN = "[/a][red]x[/red]"  # the part of the plant that must be in every output that shows it
 FORGED = "FORGED"  # what no line may begin with
 
 PLANT = (
@@ -27,11 +27,11 @@ PLANT = (
     "\x9b31m\x90\x85"  # C1: CSI, DCS, the next line
     f"\n{FORGED}\r{FORGED}\r\n  {FORGED}\u2028{FORGED}\u2029{FORGED}"
     "\u202e\u202d\u2066\u2069\u200e\u200f\u061c"  # the direction of writing
-    "\u200b\u200d\u2060\ufeff\u00ad\u3164\U000e0041"  # what nobody sees
-    "\udcff\udc80"  # bytes that are no UTF-8
+    "\u200b\u200d\u2060\ufeff\u00ad\u3164\U000e0041"  # invisible characters
+    "\udcff\udc80"  # bytes that are not UTF-8
 )
 BYTES = PLANT.encode(errors="surrogateescape")
-# As far as a word of the command line, a line of the protocol, or a text of TOML and of JSON can hold it.
+# As much of it as a word of the command line, a line of the protocol, or a text of TOML and of JSON can hold.
 WORD = PLANT.replace("\x00", "")
 LINE = re.sub(rb"[\r\n]", b" ", BYTES)
 TEXT = PLANT.encode(errors="ignore").decode()
@@ -39,7 +39,7 @@ NAME = WORD.replace("/", "")  # of a file, with what follows it at most 255 byte
 
 
 def harm(output: str | bytes, *, lines: bool = True, below: bool = False) -> str | None:
-    """What of an output harms, with what stands around it; None if nothing does.
+    """The harmful part of an output, with its surroundings; None if there is none.
 
     lines: none may be forged. below: but for those of a traceback or a log, which are indented.
     """
@@ -60,7 +60,7 @@ def harm(output: str | bytes, *, lines: bool = True, below: bool = False) -> str
 
 
 def harm_json(output: str) -> str | None:
-    """Of lines of JSON."""
+    """The same for lines of JSON."""
     for line in output.splitlines():
         json.loads(line)
     return harm(output.replace("\u3164", ""))  # is a letter, by Unicode and so in JSON
@@ -68,7 +68,7 @@ def harm_json(output: str) -> str | None:
 
 # ---- planted by type ----
 
-# Fields whose words are ours alone, and decide what is said.
+# Fields whose words are ours alone, and decide what is printed.
 OURS: dict[tuple[str, str], Any] = {
     ("ConnectionsRefused", "limit"): "open_files",
     ("ReplicaTalkedBack", "what"): "command",
@@ -78,7 +78,7 @@ KNOWN_KEYS = ("redis-ver", "valkey-ver", "ctime", "used-mem", "repl-id", "repl-o
 
 
 def made(kind: Any, plant: str = PLANT) -> Any:
-    """One of that class, or of that type, with the plant in all text that it has."""
+    """An instance of that class or type, with the plant in all its text."""
     return _made(kind, plant, {})
 
 
@@ -114,5 +114,5 @@ def _made(kind: Any, plant: str, of: Mapping[str, Any]) -> Any:
 
 
 def all_events() -> list[events.Event]:
-    """One of each kind."""
+    """One event of each kind."""
     return [made(kind) for kind in events.EVENTS.values()]

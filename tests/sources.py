@@ -1,4 +1,4 @@
-"""A copy of the tree with sources alone: what is compiled here runs there as the Python that it is written in.
+"""A copy of the tree with sources alone: what is compiled here runs there as Python.
 
 So every line can be changed (tests/mutation) and measured (tests/coverage).
 """
@@ -17,7 +17,7 @@ MARK = ".sources-only"  # a file in the root of a copy
 
 @contextlib.contextmanager
 def copied(root: Path) -> Iterator[Path]:
-    """What git knows or would add, in a directory of its own, for as long as it is used."""
+    """What git knows or would add, in a directory of its own, while it is used."""
     with tempfile.TemporaryDirectory(prefix="redis-tap-sources-") as folder:
         listed = subprocess.check_output(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, text=True

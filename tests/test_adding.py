@@ -41,7 +41,7 @@ def declare(file: Path, cls: str, declaration: str) -> None:
 
 
 def said(where: Path, *words: str) -> str:
-    # The copy has no servers, and the tests that run in it ask for none.
+    # The copy has no servers, and the tests that run in it need none.
     environment = os.environ | {"PYTHONPATH": str(where), "COLUMNS": "200", "REDIS_TAP_REQUIRED_SERVERS": ""}
     done = subprocess.run(
         [sys.executable, *words], cwd=where, env=environment, capture_output=True, text=True, check=False

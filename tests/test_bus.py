@@ -1,4 +1,4 @@
-"""Who hears what."""
+"""Which observers receive which events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACK = events.Ack(start=0, end=1, offset=5, fsynced=None, lag_bytes=0, lag_second
 KEEPALIVE = events.Keepalive(start=0, end=1, side=events.Side.MASTER)
 
 
-def test_acknowledgements_come_to_those_who_want_them() -> None:
+def test_acknowledgements_reach_those_who_want_them() -> None:
     bus = Bus()
     everything: list[Event] = []
     rest: list[Event] = []
@@ -32,7 +32,7 @@ def test_acknowledgements_come_to_those_who_want_them() -> None:
     assert not bus.takes(events.Ack)
 
 
-def test_an_observer_that_fails_hears_no_more(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_observer_receives_no_more(caplog: pytest.LogCaptureFixture) -> None:
     bus = Bus()
 
     def fail(told: Told) -> None:
@@ -46,7 +46,7 @@ def test_an_observer_that_fails_hears_no_more(caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize("kind", COUNTLESS)
-def test_what_no_inbox_has_room_for_is_not_made_and_counted(kind: type[Event]) -> None:
+def test_events_without_room_in_any_inbox_are_counted_but_not_made(kind: type[Event]) -> None:
     bus = Bus()
     overrun: list[int] = []
     inboxes = [Inbox(), Inbox(lambda: overrun.append(1))]
@@ -63,7 +63,7 @@ def test_what_no_inbox_has_room_for_is_not_made_and_counted(kind: type[Event]) -
     assert not bus.takes(kind)
     assert not bus.takes(kind)
     assert ([inbox.dropped for inbox in inboxes], overrun) == ([2, 2], [1])
-    for _ in range(INBOX_EVENTS // 2):  # not yet with the first free place: few long stretches are missing
+    for _ in range(INBOX_EVENTS // 2):  # not at the first free place: few long stretches are missing
         inboxes[1].get()
     assert not bus.takes(kind)
     inboxes[1].get()
@@ -122,7 +122,7 @@ def test_a_full_inbox_takes_all_but_the_countless_and_says_where_those_are_missi
     assert at == len(told)
 
 
-def test_what_is_missing_in_the_end_is_said_with_the_time_of_the_first() -> None:
+def test_events_missing_at_the_end_are_reported_with_the_time_of_the_first() -> None:
     inbox = Inbox()
     for number in range(INBOX_EVENTS):
         inbox.offer(Told(0.0, "main", 1, "", set_to(number)))
@@ -150,7 +150,7 @@ def test_large_commands_wait_in_bounded_memory() -> None:
     assert inbox.has_room
 
 
-def test_a_storm_of_connections_before_a_reader_that_stands_still_has_a_last_resort() -> None:
+def test_a_storm_of_connections_before_a_blocked_reader_has_a_last_resort() -> None:
     inbox = Inbox()
     opened = events.LinkOpened(peer="10.0.0.7:12345", master="10.0.0.5:6379")
     for _ in range(2 * LAST_RESORT_BYTES // EVENT_BYTES):
@@ -163,7 +163,7 @@ def test_a_storm_of_connections_before_a_reader_that_stands_still_has_a_last_res
     assert read(inbox) == [opened]
 
 
-def test_what_is_left_out_for_lack_of_time_is_said_at_its_place() -> None:
+def test_events_left_out_for_lack_of_time_are_reported_in_place() -> None:
     inbox = Inbox()
     for event in (ACK, set_to(1), partial(1), partial(2), ACK):
         inbox.offer(Told(0.0, "main", 1, "", event))
@@ -179,7 +179,7 @@ def test_what_is_left_out_for_lack_of_time_is_said_at_its_place() -> None:
     assert inbox.dropped == 5
 
 
-def test_commands_that_nobody_wants_are_not_told_and_the_rest_is() -> None:
+def test_unwanted_commands_are_not_reported_and_the_rest_is() -> None:
     told: list[Event] = []
     wanted = True
     conversation = Conversation(told.append, every_command=True, wants=lambda kind: wanted)
@@ -196,7 +196,7 @@ def test_commands_that_nobody_wants_are_not_told_and_the_rest_is() -> None:
     assert commands[-1].offset == conversation.offset
 
 
-def test_a_conversation_makes_none_that_nobody_wants_and_knows_of_them_all_the_same() -> None:
+def test_a_conversation_makes_no_unwanted_commands_and_still_counts_them() -> None:
     told: list[Event] = []
     wanted = False
     conversation = Conversation(told.append, wants=lambda kind: wanted)

@@ -1,4 +1,4 @@
-"""Other distributions with the import name `tap`: said by the command and the package, whoever was installed last."""
+"""Other distributions with the import name `tap`: the command and the package report them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Site:
         (path / "redis_tap-0.1.0.dist-info").mkdir()
 
     def install(self, directory: str, *, last: bool) -> None:
-        """Another one. last: its files are written over ours."""
+        """Install another distribution. last: its files overwrite ours."""
         (self.path / directory).mkdir()
         if last:
             (self.path / "tap" / "__init__.py").write_text("from tap.no_such_module import Tap\n")
@@ -68,14 +68,16 @@ def test_alone_it_runs(site: Site) -> None:
 
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize(("directory", "name"), OTHERS)
-def test_the_command_names_the_other_one_and_what_to_do(site: Site, directory: str, name: str, last: bool) -> None:
+def test_the_command_names_the_other_distribution_and_the_remedy(
+    site: Site, directory: str, name: str, last: bool
+) -> None:
     site.install(directory, last=last)
     words = (name, str(site.path), "pipx install", "uv tool install", "python3 -m venv")
     refuses(site.run("-c", COMMAND), *words)
 
 
 @pytest.mark.parametrize(("directory", "name"), OTHERS)
-def test_the_package_names_the_other_one(site: Site, directory: str, name: str) -> None:
+def test_the_package_names_the_other_distribution(site: Site, directory: str, name: str) -> None:
     site.install(directory, last=False)
     refuses(site.run("-m", "tap"), name)
     done = site.run("-c", "import tap")
@@ -83,13 +85,13 @@ def test_the_package_names_the_other_one(site: Site, directory: str, name: str) 
     assert f"ImportError: {name} is the package `tap`, too" in done.stderr
 
 
-def test_the_module_notices_that_the_package_around_it_is_another_ones(site: Site) -> None:
+def test_the_module_notices_that_its_package_belongs_to_another_distribution(site: Site) -> None:
     site.install(OTHERS[0][0], last=True)
     (site.path / "tap" / "__init__.py").write_text("")
     refuses(site.run("-m", "tap"), OTHERS[0][1])
 
 
-def test_one_that_nobody_has_heard_of_is_found_by_its_list_of_files(site: Site) -> None:
+def test_an_unknown_distribution_is_found_by_its_list_of_files(site: Site) -> None:
     site.install("new_tap-7.dist-info", last=True)
     directory = site.path / "new_tap-7.dist-info"
     (directory / "METADATA").write_text("Metadata-Version: 2.1\nName: new-tap\nVersion: 7\n")
@@ -100,12 +102,12 @@ def test_one_that_nobody_has_heard_of_is_found_by_its_list_of_files(site: Site) 
     refuses(site.run("-c", COMMAND), "new-tap 7 is the package `tap`, too")
 
 
-def test_an_uninstalled_one_that_took_our_files_along(site: Site) -> None:
+def test_an_uninstalled_distribution_that_took_our_files_along_is_reported(site: Site) -> None:
     (site.path / "tap" / "__init__.py").unlink()
     refuses(site.run("-c", COMMAND), f"{site.path / 'tap'} is not the package of redis-tap", "--force-reinstall")
 
 
-def test_one_that_comes_first_on_the_path(site: Site, tmp_path: Path) -> None:
+def test_a_package_that_comes_first_on_the_path_is_reported(site: Site, tmp_path: Path) -> None:
     (tmp_path / "tap.py").write_text("")
     done = site.run("-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {COMMAND}")
     refuses(done, f"{tmp_path / 'tap.py'} is not the package of redis-tap")

@@ -1,4 +1,4 @@
-"""Conditions on events: what they match, and which cannot be."""
+"""Conditions on events: what they match, and which are impossible."""
 
 from __future__ import annotations
 
@@ -78,20 +78,20 @@ def test_fields_are_compared_by_glob_or_value_also_nested_ones(
         ("rdb_finished", {"largest": 5}, "rdb_finished.largest is a list, and cannot be compared with a value"),
     ],
 )
-def test_a_condition_that_no_event_can_meet_is_refused(event: str, where: Conditions, says: str) -> None:
+def test_an_impossible_condition_is_refused(event: str, where: Conditions, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         check(event_named(event), where)
     assert says in str(caught.value)
 
 
-def test_a_name_that_no_event_has_gets_a_suggestion() -> None:
+def test_an_unknown_event_gets_a_suggestion() -> None:
     assert event_named("full_resync") is events.FullResync
     with pytest.raises(ConfigError, match=r"unknown event 'ful_resync'; known: .* Did you mean 'full_resync'\?"):
         event_named("ful_resync")
 
 
 @pytest.mark.parametrize("kind", events.EVENTS.values(), ids=lambda kind: kind.kind)
-def test_every_field_of_every_event_can_be_asked_for(kind: type[events.Event]) -> None:
+def test_every_field_of_every_event_can_be_a_condition(kind: type[events.Event]) -> None:
     with pytest.raises(ConfigError) as caught:
         check(kind, {"?": 1})
     for name in str(caught.value).partition("known: ")[2].partition(".")[0].split(", "):

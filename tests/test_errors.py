@@ -1,4 +1,4 @@
-"""Errors: their sentences, the system's words without Python's, and guesses at what was meant."""
+"""Errors: their sentences, the system's words without Python's, and suggestions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tap.errors import ConfigError, EnvironmentFailure, RdbError, RecordingError
 from tap.rdb.problem import Problem
 
 
-def test_each_kind_has_the_exit_code_that_is_documented() -> None:
+def test_each_kind_has_its_documented_exit_code() -> None:
     assert {one: one.exit_code for one in (TapError, ConfigError, RdbError, RecordingError, EnvironmentFailure)} == {
         TapError: 1,
         ConfigError: 2,
@@ -28,7 +28,7 @@ def test_a_sentence_may_have_lines_below_it() -> None:
     assert error.sentences == ("first", ("second:", "one", "two"))
 
 
-def test_what_is_wrong_with_an_rdb_is_kept_and_said() -> None:
+def test_the_problem_of_an_rdb_is_kept_and_reported() -> None:
     problem = Problem("damaged", 7, "odd", 0, None)
     error = RdbError(problem)
     assert error.problem is problem
@@ -46,15 +46,15 @@ def test_what_is_wrong_with_an_rdb_is_kept_and_said() -> None:
         (socket.gaierror(-2, "Name or service not known"), "the name cannot be resolved (Name or service not known)"),
     ],
 )
-def test_the_systems_words_are_said_without_pythons(error: Exception, said: str) -> None:
+def test_the_systems_words_come_without_pythons(error: Exception, said: str) -> None:
     assert words(error) == said
 
 
-def test_of_too_many_files_the_limit_is_said_with_what_raises_it() -> None:
+def test_too_many_files_are_reported_with_the_limit_and_its_remedy() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert words(OSError(errno.EMFILE, "")) == f"Too many open files (limit {limit}); raise it with ulimit -n"
 
 
-def test_a_guess_is_made_where_something_is_close() -> None:
+def test_a_suggestion_is_made_if_something_is_close() -> None:
     assert did_you_mean("maste", ["listen", "master"]) == " Did you mean 'master'?"
     assert did_you_mean("quux", iter(["listen", "master"])) == ""

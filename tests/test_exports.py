@@ -14,7 +14,7 @@ from tests.support import ROOT
 from tests.test_pages import first_cells, table
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     for name in tap.__all__:
         assert getattr(tap, name) is not None
 
@@ -31,23 +31,23 @@ def test_nothing_else_is_public_at_the_top() -> None:
 
 
 @pytest.mark.parametrize("module", ["errors", "export", "faults", "rdb", "recording", "replay", "servers"])
-def test_every_public_module_says_what_of_it_is_public(module: str) -> None:
+def test_every_public_module_declares_its_public_names(module: str) -> None:
     for name in getattr(tap, module).__all__:
         assert getattr(getattr(tap, module), name) is not None
 
 
-def test_to_import_the_package_loads_nothing_of_it() -> None:
+def test_importing_the_package_loads_nothing_of_it() -> None:
     """The process of a user's script imports it, too, and should be small."""
     code = "import sys, tap; dir(tap); print(*(name for name in sys.modules if name.startswith('tap.')))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT).split() == ["tap.claims"]
 
 
-def test_all_of_it_is_imported_with_a_star() -> None:
+def test_a_star_imports_all_of_it() -> None:
     code = "from tap import *; print(Tap, Told, events.FullResync, replay.ReplayMaster, servers.Server)"
     assert subprocess.check_output([sys.executable, "-W", "error", "-c", code], text=True, cwd=ROOT)
 
 
-def test_a_name_that_is_elsewhere_is_no_attribute_and_an_import_of_it_says_where_it_is() -> None:
+def test_a_name_from_elsewhere_is_no_attribute_and_importing_it_says_where_it_is() -> None:
     assert not hasattr(tap, "Server")
     assert not hasattr(tap, "FullResync")
     with pytest.raises(ImportError, match=r"^Server is in tap\.servers: from tap\.servers import Server$"):

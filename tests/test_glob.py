@@ -1,4 +1,4 @@
-"""Patterns match as the servers' own do."""
+"""Patterns match as in the servers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.support import Servers, client
         (b"", b"", True),
     ],
 )
-def test_a_pattern_matches(pattern: bytes, key: bytes, matches: bool) -> None:
+def test_a_pattern_matches_its_keys(pattern: bytes, key: bytes, matches: bool) -> None:
     assert matcher(pattern)(key) is matches
 
 
 def matches_slowly(pattern: bytes, key: bytes) -> bool:
-    """Of stars and other bytes only."""
+    """For stars and other bytes only."""
     if not pattern:
         return not key
     if pattern[:1] == b"*":
@@ -39,7 +39,7 @@ def matches_slowly(pattern: bytes, key: bytes) -> bool:
 
 
 @given(st.text("*ab", max_size=9).map(str.encode), st.text("ab", max_size=12).map(str.encode))
-def test_stars_match_whatever_they_can(pattern: bytes, key: bytes) -> None:
+def test_stars_match_as_much_as_possible(pattern: bytes, key: bytes) -> None:
     assert matcher(pattern)(key) is matches_slowly(pattern, key)
 
 
@@ -63,7 +63,7 @@ def test_patterns_match_as_in_a_real_server(servers: Servers, any_server: str) -
         same()
 
 
-def test_what_keys_that_match_begin_with() -> None:
+def test_the_common_prefix_of_matching_keys_is_known() -> None:
     assert prefix([]) == prefix([b"*"]) == prefix([b"user:*", b"order:*"]) == b""
     assert prefix([b"user:*"]) == prefix([b"user:?", b"user:[ab]"]) == b"user:"
     assert prefix([b"user:1", b"user:12"]) == b"user:1"

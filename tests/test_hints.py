@@ -29,7 +29,7 @@ MASTER = "127.0.0.1:1"
         ("FullResync", AttributeError, "FullResync is in tap.events: from tap.events import FullResync"),
     ],
 )
-def test_a_name_that_is_elsewhere_is_said(name: str, kind: type[Exception], says: str) -> None:
+def test_a_name_from_elsewhere_is_explained(name: str, kind: type[Exception], says: str) -> None:
     with pytest.raises(kind) as caught:
         getattr(tap, name)
     assert str(caught.value).startswith(says)
@@ -69,7 +69,7 @@ def test_a_name_that_is_elsewhere_is_said(name: str, kind: type[Exception], says
         (lambda: ReplayMaster("x", speed="fast"), ConfigError, "speed fast: write how many times as fast"),  # type: ignore[arg-type]
     ],
 )
-def test_what_cannot_be_is_a_sentence(made: Callable[[], object], kind: type[Exception], says: str) -> None:
+def test_impossible_arguments_are_a_sentence(made: Callable[[], object], kind: type[Exception], says: str) -> None:
     with pytest.raises(kind) as caught:
         made()
     assert says in str(caught.value)

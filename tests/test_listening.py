@@ -1,4 +1,4 @@
-"""Sockets to listen with: on which addresses, and what is said where none can be had."""
+"""Listening sockets: on which addresses, and the errors if there can be none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sockets_on(address: Address) -> Iterator[tuple[list[socket.socket], Address]
         yield sockets, place
 
 
-def test_the_port_that_the_system_chose_is_told_and_takes_connections() -> None:
+def test_the_port_chosen_by_the_system_is_returned_and_accepts_connections() -> None:
     with sockets_on(Address("127.0.0.1", 0)) as (sockets, place):
         [one] = sockets
         assert place == Address("127.0.0.1", one.getsockname()[1])
@@ -32,14 +32,14 @@ def test_the_port_that_the_system_chose_is_told_and_takes_connections() -> None:
             pass
 
 
-def test_every_address_is_one_port(nobody: int) -> None:
+def test_all_addresses_have_one_port(nobody: int) -> None:
     with sockets_on(Address(EVERY_HOST, 0)) as (sockets, place):
         assert {one.getsockname()[1] for one in sockets} == {place.port}
         with socket.create_connection(("127.0.0.1", place.port)):
             pass
 
 
-def test_a_port_of_a_name_is_had_on_each_of_its_addresses() -> None:
+def test_a_host_name_is_listened_on_at_each_of_its_addresses() -> None:
     with sockets_on(Address("localhost", 0)) as (_, first):
         port = first.port
     with sockets_on(Address("localhost", port)) as (sockets, place):
@@ -59,7 +59,7 @@ def test_a_port_can_be_listened_on_again_at_once() -> None:
         pass
 
 
-def test_a_port_that_is_taken_is_told_with_who_has_it() -> None:
+def test_a_port_in_use_is_reported_with_its_owner() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(EnvironmentFailure, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
@@ -67,6 +67,6 @@ def test_a_port_that_is_taken_is_told_with_who_has_it() -> None:
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "a" * 300, "192.0.2.1"])
-def test_a_host_that_is_none_of_ours_is_told(host: str) -> None:
+def test_a_foreign_host_is_reported(host: str) -> None:
     with pytest.raises(EnvironmentFailure, match=f"cannot listen on {host}:0: "):
         asyncio.run(listening(Address(host, 0)))

@@ -42,13 +42,13 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def blocks(language: str, pages: str = "") -> list[str]:
-    """Of every page, or of those whose path holds *pages*; language "" is for output."""
+    """The blocks of every page, or of those whose path holds *pages*; language "" is for output."""
     found = [found for path, text in PAGES.items() if pages in path for found in FENCED.findall(text)]
     return [block for of, block in found if of == language]
 
 
 def example(language: str, holds: str) -> str:
-    """The one block that holds these words."""
+    """The only block that holds these words."""
     (found,) = (block for block in blocks(language) if holds in block)
     return found
 
@@ -114,7 +114,7 @@ def test_a_target_of_the_pages_exists(line: str) -> None:
         assert os.access(ROOT / words[0], os.X_OK)
 
 
-# What each example prints, by words that it holds.
+# Words in the output of each example.
 SAID = {
     "# webhook.py": "",
     "a_lost_link_costs_no_snapshot": "",
@@ -129,7 +129,7 @@ SAID = {
 }
 
 
-def test_of_every_python_example_it_is_known_what_it_prints() -> None:
+def test_every_python_example_has_a_known_output() -> None:
     assert sorted(blocks("python")) == sorted(example("python", holds) for holds in SAID)
 
 
@@ -182,7 +182,7 @@ def test_an_event_in_an_example_has_only_fields_that_exist() -> None:
 
 
 def fields(kind: str) -> set[str]:
-    """Of an event."""
+    """The fields of an event."""
     return {field.name for field in dataclasses.fields(events.EVENTS[kind])}
 
 
@@ -191,12 +191,12 @@ def fields(kind: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def recordings() -> list[Path]:
-    """Of everything whose output the pages show; see the README there."""
+    """The recordings whose output the pages show; see the README there."""
     return sorted((FIXTURES / "pages").glob("*.pcapng.zst"))
 
 
-def test_output_of_the_tap_on_the_pages_is_what_it_prints(recordings: list[Path]) -> None:
-    """Times aside, which the pages shorten. They wrap long lines, and "…" at an end stands for more."""
+def test_output_of_the_tap_on_the_pages_is_genuine(recordings: list[Path]) -> None:
+    """Except times, which the pages shorten. They wrap long lines, and "…" at an end stands for more."""
     printed = [
         line.split(" ", 1)[1] for path in recordings for line in typed("show", path, "--commands").stdout.splitlines()
     ]
@@ -245,7 +245,7 @@ def test_every_step_and_expectation_is_in_the_reference() -> None:
     assert set(re.findall(r"`(\w+)`", expectations)) == set(Expect.model_fields) - {"on", "settle"}
 
 
-def test_every_event_is_in_the_reference_with_every_field_and_none_else() -> None:
+def test_every_event_is_in_the_reference_with_every_field_and_no_others() -> None:
     named = []
     for row in table("docs/reference/events.md", "| event | says |"):
         for kind in re.findall(r"`(\w+)`", row.split("|")[1]):
@@ -273,15 +273,15 @@ def test_every_option_is_in_the_reference(verb: str, head: str) -> None:
     assert options == set(re.findall(r"`(--[a-z-]+)", first_cells(rows)))
 
 
-def test_the_page_of_faults_is_that_of_the_code() -> None:
+def test_the_page_of_faults_equals_the_code() -> None:
     assert PAGES["docs/reference/faults.md"] == fault_page.page(), "run: python -m tests.fault_page"
 
 
-def test_the_table_of_options_is_that_of_the_declarations() -> None:
+def test_the_table_of_options_equals_the_declarations() -> None:
     assert PAGES["docs/reference/options.md"] == declared.page(), "run: python -m tests.declared"
 
 
-def test_the_tables_of_metrics_are_those_of_the_declarations() -> None:
+def test_the_tables_of_metrics_equal_the_declarations() -> None:
     assert PAGES["docs/reference/metrics.md"] == metric_page.page(), "run: python -m tests.metric_page"
 
 
@@ -291,7 +291,7 @@ def test_every_room_is_in_the_contributors_table() -> None:
     assert rooms == set(named)
 
 
-# ---- the pages themselves ----
+# ---- the pages as a whole ----
 
 
 def test_the_readme_is_short() -> None:
@@ -310,7 +310,7 @@ def _paths(entry: str | list[dict[str, str]]) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_to_a_page_and_a_heading(page: str) -> None:
-    """`make docs` checks those between pages of the site; this also those of the README, which are read elsewhere."""
+    """`make docs` checks links between pages of the site; this also checks those of the README."""
     for target in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", PAGES[page])):
         assert "://" not in target, target
         path, _, anchor = target.partition("#")
@@ -321,7 +321,7 @@ def test_every_link_leads_to_a_page_and_a_heading(page: str) -> None:
 
 
 def anchors(text: str) -> set[str]:
-    """Of the headings, as GitHub and Python-Markdown both make them."""
+    """The anchors of the headings, as GitHub and Python-Markdown both make them."""
     outside = FENCED.sub("", text)
     headings = re.findall(r"^#+ (.+)$", outside, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -1,4 +1,4 @@
-"""Where output goes: what can be found out about a path before there is anything to write."""
+"""Output paths: what can be checked before there is anything to write."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tap.paths import check_writable, in_a_directory
 as_somebody = pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 
 
-def test_a_file_that_is_not_there_yet_may_be_made_and_is_not(tmp_path: Path) -> None:
+def test_a_new_file_may_be_made_and_is_not(tmp_path: Path) -> None:
     check_writable(tmp_path / "new")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_is_there_may_be_written_over_and_is_not(tmp_path: Path) -> None:
+def test_an_existing_file_may_be_overwritten_and_is_not(tmp_path: Path) -> None:
     path = tmp_path / "old"
     path.write_text("kept")
     before = path.stat().st_mtime_ns
@@ -26,13 +26,13 @@ def test_a_file_that_is_there_may_be_written_over_and_is_not(tmp_path: Path) -> 
     assert (path.read_text(), path.stat().st_mtime_ns) == ("kept", before)
 
 
-def test_what_is_no_file_is_left_to_whoever_reads_it(tmp_path: Path) -> None:
+def test_other_kinds_of_files_are_left_to_their_readers(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    check_writable(tmp_path / "pipe")  # to open it would wait for a reader
+    check_writable(tmp_path / "pipe")  # opening it would wait for a reader
     check_writable(Path("/dev/null"))
 
 
-def test_a_directory_is_none(tmp_path: Path) -> None:
+def test_a_directory_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"{tmp_path} is a directory: name a file in it, as {tmp_path}/results"):
         check_writable(tmp_path)
 
@@ -52,7 +52,7 @@ def test_a_path_comes_back_as_it_was_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, where nobody can make a file")
-def test_what_the_system_refuses_is_said_in_its_words(tmp_path: Path) -> None:
+def test_a_refusal_of_the_system_is_reported_in_its_words(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailure, match="/proc/x: cannot be written: "):
         check_writable(Path("/proc/x"))
     with pytest.raises(EnvironmentFailure, match="cannot be written: File name too long"):
@@ -60,7 +60,7 @@ def test_what_the_system_refuses_is_said_in_its_words(tmp_path: Path) -> None:
 
 
 @as_somebody
-def test_a_file_of_somebody_elses_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_another_user_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "locked"
     path.touch(0o400)
     with pytest.raises(EnvironmentFailure, match="cannot be written: Permission denied"):

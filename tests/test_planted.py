@@ -84,12 +84,12 @@ def drawn(*what: Any, width: int = WIDE, height: int = 100) -> str:
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_no_text_at_all_harms_a_terminal(text: str) -> None:
+def test_no_text_harms_a_terminal(text: str) -> None:
     assert harm(drawn(text), lines=False) is None
 
 
 def test_only_the_border_makes_consoles_and_texts() -> None:
-    """So all that the others draw passes it. rich's Text takes line breaks as they come."""
+    """So everything that others draw passes it. rich's Text takes line breaks as they come."""
     offenders = []
     for path in sorted((ROOT / "tap").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -100,7 +100,7 @@ def test_only_the_border_makes_consoles_and_texts() -> None:
     assert not offenders
 
 
-# ---- what is told ----
+# ---- events ----
 
 EVENTS = all_events()
 
@@ -158,7 +158,7 @@ def test_a_replay_draws_without_harm() -> None:
     assert said.count(SEEN) > len(EVENTS)
 
 
-def test_the_demo_tells_without_harm() -> None:
+def test_the_demo_is_shown_without_harm() -> None:
     story: Any = demo_story._Story.__new__(demo_story._Story)
     story._told, story._news, story._console = (
         [],
@@ -172,7 +172,7 @@ def test_the_demo_tells_without_harm() -> None:
     assert SEEN in said
 
 
-def test_a_progress_bar_and_its_report_harm_nobody() -> None:
+def test_a_progress_bar_and_its_report_are_harmless() -> None:
     out = io.StringIO()
     bar = send_report.Bar(Terminal(file=out, width=1000, force_terminal=True, color_system=None), PLANT)
     bar._progress.refresh()
@@ -188,7 +188,7 @@ def test_a_progress_bar_and_its_report_harm_nobody() -> None:
     assert said.count(SEEN) == 3
 
 
-def test_datagrams_have_no_character_of_anybody_s_choice() -> None:
+def test_datagrams_have_no_characters_chosen_by_others() -> None:
     figures = Figures([PLANT])
     for event in EVENTS:
         figures.hear(told(event))
@@ -257,7 +257,7 @@ def test_junit_is_xml_without_harm(tmp_path: Path, result: Result) -> None:
 # ---- stderr ----
 
 
-def test_what_is_said_on_stderr_harms_nobody(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_on_stderr_is_harmless(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(RuntimeError):
         def __str__(self) -> str:
             return PLANT
@@ -307,7 +307,7 @@ def rdb() -> bytes:
 
 
 def talk() -> list[tuple[int, bytes]]:
-    """What a replica, 0, and its master, 1, say: a full resync and a stream, planted."""
+    """The bytes of a replica, 0, and its master, 1: a full resync and a stream, planted."""
     payload = rdb()
     said: list[tuple[int, bytes]] = []
     for words in (
@@ -345,7 +345,7 @@ def stream() -> list[bytes]:
 
 
 def foreign(path: Path) -> Path:
-    """As another program writes a pcapng, with options in every block; and links of IPv4 and of IPv6."""
+    """A pcapng as another program writes it, with options in every block; and links of IPv4 and of IPv6."""
 
     def option(code: int, value: bytes) -> bytes:
         return struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4)
@@ -374,7 +374,7 @@ def foreign(path: Path) -> Path:
 
 
 def recorded(path: Path) -> Path:
-    """By a tap, with events of every kind that a recording keeps, in which text is planted."""
+    """A tap's recording, with events of every kind that it keeps, and text planted in them."""
 
     async def record() -> None:
         bus = Bus()
@@ -399,7 +399,7 @@ def recorded(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """Of each kind one, in a directory and by a name that are planted."""
+    """One of each kind, in a directory and with a name that are planted."""
     folder = tmp_path_factory.mktemp("planted") / NAME[:60]
     folder.mkdir()
     (folder / "planted.rdb").write_bytes(rdb())
@@ -431,7 +431,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 class Server(threading.Thread):
-    """Answers every command with a line that is planted, INFO with fields of which most are, PSYNC with an RDB."""
+    """Answers every command with a planted line, INFO with mostly planted fields, PSYNC with an RDB."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -476,7 +476,7 @@ def server() -> Iterator[Server]:
 
 
 def replicas(port: int) -> None:
-    """What a replica says, once through; and a client that says something else."""
+    """The bytes of a replica, and of another client."""
     with contextlib.suppress(OSError):
         for said in ([data for side, data in talk() if side == 0], [command(BYTES, BYTES)], [LINE + b"\r\n"], [BYTES]):
             with socket.create_connection(("127.0.0.1", port), WITHIN) as replica:
@@ -494,7 +494,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def visited(port: int, *, ends: bool = False) -> Iterator[None]:
-    """By replicas, as soon as somebody listens there. ends: Ctrl-C, when they have gone."""
+    """Let replicas connect, as soon as the port is open. ends: Ctrl-C, when they have gone."""
     is_over = threading.Event()
 
     def talk_to_it() -> None:
@@ -520,19 +520,19 @@ def shown_json(said: str) -> str | None:
 
 
 def whole_json(said: str) -> str | None:
-    """rdbtools' JSON, whose own escapes keep what JSON does not let stand."""
+    """rdbtools' JSON, whose own escapes keep what JSON does not allow."""
     json.loads(said)
     return None
 
 
 def rows(said: str) -> str | None:
-    """CSV: what stands in quotes is the reader's to show."""
+    """CSV: quoted text is the reader's to show."""
     found = list(csv.reader(io.StringIO(said, newline="")))
     return None if {len(row) for row in found} == {8} else f"rows of {sorted({len(row) for row in found})} columns"
 
 
 def resp(said: str) -> str | None:
-    """Commands as servers take them, whatever is in them."""
+    """Commands as servers accept them, with any content."""
     data = said.encode(errors="surrogateescape")
     at = 0
     while at < len(data):
@@ -549,7 +549,7 @@ def resp(said: str) -> str | None:
 
 
 def a_file(said: str) -> str | None:
-    """What no terminal is for."""
+    """Output that is not for a terminal."""
     return None
 
 
@@ -635,9 +635,9 @@ OUTPUTS: dict[str, tuple[Callable[[Files, Server], Iterator[list[Any]]], Check, 
     "faults": (told_of_itself("faults"), harm, False),
     "chaos": (lambda files, server: iter([["chaos", "--list"], ["chaos", files.scenario], ["chaos", NAME]]), harm, False),
 }
-# Choices that change nothing that is written, and those that need a terminal: the tests of views above are theirs.
+# Choices that change no output, and those that need a terminal: the tests of views above cover them.
 NO_OUTPUT = re.compile(r"run --(sync|announce) \w+|(run|replay) --ui (live|auto)")
-ELSEWHERE = {"demo"}  # on servers of its own: its lines are those of test_the_demo_tells_without_harm
+ELSEWHERE = {"demo"}  # on servers of its own: its lines are those of test_the_demo_is_shown_without_harm
 
 
 def options(verb: str) -> Iterator[tuple[str, Any]]:
@@ -652,12 +652,12 @@ def options(verb: str) -> Iterator[tuple[str, Any]]:
 
 
 def _annotated(hint: Any) -> Any:
-    """Of an Annotated[...] | None."""
+    """The inside of an Annotated[...] | None."""
     return next((typing.get_args(one) for one in typing.get_args(hint) if typing.get_origin(one) is Annotated), None)
 
 
 def words_of(kind: Any) -> tuple[str, ...]:
-    """Those of a Literal, also of one that may be left out."""
+    """The words of a Literal, also of an optional one."""
     if typing.get_origin(kind) is Literal:
         return typing.get_args(kind)
     return tuple(word for one in typing.get_args(kind) for word in words_of(one))
@@ -676,7 +676,7 @@ def test_every_verb_and_every_choice_is_read() -> None:
 
 
 @pytest.mark.parametrize("choice", OUTPUTS)
-def test_a_verb_harms_nobody(
+def test_a_verb_is_harmless(
     choice: str, files: Files, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     type_them, check, is_seen = OUTPUTS[choice]
@@ -692,7 +692,7 @@ def test_a_verb_harms_nobody(
     assert seen or not is_seen
 
 
-# What a verb is given beside the option that is planted, so that it gets as far as it can without waiting.
+# Further arguments of each verb, so that it gets as far as it can without waiting.
 BESIDE: dict[str, list[str]] = {
     "run": ["--master", "127.0.0.1:1", "--duration", "1ms", "--ui", "log"],
     "faults": [],
@@ -715,7 +715,7 @@ def planted_options() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("verb", "option"), planted_options())
-def test_what_is_typed_harms_nobody(
+def test_typed_text_is_harmless(
     verb: str, option: str, files: Files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -729,7 +729,7 @@ def test_what_is_typed_harms_nobody(
 
 
 @pytest.mark.parametrize("master", ["is not there", "lies", "knows nothing", "refuses"])
-def test_a_pair_that_was_given_harms_nobody(files: Files, server: Server, master: str, tmp_path: Path) -> None:
+def test_a_given_pair_is_harmless(files: Files, server: Server, master: str, tmp_path: Path) -> None:
     """Its INFO, and its errors."""
     port = 1 if master == "is not there" else server.port
     server.knows_itself = master != "knows nothing"
@@ -743,7 +743,7 @@ def test_a_pair_that_was_given_harms_nobody(files: Files, server: Server, master
 
 
 @pytest.mark.parametrize("ends", ["raises", "prints", "fails to load", "exits"])
-def test_a_script_harms_nobody(
+def test_a_script_is_harmless(
     files: Files, server: Server, ends: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     script = tmp_path / "script.py"

@@ -1,4 +1,4 @@
-"""Who has a port, by the tables of /proc; those of other machines are made up."""
+"""The owner of a port, by the tables of /proc; those of other machines are made up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def line(local: str, state: str = "0A", uid: int = 0, inode: int = 77) -> str:
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    """A machine whose process 812 has socket 77 open, and 813 may not be looked at."""
+    """A machine whose process 812 has socket 77 open, and whose process 813 may not be inspected."""
     for pid, name in ((812, "redis-server"), (813, "secret")):
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "comm").write_text(f"{name}\n")
@@ -53,27 +53,25 @@ little = pytest.mark.skipif(sys.byteorder != "little", reason="the tables are th
         ("tcp6", "000080FE00000000FF005450FE000000:18EB", "fe80::5054:ff:0:fe%eth0", True),
     ],
 )
-def test_the_socket_that_is_in_the_way_is_found(
-    proc: Path, table: str, local: str, host: str, is_in_the_way: bool
-) -> None:
+def test_the_socket_in_the_way_is_found(proc: Path, table: str, local: str, host: str, is_in_the_way: bool) -> None:
     (proc / "net" / table).write_text(HEAD + line("0100007F:18EB", state="01", inode=5) + line(local))
     assert port_owner(host, 6379, proc) == ("redis-server (pid 812)" if is_in_the_way else "")
 
 
 @little
 @pytest.mark.parametrize(("uid", "said"), [(0, "a process of root"), (4123456789, "a process of user 4123456789")])
-def test_a_process_that_may_not_be_looked_at_is_named_by_its_user(proc: Path, uid: int, said: str) -> None:
+def test_a_process_without_permission_is_named_by_its_user(proc: Path, uid: int, said: str) -> None:
     (proc / "net" / "tcp").write_text(HEAD + line("0100007F:18EB", uid=uid, inode=78))
     assert port_owner("127.0.0.1", 6379, proc) == said
 
 
-def test_a_system_without_these_tables_says_nothing(tmp_path: Path) -> None:
+def test_a_system_without_these_tables_gives_nothing(tmp_path: Path) -> None:
     assert port_owner("127.0.0.1", 6379, tmp_path) == ""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])
-def test_it_is_found_on_this_machine(host: str) -> None:
+def test_the_owner_is_found_on_this_machine(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         taken = socket.create_server((host, 0), family=family)

@@ -128,7 +128,7 @@ MAY_USE = {
     "errors": set(),
 }
 IO = {"asyncio", "socket", "time", "os", "threading", "random", "logging", "pathlib", "datetime"}
-# A fault's dice come in as a generator made from the seed; the class alone rolls none.
+# A fault's dice come in as a generator made from the seed; the class alone draws nothing.
 SANS_IO = {"replication": IO, "rdb": IO, "redaction": IO, "faults": IO - {"random"}}
 
 
@@ -288,8 +288,8 @@ def test_the_tests_of_a_module_are_in_the_file_of_its_name() -> None:
     assert [file for file in TESTED_ELSEWHERE.values() if not (tests / file).exists()] == []
 
 
-def test_what_ci_runs_is_there() -> None:
-    """pytest with several workers ends without a word where a file that it is given is not there."""
+def test_every_file_that_ci_runs_exists() -> None:
+    """pytest with several workers ends silently if one of its files does not exist."""
     for script in (ROOT / ".ci").iterdir():
         for named in re.findall(r"tests/[a-z_/]+\b(?:\.py)?", script.read_text()):
             assert (ROOT / named).exists(), f"{script.name} names {named}"

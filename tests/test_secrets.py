@@ -1,4 +1,4 @@
-"""One password wherever a user, a client, a server or a file has one, and every output read for it.
+"""One password wherever a user, a client, a server or a file has one, and every output searched for it.
 
 What a tap says while it relays, and what it records, is in recording/test_passwords.py; here is what verbs say of
 recordings, captures, URLs, configurations, scenarios, servers, and of crashes.
@@ -36,7 +36,7 @@ SECRET = PASSWORD.decode()
 ENCODED = quote(SECRET, safe="")
 WORD = TYPED.decode()
 
-# As they are typed right, and as they are typed wrong.
+# As they are typed correctly, and with mistakes.
 URLS = [
     f"redis://{ENCODED}@127.0.0.1:1",
     f"redis://ann:{ENCODED}@127.0.0.1:1/0",
@@ -56,7 +56,7 @@ URLS = [
 
 
 class Echo(threading.Thread):
-    """A server that repeats in its errors all that it is sent, but for INFO and SELECT."""
+    """A server that repeats in its errors everything it is sent, except for INFO and SELECT."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -132,20 +132,20 @@ def assert_nothing_shows(said: Any) -> None:
 
 @pytest.mark.parametrize("form", ["text", "json"])
 @pytest.mark.parametrize("more", [[], ["--commands", "--rdb-keys"], ["--stats"], ["--stats", "--once"], ["--key", "*"]])
-def test_show_of_a_capture_shows_none(capture: Path, form: str, more: list[str]) -> None:
+def test_show_of_a_capture_shows_no_password(capture: Path, form: str, more: list[str]) -> None:
     said = tap("show", capture, "--format", form, *more)
     assert_nothing_shows(said)
     assert "AUTH" in said.stdout or more
 
 
-def test_rows_of_a_capture_have_none(capture: Path) -> None:
+def test_rows_of_a_capture_have_no_password(capture: Path) -> None:
     said = tap("export", capture, "--to", "jsonl", "-o", "-")
     assert_nothing_shows(said)
     assert said.stdout.count("***") > 10
 
 
 @pytest.mark.parametrize("ui", ["log", "json", "none"])
-def test_a_replay_to_a_server_that_repeats_everything_shows_none(capture: Path, echo: Echo, ui: str) -> None:
+def test_a_replay_to_a_server_that_repeats_everything_shows_no_password(capture: Path, echo: Echo, ui: str) -> None:
     """Neither those of the recording nor that of the URL."""
     url = f"redis://ann:{ENCODED}@127.0.0.1:{echo.port}"
     assert_nothing_shows(tap("replay", capture, "--to", url, "--yes", "--ui", ui))
@@ -160,7 +160,7 @@ def test_a_replay_to_a_server_that_repeats_everything_shows_none(capture: Path, 
 
 
 @pytest.mark.parametrize(("verb", "option"), planted_options())
-def test_a_url_that_is_typed_anywhere_is_repeated_without_its_login(
+def test_a_url_typed_anywhere_is_repeated_without_its_login(
     verb: str, option: str, capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -172,7 +172,7 @@ def test_a_url_that_is_typed_anywhere_is_repeated_without_its_login(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_url_in_place_of_something_else_is_repeated_without_its_login(verb: str) -> None:
+def test_a_url_in_the_wrong_place_is_repeated_without_its_login(verb: str) -> None:
     for url in URLS:
         for typed in ([url, verb], [verb, f"--nothing={url}"], [verb, "--nothing", url], [verb, url, url, url]):
             if verb != "chaos" or typed[-1] != typed[-2]:
@@ -198,7 +198,7 @@ def test_a_configuration_is_refused_without_the_logins_in_it(url: str, tmp_path:
 
 @pytest.mark.parametrize("form", [[], ["--json"], ["--repeat", "2"], ["--repeat", "2", "--until-failure"]])
 @pytest.mark.parametrize("login", [f"{WORD}:{ENCODED}", ENCODED, f"ann:{WORD}:{WORD}"])
-def test_chaos_on_a_given_pair_shows_none(echo: Echo, login: str, form: list[str], tmp_path: Path) -> None:
+def test_chaos_on_a_given_pair_shows_no_password(echo: Echo, login: str, form: list[str], tmp_path: Path) -> None:
     junit = tmp_path / "junit.xml"
     for port in (1, echo.port):
         url = f"redis://{login}@127.0.0.1:{port}/0?socket_timeout=5"
@@ -211,7 +211,7 @@ def test_chaos_on_a_given_pair_shows_none(echo: Echo, login: str, form: list[str
     assert said.returncode == 3
 
 
-def test_scenarios_with_passwords_show_none(echo: Echo, tmp_path: Path) -> None:
+def test_scenarios_with_passwords_show_no_password(echo: Echo, tmp_path: Path) -> None:
     path, junit = tmp_path / "mine.toml", tmp_path / "junit.xml"
     url = f"redis://127.0.0.1:{echo.port}"
     for text in (
@@ -238,7 +238,7 @@ def test_help_shows_no_value_of_the_environment(verb: str) -> None:
 
 
 @pytest.mark.parametrize("plant", [*ARRAYS, *LINES], ids=repr)
-def test_a_crash_is_told_without_the_bytes_that_it_happened_at(
+def test_a_crash_is_reported_without_the_bytes_that_caused_it(
     plant: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def crashes(self: Conversation, request: Any, *_: Any) -> None:

@@ -1,4 +1,4 @@
-"""How links and connections stand: the figures of one moment, and what they cost the event loop."""
+"""The state of links and connections: the figures of one moment, and their cost to the event loop."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def status_of(conversation: Conversation, now: float = 100.0) -> ConnectionStatu
 
 
 def pooled() -> Conversation:
-    """An idle client's."""
+    """The record of an idle client."""
     one = Conversation(lambda event: None, peer_host="10.0.0.7", peer_port=1234)
     one.receive_from_replica(command("GET", "key"), 100.0)
     one.receive_from_master(b"$-1\r\n", 100.0)
@@ -49,7 +49,7 @@ def acks(conversation: Conversation, offset: int, at: float) -> None:
     conversation.receive_from_replica(command("REPLCONF", "ACK", str(offset)), at)
 
 
-def test_the_record_of_a_replica() -> None:
+def test_a_replica_has_its_record() -> None:
     one = granted()
     one.receive_from_master(command("SELECT", "3"), 101.0)
     acks(one, BASE, 101.25)
@@ -94,7 +94,7 @@ def test_the_lag_is_that_of_the_last_acknowledgement_until_the_next_one_is_overd
     assert lag(one, 107.0) == (0, 3.0)
 
 
-def test_a_lag_in_bytes_is_unknown_where_offsets_are() -> None:
+def test_a_lag_in_bytes_is_unknown_without_offsets() -> None:
     """The stream of a refused and a doubted history has no offsets, and yet a replica that is silent."""
     one = granted()
     one.receive_from_master(command("PING"), 101.0)
@@ -105,7 +105,7 @@ def test_a_lag_in_bytes_is_unknown_where_offsets_are() -> None:
     assert lag(one, 110.0) == (None, 8.0)
 
 
-def test_the_record_of_an_rdb_on_its_way() -> None:
+def test_an_rdb_in_progress_has_its_record() -> None:
     one = Conversation(lambda event: None, peer_host="10.0.0.7", peer_port=1234)
     assert (status_of(one).phase, status_of(one).role, status_of(one).rdb) == (Phase.CONNECT, None, None)
     one.receive_from_replica(command("PSYNC", "?", "-1"), 100.0)
@@ -127,7 +127,7 @@ def test_the_record_of_an_ordinary_connection_is_kept_until_its_bytes_have_moved
     assert before._replace(bytes_from_master=5).is_current(one)
 
 
-def test_a_tap_says_how_its_links_and_connections_stand(servers: Servers, any_server: str) -> None:
+def test_a_tap_reports_the_state_of_its_links_and_connections(servers: Servers, any_server: str) -> None:
     first, second = servers.start(any_server), servers.start(any_server)
     links = tuple(
         LinkConfig(name=name, master=Address(LOCALHOST, one.port)) for name, one in (("a", first), ("b", second))
@@ -156,7 +156,7 @@ def test_a_tap_says_how_its_links_and_connections_stand(servers: Servers, any_se
 
 @pytest.mark.parametrize("make", [pooled, granted])
 def test_ten_thousand_connections_cost_the_event_loop_little(make: Callable[[], Conversation]) -> None:
-    """Clients at rest, whose records are used again, and replicas, whose records are not."""
+    """Clients at rest, whose records are reused, and replicas, whose records are not."""
 
     async def run() -> list[float]:
         async with Tap(Config(links=(LinkConfig(master=Address(LOCALHOST, 1)),))) as tap:

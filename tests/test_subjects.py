@@ -31,7 +31,7 @@ def subjects(where: Path, *words: str) -> tuple[int, str]:
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """On main, with a long subject that is there already, a short one, and the script."""
+    """On main, with an old long subject, a short one, and the script."""
     path = tmp_path / "repository"
     (path / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci" / "subjects", path / ".ci")
@@ -70,7 +70,7 @@ def test_in_a_shallow_clone_the_newest_commit_counts(repository: Path, tmp_path:
     assert subjects(tmp_path / "clone") == (0, "")
 
 
-def test_a_message_that_is_not_committed_yet_is_read_from_its_file(repository: Path) -> None:
+def test_an_uncommitted_message_is_read_from_its_file(repository: Path) -> None:
     (repository / "message").write_text(f"# a comment of git's\nShort\n\n{LONG}\n")
     assert subjects(repository, "message") == (0, "")
     (repository / "message").write_text(f"{LONG}\n")

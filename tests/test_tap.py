@@ -1,4 +1,4 @@
-"""A tap in an event loop: what it keeps of what it has told, what is waited for, and what can never come."""
+"""A tap in an event loop: which events it keeps, what can be waited for, and what can never come."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REASON = events.Reason(code="first_sync", text="it is new")
 FULL = events.FullResync(start=0, end=1, replid="a" * 40, offset=7, reason=REASON)
 
 
-def test_events_that_are_kept_to_be_waited_for_take_bounded_memory() -> None:
+def test_events_kept_for_waiting_take_bounded_memory() -> None:
     """Each may be as long as a line of the protocol."""
 
     async def story() -> int:
@@ -67,7 +67,7 @@ def test_an_event_may_be_waited_for_in_many_ways(wait: Callable[[Tap], Any]) -> 
         (
             lambda one: one.wait_for("partial_resync", within=0.01),
             TimeoutError,
-            "no partial_resync within 0.01 s; told meanwhile: 1 x listening, 1 x full_resync",
+            "no partial_resync within 0.01 s; reported meanwhile: 1 x listening, 1 x full_resync",
         ),
         (lambda one: one.wait_for("partial_resinc"), ConfigError, "Did you mean 'partial_resync'?"),
         (lambda one: one.wait_for(events), ConfigError, "is not a kind of event: write its class, as events.FullResync"),
@@ -88,23 +88,23 @@ def test_an_event_may_be_waited_for_in_many_ways(wait: Callable[[Tap], Any]) -> 
         (
             lambda one: one.wait_for(events.Command),
             ConfigError,
-            "command is told only where that is asked for: Tap(",
+            "command is reported only on request: Tap(",
         ),
-        (lambda one: one.__aenter__(), ConfigError, "this Tap has begun before: make another one"),
+        (lambda one: one.__aenter__(), ConfigError, "this Tap has been started before: make another one"),
     ],
 )
-def test_a_wait_that_cannot_end_is_a_sentence(wait: Callable[[Tap], Any], kind: type[Exception], says: str) -> None:
+def test_an_endless_wait_is_refused_in_a_sentence(wait: Callable[[Tap], Any], kind: type[Exception], says: str) -> None:
     with pytest.raises(kind) as caught:
         asyncio.run(in_a_tap(wait))
     assert says in str(caught.value)
 
 
-def test_a_tap_that_has_not_begun_is_not_waited_for() -> None:
-    with pytest.raises(ConfigError, match="a Tap tells nothing before 'async with Tap"):
+def test_a_tap_that_has_not_begun_cannot_be_waited_for() -> None:
+    with pytest.raises(ConfigError, match="a Tap reports nothing before 'async with Tap"):
         asyncio.run(Tap(MASTER).wait_for("full_resync"))
 
 
-def test_a_condition_that_fails_ends_the_wait(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_condition_ends_the_wait(caplog: pytest.LogCaptureFixture) -> None:
     async def story(one: Tap) -> None:
         await one.wait_for(events.FullResync)
         asyncio.get_running_loop().call_soon(one.bus.publish, "main", 1, "", FULL)
@@ -115,7 +115,7 @@ def test_a_condition_that_fails_ends_the_wait(caplog: pytest.LogCaptureFixture) 
     assert not caplog.records
 
 
-def test_a_link_says_how_it_stands(servers: Servers, any_server: str) -> None:
+def test_a_link_reports_its_state(servers: Servers, any_server: str) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
 
     async def story() -> None:

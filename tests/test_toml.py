@@ -58,7 +58,7 @@ def test_a_mistake_is_explained(text: str, words: str, tmp_path: Path) -> None:
     assert "sesame" not in str(caught.value)
 
 
-def test_a_line_is_found_in_tables_on_one_line_and_behind_quoted_keys() -> None:
+def test_a_line_is_found_in_inline_tables_and_after_quoted_keys() -> None:
     text = 'a = { b = 1, "c d" = 2 }\n[e."f >= 1"]\ng = 3\n'
     assert line_of(["a", "c d"], text) == 1
     assert line_of(["e", "f >= 1"], text) == 2
@@ -66,6 +66,6 @@ def test_a_line_is_found_in_tables_on_one_line_and_behind_quoted_keys() -> None:
     assert line_of(["nowhere"], text) is None
 
 
-def test_blanks_by_the_thousand_are_looked_through_once() -> None:
+def test_thousands_of_blanks_are_scanned_once() -> None:
     blanks = " " * 200_000
     assert line_of(["a"], f"{blanks}\nb = {{{blanks}}}\n{blanks}a = 1\n") == 3

@@ -12,7 +12,7 @@ from tests.cli.running import TAP
 from tests.support import ROOT
 from tests.test_rooms import files
 
-# A module says that it is compiled in its first line, and nowhere else.
+# A module says in its first line that it is compiled, and nowhere else.
 COMPILED = sorted(name for name, path in files().items() if path.read_text().startswith("# cython:"))
 
 

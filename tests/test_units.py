@@ -17,19 +17,19 @@ from tap.units import Limits, parse_duration, parse_rate, parse_size
     ("text", "seconds"),
     [("250us", 250e-6), ("200ms", 0.2), ("1.5s", 1.5), ("2 s", 2), ("10m", 600), ("2h", 7200), ("7d", 604800), ("0", 0)],
 )
-def test_times(text: str, seconds: float) -> None:
+def test_times_are_parsed(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
     ("text", "size"), [("100b", 100), ("10kb", 10240), ("1.5MB", 1572864), ("2 gb", 2**31), ("0", 0), ("0.0", 0)]
 )
-def test_sizes(text: str, size: int) -> None:
+def test_sizes_are_parsed(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize(("text", "rate"), [("100b/s", 100), ("1mb/s", 2**20), ("1mb", 2**20)])
-def test_rates(text: str, rate: int) -> None:
+def test_rates_are_parsed(text: str, rate: int) -> None:
     assert parse_rate(text) == rate
 
 
@@ -54,7 +54,7 @@ def test_rates(text: str, rate: int) -> None:
         (lambda text: Limits.parse([text]), "500", "'500' is neither a size, as 500mb or 1gb, nor a time"),
     ],
 )
-def test_what_is_none_is_said_with_what_is(parse: Callable[[str], object], text: str, said: str) -> None:
+def test_other_words_are_refused_with_what_to_write(parse: Callable[[str], object], text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
     assert str(caught.value).startswith(said)
@@ -82,7 +82,9 @@ STEPS = "title = 'a'\nsteps = [{ do = 'attach' }]\n"
         (f"{STEPS}[expect]\nsettle = '10'", load, "expect.settle: '10' needs its unit"),
     ],
 )
-def test_files_want_the_unit_as_well(text: str, load: Callable[[Path], object], said: str | None, tmp_path: Path) -> None:
+def test_files_require_the_unit_as_well(
+    text: str, load: Callable[[Path], object], said: str | None, tmp_path: Path
+) -> None:
     path = tmp_path / "some.toml"
     path.write_text(text)
     if said is None:

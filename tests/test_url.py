@@ -1,4 +1,4 @@
-"""One grammar for addresses and URLs: what each form says, and that no message says what may be a password."""
+"""One grammar for addresses and URLs: the meaning of each form, and no message with a possible password."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ from tap.url import Address, Url, without_logins
         ("redis://h?socket_timeout=3", Url(Address("h", 6379), options={"socket_timeout": "3"})),
     ],
 )
-def test_a_url_says(text: str, url: Url) -> None:
+def test_a_url_is_parsed(text: str, url: Url) -> None:
     assert Url.parse(text) == url
     assert Url.parse(f" {text}\n") == url
 
@@ -91,7 +91,7 @@ def test_a_url_says(text: str, url: Url) -> None:
         ("rediss://h?insecure=perhaps", "the URL's option insecure is yes or no"),
     ],
 )
-def test_what_is_not_a_url_is_said_without_what_may_be_a_password(text: str, says: str) -> None:
+def test_other_text_is_refused_without_a_possible_password(text: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Url.parse(text)
     assert says in str(caught.value)
@@ -107,7 +107,7 @@ def test_what_is_not_a_url_is_said_without_what_may_be_a_password(text: str, say
         ("redis://h:1?socket_timeout=3", "an address has no option 'socket_timeout'; known: none"),
     ],
 )
-def test_where_an_address_is_wanted_a_url_may_say_no_more(text: str, says: str) -> None:
+def test_in_place_of_an_address_a_url_may_say_no_more(text: str, says: str) -> None:
     assert Address.parse("redis://h:1/") == Address("h", 1)
     with pytest.raises(ConfigError) as caught:
         Address.parse(text)
@@ -156,7 +156,7 @@ def test_a_url_is_shown_without_its_password_and_can_be_typed_again(text: str, s
         ("", "redis://u:sesame@h:1", "redis://u:sesame@h:1"),
     ],
 )
-def test_logins_that_were_typed_are_shown_nowhere(word: str, text: str, shown: str) -> None:
+def test_typed_logins_are_shown_nowhere(word: str, text: str, shown: str) -> None:
     assert without_logins(text, ["show", word, "--stats"]) == shown
 
 

@@ -1,4 +1,4 @@
-"""The version, where it is asked for."""
+"""The version."""
 
 from __future__ import annotations
 

@@ -82,5 +82,5 @@ def several(option: str, given: Sequence[str] | None) -> list[str]:
     """The values given with an option, each of which may be a list with commas. Raises ConfigError."""
     found = [part.strip() for text in given or () for part in text.split(",")]
     if "" in found:
-        raise ConfigError(f"{option} {','.join(given or ())!r}: a name is missing beside a comma")
+        raise ConfigError(f"{option} {','.join(given or ())!r}: a name is missing next to a comma")
     return found

@@ -1,4 +1,4 @@
-"""`redis-tap export`: of a recording, the RDB, a directory that a server boots from, the stream, or its commands."""
+"""`redis-tap export`: from a recording, the RDB, a directory that a server boots from, the stream, or its commands."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def export(
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="PATH", help="Must not be there yet. - for stdout: rdb, resp and jsonl."),
+        typer.Option("-o", "--output", metavar="PATH", help="Must not exist yet. - for stdout: rdb, resp and jsonl."),
     ],
     links: Links = None,
     dbs: Dbs = None,
@@ -51,19 +51,19 @@ def export(
     begin: Begin = None,
     end: End = None,
 ) -> None:
-    """Restore to a point in time from a recording; or take out of it an RDB, the stream, or the commands as rows.
+    """Restore to a point in time from a recording; or extract an RDB, the stream, or the commands as rows.
 
     --db, --command and --key are for jsonl and parquet, --from for resp as well, --until for all.
 
-    What is written is there whole or not at all, and nothing is written over.
+    The output is written completely or not at all, and never overwritten.
     """
     of_one_link = _OF_ONE_LINK.get(form)
     if (dbs or names or globs) and of_one_link is not None:
-        raise ConfigError(f"--db, --command and --key are for {_ROW_FORMS}: of the others no command may be missing")
+        raise ConfigError(f"--db, --command and --key are for {_ROW_FORMS}: the other forms need every command")
     chosen = several("--link", links)
     first, last = moments(files, begin, end)
     for number in endings():
-        signal.signal(number, signal.default_int_handler)  # so that what is half written is removed
+        signal.signal(number, signal.default_int_handler)  # so that a half-written output is removed
     if output == STDOUT and form in ("aof", "parquet"):
         raise ConfigError(f"--to {form} cannot go to stdout: name a {'directory' if form == 'aof' else 'file'}")
     job = _Job(files, output, first, last)
@@ -72,9 +72,9 @@ def export(
         done = _rows(job, form, chosen, dbs_of(dbs), several("--command", names), globs or ())
     else:
         if form != "resp" and first is not None:
-            raise ConfigError(f"--from is for resp, {_ROW_FORMS}: with {form}, all from the RDB on belongs to it")
+            raise ConfigError(f"--from is for resp, {_ROW_FORMS}: {form} always begins with the RDB")
         if len(chosen) > 1:
-            raise ConfigError(f"--to {form} is of one link: give --link once")
+            raise ConfigError(f"--to {form} exports one link: give --link once")
         done = of_one_link(job, chosen[0] if chosen else None)
     say(*done.remarks)
     if done.lacking:
@@ -83,7 +83,7 @@ def export(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What all forms are given."""
+    """The arguments of all forms."""
 
     files: list[Path]
     output: Path
@@ -111,7 +111,7 @@ def _aof(job: _Job, link: str | None) -> Exported:
     written = done.written
     say(f"{job.output}: base is {choice.rdb_text(done.base)}")
     at = "" if written.time is None else f", which came {choice.moment_text(written.time)}"
-    say(f"{job.output}: {written.commands} commands behind it, up to offset {written.offset}{at}")
+    say(f"{job.output}: {written.commands} commands after it, up to offset {written.offset}{at}")
     whole = job.output.absolute()
     words = ["redis-server", "--appendonly", "yes", "--dir", str(whole.parent), "--appenddirname", whole.name]
     say(f"boot from it, or better a copy, with: {shlex.join(words)}")
@@ -124,9 +124,9 @@ def _resp(job: _Job, link: str | None) -> Exported:
     )
     copied = done.copied
     if done.replid is not None:
-        where = f"behind offset {copied.offset} up to {copied.end_offset} of replication ID {done.replid}"
+        where = f"after offset {copied.offset}, up to {copied.end_offset}, of replication ID {done.replid}"
     else:
-        where = "from the first whole one on, whose offsets are not known: the stream was met in the middle"
+        where = "from the first whole one on, without offsets, as the start of the stream was not captured"
     say(f"{copied.commands} commands {where}")
     if copied.without_db:
         say(

@@ -68,7 +68,7 @@ def _filter(dbs: list[int], types: list[str], globs: list[str], limit: int | Non
     """A function that says whether a key is wanted; None if all are."""
     for name in types:
         if name not in TYPES:
-            raise ConfigError(f"--type {name}: known are {', '.join(TYPES)}.{did_you_mean(name, TYPES)}")
+            raise ConfigError(f"--type {name}: unknown; known: {', '.join(TYPES)}.{did_you_mean(name, TYPES)}")
     matchers = [matcher(os.fsencode(glob)) for glob in globs]
     if not (dbs or types or matchers or limit):
         return None

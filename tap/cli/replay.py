@@ -63,7 +63,7 @@ def replay(
         raise typer.Exit(replay_as_master.feed(files, as_master, excerpt, exit_, ui))
     if to is not None:
         if exit_:
-            raise ConfigError("--exit goes with --as-master; with --to the end comes by itself")
+            raise ConfigError("--exit goes with --as-master; --to always ends on its own")
         first, last = moments(files, begin, end)
         dbs_wanted, names_wanted = dbs_of(dbs), several("--command", names)
         from tap.cli import replay_to_server
@@ -73,7 +73,7 @@ def replay(
         wanted = Choice.of(dbs_wanted, names_wanted, globs or ())
         excerpt = Excerpt(links=links, begin=first, end=last, speed=factor)
         raise typer.Exit(replay_to_server.send(files, to, excerpt, wanted, assume_db, yes, ui))
-    raise ConfigError("say where to play it: --as-master HOST:PORT for replicas that connect, or --to URL of a server")
+    raise ConfigError("give --as-master HOST:PORT, for replicas that connect, or --to URL, for a server")
 
 
 def _speed(text: str) -> float:

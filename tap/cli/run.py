@@ -44,12 +44,12 @@ def run(
     config: Annotated[Path | None, typer.Option(metavar="FILE.toml", help="Links and options from a file.")] = None,
     **options: Any,
 ) -> None:
-    """Relay replicas to their master, and tell what happens.
+    """Relay replicas to their master, and report what happens.
 
     Then point a replica at the tap: REPLICAOF <tap host> <tap port>.
     One that follows this master already resyncs partially, within its backlog.
 
-    SIGHUP lets a recording go on in a next file, and is ignored without one. Closing the terminal ends the tap.
+    SIGHUP makes a recording begin its next file, and is ignored without one. Closing the terminal ends the tap.
     """
     base = _of_file(config)
     of_tap = given(Config, options)
@@ -75,7 +75,7 @@ def _of_file(path: Path | None) -> dict[str, Any]:
 
 
 def _links(options: dict[str, Any], texts: list[str]) -> list[LinkConfig]:
-    """Those of the command line; all but its routes counts for each of them.
+    """The links of the command line; all options but the routes apply to each of them.
 
     options: of LinkConfig. texts: of --link.
     """
@@ -92,12 +92,12 @@ def _links(options: dict[str, Any], texts: list[str]) -> list[LinkConfig]:
     links += [LinkConfig.parse(text, **options) for text in texts]
     if not links and options:
         names = ", ".join(one.flags[0] for one in declared(LinkConfig) if one.name in options)
-        raise ConfigError(f"{names}: for links of the command line; those of a file have such keys of their own")
+        raise ConfigError(f"{names}: for links of the command line; links of a file have such keys of their own")
     return links
 
 
 def _take_sockets() -> None:
-    """As many sockets as the system lets us have."""
+    """Raise the limit of open files as far as the system allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -136,7 +136,7 @@ def _reopen(tap: Tap) -> None:
     if tap.recorder is not None:
         tap.recorder.rotate()
     elif tap.config.ui != "live":
-        say("SIGHUP is ignored: there is no recording that could go on in a next file")
+        say("SIGHUP is ignored: there is no recording that could begin its next file")
 
 
 async def _relay(tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewers: contextlib.ExitStack) -> None:
@@ -156,7 +156,7 @@ async def _relay(tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewe
         if tap.most_connections < tap.config.max_connections != MAX_CONNECTIONS:
             say(
                 f"--max-connections {tap.config.max_connections}: ulimit -n allows {tap.most_connections}, "
-                "for each takes two files"
+                "as each takes two files"
             )
         if tap.config.record_redact:
             what = " and ".join(dict.fromkeys(tap.config.record_redact))
@@ -168,7 +168,7 @@ async def _relay(tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewe
             await asyncio.wait_for(stop.wait(), tap.config.duration)
         looking.cancel()
         await asyncio.wait({looking})
-        await tap.close()  # before the viewers go: they tell the end, too
+        await tap.close()  # before the viewers go: they report the end, too
     for armed in tap.faults.never_fired:
         say(f"fault {armed.name} never fired: {armed.spec}")
     if tap.recorder is not None and tap.recorder.trouble:
@@ -198,7 +198,7 @@ def _warn_of_tls(config: Config) -> None:
         if link.insecure:
             say(
                 f"WARNING: link {link.name}: INSECURE: the certificate of {link.master or 'any master'} is not checked; "
-                "whoever is in between can read and change everything"
+                "anyone in between can read and change everything"
             )
     if config.keylog is not None and any(link.tls or link.listen_cert for link in config.links):
-        say(f"WARNING: the secrets of all TLS connections go to {config.keylog}; whoever has it can read what flowed")
+        say(f"WARNING: the secrets of all TLS connections go to {config.keylog}; anyone who has it can read the traffic")

@@ -37,7 +37,7 @@ def statsd_address(text: str) -> Address:
     address = Address.parse(text, default_port=STATSD_PORT)
     if address.path or not address.port:
         raise ConfigError(
-            f"{text!r} is not the address of a StatsD: write HOST:PORT, for UDP, as 127.0.0.1:{STATSD_PORT}"
+            f"{text!r} is not the address of a StatsD server: write HOST:PORT, for UDP, as 127.0.0.1:{STATSD_PORT}"
         )
     return address
 
@@ -163,7 +163,7 @@ class Config:
         bool,
         Option(
             "",
-            "Parse nothing of what flows: relay only, at the least cost.",
+            "Parse nothing: relay only, at the least cost.",
             page="parse nothing, [relay only](../operate.md#relay-only), at the least cost",
         ),
     ] = False
@@ -171,7 +171,7 @@ class Config:
         File,
         Option(
             "FILE.pcapng[.zst]",
-            "Record what flows into a new file, compressed if it ends in .zst; or into files in a directory.",
+            "Record all traffic into a new file, compressed if its name ends in .zst; or into files in a directory.",
             page="[record](../data.md#record) into a new file, compressed if its name ends in `.zst`; or into files in a "
             "directory",
             flags=("--write", "-w"),
@@ -181,8 +181,8 @@ class Config:
         Several,
         Option(
             "SIZE|TIME",
-            "Go on in a next file at 1gb, or after 10m; may be given twice, one of each.",
-            page="[go on in a next file](../data.md#rotate) at `1gb` (`4kb` at least), or after `10m`; may be given "
+            "Begin the next file at 1gb, or after 10m; may be given twice, one of each.",
+            page="[begin the next file](../data.md#rotate) at `1gb` (`4kb` at least), or after `10m`; may be given "
             "twice, one of each",
             flags=("--rotate",),
         ),
@@ -263,7 +263,7 @@ class Config:
         if not isinstance(self.seed, int):
             raise ConfigError(f"seed {self.seed!r}: a whole number is expected")
         if self.connect_timeout <= 0 or self.drain_timeout <= 0:
-            raise ConfigError("a timeout of nothing: give connect_timeout and drain_timeout some time, as 10s")
+            raise ConfigError("connect_timeout and drain_timeout must be greater than 0, as 10s")
         for name, most in (
             ("max_connections", self.max_connections),
             ("max_connections_per_address", self.max_connections_per_address),
@@ -273,22 +273,21 @@ class Config:
         rotate = Limits.parse(self.record_rotate)
         if rotate.size is not None and rotate.size < SMALLEST_FILE:
             raise ConfigError(
-                f"--rotate {rotate.size}b: every file begins with where each link stands, so give it {SMALLEST_FILE}b or "
+                f"--rotate {rotate.size}b: every file begins with the state of each link, so give {SMALLEST_FILE}b or "
                 "more; 1gb is usual"
             )
         rotates = bool(rotate) or (self.record_to is not None and self.record_to.is_dir())
         if rotates and self.record_to is None:
-            raise ConfigError("--rotate says when a recording goes on in the next file; say with -w FILE.pcapng where to")
+            raise ConfigError("--rotate says when a recording begins its next file, but -w FILE.pcapng is missing")
         if Limits.parse(self.record_keep) and not rotates:
             raise ConfigError(
-                "--keep deletes the oldest files of a rotation, and there is none; with --rotate 1gb a file of that size "
-                "is followed by the next"
+                "--keep deletes the oldest files of a rotation, but nothing is rotated: give --rotate, as --rotate 1gb"
             )
         for one in self.record_redact:
             if one not in get_args(Redact):
-                raise ConfigError(f"--redact {one}: values or keys can be redacted, and with the option twice both")
+                raise ConfigError(f"--redact {one}: values or keys can be redacted; give the option twice for both")
         if self.record_redact and self.record_to is None:
-            raise ConfigError("--redact is for a recording, and there is none: give -w FILE.pcapng, too")
+            raise ConfigError("--redact is for a recording: give -w FILE.pcapng, too")
         if self.opaque:
             self._check_opaque()
         if not self.links:
@@ -306,7 +305,7 @@ class Config:
                 seen.append(at)
                 at = masters[at]
             if at in seen:
-                raise ConfigError(f"a circle: what connects to {first} would be sent to {at}, and so on for ever")
+                raise ConfigError(f"a loop: a connection to {first} would be forwarded to {at} again and again")
         listens = [str(link.listen) for link in self.links if link.listen.port]
         for listen in listens:
             if listens.count(listen) > 1:
@@ -318,9 +317,7 @@ class Config:
             cls: type = type(holder)
             for one in declared(cls):
                 if said := one.if_needs_parsing(getattr(holder, one.name)):
-                    raise ConfigError(
-                        f"{said} needs to understand what flows, and --opaque is to understand nothing of it"
-                    )
+                    raise ConfigError(f"{said} needs to parse the traffic, and --opaque parses nothing")
 
 
 def of_a_tap(given: "Config | Address | Url | str | int | None", options: Mapping[str, Any]) -> Config:

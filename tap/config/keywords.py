@@ -32,7 +32,7 @@ class Keywords(TypedDict, total=False):
     cert: Path | str | None
     """The tap's certificate, for a master that requires one."""
     key: Path | str | None
-    """Its key; in the same file if not given."""
+    """The key of the certificate for the master; in the same file if not given."""
     sni: str | None
     """The master's name, to ask for and to verify; the host that is dialled if not given."""
     insecure: bool
@@ -40,7 +40,7 @@ class Keywords(TypedDict, total=False):
     listen_cert: Path | str | None
     """Replicas connect over TLS; the tap's certificate for them."""
     listen_key: Path | str | None
-    """Its key; in the same file if not given."""
+    """The key of the certificate for replicas; in the same file if not given."""
     listen_cacert: Path | str | None
     """Require certificates of this CA from replicas."""
     links: (
@@ -69,11 +69,11 @@ class Keywords(TypedDict, total=False):
     read_only: bool
     """Accept no fault from anywhere."""
     opaque: bool
-    """Parse nothing of what flows: relay only, at the least cost."""
+    """Parse nothing: relay only, at the least cost."""
     record_to: Path | str | None
-    """Record what flows into a new file, compressed if it ends in .zst; or into files in a directory."""
+    """Record all traffic into a new file, compressed if its name ends in .zst; or into files in a directory."""
     record_rotate: str | Iterable[str]
-    """Go on in a next file at 1gb, or after 10m; may be given twice, one of each."""
+    """Begin the next file at 1gb, or after 10m; may be given twice, one of each."""
     record_keep: str | Iterable[str]
     """Delete the oldest of these files: beyond 50gb in all, or 7d old."""
     record_sync: Literal["none", "interval", "always"]

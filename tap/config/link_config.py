@@ -16,7 +16,7 @@ DEFAULT_LINK = "main"
 MASTER_TLS = ("cacert", "cert", "key", "sni", "insecure")
 LISTEN_TLS = ("cert", "key", "cacert")
 Announce = Literal["keep", "tap"]
-ONE_MASTER = "give either a master, or transparent, which goes by where each redirected connection was going"
+ONE_MASTER = "give either a master, or transparent, which takes each redirected connection to its original destination"
 CAPA = "capa:"  # precedes the name of a capability in mask
 
 
@@ -158,7 +158,7 @@ class LinkConfig:
         File,
         Option(
             "FILE.pem",
-            "Its key; in the same file if not given.",
+            "The key of the certificate for the master; in the same file if not given.",
             page="the key of `--cert`; in the same file if not given",
             topic="tls",
             needs="cert",
@@ -182,7 +182,7 @@ class LinkConfig:
         File,
         Option(
             "FILE.pem",
-            "Its key; in the same file if not given.",
+            "The key of the certificate for replicas; in the same file if not given.",
             page="the key of `--listen-cert`; in the same file if not given",
             topic="tls",
             needs="listen_cert",
@@ -204,7 +204,7 @@ class LinkConfig:
         flags = {one.name: one.flags[0] for one in declared(LinkConfig)}
         for name, needed in ((one.name, one.option.needs) for one in declared(LinkConfig) if one.option.needs):
             if getattr(self, name) and not getattr(self, needed):
-                raise ConfigError(f"link {self.name}: {flags[name]} says nothing without {flags[needed]}")
+                raise ConfigError(f"link {self.name}: {flags[name]} has no effect without {flags[needed]}")
         if self.sni is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._:-]{0,252}", self.sni):
             raise ConfigError(f"link {self.name}: {self.sni!r} is not the name of a server (--sni)")
 

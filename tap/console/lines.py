@@ -130,7 +130,7 @@ class LineWriter:
             self.failure = error
             self._is_over = True
             # The links stay open: replicas depend on them.
-            say(f"the output cannot be written any more: {words(error)}; all else goes on")
+            say(f"the output can no longer be written: {words(error)}; all else goes on")
 
 
 def json_lines(out: TextIO) -> LineWriter:

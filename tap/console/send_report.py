@@ -60,8 +60,8 @@ def report(sender: Sender, name: str) -> str:
         lines.append(f"{sender.unplaced} commands were not sent: the recording does not say in which db, see --assume-db")
     if sender.unfilled:
         lines.append(
-            f"{sender.unfilled} commands were not sent: they bring into a chosen db what another one holds "
-            "(SWAPDB, MOVE, COPY); choose that one, too"
+            f"{sender.unfilled} commands were not sent: they bring data of another db into a chosen one "
+            "(SWAPDB, MOVE, COPY); choose that db, too"
         )
     for kind, tally in sorted(sender.errors.items(), key=lambda item: -item[1].count):
         lines.append(f"{tally.count} x {kind}")

@@ -1,14 +1,14 @@
-"""Takes out of a recording: an RDB, a directory that a server boots from, the bytes of the stream, or rows.
+"""Exports from a recording: an RDB, a directory that a server boots from, the bytes of the stream, or rows.
 
     written = tap.export.rdb("today.pcapng", "dump.rdb", until=datetime(2026, 1, 31, 12))
     print(written.rdb.offset, written.lacking)
 
     exports.py       rdb(), aof(), resp(), jsonl(), parquet(): what users call, and the records of what was written
     source.py        the recording that is read, and what the answer lacks
-    destination.py   the file, directory or output that is written: whole or not at all
+    destination.py   the file, directory or output that is written: completely or not at all
     append_only.py, stream_bytes.py, rows.py   what belongs into each form
 
-recording/ knows what a recording holds (history.py) and which part of it is meant (choice.py).
+recording/ knows what a recording holds (history.py) and chooses the part to export (choice.py).
 """
 
 from tap.export.exports import (

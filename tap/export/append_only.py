@@ -1,16 +1,16 @@
 """A chapter of a recording as an append-only file that a server boots from: multi-part, of Redis 7.0 and later.
 
 The directory holds what a server's `appenddirname` does (Redis 7.0 aof.c, aofManifest): appendonly.aof.manifest names a
-base, here the RDB as it was sent, and an increment, here the stream. In that stands what the server itself would have
-written, so some of the stream is left out or put in other words:
+base, here the RDB as it was sent, and an increment, here the stream. The increment holds what the server itself would
+have written, so parts of the stream are left out or rewritten:
 
-- what goes to replicas only: PING and REPLCONF (replication.c), PUBLISH and SPUBLISH (pubsub.c); and bare newlines, which
-  loading takes for damage (aof.c, loadSingleAppendOnlyFile)
-- SELECT stands before the first command that is executed in a db, as loading begins in db 0, and a stream need not
-  (Valkey's dual channel); if a transaction is open there, before its MULTI
-- an active KeyDB's RREPLAY is the command inside it, with a SELECT before it where that is in another db
-- expiries are points in time. Masters before Redis 7.0 send some as seconds from now, which a replica counts from when it
-  gets them (Redis 6.2 aof.c, feedAppendOnlyFile, does the same for the AOF)
+- left out: what goes to replicas only, namely PING and REPLCONF (replication.c), PUBLISH and SPUBLISH (pubsub.c); and
+  bare newlines, which loading takes for damage (aof.c, loadSingleAppendOnlyFile)
+- added: a SELECT before the first command that is executed in a db, or before the MULTI of its transaction, because
+  loading begins in db 0, and a stream need not (Valkey's dual channel)
+- replaced: an active KeyDB's RREPLAY by the command inside it, after a SELECT if that command is in another db
+- replaced: relative expiries by points in time. Masters before Redis 7.0 send some as seconds from now, which a replica
+  counts from when it receives them (Redis 6.2 aof.c, feedAppendOnlyFile, does the same for the AOF)
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ CHUNK = 2**20
 LEFT_OUT = frozenset({b"PING", b"REPLCONF", b"PUBLISH", b"SPUBLISH"})
 RELATIVE = frozenset({b"SET", b"SETEX", b"PSETEX", b"EXPIRE", b"PEXPIRE", b"RESTORE"})
 ENDS = frozenset({b"EXEC", b"DISCARD"})  # of a transaction
-LONGEST_HEAD = 64  # bytes of a command, with a name
+LONGEST_HEAD = 64  # bytes from the beginning of a command in which its name has to end
 MAX_DIGITS = 20  # of a 64-bit number with its sign
-WITHOUT_EXPIRY = b"*3\r\n"  # how SET key value begins
+WITHOUT_EXPIRY = b"*3\r\n"  # the beginning of SET key value
 LONGEST_HEADING = 32  # bytes of a count or a length, with its CRLF
-LONGEST_OPTION = 16  # bytes; no option that is looked for has more
+LONGEST_OPTION = 16  # bytes; no option searched for is longer
 
 Span = tuple[int, int]  # first byte and end in a stream
 Parts = list[Span | bytes]
-Row = tuple[Span, Parts | None]  # commands one behind the other, and what to write in their place
+Row = tuple[Span, Parts | None]  # consecutive commands, and what to write instead; None: the commands themselves
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """offset: of the last byte that is in it. time: nanoseconds, when that came; None where nothing followed the RDB.
+    """offset: of the last byte included. time: when that byte came, in nanoseconds; None if nothing followed the RDB.
 
-    commands: behind the RDB.
+    commands: number of commands after the RDB.
     """
 
     offset: int
@@ -62,7 +62,7 @@ class Written:
 
 
 def write_aof(read: Read, chapter: Chapter, path: Path) -> Written:
-    """Make the directory, from the chapter to its end, or to the end of the last transaction that is whole in it."""
+    """Make the directory from a chapter, up to the end of the last whole command or transaction in it."""
     with new_directory(path) as directory:
         with (
             _new(directory / BASE) as base,
@@ -96,19 +96,19 @@ def _new(path: Path) -> BinaryIO:
 def write_commands(
     stream: BinaryIO, out: BinaryIO, db: int | None, milliseconds_at: Callable[[int], int]
 ) -> tuple[int, int]:
-    """Write what of a stream belongs into an AOF, as far as commands and transactions are whole.
+    """Write the part of a stream that belongs into an AOF, up to the last whole command or transaction.
 
-    db: in force at its beginning, None if unknown. milliseconds_at: since the epoch, when the byte before a position was
-    received. Returns the position up to which that is, and how many commands.
+    db: in force at its beginning, None if unknown. milliseconds_at: when the byte before a position was received, since
+    the epoch. Returns the position up to which commands were written, and their number.
 
     Raises RecordingError if a command is executed in a db that is not known.
     """
     scanner = StreamScanner(db, keep_ends=True)
     scanner.watch(LEFT_OUT | RELATIVE | ENDS)
     source = _Source(stream)
-    names: dict[int, int] = {}  # of watched commands that are passing: their first byte, and the end of the name
+    names: dict[int, int] = {}  # first byte of each watched command, to the end of its name
     waiting: list[Row] = []
-    safe = 0  # the end of what is whole
+    safe = 0  # the end of the last whole command or transaction
     count = written = 0
     current: int | None = None  # the db of the last SELECT that was written
     # Of the open transaction, where MULTI begins: a SELECT that a command inside needs can stand there, as long as no
@@ -167,7 +167,7 @@ def _place(waiting: list[Row], position: int) -> int:
 
 
 def _write_to(out: BinaryIO, source: _Source, waiting: list[Row], safe: int) -> list[Row]:
-    """Write what is up to a position. Returns what is behind it."""
+    """Write the rows up to a position. Returns the rows after it."""
     left: list[Row] = []
     for (begin, end), parts in waiting:
         if parts is None and begin < safe < end:
@@ -186,14 +186,12 @@ def _write_to(out: BinaryIO, source: _Source, waiting: list[Row], safe: int) -> 
 
 def _select(position: int, db: int) -> Row:
     if db < 0:
-        raise RecordingError(
-            "it is not known of which db the first commands behind the RDB are: no SELECT stands before them"
-        )
+        raise RecordingError("the db of the first commands after the RDB is not known: no SELECT stands before them")
     return (position, position), [b"*2\r\n$6\r\nSELECT\r\n$%d\r\n%d\r\n" % (len(str(db)), db)]
 
 
 class _Source:
-    """A stream in a file, read from the beginning; what has passed can be looked at again."""
+    """A stream in a file, read from the beginning; earlier bytes can be read again."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file.fileno()
@@ -207,7 +205,7 @@ class _Source:
             yield chunk
 
     def read(self, begin: int, end: int) -> bytes:
-        """Some bytes of what has passed."""
+        """Bytes of the chunks so far."""
         if begin >= self._at:
             return self._chunk[begin - self._at : end - self._at]
         return os.pread(self._file, end - begin, begin)
@@ -216,7 +214,7 @@ class _Source:
         return self.read(begin, begin + len(with_)) == with_
 
     def name(self, begin: int, end: int) -> bytes:
-        """Of the command that begins there; its name does before that end."""
+        """The name of the command at *begin*. end: at or after the end of the name."""
         return self.read(begin, end).split(b"\r\n")[2].upper()
 
     def copy(self, span: Span, out: BinaryIO) -> None:
@@ -227,7 +225,7 @@ class _Source:
             begin += len(data)
 
     def arguments(self, begin: int) -> list[Span]:
-        """Of a whole command, its name the first."""
+        """The arguments of a whole command, beginning with its name."""
         count, position = self._number(begin)
         found = []
         for _ in range(count):
@@ -237,19 +235,19 @@ class _Source:
         return found
 
     def _number(self, begin: int) -> tuple[int, int]:
-        """In the heading that begins there; and the end of the heading."""
+        """The number in a heading, and the end of the heading."""
         line = self.read(begin, begin + LONGEST_HEADING).partition(b"\r\n")[0]
         return int(line[1:]), begin + len(line) + 2
 
 
 class _Unchanged(Exception):
-    """A command has no time that counts from now."""
+    """A command without a relative expiry."""
 
 
 def _absolute(name: bytes, source: _Source, begin: int, end: int, milliseconds_at: Callable[[int], int]) -> Parts | None:
-    """A command that sets an expiry, with the point in time instead of the time from then on.
+    """A command that sets an expiry, rewritten with a point in time.
 
-    None if it has that already, or lacks its number: replicas refuse such a command, and so will the reader of the AOF.
+    None if it has a point in time already, or no number: replicas refuse such a command, and loading the AOF will, too.
     """
     spans = source.arguments(begin)
     now = milliseconds_at(end)
@@ -267,7 +265,7 @@ def _absolute(name: bytes, source: _Source, begin: int, end: int, milliseconds_a
 
 
 def _with_moment(name: bytes, source: _Source, spans: list[Span], moment: Callable[[Span, int], bytes]) -> Parts:
-    """Raises _Unchanged or IndexError for a command that is written as it is."""
+    """Raises _Unchanged or IndexError for a command that is to be written unchanged."""
     words: Parts = list(spans)
     if name in (b"EXPIRE", b"PEXPIRE"):
         words[0], words[2] = b"PEXPIREAT", moment(spans[2], 1000 if name == b"EXPIRE" else 1)
@@ -287,7 +285,7 @@ def _with_moment(name: bytes, source: _Source, spans: list[Span], moment: Callab
 
 
 def _option(source: _Source, spans: list[Span], first: int, known: tuple[bytes, ...]) -> tuple[int | None, bytes]:
-    """The number of the argument that is one of these words, and which."""
+    """The index of the first argument that is one of these words, and the word."""
     for number, span in enumerate(spans[first:], first):
         word = source.read(span[0], min(span[1], span[0] + LONGEST_OPTION)).upper()
         if word in known:
@@ -296,7 +294,7 @@ def _option(source: _Source, spans: list[Span], first: int, known: tuple[bytes, 
 
 
 def _packed(words: Parts) -> Parts:
-    """A command of these arguments."""
+    """The command with these arguments."""
     parts: Parts = [b"*%d\r\n" % len(words)]
     for word in words:
         size = len(word) if isinstance(word, bytes) else word[1] - word[0]

@@ -1,6 +1,6 @@
-"""Where an export goes: a file or directory that is there whole or not at all, or an output that is open already.
+"""Where an export goes: a file or directory that is written completely or not at all, or an output that is already open.
 
-Files and directories are written under another name and renamed at the end. They are only readable for their owner.
+Files and directories are written under another name and renamed at the end. Only their owner can read them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Output = str | Path | BinaryIO
 
 
 def as_output(output: Output) -> Path | BinaryIO:
-    """Raises ConfigError or EnvironmentFailure for a path where nothing new can be made."""
+    """The output, checked. Raises ConfigError or EnvironmentFailure for a path where nothing new can be made."""
     if not isinstance(output, str | Path):
         return output
     path = Path(output)
@@ -34,7 +34,7 @@ def as_output(output: Output) -> Path | BinaryIO:
 
 @contextlib.contextmanager
 def whole(output: Path | BinaryIO) -> Iterator[BinaryIO]:
-    """A file that can be written at any place; an output that is open already gets it once it is whole."""
+    """A seekable file for the output; copied to an output that is already open once it is whole."""
     if isinstance(output, Path):
         with new_file(output) as file:
             yield file
@@ -48,7 +48,7 @@ def whole(output: Path | BinaryIO) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def compressed(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
-    """suffix: of a file's name, which says how it is compressed; "" for not at all."""
+    """A file that compresses what is written to it. suffix: of a file's name; "": no compression."""
     if suffix == ".gz":
         with gzip.GzipFile("", "wb", fileobj=file) as out:
             yield cast(BinaryIO, out)
@@ -63,7 +63,7 @@ def compressed(file: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file. An exception before its end leaves nothing of it.
+    """A new file. An exception leaves nothing of it.
 
     Raises ConfigError if there is such a file already or it cannot be made, EnvironmentFailure if it cannot be written.
     """
@@ -76,15 +76,15 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """As new_file(), for a directory: the path in which to make its files."""
+    """As new_file(), for a directory. Yields the path in which to make its files."""
     with _beside(path, lambda: Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))) as temporary:
         yield temporary
 
 
 def check_new(path: Path) -> None:
-    """Raises ConfigError if something of that name exists."""
+    """Raise ConfigError if something of that name exists."""
     if path.exists() or path.is_symlink():
-        raise ConfigError(f"{path} is there already, and nothing is written over; give another name with --output")
+        raise ConfigError(f"{path} already exists and is not overwritten; give another name with --output")
 
 
 def _made_file(path: Path) -> Path:

@@ -1,11 +1,11 @@
 """The five exports, for programs and for the command line: one function for each form.
 
 Each function reads the recording in *files* (paths of captures, or of directories of them), writes *output*, and returns
-a record of what was written. What is written is there whole or not at all, and nothing is written over. A record says in
-*lacking* what the answer should hold and the recording does not; what the recording does hold is written all the same.
+a record of what was written. An output is written completely or not at all, and never overwritten. The record lists in
+*lacking* what the output should hold but the recording lacks; whatever the recording holds is written all the same.
 
-All raise RecordingError if the recording has nothing of what was asked for, ConfigError if the arguments do not fit it,
-or if there is such an output already, and EnvironmentFailure if the output cannot be written.
+All raise RecordingError if the recording has nothing of what was asked for, ConfigError if the arguments do not fit the
+recording or the output exists, and EnvironmentFailure if the output cannot be written.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ NO_RDB = ", as in a recording that began after the full resync, or was made with
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """lacking: what the answer should hold and the recording does not, in sentences; empty if that is nothing.
+    """lacking: what the output should hold but the recording lacks, in sentences; empty if the output is complete.
 
-    remarks: what else to know about the answer, in sentences.
+    remarks: other things worth knowing about the output, in sentences.
     """
 
     lacking: tuple[str, ...]
@@ -53,7 +53,7 @@ class ExportedRdb(Exported):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedAof(Exported):
-    """base: the RDB in the directory. written: what of the stream follows it."""
+    """base: the RDB in the directory. written: the part of the stream after it."""
 
     base: Rdb
     written: Written
@@ -61,8 +61,8 @@ class ExportedAof(Exported):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedStream(Exported):
-    """copied: which commands were written. replid: of their history; None if their offsets are unknown, because the
-    capture began in the middle of the stream. unplaced: what was left out because its offsets are unknown, a line each.
+    """copied: the commands written. replid: of their history; None if their offsets are unknown, because the start of the
+    stream was not captured. unplaced: streams left out because their offsets are unknown, a line each.
     """
 
     copied: Copied
@@ -72,7 +72,7 @@ class ExportedStream(Exported):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedRows(Exported):
-    """count: commands that were written."""
+    """count: number of commands written."""
 
     count: int
 
@@ -88,9 +88,9 @@ def rdb(
 ) -> ExportedRdb:
     """Write the last whole RDB up to a moment.
 
-    output: a path, or a binary file, which gets the RDB once it is whole. link: a name, or NAME/CONNECTION; needed if the
-    recording has several. until: a time or a replication offset. progress: entered for each reading of the recording;
-    gets the size of each packet. remark: called with what is to be known about the recording itself, a sentence each.
+    output: a path, or a binary file, to which the RDB is written once it is whole. link: a name, or NAME/CONNECTION;
+    required if the recording has several. until: a time or a replication offset. progress: entered for each reading of
+    the recording; called with the size of each packet. remark: called with each remark on the recording, a sentence.
     """
     output = as_output(output)
     source = _of_link(files, link, end=until, needs_rdb=True, progress=progress, remark=remark)
@@ -98,7 +98,7 @@ def rdb(
     with source.completing():
         found = choice.rdb_until(source.index(link, until), _offset(until))
         if found is None:
-            title, none = f"no whole RDB{_until(until)}", f"there is none at all{NO_RDB}"
+            title, none = f"no whole RDB{_until(until)}", f"the recording has none{NO_RDB}"
             raise source.nothing(title, link, choice.rdb_lines, none)
         source.whole = Whole((found.replid,), found.offset, found.ended)
         with whole(output) as file:
@@ -126,8 +126,8 @@ def aof(
     with source.completing():
         chapter = choice.chapter_until(source.index(link, until), _offset(until))
         if chapter is None:
-            title = f"nothing that leads{_until(until) or ' to its end'} without a hole"
-            raise source.nothing(title, link, choice.chapter_lines, f"there is no whole RDB at all{NO_RDB}")
+            title = f"no RDB with a stream{_until(until) or ' up to the end'} without a hole"
+            raise source.nothing(title, link, choice.chapter_lines, f"the recording has no whole RDB{NO_RDB}")
         source.whole = Whole(chapter.replids, chapter.end, chapter.ended)
         written = write_aof(source.read, chapter, path)
     return ExportedAof(
@@ -192,7 +192,7 @@ def _of_link(
 def _stream(
     source: Source, found: Index, link: str | None, from_: Moment | None, until: Moment | None
 ) -> tuple[tuple[Stretch, ...], int | None]:
-    """The one stream that is meant, and the offset from which on; None for all of it. Raises RecordingError."""
+    """The one stream that fits, and the offset to begin at; None for all of it. Raises RecordingError."""
     begin = _offset(from_)
     streams = choice.streams_between(found, begin, _offset(until))
     before = Index()
@@ -201,7 +201,7 @@ def _stream(
         streams = [stream for stream in streams if stream[-1].ended >= since]
         before = index(source.read, since - 1)
     if len(streams) != 1:
-        what = "no stream that has all of that" if not streams else "several streams: choose by --from, --until or --link"
+        what = "no stream holds all of that" if not streams else "several streams: choose with --from, --until or --link"
         raise source.nothing(what, link, choice.stream_lines)
     (stream,) = streams
     if isinstance(from_, datetime):
@@ -215,7 +215,7 @@ def _offset(moment: Moment | None) -> int | None:
 
 
 def _until(end: Moment | None) -> str:
-    """For sentences."""
+    """For messages."""
     if end is None:
         return ""
     return f" up to {f'offset {end}' if isinstance(end, int) else end.isoformat()}"

@@ -1,4 +1,4 @@
-"""The commands of a recording as rows, each once: for JSON lines, or for Parquet."""
+"""The commands of a recording as rows, each once, for JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tap.replication.events import Command
 
 NO_LIMIT = 2**62  # bytes of a command
 MAX_ROWS = 2**16  # of a row group
-GROUP_BYTES = 2**25  # of arguments, from which on a row group is written
+GROUP_BYTES = 2**25  # bytes of arguments at which a row group is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Row:
 
 
 class Rows:
-    """Takes what a player tells, and gives on the commands that are wanted.
+    """Takes the events of a player, and passes on the wanted commands.
 
-    total: commands on the links and in the time that are asked for; count: those of them that were wanted. What came on
-    several connections of one history, and of these links, counts where it came first.
+    total: number of commands on the wanted links and in the wanted time. count: how many of them were wanted. A command
+    that came on several of these connections counts once, where it came first.
     """
 
     def __init__(self, put: Callable[[Row], None], wanted: Filters) -> None:
@@ -58,11 +58,11 @@ class Rows:
             self._put(Row(self.player.now, told.link, told.connection, event.offset, event.db, event.name, event.args))
 
 
-# ---- into files ----
+# ---- output ----
 
 
 def json_line(row: Row) -> bytes:
-    """An object, byte strings as events.as_text() tells them; time in seconds."""
+    """A JSON object; byte strings as events.as_text() writes them, time in seconds."""
     said = {
         "time": row.time / 1e9,
         "link": row.link,
@@ -76,7 +76,7 @@ def json_line(row: Row) -> bytes:
 
 
 class Parquet:
-    """Writes rows into a file, in row groups, so that never more than one of them is in memory.
+    """Writes rows to a file in row groups, of which at most one is in memory.
 
     Raises ConfigError if pyarrow is not installed.
     """

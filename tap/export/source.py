@@ -1,4 +1,4 @@
-"""The recording that an export reads, and what it lacks of what was asked for."""
+"""The recording that an export reads, and what it lacks for the answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tap.recording.reader import read
 from tap.replication.events import Side
 
 Files = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
-Progress = Callable[[], AbstractContextManager[Callable[[int], None]]]  # entered for each reading; gets bytes of packets
+Progress = Callable[[], AbstractContextManager[Callable[[int], None]]]  # entered for each reading; takes packet sizes
 Remark = Callable[[str], None]
 
 
@@ -33,7 +33,7 @@ def no_remark(text: str) -> None: ...
 
 
 class Source:
-    """whole: where the answer is known to be whole from; set it once the part that is meant has been chosen."""
+    """whole: up to where the answer is known to be whole; to be set once the part to export has been chosen."""
 
     def __init__(
         self, files: Files, wanted: Filters, *, needs_rdb: bool = False, progress: Progress, remark: Remark
@@ -49,9 +49,9 @@ class Source:
         self._account: Account | None = None  # of the first reading
 
     def check_again(self, form: str) -> None:
-        """Raises ConfigError for a pipe, which can be read only once. form: what it is read for."""
+        """Raise ConfigError for a pipe, which can be read only once. form: of the export."""
         if any(map(is_pipe, self.files)):
-            raise ConfigError(f"--to {form} reads a recording more than once: keep what comes in a file first")
+            raise ConfigError(f"--to {form} reads a recording more than once: save what comes to a file first")
 
     def read(self, player: Player) -> None:
         """Play the whole recording to a player, and close the player."""
@@ -78,24 +78,24 @@ class Source:
         may_be_of_it = missing.may_hold_commands or (self._needs_rdb and missing.side is Side.MASTER)
         return may_be_of_it and self.whole.precedes(missing) and self.wanted.may_lack(missing)
 
-    # ---- what it holds ----
+    # ---- contents ----
 
     def index(self, link: str | None, until: Moment | None) -> Index:
-        """What one link has; up to *until* if that is a time. Raises RecordingError, ConfigError."""
+        """The index of one link, up to *until* if that is a time. Raises RecordingError, ConfigError."""
         found = index(self.read, nanoseconds(until) if isinstance(until, datetime) else None)
         if self.lacking and not found.links:
             raise RecordingError(*self.lacking)
         return choice.of_link(found, link)
 
     def nothing(
-        self, title: str, link: str | None, lines: Callable[[Index], list[str]], none: str = "there is none at all"
+        self, title: str, link: str | None, lines: Callable[[Index], list[str]], none: str = "the recording has none"
     ) -> RecordingError:
-        """An error that says what the recording has instead; none: what it says if that is nothing."""
+        """An error that lists what the recording has instead. none: the words used if it has nothing."""
         return choice.listed(title, lines(choice.of_link(index(self.read), link)), none)
 
     @contextmanager
     def completing(self) -> Iterator[None]:
-        """Say in a RecordingError what is lacking as well: that may be why."""
+        """Add to a RecordingError what is lacking, which may be the reason for it."""
         try:
             yield
         except RecordingError as error:

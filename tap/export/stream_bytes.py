@@ -1,4 +1,4 @@
-"""The stream of a recording, byte for byte, cut where commands are."""
+"""The stream of a recording, byte for byte, cut at the boundaries of commands."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ CHUNK = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """offset: before the first byte. end_offset: behind the last one. commands: how many that are, and without_db: how
-    many of them stand before the first SELECT, where the db is not known.
+    """offset: before the first byte. end_offset: after the last byte. commands: how many were copied.
+
+    without_db: how many of them stand before the first SELECT, where the db is not known.
     """
 
     offset: int
@@ -23,7 +24,7 @@ class Copied:
 
 
 def copy_commands(stream: BinaryIO, out: BinaryIO, offset: int, begin: int | None, db: int | None) -> Copied:
-    """Write the whole commands, from the first on that ends at or behind an offset.
+    """Write all whole commands from the first that ends at or after offset *begin*; None: from the first.
 
     stream: a file that begins with a command. offset: before its first byte. db: in force there, None if unknown.
     """

@@ -81,8 +81,8 @@ class Plan:
             raise ConfigError(f"fault {fault.spec!r}: this tap is read-only and takes no fault")
         if self._opaque and fault.has_to_understand:
             raise ConfigError(
-                f"fault {fault.spec!r} has to understand what flows, and this tap understands nothing (--opaque); what "
-                "goes by time (after, every, for) or by a number of bytes need not"
+                f"fault {fault.spec!r} needs to parse the traffic, and this tap parses nothing (--opaque); faults by "
+                "time (after, every, for) or by a number of bytes work"
             )
         if fault.destructive and not self._destructive:
             raise ConfigError(

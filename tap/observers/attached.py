@@ -1,4 +1,4 @@
-"""One observer at the bus: what it fails in is reported, what it is slow in waits for it, and its end is limited."""
+"""Attaches one observer to the bus: reports its failures, queues events while it is slow, and limits how long it ends."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MAX_REPORTS = 100  # of failures, by place and type
 
 
 class Attached:
-    """An observer, from the making of its tap to the end."""
+    """An observer, from the construction of its tap to the end."""
 
     def __init__(self, observer: Observer, bus: Bus) -> None:
-        """Raises ConfigError for what is not an observer."""
+        """Raises ConfigError for an object that is not an observer."""
         _check(observer)
         self._observer = observer
         self._bus = bus
@@ -36,7 +36,7 @@ class Attached:
         self._leave: Callable[[], None] = lambda: None
 
     def start(self, links: tuple[str, ...], status: Callable[[], Status], lost_bytes: Callable[[], int | None]) -> None:
-        """Start it, in the event loop, and let it receive events. The arguments are those of Observed."""
+        """Start the observer, in the event loop, and let it receive events. The arguments are those of Observed."""
         self._observer.start(Observed(links, status, lost_bytes, self.report, lambda: self._leave()))
         receive: Any = self._observer.event
         inbox = getattr(self._observer, "inbox", None)
@@ -47,7 +47,7 @@ class Attached:
         self._leave = self._bus.subscribe(receive, without=without, inbox=inbox, failed=self.failed)
 
     async def stop(self) -> None:
-        """Let it finish; takes at most STOP_SECONDS, and END_SECONDS twice for one that is async."""
+        """Let the observer finish; takes at most STOP_SECONDS, and END_SECONDS twice for an async one."""
         if self._is_stopping:
             return
         self._is_stopping = True
@@ -57,7 +57,7 @@ class Attached:
         stopping = asyncio.ensure_future(self._observer.stop())
         try:
             await asyncio.wait([stopping], timeout=STOP_SECONDS)
-        finally:  # also where the tap's own end is cancelled
+        finally:  # also if the tap's own end is cancelled
             is_late = stopping.cancel()
         if is_late:
             self.report(f"stop() has not returned within {STOP_SECONDS:g} s: it is cancelled")
@@ -84,7 +84,7 @@ class Attached:
 
 
 class _Queue:
-    """The events of an async observer, which is handed one after the other."""
+    """The queued events of an async observer, which receives them one after the other."""
 
     def __init__(self, observer: Observer, reports: Attached) -> None:
         self.inbox = Inbox(self._overrun)
@@ -102,7 +102,7 @@ class _Queue:
         self._wake.set()
 
     async def finish(self) -> None:
-        """Let the observer receive what waits for it, and cancel it if that takes too long."""
+        """Let the observer receive the queued events, and cancel it if that takes too long."""
         self._is_ending = True
         self._wake.set()
         if self._task is None:

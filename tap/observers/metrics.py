@@ -42,10 +42,10 @@ TIMES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Metric:
-    """A declaration. Each is one object, compared by identity.
+    """The declaration of a metric, compared by identity.
 
-    name: without a prefix, and without a suffix for its unit. help: what it is, in one clause. labels: their names; LINK
-    comes first where there is one, then REPLICA, then at most one that is the metric's own.
+    name: without a prefix, and without a suffix for its unit. help: one clause. labels: their names: LINK and REPLICA
+    first, if the metric has them, then at most one of its own.
     """
 
     kind: ClassVar[Kind]
@@ -84,7 +84,7 @@ class Gauge(Metric):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Histogram(Metric):
-    """Observations by size. buckets: their upper bounds, inclusive, ascending; one more bucket takes what exceeds all."""
+    """Observations by size. buckets: their inclusive upper bounds, ascending; one more bucket takes larger values."""
 
     kind = "histogram"
     buckets: tuple[float, ...]
@@ -284,18 +284,18 @@ class Metrics:
         *,
         observed: Callable[[Histogram, tuple[str, ...], float], None] = lambda histogram, labels, value: None,
     ) -> None:
-        """links: names of the links that have metrics also while they have no connection.
+        """links: names of the links that have metrics even without a connection.
 
-        observed: is called with each observation of a histogram, for systems that take them one by one.
+        observed: called with each observation of a histogram, for systems that take them one by one.
         """
         self._links = links
         self._observed = observed
         self._counts: dict[tuple[Counter, tuple[str, ...]], int] = {}
         self._gauges: dict[tuple[Gauge, tuple[str, ...]], float] = {}
         self._observations: dict[tuple[Histogram, tuple[str, ...]], _Growing] = {}
-        self._series = Tally[Metric]()  # how many each counter and histogram has
+        self._series = Tally[Metric]()  # number of series of each counter and histogram
         self._connected: set[str] = set()  # links that had connections at the last read()
-        # By connection, for as long as it lasts:
+        # By connection, while it lasts:
         self._passed: dict[int, tuple[int, int]] = {}  # bytes from master and replica that are counted already
         self._opened: dict[int, float] = {}  # when, in seconds since the epoch
         self._granted: dict[int, Histogram] = {}  # takes the time at which the stream begins
@@ -385,9 +385,9 @@ class Metrics:
         self._observed(histogram, labels, value)
 
     def _bounded(self, metric: Any, labels: tuple[str, ...], known: Any) -> tuple[str, ...]:
-        """The labels under which these are counted: OTHER in place of the replica, of the own label, of the link.
+        """The labels to count under: as the series of a metric multiply, OTHER replaces one label after the other.
 
-        Each takes its turn when the metric has MAX_SERIES more series, so that the link is lost last.
+        First the replica, then the metric's own label, then the link, each after MAX_SERIES more series.
         """
         limit = MAX_SERIES
         for name in (REPLICA, metric.own_label, LINK):

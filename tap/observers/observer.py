@@ -1,4 +1,4 @@
-"""What an observer is: a class with start(), event() and stop(), of which it may leave out the first and the last.
+"""The interface of an observer: start(), event() and stop(), of which the first and the last are optional.
 
     class Pager(Observer):
         async def event(self, told: Told) -> None:
@@ -37,11 +37,11 @@ from tap.status import Status
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What an observer may ask of the tap that it observes. To be used in the event loop only.
+    """What an observer may ask of the tap that it observes. To be used only in the event loop.
 
-    links: names of the configured links that are not transparent. status: how every link and connection stands at this
-    moment. lost_bytes: of the recording, None without one. report: publishes an ObserverTrouble with a text and, if there
-    is one, a traceback. leave: ends the observer's events; stop() is called all the same.
+    links: names of the configured links that are not transparent. status: the present state of every link and connection.
+    lost_bytes: of the recording, None without one. report: publishes an ObserverTrouble with a text and, if there is one,
+    a traceback. leave: ends the observer's events; stop() is called all the same.
     """
 
     links: tuple[str, ...]
@@ -54,9 +54,9 @@ class Observed:
 class Observer(Protocol):
     """The base of an observer.
 
-    name: of the observer in an ObserverTrouble; "" for the name of its class. without: those of tap.bus.COUNTLESS that it
-    has no use for, and that are not made if no other observer wants them. inbox: where event() puts what it receives, if
-    it does so: while that has no room, events of COUNTLESS are not made either.
+    name: of the observer in an ObserverTrouble; "" for the name of its class. without: kinds in tap.bus.COUNTLESS that it
+    does not use; they are not constructed unless another observer wants them. inbox: where event() puts its events, if it
+    does: while the inbox is full, events of COUNTLESS kinds are not constructed either.
     """
 
     name: str = ""

@@ -9,8 +9,8 @@ from tap.observers.observer import Observer
 from tap.observers.script import Script
 from tap.observers.statsd import StatsD
 
-# Each makes its observer, or returns None if the configuration does not ask for it. A script comes last: it begins a
-# process, which would be left over if another could not be made.
+# Each returns its observer, or None if the configuration does not ask for it. A script comes last: it starts a process,
+# which would be left running if a later observer failed.
 OBSERVERS: tuple[Callable[[Config], Observer | None], ...] = (
     StatsD.configured,
     Script.configured,

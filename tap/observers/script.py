@@ -52,14 +52,14 @@ class Script(Observer):
     def __init__(self, path: Path, *, on_screen: bool = False) -> None:
         """Start the process, and wait until it has loaded the file. Raises ConfigError for a file that is refused.
 
-        on_screen: a full screen is drawn. What the script prints to the same terminal would tear it, and is not shown.
+        on_screen: a full screen is drawn. The script's output to the same terminal would tear it, and is not shown.
         """
         self._process = _Process(path, subprocess.DEVNULL if on_screen and os.isatty(2) else None)
         self._wants_all = events.Event.kind in self._process.kinds
         self.name = f"script {path.name}"
         self.without = [kind for kind in COUNTLESS if not self._wants(kind)]
         self.inbox: Inbox = Inbox(self._overrun)
-        self._batch: list[Told] = []  # has been handed over, and has not returned
+        self._batch: list[Told] = []  # handed over, and not all calls have returned
         self._failures = 0
         self._failures_told = 0
         self._closing = False  # it receives the events that wait, and no others
@@ -169,7 +169,7 @@ class Script(Observer):
 
     def _in_loop(self, call: Callable[[], object]) -> None:
         assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(call)
 
     def _tell(self, text: str, trace: str | None = None) -> None:
@@ -184,13 +184,13 @@ async def _in_time(event: asyncio.Event) -> bool:
 
 
 def _bytes(told: Told) -> int:
-    """The size of an event, as far as it can be large."""
+    """The size of the parts of an event that can be large."""
     event = told.event
     return event.end - event.start if isinstance(event, events.Command) else 0
 
 
 class _Stopped(Exception):
-    """The process has sent itself SIGSTOP, at a time when only this module knows of it."""
+    """The process has stopped itself with SIGSTOP while this module waits for it."""
 
 
 class _Process:

@@ -1,12 +1,12 @@
-"""The process of a script: it loads the file, and calls its functions with what the tap hands over.
+"""The process of a script: it loads the file, and calls its functions with the events that the tap hands over.
 
-The tap's half is script.py. What goes between them, pickled, over a connection of its own:
+The tap's half is script.py. The messages between them, pickled, over a connection of their own:
 
     from the script      the events that it has functions for, or in one line why it is refused
     from the tap         a batch of events, list[Told]; an empty one at the end
     from the script      Trouble, as soon as a call fails; then Through, once all calls have returned
 
-Before each call the script's process writes a byte into a pipe, from which the tap knows the call that does not return.
+Before each call the script's process writes a byte into a pipe. It tells the tap which call does not return.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _check(path: Path, kind: str, function: Function) -> None:
         inspect.signature(function).bind(None)
     except TypeError:
         raise ConfigError(f"{path}: {name} has to take one argument, as def {name}(told)") from None
-    except ValueError:  # nobody knows what it takes: it is written in C, as int and the append of a deque are
+    except ValueError:  # its signature is unknown: it is written in C, as are int and the append of a deque
         pass
 
 
@@ -113,13 +113,13 @@ def _line(number: int | None) -> str:
 
 
 def _line_in(path: Path, error: BaseException) -> int | None:
-    """Where in the file it was raised, or what it called that raised."""
+    """The line of the file that raised the error, or made the call that did."""
     frames = traceback.extract_tb(error.__traceback__)
     return next((frame.lineno for frame in reversed(frames) if frame.filename == str(path)), None)
 
 
 def last_line(error: BaseException) -> str:
-    """In one line, as Python ends a traceback."""
+    """The error in one line, as at the end of a traceback."""
     return " ".join(traceback.format_exception_only(error)[-1].split())
 
 
@@ -130,7 +130,7 @@ def main() -> None:
     os.set_inheritable(begun, False)
     tap = _connected()
     os.nice(NICE)
-    gc.freeze()  # nine tenths of what Python has to do at the end is to look through what is imported here
+    gc.freeze()  # otherwise nine tenths of Python's work at exit is to collect what was imported here
     with contextlib.suppress(EOFError, ConnectionError):  # the tap has gone
         try:
             functions = load(path)
@@ -142,7 +142,7 @@ def main() -> None:
 
 
 class _Printed(io.TextIOWrapper):
-    """Where a script prints: it may be a terminal, and what it prints may be the name of a key."""
+    """The output of a script: it may go to a terminal, and contain the name of a key."""
 
     def __init__(self, file: io.FileIO) -> None:
         super().__init__(io.BufferedWriter(file), errors="backslashreplace", line_buffering=True)
@@ -153,7 +153,7 @@ class _Printed(io.TextIOWrapper):
 
 
 def _connected() -> Connection:
-    """Take what the tap put in the places of stdin and stdout, and put there what the script may have."""
+    """Take over the descriptors that the tap passed as stdin and stdout, and give the script harmless ones instead."""
     lifeline, connection = (fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3) for number in (0, 1))
     null = os.open(os.devnull, os.O_RDWR)  # becomes 2 if the tap has no stderr
     os.dup2(null, 0)

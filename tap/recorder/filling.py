@@ -29,19 +29,19 @@ REPLICA, MASTER = 0, 1  # sides as a Flow numbers them
 
 
 class Source(Protocol):
-    """A connection whose packets go into the file. comments: for its next packet."""
+    """A connection whose packets go into the file. comments: those for its next packet."""
 
     tcp: Flow | None
     comments: list[str]
 
     def ask(self) -> None:
-        """A comment waits: the next bytes must not become a packet without it."""
+        """Note that a comment waits: the next bytes must not become a packet without it."""
 
     def settle(self, *, at_end: bool) -> None:
-        """Report what has been left out until now."""
+        """Report what has been left out so far."""
 
     def begin_file(self, out: Blocks, now: int, *, at_boundary: bool) -> None:
-        """Write to *out* where the connection stands; the next file begins with it."""
+        """Write the connection's state to *out*; the next file begins with it."""
 
 
 class Filling:
@@ -97,7 +97,7 @@ class Filling:
         return self._is_due or self._filed + self.gathering.blocks.size + more >= self._writer.full_at
 
     def packet(self, source: Source, at: int, side: int, flags: int, data: bytes | memoryview = b"") -> None:
-        """The source's next packet, with the comments that wait. at: nanoseconds since the epoch."""
+        """Add the source's next packet, with the comments that wait. at: nanoseconds since the epoch."""
         assert source.tcp is not None
         options = b""
         if self._comments or source.comments:
@@ -139,12 +139,12 @@ class Filling:
     # ---- the recorder asks ----
 
     def file_is_due(self) -> None:
-        """However small the current file is, the next bytes begin another one."""
+        """Let the next bytes begin another file, however small the current one is."""
         self._is_due = True
         self._set_limit()
 
     def file_goes_on(self) -> None:
-        """The next file could not be made."""
+        """Continue the current file: the next one could not be made."""
         self._is_due = False
 
     def finish(self) -> None:
@@ -174,7 +174,7 @@ class Filling:
                 self.packet(source, time.time_ns(), REPLICA, 0)
 
     def _set_limit(self) -> None:
-        """How much may gather until a connection has to ask before it adds bytes."""
+        """Set how much may gather before a connection has to ask."""
         if self._comments or self.room < GATHER_BYTES or self.is_file_full(0):
             self.gathering.limit = 0
         else:

@@ -1,10 +1,10 @@
 # cython: boundscheck=False, wraparound=False
 # mypy: disallow-untyped-decorators=False, warn-return-any=False
-"""What a link receives, on its way into the recording: the ordinary read, in one compiled call.
+"""The path of received bytes into the recording: an ordinary read takes one compiled call.
 
-Whatever happens here between two reads is what a client's WAIT waits for, and in an event loop that does little at a
-time, code and data are never in the processor's caches. So what needs no decision is done here in one go; all else is
-with those who inherit from Intake. Written in Cython's pure-Python mode.
+A client's WAIT waits for everything that happens here between two reads, and in an event loop that does little at a time,
+code and data are never in the processor's caches. So bytes that need no decision are handled here in one go; subclasses
+of Intake decide about all others. Written in Cython's pure-Python mode.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ else:
 _REPLICA = cython.declare(object, Side.REPLICA)
 _MAX_DATA = cython.declare(cython.Py_ssize_t, MAX_DATA)
 _PUSH = cython.declare(cython.int, PUSH)
-_AROUND = cython.declare(cython.Py_ssize_t, 128)  # bytes: more than a block and its headers take beside the data
+_AROUND = cython.declare(cython.Py_ssize_t, 128)  # bytes: more than a block and its headers need beside the data
 
 
 class Gathering:
-    """The packets of all links until the writer gets them.
+    """The packets of all links on their way to the writer.
 
-    blocks: they. limit: the size up to which a link may add its bytes without asking; 0 while each has to ask. wants: the
-    writer has nothing to do. pass_on: gives it what there is.
+    blocks: the packets. limit: the size up to which a link may add its bytes without asking; 0 while each has to ask.
+    wants: the writer has nothing to do. pass_on: gives the packets to the writer.
     """
 
     def __init__(self, pass_on: Callable[[], None]) -> None:
@@ -45,7 +45,7 @@ class Gathering:
 
 
 class Intake:
-    """One link's. Sides are numbered as its Flow does it.
+    """The intake of one link. Sides are numbered as in its Flow.
 
     tcp: makes its packets; None until there is a master.
     """
@@ -60,19 +60,19 @@ class Intake:
         self.ask()
 
     def position(self, number: cython.int) -> int:
-        """Bytes that were received of the side."""
+        """Number of bytes received from a side."""
         return self._received[number]
 
     def ask(self) -> None:
-        """What comes next of either side is for take()."""
+        """Pass the next bytes of either side to take()."""
         self._is_plain[0] = self._is_plain[1] = False
 
     def go_on(self, number: cython.int, is_plain: cython.bint) -> None:
-        """Whether what comes next of the side becomes packets as it is; of the replica, as far as it acknowledges."""
+        """is_plain: the next bytes of the side become packets unchanged; of the replica, only acknowledgements do."""
         self._is_plain[number] = is_plain
 
     def take(self, number: int, data: memoryview, begin: int) -> None:
-        """The next bytes, of which something is to be decided. begin: position of the first one."""
+        """Take the next bytes, which need a decision. begin: position of the first one."""
         raise NotImplementedError
 
     @cython.locals(number=cython.int, n=cython.Py_ssize_t, begin=cython.longlong, q=cython.p_const_uchar)

@@ -72,12 +72,12 @@ class RecordedConnection(Intake):
         self._without_rdb = keeps.without_rdb
         self._keeps_all = not (keeps.rotates or keeps.without_rdb)
         self._gaps: list[int | None] = [None, None]  # of each side: position from which on bytes are being left out
-        self._omitted: tuple[int, int] | None = None  # positions of the RDB that is left out on demand
+        self._omitted: tuple[int, int] | None = None  # positions of an RDB that is left out on purpose
         # Side, time and bytes of everything so far, while the bytes can only be understood from the first one on.
         self._beginning: list[tuple[int, int, bytes]] | None = [] if keeps.rotates else None
         self._beginning_bytes = 0
         self._said: list[Told] = []  # resyncs reported meanwhile
-        self._secured: list[Told] = []  # one for each leg that speaks TLS
+        self._secured: list[Told] = []  # one event for each leg that speaks TLS
         self._link_opened: events.LinkOpened
         self._opened = time.time_ns()
         self._replica = replica
@@ -87,7 +87,7 @@ class RecordedConnection(Intake):
         self._masker = Masker() if keeps.redaction is None else StrictMasker()
         self._replies = Replies()
         self._commands: deque[tuple[int, bytes, int]] = deque()  # commands of the stream with passwords, see _secret()
-        self._command: Masker | None = None  # for the one that is passing
+        self._command: Masker | None = None  # for the current one
         conversation.notices_secret = self._secret
         self._redaction = None if keeps.redaction is None else keeps.redaction.of(conversation)
         self._is_ended = [False, False]
@@ -200,9 +200,9 @@ class RecordedConnection(Intake):
         self.ask()
 
     def _secret(self, name: bytes, position: int, words: int) -> None:
-        """A command of the stream may hold passwords. position: of the byte after its name. words: that follow the name.
+        """Note a command of the stream that may hold passwords. To be called before the byte at *position* is received.
 
-        Call it before that byte is received.
+        position: of the byte after its name. words: how many follow the name.
         """
         if self._redaction is None:
             self._commands.append((position, name, words))
@@ -266,10 +266,10 @@ class RecordedConnection(Intake):
     def ended(self, side: Side, how: str) -> None:
         self._end(REPLICA if side is _REPLICA else MASTER, FIN if how == "fin" else RST)
 
-    # ---- where it stands ----
+    # ---- the state of the connection ----
 
     def heard(self, told: Told) -> None:
-        """An event of this connection is kept."""
+        """Take an event of this connection that the recording keeps."""
         if isinstance(told.event, events.LinkOpened):
             self._link_opened = told.event
             if self.conversation.phase is Phase.OPAQUE:  # so a reader must not wait for comments on its resyncs
@@ -280,9 +280,10 @@ class RecordedConnection(Intake):
             self._said.append(told)
 
     def begin_file(self, out: Blocks, now: int, *, at_boundary: bool) -> None:
-        """Write to *out* how the connection stands, or all its bytes so far if only these can be understood.
+        """Write the beginning of the next file to *out*: the connection's state, or all its bytes so far.
 
-        The next file begins with it. at_boundary: see Conversation.standing().
+        All bytes are repeated while they can only be understood from the first one on. at_boundary: see
+        Conversation.standing().
         """
         if self.tcp is None:
             return
@@ -320,10 +321,10 @@ class RecordedConnection(Intake):
             lost=lost,
         )
 
-    # ---- what is left out ----
+    # ---- omissions ----
 
     def _resume(self, at: int) -> None:
-        """Keep everything from this position on: say what is missing before it, and how the connection stands there."""
+        """Keep everything from this position on: report what is missing before it, and state where the connection is."""
         now = time.time_ns()
         self._tell_gap(REPLICA, self.position(REPLICA))
         self._tell_gap(MASTER, at)
@@ -333,7 +334,7 @@ class RecordedConnection(Intake):
         self._filling.packet(self, now, REPLICA, 0)
 
     def settle(self, *, at_end: bool) -> None:
-        """Say what has been left out until now. at_end: nothing more comes."""
+        """Report what has been left out so far. at_end: nothing more comes."""
         goes_on = self._gaps[MASTER] is not None and not at_end
         for number in (REPLICA, MASTER):
             self._tell_gap(number, self.position(number))
@@ -367,7 +368,7 @@ class RecordedConnection(Intake):
             self.tcp.skip(number, count)
 
     def _tell_omitted(self) -> None:
-        """Say which bytes of the RDB were left out, once the last one is known."""
+        """Report which bytes of the RDB were left out, once the last one is known."""
         if self._omitted is None:
             return
         start, end = self._omitted
@@ -395,11 +396,11 @@ class RecordedConnection(Intake):
         """An event of this link, now."""
         return Told(time.time(), self.link, self.conversation.connection, self.conversation.replica, event)
 
-    # ---- its connection ----
+    # ---- its TCP connection ----
 
     def _new_tcp(self) -> Flow:
-        """A TCP connection; a second one has the same sequence numbers as the first."""
-        first = self._dialled_at // 1000  # as a clock that runs in microseconds gives them, RFC 9293, 3.4.1
+        """A TCP connection. Every call gives it the same sequence numbers."""
+        first = self._dialled_at // 1000  # as from a clock that counts microseconds, RFC 9293, 3.4.1
         return Flow(Endpoint(*self._replica), Endpoint(*self._master), (first, first + 0x40000000), owner=self)
 
     def _open(self, now: int, master: tuple[str, int]) -> None:
@@ -408,7 +409,7 @@ class RecordedConnection(Intake):
         self._filling.packet(self, self._opened, REPLICA, SYN)
 
     def _flush_redaction(self) -> None:
-        """Write the master's bytes that redaction holds, as nothing follows them."""
+        """Write the master's bytes that redaction still holds: nothing follows them."""
         if self._redaction is not None and (data := self._redaction.flush()):
             self._filling.packet(self, time.time_ns(), MASTER, PUSH, data)
 
@@ -436,7 +437,7 @@ class RecordedConnection(Intake):
             self._filling.packet(self, time.time_ns(), REPLICA, 0)
 
     def restated(self, out: Blocks, packets: Sequence[Packet]) -> None:
-        """These packets were never written: write again what they hold besides data, and say which bytes are missing."""
+        """Replace packets that could not be written: write what they hold besides data, and report the missing bytes."""
         assert self.tcp is not None
         opening, gaps = self._new_tcp(), self.missing(packets)
         for packet in packets:

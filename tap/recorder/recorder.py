@@ -78,11 +78,11 @@ class Recorder:
         rotate: Limits = Limits(),  # noqa: B008
         keep: Limits = Limits(),  # noqa: B008
     ) -> None:
-        """path: a new file; with rotate what the files are named after; or a directory for them."""
+        """path: a new file; with rotate, the name from which those of the files are made; or a directory for them."""
         self._first = path
         self._heading = pcapng.heading(pcapng.APPLICATION, comments.recording_json())
         self._rotation = Rotation(path, rotate, keep)
-        self._rotates = self._has_looked = is_rotation(path, rotate)  # by itself
+        self._rotates = self._has_looked = is_rotation(path, rotate)  # without a call of rotate()
         self._redaction = Redaction(redact) if redact else None
         # The data of an RDB is compressed and packed, so redaction leaves it out.
         self._keeps = Keeps(self._rotates, without_rdb or bool(redact), self._redaction)
@@ -105,7 +105,7 @@ class Recorder:
     def open(self) -> None:
         """Make the file; to be called in the event loop.
 
-        Raises ConfigError if it is there already, EnvironmentFailure if it cannot be made.
+        Raises ConfigError if it exists, EnvironmentFailure if it cannot be made.
         """
         self._loop = asyncio.get_running_loop()
         self._filling = Filling(self._connections.values, self._begin_file, self._trouble)
@@ -117,7 +117,7 @@ class Recorder:
             output = Output(self._first, self._heading)
         except FileExistsError:
             raise ConfigError(
-                f"{self.path} is there already; a recording writes over nothing, give it another name"
+                f"{self.path} already exists and is not overwritten; give the recording another name"
             ) from None
         except OSError as error:
             raise EnvironmentFailure(f"{self.path}: cannot record: {words(error)}") from None
@@ -170,7 +170,7 @@ class Recorder:
         self._filling.next_file(time.time_ns())
 
     def discard(self) -> None:
-        """After close(), of a tap that never ran: remove the file, so the name is free again."""
+        """After close(), if the tap never ran: remove the file, so that the name is free again."""
         self.path.unlink(missing_ok=True)
 
     @property
@@ -204,13 +204,13 @@ class Recorder:
             if isinstance(event, events.LinkClosed):
                 self._unrecorded.remove(told.connection)
             return
-        is_changed = isinstance(event, events.Handshake) and event.sent is not None  # of which the bytes say nothing
+        is_changed = isinstance(event, events.Handshake) and event.sent is not None  # the bytes do not show it
         if not isinstance(event, KEPT) and not is_changed:
             return
         link = self._connections.get(told.connection)
         if link is not None:
             self._heard(link, told)
-        elif not told.connection:  # of the tap as a whole; a connection that was turned away has no bytes
+        elif not told.connection:  # concerns the whole tap; a refused connection has no bytes
             self._filling.say(None, comments.told_json(self._redacted(told)))
 
     def _heard(self, link: RecordedConnection, told: Told) -> None:
@@ -247,7 +247,7 @@ class Recorder:
         self._wait_for_next(self._rotation.limits.seconds)
 
     def _wait_for_next(self, seconds: float | None) -> None:
-        """However small the file is, the next one is due after this time."""
+        """Begin the next file after this time, however small the current one is."""
         if self._timer is not None:
             self._timer.cancel()
         if seconds is not None:
@@ -287,7 +287,7 @@ class Recorder:
 
 
 def _by_link(blocks: Sequence[Blocks]) -> dict[RecordedConnection, list[Packet]]:
-    """What is in them."""
+    """The packets in the blocks, by connection."""
     found: dict[RecordedConnection, list[Packet]] = {}
     for one in blocks:
         owners = {key: flow.owner for flow in one.flows for key in flow.ends()}

@@ -1,7 +1,7 @@
-"""What the comments of a tap announce about one connection, until the packet comes that they are about.
+"""What a tap's comments announce about one connection, kept until the packet that they describe.
 
-A tap writes a comment before the packet whose bytes made it report the event. So when the bytes are read again, the event
-that they make is completed by the announced one: the tap knew of faults and of time what the bytes do not say.
+A tap writes a comment before the packet whose bytes made it report the event. When the bytes are read again, the
+announced event completes the one made from them: the tap knew about faults and time, and the bytes do not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Announcements:
             self._gap_offsets = offsets
 
     def completed(self, event: Event) -> Event:
-        """The event that the bytes make, with what the tap announced about it."""
+        """The event made from the bytes, with what the tap announced about it."""
         if not self._events:  # most events are commands, which no tap announces
             return event
         if isinstance(event, events.FullResync):
@@ -53,8 +53,8 @@ class Announcements:
         return event
 
     def take_gap(self) -> tuple[bool, Offsets]:
-        """For the next bytes that are missing of the master: whether they are an omitted RDB, and the replication offsets
-        before and after them.
+        """For the master's next missing bytes: whether they are an omitted RDB, and the replication offsets before and
+        after them.
         """
         found = self._omits_rdb, self._gap_offsets
         self._omits_rdb, self._gap_offsets = False, (None, None)

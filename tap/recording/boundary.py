@@ -1,4 +1,4 @@
-"""Where a stream that is met in the middle can be read from: the next beginning of a command."""
+"""Finds where a stream can be read from when its start was not captured: the next beginning of a command."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 from tap.replication.scanner import StreamScanner
 
-PROOF = 3  # whole commands, one behind the other, are no accident
-MAX_WAIT = 2**20  # bytes behind a place that may be one, in which its first commands have to end
-# Bytes that are looked through in vain, and how many more for each that is left behind. A value can hold a hundred
-# thousand places in a row of which each takes MAX_WAIT; beyond these, the next one is looked for behind what was read.
+PROOF = 3  # consecutive whole commands; fewer may be chance
+MAX_WAIT = 2**20  # bytes after a candidate within which its first commands have to end
+# Limit on bytes scanned in vain: a constant, plus an allowance for each byte skipped. A value can hold a hundred thousand
+# candidates in a row, each of which costs MAX_WAIT; beyond the limit the search continues after the bytes scanned.
 MAX_IN_VAIN, IN_VAIN_EACH = 2**25, 16
 
 _COMMAND = re.compile(rb"\*[1-9]\d{0,6}\r\n\$\d{1,9}\r\n[A-Za-z]")
@@ -18,10 +18,10 @@ _REQUEST = re.compile(rb"\*\d+\r\n\$\d\r\n(?:REPLCONF|P?SYNC)\r\n", re.IGNORECAS
 
 
 class BoundaryFinder:
-    """Collects bytes until it is known where a command begins; whatever the chunks, it is the same place.
+    """Collects bytes until it is known where a command begins; how the bytes are split makes no difference.
 
-    RESP may stand inside a value, too: a place counts when PROOF commands follow it without a fault, or all that ever
-    comes. skipped: bytes before what is kept.
+    RESP may also stand inside a value: a candidate counts once PROOF commands follow it without an error, or whole
+    commands to the end of the bytes. skipped: bytes before those that are kept.
     """
 
     def __init__(self) -> None:
@@ -31,20 +31,20 @@ class BoundaryFinder:
 
     @property
     def kept(self) -> int:
-        """Bytes that wait."""
+        """Number of bytes buffered."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> bytes | None:
-        """The next bytes. Returns all from the first command on, once that is known."""
+        """Take the next bytes. Returns everything from the first command on, once that is known."""
         self._buffer += data
         return self._find(at_end=False)
 
     def close(self) -> bytes | None:
-        """Nothing more comes: the best that there is."""
+        """No more bytes come: return the best candidate."""
         return self._find(at_end=True)
 
     def begins_with_command(self) -> bool:
-        """Whether the first of all bytes begins a command, which is whole, and no fault follows."""
+        """Whether the very first byte begins a whole command, and no error follows."""
         if self.skipped or not _COMMAND.match(self._buffer):
             return False
         scanner = StreamScanner(None, keep_ends=True)
@@ -81,7 +81,7 @@ class BoundaryFinder:
 
 
 class RequestFinder:
-    """As BoundaryFinder, for a replica's direction: where a request begins that only replicas make."""
+    """As BoundaryFinder, for a replica's direction: finds the beginning of a request that only replicas make."""
 
     def __init__(self) -> None:
         self.skipped = 0
@@ -89,7 +89,7 @@ class RequestFinder:
 
     @property
     def kept(self) -> int:
-        """Bytes that wait."""
+        """Number of bytes buffered."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Who sees the master's bytes themselves while a recording is played."""
+"""The interface of what receives the master's raw bytes while a recording is played."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tap.replication.conversation import Conversation
 
 
 class Watch(Protocol):
-    """Sees the bytes of replication themselves, behind the conversation's own reading of them."""
+    """Receives raw bytes of replication, each chunk after the conversation has read it."""
 
     def received(self, connection: int, link: str, conversation: Conversation, data: bytes, time: int) -> None:
-        """The master's next bytes, the last of conversation.from_master. connection: counted as they began, from 1.
+        """Take the master's next bytes, which end at conversation.from_master. time: nanoseconds.
 
-        Behind a gap in the bytes there is a new conversation of the same connection. time: nanoseconds.
+        connection: its serial number in the capture, from 1. After a gap the same connection has a new conversation.
         """
 
     def ended(self, conversation: Conversation) -> None:
-        """It has been told all that it will be."""
+        """Note that nothing more comes for a conversation."""

@@ -1,6 +1,6 @@
-"""Which RDB and which stream of a recording are meant by a link and a moment; or what there is instead.
+"""Choose an RDB or a stream of a recording by link and moment, and list what there is when nothing fits.
 
-An index here is one of all up to a time, where it is a time that was asked for.
+If a time was asked for, the index given here covers the recording up to that time only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tap.recording.history import Chapter, Index, Rdb, Stretch
 
 
 def of_link(index: Index, link: str | None) -> Index:
-    """What one link has. Raises ConfigError where it has to be said which."""
+    """The part of the index on one link. Raises ConfigError if *link* is None and there are several."""
     names = index.links
     if link is None and len(names) > 1:
         raise ConfigError(f"there are several links: {', '.join(names)}; choose one with --link")
@@ -26,13 +26,13 @@ def of_link(index: Index, link: str | None) -> Index:
 
 
 def rdb_until(index: Index, offset: int | None) -> Rdb | None:
-    """The last one that is whole."""
+    """The last whole RDB at or before an offset."""
     rdbs = [one for one in index.rdbs if offset is None or (one.offset is not None and one.offset <= offset)]
     return max(rdbs, key=lambda one: one.ended, default=None)
 
 
 def chapter_until(index: Index, offset: int | None) -> Chapter | None:
-    """What a server can be restored from, to its end; None if no RDB, or not all that came behind it, is there.
+    """The chapter from which a server can be restored to its end; None without an RDB, or with a hole after it.
 
     Raises ConfigError for an offset that several histories have.
     """
@@ -43,14 +43,12 @@ def chapter_until(index: Index, offset: int | None) -> Chapter | None:
     fitting = [one for one in chapters if one.offset <= offset <= one.end]
     replids = {_replid_at(one, offset) for one in fitting}
     if len(replids) > 1:
-        raise ConfigError(
-            f"offset {offset} is in several histories ({', '.join(sorted(replids))}): say a time instead of it"
-        )
+        raise ConfigError(f"offset {offset} is in several histories ({', '.join(sorted(replids))}): give a time instead")
     return max(fitting, key=lambda one: one.offset).until(offset) if fitting else None
 
 
 def _goes_on(index: Index, chapter: Chapter) -> bool:
-    """Whether something came later than all of it, behind a hole."""
+    """Whether bytes came after the chapter, separated from it by a hole."""
     return any(
         one.ended > chapter.ended and not (one.replid in chapter.replids and one.end_offset <= chapter.end)
         for one in index.stretches
@@ -62,13 +60,15 @@ def _replid_at(chapter: Chapter, offset: int) -> str:
 
 
 def streams_between(index: Index, begin: int | None, end: int | None) -> list[tuple[Stretch, ...]]:
-    """Those that have these offsets, without what is behind the second; where no offset is known, all streams.
+    """The streams that hold both offsets, cut off at *end*; all streams where no offset is known.
 
     Raises ConfigError for an offset where none is known.
     """
     if not index.stretches and index.unplaced:
         if begin is not None or end is not None:
-            raise ConfigError("--from and --until: no offset is known of a stream that was met in the middle; say a time")
+            raise ConfigError(
+                "--from and --until: the start of the stream was not captured, so give a time, not an offset"
+            )
         return [(one,) for one in index.unplaced]
     found = []
     for stream in index.streams():
@@ -79,11 +79,11 @@ def streams_between(index: Index, begin: int | None, end: int | None) -> list[tu
     return [stream for stream in found if stream]
 
 
-# ---- what there is ----
+# ---- lists for errors ----
 
 
 def listed(title: str, lines: Sequence[str], none: str) -> RecordingError:
-    """An error that tells what there is; none: what is said if nothing is."""
+    """An error that lists what there is. none: the words used if there is nothing."""
     return RecordingError((f"{title}; there is:" if lines else f"{title}; {none}", *lines))
 
 
@@ -93,7 +93,7 @@ def rdb_lines(index: Index) -> list[str]:
 
 def chapter_lines(index: Index) -> list[str]:
     return [
-        f"{one.link}: {rdb_text(one.rdb)}, and all behind it up to offset {one.end} ({moment_text(one.ended)})"
+        f"{one.link}: {rdb_text(one.rdb)}, and the stream up to offset {one.end} ({moment_text(one.ended)})"
         for one in index.chapters()
     ]
 
@@ -110,7 +110,7 @@ def stream_text(stream: Sequence[Stretch]) -> str:
     first, last = stream[0], stream[-1]
     if not first.is_placed:
         return (
-            f"{first.place}: {first.end - first.start} bytes without offsets, met in the middle of a stream "
+            f"{first.place}: {first.end - first.start} bytes without offsets, of a stream whose start was not captured "
             f"({moment_text(first.began)} to {moment_text(first.ended)})"
         )
     return (
@@ -126,5 +126,5 @@ def rdb_text(rdb: Rdb) -> str:
 
 
 def moment_text(time: int) -> str:
-    """Nanoseconds since the epoch, as --until takes it."""
+    """A time in the form that --until takes. time: nanoseconds since the epoch."""
     return datetime.fromtimestamp(time / 1e9).isoformat(timespec="milliseconds")

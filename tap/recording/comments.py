@@ -18,8 +18,8 @@ Every section of a file states in a comment of its header the format of this voc
     recording        "format": a whole number; a section without it is of format 1
 
 A reader refuses a newer format before it reads the first packet (check_format), because a comment that it does not know
-might change what the bytes mean. Raise FORMAT whenever an older reader would understand a recording wrongly; a further
-kind, or a further field, that an older reader may ignore is no reason to raise it.
+might change what the bytes mean. Raise FORMAT whenever an older reader would misunderstand a recording, but not for a new
+kind or field that an older reader may ignore.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ class LinkState:
 
     time: seconds. link, connection, replica: as in tap.bus.Told. peer, master: as in events.LinkOpened.
 
-    standing: after the bytes that the TCP numbers of the packet acknowledge and *held* more bytes of the master, which
-    follow the packet first; None in the handshake. begins: the whole handshake follows once more, with the TCP numbers it
-    had before. lost: otherwise, how many bytes of replica and master came before. said: the comments that went with those
-    bytes, and the ones about TLS whatever the state.
+    standing: the state after the bytes acknowledged by the packet's TCP numbers and *held* further bytes of the master,
+    which follow the packet first; None in the handshake. begins: the whole handshake follows once more, with its original
+    TCP numbers. lost: otherwise, how many bytes of replica and master came before. said: the comments that went with
+    those bytes, and in every state those about TLS.
     """
 
     event: str = LINK_STATE
@@ -91,17 +91,17 @@ class LinkState:
 
     @property
     def from_replica(self) -> int:
-        """Bytes of the replica before this packet."""
+        """Number of bytes from the replica before this packet."""
         return self.lost[0] if self.standing is None else self.standing.from_replica
 
     @property
     def from_master(self) -> int:
-        """Bytes of the master before this packet."""
+        """Number of bytes from the master before this packet."""
         return self.lost[1] if self.standing is None else self.standing.from_master
 
     @property
     def comments(self) -> list[Comment]:
-        """What *said* holds, without what no tap has written."""
+        """The comments in *said*, without any that no tap has written."""
         return [comment for one in self.said if (comment := _checked(one)) is not None]
 
 
@@ -112,7 +112,7 @@ _states = TypeAdapter(LinkState)
 
 
 def recording_json() -> str:
-    """For the header of a section: the format of this file."""
+    """The comment that states the format, for the header of a section."""
     return _compact({"event": RECORDING, "format": FORMAT})
 
 
@@ -165,7 +165,7 @@ def check_format(path: str, comment: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a tap says of a connection on its first packet. peer, master: addresses, as in events.LinkOpened."""
+    """What a tap says about a connection on its first packet. peer, master: addresses, as in events.LinkOpened."""
 
     link: str
     connection: int
@@ -175,10 +175,10 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment of a tap. kind: what its "event" says, of this vocabulary or not. fields: all of them.
+    """A comment of a tap. kind: its "event", which need not be in this vocabulary. fields: all of them.
 
-    Fields of _TYPES have these types where they are present; every other field may hold anything, so the properties
-    below return None for a value that cannot be meant.
+    Fields listed in _TYPES have the types given there; any other field may hold anything, so the properties below return
+    None for a value that makes no sense.
     """
 
     kind: str
@@ -224,7 +224,7 @@ class Comment:
 
     @property
     def left_out(self) -> tuple[Side, int] | None:
-        """The side of which bytes are not in the recording, and the position of the first byte after them."""
+        """The side whose bytes are not in the recording, and the position of the first byte after them."""
         end = self.fields.get("end")
         if self.kind not in (events.RecordingGap.kind, RDB_OMITTED) or not isinstance(end, int):
             return None
@@ -268,7 +268,7 @@ def _checked(said: object) -> Comment | None:
 
 
 def _number(text: str) -> float:
-    """Raise ValueError for a number that nothing can be counted with, or that a float may not hold."""
+    """Raise ValueError for a number that is not finite, or that a float cannot hold."""
     number = float(text) if re.search(r"[.eE]", text) else int(text)
     if not -MAX_NUMBER < number < MAX_NUMBER:
         raise ValueError(text)

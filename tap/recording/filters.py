@@ -1,4 +1,4 @@
-"""What of a recording is asked for: filters by link, db, command, key, time and offset."""
+"""Filters for what is read from a recording: by link, db, command, key, time and offset."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tap.replication.events import Ack, Command
 
 
 class Filters:
-    """Which events are asked for. An event without an offset is where its link is.
+    """Selects events. An event without an offset counts as at the last offset of its connection.
 
-    links: names, or NAME/CONNECTION. dbs, names, globs: of commands; with one of them, it is only commands that are
-    wanted. dbs: where they are executed, or what they reach from another one, as FLUSHALL and COPY do; with globs, only
-    by a key in one of these dbs. names are taken in any case, globs as KEYS takes them. begin, end: both inclusive. What
-    is empty or None wants all. Raises ConfigError where the end is before the beginning.
+    links: names, or NAME/CONNECTION. dbs, names, globs: of commands; with any of them, only commands are wanted.
+    dbs: where a command is executed, or which it reaches from another db, as FLUSHALL and COPY do; together with globs, a
+    matching key has to be in one of these dbs. names: in any case. globs: as for KEYS. begin, end: both inclusive. An
+    empty filter, or None, selects everything. Raises ConfigError if the end is before the beginning.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class Filters:
 
     @property
     def only_commands(self) -> bool:
-        """Whether it is single commands that are asked for."""
+        """Whether only commands are wanted."""
         return bool(self._dbs or self._names or self._matchers)
 
     def has(self, told: Told) -> bool:
-        """To be asked of every event, in order."""
+        """Whether an event is wanted; to be called with every event, in order."""
         concerns = self.concerns(told)
         if not self.only_commands:
             return concerns
         return concerns and isinstance(told.event, Command) and self.matches(told.event)
 
     def concerns(self, told: Told) -> bool:
-        """By link, time and offset alone; to be asked of every event, in order."""
+        """Whether link, time and offset fit; to be called with every event, in order."""
         event = told.event
         offset = getattr(event, "offset", None)
         if isinstance(offset, int) and not isinstance(event, Ack):
@@ -80,14 +80,14 @@ class Filters:
         return self._is_in_time(told.time, self._offsets.get(told.connection))
 
     def matches(self, command: Command) -> bool:
-        """By db, name and keys alone."""
+        """Whether db, name and keys fit."""
         name = command.name.encode("latin-1")
         if name in REACHING:
             return self._has(command.db, command.name, *reach(name, command.args))
         return self._has(command.db, command.name, keys(command) if self._matchers else (), ())
 
     def within(self, batch: Batch) -> Batch | None:
-        """The batch with those of its commands only that concern by link, time and offset; None if none does."""
+        """The batch with only those commands whose link, time and offset fit; None if there are none."""
         heads, base = batch.heads, batch.base
         if not self.has_link(batch):
             return None
@@ -100,13 +100,13 @@ class Filters:
         return replace(batch, heads=heads) if heads else None
 
     def matching(self, batch: Batch) -> Batch:
-        """The batch with those of its commands only that match by db, name and keys."""
+        """The batch with only those commands whose db, name and keys fit."""
         return (
             replace(batch, heads=[head for head in batch.heads if self._has(*head[2:])]) if self.only_commands else batch
         )
 
     def may_lack(self, missing: Missing) -> bool:
-        """Whether something that is asked for may be among these bytes: no filter for commands tells that it is not."""
+        """Whether something wanted may be among these missing bytes; filters for commands cannot rule it out."""
         return (
             self.has_link(missing)
             and (missing.may_hold_commands or not self.only_commands)
@@ -114,31 +114,31 @@ class Filters:
         )
 
     def joins(self, link: str, connection: int) -> bool:
-        """Whether a connection of a link is asked for."""
+        """Whether a connection of a link is wanted."""
         return not self._links or bool({link, f"{link}/{connection}"} & self._links)
 
-    # ---- once all has been asked ----
+    # ---- after all events ----
 
     @property
     def lacks(self) -> list[str]:
-        """What makes the answer incomplete, in sentences: a link that is not there, dbs that are not known."""
+        """What makes the answer incomplete, in sentences: links that are not there, unknown dbs."""
         return [text for text in (self.missing, self._inventory.lacks_places(self._dbs)) if text is not None]
 
     @property
     def missing(self) -> str | None:
-        """What to say where a link that is asked for is not there."""
+        """A sentence about links that were asked for and are not there; None if all are."""
         return self._inventory.lacks_links(self._links)
 
     def outside(self, account: Account) -> list[str]:
-        """Sentences for moments that the recording does not have."""
+        """Sentences about moments outside the recording."""
         whole = Length(account.first, account.last) if account.first else None
         return outside(self._begin, self._end, whole, account.offsets(self.joins))
 
     def remarks(self, account: Account, total: int, count: int, *, grows: bool = False) -> list[str]:
-        """What else to say, in sentences: moments that the recording does not have, filters that nothing matches.
+        """Further remarks, in sentences: moments outside the recording, filters that nothing matches.
 
-        total: commands on these links and in this time; count: those of them that were wanted. grows: what has been read
-        need not be the end.
+        total: number of commands on these links and in this time. count: how many of them were wanted. grows: the
+        recording may not have ended yet.
         """
         found = [] if grows else self.outside(account)
         if self.only_commands and not count and (total or not found):
@@ -150,7 +150,7 @@ class Filters:
 
     @property
     def _filters(self) -> str:
-        """As options."""
+        """The filters as command-line options."""
         dbs = ",".join(map(str, sorted(self._dbs)))
         given = [f"--db {dbs}"] if dbs else []
         given += [f"--command {','.join(sorted(self._names))}"] if self._names else []
@@ -159,10 +159,10 @@ class Filters:
     # ----
 
     def has_link(self, where: Told | Batch | Missing) -> bool:
-        """By link alone."""
+        """Whether the link fits."""
         if not self._links:
             return True
-        if where.link:  # else it is of the whole tap
+        if where.link:  # otherwise the event concerns the whole tap
             self._inventory.link(where.link, where.connection)
         return self.joins(where.link, where.connection)
 
@@ -176,7 +176,7 @@ class Filters:
         return True
 
     def _has(self, db: int | None, name: str, named: Iterable[bytes], places: Iterable[Place]) -> bool:
-        """named: keys in this db. places: in others."""
+        """named: keys in this db. places: keys in other dbs."""
         if self._names and name not in self._names:
             return False
         if (not self._dbs or db in self._dbs) and self._has_key(named):
@@ -192,7 +192,7 @@ class Filters:
 
 
 def _reaches(missing: Missing, time: float | None, place: int | None, sign: int) -> bool:
-    """Whether it is not all before a beginning (sign 1), or behind an end (sign -1)."""
+    """Whether missing bytes reach past a beginning (sign 1), or start before an end (sign -1)."""
     if time is not None:
         return missing.until >= time if sign > 0 else missing.since <= time
     if place is None:
@@ -208,5 +208,5 @@ def keys(command: Command) -> list[bytes]:
 
 
 def several(given: Any) -> Collection[Any]:
-    """One value, or several of them, as several."""
+    """One value, or several, as a collection."""
     return (given,) if isinstance(given, str | bytes | int) else given

@@ -1,4 +1,4 @@
-"""What of one connection cannot be told: stretches of its bytes, as they begin and end, for the account."""
+"""The bytes of one connection that cannot be reported: notes stretches as they begin and end, for the account."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Offsets = tuple[int | None, int | None]  # before and after
 
 @dataclass(slots=True)
 class _Stretch:
-    """From a position of a side on, of which the end is not known yet. The rest as of Missing; since: nanoseconds."""
+    """A stretch whose end is not known yet. Fields as in Missing, but since is in nanoseconds."""
 
     start: int
     replid: str | None
@@ -25,7 +25,7 @@ class _Stretch:
 
 
 class GapTracker:
-    """put: gets each stretch once it has ended, without the names of link and connection. clock: tells nanoseconds."""
+    """put: called with each stretch once it has ended; link and connection are not filled in. clock: nanoseconds."""
 
     def __init__(self, put: Callable[[Missing], None], clock: Callable[[], int]) -> None:
         self._put = put
@@ -33,35 +33,35 @@ class GapTracker:
         self._open: dict[Side, _Stretch] = {}
         self._heard = dict.fromkeys((Side.MASTER, Side.REPLICA), clock())  # when their last bytes came
         self._in_replies: list[Missing] = []  # gaps in a handshake
-        self._in_rdb: list[Missing] = []  # gaps in an RDB of which the end has not come
-        self._bad_rdb: tuple[int, str] | None = None  # where it cannot be read on from, and why
+        self._in_rdb: list[Missing] = []  # gaps in an RDB whose end has not come
+        self._bad_rdb: tuple[int, str] | None = None  # the position from which it cannot be read, and why
 
     def heard(self, side: Side) -> None:
-        """Bytes of a side have come."""
+        """Note that bytes of a side have come."""
         self._heard[side] = self._clock()
 
     def is_open(self, side: Side) -> bool:
-        """Whether what comes of a side cannot be told."""
+        """Whether the current bytes of a side cannot be reported."""
         return side in self._open
 
     def forget(self) -> None:
-        """What was not understood will be read once more."""
+        """Drop what was not understood: the bytes will be read again."""
         self._open.clear()
         self._bad_rdb = None
 
-    # ---- bytes that are not there ----
+    # ---- missing bytes ----
 
     def gap(self, side: Side, start: int, end: int, replid: str | None = None, offsets: Offsets = (None, None)) -> None:
-        """These bytes are lost, and no others with them."""
+        """Report a gap that makes no other bytes unreadable."""
         self._put(self._missing("gap", side, start, end, lost=end - start, replid=replid, offsets=offsets))
 
     def gap_in_replies(self, start: int, end: int, replid: str | None, offsets: Offsets) -> None:
-        """These bytes are lost of a handshake; whether more is with them, end_replies() tells."""
+        """Hold a gap in a handshake; end_replies() says whether it makes more bytes unreadable."""
         missing = self._missing("gap", Side.MASTER, start, end, lost=end - start, replid=replid, offsets=offsets)
         _hold(self._in_replies, missing, self._put)
 
     def end_replies(self, *, is_understood: bool) -> None:
-        """What stood behind its gaps was understood, or else all since the first one was not."""
+        """End the handshake. is_understood: the bytes after its gaps; otherwise all since the first gap are lost."""
         gaps, self._in_replies = self._in_replies, []
         if is_understood:
             for gap in gaps:
@@ -71,13 +71,13 @@ class GapTracker:
             self._open[Side.MASTER] = _Stretch(first.start, None, None, round(first.since * 1e9), lost=lost)
 
     def rdb_omitted(self, start: int, end: int) -> None:
-        """An RDB was left out of the recording."""
+        """Report an RDB that was left out of the recording."""
         self._put(self._missing("rdb_omitted", Side.MASTER, start, end, lost=end - start, is_rdb=True))
 
     def gap_in_rdb(self, start: int, end: int, replid: str | None, offsets: Offsets, *, is_sure: bool) -> None:
-        """These bytes are lost of an RDB. If that is not sure, perhaps of the stream behind it, too: end_rdb() tells.
+        """Report a gap in an RDB. If not is_sure, it may reach into the stream after the RDB: end_rdb() decides.
 
-        offsets: those of the stream among them, where it is known that there are some.
+        offsets: replication offsets of the gap's part in the stream, if it is known to have one.
         """
         missing = self._missing("gap", Side.MASTER, start, end, lost=end - start, replid=replid, offsets=offsets)
         if offsets[1] is not None:
@@ -88,20 +88,20 @@ class GapTracker:
             _hold(self._in_rdb, missing, self._put)
 
     def begin_gap(self, start: int, replid: str | None, offset: int | None, lost: int) -> None:
-        """So many bytes of the master are lost, and with them all from *start* on, where the last whole command ended."""
+        """Begin a gap of *lost* bytes of the master. start: where the last whole command before it ended."""
         stretch = self._open.setdefault(Side.MASTER, _Stretch(start, replid, offset, self._heard[Side.MASTER]))
         stretch.lost += lost
 
-    # ---- bytes that are not understood ----
+    # ---- bytes that cannot be understood ----
 
     def begin_unread(
         self, side: Side, start: int, reason: str, replid: str | None = None, offset: int | None = None
     ) -> None:
-        """What comes of a side from there on is not understood."""
+        """Begin a stretch of a side that cannot be understood."""
         self._open.setdefault(side, _Stretch(start, replid, offset, self._clock(), reason))
 
     def end(self, side: Side, end: int, offset: int | None = None) -> None:
-        """From there on it is understood again, or there is nothing more. offset: there."""
+        """End a side's stretch: its bytes are understood again, or have ended. offset: at *end*."""
         one = self._open.pop(side, None)
         if one is None or end <= one.start:
             return
@@ -120,15 +120,15 @@ class GapTracker:
     # ---- an RDB ----
 
     def bad_rdb(self, start: int, reason: str) -> None:
-        """It cannot be read on from there."""
+        """Note that an RDB cannot be read from a position on."""
         self._bad_rdb = start, reason
 
     def close(self, end: int) -> None:
-        """Nothing more comes of the master: an RDB that has begun stops there."""
+        """End the connection, and with it an RDB that has begun."""
         self.end_rdb(end, is_whole=False)
 
     def end_rdb(self, end: int, *, is_whole: bool) -> None:
-        """The RDB ends there. is_whole: its end has been seen, so all gaps lie in the RDB."""
+        """End the RDB. is_whole: its end has been seen, so all gaps lie in the RDB."""
         for gap in self._in_rdb:
             self._put(dataclasses.replace(gap, is_rdb=is_whole))
         self._in_rdb.clear()
@@ -168,7 +168,7 @@ class GapTracker:
 
 
 def _hold(held: list[Missing], missing: Missing, put: Callable[[Missing], None]) -> None:
-    """Until more is known of it; but of more than anybody tells one by one, as what it may be at worst."""
+    """Hold a gap until more is known about it. Beyond the number that is reported one by one, assume the worst case."""
     if len(held) < MAX_KEPT:
         held.append(missing)
     else:

@@ -1,4 +1,4 @@
-"""What a connection reports, withheld until it is known that the connection replicates."""
+"""Withholds the events of a connection until it is known to replicate."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tap.bus import Told
 from tap.recording.missing import Missing
 from tap.replication import events
 
-MAX_HELD = 1000  # events, and as many stretches
+MAX_HELD = 1000  # events, and as many missing stretches
 
 
 class HeldEvents:
-    """tell, lacks: get every event and every missing stretch, once released."""
+    """tell, lacks: called with every event and every missing stretch, once released."""
 
     def __init__(self, tell: Callable[[Told], None], lacks: Callable[[Missing], None], *, is_released: bool) -> None:
         self.is_released = is_released
@@ -34,7 +34,7 @@ class HeldEvents:
             self._missing.append(missing)
 
     def release(self) -> None:
-        """The connection replicates."""
+        """Report everything withheld: the connection replicates."""
         self.is_released = True
         told, self._told = self._told, []
         missing, self._missing = self._missing, []
@@ -44,6 +44,6 @@ class HeldEvents:
             self._lacks(stretch)
 
     def forget(self) -> None:
-        """The bytes were taken for something else than they are: only what is true of any bytes remains."""
+        """Drop events that rest on a wrong reading of the bytes; gaps, and the connection's opening, remain."""
         self._told = [one for one in self._told if isinstance(one.event, events.LinkOpened | events.RecordingGap)]
         self._missing = [one for one in self._missing if one.cause == "gap"]

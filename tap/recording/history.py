@@ -1,11 +1,11 @@
 """What a recording holds of a master's data: RDBs and stretches of the stream, and how they join.
 
-Every connection that was granted the same replication ID brings the same bytes at the same offsets, so that what one of
-them lacks another one may have. A chapter is one RDB and all that follows it without a hole: from it a server can be
-restored to any offset in it, or replicas be fed.
+Every connection that was granted the same replication ID brings the same bytes at the same offsets, so one connection can
+fill the holes of another. A chapter is one RDB and all of the stream that follows it without a hole. It is enough to
+restore a server to any offset in the chapter, or to feed replicas.
 
-The recording is read twice: an Index finds what is there without keeping any of it, the functions below copy what is
-wanted.
+The recording is read twice: first an Index notes where things are and keeps no bytes, then the functions below copy the
+parts that are wanted.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from tap.replication.conversation import Conversation
 from tap.replication.events import PartialResync
 from tap.replication.succession import Succession
 
-MARK_EVERY = 1_000_000  # nanoseconds, between two marks of when which byte came
-MAX_MARKS = 2**22  # 64 MB; when there are more, every second one is forgotten: of a day one in 32 ms is left
+MARK_EVERY = 1_000_000  # nanoseconds between two entries of Marks
+MAX_MARKS = 2**22  # 64 MB; beyond that every second one is dropped, which leaves one in 32 ms for a day
 
 Read = Callable[[Player], object]  # plays the whole recording to a player, and closes it
 
 
 @dataclass(frozen=True, slots=True)
 class Rdb:
-    """One RDB that is whole: bytes start <= i < end of what the master sent on a connection.
+    """A whole RDB: bytes start <= i < end of what the master sent on a connection.
 
-    offset: before the first byte of the stream that follows; None, as is replid, from a master that was asked with SYNC.
-    began, ended: nanoseconds.
+    offset: before the first byte of the stream that follows; offset and replid are None if the replica asked with SYNC.
+    began, ended: nanoseconds. connection: its serial number in the capture. number: as in tap.bus.Told.
     """
 
     link: str
@@ -47,7 +47,7 @@ class Rdb:
     offset: int | None
     began: int
     ended: int
-    number: int = 0  # of the connection, as it is told
+    number: int = 0
 
     def is_of(self, link: str) -> bool:
         """link: a name, or NAME/CONNECTION."""
@@ -61,10 +61,10 @@ class Rdb:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A stretch of a stream, bytes start <= i < end of what the master sent on a connection, without a hole.
+    """A stretch of a stream without a hole: bytes start <= i < end of what the master sent on a connection.
 
-    offset: before its first byte. db: in force there, None if unknown, or none had been selected. number: of the
-    connection, as it is told. is_placed: offset and replid are known; else offset is 0, and replid "".
+    offset: before its first byte. db: in force there; None if unknown, or if none had been selected. connection, number:
+    as in Rdb. is_placed: offset and replid are known; otherwise they are 0 and "".
     """
 
     link: str
@@ -93,7 +93,7 @@ class Stretch:
         return self.offset + self.end - self.start
 
     def part(self, begin: int, end: int) -> Stretch:
-        """Of it what lies behind one offset and up to another."""
+        """The part after offset *begin*, up to offset *end*."""
         first = self.start + begin - self.offset
         db = self.db if begin == self.offset else None
         return dataclasses.replace(self, start=first, end=first + end - begin, offset=begin, db=db)
@@ -101,7 +101,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """An RDB, and the stream behind it up to *end*, an offset. db: in force at the beginning of the stream."""
+    """An RDB, and the stream after it up to the offset *end*. db: in force at the beginning of the stream."""
 
     rdb: Rdb
     replid: str
@@ -115,7 +115,7 @@ class Chapter:
 
     @property
     def ended(self) -> int:
-        """Nanoseconds: when its last byte came. With two connections that can be the RDB's."""
+        """When its last byte came, in nanoseconds. In a two-connection sync that byte may belong to the RDB."""
         return max([self.rdb.ended, *(one.ended for one in self.stretches)])
 
     @property
@@ -124,18 +124,18 @@ class Chapter:
 
     @property
     def replids(self) -> set[str]:
-        """The replication IDs under which it was granted."""
+        """The replication IDs under which its parts were granted."""
         return {self.replid, *(one.replid for one in self.stretches)}
 
     def until(self, offset: int) -> Chapter:
-        """It without what lies behind an offset, which is not before its own."""
+        """The chapter cut off at an offset, which must not be before its own."""
         kept = [one.part(one.offset, min(offset, one.end_offset)) for one in self.stretches if one.offset < offset]
         return dataclasses.replace(self, stretches=tuple(kept))
 
 
 @dataclass(slots=True)
 class _Seen:
-    """Of one conversation."""
+    """When the parts of one conversation came, in nanoseconds."""
 
     connection: int
     link: str
@@ -150,8 +150,8 @@ class _Seen:
 class Index:
     """A Watch that notes where things are. rdbs, stretches: in the order of their ends.
 
-    unplaced: stretches of which it is not known where in which history they are, as of a stream that was met in the
-    middle. They join nothing.
+    unplaced: stretches whose history or offset is unknown, because the start of the stream was not captured. They cannot
+    be joined to others.
     """
 
     rdbs: list[Rdb] = field(default_factory=list)
@@ -184,7 +184,7 @@ class Index:
             return
         rdb, start, end = conversation.rdb, conversation.rdb_start, conversation.rdb_end
         whole = rdb is not None and start is not None and end == start + rdb.received and not rdb.lacks
-        if whole and conversation.rdb_filter is None:  # else it was left out, or cut, or never is all of the data
+        if whole and conversation.rdb_filter is None:  # else it was left out or cut, or never was all of the data
             assert rdb is not None
             assert start is not None
             self.rdbs.append(
@@ -226,11 +226,11 @@ class Index:
 
     @property
     def links(self) -> list[str]:
-        """The names of those that have something; without a place only where nothing has one."""
+        """The names of links that have something; those with only unplaced stretches count if there are no others."""
         return list(dict.fromkeys(one.link for one in self._all or self.unplaced))
 
     def of(self, link: str) -> Index:
-        """What only this link has, or this connection of it, as NAME/CONNECTION."""
+        """The part of the index on one link, or on one connection of it, given as NAME/CONNECTION."""
         return Index(
             [rdb for rdb in self.rdbs if rdb.is_of(link)],
             [stretch for stretch in self.stretches if stretch.is_of(link)],
@@ -243,20 +243,20 @@ class Index:
         return [*self.rdbs, *self.stretches]
 
     def chapters(self) -> list[Chapter]:
-        """In the order of their ends; of those that end together, the one with the latest RDB last."""
+        """All chapters, in the order of their ends; of those that end together, the one with the latest RDB last."""
         found = []
         for replid in self._leaves():
             stretches, rdbs = self._lineage(replid)
             for rdb in rdbs:
                 assert rdb.offset is not None
                 followed = tuple(_follow(stretches, rdb.offset))
-                # That of the RDB's own stream; another one that was on its way then need not have had the same.
+                # The db of the RDB's own stream; another replica's stream may have had a different one at that offset.
                 dbs = (one.db for one in stretches if one.offset == rdb.offset and one.db is not None)
                 found.append(Chapter(rdb, replid, rdb.offset, next(dbs, None), followed))
         return sorted(found, key=lambda chapter: (chapter.ended, chapter.end, chapter.offset))
 
     def streams(self) -> list[tuple[Stretch, ...]]:
-        """All that there is of the streams, each without a hole and as long as it goes, in the order of their ends."""
+        """All streams, each without a hole and as long as possible, in the order of their ends."""
         found = []
         for replid in self._leaves():
             stretches, _ = self._lineage(replid)
@@ -269,13 +269,13 @@ class Index:
         return sorted(found, key=lambda followed: followed[-1].ended)
 
     def _leaves(self) -> Iterator[str]:
-        """Replication IDs that no other one goes on from."""
+        """Replication IDs that no other one continues."""
         replids = dict.fromkeys(one.replid for one in self._all if one.replid is not None)
         continued = {self._succession.parent(replid) for replid in replids}
         yield from (replid for replid in replids if replid not in continued)
 
     def _lineage(self, replid: str) -> tuple[list[Stretch], list[Rdb]]:
-        """What is of that history, and of those before it as far as they are the same."""
+        """The stretches and RDBs of a history and of its ancestors, up to where each was left."""
         stretches: list[Stretch] = []
         rdbs: list[Rdb] = []
         for same, limit in self._succession.lineage(replid):
@@ -292,7 +292,7 @@ class Index:
 
 
 def _follow(stretches: Sequence[Stretch], offset: int) -> Iterator[Stretch]:
-    """The parts that follow one behind the other from an offset on, each as long as can be."""
+    """The consecutive parts from an offset on, each as long as possible."""
     while True:
         fitting = [one for one in stretches if one.offset <= offset < one.end_offset]
         if not fitting:
@@ -303,7 +303,7 @@ def _follow(stretches: Sequence[Stretch], offset: int) -> Iterator[Stretch]:
 
 
 def index(read: Read, until: int | None = None) -> Index:
-    """Find what a recording holds. until: nanoseconds; what came later is left aside."""
+    """Find what a recording holds. until: nanoseconds; anything later is ignored."""
     found = Index()
     read(Player(found.hear, watch=found, until=until))
     return found
@@ -314,7 +314,7 @@ def index(read: Read, until: int | None = None) -> Index:
 
 @dataclass(slots=True)
 class Marks:
-    """When which byte of a stream came: at times[i] nanoseconds all up to offsets[i] were there. Both only rise."""
+    """When each byte of a stream came: by times[i] nanoseconds, all up to offsets[i] had. Both lists only rise."""
 
     times: array[int] = field(default_factory=lambda: array("q"))
     offsets: array[int] = field(default_factory=lambda: array("q"))
@@ -331,7 +331,7 @@ class Marks:
         self.offsets.append(max(offset, self.offsets[-1]) if self.offsets else offset)
 
     def time_at(self, offset: int) -> int | None:
-        """When the byte before that offset was there; None if that is not known."""
+        """When the byte before that offset came; None if unknown."""
         at = bisect_left(self.offsets, offset)
         return self.times[at] if at < len(self.times) else None
 
@@ -349,7 +349,7 @@ class _Wanted:
 
 
 class _Copier:
-    """A Watch that writes what is wanted. left: bytes that have not come yet."""
+    """A Watch that writes the wanted bytes. left: how many have not come yet."""
 
     def __init__(self, wanted: dict[int, list[_Wanted]]) -> None:
         self._wanted = wanted
@@ -380,7 +380,7 @@ def copy_stream(read: Read, stretches: Sequence[Stretch], file: IO[bytes]) -> Ma
 
 
 def copy_streams(read: Read, streams: Sequence[tuple[Sequence[Stretch], IO[bytes]]]) -> list[Marks]:
-    """Write several of them, reading the recording once."""
+    """Write several streams, reading the recording once."""
     found = []
     wanted: dict[int, list[_Wanted]] = {}
     for stretches, file in streams:
@@ -392,7 +392,7 @@ def copy_streams(read: Read, streams: Sequence[tuple[Sequence[Stretch], IO[bytes
 
 
 def copy_chapter(read: Read, chapter: Chapter, rdb: IO[bytes], stream: IO[bytes]) -> Marks:
-    """Write both of a chapter, reading the recording once."""
+    """Write the RDB and the stream of a chapter, reading the recording once."""
     marks = Marks()
     wanted = _placed(chapter.stretches, stream, marks)
     one = chapter.rdb
@@ -416,7 +416,7 @@ def _copy(read: Read, wanted: dict[int, list[_Wanted]]) -> None:
     copier = _Copier(wanted)
     read(Player(_ignore, watch=copier))
     if copier.left:
-        raise RecordingError(f"{copier.left} bytes are not there any more: the recording was changed while it was read")
+        raise RecordingError(f"{copier.left} bytes are no longer there: the recording was changed while it was read")
 
 
 def _ignore(_: Any) -> None: ...

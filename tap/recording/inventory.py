@@ -1,4 +1,4 @@
-"""What a recording has of links, dbs and commands: to be named where something else was asked for."""
+"""Which links, dbs and commands a recording has, to be listed when something else was asked for."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ MAX_NOTED = 1000  # names of commands, and dbs
 
 
 class Inventory:
-    """Is told of all that comes, and then asked. unplaced: commands whose db is not known."""
+    """Notes everything that comes, and answers afterwards. unplaced: number of commands whose db is not known."""
 
     def __init__(self) -> None:
         self.unplaced = 0
-        self._links: dict[str, dict[int, None]] = {}  # with their connections
+        self._links: dict[str, dict[int, None]] = {}  # name to connections
         self._dbs: set[int] = set()
         self._names: set[str] = set()
 
-    # ---- what comes ----
+    # ---- input ----
 
     def link(self, name: str, connection: int) -> None:
         self._links.setdefault(name, {})[connection] = None
@@ -32,13 +32,13 @@ class Inventory:
             self._names.add(name)
 
     def has_no_place(self, name: str) -> None:
-        """A command that may be asked for, of which the db is not known."""
+        """Note a command that may be one of those asked for, but whose db is not known."""
         self.unplaced += name not in NOT_WRITES
 
     # ---- sentences ----
 
     def lacks_links(self, asked: Iterable[str]) -> str | None:
-        """What to say of links, or connections as NAME/CONNECTION, that are not there."""
+        """A sentence about links, or connections as NAME/CONNECTION, that were asked for and are not there."""
         missing = sorted(one for one in asked if not self._has_link(one))
         if not missing or not self._links:
             return None
@@ -58,12 +58,12 @@ class Inventory:
         return f"its commands: {_listed(sorted(self._names))}.{meant}"
 
     def lacks_places(self, asked: Iterable[int]) -> str | None:
-        """What to say of commands of which it is not known whether they are in these dbs."""
+        """A sentence about commands that may or may not be in these dbs."""
         if not self.unplaced:
             return None
         what, them, are = ("command", "it", "it is") if self.unplaced == 1 else ("commands", "them", "they are")
         return (
-            f"--db {_joined(asked)}: the db of {self.unplaced} {what} is not known, for the recording has no SELECT "
+            f"--db {_joined(asked)}: the db of {self.unplaced} {what} is not known, as the recording has no SELECT "
             f"before {them}; {are} left out"
         )
 
@@ -73,7 +73,7 @@ class Inventory:
 
 
 def lacks_dbs(asked: Collection[int], there: Collection[int]) -> str | None:
-    """What to say where commands were executed in other dbs than these."""
+    """A sentence about dbs in which no command was executed; None if there are none."""
     missing = set(asked).difference(there)
     if not missing:
         return None

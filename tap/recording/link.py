@@ -1,4 +1,4 @@
-"""What a recording holds of one connection, in a record."""
+"""A summary of one connection in a recording."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from tap.replication.events import Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One connection, as it ended, or as it was when the recording did.
+    """One connection, as it was when it or the recording ended.
 
-    name, connection, replica: as of tap.bus.Told. peer, master: the addresses that it is between. opened, closed:
-    seconds since the epoch, None where that is not in the recording. role: None if that never showed. replid: the
-    history at its end. first_offset, last_offset: before the first byte of its stream, and after the last. All three None
-    if unknown.
+    name, connection, replica: as in tap.bus.Told. peer, master: its two addresses. opened, closed: seconds since the
+    epoch; None if not in the recording. role: None if unknown. replid: its last history. first_offset, last_offset:
+    before the first byte of its stream, and after the last. replid and both offsets are None if unknown.
     """
 
     name: str

@@ -1,12 +1,12 @@
 """What an answer from a recording lacks: the one place that knows, and the sentences that say so.
 
-A reading cannot tell of bytes that the capture lacks, or that it holds and nobody understands, or of files that cannot be
-read. A Player keeps an account of all these. Each consumer asks the account what concerns its own question. A gap after
---until, or on another link, takes nothing from the answer. A filter for commands or keys makes no gap harmless: what is
-missing might have matched. What concerns the answer is told in a line on stderr, and by exit code 2.
+A reading cannot report bytes that the capture lacks, bytes that cannot be understood, or files that cannot be read. A
+Player keeps an account of all these, and each consumer asks the account what concerns its own question. A gap after
+--until, or on another link, takes nothing from the answer. A filter for commands or keys makes no gap harmless: the
+missing bytes might have matched. If the answer is incomplete, lines on stderr and exit code 2 say so.
 
 Connections of one history bring the same bytes at the same offsets. A consumer that joins them (exports, replays) lacks
-only what none of them has. One that tells each connection by itself (show) lacks what any of them lacks.
+only bytes that all of them lack. One that reports each connection separately (show) lacks bytes that any of them lacks.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from tap.recording.spans import Spans
 from tap.replication.events import PartialResync, Side
 from tap.replication.succession import Succession
 
-SHOWN = 5  # stretches that are told one by one
-MAX_PROBLEMS = 100  # lines on files that are told
-MAX_KEPT = 10_000  # stretches of which all is known; of more only their number and bytes
+SHOWN = 5  # stretches reported one by one
+MAX_PROBLEMS = 100  # lines reported about files
+MAX_KEPT = 10_000  # stretches kept in full; further ones are only counted
 
 Cause = Literal["gap", "unread", "rdb_omitted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """Bytes start <= i < end of *side* on a connection, of which nothing can be told.
+    """Bytes start <= i < end of *side* on a connection that cannot be reported.
 
-    cause: "gap", where the capture lacks them; "unread", where it has them and they are not understood; "rdb_omitted", an
-    RDB that was left out of the recording on purpose. A gap in a stream reaches from the end of the last whole command
-    before it to the next command that is read: lost_bytes of it are not in the capture.
-    link, connection: as of tap.bus.Told. is_rdb: they are of an RDB.
-    replid, from_offset, to_offset: their history, and the replication offsets before and after them; None where that is
-    unknown, and where they are of no stream.
-    since, until: seconds since the epoch, when the last bytes before them came, and when reading went on or ended.
-    reason: why they are not understood; "" for a gap.
+    cause: "gap", the capture lacks them; "unread", it has them, but they cannot be understood; "rdb_omitted", an RDB that
+    was left out of the recording on purpose. A gap in a stream reaches from the end of the last whole command before it
+    to the next command that could be read; lost_bytes of it are not in the capture.
+    link, connection: as in tap.bus.Told. is_rdb: the bytes belong to an RDB.
+    replid, from_offset, to_offset: their history, and the replication offsets before and after them; None where unknown,
+    and outside a stream.
+    since, until: seconds since the epoch; when the last bytes before them came, and when reading went on or ended.
+    reason: why they cannot be understood; "" for a gap.
     """
 
     cause: Cause
@@ -66,11 +66,11 @@ class Missing:
         return self.side is Side.MASTER and not self.is_rdb
 
     def follows(self, other: Missing) -> bool:
-        """Whether it is a gap like the other one, and begins where that ends."""
+        """Whether both are gaps of the same kind, and this one begins where *other* ends."""
         return self.start == other.end and self.cause == other.cause == "gap" and self.is_rdb == other.is_rdb
 
     def extended(self, by: Missing) -> Missing:
-        """With one that follows."""
+        """This gap and one that follows it, as one."""
         return replace(
             self,
             end=by.end,
@@ -81,7 +81,7 @@ class Missing:
         )
 
     def __str__(self) -> str:
-        """A sentence for people."""
+        """One line, for people."""
         whose = "of an RDB" if self.is_rdb else f"from the {self.side.value}"
         where = f"bytes {self.start} to {self.end}"
         if self.is_rdb:
@@ -115,7 +115,7 @@ def everything(missing: Missing) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Where an answer stops being known to be whole: behind an offset of these histories, which came at that time.
+    """The point up to which an answer is known to be whole: an offset in these histories, and when it came.
 
     time: nanoseconds.
     """
@@ -125,7 +125,7 @@ class Whole:
     time: int
 
     def precedes(self, missing: Missing) -> bool:
-        """Whether some of what is missing may have come later."""
+        """Whether some of the missing bytes may have come later."""
         end = missing.to_offset
         if end is not None and self.offset is not None and missing.replid in self.replids:
             return end > self.offset
@@ -134,11 +134,11 @@ class Whole:
 
 @dataclass(slots=True)
 class Account:
-    """What one reading of a recording could not bring; complete at its end.
+    """What one reading of a recording could not report; complete once the reading has ended.
 
-    problems: what of the files could not be read, a line each. missing: the stretches, in the order of their ends.
-    uncounted: how many more there were. first, last: nanoseconds, when the first and the last packet came; 0 where none
-    did.
+    problems: what could not be read in the files, a line each. missing: the stretches, in the order of their ends.
+    uncounted: how many more there were. first, last: times of the first and the last packet in nanoseconds; 0 without
+    any.
     """
 
     problems: list[str] = field(default_factory=list)
@@ -148,14 +148,14 @@ class Account:
     last: int = 0
     _remarks: Problems = field(default_factory=Problems)
     _remarked: set[str] = field(default_factory=set)
-    _read: dict[str, dict[tuple[str, int], Spans]] = field(default_factory=dict)  # by replication ID, of connections
+    _read: dict[str, dict[tuple[str, int], Spans]] = field(default_factory=dict)  # by replication ID, then by connection
     _succession: Succession = field(default_factory=Succession)
-    _last: dict[tuple[str, int, Side], int] = field(default_factory=dict)  # of each side, where in missing
+    _last: dict[tuple[str, int, Side], int] = field(default_factory=dict)  # index in *missing* of each side's last one
 
-    # ---- while it is read ----
+    # ---- while reading ----
 
     def lacks(self, missing: Missing) -> None:
-        """A stretch of a connection, in the order of their ends."""
+        """Add a stretch; to be called in the order of their ends."""
         side = missing.link, missing.connection, missing.side
         last = self.missing[self._last[side]] if side in self._last else None
         if last is not None and missing.follows(last):
@@ -173,21 +173,21 @@ class Account:
             spans.add(begin, end)
 
     def resynced(self, event: PartialResync) -> None:
-        """An ID may go on from another one."""
+        """Note a partial resync, which may say that one replication ID continues another."""
         self._succession.heard(event)
 
     def remark(self, text: str, kind: str = "remarks") -> None:
-        """Say it once. kind: of which the first few are said, and how many more there are; see Problems.add()."""
+        """Add a remark, once. kind: only the first few of each kind are shown in full; see Problems.add()."""
         if text not in self._remarked:
             if len(self._remarked) < MAX_KEPT:
                 self._remarked.add(text)
             self._remarks.add(kind, text)
 
-    # ---- afterwards ----
+    # ---- after reading ----
 
     @property
     def remarks(self) -> list[str]:
-        """Sentences that make no answer incomplete, and should be known."""
+        """Sentences worth knowing that make no answer incomplete."""
         return list(self._remarks)
 
     def lacking(
@@ -195,8 +195,8 @@ class Account:
     ) -> list[Missing]:
         """The stretches that concern an answer.
 
-        joins: for an answer that joins connections of one history: whether it takes a connection of a link. What one of
-        them lacks and another has is then not lacking. by_link: those of each link alone are joined.
+        joins: for an answer that joins connections of one history: whether it uses a given connection of a link. A
+        stretch that another joined connection has is then not lacking. by_link: join only connections of the same link.
         """
         found = [one for one in self.missing if concerns(one)]
         if joins is None:
@@ -216,14 +216,14 @@ class Account:
         return lacking
 
     def offsets(self, joins: Joins) -> tuple[int, int] | None:
-        """Before the first and after the last byte that connections of these links brought; None where none is known."""
+        """The offsets before the first and after the last byte that the joined connections brought; None if unknown."""
         found = [spans for spans in self._joined(joins, False).values() if spans.begins]
         if not found:
             return None
         return min(spans.begins[0] for spans in found), max(spans.ends[-1] for spans in found)
 
     def _joined(self, joins: Joins, by_link: bool) -> dict[tuple[str, str], Spans]:
-        """What the connections that are joined have brought, by replication ID, and by link or under ""."""
+        """The offsets that the joined connections brought, by replication ID and by link (or "" for all links)."""
         joined: dict[tuple[str, str], Spans] = {}
         for replid, brought in self._read.items():
             for (link, connection), spans in brought.items():
@@ -232,7 +232,7 @@ class Account:
         return joined
 
     def lines(self, concerns: Concerns = everything, joins: Joins | None = None, *, by_link: bool = False) -> list[str]:
-        """What makes an answer incomplete, in sentences; none if nothing does. See lacking()."""
+        """What makes an answer incomplete, in sentences; empty if nothing does. See lacking()."""
         problems = self.problems
         if len(problems) > MAX_PROBLEMS:
             problems = [*problems[:MAX_PROBLEMS], f"and {len(problems) - MAX_PROBLEMS} more such lines on other files"]
@@ -240,7 +240,7 @@ class Account:
 
 
 def sentences(missing: list[Missing], uncounted: int = 0) -> list[str]:
-    """The first stretches one by one, and how many more there are."""
+    """A line for each of the first stretches, and one that counts the rest."""
     lines = [str(one) for one in missing[:SHOWN]]
     more = missing[SHOWN:]
     if more or uncounted:

@@ -1,6 +1,6 @@
-"""When, in a recording: a moment as a person writes it.
+"""Moments in a recording, as people write them.
 
-A time of day and a time before the end mean something in a recording only, so its first and last packets are looked at.
+A time of day, or a time before the end, has a meaning only within a recording, so its first and last packets are read.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FORMS = (
 
 
 def nanoseconds(moment: datetime) -> int:
-    """Since the epoch, as a recording has them; a float of them would be wrong by a few hundred."""
+    """Nanoseconds since the epoch, as in a recording; through a float they would be wrong by a few hundred."""
     return round(moment.timestamp() * 1e6) * 1000
 
 
 def check_order(begin: Moment | None, end: Moment | None) -> None:
-    """Raises ConfigError where nothing can lie between them."""
+    """Raise ConfigError if the end is before the beginning."""
     if isinstance(begin, datetime) and isinstance(end, datetime):
         is_late = begin.timestamp() > end.timestamp()
     elif isinstance(begin, int) and isinstance(end, int):
@@ -38,11 +38,11 @@ def check_order(begin: Moment | None, end: Moment | None) -> None:
     else:
         return
     if is_late:
-        raise ConfigError(f"from {text(begin)} until {text(end)}: that end comes before the beginning")
+        raise ConfigError(f"from {text(begin)} until {text(end)}: the end is before the beginning")
 
 
 def text(moment: Moment) -> str:
-    """As a person may write it."""
+    """In a form that parse() reads."""
     return str(moment) if isinstance(moment, int) else moment.astimezone().isoformat()
 
 
@@ -66,7 +66,7 @@ class Length:
 
 
 def outside(begin: Moment | None, end: Moment | None, whole: Length | None, offsets: tuple[int, int] | None) -> list[str]:
-    """Sentences for moments that a recording does not have. offsets: before its first byte, after its last; if known."""
+    """Sentences about moments outside a recording. offsets: before its first byte and after its last, if known."""
     found = []
     for option, moment in (("--from", begin), ("--until", end)):
         if isinstance(moment, datetime) and whole is not None:
@@ -85,14 +85,14 @@ def outside(begin: Moment | None, end: Moment | None, whole: Length | None, offs
 
 
 def length(paths: Iterable[Path]) -> Length | None:
-    """Of what these paths stand for; None if there is no packet. What cannot be read is told when it is read for good.
+    """The length of the recording at these paths; None without a packet. Problems are left to the real reading.
 
-    Raises ConfigError for a pipe, which can be read once only.
+    Raises ConfigError for a pipe, which can be read only once.
     """
     firsts, lasts = [], []
     for path in paths:
         if is_pipe(path):
-            raise ConfigError(f"{path}: where it begins and ends is not known before it is read, which can be done once")
+            raise ConfigError(f"{path}: a pipe can be read only once, so its beginning and end are not known beforehand")
         try:
             files = expand(path)
         except RecordingError:
@@ -111,16 +111,16 @@ def _last(file: Path) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """A moment, and whether what was written says it only together with the recording."""
+    """A moment. is_resolved: what was written needed the recording to become one."""
 
     moment: Moment
     is_resolved: bool
 
 
 def parse(text: str, whole: Callable[[], Length | None]) -> Meant | None:
-    """Read a time, a time of day, a time before the end, or an offset. whole: gives the length of the recording.
+    """Parse a time, a time of day, a time before the end, or an offset. whole: returns the length of the recording.
 
-    None if what is written needs a recording, and it holds nothing. Raises ConfigError.
+    Returns None if the text needs a recording and that holds no packets. Raises ConfigError.
     """
     if re.fullmatch(r"[0-9]{1,19}", text):
         return Meant(int(text), False)
@@ -145,7 +145,7 @@ def _before_end(text: str, whole: Callable[[], Length | None]) -> Meant | None:
 
 
 def _on_a_day(text: str, wanted: time, whole: Callable[[], Length | None]) -> Meant | None:
-    """On the day of the recording that has it; where it has several days, only if one of them has that time in it."""
+    """A time of day on the recording's only day, or on the only one of its days that includes that time."""
     found = whole()
     if found is None:
         return None
@@ -155,9 +155,9 @@ def _on_a_day(text: str, wanted: time, whole: Callable[[], Length | None]) -> Me
         return Meant(_at(days[0], wanted), True)
     inside = [day for day in days if first <= _at(day, wanted) <= last]
     if not inside:
-        raise ConfigError(f"the recording is of {found}, and has no {text}; write the day, too: {days[0]}T{text}")
+        raise ConfigError(f"the recording, {found}, does not include {text}; add the day: {days[0]}T{text}")
     if len(inside) > 1:
-        raise ConfigError(f"the recording is of {found}, and has several; write the day, too: {inside[0]}T{text}")
+        raise ConfigError(f"the recording, {found}, includes {text} more than once; add the day: {inside[0]}T{text}")
     return Meant(_at(inside[0], wanted), True)
 
 

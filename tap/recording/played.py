@@ -1,4 +1,4 @@
-"""One connection of a capture as it is played: who is who in it, what a tap said of it, what of it is missing."""
+"""One connection of a capture while it is played: its two ends, what a tap said about it, and what is missing."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Played:
         self._announced = Announcements()
         self._rejoining: Rejoining | None = None
         self._acks: RequestFinder | None = None
-        self._begins = 0  # position of the first known byte of the master, where the beginning was not captured
+        self._begins = 0  # position of the master's first known byte; above 0 if the beginning was not captured
         self._first_end: tuple[Side, str] | None = None
-        self._is_cut = False  # packets lack their ends
+        self._is_cut = False  # some packets were cut short
         self._gaps = GapTracker(self._report.lacks, lambda: player.now)
         self._has_ended = False
         self._said_ends = None if opened is None else (opened.peer, opened.master)
@@ -75,7 +75,7 @@ class Played:
             self.announce(comment)
 
     def _stand(self, state: LinkState) -> None:
-        """Begin as the tap says that the connection stood."""
+        """Begin in the state that the tap recorded."""
         self.is_ours = True
         self._report.is_released = True
         self._sides.settle()
@@ -97,12 +97,12 @@ class Played:
         try:
             self.conversation.stand(standing, self._player.find(standing.main))
         except (ValueError, OverflowError) as error:
-            self.conversation.lost(Side.MASTER, f"the file says of it what cannot be: {error}")
+            self.conversation.lost(Side.MASTER, f"the recording states an impossible state of it: {error}")
         if self.conversation.phase in (Phase.STREAM, Phase.LOADING):
             self._acks = RequestFinder()
 
     def go_on(self, state: LinkState) -> None:
-        """Take over what is not known here from the tap, which says how the connection stands at this position."""
+        """Take over what is not known here from the state that the tap recorded at this position."""
         standing = state.standing
         if standing is None or state.held or self._position != standing.from_master or not self._lacks(standing):
             return
@@ -157,7 +157,7 @@ class Played:
         return goes_on
 
     def begin_after_gap(self) -> None:
-        """What came before the state is missing, and with it the whole command in which the state begins."""
+        """Report a gap: bytes before the state are missing, so the command in which it begins cannot be read."""
         stream = self.conversation.stream
         if stream is not None and stream.is_within_command:
             self._gaps.begin_gap(self._position, self.conversation.replid, stream.begin_offset, 0)
@@ -190,7 +190,7 @@ class Played:
         self._report.tell(told)
 
     def count(self, stream: Stream, heads: list[Head]) -> None:
-        """Commands have come."""
+        """Report commands."""
         base = stream.begin_offset
         self._player.count(Batch(self._at, self.name, self.number, stream.replid, base, heads, previous=stream.previous))
 
@@ -200,7 +200,7 @@ class Played:
         self._player.replicating += 1
 
     def announce(self, said: Comment) -> None:
-        """Take a comment on the packet that comes next."""
+        """Take a comment on the next packet."""
         self._announced.hear(said)
         conversation = self.conversation
         if said.kind == NOT_UNDERSTOOD:
@@ -224,12 +224,12 @@ class Played:
         return self._player.now / 1e9
 
     def receive(self, end: int, data: bytes, *, is_late: bool = False) -> None:
-        """is_late: packets that were captured long after these bytes have come before them."""
+        """is_late: packets captured long after these bytes were played before them."""
         sides = self._sides
         if sides.is_late(end, is_late=is_late):
             self._player.remark(
-                f"{self.name}: what one side sent comes after all that the other one did, and is left out; give it as a "
-                "file, not through a pipe"
+                f"{self.name}: the bytes of one side come after all those of the other, and are left out; give the "
+                "capture as a file, not through a pipe"
             )
         elif sides.is_undecided:
             self._decide(sides.heard(end, data))
@@ -240,7 +240,7 @@ class Played:
             self._pass_on(end, data)
 
     def _reconsider(self, end: int = 0, size: int = 0) -> None:
-        """The verdict was wrong, or means nothing any more: begin anew, before the last *size* bytes of an end."""
+        """The verdict was wrong, or no longer holds: start over, before the last *size* bytes of an end."""
         positions = [half.position for half in self.connection.halves]
         positions[end] -= size
         self._sides.reconsider(positions)
@@ -263,7 +263,7 @@ class Played:
 
     @property
     def _is_unproven(self) -> bool:
-        """Whether it replicates only as far as evidence says, which may be wrong."""
+        """Whether only evidence, which may be wrong, says that it replicates."""
         return not self._report.is_released and self._sides.evidence is not None
 
     def _read(self, data: bytes) -> None:
@@ -279,7 +279,7 @@ class Played:
             return
         stream = self.conversation.stream
         if stream is not None and self._gaps.is_open(Side.MASTER) and stream.is_read:
-            # It had been met within a command.
+            # The capture began inside a command, which has ended by now.
             self._gaps.end(Side.MASTER, stream.begins_at, stream.begin_offset)
         if self._player.at_once and stream is not None and stream.is_placed:
             stream.begin()
@@ -304,24 +304,24 @@ class Played:
         if self._rejoining is None and self.conversation.has_missed_rdb_end:
             self._lose("the end of the RDB is not in the capture")
         if self._rejoining is None and self.conversation.lacks_answer:
-            if self._is_unproven:  # then it acknowledges, or did not ask either
+            if self._is_unproven:  # it may be acknowledging, or never have asked
                 self._reconsider()
                 return
             self._gaps.end_replies(is_understood=False)
             self._rejoining = Rejoining(self.conversation.from_master)
 
     def _is_silent_or_streams(self) -> bool:
-        """Whether the master's end says nothing or a stream; to values that are acknowledgements it would reply."""
+        """Whether the master's end sends nothing or a stream; if the acknowledgements were values, it would reply."""
         stream = self.conversation.stream
         return self._position == self._begins or (stream is not None and not stream.is_broken)
 
     def _is_lost(self) -> bool:
-        """Whether what stands behind missing bytes of a replica's handshake is not understood."""
+        """Whether the bytes after a gap in a replica's handshake cannot be understood."""
         conversation = self.conversation
         return conversation.role is Role.REPLICA and conversation.stream is None and conversation.phase is Phase.OPAQUE
 
     def _join(self, found: Found) -> None:
-        """The stream can be read from here on, in a conversation of its own."""
+        """Read the stream from here on, in a new conversation."""
         assert self._rejoining is not None
         if not self._report.is_released and not may_be_a_stream(found.data):
             self._reconsider()
@@ -340,7 +340,7 @@ class Played:
         self._read(found.data)
 
     def _close_search(self) -> None:
-        """Nothing more comes for the search: what it holds is all there is."""
+        """End the search with the bytes that it holds; no more will come."""
         assert self._rejoining is not None
         found = self._rejoining.close()
         if found is not None:
@@ -357,8 +357,10 @@ class Played:
             self._player.account.read(self.name, self.number, stream.replid, begin, end)
 
     def _decide(self, verdict: Verdict | None) -> None:
-        """Once there is a verdict, read what was held: of a connection whose beginning was not captured."""
-        if verdict is None or (self.connection.from_start and verdict.replica == 1):  # it is the replica that connects
+        """Once there is a verdict on a connection whose beginning was not captured, read the bytes held so far."""
+        if verdict is None or (
+            self.connection.from_start and verdict.replica == 1
+        ):  # the replica is the end that connects
             return
         replica, undecided = verdict.replica, self._sides.decide(verdict)
         self.peer = self.connection.ends[replica]
@@ -381,7 +383,7 @@ class Played:
     # ---- what is missing ----
 
     def missing(self, end: int, missed: Missed) -> None:
-        """The next bytes of an end are not in the capture."""
+        """Go on after bytes of an end that are not in the capture."""
         if self._sides.is_undecided:
             self._decide(self._sides.missing(end, missed))
             return
@@ -403,7 +405,7 @@ class Played:
                 self._reconsider()
             return
         if self._rejoining is not None and self._rejoining.begins_with_command:
-            self._close_search()  # between two gaps there may be too few for a proof
+            self._close_search()  # two gaps may be too close together for a proof
         conversation = self.conversation
         begin = self._position
         omits, offsets = self._announced.take_gap()
@@ -442,29 +444,29 @@ class Played:
         self._rejoining = before.after_gap(size)
 
     def unmatch(self, end: int) -> None:
-        """What comes next answers bytes of this end that have not come, and may never come."""
+        """Note that the next bytes answer bytes of this end that have not come, and may never come."""
         if not self._sides.is_undecided:
             self.conversation.unmatch(lacks_replica=self._sides.side(end) is Side.REPLICA)
 
     def _lose(self, why: str) -> Rejoining:
-        """Only the next command that is found can be read, and its offset is not known."""
+        """Lose the stream: reading goes on at the next command found, without an offset."""
         self.conversation.lost(Side.MASTER, why)
         self._rejoining = Rejoining(self.conversation.from_master)
         return self._rejoining
 
     @property
     def _position(self) -> int:
-        """Bytes of the master until now."""
+        """Number of the master's bytes so far."""
         return self.conversation.from_master if self._rejoining is None else self._rejoining.position
 
     @property
     def _replica_position(self) -> int:
-        """Bytes of the replica until now."""
+        """Number of the replica's bytes so far."""
         waiting = 0 if self._acks is None else self._acks.skipped + self._acks.kept
         return self.conversation.from_replica + waiting
 
     def _tell_gap(self, side: Side, begin: int, end: int, offset: int | None, is_cut: bool) -> None:
-        if not self.is_ours:  # there it is told by its comment
+        if not self.is_ours:  # in a recording the tap's comment reports it
             self._say(
                 events.RecordingGap(
                     start=begin,
@@ -477,12 +479,12 @@ class Played:
                 )
             )
 
-    # ---- what cannot be told ----
+    # ---- what cannot be reported ----
 
     def _begin_gap(self, begin: int, lost: int, offset: int | None) -> None:
-        """*lost* bytes of the master are missing from here on, and with them everything since the last reported command.
+        """Begin a gap of *lost* bytes of the master, which takes everything since the last reported command with it.
 
-        offset: before them, where the tap says it.
+        offset: before the gap, if the tap recorded it.
         """
         stream = self.conversation.stream
         if self._rejoining is not None:
@@ -513,15 +515,15 @@ class Played:
         how = "reset" if item.is_reset else "fin"
         self._first_end = self._first_end or (side, how)
         if item.closed and not self.is_ours:
-            self.end(told=True)
+            self.end(reports=True)
 
     def close(self, at: float) -> None:
-        """The tap says that the connection was closed. at: seconds since the epoch."""
+        """End where the tap recorded that the connection was closed. at: seconds since the epoch."""
         self.closed = at
         self.end()
 
-    def end(self, *, told: bool = False) -> None:
-        """Nothing more comes. told: the capture shows the end, and no comment of a tap reports it."""
+    def end(self, *, reports: bool = False) -> None:
+        """End the connection. reports: report its end, which the capture shows and no comment of a tap reports."""
         if self._has_ended:
             return
         self._has_ended = True
@@ -536,7 +538,7 @@ class Played:
         conversation.close()
         self._leave(conversation)
         self._gaps.close(conversation.from_master)
-        if told and self._first_end is not None:
+        if reports and self._first_end is not None:
             by, how = self._first_end
             self.closed = self._at
             self._say(
@@ -559,7 +561,7 @@ class Played:
             self._player.ended(self._facts(offset))
 
     def _remark(self) -> None:
-        """Say what of the packets should be known."""
+        """Remark on peculiarities of its packets."""
         if self._is_cut:
             self._player.remark_cuts()
         if self.connection.disbelieved:
@@ -572,11 +574,11 @@ class Played:
                 speaks, lacks = ("replica", "resyncs, RDB and stream")
                 if self._sides.side(end) is Side.REPLICA:
                     speaks, lacks = ("master", "requests and acknowledgements")
-                said = f"{self.name}: only what the {speaks} sent was captured; {lacks} are not told"
+                said = f"{self.name}: only what the {speaks} sent was captured; {lacks} are not reported"
                 self._player.remark(said, "such links")
 
     def _end_untold(self) -> None:
-        """All that is not understood by now will never be."""
+        """Report what could not be understood; nothing more comes that could change it."""
         rejoining, position = self._rejoining, self._position
         self._gaps.end_replies(is_understood=self.conversation.phase not in (Phase.PSYNC, Phase.WAITING))
         if rejoining is None:
@@ -620,9 +622,9 @@ class Played:
 def resume(
     player: Playing, link: Played | None, state: LinkState, join: Callable[[], tuple[Played | None, Connection]]
 ) -> Played:
-    """The connection that a tap says stands in this state: *link*, if all bytes before the state have been read of it.
+    """The connection in a state that a tap recorded: *link*, if all of its bytes before the state have been read.
 
-    join: called otherwise; returns the connection as it goes on here, and the one that had its addresses.
+    join: called otherwise; returns the one that had its addresses before, and the connection as it goes on from here.
     """
     if link is not None and link.knows(state):
         link.go_on(state)

@@ -1,8 +1,8 @@
-"""Plays the packets of a capture to conversations, and reports what they say as if it were live.
+"""Plays the packets of a capture to conversations, and reports their events as if they were live.
 
-A recording by redis-tap says in packet comments what bytes alone do not say: the names of links, why a resync was full
-when a fault made it so, how much a partial resync had missed, faults, and what could not be recorded (comments.py).
-Another capture has no such comments; of its connections, those are reported that turn out to replicate.
+A recording by redis-tap states in packet comments what the bytes alone do not show: the names of links, why a resync was
+full when a fault made it so, how much a partial resync had missed, faults, and what could not be recorded (comments.py).
+Other captures have no such comments; of their connections, only those that turn out to replicate are reported.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ MAX_COMMENTED = 1000  # packets of one time that are remembered
 # Comments on events that the bytes make again; what the bytes do not say of them is in Announcements.
 _IN_THE_BYTES = (events.LinkOpened, events.FullResync, events.PartialResync, events.Handshake)
 LATE = 1_000_000_000  # nanoseconds: captures do not mix packets up by more
-MAX_TICKS = 200  # one behind the other, in which nothing came: then everything that waits for time has been told
+MAX_TICKS = 200  # consecutive ticks without a packet; by then everything that waits for time has been reported
 
 
 class Player:
-    """Takes packets in the order of the file. What they say goes to *tell*, and the master's bytes go to *watch*.
+    """Takes packets in the order of the file. Their events go to *tell*, and the master's bytes to *watch*.
 
     every_command, every_key, max_command: see Conversation. at_once: report each command when it came. Otherwise it is
     reported after the start of its stream, as by the tap; beside an RDB on a connection of its own, that can be minutes
-    later. ended: gets each connection that replicates, or that a tap recorded, when nothing more comes of it. until:
+    later. ended: called with each connection that replicates, or that a tap recorded, once it has ended. until:
     nanoseconds; later packets are ignored.
 
-    connections: over TCP. replicating, recorded: how many of these replicate, and how many a tap recorded. cuts: packets
-    that lack their ends. tls: connections of which nothing can be read. account: what could not be reported.
+    connections: number of TCP connections. replicating, recorded: how many of them replicate, and how many a tap
+    recorded. cuts: packets that were cut short. tls: connections that cannot be read. account: what was not reported.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class Player:
         self._layers = Layers()
         self.cuts = Cuts()
         self.tls = TlsConnections()
-        self._tls_finders: dict[Connection, TlsFinder] = {}  # of those that may be
+        self._tls_finders: dict[Connection, TlsFinder] = {}  # for connections that may use TLS
         self._tells_cuts = False
         self._assembler = Assembler()
         self._links: dict[Connection, Played] = {}
-        self._numbered: dict[int, Played] = {}  # of the above, the last one of each number
+        self._numbered: dict[int, Played] = {}  # the last link of each number
         self._ticking = Ticking()
         self._memories: dict[str, Memory] = {}
         self._commented_at = 0
@@ -100,7 +100,7 @@ class Player:
         return self.account.remarks
 
     def remark(self, text: str, kind: str = "remarks") -> None:
-        """Say of the capture, once, what makes no answer incomplete and should be known all the same. See Account."""
+        """Add, once, a remark on the capture that makes no answer incomplete. See Account."""
         self.account.remark(text, kind)
 
     @property
@@ -109,7 +109,7 @@ class Player:
         return self._layers.unread
 
     def packet(self, packet: Packet) -> None:
-        """The next one."""
+        """Take the next packet."""
         account = self.account
         account.first = min(account.first or packet.time, packet.time)
         account.last = max(account.last, packet.time)
@@ -117,7 +117,7 @@ class Player:
             return
         self.packets += 1
         is_copy = bool(packet.comments) and self._is_copy(packet)
-        self._now = self._came  # a rest was measured by another clock, and may have been shorter
+        self._now = self._came  # rest() used another clock, which may have been ahead
         self._pass_time(packet.time)
         self._came = self._now
         said = [] if is_copy else [one for comment in packet.comments if (one := parse(comment)) is not None]
@@ -126,7 +126,7 @@ class Player:
             self.cuts.add(packet)
         if found is None:
             return
-        # A tap first says what it reported since the packet before, and then what this packet made it report.
+        # A tap first states what it reported since the previous packet, and then what this packet made it report.
         link = self._hear(found, said) if said else None
         for item in self._assembler.reassemble(found, packet.time, opens=_opened(said) is not None):
             link = self._item(item, said) or link
@@ -153,14 +153,14 @@ class Player:
         return link
 
     def _hear_after(self, said: list[Comment], link: Played | None) -> None:
-        """Take the comments that follow the bytes: the end of a link, and everything about one that they open."""
+        """Take the comments that follow the bytes: the end of a link, and everything about a link that the bytes open."""
         opened = _opened(said)
         for one in said:
             if one.kind == events.LinkClosed.kind or one.connection == opened:
                 self._comment(one, link)
 
     def _is_copy(self, packet: Packet) -> bool:
-        """Whether the same packet came before with the same comments: a copy of the recording is read, too."""
+        """Whether the same packet came before with the same comments, as when a copy of the recording is read, too."""
         if packet.time != self._commented_at:
             self._commented_at = packet.time
             self._commented.clear()
@@ -171,12 +171,12 @@ class Player:
         return is_copy
 
     def rest(self, seconds: float) -> None:
-        """Nothing has come for this time, in a capture that is still being made."""
+        """Note that nothing has come for this time, in a capture that is still being made."""
         if self._now:
             self._pass_time(self._now + int(seconds * 1e9))
 
     def close(self) -> None:
-        """The capture ends here: report what waits."""
+        """End the capture: report what is pending."""
         for connection, link in list(self._links.items()):
             self._all(self._assembler.finish(connection, self._now))
             link.end()
@@ -212,7 +212,7 @@ class Player:
             self._item(item)
 
     def _item(self, item: Item, said: Sequence[Comment] = ()) -> Played | None:
-        """said: the comments on its packet. Returns a link that it opens."""
+        """Take an item. said: the comments on its packet. Returns a link that the item opens."""
         link = self._links.get(item.connection)
         if link is not None:
             self.wake(link)
@@ -234,7 +234,7 @@ class Player:
         return None
 
     def _is_tls(self, item: Bytes) -> bool:
-        """Look at the next bytes of a connection that may be TLS; nothing more is read of one that is."""
+        """Inspect the next bytes of a connection that may use TLS. If it does, nothing more of it is read."""
         is_tls = self._tls_finders[item.connection].see(item.side, item.data)
         if is_tls is not None:
             del self._tls_finders[item.connection]
@@ -258,7 +258,7 @@ class Player:
         return link
 
     def _remove(self, connection: Connection) -> Played | None:
-        """Nothing more comes of it, or all that does is of another link."""
+        """Forget a connection: it has ended, or its later packets belong to another link."""
         self._tls_finders.pop(connection, None)
         link = self._links.pop(connection, None)
         if link is not None:
@@ -268,7 +268,7 @@ class Player:
         return link
 
     def _stand(self, found: Segment, link: Played | None, state: LinkState) -> Played:
-        """A tap says how a link stands. Returns the link that goes on from there."""
+        """Take a link's state from a tap. Returns the link that goes on from there."""
 
         def join() -> tuple[Played | None, Connection]:
             """Read on from here: files of the recording before this one were not read."""
@@ -287,7 +287,7 @@ class Player:
         return resumed
 
     def _comment(self, said: Comment, link: Played | None) -> None:
-        """Report the event of a comment, unless the bytes say it too."""
+        """Report the event of a comment, unless it is also made from the bytes."""
         told = said.told
         if told is None or isinstance(told.event, _IN_THE_BYTES):
             return
@@ -295,14 +295,14 @@ class Player:
         if isinstance(event, events.LinkClosed) and link is not None:
             self._remove(link.connection)
             link.close(told.time)
-        if isinstance(event, events.RecordingGap) and link is None:  # of a connection of which there is nothing
+        if isinstance(event, events.RecordingGap) and link is None:  # nothing else of that connection was recorded
             self.account.lacks(_missing(event, told.time, told.link, told.connection))
         self._tell(told)
 
     # ---- for the links ----
 
     def remark_cuts(self) -> None:
-        """Packets of a reported link lack their ends: remark it once, when all of them have been counted."""
+        """Packets of a reported link were cut short: say so once, when all of them have been counted."""
         self._tells_cuts = True
 
     @property
@@ -344,7 +344,7 @@ class Player:
         return None if link is None else link.conversation
 
     def wake(self, link: Connected) -> None:
-        """Something about the link changes: from here on it is ticked again."""
+        """Tick the link again from here on, because something about it changes."""
         if self._links.get(link.connection) is link:
             self._ticking.wake(link)
 

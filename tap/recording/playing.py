@@ -1,4 +1,4 @@
-"""What a connection that is played and its player need of each other, so that neither has to import the other."""
+"""The interfaces between a played connection and its player, so that neither has to import the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tap.replication.stream import Stream
 
 
 class Connected(Protocol):
-    """A connection that is played, as far as its player needs it to make its conversation and to tick it."""
+    """A played connection, as the player sees it in order to make its conversation and to tick it."""
 
     serial: int
     connection: Connection
@@ -37,7 +37,7 @@ class Connected(Protocol):
 
 
 class Playing(Protocol):
-    """The player of a capture, as far as its connections need it.
+    """The player of a capture, as its connections see it.
 
     connections, replicating: how many there have been. at_once, watch, ended: see Player.
     """
@@ -57,13 +57,13 @@ class Playing(Protocol):
         """The number of the next connection."""
 
     def conversation(self, link: Connected) -> Conversation:
-        """A new conversation for it."""
+        """A new conversation for the link."""
 
     def find(self, number: int | None) -> Conversation | None:
         """The conversation of the connection with that number."""
 
     def wake(self, link: Connected) -> None:
-        """Something about it changes."""
+        """Note that something about the link changes."""
 
     def tell(self, told: Told) -> None:
         """Report an event."""
@@ -72,7 +72,7 @@ class Playing(Protocol):
         """Report commands."""
 
     def remark(self, text: str, kind: str = "remarks") -> None:
-        """Report, once, what makes no answer incomplete."""
+        """Add, once, a remark that makes no answer incomplete."""
 
     def remark_cuts(self) -> None:
-        """Packets of a connection that is reported lack their ends."""
+        """Note that packets of a reported connection were cut short."""

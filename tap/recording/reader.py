@@ -1,4 +1,4 @@
-"""Reads the files of a recording: their packets go to a player, by time, and what cannot be read is kept account of."""
+"""Reads the files of a recording: plays their packets in order of time, and keeps account of what cannot be read."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tap.capture.pcapng import Packet
 from tap.recording.comments import check_format
 from tap.recording.player import Player
 
-MAX_KINDS = 12  # of packets, that a line names
+MAX_KINDS = 12  # kinds of packets named in one line
 
 
 def play(path: Path, player: Player, goes_on: GoesOn | None = None) -> list[str]:
-    """Play what a path stands for, see files.packets(). Returns what of it could not be read, a line each."""
+    """Play the files of a path, see files.packets(). Returns what could not be read in them, a line each."""
     problems = player.account.problems
     before = len(problems)
     for packet in packets(path, problems, goes_on, check_format):
@@ -24,7 +24,7 @@ def play(path: Path, player: Player, goes_on: GoesOn | None = None) -> list[str]
 
 
 def read(paths: Sequence[Path], player: Player, goes_on: GoesOn | None = None) -> Iterator[Packet]:
-    """Play all that the paths stand for, by time, and close the player: its account is then complete.
+    """Play the files of all paths in order of time, and close the player, which completes its account.
 
     Yields each packet once it has been played. goes_on: see files.packets().
     """
@@ -38,7 +38,7 @@ def read(paths: Sequence[Path], player: Player, goes_on: GoesOn | None = None) -
 
 
 def nothing(player: Player) -> str | None:
-    """Why there is nothing to tell of all that was played, if it is so."""
+    """Why nothing that was played can be reported; None if something can."""
     if player.replicating or player.recorded or not player.packets:
         return None
     count = player.connections
@@ -47,7 +47,7 @@ def nothing(player: Player) -> str | None:
     said += f": {count} TCP {'connection' if count == 1 else 'connections'}"
     kinds = [f"{count} {kind}" for kind, count in player.unread.items()]
     if len(kinds) > MAX_KINDS:
-        kinds[MAX_KINDS:] = [f"and {len(kinds) - MAX_KINDS} kinds more"]
+        kinds[MAX_KINDS:] = [f"and {len(kinds) - MAX_KINDS} more kinds"]
     if kinds:
         said += f"; packets that hold no readable TCP: {', '.join(kinds)}"
     return "; ".join([said, *unseen])

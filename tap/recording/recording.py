@@ -29,7 +29,7 @@ _Given = TypeVar("_Given")
 class Command:
     """One command of a stream.
 
-    time: seconds since the epoch. link, connection: as of tap.bus.Told. event: what the stream says, and where.
+    time: seconds since the epoch. link, connection: as in tap.bus.Told. event: the command, and where it stands.
     """
 
     time: float
@@ -44,7 +44,7 @@ class Command:
 
     @property
     def db(self) -> int | None:
-        """None until a SELECT has told it."""
+        """The db it was executed in; None while no SELECT has been seen."""
         return self.event.db
 
     @property
@@ -54,21 +54,21 @@ class Command:
 
     @property
     def args(self) -> tuple[bytes, ...]:
-        """What follows the name; of a command of more than 1 MB (event.omitted_bytes) those whole in its first 64 KB."""
+        """The arguments; of a command above 1 MB (event.omitted_bytes), those that are whole in its first 64 KB."""
         return self.event.args
 
     @property
     def keys(self) -> list[bytes]:
-        """Those of its arguments that are keys."""
+        """The arguments that are keys."""
         return keys(self.event)
 
 
 class Recording:
-    """Each iteration reads the files anew, in small memory whatever their size; a pipe can be read once.
+    """Each iteration reads the files again, in little memory whatever their size; a pipe can be read only once.
 
-    Leaving it as a context, or close(), ends the iterations that still run. What can be read is told whatever cannot be.
-    Of the latter, problems, missing and remarks tell what the iteration has found that was begun last; they are complete
-    once that has come to its end.
+    Leaving the context, or close(), ends running iterations. Everything readable is reported, whatever else is not.
+    problems, missing and remarks say what the most recently begun iteration could not report; they are complete once
+    that iteration has ended.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -88,20 +88,20 @@ class Recording:
 
     @property
     def problems(self) -> list[str]:
-        """What of the files could not be read, a line each."""
+        """What could not be read in the files, a line each."""
         return self._account.problems
 
     @property
     def missing(self) -> list[Missing]:
-        """What flowed and cannot be told, of what was asked for: gaps, and what is not understood.
+        """Bytes missing from the answer to what was asked: gaps, and bytes that cannot be understood.
 
-        Empty where nothing is lacking. Of more than 10 000 stretches only the first ones are here.
+        Empty if the answer is complete. Beyond 10,000 stretches only the first ones are listed.
         """
         return self._account.lacking(self._concerns, self._joins)
 
     @property
     def remarks(self) -> list[str]:
-        """What else is to be known of the recording, a line each; no answer lacks anything for it."""
+        """Other things worth knowing about the recording, a line each; none makes an answer incomplete."""
         return self._account.remarks
 
     def close(self) -> None:
@@ -118,13 +118,13 @@ class Recording:
         from_: Moment | None = None,
         until: Moment | None = None,
     ) -> Iterator[Told]:
-        """What was told live, as one subscribed to a tap's bus hears it.
+        """The events that were reported live, as a subscriber to the tap's bus receives them.
 
-        commands: every command of the streams, too. rdb_keys: every key of RDBs. link: only of this one, or of several;
-        a name, or NAME/CONNECTION. from_, until: a time or a replication offset, both inclusive.
+        commands: include every command of the streams. rdb_keys: include every key of RDBs. link: only this link or these
+        links, each a name or NAME/CONNECTION. from_, until: a time or a replication offset, both inclusive.
         """
         wanted = Filters(links=several(link), begin=from_, end=until)
-        told = self._told(
+        told = self._events(
             lambda missing: wanted.may_lack(missing) and (missing.cause != "rdb_omitted" or rdb_keys),
             every_command=commands,
             every_key=rdb_keys,
@@ -142,9 +142,11 @@ class Recording:
         until: Moment | None = None,
         once: bool = False,
     ) -> Iterator[Command]:
-        """The commands of the streams, or those among them that are in one of the dbs or reach it, of one of the names,
-        with a key that one of the patterns of *key* matches, as KEYS would. once: what several connections brought,
-        where it came first. The rest as for events().
+        """The commands of the streams that match all filters.
+
+        db: executed in one of these dbs, or reaching it. command: names, in any case. key: patterns as for KEYS, one of
+        which has to match a key. once: report a command that several connections brought only where it came first. link,
+        from_, until: as for events().
         """
         wanted = Filters(
             links=several(link),
@@ -155,7 +157,7 @@ class Recording:
             end=until,
         )
         first = SeenCommands() if once else None
-        told = self._told(
+        told = self._events(
             lambda missing: missing.may_hold_commands and wanted.may_lack(missing),
             wanted.joins if once else None,
             every_command=True,
@@ -171,12 +173,12 @@ class Recording:
     def links(self) -> list[Link]:
         """Every connection that replicates, or that a tap recorded, by number. Reads the recording to its end."""
         found: list[Link] = []
-        for _ in self._told(lambda missing: missing.cause != "rdb_omitted", ended=found.append):
+        for _ in self._events(lambda missing: missing.cause != "rdb_omitted", ended=found.append):
             pass
         return sorted(found, key=lambda link: link.connection)
 
-    def _told(self, concerns: Concerns, joins: Joins | None = None, **options: Any) -> Iterator[Told]:
-        """concerns: which stretches that are missing make it incomplete; joins: see Account.lacking()."""
+    def _events(self, concerns: Concerns, joins: Joins | None = None, **options: Any) -> Iterator[Told]:
+        """concerns: which missing stretches make the answer incomplete. joins: see Account.lacking()."""
         heard: list[Told] = []
         player = Player(heard.append, **options)
         self._account, self._concerns, self._joins = player.account, concerns, joins
@@ -194,11 +196,11 @@ class Recording:
 def open(  # noqa: A001
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
 ) -> Recording:
-    """The recording in a file, in the files of a directory, or in several of both, read by time; "-" is stdin.
+    """The recording in a file, in the files of a directory, or in several of both, read in order of time; "-" is stdin.
 
-    pcapng and pcap, compressed with zstd or gzip or not; see tap/capture/files.py. Raises RecordingError for a path
-    that is not there, may not be read, holds no capture or is none. What is damaged further in is told by
-    Recording.problems.
+    The files are pcapng or pcap, uncompressed or compressed with zstd or gzip; see tap/capture/files.py. Raises
+    RecordingError for a path that does not exist, may not be read, or holds no capture. Recording.problems reports damage
+    further into a file.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else paths
     found = [Path(path) for path in given]

@@ -1,7 +1,7 @@
-"""The search for a place where a stream can be read again, after bytes that are missing or not understood.
+"""The search for a place where a stream can be read again, after bytes that are missing or were not understood.
 
-What follows such bytes begins somewhere inside a command. Until the next beginning of a command is found, bytes are kept
-or skipped (boundary.py); their positions go on, and so do their offsets, if the offset was known where the search began.
+The bytes after them begin somewhere inside a command. Until the next beginning of a command is found, bytes are kept or
+skipped (boundary.py). Positions are still counted, and so are offsets if the offset was known where the search began.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class Rejoining:
 
     @property
     def begins_with_command(self) -> bool:
-        """Whether all bytes that came are whole commands without a fault, however few."""
+        """Whether the bytes so far begin with a whole command, and no error follows."""
         return self._finder.begins_with_command()
 
     def feed(self, data: bytes) -> Found | None:
         return self._found(self._finder.feed(data))
 
     def close(self) -> Found | None:
-        """Nothing more comes before the next gap, or at all: the best place that there is."""
+        """No more bytes come before the next gap or the end: return the best candidate."""
         return self._found(self._finder.close())
 
     def after_gap(self, size: int) -> Rejoining:

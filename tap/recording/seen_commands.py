@@ -1,14 +1,14 @@
-"""Which commands have come before, on whatever connection: several replicas of one master get the same stream.
+"""Recognizes commands that came before on any connection: several replicas of one master get the same stream.
 
-A replication ID names a history, in which an offset stands for one byte. To tell a command once it is enough to keep
-which offsets of each history have come: one span for each stretch without a hole, however many replicas brought it, in
-any order and however far behind one another. What one of them lacks is new when another one brings it.
+A replication ID names a history, in which each offset stands for one byte. To report every command once, it is enough to
+know which offsets of each history have come: one span for each stretch without a hole, no matter how many replicas
+brought it, in which order, or how far apart. Bytes that one replica lacks are new when another brings them.
 
-A promoted replica gives its history a new ID (tap/replication/succession.py). What is the same under both IDs is kept
-under the older one; a command after the branch is told of both, so that no other command is left out.
+A promoted replica gives its history a new ID (tap/replication/succession.py). The part that both IDs share is kept under
+the older one. Commands after the branch are reported under both IDs, so none is left out.
 
-Memory: two numbers a span. Beyond MAX_SPANS of them the lowest of the history that was used least recently is forgotten,
-and what comes again of it would be told again; that is said.
+Memory: two numbers a span. Beyond MAX_SPANS spans, the lowest span of the least recently used history is forgotten.
+Commands in it would be reported again, which remarks() says.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_SPANS = 2**16
 
 
 class SeenCommands:
-    """uncertain: commands whose offset is not known, which are new whenever they come."""
+    """uncertain: number of commands without a known offset, which always count as new."""
 
     def __init__(self) -> None:
         self.uncertain = 0
@@ -36,24 +36,24 @@ class SeenCommands:
         self._has_forgotten = False
 
     def remarks(self) -> list[str]:
-        """Where a command may have been told more than once, in sentences."""
+        """Sentences about commands that may have been reported more than once."""
         found = []
         if self.uncertain:
             what, are = ("command", "it is") if self.uncertain == 1 else ("commands", "they are")
-            found.append(f"the offset of {self.uncertain} {what} is not known: {are} told as often as they came")
+            found.append(f"the offset of {self.uncertain} {what} is not known: {are} reported as often as they came")
         if self._has_forgotten:
-            found.append(f"there are more than {MAX_SPANS} holes in it: what came again before one may be told twice")
+            found.append(f"the stream has more than {MAX_SPANS} holes: commands before a hole may be reported twice")
         return found
 
     # ---- histories ----
 
     def continues(self, replid: str, previous: str, offset: int) -> None:
-        """Up to this offset a history is the one with that previous ID."""
+        """Note that a history is the same as that of the previous ID up to this offset."""
         before = self._succession.continues(replid, previous, offset)
         seen = self._seen.get(replid)
         if before is not None and seen is not None:
-            cuts = sorted(self._succession.branches(replid))  # a span may reach over where an ID further up begins
-            for begin, end in seen.between(before, offset):  # what is before has been taken over then
+            cuts = sorted(self._succession.branches(replid))  # a span may reach across the beginning of an older ID
+            for begin, end in seen.between(before, offset):  # earlier spans have been moved already
                 for cut in [*(cut for cut in cuts if begin < cut < end), end]:
                     self._add(self._succession.home(replid, cut), begin, cut)
                     begin = cut
@@ -61,8 +61,9 @@ class SeenCommands:
     # ---- events ----
 
     def first(self, told: Told, *, counts: bool) -> bool:
-        """To be asked of every event, in order. False for a command that has come before. counts: on a link that is asked
-        for; what came on others has not come.
+        """Whether an event is new: False for a command that came before. To be called with every event, in order.
+
+        counts: its link is one that was asked for; commands on other links are not remembered.
         """
         event = told.event
         if isinstance(event, Command):
@@ -82,10 +83,10 @@ class SeenCommands:
         end = command.offset
         return self._add(self._succession.home(replid, end), end - (command.end - command.start), end)
 
-    # ---- many at once ----
+    # ---- batches ----
 
     def new(self, replid: str | None, base: int | None, heads: list[Head]) -> list[Head]:
-        """Those of some commands in a row that have not come before; asked once. base: before the stream's first byte."""
+        """Return those of consecutive commands that are new, and remember them. base: offset before the stream."""
         if not heads:
             return heads
         if replid is None or base is None:

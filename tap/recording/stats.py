@@ -1,8 +1,8 @@
-"""What a recording's command streams amount to, in memory that does not grow with it. No files, no looks.
+"""Statistics of a recording's command streams, in bounded memory. Reads no files and renders nothing.
 
-Rates are kept in time slots whose width doubles whenever there are too many of them. Keys are counted exactly until
-there are too many to keep; then the rarest are forgotten, many at a time. One that comes (back) later may have come as
-often before as what was forgotten, and that is told with its count: Space-Saving (Metwally and others, 2005), in batches.
+Rates are kept in time slots whose width doubles whenever there are too many of them. Keys are counted exactly until there
+are too many to keep; then the rarest are dropped, many at a time. A key that comes (back) later may have come up to as
+often as the dropped ones, so its count carries that error: Space-Saving (Metwally and others, 2005), in batches.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tap.replication.events import Event, Role, as_text
 from tap.replication.heads import OTHER, Head
 
 MAX_KEYS = 100_000  # counted at a time
-KEY_SIZE = 256  # bytes by which keys are told apart
+KEY_SIZE = 256  # leading bytes that distinguish keys
 MAX_SLOTS = 4096
 SLOT_SECONDS = 0.001  # of the first slots
 MAX_NAMES = 1000
 MAX_HAPPENED = 20  # events of each kind that are kept, the newest ones
 
-# What a master sends of itself, or around what clients wrote.
+# Commands that a master sends of its own accord, or around clients' writes.
 NOT_WRITES = frozenset({"PING", "REPLCONF", "SELECT", "MULTI", "EXEC"})
 
 MARKED: tuple[type[Event], ...] = (
@@ -50,8 +50,8 @@ DbKey = tuple[int | None, bytes]
 class Batch:
     """Commands of one connection that came at once.
 
-    time: seconds since the epoch. replid, base: of their history, and its offset before the first byte of their
-    stream; None if unknown. previous: the ID that this history had up to *base*, where it was another one.
+    time: seconds since the epoch. replid: of their history. base: the offset before the first byte of their stream. Both
+    are None if unknown. previous: the ID of this history up to *base*, if it was a different one.
     """
 
     time: float
@@ -63,7 +63,7 @@ class Batch:
     previous: str | None = None
 
 
-# Of a batch what is asked for, None if it is of another link or time; given whether these commands are new.
+# Returns the part of a batch that was asked for; None for another link or time. The bool: these commands are new.
 Choose = Callable[[Batch, bool], Batch | None]
 
 
@@ -73,7 +73,7 @@ def everything(batch: Batch, is_new: bool) -> Batch | None:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Large:
-    """One command. offset: behind it. key: its first one. Of equal size the first ones are larger."""
+    """One large command. offset: after it. key: its first one. Of equal sizes, the earlier command sorts as larger."""
 
     size: int
     number: int  # less for each that comes
@@ -85,12 +85,12 @@ class Large:
 
 
 class Frequent:
-    """The keys of most weight. error: no key that is not kept weighs more; 0 while all are kept."""
+    """The keys of most weight. error: upper bound on the weight of any dropped key; 0 while all are kept."""
 
     def __init__(self, limit: int = MAX_KEYS) -> None:
         self._limit = limit
-        self._counts: dict[DbKey, int] = {}  # since they were kept
-        self._missed: dict[DbKey, int] = {}  # at most so much before that, where it is not 0
+        self._counts: dict[DbKey, int] = {}  # weight since the key was (last) added
+        self._missed: dict[DbKey, int] = {}  # upper bound on its weight before that, if not 0
         self.error = 0
 
     def add(self, weighed: Iterable[tuple[DbKey, int]]) -> None:
@@ -106,7 +106,7 @@ class Frequent:
                 self._forget()
 
     def _forget(self) -> None:
-        """Leave no more than the limit; so seldom that it costs next to nothing for each key."""
+        """Drop keys down to the limit. This is rare enough to cost next to nothing per key."""
         counts, missed = self._counts, self._missed
         most = {key: count + missed.get(key, 0) for key, count in counts.items()} if missed else dict(counts)
         self.error = sorted(most.values())[-self._limit - 1]
@@ -116,7 +116,7 @@ class Frequent:
                 missed.pop(key, None)
 
     def top(self, number: int) -> list[tuple[DbKey, int, int]]:
-        """(key, weight, what may be missing from that)."""
+        """The heaviest keys, as (key, weight, upper bound on what the weight lacks)."""
         top = heapq.nlargest(number, self._counts.items(), key=lambda item: item[1])
         return [(key, weight, self._missed.get(key, 0)) for key, weight in top]
 
@@ -126,7 +126,7 @@ class Frequent:
 
 @dataclass(slots=True)
 class Slot:
-    """A stretch of time. marks: a bit for each kind of MARKED that happened."""
+    """A stretch of time. marks: a bit for each kind of event in MARKED that happened."""
 
     bytes: float = 0
     commands: float = 0
@@ -134,7 +134,7 @@ class Slot:
 
 
 class Course:
-    """What came when. begin: time of the first slot's beginning; seconds: the width of each."""
+    """Traffic over time. begin: when the first slot begins. seconds: width of each slot."""
 
     def __init__(self) -> None:
         self.begin = 0.0
@@ -142,7 +142,7 @@ class Course:
         self.slots: list[Slot] = []
 
     def at(self, time: float) -> Slot:
-        """The slot of that time; what lies before the first one is taken for its."""
+        """The slot of that time; for a time before the first slot, the first."""
         if not self.slots:
             self.begin = time
         number = max(0, int((time - self.begin) / self.seconds))
@@ -154,7 +154,7 @@ class Course:
         return self.slots[number]
 
     def _halve(self) -> None:
-        """Make one of each two slots."""
+        """Merge the slots in pairs."""
         if len(self.slots) % 2:
             self.slots.append(Slot())
         pairs = zip(self.slots[::2], self.slots[1::2], strict=True)
@@ -162,7 +162,7 @@ class Course:
         self.seconds *= 2
 
     def over(self, end: float, number: int) -> list[Slot]:
-        """The time from begin to end in so many parts; what lies in a slot is spread over all of it."""
+        """The time from begin to end in *number* parts; the traffic of a slot is spread evenly over it."""
         parts = [Slot() for _ in range(number)]
         width = (max(0.0, end - self.begin) or self.seconds) / number
         for place, slot in enumerate(self.slots):
@@ -181,7 +181,7 @@ class Course:
 
 
 class Busiest:
-    """The busiest second, counted in whole ones from the first on."""
+    """The busiest second; seconds are counted from the first command on."""
 
     def __init__(self) -> None:
         self.bytes = self.commands = 0
@@ -205,9 +205,9 @@ class Busiest:
 
 
 class LinkStats:
-    """Of one link, whatever connections it had. What a second connection brings again is counted once.
+    """Statistics of one link over all its connections. Commands that a second connection repeats are counted once.
 
-    begin, end: times of the first and the last that happened. repeated, repeated_bytes: commands that came again.
+    begin, end: when the first and the last thing happened. repeated, repeated_bytes: commands that came again.
     """
 
     def __init__(self, top: int) -> None:
@@ -230,7 +230,7 @@ class LinkStats:
         self._kept: dict[type[Event], deque[Told]] = {}
         self._top = top
         self._largest: list[Large] = []  # a heap
-        self._larges = 0  # that were put there
+        self._larges = 0  # how many were ever put there
 
     # ---- numbers ----
 
@@ -252,13 +252,13 @@ class LinkStats:
         )
 
     def kept(self) -> list[Told]:
-        """What happened, in order; of each kind the newest ones."""
+        """The newest events of each kind, in order of time."""
         return sorted((told for kept in self._kept.values() for told in kept), key=lambda told: told.time)
 
-    # ---- what comes ----
+    # ---- input ----
 
     def now(self, time: float) -> None:
-        """Something happened then."""
+        """Note that something happened at that time."""
         self.begin = min(self.begin, time) if self.begin else time
         self.end = max(self.end, time)
 
@@ -273,13 +273,13 @@ class LinkStats:
             self.missing_bytes += event.bytes
 
     def again(self, batch: Batch) -> None:
-        """Commands that have come before."""
+        """Count commands that came before."""
         self.now(batch.time)
         self.repeated += len(batch.heads)
         self.repeated_bytes += sum(head[1] for head in batch.heads)
 
     def take(self, batch: Batch) -> None:
-        """Commands that have not."""
+        """Count commands that are new."""
         self.now(batch.time)
         heads = batch.heads
         if not heads:
@@ -314,7 +314,7 @@ class LinkStats:
         self.busiest.add(batch.time, total, len(heads))
 
     def _large(self, batch: Batch, end: int, size: int, db: int | None, name: str, keys: tuple[bytes, ...]) -> int:
-        """Put it among the largest. Returns the size that one has to be above to be the next."""
+        """Put a command among the largest. Returns the size that the next one has to exceed."""
         offset = None if batch.base is None else batch.base + end
         key = keys[0][:KEY_SIZE] if keys else None
         self._larges += 1
@@ -327,8 +327,8 @@ class LinkStats:
 
 
 class Stats:
-    """All links by name. top: how many keys and commands are told of each. once: a command counts for the link only that
-    brought it first; else, for each link that did.
+    """All links by name. top: how many keys and commands to list for each. once: count a command only for the link that
+    brought it first, not for every link that did.
     """
 
     def __init__(self, top: int = 10, *, once: bool = False) -> None:
@@ -339,11 +339,11 @@ class Stats:
 
     @property
     def remarks(self) -> list[str]:
-        """Where a command may be counted more than once though once was asked for."""
+        """Sentences about commands that may be counted more than once in spite of *once*."""
         return [] if self._once is None else self._once.remarks()
 
     def take(self, batch: Batch, choose: Choose = everything) -> None:
-        """choose: what of it is asked for."""
+        """Count a batch. choose: returns the part that was asked for."""
         once = self._once or self._onces.setdefault(batch.link, SeenCommands())
         if batch.replid is not None and batch.previous is not None and batch.base is not None:
             once.continues(batch.replid, batch.previous, batch.base)
@@ -372,7 +372,7 @@ class Stats:
                 link.rdb_bytes += event.bytes
 
     def lacks(self, missing: Missing) -> None:
-        """Some of what a recording has could not be read."""
+        """Count bytes that could not be read."""
         self._link(missing.link).unread_bytes += missing.bytes - missing.lost_bytes
 
     def _link(self, name: str) -> LinkStats:
@@ -384,7 +384,7 @@ class Stats:
     # ---- as JSON ----
 
     def as_dict(self) -> dict[str, Any]:
-        """Snake_case names, times in seconds since the epoch, bytes as events.as_text() tells them."""
+        """Snake_case names, times in seconds since the epoch, byte strings as events.as_text() writes them."""
         return {"links": [self._as_dict(name, link) for name, link in self.links.items()]}
 
     def _as_dict(self, name: str, link: LinkStats) -> dict[str, Any]:

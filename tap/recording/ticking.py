@@ -1,11 +1,12 @@
-"""Which links of a capture a tick of the clock means something to.
+"""Decides which links of a capture need a tick of the clock.
 
-A link is ticked ten times a second, as in a live tap; but a capture may hold thousands of idle ones, and years. So only
-those are ticked of which something has come since a tick found them at rest: nothing to tell, nothing to measure. A link
-that wakes takes over what its ticks would have left behind meanwhile, its beat, and goes on as if it had never rested.
+A link is ticked ten times a second, as in a live tap; but a capture may hold thousands of idle links, and years. So a
+tick that finds a link with nothing to report and nothing to measure puts it to rest, until something comes for it. A link
+that wakes catches up with its beat, the only state that the skipped ticks would have left, as if it had never rested.
 
-The beat is when its last batch of commands would have been told. An idle stream begins a new batch every second, all that
-rest in the same phase at the same tick. So phases are kept, not streams: there are never more than ticks in a second.
+The beat is when its last batch of commands would have been reported. An idle stream begins a new batch every second, and
+all streams in the same phase do so at the same tick. So phases are kept, not streams: at most one for each tick in a
+second.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Ticked(Protocol):
 
 
 class _Beat:
-    """at: when batches of this phase began last. joined: the phase that it has become one with."""
+    """at: when the last batches of this phase began. joined: the phase into which this one was merged."""
 
     __slots__ = ("at", "joined")
 
@@ -42,17 +43,17 @@ class _Beat:
 
 
 class Ticking:
-    """All calls in the order of time, which is in seconds."""
+    """Calls have to come in order of time, which is in seconds."""
 
     def __init__(self) -> None:
         self._awake: dict[Ticked, None] = {}
         self._resting: dict[Ticked, tuple[int, _Beat | None]] = {}  # since which tick, and in which phase
-        self._count = 0  # of ticks
+        self._count = 0  # number of ticks
         self._beats: deque[_Beat] = deque()  # oldest first
-        self._beat: _Beat | None = None  # of the last tick
+        self._beat: _Beat | None = None  # the beat of the last tick
 
     def wake(self, link: Ticked) -> None:
-        """Something comes of the link, or changes it; to be told before."""
+        """Tick the link again. To be called before anything comes for the link or changes it."""
         if link in self._awake:
             return
         self._awake[link] = None
@@ -62,7 +63,7 @@ class Ticking:
             stream.catch_up(beat.last)
 
     def forget(self, link: Ticked) -> None:
-        """Nothing more comes of it."""
+        """Drop a link that has ended."""
         self._awake.pop(link, None)
         self._resting.pop(link, None)
 
@@ -70,7 +71,7 @@ class Ticking:
         self._move_beats(at)
         self._count += 1
         for link in sorted(self._awake, key=lambda link: link.serial):
-            if link not in self._awake:  # another one's tick has ended it
+            if link not in self._awake:  # another link's tick has ended it
                 continue
             stream = link.conversation.stream
             if stream is not None:
@@ -93,7 +94,7 @@ class Ticking:
             self._beats.append(self._beat)
 
     def _beat_at(self, at: float) -> _Beat:
-        """Of the tick that is passing."""
+        """The beat of the current tick."""
         if self._beat is None:
             self._beat = _Beat(at)
             self._beats.append(self._beat)

@@ -1,15 +1,15 @@
-"""Whether a connection that is met in the middle replicates, and which of its ends is the replica.
+"""Decides, without the beginning of a connection, whether it replicates and which end is the replica.
 
 A client's pipelined writes are, byte for byte, what a stream of commands could hold, and a value may hold anything. So
-neither amounts nor ports nor commands decide. What decides is what nobody else says:
+neither amounts nor ports nor commands decide. Only bytes that no other client or server sends decide:
 
-- a replica that follows a stream acknowledges, and does nothing else;
-- a replica that asks says REPLCONF, PSYNC or SYNC;
-- a master that grants says +FULLRESYNC, +CONTINUE with a replication ID, $EOF: or one of the lines of two connections.
+- a replica that follows a stream sends acknowledgements, and nothing else;
+- a replica that asks for a resync sends REPLCONF, PSYNC or SYNC;
+- a master that grants one sends +FULLRESYNC, +CONTINUE with a replication ID, $EOF:, or a line of a two-connection sync.
 
-All of them are looked for where a segment begins, because both write each of them by itself; elsewhere they may be part
-of a value. Until one of them comes nothing is decided, however much comes and whatever is missing. Bytes are held as
-long as they may turn out to be a stream: while one of the ends has said nothing but acknowledgements.
+All of these count only at the beginning of a segment, because replica and master write each of them separately;
+elsewhere they may be part of a value. Nothing is decided before one of them comes, however much comes and whatever is
+missing. Bytes are held as long as they may turn out to be a stream: while one end has sent only acknowledgements.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tap.replication.grants import stands_near
 from tap.replication.identity import SET_UP
 from tap.replication.requests import Newlines, Request, RequestReader
 
-MAX_HELD = 2**20  # bytes of a connection
-ITEM_BYTES = 100  # that an object and its place take
-MAX_LOOKED_AT = 4096  # bytes: replies to a whole handshake may stand before a grant
-# Segments that only acknowledge, of an end that says other things, too, as a replica that answers its master does; or
-# of one whose other end says nothing.
+MAX_HELD = 2**20  # bytes held per connection
+ITEM_BYTES = 100  # memory of an object and its place in the queue
+MAX_LOOKED_AT = 4096  # bytes: the replies to a whole handshake may stand before a grant
+# Number of segments with only acknowledgements that decide when the same end also sends other things, as a replica that
+# replies to its master does, or when the other end is silent.
 ENOUGH_ACKS = 2
 
 _ACKS = re.compile(
@@ -41,7 +41,7 @@ _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 
 
 class Evidence(enum.Enum):
-    """What has been said."""
+    """What decided."""
 
     ACKS = "acks"
     REQUEST = "request"
@@ -50,7 +50,7 @@ class Evidence(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """So many bytes are not in the capture. is_cut: they were cut off a packet that is."""
+    """*size* bytes that are not in the capture. is_cut: they were cut off a packet that is in it."""
 
     size: int
     is_cut: bool = False
@@ -58,7 +58,7 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """replica: which of the ends it is, if it replicates. is_whole: the first that is known is its first request."""
+    """replica: the end that is the replica, if the connection replicates. is_whole: its first request is known."""
 
     replica: int
     evidence: Evidence
@@ -66,10 +66,10 @@ class Verdict:
 
 
 class Undecided:
-    """Bytes of both ends in, until there is a verdict.
+    """Takes the bytes of both ends until there is a verdict.
 
-    held: what they have said, to be read then: (end, bytes), or (end, what is missing). skipped: bytes of each end
-    before that.
+    held: what came, to be read once decided: (end, bytes), or (end, what is missing). skipped: number of bytes of each
+    end before those held.
     """
 
     def __init__(self) -> None:
@@ -77,11 +77,11 @@ class Undecided:
         self.skipped = [0, 0]
         self._held_bytes = 0
         self._acks = [0, 0]  # segments
-        self._says_more = [False, False]  # than that
+        self._says_more = [False, False]  # than acknowledgements
         self._cut_ack: int | None = None  # the end whose last segment is an acknowledgement, cut short
 
     def heard(self, end: int, data: bytes) -> Verdict | None:
-        """The next bytes, one segment's or a part of it."""
+        """Take the next bytes, a segment or part of one."""
         verdict = self._judge(end, data)
         if verdict is not None and verdict.evidence is not Evidence.ACKS:
             verdict = self._from_the_beginning(verdict, data)
@@ -91,7 +91,7 @@ class Undecided:
         return verdict
 
     def missing(self, end: int, missed: Missed) -> Verdict | None:
-        """Its next bytes are not in the capture."""
+        """Note that the next bytes of an end are not in the capture."""
         acknowledges, self._cut_ack = self._cut_ack == end, None
         self._hold(end, missed)
         if acknowledges:
@@ -102,7 +102,7 @@ class Undecided:
     def _judge(self, end: int, data: bytes) -> Verdict | None:
         self._cut_ack = None
         if not data.strip(b"\n"):
-            return None  # a replica that loads keeps its connection alive with them, and a master that forks
+            return None  # keep-alives of a replica while it loads, or of a master while it forks
         if is_acknowledging(data):
             self._acks[end] += 1
             if not self._says_more[end] or self._acks[end] >= ENOUGH_ACKS:
@@ -119,7 +119,7 @@ class Undecided:
         return None
 
     def _from_the_beginning(self, verdict: Verdict, data: bytes) -> Verdict:
-        """With what is held, if that is all of a handshake; else the segment that decides is the first to be read."""
+        """Keep the held bytes if they are a whole handshake; otherwise reading begins at the segment that decides."""
         said = [one for end, one in self.held if end == verdict.replica]
         is_gapless = not any(isinstance(one, Missed) for _, one in self.held)
         if verdict.evidence is Evidence.REQUEST and is_gapless and not any(self.skipped):
@@ -142,7 +142,7 @@ class Undecided:
             self._drop(MAX_HELD // 2)
 
     def _drop(self, left: int) -> None:
-        """The oldest, until so many bytes are left."""
+        """Drop the oldest items until at most *left* bytes are held."""
         while self.held and self._held_bytes > left:
             end, item = self.held.popleft()
             self.skipped[end] += item.size if isinstance(item, Missed) else len(item)
@@ -154,12 +154,12 @@ def _cost(item: bytes | Missed) -> int:
 
 
 def is_acknowledging(data: bytes) -> bool:
-    """Whether these are acknowledgements, and nothing else but newlines."""
+    """Whether these bytes are only acknowledgements and newlines."""
     return _ACKS.fullmatch(data) is not None
 
 
 def may_be_a_replica(data: bytes) -> bool:
-    """Whether a segment is what a replica says before the stream, or an acknowledgement."""
+    """Whether a segment is what a replica sends before the stream, or an acknowledgement."""
     if not data.strip(b"\n") or is_acknowledging(data) or _ACK_BEGINS.fullmatch(data):
         return True
     requests = _requests(data)
@@ -167,12 +167,12 @@ def may_be_a_replica(data: bytes) -> bool:
 
 
 def may_be_a_stream(data: bytes) -> bool:
-    """Whether what begins with a command has none near that no master sends."""
+    """Whether no command near the beginning of these bytes is one that a master never sends."""
     return _NEVER_STREAMED.search(data, 0, MAX_LOOKED_AT) is None
 
 
 def _requests(data: bytes) -> list[Request]:
-    """The whole ones that these bytes begin with."""
+    """The whole requests at the beginning of these bytes."""
     reader = RequestReader()
     reader.feed(data)
     found = []

@@ -1,4 +1,4 @@
-"""What `--redact` leaves of a recording: of the master's bytes, and of the events in its comments."""
+"""Applies `--redact` to a recording: to the master's bytes, and to the events in its comments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tap.replication.conversation import Conversation
 from tap.replication.events import Event
 from tap.replication.phase import Phase
 
-_UNTOLD = "(redacted)"
+_HIDDEN = "(redacted)"
 _KEY_BYTES = 16
 
 
@@ -30,28 +30,28 @@ class Redaction:
 
     @staticmethod
     def event(event: Event) -> Event:
-        """The event without what a peer's data, or a fault's conditions, may have left in it."""
+        """The event without text that may contain a peer's data or a fault's conditions."""
         if isinstance(event, events.FaultArmed | events.FaultExpired):
             return dataclasses.replace(event, spec=_kind(event.spec))
         if isinstance(event, events.FaultFired):
-            return dataclasses.replace(event, spec=_kind(event.spec), text=_UNTOLD)
+            return dataclasses.replace(event, spec=_kind(event.spec), text=_HIDDEN)
         if isinstance(event, events.FullResync) and event.reason.code == "forced_by_fault":
-            return dataclasses.replace(event, reason=dataclasses.replace(event.reason, text=_UNTOLD))
+            return dataclasses.replace(event, reason=dataclasses.replace(event.reason, text=_HIDDEN))
         if isinstance(event, events.RdbProblem):
-            return dataclasses.replace(event, key=None, text=_UNTOLD)
+            return dataclasses.replace(event, key=None, text=_HIDDEN)
         if isinstance(event, events.Opaque):
-            return dataclasses.replace(event, reason=_UNTOLD)
+            return dataclasses.replace(event, reason=_HIDDEN)
         if isinstance(event, events.ReplicaTalkedBack):
-            return dataclasses.replace(event, text=_UNTOLD)
+            return dataclasses.replace(event, text=_HIDDEN)
         return event
 
 
 def _kind(spec: str) -> str:
-    return f"{spec.partition(' ')[0]} {_UNTOLD}"
+    return f"{spec.partition(' ')[0]} {_HIDDEN}"
 
 
 class LinkRedaction:
-    """Of what one master sends, but for the RDB."""
+    """The redaction of what one master sends, except the RDB."""
 
     def __init__(self, conversation: Conversation, redactor: Redactor) -> None:
         self._conversation = conversation
@@ -60,17 +60,18 @@ class LinkRedaction:
         self._redactor = redactor
 
     def lost(self) -> None:
-        """Some bytes are not recorded."""
+        """Note that bytes were not recorded."""
         self._lost = True
 
     def found(self) -> None:
-        """Behind them, the next byte that is recorded is the first of a command, or none of one."""
+        """Note that after lost bytes the next recorded byte begins a command, or belongs to none."""
         self._lost = False
 
     def hidden(self, begin: int, end: int) -> int:
-        """Of the bytes at these positions, which the conversation has read already: up to where nothing may be left.
+        """The position up to which the bytes begin <= i < end must be hidden entirely; the conversation has read them.
 
-        All that is not replication, or not understood; after lost bytes, up to where a command certainly begins.
+        They must be as long as they are not replication or not understood; and after lost bytes, up to where a command
+        certainly begins.
         """
         stream, rdb_start = self._conversation.stream, self._conversation.rdb_start
         if stream is None:
@@ -87,7 +88,7 @@ class LinkRedaction:
         return begin
 
     def mask(self, data: bytes, position: int, *, hide: bool) -> bytes:
-        """The next bytes, from the one at *position* on. What is not whole yet waits for the next call."""
+        """The next bytes, which begin at *position*, redacted. Bytes that cannot be decided wait for the next call."""
         if hide:
             return self.flush() + b"*" * len(data)
         stream = self._conversation.stream
@@ -97,5 +98,5 @@ class LinkRedaction:
         return self._replies.mask(data[:start]) + self._redactor.feed(data[start:])
 
     def flush(self) -> bytes:
-        """What waits, when nothing follows it."""
+        """The waiting bytes, redacted, if nothing follows them."""
         return self._redactor.flush()

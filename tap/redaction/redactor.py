@@ -25,7 +25,7 @@ asterisks in place of whatever has not been decided.
 What is not understood. After a byte that cannot be RESP everything becomes asterisks, up to the next flush(): the
 redactor never guesses where a command might begin again.
 
-Uncompiled, the hash differs, which cannot be told without the key.
+Uncompiled, the hash is a different one; without the key nothing shows it.
 """
 
 import hashlib
@@ -38,16 +38,16 @@ from tap.redaction.grammars import Grammar, Redact, grammars
 
 COMPILED: bool = cython.compiled
 
-# Bytes of an argument that are hashed; of the rest only the length counts.
+# Leading bytes of an argument that are hashed; of the rest only the length counts.
 HASHED = cython.declare(cython.longlong, 64 * 1024)
 MOST_DIGITS = cython.declare(cython.longlong, 13)  # of a count or a length
 LONGEST_NAME = cython.declare(cython.longlong, 48)
-LONGEST_KEPT = cython.declare(cython.longlong, 64)  # no option, time, count or ID has more
+LONGEST_KEPT = cython.declare(cython.longlong, 64)  # no option, time, count or ID is longer
 LONGEST_BOUND = cython.declare(cython.longlong, 4)  # of _BOUND_WORDS
 LONGEST_NUMBER = cython.declare(cython.longlong, 40)
 KEPT = cython.declare(cython.int, 61)  # the code of an option
 INT64_DIGITS = cython.declare(cython.longlong, 19)
-REPEATS = cython.declare(cython.longlong, 4096)  # the letters of a long argument do, after so many
+REPEATS = cython.declare(cython.longlong, 4096)  # bytes after which the letters of a long argument repeat
 
 GOLDEN = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
 MIX1 = cython.declare(cython.ulonglong, 0xBF58476D1CE4E5B9)
@@ -67,7 +67,7 @@ _BOUND_WORDS = frozenset({b"+", b"-", b"inf", b"+inf", b"-inf"})
 
 @cython.cclass
 class Redactor:
-    """Follows one stream, from the beginning of a command on. Never raises on the bytes it is fed."""
+    """Redacts one stream, from the beginning of a command on. Never raises on any bytes."""
 
     _grammars: Any
     _key: bytes
@@ -76,21 +76,21 @@ class Redactor:
     _held: Any  # a bytearray: bytes that cannot be decided yet
     _needed: cython.longlong  # bytes that must be held before more can be decided
     _args_left: cython.longlong
-    _number: cython.longlong  # of the next argument
-    _left: cython.longlong  # bytes left of the argument that is passing; -1 between arguments
-    _done: cython.longlong  # bytes of it that have passed
+    _number: cython.longlong  # index of the next argument
+    _left: cython.longlong  # bytes left of the current argument; -1 between arguments
+    _done: cython.longlong  # bytes of it that have been passed on
     _digest: cython.ulonglong
-    _replaces: cython.bint  # whether the argument that is passing is replaced
+    _replaces: cython.bint  # whether the current argument is replaced
     _broken: cython.bint
     _name: bytes
-    _last_name: bytes  # of the command before; most commands have the same name as the one before
-    _last: Any  # its grammar
+    _last_name: bytes  # of the previous command, which most commands share
+    _last: Any  # the grammar of that command
     _grammar: Any
     _codes: bytes
-    _code: cython.longlong  # the number of the next one in _codes
-    _loop: cython.longlong  # index in _codes where they repeat from, -1 if they do not repeat
+    _code: cython.longlong  # index of the next one in _codes
+    _loop: cython.longlong  # index in _codes from which they repeat, -1 if they do not
     _in_options: cython.bint
-    _listed: cython.longlong  # keys, or keys and values, that a count has announced and that have not come
+    _listed: cython.longlong  # keys, or keys and values, that a count has announced and that are still to come
     _with_values: cython.bint
     _default: cython.int  # code of arguments that no grammar knows
     _key_code: cython.int
@@ -117,7 +117,7 @@ class Redactor:
         self._listed = 0
 
     def feed(self, data: bytes | memoryview) -> bytes:
-        """Take the next bytes. Returns, redacted, everything held and new that can be decided now."""
+        """Take the next bytes. Returns, redacted, all held and new bytes that can be decided now."""
         held = self._held
         held += data
         if len(held) < self._needed:
@@ -127,10 +127,10 @@ class Redactor:
         return bytes(memoryview(held)[:done])
 
     def flush(self) -> bytes:
-        """Nothing follows the held bytes. Returns as many, redacted; then a new stream, or a new command, may begin."""
+        """Release the held bytes, redacted: nothing follows them. Afterwards a new stream or command may begin."""
         held = bytes(self._held)
         self._held = bytearray()
-        # After the stated length of an argument, anything but its CR is more of the argument: data.
+        # After the stated length of an argument, anything but its CR is more of the argument, so it is data.
         match = (_ARGUMENT_END if self._left == 0 else _UNFINISHED).match(held)
         kept = match.end() if match else 0
         self._begin()
@@ -140,7 +140,7 @@ class Redactor:
     @cython.locals(view="unsigned char[::1]", p=cython.p_uchar, at=cython.longlong, n=cython.longlong)
     @cython.locals(number=cython.longlong, body=cython.longlong, take=cython.longlong)
     def _redact(self, held: bytearray, view: Any) -> int:
-        """Redact in place. Returns how many bytes are done."""
+        """Redact in place. Returns the number of bytes that are done."""
         n = len(held)
         p = cython.address(view[0]) if cython.compiled else held
         at = 0
@@ -208,7 +208,7 @@ class Redactor:
     @cython.locals(p=cython.p_uchar, at=cython.longlong, n=cython.longlong, kind=cython.int)
     @cython.locals(i=cython.longlong, number=cython.longlong)
     def _line(self, p: Any, at: cython.longlong, n: cython.longlong, kind: cython.int) -> cython.longlong:
-        """Where the line ends that begins at *at*: *kind* and a number, then in _done. -1: not yet, or broken."""
+        """The end of the line at *at*, which is *kind* and a number, left in _done. -1: incomplete, or broken."""
         number = 0
         i = at + 1
         if p[at] == kind:
@@ -228,12 +228,12 @@ class Redactor:
         self._broken = True
         return -1
 
-    # ---- what an argument is ----
+    # ---- the kinds of arguments ----
 
     @cython.cfunc
     @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong, code=cython.int, word=bytes)
     def _argument(self, p: Any, at: cython.longlong, size: cython.longlong) -> None:
-        """Redact the argument of *size* bytes at *at*, of which all is there, or HASHED bytes."""
+        """Redact the argument of *size* bytes at *at*; all of them are there, or at least HASHED bytes."""
         self._replaces = False
         if self._number == 0:
             if size > LONGEST_NAME:
@@ -268,7 +268,7 @@ class Redactor:
                 self._letters(p, at, size)
             self._follow(grammar or self._grammars[b""])
             if grammar is not None:
-                self._next_code(p, at, size)  # its own
+                self._next_code(p, at, size)  # skip the code of the subcommand itself
         elif size > LONGEST_KEPT:
             self._letters(p, at, size)
         elif code == 110 or code == 112:  # n, p
@@ -314,7 +314,7 @@ class Redactor:
             self._code += 1
         return code
 
-    # ---- what becomes of it ----
+    # ---- replacements ----
 
     @cython.cfunc
     @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong)
@@ -327,7 +327,7 @@ class Redactor:
     @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong)
     @cython.locals(i=cython.longlong, begin=cython.longlong, end=cython.longlong)
     def _keyword(self, p: Any, at: cython.longlong, size: cython.longlong) -> None:
-        """A key; between its first { and the next } stands what decides on its slot, unless that is nothing."""
+        """Replace a key. If it has text between its first { and the next }, that text decides its slot in a Cluster."""
         begin = end = -1
         if size <= HASHED:
             i = at
@@ -379,7 +379,7 @@ class Redactor:
             if i > begin or p[i] == 48 or (whole - begin == 1 and begin == at):
                 p[i] = 48 + (byte * 10 >> 8)
             elif whole - begin < INT64_DIGITS:
-                p[i] = 49 + (byte * 9 >> 8)  # no 0 in front: it would be no number to a server
+                p[i] = 49 + (byte * 9 >> 8)  # no leading 0: servers would not take it for a number
             else:
                 p[i] = 49
 
@@ -394,7 +394,7 @@ class Redactor:
     @cython.cfunc
     @cython.locals(p=cython.p_uchar, at=cython.longlong, size=cython.longlong)
     def _hash(self, p: Any, at: cython.longlong, size: cython.longlong) -> None:
-        """_digest becomes that of the *size* bytes at *at*."""
+        """Set _digest to that of the *size* bytes at *at*."""
         if cython.compiled:
             self._digest = _siphash(self._k0, self._k1, cython.address(p[at]), min(size, HASHED), size)
         else:
@@ -405,7 +405,7 @@ class Redactor:
     @cython.exceptval(check=False)
     @cython.locals(position=cython.longlong)
     def _byte(self, position: cython.longlong) -> cython.int:
-        """One of those that the digest draws."""
+        """A byte of the digest's sequence."""
         return _mixed(self._digest, position >> 3) >> (8 * (position & 7)) & 0xFF
 
     @cython.cfunc
@@ -413,7 +413,7 @@ class Redactor:
     @cython.locals(x=cython.ulonglong, end=cython.longlong, digest=cython.ulonglong)
     @cython.locals(alphabet=bytes, letters=cython.p_const_uchar, begin=cython.longlong, stop=cython.longlong)
     def _fill(self, p: Any, at: cython.longlong, size: cython.longlong, position: cython.longlong) -> None:
-        """Letters of the digest, from number *position* on."""
+        """Write letters of the digest's sequence, from number *position* on."""
         if cython.compiled:
             alphabet = LETTERS
             letters = alphabet
@@ -442,7 +442,7 @@ class Redactor:
 @cython.exceptval(check=False)
 @cython.locals(p=cython.p_uchar)
 def _digits(p: Any, at: cython.longlong, end: cython.longlong) -> cython.longlong:
-    """Where the digits end that begin at *at*."""
+    """The end of the digits that begin at *at*."""
     while at < end and 48 <= p[at] <= 57:
         at += 1
     return at
@@ -464,7 +464,7 @@ def _is_exponent(p: Any, at: cython.longlong, end: cython.longlong) -> cython.bi
 @cython.exceptval(check=False)
 @cython.locals(x=cython.ulonglong)
 def _mixed(digest: cython.ulonglong, number: cython.longlong) -> cython.ulonglong:
-    """Eight bytes that the digest draws: SplitMix64's finalizer over its sequence."""
+    """Eight bytes of the digest's sequence: SplitMix64's finalizer."""
     x = (digest + GOLDEN * (number + 1)) & WORD
     x = ((x ^ (x >> 30)) * MIX1) & WORD
     x = ((x ^ (x >> 27)) * MIX2) & WORD
@@ -475,7 +475,7 @@ def _mixed(digest: cython.ulonglong, number: cython.longlong) -> cython.ulonglon
 @cython.inline
 @cython.exceptval(check=False)
 def _turned(x: cython.ulonglong, by: cython.int) -> cython.ulonglong:
-    """Its bits, turned left. Compiled only."""
+    """The bits of x, rotated left. Compiled only."""
     return (x << by) | (x >> (64 - by))
 
 

@@ -134,7 +134,7 @@ def _unplaced(found: Index) -> list[tuple[Stretch, ...]]:
     places = list(dict.fromkeys(one.place for one in found.unplaced))
     if len(places) > 1:
         raise ConfigError(
-            "it holds streams without offsets, met in the middle, of several connections, which may bring the same "
+            "it holds streams of several connections whose starts were not captured, and which may bring the same "
             f"commands: choose with --link {' or --link '.join(places)}"
         )
     return [(one,) for one in found.unplaced]

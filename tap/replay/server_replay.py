@@ -48,7 +48,7 @@ class ServerReplay:
             check_again(path, check_format)
         if target.db is not None and len(choice.dbs) != 1:
             raise ConfigError(
-                f"{target.name}, db {target.db}: each command goes to the db that it was for. Leave the db out of the "
+                f"{target.name}, db {target.db}: each command goes to its own db. Leave the db out of the "
                 "URL; or choose, with --db N, one whose commands are to go there"
             )
         self.lacking: list[str] = []
@@ -76,9 +76,11 @@ class ServerReplay:
         self._remark_all(account.remarks, self.lacking)
         streams = streams_of(found, links)
         if not streams:
-            raise RecordingError("there is no command stream in it that can be read")
+            raise RecordingError("the recording has no command stream that can be read")
         if not streams[0][0].is_placed and (isinstance(begin, int) or isinstance(end, int)):
-            raise ConfigError("--from and --until: no offset is known of a stream that was met in the middle; say a time")
+            raise ConfigError(
+                "--from and --until: the start of the stream was not captured, so give a time, not an offset"
+            )
         with contextlib.ExitStack() as copies:
             db = -1 if self._assumed_db is None else self._assumed_db
             parts = copied(self._read, streams, begin, end, copies, db=db)

@@ -1,4 +1,4 @@
-"""Bystander: what a link notices of another link's peer that sends what costs most to read.
+"""What one link suffers when another link's peer sends the bytes that are most expensive to read.
 
 The same flood passes once through the bystander's own tap and once through a tap beside it: on two cores a flood takes
 processor time from everybody, and only the difference between the two is the tap's.
@@ -91,7 +91,7 @@ def _link(port: int, master: int) -> str:
 
 
 def _run_tap(running: contextlib.ExitStack, file: Path, links: dict[str, str]) -> None:
-    """With a live view, for that is what a crowd of names costs."""
+    """With a live view, because that is what a crowd of names costs."""
     file.write_text("".join(f"[links.{name}]\n{lines}" for name, lines in links.items()))
     command = [sys.executable, "-m", "tap", "run", "--config", str(file), "--ui", "live"]
     output = running.enter_context(terminal(is_read=True))

@@ -26,7 +26,7 @@ class DataSet:
 
     @contextlib.contextmanager
     def master(self, quick: bool, say: Say) -> Iterator[Pair]:
-        """A pair whose master holds it."""
+        """A pair whose master holds this data set."""
         # DEBUG POPULATE pads its values with zeros: compressed, next to nothing would be sent.
         with pair("rdbcompression", "no") as servers:
             say("filling the master")

@@ -1,4 +1,4 @@
-"""Observers: whoever looks on, and whatever becomes of it, the link is to go on as if nobody did."""
+"""Observers: whatever they do, the link should behave as if they were not there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ METRICS = (
 
 @contextlib.contextmanager
 def terminal(is_read: bool) -> Iterator[int]:
-    """One that is not read stands still as after Ctrl-S: it takes what its buffer holds, then nothing any more."""
+    """A terminal that is not read, as after Ctrl-S: it takes what its buffer holds, then nothing more."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
     ended = threading.Event()

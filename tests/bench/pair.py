@@ -15,7 +15,7 @@ from tests.support import client, programs, some_servers, wait_until
 
 PREFERRED = "redis-7.0"
 
-# A replica that falls behind is to slow the measurement, not to be cut off.
+# A replica that lags should slow the measurement down, not be disconnected.
 UNLIMITED = ("client-output-buffer-limit", "replica 0 0 0")
 
 
@@ -32,7 +32,7 @@ class Pair:
         _send(self.to_replica, "REPLICAOF", "127.0.0.1", str(port))
 
     def populate(self, keys: int, value_size: int, prefix: str = "key") -> None:
-        """Let the master make that many keys of its own."""
+        """Let the master create this many keys."""
         _send(self.to_master, "DEBUG", "POPULATE", str(keys), prefix, str(value_size))
 
     def level(self, within: float) -> None:
@@ -51,7 +51,7 @@ class Pair:
         return int(self.to_master.info("stats")["sync_full"])
 
     def forget(self) -> None:
-        """Leave the replica empty and with a history of its own, so that it has to be sent everything."""
+        """Leave the replica empty and with a history of its own, so that it needs everything."""
         _send(self.to_replica, "REPLICAOF", "NO", "ONE")
         self.to_replica.flushall()
 

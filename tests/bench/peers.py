@@ -1,4 +1,4 @@
-"""What can stand between a replica and its master, each as a process of its own and set up to be fast."""
+"""Programs that can stand between a replica and its master, each a process of its own and set up to be fast."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ HAPROXY = "haproxy"
 TAP = "redis-tap"
 AGAINST = (DIRECT, HAPROXY)  # what all others are compared with
 ADMIN_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin")  # HAProxy lives there; a user's PATH often lacks them
-ATTEMPTS = 3  # at a port that nobody else takes first
+ATTEMPTS = 3  # at a port that no other process takes first
 
 
 @dataclass(frozen=True)
 class Relay:
-    """The port to connect to, and the process that passes on what comes there: None when that is the target itself."""
+    """The port to connect to, and the process that relays what comes there; None if it is the target itself."""
 
     port: int
     process: Process | None
@@ -184,10 +184,10 @@ MATRIX = (
 
 
 def present(peers: Iterable[Peer] = MATRIX) -> list[Peer]:
-    """Those that can run here."""
+    """The peers that can run here."""
     return [peer for peer in peers if not peer.missing]
 
 
 def notes(peers: Iterable[Peer]) -> list[str]:
-    """How each runs, or why it cannot."""
+    """How each peer runs, or why it cannot."""
     return [f"{peer.name}: {'left out, ' + peer.missing if peer.missing else peer.setup}." for peer in peers]

@@ -55,7 +55,7 @@ class Process:
         return self.output
 
     def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):  # nobody of it is left
+        with contextlib.suppress(ProcessLookupError):  # no process of it is left
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
@@ -110,7 +110,7 @@ def _memory(leader: int, name: str) -> int:
     return kilobytes * 1024
 
 
-# In a process of its own: what is forked is taken to have had the memory of who forked it.
+# In a process of its own: a forked process counts the memory of its parent.
 COST = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)

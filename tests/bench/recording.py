@@ -63,7 +63,7 @@ def run(quick: bool, say: Say) -> Iterator[Outcome]:
 
 
 def switched(quick: bool, say: Say, servers: Pair) -> Result:
-    """What a recording adds to a round trip is less than how two starts of one relay differ."""
+    """A recording adds less to a round trip than the difference between two starts of one relay."""
     starts, turns = (2, 20) if quick else (20, 20)
     rows: dict[str, list[Figures]] = {"not recorded": [], "recorded": []}
     for number in range(1, starts + 1):

@@ -51,7 +51,7 @@ class Source:
 def sending(at_most: int, value_size: int = VALUE_SIZE, rate: int = 0) -> Iterator[Source]:
     """A source of as many whole commands as fit; see source.py.
 
-    Of a command that is not whole armed faults would hold the beginning back, and nobody would see it arrive.
+    Faults would hold back the beginning of an incomplete command, and it would never arrive.
     """
     port = free_port()
     size = at_most - at_most % len(set_command(0, value_size))

@@ -1,4 +1,4 @@
-"""A peer that sends what costs most to read: `python -m tests.bench.rude KIND TAP_PORT MASTER_PORT RATE`.
+"""A peer that sends what is most expensive to read: `python -m tests.bench.rude KIND TAP_PORT MASTER_PORT RATE`.
 
 It is both ends of a link: a master that listens on MASTER_PORT, and a replica or client that connects to the tap on
 TAP_PORT. RATE: bytes a second, 0 for as many as the connection takes. Ends when it is killed.
@@ -46,7 +46,7 @@ def unknown_requests(master: Flood) -> None:
 
 
 def newlines(master: Flood) -> None:
-    """Keepalives, as while a master makes its RDB."""
+    """Keepalives, as while a master writes its RDB."""
     master.is_asked_once(PSYNC)
     master.begins(FULL)
     master.sends(b"\n")
@@ -176,7 +176,7 @@ def drain(connection: socket.socket) -> None:
 
 
 def accept_all(listener: socket.socket) -> None:
-    """Answer every first bytes with PONG, and keep the connection until the other end closes."""
+    """Answer the first bytes of every connection with PONG, and keep it until the other end closes."""
     while True:
         connection, _ = listener.accept()
         threading.Thread(target=be_polite, args=(connection,), daemon=True).start()
@@ -204,7 +204,7 @@ def connects(tap: int) -> None:
 
 
 def half_handshakes(tap: int) -> None:
-    """Connections that say the first of a TLS handshake, and no more."""
+    """Connections that send the first bytes of a TLS handshake, and no more."""
     hello = client_hello()
     while True:
         crowd = []

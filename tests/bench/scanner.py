@@ -1,4 +1,4 @@
-"""Scanner: how many commands of a stream can be told apart and counted in a second, by one process."""
+"""Scanner: how many commands of a stream one process can split and count in a second."""
 
 from __future__ import annotations
 

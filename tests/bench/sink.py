@@ -18,7 +18,7 @@ ACK = b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$1\r\n1\r\n"
 
 @contextlib.contextmanager
 def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
-    """So many connections, all the way to the source, which has granted each of them a partial resync."""
+    """This many connections, all the way to the source, which has granted each of them a partial resync."""
     take_sockets()
     with contextlib.ExitStack() as open_ones:
         connections = []
@@ -32,7 +32,7 @@ def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
 
 
 def read(connections: list[socket.socket], size: int) -> float:
-    """Acknowledge, for which the source waits, and read so many bytes on each: the seconds to the last one."""
+    """Acknowledge, which the source waits for, and read this many bytes on each; returns the seconds to the last one."""
     buffer = bytearray(BUFFER_SIZE)
     left = dict.fromkeys(connections, size)
     with selectors.DefaultSelector() as selector:
@@ -56,6 +56,6 @@ def read(connections: list[socket.socket], size: int) -> float:
 
 
 def take_sockets() -> None:
-    """As many as the system lets this process have: a thousand links are more than it usually starts with."""
+    """As many as this process may have: a thousand links are more than the usual limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

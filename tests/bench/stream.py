@@ -1,4 +1,4 @@
-"""Stream: what it costs to follow a master that is written to as fast as it can."""
+"""Stream: the cost of following a master that is written to as fast as possible."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def through(peer: Peer, servers: Pair, count: int) -> Figures:
 
 
 def write_command(servers: Pair, count: int) -> list[str]:
-    """The command of the process that writes."""
+    """The command of the writing process."""
     program = benchmark_program(servers.master)
     if program is None:
         return helper("writer", servers.master.port, count)

@@ -1,4 +1,4 @@
-"""What is made of the figures: exponents, ratios, tables and bars."""
+"""What is computed from the figures: exponents, ratios, tables and bars."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ def curve(points: dict[int, list[float]], per_size: bool = False) -> Curve:
 
 
 @pytest.mark.parametrize("power", [0, 1, 2])
-def test_an_exponent_is_that_of_the_largest_sizes(power: int) -> None:
-    """What the small ones pay, mostly for the start, does not count."""
+def test_an_exponent_comes_from_the_largest_sizes(power: int) -> None:
+    """The small ones, which mostly measure the start, do not count."""
     points = {1: [50.0], **{size: [float(size**power)] for size in (100, 1000, 10_000)}}
     found = curve(points)
     assert found.exponent() == pytest.approx(power)
     assert ("SUPERLINEAR" in found.verdict()) is (power == 2)
 
 
-def test_a_figure_for_one_unit_stays_level_where_the_cost_is_linear() -> None:
+def test_a_figure_per_unit_stays_level_if_the_cost_is_linear() -> None:
     assert curve({10: [3.0], 100: [3.0], 1000: [3.0]}, per_size=True).exponent() == pytest.approx(1)
 
 
-def test_none_of_something_has_a_bar_and_no_say_in_the_exponent() -> None:
+def test_zero_has_a_bar_and_does_not_count_for_the_exponent() -> None:
     found = curve({0: [1.0], 1: [2.0], 10: [2.0], 100: [4.0]})
     assert 0 < found.exponent() < 1
     assert report.chart_of(found).splitlines()[2:6] == [

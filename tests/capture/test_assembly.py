@@ -1,4 +1,4 @@
-"""Segments of any network: the bytes of a connection come out in order, once, whatever happened on the way."""
+"""Segments from any network: the bytes of a connection come out in order, once, whatever happened on the way."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_reordered_repeated_and_overlapping_segments_give_the_bytes_once(data: s
 
 
 @given(st.integers(1, 8), st.integers(0, 2**32 - 1))
-def test_a_lost_segment_is_a_gap_of_its_size(lost: int, first: int) -> None:
+def test_a_lost_segment_becomes_a_gap_of_its_size(lost: int, first: int) -> None:
     stream = random.Random(2).randbytes(100)
     opening = [made(0, 7, 0, flags=SYN), made(1, first, -1, flags=SYN | ACK, acknowledged=8)]
     rest = [made(1, first, at * 10, stream[at * 10 : at * 10 + 10]) for at in range(10) if at != lost]
@@ -80,7 +80,7 @@ def test_a_lost_segment_is_a_gap_of_its_size(lost: int, first: int) -> None:
         assert isinstance(items[-1], Bytes)
 
 
-def test_what_was_cut_off_a_packet_is_a_gap_at_once() -> None:
+def test_bytes_cut_off_a_packet_become_a_gap_at_once() -> None:
     opening = [made(0, 7, 0, flags=SYN), made(1, 0, -1, flags=SYN | ACK, acknowledged=8)]
     cut = made(1, 0, 0, b"abc")
     cut.missing = 4
@@ -92,7 +92,7 @@ def test_what_was_cut_off_a_packet_is_a_gap_at_once() -> None:
     ]
 
 
-def test_an_end_waits_for_the_bytes_before_it_and_ports_are_used_again() -> None:
+def test_an_end_waits_for_the_bytes_before_it_and_ports_can_be_reused() -> None:
     opening = [made(0, 7, 0, flags=SYN), made(1, 0, -1, flags=SYN | ACK, acknowledged=8)]
     ending = [made(1, 0, 3, b"def", FIN | ACK), made(0, 8, 0, flags=FIN | ACK), made(1, 0, 0, b"abc")]
     again = [made(0, 900, 0, flags=SYN), made(1, 500, 0, b"new"), made(0, 901, 0, flags=RST)]
@@ -116,7 +116,7 @@ MS = 1_000_000
 
 
 def sent(begin: int, end: int) -> list[Segment]:
-    """Segments of 10 bytes of the server, each acknowledged."""
+    """Segments of 10 bytes from the server, each acknowledged."""
     return [
         segment
         for at in range(begin, end)
@@ -132,7 +132,7 @@ def all_of(begin: int, end: int) -> bytes:
 
 
 def story(segments: list[Segment], step: int = MS) -> tuple[list[object], dict[str, int]]:
-    """What comes of the server's side and of connections, bytes joined; and what was not believed."""
+    """What comes out of the server's side and of connections, bytes joined; and what was disbelieved."""
     said: list[object] = []
     connections: list[Connection] = []
     for item in taken(segments, step):
@@ -155,20 +155,20 @@ def story(segments: list[Segment], step: int = MS) -> tuple[list[object], dict[s
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize("flags", [RST, RST | ACK])
 @pytest.mark.parametrize("away", [FAR, -FAR, REACH + 1000, 2**31 - 1000])
-def test_a_reset_outside_of_the_window_is_ignored(side: int, flags: int, away: int) -> None:
+def test_a_reset_outside_the_window_is_ignored(side: int, flags: int, away: int) -> None:
     bad = made(side, (8, FIRST + 100)[side], away, flags=flags)
     assert story([*OPENING, *sent(0, 10), bad, *sent(10, 41)]) == (["from start", all_of(0, 41)], {"RST": 1})
 
 
 @pytest.mark.parametrize("away", [1, 15, 1003, 70_000, REACH - 101])
-def test_a_reset_that_may_be_in_the_window_is_ignored_if_its_sender_goes_on(away: int) -> None:
-    """Windows may be scaled, and bytes before it missing: whether it was believed is known by what comes behind it."""
+def test_a_reset_that_may_be_in_the_window_is_ignored_if_its_sender_continues(away: int) -> None:
+    """Windows may be scaled and bytes before it missing, so only later bytes show whether it was believed."""
     bad = made(1, FIRST + 100, away, flags=RST)
     late = sent(10, 200)
     assert story([*OPENING, *sent(0, 10), bad, *late]) == (["from start", all_of(0, 200)], {"RST": 1})
 
 
-def test_a_reset_ends_the_connection_with_what_was_acknowledged_last_or_seen_last() -> None:
+def test_a_reset_ends_the_connection_if_it_has_the_number_last_acknowledged_or_seen() -> None:
     in_flight = [made(1, FIRST + 100, at * 10, b"x" * 10) for at in range(5)]
     for at in (100, 120, 150):
         reset = made(1, FIRST, at, flags=RST)
@@ -185,7 +185,7 @@ def test_a_refused_connection_is_reset() -> None:
     assert story([OPENING[0], refusal]) == (["from start", ("reset", 1, True)], {})
 
 
-def test_a_reset_behind_a_hole_ends_the_connection_behind_a_gap() -> None:
+def test_a_reset_after_a_hole_ends_the_connection_after_a_gap() -> None:
     lost = [*OPENING, *sent(0, 10), *sent(11, 13)[:-1]]
     assert story([*lost, made(1, FIRST, 130, flags=RST)])[0] == (
         ["from start", all_of(0, 10), 10, all_of(11, 13), ("reset", 1, True)]
@@ -208,7 +208,7 @@ def test_a_syn_on_a_live_connection_is_ignored(away: int) -> None:
 
 @pytest.mark.parametrize("directions", ["both", "from the opener", "to the opener", "without the first packet"])
 @pytest.mark.parametrize("first", [FAR, 500, -FAR])
-def test_ports_are_used_again_without_an_end_in_the_capture(directions: str, first: int) -> None:
+def test_ports_can_be_reused_without_an_end_in_the_capture(directions: str, first: int) -> None:
     again = [
         made(0, first, -1, flags=SYN),
         made(1, 77, -1, flags=SYN | ACK, acknowledged=first),
@@ -226,7 +226,7 @@ def test_ports_are_used_again_without_an_end_in_the_capture(directions: str, fir
     assert not ignored
 
 
-def test_a_syn_that_is_refused_on_a_live_connection_shows_that_it_was_over() -> None:
+def test_a_syn_that_is_refused_on_a_live_connection_shows_that_it_had_ended() -> None:
     said, _ = story(
         [*OPENING, *sent(0, 10), made(0, FAR, 0, flags=SYN), made(1, 0, 0, flags=RST | ACK, acknowledged=FAR + 1)]
     )
@@ -234,14 +234,14 @@ def test_a_syn_that_is_refused_on_a_live_connection_shows_that_it_was_over() -> 
 
 
 @pytest.mark.parametrize("away", [FAR, -FAR, -50])
-def test_a_fin_with_another_number_ends_nothing(away: int) -> None:
+def test_a_fin_with_a_distant_number_ends_nothing(away: int) -> None:
     for bad in (made(0, 8, away, flags=FIN | ACK, acknowledged=FIRST + 100), made(1, FIRST + 100, away, flags=FIN)):
         said, ignored = story([*OPENING, *sent(0, 10), bad, *sent(10, 41)])
         assert said == ["from start", all_of(0, 41)]
         assert ignored
 
 
-def test_a_fin_waits_for_what_is_before_it_and_is_forgotten_if_the_direction_goes_on() -> None:
+def test_a_fin_waits_for_the_bytes_before_it_and_is_forgotten_if_the_direction_continues() -> None:
     early = made(1, FIRST, 200, flags=FIN | ACK, acknowledged=8)
     assert story([*OPENING, *sent(0, 10), early, *sent(10, 20)])[0] == ["from start", all_of(0, 20), ("fin", 1, False)]
     assert story([*OPENING, *sent(0, 10), early])[0] == ["from start", all_of(0, 10), 100, ("fin", 1, False)]
@@ -258,7 +258,7 @@ def test_a_segment_of_another_connection_is_ignored() -> None:
 
 @pytest.mark.parametrize("acknowledges", [False, True])
 @pytest.mark.parametrize("hole", [REACH + 10, FAR, 2**31 - 10_000])
-def test_behind_a_hole_of_any_size_the_connection_is_read_on(hole: int, acknowledges: bool) -> None:
+def test_after_a_hole_of_any_size_the_connection_is_read_on(hole: int, acknowledges: bool) -> None:
     behind = [made(1, FIRST + hole, at * 10, b"%010d" % at, acknowledged=8) for at in range(10, 20)]
     answers = [made(0, 8, 0, acknowledged=FIRST + hole + at * 10 + 10) for at in range(10, 20)]
     segments = [one for pair in zip(behind, answers, strict=True) for one in pair] if acknowledges else behind
@@ -266,13 +266,13 @@ def test_behind_a_hole_of_any_size_the_connection_is_read_on(hole: int, acknowle
     assert (said, ignored) == (["from start", all_of(0, 10), hole, all_of(10, 20)], {})
 
 
-def test_behind_a_hole_whose_size_the_numbers_cannot_say_another_connection_begins() -> None:
+def test_after_a_hole_larger_than_the_numbers_can_express_another_connection_begins() -> None:
     behind = [made(1, FIRST + 3 * 2**30, at * 10, b"%010d" % at, acknowledged=8) for at in range(10, 20)]
     assert story([*OPENING, *sent(0, 10), *behind])[0] == ["from start", all_of(0, 10), "from the middle", all_of(10, 20)]
 
 
 @pytest.mark.parametrize("is_over", [False, True])
-def test_ports_are_used_again_without_a_beginning_in_the_capture(is_over: bool) -> None:
+def test_ports_can_be_reused_without_a_beginning_in_the_capture(is_over: bool) -> None:
     end = [made(1, FIRST, 100, flags=RST)] if is_over else []
     again = [made(1, FIRST - FAR, at * 10, b"%010d" % at, acknowledged=FAR) for at in range(PROOF)]
     said, _ = story([*OPENING, *sent(0, 10), *end, *again])
@@ -281,14 +281,14 @@ def test_ports_are_used_again_without_a_beginning_in_the_capture(is_over: bool) 
     assert "from the middle" not in said
 
 
-def test_behind_a_reset_that_was_not_believed_the_rest_is_read_on() -> None:
-    """One with the right number that did not arrive, or not there where it was going."""
+def test_after_a_disbelieved_reset_the_rest_is_read() -> None:
+    """One with the right number that never arrived, or not at that address."""
     said, _ = story([*OPENING, *sent(0, 10), made(1, FIRST, 100, flags=RST), *sent(10, 20)])
     assert said == ["from start", all_of(0, 10), ("reset", 1, True), "from the middle", all_of(10, 20)]
 
 
-def test_what_was_not_acknowledged_makes_no_gap() -> None:
-    """A segment that is near, and of nothing."""
+def test_unacknowledged_bytes_make_no_gap() -> None:
+    """A segment that is near, and empty."""
     bad = made(1, FIRST, 100_000, b"bad", acknowledged=8)
     hole = [*sent(10, 11), *sent(12, 50)]
     said, _ = story([*OPENING, *sent(0, 10), bad, *hole], step=GAP_TIME // 10)
@@ -296,7 +296,7 @@ def test_what_was_not_acknowledged_makes_no_gap() -> None:
 
 
 @pytest.mark.parametrize("end", [RST, FIN])
-def test_copies_of_everything_double_nothing(end: int) -> None:
+def test_copies_of_all_packets_double_nothing(end: int) -> None:
     ends = [made(1, FIRST, 410, flags=RST)] if end == RST else [made(1, FIRST, 410, flags=FIN), made(0, 8, 0, flags=FIN)]
     segments = [*OPENING, *sent(0, 41), *ends]
     once = story(segments)
@@ -309,7 +309,7 @@ def test_copies_of_everything_double_nothing(end: int) -> None:
 
 
 @given(st.data())
-def test_packets_with_other_numbers_change_nothing(data: st.DataObject) -> None:
+def test_packets_with_distant_numbers_change_nothing(data: st.DataObject) -> None:
     segments = [*OPENING, *sent(0, 41)]
     whole = story(segments)[0]
     far = st.integers(2**31 - FAR, 2**31 + FAR)
@@ -323,11 +323,11 @@ def test_packets_with_other_numbers_change_nothing(data: st.DataObject) -> None:
     assert story(segments)[0] == whole
 
 
-# ---- how long, and how much, is waited for ----
+# ---- how long, and how much, waits ----
 
 
 class Taking:
-    """An assembler that is given segments at times of their own; each gives what that told: data, and sizes of gaps."""
+    """An assembler that is fed segments at given times; each call returns the data and the sizes of gaps."""
 
     def __init__(self, *opening: Segment) -> None:
         self.assembler = Assembler()
@@ -354,7 +354,7 @@ def acknowledgement(at: int) -> Segment:
 
 
 @pytest.mark.parametrize("acknowledged", [5, 7])
-def test_a_hole_that_was_acknowledged_is_a_gap_once_its_time_is_over(acknowledged: int) -> None:
+def test_an_acknowledged_hole_becomes_a_gap_after_its_time(acknowledged: int) -> None:
     taking = Taking()
     assert taking.at(10, server(0, b"abc")) == [b"abc"]
     assert taking.at(20, server(5, b"fg")) == []
@@ -363,7 +363,7 @@ def test_a_hole_that_was_acknowledged_is_a_gap_once_its_time_is_over(acknowledge
     assert taking.at(21 + GAP_TIME, acknowledgement(acknowledged)) == [2, b"fg"]
 
 
-def test_a_hole_of_which_the_last_byte_was_not_acknowledged_may_still_come() -> None:
+def test_a_hole_whose_last_byte_was_not_acknowledged_may_still_be_filled() -> None:
     taking = Taking()
     taking.at(10, server(0, b"abc"))
     taking.at(20, server(5, b"fg"))
@@ -371,7 +371,7 @@ def test_a_hole_of_which_the_last_byte_was_not_acknowledged_may_still_come() -> 
     assert taking.at(6 * GAP_TIME, server(3, b"de")) == [b"de", b"fg"]
 
 
-def test_the_time_of_a_hole_counts_from_its_own_first_segment() -> None:
+def test_the_time_of_a_hole_starts_at_its_own_first_segment() -> None:
     taking = Taking()
     taking.at(10, server(0, b"abc"))
     taking.at(20, server(5, b"fg"))
@@ -385,7 +385,7 @@ def test_the_time_of_a_hole_counts_from_its_own_first_segment() -> None:
     assert taking.at(3 * GAP_TIME + 12, acknowledgement(13)) == [2, b"m"]
 
 
-def test_more_than_can_wait_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_waits_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "MAX_COUNT", 3)
     taking = Taking()
     for number in range(3):
@@ -393,7 +393,7 @@ def test_more_than_can_wait_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert taking.at(1, server(16, b"x")) == [10, b"x"]
 
 
-def test_an_answer_waits_for_what_it_acknowledges_and_is_told_with_a_remark_when_its_time_is_over() -> None:
+def test_an_answer_waits_for_the_bytes_it_acknowledges_and_is_reported_unseen_after_its_time() -> None:
     for time, expected in ((10 + EARLY_TIME, []), (11 + EARLY_TIME, ["Unseen", b"ok"])):
         taking = Taking()
         assert taking.at(10, made(0, 8, 0, b"ok", acknowledged=FIRST + 3)) == []
@@ -404,19 +404,19 @@ def test_an_answer_waits_for_what_it_acknowledges_and_is_told_with_a_remark_when
     assert taking.overdue(20 * EARLY_TIME) == []
 
 
-def test_what_acknowledges_nothing_waits_for_nothing() -> None:
+def test_a_segment_that_acknowledges_nothing_new_does_not_wait() -> None:
     taking = Taking()
     assert taking.at(10, made(0, 8, 0, b"ok", flags=0, acknowledged=FIRST + 3)) == [b"ok"]
 
 
-def test_no_more_answers_wait_than_are_kept() -> None:
+def test_no_more_answers_wait_than_may_be_kept() -> None:
     taking = Taking()
     for number in range(MAX_EARLY):
         assert taking.at(10, made(0, 8, number, b"x", acknowledged=FIRST + 3)) == []
     assert taking.at(10, made(0, 8, MAX_EARLY, b"x", acknowledged=FIRST + 3))[:2] == ["Unseen", b"x"]
 
 
-def test_what_waits_of_a_side_is_counted() -> None:
+def test_the_waiting_bytes_of_a_side_are_counted() -> None:
     taking = Taking()
     taking.at(10, made(0, 8, 0, b"ok", acknowledged=FIRST + 3))
     taking.at(10, server(5, b"fgh"))
@@ -428,7 +428,7 @@ def test_what_waits_of_a_side_is_counted() -> None:
     assert [connection.lacks(side) for side in (0, 1)] == [False, True]
 
 
-def test_of_many_connections_the_oldest_that_are_over_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_closed_connections_the_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assembly, "MAX_CLOSED", 6)
     assembler = Assembler()
     for number in range(8):
@@ -439,7 +439,7 @@ def test_of_many_connections_the_oldest_that_are_over_are_forgotten(monkeypatch:
     assert [one.port for one, _ in assembler.connections] == [50_000, 50_002, 50_003, 50_004, 50_005, 50_006, 50_007]
 
 
-def test_of_a_segment_that_overlaps_only_the_new_bytes_come() -> None:
+def test_of_an_overlapping_segment_only_the_new_bytes_come_out() -> None:
     taking = Taking()
     assert taking.at(1, server(0, b"abc")) == [b"abc"]
     assert taking.at(2, server(1, b"bcde")) == [b"de"]
@@ -448,7 +448,7 @@ def test_of_a_segment_that_overlaps_only_the_new_bytes_come() -> None:
     assert taking.at(5, server(4, b"efgh")) == [b"fgh", b"ij"]
 
 
-def test_a_segment_that_was_cut_lacks_what_is_behind_it_and_no_copy_changes_that() -> None:
+def test_a_cut_segment_lacks_its_end_and_no_copy_changes_that() -> None:
     taking = Taking()
     cut = server(0, b"abc")
     cut.missing = 4
@@ -460,11 +460,11 @@ def test_a_segment_that_was_cut_lacks_what_is_behind_it_and_no_copy_changes_that
     assert taking.at(4, server(9, b"jk")) == [b"jk"]
 
 
-# ---- which connection a segment is of ----
+# ---- which connection a segment belongs to ----
 
 
-def test_segments_of_connections_that_alternate_are_each_of_their_own() -> None:
-    """Also where one sends to itself, and where the addresses are equal and not the same objects."""
+def test_segments_of_connections_that_alternate_go_to_the_right_one() -> None:
+    """Also if a host connects to itself, and if equal addresses are not the same objects."""
     pairs = [(CLIENT, SERVER), (Endpoint("10.0.0.1", 50001), SERVER), (CLIENT, Endpoint("10.0.0.1", 50001))]
     assembler = Assembler()
     found: dict[tuple[Endpoint, Endpoint], bytes] = {}
@@ -488,8 +488,8 @@ def test_segments_of_connections_that_alternate_are_each_of_their_own() -> None:
         assert found[other, opener] == b"".join(f"{at}{other.port}".encode() for at in range(4))
 
 
-def test_a_distant_run_of_segments_that_were_cut_is_one_and_lacks_what_was_cut() -> None:
-    """The size of a segment is that of the wire."""
+def test_a_distant_run_of_cut_segments_stays_together_and_lacks_the_cut_bytes() -> None:
+    """The size of a segment is that on the wire."""
     cut = [
         Segment(SERVER, CLIENT, (FIRST + FAR + at * 10) % 2**32, 8, ACK, b"%06d" % at, 4) for at in range(10, 10 + PROOF)
     ]
@@ -500,7 +500,7 @@ def test_a_distant_run_of_segments_that_were_cut_is_one_and_lacks_what_was_cut()
     assert story([*OPENING, *sent(0, 10), *apart])[0] == ["from start", all_of(0, 10)]
 
 
-def test_an_answer_to_a_distant_segment_is_believed_with_it_if_it_has_the_number_behind_it() -> None:
+def test_an_answer_to_a_distant_segment_is_believed_with_it_if_it_has_the_next_number() -> None:
     for away in (-1, 0, 1):
         far = made(1, FIRST + FAR, 100, b"x" * 10, acknowledged=8)
         answer = made(0, 8, 0, b"ok", acknowledged=FIRST + FAR + 110 + away)

@@ -1,4 +1,4 @@
-"""What is compressed, is known by its first bytes, and is read as far as it can be."""
+"""Compression is recognized by the first bytes, and a file is read as far as possible."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.recording.captured import WHOLE, Gzip, Kind, both, compressed, read
 
 
 def whole_in(parts: list[bytes], size: int) -> int:
-    """Packets that have been flushed with the first *size* bytes, 336 each in the container."""
+    """The packets that the first *size* flushed bytes hold, 336 bytes each in the container."""
     ends = itertools.accumulate(map(len, parts))
     return max(0, (2000 * sum(end <= size for end in ends) - 200) // 336)
 
 
 @both
 @pytest.mark.parametrize("ending", ["as usual", ".pcapng"])
-def test_compression_is_known_by_its_first_bytes(tmp_path: Path, ending: str, kind: Kind) -> None:
+def test_compression_is_recognized_by_its_first_bytes(tmp_path: Path, ending: str, kind: Kind) -> None:
     path = tmp_path / f"link.pcapng{kind.ending if ending == 'as usual' else ''}"
     path.write_bytes(compressed(WHOLE, kind))
     assert read(path) == (list(range(1000)), [])
@@ -46,7 +46,7 @@ def test_a_gzip_file_may_end_with_zeros(tmp_path: Path) -> None:
 @both
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(0, 1, exclude_max=True))
-def test_what_is_compressed_and_cut_short_is_read_up_to_there(tmp_path: Path, kind: Kind, place: float) -> None:
+def test_a_truncated_compressed_file_is_read_up_to_its_end(tmp_path: Path, kind: Kind, place: float) -> None:
     path = tmp_path / f"cut.pcapng{kind.ending}"
     parts = kind.flushed(WHOLE)
     data = b"".join(parts)
@@ -61,7 +61,7 @@ def test_what_is_compressed_and_cut_short_is_read_up_to_there(tmp_path: Path, ki
 
 
 @both
-def test_what_is_compressed_and_damaged_is_read_up_to_there(tmp_path: Path, kind: Kind) -> None:
+def test_a_damaged_compressed_file_is_read_up_to_the_damage(tmp_path: Path, kind: Kind) -> None:
     path = tmp_path / f"damaged.pcapng{kind.ending}"
     parts = kind.flushed(WHOLE)
     data = b"".join(parts)
@@ -76,11 +76,11 @@ def test_what_is_compressed_and_damaged_is_read_up_to_there(tmp_path: Path, kind
     assert f"{kind.name} cannot read on (" in problem
 
 
-# ---- as it comes ----
+# ---- files that grow ----
 
 
 class Growing:
-    """A file's content that is written piece by piece, whenever the reader has found nothing more."""
+    """The content of a file that is written piece by piece, whenever the reader finds nothing more."""
 
     def __init__(self, path: Path, pieces: list[bytes], *, ends: bool) -> None:
         self.path, self.pieces, self.ends = path, pieces, ends
@@ -116,7 +116,7 @@ def test_a_file_that_grows_is_read_until_the_reader_stops(tmp_path: Path) -> Non
     assert growing.asked == [True, False, True, False, True]
 
 
-def test_what_is_written_while_the_successor_appears_is_read_too(tmp_path: Path) -> None:
+def test_bytes_written_while_the_successor_appears_are_read_too(tmp_path: Path) -> None:
     path = tmp_path / "one"
     path.write_bytes(b"plain")
     asked: list[Path] = []
@@ -131,7 +131,7 @@ def test_what_is_written_while_the_successor_appears_is_read_too(tmp_path: Path)
     assert asked == [path]
 
 
-def test_a_file_that_is_complete_has_no_successor(tmp_path: Path) -> None:
+def test_a_complete_file_has_no_successor(tmp_path: Path) -> None:
     path = tmp_path / "one"
     path.write_bytes(b"plain")
     asked: list[bool] = []
@@ -175,7 +175,7 @@ def test_a_pipe_is_read_as_it_is_written_until_it_is_closed_or_the_reader_stops(
     assert asked[:5] == [True, False, True, False, True]
 
 
-def test_what_cannot_be_opened_or_read_is_said(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_or_read_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="one: No such file or directory"):
         list(content(tmp_path / "none", "one", None, False, lambda path: None))
     with pytest.raises(RecordingError, match=r"directory: Is a directory"):

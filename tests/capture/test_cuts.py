@@ -1,4 +1,4 @@
-"""Packets without their ends, counted by who cut them."""
+"""Packets that were cut short, counted by what cut them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def packet(captured: int, size: int) -> Packet:
     return Packet(0, RAW_IP, bytes(captured), size)
 
 
-def test_of_none_there_is_nothing_to_say() -> None:
+def test_without_cut_packets_there_is_no_sentence() -> None:
     assert not Cuts()
     assert str(Cuts()) == ""
 
@@ -29,7 +29,7 @@ def test_of_none_there_is_nothing_to_say() -> None:
         ),
     ],
 )
-def test_each_kind_is_counted_with_what_would_have_kept_them_whole(packets: list[Packet], said: str) -> None:
+def test_each_kind_is_counted_with_its_remedy(packets: list[Packet], said: str) -> None:
     cuts = Cuts()
     for one in packets:
         cuts.add(one)

@@ -1,4 +1,4 @@
-"""From paths to packets: directories, rotations, what is compressed, what grows, and what cannot be read."""
+"""From paths to packets: directories, rotations, compression, growing files, and files that cannot be read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ from tests.support import WITHIN, wait_until
         (gzip.compress(b"hello\n", mtime=0), "it is not a capture, neither pcapng nor pcap: it begins with b'hello"),
     ],
 )
-def test_what_is_no_capture_is_said(tmp_path: Path, data: bytes, says: str) -> None:
+def test_a_file_that_is_not_a_capture_is_reported(tmp_path: Path, data: bytes, says: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
     times, (problem,) = read(path)
@@ -66,14 +66,14 @@ def test_what_is_no_capture_is_said(tmp_path: Path, data: bytes, says: str) -> N
         check(path)
 
 
-def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "none.pcapng"
     assert read(path) == ([], [f"{path}: No such file or directory"])
 
 
 @given(st.lists(st.integers(1, 5000), max_size=20))
-def test_bytes_of_a_pipe_may_come_in_any_pieces(sizes: list[int]) -> None:
-    """The first of one byte, so that nothing can be known by it."""
+def test_the_bytes_of_a_pipe_may_come_in_any_pieces(sizes: list[int]) -> None:
+    """The first piece is one byte, too little to recognize anything."""
     data = compressed(WHOLE) if len(sizes) % 2 else WHOLE
     reading, writing = os.pipe()
 
@@ -112,19 +112,19 @@ def test_a_rotation_is_read_by_its_numbers(tmp_path: Path) -> None:
     "names",
     [["b.pcapng", "a.pcap"], ["x.pcap", "x.pcap1"], ["x.pcap.gz", "x.pcap1.gz"], ["c_00002_x.pcapng", "c_00001_x.cap"]],
 )
-def test_other_captures_are_read_by_the_time_of_their_first_packet(tmp_path: Path, names: list[str]) -> None:
+def test_other_captures_are_read_in_order_of_their_first_packets(tmp_path: Path, names: list[str]) -> None:
     for number, name in enumerate(names):
         (tmp_path / name).write_bytes(capture(number + 1))
     assert read(tmp_path) == ([1, 2], [])
 
 
-def test_a_rotation_that_was_begun_anew_is_read_in_time(tmp_path: Path) -> None:
+def test_a_restarted_rotation_is_read_in_order_of_time(tmp_path: Path) -> None:
     for number, time, stamp in [(1, 3, "20261123T000000Z"), (1, 1, "20261122T000000Z"), (2, 2, "20261122T000100Z")]:
         rotation(tmp_path, number, capture(time), stamp=stamp)
     assert read(tmp_path) == ([1, 2, 3], [])
 
 
-def test_what_of_a_directory_cannot_be_read_leaves_the_rest(tmp_path: Path) -> None:
+def test_an_unreadable_file_in_a_directory_does_not_affect_the_others(tmp_path: Path) -> None:
     rotation(tmp_path, 1, capture(1))
     empty = rotation(tmp_path, 2, b"")
     cut = rotation(tmp_path, 3, capture(2, 3)[:-7])
@@ -140,7 +140,7 @@ def test_what_of_a_directory_cannot_be_read_leaves_the_rest(tmp_path: Path) -> N
     ]
 
 
-def test_a_directory_without_captures_is_said(tmp_path: Path) -> None:
+def test_a_directory_without_captures_is_reported(tmp_path: Path) -> None:
     assert read(tmp_path) == (
         [],
         [f"{tmp_path}: no capture in this directory; their names end in .pcapng, .pcapng.zst, .pcapng.gz, .pcap, .cap"],
@@ -150,7 +150,7 @@ def test_a_directory_without_captures_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.geteuid(), reason="root may read everything")
-def test_what_may_not_be_read_is_said(tmp_path: Path) -> None:
+def test_a_file_without_permission_is_reported(tmp_path: Path) -> None:
     path = rotation(tmp_path, 1, capture(1))
     path.chmod(0)
     assert read(path) == ([], [f"{path}: Permission denied"])
@@ -160,7 +160,7 @@ def test_what_may_not_be_read_is_said(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
-def test_the_successor_is_of_the_same_rotation(tmp_path: Path) -> None:
+def test_a_successor_belongs_to_the_same_rotation(tmp_path: Path) -> None:
     first, third = rotation(tmp_path, 1, b""), rotation(tmp_path, 3, b"")
     (tmp_path / "other_00002_20261121T124952Z.pcapng").write_bytes(b"")
     assert successor(first) == third
@@ -178,7 +178,7 @@ def read_all(paths: Sequence[Path], goes_on: GoesOn | None = None) -> tuple[list
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_files_are_read_by_the_time_of_their_first_packets_whatever_order_they_are_named_in(
+def test_files_are_read_in_order_of_their_first_packets_whatever_the_order_of_arguments(
     tmp_path: Path, order: tuple[int, ...]
 ) -> None:
     paths = [tmp_path / name for name in ("a.pcap2", "a.pcap", "a.pcap1")]
@@ -209,7 +209,7 @@ def test_merging_loses_nothing(tmp_path: Path, times: list[list[int]], dice: ran
     assert read_all(paths) == (sorted(itertools.chain(*times)), [])
 
 
-def test_of_many_files_that_overlap_a_bounded_number_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_overlapping_files_a_bounded_number_is_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MAX_MERGED", 4)
     paths = [tmp_path / f"{number}.pcap" for number in range(20)]
     for number, path in enumerate(paths):
@@ -224,14 +224,14 @@ def test_of_many_files_that_overlap_a_bounded_number_is_open(tmp_path: Path, mon
     assert most <= 5
 
 
-def test_a_file_that_is_named_twice_is_read_once(tmp_path: Path) -> None:
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "a.pcap"
     path.write_bytes(capture(1, 2))
     (tmp_path / "link.pcap").symlink_to(path)
     assert read_all([path, tmp_path, path, tmp_path / "link.pcap"]) == ([1, 2], [])
 
 
-def test_a_rotation_is_read_by_its_numbers_also_where_its_files_are_named(tmp_path: Path) -> None:
+def test_a_rotation_is_read_by_its_numbers_even_if_its_files_are_named_one_by_one(tmp_path: Path) -> None:
     paths = [rotation(tmp_path, number, capture(10 - number)) for number in (3, 1, 2)]
     other = tmp_path / "other.pcap"
     other.write_bytes(capture(8))
@@ -239,7 +239,7 @@ def test_a_rotation_is_read_by_its_numbers_also_where_its_files_are_named(tmp_pa
     assert sorted(read_all([*paths, other])[0]) == [7, 8, 8, 9]
 
 
-def test_problems_of_several_paths_are_told_and_the_rest_is_read(tmp_path: Path) -> None:
+def test_problems_of_several_paths_are_reported_and_the_rest_is_read(tmp_path: Path) -> None:
     for name, data in (("good.pcap", capture(5)), ("empty.pcap", b""), ("cut.pcap", capture(1, 2)[:-5])):
         (tmp_path / name).write_bytes(data)
     (tmp_path / "folder").mkdir()
@@ -250,7 +250,7 @@ def test_problems_of_several_paths_are_told_and_the_rest_is_read(tmp_path: Path)
     assert len(problems) == 4
 
 
-def test_what_is_in_a_pipe_comes_last(tmp_path: Path) -> None:
+def test_a_pipe_is_read_last(tmp_path: Path) -> None:
     pipe, path = tmp_path / "pipe", tmp_path / "a.pcap"
     os.mkfifo(pipe)
     path.write_bytes(capture(5))
@@ -270,18 +270,18 @@ def test_the_file_that_began_last_is_followed(tmp_path: Path) -> None:
     assert read_all([new, old], written_by([partial(append, new, capture(9))])) == ([1, 5, 9], [])
 
 
-def test_who_wants_no_more_is_heard_between_files_that_are_merged(tmp_path: Path) -> None:
+def test_reading_can_stop_between_files_that_are_merged(tmp_path: Path) -> None:
     for number in range(1, 4):
         (tmp_path / f"{number}.pcap").write_bytes(capture(number))
     left = iter([True, False])
     assert read_all([tmp_path], lambda is_idle: next(left)) == ([1, 2], [])
 
 
-# ---- what grows ----
+# ---- growing files ----
 
 
 def written_by(steps: Sequence[Callable[[], object]]) -> GoesOn:
-    """Does a step of the writer's whenever the reader has nothing to read; then the reader is to stop."""
+    """Writes the next step whenever the reader has nothing to read, and then stops the reader."""
     left: Iterator[Callable[[], object]] = iter(steps)
 
     def goes_on(is_idle: bool) -> bool:
@@ -312,7 +312,7 @@ def test_a_file_is_followed_while_it_grows(tmp_path: Path, of: Callable[[bytes],
     times, problems = read(path, written_by(steps))
     assert times == list(range(len(times)))
     assert len(times) >= 999
-    assert not problems  # what is not whole at the end is still being written
+    assert not problems  # an incomplete end is still being written
 
 
 @pytest.mark.parametrize("of", [lambda data: data, compressed], ids=["plain", "zstd"])
@@ -322,7 +322,7 @@ def test_a_rotation_is_followed_from_file_to_file(tmp_path: Path, names: str, of
     first = rotation(tmp_path, 1, data[:700])
 
     def rotate() -> None:
-        """Also what is written last, and not yet read when the next file is there."""
+        """Also if the last bytes were not read before the next file appeared."""
         append(first, data[700:])
         rotation(tmp_path, 2, of(capture(1000)))
         rotation(tmp_path, 3, of(capture(1001))[:-3])
@@ -336,8 +336,8 @@ def test_a_rotation_is_followed_from_file_to_file(tmp_path: Path, names: str, of
     assert "today_00003" in problems[0]
 
 
-def test_a_pipe_that_is_empty_for_a_moment_is_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the writer waits, each time that the pipe is full, and tcpdump loses packets."""
+def test_a_pipe_that_is_empty_for_a_moment_is_not_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the writer waits whenever the pipe is full, and tcpdump loses packets."""
     monkeypatch.setattr(content, "BREATH", 10 * WITHIN)
     path = tmp_path / "pipe"
     os.mkfifo(path)
@@ -357,7 +357,7 @@ def test_a_pipe_that_is_empty_for_a_moment_is_no_rest(tmp_path: Path, monkeypatc
     assert not any(rests[:-1])
 
 
-def test_who_wants_no_more_is_heard_between_files_and_reads(tmp_path: Path) -> None:
+def test_reading_can_stop_between_files_and_reads(tmp_path: Path) -> None:
     for number in range(1, 4):
         rotation(tmp_path, number, capture(number))
     left = iter([True, False])
@@ -371,14 +371,14 @@ CLOSED |= {"phase": "stream", "offset": 1100, "bytes_from_master": 300, "bytes_f
 
 
 def recorded(first: dict[str, Any], last: dict[str, Any]) -> bytes:
-    """As a tap does it, with comments on the first packet and on the last."""
+    """As a tap records it, with comments on the first packet and on the last."""
     comments = [[json.dumps(first)], *([] for _ in PACKETS[2:]), [json.dumps(last)]]
     blocks = [block(at, data, said) for (at, data), said in zip(PACKETS, comments, strict=True)]
     return pcapng.heading("test") + b"".join(blocks)
 
 
 def lines(data: bytes) -> tuple[int, list[str], list[str]]:
-    """Packets, lines of a log, problems."""
+    """Packets, lines of a log, and problems."""
     said: list[str] = []
     reader = PcapngReader()
     player = Player(lambda told: said.append(log_line(told) or ""), every_command=True)
@@ -389,7 +389,7 @@ def lines(data: bytes) -> tuple[int, list[str], list[str]]:
 
 
 @given(st.integers(4, len(recorded(OPENED, CLOSED)) - 1), st.integers(1, 255))
-def test_one_flipped_byte_costs_no_more_than_a_packet(at: int, bits: int) -> None:
+def test_one_flipped_byte_costs_at_most_one_packet(at: int, bits: int) -> None:
     data = bytearray(recorded(OPENED, CLOSED))
     data[at] ^= bits
     found, _, problems = lines(bytes(data))
@@ -398,19 +398,19 @@ def test_one_flipped_byte_costs_no_more_than_a_packet(at: int, bits: int) -> Non
 
 
 @pytest.mark.parametrize("at", range(4, len(pcapng.heading("test"))))
-def test_behind_a_damaged_head_all_packets_are_read(at: int) -> None:
+def test_after_a_damaged_head_all_packets_are_read(at: int) -> None:
     data = bytearray(recorded(OPENED, CLOSED))
     data[at] ^= 0x55
     found, said, problems = lines(bytes(data))
     assert found == len(PACKETS)
     assert len(problems) <= 2
-    assert len(said) == len(lines(recorded(OPENED, CLOSED))[1]) or at > 40  # there its link type is said
+    assert len(said) == len(lines(recorded(OPENED, CLOSED))[1]) or at > 40  # its link type is given there
 
 
 @pytest.mark.parametrize(
     "odd", [{"time": 1e300}, {"time": float("nan")}, {"time": "noon"}, {"connection": "7"}, {"link": None}, {"peer": 1}]
 )
-def test_a_comment_that_no_tap_wrote_is_left_alone(odd: dict[str, Any]) -> None:
+def test_a_foreign_comment_is_ignored(odd: dict[str, Any]) -> None:
     assert lines(recorded(OPENED | odd, CLOSED | odd))[1][0].split()[1] == "127.0.0.1:6379/1"
     for name in set(OPENED) - {"event", "time", "replica"}:
         less = {key: value for key, value in OPENED.items() if key != name}
@@ -443,7 +443,7 @@ def test_a_container_is_read_the_same_however_it_is_cut(tmp_path: Path, kind: st
         assert found([data[:at], b"", data[at:]]) == whole
 
 
-def test_of_a_directory_regular_files_are_read_and_the_others_named(tmp_path: Path) -> None:
+def test_in_a_directory_regular_files_are_read_and_others_named(tmp_path: Path) -> None:
     good = file(tmp_path / "good.pcap", PACKETS, "<us")
     os.mkfifo(tmp_path / "pipe.pcap")
     (tmp_path / "inner.pcap").mkdir()

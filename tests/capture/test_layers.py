@@ -1,4 +1,4 @@
-"""Whatever a TCP segment is wrapped in, it is found; what is not read is named."""
+"""A TCP segment is found in every encapsulation; packets that are not read are named."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ UNKNOWN_TO_TSHARK = {"vlan, of another maker", "pktap", "gre in udp", "ppp, comp
 
 
 def found(link_type: int, data: bytes, size: int | None = None) -> Segment | str:
-    """The segment, or what kind of packet it is instead."""
+    """The segment, or the kind of packet it is instead."""
     layers = Layers()
     segment = layers.segment(Packet(0, link_type, data, len(data) if size is None else size))
     if segment is not None:
@@ -196,7 +196,7 @@ def test_a_segment_is_found_in_every_frame(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_a_frame_that_is_cut_is_missing_bytes_or_nothing(name: str) -> None:
+def test_a_cut_frame_lacks_bytes_or_is_not_read(name: str) -> None:
     link_type, data = FRAMES[name]
     for length in range(len(data)):
         segment = found(link_type, data[:length], len(data))
@@ -206,8 +206,8 @@ def test_a_frame_that_is_cut_is_missing_bytes_or_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("inside", ["", "pwethnocw", "pwethcw"], ids=repr)
-def test_tshark_finds_the_same(inside: str, tmp_path: Path) -> None:
-    """In one file, each frame with an interface of its own. inside: what it is told that is behind the label 17."""
+def test_tshark_finds_the_same_segments(inside: str, tmp_path: Path) -> None:
+    """In one file, each frame with its own interface. inside: what tshark is told about the payload of label 17."""
     names = [name for name in FRAMES if name not in UNKNOWN_TO_TSHARK and behind_a_label(name) == inside]
     path = tmp_path / "all.pcapng"
     interfaces = [block(1, struct.pack("<HHI", FRAMES[name][0], 0, 0)) for name in names]
@@ -229,7 +229,7 @@ def behind_a_label(name: str) -> str:
 
 
 def block(kind: int, body: bytes) -> bytes:
-    """Of a pcapng file."""
+    """A block of a pcapng file."""
     padded = body + bytes(-len(body) % 4)
     size = struct.pack("<I", 12 + len(padded))
     return struct.pack("<I", kind) + size + padded + size
@@ -295,22 +295,22 @@ def block(kind: int, body: bytes) -> bytes:
         ("of link type 258", 258, struct.pack("<III", 108, 1, 258) + bytes(136)),
     ],
 )
-def test_what_is_not_read_is_named(kind: str, link_type: int, data: bytes) -> None:
+def test_packets_that_are_not_read_are_named(kind: str, link_type: int, data: bytes) -> None:
     assert found(link_type, data) == kind
 
 
-def test_what_is_cut_off_in_its_headers_is_named() -> None:
+def test_packets_cut_off_in_their_headers_are_named() -> None:
     assert found(1, frame(V4)[:40], len(frame(V4))) == "cut off in their headers"
 
 
-def test_kinds_are_counted_most_first() -> None:
+def test_kinds_are_listed_most_frequent_first() -> None:
     layers = Layers()
     for data in (ARP, frame(V4), frame(udp(53, b"")), ARP, frame(pieces(V4, 8)[0])):
         layers.segment(Packet(0, 1, data, len(data)))
     assert layers.unread == {"ARP": 2, "UDP": 1, "fragments of IP packets that are not whole": 1}
 
 
-def test_tunnels_in_tunnels_have_an_end() -> None:
+def test_nesting_of_tunnels_is_limited() -> None:
     packet = V4
     for _ in range(MAX_LAYERS - 2):
         packet = ipv4(4, packet)
@@ -318,16 +318,16 @@ def test_tunnels_in_tunnels_have_an_end() -> None:
     assert found(1, frame(ipv4(4, ipv4(4, packet)))) == f"in more than {MAX_LAYERS} tunnels and tags"
 
 
-def test_a_mirror_that_cuts_a_packet_leaves_a_gap_of_what_it_cut() -> None:
-    """The outer packet is whole, the inner one says how long it was."""
+def test_a_mirror_that_cuts_a_packet_leaves_a_gap_of_the_cut_bytes() -> None:
+    """The outer packet is whole, the inner one gives its original length."""
     for size in range(6):
         segment = found(1, frame(vxlan(frame(V4)[: len(frame(V4)) - size])) + b"padding")
         assert isinstance(segment, Segment)
         assert (segment.data, segment.missing) == (b"hello"[: 5 - size], size)
 
 
-def test_a_packet_too_long_to_say_its_length_is_as_long_as_its_frame() -> None:
-    """As segmentation offload makes them."""
+def test_a_packet_too_long_for_its_length_field_is_as_long_as_its_frame() -> None:
+    """As segmentation offload produces them."""
     for packet in (V4[:2] + bytes(2) + V4[4:], V6[:4] + bytes(2) + V6[6:]):
         for data in (frame(packet), frame(vxlan(frame(packet)))):
             segment = found(1, data)
@@ -336,12 +336,12 @@ def test_a_packet_too_long_to_say_its_length_is_as_long_as_its_frame() -> None:
 
 
 @given(st.sampled_from([*LINKS, 147]), st.binary(max_size=120))
-def test_no_frame_makes_it_raise(link_type: int, data: bytes) -> None:
+def test_no_frame_raises_an_exception(link_type: int, data: bytes) -> None:
     found(link_type, data)
 
 
 @given(st.sampled_from(sorted(FRAMES)), st.data())
-def test_no_damage_makes_it_raise(name: str, draw: st.DataObject) -> None:
+def test_no_damage_raises_an_exception(name: str, draw: st.DataObject) -> None:
     link_type, whole = FRAMES[name]
     data = bytearray(whole)
     for at in draw.draw(st.lists(st.integers(0, len(data) - 1), max_size=4)):
@@ -365,7 +365,7 @@ def test_no_damage_makes_it_raise(name: str, draw: st.DataObject) -> None:
         ("EtherType 0x0600", 0x0600),
     ],
 )
-def test_what_else_there_is_on_an_ethernet_has_a_name(name: str, kind: int) -> None:
+def test_other_ethertypes_have_names(name: str, kind: int) -> None:
     assert found(1, ethernet(kind, bytes(20))) == name
     named = name if not name.startswith("EtherType") else f"GRE with an unknown protocol 0x{kind:04x}"
     assert found(101, gre(kind, bytes(20))) == named
@@ -388,7 +388,7 @@ def test_what_else_there_is_on_an_ethernet_has_a_name(name: str, kind: int) -> N
         ("IP protocol 60", 60),
     ],
 )
-def test_what_else_there_is_in_ip_has_a_name(name: str, protocol: int) -> None:
+def test_other_ip_protocols_have_names(name: str, protocol: int) -> None:
     assert found(101, ipv4(protocol, bytes(24))) == name
 
 
@@ -406,11 +406,11 @@ def test_what_else_there_is_in_ip_has_a_name(name: str, protocol: int) -> None:
         ("netlink", 253),
     ],
 )
-def test_a_capture_of_something_else_has_a_name(name: str, link_type: int) -> None:
+def test_other_link_types_have_names(name: str, link_type: int) -> None:
     assert found(link_type, bytes(40)) == f"of link type {link_type} ({name})"
 
 
-def test_each_way_to_wrap_a_packet_is_among_the_frames() -> None:
+def test_each_encapsulation_is_among_the_frames() -> None:
     assert {link_type for link_type, _ in FRAMES.values()} == set(LINKS)
 
 
@@ -418,7 +418,7 @@ def test_each_way_to_wrap_a_packet_is_among_the_frames() -> None:
 
 
 def six(*headers: tuple[int, bytes], last: int = 6, data: bytes = V6[40:]) -> bytes:
-    """A packet of IPv6. headers: the kind of each, and what stands behind its first byte."""
+    """A packet of IPv6. headers: the kind of each, and the bytes after its first."""
     kinds = [kind for kind, _ in headers] + [last]
     said = b"".join(bytes([following]) + rest for following, (_, rest) in zip(kinds[1:], headers, strict=True))
     return V6[:4] + struct.pack("!HB", len(said + data), kinds[0]) + V6[7:40] + said + data
@@ -432,7 +432,7 @@ def test_an_extension_of_ipv6_is_as_long_as_it_says(kind: int, units: int) -> No
     assert segment.data == b"hello"
 
 
-def test_in_ipv6_authentication_and_a_fragment_that_is_the_whole_packet_lead_on() -> None:
+def test_ipv6_authentication_and_atomic_fragments_are_passed() -> None:
     authentication = (51, bytes([4]) + bytes(22))
     for headers in ([authentication], [(44, bytes(7))], [(44, b"\0\0\6" + bytes(4))], [(44, bytes(7)), authentication]):
         segment = found(101, six(*headers))
@@ -452,7 +452,7 @@ def test_a_segment_has_the_numbers_of_its_header() -> None:
 
 
 @pytest.mark.parametrize(("words", "data"), [(4, None), (5, b"12345678"), (6, b"5678"), (7, b""), (8, None)])
-def test_a_header_of_tcp_is_as_long_as_it_says_and_in_its_packet(words: int, data: bytes | None) -> None:
+def test_a_tcp_header_has_its_stated_length_and_lies_in_its_packet(words: int, data: bytes | None) -> None:
     tcp = struct.pack("!HHIIBBHHH", 40000, 6379, 1, 1, words << 4, 0x10, 9, 0, 0)
     segment = found(101, ipv4(6, tcp + b"12345678"))
     assert (segment.data if isinstance(segment, Segment) else None) == data
@@ -462,7 +462,7 @@ def test_a_header_of_tcp_is_as_long_as_it_says_and_in_its_packet(words: int, dat
 @pytest.mark.parametrize(
     ("size", "is_last", "kind"), [(0, True, "malformed"), (12, False, "malformed"), (8, False, None)]
 )
-def test_a_fragment_has_bytes_and_ends_where_another_can_begin(size: int, is_last: bool, kind: str | None) -> None:
+def test_a_fragment_has_bytes_and_ends_at_a_multiple_of_eight(size: int, is_last: bool, kind: str | None) -> None:
     fragment = 2 if is_last else 0x2000 | 2
     six_fragment = struct.pack("!BHI", 0, 16 | (not is_last), 7)
     for packet in (ipv4(6, bytes(size), number=7, fragment=fragment), six((44, six_fragment), data=bytes(size))):

@@ -1,4 +1,4 @@
-"""One file of a recording: whole blocks or nothing, forced to the disk, and what somebody else did to it."""
+"""One file of a recording: whole blocks or nothing, forced to the disk, and changed by other processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def test_a_file_begins_with_its_head_and_is_its_owners_alone(tmp_path: Path) -> None:
+def test_a_file_begins_with_its_head_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     one = Output(tmp_path / "a.pcapng", HEAD)
     assert (one.size, one.unsynced) == (len(HEAD), len(HEAD))
     one.append(b"block")
@@ -32,7 +32,7 @@ def test_a_file_begins_with_its_head_and_is_its_owners_alone(tmp_path: Path) -> 
     assert one.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+def test_an_existing_file_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "a.pcapng"
     path.write_text("mine")
     with pytest.raises(FileExistsError):
@@ -40,7 +40,7 @@ def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
-def test_a_file_without_room_for_its_head_is_gone_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_room_for_its_head_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(file: int, data: object) -> int:
         raise OSError(28, "No space left on device")
 
@@ -52,7 +52,7 @@ def test_a_file_without_room_for_its_head_is_gone_again(tmp_path: Path, monkeypa
     assert len(os.listdir("/proc/self/fd")) == files
 
 
-def test_a_block_that_does_not_fit_leaves_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = Output(tmp_path / "a.pcapng", HEAD)
     write, left = os.write, [3, 4]
 
@@ -72,7 +72,7 @@ def test_a_block_that_does_not_fit_leaves_none_of_it(tmp_path: Path, monkeypatch
     assert one.path.read_bytes() == HEAD + b"next"
 
 
-def test_a_write_that_takes_some_of_a_block_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = Output(tmp_path / "a.pcapng", HEAD)
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, data: write(file, bytes(data[:2])))
@@ -95,7 +95,7 @@ def test_the_end_of_a_file_is_forced_to_the_disk(tmp_path: Path, name: str, sync
     assert len(synced) == 2
 
 
-def test_what_is_on_the_disk_already_is_not_forced_again(tmp_path: Path, synced: list[int]) -> None:
+def test_bytes_on_the_disk_are_not_forced_again(tmp_path: Path, synced: list[int]) -> None:
     one = Output(tmp_path / "a.pcapng", HEAD)
     one.sync()
     one.close(sync=True)
@@ -105,7 +105,7 @@ def test_what_is_on_the_disk_already_is_not_forced_again(tmp_path: Path, synced:
     assert len(synced) == 1
 
 
-def test_a_file_is_closed_whatever_the_disk_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_closed_whatever_the_disk_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(file: int) -> None:
         raise OSError(5, "Input/output error")
 
@@ -118,7 +118,7 @@ def test_a_file_is_closed_whatever_the_disk_says(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system has no posix_fadvise()")
-def test_what_is_on_the_disk_leaves_the_systems_memory_in_large_steps(
+def test_bytes_on_the_disk_leave_the_page_cache_in_large_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[int]
 ) -> None:
     dropped: list[tuple[int, int]] = []
@@ -139,13 +139,13 @@ def test_what_is_on_the_disk_leaves_the_systems_memory_in_large_steps(
     one.close(sync=False)
 
 
-def test_what_became_of_a_file(tmp_path: Path) -> None:
+def test_changes_by_another_process_are_recognized(tmp_path: Path) -> None:
     one = Output(tmp_path / "a.pcapng", HEAD)
     assert one.what_became_of_it() == ""
     one.append(b"x" * 50)
     assert one.what_became_of_it() == ""
     with one.path.open("ab") as file:
-        file.write(b"more")  # of somebody else: nothing of ours is lost
+        file.write(b"more")  # by another process: nothing of ours is lost
     assert one.what_became_of_it() == ""
     os.truncate(one.path, one.size - 1)
     assert one.what_became_of_it() == f"was cut to {one.size - 1} bytes"
@@ -159,7 +159,7 @@ def test_what_became_of_a_file(tmp_path: Path) -> None:
     one.close(sync=False)
 
 
-def test_compressed_every_block_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
+def test_a_compressed_block_can_be_read_as_soon_as_it_is_written(tmp_path: Path) -> None:
     one = Output(tmp_path / "a.pcapng.zst", HEAD)
     said = HEAD
     for number in range(5):
@@ -172,7 +172,7 @@ def test_compressed_every_block_can_be_read_as_soon_as_it_is_written(tmp_path: P
     assert zstandard.ZstdDecompressor().decompressobj().decompress(one.path.read_bytes()) == said
 
 
-def test_compressed_what_was_given_up_is_not_needed_to_read_what_follows(tmp_path: Path) -> None:
+def test_compressed_bytes_that_were_given_up_are_not_needed_to_read_later_ones(tmp_path: Path) -> None:
     one = Output(tmp_path / "a.pcapng.zst", HEAD)
     one.append(one.encode(b"first"))
     one.encode(b"given up, never taken")

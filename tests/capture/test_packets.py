@@ -1,4 +1,4 @@
-"""Segments of TCP as the RFCs have them, each in a block of pcapng."""
+"""TCP segments as in the RFCs, each in a pcapng block."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tests.recording.support import block, next_packets, plain_sum, segment
 
 
 @given(st.binary(max_size=200))
-def test_the_sum_is_that_of_the_rfc(data: bytes) -> None:
+def test_the_checksum_is_that_of_the_rfc(data: bytes) -> None:
     assert ones_sum(data) == plain_sum(data)
 
 
-def test_the_sum_of_large_data_is_too() -> None:
+def test_the_checksum_of_large_data_is_right_too() -> None:
     data = random.Random(1).randbytes(MAX_DATA)
     assert ones_sum(data) == plain_sum(data)
     assert ones_sum(b"\xff" * MAX_DATA) == plain_sum(b"\xff" * MAX_DATA)
 
 
 sizes = st.one_of(st.integers(0, 40), st.integers(4090, 4100), st.sampled_from([MAX_DATA, MAX_DATA + 1]))
-# Whether it is data, and of how many bytes, or what opens and ends.
+# Whether the packet has data, and how much, or opens or ends the connection.
 kinds = st.one_of(st.tuples(st.just(PUSH), sizes), st.tuples(st.sampled_from([SYN, FIN, 0]), st.just(0)))
 
 
@@ -40,7 +40,7 @@ kinds = st.one_of(st.tuples(st.just(PUSH), sizes), st.tuples(st.sampled_from([SY
     st.tuples(times, times),
     st.lists(st.tuples(times, st.sampled_from([0, 1]), kinds, comments), max_size=5),
 )
-def test_the_blocks_are_those_of_the_draft_and_the_packets_those_of_the_rfcs(
+def test_blocks_follow_the_draft_and_packets_the_rfcs(
     host: str, first: tuple[int, int], said: list[tuple[int, int, tuple[int, int], tuple[str, ...]]]
 ) -> None:
     flow, out = Flow(Endpoint(host, 50000), Endpoint(host, 6379), first), Blocks()
@@ -68,9 +68,7 @@ def test_the_blocks_are_those_of_the_draft_and_the_packets_those_of_the_rfcs(
     ],
 )
 @pytest.mark.parametrize("first", [(0, 5), (2**32 - 3, 2**32 - 1)])
-def test_segments_have_the_numbers_that_tcp_gives_them(
-    hosts: tuple[str, str], shown: tuple[str, str], first: tuple[int, int]
-) -> None:
+def test_segments_have_the_numbers_of_tcp(hosts: tuple[str, str], shown: tuple[str, str], first: tuple[int, int]) -> None:
     flow = Flow(Endpoint(hosts[0], 50000), Endpoint(hosts[1], 6379), first)
     said = [(0, SYN, b""), (1, SYN, b""), (0, 0, b""), (0, PUSH, b"abc"), (1, PUSH, b"x" * MAX_DATA), (1, FIN, b"")]
     segments = []
@@ -84,12 +82,12 @@ def test_segments_have_the_numbers_that_tcp_gives_them(
     assert (segments[4].acknowledged - first[0]) % 2**32 == 4
     assert (segments[5].sequence - first[1]) % 2**32 == 1 + MAX_DATA
     assert [one.flags for one in segments] == [SYN, SYN | ACK, ACK, PUSH | ACK, PUSH | ACK, FIN | ACK]
-    opener, other = (str(ipaddress.ip_address(host)) for host in shown)  # of "::ffff:a00:1" Python 3.13 has another text
+    opener, other = (str(ipaddress.ip_address(host)) for host in shown)  # for "::ffff:a00:1" Python 3.13 has another text
     assert {one.source for one in segments} == {(opener, 50000), (other, 6379)}
     assert segments[0].source == segments[1].target == (opener, 50000)
 
 
-def test_a_quiet_flow_keeps_none_alive_that_it_shared_blocks_with() -> None:
+def test_a_quiet_flow_keeps_no_other_flow_alive() -> None:
     class Owner:
         pass
 
@@ -106,8 +104,8 @@ def test_a_quiet_flow_keeps_none_alive_that_it_shared_blocks_with() -> None:
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "fd00::1"])
 @pytest.mark.parametrize("first", [(0, 5), (2**32 - 3, 2**32 - 1), (2**31, 2**31 - 1)])
-def test_a_packet_is_taken_apart_as_it_was_made(host: str, first: tuple[int, int]) -> None:
-    """However much the sides have sent since."""
+def test_a_packet_can_be_taken_apart_again(host: str, first: tuple[int, int]) -> None:
+    """Regardless of how much the sides have sent since."""
     flow = Flow(Endpoint(host, 50000), Endpoint(host, 6379), first)
     made: list[tuple[bytes, tuple[int, int, int]]] = []
     sent = [-1, -1]
@@ -133,8 +131,8 @@ def test_a_packet_is_taken_apart_as_it_was_made(host: str, first: tuple[int, int
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "fd00::1"])
-def test_blocks_are_written_whole_into_a_buffer_that_was_used_before(host: str) -> None:
-    """Each byte of them is set, whatever was in its place."""
+def test_blocks_are_written_completely_into_a_used_buffer(host: str) -> None:
+    """Every byte of them is set, whatever was there before."""
     flow, out = Flow(Endpoint(host, 50000), Endpoint(host, 6379), (2**32 - 5, 77)), Blocks()
     said: list[tuple[int, int, bytes, tuple[str, ...]]] = [
         (0, SYN, b"", ()), (1, SYN, b"", ("two", "comments")), (0, 0, b"", ()), (0, PUSH, b"abc", ("one",)),
@@ -143,7 +141,7 @@ def test_blocks_are_written_whole_into_a_buffer_that_was_used_before(host: str) 
     for filled in (0, 0xFF, 0x55):
         out.clear()
         time = 0x1234_5678_9ABC_DEF0 + filled
-        if filled:  # as if another use had left these bytes
+        if filled:  # as if an earlier use had left these bytes
             while out.size < 4000:
                 Flow(Endpoint(host, 1), Endpoint(host, 2), (9, 9)).write(out, 2**64 - 1, 0, PUSH, bytes([filled]) * 3000)
             out.clear()
@@ -161,5 +159,5 @@ def test_blocks_are_written_whole_into_a_buffer_that_was_used_before(host: str) 
 
 
 def urgent(host: str) -> int:
-    """Where a packet has the urgent pointer, RFC 9293, 3.1."""
+    """The place of the urgent pointer in a packet, RFC 9293, 3.1."""
     return (40 if ":" in host else 20) + 18

@@ -1,4 +1,4 @@
-"""Captures that were appended to one another: where one begins anew, and how they are merged."""
+"""Captures concatenated in one file: where each begins, and how they are merged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tap.capture.parts import CLOCK_SET, HEADING, MAX_PARTS, MIXED_UP, Steps, co
 from tap.capture.pcapng import MAX_BLOCK, heading
 from tests.recording.captured import capture, read
 
-# ---- captures that were appended ----
+# ---- where a capture begins ----
 
 
 @pytest.mark.parametrize(
@@ -22,23 +22,23 @@ from tests.recording.captured import capture, read
     [
         ([5, 6, 7], [0, 0, 0]),
         ([0, MIXED_UP * 10, MIXED_UP * 9], [0, 0, 0]),
-        ([0, MIXED_UP * 10, MIXED_UP * 9 - 1], [0, 0, 0]),  # more, but little of what has passed
+        ([0, MIXED_UP * 10, MIXED_UP * 9 - 1], [0, 0, 0]),  # more, but little compared with the elapsed time
         ([0, MIXED_UP * 10, MIXED_UP * 5], [0, 0, 0]),
         ([0, MIXED_UP * 10, MIXED_UP * 5 - 1], [0, 0, 1]),  # more than half of it
         ([0, MIXED_UP, 0], [0, 0, 0]),
         ([0, MIXED_UP + 1, 0], [0, 0, 1]),
         ([0, CLOCK_SET * 10, CLOCK_SET * 9], [0, 0, 0]),
-        ([0, CLOCK_SET * 10, CLOCK_SET * 9 - 1], [0, 0, 1]),  # too much for a clock that is set
+        ([0, CLOCK_SET * 10, CLOCK_SET * 9 - 1], [0, 0, 1]),  # too much for a clock being set
         ([0, CLOCK_SET, 0, CLOCK_SET, 0], [0, 0, 1, 1, 2]),
         ([CLOCK_SET, 0], [0, 1]),
     ],
 )
-def test_where_a_capture_begins_anew(times: list[int], parts: list[int]) -> None:
+def test_the_beginning_of_each_capture_is_found(times: list[int], parts: list[int]) -> None:
     steps = Steps()
     assert [steps.part(time) for time in times] == parts
 
 
-# ---- captures that stand one behind the other in a file ----
+# ---- captures concatenated in a file ----
 
 SECOND = 1_000_000_000
 
@@ -51,7 +51,7 @@ def pcap(*times: int) -> bytes:
 
 @pytest.mark.parametrize("container", [capture, pcap])
 @pytest.mark.parametrize("ending", [".pcap", ".pcap.gz"])
-def test_captures_that_were_appended_are_merged(tmp_path: Path, container: Callable[..., bytes], ending: str) -> None:
+def test_concatenated_captures_are_merged(tmp_path: Path, container: Callable[..., bytes], ending: str) -> None:
     path = tmp_path / f"both{ending}"
     parts = [
         range(0, 5 * SECOND, SECOND // 10),
@@ -63,7 +63,7 @@ def test_captures_that_were_appended_are_merged(tmp_path: Path, container: Calla
     assert read(path) == (sorted(itertools.chain(*parts)), [])
 
 
-def test_sections_that_were_appended_are_merged(tmp_path: Path) -> None:
+def test_concatenated_sections_are_merged(tmp_path: Path) -> None:
     path = tmp_path / "both.pcapng"
     path.write_bytes(capture(*range(10 * SECOND, 20 * SECOND, SECOND)) + capture(*range(0, 9 * SECOND, SECOND))[:-5])
     times, problems = read(path)
@@ -74,20 +74,20 @@ def test_sections_that_were_appended_are_merged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "times",
     [
-        [0, 5, 3, 9, 8, 50_000_000, 10_000_000],  # queues that are mixed up
-        [0, 20 * SECOND, 40 * SECOND, 35 * SECOND, 36 * SECOND],  # a clock that was set
+        [0, 5, 3, 9, 8, 50_000_000, 10_000_000],  # packets of several queues, mixed up
+        [0, 20 * SECOND, 40 * SECOND, 35 * SECOND, 36 * SECOND],  # a clock was set
         [7 * SECOND],
         [],
-        [time for number in range(100) for time in (number * SECOND, 0)],  # no order at all
+        [time for number in range(100) for time in (number * SECOND, 0)],  # no order
     ],
 )
-def test_other_steps_back_are_left_as_they_are(tmp_path: Path, times: list[int]) -> None:
+def test_other_steps_back_are_kept(tmp_path: Path, times: list[int]) -> None:
     path = tmp_path / "one.pcap"
     path.write_bytes(pcap(*times))
     assert read(path) == (times, [])
 
 
-# ---- counted from headers alone ----
+# ---- counting by headers alone ----
 
 
 def ordered_pcap(order: str, magic: int, fractions: int, times: list[int], size: int = 5) -> bytes:
@@ -112,7 +112,7 @@ def interface(order: str, digits: int) -> bytes:
 
 
 def packet(order: str, kind: int, number: int, ticks: int, size: int = 8) -> bytes:
-    """Enhanced (6), or the obsolete one (2), whose interface is followed by a count of drops."""
+    """Enhanced (6), or the obsolete one (2), whose interface is followed by a drop count."""
     first = struct.pack(order + "I", number) if kind == 6 else struct.pack(order + "HH", number, 7)
     return block(
         order, kind, first + struct.pack(order + "4I", ticks >> 32, ticks & 0xFFFFFFFF, size, size) + bytes(size)
@@ -120,7 +120,7 @@ def packet(order: str, kind: int, number: int, ticks: int, size: int = 8) -> byt
 
 
 def counted(data: bytes) -> int:
-    """The same whatever the chunks."""
+    """The same for all chunk sizes."""
     whole = count_parts(iter([data]))
     assert count_parts(data[at : at + 1] for at in range(len(data))) == whole
     for size in (2, 7, 100, HEADING):
@@ -128,14 +128,12 @@ def counted(data: bytes) -> int:
     return whole
 
 
-TWICE = [
-    1_700_000_000 * SECOND + second * SECOND for second in (0, 20, 40, 60, 1, 21, 41, 0)
-]  # then it begins anew twice
+TWICE = [1_700_000_000 * SECOND + second * SECOND for second in (0, 20, 40, 60, 1, 21, 41, 0)]  # it begins again, twice
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("magic", "fractions"), [(0xA1B2C3D4, 10**6), (0xA1B23C4D, 10**9)])
-def test_parts_of_pcap_are_counted_in_every_order_of_bytes(order: str, magic: int, fractions: int) -> None:
+def test_parts_of_pcap_are_counted_in_both_byte_orders(order: str, magic: int, fractions: int) -> None:
     assert counted(ordered_pcap(order, magic, fractions, TWICE)) == 3
     # Fractions of a second count, in their unit.
     assert counted(ordered_pcap(order, magic, fractions, [SECOND - MIXED_UP - 1000, SECOND - 1000, 0])) == 2
@@ -154,7 +152,7 @@ def test_parts_of_pcapng_are_counted_in_the_units_of_each_interface(order: str, 
     head = section(order) + interface(order, 6) + interface(order, 9)
     assert counted(head + b"".join(packets)) == 3
     assert counted(head + b"".join(packets[:4])) == 1
-    # Another section has interfaces of its own, and may have another order of bytes.
+    # Another section has its own interfaces, and may have another byte order.
     other = "<" if order == ">" else ">"
     late = packet(other, 6, 0, TWICE[3] * 1000 // SECOND)
     assert counted(head + b"".join(packets[:4]) + section(other) + interface(other, 3) + late) == 1
@@ -168,7 +166,7 @@ def test_parts_of_pcapng_are_counted_in_the_units_of_each_interface(order: str, 
     ],
     ids=["no such interface", "no multiple of four", "shorter than a block", "too long"],
 )  # fmt: skip
-def test_the_search_of_pcapng_ends_at_what_cannot_be_read(broken: bytes) -> None:
+def test_the_search_in_pcapng_ends_at_bytes_that_cannot_be_read(broken: bytes) -> None:
     head = section("<") + interface("<", 9)
     before, after = [packet("<", 6, 0, time) for time in TWICE[:5]], packet("<", 6, 0, 0)
     assert counted(head + b"".join(before)) == 2
@@ -176,21 +174,21 @@ def test_the_search_of_pcapng_ends_at_what_cannot_be_read(broken: bytes) -> None
     assert counted(head + b"".join(before) + broken + after * 2) == 2
 
 
-def test_the_search_of_pcap_ends_at_what_cannot_be_read() -> None:
+def test_the_search_in_pcap_ends_at_bytes_that_cannot_be_read() -> None:
     head = ordered_pcap("<", 0xA1B23C4D, 10**9, TWICE[:5])
     longest = struct.pack("<4I", 1_700_000_060, 0, MAX_BLOCK, 0) + bytes(MAX_BLOCK)
     assert count_parts(iter([head, longest, struct.pack("<4I", 0, 0, 0, 0)])) == 3
     assert counted(head + struct.pack("<4I", 1_700_000_060, 0, MAX_BLOCK + 1, 0) + bytes(40)) == 2
 
 
-def test_more_parts_than_a_file_is_read_for_are_none() -> None:
-    """Their times mean nothing."""
+def test_more_parts_than_may_be_read_are_not_parts() -> None:
+    """Their times are meaningless."""
     for parts in (MAX_PARTS - 1, MAX_PARTS, MAX_PARTS + 1):
         times = [time * SECOND for time in (0, 60)] * parts
         assert counted(ordered_pcap("<", 0xA1B23C4D, 10**9, times)) == (parts if parts <= MAX_PARTS else 1)
 
 
-def test_a_recording_and_what_is_no_capture_are_one_part() -> None:
+def test_a_recording_and_a_file_that_is_not_a_capture_are_one_part() -> None:
     times = [0, 60 * SECOND, 0, 60 * SECOND]
     packets = b"".join(packet("<", 6, 0, time) for time in times)
     named = heading("redis-tap 1.0")

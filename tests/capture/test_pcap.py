@@ -1,4 +1,4 @@
-"""The classic pcap container, and what a file is instead of a capture."""
+"""The classic pcap container, and the names of other files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINK_TYPE = 101
 
 
 def pcap(magic: bytes, *records: tuple[int, int, bytes, int]) -> bytes:
-    """records: seconds, fraction, what was captured, and the size on the wire."""
+    """records: seconds, fraction, captured bytes, and the size on the wire."""
     order, _ = KINDS[magic]
     said = magic + struct.pack(f"{order}HHiIII", 2, 4, 0, 0, 65_535, 0xF000_0000 | LINK_TYPE)  # with a checksum's size
     for seconds, fraction, data, size in records:
@@ -29,7 +29,7 @@ def read(data: bytes, step: int = 10**6) -> tuple[list[Packet], list[str]]:
 
 @pytest.mark.parametrize("step", [1, 7, 23, 10**6])
 @pytest.mark.parametrize(("magic", "unit"), [(magic, unit) for magic, (_, unit) in KINDS.items()])
-def test_both_byte_orders_and_both_units_are_read_however_they_are_cut(magic: bytes, unit: int, step: int) -> None:
+def test_both_byte_orders_and_both_units_are_read_however_they_are_split(magic: bytes, unit: int, step: int) -> None:
     data = pcap(magic, (5, 999, b"one", 3), (2**32 - 1, 0, b"", 100), (7, 1, b"cut off", 2000))
     assert read(data, step) == (
         [
@@ -46,7 +46,7 @@ WHOLE = pcap(MICRO, (1, 0, b"first", 5), (2, 0, b"second", 6))
 
 
 @pytest.mark.parametrize("lost", [1, 6, 7, 21])
-def test_what_is_cut_off_is_told_from_which_byte_on(lost: int) -> None:
+def test_truncation_is_reported_with_its_position(lost: int) -> None:
     found, problems = read(WHOLE[:-lost])
     left = len(WHOLE) - lost - 45
     assert [one.data for one in found] == [b"first"]
@@ -55,7 +55,7 @@ def test_what_is_cut_off_is_told_from_which_byte_on(lost: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 10**6])
-def test_behind_a_length_that_cannot_be_nothing_is_read(step: int) -> None:
+def test_after_an_impossible_length_nothing_is_read(step: int) -> None:
     most = WHOLE + struct.pack("<4I", 3, 0, MAX_BLOCK, 9)
     assert read(most, step)[1] == ["cut off: the last 16 bytes, from byte 67 on, are not a whole packet"]
     found, problems = read(WHOLE + struct.pack("<4I", 3, 0, MAX_BLOCK + 1, 9) + WHOLE, step)
@@ -63,7 +63,7 @@ def test_behind_a_length_that_cannot_be_nothing_is_read(step: int) -> None:
     assert problems == [f"byte 67: damaged, a packet of {MAX_BLOCK + 1} bytes; the rest is not read"]
 
 
-def test_four_bytes_tell_which_container_it_is() -> None:
+def test_four_bytes_identify_the_container() -> None:
     assert isinstance(reader_for(MAGIC), PcapngReader)
     for magic in KINDS:
         assert isinstance(reader_for(magic), PcapReader)
@@ -82,7 +82,7 @@ def test_four_bytes_tell_which_container_it_is() -> None:
         (b"GET / HTTP/1.1\r\nHost: x", "it begins with b'GET / HTTP/1.1\\r\\n'"),
     ],
 )
-def test_what_a_file_is_instead(head: bytes, says: str) -> None:
+def test_other_files_are_named(head: bytes, says: str) -> None:
     with pytest.raises(NotACapture) as caught:
         reader_for(head)
     assert says in str(caught.value)

@@ -1,4 +1,4 @@
-"""Blocks of pcapng: what is packed is read back, and damage costs what is near it."""
+"""Blocks of pcapng: what is written is read back, and damage costs only what is near it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def packed(packets: list[tuple[int, bytes, tuple[str, ...]]]) -> bytes:
 
 
 @given(contents, st.lists(st.integers(0, 2000)))
-def test_what_is_packed_is_read_back_however_it_is_cut(
+def test_what_is_written_is_read_back_however_it_is_split(
     packets: list[tuple[int, bytes, tuple[str, ...]]], cuts: list[int]
 ) -> None:
     data = packed(packets)
@@ -48,7 +48,7 @@ def test_a_file_cut_anywhere_is_read_up_to_the_last_whole_block(
 
 
 @given(st.integers(0, 10_000), st.integers(0, 7))
-def test_a_flipped_bit_costs_no_more_than_what_is_near_it(place: int, bit: int) -> None:
+def test_a_flipped_bit_costs_only_what_is_near_it(place: int, bit: int) -> None:
     packets: list[tuple[int, bytes, tuple[str, ...]]] = [(number, bytes([number]) * 40, ()) for number in range(1, 20)]
     data = bytearray(packed(packets))
     begin, end = len(packed(packets[:5])), len(packed(packets[:6]))
@@ -59,7 +59,7 @@ def test_a_flipped_bit_costs_no_more_than_what_is_near_it(place: int, bit: int) 
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_make_the_reader_raise(data: bytes) -> None:
+def test_no_bytes_raise_an_exception(data: bytes) -> None:
     unpacked([packed([])[: len(data)], data])
     unpacked([packed([(1, b"x", ())]), data])
 
@@ -69,7 +69,7 @@ def test_both_byte_orders_and_other_resolutions_are_read() -> None:
         return struct.pack(">II", kind, 12 + len(body)) + body + struct.pack(">I", 12 + len(body))
 
     data = block(0x0A0D0D0A, struct.pack(">IHHq", 0x1A2B3C4D, 1, 0, -1))
-    data += block(1, struct.pack(">HHI", 1, 0, 0))  # microseconds, as nothing else is said
+    data += block(1, struct.pack(">HHI", 1, 0, 0))  # microseconds, the default
     data += block(1, struct.pack(">HHIHHB3xHHqHH", 101, 0, 0, 9, 1, 0x8A, 14, 8, 100, 0, 0))  # 1024ths of a second
     data += block(6, struct.pack(">5I", 0, 0, 1_000_001, 4, 9) + b"abcd")
     data += block(0x0BAD, b"")
@@ -79,7 +79,7 @@ def test_both_byte_orders_and_other_resolutions_are_read() -> None:
     assert not problems
 
 
-# ---- each kind of block, and each kind of damage ----
+# ---- every kind of block, and every kind of damage ----
 
 
 def raw(kind: int, body: bytes, length: int | None = None) -> bytes:
@@ -104,7 +104,7 @@ def of(*blocks: bytes) -> tuple[list[Packet], list[str]]:
     return found, list(problems)
 
 
-def test_what_a_tap_writes_begins_with_its_section_and_its_interface() -> None:
+def test_a_file_of_a_tap_begins_with_its_section_and_its_interface() -> None:
     head = pcapng.heading("test 1")
     name = struct.pack("<HH", 4, 6) + b"test 1\0\0" + bytes(4)
     described = struct.pack("<HH", 2, 9) + b"redis-tap\0\0\0" + struct.pack("<HH", 9, 1) + b"\x09\0\0\0" + bytes(4)
@@ -112,7 +112,7 @@ def test_what_a_tap_writes_begins_with_its_section_and_its_interface() -> None:
     assert head == section + interface(101, described)
 
 
-def test_the_comments_of_a_section_are_handed_to_its_check_before_its_packets() -> None:
+def test_the_comments_of_a_section_are_checked_before_its_packets() -> None:
     heard: list[str | int] = []
     reader = PcapngReader(heard.append)
     data = pcapng.heading("test", "one", "two") + block(1, b"data", ("other",)) + pcapng.heading("test", "three")
@@ -121,13 +121,13 @@ def test_the_comments_of_a_section_are_handed_to_its_check_before_its_packets() 
     assert heard == ["one", "two", 1, "three"]
 
 
-def test_a_comment_that_is_too_long_is_cut_to_what_can_be_said() -> None:
+def test_a_comment_that_is_too_long_is_cut() -> None:
     assert pcapng.comments(["x" * 65_001, "y"]) == (
         struct.pack("<HH", 1, 65_000) + b"x" * 65_000 + struct.pack("<HH", 1, 1) + b"y\0\0\0" + bytes(4)
     )
 
 
-def test_packets_without_a_time_have_that_of_the_packet_before() -> None:
+def test_a_packet_without_a_time_gets_that_of_the_previous_one() -> None:
     def simple(size: int, data: bytes) -> bytes:
         return raw(3, struct.pack("<I", size) + data)
 
@@ -143,7 +143,7 @@ def test_packets_without_a_time_have_that_of_the_packet_before() -> None:
     ]
 
 
-def test_packets_of_the_old_kind_are_read_too() -> None:
+def test_obsolete_packet_blocks_are_read_too() -> None:
     old = raw(2, struct.pack("<HHIIII", 1, 0xFFFF, 1, 2, 3, 9) + b"abc\0" + pcapng.comments(["said"]))
     found, problems = of(SECTION, interface(1), interface(101), old)
     assert (found, problems) == ([Packet(((1 << 32) + 2) * 1000, 101, b"abc", 9, ("said",))], [])
@@ -157,8 +157,8 @@ def test_packets_of_the_old_kind_are_read_too() -> None:
         (struct.pack("<HHB3x", 9, 1, 0), 5 * 10**9),
         (struct.pack("<HHB3x", 9, 1, 0x81), 25 * 10**8),
         (struct.pack("<HHB3x", 9, 1, 3) + struct.pack("<HHq", 14, 8, 2), 2_005_000_000),
-        (bytes(4) + struct.pack("<HHB3x", 9, 1, 9), 5_000),  # behind the end of the options
-        (struct.pack("<HHB3xHH", 77, 1, 1, 9, 0) + struct.pack("<HHI", 14, 4, 2), 5_000),  # without, or of another size
+        (bytes(4) + struct.pack("<HHB3x", 9, 1, 9), 5_000),  # after the end of the options
+        (struct.pack("<HHB3xHH", 77, 1, 1, 9, 0) + struct.pack("<HHI", 14, 4, 2), 5_000),  # missing, or of another size
     ],
 )
 def test_the_time_of_a_packet_is_counted_as_its_interface_says(options: bytes, time: int) -> None:
@@ -166,7 +166,7 @@ def test_the_time_of_a_packet_is_counted_as_its_interface_says(options: bytes, t
     assert ([one.time for one in found], problems) == ([time], [])
 
 
-def test_a_time_that_is_none_is_said_once_and_taken_for_that_of_the_packet_before() -> None:
+def test_an_impossible_time_is_reported_once_and_replaced_by_that_of_the_previous_packet() -> None:
     late = struct.pack("<HHB3x", 9, 1, 0)  # seconds
     first = 2**64 // 10**9
     found, problems = of(
@@ -184,7 +184,7 @@ def test_a_time_that_is_none_is_said_once_and_taken_for_that_of_the_packet_befor
     ]
 
 
-def test_a_packet_of_an_interface_that_is_not_described_is_read_as_a_tap_writes_it() -> None:
+def test_a_packet_of_an_undescribed_interface_is_read_as_a_tap_writes_it() -> None:
     found, problems = of(SECTION, interface(1), enhanced(1, 7), enhanced(0, 7), enhanced(9, 8))
     assert [(one.time, one.link_type) for one in found] == [(7, 101), (7000, 1), (8, 101)]
     assert problems == [
@@ -205,7 +205,7 @@ def test_no_more_interfaces_are_kept_than_a_section_may_have(monkeypatch: pytest
     assert len(problems) == 1
 
 
-def test_a_block_that_is_damaged_inside_is_left_out_alone() -> None:
+def test_a_block_damaged_inside_is_left_out_alone() -> None:
     wrong = raw(6, struct.pack("<5I", 0, 0, 5, 400, 4) + b"abcd")
     just = raw(6, struct.pack("<5I", 0, 0, 5, 5, 4) + b"abcd")  # a byte more than there is
     short = raw(6, b"abcd")
@@ -221,7 +221,7 @@ def test_a_block_that_is_damaged_inside_is_left_out_alone() -> None:
 @pytest.mark.parametrize(
     "junk", [bytes(4), b"junk" * 5, raw(6, bytes(20), 33), raw(6, b"", 8), raw(7, b"abcd", 2**24 + 4)]
 )
-def test_damage_is_told_from_where_to_where_and_read_on_behind(junk: bytes) -> None:
+def test_damage_is_reported_with_its_range_and_skipped(junk: bytes) -> None:
     begin = len(SECTION + interface() + enhanced())
     for pieces in (1, 4, 10**6):
         data = SECTION + interface() + enhanced() + junk + enhanced() + raw(0x0BAD, b"") + enhanced()
@@ -230,7 +230,7 @@ def test_damage_is_told_from_where_to_where_and_read_on_behind(junk: bytes) -> N
         assert list(problems) == [f"bytes {begin} to {begin + len(junk)} are damaged; skipped"]
 
 
-def test_a_block_of_the_largest_size_is_none_of_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_of_the_largest_size_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pcapng, "MAX_BLOCK", 64)
     assert of(SECTION, interface(), raw(0x0BAD, bytes(52)), enhanced())[1] == []
     assert len(of(SECTION, interface(), raw(0x0BAD, bytes(56)), enhanced())[1]) == 1
@@ -238,7 +238,7 @@ def test_a_block_of_the_largest_size_is_none_of_damage(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("left", [4, 12, 31, 35])
-def test_a_block_that_is_cut_off_is_told_with_its_place(left: int) -> None:
+def test_a_truncated_block_is_reported_with_its_position(left: int) -> None:
     begin = len(SECTION + interface())
     for cut_before in (0, 1):
         data = SECTION + interface() + enhanced()[:left]
@@ -248,7 +248,7 @@ def test_a_block_that_is_cut_off_is_told_with_its_place(left: int) -> None:
         ]
 
 
-def test_behind_a_beginning_of_a_block_that_never_ends_others_are_read() -> None:
+def test_after_a_block_that_never_ends_others_are_read() -> None:
     begin = len(SECTION + interface())
     data = SECTION + interface() + struct.pack("<II", 6, 4000) + enhanced()
     found, problems = unpacked([data])

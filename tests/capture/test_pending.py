@@ -1,4 +1,4 @@
-"""Segments that wait come out nearest first, at a price that does not depend on how many wait."""
+"""Waiting segments come out nearest first, at a cost that does not depend on their number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEGMENTS = st.tuples(st.integers(-50, 50), st.binary(max_size=6), st.integers(0,
 
 
 @given(st.lists(st.one_of(SEGMENTS, st.none(), st.integers(-50, 50)), max_size=60))
-def test_it_is_a_table_of_which_the_lowest_is_known(does: list[tuple[int, bytes, int] | int | None]) -> None:
+def test_it_behaves_as_a_table_with_a_known_minimum(does: list[tuple[int, bytes, int] | int | None]) -> None:
     """A segment is added, the nearest is taken (None), or the one at a position."""
     pending, known = Pending(), dict[int, tuple[bytes, int]]()
     for one in does:
@@ -38,7 +38,7 @@ def test_it_is_a_table_of_which_the_lowest_is_known(does: list[tuple[int, bytes,
 
 
 def behind_holes(count: int) -> Callable[[], object]:
-    """So many segments of a byte, each behind a missing one."""
+    """This many segments of one byte, each after a missing byte."""
     segments = [made(0, 2**32 - 20, 0, b"x"), *(made(0, 2**32 - 20, 2 * number, b"y") for number in range(1, count))]
 
     def assemble() -> None:
@@ -51,11 +51,11 @@ def behind_holes(count: int) -> Callable[[], object]:
     return assemble
 
 
-def test_each_of_many_segments_behind_holes_costs_the_same() -> None:
+def test_segments_behind_many_holes_cost_the_same_each() -> None:
     assert growth(behind_holes, 200) < 2.2
 
 
-def test_only_so_many_segments_wait() -> None:
+def test_a_limited_number_of_segments_waits() -> None:
     assembler = Assembler()
     items: list[Item] = []
     for number in range(MAX_COUNT + 10):

@@ -1,4 +1,4 @@
-"""What is told of damage: the first few of a kind, and how many more there are."""
+"""Reports of damage: the first few of a kind, and the number of others."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tap.capture.problems import SHOWN, Problems
 from tests.recording.captured import PACKETS, read
 from tests.recording.support import block
 
-# ---- problems without end ----
+# ---- unlimited damage ----
 
 
-def test_damaged_blocks_by_the_hundred_thousand_are_summed_up(tmp_path: Path) -> None:
+def test_a_hundred_thousand_damaged_blocks_are_summarized(tmp_path: Path) -> None:
     """2 KB of a file that holds 6 MB."""
     inside = struct.pack("<II5II", 6, 32, 0, 0, 0, 4000, 4000, 32)  # longer than its block
     path = tmp_path / "small.pcapng.zst"
@@ -28,7 +28,7 @@ def test_damaged_blocks_by_the_hundred_thousand_are_summed_up(tmp_path: Path) ->
     assert f"and {200_000 - SHOWN} more blocks; the last: byte " in problems[-1]
 
 
-def test_stretches_of_damage_are_summed_up_too(tmp_path: Path) -> None:
+def test_damaged_stretches_are_summarized_too(tmp_path: Path) -> None:
     good = block(10**18, PACKETS[0][1])
     path = tmp_path / "torn.pcapng"
     path.write_bytes(pcapng.heading("test") + (good + b"\xff" * 8) * 50 + good)
@@ -45,7 +45,7 @@ def told(*added: tuple[str, str]) -> Problems:
     return problems
 
 
-def test_the_first_of_a_kind_are_told_as_they_are_then_their_number_and_the_last() -> None:
+def test_the_first_of_a_kind_are_reported_in_full_then_their_number_and_the_last() -> None:
     for count, lines in ((0, 0), (1, 1), (SHOWN, SHOWN), (SHOWN + 1, SHOWN + 1), (SHOWN + 9, SHOWN + 1)):
         problems = told(*(("blocks", f"block {number}") for number in range(count)))
         assert (len(problems), bool(problems), len(list(problems))) == (count, count > 0, lines)
@@ -53,5 +53,5 @@ def test_the_first_of_a_kind_are_told_as_they_are_then_their_number_and_the_last
     assert list(told(*(("blocks", f"block {number}") for number in range(SHOWN + 1))))[-1] == f"block {SHOWN}"
 
 
-def test_kinds_stand_in_the_order_of_their_first() -> None:
+def test_kinds_appear_in_the_order_of_their_first_problem() -> None:
     assert list(told(("b", "1"), ("a", "2"), ("b", "3"))) == ["1", "3", "2"]

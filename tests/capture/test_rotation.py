@@ -1,4 +1,4 @@
-"""Recordings in many files: each can be read alone, all together are as one, and the disk has the last word."""
+"""Recordings in many files: each readable alone, all together as one, and a disk that fails."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from tests.support import WITHIN, Servers, TapThread, client, follow, is_up, lev
 
 
 def writes(port: int, stop: threading.Event) -> None:
-    """Until told to stop: several dbs, transactions, values of many sizes."""
+    """Writes until stopped: several dbs, transactions, values of many sizes."""
     dice = random.Random(port)
     clients = [client(port) for _ in range(2)]
     for db, one in enumerate(clients):
@@ -64,7 +64,7 @@ def writes(port: int, stop: threading.Event) -> None:
             pipeline.execute()
 
 
-def test_a_pair_is_read_from_any_file_on(tmp_path: Path, servers: Servers, server_name: str) -> None:
+def test_a_pair_can_be_read_from_any_file_on(tmp_path: Path, servers: Servers, server_name: str) -> None:
     master, replicas = servers.start(server_name), [servers.start(server_name) for _ in range(2)]
     filling = client(master)
     for number in range(60):
@@ -90,7 +90,7 @@ def test_a_pair_is_read_from_any_file_on(tmp_path: Path, servers: Servers, serve
     as_live_from_any_file(tap.told, found)
 
 
-def test_an_rdb_left_out_is_read_from_any_file_on(tmp_path: Path, servers: Servers, any_server: str) -> None:
+def test_an_omitted_rdb_can_be_read_from_any_file_on(tmp_path: Path, servers: Servers, any_server: str) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
     client(master).set("in-the-snapshot", "x" * 3_000_000)
     path = tmp_path / "day.pcapng"
@@ -108,8 +108,8 @@ def test_an_rdb_left_out_is_read_from_any_file_on(tmp_path: Path, servers: Serve
 
 
 @pytest.mark.parametrize("cut", [3, 11])
-def test_a_redacted_link_is_read_from_any_file_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
-    """What redaction holds back when a file ends stands in the next one."""
+def test_a_redacted_link_can_be_read_from_any_file_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
+    """Bytes that redaction holds when a file ends are in the next file."""
     monkeypatch.setattr(filling.Filling, "is_file_full", lambda self, more: True)
     pieces = [(side, data[at : at + cut]) for side, data in dialogue() for at in range(0, len(data), cut)]
     path = tmp_path / "day.pcapng"
@@ -127,7 +127,7 @@ def test_a_redacted_link_is_read_from_any_file_on(tmp_path: Path, monkeypatch: p
         assert ours == whole[len(whole) - len(ours) :]
 
 
-def test_tshark_finds_nothing_wrong_in_any_file(tmp_path: Path) -> None:
+def test_tshark_finds_no_error_in_any_file(tmp_path: Path) -> None:
     with listening() as listener:
         wanted = config(listener.getsockname()[1], tmp_path / "day.pcapng", record_rotate=("20kb",))
         with TapThread(wanted) as tap:
@@ -145,11 +145,11 @@ def test_tshark_finds_nothing_wrong_in_any_file(tmp_path: Path) -> None:
     assert said.split() == ["1"]
 
 
-# ---- any place ----
+# ---- any boundary ----
 
 
 def dialogue() -> list[tuple[int, bytes]]:
-    """A full resync without a disk, whose mark comes twice, and a stream with all that has a state."""
+    """A diskless full resync whose mark occurs twice, and a stream with every kind of state."""
     mark = b"0123456789" * 4
     rdb = b"REDIS0011\xfa\x09redis-ver\x057.2.0\xfe\x00\x00\x01k\x28" + mark + b"\xff" + bytes(8)
     stream = [
@@ -183,7 +183,7 @@ def dialogue() -> list[tuple[int, bytes]]:
 
 @pytest.mark.parametrize("cut", [1, 3, 11])
 def test_a_file_may_begin_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int) -> None:
-    """Each read of the link goes into a file of its own, and is that many bytes long."""
+    """Each read of the link goes into a file of its own, and has this many bytes."""
     monkeypatch.setattr(filling.Filling, "is_file_full", lambda self, more: True)
     pieces = [(side, data[at : at + cut]) for side, data in dialogue() for at in range(0, len(data), cut)]
     path = tmp_path / "day.pcapng"
@@ -214,7 +214,7 @@ def in_rdb(packet: Packet) -> bool:
     return any(one is not None and one.standing is not None and one.standing.phase == "rdb" for one in said)
 
 
-def test_files_that_are_missing_are_a_gap_of_known_offsets(tmp_path: Path) -> None:
+def test_missing_files_are_a_gap_of_known_offsets(tmp_path: Path) -> None:
     with listening() as listener:
         wanted = config(listener.getsockname()[1], tmp_path / "day.pcapng", every_command=True, record_rotate=("20kb",))
         with TapThread(wanted) as tap:
@@ -229,7 +229,7 @@ def test_files_that_are_missing_are_a_gap_of_known_offsets(tmp_path: Path) -> No
 
 
 def in_turn(tap: TapThread, listener: socket.socket, pieces: list[tuple[int, bytes]]) -> None:
-    """Send each piece once the one before has come through."""
+    """Send each piece once the previous one has come through."""
     with linked(tap, listener) as (replica, master):
         master.settimeout(WITHIN)
         for side, piece in pieces:
@@ -243,7 +243,7 @@ def in_turn(tap: TapThread, listener: socket.socket, pieces: list[tuple[int, byt
 # ---- names, and what is kept ----
 
 
-def test_numbers_go_on_behind_those_that_are_there(tmp_path: Path) -> None:
+def test_numbers_continue_after_existing_ones(tmp_path: Path) -> None:
     names = [
         "day_00007_20260101T000000Z.pcapng",
         "day_00012_20260101T000000Z.pcapng.zst",
@@ -260,7 +260,7 @@ def test_numbers_go_on_behind_those_that_are_there(tmp_path: Path) -> None:
     assert all((tmp_path / name).read_text() == "mine" for name in names)
 
 
-def test_a_directory_takes_files_of_its_own_name(tmp_path: Path) -> None:
+def test_a_directory_gets_files_of_its_own_name(tmp_path: Path) -> None:
     with listening() as listener, TapThread(config(listener.getsockname()[1], tmp_path)):
         pass
     assert [path.name[:16] for path in tmp_path.iterdir()] == ["redis-tap_00001_"]
@@ -276,7 +276,7 @@ def test_a_directory_takes_files_of_its_own_name(tmp_path: Path) -> None:
         (Limits(), [1, 2, 3, 4]),
     ],
 )
-def test_the_oldest_files_go(tmp_path: Path, keep: Limits, left: list[int]) -> None:
+def test_the_oldest_files_are_deleted(tmp_path: Path, keep: Limits, left: list[int]) -> None:
     now = time.time()
     for number in (1, 2, 3, 4):
         path = tmp_path / f"day_0000{number}_20260101T000000Z.pcapng"
@@ -294,7 +294,7 @@ def test_the_oldest_files_go(tmp_path: Path, keep: Limits, left: list[int]) -> N
 
 
 class Clocks:
-    """Both, as a test sets them."""
+    """Both clocks, as a test sets them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall, self.elapsed = 1_800_000_000.0, 5000.0
@@ -320,7 +320,7 @@ def of_before(directory: Path, *written: float) -> None:
 
 
 def left_by(rotation: Rotation, directory: Path) -> list[int]:
-    """The numbers of the files that are there once all that must go has gone."""
+    """The numbers of the files that remain after all deletions."""
     while (path := rotation.overdue(0)) is not None:
         path.unlink()
     return [int(path.name[4:9]) for path in files(directory)]
@@ -416,7 +416,7 @@ def test_time_that_passes_is_measured_by_a_clock_that_cannot_be_set(monkeypatch:
 
 @pytest.mark.parametrize("jump", [3600 * 5, -3600 * 5, 10**9])
 def test_a_clock_that_jumps_deletes_no_file(tmp_path: Path, clocks: Clocks, jump: float) -> None:
-    """Neither those of this run nor those of before."""
+    """Neither files of this run nor of an earlier one."""
     of_before(tmp_path, clocks.wall - 1800)
     kept = Rotation(tmp_path / "day.pcapng", Limits(size=1), Limits(seconds=3600))
     kept.look()
@@ -432,7 +432,7 @@ def test_a_clock_that_jumps_deletes_no_file(tmp_path: Path, clocks: Clocks, jump
     assert left_by(kept, tmp_path) == []
 
 
-def test_at_the_start_what_is_too_old_goes(tmp_path: Path, clocks: Clocks) -> None:
+def test_files_that_are_too_old_are_deleted_at_the_start(tmp_path: Path, clocks: Clocks) -> None:
     of_before(tmp_path, *(clocks.wall - age for age in (7300, 5000, 3000, 100)))
     kept = Rotation(tmp_path / "day.pcapng", Limits(size=1), Limits(seconds=3600))
     kept.look()
@@ -440,7 +440,7 @@ def test_at_the_start_what_is_too_old_goes(tmp_path: Path, clocks: Clocks) -> No
 
 
 @pytest.mark.parametrize("away", [4000, 10**6, 10**9])
-def test_a_start_at_which_even_the_newest_would_go_deletes_no_more_than_its_own_time_allows(
+def test_if_even_the_newest_file_would_go_only_the_time_of_this_run_counts(
     tmp_path: Path, clocks: Clocks, away: float
 ) -> None:
     of_before(tmp_path, *(clocks.wall - away - age for age in (3700, 3000, 0)))
@@ -453,9 +453,7 @@ def test_a_start_at_which_even_the_newest_would_go_deletes_no_more_than_its_own_
     assert left_by(kept, tmp_path) == []
 
 
-def test_files_from_the_future_and_out_of_order_are_not_older_than_those_before_them(
-    tmp_path: Path, clocks: Clocks
-) -> None:
+def test_files_from_the_future_and_out_of_order_are_not_older_than_earlier_ones(tmp_path: Path, clocks: Clocks) -> None:
     of_before(tmp_path, clocks.wall - 100, clocks.wall + 10**6, clocks.wall - 3590)
     kept = Rotation(tmp_path / "day.pcapng", Limits(size=1), Limits(seconds=3600))
     kept.look()
@@ -467,7 +465,7 @@ def test_files_from_the_future_and_out_of_order_are_not_older_than_those_before_
     assert left_by(kept, tmp_path) == []
 
 
-def test_old_files_go_while_it_records(tmp_path: Path) -> None:
+def test_old_files_are_deleted_while_recording(tmp_path: Path) -> None:
     with listening() as listener:
         limits: dict[str, Any] = {"record_rotate": ("20kb",), "record_keep": ("100kb",)}
         with TapThread(config(listener.getsockname()[1], tmp_path / "day.pcapng", **limits)) as tap:
@@ -512,7 +510,7 @@ def test_the_next_file_comes_in_time(tmp_path: Path) -> None:
         ({"record_to": None, "record_rotate": ("1gb",)}, "with -w"),
     ],
 )
-def test_what_cannot_be_kept_is_said(options: dict[str, Any], says: str) -> None:
+def test_limits_that_cannot_be_kept_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),), **{"record_to": Path("day.pcapng"), **options})
 
@@ -520,7 +518,7 @@ def test_what_cannot_be_kept_is_said(options: dict[str, Any], says: str) -> None
 # ---- the disk ----
 
 
-def test_a_next_file_that_cannot_be_made_is_told_and_the_old_one_goes_on(
+def test_a_next_file_that_cannot_be_made_is_reported_and_the_old_one_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "NEXT_RETRY_SECONDS", 0.0)
@@ -551,7 +549,9 @@ def test_a_next_file_that_cannot_be_made_is_told_and_the_old_one_goes_on(
 
 
 @pytest.mark.parametrize("name", ["one.pcapng", "one.pcapng.zst"])
-def test_what_the_disk_did_not_take_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_bytes_that_the_disk_refused_are_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """A disk that takes some bytes, then none, then all."""
     output = Output(tmp_path / name, pcapng.heading("test"))
     first, second = os.urandom(500) * 4, b"abc" * 900
@@ -577,7 +577,7 @@ def test_what_the_disk_did_not_take_is_written_later(tmp_path: Path, monkeypatch
     assert content(output.path).endswith(first + second)
 
 
-def test_a_compressed_file_ends_well_without_what_was_given_up(tmp_path: Path) -> None:
+def test_a_compressed_file_ends_well_without_the_bytes_that_were_given_up(tmp_path: Path) -> None:
     output = Output(tmp_path / "one.pcapng.zst", pcapng.heading("test"))
     output.append(output.encode(b"first" * 100))
     output.encode(b"second" * 100)
@@ -615,7 +615,7 @@ def test_a_full_disk_loses_nothing_silently_in_a_compressed_rotation(
 
 
 def test_a_killed_tap_leaves_files_that_can_be_read(tmp_path: Path) -> None:
-    """All that is older than a moment is there, in whole files and one that is cut off."""
+    """Everything older than a moment is there, in whole files and a truncated one."""
     dice = random.Random(7)
     for number in range(2):
         directory = tmp_path / str(number)
@@ -626,17 +626,17 @@ def test_a_killed_tap_leaves_files_that_can_be_read(tmp_path: Path) -> None:
 
 
 def is_written(directory: Path) -> bool:
-    """The beginning, with nothing behind it."""
+    """The beginning, with nothing after it."""
     return GRANT + BLOCK in b"".join(flowed(files(directory)))
 
 
 def flowed(paths: list[Path]) -> Iterator[bytes]:
-    """What the master sent, of files of which the last one may be cut off, and the one before lack its end."""
+    """The bytes of the master in files of which the last may be truncated, and the one before lack its end."""
     for path in paths:
         decompressor = zstandard.ZstdDecompressor().decompressobj()
         reader = PcapngReader()
         found = [*reader.feed(decompressor.decompress(path.read_bytes())), *reader.close()]
-        # The next file is made before the one before is ended.
+        # The next file is created before the previous one is ended.
         assert path in paths[-2:] or decompressor.eof
         assert path == paths[-1] or not reader.problems
         assert all("cut off" in problem for problem in reader.problems)

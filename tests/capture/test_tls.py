@@ -1,4 +1,4 @@
-"""Connections of TLS are known by their records, whatever their segments, and wherever a capture begins."""
+"""TLS connections are recognized by their records, whatever their segments, wherever a capture begins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.relay.certificates import Certificates
 
 
 def talk(certificates: Certificates, version: ssl.TLSVersion) -> list[tuple[int, bytes]]:
-    """What a client, 0, and a server say to each other: a handshake, and a stream."""
+    """What a client, 0, and a server send each other: a handshake, and a stream."""
     contexts = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     contexts[0].check_hostname, contexts[0].verify_mode = False, ssl.CERT_NONE
     contexts[1].load_cert_chain(certificates.leaf)
@@ -72,7 +72,7 @@ def found(pieces: list[tuple[int, bytes]], from_start: bool) -> bool | None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 6, 100, 1448, 10**6])
-def test_tls_is_known_by_its_beginning(said: list[tuple[int, bytes]], size: int) -> None:
+def test_tls_is_recognized_by_its_beginning(said: list[tuple[int, bytes]], size: int) -> None:
     pieces = [(side, data[at : at + size]) for side, data in said for at in range(0, len(data), size)]
     assert found(pieces, from_start=True)
     for only in (0, 1):
@@ -81,12 +81,12 @@ def test_tls_is_known_by_its_beginning(said: list[tuple[int, bytes]], size: int)
 
 @pytest.mark.parametrize("size", [100, 1448, 10**6])
 @pytest.mark.parametrize("first", [0, 3, 5, 8])
-def test_tls_is_known_in_its_middle(said: list[tuple[int, bytes]], size: int, first: int) -> None:
+def test_tls_is_recognized_in_its_middle(said: list[tuple[int, bytes]], size: int, first: int) -> None:
     pieces = [(side, data[at : at + size]) for side, data in said for at in range(0, len(data), size)]
     assert found(pieces[first:], from_start=False)
 
 
-def test_behind_what_is_missing_tls_is_known_again(said: list[tuple[int, bytes]]) -> None:
+def test_tls_is_recognized_again_after_missing_bytes(said: list[tuple[int, bytes]]) -> None:
     finder = TlsFinder(from_start=True)
     assert finder.see(0, said[0][1][:3]) is None
     finder.missing(0)
@@ -94,11 +94,11 @@ def test_behind_what_is_missing_tls_is_known_again(said: list[tuple[int, bytes]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.binary(min_size=1, max_size=40)), max_size=30), st.booleans())
-def test_no_bytes_make_it_raise(pieces: list[tuple[int, bytes]], from_start: bool) -> None:
+def test_no_bytes_raise_an_exception(pieces: list[tuple[int, bytes]], from_start: bool) -> None:
     found(pieces, from_start)
 
 
-def test_other_bytes_are_no_tls() -> None:
+def test_other_bytes_are_not_tls() -> None:
     dice = random.Random(1)
     for _ in range(300):
         noise = [(dice.randint(0, 1), dice.randbytes(100)) for _ in range(MAX_SEGMENTS)]
@@ -109,7 +109,7 @@ def test_other_bytes_are_no_tls() -> None:
 
 
 @pytest.mark.parametrize("begin", [0, 12])
-def test_a_capture_of_tls_says_so(said: list[tuple[int, bytes]], begin: int) -> None:
+def test_a_capture_of_tls_is_reported(said: list[tuple[int, bytes]], begin: int) -> None:
     player = Player(lambda told: None)
     for packet in cut(wire(said).packets[begin:], 2**16):
         player.packet(packet)
@@ -121,7 +121,7 @@ def test_a_capture_of_tls_says_so(said: list[tuple[int, bytes]], begin: int) -> 
     assert "--keylog" in text
 
 
-def test_beside_a_link_that_can_be_read_it_is_a_remark(said: list[tuple[int, bytes]]) -> None:
+def test_beside_a_readable_link_it_is_only_a_remark(said: list[tuple[int, bytes]]) -> None:
     player = Player(lambda told: None)
     packets = sorted([*wire(said).packets, *streamed(STREAM).packets])
     for packet in cut(packets, 2**16):
@@ -133,7 +133,7 @@ def test_beside_a_link_that_can_be_read_it_is_a_remark(said: list[tuple[int, byt
     assert len(told(packets, every_command=True)) == len(told(streamed(STREAM).packets, every_command=True))
 
 
-def test_a_sentence_names_some_of_many() -> None:
+def test_a_sentence_names_a_few_of_many() -> None:
     many = TlsConnections()
     for number in itertools.count(1):
         many.add(Connection((Endpoint("10.0.0.2", 40000), Endpoint("10.0.0.1", 6378 + number)), from_start=True))
@@ -149,7 +149,7 @@ def record(kind: int = 23, version: bytes = b"\3\3", size: int = 10) -> bytes:
 
 
 def is_tls(*records: bytes) -> bool | None:
-    """Of a connection that is met in the middle, with all of them in one segment and with each byte in one of its own."""
+    """A connection whose beginning was not captured, in one segment and with one byte per segment."""
     whole, bytewise = TlsFinder(from_start=False), TlsFinder(from_start=False)
     whole.see(1, b"".join(records))
     for part in b"".join(records)[: MAX_SEGMENTS - 1]:
@@ -168,7 +168,7 @@ def is_tls(*records: bytes) -> bool | None:
         record(size=1),
     ],
 )
-def test_three_heads_one_behind_the_other_are_tls(last: bytes) -> None:
+def test_three_consecutive_headers_are_tls(last: bytes) -> None:
     assert is_tls(record(), record()) is None
     assert is_tls(record(), record(), last) is True
     assert is_tls(record(), last[:4]) is is_tls(record(), record(), last[:4]) is None
@@ -187,15 +187,15 @@ def test_three_heads_one_behind_the_other_are_tls(last: bytes) -> None:
         record(size=2**14 + 2049),
     ],
 )
-def test_what_is_no_head_begins_the_count_anew(last: bytes) -> None:
+def test_anything_but_a_header_resets_the_count(last: bytes) -> None:
     finder = TlsFinder(from_start=False)
     assert finder.see(1, record() + record() + last) is None
     assert finder.see(1, record() + record()) is None
-    assert finder.see(0, record()) is None  # of the other side
+    assert finder.see(0, record()) is None  # from the other side
     assert finder.see(1, record()) is True
 
 
-def test_a_connection_in_whose_segments_no_heads_are_found_is_none() -> None:
+def test_a_connection_without_headers_in_its_segments_is_not_tls() -> None:
     finder = TlsFinder(from_start=False)
     assert [finder.see(1, b"plain") for _ in range(MAX_SEGMENTS)] == [None] * (MAX_SEGMENTS - 1) + [False]
 
@@ -210,7 +210,7 @@ def test_a_beginning_is_a_hello_in_a_handshake() -> None:
     assert begins(record(23, b"\3\1", 100)[:5] + b"\1") is False
 
 
-def test_behind_what_is_missing_a_side_counts_anew_and_the_other_goes_on() -> None:
+def test_after_missing_bytes_a_side_counts_again_and_the_other_continues() -> None:
     finder = TlsFinder(from_start=False)
     finder.see(0, record() + record() + record()[:3])
     finder.see(1, record() + record())
@@ -220,7 +220,7 @@ def test_behind_what_is_missing_a_side_counts_anew_and_the_other_goes_on() -> No
 
 
 @pytest.mark.parametrize(("count", "named"), [(1, 1), (2, 2), (3, 3)])
-def test_a_sentence_names_all_of_few(count: int, named: int) -> None:
+def test_a_sentence_names_all_if_they_are_few(count: int, named: int) -> None:
     few = TlsConnections()
     assert not few
     for number in range(count):
@@ -230,7 +230,7 @@ def test_a_sentence_names_all_of_few(count: int, named: int) -> None:
     assert str(few).startswith(f"{what} ({places}), and cannot")
 
 
-HELLO = b"\x16\x03\x01\x00\x20"  # the head of a record of a handshake
+HELLO = b"\x16\x03\x01\x00\x20"  # the header of a handshake record
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_the_first_bytes_of_a_connection_decide(side: int, said: bytes, expected
     assert [bytewise.see(side, bytes([byte])) for byte in said][-1] is expected
 
 
-def test_behind_what_is_missing_of_a_side_its_heads_are_counted_anew() -> None:
+def test_after_missing_bytes_of_a_side_its_headers_are_counted_again() -> None:
     finder = TlsFinder(from_start=False)
     assert finder.see(1, record() + record() + record()[:3]) is None
     finder.missing(1)
@@ -268,5 +268,5 @@ def test_behind_what_is_missing_of_a_side_its_heads_are_counted_anew() -> None:
     assert finder.see(1, record()) is True
     begun = TlsFinder(from_start=True)
     begun.missing(0)
-    assert begun.see(0, b"plain") is None  # what was missing may have been the beginning
+    assert begun.see(0, b"plain") is None  # the missing bytes may have been the beginning
     assert begun.see(0, record() * PROOF) is True

@@ -1,4 +1,4 @@
-"""A tap in a process of its own, as a shell starts it: for signals, limits and what it prints as it goes."""
+"""A tap in a process of its own, as from a shell: for signals, limits, and output while it runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OF_MASTER = re.compile(r"redis-tap: WARNING: link \S+: the master \S+ cannot be 
 
 
 class Running:
-    """A tap that runs, the port of its first link, and the lines that it has printed."""
+    """A running tap, the port of its first link, and the lines that it has printed."""
 
     def __init__(self, *arguments: str, files: int | None = None, reads: bool = True) -> None:
         limited = [] if files is None else ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"]
@@ -38,7 +38,7 @@ class Running:
         self._reader.start()
 
     def end(self, number: signal.Signals = signal.SIGINT) -> str:
-        """Send it the signal and wait; what else it said on stderr, but for masters that were not there."""
+        """Send the signal and wait. Returns what it wrote to stderr, without complaints about absent masters."""
         assert self.process.stderr is not None
         self.process.send_signal(number)
         self.process.wait(WITHIN)
@@ -57,6 +57,6 @@ class Running:
 
 @contextlib.contextmanager
 def running(*arguments: str, files: int | None = None, reads: bool = True) -> Iterator[Running]:
-    """files: how many the process may have open. reads: whether stdout is read from the start, or only from read() on."""
+    """files: limit of open files. reads: whether stdout is read from the start, or only from read() on."""
     with contextlib.closing(Running(*arguments, files=files, reads=reads)) as one:
         yield one

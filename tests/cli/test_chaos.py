@@ -67,12 +67,12 @@ def test_many_runs_get_a_line_each_and_a_matrix(program: str, scenario: Path, tm
     assert junit.read_text().count("<testcase") == 13
 
 
-def test_what_is_not_met_is_told_with_all_that_happened_and_how_to_repeat_it(program: str, scenario: Path) -> None:
+def test_an_unmet_run_is_reported_with_its_events_and_how_to_repeat_it(program: str, scenario: Path) -> None:
     scenario.write_text(BRIEF.replace('"partial" }', '"full" }'))
     said = chaos(str(scenario), "--server", program, "--seed", "5")
     assert said.returncode == 1
     repeat = f"repeat it with: redis-tap chaos {scenario} --server {program} --seed 5"
-    assert "".join(repeat.split()) in "".join(said.stdout.split())  # wherever the lines are broken
+    assert "".join(repeat.split()) in "".join(said.stdout.split())  # however the lines are broken
     assert "FULL RESYNC" in said.stdout
     assert "NOT MET" in said.stdout
 
@@ -126,7 +126,7 @@ def test_a_mistake_gets_a_clear_line_and_an_exit_code(arguments: list[str], code
     assert "sesame" not in said.stderr
 
 
-def test_a_pair_that_is_not_there_is_a_failure_of_the_environment(scenario: Path) -> None:
+def test_an_absent_pair_is_a_failure_of_the_environment(scenario: Path) -> None:
     said = chaos(str(scenario), "--master", "redis://ann:sesame@127.0.0.1:1", "--replica", "127.0.0.1:2")
     assert said.returncode == 3
     assert "the master at 127.0.0.1:1 does not answer: Connection refused\n" in said.stdout
@@ -135,7 +135,7 @@ def test_a_pair_that_is_not_there_is_a_failure_of_the_environment(scenario: Path
 
 
 @pytest.mark.parametrize("option", [[], ["--json"]])
-def test_on_a_given_pair_it_first_says_what_would_undo_it(
+def test_a_given_pair_is_first_shown_how_to_undo_the_changes(
     servers: Servers, any_server: str, scenario: Path, option: list[str]
 ) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
@@ -150,7 +150,7 @@ def test_on_a_given_pair_it_first_says_what_would_undo_it(
     assert "UNLINK" in lines[2]
 
 
-def test_each_run_of_a_campaign_that_is_not_met_has_a_line_at_the_end(program: str, scenario: Path) -> None:
+def test_each_unmet_run_of_a_campaign_has_a_line_at_the_end(program: str, scenario: Path) -> None:
     scenario.write_text(BRIEF.replace('"partial" }', '"full" }'))
     said = chaos(str(scenario), "--server", program, "--seed", "5", "--repeat", "2")
     *_, first, second, last = said.stdout.splitlines()

@@ -1,4 +1,4 @@
-"""What of a recording is meant, as the verbs that ask one take it: --from, --until, --link, --db, --command."""
+"""The options that select a part of a recording: --from, --until, --link, --db, --command."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ END = BASE + len(b"".join(STREAM)) + len(command("SET", "late", "x"))
 
 @pytest.fixture
 def capture(tmp_path: Path) -> Path:
-    """From 2001-09-09T01:46:40Z on, a millisecond between any two packets, and one a quarter of an hour later."""
+    """From 2001-09-09T01:46:40Z on, a millisecond between packets, and one a quarter of an hour later."""
     wire = streamed(STREAM)
     wire.send(1, command("SET", "late", "x"), at=wire.now + 15 * 60 * 10**9)
     return file(tmp_path / "capture.pcapng", wire.packets, "pcapng")
@@ -60,14 +60,14 @@ def test_lists_may_have_commas(capture: Path) -> None:
     assert len(names(capture, "--db", "3,0")) == len(STREAM) + 1
     assert names(capture, "--db", "3") == ["SELECT", "SET", "DEL"]
     assert len(names(capture, "--link", "127.0.0.1:6379/1,127.0.0.1:6379")) == len(STREAM) + 1
-    assert names(capture, "--key", "a,b") == []  # a key may have one
+    assert names(capture, "--key", "a,b") == []  # a key may contain one
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--command", "SET,"], "--command 'SET,': a name is missing beside a comma"),
-        (["--command", ""], "--command '': a name is missing beside a comma"),
+        (["--command", "SET,"], "--command 'SET,': a name is missing next to a comma"),
+        (["--command", ""], "--command '': a name is missing next to a comma"),
         (["--db", "x"], "--db 'x': a db is a number, as 0; several are written 0,3"),
         (["--db", "0-3"], "--db '0-3': a db is a number"),
         (["--db", "²"], "--db '²': a db is a number"),
@@ -75,18 +75,18 @@ def test_lists_may_have_commas(capture: Path) -> None:
         (["--from", "-" + "9" * 400 + "s"], f"'{'9' * 400}s' is longer than 100 years"),
         (["--from", "noon"], "--from 'noon': write a time, as 2026-01-31T12:00:00 or 12:00 (local"),
         (["--from", "-10"], "--from '-10': '10' needs its unit: write 10ms or 10s"),
-        (["--from", "2000", "--until", "1000"], "from 2000 until 1000: that end comes before the beginning"),
+        (["--from", "2000", "--until", "1000"], "from 2000 until 1000: the end is before the beginning"),
         (
             ["--from", "2001-09-09T01:50:00Z", "--until", "2001-09-09T01:46:40Z"],
-            "that end comes before the beginning",
+            "the end is before the beginning",
         ),
-        (["--from=-1s", "--until", "-1m"], "that end comes before the beginning"),
+        (["--from=-1s", "--until", "-1m"], "the end is before the beginning"),
     ],
 )
 @pytest.mark.parametrize(
     "verb", [["show"], ["export", "--to", "jsonl", "-o", "out.jsonl"], ["replay", "--to", "redis://127.0.0.1:1"]]
 )
-def test_what_cannot_be_meant_is_refused(
+def test_contradictory_options_are_refused(
     capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: list[str], options: list[str], said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -112,7 +112,7 @@ def test_what_cannot_be_meant_is_refused(
         ),
     ],
 )
-def test_times_are_those_of_the_recording(
+def test_times_are_resolved_in_the_recording(
     capture: Path, tmp_path: Path, in_zone: Callable[[str], None], options: list[str], count: int, resolved: list[str]
 ) -> None:
     in_zone("Europe/Berlin")
@@ -167,7 +167,7 @@ def test_times_are_those_of_the_recording(
     [["show", "--commands"], ["show", "--stats"], ["export", "--to", "jsonl", "-o"]],
     ids=["show", "stats", "export"],
 )
-def test_what_brings_nothing_is_said(
+def test_a_selection_without_results_is_explained(
     capture: Path, tmp_path: Path, in_zone: Callable[[str], None], verb: list[str], options: list[str], said: list[str]
 ) -> None:
     in_zone("UTC")
@@ -188,18 +188,16 @@ def test_what_brings_nothing_is_said(
         ("127.0.0.1:6379/7", "--link 127.0.0.1:6379/7: not in it; of that link it has 127.0.0.1:6379/1"),
     ],
 )
-def test_a_link_that_is_not_there_is_said_with_those_that_are(
-    capture: Path, tmp_path: Path, links: str, said: str
-) -> None:
+def test_an_absent_link_is_reported_with_those_that_exist(capture: Path, tmp_path: Path, links: str, said: str) -> None:
     for verb in (["show"], ["show", "--stats"], ["export", "--to", "jsonl", "-o", str(tmp_path / "rows.jsonl")]):
         done = tap(*verb, capture, "--link", links)
         assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"redis-tap: {said}")
 
 
-def test_commands_whose_db_is_not_known_are_said_where_a_db_is_asked_for(tmp_path: Path) -> None:
+def test_commands_with_an_unknown_db_are_reported_if_a_db_is_selected(tmp_path: Path) -> None:
     stream = [command("PING"), command("SET", "x", "1"), command("SET", "y", "1"), command("FLUSHALL"), *STREAM]
     path = file(tmp_path / "capture.pcapng", streamed(stream).packets, "pcapng")
-    text = "redis-tap: --db 3: the db of 2 commands is not known, for the recording has no SELECT before them; they are"
+    text = "redis-tap: --db 3: the db of 2 commands is not known, as the recording has no SELECT before them; they are"
     for verb in (["show"], ["show", "--stats"], ["export", "--to", "jsonl", "-o", str(tmp_path / "rows.jsonl")]):
         done = tap(*verb, path, "--db", "3")
         assert done.returncode == 2
@@ -212,15 +210,15 @@ def test_commands_whose_db_is_not_known_are_said_where_a_db_is_asked_for(tmp_pat
 
 
 @pytest.mark.parametrize("form", ["aof", "rdb", "resp"])
-def test_a_restore_says_where_it_ends_before_the_time_that_was_asked_for(tmp_path: Path, form: str) -> None:
+def test_a_restore_reports_that_it_ends_before_the_time_asked_for(tmp_path: Path, form: str) -> None:
     path = file(tmp_path / "capture.pcapng", synced(*STREAM).packets, "pcapng")
     done = tap("export", path, "--to", form, "-o", tmp_path / "out", "--until", "2030-01-01T00:00:00Z")
     assert done.returncode == 0, done.stderr
     assert re.search(r"--until 20\S+ lies after the end of the recording, 2001-09-0", done.stderr)
 
 
-def test_of_a_pipe_they_are_not_known(capture: Path) -> None:
+def test_a_pipe_has_no_known_beginning_and_end(capture: Path) -> None:
     words = [sys.executable, "-m", "tap", "show", "-", "--from", "-10m"]
     done = subprocess.run(words, input=capture.read_bytes(), capture_output=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert b"--from '-10m': -: where it begins and ends is not known before it is read" in done.stderr
+    assert b"--from '-10m': -: a pipe can be read only once" in done.stderr

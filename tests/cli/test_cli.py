@@ -29,7 +29,7 @@ def test_version_says_whether_the_scanners_are_compiled() -> None:
 
 
 def test_no_verb_loads_what_only_others_need() -> None:
-    """To start is most of what a short answer takes: redis-py 0.1 s, pydantic 0.06, the tap itself 0.2."""
+    """Starting takes most of the time of a short answer: redis-py 0.1 s, pydantic 0.06, the tap itself 0.2."""
     loaded = "import sys; from tap.cli import app; app(['--version'], standalone_mode=False); print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True, text=True).stdout.split()
     assert "tap.cli" in said
@@ -43,22 +43,22 @@ def test_help_names_every_option() -> None:
 
 
 @pytest.mark.parametrize("arguments", [(), *((verb,) for verb in VERBS)])
-def test_no_flag_is_said_to_take_anything(arguments: tuple[str, ...]) -> None:
+def test_no_flag_shows_a_type(arguments: tuple[str, ...]) -> None:
     said = CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "200"}).stdout
     assert "--help" in said
     assert "<bool>" not in said
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_no_word_of_a_usage_line_has_brackets_twice(verb: str) -> None:
+def test_no_word_of_a_usage_line_has_double_brackets(verb: str) -> None:
     usage = tap(verb, "--help").stdout.split("\n\n", 1)[0]
     assert verb in usage
     assert not re.search(r"\.\.\.[]}]|\[\[", usage)
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_no_help_is_taken_for_markup(verb: str) -> None:
-    """Typer gives it to rich, which breaks at [/DB] and leaves out [default: ...]."""
+def test_help_is_not_taken_for_markup(verb: str) -> None:
+    """Typer passes it to rich, which breaks at [/DB] and leaves out [default: ...]."""
     known = command(verb)
     for said in (known.help, *(getattr(parameter, "help", None) for parameter in known.params)):
         assert said is None or Text.from_markup(said).plain == said
@@ -83,8 +83,8 @@ def test_no_help_is_taken_for_markup(verb: str) -> None:
         (["run", "--master", "h:1", "--listen", "h:1/3"], 2, "where to listen is written without a db"),
         (["run", "--master", "http://user:sekret@h:1"], 2, "http:// is not the URL of a server: write redis://"),
         (["run", "--master", "redis://user:sekret@h:1"], 2, "without a user or a password"),
-        (["run", "--master", "h:1", "--listen", "h:1"], 2, "a circle: what connects to h:1"),
-        (["run", "--link", "a=:1->127.0.0.1:2", "--link", "b=:2->127.0.0.1:1"], 2, "a circle"),
+        (["run", "--master", "h:1", "--listen", "h:1"], 2, "a loop: a connection to h:1"),
+        (["run", "--link", "a=:1->127.0.0.1:2", "--link", "b=:2->127.0.0.1:1"], 2, "a loop"),
         (["run", "--master", "h:1", "--ui", "live"], 2, "stdout is not one that can be drawn on"),
         (["run", "--listen", "h:1"], 2, "--master HOST:PORT says to which master"),
         (
@@ -140,7 +140,7 @@ def test_mistakes_get_a_clear_line_and_an_exit_code(arguments: list[str], code: 
     assert said.stderr.count("\n") == 1
 
 
-def test_without_a_verb_the_help_is_shown_and_nothing_is_done() -> None:
+def test_without_a_verb_the_help_is_shown_and_nothing_else_happens() -> None:
     said = tap()
     assert said.returncode == 2
     assert "run" in said.stdout
@@ -167,10 +167,10 @@ def test_without_a_verb_the_help_is_shown_and_nothing_is_done() -> None:
         (["export", "recorded", "--to", "jsonl", "-o", "-"], True),
     ],
 )
-def test_a_reader_that_has_seen_enough_ends_a_verb_quietly(
+def test_a_reader_that_closes_the_pipe_ends_a_verb_quietly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], within: bool
 ) -> None:
-    """As `head -1` does; the exit code is that of what SIGPIPE ends. within: in this process, not in one of its own."""
+    """As `head -1` does; the exit code is that of SIGPIPE. within: in this process."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(FIXTURES / "rdb" / "redis-8.0.2-mixed.rdb", tmp_path / "dump.rdb")
     file(tmp_path / "recorded", synced(*STREAM).packets, "pcapng")

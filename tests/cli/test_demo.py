@@ -25,7 +25,7 @@ from tests.support import WITHIN, crossed, wait_until
 
 @pytest.fixture
 def demo_server() -> None:
-    """The demo takes no server out of .servers/."""
+    """The demo uses no server in .servers/."""
     try:
         find_server()
     except EnvironmentFailure:
@@ -33,7 +33,7 @@ def demo_server() -> None:
 
 
 class Demo:
-    """A demo that runs, and its servers: they are known by where they work."""
+    """A running demo and its servers, which are found by their directories."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -70,7 +70,7 @@ def demo(demo_server: None, tmp_path: Path) -> Iterator[Demo]:
         yield one
 
 
-def test_a_demo_that_fails_is_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_demo_has_an_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     async def different(_: Path) -> bool:
         return False
 
@@ -97,10 +97,10 @@ def test_the_demo_tells_its_story_in_time() -> None:
     ("number", "server"), crossed([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ["master", "replica"])
 )
 def test_a_signal_ends_the_demo_and_its_servers(demo: Demo, tmp_path: Path, number: signal.Signals, server: str) -> None:
-    """As soon as the server's process is there, be it ready or not."""
+    """As soon as the server's process exists, ready or not."""
     wait_until(lambda: server in demo.servers())
     demo.process.send_signal(number)
-    demo.process.send_signal(number)  # the impatient press twice
+    demo.process.send_signal(number)  # impatient users press twice
     assert demo.process.communicate(timeout=WITHIN)[1] == ""
     assert demo.process.returncode == 128 + number
     assert not demo.servers()
@@ -118,7 +118,7 @@ def test_a_demo_that_loses_a_server_says_so(demo: Demo) -> None:
 
 
 @pytest.mark.usefixtures("demo_server")
-def test_a_demo_on_a_machine_that_is_too_busy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_demo_on_a_busy_machine_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     async def late(*_: object) -> bool:
         raise TimeoutError
 

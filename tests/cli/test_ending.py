@@ -1,4 +1,4 @@
-"""A verb that a signal ends: what it was doing is cancelled once, cleans up, and the exit code is the signal's."""
+"""A verb that a signal ends: its work is cancelled once, cleans up, and the exit code is the signal's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 @pytest.fixture(autouse=True)
 def hangup_is_heard() -> Iterator[None]:
-    """Under nohup it is ignored, in the tests, too."""
+    """Under nohup SIGHUP is ignored, in the tests, too."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -29,7 +29,7 @@ def test_nohup_is_respected() -> None:
     assert endings() == SIGNALS[:2]
 
 
-def test_work_that_ends_by_itself_gives_what_it_returns() -> None:
+def test_work_that_ends_on_its_own_returns_its_result() -> None:
     async def work() -> str:
         task = asyncio.current_task()
         assert task is not None
@@ -39,7 +39,7 @@ def test_work_that_ends_by_itself_gives_what_it_returns() -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_cancels_the_work_and_is_the_exit_code(number: signal.Signals) -> None:
+def test_a_signal_cancels_the_work_and_decides_the_exit_code(number: signal.Signals) -> None:
     steps: list[str] = []
 
     async def work() -> None:
@@ -47,7 +47,7 @@ def test_a_signal_cancels_the_work_and_is_the_exit_code(number: signal.Signals) 
             os.kill(os.getpid(), number)
             await asyncio.sleep(60)
         finally:
-            os.kill(os.getpid(), signal.SIGTERM)  # a second one, of which ever kind, does not disturb the cleaning up
+            os.kill(os.getpid(), signal.SIGTERM)  # a second one, of either kind, does not disturb the clean-up
             await asyncio.sleep(0.01)
             steps.append("cleaned up")
 
@@ -57,7 +57,7 @@ def test_a_signal_cancels_the_work_and_is_the_exit_code(number: signal.Signals) 
     assert steps == ["cleaned up"]
 
 
-def test_an_error_of_the_work_is_its_own() -> None:
+def test_an_error_of_the_work_is_raised_unchanged() -> None:
     async def work() -> None:
         raise LookupError("mine")
 
@@ -65,7 +65,7 @@ def test_an_error_of_the_work_is_its_own() -> None:
         asyncio.run(until_ended(work(), "run"))
 
 
-def test_a_cancellation_without_a_signal_is_no_exit() -> None:
+def test_a_cancellation_without_a_signal_is_not_an_exit() -> None:
     async def story() -> None:
         inside = asyncio.create_task(until_ended(asyncio.sleep(60), "run"))
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""`redis-tap export` as a user types it: what it writes, what it says, and that nothing half is left."""
+"""`redis-tap export` as a user types it: what it writes and prints, and that no half output remains."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ END = BASE + sum(map(len, WHOLE))
 
 
 def synced(*pieces: bytes, wire: Wire | None = None, offset: int = BASE) -> Wire:
-    """A full resync, and a millisecond between each two packets."""
+    """A full resync, with a millisecond between packets."""
     wire = wire or Wire()
     wire.open()
     wire.send(0, command("PSYNC", "?", "-1"))
@@ -63,7 +63,7 @@ class Done:
 
 @pytest.fixture
 def export(capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[..., Done]]:
-    """As the command, without a process of its own."""
+    """As the command, but in this process."""
     before = {number: signal.getsignal(number) for number in endings()}
 
     def run(*arguments: str | Path) -> Done:
@@ -82,7 +82,7 @@ def export(capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[..., 
         signal.signal(number, handler)
 
 
-def test_the_rdb_is_that_which_was_sent(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
+def test_the_rdb_is_the_one_that_was_sent(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
     done = export(capture, "--to", "rdb", "-o", "-")
     assert (done.returncode, done.stdout) == (0, RDB)
     assert re.fullmatch(rf"redis-tap: the RDB at offset {BASE} of replication ID {REPLID} \(.*\)\n", done.stderr)
@@ -92,20 +92,20 @@ def test_the_rdb_is_that_which_was_sent(export: Callable[..., Done], capture: Pa
     assert out.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_aof_ends_where_it_was_told_to(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
+def test_the_aof_ends_at_the_requested_offset(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
     out = tmp_path / "appendonlydir"
     done = export(capture, "--to", "aof", "-o", out, "--until", str(END - 1))
     assert done.returncode == 0
     assert (out / "appendonly.aof.1.base.rdb").read_bytes() == RDB
     assert (out / "appendonly.aof.1.incr.aof").read_bytes() == SELECT + b"".join(SETS)
     assert sorted(path.name for path in out.iterdir())[2:] == ["appendonly.aof.manifest"]
-    assert f"10 commands behind it, up to offset {END - len(MULTI)}, which came 2001-" in done.stderr
+    assert f"10 commands after it, up to offset {END - len(MULTI)}, which came 2001-" in done.stderr
     assert f"redis-server --appendonly yes --dir {tmp_path} --appenddirname appendonlydir" in done.stderr
 
 
-def test_a_time_ends_it_as_well(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
+def test_the_aof_ends_at_a_requested_time(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    # The RDB came with the 5th millisecond, SELECT with the 6th, each SET two later.
+    # The RDB came in the 5th millisecond, SELECT in the 6th, each SET two later.
     assert export(capture, "--to", "aof", "-o", out, "--until", "2001-09-09T01:46:40.010Z").returncode == 0
     assert (out / "appendonly.aof.1.incr.aof").read_bytes() == b"".join([SELECT, *SETS[:2]])
 
@@ -178,20 +178,24 @@ def without(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "options", "says"),
     [
-        (hole, ["--to", "aof"], r"nothing that leads to its end without a hole; there is:\n  127.*:6379: the RDB at .*"),
-        (hole, ["--to", "aof", "--until", str(END)], rf"nothing that leads up to offset {END} without a hole; there.*"),
-        (hole, ["--to", "resp"], r"several streams: choose by --from, --until or --link; there is:\n  127.*\n  127.*"),
+        (
+            hole,
+            ["--to", "aof"],
+            r"no RDB with a stream up to the end without a hole; there is:\n  127.*:6379: the RDB at .*",
+        ),
+        (hole, ["--to", "aof", "--until", str(END)], rf"no RDB with a stream up to offset {END} without a hole; there.*"),
+        (hole, ["--to", "resp"], r"several streams: choose with --from, --until or --link; there is:\n  127.*\n  127.*"),
         (
             without,
             ["--to", "aof"],
-            r"nothing that leads to its end without a hole; there is no whole RDB at all, as in .*",
+            r"no RDB with a stream up to the end without a hole; the recording has no whole RDB, as in .*",
         ),
         (
             functions,
             ["--to", "rdb"],
-            r"no whole RDB; there is none at all, as in a recording .* with --without-rdb or --redact",
+            r"no whole RDB; the recording has none, as in a recording .* with --without-rdb or --redact",
         ),
-        (without, ["--to", "rdb"], r"no whole RDB; there is none at all, as in .*"),
+        (without, ["--to", "rdb"], r"no whole RDB; the recording has none, as in .*"),
         (
             plain,
             ["--to", "rdb", "--until", "5"],
@@ -200,9 +204,9 @@ def without(path: Path) -> None:
         (
             plain,
             ["--to", "aof", "--until", "2001-01-01T00:00:00"],
-            r"nothing that leads up to 2001-01-01T.*; there is:\n.*",
+            r"no RDB with a stream up to 2001-01-01T.*; there is:\n.*",
         ),
-        (plain, ["--to", "resp", "--from", "5"], r"no stream that has all of that; there is:\n.*"),
+        (plain, ["--to", "resp", "--from", "5"], r"no stream holds all of that; there is:\n.*"),
         (plain, ["--to", "aof", "--link", "x"], r"--link x: nothing there was granted a resync; others: 127.*"),
         (two, ["--to", "aof"], r"there are several links: 127.0.0.1:6379, 127.0.0.1:6380; choose one with --link"),
         (plain, ["--to", "aof", "--key", "a"], r"--db, --command and --key are for jsonl and parquet: .*"),
@@ -210,7 +214,7 @@ def without(path: Path) -> None:
         (lambda path: path.write_bytes(b""), ["--to", "aof"], r".*: it is empty"),
     ],
 )
-def test_what_cannot_be_is_said_with_what_there_is(
+def test_what_cannot_be_exported_is_reported_with_what_there_is(
     export: Callable[..., Done], tmp_path: Path, make: Callable[[Path], object], options: list[str], says: str
 ) -> None:
     make(tmp_path / "capture")
@@ -221,13 +225,13 @@ def test_what_cannot_be_is_said_with_what_there_is(
 
 
 @pytest.mark.parametrize("to", ["rdb", "aof", "resp", "jsonl"])
-def test_nothing_is_written_over(export: Callable[..., Done], capture: Path, tmp_path: Path, to: str) -> None:
+def test_nothing_is_overwritten(export: Callable[..., Done], capture: Path, tmp_path: Path, to: str) -> None:
     out = tmp_path / "out"
     out.write_bytes(b"mine")
     done = export(capture, "--to", to, "-o", out)
     assert (done.returncode, done.stderr.splitlines()[0]) == (
         2,
-        f"redis-tap: {out} is there already, and nothing is written over; give another name with --output",
+        f"redis-tap: {out} already exists and is not overwritten; give another name with --output",
     )
     assert out.read_bytes() == b"mine"
 
@@ -248,7 +252,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_read(
 
 
 @pytest.mark.parametrize("to", ["rdb", "aof", "resp", "jsonl"])
-def test_a_disk_that_does_not_take_it_leaves_nothing(capture: Path, tmp_path: Path, to: str) -> None:
+def test_a_full_disk_leaves_no_output(capture: Path, tmp_path: Path, to: str) -> None:
     out = tmp_path / "out"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
@@ -263,7 +267,7 @@ def test_a_disk_that_does_not_take_it_leaves_nothing(capture: Path, tmp_path: Pa
     assert os.listdir(tmp_path) == ["capture.pcapng"]
 
 
-def test_an_interrupt_leaves_nothing(tmp_path: Path, capture: Path) -> None:
+def test_an_interrupt_leaves_no_output(tmp_path: Path, capture: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     out = tmp_path / "out"
@@ -277,7 +281,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, capture: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["capture.pcapng", "pipe"]
 
 
-def test_without_pyarrow_it_says_what_to_install(
+def test_without_pyarrow_the_package_to_install_is_named(
     export: Callable[..., Done], capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -289,9 +293,7 @@ def test_without_pyarrow_it_says_what_to_install(
     assert os.listdir(tmp_path) == ["capture.pcapng"]
 
 
-def test_where_there_are_no_rows_for_a_mistake_no_file_is_made(
-    export: Callable[..., Done], capture: Path, tmp_path: Path
-) -> None:
+def test_a_mistake_about_rows_makes_no_file(export: Callable[..., Done], capture: Path, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("no capture")
     before = sorted(tmp_path.iterdir())
@@ -313,9 +315,7 @@ GAP = "10.0.0.1:6379/1: 92 bytes of the stream are missing, offsets 2485 to 2577
 
 
 @pytest.mark.parametrize(("to", "is_made"), [("rdb", True), ("aof", False), ("resp", False), ("jsonl", True)])
-def test_what_is_missing_is_one_line_and_an_exit_code(
-    export: Callable[..., Done], tmp_path: Path, to: str, is_made: bool
-) -> None:
+def test_a_gap_is_one_line_and_an_exit_code(export: Callable[..., Done], tmp_path: Path, to: str, is_made: bool) -> None:
     done = export(LOST, "--to", to, "-o", tmp_path / "out")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"redis-tap: {GAP}")
@@ -325,7 +325,7 @@ def test_what_is_missing_is_one_line_and_an_exit_code(
     assert (done.returncode, "are missing" in done.stderr) == (0, False)
 
 
-def test_what_there_is_of_the_rows_is_written(export: Callable[..., Done], tmp_path: Path) -> None:
+def test_the_rows_that_exist_are_written(export: Callable[..., Done], tmp_path: Path) -> None:
     done = export(LOST, "--to", "jsonl", "-o", tmp_path / "out")
     assert done.stderr.startswith("redis-tap: 40 commands\n")
     assert len((tmp_path / "out").read_bytes().splitlines()) == 40
@@ -357,7 +357,7 @@ def test_parquet_lacks_what_the_rows_lack(export: Callable[..., Done], tmp_path:
         (["--to", "jsonl", "--db", "0"], 2),
     ],
 )
-def test_a_gap_outside_of_what_is_asked_for_is_none(
+def test_a_gap_outside_the_selection_is_ignored(
     export: Callable[..., Done], tmp_path: Path, options: list[str], code: int
 ) -> None:
     done = export(LOST, *options, "-o", tmp_path / "out")
@@ -367,7 +367,7 @@ def test_a_gap_outside_of_what_is_asked_for_is_none(
 
 @pytest.mark.parametrize("to", ["rdb", "aof", "resp", "jsonl"])
 @pytest.mark.parametrize("path", COMPRESSED, ids=lambda path: str(path.stem))
-def test_a_stream_that_cannot_be_read_is_told_from_which_offset_on(
+def test_an_unreadable_stream_is_reported_with_its_offset(
     export: Callable[..., Done], tmp_path: Path, path: Path, to: str
 ) -> None:
     done = export(path, "--to", to, "-o", tmp_path / "out")
@@ -406,25 +406,25 @@ def test_what_a_second_replica_brought_is_not_missing(export: Callable[..., Done
     assert export(path, "--to", "jsonl", "--link", "127.0.0.1:6379/1", "-o", tmp_path / "one").returncode == 2
 
 
-# ---- a stream that was met in the middle ----
+# ---- a stream whose start was not captured ----
 
 
 @pytest.fixture
 def middle(tmp_path: Path) -> Path:
-    """From the second SET on; the db is said again at the end."""
+    """From the second SET on; the db is selected again at the end."""
     packets = synced(*WHOLE, command("SELECT", "4"), *SETS[:2]).packets
     first = next(number for number, (_, data) in enumerate(packets) if SETS[1] in data)
     return file(tmp_path / "middle.pcapng", packets[first:], "pcapng")
 
 
-def test_a_stream_that_was_met_in_the_middle_is_copied_and_its_db_is_said_to_be_unknown(
+def test_a_stream_without_its_start_is_copied_and_its_db_reported_as_unknown(
     export: Callable[..., Done], middle: Path
 ) -> None:
     done = export(middle, "--to", "resp", "-o", "-")
     assert (done.returncode, done.stdout) == (0, b"".join([*WHOLE[2:], command("SELECT", "4"), *SETS[:2]]))
     assert done.stderr == (
-        "redis-tap: 15 commands from the first whole one on, whose offsets are not known: the stream was met in the "
-        "middle\n"
+        "redis-tap: 15 commands from the first whole one on, without offsets, as the start of the stream was not "
+        "captured\n"
         "redis-tap: the db of the first 12 of them is not known, as no SELECT stands before them; redis-tap replay --to "
         "sends them with --assume-db N\n"
     )
@@ -439,13 +439,13 @@ def test_a_stream_that_was_met_in_the_middle_is_copied_and_its_db_is_said_to_be_
     [
         (
             ["--to", "resp", "--from", "1100"],
-            "--from and --until: no offset is known of a stream that was met in the middle",
+            "--from and --until: the start of the stream was not captured",
         ),
-        (["--to", "aof"], "nothing that leads to its end without a hole; there is no whole RDB at all"),
-        (["--to", "rdb"], "no whole RDB; there is none at all"),
+        (["--to", "aof"], "no RDB with a stream up to the end without a hole; the recording has no whole RDB"),
+        (["--to", "rdb"], "no whole RDB; the recording has none"),
     ],
 )
-def test_what_a_stream_that_was_met_in_the_middle_lacks_is_said(
+def test_a_stream_without_its_start_says_what_it_lacks(
     export: Callable[..., Done], middle: Path, tmp_path: Path, options: list[str], says: str
 ) -> None:
     done = export(middle, *options, "-o", tmp_path / "out")
@@ -453,19 +453,19 @@ def test_what_a_stream_that_was_met_in_the_middle_lacks_is_said(
     assert says in done.stderr
 
 
-def test_of_several_streams_without_offsets_one_is_chosen(export: Callable[..., Done], tmp_path: Path) -> None:
+def test_one_of_several_streams_without_offsets_can_be_chosen(export: Callable[..., Done], tmp_path: Path) -> None:
     packets = [one for port in (50000, 50001) for one in synced(*WHOLE, wire=Wire(port)).packets[-10:]]
     path = file(tmp_path / "two.pcapng", sorted(packets), "pcapng")
     done = export(path, "--to", "resp", "-o", tmp_path / "out")
     assert done.returncode == 2
-    found = re.findall(r"\n  (127\.0\.0\.1:6379/\d): \d+ bytes without offsets, met in the middle", done.stderr)
+    found = re.findall(r"\n  (127\.0\.0\.1:6379/\d): \d+ bytes without offsets, of a stream", done.stderr)
     assert len(found) == 2
     for place in found:
         done = export(path, "--to", "resp", "-o", "-", "--link", place)
         assert (done.returncode, done.stdout) == (0, b"".join(WHOLE[-5:]))
 
 
-def test_what_has_no_offsets_beside_a_stream_that_has_them_is_named(export: Callable[..., Done], tmp_path: Path) -> None:
+def test_streams_without_offsets_beside_one_with_offsets_are_named(export: Callable[..., Done], tmp_path: Path) -> None:
     late = synced(*WHOLE, wire=Wire(50001)).packets
     path = file(tmp_path / "two.pcapng", sorted(synced(*WHOLE).packets[-20:] + late), "pcapng")
     done = export(path, "--to", "resp", "-o", "-")

@@ -1,4 +1,4 @@
-"""`redis-tap faults`: the list, and the page of each."""
+"""`redis-tap faults`: the list, and the page of each fault."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.cli.typed import tap
 # ---- faults ----
 
 
-def test_the_list_of_faults_is_whole_and_each_has_a_page() -> None:
+def test_the_list_of_faults_is_complete_and_each_has_a_page() -> None:
     said = tap("faults").stdout
     for word in ("cut", "rewrite", "at=PLACE", "rdb:key:1000", "from=master|replica|both", "[default: 1]"):
         assert word in said

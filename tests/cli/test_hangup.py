@@ -1,4 +1,4 @@
-"""SIGHUP to `redis-tap run`: files are reopened as daemons do, and only the end of its terminal is its own."""
+"""SIGHUP to `redis-tap run`: it reopens files, as daemons do; only the end of its terminal ends it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Stream:
-    """A made-up pair through a tap that runs, up to its stream."""
+    """A made-up pair through a running tap, up to its stream."""
 
     def __init__(self, *arguments: str) -> None:
         self._stack = contextlib.ExitStack()
@@ -37,7 +37,7 @@ class Stream:
         self.tap: Running = self._stack.enter_context(
             running("--master", f"127.0.0.1:{listener.getsockname()[1]}", "--ui", "none", *arguments)
         )
-        listener.accept()[0].close()  # it looks whether the master is there
+        listener.accept()[0].close()  # it checks whether the master is there
         self.replica = self._stack.enter_context(socket.create_connection(("127.0.0.1", self.tap.port), WITHIN))
         self.master = self._stack.enter_context(listener.accept()[0])
         self.replica.sendall(asks(BASE))
@@ -65,13 +65,13 @@ def keys(recorded: Recording) -> list[str]:
     return [one.args[0].decode() for one in recorded.commands()]
 
 
-def test_without_a_recording_it_is_ignored_and_said() -> None:
+def test_without_a_recording_it_is_ignored_and_reported() -> None:
     with Stream() as pair:
         assert pair.tap.process.stderr is not None
         for _ in range(2):
             pair.hang_up()
             assert pair.tap.process.stderr.readline() == (
-                "redis-tap: SIGHUP is ignored: there is no recording that could go on in a next file\n"
+                "redis-tap: SIGHUP is ignored: there is no recording that could begin its next file\n"
             )
         pair.write("still", "there")
         assert pair.tap.end() == ""
@@ -79,7 +79,7 @@ def test_without_a_recording_it_is_ignored_and_said() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", ".zst"])
-def test_a_recording_in_one_file_goes_on_in_another(tmp_path: Path, suffix: str) -> None:
+def test_a_recording_in_one_file_continues_in_another(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"today.pcapng{suffix}"
     with Stream("-w", str(path)) as pair:
         pair.write("a", "b")
@@ -102,7 +102,7 @@ def test_a_recording_in_one_file_goes_on_in_another(tmp_path: Path, suffix: str)
         assert not whole.problems
 
 
-def test_a_recording_that_was_moved_away_goes_on_under_its_name(tmp_path: Path) -> None:
+def test_a_recording_that_was_moved_continues_under_its_name(tmp_path: Path) -> None:
     """As logrotate does it, without copytruncate."""
     path, moved = tmp_path / "today.pcapng", tmp_path / "today.pcapng.1"
     with Stream("-w", str(path)) as pair:
@@ -130,7 +130,7 @@ def test_a_rotation_begins_its_next_file(tmp_path: Path) -> None:
     assert second.name.startswith("week_00002_")
 
 
-def test_a_next_file_that_cannot_be_made_is_told_and_costs_nothing(tmp_path: Path) -> None:
+def test_a_next_file_that_cannot_be_made_is_reported_and_costs_nothing(tmp_path: Path) -> None:
     directory = tmp_path / "there"
     directory.mkdir()
     path = directory / "today.pcapng"
@@ -152,7 +152,7 @@ def test_a_next_file_that_cannot_be_made_is_told_and_costs_nothing(tmp_path: Pat
 
 @contextlib.contextmanager
 def on_a_terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A tap that leads the session of a terminal, and our end of that."""
+    """A tap that leads the session of a terminal, and our end of that terminal."""
     ours, its = pty.openpty()
 
     def lead() -> None:
@@ -179,7 +179,7 @@ def until_said(ours: int, words: bytes) -> None:
 
 
 @pytest.mark.parametrize(("ui", "shows"), [("log", b"listening on"), ("live", b"127.0.0.1:1")])
-def test_a_terminal_that_goes_ends_it_as_it_ends_any_command(ui: str, shows: bytes, tmp_path: Path) -> None:
+def test_a_terminal_that_closes_ends_it_as_any_command(ui: str, shows: bytes, tmp_path: Path) -> None:
     path = tmp_path / "kept.pcapng"
     with on_a_terminal("--master", "127.0.0.1:1", "--ui", ui, "-w", str(path)) as (process, ours):
         until_said(ours, shows)
@@ -189,7 +189,7 @@ def test_a_terminal_that_goes_ends_it_as_it_ends_any_command(ui: str, shows: byt
 
 
 @pytest.mark.parametrize("ui", ["log", "live"])
-def test_a_signal_while_the_terminal_is_there_reopens(ui: str, tmp_path: Path) -> None:
+def test_a_signal_while_the_terminal_is_there_reopens_files(ui: str, tmp_path: Path) -> None:
     path = tmp_path / "kept.pcapng"
     with on_a_terminal("--master", "127.0.0.1:1", "--ui", ui, "-w", str(path)) as (process, ours):
         until_said(ours, b"127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""Options of the command line that are made from declarations."""
+"""Command-line options made from declarations."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def verb(*, own: Annotated[str | None, typer.Option(help="Of the verb.")] = None
         (["--words", "a", "--words", "b"], {"words": ["a", "b"]}),
     ],
 )
-def test_what_is_typed_arrives_by_the_name_of_its_field(words: list[str], expected: dict[str, Any]) -> None:
+def test_typed_values_arrive_by_the_name_of_their_field(words: list[str], expected: dict[str, Any]) -> None:
     heard.clear()
     assert CliRunner().invoke(app, words).exit_code == 0
     assert heard == [{"own": None} | expected]
 
 
-def test_the_environment_gives_what_is_not_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_supplies_what_is_not_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMPLE_COUNT", "5")
     heard.clear()
     CliRunner().invoke(app, [])
@@ -64,7 +64,7 @@ def test_the_environment_gives_what_is_not_typed(monkeypatch: pytest.MonkeyPatch
     assert [one["count"] for one in heard] == [5, 6]
 
 
-def test_options_stand_by_topic_with_those_of_the_verb_after_the_links() -> None:
+def test_options_are_sorted_by_topic_with_the_verbs_own_after_the_links() -> None:
     command = typer.main.get_command(app)
     assert [one.opts[0] for one in command.params] == [
         "--where", "--own", "--count", "--words", "--kind", "--is-on", "--wait-for",
@@ -72,5 +72,5 @@ def test_options_stand_by_topic_with_those_of_the_verb_after_the_links() -> None
 
 
 @pytest.mark.parametrize("words", [["--hidden"], ["--kind", "c"], ["--count", "x"], ["--no-is-on"]])
-def test_what_is_not_declared_is_refused(words: list[str]) -> None:
+def test_undeclared_options_are_refused(words: list[str]) -> None:
     assert CliRunner().invoke(app, words).exit_code == 2

@@ -1,4 +1,4 @@
-"""A bar for a long reading: only where somebody looks, and only where there is something to wait for."""
+"""A progress bar: only on a terminal, and only for a long reading."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Screen(io.StringIO):
 
 @pytest.fixture
 def advanced(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the bar is told."""
+    """What the bar receives."""
     found: list[float] = []
     monkeypatch.setattr(Progress, "advance", lambda bar, task, count=1: found.append(count))
     monkeypatch.setenv("TERM", "xterm")
@@ -30,7 +30,7 @@ def read(size: int, *pieces: int, is_compressed: bool = False) -> None:
             advance(piece)
 
 
-def test_a_person_sees_how_far_a_long_reading_is(advanced: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_the_progress_of_a_long_reading(advanced: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
     read(LONG, STEP, 1, STEP // 2, STEP // 2 + 1)
@@ -38,7 +38,7 @@ def test_a_person_sees_how_far_a_long_reading_is(advanced: list[float], monkeypa
     assert "reading" in screen.getvalue()
 
 
-def test_of_a_compressed_file_nobody_knows_the_end(advanced: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compressed_file_has_no_known_end(advanced: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     totals: list[object] = []
     monkeypatch.setattr("sys.stderr", Screen())
     monkeypatch.setattr(Progress, "add_task", lambda bar, text, total: totals.append(total))

@@ -21,7 +21,7 @@ def rdb(*arguments: str | Path, data: bytes = b"", width: int = 80) -> subproces
     return tap("rdb", *arguments, data=data, width=width)
 
 
-def test_the_summary_says_what_is_in_it() -> None:
+def test_the_summary_describes_the_content() -> None:
     said = rdb(MIXED).stdout
     for words in ("12, written by Redis 8.0.2", "listpackex", "largest keys", "keys with the most elements", "ok"):
         assert words in said
@@ -42,7 +42,7 @@ def test_every_key_has_a_line() -> None:
     assert lines[0].split() == ["db", "type", "encoding", "bytes", "elements", "expires", "key"]
 
 
-def test_a_line_of_json_per_key_also_from_a_pipe_and_before_an_aof() -> None:
+def test_each_key_is_a_line_of_json_also_from_a_pipe_and_before_an_aof() -> None:
     told = [json.loads(line) for line in rdb(MIXED, "--format", "jsonl").stdout.splitlines()]
     assert {line["key"] for line in told} == {
         key["key"] for key in json.loads(MIXED.with_suffix(".json").read_text())["keys"]
@@ -53,7 +53,7 @@ def test_a_line_of_json_per_key_also_from_a_pipe_and_before_an_aof() -> None:
     assert again.returncode == 0
 
 
-def test_filters_choose() -> None:
+def test_filters_select_keys() -> None:
     def keys(*filters: str) -> set[str]:
         lines = rdb(RDBS / "redis-8.0.2-multidb.rdb", "--format", "jsonl", *filters).stdout.splitlines()
         return {f"{one['db']} {one['key']} {one['type']}" for one in map(json.loads, lines)}
@@ -63,14 +63,14 @@ def test_filters_choose() -> None:
     assert keys("--db", "1", "--db", "9") == {one for one in everything if one.split()[0] in ("1", "9")}
     assert keys("--key", "sam?") == {one for one in everything if " same " in one}
     assert len(keys("--type", "hash", "--limit", "2")) == 2
-    for form in ("keys", "jsonl"):  # one knows the module's name when it chooses, the other does not
+    for form in ("keys", "jsonl"):  # one knows the module's name when it filters, the other does not
         modules = rdb(RDBS / "redis-8.0.2-vectorset.rdb", "--format", form, "--type", "module").stdout
         assert modules.count("vectorset") == 3
     summary = rdb(RDBS / "redis-8.0.2-multidb.rdb", "--db", "9", "--type", "hash").stdout
     assert "1 in 1 db" in summary
 
 
-def test_the_largest_come_first() -> None:
+def test_the_largest_keys_come_first() -> None:
     lines = rdb(RDBS / "redis-8.0.2-strings.rdb", "--format", "keys", "--largest", "3").stdout.splitlines()[1:]
     sizes = [int(line.split()[3]) for line in lines]
     assert len(sizes) == 3
@@ -78,7 +78,7 @@ def test_the_largest_come_first() -> None:
 
 
 @pytest.mark.parametrize("form", ["summary", "keys", "jsonl"])
-def test_a_broken_file_is_told_up_to_where_it_breaks(form: str, tmp_path: Path) -> None:
+def test_a_broken_file_is_reported_up_to_where_it_breaks(form: str, tmp_path: Path) -> None:
     broken = tmp_path / "broken.rdb"
     broken.write_bytes(MIXED.read_bytes()[:-100])
     done = rdb(broken, "--format", form)
@@ -130,7 +130,7 @@ def test_a_full_disk_is_one_line_and_exit_code_3(form: str) -> None:
     assert done.stderr == b"redis-tap: reading or writing failed: No space left on device\n"
 
 
-def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
+def test_a_reader_that_closes_the_pipe_ends_it_quietly() -> None:
     command = f"{sys.executable} -m tap rdb {RDBS / 'redis-6.2.14-big-counts.rdb'} --format jsonl | head -c 10"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
     assert len(done.stdout) == 10

@@ -59,7 +59,7 @@ def test_with_exit_it_ends_once_the_replica_has_acknowledged_the_end(one: Path) 
 
 
 @pytest.mark.parametrize(("options", "code"), [((), 0), (("--exit",), 130)])
-def test_ctrl_c_ends_it(one: Path, options: tuple[str, ...], code: int) -> None:
+def test_ctrl_c_ends_a_replay(one: Path, options: tuple[str, ...], code: int) -> None:
     with replaying(one, *options) as (process, port), peer(port) as replica:
         replica.ask("PSYNC", "?", "-1")
         process.send_signal(signal.SIGINT)
@@ -68,7 +68,7 @@ def test_ctrl_c_ends_it(one: Path, options: tuple[str, ...], code: int) -> None:
     assert re.search(r"FULL RESYNC, \w{8}… at offset \d+\. Why: first_sync: ", out)
 
 
-def test_a_terminal_that_is_closed_leaves_no_copy_of_the_data(
+def test_closing_the_terminal_leaves_no_copy_of_the_data(
     one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copies = tmp_path / "copies"
@@ -82,7 +82,7 @@ def test_a_terminal_that_is_closed_leaves_no_copy_of_the_data(
     assert not list(copies.iterdir())
 
 
-def test_what_nohup_has_started_goes_on_without_its_terminal(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nohup_keeps_a_replay_running_without_its_terminal(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "TAP", ["nohup", *TAP])
     with replaying(one) as (process, port):
         process.send_signal(signal.SIGHUP)
@@ -99,7 +99,7 @@ def test_what_nohup_has_started_goes_on_without_its_terminal(one: Path, monkeypa
         ("2100-01-01", "lies after the end of the record"),
     ],
 )
-def test_an_end_that_the_recording_does_not_reach_is_said(one: Path, until: str, says: str) -> None:
+def test_an_end_beyond_the_recording_is_reported(one: Path, until: str, says: str) -> None:
     command = [*TAP, str(one), *ANYWHERE, "--until", until]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -109,7 +109,7 @@ def test_an_end_that_the_recording_does_not_reach_is_said(one: Path, until: str,
         assert process.wait(WITHIN) == 0
 
 
-def test_a_recording_that_is_cut_off_is_played_as_far_as_it_goes(one: Path) -> None:
+def test_a_truncated_recording_is_played_as_far_as_it_goes(one: Path) -> None:
     one.write_bytes(one.read_bytes()[:-3])
     command = [*TAP, str(one), *ANYWHERE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -133,7 +133,7 @@ PLAYED = {
 
 
 @pytest.mark.parametrize(("name", "exits"), crossed(list(PLAYED), [False, True]))
-def test_what_is_missing_is_told_and_ends_it_with_2(name: str, exits: bool) -> None:
+def test_missing_bytes_are_reported_and_end_with_exit_code_2(name: str, exits: bool) -> None:
     says, end = PLAYED[name]
     options = ["--speed", "max", *(["--exit"] if exits else [])]
     command = [*TAP, str(FIXTURES / name), *options, *ANYWHERE]
@@ -158,7 +158,7 @@ def test_what_is_missing_is_told_and_ends_it_with_2(name: str, exits: bool) -> N
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ((), 2, "say where to play it: --as-master HOST:PORT for replicas that connect, or --to URL of a server"),
+        ((), 2, "give --as-master HOST:PORT, for replicas that connect, or --to URL, for a server"),
         (
             (*ANYWHERE, "--to", "redis://127.0.0.1"),
             2,
@@ -175,14 +175,14 @@ def test_what_is_missing_is_told_and_ends_it_with_2(name: str, exits: bool) -> N
         ((*ANYWHERE, "--ui", "live"), 2, "--ui live draws on a terminal"),
     ],
 )
-def test_what_cannot_be_is_one_line(one: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
+def test_wrong_use_is_one_line(one: Path, arguments: tuple[str, ...], code: int, says: str) -> None:
     done = tap("replay", one, *arguments)
     assert done.returncode == code
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_capture_is_one_line(tmp_path: Path) -> None:
     for name, data in (("text", b"hello, world"), ("missing", None)):
         if data is not None:
             (tmp_path / name).write_bytes(data)
@@ -191,7 +191,7 @@ def test_a_file_that_is_none_is_one_line(tmp_path: Path) -> None:
         assert re.fullmatch(rf"redis-tap: {tmp_path / name}: .*\n", done.stderr)
 
 
-def test_a_port_that_is_taken_is_one_line(one: Path) -> None:
+def test_a_port_in_use_is_one_line(one: Path) -> None:
     with listening() as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         done = tap("replay", one, "--as-master", address)

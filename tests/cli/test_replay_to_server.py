@@ -1,4 +1,4 @@
-"""A recording's commands sent to real servers: what is there then, what is told, and what goes wrong on the way."""
+"""A recording's commands sent to real servers: the resulting data, the reports, and failures on the way."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def replay(*arguments: str | Path) -> Said:
     return Said(code, out.getvalue(), told.getvalue())
 
 
-# ---- what is there then ----
+# ---- the resulting data ----
 
 
-def test_a_server_has_what_the_recorded_master_had(tmp_path: Path, servers: Servers) -> None:
+def test_the_server_gets_the_data_of_the_recorded_master(tmp_path: Path, servers: Servers) -> None:
     path = tmp_path / "one.pcapng"
     name = need("redis-7.0")
     master, replica, target = (servers.start(name, "repl-backlog-size", "64mb") for _ in range(3))
@@ -86,7 +86,7 @@ def test_a_server_has_what_the_recorded_master_had(tmp_path: Path, servers: Serv
             one.set("volatile", "x", ex=10_000)
             one.eval("for i = 1, 20 do redis.call('zadd', 'zset', i, 'm' .. i) end", 0)
             one.set("large", b"\r\n*1\r\n" * 200_000)
-            tap.cut()  # what comes twice by a partial resync counts once
+            tap.cut()  # bytes that a partial resync repeats count once
             wait_until(lambda: is_up(replica))
         level(master, replica)
     said = replay(path, "--to", url(target), "--speed", "max")
@@ -104,7 +104,7 @@ def test_a_server_has_what_the_recorded_master_had(tmp_path: Path, servers: Serv
         (["--command", "incr", "--db", "0"], {0: {"a": "6"}}),
     ],
 )
-def test_filters_choose_commands(
+def test_filters_select_commands(
     tmp_path: Path, target: Server, options: list[str], expected: dict[int, dict[str, str]]
 ) -> None:
     stream = [
@@ -123,11 +123,11 @@ def test_filters_choose_commands(
     assert len(client(target).info("keyspace")) == len(expected)
 
 
-def test_one_db_goes_into_another(tmp_path: Path, target: Server) -> None:
+def test_one_db_can_be_sent_into_another(tmp_path: Path, target: Server) -> None:
     path = recorded(tmp_path, SELECT, command("SET", "a", "1"), command("SELECT", "3"), command("SET", "b", "2"))
     said = replay(path, "--to", f"{url(target)}/5")
     assert said.returncode == 2
-    assert "db 5: each command goes to the db that it was for" in said.stderr
+    assert "db 5: each command goes to its own db" in said.stderr
     assert replay(path, "--to", f"{url(target)}/5", "--db", "3").returncode == 0
     assert redis.Redis(port=target.port, db=5).get("b") == b"2"
 
@@ -142,7 +142,9 @@ def test_one_db_goes_into_another(tmp_path: Path, target: Server) -> None:
         (["--until", "2030-01-01"], ["--until 2030-01-01T00:00:00", "lies after the end of the recording, 2001-"]),
     ],
 )
-def test_what_brings_nothing_is_said(tmp_path: Path, target: Server, options: list[str], said: list[str]) -> None:
+def test_a_selection_without_commands_is_reported(
+    tmp_path: Path, target: Server, options: list[str], said: list[str]
+) -> None:
     path = recorded(tmp_path, SELECT, *[command("INCR", "a")] * 2, command("SELECT", "3"), command("SET", "b", "2"))
     done = replay(path, "--to", url(target), "--speed", "max", *options)
     assert done.returncode == 0
@@ -150,12 +152,12 @@ def test_what_brings_nothing_is_said(tmp_path: Path, target: Server, options: li
 
 
 def held(target: Server) -> dict[int, set[str]]:
-    """The keys of each db that has some."""
+    """The keys of each db that has any."""
     found = {db: set(redis.Redis(port=target.port, db=db, decode_responses=True).scan_iter()) for db in range(16)}
     return {db: names for db, names in found.items() if names}
 
 
-def test_of_one_db_no_other_one_is_touched(tmp_path: Path, target: Server) -> None:
+def test_sending_one_db_touches_no_other(tmp_path: Path, target: Server) -> None:
     texts = ["SET a 1", "SET gone 1", "FLUSHALL", "SET b 2", "SET c 3", "MOVE b 3", "COPY c d DB 3", "SELECT 3"]
     texts += ["SET e 5", "MOVE e 0", "SWAPDB 0 3"]
     stream = [SELECT, *(command(*text.split()) for text in texts)]
@@ -163,7 +165,7 @@ def test_of_one_db_no_other_one_is_touched(tmp_path: Path, target: Server) -> No
     redis.Redis(port=target.port, db=3).set("mine", "x")
     said = replay(path, "--to", url(target), "--speed", "max", "--db", "0", "--yes")
     assert said.returncode == 1
-    assert "2 commands were not sent: they bring into a chosen db what another one holds" in said.stdout
+    assert "2 commands were not sent: they bring data of another db into a chosen one" in said.stdout
     assert held(target) == {0: {"c"}, 3: {"mine"}}
     assert replay(path, "--to", f"{url(target)}/7", "--speed", "max", "--db", "0", "--yes").returncode == 1
     assert held(target) == {0: {"c"}, 3: {"mine"}, 7: {"c"}}
@@ -171,10 +173,10 @@ def test_of_one_db_no_other_one_is_touched(tmp_path: Path, target: Server) -> No
     assert held(target) == {0: {"b", "d"}, 3: {"c", "e"}, 7: {"c"}}
 
 
-# ---- what is told ----
+# ---- reports ----
 
 
-def test_errors_are_counted_and_the_first_told(tmp_path: Path, target: Server) -> None:
+def test_errors_are_counted_and_the_first_are_shown(tmp_path: Path, target: Server) -> None:
     stream = [SELECT, command("SET", "text", "x"), *[command("INCR", "text")] * 5, command("LPUSH", "text", "y")]
     stream += [command("MULTI"), command("SADD", "text", "z"), command("SET", "b", "1"), command("EXEC")]
     path = recorded(tmp_path, *stream)
@@ -253,13 +255,13 @@ def test_the_pace_is_that_of_the_recording(tmp_path: Path, target: Server) -> No
     assert client(target).mget("later", "key:0") == [b"x", b"1"]
 
 
-# ---- what goes wrong ----
+# ---- failures ----
 
 
-def test_a_server_that_dies_leaves_word_where_to_go_on(tmp_path: Path, servers: Servers) -> None:
+def test_a_server_that_dies_leaves_the_offset_to_continue_from(tmp_path: Path, servers: Servers) -> None:
     name = need("redis-7.0")
     target = servers.start(name, "appendonly", "yes", "appendfsync", "always")
-    stream = [SELECT, *(command("SET", f"key:{number}", "v") for number in range(1000))]  # of two seconds
+    stream = [SELECT, *(command("SET", f"key:{number}", "v") for number in range(1000))]  # two seconds of it
     path = recorded(tmp_path, *stream)
     with subprocess.Popen([*REPLAY, path, "--to", url(target)], stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: client(target).dbsize() > 100)
@@ -293,7 +295,9 @@ def offsets(stream: list[bytes]) -> list[int]:
         (["requirepass", "secret"], "Authentication required; the URL has to give USER:PASSWORD@"),
     ],
 )
-def test_a_server_that_refuses_all_is_told_once(tmp_path: Path, servers: Servers, options: list[str], says: str) -> None:
+def test_a_server_that_refuses_everything_is_reported_once(
+    tmp_path: Path, servers: Servers, options: list[str], says: str
+) -> None:
     target = servers.start(need("redis-7.0"))
     for name, value in [options] if options[0] != "replicaof" else []:
         client(target).config_set(name, value)
@@ -305,7 +309,7 @@ def test_a_server_that_refuses_all_is_told_once(tmp_path: Path, servers: Servers
     assert len(said.stderr.splitlines()) == 1
 
 
-def test_a_db_that_is_not_there_is_told_before_anything_goes_elsewhere(tmp_path: Path, servers: Servers) -> None:
+def test_an_absent_db_is_reported_before_anything_goes_elsewhere(tmp_path: Path, servers: Servers) -> None:
     target = servers.start(need("redis-7.0"), "databases", "2")
     path = recorded(tmp_path, SELECT, command("SET", "a", "1"), command("SELECT", "5"), command("SET", "b", "2"))
     said = replay(path, "--to", url(target), "--speed", "max")
@@ -324,7 +328,7 @@ def test_passwords_are_used_and_never_shown(tmp_path: Path, servers: Servers) ->
         assert not re.search("p@ss|p%40ss|wr0ng", said.stdout + said.stderr)
 
 
-def test_what_is_no_server_is_told(tmp_path: Path) -> None:
+def test_a_target_that_is_not_a_server_is_reported(tmp_path: Path) -> None:
     with listening() as silent:
         port = silent.getsockname()[1]
 
@@ -341,7 +345,7 @@ def test_what_is_no_server_is_told(tmp_path: Path) -> None:
         thread.join()
 
 
-def test_what_the_recording_lacks_is_told(tmp_path: Path, target: Server) -> None:
+def test_what_the_recording_lacks_is_reported(tmp_path: Path, target: Server) -> None:
     stream = counted(100)
     wire = streamed(stream)
     assert stream[7] in wire.packets[19][1]
@@ -364,10 +368,10 @@ def test_what_the_recording_lacks_is_told(tmp_path: Path, target: Server) -> Non
     assert executed(target) == 99
 
 
-# ---- a stream that was met in the middle ----
+# ---- a stream whose start was not captured ----
 
 
-def test_a_stream_that_was_met_in_the_middle_needs_its_db(tmp_path: Path, target: Server) -> None:
+def test_a_stream_without_its_start_needs_its_db(tmp_path: Path, target: Server) -> None:
     stream = [*counted(60), *counted(40)]  # each begins with a SELECT
     path = file(tmp_path / "middle.pcapng", streamed(stream).packets[25:], "pcapng")
     said = replay(path, "--to", url(target), "--speed", "max")
@@ -386,10 +390,10 @@ def test_a_stream_that_was_met_in_the_middle_needs_its_db(tmp_path: Path, target
     assert "offset" not in said.stdout
     said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0", "--from", "1500", "--yes")
     assert said.returncode == 2
-    assert "no offset is known of a stream that was met in the middle; say a time" in said.stderr
+    assert "the start of the stream was not captured, so give a time, not an offset" in said.stderr
 
 
-def test_of_several_streams_without_offsets_one_is_chosen(tmp_path: Path, target: Server) -> None:
+def test_one_of_several_streams_without_offsets_can_be_chosen(tmp_path: Path, target: Server) -> None:
     packets = [streamed(counted(50), (host, "127.0.0.1")).packets[30:] for host in ("127.0.0.2", "127.0.0.3")]
     path = file(tmp_path / "two.pcapng", sorted(itertools.chain(*packets)), "pcapng")
     said = replay(path, "--to", url(target), "--speed", "max", "--assume-db", "0")
@@ -424,16 +428,16 @@ def test_a_gap_is_one_line_and_an_exit_code(target: Server, options: list[str], 
 
 
 @pytest.mark.parametrize("name", ["one-channel-disk", "rdb-channel"])
-def test_a_stream_that_cannot_be_read_is_told_from_which_offset_on(target: Server, name: str) -> None:
+def test_an_unreadable_stream_is_reported_with_its_offset(target: Server, name: str) -> None:
     said = replay(FIXTURES / "compressed" / f"redis-8.10-zstd-{name}.pcapng", "--to", url(target), "--speed", "max")
     assert said.returncode == 2
     first, second, nothing = said.stderr.splitlines()
     assert "bytes of the stream cannot be read, from offset 0 on: " in first
     assert "bytes of the stream cannot be read, from offset 1679 on: " in second
-    assert nothing == "redis-tap: there is no command stream in it that can be read"
+    assert nothing == "redis-tap: the recording has no command stream that can be read"
 
 
-def test_a_unix_socket_is_a_target_too(tmp_path: Path, servers: Servers) -> None:
+def test_a_unix_socket_can_be_a_target(tmp_path: Path, servers: Servers) -> None:
     path = tmp_path / "redis.sock"
     target = servers.start(need("redis-7.0"), "unixsocket", str(path))
     said = replay(recorded(tmp_path, *counted(3)), "--to", f"unix://{path}", "--speed", "max")

@@ -1,4 +1,4 @@
-"""`redis-tap run` from its start to its end: what it says of its ports and masters."""
+"""`redis-tap run` from start to end: what it prints about its ports and masters."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_program_learns_the_port_from_the_first_event() -> None:
         ("unix:/no/such/socket", "No such file or directory", "json"),
     ],
 )
-def test_a_master_that_cannot_be_reached_is_said_at_once_and_the_tap_goes_on(
+def test_an_unreachable_master_is_reported_at_once_and_the_tap_continues(
     master: str, text: str, ui: str, nobody: int
 ) -> None:
     master = master.format(nobody=nobody)
@@ -72,7 +72,7 @@ def test_a_master_that_cannot_be_reached_is_said_at_once_and_the_tap_goes_on(
         assert event["text"].startswith(text)
 
 
-def test_a_master_that_is_there_gets_one_connection_without_a_word() -> None:
+def test_a_reachable_master_gets_one_silent_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as master:
         master.settimeout(WITHIN)
         with running("--master", f"127.0.0.1:{master.getsockname()[1]}", "--ui", "json") as one:
@@ -82,7 +82,7 @@ def test_a_master_that_is_there_gets_one_connection_without_a_word() -> None:
             assert [json.loads(line)["event"] for line in one.lines] == ["listening"]
 
 
-def test_links_with_the_same_master_dial_it_once_and_are_told_of_each(nobody: int) -> None:
+def test_links_to_one_master_dial_it_once_and_are_both_reported(nobody: int) -> None:
     said = tap(
         *("run", "--ui", "json", "--duration", "1s"),
         *("--link", f"a=127.0.0.1:0->127.0.0.1:{nobody}", "--link", f"b=127.0.0.1:0->127.0.0.1:{nobody}"),
@@ -96,7 +96,7 @@ def test_links_with_the_same_master_dial_it_once_and_are_told_of_each(nobody: in
     ]
 
 
-def test_a_port_that_is_taken_is_named_with_who_has_it() -> None:
+def test_a_port_in_use_is_reported_with_its_owner() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = tap("run", "--master", "127.0.0.1:1", "--listen", f"127.0.0.1:{port}")
@@ -107,7 +107,7 @@ def test_a_port_that_is_taken_is_named_with_who_has_it() -> None:
     assert said.stderr == f"redis-tap: link main: cannot listen on 127.0.0.1:{port}: Address already in use{by}\n"
 
 
-def test_a_config_file_is_obeyed_and_flags_win(tmp_path: Path) -> None:
+def test_a_config_file_is_used_and_flags_override_it(tmp_path: Path) -> None:
     path = tmp_path / "tap.toml"
     path.write_text(
         "ui = 'log'\nduration = '1h'\n[links.orders]\nmaster = '127.0.0.1:1'\n[links.sessions]\nmaster = '/tmp/x'\n"
@@ -138,7 +138,7 @@ def test_a_signal_ends_it_cleanly_within_a_second(servers: Servers, any_server: 
         assert json.loads(tap.lines[-1])["event"] == "link_closed"
 
 
-def test_near_the_limit_of_files_it_refuses_in_words_and_recovers() -> None:
+def test_near_the_limit_of_files_it_refuses_with_an_error_and_recovers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as master, contextlib.ExitStack() as stack:
         address = f"127.0.0.1:{master.getsockname()[1]}"
         tap = stack.enter_context(running("--master", address, "--ui", "json", "--max-connections", "5000", files=128))
@@ -164,13 +164,13 @@ def test_near_the_limit_of_files_it_refuses_in_words_and_recovers() -> None:
         wait_until(lambda: sum('"link_opened"' in line for line in tuple(tap.lines)) == most + 1)
         late.close()
         said = tap.end()
-    assert said == f"redis-tap: --max-connections 5000: ulimit -n allows {most}, for each takes two files\n"
+    assert said == f"redis-tap: --max-connections 5000: ulimit -n allows {most}, as each takes two files\n"
     refusals = [json.loads(line) for line in tap.lines if '"connections_refused"' in line]
     assert [one["count"] for one in refusals] == [1, len(crowd) - most - 1]
 
 
 def test_the_json_of_a_first_sync(servers: Servers, server_name: str) -> None:
-    """Nothing but JSON lines on stdout, each with event, time and link; the story in its order."""
+    """Nothing but JSON lines on stdout, each with event, time and link, in the order of the story."""
     master = servers.start(server_name)
     with running("--master", f"127.0.0.1:{master.port}", "--ui", "json", "--commands") as tap:
         began = time.time()
@@ -202,7 +202,7 @@ def test_the_json_of_a_first_sync(servers: Servers, server_name: str) -> None:
     assert (written["args"][:2], written["db"]) == (["key", "value"], 0)
 
 
-def test_the_log_of_a_cut_link(servers: Servers, any_server: str) -> None:
+def test_the_log_shows_a_cut_link(servers: Servers, any_server: str) -> None:
     master = servers.start(any_server)
     with running("--master", f"127.0.0.1:{master.port}", "--ui", "log") as tap:
         replica = servers.start(any_server, "replicaof", f"127.0.0.1 {tap.port}")
@@ -223,7 +223,7 @@ def test_the_log_of_a_cut_link(servers: Servers, any_server: str) -> None:
     )
 
 
-def test_every_partial_resync_of_a_pair_that_flaps_is_written_among_commands_that_nobody_reads(
+def test_every_partial_resync_of_a_flapping_pair_is_written_among_unread_commands(
     servers: Servers, any_server: str
 ) -> None:
     options = "repl-backlog-size", "16mb"
@@ -261,12 +261,12 @@ def test_every_partial_resync_of_a_pair_that_flaps_is_written_among_commands_tha
         (["--fault", "cutt"], "unknown fault 'cutt'"),
         (["--fault", "truncate at=rdb:50%"], "is destructive: a replica that loads half an RDB exits"),
         (["--fault", "cut", "--read-only"], "this tap is read-only"),
-        (["--fault", "cut at=stream", "--opaque"], "fault 'cut at=stream' has to understand what flows"),
+        (["--fault", "cut at=stream", "--opaque"], "fault 'cut at=stream' needs to parse the traffic"),
         (["--fault", "cut link=other"], "no link is named 'other'; known: main"),
         (["--fault", "cut name=a", "--fault", "stall name=a"], "fault 'stall name=a': another one is named 'a'"),
     ],
 )
-def test_a_fault_that_cannot_be_is_refused_before_anything_listens(arguments: list[str], said: str) -> None:
+def test_an_impossible_fault_is_refused_before_anything_listens(arguments: list[str], said: str) -> None:
     done = tap("run", "--master", "127.0.0.1:1", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
@@ -274,7 +274,7 @@ def test_a_fault_that_cannot_be_is_refused_before_anything_listens(arguments: li
     assert done.stdout == ""
 
 
-def test_faults_are_told_and_the_one_that_never_fired_is_named_at_the_end(servers: Servers, any_server: str) -> None:
+def test_faults_are_reported_and_the_one_that_never_fired_is_named_at_the_end(servers: Servers, any_server: str) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
     with running(
         "--master", f"127.0.0.1:{master.port}", "--ui", "json", "--seed", "7",

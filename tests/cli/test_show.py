@@ -1,4 +1,4 @@
-"""`redis-tap show` as a user types it: what it prints of a file, and what it says of one that it cannot read."""
+"""`redis-tap show` as a user types it: what it prints about a file, and about one that it cannot read."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_character_that_the_locale_lacks_ends_nothing(tmp_path: Path, encoding
 
 
 @pytest.mark.parametrize("options", [[], ["--stats"], ["--commands"]])
-def test_a_link_that_is_not_there_is_said_with_those_that_are(capture: Path, options: list[str]) -> None:
+def test_an_absent_link_is_reported_with_those_that_exist(capture: Path, options: list[str]) -> None:
     for name, code in (("orders", 2), ("127.0.0.1:6379", 0), ("127.0.0.1:6379/1", 0)):
         said = show(capture, "--link", name, *options)
         assert said.returncode == code
@@ -103,7 +103,7 @@ def offset(number: int) -> int:
         (["--key", "*", "--from", "2001-09-09T01:46:40Z"], 60),
     ],
 )
-def test_filters_choose_commands(capture: Path, options: list[str], count: int) -> None:
+def test_filters_select_commands(capture: Path, options: list[str], count: int) -> None:
     said = show(capture, *options)
     assert said.returncode == 0, said.stderr
     assert len(said.stdout.splitlines()) == count
@@ -149,7 +149,9 @@ REACHING = [
         (["--key", "b"], "COPY COPY SET"),
     ],
 )
-def test_what_reaches_a_db_from_another_one_is_of_it(tmp_path: Path, options: list[str], names: str) -> None:
+def test_a_command_that_reaches_a_db_from_another_one_belongs_to_it(
+    tmp_path: Path, options: list[str], names: str
+) -> None:
     path = file(tmp_path / "capture.pcapng", streamed(REACHING).packets, "pcapng")
     lines = show(path, *options, "--format", "json").stdout.splitlines()
     assert [json.loads(line)["name"] for line in lines] == names.split()
@@ -193,13 +195,13 @@ def test_a_key_counts_in_the_db_where_it_is(tmp_path: Path) -> None:
     }
 
 
-def test_a_moment_that_is_none_is_said(capture: Path) -> None:
+def test_an_impossible_moment_is_reported(capture: Path) -> None:
     said = show(capture, "--until", "noon")
     assert said.returncode == 2
     assert said.stderr.startswith("redis-tap: --until 'noon': write a time")
 
 
-def test_figures_are_told_for_people(capture: Path) -> None:
+def test_figures_are_shown_for_people(capture: Path) -> None:
     said = show(capture, "--stats", width=80)
     assert (said.returncode, said.stderr) == (0, "")
     lines = said.stdout.splitlines()
@@ -230,17 +232,17 @@ def figures(path: Path, *options: str) -> Any:
         (["--link", "127.0.0.1:6379/1"], 60),
     ],
 )
-def test_figures_are_of_what_is_chosen(capture: Path, options: list[str], writes: int) -> None:
+def test_figures_cover_the_selection(capture: Path, options: list[str], writes: int) -> None:
     (link,) = figures(capture, *options)
     assert link["writes"] == writes
     assert sum(one["writes"] for one in link["keys_by_writes"]) == min(10, writes)
 
 
-def test_figures_of_nothing_are_none(capture: Path) -> None:
+def test_figures_of_nothing_are_empty(capture: Path) -> None:
     assert figures(capture, "--from", "2001-09-09T01:46:41Z") == []
 
 
-def test_figures_are_told_instead_of_events(capture: Path) -> None:
+def test_figures_replace_events(capture: Path) -> None:
     said = show(capture, "--stats", "--commands")
     assert said.returncode == 2
     assert said.stderr == "redis-tap: --stats shows figures instead of events: leave out --commands and --rdb-keys\n"
@@ -267,7 +269,7 @@ def cut_pcap(path: Path) -> None:
 
 
 def flipped_pcap(path: Path) -> None:
-    """In the length of the last packet."""
+    """Damaged in the length of the last packet."""
     data = bytearray(file(path, streamed(STREAM).packets, "<ns").read_bytes())
     at = len(data) - len(streamed(STREAM).packets[-1][1]) - 8
     data[at + 3] ^= 0x10
@@ -314,7 +316,7 @@ def flipped(path: Path) -> None:
         (flipped, rf"bytes \d+ to \d+ are damaged; skipped[^\n]*\nredis-tap: {LACKS}", True),
     ],
 )
-def test_what_cannot_be_read_is_one_line_and_the_rest_is_shown(
+def test_unreadable_files_are_one_line_and_the_rest_is_shown(
     tmp_path: Path, spoil: Callable[[Path], object], says: str, shows: bool
 ) -> None:
     path = tmp_path / "spoilt"
@@ -351,7 +353,7 @@ def test_a_file_that_grows_is_followed(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
-# ---- whatever it is ----
+# ---- every kind of capture ----
 
 
 def ethernet(packet: bytes, kind: bytes = b"") -> bytes:
@@ -394,7 +396,7 @@ def test_every_kind_of_capture_is_shown(
     assert len(said.stdout.splitlines()) == 60
 
 
-def test_one_file_that_cannot_be_read_leaves_the_others(capture: Path) -> None:
+def test_one_unreadable_file_does_not_affect_the_others(capture: Path) -> None:
     said = show("none.pcapng", capture, "--commands")
     assert (said.returncode, said.stderr) == (2, "redis-tap: none.pcapng: No such file or directory\n")
     assert "SET key:59" in said.stdout
@@ -422,7 +424,7 @@ def test_a_pipe_that_stays_open_is_followed(capture: Path) -> None:
     assert process.returncode == 0
 
 
-def test_who_has_seen_enough_may_close_the_pipe(capture: Path) -> None:
+def test_a_reader_may_close_the_pipe_early(capture: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "wb") as closed:
@@ -463,13 +465,13 @@ def test_a_gap_is_one_line_and_an_exit_code(options: list[str]) -> None:
 
 
 @pytest.mark.parametrize("options", [["--until", "2485"], ["--from", "2578"], ["--stats", "--from", "2578"]])
-def test_a_gap_outside_of_what_is_asked_for_is_none(options: list[str]) -> None:
+def test_a_gap_outside_the_selection_is_ignored(options: list[str]) -> None:
     assert (show(LOST, *options).returncode, show(LOST, *options).stderr) == (0, "")
 
 
 @pytest.mark.parametrize("options", [[], ["--format", "json"], ["--commands"], ["--stats"], ["--command", "SET"]])
 @pytest.mark.parametrize("path", COMPRESSED, ids=lambda path: str(path.stem))
-def test_a_stream_that_cannot_be_read_is_told_with_its_offset(path: Path, options: list[str]) -> None:
+def test_an_unreadable_stream_is_reported_with_its_offset(path: Path, options: list[str]) -> None:
     said = show(path, *options)
     assert said.returncode == 2
     first, second, *_ = said.stderr.splitlines()
@@ -478,7 +480,7 @@ def test_a_stream_that_cannot_be_read_is_told_with_its_offset(path: Path, option
     assert "bytes of the stream cannot be read, from offset 1679 on: " in second
 
 
-def test_figures_tell_how_much_is_missing_and_unread() -> None:
+def test_figures_show_how_much_is_missing_and_unread() -> None:
     assert "92 B from the master are not recorded, and not counted" in show(LOST, "--stats").stdout
     for path in COMPRESSED:
         (link,) = json.loads(show(path, "--stats", "--format", "json").stdout)["links"]
@@ -502,11 +504,11 @@ def test_figures_of_a_link_lack_nothing_that_one_of_its_replicas_got(tmp_path: P
         packets += wire.packets
     path = file(tmp_path / "two.pcapng", sorted(packets), "pcapng")
     assert (show(path, "--stats").returncode, show(path, "--stats").stderr) == (0, "")
-    assert show(path).returncode == 2  # of one connection not all can be told
+    assert show(path).returncode == 2  # not all of one connection can be reported
     assert show(path, "--stats", "--link", "127.0.0.1:6379/1").returncode == 2
 
 
-def test_an_rdb_that_was_left_out_is_missed_by_whom_it_concerns(tmp_path: Path) -> None:
+def test_an_omitted_rdb_is_missed_only_where_it_matters(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     data = rdb(10)
     with listening() as listener, TapThread(config(listener.getsockname()[1], path, record_without_rdb=True)) as tap:
@@ -520,14 +522,15 @@ def test_an_rdb_that_was_left_out_is_missed_by_whom_it_concerns(tmp_path: Path) 
     assert re.fullmatch(r"redis-tap: main/1: \d+ bytes of an RDB were left out of the recording, [^\n]*\n", said.stderr)
 
 
-# ---- what only one side says ----
+# ---- one direction alone ----
 
 
-def test_a_capture_of_the_master_alone_is_told_with_one_line_about_it() -> None:
+def test_a_capture_of_the_master_alone_is_reported_with_one_line_about_it() -> None:
     said = show(FIXTURES / "captures" / "only-from-master.pcap", "--commands")
     assert said.returncode == 0
     assert said.stderr == (
-        "redis-tap: 10.0.0.1:6379: only what the master sent was captured; requests and acknowledgements are not told\n"
+        "redis-tap: 10.0.0.1:6379: only what the master sent was captured; requests and acknowledgements are not "
+        "reported\n"
     )
     assert "FULL RESYNC, 12345678… at offset 1000. Why: unknown: the request for it was not seen" in said.stdout
     assert "RDB complete: 42 B; 1 key" in said.stdout
@@ -535,7 +538,7 @@ def test_a_capture_of_the_master_alone_is_told_with_one_line_about_it() -> None:
     assert (len(offsets), offsets[0], offsets[-1]) == (41, "1023", "4693")
 
 
-def test_an_ordinary_client_whose_beginning_is_not_captured_is_no_replication() -> None:
+def test_an_ordinary_client_without_its_beginning_is_not_replication() -> None:
     path = FIXTURES / "captures" / "client-without-syn.pcap"
     said = show(path, "--commands")
     assert (said.returncode, said.stdout) == (2, "")

@@ -1,4 +1,4 @@
-"""How the command starts where something of what it is given is missing: one line, the right exit code, no traceback."""
+"""The start of the command when something is missing: one line, the right exit code, no traceback."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def said_in_one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize("words", [["show", CAPTURE], ["--version"]], ids=lambda words: words[0])
-def test_output_that_can_go_nowhere_is_said(words: list[str]) -> None:
+def test_unwritable_output_is_reported(words: list[str]) -> None:
     """In a process of its own; all outputs, in this one, are below."""
     done = ended(words, ">&-")
     assert (done.returncode, said_in_one_line(done)) == (3, "reading or writing failed: Bad file descriptor")
@@ -64,12 +64,12 @@ def test_output_that_can_go_nowhere_is_said(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("path", "flags", "says"),
     [
-        (os.devnull, os.O_RDONLY, "Bad file descriptor"),  # what the start opens for a stdout that was closed
+        (os.devnull, os.O_RDONLY, "Bad file descriptor"),  # what Python opens at the start for a closed stdout
         ("/dev/full", os.O_WRONLY, "No space left on device"),
     ],
     ids=["closed", "full"],
 )
-def test_every_output_that_can_go_nowhere_is_said(words: list[str], path: str, flags: int, says: str) -> None:
+def test_every_unwritable_output_is_reported(words: list[str], path: str, flags: int, says: str) -> None:
     with os.fdopen(os.open(path, flags), "w", encoding="utf-8") as nowhere:
         done = tap(*words, stdout=nowhere)
         assert (done.returncode, said_in_one_line(done)) == (3, f"reading or writing failed: {says}")
@@ -82,19 +82,19 @@ def test_every_output_that_can_go_nowhere_is_said(words: list[str], path: str, f
         (["show", "-"], "stdin: byte 0: Bad file descriptor; the rest is not read"),
     ],
 )
-def test_input_that_is_closed_is_said(words: list[str], said: str) -> None:
+def test_closed_input_is_reported(words: list[str], said: str) -> None:
     done = ended(words, "<&-")
     assert (done.returncode, said_in_one_line(done)) == (2, said)
 
 
-def test_where_nobody_hears_a_mistake_its_exit_code_is_the_same() -> None:
+def test_without_stderr_a_mistake_has_the_same_exit_code() -> None:
     done = ended(["show", "/nowhere"], "2>&-")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
     done = ended(["show", CAPTURE], "<&- >&- 2>&-")
     assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
 
 
-def test_no_file_becomes_a_stream_that_was_closed(tmp_path: Path) -> None:
+def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     path = tmp_path / "here.pcapng"
     done = ended(["run", "--master", "127.0.0.1:1", "-w", str(path), "--ui", "log", "--duration", "1s"], ">&- 2>&-")
     assert (done.stdout, done.stderr) == ("", "")
@@ -117,7 +117,7 @@ def test_any_width_will_do(width: int) -> None:
         pytest.param("x", ["show", "--stats", CAPTURE], marks=pytest.mark.slow),
     ],
 )
-def test_what_is_no_width_is_as_none(columns: str, words: list[str]) -> None:
+def test_an_impossible_width_counts_as_none(columns: str, words: list[str]) -> None:
     done = ended(words, COLUMNS=columns)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -127,7 +127,7 @@ def test_what_is_no_width_is_as_none(columns: str, words: list[str]) -> None:
     [{"TERM": "unknown", "LC_ALL": "xx_YY.none", "TZ": "Foo/Bar+99999"}, {"TZ": ":/etc/passwd", "LANG": "C"}],
     ids=repr,
 )
-def test_any_surroundings_will_do(environment: dict[str, str]) -> None:
+def test_any_environment_will_do(environment: dict[str, str]) -> None:
     done = ended(["show", "--stats", CAPTURE], "", **environment)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -152,12 +152,12 @@ def begun(name: str, does: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", ["tap.cli", "typer", "tap.console.stderr"])
-def test_ctrl_c_during_imports_ends_it_without_a_word(name: str) -> None:
+def test_ctrl_c_during_imports_ends_it_silently(name: str) -> None:
     done = begun(name, "os.kill(os.getpid(), signal.SIGINT)")
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
-def test_ctrl_c_while_a_verb_is_imported_ends_it_without_a_word() -> None:
+def test_ctrl_c_while_a_verb_is_imported_ends_it_silently() -> None:
     done = begun("tap.cli.faults", "os.kill(os.getpid(), signal.SIGINT)")
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "")
 
@@ -175,7 +175,7 @@ def test_ctrl_c_while_a_verb_is_imported_ends_it_without_a_word() -> None:
         ("tap.cli.faults", "raise ImportError('no map')", "a part of redis-tap cannot be loaded: no map"),
     ],
 )
-def test_too_little_memory_is_said(name: str, does: str, said: str) -> None:
+def test_too_little_memory_is_reported(name: str, does: str, said: str) -> None:
     done = begun(name, does)
     assert (done.returncode, said_in_one_line(done)) == (3, said)
 
@@ -193,10 +193,8 @@ NOWHERE = {
 
 
 @pytest.mark.parametrize(("verb", "shell"), crossed(list(GOING_ON), list(NOWHERE)))
-def test_a_verb_that_goes_on_says_once_that_its_output_cannot_be_written_and_fails_at_its_end(
-    verb: str, shell: str
-) -> None:
-    """The links live: there is one, after the output has failed."""
+def test_a_verb_that_continues_reports_unwritable_output_once_and_fails_at_its_end(verb: str, shell: str) -> None:
+    """The links continue: there is one, after the output has failed."""
     code, why = NOWHERE[shell]
     running = subprocess.Popen(
         ["bash", "-c", f'"$@" {shell}; exit "${{PIPESTATUS[0]}}"', "bash", sys.executable, "-m", "tap", *GOING_ON[verb]],
@@ -222,5 +220,5 @@ def test_a_verb_that_goes_on_says_once_that_its_output_cannot_be_written_and_fai
         os.killpg(running.pid, signal.SIGINT)
         lines += running.stderr.readlines()
     assert running.returncode == code
-    said = f"redis-tap: the output cannot be written any more: {why}; all else goes on\n"
+    said = f"redis-tap: the output can no longer be written: {why}; all else goes on\n"
     assert [line for line in lines[1:] if "WARNING" not in line] == [said]

@@ -1,4 +1,4 @@
-"""What becomes of stdout when nothing can be written to it any more."""
+"""What happens when nothing more can be written to stdout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ except OSError:
 """
 
 
-def test_what_can_go_nowhere_is_no_complaint_at_the_end() -> None:
+def test_unwritable_output_causes_no_complaint_at_exit() -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run([sys.executable, "-c", CODE], stdout=full, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

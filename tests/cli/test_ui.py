@@ -1,4 +1,4 @@
-"""What `--ui` comes to on a terminal, in a pipe, and on a terminal that cannot be drawn on."""
+"""The meaning of `--ui` on a terminal, in a pipe, and on a terminal that cannot be drawn on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def console(kind: str) -> Terminal:
         ("log", "terminal", "log"),
     ],
 )
-def test_auto_is_drawn_where_it_can_be_and_a_choice_is_obeyed(ui: Ui, kind: str, becomes: str) -> None:
+def test_auto_is_drawn_where_possible_and_a_choice_is_obeyed(ui: Ui, kind: str, becomes: str) -> None:
     assert chosen(ui, console(kind)) == becomes
 
 

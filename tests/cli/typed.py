@@ -51,6 +51,6 @@ def tap(
 
 
 def command(verb: str) -> Any:
-    """Of a verb, what typer knows: its parameters, their help."""
+    """What typer knows about a verb: its parameters and their help."""
     verbs = typer.main.get_command(app)
     return verbs.get_command(verbs.make_context(None, [], resilient_parsing=True), verb)  # type: ignore[attr-defined]

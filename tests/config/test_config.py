@@ -31,7 +31,7 @@ from tap.url import Address
         (lambda: Tap(Config(links="h:1")), "h:1 127.0.0.1:0"),
     ],
 )
-def test_a_tap_may_be_asked_for_in_many_ways(made: Callable[[], Tap], says: str) -> None:
+def test_a_tap_can_be_configured_in_many_ways(made: Callable[[], Tap], says: str) -> None:
     assert ", ".join(f"{link.master} {link.listen}" for link in made().config.links) == says
 
 
@@ -71,12 +71,12 @@ def test_text_is_read_as_on_the_command_line(tmp_path: Path) -> None:
         ({"record_to": Path("x.pcapng"), "record_redact": ("values",)}, "--redact"),
     ],
 )
-def test_what_needs_to_understand_does_not_go_with_opaque(options: dict[str, Any], named: str) -> None:
-    with pytest.raises(ConfigError, match=f"{named} needs to understand what flows"):
+def test_options_that_need_parsing_do_not_go_with_opaque(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"{named} needs to parse the traffic"):
         Config(**{"links": "127.0.0.1:1", "opaque": True, **options})
 
 
-def test_what_needs_no_parsing_goes_with_opaque() -> None:
+def test_options_without_parsing_are_accepted_with_opaque() -> None:
     link = LinkConfig(master="h:1", announce="tap")
     assert Config(links=link, announce="tap", opaque=True, record_to=Path("x.pcapng")).opaque
 
@@ -99,20 +99,20 @@ A, B, C = (f"127.0.0.1:{port}" for port in (7001, 7002, 7003))
     [
         ([f"a={A}->h:1", f"a={B}->h:1"], "two links are named 'a'; give each its own name"),
         ([f"a={A}->h:1", f"b={A}->h:2"], f"two links listen on {A}; give each its own port"),
-        ([f"a={A}->{A}"], f"a circle: what connects to {A} would be sent to {A}, and so on for ever"),
-        ([f"a={A}->{B}", f"b={B}->{C}", f"c={C}->{A}"], f"a circle: what connects to {A} would be sent to {A}"),
+        ([f"a={A}->{A}"], f"a loop: a connection to {A} would be forwarded to {A} again and again"),
+        ([f"a={A}->{B}", f"b={B}->{C}", f"c={C}->{A}"], f"a loop: a connection to {A} would be forwarded to {A}"),
         ([], "no link: give --master HOST:PORT"),
         (["a=h:1"], "'a=h:1' is not a link: write 'NAME=LISTEN->MASTER'"),
         ([f"a={A}->unix:///x", "b=unix:///run/x->h:1"], "replicas connect over TCP, so a link listens on HOST:PORT"),
         ([f"a={A}->h:0"], "h:0: a master's port is never 0"),
     ],
 )
-def test_links_that_cannot_be_beside_each_other(links: list[str], says: str) -> None:
+def test_contradictory_links_are_refused(links: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(says)):
         Config(links=[LinkConfig.parse(one) for one in links])
 
 
-def test_a_chain_of_links_is_no_circle_and_ports_of_the_systems_choice_are_never_taken() -> None:
+def test_a_chain_of_links_is_not_a_loop_and_ports_chosen_by_the_system_are_never_taken() -> None:
     config = Config(links=[f"a={A}->{B}", f"b={B}->{C}", f"c=127.0.0.1:0->{C}", f"d=127.0.0.1:0->{C}"])
     assert [link.name for link in config.links] == ["a", "b", "c", "d"]
 
@@ -120,32 +120,35 @@ def test_a_chain_of_links_is_no_circle_and_ports_of_the_systems_choice_are_never
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"record_rotate": "1gb"}, "--rotate says when a recording goes on in the next file; say with -w"),
-        ({"record_to": "x.pcapng", "record_rotate": "4095b"}, "--rotate 4095b: every file begins with where each link"),
+        ({"record_rotate": "1gb"}, "--rotate says when a recording begins its next file, but -w"),
+        (
+            {"record_to": "x.pcapng", "record_rotate": "4095b"},
+            "--rotate 4095b: every file begins with the state of each link",
+        ),
         ({"record_to": "x.pcapng", "record_keep": "1gb"}, "--keep deletes the oldest files of a rotation"),
         ({"record_to": "x.pcapng", "record_redact": "names"}, "--redact names: values or keys can be redacted"),
-        ({"record_redact": "values"}, "--redact is for a recording, and there is none"),
+        ({"record_redact": "values"}, "--redact is for a recording: give -w"),
         ({"record_to": "x.pcapng.gz"}, "a recording is compressed with zstd only: x.pcapng.zst"),
         ({"record_to": "no/such/x.pcapng"}, "no/such/x.pcapng: there is no directory no/such; make it first"),
         ({"record_to": "nowhere/"}, "nowhere/: no such directory; make it first, or name a file"),
-        ({"drain_timeout": 0}, "a timeout of nothing: give connect_timeout and drain_timeout some time"),
+        ({"drain_timeout": 0}, "connect_timeout and drain_timeout must be greater than 0"),
         ({"max_connections": 0}, "max_connections 0: a number of connections is expected, 1 or more"),
         ({"max_connections_per_address": True}, "max_connections_per_address True: a number of connections"),
         ({"mask": "eof"}, "'eof' cannot be masked: write capa: and the name of a capability"),
-        ({"statsd": "unix:///run/statsd"}, "is not the address of a StatsD: write HOST:PORT, for UDP"),
+        ({"statsd": "unix:///run/statsd"}, "is not the address of a StatsD server: write HOST:PORT, for UDP"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_what_to_write(options: dict[str, Any], says: str) -> None:
+def test_nonsense_is_refused_with_what_to_write(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(says)):
         Config(links="127.0.0.1:1", **options)
 
 
-def test_the_smallest_rotation_and_one_into_a_directory(tmp_path: Path) -> None:
+def test_the_smallest_rotation_and_one_into_a_directory_are_accepted(tmp_path: Path) -> None:
     config = Config(links="h:1", record_to="x.pcapng", record_rotate=["4096b", "10m"], record_keep="1h")
     assert config.record_rotate == ("4096b", "10m")
     assert Config(links="h:1", record_to=f"{tmp_path}/", record_keep="1gb").record_to == tmp_path
 
 
-def test_each_tap_has_dice_of_its_own_unless_it_is_told_which() -> None:
+def test_each_tap_has_its_own_dice_unless_given_a_seed() -> None:
     assert len({Config(links="h:1").seed for _ in range(5)}) > 1
     assert Config(links="h:1", seed=5).seed == 5

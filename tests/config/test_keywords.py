@@ -1,4 +1,4 @@
-"""The typed keywords of Tap() are those that are declared."""
+"""The typed keywords of Tap() equal the declarations."""
 
 from __future__ import annotations
 

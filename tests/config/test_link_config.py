@@ -13,7 +13,7 @@ from tap.errors import ConfigError
 from tap.url import Address, Url
 
 
-def test_a_link_takes_urls_and_what_is_given_beside_them_wins() -> None:
+def test_a_link_accepts_urls_and_separate_values_win() -> None:
     link = LinkConfig(
         master="rediss://h:1?cacert=a.pem&sni=redis.example", listen="rediss://*:2?cert=b.pem", cacert=Path("c.pem")
     )
@@ -36,15 +36,15 @@ def test_a_link_takes_urls_and_what_is_given_beside_them_wins() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"cacert": Path("ca.pem")}, "link main: --cacert says nothing without --tls"),
-        ({"insecure": True}, "link main: --insecure says nothing without --tls"),
-        ({"tls": True, "key": Path("key.pem")}, "link main: --key says nothing without --cert"),
-        ({"listen_cacert": Path("ca.pem")}, "link main: --listen-cacert says nothing without --listen-cert"),
+        ({"cacert": Path("ca.pem")}, "link main: --cacert has no effect without --tls"),
+        ({"insecure": True}, "link main: --insecure has no effect without --tls"),
+        ({"tls": True, "key": Path("key.pem")}, "link main: --key has no effect without --cert"),
+        ({"listen_cacert": Path("ca.pem")}, "link main: --listen-cacert has no effect without --listen-cert"),
         ({"tls": True, "sni": ".example"}, "link main: '.example' is not the name of a server (--sni)"),
         ({"tls": True, "master": Address(path="/run/redis.sock")}, "is a Unix socket, and servers speak no TLS there"),
     ],
 )
-def test_options_that_cannot_be_together(options: dict[str, Any], says: str) -> None:
+def test_contradictory_options_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=r".*") as refused:
         LinkConfig(**{"master": Address("127.0.0.1", 1)} | options)
     assert says in str(refused.value)

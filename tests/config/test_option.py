@@ -1,4 +1,4 @@
-"""Options as they are declared: what a field takes and keeps, and what is known of it."""
+"""Options as they are declared: what a field accepts and keeps, and what is known about it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ OF_TAP = {one.name: one for one in declared(Config)}
 OF_LINK = {one.name: one for one in declared(LinkConfig)}
 
 
-def test_text_is_read_and_all_else_is_taken_as_it_is() -> None:
+def test_text_is_parsed_and_anything_else_is_taken_unchanged() -> None:
     read = Text(parse_duration)
     assert (read("10m"), read(5.0), read(None)) == (600, 5.0, None)
     assert Text(parse_duration, later=True)("10m") == "10m"
 
 
-def test_one_word_may_stand_for_a_list_and_each_is_read() -> None:
+def test_one_word_may_stand_for_a_list_and_each_is_parsed() -> None:
     assert (Words()("a"), Words()(["a", "b"]), Words()(()), Words()(None)) == (("a",), ("a", "b"), (), None)
     assert Words(str.upper)("a") == ("A",)
 
@@ -36,7 +36,7 @@ def test_one_word_may_stand_for_a_list_and_each_is_read() -> None:
         (OF_LINK["sni"], ("--sni",), "sni", str, None),
     ],
 )
-def test_a_declaration_says_all_of_an_option(
+def test_a_declaration_holds_all_of_an_option(
     one: Declared, flags: tuple[str, ...], key: str, kept: object, default: object
 ) -> None:
     assert (one.flags, one.key, one.kept, one.default) == (flags, key, kept, default)
@@ -53,7 +53,7 @@ def test_options_of_a_topic_stand_together() -> None:
     assert "connect_timeout" not in [one.name for one in in_order(Config)]
 
 
-def test_every_option_says_what_it_means_in_a_sentence() -> None:
+def test_every_option_explains_itself_in_a_sentence() -> None:
     for one in (*declared(LinkConfig), *declared(Config)):
         assert isinstance(one.option, Option)
         assert one.option.help.endswith("."), one.name

@@ -1,4 +1,4 @@
-"""A result of chaos to be shown, and one that is met."""
+"""A result of chaos, met or not, to be rendered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What chaos shows, rendered without running anything."""
+"""The output of chaos, rendered without running anything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shown(what: RenderableType) -> str:
     return captured.get()
 
 
-def test_a_run_in_a_line() -> None:
+def test_a_run_is_one_line() -> None:
     said = shown(chaos_report.run_line(result(verdicts=MET)))
     line = "met cut Redis 7.0.15 full (first_sync), 2 x partial; outage 1.2 s, re-sent 2.0 KB 2.5 s, seed 5"
     assert " ".join(said.split()) == line
@@ -50,7 +50,7 @@ def test_a_run_in_a_table_names_the_fault_and_where_it_fired(width: int) -> None
     assert "never" in shown(chaos_report.table([result(faults=(FaultSeen("a", "cut", 0, (), 0),))], width))
 
 
-def test_of_a_run_that_is_not_met_everything_is_told() -> None:
+def test_an_unmet_run_is_reported_with_everything_about_it() -> None:
     said = shown(chaos_report.trouble(result()))
     for words in (
         "cut on Redis 7.0.15, seed 5: A cut",
@@ -65,7 +65,7 @@ def test_of_a_run_that_is_not_met_everything_is_told() -> None:
     assert "cut  never fired\n" in shown(chaos_report.trouble(result(faults=(FaultSeen("a", "cut", 0, (), 0),))))
 
 
-def test_what_is_told_of_no_connection_is_of_the_tap_or_of_a_link() -> None:
+def test_an_event_without_a_connection_belongs_to_the_tap_or_to_a_link() -> None:
     armed = events.FaultArmed(fault="a", spec="cut name=a", seed=1)
     story = (Entry(0.1, Told(0.0, "", 0, "", armed)), Entry(0.2, Told(0.0, "main", 0, "", armed)))
     said = shown(chaos_report.trouble(result(story=story)))
@@ -75,7 +75,7 @@ def test_what_is_told_of_no_connection_is_of_the_tap_or_of_a_link() -> None:
     ]
 
 
-def test_the_matrix_has_a_column_for_each_server_and_says_what_it_came_to() -> None:
+def test_the_matrix_has_a_column_for_each_server_with_its_outcome() -> None:
     exits = (Verdict("replica_exits", "", "", True),)
     differ = (Verdict("converged", "different", "different", True),)
     zombie = (Verdict("zombie", "", "", True), *differ)

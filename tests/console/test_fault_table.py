@@ -1,4 +1,4 @@
-"""The reference of faults: made from their fields, so that none is forgotten."""
+"""The reference of faults: made from their fields, so that it is complete."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_overview_has_every_kind_every_place_and_every_parameter_that_all_sh
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_page_of_one_has_its_own_parameters_and_only_the_times_that_it_takes(name: str) -> None:
+def test_the_page_of_a_fault_has_its_own_parameters_and_only_the_triggers_it_takes(name: str) -> None:
     kind = KINDS[name]
     said = shown(fault_table.one(kind))
     assert f'--fault "{kind.example}"' in said
@@ -57,7 +57,7 @@ def test_for_programs_each_kind_is_an_object_and_its_example_can_be_typed() -> N
         assert one["does"]
 
 
-def test_what_can_end_a_server_is_said_to_and_nothing_else() -> None:
+def test_destructive_faults_are_marked_and_no_others() -> None:
     warned = {one["fault"] for one in fault_table.as_dicts() if one["destructive"]}
     assert warned == {"corrupt", "drop", "truncate", "answer", "rewrite"}
     for one in fault_table.as_dicts():

@@ -41,7 +41,7 @@ EXPIRIES = (None, 4102444800123, 2**62, -1, 0, 1)
 
 @dataclass
 class Record:
-    """A key with all that is in it, as the handler is told."""
+    """A key with its whole content, as the handler receives it."""
 
     db: int
     key: bytes
@@ -165,7 +165,7 @@ def memory_back(data: bytes) -> list[tuple[int, bytes, str]]:
 
 
 def bytes_of(text: str) -> bytes:
-    """What the JSON of rdbtools holds: UTF-8, and other bytes as backslash, x and two digits."""
+    """The bytes in rdbtools' JSON: UTF-8, and other bytes as backslash, x and two digits."""
     parts = re.split(r"\\x([0-9A-F]{2})", text)
     return b"".join(bytes.fromhex(part) if k % 2 else part.encode() for k, part in enumerate(parts))
 
@@ -176,7 +176,7 @@ def json_back(data: bytes) -> list[tuple[bytes, Any]]:
 
 
 def json_value(record: Record, value: Any) -> list[Any]:
-    """A value of the JSON, as the handler is told of it."""
+    """A value of the JSON, as the handler receives it."""
     kind = record.type
     if kind in ("string", "gcra"):
         return [bytes_of(value)]
@@ -187,7 +187,7 @@ def json_value(record: Record, value: Any) -> list[Any]:
 
 
 def in_json(record: Record) -> list[Any]:
-    """What the JSON can hold of a record."""
+    """The part of a record that the JSON can hold."""
     if record.type == "hash":
         return [(name, item) for name, item, _ in record.value]
     if record.type == "array":
@@ -205,7 +205,7 @@ def unescaped(text: bytes) -> bytes:
 
 
 def diff_back(data: bytes) -> list[tuple[int, bytes, str, Any]]:
-    """db, key, what the line says it is, and what it says is in it."""
+    """db, key, the type that the line gives, and the value that it gives."""
     found: list[tuple[int, bytes, str, Any]] = []
     for line in written("diff", data).split(b"\r\n")[:-1]:
         assert all(0x20 <= c < 0x7F for c in line)
@@ -249,7 +249,7 @@ def commands_back(data: bytes) -> list[list[bytes]]:
 
 
 def protocol_back(data: bytes) -> list[Record]:
-    """What a server holds after these commands, each key as far as commands name it."""
+    """The data of a server after these commands, each key as far as commands name it."""
     records: list[Record] = []
     db = -1
     for name, *words in commands_back(data):
@@ -286,7 +286,7 @@ def _field_expires(record: Record, key: bytes, at: bytes, *fields: bytes) -> Non
 
 
 def _entry(record: Record, key: bytes, entry_id: bytes, *fields: bytes) -> None:
-    if entry_id != b"MAXLEN":  # which makes a stream of none
+    if entry_id != b"MAXLEN":  # it only creates an empty stream
         record.value.append((entry_id.decode(), list(zip(fields[::2], fields[1::2], strict=True))))
 
 
@@ -339,12 +339,12 @@ DO: dict[bytes, Callable[..., None]] = {
 
 
 def in_protocol(record: Record) -> Record | None:
-    """What commands make of a record. An empty collection is none in a server."""
+    """What commands make of a record. An empty collection does not exist in a server."""
     if not record.value and record.type not in ("stream", "module"):
         return None
     value = record.value
     if record.type == "stream":
-        value = [entry for entry in value if entry[0] != "group" and entry[1]]  # XADD takes none without fields
+        value = [entry for entry in value if entry[0] != "group" and entry[1]]  # XADD needs at least one field
         for _, name, last_id, read, pending, consumers in (one for one in record.value if one[0] == "group"):
             consumers = [(consumer, [entry for entry in entries if entry in pending]) for consumer, entries in consumers]
             owned = {entry for _, entries in consumers for entry in entries}
@@ -354,7 +354,7 @@ def in_protocol(record: Record) -> Record | None:
 
 
 def check(data: bytes) -> None:
-    """All formats say the same of this RDB, to the byte."""
+    """All formats give the same content of this RDB, to the byte."""
     truth = collected(data)
     names = [(one.db, one.key) for one in truth.records]
     assert keys_back(data) == names
@@ -371,11 +371,11 @@ def check(data: bytes) -> None:
     assert codes == truth.functions
 
 
-# ---- made here ----
+# ---- RDBs made here ----
 
 
 def an_rdb(seed: int, valkey: bool) -> bytes:
-    """Every type of value once, names odd, in two dbs."""
+    """Every type of value once, with odd names, in two dbs."""
     rng = random.Random(seed)
     maker = Maker(rng)
     names = [maker.name() for _ in range(3)], [maker.name() for _ in range(5)]
@@ -389,14 +389,14 @@ def an_rdb(seed: int, valkey: bool) -> bytes:
         expires = rng.choice(EXPIRIES)
         if expires is not None:
             records.append(b"\xfc" + expires.to_bytes(8, "little", signed=True))
-        # The key and its place: a name may come twice.
+        # The key and its place: a name may occur twice.
         name = rng.choice(ODD) if number % 2 else b"%d" % number + rng.choice(ODD)
         records.append(make.key(kind, make.string(name), value_of(maker, kind, valkey)))
     return make.rdb(80 if valkey else 15, *records)
 
 
 def value_of(maker: Maker, kind: int, valkey: bool) -> bytes:
-    """Of odd strings, as far as these have no form of their own."""
+    """A value of odd strings."""
     rng = maker.rng
     some = [rng.choice(ODD) for _ in range(2 * rng.randrange(1, 5))]
     plain = b"".join(make.string(one) for one in some)
@@ -421,7 +421,7 @@ def value_of(maker: Maker, kind: int, valkey: bool) -> bytes:
 
 @given(st.integers(0, 2**32), st.booleans())
 @settings(deadline=None, max_examples=15)
-def test_every_format_says_the_same_of_every_type(seed: int, valkey: bool) -> None:
+def test_every_format_gives_the_same_of_every_type(seed: int, valkey: bool) -> None:
     check(an_rdb(seed, valkey))
 
 
@@ -453,7 +453,7 @@ def name_alone(form: str, data: bytes) -> Any:
 
 
 def is_sound(path: Path) -> bool:
-    if path.stem.startswith("corrupt-"):  # some of them to a server only
+    if path.stem.startswith("corrupt-"):  # some of them only to a server
         return False
     parser = Parser(lambda tape: None, values=True)
     parser.feed(path.read_bytes())
@@ -464,11 +464,11 @@ SOUND = [path for path in sorted((FIXTURES / "rdb").glob("*.rdb")) if is_sound(p
 
 
 @pytest.mark.parametrize("path", enough(SOUND, lambda path: path.stem), ids=lambda path: path.stem)
-def test_every_format_says_the_same_of_a_file(path: Path) -> None:
+def test_every_format_gives_the_same_of_a_file(path: Path) -> None:
     check(path.read_bytes())
 
 
-def test_an_array_with_a_number() -> None:
+def test_an_array_may_hold_a_number() -> None:
     """Redis 8.8: ARSET a 0 1.5."""
     data = (FIXTURES / "rdb/found-array-float.rdb").read_bytes()
     assert commands_back(data) == [[b"SELECT", b"0"], [b"ARSET", b"a", b"0", b"1.5"]]
@@ -477,14 +477,14 @@ def test_an_array_with_a_number() -> None:
     assert json.loads(written("json", data)) == [{"a": {"0": "1.5"}}]
 
 
-def test_the_place_of_the_last_insert_into_an_array() -> None:
+def test_the_index_of_the_last_insert_into_an_array_is_kept() -> None:
     array = make.array([(2**64 - 3, 0, make.string(b"x"))], insert=2**64 - 3)
     data = make.rdb(14, make.key(28, make.string(b"a"), array))
     index = b"%d" % (2**64 - 3)
     assert commands_back(data)[1:] == [[b"ARSET", b"a", index, b"x"], [b"ARSEEK", b"a", b"%d" % (2**64 - 2)]]
 
 
-def test_a_value_of_a_module_that_the_rdb_cuts_off_is_not_restored() -> None:
+def test_a_truncated_module_value_is_not_restored() -> None:
     parts = [make.length(5) + make.string(b"part")] * 3
     data = make.rdb(9, make.key(7, make.string(b"m"), make.length(2**62) + make.module_parts(*parts)))
     out = io.BytesIO()

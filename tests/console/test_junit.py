@@ -38,7 +38,7 @@ def test_each_server_is_a_suite_with_its_counts(root: ElementTree.Element) -> No
     ]
 
 
-def test_a_case_says_how_it_went_and_how_to_repeat_it(root: ElementTree.Element) -> None:
+def test_a_case_gives_its_outcome_and_how_to_repeat_it(root: ElementTree.Element) -> None:
     met, failed, skipped, broken = root.iter("testcase")
     assert (met.attrib["classname"], met.attrib["name"]) == ("Redis 7.0.15", "cut")
     assert {one.attrib["name"]: one.attrib["value"] for one in met.iter("property")} == {
@@ -56,7 +56,7 @@ def test_a_case_says_how_it_went_and_how_to_repeat_it(root: ElementTree.Element)
     assert [one.attrib["message"] for one in broken.iter("error")] == ["it does not start"]
 
 
-def test_of_what_is_not_met_the_story_is_told(tmp_path: Path) -> None:
+def test_an_unmet_run_includes_its_story(tmp_path: Path) -> None:
     armed = events.FaultArmed(fault="a", spec="cut name=a", seed=1)
     told = result(story=(Entry(0.1, Told(0.0, "", 0, "", armed)), *result().story), logs={"master": "one\ntwo\n"})
     junit.write(tmp_path / "x", [told])

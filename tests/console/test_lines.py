@@ -1,4 +1,4 @@
-"""The log and the JSON: a line per event, and a reader that may stand still."""
+"""The log and the JSON: a line per event, and a reader that may stop reading."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_line_of_the_log_names_time_link_and_replica() -> None:
     assert log_line(told(COMMANDS)) is None
 
 
-def test_a_master_that_is_away_is_told_once_a_minute() -> None:
+def test_an_absent_master_is_reported_once_a_minute() -> None:
     journal = Journal()
     said: list[str] = []
 
@@ -97,7 +97,7 @@ def partial_resync(number: int) -> events.PartialResync:
 
 
 @pytest.mark.parametrize("lines_to", [log_lines, json_lines])
-def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost_and_where(
+def test_a_reader_that_stops_reading_delays_nothing_and_learns_what_it_lost_and_where(
     lines_to: Callable[[TextIO], LineWriter],
 ) -> None:
     reading, writing = os.pipe()
@@ -107,7 +107,7 @@ def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost_and_w
     async def tell(out: TextIO, reader: TextIO) -> None:
         lines = lines_to(out)
         for number in range(count):
-            # returns at once, though the pipe is full
+            # returns at once, although the pipe is full
             lines(told(partial_resync(number) if number % 1000 == 999 else command(number)))
             if number % 100 == 0:
                 await asyncio.sleep(0)
@@ -143,7 +143,7 @@ def test_a_reader_that_stands_still_delays_nobody_and_is_told_what_it_lost_and_w
     assert len(got) < count
 
 
-def test_at_the_end_commands_are_left_out_where_there_is_no_time_for_all_and_nothing_else_is() -> None:
+def test_at_the_end_commands_are_left_out_if_time_is_short_and_nothing_else_is() -> None:
     out = io.StringIO()
     slow = [0]
 
@@ -192,7 +192,7 @@ def test_a_reader_that_never_reads_again_is_named_at_the_end(capsys: pytest.Capt
 
 
 def test_lines_are_made_a_few_at_a_time() -> None:
-    """So that the links have their turn: what is called in between does not wait for all of them."""
+    """So that the links have their turn: other calls do not wait for all lines."""
     out, written = io.StringIO(), []
 
     async def tell() -> None:

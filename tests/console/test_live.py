@@ -23,7 +23,7 @@ from tests.console.telling import COMMANDS, FULL, ID, a_frame, drawn, told
 from tests.support import WITHIN, Servers, TapThread, client, is_up, level, master_offset, wait_inside, wait_until
 
 
-def test_the_live_view_leaves_trouble_of_observers_on_the_terminal() -> None:
+def test_the_live_view_leaves_observers_trouble_on_the_terminal() -> None:
     view = view_of(nothing())
     view(told(events.ObserverTrouble(observer="script alert.py", text="was too slow: it has lost 7 events")))
     assert view.summary().splitlines()[1:] == ["  script alert.py: was too slow: it has lost 7 events"]
@@ -39,7 +39,7 @@ def test_the_live_view_shows_an_rdb_on_its_way() -> None:
     assert "RDB 61%, 3.0 MB beside it" in "\n".join(drawn(a_frame(line), 120, 24))
 
 
-def test_the_live_view_of_a_transparent_tap_tells_the_rule_and_each_master() -> None:
+def test_the_live_view_of_a_transparent_tap_shows_the_rule_and_each_master() -> None:
     routes = [("*:6400", "")]
     empty = "\n".join(drawn(dataclasses.replace(a_frame(), routes=routes), 140, 20))
     assert "--dport 6379 -j REDIRECT --to-ports 6400" in empty
@@ -48,7 +48,7 @@ def test_the_live_view_of_a_transparent_tap_tells_the_rule_and_each_master() -> 
     assert "10.0.0.9:6379" in "\n".join(drawn(dataclasses.replace(a_frame(replica), routes=routes), 80, 24))
 
 
-def test_a_recording_that_lacks_something_is_red_from_then_on(tmp_path: Path) -> None:
+def test_a_recording_that_lacks_something_stays_red(tmp_path: Path) -> None:
     config = Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),), record_to=tmp_path / "day.pcapng")
     with TapThread(config) as tap:
         view = LiveView(tap.tap, Terminal(width=80, height=24, file=io.StringIO()))
@@ -64,7 +64,7 @@ def test_a_recording_that_lacks_something_is_red_from_then_on(tmp_path: Path) ->
     assert "\x1b[1;37;41m RECORDING day.pcapng" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_an_ipv6_replica_is_shown_as_it_is() -> None:
+def test_an_ipv6_replica_is_shown_unchanged() -> None:
     assert "[fe80::1]:6379" in "\n".join(drawn(a_frame(Line("[fe80::1]:6379", "main")), 80, 24))
 
 
@@ -100,7 +100,7 @@ def nothing() -> Tap:
     return Tap(Config(links=(LinkConfig(master=Address("127.0.0.1", 1)),)))
 
 
-def test_clients_that_announce_no_port_have_a_line_each() -> None:
+def test_clients_without_a_port_have_a_line_each() -> None:
     with socket.create_server(("127.0.0.1", 0)) as master, contextlib.ExitStack() as stack:
         config = Config(links=(LinkConfig(master=Address(*master.getsockname())),))
         tap = stack.enter_context(TapThread(config))
@@ -152,7 +152,7 @@ def test_invented_command_names_cost_the_live_view_no_memory() -> None:
 
 
 def test_invented_replica_names_cost_the_live_view_little() -> None:
-    """However many there are: some are shown, a frame is as soon made, and they make room for one that stays."""
+    """However many there are: some are shown, frames take no longer, and they make room for one that stays."""
     view = view_of(nothing())
     for round_ in range(3):
         for number in range(3000):
@@ -181,7 +181,7 @@ def test_trouble_of_the_tap_is_in_the_live_views_timeline() -> None:
     assert (one.words, one.times, one.alarming) == ("cannot accept", 2, True)
 
 
-def test_a_live_view_that_fails_says_so_on_a_terminal_as_it_was(
+def test_a_failing_live_view_says_so_on_a_restored_terminal(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def failing(*_: object) -> None:
@@ -202,7 +202,7 @@ def test_a_live_view_that_fails_says_so_on_a_terminal_as_it_was(
     assert out.getvalue().endswith("\x1b[?1049l")
 
 
-def test_what_is_printed_below_a_live_view_goes_to_the_file_that_stderr_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_below_a_live_view_goes_to_the_file_that_stderr_is(monkeypatch: pytest.MonkeyPatch) -> None:
     out, err = io.StringIO(), io.StringIO()
     monkeypatch.setattr("sys.stderr", err)
     view = LiveView(nothing(), Terminal(width=80, height=24, file=out, force_terminal=True))

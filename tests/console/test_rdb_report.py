@@ -1,4 +1,4 @@
-"""What an RDB holds, for a person: columns that line up, times of any size, nothing cut off."""
+"""The report of an RDB for people: columns that line up, times of any size, nothing cut off."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.rdb.reading import keys
         (-(2**62), f"{-(2**62)} ms"),
     ],
 )
-def test_a_time_is_of_the_calendar_as_far_as_that_reaches(ms: int, said: str) -> None:
+def test_a_time_is_a_date_as_far_as_the_calendar_reaches(ms: int, said: str) -> None:
     assert rdb_report.moment(ms) == said
 
 
@@ -63,7 +63,7 @@ HEAD = (
 )
 
 
-def test_the_head_says_who_wrote_it_when_and_whether_it_is_whole() -> None:
+def test_the_head_gives_writer_time_and_completeness() -> None:
     said = " ".join(report(make.rdb(10, *HEAD, expiring(b"a", 1000), expiring(b"b", 2000))).split())
     for words in (
         "RDB dump.rdb version 10, written by Redis 7.0.15",
@@ -85,7 +85,7 @@ def test_the_head_says_who_wrote_it_when_and_whether_it_is_whole() -> None:
         (make.rdb(10, *HEAD)[:-10], "not reached"),
     ],
 )
-def test_a_checksum_that_is_none_is_said_to_be(data: bytes, said: str) -> None:
+def test_a_missing_checksum_is_reported(data: bytes, said: str) -> None:
     assert f"checksum {said}" in " ".join(report(data).split())
 
 

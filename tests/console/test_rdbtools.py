@@ -1,4 +1,4 @@
-"""The package rdbtools, where Python has no distutils and times are of any size."""
+"""The package rdbtools, without distutils in Python, and with times of any size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tap.console.rdbtools import moment
         (-(2**63), datetime(1, 1, 1, 0, 0, 0, 192000)),
     ],
 )
-def test_a_time_beyond_what_rdbtools_can_tell_is_the_last_or_first_that_it_can(ms: int, at: datetime) -> None:
+def test_a_time_beyond_the_range_of_rdbtools_becomes_its_last_or_first(ms: int, at: datetime) -> None:
     assert moment(ms) == at
 
 

@@ -1,4 +1,4 @@
-"""What is shown of a recording that is played to replicas."""
+"""The view of a recording that is played to replicas."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.replay.support import Playing, captured, peer
 from tests.support import wait_until
 
 
-def test_the_bar_shows_what_is_played_and_how_far_each_replica_is(tmp_path: Path) -> None:
+def test_the_bar_shows_the_played_part_and_the_progress_of_each_replica(tmp_path: Path) -> None:
     console = Terminal(width=80, record=True)
 
     def drawn() -> str:

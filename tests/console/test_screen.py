@@ -39,7 +39,7 @@ def test_the_live_view_fits_its_terminal(width: int, height: int, count: int) ->
             assert ID[:13] in text
 
 
-def test_room_that_is_left_goes_to_the_replication_id() -> None:
+def test_spare_room_goes_to_the_replication_id() -> None:
     line = Line("10.0.0.7:6379", "main", "stream", ID, 10**12, 10**6, 0.25)
     assert ID in "\n".join(drawn(a_frame(line), 110, 24))
     assert ID[:13] in "\n".join(drawn(a_frame(Line("[fd00:1234:5678:9abc::1]:6379", "main", replid=ID)), 71, 24))

@@ -1,4 +1,4 @@
-"""What is said of a recording's commands that were sent: how many, what failed, and where to go on."""
+"""The result of sending a recording's commands: how many, what failed, and where to continue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sender(**more: Any) -> Any:
     return SimpleNamespace(**{**settings, **more})
 
 
-def test_all_that_went_well_is_one_line() -> None:
+def test_success_is_one_line() -> None:
     assert send_report.report(sender(), "h:1") == (
         "2000 commands sent to h:1 in 0.5 s (4,000 a second): 2000 replies, 0 errors; up to offset 777"
     )
@@ -31,7 +31,7 @@ def test_all_that_went_well_is_one_line() -> None:
     assert brief.endswith("2000 replies, 0 errors")
 
 
-def test_errors_come_by_kind_the_most_first_each_with_its_first_places() -> None:
+def test_errors_are_grouped_by_kind_most_frequent_first_with_their_first_places() -> None:
     errors = {"ERR unknown": Tally(1, ["at offset 5"]), "WRONGTYPE": Tally(9, ["at offset 1", "at offset 2"])}
     first, *lines = send_report.report(sender(error_count=10, errors=errors), "h:1").splitlines()
     assert "10 errors" in first
@@ -46,10 +46,10 @@ def test_errors_come_by_kind_the_most_first_each_with_its_first_places() -> None
         ({"commands": 0, "came": 1, "choice": Choice(names=frozenset({b"GET"}))}, "0 of 1 command matches"),
         ({"choice": Choice(dbs=frozenset({3}))}, "--db 3: no command was executed in it; its dbs: 0"),
         ({"unplaced": 4}, "4 commands were not sent: the recording does not say in which db, see --assume-db"),
-        ({"unfilled": 2}, "2 commands were not sent: they bring into a chosen db what another one holds"),
+        ({"unfilled": 2}, "2 commands were not sent: they bring data of another db into a chosen one"),
     ],
 )
-def test_what_was_not_sent_is_said_with_the_reason(more: dict[str, Any], said: str) -> None:
+def test_unsent_commands_are_reported_with_the_reason(more: dict[str, Any], said: str) -> None:
     assert said in send_report.report(sender(**more), "h:1")
 
 
@@ -67,11 +67,11 @@ def test_what_was_not_sent_is_said_with_the_reason(more: dict[str, Any], said: s
         ({"acknowledged": None, "replies": 2}, "2 commands were acknowledged"),
     ],
 )
-def test_how_far_it_came_says_where_to_go_on(more: dict[str, Any], said: str) -> None:
+def test_the_end_of_a_partial_run_says_where_to_continue(more: dict[str, Any], said: str) -> None:
     assert send_report.whereabouts(sender(**more)) == said
 
 
-def test_for_programs_it_is_an_object() -> None:
+def test_programs_get_an_object() -> None:
     errors = {"ERR": Tally(2, ["at offset 5"])}
     assert send_report.as_dict(sender(errors=errors, seconds=0.12345, unplaced=1, unfilled=2)) == {
         "commands": 2000,
@@ -84,7 +84,7 @@ def test_for_programs_it_is_an_object() -> None:
     }
 
 
-def test_the_bar_shows_how_far_it_is_and_counts_errors() -> None:
+def test_the_bar_shows_progress_and_counts_errors() -> None:
     out = io.StringIO()
     bar = send_report.Bar(Terminal(file=out, force_terminal=True, width=150, color_system=None), "h:1 [/x]")
     bar.update(sender(error_count=3))

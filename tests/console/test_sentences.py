@@ -122,11 +122,11 @@ def caught_up(size: int | None, at_least: int, at_most: int) -> events.CaughtUp:
         (COMMANDS, None),
     ],
 )
-def test_an_event_in_words(event: Event, words: str | None) -> None:
+def test_each_event_has_its_sentence(event: Event, words: str | None) -> None:
     assert sentence(event) == words
 
 
-def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
+def test_a_failure_of_the_tap_is_not_blamed_on_the_master() -> None:
     closed = undialled(Side.TAP, "error", "Too many open files (limit 16); raise it with ulimit -n")
     assert sentence(closed) == (
         "cannot dial the master: Too many open files (limit 16); raise it with ulimit -n; the connection is closed, "
@@ -135,7 +135,7 @@ def test_what_failed_at_the_tap_is_not_blamed_on_the_master() -> None:
     assert is_alarming(closed)
 
 
-def test_every_event_can_be_told() -> None:
+def test_every_event_can_be_put_into_words() -> None:
     """No sentence fails on a field that is None."""
     closed = undialled(Side.MASTER, "refused", "no")
     for event in [

@@ -1,4 +1,4 @@
-"""What a recording amounts to, rendered: of a moment and of a week, in any width."""
+"""Statistics of a recording, rendered: of a moment and of a week, in any width."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def over(seconds: float, link: str = "main", key: bytes = b"user:%d") -> Stats:
 
 @pytest.mark.parametrize("width", [80, 120, 40])
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 1.0, 59.0, 3000.0, 30_000.0, 7.0 * DAY])
-def test_it_fits_whatever_time_it_is_of(seconds: float, width: int) -> None:
+def test_the_report_fits_for_any_length_of_time(seconds: float, width: int) -> None:
     lines = shown(over(seconds), width)
     assert max(map(len, lines)) <= width
     assert any("█" in line for line in lines) or seconds < 0.05
@@ -72,7 +72,7 @@ def test_it_fits_whatever_time_it_is_of(seconds: float, width: int) -> None:
         (7.0 * DAY, ["02-02 00:00", "02-04 00:00", "02-06 00:00"]),
     ],
 )
-def test_the_axis_tells_round_local_times(seconds: float, labels: list[str]) -> None:
+def test_the_axis_shows_round_local_times(seconds: float, labels: list[str]) -> None:
     lines = shown(over(seconds))
     axis = next(line for line in lines if line.startswith(" local time"))
     assert re.findall(r"\d\d-\d\d \d\d:\d\d|[\d:.]+", axis) == labels
@@ -91,7 +91,7 @@ def test_the_chart_is_highest_where_most_came_and_marks_are_below() -> None:
     assert "commands  119: 1.2/s on average, busiest second 20 (13:01:40)" in lines
 
 
-def test_keys_that_cannot_be_all_counted_say_so() -> None:
+def test_keys_that_cannot_all_be_counted_are_marked() -> None:
     found = Stats()
     link = stats.LinkStats(10)
     link.writes_of = stats.Frequent(10)

@@ -1,4 +1,4 @@
-"""What is said on stderr: in whose name, without logins, and what Python itself would have written there."""
+"""Sentences on stderr: their prefix, hidden logins, and what Python itself would have written there."""
 
 from __future__ import annotations
 
@@ -26,20 +26,18 @@ def taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     stderr.take_over()
 
 
-def test_each_sentence_is_a_line_in_the_name_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_sentence_is_a_line_after_the_name_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     stderr.say("one", ("two:", "below", "\x1b[31m"), name="ctl")
     assert capsys.readouterr().err == "ctl: one\nctl: two:\n  below\n  \\x1b[31m\n"
 
 
-def test_a_login_that_was_typed_is_not_repeated(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_typed_login_is_not_repeated(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["redis-tap", "--master", "redis://ann:sesame@h:1"])
     stderr.say("redis://ann:sesame@h:1 is wrong")
     assert capsys.readouterr().err == "redis-tap: redis://***@h:1 is wrong\n"
 
 
-def test_where_nobody_can_read_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_stderr_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def write(_: str) -> None:
         raise OSError(5, "Input/output error")
 
@@ -90,7 +88,7 @@ def test_a_traceback_shows_no_text_of_a_value(error: Exception, ends: str, capsy
 
 
 @pytest.mark.usefixtures("taken_over")
-def test_what_nobody_caught_is_said_to_be_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_uncaught_exception_is_reported_as_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
     error = ZeroDivisionError("division by zero")
     sys.excepthook(ZeroDivisionError, error, None)
     threading.excepthook(threading.ExceptHookArgs([ZeroDivisionError, error, None, threading.current_thread()]))
@@ -105,13 +103,13 @@ def test_what_nobody_caught_is_said_to_be_a_bug(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("taken_over")
-def test_a_thread_that_exits_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_thread_that_exits_is_not_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
     threading.excepthook(threading.ExceptHookArgs([SystemExit, SystemExit(1), None, threading.current_thread()]))
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.usefixtures("taken_over")
-def test_warnings_and_logs_of_libraries_are_said_here(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_and_logs_of_libraries_are_reported_here(capsys: pytest.CaptureFixture[str]) -> None:
     warnings.showwarning(DeprecationWarning("old"), DeprecationWarning, "x.py", 1)
     assert logging.lastResort is not None
     record = logging.LogRecord("asyncio", logging.WARNING, "x.py", 1, "slow: %s", ("b'sesame'",), None)

@@ -1,4 +1,4 @@
-"""What reaches a terminal, of strings that somebody else has chosen."""
+"""Text from outside on its way to a terminal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def printed(*what: object) -> str:
 
 
 @pytest.mark.parametrize("where", ["string", "text", "cell", "title"])
-def test_no_string_commands_a_terminal_or_is_markup(where: str) -> None:
+def test_no_string_controls_a_terminal_or_acts_as_markup(where: str) -> None:
     table = Table(title=PLANTED if where == "title" else None, width=150)
     table.add_column(PLANTED if where == "cell" else "")
     table.add_row(PLANTED if where == "cell" else "")
@@ -41,7 +41,7 @@ def test_no_string_commands_a_terminal_or_is_markup(where: str) -> None:
     assert r"\x1b[2J" in said
 
 
-def test_our_own_styles_reach_it() -> None:
+def test_our_own_styles_reach_the_terminal() -> None:
     out = io.StringIO()
     Terminal(file=out, force_terminal=True, color_system="standard", width=80).print(Text("fine", "bold"))
     assert out.getvalue() == "\x1b[1mfine\x1b[0m\n"
@@ -60,7 +60,7 @@ def test_sentences_on_stderr_cannot_be_forged_and_hold_no_password(
 
 
 @pytest.mark.parametrize("connection", [0, 1])
-def test_no_line_of_a_log_is_forged_by_the_names_in_a_recording(connection: int) -> None:
+def test_names_in_a_recording_forge_no_line_of_a_log(connection: int) -> None:
     line = log_line(Told(0.0, f"main\n{PLANTED}", connection, PLANTED, LinkOpened(peer="a:1", master=PLANTED)))
     assert line is not None
     assert not set(line) & {"\n", "\x1b", "\x07", "\u202e"}

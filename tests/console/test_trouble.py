@@ -1,4 +1,4 @@
-"""Trouble of the event loop."""
+"""Errors in the event loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tap.console.trouble import Trouble
 
 
-def test_trouble_in_the_event_loop_is_said_once_in_a_while() -> None:
+def test_an_error_in_the_event_loop_is_reported_once_in_a_while() -> None:
     said: list[str] = []
     loop = asyncio.new_event_loop()
     now = 100.0
@@ -27,7 +27,7 @@ def test_trouble_in_the_event_loop_is_said_once_in_a_while() -> None:
     loop.close()
 
 
-def test_a_listener_that_closes_while_asyncio_is_out_of_files_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_listener_that_closes_while_asyncio_is_out_of_files_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
     async def close_before_accepting_again() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(Trouble(lambda said: None))
@@ -39,7 +39,7 @@ def test_a_listener_that_closes_while_asyncio_is_out_of_files_is_no_trouble(capl
     assert not caplog.records
 
 
-def test_other_trouble_is_logged_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+def test_other_errors_are_logged_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(Trouble(lambda said: None))
     for _ in range(3):

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.sources import copied
 
-BESIDE = "beside"  # the name here for the modules that are in no room
+BESIDE = "beside"  # name for the modules that are in no room
 CONFIG = """
 [run]
 branch = true

@@ -1,4 +1,4 @@
-"""What of a stream is written into an append-only file, whatever is in it and wherever it ends."""
+"""Which parts of a stream are written into an append-only file, whatever the stream contains and wherever it ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SELECT = command("SELECT", "0")
 def written(
     stream: bytes, db: int | None = None, at: Callable[[int], int] = lambda position: NOW
 ) -> tuple[list[bytes], int, int]:
-    """The commands of the file; up to where of the stream, and how many."""
+    """The commands of the file; the position in the stream up to which they go, and their number."""
     out = io.BytesIO()
     with tempfile.TemporaryFile() as file:
         file.write(stream)
@@ -62,7 +62,7 @@ MULTI, EXEC = command("MULTI"), command("EXEC")
         ([command("PING")], []),
     ],
 )
-def test_what_a_server_writes_into_its_own_is_written(stream: list[bytes], expected: list[bytes]) -> None:
+def test_the_file_holds_what_a_server_would_write(stream: list[bytes], expected: list[bytes]) -> None:
     kept, end, count = written(b"".join(stream))
     assert (kept, count) == (expected, len(expected))
     assert all(one in expected or one in b"".join(stream)[:end] for one in kept)
@@ -72,7 +72,7 @@ def rreplay(inner: bytes, *rest: str) -> bytes:
     return command("RREPLAY", "0b1d1e5c-2f55-4b0a-9d7e-6c8f3a2b1c0d", inner, *rest)
 
 
-def test_of_a_keydb_the_commands_inside_are_written() -> None:
+def test_for_a_keydb_the_inner_commands_are_written() -> None:
     expire, until = command("EXPIRE", "a", "1"), command("PEXPIREAT", "a", str(NOW + 1000))
     stream = [
         rreplay(SET + expire, "3", "1"), OTHER, rreplay(MULTI, "4", "2"), rreplay(OTHER, "4", "3"), SET,
@@ -83,12 +83,12 @@ def test_of_a_keydb_the_commands_inside_are_written() -> None:
 
 
 @pytest.mark.parametrize("db", [0, 3, 12])
-def test_a_stream_that_goes_on_in_a_db_begins_with_its_select(db: int) -> None:
+def test_a_stream_that_continues_in_a_db_begins_with_its_select(db: int) -> None:
     select, five = command("SELECT", str(db)), command("SELECT", "5")
     assert written(SET, db=db)[0] == [select, SET]
     assert written(MULTI + SET + EXEC, db=db)[0] == [select, MULTI, SET, EXEC]
     assert written(MULTI + five + SET + EXEC, db=db)[0] == [MULTI, five, SET, EXEC]
-    with pytest.raises(RecordingError, match="of which db"):
+    with pytest.raises(RecordingError, match="the db of the first commands"):
         written(SET)
 
 
@@ -99,7 +99,7 @@ NO_DB = [
 
 
 @pytest.mark.parametrize("one", NO_DB)
-def test_a_command_that_is_of_no_db_needs_no_select(one: bytes) -> None:
+def test_a_command_without_a_db_needs_no_select(one: bytes) -> None:
     kept = [] if one == MULTI else split(one)
     assert written(one)[0] == kept
     if kept:
@@ -125,7 +125,7 @@ def test_a_select_that_a_transaction_needs_stands_before_it_and_others_get_none(
         monkeypatch.setattr(append_only, "CHUNK", chunk)
         for stream, db, expected in cases:
             assert written(b"".join(stream), db)[0] == expected
-    with pytest.raises(RecordingError, match="of which db"):
+    with pytest.raises(RecordingError, match="the db of the first commands"):
         written(MULTI + flush + SET + EXEC)
 
 
@@ -138,14 +138,14 @@ LEFT_OUT = [
 
 
 @pytest.mark.parametrize("one", LEFT_OUT)
-def test_what_a_server_does_not_store_is_left_out_wherever_it_stands(one: bytes) -> None:
+def test_commands_that_a_server_does_not_store_are_left_out_wherever_they_stand(one: bytes) -> None:
     assert written(one) == ([], len(one), 0)
     stream = one + SELECT + one + one + SET + MULTI + one + OTHER + one + EXEC + one
     assert written(stream) == ([SELECT, SET, MULTI, OTHER, EXEC], len(stream), 5)
 
 
 @pytest.mark.parametrize("size", [10, 60, 200])
-def test_a_command_of_any_length_and_number_of_arguments_is_taken_apart(size: int) -> None:
+def test_a_command_of_any_length_and_number_of_arguments_is_parsed(size: int) -> None:
     """Its time is its last argument."""
     sent = command("SET", "k" * size, "v" * size * 1000, *["NX"] * size, "PX", "10")
     kept = command("SET", "k" * size, "v" * size * 1000, *["NX"] * size, "PXAT", str(NOW + 10))
@@ -176,7 +176,7 @@ def test_a_command_of_any_length_and_number_of_arguments_is_taken_apart(size: in
         (["RESTORE", "k"], None),
     ],
 )
-def test_an_expiry_is_a_point_in_time(sent: list[str], kept: list[str] | None) -> None:
+def test_an_expiry_becomes_a_point_in_time(sent: list[str], kept: list[str] | None) -> None:
     assert written(SELECT + command(*sent))[0] == [SELECT, command(*(kept or sent))]
 
 
@@ -225,7 +225,7 @@ LOADS = {
 
 
 @pytest.mark.parametrize("capture", [one for one in captures() if one.name in LOADS], ids=lambda one: str(one.name))
-def test_servers_boot_from_what_was_captured_of_each_kind(capture: Capture, tmp_path: Path) -> None:
+def test_servers_boot_from_captures_of_every_kind(capture: Capture, tmp_path: Path) -> None:
     read = reading(as_packets(capture, 1000, random.Random(1)))
     chapter = index(read).chapters()[-1]
     directory = tmp_path / "out"

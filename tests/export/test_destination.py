@@ -1,4 +1,4 @@
-"""Files and directories that are there whole or not at all."""
+"""Files and directories that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tap.export.destination import check_new, compressed, new_directory, new_fil
 BOTH: list[Callable[[Path], Any]] = [new_file, new_directory]
 
 
-def test_a_file_is_there_once_it_is_whole_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_file_appears_once_it_is_complete_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with new_file(path) as file:
         file.write(b"half")
@@ -31,7 +31,7 @@ def test_a_file_is_there_once_it_is_whole_for_its_owner_alone(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_so_is_a_directory_with_its_files(tmp_path: Path) -> None:
+def test_a_directory_appears_with_its_files(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with new_directory(path) as folder:
         (folder / "one").write_bytes(b"1")
@@ -42,7 +42,7 @@ def test_so_is_a_directory_with_its_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("make", BOTH)
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("mine")])
-def test_whoever_fails_before_the_end_leaves_nothing(
+def test_a_failure_before_the_end_leaves_nothing(
     tmp_path: Path, make: Callable[[Path], Any], error: BaseException
 ) -> None:
     with pytest.raises(type(error)) as caught, make(tmp_path / "out"):
@@ -52,7 +52,7 @@ def test_whoever_fails_before_the_end_leaves_nothing(
 
 
 @pytest.mark.parametrize("make", BOTH)
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, make: Callable[[Path], Any]) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path, make: Callable[[Path], Any]) -> None:
     with (
         pytest.raises(EnvironmentFailure, match=f"{tmp_path}/out: cannot be written: No space left on device; nothing"),
         make(tmp_path / "out"),
@@ -64,7 +64,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, make: Callable[[
 @pytest.mark.parametrize("make", BOTH)
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 @pytest.mark.parametrize("what", ["file", "directory", "dangling link"])
-def test_what_is_there_is_never_written_over(tmp_path: Path, make: Callable[[Path], Any], when: str, what: str) -> None:
+def test_existing_files_are_never_overwritten(tmp_path: Path, make: Callable[[Path], Any], when: str, what: str) -> None:
     path = tmp_path / "out"
 
     def appear() -> None:
@@ -82,7 +82,7 @@ def test_what_is_there_is_never_written_over(tmp_path: Path, make: Callable[[Pat
 
     if when == "before":
         appear()
-    with pytest.raises(ConfigError, match="out is there already, and nothing is written over"):
+    with pytest.raises(ConfigError, match="out already exists and is not overwritten"):
         write()
     assert list(tmp_path.iterdir()) == [path]
     assert what != "file" or path.read_text() == "old"
@@ -91,7 +91,7 @@ def test_what_is_there_is_never_written_over(tmp_path: Path, make: Callable[[Pat
 
 
 @pytest.mark.parametrize("make", BOTH)
-def test_where_nothing_can_be_made_that_is_said(tmp_path: Path, make: Callable[[Path], Any]) -> None:
+def test_an_impossible_place_is_reported(tmp_path: Path, make: Callable[[Path], Any]) -> None:
     with (
         pytest.raises(ConfigError, match="out: cannot be made: No such file or directory"),
         make(tmp_path / "no" / "out"),
@@ -109,7 +109,7 @@ def test_the_bytes_are_on_the_disk_before_the_name_is(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("size", [0, 5, 2**20 + 1])
-def test_an_output_that_is_open_gets_what_is_whole_and_stays_open(size: int) -> None:
+def test_an_open_output_gets_the_complete_file_and_stays_open(size: int) -> None:
     out, data = io.BytesIO(), os.urandom(size)
     with whole(out) as file:
         file.write(bytes(size))
@@ -120,19 +120,19 @@ def test_an_output_that_is_open_gets_what_is_whole_and_stays_open(size: int) -> 
     with contextlib.suppress(ValueError), whole(out) as file:
         file.write(b"half")
         raise ValueError
-    assert out.getvalue() == data  # nothing of what was not completed
+    assert out.getvalue() == data  # nothing of an incomplete file
 
 
 @pytest.mark.parametrize(
     ("suffix", "magic", "opened"),
     [
-        (".gz", b"\x1f\x8b\x08\x00", gzip.decompress),  # no flags: the name of no file is in it
+        (".gz", b"\x1f\x8b\x08\x00", gzip.decompress),  # no flags: it contains no file name
         (".zst", b"\x28\xb5\x2f\xfd", lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data)),
         ("", b"text", bytes),
         (".txt", b"text", bytes),
     ],
 )
-def test_a_suffix_says_how_a_file_is_compressed(suffix: str, magic: bytes, opened: Callable[[bytes], bytes]) -> None:
+def test_a_suffix_determines_the_compression(suffix: str, magic: bytes, opened: Callable[[bytes], bytes]) -> None:
     out = io.BytesIO()
     with compressed(out, suffix) as file:
         file.write(b"text" * 1000)

@@ -1,4 +1,4 @@
-"""The exports as a program calls them: what they write, what they return, and what they refuse."""
+"""The exports as a program calls them: what they write, return, and refuse."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def capture(tmp_path: Path) -> Path:
     return file(tmp_path / "capture.pcapng", synced(*WHOLE).packets, "pcapng")
 
 
-def test_the_rdb(capture: Path, tmp_path: Path) -> None:
+def test_the_rdb_is_written(capture: Path, tmp_path: Path) -> None:
     done = export.rdb(capture, tmp_path / "dump.rdb")
     assert (tmp_path / "dump.rdb").read_bytes() == RDB
     assert (done.rdb.offset, done.rdb.size, done.lacking, done.remarks) == (BASE, len(RDB), (), ())
 
 
-def test_the_rdb_into_an_open_file(capture: Path) -> None:
+def test_the_rdb_is_written_into_an_open_file(capture: Path) -> None:
     out = io.BytesIO()
     export.rdb([str(capture)], out, link="127.0.0.1:6379")
     assert out.getvalue() == RDB
 
 
-def test_the_directory_of_a_server(capture: Path, tmp_path: Path) -> None:
+def test_the_directory_boots_a_server(capture: Path, tmp_path: Path) -> None:
     until = BASE + len(SELECT) + len(SETS[0])
     done = export.aof(capture, tmp_path / "data", until=until)
     assert (tmp_path / "data" / BASE_FILE).read_bytes() == RDB
@@ -51,13 +51,13 @@ def test_the_directory_of_a_server(capture: Path, tmp_path: Path) -> None:
     assert (done.base.offset, done.written.offset, done.written.commands) == (BASE, until, 2)
 
 
-def test_the_stream_between_two_offsets(capture: Path, tmp_path: Path) -> None:
+def test_the_stream_between_two_offsets_is_written(capture: Path, tmp_path: Path) -> None:
     done = export.resp(capture, tmp_path / "stream", from_=BASE + len(SELECT) + 1, until=END - len(MULTI))
     assert (tmp_path / "stream").read_bytes() == b"".join(SETS) + PING
     assert (done.copied.commands, done.replid, done.unplaced) == (10, REPLID, ())
 
 
-def test_a_stream_without_offsets(tmp_path: Path) -> None:
+def test_a_stream_without_offsets_is_written(tmp_path: Path) -> None:
     wire = streamed(STREAM)
     middle = file(tmp_path / "middle.pcapng", wire.packets[7:], "pcapng")
     out = io.BytesIO()
@@ -66,20 +66,20 @@ def test_a_stream_without_offsets(tmp_path: Path) -> None:
     assert done.replid is None
 
 
-def test_rows_that_are_asked_for(capture: Path, tmp_path: Path) -> None:
+def test_selected_rows_are_written(capture: Path, tmp_path: Path) -> None:
     done = export.jsonl(capture, tmp_path / "rows.jsonl", command="set", key=["key:[12]"], db=0)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert [row["args"] for row in rows] == [["key:1", "v"], ["key:2", "v"]]
     assert (done.count, done.lacking, done.remarks) == (2, (), ())
 
 
-def test_rows_that_nothing_matches_are_remarked(capture: Path) -> None:
+def test_a_selection_without_rows_is_remarked(capture: Path) -> None:
     done = export.jsonl(capture, io.BytesIO(), command="HSET")
     assert done.count == 0
     assert "match --command HSET" in done.remarks[0]
 
 
-def test_what_lies_outside_of_the_recording_is_remarked(capture: Path) -> None:
+def test_moments_outside_the_recording_are_remarked(capture: Path) -> None:
     done = export.rdb(capture, io.BytesIO(), until=datetime(2200, 1, 1))
     assert "lies after the end of the recording" in done.remarks[0]
 
@@ -104,7 +104,7 @@ FILTERS: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("filters", "expected"), FILTERS, ids=lambda one: str(one)[:50])
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_each_filter_leaves_the_rows_it_means(
+def test_each_filter_selects_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, filters: dict[str, Any], expected: list[str]
 ) -> None:
     packets: list[tuple[int, bytes]] = []
@@ -145,7 +145,7 @@ def without(wire: Wire, data: bytes) -> Wire:
 
 
 @pytest.mark.parametrize("form", [export.rdb, export.aof, export.resp])
-def test_of_what_ends_before_a_hole_nothing_is_lacking(tmp_path: Path, form: Callable[..., Any]) -> None:
+def test_an_answer_that_ends_before_a_hole_lacks_nothing(tmp_path: Path, form: Callable[..., Any]) -> None:
     path = file(tmp_path / "hole.pcapng", without(synced(*WHOLE, *SETS), PING).packets, "pcapng")
     assert not form(path, tmp_path / "out", until=BASE + len(SELECT)).lacking
 
@@ -179,16 +179,16 @@ FORMS: list[Callable[..., Any]] = [export.rdb, export.aof, export.resp, export.j
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_nothing_is_written_over(capture: Path, tmp_path: Path, form: Callable[..., Any]) -> None:
+def test_nothing_is_overwritten(capture: Path, tmp_path: Path, form: Callable[..., Any]) -> None:
     there = tmp_path / "there"
     there.write_text("mine")
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         form(capture, there)
     assert there.read_text() == "mine"
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_of_what_is_no_capture_nothing_is_written(tmp_path: Path, form: Callable[..., Any]) -> None:
+def test_a_file_that_is_not_a_capture_writes_nothing(tmp_path: Path, form: Callable[..., Any]) -> None:
     path = tmp_path / "text"
     path.write_text("no capture at all")
     with pytest.raises(RecordingError, match="no capture"):
@@ -197,12 +197,12 @@ def test_of_what_is_no_capture_nothing_is_written(tmp_path: Path, form: Callable
 
 
 @pytest.mark.parametrize("form", FORMS[:3])
-def test_a_pipe_is_refused_that_would_be_read_twice(tmp_path: Path, form: Callable[..., Any]) -> None:
+def test_a_pipe_that_would_be_read_twice_is_refused(tmp_path: Path, form: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError, match="reads a recording more than once"):
         form("-", tmp_path / "out")
 
 
-def test_each_reading_is_measured(capture: Path) -> None:
+def test_the_progress_of_each_reading_is_reported(capture: Path) -> None:
     readings: list[int] = []
 
     @contextmanager
@@ -220,14 +220,12 @@ def test_each_reading_is_measured(capture: Path) -> None:
 
 
 @pytest.mark.parametrize(("milliseconds", "left"), [(5, 0), (6, 0), (7, 1), (8, 1), (9, 2), (10, 2), (11, 3)])
-def test_a_stream_begins_with_the_first_command_that_came_at_a_time_or_later(
-    capture: Path, milliseconds: int, left: int
-) -> None:
-    """The RDB came with the 5th millisecond, SELECT with the 6th, each SET two later."""
+def test_a_stream_begins_with_the_first_command_at_or_after_a_time(capture: Path, milliseconds: int, left: int) -> None:
+    """The RDB came in the 5th millisecond, SELECT in the 6th, each SET two later."""
     out = io.BytesIO()
     since = datetime(2001, 9, 9, 1, 46, 40, 1000 * milliseconds, tzinfo=UTC)
     done = export.resp(capture, out, from_=since)
     assert out.getvalue() == b"".join(WHOLE[left:])
     assert done.copied.offset == BASE + sum(map(len, WHOLE[:left]))
-    with pytest.raises(RecordingError, match="no stream that has all of that"):
+    with pytest.raises(RecordingError, match="no stream holds all of that"):
         export.resp(capture, io.BytesIO(), from_=datetime(2002, 1, 1, tzinfo=UTC))

@@ -1,4 +1,4 @@
-"""Commands as rows: each once, whole, as they came."""
+"""Commands as rows: each once, whole, in the order they came."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows(packets: list[tuple[int, bytes]], **wanted: Any) -> list[Row]:
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=12))
-def test_what_was_seen_is_known(parts: list[tuple[int, int]]) -> None:
+def test_spans_know_what_they_have_seen(parts: list[tuple[int, int]]) -> None:
     seen = Spans()
     known: set[int] = set()
     for begin, size in parts:
@@ -73,13 +73,13 @@ def test_every_command_comes_once_and_whole() -> None:
     assert [one.db for one in found] == [3, 3, 3]
 
 
-def test_a_history_that_goes_on_under_another_id_is_the_same() -> None:
+def test_a_history_that_continues_under_another_id_is_the_same() -> None:
     first = streamed([FIRST, SECOND]).packets
     grant = f"+CONTINUE {OTHER}\r\n".encode()
     replid = "8371b4fb1155b71f4a04d3e1bc3e18c4a990aeeb"
     later = again(replid, grant, [SECOND, command("SET", "b", "1")], BASE + len(FIRST))
     found = rows(first + later)
-    # What the old master wrote behind the promotion is not the new one's.
+    # The old master's writes after the promotion are not the new one's.
     assert [one.args[0] for one in found] == [b"3", b"a", b"a", b"b"]
 
 
@@ -97,7 +97,7 @@ def test_filters_are_those_of_show() -> None:
     assert rows(packets, links=["other"]) == []
 
 
-def test_of_a_keydb_the_commands_inside_are_rows() -> None:
+def test_for_a_keydb_the_inner_commands_are_rows() -> None:
     uuid = "0b1d1e5c-2f55-4b0a-9d7e-6c8f3a2b1c0d"
     both = command("SET", "a", "1") + command("PEXPIREAT", "a", "9")
     wrapped = [
@@ -119,7 +119,7 @@ def test_of_a_keydb_the_commands_inside_are_rows() -> None:
     assert rows(first, names=["RREPLAY"]) == []
 
 
-def test_a_line_of_json() -> None:
+def test_a_row_is_a_line_of_json() -> None:
     row = Row(1_700_000_000_123_456_789, "main", 2, 1050, None, "SET", (b"a", b"\xff\n"))
     assert json.loads(json_line(row)) == {
         "time": 1_700_000_000.1234567,
@@ -153,7 +153,7 @@ def test_parquet_has_the_same_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Pyarrow:
-    """What of it is called, where it need not be installed. written: the rows of each group; None at the end."""
+    """The calls of pyarrow, which need not be installed. written: the rows of each group; None at the end."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.written: list[list[dict[str, Any]] | None] = []
@@ -203,13 +203,13 @@ def test_rows_go_to_pyarrow_in_groups_of_a_bounded_size(monkeypatch: pytest.Monk
     }
 
 
-def test_without_pyarrow_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"pip install 'redis-tap\[parquet\]'"):
         Parquet(io.BytesIO())
 
 
-def test_the_commands_that_were_wanted_are_counted_and_those_among_which_they_were() -> None:
+def test_wanted_commands_are_counted_and_those_they_were_chosen_from() -> None:
     packets = streamed([FIRST, SECOND, command("DEL", "a"), command("SET", "b", "1")]).packets
     for wanted, total, count in (
         (Filters(), 4, 4),

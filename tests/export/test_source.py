@@ -146,11 +146,11 @@ def test_an_index_of_nothing_says_what_is_lacking_where_something_is(tmp_path: P
         found.index("other", None)
 
 
-def test_of_nothing_it_is_said_what_there_is_instead(tmp_path: Path) -> None:
+def test_an_empty_selection_lists_what_exists_instead(tmp_path: Path) -> None:
     capture = opened(file(tmp_path / "capture.pcapng", streamed(STREAM).packets, "pcapng"))
     error = capture.nothing("no RDB", None, lambda index: [f"from {one.offset}" for one in index.stretches])
     assert error.sentences == (("no RDB; there is:", f"from {BASE}"),)
-    assert capture.nothing("no RDB", None, lambda index: []).sentences == (("no RDB; there is none at all",),)
+    assert capture.nothing("no RDB", None, lambda index: []).sentences == (("no RDB; the recording has none",),)
     assert capture.nothing("no RDB", None, lambda index: [], "nor any").sentences == (("no RDB; nor any",),)
 
 

@@ -12,7 +12,7 @@ from tests.relay.wire import command
 
 
 @pytest.mark.parametrize("back", [0, 1, 20, 60])
-def test_of_several_commands_in_one_rreplay_none_is_cut_off(back: int) -> None:
+def test_none_of_several_commands_in_one_rreplay_is_cut_off(back: int) -> None:
     """back: bytes before the wrapper's end."""
     both = command("SET", "a", "1") + command("PEXPIREAT", "a", "9")
     first, behind = command("SELECT", "3"), command("DEL", "b")
@@ -25,7 +25,7 @@ def test_of_several_commands_in_one_rreplay_none_is_cut_off(back: int) -> None:
 
 
 @pytest.mark.parametrize("db", [None, 0, 3])
-def test_commands_before_the_first_select_are_counted_if_their_db_is_not_known(db: int | None) -> None:
+def test_commands_before_the_first_select_are_counted_if_their_db_is_unknown(db: int | None) -> None:
     stream = command("SET", "a", "1") + command("DEL", "b") + command("SELECT", "0") + command("SET", "a", "2")
     out = io.BytesIO()
     copied = copy_commands(io.BytesIO(stream + b"*2\r\n$3"), out, 100, None, db)
@@ -35,7 +35,7 @@ def test_commands_before_the_first_select_are_counted_if_their_db_is_not_known(d
 
 
 @pytest.mark.parametrize("size", [1, 7, 30, 10**6])
-def test_a_stream_is_cut_before_the_first_command_that_ends_at_an_offset_or_behind_it(
+def test_a_stream_is_cut_before_the_first_command_that_ends_at_or_after_an_offset(
     size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_bytes, "CHUNK", size)

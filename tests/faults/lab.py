@@ -47,7 +47,7 @@ class Lab:
         self.again()
 
     def again(self) -> None:
-        """The first fault comes to a link that had none for a while."""
+        """The first fault arrives on a link that had none for a while."""
         self.faults = LinkFaults(
             self.plan,
             self.conversation,
@@ -88,7 +88,7 @@ class Lab:
         buffer[:] = bytes(len(buffer))  # as the relay does, which reads into it again
 
     def wait(self, seconds: float) -> None:
-        """Let that much time pass, stopping wherever the faults wake."""
+        """Let this much time pass, stopping wherever the faults wake."""
         end = self.now + seconds
         while self.cut is None:
             wakes = min(self.faults.wakes, self.now + 0.1)
@@ -110,7 +110,7 @@ class Lab:
         if self.faults.cut_now is not None:
             self.cut = self.faults.cut_now
 
-    # ---- what came of it ----
+    # ---- the outcome ----
 
     @property
     def at_replica(self) -> bytes:
@@ -164,7 +164,7 @@ def shake_hands(lab: Lab) -> None:
 
 
 def resync_partially(lab: Lab, offset: int = 1000) -> int:
-    """Up to a stream that goes on behind *offset*. Returns how many bytes the master has sent."""
+    """Up to a stream that continues after *offset*. Returns how many bytes the master has sent."""
     shake_hands(lab)
     lab.replica(asks(offset + 1))
     lab.master(b"+CONTINUE\r\n")
@@ -183,7 +183,7 @@ def full_resync(lab: Lab, disk: bool) -> None:
 
 
 def pieces(data: bytes, sizes: Iterable[int] | int) -> list[bytes]:
-    """The data cut: into pieces of that size, or at these positions."""
+    """The data cut into pieces of that size, or at these positions."""
     if isinstance(sizes, int):
         return [data[at : at + sizes] for at in range(0, len(data), sizes)]
     cuts = [0, *sorted(sizes), len(data)]

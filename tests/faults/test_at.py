@@ -1,4 +1,4 @@
-"""Places as people write them, and what is drawn of a range."""
+"""Places as people write them, and numbers drawn from a range."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tap.faults.at import At
         ("offset:1..9", At("offset", "absolute", 1, 9)),
     ],
 )
-def test_places(text: str, at: At) -> None:
+def test_places_are_parsed(text: str, at: At) -> None:
     assert At.parse(text) == at
 
 
@@ -42,7 +42,7 @@ def test_places(text: str, at: At) -> None:
         "offset:1..+9b",
     ],
 )  # fmt: skip
-def test_what_is_no_place(text: str) -> None:
+def test_other_words_are_not_places(text: str) -> None:
     with pytest.raises(ConfigError):
         At.parse(text)
 

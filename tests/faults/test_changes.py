@@ -1,4 +1,4 @@
-"""Faults that are added and removed while bytes are on their way."""
+"""Faults that are added and removed while bytes are in flight."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SETS = [command("SET", f"key:{number}", "value") for number in range(10)]
     "spec", ["drop command=SET key=none", "drop key=none", "duplicate command=SET", "drop command=SE"]
 )
 @pytest.mark.parametrize("at", range(1, len(SETS[0])))
-def test_what_waits_for_a_fault_goes_on_when_that_is_removed(spec: str, at: int) -> None:
+def test_bytes_that_wait_for_a_fault_continue_when_it_is_removed(spec: str, at: int) -> None:
     lab = Lab()
     resync_partially(lab)
     armed = lab.plan.add(spec)
@@ -30,8 +30,8 @@ def test_what_waits_for_a_fault_goes_on_when_that_is_removed(spec: str, at: int)
 
 
 @pytest.mark.parametrize("at", range(1, len(SETS[0])))
-def test_a_command_that_an_earlier_fault_saw_begin_is_not_taken_for_a_later_ones(at: int) -> None:
-    """Also when the link went on without any fault in between."""
+def test_a_command_that_an_earlier_fault_saw_begin_does_not_belong_to_a_later_one(at: int) -> None:
+    """Also if the link had no fault in between."""
     lab = Lab()
     resync_partially(lab)
     before = len(lab.at_replica)
@@ -45,7 +45,7 @@ def test_a_command_that_an_earlier_fault_saw_begin_is_not_taken_for_a_later_ones
     assert lab.at_replica[before:] == b"".join([SETS[0], *SETS[1::2]])
 
 
-def test_a_request_that_waits_goes_on_when_nobody_wants_it_any_more() -> None:
+def test_a_request_that_waits_continues_when_no_fault_wants_it_any_more() -> None:
     lab = Lab()
     armed = lab.plan.add("drop acks")
     lab.replica(command("PING")[:7])
@@ -65,8 +65,8 @@ def test_an_offset_that_has_passed_does_not_come_again(edge: str) -> None:
 
 
 @pytest.mark.parametrize("edge", ["byte", "command", "transaction"])
-def test_an_offset_that_is_now_is_not_passed_yet(edge: str) -> None:
-    """+0: at once, where that is an edge."""
+def test_an_offset_at_the_current_byte_has_not_passed_yet(edge: str) -> None:
+    """+0: at once, if that is an edge."""
     lab = Lab()
     start = resync_partially(lab, 1000)
     lab.master(SETS[0])
@@ -76,7 +76,7 @@ def test_an_offset_that_is_now_is_not_passed_yet(edge: str) -> None:
     assert lab.at_replica[start:] == SETS[0]
 
 
-def test_after_a_failure_of_a_fault_everything_passes() -> None:
+def test_after_a_failing_fault_everything_passes() -> None:
     lab = Lab("drop command=SET times=all", "corrupt at=stream:1kb bytes=100")
     start = resync_partially(lab)
     lab.master(*pieces(SETS[0], 12)[:2])
@@ -103,7 +103,7 @@ BIG = command("SET", "key", "v" * 1000)
 
 
 @pytest.mark.parametrize("spec", ["stall command=SET for=1s", "cut command=SET", "corrupt command=SET edge=end"])
-def test_a_fault_is_not_over_before_the_command_that_it_waits_for_is(spec: str) -> None:
+def test_a_fault_is_not_over_before_the_command_it_waits_for(spec: str) -> None:
     lab = Lab(spec)
     resync_partially(lab)
     lab.master(BIG[:100])
@@ -117,7 +117,7 @@ def test_a_fault_is_not_over_before_the_command_that_it_waits_for_is(spec: str) 
 
 
 @pytest.mark.parametrize("spec", ["stall command=SET", "cut command=SET", "corrupt command=SET edge=end"])
-def test_a_fault_that_is_removed_within_the_command_that_it_waits_for_does_nothing(spec: str) -> None:
+def test_a_fault_removed_within_the_command_it_waits_for_does_nothing(spec: str) -> None:
     lab = Lab(spec)
     start = resync_partially(lab)
     lab.master(BIG[:100])
@@ -130,8 +130,8 @@ def test_a_fault_that_is_removed_within_the_command_that_it_waits_for_does_nothi
 
 
 @pytest.mark.parametrize("spec", ["drop command=SET times=1", "duplicate command=SET", "reorder command=SET"])
-def test_a_command_that_is_dropped_or_sent_again_is_so_as_a_whole(spec: str) -> None:
-    """However long it takes to come, and though nobody wants it any more."""
+def test_a_command_is_dropped_or_duplicated_as_a_whole(spec: str) -> None:
+    """However long it takes to come, and although no fault wants it any more."""
     lab = Lab(spec)
     start = resync_partially(lab)
     lab.master(BIG[:100])
@@ -145,7 +145,7 @@ def test_a_command_that_is_dropped_or_sent_again_is_so_as_a_whole(spec: str) -> 
 
 
 @pytest.mark.parametrize("spec", ["drop 1kb at=stream:10b times=1", "corrupt at=stream:10b bytes=1024 mask=0x01"])
-def test_what_is_done_to_many_bytes_ends_with_its_fault_and_that_not_before(spec: str) -> None:
+def test_an_effect_on_many_bytes_ends_with_its_fault_and_not_before(spec: str) -> None:
     lab = Lab(spec)
     start = resync_partially(lab)
     lab.master(bytes(500))
@@ -163,7 +163,7 @@ def test_what_is_done_to_many_bytes_ends_with_its_fault_and_that_not_before(spec
     assert len(lab.expired) == 1
 
 
-def test_a_link_that_goes_within_a_command_leaves_its_fault_to_the_next_one() -> None:
+def test_a_link_that_ends_within_a_command_leaves_its_fault_to_the_next_one() -> None:
     lab = Lab("cut command=SET times=1 name=x")
     resync_partially(lab)
     lab.master(BIG[:100])
@@ -183,7 +183,7 @@ def test_a_link_that_goes_within_a_command_leaves_its_fault_to_the_next_one() ->
 
 
 @pytest.mark.parametrize("spec", ["delay 1ms probability=0.5", "throttle 1kb/s probability=0.5 during=handshake"])
-def test_what_goes_on_by_chance_draws_once_for_each_connection(spec: str) -> None:
+def test_chance_for_a_lasting_effect_is_drawn_once_per_connection(spec: str) -> None:
     fired = []
     for seed in range(100):
         lab = Lab(spec, seed=seed)
@@ -193,7 +193,7 @@ def test_what_goes_on_by_chance_draws_once_for_each_connection(spec: str) -> Non
     assert 30 < sum(fired) < 70
 
 
-def test_what_is_for_the_main_connection_leaves_the_rdb_channel_alone() -> None:
+def test_a_fault_for_the_main_connection_does_not_affect_the_rdb_channel() -> None:
     main, other = Lab("delay 1s channel=main"), Lab("delay 1s channel=main", "truncate 500b channel=main")
     for lab, options in ((main, ("capa", "eof")), (other, ("rdb-channel", "1", "main-ch-client-id", "7"))):
         lab.replica(command("PING"))
@@ -218,7 +218,7 @@ def test_a_length_that_has_passed_does_not_come_again() -> None:
     assert lab.cut is None
 
 
-def test_a_stall_that_comes_while_it_goes_on_has_not_fired_again() -> None:
+def test_a_stall_during_a_stall_has_not_fired_again() -> None:
     lab = Lab("stall every=1s for=2500ms name=x")
     lab.wait(5.9)
     lab.plan.remove("x")
@@ -232,7 +232,7 @@ def test_a_stall_that_comes_while_it_goes_on_has_not_fired_again() -> None:
     assert [event.fired for event in lab.expired] == [1]
 
 
-def test_whoever_hears_of_the_end_of_a_fault_may_end_the_others() -> None:
+def test_an_observer_of_the_end_of_a_fault_may_end_the_others() -> None:
     lab = Lab()
 
     def hear(event: Event) -> None:
@@ -261,7 +261,7 @@ def test_whoever_hears_of_the_end_of_a_fault_may_end_the_others() -> None:
     ],
 )
 @pytest.mark.parametrize("size", [1, 1000])
-def test_nonsense_where_a_key_was_expected_passes(spec: str, nonsense: bytes, size: int) -> None:
+def test_nonsense_instead_of_a_key_passes(spec: str, nonsense: bytes, size: int) -> None:
     lab = Lab(spec)
     start = resync_partially(lab)
     lab.master(*pieces(nonsense + SETS[0], size))
@@ -270,7 +270,7 @@ def test_nonsense_where_a_key_was_expected_passes(spec: str, nonsense: bytes, si
 
 @pytest.mark.parametrize("spec", ["drop command=SET", "drop key=a", "drop pings"])
 @pytest.mark.parametrize("size", [1, 100, 10**6])
-def test_a_name_without_end_is_not_kept(spec: str, size: int) -> None:
+def test_an_endless_name_is_not_kept(spec: str, size: int) -> None:
     lab = Lab(spec)
     start = resync_partially(lab)
     name = b"x" * 20_000
@@ -281,7 +281,7 @@ def test_a_name_without_end_is_not_kept(spec: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 10**6])
-def test_a_reply_without_end_is_not_kept(size: int) -> None:
+def test_an_endless_reply_is_not_kept(size: int) -> None:
     lab = Lab("drop reply=AUTH")
     lab.replica(command("AUTH", "x"))
     reply = b"$200000\r\n" + b"x" * 200_000
@@ -293,8 +293,8 @@ def test_a_reply_without_end_is_not_kept(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 20, 1000])
-def test_what_is_told_of_a_frame_is_as_it_was_when_that_came(size: int) -> None:
-    """Though more was read before it was told, or a key was known that only another fault had waited for."""
+def test_a_frame_is_reported_as_it_was_when_it_came(size: int) -> None:
+    """Even if more was read before the report, or a key was known that only another fault waited for."""
     lab = Lab("drop keepalives", "drop key=none", "duplicate command=SET")
     lab.replica(asks(1001))
     lab.master(*pieces(b"\n+CONTINUE\r\n" + SETS[0], size))
@@ -304,7 +304,7 @@ def test_what_is_told_of_a_frame_is_as_it_was_when_that_came(size: int) -> None:
     ]
 
 
-def test_a_fault_that_comes_within_a_key_does_not_let_a_command_through() -> None:
+def test_a_fault_that_arrives_within_a_key_does_not_let_a_command_through() -> None:
     for cut in range(1, len(SETS[0])):
         lab = Lab("drop key='key*'")
         before = resync_partially(lab)

@@ -1,4 +1,4 @@
-"""Faults for one connection of a two-connection sync, Redis' kind and Valkey's."""
+"""Faults for one connection of a two-connection sync, in Redis' form and Valkey's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OFFSET = 1000
 
 
 class Sync:
-    """Both connections of one sync, up to where the RDB's header has come and none of its bytes."""
+    """Both connections of one sync, up to the RDB's header and before its first byte."""
 
     def __init__(self, *specs: str) -> None:
         self.main = Lab(*specs)
@@ -82,7 +82,7 @@ def test_a_place_in_the_rdb_is_on_its_channel(begin: Callable[..., Sync], place:
 
 @both
 @pytest.mark.parametrize("place", ["rdb:50%", "rdb:1kb", "rdb:key:3"])
-def test_the_main_channel_is_cut_when_the_rdb_has_come_to_a_place(begin: Callable[..., Sync], place: str) -> None:
+def test_the_main_channel_is_cut_when_the_rdb_reaches_a_place(begin: Callable[..., Sync], place: str) -> None:
     sync = begin(f"cut at={place} channel=main")
     sync.main.master(SET)
     header = sync.rdb.conversation.from_master
@@ -100,9 +100,7 @@ def test_the_main_channel_is_cut_when_the_rdb_has_come_to_a_place(begin: Callabl
 
 @both
 @pytest.mark.parametrize("place", ["rdb:50%", "loading"])
-def test_the_place_of_the_main_channel_is_not_missed_where_the_rdb_is_short(
-    begin: Callable[..., Sync], place: str
-) -> None:
+def test_the_place_of_the_main_channel_is_not_missed_if_the_rdb_is_short(begin: Callable[..., Sync], place: str) -> None:
     sync = begin(f"cut at={place} channel=main")
     sync.rdb.master(RDB + MARK)
     assert sync.main.cut is None
@@ -112,7 +110,7 @@ def test_the_place_of_the_main_channel_is_not_missed_where_the_rdb_is_short(
 
 
 @both
-def test_a_place_that_the_sync_has_passed_is_none_of_the_main_channel(begin: Callable[..., Sync]) -> None:
+def test_a_place_that_the_sync_has_passed_does_not_fire_on_the_main_channel(begin: Callable[..., Sync]) -> None:
     sync = begin()
     sync.rdb.master(RDB + MARK)
     sync.main.master(SET)
@@ -175,7 +173,7 @@ def test_a_stalled_main_channel_lets_the_rdb_through(begin: Callable[..., Sync])
 
 
 @both
-def test_requests_of_one_channel_are_told_from_those_of_the_other(begin: Callable[..., Sync]) -> None:
+def test_requests_of_one_channel_are_distinguished_from_those_of_the_other(begin: Callable[..., Sync]) -> None:
     assert [fired[0] for fired in begin("stall request=REPLCONF channel=rdb for=1s").fired] == ["rdb"]
     main = begin("stall request=REPLCONF channel=main for=1s times=all")
     assert {fired[0] for fired in main.fired} == {"main"}

@@ -29,7 +29,7 @@ from tests.faults.lab import EXEC, INCR, MULTI, SET, Lab, command, pieces, resyn
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [1, 3, 11, 1000])
-def test_commands_that_match_are_changed_and_no_others(spec: str, expected: bytes, size: int) -> None:
+def test_matching_commands_are_changed_and_no_others(spec: str, expected: bytes, size: int) -> None:
     lab = Lab(spec)
     begin = resync_partially(lab)
     lab.master(*pieces(SET + INCR + SET + INCR + MULTI + SET + EXEC, size))
@@ -65,8 +65,8 @@ def test_a_key_matches_wherever_the_command_names_it(named: bytes, size: int) ->
         assert lab.at_replica[begin:] == b"".join(plain)
 
 
-def test_what_does_not_match_is_not_held_back() -> None:
-    """Only the head of a command waits, and no byte longer than until it is clear."""
+def test_commands_that_do_not_match_are_not_held_back() -> None:
+    """Only the head of a command waits, and not a byte longer than necessary."""
     for key, is_held in ((b"user:", True), (b"users", False), (b"use", True), (b"v", False)):
         lab = Lab("drop command=SET key='user:*'")
         begin = resync_partially(lab)

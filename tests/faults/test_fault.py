@@ -1,4 +1,4 @@
-"""What is known of a fault before anything flows: whether it ends a server, and what it needs to see."""
+"""What is known about a fault before anything flows: whether it ends a server, and what it needs to see."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tap.faults import parse
 @pytest.mark.parametrize(
     "spec", ["corrupt at=stream", "corrupt command=SET", "corrupt at=offset:+1b", "cut at=rdb", "drop command=SET"]
 )
-def test_what_servers_survive_is_not(spec: str) -> None:
+def test_faults_that_servers_survive_are_not_destructive(spec: str) -> None:
     assert not parse(spec).destructive
 
 
@@ -30,7 +30,7 @@ def test_what_servers_survive_is_not(spec: str) -> None:
         ("drop acks", ""),
     ],
 )
-def test_what_it_does_to_a_server(spec: str, ends: str) -> None:
+def test_destructive_faults_say_what_they_do(spec: str, ends: str) -> None:
     assert parse(spec).destructive == ends
 
 
@@ -53,7 +53,7 @@ def test_what_it_does_to_a_server(spec: str, ends: str) -> None:
         ("delay 5ms", False, False, True),
     ],
 )
-def test_what_it_needs_to_see_before_it_acts(spec: str, matches: bool, understands: bool, on_time: bool) -> None:
+def test_a_fault_knows_what_it_needs_to_parse(spec: str, matches: bool, understands: bool, on_time: bool) -> None:
     fault = parse(spec)
     assert (fault.when.matches, fault.has_to_understand, fault.acts_on_time) == (matches, understands, on_time)
 
@@ -73,6 +73,6 @@ def test_what_it_needs_to_see_before_it_acts(spec: str, matches: bool, understan
         ("slice 1b", True, False, True),
     ],
 )
-def test_from_when_its_time_counts(spec: str, spans: bool, each_time: bool, continuous: bool) -> None:
+def test_the_time_of_a_fault_counts_from_its_begin(spec: str, spans: bool, each_time: bool, continuous: bool) -> None:
     fault = parse(spec)
     assert (fault.spans, fault.lasts_each_time, fault.is_continuous) == (spans, each_time, continuous)

@@ -1,4 +1,4 @@
-"""Several faults on one link, on a clock of their own: each at its byte, whatever the chunking, and none after a cut."""
+"""Several faults on one link, with their own clock: each at its byte, for any chunks, and none after a cut."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.faults.lab import (
 )
 
 
-def test_a_fault_that_is_added_and_removed_disturbs_nothing_else() -> None:
+def test_adding_and_removing_a_fault_disturbs_nothing_else() -> None:
     lab = Lab()
     begin = resync_partially(lab)
     sent = b""
@@ -47,7 +47,7 @@ def test_a_fault_that_is_added_and_removed_disturbs_nothing_else() -> None:
     assert lab.at_replica[begin:] == sent
 
 
-def test_a_fault_of_which_nothing_came_says_so() -> None:
+def test_a_fault_that_did_nothing_says_so() -> None:
     lab = Lab("cut at=offset:99999", "drop command=NOPE")
     resync_partially(lab)
     lab.master(SET)
@@ -86,7 +86,7 @@ SPECS = [
     disk=st.booleans(),
     seed=st.integers(0, 3),
 )
-def test_what_comes_out_does_not_depend_on_how_tcp_cut_what_went_in(
+def test_the_output_does_not_depend_on_how_tcp_split_the_input(
     specs: list[str], cuts: list[int], disk: bool, seed: int
 ) -> None:
     def play(cuts: list[int]) -> tuple[bytes, bytes, list[tuple[object, ...]], CloseLink | None]:
@@ -120,8 +120,8 @@ def test_what_comes_out_does_not_depend_on_how_tcp_cut_what_went_in(
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_behind_a_cut_no_fault_fires(size: int) -> None:
-    """Though more came in the same chunk."""
+def test_no_fault_fires_after_a_cut(size: int) -> None:
+    """Even if more came in the same chunk."""
     lab = Lab("cut at=stream:40b", "drop command=SET times=all name=set", "duplicate command=INCR times=all name=incr")
     resync_partially(lab)
     lab.master(*pieces((SET + INCR) * 5, size))
@@ -135,7 +135,7 @@ def test_behind_a_cut_no_fault_fires(size: int) -> None:
 @pytest.mark.parametrize(
     "spec", ["drop request=REPLCONF", "rewrite capa=-eof", "stall request=REPLCONF", "answer +OK request=REPLCONF"]
 )
-def test_behind_a_cut_request_no_fault_fires(spec: str, size: int) -> None:
+def test_no_fault_fires_after_a_cut_request(spec: str, size: int) -> None:
     lab = Lab("cut request=PING edge=end", f"{spec} times=all name=other")
     lab.replica(*pieces(PING + PORT + CAPA, size))
     lab.faults.close()

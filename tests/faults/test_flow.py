@@ -1,4 +1,4 @@
-"""The shapers and the flow by themselves: what goes out when, to the byte and the moment."""
+"""The shapers and the flow alone: what goes out when, to the byte and the moment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def taken(flow: Flow, now: float) -> list[Item]:
     return found
 
 
-def test_what_shapers_hold_goes_through_each_of_them_in_their_order() -> None:
+def test_items_go_through_each_shaper_in_order() -> None:
     flow = flow_of(DelayLine(1.0, 0, False, Random(1)), Slicer(2, 0.0))
     flow.put(b"abc", 0.0)
     flow.put(CUT, 0.0)
@@ -38,7 +38,7 @@ def test_what_shapers_hold_goes_through_each_of_them_in_their_order() -> None:
     assert flow.wakes == NEVER
 
 
-def test_an_inactive_shaper_is_passed_by() -> None:
+def test_an_inactive_shaper_is_skipped() -> None:
     delay, cutter = DelayLine(1.0, 0, False, Random(1)), Slicer(2, 0.0)
     flow = flow_of(delay, cutter)
     delay.active = False
@@ -51,7 +51,7 @@ def test_an_inactive_shaper_is_passed_by() -> None:
     assert flow.is_plain
 
 
-def test_a_second_stall_neither_moves_the_place_of_the_first_nor_ends_with_it() -> None:
+def test_a_second_stall_neither_moves_the_first_nor_ends_with_it() -> None:
     flow = Flow()
     flow.put(b"a", 0.0)
     flow.put(b"b", 0.0)
@@ -72,7 +72,7 @@ def test_a_second_stall_neither_moves_the_place_of_the_first_nor_ends_with_it() 
     assert taken(flow, 0.0) == []
 
 
-def test_what_is_abandoned_is_counted_and_what_was_due_still_goes() -> None:
+def test_discarded_bytes_are_counted_and_due_ones_still_go() -> None:
     delay = DelayLine(1.0, 0, False, Random(1))
     flow = flow_of(delay)
     flow.put(b"abc", 0.0)
@@ -82,7 +82,7 @@ def test_what_is_abandoned_is_counted_and_what_was_due_still_goes() -> None:
     assert taken(flow, 9.0) == []
 
 
-def test_what_a_stall_holds_is_abandoned_and_what_came_before_it_goes() -> None:
+def test_bytes_held_by_a_stall_are_discarded_and_earlier_ones_go() -> None:
     flow = Flow()
     flow.put(b"ab", 0.0)
     flow.stall(on=True)
@@ -95,7 +95,7 @@ def test_what_a_stall_holds_is_abandoned_and_what_came_before_it_goes() -> None:
     assert not flow.is_full
 
 
-def test_nothing_is_abandoned_where_nothing_is_held() -> None:
+def test_nothing_is_discarded_if_nothing_is_held() -> None:
     flow = flow_of(DelayLine(1.0, 0, False, Random(1)))
     flow.shapers[0].active = False
     flow.put(b"ab", 0.0)
@@ -103,7 +103,7 @@ def test_nothing_is_abandoned_where_nothing_is_held() -> None:
     assert taken(flow, 0.0) == [b"ab"]
 
 
-def test_a_shaper_that_stops_lets_go_in_order_to_those_behind_it() -> None:
+def test_a_stopped_shaper_passes_on_in_order_to_the_next_ones() -> None:
     delay, cutter = DelayLine(1.0, 0, False, Random(1)), Slicer(2, 0.0)
     flow = flow_of(delay, cutter)
     flow.put(b"abc", 0.0)
@@ -118,7 +118,7 @@ def test_a_shaper_that_stops_lets_go_in_order_to_those_behind_it() -> None:
     assert taken(flow, 0.5) == [b"abc"]
 
 
-def test_a_shaper_that_is_to_stop_lets_out_in_its_way_what_it_holds() -> None:
+def test_a_shaper_that_is_to_stop_releases_what_it_holds_at_its_pace() -> None:
     delay = DelayLine(1.0, 0, False, Random(1))
     flow = flow_of(delay)
     stopped: list[float] = []
@@ -136,7 +136,7 @@ def test_a_shaper_that_is_to_stop_lets_out_in_its_way_what_it_holds() -> None:
     assert stopped == [0, 1, 2]
 
 
-def test_the_end_of_a_shaper_that_is_stopped_before_it_came_is_not_sent() -> None:
+def test_the_end_of_a_shaper_stopped_early_is_not_sent() -> None:
     delay = DelayLine(1.0, 0, False, Random(1))
     flow = flow_of(delay)
     stopped: list[int] = []
@@ -147,7 +147,7 @@ def test_the_end_of_a_shaper_that_is_stopped_before_it_came_is_not_sent() -> Non
     assert stopped == []
 
 
-def test_what_waits_is_kept_when_its_buffer_is_read_into_again() -> None:
+def test_waiting_bytes_survive_a_reused_buffer() -> None:
     buffer = bytearray(b"abcdef")
     flow = flow_of(DelayLine(1.0, 0, False, Random(1)))
     flow.put(memoryview(buffer)[:3], 0.0)
@@ -159,7 +159,7 @@ def test_what_waits_is_kept_when_its_buffer_is_read_into_again() -> None:
     assert taken(flow, 0.0) == [b"abc", b"def", End.FIN]
 
 
-def test_reading_pauses_when_so_much_is_held() -> None:
+def test_reading_pauses_at_the_limit_of_held_bytes() -> None:
     for shaper, limit in ((Slicer(1, 9.0), HELD), (DelayLine(9.0, 0, False, Random(1)), HELD_BY_DELAY)):
         flow = flow_of(shaper)
         flow.put(bytes(limit - 1), 0.0)
@@ -176,20 +176,20 @@ def test_reading_pauses_when_so_much_is_held() -> None:
     assert flow.wakes == NEVER
 
 
-def test_behind_the_last_shaper_waits_no_more_than_one_read() -> None:
+def test_after_the_last_shaper_at_most_one_read_waits() -> None:
     flow = flow_of(DelayLine(1.0, 0, False, Random(1)))
     for _ in range(4):
         flow.put(bytes(HELD // 2), 0.0)
     flow.settle(1.0)
     assert flow.is_full
-    assert flow.wakes == NEVER  # whoever takes has to come first
+    assert flow.wakes == NEVER  # take() has to come first
     assert flow.shapers[0].held == HELD
     assert flow.take(1.0) == bytes(HELD // 2)
     assert flow.wakes == 1.0
     assert [len(item) for item in taken(flow, 1.0)] == [HELD // 2] * 3  # type: ignore[arg-type]
 
 
-def test_a_cut_is_seen_when_it_comes_next() -> None:
+def test_a_cut_is_seen_when_it_is_next() -> None:
     flow = Flow()
     assert not flow.is_cut
     flow.put(b"a", 0.0)

@@ -18,13 +18,13 @@ from tests.support import ROOT
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_the_example_of_each_fault_is_one(kind: type) -> None:
+def test_the_example_of_each_fault_is_valid(kind: type) -> None:
     fault = parse(kind.example)  # type: ignore[attr-defined]
     assert type(fault.what) is kind
     assert parse(fault.spec) == fault
 
 
-def test_every_kind_is_registered_by_its_name_and_says_what_it_does() -> None:
+def test_every_kind_is_registered_by_its_name_and_documented() -> None:
     assert all(what.kind == name for name, what in KINDS.items())
     files = {path.stem for path in (ROOT / "tap" / "faults" / "kinds").glob("*.py")} - {"__init__"}
     assert files == {name.replace("-", "_") for name in NAMES}
@@ -45,7 +45,7 @@ def test_every_kind_is_registered_by_its_name_and_says_what_it_does() -> None:
         ("corrupt bytes=0", "bytes: "),
     ],
 )
-def test_a_value_that_cannot_be_is_told_with_its_parameter(spec: str, said: str) -> None:
+def test_an_impossible_value_is_reported_with_its_parameter(spec: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(spec)
     assert said in str(caught.value)

@@ -1,4 +1,4 @@
-"""One direction by itself: what is swallowed, inserted, flipped and held, at exactly which byte."""
+"""One direction alone: what is swallowed, inserted, flipped and held, at exactly which byte."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def feed(lane: Lane, data: bytes, decided: int | None = None) -> bytes:
     return out(lane)
 
 
-def test_bytes_that_nobody_wants_pass_and_are_counted() -> None:
+def test_untouched_bytes_pass_and_are_counted() -> None:
     lane = Lane(100)
     assert lane.passes(memoryview(DATA), 110)
     assert lane.out == 110
@@ -35,7 +35,7 @@ def test_bytes_that_nobody_wants_pass_and_are_counted() -> None:
 
 
 @pytest.mark.parametrize("what", ["mark", "skip", "copy", "flip", "stop", "held", "stall"])
-def test_bytes_to_which_something_is_done_do_not_just_pass(what: str) -> None:
+def test_bytes_with_an_effect_do_not_simply_pass(what: str) -> None:
     lane = Lane(0)
     copied = bytearray()
     begin: dict[str, Callable[[], object]] = {
@@ -90,7 +90,7 @@ def test_a_mark_that_has_passed_acts_with_the_next_bytes_and_before_them() -> No
     assert out(lane) == b""
 
 
-def test_what_is_swallowed_counts_and_two_who_swallow_both_have_to_end() -> None:
+def test_swallowed_bytes_count_and_two_swallowing_faults_both_have_to_end() -> None:
     lane = Lane(0)
     lane.mark(2, lambda: lane.skip(on=True))
     lane.mark(4, lambda: lane.skip(on=True))
@@ -100,7 +100,7 @@ def test_what_is_swallowed_counts_and_two_who_swallow_both_have_to_end() -> None
     assert lane.out == 10
 
 
-def test_masks_add_up_and_each_ends_by_itself() -> None:
+def test_masks_add_up_and_each_ends_separately() -> None:
     lane = Lane(0)
     lane.mark(1, lambda: lane.flip(0x0F, on=True))
     lane.mark(2, lambda: lane.flip(0xF0, on=True))
@@ -109,7 +109,7 @@ def test_masks_add_up_and_each_ends_by_itself() -> None:
     assert feed(lane, bytes(6)) == b"\x00\x0f\xff\xf0\x00\x00"
 
 
-def test_copies_have_what_passes_as_it_came_swallowed_or_not() -> None:
+def test_copies_hold_what_passes_swallowed_or_not() -> None:
     lane = Lane(0)
     first, second = bytearray(), bytearray()
     lane.mark(1, lambda: lane.copy(first))
@@ -122,7 +122,7 @@ def test_copies_have_what_passes_as_it_came_swallowed_or_not() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 4, 10])
-def test_what_is_not_decided_waits_and_goes_when_it_is(size: int) -> None:
+def test_undecided_bytes_wait_and_go_once_decided(size: int) -> None:
     lane = Lane(100)
     said = b""
     for at in range(0, 10, size):
@@ -134,7 +134,7 @@ def test_what_is_not_decided_waits_and_goes_when_it_is(size: int) -> None:
     assert bytes(lane.peek(memoryview(b""))) == b"3456789"
     lane.decide(105, 2.0)
     assert out(lane) == b"34"
-    lane.decide(104, 2.0)  # what was decided remains so
+    lane.decide(104, 2.0)  # decided bytes remain decided
     assert (out(lane), lane.out) == (b"", 105)
     lane.decide(200, 2.0)
     assert (out(lane), lane.out) == (b"56789", 110)
@@ -142,7 +142,7 @@ def test_what_is_not_decided_waits_and_goes_when_it_is(size: int) -> None:
     assert lane.out == 110
 
 
-def test_behind_a_stop_nothing_passes_and_nothing_is_kept() -> None:
+def test_after_a_stop_nothing_passes_and_nothing_is_kept() -> None:
     lane = Lane(0)
     lane.mark(4, lane.stop)
     lane.mark(4, lambda: lane.insert(b"!"))
@@ -152,7 +152,7 @@ def test_behind_a_stop_nothing_passes_and_nothing_is_kept() -> None:
     assert feed(lane, DATA) == b""
 
 
-def test_whoever_is_forgotten_acts_no_more_and_the_others_do_in_order() -> None:
+def test_marks_of_a_forgotten_owner_do_not_act_and_the_others_do_in_order() -> None:
     lane = Lane(0)
     for number in range(9, -1, -1):
         text = b"%c" % (97 + number)
@@ -161,7 +161,7 @@ def test_whoever_is_forgotten_acts_no_more_and_the_others_do_in_order() -> None:
     assert feed(lane, DATA) == b"a01c23e45g67i89"
 
 
-def test_what_is_given_up_passes_as_it_came() -> None:
+def test_after_giving_up_bytes_pass_unchanged() -> None:
     lane = Lane(0)
     copied = bytearray()
     lane.mark(2, lambda: lane.skip(on=True))
@@ -176,7 +176,7 @@ def test_what_is_given_up_passes_as_it_came() -> None:
     assert copied == b"4"
 
 
-def test_a_fault_that_fails_leaves_the_rest_to_be_given_up() -> None:
+def test_a_failing_fault_leaves_the_rest_to_be_given_up() -> None:
     def fail() -> None:
         raise RuntimeError
 
@@ -188,7 +188,7 @@ def test_a_fault_that_fails_leaves_the_rest_to_be_given_up() -> None:
     assert out(lane) == DATA
 
 
-def test_what_is_released_passes_its_marks() -> None:
+def test_released_bytes_pass_their_marks() -> None:
     lane = Lane(0)
     feed(lane, DATA, 2)
     lane.mark(5, lambda: lane.insert(b"!"))

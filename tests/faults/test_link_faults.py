@@ -1,4 +1,4 @@
-"""The faults at work on one connection: what they count, draw and hold, and at which byte of a frame or key they act."""
+"""The faults on one connection: what they count, draw and hold, and at which byte of a frame or key they act."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ MARK = b"f" * 40
 RDB = (FIXTURES / "rdb" / "redis-8.0.2-strings.rdb").read_bytes()
 
 
-# ---- what is counted ----
+# ---- counting ----
 
 
-def test_a_fault_of_a_phase_counts_each_phase_and_where_it_is_at_work() -> None:
+def test_a_fault_of_a_phase_counts_each_phase_and_where_it_is_active() -> None:
     lab = Lab("delay 1ms during=handshake")
     (armed,) = lab.plan.armed
     lab.wait(0.2)
@@ -35,8 +35,8 @@ def test_a_fault_of_a_phase_counts_each_phase_and_where_it_is_at_work() -> None:
     assert (armed.fired, armed.at_work) == (2, 0)
 
 
-def test_what_a_phase_still_holds_ends_once_however_long_that_takes() -> None:
-    """Told again and again that the phase is over, the shaper is not stopped before what it holds has gone out."""
+def test_bytes_held_for_a_phase_end_once_however_long_that_takes() -> None:
+    """Told again and again that the phase is over, the shaper is not stopped before its bytes have gone out."""
     lab = Lab("delay 2s during=handshake from=master")
     lab.wait(0.2)
     resync_partially(lab)
@@ -53,7 +53,7 @@ def test_what_a_phase_still_holds_ends_once_however_long_that_takes() -> None:
     assert marks == []
 
 
-def test_of_several_faults_of_phases_each_looks_at_its_own_connection() -> None:
+def test_of_several_faults_with_phases_each_follows_its_own_connection() -> None:
     lab = Lab("throttle 1kb/s during=waiting channel=rdb", "delay 1s during=waiting from=master name=held")
     shake_hands(lab)
     lab.replica(ASKS_ALL)
@@ -75,8 +75,8 @@ def test_a_fault_whose_time_is_over_does_nothing_to_what_it_waited_for() -> None
         assert lab.faults.is_idle
 
 
-def test_a_fault_that_is_past_and_not_yet_told_so_does_nothing() -> None:
-    """Between two ticks its time may end."""
+def test_an_expired_fault_does_nothing_before_the_next_tick() -> None:
+    """Its time may end between two ticks."""
     for spec in ("drop command=SET for=1s", "drop acks for=1s"):
         lab = Lab(spec)
         start = resync_partially(lab)
@@ -89,7 +89,7 @@ def test_a_fault_that_is_past_and_not_yet_told_so_does_nothing() -> None:
         assert lab.fired == []
 
 
-def test_a_link_is_not_idle_while_a_command_that_a_removed_fault_took_passes() -> None:
+def test_a_link_is_not_idle_while_a_command_of_a_removed_fault_passes() -> None:
     lab = Lab("drop command=SET name=x")
     start = resync_partially(lab)
     lab.master(SET[:-3])
@@ -100,7 +100,7 @@ def test_a_link_is_not_idle_while_a_command_that_a_removed_fault_took_passes() -
     assert lab.faults.is_idle
 
 
-def test_a_cut_on_time_counts_only_what_went_out() -> None:
+def test_a_timed_cut_counts_only_what_went_out() -> None:
     lab = Lab("delay 60s from=master")
     begin = resync_partially(lab)
     lab.wait(61)
@@ -128,10 +128,10 @@ def test_a_copy_that_has_become_too_large_is_not_kept(monkeypatch: pytest.Monkey
     assert "left SET alone" in lab.fired[0].text
 
 
-# ---- what is drawn ----
+# ---- drawing ----
 
 
-def test_each_connection_has_dice_of_its_own_and_the_same_with_the_same_seed() -> None:
+def test_each_connection_has_its_own_dice_and_the_same_ones_with_the_same_seed() -> None:
     def positions(seed: int) -> list[int]:
         lab = Lab("cut at=stream:1b..100000b times=all", seed=seed)
         for _ in range(6):
@@ -163,7 +163,7 @@ def test_a_reply_is_cut_in_its_middle(size: int) -> None:
 @pytest.mark.parametrize("size", [64, 10**6])
 @pytest.mark.parametrize("disk", [True, False])
 @pytest.mark.parametrize("number", [1, 2, 5])
-def test_a_place_behind_a_key_is_behind_its_last_byte(number: int, disk: bool, size: int) -> None:
+def test_a_place_after_a_key_is_after_its_last_byte(number: int, disk: bool, size: int) -> None:
     lab = Lab(f"cut at=rdb:key:{number}")
     shake_hands(lab)
     lab.replica(ASKS_ALL)

@@ -1,4 +1,4 @@
-"""The values of a fault's parameters: the first and the last that is allowed, and what is drawn between them."""
+"""The values of a fault's parameters: the first and the last that is allowed, and draws between them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tap.replication.events import Channel, Side
         (parameters.link, {"eu": "eu", "10.0.0.5:6379": "10.0.0.5:6379"}, ["a b", "10.0.0.5:x"]),
     ],
 )  # fmt: skip
-def test_the_first_and_the_last_that_is_allowed(
+def test_the_first_and_the_last_value_are_accepted(
     parse: Callable[[str], object], allowed: dict[str, object], refused: list[str]
 ) -> None:
     assert {text: parse(text) for text in allowed} == allowed
@@ -59,5 +59,5 @@ def test_the_first_and_the_last_that_is_allowed(
         ("eu:6379", False),
     ],
 )
-def test_an_address_is_one_as_the_tap_writes_it(text: str, is_one: bool) -> None:
+def test_an_address_is_spelled_as_the_tap_spells_it(text: str, is_one: bool) -> None:
     assert parameters.is_address(text) == is_one

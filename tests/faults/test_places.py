@@ -1,4 +1,4 @@
-"""Places at the edges: below zero, behind the end, exactly at a border, on a stream without an offset."""
+"""Places at the limits: below zero, after the end, exactly at a border, on a stream without an offset."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def to_the_rdb(lab: Lab, header: bytes) -> int:
         ("cut at=rdb:1000b", 1000),
         ("cut at=rdb:-1b", 999),
         ("cut at=rdb:-1000b", 0),
-        ("cut at=rdb:-5000b", 0),  # before its beginning: at its beginning
+        ("cut at=rdb:-5000b", 0),  # before its beginning: counts as its beginning
         ("cut at=rdb:0%", 0),
         ("cut at=rdb:12.5%", 125),
         ("cut at=rdb:100%", 1000),
@@ -38,7 +38,7 @@ def to_the_rdb(lab: Lab, header: bytes) -> int:
     ],
 )
 @pytest.mark.parametrize("size", [1, 999, 1000])
-def test_places_in_a_disk_based_rdb(spec: str, passed: int, size: int) -> None:
+def test_places_in_a_disk_based_rdb_are_found(spec: str, passed: int, size: int) -> None:
     lab = Lab(spec)
     start = to_the_rdb(lab, b"$1000\r\n")
     for at in range(0, 1000, size):
@@ -51,7 +51,7 @@ def test_places_in_a_disk_based_rdb(spec: str, passed: int, size: int) -> None:
     assert lab.fired[0].offset == 500
 
 
-def test_behind_the_end_of_an_rdb_is_in_the_stream() -> None:
+def test_a_place_after_the_end_of_an_rdb_is_in_the_stream() -> None:
     lab = Lab("cut at=rdb:1010b")
     start = to_the_rdb(lab, b"$1000\r\n")
     lab.master(RDB)
@@ -74,7 +74,7 @@ def test_behind_the_end_of_an_rdb_is_in_the_stream() -> None:
         ("cut at=stream:1b", 1),
     ],
 )
-def test_places_in_the_stream(spec: str, passed: int | None) -> None:
+def test_places_in_the_stream_are_found(spec: str, passed: int | None) -> None:
     lab = Lab(spec)
     start = resync_partially(lab, 1000)
     lab.master(SET)
@@ -98,8 +98,8 @@ def test_an_offset_from_now_counts_from_when_it_was_armed(relative: int) -> None
     assert lab.at_replica[start:] == SET + (SET * 2)[:relative]
 
 
-def test_the_phases_of_bytes_at_their_borders() -> None:
-    """Each byte of the master is cut at once, and the fault says in which phase it was."""
+def test_each_byte_at_a_border_belongs_to_its_phase() -> None:
+    """The master is cut at each byte in turn, and the fault reports the phase."""
 
     def phase(spec: str) -> str:
         lab = Lab(spec)
@@ -129,7 +129,7 @@ def test_the_phases_of_bytes_at_their_borders() -> None:
 
 
 @pytest.mark.parametrize(("place", "said"), [("connect", b""), ("handshake", b"")])
-def test_before_anything_flows(place: str, said: bytes) -> None:
+def test_no_place_is_found_before_anything_flows(place: str, said: bytes) -> None:
     lab = Lab(f"cut at={place}")
     assert (lab.cut is not None) == (place == "connect")
     lab.replica(PING)
@@ -137,7 +137,7 @@ def test_before_anything_flows(place: str, said: bytes) -> None:
     assert lab.at_master == said
 
 
-def test_an_edge_is_of_a_command_that_ends_there_as_far_as_was_read() -> None:
+def test_an_edge_is_the_end_of_a_command_that_was_read() -> None:
     multi = command("MULTI") + SET + command("EXEC")
     for edge, passed in (("byte", 2), ("command", len(command("MULTI"))), ("transaction", len(multi))):
         for size in (1, 1000):

@@ -1,4 +1,4 @@
-"""The plan: when a fault may fire, how often, on whose dice, and what is told when it is over."""
+"""The plan: when a fault may fire, how often, with which dice, and what is reported when it is over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def armed(spec: str) -> Armed:
 
 
 class Desk:
-    """A plan with a clock that is set by hand."""
+    """A plan with a clock that the test sets."""
 
     def __init__(self, *specs: str, seed: int = 1, links: tuple[str, ...] = ()) -> None:
         self.now = BEGAN
@@ -49,7 +49,7 @@ class Desk:
         ("stall at=rdb for=3s", [BEGAN, BEGAN + 1e6]),  # counts from when it fires
     ],
 )
-def test_a_fault_may_fire_from_its_first_moment_to_before_its_last(spec: str, due: list[float]) -> None:
+def test_a_fault_may_fire_from_its_first_moment_until_its_last(spec: str, due: list[float]) -> None:
     fault = armed(spec)
     first, last = due
     assert fault.is_due(first)
@@ -62,7 +62,7 @@ def test_a_fault_may_fire_from_its_first_moment_to_before_its_last(spec: str, du
     assert not fault.is_due(first)
 
 
-def test_a_fault_that_has_fired_as_often_as_it_may_is_over_once_it_is_at_work_nowhere() -> None:
+def test_a_fault_that_has_fired_as_often_as_it_may_is_over_once_it_is_inactive() -> None:
     fault = armed("cut command=SET times=2")
     fault.fired = 1
     assert fault.is_due(BEGAN)
@@ -92,10 +92,10 @@ def test_a_fault_that_has_fired_as_often_as_it_may_is_over_once_it_is_at_work_no
         ("cut every=5s after=2s", BEGAN + 6.999, BEGAN, 0, None),
         ("cut every=5s after=2s", BEGAN + 7, BEGAN, 0, 1),
         ("stall every=5s for=1s", BEGAN + 10, BEGAN, 0, 1),
-        ("cut", BEGAN + 3, BEGAN + 3, -1, 0),  # nobody was there: the next link gets it
+        ("cut", BEGAN + 3, BEGAN + 3, -1, 0),  # no link was there: the next one gets it
     ],
 )
-def test_the_occasions_in_time(spec: str, now: float, opened: float, last: int, number: int | None) -> None:
+def test_a_timer_has_its_occasions(spec: str, now: float, opened: float, last: int, number: int | None) -> None:
     assert armed(spec).occasion(now, opened, last) == number
 
 
@@ -112,7 +112,7 @@ def test_an_occasion_is_there_at_the_time_that_was_named_for_it(every: str, bega
         assert now > before
 
 
-def test_links_that_are_there_share_an_occasion_and_later_ones_wait_for_the_next() -> None:
+def test_open_links_share_an_occasion_and_later_ones_wait_for_the_next() -> None:
     fault = armed("cut every=5s times=2")
     assert fault.occasion(BEGAN + 5, BEGAN, -1) == 0
     fault.take(0)
@@ -123,14 +123,14 @@ def test_links_that_are_there_share_an_occasion_and_later_ones_wait_for_the_next
     assert fault.occasion(BEGAN + 5.1, BEGAN + 5.1, -1) is None
     assert fault.occasion(BEGAN + 10, BEGAN + 5.1, -1) == 1
     fault.take(1)
-    assert fault.occasion(BEGAN + 10, BEGAN, 0) == 1  # is_spent, and shared all the same
+    assert fault.occasion(BEGAN + 10, BEGAN, 0) == 1  # is_spent, but shared all the same
     assert fault.occasion(BEGAN + 15, BEGAN, 1) is None
     assert fault.fired == 2
     fault.is_over = True
     assert fault.occasion(BEGAN + 10, BEGAN, 0) is None
 
 
-def test_an_occasion_behind_its_time_is_none() -> None:
+def test_an_occasion_that_comes_too_late_does_not_count() -> None:
     fault = armed("cut for=4s")
     assert fault.occasion(BEGAN + 3.999, BEGAN, -1) == 0
     assert fault.occasion(BEGAN + 4, BEGAN, -1) is None
@@ -148,7 +148,7 @@ def test_an_occasion_behind_its_time_is_none() -> None:
         ("cut every=5s after=2s", BEGAN + 2, BEGAN + 7),
     ],
 )
-def test_when_the_next_occasion_comes(spec: str, now: float, following: float) -> None:
+def test_the_next_occasion_is_known(spec: str, now: float, following: float) -> None:
     fault = armed(spec)
     assert fault.next_occasion(now) == following
 
@@ -162,7 +162,7 @@ def test_no_occasion_comes_after_the_last_one() -> None:
 # ---- dice ----
 
 
-def test_every_fault_link_connection_and_seed_has_dice_of_its_own_and_the_same_each_time() -> None:
+def test_every_fault_link_connection_and_seed_has_its_own_dice_and_the_same_each_time() -> None:
     def rolls(seed: int, name: str, link: str, ordinal: int) -> tuple[int, ...]:
         plan = Plan(seed, lambda _: None, lambda: BEGAN)
         rng = plan.rng(plan.add(f"cut name={name}"), link, ordinal)
@@ -173,7 +173,7 @@ def test_every_fault_link_connection_and_seed_has_dice_of_its_own_and_the_same_e
     assert [rolls(*one) for one in asked] == [rolls(*one) for one in asked]
 
 
-def test_refusing_by_chance_draws_anew_for_each_replica_and_the_same_with_the_same_seed() -> None:
+def test_refusing_by_chance_draws_for_each_replica_and_the_same_with_the_same_seed() -> None:
     def refused(seed: int, chance: float) -> list[bool]:
         plan = Desk(f"refuse close probability={chance}", seed=seed).plan
         return [plan.refusal("main") is not None for _ in range(200)]
@@ -187,7 +187,7 @@ def test_refusing_by_chance_draws_anew_for_each_replica_and_the_same_with_the_sa
 # ---- refusing ----
 
 
-def test_who_is_refused_and_how() -> None:
+def test_refusals_depend_on_link_and_mode() -> None:
     desk = Desk("delay 1ms", "refuse close link=a for=2s", links=("a", "b"))
     found = desk.plan.refusal("a")
     assert found is not None
@@ -209,7 +209,7 @@ def test_who_is_refused_and_how() -> None:
     ("how", "text"),
     [("refuse", "no longer listening"), ("close", "closed at once"), ("blackhole", "accepted, and left alone")],
 )
-def test_what_is_told_of_a_replica_that_is_kept_out(how: str, text: str) -> None:
+def test_a_replica_that_is_kept_out_is_reported(how: str, text: str) -> None:
     desk = Desk(f"refuse {how}")
     (one,) = desk.plan.armed
     told: list[Event] = []
@@ -232,7 +232,7 @@ def test_what_is_told_of_a_replica_that_is_kept_out(how: str, text: str) -> None
 # ---- armed, and over ----
 
 
-def test_a_fault_is_told_when_it_is_armed_and_when_it_is_over() -> None:
+def test_a_fault_is_reported_when_armed_and_when_over() -> None:
     desk = Desk("delay 1ms for=2s", "cut at=rdb", seed=7)
     first, second = desk.plan.armed
     assert desk.told == [
@@ -254,7 +254,7 @@ def test_a_fault_is_told_when_it_is_armed_and_when_it_is_over() -> None:
         desk.plan.remove("cut-1")
 
 
-def test_removing_one_leaves_the_others() -> None:
+def test_removing_a_fault_leaves_the_others() -> None:
     desk = Desk("cut name=a", "cut name=b", "cut name=c")
     desk.plan.remove("b")
     assert [one.name for one in desk.plan.armed] == ["a", "c"]
@@ -266,7 +266,7 @@ def test_removing_one_leaves_the_others() -> None:
     assert [event.fault for event in desk.told if isinstance(event, FaultExpired)] == ["b", "a", "c"]
 
 
-def test_names_that_are_given_are_new_and_count_by_kind() -> None:
+def test_generated_names_are_new_and_count_by_kind() -> None:
     desk = Desk("cut", "delay 1ms", "cut name=cut-2", "cut", "delay 1ms")
     assert [one.name for one in desk.plan.armed] == ["cut-1", "delay-1", "cut-2", "cut-3", "delay-2"]
     desk.plan.remove("cut-3")
@@ -279,19 +279,19 @@ def test_names_that_are_given_are_new_and_count_by_kind() -> None:
         (lambda: Desk("cut name=a").plan.add("cut name=a"), "another one is named 'a'"),
         (lambda: Desk().plan.check(parse("cut name=a"), parse("stall name=a")), "another one is named 'a'"),
         (lambda: Plan(1, print, lambda: 0.0, read_only=True).add("cut"), "read-only"),
-        (lambda: Plan(1, print, lambda: 0.0, opaque=True).add("cut at=rdb"), "has to understand"),
+        (lambda: Plan(1, print, lambda: 0.0, opaque=True).add("cut at=rdb"), "needs to parse the traffic"),
         (lambda: Plan(1, print, lambda: 0.0).add("corrupt at=rdb"), "is destructive"),
         (lambda: Desk(links=("eu", "us")).plan.add("cut link=ue"), "no link is named 'ue'; known: eu, us"),
         (lambda: Plan(1, print, lambda: 0.0, by_address=True).add("cut link=eu"), "an address of a master"),
     ],
 )
-def test_what_a_plan_does_not_take(make: Callable[[], object], said: str) -> None:
+def test_a_plan_refuses_impossible_faults(make: Callable[[], object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         make()
 
 
-def test_what_a_plan_takes() -> None:
-    Desk().plan.add("cut link=whatever")  # it knows no names
+def test_a_plan_accepts_possible_faults() -> None:
+    Desk().plan.add("cut link=whatever")  # it does not know the names
     Desk(links=("eu", "us")).plan.add("cut link=us")
     Plan(1, print, lambda: 0.0, by_address=True).add("cut link=10.0.0.5:6379")
     Plan(1, print, lambda: 0.0, opaque=True).add("cut after=1s")

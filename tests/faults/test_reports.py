@@ -1,4 +1,4 @@
-"""What is told of a fault that fires: ten times a second each, the rest summed up, and no byte uncounted."""
+"""Reports of firings: ten a second each, the rest combined, and every byte counted."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def firing(position: int) -> FaultFired:
 
 
 def sums(told: list[Event]) -> list[tuple[int, int]]:
-    """Count and bytes of each."""
+    """Count and bytes of each report."""
     assert all(isinstance(event, FaultFired) for event in told)
     return [(event.count, event.bytes) for event in told if isinstance(event, FaultFired)]
 
 
-def test_ten_a_second_are_told_each_and_the_others_summed_up() -> None:
+def test_ten_firings_a_second_are_reported_and_the_others_combined() -> None:
     told: list[Event] = []
     armed = Armed(parse("drop acks"), "x", 0.0)
     reports = Reports(armed, told.append)
@@ -36,7 +36,7 @@ def test_ten_a_second_are_told_each_and_the_others_summed_up() -> None:
     assert len(told) == REPORTS_A_SECOND + 1
 
 
-def test_a_firing_in_the_next_second_tells_what_is_left_of_the_one_before_first() -> None:
+def test_a_firing_in_the_next_second_first_reports_the_combined_ones() -> None:
     told: list[Event] = []
     reports = Reports(Armed(parse("drop acks"), "x", 0.0), told.append)
     for _ in range(12):
@@ -52,7 +52,7 @@ def test_a_firing_in_the_next_second_tells_what_is_left_of_the_one_before_first(
     assert sums(told[-1:]) == [(1, 1)]
 
 
-def test_of_a_fault_that_is_over_everything_is_told_at_once() -> None:
+def test_a_fault_that_is_over_reports_everything_at_once() -> None:
     told: list[Event] = []
     armed = Armed(parse("drop acks"), "x", 0.0)
     reports = Reports(armed, told.append)

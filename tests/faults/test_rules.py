@@ -1,4 +1,4 @@
-"""Requests of a replica, changed by the rules of a link, whatever is armed."""
+"""Requests of a replica, changed by the rules of a link, whatever faults are armed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_request_is_changed(rules: Rules, sent: bytes, expected: bytes | None)
         assert not told(lab, FaultFired)
 
 
-def test_the_handshake_says_what_was_asked_and_what_was_sent() -> None:
+def test_the_handshake_reports_what_was_asked_and_what_was_sent() -> None:
     lab = Lab(rules=Rules(["psync2"], HOST))
     resync_partially(lab)
     assert [(event.request, event.sent) for event in told(lab, Handshake)] == [
@@ -80,11 +80,11 @@ def test_an_address_that_the_replica_announces_itself_comes_last_and_counts() ->
     assert lab.conversation.replica == "192.168.1.1:6380"
 
 
-def test_rules_are_over_when_the_stream_begins() -> None:
+def test_rules_end_when_the_stream_begins() -> None:
     lab = Lab(rules=Rules(["eof"], HOST))
     assert not lab.faults.is_idle
     resync_partially(lab)
-    lab.replica(ack(1000)[:5])  # the last that waits until it is whole
+    lab.replica(ack(1000)[:5])  # the last request that waits until it is whole
     before = lab.at_master
     lab.wait(0.1)
     assert lab.faults.is_idle
@@ -94,7 +94,7 @@ def test_rules_are_over_when_the_stream_begins() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_rules_are_for_a_replica_that_was_an_ordinary_client_before(size: int) -> None:
+def test_rules_apply_to_a_replica_that_was_an_ordinary_client(size: int) -> None:
     lab = Lab(rules=Rules(["eof"], HOST))
     ordinary = command("INFO") + command("SET", "key", PORT + CAPA)
     lab.replica(*pieces(ordinary, size))
@@ -105,7 +105,7 @@ def test_rules_are_for_a_replica_that_was_an_ordinary_client_before(size: int) -
     assert lab.at_master == ordinary + changed
 
 
-def test_rules_are_over_where_nobody_can_ask_to_replicate_any_more() -> None:
+def test_rules_end_when_no_replica_can_ask_any_more() -> None:
     lab = Lab(rules=Rules(["eof"], HOST))
     lab.replica(command("GET", "key") + b"*x\r\n" + PORT)
     assert lab.at_master == command("GET", "key") + b"*x\r\n" + PORT
@@ -122,7 +122,7 @@ def test_a_fault_changes_what_the_rules_have_left() -> None:
     assert [event.text for event in told(lab, FaultFired)] == [f"ip-address 1.2.3.4 instead of {HOST}"]
 
 
-def test_a_fault_that_is_removed_leaves_the_rules() -> None:
+def test_removing_a_fault_leaves_the_rules() -> None:
     lab = Lab("delay 1ms name=slow", rules=Rules(["psync2"]))
     lab.replica(PING)
     lab.plan.remove("slow")
@@ -132,7 +132,7 @@ def test_a_fault_that_is_removed_leaves_the_rules() -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 400), max_size=12), rdb=st.booleans())
-def test_what_comes_out_does_not_depend_on_how_tcp_cut_what_went_in(cuts: list[int], rdb: bool) -> None:
+def test_the_output_does_not_depend_on_how_tcp_split_the_input(cuts: list[int], rdb: bool) -> None:
     def play(cuts: list[int]) -> tuple[bytes, bytes, list[Event]]:
         lab = Lab(rules=Rules(["psync2"], HOST))
         turns = [
@@ -155,14 +155,14 @@ def test_what_comes_out_does_not_depend_on_how_tcp_cut_what_went_in(cuts: list[i
     assert at_replica.startswith(b"+PONG\r\n" + b"+OK\r\n" * 3)
 
 
-# ---- what cannot be read, and the way out ----
+# ---- unreadable bytes, and the way out ----
 
 LZ4 = command("REPLCONF", "capa", "eof", "capa", "psync2", "capa", "lz4")
 COMPRESSED = b"VCS\x01" + bytes(range(256))
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-def test_a_compressed_stream_flows_on_with_a_hint(size: int) -> None:
+def test_a_compressed_stream_passes_with_a_hint(size: int) -> None:
     lab = Lab()
     lab.replica(PING + PORT + LZ4)
     lab.master(b"+PONG\r\n+OK\r\n+OK\r\n")
@@ -178,7 +178,7 @@ def test_a_compressed_stream_flows_on_with_a_hint(size: int) -> None:
     )
     assert lab.conversation.from_master == before + len(COMPRESSED)
     assert lab.at_replica.endswith(COMPRESSED)
-    assert lab.conversation.offset is None  # that counts what was there before it was compressed
+    assert lab.conversation.offset is None  # the offset would count uncompressed bytes
     assert lab.conversation.stream is not None
     assert lab.conversation.stream.lag_bytes is None
 
@@ -206,7 +206,7 @@ def test_the_hint_names_what_the_replica_offered(capa: tuple[str, ...], hint: st
             assert hint in opaque.reason
 
 
-def test_a_masked_capability_is_no_hint() -> None:
+def test_a_masked_capability_gives_no_hint() -> None:
     lab = Lab(rules=Rules(["lz4"]))
     lab.replica(PING + LZ4)
     lab.master(b"+PONG\r\n+OK\r\n")
@@ -216,7 +216,7 @@ def test_a_masked_capability_is_no_hint() -> None:
     assert "--mask" not in opaque.reason
 
 
-def test_damage_in_the_middle_of_a_stream_is_no_hint() -> None:
+def test_damage_inside_a_stream_gives_no_hint() -> None:
     lab = Lab()
     lab.replica(PING + LZ4)
     lab.master(b"+PONG\r\n+OK\r\n")
@@ -227,7 +227,7 @@ def test_damage_in_the_middle_of_a_stream_is_no_hint() -> None:
     assert lab.conversation.offset == 1000 + len(PING + b"nonsense")
 
 
-def test_a_compressed_rdb_flows_on_with_a_hint() -> None:
+def test_a_compressed_rdb_passes_with_a_hint() -> None:
     lab = Lab()
     lab.replica(PING + PORT + LZ4)
     lab.master(b"+PONG\r\n+OK\r\n+OK\r\n")

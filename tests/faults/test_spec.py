@@ -1,4 +1,4 @@
-"""Faults as people write them, and what they are told when they mistype."""
+"""Faults as people write them, and the errors for mistakes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tap.faults.kinds.throttle import Throttle
 from tap.replication.events import Channel, Side
 
 
-def test_the_parts_of_a_fault() -> None:
+def test_a_spec_has_its_parts() -> None:
     fault = parse("cut at=rdb:50% mode=reset times=3 from=master link=orders channel=rdb after=2s name=half")
     assert fault.what == Cut(mode="reset")
     assert fault.when.at is not None
@@ -29,7 +29,7 @@ def test_the_first_value_needs_no_name_and_units_are_those_of_the_field() -> Non
     assert parse("drop command=SET key='a b*'").when.key == b"a b*"
 
 
-def test_python_gives_parameters_by_name() -> None:
+def test_python_passes_parameters_by_name() -> None:
     assert parse("stall", at="waiting", for_="5s", from_="master") == parse("stall at=waiting for=5s from=master")
 
 
@@ -91,7 +91,7 @@ def test_python_gives_parameters_by_name() -> None:
         ("refuse closed", "mode: 'closed'; allowed: refuse, close, blackhole. Did you mean 'close'?"),
     ],
 )  # fmt: skip
-def test_a_mistake_names_the_word_and_what_is_allowed(spec: str, said: str) -> None:
+def test_a_mistake_names_the_word_and_the_alternatives(spec: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(spec)
     assert said in str(caught.value)
@@ -128,11 +128,11 @@ def test_a_time_and_a_size_need_their_unit(spec: str, said: str) -> None:
 @pytest.mark.parametrize(
     "spec", ["delay 0", "delay 1ms jitter=0", "slice 1b gap=0.0", "throttle 1kb burst=0", "cut at=stream:0..1kb after=0"]
 )
-def test_nothing_needs_no_unit(spec: str) -> None:
+def test_zero_needs_no_unit(spec: str) -> None:
     assert parse(spec)
 
 
-def test_an_offset_is_a_place_and_has_no_unit() -> None:
+def test_an_offset_is_a_place_without_a_unit() -> None:
     at = parse("cut at=offset:123456").when.at
     assert at is not None
     assert (at.unit, at.low) == ("absolute", 123456)
@@ -150,7 +150,7 @@ def test_an_offset_is_a_place_and_has_no_unit() -> None:
         "rewrite psync='abc 5'",
     ],
 )
-def test_what_ends_a_server_is_refused_unless_it_is_wanted(spec: str) -> None:
+def test_destructive_faults_are_refused_unless_allowed(spec: str) -> None:
     careful, wild, watching = (
         Plan(1, lambda event: None, lambda: 0.0, destructive=destructive, read_only=read_only)
         for destructive, read_only in ((False, False), (True, False), (True, True))
@@ -174,9 +174,9 @@ def test_what_ends_a_server_is_refused_unless_it_is_wanted(spec: str) -> None:
         "drop acks",
     ],
 )
-def test_an_opaque_tap_refuses_what_has_to_understand(spec: str) -> None:
+def test_an_opaque_tap_refuses_faults_that_need_parsing(spec: str) -> None:
     plan = Plan(1, lambda event: None, lambda: 0.0, opaque=True)
-    with pytest.raises(ConfigError, match="has to understand what flows"):
+    with pytest.raises(ConfigError, match="needs to parse the traffic"):
         plan.add(spec)
 
 
@@ -192,11 +192,11 @@ def test_an_opaque_tap_refuses_what_has_to_understand(spec: str) -> None:
         "truncate 1mb",
     ],
 )
-def test_an_opaque_tap_takes_the_others(spec: str) -> None:
+def test_an_opaque_tap_accepts_other_faults(spec: str) -> None:
     assert Plan(1, lambda event: None, lambda: 0.0, opaque=True).add(spec)
 
 
-def test_a_plan_knows_its_names() -> None:
+def test_a_plan_knows_the_names_of_its_links() -> None:
     plan = Plan(1, lambda event: None, lambda: 0.0, links=["orders"])
     assert [plan.add("cut").name, plan.add("cut").name, plan.add("cut name=mine").name] == ["cut-1", "cut-2", "mine"]
     with pytest.raises(ConfigError, match="another one is named 'mine'"):
@@ -228,7 +228,7 @@ EVERYWHERE = {"after", "probability", "from", "link", "channel", "times", "for",
 
 
 @pytest.mark.parametrize("kind", TAKES)
-def test_each_fault_takes_what_makes_sense_with_it(kind: str) -> None:
+def test_each_kind_accepts_what_makes_sense_with_it(kind: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse(f"{kind} nonsense=1")
     allowed = str(raised.value).partition("allowed: ")[2].partition(".")[0].split(", ")
@@ -245,7 +245,7 @@ def test_each_fault_takes_what_makes_sense_with_it(kind: str) -> None:
         ("delay 1ms", "distribution", ["uniform", "normal"]),
     ],
 )
-def test_a_word_is_one_of_those_that_are_named(spec: str, name: str, words: list[str]) -> None:
+def test_a_choice_has_to_be_one_of_its_words(spec: str, name: str, words: list[str]) -> None:
     for word in words:
         assert getattr(parse(f"{spec} {name}={word}").what, name) == word
     with pytest.raises(ConfigError, match=f"allowed: {', '.join(words)}"):
@@ -258,14 +258,14 @@ def test_a_word_is_one_of_those_that_are_named(spec: str, name: str, words: list
      ("reorder key=a", True), ("answer +OK request=PING", True), ("delay 1ms", False), ("throttle 1kb/s", False),
      ("slice", False), ("drop acks", False), ("refuse close", False), ("rewrite ack=freeze", False)],
 )  # fmt: skip
-def test_what_is_not_said_of_how_often(kind: str, once: bool) -> None:
+def test_numbers_of_firings_are_complete(kind: str, once: bool) -> None:
     assert parse(kind).scope.times == (1 if once else None)
     assert parse(f"{kind} times=all").scope.times is None
     if "every" in TAKES[kind.split()[0]] and "command" not in kind and "acks" not in kind:
         assert parse(f"{kind} every=1s").scope.times is None
 
 
-def test_defaults() -> None:
+def test_parameters_have_defaults() -> None:
     assert parse("cut").what == Cut(mode="fin", legs="both")
     assert parse("delay 1ms").what == Delay(latency=0.001, jitter=0.0, distribution="uniform")
     assert parse("throttle 1kb/s").what == Throttle(rate=1024, burst=0)

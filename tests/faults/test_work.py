@@ -1,4 +1,4 @@
-"""One fault on one connection: what it draws and counts there."""
+"""One fault on one connection: its draws and counts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def matched(one: Work, now: float = 1.0) -> bool:
         ("cut command=SET probability=1 times=3", [True] * 3 + [False] * 3),
     ],
 )
-def test_which_matches_it_fires_on(spec: str, fires: list[bool]) -> None:
+def test_it_fires_on_the_chosen_matches(spec: str, fires: list[bool]) -> None:
     one = work(spec)
     assert [matched(one) for _ in fires] == fires
     assert one.armed.fired == sum(fires)
@@ -55,14 +55,14 @@ def test_chance_is_drawn_from_the_seed() -> None:
     assert 100 < sum(first) < 200
 
 
-def test_without_a_chance_there_is_always_luck_and_nothing_is_drawn() -> None:
+def test_without_a_probability_it_always_fires_and_draws_nothing() -> None:
     one = work("cut")
     before = one.rng.getstate()
     assert one.has_luck
     assert one.rng.getstate() == before
 
 
-def test_its_place_is_drawn_once_and_by_the_seed() -> None:
+def test_its_place_is_drawn_once_from_the_seed() -> None:
     spec = "cut at=rdb:10%..90%"
     assert work(spec).amount == work(spec).amount != work(spec, 2).amount
     assert 10 <= work(spec).amount <= 90
@@ -77,11 +77,11 @@ def test_its_place_is_drawn_once_and_by_the_seed() -> None:
         ("delay 1ms from=replica", (Side.REPLICA,)),
     ],
 )
-def test_the_directions_that_it_is_for(spec: str, sides: tuple[Side, ...]) -> None:
+def test_it_applies_to_its_directions(spec: str, sides: tuple[Side, ...]) -> None:
     assert work(spec).sides == sides
 
 
-def test_what_it_needs_is_there_and_nothing_has_begun() -> None:
+def test_at_first_nothing_has_begun() -> None:
     one = work("rewrite ack=freeze")
     assert one.notes == {}
     assert (one.is_on, one.ends_at, one.last_occasion) == (False, math.inf, -1)

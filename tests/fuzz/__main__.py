@@ -1,4 +1,4 @@
-"""Looks for input that the tap cannot take: python -m tests.fuzz [--seconds N] [--inputs N] [--seed S] [FORMAT...]
+"""Looks for input that the tap cannot handle: python -m tests.fuzz [--seconds N] [--inputs N] [--seed S] [FORMAT...]
 
 Formats take turns, each in proportion to its weight. Input number i of a format depends on the seed, the format and i
 alone, so `--seed S --first i --inputs 1 FORMAT` tries one again. An input that fails is written to found/ here.
@@ -24,7 +24,7 @@ from tests.fuzz.formats import FORMATS
 
 
 def main() -> int:
-    """Returns how many inputs failed, at most 1 as an exit code."""
+    """Returns the number of failed inputs, at most 1 as an exit code."""
     given = _arguments()
     seed = random.SystemRandom().randrange(2**32) if given.seed is None else given.seed
     if given.processes > 1:

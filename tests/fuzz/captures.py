@@ -1,4 +1,4 @@
-"""Captures: pcap, pcapng, a recording with the tap's comments, and what these are compressed to."""
+"""Captures: pcap, pcapng, a recording with a tap's comments, and compressed forms of these."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _change_packets(packets: list[Packet], rng: random.Random) -> None:
 
 
 def _changed_frame(frame: bytes, rng: random.Random) -> bytes:
-    """Mostly in a field of a header, where raw IP or Ethernet has it."""
+    """Mostly in a header field of raw IP or Ethernet."""
     data = bytearray(frame)
     if not data or rng.random() < 0.3:
         return damaged(frame, rng)
@@ -244,7 +244,7 @@ def _container_damaged(data: bytes, rng: random.Random) -> bytes:
 
 
 def _comment(rng: random.Random) -> object:
-    """One that a tap might have written, or nearly."""
+    """A comment that a tap might have written, or nearly."""
     kind = rng.choice(
         [
             "link_opened",
@@ -379,7 +379,7 @@ def _json(said: object, rng: random.Random) -> bytes:
 
 @cache
 def _recorded() -> list[list[Packet]]:
-    """Packets with the comments of a tap: of a link that opens, and of one that is met in the middle."""
+    """Packets with the comments of a tap: of a link that opens, and of one without its beginning."""
     found = []
     for wire in _wires():
         packets = [Packet(time, 101, data, len(data)) for time, data in wire]
@@ -441,7 +441,7 @@ def recording(rng: random.Random) -> bytes:
 
 
 def compressed(rng: random.Random) -> bytes:
-    """One of the others, compressed whole or in frames; damaged before, behind, or both."""
+    """One of the others, compressed whole or in frames; damaged before, after, or both."""
     plain = rng.choice([pcap, ng, recording])(rng)
     if rng.random() < 0.1:
         plain += rng.choice([b"\xff\xff\xff\xff", bytes(4), plain[-50:]]) * 20_000
@@ -477,7 +477,7 @@ def complaints(data: bytes, rng: random.Random) -> Iterator[str]:
 
 
 def _split(data: bytes, rng: random.Random) -> Iterator[str]:
-    """Whatever the pieces, the same packets and the same problems; count_parts() raises nothing."""
+    """The same packets and problems in any pieces; count_parts() raises nothing."""
     count_parts(iter([data]))
     try:
         whole = reader_for(data[:4])
@@ -498,7 +498,7 @@ def _all(path: Path, player: Player) -> None:
 
 
 def _shown(path: Path) -> Iterator[str]:
-    """As lines, and as objects of JSON."""
+    """As lines, and as JSON objects."""
     journal, once, lines = Journal(), SeenCommands(), []
 
     def hear(told: Told) -> None:

@@ -1,4 +1,4 @@
-"""What every input has to stand: a format says how inputs are made and what is asked of them, a checker asks."""
+"""What every input has to withstand: a format makes inputs and checks how they are read, a checker sets the limits."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _where() -> Iterator[str]:
 
 
 def differences(way: str, whole: list[Any], told: list[Any]) -> Iterator[str]:
-    """What is told otherwise in some way of reading."""
+    """What differs between ways of reading."""
     if told != whole:
         at = next((at for at, (a, b) in enumerate(zip(told, whole, strict=False)) if a != b), min(len(told), len(whole)))
         yield f"{way}: number {at} of {len(told)} is {_cut(told[at : at + 1])}\n  whole: {_cut(whole[at : at + 1])}"
@@ -100,7 +100,7 @@ def _cut(told: list[Any]) -> str:
 
 
 def cuts(size: int, rng: random.Random, most: int) -> list[int]:
-    """Sizes of pieces that make up so many bytes."""
+    """Sizes of pieces that add up to this many bytes."""
     pieces = []
     while size > 0:
         pieces.append(min(size, rng.randint(1, most)))

@@ -110,7 +110,7 @@ BYTES: list[Change] = [flip, replace, cut_off, take_out, put_in, repeat, move, b
 
 
 def damaged(data: bytes, rng: random.Random, changes: Sequence[Change] = BYTES, most: int = 4) -> bytes:
-    """With one or some changes."""
+    """With one or several changes."""
     changed = bytearray(data)
     for _ in range(rng.choice([1, 1, 1, 2, 3, most])):
         if changed:
@@ -136,7 +136,7 @@ def characters(text: str, rng: random.Random) -> str:
 
 
 def words(text: str, rng: random.Random, others: Sequence[str]) -> str:
-    """With words repeated, left out, exchanged, or taken from others."""
+    """With words repeated, left out, swapped, or taken from others."""
     found = re.split(r"(\s+|[=,:/@.])", text)
     at = rng.randrange(len(found))
     match rng.randrange(5):
@@ -156,7 +156,7 @@ def words(text: str, rng: random.Random, others: Sequence[str]) -> str:
 
 
 def text(seed: str, rng: random.Random, others: Sequence[str]) -> str:
-    """Of one seed, a text like it, which is no longer than an argument of a command can be."""
+    """A text like one seed, no longer than an argument of a command can be."""
     for _ in range(rng.choice([1, 1, 1, 2, 3, 6])):
         match rng.randrange(4):
             case 0:
@@ -169,7 +169,7 @@ def text(seed: str, rng: random.Random, others: Sequence[str]) -> str:
 
 
 def lines(seed: str, rng: random.Random, others: Sequence[str]) -> str:
-    """Of one seed of several lines, a text like it."""
+    """A text like one seed of several lines."""
     found = seed.splitlines(keepends=True)
     for _ in range(rng.choice([1, 1, 2, 3])):
         if not found:

@@ -1,4 +1,4 @@
-"""What observers are given: figures of events whose words others chose, and a user's script."""
+"""What observers receive: events whose words others chose, for figures and for a user's script."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LINE = re.compile(
 
 
 def figures(rng: random.Random) -> list[tuple[str, int, float, Any]]:
-    """What is told, one after the other: a link, a connection, a time, an event."""
+    """A series of events: a link, a connection, a time, an event."""
     return [
         (_word(rng), rng.randrange(4), float(rng.randrange(100)), _event(rng))
         for _ in range(rng.choice([1, 5, 20, 20, 20, 20, 20, 20, 20, 3000]))
@@ -89,7 +89,7 @@ def _event(rng: random.Random) -> Any:
 
 
 def figures_complaints(told: list[tuple[str, int, float, Any]], rng: random.Random) -> Iterator[str]:
-    """Each line is one that StatsD reads, whatever the words; datagrams fit; names are bounded."""
+    """Every line is valid StatsD, whatever the words; datagrams fit; names are bounded."""
     heard = Figures(["main", _word(rng)])
     for link, connection, time, event in told:
         heard.hear(Told(time, link, connection, "x", event))

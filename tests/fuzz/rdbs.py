@@ -1,4 +1,4 @@
-"""RDBs, of all versions: see tests/rdb/fuzz.py, which knows how they are made and damaged."""
+"""RDBs of all versions: see tests/rdb/fuzz.py, which makes and damages them."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ SENT = [
 
 
 def answers(rng: random.Random) -> bytes:
-    """A server's answers to whatever it is asked, the next ones as they are wanted."""
+    """A server's answers to any request, the next ones on demand."""
     parts = []
     for _ in range(rng.choice([1, 5, 30])):
         match rng.randrange(6):
@@ -105,7 +105,7 @@ def answers(rng: random.Random) -> bytes:
                 parts.append(rng.choice([b"*1\r\n", b"%1\r\n+k\r\n", b"~1\r\n", b">1\r\n", b"|1\r\n+k\r\n"]) * depth)
             case _:
                 parts.append(rng.choice(REPLIES))
-    if rng.random() < 0.7:  # what a client of redis-py says of itself first
+    if rng.random() < 0.7:  # what a redis-py client sends about itself first
         parts.insert(0, b"+OK\r\n" * rng.randint(1, 3))
     data = b"".join(parts)
     for _ in range(rng.choice([0, 0, 1, 3])):
@@ -158,7 +158,7 @@ async def _looked_at(node: Node) -> None:
     replication = info.replication
     applied_by(replication)
     replication.acknowledged_by({6380})
-    with contextlib.suppress(EOFError, ValueError, TimeoutError):  # which it says
+    with contextlib.suppress(EOFError, ValueError, TimeoutError):  # it reports these
         await read(node.client, {replication.master_replid: [1, 1234]})
 
 
@@ -182,15 +182,15 @@ async def _sent(target: Target, rng: random.Random, said: list[str]) -> None:
 
 @contextlib.asynccontextmanager
 async def _server(data: bytes, rng: random.Random) -> AsyncIterator[int]:
-    """Its port. On each connection it sends all of that once it is asked for something, and then hangs up.
+    """Returns its port. On each connection it sends all of that after the first request, and then hangs up.
 
-    It is gone after so many connections, for a SCAN whose cursor is never 0 has no end.
+    It ends after this many connections, because a SCAN whose cursor is never 0 has no end.
     """
     left = itertools.count(MAX_CONNECTIONS, -1)
     most = rng.choice([100, 5000, 300_000])
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):  # which is its end
+        with contextlib.suppress(OSError, asyncio.CancelledError):  # this ends it
             await reader.read(2**16)
             for piece in pieces(data, rng, most) if next(left) > 0 else ():
                 writer.write(piece)
@@ -207,7 +207,7 @@ async def _server(data: bytes, rng: random.Random) -> AsyncIterator[int]:
 
 
 def aof_complaints(data: bytes, rng: random.Random) -> Iterator[str]:
-    """Whatever a master sent: it is written, or refused in a line."""
+    """Whatever a master sends is written, or refused in a line."""
     out = io.BytesIO()
     with tempfile.TemporaryFile() as file:
         file.write(data)
@@ -239,7 +239,7 @@ TIMED = [
 
 
 def timed(rng: random.Random) -> bytes:
-    """A stream with commands that an AOF has otherwise."""
+    """A stream with commands that an AOF has in another form."""
     data = SELECT + b"".join(rng.choices([*TIMED, *SENT], k=rng.choice([1, 5, 30])))
     for _ in range(rng.choice([0, 1, 1, 2])):
         data = resp(data, rng)

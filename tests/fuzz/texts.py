@@ -1,4 +1,4 @@
-"""What people write: faults, configuration, scenarios, addresses, moments, sizes; and what servers say in text."""
+"""Texts that people write: faults, configuration, scenarios, addresses, moments, sizes; and texts of servers."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ scenario_file = toml(_scenarios)
 
 
 def _said(read: Callable[[], Any], given: str) -> Iterator[str]:
-    """A TapError of one line, not much longer than what was given; or nothing."""
+    """A TapError of one line, not much longer than the input; or nothing."""
     try:
         read()
     except TapError as error:

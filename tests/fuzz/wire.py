@@ -1,4 +1,4 @@
-"""What masters, replicas and clients send: bytes of RESP in both directions of several connections."""
+"""Bytes of masters, replicas and clients: RESP in both directions of several connections."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def resp(data: bytes, rng: random.Random) -> bytes:
 
 
 def complaints(chunks: list[Chunk], rng: random.Random) -> Iterator[str]:
-    """The same is told however they are cut; every event can be written."""
+    """The same events for any split, and every event can be written."""
     every = rng.random() < 0.5
     whole = Play(every_command=every).all(chunks)
     for most in (1, 30) if sum(len(one.data) for one in chunks) < 20_000 else (2000,):
@@ -263,7 +263,7 @@ def stream_complaints(data: bytes, rng: random.Random) -> Iterator[str]:
             yield f"{name}: {len(whole[0])} bytes"
         most = 1 if len(data) < 5000 else 1000
         told = read(list(pieces(data, rng, most)))
-        if name in MASKERS:  # behind nonsense they hide more of what comes in pieces, and only its size is sure
+        if name in MASKERS:  # after nonsense they hide more if it comes in pieces, so only the size is certain
             told, whole = [len(told[0])], [len(data)]
         yield from differences(f"{name}, in pieces of up to {most}", whole, told)
     _bounded(list(pieces(data, rng, 3000)))

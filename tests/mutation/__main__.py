@@ -33,7 +33,7 @@ ROOMS = (
     "observers",
 )
 KEPT = "MUTATION_KEPT"  # the variable that names where the reach of tests is kept between runs
-BUDGET = 20.0  # seconds of tests for a mutant; beyond it the slowest are left out
+BUDGET = 20.0  # seconds of tests for a mutant; beyond that the slowest tests are left out
 BUDGET_OF_IMPORTS = 8.0  # where every test of the module may tell, for an import runs the line, or another process
 
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def score(what: str, sample: int, seed: int) -> None:
-    """Prints the survivors as they are found, then the score."""
+    """Print the survivors as they are found, then the score."""
     paths = [what] if what.endswith(".py") else [str(path) for path in sorted(Path("tap", what).glob("*.py"))]
     room = Path(paths[0]).parent.name
     found = [mutant for path in paths for mutant in mutants(Path(), path)]
@@ -89,7 +89,7 @@ def score(what: str, sample: int, seed: int) -> None:
 
 
 def reach_of(room: str) -> reach.Reach:
-    """Recorded file by file, and kept for as long as neither the file nor the room nor how tests are run changes."""
+    """Recorded file by file, and kept while the file, the room and the way tests are run do not change."""
     kept = Path(os.environ[KEPT])
     kept.mkdir(exist_ok=True)
     of_room = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path("tap", room).glob("*.py"))))
@@ -111,9 +111,9 @@ def reach_of(room: str) -> reach.Reach:
 
 
 def tests_for(mutant: Mutant, reached: reach.Reach) -> list[str]:
-    """Those that run the line: of the module's own file, then of others, the fastest first, as far as the budget goes.
+    """The tests that run the line: of the module's own file, then of others, fastest first, within the budget.
 
-    Where none does, those of the module: it may run in a process that they start.
+    If none does, those of the module: it may run in a process that they start.
     """
     names = reached.of(mutant.path, mutant.lines, mutant.in_function) if mutant.in_function else set()
     left = BUDGET if names else BUDGET_OF_IMPORTS

@@ -1,4 +1,4 @@
-"""What can be wrong with a line: every change this finds in a module's syntax tree is a mutant.
+"""Possible mistakes in a line: every change that this finds in a module's syntax tree is a mutant.
 
 One mutant is one change: an operator, a boundary, a constant, a condition, a statement left out, a value not returned,
 two arguments swapped. Left alone is what no test can see or what has to change with its readers: annotations, decorators,
@@ -85,7 +85,7 @@ class _Place:
 
 
 def mutants(root: Path, path: str) -> list[Mutant]:
-    """All of the module at this path below root."""
+    """All mutants of the module at this path below root."""
     tree = ast.parse((root / path).read_text())
     return [
         Mutant(path, number, (site.line, max(site.line, site.lines[1])), site.in_function, site.change())
@@ -158,7 +158,7 @@ def _of_child(parent: ast.AST, child: ast.AST, put: Callable[[ast.AST], None], p
 
 
 def _entered(statement: ast.stmt, place: _Place) -> _Place:
-    """The place inside it. Of a compound statement the lines are those of its head."""
+    """The place inside it. For a compound statement, the lines of its head."""
     first, last = statement.lineno, statement.end_lineno or statement.lineno
     body = getattr(statement, "body", None)
     if isinstance(body, list):
@@ -191,7 +191,7 @@ def _is_left_alone(statement: ast.stmt) -> bool:
 
 
 def _is_limit(statement: ast.stmt) -> bool:
-    """A number with a name: how much is kept, or how long is waited. That it is that very number is nobody's law."""
+    """A named number that limits a size or a wait. No test has to fix its exact value."""
     match statement:
         case ast.Assign(targets=[ast.Name(id=name)], value=value) if name.isupper():
             parts = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop, ast.Name, ast.expr_context)
@@ -294,7 +294,7 @@ def _is_number(node: ast.expr) -> bool:
 
 
 def _tells_nothing_swapped(node: ast.Call) -> bool:
-    """Swapped, the arguments mean the same or always raise."""
+    """Swapping these arguments changes nothing, or always raises."""
     return isinstance(node.func, ast.Name) and node.func.id in SWAPPED_IN_VAIN
 
 

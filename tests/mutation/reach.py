@@ -19,13 +19,13 @@ OUTPUT, ROOM = "MUTATION_REACH", "MUTATION_ROOM"  # the variables that name the 
 
 @dataclass(frozen=True)
 class Reach:
-    """seconds: of each test that passed. tests: of each file and line, those that ran it."""
+    """seconds: of each test that passed. tests: by file and line, those that ran it."""
 
     seconds: dict[str, float]
     tests: dict[str, dict[int, frozenset[str]]]
 
     def of(self, path: str, lines: tuple[int, int], in_function: bool) -> set[str]:
-        """Tests that ran one of these lines; what an import runs belongs to each that ran any line of the module."""
+        """Tests that ran one of these lines; lines run by an import belong to all tests that ran any of the module."""
         ran = self.tests.get(path, {})
         if not in_function:
             return set().union(*ran.values())
@@ -33,7 +33,7 @@ class Reach:
 
 
 class _TooSlow(BaseException):
-    """No Exception: hypothesis would look for a smaller one."""
+    """Not an Exception: hypothesis would look for a smaller example."""
 
 
 def _too_slow(*_: object) -> None:
@@ -78,7 +78,7 @@ class Recorder:
                 line: [name for name in names if name and name not in self._failed] for line, names in by_line.items()
             }
         passed = {name: seconds for name, seconds in self._seconds.items() if name not in self._failed}
-        unfinished = self._output.with_suffix(".unfinished")  # so that a run that is stopped here leaves no part
+        unfinished = self._output.with_suffix(".unfinished")  # so that an interrupted run leaves no partial file
         unfinished.write_text(json.dumps({"seconds": passed, "tests": tests}))
         unfinished.replace(self._output)
 

@@ -1,4 +1,4 @@
-"""The changes that mutation testing makes, and that it notices which of them a test sees."""
+"""The changes that mutation testing makes, and whether it notices which of them a test catches."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def changes(folder: Path, source: str) -> list[str]:
         ("x = f'word {a + b}'", ["a + b -> a - b"]),
     ],
 )
-def test_the_changes_of_a_line(tmp_path: Path, source: str, expected: list[str]) -> None:
+def test_a_line_has_its_changes(tmp_path: Path, source: str, expected: list[str]) -> None:
     assert changes(tmp_path, source) == expected
 
 
-def test_what_an_import_runs_is_told_from_what_a_call_runs(tmp_path: Path) -> None:
+def test_lines_run_by_an_import_are_distinguished_from_lines_run_by_a_call(tmp_path: Path) -> None:
     (tmp_path / "one.py").write_text(
         "a = 1\nclass B:\n  x = 2\n  def f(self, y=3):\n    def g(z=4): return 5\n    return lambda a=6: 7\n"
     )
@@ -91,7 +91,7 @@ def test_each_change_is_one_and_can_be_compiled() -> None:
         ("x = 1", "x = 2", None),
     ],
 )
-def test_what_can_be_put_into_functions_that_exist(old: str, new: str, names: list[str] | None) -> None:
+def test_existing_functions_can_be_changed(old: str, new: str, names: list[str] | None) -> None:
     changed = changed_functions(compile(old, "one.py", "exec"), compile(new, "one.py", "exec"))
     assert (None if changed is None else sorted(before.co_qualname for before, _ in changed)) == names
 

@@ -59,7 +59,7 @@ class Trials:
             raise RuntimeError(f"pytest cannot collect {' '.join(self._tests)}")
 
     def _answer(self) -> int | None:
-        """None: the process that has collected is no more."""
+        """None: the collecting process has ended."""
         try:
             answer: int = self._asking.recv()
         except (EOFError, ConnectionResetError):
@@ -87,7 +87,7 @@ class Trials:
 
 
 class _Server:
-    """The plugin of the process that has collected: instead of running the tests it waits for mutants."""
+    """The plugin of the collecting process: instead of running tests it waits for mutants."""
 
     def __init__(self, connection: Connection, seconds: dict[str, float]) -> None:
         self._connection = connection
@@ -118,7 +118,7 @@ class _Server:
 
 
 class _Limits:
-    """The plugin of a process that imports anew."""
+    """The plugin of a process that imports again."""
 
     def __init__(self, seconds: dict[str, float]) -> None:
         self._seconds = seconds
@@ -140,7 +140,7 @@ def _imported_anew(tests: Sequence[str], seconds: dict[str, float]) -> int:
 
 
 def _forked(trial: Callable[[], int]) -> int:
-    """Its outcome; whatever ends the process is a kill, and whatever it started ends with it."""
+    """Returns the outcome; whatever ends the process is a kill, and everything it started ends with it."""
     process = os.fork()
     if not process:
         code = KILLED
@@ -166,7 +166,7 @@ def _silence() -> None:
 
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Ends this process when it takes much longer: a signal that nobody handles."""
+    """End this process when it takes much longer, with a signal that nothing handles."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds * LONGER + AT_LEAST)
     yield
@@ -192,12 +192,12 @@ def _in_its_file(mutant: Mutant) -> Iterator[None]:
 
 
 def _put(mutant: Mutant, functions: Sequence[types.FunctionType]) -> bool:
-    """Whether all that changes is code of functions, and is in them now."""
+    """Whether all changes are code of functions, and are in them now."""
     path = Path(mutant.path)
     source = (path.parent / f"{path.stem}.original").read_text()
     name = str(path.resolve())
     if not any(getattr(module, "__file__", None) == name for module in list(sys.modules.values())):
-        return True  # imported by whoever needs it, from the changed file
+        return True  # imported by those who need it, from the changed file
     old = compile(source, name, "exec", dont_inherit=True)
     new = compile(mutated(source, mutant.number), name, "exec", dont_inherit=True)
     changed = changed_functions(old, new)
@@ -218,7 +218,7 @@ def _put(mutant: Mutant, functions: Sequence[types.FunctionType]) -> bool:
 
 
 def changed_functions(old: types.CodeType, new: types.CodeType) -> list[tuple[types.CodeType, types.CodeType]] | None:
-    """The code of each function that differs, old and new. None: something that an import runs differs, too."""
+    """The code of each function that differs, old and new. None: code run by an import differs, too."""
     inside = [[const for const in code.co_consts if isinstance(const, types.CodeType)] for code in (old, new)]
     is_function = bool(old.co_flags & inspect.CO_OPTIMIZED)
     if not is_function and _own(old) != _own(new):

@@ -18,7 +18,7 @@ def attached(
     status: Callable[[], Status] = lambda: Status(100.0, ()),
     lost_bytes: Callable[[], int | None] = lambda: None,
 ) -> Attached:
-    """One that has started. To be called in an event loop."""
+    """An attached observer that has started. To be called in an event loop."""
     one = Attached(observer, bus)
     one.start(links, status, lost_bytes)
     return one

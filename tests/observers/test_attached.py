@@ -1,4 +1,4 @@
-"""An observer at the bus: its life, what it fails in, what it is slow in, and its end."""
+"""An observer at the bus: its life, its failures, its slowness, and its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMMAND = events.Command(start=0, end=9, offset=1, db=0, name="SET", args=(b"k",
 
 
 class Kept(Observer):
-    """What it went through, in order."""
+    """Keeps what happened to it, in order."""
 
     def __init__(self) -> None:
         self.life: list[object] = []
@@ -44,7 +44,7 @@ class Kept(Observer):
 
 
 class Awaited(Kept):
-    """One that may wait."""
+    """An async observer."""
 
     def __init__(self, wait: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ def test_an_observer_starts_receives_events_in_order_and_stops_once(kind: type[K
     assert one.life == ["start", OPENED, KEEPALIVE, COMMAND, "stop"]
 
 
-def test_an_observer_knows_the_tap_by_what_it_may_ask() -> None:
+def test_an_observer_knows_the_tap_only_by_what_it_may_ask() -> None:
     one = Kept()
     lived(one, links=("a", "b"))
     assert (one.tap.links, one.tap.status(), one.tap.lost_bytes()) == (("a", "b"), Status(100.0, ()), None)
@@ -105,7 +105,7 @@ def test_an_observer_may_leave_and_is_stopped_all_the_same() -> None:
     assert one.life == ["start", OPENED, "stop"]
 
 
-def test_start_and_stop_may_be_left_out_and_the_base_class_too() -> None:
+def test_start_and_stop_and_the_base_class_are_optional() -> None:
     class Least(Observer):
         def event(self, told: Told) -> None:
             received.append(told.event)
@@ -145,7 +145,7 @@ def test_high_volume_events_are_made_only_for_an_observer_that_wants_them_and_ha
     asyncio.run(run())
 
 
-# ---- what it fails in ----
+# ---- failures ----
 
 
 class Failing(Kept):
@@ -192,7 +192,7 @@ def test_one_failure_is_not_counted_again_at_the_end() -> None:
     assert [one.text for one in lived(Once(), OPENED, OPENED)][-1] == "has failed 2 times in all"
 
 
-def test_what_is_reported_of_an_observer_is_bounded() -> None:
+def test_reports_about_an_observer_are_bounded() -> None:
     class Inventive(Kept):
         def event(self, told: Told) -> None:
             raise type(f"Error{len(self.life)}", (Exception,), {}) if not self.life.append(0) else Exception  # type: ignore[func-returns-value]
@@ -228,7 +228,7 @@ class _Any:
 _ANY: Any = _Any()
 
 
-def test_a_stop_that_fails_is_reported() -> None:
+def test_a_failing_stop_is_reported() -> None:
     class Bad(Kept):
         async def stop(self) -> None:
             raise OSError("disk full")
@@ -238,7 +238,7 @@ def test_a_stop_that_fails_is_reported() -> None:
     assert said.traceback is not None
 
 
-# ---- what it is slow in ----
+# ---- slowness ----
 
 
 def test_a_stop_that_does_not_return_is_cancelled_in_time() -> None:
@@ -278,7 +278,7 @@ def test_a_stop_is_cancelled_with_the_end_of_its_tap() -> None:
     assert one.life == ["start", "cancelled"]
 
 
-def test_an_observer_that_awaits_delays_nobody_and_loses_high_volume_events_alone() -> None:
+def test_an_async_observer_delays_nothing_and_loses_only_high_volume_events() -> None:
     async def run() -> tuple[list[object], list[str]]:
         go_on = asyncio.Event()
         bus, said = Bus(), list[str]()
@@ -289,7 +289,7 @@ def test_an_observer_that_awaits_delays_nobody_and_loses_high_volume_events_alon
         await asyncio.sleep(0)
         publish(bus, *[COMMAND] * (INBOX_EVENTS + 3), OPENED)
         go_on.set()
-        await asyncio.sleep(1)  # at once on a clock that jumps, and after all that can be done
+        await asyncio.sleep(1)  # at once on a clock that jumps, and after everything else
         await end()
         return one.life, said
 
@@ -306,7 +306,7 @@ def test_an_observer_that_awaits_delays_nobody_and_loses_high_volume_events_alon
     assert life[-1] == "stop"
 
 
-def test_links_have_their_turn_while_events_that_have_piled_up_are_received() -> None:
+def test_links_have_their_turn_while_queued_events_are_received() -> None:
     async def run() -> int:
         bus, turns = Bus(), 0
         one = Awaited()
@@ -320,7 +320,7 @@ def test_links_have_their_turn_while_events_that_have_piled_up_are_received() ->
     assert acted(run()) >= 100
 
 
-def test_events_that_wait_at_the_end_are_received_if_that_takes_not_too_long() -> None:
+def test_queued_events_are_received_at_the_end_if_time_allows() -> None:
     async def briefly() -> None:
         await asyncio.sleep(END_SECONDS / 10)
 
@@ -366,7 +366,7 @@ def in_a_tap(*observers: Observer, **options: Any) -> list[Event]:
     return asyncio.run(run())
 
 
-def test_a_tap_takes_observers_beside_a_configuration_and_tells_them_where_it_listens() -> None:
+def test_a_tap_takes_observers_beside_a_configuration_and_shows_them_where_it_listens() -> None:
     one, other = Kept(), Awaited()
     in_a_tap(one, other)
     for life in (one.life, other.life):
@@ -406,7 +406,7 @@ class _Plain(Kept):
         (_Plain(), "stop() of _Plain is awaited: write async def stop"),
     ],
 )
-def test_what_is_not_an_observer_is_refused(wrong: Any, says: str) -> None:
+def test_anything_but_an_observer_is_refused(wrong: Any, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Tap(MASTER, observers=[wrong])
     assert str(caught.value) == says

@@ -1,4 +1,4 @@
-"""How events are handed over to a script, whose process here is a stand-in that does what a test says."""
+"""How events are handed over to a script, whose process here is a stand-in that a test scripts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def command(size: int = 9, start: int = 1000) -> Event:
 
 
 class Played:
-    """In the place of a script's process."""
+    """A stand-in for a script's process."""
 
     def __init__(self, kinds: set[str]) -> None:
         self.kinds = frozenset(kinds)
@@ -90,7 +90,7 @@ Story = Callable[[Script, Bus, Played], Coroutine[Any, Any, None]]
 
 
 def told_of(process: Played, story: Story, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The troubles that were told of a script that is begun, has this story, and is closed."""
+    """The troubles reported about a script that is started, has this story, and is closed."""
 
     async def run() -> list[str]:
         bus, said = Bus(), list[str]()
@@ -122,13 +122,13 @@ def publish(bus: Bus, *told: Event) -> None:
 
 
 async def busy(bus: Bus, process: Played, first: Event = OPENED) -> None:
-    """Until it has begun with a call that does not return."""
+    """Wait until it has begun a call that does not return."""
     process.goes_on.clear()
     publish(bus, first)
     await wait_inside(lambda: len(process.got) == 1)
 
 
-# ---- what it gets ----
+# ---- events ----
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def busy(bus: Bus, process: Played, first: Event = OPENED) -> None:
         ({"command", "rdb_key"}, [], {events.Command, events.RdbKey}),
     ],
 )
-def test_it_gets_what_it_has_a_function_for_and_no_more_is_made(
+def test_it_receives_events_it_has_a_function_for_and_no_others_are_made(
     monkeypatch: pytest.MonkeyPatch, kinds: set[str], heard: list[Event], made: set[type[Event]]
 ) -> None:
     process = Played(kinds)
@@ -154,7 +154,7 @@ def test_it_gets_what_it_has_a_function_for_and_no_more_is_made(
     assert process.done == ["leave", "end"]
 
 
-def test_what_waits_is_handed_over_a_hundred_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_events_are_handed_over_a_hundred_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"event"})
 
     async def story(one: Script, bus: Bus, process: Played) -> None:
@@ -176,7 +176,7 @@ def test_what_waits_is_handed_over_a_hundred_at_a_time(monkeypatch: pytest.Monke
         ([5, BATCH_BYTES * 9, 5, 5], [2, 2]),
     ],
 )
-def test_of_large_commands_fewer_are_handed_over_at_once(
+def test_fewer_large_commands_are_handed_over_at_once(
     monkeypatch: pytest.MonkeyPatch, sizes: list[int], batches: list[int]
 ) -> None:
     process = Played({"event"})
@@ -190,7 +190,7 @@ def test_of_large_commands_fewer_are_handed_over_at_once(
     assert [len(batch) for batch in process.got[1:]] == batches
 
 
-def test_of_other_events_the_size_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_other_events_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"event"})
     far = events.Keepalive(start=0, end=10 * BATCH_BYTES, side=events.Side.MASTER)
 
@@ -203,10 +203,10 @@ def test_of_other_events_the_size_counts_nothing(monkeypatch: pytest.MonkeyPatch
     assert [len(batch) for batch in process.got] == [1, 3]
 
 
-# ---- what goes wrong ----
+# ---- failures ----
 
 
-def test_what_it_raises_is_told_and_at_the_end_how_often_if_that_was_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exceptions_are_reported_and_counted_at_the_end_if_there_were_more(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"link_opened"})
     process.says = [Trouble("on_event, line 2: KeyError", "Traceback")]
     process.through = Through(1, False)
@@ -225,7 +225,7 @@ def test_what_it_raises_is_told_and_at_the_end_how_often_if_that_was_not_all(mon
     assert told_of(process, longer, monkeypatch) == ["on_event, line 2: KeyError", "has failed 3 times in all"]
 
 
-def test_one_that_is_over_gets_no_more_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_that_is_over_receives_no_more_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"event"})
     process.through = Through(0, True)
 
@@ -241,7 +241,9 @@ def test_one_that_is_over_gets_no_more_and_ends(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("is_calling", [True, False])
-def test_one_whose_process_dies_is_told_and_gets_no_more(monkeypatch: pytest.MonkeyPatch, is_calling: bool) -> None:
+def test_a_script_whose_process_dies_is_reported_and_receives_no_more(
+    monkeypatch: pytest.MonkeyPatch, is_calling: bool
+) -> None:
     process = Played({"event"})
 
     async def story(one: Script, bus: Bus, process: Played) -> None:
@@ -269,7 +271,7 @@ def test_one_whose_process_dies_is_told_and_gets_no_more(monkeypatch: pytest.Mon
         (99, "on_event has not returned, and 3 more events waited for it"),
     ],
 )
-def test_where_one_stands_that_does_not_return_is_told(monkeypatch: pytest.MonkeyPatch, begun: int, said: str) -> None:
+def test_the_call_that_does_not_return_is_reported(monkeypatch: pytest.MonkeyPatch, begun: int, said: str) -> None:
     process = Played({"event", "keepalive"})
     monkeypatch.setattr(module, "_Process", lambda *_: process)
     one = Script(Path("alert.py"))
@@ -280,7 +282,7 @@ def test_where_one_stands_that_does_not_return_is_told(monkeypatch: pytest.Monke
     assert one._unfinished() == said
 
 
-def test_one_that_does_not_return_is_killed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_that_does_not_return_is_killed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"event"})
 
     async def story(one: Script, bus: Bus, process: Played) -> None:
@@ -295,7 +297,7 @@ def test_one_that_does_not_return_is_killed_at_the_end(monkeypatch: pytest.Monke
     assert process.done == ["kill", "end", "end"]
 
 
-def test_one_whose_threads_do_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_whose_threads_do_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"event"})
     process.may_leave.clear()
 
@@ -309,7 +311,7 @@ def test_one_whose_threads_do_not_end_is_killed(monkeypatch: pytest.MonkeyPatch)
     assert process.done == ["leave", "kill", "end"]
 
 
-def test_one_that_is_too_slow_is_told_what_it_loses_and_hears_it_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_script_is_reported_and_hears_what_it_lost_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"event"})
 
     async def story(one: Script, bus: Bus, process: Played) -> None:
@@ -323,13 +325,13 @@ def test_one_that_is_too_slow_is_told_what_it_loses_and_hears_it_in_its_place(mo
         "was too slow: it has lost 3 events",
     ]
     dropped = [event.by_kind for event in process.heard if isinstance(event, events.EventsDropped)]
-    assert dropped == [{"command": 1}, {"command": 2}]  # between them it is told that it is too slow
+    assert dropped == [{"command": 1}, {"command": 2}]  # between them its slowness is reported
 
 
-# ---- how it begins and ends ----
+# ---- start and end ----
 
 
-def test_one_that_never_began_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_that_never_started_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"event"})
     monkeypatch.setattr(module, "_Process", lambda *_: process)
 
@@ -342,7 +344,7 @@ def test_one_that_never_began_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert process.done == ["end"]
 
 
-def test_an_end_after_the_end_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_end_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"event"})
 
     async def story(one: Script, bus: Bus, process: Played) -> None:
@@ -353,7 +355,7 @@ def test_an_end_after_the_end_does_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     assert process.done == ["leave", "end"]
 
 
-def test_a_loop_that_has_ended_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loop_that_has_ended_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"event"})
     monkeypatch.setattr(module, "_Process", lambda *_: process)
     failed: list[object] = []
@@ -374,7 +376,7 @@ def test_a_loop_that_has_ended_is_no_trouble(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(("on_screen", "terminal"), [(True, True), (True, False), (False, True), (False, False)])
-def test_only_what_would_tear_the_screen_is_not_shown(
+def test_only_output_that_would_tear_the_screen_is_hidden(
     monkeypatch: pytest.MonkeyPatch, on_screen: bool, terminal: bool
 ) -> None:
     begun: list[tuple[object, ...]] = []
@@ -415,7 +417,7 @@ def script(tmp_path: Path) -> Path:
         pytest.param("import os; os.kill(os.getpid(), 40)", "signal 40", marks=needs_real_time_signals),
     ],
 )  # fmt: skip
-def test_how_a_process_has_ended_is_said_and_leaves_nothing_open(script: Path, text: str, how: str) -> None:
+def test_the_way_a_process_ended_is_reported_and_nothing_stays_open(script: Path, text: str, how: str) -> None:
     script.write_text(text)
     before = descriptors()
     with pytest.raises(ConfigError) as error:
@@ -424,7 +426,7 @@ def test_how_a_process_has_ended_is_said_and_leaves_nothing_open(script: Path, t
     assert descriptors() == before
 
 
-def test_a_process_that_cannot_be_begun_is_told_and_leaves_nothing_open(
+def test_a_process_that_cannot_be_started_is_reported_and_nothing_stays_open(
     script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_more(*_: object, **__: object) -> None:
@@ -439,7 +441,7 @@ def test_a_process_that_cannot_be_begun_is_told_and_leaves_nothing_open(
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, "text", module._Stopped])
-def test_whatever_ends_the_start_ends_the_process(
+def test_any_exception_during_the_start_ends_the_process(
     script: Path, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException] | str
 ) -> None:
     script.write_text("import threading\nthreading.Event().wait()")
@@ -484,7 +486,7 @@ def test_a_process_is_called_counted_and_ended(script: Path) -> None:
     assert descriptors() == before
 
 
-def test_where_a_system_cannot_say_that_a_process_has_stopped_it_has_not(
+def test_a_system_that_cannot_report_a_stopped_process_reports_none(
     script: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script.write_text("def on_event(told): ...\n")

@@ -1,4 +1,4 @@
-"""What a tap measures: the declarations, and the values that events and the status of the moment give them."""
+"""Metrics: the declarations, and the values that events and the present status give them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def partial() -> Event:
 # ---- the declarations ----
 
 
-def test_names_and_labels_fit_every_system_that_could_be_sent_to() -> None:
+def test_names_and_labels_fit_every_monitoring_system() -> None:
     """Prometheus: [a-zA-Z_:][a-zA-Z0-9_:]* and labels without a colon; "le" is the label of its buckets."""
     assert len(NAMED) == len(METRICS)
     for metric in METRICS:
@@ -59,20 +59,20 @@ def test_names_and_labels_fit_every_system_that_could_be_sent_to() -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_labels_are_the_link_then_the_replica_then_one_of_the_metric_s_own(metric: Any) -> None:
+def test_labels_are_the_link_then_the_replica_then_one_of_the_metrics_own(metric: Any) -> None:
     own = () if metric.own_label is None else (metric.own_label,)
     assert metric.labels in ((), (LINK, *own), (LINK, REPLICA, *own))
     assert (getattr(metric, "value", None) is not None) == (metric.own_label is not None)
 
 
-def test_buckets_ascend_and_each_time_is_in_seconds() -> None:
+def test_buckets_ascend_and_times_are_in_seconds() -> None:
     for metric in METRICS:
         if isinstance(metric, Histogram):
             assert list(metric.buckets) == sorted(set(metric.buckets))
             assert metric.unit == "seconds"
 
 
-def test_units_are_those_of_the_names_and_of_the_times() -> None:
+def test_units_match_names_and_times() -> None:
     assert {metric.name: metric.unit for metric in METRICS if metric.unit} == {
         "command_bytes": "bytes",
         "bytes_from_master": "bytes",
@@ -87,7 +87,7 @@ def test_units_are_those_of_the_names_and_of_the_times() -> None:
     }
 
 
-def test_the_kinds_of_metrics() -> None:
+def test_metrics_have_three_kinds() -> None:
     assert {type(metric): metric.kind for metric in METRICS} == {
         Counter: "counter",
         Gauge: "gauge",
@@ -96,14 +96,14 @@ def test_the_kinds_of_metrics() -> None:
 
 
 def test_no_high_volume_event_is_counted() -> None:
-    """Observers that measure do not have them made."""
+    """So observers that measure do not cause them to be made."""
     assert not [metric for metric in METRICS if isinstance(metric, Counter) and metric.event in COUNTLESS]
 
 
 # ---- counters ----
 
 
-def test_a_counter_grows_by_what_its_event_says() -> None:
+def test_a_counter_grows_by_what_its_event_adds() -> None:
     one = Metrics([])
     batch = events.Commands(start=0, end=80, offset=87, count=3, bytes=80, by_name={}, db=0, in_transaction=False)
     for event in (opened(), full(), full("offset_too_old"), full(), partial(), batch, batch):
@@ -165,7 +165,7 @@ def test_a_link_keeps_its_name_while_codes_and_replicas_are_given_up(monkeypatch
     }
 
 
-def test_what_peers_choose_takes_bounded_memory() -> None:
+def test_values_chosen_by_peers_take_bounded_memory() -> None:
     one = Metrics([])
     for number in range(5 * MAX_SERIES):
         resync = events.ResyncRefused(start=0, end=1, reply="-LOADING wait")
@@ -179,7 +179,7 @@ def test_what_peers_choose_takes_bounded_memory() -> None:
 # ---- gauges ----
 
 
-def test_gauges_are_those_of_the_moment_by_replica() -> None:
+def test_gauges_show_the_moment_by_replica() -> None:
     one = Metrics(["main"])
     near = a_connection(1, offset=2**60, lag=(10, 0.25))
     far = a_connection(2, offset=None, lag=(30, 0.0))._replace(replica="r:2")
@@ -215,7 +215,7 @@ def finished(seconds: float) -> Event:
     )  # fmt: skip
 
 
-def test_an_observation_is_in_the_first_bucket_whose_bound_it_does_not_exceed() -> None:
+def test_an_observation_falls_into_the_first_bucket_whose_bound_it_does_not_exceed() -> None:
     seen: list[tuple[str, tuple[str, ...], float]] = []
     one = Metrics([], observed=lambda histogram, labels, value: seen.append((histogram.name, labels, value)))
     times = (0.0, TIMES[0], 0.004, 1.0, TIMES[-1], 5000.0)
@@ -244,7 +244,7 @@ def test_a_sample_does_not_change_after_it_was_taken() -> None:
     assert before[0].value != one.samples()[0].value
 
 
-def test_the_time_of_a_resync_is_from_its_connection_to_its_stream() -> None:
+def test_the_time_of_a_resync_runs_from_its_connection_to_its_stream() -> None:
     one = Metrics([])
     for event, time in ((opened(), 100.0), (full(), 101.0), (stream(), 102.5), (stream(), 104.0)):
         one.event(told(event, time=time))
@@ -258,7 +258,7 @@ def test_the_time_of_a_resync_is_from_its_connection_to_its_stream() -> None:
     assert sums == {"full_resync_time": (1, 2.5), "partial_resync_time": (1, 0.25)}
 
 
-def test_a_status_of_no_links_has_no_gauges() -> None:
+def test_a_status_without_links_has_no_gauges() -> None:
     one = Metrics([])
     one.read(Status(1.0, ()), None)
     assert one.samples() == []

@@ -1,4 +1,4 @@
-"""Which observers a configuration asks for."""
+"""The observers that a configuration asks for."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tap.observers.statsd import StatsD
 from tests.support import ROOT
 
 
-def test_a_configuration_asks_for_none_by_itself() -> None:
+def test_a_default_configuration_asks_for_none() -> None:
     assert configured(Config(links="127.0.0.1:1")) == []
 
 
 @pytest.mark.parametrize(("ui", "on_screen"), [("live", True), ("log", False)])
-def test_each_is_asked_for_by_its_option(monkeypatch: pytest.MonkeyPatch, ui: str, on_screen: bool) -> None:
+def test_each_observer_has_its_option(monkeypatch: pytest.MonkeyPatch, ui: str, on_screen: bool) -> None:
     made = []
 
     class Made(Script):
@@ -36,7 +36,7 @@ def test_each_is_asked_for_by_its_option(monkeypatch: pytest.MonkeyPatch, ui: st
 
 
 def test_every_observer_of_the_room_is_registered() -> None:
-    """Its class is in the file of its own, and makes itself."""
+    """Its class is in a file of its own, and creates itself."""
     owners = {make.__self__ for make in OBSERVERS}  # type: ignore[attr-defined]
     assert owners == {one for one in Observer.__subclasses__() if one.__module__.startswith("tap.")}
     assert len({owner.__module__ for owner in owners}) == len(owners)

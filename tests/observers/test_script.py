@@ -1,4 +1,4 @@
-"""A user's script: what it hears, and that nothing it does reaches a link."""
+"""A user's script: what it receives, and that nothing it does affects a link."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def script(tmp_path: Path) -> Path:
 
 
 class Heard:
-    """What the script appends to the file beside it, line by line."""
+    """The lines that the script appends to the file beside it."""
 
     SCRIPT = """
 import pathlib
@@ -83,12 +83,12 @@ def trouble(told: list[Told]) -> list[str]:
 
 
 def is_at_its_end(out: IO[str]) -> bool:
-    """Whether no process has it open any more, and none has written to it, but of masters that were not there."""
+    """Whether no process has it open any more, and none has written to it, except about absent masters."""
     return bool(select.select([out], [], [], WITHIN)[0]) and OF_MASTER.sub("", out.read()) == ""
 
 
 async def publish(script: Path, *told: Event) -> list[Told]:
-    """What the bus told while a script heard these, and had its end."""
+    """What the bus reported while a script received these, and ended."""
     bus, said = Bus(), list[Told]()
     one = Script(script)
     bus.subscribe(said.append)
@@ -99,10 +99,10 @@ async def publish(script: Path, *told: Event) -> list[Told]:
     return said
 
 
-# ---- what it hears ----
+# ---- what it receives ----
 
 
-def test_functions_hear_the_events_they_are_named_for_in_order(script: Path) -> None:
+def test_functions_receive_the_events_they_are_named_for_in_order(script: Path) -> None:
     script.write_text(f"""{Heard.SCRIPT}
 def on_link_opened(told):
     hear(f"{{told.link}} {{told.replica}} {{told.event.peer}}")
@@ -151,12 +151,12 @@ def test_a_file_in_the_current_directory_is_not_taken_for_a_module(script: Path)
 @pytest.mark.parametrize("kind", sorted(all_subclasses(Event), key=str))
 @settings(max_examples=10)
 @given(data=st.data())
-def test_every_event_gets_there(kind: type[Event], data: st.DataObject) -> None:
+def test_every_event_arrives(kind: type[Event], data: st.DataObject) -> None:
     event = data.draw(st.from_type(kind))
     assert repr(pickle.loads(pickle.dumps(event))) == repr(event)  # nan is not equal to nan
 
 
-def test_it_hears_what_the_bus_tells(servers: Servers, any_server: str, script: Path) -> None:
+def test_it_receives_what_the_bus_reports(servers: Servers, any_server: str, script: Path) -> None:
     script.write_text(f"{Heard.SCRIPT}\nimport json\ndef on_event(told):\n    hear(json.dumps(told.as_dict()))\n")
     master, replica = servers.start(any_server), servers.start(any_server)
     client(master).set(b"\xff", b"\xfe")
@@ -197,7 +197,7 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
         thread.join()
 
 
-def test_the_script_of_the_pages_calls_a_webhook_on_a_full_resync(
+def test_the_script_in_the_documentation_calls_a_webhook_on_a_full_resync(
     servers: Servers, any_server: str, script: Path, webhook: list[dict[str, str]]
 ) -> None:
     script.write_text(example("python", "# webhook.py"))
@@ -212,14 +212,14 @@ def test_the_script_of_the_pages_calls_a_webhook_on_a_full_resync(
     assert len(webhook) == 1
 
 
-# ---- what it may not do ----
+# ---- isolation ----
 
 
 def config(master: int, script: Path) -> Config:
     return Config(links=(LinkConfig(master=Address("127.0.0.1", master)),), script=script, every_command=True)
 
 
-def test_a_slow_script_delays_nobody_and_is_told_what_it_lost(servers: Servers, any_server: str, script: Path) -> None:
+def test_a_slow_script_delays_nothing_and_learns_what_it_lost(servers: Servers, any_server: str, script: Path) -> None:
     script.write_text("import time\ndef on_command(told):\n    time.sleep(1)\n")
     master, replica = servers.start(any_server), servers.start(any_server)
     with TapThread(config(master.port, script)) as one:
@@ -240,7 +240,7 @@ def test_a_slow_script_delays_nobody_and_is_told_what_it_lost(servers: Servers, 
     assert int(re.findall(r"it has lost (\d+) events", lost)[0]) >= 400
 
 
-def test_a_script_that_computes_for_ever_holds_nobody_up(servers: Servers, any_server: str, script: Path) -> None:
+def test_a_script_that_computes_endlessly_delays_nothing(servers: Servers, any_server: str, script: Path) -> None:
     script.write_text(f"{Heard.SCRIPT}\ndef on_command(told):\n    hear('called')\n    while True:\n        pass\n")
     master, replica = servers.start(any_server), servers.start(any_server)
     with TapThread(config(master.port, script)) as one:
@@ -260,7 +260,7 @@ def test_a_script_that_computes_for_ever_holds_nobody_up(servers: Servers, any_s
 @pytest.mark.parametrize(
     ("dies", "how"), [("os._exit(3)", "exit code 3"), ("signal.pause()", "SIGKILL"), ("os.abort()", "SIGABRT")]
 )
-def test_a_script_whose_process_dies_is_told_once(
+def test_a_script_whose_process_dies_is_reported_once(
     servers: Servers, any_server: str, script: Path, dies: str, how: str
 ) -> None:
     script.write_text(
@@ -279,7 +279,7 @@ def test_a_script_whose_process_dies_is_told_once(
     assert trouble(one.told) == [f"its process has ended ({how}), and gets no more events"]
 
 
-def test_a_script_killed_while_it_waits_is_told(script: Path) -> None:
+def test_a_script_killed_while_it_waits_is_reported(script: Path) -> None:
     script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpid())\ndef on_event(told):\n    pass\n")
     with TapThread(config(1, script)) as one:
         os.kill(int(Heard(script).lines()[0]), signal.SIGKILL)
@@ -297,7 +297,7 @@ def test_large_commands_do_not_pile_up(script: Path) -> None:
     assert int(re.findall(r"it has lost (\d+) events", said[-1])[0]) >= 100 - INBOX_BYTES // 10**6 - 2
 
 
-def test_a_slow_script_gets_all_but_commands_in_their_order_and_hears_what_is_missing(script: Path) -> None:
+def test_a_slow_script_gets_all_but_commands_in_order_and_hears_what_is_missing(script: Path) -> None:
     script.write_text(f"""{Heard.SCRIPT}
 import time
 called = 0
@@ -336,7 +336,7 @@ def on_events_dropped(told):
     assert sum(missing) + called == 2 * INBOX_EVENTS - 100
 
 
-def test_what_a_script_raises_is_told_with_its_line_once_and_it_goes_on(script: Path) -> None:
+def test_an_exception_of_a_script_is_reported_once_with_its_line_and_the_script_continues(script: Path) -> None:
     script.write_text(f"""{Heard.SCRIPT}
 def on_link_opened(told):
     hear("called")
@@ -356,7 +356,7 @@ def helped(told):
 
 
 @pytest.mark.parametrize("raised", ["KeyboardInterrupt", "GeneratorExit", "asyncio.CancelledError", "MemoryError"])
-def test_nothing_that_a_script_raises_ends_it(script: Path, raised: str) -> None:
+def test_no_exception_of_a_script_ends_it(script: Path, raised: str) -> None:
     script.write_text(
         f"{Heard.SCRIPT}\nimport asyncio\ndef on_event(told):\n    hear(told.event.kind)\n    raise {raised}\n"
     )
@@ -395,7 +395,7 @@ def test_a_script_that_never_returns_is_killed_at_the_end(servers: Servers, any_
         "import atexit, time\natexit.register(time.sleep, 60)\ndef on_event(told):\n    pass\n",
     ],
 )
-def test_threads_of_a_script_do_not_hold_up_the_end(script: Path, text: str) -> None:
+def test_threads_of_a_script_do_not_delay_the_end(script: Path, text: str) -> None:
     script.write_text(text)
     with running("--master", "127.0.0.1:1", "--ui", "json", "--script", str(script)) as one:
         expect_reset(one.port)
@@ -409,9 +409,7 @@ def test_threads_of_a_script_do_not_hold_up_the_end(script: Path, text: str) -> 
     ("number", "code"),
     [(signal.SIGINT, 128 + signal.SIGINT), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
 )
-def test_a_script_that_never_ends_as_it_is_loaded_ends_with_the_tap(
-    script: Path, number: signal.Signals, code: int
-) -> None:
+def test_a_script_that_never_finishes_loading_ends_with_the_tap(script: Path, number: signal.Signals, code: int) -> None:
     if number != signal.SIGKILL and signal.getsignal(number) is signal.SIG_IGN:
         pytest.skip(f"{number.name} is ignored here, as in the background of a shell that is no terminal's")
     script.write_text("print('loading')\nwhile True:\n    pass\n")
@@ -425,7 +423,7 @@ def test_a_script_that_never_ends_as_it_is_loaded_ends_with_the_tap(
 
 
 @pytest.mark.parametrize("busy", ["while True:\n        pass", "re.match('(a+)+$', 40 * 'a' + 'b')", "time.sleep(60)"])
-def test_a_tap_that_is_killed_leaves_no_process_behind(script: Path, busy: str) -> None:
+def test_a_killed_tap_leaves_no_process_behind(script: Path, busy: str) -> None:
     script.write_text(f"import re, time\ndef on_link_opened(told):\n    print('called')\n    {busy}\n")
     with running("--master", "127.0.0.1:1", "--ui", "none", "--script", str(script)) as one:
         expect_reset(one.port)
@@ -448,12 +446,12 @@ hear(forked)
 
 
 def are_gone(script: Path) -> bool:
-    """Whether the processes are that FORKS began."""
+    """Whether the processes that FORKS started have ended."""
     return all(not Path(f"/proc/{pid}").exists() or is_zombie(pid) for pid in Heard(script).lines())
 
 
 def is_zombie(pid: str) -> bool:
-    """Its parent has gone, and who adopted it has not looked."""
+    """Its parent has gone, and its adopter has not reaped it."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     return True
@@ -471,7 +469,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="ne
         "def on_link_opened(told): time.sleep(99)",
     ],
 )
-def test_what_a_script_forks_ends_with_it(script: Path, then: str) -> None:
+def test_processes_that_a_script_forks_end_with_it(script: Path, then: str) -> None:
     script.write_text(f"{FORKS}\n{then}\n")
     asyncio.run(publish(script, OPENED))
     assert len(Heard(script).lines()) == 2
@@ -479,7 +477,7 @@ def test_what_a_script_forks_ends_with_it(script: Path, then: str) -> None:
 
 
 @needs_proc
-def test_what_a_script_forks_ends_with_a_tap_that_is_killed(script: Path) -> None:
+def test_processes_that_a_script_forks_end_with_a_killed_tap(script: Path) -> None:
     script.write_text(f"{FORKS}\ndef on_link_opened(told): pass\n")
     with running("--master", "127.0.0.1:1", "--script", str(script), "--ui", "json") as one:
         wait_until(lambda: len(Heard(script).lines()) == 2)
@@ -489,7 +487,7 @@ def test_what_a_script_forks_ends_with_a_tap_that_is_killed(script: Path) -> Non
 
 @needs_proc
 @pytest.mark.parametrize("end", ["os._exit(3)", "raise ValueError", "os.kill(os.getpid(), 9)"])
-def test_a_script_that_forks_and_fails_as_it_is_loaded_leaves_nothing_behind(script: Path, end: str) -> None:
+def test_a_script_that_forks_and_fails_while_loading_leaves_nothing_behind(script: Path, end: str) -> None:
     script.write_text(f"{FORKS}\n{end}\n")
     with pytest.raises(ConfigError):
         Script(script)
@@ -497,15 +495,15 @@ def test_a_script_that_forks_and_fails_as_it_is_loaded_leaves_nothing_behind(scr
 
 
 @needs_proc
-def test_a_script_that_dies_is_told_while_what_it_forked_goes_on(script: Path) -> None:
-    """A fork has what connects it with the tap, too."""
+def test_a_script_that_dies_is_reported_while_its_forks_continue(script: Path) -> None:
+    """A fork has the connection to the tap, too."""
     script.write_text(f"{FORKS}\ndef on_link_opened(told): os._exit(3)\n")
     said = asyncio.run(publish(script, OPENED))
     assert trouble(said) == ["its process has ended (exit code 3), and gets no more events"]
 
 
-def test_the_last_word_of_a_script_that_ends_at_once_is_heard(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tap may not run between a look at what has come, and one at whether the process is there."""
+def test_the_last_message_of_a_script_that_ends_at_once_is_heard(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tap may be suspended between looking for messages and looking whether the process exists."""
     looked: list[float] = []
 
     def poll(connection: Connection, timeout: float = 0.0) -> bool:
@@ -525,13 +523,13 @@ def test_the_last_word_of_a_script_that_ends_at_once_is_heard(script: Path, monk
 
 
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="nobody tells a parent here")
-def test_a_script_that_stops_itself_does_not_hold_up_the_start(script: Path) -> None:
+def test_a_script_that_stops_itself_does_not_delay_the_start(script: Path) -> None:
     script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\ndef on_event(told): pass\n")
     with pytest.raises(ConfigError, match=r"its process has stopped itself \(SIGSTOP\) while it was loaded"):
         Script(script)
 
 
-def test_a_script_that_stops_itself_later_does_not_hold_up_the_end(script: Path) -> None:
+def test_a_script_that_stops_itself_later_does_not_delay_the_end(script: Path) -> None:
     script.write_text("import os, signal\ndef on_event(told): os.kill(os.getpid(), signal.SIGSTOP)\n")
     assert trouble(asyncio.run(publish(script, OPENED))) == [
         "on_event has not returned, and 0 more events waited for it: it is killed"
@@ -542,19 +540,19 @@ def test_a_tap_that_cannot_begin_ends_the_process(script: Path) -> None:
     script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpid())\ndef on_event(told):\n    pass\n")
     there = script.with_name("there.pcapng")
     there.touch()
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         asyncio.run(Tap(replace(config(1, script), record_to=there)).__aenter__())
     with pytest.raises(ProcessLookupError):
         os.kill(int(Heard(script).lines()[0]), 0)
 
 
-def test_ctrl_c_in_a_terminal_is_for_the_tap_alone(script: Path) -> None:
+def test_ctrl_c_in_a_terminal_reaches_only_the_tap(script: Path) -> None:
     script.write_text(f"{Heard.SCRIPT}\nimport os\nhear(os.getpgrp())\ndef on_event(told):\n    pass\n")
     with running("--master", "127.0.0.1:1", "--script", str(script)) as one:
         assert int(Heard(script).lines()[0]) != os.getpgid(one.process.pid)
 
 
-def test_what_a_script_prints_is_not_among_the_json(script: Path) -> None:
+def test_output_of_a_script_is_not_mixed_into_the_json(script: Path) -> None:
     script.write_text("def on_link_opened(told):\n    print('opened by', told.event.peer, '\\x1b[2J \\u202e \\udcff')\n")
     with running("--master", "127.0.0.1:1", "--ui", "json", "--script", str(script)) as one:
         expect_reset(one.port)
@@ -606,7 +604,7 @@ def test_the_log_holds_the_traceback(script: Path, ui: str, where: str) -> None:
         ),
     ],
 )
-def test_a_script_that_will_not_do_is_explained_in_one_line(script: Path, text: str, words: str) -> None:
+def test_an_unusable_script_is_explained_in_one_line(script: Path, text: str, words: str) -> None:
     script.write_text(text)
     with pytest.raises(ConfigError) as error:
         Script(script)
@@ -616,21 +614,21 @@ def test_a_script_that_will_not_do_is_explained_in_one_line(script: Path, text: 
     assert "\n" not in said
 
 
-def test_a_script_that_is_no_text_is_explained(script: Path) -> None:
+def test_a_script_that_is_not_text_is_explained(script: Path) -> None:
     script.write_bytes(b"x = '\xff'\n")
     with pytest.raises(ConfigError, match=r"alert\.py.*: .*(utf-8|UTF-8)"):
         Script(script)
 
 
 @pytest.mark.parametrize(("path", "words"), [("no.py", "No such file or directory"), ("", "Is a directory")])
-def test_a_script_that_is_not_there_is_one_line_before_anything_listens(tmp_path: Path, path: str, words: str) -> None:
+def test_a_missing_script_is_one_line_before_anything_listens(tmp_path: Path, path: str, words: str) -> None:
     said = tap("run", "--master", "127.0.0.1:1", "--script", str(tmp_path / path))
     assert said.returncode == 2
     assert said.stderr == f"redis-tap: {tmp_path / path}: {words}\n"
     assert said.stdout == ""
 
 
-def test_the_file_names_both(tmp_path: Path) -> None:
+def test_the_configuration_file_can_name_both(tmp_path: Path) -> None:
     path = tmp_path / "tap.toml"
     path.write_text("statsd = 'metrics.example'\nscript = 'alert.py'\n[links.a]\nmaster = 'h:1'\n")
     loaded = load(path)

@@ -1,4 +1,4 @@
-"""The half of a script that runs in its process: what is loaded, what is called, and what is said of it."""
+"""The half of a script that runs in its process: loading, calling, and reporting."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def refused(path: Path, text: str) -> str:
     return str(error.value)
 
 
-# ---- what is loaded ----
+# ---- loading ----
 
 
-def test_the_functions_are_found_by_their_names(script: Path) -> None:
+def test_functions_are_found_by_their_names(script: Path) -> None:
     found = loaded(
         script, "def on_ack(told): return 1\ndef other(told): ...\non_count = 7\nclass on_keepalive:\n"
         "    def __init__(self, told): ...\non_event = lambda told, more=2: 3\n",
@@ -65,7 +65,7 @@ def test_the_functions_are_found_by_their_names(script: Path) -> None:
     assert (found["ack"](None), found["event"](None)) == (1, 3)
 
 
-def test_a_script_knows_where_it_is_and_may_import_what_is_beside_it(script: Path) -> None:
+def test_a_script_knows_where_it_is_and_may_import_modules_beside_it(script: Path) -> None:
     script.with_name("beside_alert.py").write_text("WORD = 'beside'\n")
     found = loaded(
         script,
@@ -76,7 +76,7 @@ def test_a_script_knows_where_it_is_and_may_import_what_is_beside_it(script: Pat
     assert sys.path[-1] == str(script.parent)
 
 
-def test_no_feature_of_the_taps_own_module_is_a_scripts(script: Path) -> None:
+def test_no_feature_of_the_taps_own_module_leaks_into_a_script(script: Path) -> None:
     """scripted.py has `from __future__ import annotations`."""
     found = loaded(script, "def helper(a: 1 + 1): ...\ndef on_event(told): return helper.__annotations__\n")
     assert found["event"](None) == {"a": 2}
@@ -97,13 +97,13 @@ def test_no_feature_of_the_taps_own_module_is_a_scripts(script: Path) -> None:
         ("def on_ack(told, more): ...", ": on_ack has to take one argument, as def on_ack(told)"),
     ],
 )
-def test_a_file_that_will_not_do_is_explained(script: Path, text: str, words: str) -> None:
+def test_an_unusable_file_is_explained(script: Path, text: str, words: str) -> None:
     said = refused(script, text)
     assert said.startswith(str(script))
     assert words in said
 
 
-def test_an_error_in_what_a_script_imports_is_told_with_its_own_file_or_the_line_that_imports(script: Path) -> None:
+def test_an_error_in_an_import_is_reported_with_its_own_file_or_the_importing_line(script: Path) -> None:
     beside = script.with_name("broken_beside.py")
     beside.write_text("x = = 1\n")
     assert refused(script, "\nimport broken_beside\n") == f"{beside}, line 1: invalid syntax"
@@ -111,17 +111,17 @@ def test_an_error_in_what_a_script_imports_is_told_with_its_own_file_or_the_line
     assert refused(script, "\nimport broken_beside\n") == f"{script}, line 2: KeyError: 5"
 
 
-def test_a_syntax_error_that_names_no_place_is_told_with_the_scripts(script: Path) -> None:
+def test_a_syntax_error_without_a_place_is_reported_with_the_scripts_file(script: Path) -> None:
     assert refused(script, "raise SyntaxError('of its own')") == f"{script}: of its own"
 
 
-def test_a_file_that_cannot_be_read_is_told_in_the_systems_words(script: Path) -> None:
+def test_an_unreadable_file_is_reported_in_the_systems_words(script: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load(script)
     assert str(error.value) == f"{script}: No such file or directory"
 
 
-# ---- what is called ----
+# ---- calling ----
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,12 @@ def test_a_file_that_cannot_be_read_is_told_in_the_systems_words(script: Path) -
         (set(), []),
     ],
 )
-def test_an_event_has_its_own_function_before_that_of_all(kinds: set[str], expected: list[tuple[int, str]]) -> None:
+def test_the_function_of_an_event_is_called_before_that_for_all(kinds: set[str], expected: list[tuple[int, str]]) -> None:
     assert list(calls([told(), told(KEEPALIVE), told()], kinds)) == expected
 
 
 def served(path: Path, text: str, *batches: list[Told]) -> tuple[list[Any], int]:
-    """What a script's process says of these, and how many calls it has noted."""
+    """What a script's process sends about these, and how many calls it has noted."""
     functions = loaded(path, text)
     ours, theirs = Pipe()
     reading, begun = os.pipe()
@@ -162,7 +162,7 @@ def test_each_batch_is_answered_and_each_call_noted_before_it(script: Path) -> N
     assert noted == 3
 
 
-def test_what_is_raised_is_told_once_for_each_kind_and_line_and_counted_each_time(script: Path) -> None:
+def test_exceptions_are_reported_once_per_kind_and_line_and_counted_each_time(script: Path) -> None:
     said, noted = served(
         script,
         "def on_link_opened(told):\n    helped()\ndef helped():\n    raise ValueError('x')\n"
@@ -180,7 +180,7 @@ def test_what_is_raised_is_told_once_for_each_kind_and_line_and_counted_each_tim
     assert lines[-1] == "ValueError: x"
 
 
-def test_kinds_without_end_are_not_all_told(script: Path) -> None:
+def test_endless_kinds_are_not_all_reported(script: Path) -> None:
     text = "".join(f"def f{number}(): raise ValueError\n" for number in range(MAX_TOLD + 5))
     text += "calls = iter(range(10**6))\ndef on_event(told): globals()[f'f{next(calls)}']()\n"
     said, _ = served(script, text, [told()] * (MAX_TOLD + 5))
@@ -188,7 +188,7 @@ def test_kinds_without_end_are_not_all_told(script: Path) -> None:
     assert said[-1] == Through(MAX_TOLD + 5, False)
 
 
-def test_who_exits_hears_no_more_of_that_batch(script: Path) -> None:
+def test_a_script_that_exits_receives_no_more_of_that_batch(script: Path) -> None:
     said, noted = served(
         script,
         "import sys\ndef on_link_opened(told):\n    sys.exit(3)\ndef on_event(told): ...\n",
@@ -200,20 +200,20 @@ def test_who_exits_hears_no_more_of_that_batch(script: Path) -> None:
     assert noted == 2
 
 
-def test_what_python_does_not_know_the_arguments_of_is_called_all_the_same(script: Path) -> None:
+def test_functions_without_a_known_signature_are_called_all_the_same(script: Path) -> None:
     found = loaded(script, "from collections import deque\nseen = deque()\non_event = seen.append\non_ack = max\n")
     assert sorted(found) == ["ack", "event"]
 
 
-def test_an_error_that_no_line_of_the_script_raised_is_told_without_one(script: Path) -> None:
+def test_an_error_outside_the_script_is_reported_without_a_line(script: Path) -> None:
     said, _ = served(script, "on_event = int\n", [told()])
     assert said[0].text.startswith("on_event: TypeError: int() argument must be ")
 
 
-# ---- what it prints, and where it is ----
+# ---- output and environment ----
 
 
-def test_what_is_printed_is_printable_and_there_at_once() -> None:
+def test_output_is_printable_and_immediate() -> None:
     file = io.BytesIO()
     raw: Any = SimpleNamespace(
         closed=False, readable=lambda: False, writable=lambda: True, seekable=lambda: False,
@@ -226,8 +226,8 @@ def test_what_is_printed_is_printable_and_there_at_once() -> None:
     assert file.getvalue().endswith(b"more\n")
 
 
-def test_what_a_script_finds_around_it(script: Path) -> None:
-    """Its own name, nothing to read, a place behind the links, and no way into what connects it with the tap."""
+def test_a_script_has_a_harmless_environment(script: Path) -> None:
+    """Its own name, nothing to read, low priority, and no access to the connection with the tap."""
     heard = script.with_name("heard")
     script.write_text(f"""
 import gc, json, os, subprocess, sys
@@ -249,11 +249,11 @@ def on_event(told): pass
     assert frozen > 1000
 
 
-# ---- the process, forked from here: what it would import is there ----
+# ---- the process, forked from here: its imports are loaded already ----
 
 
 class Forked:
-    """A process that runs main(), as script.py begins it; what it prints can be read from said."""
+    """A process that runs main(), as script.py starts it; its output can be read from said."""
 
     def __init__(self, path: Path) -> None:
         ours, theirs = socket.socketpair()
@@ -298,7 +298,7 @@ class Forked:
         self._alive = -1
 
     def end(self) -> int:
-        """How it has ended."""
+        """How it ended."""
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         if self._alive >= 0:
             self.leave_alone()
@@ -312,7 +312,7 @@ in_a_fork = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 
 @in_a_fork
-def test_a_process_says_what_it_hears_and_ends_when_it_is_told(script: Path) -> None:
+def test_a_process_reports_what_it_hears_and_ends_on_request(script: Path) -> None:
     script.write_text("import sys\nprint('loaded', sys.argv[1:])\ndef on_event(told):\n    print(told.event.kind)\n")
     one = Forked(script)
     assert one.heard() == {"event"}
@@ -329,7 +329,7 @@ def test_a_process_says_what_it_hears_and_ends_when_it_is_told(script: Path) -> 
 
 
 @in_a_fork
-def test_a_process_says_why_it_will_not_do_and_ends(script: Path) -> None:
+def test_an_unusable_script_is_explained_by_its_process_which_ends(script: Path) -> None:
     script.write_text("x = 1\n")
     one = Forked(script)
     assert one.heard() == refused(script, "x = 1\n")
@@ -337,7 +337,7 @@ def test_a_process_says_why_it_will_not_do_and_ends(script: Path) -> None:
 
 
 @in_a_fork
-def test_a_process_whose_tap_has_gone_ends_without_a_word(script: Path) -> None:
+def test_a_process_whose_tap_has_gone_ends_silently(script: Path) -> None:
     script.write_text("def on_event(told): ...\n")
     one = Forked(script)
     one.heard()

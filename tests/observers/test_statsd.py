@@ -103,7 +103,7 @@ def of(*connections: ConnectionStatus) -> Status:
     return Status(100.0, (LinkStatus("main", Address("127.0.0.1", 6400), None, connections),))
 
 
-def test_what_was_told_is_counted_and_sent_once() -> None:
+def test_events_are_counted_and_sent_once() -> None:
     figures = Figures(["main"])
     batch = events.Commands(
         start=0, end=80, offset=87, count=3, bytes=80, by_name={}, db=0, in_transaction=False
@@ -129,7 +129,7 @@ def test_what_was_told_is_counted_and_sent_once() -> None:
     assert figures.lines(of(), None) == ["redis_tap.main.connections:0|g"]
 
 
-def test_codes_that_a_master_makes_up_do_not_pile_up() -> None:
+def test_codes_invented_by_a_master_do_not_pile_up() -> None:
     figures = Figures(["main"])
     for number in range(5000):
         code = "".join(chr(ord("A") + int(digit)) for digit in str(number))
@@ -143,7 +143,7 @@ def test_codes_that_a_master_makes_up_do_not_pile_up() -> None:
     assert "redis_tap.main.connections_opened:1|c" in lines
 
 
-def test_bytes_are_counted_while_they_flow_and_none_of_them_twice() -> None:
+def test_bytes_are_counted_while_they_flow_and_only_once() -> None:
     figures = Figures(["main"])
     sent = [figures.lines(of(a_connection(1, passed=passed)), None) for passed in (1000, 1000, 1500)]
     figures.hear(told(closed(1600, 5)))
@@ -156,7 +156,7 @@ def test_bytes_are_counted_while_they_flow_and_none_of_them_twice() -> None:
     ]
 
 
-def test_a_gauge_is_that_of_the_replica_furthest_behind() -> None:
+def test_a_gauge_shows_the_replica_that_lags_most() -> None:
     figures = Figures(["main"])
     near, far = a_connection(1, offset=2**60, lag=(10, 0.25)), a_connection(2, offset=None, lag=(30, 0.0005))
     lines = figures.lines(of(near, far), 4096)
@@ -169,7 +169,7 @@ def test_a_gauge_is_that_of_the_replica_furthest_behind() -> None:
     ]
 
 
-def test_times_are_in_milliseconds_and_none_is_taken_for_another() -> None:
+def test_times_are_in_milliseconds_and_do_not_mix() -> None:
     figures = Figures([])
     finished = events.RdbFinished(
         start=0, end=1, transfer=events.Transfer.DISK, bytes=1, seconds=1.25, keys=0, expiring=0, functions=0,
@@ -190,8 +190,8 @@ def test_times_are_in_milliseconds_and_none_is_taken_for_another() -> None:
     ]
 
 
-def test_a_link_that_is_found_is_told_of_until_it_has_gone() -> None:
-    """Those of a transparent tap are not configured."""
+def test_a_discovered_link_is_reported_until_it_has_gone() -> None:
+    """The links of a transparent tap are not configured."""
     figures = Figures([])
     link = a_connection(1, link="10.0.0.5:6379")
     assert "redis_tap.10_0_0_5_6379.connections:1|g" in figures.lines(of(link), None)
@@ -216,8 +216,8 @@ def test_a_name_is_one_part(name: str, part: str) -> None:
 
 
 @pytest.mark.parametrize("size", [DATAGRAM - 3, DATAGRAM - 2, DATAGRAM - 1, DATAGRAM, DATAGRAM + 1])
-def test_a_line_goes_with_the_one_before_it_while_both_are_below_the_size_of_a_datagram(size: int) -> None:
-    first, second = "a" * (size // 2), "b" * (size - size // 2 - 1)  # size bytes with what is between them
+def test_lines_share_a_datagram_up_to_its_size(size: int) -> None:
+    first, second = "a" * (size // 2), "b" * (size - size // 2 - 1)  # size bytes with the separator
     together = [f"{first}\n{second}".encode()]
     assert datagrams([first, second]) == (together if size < DATAGRAM else [first.encode(), second.encode()])
     assert datagrams(["a" * size, "b"]) == ([b"a" * size + b"\nb"] if size + 2 < DATAGRAM else [b"a" * size, b"b"])
@@ -256,7 +256,7 @@ def test_of_times_that_cannot_be_sent_the_oldest_go() -> None:
     assert not [line for line in figures.lines(of(), None) if line.endswith("|ms")]
 
 
-def test_a_stream_that_nothing_granted_has_no_time_and_a_grant_is_for_one_stream() -> None:
+def test_a_stream_without_a_grant_has_no_time_and_a_grant_is_for_one_stream() -> None:
     figures = Figures([])
     figures.hear(told(opened(), time=100.0))
     figures.hear(told(stream(), time=101.0))
@@ -268,7 +268,7 @@ def test_a_stream_that_nothing_granted_has_no_time_and_a_grant_is_for_one_stream
     ]
 
 
-def test_what_is_rare_is_counted_by_its_name() -> None:
+def test_rare_events_are_counted_by_name() -> None:
     figures = Figures([])
     problem = events.RdbProblem(start=0, end=0, problem="damaged", text="", position=7, keys=0, db=0, key=None)
     for event in (
@@ -291,7 +291,7 @@ def test_what_is_rare_is_counted_by_its_name() -> None:
     ]
 
 
-def test_a_number_that_is_given_again_is_another_connection() -> None:
+def test_a_reused_number_is_another_connection() -> None:
     figures = Figures([])
     figures.hear(told(opened(), time=100.0))
     figures.hear(told(full(), time=101.0))
@@ -306,7 +306,7 @@ def test_a_number_that_is_given_again_is_another_connection() -> None:
     ]
 
 
-def test_a_link_of_which_nothing_is_known_has_no_figures_but_its_connections() -> None:
+def test_an_unknown_link_has_no_figures_but_its_connections() -> None:
     figures = Figures(["main"])
     assert figures.lines(of(a_connection(1, offset=None), a_connection(2, link="new", offset=0)), 0) == [
         "redis_tap.main.connections:1|g",
@@ -363,14 +363,14 @@ OWN = {
 
 
 def test_every_metric_has_the_name_that_dashboards_know() -> None:
-    """Names are kept for ever. A new metric is added to these."""
+    """Names are kept for ever; a new metric is added to these."""
     labels = {"link": "main", "replica": "r:1", **OWN}
     types = {"counter": "c", "gauge": "g", "histogram": "ms"}
     named = {name_of(one, tuple(labels[label] for label in one.labels)): types[one.kind] for one in METRICS}
     assert named == NAMES
 
 
-def test_what_replicas_count_is_added_up_for_their_link() -> None:
+def test_counts_of_replicas_are_added_up_for_their_link() -> None:
     figures = Figures([])
     sent = []
     for replica, times in (("a:1", 1), ("b:1", 2), ("a:1", 3)):
@@ -383,7 +383,7 @@ def test_what_replicas_count_is_added_up_for_their_link() -> None:
     assert sent == [f"redis_tap.main.full_resyncs.first_sync:{count}|c" for count in (1, 2, 3, 3)]
 
 
-# ---- when it sends, and to whom ----
+# ---- when and to whom it sends ----
 
 PLACES: list[tuple[int, tuple[str, int]]] = [
     (socket.AF_INET, ("127.0.0.1", 8125)),
@@ -394,7 +394,7 @@ PLACES: list[tuple[int, tuple[str, int]]] = [
 
 @dataclass
 class Network:
-    """In the place of a resolver and of asyncio_dgram: what was sent to which host, in which second."""
+    """A stand-in for a resolver and asyncio_dgram: what was sent to which host, in which second."""
 
     places: list[tuple[int, tuple[str, int]]]
     dead: set[str] = field(default_factory=set)  # hosts
@@ -432,7 +432,7 @@ HOST = Address("metrics.example", 8125)
 
 
 def now() -> float:
-    """Since the loop began."""
+    """Seconds since the loop began."""
     return asyncio.get_running_loop().time() - 1000
 
 
@@ -445,7 +445,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 
 def a_statsd() -> tuple[StatsD, Bus, list[str]]:
-    """One that is not sending yet, and the troubles that it will tell."""
+    """A StatsD observer that is not sending yet, and the troubles that it will report."""
     bus, said = Bus(), list[str]()
 
     def hear(told: Told) -> None:
@@ -459,7 +459,7 @@ def a_statsd() -> tuple[StatsD, Bus, list[str]]:
 
 
 def sending(story: Callable[[StatsD, Bus], Coroutine[Any, Any, None]], **other: Any) -> list[str]:
-    """The troubles that were told of one that sends while the story goes on."""
+    """The troubles reported by one that sends while the story goes on."""
 
     async def run() -> list[str]:
         one, bus, said = a_statsd()
@@ -471,7 +471,7 @@ def sending(story: Callable[[StatsD, Bus], Coroutine[Any, Any, None]], **other: 
     return acted(run())
 
 
-def test_what_was_told_goes_out_once_a_second_and_at_the_end(network: Network) -> None:
+def test_counts_are_sent_once_a_second_and_at_the_end(network: Network) -> None:
     async def story(one: StatsD, bus: Bus) -> None:
         await asyncio.sleep(1.5)
         bus.publish("main", 1, "", opened())
@@ -486,14 +486,14 @@ def test_what_was_told_goes_out_once_a_second_and_at_the_end(network: Network) -
     assert network.looked_up == [1.0]
 
 
-def test_high_volume_events_are_not_made_for_it(network: Network) -> None:
+def test_high_volume_events_are_not_made_for_statsd(network: Network) -> None:
     async def story(one: StatsD, bus: Bus) -> None:
         assert [kind for kind in COUNTLESS if bus.takes(kind)] == []
 
     sending(story)
 
 
-def test_the_name_is_looked_up_anew_after_a_minute(network: Network) -> None:
+def test_the_name_is_resolved_again_after_a_minute(network: Network) -> None:
     async def story(one: StatsD, bus: Bus) -> None:
         await asyncio.sleep(2)
         network.places = PLACES[1:2]
@@ -507,7 +507,7 @@ def test_the_name_is_looked_up_anew_after_a_minute(network: Network) -> None:
     assert network.looked_up == [1.0, RENEW_SECONDS + 2]
 
 
-def test_each_address_is_tried_in_turn_and_told_once_when_all_have_failed(network: Network) -> None:
+def test_each_address_is_tried_in_turn_and_one_report_covers_all_failures(network: Network) -> None:
     network.places = PLACES
     network.dead = {"127.0.0.1", "127.0.0.2", "127.0.0.3"}
 
@@ -528,7 +528,7 @@ def test_each_address_is_tried_in_turn_and_told_once_when_all_have_failed(networ
     assert network.looked_up[:9] == [float(second) for second in range(1, 10)]
 
 
-def test_a_failure_is_told_again_once_it_has_gone_well_for_a_minute(network: Network) -> None:
+def test_a_failure_is_reported_again_after_a_good_minute(network: Network) -> None:
     async def story(one: StatsD, bus: Bus) -> None:
         network.dead = {"127.0.0.1"}
         await asyncio.sleep(3.5)
@@ -545,7 +545,7 @@ def test_a_failure_is_told_again_once_it_has_gone_well_for_a_minute(network: Net
     assert sending(story) == ["Connection refused; it is tried again"] * 2
 
 
-def test_of_several_addresses_the_one_that_goes_well_is_kept(network: Network) -> None:
+def test_of_several_addresses_the_working_one_is_kept(network: Network) -> None:
     network.places = PLACES
     network.dead = {"127.0.0.1"}
 
@@ -556,7 +556,7 @@ def test_of_several_addresses_the_one_that_goes_well_is_kept(network: Network) -
     assert set(network.hosts()) == {"127.0.0.2"}
 
 
-def test_a_client_that_is_closed_under_it_is_told_too(network: Network) -> None:
+def test_a_client_closed_by_another_is_reported_too(network: Network) -> None:
     async def story(one: StatsD, bus: Bus) -> None:
         await asyncio.sleep(1.1)
 
@@ -569,7 +569,7 @@ def test_a_client_that_is_closed_under_it_is_told_too(network: Network) -> None:
     assert sending(story) == ["closed; it is tried again"]
 
 
-def test_a_name_that_no_resolver_takes_is_told(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_no_resolver_accepts_is_reported(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     async def resolved(address: Address) -> list[Any]:
         raise ValueError("label too long")
 
@@ -581,7 +581,7 @@ def test_a_name_that_no_resolver_takes_is_told(network: Network, monkeypatch: py
     assert sending(story) == [f"{UNRESOLVABLE}; it is tried again"]
 
 
-def test_what_was_opened_for_nothing_is_closed(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_opened_in_vain_is_closed(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     socks: list[socket.socket] = []
 
     async def from_socket(sock: socket.socket) -> Any:
@@ -598,7 +598,7 @@ def test_what_was_opened_for_nothing_is_closed(network: Network, monkeypatch: py
     assert [sock.fileno() for sock in socks] == [-1, -1]
 
 
-def test_it_ends_in_time_where_nobody_answers(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_ends_in_time_without_an_answer(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     async def resolved(address: Address) -> list[Any]:
         await asyncio.sleep(3600)
         return []
@@ -632,7 +632,7 @@ def test_one_that_never_began_or_has_ended_sends_nothing(network: Network) -> No
     assert len(network.sent) == 1
 
 
-def test_an_error_of_ours_is_logged_and_the_end_of_it_alone(network: Network, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_internal_error_is_logged_and_ends_only_statsd(network: Network, caplog: pytest.LogCaptureFixture) -> None:
     def status() -> Status:
         if now() == 1.0:
             raise ZeroDivisionError
@@ -651,7 +651,7 @@ def test_an_error_of_ours_is_logged_and_the_end_of_it_alone(network: Network, ca
 
 @dataclass
 class Receiver:
-    """A StatsD that keeps what comes."""
+    """A StatsD that keeps what it receives."""
 
     sock: socket.socket
     datagrams: list[bytes] = field(default_factory=list)
@@ -660,11 +660,11 @@ class Receiver:
         return [line for one in tuple(self.datagrams) for line in one.decode().split("\n")]
 
     def total(self, name: str) -> int:
-        """What a counter has come to."""
+        """The total of a counter."""
         return sum(int(value[:-2]) for line in self.lines() for what, _, value in [line.partition(":")] if what == name)
 
     def last(self, name: str) -> str:
-        """A gauge's or a time's newest value."""
+        """The newest value of a gauge or a time."""
         return next(
             (value for line in reversed(self.lines()) for what, _, value in [line.partition(":")] if what == name), ""
         )
@@ -695,7 +695,7 @@ class Receiver:
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that nobody has to wait for a second."""
+    """So that no test has to wait for a second."""
     monkeypatch.setattr("tap.observers.statsd.INTERVAL_SECONDS", 0.05)
 
 
@@ -709,7 +709,7 @@ def trouble(tap: TapThread) -> list[str]:
 
 
 @pytest.mark.usefixtures("often")
-def test_the_story_of_a_full_and_a_partial_resync(servers: Servers, any_server: str) -> None:
+def test_a_full_and_a_partial_resync_give_their_figures(servers: Servers, any_server: str) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
     with Receiver.at() as receiver:
         with sending_to(receiver.address, master.port) as tap:
@@ -729,7 +729,7 @@ def test_the_story_of_a_full_and_a_partial_resync(servers: Servers, any_server: 
         closed = tap.events(events.LinkClosed)
         assert digest(master) == digest(replica)
         resyncs = len(tap.events(events.FullResync)), len(tap.events(events.PartialResync))
-        # the last figures are sent as it ends
+        # the last figures are sent at the end
         wait_until(lambda: receiver.total("redis_tap.main.connections_closed.fin") == len(closed))
         assert trouble(tap) == []
     assert resyncs == (1, 1)
@@ -748,7 +748,7 @@ def test_the_story_of_a_full_and_a_partial_resync(servers: Servers, any_server: 
 
 
 @pytest.mark.usefixtures("often")
-def test_a_dead_host_is_told_once_and_found_when_it_is_back() -> None:
+def test_a_dead_host_is_reported_once_and_found_when_it_is_back() -> None:
     with Receiver.at() as receiver:
         address = receiver.address
     with sending_to(address, 1) as tap:
@@ -759,7 +759,7 @@ def test_a_dead_host_is_told_once_and_found_when_it_is_back() -> None:
 
 
 @pytest.mark.usefixtures("often")
-def test_a_name_that_nobody_knows_is_told_once_and_delays_no_end() -> None:
+def test_an_unknown_name_is_reported_once_and_does_not_delay_the_end() -> None:
     address = Address("no.such.host.invalid", 8125)
     with sending_to(address, 1) as tap:
         wait_until(lambda: trouble(tap))
@@ -769,7 +769,7 @@ def test_a_name_that_nobody_knows_is_told_once_and_delays_no_end() -> None:
 
 
 @pytest.mark.usefixtures("often")
-def test_a_resolver_that_does_not_answer_delays_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_resolver_does_not_delay_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, answers = threading.Event(), threading.Event()
 
     def silent(*_: object, **__: object) -> list[Any]:
@@ -787,7 +787,7 @@ def test_a_resolver_that_does_not_answer_delays_no_end(monkeypatch: pytest.Monke
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, name: str, places: Callable[[], list[tuple[str, int]]]) -> None:
-    """To these, that name alone: the tap's listener asks, too."""
+    """Resolve only that name to these: the tap's listener asks, too."""
     real = socket.getaddrinfo
 
     def found(host: Any, *rest: Any, **named: Any) -> list[Any]:
@@ -800,7 +800,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch, name: str, places: Callable[[], lis
 
 @pytest.mark.usefixtures("often")
 def test_of_a_name_with_two_addresses_the_one_that_listens_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As "localhost", where the agent listens on IPv4 only."""
+    """As "localhost", if the agent listens on IPv4 only."""
     with Receiver.at() as receiver:
         port = receiver.address.port
 
@@ -854,14 +854,14 @@ def test_an_address_is_read(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("unix:/run/statsd.sock", "'unix:/run/statsd.sock' is not the address of a StatsD: write HOST:PORT"),
-        ("h:0", "'h:0' is not the address of a StatsD"),
+        ("unix:/run/statsd.sock", "'unix:/run/statsd.sock' is not the address of a StatsD server: write HOST:PORT"),
+        ("h:0", "'h:0' is not the address of a StatsD server"),
         ("h:x", "'h:x' is not an address: 'x' is not a port"),
         ("::1:8125", "an IPv6 address is written in brackets"),
         ("user:sekret@h:1", "without a user or a password"),
     ],
 )
-def test_an_address_that_cannot_be_is_explained(text: str, words: str, tmp_path: Path) -> None:
+def test_an_impossible_address_is_explained(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=words.replace("[", r"\[")):
         statsd_address(text)
     path = tmp_path / "tap.toml"
@@ -870,8 +870,8 @@ def test_an_address_that_cannot_be_is_explained(text: str, words: str, tmp_path:
         load(path)
 
 
-def test_what_a_statsd_says_is_not_kept(often: None) -> None:
-    """Whoever knows where figures come from could fill the tap's memory with datagrams."""
+def test_replies_of_a_statsd_are_not_kept(often: None) -> None:
+    """Otherwise anyone who knows the source of the figures could fill the tap's memory with datagrams."""
 
     async def run() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:

@@ -1,4 +1,4 @@
-"""Looks for bytes that the parser cannot take: python -m tests.rdb.fuzz SECONDS [SEED]
+"""Looks for bytes that the parser cannot handle: python -m tests.rdb.fuzz SECONDS [SEED]
 
 Begins with the fixtures and with made RDBs, damages them, and tells each in several ways: whole, in pieces, without
 values, uncompiled, and in front of other bytes. What all of them have to agree about is in complaints(). A failing
@@ -33,7 +33,7 @@ LENGTHS = [0, 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2*
 
 
 def complaints(data: bytes, rng: random.Random, bare: type | None) -> Iterator[str]:
-    """What is wrong with how this is told. bare: the uncompiled parser."""
+    """What is wrong with how this is reported. bare: the uncompiled parser."""
     size = rng.choice([None, len(data)])
     whole = read(data, size=size)
     ways: list[tuple[str, Story]] = []
@@ -140,7 +140,7 @@ def number(data: bytearray, rng: random.Random, seeds: list[bytes]) -> None:
 
 
 def type_byte(data: bytearray, rng: random.Random, seeds: list[bytes]) -> None:
-    """Another type where one may be."""
+    """Another type where a type byte may be."""
     places = [i for i in range(9, min(len(data), 5000)) if data[i] <= 33]
     if places:
         data[rng.choice(places)] = rng.randrange(41)
@@ -163,7 +163,7 @@ def damaged(seed: bytes, rng: random.Random, seeds: list[bytes]) -> bytes:
     return bytes(data[:3_000_000])
 
 
-# ---- what is not damaged ----
+# ---- sound RDBs ----
 
 
 class Maker:
@@ -291,7 +291,7 @@ class Maker:
         return make.length(2) + self.blob(make.listpack(self.entries()))
 
     def names(self) -> tuple[bytes, int]:
-        """The names of a template, as types 29 and 31 have them, and how many."""
+        """The names of a template, as in types 29 and 31, and their number."""
         if self.rng.random() < 0.5:
             entries = [entry if isinstance(entry, int) else entry[:1000] for entry in self.entries()[:60]]
             return make.length(0) + self.blob(make.listpack(entries)), len(entries)
@@ -308,7 +308,7 @@ class Maker:
         return names + self.template_values(count, listed)
 
     def value(self, kind: int, valkey: bool) -> bytes:
-        """Of a type; templates 1 and 300, of 3 and 5 names, are defined."""
+        """A value of a type; templates 1 and 300, of 3 and 5 names, are defined."""
         forms: dict[int, Callable[[], bytes]] = {
             0: self.string,
             1: self.strings,
@@ -363,7 +363,7 @@ class Maker:
         return b"".join(rng.choice(found) for _ in range(rng.choice([0, 0, 1, 2])))
 
     def other(self, valkey: bool) -> bytes:
-        """A record that is no key."""
+        """A record that is not a key."""
         rng = self.rng
         found = [
             lambda: b"\xfe" + make.length(rng.randrange(20)),
@@ -405,7 +405,7 @@ def seeds_at_hand() -> list[bytes]:
 
 
 def inputs(rng: random.Random) -> Iterator[tuple[bytes, bool]]:
-    """Inputs without end, and whether they are sound."""
+    """Endless inputs, each with whether it is sound."""
     seeds = seeds_at_hand()
     while True:
         if rng.random() < 0.3:
@@ -418,12 +418,12 @@ def inputs(rng: random.Random) -> Iterator[tuple[bytes, bool]]:
 
 
 def memory() -> int:
-    """The most that this process has taken, MiB."""
+    """The peak memory of this process, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def fuzz(seconds: float, seed: int) -> int:
-    """Returns how many inputs failed."""
+    """Returns the number of failed inputs."""
     rng = random.Random(seed)
     bare = uncompiled_parser()
     reading, end = Path("reading.rdb"), time.monotonic() + seconds

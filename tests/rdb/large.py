@@ -1,4 +1,4 @@
-"""An RDB larger than memory should ever be, made as it is read: python -m tests.rdb.large keys|lines CASE...
+"""An RDB larger than any memory, made as it is read: python -m tests.rdb.large keys|lines CASE...
 
 Prints for each as JSON what the reader found, and the most memory that this process ever held.
 """
@@ -37,7 +37,7 @@ def string(text: bytes) -> bytes:
 
 
 def times(part: bytes, count: int) -> Parts:
-    """The part so many times, in handy pieces."""
+    """The part repeated *count* times, in handy pieces."""
     many = max(1, PIECE // len(part))
     for _ in range(count // many):
         yield part * many
@@ -52,14 +52,14 @@ def text_of(size: int) -> bytes:
 
 
 def raw(head: bytes, part: bytes, count: int, tail: bytes) -> Parts:
-    """A string: the head, the part so many times, the tail."""
+    """A string: the head, the part many times, the tail."""
     yield length(len(head) + len(part) * count + len(tail)) + head
     yield from times(part, count)
     yield tail
 
 
 def compressed(head: bytes, part: bytes, count: int, tail: bytes) -> Parts:
-    """The same, compressed: all parts after the first are copies of what was put out one part before."""
+    """The same, compressed: all parts after the first are copies of the output one part before."""
     assert 8 <= len(part) <= 8192
     distance = len(part) - 1
     copied = len(part) * (count - 1)
@@ -90,7 +90,7 @@ Written = Callable[[bytes, bytes, int, bytes], Parts]
 
 
 def entry(text: bytes) -> bytes:
-    """Of a listpack."""
+    """An entry of a listpack."""
     assert len(text) < 4096
     body = (bytes([0x80 | len(text)]) if len(text) < 64 else bytes([0xE0 | len(text) >> 8, len(text) & 255])) + text
     return body + (bytes([len(body)]) if len(body) < 128 else bytes([len(body) >> 7, len(body) & 127 | 128]))
@@ -107,7 +107,7 @@ def listpack(write: Written, head: bytes, part: bytes, count: int) -> Parts:
 
 
 def ziplist(write: Written, text: bytes, count: int) -> Parts:
-    """The text, of less than 64 bytes, so many times."""
+    """The text, of less than 64 bytes, many times."""
     each = 2 + len(text)
     size = 10 + each * count + 1
     header = struct.pack("<IIH", size, size - 1 - each, 65535)
@@ -194,7 +194,7 @@ def stream_of_long(values: int) -> Parts:
 
 
 def mixed(long: int, larger: int, small: int) -> Parts:
-    """So many long strings of 512 MB, larger ones of 100 kB, and hundreds of small ones."""
+    """Many long strings of 512 MB, larger ones of 100 kB, and hundreds of small ones."""
     for _ in range(long):
         yield from long_string(raw, text_of(1024), 512 * MB)
     noise = random.Random(1).randbytes(100000)
@@ -227,7 +227,7 @@ CASES: dict[str, tuple[int, int, Callable[[], Parts]]] = {
 
 
 def pieces(parts: Parts) -> Iterator[bytes]:
-    """As a socket might bring them."""
+    """In pieces as from a socket."""
     held = bytearray(b"REDIS0012\xfe\x00")
     for part in parts:
         held += part
@@ -238,7 +238,7 @@ def pieces(parts: Parts) -> Iterator[bytes]:
 
 
 def peak() -> int:
-    """The most memory that this process held. getrusage() would count what its parent did before the exec, too."""
+    """The peak memory of this process. getrusage() would count its parent's before the exec, too."""
     said = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert said is not None
     return int(said[1]) << 10

@@ -1,4 +1,4 @@
-"""Makes RDBs out of what they are made of, also such as no server at hand writes: bytes for every part of the format.
+"""Makes RDBs part by part, including ones that no available server writes: bytes for every part of the format.
 
 Redis 8.0 and Valkey 9.1 rdb.c; for RDB 13 to 15 and 81 what tap.rdb.values says.
 """
@@ -127,7 +127,7 @@ def fits(value: int, size: int) -> bool:
 
 
 def back_length(size: int) -> bytes:
-    """As Redis to 8.0 writes it."""
+    """As Redis up to 8.0 writes it."""
     groups = 1 if size <= 127 else 2 if size < 16383 else 3 if size < 2097151 else 4 if size < 268435455 else 5
     return bytes((size >> 7 * k & 127) | (128 if k < groups - 1 else 0) for k in range(groups - 1, -1, -1))
 
@@ -182,7 +182,7 @@ def zipmap_length(size: int) -> bytes:
 
 
 def node(names: Sequence[bytes | int], entries: Sequence[Sequence[bytes | int]], dead: Sequence[int] = ()) -> bytes:
-    """A stream's node. An entry of as many values as there are names has these; another has names of its own.
+    """A stream's node. An entry with as many values as there are names has these; another has names of its own.
 
     dead: the entries that are deleted.
     """
@@ -203,7 +203,7 @@ def identity(ms: int, seq: int) -> bytes:
 
 
 def stream(version: int, nodes: Sequence[bytes], groups: Sequence[bytes] = (), producers: Sequence[bytes] = ()) -> bytes:
-    """The value of a stream; nodes and producers as strings in the form they are written in."""
+    """The value of a stream; nodes and producers as encoded strings."""
     said = length(len(nodes)) + b"".join(string(identity(k + 1, 1)) + blob for k, blob in enumerate(nodes))
     said += length(7) + length(2**40) + length(3)
     if version >= 2:
@@ -216,7 +216,7 @@ def stream(version: int, nodes: Sequence[bytes], groups: Sequence[bytes] = (), p
 
 
 def group(version: int, name: bytes, pending: int, consumers: Sequence[tuple[bytes, int]]) -> bytes:
-    """A group; consumers: their names, and how many of the pending entries they have."""
+    """A group; consumers: their names, and how many of the pending entries they own."""
     said = name + length(2**40) + length(0) + (length(-1) if version >= 2 else b"") + length(pending)
     said += b"".join(identity(1, k) + (10**12 + k).to_bytes(8, "little") + length(k) for k in range(pending))
     said += length(len(consumers))
@@ -236,7 +236,7 @@ def producer(name: bytes, ids: Sequence[bytes]) -> bytes:
 
 
 def key(kind: int, name: bytes, value: bytes) -> bytes:
-    """A record; name and value as they are written."""
+    """A record; name and value encoded."""
     return bytes([kind]) + name + value
 
 
@@ -259,7 +259,7 @@ def array(elements: Sequence[tuple[int, int, bytes]], insert: int | None = None)
 
 
 def template(number: int, names: Sequence[bytes]) -> bytes:
-    """Opcode 242; names as they are written."""
+    """Opcode 242; names encoded."""
     return b"\xf2" + length(number) + length(len(names)) + b"".join(names)
 
 

@@ -1,4 +1,4 @@
-"""What the RDB tests share: the fixtures with their truth, and each reader over a whole RDB."""
+"""Helpers of the RDB tests: the fixtures with their truth, and each reader over a whole RDB."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Fixture:
-    """An RDB and what is known of it, see README.md beside them. raw: the full resynchronisation it came in, or b""."""
+    """An RDB and what is known about it, see README.md beside them. raw: the full resync that carried it, or b""."""
 
     name: str
     data: bytes
@@ -38,7 +38,7 @@ class Fixture:
 
 @cache
 def fixtures(origin: str) -> list[Fixture]:
-    """Those of one origin: "server", "crafted" or "corrupt"."""
+    """The fixtures of one origin: "server", "crafted" or "corrupt"."""
     found = []
     for path in sorted(RDB.glob("*.json")):
         truth = json.loads(path.read_text())
@@ -69,7 +69,7 @@ def enough(found: Iterable[Any], name: Callable[[Any], str] = repr) -> list[Any]
 
 
 def fed(parser: Parser, data: bytes, step: int = 0) -> Problem | None:
-    """Feed all of it, so many bytes at a time or, for 0, at once. What is wrong."""
+    """Feed all of it, this many bytes at a time or, for 0, at once. Returns what is wrong."""
     for begin in range(0, len(data), step or len(data) or 1):
         parser.feed(data[begin : begin + (step or len(data))])
     return parser.close()
@@ -98,12 +98,12 @@ def keys(data: bytes, step: int = 0) -> list[Key]:
 
 
 def as_bytes(value: Any) -> bytes:
-    """A byte string of JSON."""
+    """A byte string from JSON."""
     return value.encode() if isinstance(value, str) else base64.b64decode(value["b64"])
 
 
 def expanded(value: Any) -> Any:
-    """The truth without its short forms for long runs."""
+    """The truth with its short forms for long runs expanded."""
     if isinstance(value, list):
         return [expanded(item) for item in value]
     if not isinstance(value, dict):
@@ -119,5 +119,5 @@ def expanded(value: Any) -> Any:
 
 
 def in_order(logical: str, value: Any) -> Any:
-    """As the truth has it: of what has no order, sorted; of a sorted set, an RDB may begin at either end."""
+    """In the order of the truth: unordered values sorted; of a sorted set, an RDB may begin at either end."""
     return sorted(value, key=json.dumps) if logical in ("set", "hash", "zset") else value

@@ -1,4 +1,4 @@
-"""An RDB as the parser tells it, in a form that is the same however the bytes were cut."""
+"""The content of an RDB as the parser reports it, in a form that does not depend on how the bytes were split."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Token = tuple[int | bytes, ...]
 
 @dataclass(frozen=True)
 class Story:
-    """What one reading told. consumed: bytes that feed() took for the RDB's own."""
+    """The report of one reading. consumed: bytes that feed() counted as the RDB's own."""
 
     tokens: list[Token]
     problem: Problem | None
@@ -32,7 +32,7 @@ class Story:
 
 
 class Listener:
-    """A reader of tapes that keeps every token, with the bytes it names, and joins what comes in pieces.
+    """A reader of tapes that keeps every token, with the bytes it names, and joins pieces.
 
     A stream's nodes stand before the token that follows them all.
     """
@@ -72,7 +72,7 @@ class Listener:
         self._nodes.clear()
 
     def end(self) -> list[Token]:
-        """All tokens, but nothing of a string or a node that did not end: that depends on the cuts."""
+        """All tokens, except of a string or a node that did not end: that depends on the split."""
         if self._nodes and len(self._nodes[-1][2]) != int.from_bytes(self._nodes[-1][2][:4], "little"):
             self._nodes.pop()
         self._put_nodes()
@@ -80,7 +80,7 @@ class Listener:
 
 
 def exactly(data: bytes) -> memoryview:
-    """The bytes in memory of just their size: to a sanitizer, the next byte is out of bounds."""
+    """The bytes in memory of exactly their size: to a sanitizer, the next byte is out of bounds."""
     return memoryview((ctypes.c_ubyte * len(data)).from_buffer_copy(data)).cast("B")
 
 
@@ -119,7 +119,7 @@ def of_keys(story: Story) -> list[Token]:
 
 
 class SourcesOnly:
-    """Finds the modules of tap.rdb as sources, even where they are compiled."""
+    """Finds the modules of tap.rdb as sources, even if they are compiled."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -148,7 +148,7 @@ def _sources_only() -> Iterator[None]:
 
 
 def uncompiled(name: str) -> Any:
-    """A module of tap.rdb as it is where there was no compiler, with what it imports of this room."""
+    """A module of tap.rdb as without a compiler, with its imports from this room."""
     with _sources_only():
         return importlib.import_module(f"tap.rdb.{name}")
 

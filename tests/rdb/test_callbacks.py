@@ -1,4 +1,4 @@
-"""rdbtools' callbacks, driven by our parser: against rdbtools' own where that can read, against the truth beyond."""
+"""rdbtools' callbacks, driven by our parser: compared with rdbtools' own if that can read, else with the truth."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ WRITTEN = [
 
 
 class Recorder:
-    """A callback that writes down what it is told, with the types of numbers: 1, 1.0 and True are not the same."""
+    """A callback that records its calls, with the types of numbers: 1, 1.0 and True are not the same."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -113,7 +113,7 @@ def written(form: Format, data: bytes, **options: Any) -> bytes:
 
 
 def written_by_rdb(monkeypatch: pytest.MonkeyPatch, directory: Path, *arguments: str) -> bytes:
-    """What the command `rdb` makes of it, run in this process."""
+    """The output of the command `rdb`, run in this process."""
     rdbtools()
     from rdbtools.cli import rdb
 
@@ -149,7 +149,7 @@ def unquoted(row: re.Match[bytes]) -> bytes:
 
 
 def as_rdbtools(protocol: bytes) -> bytes:
-    """Without the commands that rdbtools does not write: streams, modules, and when these expire; times in seconds."""
+    """Without the commands that rdbtools does not write: streams, modules, and their expiries; times in seconds."""
     reader = hiredis.Reader()
     reader.feed(protocol)
     out = []
@@ -157,7 +157,7 @@ def as_rdbtools(protocol: bytes) -> bytes:
     for name, *words in iter(reader.gets, False):
         if name == b"PEXPIREAT":
             name, words[1] = b"EXPIREAT", b"%d" % min(int(words[1]) // 1000, LAST_SECOND)
-        if name != b"EXPIREAT":  # which is the last command of its key
+        if name != b"EXPIREAT":  # the last command of its key
             other = name in (b"XADD", b"XSETID", b"XGROUP", b"XCLAIM", b"RESTORE")
         if not other:
             out.append(hiredis.pack_command((name, *words)))
@@ -173,13 +173,13 @@ def test_the_memory_of_the_largest_keys_is_that_of_rdb(monkeypatch: pytest.Monke
     assert written("memory", path.read_bytes(), at_least=150) == theirs
 
 
-def test_a_zipmap_of_more_pairs_than_it_can_count_has_its_own_number_of_them() -> None:
+def test_a_zipmap_of_more_pairs_than_it_can_count_has_its_true_number() -> None:
     data = (FIXTURES / "rdb/crafted-v2-zipmap-254.rdb").read_bytes()
     calls = our_calls(data)
     names = [name for name, _, _ in calls]
     assert calls[names.index("start_hash")][1][1] == (int, 260)
     assert names.count("hset") == 260
-    assert len(json.loads(written("json", data))[0]["zm254"]) == 260  # rdbtools forgets commas behind the 254th
+    assert len(json.loads(written("json", data))[0]["zm254"]) == 260  # rdbtools forgets commas after the 254th
 
 
 def test_attributes_belong_to_the_next_key_whatever_comes_between() -> None:
@@ -203,7 +203,7 @@ def test_strings_and_packed_values_of_any_size_are_whole(tmp_path: Path) -> None
     assert our_calls(path.read_bytes(), 1000) == calls
 
 
-def test_a_hash_of_more_fields_than_its_header_can_count_is_told_with_its_length() -> None:
+def test_a_hash_of_more_fields_than_its_header_can_count_has_its_true_length() -> None:
     pairs = [*range(100000, 180000)]
     data = b"REDIS0004\xfe\x00\x0d" + string(b"h") + string(ziplist(pairs)) + b"\xff"
     calls = our_calls(data)
@@ -213,7 +213,7 @@ def test_a_hash_of_more_fields_than_its_header_can_count_is_told_with_its_length
 
 
 @pytest.mark.parametrize("path", enough(FEW, named), ids=named)
-def test_any_split_tells_the_same(path: Path) -> None:
+def test_any_split_gives_the_same_calls(path: Path) -> None:
     data = path.read_bytes()
     assert our_calls(data, 7) == our_calls(data)
 
@@ -225,7 +225,7 @@ def test_any_split_tells_the_same(path: Path) -> None:
     "path", enough([path for path in WHOLE if path.stem != "crafted-v9-no-selectdb"], named), ids=named
 )
 def test_the_json_holds_what_the_server_said(path: Path) -> None:
-    """But of an RDB that names no db: there rdbtools begins no object."""
+    """Except of an RDB that names no db: there rdbtools begins no object."""
     found = [pair for database in json.loads(written("json", path.read_bytes())) for pair in database.items()]
     truth = json.loads(path.with_suffix(".json").read_text())
     hidden = truth.get("hidden_keys", [])
@@ -266,7 +266,7 @@ def test_protocol_and_diff_write_all_elements(path: Path) -> None:
     assert sum(line.startswith(b"db=") for line in lines) >= sum(commands.values()) - commands[b"SELECT"]
 
 
-def test_functions_and_fields_that_expire_are_told_as_what_is_nearest() -> None:
+def test_functions_and_expiring_fields_become_the_nearest_calls() -> None:
     calls = our_calls((FIXTURES / "rdb/crafted-v10-function.rdb").read_bytes())
     fields = [arguments for name, arguments, _ in calls if name == "aux_field"]
     assert any(name == (bytes, b"function") and b"#!lua" in code[1] for name, code in fields)
@@ -275,7 +275,7 @@ def test_functions_and_fields_that_expire_are_told_as_what_is_nearest() -> None:
     assert {"listpackex", "hashtable"} <= set(infos)
 
 
-def test_types_that_no_server_at_hand_writes() -> None:
+def test_types_that_no_available_server_writes_are_read() -> None:
     array = b"\x1c" + string(b"a") + b"\x02\x00" + b"\x03\x03" + string(b"x") + b"\x07\x01" + struct.pack("<q", -4)
     gcra = b"\x21" + string(b"g") + b"\x2a"
     template = b"\xf2\x05\x02" + string(b"name") + string(b"age")
@@ -288,7 +288,7 @@ def test_types_that_no_server_at_hand_writes() -> None:
     assert len(written("memory", data).splitlines()) == 5
 
 
-def test_only_some_keys() -> None:
+def test_some_keys_can_be_selected() -> None:
     data = (FIXTURES / "rdb/redis-7.0.15-mixed.rdb").read_bytes()
     out = io.BytesIO()
     feed(reader_for("json", out, only=lambda key: key.type == "hash"), data)
@@ -298,7 +298,7 @@ def test_only_some_keys() -> None:
 
 
 @pytest.mark.parametrize("name", ["redis-6.2.14-mixed", "redis-8.0.6-mixed", "redis-7.0.15-streams"])
-def test_the_json_of_an_rdb_that_was_cut_is_well_formed(name: str) -> None:
+def test_the_json_of_a_truncated_rdb_is_well_formed(name: str) -> None:
     data = (FIXTURES / f"rdb/{name}.rdb").read_bytes()
     for end in range(len(data)):
         out = io.BytesIO()
@@ -308,7 +308,7 @@ def test_the_json_of_an_rdb_that_was_cut_is_well_formed(name: str) -> None:
         json.loads(out.getvalue())
 
 
-# ---- the truth, and the RDBs that are made here ----
+# ---- the truth, and the RDBs made here ----
 
 
 def truth_keys(name: str) -> list[Any]:
@@ -327,7 +327,7 @@ def escaped(value: Any) -> str:
 
 
 def comparable(kind: str, value: Any) -> Any:
-    """A value of the truth, as far as rdbtools' JSON can hold it."""
+    """A value of the truth, in the form that rdbtools' JSON can hold."""
     if kind == "string":
         return escaped(value)
     if kind in ("list", "set") and isinstance(value, dict):
@@ -374,7 +374,7 @@ def ziplist(entries: list[Any]) -> bytes:
 
 
 def listpack(*entries: int | bytes) -> bytes:
-    """Of small integers, and of strings that are short or very long."""
+    """A listpack of small integers, and of short and very long strings."""
     parts = []
     for entry in entries:
         if isinstance(entry, int):

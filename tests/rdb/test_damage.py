@@ -1,4 +1,4 @@
-"""RDBs that end too soon, are damaged byte by byte, or want to be made much of: all are told, and none costs much."""
+"""RDBs that are truncated, damaged byte by byte, or expand enormously: all are reported, and none costs much."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def named(path: Path) -> str:
     return path.stem
 
 
-# ---- every place ----
+# ---- every position ----
 
 
 @pytest.mark.parametrize("path", enough(SMALL, named), ids=named)
-def test_a_file_that_ends_too_soon_is_truncated_where_it_ends(path: Path) -> None:
+def test_a_truncated_file_is_reported_at_its_end(path: Path) -> None:
     data = path.read_bytes()
     whole = read(data)
     sound = whole.consumed if whole.problem is None else whole.problem.position
@@ -48,7 +48,7 @@ def test_a_file_that_ends_too_soon_is_truncated_where_it_ends(path: Path) -> Non
 
 
 @pytest.mark.parametrize("path", enough(SMALL, named), ids=named)
-def test_a_flipped_byte_does_not_go_unnoticed_where_there_is_a_checksum(path: Path) -> None:
+def test_a_flipped_byte_does_not_go_unnoticed_if_there_is_a_checksum(path: Path) -> None:
     data = path.read_bytes()
     whole = read(data)
     rng = random.Random(len(data))
@@ -56,13 +56,13 @@ def test_a_flipped_byte_does_not_go_unnoticed_where_there_is_a_checksum(path: Pa
         for bits in (0xFF, 1 << rng.randrange(8)):
             found = read(data[:i] + bytes([data[i] ^ bits]) + data[i + 1 :])
             assert found.problem is None or found.problem.kind in KINDS
-            # Of a version before 5 there is no checksum, and eight zeros are none.
+            # Before version 5 there is no checksum, and eight zeros mean none.
             if whole.checksum == "ok" and i >= 9 and found.checksum != "disabled":
                 assert found.problem is not None, f"byte {i}"
 
 
 @pytest.mark.parametrize("path", enough([path for path in FILES if path.stat().st_size < 10 * 1024], named), ids=named)
-def test_the_parser_tells_the_same_uncompiled(path: Path, bare: type[Parser]) -> None:
+def test_the_uncompiled_parser_reports_the_same(path: Path, bare: type[Parser]) -> None:
     data = path.read_bytes()
     for values in (True, False):
         assert read(data, values=values, kind=bare) == read(data, values=values)
@@ -124,8 +124,8 @@ UNKNOWN = "value type 107, which this redis-tap does not know"
 
 
 @pytest.mark.parametrize("size", [None, 28])
-def test_a_type_that_nobody_knows_is_named_whatever_stands_behind_it(size: int | None) -> None:
-    """Not that what would be the key's name is too long."""
+def test_an_unknown_type_is_named_whatever_follows(size: int | None) -> None:
+    """Not that its supposed name is too long."""
     data = (FIXTURES / "rdb/found-unknown-type-hidden.rdb").read_bytes()
     for cut in range(len(data)):
         found = read(data, [cut, 1], size=size).problem
@@ -134,7 +134,7 @@ def test_a_type_that_nobody_knows_is_named_whatever_stands_behind_it(size: int |
 
 
 @pytest.mark.parametrize("name", [make.string(b"k"), make.string(b"k" * 100), make.compressed(b"k" * 100), b"\xc0\x07"])
-def test_a_type_that_nobody_knows_is_told_with_its_key_where_there_is_one(name: bytes) -> None:
+def test_an_unknown_type_is_reported_with_its_key_if_there_is_one(name: bytes) -> None:
     data = make.rdb(11, make.key(107, name, b"value"))
     found = read(data).problem
     assert found is not None
@@ -156,7 +156,7 @@ class Counter:
 
 
 def cost(data: bytes, values: bool) -> tuple[float, int]:
-    """Seconds of CPU time, and bytes that were held at the most, of reading it 64 KiB at a time."""
+    """Seconds of CPU time, and the peak number of bytes held, of reading it 64 KiB at a time."""
     took = 10.0**9
     for _ in range(3):
         reading, began = Parser(Counter(), values=values), time.thread_time()
@@ -194,7 +194,9 @@ def hash_bomb(size: int) -> bytes:
 @compiled_only
 @pytest.mark.parametrize("values", [True, False], ids=["values", "keys"])
 @pytest.mark.parametrize("bomb", [string_bomb, listpack_bomb, hash_bomb])
-def test_what_expands_to_many_megabytes_passes_through_little_memory(bomb: Callable[[int], bytes], values: bool) -> None:
+def test_values_that_expand_to_many_megabytes_pass_through_little_memory(
+    bomb: Callable[[int], bytes], values: bool
+) -> None:
     few, _ = cost(make.rdb(11, bomb(5_000_001)), values)
     many, held = cost(make.rdb(11, bomb(40_000_001)), values)
     assert held < 2 * MIB

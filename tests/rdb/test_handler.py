@@ -1,4 +1,4 @@
-"""What a handler is told is what JSON lines say."""
+"""A handler receives what JSON lines say."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RDBS = FIXTURES / "rdb"
 
 
 class Recorder(Handler):
-    """Makes of every key what JsonLines makes of it."""
+    """Makes the same of every key as JsonLines."""
 
     def __init__(self) -> None:
         self.values: dict[tuple[int, bytes], Any] = {}
@@ -94,7 +94,7 @@ def in_short(line: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("fixture", enough(fixtures("server")), ids=repr)
-def test_a_handler_hears_what_json_lines_say(fixture: Fixture) -> None:
+def test_a_handler_receives_what_json_lines_say(fixture: Fixture) -> None:
     recorder = Recorder()
     data = fixture.data
     handle([data[i : i + 1000] for i in range(0, len(data), 1000)], recorder)
@@ -106,14 +106,14 @@ def test_a_handler_hears_what_json_lines_say(fixture: Fixture) -> None:
         assert recorder.kinds[key] == tuple(line[name] for name in ("type", "encoding", "elements", "serialized_bytes"))
 
 
-def test_only_the_chosen_keys_are_told() -> None:
+def test_only_the_selected_keys_are_passed() -> None:
     recorder = Recorder()
     with (RDBS / "redis-8.0.2-mixed.rdb").open("rb") as file:
         handle(file, recorder, only=lambda key: key.key == b"hash")
     assert recorder.values == {(0, b"hash"): [["f", "v", None], ["n", "1", None]]}
 
 
-def test_functions_are_told_and_long_strings_are_joined() -> None:
+def test_functions_are_passed_and_long_strings_are_joined() -> None:
     recorder = Recorder()
     handle([(RDBS / "redis-7.0.15-functions.rdb").read_bytes()], recorder)
     assert all(code.startswith(b"#!lua") for code in recorder.functions)
@@ -123,7 +123,7 @@ def test_functions_are_told_and_long_strings_are_joined() -> None:
     assert recorder.values[0, b"k"] == "x" * 200_000
 
 
-def test_what_can_be_read_of_a_broken_file_comes_before_the_error() -> None:
+def test_the_readable_part_of_a_broken_file_comes_before_the_error() -> None:
     data = (RDBS / "redis-8.0.2-mixed.rdb").read_bytes()
     found: list[bytes] = []
     with pytest.raises(RdbError, match="it ends here"):

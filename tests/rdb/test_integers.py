@@ -1,4 +1,4 @@
-"""Numbers as RDBs write them: what other modules take from here in C is tried in its uncompiled form."""
+"""Numbers as RDBs write them: functions that other modules use in C, tested uncompiled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BYTES = bytes([0xFE, 0x80, 0x01, 0x7F, 0xFF, 0x00, 0x81, 0x92, 0xA3])
 
 
 @pytest.mark.parametrize("i", [0, 1])
-def test_numbers_are_read_where_they_stand(i: int) -> None:
+def test_numbers_are_read_in_place(i: int) -> None:
     assert integers.u16(BYTES, i) == int.from_bytes(BYTES[i : i + 2], "little")
     assert integers.u32(BYTES, i) == int.from_bytes(BYTES[i : i + 4], "little")
     assert integers.i64(BYTES, i) == int.from_bytes(BYTES[i : i + 8], "little", signed=True)

@@ -1,4 +1,4 @@
-"""Lines of JSON: one key in each, whatever its size and wherever the output is cut."""
+"""JSON lines: one key in each, whatever its size and wherever the output is split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.rdb.reading import fed, json_lines
 S = make.string
 
 
-def test_a_line_says_what_its_key_is() -> None:
+def test_a_line_describes_its_key() -> None:
     data = make.rdb(9, b"\xfe\x03\xf9\x07\xfc" + (10**12).to_bytes(8, "little") + make.key(0, S(b"k"), S(b"v")))
     assert json_lines(data) == [
         {
@@ -27,7 +27,7 @@ def test_a_line_says_what_its_key_is() -> None:
 
 
 @pytest.mark.parametrize("text", [b'a "b" \\ c', "é中".encode(), b"\x1b[0m", b"\xff", b"", b"a\tb", b"\x7f"])
-def test_a_byte_string_is_text_where_it_is_printable(text: bytes) -> None:
+def test_a_byte_string_is_text_if_it_is_printable(text: bytes) -> None:
     [line] = json_lines(make.rdb(9, make.key(2, S(text), make.length(1) + S(text))))
     try:
         printable = text.decode().isprintable()
@@ -38,7 +38,7 @@ def test_a_byte_string_is_text_where_it_is_printable(text: bytes) -> None:
 
 
 @pytest.mark.parametrize("number", [0, -1, 10**18, -(10**18), -(10**18) - 1, 2**63 - 1, -(2**63)])
-def test_an_integer_is_the_text_that_it_is(number: int) -> None:
+def test_an_integer_is_its_text(number: int) -> None:
     [line] = json_lines(make.rdb(9, make.key(20, S(b"k"), S(make.listpack([number])))))
     assert line["value"] == [str(number)]
 
@@ -57,7 +57,7 @@ LARGE: dict[str, Callable[[], tuple[bytes, object]]] = {
 
 
 @pytest.mark.parametrize("case", LARGE)
-def test_a_line_of_megabytes_leaves_in_pieces_and_says_the_same(case: str) -> None:
+def test_a_line_of_megabytes_is_written_in_pieces_and_says_the_same(case: str) -> None:
     record, value = LARGE[case]()
     pieces: list[bytes] = []
     reader = JsonLines(lambda piece: pieces.append(bytes(piece)))

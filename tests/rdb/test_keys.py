@@ -1,4 +1,4 @@
-"""One record per key: what it says of the key, and what it leaves open."""
+"""One record per key: what it holds about the key, and what it leaves open."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_attributes_wait_for_the_next_key() -> None:
     ]
 
 
-def test_what_no_attribute_said_is_none_and_what_one_said_is_never() -> None:
+def test_a_missing_attribute_is_none_and_a_present_one_never() -> None:
     name = make.string(b"k")
     plain, given = keys(
         make.rdb(9, make.key(0, name, name), b"\xf9\x00\xf8\x00\xfc" + bytes(8) + make.key(0, name, name))
@@ -28,7 +28,7 @@ def test_what_no_attribute_said_is_none_and_what_one_said_is_never() -> None:
     assert repr(plain) == "<Key b'k' db=0 type=string serialized_bytes=5>"
 
 
-def test_a_modules_value_goes_by_the_name_of_its_type() -> None:
+def test_a_module_value_has_the_name_of_its_type() -> None:
     vector_set = int.from_bytes(b"\0", "big")
     for place, letter in enumerate("vectorset"):
         vector_set |= ALPHABET.index(letter) << (10 + 6 * (8 - place))
@@ -38,7 +38,7 @@ def test_a_modules_value_goes_by_the_name_of_its_type() -> None:
     assert module_name(vector_set | 1023) == module_name(vector_set - 2**64) == "vectorset"
 
 
-def test_keys_are_handed_over_whole_and_once() -> None:
+def test_keys_are_passed_on_complete_and_once() -> None:
     data = make.rdb(9, *(make.key(0, make.string(b"%d" % number), make.string(b"v" * 9000)) for number in range(20)))
     handed: list[list[bytes]] = []
     parser = Parser(KeyReader(lambda found: handed.append([key.key for key in found])))

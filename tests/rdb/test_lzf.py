@@ -1,4 +1,4 @@
-"""LZF: what was compressed comes out again, in pieces of any size, and nothing else does."""
+"""LZF: compressed data expands again, in pieces of any size, and nothing else does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXTS = [
 
 
 def expanded(text: bytes, packed: bytes, step: int, room: int) -> tuple[bytes, bool]:
-    """What comes out of it, so many bytes fed at a time, and at most so many put out; whether all of it was sound."""
+    """The output, with this many bytes fed at a time, and at most that many put out; and whether all of it was sound."""
     expander = uncompiled("lzf").Expander()
     expander.begin(len(text))
     out = bytearray(len(text))
@@ -37,18 +37,18 @@ def expanded(text: bytes, packed: bytes, step: int, room: int) -> tuple[bytes, b
 
 @pytest.mark.parametrize("text", TEXTS, ids=len)
 @pytest.mark.parametrize(("step", "room"), [(10**6, 10**6), (1, 10**6), (7, 264), (10**6, 264)])
-def test_what_was_compressed_comes_out_again(text: bytes, step: int, room: int) -> None:
+def test_compressed_data_expands_again(text: bytes, step: int, room: int) -> None:
     assert expanded(text, make.lzf(text), step, room) == (text, True)
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=len)
-def test_compiled_too(text: bytes) -> None:
+def test_compiled_code_expands_it_too(text: bytes) -> None:
     told = read(make.rdb(9, make.key(0, make.string(b"k"), make.compressed(text))))
     assert [token[1] for token in told.tokens if token[0] == ITEM] == [text]
 
 
 @pytest.mark.parametrize("step", [1, 1000])
-def test_to_measure_is_to_expand_without_putting_anything_out(step: int) -> None:
+def test_measuring_equals_expanding_without_output(step: int) -> None:
     text = TEXTS[2]
     packed = make.lzf(text)
     expander = uncompiled("lzf").Expander()
@@ -69,7 +69,7 @@ def test_to_measure_is_to_expand_without_putting_anything_out(step: int) -> None
         pytest.param(b"\x00a\x40\x00", 4, b"a", id="a copy that is longer than the string"),
     ],
 )
-def test_an_item_that_cannot_be_is_refused_where_it_stands(packed: bytes, size: int, came: bytes) -> None:
+def test_an_impossible_item_is_refused_at_its_place(packed: bytes, size: int, came: bytes) -> None:
     expander = uncompiled("lzf").Expander()
     expander.begin(size)
     out = bytearray(200)

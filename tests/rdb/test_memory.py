@@ -1,4 +1,4 @@
-"""What a process ever held while it read an RDB that is larger than that."""
+"""The peak memory of a process that reads an RDB larger than that."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ LONG = b"y" * 70_000  # passes in pieces
 
 
 def entries(kind: int, blob: bytes) -> list[int | bytes]:
-    """What is told of a key with this packed value: the same whole, byte by byte, and compressed."""
+    """The tokens of a key with this packed value: the same whole, byte by byte, and compressed."""
     data = make.rdb(12, make.key(kind, make.string(b"k"), make.string(blob)))
     whole = read(data)
     assert whole.problem is None
@@ -53,12 +53,12 @@ def test_an_intset_of_each_width(width: int) -> None:
 
 
 @pytest.mark.parametrize("free", [0, 3])
-def test_a_zipmap_leaves_out_what_is_free(free: int) -> None:
+def test_a_zipmap_leaves_out_its_free_bytes(free: int) -> None:
     pairs = [(b"a", b"1"), (b"b" * 253, b"c" * 254), (b"", b""), (b"d", LONG)]
     assert entries(9, make.zipmap(pairs, free)) == [text for pair in pairs for text in pair]
 
 
-def test_a_scores_text_is_told_as_it_is_written() -> None:
+def test_the_text_of_a_score_is_kept_as_written() -> None:
     assert entries(17, make.listpack([b"m", b"1.5", b"n", -7, b"o", b"-inf"])) == [b"m", b"1.5", b"n", -7, b"o", b"-inf"]
 
 
@@ -95,5 +95,5 @@ ZIPLIST = make.ziplist([b"abc", b"def"])
         (17, make.listpack([b"m", b"much"]), "a score that is not a number: b'much'"),
     ],
 )
-def test_what_contradicts_itself_is_refused(kind: int, blob: bytes, why: str) -> None:
+def test_contradictions_are_refused(kind: int, blob: bytes, why: str) -> None:
     assert refused(kind, blob) == why

@@ -1,4 +1,4 @@
-"""The RDB parser: what it tells does not depend on how the bytes were cut, and no bytes make it raise."""
+"""The RDB parser: its report does not depend on how the bytes were split, and no bytes make it raise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def named(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", enough(FILES, named), ids=named)
-def test_a_file_in_pieces_tells_what_the_whole_tells(path: Path) -> None:
+def test_a_file_in_pieces_gives_what_the_whole_gives(path: Path) -> None:
     data = path.read_bytes()
     whole = read(data)
     assert read(data, [1] * len(data)) == whole
@@ -39,7 +39,7 @@ def test_a_file_in_pieces_tells_what_the_whole_tells(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SMALL[::6] + FOUND, ids=named)
-def test_a_file_cut_at_any_place_tells_what_the_whole_tells(path: Path) -> None:
+def test_a_file_split_anywhere_gives_what_the_whole_gives(path: Path) -> None:
     data = path.read_bytes()
     whole = read(data)
     for size in range(1, min(len(data), 1500)):
@@ -47,11 +47,11 @@ def test_a_file_cut_at_any_place_tells_what_the_whole_tells(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FOUND, ids=named)
-def test_what_was_found_once_is_told_the_same_in_every_way(path: Path) -> None:
+def test_earlier_findings_are_reported_the_same_in_every_way(path: Path) -> None:
     assert list(complaints(path.read_bytes(), random.Random(1), uncompiled_parser())) == []
 
 
-def test_a_stream_with_a_long_field_name_is_told_the_same_byte_by_byte() -> None:
+def test_a_stream_with_a_long_field_name_is_reported_the_same_byte_by_byte() -> None:
     blob = make.string(make.node([b"n" * 700_000], [[b"v"], [b"w"]]))
     data = make.rdb(10, make.key(19, make.string(b"k"), make.stream(2, [blob])))
     edge = [1] * 2000  # byte by byte at both ends, and within the name as a socket might cut it
@@ -124,7 +124,7 @@ def packed() -> bytes:
         pytest.param(16, lambda: packed()[:-1], 209_023, id="a hash that is cut off"),
     ],
 )
-def test_damage_in_a_long_compressed_value_is_told_the_same_in_every_way(
+def test_damage_in_a_long_compressed_value_is_reported_the_same_in_every_way(
     kind: int, made: Callable[[], bytes], size: int
 ) -> None:
     packed_value = made()
@@ -139,7 +139,7 @@ def test_damage_in_a_long_compressed_value_is_told_the_same_in_every_way(
 
 
 @given(st.integers(0, 2**32))
-def test_a_long_file_in_pieces_as_they_come_from_a_socket_tells_what_the_whole_tells(seed: int) -> None:
+def test_a_long_file_in_pieces_as_from_a_socket_gives_what_the_whole_gives(seed: int) -> None:
     rng = random.Random(seed)
     keys = (
         make.key(0, make.string(rng.randbytes(rng.choice((1, 30, 2000)))), make.string(rng.randbytes(int(size))))
@@ -161,7 +161,7 @@ def test_anything_sound_is_read_without_a_problem(seed: int, data: st.DataObject
 
 
 @given(st.integers(0, 2**32))
-def test_no_damage_makes_the_parser_raise_or_depend_on_the_cuts(seed: int) -> None:
+def test_no_damage_makes_the_parser_raise_or_depend_on_the_split(seed: int) -> None:
     rng = random.Random(seed)
     broken = damaged(rng.choice(SEEDS), rng, SEEDS)
     assert list(complaints(broken, rng, None)) == []

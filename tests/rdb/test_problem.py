@@ -1,11 +1,11 @@
-"""A problem says where in the file and in which key."""
+"""A problem names its place in the file and its key."""
 
 from __future__ import annotations
 
 from tap.rdb.problem import Problem
 
 
-def test_between_records_there_is_a_byte_alone() -> None:
+def test_between_records_only_the_byte_is_given() -> None:
     assert str(Problem("truncated", 12, "it ends here", 0, None)) == "byte 12: it ends here"
 
 
@@ -14,7 +14,7 @@ def test_in_a_record_its_key_is_named_with_its_db() -> None:
     assert str(Problem("damaged", 3, "odd", 2, b"user:1")) == "byte 3, in key 'user:1' of db 2: odd"
 
 
-def test_no_key_fills_a_terminal_or_commands_it() -> None:
+def test_no_key_fills_a_terminal_or_controls_it() -> None:
     text = str(Problem("damaged", 3, "odd", 0, b"\x1b[31m\xff\n" + b"x" * 10_000))
     assert text.startswith(r"byte 3, in key '\x1b[31m\\xff\nxxx")
     assert text.count("x" * 92) == 1

@@ -1,4 +1,4 @@
-"""Keys, values and expiries of RDBs up to version 9, as rdbtools reads them, a parser of others."""
+"""Keys, values and expiries of RDBs up to version 9, as rdbtools, another parser, reads them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcfromtimesta
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = 221925052800000  # ms; where rdbtools cuts expiries off: what follows is no date for it
 
-# By fixture and key, what rdbtools makes of it; the fixtures' own truth, which test_truth.py compares with, is other.
+# By fixture and key, what rdbtools reports; the fixtures' own truth, which test_truth.py compares with, differs.
 WRONG: dict[tuple[str, bytes], Record] = {
     # In Python 3 it leaves scores that are text as text.
     ("crafted-v4-plain-types", b"zset"): {
@@ -38,12 +38,12 @@ WRONG: dict[tuple[str, bytes], Record] = {
 
 
 def as_text(value: Any) -> bytes:
-    """What rdbtools takes for an integer, as the text that it is."""
+    """The text of a value that rdbtools takes for an integer."""
     return value if isinstance(value, bytes) else b"%d" % value
 
 
 class Collected(rdbtools.RdbCallback):  # type: ignore[misc, name-defined]
-    """What rdbtools calls back, as records."""
+    """The calls of rdbtools, as records."""
 
     def __init__(self) -> None:
         super().__init__(None)

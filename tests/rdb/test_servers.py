@@ -1,4 +1,4 @@
-"""A snapshot of each server at hand, made on the spot, key by key against what that server answers."""
+"""A snapshot of each available server, made on the spot, compared key by key with that server's answers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Writer:
         return self.clients[db]
 
     def __call__(self, *command: Any, db: int = 0) -> None:
-        """Soon."""
+        """Send a command soon."""
         self.sent.append((db, command))
 
     def setting(self, name: str, value: Any) -> None:
@@ -96,7 +96,7 @@ class Writer:
             client.close()
 
 
-# ---- one of everything ----
+# ---- one of every kind ----
 
 
 def strings(to: Writer) -> None:
@@ -106,7 +106,7 @@ def strings(to: Writer) -> None:
             to("SET", f"int:{number}", number)
     for text in ("0", "-0", "00", "01", "+1", " 1", "1 ", "1.0", "-", "1e3", "12345678901", "-2147483648"):
         to("SET", f"text:{text}", text)
-    # In Valkey the key's size and an expiry decide, too, how a string is held.
+    # In Valkey the key's size and an expiry also decide how a string is stored.
     for size in range(132):
         for key in (5, 31, 32, 90) if to.is_valkey else (5,):
             to("SET", f"{size:03d}".ljust(key, "k"), noise.randbytes(size))
@@ -357,7 +357,7 @@ FILL: tuple[Callable[[Writer], None], ...] = (
 )
 
 
-# ---- what the server answers ----
+# ---- the server's answers ----
 
 
 def paired(flat: list[Any]) -> list[tuple[Any, Any]]:
@@ -427,7 +427,7 @@ HOW_TO_ASK: dict[str, Callable[[bytes], tuple[Any, ...]]] = {
 
 
 def answers(of: Writer) -> dict[Name, Record]:
-    """What the server says of each key: type, encoding, expires_at_ms, value."""
+    """The server's answers about each key: type, encoding, expires_at_ms, value."""
     found: dict[Name, Record] = {}
     for db in DBS:
         [there] = of.ask(db, [("KEYS", "*")])
@@ -515,7 +515,7 @@ def taken(servers: Servers, name: str) -> Iterator[Snapshot]:
     writer.close()
 
 
-# ---- the same, out of a line ----
+# ---- the same, from a line ----
 
 
 def unquoted(kind: str, value: Any) -> Any:
@@ -545,14 +545,14 @@ def unquoted(kind: str, value: Any) -> Any:
 
 
 @pytest.mark.parametrize("step", [0, 1000, 7])
-def test_values_and_expiries_are_what_the_server_answers(snapshot: Snapshot, step: int) -> None:
+def test_values_and_expiries_equal_the_servers_answers(snapshot: Snapshot, step: int) -> None:
     records = snapshot.read(step)
     assert records.keys() == snapshot.answers.keys()
     for name, answer in snapshot.answers.items():
         record = records[name]
         assert record["type"] == answer["type"], name
         assert record["expires_at_ms"] == answer["expires_at_ms"], name
-        if answer["type"] == "vectorset":  # what it holds is for its module to tell
+        if answer["type"] == "vectorset":  # its content is for its module to show
             continue
         value = unquoted(record["type"], record["value"])
         if value != answer["value"]:
@@ -581,7 +581,7 @@ ROOM_LEFT = {
 }
 
 
-def test_encodings_are_what_the_server_answers(snapshot: Snapshot) -> None:
+def test_encodings_equal_the_servers_answers(snapshot: Snapshot) -> None:
     untold = [*UNTOLD, *([ROOM_LEFT[snapshot.name]] if snapshot.name in ROOM_LEFT else [])]
     for name, answer in snapshot.answers.items():
         told = snapshot.read()[name]["encoding"]
@@ -591,7 +591,7 @@ def test_encodings_are_what_the_server_answers(snapshot: Snapshot) -> None:
 
 
 def test_each_setting_was_met_from_both_sides(snapshot: Snapshot) -> None:
-    """Or the comparison of encodings would say little."""
+    """Otherwise the comparison of encodings would show little."""
     seen: dict[str, set[str]] = {}
     for answer in snapshot.answers.values():
         seen.setdefault(answer["type"], set()).add(answer["encoding"])
@@ -604,7 +604,7 @@ def test_each_setting_was_met_from_both_sides(snapshot: Snapshot) -> None:
     assert seen["hash"] == {packed, "hashtable"} | ({"listpackex"} if in_between else set())
 
 
-def test_a_record_alone_says_the_same(snapshot: Snapshot) -> None:
+def test_a_record_alone_gives_the_same(snapshot: Snapshot) -> None:
     found = {(key.db, key.key): key for key in keys(snapshot.rdb, 1000)}
     records = snapshot.read()
     assert found.keys() == records.keys()
@@ -617,7 +617,7 @@ def test_a_record_alone_says_the_same(snapshot: Snapshot) -> None:
     assert all(one.position + one.serialized_bytes <= other.position for one, other in pairwise(in_order))
 
 
-def test_the_commands_of_protocol_make_the_same_data(snapshot: Snapshot) -> None:
+def test_the_commands_of_protocol_create_the_same_data(snapshot: Snapshot) -> None:
     """Piped into an empty server: equal digests, and equal answers where a digest does not look."""
     out = io.BytesIO()
     reader = reader_for("protocol", out)
@@ -642,7 +642,7 @@ def test_the_commands_of_protocol_make_the_same_data(snapshot: Snapshot) -> None
 
 
 def piped(commands: bytes, server: Server) -> str:
-    """What `redis-cli --pipe` says at the end."""
+    """The last output of `redis-cli --pipe`."""
     programs_of_clients = sorted((ROOT / ".servers").glob("*/bin/*-cli"))
     found = [path for path in programs_of_clients if path.parent == server.program.parent] or programs_of_clients
     if not found:
@@ -672,8 +672,8 @@ def as_piped(answer: Record) -> Record:
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lfu", "allkeys-lru"])
-def test_use_is_what_the_server_answers(snapshot: Snapshot, policy: str) -> None:
-    """Last, as it empties the server."""
+def test_usage_equals_the_servers_answers(snapshot: Snapshot, policy: str) -> None:
+    """Last, because it empties the server."""
     writer = snapshot.writer
     [*_, dump] = writer.ask(
         0,

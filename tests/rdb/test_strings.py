@@ -1,4 +1,4 @@
-"""Lengths and strings in every form, short and in pieces, and what is refused of them."""
+"""Lengths and strings in every form, short and in pieces, and the refused ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refused(value: bytes, size: int | None = None) -> str:
 
 
 @pytest.mark.parametrize("text", [b"", b"x" * 63, b"x" * 64, b"x" * 16_383, b"x" * 16_384, LONG], ids=len)
-def test_a_string_of_each_form_of_length(text: bytes) -> None:
+def test_a_string_of_each_form_of_length_is_read(text: bytes) -> None:
     assert told(make.string(text)) == (ITEM, text)
 
 
@@ -41,12 +41,12 @@ def test_a_length_may_take_more_bytes_than_it_needs(size: int) -> None:
 
 
 @pytest.mark.parametrize("number", [0, -1, 127, -128, 128, -129, 2**15 - 1, -(2**15), 2**15, 2**31 - 1, -(2**31)])
-def test_a_string_that_is_written_as_a_number(number: int) -> None:
+def test_a_string_written_as_a_number_is_read(number: int) -> None:
     assert told(make.decimal(number)) == (INTEGER, number)
 
 
 @pytest.mark.parametrize("text", [b"a" * 20, LONG], ids=len)
-def test_a_compressed_string(text: bytes) -> None:
+def test_a_compressed_string_is_read(text: bytes) -> None:
     assert told(make.compressed(text)) == (ITEM, text)
 
 
@@ -67,11 +67,11 @@ def test_a_key_may_be_written_in_each_form() -> None:
         (make.length(2**40 + 1), f"a string of {2**40 + 1} bytes, for which there is no room"),
     ],
 )
-def test_what_is_wrong_with_a_string_is_said_of_its_first_byte(value: bytes, why: str) -> None:
+def test_a_fault_in_a_string_is_reported_at_its_first_byte(value: bytes, why: str) -> None:
     assert refused(value) == why
 
 
-def test_no_string_is_longer_than_what_is_left_of_the_file() -> None:
+def test_no_string_is_longer_than_the_rest_of_the_file() -> None:
     value = make.length(9) + b"x" * 9
     whole = len(make.rdb(9, make.key(0, make.string(b"k"), value)))
     after = whole - 9 - 13  # what follows the head of the string
@@ -80,7 +80,7 @@ def test_no_string_is_longer_than_what_is_left_of_the_file() -> None:
     assert refused(make.length(19) + b"x" * 9, size=whole) == "a string of 19 bytes, for which there is no room"
 
 
-def test_no_count_is_of_more_things_than_there_are_bytes_left() -> None:
+def test_no_count_exceeds_the_number_of_bytes_left() -> None:
     data = make.rdb(9, make.key(1, make.string(b"k"), make.length(1000) + make.string(b"x")))
     found = read(data, size=len(data)).problem
     assert found is not None

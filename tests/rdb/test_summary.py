@@ -14,7 +14,7 @@ from tests.rdb.reading import Fixture, enough, fed, fixtures, json_lines, keys
 
 
 @pytest.mark.parametrize("fixture", enough(fixtures("server") + fixtures("crafted")), ids=repr)
-def test_a_summary_counts_what_is_there(fixture: Fixture) -> None:
+def test_a_summary_counts_the_content(fixture: Fixture) -> None:
     for values in (False, True):
         summary = Summary(largest=3)
         assert fed(Parser(summary, values=values), fixture.data, 1000) is None
@@ -29,7 +29,7 @@ def test_a_summary_counts_what_is_there(fixture: Fixture) -> None:
 
 
 @pytest.mark.parametrize("fixture", enough(fixtures("server")), ids=repr)
-def test_a_modules_data_beside_the_keys_is_found(fixture: Fixture) -> None:
+def test_module_data_beside_the_keys_is_found(fixture: Fixture) -> None:
     summary = Summary()
     assert fed(Parser(summary), fixture.data) is None
     aux = fixture.truth.get("module_aux", {})
@@ -74,7 +74,7 @@ def test_each_db_has_its_own_figures(step: int) -> None:
 
 
 @pytest.mark.parametrize("step", [0, 7])
-def test_the_largest_are_remembered_and_no_others(step: int) -> None:
+def test_the_largest_keys_are_remembered_and_no_others(step: int) -> None:
     sizes = [5, 900, 3, 70, 900, 71, 1]
     summary = summary_of(*(a_string(b"%d" % n, size) for n, size in enumerate(sizes)), largest=3, step=step)
     assert [key.key for key in summary.biggest()] == [b"1", b"4", b"5"], "of equals the first comes first"
@@ -86,7 +86,7 @@ def test_only_the_wanted_keys_are_counted() -> None:
     assert (summary.keys, list(summary.databases)) == (1, [0])
 
 
-def test_what_the_writer_said_of_itself_is_text_and_bounded() -> None:
+def test_fields_of_the_writer_are_text_and_bounded() -> None:
     fields = [make.aux(make.string(b"redis-ver"), make.string(b"7.0\xff")), make.aux(make.string(b"n"), make.decimal(-3))]
     more = [make.aux(make.string(b"f%d" % n), make.string(b"x" * 5000)) for n in range(MAX_AUX + 5)]
     summary = summary_of(*fields, select(0), a_string(b"k", 1), *more)
@@ -97,7 +97,7 @@ def test_what_the_writer_said_of_itself_is_text_and_bounded() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 2**20])
 @pytest.mark.parametrize("value", [make.string(b"b"), b"\xc0\x05"])
-def test_of_endless_fields_the_first_are_kept_and_what_follows_is_read(value: bytes, size: int) -> None:
+def test_of_endless_fields_the_first_are_kept_and_the_rest_is_read(value: bytes, size: int) -> None:
     fields = [make.aux(make.string(b"f%d" % number), value) for number in range(MAX_AUX + 5)]
     data = make.rdb(10, *fields, make.key(0, make.string(b"k"), make.string(b"v")))
     summary = Summary()

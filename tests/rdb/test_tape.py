@@ -1,4 +1,4 @@
-"""The tape, used uncompiled: numbers in a row, read whenever there is no room for more."""
+"""The tape, uncompiled: numbers in a row, read whenever there is no room for more."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tape(heard: Heard) -> Any:
     return uncompiled("tape").Tape(heard)
 
 
-def test_bytes_are_named_where_they_are(tape: Any, heard: Heard) -> None:
+def test_bytes_are_named_by_their_place(tape: Any, heard: Heard) -> None:
     tape.open(b"the source", b"the source")
     tape.say2(ITEM, 4, 6)
     tape.copy(b"made")
@@ -47,7 +47,7 @@ def test_bytes_are_named_where_they_are(tape: Any, heard: Heard) -> None:
     assert heard.tokens == [(ITEM, b"source"), (ITEM, b"made"), (ITEM, b"")]
 
 
-def test_what_is_full_is_read_and_written_over(tape: Any, heard: Heard) -> None:
+def test_a_full_tape_is_read_and_overwritten(tape: Any, heard: Heard) -> None:
     said = [(5, number) for number in range(TAPE_SIZE)]
     for token in said:
         tape.say1(*token)

@@ -1,4 +1,4 @@
-"""The numbers of the tape and of the parser: C and Python have the same."""
+"""The numbers of the tape and of the parser: the same in C and in Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support import ROOT
 
 
 @pytest.mark.parametrize("module", [states, tokens])
-def test_the_numbers_for_c_are_those_of_the_module(module: object) -> None:
+def test_the_numbers_for_c_equal_those_of_the_module(module: object) -> None:
     name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
     lines = (ROOT / f"tap/rdb/{name}.pxd").read_text().splitlines()
     of_c = {key.strip(): int(number, 0) for key, _, number in (line.partition("=") for line in lines) if number}

@@ -1,4 +1,4 @@
-"""What each fixture holds, as the server that wrote it answered."""
+"""The content of each fixture, as the server that wrote it answered."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def without(value: Any, names: tuple[str, ...]) -> Any:
 
 
 def items_of_module(value: list[list[Any]]) -> list[list[Any]]:
-    """What rdbt_module.c wrote, from what any module's value is: a count, then a kind's letter before each item.
+    """What rdbt_module.c wrote, from any module's value: a count, then a kind's letter before each item.
 
     Servers write signed numbers as unsigned ones.
     """
@@ -115,7 +115,7 @@ def test_an_rdb_in_pieces_holds_what_the_whole_holds(fixture: Fixture) -> None:
 def test_a_servers_rdb_holds_what_the_server_answered(fixture: Fixture) -> None:
     truth = true_keys(fixture)
     found = by_name(json_lines(fixture.data))
-    # Keys of slots that are being imported are in the RDB, and not shown to clients.
+    # Keys of slots that are being imported are in the RDB, and hidden from clients.
     hidden = {name for name in found if json.loads(name[1]) in fixture.truth.get("hidden_keys", ())}
     assert len(hidden) == len(fixture.truth.get("hidden_keys", ()))
     assert found.keys() - hidden == truth.keys()
@@ -125,7 +125,7 @@ def test_a_servers_rdb_holds_what_the_server_answered(fixture: Fixture) -> None:
         assert record["rdb_type"] == key["rdb_type"], name
         assert record["expires_at_ms"] == key["expire_at_ms"], name
         assert record.get("freq") == key.get("freq"), name
-        # The seconds went on between saving and asking.
+        # Seconds passed between saving and asking.
         assert ("idle_s" in record) == ("idle_s" in key), name
         assert abs(record.get("idle_s", 0) - key.get("idle_s", 0)) <= 1, name
         if key["key"] == "appended":
@@ -145,7 +145,7 @@ def test_a_servers_rdb_holds_what_the_server_answered(fixture: Fixture) -> None:
 
 
 @pytest.mark.parametrize("fixture", fixtures("crafted"), ids=repr)
-def test_a_crafted_rdb_holds_what_servers_loaded_of_it(fixture: Fixture) -> None:
+def test_a_crafted_rdb_holds_what_servers_loaded_from_it(fixture: Fixture) -> None:
     scenario = fixture.truth["scenario"]
     truth = true_keys(fixture)
     records = json_lines(fixture.data)
@@ -166,7 +166,7 @@ def test_a_crafted_rdb_holds_what_servers_loaded_of_it(fixture: Fixture) -> None
 
 
 @pytest.mark.parametrize("fixture", enough(fixtures("server") + fixtures("crafted")), ids=repr)
-def test_both_depths_tell_the_same_of_a_key(fixture: Fixture) -> None:
+def test_both_depths_report_the_same_about_a_key(fixture: Fixture) -> None:
     records = [{name: record[name] for name in record if name != "value"} for record in json_lines(fixture.data)]
     for step in (0, 7):
         assert [
@@ -187,8 +187,8 @@ def test_both_depths_tell_the_same_of_a_key(fixture: Fixture) -> None:
 
 
 @pytest.mark.parametrize("fixture", enough(fixtures("server")), ids=repr)
-def test_a_records_own_bytes_say_the_same_of_it(fixture: Fixture) -> None:
-    """Its position and size are those of all that belongs to it, and of nothing else."""
+def test_a_records_own_bytes_report_the_same(fixture: Fixture) -> None:
+    """Its position and size cover everything that belongs to it, and nothing else."""
     # encodings depend on the version, which the fields at the beginning tell
     found = keys(fixture.data)
     records = json_lines(fixture.data)
@@ -203,7 +203,7 @@ def test_a_records_own_bytes_say_the_same_of_it(fixture: Fixture) -> None:
 
 
 class Libraries:
-    """A reader of the tape: the functions' code."""
+    """A reader of the tape that collects the functions' code."""
 
     def __init__(self) -> None:
         self.found: list[bytes] = []
@@ -236,7 +236,7 @@ def test_functions_are_found(fixture: Fixture) -> None:
 
 
 @pytest.mark.parametrize("fixture", enough(fixtures("server") + fixtures("crafted")), ids=repr)
-def test_the_first_line_and_the_checksum_are_told(fixture: Fixture) -> None:
+def test_the_first_line_and_the_checksum_are_reported(fixture: Fixture) -> None:
     truth = fixture.truth["rdb"]
     parser = Parser(Summary())
     assert parser.feed(fixture.data) == len(fixture.data)
@@ -254,7 +254,7 @@ def test_a_damaged_rdb_is_refused_where_servers_refuse_it(fixture: Fixture) -> N
         for step in STEPS:
             parser = Parser(JsonLines(bytes), values=True) if values else Parser(KeyReader(lambda _: None))
             problems.add(fed(parser, fixture.data, step))
-    # the same at both depths, and however it was cut
+    # the same at both depths, and for any split
     [problem] = problems
     if verdict != "either":  # damage that not all servers look for
         assert (problem is None) == (verdict == "accept"), problem

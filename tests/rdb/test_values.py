@@ -1,4 +1,4 @@
-"""Each type of value in each of its forms: what TYPE and OBJECT ENCODING would say, and what is in it."""
+"""Each type of value in each of its forms: what TYPE and OBJECT ENCODING would return, and its content."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ HELD = [
 
 
 @pytest.mark.parametrize(("type_name", "encoding", "elements", "kind", "value", "holds"), HELD)
-def test_a_value_is_what_it_is_in_each_form(
+def test_a_value_is_recognized_in_each_form(
     type_name: str, encoding: str, elements: int, kind: int, value: bytes, holds: Any
 ) -> None:
     data = make.rdb(12, make.key(kind, S(b"k"), value))
@@ -97,7 +97,7 @@ def test_a_stream_of_each_version_has_its_entries_and_groups(version: int) -> No
         (7, make.length(1) + make.length(9), "module data of kind 9"),
     ],
 )
-def test_what_no_server_would_load_is_refused(kind: int, value: bytes, why: str) -> None:
+def test_values_that_no_server_would_load_are_refused(kind: int, value: bytes, why: str) -> None:
     data = make.rdb(12, make.key(kind, S(b"k"), value))
     problem = read(data).problem
     assert problem is not None

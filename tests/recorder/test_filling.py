@@ -1,4 +1,4 @@
-"""How much may gather and wait until a connection has to ask, where a comment goes, where the next file begins."""
+"""How much may gather and wait before a connection has to ask, where comments go, where the next file begins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUEUE, GATHER = 10_000, 3_000
 
 
 class Disk:
-    """A writer without a thread. put_blocks, heads: in the order in which they came; None stands for the next file."""
+    """A writer without a thread. put_blocks, heads: in the order they came; None stands for the next file."""
 
     def __init__(self) -> None:
         self.taken = 0
@@ -82,7 +82,7 @@ class Tap:
         return self.filling.gathering.limit
 
     def written(self) -> list[Packet]:
-        """What is in all blocks that were put."""
+        """The content of all blocks that were put."""
         reader = PcapngReader()
         data = b"".join(bytes(one.view()) for one in self.disk.put_blocks if one is not None)
         return list(reader.feed(heading("test") + data))
@@ -112,7 +112,7 @@ def of_a_tap(test: Test) -> Callable[..., None]:
 
 
 @of_a_tap
-async def test_what_waits_is_what_gathers_and_what_was_put_without_what_was_taken(tap: Tap) -> None:
+async def test_waiting_bytes_are_those_gathered_and_those_put_but_not_taken(tap: Tap) -> None:
     assert tap.filling.waiting == 0
     tap.add(100)
     first = tap.gathered
@@ -126,7 +126,7 @@ async def test_what_waits_is_what_gathers_and_what_was_put_without_what_was_take
 
 
 @of_a_tap
-async def test_the_queue_is_full_beyond_its_bytes_until_half_of_it_is_written(tap: Tap) -> None:
+async def test_a_full_queue_stays_full_until_half_of_it_is_written(tap: Tap) -> None:
     tap.add(2000)
     tap.filling.pass_on()
     waiting = tap.filling.waiting
@@ -159,7 +159,7 @@ async def test_new_connections_are_recorded_until_twice_the_queue_waits(tap: Tap
 
 
 @of_a_tap
-async def test_room_is_what_the_queue_has_beside_what_may_gather(tap: Tap) -> None:
+async def test_room_is_the_queue_without_what_may_gather(tap: Tap) -> None:
     assert tap.filling.room == 0
     tap.filling.pass_on()
     assert tap.filling.room == QUEUE - GATHER
@@ -175,7 +175,7 @@ async def test_room_is_what_the_queue_has_beside_what_may_gather(tap: Tap) -> No
 
 
 @of_a_tap
-async def test_nothing_may_gather_without_asking_where_the_queue_has_no_room_for_it(tap: Tap) -> None:
+async def test_nothing_may_gather_without_asking_if_the_queue_has_no_room(tap: Tap) -> None:
     assert tap.limit == 0
     tap.disk.taken = -(QUEUE - 2 * GATHER)
     tap.filling.pass_on()
@@ -207,7 +207,7 @@ async def test_a_file_is_full_once_the_next_bytes_reach_its_size(tap: Tap) -> No
 
 
 @of_a_tap
-async def test_a_file_whose_time_is_up_is_full_until_it_goes_on(tap: Tap) -> None:
+async def test_a_file_whose_time_is_up_is_full_until_it_continues(tap: Tap) -> None:
     tap.filling.pass_on()
     assert not tap.filling.is_file_full(10**9)
     tap.filling.file_is_due()
@@ -242,7 +242,7 @@ async def test_packets_are_passed_on_when_enough_have_gathered_or_the_writer_wan
 
 
 @of_a_tap
-async def test_comments_of_the_tap_stand_before_those_of_the_connection_and_once(tap: Tap) -> None:
+async def test_comments_of_the_tap_precede_those_of_the_connection_and_appear_once(tap: Tap) -> None:
     tap.filling.say(tap.a, "of a")
     tap.filling.say(None, "of the tap")
     tap.filling.say(tap.b, "of b")
@@ -270,7 +270,7 @@ async def test_nothing_gathers_without_asking_while_a_comment_of_the_tap_waits(t
 
 
 @of_a_tap
-async def test_a_comment_for_which_no_bytes_come_gets_a_packet_of_its_own(tap: Tap) -> None:
+async def test_a_comment_without_bytes_gets_a_packet_of_its_own(tap: Tap) -> None:
     tap.filling.say(tap.a, "first")
     tap.filling.say(tap.a, "second")
     await asyncio.sleep(0)
@@ -280,7 +280,7 @@ async def test_a_comment_for_which_no_bytes_come_gets_a_packet_of_its_own(tap: T
 
 
 @of_a_tap
-async def test_a_comment_waits_for_a_connection_that_has_no_master_yet(tap: Tap) -> None:
+async def test_a_comment_waits_for_a_connection_without_a_master(tap: Tap) -> None:
     early = Connection(tap.log, "early", is_dialled=False)
     tap.filling.say(early, "waits")
     await asyncio.sleep(0)
@@ -290,7 +290,7 @@ async def test_a_comment_waits_for_a_connection_that_has_no_master_yet(tap: Tap)
 
 
 @of_a_tap
-async def test_the_last_comments_stand_at_a_packet_of_the_connection_that_was_heard_last(tap: Tap) -> None:
+async def test_the_last_comments_go_on_a_packet_of_the_connection_last_heard(tap: Tap) -> None:
     tap.add(1, tap.a)
     tap.add(1, tap.b)
     tap.filling.say(tap.a, "of a")
@@ -313,7 +313,7 @@ async def test_without_any_packet_the_comments_of_the_tap_have_no_place(tap: Tap
 
 
 @of_a_tap
-async def test_the_next_file_begins_with_every_connection_behind_all_that_has_come(tap: Tap) -> None:
+async def test_the_next_file_begins_with_every_connection_after_all_its_bytes(tap: Tap) -> None:
     tap.add(100)
     tap.filling.say(tap.b, "of b")
     tap.filling.file_is_due()
@@ -334,6 +334,6 @@ async def test_the_next_file_begins_with_every_connection_behind_all_that_has_co
 
 
 @of_a_tap
-async def test_the_next_file_stands_between_no_commands_where_no_connection_fills_it(tap: Tap) -> None:
+async def test_the_next_file_may_begin_inside_a_command_if_no_connection_fills_it(tap: Tap) -> None:
     tap.filling.next_file(NOW)
     assert [one for one in tap.log if one.startswith("begin ")] == [f"begin a {NOW} False", f"begin b {NOW} False"]

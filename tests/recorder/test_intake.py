@@ -1,4 +1,4 @@
-"""The ordinary read becomes a packet in one call, and no other one does."""
+"""An ordinary read becomes a packet in one call, and no other read does."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLENTY = 2**20
 
 
 class Careful(Intake):
-    """taken: what came to be decided: side, bytes, position."""
+    """taken: what needed a decision: side, bytes, position."""
 
     def __init__(self, gathering: Gathering) -> None:
         super().__init__(gathering)
@@ -54,7 +54,7 @@ def nobody() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 2 * MAX_DATA + 9)), max_size=5))
-def test_ordinary_bytes_become_the_packets_that_a_flow_makes_of_them(reads: list[tuple[bool, int]]) -> None:
+def test_ordinary_bytes_become_the_packets_of_a_flow(reads: list[tuple[bool, int]]) -> None:
     gathering = Gathering(nobody)
     gathering.limit = PLENTY
     intake, other, expected = Careful(gathering), flow(), []
@@ -72,7 +72,7 @@ def test_ordinary_bytes_become_the_packets_that_a_flow_makes_of_them(reads: list
     ]
 
 
-def test_at_first_and_once_it_has_to_ask_everything_is_to_be_decided() -> None:
+def test_at_first_and_after_ask_everything_needs_a_decision() -> None:
     gathering = Gathering(nobody)
     gathering.limit = PLENTY
     intake = Careful(gathering)
@@ -87,7 +87,7 @@ def test_at_first_and_once_it_has_to_ask_everything_is_to_be_decided() -> None:
 
 
 @pytest.mark.parametrize("said", [command("AUTH", "secret"), ACK[:-1], ACK + b"\n", b"AUTH secret\r\n", b""])
-def test_what_a_replica_says_but_acknowledgements_is_to_be_decided(said: bytes) -> None:
+def test_a_replicas_bytes_need_a_decision_unless_they_acknowledge(said: bytes) -> None:
     gathering = Gathering(nobody)
     gathering.limit = PLENTY
     intake = Careful(gathering)
@@ -98,7 +98,7 @@ def test_what_a_replica_says_but_acknowledgements_is_to_be_decided(said: bytes) 
 
 
 @given(st.integers(0, 3 * MAX_DATA), st.integers(0, 3 * MAX_DATA))
-def test_the_limit_is_never_passed(limit: int, size: int) -> None:
+def test_the_limit_is_never_exceeded(limit: int, size: int) -> None:
     gathering = Gathering(nobody)
     gathering.limit = limit
     intake = Careful(gathering)
@@ -108,7 +108,7 @@ def test_the_limit_is_never_passed(limit: int, size: int) -> None:
     assert bool(intake.taken) == (gathering.blocks.size == 0)
 
 
-def test_a_writer_that_has_nothing_to_do_gets_what_there_is() -> None:
+def test_an_idle_writer_gets_what_has_gathered() -> None:
     calls: list[int] = []
     gathering = Gathering(lambda: calls.append(gathering.blocks.size))
     gathering.limit = PLENTY
@@ -138,7 +138,7 @@ def test_a_password_that_reads_as_an_acknowledgement_is_masked(tmp_path: Path) -
     assert path.read_bytes().count(ACK) == 2
 
 
-def test_what_is_said_of_the_tap_stands_at_the_next_packet(tmp_path: Path) -> None:
+def test_a_comment_of_the_tap_goes_on_the_next_packet(tmp_path: Path) -> None:
     path = tmp_path / "link.pcapng"
 
     async def record() -> None:
@@ -157,8 +157,8 @@ def test_what_is_said_of_the_tap_stands_at_the_next_packet(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("without_rdb", [False, True])
-def test_what_is_left_out_of_an_rdb_begins_and_ends_at_its_bytes(tmp_path: Path, without_rdb: bool) -> None:
-    """However the reads lie to it: of each byte, and of all at once."""
+def test_an_omitted_rdb_begins_and_ends_at_its_bytes(tmp_path: Path, without_rdb: bool) -> None:
+    """However the reads lie to it: each byte, and all at once."""
     rdb = b"REDIS0011\xff" + bytes(8)
     head = b"+FULLRESYNC " + b"a" * 40 + b" 0\r\n$%d\r\n" % len(rdb)
     stream = command("PING") * 3
@@ -187,8 +187,8 @@ def test_what_is_left_out_of_an_rdb_begins_and_ends_at_its_bytes(tmp_path: Path,
         assert b"".join(one.data for one in found if one.source != found[0].source) == head + kept + stream
 
 
-def test_a_gap_is_told_though_others_have_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk hangs until one link's bytes are left out; that it goes on is first felt by another link."""
+def test_a_gap_is_reported_although_others_have_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk hangs until one link's bytes are left out; another link first feels that it works again."""
     monkeypatch.setattr(filling, "QUEUE_BYTES", 1_000_000)
     monkeypatch.setattr(filling, "GATHER_BYTES", 100_000)
 
@@ -222,7 +222,7 @@ def test_a_gap_is_told_though_others_have_room_again(tmp_path: Path, monkeypatch
 
 
 async def recording(path: Path, bus: Bus) -> tuple[Recorder, RecordedConnection]:
-    """One of one link, in which there is room for more of it."""
+    """A recording of one link, in which there is room for more of it."""
     writes = Recorder(path, bus)
     writes.open()
     link = connect(bus, writes, 1)

@@ -1,4 +1,4 @@
-"""Bytes that a disk does not take may announce a password: what comes behind them hides it all the same."""
+"""Bytes that the disk refuses may announce a password: the bytes after them are hidden all the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tap.units import Limits
 from tests.recording import test_gaps as gaps
 from tests.recording.packed import state_of
 from tests.recording.support import comments, connect, hang, packets, segment, segments
-from tests.recording.test_gaps import Lossy, assert_told_as_it_was
+from tests.recording.test_gaps import Lossy, assert_reported_as_it_was
 from tests.relay.wire import BASE, GRANT, asks, command
 from tests.support import wait_inside
 
@@ -36,7 +36,7 @@ PING = command("PING")
 
 
 def recorded(path: Path, pieces: list[tuple[Side, bytes, bool]]) -> bytes:
-    """The file. pieces: with whether the disk takes them."""
+    """The file. pieces: each with whether the disk takes it."""
     asyncio.run(_record(path, pieces))
     return path.read_bytes()
 
@@ -70,7 +70,7 @@ STREAM = command("CONFIG", "SET", "requirepass", PASSWORD)
 
 
 @pytest.mark.parametrize("lost", range(1, len(REQUEST)))
-def test_of_a_request(tmp_path: Path, lost: int) -> None:
+def test_a_password_in_a_request_is_hidden(tmp_path: Path, lost: int) -> None:
     for number, begin in enumerate((0, max(0, lost - 1))):
         pieces = [
             (Side.REPLICA, PING + REQUEST[:begin], True),
@@ -83,13 +83,13 @@ def test_of_a_request(tmp_path: Path, lost: int) -> None:
 
 
 @pytest.mark.parametrize("lost", range(1, len(REPLY)))
-def test_of_a_reply(tmp_path: Path, lost: int) -> None:
+def test_a_password_in_a_reply_is_hidden(tmp_path: Path, lost: int) -> None:
     for number, begin in enumerate((0, max(0, lost - 1))):
         pieces = [
             (Side.REPLICA, command("CONFIG", "GET", "requirepass"), True),
             (Side.MASTER, REPLY[:begin], True),
             (Side.MASTER, REPLY[begin:lost], False),
-            (Side.MASTER, REPLY[lost : lost + 1], True),  # recording goes on behind what comes first
+            (Side.MASTER, REPLY[lost : lost + 1], True),  # recording continues after the first bytes
             (Side.MASTER, REPLY[lost + 1 :], True),
             (Side.REPLICA, PING, True),
             (Side.MASTER, b"+PONG\r\n+PONG\r\n$2\r\nOK\r\n", True),
@@ -100,7 +100,7 @@ def test_of_a_reply(tmp_path: Path, lost: int) -> None:
 
 
 @pytest.mark.parametrize("lost", range(1, len(STREAM)))
-def test_of_a_command_of_the_stream(tmp_path: Path, lost: int) -> None:
+def test_a_password_in_a_command_of_the_stream_is_hidden(tmp_path: Path, lost: int) -> None:
     for number, begin in enumerate((0, max(0, lost - 1))):
         pieces = [
             (Side.REPLICA, asks(BASE), True),
@@ -115,7 +115,7 @@ def test_of_a_command_of_the_stream(tmp_path: Path, lost: int) -> None:
         assert_hidden(recorded(tmp_path / f"{number}.pcapng", pieces))
 
 
-def test_the_request_that_asks_for_a_password_may_be_lost_too(tmp_path: Path) -> None:
+def test_the_request_for_a_password_may_be_lost_too(tmp_path: Path) -> None:
     pieces = [
         (Side.REPLICA, PING, True),
         (Side.REPLICA, command("CONFIG", "GET", "requirepass"), False),
@@ -127,20 +127,20 @@ def test_the_request_that_asks_for_a_password_may_be_lost_too(tmp_path: Path) ->
     assert b"+SHOWN\r\n" in said
 
 
-def test_it_would_show_if_it_were_not_one(tmp_path: Path) -> None:
+def test_the_plant_would_show_if_it_were_not_a_password(tmp_path: Path) -> None:
     pieces = [(Side.REPLICA, command("SET", "k", PASSWORD), True), (Side.MASTER, b"+OK\r\n", True)]
     with pytest.raises(AssertionError):
         assert_hidden(recorded(tmp_path / "one.pcapng", pieces))
 
 
-# ---- whatever the disk takes, and wherever files end ----
+# ---- whatever the disk accepts, and wherever files end ----
 
 
 @pytest.mark.parametrize("seeds", [range(first, first + 8) for first in range(0, 40, 8)], ids=str)
-def test_each_byte_is_kept_or_said_to_be_missing_and_what_is_kept_can_be_read(seeds: range) -> None:
+def test_each_byte_is_kept_or_reported_missing_and_kept_bytes_can_be_read(seeds: range) -> None:
     for seed in seeds:
         story, files = gaps.recorded(seed)
-        assert_told_as_it_was(story, files)
+        assert_reported_as_it_was(story, files)
         first = {one.source: one.sequence + 1 for one in map(segment, (one.data for one in files[0])) if one.flags & SYN}
         spans: dict[Side, set[int]] = {Side.REPLICA: set(), Side.MASTER: set()}
         said = [json.loads(comment) for file in files for packet in file for comment in packet.comments]
@@ -166,11 +166,11 @@ def test_each_byte_is_kept_or_said_to_be_missing_and_what_is_kept_can_be_read(se
         assert sum(one.flags & FIN for file in files for one in map(segment, (one.data for one in file))) == 2 * FIN
 
 
-# ---- what the next file of a rotation begins with ----
+# ---- the beginning of the next file in a rotation ----
 
 
 def states(path: Path, said: list[tuple[Side, bytes]]) -> list[tuple[LinkState, list[bytes]]]:
-    """At first and behind each of what is said: what the next file would begin with, and the data that follows there."""
+    """At first and after each item: what the next file would begin with, and the data that follows there."""
     found: list[tuple[LinkState, list[bytes]]] = []
 
     async def record() -> None:
@@ -196,7 +196,7 @@ def states(path: Path, said: list[tuple[Side, bytes]]) -> list[tuple[LinkState, 
     return found
 
 
-def test_a_file_repeats_a_handshake_until_it_is_over_and_then_says_how_the_link_stands(tmp_path: Path) -> None:
+def test_a_file_repeats_a_handshake_until_it_ends_and_then_states_where_the_link_is(tmp_path: Path) -> None:
     said = [
         (Side.REPLICA, PING),
         (Side.MASTER, b"+PONG\r\n"),
@@ -220,7 +220,7 @@ def test_a_handshake_that_is_too_long_is_not_repeated(tmp_path: Path, monkeypatc
     assert [state.lost for state, _ in found] == [(0, 0)] * 3 + [(3 * len(PING), 0)]
 
 
-# ---- which reads need no decision ----
+# ---- reads that need no decision ----
 
 RDB = b"REDIS0011\xff" + bytes(8)
 FULL = b"+FULLRESYNC %s %d\r\n$%d\r\n" % (b"a" * 40, BASE, len(RDB))
@@ -229,7 +229,7 @@ SET = command("SET", "k", "v")
 
 
 def decided(path: Path, monkeypatch: pytest.MonkeyPatch, said: list[tuple[Side, bytes]], **options: Any) -> list[bool]:
-    """Of each read whether something was to be decided about it."""
+    """For each read, whether anything had to be decided."""
     found: list[bool] = []
     take = RecordedConnection.take
 
@@ -266,7 +266,7 @@ LOADS, STREAMS, CONFIRMS = (Side.MASTER, RDB), (Side.MASTER, SET), (Side.REPLICA
     ("options", "said", "expected"),
     [
         ({}, [ASKS, GRANTS, LOADS, STREAMS, CONFIRMS, STREAMS], [True, True, False, False, False, False]),
-        # a request that is cut: what looks like an acknowledgement may be a value of it
+        # a request that is split: what looks like an acknowledgement may be a value of it
         ({}, [ASKS, GRANTS, (Side.REPLICA, ACKS[:9]), (Side.REPLICA, ACKS[9:]), CONFIRMS], [True] * 4 + [False]),
         # until the handshake is over it is kept for the next file
         (
@@ -274,12 +274,12 @@ LOADS, STREAMS, CONFIRMS = (Side.MASTER, RDB), (Side.MASTER, SET), (Side.REPLICA
             [ASKS, (Side.MASTER, FULL[:60]), (Side.MASTER, FULL[60:]), LOADS, STREAMS, STREAMS, CONFIRMS, CONFIRMS],
             [True] * 3 + [False] * 3 + [True, False],
         ),
-        # of an RDB that is left out each read is cut, and the read behind it has the comment on it
+        # of an RDB that is left out each read is split, and the read after it has the comment on it
         ({"without_rdb": True}, [ASKS, GRANTS, LOADS, STREAMS, STREAMS], [True] * 4 + [False]),
         ({"without_rdb": True}, [ASKS, GRANTS, (Side.MASTER, RDB + SET), STREAMS], [True] * 3 + [False]),
         # keys and values are replaced, acknowledgements are not
         ({"redact": ["values"]}, [ASKS, GRANTS, LOADS, STREAMS, CONFIRMS, STREAMS, CONFIRMS], [True] * 6 + [False]),
-        # a reply may hold passwords, the stream behind it holds none
+        # a reply may hold passwords, the stream after it holds none
         (
             {},
             [
@@ -297,7 +297,7 @@ LOADS, STREAMS, CONFIRMS = (Side.MASTER, RDB), (Side.MASTER, SET), (Side.REPLICA
         ),
     ],
 )  # fmt: skip
-def test_only_what_may_change_or_hide_bytes_is_decided(
+def test_only_reads_that_may_change_or_hide_bytes_need_a_decision(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     options: dict[str, Any],
@@ -307,8 +307,8 @@ def test_only_what_may_change_or_hide_bytes_is_decided(
     assert decided(tmp_path / "a.pcapng", monkeypatch, said, **options) == expected
 
 
-def test_what_is_decided_about_one_side_does_not_hold_for_the_other(tmp_path: Path) -> None:
-    """A password that reads as an acknowledgement, after bytes of the master that are looked through for passwords."""
+def test_a_decision_about_one_side_does_not_affect_the_other(tmp_path: Path) -> None:
+    """A password that reads as an acknowledgement, after bytes of the master that are searched for passwords."""
     request = command("AUTH", ACKS)
     begin = request.index(ACKS)
     pieces = [
@@ -320,7 +320,7 @@ def test_what_is_decided_about_one_side_does_not_hold_for_the_other(tmp_path: Pa
     assert b"ACK" not in recorded(tmp_path / "a.pcapng", pieces)
 
 
-def test_what_is_said_of_an_rdb_that_is_left_out_stands_at_the_next_bytes(tmp_path: Path) -> None:
+def test_the_comment_on_an_omitted_rdb_stands_at_the_next_bytes(tmp_path: Path) -> None:
     """However soon they come."""
     path = tmp_path / "a.pcapng"
 
@@ -353,7 +353,7 @@ def test_several_commands_of_one_read_may_hold_passwords(tmp_path: Path, between
 
 
 def test_a_gap_does_not_end_before_the_offset_of_the_stream_is_known(tmp_path: Path) -> None:
-    """Of two connections the main one has a stream before the other one says where it begins."""
+    """With two connections, the main one has a stream before the other announces where it begins."""
     path = tmp_path / "a.pcapng"
     capable = (Side.REPLICA, command("REPLCONF", "capa", "rdb-channel-repl"), True)
     pieces = [capable, (Side.MASTER, b"+OK\r\n", True), (*ASKS, True), (Side.MASTER, b"+RDBCHANNELSYNC 7\r\n", True)]

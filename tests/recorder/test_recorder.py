@@ -82,7 +82,7 @@ def listener_address(found: list[Segment], tap: TapThread) -> tuple[str, int]:
     return master.host, master.port
 
 
-def test_tshark_finds_nothing_wrong_and_follows_the_stream_to_the_byte(tmp_path: Path) -> None:
+def test_tshark_finds_no_error_and_follows_the_stream_to_the_byte(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     stream = b"".join(command("SET", f"key:{number}", "v" * number) for number in range(500))
     pieces = [
@@ -106,7 +106,7 @@ def test_tshark_finds_nothing_wrong_and_follows_the_stream_to_the_byte(tmp_path:
     assert '"event":"partial_resync"' in said
 
 
-def test_a_reset_is_one_in_the_file(tmp_path: Path) -> None:
+def test_a_reset_is_a_reset_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
         with linked(tap, listener) as (replica, master):
@@ -120,7 +120,7 @@ def test_a_reset_is_one_in_the_file(tmp_path: Path) -> None:
     assert not any(one.flags & FIN for one in found)
 
 
-def test_a_master_that_cannot_be_reached_leaves_an_attempt(tmp_path: Path) -> None:
+def test_an_unreachable_master_leaves_an_attempt(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     with listening() as listener:
         port = listener.getsockname()[1]
@@ -131,7 +131,7 @@ def test_a_master_that_cannot_be_reached_leaves_an_attempt(tmp_path: Path) -> No
     assert [said["event"] for said in comments(path)] == ["link_opened", "link_closed"]
 
 
-def test_what_faults_do_is_said_and_the_bytes_are_those_received(tmp_path: Path) -> None:
+def test_faults_are_commented_and_the_bytes_are_those_received(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     with listening() as listener:
         wants = config(listener.getsockname()[1], path, faults=("drop command=SET key=b times=1",))
@@ -180,15 +180,15 @@ async def start(wanted: Config) -> None:
         pass
 
 
-def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     path.write_text("mine")
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         asyncio.run(start(config(1, path)))
     assert path.read_text() == "mine"
 
 
-def test_a_file_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailure, match="No such file"):
         asyncio.run(start(config(1, tmp_path / "no" / "one.pcapng")))
 
@@ -203,7 +203,7 @@ def test_a_tap_that_cannot_listen_leaves_no_file(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_disk_delays_no_link_and_the_gap_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "one.pcapng"
     monkeypatch.setattr(filling, "QUEUE_BYTES", 200_000)
     with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as tap:
@@ -222,7 +222,7 @@ def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypa
             wait_until(lambda: tap.tap.recorder is not None and tap.tap.recorder.waiting == 0)
             master.sendall(BLOCK)
             left = len(BLOCK)
-            while left:  # what has not come through when the tap ends is neither recorded nor missed
+            while left:  # what has not come through when the tap ends is neither recorded nor missing
                 left -= len(replica.recv(2**16))
             gap = tap.wait_for(events.RecordingGap)
     assert gap.side is events.Side.MASTER
@@ -243,10 +243,10 @@ def test_a_slow_disk_delays_no_link_and_the_gap_is_told(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("redact", [(), ("keys", "values")], ids=["plain", "redacted"])
 @pytest.mark.parametrize("cut", [0, 10, 700_000], ids=["between", "in a head", "in a value"])
 @pytest.mark.parametrize("rotates", [False, True], ids=["one file", "two files"])
-def test_behind_a_gap_the_commands_have_their_offsets_and_dbs(
+def test_after_a_gap_the_commands_have_their_offsets_and_dbs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rotates: bool, cut: int, redact: tuple[str, ...]
 ) -> None:
-    """cut: so much of a long command comes before there is room again, and maybe the next file; the rest behind it."""
+    """cut: this much of a long command comes before there is room again, and maybe the next file; the rest after it."""
     monkeypatch.setattr(filling, "QUEUE_BYTES", 200_000)
     long = command("SET", "long", command("SELECT", "9") * 50_000)
     first = command("SELECT", "3") + 4 * BLOCK + command("SELECT", "5") + long[:cut]
@@ -294,7 +294,7 @@ def test_behind_a_gap_the_commands_have_their_offsets_and_dbs(
     assert all(before.end <= gap.start for before, gap in itertools.pairwise(gaps))
 
 
-def test_a_gap_ends_with_an_acknowledgement_where_the_master_is_silent(
+def test_a_gap_ends_with_an_acknowledgement_if_the_master_is_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "one.pcapng"
@@ -324,12 +324,12 @@ MARK = b"0123456789" * 4
 
 
 @pytest.mark.parametrize("mark", [b"", MARK], ids=["disk", "diskless"])
-def test_behind_a_gap_in_an_rdb_the_recording_tells_the_offsets(
+def test_after_a_gap_in_an_rdb_the_recording_has_the_offsets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes
 ) -> None:
     path = tmp_path / "one.pcapng"
     monkeypatch.setattr(filling, "QUEUE_BYTES", 200_000)
-    value = b"\x80" + (400_000).to_bytes(4, "big") + bytes(400_000)  # a string whose length stands in 32 bits
+    value = b"\x80" + (400_000).to_bytes(4, "big") + bytes(400_000)  # a string whose length takes 32 bits
     rdb = b"REDIS0011\xfe\x00\x00\x01k" + value + b"\xff" + bytes(8)
     head = b"+FULLRESYNC %s %d\r\n" % (b"a" * 40, BASE) + (b"$EOF:%s\r\n" % mark if mark else b"$%d\r\n" % len(rdb))
     payload, ack = rdb + mark, command("REPLCONF", "ACK", str(BASE))
@@ -383,7 +383,7 @@ def opened(recorder: Recorder, number: int) -> RecordedConnection:
 
 
 def links(recorder: Recorder, count: int) -> list[RecordedConnection]:
-    """Of a recorder that no relay feeds."""
+    """Links of a recorder that no relay feeds."""
     made = []
     for number in range(count):
         made.append(opened(recorder, number))
@@ -405,8 +405,8 @@ def test_comments_of_many_links_at_once_are_all_in_the_file(tmp_path: Path) -> N
     assert said == {str(number): 1024 + number for number in range(1000)}
 
 
-def test_a_disk_that_hangs_costs_no_memory_for_each_comment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is said in its own time has no block of memory of its own."""
+def test_a_disk_that_hangs_costs_no_memory_per_comment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comment at its own time has no block of memory of its own."""
     path = tmp_path / "one.pcapng"
     made: list[Blocks] = []
 
@@ -431,7 +431,7 @@ def test_a_disk_that_hangs_costs_no_memory_for_each_comment(tmp_path: Path, monk
     assert len(made) < 10
 
 
-def test_connections_without_end_cost_no_memory_without_end_while_a_disk_hangs(
+def test_endless_connections_cost_bounded_memory_while_a_disk_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "one.pcapng"
@@ -486,7 +486,7 @@ def test_a_full_disk_ends_with_exit_code_3_and_a_whole_file(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["one.pcapng", "one.pcapng.zst"])
-def test_what_the_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
+def test_bytes_that_the_disk_never_takes_are_a_gap_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     path = tmp_path / name
@@ -517,7 +517,7 @@ def test_what_the_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
         told = [told.event for told in read.events()]
         assert read.problems == []
     assert [event for event in told if isinstance(event, events.RecordingGap)] == [gap]
-    # The disk may refuse before the link closes, or behind that.
+    # The disk may refuse before the link closes, or after that.
     assert {type(event) for event in told[-2:]} <= {events.LinkClosed, events.RecordingStopped, events.RecordingGap}
     assert sum(isinstance(event, events.LinkClosed) for event in told) == 1
 
@@ -556,7 +556,7 @@ def test_a_link_of_which_nothing_was_written_opens_before_its_gap(
     assert [(said["start"], said["end"]) for said in comments(path)] == [(0, 1000)]
 
 
-def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
+def test_bytes_that_a_slow_disk_never_takes_are_a_gap_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "one.pcapng"
@@ -588,13 +588,13 @@ def test_what_a_slow_disk_does_not_take_until_the_end_is_a_gap_in_the_file(
 
 
 @pytest.mark.parametrize("rest", [0.0, 0.01, 0.05, 0.2])
-def test_what_comes_before_a_silence_is_written_in_it(
+def test_bytes_before_a_silence_are_written_during_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rest: float
 ) -> None:
-    """Whatever the thread is about: it has yet to begin, looks by itself, or sleeps."""
+    """Whatever the thread is doing: it has yet to begin, polls, or sleeps."""
     begins = threading.Event()
     monkeypatch.setattr(writer, "sync_directory", lambda directory: begins.wait(WITHIN))
-    monkeypatch.setattr(writer, "SYNC_SECONDS", 10 * WITHIN)  # it does not wake up by itself
+    monkeypatch.setattr(writer, "SYNC_SECONDS", 10 * WITHIN)  # it does not wake up on its own
 
     async def is_written(recorder: Recorder) -> None:
         async with asyncio.timeout(WITHIN):
@@ -619,7 +619,7 @@ def test_what_comes_before_a_silence_is_written_in_it(
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system does not drop what it holds of a file")
-def test_what_is_on_the_disk_leaves_the_systems_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_on_the_disk_leave_the_page_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, int, int]] = []
     monkeypatch.setattr(os, "fsync", lambda file: calls.append(("fsync", 0, os.fstat(file).st_size)))
     monkeypatch.setattr(os, "posix_fadvise", lambda file, at, size, advice: calls.append(("drop", at, at + size)))
@@ -675,7 +675,7 @@ def test_a_close_that_is_cancelled_leaves_a_whole_recording(tmp_path: Path, monk
     assert not any(thread.name == "recorder" for thread in threading.enumerate())
 
 
-def test_what_is_told_behind_the_last_packet_is_in_the_file(tmp_path: Path) -> None:
+def test_events_after_the_last_packet_are_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     with listening() as listener:
         with TapThread(config(listener.getsockname()[1], path, faults=("delay 1ms name=late",))) as tap:
@@ -685,7 +685,7 @@ def test_what_is_told_behind_the_last_packet_is_in_the_file(tmp_path: Path) -> N
         assert [told.event for told in read.events()][-1] == tap.events(events.FaultExpired)[-1]
 
 
-def test_a_killed_tap_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
+def test_a_killed_tap_leaves_a_readable_file(tmp_path: Path) -> None:
     dice = random.Random(7)
     for number in range(4):
         path = tmp_path / f"{number}.pcapng"
@@ -699,7 +699,7 @@ def test_a_killed_tap_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
 
 
 def holds(path: Path, data: bytes) -> bool:
-    written = PcapngReader().feed(path.read_bytes())  # the last block may be half there: it is being written
+    written = PcapngReader().feed(path.read_bytes())  # the last block may be incomplete: it is being written
     return data in b"".join(segment(packet.data).data for packet in written)
 
 
@@ -708,8 +708,8 @@ def test_a_name_that_promises_another_compression_is_refused() -> None:
         recording_path("day.pcapng.gz")
 
 
-def test_connections_that_are_turned_away_leave_nothing_to_be_recorded(tmp_path: Path) -> None:
-    """A transparent tap tells them, and has no bytes of them."""
+def test_refused_connections_leave_nothing_to_be_recorded(tmp_path: Path) -> None:
+    """A transparent tap reports them, and has none of their bytes."""
 
     async def story() -> list[str]:
         bus = Bus()
@@ -742,7 +742,7 @@ def closed_astray() -> events.LinkClosed:
 
 
 def recording_of(path: Path, story: Callable[[Bus, Recorder], None], **options: Any) -> list[str]:
-    """Tell the story to a recorder. Returns what troubles were told."""
+    """Tell the story to a recorder. Returns the troubles that it reported."""
     troubles: list[str] = []
 
     async def run() -> None:
@@ -790,13 +790,13 @@ def test_before_it_is_open_and_after_it_is_closed_a_recorder_does_nothing(tmp_pa
     asyncio.run(story())
 
 
-def test_the_events_that_bytes_do_not_say_become_comments(tmp_path: Path) -> None:
+def test_events_that_the_bytes_do_not_show_become_comments(tmp_path: Path) -> None:
     def story(bus: Bus, writes: Recorder) -> None:
         opened(writes, 1)
         bus.publish("link", 1, "", handshake(None))
         bus.publish("link", 1, "", handshake(("PSYNC", "?", "-1")))
         bus.publish("link", 1, "", events.PsyncRequested(start=1, end=2, replid="?", offset=-1))
-        bus.publish("link", 2, "", refused(2))  # of a connection that was turned away
+        bus.publish("link", 2, "", refused(2))  # of a connection that was refused
         bus.publish("link", 1, "", refused(1))
         bus.publish("", 0, "", events.FaultArmed(fault="cut", spec="cut key=secret", seed=1))
 
@@ -812,7 +812,7 @@ def test_the_events_that_bytes_do_not_say_become_comments(tmp_path: Path) -> Non
     assert b"secret" not in path.read_bytes()
 
 
-def test_a_connection_that_has_closed_is_recorded_no_more(tmp_path: Path) -> None:
+def test_a_closed_connection_is_recorded_no_more(tmp_path: Path) -> None:
     def story(bus: Bus, writes: Recorder) -> None:
         opened(writes, 1)
         bus.publish("link", 1, "", CLOSED)
@@ -824,7 +824,7 @@ def test_a_connection_that_has_closed_is_recorded_no_more(tmp_path: Path) -> Non
     assert [one.flags & (SYN | FIN) for one in segments(path)] == [SYN, SYN, 0, FIN, FIN]
 
 
-def test_what_is_lost_is_counted_and_the_first_trouble_is_kept(tmp_path: Path) -> None:
+def test_lost_bytes_are_counted_and_the_first_trouble_is_kept(tmp_path: Path) -> None:
     def story(bus: Bus, writes: Recorder) -> None:
         assert writes.trouble_so_far == ""
         writes._trouble("first")
@@ -857,7 +857,7 @@ def test_an_unrecorded_connection_is_forgotten_when_it_closes(tmp_path: Path) ->
     assert troubles == ["the disk takes nothing, and connections that come now are not recorded"]
 
 
-def test_on_request_a_single_file_goes_on_in_a_numbered_one_or_in_its_name_if_it_was_moved(tmp_path: Path) -> None:
+def test_on_request_a_single_file_continues_in_a_numbered_one_or_in_its_name_if_it_was_moved(tmp_path: Path) -> None:
     path, moved = tmp_path / "one.pcapng", tmp_path / "moved.pcapng"
     earlier = tmp_path / "one_00041_20200101T000000Z.pcapng"
     earlier.write_bytes(b"")
@@ -884,10 +884,10 @@ def test_on_request_a_single_file_goes_on_in_a_numbered_one_or_in_its_name_if_it
 
 
 @pytest.mark.parametrize(("rotate", "looks"), [(Limits(), [0, 1, 1]), (Limits(size=10**6), [1, 1, 1])])
-def test_the_files_that_are_there_are_counted_once(
+def test_existing_files_are_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rotate: Limits, looks: list[int]
 ) -> None:
-    """Twice, and each counted double towards what is kept."""
+    """Counted twice, each would take twice its share of the limit."""
     calls: list[Rotation] = []
     monkeypatch.setattr(Rotation, "look", lambda rotation: calls.append(rotation))
 
@@ -921,7 +921,7 @@ def test_a_connection_that_has_no_master_yet_is_not_in_the_next_file(tmp_path: P
     assert [said["event"] for said in comments(second)] == ["link_opened"]
 
 
-def test_a_next_file_that_is_tried_again_is_not_due_once_more(tmp_path: Path) -> None:
+def test_a_retried_next_file_is_not_due_again(tmp_path: Path) -> None:
     async def story() -> None:
         writes = Recorder(tmp_path / "one.pcapng", Bus(), sync="none")
         writes.open()
@@ -933,7 +933,7 @@ def test_a_next_file_that_is_tried_again_is_not_due_once_more(tmp_path: Path) ->
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_rotation_goes_on_when_its_time_is_up_with_the_next_bytes(tmp_path: Path) -> None:
+def test_a_rotation_continues_with_the_next_bytes_when_its_time_is_up(tmp_path: Path) -> None:
     async def story() -> None:
         bus = Bus()
         writes = Recorder(tmp_path / "one.pcapng", bus, sync="none", rotate=Limits(seconds=3600))
@@ -973,7 +973,7 @@ def test_a_next_file_that_cannot_be_made_is_tried_again_later(tmp_path: Path) ->
     asyncio.run(story())
 
 
-def test_a_file_that_another_process_spoiled_is_told_and_left(tmp_path: Path) -> None:
+def test_a_file_spoiled_by_another_process_is_reported_and_left(tmp_path: Path) -> None:
     async def story() -> None:
         writes = Recorder(tmp_path / "one.pcapng", Bus(), sync="none")
         writes.open()

@@ -1,4 +1,4 @@
-"""The recorder's thread: what it forces to the disk and when, what it does with a disk that refuses, when it looks."""
+"""The recorder's thread: what it forces to the disk and when, how it handles a failing disk, when it polls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FULL = OSError(28, "No space left on device")
 
 
 class Desk:
-    """A writer, and what it told."""
+    """A writer, and what it reported."""
 
     def __init__(self, path: Path, *, sync: Any = "none", rotate: Limits = Limits(), keep: Limits = Limits()) -> None:  # noqa: B008
         self.troubles: list[str] = []
@@ -35,7 +35,7 @@ class Desk:
         self.spoiled: list[str] = []
         self.lost: list[int] = []
         self.given_up: list[int] = []
-        self.asked: list[float] = []  # when what gathers was asked for
+        self.asked: list[float] = []  # when the gathered packets were asked for
         self.gathering = Gathering(lambda: self.asked.append(time.monotonic()))
         self.rotation = Rotation(path, rotate, keep)
         self.flow = Flow(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 2), (1, 1))
@@ -63,7 +63,7 @@ class Desk:
         return blocks
 
     async def put(self, data: bytes) -> None:
-        """And wait until it is in the file."""
+        """Put a block, and wait until it is in the file."""
         blocks = self.block(data)
         size, before = blocks.size, self.writer.taken
         self.writer.put(blocks)
@@ -92,7 +92,7 @@ def _noting(sync: Callable[[Output], None], found: list[str], what: str) -> Call
 
 
 @pytest.mark.parametrize("sync", get_args(Sync))
-def test_the_end_of_a_file_is_forced_to_the_disk_unless_that_is_not_wanted(
+def test_the_end_of_a_file_is_forced_to_the_disk_unless_that_is_unwanted(
     tmp_path: Path, synced: list[str], sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_end = {"none": [], "interval": ["file", "names"], "always": ["file", "names"]}[sync]
@@ -114,7 +114,7 @@ def test_the_end_of_a_file_is_forced_to_the_disk_unless_that_is_not_wanted(
     assert sorted(set(synced)) == at_end
 
 
-def test_in_between_it_is_forced_after_a_time_and_after_so_many_bytes(
+def test_in_between_a_file_is_forced_after_a_time_and_after_a_number_of_bytes(
     tmp_path: Path, synced: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "SYNC_BYTES", 1000)
@@ -138,7 +138,7 @@ def test_in_between_it_is_forced_after_a_time_and_after_so_many_bytes(
     running(job)
 
 
-def test_a_disk_that_refuses_is_told_once_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_disk_is_reported_once_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "RETRY_SECONDS", 0.01)
     tries = 0
     append = Output.append
@@ -160,7 +160,7 @@ def test_a_disk_that_refuses_is_told_once_and_tried_again(tmp_path: Path, monkey
         await wait_inside(lambda: desk.writer.taken > 0)
         monkeypatch.setattr(Output, "append", refuse)
         desk.writer.put(desk.block(b"third"))
-        await wait_inside(lambda: len(desk.troubles) == 2)  # it had gone well meanwhile
+        await wait_inside(lambda: len(desk.troubles) == 2)  # it had succeeded in between
         monkeypatch.setattr(Output, "append", append)
         assert await desk.writer.close() == []
         assert desk.given_up == []
@@ -170,7 +170,7 @@ def test_a_disk_that_refuses_is_told_once_and_tried_again(tmp_path: Path, monkey
     running(job)
 
 
-def test_what_the_disk_never_takes_is_given_up_and_something_shorter_written(
+def test_bytes_that_the_disk_never_takes_are_replaced_by_something_shorter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "RETRY_SECONDS", 0.01)
@@ -198,10 +198,10 @@ def test_what_the_disk_never_takes_is_given_up_and_something_shorter_written(
 
 
 @pytest.mark.parametrize(("left", "gives_up"), [(0.55, False), (0.45, True)])
-def test_a_disk_that_refuses_at_the_end_is_tried_for_half_of_the_time_that_is_left(
+def test_a_disk_that_refuses_at_the_end_is_retried_for_half_of_the_remaining_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: float, gives_up: bool
 ) -> None:
-    """The other half is for what is written in place of that."""
+    """The other half is for what is written instead."""
     monkeypatch.setattr(writer, "RETRY_SECONDS", 0.001)
     monkeypatch.setattr(writer, "CLOSE_SECONDS", 1000.0)
     tries = 0
@@ -224,7 +224,7 @@ def test_a_disk_that_refuses_at_the_end_is_tried_for_half_of_the_time_that_is_le
     running(job)
 
 
-def test_between_two_tries_a_thread_rests_whoever_has_woken_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_thread_rests_between_retries_even_if_woken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "RETRY_SECONDS", 10 * WITHIN)
     tries = 0
 
@@ -248,7 +248,7 @@ def test_between_two_tries_a_thread_rests_whoever_has_woken_it(tmp_path: Path, m
     running(job)
 
 
-def test_a_next_file_begins_with_its_head_and_the_old_one_may_go(tmp_path: Path) -> None:
+def test_a_next_file_begins_with_its_head_and_old_ones_may_go(tmp_path: Path) -> None:
     async def job() -> None:
         desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10**6), keep=Limits(size=1))
         await desk.put(b"first")
@@ -267,7 +267,7 @@ def test_a_next_file_begins_with_its_head_and_the_old_one_may_go(tmp_path: Path)
     running(job)
 
 
-def test_a_next_file_that_cannot_be_made_is_told_and_the_old_one_goes_on(
+def test_a_next_file_that_cannot_be_made_is_reported_and_the_old_one_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def job() -> None:
@@ -309,7 +309,7 @@ def test_a_next_file_that_cannot_be_made_at_the_end_takes_nothing_with_it(
     running(job)
 
 
-def test_a_file_is_full_by_what_its_bytes_are_in_the_file(tmp_path: Path) -> None:
+def test_a_file_is_full_by_its_bytes_on_the_disk(tmp_path: Path) -> None:
     async def job() -> None:
         desk = Desk(tmp_path / "a.pcapng", rotate=Limits(size=10_000))
         assert desk.writer.full_at == 10_000
@@ -324,7 +324,7 @@ def test_a_file_is_full_by_what_its_bytes_are_in_the_file(tmp_path: Path) -> Non
     running(job)
 
 
-def test_at_the_end_it_is_looked_at_what_somebody_did_to_the_file(tmp_path: Path) -> None:
+def test_at_the_end_the_file_is_checked_for_changes(tmp_path: Path) -> None:
     async def job() -> None:
         desk = Desk(tmp_path / "a.pcapng")
         await desk.put(b"first")
@@ -338,7 +338,7 @@ def test_at_the_end_it_is_looked_at_what_somebody_did_to_the_file(tmp_path: Path
     running(job)
 
 
-def test_a_file_that_cannot_be_deleted_is_told_and_not_tried_for_ever(
+def test_a_file_that_cannot_be_deleted_is_reported_and_not_tried_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: Path, missing_ok: bool = False) -> None:
@@ -358,7 +358,7 @@ def test_a_file_that_cannot_be_deleted_is_told_and_not_tried_for_ever(
     running(job)
 
 
-def test_blocks_are_used_again_empty(tmp_path: Path) -> None:
+def test_blocks_are_reused_empty(tmp_path: Path) -> None:
     async def job() -> None:
         desk = Desk(tmp_path / "a.pcapng")
         blocks = desk.block(b"first")
@@ -372,7 +372,7 @@ def test_blocks_are_used_again_empty(tmp_path: Path) -> None:
     running(job)
 
 
-def test_no_more_blocks_are_kept_for_use_again_than_help(tmp_path: Path) -> None:
+def test_a_limited_number_of_blocks_is_kept_for_reuse(tmp_path: Path) -> None:
     async def job() -> None:
         desk = Desk(tmp_path / "a.pcapng")
         some = [desk.block(b"x") for _ in range(writer.MAX_SPARE + 3)]
@@ -385,7 +385,7 @@ def test_no_more_blocks_are_kept_for_use_again_than_help(tmp_path: Path) -> None
     running(job)
 
 
-def test_a_thread_that_finds_nothing_asks_for_what_gathers_and_sleeps_until_something_is_put(
+def test_an_idle_thread_asks_for_gathered_packets_and_sleeps_until_something_is_put(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "SYNC_SECONDS", 10 * WITHIN)
@@ -406,8 +406,8 @@ def test_a_thread_that_finds_nothing_asks_for_what_gathers_and_sleeps_until_some
     running(job)
 
 
-def test_a_thread_looks_once_more_by_itself_before_it_sleeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While traffic flows nobody has to wake it."""
+def test_the_thread_looks_once_more_before_it_sleeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While traffic flows, it needs no wakeup."""
     monkeypatch.setattr(writer, "GATHER_SECONDS", 10 * WITHIN)
 
     async def job() -> None:
@@ -424,7 +424,7 @@ def test_a_thread_looks_once_more_by_itself_before_it_sleeps(tmp_path: Path, mon
     running(job)
 
 
-def test_what_another_process_does_to_a_file_is_told_once_and_its_bytes_are_lost_when_it_ends(
+def test_changes_by_another_process_are_reported_once_and_the_bytes_are_lost_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def job() -> None:
@@ -452,7 +452,7 @@ def test_what_another_process_does_to_a_file_is_told_once_and_its_bytes_are_lost
     running(job)
 
 
-def test_nothing_goes_on_where_a_spoiled_file_has_no_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_continues_if_a_spoiled_file_has_no_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Output, path: Path, heading: bytes) -> None:
         raise FULL
 
@@ -473,7 +473,7 @@ def test_nothing_goes_on_where_a_spoiled_file_has_no_next_one(tmp_path: Path, mo
     running(job)
 
 
-def test_a_name_that_another_process_took_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_taken_by_another_process_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken, free = tmp_path / "taken.pcapng", tmp_path / "free.pcapng"
     taken.write_bytes(b"another's")
 
@@ -493,7 +493,7 @@ def test_a_name_that_another_process_took_is_passed_over(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("what", ["what_became_of_it", "sync", "close"])
-def test_a_file_that_cannot_be_looked_at_forced_or_closed_is_told(
+def test_a_file_that_cannot_be_checked_synced_or_closed_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     def refuse(self: Output, **_: Any) -> None:
@@ -514,7 +514,7 @@ def test_a_file_that_cannot_be_looked_at_forced_or_closed_is_told(
     running(job)
 
 
-def test_a_directory_that_cannot_be_forced_to_the_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_synced_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         assert path == tmp_path
         raise OSError(5, "Input/output error")

@@ -1,4 +1,4 @@
-"""A busy port: what all kinds of ordinary clients and their server say, some of it made to look like replication."""
+"""A busy port: traffic of all kinds of ordinary clients and their server, some of it made to look like replication."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def words(*items: str) -> bytes:
 
 
 def writes(dice: random.Random, count: int) -> list[bytes]:
-    """As an application, an AOF or a master says them."""
+    """As an application, an AOF or a master writes them."""
     kinds = [
         lambda: command("SET", f"key:{dice.randrange(1000)}", "v" * dice.randrange(300)),
         lambda: command("HSET", f"hash:{dice.randrange(100)}", "field", str(dice.random())),
@@ -116,7 +116,7 @@ def blocking_pops(dice: random.Random) -> Said:
 
 
 def reads_commands(dice: random.Random) -> Said:
-    """Lists whose elements are the words of commands: its replies are, byte for byte, a stream."""
+    """Lists whose elements are the words of commands: the replies are, byte for byte, a stream."""
     for _ in range(20):
         yield 0, command("LRANGE", "log", "0", "-1")
         yield 1, dice.choice((words("SET", "key", "value"), words("ping"), words("SELECT", "0"), words("EXEC")))
@@ -143,9 +143,9 @@ def resp3(dice: random.Random) -> Said:
 
 
 def stores_replication(dice: random.Random) -> Said:
-    """Values that hold what replicas and masters say, by themselves in segments, as some clients send large values.
+    """Values that hold bytes of replicas and masters, alone in segments, as some clients send large values.
 
-    But no segment begins with a grant that an RDB follows: that is what a master says.
+    But no segment begins with a grant that an RDB follows: only a master sends that.
     """
     for value in (SESSION, ACK, ACK * 400, RDB, GRANT, (SESSION * 3 + b"#").ljust(2 * SEGMENT, b"#") * 4):
         yield 0, b"*3\r\n$3\r\nSET\r\n$3\r\ndoc\r\n$%d\r\n" % len(value)
@@ -226,7 +226,7 @@ KINDS: list[Kind] = [
 
 
 def client(kind: Kind, dice: random.Random, port: int = 50000, begin: int = 0) -> list[tuple[int, bytes]]:
-    """The packets of a connection of that kind, from so many nanoseconds on."""
+    """The packets of a connection of that kind, from a time in nanoseconds on."""
     wire = Wire(port, (f"10.0.{1 + port % 50}.{1 + port % 200}", "10.0.0.1"))
     wire.now += begin
     pace = dice.choice((100_000, 1_000_000, 300_000_000))

@@ -1,4 +1,4 @@
-"""Small captures, compressed as recorders and tcpdump compress them, and what is read of them."""
+"""Small captures, compressed as recorders and tcpdump compress them, and their content."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Zstd:
 
 
 class Gzip:
-    """The same of one member, as of tcpdump -z or a pipe to gzip."""
+    """The same as one member, as from tcpdump -z or a pipe to gzip."""
 
     name, unit, ending = "gzip", "member", ".gz"
 

@@ -69,12 +69,12 @@ def geneve(kind: int, inner: bytes, options: bytes = b"") -> bytes:
 
 
 def label(number: int, is_last: bool) -> bytes:
-    """Of MPLS."""
+    """An MPLS label."""
     return struct.pack("!I", number << 12 | is_last << 8 | 64)
 
 
 def nflog(packet: bytes, order: str = "<") -> bytes:
-    """As Linux hands it out: the hook's number and the prefix, then the packet."""
+    """As Linux delivers it: the hook's number and the prefix, then the packet."""
 
     def attribute(kind: int, value: bytes) -> bytes:
         return struct.pack(f"{order}HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)

@@ -1,4 +1,4 @@
-"""Packets to draw, and what a reader of pcapng finds."""
+"""Strategies for packets, and what a reader of pcapng finds."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def unpacked(pieces: list[bytes]) -> tuple[list[Packet], list[str]]:
 
 
 def state_of(comment: str) -> LinkState | None:
-    """How a connection stands, as a comment says it; None for every other comment."""
+    """The state of a connection in a comment; None for every other comment."""
     said = parse(comment)
     return None if said is None else said.state

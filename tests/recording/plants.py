@@ -1,4 +1,4 @@
-"""One password, wherever commands and replies carry it: what is said, and what is left of it at equal length."""
+"""One password, wherever commands and replies carry it: what is sent, and what is left of it at equal length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HIDDEN = b"*" * len(PASSWORD)
 
 @dataclass(frozen=True)
 class Plant:
-    """said: by a client. left: of it."""
+    """said: by a client. left: what remains of it."""
 
     said: bytes
     left: bytes
@@ -72,7 +72,7 @@ LINES = [
     line('ACL SETUSER bob "\\x3e@" on', 'ACL SETUSER bob "\\x3e@* on'),
     line("SENTINEL SET m auth-pass @"),
 ]
-# Behind what is no request: a server may end the connection there, or read on as it likes.
+# After bytes that are not a request: a server may close the connection there, or read on.
 GARBAGE = [
     b"\x00\x01\xfe",
     b"GET / HTTP/1.1\r\n\r\n",
@@ -140,7 +140,7 @@ def replies(password: bytes, digest: bytes, short: bytes) -> list[tuple[bytes, b
 
 
 def errors() -> list[tuple[bytes, bytes]]:
-    """As replies(); what stands behind the first quote is left out of all."""
+    """As replies(); everything after the first quote is left out."""
     return [
         (
             command("AUTH", "user", PASSWORD),

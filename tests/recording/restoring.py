@@ -1,4 +1,4 @@
-"""A pair under mixed load, recorded through resyncs; servers that boot from exports of it; and what they have to hold.
+"""A pair under mixed load, recorded through resyncs; servers that boot from exports of it; and the data they must hold.
 
 The suite runs it for some seconds. `python -m tests.recording.restoring 60 -p-pf--p-- [SERVER...]` runs it for longer.
 """
@@ -32,7 +32,7 @@ TAP = [sys.executable, "-m", "tap"]
 
 @dataclass(frozen=True)
 class Truth:
-    """What the master held at an offset: the counter, and where all was quiet, when that was and its digest."""
+    """What the master held at an offset: the counter; and, at a quiet point, the time and the digest."""
 
     offset: int
     counter: int
@@ -72,7 +72,7 @@ class Load:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Nothing is written meanwhile."""
+        """Nothing is written inside this context."""
         self._may_run.clear()
         for lock in self._busy:
             lock.acquire()
@@ -126,7 +126,7 @@ class Load:
         if dice.random() < 0.005:
             pipeline.set("large", dice.randbytes(3_000_000))
         pipeline.execute()
-        time.sleep(0.02)  # else it is as much as the disk takes
+        time.sleep(0.02)  # otherwise it is as much as the disk takes
 
 
 def at_rest(load: Load, master: Server, replica: Server) -> Truth:
@@ -135,7 +135,7 @@ def at_rest(load: Load, master: Server, replica: Server) -> Truth:
         with client(master) as one:
             for db in (0, 1, 7):
                 one.execute_command("SELECT", db)
-                wait_until(lambda: not one.exists(*(f"gone:{number}" for number in range(KEYS))))  # which sends DEL
+                wait_until(lambda: not one.exists(*(f"gone:{number}" for number in range(KEYS))))  # this sends DEL
         offset = level(master, replica)
         truth = Truth(offset, load.counter, digest(master), time.time())
         wait_until(lambda: time.time() > truth.at + 0.002)  # another millisecond, in which nothing came
@@ -196,7 +196,7 @@ def holds(server: Server, truth: Truth) -> None:
 
 
 def until(truth: Truth, number: int) -> str:
-    """As an offset, or as a time where it was quiet: by turns."""
+    """An offset, or a time at a quiet point, in turn."""
     return datetime.fromtimestamp(truth.at).isoformat() if truth.at and number % 2 else str(truth.offset)
 
 

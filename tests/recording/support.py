@@ -1,4 +1,4 @@
-"""What tests of recordings share: reading back what was recorded, without the reader under test where it matters."""
+"""Helpers of the recording tests: reading back a recording, without the reader under test where it matters."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def content(path: Path) -> bytes:
 
 
 def packets(path: Path) -> list[Packet]:
-    """All of a file that must be whole."""
+    """All packets of a file that must be whole."""
     reader = PcapngReader()
     found = [*reader.feed(content(path)), *reader.close()]
     assert not reader.problems
@@ -50,7 +50,7 @@ def packets(path: Path) -> list[Packet]:
 
 
 def block(time: int, data: bytes, comments: Sequence[str] = ()) -> bytes:
-    """A packet's, of pcapng."""
+    """The block of a packet, of pcapng."""
     options = pcapng.comments(comments) if comments else b""
     body = (
         struct.pack("<5I", 0, time >> 32, time & 0xFFFFFFFF, len(data), len(data))
@@ -62,7 +62,7 @@ def block(time: int, data: bytes, comments: Sequence[str] = ()) -> bytes:
 
 
 def next_packets(flow: Flow, side: int, flags: int, data: bytes = b"") -> list[bytes]:
-    """The packets that the side's next bytes take."""
+    """The packets that hold the side's next bytes."""
     out = Blocks()
     flow.write(out, 0, side, flags, data)
     reader = PcapngReader()
@@ -80,7 +80,7 @@ class Segment:
 
 
 def segment(packet: bytes) -> Segment:
-    """Taken apart by the RFCs; the sums have to be right."""
+    """A segment parsed as in the RFCs; the checksums have to be right."""
     if packet[0] >> 4 == 4:
         assert plain_sum(packet[:20]) == 0xFFFF
         assert int.from_bytes(packet[2:4], "big") == len(packet)
@@ -117,7 +117,7 @@ def listening(family: int = socket.AF_INET) -> Iterator[socket.socket]:
 def tap_process(
     *options: str, wrapper: Sequence[str] = ()
 ) -> Iterator[tuple[subprocess.Popen[str], socket.socket, socket.socket]]:
-    """A tap of its own, with a replica that has asked for a partial resync and a master that has heard it."""
+    """A tap in its own process, with a replica that has asked for a partial resync and a master that has received it."""
     with listening() as listener:
         program = [sys.executable, "-m", "tap", "run", "--master", f"127.0.0.1:{listener.getsockname()[1]}", *options]
         with subprocess.Popen([*wrapper, *program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -125,7 +125,7 @@ def tap_process(
                 assert process.stderr is not None
                 found = re.search(r"listening on \S+:(\d+)", process.stderr.readline())
                 assert found
-                listener.accept()[0].close()  # it looks whether the master is there
+                listener.accept()[0].close()  # it checks whether the master is there
                 with socket.create_connection(("127.0.0.1", int(found[1])), WITHIN) as replica:
                     with listener.accept()[0] as master:
                         replica.sendall(asks(BASE))
@@ -136,11 +136,11 @@ def tap_process(
 
 
 def kill_while_it_records(options: Sequence[str], is_written: Callable[[], bool], seconds: float) -> None:
-    """A tap that has recorded GRANT + BLOCK, and gets more for so many seconds."""
+    """A tap that has recorded GRANT + BLOCK, and gets more for some seconds."""
     with tap_process(*options) as (process, replica, master):
         master.sendall(GRANT + BLOCK)
         threading.Thread(target=drain_until_gone, args=(replica,), daemon=True).start()
-        wait_until(is_written)  # in time, with nothing behind it
+        wait_until(is_written)  # in time, with nothing after it
         kill_at = time.monotonic() + seconds
         while time.monotonic() < kill_at:
             master.sendall(BLOCK)
@@ -159,7 +159,7 @@ def drain_until_gone(sock: socket.socket) -> None:
 
 
 def tshark(path: Path, *arguments: str) -> str:
-    """What it says of a file. Skips the test where there is none."""
+    """Its output about a file. Skips the test if tshark is missing."""
     program = shutil.which("tshark")
     if program is None:
         pytest.skip("tshark is missing")
@@ -168,7 +168,7 @@ def tshark(path: Path, *arguments: str) -> str:
 
 
 def followed(path: Path, stream: int = 0) -> tuple[bytes, bytes]:
-    """What "follow TCP stream" gives: from who opened it, and from the other."""
+    """The output of "follow TCP stream": from the opener, and from the other end."""
     said = tshark(path, "-q", "-z", f"follow,tcp,raw,{stream}")
     sides: tuple[bytearray, bytearray] = bytearray(), bytearray()
     for line in said.split("Node 1:")[1].splitlines()[1:]:
@@ -184,7 +184,7 @@ def config(master: int | str, path: Path, **options: Any) -> Config:
 
 
 def connect(bus: Bus, writes: Recorder, number: int, conversation: Conversation | None = None) -> RecordedConnection:
-    """Of a link to a recorder that no tap runs. conversation: None for one that is read nothing."""
+    """Connect a link to a recorder without a tap. conversation: None for one that is not read."""
     conversation = conversation or Conversation(lambda event: None, connection=number)
     link = writes.opened("link", conversation, ("10.0.0.1", number), ("::1", 1))
     assert link is not None
@@ -201,7 +201,7 @@ def linked(tap: TapThread, listener: socket.socket) -> Iterator[tuple[socket.soc
 
 
 def hang(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Until the event is set the disk takes nothing more."""
+    """Let the disk take nothing more until the event is set."""
     goes_on = threading.Event()
     append: Callable[[Output, bytes | memoryview], None] = Output.append
 
@@ -222,7 +222,7 @@ def segments(path: Path) -> list[Segment]:
 
 
 def sides(path: Path) -> tuple[bytes, bytes]:
-    """What flowed on the one link of a file, by sequence numbers: (from the replica, from the master)."""
+    """The bytes on the one link of a file, by sequence numbers: (from the replica, from the master)."""
     found = segments(path)
     replica = found[0].source
     flowed = bytearray(), bytearray()
@@ -236,7 +236,7 @@ def sides(path: Path) -> tuple[bytes, bytes]:
 
 
 def exchange(tap: TapThread, listener: socket.socket, pieces: Iterable[tuple[int, bytes]]) -> tuple[bytes, bytes]:
-    """Send the pieces over a link of the tap, side 0 the replica, and close it. What each side sent."""
+    """Send the pieces over a link of the tap, side 0 the replica, and close it. Returns what each side sent."""
     sent = bytearray(), bytearray()
     with linked(tap, listener) as (replica, master):
         readers = [threading.Thread(target=drain, args=(one,)) for one in (replica, master)]

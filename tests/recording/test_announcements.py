@@ -1,4 +1,4 @@
-"""What a tap announces completes the event that the bytes make, once."""
+"""The announcements of a tap complete the event that the bytes make, once."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_comment_whose_fields_do_not_fit_completes_nothing() -> None:
     assert said.completed(partial(0)) == partial(0)
 
 
-def test_what_is_said_of_the_next_gap_is_said_of_one() -> None:
+def test_the_offsets_of_a_gap_apply_to_one_gap() -> None:
     said = Announcements()
     said.hear(comment("rdb_omitted", start=1, end=2))
     said.hear(comment("recording_gap", side="master", from_offset=10, to_offset="x"))
@@ -84,13 +84,13 @@ def test_what_is_said_of_the_next_gap_is_said_of_one() -> None:
     assert said.take_gap() == (False, (None, None))
 
 
-def test_a_gap_of_the_replica_says_nothing_of_the_masters() -> None:
+def test_a_gap_of_the_replica_does_not_affect_the_masters() -> None:
     said = Announcements()
     said.hear(comment("recording_gap", side="replica", from_offset=10, to_offset=20))
     assert said.take_gap() == (False, (None, None))
 
 
-def test_an_estimate_of_an_older_recording_completes_nothing() -> None:
+def test_an_estimate_in_an_older_recording_completes_nothing() -> None:
     said = Announcements()
     fields = events.as_dict(partial(0)) | {"bytes_behind": 1234}
     del fields["bytes_behind_at_least"]

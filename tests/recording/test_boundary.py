@@ -1,4 +1,4 @@
-"""Where a stream that is met in the middle can be read from."""
+"""Where a stream can be read from if its start was not captured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.relay.wire import command
 
 
 @given(st.integers(0, 12_000), st.lists(st.integers(0, 12_000), max_size=20))
-def test_the_next_command_is_the_same_however_the_bytes_are_cut(begin: int, cuts: list[int]) -> None:
+def test_the_next_command_is_the_same_for_any_split(begin: int, cuts: list[int]) -> None:
     inner = command("SET", "in", "a value") + b"junk" + command("PING")
     stream = (b"".join(STREAM) + command("SET", "resp", inner) + b"".join(STREAM))[begin:]
     places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
@@ -32,7 +32,7 @@ def test_the_next_command_is_the_same_however_the_bytes_are_cut(begin: int, cuts
     assert found(stream[at:to] for at, to in itertools.pairwise(places)) == found(iter([stream]))
 
 
-def test_a_beginning_inside_a_value_is_none() -> None:
+def test_a_beginning_inside_a_value_is_not_one() -> None:
     inside = command("SET", "a", "b") + b"and more of the value\r\n"
     finder = BoundaryFinder()
     rest = b"".join(command("INCR", f"n{number}") for number in range(PROOF))
@@ -52,7 +52,7 @@ def test_fewer_commands_than_prove_it_wait_for_the_next_or_for_the_end() -> None
     assert other.feed(command("PING")) == few + command("PING")
 
 
-def test_a_command_that_has_begun_is_waited_for_no_longer_than_that() -> None:
+def test_a_command_that_has_begun_is_waited_for_up_to_a_limit() -> None:
     finder = BoundaryFinder()
     endless = b"*2\r\n$3\r\nSET\r\n$100000000\r\n"
     assert finder.feed(endless + bytes(MAX_WAIT - len(endless) - 1)) is None
@@ -72,7 +72,7 @@ def test_a_command_that_has_begun_is_waited_for_no_longer_than_that() -> None:
         (b"", False),
     ],
 )
-def test_whether_the_first_of_all_bytes_begins_a_command(data: bytes, is_one: bool) -> None:
+def test_the_first_byte_may_begin_a_command(data: bytes, is_one: bool) -> None:
     finder = BoundaryFinder()
     finder.feed(data)
     assert finder.begins_with_command() is is_one
@@ -98,8 +98,8 @@ def test_a_request_that_only_replicas_make_is_found(words: tuple[str, ...], size
 
 
 @pytest.mark.parametrize("cuts", [1400, 100_000])
-def test_places_that_may_be_a_command_cost_no_more_than_bytes(cuts: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of each all that follows fits, for a megabyte."""
+def test_candidates_for_a_command_cost_no_more_than_bytes(cuts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything after each fits, for a megabyte."""
     read = 0
 
     class Counting(StreamScanner):

@@ -1,4 +1,4 @@
-"""A capture of a busy port: of hundreds of connections only the links are told, whatever is missing."""
+"""A capture of a busy port: of hundreds of connections only the links are reported, whatever is missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINKS = {capture.name: capture for capture in captures()}
 
 
 def link(capture: Capture) -> Packets:
-    """What a real replica and its master said to each other, from an address of its own."""
+    """The traffic of a real replica and its master, from an address of its own."""
     wires: dict[int, Wire] = {}
     for chunk in capture.chunks:
         if chunk.connection not in wires:
@@ -39,7 +39,7 @@ def link(capture: Capture) -> Packets:
 
 
 def clients(seed: int, count: int = CLIENTS) -> Packets:
-    """Of all kinds; of some, one direction was not captured, of others the beginning."""
+    """Clients of all kinds; of some, one direction was not captured, of others the beginning."""
     packets: Packets = []
     for number in range(count):
         dice = random.Random(f"{seed} {number}")
@@ -65,7 +65,7 @@ def crowd() -> Packets:
 
 
 @pytest.mark.parametrize("name", ["redis-7.0-diskless", "redis-8.0-rdb-channel", "valkey-9-dual-channel"])
-def test_only_the_link_is_told_and_as_if_it_were_alone(crowd: Packets, name: str) -> None:
+def test_only_the_link_is_reported_and_as_if_it_were_alone(crowd: Packets, name: str) -> None:
     packets = link(LINKS[name])
     heard = told(sorted(crowd + packets), every_command=True)
     assert story(heard) == story(told(packets, every_command=True)) != []
@@ -74,8 +74,8 @@ def test_only_the_link_is_told_and_as_if_it_were_alone(crowd: Packets, name: str
 
 @pytest.mark.parametrize("rate", [0, 0.001, 0.02])
 @pytest.mark.parametrize("seed", range(8))
-def test_only_the_link_is_told_wherever_the_capture_begins_and_ends(crowd: Packets, seed: int, rate: float) -> None:
-    """And whatever it lacks."""
+def test_only_the_link_is_reported_wherever_the_capture_begins_and_ends(crowd: Packets, seed: int, rate: float) -> None:
+    """And whatever the capture lacks."""
     dice = random.Random(f"{seed} {rate}")
     packets = sorted(crowd + link(LINKS["redis-7.0-missed"]))
     begin = dice.randrange(len(packets) // 2)
@@ -104,7 +104,7 @@ def test_no_client_of_any_kind_is_a_link(
 
 @pytest.mark.parametrize("kind", busy.KINDS, ids=lambda kind: str(kind.__name__))
 def test_no_client_is_a_link_from_any_packet_on(kind: busy.Kind) -> None:
-    """Also where it is the last thing in a capture, or its packets are the only ones."""
+    """Also if it is the last thing in a capture, or its packets are the only ones."""
     packets = busy.client(kind, random.Random(7))
     for first in range(len(packets)):
         kept = packets[first:]
@@ -114,8 +114,8 @@ def test_no_client_is_a_link_from_any_packet_on(kind: busy.Kind) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(LINKS))
-def test_a_link_is_told_from_any_packet_on(name: str) -> None:
-    """As long as a request, a grant or an acknowledgement is still to come; and no command is told otherwise."""
+def test_a_link_is_reported_from_any_packet_on(name: str) -> None:
+    """If a request, a grant or an acknowledgement is still to come; and every command is reported correctly."""
     packets = link(LINKS[name])
     names = {(one.name, one.args) for one in of(told(packets, every_command=True), events.Command)}
     for first in range(len(packets)):

@@ -1,4 +1,4 @@
-"""Captures that were read wrongly once: see fixtures/captures/README.md."""
+"""Captures that were once read wrongly: see fixtures/captures/README.md."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def played(path: Path) -> tuple[list[Told], Player]:
     return heard, player
 
 
-def test_a_replica_that_asks_info_first_is_one() -> None:
+def test_a_replica_that_asks_info_first_is_a_replica() -> None:
     heard, player = played(CAPTURES / "psync-behind-info.pcap")
     assert [one.role for one in of(heard, events.Identified)] == [Role.ORDINARY, Role.REPLICA]
     assert [one.offset for one in of(heard, events.FullResync)] == [1000]
@@ -54,7 +54,7 @@ def test_a_replica_that_asks_info_first_is_one() -> None:
         ),
     ],
 )
-def test_everything_is_told(name: str, remarks: list[str]) -> None:
+def test_everything_is_reported(name: str, remarks: list[str]) -> None:
     heard, player = played(CAPTURES / f"{name}.pcap")
     commands = of(heard, events.Command)
     assert [one.offset for one in commands][:2] == [1023, 1114]
@@ -64,14 +64,14 @@ def test_everything_is_told(name: str, remarks: list[str]) -> None:
     assert player.remarks == remarks
 
 
-# ---- packets that are cut ----
+# ---- packets cut short ----
 
 
 def cut(packets: list[tuple[int, bytes]], size: int) -> list[Packet]:
     return [Packet(at, 101, data[:size], len(data)) for at, data in packets]
 
 
-def test_packets_that_are_cut_are_told_once_and_what_is_whole_is_read() -> None:
+def test_cut_packets_are_reported_once_and_whole_ones_are_read() -> None:
     heard, player = played(CAPTURES / "snaplen-96.pcap")
     assert [one.name for one in of(heard, events.Command)] == ["SELECT"]
     assert not of(heard, events.Opaque)
@@ -84,7 +84,7 @@ def test_packets_that_are_cut_are_told_once_and_what_is_whole_is_read() -> None:
     assert any(line.endswith("; packets are cut short, and further ones are not reported one by one") for line in lines)
 
 
-def test_of_packets_that_are_cut_too_short_it_is_not_said_that_they_are_no_replication() -> None:
+def test_packets_cut_too_short_are_not_called_something_else_than_replication() -> None:
     player, packets = Player(lambda told: None), streamed(STREAM).packets
     for packet in cut(packets, 44):
         player.packet(packet)
@@ -98,7 +98,7 @@ def test_of_packets_that_are_cut_too_short_it_is_not_said_that_they_are_no_repli
     assert f"packets that hold no readable TCP: {len(packets)} cut off in their headers; " in str(nothing(player))
 
 
-def test_packets_that_a_mirror_cuts_are_told_as_such() -> None:
+def test_packets_cut_by_a_mirror_are_reported_as_such() -> None:
     player = Player(lambda told: None)
     for at, data in streamed(STREAM).packets:
         packet = frame(vxlan(frame(data)[:150]))
@@ -110,7 +110,7 @@ def test_packets_that_a_mirror_cuts_are_told_as_such() -> None:
 
 @pytest.mark.parametrize("size", [41, 60, 68, 76, 82, 96, 100, 120, 128, 160, 256, 300, 512])
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
-def test_a_capture_of_any_snaplen_tells_nothing_that_was_not_so(capture: Capture, size: int) -> None:
+def test_a_capture_of_any_snaplen_reports_nothing_untrue(capture: Capture, size: int) -> None:
     """A gap is a gap, in the handshake, too, and in either direction."""
     packets = as_packets(capture, 1448, random.Random(1))
     whole = {
@@ -128,7 +128,7 @@ def test_a_capture_of_any_snaplen_tells_nothing_that_was_not_so(capture: Capture
     assert all("not in the capture" in one.reason for one in of(heard, events.Opaque))
 
 
-def test_a_command_between_two_packets_that_are_cut_is_read() -> None:
+def test_a_command_between_two_cut_packets_is_read() -> None:
     long = command("SET", "long", "x" * 500)
     wire = streamed([STREAM[0], *[piece for number in range(10) for piece in (long, command("INCR", f"n:{number}"))]])
     heard = told(cut(wire.packets, 200), every_command=True)

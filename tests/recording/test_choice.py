@@ -1,4 +1,4 @@
-"""Which RDB and which stream is meant by a link and a moment, at the borders."""
+"""The RDB and the stream chosen by a link and a moment, at the borders."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_of_several_links_one_has_to_be_named() -> None:
     assert of_link(Index(unplaced=[loose(3)]), "main/3").unplaced
 
 
-def test_the_last_rdb_up_to_an_offset() -> None:
+def test_the_last_rdb_up_to_an_offset_is_chosen() -> None:
     first, second = rdb(1, 10), rdb(2, 60)
     nowhere = dataclasses.replace(rdb(3, 99, None), offset=None)
     found = made(first, second, nowhere)
@@ -51,12 +51,12 @@ def test_the_last_rdb_up_to_an_offset() -> None:
 @pytest.mark.parametrize(
     ("offset", "span"), [(9, None), (10, (10, 10)), (11, (10, 11)), (50, (10, 50)), (51, None), (None, (10, 50))]
 )
-def test_a_chapter_up_to_an_offset_that_it_has(offset: int | None, span: tuple[int, int] | None) -> None:
+def test_a_chapter_is_cut_at_an_offset_that_it_has(offset: int | None, span: tuple[int, int] | None) -> None:
     found = chapter_until(made(rdb(1, 10), stretch(1, 10, 50)), offset)
     assert (None if found is None else (found.offset, found.end)) == span
 
 
-def test_of_several_chapters_the_one_with_the_latest_rdb() -> None:
+def test_of_several_chapters_the_one_with_the_latest_rdb_is_chosen() -> None:
     index = made(rdb(1, 10), stretch(1, 10, 90), rdb(2, 60), stretch(2, 60, 80))
     for offset, begins in ((59, 10), (60, 60), (85, 60)):
         found = chapter_until(index, offset)
@@ -64,19 +64,19 @@ def test_of_several_chapters_the_one_with_the_latest_rdb() -> None:
         assert found.offset == begins
 
 
-def test_without_an_offset_the_last_chapter_counts_only_if_nothing_came_behind_a_hole() -> None:
+def test_without_an_offset_the_last_chapter_counts_only_without_a_later_hole() -> None:
     whole = made(rdb(1, 10), stretch(1, 10, 50))
     assert chapter_until(whole, None) is not None
     assert chapter_until(made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 60, 90)), None) is None
-    late = stretch(2, 20, 50, ended=99)  # later, and nothing that it has not
+    late = stretch(2, 20, 50, ended=99)  # later, and nothing that it lacks
     assert chapter_until(made(rdb(1, 10), stretch(1, 10, 50), late), None) is not None
     assert chapter_until(made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 20, 50, B, ended=99)), None) is None
     assert chapter_until(Index(), None) is None
 
 
-def test_an_offset_of_several_histories_is_none() -> None:
+def test_an_offset_of_several_histories_is_ambiguous() -> None:
     index = made(rdb(1, 10), stretch(1, 10, 50), rdb(2, 20, B), stretch(2, 20, 60, B))
-    with pytest.raises(ConfigError, match=rf"offset 40 is in several histories \({A}, {B}\): say a time"):
+    with pytest.raises(ConfigError, match=rf"offset 40 is in several histories \({A}, {B}\): give a time"):
         chapter_until(index, 40)
     found = chapter_until(index, 55)
     assert found is not None
@@ -99,16 +99,18 @@ def test_an_offset_of_several_histories_is_none() -> None:
         (80, 85, [(80, 85)]),
     ],
 )
-def test_streams_between_two_offsets(begin: int | None, end: int | None, expected: list[tuple[int, int]]) -> None:
+def test_streams_between_two_offsets_are_chosen(
+    begin: int | None, end: int | None, expected: list[tuple[int, int]]
+) -> None:
     index = made(stretch(1, 10, 30), stretch(2, 30, 50), stretch(3, 80, 90))
     assert spans(streams_between(index, begin, end)) == expected
 
 
-def test_streams_without_offsets() -> None:
+def test_streams_without_offsets_are_chosen_if_there_are_no_others() -> None:
     index = Index(unplaced=[loose(1), loose(2)])
     assert [one[0].number for one in streams_between(index, None, None)] == [1, 2]
     for begin, end in ((1, None), (None, 1)):
-        with pytest.raises(ConfigError, match="no offset is known of a stream that was met in the middle"):
+        with pytest.raises(ConfigError, match="the start of the stream was not captured"):
             streams_between(index, begin, end)
 
 
@@ -125,17 +127,17 @@ def test_a_moment_is_said_to_the_millisecond() -> None:
     assert choice.moment_text(1_700_000_000_123_456_789) == said
 
 
-def test_what_there_is_in_lines() -> None:
+def test_the_content_is_listed_in_lines() -> None:
     index = made(rdb(1, 10), stretch(1, 10, 50))
     (line,) = choice.rdb_lines(index)
     assert line.startswith(f"main: the RDB at offset 10 of replication ID {A} (")
     assert line.endswith(", 90 bytes)")
     (line,) = choice.chapter_lines(index)
-    assert "and all behind it up to offset 50 (" in line
+    assert "and the stream up to offset 50 (" in line
     index.unplaced.append(loose(7))
     placed, unplaced = choice.stream_lines(index)
     assert placed.startswith(f"main: offset 10 to 50 of replication ID {A} (")
-    assert unplaced.startswith("main/7: 50 bytes without offsets, met in the middle of a stream (")
+    assert unplaced.startswith("main/7: 50 bytes without offsets, of a stream whose start was not captured (")
     assert choice.rdb_text(dataclasses.replace(rdb(1, 10, None), offset=None)).startswith("the RDB without an offset (")
     later = rdb(3, 70, None)
     two = made(dataclasses.replace(later, ended=later.ended + 5), rdb(1, 10))

@@ -1,4 +1,4 @@
-"""What a recording says of how a link stands: comments of a tap, and comments that no tap has written."""
+"""The comments in a recording about the state of a link: those of a tap, and those that no tap has written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.relay.wire import command
         ({"phase": "nowhere"}, "'nowhere' is not a valid Phase"),
     ],
 )
-def test_a_comment_on_how_a_link_stands_that_cannot_be_is_said_and_ends_nothing(
+def test_a_comment_with_an_impossible_state_is_reported_and_ends_nothing(
     changes: dict[str, Any], why: str | None
 ) -> None:
     standing = Standing(
@@ -60,7 +60,7 @@ def test_a_comment_on_how_a_link_stands_that_cannot_be_is_said_and_ends_nothing(
     player.close()
     reasons = [one.event.reason for one in heard if isinstance(one.event, events.Opaque)]
     assert len(reasons) == (why is not None)
-    assert why is None or f"the file says of it what cannot be: {why}" in reasons[0]
+    assert why is None or f"the recording states an impossible state of it: {why}" in reasons[0]
 
 
 SAID = {
@@ -106,7 +106,7 @@ STATE = LinkState(
 )  # fmt: skip
 
 
-def test_what_is_said_is_read_back() -> None:
+def test_comments_are_read_back_as_written() -> None:
     assert state_of(state_json(STATE)) == STATE
 
 
@@ -114,19 +114,19 @@ def test_what_is_said_is_read_back() -> None:
     "changes",
     [{"event": "link_opened"}, {"event": None}, {"connection": "one"}, {"lost": [1]}, {"standing": {"phase": "rdb"}}],
 )
-def test_another_comment_is_none(changes: dict[str, Any]) -> None:
+def test_a_foreign_comment_is_ignored(changes: dict[str, Any]) -> None:
     assert state_of(json.dumps({**json.loads(state_json(STATE)), **changes})) is None
     assert state_of("{}") is None
 
 
 @pytest.mark.parametrize("name", ["time", "link", "begins", "standing"])
-def test_one_that_lacks_a_field_is_none(name: str) -> None:
+def test_a_comment_that_lacks_a_field_is_ignored(name: str) -> None:
     said = json.loads(state_json(STATE))
     del said[name]
     assert state_of(json.dumps(said)) is None
 
 
-def test_bytes_before_it_are_those_that_were_lost_or_those_of_the_standing() -> None:
+def test_the_bytes_before_a_state_are_those_lost_or_those_of_the_standing() -> None:
     assert (STATE.from_replica, STATE.from_master) == (30, 40)
     standing = Standing(
         phase="stream", role=None, from_master=100, from_replica=50, options={}, replid=None, offset=None, db=None,
@@ -182,7 +182,7 @@ def test_a_newer_recording_is_refused_in_python(tmp_path: Path) -> None:
         recording.open(stated(tmp_path, NEWER))
 
 
-def test_beside_a_newer_recording_others_are_read(tmp_path: Path) -> None:
+def test_other_recordings_beside_a_newer_one_are_read(tmp_path: Path) -> None:
     directory = tmp_path / "day"
     directory.mkdir()
     stated(directory, NEWER, name="b.pcapng")

@@ -1,4 +1,4 @@
-"""What of a recording is asked for, event by event, and what is said where nothing came of it."""
+"""Filters, event by event, and the remarks if nothing matches."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ SET = command("SET", b"user:1", b"v")
         ({"end": datetime.fromtimestamp(4.9, UTC)}, SET, False),
     ],
 )
-def test_whether_a_command_is_asked_for(wanted: dict[str, Any], told: Told, has: bool) -> None:
+def test_a_command_is_wanted_or_not(wanted: dict[str, Any], told: Told, has: bool) -> None:
     assert Filters(**wanted).has(told) is has
 
 
@@ -67,7 +67,7 @@ def keepalive(number: int = 3) -> Told:
     return Told(5.0, "a", number, "", events.Keepalive(start=0, end=1, side=events.Side.MASTER))
 
 
-def test_with_a_filter_for_commands_no_other_event_is_asked_for() -> None:
+def test_with_a_filter_for_commands_no_other_event_is_wanted() -> None:
     assert Filters().has(keepalive())
     for filters in ({"dbs": [0]}, {"names": ["SET"]}, {"globs": ["*"]}):
         assert not Filters(**filters).has(keepalive())
@@ -80,7 +80,7 @@ def test_an_event_without_an_offset_is_where_its_connection_is() -> None:
     assert not wanted.has(keepalive())
     assert wanted.has(command("SET", b"k", b"v", offset=100))
     assert wanted.has(keepalive())
-    assert not wanted.has(keepalive(number=4))  # of another one that is not known
+    assert not wanted.has(keepalive(number=4))  # of another connection, which is not known
 
 
 def test_an_end_before_the_beginning_is_refused() -> None:
@@ -88,7 +88,7 @@ def test_an_end_before_the_beginning_is_refused() -> None:
         Filters(begin=2, end=1)
 
 
-def test_what_is_not_there_is_said_with_what_is() -> None:
+def test_absent_things_are_reported_with_those_that_exist() -> None:
     wanted = Filters(links=["b"])
     wanted.has(SET)
     assert wanted.missing == "--link b: not in it; its links: a"
@@ -96,7 +96,7 @@ def test_what_is_not_there_is_said_with_what_is() -> None:
     wanted.has(SET)
     wanted.has(command("DEL", b"k", db=None))
     assert wanted.lacks == [
-        "--db 7: the db of 1 command is not known, for the recording has no SELECT before it; it is left out"
+        "--db 7: the db of 1 command is not known, as the recording has no SELECT before it; it is left out"
     ]
 
 
@@ -134,12 +134,12 @@ def moment(seconds: float) -> datetime:
         ({"begin": moment(4), "end": 110}, [10]),
     ],
 )
-def test_of_many_commands_those_in_time_are_within(wanted: dict[str, Any], ends: list[int] | None) -> None:
+def test_of_many_commands_those_in_time_are_kept(wanted: dict[str, Any], ends: list[int] | None) -> None:
     found = Filters(**wanted).within(batch())
     assert (None if found is None else [head[0] for head in found.heads]) == ends
 
 
-def test_where_no_offset_is_known_none_is_within_offsets() -> None:
+def test_without_a_known_offset_none_is_within_offsets() -> None:
     assert Filters(begin=1).within(batch(None)) is None
     assert Filters(end=10**9).within(batch(None)) is None
     assert Filters(begin=moment(1)).within(batch(None)) == batch(None)
@@ -161,18 +161,18 @@ def test_where_no_offset_is_known_none_is_within_offsets() -> None:
         ({"names": ["COPY", "DEL"], "globs": ["user:*"]}, [30]),
     ],
 )
-def test_of_many_commands_those_match_that_do_alone(wanted: dict[str, Any], ends: list[int]) -> None:
+def test_of_many_commands_only_matching_ones_are_kept(wanted: dict[str, Any], ends: list[int]) -> None:
     assert [head[0] for head in Filters(**wanted).matching(batch()).heads] == ends
 
 
-def test_of_many_commands_those_without_a_db_are_counted_where_they_could_be_asked_for() -> None:
+def test_of_many_commands_those_without_a_db_are_counted_if_they_may_be_wanted() -> None:
     for filters, lacks in (({"dbs": [1]}, 1), ({"dbs": [1], "globs": ["x"]}, 0), ({"names": ["SET"]}, 0)):
         wanted = Filters(**filters)
         wanted.matching(batch())
         assert len(wanted.lacks) == lacks
 
 
-# ---- what could not be read, and what came of it ----
+# ---- unread bytes, and remarks ----
 
 
 def lacking(**changes: Any) -> Missing:
@@ -206,7 +206,7 @@ def lacking(**changes: Any) -> Missing:
         ({"begin": 1, "end": 100}, {}, False),
     ],
 )
-def test_what_could_not_be_read_may_be_asked_for(wanted: dict[str, Any], changes: dict[str, Any], may: bool) -> None:
+def test_unread_bytes_may_be_wanted(wanted: dict[str, Any], changes: dict[str, Any], may: bool) -> None:
     assert Filters(**wanted).may_lack(lacking(**changes)) is may
 
 
@@ -229,11 +229,11 @@ def heard(wanted: Filters) -> Filters:
         ({"globs": ["a", "b"]}, 0, 0, ["0 of 0 commands match --key a --key b"]),
     ],
 )  # fmt: skip
-def test_filters_that_nothing_matches_are_said(filters: dict[str, Any], total: int, count: int, said: list[str]) -> None:
+def test_filters_without_matches_are_reported(filters: dict[str, Any], total: int, count: int, said: list[str]) -> None:
     assert heard(Filters(**filters)).remarks(Account(), total, count) == said
 
 
-def test_a_moment_that_it_does_not_have_is_said_once_it_is_at_its_end() -> None:
+def test_a_moment_outside_the_recording_is_reported_once_it_has_ended() -> None:
     account = Account(first=10**9, last=2 * 10**9)
     account.read("a", 3, "f" * 40, 100, 200)
     account.read("b", 4, "f" * 40, 300, 400)

@@ -1,4 +1,4 @@
-"""Stretches of one connection that cannot be told, as they begin and end."""
+"""Stretches of one connection that cannot be reported, as they begin and end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REPLID = "a" * 40
 
 
 class Told:
-    """time: seconds, as the clock has them."""
+    """time: seconds, by the clock."""
 
     def __init__(self) -> None:
         self.time = 1.0
@@ -31,7 +31,7 @@ def told() -> Told:
     return Told()
 
 
-def test_lost_bytes_are_put_at_once_with_when_the_last_ones_came(told: Told) -> None:
+def test_lost_bytes_are_put_at_once_with_the_time_of_the_last_ones(told: Told) -> None:
     told.time = 2.0
     told.gaps.heard(Side.MASTER)
     told.time = 3.5
@@ -57,14 +57,14 @@ def test_a_gap_in_a_stream_reaches_to_where_it_is_understood_again(told: Told) -
     assert not told.gaps.is_open(Side.MASTER)
 
 
-def test_where_it_began_at_no_known_offset_it_ends_at_none(told: Told) -> None:
+def test_a_gap_that_begins_without_an_offset_ends_without_one(told: Told) -> None:
     told.gaps.begin_gap(10, REPLID, None, 5)
     told.gaps.end(Side.MASTER, 40, 130)
     assert told.brief() == [("gap", Side.MASTER, 10, 40, 5, False, None, None)]
     assert told.put[0].replid is None
 
 
-def test_what_is_not_understood_has_a_reason_and_what_is_read_again_after_all_is_none(told: Told) -> None:
+def test_unread_bytes_have_a_reason_and_bytes_read_after_all_do_not_count(told: Told) -> None:
     told.time = 4.0
     told.gaps.begin_unread(Side.REPLICA, 10, "nonsense")
     told.gaps.begin_unread(Side.REPLICA, 12, "more of it")
@@ -81,7 +81,7 @@ def test_what_is_not_understood_has_a_reason_and_what_is_read_again_after_all_is
 
 
 @pytest.mark.parametrize("is_understood", [True, False])
-def test_of_gaps_in_a_handshake_what_follows_tells_how_much_they_took(told: Told, is_understood: bool) -> None:
+def test_the_bytes_after_gaps_in_a_handshake_show_how_much_is_lost(told: Told, is_understood: bool) -> None:
     told.gaps.gap_in_replies(10, 15, None, (None, None))
     told.gaps.gap_in_replies(20, 21, None, (None, None))
     assert told.put == []
@@ -104,7 +104,7 @@ def test_gaps_in_an_rdb_are_its_own_once_its_end_is_seen(told: Told, is_whole: b
     assert [(one[2], one[5]) for one in told.brief()] == [(10, True), (50, False), (30, is_whole)]
 
 
-def test_an_rdb_that_cannot_be_read_on_is_unread_to_its_end(told: Told) -> None:
+def test_an_unreadable_rdb_is_unread_to_its_end(told: Told) -> None:
     told.gaps.bad_rdb(30, "of an unknown type")
     told.gaps.end_rdb(80, is_whole=True)
     told.gaps.bad_rdb(90, "at its very end")
@@ -114,7 +114,7 @@ def test_an_rdb_that_cannot_be_read_on_is_unread_to_its_end(told: Told) -> None:
     assert told.brief()[-1] == ("rdb_omitted", Side.MASTER, 5, 25, 20, True, None, None)
 
 
-def test_of_more_than_anybody_tells_one_by_one_none_is_held(told: Told) -> None:
+def test_beyond_the_reported_number_no_gap_is_held(told: Told) -> None:
     for number in range(MAX_KEPT + 3):
         told.gaps.gap_in_replies(2 * number, 2 * number + 1, None, (None, None))
     assert len(told.put) == 3

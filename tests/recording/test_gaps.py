@@ -1,4 +1,4 @@
-"""Whatever a disk does not take: what the recording has is told as it was live, with its offsets and dbs."""
+"""Whatever the disk loses: the rest of the recording is reported as it was live, with its offsets and dbs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Lossy(Recorder):
 
 
 class Story:
-    """A replica, its master and what is recorded of them, by dice."""
+    """A replica, its master and the recording of them, drawn at random."""
 
     def __init__(self, dice: random.Random, path: Path) -> None:
         self.live: list[Command] = []
@@ -141,7 +141,7 @@ class Story:
             if at >= safe and dice.random() < 0.2:
                 writes.is_stuck = not writes.is_stuck
             end = min(at + dice.randrange(1, dice.choice((most, most, 2000))), len(said))
-            if at < len(self._head) and self._head.endswith(MARK):  # behind a diskless RDB a master waits
+            if at < len(self._head) and self._head.endswith(MARK):  # after a diskless RDB a master waits
                 end = min(end, len(self._head))
             master(said[at:end])
             at = end
@@ -208,12 +208,12 @@ def recorded(seed: int) -> tuple[Story, list[list[Packet]]]:
 
 
 @given(st.integers(0, 2**32))
-def test_what_is_in_the_recording_is_told_as_it_was(seed: int) -> None:
-    assert_told_as_it_was(*recorded(seed))
+def test_recorded_bytes_are_reported_as_they_were(seed: int) -> None:
+    assert_reported_as_it_was(*recorded(seed))
 
 
-def assert_told_as_it_was(story: Story, files: list[list[Packet]]) -> None:
-    """By all files, and by those from any one on."""
+def assert_reported_as_it_was(story: Story, files: list[list[Packet]]) -> None:
+    """Read from all files, and starting from each of them."""
     was = {one.start: one for one in story.live}
     missing = [(gap.start, gap.end) for gap in story.gaps if gap.side is Side.MASTER]
     for number in range(len(files)):
@@ -237,7 +237,7 @@ def assert_told_as_it_was(story: Story, files: list[list[Packet]]) -> None:
 
 
 @given(st.integers(0, 2**32))
-def test_what_is_not_told_is_missing_and_nothing_else_is(seed: int) -> None:
+def test_exactly_what_is_not_reported_is_missing(seed: int) -> None:
     story, files = recorded(seed)
     heard: list[Told] = []
     player = Player(heard.append, every_command=True)
@@ -258,7 +258,7 @@ def test_what_is_not_told_is_missing_and_nothing_else_is(seed: int) -> None:
     assert lost == sum(one.bytes for one in story.gaps)
 
 
-def test_a_gap_in_the_handshake_ends_where_a_command_does_though_one_read_brings_the_rdb_too(tmp_path: Path) -> None:
+def test_a_gap_in_the_handshake_ends_at_a_command_even_if_one_read_also_brings_the_rdb(tmp_path: Path) -> None:
     rdb = b"REDIS0011\xff" + bytes(8)
     head = b"+FULLRESYNC %s %d\r\n$%d\r\n" % (REPLID.encode(), OFFSET, len(rdb))
     ping = command("PING")
@@ -288,8 +288,8 @@ def test_a_gap_in_the_handshake_ends_where_a_command_does_though_one_read_brings
 
 
 @given(st.integers(0, 2**32))
-def test_what_is_copied_out_of_it_is_what_was_sent(seed: int) -> None:
-    """From where a command begins, in the db that was in force there."""
+def test_copies_are_what_was_sent(seed: int) -> None:
+    """From where a command begins, in the db in force there."""
     story, files = recorded(seed)
     begins = {one.offset - (one.end - one.start): one for one in story.live if one.offset is not None}
 
@@ -310,7 +310,7 @@ def test_what_is_copied_out_of_it_is_what_was_sent(seed: int) -> None:
 
 
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
-def test_every_capture_is_told_as_it_was_with_gaps_anywhere(capture: Capture, tmp_path: Path) -> None:
+def test_every_capture_is_reported_as_it_was_with_gaps_anywhere(capture: Capture, tmp_path: Path) -> None:
     for seed in range(5):
         directory = tmp_path / str(seed)
         directory.mkdir()
@@ -380,8 +380,8 @@ async def recorded_with_gaps(capture: Capture, path: Path, dice: random.Random) 
 
 
 @pytest.mark.parametrize("every_command", [True, False])
-def test_a_gap_right_behind_a_grant_leaves_what_was_told_of_it(tmp_path: Path, *, every_command: bool) -> None:
-    """That the replica has caught up is told some ticks after the grant, and its comment comes after the gap."""
+def test_a_gap_right_after_a_grant_keeps_what_was_reported_of_it(tmp_path: Path, *, every_command: bool) -> None:
+    """Catching up is reported some ticks after the grant, so its comment comes after the gap."""
     live: list[Event] = []
     grant, set_1 = b"+CONTINUE %s\r\n" % REPLID.encode(), command("SET", "a", "1")
 
@@ -425,7 +425,7 @@ def test_a_gap_right_behind_a_grant_leaves_what_was_told_of_it(tmp_path: Path, *
 
 
 @pytest.mark.parametrize("redact", [(), ("keys", "values")])
-def test_what_a_replica_said_that_it_should_not_is_told_as_it_was(tmp_path: Path, redact: tuple[Redact, ...]) -> None:
+def test_forbidden_words_of_a_replica_are_reported_as_they_were(tmp_path: Path, redact: tuple[Redact, ...]) -> None:
     live: list[Event] = []
     ping = command("PING")
 
@@ -477,7 +477,7 @@ def test_what_a_replica_said_that_it_should_not_is_told_as_it_was(tmp_path: Path
     assert b"secret" not in (tmp_path / "one.pcapng").read_bytes() or not redact
 
 
-def test_bytes_are_taken_out_of_a_recording_though_an_ack_made_their_offsets_doubtful() -> None:
+def test_a_recording_can_be_copied_although_an_ack_made_its_offsets_doubtful() -> None:
     wire = Wire()
     wire.open()
     wire.send(0, asks(BASE))

@@ -1,4 +1,4 @@
-"""What is withheld is reported in its order once the connection replicates, and no more of it than fits."""
+"""Withheld events are reported in order once the connection replicates, up to a limit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPENED = told(events.LinkOpened(peer="a:1", master="b:2"))
 ASKED = told(events.SyncRequested(start=0, end=1, inline=False))
 
 
-def test_it_comes_once_released_and_in_order() -> None:
+def test_events_come_once_released_and_in_order() -> None:
     heard: list[object] = []
     withheld = HeldEvents(heard.append, heard.append, is_released=False)
     withheld.lacks(GAP)
@@ -39,7 +39,7 @@ def test_it_comes_once_released_and_in_order() -> None:
     assert heard[3:] == [ASKED, UNREAD]
 
 
-def test_what_was_understood_wrongly_is_forgotten() -> None:
+def test_events_from_a_wrong_reading_are_dropped() -> None:
     heard: list[object] = []
     withheld = HeldEvents(heard.append, heard.append, is_released=False)
     for one in (OPENED, ASKED):

@@ -1,4 +1,4 @@
-"""How RDBs and stretches of a stream join to chapters, and that what is copied of them is what flowed."""
+"""How RDBs and stretches of a stream join to chapters, and that copies equal what flowed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def spans(chapter: Chapter) -> list[tuple[int, int, int]]:
     return [(one.connection, one.offset, one.end_offset) for one in chapter.stretches]
 
 
-def test_connections_follow_one_another_and_what_came_twice_counts_once() -> None:
+def test_connections_are_joined_and_repeated_bytes_count_once() -> None:
     (chapter,) = made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 40, 70), stretch(3, 70, 90)).chapters()
     assert spans(chapter) == [(1, 10, 50), (2, 50, 70), (3, 70, 90)]
     assert (chapter.end, chapter.ended) == (90, 90)
@@ -67,27 +67,27 @@ def test_a_hole_ends_a_chapter_and_a_later_rdb_begins_another() -> None:
     assert (first.offset, first.end, second.offset, second.end) == (10, 50, 60, 90)
 
 
-def test_of_two_rdbs_that_lead_to_the_same_end_the_later_comes_last() -> None:
+def test_of_two_rdbs_with_the_same_end_the_later_comes_last() -> None:
     chapters = made(rdb(1, 10), stretch(1, 10, 90), rdb(2, 60), stretch(2, 60, 80)).chapters()
     assert [(one.offset, one.end) for one in chapters] == [(10, 90), (60, 90)]
 
 
-def test_another_replication_id_goes_on_where_it_was_granted() -> None:
+def test_another_replication_id_continues_where_it_was_granted() -> None:
     found = made(rdb(1, 10), stretch(1, 10, 80), stretch(2, 60, 100, B), parents={B: (A, 60)})
     (chapter,) = found.chapters()
-    # What the old master wrote behind the promotion is not the new one's.
+    # The old master's writes after the promotion are not the new one's.
     assert spans(chapter) == [(1, 10, 60), (2, 60, 100)]
     assert chapter.replid == B
 
 
-def test_a_replication_id_that_two_continue_has_two_ends() -> None:
+def test_a_replication_id_that_two_others_continue_has_two_ends() -> None:
     found = made(
         rdb(1, 10), stretch(1, 10, 50), stretch(2, 50, 70, B), stretch(3, 30, 60, C), parents={B: (A, 50), C: (A, 30)}
     )
     assert sorted((one.replid, one.end) for one in found.chapters()) == [(B, 70), (C, 60)]
 
 
-def test_of_replication_ids_that_name_each_other_the_one_that_was_said_first_counts() -> None:
+def test_of_replication_ids_that_name_each_other_the_first_statement_counts() -> None:
     found = made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 50, 70, B), parents={B: (A, 50), A: (B, 70)})
     assert [spans(chapter) for chapter in found.chapters()] == [[(1, 10, 50), (2, 50, 70)]]
     assert len(found.streams()) == 1
@@ -99,7 +99,7 @@ def test_without_an_rdb_there_are_streams_but_no_chapters() -> None:
     assert [(one[0].offset, one[-1].end_offset) for one in found.streams()] == [(10, 70), (80, 90)]
 
 
-def test_a_chapter_ends_where_it_is_cut() -> None:
+def test_a_chapter_can_be_cut_at_an_offset() -> None:
     (chapter,) = made(rdb(1, 10), stretch(1, 10, 50), stretch(2, 40, 70)).chapters()
     assert spans(chapter.until(60)) == [(1, 10, 50), (2, 50, 60)]
     assert spans(chapter.until(50)) == [(1, 10, 50)]
@@ -107,14 +107,14 @@ def test_a_chapter_ends_where_it_is_cut() -> None:
 
 
 def test_the_db_of_a_chapter_is_that_of_its_own_stream() -> None:
-    # Another replica was in the middle of the same stream, and got further.
+    # Another replica was in the middle of the same stream, and was further on.
     (chapter,) = made(rdb(1, 30), stretch(2, 10, 90), stretch(1, 30, 50)).chapters()
     assert (spans(chapter), chapter.db, chapter.stretches[0].db) == ([(2, 30, 90)], 0, None)
     (without,) = made(rdb(1, 30), stretch(2, 10, 90)).chapters()
     assert without.db is None
 
 
-def test_one_link_of_several() -> None:
+def test_one_of_several_links_can_be_selected() -> None:
     other = dataclasses.replace(stretch(2, 50, 70), link="other")
     found = made(rdb(1, 10), stretch(1, 10, 50), other)
     assert [one.end for one in found.chapters()] == [70]
@@ -123,7 +123,7 @@ def test_one_link_of_several() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 3_000_000), st.integers(1, 9)), min_size=1, max_size=60))
-def test_marks_are_few_and_tell_when_a_byte_had_come(steps: list[tuple[int, int]]) -> None:
+def test_marks_are_few_and_give_the_time_of_each_byte(steps: list[tuple[int, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tap.recording.history.MAX_MARKS", 8)
         marks = Marks()
@@ -155,14 +155,14 @@ def test_a_chapter_reaches_as_far_as_offsets_without_a_hole(cuts: list[tuple[int
         assert before.end_offset == after.offset
 
 
-def test_of_a_long_recording_fewer_marks_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_recording_keeps_fewer_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MAX_MARKS", 8)
     marks = Marks()
     for number in range(1000):
         marks.add(number * MARK_EVERY, number)
     assert 4 <= len(marks.times) <= 8
     assert marks.offsets[-1] == 999
-    # None says that a byte came before it did, and none is late by more than the marks lie apart.
+    # None says that a byte came earlier than it did, and none is later by more than the distance between marks.
     apart = max(later - sooner for sooner, later in pairwise(marks.times))
     assert apart <= 1000 * MARK_EVERY / 4
     assert all(
@@ -170,7 +170,7 @@ def test_of_a_long_recording_fewer_marks_are_kept(monkeypatch: pytest.MonkeyPatc
     )
 
 
-# ---- of recordings ----
+# ---- real recordings ----
 
 
 @pytest.mark.parametrize("size", [100, 60_000])
@@ -183,7 +183,7 @@ def test_every_capture_gives_its_rdbs_and_streams_to_the_byte(capture: Capture, 
         if chunk.side == "master":
             sent[chunk.connection] = sent.get(chunk.connection, b"") + chunk.data
     order = list(dict.fromkeys(chunk.connection for chunk in capture.chunks))
-    # redis-cli --replica wants none of the data, and gets an RDB of nothing: REPLCONF rdb-filter-only "".
+    # redis-cli --replica wants no data, and gets an empty RDB: REPLCONF rdb-filter-only "".
     assert bool(found.rdbs) == (capture.name != "redis-7.0-cli-replica")
     for chapter in found.chapters():
         snapshot, stream, marks = copied(read, chapter)
@@ -219,7 +219,7 @@ def test_an_rdb_and_a_stream_begin_and_end_when_their_bytes_came(size: int) -> N
     assert (stretch.offset, stretch.end_offset) == (100, 154)
 
 
-def test_a_recording_that_is_another_one_at_the_second_reading_is_not_taken() -> None:
+def test_a_recording_that_changed_before_the_second_reading_is_refused() -> None:
     packets = as_packets(captures()[0], 1000, random.Random(3))
     chapter = index(reading(packets)).chapters()[-1]
     with pytest.raises(RecordingError, match="was changed while it was read"):
@@ -244,7 +244,7 @@ def test_several_resyncs_of_a_real_pair_are_one_chapter_until_the_full_one(tmp_p
         level(master, replica)
         first_end = tap.offset()
         client(replica).replicaof("no", "one")
-        tap.wait_for(events.LinkClosed, 4)  # else what follows comes on it, and the second chapter goes on from there
+        tap.wait_for(events.LinkClosed, 4)  # otherwise later commands come on it, and the second chapter continues there
         client(master).set("large", "x" * 100_000)
         follow(replica, tap.port)
         tap.wait_for(events.FullResync, 2)

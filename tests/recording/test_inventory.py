@@ -1,4 +1,4 @@
-"""Sentences for who asks for what a recording does not have."""
+"""Sentences about things that a recording does not have."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def there() -> Inventory:
         (["us/1", "eu/3"], "--link eu/3, us/1: not in it; its links: eu, us"),
     ],
 )
-def test_links_that_are_not_there(asked: list[str], said: str | None) -> None:
+def test_absent_links_are_reported(asked: list[str], said: str | None) -> None:
     assert there().lacks_links(asked) == said
 
 
-def test_of_nothing_nothing_is_said() -> None:
+def test_an_empty_recording_has_no_sentences() -> None:
     one = Inventory()
     assert one.lacks_links(["eu"]) is None
     assert one.lacks_dbs([3]) is None
@@ -39,7 +39,7 @@ def test_of_nothing_nothing_is_said() -> None:
     assert one.lacks_places([3]) is None
 
 
-def test_only_so_many_are_listed() -> None:
+def test_long_lists_are_cut() -> None:
     for count in (SHOWN, SHOWN + 1, SHOWN + 5):
         one = Inventory()
         for number in range(count):
@@ -50,7 +50,7 @@ def test_only_so_many_are_listed() -> None:
         assert said.endswith(f"l{SHOWN - 1}" if count == SHOWN else f" and {count - SHOWN} more")
 
 
-def test_dbs_and_names_that_are_not_there() -> None:
+def test_absent_dbs_and_names_are_reported() -> None:
     one = Inventory()
     one.command(0, "SET")
     one.command(3, "HSET")
@@ -62,7 +62,7 @@ def test_dbs_and_names_that_are_not_there() -> None:
     assert one.lacks_names(["GTE", "HSTE"]) == "its commands: DEL, HSET, SET. Did you mean 'HSET'?"
 
 
-def test_names_without_end_are_not_kept() -> None:
+def test_endless_names_are_not_kept() -> None:
     one = Inventory()
     for number in range(MAX_NOTED + 5):
         one.command(number, f"N{number}")
@@ -71,15 +71,15 @@ def test_names_without_end_are_not_kept() -> None:
     assert one.lacks_names([f"N{MAX_NOTED}"]) is not None
 
 
-def test_commands_without_a_db() -> None:
+def test_commands_without_a_db_are_counted() -> None:
     one = Inventory()
     one.has_no_place("PING")
     assert one.lacks_places([3]) is None
     one.has_no_place("SET")
     assert one.lacks_places([4, 3]) == (
-        "--db 3,4: the db of 1 command is not known, for the recording has no SELECT before it; it is left out"
+        "--db 3,4: the db of 1 command is not known, as the recording has no SELECT before it; it is left out"
     )
     one.has_no_place("DEL")
     assert one.lacks_places([3]) == (
-        "--db 3: the db of 2 commands is not known, for the recording has no SELECT before them; they are left out"
+        "--db 3: the db of 2 commands is not known, as the recording has no SELECT before them; they are left out"
     )

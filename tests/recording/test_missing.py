@@ -1,4 +1,4 @@
-"""What a reading could not tell: each stretch once, from which offset to which, and whom it concerns."""
+"""What a reading could not report: each stretch once, with its offsets, and which answers it concerns."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def missing(
     )
 
 
-# ---- what is found ----
+# ---- finding ----
 
 
 @pytest.mark.parametrize("size", [7, 1448])
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
-def test_of_a_whole_capture_nothing_is_missing(capture: Capture, size: int) -> None:
+def test_a_complete_capture_lacks_nothing(capture: Capture, size: int) -> None:
     found, _ = account(as_packets(capture, size, random.Random(size)))
     assert (found.missing, found.lines()) == ([], [])
 
@@ -110,7 +110,7 @@ def test_a_lost_command_is_one_stretch_with_its_offsets() -> None:
 
 @pytest.mark.parametrize(("begin", "end"), [(0, 5), (20, 30), (90, 104), (300, 300 + 1000)])
 def test_a_gap_in_a_command_takes_the_whole_command(begin: int, end: int) -> None:
-    """What is told and what is missing are all of the stream."""
+    """Reported and missing bytes together are all of the stream."""
     stream = b"".join(STREAM)
     wire = streamed([stream[:begin]] if begin else [])
     wire.flow.skip(1, end - begin)
@@ -134,7 +134,7 @@ def test_a_gap_in_a_command_takes_the_whole_command(begin: int, end: int) -> Non
     assert BASE + end <= one.to_offset
 
 
-def test_gaps_with_no_command_between_them_are_one_stretch() -> None:
+def test_gaps_without_a_command_between_them_are_one_stretch() -> None:
     value = command("SET", "k", "v" * 5000)
     wire = streamed([STREAM[0]])
     wire.send(1, value[:1000])
@@ -152,7 +152,7 @@ def test_gaps_with_no_command_between_them_are_one_stretch() -> None:
     assert f"{len(value)} bytes of the stream cannot be read, as 200 of them are missing, offsets" in line
 
 
-def test_behind_a_gap_in_the_handshake_offsets_are_unknown() -> None:
+def test_after_a_gap_in_the_handshake_offsets_are_unknown() -> None:
     wire = Wire()
     wire.open()
     wire.send(0, asks(BASE))
@@ -168,7 +168,7 @@ def test_behind_a_gap_in_the_handshake_offsets_are_unknown() -> None:
 
 
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
-def test_a_command_is_told_or_something_is_missing(capture: Capture) -> None:
+def test_a_command_is_reported_or_something_is_missing(capture: Capture) -> None:
     whole = as_packets(capture, 1448, random.Random(1))
     live = {(one.connection, one.event.start): one.event for one in commands(account(whole)[1])}
     for seed in range(5):
@@ -192,7 +192,7 @@ def commands(heard: list[Told]) -> list[Any]:
 
 
 @pytest.mark.parametrize("end", ["fin", "reset", "acknowledgement"])
-def test_what_is_lost_at_the_end_is_missing_too(end: str) -> None:
+def test_bytes_lost_at_the_end_are_missing_too(end: str) -> None:
     wire = streamed(STREAM[:5])
     wire.flow.skip(1, 50)
     if end == "fin":
@@ -204,14 +204,14 @@ def test_what_is_lost_at_the_end_is_missing_too(end: str) -> None:
     assert (one.cause, one.bytes, one.to_offset) == ("gap", 50, BASE + sum(map(len, STREAM[:5])) + 50)
 
 
-def test_a_number_that_may_be_that_of_a_fin_is_no_byte_that_is_missing() -> None:
+def test_a_number_that_may_be_that_of_a_fin_is_not_a_missing_byte() -> None:
     wire = streamed(STREAM[:5])
     wire.flow.skip(1, 1)
     wire.send(0, flags=0)
     assert account(wire.packets)[0].missing == []
 
 
-def test_what_a_replica_said_and_is_lost_is_missing_too() -> None:
+def test_lost_bytes_of_a_replica_are_missing_too() -> None:
     wire = streamed(STREAM[:5])
     wire.flow.skip(0, 30)
     wire.send(0, command("REPLCONF", "ACK", str(BASE)))
@@ -237,7 +237,7 @@ def test_a_gap_in_an_rdb_hides_no_command() -> None:
     assert f"50 bytes of an RDB are missing, bytes {one.start} to {one.end} from the master" in found.lines()[0]
 
 
-def test_an_rdb_that_cannot_be_read_is_unread() -> None:
+def test_an_unreadable_rdb_is_unread() -> None:
     data = b"REDIS0011\xfe\x00\x99" + bytes(100)
     wire = Wire()
     wire.open()
@@ -256,12 +256,12 @@ def test_compressed_streams_are_unread_to_their_ends() -> None:
         ("unread", 0, 333, 2),
         ("unread", 0, 229, 3),
     ]
-    # Offsets count what a stream was before it was compressed, so where it ends is not known.
+    # Offsets count the bytes of a stream before compression, so its end is unknown.
     assert [(one.from_offset, one.to_offset) for one in (first, second)] == [(0, None), (1679, None)]
     assert "333 bytes of the stream cannot be read, from offset 0 on: " in of_file(ZSTD).lines()[0]
 
 
-def test_what_follows_nonsense_in_a_stream_is_unread_to_its_end() -> None:
+def test_after_nonsense_a_stream_is_unread_to_its_end() -> None:
     wire = streamed([*STREAM[:3], b"nonsense\r\n", *STREAM[3:6]])
     (one,) = account(wire.packets)[0].missing
     sizes = list(itertools.accumulate(map(len, STREAM)))
@@ -278,7 +278,7 @@ def test_a_master_that_is_not_understood_is_unread_from_that_byte_on() -> None:
     assert (one.cause, one.start, one.end) == ("unread", 0, 20)
 
 
-# ---- whom it concerns ----
+# ---- which answers it concerns ----
 
 
 @pytest.mark.parametrize(
@@ -291,23 +291,23 @@ def test_a_master_that_is_not_understood_is_unread_from_that_byte_on() -> None:
         (2050, 2060, True),
     ],
 )
-def test_a_gap_outside_of_what_is_asked_for_concerns_nobody(begin: Moment, end: Moment, concerns: bool) -> None:
+def test_a_gap_outside_the_selection_does_not_concern_the_answer(begin: Moment, end: Moment, concerns: bool) -> None:
     assert Filters(begin=begin, end=end).may_lack(missing(2000, 2100)) == concerns
 
 
 @pytest.mark.parametrize(
     ("begin", "end", "concerns"), [(0, 999, False), (0, 1001, True), (1001, 1003, True), (1003, 1009, False)]
 )
-def test_so_it_is_with_times(begin: int, end: int, concerns: bool) -> None:
+def test_a_gap_outside_the_selected_times_does_not_concern_the_answer(begin: int, end: int, concerns: bool) -> None:
     first, last = (datetime.fromtimestamp(at).astimezone() for at in (begin, end))
     assert Filters(begin=first, end=last).may_lack(missing(None, None)) == concerns
 
 
-def test_where_offsets_are_unknown_it_may_concern_anybody() -> None:
+def test_a_gap_without_offsets_may_concern_any_answer() -> None:
     assert Filters(begin=1, end=2).may_lack(missing(None, None))
 
 
-def test_a_filter_makes_no_gap_harmless_but_one_that_holds_no_commands() -> None:
+def test_a_filter_excludes_only_gaps_that_hold_no_commands() -> None:
     wanted = Filters(dbs=[1], names=["DEL"], globs=["a"])
     assert wanted.may_lack(missing(1, 2))
     assert not wanted.may_lack(missing(1, 2, side=Side.REPLICA))
@@ -321,10 +321,10 @@ def test_a_filter_makes_no_gap_harmless_but_one_that_holds_no_commands() -> None
         (2000, 2100, REPLID, False),
         (2000, 2101, REPLID, True),
         (2000, 2101, OTHER, False),  # it began before
-        (None, None, OTHER, True),  # and may have gone on behind
+        (None, None, OTHER, True),  # and may have continued later
     ],
 )
-def test_what_came_before_an_answer_takes_nothing_from_it(
+def test_gaps_before_an_answer_take_nothing_from_it(
     begin: int | None, end: int | None, replid: str, follows: bool
 ) -> None:
     whole = Whole((REPLID,), 2100, 1001 * 10**9)
@@ -337,7 +337,7 @@ def lacking(found: Account, joins: Joins = lambda link, connection: True) -> lis
     return [one.from_offset for one in found.lacking(joins=joins)]
 
 
-def test_what_another_connection_brought_is_lacking_to_none_that_joins_them() -> None:
+def test_bytes_that_another_connection_brought_are_not_lacking_if_they_are_joined() -> None:
     found = Account()
     found.read("main", 2, REPLID, 0, 2000)
     found.read("main", 2, REPLID, 2100, 3000)
@@ -351,7 +351,7 @@ def test_what_another_connection_brought_is_lacking_to_none_that_joins_them() ->
     assert [one.from_offset for one in found.lacking()] == [2000]
 
 
-def test_a_history_that_goes_on_under_another_id_is_the_same_up_to_there() -> None:
+def test_a_history_that_continues_under_another_id_is_the_same_up_to_there() -> None:
     def goes_on(replid: str, previous: str, offset: int) -> PartialResync:
         return PartialResync(start=0, end=0, replid=replid, previous_replid=previous, offset=offset, bytes_behind=0)
 
@@ -365,7 +365,7 @@ def test_a_history_that_goes_on_under_another_id_is_the_same_up_to_there() -> No
         assert lacking(found) == [2400]
 
 
-def test_a_second_replica_brings_what_was_lost_on_the_way_to_the_first() -> None:
+def test_a_second_replica_fills_the_gap_of_the_first() -> None:
     first, second = Wire(), Wire(50001)
     for wire in (first, second):
         wire.open()
@@ -384,10 +384,10 @@ def test_a_second_replica_brings_what_was_lost_on_the_way_to_the_first() -> None
     assert lacking(found) == []
 
 
-# ---- how it is told ----
+# ---- reporting ----
 
 
-def test_the_first_stretches_are_told_one_by_one_and_the_rest_is_counted() -> None:
+def test_the_first_stretches_are_reported_one_by_one_and_the_rest_is_counted() -> None:
     many = [missing(number, number + 10) for number in range(SHOWN + 3)]
     *lines, last = sentences(many)
     assert lines == [str(one) for one in many[:SHOWN]]
@@ -396,12 +396,12 @@ def test_the_first_stretches_are_told_one_by_one_and_the_rest_is_counted() -> No
     assert sentences(many[:SHOWN], 7)[-1] == "and 7 more such stretches, of more than 0 bytes in all"
 
 
-def test_one_byte_is_one_byte() -> None:
+def test_one_byte_is_singular() -> None:
     one = replace(missing(7, 8), end=51, lost_bytes=1)
     assert str(one).startswith("main/1: 1 byte of the stream is missing, offsets 7 to 8 (after ")
 
 
-def test_stretches_that_touch_are_one() -> None:
+def test_adjacent_stretches_are_one() -> None:
     found = Account()
     for begin, end in ((50, 60), (60, 75), (80, 90)):
         found.lacks(replace(missing(begin, end), start=begin, end=end, lost_bytes=end - begin))
@@ -419,7 +419,7 @@ def test_a_remark_is_kept_once() -> None:
     assert player.account.lines() == []
 
 
-def test_of_a_kind_of_remarks_the_first_few_are_said_and_how_many_more_there_are() -> None:
+def test_of_each_kind_of_remarks_the_first_few_are_shown_and_the_others_counted() -> None:
     account = Account()
     for number in range(1000):
         account.remark(f"link {number} is odd", "such links")
@@ -430,14 +430,14 @@ def test_of_a_kind_of_remarks_the_first_few_are_said_and_how_many_more_there_are
     assert account.remarks[-1] == "all is well"
 
 
-def test_lines_on_very_many_files_end() -> None:
+def test_lines_about_very_many_files_are_limited() -> None:
     account = Account(problems=[f"{number}.pcap: it is empty" for number in range(1000)])
     assert len(account.lines()) == MAX_PROBLEMS + 1
     assert account.lines()[-1] == f"and {1000 - MAX_PROBLEMS} more such lines on other files"
 
 
 def joining(count: int) -> Callable[[], object]:
-    """So many links with a history each, all of which lack something that none brought."""
+    """Many links with a history each, all of which lack something that none brought."""
     account = Account()
     for number in range(count):
         account.read(f"link-{number}", number, f"{number:040}", 0, 10)
@@ -449,7 +449,7 @@ def joining(count: int) -> Callable[[], object]:
     return ask
 
 
-def test_what_is_lacking_is_found_at_once_however_many_histories_there_are() -> None:
+def test_lacking_bytes_are_found_quickly_however_many_histories_there_are() -> None:
     assert growth(joining, 100) < 2.3
 
 

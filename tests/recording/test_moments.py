@@ -50,7 +50,7 @@ WEEK = between("2026-01-31T22:00:00", "2026-02-07T06:00:00")
         ("12:00:30.5", DAY, "2026-01-31T11:00:30.500000+00:00"),
         ("12:00Z", DAY, "2026-01-31T12:00:00+00:00"),
         ("12:00+05:00", DAY, "2026-01-31T07:00:00+00:00"),
-        ("08:00", DAY, "2026-01-31T07:00:00+00:00"),  # before it began, of the one day that it has
+        ("08:00", DAY, "2026-01-31T07:00:00+00:00"),  # before it began, on its only day
         ("23:59", DAY, "2026-01-31T22:59:00+00:00"),
         ("23:00", NIGHT, "2026-01-31T22:00:00+00:00"),
         ("02:00", NIGHT, "2026-02-01T01:00:00+00:00"),
@@ -61,7 +61,7 @@ WEEK = between("2026-01-31T22:00:00", "2026-02-07T06:00:00")
         ("-0", NIGHT, "2026-02-01T05:00:00+00:00"),
     ],
 )
-def test_a_moment_is_understood(text: str, whole: Length, is_at: str) -> None:
+def test_a_moment_is_parsed(text: str, whole: Length, is_at: str) -> None:
     meant = parse(text, lambda: whole)
     assert meant is not None
     assert isinstance(meant.moment, datetime)
@@ -82,29 +82,29 @@ def test_digits_are_an_offset() -> None:
         ("-10", DAY, "'10' needs its unit: write 10ms or 10s"),
         ("-noon", DAY, "'noon' is not a time"),
         ("-9999999999d", DAY, "'9999999999d' is longer than 100 years"),
-        ("12:00", NIGHT, "the recording is of 2026-01-31T22:00:00+01:00 to 2026-02-01T06:00:00+01:00, and has no 12:00; "
-         "write the day, too: 2026-01-31T12:00"),
-        ("12:00", WEEK, "the recording is of 2026-01-31T22:00:00+01:00 to 2026-02-07T06:00:00+01:00, and has several; "
-         "write the day, too: 2026-02-01T12:00"),
+        ("12:00", NIGHT, "the recording, 2026-01-31T22:00:00+01:00 to 2026-02-01T06:00:00+01:00, does not include 12:00; "
+         "add the day: 2026-01-31T12:00"),
+        ("12:00", WEEK, "the recording, 2026-01-31T22:00:00+01:00 to 2026-02-07T06:00:00+01:00, includes 12:00 more than "
+         "once; add the day: 2026-02-01T12:00"),
     ],
 )  # fmt: skip
-def test_what_is_none_is_said(text: str, whole: Length, said: str) -> None:
+def test_other_words_are_refused(text: str, whole: Length, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, lambda: whole)
     assert str(caught.value).startswith(said)
 
 
-def test_in_a_recording_of_nothing_there_is_no_time_of_day() -> None:
+def test_an_empty_recording_has_no_time_of_day() -> None:
     assert parse("12:00", lambda: None) is None
     assert parse("-10m", lambda: None) is None
 
 
-def test_a_recording_goes_from_its_first_packet_to_its_last(tmp_path: Path) -> None:
+def test_a_recording_extends_from_its_first_packet_to_its_last(tmp_path: Path) -> None:
     wire = streamed(STREAM)
     times = [at for at, _ in wire.packets]
     one = file(tmp_path / "one.pcapng", wire.packets, "pcapng")
     assert moments.length([one]) == Length(times[0], times[-1])
-    # several files, in any order; of a directory, in its own
+    # several files, in any order; those of a directory in their own
     later = [(at + 10**12, data) for at, data in wire.packets]
     other = file(tmp_path / "other.pcap", later, "<ns")
     other.write_bytes(zstandard.compress(other.read_bytes()))
@@ -113,7 +113,7 @@ def test_a_recording_goes_from_its_first_packet_to_its_last(tmp_path: Path) -> N
     assert moments.length([empty]) is None
     assert moments.length([one, empty, tmp_path / "none"]) == Length(times[0], times[-1])
     assert moments.length([tmp_path / "none"]) is None
-    with pytest.raises(ConfigError, match="-: where it begins and ends is not known before it is read"):
+    with pytest.raises(ConfigError, match="-: a pipe can be read only once"):
         moments.length([STDIN])
 
 
@@ -122,7 +122,7 @@ NOW = datetime.now().astimezone()
 
 @pytest.mark.parametrize("begin", [NOW, 5, None])
 @pytest.mark.parametrize("end", [NOW, (NOW + timedelta(days=2)).replace(tzinfo=None), 5, 6, None])
-def test_an_end_behind_the_beginning_is_fine(begin: Moment | None, end: Moment | None) -> None:
+def test_an_end_after_the_beginning_is_accepted(begin: Moment | None, end: Moment | None) -> None:
     Filters(begin=begin, end=end)
     ReplayMaster("some.pcapng", begin=begin, end=end)
 
@@ -130,7 +130,7 @@ def test_an_end_behind_the_beginning_is_fine(begin: Moment | None, end: Moment |
 @pytest.mark.parametrize(("begin", "end"), [(NOW, NOW - timedelta(microseconds=1)), (6, 5)])
 def test_an_end_before_the_beginning_is_refused(begin: Moment, end: Moment) -> None:
     for make in (Filters, partial(ReplayMaster, "some.pcapng")):
-        with pytest.raises(ConfigError, match=r"^from .* until .*: that end comes before the beginning$"):
+        with pytest.raises(ConfigError, match=r"^from .* until .*: the end is before the beginning$"):
             make(begin=begin, end=end)
 
 
@@ -162,13 +162,11 @@ TICK = timedelta(microseconds=1)
         (None, None, []),
     ],
 )  # fmt: skip
-def test_a_moment_that_the_recording_does_not_have_is_said(
-    begin: Moment | None, end: Moment | None, said: list[str]
-) -> None:
+def test_moments_outside_the_recording_are_reported(begin: Moment | None, end: Moment | None, said: list[str]) -> None:
     assert moments.outside(begin, end, DAY, (100, 200)) == said
 
 
-def test_without_times_or_offsets_in_the_recording_there_is_nothing_to_compare_with() -> None:
+def test_without_times_or_offsets_there_is_nothing_to_compare_with() -> None:
     assert moments.outside(BEGIN - TICK, END + TICK, None, None) == []
     assert moments.outside(5, 6, DAY, None) == [
         "--from 5: no replication offset is known in the recording",

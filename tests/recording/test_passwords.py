@@ -1,4 +1,4 @@
-"""One password planted everywhere, and looked for in everything that the tap writes, shows and hands on."""
+"""One password planted everywhere, and searched for in everything that the tap writes, shows and hands on."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tests.recording.support import config, connect, content, linked, listening,
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command, in_front_of
 from tests.support import WITHIN, TapThread, client, programs, some_servers, wait_until
 
-# ---- what is recorded, at every split ----
+# ---- recordings, at every split ----
 
 HANDSHAKE = [(Side.REPLICA, asks(BASE)), (Side.MASTER, GRANT)]
 RDB = b"REDIS0011\xff" + bytes(8)
@@ -53,7 +53,7 @@ WITH_RDB = [
 
 
 def recorded(path: Path, pieces: list[tuple[Side, bytes]], **options: Any) -> tuple[bytes, bytes]:
-    """What a recording of a conversation with these pieces holds of the replica's and of the master's."""
+    """The replica's and the master's bytes in a recording of a conversation with these pieces."""
 
     async def record() -> None:
         bus = Bus()
@@ -80,7 +80,7 @@ STREAM = b"".join(
     + [command("MULTI"), ARRAYS[2].said, command("EXEC")]
 )
 STREAM_LEFT = STREAM.replace(PASSWORD, b"*" * len(PASSWORD))
-for _plant in ARRAYS:  # users go with their passwords
+for _plant in ARRAYS:  # users are hidden with their passwords
     STREAM_LEFT = STREAM_LEFT.replace(_plant.said.replace(PASSWORD, b"*" * len(PASSWORD)), _plant.left)
 
 
@@ -96,7 +96,7 @@ def test_passwords_of_replicated_commands_are_masked(
     assert master == head + STREAM_LEFT
 
 
-def test_a_password_is_masked_wherever_its_command_is_cut(tmp_path: Path) -> None:
+def test_a_password_is_masked_wherever_its_command_is_split(tmp_path: Path) -> None:
     said = command("SET", "a", "b") + ARRAYS[3].said + command("SET", "a", "c")
     left = command("SET", "a", "b") + ARRAYS[3].left + command("SET", "a", "c")
     for cut in range(1, len(said)):
@@ -104,12 +104,12 @@ def test_a_password_is_masked_wherever_its_command_is_cut(tmp_path: Path) -> Non
         assert recorded(tmp_path / "one.pcapng", pieces)[1] == GRANT + left + left, cut
 
 
-def test_one_that_comes_with_the_answer_to_psync_is_masked(tmp_path: Path) -> None:
+def test_a_password_that_comes_with_the_answer_to_psync_is_masked(tmp_path: Path) -> None:
     pieces = [(Side.REPLICA, asks(BASE)), (Side.MASTER, GRANT + ARRAYS[2].said + command("PING"))]
     assert recorded(tmp_path / "one.pcapng", pieces)[1] == GRANT + ARRAYS[2].left + command("PING")
 
 
-def test_one_is_masked_behind_an_answer_in_which_others_are_looked_for(tmp_path: Path) -> None:
+def test_a_password_after_a_reply_that_is_searched_for_others_is_masked(tmp_path: Path) -> None:
     pieces = [(Side.REPLICA, asks(BASE) + ARRAYS[2].said), (Side.MASTER, GRANT + ARRAYS[2].said + command("PING"))]
     assert recorded(tmp_path / "one.pcapng", pieces)[1] == GRANT + ARRAYS[2].left + command("PING")
 
@@ -125,7 +125,7 @@ def test_replies_of_ordinary_connections_are_masked(tmp_path: Path, said: tuple[
     assert replica == command("GET", "a") + asked + command("GET", "b")
 
 
-def test_a_stream_behind_replies_with_passwords_is_recorded_as_it_is(tmp_path: Path) -> None:
+def test_a_stream_after_replies_with_passwords_is_recorded_unchanged(tmp_path: Path) -> None:
     (asked, reply), left = REPLIES[1]
     stream = command("SET", "k", b"\r\nrequirepass\r\n$3\r\nabc\r\n")
     pieces = [(Side.REPLICA, command("HELLO", "3")), (Side.MASTER, b"+OK\r\n")]
@@ -137,7 +137,7 @@ def test_a_stream_behind_replies_with_passwords_is_recorded_as_it_is(tmp_path: P
 
 @pytest.mark.parametrize("redact", [("keys",), ("values",)])
 @pytest.mark.parametrize("plant", ARRAYS + LINES, ids=repr)
-def test_a_redacted_recording_has_none_either(tmp_path: Path, redact: tuple[str, ...], plant: Plant) -> None:
+def test_a_redacted_recording_has_no_password_either(tmp_path: Path, redact: tuple[str, ...], plant: Plant) -> None:
     for pieces in (
         [*HANDSHAKE, (Side.MASTER, command("PING") + plant.said + command("PING"))],
         [(Side.REPLICA, plant.said), (Side.MASTER, b"-ERR '%b'\r\n" % PASSWORD)],
@@ -157,7 +157,7 @@ def on_event(told):
 
 
 class Master(threading.Thread):
-    """Answers what has passwords in its reply, and PSYNC with a stream that has some."""
+    """Sends passwords in its replies, and answers PSYNC with a stream that has some."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -185,7 +185,7 @@ class Master(threading.Thread):
 
 
 def clients() -> list[list[bytes]]:
-    """What each of the tap's clients says, in pieces."""
+    """What each of the tap's clients sends, in pieces."""
     asked = b"".join(one for (one, _), _ in REPLIES) + b"".join(one for one, _ in errors())
     plants = b"".join(plant.said for plant in [*ARRAYS, *LINES, *PLAIN])
     found = [[asked], [command("PING"), plants], [bytes([one]) for one in plants[:300]]]
@@ -210,7 +210,7 @@ def talk(port: int) -> None:
 
 @contextlib.contextmanager
 def tap(port: int, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], int, list[bytes]]]:
-    """A tap, its port, and all that it says, on a terminal."""
+    """A tap, its port, and all of its output, on a terminal."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         listen = probe.getsockname()[1]
     program = [sys.executable, "-m", "tap", "run", "--master", f"127.0.0.1:{port}", "--listen", f"127.0.0.1:{listen}"]

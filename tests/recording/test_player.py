@@ -1,4 +1,4 @@
-"""A capture tells what was told live: whatever its segments, its container, and where it begins."""
+"""A capture reports what was reported live: for any segments and container, and wherever it begins."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ ACK = command("REPLCONF", "ACK", str(BASE))
 
 @pytest.mark.parametrize("size", [7, 1448, 60_000])
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
-def test_segments_of_any_size_tell_what_the_bytes_tell(capture: Capture, size: int) -> None:
+def test_segments_of_any_size_report_what_the_bytes_report(capture: Capture, size: int) -> None:
     same_story(capture, told(as_packets(capture, size, random.Random(size)), every_command=True))
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
-def test_segments_that_were_captured_before_what_they_answer_tell_the_same(capture: Capture, seed: int) -> None:
+def test_segments_captured_before_what_they_answer_report_the_same(capture: Capture, seed: int) -> None:
     dice = random.Random(seed)
     packets = as_packets(capture, 1448, dice)
     movable = {number: found for number, (_, data) in enumerate(packets) if (found := segment(data)).data}
@@ -56,13 +56,13 @@ def test_segments_that_were_captured_before_what_they_answer_tell_the_same(captu
 
 
 def same_story(capture: Capture, heard: list[Told]) -> None:
-    """What was told of the captured segments is what the bytes tell."""
+    """The captured segments report what the bytes report."""
     expected = Play(every_command=True).all(capture.chunks)
     for connection in {connection for connection, _ in expected}:
         ours = [one.event for one in heard if one.connection == connection]
         for kind in (events.FullResync, events.PartialResync, events.StreamStarted, events.Command, events.Handshake):
             theirs = [event for number, event in expected if number == connection and isinstance(event, kind)]
-            if kind is events.PartialResync:  # by how much it was behind depends on the ticks
+            if kind is events.PartialResync:  # how far it was behind depends on the ticks
                 assert [one.offset for one in ours if isinstance(one, events.PartialResync)] == [
                     one.offset for one in theirs if isinstance(one, events.PartialResync)
                 ]
@@ -72,7 +72,7 @@ def same_story(capture: Capture, heard: list[Told]) -> None:
         assert [one.offset for one in ours if isinstance(one, events.Ack)] == acks
 
 
-# ---- in the middle ----
+# ---- captures without the beginning ----
 
 
 @given(st.lists(st.integers(1, 12_000), max_size=30), st.integers(5, 40))
@@ -90,7 +90,7 @@ def test_a_capture_that_begins_in_a_stream_finds_the_next_command(cuts: list[int
 
 
 @pytest.mark.parametrize("lost", range(8, 60, 7))
-def test_behind_lost_segments_offsets_are_known_again(lost: int) -> None:
+def test_after_lost_segments_offsets_are_known_again(lost: int) -> None:
     wire = streamed([b"".join(STREAM)[at : at + 400] for at in range(0, len(b"".join(STREAM)), 400)])
     everything = {one.args: one.offset for one in of(told(wire.packets, every_command=True), events.Command)}
     heard = told(wire.packets[:lost] + wire.packets[lost + 1 :], every_command=True)
@@ -129,8 +129,8 @@ def resynced(header: bytes, payload: bytes) -> Wire:
 @pytest.mark.parametrize(
     ("header", "mark"), [(b"$%d\r\n" % len(RDB), b""), (b"$EOF:" + MARK + b"\r\n", MARK)], ids=["disk", "diskless"]
 )
-def test_behind_what_is_missing_in_an_rdb_offsets_are_known(header: bytes, mark: bytes, count: int) -> None:
-    """But for a diskless one that lacks its end, and only as long as that is not known."""
+def test_after_missing_bytes_of_an_rdb_offsets_are_known(header: bytes, mark: bytes, count: int) -> None:
+    """Except for a diskless one that lacks its end, until that is known."""
     wire = resynced(header, RDB + mark)
     everything = of(told(wire.packets, every_command=True), events.Command)
     master = [number for number, (_, data) in enumerate(wire.packets) if segment(data).source[1] == 6379]
@@ -157,8 +157,8 @@ def test_behind_what_is_missing_in_an_rdb_offsets_are_known(header: bytes, mark:
         )
 
 
-def test_an_rdb_with_a_size_ends_there_whatever_the_replica_says_before_its_end_is_missed() -> None:
-    """Another gap before, and what is missing last is noticed behind the acknowledgement only."""
+def test_an_rdb_of_known_size_ends_there_whatever_the_replica_says_before_its_end_is_missed() -> None:
+    """There was another gap before, and the last missing bytes are noticed only after the acknowledgement."""
     wire = resynced(b"$%d\r\n" % len(RDB), RDB)
     everything = of(told(wire.packets, every_command=True), events.Command)
     pieces = [number for number, (_, data) in enumerate(wire.packets) if segment(data).data in RDB]
@@ -170,7 +170,7 @@ def test_an_rdb_with_a_size_ends_there_whatever_the_replica_says_before_its_end_
     assert finished.bytes == len(RDB)
 
 
-def test_other_traffic_is_not_told() -> None:
+def test_other_traffic_is_not_reported() -> None:
     web = Wire(40000)
     web.open()
     web.send(0, b"GET / HTTP/1.1\r\n\r\n")
@@ -180,7 +180,7 @@ def test_other_traffic_is_not_told() -> None:
     assert len(of(heard, events.LinkOpened)) == 1
 
 
-def test_a_client_that_writes_is_not_taken_for_a_master_where_its_beginning_is_missing() -> None:
+def test_a_writing_client_without_its_beginning_is_not_taken_for_a_master() -> None:
     wire = Wire(40000)
     for one in STREAM:
         wire.send(0, one * 100)
@@ -192,7 +192,7 @@ def test_a_client_that_writes_is_not_taken_for_a_master_where_its_beginning_is_m
 
 
 @pytest.mark.parametrize("kind", ["pcapng", "<us", ">us", "<ns", ">ns"])
-def test_every_container_tells_the_same(tmp_path: Path, kind: str) -> None:
+def test_every_container_reports_the_same(tmp_path: Path, kind: str) -> None:
     wire = streamed(STREAM)
     heard: list[Told] = []
     player = Player(heard.append, every_command=True)
@@ -207,7 +207,7 @@ def test_every_container_tells_the_same(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     "wrap", [frame, lambda packet: frame(vxlan(frame(packet))), lambda packet: frame(ipv4(4, packet))]
 )
-def test_a_link_in_a_tunnel_is_told_as_one_without(wrap: Callable[[bytes], bytes]) -> None:
+def test_a_link_in_a_tunnel_is_reported_as_one_without(wrap: Callable[[bytes], bytes]) -> None:
     packets = streamed(STREAM).packets
     plain = told(packets, every_command=True)
     wrapped = [Packet(at, 1, wrap(data), len(wrap(data))) for at, data in packets]
@@ -227,7 +227,7 @@ def test_a_copy_of_each_packet_from_inside_a_tunnel_doubles_nothing() -> None:
         assert [one.event for one in heard] == [one.event for one in told(packets, every_command=True)]
 
 
-def test_what_is_not_read_is_named_by_its_kind() -> None:
+def test_unread_packets_are_named_by_kind() -> None:
     player = Player(lambda one: None)
     for data in (frame(udp(53, b"")), ethernet(0x0806, bytes(28)), frame(udp(53, b"")), frame(gre(0x6559, bytes(20)))):
         player.packet(Packet(10**18, 1, data, len(data)))
@@ -235,10 +235,10 @@ def test_what_is_not_read_is_named_by_its_kind() -> None:
     assert nothing(player) == f"no replication in it: 0 TCP connections; packets that hold no readable TCP: {kinds}"
     for number in range(100):
         player.packet(Packet(10**18, 1, ethernet(0x0700 + number, b""), 14))
-    assert str(nothing(player)).endswith(f"EtherType 0x0708, and {103 - MAX_KINDS} kinds more")
+    assert str(nothing(player)).endswith(f"EtherType 0x0708, and {103 - MAX_KINDS} more kinds")
 
 
-def test_a_rest_that_was_shorter_than_its_measure_moves_no_moment() -> None:
+def test_a_rest_shorter_than_measured_moves_no_moment() -> None:
     wire = streamed(STREAM)
     heard: list[Told] = []
     player = Player(heard.append, every_command=True, at_once=True)
@@ -256,7 +256,7 @@ def test_a_rest_that_was_shorter_than_its_measure_moves_no_moment() -> None:
 # ---- recordings of ours ----
 
 
-def test_a_recording_tells_what_the_tap_told(tmp_path: Path, servers: Servers, server_name: str) -> None:
+def test_a_recording_reports_what_the_tap_reported(tmp_path: Path, servers: Servers, server_name: str) -> None:
     path = tmp_path / "one.pcapng"
     master, replica = servers.start(server_name), servers.start(server_name)
     client(master).set("before", "x" * 1000)
@@ -274,7 +274,7 @@ def test_a_recording_tells_what_the_tap_told(tmp_path: Path, servers: Servers, s
     same(tap.told, replayed(path, every_command=True))
 
 
-def test_what_faults_did_is_told_again(tmp_path: Path) -> None:
+def test_the_effects_of_faults_are_reported_again(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     with listening() as listener:
         wanted = config(
@@ -286,7 +286,7 @@ def test_what_faults_did_is_told_again(tmp_path: Path) -> None:
     same(tap.told, replayed(path, every_command=True))
 
 
-def test_what_the_master_was_sent_instead_is_told_again(tmp_path: Path, servers: Servers, any_server: str) -> None:
+def test_changed_requests_are_reported_again(tmp_path: Path, servers: Servers, any_server: str) -> None:
     """The bytes are those of the replica."""
     path = tmp_path / "one.pcapng"
     master, replica = servers.start(any_server), servers.start(any_server)
@@ -313,7 +313,7 @@ def test_without_rdb_the_stream_has_its_offsets(tmp_path: Path, servers: Servers
 
 
 def commands_of(path: Path) -> list[tuple[int | None, str, tuple[bytes, ...]]]:
-    """So far, of a file that may still be written."""
+    """Those so far, of a file that may still be written."""
     heard: list[Told] = []
     player = Player(heard.append, every_command=True)
     play(path, player)
@@ -321,7 +321,7 @@ def commands_of(path: Path) -> list[tuple[int | None, str, tuple[bytes, ...]]]:
     return [(one.offset, one.name, one.args) for one in of(heard, events.Command)]
 
 
-def test_a_tcpdump_of_the_same_link_tells_the_same_commands_and_offsets(tmp_path: Path, servers: Servers) -> None:
+def test_a_tcpdump_of_the_same_link_gives_the_same_commands_and_offsets(tmp_path: Path, servers: Servers) -> None:
     program = shutil.which("tcpdump")
     if program is None or os.geteuid():
         pytest.skip("tcpdump is missing, or not for this user")
@@ -364,14 +364,14 @@ def test_a_tcpdump_of_the_same_link_tells_the_same_commands_and_offsets(tmp_path
     assert seen == recorded == [(one.offset, one.name, one.args) for one in tap.events(events.Command)]
 
 
-# ---- a file that begins with how its connections stand ----
+# ---- a file that begins with the states of its connections ----
 
 ID = "d" * 40
 SET_A = command("SET", "a", "1")
 
 
 def stands(number: int, position: int, offset: int) -> LinkState:
-    """In a stream of db 3, whose next byte has that position and follows that offset."""
+    """A state in a stream of db 3, whose next byte has that position and follows that offset."""
     conversation = Conversation(lambda event: None, connection=number)
     conversation.join(position, 50, ID, offset)
     standing = dataclasses.replace(conversation.standing(at_boundary=True), db=3)
@@ -386,7 +386,7 @@ def state(number: int, standing: Standing | None, lost: tuple[int, int] = (0, 0)
 
 
 def states_and_bytes(*items: LinkState | int | bytes) -> list[Told]:
-    """What is told where a tap says how a connection stands, of bytes of the master, and of so many lost ones."""
+    """What is reported when a tap states where a connection is, after some bytes of the master, and some lost ones."""
     wire = Wire()
     wire.open()
     heard: list[Told] = []
@@ -408,7 +408,7 @@ def states_and_bytes(*items: LinkState | int | bytes) -> list[Told]:
 
 
 def placed(heard: list[Told]) -> list[tuple[int, int | None, int | None, int]]:
-    """Of each command the connection, the offset, the db and the position."""
+    """The connection, offset, db and position of each command."""
     return [
         (one.connection, one.event.offset, one.event.db, one.event.start)
         for one in heard
@@ -420,20 +420,20 @@ SIZE = len(SET_A)
 FIRST = (4, 5000 + SIZE, 3, 100)
 
 
-def test_a_connection_is_read_from_where_it_stands() -> None:
+def test_a_connection_is_read_from_its_state_on() -> None:
     heard = states_and_bytes(stands(4, 100, 5000), SET_A, SET_A)
     assert placed(heard) == [FIRST, (4, 5000 + 2 * SIZE, 3, 100 + SIZE)]
     assert {one.link for one in heard} == {"main"}
     assert not of(heard, events.RecordingGap)
 
 
-def test_a_state_that_says_nothing_new_changes_nothing() -> None:
+def test_a_state_without_news_changes_nothing() -> None:
     heard = states_and_bytes(stands(4, 100, 5000), SET_A, stands(4, 100 + SIZE, 5000 + SIZE), SET_A)
     assert placed(heard) == [FIRST, (4, 5000 + 2 * SIZE, 3, 100 + SIZE)]
     assert not of(heard, events.RecordingGap)
 
 
-def test_where_files_between_two_states_are_missing_there_is_a_gap_between_them() -> None:
+def test_missing_files_between_two_states_are_a_gap() -> None:
     behind = 100 + SIZE + 70
     heard = states_and_bytes(stands(4, 100, 5000), SET_A, 70, stands(4, behind, 5070 + SIZE), SET_A)
     assert placed(heard) == [FIRST, (4, 5070 + 2 * SIZE, 3, behind)]
@@ -442,20 +442,20 @@ def test_where_files_between_two_states_are_missing_there_is_a_gap_between_them(
     assert (gap.from_offset, gap.to_offset) == (5000 + SIZE, 5070 + SIZE)
 
 
-def test_another_connection_with_the_same_addresses_has_its_own_place() -> None:
+def test_another_connection_with_the_same_addresses_is_separate() -> None:
     heard = states_and_bytes(stands(4, 100, 5000), SET_A, stands(5, 10, 9000), SET_A)
     assert placed(heard) == [FIRST, (5, 9000 + SIZE, 3, 10)]
     assert not of(heard, events.RecordingGap)
 
 
-def test_of_a_handshake_that_was_too_long_the_stream_is_not_understood() -> None:
+def test_after_a_handshake_that_was_too_long_the_stream_is_not_understood() -> None:
     heard = states_and_bytes(state(4, None, lost=(30, 40)), SET_A)
     (opaque,) = of(heard, events.Opaque)
     assert (opaque.start, opaque.side) == (40, events.Side.MASTER)
     assert opaque.reason.endswith("; its handshake was too long to stand in this file, too")
 
 
-def test_an_rdb_that_was_left_out_is_missing_with_its_place() -> None:
+def test_an_omitted_rdb_is_missing_with_its_place() -> None:
     head = b"+FULLRESYNC %s %d\r\n$70\r\n" % (ID.encode(), BASE)
     wire, player = Wire(), Player(lambda told: None)
     opened = Told(1.0, "main", 1, "", events.LinkOpened(peer="a:1", master="b:2"))

@@ -1,4 +1,4 @@
-"""The Python API: the links, events and commands of a recording, as often as one asks for them."""
+"""The Python API: the links, events and commands of a recording, as often as they are asked for."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def capture(tmp_path: Path) -> Path:
 
 
 def offset(number: int) -> int:
-    """After that command."""
+    """The offset after that command."""
     return BASE + sum(len(one) for one in STREAM[: number + 1])
 
 
-def test_every_call_reads_anew(capture: Path) -> None:
+def test_every_call_reads_again(capture: Path) -> None:
     with recording.open(capture) as opened:
         commands = list(opened.commands())
         assert [one.offset for one in commands] == [offset(number) for number in range(61)]
@@ -45,7 +45,7 @@ def test_every_call_reads_anew(capture: Path) -> None:
         assert opened.problems == []
 
 
-def test_a_command_says_what_and_where_it_is(capture: Path) -> None:
+def test_a_command_knows_its_content_and_place(capture: Path) -> None:
     *_, last = tap.recording.open(str(capture)).commands()
     assert (last.link, last.connection, last.db, last.name) == ("127.0.0.1:6379", 1, 3, "SET")
     assert (last.args, last.keys) == ((b"key:59", b"v" * 413), [b"key:59"])
@@ -70,11 +70,11 @@ def test_a_command_says_what_and_where_it_is(capture: Path) -> None:
         ({"until": datetime(2001, 9, 9, 1, 46, 41, tzinfo=UTC)}, 61),
     ],
 )
-def test_filters_choose_commands(capture: Path, wanted: dict[str, Any], count: int) -> None:
+def test_filters_select_commands(capture: Path, wanted: dict[str, Any], count: int) -> None:
     assert len(list(recording.open(capture).commands(**wanted))) == count
 
 
-def test_leaving_ends_what_still_runs(capture: Path) -> None:
+def test_leaving_ends_running_iterations(capture: Path) -> None:
     with recording.open(capture) as opened:
         running = opened.events()
         next(running)
@@ -84,7 +84,7 @@ def test_leaving_ends_what_still_runs(capture: Path) -> None:
 # ---- links ----
 
 
-def test_the_links_are_those_that_the_tap_had(tmp_path: Path) -> None:
+def test_the_links_are_those_of_the_tap(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     stream = b"".join(STREAM)
     with listening() as listener, TapThread(config(listener.getsockname()[1], path)) as running:
@@ -108,7 +108,7 @@ def test_the_links_are_those_that_the_tap_had(tmp_path: Path) -> None:
     assert (links[0].full_resyncs, links[0].partial_resyncs) == (0, 1)
 
 
-def test_of_a_link_that_was_there_before_the_beginning_is_unknown(tmp_path: Path) -> None:
+def test_the_opening_of_an_older_link_is_unknown(tmp_path: Path) -> None:
     wire = streamed(STREAM)
     wire.send(1, flags=FIN)
     wire.send(0, flags=FIN)
@@ -122,14 +122,14 @@ def test_of_a_link_that_was_there_before_the_beginning_is_unknown(tmp_path: Path
     assert link.bytes_from_master == sum(len(one) for one in STREAM[2:])
 
 
-def test_one_that_is_still_open_has_not_been_closed(capture: Path) -> None:
+def test_an_open_link_has_not_been_closed(capture: Path) -> None:
     (link,) = recording.open(capture).links
     assert link.opened is not None
     assert link.closed is None
     assert link.last_offset == offset(60)
 
 
-def test_a_link_that_goes_on_in_the_next_file_is_one(tmp_path: Path) -> None:
+def test_a_link_that_continues_in_the_next_file_is_one(tmp_path: Path) -> None:
     packets = streamed(STREAM).packets
     file(tmp_path / "link_00001_20010909T014640Z.pcapng", packets[:40], "pcapng")
     file(tmp_path / "link_00002_20010909T014641Z.pcapng", packets[40:], "pcapng")
@@ -139,7 +139,7 @@ def test_a_link_that_goes_on_in_the_next_file_is_one(tmp_path: Path) -> None:
     assert len(list(opened.commands())) == 61
 
 
-# ---- what cannot be read ----
+# ---- unreadable files ----
 
 
 @pytest.mark.parametrize(
@@ -151,14 +151,16 @@ def test_a_link_that_goes_on_in_the_next_file_is_one(tmp_path: Path) -> None:
         (Path.mkdir, "no capture in this directory"),
     ],
 )
-def test_what_is_none_is_said_at_once(tmp_path: Path, capture: Path, make: Callable[[Path], Any], says: str) -> None:
+def test_a_file_that_is_not_a_capture_is_refused_at_once(
+    tmp_path: Path, capture: Path, make: Callable[[Path], Any], says: str
+) -> None:
     path = tmp_path / "spoilt"
     make(path)
     with pytest.raises(RecordingError, match=f"{path}: {says}"):
         recording.open([capture, path])
 
 
-def test_what_is_damaged_is_among_the_problems_and_the_rest_is_told(tmp_path: Path) -> None:
+def test_damage_is_among_the_problems_and_the_rest_is_reported(tmp_path: Path) -> None:
     data = file(tmp_path / "link_00001_20010909T014640Z.pcapng", streamed(STREAM).packets, "pcapng").read_bytes()
     (tmp_path / "link_00001_20010909T014640Z.pcapng").write_bytes(data[:-7])
     (tmp_path / "link_00002_20010909T014641Z.pcapng").write_bytes(b"")
@@ -179,7 +181,7 @@ def test_other_traffic_is_a_problem(tmp_path: Path) -> None:
     assert opened.problems == [f"{path}: no replication in it: 1 TCP connection"]
 
 
-def test_a_pipe_is_not_read_before_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_pipe_is_not_read_before_an_iteration(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     recording.open(path)
@@ -198,7 +200,7 @@ def test_a_tap_that_reads_no_recording_does_not_load_its_reader() -> None:
 LOST = FIXTURES / "captures" / "one-command-lost.pcap"
 
 
-def test_what_is_missing_is_told_when_all_has_been_read() -> None:
+def test_what_is_missing_is_known_after_the_whole_reading() -> None:
     opened = recording.open(LOST)
     assert opened.missing == []
     assert len(list(opened.commands())) == 40
@@ -220,14 +222,14 @@ def test_what_is_missing_is_told_when_all_has_been_read() -> None:
     assert opened.missing == [gap]
 
 
-def test_what_was_not_asked_for_is_not_missing() -> None:
+def test_bytes_outside_the_selection_are_not_missing() -> None:
     opened = recording.open(LOST)
     for iteration in (opened.commands(until=2485), opened.events(from_=2578), opened.commands(link="another")):
         list(iteration)
         assert opened.missing == []
 
 
-def test_what_cannot_be_read_is_missing() -> None:
+def test_unreadable_bytes_are_missing() -> None:
     opened = recording.open(FIXTURES / "compressed" / "redis-8.10-zstd-rdb-channel.pcapng")
     assert list(opened.commands()) == []
     assert [(one.cause, one.from_offset, one.to_offset) for one in opened.missing] == [

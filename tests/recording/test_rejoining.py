@@ -1,4 +1,4 @@
-"""Positions and offsets of a search for the next command, whatever came and however it was cut."""
+"""Positions and offsets of a search for the next command, for any bytes and any split."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_further_gap_moves_both_and_keeps_the_history() -> None:
     assert Rejoining(100).after_gap(7).start_offset is None
 
 
-def test_what_may_begin_with_a_command_is_kept() -> None:
+def test_bytes_that_may_begin_a_command_are_kept() -> None:
     search = Rejoining(0, 10)
     assert search.feed(command("SET", "a", "1")) is None
     assert search.begins_with_command

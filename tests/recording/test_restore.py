@@ -1,4 +1,4 @@
-"""Servers that boot from what is exported of a real pair's recording hold what the master did at that moment."""
+"""Servers that boot from exports of a real pair's recording hold the master's data at that moment."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.recording.restoring import export, holds, record, restored, until
 from tests.support import Servers
 
 
-def test_a_restored_server_is_the_master_of_that_moment(tmp_path: Path, servers: Servers) -> None:
+def test_a_restored_server_equals_the_master_at_that_moment(tmp_path: Path, servers: Servers) -> None:
     name = need("redis-7.0")
     path = tmp_path / "one.pcapng"
     truths = record(servers, name, path, seconds=1, plan="pf-")
-    # At rest before the full resync, at rest behind it, and in the middle of it all.
+    # At rest before the full resync, at rest after it, and in the middle of it all.
     for number in (0, 1, 4):
         out = tmp_path / f"restored-{number}"
         said = export(path, "aof", out, "--until", until(truths[number], number))

@@ -1,4 +1,4 @@
-"""Commands told once: whatever brought them, in any order, with holes, and over a change of the replication ID."""
+"""Commands reported once: from any connection, in any order, with holes, and over a change of the replication ID."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def heads(numbers: Iterable[int], base: int) -> list[Head]:
 
 
 def as_batches(once: SeenCommands, replid: str, first: int, last: int, base: int = 0) -> list[int]:
-    """The numbers of those that are new."""
+    """The numbers of the new ones."""
     return [int(head[3][1:]) for head in once.new(replid, base, heads(range(first, last), base))]
 
 
@@ -54,7 +54,7 @@ PARTS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 15)), max_size=20)
 
 @FEEDS
 @given(PARTS)
-def test_of_one_history_each_comes_once(feed: Any, parts: list[tuple[int, int]]) -> None:
+def test_in_one_history_each_command_comes_once(feed: Any, parts: list[tuple[int, int]]) -> None:
     once, known = SeenCommands(), set[int]()
     for first, count in parts:
         numbers = set(range(first, first + count))
@@ -65,11 +65,11 @@ def test_of_one_history_each_comes_once(feed: Any, parts: list[tuple[int, int]])
 
 @FEEDS
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40), st.integers(1, 15)), max_size=25))
-@example([(2, 0, 2), (3, 1, 2), (3, 2, 1), (0, 0, 1)])  # one span, of which two further IDs turn out to have a part each
-def test_after_a_promotion_both_ids_are_one_history_up_to_where_that_is_known(
+@example([(2, 0, 2), (3, 1, 2), (3, 2, 1), (0, 0, 1)])  # one span, in which two further IDs turn out to have a part each
+def test_after_a_promotion_both_ids_are_one_history_up_to_the_known_branch(
     feed: Any, parts: list[tuple[int, int, int]]
 ) -> None:
-    """What is bound: 0 brings of the old ID, 1 of the new one, 2 of a newer one; 3 tells of a replica that went over."""
+    """0 brings bytes of the old ID, 1 of the new one, 2 of a newer one; 3 reports a replica that went over."""
     once, known, branches = SeenCommands(), set[tuple[str, int]](), {NEW: -1, NEWER: -1}
 
     def home(replid: str, number: int) -> str:
@@ -91,7 +91,7 @@ def test_after_a_promotion_both_ids_are_one_history_up_to_where_that_is_known(
         known |= {(home(replid, number), number) for number in numbers}
 
 
-def test_ids_in_a_circle_are_nonsense_and_end() -> None:
+def test_ids_in_a_circle_are_nonsense_and_ignored() -> None:
     once = SeenCommands()
     for child, parent, offset in ((OLD, NEW, 100), (NEW, NEWER, 200), (NEWER, OLD, 150), (OLD, OLD, 50)):
         once.continues(child, parent, offset)
@@ -99,11 +99,11 @@ def test_ids_in_a_circle_are_nonsense_and_end() -> None:
         assert len(as_batches(once, replid, 30, 40)) == 10
 
 
-def test_what_has_no_offset_is_told_as_often_as_it_comes() -> None:
+def test_commands_without_an_offset_are_reported_as_often_as_they_come() -> None:
     once = SeenCommands()
     for _ in range(2):
         assert len(once.new(None, None, heads(range(3), 0))) == 3
-    assert once.remarks() == ["the offset of 6 commands is not known: they are told as often as they came"]
+    assert once.remarks() == ["the offset of 6 commands is not known: they are reported as often as they came"]
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(len(seen.begins) for seen in once._seen.values()) == 100
     assert as_batches(once, OLD, 998, 999) == []
     assert as_batches(once, OLD, 2, 3) == [2]
-    assert once.remarks() == ["there are more than 100 holes in it: what came again before one may be told twice"]
+    assert once.remarks() == ["the stream has more than 100 holes: commands before a hole may be reported twice"]
 
 
 # ---- captures ----
@@ -190,7 +190,7 @@ def told(path: Path, *options: str) -> list[tuple[str, int]]:
 EXPECTED = sorted([("0", ENDS[0]), *((f"key:{number - 1}", ENDS[number]) for number in range(1, len(PIECES)))])
 
 
-def test_every_verb_tells_a_command_once(capture: Path, tmp_path: Path) -> None:
+def test_every_verb_reports_a_command_once(capture: Path, tmp_path: Path) -> None:
     assert sorted(told(capture, "--once")) == EXPECTED
     rows = tmp_path / "rows.jsonl"
     assert tap("export", capture, "--to", "jsonl", "-o", rows).returncode == 0
@@ -211,7 +211,7 @@ def test_every_verb_tells_a_command_once(capture: Path, tmp_path: Path) -> None:
     assert set(writes.values()) == {1}
 
 
-def test_without_the_switch_each_connection_tells_its_own(tmp_path: Path) -> None:
+def test_without_the_option_each_connection_reports_its_own(tmp_path: Path) -> None:
     path = captured("of two links", tmp_path)
     assert sorted(told(path)) == sorted([*EXPECTED, *EXPECTED])
     assert sorted(told(path, "--once", "--link", "127.0.0.2:6379")) == EXPECTED
@@ -221,8 +221,8 @@ def test_without_the_switch_each_connection_tells_its_own(tmp_path: Path) -> Non
     assert [(link["commands"], link["repeated"]["commands"]) for link in links] == [(31, 0), (0, 31)]
 
 
-def test_a_command_counts_when_it_came_first(tmp_path: Path) -> None:
-    """Not when it came again within the time that is asked for."""
+def test_a_command_counts_when_it_first_came(tmp_path: Path) -> None:
+    """Not when it came again within the selected time."""
     path = captured("one behind the other", tmp_path)
     later = ["--from", "2001-09-09T01:46:45Z"]
     assert len(told(path, *later)) == len(EXPECTED)
@@ -231,9 +231,9 @@ def test_a_command_counts_when_it_came_first(tmp_path: Path) -> None:
     assert (link["commands"], link["repeated"]["commands"]) == (0, len(EXPECTED))
 
 
-def test_where_offsets_are_not_known_that_is_said(tmp_path: Path) -> None:
+def test_unknown_offsets_are_reported(tmp_path: Path) -> None:
     packets = []
-    for port in (1, 2):  # both from the middle of the stream on
+    for port in (1, 2):  # both without the start of the stream
         wire = Wire(port)
         wire.flow.skip(1, 5000)
         wire.flow.skip(0, 500)
@@ -244,10 +244,10 @@ def test_where_offsets_are_not_known_that_is_said(tmp_path: Path) -> None:
     path = file(tmp_path / "capture.pcapng", sorted(packets), "pcapng")
     said = tap("show", path, "--once", "--command", "SET")
     assert len(said.stdout.splitlines()) == 60
-    assert "redis-tap: the offset of 62 commands is not known: they are told as often as they came\n" in said.stderr
+    assert "redis-tap: the offset of 62 commands is not known: they are reported as often as they came\n" in said.stderr
 
 
-def test_once_is_about_commands(tmp_path: Path) -> None:
+def test_once_applies_to_commands(tmp_path: Path) -> None:
     path = file(tmp_path / "capture.pcapng", follows(1, 0, 5, 0), "pcapng")
     said = tap("show", path, "--once")
     assert (said.returncode, said.stderr) == (
@@ -256,8 +256,8 @@ def test_once_is_about_commands(tmp_path: Path) -> None:
     )
 
 
-def test_a_crowd_of_replicas(tmp_path: Path) -> None:
-    """Each with stretches of its own, lagging by chance, over three IDs: every command that any of them got, once."""
+def test_a_crowd_of_replicas_gives_every_command_once(tmp_path: Path) -> None:
+    """Each with its own stretches, lagging randomly, over three IDs: every command that any of them got, once."""
     dice = random.Random(7)
     packets = []
     for port in range(40):

@@ -1,4 +1,4 @@
-"""Which end is the replica: what decides it, what confirms it, what refutes it, and one direction that comes too late."""
+"""Which end is the replica: what decides it, confirms it and refutes it, and a direction that comes too late."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def decided(end: int = 1) -> Sides:
     return one
 
 
-def test_a_connection_whose_beginning_is_there_needs_no_verdict() -> None:
+def test_a_connection_with_its_beginning_needs_no_verdict() -> None:
     one = Sides(is_known=True)
     assert not one.is_undecided
     assert (one.side(0), one.side(1), one.master, one.evidence) == (Side.REPLICA, Side.MASTER, 1, None)
 
 
 @pytest.mark.parametrize("end", [0, 1])
-def test_whoever_acknowledges_is_the_replica(end: int) -> None:
+def test_the_end_that_acknowledges_is_the_replica(end: int) -> None:
     one = decided(end)
     assert (one.replica, one.master, one.side(end), one.evidence) == (end, 1 - end, Side.REPLICA, Evidence.ACKS)
 
 
-def test_an_acknowledgement_that_is_cut_counts_too() -> None:
+def test_a_truncated_acknowledgement_counts_too() -> None:
     one = Sides(is_known=False)
     assert one.heard(0, ACK[:-4]) is None
     verdict = one.missing(0, Missed(4, is_cut=True))
@@ -42,7 +42,7 @@ def test_an_acknowledgement_that_is_cut_counts_too() -> None:
     assert verdict.replica == 0
 
 
-def test_it_is_refuted_until_it_has_acknowledged_often_enough() -> None:
+def test_a_verdict_is_refuted_until_enough_acknowledgements_have_come() -> None:
     one = decided()
     assert one.refutes(1, command("GET", "a"))
     assert not one.refutes(1, ACK)
@@ -52,7 +52,7 @@ def test_it_is_refuted_until_it_has_acknowledged_often_enough() -> None:
     assert not one.refutes(1, command("GET", "a"))
 
 
-def test_what_was_refuted_is_undecided_again_from_there_on() -> None:
+def test_a_refuted_connection_is_undecided_from_there_on() -> None:
     one = decided()
     one.confirms(ACK)
     one.reconsider([10, 20])
@@ -73,7 +73,7 @@ def test_a_direction_that_comes_after_the_other_one_is_late_to_its_end() -> None
     assert not one.is_late(0, is_late=True)
 
 
-def test_a_direction_that_has_spoken_in_time_is_not_late() -> None:
+def test_a_direction_heard_in_time_is_not_late() -> None:
     one = Sides(is_known=True)
     assert not one.is_late(0, is_late=False)
     assert not one.is_late(1, is_late=False)

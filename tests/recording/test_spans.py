@@ -1,4 +1,4 @@
-"""Spans of offsets, beside a set of all offsets in them."""
+"""Spans of offsets, compared with a set of all offsets in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def offsets(spans: Spans) -> set[int]:
 
 def assert_tidy(spans: Spans) -> None:
     for (_, end), (begin, _) in itertools.pairwise(zip(spans.begins, spans.ends, strict=True)):
-        assert end < begin  # those that touch are one
+        assert end < begin  # adjacent spans are one
 
 
 @given(PAIRS)
@@ -37,7 +37,7 @@ def test_spans_are_the_offsets_that_were_added(pairs: list[tuple[int, int]]) -> 
 
 
 @given(PAIRS, st.integers(-1, 34), st.integers(0, 34))
-def test_between_two_offsets_are_those_above_the_one_and_up_to_the_other(
+def test_between_two_offsets_are_those_above_the_first_and_up_to_the_second(
     pairs: list[tuple[int, int]], low: int, size: int
 ) -> None:
     spans = Spans()

@@ -1,4 +1,4 @@
-"""What somebody else does to the file of a recording while it is written."""
+"""Changes by other processes to the file of a recording while it is written."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ SPOILS: list[tuple[Callable[[Path], None], str]] = [
 def recorded(
     tmp_path: Path, name: str, does: Callable[[Path], None], *, spoils: bool, **options: Any
 ) -> tuple[Path, TapThread]:
-    """A recording of FIRST, then of LATER, with what *does* does to its file between them. Returns that file."""
+    """A recording of FIRST, then of LATER, with *does* applied to its file between them. Returns that file."""
     with listening() as listener, TapThread(config(listener.getsockname()[1], tmp_path / name, **options)) as tap:
         with linked(tap, listener) as (replica, master):
             replica.sendall(asks(BASE))
@@ -84,7 +84,7 @@ def stops(tap: TapThread) -> list[str]:
 
 @pytest.mark.parametrize(("does", "what"), SPOILS, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.parametrize("sync", ["none", "interval"])
-def test_a_file_that_somebody_spoils_is_told_and_a_new_one_begun(
+def test_a_spoiled_file_is_reported_and_a_new_one_begun(
     tmp_path: Path, does: Callable[[Path], None], what: str, sync: str
 ) -> None:
     path, tap = recorded(tmp_path, "one.pcapng", does, spoils=True, record_sync=sync)
@@ -102,7 +102,7 @@ def test_a_file_that_somebody_spoils_is_told_and_a_new_one_begun(
 
 @pytest.mark.parametrize(("does", "what"), SPOILS, ids=lambda value: getattr(value, "__name__", ""))
 @pytest.mark.parametrize("name", ["day.pcapng", "day.pcapng.zst"])
-def test_the_next_file_of_a_rotation_goes_on_and_what_is_not_ours_stays(
+def test_a_rotation_continues_and_foreign_files_stay(
     tmp_path: Path, does: Callable[[Path], None], what: str, name: str
 ) -> None:
     limits: dict[str, Any] = {"record_rotate": ("1gb",), "record_keep": ("1kb",)}
@@ -132,7 +132,7 @@ def copied(path: Path) -> None:
 
 
 @pytest.mark.parametrize("does", [moved, linked_twice, copied])
-def test_a_file_that_still_holds_all_is_written_on(tmp_path: Path, does: Callable[[Path], None]) -> None:
+def test_a_file_that_still_holds_everything_is_continued(tmp_path: Path, does: Callable[[Path], None]) -> None:
     path, tap = recorded(tmp_path, "one.pcapng", does, spoils=False)
     assert stops(tap) == []
     assert tap.tap.recorder is not None
@@ -142,7 +142,7 @@ def test_a_file_that_still_holds_all_is_written_on(tmp_path: Path, does: Callabl
     assert GRANT + FIRST + LATER in data
 
 
-def test_one_that_is_deleted_just_before_the_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_deleted_just_before_the_end_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "SYNC_SECONDS", 1000.0)
     path, tap = recorded(tmp_path, "one.pcapng", deleted, spoils=False)
     assert tap.tap.recorder is not None
@@ -151,7 +151,7 @@ def test_one_that_is_deleted_just_before_the_end_is_told(tmp_path: Path, monkeyp
     assert not path.exists()
 
 
-def test_where_no_new_file_can_be_made_what_comes_is_told_as_lost(
+def test_if_no_new_file_can_be_made_the_bytes_are_reported_as_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "NEXT_RETRY_SECONDS", 0.05)

@@ -1,4 +1,4 @@
-"""What streams amount to: exact where it can be, within the bounds it tells where not, and never much memory."""
+"""Statistics of streams: exact where possible, otherwise within the stated bounds, and always in little memory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DAY = 86400.0
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 5)), max_size=300), st.integers(1, 8))
-def test_a_key_weighs_what_is_told_or_a_little_more(weighed: list[tuple[int, int]], limit: int) -> None:
+def test_a_key_weighs_what_is_stated_or_a_little_more(weighed: list[tuple[int, int]], limit: int) -> None:
     exact: Counter[DbKey] = Counter()
     frequent = Frequent(limit)
     for number, weight in weighed:
@@ -65,7 +65,7 @@ TIMES = st.floats(0, 7 * DAY, allow_nan=False)
 
 
 @given(st.lists(st.tuples(TIMES, st.integers(1, 10**9)), min_size=1, max_size=50), st.integers(1, 200))
-def test_nothing_of_the_course_is_lost(came: list[tuple[float, int]], columns: int) -> None:
+def test_nothing_in_the_course_is_lost(came: list[tuple[float, int]], columns: int) -> None:
     came.sort()
     course = Course()
     for time, size in came:
@@ -80,14 +80,14 @@ def test_nothing_of_the_course_is_lost(came: list[tuple[float, int]], columns: i
     assert sum(part.commands for part in parts) == pytest.approx(len(came))
 
 
-def test_what_came_at_one_moment_alone_has_a_course() -> None:
+def test_a_single_moment_has_a_course() -> None:
     course = Course()
     course.at(5.0).bytes += 7
     course.at(5.0).commands += 1
     assert sum(part.bytes for part in course.over(5.0, 10)) == pytest.approx(7)
 
 
-def test_what_comes_in_the_middle_of_a_week_is_there_in_the_chart() -> None:
+def test_a_burst_in_the_middle_of_a_week_is_visible_in_the_chart() -> None:
     course = Course()
     for time, size in ((0.0, 1), (3.5 * DAY, 1000), (7 * DAY, 1)):
         slot = course.at(time)
@@ -148,7 +148,7 @@ def test_the_busiest_second_begins_with_the_first_command() -> None:
 
 
 @pytest.mark.parametrize(("limit", "kept", "error"), [(2, {2: 9, 4: 5}, 4), (3, {0: 1, 1: 2, 2: 9, 3: 4, 4: 5}, 0)])
-def test_the_rarest_keys_are_forgotten_when_there_are_twice_as_many(limit: int, kept: dict[int, int], error: int) -> None:
+def test_the_rarest_keys_are_dropped_at_twice_the_limit(limit: int, kept: dict[int, int], error: int) -> None:
     frequent = Frequent(limit)
     frequent.add([((0, b"%d" % number), weight) for number, weight in enumerate((1, 2, 9, 4, 5))])
     assert {int(key): weight for (_, key), weight, _ in frequent.top(9)} == kept
@@ -185,9 +185,7 @@ def in_a_row(parts: list[tuple[str, int, int, tuple[bytes, ...]]]) -> list[Head]
 
 
 @given(HEADS, st.data())
-def test_a_link_is_counted_as_one_would_by_hand(
-    parts: list[tuple[str, int, int, tuple[bytes, ...]]], draw: st.DataObject
-) -> None:
+def test_a_link_is_counted_as_by_hand(parts: list[tuple[str, int, int, tuple[bytes, ...]]], draw: st.DataObject) -> None:
     heads = in_a_row(parts)
     cut = draw.draw(st.integers(0, len(heads)))
     again = draw.draw(st.integers(0, cut))
@@ -208,7 +206,7 @@ def test_a_link_is_counted_as_one_would_by_hand(
     assert [(one.size, one.offset) for one in link.largest()] == [(head[1], 1000 + head[0]) for head in expected]
 
 
-def test_what_has_no_offset_is_counted_whenever_it_comes() -> None:
+def test_commands_without_an_offset_are_counted_whenever_they_come() -> None:
     stats = Stats(5)
     for _ in range(2):
         stats.take(batch([(10, 10, None, "SET", (b"k",), ())], base=None))
@@ -217,7 +215,7 @@ def test_what_has_no_offset_is_counted_whenever_it_comes() -> None:
     assert link.largest()[0].offset is None
 
 
-def test_of_what_happens_all_the_time_the_newest_is_kept() -> None:
+def test_of_frequent_events_the_newest_are_kept() -> None:
     stats = Stats()
     gap = events.RecordingGap(start=0, end=9, side=events.Side.MASTER, bytes=9, from_offset=None, to_offset=None)
     for number in range(1000):
@@ -291,7 +289,7 @@ def test_a_link_as_json_has_every_number_under_its_name() -> None:
     assert course["slot_seconds"] * len(course["bytes"]) == pytest.approx(4.0, abs=0.01)
 
 
-def test_at_one_moment_there_is_no_rate() -> None:
+def test_a_single_moment_has_no_rate() -> None:
     stats = Stats()
     stats.take(batch([(10, 10, 0, "SET", (b"a",), ())], 5.0))
     (said,) = stats.as_dict()["links"]
@@ -299,7 +297,7 @@ def test_at_one_moment_there_is_no_rate() -> None:
     assert stats.as_dict()["links"][0]["largest"][0]["offset"] == 1010
 
 
-def test_what_is_said_of_one_side_or_of_an_unknown_link_counts_nothing() -> None:
+def test_events_of_one_side_or_of_an_unknown_link_count_nothing() -> None:
     stats = Stats()
     stats.told(Told(1.0, "main", 1, "", RDB))
     closed = events.LinkClosed(
@@ -315,7 +313,7 @@ def test_what_is_said_of_one_side_or_of_an_unknown_link_counts_nothing() -> None
     assert (link.begin, link.end) == (2.0, 3.0)
 
 
-def test_what_could_not_be_read_is_what_is_missing_and_was_not_lost() -> None:
+def test_unread_bytes_are_those_missing_that_were_not_lost() -> None:
     stats = Stats()
     for size, lost in ((100, 30), (5, 0)):
         stats.lacks(
@@ -328,14 +326,14 @@ def test_what_could_not_be_read_is_what_is_missing_and_was_not_lost() -> None:
     assert stats.links["main"].unread_bytes == 75
 
 
-def test_of_equal_size_the_first_commands_are_the_largest() -> None:
+def test_of_equal_sizes_the_first_commands_are_the_largest() -> None:
     stats = Stats(2)
     for number in range(4):
         stats.take(batch([(10 * (number + 1), 10, 0, f"N{number}", (), ())], float(number + 1)))
     assert [one.name for one in stats.links["main"].largest()] == ["N0", "N1"]
 
 
-def test_names_beyond_so_many_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_beyond_the_limit_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_NAMES", 2)
     stats = Stats()
     stats.take(batch([(10 * (number + 1), 10, 0, f"N{number}", (), ()) for number in range(4)]))
@@ -352,7 +350,7 @@ def test_keys_that_begin_alike_are_one_from_a_size_on() -> None:
     assert [one.key for one in link.largest()] == [b"k" * KEY_SIZE]
 
 
-# ---- recordings ----
+# ---- real recordings ----
 
 
 def counted(wire: list[tuple[int, bytes]]) -> Stats:
@@ -364,7 +362,7 @@ def counted(wire: list[tuple[int, bytes]]) -> Stats:
     return stats
 
 
-def test_a_large_command_is_told_with_its_key_and_place() -> None:
+def test_a_large_command_is_listed_with_its_key_and_place() -> None:
     wire = Wire()
     wire.open()
     wire.send(0, asks(BASE))
@@ -389,7 +387,7 @@ def test_two_replicas_of_one_link_do_not_write_twice() -> None:
     assert (link.commands, link.repeated) == (5, 5)
 
 
-def test_of_a_keydb_the_commands_inside_are_counted() -> None:
+def test_for_a_keydb_the_inner_commands_are_counted() -> None:
     uuid = "0b1d1e5c-2f55-4b0a-9d7e-6c8f3a2b1c0d"
     both = command("SET", "a", "1") + command("PEXPIREAT", "a", "9")
     one = command("RREPLAY", uuid, both, "4", "1") + command("RREPLAY", uuid, command("PING"), "5")
@@ -406,8 +404,8 @@ def test_of_a_keydb_the_commands_inside_are_counted() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_what_one_replica_lacks_and_another_brought_is_counted_once(late: bool) -> None:
-    """late: the replica without a gap gets it all after the other one."""
+def test_commands_that_one_replica_lacks_and_another_brought_count_once(late: bool) -> None:
+    """late: the replica without a gap gets them after the other one."""
     pieces = [command("SET", f"k:{number}", "v") for number in range(9)]
     packets = []
     for port, lost in ((50000, 4), (50001, None)):

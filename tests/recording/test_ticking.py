@@ -1,4 +1,4 @@
-"""Idle links are not ticked, and nothing of what is told shows that."""
+"""Idle links are not ticked, and no report shows that."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def ticked_always(monkeypatch: pytest.MonkeyPatch, tell: Callable[[], list[Told]
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_what_is_told_is_that_of_links_that_are_ticked_always(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_equal_those_of_links_that_are_always_ticked(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     packets = busy(seed)
     assert ticked_always(monkeypatch, lambda: told(packets)) == told(packets)
 
 
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: capture.name)
-def test_captures_of_real_servers_tell_the_same(monkeypatch: pytest.MonkeyPatch, capture: object) -> None:
+def test_captures_of_real_servers_report_the_same(monkeypatch: pytest.MonkeyPatch, capture: object) -> None:
     packets = as_packets(capture, 500, random.Random(5))  # type: ignore[arg-type]
     slowly = [(10**18 + (at - 10**18) * 30, data) for at, data in packets]
     for one in (packets, slowly):
@@ -71,7 +71,7 @@ def test_captures_of_real_servers_tell_the_same(monkeypatch: pytest.MonkeyPatch,
 
 
 def with_idle_links(count: int) -> Callable[[], object]:
-    """So many links that rest for five minutes, in which there are other packets."""
+    """Many links that rest for five minutes, during which there are other packets."""
     packets: list[tuple[int, bytes]] = []
     for number in range(count + 1):
         wire = Wire(1024 + number)
@@ -92,5 +92,5 @@ def with_idle_links(count: int) -> Callable[[], object]:
 
 
 def test_idle_links_cost_nothing_while_time_passes() -> None:
-    """Twice as many take twice as much to open, and none of the time between."""
+    """Twice as many links take twice as long to open, and the time between costs nothing."""
     assert growth(with_idle_links, 30) < 1.7

@@ -1,4 +1,4 @@
-"""Of a connection that is met in the middle, or on one side alone: what its bytes say decides whether it replicates."""
+"""Connections without their beginning, or with one direction only: their bytes decide whether they replicate."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SET = command("SET", "key", "value")
         (b"PING\r\nSYNC\r\n", Evidence.REQUEST),
     ],
 )
-def test_a_replica_is_known_by_what_only_it_says(said: bytes, evidence: Evidence) -> None:
+def test_a_replica_is_recognized_by_bytes_that_only_it_sends(said: bytes, evidence: Evidence) -> None:
     for end in (0, 1):
         verdict = Undecided().heard(end, said)
         assert verdict is not None
@@ -66,7 +66,7 @@ def test_a_replica_is_known_by_what_only_it_says(said: bytes, evidence: Evidence
         b"$EOF:" + MARK + b"\r\nREDIS0011",
     ],
 )
-def test_a_master_is_known_by_what_only_it_grants(said: bytes) -> None:
+def test_a_master_is_recognized_by_what_only_it_grants(said: bytes) -> None:
     assert Undecided().heard(1, said) == Verdict(0, Evidence.GRANT)
 
 
@@ -89,7 +89,7 @@ def test_a_master_is_known_by_what_only_it_grants(said: bytes) -> None:
         RDB,
     ],
 )
-def test_what_anybody_may_say_decides_nothing(said: bytes) -> None:
+def test_bytes_that_any_client_may_send_decide_nothing(said: bytes) -> None:
     for end in (0, 1):
         undecided = Undecided()
         assert undecided.heard(end, said) is None
@@ -97,7 +97,7 @@ def test_what_anybody_may_say_decides_nothing(said: bytes) -> None:
         assert undecided.heard(end, said) is None
 
 
-def test_a_replica_that_says_other_things_too_is_known_by_several_acknowledgements() -> None:
+def test_a_replica_that_also_sends_other_things_is_recognized_by_several_acknowledgements() -> None:
     undecided = Undecided()
     assert undecided.heard(0, b"-ERR unknown command\r\n") is None
     verdicts = [undecided.heard(0, ACK) for _ in range(ENOUGH_ACKS)]
@@ -115,7 +115,7 @@ def test_a_replica_that_says_other_things_too_is_known_by_several_acknowledgemen
         ([(1, b"\n"), (0, command("PING") + command("PSYNC", "?", "-1"))], False),
     ],
 )
-def test_a_handshake_is_whole_that_begins_with_a_ping_of_the_replica(
+def test_a_handshake_that_begins_with_a_ping_of_the_replica_is_whole(
     said: list[tuple[int, bytes]], is_whole: bool
 ) -> None:
     undecided = Undecided()
@@ -124,7 +124,7 @@ def test_a_handshake_is_whole_that_begins_with_a_ping_of_the_replica(
     assert verdicts[:-1] == [None] * (len(said) - 1)
 
 
-def test_an_acknowledgement_that_is_cut_short_is_one() -> None:
+def test_a_truncated_acknowledgement_counts() -> None:
     undecided = Undecided()
     assert undecided.heard(0, ACK[:30]) is None
     assert undecided.missing(0, Missed(len(ACK) - 30)) == Verdict(0, Evidence.ACKS)
@@ -150,11 +150,11 @@ def test_no_amount_decides_and_little_is_held() -> None:
     assert not undecided.held
 
 
-# ---- links of which not all is at hand ----
+# ---- incomplete links ----
 
 
 def resynced(grant: bytes = GRANT + b"$%d\r\n" % len(RDB) + RDB) -> Wire:
-    """A replica's link, in the order in which a real one is said."""
+    """A replica's link, in the order of a real one."""
     wire = Wire()
     wire.open()
     for request in (command("PING"), command("REPLCONF", "listening-port", "7777"), command("REPLCONF", "capa", "eof")):
@@ -178,7 +178,7 @@ def alone(packets: Sequence[tuple[int, bytes]], port: int) -> list[tuple[int, by
 
 
 def played(packets: list[tuple[int, bytes]]) -> tuple[list[Told], list[str]]:
-    """What is told, and what is remarked."""
+    """What is reported and remarked."""
     heard: list[Told] = []
     player = Player(heard.append, every_command=True)
     for at, data in packets:
@@ -192,7 +192,7 @@ def without_ranges(told: Sequence[Told], *kinds: type[events.Event]) -> list[eve
     return [dataclasses.replace(one.event) for one in told if isinstance(one.event, kinds)]
 
 
-def test_the_masters_direction_alone_tells_its_rdb_and_its_stream() -> None:
+def test_the_masters_direction_alone_gives_its_rdb_and_its_stream() -> None:
     packets = resynced().packets
     heard, remarks = played(alone(packets, 6379))
     kinds = (events.RdbStarted, events.RdbFinished, events.StreamStarted, events.Command)
@@ -201,11 +201,11 @@ def test_the_masters_direction_alone_tells_its_rdb_and_its_stream() -> None:
     assert (full.replid, full.offset, full.reason.code) == (REPLID, BASE, "unknown")
     assert not of(heard, events.RecordingGap)
     assert remarks == [
-        "127.0.0.1:6379: only what the master sent was captured; requests and acknowledgements are not told"
+        "127.0.0.1:6379: only what the master sent was captured; requests and acknowledgements are not reported"
     ]
 
 
-def test_the_replicas_direction_alone_tells_its_requests_and_acknowledgements() -> None:
+def test_the_replicas_direction_alone_gives_its_requests_and_acknowledgements() -> None:
     packets = resynced().packets
     heard, remarks = played(alone(packets, 50000))
     both = told(packets, every_command=True)
@@ -217,12 +217,14 @@ def test_the_replicas_direction_alone_tells_its_requests_and_acknowledgements() 
         (one.request, None) for one in of(both, events.Handshake)
     ]
     assert not of(heard, events.Opaque) + of(heard, events.RecordingGap)
-    assert remarks == ["127.0.0.1:6379: only what the replica sent was captured; resyncs, RDB and stream are not told"]
+    assert remarks == [
+        "127.0.0.1:6379: only what the replica sent was captured; resyncs, RDB and stream are not reported"
+    ]
 
 
 @pytest.mark.parametrize("port", [6379, 50000])
-def test_both_directions_alone_are_told_from_any_packet_on(port: int) -> None:
-    """As long as what decides is still said: of the master that is the grant, of the replica two acknowledgements."""
+def test_each_direction_alone_is_reported_from_any_packet_on(port: int) -> None:
+    """If the deciding bytes are still to come: of the master the grant, of the replica two acknowledgements."""
     packets = alone(resynced().packets, port)
     decides = [number for number, (_, data) in enumerate(packets) if GRANT in segment(data).data or port != 6379]
     whole = of(told(packets, every_command=True), events.Command if port == 6379 else events.Ack)
@@ -236,13 +238,13 @@ def test_both_directions_alone_are_told_from_any_packet_on(port: int) -> None:
 
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
 @pytest.mark.parametrize("port", [6379, None])
-def test_one_direction_of_real_links_is_told(capture: Capture, port: int | None) -> None:
+def test_one_direction_of_real_links_is_reported(capture: Capture, port: int | None) -> None:
     packets = as_packets(capture, 10**6, random.Random(1))
     kept = [one for one in packets if (segment(one[1]).source[1] == 6379) == (port == 6379)]
     both, heard = ([(one.connection, one.event) for one in told(some_, every_command=True)] for some_ in (packets, kept))
     if port is None:
         assert some(heard, events.Ack, "offset") == some(both, events.Ack, "offset")
-        # Which of two connections is told first is not known so exactly: what acknowledges the other side waits for it.
+        # The order of events on two connections is less exact: an acknowledgement waits for the other side.
         assert dict(some(heard, events.Identified, "role")) == dict(some(both, events.Identified, "role"))
         return
     assert some(heard, events.FullResync, "offset") == some(both, events.FullResync, "offset")
@@ -250,7 +252,7 @@ def test_one_direction_of_real_links_is_told(capture: Capture, port: int | None)
     assert some(heard, events.Command, "name", "args") == some(both, events.Command, "name", "args")
 
 
-def test_replies_alone_are_no_replication_also_from_their_beginning() -> None:
+def test_replies_alone_are_not_replication_even_from_their_beginning() -> None:
     wire = Wire()
     wire.open()
     for number in range(3000):
@@ -262,7 +264,7 @@ def test_replies_alone_are_no_replication_also_from_their_beginning() -> None:
 
 
 @pytest.mark.parametrize("lost", range(4, 16))
-def test_a_client_whose_packets_are_missing_is_no_replica(lost: int) -> None:
+def test_a_client_with_missing_packets_is_not_a_replica(lost: int) -> None:
     wire = Wire()
     wire.open()
     for number in range(20):
@@ -272,7 +274,7 @@ def test_a_client_whose_packets_are_missing_is_no_replica(lost: int) -> None:
         assert played(packets[:lost] + packets[lost + 1 :]) == ([], [])
 
 
-def test_a_link_on_which_nothing_is_written_is_told_by_its_acknowledgements() -> None:
+def test_a_link_without_writes_is_recognized_by_its_acknowledgements() -> None:
     packets = [one for one in resynced().packets[3:] if ACK[:27] in segment(one[1]).data or not segment(one[1]).data]
     heard, _ = played(packets)
     assert [one.offset for one in of(heard, events.Ack)] == [
@@ -283,8 +285,8 @@ def test_a_link_on_which_nothing_is_written_is_told_by_its_acknowledgements() ->
 
 
 @pytest.mark.parametrize("lost", range(3, 11))
-def test_a_packet_of_the_handshake_that_is_missing_takes_nothing_from_the_stream(lost: int) -> None:
-    """But the answer to PSYNC, which alone tells the offset."""
+def test_a_missing_packet_of_the_handshake_takes_nothing_from_the_stream(lost: int) -> None:
+    """Except the answer to PSYNC, which alone gives the offset."""
     packets = resynced().packets
     heard, remarks = played(packets[:lost] + packets[lost + 1 :])
     whole = of(told(packets, every_command=True), events.Command)
@@ -302,7 +304,7 @@ ANSWER, STREAM_BEGINS = 11, 18 + len(GRANT + b"$%d\r\n" % len(RDB) + RDB)
 @pytest.mark.parametrize(
     "lost", [some for count in (1, 2, 3) for some in itertools.combinations((*REPLIES, ANSWER), count)], ids=str
 )
-def test_each_reply_that_is_missing_is_in_the_account_once(
+def test_each_missing_reply_is_in_the_account_once(
     lost: tuple[int, ...],
 ) -> None:
     player = Player(lambda one: None)
@@ -355,7 +357,7 @@ def test_whatever_packets_are_missing_each_command_is_told_or_missing(first: int
         assert found.keys() <= whole.keys()
 
 
-def test_where_evidence_is_refuted_bytes_keep_their_positions() -> None:
+def test_bytes_keep_their_positions_after_refuted_evidence() -> None:
     """What looked like a replica turns out to be the master, and the other end the replica."""
     wrong = b"+OK\r\n" * 3
     wire = Wire()
@@ -371,19 +373,19 @@ def test_where_evidence_is_refuted_bytes_keep_their_positions() -> None:
     assert {one.replica for one in heard} == {"127.0.0.1:50000"}
 
 
-def test_the_names_of_ends_are_right_whoever_was_heard_first() -> None:
+def test_the_ends_are_named_correctly_whichever_was_heard_first() -> None:
     packets = resynced().packets[-30:]
     for first in range(5):
         heard, _ = played(packets[first:])
         assert {(one.link, one.replica) for one in heard} == {("127.0.0.1:6379", "127.0.0.1:50000")}
 
 
-# ---- one direction behind the other ----
+# ---- one direction after the other ----
 
 
 @pytest.mark.parametrize("first", [6379, 50000])
 @pytest.mark.parametrize("kind", ["pcapng", "<us"])
-def test_one_direction_behind_the_other_in_a_file_tells_the_same(tmp_path: Path, first: int, kind: str) -> None:
+def test_one_direction_after_the_other_in_a_file_reports_the_same(tmp_path: Path, first: int, kind: str) -> None:
     wire = resynced()
     packets = [(10**18 + (at - 10**18) * 10, data) for at, data in wire.packets]  # a link of more than a moment
     apart = [*alone(packets, first), *(one for one in packets if segment(one[1]).source[1] != first)]
@@ -397,13 +399,13 @@ def test_one_direction_behind_the_other_in_a_file_tells_the_same(tmp_path: Path,
 
 
 @pytest.mark.parametrize("first", [6379, 50000])
-def test_one_direction_behind_the_other_in_a_pipe_is_left_out_and_said(first: int) -> None:
+def test_one_direction_after_the_other_in_a_pipe_is_left_out_and_reported(first: int) -> None:
     packets = [(10**18 + (at - 10**18) * 100, data) for at, data in resynced().packets]
     rest = [one for one in packets if segment(one[1]).source[1] != first]
     heard, remarks = played([*alone(packets, first), *rest])
     expected, _ = played(alone(packets, first))
     assert [one.event for one in heard] == [one.event for one in expected]
     assert remarks == [
-        "127.0.0.1:6379: what one side sent comes after all that the other one did, and is left out; give it as a file, "
-        "not through a pipe"
+        "127.0.0.1:6379: the bytes of one side come after all those of the other, and are left out; give the capture "
+        "as a file, not through a pipe"
     ]

@@ -1,4 +1,4 @@
-"""Captures and recordings for tests: made-up ones, and what is told of each."""
+"""Captures and recordings for tests: made-up ones, and what is reported of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support import Capture
 STREAM = [command("SELECT", "3"), *(command("SET", f"key:{number}", "v" * (number * 7)) for number in range(60))]
 
 
-# ---- made up ----
+# ---- making captures ----
 
 
 class Wire:
@@ -105,7 +105,7 @@ def file(path: Path, packets: list[tuple[int, bytes]], kind: str) -> Path:
     return path
 
 
-# ---- what is told of them ----
+# ---- reading captures ----
 
 SAME = (
     events.LinkOpened,
@@ -150,7 +150,7 @@ def same(live: list[Told], read: list[Told]) -> None:
         assert not differing, differing[:2]  # the whole lists would fill screens
 
 
-# ---- what is taken out of them ----
+# ---- copying from captures ----
 
 
 def reading(packets: list[tuple[int, bytes]]) -> Read:
@@ -212,7 +212,7 @@ def lines(told: list[Told]) -> dict[int, list[Line]]:
 
 
 def as_live_from_any_file(live: list[Told], paths: list[Path]) -> None:
-    """All files tell what was told live; those from any one on tell the last of its commands, exactly."""
+    """All files together report what was reported live; those from any one on report its last commands exactly."""
     same(live, shown(paths))
     whole = lines(live)
     firsts = random.Random(len(paths)).sample(range(1, len(paths)), min(3, len(paths) - 1))

@@ -1,4 +1,4 @@
-"""Passwords do not reach the file: whatever carries them, however written, behind whatever garbage, however cut."""
+"""Passwords do not reach the file: in any command, any notation, after any garbage, at any split."""
 
 from __future__ import annotations
 
@@ -41,15 +41,13 @@ def masked(data: bytes, cuts: list[int]) -> bytes:
 
 
 @given(st.lists(st.sampled_from(HANDSHAKE), max_size=8), st.lists(st.integers(0, 600), max_size=20))
-def test_secrets_are_masked_at_equal_length_however_the_bytes_are_cut(
-    said: list[tuple[bytes, bytes]], cuts: list[int]
-) -> None:
+def test_secrets_are_masked_at_equal_length_for_any_split(said: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
     data = b"".join(one for one, _ in said)
     assert masked(data, cuts) == b"".join(masked for _, masked in said)
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=repr)
-def test_a_password_is_masked_wherever_the_request_is_cut_and_nothing_else_is(plant: Plant) -> None:
+def test_a_password_is_masked_wherever_the_request_is_split_and_nothing_else_is(plant: Plant) -> None:
     before, behind = command("SET", "a", "b"), command("GET", "a") + b"PING\r\n"
     data, left = before + plant.said + behind, before + plant.left + behind
     assert masked(data, list(range(len(data)))) == left
@@ -65,14 +63,14 @@ def test_a_password_of_megabytes_is_masked_as_it_comes() -> None:
 
 
 @given(st.lists(st.sampled_from(PLANTS), max_size=6), st.lists(st.integers(0, 10**6), max_size=12))
-def test_whatever_follows_one_another_nothing_else_is_masked(said: list[Plant], cuts: list[int]) -> None:
+def test_in_any_sequence_of_requests_nothing_else_is_masked(said: list[Plant], cuts: list[int]) -> None:
     data = b"".join(one.said for one in said)
     assert masked(data, cuts) == b"".join(one.left for one in said)
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
 @pytest.mark.parametrize("plant", [*ARRAYS, *LINES], ids=repr)
-def test_behind_garbage_no_password_shows(garbage: bytes, plant: Plant) -> None:
+def test_after_garbage_no_password_shows(garbage: bytes, plant: Plant) -> None:
     data = garbage + plant.said
     for cut in range(len(data)):
         out = masked(data, [cut])
@@ -82,21 +80,21 @@ def test_behind_garbage_no_password_shows(garbage: bytes, plant: Plant) -> None:
 
 
 @pytest.mark.parametrize("plant", ARRAYS, ids=repr)
-def test_what_swallows_the_beginning_of_a_request_swallows_no_password(plant: Plant) -> None:
+def test_swallowing_the_beginning_of_a_request_hides_its_password_too(plant: Plant) -> None:
     name = plant.said.index(b"\r\n", plant.said.index(b"$"))
     for swallowed in range(1, name + 3):
         assert shows(masked(b"x" + plant.said[swallowed:], [])) is None
 
 
 @given(st.lists(st.binary(max_size=50)))
-def test_no_bytes_change_their_number(pieces: list[bytes]) -> None:
+def test_the_number_of_bytes_never_changes(pieces: list[bytes]) -> None:
     masker = Masker()
     assert [len(masker.mask(piece)) for piece in pieces] == [len(piece) for piece in pieces]
 
 
 @pytest.mark.parametrize("digits", [15, 17, 400, 5000])
 @pytest.mark.parametrize("kind", [b"*", b"$", b"*2\r\n$"])
-def test_a_length_of_many_digits_is_nonsense_however_it_is_cut(kind: bytes, digits: int) -> None:
+def test_a_length_of_many_digits_is_nonsense_for_any_split(kind: bytes, digits: int) -> None:
     data = kind + b"9" * digits + b"\r\n" + command("AUTH", "secret")
     whole = masked(data, [])
     assert b"secret" not in whole
@@ -192,7 +190,7 @@ def test_one_request_is_masked_alone() -> None:
 
 
 @pytest.mark.parametrize("seen", range(len(command("AUTH", "secret"))))
-def test_behind_bytes_that_were_not_seen_no_rest_of_a_secret_shows(seen: int) -> None:
+def test_after_unseen_bytes_no_rest_of_a_secret_shows(seen: int) -> None:
     data = command("AUTH", "secret")
     masker = Masker()
     masker.mask(data[:seen])
@@ -204,7 +202,7 @@ def test_behind_bytes_that_were_not_seen_no_rest_of_a_secret_shows(seen: int) ->
 
 @pytest.mark.parametrize("plant", ARRAYS, ids=repr)
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_behind_bytes_that_were_not_seen_requests_are_followed_again(plant: Plant, size: int) -> None:
+def test_after_unseen_bytes_requests_are_followed_again(plant: Plant, size: int) -> None:
     for lost in range(len(plant.said)):
         masker = Masker()
         masker.lost()
@@ -232,7 +230,7 @@ def test_behind_requests_that_were_not_seen_any_reply_may_have_secrets(said: tup
 
 
 @pytest.mark.parametrize("name", [b"AUTH", b"FOO"])
-def test_behind_requests_that_were_not_seen_no_error_repeats_a_secret(name: bytes) -> None:
+def test_after_unseen_requests_no_error_repeats_a_secret(name: bytes) -> None:
     masker, replies = Masker(), Replies()
     masker.lost()
     replies.look_for(masker.asked)
@@ -240,20 +238,20 @@ def test_behind_requests_that_were_not_seen_no_error_repeats_a_secret(name: byte
     assert PASSWORD not in replies.mask(said)
 
 
-def test_an_argument_that_is_longer_than_its_length_hides_what_follows() -> None:
+def test_an_argument_longer_than_its_length_hides_what_follows() -> None:
     out = masked(b"*2\r\n$3\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(PASSWORD), PASSWORD) + ACK * 2, [])
     assert shows(out) is None
     assert out.endswith(ACK)
 
 
 @pytest.mark.parametrize("longer", [1, 2, 3])
-def test_a_secret_that_is_longer_than_its_length_says_is_hidden_to_its_end(longer: int) -> None:
+def test_a_secret_longer_than_its_length_is_hidden_to_its_end(longer: int) -> None:
     data = b"*2\r\n$4\r\nAUTH\r\n$%d\r\n%b\r\n" % (len(PASSWORD) - longer, PASSWORD)
     for cut in range(len(data)):
         assert PASSWORD[-longer:] not in masked(data + ACK * 2, [cut])
 
 
-INNER = command("GET", "a") + ACK  # requests that nothing would be masked of
+INNER = command("GET", "a") + ACK  # requests in which nothing would be masked
 
 
 @pytest.mark.parametrize(
@@ -265,8 +263,8 @@ INNER = command("GET", "a") + ACK  # requests that nothing would be masked of
         (b"AUTH secret\r\n", b"AUTH ******\r\n"),
     ],
 )
-def test_between_requests_is_only_where_one_has_ended(said: bytes, left: bytes) -> None:
-    """A secret may be what is a request elsewhere, and come in a piece of its own."""
+def test_only_the_end_of_a_request_is_between_requests(said: bytes, left: bytes) -> None:
+    """A secret may look like a request, and come in a piece of its own."""
     for first in range(len(said) + 1):
         masker = Masker()
         out = masker.mask(said[:first])
@@ -289,7 +287,7 @@ def replied(asked: bytes, reply: bytes, cuts: list[int]) -> bytes:
 
 
 @pytest.mark.parametrize(("said", "left"), REPLIES, ids=lambda value: repr(value)[:60])
-def test_of_a_reply_no_password_is_left_wherever_it_is_cut(said: tuple[bytes, bytes], left: bytes) -> None:
+def test_no_password_is_left_in_a_reply_wherever_it_is_split(said: tuple[bytes, bytes], left: bytes) -> None:
     asked, reply = said
     before, behind = b"+OK\r\n:1\r\n$3\r\nabc\r\n", b"$-1\r\n+OK\r\n$6\r\nvalues\r\n"
     whole = before + reply + behind
@@ -299,7 +297,9 @@ def test_of_a_reply_no_password_is_left_wherever_it_is_cut(said: tuple[bytes, by
 
 
 @given(st.lists(st.sampled_from(REPLIES), min_size=1, max_size=5), st.lists(st.integers(0, 10**6), max_size=12))
-def test_replies_to_many_requests_in_any_order(said: list[tuple[tuple[bytes, bytes], bytes]], cuts: list[int]) -> None:
+def test_replies_to_many_requests_may_come_in_any_order(
+    said: list[tuple[tuple[bytes, bytes], bytes]], cuts: list[int]
+) -> None:
     asked = b"".join(one for (one, _), _ in said)
     reply = b"".join(one for (_, one), _ in reversed(said))
     assert replied(asked, reply, cuts) == b"".join(left for _, left in reversed(said))
@@ -313,7 +313,7 @@ def test_what_a_password_holds_that_looks_like_a_reply_hides_nothing_behind_it()
         assert replied(command("CONFIG", "GET", "requirepass"), reply + behind, [cut]) == left + behind, cut
 
 
-def test_a_name_that_is_as_long_as_a_generated_password_hides_no_password() -> None:
+def test_a_name_as_long_as_a_generated_password_hides_no_password() -> None:
     asked = command("ACL", "GENPASS", "44") + command("CONFIG", "GET", "requirepass")
     reply = b"$11\r\nc0ffee5badf\r\n*2\r\n$11\r\nrequirepass\r\n$%d\r\n%b\r\n" % (len(PASSWORD), PASSWORD)
     for cut in range(len(reply)):
@@ -321,7 +321,7 @@ def test_a_name_that_is_as_long_as_a_generated_password_hides_no_password() -> N
 
 
 @pytest.mark.parametrize(("asked", "reply"), errors())
-def test_an_error_says_nothing_of_what_it_repeats(asked: bytes, reply: bytes) -> None:
+def test_an_error_shows_nothing_that_it_repeats(asked: bytes, reply: bytes) -> None:
     for cut in range(len(reply)):
         out = replied(asked, b"+OK\r\n" + reply + b"+OK\r\n", [cut])
         assert shows(out) is None
@@ -330,8 +330,8 @@ def test_an_error_says_nothing_of_what_it_repeats(asked: bytes, reply: bytes) ->
         assert out.endswith(b"\r\n+OK\r\n")
 
 
-def test_the_reply_to_auth_is_looked_for_in_the_next_replies_only() -> None:
-    """So that recording what most clients get costs no more than that of those without a password."""
+def test_the_reply_to_auth_is_searched_for_in_the_next_replies_only() -> None:
+    """So that recording the replies of most clients costs no more than without a password."""
     (asked, reply) = errors()[0]
     masker, replies = Masker(), Replies()
     for _ in range(2):
@@ -355,7 +355,7 @@ def test_the_reply_to_auth_is_looked_for_in_the_next_replies_only() -> None:
         command("HELLO", "3"), command("ACL", "WHOAMI"), command("CONFIG", "SET", "save", ""),
     ],
 )  # fmt: skip
-def test_who_has_not_asked_for_passwords_gets_replies_that_are_recorded_as_they_are(asked: bytes) -> None:
+def test_a_client_that_asked_for_no_passwords_gets_its_replies_recorded_unchanged(asked: bytes) -> None:
     masker, replies = Masker(), Replies()
     masker.mask(asked)
     assert not masker.asked

@@ -1,4 +1,4 @@
-"""A recording made with --redact: nothing of the data is in the file, and it can be read as any other."""
+"""A recording made with --redact: none of the data is in the file, and it can be read as any other."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def hides(path: Path) -> bool:
     return b"hidden" not in path.read_bytes()
 
 
-def test_of_a_real_pair_names_and_offsets_are_left_and_no_data(
-    tmp_path: Path, servers: Servers, server_name: str
-) -> None:
+def test_of_a_real_pair_names_and_offsets_remain_and_no_data(tmp_path: Path, servers: Servers, server_name: str) -> None:
     path = tmp_path / "one.pcapng"
     master, replica = servers.start(server_name), servers.start(server_name)
     client(master).set("hidden-key-of-the-snapshot", "hidden-value" * 10_000)
@@ -70,7 +68,7 @@ def frame(one: events.Command) -> tuple[Any, ...]:
 
 
 def write(master: redis.Redis) -> None:
-    """What a server propagates of every type."""
+    """What a server propagates for every type."""
     master.set("hidden-key", "hidden-value", ex=1000)
     master.set("hidden-counter", 17)
     master.incrby("hidden-counter", 25)
@@ -127,7 +125,7 @@ def test_a_recording_without_values_can_be_replayed(tmp_path: Path, servers: Ser
 
 
 @pytest.mark.parametrize("redact", [("values",), BOTH])
-def test_bytes_keep_their_places(tmp_path: Path, redact: tuple[str, ...]) -> None:
+def test_bytes_keep_their_positions(tmp_path: Path, redact: tuple[str, ...]) -> None:
     path = tmp_path / "one.pcapng"
     pieces = [(0, asks(BASE)), (1, GRANT), *((1, STREAM[at : at + 997]) for at in range(0, len(STREAM), 997))]
     with listening() as listener:
@@ -142,7 +140,7 @@ def test_bytes_keep_their_places(tmp_path: Path, redact: tuple[str, ...]) -> Non
     assert hides(path) == (redact == BOTH)
 
 
-def test_of_a_command_that_never_ends_all_bytes_are_counted(tmp_path: Path) -> None:
+def test_a_command_that_never_ends_has_all_its_bytes_counted(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     cut_off = command("SET", "hidden-key" * 6_500, "")[:-10]
     with listening() as listener:
@@ -152,7 +150,7 @@ def test_of_a_command_that_never_ends_all_bytes_are_counted(tmp_path: Path) -> N
     assert hides(path)
 
 
-def test_of_clients_no_word_is_left(tmp_path: Path, servers: Servers, any_server: str) -> None:
+def test_no_word_of_clients_remains(tmp_path: Path, servers: Servers, any_server: str) -> None:
     path = tmp_path / "one.pcapng"
     master = servers.start(any_server)
     with TapThread(config(master.port, path, record_redact=("values",))) as tap:
@@ -167,7 +165,7 @@ def test_of_clients_no_word_is_left(tmp_path: Path, servers: Servers, any_server
     assert hides(path)
 
 
-def test_what_is_not_understood_is_not_left(tmp_path: Path) -> None:
+def test_bytes_that_are_not_understood_do_not_remain(tmp_path: Path) -> None:
     path = tmp_path / "one.pcapng"
     with listening() as listener:
         with TapThread(config(listener.getsockname()[1], path, record_redact=BOTH)) as tap:
@@ -190,7 +188,7 @@ def test_events_hold_no_keys_of_faults(tmp_path: Path) -> None:
     assert "hidden-key" not in str(said)
 
 
-def test_behind_a_gap_all_is_masked_up_to_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_gap_everything_is_masked_up_to_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "one.pcapng"
     monkeypatch.setattr(filling, "QUEUE_BYTES", 300_000)
     inner = command("SET", "hidden-inner", "hidden")  # the RESP of a command, inside a value
@@ -266,20 +264,20 @@ def cut_up(said: list[tuple[bytes, bytes]], cuts: list[int]) -> tuple[list[bytes
 
 
 @given(st.lists(st.sampled_from(SAID), max_size=8), CUTS)
-def test_of_requests_only_those_of_a_replica_are_left(said: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
+def test_only_requests_of_a_replica_remain(said: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
     pieces, masked = cut_up(said, cuts)
     masker = StrictMasker()
     assert b"".join(masker.mask(piece) for piece in pieces) == masked
 
 
 @given(st.lists(st.sampled_from(REPLIED), max_size=8), CUTS)
-def test_of_replies_only_lines_are_left(said: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
+def test_of_replies_only_lines_remain(said: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
     pieces, masked = cut_up(said, cuts)
     masker = ReplyMasker()
     assert b"".join(masker.mask(piece) for piece in pieces) == masked
 
 
-def test_behind_lost_requests_only_acknowledgements_are_left() -> None:
+def test_after_lost_requests_only_acknowledgements_remain() -> None:
     masker = StrictMasker()
     masker.lost()
     value = command("REPLCONF", "secret")
@@ -288,14 +286,14 @@ def test_behind_lost_requests_only_acknowledgements_are_left() -> None:
     assert masker.mask(ack) == ack
 
 
-# ---- one master's bytes ----
+# ---- the bytes of one master ----
 
 
 def redaction_of(talk: Talk) -> LinkRedaction:
     return Redaction(("values",)).of(talk.conversation)
 
 
-def test_behind_lost_bytes_the_stream_is_hidden_up_to_the_first_command_that_certainly_begins() -> None:
+def test_after_lost_bytes_the_stream_is_hidden_up_to_the_first_certain_command() -> None:
     talk = following()
     redaction, at = redaction_of(talk), talk.conversation.from_master
     assert redaction.hidden(at - 5, at) == at - 5
@@ -313,7 +311,7 @@ def test_behind_lost_bytes_the_stream_is_hidden_up_to_the_first_command_that_cer
     assert redaction.hidden(end - 3, end) == end - 3
 
 
-def test_a_command_that_begins_with_the_first_byte_behind_lost_ones_is_kept() -> None:
+def test_a_command_that_begins_at_the_first_byte_after_lost_ones_is_kept() -> None:
     talk = following()
     redaction, at = redaction_of(talk), talk.conversation.from_master
     redaction.lost()
@@ -322,7 +320,7 @@ def test_a_command_that_begins_with_the_first_byte_behind_lost_ones_is_kept() ->
     assert redaction.hidden(at, at + 5) == at
 
 
-def test_before_the_stream_replies_are_kept_and_the_answers_to_a_client_are_hidden() -> None:
+def test_before_the_stream_replies_are_kept_and_answers_to_a_client_are_hidden() -> None:
     talk = Talk().R(PING).M(b"+PONG\r\n")
     assert redaction_of(talk).hidden(2, 7) == 2
     lost = redaction_of(talk)
@@ -432,7 +430,7 @@ def test_an_event_keeps_its_numbers_and_no_words_of_the_data(event: events.Event
     )
 
 
-def test_an_event_without_words_of_the_data_stays_as_it_is() -> None:
+def test_an_event_without_words_of_the_data_stays_unchanged() -> None:
     told = events.FullResync(
         **WIRE, replid=ID, offset=1, reason=events.Reason(code="no_psync", text="the replica sent SYNC")
     )

@@ -1,4 +1,4 @@
-"""What --redact makes of a stream: the same commands at the same places, and nothing of what they held."""
+"""The output of --redact for a stream: the same commands at the same places, without their data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def words(data: bytes) -> list[list[bytes]]:
 
 
 def shape(text: bytes) -> bytes:
-    """With each replaced argument as what it may become: # for what stays a number, . for a letter or digit."""
+    """Each replaced argument as a pattern: # for what stays a number, . for a letter or digit."""
     return re.sub(rb"[0-9]", b"#", text) if re.fullmatch(rb"[+-]?\d+(\.\d*)?(e[+-]?\d+)?", text) else b"." * len(text)
 
 
@@ -206,7 +206,7 @@ def arguments(said: bytes, redact: frozenset[Redact], kind: type[Redactor], key:
 
 @KINDS
 @pytest.mark.parametrize(("said", "told"), GRAMMAR, ids=[said for said, _ in GRAMMAR])
-def test_what_makes_a_command_work_stays_and_all_else_is_replaced(said: str, told: str, kind: type[Redactor]) -> None:
+def test_words_that_a_command_needs_stay_and_all_others_are_replaced(said: str, told: str, kind: type[Redactor]) -> None:
     before, codes = said.encode().split()[1:], told.split()
     assert len(codes) == len(before)
     for redact in (VALUES, KEYS, BOTH):
@@ -262,7 +262,7 @@ def test_a_value_of_any_form_is_replaced_at_every_place_of_data(form: bytes, kin
 @pytest.mark.parametrize(
     ("before", "size"), [(("EXPIRE", "k"), 64), (("HSET", "k"), 40), ((), 48)], ids=["kept", "number", "name"]
 )
-def test_what_is_longer_than_its_kind_can_be_becomes_letters(
+def test_a_number_longer_than_its_kind_allows_becomes_letters(
     before: tuple[str, ...], size: int, kind: type[Redactor]
 ) -> None:
     fits, too_long = (b"1" + b"7" * (length - 1) for length in (size, size + 1))
@@ -277,7 +277,7 @@ def test_what_is_longer_than_its_kind_can_be_becomes_letters(
 
 @KINDS
 @pytest.mark.parametrize("place", ["XGROUP {}", "EVAL code {} a b", "MSETEX {} a b"])
-def test_a_long_word_where_a_subcommand_or_a_count_belongs_becomes_letters(place: str, kind: type[Redactor]) -> None:
+def test_a_long_word_in_place_of_a_subcommand_or_a_count_becomes_letters(place: str, kind: type[Redactor]) -> None:
     word = "-" * 65
     [new] = words(redacted(command(*place.format(word).split()), BOTH, kind))
     assert word.encode() not in new
@@ -300,7 +300,7 @@ def test_a_count_says_how_many_keys_follow(number: str, keys: int, kind: type[Re
 
 @KINDS
 def test_the_next_command_is_read_by_its_own_grammar(kind: type[Redactor]) -> None:
-    """Whatever the one before had announced, and whether it was complete."""
+    """Whatever the previous one announced, and whether it was complete."""
     before = [command("EVAL", "code", "5", "a"), command("MSETEX", "3", "a"), command("SET"), command("ZADD", "z", "NX")]
     for one in before:
         [_, new] = words(redacted(one + command("EXPIRE", "key", "100", "NX"), VALUES, kind))
@@ -308,7 +308,7 @@ def test_the_next_command_is_read_by_its_own_grammar(kind: type[Redactor]) -> No
 
 
 @KINDS
-def test_what_waits_is_given_with_its_framing_when_nothing_follows(kind: type[Redactor]) -> None:
+def test_waiting_bytes_are_given_with_their_framing_if_nothing_follows(kind: type[Redactor]) -> None:
     ping = command("PING")
     for head in (b"*", b"*3", b"*3\r", b"*3\r\n$", b"*3\r\n$3", b"*3\r\n$3\r", b"*3\r\n$3\r\n"):
         for word in (b"", b"S", b"SE") if head.endswith(b"$3\r\n") else (b"",):
@@ -322,7 +322,7 @@ def test_what_waits_is_given_with_its_framing_when_nothing_follows(kind: type[Re
     "number",
     ["7", "-7", "+5", "10", "007", "1.25", "-0.5", "1e300", "2.5e+17", "9223372036854775807", "-1000000000000000000"],
 )
-def test_a_number_stays_one_of_the_same_shape(number: str, kind: type[Redactor]) -> None:
+def test_a_number_stays_a_number_of_the_same_shape(number: str, kind: type[Redactor]) -> None:
     for key in range(50):
         one = kind(bytes([key]) * 16, VALUES)
         [[_, _, new]] = words(bytes(one.feed(command("INCRBY", "h", number))))
@@ -355,7 +355,7 @@ def test_equal_words_stay_equal_and_hash_tags_stay_together(kind: type[Redactor]
     assert first[0][1].startswith(b"{" + tag + b"}")
     assert first[2][1].endswith(b"{" + tag + b"}")
     assert first[0][2] == first[2][2]
-    assert first[3][3].isalnum()  # empty braces are none
+    assert first[3][3].isalnum()  # empty braces do not count
 
 
 def test_another_key_gives_other_words() -> None:
@@ -396,9 +396,7 @@ def test_any_split_gives_the_same_bytes_in_the_same_frames(
 
 @KINDS
 @given(said=COMMANDS, cut=st.integers(0), secret=st.text(string.ascii_letters, min_size=12, max_size=40))
-def test_of_a_command_that_is_cut_off_nothing_is_left(
-    kind: type[Redactor], said: list[bytes], cut: int, secret: str
-) -> None:
+def test_a_truncated_command_leaves_no_data(kind: type[Redactor], said: list[bytes], cut: int, secret: str) -> None:
     last = command("SET", secret, secret)
     data = b"".join(said) + last[: cut % (len(last) + 1)]
     out = redacted(data, BOTH, kind)
@@ -409,7 +407,7 @@ def test_of_a_command_that_is_cut_off_nothing_is_left(
 @KINDS
 @settings(max_examples=40)
 @given(pieces=st.lists(st.one_of(st.binary(max_size=40), COMMANDS.map(b"".join)), max_size=8))
-def test_no_bytes_make_it_raise_or_change_their_number(kind: type[Redactor], pieces: list[bytes]) -> None:
+def test_no_bytes_raise_an_exception_or_change_their_number(kind: type[Redactor], pieces: list[bytes]) -> None:
     one = kind(KEY, BOTH)
     assert sum(len(bytes(one.feed(piece))) for piece in pieces) + len(one.flush()) == sum(map(len, pieces))
 
@@ -429,7 +427,7 @@ def test_no_bytes_make_it_raise_or_change_their_number(kind: type[Redactor], pie
         "\rsecret",
     ],
 )
-def test_behind_nonsense_all_is_masked(nonsense: str, kind: type[Redactor]) -> None:
+def test_after_nonsense_everything_is_masked(nonsense: str, kind: type[Redactor]) -> None:
     one = kind(KEY, BOTH)
     data = command("PING") + nonsense.encode() + command("SET", "secret", "secret")
     out = bytes(one.feed(data))
@@ -519,7 +517,7 @@ def test_what_is_not_asked_for_stays_whatever_its_length(kind: type[Redactor]) -
 
 
 @KINDS
-def test_a_large_value_passes_in_small_memory(kind: type[Redactor]) -> None:
+def test_a_large_value_passes_through_small_memory(kind: type[Redactor]) -> None:
     one = kind(KEY, VALUES)
     size, chunk = 8 * 2**20, b"secret!!" * 8192
     out = bytearray(one.feed(b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$%d\r\n" % size))
@@ -532,7 +530,7 @@ def test_a_large_value_passes_in_small_memory(kind: type[Redactor]) -> None:
     assert len(words(bytes(out))[0][2]) == size
 
 
-def test_the_bytes_that_a_digest_draws_are_those_of_splitmix64() -> None:
+def test_the_bytes_of_a_digest_are_those_of_splitmix64() -> None:
     """The first three of its sequence from 0, as its author's program and Java's SplittableRandom give them."""
     drawn = [MODULE._mixed(0, number) for number in range(3)]
     assert drawn == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
@@ -561,8 +559,8 @@ def test_an_integer_keeps_its_sign_its_length_and_its_range(digits: int, kind: t
 
 @KINDS
 @pytest.mark.parametrize("tag", ["a", "ab", "abcdefgh", "}", "{", "{a"])
-def test_the_letters_around_a_hash_tag_are_of_the_whole_key(tag: str, kind: type[Redactor]) -> None:
-    """The braces stay where they are, however short what is between them."""
+def test_the_letters_around_a_hash_tag_depend_on_the_whole_key(tag: str, kind: type[Redactor]) -> None:
+    """The braces stay in place, however short the tag is."""
     inner = tag.partition("}")[0]
     [[_, key, alone]] = words(redacted(command("DEL", f"before{{{tag}}}behind", inner or "x"), KEYS, kind))
     if not inner:
@@ -586,8 +584,8 @@ def test_the_letters_around_a_hash_tag_are_of_the_whole_key(tag: str, kind: type
         ("1.5.5", False), ("+", False), ("-", False), ("--1", False), ("e5", False), ("1 ", False), ("1e5.5", False),
     ],
 )  # fmt: skip
-def test_what_is_a_number(word: str, is_number: bool, kind: type[Redactor]) -> None:
-    """Its sign, its point and its exponent stay; anything else becomes letters."""
+def test_numbers_are_recognized(word: str, is_number: bool, kind: type[Redactor]) -> None:
+    """The sign, the point and the exponent stay; anything else becomes letters."""
     for key in range(5):
         [[_, _, new]] = words(bytes(kind(bytes([key]) * 16, VALUES).feed(command("SET", "k", word))))
         if is_number:
@@ -599,8 +597,8 @@ def test_what_is_a_number(word: str, is_number: bool, kind: type[Redactor]) -> N
 
 @KINDS
 @pytest.mark.parametrize("stray", [b"7", b"$", b"*"])
-def test_a_stray_byte_after_an_argument_is_hidden_when_nothing_follows(stray: bytes, kind: type[Redactor]) -> None:
-    """The argument is longer than its stated length, so that byte is data, though a line could begin with it."""
+def test_a_stray_byte_after_an_argument_is_hidden_if_nothing_follows(stray: bytes, kind: type[Redactor]) -> None:
+    """The argument is longer than its stated length, so that byte is data, although a line could begin with it."""
     whole = command("SET", "k", "secret")
     assert redacted(whole[:-2] + b"\r", kind=kind).endswith(b"\r")
     assert redacted(whole[:-2] + stray, kind=kind).endswith(b"*")

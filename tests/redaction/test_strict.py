@@ -1,4 +1,4 @@
-"""What `--redact` leaves of requests and replies: byte by byte the same, whatever the cuts."""
+"""What `--redact` leaves of requests and replies: the same byte by byte, for any split."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def masked(data: bytes, places: list[int]) -> bytes:
 
 
 @pytest.mark.parametrize(("said", "left"), REQUESTS, ids=lambda one: repr(one)[:40])
-def test_a_request_is_left_as_far_as_replication_needs_it(said: bytes, left: bytes) -> None:
+def test_a_request_remains_as_far_as_replication_needs_it(said: bytes, left: bytes) -> None:
     around = command("REPLCONF", "capa", "eof")
     data, expected = around + said + around, around + left + around
     assert masked(data, []) == expected
@@ -58,19 +58,19 @@ def test_a_request_is_left_as_far_as_replication_needs_it(said: bytes, left: byt
 
 
 @given(st.lists(st.sampled_from(REQUESTS), max_size=6), st.lists(st.integers(0, 400), max_size=10))
-def test_one_behind_the_other(said: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
+def test_requests_follow_one_another(said: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
     data = b"".join(one for one, _ in said)
     assert masked(data, [cut for cut in cuts if cut < len(data)]) == b"".join(left for _, left in said)
 
 
-def test_what_is_no_number_in_a_heading_is_replaced_by_asterisks() -> None:
+def test_anything_but_a_number_in_a_heading_becomes_asterisks() -> None:
     assert StrictMasker().mask(b"*secret\r\n") == b"*******\r\n"
     assert StrictMasker().mask(b"*1\r\n$sec7ret\r\n") == b"*1\r\n$***7***\r\n"
 
 
 @pytest.mark.parametrize("line", [b" ", b"\t  "])
 def test_a_line_may_begin_with_blanks(line: bytes) -> None:
-    """After any request, whole or cut off."""
+    """After any request, whole or truncated."""
     for before in (b"", b"GET a\r\n", b"GET a \r\n", command("GET", "a")):
         masker = StrictMasker()
         masker.mask(before)
@@ -81,7 +81,7 @@ def test_a_line_may_begin_with_blanks(line: bytes) -> None:
     "nonsense",
     [head + b"\r\nGET a\r\n" for head in (b"*x", b"*" + b"1" * 40, b"*1\r\n:5", b"*" + b"1" * 13)],
 )
-def test_behind_nonsense_no_data_shows(nonsense: bytes) -> None:
+def test_after_nonsense_no_data_shows(nonsense: bytes) -> None:
     for size in (1, 1000):
         masker = StrictMasker()
         out = b"".join(masker.mask(nonsense[at : at + size]) for at in range(0, len(nonsense), size))
@@ -90,7 +90,7 @@ def test_behind_nonsense_no_data_shows(nonsense: bytes) -> None:
         assert b" a" not in out
 
 
-def test_behind_bytes_that_were_not_seen_only_acknowledgements_show() -> None:
+def test_after_unseen_bytes_only_acknowledgements_show() -> None:
     masker = StrictMasker()
     masker.mask(command("GET", "a")[:10])
     masker.lost()
@@ -119,7 +119,7 @@ REPLIES = [
 
 
 @pytest.mark.parametrize(("said", "left"), REPLIES, ids=lambda one: repr(one)[:40])
-def test_of_a_reply_its_lines_are_left(said: bytes, left: bytes) -> None:
+def test_the_lines_of_a_reply_remain(said: bytes, left: bytes) -> None:
     data, expected = b"+OK\r\n" + said + b"+OK\r\n", b"+OK\r\n" + left + b"+OK\r\n"
     for cut in range(len(data) + 1):
         masker = ReplyMasker()

@@ -21,7 +21,7 @@ LOCALHOST = "127.0.0.1"
 
 
 class Certificates:
-    """A CA and what it issues, as PEM files in a directory of their own. Leaves hold key and chain in one file."""
+    """A CA and what it issues, as PEM files in a directory. Leaves hold key and chain in one file."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(exist_ok=True)
@@ -32,7 +32,7 @@ class Certificates:
         self.leaf = self.issue("leaf", LOCALHOST, "localhost")
 
     def issue(self, file: str, *names: str, **options: Any) -> Path:
-        """names: the certificate is for."""
+        """names: those in the certificate."""
         path = self.directory / f"{file}.pem"
         self._ca.issue_cert(*names, **options).private_key_and_cert_chain_pem.write_to_path(str(path))
         return path

@@ -1,4 +1,4 @@
-"""Fixtures: what made-up masters listen on, and certificates."""
+"""Fixtures: a listening socket for made-up masters, and certificates."""
 
 from __future__ import annotations
 

@@ -34,13 +34,13 @@ class Sentinel:
 
 @contextlib.contextmanager
 def sentinel(name: str, directory: Path, master: int) -> Iterator[Sentinel]:
-    """Of this server version; master: the port that it watches."""
+    """A Sentinel of this server version; master: the port that it watches."""
     port = free_port()
     file = directory / "sentinel.conf"
     file.write_text(
         f"port {port}\nbind {LOOPBACK}\ndir {directory}\nlogfile {directory}/sentinel.log\n"
         f"sentinel monitor pair {LOOPBACK} {master} 1\n"
-        "sentinel down-after-milliseconds pair 1000\n"  # less, and a busy machine has it give up a server that is there
+        "sentinel down-after-milliseconds pair 1000\n"  # with less, a busy machine makes it give up a healthy server
         "sentinel failover-timeout pair 5000\n"
     )
     process = subprocess.Popen([programs()[name], file, "--sentinel"], start_new_session=True)

@@ -1,4 +1,4 @@
-"""Limits of connections, and the places that are kept for replicas."""
+"""Limits of connections, and the places kept for replicas."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def enter(door: Admission, host: str) -> Admitted:
     return place
 
 
-def test_beyond_the_limit_nobody_is_let_in_until_somebody_leaves() -> None:
+def test_beyond_the_limit_no_connection_is_admitted_until_one_leaves() -> None:
     door = Admission(2)
     first = enter(door, "a")
     enter(door, "b")
@@ -43,7 +43,7 @@ def test_beyond_the_limit_nobody_is_let_in_until_somebody_leaves() -> None:
     assert door.enter("a") == Refused("max_connections", 2)
 
 
-def test_one_address_has_a_limit_of_its_own() -> None:
+def test_one_address_has_its_own_limit() -> None:
     door = Admission(10, 2)
     first = enter(door, "a")
     enter(door, "a")
@@ -65,7 +65,7 @@ def test_one_address_has_a_limit_of_its_own() -> None:
         ("fe80::1%eth0", "fe80::1%eth0"),
     ],
 )
-def test_whose_connections_are_counted_together(host: str, counted: str) -> None:
+def test_connections_of_a_neighbourhood_are_counted_together(host: str, counted: str) -> None:
     assert neighbourhood(host) == counted
 
 
@@ -83,7 +83,7 @@ def test_the_addresses_of_an_ipv6_network_share_a_limit_and_a_replica_is_one_of_
     enter(door, "2001:db8::3")
 
 
-def test_files_that_cannot_be_opened_are_a_limit_too() -> None:
+def test_the_limit_of_open_files_is_a_limit_too() -> None:
     assert Admission(10, most_by_files=1).most == 1
     assert Admission(10, most_by_files=20).most == 10
     door = Admission(10, most_by_files=1)
@@ -92,7 +92,7 @@ def test_files_that_cannot_be_opened_are_a_limit_too() -> None:
 
 
 @pytest.mark.parametrize("of_address", [None, 1])
-def test_an_address_with_a_replica_is_let_in_all_the_same(of_address: int | None) -> None:
+def test_an_address_with_a_replica_is_admitted_all_the_same(of_address: int | None) -> None:
     door = Admission(1, of_address)
     replica = enter(door, "replica")
     replica.granted()
@@ -104,7 +104,7 @@ def test_an_address_with_a_replica_is_let_in_all_the_same(of_address: int | None
     assert isinstance(door.enter("client"), Refused)
 
 
-def test_an_idle_client_gives_its_kept_place_to_a_replica_and_a_replica_does_not() -> None:
+def test_an_idle_client_gives_up_its_kept_place_to_a_replica_and_a_replica_does_not() -> None:
     door = Admission(1)
     enter(door, "replica").granted()
     kept = [enter(door, "replica") for _ in range(KEPT_PLACES)]
@@ -121,7 +121,7 @@ def test_an_idle_client_gives_its_kept_place_to_a_replica_and_a_replica_does_not
     enter(door, "replica")
 
 
-def test_a_replica_gets_an_ordinary_place_when_one_becomes_free_and_another_replica_its_kept_one() -> None:
+def test_a_replica_gets_a_free_ordinary_place_and_another_replica_its_kept_one() -> None:
     door = Admission(2)
     clients = [enter(door, "client"), enter(door, "replica")]
     clients[1].granted()
@@ -131,7 +131,7 @@ def test_a_replica_gets_an_ordinary_place_when_one_becomes_free_and_another_repl
     assert door.enter("replica") == Refused("max_connections", 2)
     for client in clients:
         client.leave()
-    assert isinstance(door.enter("client"), Refused)  # as many as before the limit are there
+    assert isinstance(door.enter("client"), Refused)  # as many as before the limit
     for _ in range(2):
         enter(door, "replica").granted()
     assert door.enter("replica") == Refused("max_connections", 2)
@@ -160,7 +160,7 @@ def test_addresses_of_replicas_are_forgotten_the_oldest_first() -> None:
         assert isinstance(door.enter(known), Admitted)
 
 
-def test_what_the_files_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_of_files_allows_a_number_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 10_000
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     many = most_by_files()
@@ -174,7 +174,7 @@ def test_what_the_files_allow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("option", ["max_connections", "max_connections_per_address"])
 @pytest.mark.parametrize("value", [0, -1, True, "many"])
-def test_a_limit_of_nothing_is_refused(option: str, value: object) -> None:
+def test_a_limit_of_zero_is_refused(option: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"{option} {value!r}: a number of connections is expected, 1 or more"):
         in_front_of(1, **{option: value})
 
@@ -188,7 +188,7 @@ def hang_up(sock: socket.socket) -> None:
     sock.close()
 
 
-def test_who_is_not_let_in_hears_what_redis_would_say_and_it_is_counted(
+def test_a_refused_client_gets_the_error_of_redis_and_is_counted(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tap.relay.refusals.SUMMED_SECONDS", 0.5)
@@ -214,9 +214,7 @@ def test_who_is_not_let_in_hears_what_redis_would_say_and_it_is_counted(
         assert receive(master, 6) == b"PING\r\n"
 
 
-def test_files_that_run_out_all_the_same_are_no_fault_of_the_master(
-    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_running_out_of_files_is_not_the_masters_fault(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     async def dial(*_: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
@@ -229,7 +227,7 @@ def test_files_that_run_out_all_the_same_are_no_fault_of_the_master(
         assert closed.text.startswith("Too many open files (limit ")
 
 
-def test_what_was_not_let_in_is_told_at_the_end(listener: socket.socket) -> None:
+def test_refusals_are_reported_at_the_end(listener: socket.socket) -> None:
     with TapThread(in_front_of(listener.getsockname()[1], max_connections=1)) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN):
             wait_until(lambda: tap.tap.links)
@@ -241,14 +239,14 @@ def test_what_was_not_let_in_is_told_at_the_end(listener: socket.socket) -> None
 
 @pytest.mark.parametrize("crowd", ["127.0.0.2", LOCALHOST])
 def test_idle_clients_do_not_keep_a_replica_out(listener: socket.socket, crowd: str) -> None:
-    """Not even those of its own host."""
+    """Not even those on its own host."""
     with contextlib.ExitStack() as stack:
         tap = stack.enter_context(TapThread(in_front_of(listener.getsockname()[1], max_connections=10)))
 
         def sync() -> socket.socket:
             replica = stack.enter_context(socket.create_connection((LOCALHOST, tap.port), WITHIN))
             replica.sendall(asks(1000))
-            masters: list[socket.socket] = []  # of the idle ones, too, which hear their end
+            masters: list[socket.socket] = []  # of the idle ones, too, which see their end
             while not (asked := [one for one in masters if _has_bytes(one)]):
                 assert select.select([listener, *masters], [], [], WITHIN)[0]
                 masters = [one for one in masters if not select.select([one], [], [], 0)[0] or _has_bytes(one)]
@@ -300,7 +298,7 @@ def test_the_connection_of_an_rdb_keeps_its_place_as_its_main_one_does(listener:
 
 
 @pytest.mark.parametrize("failing", [Leg, Connection, Listener, Conversation, Plan])
-def test_a_link_that_cannot_begin_ends_its_connection_and_leaves_its_place(
+def test_a_link_that_cannot_begin_ends_its_connection_and_frees_its_place(
     failing: type, listener: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     where = {

@@ -9,7 +9,7 @@ import pytest
 from tap.relay.buffers import MAX_SPARE, Buffers
 
 
-def test_a_buffer_that_is_lent_is_not_read_into_and_comes_back() -> None:
+def test_a_lent_buffer_is_not_read_into_and_comes_back() -> None:
     buffers = Buffers()
     first = buffers.current
     assert buffers.lend() is first
@@ -24,7 +24,7 @@ def test_a_buffer_that_is_lent_is_not_read_into_and_comes_back() -> None:
     assert len(buffers._free) == MAX_SPARE
 
 
-def test_the_pipe_is_made_once_and_anew_after_it_was_given_back() -> None:
+def test_the_pipe_is_created_once_and_again_after_it_was_given_back() -> None:
     buffers = Buffers()
     first = buffers.pipe
     assert buffers.pipe == first

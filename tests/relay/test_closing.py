@@ -1,4 +1,4 @@
-"""What a connection holds, and releases when it ends: both sockets, its timers, its place in the list."""
+"""What a connection holds, and releases at its end: both sockets, its timers, its place in the list."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def assert_let_go(tap: TapThread, link: Connection) -> None:
     wait_until(link._opening._task.done, SOON)
 
 
-def test_time_passes_only_for_links_that_have_something_to_wait_for(listener: socket.socket) -> None:
+def test_time_passes_only_for_links_with_something_to_wait_for(listener: socket.socket) -> None:
     with TapThread(in_front_of(listener.getsockname()[1])) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN) as idle, listener.accept()[0]:
             wait_until(lambda: tap.tap.links)
@@ -63,7 +63,7 @@ def test_time_passes_only_for_links_that_have_something_to_wait_for(listener: so
 
 @pytest.mark.parametrize("order", [("replica", "master"), ("master", "replica")])
 @pytest.mark.parametrize("how", ["fin", "reset"])
-def test_when_one_peer_has_gone_the_other_one_hears_it_and_nothing_is_left(
+def test_when_one_peer_has_gone_the_other_is_closed_and_nothing_is_left(
     listener: socket.socket, order: tuple[str, str], how: str
 ) -> None:
     with TapThread(in_front_of(listener.getsockname()[1])) as tap:
@@ -85,8 +85,8 @@ def test_when_one_peer_has_gone_the_other_one_hears_it_and_nothing_is_left(
         assert (closed.by.value, closed.how) == (order[0], how)
 
 
-def test_a_master_that_goes_on_sending_to_a_replica_that_has_gone_is_ended(listener: socket.socket) -> None:
-    """Its bytes have nowhere to go: the replica's kernel says so, and the master's leg does not stay."""
+def test_a_master_that_keeps_sending_to_a_replica_that_has_gone_is_ended(listener: socket.socket) -> None:
+    """Its bytes have no destination: the replica's kernel says so, and the master's leg is closed."""
     with TapThread(in_front_of(listener.getsockname()[1])) as tap:
         replica, master = connected(tap, listener)
         link = only_link(tap)
@@ -106,7 +106,7 @@ def has_failed(sock: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("leaves", ["fin", "reset"])
-def test_a_replica_that_leaves_as_its_master_answers_the_dial_leaves_no_leg_of_the_masters(
+def test_a_replica_that_leaves_as_its_master_answers_the_dial_leaves_no_leg_to_the_master(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch, leaves: str
 ) -> None:
     gone: list[Callable[[], Any]] = []
@@ -134,7 +134,7 @@ def test_a_replica_that_leaves_as_its_master_answers_the_dial_leaves_no_leg_of_t
             assert_let_go(tap, link)
 
 
-def test_bytes_that_a_replica_does_not_take_are_waited_for_no_longer_than_the_drain_timeout(
+def test_bytes_that_a_replica_does_not_take_wait_no_longer_than_the_drain_timeout(
     listener: socket.socket,
 ) -> None:
     with TapThread(in_front_of(listener.getsockname()[1], drain_timeout=0.5)) as tap:
@@ -149,7 +149,7 @@ def test_bytes_that_a_replica_does_not_take_are_waited_for_no_longer_than_the_dr
             assert_let_go(tap, link)
 
 
-def test_bytes_that_a_replica_takes_late_are_all_there(listener: socket.socket) -> None:
+def test_bytes_that_a_replica_takes_late_all_arrive(listener: socket.socket) -> None:
     with TapThread(in_front_of(listener.getsockname()[1], drain_timeout=30.0)) as tap:
         replica, master = connected(tap, listener)
         link = only_link(tap)
@@ -164,7 +164,7 @@ def test_bytes_that_a_replica_takes_late_are_all_there(listener: socket.socket) 
 
 
 @pytest.mark.parametrize("mode", ["fin", "reset"])
-def test_peers_that_do_not_answer_the_end_of_a_cut_are_left_after_the_drain_timeout(
+def test_peers_that_do_not_answer_the_end_of_a_cut_are_dropped_after_the_drain_timeout(
     listener: socket.socket, mode: str
 ) -> None:
     with TapThread(in_front_of(listener.getsockname()[1], drain_timeout=0.5)) as tap:
@@ -196,7 +196,7 @@ def test_a_cut_that_is_answered_leaves_no_timer(listener: socket.socket) -> None
         assert link.closing._draining.cancelled()
 
 
-def test_a_link_that_ends_with_a_delay_at_work_leaves_no_alarm(listener: socket.socket) -> None:
+def test_a_link_that_ends_with_an_active_delay_leaves_no_alarm(listener: socket.socket) -> None:
     with TapThread(in_front_of(listener.getsockname()[1])) as tap:
         replica, master = connected(tap, listener)
         armed = add(tap, "delay 60s name=late")

@@ -1,4 +1,4 @@
-"""The relay with peers made of sockets: bytes, ends and backpressure pass as they are."""
+"""The relay with peers made of sockets: bytes, ends and backpressure pass unchanged."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_bytes_out_are_bytes_in_whatever_they_are(turns: list[tuple[bool, bytes]
 
 
 class _Shared:
-    """One tap for all examples of a property: starting one for each would be most of the time."""
+    """One tap for all examples of a property: starting one for each would take most of the time."""
 
     def __init__(self) -> None:
         self._made: tuple[TapThread, socket.socket] | None = None
@@ -101,7 +101,7 @@ def _shared() -> Iterator[None]:
         yield
 
 
-def test_both_directions_at_once(pair: Pair) -> None:
+def test_both_directions_work_at_once(pair: Pair) -> None:
     data = os.urandom(20 * 2**20)
     senders = [threading.Thread(target=sock.sendall, args=(data,)) for sock in (pair.replica, pair.master)]
     got: dict[str, bytes] = {}
@@ -116,7 +116,7 @@ def test_both_directions_at_once(pair: Pair) -> None:
     assert got == {"replica": data, "master": data}
 
 
-def test_a_half_closed_link_goes_on_in_the_other_direction(pair: Pair, tap: TapThread) -> None:
+def test_a_half_closed_link_continues_in_the_other_direction(pair: Pair, tap: TapThread) -> None:
     pair.replica.sendall(b"GET / HTTP/1.0\r\n\r\n")
     pair.replica.shutdown(socket.SHUT_WR)
     assert all_of(pair.master) == b"GET / HTTP/1.0\r\n\r\n"
@@ -152,7 +152,7 @@ def test_a_close_is_passed_on_as_a_close(pair: Pair, tap: TapThread, by: Side) -
     assert (closed.by, closed.how) == (by, "fin")
 
 
-def test_a_master_that_is_not_there_resets_the_replica_and_is_told(nobody: int) -> None:
+def test_an_absent_master_resets_the_replica_and_is_reported(nobody: int) -> None:
     with TapThread(in_front_of(nobody)) as tap:
         for _ in range(2):
             expect_reset(tap.port)
@@ -161,7 +161,7 @@ def test_a_master_that_is_not_there_resets_the_replica_and_is_told(nobody: int) 
 
 
 def test_a_slow_master_delays_no_other_replica() -> None:
-    """A listener whose backlog is full does not answer; the tap gives up after its timeout, and others pass."""
+    """A listener with a full backlog does not answer; the tap gives up after its timeout, and others pass."""
     with socket.socket() as full, socket.create_server((LOCALHOST, 0)) as fine, contextlib.ExitStack() as fillers:
         full.bind((LOCALHOST, 0))
         full.listen(0)
@@ -196,24 +196,24 @@ def test_a_slow_master_delays_no_other_replica() -> None:
 
 
 def test_a_slow_replica_slows_its_master_and_costs_no_memory(pair: Pair, tap: TapThread) -> None:
-    """Law 5: what the replica does not read stays at the master, but for a buffer and the kernel's."""
+    """Law 5: what the replica does not read stays at the master, except for a buffer and the kernel's."""
     receive(pair.replica, fill(tap, pair.master))
     pair.master.sendall(b"more")
     assert receive(pair.replica, 4) == b"more"
 
 
-def test_what_is_no_redis_is_opaque_and_says_so(pair: Pair, tap: TapThread) -> None:
+def test_another_protocol_is_opaque_and_reported(pair: Pair, tap: TapThread) -> None:
     pair.master.sendall(b"220 mail.example ESMTP\r\n")
     assert receive(pair.replica, 24) == b"220 mail.example ESMTP\r\n"
     assert tap.wait_for(events.Opaque).side is Side.MASTER
 
 
-def test_an_ordinary_client_is_said_to_be_one(pair: Pair, tap: TapThread) -> None:
+def test_an_ordinary_client_is_reported_as_one(pair: Pair, tap: TapThread) -> None:
     pair.replica.sendall(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n")
     assert tap.wait_for(events.Identified).role is Role.ORDINARY
 
 
-def test_a_thousand_silent_connections_and_one_that_talks(
+def test_a_thousand_silent_connections_do_not_slow_one_that_talks(
     listener: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     with TapThread(in_front_of(listener.getsockname()[1])) as tap, contextlib.ExitStack() as stack:
@@ -227,7 +227,7 @@ def test_a_thousand_silent_connections_and_one_that_talks(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_a_master_behind_a_unix_socket(tmp_path: Path) -> None:
+def test_a_master_may_listen_on_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "master.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -240,7 +240,7 @@ def test_a_master_behind_a_unix_socket(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["::1", "localhost"])
-def test_ipv6_and_names(host: str) -> None:
+def test_ipv6_and_names_work(host: str) -> None:
     family = socket.AF_INET6 if host == "::1" else socket.AF_INET
     try:
         listener = socket.create_server(("::1" if host == "::1" else LOCALHOST, 0), family=family)
@@ -256,7 +256,7 @@ def test_ipv6_and_names(host: str) -> None:
             assert tap.wait_for(events.LinkOpened).peer.startswith("[::1]:" if host == "::1" else "127.0.0.1:")
 
 
-def test_every_address_of_the_machine_is_listened_on(listener: socket.socket) -> None:
+def test_every_address_of_the_machine_can_be_listened_on(listener: socket.socket) -> None:
     port = free_port()
     link = LinkConfig(listen=Address("*", port), master=Address(LOCALHOST, listener.getsockname()[1]))
     with TapThread(Config(links=(link,))) as tap:
@@ -266,8 +266,8 @@ def test_every_address_of_the_machine_is_listened_on(listener: socket.socket) ->
 
 
 @pytest.mark.parametrize("steps", range(5))
-def test_a_replica_that_arrives_while_the_tap_closes_is_let_go(listener: socket.socket, steps: int) -> None:
-    """steps: of the event loop that its connection has behind it by then."""
+def test_a_replica_that_arrives_while_the_tap_closes_is_dropped(listener: socket.socket, steps: int) -> None:
+    """steps: of the event loop that its connection has done by then."""
 
     async def story() -> None:
         with socket.socket() as replica:
@@ -302,13 +302,13 @@ def test_the_end_of_the_tap_is_the_end_of_its_links(tap: TapThread, pair: Pair) 
 
 
 @pytest.mark.parametrize("host", ["foo..bar", "a" * 70 + ".x"])
-def test_a_name_that_no_resolver_takes_resets_the_replica_and_is_told(host: str) -> None:
+def test_a_name_that_no_resolver_accepts_resets_the_replica_and_is_reported(host: str) -> None:
     with TapThread(Config(links=(LinkConfig(master=Address(host, 1)),))) as tap:
         expect_reset(tap.port)
         assert tap.wait_for(events.LinkClosed).by is Side.MASTER
 
 
-def test_links_that_end_while_they_are_dialling_leave_nothing_behind(listener: socket.socket) -> None:
+def test_links_that_end_while_dialling_leave_nothing_behind(listener: socket.socket) -> None:
     for _ in range(50):
         with TapThread(in_front_of(listener.getsockname()[1])) as tap:
             replica = socket.create_connection((LOCALHOST, tap.port), WITHIN)
@@ -326,7 +326,7 @@ def test_links_that_end_while_they_are_dialling_leave_nothing_behind(listener: s
                     assert all_of(master) == b""
 
 
-def test_a_bug_in_understanding_costs_the_understanding_only(
+def test_a_bug_in_understanding_costs_only_the_understanding(
     tap: TapThread, pair: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
     link = tap.tap.links[0]
@@ -351,7 +351,7 @@ def test_an_observer_that_fails_is_dropped_alone(tap: TapThread, pair: Pair, cap
     wait_until(lambda: "an observer failed" in caplog.text)
 
 
-def test_a_resolver_that_does_not_answer_delays_neither_other_names_nor_the_end(
+def test_a_silent_resolver_delays_neither_other_names_nor_the_end(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = threading.Event()
@@ -384,7 +384,7 @@ def test_a_resolver_that_does_not_answer_delays_neither_other_names_nor_the_end(
     wait_until(lambda: not [one for one in threading.enumerate() if one.name == "resolve stuck.example"])
 
 
-def test_buffers_that_a_crowd_of_slow_peers_needed_are_not_kept() -> None:
+def test_buffers_that_a_crowd_of_slow_peers_needed_are_released() -> None:
     buffers = Buffers()
     lent = [buffers.lend() for _ in range(100)]
     alive = [weakref.ref(buffer) for buffer in lent]

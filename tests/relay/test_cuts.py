@@ -1,4 +1,4 @@
-"""Cuts as the wire shows them: which packets end the legs, and which bytes came before."""
+"""Cuts on the wire: which packets end the legs, and which bytes came before."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FAR = 3_000_007  # bytes: more than the tap and the kernel hold at once
 
 @pytest.mark.parametrize("slow", [False, True], ids=["", "slow reader"])
 @pytest.mark.parametrize("mode", ["fin", "reset"])
-def test_a_cut_is_what_it_says_on_both_legs_under_full_load_and_behind_its_byte(mode: str, slow: bool) -> None:
+def test_a_cut_ends_both_legs_as_specified_under_full_load_and_after_its_byte(mode: str, slow: bool) -> None:
     with Packets() as packets:
         spec = f"cut at=offset:{BASE + FAR} mode={mode}"
         with flooded(lambda port: in_front_of(port, spec), slow=slow) as (tap, counter, flood):
@@ -64,8 +64,8 @@ def test_a_cut_is_what_it_says_on_both_legs_under_full_load_and_behind_its_byte(
 
 @pytest.mark.parametrize("other", ["", "delay 50ms", "throttle 2mb/s", "slice 1kb"])
 @pytest.mark.parametrize("mode", ["fin", "reset"])
-def test_a_cut_on_time_ends_both_legs_behind_the_byte_that_it_tells(mode: str, other: str) -> None:
-    """Also when the replica has not taken what was read for it, or another fault holds some of that."""
+def test_a_timed_cut_ends_both_legs_after_the_byte_it_reports(mode: str, other: str) -> None:
+    """Also if the replica has not taken what was read for it, or another fault holds some of that."""
     with Packets() as packets:
         with flooded(lambda port: in_front_of(port, *filter(None, [other])), slow=True) as (tap, counter, flood):
             wait_until(lambda: counter.count > 100_000)
@@ -74,7 +74,7 @@ def test_a_cut_on_time_ends_both_legs_behind_the_byte_that_it_tells(mode: str, o
             flood.join(WITHIN)
             fired = tap.events(events.FaultFired)[-1]
             master_port = port_of_master(tap)
-            tap.wait_for(events.LinkClosed)  # a tap that ends sooner cuts off who still says goodbye
+            tap.wait_for(events.LinkClosed)  # a tap that ends sooner cuts off a leg that is still saying goodbye
         assert (counter.how, flood.how) == (mode, mode)
         assert fired.offset == BASE + counter.count
         assert counter.data == block_up_to(counter.count)
@@ -93,7 +93,7 @@ def test_a_cut_of_the_replicas_leg_leaves_the_masters_open(mode: str, slow: bool
             assert counter.how == mode
             assert counter.data == block_up_to(FAR)
             there = flood.sent
-            wait_until(lambda: flood.sent > there + 50 * 2**20)  # somebody takes it: more than any buffer holds
+            wait_until(lambda: flood.sent > there + 50 * 2**20)  # something takes it: more than any buffer holds
             assert not flood.how
             assert not packets.between(flood.port, master_port)
             assert_ended_with(mode, packets, tap.port, counter.port)
@@ -119,7 +119,7 @@ def test_a_cut_of_the_masters_leg_leaves_the_replicas_open(mode: str) -> None:
                 flood.join(WITHIN)
                 assert flood.how == mode
                 for _ in range(50):
-                    replica.sendall(bytes(2**20))  # somebody takes it
+                    replica.sendall(bytes(2**20))  # something takes it
                 replica.setblocking(False)
                 with pytest.raises(BlockingIOError):
                     replica.recv(1)

@@ -1,4 +1,4 @@
-"""Connecting to a master: the addresses of a name in turn, within one limit, and no socket left behind."""
+"""Connecting to a master: the addresses of a name in turn, within one limit, without leaking a socket."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_each_address_of_a_name_is_tried_until_one_answers(
     assert [sock.fileno() for sock in opened[:1]] == [-1], "the one that was refused is closed"
 
 
-def test_where_none_answers_the_last_error_is_told(nobody: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_none_answers_the_last_error_is_reported(nobody: int, monkeypatch: pytest.MonkeyPatch) -> None:
     resolving(monkeypatch, (HERE, nobody))
     with pytest.raises(ConnectionRefusedError):
         asyncio.run(dialled(Address("master.example", 1)))
@@ -74,7 +74,7 @@ def test_where_none_answers_the_last_error_is_told(nobody: int, monkeypatch: pyt
 
 @contextlib.contextmanager
 def full() -> Iterator[tuple[str, int]]:
-    """A port whose queue takes no more connections, so that the next one hangs."""
+    """A port whose queue is full, so that the next connection hangs."""
     with socket.socket() as listening, contextlib.ExitStack() as waiting:
         listening.bind((HERE, 0))
         listening.listen(0)
@@ -85,7 +85,9 @@ def full() -> Iterator[tuple[str, int]]:
         yield listening.getsockname()
 
 
-def test_an_address_that_hangs_takes_only_its_share(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_hangs_takes_only_its_share_of_the_time(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story() -> float:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -99,7 +101,7 @@ def test_an_address_that_hangs_takes_only_its_share(listener: socket.socket, mon
         assert 0.3 <= asyncio.run(story()) < 5
 
 
-def test_whoever_gives_up_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dial_that_is_given_up_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         opened: list[socket.socket] = []
         task = asyncio.create_task(dial(Address("master.example", 1), Connected(), 60, opened.append))
@@ -126,14 +128,14 @@ def test_a_unix_socket_is_a_path(tmp_path: Path) -> None:
         assert opened == [], "only sockets of TCP are shown"
 
 
-def test_a_master_that_is_there_has_no_trouble_and_is_hung_up_on(listener: socket.socket) -> None:
+def test_a_reachable_master_gives_no_trouble_and_is_hung_up_on(listener: socket.socket) -> None:
     assert asyncio.run(trouble_reaching(Address(HERE, listener.getsockname()[1]), 5)) == ""
     listener.settimeout(5)
     with listener.accept()[0] as connection:
         assert connection.recv(1) == b""
 
 
-def test_what_is_wrong_is_said_in_words(nobody: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_is_described_in_words(nobody: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def trouble(address: Address, within: float = 5.0) -> str:
         return asyncio.run(trouble_reaching(address, within))
 

@@ -1,4 +1,4 @@
-"""`cut at=offset:+N` is at byte N: for whoever counts bytes, and for real replicas, which ask for what follows."""
+"""`cut at=offset:+N` is at byte N: for a peer that counts bytes, and for real replicas, which ask for what follows."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ def replid_and_offset(port: int) -> tuple[str, int]:
     return info["master_replid"], int(info["master_repl_offset"])
 
 
-def test_a_counter_gets_exactly_so_many_bytes_of_a_real_master_under_load(servers: Servers, any_server: str) -> None:
-    """From the stream's beginning where the fault was there first, from now where the stream was."""
+def test_a_counter_gets_exactly_the_requested_bytes_of_a_real_master_under_load(
+    servers: Servers, any_server: str
+) -> None:
+    """From the stream's beginning if the fault was there first, otherwise from the present offset."""
     master = servers.start(any_server, "repl-backlog-size", "512mb", "client-output-buffer-limit", "replica 0 0 0")
     other = servers.start(any_server)
     follow(other, master.port)
@@ -72,7 +74,7 @@ def test_a_counter_gets_exactly_so_many_bytes_of_a_real_master_under_load(server
 
 
 class Heard:
-    """What matters of a tap's events, while it tells each command by the hundred thousand.
+    """Collects what matters among a tap's events, while it reports commands by the hundred thousand.
 
     offsets: where a replica can be, the ends of commands outside MULTI. ends: of all commands.
     """
@@ -82,8 +84,8 @@ class Heard:
         self.ends: list[int] = []
         self.fired: list[events.FaultFired] = []
         self.asked: list[events.PsyncRequested] = []
-        self._cut: list[int] = []  # the links that they fired on
-        self._closed: set[int] = set()  # only then the last commands of one have been told
+        self._cut: list[int] = []  # the links that were cut
+        self._closed: set[int] = set()  # only then all of its commands have been reported
         tap.call(lambda: tap.tap.bus.subscribe(self._hear))
 
     def _hear(self, told: Told) -> None:
@@ -113,13 +115,13 @@ class Heard:
         return self.offsets[bisect.bisect_right(self.offsets, offset) - 1]
 
     def end_behind(self, offset: int) -> int:
-        """The first end of a command at or behind it."""
+        """The first end of a command at or after it."""
         return self.ends[bisect.bisect_left(self.ends, offset)]
 
 
 @pytest.mark.parametrize("edge", ["byte", "command", "transaction"])
 def test_a_real_replica_under_load_asks_for_what_follows_its_last_whole_command(servers: Servers, edge: str) -> None:
-    name = need("redis-7.0")  # connects again at once; others wait for their next second
+    name = need("redis-7.0")  # reconnects at once; others wait for their next second
     master = servers.start(name, "repl-backlog-size", "512mb", "client-output-buffer-limit", "replica 0 0 0")
     replica = servers.start(name)
     rng = Random(SEED)
@@ -164,7 +166,7 @@ def test_a_real_replica_under_load_asks_for_what_follows_its_last_whole_command(
 
 
 def answer(tap: TapThread, function: object) -> bool:
-    """What it returns, called in the tap's thread."""
+    """The return value, called in the tap's thread."""
     got: list[bool] = []
     tap.call(lambda: got.append(function()))  # type: ignore[operator]
     return got[0]

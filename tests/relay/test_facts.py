@@ -1,11 +1,11 @@
-"""What connections learn of their master for those after them."""
+"""What connections learn about their master for later ones."""
 
 from __future__ import annotations
 
 from tap.relay.facts import ASK_AGAIN_SECONDS, MasterFacts
 
 
-def test_a_master_is_asked_once_a_minute_whether_it_speaks_tls_and_not_when_that_is_known() -> None:
+def test_a_master_is_asked_at_most_once_a_minute_whether_it_speaks_tls_and_not_when_that_is_known() -> None:
     facts = MasterFacts("eu")
     assert facts.is_worth_asking(0.0)
     assert not facts.is_worth_asking(0.0)
@@ -18,7 +18,7 @@ def test_a_master_is_asked_once_a_minute_whether_it_speaks_tls_and_not_when_that
     assert [next(facts.ordinals) for _ in range(2)] == [1, 2]
 
 
-def test_what_a_link_learns_of_a_history_others_know() -> None:
+def test_histories_learned_by_one_link_are_known_to_others() -> None:
     first = MasterFacts("eu")
     second = MasterFacts("us", first.memory)
     first.memory.history("a" * 40)

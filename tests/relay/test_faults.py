@@ -1,4 +1,4 @@
-"""Each fault between real servers: what it does to a live link, and what the servers make of it."""
+"""Each fault between real servers: its effect on a live link, and the reaction of the servers."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Pair:
         self.tap.call(lambda: self.tap.tap.faults.remove(name))
 
     def counters(self) -> dict[str, int]:
-        """Of the master: sync_full, sync_partial_ok, sync_partial_err."""
+        """The master's counters: sync_full, sync_partial_ok, sync_partial_err."""
         return {name: value for name, value in client(self.master).info("stats").items() if name.startswith("sync_")}
 
     def is_equal(self) -> bool:
@@ -88,7 +88,7 @@ def fill(master: Server, count: int = 200) -> None:
 
 @pytest.fixture(params=["redis-7.0", "valkey-newest"])
 def server_name(request: pytest.FixtureRequest) -> str:
-    """One of each family; the library of scenarios meets all of the matrix."""
+    """One server of each family; the library of scenarios covers the whole matrix."""
     return need(request.param)
 
 
@@ -122,7 +122,7 @@ def test_a_cut_link_resyncs_partially(servers: Servers, stack: contextlib.ExitSt
 @pytest.mark.parametrize(
     "place", ["connect", "ping", "replconf", "psync", "waiting", "rdb", "rdb:50%", "loading", "stream"]
 )
-def test_a_link_that_is_cut_in_any_step_comes_up_all_the_same(
+def test_a_link_cut_in_any_step_comes_up_all_the_same(
     servers: Servers, stack: contextlib.ExitStack, server_name: str, place: str
 ) -> None:
     pair = start(stack, servers, server_name, f"cut at={place}")
@@ -132,7 +132,9 @@ def test_a_link_that_is_cut_in_any_step_comes_up_all_the_same(
 
 
 @pytest.mark.parametrize("diskless", ["no", "yes"])
-def test_a_cut_at_a_key_of_the_rdb(servers: Servers, stack: contextlib.ExitStack, any_server: str, diskless: str) -> None:
+def test_a_cut_can_fall_at_a_key_of_the_rdb(
+    servers: Servers, stack: contextlib.ExitStack, any_server: str, diskless: str
+) -> None:
     pair = start(stack, servers, any_server, "cut at=rdb:key:100", options=("repl-diskless-sync", diskless))
     assert pair.tap.wait_for(FaultFired).phase == "rdb"
     assert pair.is_equal()
@@ -161,7 +163,7 @@ def test_a_short_stall_only_delays(servers: Servers, stack: contextlib.ExitStack
 @pytest.mark.parametrize(
     "spec", ["delay 30ms jitter=10ms", "throttle 200kb/s", "slice 1b", "slice 7b gap=1ms from=master"]
 )
-def test_what_slows_a_link_changes_nothing_else(
+def test_faults_that_slow_a_link_change_nothing_else(
     servers: Servers, stack: contextlib.ExitStack, server_name: str, spec: str
 ) -> None:
     pair = start(stack, servers, server_name, f"{spec} name=slow")
@@ -174,7 +176,7 @@ def test_what_slows_a_link_changes_nothing_else(
     assert not pair.tap.events(PartialResync)
 
 
-def test_a_delay_is_what_the_master_waits(servers: Servers, stack: contextlib.ExitStack, any_server: str) -> None:
+def test_a_delay_is_added_to_the_masters_wait(servers: Servers, stack: contextlib.ExitStack, any_server: str) -> None:
     pair = start(stack, servers, any_server)
     pair.add("delay 100ms")
     one = client(pair.master)
@@ -200,7 +202,7 @@ def test_refused_replicas_come_back(servers: Servers, stack: contextlib.ExitStac
         assert pair.tap.wait_for(PartialResync)
 
 
-def test_one_dropped_command_shows_in_nothing_but_the_data(
+def test_one_dropped_command_shows_only_in_the_data(
     servers: Servers, stack: contextlib.ExitStack, server_name: str
 ) -> None:
     pair = start(stack, servers, server_name)
@@ -215,13 +217,13 @@ def test_one_dropped_command_shows_in_nothing_but_the_data(
     assert client(pair.replica).get("lost") is None
 
 
-def test_a_duplicated_command_is_applied_twice_and_heals_by_a_full_resync(
+def test_a_duplicated_command_is_applied_twice_and_healed_by_a_full_resync(
     servers: Servers, stack: contextlib.ExitStack, server_name: str
 ) -> None:
     pair = start(stack, servers, server_name)
     pair.add("duplicate command=INCR key=twice")
     one = client(pair.master)
-    one.execute_command("INCR", "twice")  # redis-py makes INCRBY of incr()
+    one.execute_command("INCR", "twice")  # redis-py sends INCRBY for incr()
     wait_until(lambda: client(pair.replica).get("twice") == b"2")
     pair.add("cut")
     pair.tap.wait_for(FullResync, 2)
@@ -242,7 +244,7 @@ def test_reordered_commands_arrive_the_other_way_round(
 
 
 def test_a_corrupt_stream_ends_in_a_full_resync(servers: Servers, stack: contextlib.ExitStack, server_name: str) -> None:
-    """Redis gives the link up at its next ACK; Valkey keeps it, deaf, until its master's repl-timeout."""
+    """Redis drops the link at its next ACK; Valkey keeps it, and applies nothing, until its master's repl-timeout."""
     pair = start(stack, servers, server_name, options=TIMEOUT)
     pair.add("corrupt command=SET edge=start mask=0xff")
     fill(pair.master, 3)
@@ -279,7 +281,7 @@ def test_a_refused_psync_falls_back_to_sync(servers: Servers, stack: contextlib.
     assert pair.tap.wait_for(SyncRequested)
     pair.tap.wait_for(StreamStarted)
     fill(pair.master)
-    # it does not know its offset: only the data can tell
+    # it does not know its offset: only the data can show it
     wait_until(lambda: digest(pair.master) == digest(pair.replica))
 
 
@@ -292,7 +294,7 @@ def test_a_full_resync_is_forced(servers: Servers, stack: contextlib.ExitStack, 
     assert pair.is_equal()
 
 
-def test_what_a_replica_announces_is_what_its_master_shows(
+def test_the_master_shows_what_a_replica_announces(
     servers: Servers, stack: contextlib.ExitStack, server_name: str
 ) -> None:
     pair = start(stack, servers, server_name, "rewrite ip-address=10.1.2.3", "rewrite listening-port=7777")
@@ -316,7 +318,7 @@ def test_forged_acknowledgements_are_believed(
     assert (one.wait(1, 1500) == 1) == acknowledges
 
 
-def test_a_capability_taken_away_makes_a_plainer_sync(
+def test_removing_a_capability_makes_a_plainer_sync(
     servers: Servers, stack: contextlib.ExitStack, server_name: str
 ) -> None:
     pair = start(stack, servers, server_name, "rewrite capa=-eof", "rewrite capa=-rdb-channel-repl")
@@ -336,7 +338,7 @@ def test_lost_acknowledgements_end_the_link_and_it_resyncs_partially(
 
 
 @pytest.mark.parametrize("leg", ["master", "replica"])
-def test_one_leg_can_be_cut_and_the_other_left_in_the_dark(
+def test_one_leg_can_be_cut_and_the_other_left_unaware(
     servers: Servers, stack: contextlib.ExitStack, any_server: str, leg: str
 ) -> None:
     pair = start(stack, servers, any_server, options=TIMEOUT)

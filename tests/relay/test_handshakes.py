@@ -1,4 +1,4 @@
-"""A crowd of TLS handshakes takes its turns, and those of known replicas come first."""
+"""A crowd of TLS handshakes takes turns, and those of known replicas come first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEP = 0.001  # seconds
 
 
 class Line:
-    """A line of handshakes of STEP each, on a clock of its own."""
+    """A queue of handshakes of STEP each, with its own clock."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -40,7 +40,7 @@ class Line:
 
 
 @pytest.mark.parametrize(("seconds", "at_once"), [(STEP, 1), (LONG / 4, 4)])
-def test_a_turn_of_the_loop_takes_one_costly_step_or_several_cheap_ones(seconds: float, at_once: int) -> None:
+def test_a_turn_of_the_loop_does_one_costly_step_or_several_cheap_ones(seconds: float, at_once: int) -> None:
     async def story() -> None:
         line, loop = Line(), asyncio.get_running_loop()
         seen: list[int] = []
@@ -60,7 +60,7 @@ def test_a_turn_of_the_loop_takes_one_costly_step_or_several_cheap_ones(seconds:
 
 
 @pytest.mark.parametrize("is_beside", [False, True])
-def test_beside_a_brief_link_connections_begin_one_after_the_other_also_where_each_waits_for_the_last(
+def test_beside_a_brief_link_connections_begin_one_after_the_other_even_if_each_waits_for_the_previous_one(
     is_beside: bool,
 ) -> None:
     async def story() -> None:
@@ -80,7 +80,7 @@ def test_beside_a_brief_link_connections_begin_one_after_the_other_also_where_ea
 
 
 @pytest.mark.parametrize("waiting", [0, 1])
-def test_only_while_steps_wait_do_links_make_room_for_them(waiting: int) -> None:
+def test_links_make_room_only_while_steps_wait(waiting: int) -> None:
     """A link that has just been dialled, and is alone, does not rest because of its own dial."""
 
     async def story() -> None:
@@ -94,7 +94,7 @@ def test_only_while_steps_wait_do_links_make_room_for_them(waiting: int) -> None
     asyncio.run(story())
 
 
-def test_known_replicas_come_first_and_a_step_that_fails_holds_nobody_up() -> None:
+def test_known_replicas_come_first_and_a_failing_step_delays_nothing() -> None:
     async def story() -> None:
         line = Line()
 
@@ -113,7 +113,7 @@ def test_known_replicas_come_first_and_a_step_that_fails_holds_nobody_up() -> No
     asyncio.run(story())
 
 
-def test_a_crowd_from_a_replicas_address_lets_one_of_four_steps_be_anothers() -> None:
+def test_a_crowd_from_a_replicas_address_yields_every_fourth_step_to_others() -> None:
     async def story() -> None:
         line = Line()
         for _ in range(9):
@@ -126,7 +126,7 @@ def test_a_crowd_from_a_replicas_address_lets_one_of_four_steps_be_anothers() ->
     asyncio.run(story())
 
 
-def test_beside_other_links_the_line_rests() -> None:
+def test_beside_other_links_the_queue_rests() -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
         line = Line()
@@ -156,7 +156,7 @@ def hello() -> bytes:
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_half_handshakes_are_given_up_and_others_come_about(
+def test_half_handshakes_are_given_up_and_others_succeed(
     listener: socket.socket, certificates: Certificates, ends: bool
 ) -> None:
     """ends: with FIN, before there was an answer."""

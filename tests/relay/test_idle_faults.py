@@ -1,4 +1,4 @@
-"""Law 2 with faults armed that never fire, and with faults that come and go: bytes out are bytes in."""
+"""Law 2 with armed faults that never fire, and with faults that come and go: bytes out are bytes in."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Collector(threading.Thread):
 
 
 def play(capture: Capture, connection: int, tap: TapThread, listener: socket.socket) -> None:
-    """Play one connection through the tap, chunk by chunk as it was; both sides get what the other one sent."""
+    """Play one connection through the tap, chunk by chunk as it was; each side gets what the other sent."""
     chunks = [chunk for chunk in capture.chunks if chunk.connection == connection]
     sent = {"master": b"", "replica": b""}
     with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
@@ -96,7 +96,7 @@ def play(capture: Capture, connection: int, tap: TapThread, listener: socket.soc
 
 
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: capture.name)
-def test_captures_pass_faults_that_never_fire_as_they_are(capture: Capture) -> None:
+def test_captures_pass_unchanged_through_faults_that_never_fire(capture: Capture) -> None:
     with socket.create_server((LOCALHOST, 0)) as listener:
         listener.settimeout(WITHIN)
         with TapThread(in_front_of(listener.getsockname()[1], *IDLE, destructive=True)) as tap:
@@ -123,7 +123,7 @@ def test_a_real_pair_does_not_notice_faults_that_never_fire(servers: Servers, se
 
 # ---- faults that come and go ----
 
-# Each of them leaves the data as they are, whatever it does in the meantime.
+# Each of them leaves the data unchanged, whatever it does in the meantime.
 HARMLESS = (
     "delay 20ms",
     "delay 5ms jitter=5ms",

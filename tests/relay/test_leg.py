@@ -1,4 +1,4 @@
-"""One leg by itself, on a transport that a test plays: reasons not to read, buffers, ends that are told once."""
+"""One leg alone, on a transport that a test plays: reasons not to read, buffers, ends that are reported once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tap.replication.events import Side
 
 
 class Transport(asyncio.Transport):
-    """sock: that asyncio would have. said: what the leg asked of it."""
+    """sock: the one asyncio would have. said: the leg's calls."""
 
     def __init__(self, sock: socket.socket | None = None) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Transport(asyncio.Transport):
 
 
 class Owner:
-    """What a leg tells its owner."""
+    """Records what a leg reports to its owner."""
 
     def __init__(self, buffers: Buffers) -> None:
         self.told: list[tuple[Any, ...]] = []
@@ -74,7 +74,7 @@ class Owner:
 
 
 class Both:
-    """Two legs, as a connection has them. Only that of the replica is looked at."""
+    """Two legs, as in a connection. Only that of the replica is examined."""
 
     def __init__(self, *, begun: bool = True) -> None:
         self.buffers = Buffers()
@@ -127,7 +127,7 @@ def test_a_leg_is_read_again_when_its_last_reason_not_to_is_gone() -> None:
     run(job)
 
 
-def test_a_leg_that_rests_reads_on_by_itself() -> None:
+def test_a_resting_leg_reads_on_without_a_call() -> None:
     async def job() -> None:
         both = Both()
         both.leg.rest("share", 0.01)
@@ -159,7 +159,7 @@ def test_a_slow_peer_holds_the_other_one_and_keeps_its_buffer() -> None:
     run(job)
 
 
-def test_a_leg_that_is_lost_gives_its_buffer_back_and_tells_once() -> None:
+def test_a_lost_leg_gives_its_buffer_back_and_reports_once() -> None:
     async def job() -> None:
         both = Both()
         before = both.buffers.current
@@ -186,7 +186,7 @@ def test_reads_begin_small_and_reach_the_whole_buffer() -> None:
     run(job)
 
 
-def test_an_end_is_told_once_and_the_other_direction_goes_on() -> None:
+def test_an_end_is_reported_once_and_the_other_direction_continues() -> None:
     async def job() -> None:
         both = Both()
         assert both.leg.eof_received()
@@ -202,7 +202,7 @@ def test_an_end_is_told_once_and_the_other_direction_goes_on() -> None:
     run(job)
 
 
-def test_what_comes_early_is_kept_in_its_order_with_its_end() -> None:
+def test_early_bytes_are_kept_in_order_with_their_end() -> None:
     async def job() -> None:
         both = Both(begun=False)
         both.came(b"first")
@@ -229,7 +229,7 @@ def test_a_leg_with_nothing_early_is_lost_at_once() -> None:
     run(job)
 
 
-def test_more_than_is_kept_early_is_a_flood() -> None:
+def test_more_early_bytes_than_are_kept_are_a_flood() -> None:
     async def job() -> None:
         both = Both(begun=False)
         both.leg.share.size = BUFFER_SIZE
@@ -248,7 +248,7 @@ def test_more_than_is_kept_early_is_a_flood() -> None:
     run(job)
 
 
-def test_what_is_written_goes_to_the_transport_that_is_there() -> None:
+def test_writes_go_to_the_present_transport() -> None:
     async def job() -> None:
         both = Both()
         both.leg.write(b"abc")
@@ -272,7 +272,7 @@ def test_what_is_written_goes_to_the_transport_that_is_there() -> None:
     run(job)
 
 
-def test_goodbye_is_said_and_then_waited_for_that_of_the_peer() -> None:
+def test_goodbye_is_said_and_then_that_of_the_peer_awaited() -> None:
     async def job() -> None:
         both = Both()
         both.leg.hold("fault")
@@ -288,7 +288,7 @@ def test_goodbye_is_said_and_then_waited_for_that_of_the_peer() -> None:
     run(job)
 
 
-def test_a_reset_is_one_for_the_peer() -> None:
+def test_a_reset_reaches_the_peer() -> None:
     async def job() -> None:
         ours, theirs = pair()
         with ours, theirs:
@@ -313,7 +313,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
         return one, server.accept()[0]
 
 
-def test_how_a_peer_hung_up_is_seen_without_reading_it() -> None:
+def test_the_end_of_a_peer_is_seen_without_reading() -> None:
     async def job() -> None:
         for how in ("", "fin", "reset"):
             ours, theirs = pair()
@@ -334,7 +334,7 @@ def test_how_a_peer_hung_up_is_seen_without_reading_it() -> None:
     run(job)
 
 
-def test_unsent_is_what_is_here_and_in_the_kernel() -> None:
+def test_unsent_bytes_are_those_here_and_in_the_kernel() -> None:
     async def job() -> None:
         ours, theirs = pair()
         with ours, theirs:
@@ -355,7 +355,7 @@ def test_unsent_is_what_is_here_and_in_the_kernel() -> None:
     run(job)
 
 
-def test_pausing_again_is_for_a_transport_that_reads_on() -> None:
+def test_pausing_again_works_for_a_transport_that_reads_on() -> None:
     one = Transport()
     pause_again(one)
     assert one.said == ["resume", "pause"]

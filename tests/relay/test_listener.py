@@ -1,4 +1,4 @@
-"""Where replicas arrive: closed by a fault, opened again when that can be, and which master they go to."""
+"""Where replicas arrive: closed by a fault, opened again when possible, and the masters they go to."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.relay.wire import LOCALHOST, add, in_front_of, refuses, remove
 from tests.support import WITHIN, TapThread, wait_until
 
 
-def test_a_fault_closes_the_port_and_its_end_opens_it_and_both_are_told(listener: socket.socket) -> None:
+def test_a_fault_closes_the_port_and_its_end_opens_it_and_both_are_reported(listener: socket.socket) -> None:
     with TapThread(in_front_of(listener.getsockname()[1])) as tap:
         port = tap.port
         armed = add(tap, "refuse")
@@ -37,7 +37,7 @@ def test_a_fault_closes_the_port_and_its_end_opens_it_and_both_are_told(listener
             pass
 
 
-def test_a_port_that_somebody_took_meanwhile_is_tried_again_until_it_is_free(
+def test_a_port_that_another_process_took_is_tried_again_until_it_is_free(
     listener: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     with TapThread(in_front_of(listener.getsockname()[1])) as tap:
@@ -50,13 +50,13 @@ def test_a_port_that_somebody_took_meanwhile_is_tried_again_until_it_is_free(
             first = tap.tap.listeners[0]._reopening
             wait_until(lambda: tap.tap.listeners[0]._reopening is not first)
             tap.call(lambda: None)
-            assert len(caplog.records) == 1  # the same complaint once
+            assert len(caplog.records) == 1  # the same complaint only once
             assert f"cannot listen on 127.0.0.1:{port}" in caplog.text
         tap.wait_for(events.Listening)
         with socket.create_connection((LOCALHOST, port), WITHIN), listener.accept()[0]:
             pass
         caplog.clear()
-        armed = add(tap, "refuse")  # and again: the complaint is a new one
+        armed = add(tap, "refuse")  # and again: this complaint is a new one
         wait_until(lambda: refuses(port))
         with socket.create_server((LOCALHOST, port)):
             remove(tap, armed)
@@ -82,7 +82,7 @@ def test_a_fault_that_comes_back_while_the_port_is_closed_fires_once(listener: s
 
 @contextlib.contextmanager
 def transparent() -> Iterator[tuple[Listener, list[Address | None]]]:
-    """A listener, and where the next connection was going."""
+    """A listener, and the destination of the next connection."""
     goes: list[Address | None] = [None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listener_module, "original_destination", lambda sock: goes[0])
@@ -114,7 +114,7 @@ def test_connections_to_one_master_share_a_route_and_others_have_theirs() -> Non
     asyncio.run(story())
 
 
-def test_of_the_masters_the_one_that_was_not_asked_for_longest_is_forgotten() -> None:
+def test_the_least_recently_used_route_is_forgotten() -> None:
     async def story() -> None:
         with transparent() as (one, goes):
             sock = cast(Any, None)

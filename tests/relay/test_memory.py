@@ -1,4 +1,4 @@
-"""Law 5 from outside: a gigabyte through a tap process, and what that process ever held."""
+"""Law 5 from outside: a gigabyte through a tap process, and the peak memory of that process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_gigabyte_passes_in_bounded_memory(commands: bool) -> None:
         try:
             said = tap.stderr.readline().decode()
             port = int(re.search(r"listening on 127.0.0.1:(\d+)", said)[1])  # type: ignore[index]
-            listener.accept()[0].close()  # run asks at its start whether the master is there
+            listener.accept()[0].close()  # run checks at its start whether the master is there
             with socket.create_connection(("127.0.0.1", port), WITHIN) as replica, listener.accept()[0] as master:
                 replica.sendall(b"PSYNC ? -1\r\n")
                 half = GIGABYTE // 2

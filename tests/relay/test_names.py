@@ -1,4 +1,4 @@
-"""Names of masters are looked up once for all who wait."""
+"""Names of masters are looked up once for all that wait."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def outcomes(tasks: list[asyncio.Task[Any]]) -> list[Any]:
     return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), WITHIN)
 
 
-def test_a_thousand_who_want_a_name_ask_once(resolver: Resolver) -> None:
+def test_a_thousand_callers_cause_one_query(resolver: Resolver) -> None:
     async def ask() -> None:
         waiting = look_ups(1000)
         await wait_inside(lambda: resolver.asked)
@@ -84,9 +84,7 @@ def test_an_error_is_shared_and_soon_forgotten(resolver: Resolver, monkeypatch: 
     asyncio.run(ask())
 
 
-def test_a_resolver_that_is_stuck_is_asked_again_but_not_without_end(
-    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stuck_resolver_is_asked_again_but_not_endlessly(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask() -> None:
         monkeypatch.setattr(names, "AGAIN_SECONDS", 0.0)
         waiting = look_ups(MAX_THREADS + 5)
@@ -98,7 +96,7 @@ def test_a_resolver_that_is_stuck_is_asked_again_but_not_without_end(
     asyncio.run(ask())
 
 
-def test_a_look_up_that_is_stuck_does_not_delay_those_who_come_after_another_answered(
+def test_a_stuck_look_up_does_not_delay_callers_after_another_one_answered(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stuck = threading.Event()
@@ -126,9 +124,7 @@ def test_a_look_up_that_is_stuck_does_not_delay_those_who_come_after_another_ans
         stuck.set()
 
 
-def test_where_no_thread_can_be_had_the_name_is_asked_for_again(
-    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_thread_the_name_is_asked_for_again(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -144,7 +140,7 @@ def test_where_no_thread_can_be_had_the_name_is_asked_for_again(
     asyncio.run(ask())
 
 
-def test_who_gives_up_leaves_the_others_waiting(resolver: Resolver) -> None:
+def test_a_caller_that_gives_up_leaves_the_others_waiting(resolver: Resolver) -> None:
     async def ask() -> None:
         impatient, patient = look_ups(2)
         await wait_inside(lambda: resolver.asked)

@@ -1,4 +1,4 @@
-"""A tap that understands nothing: bytes, ends and backpressure pass as they are, also where the kernel passes them on."""
+"""A tap that parses nothing: bytes, ends and backpressure pass unchanged, also where the kernel moves them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KERNEL = pytest.mark.skipif(not hasattr(os, "splice"), reason="only on Linux the
 
 
 class Splices:
-    """What the kernel was asked to pass on."""
+    """The calls to splice(), counted."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -72,7 +72,7 @@ def pair(tap: TapThread, listener: socket.socket) -> Iterator[tuple[socket.socke
 
 
 def everything(source: socket.socket, pieces: list[bytes]) -> threading.Thread:
-    """Sends them, and FIN."""
+    """Send them, and FIN."""
 
     def send() -> None:
         for piece in pieces:
@@ -88,7 +88,7 @@ def everything(source: socket.socket, pieces: list[bytes]) -> threading.Thread:
 def test_bytes_out_are_bytes_in_both_directions_at_once(
     tap: TapThread, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, by_kernel: bool
 ) -> None:
-    """Law 2, for pieces below and above what is spliced, and ends in either order."""
+    """Law 2, for pieces below and above the size that is spliced, and ends in either order."""
     replica, master = pair
     splices = Splices(monkeypatch) if by_kernel else None
     tap.tap.listeners[0].splices = by_kernel
@@ -109,7 +109,7 @@ def test_bytes_out_are_bytes_in_both_directions_at_once(
         assert splices.count > 2
 
 
-def test_it_tells_of_links_that_come_and_go_and_of_nothing_else(
+def test_only_the_opening_and_closing_of_links_is_reported(
     tap: TapThread, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     replica, master = pair
@@ -125,7 +125,7 @@ def test_it_tells_of_links_that_come_and_go_and_of_nothing_else(
 
 
 @KERNEL
-def test_a_reset_in_the_middle_passes_as_one(tap: TapThread, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_reset_in_the_middle_passes_as_a_reset(tap: TapThread, pair: tuple[socket.socket, socket.socket]) -> None:
     replica, master = pair
     sender = threading.Thread(target=lambda: _flood(master))
     sender.start()
@@ -149,7 +149,7 @@ def _flood(sock: socket.socket) -> None:
 def test_a_peer_that_does_not_read_holds_up_the_other_one(
     tap: TapThread, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    """Law 5: what waits in the tap is one pipeful and one read, and no pipe is kept for it."""
+    """Law 5: the tap holds at most one pipeful and one read, and keeps no pipe for them."""
     replica, master = pair
     sent = fill(tap, master)
     leg = only_link(tap).replica
@@ -161,7 +161,7 @@ def test_a_peer_that_does_not_read_holds_up_the_other_one(
 
 
 @KERNEL
-def test_faults_that_come_and_go_take_the_bytes_from_the_kernel_and_give_them_back(
+def test_faults_take_the_bytes_from_the_kernel_and_give_them_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     splices = Splices(monkeypatch)
@@ -187,7 +187,7 @@ def test_faults_that_come_and_go_take_the_bytes_from_the_kernel_and_give_them_ba
 @pytest.mark.parametrize(
     ("first", "later", "how"), [(["truncate 3mb"], "", "fin"), ([], "cut after=50ms mode=reset", "reset")]
 )
-def test_faults_that_go_by_time_or_bytes_work(first: list[str], later: str, how: str) -> None:
+def test_faults_by_time_or_bytes_work(first: list[str], later: str, how: str) -> None:
     with flooded(lambda port: in_front_of(port, *first, opaque=True)) as (tap, counter, _):
         if later:  # once bytes flow: on a busy machine the time would be over before the master is dialled
             wait_until(lambda: counter.count)
@@ -198,8 +198,8 @@ def test_faults_that_go_by_time_or_bytes_work(first: list[str], later: str, how:
 
 
 @KERNEL
-def test_an_ordinary_connection_is_passed_on_so_too(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a tap that understands links: it counts such a one's bytes and no more."""
+def test_an_ordinary_connection_is_spliced_too(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a tap that parses links: of such a connection it only counts bytes."""
     splices = Splices(monkeypatch)
     with TapThread(in_front_of(listener.getsockname()[1])) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
@@ -214,7 +214,7 @@ def test_an_ordinary_connection_is_passed_on_so_too(listener: socket.socket, mon
 
 @KERNEL
 @pytest.mark.parametrize("replies", [False, True], ids=["request", "reply"])
-def test_what_the_kernel_passed_on_of_an_ordinary_client_hides_no_psync(
+def test_splicing_an_ordinary_client_hides_no_psync(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch, *, replies: bool
 ) -> None:
     """A value of many megabytes, with PSYNC at its very end, and then a client that asks to replicate."""
@@ -246,7 +246,7 @@ def test_what_the_kernel_passed_on_of_an_ordinary_client_hides_no_psync(
 
 
 @KERNEL
-def test_what_an_error_leaves_in_the_pipe_reaches_no_other_link(
+def test_bytes_that_an_error_leaves_in_the_pipe_reach_no_other_link(
     tap: TapThread, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     splice, calls = os.splice, itertools.count(1)
@@ -278,7 +278,7 @@ def _all_or_nothing(sock: socket.socket, data: bytes) -> None:
 
 @KERNEL
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EINVAL])
-def test_a_system_that_does_not_let_it_splice_costs_no_link(
+def test_a_system_without_splice_costs_no_link(
     tap: TapThread, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuses(*_: int) -> int:
@@ -292,7 +292,7 @@ def test_a_system_that_does_not_let_it_splice_costs_no_link(
     assert not tap.tap.listeners[0].splices
 
 
-def test_real_servers_replicate_and_the_recording_tells_what_was_not_understood(
+def test_real_servers_replicate_and_the_recording_reports_what_was_not_parsed(
     servers: Servers, any_server: str, tmp_path: Path
 ) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
@@ -310,7 +310,7 @@ def test_real_servers_replicate_and_the_recording_tells_what_was_not_understood(
         assert any(isinstance(told.event, events.FullResync) for told in held.events())
 
 
-def test_a_partial_resync_is_read_from_the_recording_when_it_came(
+def test_a_partial_resync_is_read_from_the_recording_at_its_time(
     servers: Servers, any_server: str, tmp_path: Path
 ) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)

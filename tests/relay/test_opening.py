@@ -1,4 +1,4 @@
-"""What a replica says before its master is there: it waits, whatever the event loop does when asked not to read.
+"""A replica's bytes before its master is there: they wait, even if the event loop reads when asked not to.
 
 CPython 3.11.0 to 3.11.3 ignore pause_reading() in connection_made(); other loops may ignore it altogether. Both are made
 up here, so that every interpreter tests them.
@@ -32,7 +32,7 @@ SET = command("SET", "key", "value")
 
 
 class Gate:
-    """Holds every dial to a master up until it is opened."""
+    """Delays every dial to a master until it is opened."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._is_open = threading.Event()
@@ -56,7 +56,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 
 @pytest.fixture(params=["as in 3.11.2", "never pauses"])
 def loop_that_reads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An event loop that reads where it should not."""
+    """An event loop that reads when it should not."""
     transport = asyncio.selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
     if request.param == "as in 3.11.2":
 
@@ -77,7 +77,7 @@ def no_error(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 def feed(tap: TapThread, leg: Leg, data: bytes, end: bool = False) -> None:
-    """As an event loop would that does not pause: the bytes, and FIN."""
+    """As an event loop that does not pause: the bytes, and FIN."""
 
     def now() -> None:
         for start in range(0, len(data), 2**16):
@@ -91,7 +91,7 @@ def feed(tap: TapThread, leg: Leg, data: bytes, end: bool = False) -> None:
 
 
 def lose(tap: TapThread, leg: Leg, error: Exception) -> None:
-    """As an event loop tells of an RST."""
+    """As an event loop reports an RST."""
 
     def now() -> None:
         assert leg.transport is not None
@@ -120,7 +120,7 @@ FAULTS = [(), ("delay 1ms",), ("slice size=3b",), ("cut at=offset:+100gb",)]
 @pytest.mark.usefixtures("no_error")
 @pytest.mark.parametrize("faults", FAULTS, ids=str)
 @pytest.mark.parametrize("is_recorded", [False, True])
-def test_bytes_that_are_fed_before_the_dial_ends_arrive_in_their_order(
+def test_bytes_fed_before_the_dial_ends_arrive_in_order(
     listener: socket.socket, gate: Gate, tmp_path: Path, faults: tuple[str, ...], is_recorded: bool
 ) -> None:
     path = tmp_path / "early.pcapng"
@@ -170,7 +170,7 @@ def test_a_loop_that_reads_early_loses_nothing(listener: socket.socket, gate: Ga
 def test_a_loop_that_reads_early_begins_no_handshake(
     listener: socket.socket, gate: Gate, tmp_path: Path, legs: str
 ) -> None:
-    """A blackhole leaves a replica without an answer, that of TLS included; and what it said is not lost."""
+    """A blackhole leaves a replica without any answer, even to TLS; and its bytes are not lost."""
     certificates = Certificates(tmp_path)
     to_master: dict[str, Any] = {"tls": True, "cacert": certificates.ca} if legs == "both" else {}
     link = LinkConfig(master=Address(LOCALHOST, listener.getsockname()[1]), listen_cert=certificates.leaf, **to_master)
@@ -196,7 +196,7 @@ def test_a_loop_that_reads_early_begins_no_handshake(
 
 
 @pytest.mark.usefixtures("no_error")
-def test_fin_that_comes_early_is_passed_on_behind_what_came_before(listener: socket.socket, gate: Gate) -> None:
+def test_an_early_fin_is_passed_on_after_the_bytes_before_it(listener: socket.socket, gate: Gate) -> None:
     with dialling(listener) as (tap, replica, link):
         feed(tap, link.replica, asks(BASE), end=True)
         gate.open()
@@ -211,7 +211,7 @@ def test_fin_that_comes_early_is_passed_on_behind_what_came_before(listener: soc
 
 @pytest.mark.usefixtures("no_error")
 @pytest.mark.parametrize("faults", FAULTS[:2], ids=str)
-def test_a_reset_that_comes_early_is_passed_on_behind_what_came_before(
+def test_an_early_reset_is_passed_on_after_the_bytes_before_it(
     listener: socket.socket, gate: Gate, faults: tuple[str, ...]
 ) -> None:
     with dialling(listener, *faults) as (tap, _, link):
@@ -228,7 +228,7 @@ def test_a_reset_that_comes_early_is_passed_on_behind_what_came_before(
 
 
 @pytest.mark.usefixtures("no_error")
-def test_a_reset_with_nothing_before_it_ends_the_link_at_once(listener: socket.socket, gate: Gate) -> None:
+def test_a_reset_without_bytes_before_it_ends_the_link_at_once(listener: socket.socket, gate: Gate) -> None:
     with dialling(listener) as (tap, _, link):
         lose(tap, link.replica, ConnectionResetError())
         closed = tap.wait_for(events.LinkClosed)
@@ -238,7 +238,7 @@ def test_a_reset_with_nothing_before_it_ends_the_link_at_once(listener: socket.s
 
 @pytest.mark.usefixtures("no_error")
 @pytest.mark.parametrize("is_lost", [False, True])
-def test_what_came_early_goes_with_a_master_that_is_not_there(nobody: int, gate: Gate, is_lost: bool) -> None:
+def test_early_bytes_are_dropped_with_an_absent_master(nobody: int, gate: Gate, is_lost: bool) -> None:
     with TapThread(in_front_of(nobody)) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
             link = only_link(tap)
@@ -256,7 +256,7 @@ def test_what_came_early_goes_with_a_master_that_is_not_there(nobody: int, gate:
 @pytest.mark.usefixtures("no_error")
 @pytest.mark.parametrize("is_lost", [False, True])
 @pytest.mark.parametrize("fault", ["", "cut mode=reset", "cut mode=fin", "cut legs=replica", "cut legs=master"])
-def test_a_link_that_is_ended_before_its_master_is_there_leaves_nothing(
+def test_a_link_that_ends_before_its_master_is_there_leaves_nothing(
     listener: socket.socket, gate: Gate, fault: str, is_lost: bool
 ) -> None:
     with dialling(listener) as (tap, replica, link):
@@ -304,10 +304,10 @@ def test_a_write_without_a_connection_is_an_error_in_the_log(
 
 
 @pytest.mark.parametrize("early", [False, True])
-def test_a_loop_that_tells_of_the_same_end_twice_is_heard_once(
+def test_a_loop_that_reports_the_same_end_twice_is_heard_once(
     listener: socket.socket, gate: Gate, tmp_path: Path, early: bool
 ) -> None:
-    """As asyncio does whenever a leg that is at its end was not to be read for a while."""
+    """As asyncio does whenever a leg at its end was paused for a while."""
     with dialling(listener, record_to=tmp_path / "recorded.pcapng") as (tap, replica, link):
         if not early:
             gate.open()
@@ -339,7 +339,7 @@ def test_a_loop_that_tells_of_the_same_end_twice_is_heard_once(
         ("127.0.0.1", "", "127.0.0.1"),
     ],
 )
-def test_loopback_means_the_replica_only_to_a_master_that_is_near(
+def test_loopback_means_the_replica_only_to_a_local_master(
     replica: str, master: tuple[object, ...] | str, announced: str
 ) -> None:
     assert host_to_announce(replica, master) == announced

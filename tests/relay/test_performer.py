@@ -1,4 +1,4 @@
-"""Faults at work on sockets: other bytes pass as they are, whichever peer ends or is slow, however the plan changes."""
+"""Faults at work on sockets: other bytes pass unchanged, whichever peer ends or is slow, however the plan changes."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_link_that_ends_as_its_slow_replica_reads_on_ends_once(caplog: pytest.
 def test_a_bug_in_a_fault_costs_no_byte(
     where: tuple[type, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """However much of the bytes had been dealt with when it showed, held ones among them."""
+    """However many bytes had been handled when it showed, held ones included."""
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
@@ -108,7 +108,7 @@ def test_a_bug_in_a_fault_costs_no_byte(
     with Ends("stall command=KNOWN for=1ms") as ends:
         ends.resync()
         begin, rest = command("KNOWN", "x")[:12], command("KNOWN", "x")[12:] + command("SET", "key", "value") * 100
-        ends.master.sendall(command("PING") + begin)  # which is held, for its name may be that
+        ends.master.sendall(command("PING") + begin)  # which is held, because its name may be that
         assert receive(ends.replica, 14) == command("PING")
         monkeypatch.setattr(*where, broken)
         ends.master.sendall(rest)
@@ -118,8 +118,8 @@ def test_a_bug_in_a_fault_costs_no_byte(
     assert "a bug" in caplog.text
 
 
-def test_a_link_that_is_cut_leaves_its_faults() -> None:
-    """A stall that would have gone on is over with it."""
+def test_a_cut_link_ends_its_faults() -> None:
+    """A stall that would have continued is over with it."""
     with Ends("stall at=stream:4b times=1 from=replica", "cut at=stream:9b") as ends:
         ends.resync()
         ends.replica.sendall(b"x")
@@ -132,7 +132,7 @@ def test_a_link_that_is_cut_leaves_its_faults() -> None:
         )
 
 
-def test_a_delay_in_front_of_a_replica_that_does_not_read_costs_no_time_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delay_before_a_replica_that_does_not_read_costs_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The link wakes when the replica reads again, not all the while until then."""
     woken = 0
     alarm = Performer._alarm
@@ -161,7 +161,7 @@ def test_a_delay_in_front_of_a_replica_that_does_not_read_costs_no_time_of_ours(
 
 
 @pytest.mark.parametrize("mode", ["fin", "reset"])
-def test_the_uncut_leg_is_read_on_when_the_other_one_was_full(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_uncut_leg_is_read_again_after_the_other_was_full(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing, "RESET_SECONDS", 0.01)
     with Ends() as ends:
         ends.resync()
@@ -172,8 +172,8 @@ def test_the_uncut_leg_is_read_on_when_the_other_one_was_full(mode: str, monkeyp
         assert not ends.tap.events(events.LinkClosed)
 
 
-def test_a_slow_replica_gets_all_before_a_reset_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So long as it goes on."""
+def test_a_slow_replica_gets_everything_before_a_reset_however_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as it makes progress."""
     monkeypatch.setattr(closing, "RESET_SECONDS", 0.2)
     count = 2_500_000
     with flooded(lambda port: in_front_of(port, f"cut at=offset:{BASE + count} mode=reset"), slow=True) as (
@@ -186,7 +186,7 @@ def test_a_slow_replica_gets_all_before_a_reset_however_long_it_takes(monkeypatc
         assert counter.data == block_up_to(count)
 
 
-# ---- the plan changes while bytes are on their way ----
+# ---- the plan changes while bytes are in flight ----
 
 
 def in_the_tap(ends: Ends, kind: type[events.Event], act: object) -> None:
@@ -204,7 +204,7 @@ def in_the_tap(ends: Ends, kind: type[events.Event], act: object) -> None:
 
 @pytest.mark.parametrize("spec", ["cut", IDLE, "delay 1ms", "stall for=10ms", "cut at=offset:+5b"])
 def test_an_observer_may_change_the_plan(spec: str, caplog: pytest.LogCaptureFixture) -> None:
-    """In the middle of the chunk that it is told of."""
+    """In the middle of the chunk that the event is about."""
     with Ends(IDLE) as ends:
         faults = ends.tap.tap.faults
 
@@ -222,7 +222,7 @@ def test_an_observer_may_change_the_plan(spec: str, caplog: pytest.LogCaptureFix
         assert not caplog.records
 
 
-def test_an_observer_may_take_the_last_fault_away(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_observer_may_remove_the_last_fault(caplog: pytest.LogCaptureFixture) -> None:
     with Ends(IDLE) as ends:
         in_the_tap(ends, events.Opaque, ends.tap.tap.faults.clear)
         ends.resync()
@@ -245,7 +245,7 @@ def test_an_observer_may_remove_a_fault_when_it_fires(caplog: pytest.LogCaptureF
         assert not caplog.records
 
 
-def test_a_fault_that_has_gone_leaves_the_link_as_it_was() -> None:
+def test_a_removed_fault_leaves_the_link_as_it_was() -> None:
     """However far away the byte was that it waited for."""
     with Ends() as ends:
         ends.resync()
@@ -256,11 +256,11 @@ def test_a_fault_that_has_gone_leaves_the_link_as_it_was() -> None:
         assert only_link(ends.tap).faults is None
 
 
-# ---- nobody is let in ----
+# ---- refusals ----
 
 
 def test_a_cut_at_connect_does_not_wait_for_the_master() -> None:
-    """The master never hears of the link: who comes behind it is the first to arrive there."""
+    """The master never sees the link: the next one is the first to arrive there."""
     with socket.create_server((LOCALHOST, 0)) as master:
         master.settimeout(WITHIN)
         with TapThread(in_front_of(master.getsockname()[1], "cut at=connect times=2")) as tap:
@@ -272,24 +272,24 @@ def test_a_cut_at_connect_does_not_wait_for_the_master() -> None:
 
 
 def assert_next_arrives(tap: TapThread, master: socket.socket) -> None:
-    """The next replica reaches the master, and before it nobody has."""
+    """The next replica reaches the master, and none before it did."""
     with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, master.accept()[0] as arrived:
         replica.sendall(b"PING\r\n")
         assert receive(arrived, 6) == b"PING\r\n"
 
 
-def test_a_tap_that_refuses_replicas_stays_closed_when_it_has_ended() -> None:
+def test_a_tap_that_refuses_replicas_stays_closed_at_its_end() -> None:
     async def run() -> int:
         async with Tap(in_front_of(1, "refuse")) as tap:
             await wait_inside(lambda: not tap.listeners[0]._servers)
-        await wait_inside(lambda: len(asyncio.all_tasks()) == 1)  # nobody is left who could listen again
+        await wait_inside(lambda: len(asyncio.all_tasks()) == 1)  # no task is left that could listen again
         return refuses(tap.port)
 
     assert asyncio.run(run())
 
 
-def test_a_replica_that_leaves_while_it_is_kept_in_the_dark_leaves_no_link() -> None:
-    """Nobody reads it: however many come and go, they are gone."""
+def test_a_replica_that_leaves_while_blackholed_leaves_no_link() -> None:
+    """It is not read: however many come and go, they are gone."""
     with TapThread(in_front_of(1, "refuse blackhole")) as tap:
         for how in ("fin", "reset", "fin"):
             with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
@@ -305,7 +305,7 @@ def test_a_replica_that_leaves_while_it_is_kept_in_the_dark_leaves_no_link() -> 
         ]
 
 
-def test_one_replica_is_kept_in_the_dark_until_it_leaves() -> None:
+def test_one_replica_is_blackholed_until_it_leaves() -> None:
     with socket.create_server((LOCALHOST, 0)) as master:
         master.settimeout(WITHIN)
         with TapThread(in_front_of(master.getsockname()[1], "refuse blackhole times=1")) as tap:
@@ -316,7 +316,7 @@ def test_one_replica_is_kept_in_the_dark_until_it_leaves() -> None:
             tap.wait_for(events.FaultExpired)
 
 
-def test_an_observer_may_let_a_replica_in_when_it_is_kept_out() -> None:
+def test_an_observer_may_admit_a_replica_when_it_is_refused() -> None:
     with socket.create_server((LOCALHOST, 0)) as master:
         master.settimeout(WITHIN)
         with TapThread(in_front_of(master.getsockname()[1], "refuse blackhole name=dark")) as tap:

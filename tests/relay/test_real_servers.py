@@ -99,7 +99,7 @@ OTHER_PAIRS = [
 ALL_PAIRS = [*PAIRS, *(pytest.param(*one, marks=pytest.mark.slow) for one in OTHER_PAIRS)]
 
 
-# The others of the matrix: the replica cannot load what the master sends, with or without a tap.
+# The others of the matrix: the replica cannot load the master's RDB, with or without a tap.
 REFUSED = sorted(
     set(itertools.product(MATRIX, MATRIX)) - {(master, replica) for master, replica, _ in [*PAIRS, *OTHER_PAIRS]}
 )
@@ -119,7 +119,7 @@ QUICK = [
     ("master_name", "replica_name"),
     [one if one in QUICK else pytest.param(*one, marks=pytest.mark.slow) for one in REFUSED],
 )
-def test_a_pair_that_cannot_be_says_where_to_look(servers: Servers, master_name: str, replica_name: str) -> None:
+def test_an_impossible_pair_is_reported_with_a_hint(servers: Servers, master_name: str, replica_name: str) -> None:
     master, replica = servers.start(need(master_name)), servers.start(need(replica_name))
     with TapThread(before(master)) as tap:
         follow(replica, tap.port)
@@ -133,7 +133,7 @@ def test_a_pair_that_cannot_be_says_where_to_look(servers: Servers, master_name:
 
 
 @pytest.mark.parametrize(("master_name", "replica_name", "options"), ALL_PAIRS)
-def test_full_and_partial_resyncs_with_the_masters_offsets(
+def test_full_and_partial_resyncs_have_the_masters_offsets(
     servers: Servers, master_name: str, replica_name: str, options: tuple[str, ...]
 ) -> None:
     master = servers.start(need(master_name), *options)
@@ -186,7 +186,7 @@ def assert_equal_data(master: Server, replica: Server) -> None:
 
 
 def story(servers: Servers, name: str, *options: str) -> tuple[list[str], int | None]:
-    """What is told of the first sync of a replica that starts with --replicaof, and the offset after some writes."""
+    """The events of the first sync of a replica that starts with --replicaof, and the offset after some writes."""
     master = servers.start(name, *options)
     write(master, 5)
     with TapThread(before(master)) as tap:
@@ -207,7 +207,7 @@ def story(servers: Servers, name: str, *options: str) -> tuple[list[str], int | 
 
 
 @pytest.mark.parametrize("name", ["redis-8.0", "redis-newest"])
-def test_one_and_two_connections_tell_the_same_story_and_offsets(servers: Servers, name: str) -> None:
+def test_one_and_two_connections_give_the_same_story_and_offsets(servers: Servers, name: str) -> None:
     two, offset_of_two = story(servers, need(name))
     one, offset_of_one = story(servers, name, "repl-rdb-channel", "no")
     expected = "link_opened handshake identified psync_requested full_resync rdb_started rdb_finished stream_started"
@@ -258,7 +258,7 @@ def test_the_snapshot_of_a_full_resync_is_read_as_it_passes(
         assert_equal_data(master, replica)
 
 
-def test_a_full_resync_after_an_overrun_backlog_says_by_how_much(servers: Servers, server_name: str, nobody: int) -> None:
+def test_a_full_resync_after_an_overrun_backlog_gives_the_size(servers: Servers, server_name: str, nobody: int) -> None:
     master = servers.start(server_name, "repl-backlog-size", "16kb")
     replica = servers.start(server_name)
     with TapThread(before(master)) as tap:
@@ -280,7 +280,7 @@ def test_a_full_resync_after_an_overrun_backlog_says_by_how_much(servers: Server
         assert_equal_data(master, replica)
 
 
-def test_a_partial_resync_says_how_much_was_missed(servers: Servers, server_name: str, nobody: int) -> None:
+def test_a_partial_resync_gives_the_missed_bytes(servers: Servers, server_name: str, nobody: int) -> None:
     master, replica = servers.start(server_name), servers.start(server_name)
     with TapThread(before(master)) as tap:
         follow(replica, tap.port)
@@ -299,7 +299,7 @@ def test_a_partial_resync_says_how_much_was_missed(servers: Servers, server_name
 
 
 def test_a_new_history_is_followed_over_a_promotion(servers: Servers, server_name: str) -> None:
-    """The master behind the tap is promoted: the replica goes on under the new replication ID."""
+    """The master behind the tap is promoted: the replica continues under the new replication ID."""
     top, middle, replica = (servers.start(server_name) for _ in range(3))
     follow(middle, top.port)
     wait_until(lambda: is_up(middle))
@@ -320,7 +320,9 @@ def test_a_new_history_is_followed_over_a_promotion(servers: Servers, server_nam
 
 
 @pytest.mark.parametrize(("name", "tool"), crossed(MATRIX, ["--rdb", "--replica"]))
-def test_the_command_line_client_is_told_from_a_replica(servers: Servers, name: str, tool: str, tmp_path: Path) -> None:
+def test_the_command_line_client_is_distinguished_from_a_replica(
+    servers: Servers, name: str, tool: str, tmp_path: Path
+) -> None:
     master = servers.start(need(name))
     write(master)
     program = master.program.with_name(master.program.name.replace("server", "cli"))
@@ -351,7 +353,7 @@ def test_the_command_line_client_is_told_from_a_replica(servers: Servers, name: 
 def test_an_ordinary_command_line_client_passes(servers: Servers, any_server: str) -> None:
     master = servers.start(any_server)
     with TapThread(before(master)) as tap:
-        write(type("Through", (), {"port": tap.port})(), 20)  # a client that is served by the master through the tap
+        write(type("Through", (), {"port": tap.port})(), 20)  # a client that the master serves through the tap
         assert client(master).exists("counter") == 1
         assert {event.role for event in tap.events(events.Identified)} == {Role.ORDINARY}
 
@@ -371,7 +373,7 @@ def test_a_password_never_shows(servers: Servers, server_name: str) -> None:
         assert "battery" not in told
 
 
-# ---- what happens to them ----
+# ---- killed and stopped servers ----
 
 
 PHASES = [Phase.HANDSHAKE, Phase.WAITING, Phase.RDB, Phase.LOADING, Phase.STREAM]
@@ -379,8 +381,8 @@ PHASES = [Phase.HANDSHAKE, Phase.WAITING, Phase.RDB, Phase.LOADING, Phase.STREAM
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("victim", ["replica", "master"])
-def test_a_server_that_is_killed_in_any_phase(servers: Servers, any_server: str, phase: Phase, victim: str) -> None:
-    """Whoever dies, the link ends with an event of it, and the next one comes to an equal data set."""
+def test_a_server_may_be_killed_in_any_phase(servers: Servers, any_server: str, phase: Phase, victim: str) -> None:
+    """Whichever dies, the link ends with an event, and the next one reaches an equal data set."""
     master = servers.start(any_server, "repl-diskless-sync", "no")
     writer = client(master)
     for number in range(40):
@@ -405,7 +407,7 @@ def test_a_server_that_is_killed_in_any_phase(servers: Servers, any_server: str,
         closed = tap.wait_for(events.LinkClosed)
         assert closed.how in ("fin", "reset")
         assert closed.by.value == victim
-        # a replica whose master is stopped may still get what was on its way, and answer that
+        # a replica whose master is stopped may still get bytes in flight, and answer them
         later = {Phase.LOADING: {"stream"}, Phase.HANDSHAKE: {"psync", "waiting"}} if victim == "master" else {}
         assert closed.phase in later.get(phase, set()) | {phase.value}
         dying.start()
@@ -417,7 +419,7 @@ def test_a_server_that_is_killed_in_any_phase(servers: Servers, any_server: str,
         assert tells_the_masters_offset(tap, master)
 
 
-def test_a_master_that_is_not_there_yet(servers: Servers, any_server: str) -> None:
+def test_a_master_may_come_later(servers: Servers, any_server: str) -> None:
     master = servers.start(any_server)
     master.stop()
     with TapThread(before(master)) as tap:
@@ -428,8 +430,8 @@ def test_a_master_that_is_not_there_yet(servers: Servers, any_server: str) -> No
         wait_until(lambda: is_up(replica))
 
 
-def test_a_replica_that_stands_still(servers: Servers, any_server: str) -> None:
-    """SIGSTOP: its master feels it, nobody else does; when it goes on, nothing is missing."""
+def test_a_replica_may_be_stopped(servers: Servers, any_server: str) -> None:
+    """SIGSTOP: only its master is affected; when it continues, nothing is missing."""
     master = servers.start(any_server)
     slow, other = servers.start(any_server), servers.start(any_server)
     with TapThread(before(master)) as tap:
@@ -452,7 +454,7 @@ def test_a_replica_that_stands_still(servers: Servers, any_server: str) -> None:
         assert not tap.events(events.LinkClosed)
 
 
-def test_fifty_replicas_at_once(servers: Servers, any_server: str) -> None:
+def test_fifty_replicas_can_connect_at_once(servers: Servers, any_server: str) -> None:
     master = servers.start(any_server)
     write(master, 500)
     with TapThread(before(master)) as tap:
@@ -470,7 +472,7 @@ def test_fifty_replicas_at_once(servers: Servers, any_server: str) -> None:
         assert {digest(server) for server in (master, *replicas[::10])} == {digest(master)}
 
 
-def test_many_links_in_one_tap(servers: Servers) -> None:
+def test_one_tap_can_have_many_links(servers: Servers) -> None:
     names = list(programs())
     if not names:
         pytest.skip("no server at hand")

@@ -1,4 +1,4 @@
-"""Connections that were not admitted, as events."""
+"""Refused connections, as events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tap.relay.refusals import Refusals
 from tap.replication import events
 
 
-def test_each_limit_names_the_last_that_it_kept_out() -> None:
+def test_each_limit_names_the_last_connection_that_it_refused() -> None:
     told: list[events.Event] = []
     refusals = Refusals(told.append)
     of_all, of_address = Refused("max_connections", 9), Refused("max_connections_per_address", 2)

@@ -1,4 +1,4 @@
-"""Every part that a server can play, with taps between: middle of a chain, failed over, elected, in a cluster."""
+"""Every role of a server, with taps between: middle of a chain, failed over, elected, in a cluster."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Taps(TapThread):
         return next(one.address.port for one in self.tap.listeners if one.config.name == name)
 
     def of(self, name: str, kind: type[E], replica: int | None = None) -> list[E]:
-        """What was told on the link of that name, if asked for by the replica that announces that port."""
+        """The events on the link of that name; optionally only those of the replica that announces that port."""
         return [
             told.event
             for told in tuple(self.told)
@@ -59,7 +59,7 @@ class Taps(TapThread):
         return wait_until(lambda: self.of(name, kind, replica), what=f"{kind.__name__} on {name}")[0]
 
     def offsets(self, name: str) -> set[int | None]:
-        """Of the replicas that are there now, behind that tap."""
+        """The offsets of the present replicas behind that tap."""
         links = [link for link in self.tap.links if link.name == name]
         return {link.conversation.offset for link in links if link.conversation.role is Role.REPLICA}
 
@@ -100,7 +100,7 @@ def test_a_chain_with_a_tap_before_each_replica_has_one_offset(servers: Servers,
             assert one.execute_command("WAIT", 1, 10_000) == 1
         wait_until(lambda: {"PING", "REPLCONF"} <= names_of(tap, "middle"), what="PING and GETACK come from above")
         assert tap.first("middle", events.FullResync).replid == client(top).info("replication")["master_replid"]
-        # the full resync of the one in the middle ends the link of the one below it
+        # the full resync of the middle one ends the link of the one below it
         client(middle).execute_command("REPLICAOF", "NO", "ONE")
         client(middle).set("lost", 1)
         level(middle, bottom)
@@ -119,7 +119,7 @@ def test_a_chain_with_a_tap_before_each_replica_has_one_offset(servers: Servers,
         assert digest(top) == digest(middle) == digest(bottom)
 
 
-def test_a_replica_that_has_lost_its_own_master_refuses_and_the_tap_says_so(servers: Servers, any_server: str) -> None:
+def test_a_replica_that_has_lost_its_own_master_refuses_and_the_tap_reports_it(servers: Servers, any_server: str) -> None:
     top, middle, bottom = (servers.start(any_server) for _ in range(3))
     top.stop()
     follow(middle, top.port)
@@ -138,7 +138,7 @@ def test_a_replica_that_has_lost_its_own_master_refuses_and_the_tap_says_so(serv
 
 
 def announce(server: Server, port: int) -> None:
-    """Be known to others by the tap before it."""
+    """Announce the address of the tap before it."""
     client(server).config_set("replica-announce-ip", "127.0.0.1")
     client(server).config_set("replica-announce-port", port)
 
@@ -201,7 +201,7 @@ def test_a_master_returns_with_the_second_replication_id_and_after_a_promotion_w
         assert client(new).info("replication")["master_replid2"] == first
         caught_up = tap.first("new", events.CaughtUp)
         assert (caught_up.at_least, caught_up.at_most) == (caught_up.bytes, master_offset(new) - held)
-        # one that was a master in between has a history of its own
+        # a replica that was a master in between has a history of its own
         client(old).execute_command("REPLICAOF", "NO", "ONE")
         follow(old, tap.port_of("new"))
         full = tap.first("new", events.FullResync)
@@ -218,7 +218,7 @@ def test_a_master_returns_with_the_second_replication_id_and_after_a_promotion_w
 
 
 class Load:
-    """Somebody who writes all the time to whoever is the master."""
+    """A client that writes all the time to the present master."""
 
     def __init__(self, master: Callable[[], int]) -> None:
         self.written = 0
@@ -244,7 +244,7 @@ class Load:
 
 @pytest.mark.parametrize("name", ["redis-newest", "valkey-newest"])
 def test_sentinel_fails_over_under_load_and_the_taps_tell_the_story(servers: Servers, name: str, tmp_path: Path) -> None:
-    """Each server is known by the tap before it, to Sentinel, the writer, and the others."""
+    """Sentinel, the writer and the others know each server by the tap before it."""
     nodes = {which: servers.start(need(name)) for which in ("a", "b", "c")}
     with Taps(**nodes) as tap:
         ports = {which: tap.port_of(which) for which in nodes}
@@ -334,7 +334,7 @@ def test_a_replica_of_a_cluster_dials_the_announced_port_and_so_the_tap(servers:
 
 
 def test_a_slot_migration_through_the_tap_is_named_and_arrives(servers: Servers) -> None:
-    """Valkey 9: the node that gives slots dials the announced port of the one that takes them."""
+    """Valkey 9: the source node dials the announced port of the target."""
     options = ("cluster-enabled", "yes")
     source, target = servers.start(need("valkey-newest"), *options), servers.start("valkey-newest", *options)
     with Taps(target=target) as tap:
@@ -359,7 +359,7 @@ def test_a_slot_migration_through_the_tap_is_named_and_arrives(servers: Servers)
         assert not tap.of("target", events.Opaque)
 
 
-def test_keys_that_migrate_moves_are_named_too(servers: Servers, any_server: str) -> None:
+def test_migrating_keys_are_named_too(servers: Servers, any_server: str) -> None:
     source, target = servers.start(any_server, "cluster-enabled", "yes"), servers.start(any_server)
     client(source).execute_command("CLUSTER", "ADDSLOTS", *range(16384))
     wait_until(lambda: client(source).execute_command("CLUSTER INFO")["cluster_state"] == "ok")
@@ -394,7 +394,7 @@ def test_the_command_line_client_pipes_through_the_tap(servers: Servers, any_ser
 
 
 @pytest.mark.parametrize("name", ["redis-7.0", "valkey-newest"])
-def test_an_rdb_of_functions_only_holds_no_key(servers: Servers, name: str, tmp_path: Path) -> None:
+def test_an_rdb_of_functions_holds_no_key(servers: Servers, name: str, tmp_path: Path) -> None:
     """REPLCONF rdb-only and rdb-filter-only functions."""
     master = servers.start(need(name))
     write(master)
@@ -414,7 +414,7 @@ def test_an_rdb_of_functions_only_holds_no_key(servers: Servers, name: str, tmp_
 
 
 @pytest.mark.parametrize("name", ["redis-newest", "valkey-newest"])
-def test_waitaof_is_answered_through_the_tap_with_what_is_fsynced(servers: Servers, name: str) -> None:
+def test_waitaof_is_answered_through_the_tap_with_the_fsynced_offset(servers: Servers, name: str) -> None:
     master = servers.start(need(name))
     replica = servers.start(name)
     client(replica).config_set("appendonly", "yes")

@@ -1,4 +1,4 @@
-"""The settings of a link, as its connections have them."""
+"""The settings of a link, as its connections get them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tap import Address, Config, LinkConfig
 from tap.relay.route import Route
 
 
-def test_a_link_has_its_own_settings_and_else_those_of_the_tap() -> None:
+def test_a_link_has_its_own_settings_or_those_of_the_tap() -> None:
     master = Address("10.0.0.5", 6379)
     link = LinkConfig(name="eu", master=master, mask=["capa:psync2"])
     route = Route.of(link, Config(links=(link,), announce="keep", connect_timeout=3.0, drain_timeout=7.0))
@@ -20,7 +20,7 @@ def test_a_link_has_its_own_settings_and_else_those_of_the_tap() -> None:
         route.name = "us"  # type: ignore[misc]
 
 
-def test_a_transparent_link_has_a_route_for_each_master_with_facts_of_its_own() -> None:
+def test_a_transparent_link_has_a_route_for_each_master_with_its_own_facts() -> None:
     link = LinkConfig(transparent=True)
     route = Route.of(link, Config(links=(link,)))
     assert (route.master, route.is_transparent) == (None, True)

@@ -1,4 +1,4 @@
-"""What a link changes of every handshake, between real servers: the address they see, the dialect they speak."""
+"""What a link changes in every handshake, between real servers: the address they see, the dialect they speak."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def replica_elsewhere(servers: Servers, name: str, *options: str) -> Server:
     host = own_loopback()
     if host == LOOPBACK:
         pytest.skip("this system has one loopback address")
-    source = () if name == "redis-6.2" else ("bind-source-addr", host)  # 6.2 takes the address it is bound to
+    source = () if name == "redis-6.2" else ("bind-source-addr", host)  # 6.2 uses the address it is bound to
     return servers.start(name, *options, *source, host=host)
 
 
@@ -39,7 +39,7 @@ def seen_by(master: Server) -> list[str]:
 
 
 def goes_unread(tap: TapThread) -> bool:
-    """Whether bytes pass before they are read again: nothing holds them."""
+    """Whether bytes pass before they are parsed again: nothing holds them."""
     return all(link.faults is None for link in tap.tap.links)
 
 
@@ -77,7 +77,7 @@ def test_the_master_sees_the_replicas_own_address(servers: Servers, name: str, o
         assert tap.offset() == master_offset(master)
 
 
-def test_without_it_the_master_sees_the_tap(servers: Servers, any_server: str) -> None:
+def test_without_keep_the_master_sees_the_tap(servers: Servers, any_server: str) -> None:
     master, replica = servers.start(any_server), replica_elsewhere(servers, any_server)
     with TapThread(before(master)) as tap:
         follow(replica, tap.port)
@@ -185,7 +185,7 @@ ON_DISK, DISKLESS = (Channel.MAIN, Transfer.DISK), (Channel.MAIN, Transfer.DISKL
         ("valkey-newest", DUAL, "dual-channel", DISKLESS),
     ],
 )
-def test_a_masked_capability_makes_the_pair_speak_more_plainly(
+def test_a_masked_capability_makes_the_pair_speak_a_plainer_dialect(
     servers: Servers, name: str, options: tuple[str, ...], mask: str, expected: tuple[Channel, Transfer]
 ) -> None:
     master, replica = servers.start(need(name), *options), servers.start(name, *options)

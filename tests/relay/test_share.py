@@ -1,4 +1,4 @@
-"""What the peers of one link may take of the event loop's time, on a clock of the test's own."""
+"""The share of the event loop's time that the peers of one link may take, with the test's own clock."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TICK = 0.001  # seconds that a loop's timers can tell apart
 
 
 class Loop:
-    """One thread that reads its peers in turn, as long as any has something to say, else sleeps."""
+    """One thread that reads its peers in turn, as long as any has something to say, otherwise sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -105,11 +105,11 @@ class Peer:
         return took
 
     def wakes(self, now: float) -> float:
-        """When the loop hears of it: of a socket at once, of a timer's end with its next tick."""
+        """When the loop hears of it: of a socket at once, of a timer's end at its next tick."""
         return now + math.ceil((self.next - now) / TICK) * TICK if self.rests else self.next
 
     def forget(self) -> None:
-        """What it did until now does not count."""
+        """What it did so far does not count."""
         self.reads = self.bytes = 0
         self.waited = 0.0
         self.took.clear()
@@ -117,7 +117,7 @@ class Peer:
 
 
 def waiting_client(loop: Loop) -> Peer:
-    """One that says little, and the next once it is answered: 30 us of the thread every 130."""
+    """A client that says little, and the next thing once it is answered: 30 us of the thread every 130."""
     return Peer(loop, lambda now: 3e-7, pause=1e-4, size=100)
 
 
@@ -131,7 +131,7 @@ def settled(loop: Loop, seconds: float = 0.3) -> None:
 # ---- one link alone ----
 
 
-def test_what_is_cheap_is_soon_read_in_whole_buffers() -> None:
+def test_cheap_bytes_are_soon_read_in_whole_buffers() -> None:
     loop = Loop()
     peer = Peer(loop, lambda now: CHEAP)
     sizes = []
@@ -152,7 +152,7 @@ def test_a_link_that_has_the_loop_for_itself_never_rests(cost: float) -> None:
     assert peer.busy + other_direction.busy == pytest.approx(0.3, abs=0.01)
 
 
-def test_a_bulk_transfer_is_read_in_whole_buffers_but_for_the_moments_of_others() -> None:
+def test_a_bulk_transfer_is_read_in_whole_buffers_except_while_others_are_active() -> None:
     """Another link's replica acknowledges once a second."""
     loop = Loop()
     peer = Peer(loop, lambda now: BULK)
@@ -167,7 +167,7 @@ def test_a_bulk_transfer_is_read_in_whole_buffers_but_for_the_moments_of_others(
 
 @pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("cost", COSTS)
-def test_whatever_a_link_costs_a_client_that_waits_keeps_more_than_half(cost: float, directions: int) -> None:
+def test_whatever_a_link_costs_a_waiting_client_keeps_more_than_half(cost: float, directions: int) -> None:
     loop = Loop()
     client = waiting_client(loop)
     settled(loop)
@@ -183,7 +183,7 @@ def test_whatever_a_link_costs_a_client_that_waits_keeps_more_than_half(cost: fl
 
 @pytest.mark.parametrize("directions", [1, 2])
 @pytest.mark.parametrize("cost", [3e-9, 3e-8, 3e-7])
-def test_costly_bytes_leave_a_client_that_waits_most_of_the_thread(cost: float, directions: int) -> None:
+def test_costly_bytes_leave_a_waiting_client_most_of_the_thread(cost: float, directions: int) -> None:
     loop = Loop()
     client = waiting_client(loop)
     settled(loop)
@@ -197,7 +197,7 @@ def test_costly_bytes_leave_a_client_that_waits_most_of_the_thread(cost: float, 
     assert client.reads / 1.0 > 0.7 * undisturbed / 0.3
 
 
-def test_a_bulk_transfer_beside_a_client_that_waits_keeps_its_larger_part() -> None:
+def test_a_bulk_transfer_beside_a_waiting_client_keeps_its_larger_part() -> None:
     loop = Loop()
     waiting_client(loop)
     bulk = Peer(loop, lambda now: BULK)
@@ -215,7 +215,7 @@ def test_links_at_full_rate_share_the_thread_evenly_and_leave_none_of_it_unused(
     assert min(taken) > 0.8 / len(costs)
 
 
-def test_links_that_all_move_much_are_read_in_whole_buffers_until_one_waits() -> None:
+def test_bulk_links_are_read_in_whole_buffers_until_a_brief_one_is_active() -> None:
     loop = Loop()
     peers = [Peer(loop, lambda now: BULK) for _ in range(50)]
     settled(loop, 1.0)
@@ -233,7 +233,7 @@ def test_no_rest_is_long() -> None:
     assert max(peer.rested) == MAX_REST
 
 
-def test_a_link_that_falls_silent_is_waited_for_no_longer() -> None:
+def test_a_link_that_falls_silent_stops_counting_as_active() -> None:
     turns, one, other = Turns(), object(), object()
     turns.note(one, 1.0)
     assert not turns.another(one, 1.0)
@@ -245,10 +245,10 @@ def test_a_link_that_falls_silent_is_waited_for_no_longer() -> None:
     assert not turns.another(one, 1.002 + WINDOW)
 
 
-# ---- what is believed ----
+# ---- suspicion ----
 
 
-def test_a_peer_that_alternates_is_read_in_large_pieces_four_times_a_second_at_most() -> None:
+def test_a_peer_that_alternates_gets_large_reads_four_times_a_second_at_most() -> None:
     """Cheap bytes until it is trusted, then costly ones."""
     loop = Loop()
     waiting_client(loop)
@@ -259,7 +259,7 @@ def test_a_peer_that_alternates_is_read_in_large_pieces_four_times_a_second_at_m
 
 
 class Clocks:
-    """One share whose thread runs, or does not. asked: how often for processor time."""
+    """One share whose thread runs, or does not. asked: how often for CPU time."""
 
     def __init__(self) -> None:
         self.now = self.spent = 0.0
@@ -277,14 +277,14 @@ class Clocks:
         return self.spent
 
     def read(self, size: int, cost: float, lost: float = 0.0) -> float:
-        """cost: seconds of processor time; lost: those in which the thread did not run."""
+        """cost: seconds of CPU time; lost: those in which the thread did not run."""
         self.share.begin()
         self.now, self.spent = self.now + cost + lost, self.spent + cost
         return self.share.used(size)
 
 
-def test_a_thread_that_is_not_run_makes_no_read_smaller() -> None:
-    """However often: in processor time its reads are short."""
+def test_a_thread_that_is_not_scheduled_shrinks_no_read() -> None:
+    """However often: in CPU time its reads are short."""
     one, other = Clocks(), object()
     for _ in range(1000):
         one.beside(other)
@@ -293,7 +293,7 @@ def test_a_thread_that_is_not_run_makes_no_read_smaller() -> None:
     assert one.share.size == BUFFER_SIZE
 
 
-def test_who_is_read_while_the_thread_is_not_run_rests() -> None:
+def test_a_link_read_while_the_thread_is_not_scheduled_rests() -> None:
     one, other = Clocks(), object()
     rested = 0.0
     for _ in range(1000):
@@ -303,7 +303,7 @@ def test_who_is_read_while_the_thread_is_not_run_rests() -> None:
     assert 1 - rested / one.now == pytest.approx(PART, abs=0.05)
 
 
-def test_one_long_read_among_many_makes_none_smaller_but_two_do() -> None:
+def test_one_long_read_among_many_shrinks_none_but_two_do() -> None:
     one, other = Clocks(), object()
 
     def sizes(costs: list[float]) -> set[int]:
@@ -319,7 +319,7 @@ def test_one_long_read_among_many_makes_none_smaller_but_two_do() -> None:
     assert min(sizes([2 * TURN] * 3)) < BUFFER_SIZE
 
 
-def test_a_few_bytes_that_cost_much_make_no_read_smaller() -> None:
+def test_a_few_costly_bytes_shrink_no_read() -> None:
     one, other = Clocks(), object()
     for _ in range(1000):
         one.beside(other)
@@ -337,7 +337,7 @@ def test_a_peer_that_is_no_longer_suspected_is_timed_as_before() -> None:
     assert not one.asked
 
 
-def test_a_peer_that_has_become_cheap_is_trusted_again_though_its_reads_are_never_full() -> None:
+def test_a_peer_that_has_become_cheap_is_trusted_again_although_its_reads_are_never_full() -> None:
     one = Clocks()
     for _ in range(3):
         one.read(5000, 5000 * COSTLY)
@@ -351,8 +351,8 @@ def test_a_peer_that_has_become_cheap_is_trusted_again_though_its_reads_are_neve
     assert not one.asked
 
 
-def test_what_the_kernel_passed_on_counts_as_bytes_of_the_read() -> None:
-    """Else a few of those that were read would seem to cost as much as all."""
+def test_bytes_moved_by_the_kernel_count_as_bytes_of_the_read() -> None:
+    """Otherwise the few bytes that were read would seem to cost as much as all."""
     one = Clocks()
     for _ in range(10):
         one.read(17 * BUFFER_SIZE, 2 * LONG)
@@ -365,7 +365,7 @@ def test_what_the_kernel_passed_on_counts_as_bytes_of_the_read() -> None:
 # ---- compiled or not ----
 
 
-def test_compiled_or_not_it_decides_the_same() -> None:
+def test_compiled_and_uncompiled_code_decide_the_same() -> None:
     def story(module: Any) -> list[tuple[int, float, bool]]:
         now, rng, thread = [0.0], Random(7), module.Thread()
         shares = [module.Share(module.Account(thread), lambda: now[0], lambda: now[0] * 0.9) for _ in range(4)]

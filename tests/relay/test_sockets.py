@@ -47,7 +47,7 @@ def test_the_end_of_a_peer_is_seen_without_reading(how: str) -> None:
         wait_until(lambda: hung_up(ours) == how)
 
 
-def test_what_a_peer_does_not_take_is_not_acknowledged() -> None:
+def test_bytes_that_a_peer_does_not_take_are_unacknowledged() -> None:
     ours, theirs = pair()
     with ours, theirs:
         assert unacknowledged(ours) == 0

@@ -44,7 +44,7 @@ class TlsServers:
         self._certificates = certificates
 
     def start(self, name: str, *options: str) -> tuple[Server, int]:
-        """The server and its TLS port. Skips the test where it was built without."""
+        """The server and its TLS port. Skips the test if it was built without TLS."""
         program = programs()[need(name)]
         said = subprocess.run([program, "--tls-port", "none"], capture_output=True, text=True, timeout=WITHIN).stderr
         if "Bad directive" in said:
@@ -53,7 +53,7 @@ class TlsServers:
         return self._servers.start(name, "tls-port", str(port), *self._options, *options), port
 
     def between(self, port: int, legs: str, **options: Any) -> Config:
-        """A tap that speaks TLS on these legs. port: the master's, of the kind that fits."""
+        """A tap that speaks TLS on these legs. port: the master's, of the right kind."""
         of_link: dict[str, Any] = {}
         if legs in ("both", "master"):
             of_link |= {"tls": True, "cacert": self._certificates.ca, "cert": self._certificates.leaf}
@@ -76,12 +76,12 @@ def pair(
     return master, replica, tls_servers.between(tls_port if legs != "replica" else master.port, legs, **of_tap)
 
 
-SERVER = "redis-7.0"  # connects again at once
+SERVER = "redis-7.0"  # reconnects at once
 LEGS = [(name, "both") for name in MATRIX] + [("redis-7.0", "master"), ("valkey-newest", "replica")]
 
 
 @pytest.mark.parametrize(("name", "legs"), LEGS)
-def test_full_and_partial_resyncs_with_the_masters_offsets(tls_servers: TlsServers, name: str, legs: str) -> None:
+def test_full_and_partial_resyncs_have_the_masters_offsets(tls_servers: TlsServers, name: str, legs: str) -> None:
     master, replica, config = pair(tls_servers, name, legs)
     client(master).set("large", bytes(range(256)) * 20_000)
     with TapThread(config) as tap:
@@ -105,7 +105,7 @@ def test_full_and_partial_resyncs_with_the_masters_offsets(tls_servers: TlsServe
 
 
 @pytest.mark.parametrize("mode", ["fin", "reset"])
-def test_a_cut_under_load_is_what_it_says_on_both_legs(tls_servers: TlsServers, mode: str) -> None:
+def test_a_cut_under_load_ends_both_legs_as_specified(tls_servers: TlsServers, mode: str) -> None:
     master, replica, config = pair(tls_servers, SERVER)
     with Packets() as packets_seen, TapThread(config) as tap:
         follow(replica, tap.port)
@@ -126,13 +126,13 @@ def test_a_cut_under_load_is_what_it_says_on_both_legs(tls_servers: TlsServers, 
         for by, other in ((tap.port, replica_port), (tap_port, port_of_master(tap))):
             if mode == "reset":
                 assert_ended_with(mode, packets_seen, by, other)
-            else:  # a server that reads close_notify may close before the FIN behind it leaves
+            else:  # a server that reads close_notify may close before the FIN after it leaves
                 ended = wait_until(lambda by=by, other=other: packets_seen.between(by, other))  # type: ignore[misc]
                 assert {how for _, how in ended} == {"fin"}
         assert (fired.offset or 0) + 1 >= (tap.events(events.PsyncRequested)[-1].offset or 0)
 
 
-def test_delay_and_damage_work_on_what_is_inside(tls_servers: TlsServers) -> None:
+def test_delay_and_damage_work_on_the_decrypted_bytes(tls_servers: TlsServers) -> None:
     master, replica, config = pair(tls_servers, SERVER, destructive=True)
     client(master).set("large", "v" * 500_000)
     with TapThread(config) as tap:
@@ -165,7 +165,7 @@ def test_a_recording_holds_the_plain_bytes_and_says_so(tls_servers: TlsServers, 
     assert "RESP" in tshark(path, "-d", f"tcp.port=={port},resp", "-T", "fields", "-e", "_ws.col.Protocol")
 
 
-def test_every_file_of_a_recording_says_who_was_checked(tls_servers: TlsServers, tmp_path: Path) -> None:
+def test_every_file_of_a_recording_names_the_verified_peers(tls_servers: TlsServers, tmp_path: Path) -> None:
     day = tmp_path / "day.pcapng"
     master, replica, config = pair(tls_servers, SERVER, record_to=day, record_rotate=("64kb",))
     with TapThread(config) as tap:
@@ -191,7 +191,7 @@ TWO_CONNECTIONS = [("redis-8.0", "repl-rdb-channel"), ("valkey-newest", "dual-ch
 
 
 @pytest.mark.parametrize(("name", "option"), TWO_CONNECTIONS)
-def test_a_master_ends_its_rdb_channel_before_the_replica_has_all(
+def test_a_master_may_end_its_rdb_channel_before_the_replica_has_everything(
     tls_servers: TlsServers, name: str, option: str
 ) -> None:
     """Redis 8.0 does so with a close_notify that cannot be read."""
@@ -212,7 +212,7 @@ def test_a_master_ends_its_rdb_channel_before_the_replica_has_all(
 # ---- mistakes ----
 
 
-def test_a_master_that_requires_a_certificate_and_gets_none(tls_servers: TlsServers, certificates: Certificates) -> None:
+def test_a_master_that_requires_a_certificate_is_reported(tls_servers: TlsServers, certificates: Certificates) -> None:
     master, tls_port = tls_servers.start(SERVER)
     link = LinkConfig(master=Address("127.0.0.1", tls_port), tls=True, cacert=certificates.ca)
     with TapThread(Config(links=(link,))) as tap:
@@ -224,7 +224,7 @@ def test_a_master_that_requires_a_certificate_and_gets_none(tls_servers: TlsServ
     assert master_offset(master) == 0
 
 
-def test_a_plain_replica_and_a_master_of_tls(tls_servers: TlsServers) -> None:
+def test_a_plain_replica_with_a_master_of_tls_is_reported(tls_servers: TlsServers) -> None:
     _, tls_port = tls_servers.start(SERVER)
     with TapThread(tls_servers.between(tls_port, "none")) as tap:
         tls_servers.start(SERVER, "replicaof", f"127.0.0.1 {tap.port}")
@@ -233,7 +233,7 @@ def test_a_plain_replica_and_a_master_of_tls(tls_servers: TlsServers) -> None:
         assert "--tls" in closed.text
 
 
-def test_replica_and_listener_that_do_not_agree(tls_servers: TlsServers) -> None:
+def test_a_mismatch_of_replica_and_listener_is_reported(tls_servers: TlsServers) -> None:
     master, _ = tls_servers.start(SERVER)
     with TapThread(tls_servers.between(master.port, "replica")) as tap:
         tls_servers.start(SERVER, "replicaof", f"127.0.0.1 {tap.port}")

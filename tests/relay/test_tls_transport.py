@@ -90,7 +90,7 @@ def test_bytes_out_are_bytes_in_with_half_close(
 
 
 @pytest.mark.parametrize("legs", LEGS)
-def test_both_legs_are_told_with_what_they_speak(listener: socket.socket, certificates: Certificates, legs: str) -> None:
+def test_both_legs_report_what_they_speak(listener: socket.socket, certificates: Certificates, legs: str) -> None:
     with TapThread(in_front_of(listener, legs, certificates)) as tap:
         with connected(tap, listener, legs, certificates):
             expected = [side for side in (Side.REPLICA, Side.MASTER) if legs in ("both", side.value)]
@@ -149,7 +149,7 @@ def test_a_slow_replica_slows_its_master_and_loses_nothing(listener: socket.sock
 
 
 @pytest.mark.parametrize("mode", ["fin", "reset"])
-def test_a_cut_is_what_it_says_and_behind_its_byte(
+def test_a_cut_ends_the_legs_as_specified_and_after_its_byte(
     listener: socket.socket, certificates: Certificates, mode: str
 ) -> None:
     far = 1_000_003
@@ -181,7 +181,7 @@ def test_a_cut_is_what_it_says_and_behind_its_byte(
                 with pytest.raises(ConnectionResetError):
                     replica.recv(1)
                 sender.join(WITHIN)
-                if not resets:  # it was told while it sent, or is now
+                if not resets:  # it was notified while it sent, or is now
                     with pytest.raises(ConnectionResetError):
                         master.recv(1)
         assert tap.wait_for(events.LinkClosed).how == mode
@@ -216,7 +216,7 @@ def test_a_blackhole_answers_no_handshake_until_it_is_over(listener: socket.sock
 
 
 def fails(tap: TapThread) -> events.LinkClosed:
-    """What is told of the link that fails."""
+    """What is reported about the link that fails."""
     closed = tap.wait_for(events.LinkClosed)
     assert closed.bytes_from_master == 0
     return closed
@@ -237,7 +237,7 @@ def fails(tap: TapThread) -> events.LinkClosed:
         ("our CA", Side.MASTER, "the master does not know the CA of our certificate (--cert)"),
     ],
 )
-def test_a_handshake_with_the_master_that_fails_says_why(
+def test_a_failed_handshake_with_the_master_is_explained(
     listener: socket.socket, certificates: Certificates, tmp_path: Path, problem: str, by: Side, says: str
 ) -> None:
     others = Certificates(tmp_path / "others")
@@ -277,7 +277,7 @@ def test_a_handshake_with_the_master_that_fails_says_why(
         assert says in closed.text
 
 
-def test_a_master_that_answers_without_tls(listener: socket.socket, certificates: Certificates) -> None:
+def test_a_master_that_answers_without_tls_is_reported(listener: socket.socket, certificates: Certificates) -> None:
     with TapThread(in_front_of(listener, "master", certificates)) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN), listener.accept()[0] as master:
             master.sendall(b"-ERR unknown command\r\n")
@@ -286,7 +286,9 @@ def test_a_master_that_answers_without_tls(listener: socket.socket, certificates
             assert closed.text == "the master answers without TLS: leave --tls out, or give its tls-port"
 
 
-def test_a_master_that_does_not_answer_the_handshake(listener: socket.socket, certificates: Certificates) -> None:
+def test_a_master_that_does_not_answer_the_handshake_is_reported(
+    listener: socket.socket, certificates: Certificates
+) -> None:
     with TapThread(in_front_of(listener, "master", certificates, connect_timeout=0.3)) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0]:
             closed = fails(tap)
@@ -295,7 +297,9 @@ def test_a_master_that_does_not_answer_the_handshake(listener: socket.socket, ce
             assert replica.recv(1) == b""
 
 
-def test_a_master_that_closes_during_the_handshake(listener: socket.socket, certificates: Certificates) -> None:
+def test_a_master_that_closes_during_the_handshake_is_reported(
+    listener: socket.socket, certificates: Certificates
+) -> None:
     with TapThread(in_front_of(listener, "master", certificates)) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN), listener.accept()[0] as master:
             assert master.recv(65536)
@@ -304,7 +308,7 @@ def test_a_master_that_closes_during_the_handshake(listener: socket.socket, cert
             assert (closed.by, closed.text) == (Side.MASTER, "the master closed during the TLS handshake")
 
 
-def test_a_replica_that_goes_while_the_master_shakes_hands(listener: socket.socket, certificates: Certificates) -> None:
+def test_a_replica_may_leave_while_the_master_shakes_hands(listener: socket.socket, certificates: Certificates) -> None:
     with TapThread(in_front_of(listener, "master", certificates)) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica, listener.accept()[0] as master:
             assert master.recv(65536)
@@ -315,7 +319,7 @@ def test_a_replica_that_goes_while_the_master_shakes_hands(listener: socket.sock
 
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
-def test_a_plain_master_that_ends_without_a_word_is_not_said_to_speak_tls(
+def test_a_plain_master_that_ends_silently_is_not_said_to_speak_tls(
     listener: socket.socket, certificates: Certificates, how: str
 ) -> None:
     with TapThread(in_front_of(listener, "none", certificates)) as tap:
@@ -333,7 +337,7 @@ def test_a_plain_master_that_ends_without_a_word_is_not_said_to_speak_tls(
             assert closed.text == "it ended the connection without a word"
             assert "no answer from the master" in (sentence(closed) or "")
             if count == 1:
-                listener.accept()[0].close()  # which was asked whether it speaks TLS, once and for a minute
+                listener.accept()[0].close()  # this one was asked whether it speaks TLS, once a minute
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             listener.accept()
@@ -361,7 +365,7 @@ def test_a_master_that_has_spoken_plainly_is_not_asked_for_tls(
 
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
-def test_a_master_of_tls_that_ends_a_plain_connection_without_a_word_is_said_to_be_one(
+def test_a_tls_master_that_ends_a_plain_connection_silently_is_recognized(
     listener: socket.socket, certificates: Certificates, how: str
 ) -> None:
     with TapThread(in_front_of(listener, "none", certificates)) as tap:
@@ -376,14 +380,14 @@ def test_a_master_of_tls_that_ends_a_plain_connection_without_a_word_is_said_to_
                     assert replica.recv(1) == b""
             if count == 1:
                 with contextlib.closing(Peer(listener.accept()[0], certificates.serving(), serves=True)) as asked:
-                    with contextlib.suppress(ssl.SSLError, OSError):  # it has heard enough
+                    with contextlib.suppress(ssl.SSLError, OSError):  # it has seen enough
                         asked.shake_hands()
             closed = tap.wait_for(events.LinkClosed, count)
             assert (closed.by, closed.how) == (Side.MASTER, how)
             assert closed.text == "it ended the connection without a word, for it speaks TLS: --tls"
 
 
-def test_a_replica_that_speaks_no_tls(listener: socket.socket, certificates: Certificates) -> None:
+def test_a_replica_that_speaks_no_tls_is_reported(listener: socket.socket, certificates: Certificates) -> None:
     with TapThread(in_front_of(listener, "replica", certificates)) as tap:
         with socket.create_connection((LOCALHOST, tap.port), WITHIN) as replica:
             replica.sendall(b"*1\r\n$4\r\nPING\r\n")
@@ -393,8 +397,8 @@ def test_a_replica_that_speaks_no_tls(listener: socket.socket, certificates: Cer
         assert "the replica speaks no TLS, and this link expects it: tls-replication yes" in closed.text
 
 
-def test_a_replica_that_speaks_tls_where_none_is_expected(listener: socket.socket, certificates: Certificates) -> None:
-    """Between two that speak it, it passes as it is; it just cannot be read."""
+def test_an_unexpected_tls_replica_is_reported(listener: socket.socket, certificates: Certificates) -> None:
+    """Between two peers that speak it, it passes unchanged; it just cannot be read."""
     with TapThread(in_front_of(listener, "none", certificates)) as tap:
         replica = Peer(socket.create_connection((LOCALHOST, tap.port)), certificates.asking(), serves=False)
         master = Peer(listener.accept()[0], certificates.serving(), serves=True)
@@ -417,7 +421,7 @@ def test_a_replica_that_speaks_tls_where_none_is_expected(listener: socket.socke
         ("our CA", Side.REPLICA, "the replica does not know the CA of our certificate (--listen-cert)"),
     ],
 )
-def test_a_handshake_with_a_replica_that_fails_says_why(
+def test_a_failed_handshake_with_a_replica_is_explained(
     listener: socket.socket, certificates: Certificates, tmp_path: Path, problem: str, by: Side, says: str
 ) -> None:
     others = Certificates(tmp_path / "others")
@@ -433,11 +437,11 @@ def test_a_handshake_with_a_replica_that_fails_says_why(
         assert (closed.by, closed.how) == (by, "tls")
         assert says in closed.text
         listener.settimeout(0)
-        with pytest.raises(BlockingIOError):  # the master is not troubled with it
+        with pytest.raises(BlockingIOError):  # the master is not dialled
             listener.accept()
 
 
-def test_a_replica_with_a_certificate_is_let_in_and_named(listener: socket.socket, certificates: Certificates) -> None:
+def test_a_replica_with_a_certificate_is_admitted_and_named(listener: socket.socket, certificates: Certificates) -> None:
     with TapThread(in_front_of(listener, "replica", certificates, listen_cacert=certificates.ca)) as tap:
         asking = certificates.asking(certificates.issue("replica", "replica.example"))
         replica = Peer(socket.create_connection((LOCALHOST, tap.port)), asking, serves=False)
@@ -448,7 +452,7 @@ def test_a_replica_with_a_certificate_is_let_in_and_named(listener: socket.socke
             listener.accept()[0].close()
 
 
-def test_the_name_is_asked_for_and_checked(listener: socket.socket, certificates: Certificates) -> None:
+def test_the_server_name_is_asked_for_and_verified(listener: socket.socket, certificates: Certificates) -> None:
     serving = certificates.serving(certificates.issue("named", "redis.example"))
     asked: list[str | None] = []
 
@@ -465,7 +469,7 @@ def test_the_name_is_asked_for_and_checked(listener: socket.socket, certificates
     assert asked == ["redis.example"]
 
 
-def test_insecure_takes_whatever_certificate_and_says_so(
+def test_insecure_accepts_any_certificate_and_says_so(
     listener: socket.socket, certificates: Certificates, tmp_path: Path
 ) -> None:
     others = Certificates(tmp_path / "others")
@@ -480,8 +484,8 @@ def test_insecure_takes_whatever_certificate_and_says_so(
             assert "NOT CHECKED" in (sentence(secured) or "")
 
 
-def test_a_log_tells_once_of_a_master_that_never_comes_about(listener: socket.socket, certificates: Certificates) -> None:
-    """One that wants a client certificate: with TLS 1.3 that shows behind a handshake that succeeded."""
+def test_a_log_reports_once_a_master_that_never_comes_up(listener: socket.socket, certificates: Certificates) -> None:
+    """A master that requires a client certificate: with TLS 1.3 that shows after a successful handshake."""
     serving = certificates.serving(require=True)
     with TapThread(in_front_of(listener, "master", certificates)) as tap:
         for number in range(1, 4):
@@ -536,7 +540,7 @@ def test_the_password_of_a_key_comes_from_the_environment(
 
 
 def refusal(link: LinkConfig, **options: Any) -> str:
-    """What a tap says that does not start."""
+    """The error of a tap that does not start."""
 
     async def start() -> None:
         async with Tap(Config(links=(link,), **options)):
@@ -547,7 +551,7 @@ def refusal(link: LinkConfig, **options: Any) -> str:
     return str(refused.value)
 
 
-def test_files_that_will_not_do_are_named(certificates: Certificates, tmp_path: Path) -> None:
+def test_unusable_files_are_named(certificates: Certificates, tmp_path: Path) -> None:
     master = Address(LOCALHOST, 1)
     absent, empty, other = tmp_path / "absent.pem", tmp_path / "empty.pem", tmp_path / "other.pem"
     empty.write_bytes(b"")
@@ -571,7 +575,7 @@ def test_files_that_will_not_do_are_named(certificates: Certificates, tmp_path: 
     )
 
 
-def test_a_tap_of_one_address_takes_the_options_of_its_link(certificates: Certificates) -> None:
+def test_a_tap_with_one_address_takes_the_options_of_its_link(certificates: Certificates) -> None:
     tap = Tap("127.0.0.1:1", tls=True, cacert=certificates.ca, seed=7)
     assert (tap.config.links[0].tls, tap.config.links[0].cacert, tap.config.seed) == (True, certificates.ca, 7)
 
@@ -590,15 +594,15 @@ def test_the_command_warns_of_what_is_insecure(tmp_path: Path) -> None:
     assert f"WARNING: the secrets of all TLS connections go to {keylog}" in done.stderr
 
 
-def test_the_command_warns_of_what_is_insecure_whoever_the_master_is() -> None:
+def test_the_command_warns_of_an_insecure_transparent_link() -> None:
     done = run("--transparent", "--listen", "127.0.0.1:0", "--tls", "--insecure")
     assert done.returncode == 0, done.stderr
     assert "WARNING: link transparent: INSECURE: the certificate of any master is not checked" in done.stderr
 
 
-def test_options_of_the_command_line_without_a_link_of_it(tmp_path: Path) -> None:
+def test_options_of_the_command_line_need_a_link_of_it(tmp_path: Path) -> None:
     path = tmp_path / "tap.toml"
     path.write_text('[links.one]\nmaster = "127.0.0.1:1"\n')
     done = run("--config", str(path), "--tls")
     assert done.returncode == 2
-    assert "--tls: for links of the command line; those of a file have such keys of their own" in done.stderr
+    assert "--tls: for links of the command line; links of a file have such keys of their own" in done.stderr

@@ -89,7 +89,7 @@ class Network:
         return done.stdout
 
     def server(self, where: str, address: str, *options: str, port: int = 6379, user: int | None = None) -> redis.Redis:
-        """A client of a new one."""
+        """A client of a new server."""
         directory = Path(self._directory.name)
         directory.chmod(0o755)
         own = directory / f"{where}-{address}-{port}"
@@ -132,7 +132,7 @@ class Network:
         return process
 
     def hear(self, event: str, count: int = 1, **what: object) -> dict[str, Any]:
-        """The count-th event of this kind, and with these values, once a tap told it."""
+        """The count-th event of this kind and with these values, once a tap reported it."""
 
         def heard() -> list[dict[str, Any]]:
             found = [one for one in self.told if one["event"] == event and what.items() <= one.items()]
@@ -183,7 +183,7 @@ def is_up(replica: redis.Redis) -> bool:
 
 
 def level(master: redis.Redis, replica: redis.Redis) -> int:
-    """Wait until the replica has all; the offset of both."""
+    """Wait until the replica has everything; returns the offset of both."""
 
     def applied() -> tuple[int] | None:
         offset = master.info("replication")["master_repl_offset"]
@@ -205,7 +205,7 @@ IPTABLES, UNDO_IPTABLES, NFTABLES, UNDO_NFTABLES, OUTPUT = range(5)
 
 
 @pytest.mark.parametrize("where", ["router", "masters"])
-def test_a_pair_is_tapped_and_left_alone_again_with_the_commands_of_the_page(
+def test_a_pair_is_tapped_and_untapped_with_the_commands_of_the_page(
     network: Network, where: str, tmp_path: Path
 ) -> None:
     blocks = commands_of_the_page("Without telling the servers")
@@ -243,7 +243,7 @@ def test_a_pair_is_tapped_and_left_alone_again_with_the_commands_of_the_page(
     assert "SET through" in said
 
 
-def test_several_masters_through_one_tap_over_both_versions_of_ip(network: Network) -> None:
+def test_one_tap_serves_several_masters_over_both_versions_of_ip(network: Network) -> None:
     blocks = commands_of_the_page("Without telling the servers")
     if shutil.which("nft") is None:
         pytest.skip("no nft on this machine")
@@ -275,7 +275,7 @@ def test_several_masters_through_one_tap_over_both_versions_of_ip(network: Netwo
     assert network.run("router", "nft list tables").strip() == ""
 
 
-def test_a_tap_on_the_machine_of_a_replica_takes_what_its_user_opens(network: Network) -> None:
+def test_a_tap_on_a_replicas_machine_takes_the_connections_of_its_user(network: Network) -> None:
     rule = commands_of_the_page("Without telling the servers")[OUTPUT][0].replace("redis ", f"{NOBODY} ")
     master, replica = network.server("masters", MASTER), network.server("replicas", REPLICA, user=NOBODY)
     network.tap("replicas")
@@ -286,7 +286,7 @@ def test_a_tap_on_the_machine_of_a_replica_takes_what_its_user_opens(network: Ne
     network.hear("ack", offset=level(master, replica))
 
 
-def test_nodes_of_a_cluster_are_tapped_whoever_is_the_master(network: Network) -> None:
+def test_nodes_of_a_cluster_are_tapped_whichever_is_the_master(network: Network) -> None:
     rule = commands_of_the_page("Without telling the servers")[IPTABLES][1]
     here, there = (
         network.server(where, address, "--cluster-enabled", "yes", "--cluster-announce-ip", address)
@@ -312,7 +312,7 @@ def test_nodes_of_a_cluster_are_tapped_whoever_is_the_master(network: Network) -
 
 
 def _is_done(client: redis.Redis, *command: str) -> bool:
-    """Nodes refuse what they have not heard enough of each other for."""
+    """Nodes refuse until they have heard enough about each other."""
     try:
         return bool(client.execute_command(*command))
     except redis.ResponseError:
@@ -330,7 +330,7 @@ def test_a_fault_keeps_the_replicas_of_one_master_out(network: Network) -> None:
     assert network.hear("fault_fired")["text"] == "closed at once"
 
 
-def test_what_was_not_redirected_is_let_go_with_one_line(network: Network) -> None:
+def test_a_connection_that_was_not_redirected_is_closed_with_one_line(network: Network) -> None:
     network.tap("router")
     for address in ("10.0.1.1", "fd00:0:0:1::1"):
         assert network.run("replicas", connect(address, 6400)) == "b''\n"
@@ -341,7 +341,7 @@ def test_what_was_not_redirected_is_let_go_with_one_line(network: Network) -> No
         assert closed["text"].startswith("it was not redirected by this machine")
 
 
-def test_a_tap_that_is_redirected_to_itself_says_so_and_goes_round_but_once(network: Network) -> None:
+def test_a_tap_that_is_redirected_to_itself_says_so_and_loops_only_once(network: Network) -> None:
     network.tap("router")
     network.run("router", "iptables -t nat -A OUTPUT -p tcp --syn --dport 6379 -j REDIRECT --to-ports 6400")
     assert network.run("router", connect(MASTER, 6379)) == "b''\n"
@@ -352,6 +352,6 @@ def test_a_tap_that_is_redirected_to_itself_says_so_and_goes_round_but_once(netw
 
 
 def connect(address: str, port: int, says: str = "") -> str:
-    """A command that prints the answer; nothing, where the connection ends."""
+    """A command that prints the answer, or nothing if the connection ends."""
     said = f"import socket; s = socket.create_connection(('{address}', {port})); s.send(b'{says}'); print(s.recv(9))"
     return f'{sys.executable} -c "{said}"'

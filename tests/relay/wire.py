@@ -1,4 +1,4 @@
-"""What tests of faults on the wire share: peers made of sockets, a packet capture, writers, and a link to run them on."""
+"""Helpers for tests of faults on the wire: peers made of sockets, a packet capture, writers, and a link for them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def add(tap: TapThread, spec: str) -> Armed:
 
 
 def remove(tap: TapThread, armed: Armed) -> None:
-    """Disarm it, if it is not over anyhow."""
+    """Disarm it, unless it is over anyway."""
     tap.call(lambda: None if armed.is_over else tap.tap.faults.remove(armed.name))
 
 
@@ -97,7 +97,7 @@ def only_link(tap: TapThread) -> Connection:
 
 
 def fill(tap: TapThread, master: socket.socket) -> int:
-    """Send from the master until nobody takes any more, and the tap waits for its replica. How many bytes went."""
+    """Send from the master until it blocks, and the tap waits for its replica. Returns the number of bytes sent."""
     sent = 0
     leg = only_link(tap).master
     master.setblocking(False)
@@ -164,7 +164,7 @@ class Flood(threading.Thread):
 
 
 class Counter(threading.Thread):
-    """A replica that asks for what follows *offset* and keeps what it gets behind the grant.
+    """A replica that asks for what follows *offset* and keeps what it gets after the grant.
 
     data: that. how: how the other side ended. slow: takes a little at a time, with pauses.
     """
@@ -213,7 +213,7 @@ class Counter(threading.Thread):
 
 
 def block_up_to(count: int) -> bytes:
-    """What a Flood sends, as far as byte number *count*."""
+    """What a Flood sends, up to byte number *count*."""
     return BLOCK * (count // len(BLOCK)) + BLOCK[: count % len(BLOCK)]
 
 
@@ -234,7 +234,7 @@ def _writes(first: int) -> tuple[bytes, int]:
 
 
 class Writes(threading.Thread):
-    """Writes to a master, about 10 MB/s, until stopped. As fast as it can would take a whole core to no end."""
+    """Writes to a master, about 10 MB/s, until stopped. At full speed it would take a whole core for nothing."""
 
     def __init__(self, port: int) -> None:
         super().__init__(name="writes")
@@ -282,7 +282,7 @@ class Packet:
 
 
 class Packets(threading.Thread):
-    """Sees each packet on the loopback interface that has FIN or RST, while the with-block lasts."""
+    """Captures each packet with FIN or RST on the loopback interface, while the with-block lasts."""
 
     # struct sock_filter (code, jt, jf, k), from the IP header on: TCP, and a flag of FIN | RST.
     _FILTER = (
@@ -328,7 +328,7 @@ class Packets(threading.Thread):
         self._seen.append(Packet(source, target, said))
 
     def between(self, port: int, other: int) -> list[tuple[int, str]]:
-        """(who sent it, flags) of one connection's, in order."""
+        """(sender, flags) of the packets of one connection, in order."""
         ports = {port, other}
         return [(packet.source, packet.flags) for packet in tuple(self._seen) if {packet.source, packet.target} == ports]
 
@@ -349,7 +349,7 @@ def port_of_master(tap: TapThread) -> int:
 
 
 def assert_ended_with(how: str, packets: Packets, by: int, other: int) -> None:
-    """The connection's end came from the port *by*, and as it should; with FIN, nobody sent RST."""
+    """The connection's end came from the port *by*, in the expected way; with FIN, there was no RST."""
     seen = wait_until(lambda: packets.between(by, other), what="a packet ends the connection")
     assert seen[0] == (by, how)
     if how == "fin":

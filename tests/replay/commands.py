@@ -1,4 +1,4 @@
-"""Recordings of commands that a test chooses, and what a server has of them."""
+"""Recordings of commands that a test chooses, and what a server executed of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def url(server: Server | int) -> str:
 
 
 def recorded(tmp_path: Path, *pieces: bytes) -> Path:
-    """A recording of these bytes behind offset BASE, a few milliseconds between any two of them."""
+    """A recording of these bytes after offset BASE, a few milliseconds apart."""
     return file(tmp_path / "recording.pcapng", streamed(list(pieces)).packets, "pcapng")
 
 
@@ -29,11 +29,11 @@ def counted(count: int) -> list[bytes]:
 
 
 def offset(pieces: list[bytes], count: int) -> int:
-    """Behind so many of them."""
+    """The offset after that many commands."""
     return BASE + sum(len(piece) for piece in pieces[:count])
 
 
 def executed(target: Server) -> int:
-    """Of the commands of counted()."""
+    """How many of the commands of counted()."""
     values: list[Any] = client(target).mget([f"key:{number}" for number in range(10)])
     return sum(int(value or 0) for value in values)

@@ -1,4 +1,4 @@
-"""What tests of replays share: a master of a recording in a thread, and replicas made of a socket.
+"""Helpers for tests of replays: a master of a recording in a thread, and replicas made of a socket.
 
 Where time is what a test is about, both are in one event loop whose clock jumps: Stage.
 """
@@ -40,7 +40,7 @@ def recorded(capture: Capture, path: Path) -> Path:
 
 
 class Playing:
-    """A ReplayMaster in an event loop of its own thread, and what it told."""
+    """A ReplayMaster in an event loop of its own thread, and its events."""
 
     def __init__(self, *paths: Path, **options: Any) -> None:
         self.told: list[Told] = []
@@ -89,7 +89,7 @@ class Playing:
         return [told.event for told in tuple(self.told) if isinstance(told.event, kind)]
 
     def wait_for(self, kind: type[E], count: int = 1) -> E:
-        """The count-th event of that kind, once it was told."""
+        """The count-th event of that kind, once it was reported."""
         wait_until(lambda: len(self.events(kind)) >= count, what=f"{count} x {kind.__name__}")
         return self.events(kind)[count - 1]
 
@@ -102,7 +102,7 @@ class Peer:
         self._file = file
 
     def ask(self, *words: str) -> bytes:
-        """The reply's line."""
+        """The line of the reply."""
         self.send(command(*words))
         return self.line()
 
@@ -125,7 +125,7 @@ class Peer:
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing comes behind what was read; only for what comes at once or not at all."""
+        """Whether nothing follows what was read; only for bytes that come at once or never."""
         self._sock.setblocking(False)
         try:
             return self._file.peek(1) == b""
@@ -175,14 +175,14 @@ def part(directory: Path, **other: Any) -> ChapterCopy:
 
 @dataclass
 class Actor:
-    """A replica on a stage, that does what its test says."""
+    """A replica on a stage, driven by its test."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     serving: asyncio.Task[None] | None = None
 
     async def ask(self, *words: str) -> bytes:
-        """The reply's line."""
+        """The line of the reply."""
         self.send(command(*words))
         return await self.line()
 
@@ -200,12 +200,12 @@ class Actor:
         return await self.read(len(RDB))
 
     async def rest(self) -> bytes:
-        """All up to the end, which has to come."""
+        """Everything up to the end, which has to come."""
         async with asyncio.timeout(3600):
             return await self.reader.read()
 
     async def leave(self) -> None:
-        """And wait until that has been noticed."""
+        """Leave, and wait until that has been noticed."""
         self.writer.close()
         if self.serving is not None:
             await self.serving
@@ -213,7 +213,7 @@ class Actor:
 
 @dataclass
 class Stage:
-    """A ReplayMaster of parts that a test has made, not playing yet, and who talks to it."""
+    """A ReplayMaster of parts that a test has made, not playing yet, and its replicas."""
 
     master: ReplayMaster
     told: list[Told] = field(default_factory=list)
@@ -229,7 +229,7 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def actor(self, host: str = "10.0.0.7", port: int = 50123) -> AsyncIterator[Actor]:
-        """One that has connected from there."""
+        """A replica that has connected from there."""
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         serving = asyncio.get_running_loop().create_task(self.master._serve(theirs, (host, port)))

@@ -1,4 +1,4 @@
-"""What a master of a recording answers to PSYNC at any offset, and what it says of itself, without a connection."""
+"""The answers of a recording's master to PSYNC at any offset, and its description of itself, without a connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.replay.support import BEFORE, OTHER, REPLID, part
 
 
 class Clock:
-    """In the place of an event loop."""
+    """A stand-in for an event loop."""
 
     def __init__(self) -> None:
         self.now = 50.0
@@ -40,7 +40,7 @@ def wish(replid: str | None, offset: int, name: bytes = b"PSYNC") -> Wish:
 
 
 def code(master: ReplayMaster, replid: str | None, offset: int) -> str | None:
-    """offset: of the first byte that is asked for."""
+    """offset: of the first byte asked for."""
     reason = master.why_full(wish(replid, offset))
     return None if reason is None else reason.code
 
@@ -60,13 +60,13 @@ def code(master: ReplayMaster, replid: str | None, offset: int) -> str | None:
         (BEFORE, 1042, "offset_ahead_of_master"),
     ],
 )
-def test_before_anything_was_played_all_that_there_is_may_be_asked_for(
+def test_before_playing_any_recorded_offset_may_be_asked_for(
     master: ReplayMaster, replid: str | None, offset: int, why: str | None
 ) -> None:
     assert code(master, replid, offset) == why
 
 
-def test_once_it_plays_only_what_has_been_played(master: ReplayMaster) -> None:
+def test_while_playing_only_played_offsets_may_be_asked_for(master: ReplayMaster) -> None:
     assert master.offset == 1000
     master.start_clock(1020)
     assert master.offset == 1020
@@ -90,7 +90,7 @@ def test_once_it_plays_only_what_has_been_played(master: ReplayMaster) -> None:
         (REPLID, 1000, "the replica offered aaaaaaaa… up to offset 999, the RDB is at 1000: nothing before is there"),
     ],
 )
-def test_why_it_is_refused_is_told_with_both_sides(master: ReplayMaster, replid: str, offset: int, text: str) -> None:
+def test_a_refusal_gives_both_sides(master: ReplayMaster, replid: str, offset: int, text: str) -> None:
     reason = master.why_full(wish(replid, offset))
     assert reason is not None
     assert reason.text == text
@@ -102,7 +102,7 @@ def test_sync_always_gets_the_rdb(master: ReplayMaster) -> None:
     assert reason.code == "legacy_sync"
 
 
-def test_the_clock_starts_where_the_first_replica_is_and_is_not_started_again(master: ReplayMaster) -> None:
+def test_the_clock_starts_at_the_first_replica_and_not_again(master: ReplayMaster) -> None:
     assert master.seconds_left is None
     master.start_clock(1000)
     assert master.seconds_left == 10.0
@@ -115,7 +115,7 @@ def test_the_clock_starts_where_the_first_replica_is_and_is_not_started_again(ma
     assert master.seconds_left == 0.0
 
 
-def test_a_replica_that_has_some_of_it_starts_the_clock_there(master: ReplayMaster) -> None:
+def test_a_replica_that_has_a_part_starts_the_clock_there(master: ReplayMaster) -> None:
     master.start_clock(1040)
     assert master.seconds_left == 6.0
     assert master.offset == 1040
@@ -134,7 +134,7 @@ class Follower:
     ("acknowledged", "all_have"),
     [([], False), ([1100], True), ([1099], False), ([1100, 1200], True), ([1100, None], False), ([None], False)],
 )
-def test_all_has_been_acknowledged_when_every_follower_says_so(
+def test_all_is_acknowledged_when_every_follower_says_so(
     master: ReplayMaster, acknowledged: list[int | None], all_have: bool
 ) -> None:
     replicas: Any = [Follower(one) for one in acknowledged]
@@ -144,7 +144,7 @@ def test_all_has_been_acknowledged_when_every_follower_says_so(
     assert master._has_acknowledged() == all_have
 
 
-def test_info_says_where_it_stands(master: ReplayMaster) -> None:
+def test_info_gives_its_state(master: ReplayMaster) -> None:
     replicas: Any = [Follower(1050), Follower(None, port=6381), Follower(7, is_follower=False)]
     master.replicas = replicas
     master.start_clock(1060)
@@ -170,7 +170,7 @@ def test_info_says_where_it_stands(master: ReplayMaster) -> None:
         ({"listen": "/run/x.sock"}, "a master listens on HOST:PORT"),
     ],
 )
-def test_what_cannot_be_asked_for(options: dict[str, Any], said: str) -> None:
+def test_impossible_excerpts_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         ReplayMaster("one.pcapng", **options)
 

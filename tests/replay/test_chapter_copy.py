@@ -30,19 +30,19 @@ def chosen(found: Index, links: tuple[str, ...] = (), **options: datetime | int 
 
 
 def after(offset: int) -> datetime:
-    """When an offset had come: the parts of these tests are made at so many nanoseconds after the epoch."""
+    """When an offset had come: the parts of these tests are made at this many nanoseconds after the epoch."""
     return datetime.fromtimestamp(offset / 1e9)
 
 
-def test_what_is_in_another_chapter_is_not_played_twice() -> None:
+def test_bytes_in_another_chapter_are_not_played_twice() -> None:
     assert chosen(made(rdb(1, 10), stretch(1, 10, 90), rdb(2, 60), stretch(2, 60, 80))) == [(10, 90)]
 
 
-def test_behind_a_hole_the_next_rdb_comes() -> None:
+def test_after_a_hole_the_next_rdb_comes() -> None:
     assert chosen(made(rdb(1, 10), stretch(1, 10, 50), rdb(2, 60), stretch(2, 60, 90))) == [(10, 50), (60, 90)]
 
 
-def test_from_on_the_last_rdb_before_it() -> None:
+def test_from_takes_the_last_rdb_before_it() -> None:
     found = made(rdb(1, 10), stretch(1, 10, 90), rdb(2, 60), stretch(2, 60, 90))
     assert chosen(found, begin=59) == [(10, 90)]
     assert chosen(found, begin=60) == [(60, 90)]
@@ -51,7 +51,7 @@ def test_from_on_the_last_rdb_before_it() -> None:
         chosen(found, begin=91)
 
 
-def test_from_on_a_time() -> None:
+def test_from_may_be_a_time() -> None:
     later = 10**9
     found = made(rdb(1, 10), stretch(1, 10, later), rdb(2, later // 2), stretch(2, later // 2, later))
     assert chosen(found, begin=after(later // 4)) == [(10, later)]
@@ -60,7 +60,7 @@ def test_from_on_a_time() -> None:
         chosen(found, begin=after(2 * later))
 
 
-def test_until_an_offset_that_some_rdb_has() -> None:
+def test_until_is_an_offset_that_some_rdb_has() -> None:
     found = made(rdb(1, 10), stretch(1, 10, 50), rdb(2, 60), stretch(2, 60, 90))
     assert chosen(found, until=55) == [(10, 50)]
     with pytest.raises(ConfigError, match="--until 9 lies before the first RDB, which is at offset 10"):
@@ -81,7 +81,7 @@ def test_of_several_masters_one_has_to_be_chosen() -> None:
         chosen(found(), ("another",))
 
 
-def test_an_offset_at_which_an_rdb_begins_or_a_stream_ends_is_its_own() -> None:
+def test_an_offset_at_which_an_rdb_begins_or_a_stream_ends_belongs_to_it() -> None:
     def two() -> Index:
         return made(rdb(1, 10), stretch(1, 10, 50), rdb(2, 60), stretch(2, 60, 95))
 
@@ -90,7 +90,7 @@ def test_an_offset_at_which_an_rdb_begins_or_a_stream_ends_is_its_own() -> None:
     assert chosen(two(), begin=51) == chosen(two(), begin=60) == chosen(two(), begin=95) == [(60, 95)]
 
 
-def test_a_time_at_which_an_rdb_or_a_stream_has_just_ended_is_its_own() -> None:
+def test_a_time_at_which_an_rdb_or_a_stream_has_just_ended_belongs_to_it() -> None:
     later = 10**9
     half = later // 2
 
@@ -120,7 +120,7 @@ def test_until_before_the_first_of_several_rdbs_names_the_first() -> None:
         chosen(found, until=9)
 
 
-def test_of_the_links_that_are_wanted_the_first_that_is_not_there_is_named() -> None:
+def test_the_first_absent_link_is_named() -> None:
     with pytest.raises(ConfigError, match="no link 'a' in the recording; its links: main"):
         chosen(made(rdb(1, 10), stretch(1, 10, 50)), ("main", "a", "b"))
     with pytest.raises(ConfigError, match="no link 'a' in the recording; its links: none with a stream or an RDB"):
@@ -145,7 +145,9 @@ def test_without_an_rdb_there_is_nothing_to_play(found: Index, says: str) -> Non
 # ---- copying ----
 
 
-def test_a_disk_without_room_is_told_before_anything_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_room_is_reported_before_anything_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     capture = next(one for one in captures() if one.name == "redis-7.0-diskless")
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 95, 5))
@@ -166,7 +168,7 @@ def test_what_just_fits_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         take(read, tmp_path)
 
 
-def test_a_directory_that_takes_no_files_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_takes_no_files_is_reported(tmp_path: Path) -> None:
     (tmp_path / "1").touch()
     with pytest.raises(EnvironmentFailure, match=r"File exists; set TMPDIR to a directory with more room"):
         take(the_capture(), tmp_path)
@@ -192,7 +194,7 @@ def test_a_part_is_the_rdb_and_the_stream_to_its_last_whole_command(tmp_path: Pa
     assert part.histories == {chapter.replid: chapter.end}
 
 
-def test_what_came_before_a_moment_is_due_at_once(tmp_path: Path) -> None:
+def test_bytes_before_a_moment_are_due_at_once(tmp_path: Path) -> None:
     read = the_capture()
     (whole,) = take(read, tmp_path)
     times, offsets = list(whole.marks.times), list(whole.marks.offsets)
@@ -202,7 +204,7 @@ def test_what_came_before_a_moment_is_due_at_once(tmp_path: Path) -> None:
         (part,) = take(read, tmp_path, Excerpt(begin=begin))
         return part.zero
 
-    assert zero(whole.offset) == zero(offsets[0]) == times[0]  # when the first byte behind it came
+    assert zero(whole.offset) == zero(offsets[0]) == times[0]  # when the first byte after it came
     assert zero(offsets[0] + 1) == times[1]
     assert zero(whole.end) == times[bisect_left(offsets, whole.end)]
     assert zero(datetime(1980, 1, 1)) == whole.zero
@@ -210,7 +212,7 @@ def test_what_came_before_a_moment_is_due_at_once(tmp_path: Path) -> None:
     assert zero(late) == nanoseconds(late)
 
 
-def test_an_end_cuts_the_stream_behind_a_whole_command(tmp_path: Path) -> None:
+def test_an_end_cuts_the_stream_after_a_whole_command(tmp_path: Path) -> None:
     read = the_capture()
     (whole,) = take(read, tmp_path)
     for end in (whole.end - 1, whole.offset):
@@ -224,7 +226,7 @@ def test_an_end_cuts_the_stream_behind_a_whole_command(tmp_path: Path) -> None:
     assert part.end == whole.end
 
 
-def test_the_histories_of_a_chapter_tell_up_to_where_each_leads() -> None:
+def test_the_histories_of_a_chapter_say_up_to_where_each_leads() -> None:
     parents = {B: (A, 50)}
     (chapter,) = made(
         rdb(1, 10), stretch(1, 10, 40), stretch(2, 40, 50), stretch(3, 50, 90, B), parents=parents
@@ -239,7 +241,7 @@ def the_capture() -> Read:
     return reading(as_packets(capture, 1000, random.Random(1)))
 
 
-def test_an_end_before_all_that_there_is_is_what_is_said(tmp_path: Path) -> None:
+def test_an_end_before_everything_is_reported(tmp_path: Path) -> None:
     capture = next(one for one in captures() if one.name == "redis-7.0-diskless")
     read = reading(as_packets(capture, 1000, random.Random(1)))
     for links in ((), ("main",)):

@@ -1,4 +1,4 @@
-"""What of a stream's bytes is sent to a server: which commands, in which db, and transactions whole."""
+"""Which bytes of a stream are sent to a server: which commands, in which db, and whole transactions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write(file: int, data: bytes) -> int:
 def sent(
     file: int, data: bytes, choice: Choice | None = None, ends: list[int] | None = None, start: int = 0, db: int = -1
 ) -> tuple[list[Words], list[Entry], ClientCommands]:
-    """The words of all that is sent, and the entries, of a stream that is taken up to these ends."""
+    """The words of everything sent, and the entries, of a stream taken up to these ends."""
     size = write(file, data)
     chosen = ClientCommands(file, start, db, choice or Choice())
     reader = hiredis.Reader(encoding="utf-8")
@@ -75,7 +75,7 @@ STREAM: list[Words] = [
 ]  # fmt: skip
 
 
-def test_what_is_the_links_own_is_left_out(file: int) -> None:
+def test_commands_of_replication_itself_are_left_out(file: int) -> None:
     found, _, _ = sent(file, packed(STREAM))
     assert found == [
         select(0), ("SET", "a", "1"), ("INCR", "b"), ("set", "c", "3"), select(3), ("SET", "a", "4"), MULTI,
@@ -99,14 +99,14 @@ def test_filters_keep_the_db_and_the_transaction(file: int, choice: Choice, expe
     assert sent(file, packed(STREAM), choice)[0] == expected
 
 
-def test_all_go_to_one_db_on_request(file: int) -> None:
+def test_all_commands_can_go_to_one_db(file: int) -> None:
     size = write(file, packed(STREAM))
     batch = ClientCommands(file, 0, -1, only(dbs=(3,)), to_db=7).take(size)
     assert batch.parts[0] == command("SELECT", "7")
     assert batch.dbs == {7}
 
 
-def test_commands_whose_db_is_not_known_are_counted(file: int) -> None:
+def test_commands_with_an_unknown_db_are_counted(file: int) -> None:
     found, _, chosen = sent(file, packed([("SET", "x", "1"), MULTI, ("SET", "y", "1"), EXEC, *STREAM]))
     assert found == sent(file, packed(STREAM))[0]
     assert chosen.unplaced == 2
@@ -134,7 +134,7 @@ KEYDB_SENT: list[Words] = [
 ]  # fmt: skip
 
 
-def test_of_a_keydb_the_commands_inside_are_sent(file: int) -> None:
+def test_for_a_keydb_the_inner_commands_are_sent(file: int) -> None:
     data = b"".join(KEYDB)
     for ends in [[], *([end] for end in range(1, len(data))), list(range(1, len(data)))]:
         found, entries, chosen = sent(file, data, ends=ends)
@@ -163,7 +163,7 @@ choices = st.sampled_from([Choice(), only(dbs=(0,)), only(names=(b"SET",)), only
 
 
 @given(streams, choices, st.lists(st.integers(0, 600)))
-def test_what_is_sent_does_not_depend_on_the_cuts(stream: list[Words], choice: Choice, ends: list[int]) -> None:
+def test_the_result_does_not_depend_on_the_split(stream: list[Words], choice: Choice, ends: list[int]) -> None:
     with tempfile.TemporaryFile() as opened:
         data = packed(stream)
         assert sent(opened.fileno(), data, choice, ends)[:2] == sent(opened.fileno(), data, choice)[:2]
@@ -205,14 +205,14 @@ FLUSHDB = ("FLUSHDB", "ASYNC")
         (only(names=(b"SWAPDB",)), [select(0), *REACHING[3:5]], 0),
     ],
 )  # fmt: skip
-def test_what_reaches_several_dbs_is_sent_as_what_it_does_to_those_that_are_wanted(
+def test_a_command_that_reaches_several_dbs_is_sent_as_its_effect_on_the_wanted_ones(
     file: int, choice: Choice, expected: list[Words], unfilled: int
 ) -> None:
     found, _, chosen = sent(file, packed(REACHING), choice)
     assert (found, chosen.unfilled, chosen.unplaced) == (expected, unfilled, 0)
 
 
-def test_what_goes_to_another_db_stays_within_it(file: int) -> None:
+def test_a_command_in_another_db_stays_within_it(file: int) -> None:
     size = write(file, packed(REACHING))
     chosen = ClientCommands(file, 0, -1, only(dbs=(5,)), to_db=7)
     reader = hiredis.Reader(encoding="utf-8")
@@ -225,7 +225,7 @@ def test_what_goes_to_another_db_stays_within_it(file: int) -> None:
     assert chosen.unfilled == 1  # SWAPDB 5 6
 
 
-def test_where_the_db_is_not_known_what_is_the_same_in_any_is_sent(file: int) -> None:
+def test_without_a_known_db_commands_with_the_same_effect_in_any_db_are_sent(file: int) -> None:
     found, _, chosen = sent(file, packed([("FLUSHALL",), ("SWAPDB", "0", "1"), ("SET", "a", "1"), ("MOVE", "a", "1")]))
     assert (found, chosen.unplaced) == ([("FLUSHALL",), ("SWAPDB", "0", "1")], 2)
     alike: list[Words] = [MULTI, ("function", "FLUSH"), ("PUBLISH", "c", "m"), EXEC, ("SCRIPT", "FLUSH")]
@@ -277,7 +277,7 @@ def test_each_command_goes_to_its_db_and_no_transaction_is_empty(stream: list[Wo
 
 
 @given(streams, st.integers(0, 600))
-def test_a_place_is_found_where_nothing_is_open(stream: list[Words], limit: int) -> None:
+def test_a_position_is_found_where_nothing_is_open(stream: list[Words], limit: int) -> None:
     data = packed(stream)
     with tempfile.TemporaryFile() as opened:
         write(opened.fileno(), data)
@@ -292,20 +292,20 @@ def test_a_place_is_found_where_nothing_is_open(stream: list[Words], limit: int)
     assert (place, db) == best
 
 
-def test_of_a_long_transaction_nothing_is_left(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_transaction_leaves_nothing_behind(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_commands, "CHUNK", 100)
     one = ("SET", "a", "b")
     whole = packed([*[one] * 20, MULTI, *[one] * 100, EXEC, MULTI, one, ("exec",)])
     assert whole_until(file, write(file, whole + packed([MULTI, *[one] * 100]))) == (len(whole), -1)
 
 
-def test_what_is_whole_ends_where_nothing_is_understood_any_more(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_commands_end_where_the_stream_is_not_understood(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_commands, "CHUNK", 10)
     before = packed([select(2), ("SET", "a", "1")])
     assert whole_until(file, write(file, before + b"*1\r\n$-" + packed([("SET", "a", "b")] * 20))) == (len(before), 2)
 
 
-def test_from_a_place_on_its_db_is_selected(file: int) -> None:
+def test_from_a_position_on_its_db_is_selected(file: int) -> None:
     data = packed(STREAM)
     write(file, data)
     place, db = whole_until(file, len(packed(STREAM[:8])), -1)
@@ -313,19 +313,19 @@ def test_from_a_place_on_its_db_is_selected(file: int) -> None:
     assert sent(file, data, start=place, db=db)[0][:3] == [select(3), MULTI, ("SET", "b", "5")]
 
 
-def test_keys_behind_a_long_value_are_found(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_after_a_long_value_are_found(file: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_commands, "LOOKED_AT", 100)
     before = packed([("SET", "filler", "x" * 5000)])
     size = write(file, before + packed([("MSET", "a", "v" * 9000, "b", "2")]))
     assert keys(file, len(before), size) == [b"a", b"b"]
 
 
-def test_what_is_no_command_is_an_error(file: int) -> None:
+def test_anything_but_a_command_is_an_error(file: int) -> None:
     with pytest.raises(RecordingError, match="byte 32 of the stream is not understood: byte 0x2d where a length"):
         sent(file, packed([("SET", "a", "1")]) + b"*1\r\n$-", start=0, db=0)
 
 
-def test_entries_are_places_in_the_file_wherever_reading_began(file: int) -> None:
+def test_entries_are_positions_in_the_file_wherever_reading_began(file: int) -> None:
     before = packed([select(0), ("SET", "a", "1")])
     first, second = packed([("SET", "b", "22")]), packed([("INCR", "c")])
     for selected in (0, -1):
@@ -338,7 +338,7 @@ def test_entries_are_places_in_the_file_wherever_reading_began(file: int) -> Non
         assert batch.parts[-1] == (begin, end)
 
 
-def test_dbs_without_end_are_not_all_noted(file: int) -> None:
+def test_endless_dbs_are_not_all_noted(file: int) -> None:
     words: list[Words] = []
     for db in range(MAX_DBS + 5):
         words += [select(db), ("INCR", "n")]
@@ -346,7 +346,7 @@ def test_dbs_without_end_are_not_all_noted(file: int) -> None:
     assert chosen.dbs == set(range(MAX_DBS))
 
 
-def test_a_choice_of_anything_is_not_of_all() -> None:
+def test_a_choice_with_any_filter_is_not_all() -> None:
     assert only().is_all
     for one in (only(dbs=(0,)), only(names=(b"SET",)), only(globs=(b"*",))):
         assert not one.is_all

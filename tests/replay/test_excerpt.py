@@ -1,4 +1,4 @@
-"""An excerpt that cannot be is refused when it is made."""
+"""An impossible excerpt is refused when it is made."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def test_an_end_before_the_beginning_is_refused() -> None:
         dataclasses.replace(Excerpt(begin=7), end=6)
 
 
-def test_nothing_given_is_all_at_the_speed_of_then() -> None:
+def test_the_default_is_everything_at_the_recorded_speed() -> None:
     assert Excerpt() == Excerpt(links=(), begin=None, end=None, speed=1.0)

@@ -1,4 +1,4 @@
-"""What replicas get of a recording, byte for byte, from sockets and from real servers."""
+"""What replicas get of a recording, byte for byte, through sockets and with real servers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def one(tmp_path: Path) -> Path:
 
 
 def held(path: Path) -> tuple[bytes, bytes]:
-    """The RDB and the stream of the first chapter in a file, to the last whole command."""
+    """The RDB and the stream of the first chapter in a file, up to the last whole command."""
     read = reading_file(path)
     snapshot, stream = io.BytesIO(), io.BytesIO()
     copy_chapter(read, choose(index(read), (), None, None)[0], snapshot, stream)
@@ -70,10 +70,10 @@ def whole(stream: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("capture", captures(), ids=lambda capture: str(capture.name))
-def test_a_replica_is_given_the_rdb_and_the_stream_of_every_capture(capture: Capture, tmp_path: Path) -> None:
+def test_a_replica_gets_the_rdb_and_the_stream_of_every_capture(capture: Capture, tmp_path: Path) -> None:
     path = recorded(capture, tmp_path / "one.pcapng")
     if "cli" in capture.name:
-        # redis-cli --replica asks for an RDB without any data, which is none to begin with.
+        # redis-cli --replica asks for an RDB without any data, which is nothing to begin with.
         says = "no whole RDB" if capture.name.endswith("cli-replica") else "asked for with SYNC"
         with pytest.raises(RecordingError, match=says), Playing(path):
             pass
@@ -91,9 +91,9 @@ def test_a_replica_is_given_the_rdb_and_the_stream_of_every_capture(capture: Cap
         assert playing.wait_for(events.Ack).lag_bytes == 0
 
 
-def test_any_offset_that_was_recorded_is_where_a_partial_resync_may_begin(one: Path) -> None:
+def test_a_partial_resync_may_begin_at_any_recorded_offset(one: Path) -> None:
     _, stream = held(one)
-    with Playing(one, speed=NEVER) as playing:  # before the clock starts all of it is what has been
+    with Playing(one, speed=NEVER) as playing:  # before the clock starts all of it counts as played
         part = playing.master.part
     for size in (0, 1, len(stream) // 2, len(stream)):
         with Playing(one, speed=math.inf) as playing, peer(playing.port) as replica:
@@ -106,7 +106,7 @@ def test_any_offset_that_was_recorded_is_where_a_partial_resync_may_begin(one: P
         assert replica.ask("PSYNC", part.replid, str(part.offset + 1)) == b"+CONTINUE\r\n"
 
 
-def test_others_are_refused_as_redis_does(one: Path) -> None:
+def test_other_offsets_are_refused_as_by_redis(one: Path) -> None:
     with Playing(one, speed=math.inf) as playing:
         part = playing.master.part
         asked = {
@@ -134,7 +134,7 @@ def test_a_replica_may_come_with_the_id_from_before_a_promotion(tmp_path: Path) 
                 assert replica.ask("PSYNC", before, str(wanted)).startswith(f"{reply} {part.replid}".encode())
 
 
-def test_nothing_is_sent_before_it_is_due_and_who_has_more_is_ahead(one: Path) -> None:
+def test_nothing_is_sent_before_it_is_due_and_a_replica_with_more_is_ahead(one: Path) -> None:
     snapshot, _ = held(one)
     with Playing(one, speed=NEVER) as playing, peer(playing.port) as replica, peer(playing.port) as other:
         part = playing.master.part
@@ -143,12 +143,12 @@ def test_nothing_is_sent_before_it_is_due_and_who_has_more_is_ahead(one: Path) -
         wait_until(lambda: playing.master.seconds_left is not None, what="the clock has started")
         assert replica.is_silent
         assert playing.master.offset == part.offset
-        # The same question would have been granted before the clock started.
+        # The same request would have been granted before the clock started.
         assert other.ask("PSYNC", part.replid, str(part.end + 1)).startswith(b"+FULLRESYNC")
         assert playing.wait_for(events.FullResync, 2).reason.code == "offset_ahead_of_master"
 
 
-def test_with_from_what_came_before_is_sent_at_once(one: Path) -> None:
+def test_with_from_earlier_bytes_are_sent_at_once(one: Path) -> None:
     _, stream = held(one)
     with Playing(one, speed=NEVER) as playing:
         part = playing.master.part
@@ -159,7 +159,7 @@ def test_with_from_what_came_before_is_sent_at_once(one: Path) -> None:
         assert replica.read(first - part.offset) == stream[: first - part.offset]
 
 
-def test_until_ends_behind_the_last_whole_command(one: Path) -> None:
+def test_until_ends_after_the_last_whole_command(one: Path) -> None:
     _, stream = held(one)
     with Playing(one, speed=math.inf) as playing:
         part = playing.master.part
@@ -169,8 +169,8 @@ def test_until_ends_behind_the_last_whole_command(one: Path) -> None:
         assert len(whole(stream[:-1])) == end - part.offset
 
 
-def test_who_comes_as_it_ends_is_hung_up_on(one: Path) -> None:
-    """Whether the connection is still to be accepted, or nobody has begun to serve it. An open socket is a warning."""
+def test_a_replica_that_connects_at_the_end_is_hung_up_on(one: Path) -> None:
+    """Whether the connection is not accepted yet, or not served yet. An open socket is a warning."""
     for turns in range(6):
 
         async def story(turns: int = turns) -> None:
@@ -185,8 +185,8 @@ def test_who_comes_as_it_ends_is_hung_up_on(one: Path) -> None:
         gc.collect()
 
 
-def test_who_leaves_as_it_ends_is_let_go(one: Path) -> None:
-    """Whatever of that has been noticed. An open socket is a warning."""
+def test_a_replica_that_leaves_at_the_end_is_let_go(one: Path) -> None:
+    """Whatever has been noticed of that. An open socket is a warning."""
     for turns in range(8):
         told: list[Told] = []
 
@@ -205,7 +205,7 @@ def test_who_leaves_as_it_ends_is_let_go(one: Path) -> None:
         assert isinstance(told[-1].event, events.LinkClosed)
 
 
-def test_behind_the_end_there_are_pings_that_count(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_end_there_are_pings_that_count(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(master, "PING_SECONDS", 0.01)
     with Playing(one, speed=math.inf) as playing, peer(playing.port) as replica:
         part = playing.master.part
@@ -216,7 +216,7 @@ def test_behind_the_end_there_are_pings_that_count(one: Path, monkeypatch: pytes
             assert other.read(14) == b"*1\r\n$4\r\nping\r\n"
 
 
-def test_sync_and_a_client_that_wants_the_rdb_alone(one: Path) -> None:
+def test_sync_and_a_client_that_wants_only_the_rdb_are_served(one: Path) -> None:
     snapshot, stream = held(one)
     with Playing(one, speed=math.inf) as playing:
         with peer(playing.port) as old:
@@ -232,7 +232,7 @@ def test_sync_and_a_client_that_wants_the_rdb_alone(one: Path) -> None:
         assert playing.wait_for(events.LinkClosed, 2).phase == "done"
 
 
-def test_a_replica_that_leaves_before_it_has_loaded_the_rdb_is_told_and_waits_when_it_comes_again(
+def test_a_replica_that_leaves_before_loading_the_rdb_is_reported_and_waits_next_time(
     one: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replica_module, "AGAIN_SECONDS", 0.01)
@@ -259,7 +259,7 @@ def test_nonsense_ends_its_own_connection_alone(one: Path) -> None:
         assert replica.ask("PING") == b"+PONG\r\n"
 
 
-def test_what_cannot_be(one: Path, tmp_path: Path) -> None:
+def test_impossible_excerpts_are_refused(one: Path, tmp_path: Path) -> None:
     with listening() as taken, pytest.raises(EnvironmentFailure, match=r"cannot listen on 127\.0\.0\.1:\d+: Address"):
         with Playing(one, listen=f"{LOCALHOST}:{taken.getsockname()[1]}"):
             pass
@@ -272,7 +272,7 @@ def test_what_cannot_be(one: Path, tmp_path: Path) -> None:
         pass
 
 
-def test_what_the_recording_lacks_is_told() -> None:
+def test_what_the_recording_lacks_is_reported() -> None:
     with Playing(FIXTURES / "captures" / "one-command-lost.pcap") as playing:
         (missing,) = playing.master.missing
         assert (missing.from_offset, missing.to_offset, playing.master.part.end) == (2485, 2577, 2485)
@@ -284,7 +284,7 @@ def test_what_the_recording_lacks_is_told() -> None:
         assert playing.master.missing == []
 
 
-def test_who_stops_while_the_recording_is_read_waits_for_one_read(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_during_the_reading_waits_for_one_read(one: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     is_reading, is_cancelled = threading.Event(), threading.Event()
 
     def packets(*_: object) -> Iterator[None]:
@@ -365,7 +365,7 @@ def test_a_replica_of_the_recording_has_the_masters_data_and_may_be_cut(
             assert client(playing.port).info("replication")["master_repl_offset"] == playing.master.offset
 
 
-def test_behind_a_hole_the_replica_gets_the_next_rdb(tmp_path: Path, servers: Servers) -> None:
+def test_after_a_hole_the_replica_gets_the_next_rdb(tmp_path: Path, servers: Servers) -> None:
     name = need("redis-7.0")
     path = tmp_path / "one.pcapng"
     source, replica = servers.start(name, "repl-backlog-size", "16kb"), servers.start(name)

@@ -1,4 +1,4 @@
-"""When which byte is due, on a clock that nobody waits for."""
+"""When each byte is due, on a clock without waiting."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pace(*came: tuple[float, int], zero: float = 0, end: int = 400, speed: float
 CAME = ((0.5, 200), (2, 300), (10, 400))
 
 
-def test_a_byte_is_due_as_long_behind_the_rdb_as_it_came() -> None:
+def test_a_byte_is_due_as_long_after_the_rdb_as_it_came() -> None:
     recorded = pace(*CAME)
     assert [recorded.due(seconds) for seconds in (0, 0.499, 0.5, 1.999, 2, 9, 10, 99)] == [
         *(100, 100, 200, 200, 300, 300, 400, 400)
@@ -38,7 +38,7 @@ def test_a_byte_is_due_as_long_behind_the_rdb_as_it_came() -> None:
     assert (recorded.wait(0), recorded.wait(0.5), recorded.wait(10)) == (0.5, 1.5, None)
 
 
-def test_with_a_speed_all_comes_so_many_times_sooner_or_later() -> None:
+def test_a_speed_divides_every_time() -> None:
     assert [pace(*CAME, speed=10).due(seconds) for seconds in (0.04, 0.05, 0.2, 1)] == [100, 200, 300, 400]
     assert pace(*CAME, speed=0.5).wait(0) == 1
 
@@ -48,7 +48,7 @@ def test_at_full_speed_all_is_due_at_once() -> None:
     assert (recorded.due(0), recorded.wait(0), recorded.when(400)) == (400, None, 0)
 
 
-def test_what_came_before_the_zero_is_due_at_once() -> None:
+def test_bytes_from_before_the_zero_are_due_at_once() -> None:
     recorded = pace(*CAME, zero=3)
     assert (recorded.due(0), recorded.wait(0)) == (300, 7)
 
@@ -58,7 +58,7 @@ def test_the_end_may_lie_before_the_last_byte() -> None:
     assert (recorded.due(2), recorded.wait(0.5), recorded.wait(2)) == (250, 1.5, None)
 
 
-def test_an_rdb_with_nothing_behind_it_has_come_to_its_end() -> None:
+def test_an_rdb_with_nothing_after_it_has_come_to_its_end() -> None:
     recorded = pace(end=100)
     assert (recorded.due(0), recorded.wait(0), recorded.when(100)) == (100, None, 0)
 
@@ -67,7 +67,7 @@ steps = st.lists(st.tuples(st.integers(1, 10**13), st.integers(1, 10**9)), min_s
 
 
 @given(steps, st.floats(0.01, 1000), st.integers(0, 19))
-def test_who_waits_for_an_offset_finds_it_due(came: list[tuple[int, int]], speed: float, number: int) -> None:
+def test_after_waiting_for_an_offset_it_is_due(came: list[tuple[int, int]], speed: float, number: int) -> None:
     times = [RDB_AT + time for time in accumulate(time for time, _ in came)]
     offsets = list(accumulate(size for _, size in came))
     recorded = Pace(Marks(array("q", times), array("q", offsets)), zero=RDB_AT, begin=0, end=offsets[-1], speed=speed)

@@ -1,4 +1,4 @@
-"""When a master of a recording says what, to whom, and how it begins and ends, in an event loop whose clock jumps."""
+"""What a recording's master sends when and to whom, and how it begins and ends, in an event loop whose clock jumps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def now() -> float:
 
 
 async def follows(actor: Actor) -> None:
-    """It has come to the stream."""
+    """It has reached the stream."""
     await actor.ask("PSYNC", "?", "-1")
     assert await actor.rdb() == RDB
 
@@ -50,11 +50,11 @@ def acknowledges(actor: Actor, offset: int) -> None:
 
 
 @pytest.mark.parametrize(("speed", "seconds"), [(1.0, 1.0), (2.0, 0.5), (0.25, 4.0)])
-def test_each_byte_comes_so_long_behind_the_rdb_as_it_came_then(tmp_path: Path, speed: float, seconds: float) -> None:
+def test_each_byte_comes_as_long_after_the_rdb_as_it_did_then(tmp_path: Path, speed: float, seconds: float) -> None:
     async def story() -> None:
         one = Stage.of(part(tmp_path), speed=speed)
         async with playing(one), one.actor() as actor:
-            await asyncio.sleep(100)  # nobody has come: no clock goes
+            await asyncio.sleep(100)  # without a replica no clock runs
             await follows(actor)
             began = now()
             for number in range(10):
@@ -67,7 +67,7 @@ def test_each_byte_comes_so_long_behind_the_rdb_as_it_came_then(tmp_path: Path, 
     acted(story())
 
 
-def test_at_full_speed_all_comes_at_once(tmp_path: Path) -> None:
+def test_at_full_speed_everything_comes_at_once(tmp_path: Path) -> None:
     async def story() -> None:
         one = Stage.of(part(tmp_path), speed=math.inf)
         async with playing(one), one.actor() as actor:
@@ -80,7 +80,7 @@ def test_at_full_speed_all_comes_at_once(tmp_path: Path) -> None:
     acted(story())
 
 
-def test_behind_the_last_byte_a_ping_comes_every_ten_seconds_and_counts(tmp_path: Path) -> None:
+def test_after_the_last_byte_a_ping_comes_every_ten_seconds_and_counts(tmp_path: Path) -> None:
     async def story() -> None:
         one = Stage.of(part(tmp_path), speed=math.inf)
         async with playing(one), one.actor() as actor:
@@ -118,7 +118,7 @@ def test_all_is_acknowledged_once_it_is_over_and_each_follower_has_it(tmp_path: 
 
 
 @pytest.mark.parametrize(("speed", "seconds"), [(1.0, 25.0), (10.0, 2.5)])
-def test_behind_a_hole_all_come_anew_once_it_is_over_and_they_have_what_was_before_it(
+def test_after_a_hole_all_reconnect_once_it_is_over_and_have_what_was_before_it(
     tmp_path: Path, speed: float, seconds: float
 ) -> None:
     async def story() -> None:
@@ -143,7 +143,7 @@ def test_behind_a_hole_all_come_anew_once_it_is_over_and_they_have_what_was_befo
             assert (end.by, end.how) == (Side.TAP, "fin")
             assert (one.master.part, one.master.offset, one.master.seconds_left) == (second, 2000, None)
             assert not one.master.is_over
-            await asyncio.sleep(100)  # nobody has come: it waits
+            await asyncio.sleep(100)  # without a replica it waits
             async with one.actor() as actor:
                 assert await actor.ask("PSYNC", REPLID, "1101") == f"+FULLRESYNC {OTHER} 2000\r\n".encode()
                 await actor.rdb()
@@ -156,7 +156,7 @@ def test_behind_a_hole_all_come_anew_once_it_is_over_and_they_have_what_was_befo
     acted(story())
 
 
-def test_a_part_that_began_before_the_one_before_it_had_ended_comes_at_once(tmp_path: Path) -> None:
+def test_a_part_that_began_before_the_previous_one_ended_comes_at_once(tmp_path: Path) -> None:
     async def story() -> None:
         first = part(tmp_path / "1")
         one = Stage.of(first, part(tmp_path / "2", replid=OTHER, began=9 * SECOND))
@@ -171,14 +171,14 @@ def test_a_part_that_began_before_the_one_before_it_had_ended_comes_at_once(tmp_
     acted(story())
 
 
-# ---- how it begins and ends ----
+# ---- start and end ----
 
 
-PATH = FIXTURES / "captures" / "replica-whole.pcap"  # is there, and not read
+PATH = FIXTURES / "captures" / "replica-whole.pcap"  # it exists, and is not read
 
 
 def taking(monkeypatch: pytest.MonkeyPatch, *parts: Any, error: Exception | None = None) -> list[Path]:
-    """What is taken out of any recording, and where it was to be copied."""
+    """What would be taken from any recording, and where it was to be copied."""
     directories: list[Path] = []
 
     async def take(self: ReplayMaster, directory: Path) -> list[Any]:
@@ -229,7 +229,7 @@ def test_it_listens_serves_and_leaves_nothing_behind(tmp_path: Path, monkeypatch
         socket.create_connection((LOCALHOST, port))
 
 
-def test_what_cannot_be_read_frees_the_port_and_leaves_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_recording_frees_the_port_and_leaves_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     directories = taking(monkeypatch, error=RecordingError("no RDB"))
 
     async def story() -> int:
@@ -243,9 +243,7 @@ def test_what_cannot_be_read_frees_the_port_and_leaves_no_copy(monkeypatch: pyte
     assert not directories[0].exists()
 
 
-def test_a_recording_that_is_not_there_is_noticed_before_it_listens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_recording_is_noticed_before_it_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directories = taking(monkeypatch, part(tmp_path))
     with pytest.raises(RecordingError, match=r"other\.pcapng: No such file"):
         acted(ReplayMaster(PATH, tmp_path / "other.pcapng").__aenter__())
@@ -256,7 +254,7 @@ def test_a_recording_is_played_from_its_beginning_to_its_end() -> None:
     one = ReplayMaster("one.pcapng")
     assert (one._excerpt.speed, one.address.host, one.port) == (1.0, LOCALHOST, 0)
     assert ReplayMaster("one.pcapng", begin=5, end=5)
-    with pytest.raises(ConfigError, match="from 6 until 5: that end comes before the beginning"):
+    with pytest.raises(ConfigError, match="from 6 until 5: the end is before the beginning"):
         ReplayMaster("one.pcapng", begin=6, end=5)
     assert ReplayMaster("one.pcapng", speed=0.5)._excerpt.speed == 0.5
 
@@ -268,7 +266,7 @@ class Accepting:
         self._answers = iter(answers)
         self.asked: list[float] = []
         self._ready, other = socket.socketpair()
-        other.close()  # so that it can always be read
+        other.close()  # so that it is always readable
 
     def fileno(self) -> int:
         return self._ready.fileno()
@@ -286,7 +284,7 @@ class Accepting:
         self._ready.close()
 
 
-def test_who_cannot_be_accepted_is_told_and_tried_again_after_a_while(
+def test_a_replica_that_cannot_be_accepted_is_reported_and_tried_again_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story() -> list[float]:
@@ -310,7 +308,7 @@ def test_who_cannot_be_accepted_is_told_and_tried_again_after_a_while(
     ]
 
 
-def test_no_reader_is_left_behind_by_who_stops_waiting(tmp_path: Path) -> None:
+def test_a_cancelled_wait_leaves_no_reader_behind(tmp_path: Path) -> None:
     async def story() -> None:
         one = Stage.of(part(tmp_path))
         ours, theirs = socket.socketpair()
@@ -328,7 +326,7 @@ def test_no_reader_is_left_behind_by_who_stops_waiting(tmp_path: Path) -> None:
     acted(story())
 
 
-def test_the_account_is_that_of_the_first_reading_and_who_stops_it_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_account_is_that_of_the_first_reading_and_a_stop_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
     def read(paths: list[Path], player: Any) -> Iterator[None]:
@@ -380,7 +378,7 @@ OF_OTHER_LINK = missing(1090, 1150, link="other")
         (False, {"links": ["main"]}, [BEFORE_THE_END, BEHIND, OF_RDB]),
     ],
 )
-def test_of_what_the_recording_lacks_that_counts_which_may_come_behind_what_is_played(
+def test_missing_bytes_count_if_they_may_come_after_the_played_part(
     tmp_path: Path, has_part: bool, options: dict[str, Any], expected: list[Missing]
 ) -> None:
     one = ReplayMaster("one.pcapng", **options)
@@ -391,7 +389,7 @@ def test_of_what_the_recording_lacks_that_counts_which_may_come_behind_what_is_p
     assert one.problems == ["bad"]
 
 
-def test_moments_that_the_recording_does_not_have_are_remarked_where_there_is_something_to_play(tmp_path: Path) -> None:
+def test_moments_outside_the_recording_are_remarked_if_something_can_be_played(tmp_path: Path) -> None:
     one = ReplayMaster("one.pcapng", end=5000)
     one._account = Account(first=1, last=2)
     one._account.read("main", 1, REPLID, 1000, 1100)
@@ -403,7 +401,7 @@ def test_moments_that_the_recording_does_not_have_are_remarked_where_there_is_so
     assert "5000" in second
 
 
-def test_who_leaves_wakes_who_waits(tmp_path: Path) -> None:
+def test_a_replica_that_leaves_wakes_waiting_callers(tmp_path: Path) -> None:
     async def story() -> None:
         one = Stage.of(part(tmp_path), speed=math.inf)
         one.master.is_over = True

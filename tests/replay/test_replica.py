@@ -1,4 +1,4 @@
-"""One connection to the master of a recording: what it is sent, and what is told of it, to the byte."""
+"""One connection to a recording's master: what it is sent, and what is reported about it, to the byte."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def closed(**other: Any) -> Event:
 
 
 async def until(one: Stage, kind: type[Event], count: int = 1) -> None:
-    """Until so many of that kind have been told."""
+    """Until that many events of the kind have been reported."""
     async with asyncio.timeout(WITHIN):
         while sum(isinstance(event, kind) for event in one.events) < count:
             await asyncio.sleep(0)
 
 
-def test_a_full_resync_is_told_from_its_first_word_to_its_end(tmp_path: Path) -> None:
+def test_a_full_resync_is_reported_from_its_first_word_to_its_end(tmp_path: Path) -> None:
     async def story() -> tuple[Stage, int]:
         one = Stage.of(part(tmp_path))
         async with one.actor() as actor:
@@ -91,7 +91,7 @@ def test_a_full_resync_is_told_from_its_first_word_to_its_end(tmp_path: Path) ->
         (REPLID, "eof", "+CONTINUE\r\n", None),
     ],
 )
-def test_a_partial_resync_is_told_from_its_first_word_to_its_end(
+def test_a_partial_resync_is_reported_from_its_first_word_to_its_end(
     tmp_path: Path, replid: str, capa: str, line: str, previous: str | None
 ) -> None:
     async def story() -> Stage:
@@ -116,7 +116,7 @@ def test_a_partial_resync_is_told_from_its_first_word_to_its_end(
     ]
 
 
-def test_who_asks_for_what_is_next_is_behind_by_nothing_and_starts_the_clock_there(tmp_path: Path) -> None:
+def test_a_replica_that_asks_for_the_next_byte_is_behind_by_nothing_and_starts_the_clock_there(tmp_path: Path) -> None:
     async def story() -> Stage:
         one = Stage.of(part(tmp_path))
         async with one.actor() as actor:
@@ -155,7 +155,7 @@ def test_sync_gets_the_rdb_and_the_stream_without_a_line_before_them(tmp_path: P
 
 
 @pytest.mark.parametrize("word", ["PSYNC", "SYNC"])
-def test_who_wants_the_rdb_alone_is_sent_no_more(tmp_path: Path, word: str) -> None:
+def test_a_client_that_wants_only_the_rdb_is_sent_no_more(tmp_path: Path, word: str) -> None:
     async def story() -> Stage:
         one = Stage.of(part(tmp_path))
         async with one.actor() as actor:
@@ -172,7 +172,7 @@ def test_who_wants_the_rdb_alone_is_sent_no_more(tmp_path: Path, word: str) -> N
     assert (acted(story()).last.phase, acted(story()).last.offset) == ("done", None)
 
 
-def test_who_only_asks_is_no_replica(tmp_path: Path) -> None:
+def test_a_client_that_only_asks_is_not_a_replica(tmp_path: Path) -> None:
     async def story() -> Stage:
         one = Stage.of(part(tmp_path))
         async with one.actor() as actor:
@@ -202,7 +202,7 @@ def test_who_only_asks_is_no_replica(tmp_path: Path) -> None:
         (PSYNC + command("SET", "a", "b"), b"", Side.TAP, "error", "SET on a connection that is a replica's"),
     ],
 )
-def test_who_ends_a_connection_and_why_is_told(
+def test_the_end_of_a_connection_is_reported_with_its_cause(
     tmp_path: Path, sent: bytes, answer: bytes, by: Side, how: str, text: str
 ) -> None:
     async def story() -> Stage:
@@ -217,7 +217,7 @@ def test_who_ends_a_connection_and_why_is_told(
     assert last.text.startswith(text) or how == "error" and last.text  # noqa: RUF021
 
 
-def test_a_reset_is_the_replicas_and_told_in_the_systems_words(tmp_path: Path) -> None:
+def test_a_reset_is_the_replicas_and_reported_in_the_systems_words(tmp_path: Path) -> None:
     async def story() -> Stage:
         one = Stage.of(part(tmp_path))
         async with one.actor() as actor:
@@ -234,7 +234,7 @@ def test_a_reset_is_the_replicas_and_told_in_the_systems_words(tmp_path: Path) -
     assert (last.by, last.how, last.text) == (Side.REPLICA, "reset", "Connection reset by peer")
 
 
-def test_who_takes_no_more_is_told_as_a_reset(tmp_path: Path) -> None:
+def test_a_peer_that_takes_no_more_is_reported_as_a_reset(tmp_path: Path) -> None:
     async def story() -> Stage:
         one = Stage.of(part(tmp_path))
         async with one.actor() as actor:
@@ -253,7 +253,7 @@ def test_who_takes_no_more_is_told_as_a_reset(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("feeding", [True, False])
-def test_when_the_master_hangs_up_it_is_told_as_its_doing(tmp_path: Path, feeding: bool) -> None:
+def test_when_the_master_hangs_up_it_is_reported_as_its_own_doing(tmp_path: Path, feeding: bool) -> None:
     async def story() -> Stage:
         one = Stage.of(part(tmp_path))
         async with one.actor() as actor:
@@ -269,7 +269,7 @@ def test_when_the_master_hangs_up_it_is_told_as_its_doing(tmp_path: Path, feedin
     assert (last.by, last.how, last.text) == (Side.TAP, "fin", "")
 
 
-def test_a_master_that_is_closed_tells_of_it_once(tmp_path: Path) -> None:
+def test_a_closed_master_reports_it_once(tmp_path: Path) -> None:
     async def story() -> Stage:
         one = Stage.of(part(tmp_path))
         async with one.actor() as actor:
@@ -291,7 +291,7 @@ def test_a_master_that_is_closed_tells_of_it_once(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_who_leaves_while_it_loads_is_told_why_and_waits_once_when_it_comes_again(tmp_path: Path) -> None:
+def test_a_replica_that_leaves_while_loading_is_explained_and_waits_once_when_it_returns(tmp_path: Path) -> None:
     async def story() -> tuple[Stage, list[float]]:
         one, waited = Stage.of(part(tmp_path)), []
         loop = asyncio.get_running_loop()
@@ -320,12 +320,12 @@ def test_who_leaves_while_it_loads_is_told_why_and_waits_once_when_it_comes_agai
 
 
 async def until_sent(one: Stage) -> None:
-    """Until the RDB has been sent, and what comes behind it is due."""
+    """Until the RDB has been sent, and what follows it is due."""
     while one.master.replicas[0].sent is None:
         await asyncio.sleep(0)
 
 
-def test_a_large_rdb_goes_in_pieces_that_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_rdb_is_sent_in_pieces_that_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replica_module, "PIECE", 4)
     seen: list[int] = []
 
@@ -348,7 +348,7 @@ def test_a_large_rdb_goes_in_pieces_that_are_counted(tmp_path: Path, monkeypatch
     assert seen == list(range(0, len(RDB), 4))
 
 
-def test_what_is_acknowledged_before_anything_was_sent_is_no_lag(tmp_path: Path) -> None:
+def test_acknowledged_bytes_that_were_not_sent_are_no_lag(tmp_path: Path) -> None:
     async def story() -> Stage:
         one = Stage.of(part(tmp_path))
         async with one.actor() as actor:
@@ -369,7 +369,7 @@ def test_what_is_acknowledged_before_anything_was_sent_is_no_lag(tmp_path: Path)
         (("ip-address", "fe80::1", "listening-port", "6380"), "fe80::1", 6380, "[fe80::1]:6380"),
     ],
 )
-def test_a_replica_is_called_by_what_it_announces(
+def test_a_replica_is_named_by_what_it_announces(
     tmp_path: Path, announced: tuple[str, ...], host: str, port: int, name: str
 ) -> None:
     async def story() -> Replica:
@@ -399,7 +399,7 @@ def test_a_replica_follows_from_its_psync_on(tmp_path: Path) -> None:
     acted(story())
 
 
-def test_an_acknowledgement_wakes_who_waits_for_it(tmp_path: Path) -> None:
+def test_an_acknowledgement_wakes_waiting_callers(tmp_path: Path) -> None:
     async def story() -> None:
         one = Stage.of(part(tmp_path))
         one.master.is_over = True
@@ -414,7 +414,7 @@ def test_an_acknowledgement_wakes_who_waits_for_it(tmp_path: Path) -> None:
     acted(story())
 
 
-def test_an_error_of_ours_ends_its_own_connection_and_is_logged(
+def test_an_internal_error_ends_its_own_connection_and_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:

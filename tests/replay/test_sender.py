@@ -1,4 +1,4 @@
-"""Sending without a server: which bytes are a part, and what a sender makes of the replies that a test gives."""
+"""Sending without a server: which bytes are a part, and how a sender handles the replies that a test gives."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def stretch(size: int, *, offset: int = BASE, placed: bool = True, **more: Any) 
 
 
 def marks(*came: tuple[float, int]) -> Marks:
-    """When, in seconds, all up to which offset was there."""
+    """When, in seconds, everything up to each offset was there."""
     return Marks(array("q", [round(at * SECOND) for at, _ in came]), array("q", [offset for _, offset in came]))
 
 
 def part(file: IO[bytes], *pieces: bytes, begin: Any = None, end: Any = None, **more: Any) -> StreamPart | None:
-    """Of pieces that came a second apart, from second 1 on."""
+    """A part of pieces that came a second apart, from second 1 on."""
     ends = list(itertools.accumulate(map(len, pieces)))
     file.truncate(0)
     file.seek(0)
@@ -69,7 +69,7 @@ def at(second: float) -> datetime:
     return datetime.fromtimestamp(second, UTC)
 
 
-# ---- which bytes ----
+# ---- choosing bytes ----
 
 
 def test_a_part_begins_and_ends_where_no_transaction_is_open(file: IO[bytes]) -> None:
@@ -86,14 +86,14 @@ def test_a_part_begins_and_ends_where_no_transaction_is_open(file: IO[bytes]) ->
 
 
 @pytest.mark.parametrize("left", range(1, len(EXEC) + 1))
-def test_a_transaction_whose_end_has_not_come_is_none_of_it(file: IO[bytes], left: int) -> None:
+def test_an_unfinished_transaction_is_left_out(file: IO[bytes], left: int) -> None:
     found = part(file, SELECT + INCR + PAIR[:-left])
     assert found is not None
     assert found.end == len(SELECT + INCR)
     assert part(file, PAIR[:-left]) is None
 
 
-def test_the_db_at_its_beginning(file: IO[bytes]) -> None:
+def test_the_db_at_its_beginning_is_known(file: IO[bytes]) -> None:
     data = command("SELECT", "7") + INCR * 2
     found = part(file, data, begin=BASE + len(command("SELECT", "7") + INCR) + 1)
     assert found is not None
@@ -126,7 +126,7 @@ def test_moments_are_inclusive(
     assert (None if found is None else (found.start // size, found.end // size)) == numbers
 
 
-def test_places_and_moments_of_a_part(file: IO[bytes]) -> None:
+def test_a_part_knows_offsets_and_moments(file: IO[bytes]) -> None:
     one = part(file, *[INCR] * 3)
     assert one is not None
     size = len(INCR)
@@ -172,7 +172,7 @@ def test_links_of_streams_without_offsets_are_known_too() -> None:
     assert streams_of(Index(), []) == []
 
 
-def test_of_the_streams_those_parts_are_copied_in_which_something_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_parts_of_streams_with_writes_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     streams = [(stretch(len(INCR) * 2),), (stretch(len(INCR), offset=BASE + 500),)]
     readers: list[Any] = []
 
@@ -195,7 +195,7 @@ def test_of_the_streams_those_parts_are_copied_in_which_something_was_written(mo
     assert first.file.closed
 
 
-# ---- what comes back ----
+# ---- replies ----
 
 
 class Played:
@@ -251,7 +251,7 @@ def sender(target: Played, *parts: StreamPart | None, speed: float = math.inf, *
     return Sender(to, [one for one in parts if one is not None], options.pop("choice", Choice()), speed, **options)
 
 
-def test_all_is_sent_in_order_and_each_reply_counted(file: IO[bytes]) -> None:
+def test_everything_is_sent_in_order_and_each_reply_counted(file: IO[bytes]) -> None:
     target = Played()
     one = sender(target, part(file, SELECT + INCR + PAIR + INCR))
     assert one.progress == 0.0
@@ -267,7 +267,7 @@ def test_all_is_sent_in_order_and_each_reply_counted(file: IO[bytes]) -> None:
     assert one.seconds > 0
 
 
-def test_parts_come_one_behind_the_other_and_a_db_is_selected_once(file: IO[bytes]) -> None:
+def test_parts_are_sent_one_after_the_other_and_a_db_is_selected_once(file: IO[bytes]) -> None:
     with tempfile.TemporaryFile() as second:
         target = Played()
         one = sender(target, part(file, SELECT + INCR), part(second, INCR, db=0, offset=BASE + 500))
@@ -305,14 +305,14 @@ def test_kinds_beyond_the_limit_are_one_kind(file: IO[bytes], monkeypatch: pytes
 
 
 @pytest.mark.parametrize("state", ["NOAUTH", "READONLY", "LOADING", "BUSY", "OOM", "MISCONF", "MASTERDOWN", "NOREPLICAS"])
-def test_an_error_about_the_state_of_the_server_ends_it(file: IO[bytes], state: str) -> None:
+def test_an_error_about_the_state_of_the_server_ends_the_sending(file: IO[bytes], state: str) -> None:
     one = sender(Played(lambda words: b"-%s not now\r\n" % state.encode()), part(file, SELECT + INCR))
     with pytest.raises(EnvironmentFailure, match=f"played:6379: {state} not now"):
         asyncio.run(one.run())
 
 
-def test_of_an_open_transaction_nothing_is_acknowledged(file: IO[bytes]) -> None:
-    """Its replies say QUEUED: a server that goes away has executed none of it."""
+def test_nothing_of_an_open_transaction_is_acknowledged(file: IO[bytes]) -> None:
+    """Its replies are QUEUED: a server that goes away has executed none of it."""
     answers = iter([b"+OK\r\n", b":1\r\n", b"+OK\r\n", b"+QUEUED\r\n", None])
     one = sender(Played(lambda words: next(answers, None)), part(file, SELECT + INCR + PAIR))
     with pytest.raises(EnvironmentFailure, match="played:6379"):
@@ -343,7 +343,7 @@ def test_without_offsets_nothing_is_acknowledged(file: IO[bytes]) -> None:
         pytest.param(b"+OK\r\n" * 10, id="more replies than commands"),
     ],
 )
-def test_what_is_no_reply_is_told(file: IO[bytes], said: bytes) -> None:
+def test_anything_but_a_reply_is_reported(file: IO[bytes], said: bytes) -> None:
     one = sender(Played(lambda words: said), part(file, SELECT + INCR))
     with pytest.raises(EnvironmentFailure, match="its answer is not a reply of Redis"):
         asyncio.run(one.run())
@@ -359,7 +359,7 @@ def test_what_a_reply_announces_is_not_believed(file: IO[bytes], said: bytes) ->
 def test_no_more_is_sent_than_the_window_holds(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WINDOW_COMMANDS", 10)
     monkeypatch.setattr(module, "CHUNK", 4 * len(INCR))
-    target = Played(lambda words: b"")  # takes all, and answers nothing
+    target = Played(lambda words: b"")  # accepts everything, and answers nothing
 
     async def story() -> int:
         one = sender(target, part(file, INCR * 100, db=0))
@@ -376,7 +376,7 @@ def test_no_more_is_sent_than_the_window_holds(file: IO[bytes], monkeypatch: pyt
     assert 10 <= asyncio.run(story()) < 10 + 4
 
 
-def test_who_stops_hears_the_replies_to_what_was_sent(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_waits_for_the_replies_to_what_was_sent(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> Sender:
         one = sender(Played(), part(file, *[SELECT + INCR, *[INCR] * 50]), speed=1.0)
         run = asyncio.create_task(one.run())
@@ -403,17 +403,17 @@ def test_the_pace_is_that_of_the_recording(file: IO[bytes], speed: float, least:
     assert sum(gaps) < 5
 
 
-# ---- when ----
+# ---- pace ----
 
 
 def timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the clock of the loop, that jumps."""
+    """By the clock of the loop, which jumps."""
     clock = SimpleNamespace(monotonic=lambda: asyncio.get_running_loop().time())
     monkeypatch.setattr(module, "time", clock)
 
 
 @pytest.mark.parametrize(("speed", "seconds"), [(1.0, 1.0), (4.0, 0.25), (0.5, 2.0)])
-def test_each_command_comes_so_long_behind_the_first_as_it_came_then(
+def test_each_command_is_sent_as_long_after_the_first_as_it_came(
     file: IO[bytes], monkeypatch: pytest.MonkeyPatch, speed: float, seconds: float
 ) -> None:
     timed(monkeypatch)
@@ -434,9 +434,7 @@ def test_each_command_comes_so_long_behind_the_first_as_it_came_then(
     assert one.seconds == pytest.approx(5 * seconds)
 
 
-def test_what_came_before_the_beginning_does_not_delay_what_is_sent(
-    file: IO[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_time_before_the_beginning_does_not_delay_the_sending(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     timed(monkeypatch)
     one = sender(Played(), part(file, *[INCR] * 9, begin=at(7.5), db=0), speed=1.0)
     acted(one.run())
@@ -444,7 +442,7 @@ def test_what_came_before_the_beginning_does_not_delay_what_is_sent(
     assert one.commands == 2
 
 
-def test_who_stops_waits_a_moment_for_what_has_been_sent_and_not_for_what_is_due_later(
+def test_a_stop_waits_briefly_for_what_was_sent_and_not_for_what_is_due_later(
     file: IO[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed(monkeypatch)
@@ -464,13 +462,13 @@ def test_who_stops_waits_a_moment_for_what_has_been_sent_and_not_for_what_is_due
     assert (round(one.seconds, 6), one.commands, one.replies) == (10.5 + module.FAREWELL_SECONDS, 11, 0)
 
 
-def test_a_stop_that_comes_when_all_is_done_stops_nothing(file: IO[bytes]) -> None:
+def test_a_stop_after_the_end_stops_nothing(file: IO[bytes]) -> None:
     one = sender(Played(lambda words: one.stop() or b"+OK\r\n"), part(file, INCR, db=0))  # type: ignore[func-returns-value]
     acted(one.run())
     assert (one.commands, one.replies, one.progress) == (1, 1, 1.0)
 
 
-def test_a_stop_before_it_begins_sends_nothing(file: IO[bytes]) -> None:
+def test_a_stop_before_the_beginning_sends_nothing(file: IO[bytes]) -> None:
     target = Played()
     one = sender(target, part(file, INCR, db=0))
     one.stop()
@@ -479,7 +477,7 @@ def test_a_stop_before_it_begins_sends_nothing(file: IO[bytes]) -> None:
     assert (one.commands, target.heard) == (0, [])
 
 
-def test_steps_end_with_a_chunk_and_where_there_is_a_pace_with_what_came_at_once(
+def test_steps_end_with_a_chunk_and_with_a_pace_at_the_same_moment(
     file: IO[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHUNK", 2 * len(INCR))
@@ -507,13 +505,13 @@ def test_steps_end_with_a_chunk_and_where_there_is_a_pace_with_what_came_at_once
         (1, 50 + module.WINDOW_BYTES, False),
     ],
 )
-def test_there_is_room_for_so_many_commands_and_bytes(file: IO[bytes], waiting: int, end: int, has_room: bool) -> None:
+def test_the_window_is_limited_by_commands_and_bytes(file: IO[bytes], waiting: int, end: int, has_room: bool) -> None:
     one = sender(Played(), part(file, INCR, db=0))
     one._expected.extend([(50, 60, 0, False), *[(0, 0, 0, False)] * waiting][:waiting])
     assert one._has_room(end) == has_room
 
 
-def test_a_batch_goes_in_pieces_of_about_a_chunk(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_sent_in_pieces_of_about_a_chunk(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 10)
     file.write(bytes(range(100)))
     file.flush()
@@ -525,10 +523,10 @@ def test_a_batch_goes_in_pieces_of_about_a_chunk(file: IO[bytes], monkeypatch: p
     assert list(module._pieces(file.fileno(), Batch())) == []
 
 
-# ---- where, and what of it is said ----
+# ---- dbs and reports ----
 
 
-def test_each_db_is_asked_for_once_and_what_is_left_out_is_summed_up(file: IO[bytes]) -> None:
+def test_each_db_is_checked_once_and_what_is_left_out_is_summed_up(file: IO[bytes]) -> None:
     def in_db(db: int) -> bytes:
         return command("SELECT", str(db)) + INCR
 
@@ -552,13 +550,13 @@ def test_all_of_it_may_go_to_one_db(file: IO[bytes]) -> None:
 
 
 def refusing(file: IO[bytes], sent: bytes, refusal: bytes, **more: Any) -> list[str]:
-    """What is kept of a server that says so to all of these."""
+    """The errors kept from a server that answers this to all of these."""
     one = sender(Played(lambda words: b"-" + refusal + b"\r\n"), part(file, sent, **more))
     asyncio.run(one.run())
     return [line for tally in one.errors.values() for line in tally.first]
 
 
-def test_an_error_is_told_with_its_place_its_command_and_its_key(file: IO[bytes]) -> None:
+def test_an_error_is_reported_with_its_place_its_command_and_its_key(file: IO[bytes]) -> None:
     place, long = BASE + len(INCR), "k" * 150
     assert refusing(file, INCR, b"ERR no", db=3) == [
         f"offset {BASE}: SELECT 3: ERR no", f"offset {place}, db 3: INCR n: ERR no",
@@ -569,14 +567,14 @@ def test_an_error_is_told_with_its_place_its_command_and_its_key(file: IO[bytes]
     assert refusing(file, command("MSET", b"a\xff", "1", "b", "2"), b"X", db=0)[1].endswith("MSET a\\xff: X")
 
 
-def test_what_a_server_repeats_of_a_password_is_hidden(file: IO[bytes]) -> None:
+def test_a_password_that_a_server_repeats_is_hidden(file: IO[bytes]) -> None:
     sent = command("CONFIG", "SET", "requirepass", "a-great-secret")
     said = refusing(file, sent, b"ERR cannot set 'a-great-secret'", db=0)
     assert said[1].endswith(": ERR cannot set '***'")
     assert "a-great-secret" in said[0]  # our own SELECT carried none
 
 
-def test_errors_of_a_kind_that_is_known_are_counted_beyond_the_limit_of_kinds(
+def test_errors_of_a_known_kind_are_counted_beyond_the_limit_of_kinds(
     file: IO[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "KINDS", 2)
@@ -587,7 +585,7 @@ def test_errors_of_a_kind_that_is_known_are_counted_beyond_the_limit_of_kinds(
     assert one.error_count == 6
 
 
-def test_of_a_transaction_only_what_is_an_error_is_one(file: IO[bytes]) -> None:
+def test_in_a_transaction_only_errors_are_errors(file: IO[bytes]) -> None:
     replies = iter([b"+OK\r\n"] * 4 + [b"*4\r\n:1\r\n-A x\r\n*0\r\n-B x\r\n"])
     one = sender(Played(lambda words: next(replies)), part(file, PAIR, db=0))
     asyncio.run(one.run())
@@ -595,14 +593,14 @@ def test_of_a_transaction_only_what_is_an_error_is_one(file: IO[bytes]) -> None:
     assert one.replies == 4
 
 
-def test_a_server_that_goes_away_is_told_and_its_last_word_first(file: IO[bytes]) -> None:
+def test_a_server_that_goes_away_is_reported_and_its_last_reply_first(file: IO[bytes]) -> None:
     target = Played(lambda words: None)
     with pytest.raises(EnvironmentFailure, match=r"^played:6379: closed the connection$"):
         asyncio.run(sender(target, part(file, INCR, db=0)).run())
     assert target.has_ended
 
 
-def test_a_connection_that_breaks_is_told_in_the_systems_words(file: IO[bytes]) -> None:
+def test_a_broken_connection_is_reported_in_the_systems_words(file: IO[bytes]) -> None:
     class Broken(Played):
         async def check_db(self, db: int) -> None:
             raise ConnectionResetError(104, "Connection reset by peer")
@@ -613,7 +611,7 @@ def test_a_connection_that_breaks_is_told_in_the_systems_words(file: IO[bytes]) 
     assert target.has_ended
 
 
-def test_a_value_larger_than_a_chunk_goes_in_pieces(file: IO[bytes]) -> None:
+def test_a_value_larger_than_a_chunk_is_sent_in_pieces(file: IO[bytes]) -> None:
     target = Played()
     big = command("SET", "k", b"v" * (3 * 2**18 + 7))
     one = sender(target, part(file, SELECT + big + INCR))
@@ -622,7 +620,7 @@ def test_a_value_larger_than_a_chunk_goes_in_pieces(file: IO[bytes]) -> None:
     assert one.acknowledged == BASE + len(SELECT + big + INCR)
 
 
-def test_a_directory_for_copies_that_is_full_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_directory_for_copies_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""A sender before a real server: what the server has then, and how far the sender says it came."""
+"""A sender before a real server: the server's data afterwards, and how far the sender says it came."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_from_and_until_never_cut_a_transaction(tmp_path: Path, target: Server, 
         assert client(target).mget("x", "y") == [b"%d" % expected] * 2
 
 
-def test_from_and_until_a_time(tmp_path: Path, target: Server, files: Any) -> None:
+def test_from_and_until_may_be_times(tmp_path: Path, target: Server, files: Any) -> None:
     stream = counted(20)
     wire = streamed(stream)
     path = file(tmp_path / "recording.pcapng", wire.packets, "pcapng")

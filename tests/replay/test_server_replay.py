@@ -57,7 +57,7 @@ def test_a_recording_without_a_stream_is_refused(tmp_path: Path) -> None:
 def test_one_db_of_the_server_takes_the_commands_of_one_db(tmp_path: Path) -> None:
     path = recorded(tmp_path, SELECT)
     for choice in (Choice(), Choice.of(dbs=[0, 3])):
-        with pytest.raises(ConfigError, match=r"^h:1, db 5: each command goes to the db that it was for"):
+        with pytest.raises(ConfigError, match=r"^h:1, db 5: each command goes to its own db"):
             replay(path, "redis://h:1/5", choice)
     replay(path, "redis://h:1/5", Choice.of(dbs=[3]))
 

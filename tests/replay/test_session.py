@@ -1,4 +1,4 @@
-"""What a replica, or anybody else, is answered: transcripts, however the bytes are cut."""
+"""The answers to a replica, or to any other client: transcripts, for any split of the bytes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def replied(*pieces: bytes) -> bytes:
 
 
 @given(st.lists(st.integers(0, 500), max_size=8))
-def test_the_handshake_of_every_replica_is_taken_whatever_its_pieces(cuts: list[int]) -> None:
+def test_the_handshake_of_every_replica_is_accepted_whatever_its_pieces(cuts: list[int]) -> None:
     sent = b"".join(request for request, _ in HANDSHAKE) + command("PSYNC", "?", "-1")
     places = sorted({0, *(cut for cut in cuts if cut < len(sent)), len(sent)})
     asked = session()
@@ -48,13 +48,13 @@ def test_the_handshake_of_every_replica_is_taken_whatever_its_pieces(cuts: list[
     assert (asked.host, asked.port, asked.knows_psync2, asked.only_rdb) == ("10.0.0.7", 6380, True, False)
 
 
-def test_who_has_some_of_it_says_what_it_wants_next() -> None:
+def test_a_replica_with_some_data_asks_for_the_next_byte() -> None:
     (wish,) = steps(session(), command("psync", REPLID.upper(), "1001"))
     assert isinstance(wish, Wish)
     assert (wish.replid, wish.offset) == (REPLID, 1001)
 
 
-def test_redis_cli_takes_the_rdb_alone() -> None:
+def test_redis_cli_takes_only_the_rdb() -> None:
     asked = session()
     *_, wish = steps(asked, command("REPLCONF", "capa", "eof"), command("REPLCONF", "rdb-only", "1"), b"SYNC\r\n")
     assert isinstance(wish, Wish)
@@ -62,12 +62,12 @@ def test_redis_cli_takes_the_rdb_alone() -> None:
     assert (wish.replid, wish.offset) == (None, -1)
 
 
-def test_of_who_has_said_nothing_nothing_is_known() -> None:
+def test_a_silent_client_is_unknown() -> None:
     one = session()
     assert (one.host, one.port, one.knows_psync2, one.only_rdb, one.in_stream) == (None, None, False, False, False)
 
 
-def test_what_a_replica_takes_back_counts_no_more() -> None:
+def test_withdrawn_capabilities_do_not_count() -> None:
     one = session()
     steps(one, command("REPLCONF", "ip-address", "10.0.0.7", "listening-port", "6380", "rdb-only", "1"))
     assert (one.host, one.port, one.only_rdb) == ("10.0.0.7", 6380, True)
@@ -115,7 +115,7 @@ def test_requests_that_come_together_are_answered_up_to_the_one_that_ends_it(sen
         (b"\x16\x03\x01", b"-ERR Protocol error\r\n"),
     ],
 )
-def test_what_else_is_asked(request_: bytes, reply: bytes) -> None:
+def test_other_requests_are_answered(request_: bytes, reply: bytes) -> None:
     assert replied(request_) == reply
 
 
@@ -128,11 +128,11 @@ SELF = (
 @pytest.mark.parametrize(
     ("words", "head", "proto"), [((), b"*14\r\n", b"2"), (("2",), b"*14\r\n", b"2"), (("3",), b"%7\r\n", b"3")]
 )
-def test_hello_is_answered_in_the_protocol_that_it_asks_for(words: tuple[str, ...], head: bytes, proto: bytes) -> None:
+def test_hello_is_answered_in_the_requested_protocol(words: tuple[str, ...], head: bytes, proto: bytes) -> None:
     assert replied(command("HELLO", *words)) == head + SELF % proto
 
 
-def test_of_a_master_without_replicas_role_says_so() -> None:
+def test_the_role_of_a_master_without_replicas_says_so() -> None:
     assert role_reply(7, []) == b"*3\r\n$6\r\nmaster\r\n:7\r\n*0\r\n"
 
 
@@ -149,11 +149,11 @@ def test_data_commands_are_unknown(words: tuple[str, ...]) -> None:
     assert said.count(b"\r\n") == 1
 
 
-def test_a_filter_is_refused_for_the_rdb_is_sent_whole() -> None:
+def test_a_filter_is_refused_because_the_rdb_is_sent_whole() -> None:
     assert replied(command("REPLCONF", "rdb-filter-only", "functions")).startswith(b"-ERR a recorded RDB is sent whole")
 
 
-def test_in_the_stream_acks_are_taken_and_nothing_is_answered() -> None:
+def test_in_the_stream_acks_are_accepted_and_nothing_is_answered() -> None:
     asked = session()
     steps(asked, command("PSYNC", "?", "-1"))
     sent = [
@@ -173,7 +173,7 @@ def test_in_the_stream_acks_are_taken_and_nothing_is_answered() -> None:
 
 
 @pytest.mark.parametrize("sent", [command("SET", "ACK", "5"), b"REPLCONF\r\n", b"*x\r\n", b"\0"])
-def test_anything_else_in_the_stream_ends_the_connection_without_a_word(sent: bytes) -> None:
+def test_anything_else_in_the_stream_ends_the_connection_silently(sent: bytes) -> None:
     asked = session()
     steps(asked, command("PSYNC", "?", "-1"))
     (step,) = steps(asked, sent)
@@ -183,7 +183,7 @@ def test_anything_else_in_the_stream_ends_the_connection_without_a_word(sent: by
 
 
 @pytest.mark.parametrize("words", [("CLIENT",), ("SET", "ACK", "5"), ("GET", "GETACK"), ("CLIENT", "KILL")])
-def test_what_only_looks_like_a_request_of_a_replica_is_unknown(words: tuple[str, ...]) -> None:
+def test_what_only_resembles_a_request_of_a_replica_is_unknown(words: tuple[str, ...]) -> None:
     assert replied(command(*words)).startswith(b"-ERR unknown command '")
 
 
@@ -197,5 +197,5 @@ def test_what_only_looks_like_a_request_of_a_replica_is_unknown(words: tuple[str
         ("client", "setname", "me"),
     ],
 )
-def test_what_clients_say_of_themselves_is_taken(words: tuple[str, ...]) -> None:
+def test_clients_may_introduce_themselves(words: tuple[str, ...]) -> None:
     assert replied(command(*words)) == OK

@@ -33,7 +33,7 @@ DUAL = ("redis-8.0", "redis-newest", "valkey-8.1", "valkey-newest")
 
 @pytest.fixture(params=DUAL)
 def dual(request: pytest.FixtureRequest) -> str:
-    """Each server that takes two connections for a full resync."""
+    """Each server that uses two connections for a full resync."""
     return need(request.param)
 
 
@@ -108,7 +108,7 @@ def test_both_connections_are_recorded_and_replayed_as_one_sync(tmp_path: Path, 
         assert digest(fresh) == expected
 
 
-def test_a_sync_of_two_connections_is_read_from_any_file_on(tmp_path: Path, servers: Servers, dual: str) -> None:
+def test_a_sync_of_two_connections_can_be_read_from_any_file_on(tmp_path: Path, servers: Servers, dual: str) -> None:
     master, replica = start(servers, dual), start(servers, dual)
     wanted = config(master.port, tmp_path / "day.pcapng", every_command=True, record_rotate=("16kb",))
     with TapThread(wanted) as tap:
@@ -119,7 +119,7 @@ def test_a_sync_of_two_connections_is_read_from_any_file_on(tmp_path: Path, serv
 
 
 @pytest.mark.parametrize("name", ["redis-8.0", "valkey-8.1"])
-def test_a_capture_of_both_connections_tells_one_sync(tmp_path: Path, servers: Servers, name: str) -> None:
+def test_a_capture_of_both_connections_reports_one_sync(tmp_path: Path, servers: Servers, name: str) -> None:
     program = shutil.which("tcpdump")
     if program is None or os.geteuid():
         pytest.skip("tcpdump is missing, or not for this user")
@@ -146,7 +146,7 @@ def test_a_capture_of_both_connections_tells_one_sync(tmp_path: Path, servers: S
 
 
 def commands(path: Path) -> list[tuple[int | None, str, tuple[bytes, ...]]]:
-    """What a capture that may still be written tells."""
+    """The commands of a capture that may still be written."""
     heard: list[Told] = []
     player = Player(heard.append, every_command=True)
     play(path, player)

@@ -1,4 +1,4 @@
-"""A conversation to feed turn by turn, and what the two sides say on it."""
+"""A conversation to feed turn by turn, and the bytes of the two sides."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ TRICKY_RDB = b"REDIS0009\x00\x01k\x40" + bytes([len(TRICKY_VALUE)]) + TRICKY_VAL
 
 
 def following(*, behind: int = 0) -> Talk:
-    """A replica behind a partial resync at offset 100, and so many PINGs."""
+    """A replica after a partial resync at offset 100, and some PINGs."""
     return Talk().R(f"PSYNC {ID} 101\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode() + PING * behind).quiet()
 
 

@@ -1,4 +1,4 @@
-"""Acknowledgements read in one go are those that the reader of all requests finds."""
+"""The fast path finds the same acknowledgements as the reader of all requests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NEARLY = st.sampled_from(
 
 
 def read(data: bytes) -> list[tuple[int, int | None]] | None:
-    """What the data acknowledge; None if that is not all that they say."""
+    """What the data acknowledge; None if they hold anything else."""
     reader = RequestReader()
     reader.feed(data)
     found: list[tuple[int, int | None]] = []
@@ -63,7 +63,7 @@ def read(data: bytes) -> list[tuple[int, int | None]] | None:
 @example(command("REPLCONF", "ACK", "0"), 0)
 @example(command("REPLCONF", "ACK", "9" * 18, "FACK", "9" * 18), 0)
 @example(command("REPLCONF", "ACK") + b"$%s1\r\n5\r\n" % (b"0" * 30), 0)
-def test_they_are_those_of_the_reader_of_requests(module: Any, data: bytes, missing: int) -> None:
+def test_acknowledgements_are_those_of_the_reader_of_requests(module: Any, data: bytes, missing: int) -> None:
     data = data[: len(data) - missing]
     found = read(data)
     assert module.are_acknowledgements(data) == (found is not None)
@@ -73,7 +73,7 @@ def test_they_are_those_of_the_reader_of_requests(module: Any, data: bytes, miss
 
 @KINDS
 @given(st.lists(ACKS | st.just(b"\n"), max_size=5), NEARLY | st.just(b""), st.integers(0, 3), st.booleans())
-def test_those_at_the_front_are_read_and_no_byte_of_what_follows(
+def test_acknowledgements_at_the_front_are_read_and_not_a_byte_more(
     module: Any, whole: list[bytes], behind: bytes, missing: int, skips_newlines: bool
 ) -> None:
     rest = behind[: len(behind) - missing]
@@ -92,7 +92,7 @@ def test_those_at_the_front_are_read_and_no_byte_of_what_follows(
 
 
 @given(st.lists(ACKS | NEARLY, max_size=6).map(b"".join), st.integers(1, 50), st.booleans())
-def test_a_conversation_tells_the_same_however_they_are_cut(data: bytes, size: int, has_kept_alive: bool) -> None:
+def test_a_conversation_reports_the_same_for_any_split(data: bytes, size: int, has_kept_alive: bool) -> None:
     data = b"\n" * has_kept_alive + data
 
     def told(size: int) -> list[Event]:
@@ -116,7 +116,7 @@ def test_numbers_beyond_64_bits_are_left_to_the_reader_of_requests(module: Any) 
 
 @KINDS
 @given(st.binary(max_size=40), st.integers(0, 60))
-def test_no_bytes_make_it_raise_or_read_on(module: Any, noise: bytes, kept: int) -> None:
+def test_no_bytes_raise_an_exception_or_are_read_beyond(module: Any, noise: bytes, kept: int) -> None:
     ack = command("REPLCONF", "ACK", "12345")
     data = ack[:kept] + noise
     assert module.acknowledged(data) in (None, (12345, None)) or len(noise) > 3
@@ -125,7 +125,7 @@ def test_no_bytes_make_it_raise_or_read_on(module: Any, noise: bytes, kept: int)
 
 @KINDS
 @pytest.mark.parametrize("broken", range(len("$5\r\n12345\r\n")))
-def test_an_offset_whose_frame_is_broken_is_none(module: Any, broken: int) -> None:
+def test_an_offset_in_a_broken_frame_does_not_count(module: Any, broken: int) -> None:
     head, number = b"*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n", bytearray(b"$5\r\n12345\r\n")
     assert module.acknowledged(head + bytes(number)) == (12345, None)
     number[broken] = 0x78

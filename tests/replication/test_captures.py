@@ -1,4 +1,4 @@
-"""What real servers said to each other, told back: the same story however the bytes are cut."""
+"""Real traffic, reported: the same story for any split of the bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support import Capture, Chunk, Play, captures
 
 CAPTURES = {capture.name: capture for capture in captures()}
 
-# What has to be told of each, in words: see words() below.
+# The expected report of each, in words: see words() below.
 FULL_AND_PARTIAL = [
     "1 psync own 1",
     "1 full 0 replication_id_unknown",
@@ -118,14 +118,14 @@ def test_the_last_offset_is_the_masters(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_the_story_byte_by_byte(name: str) -> None:
+def test_the_story_is_the_same_byte_by_byte(name: str) -> None:
     whole = Play().all(CAPTURES[name].chunks)
     assert Play().all([piece for chunk in CAPTURES[name].chunks for piece in in_pieces(chunk, 1)]) == whole
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_the_story_in_one_piece_per_turn(name: str) -> None:
-    """Chunks of one side that follow each other without a pause, glued."""
+def test_the_story_is_the_same_in_one_piece_per_turn(name: str) -> None:
+    """Consecutive chunks of one side without a pause, joined."""
     chunks = CAPTURES[name].chunks
     glued: list[Chunk] = []
     for chunk in chunks:
@@ -139,14 +139,14 @@ def test_the_story_in_one_piece_per_turn(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_the_story_split_anywhere(name: str) -> None:
+def test_the_story_is_the_same_at_any_split(name: str) -> None:
     whole = Play().all(CAPTURES[name].chunks)
     for pieces in splits(CAPTURES[name]):
         assert Play().all(pieces) == whole
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_every_command_of_a_capture_is_told(name: str) -> None:
+def test_every_command_of_a_capture_is_reported(name: str) -> None:
     told = Play(every_command=True).all(CAPTURES[name].chunks)
     assert without_commands(told) == Play().all(CAPTURES[name].chunks)
     one_by_one = [event for _, event in told if isinstance(event, events.Command)]
@@ -157,7 +157,7 @@ def test_every_command_of_a_capture_is_told(name: str) -> None:
     assert Play(every_command=True).all(pieces) == told
 
 
-def test_commands_are_told_with_db_transaction_and_arguments() -> None:
+def test_commands_are_reported_with_db_transaction_and_arguments() -> None:
     told = Play(every_command=True).all(CAPTURES["redis-7.0-diskless"].chunks)
     said = [
         (one.offset, one.db, one.name, one.args, one.in_transaction) for _, one in told if isinstance(one, events.Command)
@@ -186,7 +186,7 @@ def test_both_connections_of_a_sync_are_one_story() -> None:
         assert {event.channel for _, event in told if isinstance(event, events.FullResync)} == {events.Channel.RDB}
 
 
-def test_a_replica_that_announces_an_address_is_called_by_it() -> None:
+def test_a_replica_that_announces_an_address_has_that_name() -> None:
     told = Play().all(CAPTURES["valkey-8.1-announced"].chunks)
     assert {event.replica for _, event in told if isinstance(event, events.Identified)} == {"10.1.2.3:7777"}
 
@@ -200,7 +200,7 @@ def in_pieces(chunk: Chunk, size: int) -> list[Chunk]:
 
 
 def splits(capture: Capture) -> Iterator[list[Chunk]]:
-    """The capture with every chunk in two pieces, for each place to cut: all chunks of that length at once.
+    """The capture with every chunk in two pieces, for each place to split it: all chunks of that length at once.
 
     Beyond 300 bytes, where one chunk holds many alike, at every seventh place.
     """
@@ -214,7 +214,7 @@ def splits(capture: Capture) -> Iterator[list[Chunk]]:
 
 
 def without_ticks(told: list[tuple[int, Event]]) -> list[tuple[int, Event]]:
-    """Without what depends on when chunks came, which gluing changes."""
+    """Without what depends on when chunks came, which joining changes."""
     return [(n, event) for n, event in told if not isinstance(event, events.Commands | events.Ack | events.CaughtUp)]
 
 

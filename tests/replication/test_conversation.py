@@ -1,4 +1,4 @@
-"""Whole conversations that no capture has, and the laws on any bytes at all."""
+"""Whole conversations that no capture has, and the laws for arbitrary bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.replication.talk import (
 )
 
 
-def test_the_phases_of_a_full_resync() -> None:
+def test_a_full_resync_has_its_phases() -> None:
     talk = Talk()
     phases = [talk.conversation.phase]
     for side, data in [
@@ -49,7 +49,7 @@ def test_the_phases_of_a_full_resync() -> None:
     assert talk.conversation.offset == len(PING)
 
 
-def test_no_command_is_told_before_the_stream_it_belongs_to() -> None:
+def test_no_command_is_reported_before_its_stream() -> None:
     talk = Talk(every_command=True).R(f"PSYNC {ID} 1\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode() + PING).quiet()
     assert talk.kinds()[-5:] == ["partial_resync", "stream_started", "command", "commands", "caught_up"]
     busy = Talk(every_command=True).R(f"PSYNC {ID} 1\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode())
@@ -58,7 +58,7 @@ def test_no_command_is_told_before_the_stream_it_belongs_to() -> None:
     assert busy.kinds().count("command") == 100_000
 
 
-def test_whether_a_command_is_too_large_to_tell_depends_on_its_size_alone() -> None:
+def test_only_its_size_decides_whether_a_command_is_too_large_to_report() -> None:
     for size in (MAX_COMMAND - 100, MAX_COMMAND + 1):
         large = b"*3\r\n$3\r\nset\r\n$3\r\nkey\r\n$%d\r\n%s\r\n" % (size, bytes(size))
         for piece in (len(large), 100_000, 1000):
@@ -71,7 +71,7 @@ def test_whether_a_command_is_too_large_to_tell_depends_on_its_size_alone() -> N
             assert len(command.args) == (2 if size < MAX_COMMAND else 1)
 
 
-def test_nonsense_makes_it_opaque_and_is_counted() -> None:
+def test_nonsense_makes_a_connection_opaque_and_is_counted() -> None:
     for talk, side in [
         (Talk().R(b"\x16\x03\x01\x00"), Side.REPLICA),
         (Talk().R(b"\x16\x03\x01\x00\x80\n\x10"), Side.REPLICA),
@@ -163,7 +163,7 @@ def told_of(turns: list[tuple[int, str, bytes]], size: int = 0) -> list[tuple[in
 
 
 @given(TURNS, st.integers(1, 7))
-def test_no_bytes_raise_and_any_cut_tells_the_same(turns: list[tuple[int, str, bytes]], size: int) -> None:
+def test_no_bytes_raise_and_any_split_gives_the_same(turns: list[tuple[int, str, bytes]], size: int) -> None:
     assert told_of(turns, size) == told_of(turns)
 
 
@@ -191,7 +191,7 @@ def test_no_event_shows_a_secret(turns: list[tuple[int, str, bytes]]) -> None:
         (b"-A\r\n+B\r\n" * 10, [("error", "-A", 1), ("reply", "+B", 1), ("error", "-A", 9), ("reply", "+B", 9)]),
     ],
 )
-def test_a_replica_that_talks_back_is_told_and_still_acknowledges(
+def test_a_replica_that_talks_back_is_reported_and_still_acknowledges(
     said: bytes, told: list[tuple[str, str, int]], size: int
 ) -> None:
     talk = following(behind=3)
@@ -207,21 +207,21 @@ def test_a_replica_that_talks_back_is_told_and_still_acknowledges(
     assert "opaque" not in talk.kinds()
 
 
-def test_a_flood_of_replies_is_told_a_few_times() -> None:
+def test_a_flood_of_replies_is_reported_a_few_times() -> None:
     talk = following().R(b"+OK\r\n" * 12345)
     talk.conversation.close()
     found = [event for event in talk.told if isinstance(event, events.ReplicaTalkedBack)]
     assert [one.count for one in found] == [1, 9, 90, 900, 9000, 2345]
 
 
-def test_what_a_replica_says_comes_behind_the_beginning_of_its_stream() -> None:
+def test_a_replicas_words_come_after_the_beginning_of_its_stream() -> None:
     for said in (b"+OK\r\n", ack(900)):
         talk = Talk().R(f"PSYNC {ID} 101\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode()).R(said)
         assert talk.kinds()[2:4] == ["partial_resync", "stream_started"]
 
 
 @pytest.mark.parametrize("continued", [True, False])
-def test_an_ack_that_cannot_be_leaves_no_offset(*, continued: bool) -> None:
+def test_an_impossible_ack_leaves_no_offset(*, continued: bool) -> None:
     memory = Memory()
     talk = Talk(memory)
     if continued:
@@ -242,14 +242,14 @@ def test_an_ack_that_cannot_be_leaves_no_offset(*, continued: bool) -> None:
     commands = [event for event in talk.told if isinstance(event, events.Commands)]
     assert [one.offset for one in commands] == [114, None]
     talk.conversation.close()
-    # What this connection counted says nothing of how far behind the next one is.
+    # The count of this connection says nothing about the lag of the next one.
     again = Talk(memory).R(f"PSYNC {ID} 101\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode()).quiet()
     partial = next(event for event in again.told if isinstance(event, events.PartialResync))
     assert partial.bytes_behind_at_least == 0
     assert again.conversation.offset == 100
 
 
-def test_an_ack_may_be_ahead_where_a_fault_sent_more() -> None:
+def test_an_ack_may_be_ahead_if_a_fault_sent_more() -> None:
     talk = following(behind=1)
     assert talk.conversation.stream is not None
     talk.conversation.stream.is_padded = True

@@ -1,4 +1,4 @@
-"""A stream behind a decoder: offsets count what was decoded, positions what came on the wire."""
+"""A stream after a decoder: offsets count decoded bytes, positions the bytes on the wire."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
 
 
 class Frames:
-    """A toy dialect: frames of a size in four digits and so many bytes of the stream, each inverted."""
+    """A toy dialect: frames of a size in four digits and that many bytes of the stream, each inverted."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -55,7 +55,7 @@ def stream(told: list[Event]) -> Stream:
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
-def test_commands_are_found_in_what_was_decoded_and_told_at_their_place_on_the_wire(size: int) -> None:
+def test_commands_are_found_in_decoded_bytes_and_reported_at_their_place_on_the_wire(size: int) -> None:
     told: list[Event] = []
     one = stream(told)
     wire = frame(SELECT_3) + frame(SET[:10]) + frame(SET[10:])
@@ -99,14 +99,14 @@ def test_an_acknowledgement_counts_decoded_bytes() -> None:
     assert ack.lag_bytes == 0
 
 
-def test_what_makes_no_sense_is_placed_on_the_wire() -> None:
+def test_nonsense_is_placed_on_the_wire() -> None:
     one = stream([])
     problem = one.receive(frame(SET) + frame(b"nonsense"), 0.0)
     assert problem is not None
     assert problem[0] == one.understood_to == START + len(frame(SET))
 
 
-def test_a_command_that_is_looked_for_ends_at_its_place_on_the_wire() -> None:
+def test_a_sought_command_ends_at_its_place_on_the_wire() -> None:
     one = stream([])
     first = frame(SELECT_3)
     one.seek(START + len(first), outside=False)

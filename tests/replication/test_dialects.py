@@ -1,4 +1,4 @@
-"""Handshakes of programs that are neither Redis nor Valkey, made up from their sources: told like any replica's."""
+"""Handshakes of programs other than Redis and Valkey, made up from their sources: reported like any replica's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UUID = "0b1d1e5c-2f55-4b0a-9d7e-6c8f3a2b1c0d"
 R, M = "R", "M"
 Turns = list[tuple[str, bytes]]
 
-# KeyDB 6.3 replication.cpp, syncWithMaster: each reply is waited for but those behind REPLCONF listening-port.
+# KeyDB 6.3 replication.cpp, syncWithMaster: it waits for each reply except those after REPLCONF listening-port.
 KEYDB: Turns = [
     (R, command("REPLPING")),
     (M, b"+PONG\r\n"),
@@ -32,7 +32,7 @@ KEYDB: Turns = [
     (M, b"\n\n" + GRANTED + DISK + PING),
     (R, ack(114)),
 ]
-# Behind a master that is no KeyDB it says PING then.
+# With a master other than KeyDB it then says PING.
 KEYDB_OF_REDIS: Turns = [
     (R, command("REPLPING")),
     (M, b"-ERR unknown command 'REPLPING', with args beginning with: \r\n"),
@@ -124,7 +124,7 @@ def of(talk: Talk, kind: type[Event]) -> list[Event]:
     ids=["KeyDB", "KeyDB of a Redis", "RedisShake", "Dragonfly", "redis-replicator"],
 )
 @pytest.mark.parametrize("size", [1, 3, 1_000_000])
-def test_it_is_told_like_any_replica(turns: Turns, name: str, handshakes: int, size: int) -> None:
+def test_a_dialect_is_reported_like_any_replica(turns: Turns, name: str, handshakes: int, size: int) -> None:
     talk = played(turns, size, port=40001)
     assert talk.conversation.offset == 114
     assert talk.conversation.role is Role.REPLICA
@@ -139,7 +139,7 @@ def test_it_is_told_like_any_replica(turns: Turns, name: str, handshakes: int, s
     assert full.reason.code == "first_sync"
 
 
-def test_what_keydb_says_of_itself_is_told_with_its_answer() -> None:
+def test_keydbs_own_words_are_reported_with_the_answer() -> None:
     told = [(one.request[1:], one.reply) for one in of(played(KEYDB, 1000), events.Handshake)]  # type: ignore[attr-defined]
     assert told[0] == ((), "+PONG")
     assert told[2] == (("capa", "eof", "capa", "psync2", "capa", "activeExpire"), "+OK active-replica")
@@ -147,7 +147,7 @@ def test_what_keydb_says_of_itself_is_told_with_its_answer() -> None:
     assert [one.role for one in of(played(KEYDB, 1000), events.Identified)] == [Role.REPLICA]  # type: ignore[attr-defined]
 
 
-def test_several_that_announce_no_port_share_neither_name_nor_history() -> None:
+def test_several_replicas_without_a_port_share_neither_name_nor_history() -> None:
     memory = Memory()
     first, second = (played(REDISSHAKE, 1000, memory, port) for port in (40001, 40002))
     assert {first.conversation.replica, second.conversation.replica} == {"10.0.0.7:40001", "10.0.0.7:40002"}
@@ -160,13 +160,13 @@ def test_several_that_announce_no_port_share_neither_name_nor_history() -> None:
     assert memory.past("10.0.0.7:40001") is None
 
 
-def test_a_replica_that_announces_no_port_at_all_is_named_by_its_own() -> None:
+def test_a_replica_that_announces_no_port_is_named_by_its_own() -> None:
     talk = played([(R, command("PSYNC", "?", "-1")), (M, GRANTED + DISK + PING)], 1000, port=40001)
     assert talk.conversation.replica == "10.0.0.7:40001"
 
 
 @pytest.mark.parametrize("size", [1, 1_000_000])
-def test_between_dragonflies_it_is_their_own_protocol(size: int) -> None:
+def test_dragonflies_use_their_own_protocol(size: int) -> None:
     main: Turns = [
         *DRAGONFLY[:6],
         (R, b"REPLCONF capa dragonfly\r\n"),

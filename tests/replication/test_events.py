@@ -1,4 +1,4 @@
-"""Events as JSON: one type for every byte string, exact both ways, and nothing that a terminal would not print."""
+"""Events as JSON: one type for every byte string, exact both ways, and always printable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORDS = st.binary(max_size=40) | st.text(max_size=40).map(str.encode) | st.binar
         ("Grüße, 世界 👩‍👩‍👧".encode(), "Grüße, 世界 👩‍👩‍👧"),
         (b'{"a": "b\\n"}\n\tx\x00', '{"a": "b\\n"}\n\tx\x00'),
         (b"\xff\n", "base64:/wo="),
-        (b"a\xed\xa0\x80", "base64:Ye2ggA=="),  # a surrogate is no UTF-8
+        (b"a\xed\xa0\x80", "base64:Ye2ggA=="),  # a surrogate is not UTF-8
         (b"base64:", "base64:YmFzZTY0Og=="),
         (b"base64:/wo=", "base64:YmFzZTY0Oi93bz0="),
     ],
@@ -39,7 +39,7 @@ def test_every_byte_string_comes_back(data: bytes) -> None:
     assert events.as_bytes(said) == data
 
 
-def test_base64_that_is_none_is_refused() -> None:
+def test_invalid_base64_is_refused() -> None:
     with pytest.raises(ValueError, match="base64"):
         events.as_bytes("base64:?")
 
@@ -53,19 +53,19 @@ def test_arguments_have_one_type_whatever_they_hold(args: list[bytes]) -> None:
 
 
 @given(st.text() | st.lists(st.text()))
-def test_a_line_of_json_can_be_printed_and_says_the_same(said: str | list[str]) -> None:
+def test_a_line_of_json_is_printable_and_says_the_same(said: str | list[str]) -> None:
     line = events.json_line(said)
     assert line.isprintable()
     assert json.loads(line) == said
 
 
-def test_what_can_be_printed_stays_readable() -> None:
+def test_printable_text_stays_readable() -> None:
     assert events.json_line({"a": "Grüße, 世界 👍\x9b\u202e\U000e0041"}) == (
         '{"a":"Grüße, 世界 👍\\u009b\\u202e\\udb40\\udc41"}'
     )
 
 
-def test_every_byte_string_of_an_event_is_told_so() -> None:
+def test_every_byte_string_of_an_event_is_converted() -> None:
     key = events.LargeKey(db=0, key=b"\xff", type="string", serialized_bytes=1, elements=1)
     assert events.plain(key)["key"] == "base64:" + base64.b64encode(b"\xff").decode()
 
@@ -82,12 +82,12 @@ def test_every_byte_string_of_an_event_is_told_so() -> None:
         events.LinkOpened(peer="p", master="m"),
     ],
 )  # fmt: skip
-def test_an_event_comes_back_from_what_was_made_of_it(event: events.Event) -> None:
+def test_an_event_comes_back_from_its_object(event: events.Event) -> None:
     assert events.from_dict(events.as_dict(event)) == event
     assert events.from_dict(json.loads(events.json_line(events.as_dict(event))) | {"more": 1}) == event
 
 
-def test_what_is_no_event_is_none_or_refused() -> None:
+def test_anything_but_an_event_is_ignored_or_refused() -> None:
     assert events.from_dict({"event": "other"}) is None
     said = events.as_dict(events.LinkOpened(peer="p", master="m"))
     for wrong, error in (({**said, "peer": 5}, TypeError), ({"event": "link_opened"}, TypeError)):

@@ -1,4 +1,4 @@
-"""The lines that grant a resync, and those that only look so."""
+"""The lines that grant a resync, and those that only resemble them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ A = "a" * 40
         (f"+FULLRESYNC {A} -1", None, False),
         (f"+FULLRESYNC {A}", None, False),
         (f"+CONTINUE {A}", PartialGrant(A), True),
-        ("+CONTINUE", PartialGrant(None), False),  # Redis before 4.0; also what a script may answer
+        ("+CONTINUE", PartialGrant(None), False),  # Redis before 4.0; also a possible answer of a script
         ("+CONTINUE soon", PartialGrant("soon"), False),
         ("+RDBCHANNELSYNC 12", RdbChannelGrant("12"), True),
         ("+RDBCHANNELSYNC", None, False),
@@ -55,7 +55,7 @@ def test_a_line_grants_by_its_words_and_is_certain_by_all_of_them(
         (f"$ENDOFF:x {A} 3 12", None),
     ],
 )
-def test_what_valkey_announces_on_the_rdb_channel(line: str, said: EndOffset | None) -> None:
+def test_the_announcement_of_valkey_on_the_rdb_channel_is_read(line: str, said: EndOffset | None) -> None:
     assert read_end_offset(line.encode()) == said
     assert announces_rdb(line.encode())
 

@@ -18,7 +18,7 @@ from tests.replication.talk import (
 )
 
 
-def test_a_line_that_never_ends_is_located_also_inside_a_reply() -> None:
+def test_an_endless_line_is_located_also_inside_a_reply() -> None:
     for piece in (100_000, 1000):
         talk = Talk().R(b"HELLO 3\r\n")
         data = b"%1\r\n+a\r\n" + b"x" * 80_000
@@ -29,13 +29,13 @@ def test_a_line_that_never_ends_is_located_also_inside_a_reply() -> None:
         assert opaque.start == len(b"%1\r\n+a\r\n")
 
 
-def test_requests_without_end_after_psync_are_said_in_words() -> None:
+def test_endless_requests_after_psync_are_explained() -> None:
     opaque = Talk().R(PSYNC + PING * MAX_SET_UP).last()
     assert isinstance(opaque, events.Opaque)
     assert opaque.reason == "more than 64 requests before the stream"
 
 
-def test_an_error_that_comes_unasked_is_told() -> None:
+def test_an_unasked_error_is_reported() -> None:
     talk = Talk().M(b"-ERR max number of clients reached\r\n").R(PING)
     assert talk.told[0] == events.Handshake(start=0, end=0, request=(), reply="-ERR max number of clients reached")
 
@@ -45,7 +45,7 @@ def test_replies_are_matched_by_count() -> None:
     assert [event.reply for event in talk.told if isinstance(event, events.Handshake)] == ["+1", "+2", "%1"]
 
 
-def test_an_ordinary_client_is_passed_on_and_said_to_be_one() -> None:
+def test_an_ordinary_client_is_passed_on_and_reported_as_one() -> None:
     talk = Talk().R(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\n")
     assert [event.role for event in talk.told if isinstance(event, events.Identified)] == [Role.ORDINARY]
     talk.R(bytes(100_000)).M(b"+OK\r\n").R(PSYNC)
@@ -76,7 +76,7 @@ HALF_A_MEGABYTE = [
 
 
 @pytest.mark.parametrize("requests", HALF_A_MEGABYTE)
-def test_requests_that_no_master_answers_take_little_memory(requests: bytes) -> None:
+def test_unanswered_requests_take_little_memory(requests: bytes) -> None:
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
@@ -87,7 +87,7 @@ def test_requests_that_no_master_answers_take_little_memory(requests: bytes) -> 
     assert (after - before) / len(talks) < 64 * 1024
 
 
-def test_what_is_cut_short_is_told_so_and_hides_secrets_all_the_same() -> None:
+def test_shortened_requests_say_so_and_still_hide_secrets() -> None:
     secret = b"hunter2" * 1000
     talk = Talk().R(array(b"AUTH", secret) * 3).R(array(b"AUTH", b"me", secret)).R(array(b"REPLCONF", *[b"a" * 90] * 4))
     talk.M(b"-ERR no '%s'\r\n-WRONGPASS %s\r\n-ERR '%s'\r\n-ERR\r\n+OK\r\n" % (secret, secret, secret[:99]))
@@ -101,7 +101,7 @@ def test_what_is_cut_short_is_told_so_and_hides_secrets_all_the_same() -> None:
     ]
 
 
-def test_a_replica_with_a_long_token_is_told_whole() -> None:
+def test_a_replica_with_a_long_token_is_reported_in_full() -> None:
     token = b"t" * 5000
     talk = Talk().R(
         PING + array(b"AUTH", b"sync", token) + array(b"REPLCONF", b"listening-port", b"6380", b"capa", b"psync2")
@@ -114,7 +114,7 @@ def test_a_replica_with_a_long_token_is_told_whole() -> None:
     ]
 
 
-def test_a_line_of_too_many_words_is_no_request_of_a_replica() -> None:
+def test_a_line_of_too_many_words_is_not_a_request_of_a_replica() -> None:
     line = b"%s" + b" k" * 5000 + b"\r\n"
     opaque = Talk().R(line % b"REPLCONF").last()
     assert isinstance(opaque, events.Opaque)

@@ -1,4 +1,4 @@
-"""Name, keys and size of commands, read from their first bytes: as of the whole command, however it is cut."""
+"""Name, keys and size of commands, read from their first bytes: the same as of the whole command, for any split."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def heads(data: bytes, cuts: list[int], make: type[StreamScanner] = StreamScanne
 
 @pytest.mark.parametrize("make", SCANNERS, ids=["as installed", "uncompiled"])
 @given(PLAIN, st.data())
-def test_heads_are_those_of_the_whole_commands(
+def test_heads_equal_those_of_the_whole_commands(
     make: type[StreamScanner], commands: list[tuple[bytes, ...]], draw: st.DataObject
 ) -> None:
     expected: list[Head] = []
@@ -54,7 +54,7 @@ def test_heads_are_those_of_the_whole_commands(
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, 3 * HEAD), max_size=6))
 def test_of_a_large_command_the_beginning_is_enough(cuts: list[int]) -> None:
-    many = [b"k%d" % number for number in range(8_000)]  # some behind the part that is looked at
+    many = [b"k%d" % number for number in range(8_000)]  # some after the part that is read
     data = command(b"SET", b"large", b"x" * HEAD) + b"\n" + command(b"DEL", *many) + command(b"SET", b"y" * HEAD, b"")
     found = heads(data, cuts)
     assert [(name, size) for _, size, _, name, *_ in found] == [
@@ -69,7 +69,7 @@ def test_of_a_large_command_the_beginning_is_enough(cuts: list[int]) -> None:
     assert found == heads(data, [])
 
 
-def test_names_that_are_none_do_not_fill_the_memory() -> None:
+def test_impossible_names_do_not_fill_the_memory() -> None:
     data = b"".join(command(b"N%d" % number, b"key") for number in range(2000)) + command(b"a\nb", b"key")
     found = heads(data, [])
     assert found[999][3] == "N999"

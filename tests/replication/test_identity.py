@@ -1,4 +1,4 @@
-"""Names of replicas, and what of their words is kept."""
+"""Names of replicas, and which of their words are kept."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_another_connection_of_the_replica_takes_its_address_and_nothing_else() 
     assert channel.options == {"ip-address": "9.9.9.9", "listening-port": "6380"}
 
 
-def test_what_it_calls_itself_is_kept_in_part() -> None:
+def test_its_own_name_is_kept_in_part() -> None:
     one = identity(f"CLIENT SETNAME {'n' * 1000}", f"AUTH {'u' * 1000} password", f"REPLCONF ip-address {'h' * 1000}")
     assert (len(one.called), len(one.user), len(one.options["ip-address"])) == (MAX_NAME,) * 3
     assert not identity("AUTH password").user
@@ -47,7 +47,7 @@ def test_what_it_calls_itself_is_kept_in_part() -> None:
     assert one.has_configured
 
 
-def test_capabilities_that_are_unknown_are_named_with_a_way_out() -> None:
+def test_unknown_capabilities_are_named_with_a_way_out() -> None:
     assert not identity("REPLCONF capa eof capa psync2").way_out
     one = identity("REPLCONF capa warp capa zstd capa lz4")
     assert one.way_out == (

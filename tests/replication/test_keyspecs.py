@@ -1,4 +1,4 @@
-"""The keys of a command: as every server at hand names them, and however the bytes come."""
+"""The keys of a command: as every available server names them, for any split of the bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tap.replication.keyspecs import KeyFinder, keys
 from tests.relay.wire import command
 from tests.support import Servers
 
-# By hand: what a keyword names, what only looks like one, and what no server at hand knows.
+# By hand: what a keyword names, what only resembles one, and what no available server knows.
 NAMED = [
     ("SET user:1 x EX 10", "user:1"),
     ("sort list BY weight_* LIMIT 0 10 GET # GET object_* DESC ALPHA STORE dst", "list dst"),
@@ -88,7 +88,7 @@ def test_keys_are_found_wherever_the_command_names_them(text: str, names: str) -
     assert keys(name.upper(), arguments) == list(of(names))
 
 
-def test_migrate_names_many_keys_behind_an_empty_one() -> None:
+def test_migrate_names_many_keys_after_an_empty_one() -> None:
     words = [b"host", b"6379", b"", b"0", b"100", b"REPLACE", b"AUTH2", b"KEYS", b"KEYS", b"KEYS", b"a", b"b"]
     assert keys(b"MIGRATE", words) == [b"a", b"b"]
 
@@ -98,7 +98,7 @@ NAMES = st.sampled_from(sorted({text.split()[0] for text, _ in NAMED}))
 
 
 @given(NAMES, st.lists(WORDS, max_size=9), st.data())
-def test_they_are_the_same_however_the_command_comes(name: str, arguments: list[bytes], data: st.DataObject) -> None:
+def test_keys_are_the_same_for_any_split(name: str, arguments: list[bytes], data: st.DataObject) -> None:
     whole = memoryview(command(name, *arguments))
     finder, found = KeyFinder(), list[bytes]()
     for end in [*sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6))), len(whole)]:
@@ -108,18 +108,18 @@ def test_they_are_the_same_however_the_command_comes(name: str, arguments: list[
     assert not more[1]
 
 
-def test_what_follows_the_last_key_is_not_waited_for() -> None:
+def test_bytes_after_the_last_key_are_not_waited_for() -> None:
     for text in ("SET a", "EVAL script 1 a", "ZUNIONSTORE dst 1 a", "XGROUP CREATE a", "MIGRATE host 6379 a"):
         words = of(text)
         begun = command(*words, b"x" * 1000)[:-1000]
         assert KeyFinder().keys(memoryview(begun)) == (keys(words[0], words[1:]), False), text
 
 
-# ---- what servers say ----
+# ---- the servers' own answers ----
 
 
 class Examples:
-    """Commands made from their documentation (COMMAND DOCS), by dice."""
+    """Commands made from their documentation (COMMAND DOCS), at random."""
 
     def __init__(self, seed: int) -> None:
         self._dice = random.Random(seed)
@@ -129,7 +129,7 @@ class Examples:
         return self._all(docs.get("arguments", []))
 
     def _all(self, arguments: list[dict[str, Any]]) -> list[str]:
-        """A number of keys is filled in once they are there."""
+        """A number of keys is filled in once they are known."""
         made: list[str] = []
         counts: list[int] = []
         for argument in arguments:
@@ -187,11 +187,11 @@ def as_text(said: Any) -> Any:
     return [as_text(one) for one in said] if isinstance(said, list) else said
 
 
-# What servers name, too, and is no key: a channel, or the hash tag that CLUSTERSCAN is sent by.
+# What servers also name, and is not a key: a channel, or the hash tag by which CLUSTERSCAN is routed.
 NO_KEYS = {"SPUBLISH", "SSUBSCRIBE", "SUNSUBSCRIBE", "CLUSTERSCAN"}
 
 
-def test_they_are_those_that_the_server_names(servers: Servers, server_name: str) -> None:
+def test_keys_are_those_that_the_server_names(servers: Servers, server_name: str) -> None:
     if server_name == "redis-6.2":
         pytest.skip("Redis 6.2 has no COMMAND DOCS")
     with redis.Redis(port=servers.start(server_name).port, protocol=3) as server:

@@ -1,4 +1,4 @@
-"""Lag: from passing a byte on to its first acknowledgement, at the borders."""
+"""Lag: from passing a byte on to its first acknowledgement, at the limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from tap.replication.lag_clock import MAX_SAMPLES, RESOLUTION, LagClock
 
 
-def test_what_passes_within_one_resolution_counts_from_its_first_byte() -> None:
+def test_bytes_within_one_resolution_count_from_the_first() -> None:
     clock = LagClock()
     clock.passed(100, 0.0)
     clock.passed(200, RESOLUTION * 0.9)
@@ -19,7 +19,7 @@ def test_what_passes_within_one_resolution_counts_from_its_first_byte() -> None:
     assert clock.acked(300, 2.0) == pytest.approx(2.0 - RESOLUTION)
 
 
-def test_a_time_that_was_all_acknowledged_begins_anew() -> None:
+def test_a_fully_acknowledged_time_begins_again() -> None:
     clock = LagClock()
     clock.passed(100, 1.0)
     assert clock.acked(100, 1.0001) == pytest.approx(0.0001)
@@ -32,7 +32,7 @@ def test_an_acknowledgement_of_nothing_new_is_as_old_as_the_next_byte() -> None:
     clock.passed(100, 1.0)
     clock.passed(200, 2.0)
     assert clock.acked(100, 3.0) == 2.0
-    assert clock.acked(50, 4.0) == 2.0  # one from before, repeated: byte 101 still waits
+    assert clock.acked(50, 4.0) == 2.0  # an earlier one, repeated: byte 101 still waits
     assert clock.acked(100, 5.0) == 3.0
     assert clock.acked(199, 6.0) == 4.0
     assert clock.acked(200, 7.0) == 5.0
@@ -46,7 +46,7 @@ def test_a_clock_that_goes_back_gives_no_negative_lag() -> None:
     assert clock.acked(100, 4.0) == 0.0
 
 
-def test_when_full_every_second_sample_is_forgotten_and_the_newest_stays() -> None:
+def test_at_the_limit_every_second_sample_is_dropped_and_the_newest_stays() -> None:
     clock = LagClock()
     for number in range(MAX_SAMPLES):
         clock.passed(number + 1, number * 1.0)

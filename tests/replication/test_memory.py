@@ -29,7 +29,7 @@ def replid(number: int) -> str:
 # ---- histories ----
 
 
-def test_the_db_in_force_at_each_offset_that_a_connection_saw() -> None:
+def test_the_db_in_force_is_known_at_each_offset_that_a_connection_saw() -> None:
     history = History("eu")
     assert history.end is None
     assert history.db_at(0) is None
@@ -41,8 +41,8 @@ def test_the_db_in_force_at_each_offset_that_a_connection_saw() -> None:
 
 
 @pytest.mark.parametrize("db", [0, None])
-def test_what_is_kept_of_a_connection_that_has_ended_knows_the_same(db: int | None) -> None:
-    """Also of so many SELECTs that the first ones are forgotten."""
+def test_the_memory_of_an_ended_connection_knows_the_same(db: int | None) -> None:
+    """Also with so many SELECTs that the first ones are forgotten."""
     data = b"".join(b"*2\r\n$6\r\nSELECT\r\n$1\r\n%d\r\n" % (number % 7) + PING for number in range(400))
     for stream in (b"", PING, SELECT_3 + PING, data, SELECT_3 + b"nonsense\r\n" + PING):
         alive, ended = track(100, stream, db), track(100, stream, db)
@@ -53,7 +53,7 @@ def test_what_is_kept_of_a_connection_that_has_ended_knows_the_same(db: int | No
             assert ended.scanner.db_at(position) == alive.scanner.db_at(position)
 
 
-def test_connections_that_have_ended_are_remembered_in_little_memory() -> None:
+def test_ended_connections_are_remembered_in_little_memory() -> None:
     data = b"".join(b"*2\r\n$6\r\nSELECT\r\n$1\r\n%d\r\n" % (number % 7) + PING for number in range(400))
     memory = Memory()
 
@@ -88,7 +88,7 @@ def test_the_latest_connection_that_knows_decides() -> None:
     assert history.db_at(104) == 4
 
 
-def test_offsets_that_are_doubted_are_believed_of_nobody() -> None:
+def test_doubted_offsets_are_not_believed() -> None:
     history = History("eu")
     history.add(track(100, PING))
     history.add(track(500, PING, db=9))
@@ -98,7 +98,7 @@ def test_offsets_that_are_doubted_are_believed_of_nobody() -> None:
     assert history.db_at(505) is None
 
 
-def test_a_stream_of_which_nothing_could_be_read_has_not_gone_on() -> None:
+def test_a_stream_that_could_not_be_read_has_not_advanced() -> None:
     assert track(100, b"nonsense").end == 100
     assert track(100, PING + b"nonsense").end > 100
 
@@ -111,7 +111,7 @@ def test_of_the_connections_of_a_history_the_oldest_are_forgotten() -> None:
     assert [history.db_at(100 * number + 5) for number in range(1, MAX_TRACKS + 1)] == list(range(1, MAX_TRACKS + 1))
 
 
-def test_of_the_histories_the_one_that_was_not_used_for_longest_is_forgotten() -> None:
+def test_the_least_recently_used_history_is_forgotten() -> None:
     memory = Memory("eu")
     for number in range(MAX_HISTORIES):
         memory.history(replid(number))
@@ -123,7 +123,7 @@ def test_of_the_histories_the_one_that_was_not_used_for_longest_is_forgotten() -
     assert len(memory.histories) == MAX_HISTORIES
 
 
-def test_a_history_goes_on_under_its_next_id_with_what_was_known() -> None:
+def test_a_history_continues_under_its_next_id_with_what_was_known() -> None:
     memory = Memory("eu")
     memory.history("a").add(track(100, PING, db=5))
     memory.succeed("a", "b", 100)
@@ -155,7 +155,7 @@ def test_links_share_histories_and_say_where_one_was_first_seen() -> None:
 # ---- replicas ----
 
 
-def test_of_the_replicas_the_one_that_left_first_is_forgotten() -> None:
+def test_the_replica_that_left_first_is_forgotten_first() -> None:
     memory = Memory()
     for number in range(MAX_REPLICAS):
         memory.left(f"r:{number}", Past("a", number))
@@ -169,10 +169,10 @@ def test_of_the_replicas_the_one_that_left_first_is_forgotten() -> None:
     assert memory.past("new") is not None
 
 
-# ---- what a master has written ----
+# ---- bytes written by a master ----
 
 
-def test_what_a_master_has_written_is_what_any_connection_to_it_shows() -> None:
+def test_the_bytes_of_a_master_are_those_of_its_furthest_connection() -> None:
     history = History("eu")
     far, near, other = track(100, PING * 3), track(0, PING), track(500, PING)
     far.master = near.master = "m:1"

@@ -1,4 +1,4 @@
-"""What one side says is told without the other, as far as it speaks; what only the other says is None or empty."""
+"""One side alone is reported as far as it goes; what only the other side says is None or empty."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n"
 
 
 def master_alone(*pieces: bytes, memory: Memory | None = None, requests: int = 50) -> Talk:
-    """The master's bytes behind requests that are not at hand."""
+    """The master's bytes after requests that are missing."""
     talk = Talk(memory, every_command=True)
     talk.conversation.skip_from_replica(requests)
     for piece in pieces:
@@ -46,7 +46,7 @@ HANDSHAKE = b"+PONG\r\n+OK\r\n-ERR Unrecognized REPLCONF option: new\r\n$11\r\nr
     [b"$%d\r\n" % len(RDB) + RDB, b"$EOF:%s\r\n" % MARK.encode() + RDB + MARK.encode()],
     ids=["disk", "diskless"],
 )
-def test_a_full_resync_is_told_from_the_master_alone(payload: bytes) -> None:
+def test_a_full_resync_is_reported_from_the_master_alone(payload: bytes) -> None:
     data = HANDSHAKE + b"\n\n" + GRANTED + b"\n" + payload + SELECT + SET
     whole = master_alone(data)
     kinds = [kind for kind in whole.kinds() if kind not in ("handshake", "keepalive")]
@@ -72,13 +72,13 @@ def test_a_full_resync_is_told_from_the_master_alone(payload: bytes) -> None:
         assert talk.told == whole.told
 
 
-def test_a_diskless_rdb_that_cannot_be_read_ends_with_its_mark_without_an_acknowledgement() -> None:
+def test_an_unreadable_diskless_rdb_ends_with_its_mark_without_an_acknowledgement() -> None:
     data = GRANTED + b"$EOF:%s\r\n" % MARK.encode() + UNREADABLE + MARK.encode() + SET
     for talk in told_at_every_cut(data):
         assert [event.offset for event in of(talk, events.Command)] == [100 + len(SET)]
 
 
-def test_a_partial_resync_is_told_from_the_master_alone_without_its_offset() -> None:
+def test_a_partial_resync_is_reported_from_the_master_alone_without_its_offset() -> None:
     talk = master_alone(b"+PONG\r\n", b"+OK\r\n", f"+CONTINUE {ID}\r\n".encode() + SET, SET).quiet()
     (partial,) = of(talk, events.PartialResync)
     assert (partial.replid, partial.offset, partial.previous_replid) == (ID, None, None)
@@ -90,7 +90,7 @@ def test_a_partial_resync_is_told_from_the_master_alone_without_its_offset() -> 
 
 @pytest.mark.parametrize("names", [b"+OK\r\n", b"+OK\r\n+OK\r\n"])
 def test_the_two_connections_of_a_sync_are_joined_from_the_master_alone(names: bytes) -> None:
-    """Redis: the RDB channel is the one that did not say PING; its replica's main connection waits."""
+    """Redis: the RDB channel is the one without a PING; its replica's main connection waits."""
     memory = Memory()
     main = master_alone(b"+PONG\r\n+OK\r\n+RDBCHANNELSYNC 7\r\n" + SET, memory=memory)
     other = master_alone(b"+PONG\r\n+OK\r\n" + GRANTED.replace(b"100", b"50"), memory=memory)
@@ -127,14 +127,14 @@ def test_two_replicas_of_one_host_that_wait_for_their_rdb_are_not_mixed_up() -> 
     assert of(channel, events.FullResync)[0].offset == 100
 
 
-def test_a_main_connection_whose_rdb_channel_is_unknown_tells_its_commands_at_its_end() -> None:
+def test_a_main_connection_whose_rdb_channel_is_unknown_reports_its_commands_at_its_end() -> None:
     talk = master_alone(b"+PONG\r\n+OK\r\n+RDBCHANNELSYNC 7\r\n" + SET)
     assert of(talk, events.Command) == []
     talk.conversation.close()
     assert [event.offset for event in of(talk, events.Command)] == [None]
 
 
-def test_replies_to_a_client_are_no_replication_to_the_master_alone() -> None:
+def test_replies_to_a_client_are_not_replication_to_the_master_alone() -> None:
     inside = b"$%d\r\n" % len(GRANTED) + GRANTED + b"\r\n"
     of_a_script = b"+CONTINUE\r\n+FULLRESYNC now 7\r\n"
     talk = master_alone(HANDSHAKE + inside + b"*3\r\n" + inside * 3 + of_a_script + b"+OK\r\n" * 9)
@@ -142,7 +142,7 @@ def test_replies_to_a_client_are_no_replication_to_the_master_alone() -> None:
     assert talk.conversation.role is None
 
 
-def test_a_replica_alone_is_told_as_far_as_it_speaks() -> None:
+def test_a_replica_alone_is_reported_as_far_as_it_goes() -> None:
     talk = Talk(every_command=True).R(PING)
     talk.conversation.skip_replies(7)
     talk.R(b"*3\r\n$8\r\nREPLCONF\r\n$14\r\nlistening-port\r\n$4\r\n7777\r\n")
@@ -162,7 +162,7 @@ def test_a_replica_alone_is_told_as_far_as_it_speaks() -> None:
     assert conversation.from_master == 4012
 
 
-def test_an_answer_that_is_not_at_hand_grants_what_its_rdb_shows() -> None:
+def test_a_missing_answer_is_inferred_from_its_rdb() -> None:
     talk = Talk(every_command=True).R(PSYNC).M(GRANTED[:20])
     assert talk.conversation.skip_replies(len(GRANTED) - 20)
     talk.M(b"$%d\r\n" % len(RDB) + RDB + SET)
@@ -171,8 +171,8 @@ def test_an_answer_that_is_not_at_hand_grants_what_its_rdb_shows() -> None:
     assert [event.offset for event in of(talk, events.Command)] == [None]
 
 
-def test_what_is_missing_of_a_handshake_does_not_shift_the_replies_behind_it() -> None:
-    """A PING that is not at hand, and half a reply."""
+def test_missing_bytes_of_a_handshake_do_not_shift_later_replies() -> None:
+    """A PING that is missing, and half a reply."""
     talk = Talk(every_command=True)
     talk.conversation.skip_from_replica(14)
     talk.M(b"+PO")
@@ -183,11 +183,11 @@ def test_what_is_missing_of_a_handshake_does_not_shift_the_replies_behind_it() -
     assert of(talk, events.PartialResync)[0].offset == 100
 
 
-# ---- what real servers said ----
+# ---- real servers ----
 
 
 def alone(capture: Capture, side: str) -> list[tuple[int, Event]]:
-    """Of a capture in which the other side's bytes are missing."""
+    """A capture without the other side's bytes."""
     play = Play(every_command=True)
     for chunk in capture.chunks:
         if chunk.side == side or not chunk.data:

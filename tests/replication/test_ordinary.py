@@ -1,4 +1,4 @@
-"""What a connection is, its PSYNC decides, whatever was said on it before."""
+"""PSYNC decides what a connection is, whatever came before on it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def roles(talk: Talk) -> list[Role]:
 )  # fmt: skip
 @pytest.mark.parametrize("size", [1, 5, 1_000_000])
 @pytest.mark.parametrize("turns", [1, 70])
-def test_a_psync_is_seen_behind_any_other_word(asked: bytes, reply: bytes, size: int, turns: int) -> None:
+def test_a_psync_is_seen_after_any_other_word(asked: bytes, reply: bytes, size: int, turns: int) -> None:
     talk = Talk()
 
     def say(to: str, data: bytes) -> None:
@@ -94,8 +94,8 @@ def test_sync_is_seen_too() -> None:
     assert talk.kinds()[-3:] == ["rdb_started", "rdb_finished", "stream_started"]
 
 
-def test_replies_that_are_under_way_are_not_the_answer() -> None:
-    """A client that does not wait: its master answers in order all the same."""
+def test_pending_replies_are_not_the_answer() -> None:
+    """A client that does not wait: its master still answers in order."""
     late = b"$24\r\n+FULLRESYNC abc 1\r\n+OK\r\n\r\n"
     for cut in range(len(late) * 2):
         talk = Talk().R(command("GET", "a") + command("GET", "b"))
@@ -108,7 +108,7 @@ def test_replies_that_are_under_way_are_not_the_answer() -> None:
         assert told == ["+OK"]
 
 
-def test_a_refusal_and_another_try_are_told() -> None:
+def test_a_refusal_and_another_attempt_are_reported() -> None:
     talk = Talk().R(command("ROLE")).M(b"*0\r\n").R(PSYNC).M(b"-LOADING Redis is loading\r\n")
     refused = talk.last()
     assert isinstance(refused, events.ResyncRefused)
@@ -116,7 +116,7 @@ def test_a_refusal_and_another_try_are_told() -> None:
     whole(talk)
 
 
-def test_an_ordinary_client_is_told_once_however_often_it_says_replconf() -> None:
+def test_an_ordinary_client_is_reported_once_however_often_it_says_replconf() -> None:
     talk = Talk()
     for _ in range(100):
         talk.R(command("GET", "k")).M(b"$-1\r\n").R(command("REPLCONF", "capa", "eof")).M(b"+OK\r\n")
@@ -126,7 +126,7 @@ def test_an_ordinary_client_is_told_once_however_often_it_says_replconf() -> Non
     assert talk.conversation.phase is Phase.ORDINARY
 
 
-def test_acknowledgements_of_a_client_that_is_no_replica_are_nothing() -> None:
+def test_acknowledgements_of_an_ordinary_client_mean_nothing() -> None:
     talk = Talk()
     for _ in range(3):
         talk.R(command("GET", "k")).M(b"$-1\r\n").R(ACK_0)
@@ -135,7 +135,7 @@ def test_acknowledgements_of_a_client_that_is_no_replica_are_nothing() -> None:
 
 
 @pytest.mark.parametrize("silent", [command("CLIENT", "REPLY", "SKIP") + command("SET", "a", "b"), command("GET", "k")])
-def test_what_grants_a_resync_is_its_answer_whatever_was_counted(silent: bytes) -> None:
+def test_a_grant_is_the_answer_whatever_was_counted(silent: bytes) -> None:
     """Requests without a reply: the count is wrong for good."""
     for answer in (FULL, b"\n\n" + FULL):
         for size in (1, 1_000_000):
@@ -145,7 +145,7 @@ def test_what_grants_a_resync_is_its_answer_whatever_was_counted(silent: bytes) 
             whole(talk)
 
 
-def test_messages_of_subscriptions_leave_the_count() -> None:
+def test_messages_of_subscriptions_do_not_change_the_count() -> None:
     message = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n"
     talk = Talk().R(command("SUBSCRIBE", "c")).M(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n" + message * 5)
     talk.R(command("PING")).M(message + b"*2\r\n$4\r\npong\r\n$0\r\n\r\n" + message)
@@ -155,7 +155,7 @@ def test_messages_of_subscriptions_leave_the_count() -> None:
 
 
 @pytest.mark.parametrize("nonsense", [b"*x\r\n", b"*1\r\n+\r\n", b"*1\r\n$3\r\nGETxx"])
-def test_a_client_whose_requests_no_server_takes_asks_for_nothing(nonsense: bytes) -> None:
+def test_a_client_whose_requests_no_server_accepts_asks_for_nothing(nonsense: bytes) -> None:
     talk = Talk().R(command("GET", "k")).M(b"$-1\r\n").R(nonsense + PSYNC)
     assert talk.conversation.only_counts
     talk.M(b"-ERR Protocol error\r\n").R(PSYNC).M(FULL).conversation.close()
@@ -163,7 +163,7 @@ def test_a_client_whose_requests_no_server_takes_asks_for_nothing(nonsense: byte
     assert "opaque" not in talk.kinds()
 
 
-def test_where_replies_cannot_be_counted_a_psync_is_seen_all_the_same() -> None:
+def test_without_a_count_of_replies_a_psync_is_still_seen() -> None:
     talk = Talk().R(command("GET", "k")).M(b"HTTP/1.1 200 OK\r\n\r\n").R(PSYNC)
     assert roles(talk) == [Role.ORDINARY, Role.REPLICA]
     talk.M(b"HTTP/1.1 400 Bad Request\r\n")
@@ -182,7 +182,7 @@ def test_slot_migrations_are_not_followed() -> None:
     st.lists(st.sampled_from(REPLIES), max_size=6),
     st.lists(st.integers(0), max_size=20),
 )
-def test_any_split_tells_the_same_story(
+def test_any_split_gives_the_same_story(
     asked: list[tuple[bytes, int]], said: list[tuple[bytes, int]], cuts: list[int]
 ) -> None:
     turns = [
@@ -225,8 +225,8 @@ def test_bulk_data_of_an_ordinary_client_need_not_be_read() -> None:
     assert conversation.skippable(Side.MASTER) == 0
 
 
-def test_replies_may_be_skipped_whatever_they_are() -> None:
-    """Those of before do not come behind the request that matters: it waited for them."""
+def test_replies_of_any_kind_may_be_skipped() -> None:
+    """Earlier replies cannot come after the request that matters: it waited for them."""
     talk = Talk().R(command("LRANGE", "l", "0", "-1") * 5).M(b"*2\r\n$1\r\na\r\n")
     assert talk.conversation.skippable(Side.MASTER) == math.inf
     talk.conversation.skipped(Side.MASTER, 10_000_000)

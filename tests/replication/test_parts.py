@@ -28,7 +28,7 @@ def read(data: bytes, size: int = 0) -> list[Request | Newlines | Nonsense]:
         reader.feed(data[begin : begin + (size or len(data))])
         while (item := reader.next()) is not None:
             if isinstance(item, Newlines) and item.again and found and isinstance(found[-1], Newlines):
-                first = found.pop()  # one row, cut in two
+                first = found.pop()  # one row, in two pieces
                 assert isinstance(first, Newlines)
                 item = Newlines(first.start, item.end, first.again)
             found.append(item)
@@ -65,7 +65,7 @@ REQUESTS = st.lists(
 
 
 @given(REQUESTS, st.integers(1, 9))
-def test_requests_are_the_same_however_they_are_cut(data: bytes, size: int) -> None:
+def test_requests_are_the_same_for_any_split(data: bytes, size: int) -> None:
     assert read(data, size) == read(data)
 
 
@@ -109,7 +109,7 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
     [b"+PONG\r\n", b"-ERR no\r\n", b":1\r\n", b"$5\r\nhel\nl\r\n", b"$-1\r\n", b"*0\r\n", b"*-1\r\n", b"\n", b"\r\n",
      b"*2\r\n*1\r\n+a\r\n$2\r\nbc\r\n", b"%1\r\n+k\r\n%1\r\n+x\r\n:1\r\n", b"|1\r\n+a\r\n+b\r\n+reply\r\n", b"_\r\n"],
 )  # fmt: skip
-def test_a_reply_ends_where_it_ends(reply: bytes) -> None:
+def test_a_reply_has_a_definite_end(reply: bytes) -> None:
     for size in (1, 2, 3, 100):
         reader = ReplyReader()
         data = reply + b"+next\r\n"
@@ -128,7 +128,7 @@ def test_a_reply_ends_where_it_ends(reply: bytes) -> None:
 # ---- lag ----
 
 
-def test_lag_is_from_passing_a_byte_to_its_acknowledgement() -> None:
+def test_lag_runs_from_passing_a_byte_to_its_acknowledgement() -> None:
     clock = LagClock()
     clock.passed(100, 1.0)
     clock.passed(200, 2.0)
@@ -173,7 +173,7 @@ def test_a_disk_based_rdb_takes_its_bytes_and_no_more() -> None:
 
 
 @given(st.lists(st.integers(1, 30 * 2**20), max_size=20))
-def test_milestones_do_not_depend_on_the_cut(sizes: list[int]) -> None:
+def test_milestones_do_not_depend_on_the_split(sizes: list[int]) -> None:
     payload = Payload(b"%d" % 2**30)
     reached = []
     zeros = memoryview(bytes(max(sizes, default=0)))
@@ -193,10 +193,10 @@ def test_other_headers_are_refused(header: bytes) -> None:
         Payload(header)
 
 
-# ---- why full? ----
+# ---- reasons ----
 
 
-def test_reasons_from_the_wire_alone() -> None:
+def test_the_wire_alone_gives_reasons() -> None:
     memory = Memory()
 
     def why(asked: str | None, wanted: int, granted: str, offset: int) -> tuple[str, str]:

@@ -19,7 +19,7 @@ KINDS = pytest.mark.parametrize(
 )
 PSYNC = command("PSYNC", "?", "-1")
 
-# Each with how many requests it is.
+# Each with its number of requests.
 REQUESTS = [
     (command("SET", "key", "value"), 1),
     (command("GET", PSYNC), 1),
@@ -54,7 +54,7 @@ LOOKED_FOR = [
     b"psync ? -1\r\n",
     b"  REPLCONF ACK 1\r\n",
 ]
-# Each with how many replies it is.
+# Each with its number of replies.
 REPLIES = [
     (b"+OK\r\n", 1),
     (b"-ERR no\r\n", 1),
@@ -124,7 +124,7 @@ def test_the_first_request_that_matters_is_found_whatever_stands_before_it(
      b"*1\r\n$1\r\nx\rx", b"*1\r\r\n", b"*--1\r\n", b"*1\r\n$1\r1\r\n"],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [1, 100])
-def test_where_a_server_would_end_the_connection_nothing_is_followed(module: Any, nonsense: bytes, size: int) -> None:
+def test_after_a_server_would_close_the_connection_nothing_is_followed(module: Any, nonsense: bytes, size: int) -> None:
     follower = module.RequestFollower()
     data = command("SET", "a", "b") + nonsense + PSYNC
     assert [follower.feed(data[at : at + size]) for at in range(0, len(data), size)] == [None] * -(-len(data) // size)
@@ -145,7 +145,7 @@ def test_little_is_kept_of_a_request_whose_name_never_comes(module: Any, endless
 
 @KINDS
 @given(st.lists(st.sampled_from(REPLIES), min_size=1, max_size=8), CUTS, st.booleans())
-def test_replies_are_counted_however_they_are_cut(
+def test_replies_are_counted_for_any_split(
     module: Any, said: list[tuple[bytes, int]], cuts: list[int], by_byte: bool
 ) -> None:
     data = b"".join(one for one, _ in said)
@@ -159,9 +159,7 @@ def test_replies_are_counted_however_they_are_cut(
 
 @KINDS
 @given(st.lists(st.sampled_from(REPLIES), min_size=1, max_size=8), st.integers(1, 5))
-def test_counting_stops_behind_the_reply_that_is_waited_for(
-    module: Any, said: list[tuple[bytes, int]], limit: int
-) -> None:
+def test_counting_stops_after_the_awaited_reply(module: Any, said: list[tuple[bytes, int]], limit: int) -> None:
     counter = module.ReplyCounter()
     end = count = 0
     for data, more in said:
@@ -175,7 +173,7 @@ def test_counting_stops_behind_the_reply_that_is_waited_for(
 
 @KINDS
 @pytest.mark.parametrize("nonsense", [b"x", b"\n", b"\x16\x03", b"*x\r\n", b"$?\r\n", b"$" + b"1" * 20])
-def test_what_is_no_reply_ends_the_counting(module: Any, nonsense: bytes) -> None:
+def test_anything_but_a_reply_ends_the_counting(module: Any, nonsense: bytes) -> None:
     counter = module.ReplyCounter()
     counter.feed(b"+OK\r\n" + nonsense)
     assert counter.broken
@@ -201,7 +199,7 @@ def test_bodies_may_be_skipped(module: Any) -> None:
 
 @KINDS
 @given(st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=4), st.lists(st.sampled_from(REPLIES), max_size=4), CUTS)
-def test_another_one_goes_on_where_one_stands(
+def test_another_follower_can_continue_from_a_standing(
     module: Any, asked: list[tuple[bytes, int]], said: list[tuple[bytes, int]], cuts: list[int]
 ) -> None:
     requests, replies = (b"".join(data for data, _ in some) for some in (asked, said))
@@ -221,7 +219,7 @@ NUMBERS = st.one_of(st.integers(-2, 40), st.sampled_from([-(2**70), 2**31, 2**40
 
 @KINDS
 @given(st.lists(NUMBERS, min_size=9, max_size=11), st.binary(max_size=9), st.binary(max_size=40), st.binary(max_size=40))
-def test_a_standing_from_a_file_is_refused_or_can_be_read_on_from(
+def test_a_standing_from_a_file_is_refused_or_usable(
     module: Any, numbers: list[int], name: bytes, request: bytes, reply: bytes
 ) -> None:
     follower, counter = module.RequestFollower(), module.ReplyCounter()
@@ -238,6 +236,6 @@ def test_a_standing_from_a_file_is_refused_or_can_be_read_on_from(
 
 @KINDS
 @pytest.mark.parametrize("wanted", [0, 3, 9, 2**20])
-def test_no_name_is_longer_than_those_that_are_looked_for(module: Any, wanted: int) -> None:
+def test_no_wanted_name_is_longer_than_the_limit(module: Any, wanted: int) -> None:
     with pytest.raises(ValueError, match="not a state that requests can have"):
         module.RequestFollower().resume((0, 3, 0, 0, 0, 0, 1, 0, 0, wanted), b"psy", b"")

@@ -48,12 +48,12 @@ def test_secrets_are_hidden_and_nothing_else(line: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "name", ["requirepass", "MasterAuth", "masteruser", "primaryauth", "tls-key-file-pass", "sentinel-user", "x.my_token"]
 )
-def test_settings_that_are_secret(name: str) -> None:
+def test_some_settings_are_secret(name: str) -> None:
     assert is_secret_setting(name.encode())
 
 
 @pytest.mark.parametrize("name", ["maxmemory", "tls-auth-clients", "repl-timeout", "aclfile", "user", "save"])
-def test_settings_that_are_not(name: str) -> None:
+def test_settings_without_secrets_are_shown(name: str) -> None:
     assert not is_secret_setting(name.encode())
 
 
@@ -64,7 +64,7 @@ def test_settings_that_are_not(name: str) -> None:
         (b'a"b"c', b"abc"), (b'"open', b"open"), (b'"open\\', b"open\\"), (b"", b""), (b'"\\xZ"', b"xZ"),
     ],
 )  # fmt: skip
-def test_words_of_a_line_without_their_quotes(word: bytes, plain: bytes) -> None:
+def test_words_of_a_line_lose_their_quotes(word: bytes, plain: bytes) -> None:
     assert unquoted(word) == plain
 
 
@@ -111,7 +111,7 @@ def test_no_event_of_a_handshake_shows_a_password(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize("plant", ARRAYS, ids=repr)
-def test_commands_of_a_stream_are_told_without_their_passwords(plant: Plant) -> None:
+def test_commands_of_a_stream_are_reported_without_their_passwords(plant: Plant) -> None:
     told: list[Event] = []
     conversation = Conversation(told.append, every_command=True)
     conversation.receive_from_replica(asks(BASE))
@@ -125,7 +125,7 @@ def test_commands_of_a_stream_are_told_without_their_passwords(plant: Plant) -> 
 
 
 @pytest.mark.parametrize("plant", PLAIN, ids=repr)
-def test_what_is_no_secret_is_told(plant: Plant) -> None:
+def test_other_words_are_shown(plant: Plant) -> None:
     told: list[Event] = []
     conversation = Conversation(told.append, every_command=True)
     conversation.receive_from_replica(asks(BASE))
@@ -134,14 +134,14 @@ def test_what_is_no_secret_is_told(plant: Plant) -> None:
     assert not [one for one in told if isinstance(one, Command) and b"***" in b" ".join(one.args)]
 
 
-def test_a_request_in_a_line_hides_all_behind_its_first_secret() -> None:
+def test_an_inline_request_hides_everything_after_its_first_secret() -> None:
     """It may have had blanks in it."""
     assert masked(Request((b"CONFIG", b"SET", b"requirepass", b'"my', b'secret"'), 0, 0, inline=True)) == (
         "CONFIG", "SET", "requirepass", "***", "***",
     )  # fmt: skip
 
 
-# ---- what a reply may hold ----
+# ---- secrets in replies ----
 
 SETTINGS = [
     "masterauth", "masteruser", "primaryauth", "primaryuser", "requirepass", "sentinel-pass", "sentinel-user",
@@ -157,7 +157,7 @@ def asked(*words: str) -> str | int | None:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_whoever_asks_for_a_secret_setting_by_any_beginning_of_its_name_gets_it(name: str) -> None:
+def test_a_secret_setting_may_be_asked_for_by_any_beginning_of_its_name(name: str) -> None:
     assert asked("CONFIG", "GET", name) == asked("config", "get", name.upper()) == "settings"
     assert asked("SENTINEL", "CONFIG", "GET", name) == "settings"
     assert asked("CONFIG", "GET", "save", name) == "settings"
@@ -169,7 +169,7 @@ def test_whoever_asks_for_a_secret_setting_by_any_beginning_of_its_name_gets_it(
 
 
 @pytest.mark.parametrize("name", ["save", "maxmemory*", "x*", "requirepast*", "GET", "tls-port"])
-def test_other_settings_are_none(name: str) -> None:
+def test_other_settings_are_not_secret(name: str) -> None:
     assert asked("CONFIG", "GET", name) is None
 
 
@@ -191,11 +191,11 @@ def test_other_settings_are_none(name: str) -> None:
         ("GET requirepass", None),
     ],
 )
-def test_what_else_a_reply_may_hold(words: str, reply: str | int | None) -> None:
+def test_some_other_replies_hold_secrets(words: str, reply: str | int | None) -> None:
     assert asked(*words.split()) == reply
 
 
-def test_an_error_may_repeat_a_secret_and_of_auth_only_one_that_says_that_it_is_not_known() -> None:
+def test_an_error_may_repeat_a_secret_and_of_auth_only_if_it_is_unknown() -> None:
     def may(*words: str) -> str | None:
         secrets = Secrets()
         for word in words:
@@ -212,7 +212,7 @@ def test_an_error_may_repeat_a_secret_and_of_auth_only_one_that_says_that_it_is_
     assert not may("MIGRATE", "h", "1", "k", "0", "9", "AUTH")
 
 
-def test_a_request_that_begins_again_is_followed_anew() -> None:
+def test_a_request_that_begins_again_is_followed_from_there() -> None:
     secrets = Secrets()
     for word in (b"ACL", b"SETUSER", b"bob", b">pw"):
         secrets.follow(word)
@@ -222,7 +222,7 @@ def test_a_request_that_begins_again_is_followed_anew() -> None:
     assert secrets.next == 0
 
 
-def test_an_error_of_quotes_does_not_take_the_square_of_its_length() -> None:
+def test_an_error_of_quotes_does_not_take_quadratic_time() -> None:
     secret = b"a'" * 4000 + b"x"
     said = b"-" + b"'a" * 32_000 + b"b"
     assert hidden_reply([b"AUTH", secret], said) == said
@@ -231,7 +231,7 @@ def test_an_error_of_quotes_does_not_take_the_square_of_its_length() -> None:
     assert hidden_answer(Request((b"GET", secret), 0, 1, inline=False), said) == said
 
 
-def test_where_an_error_is_cut_no_secret_shows() -> None:
+def test_a_cut_error_shows_no_secret() -> None:
     secret = b"hunter2" * 1000
     request = Request((b"AUTH", secret), 0, 1, inline=False)
     for said in (b"-ERR '%b'" % secret, b"-ERR '%b' ..." % secret[:5000], b"-ERR %b" % secret):

@@ -1,4 +1,4 @@
-"""One RDB on the wire: where it ends, in either form, read or not."""
+"""One RDB on the wire: where it ends, in either form, parsed or not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def diskless() -> Payload:
 
 
 def fed(payload: Payload, data: bytes, size: int) -> int:
-    """Bytes that it took for its own."""
+    """The bytes that it took for its own."""
     taken = 0
     while taken < len(data) and not payload.is_complete:
         count = payload.feed(data[taken : taken + size])
@@ -39,19 +39,19 @@ def fed(payload: Payload, data: bytes, size: int) -> int:
 @pytest.mark.parametrize(
     "header", [b"", b"EOF:", b"EOF:" + MARK[1:], b"EOF:" + MARK + b"x", b"-1", b"+5", b"5 ", b"1" * 20]
 )
-def test_what_is_no_header(header: bytes) -> None:
+def test_other_lines_are_not_headers(header: bytes) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(str(header))}$"):
         Payload(header)
 
 
-def test_the_largest_size_that_is_one() -> None:
+def test_the_largest_valid_size_is_accepted() -> None:
     assert Payload(b"%d" % MAX_SIZE).size == MAX_SIZE
     with pytest.raises(ValueError, match=str(MAX_SIZE + 1)):
         Payload(b"%d" % (MAX_SIZE + 1))
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_disk_based_one_ends_behind_its_size(size: int) -> None:
+def test_a_disk_based_rdb_ends_after_its_size(size: int) -> None:
     payload = disk()
     assert fed(payload, RDB + BEHIND, size) == len(RDB)
     assert (payload.transfer, payload.size, payload.received) == (Transfer.DISK, len(RDB), len(RDB))
@@ -62,7 +62,7 @@ def test_a_disk_based_one_ends_behind_its_size(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_diskless_one_ends_behind_the_mark_that_follows_the_rdbs_own_end(size: int) -> None:
+def test_a_diskless_rdb_ends_after_the_mark_that_follows_its_own_end(size: int) -> None:
     inside = make.rdb(10, make.key(0, make.string(b"k"), make.string(b"\xff" * 9 + MARK)))
     for rdb in (RDB, inside):
         payload = diskless()
@@ -74,7 +74,7 @@ def test_a_diskless_one_ends_behind_the_mark_that_follows_the_rdbs_own_end(size:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_one_that_cannot_be_read_ends_where_an_acknowledgement_finds_the_mark(size: int) -> None:
+def test_an_unreadable_rdb_ends_where_an_acknowledgement_finds_the_mark(size: int) -> None:
     unread = b"REDIS9999" + bytes(300) + b"\xff" + bytes(8)
     payload = diskless()
     assert fed(payload, unread + MARK, size) == len(unread) + MARK_SIZE
@@ -87,16 +87,16 @@ def test_one_that_cannot_be_read_ends_where_an_acknowledgement_finds_the_mark(si
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_of_a_peer_that_acknowledges_all_the_time_the_stream_may_follow_at_once(size: int) -> None:
+def test_after_constant_acknowledgements_the_stream_may_follow_at_once(size: int) -> None:
     unread = b"REDIS9999" + bytes(300) + b"\xff" + bytes(8)
     payload = diskless()
     payload.watch()
-    fake = b"x" * 9 + MARK  # not behind an end
+    fake = b"x" * 9 + MARK  # not after an end
     assert fed(payload, fake + unread + MARK + BEHIND, size) == len(fake + unread) + MARK_SIZE
     assert payload.is_complete
 
 
-def test_milestones_come_in_steps_and_are_told_once() -> None:
+def test_milestones_come_in_steps_and_are_reported_once() -> None:
     payload = diskless()
     step = memoryview(bytes(PROGRESS_STEP))
     assert payload.feed(step[:-1]) == PROGRESS_STEP - 1
@@ -107,7 +107,7 @@ def test_milestones_come_in_steps_and_are_told_once() -> None:
     assert payload.feed(step) == PROGRESS_STEP
 
 
-def test_keys_are_handed_on_to_whoever_asks() -> None:
+def test_keys_are_passed_on_if_wanted() -> None:
     found: list[Key] = []
     payload = Payload(b"%d" % len(RDB), found.extend)
     fed(payload, RDB, 100)
@@ -128,7 +128,7 @@ def test_the_heading_is_known_before_the_first_key_or_at_the_end() -> None:
     assert empty.heading == {"redis-ver": "7.0"}
 
 
-def test_what_breaks_off_is_said_to_when_it_is_over() -> None:
+def test_a_truncated_rdb_says_so_at_its_end() -> None:
     payload = disk()
     payload.feed(RDB[:200])
     assert payload.problem is None
@@ -139,7 +139,7 @@ def test_what_breaks_off_is_said_to_when_it_is_over() -> None:
     payload.close()
 
 
-def test_bytes_that_are_not_at_hand_leave_the_end_known() -> None:
+def test_missing_bytes_leave_the_end_known() -> None:
     payload = disk()
     payload.feed(RDB[:100])
     assert payload.skip(50) == 50
@@ -153,7 +153,7 @@ def test_bytes_that_are_not_at_hand_leave_the_end_known() -> None:
     assert beyond.is_complete
 
 
-def test_who_joins_late_finds_the_end_by_size_or_by_mark() -> None:
+def test_joining_late_finds_the_end_by_size_or_by_mark() -> None:
     by_size = disk()
     by_size.join(len(RDB) - 10, ended=False, mark_received=0)
     assert by_size.joined

@@ -1,4 +1,4 @@
-"""The table of phases, read as one would read it aloud."""
+"""The table of phases, read aloud."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tap.replication.phase import AS_MAIN, NEXT, REPLIES, Phase
 VIEWS = {Phase.LOADING}  # no byte of a connection begins it
 
 
-def test_every_phase_but_a_view_can_be_reached_and_says_what_follows() -> None:
+def test_every_phase_but_a_view_can_be_reached_and_has_its_successors() -> None:
     assert set(NEXT) == set(Phase) - VIEWS
     assert set().union(*NEXT.values()) == set(Phase) - VIEWS - {Phase.CONNECT}
     assert set(AS_MAIN) | set(AS_MAIN.values()) <= set(Phase)

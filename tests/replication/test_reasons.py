@@ -1,4 +1,4 @@
-"""Why it was a full resync: a code, and a sentence with the numbers that it is known from."""
+"""Why a resync was full: a code, and a sentence with the numbers that show it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def past(replid: str = A, offset: int | None = 90, unloaded: str = "") -> Past:
         (past(unloaded="loading"), "its last full resync through this tap ended in phase loading, before"),
     ],
 )
-def test_a_replica_without_a_history(before: Past | None, says: str) -> None:
+def test_a_replica_without_a_history_has_a_reason(before: Past | None, says: str) -> None:
     memory = Memory()
     if before is not None:
         memory.left(REPLICA, before)
@@ -47,7 +47,7 @@ def test_a_replica_without_a_history(before: Past | None, says: str) -> None:
         (1, 2**20 + 1, "offset_out_of_backlog", "repl-backlog-size 1048577 bytes (2mb) would have"),
     ],
 )
-def test_the_history_of_the_master_but_not_an_offset_that_it_can_go_on_from(
+def test_the_masters_own_history_without_a_usable_offset_has_a_reason(
     wanted: int, offset: int, code: str, says: str
 ) -> None:
     reason = why_full(Memory(), REPLICA, A, wanted, A, offset)
@@ -65,14 +65,12 @@ def test_the_history_of_the_master_but_not_an_offset_that_it_can_go_on_from(
         (1100, "was 900 bytes behind"),
     ],
 )
-def test_what_the_master_had_written_at_the_request_bounds_how_far_behind_the_replica_was(
-    written: int | None, says: str
-) -> None:
+def test_the_position_of_the_master_at_the_request_bounds_the_missed_bytes(written: int | None, says: str) -> None:
     """The answer may come much later, when a diskless master has waited for more replicas."""
     assert says in why_full(Memory(), REPLICA, A, 101, A, 1000, written=written).text
 
 
-def test_a_history_that_the_master_does_not_go_on_from() -> None:
+def test_a_history_that_the_master_does_not_continue_has_a_reason() -> None:
     def why(memory: Memory) -> str:
         reason = why_full(memory, REPLICA, A, 51, B, 100)
         assert reason.code == "replication_id_unknown"
@@ -92,7 +90,7 @@ def test_a_history_that_the_master_does_not_go_on_from() -> None:
     assert "which the master of link orders wrote" in why(Memory("sessions", other))
 
 
-def test_a_replica_that_went_on_where_a_promoted_one_had_not_been() -> None:
+def test_a_replica_beyond_the_branch_of_a_promoted_one_has_a_reason() -> None:
     memory = Memory()
     memory.history(A)
     memory.succeed(A, B, 100)
@@ -108,7 +106,7 @@ def test_a_replica_that_went_on_where_a_promoted_one_had_not_been() -> None:
         ("-ERR x", "master_refused_psync", "the master answered PSYNC with '-ERR x', so the replica fell back"),
     ],
 )
-def test_a_sync_without_psync(refusal: str | None, code: str, says: str) -> None:
+def test_a_sync_without_psync_has_a_reason(refusal: str | None, code: str, says: str) -> None:
     reason = why_sync(refusal)
     assert reason.code == code
     assert says in reason.text

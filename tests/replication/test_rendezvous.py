@@ -5,7 +5,7 @@ from __future__ import annotations
 from tap.replication.rendezvous import MAX_WAITING, Rendezvous
 
 
-def test_connections_that_wait_for_another_one() -> None:
+def test_a_connection_waits_for_another_one() -> None:
     meeting: Rendezvous[object] = Rendezvous()
     first, second = object(), object()
     meeting.wait("id:1", first)
@@ -20,7 +20,7 @@ def test_connections_that_wait_for_another_one() -> None:
     assert meeting.keys_of(first) == ()
 
 
-def test_the_name_that_was_said_first_is_forgotten_first() -> None:
+def test_the_oldest_name_is_forgotten_first() -> None:
     meeting: Rendezvous[object] = Rendezvous()
     all_of_them = [object() for _ in range(MAX_WAITING + 1)]
     for number, one in enumerate(all_of_them):

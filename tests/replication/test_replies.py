@@ -1,4 +1,4 @@
-"""Where replies end, of either protocol, and lines that never do."""
+"""Where replies end, in either protocol, and lines that never do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tap.replication.replies import MAX_LINE, LineReader, LineTooLong, ReplyRead
         (b"!5\r\nERR x\r\n", b"!5"),
         (b"$0\r\n\r\n", b"$0"),
         (b"*2\r\n~1\r\n+a\r\n%1\r\n+k\r\n*0\r\n", b"*2"),
-        (b"*x\r\n", b"*x"),  # no count: a line like any other
+        (b"*x\r\n", b"*x"),  # not a count: a line like any other
         (b"*" + b"1" * 15 + b"\r\n", b"*" + b"1" * 15),
         (b"\r\n", b""),
     ],
@@ -37,7 +37,7 @@ def test_a_reply_ends_with_its_last_element(reply: bytes, first: bytes, size: in
     assert ends == [(len(reply), first), (len(data), b"+next")]
 
 
-def test_what_has_come_of_a_reply_that_is_not_whole() -> None:
+def test_the_received_part_of_an_incomplete_reply_is_known() -> None:
     reader = ReplyReader()
     assert reader.unfinished == (1, 0, b"")
     reader.feed(b"*3\r\n$10\r\nab", 0)
@@ -54,10 +54,10 @@ def test_a_line_that_stands_alone_begins_no_reply() -> None:
     assert reader.feed(data, 0, lambda line: line.startswith(b"$EOF")) == (11, b"$EOF:mark")
     reader = ReplyReader()
     reader.feed(b"*1\r\n", 0, lambda line: line == b"+alone")
-    assert reader.feed(b"+alone\r\n", 0, lambda line: line == b"+alone") == (8, b"*1")  # within one it is none
+    assert reader.feed(b"+alone\r\n", 0, lambda line: line == b"+alone") == (8, b"*1")  # inside a reply it does not
 
 
-def test_a_line_may_be_so_long_and_no_longer() -> None:
+def test_a_line_has_a_maximum_length() -> None:
     for sizes in ((MAX_LINE,), (1, MAX_LINE - 1), (MAX_LINE - 1, 1)):
         lines, data, at = LineReader(), b"x" * (MAX_LINE - 1) + b"\n", 0
         for size in sizes:

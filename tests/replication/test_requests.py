@@ -1,4 +1,4 @@
-"""Requests at their limits: the longest word, line and array, what is kept of them, and what has come so far."""
+"""Requests at their limits: the longest word, line and array, what is kept of them, and incomplete ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read(data: bytes, *, lenient: bool = False) -> Request | Newlines | Nonsense
     return readers[0]
 
 
-def test_a_request_may_be_so_long_and_no_longer() -> None:
+def test_a_request_has_a_maximum_length() -> None:
     frame = len(command("SET", "k", b"")) + len("16000") - 1
     value = b"v" * (MAX_REQUEST - frame)
     whole = command("SET", "k", value)
@@ -45,7 +45,7 @@ def test_a_request_may_be_so_long_and_no_longer() -> None:
     assert longer.why == f"a request of more than {MAX_REQUEST} bytes"
 
 
-def test_a_line_may_be_so_long_and_no_longer() -> None:
+def test_a_line_has_a_maximum_length() -> None:
     for end in (b"\n", b"\r\n"):
         line = b"x" * (MAX_REQUEST - len(end)) + end
         assert isinstance(read(line), Request)
@@ -53,7 +53,7 @@ def test_a_line_may_be_so_long_and_no_longer() -> None:
 
 
 @pytest.mark.parametrize("count", [MAX_ARGUMENTS, MAX_ARGUMENTS + 1])
-def test_so_many_words_and_no_more(count: int) -> None:
+def test_the_number_of_words_is_limited(count: int) -> None:
     for data in (command(*["a"] * count), b" ".join([b"a"] * count) + b"\n"):
         found = read(data)
         if count == MAX_ARGUMENTS:
@@ -67,7 +67,7 @@ def test_so_many_words_and_no_more(count: int) -> None:
     assert len(lenient.args) == count
 
 
-def test_where_a_request_is() -> None:
+def test_a_request_knows_its_position() -> None:
     reader = RequestReader()
     reader.skip(100)
     reader.feed(b"PING\r\n\n\n" + command("GET", "a") + b"GE")
@@ -82,7 +82,7 @@ def test_where_a_request_is() -> None:
     assert reader.rest == b"GE"
 
 
-def test_newlines_say_whether_others_stood_before_them() -> None:
+def test_newlines_say_whether_others_preceded_them() -> None:
     reader = RequestReader()
     reader.feed(b"\n\n")
     first = reader.next()
@@ -117,7 +117,7 @@ def test_newlines_say_whether_others_stood_before_them() -> None:
         (b"get a", 2, ()),
     ],
 )
-def test_the_first_words_of_what_is_not_whole(data: bytes, limit: int, words: tuple[bytes, ...]) -> None:
+def test_the_first_words_of_an_incomplete_request_are_known(data: bytes, limit: int, words: tuple[bytes, ...]) -> None:
     reader = RequestReader()
     reader.feed(data)
     assert reader.words_so_far(limit) == words
@@ -137,29 +137,29 @@ def test_the_first_words_of_what_is_not_whole(data: bytes, limit: int, words: tu
         (b"ab\x00", "byte 0x00 in an inline request"),
     ],
 )
-def test_what_is_no_request(data: bytes, why: str) -> None:
+def test_nonsense_is_not_a_request(data: bytes, why: str) -> None:
     assert read(data) == Nonsense(0, why)
 
 
-def test_the_largest_count_that_a_server_takes_is_no_nonsense_before_its_words_come() -> None:
+def test_the_largest_count_that_a_server_accepts_is_not_nonsense() -> None:
     assert read(b"*2147483647\r\n$4\r\nMSET\r\n") is None
 
 
-def test_other_bytes_are_text_to_who_is_lenient() -> None:
+def test_a_lenient_reader_takes_other_bytes_for_text() -> None:
     found = read(b"\xff\x00 b\n", lenient=True)
     assert isinstance(found, Request)
     assert found.args == (b"\xff\x00", b"b")
     assert isinstance(read(b"\x16\x03\x01 b\n", lenient=True), Request)
 
 
-# ---- what is kept ----
+# ---- shortening ----
 
 
 def request(*words: bytes, sent: tuple[bytes, ...] | None = None) -> Request:
     return Request(words, 0, 10, inline=False, sent=sent)
 
 
-def test_of_a_request_that_waits_long_the_beginning_is_kept_without_secrets() -> None:
+def test_a_request_that_waits_long_keeps_its_beginning_without_secrets() -> None:
     short = request(b"SET", b"x" * SHORT_WORD, b"y" * (SHORT_WORD + 1)).shortened()
     assert short.args == (b"SET", b"x" * SHORT_WORD, b"y" * SHORT_WORD + CUT)
     assert short.is_short
@@ -171,12 +171,12 @@ def test_of_a_request_that_waits_long_the_beginning_is_kept_without_secrets() ->
     assert request(b"a", b"b").shortened().name == b"A"
 
 
-def test_how_much_a_request_takes() -> None:
+def test_the_memory_of_a_request_is_estimated() -> None:
     assert request(b"SET", b"key").memory == 6 + 2 * WORD_BYTES
     assert request(b"SET", b"key", sent=(b"GET",)).memory == 9 + 3 * WORD_BYTES
 
 
-def test_what_an_error_repeats_of_a_request_that_is_short_is_not_told() -> None:
+def test_an_error_about_a_shortened_request_keeps_only_its_code() -> None:
     whole = request(b"CONFIG", b"SET", b"requirepass", b"hunter2")
     assert b"hunter2" not in hidden_answer(whole, b"-ERR Invalid argument 'hunter2'")
     short = whole.shortened()
@@ -185,5 +185,5 @@ def test_what_an_error_repeats_of_a_request_that_is_short_is_not_told() -> None:
     assert hidden_answer(short, b"+OK fine") == b"+OK fine"
 
 
-def test_words_as_text() -> None:
+def test_words_become_text() -> None:
     assert masked(request(b"SET", b"a\\b", b"\x00")) == ("SET", "a\\b", "\\x00")

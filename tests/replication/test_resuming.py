@@ -1,4 +1,4 @@
-"""Reading on: from where another conversation stood, from the middle of a stream, and behind bytes that are missing."""
+"""Resuming: where another conversation stood, in the middle of a stream, and after missing bytes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Talk:
         return self
 
     def quiet(self) -> Talk:
-        """Time passes in which nothing comes: what a partial resync brought is known then."""
+        """Time passes in which nothing comes: the size of a partial resync is known then."""
         for tick in range(5):
             self.one.tick(tick / 10)
         return self
@@ -61,19 +61,19 @@ def ack(offset: int) -> bytes:
 
 
 def stands(of: Conversation, main: Conversation | None = None, *, at_boundary: bool = False) -> Talk:
-    """Another conversation, that knows of it no more than where it stands."""
+    """Another conversation that knows only the standing."""
     other = Talk()
     other.one.stand(of.standing(at_boundary=at_boundary), main)
     return other
 
 
-# ---- from where another one stood ----
+# ---- from a standing ----
 
 
 @pytest.mark.parametrize(
     ("asked", "said", "is_diskless"), [(PSYNC, DISK, False), (PSYNC, DISKLESS, True), (GOES_ON, CONTINUED, False)]
 )
-def test_whoever_reads_on_from_any_byte_is_told_the_same_as_who_read_all(
+def test_resuming_at_any_byte_reports_the_same_as_reading_everything(
     asked: bytes, said: bytes, is_diskless: bool
 ) -> None:
     whole = Talk().replica(asked).master(said).quiet().replica(ack(100)).master(STREAM)
@@ -106,13 +106,13 @@ def test_whoever_reads_on_from_any_byte_is_told_the_same_as_who_read_all(
         assert after.one.stream is not None
         assert after.one.stream.db == 3
         if cut < len(said):
-            assert not after.of(events.RdbStarted, events.RdbFinished, events.RdbProblem)  # of which it saw an end
+            assert not after.of(events.RdbStarted, events.RdbFinished, events.RdbProblem)  # those that it saw end
             assert after.one.rdb_end == len(said)
             assert after.one.rdb_start == len(said) - len(RDB) - (len(MARK) if is_diskless else 0)
     assert counted > len(STREAM)
 
 
-def test_at_a_boundary_it_stands_behind_the_last_whole_command() -> None:
+def test_at_a_boundary_it_stands_after_the_last_whole_command() -> None:
     head = len(CONTINUED)
     for cut in range(len(STREAM) + 1):
         talk = Talk().replica(GOES_ON).master(CONTINUED).quiet().master(STREAM[:cut])
@@ -129,7 +129,7 @@ def test_at_a_boundary_it_stands_behind_the_last_whole_command() -> None:
         assert border.has_begun
 
 
-def test_what_stands_there_of_an_rdb() -> None:
+def test_the_standing_describes_an_rdb() -> None:
     talk = Talk().replica(PSYNC).master(DISK[: len(DISK) - 12])
     one = talk.one.standing()
     start = len(DISK) - len(RDB)
@@ -150,7 +150,7 @@ def test_what_stands_there_of_an_rdb() -> None:
         assert rdb.received == len(RDB) + len(MARK) - left
 
 
-def test_before_the_resync_is_granted_nobody_can_read_on() -> None:
+def test_before_the_resync_is_granted_reading_cannot_resume() -> None:
     talk = Talk()
     assert talk.one.is_beginning
     talk.replica(PSYNC)
@@ -185,12 +185,12 @@ RDB_STANDING = RdbStanding(header="1000", start=0, end=1000, received=10, ended=
     ],
     ids=lambda one: one.phase,
 )
-def test_where_nobody_can_stand(wrong: Standing) -> None:
+def test_an_impossible_standing_is_refused(wrong: Standing) -> None:
     with pytest.raises(ValueError, match="not a state that a connection can have"):
         Talk().one.stand(wrong, None)
 
 
-def test_the_stream_is_told_to_begin_where_it_had_or_where_its_beginning_is_known() -> None:
+def test_the_stream_begins_where_it_had_or_where_its_beginning_is_known() -> None:
     for has_begun, offset, told in ((True, 100, 1), (False, 100, 1), (True, None, 1), (False, None, 0)):
         talk = Talk()
         talk.one.stand(standing(has_begun=has_begun, offset=offset), None)
@@ -212,7 +212,7 @@ def test_a_transaction_and_half_a_command_are_taken_over() -> None:
 
 
 @pytest.mark.parametrize("phase", ["opaque", "ordinary"])
-def test_what_was_not_read_is_only_counted(phase: str) -> None:
+def test_unread_bytes_are_only_counted(phase: str) -> None:
     talk = Talk()
     talk.one.stand(standing(phase=phase, role=None, replid=None, offset=None), None)
     assert talk.one.only_counts
@@ -221,7 +221,7 @@ def test_what_was_not_read_is_only_counted(phase: str) -> None:
     assert (talk.one.from_master, talk.one.from_replica) == (10 + len(SET), 5 + len(PSYNC))
 
 
-def test_an_ordinary_connection_that_may_still_ask_to_replicate_is_followed_on() -> None:
+def test_an_ordinary_connection_that_may_still_ask_to_replicate_is_followed() -> None:
     before = Talk().replica(command("GET", "a"))
     assert before.one.is_followed
     after = stands(before.one)
@@ -249,10 +249,10 @@ def test_an_rdb_channel_and_its_main_connection_find_each_other_again() -> None:
     assert again.one.offset == 100 + len(SET)
 
 
-# ---- from the middle of a stream ----
+# ---- in the middle of a stream ----
 
 
-def test_joined_in_the_middle_everything_counts_from_there() -> None:
+def test_after_joining_everything_counts_from_there() -> None:
     talk = Talk()
     talk.one.join(1000, 50, ID, 5000)
     (begun,) = talk.of(events.StreamStarted)
@@ -272,7 +272,7 @@ def test_joined_in_the_middle_everything_counts_from_there() -> None:
     assert talk.master(SET).one.offset is None
 
 
-# ---- behind bytes that are missing ----
+# ---- after missing bytes ----
 
 
 def test_the_rest_of_an_rdb_may_be_missing() -> None:
@@ -324,7 +324,7 @@ def test_a_diskless_rdb_that_lacks_bytes_ends_with_its_mark() -> None:
         assert talk.one.offset == 100 + len(STREAM)
 
 
-def test_where_the_mark_was_among_the_missing_bytes_acknowledgements_tell() -> None:
+def test_if_the_mark_is_among_the_missing_bytes_acknowledgements_decide() -> None:
     head = len(DISKLESS) - len(RDB) - len(MARK)
     talk = Talk().replica(PSYNC).master(DISKLESS[: head + 10])
     assert talk.one.skip_in_rdb(len(RDB) + len(MARK) + len(SET) - 10) == len(RDB) + len(MARK) + len(SET) - 10
@@ -334,7 +334,7 @@ def test_where_the_mark_was_among_the_missing_bytes_acknowledgements_tell() -> N
     assert talk.one.skip_in_rdb(5) == 0
 
 
-def test_some_of_the_mark_may_be_missing() -> None:
+def test_a_part_of_the_mark_may_be_missing() -> None:
     for at in range(len(DISKLESS) - len(MARK), len(DISKLESS)):
         talk = Talk().replica(PSYNC).master(DISKLESS[:at])
         size = len(DISKLESS) - at
@@ -347,7 +347,7 @@ def test_some_of_the_mark_may_be_missing() -> None:
         assert talk.one.offset == 100 + len(STREAM)
 
 
-def test_replies_behind_missing_bytes_are_told_without_their_requests() -> None:
+def test_replies_after_missing_bytes_are_reported_without_their_requests() -> None:
     talk = Talk().replica(command("PING"), command("REPLCONF", "capa", "eof"), PSYNC)
     assert talk.one.skip_replies(7)
     assert talk.one.is_unmatched
@@ -361,7 +361,7 @@ def test_replies_behind_missing_bytes_are_told_without_their_requests() -> None:
     assert not Talk().replica(GOES_ON).master(CONTINUED).one.skip_replies(7)
 
 
-def test_behind_missing_requests_replies_are_not_matched_but_the_one_to_psync() -> None:
+def test_after_missing_requests_only_the_reply_to_psync_is_matched() -> None:
     talk = Talk().replica(command("PING"))
     talk.one.skip_from_replica(20)
     assert talk.one.is_unmatched
@@ -376,7 +376,7 @@ def test_behind_missing_requests_replies_are_not_matched_but_the_one_to_psync() 
     assert not talk.one.is_unmatched
 
 
-def test_of_an_ordinary_connection_that_lacks_bytes_the_rest_is_counted() -> None:
+def test_after_missing_bytes_of_an_ordinary_connection_the_rest_is_counted() -> None:
     talk = Talk().replica(command("GET", "a"))
     talk.one.pass_over(events.Side.MASTER, 30)
     assert (talk.one.from_master, talk.one.is_followed, talk.one.only_counts) == (30, False, True)
@@ -384,7 +384,7 @@ def test_of_an_ordinary_connection_that_lacks_bytes_the_rest_is_counted() -> Non
     assert talk.one.from_replica == len(command("GET", "a")) + 30
 
 
-def test_behind_a_bug_of_ours_one_side_may_still_be_read() -> None:
+def test_after_an_internal_error_one_side_may_still_be_read() -> None:
     def fed(*, before: Callable[[Talk], object], side: events.Side) -> Talk:
         talk = Talk()
         before(talk)
@@ -406,10 +406,10 @@ def test_behind_a_bug_of_ours_one_side_may_still_be_read() -> None:
     assert talk.one.phase is Phase.OPAQUE
 
 
-# ---- the payload by itself ----
+# ---- the payload alone ----
 
 
-def test_a_payload_that_is_joined_ends_where_the_whole_one_does() -> None:
+def test_a_joined_payload_ends_where_the_whole_one_does() -> None:
     data = RDB + MARK
     for cut in range(1, len(data)):
         whole = Payload(b"EOF:" + MARK)
@@ -430,7 +430,7 @@ def test_a_payload_that_is_joined_ends_where_the_whole_one_does() -> None:
         assert (problem.kind, problem.position) == ("joined", cut)
 
 
-def test_a_standing_is_what_it_was_made_of() -> None:
+def test_a_standing_survives_the_round_trip() -> None:
     one = standing()
     talk = Talk()
     talk.one.stand(one, None)

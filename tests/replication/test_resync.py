@@ -1,4 +1,4 @@
-"""What is asked for, what is granted, and what earlier connections add to it."""
+"""What is asked for, what is granted, and what earlier connections add."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.replication.talk import (
 )
 
 
-def test_bytes_that_our_own_replica_holds_back_are_still_missed_ones() -> None:
+def test_bytes_that_our_own_replica_holds_back_are_still_missed() -> None:
     talk = Talk().R(f"PSYNC {ID} 1\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode() + PING)
     talk.quiet(held_back=True).M(PING).quiet()
     assert next(event.bytes for event in talk.told if isinstance(event, events.CaughtUp)) == 28
 
 
-def test_a_refused_psync_and_the_sync_after_it() -> None:
+def test_a_refused_psync_is_followed_by_sync() -> None:
     talk = Talk().R(PSYNC).M(b"-ERR unknown command 'PSYNC'\r\n").R(b"SYNC\r\n").M(b"\n$3\r\nabc" + PING)
     assert talk.kinds() == [
         "identified", "psync_requested", "resync_refused", "sync_requested", "keepalive", "full_resync",
@@ -58,7 +58,7 @@ def test_the_db_is_carried_over_and_unknown_without_an_earlier_connection() -> N
     assert continued(memory, 1000) is None
 
 
-def test_a_history_that_goes_on_behind_another_link_says_who_took_over_and_keeps_its_db() -> None:
+def test_a_history_that_continues_on_another_link_names_the_new_master_and_keeps_its_db() -> None:
     def continued(memory: Memory, asked: str, granted: str) -> tuple[events.PartialResync, int | None]:
         talk = Talk(memory).R(f"PSYNC {asked} 24\r\n".encode()).M(f"+CONTINUE {granted}\r\n".encode()).quiet()
         partial = next(event for event in talk.told if isinstance(event, events.PartialResync))

@@ -1,4 +1,4 @@
-"""The stream of an active KeyDB: what it wraps in RREPLAY is told, filtered and counted as the commands inside."""
+"""The stream of an active KeyDB: what it wraps in RREPLAY is reported, filtered and counted as the inner commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rreplay(inner: bytes, *rest: bytes, uuid: bytes = UUID) -> bytes:
 SET = command(b"SET", b"user:1", b"x")
 BOTH = command(b"SET", b"session", b"y") + command(b"PEXPIREAT", b"session", b"1700000000000")
 
-# Piece by piece: its bytes, and what is told of it: (upper-case name, arguments, db, in a transaction).
+# Piece by piece: its bytes, and its report: (upper-case name, arguments, db, in a transaction).
 Told = tuple[str, tuple[bytes, ...], int | None, bool]
 STREAM: list[tuple[bytes, list[Told]]] = [
     (command(b"SELECT", b"2"), [("SELECT", (b"2",), 2, False)]),
@@ -46,7 +46,7 @@ STREAM: list[tuple[bytes, list[Told]]] = [
     (rreplay(SET, b"1", b"11"), [("SET", (b"user:1", b"x"), 1, True)]),
     (rreplay(command(b"EXEC"), b"1", b"12"), [("EXEC", (), 1, True)]),
     (command(b"PING"), [("PING", (), 1, False)]),
-    # What is none is left as it is; the db that it names is selected before anybody looks into it.
+    # Other words are left alone; the db that they name is selected before they are examined.
     (rreplay(SET[:-1], b"6"), [("RREPLAY", (UUID, SET[:-1], b"6"), 6, False)]),
     (rreplay(SET + b"?", b"6"), [("RREPLAY", (UUID, SET + b"?", b"6"), 6, False)]),
     (rreplay(b"", b"6"), [("RREPLAY", (UUID, b"", b"6"), 6, False)]),
@@ -96,12 +96,12 @@ def known(data: bytes, cuts: list[int], make: type[StreamScanner]) -> tuple[obje
     return ends, inside, counts, dbs, (scanner.db, scanner.in_transaction, scanner.boundary, scanner.broken)
 
 
-def test_each_is_told_as_the_command_inside() -> None:
+def test_a_wrapper_is_reported_as_its_inner_commands() -> None:
     told = every_command(DATA, [])
     commands = [event for event in told if isinstance(event, Command)]
     assert [(one.name, one.args, one.db, one.in_transaction) for one in commands] == TOLD
     assert not any(one.omitted_bytes for one in commands)
-    # Their bytes are those of the wrappers, and of several in one each has its own.
+    # Their bytes are those of the wrappers, and several in one divide its bytes.
     edges = [1000, *(one.end for one in commands)]
     assert [one.start for one in commands] == edges[:-1]
     assert [one.offset for one in commands] == [edge - 1000 + 50 for edge in edges[1:]]
@@ -117,7 +117,7 @@ def test_each_is_told_as_the_command_inside() -> None:
     assert sum(share.bytes for share in batch.by_name.values()) == len(DATA)
 
 
-def test_at_every_split_the_same_is_told() -> None:
+def test_every_split_gives_the_same() -> None:
     whole = every_command(DATA, [])
     assert every_command(DATA, list(range(len(DATA)))) == whole
     for cut in range(len(DATA)):
@@ -146,7 +146,7 @@ PARTS = st.recursive(
 
 
 @given(st.lists(PARTS, max_size=6).map(b"".join), st.data())
-def test_any_cut_tells_the_same(data: bytes, draw: st.DataObject) -> None:
+def test_any_chunks_give_the_same(data: bytes, draw: st.DataObject) -> None:
     whole, found = known(data, [], StreamScanner), heads(data, [], StreamScanner)
     cuts = draw.draw(st.lists(st.integers(0, len(data)), max_size=8))
     for make in SCANNERS:
@@ -156,7 +156,7 @@ def test_any_cut_tells_the_same(data: bytes, draw: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("make", SCANNERS, ids=["as installed", "uncompiled"])
-def test_another_scanner_goes_on_anywhere(make: type[StreamScanner]) -> None:
+def test_another_scanner_can_continue_anywhere(make: type[StreamScanner]) -> None:
     data = DATA + rreplay(command(b"SELECT", b"8") + command(b"MULTI") + SET) + command(b"DEL", b"raw")
     for cut in range(len(data)):
         whole, first = make(0, keep_ends=True), make(0)
@@ -167,8 +167,8 @@ def test_another_scanner_goes_on_anywhere(make: type[StreamScanner]) -> None:
         assert (second.db, second.in_transaction, second.broken) == (whole.db, whole.in_transaction, "")
 
 
-def test_a_stream_is_joined_within_a_wrapper() -> None:
-    """It begins behind it, in its db."""
+def test_a_stream_may_be_joined_within_a_wrapper() -> None:
+    """It begins after it, in its db."""
     for cut in range(1, len(rreplay(BOTH, b"3"))):
         first = StreamScanner(0)
         first.feed(rreplay(BOTH, b"3")[:cut])
@@ -191,7 +191,7 @@ def test_a_stream_is_joined_within_a_wrapper() -> None:
 
 
 @pytest.mark.parametrize("cuts", [[], [10], [100], [5000], [5000, 70_000], list(range(0, 140_000, 999))])
-def test_of_a_large_one_the_beginning_is_told(cuts: list[int]) -> None:
+def test_of_a_large_wrapper_the_beginning_is_reported(cuts: list[int]) -> None:
     large = command(b"SET", b"large", b"x" * HEAD)
     data = rreplay(large + command(b"DEL", b"behind"), b"3") + SET
     one, two, three = (event for event in every_command(data, cuts, max_command=HEAD) if isinstance(event, Command))
@@ -237,7 +237,7 @@ def test_watched_names_are_those_of_the_wrappers() -> None:
 
 
 @pytest.mark.parametrize("make", SCANNERS, ids=["as installed", "uncompiled"])
-def test_what_may_carry_a_password_is_noticed_inside(make: type[StreamScanner]) -> None:
+def test_possible_passwords_are_noticed_inside(make: type[StreamScanner]) -> None:
     inner = command(b"CONFIG", b"SET", b"requirepass", b"secret")
     data = SET + rreplay(rreplay(SET + inner), b"3")
     expected = [(b"CONFIG", data.index(b"CONFIG\r\n") + len(b"CONFIG\r\n"), 3)]

@@ -1,4 +1,4 @@
-"""The stream scanner, compiled and uncompiled: the same commands from the same bytes, however they are cut."""
+"""The stream scanner, compiled and uncompiled: the same commands from the same bytes, for any split."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def command(*words: bytes) -> bytes:
 def scanned(
     make: type[StreamScanner], data: bytes, cuts: list[int] | None = None, db: int | None = None
 ) -> tuple[object, ...]:
-    """All that a scanner knows after these bytes."""
+    """Everything that a scanner knows after these bytes."""
     scanner = make(db, keep_ends=True)
     edges = [0, *sorted(cuts or []), len(data)]
     for begin, end in itertools.pairwise(edges):
@@ -46,7 +46,7 @@ WORDS = st.sampled_from(
 COMMANDS = st.lists(
     st.lists(WORDS | st.sampled_from([b"0", b"3", b"15", b"x" * 200]), min_size=1, max_size=5), max_size=12
 )
-# What a master sends, what it might send, and what nobody sends.
+# What a master sends, what it might send, and what no server sends.
 PIECES = st.lists(
     st.lists(WORDS, min_size=1, max_size=4).map(lambda words: command(*words))
     | st.sampled_from(
@@ -69,7 +69,7 @@ NOTICED = st.sampled_from(
 def test_commands_that_may_carry_passwords_are_noticed_before_their_words_have_passed(
     made: type[StreamScanner], said: list[tuple[bytes, int]], cuts: list[int]
 ) -> None:
-    """At the first byte behind the name, however the bytes are cut and whatever else is counted."""
+    """At the first byte after the name, for any split and whatever else is counted."""
     data, expected = b"", []
     for name, words in said:
         begin = len(data)
@@ -83,7 +83,7 @@ def test_commands_that_may_carry_passwords_are_noticed_before_their_words_have_p
         before = len(found)
         scanner.feed(data[begin:end])
         for name, position, words in found[before:]:
-            assert begin < position  # none of the words was in what came before
+            assert begin < position  # none of the words was in the earlier bytes
             assert position <= end
             assert name
             assert words >= 0
@@ -92,7 +92,7 @@ def test_commands_that_may_carry_passwords_are_noticed_before_their_words_have_p
 
 @given(COMMANDS, st.data())
 @pytest.mark.parametrize("make", SCANNERS, ids=["as installed", "uncompiled"])
-def test_another_scanner_goes_on_anywhere(
+def test_another_scanner_can_continue_anywhere(
     make: type[StreamScanner], commands: list[list[bytes]], draw: st.DataObject
 ) -> None:
     data = b"".join(command(*words) for words in commands)
@@ -110,7 +110,7 @@ def test_another_scanner_goes_on_anywhere(
 
 
 @given(PIECES, st.data())
-def test_any_cut_tells_the_same(data: bytes, draw: st.DataObject) -> None:
+def test_any_split_gives_the_same(data: bytes, draw: st.DataObject) -> None:
     whole = scanned(StreamScanner, data)
     cuts = draw.draw(st.lists(st.integers(0, len(data)), max_size=10))
     for make in SCANNERS:
@@ -154,7 +154,7 @@ def test_select_and_multi_are_followed(make: type[StreamScanner]) -> None:
         assert (scanner.db, scanner.in_transaction) == (db, inside)
 
 
-def test_the_db_of_an_earlier_position_is_remembered_as_far_back_as_it_goes(make: type[StreamScanner]) -> None:
+def test_the_db_of_an_earlier_position_is_remembered_up_to_a_limit(make: type[StreamScanner]) -> None:
     scanner = make(5)
     selects = [command(b"SELECT", b"%d" % (number % 10)) for number in range(300)]
     for select in selects:
@@ -179,7 +179,7 @@ def test_a_hundred_thousand_names_are_not_all_kept(make: type[StreamScanner]) ->
     assert sum(count for count, _ in taken.values()) == 100_000
 
 
-def test_which_names_are_kept_does_not_depend_on_the_compiler() -> None:
+def test_the_names_kept_do_not_depend_on_the_compiler() -> None:
     names = [b"A_NAME_TOO_LONG_FOR_A_SLOT_%d" % number for number in range(990)]
     names += [b"SHORT%d" % number for number in range(50)] + names[:5]
     taken = []
@@ -226,7 +226,7 @@ def test_a_value_larger_than_any_buffer_passes(make: type[StreamScanner]) -> Non
     assert scanner.take()["SET"][1] > 1 << 30
 
 
-# ---- what faults ask for ----
+# ---- for faults ----
 
 PREFIXES = st.sampled_from([b"0", b"S", b"x" * 70, b"ping"])
 
@@ -240,7 +240,7 @@ NAMES = st.none() | st.frozensets(
 
 
 @given(COMMANDS, NAMES, NAMES, PREFIXES, st.lists(st.integers(0, 300), max_size=4), st.data())
-def test_commands_that_are_watched_for_are_found_however_they_are_cut(
+def test_watched_commands_are_found_for_any_split(
     commands: list[list[bytes]],
     names: frozenset[bytes] | None,
     keyed: frozenset[bytes] | None,

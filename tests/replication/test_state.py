@@ -1,4 +1,4 @@
-"""What the parts of a conversation share."""
+"""The state that the parts of a conversation share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def state(told: list[Event]) -> State:
     )
 
 
-def test_a_step_that_does_not_follow_is_not_taken() -> None:
+def test_a_step_out_of_order_is_not_taken() -> None:
     one = state([])
     one.enter(Phase.PSYNC)
     with pytest.raises(Lost, match="rdb does not follow psync"):
@@ -32,7 +32,7 @@ def test_a_step_that_does_not_follow_is_not_taken() -> None:
     assert one.step is Phase.PSYNC
 
 
-def test_a_keepalive_is_told_once_for_a_side_and_phase() -> None:
+def test_a_keepalive_is_reported_once_for_a_side_and_phase() -> None:
     told: list[Event] = []
     one = state(told)
     one.keep_alive(Side.MASTER, 0, 1)
@@ -47,7 +47,7 @@ def test_a_keepalive_is_told_once_for_a_side_and_phase() -> None:
     ]
 
 
-def test_a_role_is_told_once_but_an_ordinary_connection_may_become_a_replica() -> None:
+def test_a_role_is_reported_once_but_an_ordinary_connection_may_become_a_replica() -> None:
     told: list[Event] = []
     one = state(told)
     one.role = Role.ORDINARY

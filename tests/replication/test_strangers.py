@@ -1,4 +1,4 @@
-"""What a connection is that does not replicate."""
+"""The kinds of connections that do not replicate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tap.replication.strangers import INTERNAL, is_named, what_it_is
         ((b"DFLY", b"SYNC"), True),
     ],
 )
-def test_how_many_words_say_enough(words: tuple[bytes, ...], named: bool) -> None:
+def test_a_known_number_of_words_is_enough(words: tuple[bytes, ...], named: bool) -> None:
     assert is_named(words) == named
 
 
@@ -50,7 +50,7 @@ def test_how_many_words_say_enough(words: tuple[bytes, ...], named: bool) -> Non
         (b"", b"", b"", Role.ORDINARY, "an ordinary connection"),
     ],
 )
-def test_what_a_connection_is(words: bytes, called: bytes, user: bytes, role: Role, text: str) -> None:
+def test_a_connection_is_classified(words: bytes, called: bytes, user: bytes, role: Role, text: str) -> None:
     found, said = what_it_is(words.split(), called, user)
     assert found is role
     assert text in said

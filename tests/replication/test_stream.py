@@ -18,7 +18,7 @@ SELECT_3, SET, PING = command("SELECT", "3"), command("SET", "k", "v"), command(
 
 
 class Read:
-    """A stream and what it told."""
+    """A stream and its events."""
 
     def __init__(self, memory: Memory | None = None, **more: Any) -> None:
         self.told: list[Event] = []
@@ -41,7 +41,7 @@ def test_an_offset_is_that_of_the_last_byte_received() -> None:
     assert (read.stream.offset, read.stream.received, read.stream.db) == (BASE + len(SET + PING), len(SET + PING), 0)
 
 
-def test_the_beginning_is_told_once_with_the_first_acknowledgement_and_its_batch_after_it() -> None:
+def test_the_beginning_is_reported_once_with_the_first_acknowledgement_and_its_batch_after_it() -> None:
     read = Read(db=None)
     read.stream.receive(SELECT_3 + SET + SET[:4], 0.0)
     assert read.told == []
@@ -64,7 +64,7 @@ def test_the_beginning_is_told_once_with_the_first_acknowledgement_and_its_batch
     assert read.stream.lag_bytes == ack.lag_bytes
 
 
-def test_batches_come_with_acknowledgements_that_are_not_too_many_and_else_with_time() -> None:
+def test_batches_come_with_acknowledgements_that_are_not_too_many_or_with_time() -> None:
     read = Read()
     at = 10.0
     for step in (0.0, ACK_BATCH_SECONDS - 0.01, ACK_BATCH_SECONDS):
@@ -82,7 +82,7 @@ def test_batches_come_with_acknowledgements_that_are_not_too_many_and_else_with_
     assert [batch.count for batch in read.of(events.Commands)] == [1, 2, 1, 1]
 
 
-def test_an_acknowledgement_of_what_never_came_makes_the_offsets_unknown_once() -> None:
+def test_an_acknowledgement_of_bytes_that_never_came_makes_the_offsets_unknown_once() -> None:
     read = Read()
     read.stream.receive(PING, 0.0)
     sent = BASE + len(PING)
@@ -97,7 +97,7 @@ def test_an_acknowledgement_of_what_never_came_makes_the_offsets_unknown_once() 
     assert read.of(events.Ack)[-1].lag_bytes is None
 
 
-def test_where_a_fault_has_sent_more_an_acknowledgement_may_be_ahead() -> None:
+def test_if_a_fault_has_sent_more_an_acknowledgement_may_be_ahead() -> None:
     read = Read()
     read.stream.is_padded = True
     read.acked(BASE + 5, 1.0)
@@ -107,7 +107,7 @@ def test_where_a_fault_has_sent_more_an_acknowledgement_may_be_ahead() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 1000])
-def test_what_makes_no_sense_is_told_with_its_place_and_everything_after_it_counted(size: int) -> None:
+def test_nonsense_is_reported_with_its_place_and_everything_after_it_counted(size: int) -> None:
     read = Read()
     data = PING + b"nonsense\r\n"
     found = [read.stream.receive(data[at : at + size], 0.0) for at in range(0, len(data), size)]
@@ -119,7 +119,7 @@ def test_what_makes_no_sense_is_told_with_its_place_and_everything_after_it_coun
     assert [batch.count for batch in read.of(events.Commands)] == [1]
 
 
-def test_where_not_even_the_first_byte_is_understood_there_is_no_offset() -> None:
+def test_if_not_even_the_first_byte_is_understood_there_is_no_offset() -> None:
     read = Read()
     read.stream.receive(b"\x28\xb5\x2f\xfd", 0.0)
     assert (read.stream.offset, read.stream.received) == (None, 4)
@@ -138,7 +138,7 @@ def test_joined_within_a_command_it_is_read_from_the_end_of_that_one_on(size: in
     assert read.stream.is_read
 
 
-def test_a_partial_resync_is_told_when_it_is_granted_and_what_was_lacked_once_the_master_pauses() -> None:
+def test_a_partial_resync_is_reported_at_once_and_the_missed_bytes_when_the_master_pauses() -> None:
     read = Read()
     read.stream.continues(B, 40, 60, 0.0, previous_link="orders", at_least=30)
     resync, begun = read.told
@@ -167,7 +167,7 @@ def test_a_stream_that_is_not_measured_says_nothing_of_what_was_lacked() -> None
     assert [event.kind for event in read.told] == ["partial_resync", "stream_started"]
 
 
-def test_an_id_that_another_connection_tells_places_what_has_come() -> None:
+def test_an_id_announced_by_another_connection_places_the_earlier_bytes() -> None:
     memory = Memory()
     read = Read(memory, replid=None, base=None)
     read.stream.receive(SELECT_3, 0.0)
@@ -177,7 +177,7 @@ def test_an_id_that_another_connection_tells_places_what_has_come() -> None:
     assert memory.history(A).db_at(BASE + len(SELECT_3)) == 3
 
 
-def test_every_command_is_told_where_that_is_asked_for_and_passwords_are_not() -> None:
+def test_every_command_is_reported_if_wanted_and_passwords_are_not() -> None:
     read = Read(every_command=True, max_command=200)
     large = command("SET", "large", "x" * 500)
     read.stream.begin()

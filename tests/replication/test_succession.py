@@ -1,4 +1,4 @@
-"""Which replication ID goes on from which, and up to where both are one history."""
+"""Which replication ID continues which, and up to where both are one history."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_highest_offset_that_a_connection_showed_is_the_branch() -> None:
     assert one.parent(A) is None
 
 
-def test_a_partial_resync_that_names_both_ids_and_the_offset_shows_it() -> None:
+def test_a_partial_resync_with_both_ids_and_the_offset_shows_it() -> None:
     def resync(replid: str | None, previous: str | None, offset: int | None) -> PartialResync:
         return PartialResync(start=0, end=1, replid=replid, previous_replid=previous, offset=offset, bytes_behind=0)
 
@@ -39,7 +39,7 @@ def test_a_partial_resync_that_names_both_ids_and_the_offset_shows_it() -> None:
     assert one.parent(B) == A
 
 
-def test_an_id_goes_on_from_one_other_and_not_from_itself_or_in_a_circle() -> None:
+def test_an_id_continues_one_other_and_not_itself_or_in_a_circle() -> None:
     one = promoted_twice()
     assert one.continues(B, C, 90) == one.continues(B, B, 90) == one.continues(A, C, 60) is None
     assert [one.parent(replid) for replid in (A, B, C)] == [None, A, B]
@@ -52,18 +52,18 @@ def test_a_lineage_is_the_same_up_to_the_lowest_branch_on_the_way() -> None:
     assert one.branches(C) == [70, 100]
 
 
-def test_a_byte_is_at_home_under_the_oldest_id_that_has_it() -> None:
+def test_a_byte_belongs_to_the_oldest_id_that_has_it() -> None:
     one = promoted_twice()
     assert [one.home(C, end) for end in (70, 71, 100)] == [A, C, C]
     assert [one.home(B, end) for end in (100, 101)] == [A, B]
 
 
-def test_ids_are_the_same_in_both_directions_and_beside_one_another() -> None:
+def test_ids_are_the_same_in_both_directions_and_side_by_side() -> None:
     one = promoted_twice()
     assert one.same_until(A, 70) == one.same_until(C, 70) == {A, B, C}
     assert one.same_until(A, 71) == {A, B}
     assert one.same_until(A, 101) == {A}
-    one.continues(C, B, 90)  # also once it has been asked before
+    one.continues(C, B, 90)  # even after it was asked before
     assert one.same_until(A, 90) == {A, B, C}
 
 
@@ -71,7 +71,7 @@ IDS = st.sampled_from("abcdef")
 
 
 @given(st.lists(st.tuples(IDS, IDS, st.integers(0, 9)), max_size=30), IDS, st.integers(0, 9))
-def test_whatever_is_said_all_answers_end_and_agree(said: list[tuple[str, str, int]], replid: str, end: int) -> None:
+def test_whatever_is_heard_all_answers_end_and_agree(said: list[tuple[str, str, int]], replid: str, end: int) -> None:
     one = Succession()
     for child, parent, offset in said:
         one.continues(child, parent, offset)

@@ -1,4 +1,4 @@
-"""Lines of a replica that are no acknowledgements: counted by kind, told at 1, 10, 100 and at the end."""
+"""Lines of a replica other than acknowledgements: counted by kind, reported at 1, 10, 100 and at the end."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Ear:
         self.spans.append((event.start, event.end))
 
     def line(self, text: bytes) -> None:
-        """With its CRLF."""
+        """A line with its CRLF."""
         end = self._at + len(text) + 2
         self.talk.heard(Request(tuple(text.split()), self._at, end, inline=True))
         self._at = end
 
 
-def test_each_kind_is_told_with_its_first_tenth_and_hundredth_line() -> None:
+def test_each_kind_is_reported_with_its_first_tenth_and_hundredth_line() -> None:
     ear = Ear()
     for number in range(1, 101):
         ear.line(b"-ERR %d" % number)
@@ -41,14 +41,14 @@ def test_each_kind_is_told_with_its_first_tenth_and_hundredth_line() -> None:
     assert ear.spans[3][1] - ear.spans[3][0] == 5
 
 
-def test_at_the_end_nothing_is_told_twice() -> None:
+def test_at_the_end_nothing_is_reported_twice() -> None:
     ear = Ear()
     ear.line(b"-ERR")
     ear.talk.close()
     assert ear.told == [("error", "-ERR", 1)]
 
 
-def test_what_a_line_is_by_its_first_byte() -> None:
+def test_a_line_is_classified_by_its_first_byte() -> None:
     for text, what in ((b"-ERR", "error"), (b"+OK", "reply"), (b"SET a 1", "command"), (b"_", "reply"), (b">3", "reply")):
         ear = Ear()
         ear.line(text)
@@ -58,7 +58,7 @@ def test_what_a_line_is_by_its_first_byte() -> None:
     assert ear.told == [("command", "-ERR x", 1)]
 
 
-def test_the_body_of_a_bulk_reply_is_no_line_of_its_own() -> None:
+def test_the_body_of_a_bulk_reply_is_not_a_line_of_its_own() -> None:
     for size, body, is_body in ((5, b"hello", True), (5, b"hel", False), (5, b"hello!", False), (0, b"x", False)):
         ear = Ear()
         ear.line(b"$%d" % size)
@@ -67,11 +67,11 @@ def test_the_body_of_a_bulk_reply_is_no_line_of_its_own() -> None:
     ear = Ear()
     ear.line(b"$5")
     ear.line(b"hello")
-    ear.line(b"hello")  # only the one behind the heading is its body
+    ear.line(b"hello")  # only the one after the heading is its body
     assert [what for what, _, _ in ear.told] == ["reply", "command"]
 
 
-def test_a_length_without_end_is_no_heading() -> None:
+def test_an_endless_length_is_not_a_heading() -> None:
     ear = Ear()
     ear.line(b"$" + b"9" * 11)
     assert ear.talk._body == int("9" * 11)

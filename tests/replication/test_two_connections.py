@@ -1,4 +1,4 @@
-"""Syncs on two connections: how they find each other, and what one tells of the other."""
+"""Syncs on two connections: how they find each other, and how each affects the other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.replication.talk import (
 )
 
 
-def test_an_rdb_channel_without_its_main_connection_tells_its_own_story() -> None:
+def test_an_rdb_channel_without_its_main_connection_reports_alone() -> None:
     words = b"REPLCONF rdb-only 1 rdb-channel 1 main-ch-client-id 7 listening-port 1".split()
     talk = Talk().R(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
     talk.M(b"+OK\r\n").R(PSYNC).M(f"+FULLRESYNC {ID} 5\r\n$3\r\nabc".encode())
@@ -42,7 +42,7 @@ def test_a_dual_channel_is_joined_although_only_the_main_connection_announces_an
     assert "full_resync" in main.kinds()
     assert "full_resync" not in channel.kinds()
     assert channel.conversation.replica == main.conversation.replica == "9.9.9.9:5"
-    # two that could be meant: only the ID that the main connection names later decides
+    # two that fit: only the ID that the main connection names later decides
     memory = Memory()
     first, second, channel = valkey_main(memory, b"9.9.9.9"), valkey_main(memory, b"8.8.8.8"), valkey_rdb_channel(memory)
     assert "full_resync" in channel.kinds()
@@ -53,7 +53,7 @@ def test_a_dual_channel_is_joined_although_only_the_main_connection_announces_an
     assert channel.conversation.replica == "8.8.8.8:5"
 
 
-def test_a_main_connection_whose_rdb_is_through_before_its_stream_begins_is_loading() -> None:
+def test_a_main_connection_whose_rdb_has_passed_before_its_stream_begins_is_loading() -> None:
     memory = Memory()
     main, channel = valkey_main(memory, b"9.9.9.9"), valkey_rdb_channel(memory)
     main.R(b"REPLCONF set-rdb-client-id 33\r\n").M(b"+OK\r\n").R(f"PSYNC {ID} 8\r\n".encode())
@@ -67,7 +67,7 @@ def test_a_main_connection_whose_rdb_is_through_before_its_stream_begins_is_load
     assert main.conversation.phase.value == "stream"
 
 
-def test_commands_that_are_told_while_the_rdb_flows_beside_them_do_not_end_its_phase() -> None:
+def test_commands_reported_beside_the_flowing_rdb_do_not_end_its_phase() -> None:
     memory = Memory()
     main, channel = valkey_main(memory, b"9.9.9.9", every_command=True), valkey_rdb_channel(memory)
     main.R(b"REPLCONF set-rdb-client-id 33\r\n").M(b"+OK\r\n").R(f"PSYNC {ID} 8\r\n".encode())
@@ -78,7 +78,7 @@ def test_commands_that_are_told_while_the_rdb_flows_beside_them_do_not_end_its_p
     assert main.conversation.phase is Phase.RDB
 
 
-def test_a_main_connection_that_has_closed_hears_nothing_of_its_rdb_channel() -> None:
+def test_a_closed_main_connection_receives_nothing_of_its_rdb_channel() -> None:
     memory = Memory()
     main, channel = valkey_main(memory, b"9.9.9.9"), valkey_rdb_channel(memory)
     main.conversation.close()
@@ -88,7 +88,7 @@ def test_a_main_connection_that_has_closed_hears_nothing_of_its_rdb_channel() ->
     assert channel.kinds()[-1] == "rdb_finished"
 
 
-def test_a_main_connection_that_closes_before_the_grant_hears_nothing_of_its_rdb_channel_either() -> None:
+def test_a_main_connection_closed_before_the_grant_receives_nothing_of_its_rdb_channel_either() -> None:
     memory = Memory()
     main = valkey_main(memory, b"9.9.9.9")
     channel = Talk(memory).R(b"REPLCONF capa eof rdb-only 1 rdb-channel 1 listening-port 5\r\n").M(b"+OK\r\n")

@@ -1,4 +1,4 @@
-"""Errors of a master that no request asked for: told once, then counted."""
+"""Errors of a master without a request: reported once, then counted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def error(reply: str, count: int = 1) -> events.Handshake:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 16, 17, 1000, 2**20])
-def test_they_are_told_with_the_1st_10th_and_100th_and_at_the_end(size: int) -> None:
+def test_errors_are_reported_with_the_1st_10th_and_100th_and_at_the_end(size: int) -> None:
     assert told(b"".join(LINES), size) == [
         error("-ERR number 1"),
         error("-ERR number 10", 9),
@@ -38,12 +38,12 @@ def test_they_are_told_with_the_1st_10th_and_100th_and_at_the_end(size: int) -> 
     ]
 
 
-def test_one_is_told_at_once_and_not_again_at_the_end() -> None:
+def test_a_single_error_is_reported_at_once_and_not_again_at_the_end() -> None:
     assert told(LINES[0], 100, close=False) == told(LINES[0], 100) == [error("-ERR number 1")]
 
 
 @pytest.mark.parametrize("size", [1, 5, 1000])
-def test_what_is_no_error_ends_the_reading_where_it_begins(size: int) -> None:
+def test_anything_but_an_error_ends_the_reading_where_it_begins(size: int) -> None:
     lines = b"".join(LINES[:12])
     heard = told(lines + b"+OK\r\n" + LINES[0], size)
     assert heard[:2] == [error("-ERR number 1"), error("-ERR number 10", 9)]
@@ -53,18 +53,18 @@ def test_what_is_no_error_ends_the_reading_where_it_begins(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1000, 2**20])
-def test_a_line_that_never_ends_ends_the_reading_however_it_comes(size: int) -> None:
+def test_an_endless_line_ends_the_reading_however_it_comes(size: int) -> None:
     heard = told(LINES[0] + b"-" + bytes(MAX_LINE) + b"\n" + LINES[1], size)
     assert heard[0] == error("-ERR number 1")
     assert [event.start for event in heard[1:] if isinstance(event, events.Opaque)] == [len(LINES[0])]
 
 
-def test_the_shortest_ones_are_counted_too() -> None:
+def test_the_shortest_errors_are_counted_too() -> None:
     assert told(b"-\n" * 131_072, 2**18)[-1] == error("-", 31_072)
 
 
 @pytest.mark.parametrize("size", [1, 3, 2**20])
-def test_replies_behind_them_are_still_matched(size: int) -> None:
+def test_replies_after_them_are_still_matched(size: int) -> None:
     heard: list[Event] = []
     conversation = Conversation(heard.append)
     data = b"".join(LINES[:3])

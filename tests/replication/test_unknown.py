@@ -1,4 +1,4 @@
-"""A newer server than any known: what it says that nobody knows is an event, the bytes flow, offsets go on."""
+"""Servers newer than any known: what is not understood is an event, the bytes flow, offsets continue."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def only(talk: Talk, kind: type[events.Event]) -> events.Event:
 @pytest.mark.parametrize(
     "reply", [b"+OK\r\n", b"+FINE but-new 7\r\n", b"-ERR no\r\n", b"*2\r\n$2\r\nab\r\n:1\r\n", b",1.5\r\n"]
 )
-def test_an_unknown_replconf_and_an_unknown_reply_to_it_are_told(reply: bytes) -> None:
+def test_an_unknown_replconf_and_an_unknown_reply_are_reported(reply: bytes) -> None:
     unknown = array(b"REPLCONF", b"rdb-no-compress", b"1", b"shiny", b"\x00\xff")
     talk = Talk().R(PING).M(b"+PONG\r\n").R(unknown + array(b"REPLCONF", b"odd")).M(reply + b"+OK\r\n")
     told = [event for event in talk.told if isinstance(event, events.Handshake)]
@@ -43,7 +43,7 @@ def test_an_unknown_replconf_and_an_unknown_reply_to_it_are_told(reply: bytes) -
     assert talk.conversation.offset == 114
 
 
-def test_more_words_than_are_known_in_an_answer_are_no_matter() -> None:
+def test_additional_words_in_an_answer_do_not_matter() -> None:
     talk = Talk().R(PSYNC).M(GRANTED.replace(b"\r\n", b" lz4 1\r\n") + b"$%d\r\n" % len(RDB) + RDB + PING)
     assert talk.conversation.offset == 114
     talk = Talk().R(f"PSYNC {ID} 101\r\n".encode()).M(f"+CONTINUE {ID} lz4\r\n".encode() + PING)
@@ -65,7 +65,9 @@ def test_more_words_than_are_known_in_an_answer_are_no_matter() -> None:
         (GRANTED + b"VCS\x01\n", r"where the RDB was expected: VCS\x01"),
     ],
 )
-def test_an_unknown_answer_or_payload_is_opaque_and_the_replica_still_tells_its_offset(said: bytes, reason: str) -> None:
+def test_an_unknown_answer_or_payload_is_opaque_and_the_replica_still_reports_its_offset(
+    said: bytes, reason: str
+) -> None:
     talk = Talk().R(PSYNC).M(said)
     opaque = only(talk, events.Opaque)
     assert isinstance(opaque, events.Opaque)
@@ -134,12 +136,12 @@ def test_a_stream_that_is_no_longer_understood_has_begun_before(size: int, under
     assert not [event for event in talk.quiet().told if isinstance(event, events.CaughtUp)]
 
 
-def test_what_a_replica_says_that_cannot_be_read_comes_behind_the_beginning_of_its_stream() -> None:
+def test_unreadable_bytes_of_a_replica_come_after_the_beginning_of_its_stream() -> None:
     talk = Talk().R(f"PSYNC {ID} 101\r\n".encode()).M(f"+CONTINUE {ID}\r\n".encode()).R(b"*x\r\n")
     assert talk.kinds()[2:] == ["partial_resync", "stream_started", "opaque"]
 
 
-def test_a_second_connection_that_is_not_understood_leaves_the_offsets_of_the_first() -> None:
+def test_a_second_connection_that_is_not_understood_keeps_the_offsets_of_the_first() -> None:
     memory = Memory()
     main, channel = Talk(memory), Talk(memory)
     main.R(PSYNC).M(b"+RDBCHANNELSYNC 7\r\n" + PING)
@@ -196,7 +198,7 @@ STRANGERS = [
 
 @pytest.mark.parametrize(("said", "role", "text"), STRANGERS)
 @pytest.mark.parametrize("size", [1, 7, 1_000_000])
-def test_what_does_not_replicate_is_named_however_it_is_cut(said: bytes, role: Role, text: str, size: int) -> None:
+def test_a_connection_without_replication_is_named_for_any_split(said: bytes, role: Role, text: str, size: int) -> None:
     talk = Talk()
     for begin in range(0, len(said), size):
         talk.R(said[begin : begin + size])
@@ -210,8 +212,8 @@ def test_what_does_not_replicate_is_named_however_it_is_cut(said: bytes, role: R
     assert "s" * 40 not in str([events.as_dict(event) for event in talk.told])
 
 
-def test_a_name_of_any_bytes_is_told_byte_by_byte() -> None:
-    """Of text, upper case may have other characters, which are no bytes any more."""
+def test_a_name_of_any_bytes_is_reported_byte_by_byte() -> None:
+    """As text, upper case may have other characters, which are not bytes."""
     told: list[events.Event] = []
     conversation = Conversation(told.append, every_command=True)
     conversation.receive_from_replica(asks(BASE))
@@ -223,7 +225,7 @@ def test_a_name_of_any_bytes_is_told_byte_by_byte() -> None:
 @pytest.mark.parametrize(
     "said", [b"*q\r\n$4\r\nINFO\r\n", b"*9999999999\r\n$4\r\nINFO\r\n", b"*2\r\n$4\r\nINFOxx$4\r\nINFO\r\n"]
 )
-def test_nonsense_is_told_as_nonsense_however_it_is_cut(said: bytes) -> None:
+def test_nonsense_is_reported_as_nonsense_for_any_split(said: bytes) -> None:
     whole = Talk().R(said).told
     talk = Talk()
     for at in range(len(said)):
@@ -231,8 +233,8 @@ def test_nonsense_is_told_as_nonsense_however_it_is_cut(said: bytes) -> None:
     assert talk.told == whole
 
 
-def test_where_an_answer_is_lost_does_not_depend_on_how_it_is_cut() -> None:
-    """Of one that was an ordinary client when it asked."""
+def test_the_end_of_understanding_does_not_depend_on_the_split() -> None:
+    """For a client that was ordinary when it asked."""
     said = b"+RDBCHANNELSYNC 5\r\n"
     told = []
     for size in (1, len(said)):

@@ -1,4 +1,4 @@
-"""Names and arguments of commands, however the stream is cut, and what is left out of a large one."""
+"""Names and arguments of commands, for any split, and what is left out of a large one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(data: bytes, size: int, max_command: int = 1000) -> list[tuple[bytes, t
 
 
 @pytest.mark.parametrize("size", [1, 3, 40, 1000])
-def test_commands_are_read_the_same_however_they_are_cut(size: int) -> None:
+def test_commands_are_read_the_same_for_any_split(size: int) -> None:
     assert read(STREAM, size) == [
         (b"SET", (b"key", b"v" * 50), False),
         (b"AUTH", (b"***",), False),

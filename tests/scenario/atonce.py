@@ -1,4 +1,4 @@
-"""Stories whose waiting takes no time: the clock goes on to the next thing that is due as soon as nobody has work left.
+"""Stories whose waiting takes no time: the clock jumps to the next due thing as soon as nothing is left to do.
 
 Sockets inside of the story are served before the clock moves, so what is sent has arrived before anybody's patience ends.
 """
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class _Clock(selectors.DefaultSelector):
-    """threads: at work, which nobody can wait for but by the real clock."""
+    """threads: at work; only the real clock can wait for them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def at_once(story: Coroutine[Any, Any, T]) -> T:
-    """What the story returns. All clocks of this process that cannot be set stand at its time meanwhile."""
+    """Returns the result of the story. Meanwhile all clocks of this process that cannot be set show its time."""
     clock = _Clock()
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=lambda: _Loop(clock)) as runner:
         patch.setattr(time, "monotonic", lambda: clock.now)

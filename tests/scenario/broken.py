@@ -1,6 +1,6 @@
-"""Taps that are broken on purpose: what they pass on, or what they tell, is wrong in one way each.
+"""Taps that are broken on purpose: what they pass on, or what they report, is wrong in one way each.
 
-Each is a context: while it lasts, every tap of this process is broken so.
+Each is a context: while it lasts, every tap of this process is broken in that way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tap.relay.performer import Performer
 from tap.replication import events
 from tap.replication.events import Event, Side
 
-EVERY = 10  # of what happens often, one in so many goes wrong
+EVERY = 10  # of frequent things, one in this many goes wrong
 
 Break = Callable[[pytest.MonkeyPatch], None]
 
@@ -49,7 +49,7 @@ def broken(name: str) -> Iterator[None]:
 
 
 def _to_replica(patch: pytest.MonkeyPatch, change: Callable[[Leg, list[bytes]], list[bytes]]) -> None:
-    """Change the commands of a stream on their way to the replica, where a piece of it begins with a whole one."""
+    """Change the commands of a stream on their way to the replica, if a piece of it begins with a whole one."""
     write = Leg.write
 
     def changed(self: Leg, data: bytes | memoryview) -> None:
@@ -68,7 +68,7 @@ def _has_stream(leg: Leg) -> bool:
 
 
 def whole_commands(data: bytes) -> tuple[list[bytes], bytes]:
-    """And what follows them."""
+    """The whole commands, and the bytes after them."""
     found: list[bytes] = []
     at = 0
     while header := re.compile(rb"\*(\d+)\r\n").match(data, at):
@@ -86,7 +86,7 @@ def whole_commands(data: bytes) -> tuple[list[bytes], bytes]:
 
 
 def _counted(leg: Leg, number: int = 1) -> int:
-    """How many that were before these."""
+    """How many came before these."""
     before: int = getattr(leg, "broken_counter", 0)
     leg.broken_counter = before + number  # type: ignore[attr-defined]
     return before
@@ -147,7 +147,7 @@ _ACK = re.compile(rb"\*(?:3|5)\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n\$\d+\r\n\d+\
 
 
 def _acks(patch: pytest.MonkeyPatch, instead: Callable[[bytes], bytes]) -> None:
-    """What becomes of one ACK in ten."""
+    """What happens to one ACK in ten."""
     write = Leg.write
 
     def changed(self: Leg, data: bytes | memoryview) -> None:
@@ -225,11 +225,11 @@ def a_stall_does_not_stall(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Flow, "stall", lambda self, *, on: None)
 
 
-# ---- what is told ----
+# ---- wrong reports ----
 
 
 def _telling(patch: pytest.MonkeyPatch, change: Callable[[int, Event], Event | None]) -> None:
-    """Change what is told of a connection, by its number; None is told to nobody."""
+    """Change the events of a connection, by its number; None is dropped."""
     publish = Bus.publish
 
     def changed(self: Bus, link: str, connection: int, replica: str, event: Event) -> None:

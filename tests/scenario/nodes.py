@@ -1,4 +1,4 @@
-"""A server of a pair, which says what a test has it say."""
+"""A server of a pair, whose answers a test decides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.servers import infos
 
 
 class Node:
-    """infos: the fields of each answer to INFO, the last one stays; without any, it cannot be reached."""
+    """infos: the fields of each answer to INFO, the last one repeats; without any, it cannot be reached."""
 
     def __init__(self, name: str, *infos: dict[str, Any]) -> None:
         self.name = name

@@ -62,7 +62,7 @@ class Process:
 
 @contextlib.contextmanager
 def processes(fails: str = "") -> Iterator[type[Process]]:
-    """Own pairs are of stand-ins meanwhile."""
+    """Meanwhile own pairs consist of stand-ins."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pair, "Server", Process)
         patch.setattr(Process, "done", [])

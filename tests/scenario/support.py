@@ -22,7 +22,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def on_pair(server: str, tmp_path: Path, job: Callable[[Pair], Awaitable[T]], text: str = NOTHING) -> T:
-    """What the job makes of two servers that do not follow each other."""
+    """The result of the job on two servers that do not follow each other."""
 
     async def story() -> T:
         async with own_pair(programs()[server], load(written(tmp_path, text))) as pair:

@@ -1,4 +1,4 @@
-"""Lies of a tap, found in what it tells: offsets beside bytes, batches beside the backlog, cuts beside what follows."""
+"""False reports of a tap, found by comparing its events: offsets, batches, cuts, stalls."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ FIRST, SECOND, THIRD, LAST = record().ends
 
 
 def problems(*told: Entry, **more: Any) -> dict[str, str]:
-    """By name, what was found."""
+    """The findings by name."""
     checked = Checked()
     check(told, more.pop("record", record()), checked, **more)
     return {one.name: one.found for one in checked.problems}
 
 
-def test_a_story_that_is_true_is_compared_and_found_so() -> None:
+def test_a_true_story_is_compared_and_accepted() -> None:
     told = [
         started(),
         batch({"PING": 1, "SET": 1}, 0, SECOND - BASE),
@@ -122,13 +122,13 @@ def test_a_story_that_is_true_is_compared_and_found_so() -> None:
         (asks_again(FIRST + 1, FIRST + 1), "offsets", f"on main/2 the replica asked for byte {FIRST + 1}"),
     ],
 )
-def test_each_lie_is_named_once(told: list[Entry], name: str, found: str) -> None:
+def test_each_false_report_is_named_once(told: list[Entry], name: str, found: str) -> None:
     said = problems(started(), *told, *told[:1])
     assert list(said) == [name]
     assert found in said[name]
 
 
-def test_what_cannot_be_compared_is_left_alone() -> None:
+def test_incomparable_events_are_left_alone() -> None:
     unplaced = entry(0.0, events.StreamStarted(start=START, end=START, replid=A, offset=None, db=0))
     assert not problems(unplaced, batch({"SET": 5}, 0, 3), record=None)
     assert not problems(started(), batch({"SET": 5}, 0, 3), record=None)
@@ -141,20 +141,20 @@ def after_a_cut(asked: int, acked_at: float, **more: Any) -> dict[str, str]:
     return problems(started(), ack(FIRST, acked_at), *cut, *asks_again(asked), **more)
 
 
-def test_behind_a_cut_the_replica_has_what_was_passed_on_and_no_more() -> None:
+def test_after_a_cut_the_replica_has_what_was_passed_on_and_no_more() -> None:
     assert not after_a_cut(THIRD + 1, 1.9)
     assert f"it asks for byte {LAST + 1}: {LAST - THIRD} more bytes reached it" in after_a_cut(LAST + 1, 1.9)["cut"]
     lost = after_a_cut(FIRST + 1, 1.9)["cut"]
     assert lost.endswith(f"{THIRD - FIRST} bytes of that did not reach it (SET, INCR)")
 
 
-def test_where_a_reset_may_have_lost_more_nothing_is_said() -> None:
+def test_if_a_reset_may_have_lost_more_nothing_is_reported() -> None:
     assert not after_a_cut(FIRST + 1, 1.1), "the last ACK was too long before"
     assert not after_a_cut(LAST + 1, 1.9, damaged=True)
     assert not after_a_cut(LAST + 1, 1.9, record=None)
 
 
-def test_behind_a_stall_nothing_is_acknowledged_until_it_is_over() -> None:
+def test_after_a_stall_nothing_is_acknowledged_until_it_is_over() -> None:
     stall = fired("stalled, both directions", SECOND)
     over = entry(5.0, events.FaultExpired(fault="one", spec="stall", fired=1, bytes=0))
     early, late = ack(THIRD, 3.0), ack(THIRD, 6.0)
@@ -164,7 +164,7 @@ def test_behind_a_stall_nothing_is_acknowledged_until_it_is_over() -> None:
     assert not problems(started(), stall, early), "one that goes on by the clock may be over"
 
 
-def test_links_that_were_told_to_be_cut_and_are_there() -> None:
+def test_links_reported_as_cut_must_be_gone() -> None:
     told = [started(), fired("cut with FIN", FIRST)]
     assert [one.name for one in uncut(told)] == ["main/1"]
     assert not uncut([*told, closed(FIRST)])

@@ -1,4 +1,4 @@
-"""What a step can do, as its author writes it."""
+"""The actions of a step, as its author writes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tap.scenario.actions import ACTIONS, BOTH, TARGETS, Action
           for verb, targets in TARGETS.items() if verb != "set" for target in targets],
     ],
 )  # fmt: skip
-def test_what_is_understood(text: str, action: Action) -> None:
+def test_actions_are_understood(text: str, action: Action) -> None:
     assert Action.parse(text) == action
 
 
@@ -54,7 +54,7 @@ def test_what_is_understood(text: str, action: Action) -> None:
         ("set workload a b", "set what? 'workload' is unknown; known: master, replica"),
     ],
 )  # fmt: skip
-def test_what_is_not(text: str, said: str) -> None:
+def test_other_words_are_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as raised:
         Action.parse(text)
     assert said in str(raised.value)
@@ -67,7 +67,7 @@ def test_a_mistake_shows_no_password() -> None:
         assert "hunter2" not in str(raised.value)
 
 
-def test_every_action_says_what_it_does() -> None:
+def test_every_action_is_described() -> None:
     assert all(does for _, does in ACTIONS.values())
     assert TARGETS.keys() < ACTIONS.keys()
     assert BOTH == ("master", "replica")

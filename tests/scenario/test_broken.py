@@ -1,4 +1,4 @@
-"""Chaos notices a tap that is broken: each of broken.py, and says in what way."""
+"""Chaos notices a broken tap, each of broken.py, and says how it is broken."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CUTS = ("cut-in-command", "cut-at-any-byte")
 FLAPPING = ("flapping-link",)
 STREAMS = ("stall-shorter-than-timeout", "loading-master")
 
-# By what it is broken: scenarios, and what one of them at least says, "name: found".
+# By defect: scenarios, and what one of them at least says, "name: found".
 SEEN = {
     "a_byte_of_a_value_is_flipped": (STREAMS, r"converged: different: .*\(another value\).*some came changed, or in"),
     "a_byte_is_passed_on_twice": (STREAMS, r"bytes: it has applied 1 bytes more: some came twice"),

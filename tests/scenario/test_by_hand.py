@@ -1,4 +1,4 @@
-"""What gives a running pair back what it had, typed by hand."""
+"""Commands that restore a running pair by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.servers.standin import StandIn, following, stand_ins
 from tests.support import Servers, client, follow
 
 
-def test_what_gives_a_given_pair_back_can_be_typed(servers: Servers, any_server: str, tmp_path: Path) -> None:
+def test_the_restoring_commands_can_be_typed(servers: Servers, any_server: str, tmp_path: Path) -> None:
     master = servers.start(any_server, "requirepass", "sesame", "repl-timeout", "44")
     replica = servers.start(any_server, "masterauth", "sesame", "repl-timeout", "33")
     follow(replica, master.port)
@@ -53,7 +53,7 @@ def test_what_gives_a_given_pair_back_can_be_typed(servers: Servers, any_server:
     assert undo() == []
 
 
-# ---- of stand-ins ----
+# ---- with stand-ins ----
 
 
 def of_stand_ins(scenarios: list[Scenario], prepare: Any = None, *, tls: bool = False, follows: bool = True) -> list[str]:
@@ -87,7 +87,7 @@ def scenario(**more: Any) -> Scenario:
     return Scenario(**{"title": "a", "steps": [{"do": "attach"}], **more})
 
 
-def test_each_option_that_a_scenario_changes_is_given_back_where_it_does() -> None:
+def test_each_option_that_a_scenario_changes_is_restored_where_it_does() -> None:
     steps = [{"do": "set replica save 'a b'"}, {"do": "set master repl-timeout 3"}, {"fault": "cut"}]
     assert of_stand_ins([scenario(both={"maxmemory": 1}, steps=steps), scenario(replica={"repl-timeout": 1})]) == [
         "M CONFIG SET maxmemory 0",
@@ -95,11 +95,11 @@ def test_each_option_that_a_scenario_changes_is_given_back_where_it_does() -> No
         "R CONFIG SET maxmemory 0",
         "R CONFIG SET repl-timeout 60",
         *BACK,
-    ]  # save is none of ours to change
+    ]  # save is not for us to change
     assert of_stand_ins([scenario(master={"maxmemory": 1})]) == ["M CONFIG SET maxmemory 0", *BACK]
 
 
-def test_a_replica_that_speaks_tls_has_to_get_that_back() -> None:
+def test_a_replica_that_speaks_tls_gets_that_back() -> None:
     def speaks(master: StandIn, replica: StandIn) -> None:
         master.options["tls-replication"] = replica.options["tls-replication"] = "yes"
 
@@ -108,7 +108,7 @@ def test_a_replica_that_speaks_tls_has_to_get_that_back() -> None:
     assert of_stand_ins([scenario()]) == BACK
 
 
-def test_a_secret_is_a_comment_and_one_that_followed_nobody_does_so_again() -> None:
+def test_a_secret_is_a_comment_and_a_former_master_becomes_one_again() -> None:
     def has(master: StandIn, replica: StandIn) -> None:
         replica.options["tls-key-file-pass"] = "sesame"
 
@@ -116,7 +116,7 @@ def test_a_secret_is_a_comment_and_one_that_followed_nobody_does_so_again() -> N
     assert found == ["# R CONFIG SET tls-key-file-pass '***'", "R REPLICAOF NO ONE", CLEAN]
 
 
-def test_what_is_for_other_servers_or_refused_changes_nothing() -> None:
+def test_steps_for_other_servers_or_refused_ones_change_nothing() -> None:
     other = scenario(servers="Valkey", both={"maxmemory": 1})
     refused = scenario(both={"maxmemory": 1}, steps=[{"do": "kill master"}])
     assert of_stand_ins([other, refused]) == []

@@ -67,7 +67,7 @@ def test_until_failure_ends_at_the_first(any_server: str, tmp_path: Path) -> Non
     assert not found[0].met
 
 
-def test_a_scenario_for_others_is_skipped(any_server: str, tmp_path: Path) -> None:
+def test_a_scenario_for_other_servers_is_skipped(any_server: str, tmp_path: Path) -> None:
     (result,) = results(campaign(tmp_path, f'servers = "Redis > 99"\n{BRIEF}', any_server))
     assert result.skipped == "it is for Redis > 99"
     assert result.met
@@ -153,14 +153,14 @@ def test_a_run_on_a_given_pair_is_repeated_with_all_but_the_passwords(tmp_path: 
     )
 
 
-# ---- on pairs that a test plays ----
+# ---- on played pairs ----
 
 
 ATTACH: Any = [{"do": "attach"}]
 
 
 class Runs:
-    """In place of run() and of pairs: what was run, how many at a time, and what came of it by the seed."""
+    """A stand-in for run() and for pairs: what was run, how many at a time, and the outcome by the seed."""
 
     def __init__(self) -> None:
         self.seeds: list[int] = []
@@ -228,7 +228,7 @@ def test_each_scenario_is_run_on_each_server_with_each_seed_four_at_a_time() -> 
     assert all(not one.logs for one in found)
 
 
-def test_on_a_given_pair_one_is_run_behind_the_other() -> None:
+def test_on_a_given_pair_runs_follow_one_another() -> None:
     runs = Runs()
     found = runs.results("a", "b", given=GIVEN, repeat=2)
     assert (runs.most, len(found)) == (1, 4)
@@ -242,7 +242,7 @@ def test_on_a_given_pair_one_is_run_behind_the_other() -> None:
     assert runs.listens == [None]
 
 
-def test_until_failure_those_that_still_run_are_ended() -> None:
+def test_until_failure_other_runs_are_ended() -> None:
     runs = Runs()
     runs.met = lambda seed: seed != 3
     found = runs.results("a", repeat=None, until_failure=True)
@@ -263,7 +263,7 @@ def test_until_failure_those_that_still_run_are_ended() -> None:
         (Unreachable("gone"), "a server failed before the first step: gone"),
     ],
 )
-def test_how_the_environment_failed_is_said_with_the_servers_logs(error: Exception, failure: str) -> None:
+def test_a_failure_of_the_environment_is_reported_with_the_servers_logs(error: Exception, failure: str) -> None:
     runs = Runs()
     runs.fails = error
     (one,) = runs.results("a")
@@ -272,7 +272,7 @@ def test_how_the_environment_failed_is_said_with_the_servers_logs(error: Excepti
     assert one.command == "redis-tap chaos a --server one --seed 1"
 
 
-def test_what_a_given_pair_cannot_do_is_a_mistake_or_one_of_many_to_leave_out() -> None:
+def test_what_a_given_pair_cannot_do_is_a_mistake_or_one_of_many_to_skip() -> None:
     runs = Runs()
     runs.fails = ConfigError("not here")
     with pytest.raises(ConfigError):
@@ -282,7 +282,7 @@ def test_what_a_given_pair_cannot_do_is_a_mistake_or_one_of_many_to_leave_out() 
         runs.results("a", "b")
 
 
-def test_a_scenario_for_other_servers_is_left_out_before_and_behind_the_start() -> None:
+def test_a_scenario_for_other_servers_is_skipped_before_and_after_the_start() -> None:
     runs = Runs()
     (one,) = runs.results("a", servers="Valkey")
     assert (one.skipped, runs.programs, one.server) == ("it is for Valkey", [], "Redis 7.0.15")
@@ -291,7 +291,7 @@ def test_a_scenario_for_other_servers_is_left_out_before_and_behind_the_start() 
     assert not runs.results("a", servers="Redis", given=GIVEN)[0].skipped
 
 
-def test_a_campaign_on_a_given_pair_says_what_undoes_it() -> None:
+def test_a_campaign_on_a_given_pair_says_how_to_undo_it() -> None:
     async def story() -> tuple[list[str], list[str]]:
         one = Scenario(title="a", steps=ATTACH)
         own = await Campaign(scenarios=[one], seed=1).undoing()

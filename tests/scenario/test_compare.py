@@ -53,7 +53,7 @@ def test_keys_that_differ_are_named(any_server: str, tmp_path: Path, debug: bool
     ]
 
 
-def test_only_the_first_are_named(any_server: str, tmp_path: Path) -> None:
+def test_only_the_first_differences_are_named(any_server: str, tmp_path: Path) -> None:
     async def job(pair: Pair) -> Difference:
         await pair.master.client.ask_all([("SET", f"key:{number}", "x") for number in range(50)])
         return await compare(pair.master, pair.replica, debug=False)

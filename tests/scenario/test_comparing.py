@@ -1,4 +1,4 @@
-"""Two data sets compared, of servers that a test plays: digests, keys, values that are only on their way."""
+"""Two data sets compared, of played servers: digests, keys, values still on their way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Db:
-    """A client: by key its kind, its value, how it is dumped, and its PTTL."""
+    """A client: by key its kind, its value, its dump, and its PTTL."""
 
     def __init__(self) -> None:
         self.keys: dict[bytes, tuple[bytes, Any, bytes, int]] = {}
@@ -134,9 +134,7 @@ def test_each_difference_is_named() -> None:
     ],
 )
 @pytest.mark.parametrize("of", [0, 1])
-def test_a_scan_that_never_ends_is_given_up(
-    scans: Iterator[Any], says: str, of: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endless_scan_is_abandoned(scans: Iterator[Any], says: str, of: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparing, "MAX_SCANS", 1000)
     both = pair()
     for node in both:
@@ -147,7 +145,7 @@ def test_a_scan_that_never_ends_is_given_up(
 
 
 @pytest.mark.parametrize("answer", [(0, None), (0, [1]), (5, {}), (5, [[b"a"]])])
-def test_a_scan_that_gives_no_keys_is_no_reply(answer: Any) -> None:
+def test_a_scan_reply_without_keys_is_rejected(answer: Any) -> None:
     both = pair()
     put(both[0], "a", "1")
     both[0].dbs[0].scans = iter([answer])
@@ -155,7 +153,7 @@ def test_a_scan_that_gives_no_keys_is_no_reply(answer: Any) -> None:
         found(*both)
 
 
-def test_a_scan_of_empty_places_goes_on() -> None:
+def test_a_scan_continues_after_empty_pages() -> None:
     both = pair()
     for node in both:
         put(node, "a", "1")
@@ -163,14 +161,14 @@ def test_a_scan_of_empty_places_goes_on() -> None:
     assert found(*both).equal
 
 
-def test_another_encoding_of_the_same_value_is_none() -> None:
+def test_another_encoding_of_the_same_value_is_no_difference() -> None:
     master, replica = pair()
     put(master, "list", ["x"], kind="list", dump="packed")
     put(replica, "list", ["x"], kind="list", dump="linked")
     assert found(master, replica).equal
     assert set(master.dbs[0].reads) == set(replica.dbs[0].reads) == {"LRANGE"}
     put(master, "module", "m", kind="json", dump="1")
-    put(replica, "module", "m", kind="json", dump="2")  # which nobody can read
+    put(replica, "module", "m", kind="json", dump="2")  # which cannot be read
     assert found(master, replica).keys == ("db 0: module (another value)",)
 
 
@@ -179,7 +177,7 @@ def test_another_encoding_of_the_same_value_is_none() -> None:
     [("string", "GET"), ("list", "LRANGE"), ("hash", "HGETALL"), ("set", "SMEMBERS"), ("zset", "ZRANGE"),
      ("stream", "XRANGE")],
 )  # fmt: skip
-def test_a_value_of_each_kind_is_read_where_its_dumps_differ(kind: str, asked: str) -> None:
+def test_a_value_of_each_kind_is_read_if_its_dumps_differ(kind: str, asked: str) -> None:
     master, replica = pair()
     put(master, "a", "same", kind=kind, dump="1")
     put(replica, "a", "same", kind=kind, dump="2")
@@ -200,7 +198,7 @@ def test_a_value_of_each_kind_is_read_where_its_dumps_differ(kind: str, asked: s
         (1001 + TTL_SLACK_MS, 1000, True),
     ],
 )
-def test_expiries_may_differ_by_the_way_between(mine: int, theirs: int, differs: bool) -> None:
+def test_expiries_may_differ_by_the_travel_time(mine: int, theirs: int, differs: bool) -> None:
     master, replica = pair()
     put(master, "a", "x", ttl=mine)
     put(replica, "a", "x", ttl=theirs)
@@ -208,7 +206,7 @@ def test_expiries_may_differ_by_the_way_between(mine: int, theirs: int, differs:
 
 
 @pytest.mark.parametrize("read", range(2, READS + 2))
-def test_a_difference_that_a_later_read_does_not_find_is_none(read: int) -> None:
+def test_a_difference_that_a_later_read_does_not_find_does_not_count(read: int) -> None:
     master, replica = pair()
     put(master, "a", "new")
     put(replica, "a", "old")
@@ -223,14 +221,14 @@ def test_a_key_that_is_gone_on_both_is_no_difference() -> None:
     assert found(master, replica).equal
 
 
-def test_a_key_that_becomes_another_type_meanwhile_is_another_value() -> None:
+def test_a_key_that_becomes_another_type_is_another_value() -> None:
     master, replica = pair()
     put(master, "a", "1")
     put(replica, "a", ResponseError("WRONGTYPE"), dump="2")
     assert found(master, replica).keys == ("db 0: a (another value)",)
 
 
-def test_only_the_first_are_named_and_all_are_looked_at() -> None:
+def test_only_the_first_differences_are_named_and_all_are_examined() -> None:
     master, replica = pair()
     for number in range(2 * BATCH + 5):
         for node in (master, replica):
@@ -246,7 +244,7 @@ def test_only_the_first_are_named_and_all_are_looked_at() -> None:
     assert len(found(master, replica).keys) == NAMED
 
 
-def test_digests_that_are_equal_are_believed_and_others_looked_into() -> None:
+def test_equal_digests_are_believed_and_others_investigated() -> None:
     master, replica = pair()
     put(master, "a", "1")
     put(replica, "a", "2")
@@ -259,7 +257,7 @@ def test_digests_that_are_equal_are_believed_and_others_looked_into() -> None:
     assert str(difference) == "different, by digest"
 
 
-def test_digests_of_other_versions_are_not_asked_for() -> None:
+def test_digests_of_other_versions_are_not_compared() -> None:
     master, replica = pair("Redis 8.0")
     master.digest = "never asked"
     for node in (master, replica):
@@ -267,6 +265,6 @@ def test_digests_of_other_versions_are_not_asked_for() -> None:
     assert found(master, replica, debug=True) == Difference(equal=True, by="keys")
 
 
-def test_a_difference_in_words() -> None:
+def test_a_difference_is_described() -> None:
     assert str(Difference(equal=True, by="keys")) == "equal, by keys"
     assert str(Difference(equal=False, by="keys", keys=("db 0: a (x)",))) == "different: db 0: a (x)"

@@ -1,4 +1,4 @@
-"""What is found at the end of a run, of servers that a test plays: what they say, and what the tap told before."""
+"""The evidence at the end of a run, with played servers: their answers, and the tap's earlier events."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Server:
-    """One that holds values, or cannot be asked."""
+    """A server that holds values, or cannot be asked."""
 
     def __init__(self, name: str, values: dict[str, bytes], *, exit_code: int | None = None) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class Server:
         self.exit_code = exit_code
         self.is_there = True
         self.asked: list[int] = []  # how many keys at a time
-        self.counts: list[tuple[int, int]] = [(0, 0)]  # sync_full and sync_partial_ok, the last one stays
+        self.counts: list[tuple[int, int]] = [(0, 0)]  # sync_full and sync_partial_ok, the last one repeats
         self.infos: list[dict[str, Any]] = [{}]
 
     @property
@@ -72,7 +72,7 @@ class Server:
 
 
 class Unexamined:
-    """Of a tap that is right."""
+    """The examination of a correct tap."""
 
     def __init__(self, stage: object) -> None:
         self.checked = Checked()
@@ -85,7 +85,7 @@ class Unexamined:
 
 
 class Play:
-    """A stage, by what its test says."""
+    """A stage, driven by its test."""
 
     def __init__(self, **expect: Any) -> None:
         self.expect = Expect(**{"settle": "1s", **expect})
@@ -176,7 +176,7 @@ def asked() -> events.PsyncRequested:
     return events.PsyncRequested(start=0, end=1, replid=REPLID, offset=1)
 
 
-# ---- writes that must be there ----
+# ---- writes that must exist ----
 
 
 def with_writes(limit: int | str, *writes: tuple[int, str]) -> Play:
@@ -189,14 +189,14 @@ def with_writes(limit: int | str, *writes: tuple[int, str]) -> Play:
     return play
 
 
-def test_writes_up_to_an_offset_are_looked_for_and_later_ones_are_not() -> None:
+def test_writes_up_to_an_offset_are_searched_for_and_later_ones_are_not() -> None:
     play = with_writes(200, (100, "a"), (200, "b"), (201, "c"))
     del play.replica.values["key:2"]
     found = play.found()
     assert (found.looked_for, found.missing) == (2, [])
 
 
-def test_a_write_that_is_missing_or_stale_is_named_with_its_server() -> None:
+def test_a_missing_or_stale_write_is_named_with_its_server() -> None:
     play = with_writes(200, (100, "a"), (150, "new"), (200, "c"))
     play.replica.values["key:1"] = b"old"
     del play.master.values["key:0"]
@@ -205,13 +205,13 @@ def test_a_write_that_is_missing_or_stale_is_named_with_its_server() -> None:
     assert found.looked_for == 3
 
 
-def test_a_server_that_cannot_be_asked_has_lost_all() -> None:
+def test_a_server_that_cannot_be_asked_has_lost_everything() -> None:
     play = with_writes(200, (100, "a"))
     play.replica.is_there = False
     assert play.found().missing == ["all on the replica: gone"]
 
 
-def test_many_writes_are_looked_for_in_turn() -> None:
+def test_many_writes_are_searched_for_in_turn() -> None:
     play = with_writes(10_000, *((number, "v") for number in range(1100)))
     del play.replica.values["key:1099"], play.replica.values["key:500"]
     found = play.found()
@@ -220,7 +220,7 @@ def test_many_writes_are_looked_for_in_turn() -> None:
     assert [one.split()[0] for one in found.missing] == ["key:500", "key:1099"]
 
 
-def test_up_to_what_was_acknowledged_last_before_the_first_fault() -> None:
+def test_the_acknowledged_offset_before_the_first_fault_is_the_limit() -> None:
     play = with_writes("acked", (100, "a"), (150, "b"), (151, "c"), (300, "d"))
     for at, event in ((1.0, ack(100)), (2.0, ack(150)), (3.0, fired(400)), (3.5, ack(300)), (4.0, fired(500))):
         play.tell(at, event)
@@ -228,14 +228,14 @@ def test_up_to_what_was_acknowledged_last_before_the_first_fault() -> None:
     play = with_writes("acked", (100, "a"))
     play.tell(3.0, fired(400))
     play.tell(3.5, ack(300))
-    assert play.found().looked_for == 0  # nothing had been by then
+    assert play.found().looked_for == 0  # nothing had been acknowledged by then
 
 
-def test_up_to_where_the_first_fault_fired_that_has_an_offset() -> None:
+def test_the_first_fault_with_an_offset_is_the_limit() -> None:
     play = with_writes("fault", (100, "a"), (150, "b"), (151, "c"))
     for at, event in ((0.5, fired(20)), (2.0, fired(None)), (3.0, fired(150)), (4.0, fired(300))):
         play.tell(at, event)
-    play.since = 1.0  # what fired before the steps began is none of theirs
+    play.since = 1.0  # a firing before the steps began does not count
     assert play.found().looked_for == 2
     play = with_writes("fault", (100, "a"))
     assert play.found().looked_for == 0
@@ -243,10 +243,10 @@ def test_up_to_where_the_first_fault_fired_that_has_an_offset() -> None:
     assert play.found().looked_for == 0
 
 
-# ---- what was counted ----
+# ---- counting ----
 
 
-def test_what_the_masters_count_and_what_the_tap_saw() -> None:
+def test_the_masters_counts_and_the_taps_are_collected() -> None:
     play = Play()
     for at, event in ((1.0, asked()), (1.1, full()), (2.0, asked()), (2.1, partial()), (3.0, asked())):
         play.tell(at, event)
@@ -265,14 +265,14 @@ def test_what_the_masters_count_and_what_the_tap_saw() -> None:
     ]
 
 
-def test_what_a_replica_lacked_at_most_counts_once_it_has_caught_up() -> None:
+def test_the_upper_bound_of_missed_bytes_counts_after_catching_up() -> None:
     play = Play()
     for at, event in ((1.0, asked()), (1.1, partial()), (1.4, caught_up(70)), (2.0, asked()), (2.1, partial())):
         play.tell(at, event)
     assert [one.bytes for one in play.found().resyncs] == [70, 40]
 
 
-def test_a_request_that_was_refused_was_answered() -> None:
+def test_a_refused_request_was_answered() -> None:
     play = Play()
     play.tell(1.0, asked())
     play.tell(1.1, events.ResyncRefused(start=0, end=1, reply="-NOMASTERLINK"))
@@ -304,7 +304,7 @@ def test_counters_are_read_again_until_they_agree() -> None:
     assert counters.agree
 
 
-def test_counters_that_never_agree_are_found_so() -> None:
+def test_counters_that_never_agree_are_reported() -> None:
     play = Play()
     play.master.counts = [(1, 0)]
     counters = play.found().counters
@@ -318,7 +318,7 @@ def test_without_info_there_are_no_counters() -> None:
     assert play.found().counters is None
 
 
-def test_servers_that_have_ended_are_told_and_not_asked() -> None:
+def test_servers_that_have_ended_are_reported_and_not_asked() -> None:
     play = Play(replica_exits=True, settle="100ms")
     play.replica.exit_code = 1
     play.replica.counts = [(9, 9)]
@@ -383,7 +383,7 @@ def test_the_bytes_of_an_rdb_are_those_of_its_own_connection_and_transfer() -> N
     assert [one.bytes for one in play.found().resyncs] == [200, 300, 500]
 
 
-def test_each_fault_has_its_places_and_only_the_first_of_them() -> None:
+def test_each_fault_has_its_places_up_to_a_limit() -> None:
     play = Play()
     armed = Armed(parse("cut at=stream"), "cut-1", 0.0)
     armed.fired, armed.bytes = 7, 90
@@ -398,17 +398,17 @@ def test_each_fault_has_its_places_and_only_the_first_of_them() -> None:
     assert len(seen.places) == evidence.PLACES
 
 
-# ---- how the pair stands ----
+# ---- the state of the pair ----
 
 
-def test_what_was_refused_and_how_long_there_was_no_stream() -> None:
+def test_refusals_and_the_outage_are_collected() -> None:
     play = Play()
     found = play.found()
     assert (found.refused, found.outages, found.link) == (3, [0.5], "up")
     assert play.has_stopped
 
 
-def test_a_link_that_comes_late_is_waited_for() -> None:
+def test_a_late_link_is_waited_for() -> None:
     play = Play()
     play.links = ["down", "unknown", "up"]
     assert play.found().link == "up"
@@ -424,7 +424,7 @@ def test_data_that_become_equal_late_are_equal() -> None:
     assert play.found(differences=[unequal, Unreachable("busy"), unequal]).difference == Difference(True, "digest")
 
 
-def test_data_that_stay_different_are_found_so() -> None:
+def test_lasting_differences_are_reported() -> None:
     unequal = Difference(equal=False, by="keys", keys=("db 0: a",))
     assert Play().found(differences=itertools.repeat(unequal)).difference == unequal
     play = Play(settle="200ms", link_up=False)
@@ -473,7 +473,7 @@ def test_servers_that_cannot_be_compared_say_why() -> None:
         ([Sample(100, 101, 100, 101, "up")] * 2 + [Sample(101, 101, 101, 101, "up")], "level"),  # between two heartbeats
     ],
 )
-def test_where_the_replica_stands(samples: list[Sample | None], standing: str) -> None:
+def test_the_position_of_the_replica_is_found(samples: list[Sample | None], standing: str) -> None:
     play = Play(acked_offset="level")
     play.samples = [samples[0], *samples]  # the first is for the comparison
     found = play.found()
@@ -501,11 +501,11 @@ def test_where_the_replica_stands_is_said_in_numbers(sample: Sample, text: str) 
 
 
 @pytest.mark.parametrize("heard", [0, 1, 2])
-def test_a_replica_is_behind_once_acks_have_come_that_do_not_say_more_or_at_the_end(heard: int) -> None:
+def test_a_replica_is_behind_once_acks_that_say_no_more_have_come_or_at_the_end(heard: int) -> None:
     play = Play(acked_offset="behind", settle="2s")
     play.samples = [Sample(100, 100, 100, 0, "up")]
     for _ in range(heard):
-        play.tell(1e9, ack(0))  # after all that is looked at
+        play.tell(1e9, ack(0))  # after everything that is examined
     began = time.monotonic()
     assert play.found().standing == "behind"
     assert (time.monotonic() - began < 2) is (heard == 2)
@@ -536,9 +536,7 @@ def test_a_replica_that_still_comes_nearer_is_not_called_behind() -> None:
         ([{"slave_read_repl_offset": 100, "slave_repl_offset": 99}], False, "the link is unknown"),
     ],
 )  # fmt: skip
-def test_a_link_that_takes_bytes_of_which_nothing_is_applied(
-    infos: list[dict[str, Any]], is_zombie: bool, text: str
-) -> None:
+def test_a_zombie_takes_bytes_and_applies_nothing(infos: list[dict[str, Any]], is_zombie: bool, text: str) -> None:
     play = Play(zombie=True, settle="100ms")
     play.master.infos, play.replica.infos = [{"master_repl_offset": 100}], infos
     found = play.found()
@@ -546,7 +544,7 @@ def test_a_link_that_takes_bytes_of_which_nothing_is_applied(
     assert found.zombie_text.startswith(text)
 
 
-def test_of_a_run_that_has_failed_already_nothing_is_waited_for_long() -> None:
+def test_a_run_that_has_failed_is_not_waited_for_long() -> None:
     play = Play(settle="1h")
     play.links = ["down"]
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""When the tap is examined, by which link, and with what: on a stage that a test sets."""
+"""When the tap is examined, on which link, and with what: on a stage that a test sets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def link(
 
 
 class Play:
-    """tried: the links of the trials. snapshots: one for each question, the last one stays."""
+    """tried: the links of the trials. snapshots: one for each question, the last one repeats."""
 
     def __init__(self, *links: Any, **expect: Any) -> None:
         self.expect = Expect(**expect)
@@ -80,7 +80,7 @@ class Play:
         self.journal(Told(0.0, "main", connection, "", event))
 
     def examined(self, *, is_partial: bool = True, prepare: Any = None) -> tuple[Checked, float]:
-        """What came of it, and how many seconds it took."""
+        """The outcome, and how many seconds it took."""
 
         class Trial:
             def __init__(self, stage: Any, link: Any, checked: Checked) -> None:
@@ -126,7 +126,7 @@ class Play:
         ({"converged": False, "acked_offset": "level"}, False),
     ],
 )
-def test_there_is_a_trial_where_the_replica_should_be_what_its_master_is(expect: dict[str, Any], tried: bool) -> None:
+def test_there_is_a_trial_if_the_replica_should_equal_its_master(expect: dict[str, Any], tried: bool) -> None:
     play = Play(link(), **expect)
     play.examined()
     assert play.tried == ["main"] * tried
@@ -144,14 +144,14 @@ def test_there_is_a_trial_where_the_replica_should_be_what_its_master_is(expect:
         ([link("sync", offset=None)], []),
     ],
 )  # fmt: skip
-def test_the_trial_is_of_the_newest_link_with_a_stream_and_both_ends(links: list[Any], tried: list[str]) -> None:
+def test_the_trial_takes_the_newest_link_with_a_stream_and_both_ends(links: list[Any], tried: list[str]) -> None:
     play = Play(*links)
     play.examined()
     assert play.tried == tried
 
 
 @pytest.mark.parametrize("late", [{"begun": False}, {"stream": False}])
-def test_a_stream_that_is_about_to_begin_is_waited_for_and_no_longer_than_that(late: dict[str, Any]) -> None:
+def test_a_stream_that_is_about_to_begin_is_waited_for_up_to_a_limit(late: dict[str, Any]) -> None:
     one = link(**late)
     play = Play(one)
 
@@ -168,7 +168,7 @@ def test_a_stream_that_is_about_to_begin_is_waited_for_and_no_longer_than_that(l
     assert seconds == pytest.approx(2.5, abs=0.1)
 
 
-def test_a_link_that_comes_late_is_waited_for() -> None:
+def test_a_late_link_is_waited_for() -> None:
     play = Play()
     play.examined(prepare=lambda: asyncio.get_running_loop().call_later(1.0, play.tap.links.append, link()))
     assert play.tried == ["main"]
@@ -177,7 +177,7 @@ def test_a_link_that_comes_late_is_waited_for() -> None:
 # ---- what was executed ----
 
 
-def test_what_the_replica_executed_is_compared_since_the_trial_began_and_since_the_steps_began() -> None:
+def test_executed_commands_are_compared_since_the_trial_and_since_the_steps_began() -> None:
     play = Play(link())
     checked, _ = play.examined()
     assert checked.problems == []
@@ -186,7 +186,7 @@ def test_what_the_replica_executed_is_compared_since_the_trial_began_and_since_t
     assert play.asked == [(play.pair.master.client, play.offsets)]
 
 
-def test_a_command_that_was_executed_twice_is_a_problem() -> None:
+def test_a_command_executed_twice_is_a_problem() -> None:
     play = Play(link())
     play.snapshots[1].executed["SET"] = 4
     checked, _ = play.examined()
@@ -195,7 +195,7 @@ def test_a_command_that_was_executed_twice_is_a_problem() -> None:
 
 
 @pytest.mark.parametrize("why", ["a full resync", "damaged", "no start"])
-def test_where_the_stream_is_not_all_that_came_it_is_compared_from_the_trial_on(why: str) -> None:
+def test_an_incomplete_record_is_compared_from_the_trial_on(why: str) -> None:
     play = Play(link())
     play.pair.damaged = why == "damaged"
     play.start = None if why == "no start" else play.start
@@ -212,7 +212,7 @@ def test_without_a_snapshot_nothing_is_compared(number: int) -> None:
 
 
 @pytest.mark.parametrize("error", [Unreachable("gone"), OSError("gone")])
-def test_a_trial_that_a_server_ends_is_none(error: Exception) -> None:
+def test_a_trial_that_a_server_ends_does_not_count(error: Exception) -> None:
     def fails() -> None:
         raise error
 
@@ -222,21 +222,21 @@ def test_a_trial_that_a_server_ends_is_none(error: Exception) -> None:
     assert (checked.commands, checked.problems) == (0, [])
 
 
-def test_the_replica_is_level_before_it_is_asked_if_it_comes_to_be() -> None:
+def test_the_replica_may_become_level_before_it_is_asked() -> None:
     play = Play(link())
     play.level_after = 1.0
     _, seconds = play.examined()
     assert seconds == pytest.approx(1.0, abs=0.1)
     play.level_after = 1e9
     _, seconds = play.examined()
-    assert seconds == pytest.approx(5.0, abs=0.2)  # before and behind the trial
+    assert seconds == pytest.approx(5.0, abs=0.2)  # before and after the trial
 
 
 # ---- the record, and the accounts ----
 
 
 def lies(play: Play) -> None:
-    """Of commands, which only a record shows."""
+    """About commands, which only a record shows."""
     share = {"GET": events.Share(count=1, bytes=1)}
     play.tell(1, events.StreamStarted(start=0, end=0, replid="a", offset=100, db=0))
     end = len(WRITE)
@@ -248,7 +248,7 @@ def lies(play: Play) -> None:
     )
 
 
-def test_what_was_told_is_compared_with_the_masters_record() -> None:
+def test_events_are_compared_with_the_masters_record() -> None:
     play = Play()
     lies(play)
     checked, _ = play.examined()
@@ -258,7 +258,7 @@ def test_what_was_told_is_compared_with_the_masters_record() -> None:
 @pytest.mark.parametrize(
     "why", ["given", "ended", Unreachable("gone"), OSError(), EOFError(), ValueError(), TimeoutError(), None]
 )
-def test_without_a_record_it_is_compared_with_itself(why: Any) -> None:
+def test_without_a_record_events_are_compared_with_each_other(why: Any) -> None:
     play = Play(link())
     lies(play)
     if why in ("given", "ended"):
@@ -298,7 +298,7 @@ def test_a_link_that_was_cut_may_take_a_while_to_be_gone() -> None:
     ("spec", "endless"),
     [("stall", True), ("stall for=2s", False), ("stall times=3", True), ("stall at=offset:+1kb for=2s", False)],
 )
-def test_a_stall_without_an_end_is_known_by_its_name(spec: str, endless: bool) -> None:
+def test_an_endless_stall_is_known_by_its_name(spec: str, endless: bool) -> None:
     play = Play()
     play.armed = [Armed(parse(spec), "one", 0.0)]
     play.tell(1, fired("stalled, both directions", 100))
@@ -308,7 +308,7 @@ def test_a_stall_without_an_end_is_known_by_its_name(spec: str, endless: bool) -
 
 
 @pytest.mark.parametrize("damaged", [True, False])
-def test_of_a_damaged_stream_nothing_is_said_of_where_the_replica_goes_on(damaged: bool) -> None:
+def test_of_a_damaged_stream_the_resuming_offset_is_not_checked(damaged: bool) -> None:
     play = Play()
     play.pair.damaged = damaged
     play.tell(1, events.StreamStarted(start=0, end=0, replid="a", offset=100, db=0))

@@ -1,4 +1,4 @@
-"""Scenarios on real servers: what is met is met, and what is not is said."""
+"""Scenarios on real servers: met or not, and why."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ steps = [
     assert places[0] == places[1] != places[2]
 
 
-def test_what_was_expected_and_did_not_come_is_not_met(any_server: str, tmp_path: Path) -> None:
+def test_an_unmet_expectation_is_reported(any_server: str, tmp_path: Path) -> None:
     text = """
 steps = [{ do = "disconnect replica" }, { wait = "partial_resync" }]
 expect = { resync = "full", reason = "first_sync", converged = false, acked_offset = "behind", settle = "1s" }
@@ -79,7 +79,7 @@ expect = { resync = "full", reason = "first_sync", converged = false, acked_offs
     assert not result.met
 
 
-def test_a_step_that_does_not_come_to_its_end_ends_the_run(any_server: str, tmp_path: Path) -> None:
+def test_a_step_that_does_not_finish_ends_the_run(any_server: str, tmp_path: Path) -> None:
     text = """
 steps = [{ wait = "full_resync", within = "100ms" }, { do = "write 1kb" }]
 """
@@ -103,7 +103,7 @@ expect = { settle = "1s" }
 
 
 def test_a_killed_replica_is_started_again(any_server: str, tmp_path: Path) -> None:
-    """It may still have the RDB of its full resync, and go on from there."""
+    """It may still have the RDB of its full resync, and continue from there."""
     text = """
 steps = [
   { do = "kill replica" },
@@ -137,7 +137,7 @@ expect = { resync = "none" }
     assert unmet(result) == []
 
 
-def test_a_difference_that_is_expected_may_arrive_late(any_server: str, tmp_path: Path) -> None:
+def test_an_expected_difference_may_arrive_late(any_server: str, tmp_path: Path) -> None:
     text = """
 replica = { replica-read-only = false }
 workload = { kind = "none" }
@@ -228,7 +228,7 @@ expect = { resync = "partial", acked_offset = "level" }
         on_given(urls[0], f"127.0.0.1:{replica.port}?password=se/same", written(tmp_path, text), "rediss://:0?cert=x")
 
 
-def test_on_a_given_pair_a_replica_joins_anew(servers: Servers, any_server: str, tmp_path: Path) -> None:
+def test_on_a_given_pair_a_replica_joins_again(servers: Servers, any_server: str, tmp_path: Path) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
     follow(replica, master.port)
     wait_until(lambda: is_up(replica))
@@ -242,7 +242,7 @@ expect = { resync = "full" }
     level(master, replica)
 
 
-def test_a_given_replica_is_synced_in_full_where_the_stream_was_damaged(
+def test_a_given_replica_is_synced_in_full_after_damage_to_the_stream(
     servers: Servers, any_server: str, tmp_path: Path
 ) -> None:
     master, replica = servers.start(any_server), servers.start(any_server)
@@ -262,7 +262,7 @@ expect = { resync = "none", converged = false, acked_offset = "behind" }
     level(master, replica)
 
 
-def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: str, tmp_path: Path) -> None:
+def test_harmful_steps_on_a_given_pair_are_refused(servers: Servers, any_server: str, tmp_path: Path) -> None:
     master, replica, other = (servers.start(any_server) for _ in range(3))
     follow(replica, master.port)
     client(other).set("mine", "1")
@@ -294,7 +294,7 @@ def test_what_would_harm_a_given_pair_is_refused(servers: Servers, any_server: s
 def fake(
     text: str, *, given: bool = False, seed: int = 1, prepare: Any = None, listen: str = ""
 ) -> tuple[Result, Any, Any]:
-    """What came of it, and both stand-ins as they are behind it. Of a given pair, the replica follows the master."""
+    """The outcome, and both stand-ins afterwards. Of a given pair, the replica follows the master."""
     scenario = Scenario(**tomllib.loads(f"title = 'a title'\nname = 'a name'\n{text}"))
 
     async def of_own() -> tuple[Result, Any, Any]:
@@ -326,7 +326,7 @@ NO_STEPS = "steps = []\nexpect = { resync = 'none' }\n"
 SMALL = "workload = { rate = 50, preload = '2kb' }\n"
 
 
-def test_a_result_says_what_was_run_and_what_came_of_it() -> None:
+def test_a_result_describes_the_run_and_its_outcome() -> None:
     text = """
 steps = [{ fault = "cut mode=reset" }, { wait = "partial_resync" }]
 expect = { resync = "partial", acked_offset = "level", within = "5s", no_data_loss_before_offset = "fault" }
@@ -344,14 +344,14 @@ expect = { resync = "partial", acked_offset = "level", within = "5s", no_data_lo
     kinds = {one.event.kind for one in result.story}
     assert kinds.isdisjoint({"ack", "commands", "rdb_progress"})
     assert {"full_resync", "partial_resync", "fault_fired"} <= kinds
-    assert master.counts == {"full": 1, "partial": 2}  # and one by whoever read its backlog
+    assert master.counts == {"full": 1, "partial": 2}  # and one for the reader of its backlog
     assert any(key.startswith(b"redis-tap:ledger") for key in master.data[0])
     tap = next(one for one in result.verdicts if one.name == "tap")
     assert " 0 commands" not in tap.found
     assert not tap.found.endswith(" 0 ACKs, 1 cut")
 
 
-def test_what_is_written_before_the_replica_follows_is_as_much_as_was_said() -> None:
+def test_the_preload_is_as_large_as_requested() -> None:
     result, master, replica = fake(QUIET + "steps = [{ do = 'send SET a 1' }]")
     assert (result.written, result.troubles) == (0, [])
     assert {key for keys in replica.data.values() for key in keys} == {b"a", b"redis-tap:probe"}
@@ -365,8 +365,8 @@ def test_what_is_written_before_the_replica_follows_is_as_much_as_was_said() -> 
     assert sizes == [(1, True, {0, 1, 3}), (3, True, {0, 1, 3})]
 
 
-def test_nothing_is_expected_of_what_was_before_the_first_step() -> None:
-    """The full resync by which the replica came to follow is none of the steps'."""
+def test_events_before_the_first_step_do_not_count() -> None:
+    """The full resync by which the replica came to follow does not belong to the steps."""
     result, _, _ = fake(QUIET + "steps = []\nexpect = { resync = 'none', acked_offset = 'level' }")
     assert result.troubles == []
     late = "steps = [{ wait = 'full_resync', within = '1s' }]"
@@ -383,7 +383,7 @@ def test_a_replica_that_a_step_attaches_does_not_follow_before() -> None:
         assert (("REPLICAOF", "NO", "ONE") in replica.heard) is given
 
 
-def test_a_replica_that_does_not_come_to_follow_is_the_environments_fault() -> None:
+def test_a_replica_that_never_follows_is_the_environments_fault() -> None:
     def refuse(master: StandIn, replica: StandIn) -> None:
         master.refuses["PSYNC"] = "ERR no"
 
@@ -392,7 +392,7 @@ def test_a_replica_that_does_not_come_to_follow_is_the_environments_fault() -> N
     assert str(raised.value) == "the replica did not come to follow its master within 30 s, before the first step"
 
 
-def test_the_old_master_follows_by_a_listener_of_its_own() -> None:
+def test_the_old_master_follows_through_its_own_listener() -> None:
     text = """
 steps = [{ do = "promote replica" }, { do = "demote master" }, { wait = "level" }]
 expect = { acked_offset = "level" }
@@ -404,7 +404,7 @@ expect = { acked_offset = "level" }
     assert master.master is not None
 
 
-def test_a_fault_that_harms_is_armed_on_servers_of_our_own() -> None:
+def test_a_harmful_fault_is_armed_on_servers_of_our_own() -> None:
     text = """
 steps = [{ fault = "drop key=redis-tap:lost" }, { do = "send SET redis-tap:lost 1" }, { wait = "fault_fired" }]
 expect = { resync = "none", converged = false, acked_offset = "behind" }
@@ -414,11 +414,11 @@ expect = { resync = "none", converged = false, acked_offset = "behind" }
         assert result.troubles == []
         if given:
             followed = [words[1] for words in replica.heard if words[0] == "REPLICAOF"]
-            assert followed[-2:] == ["NO", master.host]  # synced anew behind the damage
+            assert followed[-2:] == ["NO", master.host]  # synced again after the damage
         assert (b"redis-tap:lost" in master.data[0]) is not given
 
 
-def test_a_given_pair_is_left_with_its_own_keys_and_options_in_its_own_db() -> None:
+def test_a_given_pair_keeps_its_keys_and_options_and_its_db() -> None:
     def prepare(master: StandIn, replica: StandIn) -> None:
         master._execute([b"SET", b"mine", b"1"], 0)
 
@@ -452,7 +452,7 @@ expect = { acked_offset = "level" }
         ("[{ wait = 'level' }, { do = 'demote master' }]", ["main", "back"]),
     ],
 )
-def test_only_for_a_demoted_master_the_tap_listens_twice(
+def test_the_tap_listens_twice_only_for_a_demoted_master(
     steps: str, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs: list[Config] = []
@@ -496,7 +496,7 @@ STARTED = events.StreamStarted(start=0, end=1, replid="a" * 40, offset=0, db=Non
         (QUIET + NO_STEPS, [(0.5, ack(1))], None),
     ],
 )  # fmt: skip
-def test_the_first_step_waits_until_the_replica_follows_and_there_is_something_to_lose(
+def test_the_first_step_waits_for_the_replica_and_a_write_that_could_be_lost(
     text: str, told: list[tuple[float, events.Event]], expected: float | None
 ) -> None:
     scenario = Scenario(**tomllib.loads(f"title = 'a'\nname = 'a name'\n{text}"))
@@ -529,7 +529,7 @@ def test_the_first_step_waits_until_the_replica_follows_and_there_is_something_t
     assert at_once(story()) == (None if expected is None else pytest.approx(expected, abs=2 * POLL))
 
 
-def test_the_tap_listens_where_it_is_told_to() -> None:
+def test_the_tap_listens_on_the_requested_address() -> None:
     for listen, host in (("", "127.0.0.1"), ("127.0.0.7:0", "127.0.0.7")):
         _, _, replica = fake(QUIET + "steps = [{ do = 'attach' }, { wait = 'level' }]", given=True, listen=listen)
         (to_tap,) = {words[1] for words in replica.heard if words[0] == "REPLICAOF" and words[1] != "NO"} - (
@@ -559,7 +559,7 @@ def test_the_tap_listens_where_it_is_told_to() -> None:
         ("both = { maxmemory = 1 }\nsteps = [{ do = 'attach' }]", ""),
     ],
 )  # fmt: skip
-def test_what_is_not_for_a_given_pair(text: str, refused: str) -> None:
+def test_some_steps_are_not_for_a_given_pair(text: str, refused: str) -> None:
     scenario = Scenario(**tomllib.loads(f"title = 'a'\nname = 'a name'\n{text}"))
     nodes = Node("master", Url.parse("127.0.0.1:1")), Node("replica", Url.parse("127.0.0.1:2"))
     check(scenario, Pair(*nodes))

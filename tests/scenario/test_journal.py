@@ -23,7 +23,7 @@ def closed(phase: str) -> events.LinkClosed:
     )
 
 
-def test_each_wait_goes_on_behind_what_the_last_one_found() -> None:
+def test_each_wait_continues_after_the_last_match() -> None:
     async def story() -> list[str]:
         bus, journal = Bus(), Journal()
         bus.subscribe(journal)
@@ -41,7 +41,7 @@ def test_each_wait_goes_on_behind_what_the_last_one_found() -> None:
     assert asyncio.run(story()) == ["rdb", "stream", "waiting"]
 
 
-def test_as_many_as_asked_for_and_no_later_than_allowed() -> None:
+def test_a_wait_matches_as_many_as_requested_and_no_later_than_allowed() -> None:
     async def story() -> bool:
         bus, journal = Bus(), Journal()
         bus.subscribe(journal)

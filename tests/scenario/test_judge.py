@@ -1,4 +1,4 @@
-"""Verdicts on evidence, without any server."""
+"""Verdicts on evidence, without a server."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def healthy(*resyncs: Resync, **more: Any) -> Evidence:
 
 
 def failed(found: Evidence, **expected: Any) -> list[str]:
-    """Names of the verdicts that are not met."""
+    """Names of the unmet verdicts."""
     return [verdict.name for verdict in verdicts(Expect(**expected), found) if not verdict.met]
 
 
-def test_without_expectations_the_link_is_up_the_data_are_equal_and_both_run() -> None:
+def test_by_default_the_link_is_up_the_data_are_equal_and_both_run() -> None:
     assert failed(healthy()) == []
     assert failed(healthy(link="down")) == ["link_up"]
     assert failed(healthy(difference=DIFFERENT)) == ["converged"]
@@ -50,7 +50,7 @@ def test_without_expectations_the_link_is_up_the_data_are_equal_and_both_run() -
         ((FULL, PARTIAL), set()),
     ],
 )
-def test_what_brought_the_replica_back(resyncs: tuple[Resync, ...], met: set[str]) -> None:
+def test_the_kind_of_resync_is_judged(resyncs: tuple[Resync, ...], met: set[str]) -> None:
     assert {kind for kind in ("none", "partial", "full") if not failed(healthy(*resyncs), resync=kind)} == met
 
 
@@ -63,7 +63,7 @@ def test_the_masters_counters_have_to_agree_with_the_tap() -> None:
 
 
 @pytest.mark.parametrize(("kind", "resyncs"), [("none", ()), ("partial", (PARTIAL,)), ("full", (FULL,))])
-def test_nothing_is_believed_of_resyncs_that_the_masters_info_does_not_confirm(
+def test_resyncs_that_the_masters_info_does_not_confirm_are_not_believed(
     kind: Literal["none", "partial", "full"], resyncs: tuple[Resync, ...]
 ) -> None:
     assert failed(healthy(*resyncs), resync=kind) == []
@@ -83,19 +83,19 @@ def test_a_request_whose_answer_was_cut_may_have_been_counted() -> None:
     assert not Counters(0, 0, 1, 0, unanswered=1).agree
 
 
-def test_valkeys_dual_channel_counts_a_partial_resync_besides() -> None:
+def test_valkeys_dual_channel_counts_an_additional_partial_resync() -> None:
     assert Counters(1, 1, 1, 0, two_connections=1).agree
     assert not Counters(1, 2, 1, 0, two_connections=1).agree
 
 
-def test_the_reason_of_the_last_full_resync() -> None:
+def test_the_reason_of_the_last_full_resync_is_judged() -> None:
     assert failed(healthy(FULL), reason=["first_sync"]) == []
     assert failed(healthy(FULL), reason=["legacy_sync", "first_sync"]) == []
     assert failed(healthy(FULL), reason=["legacy_sync"]) == ["reason"]
     assert failed(healthy(PARTIAL), reason=["first_sync"]) == ["reason"]
 
 
-def test_as_many_full_resyncs_as_allowed_by_either_count() -> None:
+def test_the_number_of_full_resyncs_is_limited_by_either_count() -> None:
     assert failed(healthy(FULL, FULL), max_full=2) == []
     assert failed(healthy(FULL, FULL), max_full=1) == ["max_full"]
     assert failed(healthy(FULL, counters=Counters(2, 0, 1, 0, unanswered=1)), max_full=1) == ["max_full"]
@@ -108,13 +108,13 @@ def test_a_fault_that_never_fired_and_a_step_that_failed_are_never_met() -> None
     assert failed(healthy(steps=[late])) == ["step 1"]
 
 
-def test_of_a_replica_that_is_expected_to_exit_nothing_else_is_asked() -> None:
+def test_of_a_replica_that_should_exit_nothing_else_is_judged() -> None:
     gone = healthy(exited={"replica": 1}, link="unknown", difference=None)
     assert failed(gone, replica_exits=True) == []
     assert failed(healthy(), replica_exits=True) == ["replica_exits"]
 
 
-def test_data_that_differ_while_offsets_look_healthy() -> None:
+def test_data_may_differ_while_offsets_look_healthy() -> None:
     assert failed(healthy(difference=DIFFERENT, standing="level"), converged=False, acked_offset="level") == []
     assert failed(healthy(difference=EQUAL), converged=False) == ["converged"]
     assert failed(healthy(standing="behind"), acked_offset="ahead") == ["acked_offset"]
@@ -125,13 +125,13 @@ def test_the_longest_outage_counts() -> None:
     assert failed(healthy(outages=[1.0, 2.1]), within="2s") == ["within"]
 
 
-def test_no_data_loss_is_shown_by_writes_that_were_looked_for() -> None:
+def test_searched_writes_show_that_no_data_were_lost() -> None:
     assert failed(healthy(looked_for=3), no_data_loss_before_offset="acked") == []
     assert failed(healthy(looked_for=0), no_data_loss_before_offset="acked") == ["no_data_loss_before_offset"]
     assert failed(healthy(looked_for=3, missing=["a"]), no_data_loss_before_offset="9") == ["no_data_loss_before_offset"]
 
 
-def test_refused_writes_and_a_zombie() -> None:
+def test_refused_writes_and_a_zombie_are_judged() -> None:
     assert failed(healthy(refused=1), refused_writes=True) == []
     assert failed(healthy(refused=1), refused_writes=False) == ["refused_writes"]
     assert failed(healthy(zombie=True), zombie=True) == []
@@ -218,7 +218,7 @@ CHECKED = Checked(offsets=3, commands=2, cuts=1)
         ),
     ],
 )  # fmt: skip
-def test_each_verdict_says_what_was_expected_and_what_was_found(
+def test_each_verdict_gives_what_was_expected_and_what_was_found(
     expected: dict[str, Any], evidence: dict[str, Any], said: list[Verdict]
 ) -> None:
     resyncs = evidence.get("resyncs", [])
@@ -236,7 +236,7 @@ def test_each_verdict_says_what_was_expected_and_what_was_found(
         (False, EQUAL, True, str(EQUAL)),
     ],
 )
-def test_a_difference_that_no_lost_command_explains_is_called_so(
+def test_a_difference_without_a_lost_command_is_named_as_such(
     converged: bool, difference: Difference, executed_all: bool, said: str
 ) -> None:
     found = healthy(difference=difference, checked=Checked(executed_all=executed_all))
@@ -244,7 +244,7 @@ def test_a_difference_that_no_lost_command_explains_is_called_so(
     assert (one.found, one.met) == (said, difference.equal == converged)
 
 
-def test_what_is_wrong_with_the_tap_takes_the_place_of_its_praise() -> None:
+def test_a_problem_of_the_tap_replaces_its_passed_verdict() -> None:
     wrong = Verdict("offsets", "right", "wrong", False)
     assert [one.name for one in verdicts(Expect(), healthy(checked=Checked([wrong])))] == [
         "link_up",
@@ -253,7 +253,7 @@ def test_what_is_wrong_with_the_tap_takes_the_place_of_its_praise() -> None:
     ]
 
 
-def test_evidence_of_nothing_claims_nothing() -> None:
+def test_empty_evidence_claims_nothing() -> None:
     expected: dict[str, Any] = {"resync": "none", "within": "1s", "zombie": True, "acked_offset": "level"}
     expected |= {"no_data_loss_before_offset": 5, "refused_writes": False}
     found = list(verdicts(Expect(**expected), Evidence()))
@@ -284,11 +284,11 @@ def test_evidence_of_nothing_claims_nothing() -> None:
         (Counters(2, 4, 1, 1, unanswered=1, two_connections=1), False),
     ],
 )
-def test_the_masters_may_have_counted_what_the_tap_saw_and_what_it_could_not(counters: Counters, agree: bool) -> None:
+def test_masters_may_count_what_the_tap_saw_and_what_it_could_not_see(counters: Counters, agree: bool) -> None:
     assert counters.agree is agree
 
 
-def test_requests_without_an_answer_are_said_beside_the_counts() -> None:
+def test_unanswered_requests_are_listed_beside_the_counts() -> None:
     told = "the master counts sync_full +1, sync_partial_ok +2; the tap saw 3 full, 4 partial"
     assert str(Counters(1, 2, 3, 4)) == told
     assert str(Counters(1, 2, 3, 4, unanswered=5, two_connections=6)) == f"{told}, 5 not answered"

@@ -1,4 +1,4 @@
-"""Scenarios as files: what they say, and how their mistakes are explained."""
+"""Scenarios as files: their content, and explanations of mistakes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_a_scenario_says_what_its_file_says(tmp_path: Path) -> None:
+def test_a_scenario_is_read_from_its_file(tmp_path: Path) -> None:
     scenario = load(written(tmp_path, WHOLE))
     assert scenario.name == "mine"
     assert scenario.source == str(tmp_path / "mine.toml")
@@ -205,7 +205,7 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
 
 
 @pytest.mark.parametrize("verb", ACTIONS)
-def test_every_action_can_be_written_as_its_form_says(verb: str) -> None:
+def test_every_action_can_be_written_in_its_documented_form(verb: str) -> None:
     form, _ = ACTIONS[verb]
     words = form.replace("SIZE", "1kb").replace("TIME", "1s").replace("COMMAND", "SET a 1").split(" ")
     text = " ".join([verb, *(word.split("|")[-1] for word in words)]).strip()
@@ -213,7 +213,7 @@ def test_every_action_can_be_written_as_its_form_says(verb: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", library(), ids=lambda scenario: scenario.name)
-def test_a_scenario_of_the_library_says_why(scenario: object) -> None:
+def test_a_scenario_of_the_library_gives_its_reason(scenario: object) -> None:
     from tap.scenario import Scenario
 
     assert isinstance(scenario, Scenario)
@@ -232,7 +232,7 @@ def test_a_scenario_of_the_library_says_why(scenario: object) -> None:
         ("set replica maxmemory 1gb", "set replica maxmemory 1gb"),
     ],
 )
-def test_an_action_is_told_without_its_secrets(text: str, told: str) -> None:
+def test_an_action_is_shown_without_its_secrets(text: str, told: str) -> None:
     action = Action.parse(text)
     assert action.text == told
     assert "same" in "".join(action.words) or "*" not in told

@@ -1,4 +1,4 @@
-"""How long there was no stream: of links that a test plays, on a clock of its own."""
+"""The time without a stream, of played links, with a clock of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tap.scenario.outage import Outages
 
 
 def link(phase: Phase = Phase.STREAM, *, stalled: bool | None = None, gone: str = "", loading: bool = False) -> Any:
-    """gone: what of a leg is true, as "replica.lost"."""
+    """gone: conditions of a leg, as "replica.lost"."""
     legs = {
         side: SimpleNamespace(lost=gone == f"{side}.lost", at_end=gone == f"{side}.at_end")
         for side in ("replica", "master")
@@ -30,7 +30,7 @@ def link(phase: Phase = Phase.STREAM, *, stalled: bool | None = None, gone: str 
 
 
 class Watched:
-    """A tap whose links the test puts there, and what was found of them."""
+    """A tap whose links the test sets, and the outages found."""
 
     def __init__(self) -> None:
         self.bus = Bus()
@@ -63,7 +63,7 @@ UP = [link()]
 
 
 def test_an_outage_lasts_from_the_loss_of_a_stream_to_the_next_one() -> None:
-    assert found((100.0, []), (101.0, UP), (105.0, UP)) == []  # what was before the first stream is none
+    assert found((100.0, []), (101.0, UP), (105.0, UP)) == []  # time before the first stream does not count
     assert found((101.0, UP), (103.0, []), (104.0, []), (107.5, UP), (110.0, [])) == [4.5, 90.0]
     assert found((101.0, UP), (103.0, []), until=103.0) == [0.0]
 
@@ -76,7 +76,7 @@ def test_an_outage_lasts_from_the_loss_of_a_stream_to_the_next_one() -> None:
         (link(Phase.OPAQUE), True),
         (link(Phase.RDB), False),
         (link(Phase.WAITING), False),
-        (link(Phase.RDB, loading=True), True),  # behind SYNC
+        (link(Phase.RDB, loading=True), True),  # after SYNC
         (link(gone="replica.lost"), False),
         (link(gone="replica.at_end"), False),
         (link(gone="master.lost"), False),
@@ -85,7 +85,7 @@ def test_an_outage_lasts_from_the_loss_of_a_stream_to_the_next_one() -> None:
         (link(stalled=False), True),
     ],
 )
-def test_what_a_stream_is(one: Any, has_stream: bool) -> None:
+def test_a_stream_is_recognized(one: Any, has_stream: bool) -> None:
     async def story() -> tuple[bool, bool]:
         watched = Watched()
         watched.links = [one]
@@ -98,7 +98,7 @@ def test_what_a_stream_is(one: Any, has_stream: bool) -> None:
     assert asyncio.run(story()) == (has_stream, has_stream)
 
 
-def test_between_two_looks_events_show_a_link_that_was_lost_and_is_back() -> None:
+def test_between_two_polls_events_show_a_link_that_was_lost_and_is_back() -> None:
     async def story() -> list[float]:
         one = Watched()
         one.at(100.0, *UP)
@@ -113,13 +113,13 @@ def test_between_two_looks_events_show_a_link_that_was_lost_and_is_back() -> Non
         one.outages._hear(Told(0.0, "main", 1, "r", ack))
         await one.outages.close()
         one.links = []
-        one.bus.publish("main", 1, "r", ack)  # nobody listens any more
+        one.bus.publish("main", 1, "r", ack)  # unsubscribed by now
         return one.outages.found
 
     assert asyncio.run(story()) == [1.0]
 
 
-def test_it_looks_by_itself() -> None:
+def test_it_polls_without_events() -> None:
     async def story() -> list[float]:
         one = Watched()
         one.links = UP

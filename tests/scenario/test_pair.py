@@ -1,4 +1,4 @@
-"""Pairs of stand-ins: one that was given gets back what it had, one of our own is started, ended, and gone."""
+"""Pairs of stand-ins: a given one gets back what it had, one of our own is started, ended, and gone."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_node_asks_its_server_in_the_db_of_its_url() -> None:
     with_node(job)
 
 
-def test_a_server_that_is_gone_says_nothing_where_that_may_be() -> None:
+def test_a_server_that_is_gone_may_give_no_answer() -> None:
     async def job(node: Node, server: StandIn) -> None:
         found = await node.maybe_replication()
         assert found is not None
@@ -73,7 +73,7 @@ def test_a_server_that_is_gone_says_nothing_where_that_may_be() -> None:
     with_node(job)
 
 
-def test_a_node_follows_and_follows_nobody() -> None:
+def test_a_node_follows_a_master_or_none() -> None:
     async def job(node: Node, server: StandIn) -> None:
         await node.follow(Address("127.0.0.1", 1))
         assert server.master == ("127.0.0.1", 1)
@@ -83,7 +83,7 @@ def test_a_node_follows_and_follows_nobody() -> None:
     with_node(job)
 
 
-def test_options_are_given_back_no_later_than_farewell_allows() -> None:
+def test_options_are_restored_within_farewell_time() -> None:
     async def job(node: Node, server: StandIn) -> float:
         await node.options.set("maxmemory", "5")
         await node.options.set("repl-timeout", "7")
@@ -95,7 +95,7 @@ def test_options_are_given_back_no_later_than_farewell_allows() -> None:
     assert with_node(job) == pytest.approx(0.6, abs=0.05)
 
 
-# ---- who it is ----
+# ---- identification ----
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_server_is_known_by_its_version_and_port(name: str, version: str, said
         {"tcp_port": "many"},
     ],
 )
-def test_what_lacks_what_every_server_says_is_none(tells: dict[str, Any]) -> None:
+def test_a_server_that_lacks_common_fields_is_refused(tells: dict[str, Any]) -> None:
     async def job(node: Node, server: StandIn) -> str:
         server.tells = tells
         with pytest.raises(EnvironmentFailure) as raised:
@@ -132,7 +132,7 @@ def test_what_lacks_what_every_server_says_is_none(tells: dict[str, Any]) -> Non
     assert with_node(job) == "the master at X is not Redis or Valkey, by its INFO"
 
 
-def test_a_port_that_is_not_told_is_none_and_a_replica_says_whom_it_follows() -> None:
+def test_a_port_need_not_be_given_and_a_replica_names_its_master() -> None:
     async def job(node: Node, server: StandIn) -> None:
         server.tells = {"tcp_port": None, "role": "slave", "master_host": "a", "master_port": 1}
         assert (await introduced(node)).master == Address("a", 1)
@@ -182,7 +182,7 @@ async def nothing(pair: Pair, master: StandIn, replica: StandIn) -> tuple[StandI
     return master, replica
 
 
-def test_in_the_end_the_replica_follows_whom_it_followed() -> None:
+def test_at_the_end_the_replica_follows_its_former_master() -> None:
     async def job(pair: Pair, master: StandIn, replica: StandIn) -> tuple[StandIn, StandIn]:
         await pair.replica.follow(Address("127.0.0.1", 1))
         await pair.master.options.set("maxmemory", "5")
@@ -196,12 +196,12 @@ def test_in_the_end_the_replica_follows_whom_it_followed() -> None:
     assert master.counts["full"] == 1
 
 
-def test_one_that_followed_nobody_does_so_again() -> None:
+def test_a_former_master_becomes_one_again() -> None:
     _, replica = given(nothing, follows=False)
     assert replica.heard == [("REPLICAOF", "NO", "ONE")]
 
 
-def test_behind_damage_the_replica_forgets_first_so_that_it_is_synced_in_full() -> None:
+def test_after_damage_the_replica_forgets_first_so_that_it_is_synced_in_full() -> None:
     async def job(pair: Pair, master: StandIn, replica: StandIn) -> StandIn:
         replica.heard.clear()
         pair.damaged = True
@@ -211,7 +211,7 @@ def test_behind_damage_the_replica_forgets_first_so_that_it_is_synced_in_full() 
     assert [words[1] for words in replica.heard] == ["NO", "127.0.0.1"]
 
 
-def test_a_pair_that_does_not_answer_any_longer_is_left_in_time() -> None:
+def test_a_pair_that_no_longer_answers_is_left_in_time() -> None:
     async def story() -> float:
         master, replica = StandIn(), StandIn()
         async with stand_ins(master, replica):
@@ -233,7 +233,7 @@ def test_a_pair_that_is_gone_is_left() -> None:
     given(job)
 
 
-def test_what_goes_wrong_meanwhile_is_raised_and_all_is_given_back() -> None:
+def test_an_error_inside_is_raised_and_everything_restored() -> None:
     heard: list[Any] = []
 
     async def job(pair: Pair, master: StandIn, replica: StandIn) -> None:
@@ -265,7 +265,7 @@ HOLDS = "--replica: this server does not follow that master and holds data"
         (lambda master, replica: replica.kill(), False, "the replica at"),
     ],
 )  # fmt: skip
-def test_a_replica_that_would_lose_data_of_its_own_is_refused(
+def test_a_replica_that_would_lose_its_own_data_is_refused(
     prepare: Callable[[StandIn, StandIn], Any], follows: bool, refused: str
 ) -> None:
     if not refused:
@@ -276,7 +276,7 @@ def test_a_replica_that_would_lose_data_of_its_own_is_refused(
     assert str(raised.value).startswith(refused)
 
 
-def test_whoever_is_refused_is_left_without_a_connection() -> None:
+def test_a_refused_pair_is_left_without_a_connection() -> None:
     async def story() -> None:
         master, replica = StandIn(), StandIn()
         replica.data[0][b"mine"] = []
@@ -291,7 +291,7 @@ def test_whoever_is_refused_is_left_without_a_connection() -> None:
     at_once(story())
 
 
-def test_options_of_a_running_server_are_set_or_that_is_a_mistake() -> None:
+def test_options_of_a_running_server_are_set_or_refused() -> None:
     async def job(node: Node, server: StandIn) -> list[str]:
         await set_options(node, {"maxmemory": "5", "repl-timeout": "9"})
         assert (server.options["maxmemory"], server.options["repl-timeout"]) == ("5", "9")
@@ -347,7 +347,7 @@ def test_the_replica_speaks_as_the_tap_listens(speaks_tls: str, listen: str, wan
 def own(
     job: Callable[[Pair, Any], Awaitable[T]], fails: str = "", **scenario: Any
 ) -> tuple[T | None, list[Any], list[Any]]:
-    """What came of it, what was done to both servers, and they."""
+    """The outcome, what was done to both servers, and both servers."""
 
     async def story() -> T:
         async with own_pair(Path("server"), Scenario(title="a", steps=(), expect={"link_up": True}, **scenario)) as pair:  # type: ignore[arg-type]
@@ -363,7 +363,7 @@ def own(
         return found, kind.done, made
 
 
-def test_two_servers_are_started_with_the_options_of_the_scenario_and_gone_behind_it() -> None:
+def test_two_servers_are_started_with_the_options_of_the_scenario_and_gone_after_it() -> None:
     async def job(pair: Pair, made: Any) -> Pair:
         assert (await pair.master.client.replication()).role == "master"
         assert (await pair.replica.client.info("server")).server.version
@@ -409,7 +409,7 @@ def test_a_pair_ends_at_once() -> None:
     assert found == [None, None]
 
 
-def test_they_change_places() -> None:
+def test_master_and_replica_can_change_places() -> None:
     async def job(pair: Pair, made: Any) -> None:
         master, replica = pair.nodes
         pair.swap()
@@ -466,7 +466,7 @@ def test_an_exit_code_is_that_of_the_process() -> None:
     own(job)
 
 
-def test_a_start_that_is_cancelled_is_let_come_up() -> None:
+def test_a_cancelled_start_is_allowed_to_come_up() -> None:
     async def story(fails: bool) -> list[str]:
         begun, go = threading.Event(), threading.Event()
         done: list[str] = []

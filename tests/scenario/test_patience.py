@@ -13,7 +13,7 @@ from tap.scenario.patience import MOST, Patience, limit
 from tests.scenario.atonce import at_once
 
 
-def test_a_limit_ends_what_takes_longer() -> None:
+def test_a_limit_ends_work_that_takes_longer() -> None:
     async def story() -> float:
         began = time.monotonic()
         with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""The master's stream in its own words."""
+"""The master's stream, split without the tap's reader."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STREAM = (
 )
 
 
-def test_commands_and_where_they_end() -> None:
+def test_commands_and_their_ends_are_found() -> None:
     found = list(commands(STREAM))
     assert [name for name, _ in found] == ["SELECT", "SET", "MULTI", "INCR", "EXEC", "PING"]
     assert found[-1][1] == len(STREAM)
@@ -32,12 +32,12 @@ def test_commands_and_where_they_end() -> None:
 
 
 @pytest.mark.parametrize("data", [STREAM[:-1], STREAM[1:], b"PING\r\n", b"*1\r\n:5\r\n", b"*x\r\n"])
-def test_what_is_no_stream_of_whole_commands_is_refused(data: bytes) -> None:
+def test_anything_but_a_stream_of_whole_commands_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"byte|whole|literal"):
         list(commands(data))
 
 
-def test_offsets_of_a_record() -> None:
+def test_a_record_knows_its_offsets() -> None:
     record = Record(100, "new", "old", 150)
     record.add(STREAM)
     _, after_set, after_multi, after_incr, after_exec, end = record.ends

@@ -1,4 +1,4 @@
-"""What came of one run, in short: whether it was met, why not, and as JSON."""
+"""The result of one run, in short: whether it was met, why not, and as JSON."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def result(**more: Any) -> Result:
         ({"failure": "it does not start", "verdicts": (BAD,)}, False, ["it does not start"]),
     ],
 )
-def test_a_run_is_met_where_nothing_failed_and_every_expectation_came_true(
+def test_a_run_is_met_if_nothing_failed_and_every_expectation_came_true(
     more: dict[str, Any], met: bool, troubles: list[str]
 ) -> None:
     one = result(**more)
     assert (one.met, one.troubles) == (met, troubles)
 
 
-def test_a_run_of_which_nothing_is_known_counts_nothing() -> None:
+def test_an_empty_run_counts_nothing() -> None:
     assert result().as_dict() == {
         "scenario": "cut",
         "title": "A cut",
@@ -61,7 +61,7 @@ def test_a_run_of_which_nothing_is_known_counts_nothing() -> None:
     assert (result().story, result().logs, StepTaken("wait", 0.1, 0.2).problem) == ((), {}, "")
 
 
-def test_for_programs_it_is_an_object_without_the_story_and_the_logs() -> None:
+def test_programs_get_an_object_without_the_story_and_the_logs() -> None:
     story = (Entry(0.5, Told(0.0, "main", 1, "", events.Keepalive(start=0, end=1, side=events.Side.MASTER))),)
     one = result(
         steps=(StepTaken("wait", 0.1, 0.2, "late"),),

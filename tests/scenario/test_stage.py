@@ -1,4 +1,4 @@
-"""How a pair stands at a moment, as its servers and the tap say."""
+"""The state of a pair at a moment, by its servers and the tap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tap.scenario.stage import Sample, Stage, applied_by, until
 from tests.scenario.nodes import Node
 from tests.servers.infos import replication, slave
 
-# ---- how a pair stands ----
+# ---- the state of a pair ----
 
 
 def stage(master: Node, replica: Node, *, has_stream: bool = True) -> Stage:
@@ -40,12 +40,12 @@ def of_replica(offset: int, link: str = "up") -> dict[str, Any]:
     [(100, "up", True, True), (101, "up", True, True), (99, "up", True, False), (100, "down", True, False),
      (100, "up", False, False)],
 )  # fmt: skip
-def test_level_is_to_have_applied_all_with_the_link_up(applied: int, link: str, has_stream: bool, level: bool) -> None:
+def test_level_means_everything_applied_and_the_link_up(applied: int, link: str, has_stream: bool, level: bool) -> None:
     one = stage(Node("master", of_master(100)), Node("replica", of_replica(applied, link)), has_stream=has_stream)
     assert asyncio.run(one.is_level()) == level
 
 
-def test_whoever_cannot_be_asked_is_not_level() -> None:
+def test_a_pair_that_cannot_be_asked_is_not_level() -> None:
     assert not asyncio.run(stage(Node("master", {}), Node("replica", of_replica(1))).is_level())
     assert not asyncio.run(stage(Node("master", of_master(0)), Node("replica", {})).is_level())
 
@@ -54,7 +54,7 @@ def test_whoever_cannot_be_asked_is_not_level() -> None:
     ("info", "has_stream", "link"),
     [
         (of_replica(1), True, "up"),
-        (of_replica(1), False, "down"),  # the tap has lost it, the replica has not heard of that
+        (of_replica(1), False, "down"),  # the tap has lost it, the replica has not noticed yet
         (of_replica(1, "down"), True, "down"),
         ({"role": "master"}, True, "unknown"),
         ({}, True, "unknown"),
@@ -74,7 +74,7 @@ def test_a_sample_has_the_masters_offset_before_and_after() -> None:
     assert asyncio.run(stage(Node("master", of_master(1)), Node("replica", {})).sample()) is None
 
 
-def test_offsets_that_servers_tell() -> None:
+def test_servers_give_offsets() -> None:
     one = stage(Node("master", of_master(7)), Node("replica", {}))
     assert asyncio.run(one.master_offset()) == 7
     assert applied_by(replication(of_replica(5))) == 5
@@ -82,7 +82,7 @@ def test_offsets_that_servers_tell() -> None:
     assert applied_by(None) == -1
 
 
-def test_a_question_is_asked_until_it_is_met_or_its_time_is_over() -> None:
+def test_a_condition_is_polled_until_it_is_met_or_its_time_is_over() -> None:
     answers = [False, False, True, False]
 
     async def question() -> bool:

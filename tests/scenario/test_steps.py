@@ -1,4 +1,4 @@
-"""Steps, one by one, on a stage that a test sets: what each does to whom, how long it may take, how it fails."""
+"""Steps, one by one, on a stage that a test sets: the effect of each, how long it may take, how it fails."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Play:
         self.tally = SimpleNamespace(remember=self._remember)
         self.armed: list[Any] = []
         self.stopped: set[str] = set()
-        self.level_after = 0  # questions that are answered with no
+        self.level_after = 0  # questions answered with no
         self.links = ["up"]
 
     def _swap(self) -> None:
@@ -168,7 +168,7 @@ def done(*steps: str, **more: Any) -> list[Any]:
         ("disconnect replica", []),
     ],
 )
-def test_what_each_step_does(do: str, story: list[Any]) -> None:
+def test_each_step_has_its_effect(do: str, story: list[Any]) -> None:
     assert done(do) == story
 
 
@@ -178,7 +178,7 @@ def test_a_key_of_ours_that_is_sent_is_removed_with_the_others() -> None:
     assert play.workload.keys == {"redis-tap:a", "redis-tap:b"}
 
 
-def test_a_node_that_was_killed_is_known_as_stopped_until_it_is_started() -> None:
+def test_a_killed_node_is_known_as_stopped_until_it_is_started() -> None:
     play = Play({"do": "kill replica"})
     play.taken()
     assert play.stopped == {"replica"}
@@ -188,7 +188,7 @@ def test_a_node_that_was_killed_is_known_as_stopped_until_it_is_started() -> Non
 
 
 @pytest.mark.parametrize("running", [True, False])
-def test_the_demoted_master_follows_by_the_way_back_and_the_workload_goes_with_the_new_one(running: bool) -> None:
+def test_the_demoted_master_follows_by_the_way_back_and_the_workload_moves_to_the_new_one(running: bool) -> None:
     play = Play({"do": "promote replica"}, {"do": "demote master"}, {"do": "send PING"})
     play.workload.running = running
     assert [one.problem for one in play.taken()] == ["", "", ""]
@@ -213,10 +213,10 @@ def test_the_master_closes_the_connections_of_the_tap_by_their_address() -> None
     assert play.story == [("master", "CLIENT", "KILL", "ADDR", f"127.0.0.1:{port}") for port in (5000, 5001)]
 
 
-# ---- how long, and how it fails ----
+# ---- durations and failures ----
 
 
-def test_a_pause_takes_its_time_however_long_and_each_step_says_when_and_how_long() -> None:
+def test_a_pause_takes_its_full_time_and_each_step_says_when_and_how_long() -> None:
     play = Play({"do": "pause 1s"}, {"do": "pause 30s"}, {"do": "pause 2s"})
     taken = play.taken()
     assert [(one.text, one.problem) for one in taken] == [("pause 1s", ""), ("pause 30s", ""), ("pause 2s", "")]
@@ -232,14 +232,14 @@ def test_a_pause_takes_its_time_however_long_and_each_step_says_when_and_how_lon
         (OSError("no route"), "OSError: no route"),
     ],
 )
-def test_what_a_server_refuses_ends_the_run_there(fails: Exception, problem: str) -> None:
+def test_a_refusal_of_a_server_ends_the_run_there(fails: Exception, problem: str) -> None:
     play = Play({"do": "attach"}, {"do": "send SET a 1"}, {"do": "attach"})
     play.master.fails = fails
     assert [(one.text, one.problem) for one in play.taken()] == [("attach", ""), ("send SET a 1", problem)]
     assert play.story == ["attach"]
 
 
-def test_a_command_that_is_not_answered_ends_in_time() -> None:
+def test_an_unanswered_command_ends_in_time() -> None:
     play = Play({"do": "send SET a 1"}, {"do": "attach"})
     play.master.takes = 50.0
     (taken,) = play.taken()
@@ -247,12 +247,12 @@ def test_a_command_that_is_not_answered_ends_in_time() -> None:
     assert taken.seconds == pytest.approx(20, abs=0.2)
 
 
-def test_a_step_for_other_servers_is_left_out() -> None:
+def test_a_step_for_other_servers_is_skipped() -> None:
     play = Play({"do": "attach", "only": "Valkey"}, {"do": "send PING", "only": "Redis 7"}, {"do": "stop workload"})
     assert [one.text for one in play.taken()] == ["send PING", "stop workload"]
 
 
-def test_a_run_that_is_cancelled_takes_no_other_step() -> None:
+def test_a_cancelled_run_takes_no_other_step() -> None:
     play = Play({"do": "send PING"}, {"do": "attach"})
 
     async def story() -> None:
@@ -281,7 +281,7 @@ def test_a_fault_is_armed_and_removed_by_its_name() -> None:
     assert [one.is_over for one in play.armed] == [True, False]
 
 
-def test_one_that_is_over_by_itself_need_not_be_removed() -> None:
+def test_a_fault_that_is_over_need_not_be_removed() -> None:
     play = Play({"fault": "cut name=one"}, {"remove": "one"}, {"remove": "other"})
 
     def prepare() -> None:
@@ -308,7 +308,7 @@ def test_another_fault_with_that_name_stays() -> None:
     [("cut", False), ("delay 1ms", False), ("drop key=a", True), ("duplicate key=a", True), ("reorder key=a", True),
      ("corrupt at=stream", True), ("truncate at=rdb:50%", True)],
 )  # fmt: skip
-def test_which_faults_damage_what_the_replica_has(spec: str, damages: bool) -> None:
+def test_some_faults_damage_the_replicas_data(spec: str, damages: bool) -> None:
     play = Play({"fault": spec}, {"fault": "cut"})
     play.taken()
     assert play.pair.damaged is damages
@@ -331,7 +331,7 @@ def waits(name: str, prepare: Any = None, **more: Any) -> tuple[StepTaken, Play]
 
 
 def came(taken: StepTaken, seconds: float) -> None:
-    """It was met, after so many."""
+    """Whether it was met, and after how many events."""
     assert not taken.problem
     assert taken.seconds == pytest.approx(seconds, abs=0.1)
 
@@ -358,31 +358,31 @@ def test_level_is_what_the_master_had_when_the_waiting_began() -> None:
         ("link_down", ["unknown"], "not within 5 s"),
     ],
 )
-def test_the_link_is_waited_for(name: str, links: list[str], problem: str) -> None:
+def test_a_wait_for_the_link_ends_with_it(name: str, links: list[str], problem: str) -> None:
     taken, play = waits(name, lambda play: setattr(play, "links", links))
     assert taken.problem == problem
     assert len(play.links) == 1
 
 
-def test_a_replica_that_exits_is_waited_for_whatever_its_code() -> None:
+def test_a_wait_for_an_exit_ends_with_any_code() -> None:
     taken, _ = waits("replica_exits", lambda play: later(2, setattr, play.replica, "exit_code", 0))
     came(taken, 2)
     taken, _ = waits("replica_exits", lambda play: setattr(play.master, "exit_code", 1))
     assert taken.problem == "not within 5 s"
 
 
-def test_a_master_without_replicas_is_waited_for() -> None:
+def test_a_wait_for_no_replica_ends_with_the_last_one() -> None:
     def prepare(play: Play) -> None:
         play.master.info = {"connected_slaves": 1}
         later(1, setattr, play.master, "info", {"connected_slaves": 0})
 
     taken, _ = waits("no_replica", prepare)
     came(taken, 1)
-    assert waits("no_replica")[0].problem == "not within 5 s"  # one that does not answer counts none
+    assert waits("no_replica")[0].problem == "not within 5 s"  # a master that does not answer counts none
 
 
 @pytest.mark.parametrize("error", [ResponseError("NOREPLICAS"), Unreachable("gone"), OSError("gone")])
-def test_writes_are_tried_until_they_are_refused_or_taken(error: Exception) -> None:
+def test_writes_are_tried_until_they_are_refused_or_accepted(error: Exception) -> None:
     taken, play = waits("writes_refused", lambda play: later(1, setattr, play.master, "fails", error))
     came(taken, 1)
     assert set(play.story) == {("master", "SET", PROBE)}
@@ -400,7 +400,7 @@ def expired(name: str) -> events.FaultExpired:
     return events.FaultExpired(fault=name, spec="cut", fired=1, bytes=0)
 
 
-def test_events_are_waited_for_as_often_and_as_exactly_as_said() -> None:
+def test_events_are_waited_for_as_often_and_as_exactly_as_requested() -> None:
     def prepare(play: Play) -> None:
         for number, name in enumerate(("a", "b", "a", "a")):
             later(number + 1, play.tell, expired(name))

@@ -1,4 +1,4 @@
-"""What servers count of resyncs, over all their processes."""
+"""Resyncs as the servers count them, over all their processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def stats(full: int, partial: int) -> dict[str, Any]:
     return {"sync_full": str(full), "sync_partial_ok": str(partial), "sync_partial_err": "9"}
 
 
-def test_what_is_counted_is_counted_from_the_beginning_and_over_restarts() -> None:
+def test_resyncs_are_counted_from_the_beginning_and_over_restarts() -> None:
     async def story() -> None:
         one: Any = Node("master", stats(5, 3), stats(6, 3), stats(7, 4), stats(2, 1), stats(4, 1))
         other: Any = Node("replica", stats(0, 9))

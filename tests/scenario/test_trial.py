@@ -1,4 +1,4 @@
-"""The trial of a tap: what it tells of a few writes, beside what servers say that a test plays."""
+"""The trial of a tap: its reports of a few writes, compared with those of played servers."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class World:
     def __init__(self) -> None:
         self.told: Callable[[int], int] = lambda number: 1
         self.heard: Callable[[int], int] = lambda number: 1
-        self.late = 0.0  # seconds until the master hears an ACK
+        self.late = 0.0  # seconds until the master receives an ACK
         self.takes = 0.01  # seconds of a write
         self.acknowledged = 1
         self.said: Any = True
-        self.others = 0  # replicas of the master besides
+        self.others = 0  # further replicas of the master
         self.ahead = 0  # bytes by which the tap is wrong
-        self.acked_wrong = 0  # bytes by which the ACK that the master heard last is
+        self.acked_wrong = 0  # bytes by which the ACK that the master received last is
         self.applied_wrong = 0
-        self.moving = 0  # samples in which the master wrote on
-        self.failing = 0  # questions that are not answered
+        self.moving = 0  # samples in which the master kept writing
+        self.failing = 0  # questions without an answer
         self.writes: list[tuple[Any, ...]] = []
         self.during: Callable[[], None] = lambda: None
 
@@ -125,7 +125,7 @@ class World:
             self.armed.append(one)
 
     def problems(self) -> dict[str, str]:
-        """By name, what was found."""
+        """The findings by name."""
         stage: Any = self
         link: Any = self.link
         at_once(Trial(stage, link, self.checked).run())
@@ -137,7 +137,7 @@ def world() -> World:
     return World()
 
 
-def test_a_tap_that_tells_what_happened_is_right(world: World) -> None:
+def test_a_tap_that_reports_the_truth_is_right(world: World) -> None:
     assert world.problems() == {}
     assert world.writes[:2] == [("SET", PROBE, "trial 0"), ("WAIT", 1, 2000)]
     assert world.writes[-2:] == [("SET", PROBE, "trial 11"), ("WAIT", 1, 2000)]
@@ -170,7 +170,7 @@ def test_each_ack_is_heard_once(world: World, told: int, heard: int, found: str)
     assert world.checked.acks == 11 + told
 
 
-def test_where_other_replicas_acknowledge_too_their_acks_cannot_be_told_apart(world: World) -> None:
+def test_acks_of_other_replicas_cannot_be_distinguished(world: World) -> None:
     world.others = 1
     world.heard = lambda number: 2
     assert world.problems() == {}
@@ -178,7 +178,7 @@ def test_where_other_replicas_acknowledge_too_their_acks_cannot_be_told_apart(wo
 
 
 @pytest.mark.parametrize(("late", "found"), [(4.0, False), (6.0, True)])
-def test_an_ack_may_be_on_its_way_for_a_while(world: World, late: float, found: bool) -> None:
+def test_an_ack_may_be_in_flight_for_a_while(world: World, late: float, found: bool) -> None:
     world.late = late
     assert ("acks" in world.problems()) is found
 
@@ -186,10 +186,10 @@ def test_an_ack_may_be_on_its_way_for_a_while(world: World, late: float, found: 
 @pytest.mark.parametrize("number", [5, 11])
 @pytest.mark.parametrize("late", [0.1, 2.0, 4.0])
 @pytest.mark.parametrize("heartbeats", [0, 10])
-def test_an_ack_that_is_not_told_and_comes_late_is_missed_by_no_moment_of_agreement(
+def test_an_unreported_late_ack_is_not_missed_by_a_moment_of_agreement(
     world: World, number: int, late: float, heartbeats: int
 ) -> None:
-    """It is late alone: what the replica sends after it comes after it."""
+    """It alone is late: what the replica sends after it comes after it."""
     hear = world._hear
 
     def during() -> None:
@@ -208,7 +208,7 @@ def test_an_ack_that_is_not_told_and_comes_late_is_missed_by_no_moment_of_agreem
 
 
 @pytest.mark.parametrize("late", [0.001, 0.25, 0.6, 0.9])
-def test_acks_that_go_on_through_a_delay_are_right_although_they_seldom_rest(world: World, late: float) -> None:
+def test_acks_that_continue_through_a_delay_are_right_although_they_seldom_rest(world: World, late: float) -> None:
     def during() -> None:
         if len(world.writes) == 24:
             for second in range(1, 10):
@@ -220,8 +220,8 @@ def test_acks_that_go_on_through_a_delay_are_right_although_they_seldom_rest(wor
     assert world.problems() == {}
 
 
-def test_what_is_on_its_way_before_the_trial_is_waited_for(world: World) -> None:
-    """The count of the last moment is the one from which to count."""
+def test_acks_in_flight_before_the_trial_are_waited_for(world: World) -> None:
+    """The count of the last moment is the one to count from."""
 
     async def info(section: str, answer: Any = world.info) -> Any:
         if before:
@@ -268,13 +268,13 @@ def test_the_last_ack_counts_and_not_the_first(world: World) -> None:
     assert world.problems() == {}
 
 
-def test_offsets_that_nobody_knows_are_not_compared(world: World) -> None:
+def test_unknown_offsets_are_not_compared(world: World) -> None:
     world.told = world.heard = lambda number: 0
     world.during = lambda: setattr(world.link, "offset", None)
     assert world.problems() == {}
 
 
-def test_offsets_that_agree_later_do(world: World) -> None:
+def test_offsets_that_agree_later_are_right(world: World) -> None:
     world.ahead = 7
 
     def soon() -> None:
@@ -286,14 +286,14 @@ def test_offsets_that_agree_later_do(world: World) -> None:
 
 @pytest.mark.parametrize("what", ["offset", "ack"])
 def test_offsets_that_move_while_they_are_read_are_read_again(world: World, what: str) -> None:
-    """What was read of one moment is not compared with what was told in another."""
+    """Figures of one moment are not compared with those of another."""
     turns = 0
 
     async def of_master(answer: Any = world.of_master) -> Any:
         nonlocal turns
         info = await answer()
         turns += 1
-        if 2 <= turns <= 4:  # behind the first, which asks for the number of replicas
+        if 2 <= turns <= 4:  # after the first, which asks for the number of replicas
             if what == "offset":
                 world.offset += WRITE
                 world.link.offset = world.offset
@@ -318,14 +318,14 @@ def test_the_replica_has_applied_each_byte_once(world: World, wrong: int, found:
     assert problem.expected == "the replica gets each byte of the stream once, up to offset 1120"
 
 
-def test_of_a_damaged_stream_the_bytes_are_not_counted(world: World) -> None:
+def test_the_bytes_of_a_damaged_stream_are_not_counted(world: World) -> None:
     world.applied_wrong = -3
     world.pair.damaged = True
     assert world.problems() == {}
 
 
 def test_a_sample_counts_only_while_the_master_rests(world: World) -> None:
-    """Those before and behind a write do not belong together: neither proves that the replica is level nor that not."""
+    """Those before and after a write do not belong together: they prove nothing about the replica."""
     world.moving = 10**9
     assert world.problems() == {"bytes": "it has applied 0 bytes less"}
     other = World()
@@ -346,7 +346,7 @@ def test_servers_that_do_not_answer_are_asked_again_once_it_has_begun(world: Wor
         other.problems()
 
 
-def test_a_sample_that_is_none_is_taken_again(world: World) -> None:
+def test_an_empty_sample_is_taken_again(world: World) -> None:
     async def of_master(answer: Any = world.of_master) -> Any:
         found = await answer()
         if len(world.writes) == 24:
@@ -359,7 +359,7 @@ def test_a_sample_that_is_none_is_taken_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["closed", "gone"])
-def test_of_a_link_that_ends_meanwhile_nothing_is_said(world: World, how: str) -> None:
+def test_nothing_is_said_about_a_link_that_ends(world: World, how: str) -> None:
     def end() -> None:
         if len(world.writes) == 4:
             world.link.closed = how == "closed"
@@ -374,7 +374,7 @@ def test_of_a_link_that_ends_meanwhile_nothing_is_said(world: World, how: str) -
     assert (world.checked.acks, world.checked.offsets) == (0, 0)
 
 
-def test_a_link_that_ends_is_not_written_to_any_longer(world: World) -> None:
+def test_a_link_that_ends_gets_no_further_writes(world: World) -> None:
     world.during = lambda: setattr(world.link, "closed", len(world.writes) == 6)
     world.problems()
     assert len(world.writes) == 6
@@ -429,14 +429,14 @@ def test_through_a_delay_there_are_fewer_writes(world: World) -> None:
 
 
 @pytest.mark.parametrize("state", ["over", "not at work"])
-def test_a_delay_that_is_not_at_work_delays_nothing(world: World, state: str) -> None:
+def test_an_inactive_delay_delays_nothing(world: World, state: str) -> None:
     world.arm("delay 200ms from=master", at_work=int(state == "over"))
     world.armed[0].is_over = state == "over"
     assert world.problems() == {}
 
 
 @pytest.mark.parametrize(("said", "acknowledged"), [(True, 0), (Unreachable("refused"), 1)])
-def test_writes_that_nobody_acknowledges_are_not_quick(world: World, said: Any, acknowledged: int) -> None:
+def test_unacknowledged_writes_are_not_quick(world: World, said: Any, acknowledged: int) -> None:
     world.arm("delay 200ms from=master")
     world.said, world.acknowledged = said, acknowledged
     assert world.problems() == {}
@@ -449,7 +449,7 @@ def test_the_quickest_write_counts(world: World) -> None:
     assert world.problems() == {"delay": "one was acknowledged after 100.0 ms"}
 
 
-# ---- what was executed ----
+# ---- executed commands ----
 
 STREAM = command("PING") + command("SET", "a", "b") + command("INCR", "a") + command("SET", "a", "c")
 
@@ -483,7 +483,7 @@ def test_each_command_of_the_stream_is_executed_once() -> None:
 @pytest.mark.parametrize(
     "more", [{"begin": -1}, {"end": len(STREAM) + 1}, {"process": "another"}, {"begin": 30, "end": 20}]
 )
-def test_what_the_record_does_not_have_or_another_process_counted_is_not_compared(more: dict[str, Any]) -> None:
+def test_commands_outside_the_record_or_of_another_process_are_not_compared(more: dict[str, Any]) -> None:
     met, checked = executed({}, **more)
     assert (met, checked.problems, checked.commands) == (False, [], 0)
 

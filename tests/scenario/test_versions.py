@@ -48,6 +48,6 @@ def test_a_pattern_fits_a_server(pattern: str, server: str, fits: bool) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Postgres", "Redis => 7", "Redis >= seven"])
-def test_what_is_no_pattern_is_explained(text: str) -> None:
+def test_other_words_are_explained(text: str) -> None:
     with pytest.raises(ConfigError, match="names no servers: write a name"):
         Servers.parse(text)

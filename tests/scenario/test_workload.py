@@ -25,7 +25,7 @@ def test_it_writes_every_type_into_several_dbs_with_expiries_and_big_values(any_
         kinds = {await client.ask("TYPE", key) for key in await client.ask("KEYS", "*")}
         keyspace = await client.info("keyspace")
         before = await client.replication()
-        await client.close()  # the server executes what was still in a socket before it sees the end
+        await client.close()  # the server executes what is still in a socket before it sees the end
 
         async def is_alone() -> bool:
             return bytes(await client.ask("CLIENT", "LIST", "TYPE", "NORMAL")).count(b"\n") == 1
@@ -60,7 +60,7 @@ def test_the_seed_decides_every_command(any_server: str, tmp_path: Path) -> None
     assert first == second != third
 
 
-def test_writes_that_are_refused_are_counted_and_a_lost_master_is_survived(any_server: str, tmp_path: Path) -> None:
+def test_refused_writes_are_counted_and_a_lost_master_is_survived(any_server: str, tmp_path: Path) -> None:
     async def job(pair: Pair) -> Workload:
         workload = Workload(pair.master, seed=3, rate=500)
         await pair.master.options.set("min-replicas-to-write", "1")

@@ -1,4 +1,4 @@
-"""What the workload writes, to a master that a test plays: by the seed, at its rate, and whatever the master says."""
+"""What the workload writes, to a played master: by the seed, at its rate, and whatever the master answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support import WITHIN
 
 
 class Master:
-    """replies: what it says to commands by their name; an exception is one of redis-py's."""
+    """replies: its replies to commands by name; an exception is one of redis-py's."""
 
     def __init__(self) -> None:
         self.heard: list[tuple[int, tuple[Any, ...]]] = []
@@ -63,7 +63,7 @@ def test_the_seed_decides_every_command() -> None:
     assert heard(1) != heard(2)
 
 
-def test_every_kind_of_value_is_written_and_what_belongs_together_stays_so() -> None:
+def test_every_kind_of_value_is_written_and_related_commands_stay_together() -> None:
     one = made(Master())
     kinds: Counter[str] = Counter()
     for _ in range(20_000):
@@ -72,7 +72,7 @@ def test_every_kind_of_value_is_written_and_what_belongs_together_stays_so() -> 
         kinds[names[0]] += 1
         if names[0] == "MULTI":
             assert names == ["MULTI", "INCR", "SET", "RPUSH", "LTRIM", "EXEC"]
-        else:  # of one key, and of what stands beside it
+        else:  # of one key, and of its neighbours
             first = str(commands[0][1])
             assert all(str(command[1]).startswith(first) for command in commands)
         assert all(str(command[1]).startswith(PREFIX) for command in commands if len(command) > 1)
@@ -125,7 +125,7 @@ VALUE = b"v" * 198  # of the number 298
         ),
     ],
 )  # fmt: skip
-def test_what_each_throw_of_the_dice_writes(kinds: tuple[float, float], expected: list[Any]) -> None:
+def test_each_random_draw_writes_its_commands(kinds: tuple[float, float], expected: list[Any]) -> None:
     for kind in kinds:
         one = made(Master(), big=77)
         dice: Any = Dice(kind)
@@ -158,7 +158,7 @@ def test_what_each_throw_of_the_dice_writes(kinds: tuple[float, float], expected
         ),
     ],
 )  # fmt: skip
-def test_what_each_run_writes(run: int, expected: list[list[Any]]) -> None:
+def test_each_run_writes_its_commands(run: int, expected: list[list[Any]]) -> None:
     one = made(Master())
     dice: Any = Dice(0.3999, run)
     one._random = dice
@@ -168,7 +168,7 @@ def test_what_each_run_writes(run: int, expected: list[list[Any]]) -> None:
     assert found == expected
 
 
-def test_what_is_taken_and_what_is_refused_is_counted_apart() -> None:
+def test_accepted_and_refused_commands_are_counted_separately() -> None:
     master = Master()
     master.replies = {
         "INCR": ResponseError("NOREPLICAS Not enough good replicas to write."),
@@ -185,7 +185,7 @@ def test_what_is_taken_and_what_is_refused_is_counted_apart() -> None:
     assert one.keys == {PROBE, "a", "b", "c", "f", "g"}
 
 
-def test_a_master_that_breaks_off_is_an_error_of_the_batch() -> None:
+def test_a_master_that_breaks_off_fails_the_batch() -> None:
     master = Master()
     master.replies = {"SET": Unreachable("gone")}
     with pytest.raises(Unreachable):
@@ -193,7 +193,7 @@ def test_a_master_that_breaks_off_is_an_error_of_the_batch() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, BURST_VALUE, BURST_VALUE + 1, 20 * BURST_VALUE + 7])
-def test_a_burst_writes_so_many_bytes(size: int) -> None:
+def test_a_burst_writes_the_requested_bytes(size: int) -> None:
     master = Master()
     asyncio.run(made(master, dbs=(4, 5)).burst(size))
     values = [words[2] for db, words in master.heard]
@@ -204,7 +204,7 @@ def test_a_burst_writes_so_many_bytes(size: int) -> None:
     assert keys == [f"{PREFIX}burst:{number % 200}" for number in range(len(keys))]
 
 
-def test_a_preload_has_something_in_each_db_and_nothing_means_nothing() -> None:
+def test_a_preload_has_something_in_each_db_and_zero_means_nothing() -> None:
     master = Master()
     asyncio.run(made(master, dbs=(0, 0, 3)).preload(1))
     count = Counter(db for db, _ in master.heard)
@@ -214,7 +214,7 @@ def test_a_preload_has_something_in_each_db_and_nothing_means_nothing() -> None:
     assert other.heard == []
 
 
-def test_what_was_written_is_removed_by_name_in_every_db() -> None:
+def test_written_keys_are_removed_by_name_in_every_db() -> None:
     master = Master()
     one = made(master, dbs=(0, 0, 3))
     asyncio.run(one._send([("SET", "a", "b")], 0))
@@ -222,7 +222,7 @@ def test_what_was_written_is_removed_by_name_in_every_db() -> None:
     assert master.unlinked == {0: {PROBE, "a"}, 3: {PROBE, "a"}}
 
 
-def test_the_ledger_notes_what_was_taken_with_an_offset_it_is_not_behind() -> None:
+def test_the_ledger_notes_accepted_writes_with_an_offset_at_or_after_them() -> None:
     async def story() -> None:
         master = Master()
         one = made(master, ledger=True)
@@ -234,12 +234,12 @@ def test_the_ledger_notes_what_was_taken_with_an_offset_it_is_not_behind() -> No
             (10, f"{PREFIX}ledger:0", "0"),
             (20, f"{PREFIX}ledger:1", "1"),
         ]
-        assert f"{PREFIX}ledger:2" in one.keys  # refused, or taken and not said so
+        assert f"{PREFIX}ledger:2" in one.keys  # refused, or accepted without an answer
 
     asyncio.run(story())
 
 
-def test_it_writes_until_it_is_stopped_and_survives_a_master_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_writes_until_stopped_and_survives_an_absent_master(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workload, "MOMENT", 0.001)
 
     async def story() -> None:
@@ -247,7 +247,7 @@ def test_it_writes_until_it_is_stopped_and_survives_a_master_that_is_not_there(m
         one = made(master, ledger=True)
         assert not one.running
         one.start()
-        one.start()  # it does already
+        one.start()  # it has already
         assert one.running
         async with asyncio.timeout(WITHIN):
             while one.written < 100 or len(one.ledger) < 2:

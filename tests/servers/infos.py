@@ -1,4 +1,4 @@
-"""INFO as a test has a server say it."""
+"""INFO as a test makes a server report it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server of a few lines, in the event loop of its test: it answers what our clients ask, and replicates.
+"""A server of a few lines, in the event loop of its test: it answers our clients' requests, and replicates.
 
 A value is the list of all commands that were given its key, so each that is lost, doubled or swapped shows.
 """
@@ -28,7 +28,7 @@ _numbers = itertools.count(1)
 
 
 class Refused(Exception):
-    """What is said as an error."""
+    """Raised to answer with an error."""
 
 
 class StandIn:
@@ -54,9 +54,9 @@ class StandIn:
         self._name, self._version = name, version
         self._run = f"{next(_numbers):040x}"
         self._link = "down"
-        self._asks_for: tuple[str, int] | None = None  # of whoever was its master last
+        self._asks_for: tuple[str, int] | None = None  # of its last master
         self._first = 1  # offset of the first byte of the stream
-        self._db = 0  # that the stream stands at
+        self._db = 0  # the db that the stream stands at
         self._replicas: dict[asyncio.StreamWriter, tuple[int, int]] = {}  # port and ACK
         self._news = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
@@ -71,7 +71,7 @@ class StandIn:
     def offset(self) -> int:
         return self._first - 1 + len(self.stream)
 
-    # ---- there, and gone ----
+    # ---- starting and ending ----
 
     async def open(self) -> StandIn:
         self._server = await asyncio.start_server(self._serve, self.host, self.port)
@@ -193,7 +193,7 @@ class StandIn:
         return b"+OK\r\n"
 
     def _value(self, db: int, key: bytes) -> bytes | None:
-        """Of the last SET, so that it can be read; of anything else, all there is."""
+        """The last SET, so that it can be read; otherwise all commands."""
         found = self.data[db].get(key)
         if found is None:
             return None
@@ -208,7 +208,7 @@ class StandIn:
         self.options[words[1]] = words[2]
         return b"+OK\r\n"
 
-    # ---- what it says of itself ----
+    # ---- INFO ----
 
     def info(self, section: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -238,7 +238,7 @@ class StandIn:
     # ---- as a master ----
 
     def _execute(self, words: Words, db: int) -> None:
-        """Of a client."""
+        """Execute a client's command."""
         if self.master is not None:
             raise Refused("READONLY You can't write against a read only replica.")
         if db != self._db:
@@ -266,7 +266,7 @@ class StandIn:
             writer.write(f"+CONTINUE {self.replid}\r\n".encode() + self.stream[offset - self._first :])
         else:
             self.counts["full"] += 1
-            self._db = -1  # the stream behind it says which one it is for
+            self._db = -1  # the stream after it says which db it is for
             _held[self.replid, self.offset] = copy.deepcopy(self.data)
             writer.write(f"+FULLRESYNC {self.replid} {self.offset}\r\n".encode() + b"$%d\r\n" % len(RDB) + RDB)
         self._replicas[writer] = (port, offset - 1)
@@ -345,7 +345,7 @@ class StandIn:
         return command("REPLCONF", "ACK", str(self.offset))
 
 
-_held: dict[tuple[str, int], Data] = {}  # the data behind each RDB, which carries none
+_held: dict[tuple[str, int], Data] = {}  # the data that go with each RDB, which carries none
 
 
 async def _command(reader: asyncio.StreamReader) -> Words:
@@ -385,7 +385,7 @@ async def stand_ins(*servers: StandIn) -> AsyncIterator[None]:
 
 
 async def following(replica: StandIn, master: StandIn) -> None:
-    """Have it follow, and wait until it is level."""
+    """Let it follow, and wait until it is level."""
     await replica._follow((master.host, master.port))
     async with asyncio.timeout(10):
         while replica._link != "up" or replica.offset != master.offset:

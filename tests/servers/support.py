@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def with_stand_in(job: Callable[[Client, StandIn], Awaitable[T]], server: StandIn | None = None) -> T:
-    """What the job returns; its waiting takes no time."""
+    """Returns the result of the job; its waiting takes no time."""
 
     async def story() -> T:
         one = server or StandIn()

@@ -12,7 +12,7 @@ from tests.servers.support import with_client, with_stand_in
 from tests.support import Servers, client, follow, is_up, wait_until
 
 
-def test_the_bytes_between_two_offsets() -> None:
+def test_the_bytes_between_two_offsets_are_returned() -> None:
     async def job(client: Client, server: StandIn) -> None:
         for number in range(3):
             await client.ask("SET", f"key:{number}", "x")
@@ -24,7 +24,7 @@ def test_the_bytes_between_two_offsets() -> None:
     with_stand_in(job, StandIn(password="sesame"))
 
 
-def test_a_master_that_does_not_grant_it_is_named() -> None:
+def test_a_master_that_refuses_is_named() -> None:
     async def job(client: Client, server: StandIn) -> None:
         with pytest.raises(ValueError, match=r"127\.0\.0\.1:\d+ does not give its backlog: \+FULLRESYNC"):
             await backlog(client, "0" * 40, 0, 1)

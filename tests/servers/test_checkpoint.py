@@ -1,4 +1,4 @@
-"""A cancellation that a library swallowed is raised again, once it is asked for."""
+"""A cancellation that a library swallowed is raised again at the checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tap.servers.checkpoint import checkpoint
 
 
-def test_outside_of_a_cancellation_nothing_happens() -> None:
+def test_without_a_cancellation_nothing_happens() -> None:
     async def story() -> str:
         checkpoint()
         return "went on"
@@ -18,7 +18,7 @@ def test_outside_of_a_cancellation_nothing_happens() -> None:
     assert asyncio.run(story()) == "went on"
 
 
-def test_a_cancellation_that_was_swallowed_ends_the_task_at_the_checkpoint() -> None:
+def test_a_swallowed_cancellation_ends_the_task_at_the_checkpoint() -> None:
     reached: list[str] = []
 
     async def work() -> None:

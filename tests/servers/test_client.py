@@ -1,4 +1,4 @@
-"""The client: commands, pipelines, dbs, raw streams; and what comes out when the server is odd or gone."""
+"""The client: commands, pipelines, dbs, raw streams; and its errors when the server is odd or gone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.servers.support import with_client, with_stand_in
 from tests.support import Servers
 
 
-def test_it_asks_in_the_db_of_its_url_or_in_another() -> None:
+def test_a_command_goes_to_the_db_of_the_url_or_to_another() -> None:
     async def story() -> None:
         async with stand_ins(server := StandIn()), Client(Url(server.url.address, db=2)) as client:
             assert (client.name, client.db) == (f"127.0.0.1:{server.port}", 2)
@@ -72,7 +72,7 @@ def test_a_reply_of_another_shape_is_invalid() -> None:
     with_stand_in(job)
 
 
-def test_streams_are_logged_in_and_stand_in_their_db() -> None:
+def test_streams_are_logged_in_and_have_their_db_selected() -> None:
     async def job(client: Client, server: StandIn) -> None:
         async with client.streams(3) as (reader, writer):
             writer.write(b"SET a 1\r\n")
@@ -126,7 +126,7 @@ def test_a_url_with_an_option_that_clients_lack_is_a_mistake() -> None:
         Client(Url.parse("redis://somewhere?colour=red"))
 
 
-def test_a_unix_socket_and_a_user_with_a_password(servers: Servers, any_server: str, tmp_path: Path) -> None:
+def test_a_unix_socket_and_a_user_with_a_password_work(servers: Servers, any_server: str, tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
     server = servers.start(any_server, "unixsocket", str(path))
 

@@ -1,4 +1,4 @@
-"""Servers of our own: their options, and what is said of options that are none."""
+"""Servers of our own: their options, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_options_of_a_server_are_understood(
         (lambda program: Server("no-such-server"), EnvironmentFailure, "no no-such-server on PATH"),
     ],
 )
-def test_options_that_are_none_are_a_sentence(
+def test_invalid_options_are_a_sentence(
     any_server: str, made: Callable[[Path], object], kind: type[Exception], says: str
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -84,7 +84,7 @@ def program(folder: Path, script: str) -> Path:
         ("Valkey server v=9.1.0 sha=00000000:0", "Valkey 9.1.0"),
     ],
 )
-def test_the_version_is_what_the_program_says(tmp_path: Path, said: str, version: str) -> None:
+def test_the_version_is_the_programs_own(tmp_path: Path, said: str, version: str) -> None:
     assert version_of(program(tmp_path, f"echo '{said}'")) == version
 
 
@@ -102,12 +102,12 @@ def test_a_program_is_asked_once_for_its_version_until_its_file_changes(tmp_path
 @pytest.mark.parametrize(
     ("script", "says"), [("exit 1", "some-server does not run: "), ("echo hello", "some-server is not a redis-server or")]
 )
-def test_a_program_that_is_no_server_is_named(tmp_path: Path, script: str, says: str) -> None:
+def test_a_program_that_is_not_a_server_is_named(tmp_path: Path, script: str, says: str) -> None:
     with pytest.raises(EnvironmentFailure, match=says):
         Server(program(tmp_path, script))
 
 
-def test_a_server_that_ends_at_once_is_told_with_its_last_words_and_without_its_password(
+def test_a_server_that_ends_at_once_is_reported_with_its_last_words_and_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = 'case "$1" in --version) echo "Redis server v=7.0.15";; *) echo "bad directive: sesame"; exit 1;; esac'
@@ -127,14 +127,14 @@ def test_a_program_on_path_comes_before_one_out_of_a_wheel(tmp_path: Path, monke
     assert find_server() == tmp_path / "redis-server"
 
 
-def test_without_any_program_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_program_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(EnvironmentFailure, match=r"none in a wheel: install one, or `pip install 'redis-tap\[demo\]'`"):
         find_server()
 
 
-def test_a_port_that_is_free_can_be_listened_on_and_is_not_held() -> None:
+def test_a_free_port_can_be_listened_on_and_is_not_held() -> None:
     host = own_loopback()
     with socket.create_server((host, free_port(host))) as one:
         assert one.getsockname()[0].startswith("127.")

@@ -1,4 +1,4 @@
-"""What is said of a server that fails."""
+"""Descriptions of a server that fails."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (RedisError(), "RedisError"),
     ],
 )  # fmt: skip
-def test_a_failure_in_a_few_words(error: Exception, said: str) -> None:
+def test_a_failure_is_described_in_a_few_words(error: Exception, said: str) -> None:
     assert said_by(error).lower() == said.lower()

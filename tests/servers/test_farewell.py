@@ -1,4 +1,4 @@
-"""A cancellation ends a run, and cleaning up is not cut short."""
+"""A cancellation ends a run, but does not cut the clean-up short."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tap.servers.farewell import to_the_end
 from tests.support import WITHIN
 
 
-def test_cleaning_goes_on_when_cancelled_and_the_cancellation_comes_behind_it() -> None:
+def test_cleaning_continues_when_cancelled_and_the_cancellation_follows_it() -> None:
     done: list[str] = []
     turns = 10  # of the event loop: more than a cancellation takes to arrive
 
@@ -37,7 +37,7 @@ def test_cleaning_goes_on_when_cancelled_and_the_cancellation_comes_behind_it() 
     assert done == ["clean"]
 
 
-def test_what_goes_wrong_is_raised() -> None:
+def test_errors_of_the_cleaning_are_raised() -> None:
     async def cleaning() -> None:
         raise ValueError("dirty")
 
@@ -48,7 +48,7 @@ def test_what_goes_wrong_is_raised() -> None:
 @pytest.mark.parametrize(
     "waits", [lambda condition: until(condition, WITHIN), demo_story._until], ids=["a scenario", "the demo"]
 )
-def test_a_cancellation_that_was_dropped_ends_what_waits_all_the_same(
+def test_a_dropped_cancellation_still_ends_the_waiting(
     waits: Callable[[Callable[[], Awaitable[bool]]], Coroutine[Any, Any, None]],
 ) -> None:
     async def drops() -> bool:

@@ -17,7 +17,7 @@ ELSEWHERE = Address("127.0.0.1", 1)
 
 
 @pytest.mark.parametrize("before", [None, ("127.0.0.1", 2)])
-def test_in_the_end_a_server_follows_the_master_that_it_followed(before: tuple[str, int] | None) -> None:
+def test_at_the_end_a_server_follows_its_former_master(before: tuple[str, int] | None) -> None:
     async def job(client: Client, server: StandIn) -> None:
         await server._follow(before)
         async with Following(client) as following:
@@ -47,7 +47,7 @@ def test_an_error_or_a_cancellation_restores_and_passes(error: BaseException) ->
     with_stand_in(job)
 
 
-def test_a_server_that_has_gone_is_named_with_what_would_restore_it() -> None:
+def test_a_server_that_has_gone_is_named_with_the_restoring_command() -> None:
     async def job(client: Client, server: StandIn) -> None:
         await server._follow(("127.0.0.1", 2))
         async with Following(client) as following:

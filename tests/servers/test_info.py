@@ -1,4 +1,4 @@
-"""INFO of every server, and of what is not a server."""
+"""INFO of every server, and of things that are not servers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_replica_names_its_master() -> None:
         ({"slave0": slave(1, 7), "slave12": slave(6380, 5), "slaves": slave(6380, 99), "slave_x": slave(6380, 99)}, 5),
     ],
 )
-def test_the_offset_that_a_replica_has_acknowledged(fields: dict[str, Any], offset: int | None) -> None:
+def test_the_offset_acknowledged_by_a_replica_is_found(fields: dict[str, Any], offset: int | None) -> None:
     assert replication(fields).acknowledged_by({6380, 6381}) == offset
 
 
@@ -86,18 +86,18 @@ def test_keys_are_counted_by_db() -> None:
     assert info({"db0": "keys=5,expires=1,avg_ttl=0", "db15": "keys=1,expires=0", "dbx": "1"}).keyspace == {0: 5, 15: 1}
 
 
-def test_sections_without_replication() -> None:
+def test_sections_without_replication_are_read() -> None:
     fields = {"loading": 0, "rdb_bgsave_in_progress": 1, "rdb_last_bgsave_status": "ok"}
     assert info(fields).persistence == Persistence(False, True, "ok")
     assert info({"used_memory": 10, "maxmemory": 0, "mem_clients_slaves": 3}).memory == Memory(10, 0, 3, None, None)
     assert info({"sync_full": 1, "sync_partial_ok": 2, "sync_partial_err": 3}).stats == Stats(1, 2, 3)
 
 
-# ---- garbage ----
+# ---- nonsense ----
 
 
 @pytest.mark.parametrize("reply", [None, 5, [], {}, [b"role"]])
-def test_what_is_not_a_text_is_refused(reply: Any) -> None:
+def test_anything_but_text_is_refused(reply: Any) -> None:
     with pytest.raises(InvalidReply, match="its answer is not a reply of Redis"):
         Info.parse(reply)
 
@@ -127,9 +127,7 @@ SECTIONS: dict[str, Callable[[Info], Any]] = {
         ("commandstats", {"cmdstat_set": "calls=x"}, "in its INFO cmdstat_set lacks its number"),
     ],
 )
-def test_an_info_that_cannot_be_counted_with_is_refused_in_a_sentence(
-    section: str, fields: dict[str, Any], said: str
-) -> None:
+def test_an_unusable_info_is_refused_in_a_sentence(section: str, fields: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidReply) as raised:
         SECTIONS[section](info(fields))
     assert str(raised.value) == said

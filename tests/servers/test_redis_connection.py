@@ -1,4 +1,4 @@
-"""redis-py's connections by the URL of a server: what they are given, and what they do not show."""
+"""redis-py's connections by the URL of a server: their arguments, and what they do not show."""
 
 from __future__ import annotations
 

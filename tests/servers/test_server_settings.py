@@ -1,4 +1,4 @@
-"""CONFIG SET with undo: whatever happens meanwhile."""
+"""CONFIG SET with undo, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.servers.support import with_client, with_stand_in
 from tests.support import Servers
 
 
-def test_options_are_as_they_were_before_the_first_change() -> None:
+def test_options_get_their_first_values_back() -> None:
     async def job(client: Client, server: StandIn) -> None:
         async with ServerSettings(client) as options:
             assert await options.get("maxmemory") == {"maxmemory": "0"}
@@ -34,7 +34,7 @@ def test_options_are_as_they_were_before_the_first_change() -> None:
     with_stand_in(job)
 
 
-def test_an_option_that_is_refused_was_not_changed() -> None:
+def test_a_refused_option_was_not_changed() -> None:
     async def job(client: Client, server: StandIn) -> None:
         options = ServerSettings(client)
         await options.set("repl-timeout", "7")
@@ -111,7 +111,7 @@ def test_an_error_inside_restores_and_passes() -> None:
     with_stand_in(job)
 
 
-def test_what_could_not_be_restored_is_said_and_tried_again() -> None:
+def test_failures_to_restore_are_reported_and_tried_again() -> None:
     async def job(client: Client, server: StandIn) -> None:
         server.options["tls-key-file-pass"] = "sesame"
         async with ServerSettings(client) as options:

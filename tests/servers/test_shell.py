@@ -1,4 +1,4 @@
-"""Shell commands by which a user does what we would have done."""
+"""Shell commands with which a user does what we would have done."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOCAL = Url.parse("127.0.0.1:7")
         ("unix:///tmp/a b.sock", "redis-cli -s '/tmp/a b.sock' PING"),
     ],
 )
-def test_a_server_is_named_as_redis_cli_takes_it(url: str, line: str) -> None:
+def test_a_server_is_named_as_redis_cli_accepts_it(url: str, line: str) -> None:
     assert redis_cli(Url.parse(url), "PING") == line
 
 

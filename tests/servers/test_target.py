@@ -1,4 +1,4 @@
-"""What a URL says of the server that it names, and what is said of one that is wrong."""
+"""The server that a URL names, and the errors for wrong ones."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_url_names_a_server(url: str, name: str, db: int | None) -> None:
         ("rediss://:secret@somewhere?cacert=/nowhere.pem", "/nowhere.pem: No such file or directory"),
     ],
 )
-def test_a_url_that_is_none_is_told_without_what_may_be_a_secret(url: str, says: str) -> None:
+def test_an_invalid_url_is_reported_without_a_possible_secret(url: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Target(url)
     assert says in str(caught.value)
@@ -89,7 +89,7 @@ def test_a_server_that_repeats_what_it_was_sent_repeats_no_login(says: str) -> N
     "says",
     [":5\r\n", "*1\r\n-ERR a\r\n", "%1\r\n*0\r\n+v\r\n", "~1\r\n*0\r\n", "$-1\r\n", "HTTP/1.1 400\r\n"],
 )
-def test_a_server_that_does_not_say_what_was_asked_for_is_refused(says: str) -> None:
+def test_a_server_that_omits_requested_fields_is_refused(says: str) -> None:
     def answer() -> None:
         connection, _ = listener.accept()
         with connection:
@@ -128,7 +128,7 @@ def test_a_password_may_be_any_bytes(url: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["check_db", "keys"])
-def test_a_cancellation_that_is_swallowed_while_a_server_is_dialled_ends_the_task(how: str) -> None:
+def test_a_cancellation_swallowed_while_dialling_ends_the_task(how: str) -> None:
     """Otherwise a sender whose server has gone would wait for replies for ever."""
 
     class Swallowing:

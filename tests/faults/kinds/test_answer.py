@@ -8,7 +8,7 @@ from tap.replication.events import ResyncRefused
 from tests.faults.lab import ASKS_ALL, CAPA, FULL, PING, PORT, SET, Lab, asks, command, pieces, shake_hands
 
 
-def test_an_answer_in_the_masters_place_is_not_heard_by_the_master() -> None:
+def test_the_master_does_not_hear_a_request_that_is_answered_in_its_place() -> None:
     lab = Lab("answer '-LOADING Redis is loading' request=PSYNC")
     shake_hands(lab)
     lab.replica(ASKS_ALL)
@@ -36,7 +36,7 @@ def test_an_answer_waits_for_the_replies_before_it(size: int) -> None:
 @pytest.mark.parametrize("size", [1, 4, 1000])
 @pytest.mark.parametrize("late", [False, True])
 def test_faults_fire_on_a_replica_that_was_an_ordinary_client(*, size: int, late: bool) -> None:
-    """Its requests of before are no handshake: they pass, and are not held."""
+    """Its earlier requests are not a handshake: they pass, and are not held."""
     lab = Lab("answer '-LOADING no' request=PSYNC", "rewrite capa=-eof", "cut at=stream:5b")
     ordinary = command("INFO") + command("SET", "capa", CAPA + ASKS_ALL)
     replies = b"$2\r\nok\r\n+OK\r\n"

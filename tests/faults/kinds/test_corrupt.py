@@ -1,4 +1,4 @@
-"""Flipped bits: of which byte, and which bits."""
+"""Flipped bits: in which byte, and which bits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_command_without_arguments_is_corrupted_without_waiting_for_the_next(e
     assert lab.at_replica[start:] == bytes(came) + SET + PING
 
 
-def test_bits_to_flip_are_drawn_from_all_that_there_are() -> None:
+def test_bits_to_flip_are_drawn_from_all_eight() -> None:
     lab = Lab("corrupt command=SET times=all")
     start = resync_partially(lab)
     one = command("SET", "user:1", "ann")
@@ -36,7 +36,7 @@ def test_bits_to_flip_are_drawn_from_all_that_there_are() -> None:
     ("edge", "at"), [("start", 0), ("inside", len(PORT) // 2), ("", len(PORT) // 2), ("end", len(PORT) - 1)]
 )
 @pytest.mark.parametrize("size", [1, 1000])
-def test_a_request_is_damaged_at_its_edge_or_in_its_middle(edge: str, at: int, size: int) -> None:
+def test_a_request_is_damaged_at_its_edge_or_inside(edge: str, at: int, size: int) -> None:
     lab = Lab(f"corrupt request=REPLCONF mask=0x01 {edge and f'edge={edge}'}")
     lab.replica(PING)
     lab.master(b"+PONG\r\n")

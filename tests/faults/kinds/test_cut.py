@@ -74,7 +74,7 @@ def test_a_cut_falls_at_its_byte(spec: str, at_replica: bytes, size: int) -> Non
     ],
 )
 @pytest.mark.parametrize("size", [1, 5, 1000])
-def test_a_cut_in_each_step_of_the_handshake(spec: str, at_master: bytes, at_replica: bytes, size: int) -> None:
+def test_a_cut_can_fall_in_each_step_of_the_handshake(spec: str, at_master: bytes, at_replica: bytes, size: int) -> None:
     lab = Lab(spec)
     lab.replica(*pieces(PING, size))
     lab.master(*pieces(b"+PONG\r\n", size))
@@ -90,7 +90,7 @@ def test_a_cut_in_each_step_of_the_handshake(spec: str, at_master: bytes, at_rep
 @pytest.mark.parametrize("disk", [True, False])
 @pytest.mark.parametrize(("place", "share"), [("rdb", 0.0), ("rdb:1kb", None), ("loading", 1.0)])
 @pytest.mark.parametrize("size", [100, 10**6])
-def test_a_cut_in_the_rdb(disk: bool, place: str, share: float | None, size: int) -> None:
+def test_a_cut_can_fall_in_the_rdb(disk: bool, place: str, share: float | None, size: int) -> None:
     lab = Lab(f"cut at={place}")
     shake_hands(lab)
     lab.replica(ASKS_ALL)
@@ -104,7 +104,7 @@ def test_a_cut_in_the_rdb(disk: bool, place: str, share: float | None, size: int
     assert lab.fired[0].phase == ("loading" if share == 1 else "rdb")
 
 
-def test_a_share_of_a_disk_based_rdb_is_of_its_bytes_and_of_a_diskless_one_of_its_keys() -> None:
+def test_a_share_of_a_disk_based_rdb_counts_bytes_and_of_a_diskless_one_keys() -> None:
     disk = Lab("cut at=rdb:50%")
     full_resync(disk, True)
     assert disk.at_replica.endswith(b"\r\n" + RDB[: len(RDB) // 2])
@@ -116,7 +116,7 @@ def test_a_share_of_a_disk_based_rdb_is_of_its_bytes_and_of_a_diskless_one_of_it
     assert by_key[2].fired == []
 
 
-def test_the_same_seed_draws_the_same_byte_and_another_one_another() -> None:
+def test_the_same_seed_draws_the_same_byte_and_another_seed_another() -> None:
     def where(seed: int) -> int:
         lab = Lab("cut at=stream:1b..10000b", seed=seed)
         resync_partially(lab)
@@ -127,7 +127,7 @@ def test_the_same_seed_draws_the_same_byte_and_another_one_another() -> None:
     assert len({where(seed) for seed in range(10)}) > 5
 
 
-def test_a_cut_on_time_and_again_and_again() -> None:
+def test_a_cut_can_repeat_on_a_timer() -> None:
     lab = Lab("cut every=5s times=2")
     opened = lab.now
     for number in range(1, 3):
@@ -145,7 +145,7 @@ def test_a_cut_on_time_and_again_and_again() -> None:
     assert [expired.fired for expired in lab.expired] == [2]
 
 
-def test_a_cut_after_a_time_waits_for_a_link() -> None:
+def test_a_timed_cut_waits_for_a_link() -> None:
     lab = Lab("cut after=2s")
     resync_partially(lab)
     lab.wait(1.9)

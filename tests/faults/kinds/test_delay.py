@@ -42,7 +42,7 @@ def test_a_delay_is_as_long_as_it_says(jitter: str) -> None:
     assert lab.at_replica[begin:] == SET * 300
 
 
-def test_a_delay_holds_so_much_and_then_pauses_reading() -> None:
+def test_a_delay_holds_a_limited_number_of_bytes_and_then_pauses_reading() -> None:
     lab = Lab("delay 10s from=master")
     resync_partially(lab)
     lab.wait(20)
@@ -55,10 +55,10 @@ def test_a_delay_holds_so_much_and_then_pauses_reading() -> None:
     assert lab.at_replica.endswith(big * 17)
 
 
-# ---- the line by itself ----
+# ---- the delay line alone ----
 
 
-def test_a_delay_lets_out_at_its_moment_and_not_before() -> None:
+def test_a_delay_releases_at_its_moment_and_not_before() -> None:
     delay = DelayLine(0.5, 0.0, False, Random(1))
     assert delay.wakes == NEVER
     delay.push(b"abc", 10.0)
@@ -73,7 +73,7 @@ def test_a_delay_lets_out_at_its_moment_and_not_before() -> None:
 
 
 def moments(latency: float, jitter: float, normal: bool) -> list[float]:
-    """Of items so far apart that none waits for the one before it."""
+    """The times of items so far apart that none waits for the previous one."""
     delay = DelayLine(latency, jitter, normal, Random(1))
     found: list[float] = []
     for number in range(1000):
@@ -90,12 +90,12 @@ def test_jitter_varies_up_and_down_within_its_bounds() -> None:
     assert sum(found) / 1000 == pytest.approx(1.0, abs=0.02)
 
 
-def test_normal_jitter_is_a_standard_deviation() -> None:
+def test_normal_jitter_has_its_standard_deviation() -> None:
     found = moments(10.0, 0.5, True)
     mean = sum(found) / 1000
     assert mean == pytest.approx(10.0, abs=0.05)
     assert math.sqrt(sum((one - mean) ** 2 for one in found) / 1000) == pytest.approx(0.5, rel=0.1)
-    assert max(found) > 11  # beyond what the uniform one could be
+    assert max(found) > 11  # beyond the range of the uniform one
 
 
 def test_jitter_never_sends_before_the_bytes_have_come() -> None:

@@ -25,7 +25,7 @@ def test_acks_pings_and_keepalives_are_dropped() -> None:
     assert {fired.fault for fired in lab.fired} == {"drop-1", "drop-2", "drop-3"}
 
 
-def test_what_fires_all_the_time_is_told_summed_up() -> None:
+def test_frequent_firings_are_reported_in_sum() -> None:
     lab = Lab("drop command=SET")
     resync_partially(lab)
     lab.master(SET * 1000)

@@ -19,7 +19,7 @@ def test_a_command_that_is_too_large_is_not_sent_twice_and_says_so() -> None:
 
 
 @pytest.mark.parametrize("spec", ["duplicate command=INCR", "reorder command=INCR"])
-def test_an_ack_is_ahead_of_the_master_for_a_reason_where_a_fault_sent_a_command_twice(spec: str) -> None:
+def test_a_duplicated_command_explains_an_ack_ahead_of_the_master(spec: str) -> None:
     lab = Lab(spec)
     resync_partially(lab)
     lab.master(INCR, SET)

@@ -21,7 +21,7 @@ def plan(*specs: str) -> Plan:
 @pytest.mark.parametrize(
     ("spec", "how"), [("refuse", "refuse"), ("refuse close", "close"), ("refuse blackhole", "blackhole")]
 )
-def test_how_a_replica_is_kept_out(spec: str, how: str) -> None:
+def test_a_replica_is_kept_out_in_three_ways(spec: str, how: str) -> None:
     assert parse(spec).what.keeps_out == how
     made = plan(spec)
     assert made.refusal("main") is made.armed[0]
@@ -33,11 +33,11 @@ def test_only_the_replicas_of_its_link_are_kept_out() -> None:
     assert (made.refusal("main"), made.refusal("other")) == (None, made.armed[0])
 
 
-def test_other_faults_keep_none_out() -> None:
+def test_other_faults_keep_no_replica_out() -> None:
     assert plan("cut", "stall", "drop acks").refusal("main") is None
 
 
-def test_a_connection_that_is_let_in_has_nothing_of_it() -> None:
+def test_an_admitted_connection_is_not_affected() -> None:
     lab = Lab("refuse close probability=0.5")
     lab.replica(PING)
     assert lab.at_master == PING
@@ -45,6 +45,6 @@ def test_a_connection_that_is_let_in_has_nothing_of_it() -> None:
 
 
 @pytest.mark.parametrize("more", ["from=master", "channel=main", "at=rdb", "command=SET"])
-def test_what_only_an_open_connection_has_is_not_taken(more: str) -> None:
+def test_parameters_that_only_open_connections_have_are_refused(more: str) -> None:
     with pytest.raises(ConfigError, match="unknown parameter"):
         parse(f"refuse close {more}")

@@ -1,4 +1,4 @@
-"""Reordered commands: which goes after which, and what is lost where none follows."""
+"""Reordered commands: which goes after which, and what is lost if none follows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.faults.lab import INCR, PING, SET, Lab, command, pieces, resync_parti
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 @pytest.mark.parametrize("spec", ["reorder command=SET times=all", "reorder key='*' times=all"])
-def test_of_commands_in_a_row_every_other_one_is_sent_later(spec: str, size: int) -> None:
-    """The next one is what the first waits for: it is not sent later itself."""
+def test_of_consecutive_commands_every_other_one_is_sent_later(spec: str, size: int) -> None:
+    """The next one is what the first waits for, so it is not delayed itself."""
     lab = Lab(spec)
     start = resync_partially(lab)
     sets = [command("SET", "n", str(number)) for number in range(5)]
@@ -20,7 +20,7 @@ def test_of_commands_in_a_row_every_other_one_is_sent_later(spec: str, size: int
 
 
 @pytest.mark.parametrize("sent", [SET, SET[:-3]])
-def test_a_command_that_no_other_one_came_behind_is_told_as_lost(sent: bytes) -> None:
+def test_a_command_that_none_follows_is_reported_as_lost(sent: bytes) -> None:
     lab = Lab("reorder command=SET")
     begin = resync_partially(lab)
     lab.master(INCR, sent)

@@ -48,7 +48,7 @@ def test_a_request_is_rewritten(spec: str, sent: bytes, expected: bytes) -> None
         assert lab.at_master == PING + expected
 
 
-def test_a_forced_full_resync_says_so() -> None:
+def test_a_forced_full_resync_gives_its_reason() -> None:
     lab = Lab("rewrite psync='? -1' times=1")
     shake_hands(lab)
     lab.replica(asks(1001))
@@ -100,7 +100,7 @@ def request(*words: bytes) -> Request:
         ("ip-address=h", (b"REPLCONF", b"capa", b"eof"), None, ""),
     ],
 )  # fmt: skip
-def test_a_request_gets_new_words_or_none(
+def test_a_request_gets_new_words_or_stays(
     spec: str, asked: tuple[bytes, ...], becomes: tuple[bytes, ...] | None, said: str
 ) -> None:
     found = rewriter(spec).rewritten(request(*asked))
@@ -115,9 +115,7 @@ def test_a_request_gets_new_words_or_none(
         ("freeze", [7, 8, 3], [7, 7, 7]),
     ],
 )
-def test_offsets_are_lowered_raised_or_frozen_and_what_stands_behind_them_stays(
-    how: str, acks: list[int], become: list[int]
-) -> None:
+def test_offsets_are_lowered_raised_or_frozen_and_later_words_stay(how: str, acks: list[int], become: list[int]) -> None:
     one = rewriter(f"ack={how}")
     for before, after in zip(acks, become, strict=True):
         found = one.rewritten(request(b"REPLCONF", b"ack", b"%d" % before, b"FACK", b"9"))
@@ -125,5 +123,5 @@ def test_offsets_are_lowered_raised_or_frozen_and_what_stands_behind_them_stays(
 
 
 @pytest.mark.parametrize("words", [(b"ACK",), (b"ACK", b"x"), (b"ACK", b"-1"), (b"ACK", b"1" * 20), (b"GETACK", b"*")])
-def test_what_is_no_acknowledgement_is_left_alone(words: tuple[bytes, ...]) -> None:
+def test_anything_but_an_acknowledgement_is_left_alone(words: tuple[bytes, ...]) -> None:
     assert rewriter("ack=freeze").rewritten(request(b"REPLCONF", *words)) is None

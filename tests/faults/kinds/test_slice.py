@@ -13,7 +13,7 @@ from tests.faults.lab import SET, Lab, resync_partially
 CUT = CloseLink(False, "both", "x")
 
 
-def test_slices_are_as_small_as_they_say() -> None:
+def test_slices_are_as_small_as_requested() -> None:
     lab = Lab("slice 3b gap=1ms from=master")
     begin = resync_partially(lab)
     lab.wait(1)
@@ -38,7 +38,7 @@ def test_slices_have_their_size_and_gap() -> None:
     assert (one.held, one.wakes) == (0, NEVER)
 
 
-def test_what_is_drained_from_the_middle_of_an_item_is_its_rest() -> None:
+def test_draining_inside_an_item_gives_its_rest() -> None:
     one = Slicer(4, 0.5)
     one.push(b"abcdefghij", 1.0)
     one.push(b"kl", 1.0)

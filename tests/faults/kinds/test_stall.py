@@ -21,7 +21,7 @@ def test_a_stall_holds_from_its_byte_on_until_its_time_is_over() -> None:
     assert lab.expired[0].fired == 1
 
 
-def test_a_second_stall_of_another_fault_holds_on_when_the_first_is_over() -> None:
+def test_a_second_stall_of_another_fault_holds_on_after_the_first() -> None:
     lab = Lab()
     start = resync_partially(lab)
     lab.plan.add("stall for=1s from=master name=first")

@@ -10,7 +10,7 @@ from tests.faults.lab import ASKS_ALL, FULL, MARK, RDB, SET, Lab, ack, command, 
 
 
 @pytest.mark.parametrize("rate", [1000, 100_000, 10 * 2**20])
-def test_a_throttle_lets_its_rate_through(rate: int) -> None:
+def test_a_throttle_passes_its_rate(rate: int) -> None:
     lab = Lab(f"throttle {rate}b/s from=master")
     begin = resync_partially(lab)
     lab.wait(5)
@@ -23,7 +23,7 @@ def test_a_throttle_lets_its_rate_through(rate: int) -> None:
     assert took == pytest.approx(len(data) / rate, rel=0.03)
 
 
-def test_a_throttle_of_one_phase_lets_the_others_be() -> None:
+def test_a_throttle_of_one_phase_does_not_affect_others() -> None:
     lab = Lab("throttle 1kb/s during=rdb from=master")
     shake_hands(lab)
     lab.replica(ASKS_ALL)
@@ -60,7 +60,7 @@ def test_a_throttled_phase_takes_its_time_however_it_comes(size: int, disk: bool
     assert lab.faults.lanes[Side.MASTER].flow.is_plain
 
 
-def test_what_goes_on_for_a_while_in_a_phase_counts_from_its_beginning() -> None:
+def test_a_lasting_effect_in_a_phase_is_counted_from_its_beginning() -> None:
     lab = Lab("throttle 1kb/s during=stream for=2s from=master", "throttle 1kb/s for=3s from=replica")
     lab.wait(10)
     begin = resync_partially(lab)
@@ -75,7 +75,7 @@ def test_what_goes_on_for_a_while_in_a_phase_counts_from_its_beginning() -> None
     assert [event.fault for event in lab.expired] == ["throttle-2"]
 
 
-# ---- the bucket by itself ----
+# ---- the token bucket alone ----
 
 
 def test_a_throttle_takes_a_second_for_its_rate() -> None:
@@ -94,7 +94,7 @@ def test_a_throttle_takes_a_second_for_its_rate() -> None:
     assert now == pytest.approx(50.0 + 0.99 - LATE)
 
 
-def test_a_throttle_lets_its_burst_through_at_once_after_a_pause() -> None:
+def test_a_throttle_passes_its_burst_at_once_after_a_pause() -> None:
     for burst in (0, 500):
         throttle = TokenBucket(1000, burst)
         throttle.push(bytes(2000), 50.0)

@@ -21,7 +21,7 @@ def test_a_disk_based_rdb_ends_early_by_its_header_and_a_diskless_one_by_its_mar
     assert lab.at_replica.endswith(RDB[:1024] + MARK + SET)
 
 
-def test_a_truncated_rdb_announces_what_passes() -> None:
+def test_a_truncated_rdb_announces_the_bytes_that_pass() -> None:
     for place, left in (("-1b", 999), ("0b", 0), ("-2000b", 0), ("2000b", 1000), ("25%", 250), ("10b", 10)):
         lab = Lab(f"truncate at=rdb:{place}")
         shake_hands(lab)
@@ -34,14 +34,14 @@ def test_a_truncated_rdb_announces_what_passes() -> None:
         assert lab.fired[0].bytes == 1000 - left
 
 
-def test_a_connection_ends_after_so_many_bytes() -> None:
+def test_a_connection_ends_after_a_number_of_bytes() -> None:
     lab = Lab("truncate 20b")
     resync_partially(lab)
     assert lab.at_replica == b"+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n"[:20]
     assert lab.cut is not None
 
 
-def test_of_two_that_end_a_diskless_rdb_both_are_over_with_it() -> None:
+def test_two_faults_that_end_one_diskless_rdb_are_both_over_with_it() -> None:
     lab = Lab("truncate at=rdb:10b", "truncate at=rdb:20b")
     shake_hands(lab)
     lab.replica(ASKS_ALL)
