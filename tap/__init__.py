@@ -9,7 +9,7 @@ from os import environ as _environ
 from tap import claims as _claims
 
 if _typing.TYPE_CHECKING:
-    from tap import errors, export, faults, rdb, recording, replay, servers
+    from tap import errors, export, faults, operate, rdb, recording, replay, servers
     from tap.bus import Told
     from tap.config import Config, LinkConfig
     from tap.observers.observer import Observer
@@ -32,6 +32,7 @@ __all__ = [
     "events",
     "export",
     "faults",
+    "operate",
     "rdb",
     "recording",
     "replay",

@@ -30,7 +30,7 @@ def test_nothing_else_is_public_at_the_top() -> None:
     assert others <= set(tap.__all__)
 
 
-@pytest.mark.parametrize("module", ["errors", "export", "faults", "rdb", "recording", "replay", "servers"])
+@pytest.mark.parametrize("module", ["errors", "export", "faults", "operate", "rdb", "recording", "replay", "servers"])
 def test_every_public_module_declares_its_public_names(module: str) -> None:
     for name in getattr(tap, module).__all__:
         assert getattr(getattr(tap, module), name) is not None

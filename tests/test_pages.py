@@ -89,6 +89,11 @@ def test_a_command_of_the_pages_is_accepted(line: str, tmp_path: Path, monkeypat
             done = typed(*[word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in words[1:]])
         assert done.returncode == 0, done.stderr
         return
+    if words[1] == "diff":
+        with Server(find_server()) as target:
+            done = typed(*[word.replace("127.0.0.1:6390", f"127.0.0.1:{target.port}") for word in words[1:]])
+        assert done.returncode == 1, done.stderr
+        return
     if words[1] == "replay":
         captured("redis-7.0-diskless", tmp_path / words[2])
         with subprocess.Popen([*TAP, *words[1:]], stderr=subprocess.PIPE, text=True) as process:
@@ -126,6 +131,7 @@ SAID = {
     "export.rdb": " ()",
     'ReplayMaster("orders.pcapng"': "up to offset",
     "from tap.rdb import keys": "0 b'httl' hash 44 None",
+    "operate.diff(": "True 0 0",
 }
 
 
@@ -261,6 +267,7 @@ def test_every_event_is_in_the_reference_with_every_field_and_no_others() -> Non
     [
         ("run", "| option | in a file | does |"),
         ("rdb", "| option of `rdb` | does |"),
+        ("diff", "| option of `diff` | does |"),
         ("chaos", "| option of `chaos` | does |"),
         ("show", "| option of `show` | does |"),
         ("export", "| option of `export` | does |"),

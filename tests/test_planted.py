@@ -606,6 +606,11 @@ def replays(ui: str) -> Callable[[Files, Server], Iterator[list[Any]]]:
     return lines
 
 
+def compares(files: Files, server: Server) -> Iterator[list[Any]]:
+    yield ["diff", files.rdb, ROOT / "fixtures" / "rdb" / "redis-8.0.2-empty.rdb"]
+    yield ["diff", files.rdb, f"127.0.0.1:{server.port}"]
+
+
 def told_of_itself(verb: str) -> Callable[[Files, Server], Iterator[list[Any]]]:
     return lambda files, server: iter([[verb], [verb, "--help"]])
 
@@ -633,6 +638,7 @@ OUTPUTS: dict[str, tuple[Callable[[Files, Server], Iterator[list[Any]]], Check, 
     "replay --ui json": (replays("json"), shown_json, True),
     "replay --ui none": (replays("none"), harm, False),
     "faults": (told_of_itself("faults"), harm, False),
+    "diff": (compares, harm, True),
     "chaos": (lambda files, server: iter([["chaos", "--list"], ["chaos", files.scenario], ["chaos", NAME]]), harm, False),
 }
 # Choices that change no output, and those that need a terminal: the tests of views above cover them.
@@ -701,6 +707,7 @@ BESIDE: dict[str, list[str]] = {
     "export": ["{stream}", "--to", "resp", "-o", "-"],
     "replay": ["{stream}", "--to", "127.0.0.1:1", "--yes"],
     "rdb": ["{rdb}"],
+    "diff": ["{rdb}", "{rdb}"],
 }
 
 

@@ -1,7 +1,7 @@
 """The command `redis-tap`: one module per verb. Arguments in, one call of the library, printing out; no logic.
 
-chaos, demo, export, faults, rdb, replay, run and show are the verbs. options.py makes the parameters of run from the
-declarations in tap/config/; choosing.py declares those that select a part of a recording. chaos_campaign.py,
+chaos, demo, diff, export, faults, rdb, replay, run and show are the verbs. options.py makes the parameters of run from
+the declarations in tap/config/; choosing.py declares those that select a part of a recording. chaos_campaign.py,
 replay_as_master.py and replay_to_server.py run and show what their verbs only parse. ending.py, hangup.py, progress.py,
 stdout.py and ui.py are what several verbs share: signals, closed outputs, progress bars, the choice of a display.
 """
@@ -55,7 +55,18 @@ class _Verbs(TyperGroup):
         return self.commands[name]
 
 
-VERBS = ("run", "faults", "chaos", "show", "export", "replay", "rdb", "demo")  # each a function in a module of its name
+# Each is a function in a module of its name.
+VERBS = (
+    "run",
+    "faults",
+    "chaos",
+    "show",
+    "export",
+    "replay",
+    "rdb",
+    "diff",
+    "demo",
+)
 app = typer.Typer(
     name="redis-tap",
     cls=_Verbs,

@@ -1,0 +1,294 @@
+"""Are two data sets equal; if not, which keys differ, and how.
+
+    data_sets.py           what the two arguments mean
+    side_snapshot.py       reads one side, once: of each key a record with a digest of its value (digest.py, siphash.py)
+    reader_processes.py    both sides at the same time, in two processes
+    spill.py               the records in files, by the hash of the name; where sums agree nothing is read again
+    difference.py          two records of one key: what differs
+    second_look.py         between two live servers: writes in flight are no differences (dumped.py: values by DUMP)
+    details.py             how many elements of a value differ
+
+Memory does not depend on the size of the data; some 80 bytes of disk for each key do. Only counting the elements that
+differ holds values, of as many elements as details.py says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from tap.capture.content import Damaged
+from tap.errors import ConfigError, EnvironmentFailure, words
+from tap.operate.comparison import reader_processes
+from tap.operate.comparison.data_sets import DataSet, Live, RdbFile, chunks_of, parse
+from tap.operate.comparison.details import Elements, counted
+from tap.operate.comparison.difference import Difference, Found, How, Rules, differences
+from tap.operate.comparison.reader_processes import Progress
+from tap.operate.comparison.second_look import Looked, SecondLook
+from tap.operate.comparison.side_snapshot import Filter, Job, Snapshot
+from tap.operate.comparison.spill import Spilled, unmatched
+from tap.rdb.handler import HandlerReader
+from tap.rdb.parser import Parser
+from tap.rdb.tokens import MODULE_VALUE, STRING
+from tap.servers.client import Client
+from tap.servers.failures import FAILURES, said_by
+from tap.url import Url
+
+HELD = 1000  # differences that are held until the end: sorted, and with the number of elements that differ
+
+Advance = Callable[[str, Progress], None]  # "a" or "b", and how far that side is
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """name: as given, without a password. keys: that were compared."""
+
+    name: str
+    keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """What a comparison found.
+
+    differing: keys that differ, and by_how: how many in which way. vanished: keys that differed between two snapshots of
+    live servers, and not when they were looked at again. expired: keys that only one side still has after their expiry;
+    they do not count. lacking: what could not be compared, in sentences.
+    """
+
+    a: Side
+    b: Side
+    differing: int
+    by_how: Mapping[How, int]
+    vanished: int
+    expired: int
+    lacking: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool | None:
+        """None if nothing differs as far as could be compared, and something could not be."""
+        return False if self.differing else None if self.lacking else True
+
+
+def diff(
+    a: str | os.PathLike[str],
+    b: str | os.PathLike[str],
+    *,
+    db: int | Collection[int] = (),
+    key: str | bytes | Collection[str | bytes] = (),
+    ignore_expiry: bool = False,
+    expiry_within: float = 0.0,
+    scan: bool = False,
+    limit: int | None = None,
+    found: Callable[[Difference], None] = lambda difference: None,
+    advance: Advance = lambda side, progress: None,
+) -> Compared:
+    """Compare two data sets, as data_sets.py says how to write them.
+
+    db, key: only these dbs, only keys that match one of these patterns, as KEYS takes them. expiry_within: seconds by
+    which expiries of keys may differ; those of a hash's fields may not. ignore_expiry: neither counts. scan: read servers
+    by SCAN and DUMP. found: called with each difference, but not more than *limit*; sorted by db and key if there are at
+    most HELD of them. advance: called while the two sides are read.
+
+    Raises ConfigError, RecordingError or RdbError for a side that cannot be read to its end, EnvironmentFailure for a
+    server that fails or a disk that is full.
+    """
+    rules = Rules(ignore_expiry=ignore_expiry, within_ms=round(expiry_within * 1000))
+    sources = {"a": parse(os.fspath(a)), "b": parse(os.fspath(b))}
+    only = Filter(_several(db), tuple(os.fsencode(one) for one in _several_keys(key)))
+    with _directory() as directory:
+        return _Comparison(sources, only, rules, scan, directory, limit, found).run(advance)
+
+
+def _several(db: int | Collection[int]) -> tuple[int, ...]:
+    return (db,) if isinstance(db, int) else tuple(db)
+
+
+def _several_keys(key: str | bytes | Collection[str | bytes]) -> tuple[str | bytes, ...]:
+    return (key,) if isinstance(key, str | bytes) else tuple(key)
+
+
+@contextlib.contextmanager
+def _directory() -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(prefix="redis-tap-diff-") as name:
+            yield Path(name)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise EnvironmentFailure(f"{error.filename}: {words(error)}; TMPDIR says where to keep temporary files") from None
+
+
+class _Comparison:
+    def __init__(
+        self,
+        sources: Mapping[str, DataSet],
+        only: Filter,
+        rules: Rules,
+        scan: bool,
+        directory: Path,
+        limit: int | None,
+        found: Callable[[Difference], None],
+    ) -> None:
+        self._sources = sources
+        self._only = only
+        self._rules = rules
+        self._scan = scan
+        self._directory = directory
+        self._limit = limit
+        self._found = found
+        self._key = os.urandom(16)
+        self._held: list[Difference] = []
+        self._passed_on = 0
+        self._by_how: Counter[How] = Counter()
+        self._expired = 0
+        self._vanished = 0
+        self._undecided = 0
+        self._lacking: list[str] = []
+
+    def run(self, advance: Advance) -> Compared:
+        jobs = {side: self._job(side, source) for side, source in self._sources.items()}
+        snapshots = dict(zip(jobs, self._read(jobs, advance), strict=True))
+        created = [one.created for one in snapshots.values() if one.created is not None]
+        if created:
+            self._rules = dataclasses.replace(self._rules, moment=1000 * max(created))
+        mine, theirs = (Spilled(job.directory, snapshots[side].sums) for side, job in jobs.items())
+        found = chain.from_iterable(differences(*records, self._rules) for records in unmatched(mine, theirs))
+        live = [source.url for source in self._sources.values() if isinstance(source, Live)]
+        if len(live) == len(jobs):
+            asyncio.run(self._look_again(live[0], live[1], found))
+        else:
+            for one in found:
+                self._expired += one.expired
+                for difference in one.differences:
+                    self._take(difference)
+            self._count_elements()
+        for difference in sorted(self._held, key=lambda one: (one.db, one.key)):
+            self._found(difference)
+        self._lack(jobs, snapshots)
+        return Compared(
+            a=Side(jobs["a"].name, snapshots["a"].keys),
+            b=Side(jobs["b"].name, snapshots["b"].keys),
+            differing=sum(self._by_how.values()) - self._by_how["not_comparable"],
+            by_how={how: number for how, number in self._by_how.items() if number},
+            vanished=self._vanished,
+            expired=self._expired,
+            lacking=tuple(self._lacking),
+        )
+
+    # ---- reading ----
+
+    def _job(self, side: str, source: DataSet) -> Job:
+        place, name = self._place(source)
+        directory = self._directory / side
+        directory.mkdir()
+        return Job(
+            name=name,
+            place=place,
+            directory=directory,
+            key=self._key,
+            filter=self._only,
+            scan=self._scan and isinstance(source, Live),
+            expiries=not self._rules.ignore_expiry,
+            functions=not self._scan and self._only == Filter(),
+        )
+
+    def _place(self, source: DataSet) -> tuple[Path | Url, str]:
+        if isinstance(source, Live):
+            Client(source.url)  # refuses options that it does not know, before anything is started
+            return source.url, str(source.url.address)
+        if isinstance(source, RdbFile):
+            return source.path, str(source.path)
+        raise ConfigError(f"{source.path}: not yet")
+
+    def _read(self, jobs: Mapping[str, Job], advance: Advance) -> list[Snapshot]:
+        sides = list(jobs)
+        return reader_processes.read(list(jobs.values()), lambda number, progress: advance(sides[number], progress))
+
+    # ---- differences ----
+
+    def _take(self, difference: Difference) -> None:
+        """Count a difference that is certain, and pass it on, or hold it for the end."""
+        self._by_how[difference.how] += 1
+        if self._limit is not None and self._passed_on >= self._limit:
+            return
+        self._passed_on += 1
+        if len(self._held) < HELD:
+            self._held.append(difference)
+        else:
+            self._found(difference)
+
+    async def _look_again(self, a: Url, b: Url, found: Iterator[Found]) -> None:
+        async with Client(a) as one, Client(b) as other:
+            second = SecondLook(one, other, self._key, self._rules)
+            try:
+                for share in found:
+                    self._expired += share.expired
+                    looked = await second.look(share.differences, details=len(self._held) < HELD)
+                    self._judge(looked)
+            except FAILURES as error:
+                raise EnvironmentFailure(
+                    f"keys that differ could not be looked at again, at {one.name} or {other.name}: {said_by(error)}"
+                ) from None
+            if self._undecided:
+                why = f": one server is {second.behind} bytes behind the other" if second.behind else ""
+                keys = "1 key" if self._undecided == 1 else f"{self._undecided} keys"
+                self._lacking.append(
+                    f"{keys} differed and could not be decided: written again and again while looked at, or still on the "
+                    f"way{why}"
+                )
+
+    def _judge(self, looked: Looked) -> None:
+        self._vanished += looked.vanished
+        self._undecided += len(looked.undecided)
+        for difference in looked.differences:
+            self._take(difference)
+
+    def _count_elements(self) -> None:
+        """Read files once more for the elements of the values that differ."""
+        wanted = {(one.db, one.key) for one in self._held if _has_elements(one)}
+        if not wanted:
+            return
+        read = []
+        for source in self._sources.values():
+            elements = Elements(wanted)
+            if not isinstance(source, RdbFile):
+                return
+            parser = Parser(HandlerReader(elements, elements.only), values=True, checks=False)
+            with contextlib.suppress(Damaged):
+                for chunk in chunks_of(source.path):
+                    parser.feed(chunk)
+                    if parser.finished or parser.problem is not None:
+                        break
+            read.append(elements.by_key)
+        a, b = read
+        self._held = [counted(one, a.get((one.db, one.key)), b.get((one.db, one.key))) for one in self._held]
+
+    def _lack(self, jobs: Mapping[str, Job], snapshots: Mapping[str, Snapshot]) -> None:
+        if number := self._by_how["not_comparable"]:
+            self._lacking.append(
+                f"{number} values of modules are not comparable: the two sides saved them in different versions"
+            )
+        for side, one in snapshots.items():
+            if one.after not in (b"", b"\0"):
+                self._lacking.append(
+                    f"{jobs[side].name}: bytes follow the RDB, and are not compared; if they are commands, name the "
+                    "file so that it ends in .aof"
+                )
+
+
+def _has_elements(difference: Difference) -> bool:
+    return (
+        difference.how == "value"
+        and difference.a is not None
+        and difference.db >= 0
+        and difference.a.kind not in (STRING, MODULE_VALUE)
+    )

@@ -1,0 +1,192 @@
+"""Writes in flight are no differences; what does differ is found under any load."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import pytest
+import redis
+
+from tap.operate.comparison.comparison import Compared, diff
+from tap.operate.comparison.details import Elements, counted, differing
+from tap.operate.comparison.difference import Difference, Entry
+from tap.operate.comparison.dumped import Dumps, digested
+from tap.rdb.keys import Key
+from tap.rdb.tokens import HASH, NONE
+from tap.servers.client import Client
+from tap.servers.embedded import Server
+from tap.url import Url
+from tests.operate.comparison.digesting import KEY
+from tests.support import Servers, client, follow, is_up, level, wait_until
+
+KEYS = 200
+
+
+@contextmanager
+def written(server: Server) -> Iterator[None]:
+    """While keys of every type are written, as fast as they can be."""
+    over = threading.Event()
+
+    def write() -> None:
+        dice = random.Random(7)
+        asked = client(server)
+        while not over.is_set():
+            with asked.pipeline(transaction=False) as some:
+                for _ in range(20):
+                    number = dice.randrange(KEYS)
+                    some.set(f"s:{number}", dice.random(), pxat=10**13)
+                    some.hset(f"h:{number}", f"f{dice.randrange(20)}", dice.random())
+                    some.rpush(f"l:{number}", dice.random())
+                    some.ltrim(f"l:{number}", -20, -1)
+                    some.zincrby(f"z:{number}", dice.random(), dice.randrange(20))
+                    some.delete(f"t:{dice.randrange(KEYS)}")
+                    some.sadd(f"t:{number}", dice.randrange(100))
+                    some.xadd(f"x:{number}", {"a": dice.random()}, maxlen=10)
+                some.execute()
+            over.wait(0.005)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def compared(a: Server, b: Server, **more: object) -> tuple[Compared, dict[bytes, Difference]]:
+    found: list[Difference] = []
+    done = diff(a.url, b.url, found=found.append, **more)  # type: ignore[arg-type]
+    return done, {one.key: one for one in found}
+
+
+@pytest.mark.long
+def test_a_pair_under_load_does_not_differ_and_what_is_planted_is_found(servers: Servers, server_name: str) -> None:
+    scan = server_name == "redis-8.0"
+    options = () if server_name == "redis-6.2" else ("repl-diskless-load", "disabled")
+    master, replica = servers.start(server_name), servers.start(server_name, *options)
+    for number in range(KEYS):
+        client(master).set(f"s:{number}", 0)
+    follow(replica, master.port)
+    wait_until(lambda: is_up(replica))
+    more = {"scan": scan, "key": "*", "expiry_within": 1.0}
+    pxat = server_name != "redis-6.2"
+    with written(master) if pxat else nullcontext():
+        done, found = compared(master, replica, **more)
+        assert found == {}
+        asked = client(replica)
+        asked.config_set("slave-read-only", "no")
+        asked.set("only:b", 1)
+        asked.hset("planted", "f", 1)
+        client(master).hset("planted", mapping={"f": 2, "g": 3})
+        done, found = compared(master, replica, **more)
+        assert {key for key, one in found.items() if one.db >= 0} >= {b"only:b"}
+        assert set(found) <= {b"only:b", b"planted"}
+    level(master, replica)
+    asked.hset("planted", "f", 9)
+    asked.expire("planted", 1000)
+    asked.delete("s:3")
+    asked.delete("s:4")
+    asked.sadd("s:4", "x")
+    done, found = compared(master, replica, **more)
+    assert {key: one.how for key, one in found.items()} == {
+        b"only:b": "only_in_b", b"planted": "value", b"s:3": "only_in_a", b"s:4": "type",
+    }  # fmt: skip
+    assert found[b"planted"].elements == 1
+    assert found[b"planted"].expiry_differs
+    assert done.equal is False
+    assert done.lacking == ()
+
+
+def test_two_masters_are_compared_without_waiting_for_offsets(servers: Servers, any_server: str) -> None:
+    a, b = servers.start(any_server), servers.start(any_server)
+    for server in (a, b):
+        client(server).set("same", 1)
+        client(server).set("other", server.port)
+    done, found = compared(a, b)
+    assert list(found) == [b"other"]
+    assert (done.a.keys, done.b.keys, done.differing) == (2, 2, 1)
+
+
+def test_a_replica_that_stands_still_leaves_its_keys_undecided(
+    servers: Servers, any_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tap.operate.comparison.second_look.REACH_SECONDS", 0.1)
+    master, replica = servers.start(any_server), servers.start(any_server)
+    follow(replica, master.port)
+    wait_until(lambda: is_up(replica))
+    level(master, replica)
+    client(master).execute_command("CLIENT", "KILL", "TYPE", "replica")
+    client(replica).config_set("masterauth", "wrong")
+    client(master).config_set("requirepass", "pw")
+    redis.Redis(master.host, master.port, password="pw").execute_command("CLIENT", "KILL", "TYPE", "replica")
+    redis.Redis(master.host, master.port, password="pw").set("behind", 1)
+    wait_until(lambda: not is_up(replica))
+    done = diff(f"redis://:pw@{master.address}", replica.url, scan=True)
+    assert (done.differing, done.equal) == (0, None)
+    assert "1 key differed and could not be decided" in done.lacking[0]
+    assert "bytes behind the other" in done.lacking[0]
+
+
+# ---- values by DUMP ----
+
+
+def test_a_dump_is_read_as_the_value_that_it_is(servers: Servers, server_name: str) -> None:
+    server = servers.start(server_name)
+    asked = client(server)
+    asked.hset("h", mapping={"f": "v" * 100})
+    asked.set("s", "x" * 300_000, ex=1000)
+
+    async def read() -> tuple[list[bytes], dict[tuple[int, bytes], Entry]]:
+        async with Client(Url.parse(server.url)) as one:
+            dumps = await Dumps(one).read(0, [b"h", b"gone", b"s"])
+            return [dump.key for dump in dumps], digested(dumps, KEY, expiries=True)
+
+    names, entries = asyncio.run(read())
+    assert names == [b"h", b"s"]
+    assert entries[0, b"h"].type == "hash"
+    assert entries[0, b"h"].expiry == NONE
+    assert abs(entries[0, b"s"].expiry - 1000 * (asked.time()[0] + 1000)) < 20_000
+
+
+# ---- elements ----
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "in_order", "number"),
+    [
+        ({b"f": b"1", b"g": b"2"}, {b"f": b"1", b"g": b"3"}, False, 1),
+        ({b"f": b"1"}, {b"g": b"1"}, False, 2),
+        ({b"0": b"a", b"1": b"b"}, {b"0": b"x", b"1": b"a", b"2": b"b"}, True, 1),
+        ({b"0": b"a", b"1": b"b"}, {b"0": b"b", b"1": b"a"}, True, 2),
+    ],
+)
+def test_elements_that_differ_are_counted(
+    a: dict[bytes, bytes], b: dict[bytes, bytes], in_order: bool, number: int
+) -> None:
+    assert differing(a, b, in_order=in_order) == number
+
+
+def test_what_is_not_known_of_elements_is_not_counted() -> None:
+    entry = Entry(HASH, NONE, 0, 1, b"")
+    one = Difference(0, b"k", "value", entry, entry)
+    assert counted(one, None, {}) is one
+    assert counted(one, {b"f": b"1"}, {b"f": b"1"}) is one
+    assert counted(one, {b"f": b"1"}, {}).elements == 1
+
+
+def test_values_of_too_many_elements_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tap.operate.comparison.details.MOST", 3)
+    key = Key()
+    elements = Elements({(0, key.key)})
+    assert elements.only(key)
+    elements.begin_key(key)
+    for number in range(5):
+        elements.set_member(b"%d" % number)
+    elements.end_key(key)
+    assert elements.by_key == {}
+    assert not elements.only(key)
