@@ -28,6 +28,8 @@ _SYN = cython.declare(cython.int, SYN)
 # A window scale option: without it a reader takes a segment of 64 KB for one that fills the window.
 _SCALE = cython.declare(cython.ulonglong, 0x03030700)
 
+_FIRST_CAPACITY = cython.declare(cython.Py_ssize_t, 2**16)  # bytes
+_GROWTH = cython.declare(cython.Py_ssize_t, 4)  # times the capacity before
 _BLOCK = cython.declare(cython.Py_ssize_t, 28)  # bytes before the packet
 _TCP = cython.declare(cython.Py_ssize_t, 20)
 
@@ -44,7 +46,7 @@ class Blocks:
         self._buffer = bytearray()
         self._capacity = 0
         self.size = 0
-        self._grow(2**16)
+        self._grow(_FIRST_CAPACITY)
 
     def view(self) -> memoryview:
         """The blocks; release the view before adding others."""
@@ -57,11 +59,10 @@ class Blocks:
         self._last = None
 
     def _grow(self, needed: cython.Py_ssize_t) -> cython.int:
-        old = None if self.size == 0 else self._buffer
-        self._capacity = max(needed, 4 * self._capacity)
+        old = self._buffer
+        self._capacity = max(needed, _GROWTH * self._capacity)
         self._buffer = bytearray(self._capacity)
-        if old is not None:
-            self._buffer[: self.size] = old[: self.size]
+        self._buffer[: self.size] = old[: self.size]
         self._p = cython.cast(cython.p_uchar, self._buffer) if cython.compiled else self._buffer
         return 0
 

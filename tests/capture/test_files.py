@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import socket
 import struct
 import tempfile
 import termios
@@ -24,11 +25,11 @@ from hypothesis import strategies as st
 
 from tap.capture import content, files, pcapng
 from tap.capture.content import GoesOn
-from tap.capture.files import check, expand, packets, successor
+from tap.capture.files import check, check_again, expand, packets, successor
 from tap.capture.pcap import reader_for
 from tap.capture.pcapng import Packet, PcapngReader
 from tap.console.lines import log_line
-from tap.errors import RecordingError
+from tap.errors import ConfigError, RecordingError
 from tap.recording.player import Player
 from tests.recording.captured import PACKETS, WHOLE, Gzip, capture, compressed, read
 from tests.recording.support import block
@@ -441,6 +442,53 @@ def test_a_container_is_read_the_same_however_it_is_cut(tmp_path: Path, kind: st
     assert found([data[at : at + 1] for at in range(len(data))]) == whole
     for at in range(0, len(data), 7):
         assert found([data[:at], b"", data[at:]]) == whole
+
+
+def test_a_capture_is_checked_before_it_is_read_twice(tmp_path: Path) -> None:
+    path, text, pipe = tmp_path / "one.pcap", tmp_path / "text", tmp_path / "pipe"
+    path.write_bytes(pcapng.heading("test", "made by hand") + block(1, bytes(20)))
+    text.write_text("no capture")
+    os.mkfifo(pipe)
+    heard: list[tuple[str, str]] = []
+    for checks in (check, check_again):
+        checks(path)
+        checks(path, lambda name, comment: heard.append((name, comment)))
+        checks(tmp_path)  # what stands in a directory is not opened
+        with pytest.raises(RecordingError, match="it is not a capture"):
+            checks(text)
+        with pytest.raises(RecordingError, match="No such file"):
+            checks(tmp_path / "none")
+    assert heard == [(str(path), "made by hand")] * 2
+    check(pipe)
+    with pytest.raises(ConfigError, match="a replay reads the capture more than once: give a file, not a pipe"):
+        check_again(pipe)
+    with pytest.raises(ConfigError, match="-: a replay reads"):
+        check_again(Path("-"))
+
+
+def test_rotations_of_one_name_in_several_directories_are_several(tmp_path: Path) -> None:
+    for name, times in (("one", (5, 1)), ("two", (4, 3))):
+        (tmp_path / name).mkdir()
+        for number, time in enumerate(times):
+            rotation(tmp_path / name, number, capture(time))
+    assert read_all([tmp_path / "one", tmp_path / "two"]) == ([4, 3, 5, 1], [])
+    assert expand(tmp_path / "one") == sorted((tmp_path / "one").iterdir())
+
+
+def test_packets_of_one_time_stay_in_the_order_of_their_files(tmp_path: Path) -> None:
+    """A file goes on for as long as no other one has an earlier packet."""
+    for name, said in (("a", ((1, 10), (3, 11), (3, 12), (5, 13))), ("b", ((3, 20), (3, 21), (4, 22)))):
+        blocks = [block(time, bytes([number])) for time, number in said]
+        (tmp_path / f"{name}.pcap").write_bytes(pcapng.heading("test") + b"".join(blocks))
+    found = [packet.data[0] for packet in packets(tmp_path, [])]
+    assert found == [10, 11, 12, 20, 21, 22, 13]
+
+
+def test_each_kind_of_file_that_is_none_is_named(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / "a.pcap"))
+        (tmp_path / "b.pcap").symlink_to("/dev/null")
+        assert [text.partition("it is ")[2].partition(",")[0] for text in read(tmp_path)[1]] == ["a socket", "a device"]
 
 
 def test_in_a_directory_regular_files_are_read_and_others_named(tmp_path: Path) -> None:

@@ -73,9 +73,21 @@ def test_four_bytes_identify_the_container() -> None:
     ("head", "says"),
     [
         (b"", "it is empty"),
-        (b"\xfd7zXZ\x00", "it is compressed with xz, which is not read; decompress it first: xz -dk FILE"),
-        (b"BZh9", "it is compressed with bzip2"),
-        (b"\x1f\x8b\x08\x00", "it is compressed with gzip twice"),
+        *(
+            (magic, f"it is compressed with {name}, which is not read; decompress it first: {command} FILE")
+            for magic, name, command in (
+                (b"\xfd7zX", "xz", "xz -dk"),
+                (b"BZh9", "bzip2", "bzip2 -dk"),
+                (b"\x04\x22\x4d\x18", "lz4", "lz4 -d"),
+                (b"\x1f\x9d\x90", "compress", "gzip -dk"),
+                (b"PK\x03\x04", "zip", "unzip"),
+                (b"7z\xbc\xaf\x27", "7-Zip", "7z x"),
+                (b"LZIP\1", "lzip", "lzip -dk"),
+                (b"\x89LZO\0", "lzop", "lzop -d"),
+                (b"\x1f\x8b\x08\x00", "gzip twice", "gzip -dk"),
+                (b"\x28\xb5\x2f\xfd", "zstd twice", "zstd -d"),
+            )
+        ),
         (b"REDIS0011", "it is an RDB; see redis-tap rdb"),
         (b"VALKEY080", "it is an RDB"),
         (b"\xa1\xb2\xc3", "it is not a capture, neither pcapng nor pcap: it begins with b'\\xa1\\xb2\\xc3'"),
