@@ -50,7 +50,7 @@ MAY_USE = {
         "replication",
         "conditions",
         "faults",
-        "relay",
+        "status",
         "servers",
         "config",
         "url",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from tap.relay.connection import Connection
 from tap.replication.events import Role
 from tap.replication.phase import Phase
 from tap.scenario.accounts import Checked, check, uncut
@@ -13,6 +12,7 @@ from tap.scenario.record import Record, Snapshot, read
 from tap.scenario.stage import Stage, until
 from tap.scenario.trial import Trial, compare_executed
 from tap.servers.failures import FAILURES
+from tap.status import ConnectionStatus
 
 BEGIN_SECONDS = 2.5  # for a partial resync to be reported, which happens a little late, and for a replica to be level
 CUT_SECONDS = 10.0  # for a link that was cut to close
@@ -33,12 +33,12 @@ class Examination:
         if not expect.converged or expect.acked_offset not in (None, "level"):
             return
         await _comes(self._has_begun, BEGIN_SECONDS)
-        link = self._link()
-        if link is None or link.offset is None:  # after SYNC there are no offsets to compare
+        connection = self._connection()
+        if connection is None or connection.offset is None:  # after SYNC there are no offsets to compare
             return
         with contextlib.suppress(*FAILURES):
             self._before = await self._level()
-            await Trial(self._stage, link, self.checked).run()
+            await Trial(self._stage, connection, self.checked).run()
             self._after = await self._level()
 
     async def check_accounts(self, *, is_partial: bool) -> None:
@@ -62,18 +62,18 @@ class Examination:
             damaged=stage.pair.damaged,
         )
 
-    def _link(self) -> Connection | None:
+    def _connection(self) -> ConnectionStatus | None:
         """The connection by which the replica follows; None if there is none."""
-        links = [
-            link
-            for link in self._stage.tap.links
-            if link.conversation.role is Role.REPLICA and not link.replica.lost and not link.master.lost
-        ]
-        return next((link for link in reversed(links) if link.conversation.phase is Phase.STREAM), None)
+        tap = self._stage.tap
+        # The status does not say which of its two ends a connection has lost.
+        whole = {one.number for one in tap.links if not (one.replica.lost or one.master.lost)}
+        streaming = [one for one in tap.status().connections if one.role is Role.REPLICA and one.phase is Phase.STREAM]
+        return next((one for one in reversed(streaming) if one.number in whole), None)
 
     async def _has_begun(self) -> bool:
-        link = self._link()
-        return link is not None and link.conversation.stream is not None and link.conversation.stream.has_begun
+        connection = self._connection()
+        started = self._stage.journal.of("stream_started")
+        return connection is not None and any(one.told.connection == connection.number for one in started)
 
     async def _level(self) -> Snapshot | None:
         offset = await self._stage.master_offset()

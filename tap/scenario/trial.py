@@ -10,7 +10,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from tap.relay.connection import Connection
 from tap.replication import events
 from tap.scenario.accounts import Checked
 from tap.scenario.patience import Patience
@@ -18,6 +17,7 @@ from tap.scenario.record import Record, Snapshot
 from tap.scenario.stage import POLL, Stage
 from tap.scenario.workload import PROBE
 from tap.servers.failures import FAILURES
+from tap.status import ConnectionStatus
 
 ROUNDS = 12  # writes, each acknowledged: enough to find a tap that treats one ACK in ten wrongly
 SLOW_ROUNDS = 2  # the same through a delay
@@ -50,9 +50,10 @@ def compare_executed(before: Snapshot, after: Snapshot, record: Record, checked:
 class Trial:
     """The trial of one connection, by which the replica follows its master, from the moment of construction."""
 
-    def __init__(self, stage: Stage, link: Connection, checked: Checked) -> None:
+    def __init__(self, stage: Stage, connection: ConnectionStatus, checked: Checked) -> None:
         self._stage = stage
-        self._link = link
+        self._number = connection.number
+        self._link = connection.link
         self._checked = checked
 
     async def run(self) -> None:
@@ -66,9 +67,18 @@ class Trial:
         await self._compare_applied()
         self._compare_delay(quickest)
 
+    def _status(self) -> ConnectionStatus | None:
+        """None once the connection is closed."""
+        return next((one for one in self._stage.tap.status().connections if one.number == self._number), None)
+
     @property
     def _lives(self) -> bool:
-        return not self._link.closed and self._link in self._stage.tap.links
+        return self._status() is not None
+
+    @property
+    def _offset(self) -> int | None:
+        connection = self._status()
+        return None if connection is None else connection.offset
 
     # ---- writes ----
 
@@ -96,7 +106,7 @@ class Trial:
         return sum(
             isinstance(entry.event, events.Ack)
             for entry in self._stage.journal.entries
-            if entry.told.connection == self._link.number
+            if entry.told.connection == self._number
         )
 
     async def _counts(self) -> tuple[int, int] | None:
@@ -168,10 +178,10 @@ class Trial:
         async def agree() -> bool:
             """At rest the tap's offset is the master's, and the offset of the last ACK is the one the master noted."""
             nonlocal wrong
-            offset, acked = self._link.offset, self._last_ack()
+            offset, acked = self._offset, self._last_ack()
             info = await self._stage.of_master()
             master, heard = info.master_repl_offset, info.acknowledged_by(self._stage.pair.replica.ports)
-            if offset != self._link.offset or acked != self._last_ack():
+            if offset != self._offset or acked != self._last_ack():
                 return False
             wrong = ""
             if offset is not None and offset != master:
@@ -189,7 +199,7 @@ class Trial:
 
     def _last_ack(self) -> int | None:
         for entry in reversed(self._stage.journal.entries):
-            if entry.told.connection == self._link.number and isinstance(entry.event, events.Ack):
+            if entry.told.connection == self._number and isinstance(entry.event, events.Ack):
                 return entry.event.offset
         return None
 
@@ -225,7 +235,7 @@ class Trial:
             is_everywhere = armed.fault.is_continuous and armed.fault.when.probability is None
             if armed.is_over or not (is_everywhere and armed.at_work and scope.channel is None):
                 continue
-            if scope.link in (None, self._link.name):
+            if scope.link in (None, self._link):
                 floor += (2 if scope.side is None else 1) * armed.fault.what.least_delay
         return floor
 
