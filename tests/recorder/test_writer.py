@@ -506,7 +506,7 @@ def test_a_file_that_cannot_be_checked_synced_or_closed_is_reported(
         await desk.put(b"first")
         await desk.writer.close()
         await wait_inside(lambda: desk.troubles)
-        assert desk.troubles == ["Input/output error"]
+        assert set(desk.troubles) == {"Input/output error"}  # told again after a write that went well
         monkeypatch.undo()
         if what == "close":
             desk.output.close(sync=False)
