@@ -108,6 +108,18 @@ def test_the_limit_is_never_exceeded(limit: int, size: int) -> None:
     assert bool(intake.taken) == (gathering.blocks.size == 0)
 
 
+@pytest.mark.parametrize("size", [1, MAX_DATA - 1, MAX_DATA, 2 * MAX_DATA + 5])
+def test_bytes_that_just_fit_with_their_headers_need_no_decision(size: int) -> None:
+    around = 128 * (size // MAX_DATA + 1)  # more than a packet takes beside its data
+    for missing in (0, 1):
+        gathering = Gathering(nobody)
+        gathering.limit = size + around - missing
+        intake = Careful(gathering)
+        intake.go_on(MASTER, True)
+        intake.received(Side.MASTER, memoryview(bytes(size)))
+        assert len(intake.taken) == missing
+
+
 def test_an_idle_writer_gets_what_has_gathered() -> None:
     calls: list[int] = []
     gathering = Gathering(lambda: calls.append(gathering.blocks.size))

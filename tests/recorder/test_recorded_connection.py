@@ -169,7 +169,7 @@ def test_each_byte_is_kept_or_reported_missing_and_kept_bytes_can_be_read(seeds:
 # ---- the beginning of the next file in a rotation ----
 
 
-def states(path: Path, said: list[tuple[Side, bytes]]) -> list[tuple[LinkState, list[bytes]]]:
+def states(path: Path, said: list[tuple[Side, bytes]], lost: str = "") -> list[tuple[LinkState, list[bytes]]]:
     """At first and after each item: what the next file would begin with, and the data that follows there."""
     found: list[tuple[LinkState, list[bytes]]] = []
 
@@ -178,6 +178,8 @@ def states(path: Path, said: list[tuple[Side, bytes]]) -> list[tuple[LinkState, 
         writes = Recorder(path, bus, sync="none", rotate=Limits(size=2**30))
         writes.open()
         conversation = Conversation(lambda event: bus.publish("link", 1, "", event), connection=1)
+        if lost:
+            conversation.lost(Side.MASTER, lost)
         link = connect(bus, writes, 1, conversation)
         for side, data in [(Side.REPLICA, b""), *said]:
             if side is Side.MASTER:
@@ -211,6 +213,11 @@ def test_a_file_repeats_a_handshake_until_it_ends_and_then_states_where_the_link
     assert [state.standing is None for state, _ in found] == [True] * 5 + [False] * 2
     assert [[one["event"] for one in state.said] for state, _ in found] == [*[[]] * 4, ["full_resync"], [], []]
     assert [data for _, data in found] == [[data for _, data in said[:count]] for count in range(5)] + [[], []]
+
+
+def test_a_link_that_is_not_understood_has_no_handshake_that_is_repeated(tmp_path: Path) -> None:
+    found = states(tmp_path / "a.pcapng", [(Side.MASTER, b"+PONG\r\n")], lost="it is opaque")
+    assert [(state.begins, state.standing is None, data) for state, data in found] == [(False, False, [])] * 2
 
 
 def test_a_handshake_that_is_too_long_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,6 +294,14 @@ LOADS, STREAMS, CONFIRMS = (Side.MASTER, RDB), (Side.MASTER, SET), (Side.REPLICA
                 LOADS, STREAMS,
             ],
             [True] * 4 + [False] * 3,
+        ),
+        (
+            {},
+            [
+                (Side.REPLICA, command("CONFIG", "GET", "requirepass")), (Side.MASTER, REPLY), (Side.REPLICA, asks(BASE)),
+                (Side.MASTER, GRANT), STREAMS, STREAMS,
+            ],
+            [True] * 4 + [False] * 2,
         ),
         # a command of the stream holds one
         (

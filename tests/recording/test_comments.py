@@ -14,11 +14,22 @@ import pytest
 from tap import recording
 from tap.bus import Told
 from tap.capture import pcapng
-from tap.capture.pcapng import Packet
+from tap.capture.pcapng import MAX_TIME, Packet
 from tap.errors import RecordingError
-from tap.recording.comments import FORMAT, LinkState, recording_json, state_json
+from tap.recording.comments import (
+    FORMAT,
+    MAX_DB,
+    MAX_NUMBER,
+    Comment,
+    LinkState,
+    Opening,
+    parse,
+    recording_json,
+    state_json,
+)  # fmt: skip
 from tap.recording.player import Player
 from tap.replication import events
+from tap.replication.events import Side
 from tap.replication.passing import PassingStanding
 from tap.replication.standing import Standing
 from tests.cli.typed import tap
@@ -216,3 +227,109 @@ def test_tshark_reads_the_statement(tmp_path: Path) -> None:
     path = stated(tmp_path, recording_json())
     said = subprocess.run(["capinfos", "-k", path], capture_output=True, text=True, check=True).stdout
     assert recording_json() in said
+
+
+# ---- what one says ----
+
+
+def said(**fields: Any) -> Comment:
+    found = parse(json.dumps(fields))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fields", "left_out", "offsets"),
+    [
+        ({"event": "recording_gap", "side": "replica", "end": 9, "from_offset": 1, "to_offset": 2},
+         (Side.REPLICA, 9), None),
+        ({"event": "recording_gap", "side": "master", "end": 0, "from_offset": 1, "to_offset": 2},
+         (Side.MASTER, 0), (1, 2)),
+        ({"event": "recording_gap", "side": "master", "end": 9, "from_offset": "1", "to_offset": None},
+         (Side.MASTER, 9), (None, None)),
+        ({"event": "recording_gap", "side": "master", "end": 9}, (Side.MASTER, 9), (None, None)),
+        ({"event": "recording_gap", "side": "else", "end": 9, "from_offset": 1, "to_offset": 2}, (Side.MASTER, 9), None),
+        ({"event": "recording_gap", "side": "master", "end": "9"}, None, (None, None)),
+        ({"event": "rdb_omitted", "start": 1, "end": 9}, (Side.MASTER, 9), None),
+        ({"event": "rdb_omitted", "start": 1}, None, None),
+        ({"event": "ack", "side": "master", "end": 9, "from_offset": 1, "to_offset": 2}, None, None),
+    ],
+)  # fmt: skip
+def test_which_bytes_a_comment_says_are_left_out(
+    fields: dict[str, Any], left_out: tuple[Side, int] | None, offsets: tuple[int | None, int | None] | None
+) -> None:
+    assert (said(**fields).left_out, said(**fields).gap_offsets) == (left_out, offsets)
+
+
+@pytest.mark.parametrize(
+    ("kind", "db", "carried"),
+    [
+        ("carried_db", 0, 0), ("carried_db", MAX_DB - 1, MAX_DB - 1), ("carried_db", MAX_DB, None),
+        ("carried_db", -1, None), ("carried_db", "3", None), ("carried_db", None, None), ("ack", 3, None),
+    ],
+)  # fmt: skip
+def test_which_db_a_comment_carries(kind: str, db: object, carried: int | None) -> None:
+    assert said(event=kind, db=db).carried_db == carried
+
+
+@pytest.mark.parametrize(
+    ("fields", "doubts"),
+    [
+        ({"event": "ack_ahead_of_master"}, True),
+        ({"event": "ack_ahead_of_master", "by_fault": False}, True),
+        ({"event": "ack_ahead_of_master", "by_fault": True}, False),
+        ({"event": "ack"}, False),
+    ],
+)
+def test_an_acknowledgement_that_no_fault_explains_raises_doubts(fields: dict[str, Any], doubts: bool) -> None:
+    assert said(**fields).doubts_stream is doubts
+
+
+ADDRESSES = {"link": "a", "connection": 7, "peer": "b:1", "master": "c:2"}
+
+
+def test_a_connection_is_opened_by_all_of_its_names() -> None:
+    assert said(event="link_opened", **ADDRESSES).opening == Opening("a", 7, "b:1", "c:2")
+    assert said(event="link_opened", **ADDRESSES).connection == 7
+    assert said(event="link_closed", **ADDRESSES).opening is None
+    for name in ADDRESSES:
+        some = {key: value for key, value in ADDRESSES.items() if key != name}
+        assert said(event="link_opened", **some).opening is None
+
+
+TOLD = {"event": "recording_stopped", "time": 2.5, "link": "main", "connection": 3, "replica": "r", "text": "full"}
+
+
+def test_an_event_is_told_with_its_time_and_its_link() -> None:
+    told = said(**TOLD).told
+    assert told is not None
+    assert (told.time, told.link, told.connection, told.replica, told.event.kind) == (
+        2.5,
+        "main",
+        3,
+        "r",
+        "recording_stopped",
+    )
+    for name in ("time", "link", "connection", "replica", "text"):
+        assert said(**{key: value for key, value in TOLD.items() if key != name}).told is None
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ('{"event":"x","time":0}', True),
+        ('{"event":"x","time":-0.1}', False),
+        (f'{{"event":"x","time":{MAX_TIME / 1e9 - 1}}}', True),
+        (f'{{"event":"x","time":{MAX_TIME / 1e9}}}', False),
+        (f'{{"event":"x","n":{int(MAX_NUMBER) - 1}}}', True),
+        (f'{{"event":"x","n":{int(MAX_NUMBER)}}}', False),
+        (f'{{"event":"x","n":-{int(MAX_NUMBER)}}}', False),
+        ('{"event":"x","n":1e400}', False),
+        ('{"event":"x","n":NaN}', False),
+        ('{"event":1}', False),
+        ("[]", False),
+        ("no json", False),
+    ],
+)
+def test_what_a_comment_of_a_tap_is(text: str, is_one: bool) -> None:
+    assert (parse(text) is not None) is is_one
