@@ -143,9 +143,15 @@ def replayed(path: Path, **options: Any) -> list[Told]:
 
 
 def same(live: list[Told], read: list[Told]) -> None:
+    """On each connection: live, one whose share of a turn is used up goes on after the others, and may be told later."""
     for kind in SAME:
-        then = [(one.link, one.connection, one.event) for one in live if isinstance(one.event, kind)]
-        now = [(one.link, one.connection, one.event) for one in read if isinstance(one.event, kind)]
+        then, now = (
+            sorted(
+                ((one.link, one.connection, one.event) for one in heard if isinstance(one.event, kind)),
+                key=lambda one: one[:2],
+            )
+            for heard in (live, read)
+        )
         differing = [(old, new) for old, new in itertools.zip_longest(then, now) if old != new]
         assert not differing, differing[:2]  # the whole lists would fill screens
 
