@@ -40,12 +40,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _begin_with_the_long_ones(items: list[pytest.Item], workers: int) -> None:
-    """Each worker begins with an equal share of the long tests, so that none is left for the end."""
+    """Every second worker begins with an equal share of the long tests, so that none is left for the end.
+
+    Long tests mostly wait: were all workers to begin with some, none would compute for the first minute.
+    """
     long = [item for item in items if item.get_closest_marker("long")]
     others = iter([item for item in items if not item.get_closest_marker("long")])
+    takers = len(range(0, workers, 2))
     ordered: list[pytest.Item] = []
     for worker in range(workers):
-        ordered += long[worker::workers]
+        if worker % 2 == 0:
+            ordered += long[worker // 2 :: takers]
         ordered += islice(others, max(0, (worker + 1) * len(items) // workers - len(ordered)))
     items[:] = [*ordered, *others]
 
