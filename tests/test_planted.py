@@ -51,7 +51,7 @@ from tap.errors import RecordingError
 from tap.observers.statsd import Figures, datagrams
 from tap.recorder.recorder import Recorder
 from tap.replay.client_commands import Choice
-from tap.replay.sender import Tally
+from tap.replay.sender import ErrorTally
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Side
@@ -180,7 +180,7 @@ def test_a_progress_bar_and_its_report_are_harmless() -> None:
     bar.close()
     assert harm(drawn(bar._progress.get_renderable())) is None
     sender: Any = SimpleNamespace(
-        errors={PLANT: Tally(1, [PLANT])}, error_count=1, commands=1, replies=1, seconds=0.0, acknowledged=5,
+        errors={PLANT: ErrorTally(1, [PLANT])}, error_count=1, commands=1, replies=1, seconds=0.0, acknowledged=5,
         choice=Choice(), came=1, dbs={0}, unplaced=1, unfilled=1,
     )  # fmt: skip
     said = send_report.report(sender, PLANT)

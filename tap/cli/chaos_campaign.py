@@ -12,7 +12,7 @@ from tap.console import chaos_report, junit
 from tap.console.terminal import Terminal
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario import Result, Scenario, library
-from tap.scenario.campaign import Campaign, Given, new_seed
+from tap.scenario.campaign import Campaign, GivenPair, new_seed
 from tap.scenario.load import find
 from tap.servers.embedded import find_server, version_of
 from tap.servers.redis_connection import connection_to
@@ -47,7 +47,7 @@ def campaign(
     if master is not None and replica is not None:
         if servers:
             raise ConfigError("--server starts a pair, --master and --replica give one; take one of the two")
-        given = Given(_server("master", master), _server("replica", replica), listening(listen or "127.0.0.1:0"))
+        given = GivenPair(_server("master", master), _server("replica", replica), listening(listen or "127.0.0.1:0"))
     scenarios: list[Scenario] = library() if all_ else [find(name) for name in names]
     programs = [] if given else [(program, version_of(program)) for program in servers or [find_server()]]
     return Campaign(

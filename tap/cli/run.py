@@ -28,7 +28,7 @@ from tap.console.live import LiveView
 from tap.console.sentences import sentence
 from tap.console.stderr import say
 from tap.console.terminal import Terminal
-from tap.console.trouble import Trouble
+from tap.console.trouble import LoopTrouble
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.relay.transparent import rule
 from tap.replication.events import Ack, Event, MasterUnreachable
@@ -111,7 +111,7 @@ async def _run(tap: Tap, console: Terminal) -> None:
     hangup = Hangup(stop.set, lambda: _reopen(tap))
     if signal.SIGHUP in endings():
         loop.add_signal_handler(signal.SIGHUP, hangup)
-    loop.set_exception_handler(Trouble(say))
+    loop.set_exception_handler(LoopTrouble(say))
     ui = tap.config.ui
     with contextlib.ExitStack() as viewers:
         if ui != "live":
@@ -146,7 +146,7 @@ async def _relay(tap: Tap, ui: Ui, console: Terminal, stop: asyncio.Event, viewe
             signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would stop the links, too
             view = LiveView(tap, console)
             tap.bus.subscribe(view, without=COUNTLESS)
-            asyncio.get_running_loop().set_exception_handler(Trouble(view.complain))
+            asyncio.get_running_loop().set_exception_handler(LoopTrouble(view.complain))
             view.start()
             viewers.callback(lambda: print(view.summary()))
             viewers.callback(view.stop)

@@ -9,7 +9,7 @@ from tap.errors import words
 QUIET_SECONDS = 10.0  # asyncio tries to accept again once a second, and each time fails hundreds of times
 
 
-class Trouble:
+class LoopTrouble:
     """An exception handler for an event loop that reports each kind of error at most once in QUIET_SECONDS."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -32,7 +32,7 @@ from tap.bus import COUNTLESS, Inbox, Told
 from tap.config import Config
 from tap.errors import ConfigError, EnvironmentFailure, words
 from tap.observers.observer import Observed, Observer
-from tap.observers.scripted import PREFIX, Through, Trouble, calls
+from tap.observers.scripted import PREFIX, ScriptTrouble, Through, calls
 from tap.replication import events
 
 END_SECONDS = 0.3  # for the events that wait at the end, and then for the process to exit
@@ -163,7 +163,7 @@ class Script(Observer):
             size += _bytes(batch[-1])
         return batch
 
-    def _failed(self, trouble: Trouble) -> None:
+    def _failed(self, trouble: ScriptTrouble) -> None:
         self._failures_told += 1
         self._in_loop(lambda: self._tell(*trouble))
 
@@ -241,7 +241,7 @@ class _Process:
     def is_running(self) -> bool:
         return self._process.poll() is None
 
-    def call(self, batch: list[Told], tell: Callable[[Trouble], None]) -> Through:
+    def call(self, batch: list[Told], tell: Callable[[ScriptTrouble], None]) -> Through:
         """Have the functions called with these events. Raises EOFError or OSError when the process has ended."""
         self._connection.send(batch)
         while not isinstance(said := self._heard(), Through):

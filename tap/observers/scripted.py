@@ -4,7 +4,7 @@ The tap's half is script.py. The messages between them, pickled, over a connecti
 
     from the script      the events that it has functions for, or in one line why it is refused
     from the tap         a batch of events, list[Told]; an empty one at the end
-    from the script      Trouble, as soon as a call fails; then Through, once all calls have returned
+    from the script      ScriptTrouble, as soon as a call fails; then Through, once all calls have returned
 
 Before each call the script's process writes a byte into a pipe. It tells the tap which call does not return.
 """
@@ -39,7 +39,7 @@ KINDS = {*events.EVENTS, events.Event.kind}  # on_event receives all events
 Function = Callable[[Told], object]
 
 
-class Trouble(NamedTuple):
+class ScriptTrouble(NamedTuple):
     """As in ObserverTrouble."""
 
     text: str
@@ -176,7 +176,7 @@ def _serve(tap: Connection, path: Path, functions: dict[str, Function], begun: i
                 functions[kind](batch[index])
             except SystemExit as error:
                 is_over = True
-                tap.send(Trouble(f"has called sys.exit(){_line(_line_in(path, error))}, and gets no more events"))
+                tap.send(ScriptTrouble(f"has called sys.exit(){_line(_line_in(path, error))}, and gets no more events"))
                 break
             except BaseException as error:
                 failures += 1
@@ -187,8 +187,8 @@ def _serve(tap: Connection, path: Path, functions: dict[str, Function], begun: i
         tap.send(Through(failures, is_over))
 
 
-def _failure(name: str, number: int | None, error: BaseException) -> Trouble:
+def _failure(name: str, number: int | None, error: BaseException) -> ScriptTrouble:
     assert error.__traceback__ is not None
     # without the frame that is ours
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__.tb_next)).rstrip()
-    return Trouble(f"{name}{_line(number)}: {last_line(error)}", trace)
+    return ScriptTrouble(f"{name}{_line(number)}: {last_line(error)}", trace)

@@ -18,7 +18,7 @@ from tap.recording.playing import Playing
 from tap.recording.rejoining import Found, Rejoining
 from tap.recording.sides import Sides
 from tap.recording.stats import Batch
-from tap.recording.verdict import Evidence, Missed, Verdict, may_be_a_stream
+from tap.recording.verdict import Missed, RoleEvidence, RoleVerdict, may_be_a_stream
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Role, Side
@@ -356,7 +356,7 @@ class Played:
         if begin is not None and end is not None:
             self._player.account.read(self.name, self.number, stream.replid, begin, end)
 
-    def _decide(self, verdict: Verdict | None) -> None:
+    def _decide(self, verdict: RoleVerdict | None) -> None:
         """Once there is a verdict on a connection whose beginning was not captured, read the bytes held so far."""
         if verdict is None or (
             self.connection.from_start and verdict.replica == 1
@@ -372,7 +372,7 @@ class Played:
         self.conversation.skip(skipped, undecided.skipped[replica])
         if not verdict.is_whole:
             self.conversation.unmatch()
-        if verdict.evidence is Evidence.ACKS:
+        if verdict.evidence is RoleEvidence.ACKS:
             self._rejoining, self._acks = Rejoining(skipped), RequestFinder()
         for end, item in undecided.held:
             if isinstance(item, Missed):
@@ -390,7 +390,7 @@ class Played:
         size, is_cut = missed.size, missed.is_cut
         self._is_cut |= is_cut
         side = self._sides.side(end)
-        was_beginning = not self._report.is_released and self._sides.evidence is not Evidence.ACKS
+        was_beginning = not self._report.is_released and self._sides.evidence is not RoleEvidence.ACKS
         if self.conversation.phase is Phase.ORDINARY and self._rejoining is None and not was_beginning:
             self.conversation.pass_over(side, size)
             return

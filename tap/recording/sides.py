@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tap.recording.verdict import ENOUGH_ACKS, Evidence, Missed, Undecided, Verdict, is_acknowledging, may_be_a_replica
+from tap.recording.verdict import (
+    ENOUGH_ACKS,
+    Missed,
+    RoleEvidence,
+    RoleVerdict,
+    Undecided,
+    is_acknowledging,
+    may_be_a_replica,
+)
 from tap.replication import events
 from tap.replication.conversation import Conversation
 from tap.replication.events import Event, Role, Side, Transfer
@@ -26,7 +34,7 @@ class Sides:
     def __init__(self, *, is_known: bool) -> None:
         """is_known: the end that opened the connection is the replica."""
         self.replica: int | None = 0 if is_known else None
-        self.evidence: Evidence | None = None
+        self.evidence: RoleEvidence | None = None
         self._undecided = None if is_known else Undecided()
         self._ack_segments = 0
         self._has_spoken = [False, False]
@@ -57,17 +65,17 @@ class Sides:
 
     # ---- while undecided ----
 
-    def heard(self, end: int, data: bytes) -> Verdict | None:
+    def heard(self, end: int, data: bytes) -> RoleVerdict | None:
         """Take the next bytes of an end."""
         assert self._undecided is not None
         return self._undecided.heard(end, data)
 
-    def missing(self, end: int, missed: Missed) -> Verdict | None:
+    def missing(self, end: int, missed: Missed) -> RoleVerdict | None:
         """Note that the next bytes of an end are not in the capture."""
         assert self._undecided is not None
         return self._undecided.missing(end, missed)
 
-    def decide(self, verdict: Verdict) -> Undecided:
+    def decide(self, verdict: RoleVerdict) -> Undecided:
         """Accept a verdict. Returns the bytes of both ends so far, to be read now."""
         assert self._undecided is not None
         undecided, self._undecided = self._undecided, None
@@ -93,7 +101,7 @@ class Sides:
         if self.evidence is None:
             return isinstance(event, events.Identified) and event.role is not Role.ORDINARY
         if isinstance(event, events.Handshake):
-            return self.evidence is Evidence.REQUEST and event.reply is not None and event.reply.startswith(_CHANNELS)
+            return self.evidence is RoleEvidence.REQUEST and event.reply is not None and event.reply.startswith(_CHANNELS)
         if isinstance(event, events.RdbStarted):  # a value may look like an RDB, too
             is_granted = conversation.replid is not None or event.transfer is Transfer.DISKLESS
             return is_granted and event.version is not None

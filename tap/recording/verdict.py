@@ -40,7 +40,7 @@ _NEVER_STREAMED = re.compile(rb"\*\d+\r\n\$(?:5\r\nPSYNC|8\r\nREPLCONF\r\n\$\d+\
 _PING = re.compile(rb"\*1\r\n\$4\r\nPING\r\n|PING\r\n", re.IGNORECASE)
 
 
-class Evidence(enum.Enum):
+class RoleEvidence(enum.Enum):
     """What decided."""
 
     ACKS = "acks"
@@ -57,11 +57,11 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RoleVerdict:
     """replica: the end that is the replica, if the connection replicates. is_whole: its first request is known."""
 
     replica: int
-    evidence: Evidence
+    evidence: RoleEvidence
     is_whole: bool = False
 
 
@@ -80,54 +80,54 @@ class Undecided:
         self._says_more = [False, False]  # than acknowledgements
         self._cut_ack: int | None = None  # the end whose last segment is an acknowledgement, cut short
 
-    def heard(self, end: int, data: bytes) -> Verdict | None:
+    def heard(self, end: int, data: bytes) -> RoleVerdict | None:
         """Take the next bytes, a segment or part of one."""
         verdict = self._judge(end, data)
-        if verdict is not None and verdict.evidence is not Evidence.ACKS:
+        if verdict is not None and verdict.evidence is not RoleEvidence.ACKS:
             verdict = self._from_the_beginning(verdict, data)
         self._hold(end, data)
         if verdict is None:
             self._limit()
         return verdict
 
-    def missing(self, end: int, missed: Missed) -> Verdict | None:
+    def missing(self, end: int, missed: Missed) -> RoleVerdict | None:
         """Note that the next bytes of an end are not in the capture."""
         acknowledges, self._cut_ack = self._cut_ack == end, None
         self._hold(end, missed)
         if acknowledges:
-            return Verdict(end, Evidence.ACKS)
+            return RoleVerdict(end, RoleEvidence.ACKS)
         self._limit()
         return None
 
-    def _judge(self, end: int, data: bytes) -> Verdict | None:
+    def _judge(self, end: int, data: bytes) -> RoleVerdict | None:
         self._cut_ack = None
         if not data.strip(b"\n"):
             return None  # keep-alives of a replica while it loads, or of a master while it forks
         if is_acknowledging(data):
             self._acks[end] += 1
             if not self._says_more[end] or self._acks[end] >= ENOUGH_ACKS:
-                return Verdict(end, Evidence.ACKS)
+                return RoleVerdict(end, RoleEvidence.ACKS)
             return None
         if not self._says_more[end] and _ACK_BEGINS.fullmatch(data):
             self._cut_ack = end
             return None
         self._says_more[end] = True
         if stands_near(data, MAX_LOOKED_AT):
-            return Verdict(1 - end, Evidence.GRANT)
+            return RoleVerdict(1 - end, RoleEvidence.GRANT)
         if _ASKS.search(data) and any(map(_asks, _requests(data))):
-            return Verdict(end, Evidence.REQUEST)
+            return RoleVerdict(end, RoleEvidence.REQUEST)
         return None
 
-    def _from_the_beginning(self, verdict: Verdict, data: bytes) -> Verdict:
+    def _from_the_beginning(self, verdict: RoleVerdict, data: bytes) -> RoleVerdict:
         """Keep the held bytes if they are a whole handshake; otherwise reading begins at the segment that decides."""
         said = [one for end, one in self.held if end == verdict.replica]
         is_gapless = not any(isinstance(one, Missed) for _, one in self.held)
-        if verdict.evidence is Evidence.REQUEST and is_gapless and not any(self.skipped):
+        if verdict.evidence is RoleEvidence.REQUEST and is_gapless and not any(self.skipped):
             requests = _requests(b"".join(one for one in [*said, data] if isinstance(one, bytes)))
             if requests and all(request.name in SET_UP for request in requests):
                 first = self.held[0] if self.held else (verdict.replica, data)
                 begins = first[0] == verdict.replica and isinstance(first[1], bytes) and _PING.match(first[1])
-                return Verdict(verdict.replica, verdict.evidence, is_whole=bool(begins))
+                return RoleVerdict(verdict.replica, verdict.evidence, is_whole=bool(begins))
         self._drop(0)
         return verdict
 

@@ -169,7 +169,7 @@ def copied(
 
 
 @dataclass(slots=True)
-class Tally:
+class ErrorTally:
     """Errors of one kind. first: the first SHOWN of them, each with its position."""
 
     count: int = 0
@@ -194,7 +194,7 @@ class Sender:
     ) -> None:
         self.commands = 0
         self.replies = 0
-        self.errors: dict[str, Tally] = {}
+        self.errors: dict[str, ErrorTally] = {}
         self.acknowledged: int | None = None
         self.unplaced = 0
         self.unfilled = 0
@@ -384,7 +384,7 @@ class Sender:
                 raise EnvironmentFailure(f"{self._target.name}: {error}")
             if kind not in self.errors and len(self.errors) >= KINDS:
                 kind = "(other)"
-            tally = self.errors.setdefault(kind, Tally())
+            tally = self.errors.setdefault(kind, ErrorTally())
             tally.count += 1
             if len(tally.first) < SHOWN:
                 tally.first.append(f"{self._where(entry)}: {self._without_secrets(entry, str(error))}")

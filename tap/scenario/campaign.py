@@ -24,7 +24,7 @@ AT_ONCE = 4  # pairs side by side; most of a run is waiting
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class GivenPair:
     """A given pair: its URLs, and where the tap listens so that a replica on another machine can reach it."""
 
     master: Url
@@ -51,7 +51,7 @@ class Campaign:
 
     scenarios: Sequence[Scenario]
     programs: Sequence[tuple[Path, str]] = ()
-    given: Given | None = None
+    given: GivenPair | None = None
     seed: int
     repeat: int | None = 1
     until_failure: bool = False

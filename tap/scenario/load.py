@@ -111,7 +111,7 @@ class _Table(BaseModel):
 Options = dict[str, Annotated[str, BeforeValidator(_option)]]
 
 
-class Workload(_Table):
+class WorkloadTable(_Table):
     """What is written. rate: commands per second. preload: bytes of values written before the replica follows."""
 
     kind: Literal["mixed", "none"] = "mixed"
@@ -219,7 +219,7 @@ class Scenario(_Table):
     master: Options = {}
     replica: Options = {}
     both: Options = {}
-    workload: Workload = Workload()
+    workload: WorkloadTable = WorkloadTable()
     steps: tuple[Step, ...]
     expect: Expect = Expect()
     _source: str = PrivateAttr("")

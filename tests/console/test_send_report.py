@@ -11,7 +11,7 @@ import pytest
 from tap.console import send_report
 from tap.console.terminal import Terminal
 from tap.replay.client_commands import Choice
-from tap.replay.sender import Tally
+from tap.replay.sender import ErrorTally
 
 
 def sender(**more: Any) -> Any:
@@ -32,7 +32,7 @@ def test_success_is_one_line() -> None:
 
 
 def test_errors_are_grouped_by_kind_most_frequent_first_with_their_first_places() -> None:
-    errors = {"ERR unknown": Tally(1, ["at offset 5"]), "WRONGTYPE": Tally(9, ["at offset 1", "at offset 2"])}
+    errors = {"ERR unknown": ErrorTally(1, ["at offset 5"]), "WRONGTYPE": ErrorTally(9, ["at offset 1", "at offset 2"])}
     first, *lines = send_report.report(sender(error_count=10, errors=errors), "h:1").splitlines()
     assert "10 errors" in first
     assert lines == ["9 x WRONGTYPE", "    at offset 1", "    at offset 2", "1 x ERR unknown", "    at offset 5"]
@@ -72,7 +72,7 @@ def test_the_end_of_a_partial_run_says_where_to_continue(more: dict[str, Any], s
 
 
 def test_programs_get_an_object() -> None:
-    errors = {"ERR": Tally(2, ["at offset 5"])}
+    errors = {"ERR": ErrorTally(2, ["at offset 5"])}
     assert send_report.as_dict(sender(errors=errors, seconds=0.12345, unplaced=1, unfilled=2)) == {
         "commands": 2000,
         "replies": 2000,

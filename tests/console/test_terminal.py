@@ -16,7 +16,7 @@ from tap.console.lines import log_line
 from tap.console.stderr import say
 from tap.console.terminal import Terminal
 from tap.replay.client_commands import Choice
-from tap.replay.sender import Tally
+from tap.replay.sender import ErrorTally
 from tap.replication.events import LinkOpened
 
 PLANTED = "[/a] [bold]x[/bold] :smile: \x1b[2J\x1b]0;owned\x07 \u202e"
@@ -67,7 +67,7 @@ def test_names_in_a_recording_forge_no_line_of_a_log(connection: int) -> None:
 
 
 def test_keys_of_a_recording_and_errors_of_a_server_forge_nothing_in_a_report() -> None:
-    errors = {"ERR": Tally(1, [f"offset 5, db 0: SET {PLANTED}\nkey: ERR \x1b[2J"])}
+    errors = {"ERR": ErrorTally(1, [f"offset 5, db 0: SET {PLANTED}\nkey: ERR \x1b[2J"])}
     sender: Any = SimpleNamespace(
         errors=errors, error_count=1, commands=1, replies=1, seconds=0.0, acknowledged=5, choice=Choice(), came=1,
         dbs={0}, unplaced=0, unfilled=0,

@@ -17,7 +17,7 @@ from tap.bus import COUNTLESS, INBOX_EVENTS, Bus, Told
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.observers import script as module
 from tap.observers.script import BATCH_BYTES, BATCH_EVENTS, Script, _Process
-from tap.observers.scripted import Through, Trouble
+from tap.observers.scripted import ScriptTrouble, Through
 from tap.replication import events
 from tap.replication.events import Event
 from tests.observers.attaching import attached
@@ -43,11 +43,11 @@ class Played:
         self.may_leave.set()
         self.is_there = True
         self.calls_begun = 0
-        self.says: list[Trouble] = []
+        self.says: list[ScriptTrouble] = []
         self.through = Through(0, False)
         self.done: list[str] = []
 
-    def call(self, batch: list[Told], tell: Callable[[Trouble], None]) -> Through:
+    def call(self, batch: list[Told], tell: Callable[[ScriptTrouble], None]) -> Through:
         self.got.append([told.event for told in batch])
         assert self.goes_on.wait(WITHIN)
         if "kill" in self.done or not self.is_there:
@@ -208,7 +208,7 @@ def test_the_size_of_other_events_does_not_count(monkeypatch: pytest.MonkeyPatch
 
 def test_exceptions_are_reported_and_counted_at_the_end_if_there_were_more(monkeypatch: pytest.MonkeyPatch) -> None:
     process = Played({"link_opened"})
-    process.says = [Trouble("on_event, line 2: KeyError", "Traceback")]
+    process.says = [ScriptTrouble("on_event, line 2: KeyError", "Traceback")]
     process.through = Through(1, False)
 
     async def story(one: Script, bus: Bus, process: Played) -> None:
@@ -471,7 +471,7 @@ def test_a_process_is_called_counted_and_ended(script: Path) -> None:
     assert one.kinds == {"event", "ack"}
     assert one.is_running()
     assert one.begun() == 0
-    said: list[Trouble] = []
+    said: list[ScriptTrouble] = []
     assert one.call([Told(1.0, "bad", 1, "", OPENED)] * 3, said.append) == Through(3, False)
     assert [trouble.text for trouble in said] == ["on_event, line 3: KeyError"]
     assert one.begun() == 0  # all have returned

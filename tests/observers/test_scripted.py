@@ -20,7 +20,7 @@ import pytest
 from tap.bus import Told
 from tap.errors import ConfigError
 from tap.observers.script import Script
-from tap.observers.scripted import MAX_TOLD, NICE, Through, Trouble, _Printed, _serve, calls, load, main
+from tap.observers.scripted import MAX_TOLD, NICE, ScriptTrouble, Through, _Printed, _serve, calls, load, main
 from tap.replication import events
 from tap.replication.events import Event
 from tests.support import WITHIN
@@ -184,7 +184,7 @@ def test_endless_kinds_are_not_all_reported(script: Path) -> None:
     text = "".join(f"def f{number}(): raise ValueError\n" for number in range(MAX_TOLD + 5))
     text += "calls = iter(range(10**6))\ndef on_event(told): globals()[f'f{next(calls)}']()\n"
     said, _ = served(script, text, [told()] * (MAX_TOLD + 5))
-    assert sum(isinstance(one, Trouble) for one in said) == MAX_TOLD
+    assert sum(isinstance(one, ScriptTrouble) for one in said) == MAX_TOLD
     assert said[-1] == Through(MAX_TOLD + 5, False)
 
 
@@ -195,7 +195,7 @@ def test_a_script_that_exits_receives_no_more_of_that_batch(script: Path) -> Non
         [told()] * 3,
         [told()],
     )
-    exits = Trouble("has called sys.exit(), line 3, and gets no more events")
+    exits = ScriptTrouble("has called sys.exit(), line 3, and gets no more events")
     assert said == [exits, Through(0, True)] * 2  # the tap hands over no second batch
     assert noted == 2
 

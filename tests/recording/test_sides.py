@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tap.recording.sides import Sides
-from tap.recording.verdict import Evidence, Missed
+from tap.recording.verdict import Missed, RoleEvidence
 from tap.replication.events import Side
 from tests.relay.wire import command
 
@@ -31,7 +31,7 @@ def test_a_connection_with_its_beginning_needs_no_verdict() -> None:
 @pytest.mark.parametrize("end", [0, 1])
 def test_the_end_that_acknowledges_is_the_replica(end: int) -> None:
     one = decided(end)
-    assert (one.replica, one.master, one.side(end), one.evidence) == (end, 1 - end, Side.REPLICA, Evidence.ACKS)
+    assert (one.replica, one.master, one.side(end), one.evidence) == (end, 1 - end, Side.REPLICA, RoleEvidence.ACKS)
 
 
 def test_a_truncated_acknowledgement_counts_too() -> None:

@@ -14,7 +14,7 @@ from tap.bus import Told
 from tap.capture.pcapng import Packet
 from tap.recording.player import Player
 from tap.recording.reader import nothing, play
-from tap.recording.verdict import ENOUGH_ACKS, MAX_HELD, Evidence, Missed, Undecided, Verdict
+from tap.recording.verdict import ENOUGH_ACKS, MAX_HELD, Missed, RoleEvidence, RoleVerdict, Undecided
 from tap.replication import events
 from tap.replication.events import Side
 from tests.recording.support import segment
@@ -38,16 +38,16 @@ SET = command("SET", "key", "value")
 @pytest.mark.parametrize(
     ("said", "evidence"),
     [
-        (ACK, Evidence.ACKS),
-        (ACK * 3 + b"\n" + ACK_FACK, Evidence.ACKS),
-        (command("replconf", "ack", "7"), Evidence.ACKS),
-        (command("REPLCONF", "listening-port", "7777"), Evidence.REQUEST),
-        (PSYNC, Evidence.REQUEST),
-        (command("INFO") + command("psync", "?", "-1"), Evidence.REQUEST),
-        (b"PING\r\nSYNC\r\n", Evidence.REQUEST),
+        (ACK, RoleEvidence.ACKS),
+        (ACK * 3 + b"\n" + ACK_FACK, RoleEvidence.ACKS),
+        (command("replconf", "ack", "7"), RoleEvidence.ACKS),
+        (command("REPLCONF", "listening-port", "7777"), RoleEvidence.REQUEST),
+        (PSYNC, RoleEvidence.REQUEST),
+        (command("INFO") + command("psync", "?", "-1"), RoleEvidence.REQUEST),
+        (b"PING\r\nSYNC\r\n", RoleEvidence.REQUEST),
     ],
 )
-def test_a_replica_is_recognized_by_bytes_that_only_it_sends(said: bytes, evidence: Evidence) -> None:
+def test_a_replica_is_recognized_by_bytes_that_only_it_sends(said: bytes, evidence: RoleEvidence) -> None:
     for end in (0, 1):
         verdict = Undecided().heard(end, said)
         assert verdict is not None
@@ -67,7 +67,7 @@ def test_a_replica_is_recognized_by_bytes_that_only_it_sends(said: bytes, eviden
     ],
 )
 def test_a_master_is_recognized_by_what_only_it_grants(said: bytes) -> None:
-    assert Undecided().heard(1, said) == Verdict(0, Evidence.GRANT)
+    assert Undecided().heard(1, said) == RoleVerdict(0, RoleEvidence.GRANT)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_a_replica_that_also_sends_other_things_is_recognized_by_several_acknowl
     undecided = Undecided()
     assert undecided.heard(0, b"-ERR unknown command\r\n") is None
     verdicts = [undecided.heard(0, ACK) for _ in range(ENOUGH_ACKS)]
-    assert verdicts == [None] * (ENOUGH_ACKS - 1) + [Verdict(0, Evidence.ACKS)]
+    assert verdicts == [None] * (ENOUGH_ACKS - 1) + [RoleVerdict(0, RoleEvidence.ACKS)]
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,14 @@ def test_a_handshake_that_begins_with_a_ping_of_the_replica_is_whole(
 ) -> None:
     undecided = Undecided()
     verdicts = [undecided.heard(end, data) for end, data in said]
-    assert verdicts[-1] == Verdict(said[-1][0], Evidence.REQUEST, is_whole=is_whole)
+    assert verdicts[-1] == RoleVerdict(said[-1][0], RoleEvidence.REQUEST, is_whole=is_whole)
     assert verdicts[:-1] == [None] * (len(said) - 1)
 
 
 def test_a_truncated_acknowledgement_counts() -> None:
     undecided = Undecided()
     assert undecided.heard(0, ACK[:30]) is None
-    assert undecided.missing(0, Missed(len(ACK) - 30)) == Verdict(0, Evidence.ACKS)
+    assert undecided.missing(0, Missed(len(ACK) - 30)) == RoleVerdict(0, RoleEvidence.ACKS)
     assert undecided.skipped == [0, 0]
 
 
@@ -140,7 +140,7 @@ def test_no_amount_decides_and_little_is_held() -> None:
         held = sum(len(one) for _, one in undecided.held if isinstance(one, bytes))
         assert held <= MAX_HELD
         assert undecided.skipped == [0, size - held]
-    assert undecided.heard(0, ACK) == Verdict(0, Evidence.ACKS)
+    assert undecided.heard(0, ACK) == RoleVerdict(0, RoleEvidence.ACKS)
     assert undecided.held[-1] == (0, ACK)
     undecided.heard(0, b"+OK\r\n")
     undecided = Undecided()

@@ -19,7 +19,7 @@ from tap.console.junit import write
 from tap.errors import ConfigError, EnvironmentFailure
 from tap.scenario import Result, library, load
 from tap.scenario import campaign as campaigns
-from tap.scenario.campaign import Campaign, Given, new_seed
+from tap.scenario.campaign import Campaign, GivenPair, new_seed
 from tap.scenario.load import Scenario
 from tap.scenario.result import Verdict
 from tap.servers.embedded import version_of
@@ -140,7 +140,7 @@ def test_the_whole_library_is_met(name: str) -> None:
 
 def test_a_run_on_a_given_pair_is_repeated_with_all_but_the_passwords(tmp_path: Path) -> None:
     scenario = load(written(tmp_path, BRIEF))
-    given = Given(
+    given = GivenPair(
         Url.parse("rediss://:sesame@127.0.0.1:1?sni=redis.example"),
         Url.parse("127.0.0.1:2"),
         listening("rediss://127.0.0.1:0?cert=tap.pem"),
@@ -193,7 +193,7 @@ class Runs:
         self.programs.append(what)
         yield SimpleNamespace(given=False, version=self.version, logs=lambda: {"master": "a line"})
 
-    def results(self, *names: str, servers: Any = None, given: Given | None = None, **more: Any) -> list[Result]:
+    def results(self, *names: str, servers: Any = None, given: GivenPair | None = None, **more: Any) -> list[Result]:
         fitting: Any = [servers] if servers else []
         named = [Scenario(name=name, title=f"title of {name}", servers=fitting, steps=ATTACH) for name in names]
         for one in named:
@@ -212,7 +212,7 @@ class Runs:
             return at_once(story())
 
 
-GIVEN = Given(Url.parse("redis://:sesame@127.0.0.1:1"), Url.parse("127.0.0.1:2"))
+GIVEN = GivenPair(Url.parse("redis://:sesame@127.0.0.1:1"), Url.parse("127.0.0.1:2"))
 
 
 def test_each_scenario_is_run_on_each_server_with_each_seed_four_at_a_time() -> None:
@@ -298,7 +298,7 @@ def test_a_campaign_on_a_given_pair_says_how_to_undo_it() -> None:
         master, replica = StandIn(), StandIn()
         replica.options["tls-replication"] = "yes"
         async with stand_ins(master, replica):
-            return own, await Campaign(scenarios=[one], given=Given(master.url, replica.url), seed=1).undoing()
+            return own, await Campaign(scenarios=[one], given=GivenPair(master.url, replica.url), seed=1).undoing()
 
     own, given = at_once(story())
     assert own == []
