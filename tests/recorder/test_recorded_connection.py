@@ -303,6 +303,15 @@ LOADS, STREAMS, CONFIRMS = (Side.MASTER, RDB), (Side.MASTER, SET), (Side.REPLICA
             ],
             [True] * 4 + [False] * 2,
         ),
+        # and so may one after replies that held none
+        (
+            {},
+            [
+                (Side.REPLICA, PING), (Side.MASTER, b"+PONG\r\n"), (Side.MASTER, b"\n"),
+                (Side.REPLICA, command("CONFIG", "GET", "requirepass")), (Side.MASTER, REPLY),
+            ],
+            [True, True, False, True, True],
+        ),
         # a command of the stream holds one
         (
             {},
@@ -320,6 +329,7 @@ def test_only_reads_that_may_change_or_hide_bytes_need_a_decision(
     expected: list[bool],
 ) -> None:
     assert decided(tmp_path / "a.pcapng", monkeypatch, said, **options) == expected
+    assert_hidden(b"".join(path.read_bytes() for path in tmp_path.iterdir()))
 
 
 def test_a_decision_about_one_side_does_not_affect_the_other(tmp_path: Path) -> None:
