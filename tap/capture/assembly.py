@@ -526,11 +526,11 @@ class Assembler:
         half = connection.halves[side]
         if half.reset is not None and half.following is not None and not connection.is_closed:
             ahead = _distance(half.reset[0], half.following)
-            if ahead == 0:
-                yield from self._reset(connection, side, half.reset[0], time)
-            elif ahead < 0:
+            if ahead < 0:
                 half.reset = None
                 connection.disbelieved["RST"] += 1
+            elif ahead == 0:
+                yield from self._reset(connection, side, half.reset[0], time)
         if half.fin is None or half.has_ended or connection.is_closed:
             return
         assert half.following is not None
@@ -557,17 +557,13 @@ def _is_due(connection: Connection, time: int) -> bool:
 
 def _is_early(connection: Connection, segment: Segment, side: int) -> bool:
     """Whether the segment acknowledges bytes of the other side that have not been seen yet."""
-    if not segment.flags & ACK:
-        return False
     half = connection.halves[1 - side]
-    if half.following is None:
+    is_lacking = half.unseen is not None and half.position == 0 and not half.pending  # from the capture, as a whole
+    if not segment.flags & ACK or half.following is None or is_lacking:
         return False
     known = half.following
-    if half.unseen is not None:
-        if half.position == 0 and not half.pending:
-            return False  # the capture does not contain that direction
-        if _distance(half.unseen, known) > 0:
-            known = half.unseen
+    if half.unseen is not None and _distance(half.unseen, known) > 0:
+        known = half.unseen
     return half.has_ended < _distance(segment.acknowledged, known) <= REACH  # a FIN takes a sequence number, too
 
 

@@ -111,7 +111,7 @@ class Output:
 
 def sync_directory(path: Path) -> None:
     """Force a directory's entries to the disk. Raises OSError."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    directory = os.open(path, os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:

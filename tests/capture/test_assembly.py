@@ -517,10 +517,10 @@ NUMBERS = [0, 1000, 2**31, 2**32 - 1]
 def test_near_is_what_is_within_reach_of_what_was_seen_or_acknowledged(following: int) -> None:
     half = Half(following=following, position=70)
     for away, is_near in ((0, True), (REACH, True), (REACH + 1, False), (-70 - REACH, True), (-71 - REACH, False)):
-        assert half.is_near((following + away) % 2**32) == is_near
+        assert half.is_near((following + away) % 2**32) is is_near
     half.acknowledged = (following + FAR) % 2**32
     for away, is_near in ((REACH, True), (REACH + 1, False), (-REACH, True), (-REACH - 1, False)):
-        assert half.is_near((following + FAR + away) % 2**32) == is_near
+        assert half.is_near((following + FAR + away) % 2**32) is is_near
     assert half.is_near(following)
     assert Half().is_near(following)
 
@@ -561,8 +561,8 @@ def test_bytes_are_lacking_that_were_acknowledged_and_not_seen_and_a_fin_is_none
     assert not connection.lacks(1)
     for ahead, has_ended, lacks in ((-1, 0, 0), (0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1), (2, 0, 1)):
         half.acknowledged, half.has_ended = (following + ahead) % 2**32, bool(has_ended)
-        assert connection.lacks(1) == bool(lacks)
-        assert not connection.lacks(0)
+        assert connection.lacks(1) is bool(lacks)
+        assert connection.lacks(0) is False
     half.following = None
     assert not connection.lacks(1)
 
@@ -585,7 +585,7 @@ def test_the_numbers_of_a_segment_are_those_of_its_connection() -> None:
         (made(0, 8, 0, flags=RST | ACK, acknowledged=far), 0, True),
         (made(0, far, 0, flags=RST, acknowledged=0), 0, False),
     ):
-        assert connection.has(segment, side) == has
+        assert connection.has(segment, side) is has
 
 
 def test_what_is_not_believed_is_counted_by_what_it_would_have_done() -> None:

@@ -161,3 +161,16 @@ def test_blocks_are_written_completely_into_a_used_buffer(host: str) -> None:
 def urgent(host: str) -> int:
     """The place of the urgent pointer in a packet, RFC 9293, 3.1."""
     return (40 if ":" in host else 20) + 18
+
+
+def test_a_block_may_be_larger_than_the_buffer_grows_at_a_time() -> None:
+    flow, out = Flow(Endpoint("10.0.0.1", 50000), Endpoint("10.0.0.1", 6379), (0, 5)), Blocks()
+    texts = tuple(str(number) * 60_000 for number in range(10))
+    flow.write(out, 1, 0, PUSH, b"before")
+    flow.write(out, 2, 0, PUSH, b"data", pcapng.comments(texts))
+    found, problems = unpacked([pcapng.heading("test"), bytes(out.view())])
+    assert not problems
+    assert [(one.time, segment(one.data).data, one.comments) for one in found] == [
+        (1, b"before", ()),
+        (2, b"data", texts),
+    ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ from tap.export import exports
 from tap.export.append_only import BASE as BASE_FILE
 from tap.export.append_only import INCREMENT
 from tap.export.rows import Row
+from tap.recording.player import Player
 from tests.cli.test_export import END, MULTI, PING, RDB, SELECT, SETS, WHOLE, synced
 from tests.recording.wires import STREAM, Wire, file, streamed
 from tests.relay.wire import BASE, GRANT, REPLID, asks, command
@@ -229,3 +232,115 @@ def test_a_stream_begins_with_the_first_command_at_or_after_a_time(capture: Path
     assert done.copied.offset == BASE + sum(map(len, WHOLE[:left]))
     with pytest.raises(RecordingError, match="no stream holds all of that"):
         export.resp(capture, io.BytesIO(), from_=datetime(2002, 1, 1, tzinfo=UTC))
+
+
+# ---- what is said where there is nothing of it ----
+
+WHY_NONE = ", as in a recording that began after the full resync, or was made with --without-rdb or --redact"
+
+
+@pytest.fixture
+def stream_alone(tmp_path: Path) -> Path:
+    return file(tmp_path / "stream.pcapng", streamed(WHOLE).packets, "pcapng")
+
+
+def refused(form: Callable[..., Any], path: Path, **options: Any) -> tuple[str, ...]:
+    """The lines of the first sentence."""
+    with pytest.raises(RecordingError) as caught:
+        form(path, path.parent / "out", **options)
+    assert not (path.parent / "out").exists()
+    said = caught.value.sentences[0]
+    return (said,) if isinstance(said, str) else said
+
+
+def test_where_no_rdb_is_whole_it_is_said_why(stream_alone: Path) -> None:
+    assert refused(export.rdb, stream_alone) == (f"no whole RDB; the recording has none{WHY_NONE}",)
+    said = f"no RDB with a stream up to the end without a hole; the recording has no whole RDB{WHY_NONE}"
+    assert refused(export.aof, stream_alone) == (said,)
+
+
+def test_where_none_is_at_that_moment_those_are_told_that_there_are(capture: Path) -> None:
+    title, line = refused(export.rdb, capture, until=BASE - 1)
+    assert title == f"no whole RDB up to offset {BASE - 1}; there is:"
+    assert line.startswith(f"127.0.0.1:6379: the RDB at offset {BASE} of replication ID {REPLID} (")
+    title, line = refused(export.aof, capture, until=END + 1)
+    assert title == f"no RDB with a stream up to offset {END + 1} without a hole; there is:"
+    assert f", and the stream up to offset {END} (" in line
+    for options in ({"from_": END + 1}, {"until": BASE - 1}, {"from_": BASE, "until": END + 1}):
+        title, line = refused(export.resp, capture, **options)
+        assert title == "no stream holds all of that; there is:"
+        assert line.startswith(f"127.0.0.1:6379: offset {BASE} to {END} of replication ID {REPLID} (")
+
+
+@pytest.mark.parametrize("form", FORMS[:3])
+def test_a_link_that_is_not_there_is_said(capture: Path, form: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError, match="--link other: nothing there was granted a resync"):
+        form(capture, capture.parent / "out", link="other")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_remarks_on_what_lies_outside_and_on_the_recording(
+    capture: Path, form: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = form(capture, capture.parent / "out", until=datetime(2200, 1, 1))
+    assert ["lies after the end of the recording" in text for text in done.remarks] == [True]
+    remarked: list[str] = []
+    player_closes = Player.close
+
+    def close(self: Player) -> None:
+        player_closes(self)
+        self.account.remark("by the way")
+
+    monkeypatch.setattr(Player, "close", close)
+    form(capture, capture.parent / "again", remark=remarked.append)
+    assert remarked == ["by the way"]
+
+
+def holed() -> tuple[Wire, int]:
+    """Two streams, and the offset where the second one begins."""
+    pieces = [*WHOLE, *SETS]
+    wire = without(synced(*pieces), PING)
+    return wire, BASE + sum(map(len, pieces[: pieces.index(PING) + 1]))
+
+
+def test_of_several_streams_one_has_to_be_meant_and_lacks_what_stands_in_it(tmp_path: Path) -> None:
+    wire, behind = holed()
+    path = file(tmp_path / "hole.pcapng", wire.packets, "pcapng")
+    title, *lines = refused(export.resp, path)
+    assert (title, len(lines)) == ("several streams: choose with --from, --until or --link; there is:", 2)
+    done = export.resp(path, tmp_path / "behind", from_=behind + 1)
+    assert (tmp_path / "behind").read_bytes() == MULTI + b"".join(SETS)
+    assert (done.copied.offset, done.replid) == (behind, REPLID)
+    before = export.resp(path, tmp_path / "before", until=behind - len(PING))
+    assert (tmp_path / "before").read_bytes() == SELECT + b"".join(SETS)
+    assert (before.lacking, before.copied.end_offset) == ((), behind - len(PING))
+
+
+def test_the_copy_of_a_stream_waits_beside_its_output(
+    capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: list[Path | None] = []
+    make = tempfile.TemporaryFile
+
+    def temporary(**options: Any) -> Any:
+        beside.append(options.get("dir"))
+        return make()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", temporary)
+    (tmp_path / "there").mkdir()
+    export.resp(capture, tmp_path / "there" / "out")
+    export.resp(capture, io.BytesIO())
+    assert beside[0] == tmp_path / "there"
+    assert beside[-1] is None
+
+
+def test_rows_that_are_wanted_and_lacking_are_an_error_where_none_is_found(tmp_path: Path) -> None:
+    path = file(tmp_path / "hole.pcapng", holed()[0].packets, "pcapng")
+    assert refused(export.jsonl, path, command="HGETALL")[0].startswith("127.0.0.1:6379/1: ")
+    assert export.jsonl(path, tmp_path / "out", command="INCR").lacking
+
+
+def test_rows_are_compressed_by_the_name_of_their_file(capture: Path, tmp_path: Path) -> None:
+    export.jsonl(capture, plain := tmp_path / "rows.jsonl")
+    export.jsonl(capture, packed := tmp_path / "rows.jsonl.gz")
+    assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()

@@ -503,6 +503,13 @@ def test_what_is_no_bit_becomes_letters(word: str, kind: type[Redactor]) -> None
 
 
 @KINDS
+@pytest.mark.parametrize("newlines", [b"\n", b"\r\n", b"\n\r\n\n"])
+def test_newlines_between_commands_stay_and_the_next_command_is_read(newlines: bytes, kind: type[Redactor]) -> None:
+    data = newlines + command("PING") + newlines + command("SELECT", "3") + newlines
+    assert redacted(data, BOTH, kind) == data
+
+
+@KINDS
 def test_all_letters_are_drawn(kind: type[Redactor]) -> None:
     assert {*words(redacted(command("SET", "k", "secret" * 1000), VALUES, kind))[0][2]} == {*MODULE.LETTERS}
 

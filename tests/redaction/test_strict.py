@@ -126,3 +126,10 @@ def test_the_lines_of_a_reply_remain(said: bytes, left: bytes) -> None:
         assert masker.mask(data[:cut]) + masker.mask(data[cut:]) == expected, cut
     masker = ReplyMasker()
     assert b"".join(masker.mask(data[at : at + 1]) for at in range(len(data))) == expected
+
+
+def test_a_count_has_twelve_digits_at_most() -> None:
+    """Behind more, a line is read; behind that many, a word of the array is expected."""
+    for digits, left in ((12, b"*" * 9 + b"1"), (13, b"PSYNC ? -1")):
+        head = b"*" + b"1" * digits + b"\r\n"
+        assert StrictMasker().mask(head + b"PSYNC ? -1\r\n") == head + left + b"\r\n"
